@@ -1,10 +1,10 @@
-"""The ``relay`` command. Each subcommand is thin, and imports only what it needs when it runs.
+"""The `relay` command.
 
-The commands that are clients of the API live in ``client`` and are loaded when one of them is
-called; those of an installation are here.
+The commands of the API's client and of replays are listed in a table here, and each is
+loaded when it is called. The commands of an installation are functions here, and each
+imports what it needs when it runs. So every command starts fast.
 """
 
-import ast
 import getpass
 import os
 import shlex
@@ -14,7 +14,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar
 
 import typer
 import typer.main
@@ -25,92 +25,237 @@ if TYPE_CHECKING:
     from relay_dagster.tenants.audit import Origin
     from relay_dagster.wiring import Platform
 
-CLIENT_COMMANDS = {
-    "client.runs": "run runs show errors cancel",
-    "client.holds": "release rollback",
-    "client.skus": "explain accept",
-    "client.feeds": "feed artifacts",
-    "client.tenants": "tenants pause resume",
-    "client.uploads": "upload pull",
-    "replay.verify": "verify",
-    "replay.what_if": "rehearse",
-    "client.access": "audit",
-}
-"""The client's commands by module, each a function of the name; help lists them in this order."""
-CLIENT_GROUPS = {
-    "client.configs:config": "Check tenants' configs, store them, and get them back.",
-    "client.tenants:tenant": "See how a tenant stands, delete it, restore it.",
-    "client.access:keys": "Make keys of a tenant, see what they may do, and delete them.",
-    "client.uploads:secrets": "Keep secrets by which vendors' files are pulled; each is for one "
-    "host.",
-    "client.skus:overrides": "Say the last word on single SKUs: a price, a floor, a vendor, a "
-    "quantity, or leave out.",
-    "client.feeds:feed_links": "Make links to a tenant's feed for programs that take a plain URL, "
-    "and revoke them.",
-    "client.webhooks:webhooks": "Notify URLs of a tenant's runs and feeds, and see what was sent.",
-}
-"""The client's groups of commands by module and variable, each with its line of help."""
+
+class LazyEntry(NamedTuple):
+    """A command, or a group of commands, that is loaded when it is called.
+
+    Attributes:
+        name: The name of the command.
+        module: The module below `relay_dagster`.
+        variable: The variable with the `typer.Typer` of the command or the group.
+        help: The line in the list of commands.
+    """
+
+    name: str
+    module: str
+    variable: str
+    help: str
+
+    @property
+    def is_group(self) -> bool:
+        """Whether the variable is a group of commands; `commands` has single commands."""
+        return self.variable != "commands"
+
+
+LAZY_COMMANDS = (
+    LazyEntry(
+        "run",
+        "client.commands.runs",
+        "commands",
+        "Start a run and print its run_id; with --watch exit with 1 unless it succeeds, 3 if "
+        "held.",
+    ),
+    LazyEntry("runs", "client.commands.runs", "commands", "List runs, newest first."),
+    LazyEntry(
+        "show",
+        "client.commands.runs",
+        "commands",
+        "Show a run: how it stands, what it counted, what it wrote; --watch as for `relay "
+        "run`.",
+    ),
+    LazyEntry(
+        "errors",
+        "client.commands.run_errors",
+        "commands",
+        "Show what went wrong in a run: each cause once, with its count, samples and what to "
+        "do.",
+    ),
+    LazyEntry(
+        "cancel",
+        "client.commands.runs",
+        "commands",
+        "Cancel a run, at once or as soon as it can be stopped; a feed that it holds is "
+        "discarded.",
+    ),
+    LazyEntry(
+        "release",
+        "client.commands.holds",
+        "commands",
+        "Publish the feed that a run holds back; shows it and asks, unless hash and guards "
+        "are given.",
+    ),
+    LazyEntry(
+        "rollback",
+        "client.commands.holds",
+        "commands",
+        "Publish the feed of one of the tenant's earlier runs again.",
+    ),
+    LazyEntry(
+        "explain",
+        "client.commands.skus",
+        "commands",
+        "Show why a SKU's row of a run's feed is what it is: each step of the price, every "
+        "offer.",
+    ),
+    LazyEntry(
+        "accept",
+        "client.commands.skus",
+        "commands",
+        "Accept prices that a run has kept back, so that the next run publishes them.",
+    ),
+    LazyEntry(
+        "feed",
+        "client.commands.feeds",
+        "commands",
+        "Fetch the feed that is in force.",
+    ),
+    LazyEntry(
+        "artifacts",
+        "client.commands.feeds",
+        "commands",
+        "List a run's artifacts with links that are good for an hour, or fetch one of them.",
+    ),
+    LazyEntry(
+        "tenants",
+        "client.commands.tenants",
+        "commands",
+        "List all tenants: the config, since when a feed is in force, the last run that "
+        "ended.",
+    ),
+    LazyEntry(
+        "pause",
+        "client.commands.pauses",
+        "commands",
+        "Stop new runs, of one tenant or of all; with nothing to pause and no reason, list "
+        "pauses.",
+    ),
+    LazyEntry(
+        "resume",
+        "client.commands.pauses",
+        "commands",
+        "Let new runs in again, of one tenant, or end the pause of all; the other stays in "
+        "force.",
+    ),
+    LazyEntry(
+        "upload",
+        "client.commands.uploads",
+        "commands",
+        "Upload a vendor's feed, which needs no rights in the bucket, and print its key.",
+    ),
+    LazyEntry(
+        "pull",
+        "client.commands.uploads",
+        "commands",
+        "Have a vendor's file pulled now; how that ended shows in `relay tenant status`.",
+    ),
+    LazyEntry(
+        "verify",
+        "replay.verify",
+        "commands",
+        "Prove a run by replay: the engine here, over its inputs, gives the bytes of each "
+        "CSV.",
+    ),
+    LazyEntry(
+        "rehearse",
+        "replay.what_if",
+        "commands",
+        "Try a config on runs that were: what would change in their feeds, what the guards "
+        "would say.",
+    ),
+    LazyEntry(
+        "audit",
+        "client.commands.access",
+        "commands",
+        "Show who did what, newest first: entries of the last 400 days.",
+    ),
+    LazyEntry(
+        "config",
+        "client.commands.configs",
+        "config",
+        "Check tenants' configs, store them, and get them back.",
+    ),
+    LazyEntry(
+        "tenant",
+        "client.commands.tenants",
+        "tenant",
+        "See how a tenant stands, delete it, restore it.",
+    ),
+    LazyEntry(
+        "keys",
+        "client.commands.access",
+        "keys",
+        "Make keys of a tenant, see what they may do, and delete them.",
+    ),
+    LazyEntry(
+        "secrets",
+        "client.commands.uploads",
+        "secrets",
+        "Keep secrets by which vendors' files are pulled; each is for one host.",
+    ),
+    LazyEntry(
+        "overrides",
+        "client.commands.overrides",
+        "overrides",
+        "Say the last word on single SKUs: a price, a floor, a vendor, a quantity, or leave "
+        "out.",
+    ),
+    LazyEntry(
+        "feed-links",
+        "client.commands.feeds",
+        "feed_links",
+        "Make links to a tenant's feed for programs that take a plain URL, and revoke them.",
+    ),
+    LazyEntry(
+        "webhooks",
+        "client.commands.webhooks",
+        "webhooks",
+        "Notify URLs of a tenant's runs and feeds, and see what was sent.",
+    ),
+)
 
 
 class _LazyCommand(TyperCommand):
-    """A command of the client that is loaded when it is called; until then its name and help.
+    """Stands for a command in the list of commands until the command is called."""
 
-    ``place`` names where it is: ``module:variable``, a `typer.Typer` with this command or that is
-    the group itself.
-    """
+    def __init__(self, entry: LazyEntry) -> None:
+        super().__init__(entry.name, help=entry.help)
+        self._entry = entry
 
-    place: str
-
-    def make_context(
-        self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any
-    ) -> Any:
-        """Return the context of the loaded command."""
-        module, _, variable = self.place.partition(":")
-        found = getattr(import_module(f"relay_dagster.{module}"), variable)
-        group = typer.main.get_group(found)
-        group.help, group.no_args_is_help = self.help, True
-        loaded = group if variable != "commands" else group.commands[str(self.name)]
-        return loaded.make_context(info_name, args, parent=parent, **extra)
+    def load(self) -> Any:
+        """Import and return the command, or the group of commands."""
+        module = import_module(f"relay_dagster.{self._entry.module}")
+        group = typer.main.get_group(getattr(module, self._entry.variable))
+        if self._entry.is_group:
+            return group
+        return group.commands[self._entry.name]
 
 
-def _add_lazy(place: str, name: str, line: str | None = None) -> None:
-    lazy = type("_LazyCommand", (_LazyCommand,), {"place": place})
-    app.command(name, cls=lazy, help=line)(lambda: None)
+class _RelayGroup(TyperGroup):
+    """The commands of the table, then those of this module."""
 
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        own_commands = self.commands
+        self.commands = {entry.name: _LazyCommand(entry) for entry in LAZY_COMMANDS}
+        self.commands.update(own_commands)
 
-class _Commands(TyperGroup):
-    """All commands; how the client's docstrings begin is read where help is asked for."""
-
-    def format_help(self, ctx: Any, formatter: Any) -> None:
-        """Write the help, with a line of each command."""
-        for module, names in CLIENT_COMMANDS.items():
-            path = Path(__file__).parent / f"{module.replace('.', '/')}.py"
-            # Parsed, not imported: all of them take a second to load.
-            functions = {
-                each.name: each
-                for each in ast.parse(path.read_text("utf-8")).body
-                if isinstance(each, ast.FunctionDef)
-            }
-            for name in names.split():
-                docstring = ast.get_docstring(functions[name]) or ""
-                self.commands[name].help = " ".join(
-                    docstring.partition("\n\n")[0].split()
-                )
-        super().format_help(ctx, formatter)
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return the command to call, loaded, with its name and its arguments."""
+        name, command, arguments = super().resolve_command(ctx, args)
+        if isinstance(command, _LazyCommand):
+            command = command.load()
+        return name, command, arguments
 
 
 app = typer.Typer(
     name="relay",
-    cls=_Commands,
+    cls=_RelayGroup,
     help="One exact, priced inventory feed per merchant from many vendors' feeds.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
 dlq = typer.Typer(help="Look into the dead-letter queue, and settle what is there.")
-for module, names in CLIENT_COMMANDS.items():
-    for name in names.split():
-        _add_lazy(f"{module}:commands", name)
 app.add_typer(dlq, name="dlq", no_args_is_help=True)
 _BAD_USAGE = 2
 _BROKEN = 3
@@ -322,10 +467,6 @@ def recover(
         ("lost", [f"{action} {count}" for action, count in done.lost.items()]),
     ):
         screen.say(f"{name}: {', '.join(what) or 'nothing'}")
-
-
-for place, line in CLIENT_GROUPS.items():
-    _add_lazy(place, place.partition(":")[2].replace("_", "-"), line)
 
 
 @dlq.command("list")

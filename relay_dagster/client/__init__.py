@@ -1,1 +1,1 @@
-"""The commands of ``relay`` that know the HTTP API by its answers alone, as any client does."""
+"""The client commands of `relay`: like any client, they use the HTTP API and nothing else."""

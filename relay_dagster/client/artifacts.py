@@ -1,4 +1,4 @@
-"""The artifacts of runs, as far as the commands read them: as tolerantly as the API's answers."""
+"""The artifacts of runs that the commands read, as tolerantly as the API's responses."""
 
 from datetime import datetime
 from typing import Any
@@ -9,7 +9,7 @@ from relay_dagster.wire.base import ResponseBody
 
 
 class RunSummary(ResponseBody):
-    """``run_summary.json``: what came in and what came out."""
+    """`run_summary.json`: the counts and times of a run."""
 
     vendor_record_counts: dict[str, int] = Field(default_factory=dict)
     record_count: int
@@ -25,12 +25,16 @@ class RunSummary(ResponseBody):
 
 
 class PinnedInput(ResponseBody):
-    """A vendor's input, as a run has pinned it, and what it used of the vendor."""
+    """A vendor's input as the run pinned it, and the run's use of it.
+
+    Attributes:
+        last_modified: The instant of the upload.
+    """
 
     status: str
     s3_key: str | None = None
     size: int | None = None
-    last_modified: datetime | None = None  # when its upload came
+    last_modified: datetime | None = None
     selection: str | None = None
     sha256: str | None = None
     last_good_run_id: str | None = None
@@ -38,26 +42,26 @@ class PinnedInput(ResponseBody):
 
 
 class PinnedOverrides(ResponseBody):
-    """The overrides that a run uses, as it has pinned them."""
+    """The overrides that a run uses, as it pinned them."""
 
     sha256: str
 
 
 class InputManifest(ResponseBody):
-    """``input_manifest.json``: which file each vendor's input is, and which overrides are used."""
+    """`input_manifest.json`: the input of each vendor, and the overrides."""
 
     overrides: PinnedOverrides | None = None
     vendors: dict[str, PinnedInput]
 
 
 class ConfigSnapshot(ResponseBody):
-    """``config_snapshot.json``: the config as it took effect."""
+    """`config_snapshot.json`: the config as it took effect."""
 
     tenant_config: dict[str, Any]
 
 
 class ReportEntry(ResponseBody):
-    """One entry of ``errors.json``."""
+    """One entry of `errors.json`."""
 
     error_code: str
     error_message: str
@@ -66,7 +70,7 @@ class ReportEntry(ResponseBody):
 
 
 class CauseSample(ResponseBody):
-    """A cell, or a record, that is rejected."""
+    """A rejected cell, or a rejected record."""
 
     row_number: int
     value: str
@@ -75,7 +79,7 @@ class CauseSample(ResponseBody):
 
 
 class Cause(ResponseBody):
-    """Cells of one column, or whole records, that are rejected alike."""
+    """Cells of one column, or whole records, that are rejected for the same reason."""
 
     error_code: str
     vendor_id: str
@@ -87,7 +91,7 @@ class Cause(ResponseBody):
 
 
 class ErrorReport(ResponseBody):
-    """``errors.json``: what went wrong in a run, or was worth a warning."""
+    """`errors.json`: the errors and warnings of a run."""
 
     counts: dict[str, int]
     truncated: bool

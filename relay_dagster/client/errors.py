@@ -1,4 +1,4 @@
-"""The errors that end a client command: lines for people, with what to do next."""
+"""The errors that end a client command: lines for people that also say what to do next."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,7 +10,12 @@ _HINTS = {
 
 
 class ClientError(Exception):
-    """A command cannot do what it was asked; ``lines`` say why, and what to do."""
+    """The command failed.
+
+    Attributes:
+        lines: The lines that say why it failed and what to do.
+        exit_status: The exit status of the command.
+    """
 
     exit_status = 1
 
@@ -20,69 +25,92 @@ class ClientError(Exception):
 
 
 class BadUsageError(ClientError):
-    """The command line asks for something that cannot be."""
+    """The command line asks for something that is not possible."""
 
     exit_status = 2
 
 
-class NoAnswerError(ClientError):
-    """No answer came. Whether the request was carried out is known by ``was_sent`` alone."""
+class NoResponseError(ClientError):
+    """No response arrived.
+
+    Attributes:
+        was_sent: Whether the request was sent, so that it may have been carried out.
+    """
 
     def __init__(self, *lines: str, was_sent: bool) -> None:
         self.was_sent = was_sent
         super().__init__(*lines)
 
 
-class UnexpectedAnswerError(ClientError):
-    """An answer came that the API does not give: something else listens there."""
+class UnexpectedResponseError(ClientError):
+    """A response arrived that this API does not give: something else listens there."""
 
 
-class GoneError(UnexpectedAnswerError):
-    """A file that was linked to is not there."""
+class FileGoneError(UnexpectedResponseError):
+    """A file that a link leads to does not exist, or the link has expired."""
 
 
-class RefusedError(ClientError):
-    """The API answered with a problem document; ``retry_after`` are the seconds that it names."""
+class ApiError(ClientError):
+    """The API answered with a problem document.
+
+    Attributes:
+        status: The HTTP status.
+        problem: The problem document.
+        error_code: The error code of the problem.
+        active_run_id: The run that is in the way of the request, if there is one.
+    """
 
     def __init__(
-        self, status: int, problem: Mapping[str, Any], retry_after: float | None = None
+        self,
+        status: int,
+        problem: Mapping[str, Any],
+        retry_after: float | None = None,
     ) -> None:
         self.status = status
         self.problem = problem
         self.error_code = str(problem.get("error_code", ""))
         self.active_run_id = problem.get("active_run_id")
-        code, detail = (
-            problem.get("error_code", problem.get("title")),
-            str(problem.get("detail", "")),
-        )
-        faults = fault_lines(problem.get("errors") or [])
-        if faults and detail.startswith(
-            faults[0]
-        ):  # the sentence is the faults over again
-            number = "one fault" if len(faults) == 1 else f"{len(faults)} faults"
-            detail = f"refused, for {number}"
-        lines = [f"{code}: {detail}", *(f"  {fault}" for fault in faults)]
-        if retry_after is not None:
-            lines.append(f"try again in {retry_after:g} s")
-        if hint := _HINTS.get(str(code)):
-            lines.append(hint)
-        if active := problem.get("active_run_id"):
-            lines.append(
-                f"run {active} is under way; watch it with: relay show {active} --watch"
-            )
-        super().__init__(*lines, f"request_id: {problem.get('request_id')}")
+        super().__init__(*_problem_lines(problem, retry_after))
 
     @property
-    def may_pass(self) -> bool:
-        """Whether the same request may be answered later."""
+    def is_temporary(self) -> bool:
+        """Whether the same request may succeed later."""
         return self.status >= 500 or self.status == 429
 
 
 def fault_lines(faults: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return ``path: message`` of each fault."""
-    return [
-        f"{fault['path']}: {fault['message']}"
-        if fault.get("path")
-        else str(fault["message"])
-        for fault in faults
-    ]
+    """Return one line per fault: `path: message`."""
+    lines = []
+    for fault in faults:
+        message = str(fault["message"])
+        path = fault.get("path")
+        lines.append(f"{path}: {message}" if path else message)
+    return lines
+
+
+def _problem_lines(
+    problem: Mapping[str, Any],
+    retry_after: float | None,
+) -> list[str]:
+    """Return a problem document as lines for people."""
+    code = str(problem.get("error_code", problem.get("title")))
+    detail = str(problem.get("detail", ""))
+    faults = fault_lines(problem.get("errors") or [])
+    if faults and detail.startswith(faults[0]):
+        # The detail only repeats the faults.
+        number = "one fault" if len(faults) == 1 else f"{len(faults)} faults"
+        detail = f"refused, for {number}"
+    lines = [f"{code}: {detail}"]
+    lines.extend(f"  {fault}" for fault in faults)
+    if retry_after is not None:
+        lines.append(f"try again in {retry_after:g} s")
+    if code in _HINTS:
+        lines.append(_HINTS[code])
+    active_run_id = problem.get("active_run_id")
+    if active_run_id:
+        lines.append(
+            f"run {active_run_id} is under way; watch it with: "
+            f"relay show {active_run_id} --watch"
+        )
+    lines.append(f"request_id: {problem.get('request_id')}")
+    return lines

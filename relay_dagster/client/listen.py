@@ -1,6 +1,6 @@
-"""A receiver of webhooks for trying out: verifies what arrives, and shows it.
+"""A receiver of webhooks for trying them out: it verifies what arrives, and shows it.
 
-It asks no API. One that is to receive for good is somebody's own; `docs/WEBHOOKS.md` says how.
+It does not use the API. `docs/WEBHOOKS.md` says how to build a permanent receiver.
 """
 
 import json
@@ -13,16 +13,16 @@ from standardwebhooks import Webhook
 
 from relay_dagster.client.errors import BadUsageError
 
-# Ours are under 20 KB.
 MAX_BYTES = 64 * 1024
+"""The maximum size of a webhook's body. Relay's webhooks are under 20 KB."""
 _TIMEOUT_SECONDS = 10
 
-Show = Callable[[str, Any], None]
-"""Shows what has arrived, verified: its id and its document."""
+ShowEvent = Callable[[str, Any], None]
+"""A function that shows a verified event: its id and its document."""
 
 
 class Receiver(ThreadingHTTPServer):
-    """Listens for signed webhooks, port 0 is any; `BadUsageError`: bad secret, or no such port."""
+    """Listens for signed webhooks."""
 
     daemon_threads = True
 
@@ -32,9 +32,14 @@ class Receiver(ThreadingHTTPServer):
         port: int,
         secret: str,
         *,
-        show: Show,
+        show: ShowEvent,
         complain: Callable[[str], None],
     ) -> None:
+        """Listen on a port; port 0 means any free port.
+
+        Raises:
+            BadUsageError: The secret is not valid, or the port cannot be used.
+        """
         try:
             self.verifier = Webhook(secret)
         except Exception as error:
@@ -52,7 +57,7 @@ class Receiver(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        """Where it is reached."""
+        """The URL of the receiver."""
         host, port = self.server_address[:2]
         return f"http://{host!s}:{port}/"
 
@@ -64,35 +69,36 @@ class _Handler(BaseHTTPRequestHandler):
     sys_version = ""
 
     def do_POST(self) -> None:
-        """Answer a webhook: 204 where it is good."""
+        """Respond to a webhook, with 204 if it is valid."""
         length = self.headers.get("content-length", "")
         if not length.isdecimal():
-            self._refuse(HTTPStatus.LENGTH_REQUIRED, "it has no Content-Length")
-        elif int(length) > MAX_BYTES:
-            self._refuse(
+            self._reject(HTTPStatus.LENGTH_REQUIRED, "it has no Content-Length")
+            return
+        if int(length) > MAX_BYTES:
+            self._reject(
                 HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"it has over {MAX_BYTES} bytes"
             )
-        else:
-            body = self.rfile.read(int(length))
-            try:
-                self.server.verifier.verify(body, dict(self.headers), json_parse=False)
-                document = json.loads(body)
-            except Exception as error:  # noqa: BLE001 - what a stranger sends is no fault of ours
-                self._refuse(HTTPStatus.BAD_REQUEST, str(error) or type(error).__name__)
-                return
-            self.server.show(str(self.headers["webhook-id"]), document)
-            self._answer(HTTPStatus.NO_CONTENT)
+            return
+        body = self.rfile.read(int(length))
+        try:
+            self.server.verifier.verify(body, dict(self.headers), json_parse=False)
+            document = json.loads(body)
+        except Exception as error:  # noqa: BLE001 - a stranger's request must not end the server
+            self._reject(HTTPStatus.BAD_REQUEST, str(error) or type(error).__name__)
+            return
+        self.server.show(str(self.headers["webhook-id"]), document)
+        self._respond(HTTPStatus.NO_CONTENT)
 
-    def _refuse(self, status: HTTPStatus, why: str) -> None:
-        self.server.complain(f"refused with {status.value}: {why}")
-        # What is left of the body is not read.
+    def _reject(self, status: HTTPStatus, reason: str) -> None:
+        self.server.complain(f"refused with {status.value}: {reason}")
+        # The rest of the body is not read, so the connection cannot be used again.
         self.close_connection = True
-        self._answer(status)
+        self._respond(status)
 
-    def _answer(self, status: HTTPStatus) -> None:
+    def _respond(self, status: HTTPStatus) -> None:
         self.send_response(status)
         self.send_header("Content-Length", "0")
         self.end_headers()
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Leave the log to who shows."""
+        """Write no log line: the receiver shows the events itself."""

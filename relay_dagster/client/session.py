@@ -1,10 +1,16 @@
-"""A command's session: the API, the screen, the clock; errors become lines and an exit status."""
+"""The session of a client command: the API, the screen and the exit status.
 
+The decorator `command` makes a function a command. Errors of the client become lines on
+standard error and an exit status.
+"""
+
+import functools
 import inspect
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from inspect import Parameter
 from typing import Annotated, Any
 
 import typer
@@ -15,16 +21,27 @@ from relay_dagster.client.errors import ClientError
 from relay_dagster.client.terminal import Screen
 
 INTERRUPTED = 130
+"""The exit status of a command that the user stops with Ctrl-C."""
 
 
-def argument(metavar: str, text: str, *, default: str | bool = False) -> Any:
-    """Return an argument of a command; ``default`` is how help shows its default."""
-    return typer.Argument(metavar=metavar, help=text, show_default=default)
+def argument(
+    metavar: str,
+    help_text: str,
+    *,
+    show_default: str | bool = False,
+) -> Any:
+    """Return a command's argument; `show_default` is the default as help shows it."""
+    return typer.Argument(metavar=metavar, help=help_text, show_default=show_default)
 
 
-def option(text: str, *names: str, default: str | bool = True, **limits: Any) -> Any:
-    """Return an option of a command; ``default`` is how help shows its default."""
-    return typer.Option(*names, help=text, show_default=default, **limits)
+def option(
+    help_text: str,
+    *names: str,
+    show_default: str | bool = True,
+    **settings: Any,
+) -> Any:
+    """Return a command's option; `show_default` is the default as help shows it."""
+    return typer.Option(*names, help=help_text, show_default=show_default, **settings)
 
 
 Tenant = Annotated[str, argument("TENANT", "Whose.")]
@@ -34,7 +51,14 @@ Limit = Annotated[int, option("At most so many.", min=1)]
 
 @dataclass(frozen=True)
 class Session:
-    """The means of a command; ``as_json`` where its answer is for programs."""
+    """The means of a command.
+
+    Attributes:
+        api: The client of the API.
+        screen: The terminal.
+        pause: The function that waits for a number of seconds.
+        as_json: Whether the command prints JSON.
+    """
 
     api: ApiClient
     screen: Screen
@@ -43,32 +67,61 @@ class Session:
 
 
 @dataclass(frozen=True)
-class Shown:
-    """The answer of a command."""
+class Output:
+    """The output of a command that can also print JSON.
 
-    document: (
-        Any  # for programs: JSON values, an answer of the API, or a list of answers
-    )
-    show: Callable[[], None]  # writes it for people
-    exit_status: Callable[[], int] = lambda: 0  # asked after that: the command's
+    Attributes:
+        document: The output for programs: a JSON object, a response of the API, or a list
+            of responses.
+        show: The function that writes the output for people.
+        exit_status: The function that returns the command's exit status. It is called
+            after the output is written.
+    """
+
+    document: Any
+    show: Callable[[], None]
+    exit_status: Callable[[], int] = lambda: 0
+
+
+_KEY = (
+    "An admin's or the tenant's key; the variable keeps it out of lists of processes."
+)
+_AS_JSON = Parameter(
+    "as_json",
+    Parameter.KEYWORD_ONLY,
+    default=False,
+    annotation=Annotated[bool, option("JSON, for programs.", "--json")],
+)
+_API_URL = Parameter(
+    "api_url",
+    Parameter.KEYWORD_ONLY,
+    default="http://127.0.0.1:8000",
+    annotation=Annotated[str, option("Where the API is.", envvar="RELAY_API_URL")],
+)
+_API_KEY = Parameter(
+    "api_key",
+    Parameter.KEYWORD_ONLY,
+    default=None,
+    annotation=Annotated[
+        str | None,
+        option(_KEY, show_default=False, envvar="RELAY_API_KEY"),
+    ],
+)
 
 
 def command(
-    app: typer.Typer, name: str | None = None
+    app: typer.Typer,
+    name: str | None = None,
 ) -> Callable[[Callable[..., Any]], Any]:
-    """Make a function a command of the API's client.
+    """Return a decorator that makes a function a client command of an app.
 
-    Its first parameter is the session; the command has ``--api-url`` and ``--api-key`` in its
-    place, and ``--json`` where the function returns `Shown`.
+    The first parameter of the function is the session. The command has the options
+    `--api-url` and `--api-key` in its place, and `--json` if the function returns an
+    `Output`.
     """
 
     def register(function: Callable[..., Any]) -> Callable[..., Any]:
-        signature = inspect.signature(function)
-        own = list(signature.parameters.values())[1:]
-        shows = signature.return_annotation is Shown
-        every = inspect.signature(_options).parameters.values()
-        added = [each for each in every if shows or each.name != "as_json"]
-
+        @functools.wraps(function)
         def run(
             *,
             api_url: str,
@@ -76,67 +129,75 @@ def command(
             as_json: bool = False,
             **arguments: Any,
         ) -> None:
-            with connected(api_url, api_key) as session:
-                shown = function(replace(session, as_json=as_json), **arguments)
-                if isinstance(shown, Shown):
-                    document = shown.document
-                    if not as_json:
-                        shown.show()
-                    elif isinstance(document, list):
-                        session.screen.show_json([each.as_json() for each in document])
-                    else:
-                        plain = (
-                            document
-                            if isinstance(document, dict)
-                            else document.as_json()
-                        )
-                        session.screen.show_json(plain)
-                    raise typer.Exit(shown.exit_status())
+            with connected(api_url, api_key, as_json=as_json) as session:
+                output = function(session, **arguments)
+                if isinstance(output, Output):
+                    _write(output, session)
+                    raise typer.Exit(output.exit_status())
 
-        parameters = [*own, *added]
-        run.__name__, run.__doc__ = function.__name__, function.__doc__
-        run.__signature__ = signature.replace(  # type: ignore[attr-defined]
-            parameters=[each.replace(kind=each.KEYWORD_ONLY) for each in parameters],
-            return_annotation=None,
-        )
-        run.__annotations__ = {each.name: each.annotation for each in parameters}
+        parameters = _command_parameters(function)
+        # Typer reads the options of a command from its signature.
+        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        run.__annotations__ = {
+            parameter.name: parameter.annotation for parameter in parameters
+        }
         app.command(name)(run)
         return function
 
     return register
 
 
-_KEY = (
-    "An admin's or the tenant's key; the variable keeps it out of lists of processes."
-)
+def _command_parameters(function: Callable[..., Any]) -> list[Parameter]:
+    """Return the parameters of a function's command."""
+    signature = inspect.signature(function)
+    _, *own_parameters = signature.parameters.values()
+    parameters = [
+        parameter.replace(kind=Parameter.KEYWORD_ONLY) for parameter in own_parameters
+    ]
+    if signature.return_annotation is Output:
+        parameters.append(_AS_JSON)
+    return [*parameters, _API_URL, _API_KEY]
 
 
-def _options(
-    as_json: Annotated[bool, option("JSON, for programs.", "--json")] = False,
-    api_url: Annotated[
-        str, option("Where the API is.", envvar="RELAY_API_URL")
-    ] = "http://127.0.0.1:8000",
-    api_key: Annotated[
-        str | None, option(_KEY, default=False, envvar="RELAY_API_KEY")
-    ] = None,
-) -> None:
-    """Have the parameters that commands have beside their own."""
+def _write(output: Output, session: Session) -> None:
+    document = output.document
+    if not session.as_json:
+        output.show()
+    elif isinstance(document, list):
+        session.screen.show_json([response.as_json() for response in document])
+    elif isinstance(document, dict):
+        session.screen.show_json(document)
+    else:
+        session.screen.show_json(document.as_json())
 
 
 @contextmanager
-def connected(api_url: str, api_key: str | None) -> Iterator[Session]:
-    """Lend a session; end the command with its exit status, after saying what went wrong."""
+def connected(
+    api_url: str,
+    api_key: str | None,
+    *,
+    as_json: bool = False,
+) -> Iterator[Session]:
+    """Open a session; on an error, write it to the screen and end the command.
+
+    Raises:
+        typer.Exit: The command failed, with its exit status.
+    """
     with screen_only() as screen, ApiClient(api_url, api_key) as api:
         if api.shows_key:
             screen.complain(
                 f"warning: the key goes to {api.url} in the clear; use https"
             )
-        yield Session(api, screen)
+        yield Session(api, screen, as_json=as_json)
 
 
 @contextmanager
 def screen_only() -> Iterator[Screen]:
-    """Lend the screen alone; end the command as `connected` does."""
+    """Open a screen without an API; on an error, end the command as `connected` does.
+
+    Raises:
+        typer.Exit: The command failed, with its exit status.
+    """
     screen = Screen()
     try:
         yield screen
@@ -154,6 +215,6 @@ def screen_only() -> Iterator[Screen]:
     except (typer.Exit, BrokenPipeError):
         raise
     except Exception as error:
-        # A defect of ours; people at a terminal get a sentence of it to report.
+        # This is a bug; people at a terminal get a sentence to report, not a traceback.
         screen.complain(f"unexpected {type(error).__name__}: {error}")
         raise typer.Exit(1) from error

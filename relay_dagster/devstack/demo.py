@@ -28,10 +28,10 @@ from relay_core.config import load_config, parse_document
 from relay_core.domain.codes import RunStatus
 from relay_core.samples import sample_config_text, sample_feeds, sample_sku_maps
 from relay_dagster.aws.provisioning.bootstrap import bootstrap
-from relay_dagster.client.access import AUDIT
 from relay_dagster.client.api_client import ApiClient, tenant_path
+from relay_dagster.client.commands.access import AUDIT
 from relay_dagster.client.errors import ClientError
-from relay_dagster.client.holds import show_hold
+from relay_dagster.client.hold_report import show_hold
 from relay_dagster.client.links import download_to
 from relay_dagster.client.session import Session
 from relay_dagster.client.terminal import Screen
@@ -104,7 +104,7 @@ def _demonstrate(
     _show_feed_link(console, world)
     _send_a_tenth(console, world, release=release)
     output.title(console, "Who did what: GET /v1/audit")
-    audit = world.session.api.ask(AuditList, "GET", "/v1/audit").audit
+    audit = world.session.api.request(AuditList, "GET", "/v1/audit").audit
     AUDIT.show(world.session.screen, reversed(audit))
     return artifacts
 
@@ -348,7 +348,7 @@ def _send_a_tenth(console: Console, world: World, *, release: bool) -> None:
             "reason": "the demo was told to",
         }
         path = f"/v1/runs/{run.run_id}/release"
-        released = world.session.api.ask(Run, "POST", path, json=request)
+        released = world.session.api.request(Run, "POST", path, json=request)
         output.in_the_shop(console, _shop_run_id(world), released)
 
 
@@ -388,7 +388,7 @@ def _show_feed_link(console: Console, world: World) -> None:
     """Make a link to the feed, and fetch it without a key, as anybody with the link can."""
     path = tenant_path(TENANT, "feed-links")
     request = {"name": "the demo's shop"}
-    url = world.session.api.ask(NewFeedLink, "POST", path, json=request).url
+    url = world.session.api.request(NewFeedLink, "POST", path, json=request).url
     with httpx.Client(trust_env=False, timeout=30) as shop:
         response = shop.get(url)
     response.raise_for_status()
@@ -406,4 +406,6 @@ def _show_feed_link(console: Console, world: World) -> None:
 def _shop_run_id(world: World) -> str:
     """Return the run whose feed the shop gets, which is the first of the publications."""
     path = tenant_path(TENANT, "publications")
-    return world.session.api.ask(PublicationList, "GET", path).publications[0].run_id
+    return (
+        world.session.api.request(PublicationList, "GET", path).publications[0].run_id
+    )

@@ -14,7 +14,8 @@ from rich.console import Console
 from rich.table import Table
 
 from relay_dagster.client.artifacts import ErrorReport
-from relay_dagster.client.runs import RunReport, show_causes
+from relay_dagster.client.commands.run_errors import show_causes
+from relay_dagster.client.run_report import RunReport
 from relay_dagster.client.session import Session
 from relay_dagster.client.terminal import between
 from relay_dagster.devstack.option_effects import OptionEffect

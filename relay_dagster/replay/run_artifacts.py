@@ -17,7 +17,7 @@ from relay_core.domain.errors import StateUnreadableError, UnsupportedSchemaVers
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits
 from relay_core.publish.state import Baseline, read_state
 from relay_dagster.client.artifacts import ConfigSnapshot, InputManifest, RunSummary
-from relay_dagster.client.errors import ClientError, GoneError, RefusedError
+from relay_dagster.client.errors import ApiError, ClientError, FileGoneError
 from relay_dagster.client.links import download_to, read_report
 from relay_dagster.client.session import Session
 from relay_dagster.mapped_files import InputFile
@@ -128,7 +128,7 @@ class RunArtifacts:
                 self.session, self.run.baseline_run_id, self.folder
             )
             return artifacts if "input_manifest" in artifacts.links else None
-        except (NotReplayableError, RefusedError):
+        except (NotReplayableError, ApiError):
             return None
 
     def file(self, name: str, sha256: str | None = None) -> InputFile:
@@ -149,13 +149,13 @@ class RunArtifacts:
         self.session.screen.complain(f"fetching {name}")
         try:
             return download_to(path, name, self._link(name))
-        except GoneError as error:
+        except FileGoneError as error:
             raise NotReplayableError(*error.lines) from error
 
     def _report(self, model: type[_File], name: str) -> _File:
         try:
             return read_report(model, name, self._link(name))
-        except GoneError as error:
+        except FileGoneError as error:
             raise NotReplayableError(*error.lines) from error
 
     def _link(self, name: str) -> str:

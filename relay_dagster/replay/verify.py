@@ -29,7 +29,7 @@ from relay_core.publish.keys import MERGED_INVENTORY
 from relay_core.publish.report.templating import pages
 from relay_dagster.client.api_client import ApiClient, tenant_path
 from relay_dagster.client.errors import BadUsageError, ClientError
-from relay_dagster.client.session import Session, Shown, argument, command, option
+from relay_dagster.client.session import Output, Session, argument, command, option
 from relay_dagster.client.terminal import Screen
 from relay_dagster.replay.comparison import ComparedFile, ComparingSink, Match
 from relay_dagster.replay.engine import ReplayInputs, replay
@@ -223,7 +223,7 @@ def published_runs(
     for tenant in api.tenants():
         found: dict[str, PublishedRun] = {}
         path = tenant_path(tenant.tenant_id, "publications")
-        for entry in api.ask(PublicationList, "GET", path).publications:
+        for entry in api.request(PublicationList, "GET", path).publications:
             if len(found) == each or (since is not None and entry.published_at < since):
                 break
             run = PublishedRun(tenant.tenant_id, entry.run_id, entry.published_at)
@@ -402,7 +402,9 @@ def verify(
     run_id: Annotated[
         str,
         argument(
-            "RUN_ID|N", "The run; with --newest so many of each tenant.", default=True
+            "RUN_ID|N",
+            "The run; with --newest so many of each tenant.",
+            show_default=True,
         ),
     ] = "",
     newest: Annotated[
@@ -418,7 +420,7 @@ def verify(
     max_minutes: Annotated[
         float, option("Of --newest: none is begun after so long.", min=0)
     ] = 60,
-) -> Shown:
+) -> Output:
     """Prove a run by replay: the engine here, over its inputs, gives the bytes of each CSV.
 
     Exit status 3 where it does not, with the first difference; 2 where its files are gone.
@@ -447,7 +449,7 @@ def verify(
         if report is not None:
             proofs.write(report)
         show = partial(proofs.show, session.screen)
-        return Shown(proofs.as_json(), show, lambda: proofs.exit_status)
+        return Output(proofs.as_json(), show, lambda: proofs.exit_status)
     if not run_id or since is not None or report is not None:
         raise BadUsageError(
             "name a run, or give --newest: --since and --report belong to that"
@@ -455,4 +457,4 @@ def verify(
     with TemporaryDirectory(prefix="relay-") as folder:
         found = verify_run(session, run_id, Path(folder))
     show = partial(found.show, session.screen)
-    return Shown(found.as_json(), show, lambda: 0 if found.is_same else DIFFERENT)
+    return Output(found.as_json(), show, lambda: 0 if found.is_same else DIFFERENT)

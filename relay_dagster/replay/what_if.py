@@ -17,11 +17,11 @@ from relay_core.publish.findings import RunFindings
 from relay_core.publish.keys import MERGED_INVENTORY
 from relay_core.publish.state import StateContext
 from relay_core.validation.comparison import Comparison, FeedFigures
-from relay_dagster.client.configs import read_config_file
+from relay_dagster.client.config_files import read_config_file
 from relay_dagster.client.errors import BadUsageError, ClientError
-from relay_dagster.client.holds import show_guard
-from relay_dagster.client.runs import show_changes
-from relay_dagster.client.session import Session, Shown, argument, command, option
+from relay_dagster.client.hold_report import show_guard
+from relay_dagster.client.run_report import show_changes
+from relay_dagster.client.session import Output, Session, argument, command, option
 from relay_dagster.client.terminal import Screen, counted
 from relay_dagster.replay.engine import KEYS, ReplayInputs, replay
 from relay_dagster.replay.run_artifacts import DIFFERENT, RunArtifacts
@@ -46,9 +46,9 @@ def rehearse(
     session: Session,
     run_ids: Annotated[list[str], argument("RUN_ID...", "The runs.")],
     config: Annotated[
-        Path, option("The config to try.", default=False, metavar="FILE")
+        Path, option("The config to try.", show_default=False, metavar="FILE")
     ],
-) -> Shown:
+) -> Output:
     """Try a config on runs that were: what would change in their feeds, what the guards would say.
 
     Stores nothing. Exit status 3 where anything changes; 2 where a run's files are gone.
@@ -63,7 +63,7 @@ def rehearse(
         if not session.as_json:
             found[-1].show(session.screen)
     is_same = all(each.is_same for each in found)
-    return Shown(found, lambda: None, lambda: 0 if is_same else DIFFERENT)
+    return Output(found, lambda: None, lambda: 0 if is_same else DIFFERENT)
 
 
 @dataclass

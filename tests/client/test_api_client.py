@@ -13,8 +13,8 @@ import pytest
 from relay_dagster.client.api_client import ApiClient
 from relay_dagster.client.errors import (
     BadUsageError,
-    NoAnswerError,
-    UnexpectedAnswerError,
+    NoResponseError,
+    UnexpectedResponseError,
 )
 from relay_dagster.client.links import download, download_to
 from support.api_world import ADMIN
@@ -92,7 +92,7 @@ def test_the_key_is_not_sent_on_to_where_a_redirect_leads(stranger: Stranger) ->
     stranger.status, stranger.headers = 307, {"Location": f"{stranger.url}/elsewhere"}
     with (
         ApiClient(stranger.url, ADMIN) as api,
-        pytest.raises(UnexpectedAnswerError) as told,
+        pytest.raises(UnexpectedResponseError) as told,
     ):
         api.run("r")
     assert f"{stranger.url}/elsewhere" in str(told.value)
@@ -116,7 +116,7 @@ def test_what_is_no_answer_of_the_api_is_told_as_that(
     stranger.status, stranger.body = status, body
     with (
         ApiClient(stranger.url, None) as api,
-        pytest.raises(UnexpectedAnswerError) as told,
+        pytest.raises(UnexpectedResponseError) as told,
     ):
         api.run("r")
     assert "names the Relay API" in str(told.value)
@@ -125,7 +125,7 @@ def test_what_is_no_answer_of_the_api_is_told_as_that(
 def test_a_link_that_has_expired_is_told_with_its_status(stranger: Stranger) -> None:
     stranger.status = 403
     with pytest.raises(
-        UnexpectedAnswerError, match=r"errors\.json cannot be .* 403 Forbidden"
+        UnexpectedResponseError, match=r"errors\.json cannot be .* 403 Forbidden"
     ):
         download("errors.json", f"{stranger.url}/errors.json")
 
@@ -134,7 +134,7 @@ def test_a_links_host_that_is_not_reachable_is_named_with_the_variable_that_sets
     None
 ):
     with pytest.raises(
-        NoAnswerError, match=r"127\.0\.0\.1:9 .* RELAY_PUBLIC_S3_ENDPOINT_URL"
+        NoResponseError, match=r"127\.0\.0\.1:9 .* RELAY_PUBLIC_S3_ENDPOINT_URL"
     ):
         download("errors.json", "http://127.0.0.1:9/errors.json")
 

@@ -7,7 +7,7 @@ import pytest
 
 from relay_core.config import parse_document
 from relay_core.domain.errors import ConfigError
-from relay_dagster.client.configs import json_text, read_config_file, tenant_of
+from relay_dagster.client.config_files import json_text, read_config_file, tenant_of
 from relay_dagster.client.errors import BadUsageError
 
 

@@ -4,7 +4,7 @@ import io
 
 from rich.console import Console
 
-from relay_dagster.client.configs import show_check
+from relay_dagster.client.commands.configs import show_check
 from relay_dagster.client.terminal import Screen
 from relay_dagster.wire.config_checks import ConfigCheck
 

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from relay_core.domain.codes import RunStatus
 from relay_dagster.client.api_client import ApiClient
-from relay_dagster.client.holds import release
+from relay_dagster.client.commands.holds import release
 from relay_dagster.client.session import Session
 from relay_dagster.client.terminal import Screen
 from relay_dagster.runs.model import RunRecord

@@ -11,32 +11,16 @@ import typer.main
 from relay_dagster import cli
 
 
-@pytest.mark.parametrize(
-    ("module", "name"),
-    [
-        (module, name)
-        for module, names in cli.CLIENT_COMMANDS.items()
-        for name in names.split()
-    ],
-)
+@pytest.mark.parametrize("entry", cli.LAZY_COMMANDS, ids=lambda entry: entry.name)
 def test_a_command_is_where_the_list_says_with_its_own_help(
-    module: str, name: str
+    entry: cli.LazyEntry,
 ) -> None:
-    group = typer.main.get_group(cli.app)
-    group.get_help(typer.Context(group))
-    listed = group.commands[name]
-    commands = import_module(f"relay_dagster.{module}").commands
-    own = typer.main.get_group(commands).commands[name]
+    listed = typer.main.get_group(cli.app).commands[entry.name]
+    module = import_module(f"relay_dagster.{entry.module}")
+    group = typer.main.get_group(getattr(module, entry.variable))
+    own = group if entry.is_group else group.commands[entry.name]
+    assert not entry.is_group or group.commands
     assert listed.help == " ".join(str(own.help).partition("\n\n")[0].split()) != ""
-
-
-@pytest.mark.parametrize("place", cli.CLIENT_GROUPS)
-def test_a_group_is_where_the_list_says(place: str) -> None:
-    module, _, variable = place.partition(":")
-    group = typer.main.get_group(
-        getattr(import_module(f"relay_dagster.{module}"), variable)
-    )
-    assert group.commands
 
 
 def test_the_list_of_commands_loads_none_of_them() -> None:

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from relay_core.domain.codes import Stage
 from relay_dagster.client.api_client import ApiClient
-from relay_dagster.client.errors import NoAnswerError, RefusedError
+from relay_dagster.client.errors import ApiError, NoResponseError
 from relay_dagster.client.run_watch import MAX_SILENT_SECONDS, exit_status, watch
 from relay_dagster.client.session import Session
 from relay_dagster.client.terminal import Screen
@@ -150,7 +150,7 @@ def test_an_api_that_stays_away_ends_the_watching_and_says_how_to_look_again(
     run_id = started(world)
     with ApiClient("http://127.0.0.1:9", ADMIN) as nobody:
         watcher = Watcher(nobody)
-        with pytest.raises(NoAnswerError):
+        with pytest.raises(NoResponseError):
             watch(watcher.session, api.run(run_id))
     assert sum(watcher.pauses[1:]) == MAX_SILENT_SECONDS
     assert f"relay show {run_id} --watch" in watcher.err.getvalue()
@@ -162,6 +162,6 @@ def test_a_key_that_is_revoked_meanwhile_ends_the_watching_at_once(
     run_id = started(world)
     with ApiClient(world.url, "revoked") as stranger:
         watcher = Watcher(stranger)
-        with pytest.raises(RefusedError, match="RELAY_API_KEY"):
+        with pytest.raises(ApiError, match="RELAY_API_KEY"):
             watch(watcher.session, api.run(run_id))
     assert watcher.pauses == [2.0]

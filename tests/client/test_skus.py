@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from relay_core.config import TenantConfig
-from relay_dagster.client.skus import show_explanation
+from relay_dagster.client.commands.skus import show_explanation
 from relay_dagster.client.terminal import Screen
 from relay_dagster.wire.skus import Explanation
 from support.api_world import TENANT

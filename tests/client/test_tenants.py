@@ -11,7 +11,7 @@ from pathlib import Path
 import dagster as dg
 from rich.console import Console
 
-from relay_dagster.client.tenants import show_status
+from relay_dagster.client.commands.tenants import show_status
 from relay_dagster.client.terminal import Screen
 from relay_dagster.wire.tenants import TenantStatus, VendorStanding
 from support.api_world import TENANT

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from relay_dagster.client.errors import NoAnswerError, UnexpectedAnswerError
+from relay_dagster.client.errors import NoResponseError, UnexpectedResponseError
 from relay_dagster.client.links import send_file
 from relay_dagster.wire.tenants import UploadLink
 from support.api_world import TENANT
@@ -208,7 +208,7 @@ def test_what_s3_refuses_is_told_in_its_own_words(
     receiver: Receiver, file: Path
 ) -> None:
     receiver.status, receiver.body = 400, TOO_LARGE
-    with pytest.raises(UnexpectedAnswerError) as told:
+    with pytest.raises(UnexpectedResponseError) as told:
         send_file(receiver.form(), file)
     assert str(told.value) == (
         f"stock.csv is not uploaded: 127.0.0.1:{receiver.server_port} answers 400 Bad Request: "
@@ -226,7 +226,7 @@ def test_a_host_that_is_not_reachable_is_named_with_the_variable_that_sets_it(
         max_bytes=9,
         expires_at="2026-03-01",
     )
-    with pytest.raises(NoAnswerError) as told:
+    with pytest.raises(NoResponseError) as told:
         send_file(link, file)
     assert told.value.lines[0].startswith(
         "stock.csv is not uploaded: 127.0.0.1:9 is not reachable"

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from relay_dagster.client.api_client import ApiClient
-from relay_dagster.client.webhooks import tries
+from relay_dagster.client.commands.webhooks import delivery_attempts
 from relay_dagster.webhooks.changes import disabled, edited, failing
 from relay_dagster.webhooks.model import SUBSCRIBABLE, DisabledReason
 from support.api_world import TENANT
@@ -167,8 +167,8 @@ def test_a_list_of_tries_goes_on_over_pages(world: ClientWorld) -> None:
         made = replace(event(after=number), deliveries={webhook_id: three})
         world.platform.webhooks.add_event(made)
     with ApiClient(world.url, "admin-key", page_size=2) as client:
-        assert len(list(tries(client, TENANT, webhook_id, 100))) == 9
-        assert len(list(tries(client, TENANT, webhook_id, 4))) == 4
+        assert len(list(delivery_attempts(client, TENANT, webhook_id, 100))) == 9
+        assert len(list(delivery_attempts(client, TENANT, webhook_id, 4))) == 4
 
 
 def test_a_deleted_webhook_is_gone(world: ClientWorld) -> None:

@@ -110,7 +110,8 @@ def test_an_engine_that_rounds_otherwise_is_told_by_step_column_skus_and_tenants
         ROOT / "relay_core", engine, ignore=shutil.ignore_patterns("__pycache__")
     )
     pricing = engine / "merge" / "pricing.py"
-    nearest, down = "(2 * at_least + step) // (2 * step)", "at_least // step"
+    nearest = "(2 * at_least_minimum + increment) // (2 * increment)"
+    down = "at_least_minimum // increment"
     source = pricing.read_text("utf-8")
     assert source.count(nearest) == 1
     pricing.write_text(source.replace(nearest, down), "utf-8")

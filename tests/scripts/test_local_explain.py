@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from local.command import main
-from relay_dagster.client.skus import show_explanation
+from relay_dagster.client.commands.skus import show_explanation
 from relay_dagster.client.terminal import Screen
 from relay_dagster.wire.skus import Explanation
 from support.builders import config_document, feed, vendor_document

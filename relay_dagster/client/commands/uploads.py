@@ -1,4 +1,7 @@
-"""A vendor's file on its way: a link of the API, then, without its key, the file itself to S3."""
+"""Commands about vendors' files: upload one, pull one, and keep secrets for pulls.
+
+A file is uploaded to S3 through a link of the API, without the API key.
+"""
 
 import stat
 import sys
@@ -11,8 +14,8 @@ from relay_dagster.client.api_client import tenant_path
 from relay_dagster.client.errors import BadUsageError, ClientError
 from relay_dagster.client.links import send_file
 from relay_dagster.client.session import (
+    Output,
     Session,
-    Shown,
     Tenant,
     argument,
     command,
@@ -23,13 +26,16 @@ from relay_dagster.wire.access import SecretList
 from relay_dagster.wire.tenants import PullStanding, UploadLink
 
 commands = typer.Typer()
-secrets = typer.Typer()
+secrets = typer.Typer(
+    help="Keep secrets by which vendors' files are pulled; each is for one host.",
+    no_args_is_help=True,
+)
 _SECRETS = TableView(
     {"name": "name", "host": "host", "created": "created_at", "changed": "updated_at"},
     folded=("host",),
     empty="the tenant has no secrets",
 )
-_Name = Annotated[str, argument("NAME", "The secret's.")]
+_SecretName = Annotated[str, argument("NAME", "The secret's.")]
 
 
 @command(commands)
@@ -43,20 +49,20 @@ def upload(
 
     The trigger that will start a run of it is named on standard error.
     """
+    # The name of "." or ".." is that of the folder it leads to.
     name = file.resolve().name if file.name in ("", "..") else file.name
     try:
-        found = file.stat()
-        if not stat.S_ISREG(found.st_mode):
-            raise BadUsageError(f"{file}: is no file; what is sent must have a size")
-        file.open("rb").close()  # what cannot be read shows before a link is asked for
+        size = _size_of_readable(file)
         name.encode()
-        order = {"vendor_id": vendor, "file_name": name}
-        link = session.api.ask(
-            UploadLink, "POST", tenant_path(tenant, "uploads"), json=order
+        link = session.api.request(
+            UploadLink,
+            "POST",
+            tenant_path(tenant, "uploads"),
+            json={"vendor_id": vendor, "file_name": name},
         )
-        if found.st_size > link.max_bytes:
+        if size > link.max_bytes:
             raise BadUsageError(
-                f"{file}: has {found.st_size:,} bytes, and {link.max_bytes:,} are the most; "
+                f"{file}: has {size:,} bytes, and {link.max_bytes:,} are the most; "
                 "nothing is sent"
             )
         send_file(link, file)
@@ -67,7 +73,7 @@ def upload(
     except OSError as error:
         raise BadUsageError(f"{file}: {error.strerror or error}") from error
     session.screen.say(link.key)
-    session.screen.complain(what_starts_a_run(session, tenant))
+    session.screen.complain(next_run_sentence(session, tenant))
 
 
 @command(commands)
@@ -75,43 +81,56 @@ def pull(
     session: Session,
     tenant: Tenant,
     vendor: Annotated[str, argument("VENDOR", "Whose file it is.")],
-) -> Shown:
+) -> Output:
     """Have a vendor's file pulled now; how that ended shows in `relay tenant status`."""
     path = tenant_path(tenant, "vendors", vendor, "pull")
-    standing = session.api.ask(PullStanding, "POST", path)
+    standing = session.api.request(PullStanding, "POST", path)
     line = f"the file of {vendor} is pulled; see: relay tenant status {tenant}"
-    return Shown(standing, lambda: session.screen.say(line))
+    return Output(standing, lambda: session.screen.say(line))
 
 
-def what_starts_a_run(session: Session, tenant_id: str) -> str:
-    """Return when a run reads what was uploaded, as the tenant's config has it."""
+def next_run_sentence(session: Session, tenant_id: str) -> str:
+    """Return a sentence about the run that will read an upload, from the tenant's config."""
     try:
         stored = session.api.config(tenant_id, None)
     except ClientError:
         return "when a run starts is not known here: the key may not read the tenant's config"
-    on_upload = (stored.tenant_config.get("triggers") or {}).get("on_upload")
+    triggers = stored.tenant_config.get("triggers") or {}
+    on_upload = triggers.get("on_upload")
     if on_upload is not None:
-        quiet = on_upload["quiet_seconds"]
-        return (
-            f"a run starts {quiet} s after the last upload"
-            if quiet
-            else "a run starts at once"
-        )
+        quiet_seconds = on_upload["quiet_seconds"]
+        if not quiet_seconds:
+            return "a run starts at once"
+        return f"a run starts {quiet_seconds} s after the last upload"
     if stored.next_run_at is not None:
         return f"the schedule starts the next run at {instant(stored.next_run_at)}"
     return f"no run starts by itself; start one with: relay run {tenant_id}"
 
 
-# --- secrets, for pulls -------------------------------------------------------------------------
+def _size_of_readable(file: Path) -> int:
+    """Return the size of a file, before a link is requested for it.
+
+    Raises:
+        BadUsageError: The path is not a regular file.
+        OSError: The file cannot be read.
+    """
+    status = file.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise BadUsageError(f"{file}: is no file; what is sent must have a size")
+    file.open("rb").close()
+    return status.st_size
+
+
+# --- secrets for pulls ----------------------------------------------------------------
 
 
 @command(secrets)
 def put(
     session: Session,
     tenant: Tenant,
-    name: _Name,
+    name: _SecretName,
     host: Annotated[
-        str, option("host or host:port; it is sent nowhere else.", default=False)
+        str, option("host or host:port; it is sent nowhere else.", show_default=False)
     ],
 ) -> None:
     """Keep a secret, which is read from standard input; one newline at its end does not count."""
@@ -126,14 +145,18 @@ def put(
 
 
 @command(secrets, "list")
-def list_secrets(session: Session, tenant: Tenant) -> Shown:
+def list_secrets(session: Session, tenant: Tenant) -> Output:
     """List a tenant's secrets: the host that each is for, and since when. No value is shown."""
-    found = session.api.ask(SecretList, "GET", tenant_path(tenant, "secrets"))
-    return Shown(found, lambda: _SECRETS.show(session.screen, found.secrets))
+    path = tenant_path(tenant, "secrets")
+    tenant_secrets = session.api.request(SecretList, "GET", path)
+    return Output(
+        tenant_secrets,
+        lambda: _SECRETS.show(session.screen, tenant_secrets.secrets),
+    )
 
 
 @command(secrets)
-def delete(session: Session, tenant: Tenant, name: _Name) -> None:
+def delete(session: Session, tenant: Tenant, name: _SecretName) -> None:
     """Delete a secret, for good."""
     session.api.send("DELETE", tenant_path(tenant, "secrets", name))
     session.screen.say(f"secret {name} of {tenant} is deleted")

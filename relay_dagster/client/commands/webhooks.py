@@ -1,4 +1,4 @@
-"""Webhooks of a tenant: made, changed, tried out, and what was sent."""
+"""Commands about a tenant's webhooks: create, change, and test them, and list deliveries."""
 
 from collections.abc import Iterator
 from itertools import islice
@@ -9,8 +9,8 @@ import typer
 from relay_dagster.client.api_client import ApiClient, tenant_path
 from relay_dagster.client.session import (
     Limit,
+    Output,
     Session,
-    Shown,
     Tenant,
     argument,
     command,
@@ -22,11 +22,17 @@ from relay_dagster.wire import webhooks as wire
 
 WebhookId = Annotated[str, argument("WEBHOOK_ID", "As listed.")]
 _EVENTS = (
-    "An event that it gets: run.succeeded, run.failed, run.held, run.cancelled, feed.published, "
-    "vendor.pull_failed; may be repeated."
+    "An event that it gets: run.succeeded, run.failed, run.held, run.cancelled, "
+    "feed.published, vendor.pull_failed; may be repeated."
 )
 
-webhooks = typer.Typer()
+webhooks = typer.Typer(
+    help="Notify URLs of a tenant's runs and feeds, and see what was sent.",
+    no_args_is_help=True,
+)
+
+
+# --- webhooks -------------------------------------------------------------------------
 
 
 @command(webhooks)
@@ -34,39 +40,43 @@ def create(
     session: Session,
     tenant: Tenant,
     url: Annotated[str, argument("URL", "https, port 443 or 8443.")],
-    event: Annotated[list[str], option(_EVENTS, default=False)],
+    event: Annotated[list[str], option(_EVENTS, show_default=False)],
     description: Annotated[str | None, option("What people call it.")] = None,
-) -> Shown:
+) -> Output:
     """Make a webhook and print its secret, this once; its id goes to standard error."""
-    order: dict[str, Any] = {"url": url, "events": event}
+    body: dict[str, Any] = {"url": url, "events": event}
     if description is not None:
-        order["description"] = description
-    made = session.api.ask(
-        wire.NewWebhook, "POST", tenant_path(tenant, "webhooks"), json=order
+        body["description"] = description
+    webhook = session.api.request(
+        wire.NewWebhook,
+        "POST",
+        tenant_path(tenant, "webhooks"),
+        json=body,
     )
     note = (
-        f"webhook {made.webhook_id} of {tenant}; its secret is shown this once; try it with: "
-        f"relay webhooks test {tenant} {made.webhook_id}"
+        f"webhook {webhook.webhook_id} of {tenant}; its secret is shown this once; try it "
+        f"with: relay webhooks test {tenant} {webhook.webhook_id}"
     )
-    return _secret_shown(session.screen, made, note)
+    return _secret_output(session.screen, webhook, note)
 
 
 @command(webhooks, "list")
-def list_webhooks(session: Session, tenant: Tenant) -> Shown:
+def list_webhooks(session: Session, tenant: Tenant) -> Output:
     """List a tenant's webhooks: their URLs, events and states."""
-    found = session.api.ask(
-        wire.WebhookList, "GET", tenant_path(tenant, "webhooks")
-    ).webhooks
-    return Shown(found, lambda: _WEBHOOKS.show(session.screen, found))
+    path = tenant_path(tenant, "webhooks")
+    tenant_webhooks = session.api.request(wire.WebhookList, "GET", path).webhooks
+    return Output(
+        tenant_webhooks,
+        lambda: _WEBHOOKS.show(session.screen, tenant_webhooks),
+    )
 
 
 @command(webhooks)
-def show(session: Session, tenant: Tenant, webhook_id: WebhookId) -> Shown:
+def show(session: Session, tenant: Tenant, webhook_id: WebhookId) -> Output:
     """Show a webhook."""
-    found = session.api.ask(
-        wire.ListedWebhook, "GET", tenant_path(tenant, "webhooks", webhook_id)
-    )
-    return _shown(session, found)
+    path = tenant_path(tenant, "webhooks", webhook_id)
+    webhook = session.api.request(wire.ListedWebhook, "GET", path)
+    return _webhook_output(session, webhook)
 
 
 @command(webhooks)
@@ -75,30 +85,27 @@ def update(
     tenant: Tenant,
     webhook_id: WebhookId,
     url: Annotated[str | None, option("Where it leads from now on.")] = None,
-    event: Annotated[list[str] | None, option(_EVENTS, default="as it is")] = None,
+    event: Annotated[list[str] | None, option(_EVENTS, show_default="as it is")] = None,
     description: Annotated[
         str | None, option("What people call it; empty takes it away.")
     ] = None,
     enabled: Annotated[
         bool | None, option("Whether anything is sent to it.", "--enable/--disable")
     ] = None,
-) -> Shown:
+) -> Output:
     """Change a webhook, and show it; what is not named stays as it is."""
-    asked = {
-        "url": url,
-        "events": event,
-        "description": description,
-        "enabled": enabled,
-    }
-    changes: dict[str, Any] = {
-        name: value for name, value in asked.items() if value not in (None, [])
-    }
-    if description == "":
-        changes["description"] = None
+    changes: dict[str, Any] = {}
+    if url is not None:
+        changes["url"] = url
+    if event:
+        changes["events"] = event
+    if description is not None:
+        changes["description"] = description or None
+    if enabled is not None:
+        changes["enabled"] = enabled
     path = tenant_path(tenant, "webhooks", webhook_id)
-    return _shown(
-        session, session.api.ask(wire.ListedWebhook, "PATCH", path, json=changes)
-    )
+    webhook = session.api.request(wire.ListedWebhook, "PATCH", path, json=changes)
+    return _webhook_output(session, webhook)
 
 
 @command(webhooks)
@@ -109,33 +116,39 @@ def delete(session: Session, tenant: Tenant, webhook_id: WebhookId) -> None:
 
 
 @command(webhooks)
-def rotate(session: Session, tenant: Tenant, webhook_id: WebhookId) -> Shown:
+def rotate(session: Session, tenant: Tenant, webhook_id: WebhookId) -> Output:
     """Make a new secret of a webhook and print it, this once; for a day the old one signs too."""
     path = f"{tenant_path(tenant, 'webhooks', webhook_id)}/secret:rotate"
-    made = session.api.ask(wire.NewSecret, "POST", path)
-    until = instant(made.previous_secret_until)
+    secret = session.api.request(wire.NewSecret, "POST", path)
+    until = instant(secret.previous_secret_until)
     note = f"the secret before signs too until {until}; verify by either until then"
-    return _secret_shown(session.screen, made, note)
+    return _secret_output(session.screen, secret, note)
 
 
 @command(webhooks, "test")
 def send_test(session: Session, tenant: Tenant, webhook_id: WebhookId) -> None:
     """Have a webhook.test sent to a webhook, and print the delivery's id."""
     path = tenant_path(tenant, "webhooks", webhook_id, "test")
-    made = session.api.ask(wire.TrialDelivery, "POST", path)
-    session.screen.say(made.delivery_id, whole=True)
+    delivery = session.api.request(wire.TrialDelivery, "POST", path)
+    session.screen.say(delivery.delivery_id, whole=True)
     session.screen.complain(
         f"see what came of it with: relay webhooks deliveries {tenant} {webhook_id}"
     )
 
 
+# --- deliveries -----------------------------------------------------------------------
+
+
 @command(webhooks)
 def deliveries(
-    session: Session, tenant: Tenant, webhook_id: WebhookId, limit: Limit = 20
-) -> Shown:
+    session: Session,
+    tenant: Tenant,
+    webhook_id: WebhookId,
+    limit: Limit = 20,
+) -> Output:
     """Show each try to deliver to a webhook in the last 30 days, the last event first."""
-    found = list(tries(session.api, tenant, webhook_id, limit))
-    return Shown(found, lambda: _DELIVERIES.show(session.screen, found))
+    attempts = list(delivery_attempts(session.api, tenant, webhook_id, limit))
+    return Output(attempts, lambda: _DELIVERIES.show(session.screen, attempts))
 
 
 @webhooks.command()
@@ -144,7 +157,7 @@ def listen(
         str,
         option(
             "The webhook's; the variable keeps it out of lists of processes.",
-            default=False,
+            show_default=False,
             envvar="RELAY_WEBHOOK_SECRET",
         ),
     ],
@@ -152,56 +165,74 @@ def listen(
     host: Annotated[str, option("Loopback, or an address of yours.")] = "127.0.0.1",
 ) -> None:
     """Show the webhooks that arrive here, where their signature is right, until Ctrl-C."""
-    from relay_dagster.client.listen import Receiver  # a library of its own
+    # Only this command needs the library that verifies webhooks.
+    from relay_dagster.client.listen import Receiver
 
     with screen_only() as screen:
 
-        def show(event_id: str, document: Any) -> None:
-            kind = document.get("type") if isinstance(document, dict) else None
-            screen.say(f"{event_id} {kind}", whole=True)
+        def show_event(event_id: str, document: Any) -> None:
+            event_type = document.get("type") if isinstance(document, dict) else None
+            screen.say(f"{event_id} {event_type}", whole=True)
             screen.show_json(document)
 
-        with Receiver(
-            host, port, secret, show=show, complain=screen.complain
-        ) as receiver:
+        receiver = Receiver(
+            host,
+            port,
+            secret,
+            show=show_event,
+            complain=screen.complain,
+        )
+        with receiver:
             screen.complain(f"listening on {receiver.url}; Ctrl-C ends it")
             receiver.serve_forever()
 
 
-def tries(
-    api: ApiClient, tenant_id: str, webhook_id: str, limit: int
+def delivery_attempts(
+    api: ApiClient,
+    tenant_id: str,
+    webhook_id: str,
+    limit: int,
 ) -> Iterator[wire.ListedDelivery]:
-    """Yield at most ``limit`` tries, the last first, over as many pages as it takes."""
+    """Yield up to `limit` delivery attempts, the latest event first."""
     path = tenant_path(tenant_id, "webhooks", webhook_id, "deliveries")
     pages = api.pages(wire.DeliveryList, path, None, limit)
-    return islice((one for page in pages for one in page.deliveries), limit)
+    attempts = (attempt for page in pages for attempt in page.deliveries)
+    return islice(attempts, limit)
 
 
-def _secret_shown(
-    screen: Screen, made: wire.NewWebhook | wire.NewSecret, note: str
-) -> Shown:
-    """Return the function that writes a secret alone to standard output, and a note beside it."""
+# --- output ---------------------------------------------------------------------------
+
+
+def _secret_output(
+    screen: Screen,
+    response: wire.NewWebhook | wire.NewSecret,
+    note: str,
+) -> Output:
+    """Return an output that writes only the secret to standard output, and a note beside."""
 
     def show() -> None:
-        screen.say(made.secret, whole=True)
+        screen.say(response.secret, whole=True)
         screen.complain(note)
 
-    return Shown(made, show)
+    return Output(response, show)
 
 
-def _shown(session: Session, webhook: wire.ListedWebhook) -> Shown:
+def _webhook_output(session: Session, webhook: wire.ListedWebhook) -> Output:
     title = f"webhook {webhook.webhook_id}"
-    return Shown(webhook, lambda: session.screen.details(title, _facts(webhook)))
+    return Output(
+        webhook,
+        lambda: session.screen.details(title, _webhook_lines(webhook)),
+    )
 
 
-def _facts(webhook: wire.ListedWebhook) -> Iterator[str]:
+def _webhook_lines(webhook: wire.ListedWebhook) -> Iterator[str]:
     yield f"is {_state(webhook)}"
     yield f"is sent to {webhook.url}"
     yield f"gets {', '.join(webhook.events)}"
     if webhook.description is not None:
         yield f"is described as {webhook.description}"
-    by = "" if webhook.created_by is None else f" by {webhook.created_by}"
-    yield f"was made at {instant(webhook.created_at)}{by}"
+    creator = f" by {webhook.created_by}" if webhook.created_by is not None else ""
+    yield f"was made at {instant(webhook.created_at)}{creator}"
     if webhook.failing_since is not None:
         yield f"has failed since {instant(webhook.failing_since)}, each time"
 
@@ -209,11 +240,9 @@ def _facts(webhook: wire.ListedWebhook) -> Iterator[str]:
 def _state(webhook: wire.ListedWebhook) -> str:
     if webhook.enabled:
         return "enabled" if webhook.failing_since is None else "enabled, failing"
-    return (
-        "disabled"
-        if webhook.disabled_reason is None
-        else f"disabled: {webhook.disabled_reason}"
-    )
+    if webhook.disabled_reason is None:
+        return "disabled"
+    return f"disabled: {webhook.disabled_reason}"
 
 
 _WEBHOOKS = TableView(
@@ -234,7 +263,7 @@ _DELIVERIES = TableView(
         "event": "event",
         "try": "attempt",
         "answer": "status_code",
-        "took": lambda each: duration(each.duration_ms / 1000),
+        "took": lambda delivery: duration(delivery.duration_ms / 1000),
         "next": "next_attempt_at",
         "error": "error",
     },

@@ -1,6 +1,7 @@
-"""Files of a tenant's runs, fetched: the feed in force, and a run's artifacts; links to the feed.
+"""Commands about files of runs: the live feed, a run's artifacts, and links to the feed.
 
-A file is written whole or not at all; without a file's name its bytes go to standard output.
+A file is written as a whole or not at all. Without a file name, its bytes go to standard
+output.
 """
 
 import sys
@@ -14,9 +15,9 @@ from relay_dagster.client.api_client import tenant_path
 from relay_dagster.client.errors import BadUsageError
 from relay_dagster.client.links import download_to, opened
 from relay_dagster.client.session import (
+    Output,
     RunId,
     Session,
-    Shown,
     Tenant,
     argument,
     command,
@@ -25,20 +26,24 @@ from relay_dagster.client.session import (
 from relay_dagster.client.terminal import TableView, expiry
 from relay_dagster.wire.access import FeedLinkList, NewFeedLink
 
-_PIECE = 1 << 20
-_Output = Annotated[
+_CHUNK_BYTES = 1 << 20
+_OutputFile = Annotated[
     Path | None,
     option(
         "Where it goes; else standard output.",
         "--output",
         "-o",
-        default=False,
+        show_default=False,
         metavar="FILE",
     ),
 ]
 
 commands = typer.Typer()
-feed_links = typer.Typer()
+feed_links = typer.Typer(
+    help="Make links to a tenant's feed for programs that take a plain URL, "
+    "and revoke them.",
+    no_args_is_help=True,
+)
 _LINKS = TableView(
     {
         "link_id": "link_id",
@@ -54,9 +59,10 @@ _LINKS = TableView(
 
 
 @command(commands)
-def feed(session: Session, tenant: Tenant, output: _Output = None) -> None:
+def feed(session: Session, tenant: Tenant, output: _OutputFile = None) -> None:
     """Fetch the feed that is in force."""
-    fetch(session, f"the feed of {tenant}", session.api.feed_link(tenant), output)
+    link = session.api.feed_link(tenant)
+    write_file(session, f"the feed of {tenant}", link, output)
 
 
 @command(commands)
@@ -64,9 +70,10 @@ def artifacts(
     session: Session,
     run_id: RunId,
     name: Annotated[
-        str | None, argument("NAME", "One of them, fetched.", default="lists them")
+        str | None,
+        argument("NAME", "One of them, fetched.", show_default="lists them"),
     ] = None,
-    output: _Output = None,
+    output: _OutputFile = None,
 ) -> None:
     """List a run's artifacts with links that are good for an hour, or fetch one of them."""
     if name is None and output is not None:
@@ -75,62 +82,67 @@ def artifacts(
     if name is None:
         session.screen.table(("name", "link"), [*links.items()], folded=("link",))
     elif name in links:
-        fetch(session, name, links[name], output)
+        write_file(session, name, links[name], output)
     else:
-        there = ", ".join(links) or "none"
-        raise BadUsageError(f"run {run_id} has no artifact {name}; it has: {there}")
+        names = ", ".join(links) or "none"
+        raise BadUsageError(f"run {run_id} has no artifact {name}; it has: {names}")
 
 
-def fetch(session: Session, name: str, link: str, path: Path | None) -> None:
-    """Write a link's file, as it is stored, to a path or to standard output; or `ClientError`."""
+def write_file(session: Session, name: str, link: str, path: Path | None) -> None:
+    """Write the file behind a link to a path, or to standard output.
+
+    Raises:
+        ClientError: The file cannot be downloaded or written.
+    """
     if path is None:
         with opened(name, link) as response:
-            for chunk in response.iter_raw(_PIECE):
+            for chunk in response.iter_raw(_CHUNK_BYTES):
                 sys.stdout.buffer.write(chunk)
         sys.stdout.flush()
         return
-    part = path.with_name(f".{path.name}.part")
+    partial_path = path.with_name(f".{path.name}.part")
     try:
-        digest = download_to(part, name, link)
-        part.replace(path)
+        sha256 = download_to(partial_path, name, link)
+        partial_path.replace(path)
     except OSError as error:
         raise BadUsageError(f"{path}: cannot be written ({error.strerror})") from error
     finally:
-        part.unlink(missing_ok=True)
-    session.screen.say(f"{path}: {path.stat().st_size:,} bytes, sha256 {digest}")
+        partial_path.unlink(missing_ok=True)
+    session.screen.say(f"{path}: {path.stat().st_size:,} bytes, sha256 {sha256}")
 
 
-# --- links to the feed --------------------------------------------------------------------------
+# --- links to the feed ----------------------------------------------------------------
 
 
 @command(feed_links)
 def create(
     session: Session,
     tenant: Tenant,
-    name: Annotated[str, option("Whom it is for.", default=False)],
+    name: Annotated[str, option("Whom it is for.", show_default=False)],
     days: Annotated[
         int | None,
-        option("For how long it is good.", default="for ever", min=1, max=36_500),
+        option("For how long it is good.", show_default="for ever", min=1, max=36_500),
     ] = None,
 ) -> None:
     """Make a link to the feed in force and print it, this once; its id goes to standard error."""
-    order = {"name": name}
+    body = {"name": name}
     if days is not None:
-        order["expires_at"] = (datetime.now(UTC) + timedelta(days=days)).isoformat()
+        body["expires_at"] = (datetime.now(UTC) + timedelta(days=days)).isoformat()
     path = tenant_path(tenant, "feed-links")
-    made = session.api.ask(NewFeedLink, "POST", path, json=order)
-    session.screen.say(made.url, whole=True)
+    new_link = session.api.request(NewFeedLink, "POST", path, json=body)
+    session.screen.say(new_link.url, whole=True)
     session.screen.complain(
-        f"link {made.link_id} of {tenant}; it is shown this once, and revoked with: "
-        f"relay feed-links delete {tenant} {made.link_id}"
+        f"link {new_link.link_id} of {tenant}; it is shown this once, and revoked with: "
+        f"relay feed-links delete {tenant} {new_link.link_id}"
     )
 
 
 @command(feed_links, "list")
-def list_links(session: Session, tenant: Tenant) -> Shown:
+def list_links(session: Session, tenant: Tenant) -> Output:
     """List a tenant's links to its feed: whom each is for, and when it was last used."""
-    found = session.api.ask(FeedLinkList, "GET", tenant_path(tenant, "feed-links"))
-    return Shown(found, lambda: _LINKS.show(session.screen, found.feed_links))
+    path = tenant_path(tenant, "feed-links")
+    links = session.api.request(FeedLinkList, "GET", path)
+    return Output(links, lambda: _LINKS.show(session.screen, links.feed_links))
 
 
 @command(feed_links)

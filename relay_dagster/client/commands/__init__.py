@@ -1,0 +1,1 @@
+"""The client's commands, one module per subject; the `relay` command loads each when called."""

@@ -1,0 +1,73 @@
+"""Commands that pause and resume the creation of runs."""
+
+from typing import Annotated
+
+import typer
+
+from relay_dagster.client.errors import BadUsageError
+from relay_dagster.client.session import Output, Session, argument, command, option
+from relay_dagster.client.terminal import TableView, instant
+from relay_dagster.wire import tenants as wire
+
+commands = typer.Typer()
+_PATH = "/v1/admin/pause"
+_PAUSES = TableView(
+    {
+        "tenant_id": lambda pause: pause.tenant_id or "all",
+        "since": "since",
+        "reason": "reason",
+        "public reason": "public_reason",
+    },
+    folded=("tenant_id", "reason", "public reason"),
+    empty="no run creation is paused",
+)
+_TenantOrAll = Annotated[str | None, argument("TENANT", "Whose; by default all.")]
+
+
+@command(commands)
+def pause(
+    session: Session,
+    tenant: _TenantOrAll = None,
+    reason: Annotated[
+        str | None, option("Shown to admins alone.", show_default=False)
+    ] = None,
+    public_reason: Annotated[
+        str | None, option("The reason for tenants.", show_default=False)
+    ] = None,
+) -> Output:
+    """Stop new runs, of one tenant or of all; with nothing to pause and no reason, list pauses."""
+    if reason is None:
+        if tenant is not None or public_reason is not None:
+            raise BadUsageError(
+                "--reason says why; without anything, the pauses are listed"
+            )
+        return _list_pauses(session)
+    body = {"tenant_id": tenant, "reason": reason, "public_reason": public_reason}
+    result = session.api.request(wire.Pausing, "POST", _PATH, json=body)
+    paused_at = instant(result.paused_at)
+    line = f"run creation of {_scope(tenant)} is paused since {paused_at}"
+    return Output(result, lambda: session.screen.say(line))
+
+
+@command(commands)
+def resume(
+    session: Session,
+    tenant: _TenantOrAll = None,
+    reason: Annotated[
+        str | None, option("It stands in the audit.", show_default=False)
+    ] = None,
+) -> None:
+    """Let new runs in again, of one tenant, or end the pause of all; the other stays in force."""
+    session.api.send("DELETE", _PATH, json={"tenant_id": tenant, "reason": reason})
+    session.screen.say(f"run creation of {_scope(tenant)} is not paused any more")
+
+
+def _list_pauses(session: Session) -> Output:
+    pages = session.api.pages(wire.PauseList, _PATH)
+    pauses = [pause for page in pages for pause in page.pauses]
+    document = {"pauses": [pause.as_json() for pause in pauses]}
+    return Output(document, lambda: _PAUSES.show(session.screen, pauses))
+
+
+def _scope(tenant_id: str | None) -> str:
+    return "all tenants" if tenant_id is None else f"tenant {tenant_id}"

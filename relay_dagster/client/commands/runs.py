@@ -1,0 +1,153 @@
+"""Commands about runs: start, list, show, and cancel them."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from relay_core.domain.codes import RunStatus
+from relay_dagster.client import run_watch, terminal
+from relay_dagster.client.api_client import Polled, segment
+from relay_dagster.client.errors import NoResponseError
+from relay_dagster.client.run_report import RunReport
+from relay_dagster.client.session import (
+    Limit,
+    Output,
+    RunId,
+    Session,
+    argument,
+    command,
+    option,
+)
+from relay_dagster.wire.runs import Run
+
+_WIDE_TERMINAL = 118  # the width that the table of runs needs
+Watch = Annotated[bool, option("Follow the run to its end.", "--watch")]
+commands = typer.Typer()
+
+
+@command(commands)
+def run(
+    session: Session,
+    tenant: Annotated[str, argument("TENANT", "Whose feeds to run.")],
+    vendor: Annotated[
+        list[str] | None,
+        option("One of the config's vendors; may be repeated.", show_default="all"),
+    ] = None,
+    watched: Watch = False,
+    idempotency_key: Annotated[
+        str | None, option("Asked again with it within a day, it is the same run.")
+    ] = None,
+) -> None:
+    """Start a run and print its run_id; with --watch exit with 1 unless it succeeds, 3 if held."""
+    screen = session.screen
+    try:
+        polled = session.api.start_run(tenant, vendor or [], idempotency_key)
+    except NoResponseError as error:
+        if error.was_sent:
+            screen.complain(
+                f"whether the run was started is not known; see: relay runs --tenant {tenant}"
+            )
+        raise
+    run_id = polled.run.run_id
+    screen.say(run_id)
+    if watched:
+        raise typer.Exit(_watched_to_end(session, polled))
+    if screen.is_terminal:
+        screen.say(f"follow it with: relay show {run_id} --watch", style="dim")
+
+
+@command(commands)
+def runs(
+    session: Session,
+    tenant: Annotated[str | None, option("Only this tenant's.")] = None,
+    status: Annotated[RunStatus | None, option("Only those that stand so.")] = None,
+    limit: Limit = 20,
+) -> Output:
+    """List runs, newest first."""
+    newest_runs = list(session.api.runs(tenant, status, limit))
+    return Output(newest_runs, lambda: show_runs(session.screen, newest_runs))
+
+
+@command(commands)
+def show(session: Session, run_id: RunId, watched: Watch = False) -> Output:
+    """Show a run: how it stands, what it counted, what it wrote; --watch as for `relay run`."""
+    polled = session.api.run(run_id)
+    if not watched:
+        report = RunReport.fetched(session, polled.run)
+        return Output(report.as_json(), report.show)
+    ended_run = run_watch.watch(session, polled, silently=session.as_json)
+    report = RunReport.fetched(session, ended_run)
+    return Output(
+        report.as_json(),
+        report.show,
+        lambda: run_watch.exit_status(session, ended_run),
+    )
+
+
+@command(commands)
+def cancel(session: Session, run_id: RunId) -> Output:
+    """Cancel a run, at once or as soon as it can be stopped; a feed that it holds is discarded."""
+    path = f"/v1/runs/{segment(run_id)}/cancel"
+    run = session.api.request(Run, "POST", path)
+    line = f"run {run.run_id} of {run.tenant_id} is {run.status}"
+    if not run.has_ended:
+        line += "; it is asked to stop"
+    return Output(run, lambda: session.screen.say(line))
+
+
+def show_runs(screen: terminal.Screen, runs: Sequence[Run]) -> None:
+    """Write a table of runs.
+
+    A narrow terminal shows error codes below the rows, so that no run_id is cut.
+    """
+    if not runs:
+        screen.say("no run")
+        return
+    now = datetime.now(UTC)
+    is_narrow = screen.is_terminal and screen.out.width < _WIDE_TERMINAL
+    columns: dict[str, terminal.Column] = {
+        "run_id": "run_id",
+        "tenant_id": "tenant_id",
+        "status": "status" if is_narrow else _status_with_stage,
+    }
+    if screen.is_terminal:
+        columns["requested"] = lambda run: terminal.ago(run.requested_at, now)
+    else:
+        columns["requested_at"] = "requested_at"
+    notes: list[str] = []
+    if is_narrow:
+        notes = [run.error_code or _current_stage(run) for run in runs]
+    else:
+        columns["took"] = _time_taken
+        columns["error_code"] = "error_code"
+    view = terminal.TableView(columns, folded=("tenant_id",))
+    view.show(screen, runs, notes=notes)
+
+
+def _watched_to_end(session: Session, polled: Polled) -> int:
+    """Watch a run until it ends, and return the exit status of the command."""
+    screen = session.screen
+    run = run_watch.watch(session, polled)
+    if run.succeeded:
+        screen.say(
+            f"{run.status} in {_time_taken(run)}; more with: relay show {run.run_id}"
+        )
+    elif run.is_held:
+        screen.complain(f"what holds it, what releases it: relay show {run.run_id}")
+    elif run.error_code:
+        screen.complain(f"causes and samples: relay errors {run.run_id}")
+    return run_watch.exit_status(session, run)
+
+
+def _time_taken(run: Run) -> str:
+    return terminal.between(run.started_at, run.finished_at)
+
+
+def _current_stage(run: Run) -> str:
+    return "" if run.has_ended else run.stage
+
+
+def _status_with_stage(run: Run) -> str:
+    return f"{run.status} {_current_stage(run)}".strip()

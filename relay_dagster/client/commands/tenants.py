@@ -1,0 +1,228 @@
+"""Commands about tenants: list them, show the status of one, delete and restore it."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Annotated
+
+import typer
+
+from relay_dagster.client import terminal
+from relay_dagster.client.api_client import tenant_path
+from relay_dagster.client.errors import ApiError
+from relay_dagster.client.session import Output, Session, argument, command, option
+from relay_dagster.client.terminal import instant
+from relay_dagster.wire import tenants as wire
+
+Tenant = Annotated[str, argument("TENANT", "Which one.")]
+_VENDOR_COLUMNS: dict[str, terminal.Column] = {
+    "vendor_id": "vendor_id",
+    "status": lambda vendor: vendor.status or "-",
+    "uploaded": "uploaded_at",
+    "age": lambda vendor: (
+        "-" if vendor.age_hours is None else f"{vendor.age_hours:,} h"
+    ),
+    "rows": lambda vendor: terminal.cell_of_count(vendor.rows),
+    "refused": lambda vendor: terminal.cell_of_count(vendor.invalid_rows),
+    "won": lambda vendor: terminal.cell_of_count(vendor.skus_won),
+}
+_PULL_COLUMNS: dict[str, terminal.Column] = {
+    "vendor_id": "vendor_id",
+    "new file": lambda vendor: instant(vendor.pull.last_success_at),
+    "unchanged": lambda vendor: instant(vendor.pull.last_unchanged_at),
+    "next": lambda vendor: instant(vendor.pull.next_at),
+    "failures": lambda vendor: terminal.cell_of_count(vendor.pull.failures),
+    "last error": lambda vendor: vendor.pull.last_error or "-",
+}
+
+tenant = typer.Typer(
+    help="See how a tenant stands, delete it, restore it.",
+    no_args_is_help=True,
+)
+commands = typer.Typer()
+
+
+def _last_status(tenant: wire.ListedTenant) -> str:
+    return "-" if tenant.last_run is None else tenant.last_run.status
+
+
+def _last_end(tenant: wire.ListedTenant) -> str:
+    return "-" if tenant.last_run is None else instant(tenant.last_run.finished_at)
+
+
+def _last_error_code(tenant: wire.ListedTenant) -> str:
+    error_code = None if tenant.last_run is None else tenant.last_run.error_code
+    return error_code or "-"
+
+
+_TENANTS = terminal.TableView(
+    {
+        "tenant_id": "tenant_id",
+        "state": "state",
+        "config": "config_version",
+        "published": "published_at",
+        "last run": _last_status,
+        "ended": _last_end,
+        "error_code": _last_error_code,
+    },
+    folded=("tenant_id",),
+    empty="there is no tenant",
+)
+
+
+@command(commands)
+def tenants(session: Session) -> Output:
+    """List all tenants: the config, since when a feed is in force, the last run that ended."""
+    all_tenants = list(session.api.tenants())
+    return Output(all_tenants, lambda: _TENANTS.show(session.screen, all_tenants))
+
+
+@command(tenant)
+def status(session: Session, tenant: Tenant) -> Output:
+    """Show a tenant's feed, what is under way, and what each vendor gave to the last run.
+
+    Of one that was deleted, when that was.
+    """
+    try:
+        tenant_status = session.api.request(
+            wire.TenantStatus,
+            "GET",
+            tenant_path(tenant, "status"),
+        )
+    except ApiError as error:
+        if error.status == HTTPStatus.NOT_FOUND:
+            # There may be no deletion, or one that the key may not read. Then the first
+            # error says enough.
+            with suppress(ApiError):
+                deletion = session.api.request(
+                    wire.TenantDeletion,
+                    "GET",
+                    tenant_path(tenant, "deletion"),
+                )
+                return _deletion_output(session, deletion)
+        raise
+    return Output(
+        tenant_status,
+        lambda: show_status(session.screen, tenant, tenant_status),
+    )
+
+
+@command(tenant)
+def delete(
+    session: Session,
+    tenant: Tenant,
+    confirm: Annotated[
+        str, option("Its id once more.", show_default=False, metavar="TENANT")
+    ],
+) -> Output:
+    """Delete a tenant and all that it has; for some days it can be restored."""
+    deletion = session.api.request(
+        wire.TenantDeletion,
+        "DELETE",
+        tenant_path(tenant),
+        params={"confirm": confirm},
+    )
+    return _deletion_output(session, deletion)
+
+
+@command(tenant)
+def restore(session: Session, tenant: Tenant) -> Output:
+    """Take a tenant's deletion back: its keys work again, and its triggers go on."""
+    restored = session.api.request(
+        wire.TenantStanding,
+        "POST",
+        tenant_path(tenant, "restore"),
+    )
+    line = f"tenant {restored.tenant_id} is {restored.state}"
+    return Output(restored, lambda: session.screen.say(line))
+
+
+def show_status(
+    screen: terminal.Screen,
+    tenant_id: str,
+    status: wire.TenantStatus,
+) -> None:
+    """Write a tenant's live feed and coming runs, then a table of the vendors."""
+    screen.details(f"tenant {tenant_id}", _status_lines(tenant_id, status))
+    if not status.vendors:
+        screen.say()
+        screen.say("no run of all vendors has looked at their uploads yet")
+        return
+    screen.section("vendors, as the last run of all of them found them")
+    columns = dict(_VENDOR_COLUMNS)
+    if screen.is_terminal:
+        columns["uploaded"] = _upload_age
+    terminal.TableView(columns, folded=("vendor_id",)).show(screen, status.vendors)
+    pulled_vendors = [vendor for vendor in status.vendors if vendor.pull is not None]
+    if pulled_vendors:
+        screen.section("vendors whose files are pulled")
+        view = terminal.TableView(_PULL_COLUMNS, folded=("vendor_id", "last error"))
+        view.show(screen, pulled_vendors)
+
+
+def _upload_age(vendor: wire.VendorStanding) -> str:
+    if vendor.uploaded_at is None:
+        return "-"
+    return terminal.ago(vendor.uploaded_at, datetime.now(UTC))
+
+
+def _status_lines(tenant_id: str, status: wire.TenantStatus) -> Iterator[str]:
+    """Yield lines about a tenant's state, live feed, and runs."""
+    if status.state == "CLOSING":
+        until = instant(status.delete_after)
+        yield (
+            f"it is CLOSING; until {until} it can be restored: relay tenant restore "
+            f"{tenant_id}"
+        )
+    elif status.state != "ACTIVE":
+        yield f"it is {status.state}: it is being removed, for good"
+    if status.published_run_id is None:
+        yield "no feed is published yet"
+    else:
+        published_at = instant(status.published_at)
+        age = terminal.duration(status.feed_age_seconds or 0)
+        yield (
+            f"the feed of run {status.published_run_id} is in force since {published_at}, "
+            f"{age}"
+        )
+    last_run = status.last_run
+    if last_run is not None:
+        error_code = f", {last_run.error_code}" if last_run.error_code else ""
+        finished_at = instant(last_run.finished_at)
+        yield (
+            f"the last run {last_run.run_id} ended {last_run.status}{error_code} at "
+            f"{finished_at}"
+        )
+    if status.held_run_id is not None:
+        yield f"a feed is held back; look at it with: relay show {status.held_run_id}"
+    if status.active_run_id is not None:
+        yield (
+            "a run is under way; follow it with: relay show "
+            f"{status.active_run_id} --watch"
+        )
+    if status.next_run_at is not None:
+        yield f"the schedule is due next at {instant(status.next_run_at)}"
+
+
+def _deletion_output(session: Session, deletion: wire.TenantDeletion) -> Output:
+    title = f"tenant {deletion.tenant_id} is {deletion.state}"
+    return Output(
+        deletion,
+        lambda: session.screen.details(title, _deletion_lines(deletion)),
+    )
+
+
+def _deletion_lines(deletion: wire.TenantDeletion) -> Iterator[str]:
+    """Yield lines about the deletion of a tenant."""
+    if deletion.state == "CLOSING":
+        yield f"until {instant(deletion.delete_after)} it can be restored with:"
+        yield f"relay tenant restore {deletion.tenant_id}"
+    elif deletion.deleted_at is not None:
+        deleted_at = instant(deletion.deleted_at)
+        yield f"it was deleted at {deleted_at}; its id can be used anew"
+    else:
+        yield f"it is being removed, for good; now: {deletion.step or 'the beginning'}"
+    counts = [f"{step} {count:,}" for step, count in deletion.removed.items() if count]
+    if counts:
+        yield f"removed so far: {', '.join(counts)}"
