@@ -109,8 +109,8 @@ class _Reader:
     merge_error: ConfigError | None = None  # the first merge key that merges no mapping
     _value_count: int = 0
     _level: int = 0
-    # The values by anchor; None for a value that is not complete
-    _anchored: dict[str, _Node | None] = field(default_factory=dict)
+    # The values by anchor; for a value that is not complete, the event that began it
+    _anchored: dict[str, _Node | yaml.Event] = field(default_factory=dict)
 
     def raise_faults(self) -> None:
         """Raise the faults of the mappings, if there are any."""
@@ -136,14 +136,15 @@ class _Reader:
         event = self.next_event()
         if isinstance(event, yaml.AliasEvent):
             return self._read_alias(event, is_key=is_key)
+        anchor = event.anchor
         self._check_tag(event)
         is_collection = isinstance(event, yaml.CollectionStartEvent)
         if is_key and is_collection:
             raise _refusal(event, "a key must be text, not a mapping or a list")
         values_before = self._value_count
         self._count(event, values=0 if is_key else 1, levels=int(is_collection))
-        if event.anchor is not None:
-            self._anchored[event.anchor] = None
+        if anchor is not None:
+            self._anchored[anchor] = event
         self._level += is_collection
         if isinstance(event, yaml.MappingStartEvent):
             node = self._read_mapping(event, path)
@@ -153,8 +154,9 @@ class _Reader:
             node = self._read_scalar(event)
         self._level -= is_collection
         node = node._replace(values=self._value_count - values_before)
-        if event.anchor is not None:
-            self._anchored[event.anchor] = node
+        # A value inside may have taken the name of this anchor.
+        if self._anchored.get(anchor) is event:
+            self._anchored[anchor] = node
         return node
 
     def _check_tag(self, event: Any) -> None:
@@ -177,10 +179,10 @@ class _Reader:
     def _read_alias(self, event: yaml.AliasEvent, *, is_key: bool) -> _Node:
         anchor = event.anchor or ""
         alias = f"the alias *{anchor[:MAX_QUOTED]}"
-        if anchor not in self._anchored:
-            raise _refusal(event, f"{alias} has no anchor before it")
-        node = self._anchored[anchor]
+        node = self._anchored.get(anchor)
         if node is None:
+            raise _refusal(event, f"{alias} has no anchor before it")
+        if isinstance(node, yaml.Event):
             raise _refusal(event, f"{alias} stands inside what it names")
         if is_key and not node.is_scalar:
             raise _refusal(event, "a key must be text, not a mapping or a list")

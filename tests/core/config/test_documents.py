@@ -87,6 +87,22 @@ def test_a_plain_integer_is_an_int_in_both() -> None:
     assert type(parse_document("a: 12", format="yaml")["a"]) is int
 
 
+def test_an_anchor_inside_an_anchored_value_takes_its_name() -> None:
+    document = parse_document("a: &x [&x 1, 2]\nb: *x", format="yaml")
+    assert document == {"a": [1, 2], "b": 1}
+
+
+def test_a_repeated_key_of_a_merged_mapping_is_named_with_the_place_of_the_merge() -> (
+    None
+):
+    assert faults_of("a:\n  <<: [{b: 1, b: 2}]") == [
+        (
+            "a",
+            'line 2, column 15: the key "b" stands more than once; keep one of them',
+        ),
+    ]
+
+
 def test_yaml_keys_keep_the_text_that_they_are_written_as() -> None:
     document = parse_document(
         "no: 1\n007: 2\n10: 3\n2020-01-01: 4\n~: 5\n'yes': 6", format="yaml"
