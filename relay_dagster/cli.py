@@ -271,10 +271,16 @@ Port = Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)]
 def bootstrap(
     check: Annotated[
         bool,
-        typer.Option("--check", help="Change nothing; say what is not as it must be."),
+        typer.Option(
+            "--check",
+            help="Change nothing. Compare the queue's attributes with the variables.",
+        ),
     ] = False,
     repair: Annotated[
-        bool, typer.Option("--repair", help="Also set right what is there and differs.")
+        bool,
+        typer.Option(
+            "--repair", help="Also set the queue's attributes as the variables say."
+        ),
     ] = False,
 ) -> None:
     """Create the AWS resources that are missing; print `export NAME=value` lines for them."""

@@ -1,1 +1,1 @@
-"""The AWS resources that an installation needs: what they are, and how they come to be."""
+"""Defines the AWS resources that an installation needs, and creates them."""

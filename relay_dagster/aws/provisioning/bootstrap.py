@@ -1,10 +1,11 @@
-"""Creates the AWS resources that an installation lacks, and reports how the others differ.
+"""Creates the AWS resources that an installation lacks, and checks its queues.
 
-An existing resource keeps its settings, unless a repair is asked for. A protection that is not set
-counts as missing, like a resource that does not exist.
+A protection that is not set counts as missing, like a resource that does not exist. What
+exists keeps its settings. Only the attributes of the queues, on which the program relies,
+are compared with the variables and can be repaired.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -13,29 +14,11 @@ from pydantic import AfterValidator, Field
 from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.dynamodb import schema
 from relay_dagster.aws.errors import maps_aws_errors
-from relay_dagster.aws.job_queue import JobQueue
-from relay_dagster.aws.provisioning import resources
-from relay_dagster.aws.provisioning.bucket import (
-    bucket_exists,
-    bucket_features,
-    create_bucket,
-    create_queue,
-    find_queue_arn,
-    find_queue_url,
-    name_of,
-    queue_features,
-    upload_notification,
-    upload_policy,
-)
-from relay_dagster.aws.provisioning.resources import Feature, differences, set_missing
-from relay_dagster.aws.provisioning.tables import (
-    await_table,
-    table_exists,
-    table_features,
-)
+from relay_dagster.aws.job_queue import DLQ_RETENTION_SECONDS, JobQueue
+from relay_dagster.aws.provisioning import buckets, queues, resources, tables
 from relay_dagster.settings import ProvisioningSettings, Settings, audit_table_beside
 
-_QueueName = Annotated[str, AfterValidator(name_of)]
+_QueueName = Annotated[str, AfterValidator(queues.name_of)]
 
 
 class Names(ProvisioningSettings):
@@ -47,7 +30,7 @@ class Names(ProvisioningSettings):
         resources.TENANTS_TABLE, validation_alias="TENANTS_TABLE"
     )
     audit_table: str = Field(
-        default_factory=lambda read: audit_table_beside(read["tenants_table"]),
+        default_factory=lambda fields: audit_table_beside(fields["tenants_table"]),
         validation_alias="AUDIT_TABLE",
     )
     queue: _QueueName = Field(resources.QUEUE_NAME, validation_alias="SQS_QUEUE_URL")
@@ -59,7 +42,7 @@ class Names(ProvisioningSettings):
 
 @dataclass(frozen=True, slots=True)
 class Provisioned:
-    """The variables to export, in order, and the changes made, one sentence each."""
+    """The variables to export, in order, and a sentence for each change."""
 
     variables: tuple[tuple[str, str], ...]
     changes: tuple[str, ...]
@@ -68,7 +51,7 @@ class Provisioned:
 def bootstrap(
     names: Names | None = None, clients: Clients | None = None
 ) -> list[tuple[str, str]]:
-    """Provision, and return the variables to export."""
+    """Create what is missing, and return the variables to export."""
     return list(provision(names, clients).variables)
 
 
@@ -76,160 +59,140 @@ def bootstrap(
 def provision(
     names: Names | None = None, clients: Clients | None = None, *, repair: bool = False
 ) -> Provisioned:
-    """Create what is missing, with ``repair`` change what differs; `SettingsError`: not ours."""
+    """Create what is missing, and with ``repair`` set the attributes of the job queue.
+
+    Raises:
+        SettingsError: The bucket belongs to another account.
+    """
     names = names or Names.from_env()
-    run = _Provisioning(clients or Clients(names.region), names, repair)
-    run.provide_bucket()
-    run.provide_tables()
-    dlq_url, dlq_arn = run.provide_queue(names.dlq, resources.dlq_attributes())
-    queue_url, _ = run.provide_queue(
-        names.queue,
-        resources.queue_attributes(
-            dlq_arn, names.visibility_timeout_seconds, names.max_attempts
-        ),
-    )
-    uploads_url = run.provide_uploads()
-    is_elsewhere = names.audit_table != audit_table_beside(names.tenants_table)
-    return Provisioned(
-        variables=(
-            ("ARTIFACT_BUCKET", names.bucket),
-            ("RUNS_TABLE", names.runs_table),
-            ("TENANTS_TABLE", names.tenants_table),
-            *([("AUDIT_TABLE", names.audit_table)] if is_elsewhere else []),
-            ("SQS_QUEUE_URL", queue_url),
-            ("SQS_DLQ_URL", dlq_url),
-            ("UPLOADS_QUEUE_URL", uploads_url),
-            ("WORKER_MAX_CONCURRENCY", str(names.max_concurrency)),
-        ),
-        changes=tuple(run.changes),
-    )
+    provisioning = _Provisioning(clients or Clients(names.region), names)
+    provisioning.provide_bucket()
+    provisioning.provide_tables()
+    job_queue = provisioning.provide_job_queue()
+    if repair:
+        provisioning.repair(job_queue)
+    uploads_url = provisioning.provide_uploads()
+    variables = [
+        ("ARTIFACT_BUCKET", names.bucket),
+        ("RUNS_TABLE", names.runs_table),
+        ("TENANTS_TABLE", names.tenants_table),
+    ]
+    if names.audit_table != audit_table_beside(names.tenants_table):
+        variables.append(("AUDIT_TABLE", names.audit_table))
+    variables += [
+        ("SQS_QUEUE_URL", job_queue.url),
+        ("SQS_DLQ_URL", job_queue.dlq_url),
+        ("UPLOADS_QUEUE_URL", uploads_url),
+        ("WORKER_MAX_CONCURRENCY", str(names.max_concurrency)),
+    ]
+    return Provisioned(tuple(variables), tuple(provisioning.changes))
 
 
 @dataclass
 class _Provisioning:
-    """One call of `provision`; ``changes`` grows with every resource."""
+    """One call of `provision`. ``changes`` grows with each step."""
 
     clients: Clients
     names: Names
-    repair: bool
     changes: list[str] = field(default_factory=list)
 
     def provide_bucket(self) -> None:
-        clients, bucket = self.clients, self.names.bucket
-        if not bucket_exists(clients, bucket):
-            create_bucket(clients, bucket)
-            self.changes.append(f"created bucket {bucket}")
-        self._set(bucket_features(clients, bucket, self.names.retention_days))
+        name = self.names.bucket
+        if not buckets.bucket_exists(self.clients, name):
+            buckets.create_bucket(self.clients, name)
+            self.changes.append(f"created bucket {name}")
+        self.changes += buckets.protect_bucket(
+            self.clients, name, self.names.retention_days
+        )
 
     def provide_tables(self) -> None:
-        for definition, expires in _tables(self.names):
-            name = definition["TableName"]
-            if not table_exists(self.clients, name):
-                self.clients.dynamodb.create_table(**definition)
-                self.changes.append(f"created table {name}")
-            await_table(self.clients, name)
-            self._set(table_features(self.clients, definition, expires=expires))
+        self._provide_table(schema.runs_table(self.names.runs_table))
+        self._provide_table(
+            schema.tenants_table(self.names.tenants_table), expires=False
+        )
+        self._provide_table(schema.audit_table(self.names.audit_table))
 
-    def provide_queue(
-        self, name: str, attributes: Mapping[str, Any]
-    ) -> tuple[str, str]:
-        """Return the queue's URL and its ARN."""
-        url = find_queue_url(self.clients, name)
-        if url is None:
-            url = create_queue(self.clients, name, attributes)
-            self.changes.append(f"created queue {name}")
-        else:
-            self._set(queue_features(self.clients, url, attributes))
-        return url, str(find_queue_arn(self.clients, url))
+    def _provide_table(
+        self, definition: dict[str, Any], *, expires: bool = True
+    ) -> None:
+        name = definition["TableName"]
+        if not tables.table_exists(self.clients, name):
+            self.clients.dynamodb.create_table(**definition)
+            self.changes.append(f"created table {name}")
+        tables.await_table(self.clients, name)
+        self.changes += tables.add_missing_indexes(self.clients, definition)
+        self.changes += tables.protect_table(self.clients, name, expires=expires)
+
+    def provide_job_queue(self) -> JobQueue:
+        dlq_url, dlq_arn = self._provide_queue(
+            self.names.dlq, resources.dlq_attributes()
+        )
+        attributes = resources.queue_attributes(
+            dlq_arn, self.names.visibility_timeout_seconds, self.names.max_attempts
+        )
+        url, _ = self._provide_queue(self.names.queue, attributes)
+        return JobQueue(self.clients, url, dlq_url)
+
+    def repair(self, job_queue: JobQueue) -> None:
+        """Set the attributes of the job queue and its dead-letter queue as they must be."""
+        differences = job_queue.differences(
+            visibility_timeout_seconds=self.names.visibility_timeout_seconds,
+            max_receives=self.names.max_attempts,
+        )
+        if not differences:
+            return
+        dlq_arn = queues.find_queue_arn(self.clients, job_queue.dlq_url)
+        redrive = {
+            "deadLetterTargetArn": dlq_arn,
+            "maxReceiveCount": self.names.max_attempts,
+        }
+        attributes = {
+            "VisibilityTimeout": self.names.visibility_timeout_seconds,
+            "RedrivePolicy": redrive,
+        }
+        queues.set_attributes(self.clients, job_queue.url, attributes)
+        dlq_attributes = {"MessageRetentionPeriod": DLQ_RETENTION_SECONDS}
+        queues.set_attributes(self.clients, job_queue.dlq_url, dlq_attributes)
+        self.changes += [f"repaired queue: {difference}" for difference in differences]
 
     def provide_uploads(self) -> str:
-        """Return the URL of the queue of uploads; its policy comes first, since S3 checks it."""
-        name, bucket = self.names.uploads, self.names.bucket
-        _, dlq_arn = self.provide_queue(_dlq_of(name), resources.dlq_attributes())
-        url, arn = self.provide_queue(name, resources.upload_queue_attributes(dlq_arn))
-        self._set([upload_policy(self.clients, url, arn, bucket)])
-        self._set([upload_notification(self.clients, bucket, arn)])
+        """Return the URL of the queue of uploads."""
+        name = self.names.uploads
+        _, dlq_arn = self._provide_queue(
+            queues.dlq_name_of(name), resources.dlq_attributes()
+        )
+        attributes = resources.upload_queue_attributes(dlq_arn)
+        url, arn = self._provide_queue(name, attributes)
+        # S3 checks the permission when the notification is set.
+        self.changes += queues.permit_upload_events(
+            self.clients, url, arn, self.names.bucket
+        )
+        self.changes += buckets.notify_of_uploads(self.clients, self.names.bucket, arn)
         return url
 
-    def _set(self, features: list[Feature]) -> None:
-        self.changes += set_missing(features, repair=self.repair)
+    def _provide_queue(
+        self, name: str, attributes: Mapping[str, Any]
+    ) -> tuple[str, str]:
+        """Return the URL and the ARN of a queue, which is created if it is missing."""
+        url = queues.find_queue_url(self.clients, name)
+        if url is None:
+            url = queues.create_queue(self.clients, name, attributes)
+            self.changes.append(f"created queue {name}")
+        return url, str(queues.find_queue_arn(self.clients, url))
 
 
 @maps_aws_errors
 def check(settings: Settings, clients: Clients | None = None) -> list[str]:
-    """Return how the resources differ from their definitions, a sentence each."""
+    """Return a sentence for each way in which the job queue is not as it must be."""
     clients = clients or Clients(settings.region)
-    bucket = settings.artifact_bucket
-    has_bucket = bucket_exists(clients, bucket)
-    drift = [f"bucket {bucket} does not exist"]
-    if has_bucket:
-        drift = differences(bucket_features(clients, bucket, settings.retention_days))
-    tables = []
-    for definition, expires in _tables(settings):
-        if table_exists(clients, definition["TableName"]):
-            tables += differences(table_features(clients, definition, expires=expires))
-        else:
-            tables.append(f"table {definition['TableName']} does not exist")
-    found = [
-        *(f"bucket_misconfigured: {each}" for each in drift),
-        *(f"table_misconfigured: {each}" for each in tables),
-        *(f"queue_misconfigured: {each}" for each in _queue_drift(clients, settings)),
-        *(
-            f"queue_misconfigured: {each}"
-            for each in _uploads_drift(clients, settings, has_bucket)
-        ),
-    ]
-    return list(dict.fromkeys(found))
-
-
-def _tables(names: Names | Settings) -> list[tuple[dict[str, Any], bool]]:
-    """Return each table's definition, and whether its items expire."""
-    return [
-        (schema.runs_table(names.runs_table), True),
-        (schema.tenants_table(names.tenants_table), False),
-        (schema.audit_table(names.audit_table), True),
-    ]
-
-
-def _queue_drift(clients: Clients, settings: Settings) -> Iterator[str]:
-    """Yield how the queues of jobs differ; `JobQueue` knows what the program depends on."""
-    urls = (settings.queue_url, settings.dlq_url)
-    absent = [url for url in urls if find_queue_arn(clients, url) is None]
-    yield from (f"queue {name_of(url)} does not exist" for url in absent)
-    if absent:
-        return
-    yield from JobQueue(clients, *urls).differences(
-        visibility_timeout_seconds=settings.visibility_timeout_seconds,
-        max_receives=settings.max_attempts,
-    )
-    wanted = resources.dlq_attributes()
-    yield from differences(queue_features(clients, settings.queue_url, wanted))
-    del wanted["MessageRetentionPeriod"]
-    yield from differences(queue_features(clients, settings.dlq_url, wanted))
-
-
-def _uploads_drift(
-    clients: Clients, settings: Settings, has_bucket: bool
-) -> Iterator[str]:
-    """Yield how the delivery of upload events differs; without a queue for them there is none."""
-    url, bucket = settings.uploads_queue_url, settings.artifact_bucket
-    if url is None:
-        return
-    arn, dlq_name = find_queue_arn(clients, url), _dlq_of(name_of(url))
-    dlq_url = find_queue_url(clients, dlq_name)
-    if arn is None:
-        yield f"queue {name_of(url)} does not exist"
-    if dlq_url is None:
-        yield f"queue {dlq_name} does not exist"
-    if arn is None or dlq_url is None:
-        return
-    wanted = resources.upload_queue_attributes(find_queue_arn(clients, dlq_url))
-    yield from differences(queue_features(clients, url, wanted))
-    yield from differences(queue_features(clients, dlq_url, resources.dlq_attributes()))
-    if has_bucket:
-        yield from differences([upload_policy(clients, url, arn, bucket)])
-        yield from differences([upload_notification(clients, bucket, arn)])
-
-
-def _dlq_of(queue_name: str) -> str:
-    return f"{queue_name}-dlq"
+    sentences = []
+    for url in (settings.queue_url, settings.dlq_url):
+        if queues.find_queue_arn(clients, url) is None:
+            sentences.append(f"queue {queues.name_of(url)} does not exist")
+    if not sentences:
+        job_queue = JobQueue(clients, settings.queue_url, settings.dlq_url)
+        sentences = job_queue.differences(
+            visibility_timeout_seconds=settings.visibility_timeout_seconds,
+            max_receives=settings.max_attempts,
+        )
+    return [f"queue_misconfigured: {sentence}" for sentence in sentences]

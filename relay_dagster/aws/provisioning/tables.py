@@ -1,4 +1,7 @@
-"""The tables of an installation, by ``aws/dynamodb/schema.py``: whether they exist, features."""
+"""Creates the tables of an installation, and sets the protections that they lack.
+
+``aws/dynamodb/schema.py`` defines the tables.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,16 +9,19 @@ from typing import Any
 from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.dynamodb import schema
 from relay_dagster.aws.errors import has_answered, retrying
-from relay_dagster.aws.provisioning.resources import Feature
 
 _RECOVERY_TRIES = 30
-# An index of a table that has items is filled first.
+# DynamoDB fills a new index of a table that has items.
 _INDEX_TRIES = 360
-_ON = {"ENABLED", "ENABLING"}
+_ON = frozenset({"ENABLED", "ENABLING"})
+
+
+class _IndexNotReadyError(Exception):
+    """DynamoDB is still creating an index."""
 
 
 def table_exists(clients: Clients, name: str) -> bool:
-    """Return whether the table exists."""
+    """Return True if the table exists."""
     try:
         clients.dynamodb.describe_table(TableName=name)
     except clients.dynamodb.exceptions.ResourceNotFoundException:
@@ -29,135 +35,107 @@ def await_table(clients: Clients, name: str) -> None:
     waiter.wait(TableName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 120})
 
 
-def table_features(
-    clients: Clients, definition: Mapping[str, Any], *, expires: bool
-) -> list[Feature]:
-    """Return the features of a table: keys, indexes, billing, recovery, and expiry of items."""
-    name = definition["TableName"]
+def add_missing_indexes(clients: Clients, definition: Mapping[str, Any]) -> list[str]:
+    """Add the indexes that a table lacks, and wait until they can be used.
+
+    Return a sentence for each. Another release may have created the table. A table with
+    another key is none of ours and stays as it is.
+    """
+    table = definition["TableName"]
+    described = clients.dynamodb.describe_table(TableName=table)["Table"]
+    if _keys(described) != _keys(definition):
+        return []
+    existing_names = set(_indexes(clients, table))
+    changes = []
+    for index in definition["GlobalSecondaryIndexes"]:
+        name = index["IndexName"]
+        if name not in existing_names:
+            _add_index(clients, definition, index)
+            changes.append(f"set index {name} of table {table} to {_keys(index)}")
+    return changes
+
+
+def protect_table(clients: Clients, name: str, *, expires: bool) -> list[str]:
+    """Set point-in-time recovery, and the expiry of items, if they are not set.
+
+    Return a sentence for each. ``expires`` is False for a table whose items stay.
+    """
     dynamodb = clients.dynamodb
-    expiry: Any = {"Enabled": True, "AttributeName": schema.EXPIRY}
-    unready = has_answered("ContinuousBackupsUnavailableException")
-
-    def recovery() -> str | None:
-        answer = dynamodb.describe_continuous_backups(TableName=name)
-        described = answer["ContinuousBackupsDescription"]
-        found = described.get("PointInTimeRecoveryDescription", {})
-        return "ENABLED" if found.get("PointInTimeRecoveryStatus") in _ON else None
-
-    def expires_by() -> str | None:
-        found = dynamodb.describe_time_to_live(TableName=name)["TimeToLiveDescription"]
-        return (
-            f"by {found.get('AttributeName')}"
-            if found["TimeToLiveStatus"] in _ON
-            else None
+    changes = []
+    if not _has_recovery(clients, name):
+        # DynamoDB takes a while to prepare a new table for it.
+        again = retrying(
+            has_answered("ContinuousBackupsUnavailableException"),
+            tries=_RECOVERY_TRIES,
+            max_pause_seconds=2,
         )
-
-    features = [
-        Feature(
-            f"key of table {name}",
-            _keys(definition),
-            lambda: _keys(_table(clients, name)),
-        ),
-        *(
-            _index(clients, definition, each)
-            for each in definition["GlobalSecondaryIndexes"]
-        ),
-        Feature(
-            f"billing of table {name}",
-            "PAY_PER_REQUEST",
-            # A table that was never on demand has no summary of its billing.
-            lambda: (
-                _table(clients, name)
-                .get("BillingModeSummary", {})
-                .get("BillingMode", "PROVISIONED")
-            ),
-        ),
-        Feature(
-            f"point-in-time recovery of table {name}",
-            "ENABLED",
-            recovery,
-            # A table that was just made is not ready for it at once.
-            lambda: retrying(unready, tries=_RECOVERY_TRIES, max_pause_seconds=2)(
-                dynamodb.update_continuous_backups,
-                TableName=name,
-                PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True},
-            ),
-        ),
-        Feature(
-            f"expiry of items of table {name}",
-            f"by {schema.EXPIRY}",
-            expires_by,
-            lambda: dynamodb.update_time_to_live(
-                TableName=name, TimeToLiveSpecification=expiry
-            ),
-        ),
-    ]
-    return features if expires else features[:-1]
+        again(
+            dynamodb.update_continuous_backups,
+            TableName=name,
+            PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True},
+        )
+        changes.append(f"set point-in-time recovery of table {name} to ENABLED")
+    if expires and not _has_expiry(clients, name):
+        dynamodb.update_time_to_live(
+            TableName=name,
+            TimeToLiveSpecification={"Enabled": True, "AttributeName": schema.EXPIRY},
+        )
+        changes.append(f"set expiry of items of table {name} to by {schema.EXPIRY}")
+    return changes
 
 
-def _table(clients: Clients, name: str) -> Mapping[str, Any]:
-    return clients.dynamodb.describe_table(TableName=name)["Table"]
+def _has_recovery(clients: Clients, name: str) -> bool:
+    response = clients.dynamodb.describe_continuous_backups(TableName=name)
+    backups = response["ContinuousBackupsDescription"]
+    recovery = backups.get("PointInTimeRecoveryDescription", {})
+    return recovery.get("PointInTimeRecoveryStatus") in _ON
 
 
-def _index(
-    clients: Clients, definition: Mapping[str, Any], index: Mapping[str, Any]
-) -> Feature:
-    """Return an index as a feature; one that our table lacks is added, others are reported."""
-    name, table = index["IndexName"], definition["TableName"]
-
-    def read() -> str | None:
-        found = _indexes(clients, table)
-        return _keys(found[name]) if name in found else None
-
-    can_add = _keys(_table(clients, table)) == _keys(definition) and read() is None
-    return Feature(
-        f"index {name} of table {table}",
-        _keys(index),
-        read,
-        (lambda: _add_index(clients, definition, index)) if can_add else None,
-    )
-
-
-def _indexes(clients: Clients, table: str) -> dict[str, Mapping[str, Any]]:
-    described = _table(clients, table).get("GlobalSecondaryIndexes", [])
-    return {each["IndexName"]: each for each in described}
+def _has_expiry(clients: Clients, name: str) -> bool:
+    response = clients.dynamodb.describe_time_to_live(TableName=name)
+    return response["TimeToLiveDescription"]["TimeToLiveStatus"] in _ON
 
 
 def _add_index(
     clients: Clients, definition: Mapping[str, Any], index: Mapping[str, Any]
 ) -> None:
-    """Add an index to a table that has items, and wait until it can be used."""
-    name, table = index["IndexName"], definition["TableName"]
-    change: Any = {"Create": dict(index)}
-    keys = {key["AttributeName"] for key in index["KeySchema"]}
-    attributes = [
-        one
-        for one in definition["AttributeDefinitions"]
-        if one["AttributeName"] in keys
+    """Add an index to a table, and wait until it can be used."""
+    name = index["IndexName"]
+    table = definition["TableName"]
+    key_attributes = {key["AttributeName"] for key in index["KeySchema"]}
+    attribute_definitions = [
+        attribute
+        for attribute in definition["AttributeDefinitions"]
+        if attribute["AttributeName"] in key_attributes
     ]
+    update: Any = {"Create": dict(index)}
     clients.dynamodb.update_table(
         TableName=table,
-        AttributeDefinitions=attributes,
-        GlobalSecondaryIndexUpdates=[change],
+        AttributeDefinitions=attribute_definitions,
+        GlobalSecondaryIndexUpdates=[update],
     )
 
-    def refuse_unready() -> None:
+    def require_ready() -> None:
         status = _indexes(clients, table).get(name, {}).get("IndexStatus", "ACTIVE")
         if status != "ACTIVE":
-            raise _NotReadyError(f"index {name} of table {table} is {status}")
+            raise _IndexNotReadyError(f"index {name} of table {table} is {status}")
 
-    unready = retrying(
-        lambda error: isinstance(error, _NotReadyError),
+    again = retrying(
+        lambda error: isinstance(error, _IndexNotReadyError),
         tries=_INDEX_TRIES,
         max_pause_seconds=5,
     )
-    unready(refuse_unready)
+    again(require_ready)
 
 
-class _NotReadyError(Exception):
-    """An index is still being made."""
+def _indexes(clients: Clients, table: str) -> dict[str, Mapping[str, Any]]:
+    """Return the indexes that a table has, by name."""
+    described: Any = clients.dynamodb.describe_table(TableName=table)["Table"]
+    indexes = described.get("GlobalSecondaryIndexes", [])
+    return {index["IndexName"]: index for index in indexes}
 
 
 def _keys(described: Mapping[str, Any]) -> str:
+    """Return the key attributes of a table or an index, the partition key first."""
     keys = sorted(described["KeySchema"], key=lambda key: str(key["KeyType"]))
     return ", ".join(key["AttributeName"] for key in keys)

@@ -1,4 +1,4 @@
-"""The way of upload events: made beside what is there, drift told, repaired on demand."""
+"""The way of upload events, made beside what is there."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ import pytest
 from moto import mock_aws
 
 from relay_dagster.aws.clients import Clients
-from relay_dagster.aws.provisioning.bootstrap import Names, bootstrap, check, provision
-from relay_dagster.settings import Settings
+from relay_dagster.aws.provisioning.bootstrap import Names, bootstrap, provision
 from support.fakes import embedded_clients
 
 NAMES = Names(region="us-east-1")
@@ -21,12 +20,6 @@ NAMES = Names(region="us-east-1")
 def clients() -> Iterator[Clients]:
     with mock_aws():
         yield embedded_clients()
-
-
-def settings_of(clients: Clients) -> Settings:
-    return Settings.from_env(
-        {**dict(bootstrap(NAMES, clients)), "AWS_REGION": "us-east-1"}
-    )
 
 
 def orders(clients: Clients) -> dict[str, Any]:
@@ -90,53 +83,25 @@ def test_other_notifications_and_rights_stay(clients: Clients) -> None:
     assert provision(NAMES, clients).changes == ()
 
 
-def test_drift_is_told_and_repaired(clients: Clients) -> None:
-    settings = settings_of(clients)
-    assert check(settings, clients) == []
-    url = str(settings.uploads_queue_url)
-    clients.s3.put_bucket_notification_configuration(
-        Bucket=NAMES.bucket, NotificationConfiguration={}
-    )
-    clients.sqs.set_queue_attributes(
-        QueueUrl=f"{url}-dlq", Attributes={"MessageRetentionPeriod": "60"}
-    )
-    assert check(settings, clients) == [
-        "queue_misconfigured: MessageRetentionPeriod of queue relay-inventory-uploads-dlq is 60, "
-        "not 1209600",
-        "queue_misconfigured: notification of bucket relay-inventory is not set, not "
-        "s3:ObjectCreated:* under tenants/ to arn:aws:sqs:us-east-1:123456789012:"
-        "relay-inventory-uploads",
-    ]
-    provision(NAMES, clients, repair=True)
-    assert check(settings, clients) == []
-
-
-def test_a_notification_that_was_changed_is_left_alone_until_repair(
-    clients: Clients,
-) -> None:
-    settings = settings_of(clients)
+def test_a_notification_that_was_changed_is_left_alone(clients: Clients) -> None:
+    bootstrap(NAMES, clients)
     (ours,) = orders(clients)["QueueConfigurations"]
     ours["Filter"]["Key"]["FilterRules"][0]["Value"] = "tenants/acme/"
     clients.s3.put_bucket_notification_configuration(
         Bucket=NAMES.bucket, NotificationConfiguration={"QueueConfigurations": [ours]}
     )
-    assert provision(NAMES, clients).changes == ()
-    assert "changed by hand" in check(settings, clients)[0]
-    provision(NAMES, clients, repair=True)
-    assert check(settings, clients) == []
+    assert provision(NAMES, clients, repair=True).changes == ()
+    (stored,) = orders(clients)["QueueConfigurations"]
+    assert stored["Filter"] == ours["Filter"]
 
 
-def test_a_queue_that_is_gone_is_told(clients: Clients) -> None:
-    settings = settings_of(clients)
-    clients.sqs.delete_queue(QueueUrl=str(settings.uploads_queue_url))
-    assert check(settings, clients) == [
-        "queue_misconfigured: queue relay-inventory-uploads does not exist"
-    ]
-
-
-def test_without_a_queue_of_uploads_none_is_missed(clients: Clients) -> None:
-    settings = settings_of(clients).model_copy(update={"uploads_queue_url": None})
-    clients.sqs.delete_queue(
-        QueueUrl=dict(bootstrap(NAMES, clients))["UPLOADS_QUEUE_URL"]
+def test_a_queue_that_is_gone_is_made_again_and_the_bucket_may_send_to_it(
+    clients: Clients,
+) -> None:
+    url = dict(bootstrap(NAMES, clients))["UPLOADS_QUEUE_URL"]
+    clients.sqs.delete_queue(QueueUrl=url)
+    assert provision(NAMES, clients).changes == (
+        "created queue relay-inventory-uploads",
+        "set policy of queue relay-inventory-uploads to that bucket relay-inventory "
+        "may send",
     )
-    assert check(settings, clients) == []
