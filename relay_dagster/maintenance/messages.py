@@ -1,13 +1,13 @@
-"""Messages that are gone, and dead letters that SQS itself has moved.
+"""Lost messages, and dead letters that SQS itself moved.
 
-A run's record has the time when it has waited long enough (`DueQueue.MESSAGE`). While the queue
-has a backlog that clock stands still. A message that was sent before the queue was seen empty, and
-not received for ``RELAY_MESSAGE_LOST_SECONDS`` since then, is sent again. A second message for a
-run does no harm.
+A run's record has the time when the run has waited long enough for its message
+(`DueQueue.MESSAGE`). While the queue has a backlog, that clock stands still. A message is sent
+again if it was sent before the queue was seen empty, and was not received for
+``RELAY_MESSAGE_LOST_SECONDS`` since then. A second message for a run does no harm.
 
-A dead letter is sent again if its run goes on; else its run ends. One with a cause was sent there
-on purpose, and stays until an operator has resolved it. The sweep reads the whole queue every few
-minutes, and at once when the number of its messages has changed.
+A dead letter is sent again if its run goes on; otherwise its run ends. A dead letter with a cause
+was moved on purpose, and stays until an operator resolves it. The sweep reads the whole queue
+every few minutes, and at once when the number of its messages has changed.
 """
 
 from contextlib import suppress
@@ -27,9 +27,9 @@ from relay_dagster.runs.poll_schedule import DEAD_LETTER_LIFE
 from relay_dagster.wiring import Platform
 
 MAX_RUNS = 100
-_NOTES = 10
+_INSTANTS_PER_WAIT = 10
 AT_LEAST_EVERY_SECONDS = 240
-log = event_log()
+_log = event_log()
 
 
 @dataclass
@@ -39,46 +39,51 @@ class QueueWatch(Memory):
     empty_at: list[float] = field(default_factory=list)
 
     def note_empty(self, now: datetime, lost_seconds: float) -> None:
-        """Store that the queue is empty; keep the last instant over ``lost_seconds`` ago."""
+        """Note that the queue is empty; keep the last instant over ``lost_seconds`` ago."""
         instant = now.timestamp()
-        if not self.empty_at or instant - self.empty_at[-1] >= lost_seconds / _NOTES:
+        spacing = lost_seconds / _INSTANTS_PER_WAIT
+        if not self.empty_at or instant - self.empty_at[-1] >= spacing:
             self.empty_at.append(instant)
-        matters_since = self._last_before(instant - lost_seconds)
-        self.empty_at = [at for at in self.empty_at if at >= (matters_since or 0)]
+        oldest = self._last_before(instant - lost_seconds) or 0
+        self.empty_at = [
+            empty_instant for empty_instant in self.empty_at if empty_instant >= oldest
+        ]
 
     def due_until(self, now: datetime, lost_seconds: float) -> datetime | None:
-        """Return the time up to which runs that wait for their message are due; None for no run."""
-        seen = self._last_before(now.timestamp() - lost_seconds)
-        if seen is None:
+        """Return the time up to which runs that wait for their message are due, or None."""
+        instant = self._last_before(now.timestamp() - lost_seconds)
+        if instant is None:
             return None
-        return datetime.fromtimestamp(seen, UTC) + timedelta(seconds=lost_seconds)
+        return datetime.fromtimestamp(instant, UTC) + timedelta(seconds=lost_seconds)
 
     def _last_before(self, instant: float) -> float | None:
-        return max((at for at in self.empty_at if at <= instant), default=None)
+        earlier = [
+            empty_instant for empty_instant in self.empty_at if empty_instant <= instant
+        ]
+        return max(earlier, default=None)
 
 
-def send_lost_again(on: Occasion, watch: QueueWatch) -> int:
-    """Send lost messages again; return how many runs had waited long enough for theirs."""
-    platform, now = on.platform, on.now
+def send_lost_again(occasion: Occasion, watch: QueueWatch) -> int:
+    """Send lost messages again; return the number of runs that waited long enough."""
+    platform = occasion.platform
     if platform.queue.count():
         return 0
     lost_seconds = platform.settings.message_lost_seconds
-    watch.note_empty(now, lost_seconds)
-    until = watch.due_until(now, lost_seconds)
-    if until is None:
+    watch.note_empty(occasion.now, lost_seconds)
+    due_until = watch.due_until(occasion.now, lost_seconds)
+    if due_until is None:
         return 0
 
-    def put_off(record: RunRecord, error: Exception) -> None:
+    def postpone(record: RunRecord, error: Exception) -> None:
+        facts = record.log_facts
         if isinstance(error, RunError):
-            log.info("message_not_lost", reason=str(error), **record.log_facts)
+            _log.info("message_not_lost", reason=str(error), **facts)
             return
-        report_fault(
-            platform.metrics, "message_not_sent_again", error, **record.log_facts
-        )
+        report_fault(platform.metrics, "message_not_sent_again", error, **facts)
         platform.ledger.postpone(record)
 
-    records = platform.runs.due(DueQueue.MESSAGE, until, MAX_RUNS)
-    return len(drain(records, platform.submission.send_again, put_off))
+    records = platform.runs.due(DueQueue.MESSAGE, due_until, MAX_RUNS)
+    return len(drain(records, platform.submission.send_again, postpone))
 
 
 @dataclass
@@ -89,27 +94,40 @@ class DeadLetterCount(Memory):
     read_at: float = 0
 
 
-def sweep(on: Occasion, last: DeadLetterCount) -> str:
-    """Resolve the dead letters that SQS has moved, if it is time; return a summary."""
-    platform, now = on.platform, on.now
+def sweep(occasion: Occasion, memory: DeadLetterCount) -> str:
+    """Resolve the dead letters that SQS moved, if it is time; return a summary."""
+    platform = occasion.platform
+    instant = occasion.now.timestamp()
     count = platform.queue.dead.count()
-    is_late = now.timestamp() - last.read_at >= AT_LEAST_EVERY_SECONDS
-    if not count or (count == last.count and not is_late):
+    is_late = instant - memory.read_at >= AT_LEAST_EVERY_SECONDS
+    if not count or (count == memory.count and not is_late):
         return f"{count} dead letters"
-    resolved = resolve_dead_letters(platform, on.deadline)
-    last.count, last.read_at = count - resolved, now.timestamp()
-    note_expired(platform, now)
+    resolved = resolve_dead_letters(platform, occasion.deadline)
+    memory.count = count - resolved
+    memory.read_at = instant
+    note_expired(platform, occasion.now)
     return f"{resolved} of {count} dead letters resolved"
 
 
-def resolve_dead_letters(platform: Platform, deadline: Deadline | None = None) -> int:
-    """Resolve dead letters that SQS has moved, delete those that an operator has; count them."""
+@dataclass(frozen=True, slots=True)
+class _DeadJob:
+    """A dead letter with its job, and the job's record if there is one."""
 
-    def report(each: tuple[Message, Job, RunRecord | None], error: Exception) -> None:
-        message_id = each[0].message_id
-        report_fault(
-            platform.metrics, "dead_letter_not_resolved", error, message_id=message_id
-        )
+    message: Message
+    job: Job
+    record: RunRecord | None
+
+
+def resolve_dead_letters(platform: Platform, deadline: Deadline | None = None) -> int:
+    """Resolve dead letters that SQS moved, delete those an operator resolved; count them."""
+
+    def resolve(dead_job: _DeadJob) -> bool:
+        return _resolve(platform, dead_job)
+
+    def report(dead_job: _DeadJob, error: Exception) -> None:
+        message_id = dead_job.message.message_id
+        metrics = platform.metrics
+        report_fault(metrics, "dead_letter_not_resolved", error, message_id=message_id)
 
     resolved = 0
     for messages in read_dead_letters(platform.queue, deadline):
@@ -118,62 +136,77 @@ def resolve_dead_letters(platform: Platform, deadline: Deadline | None = None) -
             with suppress(NotAJobError):
                 jobs.append((message, Job.parse(message.body)))
         records = platform.runs.get_many({job.run_id for _, job in jobs})
-        found = [(message, job, records.get(job.run_id)) for message, job in jobs]
-        resolved += sum(
-            map(bool, drain(found, lambda each: _resolve(platform, *each), report))
-        )
+        dead_jobs = [
+            _DeadJob(message, job, records.get(job.run_id)) for message, job in jobs
+        ]
+        resolved += sum(map(bool, drain(dead_jobs, resolve, report)))
     return resolved
 
 
 def note_expired(platform: Platform, now: datetime) -> None:
-    """Store that dead letters are resolved which the queue no longer keeps."""
-    for record in platform.runs.due(DueQueue.DEAD_LETTER, now - DEAD_LETTER_LIFE):
+    """Note that dead letters are resolved which the queue no longer keeps."""
+    expired = platform.runs.due(DueQueue.DEAD_LETTER, now - DEAD_LETTER_LIFE)
+    for record in expired:
         platform.ledger.resolve_dead_letter(record.run_id)
 
 
-def _resolve(
-    platform: Platform, message: Message, job: Job, record: RunRecord | None
-) -> bool:
-    """Resolve a dead letter; return False where it stays."""
-    if CAUSE in message.attributes:  # it was sent there on purpose
-        is_its_own = record is not None and record.dlq_message_id == message.message_id
-        if record is None or not is_its_own or record.dead_letter_resolved_at is None:
-            return False
-        # An operator has resolved it while the queue did not return it.
-        platform.queue.dead.delete(message.receipt_handle)
-        return True
+def _resolve(platform: Platform, dead_job: _DeadJob) -> bool:
+    """Resolve a dead letter; return False if it stays."""
+    message = dead_job.message
+    record = dead_job.record
+    if CAUSE in message.attributes:
+        return _delete_if_resolved(platform, dead_job)
     if record is None:
-        has_expired = platform.runs.has_expired(job.run_id)
-        return (_say_expired if has_expired else _end_unknown)(platform, job, message)
-    if not is_job_of(record, job):
-        return False  # job_conflict: the dead-letter queue is where it belongs
+        if platform.runs.has_expired(dead_job.job.run_id):
+            return _give_expired_cause(platform, dead_job)
+        return _end_unknown(platform, dead_job)
+    if not is_job_of(record, dead_job.job):
+        return False  # a conflicting job belongs in the dead-letter queue
     _send_again_or_delete(platform, record, message)
     return True
 
 
-def _end_unknown(platform: Platform, job: Job, message: Message) -> bool:
-    """Create an ended run for a job without a record; its message stays a dead letter."""
-    cause = "the message was received too often without a run of its own"
-    try:
-        dead = platform.ledger.adopt_dead(
-            job, cause, message.message_id, message.sent_at
-        )
-    except TenantClosingError as error:
-        # It goes with its tenant; until then it is where it belongs.
-        return error.is_deleted and platform.queue.dead.delete(message.receipt_handle)
-    platform.metrics.run_finished(dead)
-    log.error("poison_job_detected", **dead.log_facts)
+def _delete_if_resolved(platform: Platform, dead_job: _DeadJob) -> bool:
+    """Delete a dead letter that was moved on purpose if an operator has resolved it since."""
+    record = dead_job.record
+    message = dead_job.message
+    if record is None or record.dlq_message_id != message.message_id:
+        return False
+    if record.dead_letter_resolved_at is None:
+        return False
+    platform.queue.dead.delete(message.receipt_handle)
     return True
 
 
-def _say_expired(platform: Platform, job: Job, message: Message) -> bool:
+def _end_unknown(platform: Platform, dead_job: _DeadJob) -> bool:
+    """Create an ended run for a job without a record; its message stays a dead letter."""
+    cause = "the message was received too often without a run of its own"
+    message = dead_job.message
+    try:
+        record = platform.ledger.adopt_dead(
+            dead_job.job, cause, message.message_id, message.sent_at
+        )
+    except TenantClosingError as error:
+        # The letter is deleted with its tenant; until then it stays.
+        if not error.is_deleted:
+            return False
+        return platform.queue.dead.delete(message.receipt_handle)
+    platform.metrics.run_finished(record)
+    _log.error("poison_job_detected", **record.log_facts)
+    return True
+
+
+def _give_expired_cause(platform: Platform, dead_job: _DeadJob) -> bool:
     """Give the dead letter of a run whose record is gone its cause; it stays a dead letter."""
-    error = JobExpiredError(job.run_id)
-    queue, cause = platform.queue, f"{error.error_code}: {error}"
-    queue.send_dead(
-        message.body, cause=cause, run_id=job.run_id, request_id=message.request_id
+    error = JobExpiredError(dead_job.job.run_id)
+    message = dead_job.message
+    platform.queue.send_dead(
+        message.body,
+        cause=f"{error.error_code}: {error}",
+        run_id=dead_job.job.run_id,
+        request_id=message.request_id,
     )
-    queue.dead.delete(message.receipt_handle)
+    platform.queue.dead.delete(message.receipt_handle)
     return False
 
 
@@ -184,10 +217,13 @@ def _send_again_or_delete(
     if record.needs_dlq:
         platform.ledger.record_dlq(record.run_id, message.message_id)
     elif record.has_ended:
-        if not record.has_dead_letter or record.dlq_message_id != message.message_id:
+        is_its_letter = (
+            record.has_dead_letter and record.dlq_message_id == message.message_id
+        )
+        if not is_its_letter:
             queue.dead.delete(message.receipt_handle)
     else:
-        sent = queue.send_again(message)
-        platform.ledger.mark_sent(record.run_id, sent)
+        message_id = queue.send_again(message)
+        platform.ledger.mark_sent(record.run_id, message_id)
         queue.dead.delete(message.receipt_handle)
-        log.info("message_replaced", message_id=sent, **record.log_facts)
+        _log.info("message_replaced", message_id=message_id, **record.log_facts)

@@ -1,9 +1,9 @@
-"""What follows a restoration of the tables: nobody gets back what was taken away since.
+"""Repairs after a restoration of the tables: nobody regains access that was revoked since.
 
-The restored tables are of one instant. What was deleted after it is deleted again, by the entries
-of the audit; what was under way at it is cancelled, since it would publish older uploads; copies of
-feeds that the restored pointers name are brought back. All runs are paused meanwhile, and stay so:
-an operator resumes. Every step may be taken again.
+The restored tables are those of one instant. Deletions after it are made again from the entries of
+the audit. Runs that were unfinished at it are cancelled, because they would publish older uploads.
+Copies of feeds that the restored pointers name are brought back. All runs are paused meanwhile,
+until an operator resumes them. Every step can be repeated.
 """
 
 from collections import Counter
@@ -12,7 +12,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
-from itertools import chain
 
 from relay_core.domain.codes import RunStatus
 from relay_dagster.aws.dynamodb.audit_store import AuditStore
@@ -24,67 +23,91 @@ from relay_dagster.tenants.errors import UnknownTenantError
 from relay_dagster.webhooks.changes import UnknownWebhookError, removed
 from relay_dagster.wiring import Platform
 
-_PAGE = 100
-_UNDER_WAY = (RunStatus.QUEUED, RunStatus.RUNNING)
+_ENTRIES_PER_PAGE = 100
+_UNFINISHED = (RunStatus.QUEUED, RunStatus.RUNNING)
 
 
 @dataclass(slots=True)
 class Recovery:
-    """What a recovery has done."""
+    """The effects of a recovery."""
 
     # Entries whose deletions were made again
     deleted_again: list[AuditEntry] = field(default_factory=list)
-    # The runs that were under way at the instant, by their ids
+    # IDs of the runs that were unfinished at the instant
     cancelled: list[str] = field(default_factory=list)
     # Keys of feeds' copies that had been deleted since
     brought_back: list[str] = field(default_factory=list)
-    # How many acts of each kind nothing makes again; the audit has them
+    # The number of actions of each kind that nothing repeats; the audit lists them
     lost: Counter[Action] = field(default_factory=Counter)
 
 
 def recover(
     platform: Platform, since: datetime, audit: AuditStore, origin: Origin
 ) -> Recovery:
-    """Make the tables good that are restored as of an instant.
+    """Repair tables that are restored as of an instant.
 
-    ``audit`` is the audit as it was before: its entries after the instant are kept.
+    Args:
+        platform: The platform with the restored tables.
+        since: The instant, aware.
+        audit: The audit as it was before the restoration; its later entries are kept.
+        origin: Who recovers, for the audit.
     """
-    platform.pauses.begin(
-        None, f"tables are restored as of {since.isoformat()}", origin=origin
-    )
-    done = Recovery()
-    for entry in sorted(_entries(audit, since), key=lambda each: each.audit_id):
-        platform.audit.add(entry)
-        again = _AGAIN.get(entry.action)
-        if again is None:
-            done.lost[entry.action] += 1
-        elif again(platform, str(entry.tenant_id), str(entry.target), origin):
-            done.deleted_again.append(entry)
-    for page in chain.from_iterable(
-        pages_of(platform, status) for status in _UNDER_WAY
-    ):
-        for record in page:
-            with suppress(RunError):  # it has ended meanwhile
-                platform.ledger.request_cancel(record.run_id, origin=origin)
-                done.cancelled.append(record.run_id)
+    reason = f"tables are restored as of {since.isoformat()}"
+    platform.pauses.begin(None, reason, origin=origin)
+    recovery = Recovery()
+    _repeat_deletions(platform, _entries_since(audit, since), origin, recovery)
+    for status in _UNFINISHED:
+        for records in pages_of(platform, status):
+            for record in records:
+                with suppress(RunError):  # it has ended meanwhile
+                    platform.ledger.request_cancel(record.run_id, origin=origin)
+                    recovery.cancelled.append(record.run_id)
     feeds = platform.runs.feeds(platform.tenants.all_tenant_ids())
-    for key in (each.key for feed in feeds.values() for each in feed.publications):
-        if platform.objects.bring_back(key):
-            done.brought_back.append(key)
-    return done
+    for feed in feeds.values():
+        for publication in feed.publications:
+            if platform.objects.bring_back(publication.key):
+                recovery.brought_back.append(publication.key)
+    return recovery
 
 
-def _entries(audit: AuditStore, since: datetime) -> Iterator[AuditEntry]:
-    after: str | None = None
+def _repeat_deletions(
+    platform: Platform, entries: list[AuditEntry], origin: Origin, recovery: Recovery
+) -> None:
+    """Add the entries to the audit, oldest first, and make their deletions again."""
+    for entry in entries:
+        platform.audit.add(entry)
+        delete = _DELETIONS.get(entry.action)
+        if delete is None:
+            recovery.lost[entry.action] += 1
+        elif delete(platform, str(entry.tenant_id), str(entry.target), origin):
+            recovery.deleted_again.append(entry)
+
+
+def _entries_since(audit: AuditStore, since: datetime) -> list[AuditEntry]:
+    """Return the entries after an instant, oldest first."""
+    entries = [*_newest_first(audit, since)]
+    return sorted(entries, key=lambda entry: entry.audit_id)
+
+
+def _newest_first(audit: AuditStore, since: datetime) -> Iterator[AuditEntry]:
+    cursor: str | None = None
     while True:
-        page = audit.list_entries(limit=_PAGE, after=after)
-        yield from (each for each in page.items if each.occurred_at > since)
-        after = page.next_cursor
-        if after is None or (page.items and page.items[-1].occurred_at <= since):
+        page = audit.list_entries(limit=_ENTRIES_PER_PAGE, after=cursor)
+        for entry in page.items:
+            if entry.occurred_at > since:
+                yield entry
+        cursor = page.next_cursor
+        if cursor is None or (page.items and page.items[-1].occurred_at <= since):
             return
 
 
-# --- what is deleted again ------------------------------------------------------------------------
+# --- the deletions ---------------------------------------------------------------------
+
+
+def _delete_key(
+    platform: Platform, tenant_id: str, key_id: str, origin: Origin
+) -> bool:
+    return platform.api_keys.remove(tenant_id, key_id, origin)
 
 
 def _delete_link(
@@ -111,8 +134,8 @@ def _delete_tenant(platform: Platform, tenant_id: str, _: str, origin: Origin) -
     return False
 
 
-_AGAIN: Mapping[Action, Callable[[Platform, str, str, Origin], bool]] = {
-    Action.KEY_DELETED: lambda on, *what: on.api_keys.remove(*what),
+_DELETIONS: Mapping[Action, Callable[[Platform, str, str, Origin], bool]] = {
+    Action.KEY_DELETED: _delete_key,
     Action.FEED_LINK_DELETED: partial(_delete_link, LinkKind.FEED),
     Action.SUPPLIER_LINK_DELETED: partial(_delete_link, LinkKind.SUPPLIER),
     Action.WEBHOOK_DELETED: _delete_webhook,

@@ -17,15 +17,17 @@ from relay_dagster.aws.metrics import report_fault
 from relay_dagster.drain import Deadline, drain
 from relay_dagster.maintenance.deletion import DeletionTick
 from relay_dagster.maintenance.doctor import report_broken
-from relay_dagster.maintenance.housekeeping import (
-    Memory,
-    PartitionSync,
+from relay_dagster.maintenance.expiry import (
     Round,
-    check_queue,
-    count_holds,
     delete_old_runs,
     expire_configs,
     expire_runs,
+)
+from relay_dagster.maintenance.housekeeping import (
+    Memory,
+    PartitionSync,
+    check_queue,
+    count_holds,
     report_feed_ages,
     scheduled_feeds,
     sync_partitions,

@@ -31,7 +31,7 @@ from relay_dagster.intake.tick import IntakeTick
 from relay_dagster.intake.trigger_check import take_due
 from relay_dagster.intake.uploads import UploadTick
 from relay_dagster.maintenance.deletion import DeletionTick
-from relay_dagster.maintenance.housekeeping import KEPT_CONFIGS
+from relay_dagster.maintenance.expiry import KEPT_CONFIGS
 from relay_dagster.maintenance.reconciler import ReconcileTick
 from relay_dagster.orchestration.build import build_defs
 from relay_dagster.orchestration.dagster_history import DagsterHistory

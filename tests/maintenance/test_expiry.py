@@ -13,12 +13,8 @@ import pytest
 from relay_dagster.drain import Deadline
 from relay_dagster.execution.run_files import remove_superseded
 from relay_dagster.ledger.runs import RunLedger
-from relay_dagster.maintenance.housekeeping import (
-    Occasion,
-    Round,
-    expire_configs,
-    expire_runs,
-)
+from relay_dagster.maintenance.expiry import Round, expire_configs, expire_runs
+from relay_dagster.maintenance.housekeeping import Occasion
 from relay_dagster.runs.errors import JobExpiredError
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import RunRecord

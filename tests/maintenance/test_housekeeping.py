@@ -13,13 +13,13 @@ from benchmarks.stored_runs import put_many
 from relay_core.domain.codes import RunStatus, Stage
 from relay_dagster.aws.metrics import Metrics
 from relay_dagster.drain import Deadline
+from relay_dagster.maintenance.expiry import delete_old_runs
 from relay_dagster.maintenance.housekeeping import (
-    AT_ONCE,
+    RUNS_PER_PAGE,
     Occasion,
     PartitionSync,
     check_queue,
     count_holds,
-    delete_old_runs,
     sync_partitions,
 )
 from relay_dagster.runs.ports import ExecutionHistory, utc_now
@@ -120,7 +120,7 @@ def test_holds_that_wait_are_counted_by_tenant_however_many_there_are(
     platform: Platform,
 ) -> None:
     record, told = ApiWorld(platform).hold_one(), Counted()
-    tenants = ["acme", *(f"tenant_{number}" for number in range(2 * AT_ONCE))]
+    tenants = ["acme", *(f"tenant_{number}" for number in range(2 * RUNS_PER_PAGE))]
     put_many(
         platform,
         (
