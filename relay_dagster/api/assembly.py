@@ -30,7 +30,7 @@ from relay_dagster.api.security import api_keys
 from relay_dagster.api.security.auth import Parts
 from relay_dagster.api.security.bearers import LinkReaders, Sessions
 from relay_dagster.api.security.rate_limits import TokenBuckets, WrongKeys
-from relay_dagster.api.web import frame, overview, suppliers, vendors
+from relay_dagster.api.web import overview, sign_in, suppliers, vendors
 from relay_dagster.api.web import runs as run_pages
 from relay_dagster.api.web import skus as sku_pages
 from relay_dagster.aws.clients import SHORT_TIMEOUTS
@@ -62,7 +62,7 @@ _PAGE_ROUTERS = (
     vendors.routes,
     sku_pages.routes,
     suppliers.routes,
-    frame.routes,  # the last, because its route of unknown addresses matches every path
+    sign_in.routes,  # the last, because its route of unknown pages matches every path
 )
 ENGINE_MODULES = ("relay_core.onboarding.feed_check", "relay_core.publish.explanation")
 """The engine's modules that the sandboxes load; the API's own process stays small."""

@@ -160,20 +160,22 @@ def list_overrides(
     require_tenant(call.platform, tenant_id)
     document = call.platform.overrides.document(tenant_id)
     now = utc_now()
-    in_force: dict[str, Override] = {}
+    in_effect: dict[str, Override] = {}
     for sku, override in document.overrides.items():
-        override_in_force = override.in_effect_at(now)
-        if override_in_force is not None:
-            in_force[sku] = override_in_force
+        override_in_effect = override.in_effect_at(now)
+        if override_in_effect is not None:
+            in_effect[sku] = override_in_effect
     remaining = [
-        override for sku, override in in_force.items() if cursor is None or sku > cursor
+        override
+        for sku, override in in_effect.items()
+        if cursor is None or sku > cursor
     ]
     page = _bounded_page(remaining[:limit])
     unused_skus = _unused_skus(call.platform, tenant_id)
     return wire.OverrideList(
         version=document.version,
-        count=len(in_force),
-        unused=None if unused_skus is None else len(in_force.keys() & unused_skus),
+        count=len(in_effect),
+        unused=None if unused_skus is None else len(in_effect.keys() & unused_skus),
         overrides=page,
         next_cursor=page[-1]["sku"] if len(page) < len(remaining) else None,
     )

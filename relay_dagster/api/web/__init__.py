@@ -1,1 +1,1 @@
-"""Pages for merchants and suppliers: views of the routes' answers, made on the server."""
+"""Pages for merchants and suppliers, rendered on the server."""

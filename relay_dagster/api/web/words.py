@@ -1,7 +1,8 @@
-"""The pages' words: states, times and amounts as a merchant or a supplier says them."""
+"""The words of the pages, in which merchants and suppliers speak of their feeds."""
 
 import re
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from relay_core.domain.codes import FailureCode, RunStatus, Stage, VendorStatus
 from relay_core.publish.report import wording
@@ -10,15 +11,24 @@ from relay_dagster.runs.model import Trigger
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.wire.config_checks import HeadReading
 
+# The templates get this module as `words`, with these functions of the report.
 __all__ = ["counted", "moment", "number", "part"]
 
-_RUNS: dict[str, tuple[Tone, str]] = {
-    RunStatus.QUEUED: ("idle", "Waiting"),
-    RunStatus.RUNNING: ("idle", "Under way"),
-    RunStatus.SUCCEEDED: ("good", "Succeeded"),
-    RunStatus.FAILED: ("bad", "Failed"),
-    RunStatus.CANCELLED: ("idle", "Cancelled"),
-    RunStatus.HELD: ("warn", "Held back"),
+
+class Verdict(NamedTuple):
+    """A result in words, and its tone, which is the color of the page's header."""
+
+    tone: Tone
+    text: str
+
+
+_RUN_STATES: dict[str, Verdict] = {
+    RunStatus.QUEUED: Verdict("idle", "Waiting"),
+    RunStatus.RUNNING: Verdict("idle", "Under way"),
+    RunStatus.SUCCEEDED: Verdict("good", "Succeeded"),
+    RunStatus.FAILED: Verdict("bad", "Failed"),
+    RunStatus.CANCELLED: Verdict("idle", "Cancelled"),
+    RunStatus.HELD: Verdict("warn", "Held back"),
 }
 STAGES: dict[str, str] = {
     Stage.QUEUE: "waiting for its turn",
@@ -35,7 +45,7 @@ TRIGGERS: dict[str, str] = {
     Trigger.SCHEDULE: "started by the schedule",
     Trigger.DAGSTER: "started by an operator",
 }
-_PROBLEMS = {
+_PROBLEM_TITLES = {
     403: "That is not allowed",
     404: "There is nothing here",
     409: "That cannot be done just now",
@@ -46,8 +56,6 @@ _PROBLEMS = {
     429: "Too many requests",
     503: "Try again in a moment",
 }
-
-
 COLUMNS: dict[str, str] = {
     "sku": "the product's number (SKU)",
     "quantity_available": "the quantity",
@@ -90,24 +98,24 @@ LOST_ON: dict[str, str] = {
     "most_recent": "is older",
     "highest_quantity": "has fewer",
 }
-REASONS: dict[str, tuple[Tone, str]] = {
-    "kept_at_0": (
+REASONS: dict[str, Verdict] = {
+    "kept_at_0": Verdict(
         "warn",
         "It cannot be offered any more: it stays in the feed with quantity 0.",
     ),
-    "quarantined": (
+    "quarantined": Verdict(
         "warn",
         "Its new price moved too far: it keeps the price that it had.",
     ),
-    "unpriced": (
+    "unpriced": Verdict(
         "warn",
         "It is not in the feed: it has no cost or price, or comes to 0.00.",
     ),
-    "left_out": (
+    "left_out": Verdict(
         "warn",
         "It is not in the feed: left out, with its vendor or by your rules.",
     ),
-    "refused": ("bad", "It is not in the feed: every row of it was refused."),
+    "refused": Verdict("bad", "It is not in the feed: every row of it was refused."),
 }
 FAILURES: dict[str, str] = {
     FailureCode.DECODE_ERROR: "it could not be read as text",
@@ -132,89 +140,99 @@ OVERRIDES: dict[str, str] = {
 _UNITS = ("bytes", "kB", "MB", "GB")
 
 
-def run_state(status: str) -> tuple[Tone, str]:
-    """Return a run's status, with its tone."""
-    return _RUNS.get(status, ("idle", status.capitalize()))
+# --- runs and vendors ---------------------------------------------------------------
 
 
-def vendor_use(status: str, rows: int | None) -> tuple[Tone, str]:
-    """Return what a run has used of a vendor, with its tone; without rows its list was not read."""
+def run_state(status: str) -> Verdict:
+    """Return the status of a run."""
+    unknown_status = Verdict("idle", status.capitalize())
+    return _RUN_STATES.get(status, unknown_status)
+
+
+def vendor_use(status: str, rows: int | None) -> Verdict:
+    """Return which file of a vendor a run used; ``rows`` is None if it was not read."""
     if status == VendorStatus.FOUND and rows is None:
-        return "bad", "could not be read"
-    return wording.USE_WORDS.get(status, ("idle", status.replace("_", " ")))
+        return Verdict("bad", "could not be read")
+    if status not in wording.USE_WORDS:
+        return Verdict("idle", status.replace("_", " "))
+    return Verdict(*wording.USE_WORDS[status])
+
+
+# --- errors and checks --------------------------------------------------------------
+
+
+def problem_title(status: int) -> str:
+    """Return the title of the page of an error, by the status of the response."""
+    return _PROBLEM_TITLES.get(status, "Something went wrong")
 
 
 def fault(error_code: str, column: str | None) -> str:
-    """Return what is wrong with cells of a column, or with whole rows."""
+    """Return the error of a column's cells, or of whole rows."""
     return wording.fault_title(error_code, column and named(column))
 
 
 def named(column: str) -> str:
-    """Return a column's name at the beginning of a line."""
-    words = COLUMNS.get(column, column)
-    return f"{words[:1].upper()}{words[1:]}"
+    """Return a column's name with a capital letter, as the start of a line."""
+    name = COLUMNS.get(column, column)
+    return f"{name[:1].upper()}{name[1:]}"
 
 
 def faults(error_codes: str) -> str:
-    """Return the faults of a row, whose codes are joined as in invalid_rows.csv."""
-    return "; ".join(
-        wording.fault_title(each, None) for each in re.split(r"[^a-z_]+", error_codes)
-    )
+    """Return the errors of a row, whose codes are joined as in invalid_rows.csv."""
+    codes = re.split(r"[^a-z_]+", error_codes)
+    return "; ".join(wording.fault_title(code, None) for code in codes)
 
 
 def reading_verdict(
-    of: HeadReading, whole: bool | None, *, is_doubtful: bool = False
-) -> tuple[Tone, str]:
-    """Return in a sentence what a run would make of a list; what is doubtful stands below it."""
-    if not of.usable:
-        return (
-            "bad",
-            f"A run cannot use it: {FAILURES.get(str(of.error_code), of.error_code)}.",
-        )
-    if not of.rows:
-        return "warn", "It has no rows."
+    reading: HeadReading, whole: bool | None, *, is_doubtful: bool = False
+) -> Verdict:
+    """Return what a run would do with a list; the page shows the doubts below it."""
+    if not reading.usable:
+        cause = FAILURES.get(str(reading.error_code), reading.error_code)
+        return Verdict("bad", f"A run cannot use it: {cause}.")
+    if not reading.rows:
+        return Verdict("warn", "It has no rows.")
     first = "" if whole else "the first "
-    if of.refused_rows:
-        rows = f"{number(of.refused_rows)} of {first}{counted(of.rows, 'row')}"
-        return "warn", f"A run can use it, but would refuse {rows}."
-    if is_doubtful:
-        return (
-            "warn",
-            f"A run can read {first}{counted(of.rows, 'row')}; look at what is doubtful.",
+    rows = f"{first}{counted(reading.rows, 'row')}"
+    if reading.refused_rows:
+        refused = number(reading.refused_rows)
+        return Verdict(
+            "warn", f"A run can use it, but would refuse {refused} of {rows}."
         )
-    return "good", f"A run can use it: {all_good(of.rows, first)}."
+    if is_doubtful:
+        return Verdict("warn", f"A run can read {rows}; look at what is doubtful.")
+    return Verdict("good", f"A run can use it: {all_good(reading.rows, first)}.")
 
 
 def all_good(rows: int, first: str = "") -> str:
-    """Return that all rows, or all of the first ones, can be used."""
-    return (
-        f"all {first}{counted(rows, 'row')} are good"
-        if rows != 1
-        else "its one row is good"
-    )
+    """Return that all rows can be used; ``first`` is "the first " if there are more."""
+    if rows == 1:
+        return "its one row is good"
+    return f"all {first}{counted(rows, 'row')} are good"
+
+
+# --- amounts and times --------------------------------------------------------------
 
 
 def size(count: int) -> str:
     """Return a number of bytes as people write it: ``12 MB``, ``1.4 kB``."""
-    amount, unit = float(count), 0
-    while amount >= 1000 and unit < len(_UNITS) - 1:
-        amount, unit = amount / 1000, unit + 1
-    places = 0 if amount >= 10 or not unit else 1
-    return f"{amount:.{places}f} {_UNITS[unit]}"
+    amount = float(count)
+    unit_index = 0
+    while amount >= 1000 and unit_index < len(_UNITS) - 1:
+        amount /= 1000
+        unit_index += 1
+    places = 0 if amount >= 10 or unit_index == 0 else 1
+    return f"{amount:.{places}f} {_UNITS[unit_index]}"
 
 
 def ago(instant: datetime | None) -> str:
-    """Return how long ago something was: ``12 minutes ago``; of nothing ``never``."""
+    """Return the time since an instant: ``12 minutes ago``; ``never`` for None."""
     if instant is None:
         return "never"
     since = utc_now() - instant
     if since < timedelta(minutes=1):
         return "just now"
     if since < timedelta(hours=1):
-        return f"{counted(since // timedelta(minutes=1), 'minute')} ago"
+        minutes = since // timedelta(minutes=1)
+        return f"{counted(minutes, 'minute')} ago"
     return f"{wording.age(since)} ago"
-
-
-def problem_title(status: int) -> str:
-    """Return a problem in a few words."""
-    return _PROBLEMS.get(status, "Something went wrong")

@@ -1,0 +1,86 @@
+"""Signing in and out, the stylesheet, and addresses without a page."""
+
+from fastapi import Request, Response
+
+from relay_dagster.api.http import middleware
+from relay_dagster.api.http.problems import ProblemError
+from relay_dagster.api.security.api_keys import KeyExpiredError
+from relay_dagster.api.security.auth import PartsDep, begin_request
+from relay_dagster.api.security.bearers import SESSION_LIFE
+from relay_dagster.api.web import frame, visits
+
+routes = frame.page_router()
+
+
+@routes.get(frame.HOME)
+def home(request: Request, parts: PartsDep) -> Response:
+    """Redirect signed-in users to the overview; show everyone else the sign-in form."""
+    try:
+        visit = visits.begin_visit(request, parts)
+    except visits.NotSignedInError:
+        return frame.sign_in_page(request)
+    return frame.go_to(f"{frame.HOME}/tenants/{visit.tenant_id}")
+
+
+@routes.post(f"{frame.HOME}/sign-in")
+def sign_in(request: Request, parts: PartsDep, form: visits.AnyForm) -> Response:
+    """Open a session for a tenant's key."""
+
+    def refuse(problem: str) -> Response:
+        next_path = form.get("next")
+        return frame.sign_in_page(
+            request, status=401, problem=problem, next_path=next_path
+        )
+
+    address = middleware.address_of(request.scope) or ""
+    try:
+        caller = parts.keyring.caller(form.get("key", "").strip(), address)
+    except KeyExpiredError as error:
+        date = f"{error.at:%Y-%m-%d}"
+        return refuse(f"This key has expired on {date}. Ask for a new one.")
+    if caller is None:
+        return refuse("This key is not known here. Check that all of it was copied.")
+    if caller.tenant_id is not None:
+        begin_request(request, parts.rates, caller.tenant_id)
+    middleware.log_context(request.scope)["caller"] = caller.id
+    if caller.is_admin:
+        message = "an admin key does not sign in here; use a tenant's key"
+        raise ProblemError("FORBIDDEN", message)
+    session_id = parts.sessions.open(caller)
+    cookie_name, is_secure = visits.cookie_of(request)
+    if cookie_name in request.cookies:
+        # The session of another key, or of this one, is not needed any more.
+        parts.sessions.close(request.cookies[cookie_name])
+    response = frame.go_to(frame.page_after_sign_in(form.get("next")))
+    response.set_cookie(
+        cookie_name,
+        session_id,
+        max_age=int(SESSION_LIFE.total_seconds()),
+        secure=is_secure,
+        httponly=True,
+        samesite="lax",
+    )
+    return response
+
+
+@routes.post(f"{frame.HOME}/sign-out")
+def sign_out(request: Request, parts: PartsDep, form: visits.OwnForm) -> Response:
+    """Close the session."""
+    cookie_name, is_secure = visits.cookie_of(request)
+    parts.sessions.close(request.cookies[cookie_name])
+    response = frame.go_to(frame.HOME)
+    response.delete_cookie(cookie_name, secure=is_secure, httponly=True, samesite="lax")
+    return response
+
+
+@routes.get(f"{frame.HOME}/page.css")
+def page_css() -> Response:
+    """Return the stylesheet of all pages."""
+    text, _ = frame.stylesheet()
+    return Response(text, media_type="text/css", headers=frame.CACHE_FOREVER)
+
+
+@routes.get(frame.HOME + "/{path:path}")
+def unknown_page(visit: visits.AnyVisit) -> Response:
+    """Answer a request for a page that does not exist."""
+    raise ProblemError("NOT_FOUND", "there is no page at this address")
