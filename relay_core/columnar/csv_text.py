@@ -58,7 +58,8 @@ def whole_text(
     """Write whole numbers; a null becomes the empty text."""
     if nulls is not None and nulls.all():
         return texts.empty_texts(len(nulls))
-    return texts.fill(pc.cast(pa.array(values), pa.string()), nulls, "")
+    text = pc.cast(pa.array(values), pa.string())
+    return texts.fill(text, nulls, "")
 
 
 def money_text(
@@ -86,7 +87,8 @@ def cents_text(
     cents: arrays.Cents, nulls: arrays.RowMask | None = None
 ) -> pa.StringArray:
     """Write cents as ``0.00``; a null becomes the empty text."""
-    return texts.fill(pc.cast(_decimals(cents, 2), pa.string()), nulls, "")
+    text = pc.cast(_decimals(cents, 2), pa.string())
+    return texts.fill(text, nulls, "")
 
 
 def _decimals(values: arrays.WholeNumbers, places: int) -> pa.Array:
@@ -109,9 +111,10 @@ def instant_text(
     seconds -= days * _DAY_SECONDS  # the second of the day, from here on
     dates = _date_quads(days)
     clocks = _clock_quads()
+    clock_quads = [clock.take(seconds) for clock in clocks]
     # The day and the hour share four characters; each leaves those of the other zero.
-    quads = [dates[0], dates[1], dates[2] | clocks[0].take(seconds)]
-    quads += [clock.take(seconds) for clock in clocks[1:]]
+    day_and_hour = dates[2] | clock_quads[0]
+    quads = [dates[0], dates[1], day_and_hour, *clock_quads[1:]]
     width = 20 + len(suffix)
     data = np.empty((len(seconds), width), np.uint8)
     for index, quad in enumerate(quads):

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from relay_core.columnar.arrays import RowMask, WholeNumbers
-from relay_core.columnar.text import MAX_SHORT_BYTES, WORD, offsets_and_bytes
+from relay_core.columnar.text import MAX_SHORT_BYTES, WORD, byte_array_of, lengths_of
 
 _MIN_BYTES = 1 << 16
 _HUGE_PAGES = 4 << 20
@@ -74,7 +74,8 @@ class GrowingNumbers:
         """Append values, and which of them are null."""
         self._values.append(values)
         if nulls.any():
-            self._nulls.skip(self._values.size - len(nulls) - self._nulls.size)
+            rows_before = self._values.size - len(nulls)
+            self._nulls.skip(rows_before - self._nulls.size)
             self._nulls.append(nulls)
 
     def consume(self) -> tuple[npt.NDArray[Any], RowMask]:
@@ -92,14 +93,13 @@ class GrowingTexts:
 
     def append(self, text: pa.StringArray) -> None:
         """Append texts."""
-        bounds, data = offsets_and_bytes(text)
-        self._lengths.append(np.diff(bounds))
-        self._bytes.append(data[bounds[0] : bounds[-1]])
+        self._lengths.append(lengths_of(text))
+        self._bytes.append(byte_array_of(text))
 
     def consume(self) -> pa.StringArray | pa.LargeStringArray:
         """Return all texts without a copy, and leave the column empty.
 
-        The array has long offsets if short ones cannot reach all texts. Eight spare
+        The array has long offsets if short ones cannot reach all  Eight spare
         bytes follow the last text, so that its last word can be read.
         """
         lengths = self._lengths.array()

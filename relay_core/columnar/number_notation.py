@@ -78,9 +78,11 @@ def without_quantity_symbols(
     A plus is removed from the end alone. A cell of nothing but symbols becomes ``?``.
     """
     bounds, data = offsets_and_bytes(text)
-    filled = np.flatnonzero(bounds[1:] > bounds[:-1])
-    starts_with_digit = _is_digit(data[bounds[:-1][filled]])
-    ends_with_digit = _is_digit(data[bounds[1:][filled] - 1])
+    starts = bounds[:-1]
+    ends = bounds[1:]
+    filled = np.flatnonzero(ends > starts)
+    starts_with_digit = _is_digit(data[starts[filled]])
+    ends_with_digit = _is_digit(data[ends[filled] - 1])
     rows = filled[~(starts_with_digit & ends_with_digit)]
     return change_rows(text, rows, partial(_without_quantity_symbols, symbols))
 

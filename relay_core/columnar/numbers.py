@@ -157,7 +157,8 @@ def read_amounts(
     least_values = _LEAST_AMOUNT.take(short.lengths - 3, mode="clip")
     is_canonical = short.values >= least_values
     if len(data):
-        is_canonical &= data.take(bounds[1:] - 3, mode="clip") == ord(".")
+        point_offsets = bounds[1:] - 3
+        is_canonical &= data.take(point_offsets, mode="clip") == ord(".")
     read_long = partial(_read_long_amounts, rejections)
     return _column_values(plain, short, is_canonical, read_long)
 
@@ -174,12 +175,12 @@ def _read_short(
     text: pa.StringArray, kind: pa.DataType, max_points: int
 ) -> _ShortCells:
     """Read the cells of a few digits and at most ``max_points`` decimal points."""
-    bounds, data = texts.offsets_and_bytes(text)
-    offsets = bounds - bounds[0]
-    weights_before = np.zeros(bounds[-1] - bounds[0] + 1, np.int32)
-    np.cumsum(_WEIGHTS.take(data[bounds[0] : bounds[-1]]), out=weights_before[1:])
-    weights = np.diff(weights_before.take(offsets))
-    lengths = np.diff(offsets)
+    bounds, _ = texts.offsets_and_bytes(text)
+    byte_weights = _WEIGHTS.take(texts.byte_array_of(text))
+    weights_before = np.zeros(len(byte_weights) + 1, np.int32)
+    np.cumsum(byte_weights, out=weights_before[1:])
+    weights = np.diff(weights_before.take(bounds - bounds[0]))
+    lengths = texts.lengths_of(text)
     is_short = weights <= max_points
     is_short &= lengths > weights
     is_short &= lengths <= 9 + 5 * max_points
@@ -189,7 +190,8 @@ def _read_short(
         # One of the cells has more decimal places than the type, or digits than fit.
         is_short &= texts.flags_of(pc.match_substring_regex(text, _SHORT_AMOUNT))
         column = pc.cast(texts.with_nulls(text, ~is_short), kind)
-    values = np.frombuffer(column.buffers()[1], np.int64, len(text), 8 * column.offset)
+    _, data = column.buffers()
+    values = np.frombuffer(data, np.int64, len(text), 8 * column.offset)
     return _ShortCells(np.where(is_short, values, 0), is_short, lengths)
 
 
@@ -227,7 +229,8 @@ def _read_long_wholes(
     faults = np.zeros(len(text), np.uint8)
     groups = pc.extract_regex(text, _WHOLE)
     is_number = texts.flags_of(groups.is_valid())
-    faults[~is_number & ~texts.is_empty(text)] = fault_code(rejections.unreadable)
+    is_unreadable = ~is_number & ~texts.is_empty(text)
+    faults[is_unreadable] = fault_code(rejections.unreadable)
     groups = groups.filter(pa.array(is_number))
     # Eleven digits are beyond the largest number already.
     first_digits = pc.utf8_slice_codeunits(pc.struct_field(groups, "digits"), 0, 11)
@@ -251,7 +254,8 @@ def _read_long_amounts(
     exponents = _first_digits(exponent_digits)
     exponents[_is_minus(_group(groups, "exponent_sign"))] *= -1
     # Only the digits before the point and in the first places behind it count.
-    points = _lengths(digits) - _lengths(fraction) + exponents
+    whole_lengths = texts.lengths_of(digits) - texts.lengths_of(fraction)
+    points = whole_lengths + exponents
     digit_counts = np.clip(points + _ROUNDING_PLACES, 0, _MAX_DIGITS)
     values = np.zeros(len(text), np.int64)
     for count in np.unique(digit_counts[digit_counts > 0]).tolist():
@@ -259,7 +263,8 @@ def _read_long_amounts(
         leading = pc.utf8_slice_codeunits(digits.take(pa.array(rows)), 0, count)
         padded = pc.utf8_rpad(leading, count, padding="0")
         values[rows] = (_first_digits(padded) + 5) // 10
-    values[_is_minus(_group(groups, "sign")) & ~texts.is_empty(digits)] = REJECTED_VALUE
+    is_negative = _is_minus(_group(groups, "sign")) & ~texts.is_empty(digits)
+    values[is_negative] = REJECTED_VALUE
     is_readable = is_number | texts.is_empty(text)
     faults = np.where(is_readable, np.uint8(0), fault_code(rejections.unreadable))
     _reject_beyond(values, faults, cell_rules.MONEY_LIMIT_UNITS, rejections)
@@ -306,7 +311,8 @@ def _digits_and_places(text: str) -> tuple[int, int]:
     if match["sign"] == "-":
         return _NEGATIVE, 0
     # Sixteen digits of an exponent are far beyond every limit.
-    exponent = int((match["exponent"] or "").lstrip("0")[:16] or 0)
+    exponent_digits = (match["exponent"] or "").lstrip("0")
+    exponent = int(exponent_digits[:16] or 0)
     if match["exponent_sign"] == "-":
         exponent = -exponent
     point = len(digits) - len(fraction) + exponent
@@ -315,7 +321,8 @@ def _digits_and_places(text: str) -> tuple[int, int]:
     if point < -_MAX_LEADING_ZEROS:
         return 0, 0
     digits = digits[:_MAX_SCALED_DIGITS]
-    return int(digits.ljust(point, "0")), max(len(digits) - point, 0)
+    places = max(len(digits) - point, 0)
+    return int(digits.ljust(point, "0")), places
 
 
 def _scaled(amounts: arrays.TenThousandths, scale: Scale) -> arrays.TenThousandths:
@@ -329,7 +336,8 @@ def _scaled(amounts: arrays.TenThousandths, scale: Scale) -> arrays.TenThousandt
         rounded = _rounded(products, divided_by.astype(object))
         return np.asarray(rounded.astype(np.int64))
     # The estimate only has to tell what is far beyond the limit; it rounds no amount.
-    is_beyond = amounts.astype(np.float64) * times / divided_by >= 2 * limit
+    estimates = amounts.astype(np.float64) * times / divided_by
+    is_beyond = estimates >= 2 * limit
     whole, remainder = np.divmod(np.where(is_beyond, 0, amounts), divided_by)
     whole_times, remaining_times = np.divmod(times, divided_by)
     scaled = whole * times
@@ -359,11 +367,6 @@ def _first_digits(text: pa.StringArray) -> arrays.WholeNumbers:
 
 def _is_minus(sign: pa.StringArray) -> arrays.RowMask:
     return texts.flags_of(pc.equal(sign, "-"))
-
-
-def _lengths(text: pa.StringArray) -> arrays.WholeNumbers:
-    bounds, _ = texts.offsets_and_bytes(text)
-    return np.diff(bounds)
 
 
 def _reject_beyond(

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from relay_core.columnar.arrays import WholeNumbers
-from relay_core.columnar.text import offsets_and_bytes
+from relay_core.columnar.text import lengths_of
 
 _BATCH_BYTES = 1 << 18
 """The approximate size of a batch; a longer row is the last one of its batch."""
@@ -74,7 +74,8 @@ def read_sorted_file(data: bytes | memoryview) -> list[pa.Table]:
     """Return the rows of a whole file, then its further tables; no cell is copied."""
     view = memoryview(data)
     stream_length, index_length = _LENGTHS.unpack(view[-_LENGTHS.size :])
-    tables = [_read_stream(pa.BufferReader(pa.py_buffer(view[:stream_length])))]
+    stream = pa.BufferReader(pa.py_buffer(view[:stream_length]))
+    tables = [_read_stream(stream)]
     tables_end = len(view) - _LENGTHS.size - index_length
     source = pa.BufferReader(pa.py_buffer(view[stream_length:tables_end]))
     while source.tell() < source.size():
@@ -142,7 +143,7 @@ def _row_sizes(batch: pa.RecordBatch) -> WholeNumbers:
     for column in batch.columns:
         is_large = pa.types.is_large_string(column.type)
         if is_large or pa.types.is_string(column.type):
-            sizes += np.diff(offsets_and_bytes(column)[0])
+            sizes += lengths_of(column)
     return sizes
 
 

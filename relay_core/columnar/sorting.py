@@ -37,14 +37,16 @@ def order_by_text(text: pa.StringArray, mask: RowMask | None = None) -> TextOrde
     """Return the stable order of a column's rows, or of the rows in ``mask``."""
     size = len(text) if mask is None else int(np.count_nonzero(mask))
     if not size:
-        return TextOrder(np.empty(0, np.int64), np.empty(0, np.int64))
+        no_rows = np.empty(0, np.int64)
+        return TextOrder(no_rows, no_rows)
     if size == len(text):
         mask = None
     words = TextWords(text)
     row_bits = len(text).bit_length()
     keys, are_complete = _keys(words, row_bits, mask)
     keys.sort()
-    rows = (keys & np.uint64((1 << row_bits) - 1)).view(np.int64)
+    row_mask = np.uint64((1 << row_bits) - 1)
+    rows = (keys & row_mask).view(np.int64)
     keys >>= np.uint64(row_bits)
     is_start = np.ones(size, np.bool_)
     np.not_equal(keys[1:], keys[:-1], out=is_start[1:])

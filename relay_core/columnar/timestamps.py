@@ -108,8 +108,9 @@ def read_timestamps(
 def _looks_iso(text: pa.StringArray) -> arrays.RowMask:
     """Return which cells have a dash behind the year; trying ISO on others is slow."""
     bounds, data = texts.offsets_and_bytes(text)
-    looks_iso = np.asarray(np.diff(bounds) >= len("YYYY-MM-DD"))
-    dash_offsets = bounds[:-1][looks_iso] + len("YYYY")
+    starts = bounds[:-1]
+    looks_iso = np.asarray(texts.lengths_of(text) >= len("YYYY-MM-DD"))
+    dash_offsets = starts[looks_iso] + len("YYYY")
     looks_iso[looks_iso] = data.take(dash_offsets) == ord("-")
     return looks_iso
 
@@ -125,15 +126,16 @@ def _read_by_arrow(
 
     These are ``YYYY-MM-DD[ HH:MM[:SS]]`` and ``YYYY-MM-DD HH:MM[:SS[.f]]Z``.
     """
-    bounds, data = texts.offsets_and_bytes(text)
-    lengths = np.diff(bounds)
+    lengths = texts.lengths_of(text)
     is_local = _LOCAL_LENGTHS.take(lengths, mode="clip")
     local = _cast_at_once(text, is_local & unread & looks_iso, pa.timestamp("us"))
     is_read = local != BEFORE_ALL
     values[is_read] = _to_utc(local, zone, is_read)[is_read]
     unread &= ~is_read
+    bounds, data = texts.offsets_and_bytes(text)
+    ends = bounds[1:]
     is_utc = _UTC_LENGTHS.take(lengths, mode="clip")
-    is_utc[is_utc] = data.take(bounds[1:][is_utc] - 1) == ord("Z")
+    is_utc[is_utc] = data.take(ends[is_utc] - 1) == ord("Z")
     utc = _cast_at_once(text, is_utc & unread & looks_iso, pa.timestamp("us", "UTC"))
     is_read = utc != BEFORE_ALL
     values[is_read] = utc[is_read]
@@ -243,8 +245,9 @@ def _pattern_of(time_format: str) -> tuple[str | None, bool]:
         # The scalar rule reads longer fractions, and years beyond the limit.
         return _SERIAL, False
     directives = re.findall("%(.)", time_format)
-    has_synonyms = any(len({*group} & {*directives}) > 1 for group in _SYNONYMS)
-    has_repeated = len({*directives}) < len(directives)
+    distinct = {*directives}
+    has_repeated = len(distinct) < len(directives)
+    has_synonyms = any(len(distinct & {*group}) > 1 for group in _SYNONYMS)
     if has_synonyms or has_repeated or not time_format.isprintable():
         return None, False
     parts = []
@@ -326,7 +329,7 @@ def _offsets_of(text: pa.StringArray) -> tuple[arrays.Seconds, arrays.RowMask]:
     has_digits = texts.flags_of(pc.greater(pc.binary_length(compact), 1))
     compact = pc.if_else(pa.array(has_digits), compact, "+0000")
     digits = pc.utf8_slice_codeunits(compact, 1, 5)
-    hours, minutes = np.divmod(texts.values_of(pc.cast(digits, pa.int64())), 100)
+    hours, minutes = np.divmod(_integers(digits), 100)
     seconds = hours * 3600 + minutes * 60
     is_negative = texts.flags_of(pc.starts_with(compact, "-"))
     offsets = np.where(is_negative, -seconds, seconds)
@@ -345,7 +348,7 @@ def _serial_clocks(
     divisor = 10 ** fraction_lengths.astype(np.int64)
     dividend = _integers(fraction)
     seconds = (2 * dividend * _DAY + divisor) // (2 * divisor)
-    serials = texts.values_of(pc.cast(parts["serial"], pa.int64()))
+    serials = _integers(parts["serial"])
     clocks = ((serials - _SERIAL_OF_EPOCH) * _DAY + seconds) * _SECOND
     return clocks, (serials >= cell_rules.FIRST_SERIAL) & (clocks < _END)
 
@@ -398,7 +401,8 @@ def _hours(parts: Mapping[str, pa.StringArray], size: int) -> arrays.WholeNumber
     twelve_hours = _integers(parts["I"])
     hours = twelve_hours % 12
     if "p" in parts:
-        hours += 12 * texts.flags_of(pc.equal(pc.ascii_lower(parts["p"]), "pm"))
+        is_afternoon = pc.equal(pc.ascii_lower(parts["p"]), "pm")
+        hours += 12 * texts.flags_of(is_afternoon)
     hours[(twelve_hours < 1) | (twelve_hours > 12)] = 24
     return hours
 

@@ -240,7 +240,8 @@ class _Records:
                     break
         except (csv_records.UnclosedQuoteError, csv_records.LargeFieldError):
             return header_width
-        width, count = max(counts.items(), key=itemgetter(1), default=(header_width, 0))
+        by_count = itemgetter(1)
+        width, count = max(counts.items(), key=by_count, default=(header_width, 0))
         is_usual = 2 * count > counts.total() and width <= self._max_columns
         usual_width = width if is_usual else header_width
         self._unusual.are_expected = counts[usual_width] < counts.total()
@@ -360,7 +361,8 @@ class _Records:
         self, records: Sequence[NumberedText], width: int
     ) -> list[pa.StringArray]:
         """Return the columns of records of one width."""
-        body = memoryview("\n".join(text for _, text in records).encode("utf-8"))
+        lines = "\n".join(text for _, text in records)
+        body = memoryview(lines.encode("utf-8"))
         block_bytes = len(body) + _BLOCK_BYTES
         table = pa.Table.from_batches(self._dialect.open(body, width, block_bytes))
         without_end_mark = table.slice(0, len(records))

@@ -128,7 +128,8 @@ def check_cell_sizes(
             continue  # all cells together are not too large
         large_rows = np.flatnonzero(np.diff(bounds) > limits.cell_bytes)
         if len(large_rows):
-            large_cells.append((int(record_numbers[large_rows[0]]), index + 1))
+            record_number = int(record_numbers[large_rows[0]])
+            large_cells.append((record_number, index + 1))
     if large_cells:
         record_number, column_number = min(large_cells)
         raise large_cell_error(record_number, column_number, headers, limits)
@@ -223,14 +224,15 @@ def decode_feed(data: Buffer, encoding: str) -> memoryview:
             "set parser.encoding to the file's encoding, "
             "or save the file again in that one",
         ) from error
-    return text[len(_BOM) :] if bytes(text[: len(_BOM)]) == _BOM else text
+    has_bom = bytes(text[: len(_BOM)]) == _BOM
+    return text[len(_BOM) :] if has_bom else text
 
 
 def _checked_utf8(text: memoryview) -> memoryview:
     if not len(text):
         return text
-    offsets = pa.array([0, len(text)], pa.int64()).buffers()[1]
-    buffers = [None, offsets, pa.py_buffer(text)]
+    offsets = np.array([0, len(text)])
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(text)]
     array = pa.Array.from_buffers(pa.large_binary(), 1, buffers)
     try:
         array.cast(pa.large_string())

@@ -369,8 +369,9 @@ def _objects_at_once(lines: Sequence[str]) -> list[Mapping[str, Any] | None] | N
 def _json_size(value: Any) -> int:
     """Return the number of bytes of a value as JSON without white space."""
     if isinstance(value, dict):
-        keys = sum(_json_size(key) + 1 for key in value)
-        return keys + sum(_json_size(part) + 1 for part in value.values()) + 1
+        key_size = sum(_json_size(key) + 1 for key in value)
+        value_size = sum(_json_size(part) + 1 for part in value.values())
+        return key_size + value_size + 1
     if isinstance(value, list):
         return sum(_json_size(part) + 1 for part in value) + 1
     if isinstance(value, str):
