@@ -23,12 +23,9 @@ from relay_core.domain.records import RunFailure
 from relay_core.domain.run_faults import out_of_time
 from relay_core.publish.findings import RunFindings
 from relay_dagster import tags
-from relay_dagster.execution.run_files import (
-    ConcurrentIO,
-    RunReports,
-    publish,
-    published_key,
-)
+from relay_dagster.execution.bucket_sink import BucketSink
+from relay_dagster.execution.concurrent_io import ConcurrentIO
+from relay_dagster.execution.published_copies import publish, published_key
 from relay_dagster.external_errors import ExternalServiceError, error_code_of
 from relay_dagster.logs import event_log
 from relay_dagster.runs.errors import CancelRequestedError, FenceLostError, RunError
@@ -128,7 +125,7 @@ class Attempt:
         self.record = record
         self.findings = RunFindings()
         self.io = ConcurrentIO()
-        self.reports = RunReports(platform.objects, record.context, self.io)
+        self.sink = BucketSink(platform.objects, record.context, self.io)
         self._has_beaten = False
         self._heartbeat = Heartbeat(
             self._beat, interval_seconds=settings.heartbeat_seconds
@@ -186,7 +183,7 @@ class Attempt:
         self.record = self._ledger.pin(
             fence, config_version, baseline_run_id, cached_record=self.record
         )
-        self.reports.ctx = self.record.context
+        self.sink.context = self.record.context
 
     def end(self) -> None:
         """End the run: write its reports, publish or hold its feed, then write its end."""
@@ -205,7 +202,7 @@ class Attempt:
                 RunStatus.FAILED,
                 RunStatus.CANCELLED,
             ):
-                self.reports.withdraw()  # the run has ended otherwise while its feed was published
+                self.sink.withdraw()  # the run has ended otherwise while its feed was published
             raise
         except ExternalServiceError as error:
             self.record = self._stored_end(status, error)
@@ -226,10 +223,10 @@ class Attempt:
         """End the run as requested, delete its published feed, and raise `RunStoppedError`."""
         self.record = self._ledger.cancel(self.record.run_id)
         self.io.drain()
-        self.reports.withdraw()
+        self.sink.withdraw()
         self.findings.failure = None
         self.findings.drop_feed()
-        outcome = self.reports.write_last(
+        outcome = self.sink.write_last(
             self.findings, self.record, RunStatus.CANCELLED, utc_now()
         )
         self.record = self._ledger.note_reports(self.record.run_id, outcome)
@@ -297,14 +294,12 @@ class Attempt:
         self.io.wait()
         # An attempt that has lost its run must not write over the reports of the one that has it.
         self.enter(self.record.stage)
-        feed_key, feed_format = None, self.reports.feed_format
+        feed_key, feed_format = None, self.sink.feed_format
         is_whole = feed_format is not None and self.record.vendors is None
         if feed_format is not None and is_whole and status is not RunStatus.FAILED:
-            self.io.start(
-                publish, self._platform.objects, self.reports.keys, feed_format
-            )
+            self.io.start(publish, self._platform.objects, self.sink.keys, feed_format)
             feed_key = published_key(self.record, feed_format)
-        outcome = self.reports.write_last(self.findings, self.record, status, utc_now())
+        outcome = self.sink.write_last(self.findings, self.record, status, utc_now())
         tripped = (
             self.findings.tripped[:_MAX_GUARDS] if status is RunStatus.HELD else ()
         )
@@ -323,8 +318,8 @@ class Attempt:
         self.findings.fail(failure)
         self._log("poison_job_detected", error_message=failure.error_message)
         try:
-            self.reports.withdraw()
-            outcome = self.reports.write_last(
+            self.sink.withdraw()
+            outcome = self.sink.write_last(
                 self.findings, self.record, RunStatus.FAILED, utc_now()
             )
             self.record = self._ledger.note_reports(self.record.run_id, outcome)

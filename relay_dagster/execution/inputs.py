@@ -1,20 +1,17 @@
-"""The input snapshot of a run: files found once, copied to its prefix, pinned by its manifest.
+"""The input snapshot of a run: files found once, copied, and pinned by a manifest.
 
-The first attempt copies the files, then writes ``input_manifest.json`` if there is none. Later
-attempts read the manifest and list nothing, so all attempts read the same bytes, whatever a vendor
-uploads. Once every vendor is read the manifest is completed with the state of each; the pins stay.
-
-The baseline, the publication in force, which a run is compared with and may fall back on, is pinned
-with the config version. Its state and the inputs used are copied into the run, so no later change
-of the tenant's feed affects an attempt.
+The first attempt copies the files, then writes ``input_manifest.json`` if there is
+none. Later attempts read the manifest and list nothing, so all attempts read the same
+bytes, whatever a vendor uploads meanwhile. Once every vendor is read, the manifest is
+completed with the state of each vendor; the pins stay.
 """
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property, partial
+from functools import partial
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -25,87 +22,104 @@ from relay_core.config import (
     parse_overrides,
 )
 from relay_core.domain.codes import VendorStatus
-from relay_core.domain.errors import StateUnreadableError
 from relay_core.domain.limits import Limits
 from relay_core.domain.records import ReportEntry
-from relay_core.normalize.vendor_feed import VendorFeed
 from relay_core.normalize.work_file import WORK_FILE
+from relay_core.publish import reports
 from relay_core.publish.keys import ArtifactKeys
-from relay_core.publish.reports import (
-    input_manifest_json,
-    manifest_entry,
-    overrides_json,
-    overrides_pins,
-    timestamp,
-)
-from relay_core.publish.state import Baseline, read_state
 from relay_core.validation.vendor_failures import VendorInput, VendorState
 from relay_dagster.aws.object_store import ObjectInfo, ObjectStore
 from relay_dagster.aws.overrides import OverrideDocument
-from relay_dagster.execution.run_files import JSON, RunReports, state_key
-from relay_dagster.external_errors import BaselineLostError, ObjectChangedError
+from relay_dagster.execution.bucket_sink import JSON, BucketSink
+from relay_dagster.external_errors import ObjectChangedError
 from relay_dagster.runs.model import RunRecord
 
 _TRIES = 3
+_UNKNOWN_PINS = (
+    "s3_key",
+    "etag",
+    "size",
+    "last_modified",
+    "selection",
+    "run_copy_key",
+    "sha256",
+)
+"""The pins of a manifest's entry that a vendor without a feed lacks."""
 
 
 @dataclass(frozen=True, slots=True)
-class RunInputs:
-    """The inputs as a manifest pins them; a file that is too large fails before it is read."""
+class PinnedInputs:
+    """The inputs of a run as its manifest pins them.
 
-    entries: Mapping[str, Mapping[str, Any]]  # of each vendor, as in the manifest
+    A file that is too large is pinned and not copied; the run fails before it is read.
+    """
+
+    entries: Mapping[str, Mapping[str, Any]]  # the manifest's entry of each vendor
     generated_at: str  # the manifest's instant
-    override_pins: Mapping[str, Any] | None  # what the manifest says of the overrides
-    overrides: Sequence[Override]  # those that the run uses, by SKU
-    maps: Mapping[str, int]  # the size of each SKU map
+    override_pins: Mapping[str, Any] | None  # the manifest's pins of the overrides
+    overrides: Sequence[Override]  # the overrides that the run uses, by SKU
+    sku_map_sizes: Mapping[str, int]  # the bytes of each vendor's SKU map
 
-    def found(self) -> list[str]:
-        """Return the ids of the vendors that have a feed, in order."""
+    def vendors_with_feed(self) -> list[str]:
+        """Return the ids of the vendors that have a feed, in the config's order."""
         return [
-            name for name, entry in self.entries.items() if entry["s3_key"] is not None
+            vendor_id
+            for vendor_id, entry in self.entries.items()
+            if entry["s3_key"] is not None
         ]
 
     def vendor_inputs(self) -> dict[str, VendorInput]:
         """Return the input of each vendor that has a feed."""
-        return {
-            name: VendorInput(
-                self.size_of(name),
-                datetime.fromisoformat(self.entries[name]["last_modified"]),
-                self.maps.get(name),
+        inputs = {}
+        for vendor_id in self.vendors_with_feed():
+            last_modified = self.entries[vendor_id]["last_modified"]
+            inputs[vendor_id] = VendorInput(
+                self.size_of(vendor_id),
+                datetime.fromisoformat(last_modified),
+                self.sku_map_sizes.get(vendor_id),
             )
-            for name in self.found()
-        }
+        return inputs
 
     def states(self) -> dict[str, VendorState]:
         """Return the state of each vendor, of inputs that were read before."""
-        return {
-            name: VendorState(
+        states = {}
+        for vendor_id, entry in self.entries.items():
+            failure = None
+            if entry["trouble"]:
+                failure = ReportEntry(**entry["trouble"], vendor_id=vendor_id)
+            states[vendor_id] = VendorState(
                 VendorStatus(entry["status"]),
-                ReportEntry(**trouble, vendor_id=name)
-                if (trouble := entry["trouble"])
-                else None,
+                failure,
                 entry["last_good_run_id"],
                 entry["age_hours"],
             )
-            for name, entry in self.entries.items()
-        }
+        return states
 
     def copy_of(self, vendor_id: str) -> str:
         """Return the key of the run's own copy of a vendor's feed."""
         return str(self.entries[vendor_id]["run_copy_key"])
 
     def size_of(self, vendor_id: str) -> int:
-        """Return how many bytes a vendor's feed has."""
+        """Return the bytes of a vendor's feed."""
         return int(self.entries[vendor_id]["size"])
 
     def verified(self, objects: ObjectStore, vendor_id: str, feed: bytes) -> bytes:
-        """Return the pinned feed: the given bytes, or, where another came over it, a new copy."""
+        """Return the pinned feed: the given bytes, or a new copy if they differ from it.
+
+        Raises:
+            ObjectChangedError: the vendor's upload is not the pinned one any more.
+        """
         entry = self.entries[vendor_id]
         if hashlib.sha256(feed).hexdigest() == entry["sha256"]:
             return feed
-        modified = datetime.fromisoformat(entry["last_modified"])
-        upload = ObjectInfo(entry["s3_key"], entry["size"], entry["etag"], modified)
-        if objects.copy_pinned(upload, self.copy_of(vendor_id)) != entry["sha256"]:
+        upload = ObjectInfo(
+            entry["s3_key"],
+            entry["size"],
+            entry["etag"],
+            datetime.fromisoformat(entry["last_modified"]),
+        )
+        sha256 = objects.copy_pinned(upload, self.copy_of(vendor_id))
+        if sha256 != entry["sha256"]:
             raise ObjectChangedError(
                 "s3.CopyObject", f"{upload.key} is not as it was pinned"
             )
@@ -114,161 +128,174 @@ class RunInputs:
 
 @dataclass(frozen=True, slots=True)
 class InputSnapshot:
-    """The copies of a run's inputs in its own prefix, and the manifest that pins them."""
+    """Copies a run's inputs into the run, and writes the manifest that pins them."""
 
-    reports: RunReports  # with the bucket, and what makes calls at once
+    sink: BucketSink  # the run's files
     vendors: Sequence[VendorConfig]  # the vendors of the run, in the config's order
     limits: Limits  # larger files are not copied
     now: datetime  # the manifest's instant
-    overrides: Callable[
-        [str], OverrideDocument
-    ]  # returns a tenant's overrides as they stand
+    overrides: Callable[[str], OverrideDocument]  # returns a tenant's current overrides
 
-    def take(self, *, is_first: bool) -> RunInputs:
-        """Find, copy and pin the inputs, or (unless ``is_first``) read what was pinned before."""
-        pinned = (
-            None if is_first else read_manifest(self.reports.objects, self.reports.keys)
-        )
-        if pinned is not None:
-            return self._noted(pinned, self._maps())
-        overrides = self.reports.io.submit(self._copy_overrides)
-        copies = [
-            self.reports.io.submit(self._copy_map, one) for one in self._with_maps()
-        ]
-        entries = self.reports.io.map(self._copy_latest, self.vendors)
-        maps = _present(each.result() for each in copies)
-        vendor_ids = [vendor.vendor_id for vendor in self.vendors]
-        found = dict(zip(vendor_ids, entries, strict=True))
-        return self._pinned(found, maps, overrides.result())
+    def take(self, *, is_first: bool) -> PinnedInputs:
+        """Return the inputs that are pinned; find, copy and pin them if there are none.
 
-    def reuse(self, earlier: Iterable[RunRecord], *, with_work: bool) -> RunInputs:
-        """Pin the inputs of the tenant's last run that has them, in place of looking for new ones.
-
-        Runs come newest first; this one may be among them. A vendor that the source run does not
-        have counts as missing. With ``with_work`` its work files and the states of vendors are
-        reused. Overrides are used as they stand.
+        The first attempt (``is_first``) does not look for a manifest.
         """
-        entries = {one.vendor_id: _missing(one) for one in self.vendors}
-        found = next((one for one in earlier if self._has_inputs(one, with_work)), None)
-        if found is not None:
-            source = ArtifactKeys(found.run_id, found.tenant_id)
-            manifest = read_manifest(self.reports.objects, source)
-            known = {} if manifest is None else manifest["vendors"]
-            if with_work:
-                self.reports.io.map(partial(self._reuse_work, source), entries)
-                entries |= {name: known[name] for name in entries if name in known}
-            reused = [
-                name for name in entries if known.get(name, entries[name])["s3_key"]
-            ]
-            reuse = partial(self._reuse, source, known)
-            copies = self.reports.io.map(reuse, reused)
-            entries |= zip(reused, copies, strict=True)
-        return self._pinned(entries, self._maps(), self._copy_overrides())
-
-    def complete(self, inputs: RunInputs, states: Mapping[str, VendorState]) -> None:
-        """Write the manifest once more, with the state of each vendor; the pins stay."""
-        entries = {
-            name: manifest_entry(entry, states.get(name))
-            for name, entry in inputs.entries.items()
-        }
-        body = input_manifest_json(
-            self.reports.ctx, entries, inputs.generated_at, inputs.override_pins
+        objects = self.sink.objects
+        manifest = None if is_first else read_manifest(objects, self.sink.keys)
+        if manifest is not None:
+            return self._inputs_of(manifest, self._copied_sku_map_sizes())
+        override_pins = self.sink.io.submit(self._copy_overrides)
+        vendors_with_map = self._vendors_with_sku_map()
+        sku_map_copies = [
+            self.sink.io.submit(self._copy_sku_map, vendor)
+            for vendor in vendors_with_map
+        ]
+        entries = self.sink.io.map(self._copy_latest, self.vendors)
+        sku_map_sizes = [copy.result() for copy in sku_map_copies]
+        vendor_ids = [vendor.vendor_id for vendor in self.vendors]
+        return self._pin(
+            dict(zip(vendor_ids, entries, strict=True)),
+            _sizes_by_vendor(vendors_with_map, sku_map_sizes),
+            override_pins.result(),
         )
-        self.reports.write(self.reports.keys.input_manifest, [body])
 
-    def _pinned(
+    def reuse(
+        self, earlier_runs: Iterable[RunRecord], *, with_work: bool
+    ) -> PinnedInputs:
+        """Pin the inputs of the tenant's last run that has them, and list no uploads.
+
+        ``earlier_runs`` come newest first; this run may be among them. A vendor that
+        the source run does not have counts as missing. With ``with_work``, the source
+        run's work files and states of vendors are reused too. Overrides are the current
+        ones.
+        """
+        entries = {vendor.vendor_id: _missing(vendor) for vendor in self.vendors}
+        for run in earlier_runs:
+            if self._has_inputs(run, with_work):
+                source = ArtifactKeys(run.run_id, run.tenant_id)
+                entries |= self._reused_entries(source, entries, with_work)
+                break
+        sku_map_sizes = self._copied_sku_map_sizes()
+        return self._pin(entries, sku_map_sizes, self._copy_overrides())
+
+    def complete(self, inputs: PinnedInputs, states: Mapping[str, VendorState]) -> None:
+        """Write the manifest again, with the state of each vendor; the pins stay."""
+        entries = {
+            vendor_id: reports.manifest_entry(entry, states.get(vendor_id))
+            for vendor_id, entry in inputs.entries.items()
+        }
+        body = reports.input_manifest_json(
+            self.sink.context, entries, inputs.generated_at, inputs.override_pins
+        )
+        self.sink.write(self.sink.keys.input_manifest, [body])
+
+    def _pin(
         self,
         entries: Mapping[str, Any],
-        maps: Mapping[str, int],
+        sku_map_sizes: Mapping[str, int],
         override_pins: Mapping[str, Any] | None,
-    ) -> RunInputs:
+    ) -> PinnedInputs:
         """Write the manifest if there is none; the pins of an existing one hold."""
-        keys, objects = self.reports.keys, self.reports.objects
-        body = input_manifest_json(
-            self.reports.ctx, entries, timestamp(self.now), override_pins
+        objects = self.sink.objects
+        keys = self.sink.keys
+        body = reports.input_manifest_json(
+            self.sink.context, entries, reports.timestamp(self.now), override_pins
         )
         if objects.put_if_absent(keys.input_manifest, body, content_type=JSON):
-            return self._noted(json.loads(body), maps)
-        return self._noted(
-            read_manifest(objects, keys) or json.loads(body), self._maps()
+            return self._inputs_of(json.loads(body), sku_map_sizes)
+        manifest = read_manifest(objects, keys) or json.loads(body)
+        return self._inputs_of(manifest, self._copied_sku_map_sizes())
+
+    def _inputs_of(
+        self, manifest: Mapping[str, Any], sku_map_sizes: Mapping[str, int]
+    ) -> PinnedInputs:
+        """Return the inputs that a manifest pins, and list them as artifacts."""
+        keys = self.sink.keys
+        override_pins = manifest.get("overrides")
+        overrides: Sequence[Override] = ()
+        if override_pins is not None:
+            copy_key = keys.pinned_overrides(override_pins["version"])
+            overrides = parse_overrides(self.sink.objects.read(copy_key).decode(), ())
+        entries = manifest["vendors"]
+        self.sink.artifacts["input_manifest"] = keys.input_manifest
+        for vendor_id, entry in entries.items():
+            if entry["run_copy_key"] is not None:
+                self.sink.artifacts[f"inbound_{vendor_id}"] = entry["run_copy_key"]
+        for vendor_id in sku_map_sizes:
+            self.sink.artifacts[f"sku_map_{vendor_id}"] = keys.sku_map(vendor_id)
+        return PinnedInputs(
+            entries, manifest["generated_at"], override_pins, overrides, sku_map_sizes
         )
 
-    def _noted(self, manifest: Mapping[str, Any], maps: Mapping[str, int]) -> RunInputs:
-        """Return the pinned inputs, and list them as artifacts."""
-        keys, artifacts = self.reports.keys, self.reports.artifacts
-        pins = manifest.get("overrides")  # a manifest of an earlier release has none
-        overrides: Sequence[Override] = ()
-        if pins is not None:
-            copy = self.reports.objects.read(keys.pinned_overrides(pins["version"]))
-            overrides = parse_overrides(copy.decode(), ())
-        inputs = RunInputs(
-            manifest["vendors"], manifest["generated_at"], pins, overrides, maps
-        )
-        artifacts["input_manifest"] = keys.input_manifest
-        copies = (
-            (name, entry["run_copy_key"]) for name, entry in inputs.entries.items()
-        )
-        artifacts |= {
-            f"inbound_{name}": str(key) for name, key in copies if key is not None
-        }
-        artifacts |= {f"sku_map_{name}": keys.sku_map(name) for name in maps}
-        return inputs
+    # --- overrides and SKU maps -------------------------------------------------------
 
     def _copy_overrides(self) -> dict[str, Any] | None:
-        """Copy the overrides that the run uses, each version to its key; return its pins."""
-        ctx, keys = self.reports.ctx, self.reports.keys
-        document = self.overrides(ctx.tenant_id)
-        used = overrides_in_effect(document.overrides.values(), ctx.requested_at)
-        pins = overrides_pins(document.version, used)
+        """Copy the overrides that the run uses, and return their pins.
+
+        Each version of the tenant's overrides has a key of its own.
+        """
+        context = self.sink.context
+        document = self.overrides(context.tenant_id)
+        overrides = overrides_in_effect(
+            document.overrides.values(), context.requested_at
+        )
+        pins = reports.overrides_pins(document.version, overrides)
         if pins is not None:
-            self.reports.objects.put(
-                keys.pinned_overrides(document.version), overrides_json(used)
-            )
+            copy_key = self.sink.keys.pinned_overrides(document.version)
+            self.sink.objects.put(copy_key, reports.overrides_json(overrides))
         return pins
 
-    def _with_maps(self) -> list[VendorConfig]:
+    def _vendors_with_sku_map(self) -> list[VendorConfig]:
         return [vendor for vendor in self.vendors if vendor.sku_map is not None]
 
-    def _maps(self) -> dict[str, int]:
-        """Return the sizes of the SKU maps that are copied, or too large to be copied."""
+    def _copied_sku_map_sizes(self) -> dict[str, int]:
+        """Return the bytes of the SKU maps that are copied or too large to be copied."""
+        vendors = self._vendors_with_sku_map()
+        sizes = self.sink.io.map(self._copied_sku_map_size, vendors)
+        return _sizes_by_vendor(vendors, sizes)
 
-        def size_of(vendor: VendorConfig) -> tuple[str, int | None]:
-            size = self.reports.objects.size_of(
-                self.reports.keys.sku_map(vendor.vendor_id)
-            )
-            if (
-                size is None
-                and (now := self._size_of_map(vendor) or 0) > self.limits.sku_map_bytes
-            ):
-                size = now
-            return vendor.vendor_id, size
+    def _copied_sku_map_size(self, vendor: VendorConfig) -> int | None:
+        copy_key = self.sink.keys.sku_map(vendor.vendor_id)
+        size = self.sink.objects.size_of(copy_key)
+        if size is None:
+            size = self._sku_map_size(vendor)
+            if size is not None and size <= self.limits.sku_map_bytes:
+                return None  # the map is newer than the manifest
+        return size
 
-        return _present(self.reports.io.map(size_of, self._with_maps()))
+    def _sku_map_size(self, vendor: VendorConfig) -> int | None:
+        key = None if vendor.sku_map is None else vendor.sku_map.s3_key
+        return self.sink.objects.size_of(key) if key else None
 
-    def _size_of_map(self, vendor: VendorConfig) -> int | None:
-        key = vendor.sku_map.s3_key if vendor.sku_map is not None else None
-        return self.reports.objects.size_of(key) if key else None
-
-    def _copy_map(self, vendor: VendorConfig) -> tuple[str, int | None]:
-        """Copy a vendor's SKU map, unless it is too large; return its size."""
-        size = self._size_of_map(vendor)
+    def _copy_sku_map(self, vendor: VendorConfig) -> int | None:
+        """Copy a vendor's SKU map, unless it is too large; return its bytes."""
+        size = self._sku_map_size(vendor)
         if size is None or vendor.sku_map is None or size > self.limits.sku_map_bytes:
-            return vendor.vendor_id, size
-        target = self.reports.keys.sku_map(vendor.vendor_id)
-        copied = self.reports.objects.copy_if_there(str(vendor.sku_map.s3_key), target)
-        return vendor.vendor_id, size if copied else None
+            return size
+        is_copied = self.sink.objects.copy_if_there(
+            str(vendor.sku_map.s3_key), self.sink.keys.sku_map(vendor.vendor_id)
+        )
+        return size if is_copied else None
+
+    # --- feeds ------------------------------------------------------------------------
 
     def _copy_latest(self, vendor: VendorConfig, tries: int = _TRIES) -> dict[str, Any]:
-        """Copy the vendor's latest upload; list again if it was replaced in between."""
+        """Copy a vendor's latest upload, and return the manifest's entry of it.
+
+        An upload that is replaced in between is looked for again, up to ``tries``
+        times.
+        """
         prefix = vendor.inbound.s3_prefix
-        latest = self.reports.objects.latest_object(prefix) if prefix else None
-        if latest is None:
+        upload = self.sink.objects.latest_object(prefix) if prefix else None
+        if upload is None:
             return _missing(vendor)
-        target = sha256 = None
-        if latest.size <= self.limits.feed_bytes:
-            target = self.reports.keys.inbound(vendor.vendor_id, latest.file_name)
+        copy_key = None
+        sha256 = None
+        if upload.size <= self.limits.feed_bytes:
+            copy_key = self.sink.keys.inbound(vendor.vendor_id, upload.file_name)
             try:
-                sha256 = self.reports.objects.copy_pinned(latest, target)
+                sha256 = self.sink.objects.copy_pinned(upload, copy_key)
             except ObjectChangedError:
                 if tries == 1:
                     raise
@@ -276,178 +303,104 @@ class InputSnapshot:
         return {
             **_missing(vendor),
             "status": str(VendorStatus.FOUND),
-            "s3_key": latest.key,
-            "etag": latest.etag,
-            "size": latest.size,
-            "last_modified": timestamp(latest.last_modified),
+            "s3_key": upload.key,
+            "etag": upload.etag,
+            "size": upload.size,
+            "last_modified": reports.timestamp(upload.last_modified),
             "selection": "latest",
-            "run_copy_key": target,
+            "run_copy_key": copy_key,
             "sha256": sha256,
         }
 
+    # --- inputs of an earlier run -----------------------------------------------------
+
     def _has_inputs(self, run: RunRecord, with_work: bool) -> bool:
+        """Return True if another run has a manifest, and (``with_work``) work files."""
         keys = ArtifactKeys(run.run_id, run.tenant_id)
-        if keys == self.reports.keys or not self.reports.objects.exists(
-            keys.input_manifest
-        ):
+        objects = self.sink.objects
+        if keys == self.sink.keys or not objects.exists(keys.input_manifest):
             return False
-        work = (
-            self.reports.objects.list_objects(f"{keys.prefix}work/")
-            if with_work
-            else []
-        )
-        return not with_work or any(each.file_name == WORK_FILE for each in work)
+        if not with_work:
+            return True
+        work_files = objects.list_objects(f"{keys.prefix}work/")
+        return any(work_file.file_name == WORK_FILE for work_file in work_files)
+
+    def _reused_entries(
+        self, source: ArtifactKeys, vendor_ids: Collection[str], with_work: bool
+    ) -> dict[str, Any]:
+        """Copy the inputs of vendors from a run, and return the manifest's entries."""
+        manifest = read_manifest(self.sink.objects, source)
+        source_entries = {} if manifest is None else manifest["vendors"]
+        entries = {}
+        vendors_with_feed = []
+        for vendor_id in vendor_ids:
+            entry = source_entries.get(vendor_id)
+            if entry is not None and with_work:
+                entries[vendor_id] = entry
+            if entry is not None and entry["s3_key"]:
+                vendors_with_feed.append(vendor_id)
+        if with_work:
+            self.sink.io.map(partial(self._reuse_work, source), vendor_ids)
+        reuse = partial(self._reuse, source, source_entries)
+        copies = self.sink.io.map(reuse, vendors_with_feed)
+        return entries | dict(zip(vendors_with_feed, copies, strict=True))
 
     def _reuse(
-        self, source: ArtifactKeys, known: Mapping[str, Any], vendor_id: str
+        self,
+        source: ArtifactKeys,
+        source_entries: Mapping[str, Any],
+        vendor_id: str,
     ) -> dict[str, Any]:
-        keys, entry = self.reports.keys, known[vendor_id]
-        if entry["run_copy_key"] is None:
+        """Copy a vendor's feed and SKU map from a run; return the manifest's entry."""
+        entry = source_entries[vendor_id]
+        source_copy_key = entry["run_copy_key"]
+        if source_copy_key is None:
             return dict(entry)  # it was too large to be copied
-        name = PurePosixPath(entry["run_copy_key"]).name
-        copy = keys.inbound(vendor_id, name)
-        self.reports.objects.copy_if_there(entry["run_copy_key"], copy)
-        self.reports.objects.copy_if_there(
-            source.sku_map(vendor_id), keys.sku_map(vendor_id)
-        )
-        return {**entry, "selection": f"run {source.run_id}", "run_copy_key": copy}
+        objects = self.sink.objects
+        keys = self.sink.keys
+        copy_key = keys.inbound(vendor_id, PurePosixPath(source_copy_key).name)
+        objects.copy_if_there(source_copy_key, copy_key)
+        objects.copy_if_there(source.sku_map(vendor_id), keys.sku_map(vendor_id))
+        return {
+            **entry,
+            "selection": f"run {source.run_id}",
+            "run_copy_key": copy_key,
+        }
 
     def _reuse_work(self, source: ArtifactKeys, vendor_id: str) -> None:
-        keys = self.reports.keys
-        work = source.work(vendor_id, WORK_FILE)
-        self.reports.objects.copy_if_there(work, keys.work(vendor_id, WORK_FILE))
-        normalized = keys.normalized(vendor_id)
-        if self.reports.objects.copy_if_there(source.normalized(vendor_id), normalized):
-            self.reports.artifacts[f"normalized_{vendor_id}"] = normalized
+        objects = self.sink.objects
+        keys = self.sink.keys
+        objects.copy_if_there(
+            source.work(vendor_id, WORK_FILE), keys.work(vendor_id, WORK_FILE)
+        )
+        normalized_key = keys.normalized(vendor_id)
+        if objects.copy_if_there(source.normalized(vendor_id), normalized_key):
+            self.sink.artifacts[f"normalized_{vendor_id}"] = normalized_key
 
 
 def read_manifest(objects: ObjectStore, keys: ArtifactKeys) -> dict[str, Any] | None:
-    """Return the manifest of a run; None where it has none."""
+    """Return the manifest of a run, or None if it has none."""
     body = objects.read_or_none(keys.input_manifest)
     return None if body is None else dict(json.loads(body))
 
 
-def _present(sizes: Iterable[tuple[str, int | None]]) -> dict[str, int]:
-    return {vendor_id: size for vendor_id, size in sizes if size is not None}
+def _sizes_by_vendor(
+    vendors: Sequence[VendorConfig], sizes: Sequence[int | None]
+) -> dict[str, int]:
+    """Return the known sizes, by vendor."""
+    return {
+        vendor.vendor_id: size
+        for vendor, size in zip(vendors, sizes, strict=True)
+        if size is not None
+    }
 
 
 def _missing(vendor: VendorConfig) -> dict[str, Any]:
-    unknown = (
-        "s3_key",
-        "etag",
-        "size",
-        "last_modified",
-        "selection",
-        "run_copy_key",
-        "sha256",
-    )
-    return manifest_entry(
-        {
-            "status": str(VendorStatus.MISSING),
-            "required": vendor.required,
-            "expected_prefix": vendor.inbound.s3_prefix or None,
-            **dict.fromkeys(unknown),
-        }
-    )
-
-
-_NOTE = "last_good.json"
-
-
-def fetch_baseline(reports: RunReports, run_id: str, *, keeps_rows: bool) -> Baseline:
-    """Copy the baseline into the run and return it, or raise `BaselineLostError`."""
-    keys, objects = reports.keys, reports.objects
-    if not objects.copy_if_there(
-        state_key(ArtifactKeys(run_id, keys.tenant_id)), keys.baseline_state
-    ):
-        raise BaselineLostError(
-            "s3.CopyObject",
-            f"the state of the feed of run {run_id} is gone; publish another with "
-            "a rollback, or put it back",
-        )
-    reports.artifacts["baseline_state"] = keys.baseline_state
-    try:
-        return read_state(objects.read(keys.baseline_state), keeps_rows=keeps_rows)
-    except StateUnreadableError as error:
-        raise BaselineLostError("s3.GetObject", str(error)) from error
-
-
-@dataclass(frozen=True, slots=True)
-class _UsedInput:
-    """An input that the publication's run used: its key, its map's, its name, its upload's time."""
-
-    feed_key: str
-    map_key: str
-    file_name: str
-    last_modified: str
-
-
-class PublishedInputs:
-    """The inputs of the run whose feed was in force; the engine's ``LastGoodFeeds``."""
-
-    def __init__(
-        self, reports: RunReports, run_id: str, vendors: Iterable[VendorConfig]
-    ) -> None:
-        self.run_id: str | None = run_id
-        self._objects = reports.objects
-        self._reports = reports
-        self._source = ArtifactKeys(run_id, reports.keys.tenant_id)
-        self._vendors = {vendor.vendor_id: vendor for vendor in vendors}
-
-    def uploaded_at(self, vendor_id: str) -> datetime | None:
-        """Return when the vendor's input there was uploaded; None if it is not available."""
-        used = self._used_input(vendor_id)
-        if used is None or not self._objects.exists(used.feed_key):
-            return None
-        if self._needs_map(vendor_id) and not self._objects.exists(used.map_key):
-            return None
-        return datetime.fromisoformat(used.last_modified)
-
-    def read(self, vendor_id: str) -> VendorFeed | None:
-        """Copy the vendor's input there into the run, and return it; None if it is gone."""
-        used, keys = self._used_input(vendor_id), self._reports.keys
-        if used is None:
-            return None
-        feed_key = keys.inbound(vendor_id, used.file_name, last_good=True)
-        map_key = keys.sku_map(vendor_id, last_good=True)
-        if not self._objects.copy_if_there(used.feed_key, feed_key):
-            return None
-        sku_map = None
-        if self._needs_map(vendor_id):
-            if not self._objects.copy_if_there(used.map_key, map_key):
-                return None
-            sku_map = self._objects.read(map_key)
-            self._reports.artifacts[keys.artifact_name(map_key)] = map_key
-        note = {"file_name": used.file_name, "last_modified": used.last_modified}
-        self._objects.put(keys.work(vendor_id, _NOTE), json.dumps(note).encode())
-        self._reports.artifacts[keys.artifact_name(feed_key)] = feed_key
-        feed = self._objects.read(feed_key)
-        return VendorFeed(self._vendors[vendor_id], feed, used.file_name, sku_map)
-
-    @cached_property
-    def _manifest(self) -> Mapping[str, Any]:
-        manifest = read_manifest(self._objects, self._source)
-        return {} if manifest is None else manifest["vendors"]
-
-    def _needs_map(self, vendor_id: str) -> bool:
-        return self._vendors[vendor_id].sku_map is not None
-
-    def _used_input(self, vendor_id: str) -> _UsedInput | None:
-        """Return the input that that run used of a vendor: its upload, or its last good one."""
-        entry, source = self._manifest.get(vendor_id), self._source
-        if entry is None or not VendorStatus(entry["status"]).is_used:
-            return None
-        if entry["last_good_run_id"] is None:
-            copy = entry["run_copy_key"]
-            if copy is None:
-                return None
-            name = PurePosixPath(copy).name
-            return _UsedInput(
-                copy, source.sku_map(vendor_id), name, entry["last_modified"]
-            )
-        noted = self._objects.read_or_none(source.work(vendor_id, _NOTE))
-        if noted is None:
-            return None
-        note = json.loads(noted)
-        feed_key = source.inbound(vendor_id, note["file_name"], last_good=True)
-        return _UsedInput(feed_key, source.sku_map(vendor_id, last_good=True), **note)
+    """Return the manifest's entry of a vendor without a feed."""
+    pins = {
+        "status": str(VendorStatus.MISSING),
+        "required": vendor.required,
+        "expected_prefix": vendor.inbound.s3_prefix or None,
+        **dict.fromkeys(_UNKNOWN_PINS),
+    }
+    return reports.manifest_entry(pins)

@@ -27,14 +27,10 @@ from relay_core.run import RunStages
 from relay_core.validation.vendor_failures import warning_of
 from relay_dagster.aws.dynamodb.tenant_store import StoredConfig
 from relay_dagster.execution.attempt import Attempt, Launch, RunStoppedError
-from relay_dagster.execution.inputs import (
-    InputSnapshot,
-    PublishedInputs,
-    RunInputs,
-    fetch_baseline,
-)
+from relay_dagster.execution.baseline import PublishedInputs, fetch_baseline
+from relay_dagster.execution.concurrent_io import ReadAhead
+from relay_dagster.execution.inputs import InputSnapshot, PinnedInputs
 from relay_dagster.execution.memory_limit import MemoryLimit
-from relay_dagster.execution.run_files import ReadAhead
 from relay_dagster.external_errors import MissingResourceError
 from relay_dagster.runs.errors import CancelRequestedError, RunError
 from relay_dagster.runs.model import RunRecord
@@ -67,7 +63,7 @@ class RunSession:
         self._config: TenantConfig | None = None
         self._stages: RunStages
         self._snapshot: InputSnapshot
-        self._inputs: RunInputs | None = None
+        self._inputs: PinnedInputs | None = None
         self._ahead: ReadAhead
 
     @property
@@ -152,7 +148,7 @@ class RunSession:
             self._memory.hold(beside=self._stages.findings.limits.reader_bytes)
         return config
 
-    def pin_inputs(self) -> RunInputs:
+    def pin_inputs(self) -> PinnedInputs:
         """Return the run's pinned inputs; the lack of a required one ends the run."""
         if self._inputs is not None:
             return self._inputs
@@ -167,10 +163,10 @@ class RunSession:
                 or config.guards.quarantine is not None
             )
             stages.baseline = fetch_baseline(
-                self.attempt.reports, run_id, keeps_rows=keeps
+                self.attempt.sink, run_id, keeps_rows=keeps
             )
         self._snapshot = InputSnapshot(
-            self.attempt.reports,
+            self.attempt.sink,
             stages.vendors,
             self._platform.settings.limits,
             now=utc_now(),
@@ -187,7 +183,7 @@ class RunSession:
             with_work = NORMALIZED not in self._launch.assets
             inputs = self._snapshot.reuse(earlier, with_work=with_work)
         stages.overrides = inputs.overrides
-        if inputs.found() and NORMALIZED not in self._launch.assets:
+        if inputs.vendors_with_feed() and NORMALIZED not in self._launch.assets:
             stages.write_overrides()
             findings.states = inputs.states()
             findings.warnings = [
@@ -202,15 +198,15 @@ class RunSession:
         if NORMALIZED in self._launch.assets:
             sizes: dict[str, int] = {}
             for vendor_id in self._own_uploads():
-                if vendor_id in inputs.maps:
-                    sizes[self._map_of(vendor_id)] = inputs.maps[vendor_id]
+                if vendor_id in inputs.sku_map_sizes:
+                    sizes[self._map_of(vendor_id)] = inputs.sku_map_sizes[vendor_id]
                 sizes[inputs.copy_of(vendor_id)] = inputs.size_of(vendor_id)
             self._ahead = ReadAhead(self._platform.objects, self.attempt.io, sizes)
             self._ahead.fill()
         self._inputs = inputs
         return inputs
 
-    def normalize(self, inputs: RunInputs) -> list[NormalizedVendor]:
+    def normalize(self, inputs: PinnedInputs) -> list[NormalizedVendor]:
         """Read every feed and write its rows; no vendor's fault stops another."""
         normalized = self._stages.normalize(self._feeds(inputs))
         self._snapshot.complete(inputs, self.attempt.findings.states)
@@ -225,7 +221,7 @@ class RunSession:
     def merge(self) -> MergedInventory:
         """Merge and price the vendors of this process, or those in the files of an earlier run."""
         if NORMALIZED not in self._launch.assets:
-            read = self.attempt.reports.read_vendor
+            read = self.attempt.sink.read_vendor
             self._stages.take_over(self.attempt.io.map(read, self._stages.to_read()))
             self.stop_if_failed()
         return self._stages.merge()
@@ -236,8 +232,8 @@ class RunSession:
         self.attempt.enter(Stage.WRITE_OUTPUTS)
         self._stages.write_feed(merged)
         if self.attempt.record.vendors is None:
-            reports = self.attempt.reports
-            self._stages.write_state(reports.keys.state, merged, reports.ctx)
+            sink = self.attempt.sink
+            self._stages.write_state(sink.keys.state, merged, sink.context)
 
     def end(self) -> None:
         """End the run: write its reports, publish or hold its feed, free the tenant."""
@@ -275,14 +271,13 @@ class RunSession:
         return published.run_id
 
     def _write_snapshot(self, document: Mapping[str, Any]) -> None:
-        reports = self.attempt.reports
-        reports.write(
-            reports.keys.config_snapshot, [config_snapshot_json(reports.ctx, document)]
-        )
+        sink = self.attempt.sink
+        snapshot = config_snapshot_json(sink.context, document)
+        sink.write(sink.keys.config_snapshot, [snapshot])
 
     def _stages_of(self, config: TenantConfig) -> RunStages:
         attempt = self.attempt
-        record, reports, findings = attempt.record, attempt.reports, attempt.findings
+        record, sink, findings = attempt.record, attempt.sink, attempt.findings
         findings.vendor_count = len(config.vendors)
         findings.quarantine_is_set = config.guards.quarantine is not None
         vendors, published = config.selecting(record.vendors), record.baseline_run_id
@@ -293,14 +288,14 @@ class RunSession:
             config,
             vendors,
             record.requested_at,
-            reports.keys,
-            reports,
+            sink.keys,
+            sink,
             findings,
             hands_over=True,
             config_version=record.config_version,
             last_good=None
             if published is None
-            else PublishedInputs(reports, published, vendors),
+            else PublishedInputs(sink, published, vendors),
         )
 
     def _own_uploads(self) -> list[str]:
@@ -313,14 +308,16 @@ class RunSession:
         ]
 
     def _map_of(self, vendor_id: str) -> str:
-        return self.attempt.reports.keys.sku_map(vendor_id)
+        return self.attempt.sink.keys.sku_map(vendor_id)
 
-    def _feeds(self, inputs: RunInputs) -> Iterator[VendorFeed]:
+    def _feeds(self, inputs: PinnedInputs) -> Iterator[VendorFeed]:
         take, uploads = self._ahead.take, self._own_uploads()
         for vendor_id in self._stages.to_read():
             if vendor_id in uploads:
                 sku_map = (
-                    take(self._map_of(vendor_id)) if vendor_id in inputs.maps else None
+                    take(self._map_of(vendor_id))
+                    if vendor_id in inputs.sku_map_sizes
+                    else None
                 )
                 name = PurePosixPath(inputs.entries[vendor_id]["s3_key"]).name
                 feed = take(inputs.copy_of(vendor_id))

@@ -15,7 +15,7 @@ from relay_dagster.aws.dynamodb.deletion_store import TenantData
 from relay_dagster.aws.job_queue import read_dead_letters
 from relay_dagster.aws.metrics import remove_alarms, report_fault
 from relay_dagster.drain import AFTER_A_FAULT, TICK_SECONDS, Deadline, drain
-from relay_dagster.execution.run_files import place_of
+from relay_dagster.execution.published_copies import published_prefix
 from relay_dagster.external_errors import ExternalServiceError
 from relay_dagster.logs import event_log
 from relay_dagster.runs.job_message import Job, NotAJobError
@@ -121,7 +121,7 @@ class DeletionTick:
 
     def files(self, tenant_id: str, _: str | None = None) -> Removed:
         """Remove its uploads and its published feeds."""
-        return self._removed(f"tenants/{tenant_id}/", place_of(tenant_id))
+        return self._removed(f"tenants/{tenant_id}/", published_prefix(tenant_id))
 
     def dead_letters(self, tenant_id: str, _: str | None = None) -> Removed:
         """Remove its jobs from the dead letters."""

@@ -13,7 +13,7 @@ from relay_core.domain.codes import RunStatus
 from relay_dagster.aws.dynamodb.deletion_store import TenantData
 from relay_dagster.aws.metrics import report_fault
 from relay_dagster.drain import drain
-from relay_dagster.execution.run_files import KEPT_AFTER, superseded
+from relay_dagster.execution.published_copies import KEPT_AFTER, superseded_runs
 from relay_dagster.feeds.pointer import FeedPointer
 from relay_dagster.maintenance.housekeeping import Memory, Occasion
 from relay_dagster.runs.model import LockState, RunRecord
@@ -112,7 +112,7 @@ def _is_needed(platform: Platform, record: RunRecord, now: datetime) -> bool:
     if record.published_at is None:
         return False  # it was never a baseline
     keep = platform.settings.keep_published
-    unreachable = superseded(
+    unreachable = superseded_runs(
         {record.run_id}, {record.run_id: record}, feed, now - KEPT_AFTER, keep
     )
     if not unreachable and platform.objects.exists(str(record.feed_key)):

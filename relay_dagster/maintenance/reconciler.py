@@ -14,7 +14,7 @@ from itertools import zip_longest
 from relay_core.domain.codes import RunStatus
 from relay_dagster.aws.metrics import report_fault
 from relay_dagster.drain import TICK_SECONDS, Deadline, drain
-from relay_dagster.execution.run_files import remove_superseded, unpublish
+from relay_dagster.execution.published_copies import remove_superseded, unpublish
 from relay_dagster.external_errors import ThrottledError
 from relay_dagster.logs import event_log
 from relay_dagster.maintenance import run_decision

@@ -6,7 +6,8 @@ from relay_core.config import TenantConfig
 from relay_core.domain.codes import RunStatus
 from relay_core.domain.errors import RelayError
 from relay_core.publish.findings import RunFindings
-from relay_dagster.execution.run_files import ConcurrentIO, RunReports
+from relay_dagster.execution.bucket_sink import BucketSink
+from relay_dagster.execution.concurrent_io import ConcurrentIO
 from relay_dagster.runs.model import Outcome, RunRecord
 from relay_dagster.wiring import Platform
 
@@ -31,14 +32,14 @@ def write_reports(platform: Platform, record: RunRecord) -> RunRecord:
 def _write_missing(platform: Platform, record: RunRecord) -> Outcome:
     """Write the reports of a run that failed or was cancelled; return their outcome."""
     with closing(ConcurrentIO(threads=2)) as io:
-        reports = RunReports(platform.objects, record.context, io)
+        sink = BucketSink(platform.objects, record.context, io)
         # An attempt that was about to end otherwise may have left files.
-        reports.withdraw()
+        sink.withdraw()
         findings = _findings(platform, record)
         if record.status is RunStatus.FAILED:
             findings.fail(record.failure)
         finished_at = record.finished_at or record.requested_at
-        return reports.write_last(findings, record, record.status, finished_at)
+        return sink.write_last(findings, record, record.status, finished_at)
 
 
 def _findings(platform: Platform, record: RunRecord) -> RunFindings:

@@ -114,7 +114,7 @@ def fetched_inventory(
         inputs = run.pin_inputs()
         if run.ends_here:
             run.end()
-    context.add_asset_metadata(metadata.fetched_metadata(inputs, run.attempt.reports))
+    context.add_asset_metadata(metadata.fetched_metadata(inputs, run.attempt.sink))
     return dg.MaterializeResult()
 
 
@@ -145,7 +145,7 @@ def normalized_inventory(
             run.end()
     # With the rows that they are about: Dagster forgets a verdict that is older than its rows.
     context.add_asset_metadata(
-        metadata.normalized_metadata(normalized, run.attempt.reports)
+        metadata.normalized_metadata(normalized, run.attempt.sink)
     )
     yield dg.MaterializeResult(check_results=results)
 

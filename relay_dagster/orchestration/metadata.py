@@ -17,8 +17,8 @@ from relay_core.publish.feed import fields_of, preview
 from relay_core.publish.findings import RunFindings
 from relay_core.publish.reports import timestamp
 from relay_dagster.execution.attempt import Attempt
-from relay_dagster.execution.inputs import RunInputs
-from relay_dagster.execution.run_files import RunReports
+from relay_dagster.execution.bucket_sink import BucketSink
+from relay_dagster.execution.inputs import PinnedInputs
 from relay_dagster.orchestration import metadata_tables as tables
 from relay_dagster.orchestration.jobs import REPORT_PATH
 from relay_dagster.runs.model import RunRecord
@@ -44,33 +44,33 @@ def report_link(tenant_id: str, run_id: str) -> dg.UrlMetadataValue:
     return dg.MetadataValue.url(f"{REPORT_PATH}/{tenant_id}/{run_id}")
 
 
-def fetched_metadata(inputs: RunInputs, reports: RunReports) -> dict[str, Any]:
+def fetched_metadata(inputs: PinnedInputs, sink: BucketSink) -> dict[str, Any]:
     """Return the metadata of the inputs."""
     sizes = [entry["size"] or 0 for entry in inputs.entries.values()]
     return {
-        "run_id": reports.ctx.run_id,
+        "run_id": sink.context.run_id,
         # As text, because Dagster would draw a number.
-        "config_version": str(reports.ctx.config_version or ""),
-        "feeds_found": len(inputs.found()),
+        "config_version": str(sink.context.config_version or ""),
+        "feeds_found": len(inputs.vendors_with_feed()),
         "bytes_in": sum(sizes),
         "inputs": tables.input_table(inputs.entries),
-        **_artifact_paths(reports, ("config_snapshot", "input_manifest")),
+        **_artifact_paths(sink, ("config_snapshot", "input_manifest")),
     }
 
 
 def normalized_metadata(
-    vendors: Sequence[NormalizedVendor], reports: RunReports
+    vendors: Sequence[NormalizedVendor], sink: BucketSink
 ) -> dict[str, Any]:
     """Return the metadata of the normalized rows."""
     files = [f"normalized_{vendor.vendor_id}" for vendor in vendors]
     counts = _row_counts(vendors)
     return {
-        "run_id": reports.ctx.run_id,
+        "run_id": sink.context.run_id,
         "dagster/row_count": counts["rows_valid"],
         **counts,
         "vendors": tables.vendor_table(vendors),
         "errors_by_code": tables.fault_table(vendors),
-        **_artifact_paths(reports, (*files, "invalid_rows")),
+        **_artifact_paths(sink, (*files, "invalid_rows")),
     }
 
 
@@ -100,7 +100,7 @@ def merged_metadata(merged: MergedInventory, attempt: Attempt) -> dict[str, Any]
         **_seconds(record),
         **tables.column_schema(columns),
         # Dagster keeps the order: links come before the long tables.
-        **_artifact_paths(attempt.reports, REPORTS),
+        **_artifact_paths(attempt.sink, REPORTS),
         "vendors": tables.vendor_table(vendors, wins=findings.skus_won),
         "rows": tables.row_table(findings.rows),
         "errors_by_code": tables.fault_table(vendors),
@@ -127,10 +127,10 @@ def failure_metadata(attempt: Attempt) -> dict[str, Any]:
     if record.next_attempt_at is not None:
         metadata["next_attempt_at"] = timestamp(record.next_attempt_at)
     metadata["started_by"] = str(record.trigger)
-    if "report" in attempt.reports.artifacts:
+    if "report" in attempt.sink.artifacts:
         metadata["report"] = report_link(record.tenant_id, record.run_id)
     # A run's page shows the first few entries, and the tables only on request.
-    metadata |= _artifact_paths(attempt.reports, REPORTS)
+    metadata |= _artifact_paths(attempt.sink, REPORTS)
     if vendors:
         metadata["vendors"] = tables.vendor_table(vendors)
         metadata["rows"] = tables.row_table(attempt.findings.rows)
@@ -212,12 +212,12 @@ def _preview_table(merged: MergedInventory) -> dg.TableMetadataValue:
 
 
 def _artifact_paths(
-    reports: RunReports, names: Sequence[str]
+    sink: BucketSink, names: Sequence[str]
 ) -> dict[str, dg.PathMetadataValue]:
     """Return the addresses of the artifacts that exist among the named ones."""
     paths = {}
     for name in names:
-        if name in reports.artifacts:
-            uri = reports.objects.uri(reports.artifacts[name])
+        if name in sink.artifacts:
+            uri = sink.objects.uri(sink.artifacts[name])
             paths[f"artifact/{name}"] = dg.MetadataValue.path(uri)
     return paths

@@ -15,7 +15,7 @@ from relay_core.config.pulls import PullConfig
 from relay_core.domain.destination import Destination, UnfitUrlError
 from relay_core.normalize.file_kinds import HEAD_BYTES, PAGE, is_page
 from relay_dagster.aws.secrets import SecretsUnavailableError
-from relay_dagster.execution.run_files import place_of
+from relay_dagster.execution.published_copies import published_prefix
 from relay_dagster.transfers.https import open_https
 from relay_dagster.transfers.sftp import open_sftp
 from relay_dagster.transfers.streams import Allowance, CallError
@@ -164,7 +164,7 @@ class Transfer:
 
     @property
     def _staging(self) -> str:
-        return f"{place_of(self.state.tenant_id)}pulls/{self.state.vendor_id}/"
+        return f"{published_prefix(self.state.tenant_id)}pulls/{self.state.vendor_id}/"
 
     @property
     def _every(self) -> timedelta:

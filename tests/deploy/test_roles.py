@@ -25,7 +25,7 @@ from relay_dagster.aws.dynamodb.run_writes import feed_item
 from relay_dagster.aws.metrics import WORKER_HEARTBEAT
 from relay_dagster.aws.object_store import ObjectStore
 from relay_dagster.aws.secrets import SecretValue
-from relay_dagster.execution.run_files import published_key
+from relay_dagster.execution.published_copies import published_key
 from relay_dagster.feeds.pointer import FeedPointer, Publication
 from relay_dagster.intake.tick import IntakeTick
 from relay_dagster.intake.trigger_check import take_due

@@ -20,7 +20,7 @@ from relay_core.domain.limits import DEFAULT_LIMITS
 from relay_core.domain.records import RunFailure
 from relay_dagster import tags
 from relay_dagster.execution.attempt import Attempt, Launch, RunStoppedError
-from relay_dagster.execution.run_files import published_key, state_key
+from relay_dagster.execution.published_copies import published_key, state_key
 from relay_dagster.execution.session import ASSETS
 from relay_dagster.external_errors import ThrottledError
 from relay_dagster.ledger.runs import RunLedger
@@ -76,9 +76,9 @@ def current(platform: Platform) -> RunRecord:
 
 def with_feed(attempt: Attempt) -> None:
     """Let the attempt have written its merged feed."""
-    attempt.reports.write(MERGED, [b"sku\nA-1\n"])
-    attempt.reports.write(attempt.reports.keys.state, [b"state"])
-    attempt.reports.wait()
+    attempt.sink.write(MERGED, [b"sku\nA-1\n"])
+    attempt.sink.write(attempt.sink.keys.state, [b"state"])
+    attempt.sink.wait()
 
 
 # --- the claim ----------------------------------------------------------------------------------
@@ -210,7 +210,7 @@ def test_the_record_of_a_run_of_as_many_vendors_as_there_may_be_can_be_stored(
     vendor_ids = [f"{place:064}" for place in range(DEFAULT_LIMITS.vendors)]
     dispatch_run(platform, vendors=vendor_ids)
     with claimed(platform) as attempt:
-        keys, artifacts = attempt.reports.keys, attempt.reports.artifacts
+        keys, artifacts = attempt.sink.keys, attempt.sink.artifacts
         for each in vendor_ids:
             artifacts[f"inbound_{each}"] = keys.inbound(each, "é" * 500)
             artifacts[f"normalized_{each}"] = keys.normalized(each)

@@ -76,7 +76,7 @@ def _run(platform: Platform) -> None:
         with session.materializing(FETCHED):
             session.claim()
             session.load_config()
-            assert session.pin_inputs().found() == list(VENDORS)
+            assert session.pin_inputs().vendors_with_feed() == list(VENDORS)
         with session.materializing(NORMALIZED):
             session.claim()
             session.normalize(session.pin_inputs())

@@ -16,8 +16,9 @@ from relay_core.domain.records import RunContext
 from relay_core.publish.reports import overrides_json
 from relay_dagster.aws.object_store import ObjectInfo
 from relay_dagster.aws.overrides import OverrideDocument
+from relay_dagster.execution.bucket_sink import BucketSink
+from relay_dagster.execution.concurrent_io import ConcurrentIO
 from relay_dagster.execution.inputs import InputSnapshot, read_manifest
-from relay_dagster.execution.run_files import ConcurrentIO, RunReports
 from relay_dagster.external_errors import ObjectChangedError
 from relay_dagster.runs.model import RunRecord
 from relay_dagster.wiring import Platform
@@ -50,9 +51,9 @@ def snapshot(
     overrides: OverrideDocument = NONE,
 ) -> InputSnapshot:
     context = RunContext(run_id, "acme", REQUESTED_AT)
-    reports = RunReports(objects, context, io)
+    sink = BucketSink(objects, context, io)
     return InputSnapshot(
-        reports, config.vendors, limits, REQUESTED_AT, lambda _: overrides
+        sink, config.vendors, limits, REQUESTED_AT, lambda _: overrides
     )
 
 
@@ -73,7 +74,10 @@ def test_a_feed_is_copied_into_the_run_and_pinned_with_its_map(
 ) -> None:
     upload(platform, b"sku\nA\n")
     inputs = snapshot(platform.objects, io).take(is_first=True)
-    assert (inputs.found(), set(inputs.maps)) == (["vendor_1"], {"vendor_1"})
+    assert (inputs.vendors_with_feed(), set(inputs.sku_map_sizes)) == (
+        ["vendor_1"],
+        {"vendor_1"},
+    )
     assert inputs.entries["vendor_1"]["s3_key"].endswith("/a.csv")
     assert platform.objects.read(inputs.copy_of("vendor_1")) == b"sku\nA\n"
     assert inputs.size_of("vendor_1") == 6
@@ -96,9 +100,12 @@ def test_a_feed_that_is_too_large_is_found_and_not_copied(
     reusing = snapshot(platform.objects, io, OTHER_RUN, limits=limits)
     reused = reusing.reuse(record_of(RUN_ID), with_work=False)
     for inputs in (first, again, reused):
-        assert (inputs.found(), inputs.size_of("vendor_1")) == (["vendor_1"], 6)
+        assert (inputs.vendors_with_feed(), inputs.size_of("vendor_1")) == (
+            ["vendor_1"],
+            6,
+        )
         assert (inputs.entries["vendor_1"]["run_copy_key"] is not None) is copied
-    assert ("inbound_vendor_1" in reusing.reports.artifacts) is copied
+    assert ("inbound_vendor_1" in reusing.sink.artifacts) is copied
     copies = [key for key in calls.keys_of("s3.CopyObject") if "/sku_map/" not in key]
     assert any("/inbound/vendor_1/" in key for key in copies) is copied
 
@@ -112,7 +119,7 @@ def test_a_map_that_is_too_large_is_found_and_not_copied(
     calls = CallCounter(platform)
     for is_first in (True, False):
         inputs = snapshot(platform.objects, io, limits=limits).take(is_first=is_first)
-        assert inputs.maps == {"vendor_1": 15}
+        assert inputs.sku_map_sizes == {"vendor_1": 15}
     assert (
         any(key.endswith("/sku_map.csv") for key in calls.keys_of("s3.CopyObject"))
         is copied
@@ -168,7 +175,7 @@ def test_overrides_are_pinned_as_they_stand_for_those_that_are_not_over_when_it_
     inputs = pinning.take(is_first=True)
     assert [one.sku for one in inputs.overrides] == ["A", "C"]
     pinning.complete(inputs, {})
-    manifest = read_manifest(platform.objects, pinning.reports.keys)
+    manifest = read_manifest(platform.objects, pinning.sink.keys)
     assert manifest is not None
     digest = hashlib.sha256(overrides_json(inputs.overrides)).hexdigest()
     assert manifest["overrides"] == {"version": 7, "count": 2, "sha256": digest}
@@ -207,7 +214,7 @@ def test_a_manifest_of_an_earlier_release_pins_no_overrides(
         platform.objects, io, overrides=document(1, {"sku": "A", "price": "1"})
     )
     pinning.take(is_first=True)
-    key = pinning.reports.keys.input_manifest
+    key = pinning.sink.keys.input_manifest
     manifest = json.loads(platform.objects.read(key))
     del manifest["overrides"]
     platform.objects.put(key, json.dumps(manifest).encode())
@@ -250,7 +257,7 @@ def test_an_upload_that_is_replaced_while_it_is_copied_is_looked_for_again(
 
     upload(platform)
     if found:
-        assert snapshot(Busy(), io).take(is_first=True).found() == ["vendor_1"]
+        assert snapshot(Busy(), io).take(is_first=True).vendors_with_feed() == ["vendor_1"]
     else:
         with pytest.raises(ObjectChangedError):
             snapshot(Busy(), io).take(is_first=True)
@@ -262,7 +269,10 @@ def test_a_map_that_is_not_there_is_none_of_the_run(
     upload(platform)
     platform.objects.delete(MAP_KEY)
     inputs = snapshot(platform.objects, io).take(is_first=True)
-    assert (inputs.found(), set(inputs.maps)) == (["vendor_1"], set())
+    assert (inputs.vendors_with_feed(), set(inputs.sku_map_sizes)) == (
+        ["vendor_1"],
+        set(),
+    )
 
 
 def test_inputs_are_reused_from_the_last_other_run_that_has_some(
@@ -275,7 +285,7 @@ def test_inputs_are_reused_from_the_last_other_run_that_has_some(
     assert inputs.entries["vendor_1"]["selection"] == f"run {OTHER_RUN}"
     assert inputs.copy_of("vendor_1").startswith(f"{RUN_ID}/")
     assert platform.objects.read(inputs.copy_of("vendor_1")) == b"sku\nA\n"
-    manifest = json.loads(platform.objects.read(reusing.reports.keys.input_manifest))
+    manifest = json.loads(platform.objects.read(reusing.sink.keys.input_manifest))
     assert manifest["vendors"]["vendor_1"]["status"] == "found"
 
 
@@ -285,5 +295,5 @@ def test_a_run_without_work_files_lends_none(
     upload(platform)
     snapshot(platform.objects, io, OTHER_RUN).take(is_first=True)
     inputs = snapshot(platform.objects, io).reuse(record_of(OTHER_RUN), with_work=True)
-    assert inputs.found() == []
+    assert inputs.vendors_with_feed() == []
     assert {entry["status"] for entry in inputs.entries.values()} == {"missing"}

@@ -16,7 +16,7 @@ from relay_core.domain.codes import RunStatus, Stage
 from relay_core.domain.records import VendorResult
 from relay_dagster import tags
 from relay_dagster.execution.attempt import Launch, RunStoppedError
-from relay_dagster.execution.run_files import ConcurrentIO
+from relay_dagster.execution.concurrent_io import ConcurrentIO
 from relay_dagster.execution.session import (
     ASSETS,
     FETCHED,

@@ -28,7 +28,7 @@ from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.dynamodb.deletion_store import DeletionStore
 from relay_dagster.aws.dynamodb.tenant_store import TenantStore
 from relay_dagster.drain import Deadline
-from relay_dagster.execution.run_files import (
+from relay_dagster.execution.published_copies import (
     KEPT_AFTER,
     publish,
     published_key,

@@ -13,7 +13,7 @@ from integration.sample_tenant import expected_csv
 from integration.waiting import wait_for
 from relay_core.domain.codes import RunStatus
 from relay_dagster.aws.dynamodb.run_writes import to_lock, to_record
-from relay_dagster.execution.run_files import published_key
+from relay_dagster.execution.published_copies import published_key
 from relay_dagster.maintenance.doctor import PATIENCE, Extent, Finding, examine
 from relay_dagster.runs.model import RunRecord, Trigger
 from relay_dagster.runs.ports import utc_now

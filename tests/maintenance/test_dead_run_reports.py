@@ -10,7 +10,7 @@ import pytest
 
 from relay_core.domain.codes import RunStatus, Stage
 from relay_core.domain.records import RunFailure
-from relay_dagster.execution.run_files import published_key
+from relay_dagster.execution.published_copies import published_key
 from relay_dagster.maintenance.reconciler import write_reports
 from relay_dagster.runs.model import Outcome, RunRecord
 from relay_dagster.wiring import Platform

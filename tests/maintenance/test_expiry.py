@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from relay_dagster.drain import Deadline
-from relay_dagster.execution.run_files import remove_superseded
+from relay_dagster.execution.published_copies import remove_superseded
 from relay_dagster.ledger.runs import RunLedger
 from relay_dagster.maintenance.expiry import Round, expire_configs, expire_runs
 from relay_dagster.maintenance.housekeeping import Occasion

@@ -13,7 +13,7 @@ import pytest
 from relay_core.domain.codes import RunStatus
 from relay_dagster.aws.metrics import Metrics
 from relay_dagster.drain import AFTER_A_FAULT
-from relay_dagster.execution.run_files import published_key, state_key
+from relay_dagster.execution.published_copies import published_key, state_key
 from relay_dagster.ledger.runs import RunLedger
 from relay_dagster.maintenance.reconciler import ReconcileTick
 from relay_dagster.orchestration.dagster_instance import DagsterExecutions

@@ -9,7 +9,7 @@ import dagster as dg
 import pytest
 
 from relay_core.domain.codes import RunStatus
-from relay_dagster.execution.run_files import published_key, state_key
+from relay_dagster.execution.published_copies import published_key, state_key
 from relay_dagster.runs.errors import (
     FeedNotKeptError,
     HoldMismatchError,

@@ -41,7 +41,7 @@ def test_a_failure_names_run_stage_and_attempt_and_the_reports_that_there_are(
     platform: Platform,
 ) -> None:
     with claimed(platform) as attempt:
-        attempt.reports.artifacts["errors"] = "key/errors.json"
+        attempt.sink.artifacts["errors"] = "key/errors.json"
         shown = failure_metadata(attempt)
     assert list(shown) == [
         "run_id",
@@ -90,7 +90,7 @@ def test_a_failure_that_is_tried_again_says_when(platform: Platform) -> None:
 
 def test_no_vendors_are_no_rows(platform: Platform) -> None:
     with claimed(platform) as attempt:
-        shown = normalized_metadata([], attempt.reports)
+        shown = normalized_metadata([], attempt.sink)
     counts = [shown[name] for name in ("rows_in", "rows_valid", "rows_invalid")]
     assert (counts, shown["dagster/row_count"]) == ([0, 0, 0], 0)
     assert shown["vendors"].records == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from relay_core.domain.codes import RunStatus
-from relay_dagster.execution.run_files import unpublish
+from relay_dagster.execution.published_copies import unpublish
 from relay_dagster.feeds.pointer import Publication
 from relay_dagster.runs.model import RunRecord
 from support.builders import feed

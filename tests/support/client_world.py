@@ -19,7 +19,8 @@ from relay_core.normalize.vendor_feed import VendorFeed
 from relay_core.publish.findings import RunFindings
 from relay_core.run import RunStages
 from relay_dagster import cli
-from relay_dagster.execution.run_files import ConcurrentIO, RunReports
+from relay_dagster.execution.bucket_sink import BucketSink
+from relay_dagster.execution.concurrent_io import ConcurrentIO
 from relay_dagster.runs.model import RunRecord
 from relay_dagster.wiring import Platform
 from support.api_world import ADMIN, ApiWorld
@@ -94,26 +95,26 @@ class ClientWorld:
             VendorFeed(config.vendor(each), feeds[each], "feed.csv") for each in feeds
         ]
         with closing(ConcurrentIO(threads=2)) as io:
-            reports = RunReports(self.platform.objects, _context(record), io)
+            sink = BucketSink(self.platform.objects, _context(record), io)
             stages = RunStages(
                 config,
                 config.vendors,
                 record.requested_at,
-                reports.keys,
-                reports,
+                sink.keys,
+                sink,
                 findings,
             )
             stages.normalize(inputs)
             merged = stages.merge()
             if merged.failure is None:
                 stages.write_feed(merged)
-            reports.wait()
+            sink.wait()
             status = RunStatus.FAILED if merged.failure else RunStatus.SUCCEEDED
             at = record.requested_at
             entered = {"FETCH_INPUTS": at, "NORMALIZE": at + timedelta(seconds=0.25)}
             timed = replace(record, started_at=at, stage_entered_at=entered)
             end = at + timedelta(seconds=61.75)
-            outcome = reports.write_last(findings, timed, status, end)
+            outcome = sink.write_last(findings, timed, status, end)
         if findings.failure is None:
             return self.platform.ledger.succeed(record.fence, outcome)
         return self.platform.ledger.fail(record.fence, findings.failure, outcome)

@@ -18,7 +18,7 @@ import pytest
 from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.job_queue import JobQueue, Message
 from relay_dagster.devstack.moto_server import serving
-from relay_dagster.execution.run_files import publish, published_key
+from relay_dagster.execution.published_copies import publish, published_key
 from relay_dagster.ledger.runs import RunLedger
 from relay_dagster.runs.model import NewRun, Outcome, RunRecord
 from relay_dagster.settings import Settings

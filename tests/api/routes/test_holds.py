@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from relay_dagster.execution.run_files import unpublish
+from relay_dagster.execution.published_copies import unpublish
 from relay_dagster.runs.model import Release, RunRecord
 from support.api_world import NOBODY_S_RUN, ApiWorld, assert_problem
 from support.fakes import CHANGES, TRIPPED

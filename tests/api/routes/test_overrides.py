@@ -14,7 +14,7 @@ from httpx import Response
 
 from relay_core.publish.keys import ArtifactKeys
 from relay_dagster.aws import overrides as stores
-from relay_dagster.execution.run_files import remove_superseded
+from relay_dagster.execution.published_copies import remove_superseded
 from relay_dagster.wiring import Platform
 from support.api_world import TENANT, ApiWorld, assert_problem
 from support.fakes import embedded_platform, served_platform

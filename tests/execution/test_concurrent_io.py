@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from relay_dagster.execution.run_files import (
+from relay_dagster.execution.concurrent_io import (
     MAX_READ_AHEAD_BYTES,
     ConcurrentIO,
     ReadAhead,

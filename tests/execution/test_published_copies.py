@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from relay_core.domain.codes import RunStatus
-from relay_dagster.execution.run_files import (
+from relay_dagster.execution.published_copies import (
     published_key,
     remove_superseded,
     state_key,
-    superseded,
+    superseded_runs,
     unpublish,
 )
 from relay_dagster.feeds.pointer import FeedPointer, Publication
@@ -63,7 +63,7 @@ def pointer_to(*newest_first: RunRecord) -> FeedPointer:
 def over(*records: RunRecord, feed: FeedPointer | None = None) -> set[str]:
     """Return which of these runs' feeds were out of reach at noon."""
     known = {each.run_id: each for each in records}
-    return superseded(known, known, feed, NOW, keep=2)
+    return superseded_runs(known, known, feed, NOW, keep=2)
 
 
 def test_the_last_publications_stay_and_what_was_pushed_out_before_goes() -> None:
@@ -109,7 +109,7 @@ def test_the_feed_of_a_run_that_may_still_succeed_stays(status: RunStatus) -> No
 
 def test_the_feed_of_a_run_that_nobody_knows_goes_but_for_one_that_is_kept() -> None:
     kept = published_at("kept", 1, 3)
-    assert superseded(["x", "kept"], {}, pointer_to(kept), NOW, keep=2) == {"x"}
+    assert superseded_runs(["x", "kept"], {}, pointer_to(kept), NOW, keep=2) == {"x"}
 
 
 def succeeded(platform: Platform, tenant_id: str = "acme") -> RunRecord:

@@ -1,0 +1,129 @@
+"""A run's files in the bucket: the sink that the engine's stages write to.
+
+The bytes of the files come from the engine. They are written beside the run's steps.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import PurePosixPath
+
+from relay_core.domain.codes import RunStatus
+from relay_core.domain.records import RunContext
+from relay_core.normalize.result import NormalizedVendor
+from relay_core.normalize.work_file import WORK_FILE, read_work_file
+from relay_core.publish.findings import RunFindings
+from relay_core.publish.keys import MERGED_INVENTORY, ArtifactKeys
+from relay_core.publish.report.content import report_html
+from relay_core.publish.reports import errors_json, run_summary_json
+from relay_dagster.aws.object_store import ObjectStore
+from relay_dagster.execution.concurrent_io import ConcurrentIO
+from relay_dagster.execution.published_copies import unpublish
+from relay_dagster.runs.model import Outcome, RunRecord
+
+JSON = "application/json"
+_CONTENT_TYPES = {
+    "csv": "text/csv; charset=utf-8",
+    "html": "text/html; charset=utf-8",
+    "json": JSON,
+    "jsonl": "application/x-ndjson",
+    "parquet": "application/vnd.apache.parquet",
+    "tsv": "text/tab-separated-values; charset=utf-8",
+}
+
+
+class BucketSink:
+    """Writes the files of one run, from any thread."""
+
+    def __init__(
+        self, objects: ObjectStore, context: RunContext, io: ConcurrentIO
+    ) -> None:
+        self.objects = objects
+        self.io = io
+        self.context = context
+        self.keys = ArtifactKeys(context.run_id, context.tenant_id)
+        self.artifacts: dict[str, str] = {}  # the keys of written artifacts, by name
+        self._feed_sha256: str | None = None
+
+    @property
+    def feed_format(self) -> str | None:
+        """Return the format of the merged feed, or None if no feed is written."""
+        key = self.artifacts.get(MERGED_INVENTORY)
+        return None if key is None else _extension_of(key)
+
+    def write(self, key: str, chunks: Iterable[bytes | memoryview]) -> None:
+        """Begin to write a file; an artifact is listed once it is written."""
+        self.io.start(self._put, key, chunks)
+
+    def _put(self, key: str, chunks: Iterable[bytes | memoryview]) -> None:
+        name = self.keys.artifact_name(key)
+        content_type = _CONTENT_TYPES[_extension_of(key)] if name else None
+        written = self.objects.put_stream(key, chunks, content_type=content_type)
+        if name:
+            self.artifacts[name] = key
+        if name == MERGED_INVENTORY:
+            self._feed_sha256 = written.sha256
+
+    def wait(self) -> None:
+        """Wait until all files are written; raise the first error."""
+        self.io.wait()
+
+    def read_vendor(self, vendor_id: str) -> NormalizedVendor:
+        """Return a vendor's rows from its work file.
+
+        Raises:
+            FileNotFoundError: the run has no such file yet.
+        """
+        data = self.objects.read_or_none(self.keys.work(vendor_id, WORK_FILE))
+        if data is None:
+            raise FileNotFoundError(
+                f"vendor {vendor_id!r} has no work file in this run; "
+                "materialize normalized_inventory as well"
+            )
+        return read_work_file(data)
+
+    def withdraw(self) -> None:
+        """Delete the feed, its changes and its published copies.
+
+        This is for a run that has not succeeded after all.
+        """
+        keys = [output.key for output in self.objects.list_objects(self.keys.outputs)]
+        keys.append(self.keys.changes)
+        for key in keys:
+            self.objects.delete(key)
+            self.artifacts.pop(self.keys.artifact_name(key), None)
+        unpublish(self.objects, self.keys)
+
+    def write_last(
+        self, findings: RunFindings, record: RunRecord, status: RunStatus, now: datetime
+    ) -> Outcome:
+        """Write the reports of a run that ends, and return its outcome.
+
+        They are errors.json, if there are errors, run_summary.json and report.html.
+        """
+        started_at = record.started_at or record.requested_at
+        errors = errors_json(self.context, findings)
+        summary = run_summary_json(
+            self.context,
+            findings,
+            status=status,
+            stage_times=record.stage_times(now),
+            duration_seconds=(now - started_at).total_seconds(),
+            completed_at=now,
+        )
+        if errors is not None:
+            self.write(self.keys.errors, [errors])
+        self.write(self.keys.run_summary, [summary])
+        self.write(self.keys.report, [report_html(self.context, findings, status)])
+        self.wait()
+        return Outcome(
+            artifacts=dict(self.artifacts),
+            errors_artifact_key=self.artifacts.get("errors"),
+            counts=findings.counts(),
+            vendor_results=findings.vendor_results(self.context.requested_at),
+            changes=None if findings.changes is None else findings.changes.counts,
+            feed_sha256=self._feed_sha256,
+        )
+
+
+def _extension_of(key: str) -> str:
+    return PurePosixPath(key).suffix.removeprefix(".")
