@@ -157,7 +157,7 @@ LAZY_COMMANDS = (
     ),
     LazyEntry(
         "rehearse",
-        "replay.what_if",
+        "replay.rehearse",
         "commands",
         "Try a config on runs that were: what would change in their feeds, what the guards "
         "would say.",

@@ -1,1 +1,1 @@
-"""Runs gone through once more on this machine, over links alone; nothing is stored."""
+"""Runs replayed on this machine from their artifacts; nothing is stored."""

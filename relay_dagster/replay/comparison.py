@@ -1,4 +1,4 @@
-"""Files that the engine makes here, held against those of the run while they are made."""
+"""The comparison of a run's files with the files that a replay makes."""
 
 import hashlib
 import json
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import zip_longest
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import pandas as pd
 import pyarrow as pa
@@ -19,24 +19,30 @@ import pyarrow.parquet as pq
 from relay_dagster.replay.engine import KEYS
 from relay_dagster.replay.run_artifacts import RunArtifacts
 
-_AROUND = 500  # so many bytes of a line are shown before the first that differs, and from it on
-_ROWS = 1 << 16
-_KEYS = (("vendor_id", "row_number"), ("sku",))
-"""What tells the rows of a file apart, the first of which all are there."""
+_CONTEXT_BYTES = 500  # how much of a line is shown before and after a difference
+_BATCH_ROWS = 1 << 16
+_KEYS = (["vendor_id", "row_number"], ["sku"])
+"""The columns that identify a row. A table uses the first of these keys that it has."""
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """The first place where two files differ; a line is None where its file has ended."""
+    """The first difference between two files.
 
-    # Counted from 1, by line ends; in Parquet the columns are the first, and each row one
+    Attributes:
+        line: The number of the line, from 1. In a Parquet file, the columns are line 1,
+            and each row is a line.
+        run: The line in the run's file, or None if the file has ended.
+        here: The line in the replayed file, or None if the file has ended.
+    """
+
     line: int
-    run: str | None  # the run's line
-    here: str | None  # the line that comes out here
+    run: str | None
+    here: str | None
 
 
 class Match(StrEnum):
-    """How a file of the run and the one that comes out here compare."""
+    """The result of comparing a run's file with the replayed file."""
 
     SAME = "the same"
     OTHER_BYTES = "the same rows in other bytes"
@@ -47,144 +53,214 @@ class Match(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ComparedFile:
-    """One file of both sides."""
+    """A file of the run beside the replayed file.
 
-    name: str  # of the artifact
-    verdict: Match  # how both compare
-    size: int | None = None  # how many bytes the run's has
-    difference: Difference | None = None  # the first
-    # In how many rows each column differs; under ``rows`` those that one side lacks. Empty where
-    # the run's file is no table, or its rows are in another order alone
+    Attributes:
+        name: The name of the artifact.
+        verdict: The result of the comparison.
+        size: The size of the run's file in bytes.
+        difference: The first difference.
+        columns: The number of rows that differ, by column, with the number of rows that
+            only one side has as `rows`. It is empty if the run's file is no table, or if
+            only the order of its rows differs.
+    """
+
+    name: str
+    verdict: Match
+    size: int | None = None
+    difference: Difference | None = None
     columns: Mapping[str, int] = field(default_factory=dict)
 
 
 class ComparingSink:
-    """The engine's `Sink` that keeps nothing: each file is held against the run's."""
+    """A `Sink` of the engine that compares each file with the run's, and keeps none.
+
+    Attributes:
+        files: The files that are compared.
+    """
 
     def __init__(self, artifacts: RunArtifacts, folder: Path) -> None:
         self._artifacts = artifacts
-        self._run, self._here = folder / "run", folder / "here"
+        self._run_path = folder / "run"
+        self._replayed_path = folder / "here"
         self.files: list[ComparedFile] = []
 
     def write(self, key: str, chunks: Iterable[bytes | memoryview]) -> None:
         """Compare a file that the engine makes."""
-        name, run, here = KEYS.artifact_name(key), self._run, self._here
-        if name not in self._artifacts.links:
-            self.files.append(ComparedFile(name, Match.ONLY_HERE))
-            return
-        sha256 = self._artifacts.fetch(name, run)
-        with here.open("w+b") as file:
-            file.writelines(chunks)
-            file.seek(0)
-            is_same = hashlib.file_digest(file, "sha256").hexdigest() == sha256
-        format, size = PurePosixPath(key).suffix.removeprefix("."), run.stat().st_size
-        if is_same:
-            self.files.append(ComparedFile(name, Match.SAME, size))
-            return
-        if format == "parquet":
-            difference = first_other_row(run.read_bytes(), here.read_bytes())
+        name = KEYS.artifact_name(key)
+        if name in self._artifacts.links:
+            self.files.append(self._compared(name, key, chunks))
         else:
-            with run.open("rb") as found, here.open("rb") as made:
-                difference = first_difference(found, made)
-        verdict = Match.OTHER_BYTES if difference is None else Match.DIFFERS
-        columns: Mapping[str, int] = {}
-        if verdict is Match.DIFFERS:
-            with suppress(pa.ArrowInvalid):  # the run's is no table any more
-                columns = differing_columns(_table(run, format), _table(here, format))
-        self.files.append(ComparedFile(name, verdict, size, difference, columns))
+            self.files.append(ComparedFile(name, Match.ONLY_HERE))
 
     def wait(self) -> None:
-        """Return: nothing is under way."""
+        """Return at once, since nothing is written in the background."""
+
+    def _compared(
+        self,
+        name: str,
+        key: str,
+        chunks: Iterable[bytes | memoryview],
+    ) -> ComparedFile:
+        run_sha256 = self._artifacts.fetch(name, self._run_path)
+        size = self._run_path.stat().st_size
+        with self._replayed_path.open("w+b") as file:
+            file.writelines(chunks)
+            file.seek(0)
+            replayed_sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        if replayed_sha256 == run_sha256:
+            return ComparedFile(name, Match.SAME, size)
+        file_format = PurePosixPath(key).suffix.removeprefix(".")
+        difference = self._first_difference(file_format)
+        if difference is None:
+            return ComparedFile(name, Match.OTHER_BYTES, size)
+        columns: Mapping[str, int] = {}
+        # The run's file may have been damaged, so that it is no table any more.
+        with suppress(pa.ArrowInvalid):
+            columns = differing_columns(
+                _read_table(self._run_path, file_format),
+                _read_table(self._replayed_path, file_format),
+            )
+        return ComparedFile(name, Match.DIFFERS, size, difference, columns)
+
+    def _first_difference(self, file_format: str) -> Difference | None:
+        if file_format == "parquet":
+            return first_differing_row(
+                self._run_path.read_bytes(), self._replayed_path.read_bytes()
+            )
+        with self._run_path.open("rb") as run, self._replayed_path.open("rb") as here:
+            return first_differing_line(run, here)
 
 
 def differing_columns(run: pa.Table, here: pa.Table) -> dict[str, int]:
-    """Return in how many rows each column differs; under ``rows`` how many rows one side lacks.
+    """Return the number of rows that differ, by column; `rows` counts unpaired rows.
 
-    Rows are told apart by vendor and number, or by SKU, where the tables have them: else by place.
+    Rows are paired by vendor and row number, or by SKU, if the tables have these columns,
+    and else by their order.
     """
-    one, other = _by_key(run), _by_key(here)
-    both = one.index.intersection(other.index)
-    counts = {"rows": len(one) + len(other) - 2 * len(both)}
-    for name in dict.fromkeys([*one.columns, *other.columns]):
-        if name in one and name in other:
-            counts[name] = int((one.loc[both, name] != other.loc[both, name]).sum())
+    run_rows = _rows_by_key(run)
+    replayed_rows = _rows_by_key(here)
+    common_keys = run_rows.index.intersection(replayed_rows.index)
+    counts = {"rows": len(run_rows) + len(replayed_rows) - 2 * len(common_keys)}
+    for name in dict.fromkeys([*run_rows.columns, *replayed_rows.columns]):
+        if name in run_rows and name in replayed_rows:
+            run_cells = run_rows.loc[common_keys, name]
+            replayed_cells = replayed_rows.loc[common_keys, name]
+            counts[name] = int((run_cells != replayed_cells).sum())
         else:
-            counts[name] = len(both)
+            counts[name] = len(common_keys)
     return {name: count for name, count in counts.items() if count}
 
 
-def _by_key(table: pa.Table) -> pd.DataFrame:
+def first_differing_row(run: bytes, here: bytes) -> Difference | None:
+    """Return the first row in which two Parquet files differ, or None."""
+    run_table = pq.read_table(pa.BufferReader(run))
+    replayed_table = pq.read_table(pa.BufferReader(here))
+    if not run_table.schema.equals(replayed_table.schema):
+        return Difference(
+            1,
+            _columns_as_text(run_table.schema),
+            _columns_as_text(replayed_table.schema),
+        )
+    for start in range(0, max(len(run_table), len(replayed_table)), _BATCH_ROWS):
+        run_batch = run_table.slice(start, _BATCH_ROWS)
+        replayed_batch = replayed_table.slice(start, _BATCH_ROWS)
+        if run_batch.equals(replayed_batch):
+            continue
+        pairs = zip_longest(run_batch.to_pylist(), replayed_batch.to_pylist())
+        for index, (run_row, replayed_row) in enumerate(pairs):
+            if run_row != replayed_row:
+                return Difference(
+                    # The columns are the first line, and lines are counted from 1.
+                    start + index + 2,
+                    _row_as_text(run_row),
+                    _row_as_text(replayed_row),
+                )
+    return None
+
+
+def first_differing_line(run: BinaryIO, here: BinaryIO) -> Difference | None:
+    """Return the first line in which two files differ, cut around the difference, or None.
+
+    The texts have no line end, unless the line ends are the difference.
+    """
+    for number, (run_line, here_line) in enumerate(zip_longest(run, here), 1):
+        if run_line == here_line:
+            continue
+        position = _first_differing_byte(run_line or b"", here_line or b"")
+        run_text = _text_around(run_line, position)
+        here_text = _text_around(here_line, position)
+        bare_run_text = _without_line_end(run_text)
+        bare_here_text = _without_line_end(here_text)
+        if bare_run_text != bare_here_text:
+            return Difference(number, bare_run_text, bare_here_text)
+        return Difference(number, run_text, here_text)
+    return None
+
+
+def _rows_by_key(table: pa.Table) -> pd.DataFrame:
+    """Return the rows of a table as texts, indexed by their key if they have one."""
     frame = pd.DataFrame(
         {
             name: table[name].cast(pa.string()).fill_null("").to_numpy()
             for name in table.column_names
         }
     )
-    keys = next((list(each) for each in _KEYS if set(each) <= set(frame.columns)), None)
-    if keys is None:
-        return frame
-    # A key may stand in several rows: they are told apart by their order.
-    return frame.set_index(
-        [*(frame[name] for name in keys), frame.groupby(keys).cumcount()]
-    )
+    for key in _KEYS:
+        if set(key) <= set(frame.columns):
+            # Rows with the same key are told apart by their order.
+            repetition = frame.groupby(key).cumcount()
+            key_columns = [frame[name] for name in key]
+            return frame.set_index([*key_columns, repetition])
+    return frame
 
 
-def _table(path: Path, format: str) -> pa.Table:
-    """Return a file of rows; all cells of one of texts are texts."""
-    if format == "parquet":
+def _read_table(path: Path, file_format: str) -> pa.Table:
+    """Return a file of rows as a table; all cells of a CSV or TSV file are texts."""
+    if file_format == "parquet":
         return pq.read_table(path)
-    if format == "jsonl":
+    if file_format == "jsonl":
         return pa_json.read_json(path)
-    delimiter = "\t" if format == "tsv" else ","
-    parsing = pa_csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
+    parsing = pa_csv.ParseOptions(
+        delimiter="\t" if file_format == "tsv" else ",",
+        newlines_in_values=True,
+    )
     with path.open("rb") as file:
         names = pa_csv.open_csv(file, parse_options=parsing).schema.names
-    types = pa_csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()))
-    return pa_csv.read_csv(path, parse_options=parsing, convert_options=types)
+    types = dict.fromkeys(names, pa.string())
+    conversion = pa_csv.ConvertOptions(column_types=types)
+    return pa_csv.read_csv(path, parse_options=parsing, convert_options=conversion)
 
 
-def first_other_row(run: bytes, here: bytes) -> Difference | None:
-    """Return where two Parquet files differ first, as rows; None where they do not."""
-    one, other = (pq.read_table(pa.BufferReader(data)) for data in (run, here))
-    if not one.schema.equals(other.schema):
-        columns = (
-            ", ".join(f"{f.name}: {f.type}" for f in each.schema)
-            for each in (one, other)
-        )
-        return Difference(1, *columns)
-    for start in range(0, max(len(one), len(other)), _ROWS):
-        parts = [each.slice(start, _ROWS) for each in (one, other)]
-        if not parts[0].equals(parts[1]):
-            pairs = enumerate(zip_longest(*(part.to_pylist() for part in parts)))
-            place, rows = next(
-                (place, pair) for place, pair in pairs if pair[0] != pair[1]
-            )
-            texts = (
-                row and json.dumps(row, ensure_ascii=False, default=str) for row in rows
-            )
-            return Difference(start + place + 2, *texts)
-    return None
+def _columns_as_text(schema: pa.Schema) -> str:
+    return ", ".join(f"{column.name}: {column.type}" for column in schema)
 
 
-def first_difference(run: BinaryIO, here: BinaryIO) -> Difference | None:
-    """Return the first lines that differ, cut around the place; None where two files do not.
-
-    They are without their ends, unless it is an end that one of them lacks.
-    """
-    for number, lines in enumerate(zip_longest(run, here), 1):
-        if lines[0] != lines[1]:
-            one, other = (line or b"" for line in lines)
-            pairs = enumerate(zip(one, other, strict=False))
-            at = next(
-                (at for at, pair in pairs if pair[0] != pair[1]),
-                min(len(one), len(other)),
-            )
-            cut = [None if line is None else _around(line, at) for line in lines]
-            bare = [None if text is None else text.removesuffix("\n") for text in cut]
-            return Difference(number, *(bare if bare[0] != bare[1] else cut))
-    return None
+def _row_as_text(row: Mapping[str, Any] | None) -> str | None:
+    if row is None:
+        return None
+    return json.dumps(row, ensure_ascii=False, default=str)
 
 
-def _around(line: bytes, at: int) -> str:
-    text = line[max(at - _AROUND, 0) : at + _AROUND].decode(errors="backslashreplace")
-    return f"{'…' * (at > _AROUND)}{text}{'…' * (len(line) > at + _AROUND)}"
+def _first_differing_byte(run_line: bytes, here_line: bytes) -> int:
+    pairs = zip(run_line, here_line, strict=False)
+    for position, (run_byte, here_byte) in enumerate(pairs):
+        if run_byte != here_byte:
+            return position
+    return min(len(run_line), len(here_line))
+
+
+def _text_around(line: bytes | None, position: int) -> str | None:
+    """Return the part of a line around a position."""
+    if line is None:
+        return None
+    start = max(position - _CONTEXT_BYTES, 0)
+    end = position + _CONTEXT_BYTES
+    text = line[start:end].decode(errors="backslashreplace")
+    before = "…" if start > 0 else ""
+    after = "…" if len(line) > end else ""
+    return f"{before}{text}{after}"
+
+
+def _without_line_end(text: str | None) -> str | None:
+    return None if text is None else text.removesuffix("\n")

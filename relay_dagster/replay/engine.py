@@ -1,6 +1,7 @@
-"""The engine over a run's inputs, with any config: what comes out, handed to a sink.
+"""The replay of a run: the engine over the run's inputs, with the run's config or another.
 
-The last good feeds of a replayed run are its baseline's inputs, or those that it kept.
+The last good feeds of a replayed run are the inputs of its baseline, or those that the
+run kept.
 """
 
 from collections.abc import Iterator, Sequence
@@ -9,7 +10,7 @@ from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from relay_core.columnar.threads import tune_process
-from relay_core.config import TenantConfig
+from relay_core.config import TenantConfig, VendorConfig
 from relay_core.domain.codes import VendorStatus
 from relay_core.merge.result import MergedInventory
 from relay_core.normalize.vendor_feed import VendorFeed
@@ -20,139 +21,203 @@ from relay_core.validation.vendor_failures import VendorInput
 from relay_dagster.replay.run_artifacts import RunArtifacts
 
 KEYS = ArtifactKeys("", "")
+"""The keys of the files that a replay makes: paths without a prefix."""
 
 
 class _LastGoodFile(NamedTuple):
-    """Which files of whose run a last good feed is, and when it was uploaded."""
+    """A last good feed.
+
+    Attributes:
+        artifacts: The artifacts of the run that has the feed's files.
+        feed: The artifact's name of the feed.
+        sku_map: The artifact's name of the SKU map.
+        uploaded_at: The instant of the feed's upload.
+    """
 
     artifacts: RunArtifacts
     feed: str
     sku_map: str
     uploaded_at: datetime
 
+    def sku_map_data(self, vendor: VendorConfig) -> bytes | memoryview | None:
+        """Return the vendor's SKU map, or None if the vendor's config has none."""
+        if vendor.sku_map is None:
+            return None
+        return self.artifacts.file(self.sku_map).data
+
 
 class ReplayInputs:
-    """A run's inputs as the engine takes them with a config; its ``LastGoodFeeds``, too.
+    """The inputs of a run as the engine takes them, and its last good feeds.
 
-    What a run kept, it has judged young enough; of its age whole hours are known. With a source
-    run, feeds may be used that the run did not use. By default the config is the run's own.
+    Attributes:
+        run_id: The run whose feed the replayed run was compared with.
+        artifacts: The artifacts of the replayed run.
+        config: The config of the replay.
     """
 
     def __init__(
         self,
         artifacts: RunArtifacts,
-        config: TenantConfig | None = None,
+        config: TenantConfig,
         source_run: RunArtifacts | None = None,
     ) -> None:
+        """Keep what a replay needs.
+
+        Args:
+            artifacts: The artifacts of the run to replay.
+            config: The config of the replay.
+            source_run: The artifacts of the baseline's run. With them, a replay may use
+                last good feeds that the run did not use.
+        """
         self.run_id = artifacts.run.baseline_run_id
         self.artifacts = artifacts
-        self.config = config or artifacts.config
+        self.config = config
         self._source_run = source_run
 
     def uploaded_at(self, vendor_id: str) -> datetime | None:
-        """Return when the vendor's last good feed was uploaded; None where there is none."""
-        found, has_map = (
-            self._last_good(vendor_id),
-            self.config.vendor(vendor_id).sku_map,
-        )
-        if found is None or (has_map and found.sku_map not in found.artifacts.links):
+        """Return the instant at which the last good feed was uploaded, or None."""
+        last_good = self._last_good(vendor_id)
+        if last_good is None:
             return None
-        return found.uploaded_at
+        needs_map = self.config.vendor(vendor_id).sku_map is not None
+        if needs_map and last_good.sku_map not in last_good.artifacts.links:
+            return None
+        return last_good.uploaded_at
 
     def read(self, vendor_id: str) -> VendorFeed | None:
-        """Return the vendor's last good feed."""
-        found, vendor = self._last_good(vendor_id), self.config.vendor(vendor_id)
-        if found is None:
+        """Return the vendor's last good feed, or None."""
+        last_good = self._last_good(vendor_id)
+        if last_good is None:
             return None
-        file = found.artifacts.file(found.feed)
-        sku_map = found.artifacts.file(found.sku_map).data if vendor.sku_map else None
-        return VendorFeed(vendor, file.data, found.feed, sku_map)
-
-    def _last_good(self, vendor_id: str) -> _LastGoodFile | None:
-        """Return what the source run used of a vendor, or else what the run has kept of it."""
-        source, feed = self._source_run, f"inbound_{vendor_id}"
-        entry = None if source is None else source.manifest.vendors.get(vendor_id)
-        if source is None or entry is None or not VendorStatus(entry.status).is_used:
-            return _kept(self.artifacts, vendor_id)
-        found = None
-        if entry.last_good_run_id is not None:
-            found = _kept(source, vendor_id)
-        elif feed in source.links and entry.last_modified is not None:
-            found = _LastGoodFile(
-                source, feed, f"sku_map_{vendor_id}", entry.last_modified
-            )
-        return found or _kept(self.artifacts, vendor_id)
+        vendor = self.config.vendor(vendor_id)
+        file = last_good.artifacts.file(last_good.feed)
+        sku_map = last_good.sku_map_data(vendor)
+        return VendorFeed(vendor, file.data, last_good.feed, sku_map)
 
     def found(self) -> dict[str, VendorInput]:
-        """Return what was found of each vendor that has a feed."""
-        found = {}
+        """Return the inputs of the vendors that have a feed, by vendor."""
+        inputs = {}
         for vendor in self.config.vendors:
-            name, map_size = vendor.vendor_id, None
-            entry = self.artifacts.manifest.vendors.get(name)
+            entry = self.artifacts.manifest().vendors.get(vendor.vendor_id)
             if entry is None or entry.s3_key is None:
                 continue
-            if vendor.sku_map is not None and f"sku_map_{name}" in self.artifacts.links:
-                map_size = len(self.artifacts.file(f"sku_map_{name}").data)
-            found[name] = VendorInput(entry.size or 0, entry.last_modified, map_size)
-        return found
+            map_size = None
+            map_name = f"sku_map_{vendor.vendor_id}"
+            if vendor.sku_map is not None and map_name in self.artifacts.links:
+                map_size = len(self.artifacts.file(map_name).data)
+            inputs[vendor.vendor_id] = VendorInput(
+                entry.size or 0,
+                entry.last_modified,
+                map_size,
+            )
+        return inputs
 
     def feeds(
-        self, vendor_ids: Sequence[str], findings: RunFindings
+        self,
+        vendor_ids: Sequence[str],
+        findings: RunFindings,
     ) -> Iterator[VendorFeed]:
-        """Yield the feeds that are read, in order."""
-        for name in vendor_ids:
-            if findings.states[name].last_good_run_id is None:
-                vendor, entry = (
-                    self.config.vendor(name),
-                    self.artifacts.manifest.vendors[name],
-                )
-                file = self.artifacts.file(f"inbound_{name}", entry.sha256)
-                has_map = vendor.sku_map is not None
-                sku_map = (
-                    self.artifacts.file(f"sku_map_{name}").data if has_map else None
-                )
-                upload = PurePosixPath(str(entry.s3_key)).name
-                yield VendorFeed(vendor, file.data, upload, sku_map)
-            elif (last_good := self.read(name)) is not None:
-                yield last_good
+        """Yield the feeds of the vendors, in order.
 
+        Args:
+            vendor_ids: The vendors whose feeds the run reads.
+            findings: The findings of the run, which say who uses a last good feed.
+        """
+        for vendor_id in vendor_ids:
+            if findings.states[vendor_id].last_good_run_id is None:
+                yield self._own_feed(vendor_id)
+            else:
+                last_good_feed = self.read(vendor_id)
+                if last_good_feed is not None:
+                    yield last_good_feed
 
-def _kept(artifacts: RunArtifacts, vendor_id: str) -> _LastGoodFile | None:
-    """Return the last good feed that a run has kept."""
-    feed, entry = f"last_good_{vendor_id}", artifacts.manifest.vendors.get(vendor_id)
-    if entry is None or feed not in artifacts.links:
-        return None
-    uploaded_at = artifacts.run.requested_at - timedelta(hours=entry.age_hours or 0)
-    return _LastGoodFile(artifacts, feed, f"last_good_sku_map_{vendor_id}", uploaded_at)
+    def _own_feed(self, vendor_id: str) -> VendorFeed:
+        """Return the feed that the run itself found."""
+        vendor = self.config.vendor(vendor_id)
+        entry = self.artifacts.manifest().vendors[vendor_id]
+        file = self.artifacts.file(f"inbound_{vendor_id}", entry.sha256)
+        sku_map = None
+        if vendor.sku_map is not None:
+            sku_map = self.artifacts.file(f"sku_map_{vendor_id}").data
+        upload_name = PurePosixPath(str(entry.s3_key)).name
+        return VendorFeed(vendor, file.data, upload_name, sku_map)
+
+    def _last_good(self, vendor_id: str) -> _LastGoodFile | None:
+        """Return the feed that the source run used, or else the feed that the run kept."""
+        used_feed = self._used_by_source_run(vendor_id)
+        return used_feed or _kept_feed(self.artifacts, vendor_id)
+
+    def _used_by_source_run(self, vendor_id: str) -> _LastGoodFile | None:
+        source = self._source_run
+        if source is None:
+            return None
+        entry = source.manifest().vendors.get(vendor_id)
+        if entry is None or not VendorStatus(entry.status).is_used:
+            return None
+        if entry.last_good_run_id is not None:
+            return _kept_feed(source, vendor_id)
+        feed = f"inbound_{vendor_id}"
+        if feed not in source.links or entry.last_modified is None:
+            return None
+        return _LastGoodFile(source, feed, f"sku_map_{vendor_id}", entry.last_modified)
 
 
 def replay(
-    inputs: ReplayInputs, sink: Sink
+    inputs: ReplayInputs,
+    sink: Sink,
 ) -> tuple[RunStages, MergedInventory | None]:
-    """Take a run's inputs through the engine's stages; return those, and None where it has failed.
+    """Run the engine over a run's inputs.
 
-    `ConfigError`: the config lacks a vendor that the run was asked for. `ClientError`: an input
-    cannot be had.
+    Returns:
+        The engine's stages with their findings, and the merged inventory, or None if the
+        run failed.
+
+    Raises:
+        ConfigError: The config lacks a vendor that the run was requested for.
+        ClientError: An input cannot be had.
     """
     tune_process()
-    artifacts, config = inputs.artifacts, inputs.config
-    vendors = config.selecting(artifacts.run.vendors)
-    ids = [each.vendor_id for each in vendors]
-    findings = RunFindings(ids, len(config.vendors), limits=artifacts.limits)
+    artifacts = inputs.artifacts
+    config = inputs.config
+    run = artifacts.run
+    vendors = config.selecting(run.vendors)
+    vendor_ids = [vendor.vendor_id for vendor in vendors]
+    findings = RunFindings(
+        vendor_ids,
+        len(config.vendors),
+        limits=artifacts.limits(),
+    )
+    # Another config differs from all that are stored, so it has no version.
+    is_own_config = config == artifacts.config()
     stages = RunStages(
         config,
         vendors,
-        artifacts.run.requested_at,
+        run.requested_at,
         KEYS,
         sink,
         findings,
-        baseline=artifacts.baseline,
+        baseline=artifacts.baseline(),
         last_good=inputs,
-        overrides=artifacts.overrides,
-        # That of another config differs from all that are stored.
-        config_version=artifacts.run.config_version
-        if config == artifacts.config
-        else 0,
+        overrides=artifacts.overrides(),
+        config_version=run.config_version if is_own_config else 0,
     )
-    merged = stages.go_through(inputs.found(), lambda ids: inputs.feeds(ids, findings))
+
+    def feeds_of(vendors_to_read: Sequence[str]) -> Iterator[VendorFeed]:
+        return inputs.feeds(vendors_to_read, findings)
+
+    merged = stages.go_through(inputs.found(), feeds_of)
     return stages, merged
+
+
+def _kept_feed(artifacts: RunArtifacts, vendor_id: str) -> _LastGoodFile | None:
+    """Return the last good feed that a run kept.
+
+    The run has judged its age already; only the age in whole hours is known.
+    """
+    feed = f"last_good_{vendor_id}"
+    entry = artifacts.manifest().vendors.get(vendor_id)
+    if entry is None or feed not in artifacts.links:
+        return None
+    age = timedelta(hours=entry.age_hours or 0)
+    uploaded_at = artifacts.run.requested_at - age
+    return _LastGoodFile(artifacts, feed, f"last_good_sku_map_{vendor_id}", uploaded_at)

@@ -1,18 +1,13 @@
-"""A run's record, reports and files: fetched through its links when asked for."""
+"""A run's record, reports and files, downloaded when a method asks for them."""
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Self, TypeVar
 
-from relay_core.config import (
-    Override,
-    TenantConfig,
-    load_stored_config,
-    parse_overrides,
-)
+from relay_core import config as engine_config
+from relay_core.config import Override, TenantConfig
 from relay_core.domain.errors import StateUnreadableError, UnsupportedSchemaVersionError
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits
 from relay_core.publish.state import Baseline, read_state
@@ -25,91 +20,131 @@ from relay_dagster.wire.base import ResponseBody
 from relay_dagster.wire.runs import Run
 
 DIFFERENT = 3
-"""The exit status where something is not the same."""
-_File = TypeVar("_File", bound=ResponseBody)
+"""The exit status of a command that finds a difference."""
+_Report = TypeVar("_Report", bound=ResponseBody)
 
 
 class NotReplayableError(ClientError):
-    """What the run is made of is not there, or not all of it."""
+    """The files that a replay of the run needs are not all there."""
 
     exit_status = 2
 
 
 class TamperedError(ClientError):
-    """An input is not the one that the run has pinned."""
+    """An input is not the one that the run pinned."""
 
     exit_status = DIFFERENT
 
 
 @dataclass(eq=False)
 class RunArtifacts:
-    """One run's record, reports and files, in a folder that whoever made it removes."""
+    """The record, reports and files of one run.
+
+    Each file is downloaded once, to a folder that the caller removes.
+
+    Attributes:
+        session: The session of the command.
+        run: The run's record.
+        links: A link to each artifact, by name.
+        folder: The folder for the run's files.
+    """
 
     session: Session
     run: Run
-    links: Mapping[str, str]  # of its artifacts, by their names
-    folder: Path  # the run's own
+    links: Mapping[str, str]
+    folder: Path
+    _reports: dict[str, ResponseBody] = field(default_factory=dict)
     _files: dict[str, InputFile] = field(default_factory=dict)
+    _config: TenantConfig | None = None
 
     @classmethod
     def of(cls, session: Session, run_id: str, folder: Path) -> Self:
-        """Return a run's artifacts; `NotReplayableError`: it has not ended, or they are gone."""
+        """Return the artifacts of a run that has ended.
+
+        Raises:
+            NotReplayableError: The run has not ended.
+        """
         run = session.api.run(run_id).run
         if not run.has_ended:
             raise NotReplayableError(
                 f"run {run_id} is {run.status}; wait for its end: relay show {run_id} --watch"
             )
-        own = folder / run_id
-        own.mkdir(exist_ok=True)
-        return cls(session, run, session.api.artifacts(run_id), own)
+        run_folder = folder / run_id
+        run_folder.mkdir(exist_ok=True)
+        return cls(session, run, session.api.artifacts(run_id), run_folder)
 
-    @cached_property
     def summary(self) -> RunSummary | None:
-        """Its numbers; a run that has left none has nothing else to tell."""
-        return (
-            self._report(RunSummary, "run_summary")
-            if "run_summary" in self.links
-            else None
-        )
+        """Return the run's summary, or None if the run did not write one.
 
-    @cached_property
+        Raises:
+            NotReplayableError: The file is gone.
+        """
+        if "run_summary" not in self.links:
+            return None
+        return self._report(RunSummary, "run_summary")
+
     def manifest(self) -> InputManifest:
-        """Its inputs, by vendor, and the overrides that it used."""
+        """Return the manifest of the run's inputs and overrides.
+
+        Raises:
+            NotReplayableError: The file is gone.
+        """
         return self._report(InputManifest, "input_manifest")
 
-    @cached_property
     def config(self) -> TenantConfig:
-        """Its config, as it took effect; `ConfigError`, `NotReplayableError`: it can no longer."""
-        snapshot = self._report(ConfigSnapshot, "config_snapshot")
-        try:
-            return load_stored_config(json.dumps(snapshot.tenant_config))
-        except UnsupportedSchemaVersionError as error:
-            raise NotReplayableError(
-                f"run {self.run.run_id} read nothing: {error}"
-            ) from error
+        """Return the run's config as it took effect.
 
-    @cached_property
+        Raises:
+            ConfigError: The engine no longer loads the config.
+            NotReplayableError: The file is gone, or its schema version is not supported.
+        """
+        if self._config is None:
+            snapshot = self._report(ConfigSnapshot, "config_snapshot")
+            text = json.dumps(snapshot.tenant_config)
+            try:
+                self._config = engine_config.load_stored_config(text)
+            except UnsupportedSchemaVersionError as error:
+                raise NotReplayableError(
+                    f"run {self.run.run_id} read nothing: {error}"
+                ) from error
+        return self._config
+
     def overrides(self) -> Sequence[Override]:
-        """The overrides that it used."""
-        pins = self.manifest.overrides
-        if pins is None:
+        """Return the overrides that the run used.
+
+        Raises:
+            NotReplayableError: The file is gone.
+            TamperedError: The file is not the one that the run pinned.
+        """
+        pinned = self.manifest().overrides
+        if pinned is None:
             return ()
-        return parse_overrides(
-            bytes(self.file("overrides", pins.sha256).data).decode(), ()
-        )
+        file = self.file("overrides", pinned.sha256)
+        return engine_config.parse_overrides(bytes(file.data).decode(), ())
 
-    @property
     def limits(self) -> Limits:
-        """What its feeds were read under."""
-        known = {*DEFAULT_LIMITS.of_feeds(), "run_bytes"}
-        limits = self.summary.limits if self.summary is not None else {}
-        return replace(
-            DEFAULT_LIMITS, **{n: size for n, size in limits.items() if n in known}
-        )
+        """Return the limits under which the run read its feeds.
 
-    @cached_property
+        Raises:
+            NotReplayableError: The run's summary is gone.
+        """
+        summary = self.summary()
+        if summary is None:
+            return DEFAULT_LIMITS
+        feed_limits = {*DEFAULT_LIMITS.of_feeds(), "run_bytes"}
+        sizes = {
+            name: size for name, size in summary.limits.items() if name in feed_limits
+        }
+        return replace(DEFAULT_LIMITS, **sizes)
+
     def baseline(self) -> Baseline | None:
-        """Return the published feed that it was compared with; one of some vendors was not."""
+        """Return the published feed with which the run compared its own.
+
+        It is None if there was none, or if the run was of some vendors only.
+
+        Raises:
+            ClientError: The file is gone or cannot be read.
+        """
         if self.run.baseline_run_id is None or self.run.vendors is not None:
             return None
         try:
@@ -119,49 +154,61 @@ class RunArtifacts:
                 f"baseline_state of run {self.run.run_id}: {error}"
             ) from error
 
-    def of_baseline(self) -> "RunArtifacts | None":
-        """Return what its baseline's run has left; None where there is none to be had."""
-        if self.run.baseline_run_id is None:
+    def baseline_artifacts(self) -> "RunArtifacts | None":
+        """Return the artifacts of the baseline's run, or None if they are not there."""
+        baseline_run_id = self.run.baseline_run_id
+        if baseline_run_id is None:
             return None
         try:
-            artifacts = RunArtifacts.of(
-                self.session, self.run.baseline_run_id, self.folder
-            )
-            return artifacts if "input_manifest" in artifacts.links else None
+            artifacts = RunArtifacts.of(self.session, baseline_run_id, self.folder)
         except (NotReplayableError, ApiError):
             return None
+        return artifacts if "input_manifest" in artifacts.links else None
 
     def file(self, name: str, sha256: str | None = None) -> InputFile:
-        """Return one of its files; `NotReplayableError`: gone, `TamperedError`: of another hash."""
+        """Return a file of the run; with `sha256`, it must have this hash.
+
+        Raises:
+            NotReplayableError: The file is gone.
+            TamperedError: The file has another hash.
+        """
         if name not in self._files:
             path = self.folder / name
-            found = self.fetch(name, path)
-            if sha256 not in (None, found):
+            actual_sha256 = self.fetch(name, path)
+            if sha256 not in (None, actual_sha256):
                 raise TamperedError(
-                    f"{name} of run {self.run.run_id} is not what the run has read: its SHA-256 is "
-                    f"{found}, the manifest's {sha256}"
+                    f"{name} of run {self.run.run_id} is not what the run has read: its "
+                    f"SHA-256 is {actual_sha256}, the manifest's {sha256}"
                 )
             self._files[name] = InputFile.at(path)
         return self._files[name]
 
     def fetch(self, name: str, path: Path) -> str:
-        """Write one of its files to a path; return its SHA-256."""
+        """Download a file of the run to a path, and return its SHA-256.
+
+        Raises:
+            NotReplayableError: The file is gone.
+        """
         self.session.screen.complain(f"fetching {name}")
         try:
             return download_to(path, name, self._link(name))
         except FileGoneError as error:
             raise NotReplayableError(*error.lines) from error
 
-    def _report(self, model: type[_File], name: str) -> _File:
-        try:
-            return read_report(model, name, self._link(name))
-        except FileGoneError as error:
-            raise NotReplayableError(*error.lines) from error
+    def _report(self, model: type[_Report], name: str) -> _Report:
+        report = self._reports.get(name)
+        if not isinstance(report, model):
+            try:
+                report = read_report(model, name, self._link(name))
+            except FileGoneError as error:
+                raise NotReplayableError(*error.lines) from error
+            self._reports[name] = report
+        return report
 
     def _link(self, name: str) -> str:
         if name not in self.links:
             raise NotReplayableError(
-                f"run {self.run.run_id} has no {name}: it ended before it had one, or its files "
-                "are gone, which are kept for RETENTION_DAYS"
+                f"run {self.run.run_id} has no {name}: it ended before it had one, or its "
+                "files are gone, which are kept for RETENTION_DAYS"
             )
         return self.links[name]

@@ -11,8 +11,8 @@ import pytest
 from relay_dagster.replay import comparison
 from relay_dagster.replay.comparison import (
     Difference,
-    first_difference,
-    first_other_row,
+    first_differing_line,
+    first_differing_row,
 )
 
 
@@ -42,7 +42,7 @@ def test_the_first_line_that_differs_is_found(seed: int) -> None:
             here[where : where + rng.randrange(2)] = rng.choice(
                 [b"", b"x", b"\n", b"y\nz"]
             )
-        found = first_difference(io.BytesIO(run), io.BytesIO(here))
+        found = first_differing_line(io.BytesIO(run), io.BytesIO(here))
         assert found == plainly(run, bytes(here)), (run, here)
 
 
@@ -51,7 +51,7 @@ def test_of_a_long_line_what_is_around_the_difference_is_told() -> None:
         b"a" * 10_000 + b"X" + b"b" * 10_000,
         b"a" * 10_000 + b"Y" + b"b" * 10_000,
     )
-    found = first_difference(io.BytesIO(b"h\n" + run), io.BytesIO(b"h\n" + here))
+    found = first_differing_line(io.BytesIO(b"h\n" + run), io.BytesIO(b"h\n" + here))
     assert found is not None
     assert found == Difference(
         2,
@@ -69,21 +69,21 @@ def parquet_of(rows: pa.Table, **options: str) -> bytes:
 def test_of_parquet_the_first_row_that_differs_is_told(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(comparison, "_ROWS", 2)
+    monkeypatch.setattr(comparison, "_BATCH_ROWS", 2)
     run = pa.table({"sku": ["A", "B", "C"], "price": [1, 2, None]})
     here = run.set_column(1, "price", pa.array([1, 2, 3]))
-    assert first_other_row(parquet_of(run), parquet_of(here)) == Difference(
+    assert first_differing_row(parquet_of(run), parquet_of(here)) == Difference(
         4, '{"sku": "C", "price": null}', '{"sku": "C", "price": 3}'
     )
     longer = pa.concat_tables([run, run])
-    assert first_other_row(parquet_of(longer), parquet_of(run)) == Difference(
+    assert first_differing_row(parquet_of(longer), parquet_of(run)) == Difference(
         5, '{"sku": "A", "price": 1}', None
     )
 
 
 def test_of_parquet_other_columns_are_its_first_line() -> None:
     run, here = pa.table({"sku": ["A"]}), pa.table({"SKU": ["A"]})
-    found = first_other_row(parquet_of(run), parquet_of(here))
+    found = first_differing_row(parquet_of(run), parquet_of(here))
     assert found is not None
     assert (found.line, found.run, found.here) == (
         *(1, "sku: string"),
@@ -95,4 +95,4 @@ def test_the_same_rows_in_other_bytes_are_the_same_rows() -> None:
     rows = pa.table({"sku": ["A", "B"]})
     other = parquet_of(rows, compression="gzip")
     assert other != parquet_of(rows)
-    assert first_other_row(parquet_of(rows), other) is None
+    assert first_differing_row(parquet_of(rows), other) is None

@@ -392,7 +392,7 @@ def test_a_file_that_goes_after_it_was_linked_to_is_gone(
         with pytest.raises(
             NotReplayableError, match=r"input_manifest\.json cannot be downloaded"
         ):
-            _ = trail.manifest
+            trail.manifest()
 
 
 def test_where_the_state_of_the_baseline_is_gone_that_is_said(

@@ -1,0 +1,281 @@
+"""The command `relay rehearse`: tries a config on earlier runs."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated, Any, NamedTuple
+
+import pandas as pd
+import typer
+
+from relay_core.config import TenantConfig, load_config
+from relay_core.domain.errors import UnsupportedSchemaVersionError
+from relay_core.domain.records import GuardResult
+from relay_core.publish.changes import Changes, PriceMove
+from relay_core.publish.findings import RunFindings
+from relay_core.publish.keys import MERGED_INVENTORY
+from relay_core.publish.state import StateContext
+from relay_core.run import RunStages
+from relay_core.validation.comparison import Comparison, FeedFigures
+from relay_dagster.client.config_files import read_config_file
+from relay_dagster.client.errors import BadUsageError, ClientError
+from relay_dagster.client.hold_report import show_guard
+from relay_dagster.client.run_report import show_changes
+from relay_dagster.client.session import Output, Session, argument, command, option
+from relay_dagster.client.terminal import Screen, counted
+from relay_dagster.replay.engine import KEYS, ReplayInputs, replay
+from relay_dagster.replay.run_artifacts import DIFFERENT, RunArtifacts
+from relay_dagster.wire.runs import FeedChanges, Run
+
+_MAX_MOVES = 5
+_SIDES = ("own config", "rehearsed")
+
+
+@dataclass(frozen=True, slots=True)
+class _Figure:
+    """A figure of an outcome that is shown for both configs.
+
+    Attributes:
+        title: The title of its row.
+        name: The key of the figure in the outcome.
+        text_of: The function that writes it.
+    """
+
+    title: str
+    name: str
+    text_of: Callable[[Any], str]
+
+
+_FIGURES = (
+    _Figure("ends", "status", str),
+    _Figure("rows read", "total_rows", "{:,}".format),
+    _Figure("refused", "invalid_rows", "{:,}".format),
+    _Figure("SKUs in the feed", "record_count", "{:,}".format),
+    _Figure("SKUs without a price", "unpriced_skus", "{:,}".format),
+    _Figure("warnings", "warnings", counted),
+)
+
+commands = typer.Typer()
+
+
+@command(commands)
+def rehearse(
+    session: Session,
+    run_ids: Annotated[list[str], argument("RUN_ID...", "The runs.")],
+    config: Annotated[
+        Path, option("The config to try.", show_default=False, metavar="FILE")
+    ],
+) -> Output:
+    """Try a config on runs that were: what would change in their feeds, what the guards would say.
+
+    Stores nothing. Exit status 3 where anything changes; 2 where a run's files are gone.
+    """
+    try:
+        tried_config = load_config(read_config_file(config))
+    except UnsupportedSchemaVersionError as error:
+        raise ClientError(f"schema_version: {error}") from error
+    rehearsals = []
+    for run_id in run_ids:
+        with TemporaryDirectory(prefix="relay-") as folder:
+            rehearsal = rehearse_run(session, run_id, tried_config, Path(folder))
+        rehearsals.append(rehearsal)
+        # Each run takes a while, so its outcome is shown at once.
+        if not session.as_json:
+            rehearsal.show(session.screen)
+    is_same = all(rehearsal.is_same for rehearsal in rehearsals)
+    return Output(rehearsals, lambda: None, lambda: 0 if is_same else DIFFERENT)
+
+
+@dataclass
+class _FeedDigest:
+    """A `Sink` of the engine that keeps only the feed's hash.
+
+    Attributes:
+        sha256: The SHA-256 of the feed, or None if the engine made none.
+    """
+
+    sha256: str | None = None
+
+    def write(self, key: str, chunks: Iterable[bytes | memoryview]) -> None:
+        """Hash the feed; other files are not made."""
+        if KEYS.artifact_name(key) != MERGED_INVENTORY:
+            return
+        digest = hashlib.sha256()
+        for chunk in chunks:
+            digest.update(chunk)
+        self.sha256 = digest.hexdigest()
+
+    def wait(self) -> None:
+        """Return at once, since nothing is written in the background."""
+
+
+class _Replayed(NamedTuple):
+    """The result of a replay.
+
+    Attributes:
+        stages: The stages of the engine, with their findings.
+        feed: The merged feed, or None if there is none.
+        outcome: The outcome as JSON shows it.
+    """
+
+    stages: RunStages
+    feed: pd.DataFrame | None
+    outcome: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsal:
+    """The outcomes of one run's inputs under the run's own config and under another.
+
+    Attributes:
+        run: The run's record.
+        own: The outcome under the run's own config.
+        rehearsed: The outcome under the other config.
+        changes: The changes from the run's own feed to the other one, or None.
+        guards: The results of the guards, or None if no guard was judged.
+    """
+
+    run: Run
+    own: Mapping[str, Any]
+    rehearsed: Mapping[str, Any]
+    changes: Changes | None
+    guards: Sequence[GuardResult] | None
+
+    @property
+    def is_same(self) -> bool:
+        """Whether the run has the same end, the same counts and the same feed."""
+        return self.own == self.rehearsed
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the rehearsal for programs."""
+        changes = None
+        if self.changes is not None:
+            changes = self.changes.as_dict()
+        guards = None
+        if self.guards is not None:
+            guards = [result.as_dict() for result in self.guards]
+        return {
+            "run_id": self.run.run_id,
+            "tenant_id": self.run.tenant_id,
+            "same": self.is_same,
+            "own": self.own,
+            "rehearsed": self.rehearsed,
+            "changes": changes,
+            "guards": guards,
+        }
+
+    def show(self, screen: Screen) -> None:
+        """Write the rehearsal for people: both outcomes, the changes, and the guards."""
+        screen.say(f"run {self.run.run_id} of {self.run.tenant_id}", style="bold")
+        rows = []
+        for figure in _FIGURES:
+            own_text = figure.text_of(self.own[figure.name])
+            rehearsed_text = figure.text_of(self.rehearsed[figure.name])
+            rows.append((figure.title, own_text, rehearsed_text))
+        screen.table(("", *_SIDES), rows, folded=_SIDES)
+        outcomes = zip(_SIDES, (self.own, self.rehearsed), strict=True)
+        for side, outcome in outcomes:
+            if outcome["error_message"]:
+                screen.say(
+                    f"{side}: {outcome['error_code']}: {outcome['error_message']}"
+                )
+        if self.changes is not None:
+            show_changes(screen, FeedChanges.model_validate(self.changes.as_dict()))
+            rises, falls = self.changes.greatest_moves(_MAX_MOVES)
+            _show_moves(screen, "the greatest price rises", rises)
+            _show_moves(screen, "the greatest price falls", falls)
+        self._show_guards(screen)
+        if self.is_same:
+            screen.say("nothing changes")
+
+    def _show_guards(self, screen: Screen) -> None:
+        if self.guards is None:
+            screen.section("guards: not judged")
+            return
+        tripped = dict.fromkeys(
+            result.guard for result in self.guards if result.tripped
+        )
+        screen.section(f"guards: {', '.join(tripped) or 'none'} would trip")
+        for result in self.guards:
+            show_guard(screen, result.as_dict())
+
+
+def rehearse_run(
+    session: Session,
+    run_id: str,
+    config: TenantConfig,
+    folder: Path,
+) -> Rehearsal:
+    """Replay a run's inputs under the run's own config and under another.
+
+    Both replays are judged as the run was. Then the guards compare the other config's
+    feed with the run's own feed, as if that were published. If the run makes no feed, the
+    other feed stays compared with the run's baseline.
+
+    Raises:
+        BadUsageError: The config is of another tenant.
+        ConfigError: The config lacks a vendor that the run was requested for.
+        NotReplayableError: The files that a replay needs are not all there.
+    """
+    artifacts = RunArtifacts.of(session, run_id, folder)
+    run = artifacts.run
+    if config.tenant_id != run.tenant_id:
+        raise BadUsageError(
+            f"the config is of tenant {config.tenant_id}, run {run_id} of {run.tenant_id}"
+        )
+    baseline_artifacts = artifacts.baseline_artifacts()
+    own = _replayed(ReplayInputs(artifacts, artifacts.config()))
+    tried = _replayed(ReplayInputs(artifacts, config, baseline_artifacts))
+    changes, guards = _compared(run, own, tried)
+    return Rehearsal(run, own.outcome, tried.outcome, changes, guards)
+
+
+def _replayed(inputs: ReplayInputs) -> _Replayed:
+    digest = _FeedDigest()
+    stages, merged = replay(inputs, digest)
+    feed = None if merged is None else merged.feed
+    return _Replayed(stages, feed, _outcome(stages.findings, digest))
+
+
+def _compared(
+    run: Run,
+    own: _Replayed,
+    tried: _Replayed,
+) -> tuple[Changes | None, Sequence[GuardResult] | None]:
+    """Return the changes from the run's own feed to the other one, judged by guards."""
+    if own.feed is None:
+        return tried.stages.findings.changes, tried.stages.findings.guards
+    own_currency = own.stages.config.default_currency
+    if tried.feed is None or tried.stages.config.default_currency != own_currency:
+        return None, None
+    context = StateContext(
+        run.run_id,
+        run.tenant_id,
+        run.config_version,
+        own_currency,
+        own.stages.findings.valid_rows(),
+    )
+    comparison = Comparison.of(FeedFigures.of(own.feed), FeedFigures.of(tried.feed))
+    return tried.stages.compared(comparison, context)
+
+
+def _outcome(findings: RunFindings, digest: _FeedDigest) -> dict[str, Any]:
+    """Return the outcome of a replay as JSON shows it."""
+    failure = findings.failure
+    return {
+        "status": str(findings.status),
+        "error_code": None if failure is None else failure.error_code,
+        "error_message": None if failure is None else failure.error_message,
+        **findings.counts(),
+        "warnings": dict(sorted(findings.counted_warnings().items())),
+        "feed_sha256": digest.sha256,
+    }
+
+
+def _show_moves(screen: Screen, title: str, moves: Sequence[PriceMove]) -> None:
+    if moves:
+        screen.section(title)
+    for move in moves:
+        screen.say(f"{move.sku}: {move.before} -> {move.after}", indent=2)
