@@ -47,7 +47,8 @@ _MAX_SCALED_DIGITS = 4_000
 """The number of an amount's digits that decide the product with a factor."""
 _MAX_LEADING_ZEROS = 40
 """An amount with more zeros behind the point is 0, whatever its factor."""
-_HALF_WORD = 1 << 31
+_MAX_SMALL_DIVISOR = 1 << 31
+"""With greater divisors, the product of two remainders may not fit into 64 bits."""
 
 _POINT_WEIGHT = 1
 _OTHER_WEIGHT = 1 << 16
@@ -187,7 +188,7 @@ def _read_short(
     try:
         column = pc.cast(texts.with_nulls(text, ~is_short), kind)
     except pa.ArrowInvalid:
-        # One of the cells has more decimal places than the type, or digits than fit.
+        # A cell has more decimal places, or more digits before them, than the type.
         is_short &= texts.flags_of(pc.match_substring_regex(text, _SHORT_AMOUNT))
         column = pc.cast(texts.with_nulls(text, ~is_short), kind)
     _, data = column.buffers()
@@ -254,9 +255,9 @@ def _read_long_amounts(
     exponents = _first_digits(exponent_digits)
     exponents[_is_minus(_group(groups, "exponent_sign"))] *= -1
     # Only the digits before the point and in the first places behind it count.
-    whole_lengths = texts.lengths_of(digits) - texts.lengths_of(fraction)
-    points = whole_lengths + exponents
-    digit_counts = np.clip(points + _ROUNDING_PLACES, 0, _MAX_DIGITS)
+    written_before_point = texts.lengths_of(digits) - texts.lengths_of(fraction)
+    before_point = written_before_point + exponents
+    digit_counts = np.clip(before_point + _ROUNDING_PLACES, 0, _MAX_DIGITS)
     values = np.zeros(len(text), np.int64)
     for count in np.unique(digit_counts[digit_counts > 0]).tolist():
         rows = np.flatnonzero(digit_counts == count)
@@ -330,8 +331,7 @@ def _scaled(amounts: arrays.TenThousandths, scale: Scale) -> arrays.TenThousandt
     limit = cell_rules.MONEY_LIMIT_UNITS
     times = np.asarray(scale.times)
     divided_by = np.asarray(scale.divided_by)
-    if times.dtype != np.int64 or divided_by.max(initial=1) > _HALF_WORD:
-        # The products may not fit into 64 bits.
+    if times.dtype != np.int64 or divided_by.max(initial=1) > _MAX_SMALL_DIVISOR:
         products = amounts.astype(object) * times.astype(object)
         rounded = _rounded(products, divided_by.astype(object))
         return np.asarray(rounded.astype(np.int64))

@@ -126,7 +126,7 @@ def pool() -> Iterator[SandboxPool]:
 def children() -> set[int]:
     """Return the processes that this one has started and that have not ended."""
     tasks = Path(f"/proc/{os.getpid()}/task").glob("*/children")
-    return {int(child) for each in tasks for child in each.read_text("ascii").split()}
+    return {int(child) for task in tasks for child in task.read_text("ascii").split()}
 
 
 def test_a_task_that_takes_too_much_of_the_processor_is_ended_and_the_next_one_is_done(
@@ -156,14 +156,14 @@ def test_a_process_that_was_killed_is_replaced(pool: SandboxPool) -> None:
 
 
 def test_what_a_task_asks_for_is_read_here(pool: SandboxPool) -> None:
-    asked: list[Any] = []
+    requests: list[Any] = []
 
     def read(parts: Any) -> list[bytes]:
-        asked.append(parts)
+        requests.append(parts)
         return [key.encode() for key, _ in parts]
 
     assert pool.do(AskTwice(), answer=read) == [[b"a", b"b"], [b"c"]]
-    assert asked == [[("a", (0, 1)), ("b", (2, 4))], [("c", (5, 6))]]
+    assert requests == [[("a", (0, 1)), ("b", (2, 4))], [("c", (5, 6))]]
 
 
 @pytest.mark.parametrize(
@@ -195,11 +195,11 @@ def test_a_task_that_goes_wrong_says_so_and_its_process_goes_on(
 ) -> None:
     before = children()
     assert pool.do(Answer(1)) == 1
-    known = children() - before
+    child = children() - before
     with pytest.raises(kind, match=str(error)):
         pool.do(Raise(error))
     assert pool.do(Answer(2)) == 2
-    assert children() - before == known
+    assert children() - before == child
 
 
 def test_a_task_that_takes_too_long_by_the_clock_is_ended(pool: SandboxPool) -> None:
@@ -252,10 +252,10 @@ def test_the_process_ends_when_the_one_that_started_it_is_killed() -> None:
         "    print(*children(), flush=True)\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
-    done = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, "-c", script], stdout=subprocess.PIPE, check=False
     )
-    process = int(done.stdout)
+    process = int(completed.stdout)
     wait_for(
         "the process ended", lambda: not is_alive(process), within=ENDS_WITHIN_SECONDS
     )

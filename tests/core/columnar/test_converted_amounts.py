@@ -22,13 +22,13 @@ REJECTIONS = BY_NAME["cost"].rejections
 
 def read(cell: str, factor: Fraction) -> int | str | None:
     """Return the ten-thousandths of a cell, its fault, or None for null."""
-    found = read_amounts(
+    column = read_amounts(
         pa.array([cell]), OPTIONS, REJECTIONS, Scale(*factor.as_integer_ratio())
     )
-    if found.faults[0]:
-        assert found.values[0] < 0
-        return str(FAULTS[found.faults[0] - 1])
-    return None if found.nulls[0] else int(found.values[0])
+    if column.faults[0]:
+        assert column.values[0] < 0
+        return str(FAULTS[column.faults[0] - 1])
+    return None if column.nulls[0] else int(column.values[0])
 
 
 def by_fraction(cell: str, factor: Fraction) -> int | str:

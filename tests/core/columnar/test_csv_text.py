@@ -41,7 +41,8 @@ def test_a_field_is_quoted_only_where_it_must_be() -> None:
 @pytest.mark.parametrize("mark", ["{delimiter}", '"', "\r", "\n"])
 def test_one_field_among_plain_ones_is_quoted(delimiter: str, mark: str) -> None:
     mark = mark.format(delimiter=delimiter)
-    plain, special = ["A-1", "B2", "", "Z9"], f"C{mark}3"
+    plain = ["A-1", "B2", "", "Z9"]
+    special = f"C{mark}3"
 
     written = quoted(pa.array([*plain, special]), delimiter).to_pylist()
 

@@ -110,8 +110,8 @@ def test_lines_are_put_in_order_however_many_bytes_they_have(max_bytes: int) -> 
         lines.append(pa.array(part))
 
     vendor = NormalizedVendor("v", VendorStatus.FOUND)
-    kept = VendorColumns({}, np.array([2, 0, 3]))
+    columns = VendorColumns({}, np.array([2, 0, 3]))
     with mock.patch.object(growing_columns, "MAX_SHORT_BYTES", max_bytes):
-        _, *pieces = SortedVendor(vendor, kept, lines.consume()).consume_lines()
+        _, *pieces = SortedVendor(vendor, columns, lines.consume()).consume_lines()
 
     assert b"".join(pieces) == b"a,22\nb,1\nc\n"

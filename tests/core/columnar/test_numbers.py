@@ -73,13 +73,13 @@ def by_column(typed: ColumnValues) -> list[int | str | None]:
 def test_a_column_of_money_reads_as_its_cells_do(
     texts: list[str], options: dict[str, Any]
 ) -> None:
-    made = parser_of(**options)
+    parser = parser_of(**options)
 
     def rule(text: str) -> int:
-        return read_money(text, made)
+        return read_money(text, parser)
 
     refusals = refusals_of("cost")
-    assert by_column(read_amounts(column(texts), made, refusals)) == by_cell(
+    assert by_column(read_amounts(column(texts), parser, refusals)) == by_cell(
         texts, rule
     )
 
@@ -92,12 +92,12 @@ def test_a_column_of_money_reads_as_its_cells_do(
 def test_a_column_of_whole_numbers_reads_as_its_cells_do(
     texts: list[str], options: dict[str, Any], name: str
 ) -> None:
-    made = parser_of(**options)
+    parser = parser_of(**options)
 
     def rule(text: str) -> int:
-        return read_whole(BY_NAME[name], text, made)
+        return read_whole(BY_NAME[name], text, parser)
 
-    assert by_column(read_wholes(column(texts), made, refusals_of(name))) == by_cell(
+    assert by_column(read_wholes(column(texts), parser, refusals_of(name))) == by_cell(
         texts, rule
     )
 
@@ -108,13 +108,13 @@ def test_a_column_of_whole_numbers_reads_as_its_cells_do(
     )
 )
 def test_plain_numbers_need_no_trimming_before(texts: list[str]) -> None:
-    made = parser_of()
+    parser = parser_of()
 
     def rule(text: str) -> int:
-        return read_money(text, made)
+        return read_money(text, parser)
 
     untrimmed = pa.array(texts, pa.string())
-    assert by_column(read_amounts(untrimmed, made, refusals_of("cost"))) == by_cell(
+    assert by_column(read_amounts(untrimmed, parser, refusals_of("cost"))) == by_cell(
         texts, rule
     )
 
@@ -123,14 +123,15 @@ def test_plain_numbers_need_no_trimming_before(texts: list[str]) -> None:
 def test_a_cell_that_counts_as_canonical_stands_as_its_value_is_written(
     texts: list[str],
 ) -> None:
-    made, cells = parser_of(), column(texts)
-    amounts = read_amounts(cells, made, refusals_of("cost"))
-    wholes = read_wholes(cells, made, refusals_of("lead_time_days"))
+    parser = parser_of()
+    cells = column(texts)
+    amounts = read_amounts(cells, parser, refusals_of("cost"))
+    wholes = read_wholes(cells, parser, refusals_of("lead_time_days"))
 
-    for read, write in ((amounts, money_text), (wholes, whole_text)):
-        rows = np.flatnonzero(read.is_canonical & (read.faults == 0))
-        written = write(read.values[rows], read.nulls[rows])
-        assert read.text.take(pa.array(rows)).to_pylist() == written.to_pylist()
+    for numbers, write in ((amounts, money_text), (wholes, whole_text)):
+        rows = np.flatnonzero(numbers.is_canonical & (numbers.faults == 0))
+        written = write(numbers.values[rows], numbers.nulls[rows])
+        assert numbers.text.take(pa.array(rows)).to_pylist() == written.to_pylist()
 
 
 @pytest.mark.parametrize(
@@ -151,9 +152,9 @@ def test_a_cell_that_counts_as_canonical_stands_as_its_value_is_written(
     ],
 )
 def test_what_is_no_number_is_refused(text: str) -> None:
-    read = read_amounts(pa.array([text, "1"]), parser_of(), refusals_of("cost"))
+    column = read_amounts(pa.array([text, "1"]), parser_of(), refusals_of("cost"))
 
-    assert by_column(read) == [RowFault.INVALID_DECIMAL, 10_000]
+    assert by_column(column) == [RowFault.INVALID_DECIMAL, 10_000]
 
 
 @pytest.mark.parametrize(

@@ -46,21 +46,23 @@ def index_of(data: bytes) -> list[tuple[str, int, int]]:
 
 def looked_up(data: bytes, key: str) -> list[int]:
     """Return the numbers of the rows of a key, read by parts."""
-    found = []
+    numbers = []
     for part in ranges_with(key, index_of(data), 1 << 20):
-        found += rows_with(key, data[slice(*part)], SCHEMA, "key")["number"].to_pylist()
-    return found
+        numbers += rows_with(key, data[slice(*part)], SCHEMA, "key")[
+            "number"
+        ].to_pylist()
+    return numbers
 
 
 def test_a_file_comes_back_with_the_tables_behind_it() -> None:
     whole = rows(["a", "b", "c"])
     behind = (pa.table({"n": [1, 2]}), pa.table({"t": pa.array([], pa.string())}))
-    again, *others = read_sorted_file(
+    again, *further_tables = read_sorted_file(
         file_of(whole.slice(0, 2), whole.slice(2), behind=behind)
     )
     assert again.equals(whole)
     assert [
-        other.equals(table) for other, table in zip(others, behind, strict=True)
+        other.equals(table) for other, table in zip(further_tables, behind, strict=True)
     ] == [True] * 2
 
 
@@ -77,13 +79,13 @@ def test_a_file_without_a_row_is_a_file() -> None:
 
 @given(st.lists(KEYS), st.lists(KEYS, max_size=3), st.integers(20, 400))
 def test_the_rows_of_any_text_are_in_the_parts_that_the_index_names(
-    keys: list[str], others: list[str], batch_bytes: int
+    keys: list[str], absent_keys: list[str], batch_bytes: int
 ) -> None:
     ordered = sorted(keys, key=str.encode)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sorted_file, "_BATCH_BYTES", batch_bytes)
         data = file_of(rows(ordered))
-    for key in {*keys, *others}:
+    for key in {*keys, *absent_keys}:
         assert looked_up(data, key) == [
             n for n, each in enumerate(ordered) if each == key
         ]

@@ -74,12 +74,12 @@ def test_texts_that_begin_alike_are_put_in_order(texts: list[str]) -> None:
 def test_rows_left_out_leave_the_others_in_order(
     texts: list[str], random: Random
 ) -> None:
-    kept = np.array([random.random() < 0.5 for _ in texts], np.bool_)
+    mask = np.array([random.random() < 0.5 for _ in texts], np.bool_)
 
-    rows, _ = order_by_text(pa.array(texts, pa.string()), kept)
+    rows, _ = order_by_text(pa.array(texts, pa.string()), mask)
 
     assert rows.tolist() == sorted(
-        np.flatnonzero(kept).tolist(), key=lambda place: texts[place]
+        np.flatnonzero(mask).tolist(), key=lambda place: texts[place]
     )
 
 
@@ -99,11 +99,15 @@ def test_ranges_part_sorted_columns_between_texts(
         for row in ranges
     ]
     assert [list(chain(*column)) for column in zip(*parts, strict=True)] == ordered
-    found = [{text for texts in part for text in texts} for part in parts]
-    assert all(max(a) < min(b) for a, b in combinations(filter(None, found), 2))
+    distinct_texts = [{text for texts in part for text in texts} for part in parts]
+    assert all(
+        max(a) < min(b) for a, b in combinations(filter(None, distinct_texts), 2)
+    )
     sizes = [sum(map(len, part)) for part in parts]
     assert all(sizes) or len(sizes) == 1
-    assert all(s <= most or len(t) == 1 for s, t in zip(sizes, found, strict=True))
+    assert all(
+        s <= most or len(t) == 1 for s, t in zip(sizes, distinct_texts, strict=True)
+    )
 
 
 class CountedTexts:

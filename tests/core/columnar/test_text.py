@@ -66,11 +66,11 @@ def test_empty_cells_become_nulls_and_back_without_a_copy(
 
 
 def test_words_match_in_any_case_and_the_first_of_equal_ones_wins() -> None:
-    found = word_index(
+    indices = word_index(
         pa.array(["N/A", "n/a", "STRASSE", "straße", "x"]), ["n/A", "Straße", "N/a"]
     )
 
-    assert found.tolist() == [0, 0, 1, 1, -1]
+    assert indices.tolist() == [0, 0, 1, 1, -1]
 
 
 def test_words_match_in_a_slice_that_was_cast() -> None:

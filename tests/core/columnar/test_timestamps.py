@@ -63,9 +63,9 @@ MOMENTS = st.datetimes(datetime(1895, 1, 1), datetime(2205, 1, 1))  # noqa: DTZ0
 
 
 def refusals() -> RejectionCodes:
-    found = BY_NAME["updated_at"].rejections
-    assert found is not None
-    return found
+    rejections = BY_NAME["updated_at"].rejections
+    assert rejections is not None
+    return rejections
 
 
 def read(
@@ -166,8 +166,8 @@ def test_a_slice_of_a_column_reads_as_the_rows_that_it_has() -> None:
 
     values = read_timestamps(pa.array(stamps)[1:], PLAIN, ZoneInfo("UTC"), refusals())
 
-    found = pa.array(values.values, mask=values.nulls).cast(pa.timestamp("us"))
-    assert pc.strftime(found, "%Y-%m-%d %H:%M").to_pylist() == [
+    instants = pa.array(values.values, mask=values.nulls).cast(pa.timestamp("us"))
+    assert pc.strftime(instants, "%Y-%m-%d %H:%M").to_pylist() == [
         s[:16] or None for s in stamps[1:]
     ]
 
@@ -183,9 +183,9 @@ def test_a_slice_of_a_column_reads_as_the_rows_that_it_has() -> None:
     ],
 )
 def test_the_clock_of_chicago(local: str, utc: str) -> None:
-    found = read([local], ZoneInfo("America/Chicago"))
+    column = read([local], ZoneInfo("America/Chicago"))
 
-    assert by_column(found) == by_cell([f"{utc}Z"], ZoneInfo("UTC"))
+    assert by_column(column) == by_cell([f"{utc}Z"], ZoneInfo("UTC"))
 
 
 class CountedFormats(tuple[str, ...]):
@@ -260,9 +260,9 @@ def test_the_scalar_rule_reads_a_text_of_any_other_format_once() -> None:
     formats = CountedFormats(("%Y, day %j",))
     cells = pa.array(["2024, day 33", "2024, day 34"] * 50)
 
-    found = read_timestamps(cells, parser_with(formats), ZoneInfo("UTC"), refusals())
+    column = read_timestamps(cells, parser_with(formats), ZoneInfo("UTC"), refusals())
 
-    assert by_column(found) == by_cell(
+    assert by_column(column) == by_cell(
         ["2024-02-02", "2024-02-03"] * 50, ZoneInfo("UTC")
     )
     assert formats.times_read == FOR_THE_COLUMN + 2

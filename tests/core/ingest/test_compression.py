@@ -29,9 +29,9 @@ def archive(files: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> byte
 
 def changed(data: bytes, mark: bytes, offset: int, value: int) -> bytes:
     """Return an archive with a byte of each header of a kind set."""
-    made = bytearray(data)
-    made[made.index(mark) + offset] = value
-    return bytes(made)
+    damaged = bytearray(data)
+    damaged[damaged.index(mark) + offset] = value
+    return bytes(damaged)
 
 
 ZIP = archive({"feed.csv": TEXT})
@@ -66,19 +66,20 @@ def test_one_layer_comes_off_by_the_first_bytes(data: bytes) -> None:
 
 def member_by_member(data: bytes) -> bytes | None:
     """Return what gzip's members hold, None where they are damaged: slowly and plainly."""
-    found, rest = b"", data
-    while rest:
-        if rest is not data and not rest.strip(b"\0"):
-            return found
+    unpacked = b""
+    remaining = data
+    while remaining:
+        if remaining is not data and not remaining.strip(b"\0"):
+            return unpacked
         member = zlib.decompressobj(wbits=31)
         try:
-            found += member.decompress(rest)
+            unpacked += member.decompress(remaining)
         except zlib.error:
             return None
         if not member.eof:
             return None
-        rest = member.unused_data
-    return found
+        remaining = member.unused_data
+    return unpacked
 
 
 def ends_of_gzip() -> Iterator[bytes]:
@@ -100,10 +101,10 @@ def ends_of_gzip() -> Iterator[bytes]:
 def test_what_stands_behind_the_members_is_told_from_their_own_zeros() -> None:
     for data in ends_of_gzip():
         try:
-            found: bytes | None = bytes(unpack(data, "gzip", DEFAULT_LIMITS))
+            unpacked: bytes | None = bytes(unpack(data, "gzip", DEFAULT_LIMITS))
         except FeedUnreadableError:
-            found = None
-        assert found == member_by_member(data)
+            unpacked = None
+        assert unpacked == member_by_member(data)
 
 
 def test_zeros_behind_a_gzip_are_gone_through_a_piece_at_a_time() -> None:
@@ -144,7 +145,7 @@ def test_what_is_damaged_or_something_else_is_a_decode_error(
 
 
 @pytest.mark.parametrize(
-    ("data", "told"),
+    ("data", "message"),
     [
         (archive({"a.csv": TEXT, "b.csv": TEXT}), "holds 2 files"),
         (archive({"a.zip": ZIP, "b.zip": ZIP}), "holds 2 files"),
@@ -158,9 +159,9 @@ def test_what_is_damaged_or_something_else_is_a_decode_error(
     ],
 )
 def test_an_archive_of_other_than_one_readable_file_is_refused(
-    data: bytes, told: str
+    data: bytes, message: str
 ) -> None:
-    with pytest.raises(FeedUnreadableError, match=told) as caught:
+    with pytest.raises(FeedUnreadableError, match=message) as caught:
         unpack(data, "zip", DEFAULT_LIMITS)
     assert caught.value.error_code == "invalid_input"
 

@@ -131,10 +131,10 @@ def test_records_of_many_widths_are_handed_over_on_the_readers_own_thread() -> N
     threads: list[bool] = []
 
     def keep(
-        others: UnusualRecords, row: pa_csv.InvalidRow, usual=UnusualRecords.add
+        unusual: UnusualRecords, row: pa_csv.InvalidRow, usual=UnusualRecords.add
     ) -> str:
         threads.append(threading.current_thread() is threading.main_thread())
-        return usual(others, row)
+        return usual(unusual, row)
 
     with mock.patch.object(UnusualRecords, "add", keep):
         batches = list(parse_feed(feed, PARSER).batches)
@@ -157,12 +157,12 @@ def test_records_of_widths_that_few_have_come_together_in_their_order() -> None:
 
     malformed = [batch for batch in batches if isinstance(batch, MalformedRecords)]
     assert len(malformed) < 5
-    found = gathered(ParsedFeed(("a", "b"), iter(malformed))).malformed
-    assert sorted(found) == [n for n in range(2, 601) if n != 12]
+    malformed_records = gathered(ParsedFeed(("a", "b"), iter(malformed))).malformed
+    assert sorted(malformed_records) == [n for n in range(2, 601) if n != 12]
     expected = [*csv.reader(io.StringIO("\n".join(records)))]
-    for number, (width, raw, shown) in found.items():
+    for number, (width, raw, cells) in malformed_records.items():
         record = expected[number - 2]
-        assert (width, raw, shown) == (len(record), records[number - 2], record[:50])
+        assert (width, raw, cells) == (len(record), records[number - 2], record[:50])
 
 
 def test_wide_records_are_sampled_no_longer_than_narrow_ones() -> None:
@@ -288,8 +288,9 @@ def test_records_are_found_in_their_lines(body: bytes, lines: list[int]) -> None
 def test_a_quote_left_open_is_told_though_records_of_other_widths_are_read_before_the_end() -> (
     None
 ):
-    good, others = "A1,5\n", "a,b,c,d,e" + "z" * 200 + "\n"
-    text = "sku,cost\n" + good * 300 + (others * 1000 + good) * 55 + 'x,y,"open'
+    good = "A1,5\n"
+    wide = "a,b,c,d,e" + "z" * 200 + "\n"
+    text = "sku,cost\n" + good * 300 + (wide * 1000 + good) * 55 + 'x,y,"open'
     with pytest.raises(
         FeedUnreadableError, match="opens in line 55357 is never closed"
     ) as refused:

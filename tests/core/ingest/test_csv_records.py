@@ -36,7 +36,8 @@ def records(
 def test_the_quote_that_is_never_closed_is_found_as_record_by_record(
     text: str, before: str
 ) -> None:
-    scanner, data = RecordScanner(b","), memoryview((before + text).encode())
+    scanner = RecordScanner(b",")
+    data = memoryview((before + text).encode())
 
     def record_by_record() -> int | None:
         try:
@@ -50,7 +51,8 @@ def test_the_quote_that_is_never_closed_is_found_as_record_by_record(
 
 @given(CSV)
 def test_widths_are_those_of_the_records(text: str) -> None:
-    scanner, data = RecordScanner(b","), memoryview(text.encode())
+    scanner = RecordScanner(b",")
+    data = memoryview(text.encode())
 
     def widths() -> list[int] | None:
         try:
@@ -71,7 +73,8 @@ def test_widths_are_those_of_the_records(text: str) -> None:
 def test_the_first_field_that_is_too_large_is_found_as_field_by_field(
     text: str,
 ) -> None:
-    scanner, data = RecordScanner(b",", max_field_bytes=4), memoryview(text.encode())
+    scanner = RecordScanner(b",", max_field_bytes=4)
+    data = memoryview(text.encode())
 
     def field_by_field() -> int | None:
         try:
@@ -89,7 +92,9 @@ def test_the_first_field_that_is_too_large_is_found_as_field_by_field(
     )
 )
 def test_a_field_s_place_is_its_record_and_its_column(records: list[list[str]]) -> None:
-    scanner, text, places = RecordScanner(b","), "", []
+    scanner = RecordScanner(b",")
+    text = ""
+    places = []
     number = 0
     for record in records:
         number += record != [""]  # an empty line is no record
@@ -106,13 +111,15 @@ def test_a_field_s_place_is_its_record_and_its_column(records: list[list[str]]) 
 @pytest.mark.parametrize("quoting", [True, False])
 def test_lines_of_records_are_those_found_one_by_one(quoting: bool) -> None:
     random = Random(7)
-    scanner, checked = RecordScanner(b",", quoting=quoting), 0
+    scanner = RecordScanner(b",", quoting=quoting)
+    checked = 0
     for _ in range(600):
         parts = ["a", ",", '"', '"', "\n", "\r\n", "\r", ',"b"', ',"b\nc"', '""']
         text = memoryview(
             "".join(random.choices(parts, k=random.randrange(1, 12))).encode()
         )
-        lines, position = list[int](), 0
+        lines: list[int] = []
+        position = 0
         try:
             while (position := after_empty_lines(text, position)) < len(text):
                 lines.append(line_number(text, position))
@@ -135,12 +142,12 @@ def test_what_was_read_of_a_mapped_file_is_given_back_and_can_be_read_again(
         memoryview(mapped) as view,
         view[3:] as text,
     ):
-        read = text.tobytes()
+        data = text.tobytes()
         before = _mapped_kb()
         release_mapped(text)
 
         assert before - _mapped_kb() > 10 << 10
-        assert text.tobytes() == read
+        assert text.tobytes() == data
 
 
 def test_memory_that_no_file_has_is_never_given_back() -> None:

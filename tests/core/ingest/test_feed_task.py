@@ -59,18 +59,18 @@ def test_a_program_that_runs_many_threads_can_read_apart() -> None:
         "print(*T(3).map(rows, range(3)))"
     )
     small = workbook(text_row(1, "sku") + text_row(2, "A"))
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", program],
         input=small,
         capture_output=True,
         check=True,
         timeout=120,
     )
-    assert done.stdout.split() == [b"1", b"1", b"1"]
+    assert process.stdout.split() == [b"1", b"1", b"1"]
 
 
 @pytest.mark.parametrize(
-    ("program", "error", "told"),
+    ("program", "error", "message"),
     [
         ("import os; os.abort()", FeedUnreadableError, "ended by signal 6"),
         (
@@ -82,9 +82,9 @@ def test_a_program_that_runs_many_threads_can_read_apart() -> None:
     ],
 )
 def test_the_end_of_a_process_is_the_feeds_fault_or_a_defect(
-    program: str, error: type[Exception], told: str
+    program: str, error: type[Exception], message: str
 ) -> None:
-    with pytest.raises(error, match=told) as caught:
+    with pytest.raises(error, match=message) as caught:
         read_apart(LARGE, PARSER, DEFAULT_LIMITS, Sandbox.start(program=program))
     if isinstance(caught.value, FeedUnreadableError):
         assert caught.value.error_code == "feed_too_large"

@@ -35,12 +35,12 @@ def test_the_sample_tenant_in_other_formats_has_the_same_merged_feed() -> None:
     pacific["parser"] |= {"format": "jsonl"}
     for option in ("encoding", "delimiter", "columns"):
         del pacific["parser"][option]
-    others = {
+    other_files = {
         "granite_supply": feed_of("granite_supply.xlsx"),
         "rheinteile": feed_of("rheinteile.zip"),
         "pacific_parts": feed_of("pacific_parts.jsonl.gz"),
     }
-    run = run_document(document, others, maps)
+    run = run_document(document, other_files, maps)
 
     assert run.outcome.merged == plain.outcome.merged
     assert plain.outcome.merged is not None

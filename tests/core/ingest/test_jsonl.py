@@ -54,16 +54,16 @@ def test_bytes_that_are_no_utf_8_are_a_decode_error() -> None:
 
 
 def test_a_mark_of_byte_order_within_a_feed_is_no_white_space() -> None:
-    found = read(lines(GOOD, "\ufeff" + GOOD), "jsonl")
-    assert (list(found.rows), list(found.malformed)) == ([1], [2])
+    feed = read(lines(GOOD, "\ufeff" + GOOD), "jsonl")
+    assert (list(feed.rows), list(feed.malformed)) == ([1], [2])
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 def test_lines_end_as_in_csv_and_blank_ones_take_no_number(end: str) -> None:
-    found = read(
+    feed = read(
         lines("", '{"sku":"a\u0085\u2028b"}', " \t ", "\u2028", GOOD, end=end), "jsonl"
     )
-    assert found.rows == {1: ["a\u0085\u2028b", ""], 2: ["A", "1"]}
+    assert feed.rows == {1: ["a\u0085\u2028b", ""], 2: ["A", "1"]}
 
 
 def test_the_last_line_needs_no_end_and_a_byte_order_mark_is_dropped() -> None:
@@ -112,11 +112,11 @@ def test_another_encoding_is_read() -> None:
     ],
 )
 def test_what_is_no_json_object_is_an_invalid_record(line: str) -> None:
-    found = read(lines(GOOD, line, GOOD), "jsonl")
-    assert found.headers == ("sku", "qty")
-    assert found.rows == {1: ["A", "1"], 3: ["A", "1"]}
+    feed = read(lines(GOOD, line, GOOD), "jsonl")
+    assert feed.headers == ("sku", "qty")
+    assert feed.rows == {1: ["A", "1"], 3: ["A", "1"]}
     raw = f'"{line.replace(chr(34), chr(34) * 2)}"' if set('",') & set(line) else line
-    assert found.malformed == {2: (None, raw, [line])}
+    assert feed.malformed == {2: (None, raw, [line])}
 
 
 def test_a_hundred_levels_are_an_object() -> None:
@@ -125,25 +125,25 @@ def test_a_hundred_levels_are_an_object() -> None:
 
 
 def test_a_list_is_an_empty_cell_unless_a_column_is_read_from_it() -> None:
-    found = read(
+    feed = read(
         lines('{"sku":"A","tags":[1,2]}', '{"sku":{"a":1}}', '{"sku":["A"]}'), "jsonl"
     )
-    assert found.rows == {1: ["A", ""]}
-    assert [record[0] for record in found.malformed.values()] == [None, None]
-    found = read(
+    assert feed.rows == {1: ["A", ""]}
+    assert [record[0] for record in feed.malformed.values()] == [None, None]
+    feed = read(
         lines('{"sku":"A","tags":[1,2]}'), "jsonl", column_map={"title": "tags"}
     )
-    assert list(found.malformed) == [1]
+    assert list(feed.malformed) == [1]
 
 
 def test_keys_stand_in_order_of_appearance_wherever_that_is() -> None:
-    many = ['{"a":1,"b":2}'] * 5000
-    late = [*many, '{"a":1,"z":3}', "oops", *many, '{"c":1,"b":"\\u0041"}']
-    found = read(lines('{"b":007,"first":1}', '{"b":1}', *late), "jsonl")
-    assert found.headers == ("b", "a", "z", "c")
-    assert found.rows[5003] == ["", "1", "3", ""]
-    assert found.rows[10_005] == ["A", "", "", "1"]
-    assert list(found.malformed) == [1, 5004]
+    records = ['{"a":1,"b":2}'] * 5000
+    late = [*records, '{"a":1,"z":3}', "oops", *records, '{"c":1,"b":"\\u0041"}']
+    feed = read(lines('{"b":007,"first":1}', '{"b":1}', *late), "jsonl")
+    assert feed.headers == ("b", "a", "z", "c")
+    assert feed.rows[5003] == ["", "1", "3", ""]
+    assert feed.rows[10_005] == ["A", "", "", "1"]
+    assert list(feed.malformed) == [1, 5004]
 
 
 def test_a_feed_of_many_blocks_is_read_whole() -> None:
@@ -153,15 +153,15 @@ def test_a_feed_of_many_blocks_is_read_whole() -> None:
     ]
     texts[70_000] = "oops"
     texts[150_000] = '{"late":[1]}'
-    found = read(lines(*texts), "jsonl")
-    assert found.headers == ("sku", "qty", "title", "late")
-    assert found.malformed == {70_001: (None, "oops", ["oops"])}
-    assert len(found.rows) == 199_999
+    feed = read(lines(*texts), "jsonl")
+    assert feed.headers == ("sku", "qty", "title", "late")
+    assert feed.malformed == {70_001: (None, "oops", ["oops"])}
+    assert len(feed.rows) == 199_999
     for number in (1, 2, 70_000, 70_002, 100_000, 150_001, 200_000):
         n = number - 1
-        wanted = [f"A-{n}", str(n % 7 or ""), f'{"x" * 40} " {n}', ""]
-        assert found.rows[number] == (["", "", "", ""] if n == 150_000 else wanted)
-        assert found.numbers[number] == (
+        cells = [f"A-{n}", str(n % 7 or ""), f'{"x" * 40} " {n}', ""]
+        assert feed.rows[number] == (["", "", "", ""] if n == 150_000 else cells)
+        assert feed.numbers[number] == (
             "...." if n == 150_000 or n % 7 == 0 else ".n.."
         )
 
@@ -169,23 +169,23 @@ def test_a_feed_of_many_blocks_is_read_whole() -> None:
 def test_few_of_many_keys_in_each_line_are_few_cells_at_once() -> None:
     lines = [f'{{"sku":"A{n}","k{n % 900}":{n},"t":[]}}' for n in range(9_000)]
     parsed = read_json_lines("\n".join(lines).encode(), PARSER, DEFAULT_LIMITS)
-    batches = [each for each in parsed.batches if isinstance(each, TextBatch)]
-    assert max(len(each.columns) * len(each.row_numbers) for each in batches) <= 4 << 20
-    found = gathered(ParsedFeed(parsed.headers, iter(batches)))
-    assert list(found.rows) == list(range(1, 9_001))
+    batches = [batch for batch in parsed.batches if isinstance(batch, TextBatch)]
+    assert (
+        max(len(batch.columns) * len(batch.row_numbers) for batch in batches) <= 4 << 20
+    )
+    feed = gathered(ParsedFeed(parsed.headers, iter(batches)))
+    assert list(feed.rows) == list(range(1, 9_001))
     for number in (1, 901, 4_662, 9_000):
-        row = dict(zip(parsed.headers or (), found.rows[number], strict=True))
+        row = dict(zip(parsed.headers or (), feed.rows[number], strict=True))
         held = {"sku": f"A{number - 1}", f"k{(number - 1) % 900}": str(number - 1)}
         assert {key: cell for key, cell in row.items() if cell} == held
-        assert found.numbers[number].count("n") == 1
+        assert feed.numbers[number].count("n") == 1
 
 
 def test_a_key_that_begins_with_a_colon_is_found_behind_one_like_it() -> None:
-    found = read(
-        lines('{"a":"x"}', '{"a":"x",":k":1}', '{"a":"x",":z":": q"}'), "jsonl"
-    )
-    assert found.headers == ("a", ":k", ":z")
-    assert found.rows[3] == ["x", "", ": q"]
+    feed = read(lines('{"a":"x"}', '{"a":"x",":k":1}', '{"a":"x",":z":": q"}'), "jsonl")
+    assert feed.headers == ("a", ":k", ":z")
+    assert feed.rows[3] == ["x", "", ": q"]
 
 
 def test_an_empty_object_keeps_its_number() -> None:
@@ -201,7 +201,7 @@ def test_lines_without_an_object_are_refused_and_none_is_an_empty_feed() -> None
 
 
 @pytest.mark.parametrize(
-    ("data", "told"),
+    ("data", "message"),
     [
         (lines(GOOD, '{"sku":"' + "x" * 101 + '"}'), r"record 2, column 1 \("),
         (lines(GOOD, '{"sku":"A","x":"' + "é" * 51 + '"}'), r"record 2, column 3 \("),
@@ -210,8 +210,8 @@ def test_lines_without_an_object_are_refused_and_none_is_an_empty_feed() -> None
         (lines('{"' + "k" * 101 + '":1}'), "record 1, column 1"),
     ],
 )
-def test_a_large_cell_is_refused_read_or_not(data: bytes, told: str) -> None:
-    with pytest.raises(FeedUnreadableError, match=told) as caught:
+def test_a_large_cell_is_refused_read_or_not(data: bytes, message: str) -> None:
+    with pytest.raises(FeedUnreadableError, match=message) as caught:
         read(data, "jsonl", limits=Limits(cell_bytes=100))
     assert caught.value.error_code == "invalid_input"
 
@@ -252,9 +252,9 @@ def test_a_long_line_takes_a_few_times_its_bytes(text: str, cell_bytes: int) -> 
 
 @pytest.mark.parametrize("size", [20, 100_000])
 def test_too_many_keys_are_refused(size: int) -> None:
-    one = json.dumps({f"key {place}": 1 for place in range(size)})
+    record = json.dumps({f"key {place}": 1 for place in range(size)})
     with pytest.raises(FeedUnreadableError, match="are the most") as caught:
-        read(lines(GOOD, one), "jsonl", limits=Limits(columns=19, cell_bytes=1000))
+        read(lines(GOOD, record), "jsonl", limits=Limits(columns=19, cell_bytes=1000))
     assert caught.value.error_code == "invalid_input"
 
 
@@ -303,17 +303,19 @@ def test_a_line_is_the_same_whatever_lines_are_around_it(
         )
     texts = [text for text in texts if text.strip()]
     expected = {number: read_object(text) for number, text in enumerate(texts, 1)}
-    objects = [each for each in expected.values() if each is not None]
-    headers = tuple(dict.fromkeys(key for each in objects for key in each))
+    objects = [record for record in expected.values() if record is not None]
+    headers = tuple(dict.fromkeys(key for record in objects for key in record))
     if not objects:
         return
 
-    found = read(lines(*texts), "jsonl", column_map={"title": "no such key"})
+    feed = read(lines(*texts), "jsonl", column_map={"title": "no such key"})
 
-    assert found.headers == headers
-    used = next((header for header in headers if header.strip() == "sku"), "")
-    for number, each in expected.items():
-        if each is None or (used and isinstance(each.get(used), list | dict)):
-            assert number in found.malformed
+    assert feed.headers == headers
+    sku_header = next((header for header in headers if header.strip() == "sku"), "")
+    for number, record in expected.items():
+        if record is None or (
+            sku_header and isinstance(record.get(sku_header), list | dict)
+        ):
+            assert number in feed.malformed
         else:
-            assert found.rows[number] == [cell(each.get(key)) for key in headers]
+            assert feed.rows[number] == [cell(record.get(key)) for key in headers]

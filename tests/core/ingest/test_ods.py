@@ -15,15 +15,15 @@ CELL = "<table:table-cell"
 
 def one_cell(cell: str) -> list[str]:
     """Return the text of a cell under a header, and whether it is a number."""
-    found = read(ods(ods_table(ods_texts("sku"), cell)), "ods")
-    return [found.rows[2][0], found.numbers[2]] if found.rows else []
+    feed = read(ods(ods_table(ods_texts("sku"), cell)), "ods")
+    return [feed.rows[2][0], feed.numbers[2]] if feed.rows else []
 
 
-def typed(kind: str, value: str, shown: str = "shown") -> str:
+def typed(kind: str, value: str, text: str = "shown") -> str:
     names = {"date": "date-value", "time": "time-value", "boolean": "boolean-value"}
     return (
         f'{CELL} office:value-type="{kind}" office:{names.get(kind, "value")}="{value}">'
-        f"<text:p>{shown}</text:p></table:table-cell>"
+        f"<text:p>{text}</text:p></table:table-cell>"
     )
 
 
@@ -35,7 +35,7 @@ ERROR = ' calcext:value-type="error"'
 
 
 @pytest.mark.parametrize(
-    ("cell", "wanted", "kind"),
+    ("cell", "expected", "kind"),
     [
         (typed("float", "12"), "12", "n"),
         (typed("float", "12.50"), "12.5", "n"),
@@ -75,8 +75,8 @@ ERROR = ' calcext:value-type="error"'
         (typed("float", f'0"{ERROR} office:x="', "#DIV/0!"), "#DIV/0!", "."),
     ],
 )
-def test_a_cell_is_the_text_that_it_shows(cell: str, wanted: str, kind: str) -> None:
-    assert one_cell(cell) == [wanted, kind]
+def test_a_cell_is_the_text_that_it_shows(cell: str, expected: str, kind: str) -> None:
+    assert one_cell(cell) == [expected, kind]
 
 
 @pytest.mark.parametrize(
@@ -89,10 +89,12 @@ def test_a_cell_without_a_value_is_no_cell(cell: str) -> None:
 def repeated(table: str, *, cell: str, cells: int, rows: int) -> str:
     """Return a table in which a row's first cell, found by its text, and the row stand so often."""
     row = f"<table:table-row>{text(f'<text:p>{cell}</text:p>')}"
-    many = row.replace(CELL, f'{CELL} table:number-columns-repeated="{cells}"')
-    many = many.replace("-row>", f'-row table:number-rows-repeated="{rows}">', 1)
+    repeated = row.replace(CELL, f'{CELL} table:number-columns-repeated="{cells}"')
+    repeated = repeated.replace(
+        "-row>", f'-row table:number-rows-repeated="{rows}">', 1
+    )
     assert row in table
-    return table.replace(row, many)
+    return table.replace(row, repeated)
 
 
 def test_what_is_repeated_stands_as_often_and_blank_cells_and_rows_cost_nothing() -> (
@@ -115,15 +117,15 @@ def test_what_is_repeated_stands_as_often_and_blank_cells_and_rows_cost_nothing(
 
 
 @pytest.mark.parametrize(
-    ("cells", "rows", "told"), [(20_000, 1, "columns"), (1, 2 << 20, "rows")]
+    ("cells", "rows", "message"), [(20_000, 1, "columns"), (1, 2 << 20, "rows")]
 )
 def test_what_is_repeated_beyond_any_sheet_is_refused(
-    cells: int, rows: int, told: str
+    cells: int, rows: int, message: str
 ) -> None:
     table = repeated(
         ods_table(HEADER, ods_texts("A")), cell="A", cells=cells, rows=rows
     )
-    with pytest.raises(FeedUnreadableError, match=f"more than .* {told}") as caught:
+    with pytest.raises(FeedUnreadableError, match=f"more than .* {message}") as caught:
         read(ods(table), "ods")
     assert caught.value.error_code == "DECODE_ERROR"
 

@@ -29,9 +29,9 @@ GOOD = {"sku": ["A", None, "C"], "qty": [1, 2, None]}
 
 
 def test_rows_count_from_1_over_all_row_groups() -> None:
-    found = read(parquet(GOOD, row_group_size=2), "parquet")
-    assert found.rows == {1: ["A", "1"], 2: ["", "2"], 3: ["C", ""]}
-    assert found.numbers == dict.fromkeys((1, 2, 3), ".n")
+    feed = read(parquet(GOOD, row_group_size=2), "parquet")
+    assert feed.rows == {1: ["A", "1"], 2: ["", "2"], 3: ["C", ""]}
+    assert feed.numbers == dict.fromkeys((1, 2, 3), ".n")
     assert read(parquet({"sku": pa.array([], pa.string())}), "parquet").rows == {}
 
 
@@ -69,10 +69,10 @@ def test_limits_hold() -> None:
 
 
 def test_a_text_that_stands_a_million_times_is_counted_and_not_held() -> None:
-    one = pa.DictionaryArray.from_arrays(
+    column = pa.DictionaryArray.from_arrays(
         np.zeros(1_000_000, np.int32), pa.array(["x" * 500_000])
     )
-    data = parquet({"sku": one}, store_schema=False)
+    data = parquet({"sku": column}, store_schema=False)
     assert len(data) < 200_000
     before = pa.default_memory_pool().max_memory()
     with pytest.raises(FeedUnreadableError) as caught:
@@ -110,9 +110,9 @@ def with_other_number_of_rows(data: bytes) -> bytes:
     """Return a file whose footer tells of 16 rows in place of 15."""
     place = data.rindex(b"PAR1") - 4 - int.from_bytes(data[-8:-4], "little")
     while (place := data.index(b"\x16\x1e", place + 1)) >= 0:
-        made = data[: place + 1] + b"\x20" + data[place + 2 :]
-        if pq.read_metadata(pa.BufferReader(made)).num_rows == 16:
-            return made
+        damaged = data[: place + 1] + b"\x20" + data[place + 2 :]
+        if pq.read_metadata(pa.BufferReader(damaged)).num_rows == 16:
+            return damaged
     raise ValueError("the footer has no number of rows")
 
 

@@ -27,16 +27,17 @@ def read(*records: str, header: str = "vendor_sku,sku") -> dict[str, str]:
 
 
 def as_dict(sku_map: SkuMap) -> dict[str, str]:
-    keys, values = sku_map.vendor_skus.to_pylist(), sku_map.skus.to_pylist()
+    keys = sku_map.vendor_skus.to_pylist()
+    values = sku_map.skus.to_pylist()
     assert len(set(keys)) == len(keys)
     return dict(zip(keys, values, strict=True))
 
 
 @pytest.mark.parametrize("same_hash", [False, True])
 def test_the_last_row_of_a_vendor_sku_counts(same_hash: bool) -> None:
-    others = [f"{LONG}1,P", f"{LONG}2,Q"] if same_hash else []
+    same_hash_rows = [f"{LONG}1,P", f"{LONG}2,Q"] if same_hash else []
 
-    assert read("a,1", *others, "b,2", " a , 3 ")["a"] == "3"
+    assert read("a,1", *same_hash_rows, "b,2", " a , 3 ")["a"] == "3"
 
 
 def test_rows_that_lack_a_value_are_left_out() -> None:

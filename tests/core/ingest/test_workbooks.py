@@ -24,17 +24,17 @@ BOOKS = {
 
 
 @pytest.mark.parametrize("named", BOOKS)
-@pytest.mark.parametrize("found", BOOKS)
+@pytest.mark.parametrize("actual", BOOKS)
 def test_a_workbook_of_another_format_names_the_one_to_set(
-    found: str, named: str
+    actual: str, named: str
 ) -> None:
-    if found == named:
-        assert read(BOOKS[found], named).rows == {2: ["A", "1"]}
+    if actual == named:
+        assert read(BOOKS[actual], named).rows == {2: ["A", "1"]}
         return
     with pytest.raises(
-        FeedUnreadableError, match=rf"set parser\.format to {found}$"
+        FeedUnreadableError, match=rf"set parser\.format to {actual}$"
     ) as caught:
-        read(BOOKS[found], named)
+        read(BOOKS[actual], named)
     assert caught.value.error_code == "DECODE_ERROR"
 
 

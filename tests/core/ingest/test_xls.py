@@ -33,8 +33,8 @@ def test_cells_are_the_texts_that_they_show() -> None:
 
 
 def test_dates_of_the_1904_system() -> None:
-    found = read(xls({"S": [["sku"], [date(2026, 3, 1)]]}, from_1904=True), "xls")
-    assert found.rows == {2: ["2026-03-01"]}
+    feed = read(xls({"S": [["sku"], [date(2026, 3, 1)]]}, from_1904=True), "xls")
+    assert feed.rows == {2: ["2026-03-01"]}
 
 
 def test_an_error_is_its_text() -> None:
@@ -48,9 +48,9 @@ def test_an_error_is_its_text() -> None:
 
 def test_rows_count_from_the_header_and_options_of_a_sheet_apply() -> None:
     data = xls({"S": [["list"], [], ["sku"], ["A", None, "beyond"], ["B"]]})
-    found = read(data, "xls", skip_lines=1)
-    assert (found.headers, found.rows) == (("sku",), {3: ["B"]})
-    assert found.malformed == {2: (3, "A,,beyond", ["A", "", "beyond"])}
+    feed = read(data, "xls", skip_lines=1)
+    assert (feed.headers, feed.rows) == (("sku",), {3: ["B"]})
+    assert feed.malformed == {2: (3, "A,,beyond", ["A", "", "beyond"])}
     assert read(data, "xls", columns=["a", "b", "c"], skip_lines=2).rows[1] == [
         "sku",
         "",

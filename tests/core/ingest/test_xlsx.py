@@ -28,8 +28,8 @@ def shared_row(number: int, place: int) -> str:
 def one_cell(cell: str, *, properties: str = "") -> list[str]:
     """Return the text of a cell that stands in A2, and whether it is a number."""
     rows = f'{text_row(1, "sku")}<row r="2">{cell}</row>'
-    found = read(workbook(rows, properties=properties), "xlsx")
-    return [found.rows[2][0], found.numbers[2]] if found.rows else []
+    feed = read(workbook(rows, properties=properties), "xlsx")
+    return [feed.rows[2][0], feed.numbers[2]] if feed.rows else []
 
 
 @pytest.mark.parametrize(
@@ -146,8 +146,8 @@ def test_texts_that_cells_share_are_found_by_place() -> None:
         "<si><t>a_x000D_b</t><rPh sb='0' eb='1'><t>x</t></rPh></si>"
     )
     rows = "".join(map(shared_row, range(1, 6), range(5)))
-    found = read(workbook(rows, shared=shared), "xlsx")
-    assert found.rows == {2: [" A & B "], 3: [""], 4: ["rich"], 5: ["a\rb"]}
+    feed = read(workbook(rows, shared=shared), "xlsx")
+    assert feed.rows == {2: [" A & B "], 3: [""], 4: ["rich"], 5: ["a\rb"]}
 
 
 @pytest.mark.parametrize(
@@ -156,8 +156,8 @@ def test_texts_that_cells_share_are_found_by_place() -> None:
 def test_numbers_of_built_in_formats_are_dates(number: int) -> None:
     styles = f"<styleSheet><cellXfs><xf numFmtId='{number}'/></cellXfs></styleSheet>"
     rows = f'{text_row(1, "sku")}<row r="2"><c r="A2"><v>61.5</v></c></row>'
-    found = read(archive(workbook_parts(rows) | {"xl/styles.xml": styles}), "xlsx")
-    assert (found.rows, found.numbers) == ({2: ["1900-03-01 12:00:00"]}, {2: "."})
+    feed = read(archive(workbook_parts(rows) | {"xl/styles.xml": styles}), "xlsx")
+    assert (feed.rows, feed.numbers) == ({2: ["1900-03-01 12:00:00"]}, {2: "."})
 
 
 @pytest.mark.parametrize(
@@ -182,8 +182,8 @@ def test_a_format_with_a_letter_of_dates_shows_one(code: str, text: str) -> None
         "<cellXfs><xf numFmtId='170'/></cellXfs></styleSheet>"
     )
     rows = f'{text_row(1, "sku")}<row r="2"><c r="A2"><v>61</v></c></row>'
-    found = read(archive(workbook_parts(rows) | {"xl/styles.xml": styles}), "xlsx")
-    assert found.rows == {2: [text]}
+    feed = read(archive(workbook_parts(rows) | {"xl/styles.xml": styles}), "xlsx")
+    assert feed.rows == {2: [text]}
 
 
 def test_hidden_rows_are_read_and_a_merged_cell_is_its_first() -> None:
@@ -194,8 +194,8 @@ def test_hidden_rows_are_read_and_a_merged_cell_is_its_first() -> None:
         + text_row(5, "", " ")
         + text_row(7, "C")
     )
-    found = read(workbook(f"{rows}</sheetData><mergeCells/><sheetData>"), "xlsx")
-    assert found.rows == {2: ["A", ""], 3: ["", "2"], 5: ["", " "], 7: ["C", ""]}
+    feed = read(workbook(f"{rows}</sheetData><mergeCells/><sheetData>"), "xlsx")
+    assert feed.rows == {2: ["A", ""], 3: ["", "2"], 5: ["", " "], 7: ["C", ""]}
 
 
 @pytest.mark.parametrize("rows", ["", '<row r="1"/>', text_row(2, " ")])
@@ -237,15 +237,15 @@ def test_skipped_rows_are_rows_of_the_sheet() -> None:
     rows = text_row(2, "Price list") + text_row(4, "sku") + text_row(5, "A")
     assert read(workbook(rows), "xlsx").headers == ("Price list",)
     for skip in (2, 3):
-        found = read(workbook(rows), "xlsx", skip_lines=skip)
-        assert (found.headers, found.rows) == (("sku",), {2: ["A"]})
+        feed = read(workbook(rows), "xlsx", skip_lines=skip)
+        assert (feed.headers, feed.rows) == (("sku",), {2: ["A"]})
     assert read(workbook(rows), "xlsx", skip_lines=5).headers is None
 
 
 def test_without_a_header_records_begin_with_1_behind_what_is_skipped() -> None:
     rows = text_row(1, "no") + text_row(3, "A", "1") + text_row(4, "B", "2")
-    found = read(workbook(rows), "xlsx", columns=["sku", "qty"], skip_lines=1)
-    assert (found.headers, found.rows) == (
+    feed = read(workbook(rows), "xlsx", columns=["sku", "qty"], skip_lines=1)
+    assert (feed.headers, feed.rows) == (
         ("sku", "qty"),
         {2: ["A", "1"], 3: ["B", "2"]},
     )
@@ -259,9 +259,9 @@ def test_a_cell_beyond_the_header_makes_a_malformed_record_unless_it_is_blank() 
         text_row(4, "", "", "z"),
         text_row(5, "C", "3"),
     ]
-    found = read(workbook("".join(rows)), "xlsx")
-    assert found.rows == {2: ["A", "1"], 5: ["C", "3"]}
-    assert found.malformed == {
+    feed = read(workbook("".join(rows)), "xlsx")
+    assert feed.rows == {2: ["A", "1"], 5: ["C", "3"]}
+    assert feed.malformed == {
         3: (4, 'B,2,,"x,y"', ["B", "2", "", "x,y"]),
         4: (3, ",,z", ["", "", "z"]),
     }
@@ -276,8 +276,8 @@ def test_the_first_sheet_that_is_shown_is_read_unless_one_is_named() -> None:
     assert read(data, "xlsx").rows == {2: ["b", ""]}
     assert read(data, "xlsx", sheet="Other").rows == {2: ["c", ""]}
     assert read(data, "xlsx", sheet="Hidden").rows == {2: ["a", ""]}
-    told = 'no sheet "None"; its sheets: "Hidden", "Prices", "Other"'
-    with pytest.raises(FeedUnreadableError, match=told) as no:
+    message = 'no sheet "None"; its sheets: "Hidden", "Prices", "Other"'
+    with pytest.raises(FeedUnreadableError, match=message) as no:
         read(data, "xlsx", sheet="None")
     assert no.value.error_code == "invalid_input"
     with pytest.raises(FeedUnreadableError, match="no sheet that is shown") as hidden:
@@ -289,12 +289,12 @@ def test_cells_in_two_corners_of_the_largest_sheet_cost_no_more_than_two_cells()
     None
 ):
     rows = text_row(1, "sku") + '<row r="1048576"><c r="XFD1048576"><v>1</v></c></row>'
-    found = read(
+    feed = read(
         workbook(f'{rows}</sheetData><dimension ref="A1:XFD1048576"/><sheetData>'),
         "xlsx",
     )
-    assert list(found.malformed) == [1048576]
-    assert found.malformed[1048576][:2] == (16384, "," * 16383 + "1")
+    assert list(feed.malformed) == [1048576]
+    assert feed.malformed[1048576][:2] == (16384, "," * 16383 + "1")
 
 
 def sheet(rows: str) -> str:
@@ -336,8 +336,8 @@ def encoded(rows: str, encoding: str) -> bytes:
 def test_xml_may_be_written_in_other_ways(part: Any) -> None:
     rows = HEADER + text_row(2, "Ä", "1") + text_row(3, "B", "2")
     parts = workbook_parts("") | {"xl/worksheets/1.xml": part(rows)}
-    found = read(archive(parts), "xlsx")
-    assert (found.headers, found.rows) == (
+    feed = read(archive(parts), "xlsx")
+    assert (feed.headers, feed.rows) == (
         ("sku", "qty"),
         {2: ["Ä", "1"], 3: ["B", "2"]},
     )
@@ -348,9 +348,9 @@ def test_rows_in_many_pieces_are_all_read() -> None:
         text_row(number, f"A-{number}", "x" * (number % 97))
         for number in range(2, 30_000)
     ]
-    found = read(workbook(HEADER + "".join(rows)), "xlsx")
-    assert len(found.rows) == 29_998
-    assert found.rows[29_999] == ["A-29999", "x" * (29_999 % 97)]
+    feed = read(workbook(HEADER + "".join(rows)), "xlsx")
+    assert len(feed.rows) == 29_998
+    assert feed.rows[29_999] == ["A-29999", "x" * (29_999 % 97)]
 
 
 def damaged_crc() -> bytes:
@@ -420,9 +420,9 @@ def test_rows_that_each_end_in_another_column_come_together() -> None:
         batch for batch in parsed.batches if isinstance(batch, MalformedRecords)
     ]
     assert len(malformed) == 1
-    found = read(workbook(HEADER + rows), "xlsx").malformed
-    assert found[5] == (7, "A,,,,,,x", ["A", "", "", "", "", "", "x"])
-    assert found[118] == (60, "A" + "," * 59 + "x", ["A", *[""] * 49])
+    records = read(workbook(HEADER + rows), "xlsx").malformed
+    assert records[5] == (7, "A,,,,,,x", ["A", "", "", "", "", "", "x"])
+    assert records[118] == (60, "A" + "," * 59 + "x", ["A", *[""] * 49])
 
 
 def test_large_cells_and_too_many_columns_are_refused() -> None:
