@@ -35,32 +35,6 @@ def test_a_run_in_its_process_is_told_in_parts_that_make_the_whole() -> None:
     assert count > 0
 
 
-def test_the_lock_is_measured_on_threads_beside_processes() -> None:
-    printed = printed_by("lock_cost", "--rows", "2000", "--passes", "2")
-
-    assert re.findall(
-        r"^(.*\S) +\d+\.\d+ s a pass, \d+\.\d+ x$", printed, re.MULTILINE
-    ) == [
-        "alone",
-        "two processes",
-        "two threads",
-    ]
-
-
-def test_kernels_that_are_not_compiled_read_what_we_read(tmp_path: Path) -> None:
-    (tmp_path / "numba.py").write_text("def njit(function, **_): return function\n")
-
-    printed = printed_by("compiled_trial", "--rows=600", "--rounds=1", path=tmp_path)
-
-    assert "the values are the same, cell for cell" in printed
-    found = re.findall(
-        r"^(.*): (\d+\.\d+) to \d+\.\d+, \d+\.\d+ x$", printed, re.MULTILINE
-    )
-    assert [name.partition(",")[0] for name, _ in found] == [
-        *("all of reading", "all of reading", "the whole process"),
-    ]
-
-
 def test_whole_processes_are_measured_ours_peers_and_a_run_in_dagster(
     tmp_path: Path,
 ) -> None:
