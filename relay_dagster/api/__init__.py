@@ -1,1 +1,1 @@
-"""The HTTP API: thin routes over the ledger and the stores. Its process never loads Dagster."""
+"""The HTTP API over the ledger and the stores. Its process never loads Dagster."""

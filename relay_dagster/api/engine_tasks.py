@@ -1,7 +1,8 @@
-"""Tasks of the engine for an answer, in processes of their own: checks of feeds, explanations.
+"""The engine's tasks for the API: checks of feeds, and explanations of SKUs.
 
-A check reads the first bytes of a feed, an explanation a few parts of a run's files. `TaskSlots`
-says who may start a task, and how long it may take.
+The tasks run in sandboxes, processes of their own that cannot read files. A check gets
+the first bytes of a feed. An explanation asks the API's process for a few parts of a
+run's files. `TaskSlots` decides who may start a task, and how long it may take.
 """
 
 import threading
@@ -13,19 +14,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from relay_core import sandbox
 from relay_core.config import TenantConfig
 from relay_core.domain.errors import ArtifactsExpiredError, FeedUnreadableError
 from relay_core.onboarding.check_results import FeedCheck
 from relay_core.onboarding.feed_sample import FeedSample
 from relay_core.publish.keys import ArtifactKeys
-from relay_core.sandbox import (
-    Ask,
-    BusyError,
-    SandboxEndedError,
-    SandboxPool,
-    TaskOutOfMemoryError,
-    TaskTooSlowError,
-)
 from relay_dagster.api.limits import DEFAULT_API_LIMITS, ApiLimits
 from relay_dagster.aws.object_store import ObjectStore
 from relay_dagster.drain import Deadline
@@ -33,92 +27,108 @@ from relay_dagster.drain import Deadline
 if TYPE_CHECKING:
     from relay_core.columnar.sorted_file import ByteRange
 
+CheckResults = Mapping[str, FeedCheck | str]
+"""The check of each feed, or why its bytes cannot be read at all, by vendor ID."""
+PartialFile = tuple[int, sandbox.Ask]
+"""The size of an upload, and the function that returns its piece from an offset."""
+PIECE_BYTES = 4 << 20
+"""The size of a piece."""
+MAX_WHOLE_BYTES = 64 << 20
+"""The size of an upload that is read as a whole, at most."""
+_MAX_ROWS = 20_000
+"""The number of rows that are read of all uploads together, at most."""
+_MIN_ROWS_PER_UPLOAD = 200
+_MIN_CPU_SECONDS = 0.5
+_CONCURRENT_READS = 8
+_FilePart: TypeAlias = tuple[str, tuple[int, int]]
+"""A part of a file: its key, and the offsets of its first byte and after its last."""
+
+
+# --- slots --------------------------------------------------------------------------
+
 
 class TaskDeadline(Deadline):
-    """The instant by which a task is done."""
+    """The instant by which a task must be finished."""
 
     def left(self) -> float:
-        """Return the seconds that are left; `TaskTooSlowError` where there are none."""
+        """Return the remaining seconds.
+
+        Raises:
+            TaskTooSlowError: There are none.
+        """
         seconds = self.at - self.monotonic()
         if seconds <= 0:
-            raise TaskTooSlowError
+            raise sandbox.TaskTooSlowError
         return seconds
 
 
 class TaskSlots:
-    """One task of a tenant at once, and a few of all tenants; none waits but suppliers."""
+    """The slots for tasks: one a tenant, a few in all. Only suppliers wait for one."""
 
     def __init__(self, limits: ApiLimits = DEFAULT_API_LIMITS) -> None:
         self._limits = limits
         self._changed = threading.Condition()
-        self._under_way: list[str] = []
+        # The tenant of each running task; "" for a task that a supplier started.
+        self._running: list[str] = []
         self._waiting = 0
 
     @contextmanager
-    def hold(self, tenant_id: str) -> Iterator[TaskDeadline]:
-        """Hold a slot, and yield its deadline; `BusyError`: none is free, or the tenant has one."""
+    def take(self, tenant_id: str) -> Iterator[TaskDeadline]:
+        """Take a slot, and yield the deadline of its task.
+
+        Raises:
+            BusyError: No slot is free, or the tenant has one.
+        """
         with self._changed:
-            if (
-                tenant_id in self._under_way
-                or len(self._under_way) >= self._limits.tasks
-            ):
-                raise BusyError
-            self._under_way.append(tenant_id)
-        with self._ending(tenant_id) as deadline:
+            is_full = len(self._running) >= self._limits.tasks
+            if is_full or tenant_id in self._running:
+                raise sandbox.BusyError
+            self._running.append(tenant_id)
+        with self._released(tenant_id) as deadline:
             yield deadline
 
     @contextmanager
-    def hold_behind(self) -> Iterator[TaskDeadline]:
-        """Hold a slot as `hold` does, once no task at all is under way.
+    def take_when_idle(self) -> Iterator[TaskDeadline]:
+        """Take a slot once no task is running, and yield the deadline of its task.
 
-        So a supplier's check is no task of its tenant, and those who have keys find a slot.
-        `BusyError`: there are others all the time, or enough wait already.
+        So a supplier's task is not its tenant's, and callers with a key find a slot.
+
+        Raises:
+            BusyError: Other tasks were running all the time, or enough callers wait.
         """
         with self._changed:
             if self._waiting >= self._limits.link_checks_waiting:
-                raise BusyError
+                raise sandbox.BusyError
             self._waiting += 1
-            seconds = self._limits.task_seconds
-            is_free = self._changed.wait_for(lambda: not self._under_way, seconds)
+            is_idle = self._changed.wait_for(
+                lambda: not self._running, timeout=self._limits.task_seconds
+            )
             self._waiting -= 1
-            if not is_free:
-                raise BusyError
-            self._under_way.append("")
-        with self._ending("") as deadline:
+            if not is_idle:
+                raise sandbox.BusyError
+            self._running.append("")
+        with self._released("") as deadline:
             yield deadline
 
     @contextmanager
-    def _ending(self, whose: str) -> Iterator[TaskDeadline]:
+    def _released(self, tenant_id: str) -> Iterator[TaskDeadline]:
+        """Yield the deadline of a task, and release its slot at the end."""
         try:
             yield TaskDeadline.after(self._limits.task_seconds)
         finally:
             with self._changed:
-                self._under_way.remove(whose)
+                self._running.remove(tenant_id)
                 self._changed.notify_all()
 
 
-Checks = Mapping[str, FeedCheck | str]
-"""By vendor: the check of its feed, or the reason why its bytes cannot be read at all."""
-
-Whole = tuple[int, Ask]
-"""The size of an upload, and the function that returns its next piece from an offset on."""
-PIECE_BYTES = 4 << 20
-"""The size of a piece."""
-MAX_WHOLE_BYTES = 64 << 20
-"""A larger upload is not read whole."""
-_MIN_ROWS, _MAX_ROWS_OF_ALL = 200, 20_000
-"""Guesses are made of so many rows of each upload at least, and of all together at most."""
-_SHORTEST_SECONDS = 0.5
-_READS_AT_ONCE = 8
-_FilePart: TypeAlias = tuple[str, tuple[int, int]]
-"""Some bytes of an object: its key, from where and up to where."""
+# --- tasks --------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class EngineTasks:
-    """Holds feeds against a config and explains runs' feeds, for any number of threads."""
+    """Runs the engine's tasks in sandboxes. All threads share it."""
 
-    sandboxes: SandboxPool
+    sandboxes: sandbox.SandboxPool
     slots: TaskSlots
     limits: ApiLimits = DEFAULT_API_LIMITS
 
@@ -127,129 +137,152 @@ class EngineTasks:
         config: TenantConfig,
         feeds: Mapping[str, FeedSample],
         deadline: TaskDeadline,
-    ) -> Checks:
-        """Return the check of each vendor's feed.
+    ) -> CheckResults:
+        """Return the check of each vendor's feed, which has the first bytes of a file.
 
-        `TaskTooSlowError`, `TaskOutOfMemoryError`: it took too long, or too much memory.
+        Raises:
+            TaskTooSlowError: The check needs too much time.
+            TaskOutOfMemoryError: The check needs too much memory.
         """
         if not feeds:
             return {}
-        rows = max(_MIN_ROWS, _MAX_ROWS_OF_ALL // len(feeds))
+        max_rows = max(_MIN_ROWS_PER_UPLOAD, _MAX_ROWS // len(feeds))
         feeds = {
-            name: replace(feed, rows=min(feed.rows, rows))
-            for name, feed in feeds.items()
+            vendor_id: replace(feed, rows=min(feed.rows, max_rows))
+            for vendor_id, feed in feeds.items()
         }
-        task = partial(check_feeds, config, feeds)
-        checks: Checks = self.sandboxes.do(
-            task, cpu_seconds=self.limits.task_cpu_seconds, seconds=deadline.left()
+        results: CheckResults = self.sandboxes.do(
+            partial(check_feeds, config, feeds),
+            cpu_seconds=self.limits.task_cpu_seconds,
+            seconds=deadline.left(),
         )
-        return checks
+        return results
 
     def read_on(
         self,
         config: TenantConfig,
-        checks: Checks,
-        wholes: Mapping[str, Whole],
+        results: CheckResults,
+        partial_files: Mapping[str, PartialFile],
         deadline: TaskDeadline,
-    ) -> Checks:
-        """Return the checks with uploads read whole, one after the other, while there is time."""
-        found, started = dict(checks), time.monotonic()
-        for vendor_id, (size, read) in wholes.items():
-            check, spent = found[vendor_id], time.monotonic() - started
+    ) -> CheckResults:
+        """Return the checks of whole files, as far as there is time for them.
+
+        The files are read one after the other. Of the others, the checks of their first
+        bytes remain.
+        """
+        started = time.monotonic()
+        complete_results = dict(results)
+        for vendor_id, (size, read_piece) in partial_files.items():
+            check = complete_results[vendor_id]
             if isinstance(check, str) or size > MAX_WHOLE_BYTES:
                 continue
-            left = self.limits.task_cpu_seconds - spent
-            if left < _SHORTEST_SECONDS:
+            spent_seconds = time.monotonic() - started
+            cpu_seconds = self.limits.task_cpu_seconds - spent_seconds
+            if cpu_seconds < _MIN_CPU_SECONDS:
                 break
-            task = partial(read_whole, config, vendor_id, check, size)
             try:
-                found[vendor_id] = self.sandboxes.do(
-                    task, cpu_seconds=left, seconds=deadline.left(), answer=read
+                complete_results[vendor_id] = self.sandboxes.do(
+                    partial(read_whole, config, vendor_id, check, size),
+                    cpu_seconds=cpu_seconds,
+                    seconds=deadline.left(),
+                    answer=read_piece,
                 )
-            except (TaskTooSlowError, TaskOutOfMemoryError, SandboxEndedError):
-                continue  # its first rows have to do
-        return found
+            except (
+                sandbox.TaskTooSlowError,
+                sandbox.TaskOutOfMemoryError,
+                sandbox.SandboxEndedError,
+            ):
+                continue
+        return complete_results
 
     def explain(
         self, objects: ObjectStore, keys: ArtifactKeys, sku: str
     ) -> dict[str, Any]:
         """Return the explanation of a SKU of a run, as JSON values.
 
-        `SkuNotFoundError`: no row of the run has it; `ArtifactsExpiredError`: its files are gone;
-        `BusyError`: enough tasks are under way, or one of the tenant's; `TaskTooSlowError`,
-        `TaskOutOfMemoryError`: the SKU has too many rows.
+        Raises:
+            SkuNotFoundError: No row of the run has the SKU.
+            ArtifactsExpiredError: The run's files are gone.
+            BusyError: No slot is free, or the tenant has one.
+            TaskTooSlowError: The SKU has too many rows.
+            TaskOutOfMemoryError: The SKU has too many rows.
         """
 
-        def part_of(wanted: _FilePart) -> bytes:
-            key, (start, stop) = wanted
-            data = objects.read_range(key, start, stop)
-            if data is None or len(data) < stop - start:
+        def read_part(part: _FilePart) -> bytes:
+            key, (start, stop) = part
+            content = objects.read_range(key, start, stop)
+            if content is None or len(content) < stop - start:
                 raise ArtifactsExpiredError(f"{key} is gone")
-            return data
+            return content
 
         with (
-            self.slots.hold(keys.tenant_id) as deadline,
-            ThreadPoolExecutor(_READS_AT_ONCE) as beside,
+            self.slots.take(keys.tenant_id) as deadline,
+            ThreadPoolExecutor(_CONCURRENT_READS) as threads,
         ):
-            sizes = {each.key: each.size for each in objects.list_objects(keys.prefix)}
-            task = partial(explain_with, keys, sku, sizes)
+
+            def read_parts(parts: Sequence[_FilePart]) -> list[bytes]:
+                return list(threads.map(read_part, parts))
+
+            files = objects.list_objects(keys.prefix)
+            sizes = {file.key: file.size for file in files}
             explanation: dict[str, Any] = self.sandboxes.do(
-                task,
+                partial(explain_with, keys, sku, sizes),
                 cpu_seconds=self.limits.task_cpu_seconds,
                 seconds=deadline.left(),
-                answer=lambda parts: list(beside.map(part_of, parts)),
+                answer=read_parts,
             )
         return explanation
 
 
-def check_feeds(
-    config: TenantConfig, feeds: Mapping[str, FeedSample], _: Ask
-) -> Checks:
-    """Check feeds, in a sandbox."""
-    from relay_core.onboarding.feed_check import check_feed, with_rows
+# --- what runs in a sandbox ---------------------------------------------------------
 
-    found: dict[str, FeedCheck | str] = {}
+
+def check_feeds(
+    config: TenantConfig, feeds: Mapping[str, FeedSample], _: sandbox.Ask
+) -> CheckResults:
+    """Check feeds, in a sandbox."""
+    from relay_core.onboarding import feed_check
+
+    results: dict[str, FeedCheck | str] = {}
     for vendor_id, feed in feeds.items():
+        vendor = config.vendor(vendor_id)
         try:
-            vendor = config.vendor(vendor_id)
-            found[vendor_id] = with_rows(
-                check_feed(feed, vendor.parser, config), feed, vendor, config
-            )
+            check = feed_check.check_feed(feed, vendor.parser, config)
+            results[vendor_id] = feed_check.with_rows(check, feed, vendor, config)
         except FeedUnreadableError as error:
-            found[vendor_id] = str(error)
-    return found
+            results[vendor_id] = str(error)
+    return results
 
 
 def read_whole(
-    config: TenantConfig, vendor_id: str, check: FeedCheck, size: int, ask: Ask
+    config: TenantConfig, vendor_id: str, check: FeedCheck, size: int, ask: sandbox.Ask
 ) -> FeedCheck:
-    """Go on with a check, in a sandbox, with all of an upload."""
-    from relay_core.onboarding.feed_check import with_rows
+    """Complete a check with all of an upload, in a sandbox."""
+    from relay_core.onboarding import feed_check
 
-    data = b"".join(map(ask, range(0, size, PIECE_BYTES)))
-    return with_rows(
-        check, FeedSample(data, is_whole=True), config.vendor(vendor_id), config
-    )
+    content = b"".join(ask(offset) for offset in range(0, size, PIECE_BYTES))
+    feed = FeedSample(content, is_whole=True)
+    return feed_check.with_rows(check, feed, config.vendor(vendor_id), config)
 
 
 def explain_with(
-    keys: ArtifactKeys, sku: str, sizes: Mapping[str, int], ask: Ask
+    keys: ArtifactKeys, sku: str, sizes: Mapping[str, int], ask: sandbox.Ask
 ) -> dict[str, Any]:
     """Explain a SKU, in a sandbox."""
     from relay_core.publish.explanation import explain_sku
 
-    return explain_sku(_Files(sizes, ask), keys, keys.run_id, sku)
+    return explain_sku(_RunFiles(sizes, ask), keys, keys.run_id, sku)
 
 
 @dataclass(frozen=True, slots=True)
-class _Files:
-    """The engine's ``RunFiles`` in a sandbox, which asks the API's process for each part."""
+class _RunFiles:
+    """A run's files in a sandbox, which asks the API's process for each part."""
 
     sizes: Mapping[str, int]
-    ask: Ask
+    ask: sandbox.Ask
 
     def read(self, parts: "Sequence[tuple[str, ByteRange]]") -> Sequence[bytes]:
-        found: Sequence[bytes] = self.ask(
-            [(key, (part.start, part.stop)) for key, part in parts]
-        )
-        return found
+        """Return the bytes of parts of files, one a part."""
+        requests = [(key, (part.start, part.stop)) for key, part in parts]
+        contents: Sequence[bytes] = self.ask(requests)
+        return contents

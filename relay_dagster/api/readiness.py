@@ -1,7 +1,7 @@
-"""The states of everything that the API depends on, checked at most once in some seconds.
+"""The states of the API's dependencies, checked at most once in a few seconds.
 
-Anybody may ask, so asking costs AWS and this process next to nothing: an answer stands for a while,
-and a request that comes during a check waits for it, without a thread of its own.
+Anyone may request them, so a request must cost AWS and this process almost nothing. The
+states are cached. Requests during a check wait for it, without threads of their own.
 """
 
 import asyncio
@@ -15,11 +15,13 @@ from relay_dagster.wire.base import Dependency
 from relay_dagster.wiring import Platform
 
 States = Mapping[str, Dependency]
+Check = Callable[[], list[str] | None]
+"""Checks a dependency: it returns the settings that are wrong, or raises."""
 _log = event_log()
 
 
 class ReadinessProbe:
-    """Checks the dependencies of a platform; an answer stands for ``keep_seconds``."""
+    """Checks the dependencies of a platform, and caches their states."""
 
     def __init__(
         self,
@@ -30,33 +32,36 @@ class ReadinessProbe:
         self._checks = _checks(platform)
         self._keep_seconds = keep_seconds
         self._clock = clock
-        # All at once: each may take a time-out.
-        self._pool = ThreadPoolExecutor(len(self._checks), thread_name_prefix="ready")
-        self._found: States = {}
-        self._stands_until = 0.0
-        self._check: asyncio.Future[States] | None = None
+        # All checks run at once, because each may take until its timeout.
+        self._threads = ThreadPoolExecutor(
+            len(self._checks), thread_name_prefix="ready"
+        )
+        self._states: States = {}
+        self._valid_until = 0.0
+        self._running_check: asyncio.Future[States] | None = None
 
     async def states(self) -> States:
-        """Return the state of each dependency."""
-        if self._found and self._clock() < self._stands_until:
-            return self._found
-        if self._check is None or self._check.done():
-            self._check = asyncio.ensure_future(self._check_all())
-        # Who hangs up ends nobody else's check.
-        return await asyncio.shield(self._check)
+        """Return the state of each dependency, keyed by name."""
+        if self._states and self._clock() < self._valid_until:
+            return self._states
+        if self._running_check is None or self._running_check.done():
+            self._running_check = asyncio.ensure_future(self._check_all())
+        # A client that disconnects must not cancel the check for the others.
+        return await asyncio.shield(self._running_check)
 
     async def _check_all(self) -> States:
-        run = asyncio.get_running_loop().run_in_executor
-        checks = [
-            run(self._pool, _state, name, check) for name, check in self._checks.items()
+        loop = asyncio.get_running_loop()
+        futures = [
+            loop.run_in_executor(self._threads, _state_of, name, check)
+            for name, check in self._checks.items()
         ]
-        found = dict(zip(self._checks, await asyncio.gather(*checks), strict=True))
-        self._found, self._stands_until = found, self._clock() + self._keep_seconds
-        return found
+        states = await asyncio.gather(*futures)
+        self._states = dict(zip(self._checks, states, strict=True))
+        self._valid_until = self._clock() + self._keep_seconds
+        return self._states
 
 
-def _checks(platform: Platform) -> Mapping[str, Callable[[], list[str] | None]]:
-    """Return a check for each dependency; it returns what is set wrongly, or raises."""
+def _checks(platform: Platform) -> Mapping[str, Check]:
     return {
         "runs_table": platform.database.runs.check,
         "tenants_table": platform.database.tenants.check,
@@ -66,7 +71,7 @@ def _checks(platform: Platform) -> Mapping[str, Callable[[], list[str] | None]]:
     }
 
 
-def _state(name: str, check: Callable[[], list[str] | None]) -> Dependency:
+def _state_of(name: str, check: Check) -> Dependency:
     try:
         differences = check()
     except ExternalServiceError as error:
@@ -75,6 +80,6 @@ def _state(name: str, check: Callable[[], list[str] | None]) -> Dependency:
     if not differences:
         return Dependency(state="ok")
     _log.warning("queue_misconfigured", differences=differences)
-    # Their values hold account numbers, which are for the log alone.
-    attributes = [each.partition(" is ")[0] for each in differences]
+    # The values contain account numbers, which only the log may have.
+    attributes = [difference.partition(" is ")[0] for difference in differences]
     return Dependency(state="queue_misconfigured", details=attributes)

@@ -101,7 +101,7 @@ def check_document(
             time or memory (422).
     """
     slots = parts.tasks.slots
-    slot = slots.hold_behind() if waits else slots.hold(tenant_id)
+    slot = slots.take_when_idle() if waits else slots.take(tenant_id)
     try:
         with slot as deadline:
             return _check(tenant_id, document, parts, deadline, vendor_id)

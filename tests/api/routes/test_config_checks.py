@@ -372,7 +372,7 @@ def test_one_config_of_a_tenant_is_checked_at_once_and_two_in_all(
     slots = world.app.state.parts.tasks.slots
     with ExitStack() as held:
         for tenant_id in busy:
-            held.enter_context(slots.hold(tenant_id))
+            held.enter_context(slots.take(tenant_id))
         refused = world.client.post(PLACE, json=config_document())
     assert_problem(refused, 503, "CHECKS_BUSY")
     assert int(refused.headers["Retry-After"]) >= 1
@@ -380,7 +380,7 @@ def test_one_config_of_a_tenant_is_checked_at_once_and_two_in_all(
 
 
 def test_where_one_other_is_checked_there_is_room(world: ApiWorld) -> None:
-    with world.app.state.parts.tasks.slots.hold("other"):
+    with world.app.state.parts.tasks.slots.take("other"):
         check(world, config_document())
 
 

@@ -119,13 +119,13 @@ def test_while_a_tenant_s_config_is_checked_none_of_its_skus_is_explained(
     world: ApiWorld, record: RunRecord
 ) -> None:
     slots = world.app.state.parts.tasks.slots
-    with slots.hold(record.tenant_id):
+    with slots.take(record.tenant_id):
         refused = explain(world, record.run_id)
     assert_problem(refused, 503, "EXPLANATIONS_BUSY")
     assert int(refused.headers["Retry-After"]) >= 1
-    with slots.hold("one"), slots.hold("two"):
+    with slots.take("one"), slots.take("two"):
         assert_problem(explain(world, record.run_id), 503, "EXPLANATIONS_BUSY")
-    with slots.hold("one"):
+    with slots.take("one"):
         assert explain(world, record.run_id).status_code == 200
 
 

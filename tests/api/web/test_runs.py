@@ -153,6 +153,17 @@ def test_where_rows_went_and_what_is_quarantined_stand_there(visitor: Visitor) -
     assert unknown.status_code == 404
 
 
+@pytest.mark.parametrize(
+    ("count", "problem"), [(20_000, "another session"), (20_001, "more than 20,000")]
+)
+def test_a_form_of_too_many_fields_is_refused_before_its_fields_are_read(
+    visitor: Visitor, count: int, problem: str
+) -> None:
+    action = f"{path_of(NOBODY_S_RUN)}/accept"
+    answer = visitor.client.post(action, data={"sku": ["A"] * count})
+    assert problem in answer.text
+
+
 def test_a_sku_of_any_text_is_named_whole_and_shown_short(visitor: Visitor) -> None:
     world, sku = visitor.world, "\u202e<b>" + "x" * 10_000
     record = world.claim(world.post_run().json()["run_id"])
