@@ -1,1 +1,1 @@
-"""Words that every folder of the engine shares; they import the standard library alone."""
+"""Codes, columns, limits, errors and small values that all steps of a run share."""

@@ -1,8 +1,8 @@
-"""The reading rules of one cell: trimmed text in, a typed value or a row fault out.
+"""The rules for reading one cell: text in, a typed value or a row fault out.
 
-Plain Python, one cell at a time. A config's defaults are checked with these rules, and the column
-kernels leave to them the rare forms that they do not read themselves. Nothing here is a float, and
-no length of digits or exponent costs more than reading it once.
+A config's defaults are checked with these rules, and the kernels that read whole
+columns leave to them the rare forms that they do not read. Nothing here is a float, and
+long digits or exponents cost no more than one pass over their text.
 """
 
 import re
@@ -20,25 +20,33 @@ from relay_core.domain.limits import MAX_QUOTED
 LARGEST_WHOLE = 2_147_483_647
 """The largest quantity and lead time."""
 MONEY_UNIT = 10_000
-"""Money is whole ten-thousandths."""
+"""The number of parts of a currency unit; amounts are whole ten-thousandths."""
 MONEY_LIMIT = 1_000_000_000
-"""Amounts stay below this many units of the currency."""
+"""Amounts are below this many units of the currency."""
 MONEY_LIMIT_UNITS = MONEY_LIMIT * MONEY_UNIT
 LARGEST_FACTOR = 1_000_000
-"""The largest number that cells are multiplied with or divided by."""
+"""The largest number that cells are multiplied or divided by."""
 WRITTEN_DIGITS = 15
-"""So many digits has an amount at most before its point, as it is written, where a factor or a
-rate makes another of it."""
+"""The number of digits that an amount may have before its point, if a factor or a rate
+changes it afterwards."""
 EXCEL = "excel"
 """The entry of ``timestamp_formats`` for a spreadsheet's serial numbers."""
 FIRST_SERIAL = 61
+"""The first serial number that all spreadsheets give the same date."""
 YEARS = range(1900, 2200)
-"""The years that timestamps are of, as they are written."""
+"""The years that a timestamp may have, as it is written."""
 
-_MAX_CELL_LENGTH = 60  # so much of a cell that is rejected stands in the words about it
+# The number of characters of a rejected cell that an explanation quotes
+_MAX_CELL_LENGTH = 60
+# More digits of a number are too many for any quantity.
+_MAX_WHOLE_DIGITS = 11
+# Beyond this many digits only the sign of an exponent matters.
+_MAX_EXPONENT_DIGITS = 16
+_MONEY_PLACES = 4
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_SERIAL_EPOCH = datetime(1899, 12, 30)  # noqa: DTZ001  # days of a sheet have no zone
-_DAY, _MAX_FRACTION = 86_400, 4_000
+_SERIAL_EPOCH = datetime(1899, 12, 30)  # noqa: DTZ001  # a sheet's days have no zone
+_DAY_SECONDS = 86_400
+_MAX_FRACTION_DIGITS = 4_000
 _SERIAL = re.compile(r"([0-9]{2,6})(?:\.([0-9]+))?")
 _MICROSECOND = timedelta(microseconds=1)
 _THOUSANDS_CLASSES = {" ": " \u00a0\u202f", "'": "'\u2019"}
@@ -49,11 +57,11 @@ _ISO_FORM = re.compile(
 
 
 class CellOptions(Protocol):
-    """The parser options of a vendor that decide how one cell is read."""
+    """The options of a vendor's parser that decide how a cell is read."""
 
     @property
     def decimal_separator(self) -> str:
-        """``.`` or ``,``."""
+        """The decimal separator: ``.`` or ``,``."""
 
     @property
     def thousands_separator(self) -> str | None:
@@ -61,19 +69,19 @@ class CellOptions(Protocol):
 
     @property
     def currency_symbols(self) -> Sequence[str]:
-        """Text that may stand at either end of an amount."""
+        """The texts that may begin or end an amount."""
 
     @property
     def quantity_words(self) -> Mapping[str, int]:
-        """Whole cells that stand for a quantity."""
+        """The quantities by the cells that mean them."""
 
     @property
     def timestamp_formats(self) -> Sequence[str]:
-        """Formats of strptime, tried in order after the ISO form."""
+        """The formats of strptime that are tried in order after the ISO form."""
 
 
 class _Number(NamedTuple):
-    """A number as written, its marks taken away; what is not written is empty."""
+    """A number as it is written, without its marks; an absent part is empty."""
 
     negative: bool
     whole: str
@@ -84,56 +92,66 @@ class _Number(NamedTuple):
 def read_cell(
     column: str, text: str, parser: CellOptions, zone: tzinfo
 ) -> int | str | None:
-    """Read one cell of a canonical column, None for a null; `CellError`: it breaks a rule."""
+    """Return the value of a cell of a canonical column, or None for an empty cell.
+
+    Amounts are ten-thousandths, instants microseconds since the epoch.
+
+    Raises:
+        CellError: The cell breaks a rule of its column.
+    """
     text = text.strip()
-    known = BY_NAME[column]
+    canonical = BY_NAME[column]
     if not text:
-        if known.required:
-            raise _cell_error(known.rejections.null, column, text)
+        if canonical.required:
+            raise _cell_error(canonical.rejections.null, column, text)
         return None
-    if known.kind is Kind.WHOLE:
-        return read_whole(known, text, parser)
-    if known.kind is Kind.MONEY:
+    if canonical.kind is Kind.WHOLE:
+        return read_whole(canonical, text, parser)
+    if canonical.kind is Kind.MONEY:
         return read_money(text, parser)
-    if known.kind is Kind.CONDITION:
+    if canonical.kind is Kind.CONDITION:
         return read_condition(text)
-    if known.kind is Kind.INSTANT:
+    if canonical.kind is Kind.INSTANT:
         return read_timestamp(text, parser, zone)
     return text
 
 
 def read_whole(column: CanonicalColumn, text: str, parser: CellOptions) -> int:
-    """Read a whole number: a quantity may be one of the vendor's words."""
+    """Return a whole number; a quantity may be one of the vendor's words.
+
+    Raises:
+        CellError: The text is no whole number, or is out of range.
+    """
     text = text.strip()
-    rejections = column.rejections
-    folded = text.casefold()
-    for word, quantity in parser.quantity_words.items() if column.takes_words else ():
-        if word.strip().casefold() == folded:
-            return quantity
+    if column.takes_words:
+        folded = text.casefold()
+        for word, quantity in parser.quantity_words.items():
+            if word.strip().casefold() == folded:
+                return quantity
     number = _number(text, parser)
-    if (
-        number is None
-        or not number.whole
-        or number.exponent
-        or number.fraction.strip("0")
-    ):
-        raise _cell_error(rejections.unreadable, column.name, text)
-    value = int(number.whole.lstrip("0")[:11] or "0")  # more digits are too many anyway
+    if number is None or not _is_whole(number):
+        raise _cell_error(column.rejections.unreadable, column.name, text)
+    digits = number.whole.lstrip("0")
+    value = int(digits[:_MAX_WHOLE_DIGITS] or "0")
     if number.negative and value:
-        raise _cell_error(rejections.negative, column.name, text)
+        raise _cell_error(column.rejections.negative, column.name, text)
     if value > LARGEST_WHOLE:
-        raise _cell_error(rejections.too_large, column.name, text)
+        raise _cell_error(column.rejections.too_large, column.name, text)
     return value
 
 
+def _is_whole(number: _Number) -> bool:
+    has_fraction = bool(number.fraction.strip("0"))
+    return bool(number.whole) and not number.exponent and not has_fraction
+
+
 def read_money(text: str, parser: CellOptions) -> int:
-    """Read an amount as whole ten-thousandths, rounded half up, exact from the written digits."""
-    # At most one symbol goes from each end, the longest first, with the white space beside it.
-    symbols, bare = sorted(parser.currency_symbols, key=len, reverse=True), text.strip()
-    front = next((symbol for symbol in symbols if bare.startswith(symbol)), "")
-    bare = bare[len(front) :].lstrip()
-    back = next((symbol for symbol in symbols if bare.endswith(symbol)), "")
-    number = _number(bare[: len(bare) - len(back)].rstrip(), parser)
+    """Return an amount in ten-thousandths, rounded half up from the written digits.
+
+    Raises:
+        CellError: The text is no amount, is negative, or is too large.
+    """
+    number = _number(_without_symbols(text, parser), parser)
     if number is None:
         raise _cell_error(RowFault.INVALID_DECIMAL, "amount", text)
     digits = (number.whole + number.fraction).lstrip("0")
@@ -141,22 +159,46 @@ def read_money(text: str, parser: CellOptions) -> int:
         return 0
     if number.negative:
         raise _cell_error(RowFault.NEGATIVE_AMOUNT, "amount", text)
-    # Past 15 digits nothing but the sign of an exponent matters.
-    exponent = int(number.exponent.lstrip("+-0")[:16] or "0")
-    exponent = -exponent if number.exponent.startswith("-") else exponent
+    exponent_digits = number.exponent.lstrip("+-0")[:_MAX_EXPONENT_DIGITS]
+    exponent = int(exponent_digits or "0")
+    if number.exponent.startswith("-"):
+        exponent = -exponent
+    # The amount is 0.DIGITS x 10^point.
     point = len(digits) - len(number.fraction) + exponent
-    if point < -4:  # nothing of 0.DIGITS x 10^point is left of ten-thousandths
+    if point < -_MONEY_PLACES:
         return 0
     amount = MONEY_LIMIT_UNITS
     if point <= 9:
-        amount = (int(digits[: point + 5].ljust(point + 5, "0")) + 5) // 10
+        # One more digit than is kept decides about rounding.
+        count = point + _MONEY_PLACES + 1
+        amount = (int(digits[:count].ljust(count, "0")) + 5) // 10
     if amount >= MONEY_LIMIT_UNITS:
         raise _cell_error(RowFault.AMOUNT_OUT_OF_RANGE, "amount", text)
     return amount
 
 
+def _without_symbols(text: str, parser: CellOptions) -> str:
+    """Return an amount without the longest symbol at each end, and white space there."""
+    symbols = sorted(parser.currency_symbols, key=len, reverse=True)
+    bare = text.strip()
+    for symbol in symbols:
+        if bare.startswith(symbol):
+            bare = bare[len(symbol) :]
+            break
+    bare = bare.lstrip()
+    for symbol in symbols:
+        if bare.endswith(symbol):
+            bare = bare[: len(bare) - len(symbol)]
+            break
+    return bare.rstrip()
+
+
 def read_condition(text: str) -> str:
-    """Read a condition, in any case, as its lower-case word."""
+    """Return a condition as its lower-case word.
+
+    Raises:
+        CellError: The text is no condition.
+    """
     word = text.strip().lower()
     if word not in CONDITIONS:
         raise _cell_error(RowFault.INVALID_CONDITION, "condition", text)
@@ -164,19 +206,16 @@ def read_condition(text: str) -> str:
 
 
 def read_timestamp(text: str, parser: CellOptions, zone: tzinfo) -> int:
-    """Read a date or a date and time as microseconds since the epoch, in UTC.
+    """Return a date, or a date and time, in microseconds since the epoch.
 
-    A time without an offset is local in ``zone``: the first of two where the clock goes back, and
-    one that is skipped moves forward by the length of the gap.
+    A time without an offset is local in ``zone``: the first of two where the clock goes
+    back. A time that the clock skips moves forward by the length of the gap.
+
+    Raises:
+        CellError: The text is no timestamp that is read.
     """
-    text, moment = text.strip(), None
-    if _ISO_FORM.fullmatch(text):
-        with suppress(ValueError):
-            moment = datetime.fromisoformat(text)
-    for form in parser.timestamp_formats if moment is None else ():
-        moment = _formatted_moment(text, form)
-        if moment is not None:
-            break
+    text = text.strip()
+    moment = _moment(text, parser.timestamp_formats)
     if moment is None or moment.year not in YEARS:
         raise _cell_error(RowFault.INVALID_TIMESTAMP, "updated_at", text)
     if moment.utcoffset() is None:
@@ -184,26 +223,63 @@ def read_timestamp(text: str, parser: CellOptions, zone: tzinfo) -> int:
     return (moment - _EPOCH) // _MICROSECOND
 
 
+def _moment(text: str, forms: Sequence[str]) -> datetime | None:
+    """Return the moment that a text writes, or None; a local time has no zone."""
+    if _ISO_FORM.fullmatch(text):
+        with suppress(ValueError):
+            return datetime.fromisoformat(text)
+    for form in forms:
+        moment = _formatted_moment(text, form)
+        if moment is not None:
+            return moment
+    return None
+
+
+def _formatted_moment(text: str, form: str) -> datetime | None:
+    if form == EXCEL:
+        return _serial_moment(text)
+    try:
+        return datetime.strptime(text, form)  # noqa: DTZ007  # the zone is the tenant's
+    except (ValueError, OverflowError):
+        return None
+
+
+def _serial_moment(text: str) -> datetime | None:
+    """Return the moment of a spreadsheet's serial number, to the nearest second."""
+    match = _SERIAL.fullmatch(text)
+    if match is None or int(match[1]) < FIRST_SERIAL:
+        return None
+    digits = (match[2] or "0")[:_MAX_FRACTION_DIGITS]
+    scale = 10 ** len(digits)
+    seconds = (2 * int(digits) * _DAY_SECONDS + scale) // (2 * scale)
+    return _SERIAL_EPOCH + timedelta(days=int(match[1]), seconds=seconds)
+
+
+# --- messages -----------------------------------------------------------------------------
+
+
 def shorten(text: str, limit: int = MAX_QUOTED) -> str:
-    """Return text in quotes for a message, cut where it is long."""
+    """Return a text in quotes for a message, cut if it is long."""
     return f'"{cut(text, limit, "...")}"'
 
 
 def cut(text: str, limit: int, mark: str = "…") -> str:
-    """Return the first characters of a text; a mark stands for the rest."""
+    """Return the first characters of a text, with a mark for the omitted ones."""
     return text if len(text) <= limit else f"{text[:limit]}{mark}"
 
 
 def explain(fault: RowFault, column: str, text: str) -> str:
-    """Say what is wrong with a trimmed cell of a column, and what to do."""
+    """Return what is wrong with a trimmed cell of a column, and the fix."""
     words = _words(fault, column, text)
-    is_quoted = text and fault in _EXPLANATIONS
-    return f"{shorten(text, _MAX_CELL_LENGTH)} {words}" if is_quoted else words
+    if text and fault in _EXPLANATIONS:
+        return f"{shorten(text, _MAX_CELL_LENGTH)} {words}"
+    return words
 
 
 def advise(fault: RowFault, column: str, text: str) -> str:
-    """Say what to do about a trimmed cell of a column."""
-    return _words(fault, column, text).partition("; ")[2]
+    """Return the fix of a trimmed cell of a column."""
+    _, _, fix = _words(fault, column, text).partition("; ")
+    return fix
 
 
 def _words(fault: RowFault, column: str, text: str) -> str:
@@ -247,17 +323,24 @@ def _cell_error(fault: RowFault | None, column: str, text: str) -> CellError:
     return CellError(fault, explain(fault, column, text))
 
 
+# --- numbers ------------------------------------------------------------------------------
+
+
 def _number(text: str, parser: CellOptions) -> _Number | None:
-    found = _number_form(
-        parser.decimal_separator, parser.thousands_separator
-    ).fullmatch(text)
-    if found is None:
+    form = _number_form(parser.decimal_separator, parser.thousands_separator)
+    match = form.fullmatch(text)
+    if match is None:
         return None
-    sign, whole, fraction, exponent = found.groups("")
+    sign, whole, fraction, exponent = match.groups("")
     if not whole and not fraction:
         return None
     digits = "".join(re.findall("[0-9]+", whole))
-    return _Number(sign == "-", digits, fraction, exponent)
+    return _Number(
+        negative=sign == "-",
+        whole=digits,
+        fraction=fraction,
+        exponent=exponent,
+    )
 
 
 @lru_cache(maxsize=64)
@@ -273,27 +356,18 @@ def _number_form(
 
 
 def strip_symbols(text: str, symbols: Sequence[str]) -> str:
-    """Take at most one symbol in any case from each end of a quantity; a plus from its end."""
+    """Return a quantity without the longest symbol at each end, in any case.
+
+    A plus is a symbol only at the end.
+    """
     ordered = sorted(symbols, key=len, reverse=True)
-    front = next(
-        (s for s in ordered if s != "+" and text[: len(s)].lower() == s.lower()), ""
-    )
-    text = text[len(front) :].lstrip()
-    back = next((s for s in ordered if text[-len(s) :].lower() == s.lower()), "")
-    return text[: len(text) - len(back)].rstrip()
-
-
-def _formatted_moment(text: str, form: str) -> datetime | None:
-    if form == EXCEL:
-        found = _SERIAL.fullmatch(text)
-        if found is None or int(found[1]) < FIRST_SERIAL:
-            return None
-        digits = (found[2] or "0")[:_MAX_FRACTION]
-        seconds = (2 * int(digits) * _DAY + 10 ** len(digits)) // (
-            2 * 10 ** len(digits)
-        )
-        return _SERIAL_EPOCH + timedelta(days=int(found[1]), seconds=seconds)
-    try:
-        return datetime.strptime(text, form)  # noqa: DTZ007  # the zone is the tenant's
-    except (ValueError, OverflowError):
-        return None
+    for symbol in ordered:
+        if symbol != "+" and text[: len(symbol)].lower() == symbol.lower():
+            text = text[len(symbol) :]
+            break
+    text = text.lstrip()
+    for symbol in ordered:
+        if text[-len(symbol) :].lower() == symbol.lower():
+            text = text[: len(text) - len(symbol)]
+            break
+    return text.rstrip()

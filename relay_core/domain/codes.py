@@ -1,4 +1,4 @@
-"""The one list of stages, statuses, failure codes, warnings, row faults and workbooks."""
+"""The stages, statuses, failure codes, warnings and row faults, each listed once."""
 
 from enum import StrEnum
 
@@ -7,7 +7,7 @@ WORKBOOK_FORMATS = ("xlsx", "xls", "ods")
 
 
 class Stage(StrEnum):
-    """Where a run is; the order of definition is the order of time."""
+    """A stage of a run; stages are defined in the order of time."""
 
     QUEUE = "QUEUE"
     FETCH_INPUTS = "FETCH_INPUTS"
@@ -18,7 +18,7 @@ class Stage(StrEnum):
 
 
 class RunStatus(StrEnum):
-    """The status of a run. A held one has ended; its feed waits for a decision."""
+    """The status of a run; a held run has ended, and its feed waits for a decision."""
 
     QUEUED = "QUEUED"
     RUNNING = "RUNNING"
@@ -29,17 +29,17 @@ class RunStatus(StrEnum):
 
     @property
     def is_final(self) -> bool:
-        """Whether no transition leaves this status."""
+        """Whether a run keeps this status forever."""
         return self in (RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED)
 
     @property
     def has_ended(self) -> bool:
-        """Whether nothing executes, or will: it is final, or held."""
+        """Whether a run with this status executes no more: it is final or held."""
         return self.is_final or self is RunStatus.HELD
 
 
 class VendorStatus(StrEnum):
-    """The part of a vendor in a run; ``FAILED``, its feed cannot be used, ends the run."""
+    """The part of a vendor in a run; ``FAILED`` means a feed that cannot be used."""
 
     FOUND = "found"
     MISSING = "missing"
@@ -49,12 +49,12 @@ class VendorStatus(StrEnum):
 
     @property
     def is_used(self) -> bool:
-        """Whether offers of the vendor are used."""
+        """Whether the run uses offers of the vendor."""
         return self in (VendorStatus.FOUND, VendorStatus.LAST_GOOD)
 
 
 class FailureCode(StrEnum):
-    """Why a run ended ``FAILED``; none of these is tried again."""
+    """The reason why a run ended ``FAILED``; no such run is retried."""
 
     MISSING_TENANT_CONFIG = "missing_tenant_config"
     UNSUPPORTED_SCHEMA_VERSION = "unsupported_schema_version"
@@ -73,7 +73,7 @@ class FailureCode(StrEnum):
 
 
 class FailureClass(StrEnum):
-    """Who can mend a failure: the tenant, its vendors, or those who run the platform."""
+    """Whoever can fix a failure: the tenant, its vendors, or the platform's operators."""
 
     TENANT_CONFIG = "tenant_config"
     VENDOR_DATA = "vendor_data"
@@ -89,11 +89,14 @@ _CLASSES: dict[str, FailureClass] = {
     FailureCode.POISON_JOB: FailureClass.PLATFORM,
 }
 INVALID_CONFIG = "invalid_config"
-"""The code of a config that does not validate; an attempt ends for it, and then a run."""
+"""The code of an invalid config, which ends an attempt and in the end the run."""
 
 
 def class_of(error_code: str, attempt_code: str | None = None) -> FailureClass:
-    """Return whose a failure is; ``attempt_code`` is that of a run whose attempts are used up."""
+    """Return who can fix a failure.
+
+    ``attempt_code`` is the code of the last attempt, if the run used up its attempts.
+    """
     if attempt_code == INVALID_CONFIG:
         return FailureClass.TENANT_CONFIG
     return _CLASSES.get(error_code, FailureClass.VENDOR_DATA)
@@ -117,7 +120,7 @@ class WarningCode(StrEnum):
 
 
 class RowFault(StrEnum):
-    """Why one field, or one record, of a feed was rejected."""
+    """The reason why a cell or a record of a feed was rejected."""
 
     DUPLICATE_SKU = "duplicate_sku"
     INVALID_RECORD = "invalid_record"

@@ -1,8 +1,8 @@
-"""The one list of canonical columns: what each is, where it comes from, how a cell is rejected.
+"""The canonical columns, each listed once: its kind, its source, and its faults.
 
-Readers, writers, schemas and guesses go by a column's kind. A new column is one line here, one in
-the contract that judges it (`validation.contracts`), and one with the names that price lists give
-it (`onboarding.header_names`).
+Readers, writers, schemas and guesses depend on a column's kind. A new column needs one
+entry here, one in the contract that judges it (`validation.contracts`), and one with
+the names that price lists use for it (`onboarding.header_guess`).
 """
 
 from dataclasses import dataclass
@@ -25,42 +25,44 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RejectionCodes:
-    """A column's fault codes: of a null, an unreadable, a negative and a too large cell."""
+    """The faults of a column's cells; None where a cell cannot have the fault."""
 
-    null: RowFault | None = None
-    unreadable: RowFault | None = None
-    negative: RowFault | None = None
-    too_large: RowFault | None = None
+    null: RowFault | None = None  # the fault of an empty cell
+    unreadable: RowFault | None = None  # the fault of a cell that cannot be read
+    negative: RowFault | None = None  # the fault of a number below zero
+    too_large: RowFault | None = None  # the fault of a number above the limit
+
+
+_NO_REJECTIONS = RejectionCodes()
 
 
 @dataclass(frozen=True, slots=True)
 class CanonicalColumn:
     """One column of the canonical schema."""
 
-    name: str  # as the config, normalized.csv and errors.json have it
-    kind: Kind  # how its cells are read and written
+    name: str  # the name in the config, normalized.csv and errors.json
+    kind: Kind  # the kind, which decides how cells are read and written
     required: bool = False  # whether a feed must have it; its cells are never null
-    from_feed: bool = True  # whether a feed can give it
-    takes_words: bool = (
-        False  # whether the vendor's words for quantities are read in it
-    )
-    rejections: RejectionCodes = (
-        RejectionCodes()
-    )  # the faults of its cells, if there are any
+    from_feed: bool = True  # whether a feed can have it
+    takes_words: bool = False  # whether the vendor's words for quantities are read
+    rejections: RejectionCodes = _NO_REJECTIONS  # the faults of its cells
 
 
 _AMOUNT = RejectionCodes(
-    None,
-    RowFault.INVALID_DECIMAL,
-    RowFault.NEGATIVE_AMOUNT,
-    RowFault.AMOUNT_OUT_OF_RANGE,
+    unreadable=RowFault.INVALID_DECIMAL,
+    negative=RowFault.NEGATIVE_AMOUNT,
+    too_large=RowFault.AMOUNT_OUT_OF_RANGE,
 )
-_LEAD_TIME = RejectionCodes(None, *[RowFault.INVALID_LEAD_TIME] * 3)
+_LEAD_TIME = RejectionCodes(
+    unreadable=RowFault.INVALID_LEAD_TIME,
+    negative=RowFault.INVALID_LEAD_TIME,
+    too_large=RowFault.INVALID_LEAD_TIME,
+)
 _QUANTITY = RejectionCodes(
-    RowFault.MISSING_QUANTITY,
-    RowFault.INVALID_QUANTITY,
-    RowFault.NEGATIVE_QUANTITY,
-    RowFault.INVALID_QUANTITY,
+    null=RowFault.MISSING_QUANTITY,
+    unreadable=RowFault.INVALID_QUANTITY,
+    negative=RowFault.NEGATIVE_QUANTITY,
+    too_large=RowFault.INVALID_QUANTITY,
 )
 _CONDITION = RejectionCodes(unreadable=RowFault.INVALID_CONDITION)
 _INSTANT = RejectionCodes(unreadable=RowFault.INVALID_TIMESTAMP)
@@ -95,7 +97,7 @@ BY_NAME = {column.name: column for column in COLUMNS}
 
 
 def names_of(*kinds: Kind) -> tuple[str, ...]:
-    """Return the names of the columns of some kinds, in canonical order."""
+    """Return the names of all columns of some kinds, in canonical order."""
     return tuple(column.name for column in COLUMNS if column.kind in kinds)
 
 
@@ -103,34 +105,34 @@ CANONICAL_COLUMNS = tuple(BY_NAME)
 REQUIRED_COLUMNS = tuple(column.name for column in COLUMNS if column.required)
 INPUT_COLUMNS = tuple(column.name for column in COLUMNS if column.from_feed)
 JUDGED_COLUMNS = tuple(
-    column.name for column in COLUMNS if column.rejections != RejectionCodes()
+    column.name for column in COLUMNS if column.rejections != _NO_REJECTIONS
 )
-"""Those that a rule can refuse."""
+"""The columns whose cells can be rejected."""
 DERIVED_COLUMNS: dict[str, tuple[str, ...]] = {
     "availability": ("quantity_available",),
     "currency": (),
     "price_with_currency": ("price",),
 }
-"""The columns that a merged feed can have besides the canonical ones, each with its sources."""
+"""The other columns that a merged feed can have, each with its source columns."""
 RESERVED_COLUMNS = ("offered_at", "kept_at_0", "suspect_price", "suspect_since")
-"""The names of a state's own columns; a tenant's extra columns have others."""
+"""The names of a state's own columns, which a tenant's extra columns cannot have."""
 EXTRA_COLUMN = "^[a-z][a-z0-9_]{0,39}$"
-"""The pattern of a tenant's extra columns: texts that pass through."""
-_EXTRA = "extra:"
+"""The pattern of the names of a tenant's extra columns, which pass through as text."""
+_EXTRA_PREFIX = "extra:"
 
 
 def extra_column(name: str) -> str:
-    """Return the name of an extra column among a row's columns: no other column has it."""
-    return _EXTRA + name
+    """Return the name of an extra column in a row, which no other column has."""
+    return _EXTRA_PREFIX + name
 
 
 def is_extra(column: str) -> bool:
-    """Return whether a row's column is a tenant's extra one."""
-    return column.startswith(_EXTRA)
+    """Return whether a row's column is an extra column of the tenant."""
+    return column.startswith(_EXTRA_PREFIX)
 
 
 def source_column(name: str) -> str:
-    """Return the row's column that a column of this name is read from."""
+    """Return the column of a row that has the cells of a named column."""
     return name if name in BY_NAME else extra_column(name)
 
 

@@ -1,8 +1,8 @@
-"""Which hosts may be called: the rule of a URL's text, and of the addresses behind its name.
+"""The hosts that may be called: the rules for a URL's text and for a host's addresses.
 
-Webhooks are sent, and vendors' files pulled, by this one rule. Nothing here resolves a name: who
-stores a URL judges its text, and who calls judges every address that the name has at that moment as
-well, then connects to one of those.
+These rules apply to webhooks and to pulls of vendors' files. Nothing here resolves a
+name. Code that stores a URL judges its text; code that calls it also judges every
+address that the name has at that moment, and then connects to one of these addresses.
 """
 
 import re
@@ -17,7 +17,7 @@ MAX_URL = 2048
 PORTS = {"https": (443, 8443), "sftp": (22, 2222)}
 _DEFAULT_PORTS = {"http": 80, "https": 443, "sftp": 22}
 
-# What `is_global` calls global in some version of Python and nobody can reach as such.
+# Some version of Python calls these networks global, but nobody can reach them.
 _NOT_PUBLIC_V4 = (IPv4Network("192.0.0.0/24"), IPv4Network("192.88.99.0/24"))
 _NOT_PUBLIC_V6 = (
     IPv6Network("2001::/23"),
@@ -25,7 +25,7 @@ _NOT_PUBLIC_V6 = (
     IPv6Network("3fff::/20"),
 )
 _GLOBAL_UNICAST = IPv6Network("2000::/3")
-# The last four bytes of these are an IPv4 address.
+# An address of these networks ends in an IPv4 address.
 _ENDS_IN_V4 = (
     IPv6Network("::ffff:0:0/96"),
     IPv6Network("64:ff9b::/96"),
@@ -34,13 +34,13 @@ _ENDS_IN_V4 = (
 
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
-_MAX_NAME = 253
-# A resolver reads a name that ends so as an address: 127.1, 0x7f.1, 2130706433.
+_MAX_NAME_LENGTH = 253
+# A resolver reads a name with such an end as an address: 127.1, 0x7f.1, 2130706433.
 _ENDS_IN_A_NUMBER = re.compile(r"(?:.*\.)?(?:[0-9]+|0[xX][0-9A-Fa-f]*)")
 
 
 class UnfitUrlError(ValueError):
-    """A URL may not be called; the message says why, without quoting it."""
+    """A URL may not be called; the message gives the reason without quoting the URL."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,41 +49,43 @@ class Destination:
 
     scheme: str  # ``https``, ``sftp``, or ``http`` to loopback
     host: str  # a name in small letters, or an address without brackets
-    port: int  # also where the URL leaves it out
-    target: str  # path and query, as they stand in a request; of ``sftp`` all behind the host
-    # Whether this machine's addresses are good, as an operator has said
+    port: int  # the port, also if the URL leaves it out
+    # The path and the query of a request; for ``sftp`` the whole path
+    target: str
+    # Whether this machine's addresses are accepted, which an operator decides
     allow_loopback: bool = False
-    user: str = ""  # who logs in, of ``sftp``
+    user: str = ""  # the user that logs in, for ``sftp``
 
     @property
     def receiver(self) -> str:
-        """Who answers there: scheme, host and port."""
+        """The server that answers: scheme, host and port."""
         return f"{self.scheme}://{self._bracketed}:{self.port}"
 
     @property
     def host_header(self) -> str:
-        """The host as a request names it."""
+        """The host as the ``Host`` header of a request names it."""
         is_default = self.port == _DEFAULT_PORTS[self.scheme]
         return self._bracketed if is_default else f"{self._bracketed}:{self.port}"
 
     @property
     def host_names(self) -> frozenset[str]:
-        """Host and port as they are written: with the port, and without the usual one."""
-        return frozenset((self.host_header, f"{self._bracketed}:{self.port}"))
+        """The spellings of host and port: with the port, and without the default one."""
+        with_port = f"{self._bracketed}:{self.port}"
+        return frozenset((self.host_header, with_port))
 
     @property
     def _bracketed(self) -> str:
         return f"[{self.host}]" if ":" in self.host else self.host
 
     def accepts(self, address: Address) -> bool:
-        """Return whether an address that the host has may be connected to."""
+        """Return whether a connection to an address of the host is allowed."""
         if self.allow_loopback and address.is_loopback:
             return True
         return self.port in PORTS.get(self.scheme, ()) and is_public(address)
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether a name or an address, without port or brackets, is loopback; no DNS query."""
+    """Return whether a host, without port or brackets, is this machine; without DNS."""
     try:
         return ip_address(host).is_loopback
     except ValueError:
@@ -91,61 +93,74 @@ def is_loopback(host: str) -> bool:
 
 
 def is_public(address: Address) -> bool:
-    """Return whether everybody reaches the same host there; wrapped IPv4 is judged by itself."""
-    if isinstance(address, IPv6Address):
-        # Mapped, translated and compatible addresses end in one of IPv4, 6to4 begins with one.
-        is_wrapped = any(address in network for network in _ENDS_IN_V4)
-        inner = (
-            IPv4Address(int(address) & 0xFFFFFFFF) if is_wrapped else address.sixtofour
-        )
-        if inner is not None:
-            return is_public(inner)
-        refused = any(address in network for network in _NOT_PUBLIC_V6)
-        return address in _GLOBAL_UNICAST and address.is_global and not refused
-    refused = any(address in network for network in _NOT_PUBLIC_V4)
-    return address.is_global and not address.is_multicast and not refused
+    """Return whether everybody reaches the same host at an address.
+
+    An IPv4 address inside an IPv6 address is judged by itself.
+    """
+    if isinstance(address, IPv4Address):
+        is_reserved = any(address in network for network in _NOT_PUBLIC_V4)
+        return address.is_global and not address.is_multicast and not is_reserved
+    inner_address = _inner_address(address)
+    if inner_address is not None:
+        return is_public(inner_address)
+    is_reserved = any(address in network for network in _NOT_PUBLIC_V6)
+    return address in _GLOBAL_UNICAST and address.is_global and not is_reserved
+
+
+def _inner_address(address: IPv6Address) -> IPv4Address | None:
+    """Return the IPv4 address inside an IPv6 address, or None.
+
+    Mapped, translated and compatible addresses end in one; those of 6to4 begin with one.
+    """
+    if any(address in network for network in _ENDS_IN_V4):
+        return IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.sixtofour
 
 
 def judge_url(
     text: str, *, allow_loopback: bool = False, schemes: Sequence[str] = ("https",)
 ) -> Destination:
-    """Return where a URL leads, where its text may be one, by one of the schemes.
+    """Return the destination of a URL of one of the schemes, if its text is allowed.
 
-    With ``allow_loopback`` ``http`` and any port are taken where the host is this machine.
-    `UnfitUrlError`: it may not be called.
+    With ``allow_loopback``, ``http`` and any port are allowed if the host is this
+    machine.
+
+    Raises:
+        UnfitUrlError: The URL may not be called.
     """
     parts, port = _split(text)
     host = (parts.hostname or "").lower()
     address = _address_in(host, is_bracketed="[" in parts.netloc)
-    here = allow_loopback and is_loopback(host)
-    if parts.scheme not in schemes and not (here and parts.scheme == "http"):
-        raise UnfitUrlError(
-            f"must begin with {' or '.join(f'{each}://' for each in schemes)}"
-        )
+    is_allowed_loopback = allow_loopback and is_loopback(host)
+    is_plain_loopback = is_allowed_loopback and parts.scheme == "http"
+    if parts.scheme not in schemes and not is_plain_loopback:
+        prefixes = " or ".join(f"{scheme}://" for scheme in schemes)
+        raise UnfitUrlError(f"must begin with {prefixes}")
     if port is None:
         port = _DEFAULT_PORTS[parts.scheme]
-    if not here and port not in PORTS[parts.scheme]:
-        raise UnfitUrlError(
-            f"must have port {' or '.join(map(str, PORTS[parts.scheme]))}"
-        )
-    if not here and (
-        is_loopback(host) or (address is not None and not is_public(address))
-    ):
-        raise UnfitUrlError("must lead to a public address")
+    if not is_allowed_loopback:
+        _check_public(parts.scheme, host, port, address)
     if parts.scheme == "sftp":
-        # A question mark is a wildcard there, and begins no query.
-        target, user = (
-            "/" + text.partition(parts.netloc)[2].lstrip("/"),
-            _user_in(parts),
-        )
-    else:
-        if "@" in parts.netloc:
-            raise UnfitUrlError("must have no user name and no password")
-        target, user = (
-            (parts.path or "/") + (f"?{parts.query}" if parts.query else ""),
-            "",
-        )
-    return Destination(parts.scheme, host, port, target, allow_loopback, user)
+        # A question mark is a wildcard in a path of SFTP, and begins no query.
+        path = text.partition(parts.netloc)[2]
+        target = "/" + path.lstrip("/")
+        user = _user_in(parts)
+        return Destination(parts.scheme, host, port, target, allow_loopback, user)
+    if "@" in parts.netloc:
+        raise UnfitUrlError("must have no user name and no password")
+    query = f"?{parts.query}" if parts.query else ""
+    target = (parts.path or "/") + query
+    return Destination(parts.scheme, host, port, target, allow_loopback)
+
+
+def _check_public(scheme: str, host: str, port: int, address: Address | None) -> None:
+    """Refuse a port that is not usual, and a host that not everybody reaches."""
+    if port not in PORTS[scheme]:
+        ports = " or ".join(map(str, PORTS[scheme]))
+        raise UnfitUrlError(f"must have port {ports}")
+    is_private_address = address is not None and not is_public(address)
+    if is_loopback(host) or is_private_address:
+        raise UnfitUrlError("must lead to a public address")
 
 
 def _user_in(parts: SplitResult) -> str:
@@ -180,13 +195,13 @@ def _split(text: str) -> tuple[SplitResult, int | None]:
 
 
 def _address_in(host: str, *, is_bracketed: bool) -> Address | None:
-    """Return a host that is an address, None for a name."""
+    """Return a host as an address, or None if it is a name."""
     if "%" not in host:
         try:
             return ip_address(host)
         except ValueError:
             pass
-    if is_bracketed or not _NAME.fullmatch(host) or len(host) > _MAX_NAME:
+    if is_bracketed or not _NAME.fullmatch(host) or len(host) > _MAX_NAME_LENGTH:
         raise UnfitUrlError("must name a host")
     if _ENDS_IN_A_NUMBER.fullmatch(host):
         raise UnfitUrlError(

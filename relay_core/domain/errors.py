@@ -1,4 +1,4 @@
-"""Domain errors, each with its ``error_code``."""
+"""The errors of the engine, each with its ``error_code``."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -9,24 +9,24 @@ from relay_core.domain.limits import MAX_FAULTS
 
 
 class RelayError(Exception):
-    """Base of every error that this package raises on purpose."""
+    """The base of every error that this package raises on purpose."""
 
     error_code: str = "internal_error"
 
 
 @dataclass(frozen=True, slots=True)
 class ConfigFault:
-    """One thing wrong with a tenant config: where (``vendors.1.parser.delimiter``) and what."""
+    """A fault of a tenant config."""
 
-    path: str
-    message: str
+    path: str  # the path in the config, such as ``vendors.1.parser.delimiter``
+    message: str  # the fault in words
 
     def __str__(self) -> str:
         return f"{self.path}: {self.message}" if self.path else self.message
 
 
 class ConfigError(RelayError):
-    """A tenant config with faults: the first ones, then how many more there are."""
+    """A tenant config has faults: the first of them, then the number of the others."""
 
     error_code = INVALID_CONFIG
 
@@ -36,7 +36,7 @@ class ConfigError(RelayError):
 
 
 class ConfigTooLargeError(ConfigError):
-    """A tenant config of more bytes than one may have."""
+    """A tenant config has more bytes than the limit."""
 
     error_code = "CONFIG_TOO_LARGE"
 
@@ -49,20 +49,20 @@ class ConfigTooLargeError(ConfigError):
 
 
 class UnsupportedSchemaVersionError(RelayError):
-    """A tenant config whose ``schema_version`` is not 1."""
+    """The ``schema_version`` of a tenant config is not 1."""
 
     error_code = "unsupported_schema_version"
 
-    def __init__(self, found: object) -> None:
-        self.found = found
+    def __init__(self, version: object) -> None:
+        self.version = version
         super().__init__(
-            f"unsupported schema version: the config says {found!r}, this version reads 1; "
-            "write the config for schema_version 1 and store it again"
+            f"unsupported schema version: the config says {version!r}, this version "
+            "reads 1; write the config for schema_version 1 and store it again"
         )
 
 
 class CellError(RelayError):
-    """A cell that breaks a rule of its column; ``error_code`` is the row fault."""
+    """A cell breaks a rule of its column; ``error_code`` is the row fault."""
 
     def __init__(self, error_code: str, message: str) -> None:
         self.error_code = error_code
@@ -70,7 +70,7 @@ class CellError(RelayError):
 
 
 class FeedUnreadableError(RelayError):
-    """A feed or SKU map that cannot be used at all; ``error_code`` is a failure code."""
+    """A feed or a SKU map cannot be used at all; ``error_code`` is a failure code."""
 
     def __init__(self, error_code: str, message: str) -> None:
         self.error_code = error_code
@@ -81,34 +81,35 @@ class FeedUnreadableError(RelayError):
 
 
 class SkuNotFoundError(RelayError):
-    """No row of a run has this SKU."""
+    """No row of a run has the SKU."""
 
     error_code = "SKU_NOT_FOUND"
 
 
 class RunNotMergedError(RelayError):
-    """A run whose feed was neither published nor held: there is nothing to explain."""
+    """A run's feed was neither published nor held, so there is nothing to explain."""
 
     error_code = "RUN_NOT_MERGED"
 
 
 class ArtifactsExpiredError(RelayError):
-    """A file of a run is gone that is needed."""
+    """A file of a run that is needed is gone."""
 
     error_code = "ARTIFACTS_EXPIRED"
 
 
 class ContractBrokenError(RelayError):
-    """The engine's own steps disagree about the data: a defect of the engine, never of a feed."""
+    """The engine's steps disagree about the data: a defect of the engine, not of a feed."""
 
 
 class StateUnreadableError(RelayError):
-    """The state of a published feed cannot be read: what a run is compared with is damaged."""
+    """The state of a published feed is damaged, so that no run can be compared with it."""
 
 
 def first_faults(faults: Iterable[ConfigFault]) -> Iterator[ConfigFault]:
-    """Yield the first faults, and where there are more a last one without a path: how many."""
-    left = iter(faults)
-    yield from islice(left, MAX_FAULTS)
-    if more := sum(1 for _ in left):
-        yield ConfigFault("", f"... and {more} more")
+    """Yield the first faults; if there are more, a last one without a path counts them."""
+    remaining_faults = iter(faults)
+    yield from islice(remaining_faults, MAX_FAULTS)
+    remaining_count = sum(1 for _ in remaining_faults)
+    if remaining_count:
+        yield ConfigFault("", f"... and {remaining_count} more")

@@ -1,24 +1,24 @@
-"""The limits of inputs and reports: plain numbers, each described once."""
+"""The limits of inputs and reports, each with its description."""
 
 from dataclasses import dataclass, field, fields, replace
 
 MAX_FAULTS = 100
-"""The most faults of a config or a body in an answer, which says how many more there are."""
+"""The number of faults of a config or a body that an answer lists; it counts the others."""
 MAX_LISTED = 10
-"""The most items of a list in a message."""
+"""The number of items of a list that a message names."""
 MAX_QUOTED = 200
-"""The most characters of somebody else's text in a message."""
+"""The number of characters of somebody else's text that a message quotes."""
 
 
 def _limit(value: int, meaning: str) -> int:
-    """Return a field of a limit, with its subject and the answer to what is over it."""
+    """Return the field of a limit; ``meaning`` is its subject and what exceeding it causes."""
     limit: int = field(default=value, metadata={"meaning": meaning})
     return limit
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The most that a config and a feed may hold, and that a report has of them."""
+    """The largest sizes of configs and feeds, and of what reports show of them."""
 
     feed_bytes: int = _limit(
         2 << 30,
@@ -77,34 +77,44 @@ class Limits:
     )
 
     def of_feeds(self) -> dict[str, int]:
-        """Return the limits that decide what is read of a feed; that of all, if it was changed."""
-        of_all = ["run_bytes"] if self.run_bytes != DEFAULT_LIMITS.run_bytes else []
-        return {name: getattr(self, name) for name in (*_OF_FEEDS, *of_all)}
+        """Return the limits that decide what is read of a feed, by name.
+
+        The limit of all feeds of a run is among them only if it is not the default.
+        """
+        names = list(_FEED_LIMITS)
+        if self.run_bytes != DEFAULT_LIMITS.run_bytes:
+            names.append("run_bytes")
+        return {name: getattr(self, name) for name in names}
 
 
-_OF_FEEDS = ("feed_bytes", "sku_map_bytes", "columns", "cell_bytes")
+_FEED_LIMITS = ("feed_bytes", "sku_map_bytes", "columns", "cell_bytes")
 DEFAULT_LIMITS = Limits()
-MEANINGS = {each.name: str(each.metadata["meaning"]) for each in fields(Limits)}
-"""The subject of each limit, and the answer to what is over it."""
+MEANINGS = {limit.name: str(limit.metadata["meaning"]) for limit in fields(Limits)}
+"""The subject of each limit and what exceeding it causes, by name."""
 CHECK_LIMITS = replace(DEFAULT_LIMITS, feed_bytes=256 << 20)
-"""Of an upload of which only the first rows are shown, beside how much of it is taken."""
-_OF_CONFIGS = (
-    *("vendors", "config_bytes", "config_values", "timestamp_formats", "null_values"),
-    *(
-        "quantity_words",
-        "currency_symbols",
-        "parser_columns",
-        "extra_columns",
-        "price_rules",
-    ),
+"""The limits of a file that is only checked, of which few bytes are read."""
+_CONFIG_LIMITS = (
+    "vendors",
+    "config_bytes",
+    "config_values",
+    "timestamp_formats",
+    "null_values",
+    "quantity_words",
+    "currency_symbols",
+    "parser_columns",
+    "extra_columns",
+    "price_rules",
 )
-STORED_CONFIG_LIMITS = replace(DEFAULT_LIMITS, **dict.fromkeys(_OF_CONFIGS, 1 << 31))
-"""The limits of a stored config, which was judged by those of its day."""
+_UNLIMITED = 1 << 31
+STORED_CONFIG_LIMITS = replace(
+    DEFAULT_LIMITS, **dict.fromkeys(_CONFIG_LIMITS, _UNLIMITED)
+)
+"""The limits of a stored config, which met the limits of the day it was stored."""
 
 
 @dataclass(slots=True)
 class ReportRoom:
-    """The room left in ``errors.json`` for entries of rows; vendors take it in their order."""
+    """The space left in ``errors.json`` for entries of rows; vendors use it in order."""
 
-    entries: int
-    size: int  # in bytes
+    entries: int  # the number of entries
+    size: int  # the number of bytes

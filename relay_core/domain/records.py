@@ -1,4 +1,4 @@
-"""Small frozen values that the steps hand on: the run, an entry of a report, a vendor's result."""
+"""The frozen values that steps pass on: runs, report entries, causes, vendor results."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -10,15 +10,16 @@ from typing import Any
 from relay_core.domain.codes import FailureClass, Stage, class_of
 
 ENGINE_VERSION = "0.1.0"
-"""The release whose rules a run went by; the package's version."""
+"""The release whose rules a run applies; the version of the package."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunContext:
-    """The identity of a run; ``requested_at`` is aware and stands in for a null ``updated_at``."""
+    """The identity of a run."""
 
     run_id: str
     tenant_id: str
+    # The aware time of the run's request, which is used instead of a null `updated_at`
     requested_at: datetime
     config_version: int | None = None
     attempt: int = 1
@@ -26,7 +27,7 @@ class RunContext:
 
 @dataclass(frozen=True, slots=True)
 class ReportEntry:
-    """One entry of ``errors.json``; fields that do not apply are None and left out there."""
+    """One entry of ``errors.json``, which leaves out the fields that are None."""
 
     error_code: str
     error_message: str
@@ -40,7 +41,7 @@ class ReportEntry:
     row_data: Mapping[str, str] | Sequence[str] | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the entry as it stands in ``errors.json``: keys in order, None left out."""
+        """Return the entry of ``errors.json``: keys in order, without None."""
         pairs = zip(_ENTRY_FIELDS, _entry_values(self), strict=True)
         return {name: value for name, value in pairs if value is not None}
 
@@ -50,22 +51,23 @@ class ReportEntry:
 
 
 as_json = json.JSONEncoder(ensure_ascii=False).encode
-"""Writes one value as JSON."""
+"""Return a value as JSON text."""
 _ENTRY_FIELDS = tuple(ReportEntry.__dataclass_fields__)
 _entry_values = attrgetter(*_ENTRY_FIELDS)
 
 
-def place_in_words(row_number: int, line: int | None, sheet_row: int | None) -> str:
-    """Return where a record stands, with the line or row of its file where that differs."""
-    of_file = (
-        f" (line {line})" if line else f" (sheet row {sheet_row})" if sheet_row else ""
-    )
-    return f"row {row_number}{of_file}"
+def location_in_words(row_number: int, line: int | None, sheet_row: int | None) -> str:
+    """Return the location of a record, with its line or sheet row if that differs."""
+    if line:
+        return f"row {row_number} (line {line})"
+    if sheet_row:
+        return f"row {row_number} (sheet row {sheet_row})"
+    return f"row {row_number}"
 
 
 @dataclass(frozen=True, slots=True)
 class CauseSample:
-    """A rejected cell, or a record that does not fit its header; places as in a `ReportEntry`."""
+    """A rejected cell, or a record that does not fit its header."""
 
     row_number: int
     value: str
@@ -73,48 +75,50 @@ class CauseSample:
     sheet_row: int | None = None
 
     @property
-    def place(self) -> str:
-        """Where people find it."""
-        return place_in_words(self.row_number, self.line, self.sheet_row)
+    def location(self) -> str:
+        """The location of the record in words."""
+        return location_in_words(self.row_number, self.line, self.sheet_row)
 
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """One of the ``causes`` of ``errors.json``: what is refused alike."""
+    """One of the ``causes`` of ``errors.json``: rejected cells or records that are alike."""
 
     error_code: str  # the fault
-    vendor_id: str  # whose feed it is in
-    column: str | None  # the canonical column; None where whole records are rejected
-    # What the cells have in common, as `shapes_of` says, or the records' width; None where they are
-    # of many shapes
+    vendor_id: str  # the vendor of the feed
+    column: str | None  # the canonical column; None for whole records
+    # The common shape of the cells, as `shapes_of` describes it, or the common width of
+    # the records; None for cells of many shapes
     shape: str | None
-    count: int  # of how many there are
+    count: int  # the number of cells or records
     samples: tuple[CauseSample, ...]  # the first ones that differ
-    what_to_do: str  # in words
-    # Changes to the config with which the samples are read; none where that is not known
+    what_to_do: str  # the fix in words
+    # The changes to the config that make the samples readable; none if none is known
     patch: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def in_words(self) -> str:
-        """The rejection, its place and its remedy, in words."""
-        where = f" in column {self.column}" if self.column else ""
-        what = f"{self.error_code}{where} of vendor {self.vendor_id} ({self.count:,} x)"
-        return f"{what}: {self.what_to_do}"
+        """The fault, its vendor and column, and the fix, in words."""
+        column = f" in column {self.column}" if self.column else ""
+        subject = f"{self.error_code}{column} of vendor {self.vendor_id}"
+        return f"{subject} ({self.count:,} x): {self.what_to_do}"
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> "Cause":
-        """Return the cause that `as_dict` gives."""
-        samples = tuple(CauseSample(**sample) for sample in document["samples"])
-        return cls(
-            **{**document, "samples": samples, "patch": tuple(document["patch"])}
+        """Return the cause for a document of `as_dict`."""
+        fields = dict(document)
+        fields["samples"] = tuple(
+            CauseSample(**sample) for sample in document["samples"]
         )
+        fields["patch"] = tuple(document["patch"])
+        return cls(**fields)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the cause as it stands in ``errors.json``."""
-        samples = [
-            {k: v for k, v in asdict(one).items() if v is not None}
-            for one in self.samples
-        ]
+        """Return the cause as ``errors.json`` shows it."""
+        samples = []
+        for sample in self.samples:
+            fields = asdict(sample).items()
+            samples.append({name: value for name, value in fields if value is not None})
         return {**asdict(self), "samples": samples}
 
 
@@ -122,22 +126,22 @@ class Cause:
 class Doubt:
     """Something that is valid and probably not meant."""
 
-    code: str  # the kind; ``config`` where the config alone tells
-    path: str  # the place in the config that would change it
-    vendor_id: str | None  # whose rows it is about; None where it is about none
-    count: int | None  # of how many rows
-    samples: tuple[str, ...] | None  # the first of them that differ, at most five
-    message: str  # what will happen, and what to do
+    code: str  # the kind of the doubt; ``config`` if the config alone causes it
+    path: str  # the path in the config that would change it
+    vendor_id: str | None  # the vendor of the rows in doubt; None for no vendor
+    count: int | None  # the number of rows in doubt
+    samples: tuple[str, ...] | None  # the first samples that differ, at most five
+    message: str  # the consequence and the fix, in words
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the doubt as answers show it."""
+        """Return the doubt as the API shows it."""
         samples = None if self.samples is None else list(self.samples)
         return {**asdict(self), "samples": samples}
 
     def __str__(self) -> str:
         """Return the doubt as a line."""
-        shown = f" ({', '.join(self.samples)})" if self.samples else ""
-        return f"{self.path}: {self.message}{shown}"
+        samples = f" ({', '.join(self.samples)})" if self.samples else ""
+        return f"{self.path}: {self.message}{samples}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,84 +149,90 @@ class VendorResult:
     """The result of a run for one vendor."""
 
     vendor_id: str
-    status: str  # what was used of it, a `VendorStatus`
-    uploaded_at: (
-        datetime | None
-    )  # when its latest upload came; None where there was none
-    # How old what was used of it was, or else that upload, when the run was asked for; whole hours
+    status: str  # the part of the vendor in the run, a `VendorStatus`
+    # The time of the vendor's latest upload; None if there was none
+    uploaded_at: datetime | None
+    # The age in whole hours, at the time of the request, of the feed that was used, or
+    # else of the latest upload
     age_hours: int | None
-    rows: int | None  # those of its upload; None where that was not read
-    invalid_rows: int | None  # those of them that were refused
-    skus_won: (
-        int | None
-    )  # rows of the feed that are its own; None where the run came to no feed
+    rows: int | None  # the rows of the upload; None if it was not read
+    invalid_rows: int | None  # the rejected rows of the upload
+    # The vendor's rows of the feed; None if the run made no feed
+    skus_won: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class RunFailure:
-    """A final failure."""
+    """The final failure of a run."""
 
     error_code: str
-    error_message: str  # what is wrong
+    error_message: str  # the failure in words
     stage: Stage  # the stage that the run ended in
-    vendors: tuple[
-        str, ...
-    ] = ()  # whose feeds it is about; none where it is about the whole run
-    # What the last attempt ended for, where the attempts are used up
+    # The vendors whose feeds caused the failure; none if it concerns the whole run
+    vendors: tuple[str, ...] = ()
+    # The code of the last attempt, if the run used up its attempts
     attempt_code: str | None = None
-    remedy: str = (
-        ""  # what would mend most of the rows that it is about, where that is known
-    )
+    # The fix of most of the rows that caused the failure, if it is known
+    remedy: str = ""
 
     @property
     def failure_class(self) -> FailureClass:
-        """The class of whoever can mend it."""
+        """Whoever can fix the failure."""
         return class_of(self.error_code, self.attempt_code)
+
+
+_GUARD_FIELDS = (
+    "guard",
+    "vendor_id",
+    "side",
+    "tripped",
+    "value",
+    "limit",
+    "count",
+    "of",
+)
 
 
 @dataclass(frozen=True, slots=True)
 class GuardResult:
     """The result of a guard."""
 
-    guard: str
-    vendor_id: str | None  # the vendor that it is about, if it is about one
+    guard: str  # the name of the guard
+    vendor_id: str | None  # the vendor that the guard judges; None for all
     side: str | None  # ``low`` or ``high`` of ``price_level``
     tripped: bool  # whether the share is greater than the limit
-    limit: str  # the option that it is held against, as the config has it
-    count: int  # how many of ``of``
-    of: int  # how many there are
-    # The first by SKU, each ``sku``, ``before`` and ``after``
+    limit: str  # the option that the share is compared with, as the config has it
+    count: int  # the number of things that count against the limit
+    of: int  # the number of all things
+    # The first SKUs, each with ``sku``, ``before`` and ``after``
     examples: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def value(self) -> str:
-        """The share with 4 places, half up."""
-        units = (2 * 10_000 * self.count + self.of) // (2 * self.of) if self.of else 0
-        return f"{units // 10_000}.{units % 10_000:04}"
+        """The share with 4 places, rounded half up."""
+        if not self.of:
+            return "0.0000"
+        ten_thousandths = (2 * 10_000 * self.count + self.of) // (2 * self.of)
+        whole, fraction = divmod(ten_thousandths, 10_000)
+        return f"{whole}.{fraction:04}"
 
     def as_dict(self, max_sku_length: int | None = None) -> dict[str, Any]:
-        """Return the result as reports show it; a longer SKU is cut."""
-        names = (
-            "guard",
-            "vendor_id",
-            "side",
-            "tripped",
-            "value",
-            "limit",
-            "count",
-            "of",
-        )
-        values = ((name, getattr(self, name)) for name in names)
-        examples = [
-            {**each, "sku": each["sku"][:max_sku_length]} for each in self.examples
+        """Return the result as reports show it; SKUs beyond the length are cut."""
+        document = {}
+        for name in _GUARD_FIELDS:
+            value = getattr(self, name)
+            if value is not None:
+                document[name] = value
+        document["examples"] = [
+            {**example, "sku": example["sku"][:max_sku_length]}
+            for example in self.examples
         ]
-        return {name: value for name, value in values if value is not None} | {
-            "examples": examples
-        }
+        return document
 
     @classmethod
-    def of_dict(cls, shown: Mapping[str, Any]) -> "GuardResult":
-        """Return the result of `as_dict`."""
-        own = {name: value for name, value in shown.items() if name != "value"}
-        sides = {"vendor_id": None, "side": None}
-        return cls(**{**sides, **own, "examples": tuple(own.get("examples", ()))})
+    def of_dict(cls, document: Mapping[str, Any]) -> "GuardResult":
+        """Return the result for a document of `as_dict`."""
+        fields: dict[str, Any] = {"vendor_id": None, "side": None, **document}
+        fields.pop("value", None)
+        fields["examples"] = tuple(fields.get("examples", ()))
+        return cls(**fields)

@@ -1,4 +1,4 @@
-"""Faults of a run, not of a row, in words: each with its remedy."""
+"""The faults of a run, in words: each message ends with its fix."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -14,25 +14,24 @@ _TITLES = {
     FailureCode.INVALID_INPUT: "invalid input: ",
     FailureCode.FEED_TOO_LARGE: "feed too large: ",
 }
-_MISSING = (
-    "vendor inbound missing: vendor {vendor!r} has no file under {where}; upload its feed there, "
-    "or correct inbound.s3_prefix in the config"
+_MISSING_FEED = (
+    "vendor inbound missing: vendor {vendor!r} has no file under {location}; upload its feed "
+    "there, or correct inbound.s3_prefix in the config"
 )
 VENDOR_ROWS = "vendor_rows"
-"""The failure of a vendor that has lost many of its rows; the guard has the same name."""
-
-
+"""The failure of a vendor that lost many rows; its guard has the same name."""
 _SENTENCES: dict[str, str] = {
-    FailureCode.FEED_TOO_LARGE: "feed too large: vendor {vendor!r} has a {what} of {size} bytes, "
-    "and {limit} are the most; upload a smaller one, without columns and rows that nobody needs",
-    FailureCode.MISSING_SKU_MAP: "missing sku map: vendor {vendor!r} has no file at {where}; "
+    FailureCode.FEED_TOO_LARGE: "feed too large: vendor {vendor!r} has a {noun} of {size} "
+    "bytes, and {limit} are the most; upload a smaller one, without columns and rows that "
+    "nobody needs",
+    FailureCode.MISSING_SKU_MAP: "missing sku map: vendor {vendor!r} has no file at {location}; "
     "upload the map there, or take sku_map out of the vendor's config",
     FailureCode.STALE_FEED: "stale feed: vendor {vendor!r} uploaded its latest feed {hours} hours "
-    "ago, and max_feed_age_hours is {most}; ask the vendor for a new one",
+    "ago, and max_feed_age_hours is {max_hours}; ask the vendor for a new one",
     WarningCode.VENDOR_LEFT_OUT: "vendor {vendor!r} is left out, none of its SKUs is offered: "
     "{failure.error_code}: {failure.error_message}",
     WarningCode.VENDOR_LAST_GOOD: "vendor {vendor!r} offers what its last good feed had, which is "
-    "{hours} hours old, and {most} is the most: {failure.error_code}: {failure.error_message}",
+    "{hours} hours old, and {max_hours} is the most: {failure.error_code}: {failure.error_message}",
     WarningCode.EMPTY_FEED: "vendor {vendor!r} has a feed of no row, so none of its SKUs is "
     "offered; upload a file with rows if that is not meant",
     WarningCode.INVALID_ROWS_WITHIN_THRESHOLD: "{invalid} of {total} rows are invalid and left "
@@ -43,53 +42,106 @@ _SENTENCES: dict[str, str] = {
     WarningCode.SKUS_QUARANTINED: "{skus} SKUs keep what is published of them, as their new price "
     "is too far from it to be right (guards.quarantine); see quarantine.csv, and accept those that "
     "are right",
-    WarningCode.OPTIONAL_VENDOR_MISSING: f"optional {_MISSING}",
-    WarningCode.REQUIRED_VENDOR_MISSING: f"required {_MISSING}",
-    FailureCode.NO_ROWS_PARSED: "no rows parsed: {what}; upload a file with rows under its header "
-    "and see that parser.skip_lines and parser.delimiter fit it",
+    WarningCode.OPTIONAL_VENDOR_MISSING: f"optional {_MISSING_FEED}",
+    WarningCode.REQUIRED_VENDOR_MISSING: f"required {_MISSING_FEED}",
+    FailureCode.NO_ROWS_PARSED: "no rows parsed: {reason}; upload a file with rows under its "
+    "header and see that parser.skip_lines and parser.delimiter fit it",
     VENDOR_ROWS: "vendor {vendor!r} has {now} valid rows, {before} in the published feed's run, "
     "and guards.max_vendor_rows_lost_pct is {limit}; ask for the whole feed",
     WarningCode.GUARD_TRIPPED: "guard {guard} trips{about}: {value}, and {limit} is the most; see "
     "guards in run_summary.json, or set guards.mode to hold to keep such a feed back",
 }
-"""The sentence of each code that always has the same."""
+"""The sentence of each code that has only one."""
+_CODES_OF_FILES = (
+    FailureCode.DECODE_ERROR,
+    FailureCode.MISSING_REQUIRED_COLUMNS,
+    FailureCode.INVALID_INPUT,
+)
+_OTHER_KIND = re.compile(r": the file is [^;]+; |: the workbook has a password; ")
+"""Finds messages about a file of another kind, which no option of a parser can fix."""
+_ACTION_FOR_OTHER_KIND = (
+    "Do what error_message says of the file of {vendors}, which is another kind"
+)
+_ACTIONS: dict[str, str] = {
+    FailureCode.MISSING_TENANT_CONFIG: "Store a config of the tenant",
+    FailureCode.UNSUPPORTED_SCHEMA_VERSION: "Store the tenant's config again, written for "
+    "schema_version 1",
+    FailureCode.REQUIRED_VENDOR_MISSING: "Upload the feed of {vendors} under the prefix that "
+    "error_message names, or correct inbound.s3_prefix",
+    FailureCode.STALE_FEED: "Upload a new feed of {vendors}, or raise max_feed_age_hours",
+    FailureCode.FEED_TOO_LARGE: "Upload smaller files of {vendors}, without columns and rows that "
+    "nobody needs",
+    FailureCode.MISSING_SKU_MAP: "Upload the SKU map of {vendors} where error_message says, or "
+    "take sku_map out of the config",
+    FailureCode.DECODE_ERROR: "Set parser.encoding of {vendors} to that of the file, or upload "
+    "the file mended where error_message says",
+    FailureCode.MISSING_REQUIRED_COLUMNS: "Map the headers that the file of {vendors} has in "
+    "parser.column_map, as a check of the file proposes",
+    FailureCode.INVALID_INPUT: "Upload the file of {vendors} mended as error_message says",
+    FailureCode.NO_ROWS_PARSED: "Upload a file of {vendors} with rows under its header, or "
+    "correct parser.skip_lines and parser.delimiter",
+    FailureCode.EMPTY_OUTPUT: "Map a cost or a price column, or set pricing.min_price, in the "
+    "tenant's config",
+    FailureCode.VALIDATION_ERRORS: "Mend the rows that invalid_rows.csv lists, or raise the "
+    "limits that error_message names",
+    VENDOR_ROWS: "Upload the whole feed of {vendors}, or raise guards.max_vendor_rows_lost_pct",
+}
+_ACTIONS_OF_OPERATORS: dict[str, str] = {
+    FailureCode.RUN_TIMEOUT: "Start a new run with smaller feeds or fewer "
+    "parser.timestamp_formats, or raise RELAY_RUN_TIMEOUT_SECONDS before.",
+    FailureCode.POISON_JOB: "Restore what the run_retryable_error lines of this run in the log "
+    "name, then start a new run, or send its dead letter again with relay dlq redrive.",
+}
 
 
 def fault_of(code: str, vendor_id: str | None = None, **facts: object) -> ReportEntry:
-    """Return the entry of a fault or a warning; its sentence names the facts."""
-    return ReportEntry(
-        str(code), _SENTENCES[code].format(vendor=vendor_id, **facts), vendor_id
+    """Return the entry of a fault or a warning.
+
+    ``facts`` are the values of the places in the code's sentence.
+    """
+    message = _SENTENCES[code].format(vendor=vendor_id, **facts)
+    return ReportEntry(str(code), message, vendor_id)
+
+
+def too_large(vendor_id: str, noun: str, size: int, limit: int) -> ReportEntry:
+    """Return the fault of a vendor's feed or SKU map of too many bytes."""
+    return fault_of(
+        FailureCode.FEED_TOO_LARGE,
+        vendor_id,
+        noun=noun,
+        size=size,
+        limit=limit,
     )
-
-
-def too_large(vendor_id: str, what: str, size: int, limit: int) -> ReportEntry:
-    """Return the fault of a vendor whose feed or SKU map is too large to be read."""
-    facts = {"what": what, "size": size, "limit": limit}
-    return fault_of(FailureCode.FEED_TOO_LARGE, vendor_id, **facts)
 
 
 def failure_of(faults: Sequence[ReportEntry], stage: Stage) -> RunFailure | None:
-    """Return the failure of faults: the first one's code, its vendors, and all messages."""
+    """Return the failure for some faults, or None if there are none.
+
+    It has the code of the first fault, the vendors of all faults with that code, and the
+    messages of all faults.
+    """
     if not faults:
         return None
     code = faults[0].error_code
-    messages = listed((fault.error_message for fault in faults), " | ", len(faults))
-    named = (fault.vendor_id for fault in faults if fault.error_code == code)
-    return RunFailure(code, messages, stage, tuple(dict.fromkeys(filter(None, named))))
+    vendor_ids: dict[str, None] = {}
+    for fault in faults:
+        if fault.error_code == code and fault.vendor_id:
+            vendor_ids[fault.vendor_id] = None
+    messages = [fault.error_message for fault in faults]
+    message = listed(messages, " | ", len(messages))
+    return RunFailure(code, message, stage, tuple(vendor_ids))
 
 
 def listed(items: Iterable[str], separator: str, count: int) -> str:
-    """Join a list for a message; of a long one the first, and how many more there are."""
-    shown = separator.join(islice(items, MAX_LISTED))
-    return (
-        shown
-        if count <= MAX_LISTED
-        else f"{shown}{separator}and {count - MAX_LISTED} more"
-    )
+    """Return the first of ``count`` items as a text, with the number of the others."""
+    first_items = list(islice(items, MAX_LISTED))
+    if count > MAX_LISTED:
+        first_items.append(f"and {count - MAX_LISTED} more")
+    return separator.join(first_items)
 
 
 def too_little_memory(megabytes: int, stage: Stage) -> RunFailure:
-    """Return the failure of a run whose feeds need more memory than it may have."""
+    """Return the failure of a run whose feeds need more memory than it may use."""
     return RunFailure(
         str(FailureCode.FEED_TOO_LARGE),
         f"feed too large: the run needs more memory than {megabytes} MiB, which are the most; "
@@ -118,14 +170,15 @@ def unreadable_feed(
 
 
 def no_rows(vendor_id: str | None) -> ReportEntry:
-    """Return the entry of a vendor's feed, or every feed, without a row, which fails the run."""
-    of_one = f"vendor {vendor_id!r} has a feed of no row"
-    what = "no feed has a row" if vendor_id is None else of_one
-    return fault_of(FailureCode.NO_ROWS_PARSED, vendor_id, what=what)
+    """Return the entry of a feed without a row that fails the run; None: of all feeds."""
+    reason = "no feed has a row"
+    if vendor_id is not None:
+        reason = f"vendor {vendor_id!r} has a feed of no row"
+    return fault_of(FailureCode.NO_ROWS_PARSED, vendor_id, reason=reason)
 
 
 def no_valid_rows(total: int) -> ReportEntry:
-    """Return the entry of rows that are all rejected, within the limits."""
+    """Return the entry of rows that are all rejected, although within the limits."""
     return ReportEntry(
         str(FailureCode.NO_ROWS_PARSED),
         f"no rows parsed: each of the {total} rows is invalid; mend the rows listed in errors.json",
@@ -133,73 +186,49 @@ def no_valid_rows(total: int) -> ReportEntry:
 
 
 def nothing_priced(skus: int, free: int) -> ReportEntry:
-    """Return the entry of SKUs without a price: ``free`` come to 0.00, others have no amount."""
-    remedy = "map a cost or a price column" if free < skus else "set pricing.min_price"
-    also = ", or set pricing.min_price" if 0 < free < skus else ""
-    what = f"none of the {skus} SKUs can be priced"
+    """Return the entry of a run without a priced SKU.
+
+    ``free`` of the ``skus`` have a price of 0.00; the others have no amount.
+    """
+    reason = f"none of the {skus} SKUs can be priced"
     if not skus:
-        what = "price rules or overrides leave out every offer"
-        remedy = "narrow when in pricing.rules, or remove overrides with leave_out"
-    message = (
-        f"empty output: {what}, and an empty feed is never published; {remedy}{also}"
-    )
+        reason = "price rules or overrides leave out every offer"
+        fix = "narrow when in pricing.rules, or remove overrides with leave_out"
+    elif not free:
+        fix = "map a cost or a price column"
+    elif free < skus:
+        fix = "map a cost or a price column, or set pricing.min_price"
+    else:
+        fix = "set pricing.min_price"
+    message = f"empty output: {reason}, and an empty feed is never published; {fix}"
     return ReportEntry(str(FailureCode.EMPTY_OUTPUT), message)
 
 
 def next_action(failure: RunFailure) -> str:
-    """Return the next action as a sentence, which names the vendors behind the failure."""
+    """Return the next action for a failure as a sentence that names the vendors."""
     if failure.attempt_code == INVALID_CONFIG:
-        what = "Correct what error_message lists in the tenant's config, store it"
+        action = "Correct what error_message lists in the tenant's config, store it"
     elif failure.remedy:
-        what = f"Mend the most frequent cause, {failure.remedy}"
-    elif failure.error_code in _BY_OPERATORS:
-        return _BY_OPERATORS[failure.error_code]
+        action = f"Mend the most frequent cause, {failure.remedy}"
+    elif failure.error_code in _ACTIONS_OF_OPERATORS:
+        return _ACTIONS_OF_OPERATORS[failure.error_code]
     else:
-        action = _ACTIONS.get(failure.error_code, "Do what error_message says")
-        if failure.error_code in _OF_FILES and _OTHER_KIND.search(
-            failure.error_message
-        ):
-            action = "Do what error_message says of the file of {vendors}, which is another kind"
-        names = listed(failure.vendors, ", ", len(failure.vendors))
-        noun = "vendor" if len(failure.vendors) == 1 else "vendors"
-        what = action.format(vendors=f"{noun} {names}" if names else "the vendors")
-    return f"{what}, then start a new run."
+        template = _ACTIONS.get(failure.error_code, "Do what error_message says")
+        if _names_other_kind(failure):
+            template = _ACTION_FOR_OTHER_KIND
+        action = template.format(vendors=_vendors_in_words(failure.vendors))
+    return f"{action}, then start a new run."
 
 
-_OF_FILES = (
-    FailureCode.DECODE_ERROR,
-    FailureCode.MISSING_REQUIRED_COLUMNS,
-    FailureCode.INVALID_INPUT,
-)
-_OTHER_KIND = re.compile(r": the file is [^;]+; |: the workbook has a password; ")
-"""Of a message that names the kind of a file, which no option of its parser mends."""
-_ACTIONS: dict[str, str] = {
-    FailureCode.MISSING_TENANT_CONFIG: "Store a config of the tenant",
-    FailureCode.UNSUPPORTED_SCHEMA_VERSION: "Store the tenant's config again, written for "
-    "schema_version 1",
-    FailureCode.REQUIRED_VENDOR_MISSING: "Upload the feed of {vendors} under the prefix that "
-    "error_message names, or correct inbound.s3_prefix",
-    FailureCode.STALE_FEED: "Upload a new feed of {vendors}, or raise max_feed_age_hours",
-    FailureCode.FEED_TOO_LARGE: "Upload smaller files of {vendors}, without columns and rows that "
-    "nobody needs",
-    FailureCode.MISSING_SKU_MAP: "Upload the SKU map of {vendors} where error_message says, or "
-    "take sku_map out of the config",
-    FailureCode.DECODE_ERROR: "Set parser.encoding of {vendors} to that of the file, or upload "
-    "the file mended where error_message says",
-    FailureCode.MISSING_REQUIRED_COLUMNS: "Map the headers that the file of {vendors} has in "
-    "parser.column_map, as a check of the file proposes",
-    FailureCode.INVALID_INPUT: "Upload the file of {vendors} mended as error_message says",
-    FailureCode.NO_ROWS_PARSED: "Upload a file of {vendors} with rows under its header, or "
-    "correct parser.skip_lines and parser.delimiter",
-    FailureCode.EMPTY_OUTPUT: "Map a cost or a price column, or set pricing.min_price, in the "
-    "tenant's config",
-    FailureCode.VALIDATION_ERRORS: "Mend the rows that invalid_rows.csv lists, or raise the "
-    "limits that error_message names",
-    VENDOR_ROWS: "Upload the whole feed of {vendors}, or raise guards.max_vendor_rows_lost_pct",
-}
-_BY_OPERATORS: dict[str, str] = {
-    FailureCode.RUN_TIMEOUT: "Start a new run with smaller feeds or fewer "
-    "parser.timestamp_formats, or raise RELAY_RUN_TIMEOUT_SECONDS before.",
-    FailureCode.POISON_JOB: "Restore what the run_retryable_error lines of this run in the log "
-    "name, then start a new run, or send its dead letter again with relay dlq redrive.",
-}
+def _names_other_kind(failure: RunFailure) -> bool:
+    """Return whether a failure's message names another kind of file than configured."""
+    is_of_file = failure.error_code in _CODES_OF_FILES
+    return is_of_file and bool(_OTHER_KIND.search(failure.error_message))
+
+
+def _vendors_in_words(vendor_ids: Sequence[str]) -> str:
+    if not vendor_ids:
+        return "the vendors"
+    noun = "vendor" if len(vendor_ids) == 1 else "vendors"
+    names = listed(vendor_ids, ", ", len(vendor_ids))
+    return f"{noun} {names}"

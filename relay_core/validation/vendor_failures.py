@@ -219,7 +219,7 @@ def warning_of(vendor: VendorConfig, state: VendorState) -> ReportEntry:
             vendor.vendor_id,
             failure=failure,
             hours=state.age_hours or 0,
-            most=vendor.last_good.max_age_hours,
+            max_hours=vendor.last_good.max_age_hours,
         )
     is_optional = failure.error_code == WarningCode.OPTIONAL_VENDOR_MISSING
     if state.status is VendorStatus.MISSING or is_optional:
@@ -262,7 +262,7 @@ def _failure_of_input(
         code = WarningCode.OPTIONAL_VENDOR_MISSING
         if vendor.required:
             code = WarningCode.REQUIRED_VENDOR_MISSING
-        return run_faults.fault_of(code, vendor.vendor_id, where=location)
+        return run_faults.fault_of(code, vendor.vendor_id, location=location)
     max_age_hours = vendor.max_feed_age_hours
     if max_age_hours is not None and upload.uploaded_at is not None:
         age = requested_at - upload.uploaded_at
@@ -271,7 +271,7 @@ def _failure_of_input(
                 FailureCode.STALE_FEED,
                 vendor.vendor_id,
                 hours=age // _HOUR,
-                most=max_age_hours,
+                max_hours=max_age_hours,
             )
     if upload.size > limits.feed_bytes:
         return run_faults.too_large(
@@ -289,7 +289,7 @@ def _failure_of_sku_map(
             return None
         location = str(vendor.sku_map.s3_key or vendor.sku_map.local_path)
         code = FailureCode.MISSING_SKU_MAP
-        return run_faults.fault_of(code, vendor.vendor_id, where=location)
+        return run_faults.fault_of(code, vendor.vendor_id, location=location)
     limit = limits.sku_map_bytes
     if size > limit:
         return run_faults.too_large(vendor.vendor_id, "SKU map", size, limit)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from relay_core.domain.records import place_in_words
+from relay_core.domain.records import location_in_words
 from relay_dagster.client.api_client import JSON, tenant_path
 from relay_dagster.client.config_files import json_text, read_config_file, tenant_of
 from relay_dagster.client.errors import fault_lines
@@ -179,7 +179,7 @@ def _rejected_cells(reading: HeadReading | None) -> Iterator[str]:
         return
     for cells in reading.refusals:
         column = f" in {cells.column}" if cells.column else ""
-        place = place_in_words(cells.row_number, cells.line, cells.sheet_row)
+        place = location_in_words(cells.row_number, cells.line, cells.sheet_row)
         yield (
             f"  {cells.count:,} x {cells.error_code}{column}, first in {place}, "
             f"{_json(cells.value)}"

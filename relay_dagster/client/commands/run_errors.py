@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import typer
 
-from relay_core.domain.records import place_in_words
+from relay_core.domain.records import location_in_words
 from relay_dagster.client.artifacts import Cause, ErrorReport, ReportEntry
 from relay_dagster.client.links import read_report
 from relay_dagster.client.run_watch import cause_of
@@ -144,7 +144,7 @@ def _show_cause(screen: Screen, cause: Cause) -> None:
         f"{cause.count:,} x {cause.error_code} (vendor {cause.vendor_id}{column}{shape})"
     )
     for sample in cause.samples:
-        place = place_in_words(sample.row_number, sample.line, sample.sheet_row)
+        place = location_in_words(sample.row_number, sample.line, sample.sheet_row)
         screen.say(f'{place}: "{sample.value}"', indent=4)
     _show_omitted(screen, cause.count - len(cause.samples))
     screen.say(f"to do: {cause.what_to_do}", indent=4, style="green")
