@@ -21,14 +21,14 @@ from relay_core.config import TenantConfig, load_config, parse_document
 from relay_core.domain.codes import RunStatus
 from relay_core.domain.records import RunContext
 from relay_core.normalize.vendor_feed import VendorFeed
-from relay_core.publish.findings import RunFindings
 from relay_core.publish.keys import ArtifactKeys
 from relay_core.publish.reports import (
     config_snapshot_json,
     errors_json,
     run_summary_json,
 )
-from relay_core.run import RunStages
+from relay_core.run import RunStages, RunValues
+from relay_core.validation.vendor_failures import InputVerdict
 
 _KEYS = ArtifactKeys("", "")
 
@@ -45,17 +45,19 @@ def run(folder: Path, out: Path) -> None:
     )
     requested_at = datetime.fromisoformat(REQUESTED_AT)
     ctx = RunContext("bench", config.tenant_id, requested_at)
-    ids = [vendor.vendor_id for vendor in config.vendors]
-    findings = RunFindings(vendor_ids=ids, vendor_count=len(ids))
     with FolderSink(out) as sink:
         stages = RunStages(
-            config, config.vendors, requested_at, _KEYS, sink, findings, hands_over=True
+            config, config.vendors, requested_at, _KEYS, sink, hands_over=True
         )
-        stages.normalize(_feeds(config, folder))
-        merged = stages.merge()
+        inputs = InputVerdict()
+        normalized = stages.normalize(inputs, _feeds(config, folder))
+        merged = stages.merge(normalized)
         if merged.failure is not None:
             raise RuntimeError(merged.failure.error_message)
-        stages.write_feed(merged)
+        compared = stages.compare(merged, normalized)
+        stages.write_feed(compared)
+        values = RunValues(inputs, normalized.without_offers(), compared)
+        findings = stages.findings(values)
         snapshot = config_snapshot_json(ctx, config.to_document())
         sink.write(_KEYS.config_snapshot, [snapshot])
         sink.write(_KEYS.errors, [errors_json(ctx, findings) or b""])

@@ -12,7 +12,7 @@ from relay_core.config import Override, TenantConfig
 from relay_core.domain import run_faults
 from relay_core.domain.codes import FailureCode, Stage, VendorStatus, WarningCode
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits
-from relay_core.domain.records import ReportEntry, RunFailure
+from relay_core.domain.records import Doubt, ReportEntry, RunFailure
 from relay_core.merge.best_offer import Winners, merge_offers
 from relay_core.merge.deferred_columns import DeferredColumns
 from relay_core.merge.row_counts import RuleEffects
@@ -52,6 +52,7 @@ class MergedInventory:
     # defective.
     broken_rules: tuple[BrokenRule, ...] = ()
     unused_overrides: Sequence[str] = ()  # the SKUs that have an override and no offer
+    doubts: Sequence[Doubt] = ()  # the doubts about the rows and margins
 
     @property
     def record_count(self) -> int:

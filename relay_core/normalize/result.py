@@ -1,7 +1,7 @@
-"""The result of normalizing one vendor: offers, rejected rows, faults, deferred columns."""
+"""The result of normalizing one vendor, and all vendors of a run."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, TypeAlias
 
@@ -11,10 +11,17 @@ import pyarrow as pa
 
 from relay_core.columnar.arrays import RowIndex, RowMask
 from relay_core.columnar.text import take_short, with_nulls
-from relay_core.domain.codes import VendorStatus
-from relay_core.domain.records import Cause, ReportEntry
+from relay_core.domain.codes import Stage, VendorStatus, WarningCode
+from relay_core.domain.records import Cause, ReportEntry, RunFailure
+from relay_core.domain.run_faults import failure_of
 from relay_core.normalize.typed_batch import null_cells, typed
 from relay_core.validation.contracts import OFFER_SCHEMA, REJECTED_ROWS, frame_of
+from relay_core.validation.vendor_failures import (
+    InputVerdict,
+    VendorState,
+    nothing_left,
+    stage_of,
+)
 
 Cells: TypeAlias = "pa.Array | tuple[npt.NDArray[Any], RowMask]"
 """A column of all rows: texts, or numbers and the mask of their nulls."""
@@ -90,3 +97,110 @@ class NormalizedVendor:
     def valid_rows(self) -> int:
         """The number of valid rows."""
         return self.total_rows - self.invalid_rows
+
+    def without_offers(self) -> "NormalizedVendor":
+        """Return the vendor without its offers, whose memory can be released."""
+        return replace(self, offers=no_offers(), deferred=None)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Normalized:
+    """The result of normalizing the vendors of a run."""
+
+    vendors: Sequence[NormalizedVendor]  # the vendors as they are used, in order
+    states: Mapping[str, VendorState]  # the part of each vendor in the run
+    # The uploads that a last good feed replaces.
+    replaced: Mapping[str, NormalizedVendor] = field(default_factory=dict)
+    failure: RunFailure | None = None  # the run's failure
+    faults: Sequence[ReportEntry] = ()  # the reasons of the failure
+    warnings: Sequence[ReportEntry] = ()  # the warnings, also those about the inputs
+
+    @classmethod
+    def of(
+        cls,
+        inputs: InputVerdict,
+        vendors: Sequence[NormalizedVendor],
+        states: Mapping[str, VendorState] | None = None,
+        replaced: Mapping[str, NormalizedVendor] | None = None,
+    ) -> "Normalized":
+        """Return the result; an unusable feed, or no usable vendor, fails the run.
+
+        Args:
+            inputs: The result of judging the inputs.
+            vendors: The vendors as they are used.
+            states: The part of each vendor; by default that of the inputs.
+            replaced: The uploads that a last good feed replaces.
+        """
+        states = inputs.states if states is None else states
+        # A vendor that was read reports its last good feed itself.
+        warnings = [
+            warning
+            for warning in inputs.warnings
+            if warning.error_code != WarningCode.VENDOR_LAST_GOOD
+        ]
+        faults = [vendor.fault for vendor in vendors if vendor.fault is not None]
+        failure = failure_of(faults, Stage.NORMALIZE)
+        if failure is None:
+            faults = nothing_left(states)
+            if faults:
+                failure = failure_of(faults, stage_of(faults[0]))
+        if failure is not None:
+            for vendor in vendors:
+                warnings += vendor.warnings
+        return cls(
+            vendors=vendors,
+            states=states,
+            replaced=replaced or {},
+            failure=failure,
+            faults=faults,
+            warnings=warnings,
+        )
+
+    @property
+    def used(self) -> list[NormalizedVendor]:
+        """The vendors whose rows are used."""
+        return [vendor for vendor in self.vendors if vendor.status.is_used]
+
+    def without_offers(self) -> "Normalized":
+        """Return the result without offers, whose memory can be released."""
+        return replace(
+            self, vendors=[vendor.without_offers() for vendor in self.vendors]
+        )
+
+
+def uploads_of(
+    vendors: Sequence[NormalizedVendor], replaced: Mapping[str, NormalizedVendor]
+) -> list[NormalizedVendor]:
+    """Return the uploads that were read; all rejected and counted rows are theirs.
+
+    Args:
+        vendors: The vendors as they are used.
+        replaced: The uploads that a last good feed replaces.
+    """
+    uploads = [replaced.get(vendor.vendor_id, vendor) for vendor in vendors]
+    return [upload for upload in uploads if upload.status is not VendorStatus.LAST_GOOD]
+
+
+def valid_rows_of(
+    vendor_ids: Sequence[str],
+    vendors: Sequence[NormalizedVendor],
+    states: Mapping[str, VendorState],
+) -> dict[str, int]:
+    """Return the valid rows of each vendor that is not left out; 0 if it has none.
+
+    Args:
+        vendor_ids: The vendors of the run.
+        vendors: The vendors as they are used.
+        states: The part of each vendor in the run.
+    """
+    statuses = {vendor_id: [state.status] for vendor_id, state in states.items()}
+    valid_rows = {}
+    for vendor in vendors:
+        statuses.setdefault(vendor.vendor_id, []).append(vendor.status)
+        if vendor.status.is_used:
+            valid_rows[vendor.vendor_id] = vendor.valid_rows
+    return {
+        vendor_id: valid_rows.get(vendor_id, 0)
+        for vendor_id in vendor_ids
+        if VendorStatus.LEFT_OUT not in statuses.get(vendor_id, ())
+    }

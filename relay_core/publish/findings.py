@@ -1,161 +1,197 @@
-"""The findings of a run so far, and the rules that it applied: the source of all its reports."""
+"""The findings of a run: the source of all its reports."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any
 
-from relay_core.config import PriceRule, StockConfig
+from relay_core.config import TenantConfig, VendorConfig
 from relay_core.domain import codes, records
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits
-from relay_core.domain.run_faults import failure_of, listed
-from relay_core.merge.result import MergedInventory
 from relay_core.merge.row_counts import RowCounts
-from relay_core.normalize.result import NormalizedVendor, no_offers
+from relay_core.normalize.result import (
+    Normalized,
+    NormalizedVendor,
+    uploads_of,
+    valid_rows_of,
+)
+from relay_core.publish.applied_rules import AppliedRule, applied_rules
 from relay_core.publish.changes import Changes
+from relay_core.publish.compared import Compared, row_counts
 from relay_core.publish.quarantine import Quarantine
 from relay_core.publish.state import Publication
-from relay_core.validation.vendor_failures import (
-    VendorInput,
-    VendorState,
-    nothing_left,
-    stage_of,
-)
+from relay_core.validation.vendor_failures import InputVerdict, VendorState
 
-MAX_MOVES = 10  # so many of the greatest moves of prices are shown, up and down
+MAX_MOVES = 10  # the number of the greatest moves of prices that are shown, each way
 _HOUR = timedelta(hours=1)
-_OF_ROWS = (codes.FailureCode.VALIDATION_ERRORS, codes.FailureCode.NO_ROWS_PARSED)
+_CODES_OF_ROWS = (
+    codes.FailureCode.VALIDATION_ERRORS,
+    codes.FailureCode.NO_ROWS_PARSED,
+)
 
 
 @dataclass(frozen=True, slots=True)
-class AppliedRule:
-    """One rule, and its effect."""
+class RunScope:
+    """The facts of a run that are known before its first step."""
 
-    path: str  # where it stands in the config
-    rule: str  # its text
-    vendor_id: str | None  # whose rows or offers it was applied to; None for all
-    noun: str  # what ``count`` counts: a row, a SKU, an offer, a unit
-    verb: str  # what the rule did to them
-    count: int  # how many
+    vendor_ids: Sequence[str] = ()  # the vendors of the run, in the order of the config
+    vendor_count: int = 0  # the number of the config's vendors
+    limits: Limits = DEFAULT_LIMITS  # the limits of feeds and reports
+    # Whether the run is of all vendors; only the feed of such a run is published.
+    of_all_vendors: bool = True
+    has_quarantine: bool = False  # whether the config has a quarantine
 
-    @property
-    def did(self) -> str:
-        """The rule's effect, in words: ``count`` is the number of it."""
-        return f"{self.noun}s {self.verb}"
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return it as reports show it."""
-        names = ("path", "rule", "vendor_id", "did", "count")
-        return {name: getattr(self, name) for name in names}
-
-
-def applied_rules(
-    merged: MergedInventory, vendors: Sequence[NormalizedVendor]
-) -> Iterator[AppliedRule]:
-    """Yield the rules of a run's config, in its order, those that did nothing too."""
-    config, effects = merged.config, merged.effects
-    repeated = {each.vendor_id: each.fault_counts for each in vendors}
-    for place, vendor in enumerate(config.vendors):
-        name, policy = vendor.vendor_id, vendor.duplicate_skus
-        path = f"vendors.{place}.duplicate_skus"
-        if policy == "refuse":
-            count = repeated.get(name, {}).get(codes.RowFault.DUPLICATE_SKU, 0)
-            yield AppliedRule(path, policy, name, "row", "refused", count)
-        elif policy != "compete":
-            yield AppliedRule(
-                path, policy, name, "row", "set aside", effects["set_aside", name]
-            )
-    for index, rule in enumerate(config.pricing.rules):
-        path, said = f"pricing.rules.{index}", in_words(rule)
-        if rule.leave_out:
-            yield AppliedRule(
-                path, said, None, "offer", "left out", effects["left_out", index]
-            )
-        else:
-            yield AppliedRule(
-                path, said, None, "SKU", "priced", effects["priced", index]
-            )
-    for place, vendor in enumerate(config.vendors):
-        stock = vendor.stock or config.stock
-        if stock != StockConfig():
-            path = "stock" if vendor.stock is None else f"vendors.{place}.stock"
-            said = _pairs(stock.model_dump(exclude_defaults=True))
-            count = effects["held_back", vendor.vendor_id]
-            yield AppliedRule(path, said, vendor.vendor_id, "unit", "held back", count)
-    if config.output.missing_skus == "zero":
-        days = f"zero for {config.output.missing_sku_days} days"
-        kept = 0 if merged.kept is None else len(merged.kept)
-        yield AppliedRule("output.missing_skus", days, None, "SKU", "kept at 0", kept)
+    @classmethod
+    def of(
+        cls,
+        config: TenantConfig,
+        vendors: Sequence[VendorConfig],
+        limits: Limits = DEFAULT_LIMITS,
+        *,
+        of_all_vendors: bool = True,
+    ) -> "RunScope":
+        """Return the scope of a run of some vendors of a config."""
+        return cls(
+            vendor_ids=[vendor.vendor_id for vendor in vendors],
+            vendor_count=len(config.vendors),
+            limits=limits,
+            of_all_vendors=of_all_vendors,
+            has_quarantine=config.guards.quarantine is not None,
+        )
 
 
-def in_words(rule: PriceRule) -> str:
-    """Return the text of a price rule: ``brands Acme, cost_below 5: margin_pct 0.5``."""
-    written = rule.model_dump(mode="json", exclude_defaults=True)
-    when = written.pop("when", {})
-    return f"{_pairs(when) or 'always'}: {_pairs(written)}"
-
-
-def _pairs(values: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {_said(value)}" for name, value in values.items())
-
-
-def _said(value: Any) -> str:
-    if isinstance(value, list | tuple):
-        return listed(map(str, value), " or ", len(value))
-    return "true" if value is True else str(value)
-
-
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class RunFindings:
-    """Filled stage by stage."""
+    """The findings of a run, as far as its steps have come."""
 
-    vendor_ids: Sequence[str] = ()  # the vendors of the run
-    vendor_count: int = 0  # how many vendors the config has
-    limits: Limits = DEFAULT_LIMITS  # of its feeds and reports
-    of_all_vendors: bool = (
-        True  # whether the run is of all of them, whose feed is published
-    )
-    # When each vendor's upload came, aware, where that is known
+    vendor_ids: Sequence[str] = ()  # the vendors of the run, in the order of the config
+    vendor_count: int = 0  # the number of the config's vendors
+    limits: Limits = DEFAULT_LIMITS  # the limits of feeds and reports
+    # Whether the run is of all vendors; only the feed of such a run is published.
+    of_all_vendors: bool = True
+    has_quarantine: bool = False  # whether the config has a quarantine
+    # When each vendor's upload came, aware, if that is known.
     uploaded_at: Mapping[str, datetime] = field(default_factory=dict)
-    failure: records.RunFailure | None = None  # how it failed
+    failure: records.RunFailure | None = None  # the run's failure
     faults: Sequence[records.ReportEntry] = ()  # the run's own faults
-    warnings: Sequence[
-        records.ReportEntry
-    ] = ()  # its warnings, as far as a report keeps them
-    states: dict[str, VendorState] = field(
-        default_factory=dict
-    )  # what is used of each vendor
+    # The warnings; of those about SKUs only as many as a report keeps.
+    warnings: Sequence[records.ReportEntry] = ()
+    # The part of each vendor in the run.
+    states: Mapping[str, VendorState] = field(default_factory=dict)
     normalized: Sequence[NormalizedVendor] = ()  # the vendors as they are used
-    # The uploads in place of which a last good feed stands
-    replaced: dict[str, NormalizedVendor] = field(default_factory=dict)
-    guards: Sequence[records.GuardResult] | None = (
-        None  # their results, where they were judged
-    )
-    is_held: bool = False  # whether the feed is held back for them
-    quarantine: Quarantine | None = (
-        None  # the SKUs that keep their published price, if any
-    )
-    quarantine_is_set: bool = False  # whether the config has a quarantine
-    changes: Changes | None = (
-        None  # the changes against the published feed, where there is one
-    )
-    record_count: int = 0  # rows of the merged feed, 0 on failure
-    unpriced_skus: int = 0  # how many SKUs were left out for want of a price
-    skus_won: Mapping[str, int] = field(
-        default_factory=dict
-    )  # of the feed's rows, each vendor's
-    # Where the rows of each vendor went whose records were all read
+    # The uploads that a last good feed replaces.
+    replaced: Mapping[str, NormalizedVendor] = field(default_factory=dict)
+    guards: Sequence[records.GuardResult] | None = None  # None if none was judged
+    is_held: bool = False  # whether a guard holds the feed back
+    quarantine: Quarantine | None = None  # the SKUs that keep their published price
+    changes: Changes | None = None  # the changes against the published feed
+    record_count: int = 0  # the number of rows of the merged feed; 0 on failure
+    unpriced_skus: int = 0  # the number of SKUs left out because they have no price
+    # The number of the feed's rows that each vendor has won.
+    skus_won: Mapping[str, int] = field(default_factory=dict)
+    # The outcome of the rows of each vendor whose records were all read.
     rows: Mapping[str, RowCounts] = field(default_factory=dict)
-    titles: Mapping[str, str] = field(
-        default_factory=dict
-    )  # of SKUs that reports show, if any
-    doubts: Sequence[
-        records.Doubt
-    ] = ()  # what of its rows and margins is probably not meant
-    history: Sequence[Publication] = ()  # the publications before, the oldest first
-    rules: Sequence[AppliedRule] = ()  # the tenant's own, with the effect of each
-    currency: str = ""  # that of its amounts
+    # The titles of SKUs that reports show.
+    titles: Mapping[str, str] = field(default_factory=dict)
+    doubts: Sequence[records.Doubt] = ()  # the doubts about the rows and margins
+    history: Sequence[Publication] = ()  # the earlier publications, the oldest first
+    rules: Sequence[AppliedRule] = ()  # the tenant's rules, with the effect of each
+    currency: str = ""  # the currency of the feed's amounts
+
+    @classmethod
+    def of(
+        cls,
+        scope: RunScope,
+        inputs: InputVerdict | None = None,
+        normalized: Normalized | None = None,
+        compared: Compared | None = None,
+    ) -> "RunFindings":
+        """Return the findings of a run, made of the values that its steps have handed on.
+
+        Args:
+            scope: The run's scope.
+            inputs: The value of judging the inputs.
+            normalized: The value of normalizing the vendors.
+            compared: The value of comparing the merged feed.
+        """
+        findings = cls(
+            vendor_ids=scope.vendor_ids,
+            vendor_count=scope.vendor_count,
+            limits=scope.limits,
+            of_all_vendors=scope.of_all_vendors,
+            has_quarantine=scope.has_quarantine,
+        )
+        if inputs is not None:
+            findings = findings._with_inputs(inputs)
+        if normalized is not None:
+            findings = findings._with_normalized(normalized)
+        if compared is not None:
+            findings = findings._with_compared(compared)
+        return findings
+
+    def _with_inputs(self, inputs: InputVerdict) -> "RunFindings":
+        return replace(
+            self,
+            failure=inputs.failure,
+            faults=inputs.faults,
+            warnings=inputs.warnings,
+            states=inputs.states,
+            uploaded_at=inputs.uploaded_at,
+        )
+
+    def _with_normalized(self, normalized: Normalized) -> "RunFindings":
+        findings = replace(
+            self,
+            faults=normalized.faults,
+            warnings=normalized.warnings,
+            states=normalized.states,
+            normalized=normalized.vendors,
+            replaced=normalized.replaced,
+            rows=row_counts(normalized.vendors, None),
+        )
+        failure = findings._with_remedy(normalized.failure)
+        return replace(findings, failure=failure)
+
+    def _with_compared(self, compared: Compared) -> "RunFindings":
+        merged = compared.merged
+        rules: Sequence[AppliedRule] = ()
+        if merged.failure is None:
+            rules = list(applied_rules(merged, self.uploads))
+        findings = replace(
+            self,
+            failure=self._with_remedy(merged.failure),
+            faults=merged.faults,
+            warnings=merged.warnings,
+            guards=compared.guards,
+            is_held=compared.is_held,
+            quarantine=compared.quarantine,
+            changes=compared.changes,
+            record_count=merged.record_count,
+            unpriced_skus=merged.unpriced_skus,
+            skus_won=merged.skus_won(),
+            rows=compared.rows,
+            doubts=merged.doubts,
+            history=compared.history,
+            rules=rules,
+            currency=merged.config.default_currency,
+        )
+        return replace(findings, titles=merged.titles(findings.shown_skus()))
+
+    def failed(self, failure: records.RunFailure) -> "RunFindings":
+        """Return the findings of the run with a failure that is its own only fault."""
+        fault = records.ReportEntry(failure.error_code, failure.error_message)
+        return replace(self.without_feed(), failure=failure, faults=(fault,))
+
+    def without_feed(self) -> "RunFindings":
+        """Return the findings without a failure, and without those of the feed."""
+        return replace(
+            self,
+            failure=None,
+            record_count=0,
+            changes=None,
+            quarantine=None,
+            rows=row_counts(self.normalized, None),
+        )
 
     @property
     def status(self) -> codes.RunStatus:
@@ -171,144 +207,53 @@ class RunFindings:
 
     @property
     def quarantined(self) -> int | None:
-        """How many SKUs keep their published price; None where no quarantine is set."""
-        found = 0 if self.quarantine is None else len(self.quarantine)
-        return found if self.quarantine_is_set else None
+        """The number of SKUs that keep their published price; None without a quarantine."""
+        if not self.has_quarantine:
+            return None
+        return 0 if self.quarantine is None else len(self.quarantine)
 
     @property
     def uploads(self) -> list[NormalizedVendor]:
-        """The uploads that were read: all that is refused, and counted, is theirs."""
-        vendors = (self.replaced.get(each.vendor_id, each) for each in self.normalized)
-        return [
-            vendor
-            for vendor in vendors
-            if vendor.status is not codes.VendorStatus.LAST_GOOD
-        ]
+        """The uploads that were read; all rejected and counted rows are theirs."""
+        return uploads_of(self.normalized, self.replaced)
 
     def causes(self, limit: int = DEFAULT_LIMITS.report_causes) -> list[records.Cause]:
         """Return the causes of rejected rows in the uploads, the most frequent first."""
-        found = (cause for vendor in self.uploads for cause in vendor.causes)
-        return sorted(found, key=lambda cause: -cause.count)[:limit]
+        causes = [cause for upload in self.uploads for cause in upload.causes]
+        return sorted(causes, key=lambda cause: -cause.count)[:limit]
 
     def valid_rows(self) -> dict[str, int]:
-        """Return the valid rows of every vendor that is not left out, 0 where it has none."""
-        read = {
-            each.vendor_id: each.valid_rows
-            for each in self.normalized
-            if each.status.is_used
-        }
-        of_vendors = [(each.vendor_id, each.status) for each in self.normalized]
-        of_vendors += [(name, state.status) for name, state in self.states.items()]
-        left_out = {
-            name for name, status in of_vendors if status is codes.VendorStatus.LEFT_OUT
-        }
-        return {
-            name: read.get(name, 0) for name in self.vendor_ids if name not in left_out
-        }
+        """Return the valid rows of each vendor that is not left out; 0 if it has none."""
+        return valid_rows_of(self.vendor_ids, self.normalized, self.states)
 
-    def fail(self, failure: records.RunFailure) -> None:
-        """Take a failure that is its own only fault."""
-        self.failure = failure
-        self.drop_feed()
-        self.faults = (records.ReportEntry(failure.error_code, failure.error_message),)
-
-    def drop_feed(self) -> None:
-        """Drop the findings of a feed that could not be written."""
-        self.record_count, self.changes, self.quarantine = 0, None, None
-        self.rows = self._rows(None)
-
-    def with_remedy(
+    def _with_remedy(
         self, failure: records.RunFailure | None
     ) -> records.RunFailure | None:
         """Return a failure for rejected rows with the remedy of most of these rows."""
-        if failure is None or failure.error_code not in _OF_ROWS:
+        if failure is None or failure.error_code not in _CODES_OF_ROWS:
             return failure
-        about = failure.vendors or self.vendor_ids
-        first = next(
-            (cause for cause in self.causes() if cause.vendor_id in about), None
-        )
-        return failure if first is None else replace(failure, remedy=first.in_words)
-
-    def take_inputs(self, inputs: Mapping[str, VendorInput]) -> None:
-        """Add when the uploads came."""
-        self.uploaded_at = {
-            name: one.uploaded_at
-            for name, one in inputs.items()
-            if one.uploaded_at is not None
-        }
-
-    def take_normalized(self, normalized: Sequence[NormalizedVendor]) -> None:
-        """Add the findings of reading; an unusable feed, or no vendor left, ends the run."""
-        # A vendor that was read says itself what stands in for it.
-        again = codes.WarningCode.VENDOR_LAST_GOOD
-        self.warnings = [each for each in self.warnings if each.error_code != again]
-        faults = [vendor.fault for vendor in normalized if vendor.fault is not None]
-        self.normalized, failure = normalized, failure_of(faults, codes.Stage.NORMALIZE)
-        if failure is None and (faults := nothing_left(self.states)):
-            failure = failure_of(faults, stage_of(faults[0]))
-        self.failure = self.with_remedy(failure)
-        self.rows = self._rows(None)
-        if self.failure is not None:
-            self.faults = faults
-            self.warnings = [
-                *self.warnings,
-                *(w for vendor in normalized for w in vendor.warnings),
-            ]
-
-    def take_merged(self, merged: MergedInventory) -> None:
-        """Add the findings of the merge; let go of the offers that it was made of."""
-        self.failure = self.with_remedy(merged.failure)
-        self.faults, self.warnings = merged.faults, merged.warnings
-        self.unpriced_skus, self.record_count = (
-            merged.unpriced_skus,
-            merged.record_count,
-        )
-        if merged.failure is None:
-            self.rules = list(applied_rules(merged, self.uploads))
-        self.rows = self._rows(merged)
-        self.skus_won, self.currency = merged.skus_won(), merged.config.default_currency
-        self.titles = merged.titles(self.shown_skus())
-        self.normalized = [
-            replace(each, offers=no_offers(), deferred=None) for each in self.normalized
-        ]
-
-    def _rows(self, merged: MergedInventory | None) -> Mapping[str, RowCounts]:
-        """Count where the rows went, without the merge; `ContractBrokenError`: a wrong sum."""
-        rows = {}
-        for each in self.normalized:
-            if not each.is_read:
-                continue
-            read = (each.total_rows + each.skipped, each.skipped, each.invalid_rows)
-            if merged is None or merged.counts is None or self.failure is not None:
-                rows[each.vendor_id] = RowCounts(*read)
-            elif not each.status.is_used:
-                left_out = each.valid_rows - each.duplicates
-                rows[each.vendor_id] = RowCounts(
-                    *read, each.duplicates, left_out, 0, 0, 0, 0
-                )
-            else:
-                fates = merged.counts[each.vendor_id]
-                set_aside = merged.effects["set_aside", each.vendor_id]
-                rows[each.vendor_id] = RowCounts(*read, set_aside, **fates)
-        return rows
+        failed_vendors = failure.vendors or self.vendor_ids
+        for cause in self.causes():
+            if cause.vendor_id in failed_vendors:
+                return replace(failure, remedy=cause.in_words)
+        return failure
 
     def shown_skus(self) -> set[str]:
-        """Return the SKUs that reports show with what has changed of them."""
-        moves = () if self.changes is None else self.changes.greatest_moves(MAX_MOVES)
-        examples = (each["sku"] for result in self.tripped for each in result.examples)
-        suspects = self.first_quarantined(MAX_MOVES)
-        return {
-            *(move.sku for each in moves for move in each),
-            *examples,
-            *(each["sku"] for each in suspects),
-        }
+        """Return the SKUs whose changes reports show."""
+        skus = {suspect["sku"] for suspect in self.first_quarantined(MAX_MOVES)}
+        for result in self.tripped:
+            skus.update(example["sku"] for example in result.examples)
+        if self.changes is not None:
+            for moves in self.changes.greatest_moves(MAX_MOVES):
+                skus.update(move.sku for move in moves)
+        return skus
 
     def first_quarantined(self, limit: int) -> Sequence[Mapping[str, str]]:
-        """Return the first SKUs that keep their published price, each as quarantine.csv has it."""
+        """Return the first SKUs that keep their published price, as quarantine.csv has them."""
         return () if self.quarantine is None else self.quarantine.first(limit)
 
     def counted_warnings(self) -> Mapping[str, int]:
-        """Count the warnings by code, those that reports leave out too."""
+        """Count the warnings by code, also those that reports leave out."""
         counts = Counter(entry.error_code for entry in self.warnings)
         if self.unpriced_skus:
             counts[str(codes.WarningCode.UNPRICED_SKU)] = self.unpriced_skus
@@ -317,41 +262,59 @@ class RunFindings:
     def vendor_results(
         self, requested_at: datetime
     ) -> tuple[records.VendorResult, ...]:
-        """Return the results of the vendors that the run has judged or read."""
-        uploads, results = {each.vendor_id: each for each in self.uploads}, []
-        for name in self.vendor_ids:
-            if name not in self.states and name not in uploads:
-                continue
-            state = self.states.get(name, VendorState(codes.VendorStatus.FOUND))
-            upload, uploaded_at = uploads.get(name), self.uploaded_at.get(name)
-            age = state.age_hours
-            if age is None and uploaded_at is not None:
-                age = max(0, (requested_at - uploaded_at) // _HOUR)
-            if (
-                upload
-                and upload.status is codes.VendorStatus.FAILED
-                and not upload.total_rows
-            ):
-                upload = None  # it could not be read
-            results.append(
-                records.VendorResult(
-                    vendor_id=name,
-                    status=str(state.status),
-                    uploaded_at=uploaded_at,
-                    age_hours=age,
-                    rows=upload.total_rows if upload else None,
-                    invalid_rows=upload.invalid_rows if upload else None,
-                    skus_won=self.skus_won.get(name, 0) if self.record_count else None,
-                )
-            )
+        """Return the results of the vendors that the run has judged or read.
+
+        Args:
+            requested_at: The moment that ages are counted up to, aware.
+        """
+        uploads = {upload.vendor_id: upload for upload in self.uploads}
+        results = []
+        for vendor_id in self.vendor_ids:
+            if vendor_id in self.states or vendor_id in uploads:
+                upload = uploads.get(vendor_id)
+                results.append(self._vendor_result(vendor_id, upload, requested_at))
         return tuple(results)
 
+    def _vendor_result(
+        self,
+        vendor_id: str,
+        upload: NormalizedVendor | None,
+        requested_at: datetime,
+    ) -> records.VendorResult:
+        state = self.states.get(vendor_id, VendorState(codes.VendorStatus.FOUND))
+        uploaded_at = self.uploaded_at.get(vendor_id)
+        age_hours = state.age_hours
+        if age_hours is None and uploaded_at is not None:
+            age_hours = max(0, (requested_at - uploaded_at) // _HOUR)
+        total_rows = None
+        invalid_rows = None
+        if upload is not None:
+            has_failed = upload.status is codes.VendorStatus.FAILED
+            if upload.total_rows or not has_failed:  # else it could not be read
+                total_rows = upload.total_rows
+                invalid_rows = upload.invalid_rows
+        skus_won = None
+        if self.record_count:
+            skus_won = self.skus_won.get(vendor_id, 0)
+        return records.VendorResult(
+            vendor_id=vendor_id,
+            status=str(state.status),
+            uploaded_at=uploaded_at,
+            age_hours=age_hours,
+            rows=total_rows,
+            invalid_rows=invalid_rows,
+            skus_won=skus_won,
+        )
+
     def counts(self) -> dict[str, int]:
-        """Return the numbers that people ask a run for."""
-        return {
+        """Return the numbers of the run that its record keeps."""
+        uploads = self.uploads
+        counts = {
             "record_count": self.record_count,
-            "total_rows": sum(vendor.total_rows for vendor in self.uploads),
-            "invalid_rows": sum(vendor.invalid_rows for vendor in self.uploads),
+            "total_rows": sum(upload.total_rows for upload in uploads),
+            "invalid_rows": sum(upload.invalid_rows for upload in uploads),
             "unpriced_skus": self.unpriced_skus,
-            **({} if self.quarantined is None else {"quarantined": self.quarantined}),
         }
+        if self.quarantined is not None:
+            counts["quarantined"] = self.quarantined
+        return counts

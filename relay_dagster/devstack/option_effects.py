@@ -13,7 +13,7 @@ from relay_core.publish.findings import RunFindings
 from relay_core.publish.keys import ArtifactKeys
 from relay_core.run import RunStages
 from relay_core.samples import sample_config_text, sample_feeds
-from relay_core.validation.vendor_failures import VendorInput
+from relay_core.validation.vendor_failures import InputVerdict, VendorInput
 
 _KEYS = ArtifactKeys("", "")
 _LENIENT_POLICY = {"max_invalid_rows": 1_000, "max_invalid_row_pct": 1.0}
@@ -97,7 +97,7 @@ def _first_header(source: Mapping[str, Any]) -> str:
 class _EngineRun:
     """A run of the engine, which is the ``Sink`` of its own feed."""
 
-    findings: RunFindings
+    findings: RunFindings = field(default_factory=RunFindings)
     rows: dict[str, dict[str, str]] = field(default_factory=dict)  # the feed, by SKU
 
     @classmethod
@@ -107,22 +107,19 @@ class _EngineRun:
         """Run a config over the sample tenant's feeds."""
         config = load_config(document)
         samples = sample_feeds(tenant)
-        vendor_ids = [vendor.vendor_id for vendor in config.vendors]
 
-        def feeds(vendor_ids: Iterable[str]) -> Iterator[VendorFeed]:
-            for vendor_id in vendor_ids:
+        def feeds(inputs: InputVerdict) -> Iterator[VendorFeed]:
+            for vendor_id in inputs.to_read():
                 name, data = samples[vendor_id]
                 yield VendorFeed(config.vendor(vendor_id), data, name, None)
 
         inputs = {
-            vendor_id: VendorInput(len(samples[vendor_id][1]))
-            for vendor_id in vendor_ids
+            vendor.vendor_id: VendorInput(len(samples[vendor.vendor_id][1]))
+            for vendor in config.vendors
         }
-        run = cls(RunFindings(vendor_ids=vendor_ids, vendor_count=len(vendor_ids)))
-        stages = RunStages(
-            config, config.vendors, requested_at, _KEYS, run, run.findings
-        )
-        stages.go_through(inputs, feeds)
+        run = cls()
+        stages = RunStages(config, config.vendors, requested_at, _KEYS, run)
+        run.findings = stages.findings(stages.go_through(inputs, feeds))
         return run
 
     def write(self, key: str, chunks: Iterable[bytes | memoryview]) -> None:

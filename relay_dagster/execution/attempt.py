@@ -210,7 +210,7 @@ class Attempt:
 
     def fail(self, failure: RunFailure) -> NoReturn:
         """End the run for a fault of its data, and raise `RunStoppedError`."""
-        self.findings.failure = failure
+        self.findings = replace(self.findings, failure=failure)
         outcome = self._report(RunStatus.FAILED)
         try:
             self.record = self._ledger.fail(self.record.fence, failure, outcome)
@@ -224,8 +224,7 @@ class Attempt:
         self.record = self._ledger.cancel(self.record.run_id)
         self.io.drain()
         self.sink.withdraw()
-        self.findings.failure = None
-        self.findings.drop_feed()
+        self.findings = self.findings.without_feed()
         outcome = self.sink.write_last(
             self.findings, self.record, RunStatus.CANCELLED, utc_now()
         )
@@ -315,7 +314,7 @@ class Attempt:
 
     def _report_poison(self) -> None:
         failure = self.record.failure
-        self.findings.fail(failure)
+        self.findings = self.findings.failed(failure)
         self._log("poison_job_detected", error_message=failure.error_message)
         try:
             self.sink.withdraw()

@@ -9,6 +9,7 @@ already, any other sends it back to the queue for its next attempt.
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any, NoReturn
 
@@ -19,12 +20,16 @@ from relay_core.domain.errors import UnsupportedSchemaVersionError
 from relay_core.domain.records import RunFailure
 from relay_core.domain.run_faults import too_little_memory
 from relay_core.ingest.formats import may_read_apart
-from relay_core.merge.result import MergedInventory
-from relay_core.normalize.result import NormalizedVendor
+from relay_core.normalize.result import Normalized
 from relay_core.normalize.vendor_feed import VendorFeed
+from relay_core.publish.compared import Compared
 from relay_core.publish.reports import config_snapshot_json
-from relay_core.run import RunStages
-from relay_core.validation.vendor_failures import warning_of
+from relay_core.run import RunStages, RunValues
+from relay_core.validation.vendor_failures import (
+    InputVerdict,
+    upload_times,
+    warning_of,
+)
 from relay_dagster.aws.dynamodb.tenant_store import StoredConfig
 from relay_dagster.execution.attempt import Attempt, Launch, RunStoppedError
 from relay_dagster.execution.baseline import PublishedInputs, fetch_baseline
@@ -62,6 +67,7 @@ class RunSession:
         self.claimed_attempt: Attempt | None = None
         self._config: TenantConfig | None = None
         self._stages: RunStages
+        self._values = RunValues()
         self._snapshot: InputSnapshot
         self._inputs: PinnedInputs | None = None
         self._ahead: ReadAhead
@@ -143,28 +149,26 @@ class RunSession:
             code = FailureCode.UNSUPPORTED_SCHEMA_VERSION.value
             self._fail(RunFailure(code, str(error), Stage.FETCH_INPUTS))
         self._write_snapshot(config.to_document())
-        self._config, self._stages = config, self._stages_of(config)
+        self._config = config
+        self._stages = self._stages_of(config)
+        self._hand_on(RunValues())
         if any(may_read_apart(vendor.parser) for vendor in self._stages.vendors):
-            self._memory.hold(beside=self._stages.findings.limits.reader_bytes)
+            self._memory.hold(beside=self._stages.limits.reader_bytes)
         return config
 
     def pin_inputs(self) -> PinnedInputs:
         """Return the run's pinned inputs; the lack of a required one ends the run."""
         if self._inputs is not None:
             return self._inputs
-        stages, findings, config = (
-            self._stages,
-            self.attempt.findings,
-            self._stages.config,
-        )
+        stages = self._stages
+        config = stages.config
         if (run_id := self.attempt.record.baseline_run_id) is not None:
             keeps = (
                 config.output.missing_skus == "zero"
                 or config.guards.quarantine is not None
             )
-            stages.baseline = fetch_baseline(
-                self.attempt.sink, run_id, keeps_rows=keeps
-            )
+            baseline = fetch_baseline(self.attempt.sink, run_id, keeps_rows=keeps)
+            stages = replace(stages, baseline=baseline)
         self._snapshot = InputSnapshot(
             self.attempt.sink,
             stages.vendors,
@@ -182,18 +186,13 @@ class RunSession:
             ).items
             with_work = NORMALIZED not in self._launch.assets
             inputs = self._snapshot.reuse(earlier, with_work=with_work)
-        stages.overrides = inputs.overrides
+        self._stages = replace(stages, overrides=inputs.overrides)
         if inputs.vendors_with_feed() and NORMALIZED not in self._launch.assets:
-            stages.write_overrides()
-            findings.states = inputs.states()
-            findings.warnings = [
-                warning_of(config.vendor(name), state)
-                for name, state in findings.states.items()
-                if state.failure is not None and not state.status.is_used
-            ]
-            findings.take_inputs(inputs.vendor_inputs())
+            self._stages.write_overrides()
+            verdict = _earlier_verdict(config, inputs)
         else:
-            stages.judge_inputs(inputs.vendor_inputs())
+            verdict = self._stages.judge_inputs(inputs.vendor_inputs())
+        self._hand_on(RunValues(verdict))
         self.stop_if_failed()
         if NORMALIZED in self._launch.assets:
             sizes: dict[str, int] = {}
@@ -206,10 +205,11 @@ class RunSession:
         self._inputs = inputs
         return inputs
 
-    def normalize(self, inputs: PinnedInputs) -> list[NormalizedVendor]:
+    def normalize(self, inputs: PinnedInputs) -> Normalized:
         """Read every feed and write its rows; no vendor's fault stops another."""
-        normalized = self._stages.normalize(self._feeds(inputs))
-        self._snapshot.complete(inputs, self.attempt.findings.states)
+        normalized = self._stages.normalize(self._verdict, self._feeds(inputs))
+        self._hand_on(replace(self._values, normalized=normalized))
+        self._snapshot.complete(inputs, normalized.states)
         return normalized
 
     def stop_if_failed(self) -> None:
@@ -218,22 +218,38 @@ class RunSession:
         if failure is not None:
             self.attempt.fail(failure)
 
-    def merge(self) -> MergedInventory:
-        """Merge and price the vendors of this process, or those in the files of an earlier run."""
+    def merge(self) -> Compared:
+        """Merge and price the vendors of this process, or those in the files of an earlier run.
+
+        The feed is compared with the published one.
+        """
         if NORMALIZED not in self._launch.assets:
             read = self.attempt.sink.read_vendor
-            self._stages.take_over(self.attempt.io.map(read, self._stages.to_read()))
+            vendors = self.attempt.io.map(read, self._verdict.to_read())
+            normalized = self._stages.take_over(self._verdict, vendors)
+            self._hand_on(replace(self._values, normalized=normalized))
             self.stop_if_failed()
-        return self._stages.merge()
+        normalized = self._normalized
+        merged = self._stages.merge(normalized)
+        compared = self._stages.compare(merged, normalized)
+        self._hand_on(
+            replace(
+                self._values,
+                normalized=normalized.without_offers(),
+                compared=compared,
+            )
+        )
+        return compared
 
-    def write(self, merged: MergedInventory) -> None:
+    def write(self, compared: Compared) -> None:
         """Write the merged feed and its state, or fail the run if there is none to publish."""
         self.stop_if_failed()
         self.attempt.enter(Stage.WRITE_OUTPUTS)
-        self._stages.write_feed(merged)
+        self._stages.write_feed(compared)
         if self.attempt.record.vendors is None:
             sink = self.attempt.sink
-            self._stages.write_state(sink.keys.state, merged, sink.context)
+            key = sink.keys.state
+            self._stages.write_state(key, compared, self._normalized, sink.context)
 
     def end(self) -> None:
         """End the run: write its reports, publish or hold its feed, free the tenant."""
@@ -245,8 +261,27 @@ class RunSession:
         if self.claimed_attempt is not None:
             self.claimed_attempt.close()
 
+    def _hand_on(self, values: RunValues) -> None:
+        """Keep the values that the steps have returned so far, and make findings of them."""
+        self._values = values
+        self.attempt.findings = self._stages.findings(values)
+
+    @property
+    def _verdict(self) -> InputVerdict:
+        """The value of judging the inputs."""
+        if self._values.inputs is None:
+            raise RuntimeError("no inputs have been pinned yet")
+        return self._values.inputs
+
+    @property
+    def _normalized(self) -> Normalized:
+        """The value of normalizing the vendors."""
+        if self._values.normalized is None:
+            raise RuntimeError("no vendor has been normalized yet")
+        return self._values.normalized
+
     def _fail(self, failure: RunFailure) -> NoReturn:
-        self.attempt.findings.fail(failure)
+        self.attempt.findings = self.attempt.findings.failed(failure)
         self.attempt.fail(failure)
 
     def _published_run(self) -> RunRecord | None:
@@ -276,34 +311,32 @@ class RunSession:
         sink.write(sink.keys.config_snapshot, [snapshot])
 
     def _stages_of(self, config: TenantConfig) -> RunStages:
-        attempt = self.attempt
-        record, sink, findings = attempt.record, attempt.sink, attempt.findings
-        findings.vendor_count = len(config.vendors)
-        findings.quarantine_is_set = config.guards.quarantine is not None
-        vendors, published = config.selecting(record.vendors), record.baseline_run_id
-        findings.vendor_ids = [vendor.vendor_id for vendor in vendors]
-        findings.limits = self._platform.settings.limits
-        findings.of_all_vendors = record.vendors is None
+        record = self.attempt.record
+        sink = self.attempt.sink
+        vendors = config.selecting(record.vendors)
+        published = record.baseline_run_id
+        last_good = None
+        if published is not None:
+            last_good = PublishedInputs(sink, published, vendors)
         return RunStages(
             config,
             vendors,
             record.requested_at,
             sink.keys,
             sink,
-            findings,
             hands_over=True,
             config_version=record.config_version,
-            last_good=None
-            if published is None
-            else PublishedInputs(sink, published, vendors),
+            last_good=last_good,
+            limits=self._platform.settings.limits,
+            of_all_vendors=record.vendors is None,
         )
 
     def _own_uploads(self) -> list[str]:
         """Return the vendors whose upload is read, in order."""
-        states = self.attempt.findings.states
+        states = self._verdict.states
         return [
             name
-            for name in self._stages.to_read()
+            for name in self._verdict.to_read()
             if states[name].last_good_run_id is None
         ]
 
@@ -312,7 +345,7 @@ class RunSession:
 
     def _feeds(self, inputs: PinnedInputs) -> Iterator[VendorFeed]:
         take, uploads = self._ahead.take, self._own_uploads()
-        for vendor_id in self._stages.to_read():
+        for vendor_id in self._verdict.to_read():
             if vendor_id in uploads:
                 sku_map = (
                     take(self._map_of(vendor_id))
@@ -334,6 +367,18 @@ class RunSession:
                 raise MissingResourceError(
                     "s3.CopyObject", f"the last good feed of {vendor_id} went"
                 )
+
+
+def _earlier_verdict(config: TenantConfig, inputs: PinnedInputs) -> InputVerdict:
+    """Return the verdict on inputs that an earlier run has judged and read."""
+    states = inputs.states()
+    warnings = [
+        warning_of(config.vendor(vendor_id), state)
+        for vendor_id, state in states.items()
+        if state.failure is not None and not state.status.is_used
+    ]
+    uploaded_at = upload_times(inputs.vendor_inputs())
+    return InputVerdict(states=states, warnings=warnings, uploaded_at=uploaded_at)
 
 
 def _currency(stored: StoredConfig) -> str | None:

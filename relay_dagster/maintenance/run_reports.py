@@ -37,7 +37,7 @@ def _write_missing(platform: Platform, record: RunRecord) -> Outcome:
         sink.withdraw()
         findings = _findings(platform, record)
         if record.status is RunStatus.FAILED:
-            findings.fail(record.failure)
+            findings = findings.failed(record.failure)
         finished_at = record.finished_at or record.requested_at
         return sink.write_last(findings, record, record.status, finished_at)
 
@@ -56,7 +56,7 @@ def _findings(platform: Platform, record: RunRecord) -> RunFindings:
         vendor_ids=selected,
         vendor_count=len(vendor_ids),
         of_all_vendors=record.vendors is None,
-        quarantine_is_set=config.guards.quarantine is not None,
+        has_quarantine=config.guards.quarantine is not None,
         limits=platform.settings.limits,
     )
 

@@ -135,7 +135,7 @@ def normalized_inventory(
         config = run.load_config()
         inputs = run.pin_inputs()
         normalized = run.normalize(inputs)
-        results = [*checks.normalized_results(config.error_policy, normalized)]
+        results = [*checks.normalized_results(config.error_policy, normalized.vendors)]
         try:
             run.stop_if_failed()
         except RunStoppedError:
@@ -145,7 +145,7 @@ def normalized_inventory(
             run.end()
     # With the rows that they are about: Dagster forgets a verdict that is older than its rows.
     context.add_asset_metadata(
-        metadata.normalized_metadata(normalized, run.attempt.sink)
+        metadata.normalized_metadata(normalized.vendors, run.attempt.sink)
     )
     yield dg.MaterializeResult(check_results=results)
 
@@ -165,10 +165,11 @@ def merged_inventory(
         run.claim()
         run.load_config()
         run.pin_inputs()
-        merged = run.merge()
+        compared = run.merge()
+        merged = compared.merged
         results = [*checks.merged_results(merged, run.attempt.findings)]
         try:
-            run.write(merged)
+            run.write(compared)
         except (RunStoppedError, ContractBrokenError):
             yield from results
             raise

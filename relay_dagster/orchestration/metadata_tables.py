@@ -10,7 +10,8 @@ from relay_core.domain.records import GuardResult
 from relay_core.merge.result import MergedInventory
 from relay_core.merge.row_counts import RowCounts
 from relay_core.normalize.result import NormalizedVendor
-from relay_core.publish.findings import AppliedRule, RunFindings
+from relay_core.publish.applied_rules import AppliedRule
+from relay_core.publish.findings import RunFindings
 from relay_core.publish.quarantine import QUARANTINE_COLUMNS
 
 _MAX_QUARANTINED = 100

@@ -4,7 +4,7 @@ The last good feeds of a replayed run are the inputs of its baseline, or those t
 run kept.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import PurePosixPath
 from typing import NamedTuple
@@ -12,12 +12,10 @@ from typing import NamedTuple
 from relay_core.columnar.threads import tune_process
 from relay_core.config import TenantConfig, VendorConfig
 from relay_core.domain.codes import VendorStatus
-from relay_core.merge.result import MergedInventory
 from relay_core.normalize.vendor_feed import VendorFeed
-from relay_core.publish.findings import RunFindings
 from relay_core.publish.keys import ArtifactKeys
-from relay_core.run import RunStages, Sink
-from relay_core.validation.vendor_failures import VendorInput
+from relay_core.run import RunStages, RunValues, Sink
+from relay_core.validation.vendor_failures import InputVerdict, VendorInput
 from relay_dagster.replay.run_artifacts import RunArtifacts
 
 KEYS = ArtifactKeys("", "")
@@ -112,19 +110,14 @@ class ReplayInputs:
             )
         return inputs
 
-    def feeds(
-        self,
-        vendor_ids: Sequence[str],
-        findings: RunFindings,
-    ) -> Iterator[VendorFeed]:
-        """Yield the feeds of the vendors, in order.
+    def feeds(self, inputs: InputVerdict) -> Iterator[VendorFeed]:
+        """Yield the feeds of the vendors to read, in order.
 
         Args:
-            vendor_ids: The vendors whose feeds the run reads.
-            findings: The findings of the run, which say who uses a last good feed.
+            inputs: The verdict on the inputs, which says who uses a last good feed.
         """
-        for vendor_id in vendor_ids:
-            if findings.states[vendor_id].last_good_run_id is None:
+        for vendor_id in inputs.to_read():
+            if inputs.states[vendor_id].last_good_run_id is None:
                 yield self._own_feed(vendor_id)
             else:
                 last_good_feed = self.read(vendor_id)
@@ -162,15 +155,11 @@ class ReplayInputs:
         return _LastGoodFile(source, feed, f"sku_map_{vendor_id}", entry.last_modified)
 
 
-def replay(
-    inputs: ReplayInputs,
-    sink: Sink,
-) -> tuple[RunStages, MergedInventory | None]:
+def replay(inputs: ReplayInputs, sink: Sink) -> tuple[RunStages, RunValues]:
     """Run the engine over a run's inputs.
 
     Returns:
-        The engine's stages with their findings, and the merged inventory, or None if the
-        run failed.
+        The engine's stages, and the values that they returned.
 
     Raises:
         ConfigError: The config lacks a vendor that the run was requested for.
@@ -181,12 +170,6 @@ def replay(
     config = inputs.config
     run = artifacts.run
     vendors = config.selecting(run.vendors)
-    vendor_ids = [vendor.vendor_id for vendor in vendors]
-    findings = RunFindings(
-        vendor_ids,
-        len(config.vendors),
-        limits=artifacts.limits(),
-    )
     # Another config differs from all that are stored, so it has no version.
     is_own_config = config == artifacts.config()
     stages = RunStages(
@@ -195,18 +178,13 @@ def replay(
         run.requested_at,
         KEYS,
         sink,
-        findings,
+        limits=artifacts.limits(),
         baseline=artifacts.baseline(),
         last_good=inputs,
         overrides=artifacts.overrides(),
         config_version=run.config_version if is_own_config else 0,
     )
-
-    def feeds_of(vendors_to_read: Sequence[str]) -> Iterator[VendorFeed]:
-        return inputs.feeds(vendors_to_read, findings)
-
-    merged = stages.go_through(inputs.found(), feeds_of)
-    return stages, merged
+    return stages, stages.go_through(inputs.found(), inputs.feeds)
 
 
 def _kept_feed(artifacts: RunArtifacts, vendor_id: str) -> _LastGoodFile | None:

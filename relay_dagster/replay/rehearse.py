@@ -115,12 +115,14 @@ class _Replayed(NamedTuple):
     """The result of a replay.
 
     Attributes:
-        stages: The stages of the engine, with their findings.
+        stages: The stages of the engine.
+        findings: The findings of the run.
         feed: The merged feed, or None if there is none.
         outcome: The outcome as JSON shows it.
     """
 
     stages: RunStages
+    findings: RunFindings
     feed: pd.DataFrame | None
     outcome: dict[str, Any]
 
@@ -234,9 +236,10 @@ def rehearse_run(
 
 def _replayed(inputs: ReplayInputs) -> _Replayed:
     digest = _FeedDigest()
-    stages, merged = replay(inputs, digest)
-    feed = None if merged is None else merged.feed
-    return _Replayed(stages, feed, _outcome(stages.findings, digest))
+    stages, values = replay(inputs, digest)
+    findings = stages.findings(values)
+    feed = None if values.merged is None else values.merged.feed
+    return _Replayed(stages, findings, feed, _outcome(findings, digest))
 
 
 def _compared(
@@ -246,7 +249,7 @@ def _compared(
 ) -> tuple[Changes | None, Sequence[GuardResult] | None]:
     """Return the changes from the run's own feed to the other one, judged by guards."""
     if own.feed is None:
-        return tried.stages.findings.changes, tried.stages.findings.guards
+        return tried.findings.changes, tried.findings.guards
     own_currency = own.stages.config.default_currency
     if tried.feed is None or tried.stages.config.default_currency != own_currency:
         return None, None
@@ -255,10 +258,12 @@ def _compared(
         run.tenant_id,
         run.config_version,
         own_currency,
-        own.stages.findings.valid_rows(),
+        own.findings.valid_rows(),
     )
     comparison = Comparison.of(FeedFigures.of(own.feed), FeedFigures.of(tried.feed))
-    return tried.stages.compared(comparison, context)
+    return tried.stages.comparer.judge(
+        comparison, context, tried.findings.states, tried.findings.valid_rows()
+    )
 
 
 def _outcome(findings: RunFindings, digest: _FeedDigest) -> dict[str, Any]:

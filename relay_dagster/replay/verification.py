@@ -116,7 +116,7 @@ def verify_run(session: Session, run_id: str, folder: Path) -> Verification:
     if has_merged and Stage.NORMALIZE not in passed_stages:
         raise _merged_rows_of_another(artifacts)
     sink = ComparingSink(artifacts, folder)
-    stages, _ = replay(ReplayInputs(artifacts, artifacts.config()), sink)
+    _, values = replay(ReplayInputs(artifacts, artifacts.config()), sink)
 
     # A file that only the replay makes is a difference only if the run came as far.
     is_end_repeatable = (
@@ -135,7 +135,7 @@ def verify_run(session: Session, run_id: str, folder: Path) -> Verification:
     ]
     end_difference = None
     if is_end_repeatable:
-        failure = stages.findings.failure
+        failure = values.failure
         end_difference = _end_difference(run, failure.error_code if failure else None)
     return Verification(run, engine_version, [*files, *missing_files], end_difference)
 

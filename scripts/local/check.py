@@ -5,13 +5,14 @@ What is printed is YAML: findings are its comments, and the patch is all else.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import yaml
 
 from local.request import Request
-from local.run import KEYS, go_through
+from local.run import KEYS, steps
 from relay_core.config import TenantConfig, VendorConfig
 from relay_core.config.json_patch import apply_patch, parser_patch
 from relay_core.config.lint import config_doubts
@@ -77,19 +78,17 @@ def check(request: Request) -> int:
 
 def _would_be(config: TenantConfig, request: Request) -> RunFindings:
     """Return what a run with these files would find, guards aside; nothing is written."""
-    ids = [vendor.vendor_id for vendor in config.vendors]
-    findings = RunFindings(vendor_ids=ids, vendor_count=len(ids), limits=request.limits)
     stages = RunStages(
         config,
         config.vendors,
         request.context.requested_at,
         KEYS,
         _Nowhere(),
-        findings,
         overrides=request.overrides,
+        limits=request.limits,
     )
-    go_through(stages, request)
-    return findings
+    (values,) = deque(steps(stages, request), maxlen=1)
+    return stages.findings(values)
 
 
 class _Nowhere:

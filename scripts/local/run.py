@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -20,7 +21,6 @@ from relay_core.domain.codes import FailureCode, RunStatus, Stage
 from relay_core.domain.records import Doubt, RunFailure
 from relay_core.domain.run_faults import too_little_memory
 from relay_core.ingest.formats import may_read_apart
-from relay_core.merge.result import MergedInventory
 from relay_core.normalize.vendor_feed import VendorFeed
 from relay_core.publish.findings import RunFindings
 from relay_core.publish.keys import ArtifactKeys
@@ -34,8 +34,8 @@ from relay_core.publish.reports import (
     run_summary_json,
     timestamp,
 )
-from relay_core.run import RunStages
-from relay_core.validation.vendor_failures import VendorInput
+from relay_core.run import RunStages, RunValues
+from relay_core.validation.vendor_failures import InputVerdict, VendorInput
 from relay_dagster.execution.memory_limit import MemoryLimit
 from relay_dagster.mapped_files import InputFile
 
@@ -136,8 +136,8 @@ def _refused(request: Request, clock: _Clock) -> RunFindings:
     with clock.stage(Stage.FETCH_INPUTS):
         findings = RunFindings(vendor_ids=ids, vendor_count=len(ids))
         code = FailureCode.UNSUPPORTED_SCHEMA_VERSION
-        findings.fail(RunFailure(code, request.unsupported, Stage.FETCH_INPUTS))
-    return findings
+        failure = RunFailure(code, request.unsupported, Stage.FETCH_INPUTS)
+    return findings.failed(failure)
 
 
 def _run(
@@ -146,19 +146,18 @@ def _run(
     sink: FolderSink,
     clock: _Clock,
 ) -> RunFindings:
+    """Take the run through its stages; return its findings."""
     tune_process()
-    ids = [vendor.vendor_id for vendor in config.vendors]
-    findings = RunFindings(vendor_ids=ids, vendor_count=len(ids), limits=request.limits)
     stages = RunStages(
         config,
         config.vendors,
         request.context.requested_at,
         KEYS,
         sink,
-        findings,
         hands_over=bool(request.explain),
         baseline=request.baseline,
         overrides=request.overrides,
+        limits=request.limits,
     )
     found_at = timestamp(datetime.now(UTC))
     with ThreadPoolExecutor(1) as beside:
@@ -169,9 +168,7 @@ def _run(
         )
         memory = MemoryLimit(request.memory_mb)
         memory.hold(beside=request.limits.reader_bytes if apart else 0)
-        with _within(memory, findings, sink, clock):
-            _go_through(stages, request, clock)
-            sink.wait()
+        findings = _findings(stages, request, memory, sink, clock)
         entries = {
             vendor.vendor_id: manifest_entry(
                 _pins(vendor, request.feeds, hashes),
@@ -185,43 +182,65 @@ def _run(
     return findings
 
 
-@contextmanager
-def _within(
-    memory: MemoryLimit, findings: RunFindings, sink: FolderSink, clock: _Clock
-) -> Iterator[None]:
-    """Have the run fail where it needs more memory than it may have, as far as it can tell."""
+def _findings(
+    stages: RunStages,
+    request: Request,
+    memory: MemoryLimit,
+    sink: FolderSink,
+    clock: _Clock,
+) -> RunFindings:
+    """Take the run through its stages; it fails if it needs more memory than it may have.
+
+    A run that fails has the findings of the stages before.
+    """
+    latest = deque([RunValues()], maxlen=1)
     try:
-        yield
+        latest.extend(steps(stages, request, clock.stage))
+        _write_state(stages, latest[0], request, clock)
+        sink.wait()
     except Exception as error:
         memory.lift()
         if not memory.is_reached(error):
             raise
         sink.drain()
-        findings.fail(too_little_memory(memory.megabytes, clock.now))
+        failure = too_little_memory(memory.megabytes, clock.now)
+        return stages.findings(latest[0]).failed(failure)
     finally:
         memory.lift()
+    return stages.findings(latest[0])
 
 
-def go_through(
+def steps(
     stages: RunStages,
     request: Request,
     within: Callable[[Stage], AbstractContextManager[object]] = nullcontext,
-) -> MergedInventory | None:
-    """Take a run of files to its end, as `RunStages.go_through` does."""
+) -> Iterator[RunValues]:
+    """Take a run of files to its end, as `RunStages.steps` does."""
     config = stages.config
-    return stages.go_through(
+
+    def feeds(inputs: InputVerdict) -> Iterator[VendorFeed]:
+        return _feeds(config, inputs.to_read(), request)
+
+    return stages.steps(
         {vendor_id: _found(vendor_id, request) for vendor_id in request.feeds},
-        lambda vendor_ids: _feeds(config, vendor_ids, request),
+        feeds,
         {vendor.vendor_id: _location(vendor) for vendor in config.vendors},
         within=within,
     )
 
 
-def _go_through(stages: RunStages, request: Request, clock: _Clock) -> None:
-    merged = go_through(stages, request, clock.stage)
-    if merged is not None and not stages.findings.is_held:
+def _write_state(
+    stages: RunStages, values: RunValues, request: Request, clock: _Clock
+) -> None:
+    """Write the state of the feed, unless the run has none or holds it back."""
+    compared = values.compared
+    normalized = values.normalized
+    if compared is None or normalized is None or values.failure is not None:
+        return
+    if not compared.is_held:
         with clock.stage(Stage.WRITE_OUTPUTS):
-            stages.write_state("published/state.parquet", merged, request.context)
+            key = "published/state.parquet"
+            stages.write_state(key, compared, normalized, request.context)
 
 
 def _feeds(

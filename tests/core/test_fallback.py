@@ -95,8 +95,7 @@ def run(
 ) -> Run:
     """Run these uploads, so old; ``earlier`` are those of the published feed's run."""
     config = tenant_config(*vendors, **{"error_policy": FORGIVING, **changes})
-    ids = [vendor.vendor_id for vendor in config.vendors]
-    findings, sink = RunFindings(ids, len(ids), limits=limits), MemorySink()
+    sink = MemorySink()
     last_good = Published(config, earlier or {})
     stages = RunStages(
         config,
@@ -104,27 +103,27 @@ def run(
         REQUESTED_AT,
         KEYS,
         sink,
-        findings,
         baseline=baseline,
         last_good=last_good,
+        limits=limits,
     )
     at = REQUESTED_AT - age
-    stages.judge_inputs(
-        {name: VendorInput(len(data), at) for name, data in uploads.items()}
-    )
-    if findings.failure is None:
-        stages.normalize(
+    values = stages.go_through(
+        {name: VendorInput(len(data), at) for name, data in uploads.items()},
+        lambda inputs: (
             VendorFeed(config.vendor(name), uploads[name], "feed.csv")
             if name in uploads
             else last_good.read(name)
-            for name in stages.to_read()
+            for name in inputs.to_read()
+        ),
+    )
+    if values.merged is not None:
+        assert values.compared is not None
+        assert values.normalized is not None
+        stages.write_state(
+            KEYS.state, values.compared, values.normalized, run_context()
         )
-    if findings.failure is None:
-        merged = stages.merge()
-        if merged.failure is None:
-            stages.write_feed(merged)
-            stages.write_state(KEYS.state, merged, run_context())
-    return Run(findings, sink.files)
+    return Run(stages.findings(values), sink.files)
 
 
 def baseline_of(*vendors: Any, **uploads: bytes) -> Baseline:

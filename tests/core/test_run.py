@@ -12,9 +12,9 @@ from relay_core import run as run_module
 from relay_core.domain.errors import ContractBrokenError
 from relay_core.merge.result import rules_broken_by
 from relay_core.normalize.vendor_feed import VendorFeed
-from relay_core.publish.findings import RunFindings
 from relay_core.publish.keys import ArtifactKeys
 from relay_core.run import RunStages
+from relay_core.validation.vendor_failures import InputVerdict
 from support.builders import REQUESTED_AT, feed, tenant_config, vendor_document
 from support.memory_sink import MemorySink
 
@@ -44,7 +44,6 @@ def stages(sink: KeptSink, *, hands_over: bool = False) -> RunStages:
         REQUESTED_AT,
         keys,
         sink,
-        RunFindings(),
         hands_over=hands_over,
     )
 
@@ -56,7 +55,7 @@ def feeds() -> list[VendorFeed]:
 def test_a_stage_leaves_its_files() -> None:
     sink = KeptSink()
     run = stages(sink, hands_over=True)
-    run.normalize(feeds())
+    normalized = run.normalize(InputVerdict(), feeds())
     assert list(sink.files) == [
         path
         for n in (1, 2, 3)
@@ -65,7 +64,7 @@ def test_a_stage_leaves_its_files() -> None:
             f"work/vendor_{n}/offers.arrow",
         )
     ]
-    run.write_feed(run.merge())
+    run.write_feed(run.compare(run.merge(normalized), normalized))
     assert sink.files["outputs/merged_inventory.csv"].startswith(b"sku,")
 
 
@@ -74,7 +73,7 @@ def test_files_of_many_rows_are_waited_for_before_others_are_begun(
 ) -> None:
     monkeypatch.setattr(run_module, "_MAX_ROWS_BEGUN", 4)
     sink = KeptSink()
-    stages(sink).normalize(feeds())
+    stages(sink).normalize(InputVerdict(), feeds())
     first, second, third = (f"normalized/vendor_{n}/normalized.csv" for n in (1, 2, 3))
     assert sink.calls == [first, second, "wait", third]
 
@@ -82,10 +81,12 @@ def test_files_of_many_rows_are_waited_for_before_others_are_begun(
 def test_a_feed_that_breaks_its_contract_is_not_written() -> None:
     sink = KeptSink()
     run = stages(sink)
-    run.normalize(feeds())
-    merged = run.merge()
+    normalized = run.normalize(InputVerdict(), feeds())
+    compared = run.compare(run.merge(normalized), normalized)
+    merged = compared.merged
     assert merged.feed is not None
     twice = pd.concat([merged.feed, merged.feed], ignore_index=True)
+    broken = replace(merged, feed=twice, broken_rules=rules_broken_by(twice))
     with pytest.raises(ContractBrokenError, match="field_uniqueness"):
-        run.write_feed(replace(merged, feed=twice, broken_rules=rules_broken_by(twice)))
+        run.write_feed(replace(compared, merged=broken))
     assert "outputs/merged_inventory.csv" not in sink.files

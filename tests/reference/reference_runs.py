@@ -18,13 +18,16 @@ from relay_core.config import TenantConfig, VendorConfig, load_config
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits
 from relay_core.domain.records import ReportEntry, RunFailure
 from relay_core.merge.result import merge_vendors, rules_broken_by
-from relay_core.normalize.result import NormalizedVendor
+from relay_core.normalize.result import Normalized, NormalizedVendor
 from relay_core.normalize.vendor_feed import VendorFeed
 from relay_core.normalize.work_file import read_work_file
 from relay_core.publish.feed import feed_chunks
-from relay_core.publish.findings import RunFindings
 from relay_core.publish.reports import invalid_rows_chunks
-from relay_core.validation.vendor_failures import VendorInput, judge_inputs
+from relay_core.validation.vendor_failures import (
+    InputVerdict,
+    VendorInput,
+    judge_inputs,
+)
 from support.builders import REQUESTED_AT
 from support.normalizing import Written, entries_of, normalize_vendors, whole
 
@@ -162,9 +165,7 @@ def entry_of(entry: ReportEntry) -> Entry:
 def tell_merged(
     config: TenantConfig, run: EngineRun, warnings: tuple[ReportEntry, ...]
 ) -> None:
-    findings = RunFindings()
-    findings.take_normalized(run.normalized)
-    run.failure = findings.failure
+    run.failure = Normalized.of(InputVerdict(), run.normalized).failure
     if run.failure is not None:
         return
     merged = merge_vendors(config, run.normalized, warnings=warnings)

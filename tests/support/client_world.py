@@ -16,8 +16,9 @@ from relay_core.config import TenantConfig
 from relay_core.domain.codes import RunStatus
 from relay_core.domain.records import RunContext
 from relay_core.normalize.vendor_feed import VendorFeed
-from relay_core.publish.findings import RunFindings
+from relay_core.publish.findings import RunFindings, RunScope
 from relay_core.run import RunStages
+from relay_core.validation.vendor_failures import InputVerdict
 from relay_dagster import cli
 from relay_dagster.execution.bucket_sink import BucketSink
 from relay_dagster.execution.concurrent_io import ConcurrentIO
@@ -88,9 +89,6 @@ class ClientWorld:
         if not record.is_claimed:
             record = self.api.claim(run_id)
         config = config or tenant_config()
-        findings = RunFindings(
-            vendor_ids=tuple(feeds), vendor_count=len(config.vendors)
-        )
         inputs = [
             VendorFeed(config.vendor(each), feeds[each], "feed.csv") for each in feeds
         ]
@@ -102,14 +100,16 @@ class ClientWorld:
                 record.requested_at,
                 sink.keys,
                 sink,
-                findings,
             )
-            stages.normalize(inputs)
-            merged = stages.merge()
-            if merged.failure is None:
-                stages.write_feed(merged)
+            normalized = stages.normalize(InputVerdict(), inputs)
+            compared = stages.compare(stages.merge(normalized), normalized)
+            failure = compared.merged.failure
+            if failure is None:
+                stages.write_feed(compared)
             sink.wait()
-            status = RunStatus.FAILED if merged.failure else RunStatus.SUCCEEDED
+            status = RunStatus.FAILED if failure else RunStatus.SUCCEEDED
+            scope = RunScope(vendor_ids=tuple(feeds), vendor_count=len(config.vendors))
+            findings = RunFindings.of(scope, None, normalized, compared)
             at = record.requested_at
             entered = {"FETCH_INPUTS": at, "NORMALIZE": at + timedelta(seconds=0.25)}
             timed = replace(record, started_at=at, stage_entered_at=entered)

@@ -66,14 +66,12 @@ def run_in_memory(
 ) -> RunInMemory:
     """Take a run through its stages; a vendor without a feed has no upload."""
     run, maps = RunInMemory(keys=keys or ArtifactKeys("", "")), sku_maps or {}
-    run.findings.vendor_ids = [vendor.vendor_id for vendor in config.vendors]
     stages = RunStages(
         config,
         config.vendors,
         requested_at,
         run.keys,
         run,
-        run.findings,
         hands_over=True,
         last_good=last_good,
         baseline=baseline,
@@ -86,18 +84,19 @@ def run_in_memory(
         )
         for name, data in feeds.items()
     }
-    stages.judge_inputs(found)
-    if run.findings.failure is None:
-        stages.normalize(
+    values = stages.go_through(
+        found,
+        lambda inputs: (
             VendorFeed(config.vendor(name), feeds[name], f"{name}.csv", maps.get(name))
-            for name in stages.to_read()
-        )
-    if run.findings.failure is None:
-        merged = stages.merge()
-        if merged.failure is None:
-            stages.write_feed(merged)
-            ctx = run_context(requested_at=requested_at, config_version=config_version)
-            stages.write_state(run.keys.state, merged, ctx)
+            for name in inputs.to_read()
+        ),
+    )
+    run.findings = stages.findings(values)
+    if values.merged is not None:
+        assert values.compared is not None
+        assert values.normalized is not None
+        ctx = run_context(requested_at=requested_at, config_version=config_version)
+        stages.write_state(run.keys.state, values.compared, values.normalized, ctx)
     ctx = run_context()
     entries = {
         name: manifest_entry({"status": str(state.status)}, state)

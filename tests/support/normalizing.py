@@ -10,9 +10,9 @@ from relay_core.config import TenantConfig, VendorConfig
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits, ReportRoom
 from relay_core.domain.records import ReportEntry
 from relay_core.merge.best_offer import columns_to_merge
+from relay_core.normalize.fallback import FallbackPolicy
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.normalize.vendor_feed import FeedReader, VendorFeed
-from relay_core.publish.findings import RunFindings
 from relay_core.publish.keys import ArtifactKeys
 from relay_core.run import RunStages, VendorPass, columns_to_read
 from relay_core.validation.contracts import OFFER_SCHEMA
@@ -63,12 +63,11 @@ def normalize_vendors(
     in_order = columns_to_merge(config) if columns is None else columns
     columns = columns_to_read(config, in_order, hands_over=hands_over)
     reader = FeedReader(config, requested_at, columns, limits, limits.run_bytes)
-    to, findings = MemorySink() if sink is None else sink, RunFindings(limits=limits)
-    run = RunStages(
-        config, config.vendors, requested_at, KEYS, to, findings, hands_over
-    )
+    to = MemorySink() if sink is None else sink
+    run = RunStages(config, config.vendors, requested_at, KEYS, to, hands_over)
     room = ReportRoom(limits.report_entries, limits.report_bytes)
-    return VendorPass(run, reader, in_order, room, None).normalize(feeds)
+    fallback = FallbackPolicy(config, requested_at, reader, None, None, {})
+    return VendorPass(run, fallback, in_order, room).normalize(feeds)
 
 
 def normalize_vendor(

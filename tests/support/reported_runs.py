@@ -64,23 +64,22 @@ def go_through(
         config_document(*documents, **{"error_policy": FORGIVING, **changes})
     )
     run = ReportedRun()
-    run.findings.vendor_ids = [vendor.vendor_id for vendor in config.vendors]
-    run.findings.vendor_count = len(config.vendors)
     stages = RunStages(
-        config, config.vendors, REQUESTED_AT, KEYS, run, run.findings, baseline=baseline
+        config, config.vendors, REQUESTED_AT, KEYS, run, baseline=baseline
     )
     came = uploaded_at or {}
-    stages.judge_inputs(
-        {name: VendorInput(len(data), came.get(name)) for name, data in feeds.items()}
-    )
-    if run.findings.failure is None:
-        stages.normalize(
+    values = stages.go_through(
+        {name: VendorInput(len(data), came.get(name)) for name, data in feeds.items()},
+        lambda inputs: (
             VendorFeed(config.vendor(name), feeds[name], "f.csv")
-            for name in stages.to_read()
+            for name in inputs.to_read()
+        ),
+    )
+    run.findings = stages.findings(values)
+    if values.merged is not None:
+        assert values.compared is not None
+        assert values.normalized is not None
+        stages.write_state(
+            KEYS.state, values.compared, values.normalized, run_context()
         )
-    if run.findings.failure is None:
-        merged = stages.merge()
-        if merged.failure is None:
-            stages.write_feed(merged)
-            stages.write_state(KEYS.state, merged, run_context())
     return run

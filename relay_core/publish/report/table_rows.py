@@ -16,8 +16,9 @@ from relay_core.domain import records
 from relay_core.domain.cell_rules import cut
 from relay_core.domain.codes import VendorStatus
 from relay_core.domain.limits import MAX_QUOTED
+from relay_core.publish.applied_rules import AppliedRule
 from relay_core.publish.changes import Changes, PriceMove
-from relay_core.publish.findings import AppliedRule, RunFindings
+from relay_core.publish.findings import RunFindings
 from relay_core.publish.report import parts, wording
 
 MAX_EXAMPLES = 10

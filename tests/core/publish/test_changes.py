@@ -59,25 +59,27 @@ def run(baseline: Baseline | None = None, changes: Any = None, **feeds: bytes) -
     options = {"output": COLUMNS, "error_policy": forgiving, **(changes or {})}
     config = load_config(config_document(*VENDORS, **options))
     done = Run()
-    done.findings.vendor_ids = [vendor.vendor_id for vendor in config.vendors]
     stages = RunStages(
         config,
         config.vendors,
         REQUESTED_AT,
         KEYS,
         done,
-        done.findings,
         baseline=baseline,
     )
-    stages.judge_inputs({name: VendorInput(len(data)) for name, data in feeds.items()})
-    stages.normalize(
-        VendorFeed(config.vendor(name), feeds[name], "f.csv")
-        for name in stages.to_read()
+    values = stages.go_through(
+        {name: VendorInput(len(data)) for name, data in feeds.items()},
+        lambda inputs: (
+            VendorFeed(config.vendor(name), feeds[name], "f.csv")
+            for name in inputs.to_read()
+        ),
     )
-    merged = stages.merge()
-    if merged.failure is None:
-        stages.write_feed(merged)
-        stages.write_state(KEYS.state, merged, replace(run_context(), run_id=PUBLISHED))
+    done.findings = stages.findings(values)
+    if values.merged is not None:
+        assert values.compared is not None
+        assert values.normalized is not None
+        ctx = replace(run_context(), run_id=PUBLISHED)
+        stages.write_state(KEYS.state, values.compared, values.normalized, ctx)
     return done
 
 

@@ -13,13 +13,16 @@ from relay_core.domain.codes import RunStatus
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits
 from relay_core.domain.run_faults import next_action
 from relay_core.merge.result import merge_vendors
+from relay_core.normalize.result import Normalized
 from relay_core.normalize.vendor_feed import VendorFeed
-from relay_core.publish.findings import RunFindings
+from relay_core.publish.compared import Compared, row_counts
+from relay_core.publish.findings import RunFindings, RunScope
 from relay_core.publish.reports import (
     errors_json,
     invalid_rows_chunks,
     run_summary_json,
 )
+from relay_core.validation.vendor_failures import InputVerdict
 from support.builders import (
     REQUESTED_AT,
     RUN_ID,
@@ -42,9 +45,7 @@ def ran(
     vendors = [vendor_document(f"v{place}") for place in range(len(feeds))]
     vendors[-1]["max_invalid_row_pct"] = own_share
     config = tenant_config(*vendors, error_policy=error_policy)
-    ids = [vendor.vendor_id for vendor in config.vendors]
-    findings = RunFindings(vendor_ids=ids, vendor_count=len(ids))
-    normalized = normalize_vendors(
+    vendors = normalize_vendors(
         config,
         [
             VendorFeed(*pair, "f.csv")
@@ -52,14 +53,15 @@ def ran(
         ],
         requested_at=REQUESTED_AT,
     )
-    findings.take_normalized(normalized)
-    findings.take_merged(merge_vendors(config, normalized))
-    return findings
+    normalized = Normalized.of(InputVerdict(), vendors)
+    merged = merge_vendors(config, vendors)
+    compared = Compared(merged, row_counts(vendors, merged))
+    scope = RunScope.of(config, config.vendors)
+    return RunFindings.of(scope, None, normalized, compared)
 
 
 def errors(findings: RunFindings, limits: Limits = DEFAULT_LIMITS) -> dict[str, Any]:
-    findings.limits = limits
-    report = errors_json(run_context(), findings)
+    report = errors_json(run_context(), replace(findings, limits=limits))
     assert report is not None
     assert len(report) <= limits.report_bytes
     return dict(json.loads(report))
@@ -231,8 +233,9 @@ def test_refused_records_are_written_in_pieces_however_large_they_are() -> None:
 
 
 def test_the_summary_counts_valid_rows_of_every_vendor_of_the_run() -> None:
-    findings = ran(feed("A,1,2", "B,x,2"))
-    findings.vendor_ids, findings.vendor_count = ["v0", "absent"], 4
+    findings = replace(
+        ran(feed("A,1,2", "B,x,2")), vendor_ids=["v0", "absent"], vendor_count=4
+    )
     summary = json.loads(
         run_summary_json(
             run_context(config_version=3, attempt=2),
@@ -283,8 +286,8 @@ def test_the_summary_counts_valid_rows_of_every_vendor_of_the_run() -> None:
 
 
 def test_the_summary_tells_limits_that_are_not_the_defaults() -> None:
-    findings = ran(feed("A,1,2"))
-    findings.limits = replace(DEFAULT_LIMITS, columns=3)
+    limits = replace(DEFAULT_LIMITS, columns=3)
+    findings = replace(ran(feed("A,1,2")), limits=limits)
     summary = json.loads(
         run_summary_json(
             run_context(),

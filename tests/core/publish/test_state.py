@@ -18,10 +18,10 @@ from relay_core.domain.columns import CANONICAL_COLUMNS, MONEY_COLUMNS, Kind, na
 from relay_core.domain.errors import StateUnreadableError
 from relay_core.normalize.vendor_feed import VendorFeed
 from relay_core.normalize.work_file import read_work_file
-from relay_core.publish.findings import RunFindings
 from relay_core.publish.keys import ArtifactKeys
 from relay_core.publish.state import STATE_SCHEMA, read_state
 from relay_core.run import RunStages
+from relay_core.validation.vendor_failures import InputVerdict
 from support.builders import (
     REQUESTED_AT,
     feed,
@@ -42,11 +42,8 @@ def state_of(
 ) -> dict[str, bytes]:
     """Run feeds; return the files, of which the state is one."""
     config = tenant_config(*VENDORS, output={"columns": list(output or ["sku"])})
-    findings, sink = (
-        RunFindings(vendor_ids=[one.vendor_id for one in config.vendors]),
-        MemorySink(),
-    )
-    stages = RunStages(config, config.vendors, REQUESTED_AT, KEYS, sink, findings)
+    sink = MemorySink()
+    stages = RunStages(config, config.vendors, REQUESTED_AT, KEYS, sink)
     given = [
         VendorFeed(config.vendor(name), data, "f.csv") for name, data in feeds.items()
     ]
@@ -59,13 +56,14 @@ def state_of(
             sink=written,
             hands_over=True,
         )
-        stages.take_over([read_work_file(written.work_files[name]) for name in feeds])
+        vendors = [read_work_file(written.work_files[name]) for name in feeds]
+        normalized = stages.take_over(InputVerdict(), vendors)
     else:
-        stages.normalize(given)
-    merged = stages.merge()
-    assert merged.failure is None
-    stages.write_feed(merged)
-    stages.write_state(KEYS.state, merged, run_context())
+        normalized = stages.normalize(InputVerdict(), given)
+    compared = stages.compare(stages.merge(normalized), normalized)
+    assert compared.merged.failure is None
+    stages.write_feed(compared)
+    stages.write_state(KEYS.state, compared, normalized, run_context())
     return sink.files
 
 

@@ -169,7 +169,7 @@ def test_a_vendor_that_is_left_out_says_why_and_is_to_be_asked() -> None:
 def test_a_last_good_feed_has_the_age_of_its_own() -> None:
     run = go_through({"north": feed("A,1,1")}, uploaded_at={"north": REQUESTED_AT})
     state = VendorState(VendorStatus.LAST_GOOD, None, "r0", age_hours=50)
-    run.findings.states["north"] = state
+    run.findings = replace(run.findings, states={"north": state})
     (north,) = shown(run).vendors.rows
     assert (north.use, north.age) == ("its last good feed", "2 days")
 

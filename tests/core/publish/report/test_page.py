@@ -79,11 +79,8 @@ PAGES: Mapping[str, Callable[[], bytes]] = {
 
 
 def _poisoned() -> RunFindings:
-    findings = RunFindings(vendor_ids=["north"], vendor_count=1)
-    findings.fail(
-        RunFailure("POISON_JOB", "attempts used up (3 of 3)", Stage.NORMALIZE)
-    )
-    return findings
+    failure = RunFailure("POISON_JOB", "attempts used up (3 of 3)", Stage.NORMALIZE)
+    return RunFindings(vendor_ids=["north"], vendor_count=1).failed(failure)
 
 
 @pytest.fixture(params=PAGES, scope="module")
@@ -252,12 +249,12 @@ def test_what_others_write_is_text_and_nothing_else() -> None:
 @pytest.mark.parametrize("place", ["sku of a guard", "message", "vendor"])
 def test_hostile_words_can_be_read_where_they_stand(place: str) -> None:
     if place == "message":
-        findings = RunFindings()
-        findings.fail(RunFailure("invalid_input", HOSTILE, Stage.NORMALIZE))
+        failure = RunFailure("invalid_input", HOSTILE, Stage.NORMALIZE)
+        findings = RunFindings().failed(failure)
     elif place == "vendor":
         findings = go_through({"north": feed("A,1,1")}).findings
-        findings.vendor_ids = [HOSTILE]
-        findings.states = {HOSTILE: findings.states["north"]}
+        states = {HOSTILE: findings.states["north"]}
+        findings = replace(findings, vendor_ids=[HOSTILE], states=states)
     else:
         findings = hostile_runs()[0].findings
     page = read_page(html_of(findings.status, findings))
@@ -268,14 +265,9 @@ def test_an_endless_report_stays_within_two_mebibytes() -> None:
     vendors = {f"{'v' * 60}{n:03}": {"on_trouble": "leave_out"} for n in range(200)}
     run = go_through({name: feed(*MANY[:2]) for name in vendors}, vendors=vendors)
     long = "'" * 1_000_000
-    findings = run.findings
-    findings.warnings = [
-        ReportEntry("EMPTY_FEED", long, vendor_id=name) for name in vendors
-    ]
-    findings.warnings += [
-        ReportEntry("UNPRICED_SKU", "", sku=long) for _ in range(2_000)
-    ]
-    findings.unpriced_skus = 2_000
+    warnings = [ReportEntry("EMPTY_FEED", long, vendor_id=name) for name in vendors]
+    warnings += [ReportEntry("UNPRICED_SKU", "", sku=long) for _ in range(2_000)]
+    faults = [ReportEntry("DECODE_ERROR", long) for _ in vendors]
     for status, failure in (
         (RunStatus.SUCCEEDED, None),
         (
@@ -283,8 +275,13 @@ def test_an_endless_report_stays_within_two_mebibytes() -> None:
             RunFailure("DECODE_ERROR", long, Stage.NORMALIZE, tuple(vendors)),
         ),
     ):
-        findings.failure = failure
-        findings.faults = [ReportEntry("DECODE_ERROR", long) for _ in vendors]
+        findings = replace(
+            run.findings,
+            warnings=warnings,
+            unpriced_skus=2_000,
+            failure=failure,
+            faults=faults,
+        )
         html = html_of(status, findings)
         assert len(html) < 2 << 20
         assert read_page(html).all("h1")
@@ -293,8 +290,8 @@ def test_an_endless_report_stays_within_two_mebibytes() -> None:
 def test_a_vendor_too_many_is_told_of_in_number() -> None:
     findings = go_through({"north": feed("A,1,1")}).findings
     names = [f"v{n}" for n in range(203)]
-    findings.vendor_ids = names
-    findings.states = dict.fromkeys(names, findings.states["north"])
+    states = dict.fromkeys(names, findings.states["north"])
+    findings = replace(findings, vendor_ids=names, states=states)
     page = read_page(html_of(RunStatus.SUCCEEDED, findings))
     assert "And 3 more; input_manifest.json has them." in page.text
 

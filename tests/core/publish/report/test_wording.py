@@ -100,8 +100,7 @@ def test_a_guard_of_a_later_release_is_shown_by_its_name() -> None:
 
 @pytest.mark.parametrize("stage", list(Stage))
 def test_a_failure_says_when_it_was_and_what_the_shop_has(stage: Stage) -> None:
-    findings = RunFindings()
-    findings.fail(RunFailure("invalid_input", "…", stage))
+    findings = RunFindings().failed(RunFailure("invalid_input", "…", stage))
     said = wording.verdict(RunStatus.FAILED, findings, [], "Mend it.")
     assert said.sentence.startswith("The run failed ")
     assert "the shop keeps the feed that it has" in said.sentence
