@@ -36,6 +36,7 @@ SUBJECTS = {
         "tests/core/test_overrides.py",
         "tests/core/merge/test_price_rules.py",
     ),
+    "relay_core/merge/price_rules.py": ("tests/core/merge/test_price_rules.py",),
     **dict.fromkeys(
         (
             "relay_dagster/runs/transitions.py",
@@ -55,15 +56,15 @@ SUBJECTS = {
 """The modules, and the tests that are to notice a change of each."""
 EQUIVALENT = {
     # 64 bits hold twice as much.
-    ("_ROOM = 2**62", "62", "63"),
+    ("_LARGEST_PRODUCT = 2**62", "62", "63"),
     ("_LIMIT = 2**62", "62", "63"),
     (
-        "kind: type = np.int64 if largest < _ROOM else np.object_",
-        "largest < _ROOM",
-        "largest <= _ROOM",
+        "fits = max(largest_old, largest_new) < _LARGEST_PRODUCT",
+        "max(largest_old, largest_new) < _LARGEST_PRODUCT",
+        "max(largest_old, largest_new) <= _LARGEST_PRODUCT",
     ),
     (
-        "return np.asarray(is_large | (terms.minimum >= limit))",
+        "is_large |= terms.minimum >= limit",
         "terms.minimum >= limit",
         "terms.minimum > limit",
     ),
@@ -72,44 +73,49 @@ EQUIVALENT = {
     ("below: Decimal = Decimal(0),", "0", "1"),
     # Whoever has no amount has no price, and whoever has a cost is priced by it.
     (
-        "has_cost, given = ~inputs.cost_null, np.where(inputs.own_price_null, 0, inputs.own_price)",
+        "given_price = np.where(inputs.own_price_null, 0, inputs.own_price)",
         "0",
         "1",
     ),
-    ("return has_cost, np.where(has_cost, 0, given)", "0", "1"),
+    ("given_price=np.where(from_cost, 0, given_price),", "0", "1"),
     # Python's integers compute what 64 bits would too.
     (
-        "limit = (_LIMIT - 2 * terms.increment * denominator) // (2 * denominator)",
+        "increment_size = 2 * terms.increment * terms.denominator",
+        "2",
+        "3",
+    ),
+    (
+        "limit = (_LIMIT - increment_size) // (2 * terms.denominator)",
         "2",
         "3",
     ),
     ("if limit <= 0:", "limit <= 0", "limit < 0"),
     ("if limit <= 0:", "0", "1"),
     (
-        "shipped_limit = (limit - terms.markup) // (terms.numerator // denominator + 1)",
+        "factor = terms.numerator // terms.denominator + 1",
         "1",
         "2",
     ),
     (
-        "is_large = (cost > shipped_limit - terms.shipping) | (given > limit)",
-        "cost > shipped_limit - terms.shipping",
-        "cost >= shipped_limit - terms.shipping",
+        "is_large = bases.cost > shipped_limit - terms.shipping",
+        "bases.cost > shipped_limit - terms.shipping",
+        "bases.cost >= shipped_limit - terms.shipping",
     ),
     (
-        "is_large = (cost > shipped_limit - terms.shipping) | (given > limit)",
-        "given > limit",
-        "given >= limit",
+        "is_large |= bases.given_price > limit",
+        "bases.given_price > limit",
+        "bases.given_price >= limit",
     ),
     # The least price of an override is above 0.
     (
-        "minimum = np.where(inputs.least >= 0, inputs.least, minimum)",
-        "inputs.least >= 0",
-        "inputs.least > 0",
+        "is_overridden = inputs.override_min_price >= 0",
+        "inputs.override_min_price >= 0",
+        "inputs.override_min_price > 0",
     ),
-    ("minimum = np.where(inputs.least >= 0, inputs.least, minimum)", "0", "1"),
+    ("is_overridden = inputs.override_min_price >= 0", "0", "1"),
     # Below 0 is below 0.
     (
-        "computed = np.full(len(rows), -1) if computed is None else computed[rows]",
+        "computed = np.full(len(rows), -1)",
         "1",
         "2",
     ),
@@ -121,12 +127,14 @@ EQUIVALENT = {
     ),
     # A rule takes no cost below 0, whatever it is.
     ("_BELOW_ALL = -1", "1", "2"),
-    # Nobody asks for a word that none of the rules lists.
-    ("kinds: list[list[int]] = [[] for _ in range(len(words) + 1)]", "1", "2"),
     # Both are of one length.
-    ("for matcher, each in zip(self._matchers, kinds, strict=True):", "True", "False"),
     (
-        "triples = zip(names, before, after or [None] * len(names), strict=True)",
+        "for matcher, index in zip(self._matchers, value_indexes, strict=True):",
+        "True",
+        "False",
+    ),
+    (
+        "triples = zip(skus, numbers_before, numbers_after, strict=True)",
         "True",
         "False",
     ),

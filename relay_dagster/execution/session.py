@@ -23,6 +23,7 @@ from relay_core.ingest.formats import may_read_apart
 from relay_core.normalize.result import Normalized
 from relay_core.normalize.vendor_feed import VendorFeed
 from relay_core.publish.compared import Compared
+from relay_core.publish.findings import RunFindings, RunScope
 from relay_core.publish.reports import config_snapshot_json
 from relay_core.run import RunStages, RunValues
 from relay_core.validation.vendor_failures import (
@@ -150,6 +151,8 @@ class RunSession:
             self._fail(RunFailure(code, str(error), Stage.FETCH_INPUTS))
         self._write_snapshot(config.to_document())
         self._config = config
+        # The run may ask for a vendor that the config does not have.
+        self.attempt.findings = RunFindings.of(RunScope.of(config, ()))
         self._stages = self._stages_of(config)
         self._hand_on(RunValues())
         if any(may_read_apart(vendor.parser) for vendor in self._stages.vendors):
