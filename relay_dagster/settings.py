@@ -190,37 +190,40 @@ class LimitSettings(EnvironmentSettings):
     max_run_memory_mb: _LimitOrNone = _read(
         "RELAY_MAX_RUN_MEMORY_MB",
         0,
-        "MiB that a run's process takes on top of its code; 0 is no limit; "
-        "`feed_too_large`, or the next attempt where the process dies of it",
+        "MiB of memory for a run's process, on top of its code. 0 means no limit. A feed that "
+        "needs more is `feed_too_large`, or the run is attempted again if its process ends",
     )
     max_body_bytes: _Limit = _read(
         "RELAY_MAX_BODY_BYTES",
         1 << 20,
-        "413 `PAYLOAD_TOO_LARGE`: the body of a request",
+        "Bytes of a request's body. A larger body is rejected with 413 `PAYLOAD_TOO_LARGE`",
     )
 
     rate_limit_per_minute: _Limit = _read(
         "RELAY_RATE_LIMIT_PER_MINUTE",
         600,
-        "429 `RATE_LIMITED`: requests of a tenant, with all its keys, to one "
-        "process of the API, up to 100 of them at once; with an admin key ten times both",
+        "Requests of a tenant, with all its keys, to one process of the API in a minute. Up to "
+        "100 of them may come at once. An admin key may send ten times as many of both. More are "
+        "rejected with 429 `RATE_LIMITED`",
     )
 
     max_runs_per_hour: _Limit = _read(
         "RELAY_MAX_RUNS_PER_HOUR",
         120,
-        "429 `RUN_QUOTA_EXCEEDED`: runs of a tenant that `POST /v1/runs` made in an "
-        "hour of the UTC clock, cancelled ones too",
+        "Runs of a tenant that `POST /v1/runs` creates in an hour of the UTC clock, including "
+        "cancelled runs. More are rejected with 429 `RUN_QUOTA_EXCEEDED`",
     )
     max_config_versions_per_day: _Limit = _read(
         "RELAY_MAX_CONFIG_VERSIONS_PER_DAY",
         500,
-        "429 `CONFIG_QUOTA_EXCEEDED`: config versions of a tenant stored in a UTC day",
+        "Config versions that a tenant stores in a UTC day. More are rejected with 429 "
+        "`CONFIG_QUOTA_EXCEEDED`",
     )
     max_upload_links_per_day: _Limit = _read(
         "RELAY_MAX_UPLOAD_LINKS_PER_DAY",
         10_000,
-        "429 `UPLOAD_QUOTA_EXCEEDED`: upload links of a tenant made in a UTC day",
+        "Upload links that a tenant creates in a UTC day. More are rejected with 429 "
+        "`UPLOAD_QUOTA_EXCEEDED`",
     )
 
     @property
@@ -334,7 +337,8 @@ class Settings(MetricsSettings, ProvisioningSettings, LimitSettings, UiSettings)
     run_timeout_seconds: _Seconds = _read(
         "RELAY_RUN_TIMEOUT_SECONDS",
         3600,
-        "of one attempt; `RUN_TIMEOUT`, which is final",
+        "Seconds of one attempt. A longer attempt ends its run with `RUN_TIMEOUT`, and the run "
+        "is not attempted again",
     )
     given_secrets_prefix: _Prefix | None = _read(
         "RELAY_SECRETS_PREFIX", None, repr=False

@@ -22,58 +22,84 @@ class Limits:
 
     feed_bytes: int = _limit(
         2 << 30,
-        "of an upload, of what it unpacks to, and of the texts of all cells of a workbook or "
-        "of Parquet; `feed_too_large`",
+        "Bytes of an uploaded file, of the data that it unpacks to, and of the text in all "
+        "cells of a workbook or a Parquet file. A larger file is `feed_too_large`",
     )
     run_bytes: int = _limit(
         8 << 30,
-        "of all feeds of a run, unpacked, vendors in order, last good ones too; `feed_too_large` "
-        "of the vendor that passes it, and of no other",
+        "Unpacked bytes of all feeds of a run, including last good feeds. Vendors are read in "
+        "order. Only the vendor that exceeds the limit is `feed_too_large`",
     )
     reader_bytes: int = _limit(
         0,
-        "of memory that the process has that reads a workbook; 0 is twice the bytes of a feed and "
-        "512 MiB, or a third of `RELAY_MAX_RUN_MEMORY_MB` if that is less; `feed_too_large`",
+        "Bytes of memory for the process that reads a workbook. 0 means twice the bytes of a "
+        "feed plus 512 MiB, or a third of `RELAY_MAX_RUN_MEMORY_MB` if that is less. A workbook "
+        "that needs more is `feed_too_large`",
     )
-    sku_map_bytes: int = _limit(256 << 20, "of a SKU map; `feed_too_large`")
+    sku_map_bytes: int = _limit(
+        256 << 20, "Bytes of a SKU map. A larger one is `feed_too_large`"
+    )
     columns: int = _limit(
-        1_000, "of a feed, empty headers at the end not counted; `invalid_input`"
+        1_000,
+        "Columns of a feed, without empty headers at the end. A feed with more is "
+        "`invalid_input`",
     )
     cell_bytes: int = _limit(
         1 << 20,
-        "of a cell or a header, as UTF-8 and without its quotes; `invalid_input`",
+        "Bytes of a cell or a header, as UTF-8 and without its quotes. A feed with a longer "
+        "one is `invalid_input`",
     )
-    vendors: int = _limit(200, "of a config; a fault of the config")
+    vendors: int = _limit(200, "Vendors of a config. More are a config error")
     config_bytes: int = _limit(
-        390_000, "of a config, as JSON without white space; 413 `CONFIG_TOO_LARGE`"
+        390_000,
+        "Bytes of a config, as JSON without white space. A larger config is rejected with 413 "
+        "`CONFIG_TOO_LARGE`",
     )
     config_levels: int = _limit(
-        20, "of a config's mappings and lists in one another; a fault of the config"
+        20,
+        "Levels of nested mappings and lists in a config. Deeper nesting is a config error",
     )
     config_values: int = _limit(
-        20_000, "of a config, its mappings and lists among them; a fault of the config"
+        20_000,
+        "Values of a config, including its mappings and lists. More are a config error",
     )
-    timestamp_formats: int = _limit(20, "of a vendor's parser; a fault of the config")
-    null_values: int = _limit(200, "of a vendor's parser; a fault of the config")
-    quantity_words: int = _limit(200, "of a vendor's parser; a fault of the config")
-    currency_symbols: int = _limit(50, "of a vendor's parser; a fault of the config")
+    timestamp_formats: int = _limit(
+        20, "Timestamp formats of a vendor's parser. More are a config error"
+    )
+    null_values: int = _limit(
+        200, "Null values of a vendor's parser. More are a config error"
+    )
+    quantity_words: int = _limit(
+        200, "Quantity words of a vendor's parser. More are a config error"
+    )
+    currency_symbols: int = _limit(
+        50, "Currency symbols of a vendor's parser. More are a config error"
+    )
     parser_columns: int = _limit(
-        1_000, "names in `parser.columns`; a fault of the config"
+        1_000, "Names in `parser.columns`. More are a config error"
     )
-    extra_columns: int = _limit(30, "of a config; a fault of the config")
-    price_rules: int = _limit(200, "in `pricing.rules`; a fault of the config")
+    extra_columns: int = _limit(
+        30, "Extra columns of a config. More are a config error"
+    )
+    price_rules: int = _limit(200, "Rules in `pricing.rules`. More are a config error")
     report_entries: int = _limit(
-        10_000, "of rows, and as many of SKUs, in `errors.json`; `truncated`"
+        10_000,
+        "Entries of rows in `errors.json`, and entries of SKUs. A report with more is "
+        "`truncated`",
     )
-    report_bytes: int = _limit(32 << 20, "of `errors.json`; `truncated`")
+    report_bytes: int = _limit(
+        32 << 20, "Bytes of `errors.json`. A longer report is `truncated`"
+    )
     report_causes: int = _limit(
-        100, "of rows in `errors.json`, and shapes that are told apart in a column"
+        100,
+        "Causes of rejected rows in `errors.json`, and different forms of values in a column",
     )
     row_data_columns: int = _limit(
-        50, "in a refused row's `row_data`; others are left out"
+        50, "Columns in the `row_data` of a rejected row. Other columns are left out"
     )
     cell_characters: int = _limit(
-        1_000, "of a refused cell in `errors.json`; cut, with `…` behind them"
+        1_000,
+        "Characters of a rejected cell in `errors.json`. A longer cell is cut and ends with `…`",
     )
 
     def of_feeds(self) -> dict[str, int]:

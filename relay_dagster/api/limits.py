@@ -10,36 +10,51 @@ class ApiLimits:
     docs/LIMITS.md is made of the following lines.
 
     Attributes:
-        connections: open at once; 503 `TOO_MANY_CONNECTIONS`, closed.
-        head_bytes: of a request's line and headers; 431 `HEAD_TOO_LARGE`, closed.
-        head_seconds: for a request's head to come; 408 `REQUEST_TIMEOUT`, closed.
-        body_seconds: for its body to come (408, closed), and for more of its answer to
-            be taken (closed).
-        body_values: of a body that is no config; 422.
-        burst: requests of a tenant at once, ten times as many of an admin; 429
+        connections: Open connections. More are answered with 503 `TOO_MANY_CONNECTIONS` and
+            closed.
+        head_bytes: Bytes of a request's line and headers. A longer head is answered with 431
+            `HEAD_TOO_LARGE`, and the connection is closed.
+        head_seconds: Seconds until a request's head must have arrived. A later one is answered
+            with 408 `REQUEST_TIMEOUT`, and the connection is closed.
+        body_seconds: Seconds until a request's body must have arrived, and until the client
+            must have read more of the response. Otherwise the connection is closed, the former
+            with 408 `REQUEST_TIMEOUT`.
+        body_values: Values of a body other than a config. More are rejected with 422.
+        burst: Requests of a tenant at once; an admin may send ten times as many. More are
+            rejected with 429 `RATE_LIMITED`.
+        at_work: Requests of a tenant that are being handled. More are rejected with 429
             `RATE_LIMITED`.
-        at_work: requests of a tenant that are not answered yet; 429 `RATE_LIMITED`.
-        wrong_keys_per_minute: from one address (of IPv6, one /64); 429 `RATE_LIMITED`
-            for keys that the process has not found good within the last hour and that
-            are no admin's.
-        task_seconds: by the clock, of `config:check` or of `explain`; 422
-            `CHECK_TOO_SLOW`, `EXPLAIN_TOO_SLOW`.
-        task_cpu_seconds: of the processor, by all of its processes; 422 as before.
-        task_bytes: of memory, of each of its processes; 422 as before.
-        tasks: checks and explanations at once, one of a tenant; 503 `CHECKS_BUSY`,
-            `EXPLANATIONS_BUSY`.
-        link_checks_waiting: of suppliers, for a slot at once; 503 `CHECKS_BUSY`.
-        webhook_tests_per_minute: of a tenant's webhooks; 429 `RATE_LIMITED`.
-        ready_seconds: that an answer of `GET /v1/ready` stands before AWS is asked
-            again.
-        link_reads_per_minute: of one link to a feed; 429 `RATE_LIMITED`.
-        supplier_requests_per_minute: of one supplier's link; 429 `RATE_LIMITED`.
-        supplier_checks_per_hour: of one supplier's link; 429 `RATE_LIMITED`.
-        supplier_uploads_per_hour: of one supplier's link and UTC clock hour; no form is
-            shown then.
-        link_readers: of one link at once; 503 `FEED_LINKS_BUSY`.
-        link_readers_in_all: of all links of a process at once; 503 `FEED_LINKS_BUSY`.
-        answer_bytes: of an answer; a list ends early, with a `next_cursor`.
+        wrong_keys_per_minute: Wrong keys from one address, or from one /64 network of IPv6, in
+            a minute. After that, 429 `RATE_LIMITED` rejects every key except admins' keys and
+            keys that this process has accepted within the last hour.
+        task_seconds: Seconds for a `config:check` or an `explain`. A longer one ends with 422
+            `CHECK_TOO_SLOW` or `EXPLAIN_TOO_SLOW`.
+        task_cpu_seconds: Seconds of processor time for all processes of such a task. A longer
+            one ends with the same 422.
+        task_bytes: Bytes of memory for each process of such a task. A task that needs more ends
+            with the same 422.
+        tasks: Checks and explanations at once, of which a tenant may have one. More are
+            rejected with 503 `CHECKS_BUSY` or `EXPLANATIONS_BUSY`.
+        link_checks_waiting: Checks of suppliers that wait for their turn. More are rejected
+            with 503 `CHECKS_BUSY`.
+        webhook_tests_per_minute: Tests of a tenant's webhooks in a minute. More are rejected
+            with 429 `RATE_LIMITED`.
+        ready_seconds: Seconds for which a response of `GET /v1/ready` is used again, before AWS
+            is asked again.
+        link_reads_per_minute: Requests with a link to a feed in a minute. More are rejected
+            with 429 `RATE_LIMITED`.
+        supplier_requests_per_minute: Requests with a supplier's link in a minute. More are
+            rejected with 429 `RATE_LIMITED`.
+        supplier_checks_per_hour: Checks with a supplier's link in an hour. More are rejected
+            with 429 `RATE_LIMITED`.
+        supplier_uploads_per_hour: Uploads with a supplier's link in an hour of the UTC clock.
+            After that, the page shows no form.
+        link_readers: Downloads with one link at the same time. More are rejected with 503
+            `FEED_LINKS_BUSY`.
+        link_readers_in_all: Downloads with all links of a process at the same time. More are
+            rejected with 503 `FEED_LINKS_BUSY`.
+        answer_bytes: Bytes of a response. A list that is longer ends early and has a
+            `next_cursor`.
     """
 
     connections: int = 512

@@ -27,24 +27,44 @@ from relay_dagster.settings import LimitSettings, Settings  # noqa: E402
 
 PAGE = ROOT / "docs" / "LIMITS.md"
 FIXED = (DEFAULT_LIMITS, DEFAULT_API_LIMITS)
-"""What holds limits that no variable sets: dataclasses that say under ``Attributes`` of what each
-is, and what is over it."""
+"""The limits that no variable sets. A dataclass describes each under ``Attributes``."""
 TOLD = (
     (
         "faults",
         MAX_FAULTS,
-        "of a config or a body; a last one says how many more there are",
+        "Errors that a response lists of a config or a body. A last entry has the number of "
+        "the others",
     ),
-    ("items of a list", MAX_LISTED, "in a message; cut, `and N more`"),
-    ("characters", MAX_QUOTED, "of somebody's text in a message; cut, `...`"),
+    (
+        "items of a list",
+        MAX_LISTED,
+        "Items of a list that a message names. A longer list ends with `and N more`",
+    ),
+    (
+        "characters",
+        MAX_QUOTED,
+        "Characters of a caller's text that a message quotes. A longer text ends with `...`",
+    ),
 )
 _INTRODUCTION = """# Limits
 
-Every input has a limit. Beyond it comes a clear answer, never a dead process. The page is made from
-the code: `python tests/reference/limits_page.py` writes it again.
+This page is for operators and integrators. It says how large each input may be, and what
+happens to a larger one. Every input has a limit. An input that exceeds its limit gets an
+error, and never ends a process.
 
-Limits of a config apply where it is stored or checked, and in the local runner (exit status
-2). A run takes a stored config as it is. The local runner reads the variables, too.
+To change a limit:
+
+1. Find the limit in [Limits set by variables](#limits-set-by-variables).
+2. Set its variable for every process of the installation. See
+   [Environment variables](DEPLOY.md#environment-variables).
+3. Restart the processes.
+
+The limits of a config apply when the config is stored or checked, and in the local runner,
+which exits with status 2. A run uses a stored config as it is. The local runner reads the
+variables too.
+
+This page is generated from the code. After you change a limit there, write the page again with
+`python tests/reference/limits_page.py`.
 """
 
 
@@ -52,21 +72,21 @@ def limits_page() -> str:
     """Return the page."""
     parts = [
         _INTRODUCTION,
-        "## Set by variables\n",
-        *_table("variable", _settings()),
-        "\n## The same everywhere\n",
-        *_table("limit", [row for limits in FIXED for row in _attributes(limits)]),
-        "\n## In messages\n",
-        *_table("limit", TOLD),
+        "## Limits set by variables\n",
+        *_table("Variable", _settings()),
+        "\n## Fixed limits\n",
+        *_table("Limit", [row for limits in FIXED for row in _attributes(limits)]),
+        "\n## Limits of messages\n",
+        *_table("Limit", TOLD),
     ]
     return "\n".join(parts) + "\n"
 
 
 def _table(first: str, rows: Any) -> Iterator[str]:
-    yield f"| {first} | default | of what; what is over it |"
+    yield f"| {first} | Default | Description |"
     yield "| --- | ---: | --- |"
     for name, value, meaning in rows:
-        yield f"| {name} | {value:,} | {meaning} |"
+        yield f"| {name} | {value:,} | {meaning}. |"
 
 
 def _settings() -> Iterator[tuple[str, float, str]]:
