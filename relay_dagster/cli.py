@@ -1,8 +1,7 @@
-"""The `relay` command.
+"""The `relay` command, with the commands of an installation.
 
-The commands of the API's client and of replays are listed in a table here, and each is
-loaded when it is called. The commands of an installation are functions here, and each
-imports what it needs when it runs. So every command starts fast.
+The other commands are in `lazy_commands`. The commands here import what they need when
+they run, so that every command starts fast.
 """
 
 import getpass
@@ -10,256 +9,36 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
-from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-import typer.main
-from typer.core import TyperCommand, TyperGroup
+
+from relay_dagster.lazy_commands import LazyGroup
 
 if TYPE_CHECKING:
     from relay_dagster.intake.dead_letters import DeadLetters
     from relay_dagster.tenants.audit import Origin
     from relay_dagster.wiring import Platform
 
-
-class LazyEntry(NamedTuple):
-    """A command, or a group of commands, that is loaded when it is called.
-
-    Attributes:
-        name: The name of the command.
-        module: The module below `relay_dagster`.
-        variable: The variable with the `typer.Typer` of the command or the group.
-        help: The line in the list of commands.
-    """
-
-    name: str
-    module: str
-    variable: str
-    help: str
-
-    @property
-    def is_group(self) -> bool:
-        """Whether the variable is a group of commands; `commands` has single commands."""
-        return self.variable != "commands"
-
-
-LAZY_COMMANDS = (
-    LazyEntry(
-        "run",
-        "client.commands.runs",
-        "commands",
-        "Start a run and print its run_id; with --watch exit with 1 unless it succeeds, 3 if "
-        "held.",
-    ),
-    LazyEntry("runs", "client.commands.runs", "commands", "List runs, newest first."),
-    LazyEntry(
-        "show",
-        "client.commands.runs",
-        "commands",
-        "Show a run: how it stands, what it counted, what it wrote; --watch as for `relay "
-        "run`.",
-    ),
-    LazyEntry(
-        "errors",
-        "client.commands.run_errors",
-        "commands",
-        "Show what went wrong in a run: each cause once, with its count, samples and what to "
-        "do.",
-    ),
-    LazyEntry(
-        "cancel",
-        "client.commands.runs",
-        "commands",
-        "Cancel a run, at once or as soon as it can be stopped; a feed that it holds is "
-        "discarded.",
-    ),
-    LazyEntry(
-        "release",
-        "client.commands.holds",
-        "commands",
-        "Publish the feed that a run holds back; shows it and asks, unless hash and guards "
-        "are given.",
-    ),
-    LazyEntry(
-        "rollback",
-        "client.commands.holds",
-        "commands",
-        "Publish the feed of one of the tenant's earlier runs again.",
-    ),
-    LazyEntry(
-        "explain",
-        "client.commands.skus",
-        "commands",
-        "Show why a SKU's row of a run's feed is what it is: each step of the price, every "
-        "offer.",
-    ),
-    LazyEntry(
-        "accept",
-        "client.commands.skus",
-        "commands",
-        "Accept prices that a run has kept back, so that the next run publishes them.",
-    ),
-    LazyEntry(
-        "feed",
-        "client.commands.feeds",
-        "commands",
-        "Fetch the feed that is in force.",
-    ),
-    LazyEntry(
-        "artifacts",
-        "client.commands.feeds",
-        "commands",
-        "List a run's artifacts with links that are good for an hour, or fetch one of them.",
-    ),
-    LazyEntry(
-        "tenants",
-        "client.commands.tenants",
-        "commands",
-        "List all tenants: the config, since when a feed is in force, the last run that "
-        "ended.",
-    ),
-    LazyEntry(
-        "pause",
-        "client.commands.pauses",
-        "commands",
-        "Stop new runs, of one tenant or of all; with nothing to pause and no reason, list "
-        "pauses.",
-    ),
-    LazyEntry(
-        "resume",
-        "client.commands.pauses",
-        "commands",
-        "Let new runs in again, of one tenant, or end the pause of all; the other stays in "
-        "force.",
-    ),
-    LazyEntry(
-        "upload",
-        "client.commands.uploads",
-        "commands",
-        "Upload a vendor's feed, which needs no rights in the bucket, and print its key.",
-    ),
-    LazyEntry(
-        "pull",
-        "client.commands.uploads",
-        "commands",
-        "Have a vendor's file pulled now; how that ended shows in `relay tenant status`.",
-    ),
-    LazyEntry(
-        "verify",
-        "replay.verify",
-        "commands",
-        "Prove a run by replay: the engine here, over its inputs, gives the bytes of each "
-        "CSV.",
-    ),
-    LazyEntry(
-        "rehearse",
-        "replay.rehearse",
-        "commands",
-        "Try a config on runs that were: what would change in their feeds, what the guards "
-        "would say.",
-    ),
-    LazyEntry(
-        "audit",
-        "client.commands.access",
-        "commands",
-        "Show who did what, newest first: entries of the last 400 days.",
-    ),
-    LazyEntry(
-        "config",
-        "client.commands.configs",
-        "config",
-        "Check tenants' configs, store them, and get them back.",
-    ),
-    LazyEntry(
-        "tenant",
-        "client.commands.tenants",
-        "tenant",
-        "See how a tenant stands, delete it, restore it.",
-    ),
-    LazyEntry(
-        "keys",
-        "client.commands.access",
-        "keys",
-        "Make keys of a tenant, see what they may do, and delete them.",
-    ),
-    LazyEntry(
-        "secrets",
-        "client.commands.uploads",
-        "secrets",
-        "Keep secrets by which vendors' files are pulled; each is for one host.",
-    ),
-    LazyEntry(
-        "overrides",
-        "client.commands.overrides",
-        "overrides",
-        "Say the last word on single SKUs: a price, a floor, a vendor, a quantity, or leave "
-        "out.",
-    ),
-    LazyEntry(
-        "feed-links",
-        "client.commands.feeds",
-        "feed_links",
-        "Make links to a tenant's feed for programs that take a plain URL, and revoke them.",
-    ),
-    LazyEntry(
-        "webhooks",
-        "client.commands.webhooks",
-        "webhooks",
-        "Notify URLs of a tenant's runs and feeds, and see what was sent.",
-    ),
-)
-
-
-class _LazyCommand(TyperCommand):
-    """Stands for a command in the list of commands until the command is called."""
-
-    def __init__(self, entry: LazyEntry) -> None:
-        super().__init__(entry.name, help=entry.help)
-        self._entry = entry
-
-    def load(self) -> Any:
-        """Import and return the command, or the group of commands."""
-        module = import_module(f"relay_dagster.{self._entry.module}")
-        group = typer.main.get_group(getattr(module, self._entry.variable))
-        if self._entry.is_group:
-            return group
-        return group.commands[self._entry.name]
-
-
-class _RelayGroup(TyperGroup):
-    """The commands of the table, then those of this module."""
-
-    def __init__(self, **attributes: Any) -> None:
-        super().__init__(**attributes)
-        own_commands = self.commands
-        self.commands = {entry.name: _LazyCommand(entry) for entry in LAZY_COMMANDS}
-        self.commands.update(own_commands)
-
-    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Return the command to call, loaded, with its name and its arguments."""
-        name, command, arguments = super().resolve_command(ctx, args)
-        if isinstance(command, _LazyCommand):
-            command = command.load()
-        return name, command, arguments
-
-
+_BAD_USAGE = 2
+_BROKEN = 3
 app = typer.Typer(
     name="relay",
-    cls=_RelayGroup,
+    cls=LazyGroup,
     help="One exact, priced inventory feed per merchant from many vendors' feeds.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-dlq = typer.Typer(help="Look into the dead-letter queue, and settle what is there.")
-app.add_typer(dlq, name="dlq", no_args_is_help=True)
-_BAD_USAGE = 2
-_BROKEN = 3
-_Result = TypeVar("_Result")
+dlq = typer.Typer(
+    help="Look into the dead-letter queue, and settle what is there.",
+    no_args_is_help=True,
+)
+app.add_typer(dlq, name="dlq")
 RunId = Annotated[
     str, typer.Argument(help="The run whose message is in the dead-letter queue.")
 ]
@@ -289,11 +68,16 @@ def bootstrap(
 
     if check:
         differences = resources.check(Settings.from_env())
-        for difference in differences or ["nothing to change: all is as it must be"]:
+        if not differences:
+            typer.echo("nothing to change: all is as it must be", err=True)
+            return
+        for difference in differences:
             typer.echo(difference, err=True)
-        raise typer.Exit(int(bool(differences)))
+        raise typer.Exit(1)
     provided = resources.provision(repair=repair)
-    for change in provided.changes or ["nothing to change: nothing is missing"]:
+    if not provided.changes:
+        typer.echo("nothing to change: nothing is missing", err=True)
+    for change in provided.changes:
         typer.echo(change, err=True)
     for name, value in provided.variables:
         typer.echo(f"export {name}={shlex.quote(value)}")
@@ -347,20 +131,18 @@ def deletions(
 
     platform = connect(Settings.from_env())
     try:
-        opened = dg.DagsterInstance.get()
+        dagster_instance = dg.DagsterInstance.get()
     except dg.DagsterError as error:
         raise SettingsError(
             "DAGSTER_HOME", "must name the folder of dagster.yaml"
         ) from error
-    with opened as instance:
+    with dagster_instance as instance:
         tick = DeletionTick(platform, DagsterHistory(instance))
-        while True:
+        typer.echo(tick.run())
+        while not once:
+            # The sensor that this command replaces waits as long between its ticks.
+            time.sleep(EVERY_TEN_SECONDS)
             typer.echo(tick.run())
-            if once:
-                return
-            time.sleep(
-                EVERY_TEN_SECONDS
-            )  # as long as between ticks of the duty that it replaces
 
 
 @app.command()
@@ -418,12 +200,18 @@ def doctor(
     from relay_dagster.settings import Settings
     from relay_dagster.wiring import connect
 
-    platform, screen = connect(Settings.from_env()), Screen()
-    findings = list(examine(platform, utc_now(), Extent(reads_bytes=reads_bytes)))
+    platform = connect(Settings.from_env())
+    extent = Extent(reads_bytes=reads_bytes)
+    findings = list(examine(platform, utc_now(), extent))
+    screen = Screen()
     if as_json:
-        typer.echo(json.dumps([asdict(each) for each in findings], indent=2))
+        documents = [asdict(finding) for finding in findings]
+        typer.echo(json.dumps(documents, indent=2))
     elif findings:
-        rows = [(each.invariant, each.subject, each.message) for each in findings]
+        rows = [
+            (finding.invariant, finding.subject, finding.message)
+            for finding in findings
+        ]
         screen.table(("broken", "of", "what"), rows, folded=("what",))
     else:
         screen.say("all is well")
@@ -458,21 +246,25 @@ def recover(
     from relay_dagster.settings import Settings
     from relay_dagster.wiring import connect
 
-    platform, screen = connect(Settings.from_env()), Screen()
-    before = AuditStore(
-        replace(platform.database, audit=Table(platform.clients, audit))
+    platform = connect(Settings.from_env())
+    table_before = Table(platform.clients, audit)
+    audit_before = AuditStore(replace(platform.database, audit=table_before))
+    result = recovery.recover(
+        platform,
+        since.replace(tzinfo=UTC),
+        audit_before,
+        _operator(platform),
     )
-    done = recovery.recover(
-        platform, since.replace(tzinfo=UTC), before, _operator(platform)
-    )
-    deleted = [f"{each.action} {each.target}" for each in done.deleted_again]
-    for name, what in (
-        ("deleted again", deleted),
-        ("cancelled", done.cancelled),
-        ("brought back", done.brought_back),
-        ("lost", [f"{action} {count}" for action, count in done.lost.items()]),
-    ):
-        screen.say(f"{name}: {', '.join(what) or 'nothing'}")
+    deleted = [f"{entry.action} {entry.target}" for entry in result.deleted_again]
+    lost = [f"{action} {count}" for action, count in result.lost.items()]
+    screen = Screen()
+    screen.say(f"deleted again: {', '.join(deleted) or 'nothing'}")
+    screen.say(f"cancelled: {', '.join(result.cancelled) or 'nothing'}")
+    screen.say(f"brought back: {', '.join(result.brought_back) or 'nothing'}")
+    screen.say(f"lost: {', '.join(lost) or 'nothing'}")
+
+
+# --- dead letters ---------------------------------------------------------------------
 
 
 @dlq.command("list")
@@ -480,18 +272,20 @@ def dlq_list() -> None:
     """Show every dead letter with its run's status and cause."""
     from relay_dagster.client.terminal import Screen, cell, instant
 
-    rows = [
-        (
-            cell(dead.run_id),
-            dead.job.tenant_id if dead.job else "not a job",
-            str(dead.record.status) if dead.record else "no record",
-            cell(dead.record and dead.record.error_code),
-            dead.cause,
-            instant(dead.since),
-            cell(dead.message_id),
+    rows = []
+    for letter in _dead_letters().all():
+        record = letter.record
+        rows.append(
+            (
+                cell(letter.run_id),
+                letter.job.tenant_id if letter.job else "not a job",
+                str(record.status) if record else "no record",
+                cell(record.error_code if record else None),
+                letter.cause,
+                instant(letter.since),
+                cell(letter.message_id),
+            )
         )
-        for dead in _dead_letters().all()
-    ]
     names = (
         "run_id",
         "tenant_id",
@@ -507,7 +301,8 @@ def dlq_list() -> None:
 @dlq.command("redrive")
 def dlq_redrive(run_id: RunId) -> None:
     """Start a new run for the tenant of a dead letter, and remove the message."""
-    record = _or_why_not(lambda: _dead_letters().redrive(run_id))
+    with _errors_in_one_line():
+        record = _dead_letters().redrive(run_id)
     typer.echo(f"run {record.run_id} of {record.tenant_id} is {record.status}")
 
 
@@ -521,7 +316,8 @@ def dlq_discard(
     ],
 ) -> None:
     """Remove a dead letter; its run stays as it ended."""
-    _or_why_not(lambda: _dead_letters().discard(name))
+    with _errors_in_one_line():
+        _dead_letters().discard(name)
     typer.echo(f"the dead letter {name} is deleted")
 
 
@@ -535,7 +331,7 @@ def _dead_letters() -> "DeadLetters":
 
 
 def _operator(platform: "Platform") -> "Origin":
-    """Return the origin of what the command changes: who AWS says runs it."""
+    """Return the origin of changes by this command: the identity that AWS names."""
     from relay_dagster.tenants.audit import Actor, ActorKind, Origin
 
     try:
@@ -545,33 +341,32 @@ def _operator(platform: "Platform") -> "Origin":
     return Origin(Actor(ActorKind.CLI, platform.clients.caller_arn(), user))
 
 
-def _or_why_not(act: Callable[[], _Result]) -> _Result:
-    """Do it, or print in one line why not."""
+@contextmanager
+def _errors_in_one_line() -> Iterator[None]:
+    """Print an error of a dead letter in one line, and end the command with status 1."""
     from relay_dagster.intake.dead_letters import DeadLetterError, describe
     from relay_dagster.runs.errors import RunError
 
     try:
-        return act()
+        yield
     except (DeadLetterError, RunError) as error:
         typer.echo(describe(error), err=True)
         raise typer.Exit(1) from error
 
 
 def main() -> None:
-    """Run the command line; what is wrong with it or the environment is one line and status 2."""
+    """Run the command line; errors of usage and of the environment are one line."""
     from relay_dagster.external_errors import ExternalServiceError
     from relay_dagster.settings import SettingsError
 
     try:
         sys.exit(app(standalone_mode=False))
     except typer.TyperException as error:
-        problem = " ".join(
-            str(getattr(error, "format_message", error.__str__)()).split()
-        )
-        problem = problem.replace("Value error, ", "").removesuffix(".")
+        problem = _usage_problem(error)
         context = getattr(error, "ctx", None)
         path = context.command_path if context is not None else "relay"
-        if problem:  # none of a line that asks for help
+        # A line without arguments gets help, and has no problem to report.
+        if problem:
             print(f"{path}: {problem}; see: {path} --help", file=sys.stderr)
         sys.exit(_BAD_USAGE)
     except SettingsError as error:
@@ -580,6 +375,13 @@ def main() -> None:
     except ExternalServiceError as error:
         print(" ".join(str(error).split()), file=sys.stderr)
         sys.exit(1)
+
+
+def _usage_problem(error: typer.TyperException) -> str:
+    """Return the problem of a command line, without the words that Typer adds to it."""
+    format_message = getattr(error, "format_message", error.__str__)
+    text = " ".join(str(format_message()).split())
+    return text.replace("Value error, ", "").removesuffix(".")
 
 
 if __name__ == "__main__":

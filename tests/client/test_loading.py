@@ -9,11 +9,12 @@ import typer
 import typer.main
 
 from relay_dagster import cli
+from relay_dagster.lazy_commands import LAZY_COMMANDS, LazyEntry
 
 
-@pytest.mark.parametrize("entry", cli.LAZY_COMMANDS, ids=lambda entry: entry.name)
+@pytest.mark.parametrize("entry", LAZY_COMMANDS, ids=lambda entry: entry.name)
 def test_a_command_is_where_the_list_says_with_its_own_help(
-    entry: cli.LazyEntry,
+    entry: LazyEntry,
 ) -> None:
     listed = typer.main.get_group(cli.app).commands[entry.name]
     module = import_module(f"relay_dagster.{entry.module}")

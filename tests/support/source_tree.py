@@ -57,7 +57,7 @@ ORDER: dict[str, tuple[tuple[str, ...], ...]] = {
         ("client",),
         ("replay",),
         ("devstack",),
-        ("definitions",),
+        ("definitions", "lazy_commands"),
         ("cli", "celery_app", "run_coordinator", "run_launcher"),
     ),
 }
