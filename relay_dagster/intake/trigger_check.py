@@ -41,7 +41,8 @@ from relay_dagster.wiring import Platform
 
 PULLS_AT_ONCE = 8
 log = event_log()
-MAX_AT_ONCE, THREADS = 200, 8
+MAX_DUE_TRIGGERS = 200
+THREADS = 8
 MAX_CONFIGS = 10  # so many of the latest are searched for the first with a new schedule
 
 
@@ -179,11 +180,11 @@ def take_due(
     )
     count, is_more = 0, True
     while is_more:
-        states = platform.triggers.due(TriggerQueue.DUE, clock(), MAX_AT_ONCE)
+        states = platform.triggers.due(TriggerQueue.DUE, clock(), MAX_DUE_TRIGGERS)
         count += take_all(check, states)
-        is_more = len(states) == MAX_AT_ONCE and not deadline.has_passed()
+        is_more = len(states) == MAX_DUE_TRIGGERS and not deadline.has_passed()
     return count + take_all(
-        check, platform.triggers.due(TriggerQueue.WANTED, clock(), MAX_AT_ONCE)
+        check, platform.triggers.due(TriggerQueue.WANTED, clock(), MAX_DUE_TRIGGERS)
     )
 
 

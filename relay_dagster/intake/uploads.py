@@ -31,7 +31,7 @@ _TENANTS = "tenants"
 _MAX_SHOWN = 100
 # A tick may last 60 seconds. The longer it polls, the shorter the pauses in which no event is seen.
 POLL_SECONDS = 35
-MAX_AT_ONCE = 500
+MAX_RECEIVED = 500
 _ROUNDS = 20
 log = event_log()
 
@@ -149,7 +149,7 @@ class UploadTick:
             received = some = queue.receive(
                 wait_seconds=int(min(left, LONG_POLL_SECONDS))
             )
-            while len(some) == MAX_MESSAGES and len(received) < MAX_AT_ONCE:
+            while len(some) == MAX_MESSAGES and len(received) < MAX_RECEIVED:
                 some = queue.receive()
                 received = received + some
             self._record(queue, received)

@@ -34,7 +34,7 @@ from relay_dagster.triggers.pulls import (
 from relay_dagster.wiring import Platform
 from relay_dagster.work.limiter import EndpointLimiter
 
-MAX_AT_ONCE = 8
+MAX_TRANSFERS = 8
 MAX_IN_HAND, PAGE = 2000, 50
 CHECK_SECONDS, LOOK_SECONDS = 5.0, 1.0
 THREADS = 8
@@ -75,7 +75,7 @@ class Puller:
         self._looking: Future[None] | None = None
         # Files differ in size: none of them makes its server a slow one.
         self._limiter: EndpointLimiter[PullInHand, None] = EndpointLimiter(
-            self._make, lambda: 0.0, at_once=MAX_AT_ONCE
+            self._make, lambda: 0.0, at_once=MAX_TRANSFERS
         )
         self._in_hand: dict[str, PullInHand] = {}
         self._check_at = 0.0

@@ -13,9 +13,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-MAX_AT_ONCE = 32
+MAX_CALLS = 32
 MAX_OF_TENANT = 4
-MAX_SLOW_AT_ONCE = 16
+MAX_SLOW_CALLS = 16
 MAX_WAITING = 200
 MAX_ENDPOINTS = 10_000
 """The limiter forgets the endpoints beyond that number that it called longest ago."""
@@ -51,7 +51,7 @@ class EndpointLimiter(Generic[_Call, _Result]):
     make: Callable[[_Call], _Result]  # makes a call, returns its result, raises nothing
     # Tells how long calls last, in seconds. If it stands still, no endpoint is slow.
     monotonic: Callable[[], float] = time.monotonic
-    at_once: int = MAX_AT_ONCE  # the number of calls that are made at once
+    at_once: int = MAX_CALLS  # the number of calls that are made at once
 
     def __post_init__(self) -> None:
         """Begin with no endpoint."""
@@ -114,7 +114,7 @@ class EndpointLimiter(Generic[_Call, _Result]):
         for endpoint in self._turns:
             is_slow = endpoint.is_slow(now)
             if not self._has_room(endpoint) or (
-                is_slow and slow_count >= MAX_SLOW_AT_ONCE
+                is_slow and slow_count >= MAX_SLOW_CALLS
             ):
                 still_waiting.append(endpoint)
                 continue

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 import pytest
 
 from relay_dagster.work.limiter import (
-    MAX_AT_ONCE,
+    MAX_CALLS,
     MAX_OF_TENANT,
-    MAX_SLOW_AT_ONCE,
+    MAX_SLOW_CALLS,
     MAX_WAITING,
     SLOW_SECONDS,
     EndpointLimiter,
@@ -97,15 +97,15 @@ def test_a_receiver_that_hangs_holds_up_no_other(world: World) -> None:
 
 
 def test_so_many_calls_are_made_at_once_and_no_more(world: World) -> None:
-    world.know(*(f"r{number}" for number in range(MAX_AT_ONCE)), "one_more")
-    begun = [world.begin(f"r{number}") for number in range(MAX_AT_ONCE)]
+    world.know(*(f"r{number}" for number in range(MAX_CALLS)), "one_more")
+    begun = [world.begin(f"r{number}") for number in range(MAX_CALLS)]
     last = Job("one_more")
     assert world.add(last)
     assert not last.begun.wait(0.1)
     begun[7].may_end.set()
     assert last.begun.wait(10)
     assert world.made(1) == [begun[7]]
-    assert MAX_AT_ONCE == 32
+    assert MAX_CALLS == 32
 
 
 def test_a_receiver_is_called_once_at_a_time_for_each_tenant(world: World) -> None:
@@ -136,7 +136,7 @@ def test_receivers_that_have_not_yet_answered_in_time_count_as_slow(
     world: World,
 ) -> None:
     world.know("known")
-    fresh = [world.begin(f"fresh{number}") for number in range(MAX_SLOW_AT_ONCE)]
+    fresh = [world.begin(f"fresh{number}") for number in range(MAX_SLOW_CALLS)]
     late = quick("late")
     assert world.add(late)
     world.know("known")
@@ -146,8 +146,8 @@ def test_receivers_that_have_not_yet_answered_in_time_count_as_slow(
 
 
 def test_receivers_take_turns(world: World) -> None:
-    world.know(*(f"r{number}" for number in range(MAX_AT_ONCE)), "a", "b")
-    held = [world.begin(f"r{number}") for number in range(MAX_AT_ONCE)]
+    world.know(*(f"r{number}" for number in range(MAX_CALLS)), "a", "b")
+    held = [world.begin(f"r{number}") for number in range(MAX_CALLS)]
     waiting = [quick(name) for name in ("a", "a", "a", "b")]
     for job in waiting:
         assert world.add(job)
@@ -157,7 +157,7 @@ def test_receivers_take_turns(world: World) -> None:
 
 def test_slow_receivers_together_leave_threads_to_others(world: World) -> None:
     world.know("late", "other")
-    slow = [world.begin(f"slow{number}") for number in range(MAX_SLOW_AT_ONCE)]
+    slow = [world.begin(f"slow{number}") for number in range(MAX_SLOW_CALLS)]
     late = world.begin("late")
     world.seconds.now += SLOW_SECONDS + 0.1
     late.may_end.set()
