@@ -257,7 +257,9 @@ def test_an_upload_that_is_replaced_while_it_is_copied_is_looked_for_again(
 
     upload(platform)
     if found:
-        assert snapshot(Busy(), io).take(is_first=True).vendors_with_feed() == ["vendor_1"]
+        assert snapshot(Busy(), io).take(is_first=True).vendors_with_feed() == [
+            "vendor_1"
+        ]
     else:
         with pytest.raises(ObjectChangedError):
             snapshot(Busy(), io).take(is_first=True)

@@ -8,18 +8,20 @@ from typing import Any
 from relay_core.config import ParserConfig
 from relay_core.domain.codes import WORKBOOK_FORMATS
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits
-from relay_core.ingest.feed import MalformedRecords, ParsedFeed
+from relay_core.ingest.feed import MalformedRecords, ParsedFeed, TextBatch
 from relay_core.ingest.formats import open_feed
 from relay_core.ingest.workbooks import read_workbook
 
 
 @dataclass
-class Read:
-    """The headers, the rows by number, which cells are numbers, and what fits no header."""
+class ReadFeed:
+    """All records of a feed, by their numbers."""
 
     headers: tuple[str, ...] | None
     rows: dict[int, list[str]] = field(default_factory=dict)
+    # For each cell of a row "n" if the file has it as a number, else "."
     numbers: dict[int, str] = field(default_factory=dict)
+    # The width, the raw record and its cells
     malformed: dict[int, tuple[int | None, str, list[str]]] = field(
         default_factory=dict
     )
@@ -27,35 +29,42 @@ class Read:
 
 def read(
     data: bytes, format: str, *, limits: Limits = DEFAULT_LIMITS, **options: Any
-) -> Read:
-    """Read a feed by its format's reader."""
+) -> ReadFeed:
+    """Read a feed by the reader of its format."""
     parser = ParserConfig.model_validate({"format": format, **options})
-    if (
-        format in WORKBOOK_FORMATS and data
-    ):  # without the process that a run reads it in
+    if format in WORKBOOK_FORMATS and data:
+        # A run reads workbooks in another process; that would only be slower here.
         return gathered(read_workbook(data, parser, limits))
     return gathered(open_feed(data, parser, limits))
 
 
-def gathered(parsed: ParsedFeed) -> Read:
-    """Return all records of a feed that is open."""
-    found = Read(parsed.headers)
+def gathered(parsed: ParsedFeed) -> ReadFeed:
+    """Return all records of a parsed feed."""
+    feed = ReadFeed(parsed.headers)
     for batch in parsed.batches:
-        numbers = batch.row_numbers.tolist()
         if isinstance(batch, MalformedRecords):
-            cells = zip(*(column.to_pylist() for column in batch.cells), strict=True)
-            widths = (
-                [None] * len(numbers) if batch.widths is None else batch.widths.tolist()
-            )
-            shown = ([cell for cell in record if cell is not None] for record in cells)
-            told = zip(widths, batch.raw.to_pylist(), shown, strict=True)
-            found.malformed |= dict(zip(numbers, told, strict=True))
-            continue
-        columns = [column.to_pylist() for column in batch.columns]
-        for place, number in enumerate(numbers):
-            found.rows[number] = [column[place] for column in columns]
-            marks = (batch.number_cells.get(at) for at in range(len(columns)))
-            found.numbers[number] = "".join(
-                "n" if mark is not None and mark[place] else "." for mark in marks
-            )
-    return found
+            _add_malformed(feed, batch)
+        else:
+            _add_rows(feed, batch)
+    return feed
+
+
+def _add_malformed(feed: ReadFeed, batch: MalformedRecords) -> None:
+    numbers = batch.row_numbers.tolist()
+    widths = [None] * len(numbers) if batch.widths is None else batch.widths.tolist()
+    raw_records = batch.raw.to_pylist()
+    all_cells = zip(*(column.to_pylist() for column in batch.cells), strict=True)
+    records = zip(numbers, widths, raw_records, all_cells, strict=True)
+    for number, width, raw, cells in records:
+        present_cells = [cell for cell in cells if cell is not None]
+        feed.malformed[number] = (width, raw, present_cells)
+
+
+def _add_rows(feed: ReadFeed, batch: TextBatch) -> None:
+    columns = [column.to_pylist() for column in batch.columns]
+    masks = [batch.number_cells.get(index) for index in range(len(columns))]
+    for row, number in enumerate(batch.row_numbers.tolist()):
+        feed.rows[number] = [column[row] for column in columns]
+        feed.numbers[number] = "".join(
+            "n" if mask is not None and mask[row] else "." for mask in masks
+        )

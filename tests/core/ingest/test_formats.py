@@ -14,7 +14,7 @@ from relay_core.config import parse_document
 from relay_core.domain.codes import WORKBOOK_FORMATS
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.samples import sample_config_text, sample_feeds, sample_sku_maps
-from support.reading import Read, read
+from support.reading import ReadFeed, read
 
 FEEDS = Path(__file__).parents[2] / "data" / "feeds" / "formats"
 
@@ -51,7 +51,7 @@ def test_the_sample_tenant_in_other_formats_has_the_same_merged_feed() -> None:
 
 
 def test_a_workbook_of_libreoffice_shows_what_its_sheet_shows() -> None:
-    assert read(feed_of("libreoffice.xlsx"), "xlsx", skip_lines=2) == Read(
+    assert read(feed_of("libreoffice.xlsx"), "xlsx", skip_lines=2) == ReadFeed(
         ("Artikel", "Bestand", "Preis", "Stand", "Aktiv", "Titel"),
         {
             2: ["A-1", "12", "19.99", "2026-03-01", "1", 'Rohr 5" lang, grün'],
@@ -64,7 +64,7 @@ def test_a_workbook_of_libreoffice_shows_what_its_sheet_shows() -> None:
 
 
 def test_parquet_of_duckdb_is_text_by_type() -> None:
-    assert read(feed_of("duckdb.parquet"), "parquet") == Read(
+    assert read(feed_of("duckdb.parquet"), "parquet") == ReadFeed(
         ("sku", "qty", "cost", "price", "day", "moment", "instant", "active", "tags"),
         {
             1: [

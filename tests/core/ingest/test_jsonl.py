@@ -16,7 +16,7 @@ from relay_core.domain.errors import FeedUnreadableError
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits
 from relay_core.ingest.feed import ParsedFeed, TextBatch
 from relay_core.ingest.jsonl import read_json_lines, read_object
-from support.reading import Read, gathered, read
+from support.reading import ReadFeed, gathered, read
 
 PARSER = ParserConfig(format="jsonl")
 GOOD = '{"sku": "A", "qty": 1}'
@@ -35,7 +35,7 @@ def test_cells_are_as_they_are_written() -> None:
             '{"list":-0,"cost":1E400,"sku":12345678901234567890}',
         ),
         "jsonl",
-    ) == Read(
+    ) == ReadFeed(
         ("sku", "cost", "list", "ok", "no", "none", "more"),
         {
             1: ["00123", "12.50", "1e3", "true", "false", "", ""],

@@ -6,7 +6,7 @@ import pytest
 
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.domain.limits import Limits
-from support.reading import Read, read
+from support.reading import ReadFeed, read
 from support.workbooks import archive, ods, ods_table, ods_texts
 
 HEADER = ods_texts("sku", "qty")
@@ -106,7 +106,7 @@ def test_what_is_repeated_stands_as_often_and_blank_cells_and_rows_cost_nothing(
     )
     table = repeated(table, cell=" ", cells=16_000, rows=1_000_000)
     table = repeated(table, cell="x", cells=2, rows=3)
-    assert read(ods(table), "ods", limits=Limits(feed_bytes=4000)) == Read(
+    assert read(ods(table), "ods", limits=Limits(feed_bytes=4000)) == ReadFeed(
         ("sku", "qty"),
         {
             2: ["A", ""],

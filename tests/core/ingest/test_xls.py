@@ -7,7 +7,7 @@ from datetime import date, datetime, time
 import pytest
 
 from relay_core.domain.errors import FeedUnreadableError
-from support.reading import Read, read
+from support.reading import ReadFeed, read
 from support.workbooks import xls
 
 DATA = xls({"Prices": [["sku", "qty"], ["A", 1]]})
@@ -21,7 +21,7 @@ def test_cells_are_the_texts_that_they_show() -> None:
         [],
         [None, -7, 12345678901234567, time(9, 15)],
     ]
-    assert read(xls({"S": rows}), "xls") == Read(
+    assert read(xls({"S": rows}), "xls") == ReadFeed(
         ("sku", "qty", "cost", "day", "active"),
         {
             2: ["00123", "12", "19.99", "2026-03-01", "true"],

@@ -13,7 +13,7 @@ from relay_core.domain.errors import FeedUnreadableError
 from relay_core.domain.limits import Limits
 from relay_core.ingest.feed import MalformedRecords
 from relay_core.ingest.formats import open_feed
-from support.reading import Read, read
+from support.reading import ReadFeed, read
 from support.workbooks import archive, text_row, workbook, workbook_parts
 
 HEADER = text_row(1, "sku", "qty")
@@ -226,7 +226,7 @@ def test_rows_count_from_the_header_and_empty_ones_keep_their_number() -> None:
         + text_row(4, "", "A", "x", "1")
         + text_row(9, "q", "B")
     )
-    assert read(workbook(rows), "xlsx") == Read(
+    assert read(workbook(rows), "xlsx") == ReadFeed(
         ("", "sku", "", "qty"),
         {2: ["", "A", "x", "1"], 7: ["q", "B", "", ""]},
         {2: "....", 7: "...."},
