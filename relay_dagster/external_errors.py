@@ -6,16 +6,19 @@
 from typing import ClassVar
 
 INTERNAL_ERROR = "internal_error"
-"""The code of an exception that has none: a defect of the program."""
+"""The code of an exception without one: a defect of the program."""
 
 
 def error_code_of(error: BaseException) -> str:
-    """Return the code of any exception, ours or not."""
+    """Return the code of any exception, also of a library's."""
     return str(getattr(error, "error_code", INTERNAL_ERROR))
 
 
 class ExternalServiceError(Exception):
-    """Base: an external service failed; ``operation`` names the call (``dynamodb.GetItem``)."""
+    """Base: an external service failed.
+
+    ``operation`` names the call, as in ``dynamodb.GetItem``.
+    """
 
     error_code: ClassVar[str] = "external_service_error"
 
@@ -32,7 +35,10 @@ class ThrottledError(ExternalServiceError):
 
 
 class UnreachableError(ExternalServiceError):
-    """No answer: a time-out or a lost connection. The request may have been carried out."""
+    """There is no response: a time-out or a lost connection.
+
+    The request may have been carried out.
+    """
 
     error_code = "unreachable"
 
@@ -68,12 +74,15 @@ class ObjectChangedError(ExternalServiceError):
 
 
 class BaselineLostError(ExternalServiceError):
-    """The baseline of a run is gone or damaged: no feed is published without a comparison."""
+    """The baseline of a run is gone or damaged.
+
+    No feed is published without the comparison with it.
+    """
 
     error_code = "baseline_lost"
 
 
 class UnreadableItemError(ExternalServiceError):
-    """This release cannot read an item: a newer one has written it."""
+    """This release cannot read an item, which a newer one has written."""
 
     error_code = "unreadable"

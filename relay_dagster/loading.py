@@ -1,4 +1,4 @@
-"""The import of modules that a process keeps, without collections of garbage then or later."""
+"""The import of modules that a process keeps, without garbage collection."""
 
 import gc
 import os
@@ -8,10 +8,11 @@ from contextlib import contextmanager
 
 @contextmanager
 def loaded_for_good() -> Iterator[None]:
-    """Keep the garbage collector off, and let it ignore for good what is loaded meanwhile.
+    """Switch the garbage collector off; it will ignore for good what the block loads.
 
-    It would scan a million objects again and again, during the load and in every full collection.
-    Pydantic looks for no plugins: it would read the metadata of every package that is installed.
+    It would scan a million objects again and again, during the load and in every full
+    collection. Pydantic looks for no plugins either: it would read the metadata of
+    every installed package.
     """
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     was_on = gc.isenabled()

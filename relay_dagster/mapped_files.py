@@ -11,24 +11,31 @@ from relay_core.ingest.csv_records import release_mapped
 
 @dataclass(frozen=True)
 class InputFile:
-    """A feed, a SKU map or a state: its name and its bytes, which may be a mapped file's."""
+    """A feed, a SKU map or a state."""
 
-    name: str
-    data: bytes | memoryview
+    name: str  # the name of the file
+    data: bytes | memoryview  # its bytes, which may be mapped
 
     @classmethod
     def at(cls, path: Path, limit: int | None = None) -> Self:
-        """Return a file; of a pipe at most ``limit`` bytes and one more; `OSError`: unreadable."""
+        """Return a file, mapped into memory.
+
+        A pipe cannot be mapped: at most ``limit`` bytes of it are read, and one more,
+        which shows that there are more.
+
+        Raises:
+            OSError: the file cannot be read.
+        """
         with path.open("rb") as file:
-            if (
-                not path.is_file() or path.stat().st_size == 0
-            ):  # a pipe, or nothing to map
-                return cls(path.name, file.read(-1 if limit is None else limit + 1))
+            is_mappable = path.is_file() and path.stat().st_size > 0
+            if not is_mappable:
+                max_bytes = -1 if limit is None else limit + 1
+                return cls(path.name, file.read(max_bytes))
             mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
             return cls(path.name, memoryview(mapped))
 
     def sha256(self) -> str:
-        """Return the hash of the bytes, in hexadecimal digits."""
+        """Return the SHA-256 of the bytes, in hexadecimal digits."""
         digest = hashlib.sha256(self.data).hexdigest()
         release_mapped(self.data)
         return digest

@@ -1,4 +1,4 @@
-"""Dagster's run queue for ``dagster.yaml``, limited by a variable that may be unset."""
+"""Dagster's run queue for ``dagster.yaml``, limited by an optional variable."""
 
 from typing import Any
 
@@ -8,9 +8,10 @@ from relay_dagster.settings import ConcurrencySettings
 
 
 class RunQueue(dg.QueuedRunCoordinator):
-    """Dagster's own run queue, limited by ``WORKER_MAX_CONCURRENCY`` unless its config has a limit.
+    """Dagster's run queue; ``WORKER_MAX_CONCURRENCY`` limits it unless its config does.
 
-    `SettingsError`: the variable is bad.
+    Raises:
+        SettingsError: the variable has a bad value.
     """
 
     def __init__(self, max_concurrent_runs: int | None = None, **config: Any) -> None:

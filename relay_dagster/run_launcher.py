@@ -1,4 +1,4 @@
-"""Dagster's launcher of ECS tasks for ``deploy/dagster.yaml``, with a network for runs alone."""
+"""Dagster's launcher of ECS tasks for ``deploy/dagster.yaml``, with its own network."""
 
 from typing import Any
 
@@ -7,9 +7,10 @@ from dagster_aws.ecs import EcsRunLauncher
 
 
 class RunLauncher(EcsRunLauncher):
-    """Dagster's own launcher, whose tasks get these subnets and this group, not the daemon's.
+    """Dagster's launcher of ECS tasks, which run in a network of their own.
 
-    ``subnets`` are ids, comma-separated.
+    The tasks get these ``subnets``, comma-separated ids, and this security group in
+    place of the daemon's.
     """
 
     def __init__(self, subnets: str, security_group: str, **config: Any) -> None:
@@ -18,11 +19,14 @@ class RunLauncher(EcsRunLauncher):
             "securityGroups": [security_group],
             "assignPublicIp": "DISABLED",
         }
-        network_alone = {"networkConfiguration": {"awsvpcConfiguration": network}}
-        super().__init__(run_task_kwargs=network_alone, **config)
+        run_task_kwargs = {"networkConfiguration": {"awsvpcConfiguration": network}}
+        super().__init__(run_task_kwargs=run_task_kwargs, **config)
 
     @classmethod
     def config_type(cls) -> dict[str, Any]:
-        """Return the options of the instance's file."""
-        own = {"subnets": dg.StringSource, "security_group": dg.StringSource}
-        return {**super().config_type(), **own}
+        """Return the options that the instance's file may have."""
+        return {
+            **super().config_type(),
+            "subnets": dg.StringSource,
+            "security_group": dg.StringSource,
+        }

@@ -1,7 +1,8 @@
-"""The variables of the environment, typed, read once when they are first needed, and only here.
+"""The variables of the environment, typed. Only this module reads them, on first use.
 
-boto3 reads endpoints and credentials of AWS; the region is read here. A caller that needs a few of
-the variables reads a smaller class, so a bad one of the others does not matter.
+boto3 reads the endpoints and credentials of AWS; the region is read here. A caller that
+needs a few of the variables reads a smaller class, so that a bad value of another
+variable does not matter.
 """
 
 import os
@@ -24,12 +25,15 @@ from pydantic.fields import FieldInfo
 
 from relay_core.domain.limits import DEFAULT_LIMITS, MEANINGS, Limits
 
-# SQS keeps no message invisible for longer.
 _MAX_VISIBILITY_SECONDS = 12 * 60 * 60
+"""The longest that SQS keeps a message out of sight."""
+
+_HOST_NAME = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*")
+"""A DNS name, or an IPv6 address."""
 
 
 class SettingsError(Exception):
-    """A variable is missing or bad; the message is one line that names it."""
+    """A variable is missing or has a bad value; the text is one line that names it."""
 
     def __init__(self, name: str, problem: str) -> None:
         self.name = name
@@ -37,9 +41,11 @@ class SettingsError(Exception):
 
 
 def _words(value: Any) -> Any:
+    """Return the words of a comma-separated text; other values are given from code."""
     if not isinstance(value, str):
         return value
-    return tuple(piece for each in value.split(",") if (piece := each.strip()))
+    words = (word.strip() for word in value.split(","))
+    return tuple(word for word in words if word)
 
 
 def _url(value: str) -> str:
@@ -48,10 +54,12 @@ def _url(value: str) -> str:
     return value
 
 
+def _without_slash(url: str) -> str:
+    return url.rstrip("/")
+
+
 def _host_name(text: str) -> str:
-    if not re.fullmatch(
-        r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*", text
-    ):
+    if not _HOST_NAME.fullmatch(text):
         raise ValueError("Input should be host names without ports, comma-separated")
     return text.lower()
 
@@ -65,14 +73,17 @@ def _network(text: str) -> str:
         ) from None
 
 
-_MAX_RUNS = 1_000_000  # at once
+_MAX_RUNS = 1_000_000
+"""The most runs at once."""
+
 _Runs = Annotated[int, Field(ge=1, le=_MAX_RUNS)]
-_Kept = Annotated[int, Field(ge=1, le=1000)]  # they are one item of DynamoDB
+# The publications of a tenant are one item of DynamoDB.
+_Kept = Annotated[int, Field(ge=1, le=1000)]
 _Limit = Annotated[int, Field(ge=1)]
 _LimitOrNone = Annotated[int, Field(ge=0)]
 _Attempts = Annotated[int, Field(ge=1, le=1000)]
 _Visibility = Annotated[int, Field(ge=1, le=_MAX_VISIBILITY_SECONDS)]
-# So long from now a year still has four digits, either way.
+# So many days before or after now, a year still has four digits.
 _Days = Annotated[int, Field(ge=1, le=100_000)]
 _Seconds = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
 _SecondsOrNone = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
@@ -87,13 +98,11 @@ _HostNames = Annotated[
 _Prefix = Annotated[str, Field(pattern=r"^[A-Za-z0-9_+=.@-]+(/[A-Za-z0-9_+=.@-]+)*$")]
 _Commit = Annotated[str, Field(pattern=r"^[0-9a-f]{7,64}$")]
 _Url = Annotated[str, AfterValidator(_url)]
-_BaseUrl = Annotated[
-    str, AfterValidator(_url), AfterValidator(lambda url: url.rstrip("/"))
-]
+_BaseUrl = Annotated[str, AfterValidator(_url), AfterValidator(_without_slash)]
 
 
 class EnvironmentSettings(BaseModel):
-    """Base: values from an environment, or by their names from code."""
+    """Base of settings: values from an environment, or by their names from code."""
 
     model_config = ConfigDict(
         frozen=True,
@@ -105,30 +114,34 @@ class EnvironmentSettings(BaseModel):
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Self:
-        """Read the variables of an environment, by default of the process; an empty one is not set.
+        """Read the variables of an environment; by default that of the process.
 
-        `SettingsError`: one is missing or bad.
+        An empty variable counts as one that is not set.
+
+        Raises:
+            SettingsError: a variable is missing or has a bad value.
         """
-        environ = os.environ if environ is None else environ
-        texts = {name: text for name in environ if (text := environ[name].strip())}
-        first = (
-            next(filter(texts.get, _names(one)), None)
-            for one in cls.model_fields.values()
-        )
-        given = {name: texts[name] for name in first if name is not None}
+        if environ is None:
+            environ = os.environ
+        values = {}
+        for field in cls.model_fields.values():
+            for variable in _variables_of(field):
+                text = environ.get(variable, "").strip()
+                if text:
+                    values[variable] = text
+                    break
         try:
-            return cls.model_validate(given)
+            return cls.model_validate(values)
         except ValidationError as error:
             raise _first_problem(error) from None
 
 
-def _names(field: FieldInfo) -> list[str]:
-    """Return the variables that a field is read from, the first one first."""
+def _variables_of(field: FieldInfo) -> list[str]:
+    """Return the variables of a field; the first one that is set counts."""
     alias = field.validation_alias
-    return [
-        str(each)
-        for each in (alias.choices if isinstance(alias, AliasChoices) else [alias])
-    ]
+    if isinstance(alias, AliasChoices):
+        return [str(choice) for choice in alias.choices]
+    return [str(alias)]
 
 
 # Replacements for Pydantic's sentences about parsing.
@@ -140,53 +153,59 @@ _PROBLEMS = {
 
 
 def _first_problem(error: ValidationError) -> SettingsError:
-    """Return the first fault, as one line."""
-    found = error.errors(include_url=False)[0]
-    name = str(found["loc"][0])
-    if found["type"] == "missing":
+    """Return the first error, as one line."""
+    first_error = error.errors(include_url=False)[0]
+    variable = str(first_error["loc"][0])
+    kind = first_error["type"]
+    if kind == "missing":
         return SettingsError(
-            name, "is not set; `relay bootstrap` prints a value for it"
+            variable, "is not set; `relay bootstrap` prints a value for it"
         )
-    said = (
-        found["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
-    )
-    return SettingsError(
-        name, f"{_PROBLEMS.get(found['type'], said)}, not {found['input']!r}"
-    )
+    message = first_error["msg"].removeprefix("Value error, ")
+    message = message.replace("Input should be", "must be")
+    problem = _PROBLEMS.get(kind, message)
+    return SettingsError(variable, f"{problem}, not {first_error['input']!r}")
 
 
 def _read(
-    variable: str, default: Any = ..., description: str | None = None, **more: Any
+    variable: str, default: Any = ..., description: str | None = None, **options: Any
 ) -> Any:
-    """Return the field that a variable sets; one without a default must be set."""
-    return Field(default, validation_alias=variable, description=description, **more)
+    """Return the field that a variable sets; without a default, it is required."""
+    return Field(default, validation_alias=variable, description=description, **options)
 
 
-# --- limits -------------------------------------------------------------------------------------
+# --- limits ---------------------------------------------------------------------------
 
-_OF_ENGINE = (
-    *("feed_bytes", "run_bytes", "sku_map_bytes", "columns"),
-    *("cell_bytes", "vendors", "config_bytes"),
+_ENGINE_LIMITS = (
+    "feed_bytes",
+    "run_bytes",
+    "sku_map_bytes",
+    "columns",
+    "cell_bytes",
+    "vendors",
+    "config_bytes",
 )
 
 
-def _of_engine(name: str) -> Any:
-    """Return the field of a limit of the engine's that a variable sets."""
-    return _read(
-        f"RELAY_MAX_{name.upper()}", getattr(DEFAULT_LIMITS, name), MEANINGS[name]
-    )
+def _engine_limit(name: str) -> Any:
+    """Return the field of one of the engine's limits, which a variable sets."""
+    default = getattr(DEFAULT_LIMITS, name)
+    return _read(f"RELAY_MAX_{name.upper()}", default, MEANINGS[name])
 
 
 class LimitSettings(EnvironmentSettings):
-    """The limits of inputs and runs; each description says of what, and what is over it."""
+    """The limits of inputs and runs.
 
-    max_feed_bytes: _Limit = _of_engine("feed_bytes")
-    max_run_bytes: _Limit = _of_engine("run_bytes")
-    max_sku_map_bytes: _Limit = _of_engine("sku_map_bytes")
-    max_columns: _Limit = _of_engine("columns")
-    max_cell_bytes: _Limit = _of_engine("cell_bytes")
-    max_vendors: _Limit = _of_engine("vendors")
-    max_config_bytes: _Limit = _of_engine("config_bytes")
+    A description says what the limit is for, and how an input beyond it fails.
+    """
+
+    max_feed_bytes: _Limit = _engine_limit("feed_bytes")
+    max_run_bytes: _Limit = _engine_limit("run_bytes")
+    max_sku_map_bytes: _Limit = _engine_limit("sku_map_bytes")
+    max_columns: _Limit = _engine_limit("columns")
+    max_cell_bytes: _Limit = _engine_limit("cell_bytes")
+    max_vendors: _Limit = _engine_limit("vendors")
+    max_config_bytes: _Limit = _engine_limit("config_bytes")
     max_run_memory_mb: _LimitOrNone = _read(
         "RELAY_MAX_RUN_MEMORY_MB",
         0,
@@ -228,13 +247,17 @@ class LimitSettings(EnvironmentSettings):
 
     @property
     def limits(self) -> Limits:
-        """The engine's limits."""
-        given = {name: getattr(self, f"max_{name}") for name in _OF_ENGINE}
-        return Limits(**given, reader_bytes=(self.max_run_memory_mb << 20) // 3)
+        """Return the engine's limits."""
+        limits = {name: getattr(self, f"max_{name}") for name in _ENGINE_LIMITS}
+        memory_bytes = self.max_run_memory_mb << 20
+        return Limits(**limits, reader_bytes=memory_bytes // 3)
 
 
 class RegionSettings(EnvironmentSettings):
-    """Where AWS is. ``region`` None leaves it to boto3, which does not read the first variable."""
+    """The region of AWS.
+
+    None leaves it to boto3, which does not read the first of the variables.
+    """
 
     region: str | None = Field(
         None, validation_alias=AliasChoices("AWS_REGION", "AWS_DEFAULT_REGION")
@@ -242,7 +265,7 @@ class RegionSettings(EnvironmentSettings):
 
 
 class MetricsSettings(RegionSettings):
-    """Whether metrics are written."""
+    """The switch of metrics."""
 
     metrics_enabled: bool = _read("CLOUDWATCH_METRICS_ENABLED", False)
 
@@ -250,7 +273,7 @@ class MetricsSettings(RegionSettings):
 class CatalogSettings(EnvironmentSettings):
     """The facts that Dagster's asset catalog shows besides the data.
 
-    The source is linked only where both its address and its commit are known.
+    The source is linked only if both its address and its commit are known.
     """
 
     asset_owners: _Words = _read("RELAY_ASSET_OWNERS", ())
@@ -259,13 +282,16 @@ class CatalogSettings(EnvironmentSettings):
 
 
 class ConcurrencySettings(EnvironmentSettings):
-    """How many Dagster runs execute at once."""
+    """The number of Dagster runs that execute at once."""
 
     max_concurrency: _Runs = _read("WORKER_MAX_CONCURRENCY", 2)
 
 
 class ProvisioningSettings(RegionSettings, ConcurrencySettings):
-    """What AWS resources are made with; attempts of a run are the queue's ``maxReceiveCount``."""
+    """The properties of AWS resources.
+
+    The attempts of a run are the job queue's ``maxReceiveCount``.
+    """
 
     max_attempts: _Attempts = _read("WORKER_POISON_MAX_RECEIVES", 3)
     visibility_timeout_seconds: _Visibility = _read(
@@ -275,12 +301,12 @@ class ProvisioningSettings(RegionSettings, ConcurrencySettings):
 
 
 def audit_table_beside(tenants_table: str) -> str:
-    """Return the name of the audit table that goes with a tenants table, where none is given."""
+    """Return the default name of the audit table, which goes with the tenants table."""
     return f"{tenants_table.removesuffix('-tenants')}-audit"
 
 
 class UiSettings(RegionSettings):
-    """What `relay ui` reads: which host names it has, who logs people in, where reports lie."""
+    """The settings of `relay ui`: its host names, its proxy, and where reports are."""
 
     dagster_home: str | None = _read("DAGSTER_HOME", None)
     dagster_webserver_url: _BaseUrl | None = _read("DAGSTER_WEBSERVER_URL", None)
@@ -293,19 +319,22 @@ class UiSettings(RegionSettings):
 
     @property
     def hosts_of_ui(self) -> frozenset[str]:
-        """The names that Dagster's pages have beside loopback's, in small letters."""
-        own = urlsplit(self.dagster_webserver_url or "").hostname
-        return frozenset((*self.ui_hosts, own) if own else self.ui_hosts)
+        """Return the host names of Dagster's pages besides loopback, in lower case."""
+        host_names = set(self.ui_hosts)
+        webserver_host = urlsplit(self.dagster_webserver_url or "").hostname
+        if webserver_host:
+            host_names.add(webserver_host)
+        return frozenset(host_names)
 
 
 class Settings(MetricsSettings, ProvisioningSettings, LimitSettings, UiSettings):
-    """Everything that the environment says."""
+    """All settings of the environment."""
 
     artifact_bucket: str = _read("ARTIFACT_BUCKET")
     keep_published: _Kept = _read("RELAY_KEEP_PUBLISHED", 10)
     dagster_retention_days: _Days = _read(
         "RELAY_DAGSTER_RETENTION_DAYS",
-        default_factory=lambda read: min(3, read["retention_days"]),
+        default_factory=lambda values: min(3, values["retention_days"]),
     )
     deletion_grace_hours: _Hours = _read("RELAY_DELETION_GRACE_HOURS", 168)
     deletions_apart: bool = _read("RELAY_DELETIONS_APART", False)
@@ -313,7 +342,7 @@ class Settings(MetricsSettings, ProvisioningSettings, LimitSettings, UiSettings)
     tenants_table: str = _read("TENANTS_TABLE")
     audit_table: str = _read(
         "AUDIT_TABLE",
-        default_factory=lambda read: audit_table_beside(read["tenants_table"]),
+        default_factory=lambda values: audit_table_beside(values["tenants_table"]),
     )
     queue_url: _Url = _read("SQS_QUEUE_URL")
     dlq_url: _Url = _read("SQS_DLQ_URL")
@@ -327,7 +356,7 @@ class Settings(MetricsSettings, ProvisioningSettings, LimitSettings, UiSettings)
     environment: str = _read("ENVIRONMENT", "unknown")
     intake_limit: _Runs = _read(
         "RELAY_INTAKE_LIMIT",
-        default_factory=lambda read: min(2 * read["max_concurrency"], _MAX_RUNS),
+        default_factory=lambda values: min(2 * values["max_concurrency"], _MAX_RUNS),
     )
     backoff_base_seconds: _SecondsOrNone = _read("WORKER_BACKOFF_BASE_SECONDS", 10)
     backoff_max_seconds: _SecondsOrNone = _read("WORKER_BACKOFF_MAX_SECONDS", 300)
@@ -347,19 +376,21 @@ class Settings(MetricsSettings, ProvisioningSettings, LimitSettings, UiSettings)
 
     @property
     def secrets_prefix(self) -> str:
-        """What the names of tenants' secrets begin with in Secrets Manager."""
+        """Return the beginning of the names of tenants' secrets in Secrets Manager."""
         return self.given_secrets_prefix or f"relay/{self.environment}"
 
     @classmethod
     def from_env(
         cls, environ: Mapping[str, str] | None = None, *, require_api: bool = False
     ) -> Self:
-        """Read the environment or another; ``require_api`` asks for what only the API needs.
+        """Read the variables of an environment; by default that of the process.
 
-        `SettingsError`: one is missing or bad.
+        ``require_api`` also checks the variables that only the API needs.
+
+        Raises:
+            SettingsError: a variable is missing or has a bad value.
         """
         settings = super().from_env(environ)
-        keys, everybody = settings.api_keys, settings.allow_anonymous
         if settings.heartbeat_stale_seconds <= settings.heartbeat_seconds:
             problem = "must be more than RELAY_HEARTBEAT_SECONDS"
             raise SettingsError("RELAY_HEARTBEAT_STALE_SECONDS", problem)
@@ -367,14 +398,22 @@ class Settings(MetricsSettings, ProvisioningSettings, LimitSettings, UiSettings)
             raise SettingsError(
                 "RELAY_DAGSTER_RETENTION_DAYS", "must be at most RETENTION_DAYS"
             )
-        if require_api and keys and everybody:
-            problem = (
-                "must not be true beside API_KEYS: it lets everybody in as an admin; "
-                "unset one"
-            )
-            raise SettingsError("RELAY_ALLOW_ANONYMOUS", problem)
-        if require_api and not keys and not everybody:
-            problem = "is not set; set it to the admin keys, comma-separated"
-            toys = "(or RELAY_ALLOW_ANONYMOUS=true, for toys)"
-            raise SettingsError("API_KEYS", f"{problem} {toys}")
+        if require_api:
+            _require_one_way_in(settings)
         return settings
+
+
+def _require_one_way_in(settings: Settings) -> None:
+    """Refuse an API that has both admin keys and anonymous admins, or neither."""
+    if settings.api_keys and settings.allow_anonymous:
+        raise SettingsError(
+            "RELAY_ALLOW_ANONYMOUS",
+            "must not be true beside API_KEYS: it lets everybody in as an admin; "
+            "unset one",
+        )
+    if not settings.api_keys and not settings.allow_anonymous:
+        raise SettingsError(
+            "API_KEYS",
+            "is not set; set it to the admin keys, comma-separated "
+            "(or RELAY_ALLOW_ANONYMOUS=true, for toys)",
+        )

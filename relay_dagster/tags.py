@@ -1,7 +1,7 @@
 """Tag keys and run keys, which tie a Dagster run to its run record.
 
-The sensor writes them; the run's process and the reconciler read them. The module imports no
-Dagster.
+The sensor writes them; the run's process and the reconciler read them. This module does
+not import Dagster.
 """
 
 from collections.abc import Mapping
@@ -13,14 +13,14 @@ ATTEMPT = "relay/attempt"
 REQUEST_ID = "relay/request_id"
 TRIGGER = "relay/trigger"
 
-# Dagster's own keys that the sensor sets or reads.
+# Dagster's own keys, which the sensor sets or reads.
 PARTITION = "dagster/partition"
 PRIORITY = "dagster/priority"
 SENSOR = "dagster/sensor_name"
 
 
 def run_key(run_id: str, attempt: int) -> str:
-    """Return the run key of an attempt: two requests with it start one Dagster run."""
+    """Return the run key of an attempt: requests with the same key start one run."""
     return f"{run_id}:{attempt}"
 
 
@@ -33,7 +33,10 @@ def run_tags(
     request_id: str | None = None,
     trigger: str | None = None,
 ) -> dict[str, str]:
-    """Return the tags of the Dagster run that executes an attempt; what is None has no tag."""
+    """Return the tags of the Dagster run that executes an attempt.
+
+    A value that is None has no tag.
+    """
     tags = {
         RUN_ID: run_id,
         TENANT_ID: tenant_id,
@@ -46,8 +49,12 @@ def run_tags(
 
 
 def attempt_of(tags: Mapping[str, str]) -> tuple[str, int] | None:
-    """Return what the tags claim, run_id and attempt; None for a run that is not from the queue."""
-    run_id, attempt = tags.get(RUN_ID), tags.get(ATTEMPT, "")
+    """Return the run_id and the attempt in the tags of a Dagster run.
+
+    None for a Dagster run that the sensor has not started.
+    """
+    run_id = tags.get(RUN_ID)
+    attempt = tags.get(ATTEMPT, "")
     if not run_id or not attempt.isdecimal():
         return None
     return run_id, int(attempt)

@@ -1,4 +1,4 @@
-"""The one bundle of stores, queue, ledger and metrics, a `Platform`, of runs, API and commands."""
+"""The platform: the stores, queues, ledger and metrics that all entry points share."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -52,23 +52,27 @@ class Platform:
 
     @property
     def submission(self) -> Submission:
-        """The one way in which runs are started."""
+        """Return the one way in which runs are started."""
         return Submission(
-            self.ledger,
-            self.queue.send,
-            self.pauses.of,
-            self.tenants,
+            ledger=self.ledger,
+            send=self.queue.send,
+            pause_of=self.pauses.of,
+            configs=self.tenants,
             runs_per_hour=self.settings.max_runs_per_hour,
         )
 
     @property
     def closing(self) -> TenantClosing:
-        """The one way in which tenants' deletions begin."""
-        grace = timedelta(hours=self.settings.deletion_grace_hours)
-        return TenantClosing(self.deletions.ask, self.ledger, self.runs, grace)
+        """Return the one way in which deletions of tenants begin."""
+        return TenantClosing(
+            begin=self.deletions.ask,
+            ledger=self.ledger,
+            runs=self.runs,
+            grace=timedelta(hours=self.settings.deletion_grace_hours),
+        )
 
     def queue_differences(self) -> list[str]:
-        """Return how the queues' attributes differ from what the variables say."""
+        """Return how the attributes of the queues differ from the variables."""
         return self.queue.differences(
             visibility_timeout_seconds=self.settings.visibility_timeout_seconds,
             max_receives=self.settings.max_attempts,
@@ -76,7 +80,7 @@ class Platform:
 
     @property
     def uploads(self) -> UploadQueue | None:
-        """The queue of S3's events; None if there is none."""
+        """Return the queue of S3's events, or None if there is none."""
         url = self.settings.uploads_queue_url
         return None if url is None else UploadQueue(self.clients, url)
 
@@ -87,24 +91,29 @@ def connect(
     *,
     clients: Clients | None = None,
 ) -> Platform:
-    """Return the platform of the settings; it sends nothing before its first use."""
-    clients = clients or Clients(
-        settings.region,
-        timeouts,
-        public_s3_endpoint_url=settings.public_s3_endpoint_url,
-    )
-    database = Database.of(
-        clients, settings, lambda: metrics.worker_error("unreadable")
-    )
-    runs, objects = RunStore(database), ObjectStore(clients, settings.artifact_bucket)
+    """Return the platform of the settings; no request is sent before its first use."""
+    if clients is None:
+        clients = Clients(
+            settings.region,
+            timeouts,
+            public_s3_endpoint_url=settings.public_s3_endpoint_url,
+        )
+
+    def count_unreadable() -> None:
+        metrics.worker_error("unreadable")
+
+    def consecutive_failures(tenant_id: str) -> int:
+        return runs.lock(tenant_id).consecutive_failures
+
+    database = Database.of(clients, settings, count_unreadable)
+    runs = RunStore(database)
+    objects = ObjectStore(clients, settings.artifact_bucket)
     metrics = Metrics(
         clients,
         namespace=settings.metrics_namespace,
         environment=settings.environment,
         enabled=settings.metrics_enabled,
-        consecutive_failures=lambda tenant_id: (
-            runs.lock(tenant_id).consecutive_failures
-        ),
+        consecutive_failures=consecutive_failures,
     )
     return Platform(
         settings=settings,
@@ -127,13 +136,15 @@ def connect(
         queue=JobQueue(clients, settings.queue_url, settings.dlq_url),
         metrics=metrics,
         ledger=RunLedger(
-            runs, poll_schedule(settings), keep_published=settings.keep_published
+            runs,
+            poll_schedule(settings),
+            keep_published=settings.keep_published,
         ),
     )
 
 
 def poll_schedule(settings: Settings) -> PollSchedule:
-    """Return attempts, back-off, and the schedule of runs' checks, from the settings."""
+    """Return the schedule of attempts and checks that the settings describe."""
     return PollSchedule(
         max_attempts=settings.max_attempts,
         base_seconds=settings.backoff_base_seconds,

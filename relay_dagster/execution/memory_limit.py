@@ -1,7 +1,8 @@
 """The limit of a run's memory, and the errors that show that it is reached.
 
-The limit is of addresses (``RLIMIT_AS``): it counts memory that a process asks for, used or not.
-Where a machine has no memory left all the same, its runs are ended before what serves everybody.
+The limit is of addresses (``RLIMIT_AS``): it counts the memory that a process asks for,
+used or not. If a machine runs out of memory all the same, the system ends its runs
+before the processes that serve everybody.
 """
 
 import errno
@@ -25,49 +26,61 @@ class MemoryLimit:
 
     def __init__(self, megabytes: int) -> None:
         self.megabytes = megabytes
-        self._before = resource.getrlimit(resource.RLIMIT_AS)
-        self._score = ""
+        self._limits_before: tuple[int, int] | None = None
+        self._score_before = ""
 
     def hold(self, *, beside: int = 0) -> None:
-        """Limit the process to its mapped memory of now plus ``megabytes``.
+        """Limit the process to the memory that is mapped now, plus ``megabytes``.
 
-        If the system does not report mapped memory, there is no limit. Code that the engine loads
-        on its way is loaded before. ``beside`` are bytes left to a process that reads feeds.
+        There is no limit if the system does not report mapped memory. Code that the
+        engine loads on its way is loaded first. ``beside`` is the number of bytes that
+        are left to a process that reads feeds.
         """
-        if not self._score and _OOM_SCORE.exists():
-            self._score = _OOM_SCORE.read_text("ascii").strip()
-            _write_score(max(int(self._score), _SCORE_OF_RUNS))
+        if not self._score_before and _OOM_SCORE.exists():
+            self._score_before = _OOM_SCORE.read_text("ascii").strip()
+            _write_score(max(int(self._score_before), _SCORE_OF_RUNS))
         if self.megabytes and _MAPPED.exists():
             check_offers(OFFER_SCHEMA)
             load_templates()
-            soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+            if self._limits_before is None:
+                self._limits_before = resource.getrlimit(resource.RLIMIT_AS)
             pages = int(_MAPPED.read_text("ascii").split()[0])
-            more = (self.megabytes << 20) - beside
-            wanted = pages * os.sysconf("SC_PAGE_SIZE") + more
-            known = [
-                limit
-                for limit in (wanted, soft, hard)
-                if limit != resource.RLIM_INFINITY
-            ]
-            resource.setrlimit(resource.RLIMIT_AS, (min(known), hard))
+            mapped_bytes = pages * os.sysconf("SC_PAGE_SIZE")
+            _set_limit(mapped_bytes + (self.megabytes << 20) - beside)
 
     def lift(self) -> None:
-        """Restore the limit of before."""
-        resource.setrlimit(resource.RLIMIT_AS, self._before)
-        if self._score:
-            _write_score(int(self._score))
-            self._score = ""
+        """Restore the limit that was in force before."""
+        if self._limits_before is not None:
+            resource.setrlimit(resource.RLIMIT_AS, self._limits_before)
+            self._limits_before = None
+        if self._score_before:
+            _write_score(int(self._score_before))
+            self._score_before = ""
 
     def is_reached(self, error: BaseException) -> bool:
-        """Return whether the system's refusal of memory caused an error."""
-        cause: BaseException | None = error if self.megabytes else None
-        while cause is not None and not _is_of_memory(cause):
+        """Return True if an error was caused by the system's refusal of memory."""
+        if not self.megabytes:
+            return False
+        cause: BaseException | None = error
+        while cause is not None:
+            if _is_of_memory(cause):
+                return True
             cause = cause.__cause__ or cause.__context__
-        return cause is not None
+        return False
+
+
+def _set_limit(wanted_bytes: int) -> None:
+    """Lower this process's limit of addresses; a smaller one stays."""
+    soft_limit, hard_limit = resource.getrlimit(resource.RLIMIT_AS)
+    limit = wanted_bytes
+    for existing_limit in (soft_limit, hard_limit):
+        if existing_limit != resource.RLIM_INFINITY:
+            limit = min(limit, existing_limit)
+    resource.setrlimit(resource.RLIMIT_AS, (limit, hard_limit))
 
 
 def _write_score(score: int) -> None:
-    """Say how soon this process is ended where memory is short; some systems allow no change."""
+    """Set how soon this process ends if memory is short; not all systems allow it."""
     with suppress(OSError):
         _OOM_SCORE.write_text(f"{score}\n", "ascii")
 
@@ -75,6 +88,6 @@ def _write_score(score: int) -> None:
 def _is_of_memory(error: BaseException) -> bool:
     if isinstance(error, OSError):
         return error.errno == errno.ENOMEM
-    return isinstance(error, MemoryError) or any(
-        words in str(error) for words in _NO_THREAD
-    )
+    if isinstance(error, MemoryError):
+        return True
+    return any(message in str(error) for message in _NO_THREAD)
