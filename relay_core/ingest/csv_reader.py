@@ -23,14 +23,8 @@ from relay_core.config import ParserConfig
 from relay_core.domain.codes import FailureCode
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits
-from relay_core.ingest import csv_records, feed
+from relay_core.ingest import csv_records, csv_stream, feed
 from relay_core.ingest.column_mapping import kept_cell_count
-from relay_core.ingest.csv_stream import (
-    CsvDialect,
-    NumberedText,
-    UnusualRecords,
-    in_order,
-)
 
 _BLOCK_BYTES = 6 << 20
 _MAX_BLOCK_BYTES = (1 << 31) - 1
@@ -187,8 +181,10 @@ class _Records:
         self._max_columns = max(len(headers), text.limits.columns)
         # A mark that the vendor knew beforehand could pass off an unclosed quote.
         end_mark = uuid4().hex.replace(text.delimiter, "")
-        self._dialect = CsvDialect(text.delimiter, text.parser.quoting, end_mark)
-        self._unusual = UnusualRecords(header_records)
+        self._dialect = csv_stream.CsvDialect(
+            text.delimiter, text.parser.quoting, end_mark
+        )
+        self._unusual = csv_stream.UnusualRecords(header_records)
         self._record_count: int | None = None  # known once all records are read
 
     def parsed(self) -> feed.ParsedFeed:
@@ -218,13 +214,15 @@ class _Records:
             if self._drops_extra_fields and unusual.size:
                 # Unusual records may fit: yield them in order with the usual ones.
                 last = int(numbers[-1]) if len(numbers) else 0
-                yield from in_order((*records, *self._read_unusual(last)))
+                yield from csv_stream.in_order((*records, *self._read_unusual(last)))
                 continue
             yield from records
             if unusual.size > _MAX_WAITING_CHARACTERS:
                 yield from self._read_unusual()
         remaining = self._read_unusual()
-        yield from in_order(remaining) if self._drops_extra_fields else remaining
+        yield from (
+            csv_stream.in_order(remaining) if self._drops_extra_fields else remaining
+        )
         self._record_count = usual_count + len(unusual.ordinals)
 
     # --- records of the usual width ---
@@ -358,7 +356,7 @@ class _Records:
             yield self._malformed_records(rare_records)
 
     def _columns_of(
-        self, records: Sequence[NumberedText], width: int
+        self, records: Sequence[csv_stream.NumberedText], width: int
     ) -> list[pa.StringArray]:
         """Return the columns of records of one width."""
         lines = "\n".join(text for _, text in records)

@@ -16,7 +16,7 @@ from relay_core.domain.cell_rules import shorten
 from relay_core.domain.codes import FailureCode
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.domain.limits import Limits
-from relay_core.ingest.compression import ARCHIVE_ERRORS, feed_too_large, open_archive
+from relay_core.ingest import compression
 from relay_core.ingest.feed import Buffer
 
 MAX_ROWS = 1 << 20
@@ -26,7 +26,12 @@ MAX_COLUMNS = 1 << 14
 _PIECE_BYTES = 1 << 20
 _MAX_TAGS = 300_000
 """The most sheets or styles of a part; programs write up to 65,000 styles."""
-_PART_ERRORS = (*ARCHIVE_ERRORS, KeyError, RuntimeError, NotImplementedError)
+_PART_ERRORS = (
+    *compression.ARCHIVE_ERRORS,
+    KeyError,
+    RuntimeError,
+    NotImplementedError,
+)
 
 
 class Parts:
@@ -42,8 +47,8 @@ class Parts:
         self._limits = limits
         self._remaining_bytes = limits.feed_bytes
         try:
-            self._archive = open_archive(data)
-        except ARCHIVE_ERRORS as error:
+            self._archive = compression.open_archive(data)
+        except compression.ARCHIVE_ERRORS as error:
             raise self.damaged(str(error)) from error
         self._names = {name.casefold(): name for name in self._archive.namelist()}
 
@@ -67,7 +72,7 @@ class Parts:
                 while piece := file.read(_PIECE_BYTES):
                     self._remaining_bytes -= len(piece)
                     if self._remaining_bytes < 0:
-                        raise feed_too_large(self._limits)
+                        raise compression.feed_too_large(self._limits)
                     yield piece
         except _PART_ERRORS as error:
             reason = error or "it is cut short"
