@@ -14,19 +14,31 @@ from relay_dagster.api.http.openapi_document import DocumentedApp
 from relay_dagster.api.limits import DEFAULT_API_LIMITS, ApiLimits
 from relay_dagster.api.readiness import ReadinessProbe
 from relay_dagster.api.routes import (
-    access,
+    api_keys,
+    audit,
     config_checks,
+    deletions,
     feed_links,
     feeds,
     health,
+    linked_feeds,
+    overrides,
+    pauses,
+    pulls,
     runs,
+    secrets,
     skus,
     statuses,
     tenants,
     uploads,
     webhooks,
 )
-from relay_dagster.api.security import api_keys
+from relay_dagster.api.security.api_keys import (
+    CallerRates,
+    Keyring,
+    read_admin_keys,
+    refuse_unsafe,
+)
 from relay_dagster.api.security.auth import Parts
 from relay_dagster.api.security.bearers import LinkReaders, Sessions
 from relay_dagster.api.security.rate_limits import TokenBuckets, WrongKeys
@@ -41,19 +53,22 @@ from relay_dagster.wiring import Platform, connect
 _ROUTERS = (
     health.routes,
     tenants.routes,
-    access.routes,
+    deletions.routes,
+    api_keys.routes,
     statuses.routes,
     config_checks.routes,
     uploads.routes,
-    uploads.secret_routes,
+    pulls.routes,
+    secrets.routes,
     feeds.tenant_routes,
     feed_links.routes,
     runs.routes,
     skus.routes,
+    overrides.routes,
     feeds.routes,
     webhooks.routes,
-    tenants.pause_routes,
-    access.audit_routes,
+    pauses.routes,
+    audit.routes,
 )
 """The routers of `/v1`, in the order of the OpenAPI document."""
 _PAGE_ROUTERS = (
@@ -95,7 +110,7 @@ def create_app(
         app.router.routes.extend(router.routes)
     app.add_api_route(
         "/f/{token}",
-        feed_links.read_linked_feed,
+        linked_feeds.read_linked_feed,
         methods=["GET", "HEAD"],
         include_in_schema=False,
     )
@@ -116,7 +131,7 @@ def _parts(platform: Platform, limits: ApiLimits) -> Parts:
     """Return the parts that the routes of one app share."""
     settings = platform.settings
     wrong_keys = WrongKeys(limits.wrong_keys_per_minute)
-    admin_keys = api_keys.read_admin_keys(settings.api_keys)
+    admin_keys = read_admin_keys(settings.api_keys)
     tests_per_minute = limits.webhook_tests_per_minute
     too_many_tests = (
         f"a tenant's webhooks are tested {tests_per_minute} times a minute at the most"
@@ -124,12 +139,10 @@ def _parts(platform: Platform, limits: ApiLimits) -> Parts:
     sandboxes = SandboxPool(ENGINE_MODULES, memory_bytes=limits.task_bytes)
     return Parts(
         platform,
-        keyring=api_keys.Keyring(admin_keys, platform.api_keys, wrong_keys),
+        keyring=Keyring(admin_keys, platform.api_keys, wrong_keys),
         sessions=Sessions(platform.sessions, platform.api_keys, wrong_keys),
         link_readers=LinkReaders(platform.links, wrong_keys, limits),
-        rates=api_keys.CallerRates(
-            settings.rate_limit_per_minute, limits.burst, limits.at_work
-        ),
+        rates=CallerRates(settings.rate_limit_per_minute, limits.burst, limits.at_work),
         webhook_tests=TokenBuckets(
             per_minute=tests_per_minute, burst=tests_per_minute, reason=too_many_tests
         ),
@@ -147,7 +160,7 @@ def serve(host: str, port: int) -> None:
     """
     app = create_app()
     platform: Platform = app.state.parts.platform
-    api_keys.refuse_unsafe(platform.settings, host)
+    refuse_unsafe(platform.settings, host)
     # Each client is made now, so that the first requests do not wait for it.
     for service in ("dynamodb", "sqs", "s3", "s3_links"):
         getattr(platform.clients, service)

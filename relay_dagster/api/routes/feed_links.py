@@ -1,22 +1,17 @@
-"""Links to a tenant's feed and to its suppliers' pages, and the feed behind a link.
+"""Links to a tenant's feed and to its suppliers' pages: create, list and delete.
 
-A link's URL appears only in the response that creates it. The feed behind a link is for
-programs that can only download a plain URL: it is streamed, without a key or a
-redirect.
+A link's URL appears only in the response that creates it.
 """
 
 import secrets
 from datetime import datetime, timedelta
-from pathlib import PurePosixPath
 from typing import Annotated
 
-from fastapi import Path, Request, Response
-from starlette.responses import StreamingResponse
+from fastapi import Path, Response
 
 from relay_core.domain.errors import ConfigFault
-from relay_dagster.api.http import middleware, problems, request_parsing
+from relay_dagster.api.http import problems, request_parsing
 from relay_dagster.api.http.error_codes import STORED_CONFIG, responds_with
-from relay_dagster.api.http.file_version import FileVersion, NotSatisfiableError
 from relay_dagster.api.http.request_parsing import Limit, TenantId, request_body
 from relay_dagster.api.routes.tenants import find_config, require_tenant
 from relay_dagster.api.routes.uploads import prefix_of
@@ -25,7 +20,6 @@ from relay_dagster.aws.dynamodb import link_store
 from relay_dagster.aws.dynamodb.codec import by_time, digest_of
 from relay_dagster.aws.dynamodb.cursors import read_cursor, to_cursor
 from relay_dagster.aws.dynamodb.link_store import LinkKind
-from relay_dagster.feeds.pointer import FeedPointer
 from relay_dagster.logs import event_log
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.wire import access as wire
@@ -194,82 +188,3 @@ def _delete_link(call: auth.Call, tenant_id: str, link_id: str, kind: LinkKind) 
         message = f"tenant {tenant_id} has no link {link_id}"
         raise problems.ProblemError("LINK_NOT_FOUND", message)
     _log.info(f"{kind}_link_deleted", tenant_id=tenant_id, link_id=link_id)
-
-
-# --- the feed behind a link ---------------------------------------------------------
-
-
-def read_linked_feed(token: str, request: Request, parts: auth.PartsDep) -> Response:
-    """Return the live feed behind a link, or the byte range that the request asks for.
-
-    Raises:
-        ProblemError: The link does not exist or has expired, or there is no feed yet
-            (404); the link, or the process, has too many readers (503).
-        RateLimitedError: The link is read too often (429).
-    """
-    address = middleware.address_of(request.scope) or ""
-    link = parts.link_readers.link(token, address)
-    if link is None:
-        message = "the link is nobody's, has expired or was revoked"
-        raise problems.ProblemError("NOT_FOUND", message)
-    caller = f"feed_link:{link.link_id}"
-    middleware.log_context(request.scope)["caller"] = caller
-    parts.platform.links.note_use(link)
-    pointer = parts.platform.runs.feed(link.tenant_id)
-    if pointer is None:
-        raise _no_feed()
-    return _feed_response(request, parts, link, pointer)
-
-
-def _feed_response(
-    request: Request, parts: auth.Parts, link: link_store.Link, pointer: FeedPointer
-) -> Response:
-    """Return the response with a feed: 200, 206, 304 or 416."""
-    feed = pointer.in_force
-    objects = parts.platform.objects
-    head = objects.head(feed.key)
-    if head is None:
-        raise _no_feed()
-    version = FileVersion(f'"{feed.sha256}"', feed.published_at)
-    headers = {
-        "ETag": version.etag,
-        "Last-Modified": version.last_modified,
-        "Cache-Control": "private, no-cache",
-    }
-    if version.matches(request.headers):
-        return Response(status_code=304, headers=headers)
-    file_name = f"{link.tenant_id}{PurePosixPath(feed.key).suffix}"
-    headers |= {
-        "Accept-Ranges": "bytes",
-        "Content-Type": head.content_type,
-        "Content-Disposition": f'attachment; filename="{file_name}"',
-    }
-    if request.method == "HEAD":
-        headers["Content-Length"] = str(head.size)
-        return Response(headers=headers)
-    try:
-        byte_range = version.requested_range(request.headers, head.size)
-    except NotSatisfiableError:
-        headers = {"Content-Range": f"bytes */{head.size}"}
-        return Response(status_code=416, headers=headers)
-    if byte_range is None:
-        status = 200
-        start = 0
-        stop = head.size
-    else:
-        status = 206
-        start, stop = byte_range
-        headers["Content-Range"] = f"bytes {start}-{stop - 1}/{head.size}"
-    end_reading = parts.link_readers.begin(link.link_id)
-    if end_reading is None:
-        reason = "too many read the feed just now"
-        raise problems.unavailable("FEED_LINKS_BUSY", reason)
-    # The reader counts until the feed is sent, or the client disconnects.
-    middleware.at_end(request.scope).callback(end_reading)
-    headers["Content-Length"] = str(stop - start)
-    chunks = objects.chunks(feed.key, start, stop)
-    return StreamingResponse(chunks, status_code=status, headers=headers)
-
-
-def _no_feed() -> problems.ProblemError:
-    return problems.ProblemError("FEED_NOT_FOUND", "there is no feed yet")

@@ -1,8 +1,7 @@
-"""Tenants and their configs, which are stored as versions; deletions; pauses.
+"""Tenants and their configs, which are stored as versions.
 
 No version of a config is ever overwritten. The engine's own rules judge a config before
-it is stored, and again in each run. ``ledger/closing.py`` says what a deletion stops
-immediately, ``maintenance/deletion.py`` what is removed later.
+it is stored, and again in each run.
 """
 
 import json
@@ -28,7 +27,7 @@ from relay_dagster.api.security.auth import (
 )
 from relay_dagster.aws.dynamodb.tenant_store import StoredConfig, TenantStore
 from relay_dagster.logs import event_log
-from relay_dagster.runs.job_message import ID_PATTERN, is_id
+from relay_dagster.runs.job_message import is_id
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.tenants.deletion import Deletion, TenantState
 from relay_dagster.tenants.errors import UnknownTenantError
@@ -37,7 +36,6 @@ from relay_dagster.wire import tenants as wire
 from relay_dagster.wiring import Platform
 
 routes = request_parsing.router("tenants")
-pause_routes = request_parsing.router("admin")
 _log = event_log()
 
 _CONFIG_SCHEMA = {"$ref": REFERENCE.format(model="TenantConfig")}
@@ -336,138 +334,8 @@ def next_run_at(config: TenantConfig | None) -> datetime | None:
     return None if config is None else config.next_run_after(utc_now())
 
 
-# --- deletions ----------------------------------------------------------------------
-
-
 def deletion_fields(deletion: Deletion | None) -> dict[str, Any]:
     """Return the `state` and `delete_after` of a tenant, whose deletion may be None."""
     if deletion is None:
         return {"state": TenantState.ACTIVE, "delete_after": None}
     return {"state": deletion.state, "delete_after": deletion.delete_after}
-
-
-@routes.delete("/v1/tenants/{tenant_id}", status_code=202)
-@responds_with(headers=("Location",))
-def delete_tenant(
-    tenant_id: TenantId,
-    call: Admin,
-    response: Response,
-    confirm: Annotated[str, Query(description="The tenant's ID again, to confirm.")],
-) -> wire.TenantDeletion:
-    """Delete a tenant and all of its data.
-
-    The tenant's keys and triggers stop working immediately, its run is cancelled, and
-    no run starts any more. The data is removed after a period in which the tenant can
-    be restored.
-    """
-    if confirm != tenant_id:
-        message = "is not the tenant's id, which it must repeat; nothing is deleted"
-        raise invalid_request([ConfigFault("confirm", message)])
-    require_id(tenant_id)
-    deletion = call.platform.closing.ask(tenant_id, call.origin)
-    _log.warning(
-        "tenant_deletion_asked",
-        tenant_id=tenant_id,
-        delete_after=deletion.delete_after.isoformat(),
-    )
-    response.headers["Location"] = f"/v1/tenants/{tenant_id}/deletion"
-    return wire.TenantDeletion.of(deletion)
-
-
-@routes.get("/v1/tenants/{tenant_id}/deletion")
-@responds_with("DELETION_NOT_FOUND")
-def get_deletion(tenant_id: TenantId, call: Admin) -> wire.TenantDeletion:
-    """Retrieve the progress of a tenant's deletion, also after it is finished."""
-    deletion = call.platform.deletions.get(tenant_id) if is_id(tenant_id) else None
-    if deletion is None:
-        message = f"tenant {tenant_id} is not being deleted, and was not"
-        raise ProblemError("DELETION_NOT_FOUND", message)
-    return wire.TenantDeletion.of(deletion)
-
-
-@routes.post("/v1/tenants/{tenant_id}/restore")
-@responds_with("RESTORE_TOO_LATE")
-def restore_tenant(tenant_id: TenantId, call: Admin) -> wire.TenantStanding:
-    """Cancel a tenant's deletion.
-
-    The tenant's keys and triggers work again. A run that was cancelled stays cancelled.
-    Restoring a tenant that is not being deleted changes nothing.
-    """
-    require_id(tenant_id)
-    call.platform.deletions.restore(tenant_id, call.origin)
-    _log.warning("tenant_restored", tenant_id=tenant_id)
-    return wire.TenantStanding(tenant_id=tenant_id, state=TenantState.ACTIVE)
-
-
-# --- pauses -------------------------------------------------------------------------
-
-
-@pause_routes.post("/v1/admin/pause")
-@responds_with("TENANT_CLOSING")
-def pause_runs(
-    call: Admin,
-    body: Annotated[wire.PauseRequest, request_parsing.request_body(wire.PauseRequest)],
-) -> wire.Pausing:
-    """Pause the creation of runs, for one tenant or for all tenants.
-
-    Runs that already exist continue.
-    """
-    pause = call.platform.pauses.begin(
-        body.tenant_id, body.reason, body.public_reason, origin=call.origin
-    )
-    _log.warning("run_creation_paused", tenant_id=body.tenant_id, reason=body.reason)
-    return wire.Pausing.of(pause)
-
-
-@pause_routes.get("/v1/admin/pause")
-def list_pauses(
-    call: Admin,
-    limit: Limit = 100,
-    cursor: Annotated[
-        str | None, request_parsing.cursor_query(pattern=ID_PATTERN)
-    ] = None,
-) -> wire.PauseList:
-    """List the pauses in effect, that of all tenants first, then sorted by tenant."""
-    remaining = [
-        pause
-        for pause in call.platform.pauses.in_force()
-        if (pause.tenant_id or "") >= (cursor or "")
-    ]
-    pauses = [
-        wire.PauseInForce.of(pause, since=pause.paused_at)
-        for pause in remaining[:limit]
-    ]
-    has_next_page = len(remaining) > limit
-    return wire.PauseList(
-        pauses=pauses,
-        next_cursor=remaining[limit].tenant_id if has_next_page else None,
-    )
-
-
-@pause_routes.delete("/v1/admin/pause", status_code=204)
-def resume_runs(
-    call: Admin,
-    body: Annotated[
-        wire.ResumeRequest,
-        request_parsing.request_body(wire.ResumeRequest, optional=True),
-    ],
-    tenant_id: Annotated[
-        str | None,
-        Query(
-            pattern=ID_PATTERN,
-            description="The tenant to resume. By default, the pause of all tenants "
-            "ends.",
-        ),
-    ] = None,
-) -> None:
-    """End the pause of one tenant, or of all tenants.
-
-    The tenant is named in the body or in the query. Ending the pause of all tenants
-    does not end the pauses of single tenants, and the other way around.
-    """
-    if tenant_id is not None and body.tenant_id not in (None, tenant_id):
-        message = "is one tenant in the body and another in the query"
-        raise invalid_request([ConfigFault("tenant_id", message)])
-    resumed_tenant = body.tenant_id or tenant_id
-    call.platform.pauses.end(resumed_tenant, body.reason, origin=call.origin)
-    _log.warning("run_creation_resumed", tenant_id=resumed_tenant, reason=body.reason)

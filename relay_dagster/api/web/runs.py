@@ -15,7 +15,7 @@ from relay_core.publish.report import parts as report_parts
 from relay_dagster.api.http.problems import ProblemError
 from relay_dagster.api.routes import runs as api_runs
 from relay_dagster.api.routes.feeds import release_run
-from relay_dagster.api.routes.skus import accept_skus
+from relay_dagster.api.routes.overrides import accept_skus
 from relay_dagster.api.web import frame, visits, words
 from relay_dagster.api.web.overview import run_path
 from relay_dagster.wire import runs as wire

@@ -7,7 +7,8 @@ from fastapi import Query, Response
 from starlette.datastructures import QueryParams
 
 from relay_core.domain.errors import RelayError
-from relay_dagster.api.routes.skus import explain_sku, put_overrides, remove_overrides
+from relay_dagster.api.routes.overrides import put_overrides, remove_overrides
+from relay_dagster.api.routes.skus import explain_sku
 from relay_dagster.api.routes.statuses import get_status
 from relay_dagster.api.routes.tenants import find_config, read_stored
 from relay_dagster.api.web import frame, visits, words

@@ -251,7 +251,7 @@ def test_what_is_over_is_as_if_absent(
         {"sku": "C-3", "price": "1"},
     )
     shop.platform.overrides.accept(TENANT, {"B-2": Decimal("3.00")}, "run", "seen")
-    monkeypatch.setattr("relay_dagster.api.routes.skus.utc_now", lambda: soon)
+    monkeypatch.setattr("relay_dagster.api.routes.overrides.utc_now", lambda: soon)
     found = listed(shop)["overrides"]
     assert [each["sku"] for each in found] == ["B-2", "C-3"]
     assert found[0].keys() == {"sku", "accept_price", "accept_until"}

@@ -1,4 +1,4 @@
-"""Tenants' API keys: create, list and delete; and the audit log, which is read-only.
+"""Tenants' API keys: create, list and delete.
 
 A key that creates keys cannot grant more than it has. Admins can grant every scope.
 """
@@ -12,23 +12,17 @@ from relay_core.domain.errors import ConfigFault
 from relay_dagster.api.http import request_parsing
 from relay_dagster.api.http.error_codes import responds_with
 from relay_dagster.api.http.problems import ProblemError, invalid_request
-from relay_dagster.api.http.request_parsing import Limit, TenantFilter, TenantId
-from relay_dagster.api.limits import DEFAULT_API_LIMITS
+from relay_dagster.api.http.request_parsing import Limit, TenantId
 from relay_dagster.api.routes.tenants import require_tenant
 from relay_dagster.api.security.api_keys import Caller
 from relay_dagster.api.security.auth import MayMakeKeys, MayRead, require_scopes
 from relay_dagster.logs import event_log
 from relay_dagster.runs.job_message import is_id
 from relay_dagster.runs.ports import utc_now
-from relay_dagster.tenants import audit
-from relay_dagster.wire import access
+from relay_dagster.wire import access as wire
 
 routes = request_parsing.router("api keys")
-audit_routes = request_parsing.router("audit")
 _log = event_log()
-# The rest of an audit response, around its entries, is shorter than this.
-_ENVELOPE_BYTES = 1024
-_PAUSE_ACTIONS = (audit.Action.RUNS_PAUSED, audit.Action.RUNS_RESUMED)
 
 
 @routes.post("/v1/tenants/{tenant_id}/api-keys", status_code=201)
@@ -38,10 +32,10 @@ def create_api_key(
     call: MayMakeKeys,
     response: Response,
     body: Annotated[
-        access.KeyRequest,
-        request_parsing.request_body(access.KeyRequest, optional=True),
+        wire.KeyRequest,
+        request_parsing.request_body(wire.KeyRequest, optional=True),
     ],
-) -> access.NewTenantKey:
+) -> wire.NewTenantKey:
     """Create a key for a tenant.
 
     The response is the only place where the key appears: the API stores only its
@@ -57,10 +51,10 @@ def create_api_key(
     key_id, key = call.parts.keyring.issue(tenant_id, body, call.caller, call.origin)
     _log.info("api_key_created", tenant_id=tenant_id, key_id=key_id, scopes=body.scopes)
     response.headers["Cache-Control"] = "no-store"
-    return access.NewTenantKey(key_id=key_id, api_key=key)
+    return wire.NewTenantKey(key_id=key_id, api_key=key)
 
 
-def _expiry_problem(body: access.KeyRequest, caller: Caller) -> str | None:
+def _expiry_problem(body: wire.KeyRequest, caller: Caller) -> str | None:
     """Return why a new key cannot expire when the request says, or None if it can."""
     expires_at = body.expires_at
     if expires_at is not None and expires_at <= utc_now():
@@ -82,7 +76,7 @@ def list_api_keys(
     cursor: Annotated[
         str | None, request_parsing.cursor_query(pattern="^[0-9a-f]{16}$")
     ] = None,
-) -> access.KeyList:
+) -> wire.KeyList:
     """List a tenant's keys, sorted by ID.
 
     Each entry has the key's scopes, its expiry and its last use. A key that was created
@@ -92,8 +86,8 @@ def list_api_keys(
     keys, next_cursor = call.platform.api_keys.of_tenant(
         tenant_id, limit=limit, after=cursor
     )
-    return access.KeyList(
-        api_keys=[access.ListedKey.of(key) for key in keys], next_cursor=next_cursor
+    return wire.KeyList(
+        api_keys=[wire.ListedKey.of(key) for key in keys], next_cursor=next_cursor
     )
 
 
@@ -129,42 +123,3 @@ def delete_api_key(
         raise ProblemError("API_KEY_NOT_FOUND", message)
     for revoked_id in revoked_ids:
         _log.info("api_key_deleted", tenant_id=tenant_id, key_id=revoked_id)
-
-
-@audit_routes.get("/v1/audit")
-@responds_with("TENANT_NOT_FOUND")
-def list_audit(
-    call: MayRead,
-    tenant_id: TenantFilter = None,
-    action: Annotated[
-        audit.Action | None,
-        Query(description="Filter by action. The default is every action."),
-    ] = None,
-    limit: Limit = 50,
-    cursor: Annotated[
-        str | None, request_parsing.cursor_query(pattern=audit.AUDIT_ID_PATTERN)
-    ] = None,
-) -> access.AuditList:
-    """List the entries of the audit log, newest first.
-
-    Entries are kept for 400 days. A page may have fewer entries than `limit`; as long
-    as `next_cursor` is set, there may be more.
-    """
-    if tenant_id is not None:
-        call.caller.require(tenant_id)
-    page = call.platform.audit.list_entries(
-        tenant_id or call.caller.tenant_id, action, limit=limit, after=cursor
-    )
-    items: list[access.AuditItem] = []
-    remaining_bytes = DEFAULT_API_LIMITS.answer_bytes - _ENVELOPE_BYTES
-    for entry in page.items:
-        document = entry.to_document()
-        # Only admins may see why runs are paused.
-        if not call.caller.is_admin and entry.action in _PAUSE_ACTIONS:
-            del document["details"]["reason"]
-        item = access.AuditItem.model_validate(document)
-        remaining_bytes -= len(item.model_dump_json().encode())
-        if remaining_bytes < 0:
-            return access.AuditList(audit=items, next_cursor=items[-1].audit_id)
-        items.append(item)
-    return access.AuditList(audit=items, next_cursor=page.next_cursor)

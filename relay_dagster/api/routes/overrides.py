@@ -1,0 +1,282 @@
+"""Overrides of single SKUs, and accepted prices of a quarantine.
+
+This is HTTP only. The engine judges overrides, and the store changes them.
+"""
+
+import csv
+import json
+import sys
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from decimal import Decimal
+from typing import Annotated, Any
+
+from fastapi import Query
+
+from relay_core.config import Override, load_overrides
+from relay_core.config.overrides import ACCEPTANCE, MAX_SKU_BYTES
+from relay_core.domain import errors
+from relay_core.domain.codes import RunStatus
+from relay_core.publish.keys import ArtifactKeys
+from relay_dagster.api.http import problems, request_parsing
+from relay_dagster.api.http.error_codes import STORED_CONFIG, responds_with
+from relay_dagster.api.http.request_parsing import RunId, TenantId, request_body
+from relay_dagster.api.limits import DEFAULT_API_LIMITS
+from relay_dagster.api.routes.runs import find_run
+from relay_dagster.api.routes.tenants import find_config, require_tenant
+from relay_dagster.api.security.auth import MayConfigure, MayRead, MayRelease
+from relay_dagster.aws.overrides import MAX_OVERRIDES
+from relay_dagster.logs import event_log
+from relay_dagster.runs.model import RunRecord
+from relay_dagster.runs.ports import utc_now
+from relay_dagster.tenants.errors import QuotaExceededError
+from relay_dagster.wire import skus as wire
+from relay_dagster.wiring import Platform
+
+routes = request_parsing.router("skus")
+_log = event_log()
+_MAX_PAGE_BYTES = DEFAULT_API_LIMITS.answer_bytes - (64 << 10)
+"""The size of the JSON of a page of overrides, at most."""
+
+
+# --- overrides ----------------------------------------------------------------------
+
+
+@routes.post("/v1/tenants/{tenant_id}/overrides:put")
+@responds_with("TENANT_CLOSING", "OVERRIDE_QUOTA_EXCEEDED", *STORED_CONFIG)
+def put_overrides(
+    tenant_id: TenantId,
+    call: MayConfigure,
+    body: Annotated[wire.OverridesRequest, request_body(wire.OverridesRequest)],
+) -> wire.ChangedOverrides:
+    """Create or replace overrides, one per SKU. The next run uses them.
+
+    Either all overrides are stored or none. An accepted price of the SKU is kept.
+    """
+    config = call.platform.tenants.parsed(find_config(call.platform, tenant_id))
+    vendor_ids = [vendor.vendor_id for vendor in config.vendors]
+    overrides = _read_overrides(body.overrides, vendor_ids)
+    change = call.platform.overrides.put(tenant_id, overrides, call.origin)
+    _log.info(
+        "overrides_put",
+        tenant_id=tenant_id,
+        version=change.version,
+        changed=change.changed,
+    )
+    return wire.ChangedOverrides.of(change)
+
+
+def _read_overrides(
+    documents: Sequence[Mapping[str, Any]], vendor_ids: Sequence[str]
+) -> Sequence[Override]:
+    """Return the overrides of a request.
+
+    Raises:
+        ProblemError: Some of them are not valid (422, with the path of each error).
+    """
+    faults: list[errors.ConfigFault] = []
+    for index, document in enumerate(documents):
+        for name in ACCEPTANCE:
+            if document.get(name) is not None:
+                message = "is set by accept alone; leave it out"
+                path = f"overrides.{index}.{name}"
+                faults.append(errors.ConfigFault(path, message))
+    try:
+        overrides = load_overrides(documents, vendor_ids)
+    except errors.ConfigError as error:
+        raise problems.invalid_request([*faults, *error.faults]) from error
+    now = utc_now()
+    for index, override in enumerate(overrides):
+        if override.expires_at is not None and override.expires_at <= now:
+            message = "lies in the past; name a later instant"
+            path = f"overrides.{index}.expires_at"
+            faults.append(errors.ConfigFault(path, message))
+    if faults:
+        raise problems.invalid_request(faults)
+    return overrides
+
+
+@routes.get("/v1/tenants/{tenant_id}/overrides")
+def list_overrides(
+    tenant_id: TenantId,
+    call: MayRead,
+    limit: Annotated[
+        int, Query(ge=1, le=1000, description="Maximum number of results.")
+    ] = 100,
+    cursor: Annotated[str | None, request_parsing.cursor_query(max_length=1024)] = None,
+) -> wire.OverrideList:
+    """List a tenant's overrides and accepted prices, sorted by SKU.
+
+    Expired overrides are not included. A page may have fewer overrides than `limit`; as
+    long as `next_cursor` is set, there are more.
+    """
+    require_tenant(call.platform, tenant_id)
+    document = call.platform.overrides.document(tenant_id)
+    now = utc_now()
+    in_effect: dict[str, Override] = {}
+    for sku, override in document.overrides.items():
+        override_in_effect = override.in_effect_at(now)
+        if override_in_effect is not None:
+            in_effect[sku] = override_in_effect
+    remaining = [
+        override
+        for sku, override in in_effect.items()
+        if cursor is None or sku > cursor
+    ]
+    page = _bounded_page(remaining[:limit])
+    unused_skus = _unused_skus(call.platform, tenant_id)
+    return wire.OverrideList(
+        version=document.version,
+        count=len(in_effect),
+        unused=None if unused_skus is None else len(in_effect.keys() & unused_skus),
+        overrides=page,
+        next_cursor=page[-1]["sku"] if len(page) < len(remaining) else None,
+    )
+
+
+def _bounded_page(overrides: Sequence[Override]) -> list[dict[str, Any]]:
+    """Return the first overrides as JSON values, as many as a response has room for."""
+    page: list[dict[str, Any]] = []
+    size = 0
+    for override in overrides:
+        document = override.as_dict()
+        size += len(json.dumps(document, ensure_ascii=False).encode())
+        if page and size > _MAX_PAGE_BYTES:
+            break
+        page.append(document)
+    return page
+
+
+def _unused_skus(platform: Platform, tenant_id: str) -> set[str] | None:
+    """Return the SKUs with an override that no vendor offered in the live feed's run.
+
+    None if the run used no overrides, or if its files are gone.
+    """
+    pointer = platform.runs.feed(tenant_id)
+    if pointer is None:
+        return None
+    key = ArtifactKeys(pointer.in_force.run_id, tenant_id).unused_overrides
+    content = platform.objects.read_or_none(key)
+    return None if content is None else set(json.loads(content))
+
+
+@routes.post("/v1/tenants/{tenant_id}/overrides:remove")
+@responds_with("TENANT_CLOSING")
+def remove_overrides(
+    tenant_id: TenantId,
+    call: MayConfigure,
+    body: Annotated[
+        wire.OverrideRemovalRequest, request_body(wire.OverrideRemovalRequest)
+    ],
+) -> wire.ChangedOverrides:
+    """Remove the overrides and the accepted prices of SKUs.
+
+    SKUs without an override are ignored.
+    """
+    require_tenant(call.platform, tenant_id)
+    skus = frozenset(body.skus)
+    change = call.platform.overrides.remove(tenant_id, skus, call.origin)
+    _log.info(
+        "overrides_removed",
+        tenant_id=tenant_id,
+        version=change.version,
+        changed=change.changed,
+    )
+    return wire.ChangedOverrides.of(change)
+
+
+# --- accepted prices ----------------------------------------------------------------
+
+
+@routes.post("/v1/runs/{run_id}/accept")
+@responds_with(
+    "RUN_NOT_MERGED",
+    "SKU_NOT_QUARANTINED",
+    "TENANT_CLOSING",
+    "OVERRIDE_QUOTA_EXCEEDED",
+    "ARTIFACTS_EXPIRED",
+)
+def accept_skus(
+    run_id: RunId,
+    call: MayRelease,
+    body: Annotated[wire.AcceptRequest, request_body(wire.AcceptRequest)],
+) -> wire.AcceptedSkus:
+    """Accept new prices that a run quarantined. The next run publishes them.
+
+    Either all prices are accepted or none. The run must have been published or be on
+    hold. An accepted price is valid for 30 days.
+    """
+    record = find_run(run_id, call)
+    if record.published_at is None and record.status is not RunStatus.HELD:
+        raise errors.RunNotMergedError(
+            f"run {run_id} is {record.status}: "
+            "its feed is neither published nor held back"
+        )
+    requested_skus = None if body.skus is None else frozenset(body.skus)
+    prices = _quarantined_prices(call.platform, record, requested_skus)
+    unknown_skus = sorted((requested_skus or frozenset()) - prices.keys())
+    if unknown_skus or not prices:
+        sku = f"SKU {unknown_skus[0][:200]!r}" if unknown_skus else "any SKU"
+        message = (
+            f"run {run_id} has not kept the published price of {sku}; "
+            "nothing is accepted"
+        )
+        raise problems.ProblemError("SKU_NOT_QUARANTINED", message)
+    change = call.platform.overrides.accept(
+        record.tenant_id, prices, record.run_id, body.reason, call.origin
+    )
+    _log.info(
+        "skus_accepted",
+        changed=change.changed,
+        caller=call.caller.id,
+        reason=body.reason,
+        **record.log_facts,
+    )
+    return wire.AcceptedSkus(accepted=len(prices))
+
+
+def _quarantined_prices(
+    platform: Platform, record: RunRecord, requested_skus: Collection[str] | None
+) -> dict[str, Decimal]:
+    """Return the computed prices of a run's quarantine, keyed by SKU.
+
+    SKUs that are too long for an override are left out, as are SKUs that are not
+    requested; None requests all.
+
+    Raises:
+        ArtifactsExpiredError: The run had a quarantine, and its file is gone.
+        QuotaExceededError: There are more prices than a tenant can have overrides.
+    """
+    prices: dict[str, Decimal] = {}
+    key = record.keys.quarantine
+    size = platform.objects.size_of(key)
+    if size is None:
+        # A run that still has its summary, and never had this file, has no quarantine.
+        had_quarantine = "quarantine" in record.artifacts
+        if had_quarantine or not platform.objects.exists(record.keys.run_summary):
+            raise errors.ArtifactsExpiredError(f"{key} is gone")
+        return prices
+    # A SKU can be as long as a cell may be, which is more than the csv module's
+    # default.
+    csv.field_size_limit(sys.maxsize)
+    chunks = platform.objects.chunks(key, 0, size)
+    for row in csv.DictReader(_lines(chunks)):
+        sku = row["sku"]
+        is_requested = requested_skus is None or sku in requested_skus
+        if is_requested and len(sku.encode()) <= MAX_SKU_BYTES:
+            prices[sku] = Decimal(row["price_computed"])
+        if len(prices) > MAX_OVERRIDES:
+            raise QuotaExceededError(
+                "OVERRIDE_QUOTA_EXCEEDED", record.tenant_id, MAX_OVERRIDES
+            )
+    return prices
+
+
+def _lines(chunks: Iterator[bytes]) -> Iterator[str]:
+    """Yield the lines of a file, each with its line feed, with one chunk in memory."""
+    incomplete_line = b""
+    for chunk in chunks:
+        *lines, incomplete_line = (incomplete_line + chunk).split(b"\n")
+        for line in lines:
+            yield f"{line.decode()}\n"
+    if incomplete_line:
+        yield incomplete_line.decode()
