@@ -21,7 +21,6 @@ from relay_core.domain import cell_rules
 from relay_core.domain.codes import RowFault
 from relay_core.domain.columns import RejectionCodes
 
-Faults = arrays.FaultCodes  # the name that modules outside this folder still import
 FAULTS: tuple[RowFault, ...] = tuple(RowFault)
 REJECTED_VALUE = -1
 """The number in place of a cell that is unreadable, negative or too large.

@@ -16,12 +16,6 @@ import pyarrow.compute as pc
 
 from relay_core.columnar import arrays
 
-# The names that modules outside this folder still import; `arrays` has the new ones.
-Bools = arrays.RowMask
-Ints = arrays.WholeNumbers
-Rows = arrays.RowIndex
-Words = arrays.Words
-
 WORD = 8
 """The number of bytes in a word."""
 MAX_SHORT_BYTES = (1 << 31) - 1

@@ -25,7 +25,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from relay_core.columnar.numbers import AMOUNT
-from relay_core.columnar.text import Bools, integers_in, one_chunk
+from relay_core.columnar.arrays import RowMask
+from relay_core.columnar.text import integers_in, one_chunk
 from relay_core.domain.cell_rules import YEARS
 from relay_core.domain.columns import CONDITIONS, extra_column, is_extra
 from relay_core.domain.errors import ContractBrokenError
@@ -196,8 +197,8 @@ def check_offers(rows: pa.Schema) -> None:
 
 
 def rejected_cells(
-    schema: pandera.DataFrameSchema, frame: pd.DataFrame, suspect: Bools
-) -> Mapping[str, Bools]:
+    schema: pandera.DataFrameSchema, frame: pd.DataFrame, suspect: RowMask
+) -> Mapping[str, RowMask]:
     """Return by column which cells of a frame labelled 0, 1, 2, ... the contract refuses, if any.
 
     Its own checks are asked one by one: ``validate`` makes a record of each rejected cell, which
@@ -254,7 +255,7 @@ def broken_rules(
     ]
 
 
-def _extremes_hold(cells: pd.Series, column: pandera.Column, rows: Bools) -> bool:
+def _extremes_hold(cells: pd.Series, column: pandera.Column, rows: RowMask) -> bool:
     """Return whether the least and the greatest cell of some rows hold, and no null is too many."""
     if not isinstance(cells.dtype, pd.ArrowDtype):
         return False
@@ -281,7 +282,7 @@ def _ascends(cells: pd.Series) -> bool:
     return bool(pc.all(pc.less(found[:-1], found[1:])).as_py())
 
 
-def _rejected(cells: pd.Series, column: pandera.Column) -> Bools:
+def _rejected(cells: pd.Series, column: pandera.Column) -> RowMask:
     nulls = cells.isna().to_numpy()
     rejected = np.zeros(len(cells), np.bool_) if column.nullable else nulls.copy()
     for check in column.checks:
