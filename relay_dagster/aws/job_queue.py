@@ -258,8 +258,8 @@ class JobQueue(Queue):
         sentences = []
         for name, actual, required in comparisons:
             if str(actual) != str(required):
-                shown = "not set" if actual is None else actual
-                sentences.append(f"{name} is {shown}, not {required}")
+                actual_text = "not set" if actual is None else actual
+                sentences.append(f"{name} is {actual_text}, not {required}")
         return sentences
 
 

@@ -123,12 +123,13 @@ class ObjectStore:
         objects, and can end the listing by raising an error.
         """
         objects = self._listed(prefix, on_page)
-        files = (found for found in objects if not found.is_folder)
+        files = (stored for stored in objects if not stored.is_folder)
         return max(files, key=lambda file: file.age_order, default=None)
 
     def newest_objects(self, prefix: str, count: int) -> list[ObjectInfo]:
         """Return the newest objects under a prefix, in the order of `latest_object`."""
-        files = (found for found in self._listed(prefix) if not found.is_folder)
+        objects = self._listed(prefix)
+        files = (stored for stored in objects if not stored.is_folder)
         return nlargest(count, files, key=lambda file: file.age_order)
 
     def listed_object(self, key: str) -> ObjectInfo | None:
@@ -146,7 +147,8 @@ class ObjectStore:
     def keys_between(self, first: str, last: str) -> set[str]:
         """Return the keys that sort after the first, up to and including the last."""
         objects = self._listed("", StartAfter=first, MaxKeys=_SHORT_PAGE_KEYS)
-        return set(takewhile(lambda key: key <= last, (found.key for found in objects)))
+        keys = (stored.key for stored in objects)
+        return set(takewhile(lambda key: key <= last, keys))
 
     def artifacts(self, run_id: str, tenant_id: str) -> dict[str, str]:
         """Return the keys of a run's artifacts by name, in the order of the names.
@@ -156,10 +158,10 @@ class ObjectStore:
         """
         run_keys = ArtifactKeys(run_id, tenant_id)
         keys_by_name: dict[str, list[str]] = {}
-        for found in self.list_objects(run_keys.prefix):
-            name = run_keys.artifact_name(found.key)
+        for stored in self.list_objects(run_keys.prefix):
+            name = run_keys.artifact_name(stored.key)
             if name:
-                keys_by_name.setdefault(name, []).append(found.key)
+                keys_by_name.setdefault(name, []).append(stored.key)
         pinned_keys: set[str] = set()
         if any(len(keys) > 1 for keys in keys_by_name.values()):
             pinned_keys = self._pinned_keys(run_keys)

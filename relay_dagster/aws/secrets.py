@@ -19,6 +19,7 @@ from relay_dagster.aws.dynamodb.codec import Codec
 from relay_dagster.aws.dynamodb.database import Database
 from relay_dagster.aws.dynamodb.expressions import EXISTS
 from relay_dagster.aws.dynamodb.schema import Kind
+from relay_dagster.aws.dynamodb.table import Table
 from relay_dagster.external_errors import ExternalServiceError, MissingResourceError
 from relay_dagster.logs import event_log
 from relay_dagster.runs.errors import TenantClosingError
@@ -71,10 +72,14 @@ class SecretStore:
     # The beginning of all names in Secrets Manager
     prefix: str
 
+    @property
+    def _table(self) -> Table:
+        return self.database.tenants
+
     def of_tenant(self, tenant_id: str) -> tuple[SecretEntry, ...]:
         """Return the entries of a tenant's secrets by name, by an index that lags."""
         keys = self._keys(tenant_id)
-        return tuple(self.database.tenants.read_all(keys, _ENTRIES.read))
+        return tuple(self._table.read_all(keys, _ENTRIES.read))
 
     def put(
         self, tenant_id: str, name: str, secret: SecretValue, origin: Origin = SYSTEM
@@ -86,10 +91,9 @@ class SecretStore:
             TenantClosingError: The tenant is being deleted.
             SecretsUnavailableError: Secrets Manager did not store the secret.
         """
-        table = self.database.tenants
         key = Kind.SECRET.key(tenant_id, name)
         now = self.database.clock()
-        stored_entry = table.read(key, _ENTRIES.read)
+        stored_entry = self._table.read(key, _ENTRIES.read)
         if stored_entry is None and len(self._keys(tenant_id)) >= MAX_SECRETS:
             raise QuotaExceededError("SECRET_QUOTA_EXCEEDED", tenant_id, MAX_SECRETS)
         self.database.transact_while_active(tenant_id)
@@ -113,7 +117,7 @@ class SecretStore:
         try:
             self.database.transact_while_active(
                 tenant_id,
-                table.overwrite("secret", item, item.keys()),
+                self._table.overwrite("secret", item, item.keys()),
                 self.database.audit_write(audit_entry),
             )
         except TenantClosingError:
@@ -127,13 +131,12 @@ class SecretStore:
         Raises:
             SecretsUnavailableError: Secrets Manager did not delete the secret.
         """
-        table = self.database.tenants
         key = Kind.SECRET.key(tenant_id, name)
-        if table.item(key) is None:
+        if self._table.item(key) is None:
             return False
         _available(lambda: self._delete(self._secret_id(tenant_id, name)))
         return self.database.carry_out(
-            table.delete("secret", key, EXISTS),
+            self._table.delete("secret", key, EXISTS),
             self.database.audited(origin, Action.SECRET_DELETED, tenant_id, name),
         )
 
@@ -157,13 +160,12 @@ class SecretStore:
         Raises:
             SecretsUnavailableError: Secrets Manager did not delete a secret.
         """
-        table = self.database.tenants
         prefix = Kind.SECRET.key(tenant_id, "")
         keys = self._keys(tenant_id)
         for key in keys:
             secret_id = self._secret_id(tenant_id, key.removeprefix(prefix))
             _available(partial(self._delete, secret_id))
-            table.carry_out(table.delete("secret", key))
+            self._table.carry_out(self._table.delete("secret", key))
         return len(keys)
 
     def _secret_id(self, tenant_id: str, name: str) -> str:

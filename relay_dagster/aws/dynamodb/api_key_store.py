@@ -23,6 +23,7 @@ from relay_dagster.aws.dynamodb.database import (
 )
 from relay_dagster.aws.dynamodb.expressions import EXISTS, Update
 from relay_dagster.aws.dynamodb.schema import Kind
+from relay_dagster.aws.dynamodb.table import Table
 from relay_dagster.aws.dynamodb.writes import Write
 from relay_dagster.tenants.audit import SYSTEM, Action, Origin
 from relay_dagster.tenants.errors import MakerGoneError, QuotaExceededError
@@ -92,16 +93,20 @@ class ApiKeyStore:
 
     database: Database
 
+    @property
+    def _table(self) -> Table:
+        return self.database.tenants
+
     def get(self, key_id: str) -> TenantKey | None:
         """Return a key, read consistently, or None where there is no such key."""
-        return self.database.tenants.read(Kind.API_KEY.key(key_id), _KEYS.read)
+        return self._table.read(Kind.API_KEY.key(key_id), _KEYS.read)
 
     def of_active_tenant(self, key_id: str) -> TenantKey | None:
         """Return a key like `get`, or None if its tenant is being deleted."""
         key = self.get(key_id)
         if key is None:
             return None
-        deletion_item = self.database.tenants.item(Kind.DELETION.key(key.tenant_id))
+        deletion_item = self._table.item(Kind.DELETION.key(key.tenant_id))
         return None if is_closed(deletion_item) else key
 
     def of_tenant(
@@ -119,7 +124,7 @@ class ApiKeyStore:
         item_keys, last_row = self.database.owned_page(
             tenant_id, Kind.API_KEY.key(""), limit, start
         )
-        keys = tuple(self.database.tenants.read_all(item_keys, _KEYS.read))
+        keys = tuple(self._table.read_all(item_keys, _KEYS.read))
         return keys, Kind.API_KEY.name_in(last_row) if last_row else None
 
     def add(self, key: TenantKey, origin: Origin = SYSTEM) -> None:
@@ -130,10 +135,9 @@ class ApiKeyStore:
             MakerGoneError: The key that creates this one has been deleted.
             TenantClosingError: The tenant is being deleted.
         """
-        table = self.database.tenants
         expiry = None if key.expires_at is None else key.expires_at.isoformat()
         writes = [
-            table.new("key", _KEYS.item(Kind.API_KEY.key(key.key_id), key)),
+            self._table.new("key", _KEYS.item(Kind.API_KEY.key(key.key_id), key)),
             self._count_write(key),
             self.database.audited(
                 origin,
@@ -147,7 +151,7 @@ class ApiKeyStore:
         ]
         if key.maker is not None:
             maker_key = Kind.API_KEY.key(key.maker)
-            writes.append(table.require("maker", maker_key, EXISTS))
+            writes.append(self._table.require("maker", maker_key, EXISTS))
         try:
             self.database.transact_while_active(key.tenant_id, *writes)
         except ConditionsFailedError as error:
@@ -169,7 +173,7 @@ class ApiKeyStore:
                 raise _too_many_keys(key.tenant_id)
             key_ids |= listed_ids
         ids = Attr("key_ids")
-        return self.database.tenants.update(
+        return self._table.update(
             "ids",
             Kind.API_KEYS.key(key.tenant_id),
             Update(adds={"key_ids": key_ids}, sets={"tenant_id": key.tenant_id}),
@@ -184,7 +188,7 @@ class ApiKeyStore:
         counted_ids = self._counted_ids(tenant_id) or set()
         all_ids = sorted(counted_ids | self._listed_ids(tenant_id))
         item_keys = [Kind.API_KEY.key(key_id) for key_id in all_ids]
-        keys = self.database.tenants.read_all(item_keys, _KEYS.read)
+        keys = self._table.read_all(item_keys, _KEYS.read)
         return [
             key for key in keys if key.tenant_id == tenant_id and key.maker in key_ids
         ]
@@ -194,15 +198,14 @@ class ApiKeyStore:
         key = self.get(key_id)
         if key is None or key.tenant_id != tenant_id:
             return False
-        table = self.database.tenants
-        uncount = table.update(
+        uncount = self._table.update(
             "ids",
             Kind.API_KEYS.key(tenant_id),
             Update(deletes={"key_ids": {key_id}}),
             EXISTS,
         )
         return self.database.carry_out(
-            table.delete("key", Kind.API_KEY.key(key_id), EXISTS),
+            self._table.delete("key", Kind.API_KEY.key(key_id), EXISTS),
             replace(uncount, optional=True),
             self.database.audited(
                 origin, Action.KEY_DELETED, tenant_id, key_id, name=key.name
@@ -215,7 +218,7 @@ class ApiKeyStore:
 
     def _counted_ids(self, tenant_id: str) -> set[str] | None:
         """Return the ids of a tenant's keys, or None if they were never counted."""
-        item = self.database.tenants.item(Kind.API_KEYS.key(tenant_id))
+        item = self._table.item(Kind.API_KEYS.key(tenant_id))
         return None if item is None else set(unmarshal(item).get("key_ids", ()))
 
     def _listed_ids(self, tenant_id: str) -> set[str]:
@@ -239,9 +242,13 @@ class SessionStore:
 
     database: Database
 
+    @property
+    def _table(self) -> Table:
+        return self.database.tenants
+
     def find(self, digest: str) -> BrowserSession | None:
         """Return a session, read consistently, or None where it is over or unknown."""
-        session = self.database.tenants.read(Kind.SESSION.key(digest), _SESSIONS.read)
+        session = self._table.read(Kind.SESSION.key(digest), _SESSIONS.read)
         if session is None or session.is_over(self.database.clock()):
             return None
         return session
@@ -255,7 +262,7 @@ class SessionStore:
         self._sweep(session.tenant_id)
         item = _SESSIONS.item(Kind.SESSION.key(session.digest), session)
         self.database.transact_while_active(
-            session.tenant_id, self.database.tenants.new("session", item)
+            session.tenant_id, self._table.new("session", item)
         )
 
     def _sweep(self, tenant_id: str) -> None:
@@ -264,11 +271,10 @@ class SessionStore:
         keys, _ = self.database.owned_page(
             tenant_id, Kind.SESSION.key(""), _MAX_SESSIONS_SWEPT
         )
-        for session in self.database.tenants.read_all(keys, _SESSIONS.read):
+        for session in self._table.read_all(keys, _SESSIONS.read):
             if session.is_over(now):
                 self.remove(session.digest)
 
     def remove(self, digest: str) -> None:
         """Delete a session, if there is one."""
-        table = self.database.tenants
-        table.carry_out(table.delete("session", Kind.SESSION.key(digest)))
+        self._table.carry_out(self._table.delete("session", Kind.SESSION.key(digest)))

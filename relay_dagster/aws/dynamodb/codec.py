@@ -315,6 +315,7 @@ class Codec(Generic[_T]):
             values[self.in_key] = name_in_key or None
         for name, attribute in self._attribute_names().items():
             if attribute in plain:
-                read = self.forms[name].read if name in self.forms else from_plain
-                values[name] = read(field_types[name], plain[attribute])
+                form = self.forms.get(name)
+                read_field = from_plain if form is None else form.read
+                values[name] = read_field(field_types[name], plain[attribute])
         return self.kind(**values)

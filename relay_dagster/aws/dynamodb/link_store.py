@@ -13,6 +13,7 @@ from relay_dagster.aws.dynamodb.codec import Codec, digest_of
 from relay_dagster.aws.dynamodb.database import Database, is_closed
 from relay_dagster.aws.dynamodb.expressions import EXISTS
 from relay_dagster.aws.dynamodb.schema import Kind
+from relay_dagster.aws.dynamodb.table import Table
 from relay_dagster.tenants.audit import SYSTEM, Action, Origin
 from relay_dagster.tenants.errors import QuotaExceededError
 
@@ -79,6 +80,10 @@ class LinkStore:
 
     database: Database
 
+    @property
+    def _table(self) -> Table:
+        return self.database.tenants
+
     def find(self, token: str, kind: LinkKind) -> Link | None:
         """Return the link of a kind that has the token, or None where nothing is valid.
 
@@ -86,20 +91,20 @@ class LinkStore:
         """
         digest = digest_of(token)
         key = Kind.LINK.key(link_id_of(digest))
-        link = self.database.tenants.read(key, _LINKS.read)
+        link = self._table.read(key, _LINKS.read)
         if link is None or link.kind is not kind:
             return None
         if not hmac.compare_digest(link.digest, digest):
             return None
         if link.is_over(self.database.clock()):
             return None
-        deletion_item = self.database.tenants.item(Kind.DELETION.key(link.tenant_id))
+        deletion_item = self._table.item(Kind.DELETION.key(link.tenant_id))
         return None if is_closed(deletion_item) else link
 
     def of_tenant(self, tenant_id: str, kind: LinkKind) -> tuple[Link, ...]:
         """Return a tenant's links of a kind, the oldest first, by an index that lags."""
         keys = self.database.owned_keys(tenant_id, Kind.LINK.key(""))
-        links = self.database.tenants.read_all(keys, _LINKS.read)
+        links = self._table.read_all(keys, _LINKS.read)
         links_of_kind = [link for link in links if link.kind is kind]
         return tuple(sorted(links_of_kind, key=lambda link: link.created_at))
 
@@ -129,7 +134,7 @@ class LinkStore:
         )
         self.database.transact_while_active(
             link.tenant_id,
-            self.database.tenants.new("link", item),
+            self._table.new("link", item),
             self.database.audit_write(entry),
         )
 
@@ -138,12 +143,12 @@ class LinkStore:
     ) -> bool:
         """Delete a tenant's link of a kind. Return False if the tenant has no such link."""
         key = Kind.LINK.key(link_id)
-        link = self.database.tenants.read(key, _LINKS.read)
+        link = self._table.read(key, _LINKS.read)
         if link is None or link.tenant_id != tenant_id or link.kind is not kind:
             return False
         details = {"name": link.name, **_vendor_detail(link)}
         return self.database.carry_out(
-            self.database.tenants.delete("link", key, EXISTS),
+            self._table.delete("link", key, EXISTS),
             self.database.audited(
                 origin, _DELETED[kind], tenant_id, link_id, **details
             ),

@@ -26,6 +26,7 @@ from relay_dagster.aws.dynamodb.database import ConditionsFailedError, Database
 from relay_dagster.aws.dynamodb.expressions import EXISTS, Update, at_revision
 from relay_dagster.aws.dynamodb.run_writes import RecordChange, RunItemWrites
 from relay_dagster.aws.dynamodb.schema import Kind
+from relay_dagster.aws.dynamodb.table import Table
 from relay_dagster.aws.dynamodb.webhook_store import new_event_write
 from relay_dagster.aws.dynamodb.writes import Write
 from relay_dagster.feeds.pointer import FeedPointer
@@ -48,13 +49,17 @@ class RunStore:
 
     database: Database
 
+    @property
+    def _table(self) -> Table:
+        return self.database.runs
+
     # --- records ----------------------------------------------------------------------
 
     def get(self, run_id: str) -> RunRecord | None:
         """Return a record, read consistently, or None. Hidden records are returned too."""
         if not is_run_id(run_id):
             return None
-        return self.database.runs.read(Kind.RUN.key(run_id), run_writes.to_record)
+        return self._table.read(Kind.RUN.key(run_id), run_writes.to_record)
 
     def get_visible(self, run_id: str) -> RunRecord | None:
         """Return a record like `get`, or None if it is hidden."""
@@ -64,12 +69,12 @@ class RunStore:
     def get_many(self, run_ids: Iterable[str]) -> dict[str, RunRecord]:
         """Return the records that exist by run id, like `get`."""
         keys = [Kind.RUN.key(run_id) for run_id in run_ids if is_run_id(run_id)]
-        records = self.database.runs.read_all(keys, run_writes.to_record)
+        records = self._table.read_all(keys, run_writes.to_record)
         return {record.run_id: record for record in records}
 
     def has_expired(self, run_id: str) -> bool:
         """Return True if a run's record was deleted because it had expired."""
-        return self.database.runs.item(Kind.GONE.key(run_id)) is not None
+        return self._table.item(Kind.GONE.key(run_id)) is not None
 
     def ids_by_request(self, after: str, before: datetime) -> Iterator[tuple[str, str]]:
         """Yield the sort keys and ids of runs in the order of their requests.
@@ -77,7 +82,7 @@ class RunStore:
         The first run is the one behind the sort key ``after``. The last one was requested
         before the instant.
         """
-        rows = self.database.runs.rows(
+        rows = self._table.rows(
             schema.listed_runs(None),
             Key(schema.REQUESTED_KEY).gt(after or " "),
             page_size=_REQUESTS_PAGE,
@@ -93,15 +98,14 @@ class RunStore:
 
         Return False if the stored record is not as it was read.
         """
-        table = self.database.runs
         tombstone = {
             schema.KEY: Kind.GONE.key(record.run_id),
             schema.EXPIRY: codec.epoch_seconds(now + _TOMBSTONE_LIFE),
         }
         key = Kind.RUN.key(record.run_id)
         return self.database.carry_out(
-            table.delete("record", key, at_revision(record.revision)),
-            table.put("tombstone", codec.marshal(tombstone)),
+            self._table.delete("record", key, at_revision(record.revision)),
+            self._table.put("tombstone", codec.marshal(tombstone)),
         )
 
     def list_runs(
@@ -122,7 +126,7 @@ class RunStore:
         """
         partition = schema.listed_runs(tenant_id, status)
         is_filtered = tenant_id is not None and status is not None
-        rows, last_row = self.database.runs.page(
+        rows, last_row = self._table.page(
             partition,
             matching=Attr("status").eq(str(status)) if is_filtered else None,
             limit=limit,
@@ -150,8 +154,7 @@ class RunStore:
         self, queue: DueQueue, until: datetime, limit: int = 200
     ) -> list[RunRecord]:
         """Return a queue's runs that are due by an instant, the longest due first."""
-        table = self.database.runs
-        records = table.read_due(queue, until, limit, run_writes.to_record)
+        records = self._table.read_due(queue, until, limit, run_writes.to_record)
         return [record for record in records if record.is_due(queue, until)]
 
     def note_check(self, record: RunRecord) -> bool:
@@ -159,7 +162,6 @@ class RunStore:
 
         Return False if the stored record is not as it was read.
         """
-        table = self.database.runs
         item = run_writes.to_item(record)
         checked = {
             name: item[name]
@@ -167,8 +169,8 @@ class RunStore:
             if name in item
         }
         is_current = at_revision(record.revision)
-        write = table.overwrite("record", checked, run_writes.CHECKED, is_current)
-        return table.carry_out(write)
+        write = self._table.overwrite("record", checked, run_writes.CHECKED, is_current)
+        return self._table.carry_out(write)
 
     # --- changes of a record ----------------------------------------------------------
 
@@ -189,11 +191,12 @@ class RunStore:
         """
         revision = change.before.revision + 1 if change.before else 1
         after = replace(change.after, revision=revision, write_id=uuid.uuid4().hex)
-        table = self.database.runs
         writes = [
-            run_writes.record_write(table, "record", replace(change, after=after)),
+            run_writes.record_write(
+                self._table, "record", replace(change, after=after)
+            ),
             *also,
-            *(new_event_write(table, event) for event in change.events),
+            *(new_event_write(self._table, event) for event in change.events),
             *(self.database.audit_write(entry) for entry in change.audit),
         ]
         try:
@@ -215,29 +218,27 @@ class RunStore:
     def lock(self, tenant_id: str) -> TenantLock:
         """Return a tenant's lock, read consistently."""
         key = Kind.LOCK.key(tenant_id)
-        lock = self.database.runs.read(key, partial(run_writes.to_lock, tenant_id))
+        lock = self._table.read(key, partial(run_writes.to_lock, tenant_id))
         return lock or run_writes.to_lock(tenant_id, None)
 
     def locks(self, tenant_ids: Iterable[str]) -> dict[str, TenantLock]:
         """Return the locks of tenants, read consistently, without unreadable ones."""
         names_by_key = {Kind.LOCK.key(tenant_id): tenant_id for tenant_id in tenant_ids}
-        return self.database.runs.read_by_name(names_by_key, run_writes.to_lock)
+        return self._table.read_by_name(names_by_key, run_writes.to_lock)
 
     def feed(self, tenant_id: str) -> FeedPointer | None:
         """Return a tenant's feed pointer, or None if it has not published a feed yet."""
-        return self.database.runs.read(Kind.FEED.key(tenant_id), run_writes.to_feed)
+        return self._table.read(Kind.FEED.key(tenant_id), run_writes.to_feed)
 
     def feeds(self, tenant_ids: Iterable[str]) -> dict[str, FeedPointer]:
         """Return the feed pointers of those tenants that have one, read consistently."""
         keys = [Kind.FEED.key(tenant_id) for tenant_id in tenant_ids]
-        feeds = self.database.runs.read_all(keys, run_writes.to_feed)
+        feeds = self._table.read_all(keys, run_writes.to_feed)
         return {feed.tenant_id: feed for feed in feeds}
 
     def feeds_to_report(self, until: datetime, limit: int) -> list[FeedPointer]:
         """Return the feeds with publications to report by an instant, longest due first."""
-        return self.database.runs.read_due(
-            schema.PUBLISHED, until, limit, run_writes.to_feed
-        )
+        return self._table.read_due(schema.PUBLISHED, until, limit, run_writes.to_feed)
 
     def put_feed(self, before: FeedPointer, after: FeedPointer) -> FeedPointer | None:
         """Store a changed feed pointer and return it as stored.
@@ -245,14 +246,13 @@ class RunStore:
         Return None, and store nothing, if the stored pointer is not as it was read.
         """
         after = replace(after, revision=before.revision + 1)
-        table = self.database.runs
-        write = table.change(
+        write = self._table.change(
             "feed",
             run_writes.feed_item(before),
             run_writes.feed_item(after),
             before.revision,
         )
-        return after if table.carry_out(write) else None
+        return after if self._table.carry_out(write) else None
 
     def vendor_results(
         self, tenant_id: str, run_id: str | None = None
@@ -267,12 +267,12 @@ class RunStore:
                 return ()
             return run_writes.to_results(item)
 
-        return self.database.runs.read(Kind.RESULTS.key(tenant_id), read) or ()
+        return self._table.read(Kind.RESULTS.key(tenant_id), read) or ()
 
     def last_runs(self, tenant_ids: Iterable[str]) -> dict[str, RunRecord]:
         """Return the last ended run of all vendors, by tenant, where there is one."""
         keys = [Kind.RESULTS.key(tenant_id) for tenant_id in tenant_ids]
-        items = self.database.runs.items_by_key(keys).values()
+        items = self._table.items_by_key(keys).values()
         run_ids = [str(codec.unmarshal(item)["run_id"]) for item in items]
         records = self.get_many(run_ids).values()
         return {record.tenant_id: record for record in records}
@@ -291,7 +291,7 @@ class RunStore:
                 return None
             return plain["run_id"], plain["fingerprint"]
 
-        return self.database.runs.read(Kind.IDEMPOTENCY.key(idempotency_id), read)
+        return self._table.read(Kind.IDEMPOTENCY.key(idempotency_id), read)
 
     # --- heartbeats -------------------------------------------------------------------
 
@@ -309,7 +309,7 @@ class RunStore:
         if has_beaten:
             condition &= EXISTS
         expiry = codec.epoch_seconds(utc_now() + _HEARTBEAT_LIFE)
-        write = self.database.runs.update(
+        write = self._table.update(
             "beats",
             Kind.HEARTBEAT.key(run_id, attempt),
             Update(adds={"beats": 1}, sets={schema.EXPIRY: expiry}),
@@ -328,11 +328,10 @@ class RunStore:
 
     def stop_heartbeats(self, run_id: str, attempt: int) -> None:
         """Let an attempt's process learn, at its next heartbeat, that it was given up."""
-        table = self.database.runs
         expiry = codec.epoch_seconds(utc_now() + _HEARTBEAT_LIFE)
         update = Update(sets={"stopped": True, schema.EXPIRY: expiry})
         key = Kind.HEARTBEAT.key(run_id, attempt)
-        table.carry_out(table.update("beats", key, update))
+        self._table.carry_out(self._table.update("beats", key, update))
 
     def heartbeats(self, records: Iterable[RunRecord]) -> dict[str, int]:
         """Return the number of heartbeats of each run's latest attempt, by run id.
@@ -343,7 +342,7 @@ class RunStore:
             Kind.HEARTBEAT.key(record.run_id, record.attempt): record.run_id
             for record in records
         }
-        return self.database.runs.read_by_name(names_by_key, _heartbeat_count)
+        return self._table.read_by_name(names_by_key, _heartbeat_count)
 
 
 def _heartbeat_count(_run_id: str, item: Item | None) -> int:

@@ -164,6 +164,10 @@ class RunItemWrites:
 
     database: Database
 
+    @property
+    def _table(self) -> Table:
+        return self.database.runs
+
     def lock(
         self, change: RecordChange, *, yield_to_waiters: bool = False
     ) -> list[Write]:
@@ -222,14 +226,14 @@ class RunItemWrites:
             clear = Update(sets={"consecutive_failures": 0})
             return self._lock(run, clear, _IS_FREE_AND_UNWANTED)
         key = Kind.LOCK.key(run.tenant_id)
-        condition = self.database.runs.require("lock", key, _IS_FREE_AND_UNWANTED)
+        condition = self._table.require("lock", key, _IS_FREE_AND_UNWANTED)
         return self._unless_busy(condition, run)
 
     def _lock(
         self, run: RunRecord, update: Update, condition: ConditionBase | None = None
     ) -> Write:
         key = Kind.LOCK.key(run.tenant_id)
-        write = self.database.runs.update("lock", key, update, condition)
+        write = self._table.update("lock", key, update, condition)
         return self._unless_busy(write, run)
 
     def _unless_busy(self, write: Write, run: RunRecord) -> Write:
@@ -244,7 +248,7 @@ class RunItemWrites:
         """Return the error of a lock that another run has, or had a moment ago."""
         active_run_id = to_lock(run.tenant_id, lock_item).active_run_id
         if active_run_id is None:
-            current_item = self.database.runs.item(Kind.LOCK.key(run.tenant_id))
+            current_item = self._table.item(Kind.LOCK.key(run.tenant_id))
             active_run_id = to_lock(run.tenant_id, current_item).active_run_id
         if active_run_id is None or active_run_id == run.run_id:
             return CommitLostError(f"the lock of tenant {run.tenant_id} has changed")
@@ -259,9 +263,7 @@ class RunItemWrites:
         hour = codec.hour_of(run.requested_at)
         key = schema.run_count_key(run.tenant_id, hour)
         expires_at = hour + codec.DAY
-        write = self.database.runs.count(
-            "quota", key, "runs", runs_per_hour, expires_at
-        )
+        write = self._table.count("quota", key, "runs", runs_per_hour, expires_at)
         next_hour = hour + timedelta(hours=1)
         wait_seconds = (next_hour - run.requested_at).total_seconds()
 
@@ -274,10 +276,11 @@ class RunItemWrites:
 
     def uncount(self, run: RunRecord) -> None:
         """Subtract a run from the count of its hour, because it was not created after all."""
-        table = self.database.runs
         hour = codec.hour_of(run.requested_at)
         key = schema.run_count_key(run.tenant_id, hour)
-        table.carry_out(table.update("quota", key, Update(adds={"runs": -1}), EXISTS))
+        self._table.carry_out(
+            self._table.update("quota", key, Update(adds={"runs": -1}), EXISTS)
+        )
 
     def remember(
         self, run: RunRecord, idempotency: Idempotency, now: datetime
@@ -291,7 +294,7 @@ class RunItemWrites:
         }
         # DynamoDB deletes items some time after their expiry, which counts here.
         is_expired = Attr(schema.EXPIRY).lte(codec.epoch_seconds(now))
-        return self.database.runs.put(
+        return self._table.put(
             "idempotency", codec.marshal(item), DOES_NOT_EXIST | is_expired
         )
 
@@ -299,18 +302,17 @@ class RunItemWrites:
         """Return the write by which a caller's idempotency key no longer leads to a run."""
         key = Kind.IDEMPOTENCY.key(str(run.idempotency_id))
         is_of_run = Attr("run_id").eq(run.run_id)
-        return self.database.runs.delete("forget", key, DOES_NOT_EXIST | is_of_run)
+        return self._table.delete("forget", key, DOES_NOT_EXIST | is_of_run)
 
     def feed(self, update: FeedUpdate) -> list[Write]:
         """Return the writes of the feed pointer, and of the held run that it supersedes."""
-        table = self.database.runs
         after_item = feed_item(update.after)
         if update.before is None:
-            writes = [table.new("feed", after_item)]
+            writes = [self._table.new("feed", after_item)]
         else:
             before_item = feed_item(update.before)
             revision = update.before.revision
-            writes = [table.change("feed", before_item, after_item, revision)]
+            writes = [self._table.change("feed", before_item, after_item, revision)]
         if update.superseded is not None:
             held_run, superseded_run = update.superseded
             superseded_run = replace(
@@ -319,12 +321,12 @@ class RunItemWrites:
                 write_id=uuid.uuid4().hex,
             )
             change = RecordChange(held_run, superseded_run)
-            writes.append(record_write(table, "superseded", change))
+            writes.append(record_write(self._table, "superseded", change))
         return writes
 
     def triggers(self, update: TriggerUpdate) -> Write:
         """Return the write by which a run takes from the tenant's triggers what it does."""
-        return trigger_change(self.database.runs, update.before, update.after)
+        return trigger_change(self._table, update.before, update.after)
 
     def vendor_results(self, run: RunRecord) -> list[Write]:
         """Return the write of the vendors' results if a run of all vendors ends, or none.
@@ -342,5 +344,5 @@ class RunItemWrites:
         }
         item = codec.marshal(plain)
         is_newest = DOES_NOT_EXIST | Attr("results_of").lte(requested_key)
-        write = self.database.runs.overwrite("results", item, item.keys(), is_newest)
+        write = self._table.overwrite("results", item, item.keys(), is_newest)
         return [replace(write, optional=True)]

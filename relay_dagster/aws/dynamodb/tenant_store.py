@@ -21,6 +21,7 @@ from relay_dagster.aws.dynamodb import codec, schema
 from relay_dagster.aws.dynamodb.database import ConditionsFailedError, Database
 from relay_dagster.aws.dynamodb.expressions import EXISTS, Update
 from relay_dagster.aws.dynamodb.schema import Kind, Partition, config_key
+from relay_dagster.aws.dynamodb.table import Table
 from relay_dagster.aws.dynamodb.trigger_store import triggers_due_now
 from relay_dagster.aws.dynamodb.writes import Write
 from relay_dagster.runs.ports import Pause
@@ -151,6 +152,10 @@ class TenantStore:
     # The configs that were used last
     parsed_configs: ParsedConfigs = field(default_factory=ParsedConfigs)
 
+    @property
+    def _table(self) -> Table:
+        return self.database.tenants
+
     # --- reads ------------------------------------------------------------------------
 
     def latest_version(self, tenant_id: str) -> int | None:
@@ -164,7 +169,7 @@ class TenantStore:
 
     def version(self, tenant_id: str, version: int) -> StoredConfig | None:
         """Return one version, or None where there is no such version."""
-        return self.database.tenants.read(config_key(tenant_id, version), _CONFIGS.read)
+        return self._table.read(config_key(tenant_id, version), _CONFIGS.read)
 
     def parsed(self, stored: StoredConfig) -> TenantConfig:
         """Return a version as it takes effect; each version is parsed once.
@@ -187,7 +192,7 @@ class TenantStore:
             newest = min(newest, before - 1)
         numbers = range(newest, max(newest - limit, 0), -1)
         keys = [config_key(tenant_id, number) for number in numbers]
-        configs = self.database.tenants.read_all(keys, _CONFIGS.read)
+        configs = self._table.read_all(keys, _CONFIGS.read)
         if len(configs) < len(keys):
             configs += self._versions_before(keys[-1], tenant_id, limit)
         return tuple(configs[:limit])
@@ -201,7 +206,7 @@ class TenantStore:
         older_keys, _ = self.database.owned_page(
             tenant_id, prefix, limit, start, forward=False
         )
-        return self.database.tenants.read_all(older_keys, _CONFIGS.read)
+        return self._table.read_all(older_keys, _CONFIGS.read)
 
     # --- writes -----------------------------------------------------------------------
 
@@ -254,7 +259,7 @@ class TenantStore:
 
     def _tenant_item(self, tenant_id: str) -> _TenantItem:
         key = Kind.TENANT.key(tenant_id)
-        return self.database.tenants.read(key, _TENANTS.read) or _UNKNOWN_TENANT
+        return self._table.read(key, _TENANTS.read) or _UNKNOWN_TENANT
 
     def _write(
         self,
@@ -281,7 +286,7 @@ class TenantStore:
         try:
             self.database.transact_while_active(
                 tenant_id,
-                self.database.tenants.new("text", item),
+                self._table.new("text", item),
                 *self._tenant_writes(config, day_count),
                 self.database.audit_write(_audit_entry(config, previous, origin)),
                 triggers_due_now(self.database.runs, tenant_id, now),
@@ -309,7 +314,6 @@ class TenantStore:
 
     def _tenant_writes(self, config: StoredConfig, day_count: DayCount) -> list[Write]:
         """Return the writes that make a version the latest; the first reserves the name."""
-        table = self.database.tenants
         tenant_id = config.tenant_id
         stored_at = codec.instant_text(config.stored_at)
         tenant = {
@@ -320,7 +324,7 @@ class TenantStore:
         if config.version > 1:
             item = codec.marshal({**tenant, "updated_at": stored_at})
             is_latest = Attr("version").eq(config.version - 1)
-            return [table.overwrite("tenant", item, item.keys(), is_latest)]
+            return [self._table.overwrite("tenant", item, item.keys(), is_latest)]
         new_item = codec.marshal(
             {
                 **tenant,
@@ -331,13 +335,13 @@ class TenantStore:
             }
         )
         owner = Attr("tenant_id")
-        name = table.update(
+        name = self._table.update(
             "name",
             Kind.NAME.key(tenant_id.lower()),
             Update(sets={"tenant_id": tenant_id}),
             owner.not_exists() | owner.eq(tenant_id),
         )
-        return [table.new("tenant", new_item), name]
+        return [self._table.new("tenant", new_item), name]
 
     # --- lists, by an index that lags -------------------------------------------------
 
@@ -348,9 +352,7 @@ class TenantStore:
         tenants = Partition(
             schema.TENANTS_BY_CREATION, schema.LISTED, schema.ALL_TENANTS
         )
-        rows = self.database.tenants.rows(
-            tenants, Key(schema.CREATED_KEY).gte(earliest)
-        )
+        rows = self._table.rows(tenants, Key(schema.CREATED_KEY).gte(earliest))
         return [str(row[schema.CREATED_KEY]).partition("#")[2] for row in rows]
 
     def all_tenant_ids(self) -> list[str]:
@@ -391,25 +393,27 @@ class PauseStore:
 
     database: Database
 
+    @property
+    def _table(self) -> Table:
+        return self.database.tenants
+
     def of(self, tenant_id: str) -> Pause | None:
         """Return the pause that stops a tenant's runs, or None where there is none.
 
         The pause of all tenants comes before the tenant's own.
         """
-        table = self.database.tenants
-        items = table.items([Kind.PAUSE.key(""), Kind.PAUSE.key(tenant_id)])
-        return table.parse(items[0], _PAUSES.read) if items else None
+        items = self._table.items([Kind.PAUSE.key(""), Kind.PAUSE.key(tenant_id)])
+        return self._table.parse(items[0], _PAUSES.read) if items else None
 
     def in_force(self) -> list[Pause]:
         """Return all pauses, that of all tenants first, then by tenant.
 
         The index that finds the pauses of single tenants lags.
         """
-        table = self.database.tenants
         pauses = Partition(schema.TENANTS_BY_CREATION, schema.LISTED, schema.ALL_PAUSES)
-        keys = {str(row[schema.KEY]) for row in table.rows(pauses)}
+        keys = {str(row[schema.KEY]) for row in self._table.rows(pauses)}
         keys.add(Kind.PAUSE.key(""))
-        return table.read_all(sorted(keys), _PAUSES.read)
+        return self._table.read_all(sorted(keys), _PAUSES.read)
 
     def begin(
         self,
@@ -434,7 +438,7 @@ class PauseStore:
         attributes = _PAUSES.names | item.keys()
         self.database.transact_while_active(
             tenant_id,
-            self.database.tenants.overwrite("pause", item, attributes),
+            self._table.overwrite("pause", item, attributes),
             self.database.audited(
                 origin,
                 Action.RUNS_PAUSED,
@@ -456,7 +460,7 @@ class PauseStore:
         """Allow new runs again, if there is a pause; one of the other scope stays."""
         key = Kind.PAUSE.key(tenant_id or "")
         self.database.carry_out(
-            self.database.tenants.delete("pause", key, EXISTS),
+            self._table.delete("pause", key, EXISTS),
             self.database.audited(
                 origin, Action.RUNS_RESUMED, tenant_id, tenant_id, reason=reason
             ),
