@@ -24,8 +24,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from relay_core.columnar.numbers import AMOUNT
 from relay_core.columnar.arrays import RowMask
+from relay_core.columnar.numbers import AMOUNT
 from relay_core.columnar.text import integers_in, one_chunk
 from relay_core.domain.cell_rules import YEARS
 from relay_core.domain.columns import CONDITIONS, extra_column, is_extra
