@@ -15,9 +15,9 @@ from relay_dagster.client.terminal import (
     Screen,
     between,
     cell_of_count,
-    counted,
     duration,
     instant,
+    named_counts,
     status_style,
 )
 from relay_dagster.wire.runs import FeedChanges, RowCounts, Run, RunDetails
@@ -121,7 +121,7 @@ class RunReport:
                 indent=4,
                 whole=True,
             )
-        screen.say(f"warnings: {counted(summary.warnings)}", indent=2)
+        screen.say(f"warnings: {named_counts(summary.warnings)}", indent=2)
         if self.run.rows:
             show_rows(screen, self.run.rows)
         screen.section("stages")

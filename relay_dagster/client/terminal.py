@@ -232,8 +232,8 @@ def expiry(response: Any) -> str:
     return instant(response.expires_at)
 
 
-def ago(moment: datetime, now: datetime) -> str:
-    """Return the age of an instant, such as `5 min ago`."""
+def short_age(moment: datetime, now: datetime) -> str:
+    """Return the age of an instant in a few characters, such as `5 min ago`."""
     seconds = int((now - moment).total_seconds())
     for unit, unit_seconds in (("d", 86_400), ("h", 3_600), ("min", 60)):
         if seconds >= unit_seconds:
@@ -258,7 +258,7 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60} min"
 
 
-def counted(counts: Mapping[str, int]) -> str:
+def named_counts(counts: Mapping[str, int]) -> str:
     """Return the counts with their names, or `none`."""
     texts = [f"{name} {count:,}" for name, count in counts.items()]
     return ", ".join(texts) or "none"

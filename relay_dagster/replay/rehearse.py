@@ -24,7 +24,7 @@ from relay_dagster.client.errors import BadUsageError, ClientError
 from relay_dagster.client.hold_report import show_guard
 from relay_dagster.client.run_report import show_changes
 from relay_dagster.client.session import Output, Session, argument, command, option
-from relay_dagster.client.terminal import Screen, counted
+from relay_dagster.client.terminal import Screen, named_counts
 from relay_dagster.replay.engine import KEYS, ReplayInputs, replay
 from relay_dagster.replay.run_artifacts import DIFFERENT, RunArtifacts
 from relay_dagster.wire.runs import FeedChanges, Run
@@ -54,7 +54,7 @@ _FIGURES = (
     _Figure("refused", "invalid_rows", "{:,}".format),
     _Figure("SKUs in the feed", "record_count", "{:,}".format),
     _Figure("SKUs without a price", "unpriced_skus", "{:,}".format),
-    _Figure("warnings", "warnings", counted),
+    _Figure("warnings", "warnings", named_counts),
 )
 
 commands = typer.Typer()

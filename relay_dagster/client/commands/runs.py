@@ -113,7 +113,7 @@ def show_runs(screen: terminal.Screen, runs: Sequence[Run]) -> None:
         "status": "status" if is_narrow else _status_with_stage,
     }
     if screen.is_terminal:
-        columns["requested"] = lambda run: terminal.ago(run.requested_at, now)
+        columns["requested"] = lambda run: terminal.short_age(run.requested_at, now)
     else:
         columns["requested_at"] = "requested_at"
     notes: list[str] = []

@@ -164,7 +164,7 @@ def show_status(
 def _upload_age(vendor: wire.VendorStanding) -> str:
     if vendor.uploaded_at is None:
         return "-"
-    return terminal.ago(vendor.uploaded_at, datetime.now(UTC))
+    return terminal.short_age(vendor.uploaded_at, datetime.now(UTC))
 
 
 def _status_lines(tenant_id: str, status: wire.TenantStatus) -> Iterator[str]:
