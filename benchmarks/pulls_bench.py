@@ -30,9 +30,8 @@ from benchmarks.api_bench import ApiStack
 from benchmarks.goals import Goal
 from relay_dagster.aws.clients import Timeouts
 from relay_dagster.devstack.processes import HOST, MOTO
-from relay_dagster.intake.trigger_check import take_due
 from relay_dagster.settings import Settings
-from relay_dagster.transfers.puller import LOOK_SECONDS, Puller
+from relay_dagster.transfers.puller import WAIT_SECONDS, Puller
 from relay_dagster.wiring import Platform, connect
 
 GOAL_SECONDS, GOAL_TICK, GOAL_MEMORY = 600.0, 2.0, 64.0
@@ -114,10 +113,10 @@ def _supplier() -> Iterator[int]:
 def _pull_one(platform: Platform, port: int, megabytes: int) -> tuple[float, float]:
     """Return the memory that a file takes in MiB, and the seconds of its transfer."""
     _store(platform, "warm", [f"http://{HOST}:{port}/100/feed.csv"])
-    puller = Puller(platform, check_seconds=0)
+    puller = Puller(platform)
     _pull_all(platform, puller)
     _store(platform, "large", [f"http://{HOST}:{port}/{megabytes * _MB}/feed.csv"])
-    take_due(platform)
+    puller.plan()
     idle, began = _resident(), time.monotonic()
     most, over = [idle], threading.Event()
 
@@ -150,7 +149,7 @@ def _pull_many(platform: Platform, port: int, vendors: int) -> tuple[float, floa
         )
     # It takes no more than some seconds until all are noted.
     began = time.monotonic()
-    take_due(platform)
+    Puller(platform).plan()
     noted = time.monotonic() - began
     began = time.monotonic()
     longest = _pull_all(platform, Puller(platform))
@@ -163,13 +162,12 @@ def _pull_many(platform: Platform, port: int, vendors: int) -> tuple[float, floa
 def _pull_all(platform: Platform, puller: Puller) -> float:
     """Tick until nothing is due or in hand; return the seconds of the longest tick."""
     longest, until = 0.0, time.monotonic() + _MAX_SECONDS
-    take_due(platform)
     while time.monotonic() < until:
         began = time.monotonic()
-        in_hand = puller.tick()
+        in_hand = puller.run()
         took = time.monotonic() - began
         longest = max(longest, took)
-        if not in_hand and took < LOOK_SECONDS:
+        if not in_hand and took < WAIT_SECONDS:
             break
         time.sleep(0.1)
     return longest

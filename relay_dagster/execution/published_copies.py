@@ -12,17 +12,12 @@ from pathlib import PurePosixPath
 from relay_core.domain.codes import RunStatus
 from relay_core.publish.keys import ArtifactKeys
 from relay_dagster.aws.object_store import ObjectInfo, ObjectStore
-from relay_dagster.feeds.pointer import FeedPointer, Publication
+from relay_dagster.feeds.pointer import FeedPointer, Publication, published_prefix
 from relay_dagster.runs.model import RunRecord
 from relay_dagster.wiring import Platform
 
 KEPT_AFTER = timedelta(days=1)
 """How long a feed is kept after it is out of reach: links live for an hour."""
-
-
-def published_prefix(tenant_id: str) -> str:
-    """Return the prefix of all published copies of a tenant."""
-    return f"published/{tenant_id}/"
 
 
 def published_key(run: RunRecord | ArtifactKeys, feed_format: str) -> str:

@@ -15,6 +15,11 @@ MAX_PENDING = 100
 """The most publications that wait to be reported; with more, the oldest is dropped."""
 
 
+def published_prefix(tenant_id: str) -> str:
+    """Return the S3 prefix of all published copies of a tenant's feeds."""
+    return f"published/{tenant_id}/"
+
+
 class PublishedBy(StrEnum):
     """How a feed came into force."""
 

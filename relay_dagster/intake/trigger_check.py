@@ -7,15 +7,13 @@ since their schedules share a minute.
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from relay_core.config.pulls import PullConfig
 from relay_core.domain.errors import RelayError
 from relay_dagster.aws.dynamodb.tenant_store import StoredConfig
 from relay_dagster.aws.metrics import report_fault
-from relay_dagster.drain import AFTER_A_FAULT, TICK_SECONDS, Deadline, drain, fail
+from relay_dagster.drain import AFTER_A_FAULT, TICK_SECONDS, Deadline, drain
 from relay_dagster.execution.inputs import read_manifest
 from relay_dagster.logs import event_log
 from relay_dagster.runs.errors import (
@@ -26,7 +24,6 @@ from relay_dagster.runs.errors import (
 )
 from relay_dagster.runs.model import RunRecord, Trigger
 from relay_dagster.runs.ports import utc_now
-from relay_dagster.triggers.pulls import noted
 from relay_dagster.triggers.rules import (
     Plan,
     TriggerQueue,
@@ -39,7 +36,6 @@ from relay_dagster.triggers.rules import (
 )
 from relay_dagster.wiring import Platform
 
-PULLS_AT_ONCE = 8
 log = event_log()
 MAX_DUE_TRIGGERS = 200
 THREADS = 8
@@ -69,7 +65,6 @@ class TriggerCheck:
         """Start the run that triggers want, if it can start now; else store when to check."""
         plan = plan or self.plan(before.tenant_id)
         now = self.clock()
-        self._note_pulls(before.tenant_id, plan, now)
         after = caught_up(before, self._from_first_put(before, plan), now)
         if after.wanted is Trigger.UPLOAD:
             if self.platform.runs.lock(after.tenant_id).active_run_id is not None:
@@ -109,25 +104,6 @@ class TriggerCheck:
                 break
             plan = replace(plan, stored_at=stored.stored_at)
         return plan
-
-    def _note_pulls(self, tenant_id: str, plan: Plan, now: datetime) -> None:
-        """Let pulls be due that are new in the config, or changed, and note those taken out."""
-        if plan.config is None:
-            return
-        store = self.platform.pulls
-        known = store.of_tenant(tenant_id)
-        new = [
-            (vendor_id, pull)
-            for vendor_id, pull in {**dict.fromkeys(known), **plan.pulls}.items()
-            if vendor_id not in known
-            or known[vendor_id].source != (pull.digest if pull else "")
-        ]
-
-        def note(each: tuple[str, PullConfig | None]) -> None:
-            with suppress(TenantClosingError):
-                store.change(tenant_id, each[0], noted(each[1], now))
-
-        drain(new, note, fail, threads=min(PULLS_AT_ONCE, len(new)))
 
 
 def _has_new_upload(

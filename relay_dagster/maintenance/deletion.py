@@ -15,8 +15,8 @@ from relay_dagster.aws.dynamodb.deletion_store import TenantData
 from relay_dagster.aws.job_queue import read_dead_letters
 from relay_dagster.aws.metrics import remove_alarms, report_fault
 from relay_dagster.drain import AFTER_A_FAULT, TICK_SECONDS, Deadline, drain
-from relay_dagster.execution.published_copies import published_prefix
 from relay_dagster.external_errors import ExternalServiceError
+from relay_dagster.feeds.pointer import published_prefix
 from relay_dagster.logs import event_log
 from relay_dagster.runs.job_message import Job, NotAJobError
 from relay_dagster.runs.ports import ExecutionHistory, Removed, utc_now

@@ -78,7 +78,7 @@ def all_sensors(
 
         def take() -> int:
             nonlocal pulls
-            pulls = puller().tick()
+            pulls = puller().run()
             return take_due(platform)
 
         started = wait_for_due(take, wait_seconds)

@@ -1,90 +1,90 @@
-"""One pull of a vendor's file: opened, staged while it comes, and taken over once it is whole.
+"""One pull of a vendor's file: opened, staged while it comes, taken over when complete.
 
-A new file lies whole under ``published/<tenant_id>/pulls/`` before anything says so. Then its keys
-are written down, and it is copied beside the vendor's uploads: a process that dies leaves either no
-upload, or one that the next process finds there and counts as pulled.
+A new file is complete under ``published/<tenant_id>/pulls/`` before anything says so.
+Then its keys are stored, and it is copied beside the vendor's uploads. A process that
+dies leaves either no upload, or one that the next process finds there and counts as
+pulled.
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import partial
 
-from relay_core.config import VendorConfig
 from relay_core.config.pulls import PullConfig
 from relay_core.domain.destination import Destination, UnfitUrlError
 from relay_core.normalize.file_kinds import HEAD_BYTES, PAGE, is_page
 from relay_dagster.aws.secrets import SecretsUnavailableError
-from relay_dagster.execution.published_copies import published_prefix
+from relay_dagster.feeds.pointer import published_prefix
 from relay_dagster.transfers.https import open_https
 from relay_dagster.transfers.sftp import open_sftp
 from relay_dagster.transfers.streams import Allowance, CallError
-from relay_dagster.triggers import pulls as rules
-from relay_dagster.triggers.pulls import (
-    MAX_KEPT,
-    Download,
-    FileMark,
-    LeaseLostError,
-    PullState,
-    Rule,
-    StagedFile,
-    target_key,
-)
+from relay_dagster.triggers import pulls
+from relay_dagster.triggers.pulls import Download, FileMark, PullState, StagedFile
 from relay_dagster.wiring import Platform
+from relay_dagster.work.item import LeaseLostError
+from relay_dagster.work.queue import LeasedItem
 
 PULL_SECONDS = 15 * 60.0
+"""The longest that a transfer may take."""
+
+
+@dataclass(frozen=True, slots=True)
+class PullRequest:
+    """A pull to be made, by the process that has its lease."""
+
+    leased: LeasedItem[PullState]  # the pull's state
+    pull: PullConfig  # the pull as the latest config has it
+    upload_prefix: str  # the prefix of the vendor's uploads
+    seconds: float = PULL_SECONDS  # the longest that the transfer may take
 
 
 @dataclass(frozen=True)
 class Transfer:
-    """A pull by whoever has its lease."""
+    """The making of one pull."""
 
     platform: Platform  # the stores
-    state: PullState  # the pull as it was taken
-    vendor: VendorConfig
-    pull: PullConfig
-    lease: str  # ours
+    request: PullRequest
     clock: Callable[[], datetime]  # tells the time, aware
-    is_lost: Callable[[], bool]  # whether the lease is somebody else's by now
-    is_abandoned: bool  # whether the process is gone that had the lease before
-    seconds: float = PULL_SECONDS  # that the transfer may take
 
     def run(self) -> str:
-        """Pull what is new; return the result; `CallError` where there is no file to be had."""
-        left, objects = self.state.staged, self.platform.objects
-        if left is not None and (
-            objects.exists(left.target) or objects.copy_if_there(left.key, left.target)
-        ):
-            self._take_over(left, every=timedelta(0))
+        """Pull the file if it is new, store the outcome, and return it in words.
+
+        Raises:
+            CallError: There is no file to be had. The outcome is not stored.
+            LeaseLostError: The pull is in other hands.
+            TenantClosingError: The tenant is being deleted.
+        """
+        if self._has_taken_over_staged_file():
             return "a file that a process had left is taken over"
-        if self.is_abandoned:
-            # The dead process's staged files go, unfinished ones too.
-            objects.remove_all(self._staging, lambda: False)
-        try:
-            destination = self.pull.destination(
-                allow_loopback=self.platform.settings.pull_allow_loopback
-            )
-        except UnfitUrlError as error:
-            raise CallError(f"the URL {error}") from error
-        secret = self._secret(destination)
-        allowance = Allowance(self.seconds)
-        limit = self.platform.settings.max_feed_bytes
-        host_key = self.pull.host_key
-        way = open_https if host_key is None else partial(open_sftp, host_key=host_key)
-        with way(destination, self.state.mark, secret, allowance, limit) as download:
+        if self.request.leased.was_abandoned:
+            # The files that the dead process staged go, unfinished ones too.
+            self.platform.objects.remove_all(self._staging_prefix, lambda: False)
+        destination = self._destination()
+        state = self._state
+        with self._open(destination, self._secret(destination)) as download:
             if download is None:
-                return self._unchanged(self.state.mark)
+                return self._note_unchanged(state.mark)
             if not self._is_settled(download.mark):
                 return "a file is there that may not be whole yet"
-            return self._store(download, limit)
+            return self._store(download)
+
+    # --- the way to the file --------------------------------------------------------
+
+    def _destination(self) -> Destination:
+        allow_loopback = self.platform.settings.pull_allow_loopback
+        try:
+            return self.request.pull.destination(allow_loopback=allow_loopback)
+        except UnfitUrlError as error:
+            raise CallError(f"the URL {error}") from error
 
     def _secret(self, destination: Destination) -> str | None:
-        """Return the secret, where it is for the pull's own host."""
-        name = self.pull.secret
+        """Return the secret of the pull, which must be for the pull's own host."""
+        name = self.request.pull.secret
         if name is None:
             return None
         try:
-            secret = self.platform.secrets.get(self.state.tenant_id, name)
+            secret = self.platform.secrets.get(self._state.tenant_id, name)
         except SecretsUnavailableError as error:
             raise CallError(f"{error.error_code}: {error}") from error
         if secret is None:
@@ -95,90 +95,141 @@ class Transfer:
             )
         return secret.value
 
+    def _open(
+        self, destination: Destination, secret: str | None
+    ) -> AbstractContextManager[Download | None]:
+        """Open the file; what is opened is None if it is the one that was pulled last."""
+        mark = self._state.mark
+        allowance = Allowance(self.request.seconds)
+        max_bytes = self.platform.settings.max_feed_bytes
+        host_key = self.request.pull.host_key
+        if host_key is None:
+            return open_https(destination, mark, secret, allowance, max_bytes)
+        return open_sftp(
+            destination, mark, secret, allowance, max_bytes, host_key=host_key
+        )
+
+    # --- the file -------------------------------------------------------------------
+
     def _is_settled(self, mark: FileMark) -> bool:
-        """Return whether a file of SFTP has stayed as it is for long enough, by our clock."""
-        state, now = self.state, self.clock()
-        settle = timedelta(seconds=self.pull.settle_seconds)
-        seen_at = state.seen_at if state.seen == mark else None
-        if mark.path is None or not settle or (seen_at and now - seen_at >= settle):
+        """Return True if a file of SFTP has not changed for long enough, by our clock."""
+        settle = timedelta(seconds=self.request.pull.settle_seconds)
+        if mark.path is None or not settle:
             return True
-        self._change(rules.unsettled(self.lease, mark, now, settle))
+        state = self._state
+        now = self.clock()
+        seen_at = state.seen_at if state.seen == mark else None
+        if seen_at is not None and now - seen_at >= settle:
+            return True
+        self.request.leased.finish(pulls.unsettled(mark, now, settle))
         return False
 
-    def _store(self, download: Download, limit: int) -> str:
+    def _store(self, download: Download) -> str:
         """Stage a file, and take it over if it is new."""
-        key, state = f"{self._staging}{self.lease}", self.state
-        written = self.platform.objects.put_stream(key, self._judged(download, limit))
+        leased = self.request.leased
+        state = self._state
+        objects = self.platform.objects
+        # The owner of a lease is unique, so no other process stages under this key.
+        staging_key = f"{self._staging_prefix}{leased.owner}"
+        written = objects.put_stream(staging_key, self._judged_chunks(download))
         if written.sha256 == state.sha256:
-            self.platform.objects.delete(key)
-            return self._unchanged(download.mark)
-        prefix = str(self.vendor.inbound.s3_prefix)
+            objects.delete(staging_key)
+            return self._note_unchanged(download.mark)
         file = StagedFile(
-            key=key,
+            key=staging_key,
             source=state.source,
-            target=target_key(prefix, download.name, self.clock()),
+            target=pulls.target_key(
+                self.request.upload_prefix, download.name, self.clock()
+            ),
             sha256=written.sha256,
             mark=download.mark,
         )
-        self._change(rules.staged(self.lease, file, self.clock()), must_be_active=True)
-        self.platform.objects.copy(key, file.target)
+        is_active = self.platform.database.tenant_active(state.tenant_id)
+        leased.change(pulls.staged(file), [is_active])
+        objects.copy(staging_key, file.target)
         self._take_over(file, self._every)
         return f"{written.size} bytes are new"
 
-    def _judged(self, download: Download, limit: int) -> Iterator[bytes]:
-        """Yield a file's bytes, as far as it is one that may be a feed."""
-        size, head = 0, b""
+    def _judged_chunks(self, download: Download) -> Iterator[bytes]:
+        """Yield the bytes of a file.
+
+        Raises:
+            CallError: The file is empty, too large, or a page for people.
+            LeaseLostError: The pull is in other hands.
+        """
+        max_bytes = self.platform.settings.max_feed_bytes
+        size = 0
+        head = b""
         for chunk in download.chunks:
-            if self.is_lost():
+            if self.request.leased.is_lost:
                 raise LeaseLostError
-            is_judged, size = size >= HEAD_BYTES, size + len(chunk)
-            if size > limit:
+            is_head_over = size >= HEAD_BYTES
+            size += len(chunk)
+            if size > max_bytes:
                 raise CallError(
-                    f"the file has more than {limit:,} bytes, which are the most"
+                    f"the file has more than {max_bytes:,} bytes, which are the most"
                 )
-            if is_judged:
+            if is_head_over:
                 yield chunk
                 continue
             head += chunk
             if size >= HEAD_BYTES:
-                yield _no_page(head)
+                yield _judged_head(head)
         if not size:
             raise CallError("the file is empty")
         if size < HEAD_BYTES:
-            yield _no_page(head)
+            yield _judged_head(head)
+
+    # --- the outcome ----------------------------------------------------------------
+
+    def _has_taken_over_staged_file(self) -> bool:
+        """Take over the file that a dead process has staged, if it is still there."""
+        file = self._state.staged
+        if file is None:
+            return False
+        objects = self.platform.objects
+        is_there = objects.exists(file.target)
+        if not is_there and not objects.copy_if_there(file.key, file.target):
+            return False
+        # Nothing is known of the file that the server has now.
+        self._take_over(file, every=timedelta(0))
+        return True
 
     def _take_over(self, file: StagedFile, every: timedelta) -> None:
-        """Count a file as pulled that lies beside the uploads; the newest of those stay."""
-        objects, folder = self.platform.objects, file.target.rpartition("/")[0]
-        keys = sorted(each.key for each in objects.list_objects(f"{folder}/"))
-        for key in (*keys[:-MAX_KEPT], file.key):
+        """Count a file as pulled that lies beside the uploads; keep the newest of them."""
+        objects = self.platform.objects
+        folder, _, _ = file.target.rpartition("/")
+        pulled_keys = sorted(info.key for info in objects.list_objects(f"{folder}/"))
+        for key in (*pulled_keys[: -pulls.MAX_KEPT], file.key):
             objects.delete(key)
-        self._change(rules.pulled(self.lease, file, self.clock(), every))
+        self.request.leased.finish(pulls.pulled(file, self.clock(), every))
 
-    def _unchanged(self, mark: FileMark) -> str:
+    def _note_unchanged(self, mark: FileMark) -> str:
         now = self.clock()
-        self._change(
-            rules.unchanged(self.lease, self.state.source, mark, now, self._every)
-        )
+        source = self._state.source
+        self.request.leased.finish(pulls.unchanged(source, mark, now, self._every))
         return "unchanged"
 
     @property
-    def _staging(self) -> str:
-        return f"{published_prefix(self.state.tenant_id)}pulls/{self.state.vendor_id}/"
+    def _state(self) -> PullState:
+        return self.request.leased.value
+
+    @property
+    def _staging_prefix(self) -> str:
+        state = self._state
+        return f"{published_prefix(state.tenant_id)}pulls/{state.vendor_id}/"
 
     @property
     def _every(self) -> timedelta:
-        return timedelta(minutes=self.pull.every_minutes)
-
-    def _change(self, rule: Rule, *, must_be_active: bool = False) -> None:
-        state = self.state
-        self.platform.pulls.change(
-            state.tenant_id, state.vendor_id, rule, must_be_active=must_be_active
-        )
+        return timedelta(minutes=self.request.pull.every_minutes)
 
 
-def _no_page(head: bytes) -> bytes:
-    """Return the first bytes of a file that is no page for people."""
+def _judged_head(head: bytes) -> bytes:
+    """Return the first bytes of a file.
+
+    Raises:
+        CallError: The file is a page for people.
+    """
     if is_page(head):
         raise CallError(str(PAGE))
     return head

@@ -1,43 +1,44 @@
 """The stored state of a vendor's pulls, and the rules by which it changes.
 
-Pure: no clock, no AWS, no network. One item a vendor has the file that was pulled last, the time of
-the next pull, and the lease of the pull under way: only its holder changes the item.
+Pure: no clock, no AWS, no network. Each vendor with a pull has one item: the marks of
+the file that was pulled last, the failures since, and the time of the next pull. The
+queue of work (`relay_dagster/work/`) sees to it that one process pulls at a time.
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from functools import wraps
-from typing import Any, Concatenate, ParamSpec
+from typing import Any
 
+from relay_core.config import TenantConfig
 from relay_core.config.pulls import PullConfig
 from relay_core.domain.cell_rules import cut
 from relay_dagster.runs.transitions import rule
 from relay_dagster.webhooks.model import Event, EventType, new_event
 
-LEASE = timedelta(minutes=2)
-"""A pull that nobody has renewed for so long is over: its process is dead."""
-FIRST_RETRY, LAST_RETRY = timedelta(minutes=5), timedelta(hours=6)
+FIRST_RETRY = timedelta(minutes=5)
+LAST_RETRY = timedelta(hours=6)
 REPORTED_FAILURES = 3
-"""So many failures in a row are reported, once until a pull succeeds."""
+"""After so many failures in a row an event is sent, once until a pull succeeds."""
 MAX_KEPT = 5
-"""The newest of a vendor's pulled files, which stay beside his uploads."""
-_MAX_NAME, _MAX_ERROR = 100, 500
-_Facts = ParamSpec("_Facts")
-_NO_NAME = re.compile("[^A-Za-z0-9._-]")
-
-
-class LeaseLostError(Exception):
-    """Somebody else has the pull's lease by now, or there is nothing to pull any more."""
+"""The number of a vendor's pulled files that stay beside his uploads."""
+# The shortest wait of a pull that must wait for the file to be settled
+_MIN_WAIT = timedelta(seconds=1)
+# Doubled that often, the first wait is far longer than the longest one.
+_MAX_DOUBLINGS = 10
+_MAX_NAME = 100
+_MAX_ERROR = 500
+_UNSAFE_CHARACTERS = re.compile("[^A-Za-z0-9._-]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileMark:
-    """The marks by which a file differs from a later one, without reading it.
+    """The marks that tell a file from a later one without reading it.
 
-    ``etag`` and ``last_modified`` are a server's of HTTPS, as it wrote them; ``path``, ``size`` and
-    ``mtime``, in seconds since 1970 by its own clock, one's of SFTP.
+    ``etag`` and ``last_modified`` are of an HTTPS server, as it wrote them. ``path``,
+    ``size`` in bytes and ``mtime``, in seconds since 1970 by the server's clock, are of
+    an SFTP server.
     """
 
     etag: str | None = None
@@ -49,20 +50,20 @@ class FileMark:
 
 @dataclass(frozen=True, slots=True)
 class Download:
-    """A file at a host outside that is open, and can be read once."""
+    """An open file at a host outside, which can be read once."""
 
     name: str  # the last part of its path, decoded
-    mark: FileMark  # what may spare the next transfer
-    chunks: Iterator[bytes]  # its bytes; `CallError` where they break off
+    mark: FileMark  # the marks that may spare the next transfer
+    chunks: Iterator[bytes]  # its bytes; raises `CallError` if they break off
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StagedFile:
-    """A new file, whole under ``key``, for ``target``; ``source`` is the digest of its pull."""
+    """A new file that is complete under a key of its own, and is to be an upload."""
 
-    key: str
-    source: str
-    target: str
+    key: str  # where it was staged
+    source: str  # the digest of the pull that it came by
+    target: str  # the key of the upload that it becomes
     sha256: str
     mark: FileMark
 
@@ -71,12 +72,13 @@ class StagedFile:
 class PullState:
     """The state of a vendor's pulls. Instants are aware, UTC.
 
-    ``source`` is the digest of the config's pull, empty where it has none, ``host`` the one that it
-    leads to. ``mark`` and ``sha256`` are of the file that was pulled last; ``seen`` is a file that
-    was not old enough at ``seen_at``. ``staged`` is a new file that is being taken over.
-    ``failures`` are those in a row, ``is_reported`` whether an event was made of them. ``asked_at``
-    is when somebody asked for a pull that has not begun. ``lease`` is the id of the pull under way,
-    good until ``leased_until``; ``due_at`` is the time of the next check.
+    ``source`` is the digest of the pull in the config, empty if the config has none, and
+    ``host`` the host that it leads to. ``mark`` and ``sha256`` are of the file that was
+    pulled last. ``seen`` is a file that was too new to be read when it was first seen,
+    at ``seen_at``. ``staged`` is a new file that is being taken over. ``failures`` are
+    those since the last success, and ``is_reported`` tells whether an event was made of
+    them. ``asked_at`` is when somebody asked for a pull that has not begun yet.
+    ``due_at`` is the time of the next pull.
     """
 
     tenant_id: str
@@ -94,156 +96,180 @@ class PullState:
     failures: int = 0
     is_reported: bool = False
     asked_at: datetime | None = None
-    lease: str | None = None
-    leased_until: datetime | None = None
     due_at: datetime | None = None
     revision: int = 0
 
     @property
     def next_at(self) -> datetime | None:
-        """When the next pull is due; None while one is under way."""
-        return self.due_at if self.lease is None else None
+        """The time of the next pull, as the API calls it."""
+        return self.due_at
 
 
-_NOTHING_WRONG: dict[str, Any] = {
-    **{"seen": FileMark(), "seen_at": None},
-    **{"last_error": None, "failures": 0, "is_reported": False},
+_NO_FAILURES: Mapping[str, Any] = {
+    "seen": FileMark(),
+    "seen_at": None,
+    "last_error": None,
+    "failures": 0,
+    "is_reported": False,
 }
 Rule = Callable[[PullState], PullState | None]
-"""Returns the state that is to be; None where nothing is."""
+"""Returns the new state, or None if nothing is to change."""
 
 
-def _holders_rule(
-    function: Callable[Concatenate[PullState, _Facts], PullState],
-) -> Callable[Concatenate[str, _Facts], Rule]:
-    """Make a rule of whoever has the lease, the first fact; all others get `LeaseLostError`."""
+# --- the pulls of a config ------------------------------------------------------------
 
-    @rule
-    def of_holder(
-        state: PullState, lease: str, /, *facts: _Facts.args, **named: _Facts.kwargs
-    ) -> PullState:
-        if state.lease != lease:
-            raise LeaseLostError
-        return function(state, *facts, **named)
 
-    return wraps(function)(of_holder)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PullPlan:
+    """A tenant whose config has changed since its pulls were compared with it."""
+
+    tenant_id: str
+    due_at: datetime | None = None
+    revision: int = 0
+
+
+def configured_pulls(config: TenantConfig) -> dict[str, PullConfig]:
+    """Return the pulls of a config, by vendor."""
+    return {
+        vendor.vendor_id: vendor.inbound.pull
+        for vendor in config.vendors
+        if vendor.inbound.pull is not None
+    }
+
+
+def changed_pulls(
+    config: TenantConfig, states: Mapping[str, PullState]
+) -> list[tuple[str, PullConfig | None]]:
+    """Return the vendors whose pulls differ from their stored states, with their pulls.
+
+    The pull of a vendor that has none any more is None.
+    """
+    pulls = configured_pulls(config)
+    changed: list[tuple[str, PullConfig | None]] = []
+    for vendor_id, pull in pulls.items():
+        state = states.get(vendor_id)
+        if state is None or state.source != pull.digest:
+            changed.append((vendor_id, pull))
+    for vendor_id, state in states.items():
+        if vendor_id not in pulls and state.source:
+            changed.append((vendor_id, None))
+    return changed
+
+
+# --- changes by others than the puller ------------------------------------------------
 
 
 @rule
 def noted(state: PullState, pull: PullConfig | None, now: datetime) -> PullState | None:
-    """Let a pull that is new, or another than before, be due now; what was pulled stays known."""
-    if (
-        pull is None
-    ):  # it was taken out of the config: one that is put back counts as new
+    """Let a new or changed pull be due now; None if the state has this pull already.
+
+    The hash of the last file stays, so that the same bytes are no new upload.
+    """
+    if pull is None:
+        # The config has no pull any more. One that is put back counts as new.
         return replace(state, source="")
     if state.source == pull.digest:
         return None
-    host = pull.destination(allow_loopback=True).host
-    after = replace(
-        state, source=pull.digest, host=host, mark=FileMark(), **_NOTHING_WRONG
+    return replace(
+        state,
+        source=pull.digest,
+        host=pull.destination(allow_loopback=True).host,
+        mark=FileMark(),
+        asked_at=now,
+        due_at=now,
+        **_NO_FAILURES,
     )
-    return _due_now(after, now)
 
 
 @rule
 def asked(state: PullState, now: datetime) -> PullState:
-    """Let a pull be due now, or once the one under way is over."""
-    return _due_now(state, now)
+    """Let a pull be due now, or as soon as the one under way is over."""
+    return replace(state, asked_at=now, due_at=now)
 
 
-def _due_now(state: PullState, now: datetime) -> PullState:
-    due_at = now if state.lease is None else state.due_at
-    return replace(state, asked_at=now, due_at=due_at)
+# --- changes by the puller ------------------------------------------------------------
+
+
+def begun(state: PullState) -> PullState:
+    """Begin a pull: whoever asks from now on asks for the next one."""
+    return replace(state, asked_at=None)
 
 
 @rule
-def taken(state: PullState, lease: str, now: datetime) -> PullState | None:
-    """Take the lease, where the pull is due and nobody has it."""
-    if state.due_at is None or state.due_at > now:
-        return None
-    until = now + LEASE
-    return replace(state, lease=lease, leased_until=until, due_at=until, asked_at=None)
+def staged(state: PullState, file: StagedFile) -> PullState:
+    """Note a new file that is complete: from here on it is taken over, by whomever."""
+    return replace(state, staged=file)
 
 
-@_holders_rule
-def renewed(state: PullState, now: datetime) -> PullState:
-    """Keep the lease for longer."""
-    return replace(state, leased_until=now + LEASE, due_at=now + LEASE)
-
-
-@_holders_rule
-def staged(state: PullState, file: StagedFile, now: datetime) -> PullState:
-    """Note a new file that is whole: from here on whoever has the lease takes it over."""
-    return replace(state, staged=file, leased_until=now + LEASE, due_at=now + LEASE)
-
-
-@_holders_rule
+@rule
 def pulled(
     state: PullState, file: StagedFile, now: datetime, every: timedelta
 ) -> PullState:
     """Note that a new file lies beside the vendor's uploads."""
-    after = _succeeded(state, file.source, file.mark, now, every)
-    return replace(after, sha256=file.sha256, staged=None, last_success_at=now)
+    after = _succeeded(state, file.source, file.mark)
+    after = replace(after, sha256=file.sha256, last_success_at=now)
+    return _due_after(after, now, every)
 
 
-@_holders_rule
+@rule
 def unchanged(
     state: PullState, source: str, mark: FileMark, now: datetime, every: timedelta
 ) -> PullState:
     """Note that the file is the one that was pulled last."""
-    after = _succeeded(state, source, mark, now, every)
-    return replace(after, staged=None, last_unchanged_at=now)
+    after = replace(_succeeded(state, source, mark), last_unchanged_at=now)
+    return _due_after(after, now, every)
 
 
-@_holders_rule
+@rule
 def failed(state: PullState, error: str, now: datetime) -> PullState:
-    """Note a failure; the next try waits twice as long as the one before."""
+    """Note a failure; each wait is twice as long as the one before, up to a limit."""
     failures = state.failures + 1
-    # Doubled ten times it is far more than the longest wait.
-    wait = min(FIRST_RETRY * 2 ** min(failures - 1, 10), LAST_RETRY)
-    text, is_reported = cut(error, _MAX_ERROR), failures >= REPORTED_FAILURES
-    after = replace(state, failures=failures, last_error=text, is_reported=is_reported)
-    return _released(after, now, wait)
+    doublings = min(failures - 1, _MAX_DOUBLINGS)
+    after = replace(
+        state,
+        failures=failures,
+        last_error=cut(error, _MAX_ERROR),
+        is_reported=failures >= REPORTED_FAILURES,
+    )
+    return _due_after(after, now, min(FIRST_RETRY * 2**doublings, LAST_RETRY))
 
 
-@_holders_rule
+@rule
 def unsettled(
     state: PullState, seen: FileMark, now: datetime, settle: timedelta
 ) -> PullState:
     """Note a file that must stay as it is for a while before it is read."""
-    since = state.seen_at if state.seen == seen and state.seen_at else now
-    after = replace(state, seen=seen, seen_at=since)
-    return _released(after, now, max(since + settle - now, timedelta(seconds=1)))
-
-
-@_holders_rule
-def put_off(state: PullState, now: datetime, wait: timedelta) -> PullState:
-    """Give the lease back: nothing was learnt of the file."""
-    return _released(state, now, wait)
+    is_same = state.seen == seen and state.seen_at is not None
+    seen_at = state.seen_at if is_same and state.seen_at else now
+    after = replace(state, seen=seen, seen_at=seen_at)
+    return _due_after(after, now, max(seen_at + settle - now, _MIN_WAIT))
 
 
 @rule
-def waiting(state: PullState, now: datetime, wait: timedelta) -> PullState | None:
-    """Let a pull be due later that must not begin now."""
-    is_due = state.due_at is not None and state.due_at <= now
-    return replace(state, due_at=now + wait) if is_due else None
+def postponed(state: PullState, now: datetime, wait: timedelta) -> PullState:
+    """Let a pull come later about which nothing was learned."""
+    return _due_after(state, now, wait)
 
 
-def _succeeded(
-    state: PullState, source: str, mark: FileMark, now: datetime, every: timedelta
-) -> PullState:
-    known = mark if state.source == source else FileMark()
-    return _released(replace(state, mark=known, **_NOTHING_WRONG), now, every)
+@rule
+def forgotten(state: PullState, now: datetime) -> PullState | None:
+    """Remove a pull that the config has no more, unless somebody has asked meanwhile."""
+    return None if state.asked_at is None else replace(state, due_at=now)
 
 
-def _released(state: PullState, now: datetime, wait: timedelta) -> PullState:
-    """Return the state that nobody is at; due now where somebody has asked meanwhile."""
-    due_at = now + wait if state.asked_at is None else now
-    return replace(state, lease=None, leased_until=None, due_at=due_at)
+def _succeeded(state: PullState, source: str, mark: FileMark) -> PullState:
+    # The marks of another source than the config's say nothing of the next file.
+    known_mark = mark if state.source == source else FileMark()
+    return replace(state, mark=known_mark, staged=None, **_NO_FAILURES)
+
+
+def _due_after(state: PullState, now: datetime, wait: timedelta) -> PullState:
+    """Return the state due after a wait, or now if somebody has asked meanwhile."""
+    return replace(state, due_at=now + wait if state.asked_at is None else now)
 
 
 def event_of(before: PullState, after: PullState, now: datetime) -> Event | None:
-    """Return the event of a change: one, once failures in a row are to be reported."""
+    """Return the event of a change: one, when failures in a row are to be reported."""
     if before.is_reported or not after.is_reported:
         return None
     data: dict[str, Any] = {
@@ -256,6 +282,6 @@ def event_of(before: PullState, after: PullState, now: datetime) -> Event | None
 
 
 def target_key(prefix: str, name: str, now: datetime) -> str:
-    """Return the key of a pulled file of a name, under a vendor's prefix."""
-    kept = _NO_NAME.sub("_", name)[-_MAX_NAME:] or "feed"
-    return f"{prefix}pulled/{now:%Y%m%dT%H%M%SZ}-{kept}"
+    """Return the key of a pulled file with a name, under a vendor's prefix."""
+    safe_name = _UNSAFE_CHARACTERS.sub("_", name)[-_MAX_NAME:] or "feed"
+    return f"{prefix}pulled/{now:%Y%m%dT%H%M%SZ}-{safe_name}"

@@ -12,7 +12,6 @@ from enum import StrEnum
 from zoneinfo import ZoneInfo
 
 from relay_core.config import TenantConfig
-from relay_core.config.pulls import PullConfig
 from relay_core.config.triggers import OnUploadConfig, ScheduleConfig
 from relay_dagster.runs.model import Trigger
 
@@ -105,14 +104,6 @@ class Plan:
             return None, None
         schedule = self.config.triggers.schedule
         return None if schedule is None else schedule.cron, self.config.timezone
-
-    @property
-    def pulls(self) -> Mapping[str, PullConfig]:
-        """The pull of each vendor that has one."""
-        vendors = () if self.config is None else self.config.vendors
-        return {
-            v.vendor_id: v.inbound.pull for v in vendors if v.inbound.pull is not None
-        }
 
     @property
     def prefixes(self) -> Mapping[str, str]:

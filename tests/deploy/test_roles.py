@@ -28,7 +28,6 @@ from relay_dagster.aws.secrets import SecretValue
 from relay_dagster.execution.published_copies import published_key
 from relay_dagster.feeds.pointer import FeedPointer, Publication
 from relay_dagster.intake.tick import IntakeTick
-from relay_dagster.intake.trigger_check import take_due
 from relay_dagster.intake.uploads import UploadTick
 from relay_dagster.maintenance.deletion import DeletionTick
 from relay_dagster.maintenance.expiry import KEPT_CONFIGS
@@ -341,8 +340,7 @@ def keep_what_is_pulled(platform: Platform, url: str) -> None:
 def pull(platform: Platform) -> None:
     """Pull what is due, from this machine."""
     settings = platform.settings.model_copy(update={"pull_allow_loopback": True})
-    take_due(platform)
-    pull_all(Puller(replace(platform, settings=settings), look_seconds=60))
+    pull_all(Puller(replace(platform, settings=settings), wait_seconds=60))
     prefix = "tenants/theta/inbound/vendor_1/pulled/"
     keys = [each.key for each in platform.objects.list_objects(prefix)]
     assert len(keys) == 5

@@ -80,9 +80,7 @@ class Installation:
             rng=lambda: 0.5,
             monotonic=self.seconds,
         )
-        self.puller = Puller(
-            self.platform, clock=clock, check_seconds=0, look_seconds=60
-        )
+        self.puller = Puller(self.platform, clock=clock, wait_seconds=60)
         self.api = ApiWorld(self.platform)
         self.run_ids: dict[str, list[str]] = {}
         for tenant_id in (SPOILED, OTHER):
@@ -257,6 +255,7 @@ GROUPS: dict[str, dict[str, dict[str, Any]]] = {
     "triggers, configs, pauses": {
         "TRIGGER": {"wanted": {"S": "moon"}},
         "PULL": {"failures": {"S": "many"}},
+        "PULLPLAN": {"due_at": {"S": "0"}},
         "CONFIG": {"stored_at": {"S": "lately"}},
         "PAUSE": {"paused_at": {"S": "lately"}},
     },

@@ -14,13 +14,14 @@ from typing import Any
 
 import trustme
 
+from relay_dagster.aws.dynamodb.pull_store import PullStore
+from relay_dagster.aws.dynamodb.schema import Kind
 from relay_dagster.aws.dynamodb.tenant_store import TenantStore
-from relay_dagster.aws.dynamodb.trigger_store import PullStore
-from relay_dagster.intake.trigger_check import take_due
 from relay_dagster.transfers.puller import Puller
 from relay_dagster.triggers.pulls import PullState
 from relay_dagster.webhooks.model import Event
 from relay_dagster.wiring import Platform
+from relay_dagster.work.queue import LeasedItem
 from support.builders import config_document, vendor_document
 from support.fakes import FakeClock, timed
 from support.receivers import Received, listening, read_request
@@ -152,8 +153,8 @@ class PullsWorld:
         self.note()
 
     def note(self) -> None:
-        """Have the changes of configs noted, as the schedules' sensor does."""
-        take_due(self.platform, self.clock)
+        """Have the changes of configs noted, as a tick of the puller does first."""
+        self.puller.plan()
 
     def pull(self, after: timedelta = timedelta(0)) -> PullState:
         """Let time pass, pull what is due to its end, and return how the first vendor stands."""
@@ -200,16 +201,27 @@ class PullsWorld:
         named = {
             "platform": self.platform,
             "clock": self.clock,
-            "look_seconds": 60,
+            "wait_seconds": 60,
             **changes,
         }
         return Puller(**named)
 
 
+def take_pull(
+    pulls: PullStore, tenant_id: str, vendor_id: str, now: datetime
+) -> LeasedItem[PullState]:
+    """Take a pull as a puller does whose clock stands still."""
+    item = pulls.queue.get(Kind.PULL.key(tenant_id, vendor_id))
+    assert item is not None
+    taken = pulls.queue.take(item, now)
+    assert taken is not None
+    return LeasedItem(pulls.queue, taken, lambda: now)
+
+
 def pull_all(puller: Puller, seconds: float = 60) -> None:
     """Have a tick take what is due, and wait until all of it is done."""
-    puller.tick()
-    puller.finish(seconds)
+    puller.run()
+    puller.wait(seconds)
 
 
 @contextmanager
@@ -220,8 +232,11 @@ def pulls_world(served: Platform) -> Iterator[PullsWorld]:
     platform = replace(
         timed(served, clock), tenants=TenantStore(database), pulls=PullStore(database)
     )
-    puller = Puller(platform, clock=clock, check_seconds=0, look_seconds=60)
+    puller = Puller(platform, clock=clock, wait_seconds=60)
     yield PullsWorld(platform, clock, f"acme-{next(_NUMBERS)}", puller)
     ever = NOON + timedelta(days=1000)
-    for state in platform.pulls.due(ever, 1000):
-        platform.pulls.remove(state)
+    for queue in (platform.pulls.queue, platform.pulls.plans):
+        for item in queue.due(ever, 1000):  # type: ignore[attr-defined]
+            taken = queue.take(item, ever)
+            if taken is not None:
+                LeasedItem(queue, taken, clock).finish(lambda _: None)

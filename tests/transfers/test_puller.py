@@ -15,11 +15,15 @@ from typing import Any
 import pytest
 
 from integration.waiting import wait_for
-from relay_dagster.aws.dynamodb.trigger_store import PullStore
+from relay_dagster.aws.dynamodb.work_queue import TableQueue
 from relay_dagster.aws.secrets import SecretValue
+from relay_dagster.drain import AFTER_A_FAULT
 from relay_dagster.transfers import puller as puller_module
-from relay_dagster.triggers.pulls import LEASE, PullState, StagedFile
+from relay_dagster.transfers.pull_transfer import PULL_SECONDS
+from relay_dagster.triggers import pulls as rules
+from relay_dagster.triggers.pulls import StagedFile
 from relay_dagster.webhooks.model import EventType
+from relay_dagster.work.item import LEASE, WorkItem
 from support.api_world import ApiWorld
 from support.pulls_world import (
     CSV,
@@ -351,7 +355,7 @@ def test_a_file_that_takes_too_long_is_none(
     state = world.state()
     assert state.last_error == "no answer within 0.5 s"
     assert world.files() == []
-    assert puller_module.PULL_SECONDS == 15 * 60
+    assert PULL_SECONDS == 15 * 60
 
 
 def test_what_a_server_packs_unasked_is_unpacked(
@@ -592,13 +596,13 @@ def test_no_tick_waits_for_a_transfer_and_two_processes_make_one(
 ) -> None:
     server.answers["/feed.csv"] = gate
     world.store({"url": server.url()})
-    assert world.puller.tick() == 1
+    assert world.puller.run() == 1
     assert gate.asked.wait(20)
     assert world.state().next_at is None
-    other = world.another(check_seconds=0)
-    assert other.tick() == 0
+    other = world.another()
+    assert other.run() == 0
     gate.may_go.set()
-    world.puller.finish(20)
+    world.puller.wait(20)
     assert len(server.requests) == 1
     assert world.uploads() == [CSV]
 
@@ -607,22 +611,22 @@ def test_no_tick_waits_for_tables_that_answer_slowly(
     world: PullsWorld, server: FileServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.store({"url": server.url()})
-    read, may_go = PullStore.due, threading.Event()
+    read, may_go = TableQueue.due, threading.Event()
 
-    def slow(*asked: Any) -> list[PullState]:
+    def slow(*asked: Any) -> list[WorkItem[Any]]:
         assert may_go.wait(30)
         return read(*asked)
 
-    monkeypatch.setattr(PullStore, "due", slow)
-    puller = world.another(check_seconds=0, look_seconds=0.1)
+    monkeypatch.setattr(TableQueue, "due", slow)
+    puller = world.another(wait_seconds=0.1)
     began = time.monotonic()
-    assert [puller.tick() for _ in range(3)] == [0, 0, 0]
+    assert [puller.run() for _ in range(3)] == [0, 0, 0]
     assert time.monotonic() - began < 5
     may_go.set()
-    wait_for("what is due is in hand", puller.tick, within=30)
-    puller.finish(30)
+    wait_for("what is due is in hand", puller.run, within=30)
+    puller.wait(30)
     assert world.uploads() == [CSV]
-    assert puller_module.LOOK_SECONDS == 1
+    assert puller_module.WAIT_SECONDS == 1
 
 
 def test_a_lease_is_kept_as_long_as_a_transfer_lasts(
@@ -630,14 +634,14 @@ def test_a_lease_is_kept_as_long_as_a_transfer_lasts(
 ) -> None:
     server.answers["/feed.csv"] = gate
     world.store({"url": server.url()})
-    world.puller.tick()
+    world.puller.run()
     assert gate.asked.wait(20)
     for _ in range(6):
         world.clock.advance(seconds=LEASE.total_seconds() / 2)
-        world.puller.tick()
-        assert world.another(check_seconds=0).tick() == 0
+        world.puller.run()
+        assert world.another().run() == 0
     gate.may_go.set()
-    world.puller.finish(20)
+    world.puller.wait(20)
     assert world.uploads() == [CSV]
     assert len(server.requests) == 1
 
@@ -647,14 +651,14 @@ def test_a_process_that_is_gone_is_followed_and_what_it_still_does_is_void(
 ) -> None:
     server.answers["/feed.csv"] = gate
     world.store({"url": server.url()})
-    world.puller.tick()
+    world.puller.run()
     assert gate.asked.wait(20)
     world.clock.advance(seconds=LEASE.total_seconds() + 1)
     server.answers["/feed.csv"] = file()
     pull_all(world.another())
     assert world.uploads() == [CSV]
     gate.may_go.set()
-    world.puller.finish(20)
+    world.puller.wait(20)
     assert len(world.files()) == 1
     assert world.state().failures == 0
 
@@ -701,8 +705,9 @@ def test_what_a_dead_process_has_left_is_swept(
         Bucket=bucket, Key=f"{staging}parts"
     )
     assert len(world.staged()) == 2
-    taken = puller_module.rules.taken("dead", world.clock())
-    world.platform.pulls.change(world.tenant_id, VENDOR, taken)
+    queue = world.platform.pulls.queue
+    (item,) = queue.due(world.clock(), 9)
+    assert queue.take(item, world.clock()) is not None
     world.pull(after=LEASE)
     assert world.uploads() == [CSV]
     assert world.staged() == []
@@ -713,13 +718,13 @@ def test_a_pull_that_is_asked_for_during_one_follows_it(
 ) -> None:
     server.answers["/feed.csv"] = gate
     world.store({"url": server.url()})
-    world.puller.tick()
+    world.puller.run()
     assert gate.asked.wait(20)
-    rule = puller_module.rules.asked(world.clock())
+    rule = rules.asked(world.clock())
     world.platform.pulls.change(world.tenant_id, VENDOR, rule)
-    assert world.another(check_seconds=0).tick() == 0
+    assert world.another().run() == 0
     gate.may_go.set()
-    world.puller.finish(20)
+    world.puller.wait(20)
     assert world.state().next_at == NOON
     world.pull()
     assert len(server.requests) == 2
@@ -735,7 +740,7 @@ def test_a_store_that_fails_is_no_fault_of_the_server(
     with monkeypatch.context() as patched:
         patched.setattr(type(world.platform.objects), "copy", refuse)
         state = world.pull()
-    assert (state.failures, state.lease) == (0, None)
+    assert (state.failures, state.next_at) == (0, world.clock() + AFTER_A_FAULT)
     assert world.files() == []
     world.pull(after=MINUTE)
     assert world.uploads() == [CSV]
@@ -749,9 +754,9 @@ def test_one_transfer_at_a_time_of_a_host_and_tenant_and_eight_in_all(
     for number in range(10):
         pull = {"url": server.url()}
         world.store(pull, pull, tenant_id=f"{world.tenant_id}-{number}")
-    assert world.puller.tick() == 20
+    assert world.puller.run() == 20
     wait_for("eight are under way", lambda: gate.now == 8, within=60)
     gate.may_go.set()
-    world.puller.finish(60)
+    world.puller.wait(60)
     assert gate.most == 8
     assert len(server.requests) == 20

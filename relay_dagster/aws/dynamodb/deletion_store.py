@@ -19,6 +19,7 @@ from relay_dagster.aws.dynamodb.database import (
     is_closed,
 )
 from relay_dagster.aws.dynamodb.expressions import DOES_NOT_EXIST, EXISTS
+from relay_dagster.aws.dynamodb.pull_store import pulls_planned_now
 from relay_dagster.aws.dynamodb.run_writes import to_record
 from relay_dagster.aws.dynamodb.schema import (
     Kind,
@@ -94,6 +95,7 @@ class TenantData:
                 for ago in (timedelta(0), DAY)
             ),
             Kind.TRIGGER.key(tenant_id),
+            Kind.PULL_PLAN.key(tenant_id),
             Kind.FEED.key(tenant_id),
             Kind.RESULTS.key(tenant_id),
             Kind.LOCK.key(tenant_id),
@@ -230,6 +232,7 @@ class DeletionStore:
                     "deletion", Kind.DELETION.key(tenant_id), is_closing & is_early
                 ),
                 triggers_due_now(self.database.runs, tenant_id, now),
+                pulls_planned_now(self.database.runs, tenant_id, now),
                 self.database.audit_write(entry),
             )
         except ConditionsFailedError as error:

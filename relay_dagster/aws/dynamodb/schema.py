@@ -67,6 +67,7 @@ ALL_ENTRIES = "entry"
 PUBLISHED = "published"  # feed pointers with publications that are not reported yet
 EVENT = "event"  # events with deliveries that are not over yet
 PULL = "pull"
+PULL_PLAN = "pull_plan"  # tenants whose pulls are to be compared with their configs
 
 SHARDS = 4
 """The number of shards of each queue in the due index.
@@ -89,6 +90,7 @@ class Kind(StrEnum):
     LINK_COUNT = "LINKS"  # the number of upload links that they made on a day
     TRIGGER = "TRIGGER"  # the state of a tenant's triggers
     PULL = "PULL"  # a vendor's last pulled file, and the time of the next pull
+    PULL_PLAN = "PULLPLAN"  # a tenant whose pulls are to be compared with its config
     RESULTS = "RESULTS"  # each vendor's result in a tenant's last run of all vendors
     EVENT = "EVENT"  # an event for webhooks, with its deliveries
     # In the tenants table

@@ -227,12 +227,14 @@ class Table:
         after: Item,
         revision: int,
         always: Collection[str] = (),
+        condition: ConditionBase | None = None,
     ) -> Write:
         """Return the write that changes an item to another, if it is at the revision.
 
         Revision 0 means that the item is new. Attributes that do not differ are not
         written, so that those stay which this release does not know. Only attributes
-        that may have been written without a new revision are written ``always``.
+        that may have been written without a new revision are written ``always``. A
+        ``condition`` must hold too, unless the item is new.
         """
         if not revision:
             return self.new(role, after)
@@ -242,6 +244,8 @@ class Table:
             if before.get(name) != after.get(name)
         }
         is_current = expressions.at_revision(revision)
+        if condition is not None:
+            is_current = is_current & condition
         return self.overwrite(role, after, differing | set(always), is_current)
 
     def delete(

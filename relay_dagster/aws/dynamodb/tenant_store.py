@@ -20,6 +20,7 @@ from relay_core.domain.errors import ConfigTooLargeError, RelayError
 from relay_dagster.aws.dynamodb import codec, schema
 from relay_dagster.aws.dynamodb.database import ConditionsFailedError, Database
 from relay_dagster.aws.dynamodb.expressions import EXISTS, Update
+from relay_dagster.aws.dynamodb.pull_store import pulls_planned_now
 from relay_dagster.aws.dynamodb.schema import Kind, Partition, config_key
 from relay_dagster.aws.dynamodb.table import Table
 from relay_dagster.aws.dynamodb.trigger_store import triggers_due_now
@@ -290,6 +291,7 @@ class TenantStore:
                 *self._tenant_writes(config, day_count),
                 self.database.audit_write(_audit_entry(config, previous, origin)),
                 triggers_due_now(self.database.runs, tenant_id, now),
+                pulls_planned_now(self.database.runs, tenant_id, now),
             )
         except ConditionsFailedError as error:
             if "name" in error.items:

@@ -5,7 +5,7 @@ what it is for in the transaction of its record: ``RunStore.commit``. Pulls chan
 ``relay_dagster/triggers/pulls.py``, on condition that nobody else has changed them.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -19,15 +19,12 @@ from relay_dagster.aws.dynamodb.codec import (
     unmarshal,
 )
 from relay_dagster.aws.dynamodb.database import Database
-from relay_dagster.aws.dynamodb.expressions import Update, at_revision
-from relay_dagster.aws.dynamodb.schema import Kind, Partition, due_shard
+from relay_dagster.aws.dynamodb.expressions import Update
+from relay_dagster.aws.dynamodb.schema import Kind, due_shard
 from relay_dagster.aws.dynamodb.table import Table
-from relay_dagster.aws.dynamodb.webhook_store import new_event_write
 from relay_dagster.aws.dynamodb.writes import Write
-from relay_dagster.tenants.audit import AuditEntry
-from relay_dagster.triggers.pulls import PullState, Rule
+from relay_dagster.triggers.pulls import PullState
 from relay_dagster.triggers.rules import TriggerQueue, TriggerState
-from relay_dagster.webhooks.model import Event
 
 _TRIGGERS = Codec(kind=TriggerState)
 _EVER = datetime(9999, 1, 1, tzinfo=UTC)
@@ -98,93 +95,3 @@ def _to_state(item: Mapping[str, Any]) -> TriggerState:
     # One that has only been made due knows no more than whose it is, by its key.
     tenant_id = Kind.TRIGGER.name_in(unmarshal(item))
     return _TRIGGERS.read({**marshal({"tenant_id": tenant_id}), **item})
-
-
-@dataclass(frozen=True, slots=True)
-class PullStore:
-    """The pulls of all tenants' vendors."""
-
-    database: Database
-
-    def of_vendors(
-        self, tenant_id: str, vendor_ids: Iterable[str]
-    ) -> dict[str, PullState]:
-        """Return the pulls of a tenant's vendors, by vendor, read consistently."""
-        keys = [Kind.PULL.key(tenant_id, each) for each in vendor_ids]
-        return {
-            each.vendor_id: each
-            for each in self.database.runs.read_all(keys, _PULLS.read)
-        }
-
-    def of_tenant(self, tenant_id: str) -> dict[str, PullState]:
-        """Return a tenant's pulls by vendor, by an index, which lags; former configs' ones too."""
-        pulls = Partition(
-            schema.BY_TENANT, schema.LISTED_TENANT, Kind.PULLS.key(tenant_id)
-        )
-        rows = self.database.runs.rows(pulls)
-        return self.of_vendors(
-            tenant_id, [str(row[schema.REQUESTED_KEY]) for row in rows]
-        )
-
-    def due(
-        self, until: datetime, limit: int, besides: Collection[str] = ()
-    ) -> list[PullState]:
-        """Return up to ``limit`` pulls that are due up to an instant, the longest due first."""
-        return self.database.runs.read_due(
-            schema.PULL, until, limit, _PULLS.read, besides
-        )
-
-    def change(
-        self,
-        tenant_id: str,
-        vendor_id: str,
-        rule: Rule,
-        *,
-        event: Callable[[PullState, PullState], Event | None] = lambda before, after: (
-            None
-        ),
-        audited: AuditEntry | None = None,
-        must_be_active: bool = True,
-    ) -> PullState | None:
-        """Change a pull by a rule and return it; None where it stays. ``event`` tells webhooks."""
-
-        def try_once() -> PullState | None:
-            found = self.database.runs.read(
-                Kind.PULL.key(tenant_id, vendor_id), _PULLS.read
-            )
-            before = found or PullState(tenant_id=tenant_id, vendor_id=vendor_id)
-            after = rule(before)
-            if after is None:
-                return None
-            after = replace(after, revision=before.revision + 1)
-            table, made = self.database.runs, event(before, after)
-            items = _pull_item(before), _pull_item(after)
-            writes = [table.change("pull", *items, before.revision)]
-            if made is not None:
-                writes.append(new_event_write(table, made))
-            if audited is not None:
-                writes.append(self.database.audit_write(audited))
-            self.database.transact_while_active(
-                tenant_id if must_be_active else None, *writes
-            )
-            return after
-
-        return self.database.until_it_holds(
-            try_once, "change pull", f"pull of {tenant_id} {vendor_id}", tries=10
-        )
-
-    def remove(self, state: PullState) -> None:
-        """Remove a pull that the config has no more, unless somebody has changed it since."""
-        table, key = self.database.runs, Kind.PULL.key(state.tenant_id, state.vendor_id)
-        table.carry_out(table.delete("pull", key, at_revision(state.revision)))
-
-
-def _pull_item(state: PullState) -> Item:
-    more = {
-        schema.LISTED_TENANT: Kind.PULLS.key(state.tenant_id),
-        schema.REQUESTED_KEY: state.vendor_id,
-        schema.DUE_SHARD: due_shard(
-            schema.PULL, f"{state.tenant_id}#{state.vendor_id}"
-        ),
-    }
-    return _PULLS.item(Kind.PULL.key(state.tenant_id, state.vendor_id), state, **more)

@@ -138,8 +138,12 @@ class WebhookStore:
         Raises:
             TenantClosingError: The tenant is being deleted.
         """
-        write = new_event_write(self.database.runs, event)
+        write = self.event_write(event)
         self.database.transact_while_active(event.tenant_id, write)
+
+    def event_write(self, event: model.Event) -> Write:
+        """Return the write that adds an event, for the transaction of what it tells."""
+        return new_event_write(self.database.runs, event)
 
     def event(self, event_id: str) -> model.Event | None:
         """Return an event, read consistently; None if there is none, or no longer."""

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, Protocol
 
+from boto3.dynamodb.conditions import Attr
+
 from relay_dagster.aws.dynamodb import codec, schema
 from relay_dagster.aws.dynamodb.database import ConditionsFailedError, Database
 from relay_dagster.aws.dynamodb.expressions import at_revision
@@ -148,7 +150,7 @@ class TableQueue(Generic[T]):
         self,
         new_item: WorkItem[T],
         rule: Callable[[WorkItem[T]], WorkItem[T] | None],
-        also: Callable[[], Sequence[Write]] = tuple,
+        also: Sequence[Write] = (),
     ) -> WorkItem[T] | None:
         """Change an item whoever is at it, and return it; None if the rule changes nothing.
 
@@ -158,33 +160,43 @@ class TableQueue(Generic[T]):
         def try_once() -> WorkItem[T] | None:
             current = self.get(new_item.key) or new_item
             changed = rule(current)
-            if changed is None or self._is_stored(current, changed, also()):
+            if changed is None or self._is_stored(current, changed, also):
                 return changed
             raise ItemChangedError(new_item.key)
 
         return self._until_it_holds(try_once, new_item.key)
 
-    def write(self, before: WorkItem[T], after: WorkItem[T]) -> Write:
-        """Return the write that changes an item that is as it was read."""
-        return self.index.table.change(
+    def write(self, before: WorkItem[T], after: WorkItem[T] | None) -> Write:
+        """Return the write that changes or (None) removes an item as it was read.
+
+        Its lease must be as it was read, too: an item that was removed and stored anew
+        may be at the same revision.
+        """
+        table = self.index.table
+        is_same_lease = None
+        if before.lease is not None:
+            is_same_lease = Attr(LEASE_OWNER).eq(before.lease.owner)
+        if after is None:
+            condition = at_revision(before.revision)
+            if is_same_lease is not None:
+                condition = condition & is_same_lease
+            return table.delete(self.role, before.key, condition)
+        return table.change(
             self.role,
             self._item(before),
             self._item(after),
             before.revision,
             self.always,
+            is_same_lease,
         )
 
     def _is_stored(
         self, before: WorkItem[T], after: WorkItem[T] | None, also: Sequence[Write]
     ) -> bool:
         """Store an item and return True; return False if another writer was faster."""
-        table = self.index.table
-        if after is None:
-            write = table.delete(self.role, before.key, at_revision(before.revision))
-        else:
-            write = self.write(before, after)
+        write = self.write(before, after)
         if not also:
-            return table.carry_out(write)
+            return self.index.table.carry_out(write)
         try:
             self.database.transact(write, *also)
         except ConditionsFailedError as error:

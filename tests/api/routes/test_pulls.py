@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from relay_dagster.intake.trigger_check import take_due
 from relay_dagster.runs.ports import utc_now
+from relay_dagster.transfers.puller import Puller
 from relay_dagster.triggers import pulls as rules
 from support.api_world import TENANT, ApiWorld, assert_problem
 from support.builders import vendor_document
+from support.pulls_world import take_pull
 
 URL = "https://files.example.com/stock.csv?token=s3cr3t"
 NOTHING = {
@@ -38,6 +39,10 @@ def standing(world: ApiWorld) -> Any:
     return vendor
 
 
+def due_pulls(world: ApiWorld) -> list[rules.PullState]:
+    return [item.value for item in world.platform.pulls.queue.due(utc_now(), 10)]
+
+
 def ask(world: ApiWorld, vendor_id: str = "pulled") -> Any:
     return world.client.post(f"/v1/tenants/{TENANT}/vendors/{vendor_id}/pull")
 
@@ -51,7 +56,7 @@ def test_the_status_has_pulls_before_any_run(world: ApiWorld) -> None:
         None,
     )
     assert vendor["pull"] == NOTHING
-    take_due(world.platform)
+    Puller(world.platform).plan()
     assert standing(world)["pull"]["next_at"] is not None
 
 
@@ -60,7 +65,7 @@ def test_a_pull_that_is_asked_for_is_due_now(world: ApiWorld) -> None:
     before = utc_now()
     answer = ask(world)
     assert answer.status_code == 202
-    (state,) = world.platform.pulls.due(utc_now(), 10)
+    (state,) = due_pulls(world)
     assert state.due_at is not None
     assert before <= state.due_at <= utc_now()
     assert answer.json() == standing(world)["pull"]
@@ -75,15 +80,14 @@ def test_a_failure_is_shown_and_what_is_asked_for_does_not_wait_for_the_next_try
     store(world)
     ask(world)
     now = utc_now()
-    change = world.platform.pulls.change
-    change(TENANT, "pulled", rules.taken("mine", now))
+    leased = take_pull(world.platform.pulls, TENANT, "pulled", now)
     assert standing(world)["pull"]["next_at"] is None
-    change(TENANT, "pulled", rules.failed("mine", "the server answered 500", now))
+    leased.finish(rules.failed("the server answered 500", now))
     shown = standing(world)["pull"]
     assert (shown["failures"], shown["last_error"]) == (1, "the server answered 500")
-    assert world.platform.pulls.due(utc_now(), 10) == []
+    assert due_pulls(world) == []
     assert ask(world).json()["failures"] == 1
-    assert len(world.platform.pulls.due(utc_now(), 10)) == 1
+    assert len(due_pulls(world)) == 1
 
 
 @pytest.mark.parametrize("vendor_id", ["other", "nobody", "%20"])
@@ -100,4 +104,4 @@ def test_nothing_is_asked_for_of_a_tenant_that_is_being_deleted(
     store(world)
     world.platform.closing.ask(TENANT)
     assert_problem(ask(world), 409, "TENANT_CLOSING")
-    assert world.platform.pulls.due(utc_now(), 10) == []
+    assert due_pulls(world) == []

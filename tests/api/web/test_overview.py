@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from relay_core.domain.records import VendorResult
-from relay_dagster.intake.trigger_check import take_due
 from relay_dagster.runs.ports import utc_now
-from relay_dagster.triggers.pulls import asked, failed, taken
+from relay_dagster.transfers.puller import Puller
+from relay_dagster.triggers.pulls import asked, failed
 from support.builders import vendor_document
 from support.page_visitor import HOME, Visitor
+from support.pulls_world import take_pull
 
 
 def result(vendor_id: str = "vendor_1", **changes: object) -> VendorResult:
@@ -67,12 +68,12 @@ def test_a_list_that_cannot_be_pulled_is_something_to_do(visitor: Visitor) -> No
     inbound = {"type": "s3", "s3_prefix": "tenants/acme/inbound/vendor_1/"}
     pull = {"url": "https://files.example.com/stock.csv?token=s3cr3t"}
     visitor.world.store_config(vendor_document(inbound={**inbound, "pull": pull}))
-    take_due(visitor.world.platform)
-    change = visitor.world.platform.pulls.change
+    platform = visitor.world.platform
+    Puller(platform).plan()
     for told in (0, 0, 1):
-        change("acme", "vendor_1", asked(utc_now()))
-        change("acme", "vendor_1", taken("mine", utc_now()))
-        change("acme", "vendor_1", failed("mine", "the server answered 500", utc_now()))
+        platform.pulls.change("acme", "vendor_1", asked(utc_now()))
+        leased = take_pull(platform.pulls, "acme", "vendor_1", utc_now())
+        leased.finish(failed("the server answered 500", utc_now()))
         page = visitor.open(HOME)
         assert (
             page.text.count(

@@ -31,8 +31,8 @@ from relay_dagster.aws.dynamodb.api_key_store import (
 )
 from relay_dagster.aws.dynamodb.deletion_store import DeletionStore
 from relay_dagster.aws.dynamodb.link_store import Link, LinkKind, LinkStore
+from relay_dagster.aws.dynamodb.pull_store import PullStore
 from relay_dagster.aws.dynamodb.tenant_store import PauseStore, TenantStore
-from relay_dagster.aws.dynamodb.trigger_store import PullStore
 from relay_dagster.aws.overrides import OverrideStore
 from relay_dagster.aws.secrets import SecretStore, SecretValue
 from relay_dagster.runs.job_message import Job
@@ -61,6 +61,7 @@ from relay_dagster.webhooks.model import (
 from relay_dagster.wiring import Platform
 from support.builders import RUN_ID, config_document
 from support.fakes import CHANGES, NOW, TRIPPED, FakeClock, embedded_platform
+from support.pulls_world import take_pull
 from support.webhooks_world import due_events, store_event
 
 STORED = Path(__file__).with_name("stored_items.json")
@@ -288,7 +289,7 @@ class Story:
         url = "https://files.example.com/stock.csv"
         change, pull = self.pulls.change, PullConfig(url=url)
         change("acme", "v1", pulls.noted(pull, NOW))
-        change("acme", "v1", pulls.taken("a-lease", NOW))
+        self.pulled = take_pull(self.pulls, "acme", "v1", NOW)
         change("acme", "v2", pulls.noted(pull, NOW))
 
     def pulls_that_end(self) -> None:
@@ -304,14 +305,14 @@ class Story:
             sha256="ab" * 32,
             mark=mark,
         )
-        change("acme", "v1", pulls.staged("a-lease", staged, NOW))
+        self.pulled.change(pulls.staged(staged))
         change("acme", "v1", pulls.asked(NOW))
         seen = FileMark(path="/out/stock.csv", size=5, mtime=1_700_000_000)
-        change("acme", "v2", pulls.taken("b-lease", NOW))
-        change("acme", "v2", pulls.failed("b-lease", "the server answered 500", NOW))
+        other = take_pull(self.pulls, "acme", "v2", NOW)
+        other.finish(pulls.failed("the server answered 500", NOW))
         change("acme", "v2", pulls.asked(NOW))
-        change("acme", "v2", pulls.taken("b-lease", NOW))
-        change("acme", "v2", pulls.unsettled("b-lease", seen, NOW, MINUTE))
+        other = take_pull(self.pulls, "acme", "v2", NOW)
+        other.finish(pulls.unsettled(seen, NOW, MINUTE))
 
     def run_taken_from_triggers(self) -> None:
         before = self.triggers.get("acme")

@@ -12,7 +12,7 @@ from integration.scenario import scenario
 from integration.settled import everything_settled
 from integration.waiting import wait_for
 from relay_dagster.devstack.processes import CODE, DAEMON
-from relay_dagster.triggers.pulls import LEASE
+from relay_dagster.work.item import LEASE
 from support.pulls_world import file, file_server
 from support.receivers import Received
 

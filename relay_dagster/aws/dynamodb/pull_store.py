@@ -1,0 +1,156 @@
+"""Stores vendors' pulls in the runs table, and which tenants' pulls are to be planned.
+
+A pull is ``PULL#<tenant_id>#<vendor_id>``. A tenant whose config has changed has an item
+``PULLPLAN#<tenant_id>`` until its pulls were compared with the config. Both are found by
+when they are due, in queues of their own.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from relay_dagster.aws.dynamodb import codec, schema
+from relay_dagster.aws.dynamodb.database import Database
+from relay_dagster.aws.dynamodb.expressions import Update
+from relay_dagster.aws.dynamodb.schema import Kind, Partition, due_shard
+from relay_dagster.aws.dynamodb.table import Table
+from relay_dagster.aws.dynamodb.work_queue import (
+    LEASE_ATTRIBUTES,
+    LEASE_OWNER,
+    DueShards,
+    TableQueue,
+)
+from relay_dagster.aws.dynamodb.writes import Write
+from relay_dagster.tenants.audit import AuditEntry
+from relay_dagster.triggers.pulls import PullPlan, PullState, Rule, begun
+from relay_dagster.work.item import WorkItem
+
+_PULLS = codec.Codec(kind=PullState)
+_PLANS = codec.Codec(kind=PullPlan)
+
+
+@dataclass(frozen=True, slots=True)
+class PullStore:
+    """The pulls of all tenants' vendors."""
+
+    database: Database
+
+    @property
+    def queue(self) -> TableQueue[PullState]:
+        """The pulls that are to be made."""
+        return TableQueue(
+            database=self.database,
+            index=DueShards(self.database.runs, schema.PULL),
+            role="pull",
+            to_item=_pull_item,
+            read=_PULLS.read,
+            begin=begun,
+        )
+
+    @property
+    def plans(self) -> TableQueue[PullPlan]:
+        """The tenants whose pulls are to be compared with their configs."""
+        return TableQueue(
+            database=self.database,
+            index=DueShards(self.database.runs, schema.PULL_PLAN),
+            role="pull_plan",
+            to_item=_plan_item,
+            read=_read_plan,
+        )
+
+    def of_vendors(
+        self, tenant_id: str, vendor_ids: Iterable[str]
+    ) -> dict[str, PullState]:
+        """Return the pulls of a tenant's vendors, by vendor, read consistently.
+
+        A pull that is under way is due at None.
+        """
+        keys = [Kind.PULL.key(tenant_id, vendor_id) for vendor_id in vendor_ids]
+        states = self.database.runs.read_all(keys, _read_shown)
+        return {state.vendor_id: state for state in states}
+
+    def of_tenant(self, tenant_id: str) -> dict[str, PullState]:
+        """Return a tenant's pulls by vendor, with those of earlier configs.
+
+        The index that finds them lags.
+        """
+        partition = Partition(
+            schema.BY_TENANT, schema.LISTED_TENANT, Kind.PULLS.key(tenant_id)
+        )
+        rows = self.database.runs.rows(partition)
+        vendor_ids = [str(row[schema.REQUESTED_KEY]) for row in rows]
+        return self.of_vendors(tenant_id, vendor_ids)
+
+    def change(
+        self,
+        tenant_id: str,
+        vendor_id: str,
+        rule: Rule,
+        *,
+        audited: AuditEntry | None = None,
+    ) -> PullState | None:
+        """Change a pull by a rule and return it; return None if it stays as it is.
+
+        A pull that is under way goes on, and is due at None in the returned state.
+
+        Raises:
+            TenantClosingError: The tenant is being deleted.
+        """
+        new_state = PullState(tenant_id=tenant_id, vendor_id=vendor_id)
+        new_item = WorkItem(Kind.PULL.key(tenant_id, vendor_id), new_state)
+
+        def change(item: WorkItem[PullState]) -> WorkItem[PullState] | None:
+            state = rule(item.value)
+            return None if state is None else item.changed(state)
+
+        also = [self.database.tenant_active(tenant_id)]
+        if audited is not None:
+            also.append(self.database.audit_write(audited))
+        item = self.queue.update(new_item, change, also)
+        if item is None:
+            return None
+        return item.value if item.lease is None else replace(item.value, due_at=None)
+
+
+def pulls_planned_now(table: Table, tenant_id: str, now: datetime) -> Write:
+    """Return the write by which a tenant's pulls are planned: its config has changed.
+
+    Whoever is planning them by an earlier config loses the lease.
+    """
+    due_now = {
+        schema.DUE_SHARD: due_shard(schema.PULL_PLAN, tenant_id),
+        schema.DUE_AT: codec.instant_text(now),
+    }
+    update = Update(sets=due_now, adds={"revision": 1}, removes=LEASE_ATTRIBUTES)
+    return table.update("pull_plan", Kind.PULL_PLAN.key(tenant_id), update)
+
+
+def _pull_item(state: PullState) -> codec.Item:
+    name = f"{state.tenant_id}#{state.vendor_id}"
+    plain: dict[str, Any] = {
+        schema.LISTED_TENANT: Kind.PULLS.key(state.tenant_id),
+        schema.REQUESTED_KEY: state.vendor_id,
+    }
+    if state.due_at is not None:
+        plain[schema.DUE_SHARD] = due_shard(schema.PULL, name)
+    key = Kind.PULL.key(state.tenant_id, state.vendor_id)
+    return _PULLS.item(key, state, **plain)
+
+
+def _read_shown(item: codec.Item) -> PullState:
+    state = _PULLS.read(item)
+    return replace(state, due_at=None) if LEASE_OWNER in item else state
+
+
+def _plan_item(plan: PullPlan) -> codec.Item:
+    plain = {}
+    if plan.due_at is not None:
+        plain[schema.DUE_SHARD] = due_shard(schema.PULL_PLAN, plan.tenant_id)
+    return _PLANS.item(Kind.PULL_PLAN.key(plan.tenant_id), plan, **plain)
+
+
+def _read_plan(item: codec.Item) -> PullPlan:
+    # An item that was only made due has its tenant in its key alone.
+    tenant_id = Kind.PULL_PLAN.name_in(codec.unmarshal(item))
+    return _PLANS.read({**codec.marshal({"tenant_id": tenant_id}), **item})
