@@ -261,11 +261,12 @@ def _lint_parser(path: str, parser: ParserConfig) -> Iterator[ConfigFault]:
     if parser.columns is None:
         return
     for column, headers in parser.mapped_headers.items():
-        for header in set(headers).difference(parser.columns):
-            yield ConfigFault(
-                f"{path}.column_map.{column}",
-                f'"{header}" is none of the names in columns',
-            )
+        for header in dict.fromkeys(headers):
+            if header not in parser.columns:
+                yield ConfigFault(
+                    f"{path}.column_map.{column}",
+                    f'"{header}" is none of the names in columns',
+                )
     filled_columns = {
         *parser.columns,
         *columns_by_header,
