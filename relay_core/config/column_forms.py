@@ -207,7 +207,9 @@ class Changed(ColumnForm):
     @field_validator("times", "divided_by")
     @classmethod
     def _goes_with_number(
-        cls, value: int | str | None, info: ValidationInfo
+        cls,
+        value: int | str | None,
+        info: ValidationInfo,
     ) -> int | str | None:
         column = str(info.context)
         is_number = column == "quantity_available" or column in MONEY_COLUMNS
@@ -218,7 +220,9 @@ class Changed(ColumnForm):
     @field_validator("divided_by")
     @classmethod
     def _does_something(
-        cls, value: int | str | None, info: ValidationInfo
+        cls,
+        value: int | str | None,
+        info: ValidationInfo,
     ) -> int | str | None:
         # An invalid step is absent from ``info.data``; it still counts as set.
         steps = [name for name in _STEPS[:-1] if info.data.get(name, name) is not None]

@@ -41,8 +41,24 @@ _DIRECTIVES = frozenset("aAbBcdfGHIjmMpSuUVwWxXyYz%")
 _DATE_PARTS = {"year": "yYGcx", "month": "bBmcx", "day": "dcx"}
 # A format of timestamps must give back the dates of these two.
 _PROBES = (
-    datetime(1971, 2, 3, 4, 5, 6, tzinfo=UTC),
-    datetime(2034, 11, 28, 17, 38, 49, tzinfo=UTC),
+    datetime(
+        1971,
+        2,
+        3,
+        4,
+        5,
+        6,
+        tzinfo=UTC,
+    ),
+    datetime(
+        2034,
+        11,
+        28,
+        17,
+        38,
+        49,
+        tzinfo=UTC,
+    ),
 )
 
 
@@ -388,7 +404,10 @@ def idle_without(option: str, *allowed: str, default: object = None) -> AfterVal
 
 
 def refuse_idle(
-    option: str, allowed: Iterable[str], is_set: bool, info: ValidationInfo
+    option: str,
+    allowed: Iterable[str],
+    is_set: bool,
+    info: ValidationInfo,
 ) -> None:
     """Refuse a value that is set while the option beside it is none of ``allowed``."""
     chosen = info.data.get(option)

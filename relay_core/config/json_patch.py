@@ -30,7 +30,9 @@ class PatchStep:
 
 
 def set_members(
-    document: Mapping[str, Any], path: _Path, members: Mapping[str, Any]
+    document: Mapping[str, Any],
+    path: _Path,
+    members: Mapping[str, Any],
 ) -> list[PatchStep]:
     """Return the steps that set members of the object at a path.
 
@@ -52,8 +54,11 @@ def set_members(
 
 
 def _pointer(path: _Path) -> str:
-    keys = (str(key).replace("~", "~0").replace("/", "~1") for key in path)
-    return "".join(f"/{key}" for key in keys)
+    pointer = ""
+    for key in path:
+        escaped = str(key).replace("~", "~0").replace("/", "~1")
+        pointer += f"/{escaped}"
+    return pointer
 
 
 def _keys_of(pointer: str) -> list[str]:
@@ -62,7 +67,8 @@ def _keys_of(pointer: str) -> list[str]:
 
 
 def apply_patch(
-    document: Mapping[str, Any], steps: Iterable[PatchStep]
+    document: Mapping[str, Any],
+    steps: Iterable[PatchStep],
 ) -> dict[str, Any]:
     """Return a copy of a document with the steps of `set_members` applied."""
     patched: dict[str, Any] = _copy(document)
@@ -85,7 +91,8 @@ def _copy(value: Any) -> Any:
 
 
 def parser_patch(
-    document: Mapping[str, Any], changes: Mapping[int, ParserChanges]
+    document: Mapping[str, Any],
+    changes: Mapping[int, ParserChanges],
 ) -> list[PatchStep]:
     """Return the steps that change the parsers of vendors, by their index.
 
@@ -102,7 +109,9 @@ def parser_patch(
 
 
 def parser_steps(
-    document: Mapping[str, Any], index: int, changes: ParserChanges
+    document: Mapping[str, Any],
+    index: int,
+    changes: ParserChanges,
 ) -> list[PatchStep]:
     """Return the steps that change the parser of the vendor at an index."""
     return set_members(document, ("vendors", index, "parser"), changes)

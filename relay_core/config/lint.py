@@ -29,7 +29,10 @@ _SHAREABLE_COLUMNS = {"sku", "vendor_sku"}
 
 
 def config_doubts(
-    config: TenantConfig, *, is_published: bool = True, is_local: bool = False
+    config: TenantConfig,
+    *,
+    is_published: bool = True,
+    is_local: bool = False,
 ) -> list[Doubt]:
     """Return the doubts about a config; those about its rules come last.
 
@@ -78,7 +81,10 @@ def margin_doubts(config: TenantConfig) -> Iterator[Doubt]:
 
 
 def policy_doubts(
-    config: TenantConfig, rejected: int, total: int, samples: Iterable[str]
+    config: TenantConfig,
+    rejected: int,
+    total: int,
+    samples: Iterable[str],
 ) -> Iterator[Doubt]:
     """Yield the doubt about an error policy with a limit of 0, if it fails the run.
 
@@ -114,7 +120,9 @@ def first_samples(texts: Iterable[str]) -> tuple[str, ...]:
 
 
 def lint_warnings(
-    config: TenantConfig, *, is_published: bool = True
+    config: TenantConfig,
+    *,
+    is_published: bool = True,
 ) -> Iterator[ConfigFault]:
     """Yield the lint warnings of a config, each with its path; those of rules come last.
 

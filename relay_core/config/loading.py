@@ -109,7 +109,8 @@ class TenantConfig(values.Section):
         return Decimal(rounded_units).scaleb(-4)
 
     def selecting(
-        self, vendor_ids: Collection[str] | None
+        self,
+        vendor_ids: Collection[str] | None,
     ) -> tuple[models.VendorConfig, ...]:
         """Return the named vendors in the config's order, or all if none is named.
 
@@ -127,7 +128,8 @@ class TenantConfig(values.Section):
         )
 
     def _unknown_vendors(
-        self, vendor_ids: Sequence[str]
+        self,
+        vendor_ids: Sequence[str],
     ) -> Iterator[errors.ConfigFault]:
         config_ids = [vendor.vendor_id for vendor in self.vendors]
         known_ids = {*config_ids}
@@ -166,7 +168,8 @@ def load_stored_config(text: str) -> TenantConfig:
 
 
 def load_config(
-    document: Mapping[str, Any], limits: Limits = DEFAULT_LIMITS
+    document: Mapping[str, Any],
+    limits: Limits = DEFAULT_LIMITS,
 ) -> TenantConfig:
     """Return the config in a document of plain values, as `parse_document` returns it.
 

@@ -99,7 +99,9 @@ class PriceRule(values.Section):
     @field_validator("min_price")
     @classmethod
     def _goes_with_a_price(
-        cls, value: Decimal | None, info: ValidationInfo
+        cls,
+        value: Decimal | None,
+        info: ValidationInfo,
     ) -> Decimal | None:
         if value is not None and info.data.get("leave_out"):
             raise refuse("an offer that is left out has no price; leave min_price out")
@@ -162,7 +164,10 @@ class InboundConfig(values.Section):
 
     type: Literal["s3", "local"]
     s3_prefix: cross_checks.S3Prefix = values.optional()
-    pull: Annotated[PullConfig | None, cross_checks.idle_without("type", "s3")] = None
+    pull: Annotated[
+        PullConfig | None,
+        cross_checks.idle_without("type", "s3"),
+    ] = None
 
 
 class SkuMapConfig(values.Section):
@@ -185,8 +190,19 @@ class StockConfig(values.Section):
 class LastGoodConfig(values.Section):
     """When a vendor's last good feed is used instead, and the percentage of its quantities."""
 
-    max_age_hours: Annotated[int, Field(ge=1, le=720), values.WHOLE] = 48
+    max_age_hours: Annotated[
+        int,
+        Field(ge=1, le=720),
+        values.WHOLE,
+    ] = 48
     quantity_pct: values.Percent = 100
+
+
+_HoursOfYear = Annotated[
+    int,
+    Field(ge=1, le=8760),
+    values.WHOLE,
+]
 
 
 class VendorConfig(values.Section):
@@ -200,7 +216,7 @@ class VendorConfig(values.Section):
         LastGoodConfig,
         cross_checks.idle_without("on_trouble", "last_good", default=LastGoodConfig()),
     ] = LastGoodConfig()
-    max_feed_age_hours: Annotated[int, Field(ge=1, le=8760), values.WHOLE] | None = None
+    max_feed_age_hours: _HoursOfYear | None = None
     max_invalid_row_pct: values.Share | None = None
     duplicate_skus: DuplicateSkus = "compete"
     stock: StockConfig | None = None
@@ -245,7 +261,12 @@ class ErrorPolicy(values.Section):
     missing_required_vendor_policy: Literal["fail", "warn_only"] = "fail"
 
 
-PriceRise = Annotated[Decimal, Field(ge=0, le=100), values.EXACT, values.AS_TEXT]
+PriceRise = Annotated[
+    Decimal,
+    Field(ge=0, le=100),
+    values.EXACT,
+    values.AS_TEXT,
+]
 
 
 class PriceLevelConfig(values.Section):
@@ -263,7 +284,7 @@ class QuarantineConfig(values.Section):
     price_drop_pct: values.Share | None = Decimal("0.50")
     price_rise_pct: PriceRise | None = Decimal("1.00")
     action: Literal["keep", "zero"] = "keep"
-    confirm_hours: Annotated[int, Field(ge=1, le=8760), values.WHOLE] | None = 24
+    confirm_hours: _HoursOfYear | None = 24
     max_pct: values.Share = Decimal("0.10")
 
 
@@ -327,7 +348,9 @@ class OutputColumn(values.Section):
 
 
 def _check_new_header(
-    column: OutputColumn, entry: cross_checks.Entry, _: ValidationInfo
+    column: OutputColumn,
+    entry: cross_checks.Entry,
+    _: ValidationInfo,
 ) -> None:
     cross_checks.refuse_repeated(column.header, entry.seen)
 

@@ -96,7 +96,9 @@ class Override(values.Section):
     @field_validator("accept_until")
     @classmethod
     def _goes_with_a_price(
-        cls, value: datetime | None, info: ValidationInfo
+        cls,
+        value: datetime | None,
+        info: ValidationInfo,
     ) -> datetime | None:
         # An invalid price is absent from ``info.data``; it still counts as set.
         if value is not None and info.data.get("accept_price", value) is None:
@@ -150,7 +152,9 @@ class Override(values.Section):
 
 
 def _check_new_sku(
-    override: Override, entry: cross_checks.Entry, _: ValidationInfo
+    override: Override,
+    entry: cross_checks.Entry,
+    _: ValidationInfo,
 ) -> None:
     cross_checks.refuse_repeated(override.sku, entry.seen)
 
@@ -163,7 +167,8 @@ class _Overrides(values.Section):
 
 
 def load_overrides(
-    document: Sequence[Any], vendor_ids: Iterable[str]
+    document: Sequence[Any],
+    vendor_ids: Iterable[str],
 ) -> tuple[Override, ...]:
     """Return the overrides in a list of plain values, in its order, however many.
 
@@ -200,7 +205,8 @@ def parse_overrides(text: str, vendor_ids: Iterable[str]) -> tuple[Override, ...
 
 
 def overrides_in_effect(
-    overrides: Collection[Override], requested_at: datetime
+    overrides: Collection[Override],
+    requested_at: datetime,
 ) -> list[Override]:
     """Return the overrides in effect for a run requested at ``requested_at``, by SKU."""
     in_effect = []

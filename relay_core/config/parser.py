@@ -94,7 +94,9 @@ _WORDS_BY_COLUMN: TypeAdapter[dict[str, tuple[str, ...]]] = TypeAdapter(
 
 
 def _read_null_values(
-    value: Any, _: ValidatorFunctionWrapHandler, info: ValidationInfo
+    value: Any,
+    _: ValidatorFunctionWrapHandler,
+    info: ValidationInfo,
 ) -> Any:
     """Read the words of all columns, or those of each column; their number is limited."""
     if not isinstance(value, Mapping):
@@ -189,7 +191,9 @@ class ParserConfig(values.Section):
     @field_validator("thousands_separator")
     @classmethod
     def _differs_from_decimal(
-        cls, value: str | None, info: ValidationInfo
+        cls,
+        value: str | None,
+        info: ValidationInfo,
     ) -> str | None:
         if value is not None and value == info.data.get("decimal_separator"):
             raise refuse(

@@ -21,7 +21,8 @@ _SECTIONS_WITH_NULLS: tuple[_Path, ...] = (("guards",), ("guards", "quarantine")
 
 
 def plain_document(
-    document: Mapping[Any, Any], limits: Limits = DEFAULT_LIMITS
+    document: Mapping[Any, Any],
+    limits: Limits = DEFAULT_LIMITS,
 ) -> tuple[dict[str, Any], list[ConfigFault]]:
     """Return a document of plain values without its nulls, and faults of omitted values.
 

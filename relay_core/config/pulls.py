@@ -73,7 +73,11 @@ class PullConfig(values.Section):
             description="`https://host/path`, or `sftp://user@host[:port]/folder/pattern`."
         ),
     ]
-    every_minutes: Annotated[int, Field(ge=5, le=10_080), values.WHOLE] = 60
+    every_minutes: Annotated[
+        int,
+        Field(ge=5, le=10_080),
+        values.WHOLE,
+    ] = 60
     secret: values.Id | None = None
     host_key: (
         Annotated[
@@ -91,7 +95,9 @@ class PullConfig(values.Section):
     @field_validator("host_key", "settle_seconds")
     @classmethod
     def _goes_with_sftp(
-        cls, value: str | int | None, info: ValidationInfo
+        cls,
+        value: str | int | None,
+        info: ValidationInfo,
     ) -> str | int | None:
         url = str(info.data.get("url", ""))
         scheme = url.partition(":")[0].lower()

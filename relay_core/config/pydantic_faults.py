@@ -66,7 +66,8 @@ def _is_of_refused_items(detail: Mapping[str, Any]) -> bool:
 
 
 def _described(
-    detail: Mapping[str, Any], model: type[BaseModel]
+    detail: Mapping[str, Any],
+    model: type[BaseModel],
 ) -> tuple[tuple[Any, ...], str, _Hint]:
     """Return the path and the message of a pydantic error, and the function of its hint."""
     path = detail["loc"]
@@ -134,7 +135,8 @@ def _nearest(detail: Mapping[str, Any], section: type[BaseModel], name: str) -> 
 
 
 def _field_at(
-    model: type[BaseModel], path: Sequence[Any]
+    model: type[BaseModel],
+    path: Sequence[Any],
 ) -> tuple[type[BaseModel], str]:
     """Return the section that a path ends in, and the key in it."""
     steps = [step for step in path if isinstance(step, str)] or [""]

@@ -25,7 +25,10 @@ _MAX_WORD_LENGTH = 64
 
 
 def refuse(
-    message: str, hint: Callable[[], str] = str, *, of_section: bool = False
+    message: str,
+    hint: Callable[[], str] = str,
+    *,
+    of_section: bool = False,
 ) -> PydanticCustomError:
     """Return the error for a value that a validator refuses.
 

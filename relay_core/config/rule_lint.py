@@ -9,7 +9,8 @@ from relay_core.domain.errors import ConfigFault
 
 
 def lint_price_rules(
-    pricing: PricingConfig, vendor_ids: Sequence[str]
+    pricing: PricingConfig,
+    vendor_ids: Sequence[str],
 ) -> Iterator[ConfigFault]:
     """Yield the warnings about price rules; ``vendor_ids`` are all vendors of the config."""
     for index, rule in enumerate(pricing.rules):
@@ -41,7 +42,9 @@ def _covering_rule(
 
 
 def _lint_fixed_price(
-    path: str, rule: PriceRule, pricing: PricingConfig
+    path: str,
+    rule: PriceRule,
+    pricing: PricingConfig,
 ) -> Iterator[ConfigFault]:
     """Yield the warning about a fixed price below the cost that an offer may have."""
     if rule.fixed_price is None:
@@ -59,7 +62,9 @@ def _lint_fixed_price(
 
 
 def _covers(
-    outer: RuleConditions, inner: RuleConditions, vendor_ids: Sequence[str]
+    outer: RuleConditions,
+    inner: RuleConditions,
+    vendor_ids: Sequence[str],
 ) -> bool:
     """Return whether every offer that meets the inner conditions meets the outer ones."""
     inner_vendors = vendor_ids if inner.vendors is None else inner.vendors

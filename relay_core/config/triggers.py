@@ -123,7 +123,11 @@ def _least_minutes_apart(minute: str, hour: str) -> int:
 class OnUploadConfig(Section):
     """A run that starts after vendors have uploaded nothing for a while."""
 
-    quiet_seconds: Annotated[int, Field(ge=0, le=3600), WHOLE] = 60
+    quiet_seconds: Annotated[
+        int,
+        Field(ge=0, le=3600),
+        WHOLE,
+    ] = 60
 
 
 class ScheduleConfig(Section):
@@ -172,7 +176,10 @@ def _first_after(instant: datetime, due_times: Iterator[datetime]) -> datetime:
 
 
 def _elapsed_instants(
-    wall_times: Iterator[datetime], zone: ZoneInfo, *, fold: int
+    wall_times: Iterator[datetime],
+    zone: ZoneInfo,
+    *,
+    fold: int,
 ) -> Iterator[datetime]:
     """Yield the instants at which a clock shows each time, in its first or second pass.
 
@@ -185,7 +192,8 @@ def _elapsed_instants(
 
 
 def _wall_clock_instants(
-    wall_times: Iterator[datetime], zone: ZoneInfo
+    wall_times: Iterator[datetime],
+    zone: ZoneInfo,
 ) -> Iterator[datetime]:
     """Yield the instants at which a clock first shows or skips each time."""
     for wall_time in wall_times:

@@ -127,7 +127,13 @@ class _Reader:
         """Take the next event."""
         return self.loader.get_event()  # type: ignore[no-untyped-call]  # untyped
 
-    def read(self, path: _Path, *, is_key: bool = False, merges: bool = False) -> _Node:
+    def read(
+        self,
+        path: _Path,
+        *,
+        is_key: bool = False,
+        merges: bool = False,
+    ) -> _Node:
         """Read the next value.
 
         Faults in the value are reported under ``path``; with ``merges`` it is the value
@@ -169,7 +175,13 @@ class _Reader:
             tag = str(event.tag)[:MAX_QUOTED]
             raise _refusal(event, f"the tag {tag} is not supported; leave it out")
 
-    def _count(self, event: yaml.Event, *, values: int, levels: int) -> None:
+    def _count(
+        self,
+        event: yaml.Event,
+        *,
+        values: int,
+        levels: int,
+    ) -> None:
         self._value_count += values
         if self._level + levels > self.limits.config_levels:
             raise _refusal(event, refusals.too_deep(self.limits))
@@ -211,7 +223,13 @@ class _Reader:
             text=event.value,
         )
 
-    def _read_list(self, event: yaml.Event, path: _Path, *, merges: bool) -> _Node:
+    def _read_list(
+        self,
+        event: yaml.Event,
+        path: _Path,
+        *,
+        merges: bool,
+    ) -> _Node:
         items: list[_Node] = []
         while not isinstance(self.peek(), yaml.SequenceEndEvent):
             item_path = path if merges else (*path, len(items))
@@ -244,7 +262,12 @@ class _Reader:
                     mapping[key] = node.value
             levels = max(levels, node.levels)
         self.next_event()
-        return _Node(mapping, event.start_mark, values=1, levels=1 + levels)
+        return _Node(
+            mapping,
+            event.start_mark,
+            values=1,
+            levels=1 + levels,
+        )
 
     def _merge(self, merged: _Node, mapping: dict[str, Any]) -> None:
         """Add the members of the merged mappings that a mapping does not have yet."""
@@ -257,7 +280,12 @@ class _Reader:
             for key, value in node.value.items():
                 mapping.setdefault(key, value)
 
-    def _note_repeated(self, key: str, key_node: _Node, path: _Path) -> None:
+    def _note_repeated(
+        self,
+        key: str,
+        key_node: _Node,
+        path: _Path,
+    ) -> None:
         message = _position(key_node.start_mark) + refusals.repeated_key(key)
         self.faults.append(ConfigFault(refusals.join_path(path), message))
 
@@ -270,7 +298,12 @@ def _key_of(node: _Node) -> str:
 
 
 def _position(mark: Any) -> str:
-    return "" if mark is None else f"line {mark.line + 1}, column {mark.column + 1}: "
+    """Return a position as the beginning of a message."""
+    if mark is None:
+        return ""
+    line = mark.line + 1
+    column = mark.column + 1
+    return f"line {line}, column {column}: "
 
 
 def _refusal(source: yaml.Event | _Node, message: str) -> ConfigError:

@@ -90,7 +90,10 @@ class _Number(NamedTuple):
 
 
 def read_cell(
-    column: str, text: str, parser: CellOptions, zone: tzinfo
+    column: str,
+    text: str,
+    parser: CellOptions,
+    zone: tzinfo,
 ) -> int | str | None:
     """Return the value of a cell of a canonical column, or None for an empty cell.
 
@@ -345,7 +348,8 @@ def _number(text: str, parser: CellOptions) -> _Number | None:
 
 @lru_cache(maxsize=64)
 def _number_form(
-    decimal_separator: str, thousands_separator: str | None
+    decimal_separator: str,
+    thousands_separator: str | None,
 ) -> re.Pattern[str]:
     whole = "[0-9]+"
     if thousands_separator is not None:

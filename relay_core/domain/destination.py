@@ -118,7 +118,10 @@ def _inner_address(address: IPv6Address) -> IPv4Address | None:
 
 
 def judge_url(
-    text: str, *, allow_loopback: bool = False, schemes: Sequence[str] = ("https",)
+    text: str,
+    *,
+    allow_loopback: bool = False,
+    schemes: Sequence[str] = ("https",),
 ) -> Destination:
     """Return the destination of a URL of one of the schemes, if its text is allowed.
 
@@ -153,7 +156,12 @@ def judge_url(
     return Destination(parts.scheme, host, port, target, allow_loopback)
 
 
-def _check_public(scheme: str, host: str, port: int, address: Address | None) -> None:
+def _check_public(
+    scheme: str,
+    host: str,
+    port: int,
+    address: Address | None,
+) -> None:
     """Refuse a port that is not usual, and a host that not everybody reaches."""
     if port not in PORTS[scheme]:
         ports = " or ".join(map(str, PORTS[scheme]))

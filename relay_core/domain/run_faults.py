@@ -103,7 +103,12 @@ def fault_of(code: str, vendor_id: str | None = None, **facts: object) -> Report
     return ReportEntry(str(code), message, vendor_id)
 
 
-def too_large(vendor_id: str, noun: str, size: int, limit: int) -> ReportEntry:
+def too_large(
+    vendor_id: str,
+    noun: str,
+    size: int,
+    limit: int,
+) -> ReportEntry:
     """Return the fault of a vendor's feed or SKU map of too many bytes."""
     return fault_of(
         FailureCode.FEED_TOO_LARGE,
@@ -161,7 +166,9 @@ def out_of_time(seconds: float, stage: Stage) -> RunFailure:
 
 
 def unreadable_feed(
-    vendor_id: str, file_name: str, error: FeedUnreadableError
+    vendor_id: str,
+    file_name: str,
+    error: FeedUnreadableError,
 ) -> ReportEntry:
     """Return the entry of a feed that cannot be used."""
     title = _TITLES.get(FailureCode(error.error_code), "")

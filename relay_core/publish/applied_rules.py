@@ -39,7 +39,8 @@ class AppliedRule:
 
 
 def applied_rules(
-    merged: MergedInventory, uploads: Sequence[NormalizedVendor]
+    merged: MergedInventory,
+    uploads: Sequence[NormalizedVendor],
 ) -> Iterator[AppliedRule]:
     """Yield the rules of a run's config, in its order, also those without an effect.
 
@@ -63,7 +64,8 @@ def applied_rules(
 
 
 def _rules_of_duplicates(
-    merged: MergedInventory, uploads: Sequence[NormalizedVendor]
+    merged: MergedInventory,
+    uploads: Sequence[NormalizedVendor],
 ) -> Iterator[AppliedRule]:
     fault_counts = {upload.vendor_id: upload.fault_counts for upload in uploads}
     for index, vendor in enumerate(merged.config.vendors):

@@ -101,7 +101,10 @@ class FeedComparer:
         vendor_ids = [vendor.vendor_id for vendor in self.vendors]
         valid_rows = valid_rows_of(vendor_ids, normalized.vendors, normalized.states)
         feed_changes, guards = self.judge(
-            kept.joined, baseline.context, normalized.states, valid_rows
+            kept.joined,
+            baseline.context,
+            normalized.states,
+            valid_rows,
         )
         tripped = [result for result in guards or () if result.tripped]
         holds_feeds = self.config.guards.mode == "hold"
@@ -175,7 +178,8 @@ def _warning_of_guard(result: GuardResult) -> ReportEntry:
 
 
 def row_counts(
-    vendors: Sequence[NormalizedVendor], merged: MergedInventory | None
+    vendors: Sequence[NormalizedVendor],
+    merged: MergedInventory | None,
 ) -> dict[str, RowCounts]:
     """Count the outcome of the rows of each vendor that was read.
 

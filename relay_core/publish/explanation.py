@@ -56,7 +56,10 @@ class _PublishedRows:
 
 
 def explain_sku(
-    files: work_files.RunFiles, keys: ArtifactKeys, run_id: str, sku: str
+    files: work_files.RunFiles,
+    keys: ArtifactKeys,
+    run_id: str,
+    sku: str,
 ) -> dict[str, Any]:
     """Return the explanation of a SKU as JSON values.
 
@@ -113,7 +116,8 @@ def _is_unicode(text: str) -> bool:
 
 
 def _read_pins(
-    files: work_files.RunFiles, keys: ArtifactKeys
+    files: work_files.RunFiles,
+    keys: ArtifactKeys,
 ) -> tuple[TenantConfig, Mapping[str, VendorStatus], Sequence[Override]]:
     """Return the run's config, the status of each vendor, and the overrides in effect."""
     pinned_keys = [keys.config_snapshot, keys.input_manifest]

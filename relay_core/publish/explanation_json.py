@@ -84,7 +84,8 @@ def _quarantine(config: TenantConfig, row: pa.Table) -> dict[str, Any]:
 
 
 def offers_of(
-    config: TenantConfig, explained: ExplainedOffers | None
+    config: TenantConfig,
+    explained: ExplainedOffers | None,
 ) -> list[dict[str, Any]]:
     """Return the offers by rank, each as JSON values."""
     if explained is None:

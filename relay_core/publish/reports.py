@@ -60,7 +60,8 @@ def input_manifest_json(
 
 
 def manifest_entry(
-    pins: Mapping[str, Any], state: VendorState | None = None
+    pins: Mapping[str, Any],
+    state: VendorState | None = None,
 ) -> dict[str, Any]:
     """Return a vendor's entry of the manifest: its pins and, once known, its state."""
     if state is None:
@@ -96,7 +97,8 @@ def overrides_json(overrides: Sequence[Override]) -> bytes:
 
 
 def overrides_pins(
-    version: int | None, overrides: Sequence[Override]
+    version: int | None,
+    overrides: Sequence[Override],
 ) -> dict[str, Any] | None:
     """Return the manifest's pins of the overrides in effect, or None if there are none."""
     if not overrides:

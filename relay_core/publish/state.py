@@ -214,10 +214,11 @@ def read_state(data: bytes | memoryview, *, keeps_rows: bool = False) -> Baselin
 
 def _read_context(metadata: Mapping[bytes, bytes]) -> StateContext:
     """Return the publication, without facts that only a newer release knows."""
-    facts = json.loads(metadata[_CONTEXT_KEY])
+    facts = {**json.loads(metadata[_CONTEXT_KEY])}
     names = {field.name for field in fields(StateContext)}
-    known_facts = {name: fact for name, fact in {**facts}.items() if name in names}
-    return StateContext(**known_facts)
+    for name in facts.keys() - names:
+        del facts[name]
+    return StateContext(**facts)
 
 
 def _read_figures(source: pa.Buffer, schema: pa.Schema) -> FeedFigures:

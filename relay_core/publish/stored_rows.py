@@ -31,7 +31,9 @@ def kept_schema(config: TenantConfig) -> pa.Schema:
 
 
 def kept_rows(
-    config: TenantConfig, stored: pa.Table, quantities: Quantities
+    config: TenantConfig,
+    stored: pa.Table,
+    quantities: Quantities,
 ) -> pa.Table:
     """Return rows of a state as rows of a feed, with other quantities, one a row.
 

@@ -27,7 +27,8 @@ class RunFiles(Protocol):
         """The size of each file in bytes, by key."""
 
     def read(
-        self, parts: Sequence[tuple[str, sorted_file.ByteRange]]
+        self,
+        parts: Sequence[tuple[str, sorted_file.ByteRange]],
     ) -> Sequence[bytes]:
         """Return the bytes of parts of files, some megabytes at most, one a part.
 
@@ -73,7 +74,9 @@ def read_sku_rows(files: RunFiles, sources: Sequence[WorkFile], sku: str) -> Non
 
 
 def _tables(
-    files: RunFiles, sources: Sequence[WorkFile], sku: str
+    files: RunFiles,
+    sources: Sequence[WorkFile],
+    sku: str,
 ) -> Iterator[tuple[WorkFile, pa.Table]]:
     """Yield each source with the SKU's rows of one part of it."""
     pending = _parts_with(files, sources, sku)
@@ -90,7 +93,9 @@ def _tables(
 
 
 def _parts_with(
-    files: RunFiles, sources: Sequence[WorkFile], sku: str
+    files: RunFiles,
+    sources: Sequence[WorkFile],
+    sku: str,
 ) -> list[tuple[WorkFile, sorted_file.ByteRange]]:
     """Return each source with each of its parts that may have rows of the SKU."""
     sizes = [size_of(files, source.key) for source in sources]

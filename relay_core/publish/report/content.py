@@ -58,7 +58,9 @@ class Report:
 
 
 def report_html(
-    ctx: records.RunContext, findings: RunFindings, status: RunStatus
+    ctx: records.RunContext,
+    findings: RunFindings,
+    status: RunStatus,
 ) -> bytes:
     """Return report.html; one run with the same findings always has the same bytes."""
     page = pages(REPORT).get_template("page.html.jinja")
@@ -76,7 +78,9 @@ def load_templates() -> None:
 
 
 def report_of(
-    ctx: records.RunContext, findings: RunFindings, status: RunStatus
+    ctx: records.RunContext,
+    findings: RunFindings,
+    status: RunStatus,
 ) -> Report:
     """Return the content of a run's report."""
     notes = _failure_notes(findings)
@@ -91,7 +95,13 @@ def report_of(
         engine_version=records.ENGINE_VERSION,
         currency=findings.currency,
         is_held=status is RunStatus.HELD,
-        verdict=wording.verdict(status, findings, list(notes), action, ctx.run_id),
+        verdict=wording.verdict(
+            status,
+            findings,
+            list(notes),
+            action,
+            ctx.run_id,
+        ),
         faults=parts.Excerpt.of(findings.faults, MAX_EXAMPLES, len(findings.faults)),
         doubts=parts.Excerpt.of(
             map(table_rows.DoubtRow.of, findings.doubts),
@@ -200,7 +210,9 @@ def _vendor_shares(findings: RunFindings) -> parts.Chart | None:
 
 
 def _history(
-    ctx: records.RunContext, findings: RunFindings, status: RunStatus
+    ctx: records.RunContext,
+    findings: RunFindings,
+    status: RunStatus,
 ) -> parts.Chart | None:
     """Return one bar for each of the last publications, and one for the run's feed."""
     feeds = [
@@ -215,7 +227,12 @@ def _history(
     if len(feeds) < 2:
         return None
     chart_rows = [
-        parts.ChartRow(label, wording.counted(skus, "SKU"), skus, tone)
+        parts.ChartRow(
+            label,
+            wording.counted(skus, "SKU"),
+            skus,
+            tone,
+        )
         for label, skus, tone in feeds
     ]
     summary = "; ".join(f"{row.label}: {row.value}" for row in chart_rows)

@@ -37,7 +37,12 @@ class Excerpt(Generic[_Item]):
     more: int = 0
 
     @classmethod
-    def of(cls, rows: Iterable[_Item], limit: int, count: int) -> Excerpt[_Item]:
+    def of(
+        cls,
+        rows: Iterable[_Item],
+        limit: int,
+        count: int,
+    ) -> Excerpt[_Item]:
         """Return the first of ``count`` rows, ``limit`` of them at most."""
         first_rows = tuple(islice(rows, limit))
         return cls(first_rows, count - len(first_rows))
@@ -81,7 +86,12 @@ class Chart(NamedTuple):
     bars: tuple[Bar, ...]
 
     @classmethod
-    def of(cls, title: str, rows: Sequence[ChartRow], summary: str) -> Chart:
+    def of(
+        cls,
+        title: str,
+        rows: Sequence[ChartRow],
+        summary: str,
+    ) -> Chart:
         """Return a chart with one bar a row."""
         largest = max(row.number for row in rows)
         bars = [
@@ -99,7 +109,12 @@ class Chart(NamedTuple):
 def changes_chart(counts: Mapping[str, int]) -> Chart:
     """Return the bars of a feed's changes from the counts of the run's summary."""
     rows = [
-        ChartRow(label, wording.number(counts[name]), counts[name], tone)
+        ChartRow(
+            label,
+            wording.number(counts[name]),
+            counts[name],
+            tone,
+        )
         for name, label, tone in _CHANGE_BARS
     ]
     return Chart.of("SKUs by what has changed", rows, wording.changed(counts))
