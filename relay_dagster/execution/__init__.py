@@ -1,1 +1,1 @@
-"""Inside the run's process: its session, attempt, inputs, reports and publication."""
+"""The process that executes a run: session, attempt, inputs, and the run's files."""

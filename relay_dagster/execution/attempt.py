@@ -1,30 +1,25 @@
 """One attempt of a run in the process that executes it: its claim, its fence, its end.
 
-Every change of the record goes through the ledger. Reports are written just before the final write,
-so a final run has them; whoever ends the run otherwise writes them again.
+Every change of the record goes through the ledger. The reports are written just before
+the record's end, so a run that has ended has them. Whoever ends the run in another way
+writes them again.
 """
 
-import os
-import sys
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import NoReturn, Self
 
-from relay_core.domain.codes import (
-    FailureClass,
-    FailureCode,
-    RunStatus,
-    Stage,
-    class_of,
-)
+from relay_core.domain import codes
+from relay_core.domain.codes import RunStatus, Stage
 from relay_core.domain.records import RunFailure
 from relay_core.domain.run_faults import out_of_time
 from relay_core.publish.findings import RunFindings
 from relay_dagster import tags
 from relay_dagster.execution.bucket_sink import BucketSink
 from relay_dagster.execution.concurrent_io import ConcurrentIO
+from relay_dagster.execution.heartbeat import Heartbeat, end_process
 from relay_dagster.execution.published_copies import publish, published_key
 from relay_dagster.external_errors import ExternalServiceError, error_code_of
 from relay_dagster.logs import event_log
@@ -33,65 +28,17 @@ from relay_dagster.runs.model import Outcome, RunRecord
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.wiring import Platform
 
-log = event_log()
+_MAX_GUARDS = 20
+"""The most tripped guards that a record keeps."""
 
+_MAX_SKU_LENGTH = 200
+"""The most characters of a SKU that a record's guards keep."""
 
-_MAX_GUARDS, _MAX_SKU_LENGTH = 20, 200
-"""The record keeps so many of the tripped guards, with SKUs cut to so many characters."""
-
-
-def end_process() -> NoReturn:
-    """End this process at once, whatever its threads are doing."""
-    sys.stderr.flush()
-    os._exit(1)
-
-
-@dataclass(eq=False)
-class Heartbeat:
-    """The thread that calls ``beat`` every ``interval_seconds``, through all steps of an attempt.
-
-    ``RunStore.beat`` counts them in an item of their own. The reconciler notes in the record when
-    it last saw the count change, and ends an attempt that is silent for too long
-    (``maintenance/reconciler.py``): a process that wakes up after that gets `FenceLostError`, and
-    gives up. Another failed call is only logged: several missing heartbeats are tolerated. The
-    first one comes after an interval, so a shorter run needs none.
-    """
-
-    beat: Callable[[], object]
-    interval_seconds: float
-    give_up: Callable[[], object] = end_process
-
-    def __post_init__(self) -> None:
-        """Make the thread."""
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(
-            target=self._run, name="relay-heartbeat", daemon=True
-        )
-
-    def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End the thread."""
-        self._stopped.set()
-        if self._thread.is_alive():
-            self._thread.join(timeout=5)
-
-    def _run(self) -> None:
-        while not self._stopped.wait(self.interval_seconds):
-            try:
-                self.beat()
-            except FenceLostError as error:
-                log.error("process_ended", reason=str(error))
-                self.give_up()
-                return
-            except Exception as error:  # noqa: BLE001 - a missing heartbeat is no fault of the run
-                log.warning("heartbeat_failed", error=str(error))
+_log = event_log()
 
 
 class RunStoppedError(Exception):
-    """The run, or this process's part in it, is over, and the record says so already."""
+    """The run, or this process's part in it, is over, and the record says so."""
 
     def __init__(self, error_code: str, message: str) -> None:
         self.error_code = error_code
@@ -100,20 +47,21 @@ class RunStoppedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """Dagster's run: its id, the tenant, the tags, the selected assets."""
+    """The Dagster run that executes in this process."""
 
     dagster_run_id: str
     tenant_id: str
     tags: Mapping[str, str]
-    assets: frozenset[str]
+    assets: frozenset[str]  # the names of the selected assets
     is_reexecution: bool = False
 
 
 class Attempt:
     """The attempt that this process executes, and its copy of the run's record.
 
-    An attempt that takes longer than ``RELAY_RUN_TIMEOUT_SECONDS`` ends the run and calls
-    ``end_process``, whatever the process is doing; the reconciler then writes the reports.
+    An attempt that takes longer than ``RELAY_RUN_TIMEOUT_SECONDS`` ends the run and
+    calls ``end_process``, whatever the process is doing; the reconciler then writes the
+    reports.
     """
 
     def __init__(
@@ -127,9 +75,7 @@ class Attempt:
         self.io = ConcurrentIO()
         self.sink = BucketSink(platform.objects, record.context, self.io)
         self._has_beaten = False
-        self._heartbeat = Heartbeat(
-            self._beat, interval_seconds=settings.heartbeat_seconds
-        )
+        self._heartbeat = Heartbeat(self._beat, settings.heartbeat_seconds)
         self._end_process = end_process
         seconds = min(settings.run_timeout_seconds, threading.TIMEOUT_MAX)
         self._deadline = threading.Timer(seconds, self._time_out)
@@ -143,19 +89,24 @@ class Attempt:
         *,
         end_process: Callable[[], object] = end_process,
     ) -> Self:
-        """Claim the attempt that Dagster was asked for; start its heartbeat and its time limit.
+        """Claim the attempt of a Dagster run; start its heartbeat and its time limit.
 
-        A re-execution has copied the tags of another run, so they do not count: like a partition
-        materialized by hand it is a run of its own. `RunError` where the attempt is not to be had,
-        `RunStoppedError` where the run's cancellation was requested meanwhile.
+        The tags of a re-execution do not count, for they are copies of another run's:
+        like a partition that is materialized by hand, it is a run of its own.
+
+        Raises:
+            RunError: the attempt cannot be claimed.
+            RunStoppedError: somebody asked for the run's cancellation; it is cancelled
+                now.
         """
         ledger = platform.ledger
-        named = None if launch.is_reexecution else tags.attempt_of(launch.tags)
+        requested = None if launch.is_reexecution else tags.attempt_of(launch.tags)
         try:
-            if named is None:
+            if requested is None:
                 record = ledger.start_by_hand(launch.dagster_run_id, launch.tenant_id)
             else:
-                record = ledger.claim(*named, launch.dagster_run_id)
+                run_id, attempt_number = requested
+                record = ledger.claim(run_id, attempt_number, launch.dagster_run_id)
         except CancelRequestedError as request:
             ledger.cancel(request.run_id)
             raise RunStoppedError(
@@ -164,52 +115,64 @@ class Attempt:
         attempt = cls(platform, record, end_process)
         attempt._heartbeat.start()
         attempt._deadline.start()
-        trigger = str(record.trigger)
-        attempt._log(
-            "run_started", trigger=trigger, dagster_run_id=launch.dagster_run_id
+        attempt._log_event(
+            "run_started",
+            trigger=str(record.trigger),
+            dagster_run_id=launch.dagster_run_id,
         )
         return attempt
 
+    # --- the steps of the run ---------------------------------------------------------
+
     def enter(self, stage: Stage) -> None:
-        """Move on to a stage, by a write that carries the fence; in the same stage check it."""
-        known = None if stage is self.record.stage else self.record
+        """Move on to a stage, with the fence; the current stage only checks the fence."""
+        # A check of the fence must read the stored record.
+        cached_record = None if stage is self.record.stage else self.record
         self.record = self._ledger.enter_stage(
-            self.record.fence, stage, cached_record=known
+            self.record.fence, stage, cached_record=cached_record
         )
 
     def pin(self, config_version: int | None, baseline_run_id: str | None) -> None:
-        """Pin the config version and the baseline."""
-        fence = self.record.fence
+        """Fix the config version and the baseline for all attempts."""
         self.record = self._ledger.pin(
-            fence, config_version, baseline_run_id, cached_record=self.record
+            self.record.fence,
+            config_version,
+            baseline_run_id,
+            cached_record=self.record,
         )
         self.sink.context = self.record.context
 
     def end(self) -> None:
-        """End the run: write its reports, publish or hold its feed, then write its end."""
+        """Write the reports, publish or hold the feed, then write the run's end.
+
+        Raises:
+            FenceLostError: the run has ended otherwise, or a newer attempt executes it.
+        """
         status = self.findings.status
         outcome = self._report(status)
-        write = (
-            self._ledger.feeds.hold
-            if status is RunStatus.HELD
-            else self._ledger.succeed
-        )
+        fence = self.record.fence
         try:
-            self.record = write(self.record.fence, outcome, cached_record=self.record)
+            if status is RunStatus.HELD:
+                self.record = self._ledger.feeds.hold(
+                    fence, outcome, cached_record=self.record
+                )
+            else:
+                self.record = self._ledger.succeed(
+                    fence, outcome, cached_record=self.record
+                )
         except FenceLostError:
-            found = self._platform.runs.get(self.record.run_id)
-            if found is not None and found.status in (
-                RunStatus.FAILED,
-                RunStatus.CANCELLED,
-            ):
-                self.sink.withdraw()  # the run has ended otherwise while its feed was published
+            self._withdraw_if_ended()
             raise
         except ExternalServiceError as error:
             self.record = self._stored_end(status, error)
         self._announce(f"run_{status.lower()}")
 
     def fail(self, failure: RunFailure) -> NoReturn:
-        """End the run for a fault of its data, and raise `RunStoppedError`."""
+        """End the run ``FAILED``.
+
+        Raises:
+            RunStoppedError: always, once the end is written.
+        """
         self.findings = replace(self.findings, failure=failure)
         outcome = self._report(RunStatus.FAILED)
         try:
@@ -220,7 +183,11 @@ class Attempt:
         raise RunStoppedError(failure.error_code, failure.error_message)
 
     def cancel(self) -> NoReturn:
-        """End the run as requested, delete its published feed, and raise `RunStoppedError`."""
+        """End the run ``CANCELLED`` as requested, and delete its published feed.
+
+        Raises:
+            RunStoppedError: always, once the end is written.
+        """
         self.record = self._ledger.cancel(self.record.run_id)
         self.io.drain()
         self.sink.withdraw()
@@ -229,17 +196,21 @@ class Attempt:
             self.findings, self.record, RunStatus.CANCELLED, utc_now()
         )
         self.record = self._ledger.note_reports(self.record.run_id, outcome)
-        self._log("run_cancelled")
+        self._log_event("run_cancelled")
         raise RunStoppedError(
             "CANCELLED", f"run {self.record.run_id} was cancelled on request"
         )
 
     def release_for_retry(self, error: Exception) -> None:
-        """End the attempt for a fault that may pass; if that fails, the reconciler ends it."""
+        """End the attempt for an error that a later attempt may not meet.
+
+        If the end cannot be written, the reconciler ends the attempt.
+        """
         code = error_code_of(error)
         message = f"{type(error).__name__}: {error}"
-        self._log("run_retryable_error", error_code=code, error_message=message)
-        if class_of(FailureCode.POISON_JOB, code) is FailureClass.PLATFORM:
+        self._log_event("run_retryable_error", error_code=code, error_message=message)
+        failure_class = codes.class_of(codes.FailureCode.POISON_JOB, code)
+        if failure_class is codes.FailureClass.PLATFORM:
             self._platform.metrics.worker_error(code)
         self.io.drain()
         try:
@@ -249,7 +220,7 @@ class Attempt:
         except CancelRequestedError:
             self.cancel()
         except (RunError, ExternalServiceError) as problem:
-            self._log("run_not_given_back", reason=str(problem))
+            self._log_event("run_not_given_back", reason=str(problem))
 
     def close(self) -> None:
         """Stop the threads beside the steps."""
@@ -257,9 +228,12 @@ class Attempt:
         self.io.close()
         self._heartbeat.stop()
 
+    # --- heartbeat and time limit -----------------------------------------------------
+
     def _beat(self) -> None:
-        run_id, attempt = self.record.run_id, self.record.attempt
-        self._platform.runs.beat(run_id, attempt, has_beaten=self._has_beaten)
+        self._platform.runs.beat(
+            self.record.run_id, self.record.attempt, has_beaten=self._has_beaten
+        )
         self._has_beaten = True
 
     def _time_out(self) -> None:
@@ -270,52 +244,45 @@ class Attempt:
             self._announce("run_failed")
             self._platform.metrics.worker_error(failure.error_code)
         except (RunError, ExternalServiceError) as problem:
-            # It has another end already, or the reconciler finds it dead and ends it.
-            self._log("run_not_timed_out", reason=str(problem))
-            with suppress(ExternalServiceError):
-                found = self._own_record()
-                if found is not None and found.status in (
-                    RunStatus.SUCCEEDED,
-                    RunStatus.HELD,
-                ):
-                    return  # just now: what is left to do is to count it
+            # The run has another end, or the reconciler finds it dead and ends it.
+            self._log_event("run_not_timed_out", reason=str(problem))
+            if self._has_just_succeeded():
+                return  # the process only has to count its end
         self._end_process()
 
-    def _own_record(self) -> RunRecord | None:
-        """Return the record as it is stored; None where it is another process's by now."""
-        found = self._platform.runs.get(self.record.run_id)
-        is_own = (
-            found is not None and found.dagster_run_id == self.record.dagster_run_id
-        )
-        return found if is_own else None
+    def _has_just_succeeded(self) -> bool:
+        """Return True if this attempt has ended the run well meanwhile."""
+        with suppress(ExternalServiceError):
+            record = self._stored_record()
+            if record is not None:
+                return record.status in (RunStatus.SUCCEEDED, RunStatus.HELD)
+        return False
+
+    # --- the end ----------------------------------------------------------------------
 
     def _report(self, status: RunStatus) -> Outcome:
+        """Write the reports, and the published copies of a feed; return the outcome."""
         self.io.wait()
-        # An attempt that has lost its run must not write over the reports of the one that has it.
+        # An attempt that has lost its run must not write over the other one's reports.
         self.enter(self.record.stage)
-        feed_key, feed_format = None, self.sink.feed_format
-        is_whole = feed_format is not None and self.record.vendors is None
-        if feed_format is not None and is_whole and status is not RunStatus.FAILED:
+        feed_key = None
+        feed_format = self.sink.feed_format
+        is_of_all_vendors = self.record.vendors is None
+        has_failed = status is RunStatus.FAILED
+        if feed_format is not None and is_of_all_vendors and not has_failed:
             self.io.start(publish, self._platform.objects, self.sink.keys, feed_format)
             feed_key = published_key(self.record, feed_format)
         outcome = self.sink.write_last(self.findings, self.record, status, utc_now())
-        tripped = (
-            self.findings.tripped[:_MAX_GUARDS] if status is RunStatus.HELD else ()
-        )
+        if status is not RunStatus.HELD:
+            return replace(outcome, feed_key=feed_key)
+        tripped = self.findings.tripped[:_MAX_GUARDS]
         guards = tuple(result.as_dict(_MAX_SKU_LENGTH) for result in tripped)
         return replace(outcome, feed_key=feed_key, guards=guards)
-
-    def _stored_end(self, status: RunStatus, error: ExternalServiceError) -> RunRecord:
-        """Return the record if it has this attempt's end: the answer alone was lost; or raise."""
-        found = self._own_record()
-        if found is None or found.status is not status:
-            raise error
-        return found
 
     def _report_poison(self) -> None:
         failure = self.record.failure
         self.findings = self.findings.failed(failure)
-        self._log("poison_job_detected", error_message=failure.error_message)
+        self._log_event("poison_job_detected", error_message=failure.error_message)
         try:
             self.sink.withdraw()
             outcome = self.sink.write_last(
@@ -323,15 +290,41 @@ class Attempt:
             )
             self.record = self._ledger.note_reports(self.record.run_id, outcome)
         finally:
-            # If S3 refuses the reports, the reconciler writes them later and announces nothing.
+            # If S3 refuses the reports, the reconciler writes them, and announces
+            # nothing.
             self._announce("run_failed")
+
+    def _withdraw_if_ended(self) -> None:
+        """Delete the published feed if the run has ended otherwise meanwhile."""
+        record = self._platform.runs.get(self.record.run_id)
+        if record is None:
+            return
+        if record.status in (RunStatus.FAILED, RunStatus.CANCELLED):
+            self.sink.withdraw()
+
+    def _stored_record(self) -> RunRecord | None:
+        """Return the stored record, or None if another process executes the run."""
+        record = self._platform.runs.get(self.record.run_id)
+        if record is None or record.dagster_run_id != self.record.dagster_run_id:
+            return None
+        return record
+
+    def _stored_end(self, status: RunStatus, error: ExternalServiceError) -> RunRecord:
+        """Return the stored record if this attempt's end was written after all.
+
+        Only the response of the write was lost then. Otherwise the error is raised.
+        """
+        record = self._stored_record()
+        if record is None or record.status is not status:
+            raise error
+        return record
 
     def _announce(self, event: str) -> None:
         """Log and count an end that this process has written."""
         self._deadline.cancel()
-        self._log(event, error_code=self.record.error_code, **self.record.counts)
+        self._log_event(event, error_code=self.record.error_code, **self.record.counts)
         self._platform.metrics.run_finished(self.record)
 
-    def _log(self, event: str, **facts: object) -> None:
+    def _log_event(self, event: str, **facts: object) -> None:
         record = self.record
-        log.info(event, attempt=record.attempt, **record.log_facts, **facts)
+        _log.info(event, attempt=record.attempt, **record.log_facts, **facts)

@@ -104,7 +104,7 @@ class PinnedInputs:
         return int(self.entries[vendor_id]["size"])
 
     def verified(self, objects: ObjectStore, vendor_id: str, feed: bytes) -> bytes:
-        """Return the pinned feed: the given bytes, or a new copy if they differ from it.
+        """Return the pinned feed: the given bytes, or a new copy if they differ.
 
         Raises:
             ObjectChangedError: the vendor's upload is not the pinned one any more.
@@ -250,7 +250,7 @@ class InputSnapshot:
         return [vendor for vendor in self.vendors if vendor.sku_map is not None]
 
     def _copied_sku_map_sizes(self) -> dict[str, int]:
-        """Return the bytes of the SKU maps that are copied or too large to be copied."""
+        """Return the bytes of SKU maps that are copied, or too large to be copied."""
         vendors = self._vendors_with_sku_map()
         sizes = self.sink.io.map(self._copied_sku_map_size, vendors)
         return _sizes_by_vendor(vendors, sizes)

@@ -1,9 +1,10 @@
-"""The steps of one run in the process that executes it; the assets call them, no Dagster here.
+"""The steps of one run in the process that executes it; no Dagster here.
 
-`claim`, `load_config`, `pin_inputs`, `normalize`, `merge`, `write`, `end`, in this order. The first
-three are done once in a process: each asset calls them, since any of them may be the first one
-selected. `materializing` decides the meaning of an exception: a fault of the data has ended the run
-already, any other sends it back to the queue for its next attempt.
+The assets call `claim`, `load_config`, `pin_inputs`, `normalize`, `merge`, `write` and
+`end`, in this order. The first three are done once in a process: each asset calls them,
+since any of them may be the first one selected. `materializing` decides the meaning of
+an exception: a failure of the data has ended the run already, and any other error sends
+the run back to the queue for its next attempt.
 """
 
 import json
@@ -26,11 +27,8 @@ from relay_core.publish.compared import Compared
 from relay_core.publish.findings import RunFindings, RunScope
 from relay_core.publish.reports import config_snapshot_json
 from relay_core.run import RunStages, RunValues
-from relay_core.validation.vendor_failures import (
-    InputVerdict,
-    upload_times,
-    warning_of,
-)
+from relay_core.validation import vendor_failures
+from relay_core.validation.vendor_failures import InputVerdict
 from relay_dagster.aws.dynamodb.tenant_store import StoredConfig
 from relay_dagster.execution.attempt import Attempt, Launch, RunStoppedError
 from relay_dagster.execution.baseline import PublishedInputs, fetch_baseline
@@ -43,22 +41,23 @@ from relay_dagster.runs.model import RunRecord
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.wiring import Platform
 
-FETCHED, NORMALIZED, MERGED = (
-    "fetched_inventory",
-    "normalized_inventory",
-    "merged_inventory",
-)
-MAX_SOURCE_RUNS = 50
-"""So many of a tenant's last runs are candidates for the source run of reused inputs."""
-
+FETCHED = "fetched_inventory"
+NORMALIZED = "normalized_inventory"
+MERGED = "merged_inventory"
 ASSETS = (FETCHED, NORMALIZED, MERGED)
-_STAGE_OF = dict(
-    zip(ASSETS, (Stage.FETCH_INPUTS, Stage.NORMALIZE, Stage.MERGE_PRICE), strict=True)
-)
+_STAGES = {
+    FETCHED: Stage.FETCH_INPUTS,
+    NORMALIZED: Stage.NORMALIZE,
+    MERGED: Stage.MERGE_PRICE,
+}
+"""The stage that each asset begins with."""
+
+MAX_SOURCE_RUNS = 50
+"""The number of a tenant's last runs that reused inputs may come from."""
 
 
 class RunSession:
-    """Executes one run in this process, from the first asset selected to the last."""
+    """Executes one run in this process, from the first selected asset to the last."""
 
     def __init__(self, platform: Platform, launch: Launch) -> None:
         self._platform = platform
@@ -75,32 +74,31 @@ class RunSession:
 
     @property
     def attempt(self) -> Attempt:
-        """The attempt that this process has claimed."""
+        """Return the attempt that this process has claimed."""
         if self.claimed_attempt is None:
             raise RuntimeError("no asset has begun yet: the attempt is not claimed")
         return self.claimed_attempt
 
     @property
     def ends_here(self) -> bool:
-        """Whether the asset that is being materialized is the last one selected."""
-        selected = [asset for asset in ASSETS if asset in self._launch.assets]
-        return self._asset == selected[-1]
+        """Return True if the current asset is the last selected one."""
+        selected_assets = [asset for asset in ASSETS if asset in self._launch.assets]
+        return self._asset == selected_assets[-1]
 
     @contextmanager
     def materializing(self, asset: str) -> Iterator[None]:
-        """Do an asset's steps, end its writes; `RunStoppedError` where the run is over."""
+        """Do an asset's steps, and wait for its writes.
+
+        Raises:
+            RunStoppedError: the run has ended, or this process no longer executes it.
+            Exception: the attempt has ended with this error; a later one may not meet
+                it.
+        """
         self._asset = asset
         try:
-            try:
+            with self._failing_for_memory():
                 yield
                 self.attempt.io.wait()
-            except Exception as error:
-                if self.claimed_attempt is not None and self._memory.is_reached(error):
-                    self._memory.lift()
-                    self.attempt.io.drain()
-                    stage = self.attempt.record.stage
-                    self._fail(too_little_memory(self._memory.megabytes, stage))
-                raise
         except RunStoppedError:
             raise
         except CancelRequestedError:
@@ -112,9 +110,24 @@ class RunSession:
                 self.claimed_attempt.release_for_retry(error)
             raise
 
+    @contextmanager
+    def _failing_for_memory(self) -> Iterator[None]:
+        """Make the system's refusal of memory a failure of the run."""
+        try:
+            yield
+        except Exception as error:
+            if self.claimed_attempt is not None and self._memory.is_reached(error):
+                self._memory.lift()
+                self.attempt.io.drain()
+                stage = self.attempt.record.stage
+                self._fail(too_little_memory(self._memory.megabytes, stage))
+            raise
+
+    # --- before the first asset -------------------------------------------------------
+
     def claim(self) -> None:
-        """Claim the attempt, once, limit its memory, and move on to the asset's stage."""
-        stage = _STAGE_OF[self._asset]
+        """Claim the attempt once and limit its memory; move on to the asset's stage."""
+        stage = _STAGES[self._asset]
         if self.claimed_attempt is None:
             tune_process()
             self._memory.hold()
@@ -124,27 +137,21 @@ class RunSession:
         self.claimed_attempt.enter(stage)
 
     def load_config(self) -> TenantConfig:
-        """Return the run's pinned config, or end the run; `ConfigError` where it may be mended."""
+        """Return the run's config, which is pinned for all attempts.
+
+        Raises:
+            RunStoppedError: there is no config, or it has another schema version; the
+                run has failed.
+            ConfigError: the config is invalid.
+        """
         if self._config is not None:
             return self._config
-        record = self.attempt.record
-        published = self.attempt.io.submit(self._published_run)
-        tenants, version = self._platform.tenants, record.config_version
-        if version is None:
-            stored = tenants.latest(record.tenant_id)
-        else:
-            stored = tenants.version(record.tenant_id, version)
-        if stored is None:
-            which = "no config" if version is None else f"no version {version}"
-            message = (
-                f"missing tenant config: the store has {which} of tenant {record.tenant_id!r}; "
-                f"store it with PUT /v1/tenants/{record.tenant_id}/config, then start a new run"
-            )
-            code = FailureCode.MISSING_TENANT_CONFIG.value
-            self._fail(RunFailure(code, message, Stage.FETCH_INPUTS))
-        self.attempt.pin(stored.version, self._baseline_of(stored, published.result()))
+        published_run = self.attempt.io.submit(self._published_run)
+        stored = self._stored_config()
+        baseline_run_id = self._baseline_of(stored, published_run.result())
+        self.attempt.pin(stored.version, baseline_run_id)
         try:
-            config = tenants.parsed(stored)
+            config = self._platform.tenants.parsed(stored)
         except UnsupportedSchemaVersionError as error:
             self._write_snapshot(json.loads(stored.text))
             code = FailureCode.UNSUPPORTED_SCHEMA_VERSION.value
@@ -159,154 +166,54 @@ class RunSession:
             self._memory.hold(beside=self._stages.limits.reader_bytes)
         return config
 
-    def pin_inputs(self) -> PinnedInputs:
-        """Return the run's pinned inputs; the lack of a required one ends the run."""
-        if self._inputs is not None:
-            return self._inputs
-        stages = self._stages
-        config = stages.config
-        if (run_id := self.attempt.record.baseline_run_id) is not None:
-            keeps = (
-                config.output.missing_skus == "zero"
-                or config.guards.quarantine is not None
-            )
-            baseline = fetch_baseline(self.attempt.sink, run_id, keeps_rows=keeps)
-            stages = replace(stages, baseline=baseline)
-        self._snapshot = InputSnapshot(
-            self.attempt.sink,
-            stages.vendors,
-            self._platform.settings.limits,
-            now=utc_now(),
-            overrides=self._platform.overrides.document,
-        )
-        attempt, runs = self.attempt, self._platform.runs
-        if FETCHED in self._launch.assets:
-            is_first = attempt.record.attempt == 1 and self._asset == FETCHED
-            inputs = self._snapshot.take(is_first=is_first)
+    def _stored_config(self) -> StoredConfig:
+        """Return the run's version of the tenant's config, or fail the run."""
+        tenant_id = self.attempt.record.tenant_id
+        version = self.attempt.record.config_version
+        if version is None:
+            missing = "no config"
+            stored = self._platform.tenants.latest(tenant_id)
         else:
-            earlier = runs.list_runs(
-                attempt.record.tenant_id, limit=MAX_SOURCE_RUNS
-            ).items
-            with_work = NORMALIZED not in self._launch.assets
-            inputs = self._snapshot.reuse(earlier, with_work=with_work)
-        self._stages = replace(stages, overrides=inputs.overrides)
-        if inputs.vendors_with_feed() and NORMALIZED not in self._launch.assets:
-            self._stages.write_overrides()
-            verdict = _earlier_verdict(config, inputs)
-        else:
-            verdict = self._stages.judge_inputs(inputs.vendor_inputs())
-        self._hand_on(RunValues(verdict))
-        self.stop_if_failed()
-        if NORMALIZED in self._launch.assets:
-            sizes: dict[str, int] = {}
-            for vendor_id in self._own_uploads():
-                if vendor_id in inputs.sku_map_sizes:
-                    sizes[self._map_of(vendor_id)] = inputs.sku_map_sizes[vendor_id]
-                sizes[inputs.copy_of(vendor_id)] = inputs.size_of(vendor_id)
-            self._ahead = ReadAhead(self._platform.objects, self.attempt.io, sizes)
-            self._ahead.fill()
-        self._inputs = inputs
-        return inputs
-
-    def normalize(self, inputs: PinnedInputs) -> Normalized:
-        """Read every feed and write its rows; no vendor's fault stops another."""
-        normalized = self._stages.normalize(self._verdict, self._feeds(inputs))
-        self._hand_on(replace(self._values, normalized=normalized))
-        self._snapshot.complete(inputs, normalized.states)
-        return normalized
-
-    def stop_if_failed(self) -> None:
-        """End the run if a step has found that it cannot go on."""
-        failure = self.attempt.findings.failure
-        if failure is not None:
-            self.attempt.fail(failure)
-
-    def merge(self) -> Compared:
-        """Merge and price the vendors of this process, or those in the files of an earlier run.
-
-        The feed is compared with the published one.
-        """
-        if NORMALIZED not in self._launch.assets:
-            read = self.attempt.sink.read_vendor
-            vendors = self.attempt.io.map(read, self._verdict.to_read())
-            normalized = self._stages.take_over(self._verdict, vendors)
-            self._hand_on(replace(self._values, normalized=normalized))
-            self.stop_if_failed()
-        normalized = self._normalized
-        merged = self._stages.merge(normalized)
-        compared = self._stages.compare(merged, normalized)
-        self._hand_on(
-            replace(
-                self._values,
-                normalized=normalized.without_offers(),
-                compared=compared,
+            missing = f"no version {version}"
+            stored = self._platform.tenants.version(tenant_id, version)
+        if stored is None:
+            message = (
+                f"missing tenant config: the store has {missing} of tenant "
+                f"{tenant_id!r}; store it with PUT /v1/tenants/{tenant_id}/config, "
+                "then start a new run"
             )
-        )
-        return compared
-
-    def write(self, compared: Compared) -> None:
-        """Write the merged feed and its state, or fail the run if there is none to publish."""
-        self.stop_if_failed()
-        self.attempt.enter(Stage.WRITE_OUTPUTS)
-        self._stages.write_feed(compared)
-        if self.attempt.record.vendors is None:
-            sink = self.attempt.sink
-            key = sink.keys.state
-            self._stages.write_state(key, compared, self._normalized, sink.context)
-
-    def end(self) -> None:
-        """End the run: write its reports, publish or hold its feed, free the tenant."""
-        self.attempt.end()
-
-    def close(self) -> None:
-        """Lift the memory limit, and stop the threads beside the steps."""
-        self._memory.lift()
-        if self.claimed_attempt is not None:
-            self.claimed_attempt.close()
-
-    def _hand_on(self, values: RunValues) -> None:
-        """Keep the values that the steps have returned so far, and make findings of them."""
-        self._values = values
-        self.attempt.findings = self._stages.findings(values)
-
-    @property
-    def _verdict(self) -> InputVerdict:
-        """The value of judging the inputs."""
-        if self._values.inputs is None:
-            raise RuntimeError("no inputs have been pinned yet")
-        return self._values.inputs
-
-    @property
-    def _normalized(self) -> Normalized:
-        """The value of normalizing the vendors."""
-        if self._values.normalized is None:
-            raise RuntimeError("no vendor has been normalized yet")
-        return self._values.normalized
-
-    def _fail(self, failure: RunFailure) -> NoReturn:
-        self.attempt.findings = self.attempt.findings.failed(failure)
-        self.attempt.fail(failure)
+            code = FailureCode.MISSING_TENANT_CONFIG.value
+            self._fail(RunFailure(code, message, Stage.FETCH_INPUTS))
+        return stored
 
     def _published_run(self) -> RunRecord | None:
-        """Return the run whose feed is in force, where a baseline is to be pinned."""
-        record, runs = self.attempt.record, self._platform.runs
+        """Return the run whose feed is in force, if the run needs a baseline."""
+        record = self.attempt.record
         if record.vendors is not None or record.baseline_run_id is not None:
             return None
-        feed = runs.feed(record.tenant_id)
-        return runs.get(feed.in_force.run_id) if feed and feed.in_force.seq else None
+        feed = self._platform.runs.feed(record.tenant_id)
+        # A feed without a number cannot be compared with.
+        if feed is None or not feed.in_force.seq:
+            return None
+        return self._platform.runs.get(feed.in_force.run_id)
 
     def _baseline_of(
-        self, stored: StoredConfig, published: RunRecord | None
+        self, stored: StoredConfig, published_run: RunRecord | None
     ) -> str | None:
-        """Return the run whose feed the run is compared with; one in another currency is none."""
-        if published is None:
+        """Return the run whose feed the run is compared with.
+
+        A feed in another currency is no baseline.
+        """
+        if published_run is None:
             return None
-        tenants, version = self._platform.tenants, published.config_version
+        version = published_run.config_version
         if version is not None and version != stored.version:
-            theirs = tenants.version(published.tenant_id, version)
-            if theirs is not None and _currency(theirs) != _currency(stored):
-                return None
-        return published.run_id
+            tenant_id = published_run.tenant_id
+            published_config = self._platform.tenants.version(tenant_id, version)
+            if published_config is not None:
+                is_same_currency = _currency(published_config) == _currency(stored)
+                return published_run.run_id if is_same_currency else None
+        return published_run.run_id
 
     def _write_snapshot(self, document: Mapping[str, Any]) -> None:
         sink = self.attempt.sink
@@ -317,10 +224,9 @@ class RunSession:
         record = self.attempt.record
         sink = self.attempt.sink
         vendors = config.selecting(record.vendors)
-        published = record.baseline_run_id
         last_good = None
-        if published is not None:
-            last_good = PublishedInputs(sink, published, vendors)
+        if record.baseline_run_id is not None:
+            last_good = PublishedInputs(sink, record.baseline_run_id, vendors)
         return RunStages(
             config,
             vendors,
@@ -334,56 +240,229 @@ class RunSession:
             of_all_vendors=record.vendors is None,
         )
 
-    def _own_uploads(self) -> list[str]:
+    # --- inputs -----------------------------------------------------------------------
+
+    def pin_inputs(self) -> PinnedInputs:
+        """Return the run's pinned inputs.
+
+        Raises:
+            RunStoppedError: a required input is missing; the run has failed.
+        """
+        if self._inputs is not None:
+            return self._inputs
+        self._fetch_baseline()
+        self._snapshot = InputSnapshot(
+            self.attempt.sink,
+            self._stages.vendors,
+            self._platform.settings.limits,
+            now=utc_now(),
+            overrides=self._platform.overrides.document,
+        )
+        inputs = self._find_inputs()
+        self._stages = replace(self._stages, overrides=inputs.overrides)
+        reads_feeds = NORMALIZED in self._launch.assets
+        if inputs.vendors_with_feed() and not reads_feeds:
+            self._stages.write_overrides()
+            verdict = _earlier_verdict(self._stages.config, inputs)
+        else:
+            verdict = self._stages.judge_inputs(inputs.vendor_inputs())
+        self._hand_on(RunValues(verdict))
+        self.stop_if_failed()
+        if reads_feeds:
+            self._read_ahead(inputs)
+        self._inputs = inputs
+        return inputs
+
+    def _fetch_baseline(self) -> None:
+        """Hand the baseline to the stages, if the run has one."""
+        run_id = self.attempt.record.baseline_run_id
+        if run_id is None:
+            return
+        config = self._stages.config
+        zeroes_missing_skus = config.output.missing_skus == "zero"
+        has_quarantine = config.guards.quarantine is not None
+        baseline = fetch_baseline(
+            self.attempt.sink, run_id, keeps_rows=zeroes_missing_skus or has_quarantine
+        )
+        self._stages = replace(self._stages, baseline=baseline)
+
+    def _find_inputs(self) -> PinnedInputs:
+        """Return new inputs, or those of an earlier run if none are to be fetched."""
+        record = self.attempt.record
+        if FETCHED in self._launch.assets:
+            is_first = record.attempt == 1 and self._asset == FETCHED
+            return self._snapshot.take(is_first=is_first)
+        earlier_runs = self._platform.runs.list_runs(
+            record.tenant_id, limit=MAX_SOURCE_RUNS
+        )
+        with_work = NORMALIZED not in self._launch.assets
+        return self._snapshot.reuse(earlier_runs.items, with_work=with_work)
+
+    def _read_ahead(self, inputs: PinnedInputs) -> None:
+        """Begin to read the uploads and SKU maps of this run."""
+        sizes = {}
+        for vendor_id in self._vendors_with_own_upload():
+            if vendor_id in inputs.sku_map_sizes:
+                map_key = self.attempt.sink.keys.sku_map(vendor_id)
+                sizes[map_key] = inputs.sku_map_sizes[vendor_id]
+            sizes[inputs.copy_of(vendor_id)] = inputs.size_of(vendor_id)
+        self._ahead = ReadAhead(self._platform.objects, self.attempt.io, sizes)
+        self._ahead.fill()
+
+    def _vendors_with_own_upload(self) -> list[str]:
         """Return the vendors whose upload is read, in order."""
         states = self._verdict.states
         return [
-            name
-            for name in self._verdict.to_read()
-            if states[name].last_good_run_id is None
+            vendor_id
+            for vendor_id in self._verdict.to_read()
+            if states[vendor_id].last_good_run_id is None
         ]
 
-    def _map_of(self, vendor_id: str) -> str:
-        return self.attempt.sink.keys.sku_map(vendor_id)
+    # --- the engine's steps -----------------------------------------------------------
+
+    def normalize(self, inputs: PinnedInputs) -> Normalized:
+        """Read every feed and write its rows; a failed vendor stops no other."""
+        normalized = self._stages.normalize(self._verdict, self._feeds(inputs))
+        self._hand_on(replace(self._values, normalized=normalized))
+        self._snapshot.complete(inputs, normalized.states)
+        return normalized
 
     def _feeds(self, inputs: PinnedInputs) -> Iterator[VendorFeed]:
-        take, uploads = self._ahead.take, self._own_uploads()
+        uploads = set(self._vendors_with_own_upload())
         for vendor_id in self._verdict.to_read():
             if vendor_id in uploads:
-                sku_map = (
-                    take(self._map_of(vendor_id))
-                    if vendor_id in inputs.sku_map_sizes
-                    else None
-                )
-                name = PurePosixPath(inputs.entries[vendor_id]["s3_key"]).name
-                feed = take(inputs.copy_of(vendor_id))
-                if self.attempt.record.attempt > 1:  # an earlier one may still write
-                    feed = inputs.verified(self._platform.objects, vendor_id, feed)
-                yield VendorFeed(
-                    self._stages.config.vendor(vendor_id), feed, name, sku_map
-                )
-            elif (good := self._stages.last_good) and (
-                found := good.read(vendor_id)
-            ) is not None:
-                yield found
+                yield self._upload(inputs, vendor_id)
             else:
-                raise MissingResourceError(
-                    "s3.CopyObject", f"the last good feed of {vendor_id} went"
-                )
+                yield self._last_good_feed(vendor_id)
+
+    def _upload(self, inputs: PinnedInputs, vendor_id: str) -> VendorFeed:
+        """Return a vendor's upload, with its SKU map."""
+        sku_map = None
+        if vendor_id in inputs.sku_map_sizes:
+            sku_map = self._ahead.take(self.attempt.sink.keys.sku_map(vendor_id))
+        feed = self._ahead.take(inputs.copy_of(vendor_id))
+        if self.attempt.record.attempt > 1:
+            # The process of an earlier attempt may still write the copy.
+            feed = inputs.verified(self._platform.objects, vendor_id, feed)
+        vendor = self._stages.config.vendor(vendor_id)
+        file_name = PurePosixPath(inputs.entries[vendor_id]["s3_key"]).name
+        return VendorFeed(vendor, feed, file_name, sku_map)
+
+    def _last_good_feed(self, vendor_id: str) -> VendorFeed:
+        """Return the feed that the baseline's run used of a vendor."""
+        last_good = self._stages.last_good
+        feed = None if last_good is None else last_good.read(vendor_id)
+        if feed is None:
+            raise MissingResourceError(
+                "s3.CopyObject", f"the last good feed of {vendor_id} went"
+            )
+        return feed
+
+    def stop_if_failed(self) -> None:
+        """End the run if a step has found that it cannot go on.
+
+        Raises:
+            RunStoppedError: the run has failed.
+        """
+        failure = self.attempt.findings.failure
+        if failure is not None:
+            self.attempt.fail(failure)
+
+    def merge(self) -> Compared:
+        """Merge and price the vendors, and compare the feed with the published one.
+
+        The vendors are those of this process, or those in the work files of an earlier
+        run.
+        """
+        if NORMALIZED not in self._launch.assets:
+            self._take_over()
+        normalized = self._normalized
+        merged = self._stages.merge(normalized)
+        compared = self._stages.compare(merged, normalized)
+        self._hand_on(
+            replace(
+                self._values,
+                normalized=normalized.without_offers(),
+                compared=compared,
+            )
+        )
+        return compared
+
+    def _take_over(self) -> None:
+        """Continue with the vendors that an earlier run has normalized."""
+        vendors = self.attempt.io.map(
+            self.attempt.sink.read_vendor, self._verdict.to_read()
+        )
+        normalized = self._stages.take_over(self._verdict, vendors)
+        self._hand_on(replace(self._values, normalized=normalized))
+        self.stop_if_failed()
+
+    def write(self, compared: Compared) -> None:
+        """Write the merged feed and its state.
+
+        Raises:
+            RunStoppedError: there is no feed to publish; the run has failed.
+        """
+        self.stop_if_failed()
+        self.attempt.enter(Stage.WRITE_OUTPUTS)
+        self._stages.write_feed(compared)
+        if self.attempt.record.vendors is None:
+            sink = self.attempt.sink
+            self._stages.write_state(
+                sink.keys.state, compared, self._normalized, sink.context
+            )
+
+    def end(self) -> None:
+        """End the run: write its reports, publish or hold its feed, free the tenant."""
+        self.attempt.end()
+
+    def close(self) -> None:
+        """Lift the memory limit, and stop the threads beside the steps."""
+        self._memory.lift()
+        if self.claimed_attempt is not None:
+            self.claimed_attempt.close()
+
+    # --- the values of the steps ------------------------------------------------------
+
+    def _hand_on(self, values: RunValues) -> None:
+        """Keep the values that steps have returned so far, and make findings of them."""
+        self._values = values
+        self.attempt.findings = self._stages.findings(values)
+
+    @property
+    def _verdict(self) -> InputVerdict:
+        """Return the verdict on the inputs."""
+        if self._values.inputs is None:
+            raise RuntimeError("no inputs have been pinned yet")
+        return self._values.inputs
+
+    @property
+    def _normalized(self) -> Normalized:
+        """Return the normalized vendors."""
+        if self._values.normalized is None:
+            raise RuntimeError("no vendor has been normalized yet")
+        return self._values.normalized
+
+    def _fail(self, failure: RunFailure) -> NoReturn:
+        self.attempt.findings = self.attempt.findings.failed(failure)
+        self.attempt.fail(failure)
 
 
 def _earlier_verdict(config: TenantConfig, inputs: PinnedInputs) -> InputVerdict:
     """Return the verdict on inputs that an earlier run has judged and read."""
     states = inputs.states()
-    warnings = [
-        warning_of(config.vendor(vendor_id), state)
-        for vendor_id, state in states.items()
-        if state.failure is not None and not state.status.is_used
-    ]
-    uploaded_at = upload_times(inputs.vendor_inputs())
-    return InputVerdict(states=states, warnings=warnings, uploaded_at=uploaded_at)
+    warnings = []
+    for vendor_id, state in states.items():
+        if state.failure is not None and not state.status.is_used:
+            vendor = config.vendor(vendor_id)
+            warnings.append(vendor_failures.warning_of(vendor, state))
+    return InputVerdict(
+        states=states,
+        warnings=warnings,
+        uploaded_at=vendor_failures.upload_times(inputs.vendor_inputs()),
+    )
 
 
 def _currency(stored: StoredConfig) -> str | None:
-    """Return the currency of a config, whether or not it can be used."""
+    """Return the currency of a config, also of a config that cannot be used."""
     return json.loads(stored.text).get("default_currency")

@@ -398,7 +398,7 @@ def test_a_process_is_ended_whatever_its_threads_are_doing() -> None:
     # Main thread and another one are busy for longer than the test may take.
     code = (
         "import threading, time\n"
-        "from relay_dagster.execution.attempt import end_process\n"
+        "from relay_dagster.execution.heartbeat import end_process\n"
         "threading.Thread(target=time.sleep, args=(600,)).start()\n"
         "threading.Timer(0, end_process).start()\n"
         "time.sleep(600)"

@@ -2,7 +2,7 @@
 
 import threading
 
-from relay_dagster.execution.attempt import Heartbeat
+from relay_dagster.execution.heartbeat import Heartbeat
 from relay_dagster.runs.errors import FenceLostError
 
 
