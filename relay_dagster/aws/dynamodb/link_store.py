@@ -85,7 +85,7 @@ class LinkStore:
         return self.database.tenants
 
     def find(self, token: str, kind: LinkKind) -> Link | None:
-        """Return the link of a kind that has the token, or None where nothing is valid.
+        """Return the valid link of a kind that has the token, or None where there is none.
 
         A link is valid until it expires, as long as its tenant is active.
         """
