@@ -1,1 +1,1 @@
-"""The adapters to AWS: boto3 is used here alone."""
+"""Adapts AWS to the program; boto3 is used in this package only."""

@@ -1,1 +1,1 @@
-"""Records, tenants, keys and pauses in DynamoDB."""
+"""Stores runs, tenants, and what belongs to them in DynamoDB."""
