@@ -158,11 +158,7 @@ class Sandbox:
         if not self._is_ready:
             self._receive()
             self._is_ready = True
-        self._has_expired = False
-        timer = threading.Timer(seconds, self._expire)
-        timer.daemon = True
-        if seconds:
-            timer.start()
+        timer = self._start_timer(seconds)
         is_finished = False
         try:
             kind, value = self._exchange(
@@ -172,12 +168,9 @@ class Sandbox:
                 if kind == _RESULT:
                     yield value
                     kind, value = self._receive()
-                elif answer is None:
-                    raise RuntimeError(
-                        "a task asks for something, and nobody is given to answer"
-                    )
                 else:
-                    kind, value = self._exchange(answer(value))
+                    answer_request = answer or _no_answer
+                    kind, value = self._exchange(answer_request(value))
             is_finished = not isinstance(value, TaskOutOfMemoryError)
         finally:
             timer.cancel()
@@ -219,6 +212,15 @@ class Sandbox:
                 raise TaskTooSlowError from error
             raise SandboxEndedError(status) from error
 
+    def _start_timer(self, seconds: float) -> threading.Timer:
+        """Return a timer that ends the process; it is started unless seconds is 0."""
+        self._has_expired = False
+        timer = threading.Timer(seconds, self._expire)
+        timer.daemon = True
+        if seconds:
+            timer.start()
+        return timer
+
     def _expire(self) -> None:
         self._has_expired = True
         self._kill()
@@ -229,6 +231,10 @@ class Sandbox:
             return
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
+
+
+def _no_answer(_: Any) -> Any:
+    raise RuntimeError("a task asks for something, and nobody is given to answer")
 
 
 class SandboxPool:
