@@ -5,6 +5,7 @@ changes it: a run's success or hold, a release, a cancellation, a rollback. `Fee
 is such a change.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -130,6 +131,22 @@ def published(
 def holding(before: FeedPointer, run_id: str | None) -> FeedPointer:
     """Return the pointer with a run's feed held back; None holds no feed back."""
     return replace(before, held_run_id=run_id, revision=before.revision + 1)
+
+
+def reported(
+    pointer: FeedPointer, publications: Collection[Publication]
+) -> FeedPointer:
+    """Return the pointer once publications are reported to Dagster.
+
+    If others are pending, it is due at once.
+    """
+    pending = tuple(
+        publication
+        for publication in pointer.pending
+        if publication not in publications
+    )
+    due_at = pending[0].published_at if pending else None
+    return replace(pointer, pending=pending, due_at=due_at)
 
 
 def with_publication(run: RunRecord, pointer: FeedPointer) -> RunRecord:

@@ -12,7 +12,6 @@ import dagster as dg
 import pytest
 
 from relay_dagster.drain import Deadline
-from relay_dagster.external_errors import ThrottledError
 from relay_dagster.feeds.pointer import FeedPointer
 from relay_dagster.intake.trigger_check import take_due
 from relay_dagster.maintenance.housekeeping import scheduled_feeds
@@ -20,13 +19,13 @@ from relay_dagster.orchestration.build import build_defs
 from relay_dagster.orchestration.dagster_history import DagsterHistory
 from relay_dagster.orchestration.dagster_instance import DagsterOccasion
 from relay_dagster.orchestration.feed_events import (
-    LEASE,
     judge_freshness,
     report_publications,
 )
 from relay_dagster.runs.model import Release
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.wiring import Platform
+from relay_dagster.work.item import LEASE
 from support.builders import feed
 from support.dagster_storages import STORAGES
 from support.fakes import embedded_platform
@@ -126,19 +125,21 @@ def test_those_that_came_while_nobody_reported_come_in_their_order(
     ]
 
 
-class Runs:
-    """The records of a platform, of which a test exchanges what it likes."""
+class Part:
+    """A part of a platform, of which a test exchanges what it likes."""
 
-    def __init__(self, runs: Any, **changes: Any) -> None:
-        self._runs = runs
+    def __init__(self, part: Any, **changes: Any) -> None:
+        self._part = part
         self.__dict__.update(changes)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._runs, name)
+        return getattr(self._part, name)
 
 
-def with_runs(platform: Platform, **changes: Any) -> Platform:
-    runs: Any = Runs(platform.runs, **changes)
+def with_queue(platform: Platform, **changes: Any) -> Platform:
+    """Return a platform whose queue of publications does something else."""
+    queue = Part(platform.runs.publications, **changes)
+    runs: Any = Part(platform.runs, publications=queue)
     return replace(platform, runs=runs)
 
 
@@ -147,15 +148,15 @@ def test_whoever_dies_before_the_report_is_noted_leaves_no_second_event(
 ) -> None:
     world.store_config()
     sync(world, FIRST, *WHOLE)
-    calls: list[FeedPointer] = []
 
-    def put_once(before: FeedPointer, after: FeedPointer) -> FeedPointer | None:
-        calls.append(after)
-        if len(calls) > 1:
-            raise ThrottledError("dynamodb.UpdateItem", "dead")
-        return world.platform.runs.put_feed(before, after)
+    class DiedError(BaseException):
+        pass
 
-    assert report(world, with_runs(world.platform, put_feed=put_once)) == 0
+    def die(*_: Any) -> None:
+        raise DiedError
+
+    with pytest.raises(DiedError):
+        report(world, with_queue(world.platform, change=die))
     assert len(events(world)) == 1
     assert report(world) == 0  # it is taken
     assert len(pointer(world).pending) == 1
@@ -167,8 +168,8 @@ def test_whoever_dies_before_the_report_is_noted_leaves_no_second_event(
 def test_of_two_daemons_one_reports(world: World) -> None:
     world.store_config()
     sync(world, FIRST, *WHOLE)
-    read = world.platform.runs.feeds_to_report(utc_now(), 9)
-    late = with_runs(world.platform, feeds_to_report=lambda *_: read)
+    read = world.platform.runs.publications.due(utc_now(), 9)
+    late = with_queue(world.platform, due=lambda *_: read)
     assert [report(world), report(world, late)] == [1, 0]
     assert len(events(world)) == 1
 
@@ -178,15 +179,13 @@ def test_a_publication_that_comes_while_others_are_reported_is_reported_too(
 ) -> None:
     world.store_config()
     sync(world, FIRST, *WHOLE)
-    noted: list[FeedPointer] = []
+    change = world.platform.runs.publications.change
 
-    def put(before: FeedPointer, after: FeedPointer) -> FeedPointer | None:
-        noted.append(after)
-        if len(noted) == 2:
-            sync(world, SECOND, *WHOLE)
-        return world.platform.runs.put_feed(before, after)
+    def publish_meanwhile(*asked: Any) -> Any:
+        sync(world, SECOND, *WHOLE)
+        return change(*asked)
 
-    assert report(world, with_runs(world.platform, put_feed=put)) == 1
+    assert report(world, with_queue(world.platform, change=publish_meanwhile)) == 1
     assert report(world) == 1
     assert [each["run_id"] for each in events(world)] == [SECOND, FIRST]
 

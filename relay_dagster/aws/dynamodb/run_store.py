@@ -28,6 +28,7 @@ from relay_dagster.aws.dynamodb.run_writes import RecordChange, RunItemWrites
 from relay_dagster.aws.dynamodb.schema import Kind
 from relay_dagster.aws.dynamodb.table import Table
 from relay_dagster.aws.dynamodb.webhook_store import new_event_write
+from relay_dagster.aws.dynamodb.work_queue import DueShards, TableQueue
 from relay_dagster.aws.dynamodb.writes import Write
 from relay_dagster.feeds.pointer import FeedPointer
 from relay_dagster.runs.errors import CommitLostError, FenceLostError
@@ -236,23 +237,16 @@ class RunStore:
         feeds = self._table.read_all(keys, run_writes.to_feed)
         return {feed.tenant_id: feed for feed in feeds}
 
-    def feeds_to_report(self, until: datetime, limit: int) -> list[FeedPointer]:
-        """Return the feeds with publications to report by an instant, longest due first."""
-        return self._table.read_due(schema.PUBLISHED, until, limit, run_writes.to_feed)
-
-    def put_feed(self, before: FeedPointer, after: FeedPointer) -> FeedPointer | None:
-        """Store a changed feed pointer and return it as stored.
-
-        Return None, and store nothing, if the stored pointer is not as it was read.
-        """
-        after = replace(after, revision=before.revision + 1)
-        write = self._table.change(
-            "feed",
-            run_writes.feed_item(before),
-            run_writes.feed_item(after),
-            before.revision,
+    @property
+    def publications(self) -> TableQueue[FeedPointer]:
+        """The feed pointers with publications that are to be reported to Dagster."""
+        return TableQueue(
+            database=self.database,
+            index=DueShards(self._table, schema.PUBLISHED),
+            role="feed",
+            to_item=run_writes.feed_item,
+            read=run_writes.to_feed,
         )
-        return after if self._table.carry_out(write) else None
 
     def vendor_results(
         self, tenant_id: str, run_id: str | None = None
