@@ -1,7 +1,7 @@
-"""The objects of ``column_map``: a column made from several headers, or from changed cells.
+"""The objects of ``column_map``.
 
-Each form is closed and knows the headers that it needs. `relay_core.normalize` makes
-the columns.
+They make a column from several headers, or from changed cells. Each form is closed and
+knows the headers that it needs. `relay_core.normalize` makes the columns.
 """
 
 from collections.abc import Mapping
@@ -72,7 +72,7 @@ class ColumnForm(Section):
 
     @property
     def headers(self) -> tuple[str, ...]:
-        """The headers that the form reads; errors are reported against the first one."""
+        """The headers that the form reads; errors are reported against the first."""
         return tuple(getattr(self, self.name))
 
     @classmethod
@@ -97,7 +97,7 @@ class ColumnForm(Section):
 
 
 class Join(ColumnForm):
-    """The texts under several headers, one after another; null if one of them is null."""
+    """The texts under several headers, joined; null if one of them is null."""
 
     name = "join"
     makes = "sku, vendor_sku, brand, title and extra columns"
@@ -137,7 +137,7 @@ class First(ColumnForm):
     first: TwoToTen
 
 
-# --- changed cells ------------------------------------------------------------------------
+# --- changed cells --------------------------------------------------------------------
 
 
 _FACTOR: TypeAdapter[int] = TypeAdapter(
@@ -185,7 +185,7 @@ Values = Annotated[
 
 
 class Changed(ColumnForm):
-    """The cells under one header, with ends removed, texts replaced, or numbers scaled."""
+    """The cells under one header: ends removed, texts replaced or numbers scaled."""
 
     name = "column"
 
@@ -268,7 +268,7 @@ class Changed(ColumnForm):
         return ", ".join(steps)
 
 
-# --- reading ------------------------------------------------------------------------------
+# --- reading --------------------------------------------------------------------------
 
 
 FORMS: tuple[type[ColumnForm], ...] = (Join, Sum, First, Changed)

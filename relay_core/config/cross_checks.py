@@ -102,7 +102,7 @@ def at_most(limit: str | int, noun: str = "entries") -> BeforeValidator:
     return BeforeValidator(check)
 
 
-# --- entries of lists and mappings --------------------------------------------------------
+# --- entries of lists and mappings ----------------------------------------------------
 
 
 class Entry(NamedTuple):
@@ -155,7 +155,7 @@ def refuse_bare(key: Any) -> Any:
     return key
 
 
-# --- vendors ------------------------------------------------------------------------------
+# --- vendors --------------------------------------------------------------------------
 
 
 def _note_vendor(vendor_id: str, info: ValidationInfo) -> str:
@@ -184,7 +184,7 @@ KnownVendor = Annotated[values.Id, AfterValidator(_check_known_vendor)]
 NewVendor = Annotated[values.Id, AfterValidator(_note_vendor)]
 
 
-# --- columns ------------------------------------------------------------------------------
+# --- columns --------------------------------------------------------------------------
 
 
 def _read_column(text: str, info: ValidationInfo) -> str:
@@ -244,7 +244,7 @@ BY_COLUMN = Field(
 )
 
 
-# --- currencies ---------------------------------------------------------------------------
+# --- currencies -----------------------------------------------------------------------
 
 
 def _note_currency(currency: str, info: ValidationInfo) -> str:
@@ -300,7 +300,7 @@ ExchangeRates = Annotated[
 ]
 
 
-# --- keys and paths -----------------------------------------------------------------------
+# --- keys and paths -------------------------------------------------------------------
 
 
 def _goes_with(kind: str) -> AfterValidator:
@@ -373,7 +373,7 @@ LocalPath = Annotated[_Path | None, _goes_with("file")]
 """A path that is absolute or relative to the config file's folder."""
 
 
-# --- options that go with others ----------------------------------------------------------
+# --- options that go with others ------------------------------------------------------
 
 
 FORMATS_WITH = {
@@ -418,7 +418,7 @@ def refuse_idle(
         )
 
 
-# --- entries of a parser's options --------------------------------------------------------
+# --- entries of a parser's options ----------------------------------------------------
 
 
 def _check_word(quantity: int, entry: Entry, info: ValidationInfo) -> None:

@@ -26,7 +26,7 @@ class PatchStep:
     value: Any
 
 
-# --- patches ------------------------------------------------------------------------------
+# --- patches --------------------------------------------------------------------------
 
 
 def set_members(
@@ -117,7 +117,7 @@ def parser_steps(
     return set_members(document, ("vendors", index, "parser"), changes)
 
 
-# --- differences --------------------------------------------------------------------------
+# --- differences ----------------------------------------------------------------------
 
 
 def changed_paths(before: str, after: str) -> list[str]:

@@ -1,6 +1,6 @@
 """A JSON text to plain values, without any loss: a number keeps its source text.
 
-The text is measured before anything is built from it, so that a large text costs little.
+The text is measured before anything is built from it, so that large texts cost little.
 """
 
 import json
@@ -67,7 +67,7 @@ def _measure(text: str, limits: Limits) -> None:
         raise ConfigTooLargeError(size, limits.config_bytes)
     collections = bare.count("[") + bare.count("{")
     empty_collections = sum(1 for _ in _EMPTY_COLLECTION.finditer(bare))
-    # Each comma begins another value, and each collection that is not empty a first one.
+    # Each comma begins another value; each collection that is not empty, its first one.
     value_count = 1 + bare.count(",") + collections - empty_collections
     if value_count > limits.config_values:
         raise refusals.whole_fault(refusals.too_many_values(limits))

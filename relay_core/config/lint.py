@@ -25,7 +25,7 @@ _TOLERANT_ROWS = 100
 _SHAREABLE_COLUMNS = {"sku", "vendor_sku"}
 
 
-# --- doubts -------------------------------------------------------------------------------
+# --- doubts ---------------------------------------------------------------------------
 
 
 def config_doubts(
@@ -116,7 +116,7 @@ def first_samples(texts: Iterable[str]) -> tuple[str, ...]:
     return tuple(samples)
 
 
-# --- warnings -----------------------------------------------------------------------------
+# --- warnings -------------------------------------------------------------------------
 
 
 def lint_warnings(
@@ -124,7 +124,7 @@ def lint_warnings(
     *,
     is_published: bool = True,
 ) -> Iterator[ConfigFault]:
-    """Yield the lint warnings of a config, each with its path; those of rules come last.
+    """Yield the lint warnings of a config, each with its path; rules come last.
 
     With ``is_published`` the tenant has a live feed that a run is compared with.
     """

@@ -39,7 +39,7 @@ Ending = Annotated[
     values.AS_TEXT,
 ]
 AMOUNTS = ("margin_pct", "markup", "fixed_price")
-"""The options of a price rule that set a price; a rule without them leaves offers out."""
+"""The options with which a price rule sets a price."""
 _EFFECTS = "margin_pct, markup, fixed_price and leave_out: true"
 _Vendors = Annotated[
     tuple[cross_checks.KnownVendor, ...],
@@ -128,7 +128,7 @@ class RoundingConfig(values.Section):
 
 
 class PricingConfig(values.Section):
-    """How a cost becomes a price; the first rule that an offer meets replaces the margin."""
+    """How a cost becomes a price; the first rule that applies replaces the margin."""
 
     base_margin_pct: Margin
     min_price: values.Money
@@ -179,7 +179,7 @@ class SkuMapConfig(values.Section):
 
 
 class StockConfig(values.Section):
-    """How much of an offer's quantity is offered: subtract, take a percentage, then limit."""
+    """How much of an offer's quantity is offered."""
 
     hold_back: values.Quantity = 0
     pct: values.Percent = 100
@@ -188,7 +188,7 @@ class StockConfig(values.Section):
 
 
 class LastGoodConfig(values.Section):
-    """When a vendor's last good feed is used instead, and the percentage of its quantities."""
+    """When a vendor's last good feed is used, and how much of its quantities."""
 
     max_age_hours: Annotated[
         int,
@@ -279,7 +279,7 @@ class PriceLevelConfig(values.Section):
 
 
 class QuarantineConfig(values.Section):
-    """When a SKU's new price is quarantined, and for how long; null switches a side off."""
+    """When a SKU's new price is quarantined, and for how long; null disables a side."""
 
     price_drop_pct: values.Share | None = Decimal("0.50")
     price_rise_pct: PriceRise | None = Decimal("1.00")
@@ -289,7 +289,7 @@ class QuarantineConfig(values.Section):
 
 
 class GuardsConfig(values.Section):
-    """How much a feed may lose or change against the live feed; null disables a guard."""
+    """How much may change against the live feed; null disables a guard."""
 
     mode: Literal["hold", "warn", "off"] = "hold"
     min_baseline_skus: values.Count = 10

@@ -31,7 +31,7 @@ from relay_core.domain.limits import STORED_CONFIG_LIMITS
 MAX_SKU_BYTES = 1_024
 MAX_NOTE = 500
 EFFECTS = ("leave_out", "price", "min_price", "max_quantity", "vendor_id")
-"""The fields with which a merchant changes a SKU; an override has at least one of them."""
+"""The fields with which a merchant changes a SKU."""
 ACCEPTANCE = ("accept_price", "accept_until")
 """The fields with which a merchant accepts a SKU's new price."""
 
@@ -208,7 +208,7 @@ def overrides_in_effect(
     overrides: Collection[Override],
     requested_at: datetime,
 ) -> list[Override]:
-    """Return the overrides in effect for a run requested at ``requested_at``, by SKU."""
+    """Return the overrides in effect for a run at the time of its request, by SKU."""
     in_effect = []
     for override in overrides:
         remaining = override.in_effect_at(requested_at)

@@ -35,7 +35,7 @@ ColumnMap = Annotated[
 ]
 
 
-# --- rows to skip -------------------------------------------------------------------------
+# --- rows to skip ---------------------------------------------------------------------
 
 
 _TEXTS: TypeAdapter[tuple[str, ...]] = TypeAdapter(
@@ -72,7 +72,7 @@ class SkipRule(values.Section):
         return {"column": self.column, "is": self.texts}
 
 
-# --- nulls --------------------------------------------------------------------------------
+# --- nulls ----------------------------------------------------------------------------
 
 
 def _read_null_column(name: str, read: ValidatorFunctionWrapHandler) -> Any:
@@ -98,7 +98,7 @@ def _read_null_values(
     _: ValidatorFunctionWrapHandler,
     info: ValidationInfo,
 ) -> Any:
-    """Read the words of all columns, or those of each column; their number is limited."""
+    """Read the words of all columns, or of each column, within a limit."""
     if not isinstance(value, Mapping):
         return _WORDS.validate_python(value, context=info.context)
     by_column = _WORDS_BY_COLUMN.validate_python(dict(value), context=info.context)
@@ -107,7 +107,7 @@ def _read_null_values(
     return by_column
 
 
-# --- the section --------------------------------------------------------------------------
+# --- the section ----------------------------------------------------------------------
 
 
 def _check_symbol(symbol: str) -> str:

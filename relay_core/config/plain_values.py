@@ -24,7 +24,7 @@ def plain_document(
     document: Mapping[Any, Any],
     limits: Limits = DEFAULT_LIMITS,
 ) -> tuple[dict[str, Any], list[ConfigFault]]:
-    """Return a document of plain values without its nulls, and faults of omitted values.
+    """Return a document of plain values without nulls, and faults of omitted values.
 
     The document comes from `parse_document` or from another program; it may have
     ``Decimal``, ``float`` (read as its shortest text) and ``tuple``.

@@ -42,7 +42,7 @@ _COLUMNS = {
 
 
 def faults_of(error: ValidationError, model: type[BaseModel]) -> Iterator[ConfigFault]:
-    """Yield the faults behind a failed validation of ``model``, in the order of its fields."""
+    """Yield the faults of a failed validation of ``model``, in the order of fields."""
     details = [
         detail
         for detail in error.errors(include_url=False)
@@ -59,7 +59,7 @@ def faults_of(error: ValidationError, model: type[BaseModel]) -> Iterator[Config
 
 
 def _is_of_refused_items(detail: Mapping[str, Any]) -> bool:
-    """Return True for the fault of a list that is too short because its items are refused."""
+    """Return True if a list is too short only because its items are refused."""
     is_too_short = detail["type"] == "too_short"
     has_items = isinstance(detail["input"], list) and bool(detail["input"])
     return is_too_short and has_items
@@ -69,7 +69,7 @@ def _described(
     detail: Mapping[str, Any],
     model: type[BaseModel],
 ) -> tuple[tuple[Any, ...], str, _Hint]:
-    """Return the path and the message of a pydantic error, and the function of its hint."""
+    """Return the path, the message and the hint of a pydantic error."""
     path = detail["loc"]
     context = detail.get("ctx", {})
     if detail["type"] == refusals.REFUSAL:
@@ -104,7 +104,7 @@ def _sentence(detail: Mapping[str, Any], context: Mapping[str, Any]) -> str:
 
 
 def _choice(value: object, section: type[BaseModel], name: str) -> tuple[str, _Hint]:
-    """Return the message for a word that a field does not allow, and its hint's function."""
+    """Return the message and the hint for a word that a field does not allow."""
     annotation = section.model_fields[name].annotation
     literal = _find_part(annotation, lambda part: get_origin(part) is Literal)
     words = get_args(literal)
@@ -153,7 +153,7 @@ def _is_section(part: Any) -> bool:
 
 
 def _find_part(annotation: Any, is_wanted: Callable[[Any], bool]) -> Any:
-    """Return the first part of a field's type that is wanted, or None if there is none."""
+    """Return the first part of a field's type that is wanted, or None."""
     if is_wanted(annotation):
         return annotation
     for part in get_args(annotation):

@@ -56,7 +56,7 @@ def nearest(word: str, names: Iterable[str]) -> str:
 
 
 def join_path(path: Iterable[object]) -> str:
-    """Return a path as faults show it, such as ``vendors.1.parser``; a long one is cut."""
+    """Return a path as faults show it, ``vendors.1.parser``; a long one is cut."""
     joined = ".".join(str(step)[: MAX_QUOTED + 1] for step in path)
     return cut(joined, MAX_QUOTED, "...")
 

@@ -12,7 +12,7 @@ def lint_price_rules(
     pricing: PricingConfig,
     vendor_ids: Sequence[str],
 ) -> Iterator[ConfigFault]:
-    """Yield the warnings about price rules; ``vendor_ids`` are all vendors of the config."""
+    """Yield the warnings about price rules; ``vendor_ids`` has all vendors."""
     for index, rule in enumerate(pricing.rules):
         path = f"pricing.rules.{index}"
         covering_index = _covering_rule(pricing.rules[:index], rule, vendor_ids)
@@ -66,7 +66,7 @@ def _covers(
     inner: RuleConditions,
     vendor_ids: Sequence[str],
 ) -> bool:
-    """Return whether every offer that meets the inner conditions meets the outer ones."""
+    """Return whether an offer that meets the inner conditions meets the outer."""
     inner_vendors = vendor_ids if inner.vendors is None else inner.vendors
     return (
         _includes(outer.vendors, inner_vendors)

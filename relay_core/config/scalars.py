@@ -24,7 +24,7 @@ class NumberText(str):
 
 
 class BareWord(str):
-    """The source text of a key that YAML reads as a boolean or null, such as ``no: 0``."""
+    """The source text of a key that YAML reads as a boolean or null, such as ``no``."""
 
     __slots__ = ()
 
@@ -35,7 +35,7 @@ def read_number(text: str) -> int | NumberText:
 
 
 def exact_number(text: str) -> Decimal | None:
-    """Return the number in a text, or None if the text is no number; zero has no sign."""
+    """Return the number in a text, or None if it is none; zero has no sign."""
     if len(text) > _MAX_LENGTH:
         return None
     match = _DECIMAL.fullmatch(text)

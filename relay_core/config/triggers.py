@@ -46,7 +46,7 @@ _FIELDS = (
 )
 
 
-# --- crons --------------------------------------------------------------------------------
+# --- crons ----------------------------------------------------------------------------
 
 
 def _check_cron(text: str) -> str:
@@ -117,7 +117,7 @@ def _least_minutes_apart(minute: str, hour: str) -> int:
     )
 
 
-# --- the sections -------------------------------------------------------------------------
+# --- the sections ---------------------------------------------------------------------
 
 
 class OnUploadConfig(Section):
@@ -168,7 +168,7 @@ class TriggersConfig(Section):
     schedule: ScheduleConfig | None = None
 
 
-# --- wall clocks --------------------------------------------------------------------------
+# --- wall clocks ----------------------------------------------------------------------
 
 
 def _first_after(instant: datetime, due_times: Iterator[datetime]) -> datetime:

@@ -181,7 +181,7 @@ def read_money(text: str, parser: CellOptions) -> int:
 
 
 def _without_symbols(text: str, parser: CellOptions) -> str:
-    """Return an amount without the longest symbol at each end, and white space there."""
+    """Return an amount without the longest symbol and white space at each end."""
     symbols = sorted(parser.currency_symbols, key=len, reverse=True)
     bare = text.strip()
     for symbol in symbols:
@@ -258,7 +258,7 @@ def _serial_moment(text: str) -> datetime | None:
     return _SERIAL_EPOCH + timedelta(days=int(match[1]), seconds=seconds)
 
 
-# --- messages -----------------------------------------------------------------------------
+# --- messages -------------------------------------------------------------------------
 
 
 def shorten(text: str, limit: int = MAX_QUOTED) -> str:
@@ -326,7 +326,7 @@ def _cell_error(fault: RowFault | None, column: str, text: str) -> CellError:
     return CellError(fault, explain(fault, column, text))
 
 
-# --- numbers ------------------------------------------------------------------------------
+# --- numbers --------------------------------------------------------------------------
 
 
 def _number(text: str, parser: CellOptions) -> _Number | None:

@@ -73,7 +73,7 @@ class FailureCode(StrEnum):
 
 
 class FailureClass(StrEnum):
-    """Whoever can fix a failure: the tenant, its vendors, or the platform's operators."""
+    """Whoever can fix a failure: the tenant, its vendors, or the operators."""
 
     TENANT_CONFIG = "tenant_config"
     VENDOR_DATA = "vendor_data"

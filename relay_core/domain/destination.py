@@ -69,7 +69,7 @@ class Destination:
 
     @property
     def host_names(self) -> frozenset[str]:
-        """The spellings of host and port: with the port, and without the default one."""
+        """The spellings of host and port, with and without the default port."""
         with_port = f"{self._bracketed}:{self.port}"
         return frozenset((self.host_header, with_port))
 
@@ -110,7 +110,7 @@ def is_public(address: Address) -> bool:
 def _inner_address(address: IPv6Address) -> IPv4Address | None:
     """Return the IPv4 address inside an IPv6 address, or None.
 
-    Mapped, translated and compatible addresses end in one; those of 6to4 begin with one.
+    Mapped, translated and compatible addresses end in one; 6to4 begins with one.
     """
     if any(address in network for network in _ENDS_IN_V4):
         return IPv4Address(int(address) & 0xFFFFFFFF)

@@ -99,15 +99,15 @@ class ArtifactsExpiredError(RelayError):
 
 
 class ContractBrokenError(RelayError):
-    """The engine's steps disagree about the data: a defect of the engine, not of a feed."""
+    """The engine's steps disagree about the data, which is a defect of the engine."""
 
 
 class StateUnreadableError(RelayError):
-    """The state of a published feed is damaged, so that no run can be compared with it."""
+    """The state of a published feed is damaged, so no run can be compared with it."""
 
 
 def first_faults(faults: Iterable[ConfigFault]) -> Iterator[ConfigFault]:
-    """Yield the first faults; if there are more, a last one without a path counts them."""
+    """Yield the first faults, and one without a path that counts the others."""
     remaining_faults = iter(faults)
     yield from islice(remaining_faults, MAX_FAULTS)
     remaining_count = sum(1 for _ in remaining_faults)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, fields, replace
 
 MAX_FAULTS = 100
-"""The number of faults of a config or a body that an answer lists; it counts the others."""
+"""The number of faults of a config or a body that an answer lists."""
 MAX_LISTED = 10
 """The number of items of a list that a message names."""
 MAX_QUOTED = 200
@@ -11,7 +11,7 @@ MAX_QUOTED = 200
 
 
 def _limit(value: int, meaning: str) -> int:
-    """Return the field of a limit; ``meaning`` is its subject and what exceeding it causes."""
+    """Return the field of a limit; ``meaning`` describes it in the documentation."""
     limit: int = field(default=value, metadata={"meaning": meaning})
     return limit
 
@@ -140,7 +140,7 @@ STORED_CONFIG_LIMITS = replace(
 
 @dataclass(slots=True)
 class ReportRoom:
-    """The space left in ``errors.json`` for entries of rows; vendors use it in order."""
+    """The space left in ``errors.json`` for entries of rows; vendors share it."""
 
     entries: int  # the number of entries
     size: int  # the number of bytes

@@ -1,4 +1,4 @@
-"""The frozen values that steps pass on: runs, report entries, causes, vendor results."""
+"""The frozen values that steps pass on, such as report entries and causes."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -82,7 +82,7 @@ class CauseSample:
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """One of the ``causes`` of ``errors.json``: rejected cells or records that are alike."""
+    """One of the ``causes`` of ``errors.json``: similar rejected cells or records."""
 
     error_code: str  # the fault
     vendor_id: str  # the vendor of the feed

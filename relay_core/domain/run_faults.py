@@ -122,8 +122,8 @@ def too_large(
 def failure_of(faults: Sequence[ReportEntry], stage: Stage) -> RunFailure | None:
     """Return the failure for some faults, or None if there are none.
 
-    It has the code of the first fault, the vendors of all faults with that code, and the
-    messages of all faults.
+    It has the code of the first fault, the vendors of all faults with that code, and
+    all messages.
     """
     if not faults:
         return None
@@ -177,7 +177,7 @@ def unreadable_feed(
 
 
 def no_rows(vendor_id: str | None) -> ReportEntry:
-    """Return the entry of a feed without a row that fails the run; None: of all feeds."""
+    """Return the entry of a feed, or of all feeds, without a row."""
     reason = "no feed has a row"
     if vendor_id is not None:
         reason = f"vendor {vendor_id!r} has a feed of no row"

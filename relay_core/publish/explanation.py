@@ -103,7 +103,7 @@ def explain_sku(
             "sku": sku,
             **outcome,
             "offers_count": ranking.count,
-            "offers": explanation_json.offers_of(config, explained),
+            "offers": explanation_json.offers_as_json(config, explained),
             "refused_count": rejected.count,
             "refused": rejected.rows,
         }
@@ -119,7 +119,7 @@ def _read_pins(
     files: work_files.RunFiles,
     keys: ArtifactKeys,
 ) -> tuple[TenantConfig, Mapping[str, VendorStatus], Sequence[Override]]:
-    """Return the run's config, the status of each vendor, and the overrides in effect."""
+    """Return the run's config, its vendors' statuses, and the overrides in effect."""
     pinned_keys = [keys.config_snapshot, keys.input_manifest]
     if keys.overrides in files.sizes:
         pinned_keys.append(keys.overrides)

@@ -83,7 +83,7 @@ def _quarantine(config: TenantConfig, row: pa.Table) -> dict[str, Any]:
     }
 
 
-def offers_of(
+def offers_as_json(
     config: TenantConfig,
     explained: ExplainedOffers | None,
 ) -> list[dict[str, Any]]:
@@ -128,7 +128,7 @@ def _money(amounts: pa.ChunkedArray) -> list[str | None]:
 
 
 def fitting(explanation: dict[str, Any]) -> dict[str, Any]:
-    """Return an explanation within `_MAX_BYTES`: long cells are cut, then last offers."""
+    """Return an explanation within `_MAX_BYTES`, with cells and offers cut."""
     if _size(explanation) <= _MAX_BYTES:
         return explanation
     for offer in explanation["offers"]:

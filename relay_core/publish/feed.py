@@ -1,4 +1,4 @@
-"""The merged feed in its tenant's format: the fields of its rows, and a writer a format.
+"""The merged feed in its tenant's format: fields of rows, and one writer a format.
 
 `SOURCES` is the one table of the columns that a feed can have. A field makes its cells
 from rows of the feed; its text is the cell of a CSV file before quoting.
@@ -39,7 +39,7 @@ _STORED_TYPES = {
 _FORMULA = "^([-=+@\t\r])"
 
 
-# --- the columns that a feed can have -----------------------------------------------------
+# --- the columns that a feed can have -------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ SOURCES = {
     "currency": _text_source(_currency),
     "price_with_currency": _text_source(_price_with_currency),
 }
-"""The source of each column that a feed can have, except extra columns and constants."""
+"""The sources of all columns except extra columns and constants."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +170,7 @@ def _without_formulas(texts: pa.StringArray) -> pa.StringArray:
     return pc.replace_substring_regex(texts, _FORMULA, r"'\1")
 
 
-# --- formats ------------------------------------------------------------------------------
+# --- formats --------------------------------------------------------------------------
 
 
 def feed_chunks(merged: MergedInventory) -> Chunks:
@@ -230,7 +230,7 @@ def _delimited(delimiter: str, fields: Sequence[Field], rows: pa.Table) -> Chunk
 
 
 def _json_lines(fields: Sequence[Field], rows: pa.Table) -> Chunks:
-    """Yield one object a row: whole numbers are numbers, other cells CSV text or null."""
+    """Yield one object a row; other cells than whole numbers are text or null."""
 
     def lines_of(batch: pa.RecordBatch) -> memoryview:
         parts: list[pa.Array | str] = []

@@ -31,7 +31,7 @@ from relay_core.validation.comparison import KEPT, SUSPECT_PRICE, Comparison
 
 @dataclass(slots=True)
 class KeptRows:
-    """A new feed and the published one; the steps add published rows to the new feed."""
+    """A new feed and the published one, whose rows the steps add to the new feed."""
 
     merged: MergedInventory
     baseline: Baseline
@@ -143,7 +143,7 @@ class KeptRows:
 
 
 def _at_rows(rows: RowIndex, numbers: WholeNumbers, size: int) -> pa.Array:
-    """Return an array of ``size`` values with the numbers at ``rows`` and nulls elsewhere."""
+    """Return ``size`` values: the numbers at ``rows``, nulls elsewhere."""
     values = np.zeros(size, np.int64)
     values[rows] = numbers
     is_null = np.ones(size, np.bool_)

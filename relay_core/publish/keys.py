@@ -1,4 +1,4 @@
-"""The object keys of a run's artifacts and work files, and the name of each artifact."""
+"""The object keys of a run's artifacts and work files, and the artifacts' names."""
 
 from dataclasses import dataclass
 
@@ -23,7 +23,7 @@ _MAX_NAME_BYTES = 200
 
 @dataclass(frozen=True, slots=True)
 class RelativeKey:
-    """The path of a file under its run's prefix; read from `ArtifactKeys`, it is the key."""
+    """The path of a file under its run's prefix; as an attribute of keys, the key."""
 
     path: str
 
@@ -33,7 +33,7 @@ class RelativeKey:
 
 @dataclass(frozen=True, slots=True)
 class ArtifactKeys:
-    """The keys of one run's files; with an empty ``run_id``, paths relative to a folder."""
+    """The keys of one run's files; with an empty ``run_id``, relative paths."""
 
     run_id: str
     tenant_id: str
@@ -68,7 +68,7 @@ class ArtifactKeys:
         return f"{self.run_id}/tenants/{self.tenant_id}/" if self.run_id else ""
 
     def pinned_overrides(self, version: int) -> str:
-        """Return the work file's key of the overrides that the run uses of a version."""
+        """Return the key of the overrides that the run uses of a version."""
         return f"{self.prefix}work/overrides/{version}.json"
 
     def artifact_name(self, key: str) -> str:
@@ -119,7 +119,7 @@ class ArtifactKeys:
         return folder + name_bytes.decode(errors="ignore")
 
     def sku_map(self, vendor_id: str, *, last_good: bool = False) -> str:
-        """Return the key of the run's copy of the SKU map that goes with a vendor's feed."""
+        """Return the key of the run's copy of a vendor's SKU map."""
         return self.inbound(vendor_id, "sku_map/sku_map.csv", last_good=last_good)
 
     def normalized(self, vendor_id: str) -> str:

@@ -20,7 +20,7 @@ from relay_core.merge.pricing import PriceInputs
 from relay_core.validation.contracts import offer_schema
 
 LANDED_COST = "landed_cost"
-"""The column with the cost that offers are compared by; null for an offer without one."""
+"""The column with the cost that offers are compared by; null for no cost."""
 MAX_OFFERS = 100
 """The number of offers that an explanation shows."""
 
@@ -46,7 +46,7 @@ class ExplainedOffers:
 
 @dataclass(slots=True)
 class OfferRanking:
-    """Ranks the offers of one SKU, vendor after vendor, and keeps the first `MAX_OFFERS`."""
+    """Ranks the offers of one SKU by vendor, and keeps the first `MAX_OFFERS`."""
 
     merge: Merge  # the tenant's steps of the merge
     count: int = 0  # the number of offers so far
@@ -149,7 +149,7 @@ class OfferRanking:
 
 
 def _rules(offers: pa.Table, lost_on: Sequence[str | None]) -> list[int | None]:
-    """Return the index of the price rule that applies, one an offer; None for no rule."""
+    """Return the index of the applied price rule, one an offer; None for no rule."""
     rules: list[int | None] = []
     for rule, criterion in zip(
         price_rules.rules_of(offers).tolist(), lost_on, strict=True
@@ -173,7 +173,7 @@ class _Ranking:
 
     @classmethod
     def of(cls, offers: pa.Table, ordered: Sequence[criteria.Criterion]) -> "_Ranking":
-        """Rank offers, which are in the order of vendors and rows, by ordered criteria."""
+        """Rank offers in the order of vendors and rows by ordered criteria."""
         names = [criterion.name for criterion in ordered]
         numbers = np.array(
             [criterion.numbers(offers) for criterion in ordered],
@@ -194,7 +194,7 @@ class _Ranking:
         )
 
     def lost_on(self) -> list[str | None]:
-        """Return the first criterion in which each offer differs from the winner, by rank.
+        """Return the first criterion in which offers differ from the winner, by rank.
 
         An offer that does not compete lost on what excludes it, even if none competes.
         """

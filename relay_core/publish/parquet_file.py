@@ -1,6 +1,6 @@
 """Parquet files of typed rows, which are handed on piece by piece as they are written.
 
-Decimals are stored as whole numbers, and instants as whole milliseconds or microseconds.
+Decimals are stored as whole numbers, instants as milliseconds or microseconds.
 """
 
 import io
@@ -16,7 +16,7 @@ _MICROSECONDS = 1_000_000
 
 
 def stored_schema(schema: pa.Schema) -> pa.Schema:
-    """Return the types to hand to Arrow's writer for a file that is read back as ``schema``."""
+    """Return the types to write a file with that is read back as ``schema``."""
     fields = []
     for field in schema:
         if pa.types.is_decimal(field.type):

@@ -38,7 +38,7 @@ _NO_VENDOR = -1
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Quarantine:
-    """The SKUs of a feed that keep their published price; arrays have one value a SKU."""
+    """The SKUs that keep their published price; arrays have one value a SKU."""
 
     action: str  # ``keep`` or ``zero``
     skus: pa.StringArray  # the SKUs, in order
@@ -104,7 +104,7 @@ def quarantine_of(
     suspects: Suspects,
     vendors: Sequence[NormalizedVendor],
 ) -> Quarantine:
-    """Return the quarantine of some suspects, whose offers are among those of ``vendors``."""
+    """Return the quarantine of suspects, whose offers are those of ``vendors``."""
     skus = one_chunk(suspects.offered["sku"])
     vendor_ids = [vendor.vendor_id for vendor in merge.config.vendors]
     offers = best_offer.competing_offers(merge, vendors, skus)
@@ -141,7 +141,7 @@ def _offered_quantities(
     offers: pa.Table,
     vendor_ids: Sequence[str],
 ) -> stored_rows.Quantities:
-    """Return the quantity that the published vendor offers now, one a SKU; 0 for none."""
+    """Return the quantities that the published vendors offer now, one a SKU."""
     skus = one_chunk(suspects.offered["sku"])
     quantities = np.zeros(len(skus), np.int32)
     published_ranks = pc.index_in(

@@ -31,7 +31,7 @@ _MAX_BATCH_ROWS = 1 << 16
 _MAX_BATCH_BYTES = 4 << 20
 
 
-# --- the config and the inputs ------------------------------------------------------------
+# --- the config and the inputs --------------------------------------------------------
 
 
 def config_snapshot_json(ctx: RunContext, document: Mapping[str, Any]) -> bytes:
@@ -100,7 +100,7 @@ def overrides_pins(
     version: int | None,
     overrides: Sequence[Override],
 ) -> dict[str, Any] | None:
-    """Return the manifest's pins of the overrides in effect, or None if there are none."""
+    """Return the manifest's pins of the overrides in effect, or None for none."""
     if not overrides:
         return None
     digest = hashlib.sha256(overrides_json(overrides))
@@ -111,7 +111,7 @@ def overrides_pins(
     }
 
 
-# --- errors and rejected rows -------------------------------------------------------------
+# --- errors and rejected rows ---------------------------------------------------------
 
 
 def errors_json(ctx: RunContext, findings: RunFindings) -> bytes | None:
@@ -153,7 +153,7 @@ def errors_json(ctx: RunContext, findings: RunFindings) -> bytes | None:
 
 
 def _fitting(entries: Sequence[str], max_bytes: int) -> int:
-    """Return the number of first entries whose array adds at most ``max_bytes`` to ``[]``."""
+    """Return the number of entries that add at most ``max_bytes`` to an empty array."""
     array_size = len(_OPENING + _CLOSING) - len("[]")
     # The last entry has no separator behind it.
     available = max_bytes - array_size + len(_SEPARATOR)
@@ -166,7 +166,7 @@ def _errors_document(
     causes: Sequence[Cause],
     entries: Sequence[str],
 ) -> bytes:
-    """Return errors.json with one cause and one entry a line, for people and programs."""
+    """Return errors.json with one cause or entry a line, for people and programs."""
     indented_head = json.dumps(head, ensure_ascii=False, indent=2)
     cause_lines = [as_json(cause.as_dict()) for cause in causes]
     parts = [
@@ -215,7 +215,7 @@ def _parts_of(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
         yield batch.slice(start, part_rows)
 
 
-# --- the summary --------------------------------------------------------------------------
+# --- the summary ----------------------------------------------------------------------
 
 
 def run_summary_json(
@@ -269,7 +269,7 @@ def run_summary_json(
     return _document(summary)
 
 
-# --- JSON ---------------------------------------------------------------------------------
+# --- JSON -----------------------------------------------------------------------------
 
 
 def timestamp(moment: datetime) -> str:

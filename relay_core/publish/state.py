@@ -105,7 +105,7 @@ class Baseline:
         return pa.concat_tables(parts)
 
 
-# --- writing ------------------------------------------------------------------------------
+# --- writing --------------------------------------------------------------------------
 
 
 def state_chunks(
@@ -188,7 +188,7 @@ def _written_group(
     return pa.table(written, schema=schema)
 
 
-# --- reading ------------------------------------------------------------------------------
+# --- reading --------------------------------------------------------------------------
 
 
 def read_state(data: bytes | memoryview, *, keeps_rows: bool = False) -> Baseline:
@@ -249,7 +249,7 @@ def _read_figures(source: pa.Buffer, schema: pa.Schema) -> FeedFigures:
 
 
 def _read_history(metadata: Mapping[bytes, bytes]) -> Sequence[Publication]:
-    """Return the publications that a state names, or none if another release wrote them."""
+    """Return the publications that a state names; none of another release."""
     try:
         entries = json.loads(metadata.get(_HISTORY_KEY, b"[]"))
         history = [Publication(*entry) for entry in entries]

@@ -83,7 +83,7 @@ def side_by_side(offered: pa.Table, kept: pa.Table) -> tuple[pa.Table, pa.Table]
 
 
 def interleaved(offered: pa.Table, kept: pa.Table, order: RowIndex) -> pa.Table:
-    """Return rows of both tables in ``order``, which counts kept rows after offered ones.
+    """Return rows of both tables in ``order``, which counts kept rows last.
 
     The indices of each table must ascend in ``order``. Some rows are taken at a time,
     so that few of them are in memory twice.

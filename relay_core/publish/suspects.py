@@ -47,7 +47,7 @@ class Suspects:
         offered: pa.Table,
         requested_at: datetime,
     ) -> "Suspects":
-        """Return the SKUs whose price moved too far without an override that explains it.
+        """Return the SKUs whose price moved too far, unless an override explains it.
 
         ``joined`` compares ``baseline`` with ``offered``, the rows of the new feed.
         """
@@ -133,7 +133,7 @@ class Suspects:
 
 
 def moved_too_far(options: QuarantineConfig, old: Cents, new: Cents) -> RowMask:
-    """Return the new prices that are further from the old ones than the options allow."""
+    """Return the new prices that are too far from the old ones, one flag a price."""
     is_beyond = np.zeros(len(old), np.bool_)
     if options.price_drop_pct is not None:
         is_beyond |= falls_below(old, new, 1 - options.price_drop_pct)

@@ -16,7 +16,7 @@ from relay_core.domain.limits import MAX_QUOTED
 from relay_core.domain.run_faults import next_action
 from relay_core.publish.findings import RunFindings
 from relay_core.publish.report import parts, table_rows, wording
-from relay_core.publish.report.table_rows import MAX_EXAMPLES
+from relay_core.publish.report.table_rows import MAX_EXAMPLE_ROWS
 from relay_core.publish.report.templating import REPORT, pages
 from relay_core.publish.reports import timestamp
 from relay_core.publish.state import MAX_HISTORY
@@ -102,7 +102,9 @@ def report_of(
             action,
             ctx.run_id,
         ),
-        faults=parts.Excerpt.of(findings.faults, MAX_EXAMPLES, len(findings.faults)),
+        faults=parts.Excerpt.of(
+            findings.faults, MAX_EXAMPLE_ROWS, len(findings.faults)
+        ),
         doubts=parts.Excerpt.of(
             map(table_rows.DoubtRow.of, findings.doubts),
             MAX_GROUPS,
@@ -127,7 +129,7 @@ def report_of(
 
 
 def _failure_notes(findings: RunFindings) -> Mapping[str, Sequence[str]]:
-    """Return the warnings about failed vendors, by vendor, in the order of the config."""
+    """Return the warnings about failed vendors by vendor, in the config's order."""
     notes: dict[str, list[str]] = defaultdict(list)
     for warning in findings.warnings[:_MAX_WARNINGS]:
         is_of_vendor = warning.vendor_id is not None
@@ -169,9 +171,9 @@ def _guards(findings: RunFindings) -> parts.Excerpt[parts.Guard]:
 def _quarantine(findings: RunFindings) -> parts.Excerpt[table_rows.SuspectRow]:
     suspects = (
         table_rows.SuspectRow.of(row, findings.titles)
-        for row in findings.first_quarantined(MAX_EXAMPLES)
+        for row in findings.first_quarantined(MAX_EXAMPLE_ROWS)
     )
-    return parts.Excerpt.of(suspects, MAX_EXAMPLES, findings.quarantined or 0)
+    return parts.Excerpt.of(suspects, MAX_EXAMPLE_ROWS, findings.quarantined or 0)
 
 
 def _rows(findings: RunFindings) -> parts.Excerpt[parts.VendorRows]:
@@ -265,4 +267,4 @@ def _unpriced(findings: RunFindings) -> parts.Excerpt[str]:
         is_unpriced = warning.error_code == WarningCode.UNPRICED_SKU
         if is_unpriced and warning.sku is not None:
             skus.append(cut(warning.sku, MAX_QUOTED))
-    return parts.Excerpt.of(skus, MAX_EXAMPLES, findings.unpriced_skus)
+    return parts.Excerpt.of(skus, MAX_EXAMPLE_ROWS, findings.unpriced_skus)

@@ -21,7 +21,7 @@ from relay_core.publish.changes import Changes, PriceMove
 from relay_core.publish.findings import RunFindings
 from relay_core.publish.report import parts, wording
 
-MAX_EXAMPLES = 10
+MAX_EXAMPLE_ROWS = 10
 """The number of examples in a list."""
 MAX_CAUSES = 5
 """The number of causes in a group."""
@@ -39,7 +39,7 @@ class ChangesRow(NamedTuple):
     @classmethod
     def of(cls, changes: Changes, titles: Mapping[str, str]) -> ChangesRow:
         """Return the bars of all counts and the greatest moves of prices."""
-        rises, falls = changes.greatest_moves(MAX_EXAMPLES)
+        rises, falls = changes.greatest_moves(MAX_EXAMPLE_ROWS)
         return cls(
             chart=parts.changes_chart(changes.counts),
             rises=tuple(_price_move(move, titles) for move in rises),
@@ -159,7 +159,7 @@ def skus_won(count: int, total: int) -> str:
 
 
 class CauseRow(NamedTuple):
-    """Rejected cells of a vendor that are alike, their fix, and a patch of the config."""
+    """Similar rejected cells of a vendor, their fix, and a patch of the config."""
 
     counted: str
     vendor_id: str

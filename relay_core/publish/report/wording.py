@@ -107,7 +107,7 @@ class Verdict(NamedTuple):
     next_actions: tuple[str, ...]
 
 
-# --- numbers, shares and times ------------------------------------------------------------
+# --- numbers, shares and times --------------------------------------------------------
 
 
 def number(count: int) -> str:
@@ -173,7 +173,7 @@ def moment(instant: datetime) -> str:
     return f"{instant.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
-# --- faults, guards and changes -----------------------------------------------------------
+# --- faults, guards and changes -------------------------------------------------------
 
 
 def sentence(clause: str) -> str:
@@ -188,7 +188,7 @@ def fault_title(error_code: str, column: str | None) -> str:
 
 
 def guard_words(result: GuardResult) -> tuple[str, str]:
-    """Return a guard's name, with its vendor if it has one, and the things that it counts."""
+    """Return a guard's name, with its vendor, and the things that it counts."""
     key = result.guard if result.side is None else f"{result.guard} {result.side}"
     # A later release may have guards that this one does not know.
     name, meaning = _GUARD_WORDS.get(key, (result.guard, ""))
@@ -214,7 +214,7 @@ def merged_many(rows: RowCounts) -> bool:
     return lost_rows > _MANY_ROWS or lost_rows * _MANY_SHARE > rows.read
 
 
-# --- verdicts -----------------------------------------------------------------------------
+# --- verdicts -------------------------------------------------------------------------
 
 
 def verdict(

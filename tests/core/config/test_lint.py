@@ -95,6 +95,27 @@ def test_named_columns_are_held_against_the_map() -> None:
     ]
 
 
+def test_unknown_headers_of_a_column_are_named_in_its_order() -> None:
+    headers = ["gamma", "alpha", "delta", "beta", "alpha"]
+    column_map = {"sku": "SKU", "quantity_available": "Qty", "cost": "Cost"}
+    parser = {
+        "columns": ["SKU", "Qty", "Cost"],
+        "column_map": {**column_map, "title": {"first": headers}},
+    }
+    config = tenant_config(vendor_document(parser=parser), pricing=PRICED)
+    messages = [
+        doubt.message
+        for doubt in lint_warnings(config)
+        if doubt.path == "vendors.0.parser.column_map.title"
+    ]
+    assert [message.split('"')[1] for message in messages] == [
+        "gamma",
+        "alpha",
+        "delta",
+        "beta",
+    ]
+
+
 def test_what_only_the_local_runner_finds_is_doubtful() -> None:
     vendor = vendor_document(
         inbound={"type": "local"}, sku_map={"type": "file", "local_path": "map.csv"}
