@@ -49,7 +49,7 @@ from relay_core.publish.keys import ArtifactKeys
 from relay_core.publish.state import Baseline
 from relay_core.publish.stored_rows import kept_chunks
 from relay_core.validation import vendor_failures
-from relay_core.validation.contracts import OFFER_SCHEMA
+from relay_core.validation.row_schemas import OFFER_SCHEMA
 from relay_core.validation.vendor_failures import InputVerdict, VendorInput
 
 _MAX_BYTES_BESIDE = 64 << 20

@@ -12,7 +12,6 @@ from functools import partial
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -36,7 +35,7 @@ from relay_core.merge.row_counts import (
 )
 from relay_core.merge.vendor_offers import FED_QUANTITY, VENDOR_RANK
 from relay_core.normalize.result import NormalizedVendor
-from relay_core.validation import contracts
+from relay_core.validation import row_schemas
 
 RANGE_ROWS = 1 << 17  # the maximum number of rows that are merged at a time
 
@@ -51,9 +50,9 @@ class Winners:
 
     # The winners with a price, as rows of the feed: `FeedRow`, the columns that the
     # output asks for, and the row locator.
-    priced: pd.DataFrame
+    priced: pa.Table
     # The winners without a price: ``sku``, and ``is_free`` if the price comes to 0.00.
-    unpriced: pd.DataFrame
+    unpriced: pa.Table
     deferred: DeferredColumns  # the other columns of the winners with a price
     effects: RuleEffects  # the effects of the tenant's own rules
     # The outcome of each vendor's offers, by the names of `FATES`.
@@ -75,14 +74,14 @@ class _MergedRange(NamedTuple):
 
 def columns_to_merge(config: TenantConfig) -> list[str]:
     """Return the columns of offers that the merge, the price, the contract or the output reads."""
-    needed = {*_PRICED_BY, *contracts.OUTPUT_COLUMNS, *config.output.reads}
+    needed = {*_PRICED_BY, *row_schemas.FEED_ROW_COLUMNS, *config.output.reads}
     if any(rule.when.brands for rule in config.pricing.rules):
         needed.add("brand")
     columns = row_columns(config)
     if config.guards.quarantine is not None:
         needed.add("row_number")
         columns.append("row_number")
-    fields = contracts.offer_fields(columns)
+    fields = row_schemas.offer_fields(columns)
     return [field.name for field in fields if field.name in needed]
 
 
@@ -124,8 +123,8 @@ def merge_offers(
         config.vendor_index(vendor.vendor_id): vendor for vendor in vendors
     }
     return Winners(
-        priced=contracts.frame_of(priced),
-        unpriced=contracts.frame_of(unpriced),
+        priced=priced,
+        unpriced=unpriced,
         deferred=DeferredColumns.left_by(deferred_names, vendor_of_rank),
         effects=effects,
         counts=_counts_by_vendor(config, [part.counts for part in merged]),
@@ -159,7 +158,7 @@ def competing_offers(
     """Return the offers of some SKUs that compete, by vendor, with their stock applied."""
     parts = []
     for vendor in vendors:
-        vendor_skus = contracts.table_of(vendor.offers[["sku"]])["sku"]
+        vendor_skus = vendor.offers["sku"]
         is_requested = pc.is_in(vendor_skus, skus.cast(vendor_skus.type))
         rows = np.flatnonzero(flags_of(is_requested))
         offers, _ = _offers_of_vendor(merge, vendor, rows)
@@ -174,8 +173,7 @@ def _offers_of_vendor(
     merge: Merge, vendor: NormalizedVendor, rows: RowIndex | None = None
 ) -> tuple[pa.Table, RuleEffects]:
     """Return the offers of all rows of a vendor, or of some, and the vendor's own effects."""
-    columns = vendor.offers[columns_to_merge(merge.config)]
-    valid_rows = contracts.table_of(columns)
+    valid_rows = vendor.offers.select(columns_to_merge(merge.config))
     locators = np.arange(len(valid_rows))
     if vendor.deferred is not None:
         locators = vendor.deferred.rows
@@ -308,7 +306,7 @@ class Merge:
         fallback = self.config.merge.best_offer.fallback_lead_time_days
         made_columns = {
             "vendor_id": pa.DictionaryArray.from_arrays(ranks, pa.array(vendor_ids)),
-            "price": pa.array(cents).view(contracts.CENTS),
+            "price": pa.array(cents).view(row_schemas.CENTS),
             "lead_time_days": pc.fill_null(
                 lead_times, pa.scalar(fallback, lead_times.type)
             ),

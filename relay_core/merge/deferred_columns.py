@@ -21,7 +21,7 @@ from relay_core.columnar.arrays import RowIndex
 from relay_core.columnar.text import flags_of, one_chunk, take_short
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.validation.comparison import KEPT, SUSPECT_PRICE
-from relay_core.validation.contracts import offer_fields, table_of
+from relay_core.validation.row_schemas import offer_fields
 
 ROW_LOCATOR = "origin"
 """The column with an offer's row number among its vendor's rows, or among the kept rows."""
@@ -54,7 +54,7 @@ class DeferredColumns:
         sources: dict[int, _Source] = {}
         for rank, vendor in vendors.items():
             if vendor.deferred is None:
-                columns = table_of(vendor.offers[list(names)])
+                columns = vendor.offers.select(names)
                 sources[rank] = partial(_cells, columns)
             else:
                 sources[rank] = vendor.deferred.cells

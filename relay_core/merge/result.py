@@ -2,11 +2,12 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
-import pandas as pd
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from relay_core.columnar.text import flags_of, one_chunk
 from relay_core.columnar.threads import ordered_map
 from relay_core.config import Override, TenantConfig
 from relay_core.domain import run_faults
@@ -17,9 +18,10 @@ from relay_core.merge.best_offer import Winners, merge_offers
 from relay_core.merge.deferred_columns import DeferredColumns
 from relay_core.merge.row_counts import RuleEffects
 from relay_core.normalize.result import NormalizedVendor
-from relay_core.validation import contracts, error_policy
+from relay_core.validation import error_policy, row_checks
 from relay_core.validation.comparison import KEPT
-from relay_core.validation.contracts import VALIDATED_ROWS, BrokenRule
+from relay_core.validation.row_checks import VALIDATED_ROWS
+from relay_core.validation.row_schemas import FEED_ROW_COLUMNS, BrokenRule
 from relay_core.validation.vendor_failures import may_be_empty
 
 _NO_AMOUNT = (
@@ -40,7 +42,7 @@ class MergedInventory:
     warnings: Sequence[ReportEntry] = ()
     unpriced_skus: int = 0  # the number of SKUs without a price
     # The feed's rows by SKU: `FeedRow`, and the columns that the output asks for.
-    feed: pd.DataFrame | None = None
+    feed: pa.Table | None = None
     deferred: DeferredColumns | None = None  # the other canonical columns of the feed
     # The rows of the feed that nobody offers, kept at a quantity of 0, with all columns.
     kept: pa.Table | None = None
@@ -67,8 +69,9 @@ class MergedInventory:
         """Return the titles of some SKUs of the feed, of those that have one."""
         if self.feed is None or self.deferred is None or not skus:
             return {}
-        is_requested = self.feed["sku"].isin(skus)
-        rows = contracts.table_of(self.feed[is_requested])
+        feed_skus = self.feed["sku"]
+        requested = pa.array(sorted(skus), feed_skus.type)
+        rows = self.feed.filter(pc.is_in(feed_skus, requested))
         has_titles = "title" in rows.column_names
         columns = rows if has_titles else self.deferred.of(rows)
         titles = columns["title"].to_pylist()
@@ -77,16 +80,14 @@ class MergedInventory:
 
     def skus_won(self) -> dict[str, int]:
         """Return the number of each vendor's offers in the feed, in the order of the config."""
-        won: Mapping[Any, int] = {}
-        if self.feed is not None:
-            vendor_ids = self.feed["vendor_id"]
-            if self.kept is not None:
-                vendor_ids = vendor_ids[~self.feed[KEPT]]
-            won = vendor_ids.value_counts().to_dict()
-        return {
-            vendor.vendor_id: int(won.get(vendor.vendor_id, 0))
-            for vendor in self.config.vendors
-        }
+        vendor_ids = [vendor.vendor_id for vendor in self.config.vendors]
+        if self.feed is None:
+            return dict.fromkeys(vendor_ids, 0)
+        ranks = one_chunk(self.feed["vendor_id"]).indices.to_numpy()
+        if self.kept is not None:
+            ranks = ranks[~flags_of(self.feed[KEPT])]
+        counts = np.bincount(ranks, minlength=len(vendor_ids)).tolist()
+        return dict(zip(vendor_ids, counts, strict=False))
 
 
 def merge_vendors(
@@ -121,7 +122,7 @@ def merge_vendors(
         return MergedInventory(config, failure, tuple(faults), tuple(all_warnings))
     winners = merge_offers(config, used, overrides)
     unpriced_count = len(winners.unpriced)
-    free_count = int(winners.unpriced["is_free"].sum())
+    free_count = int(pc.sum(winners.unpriced["is_free"]).as_py() or 0)
     all_warnings += unpriced_warnings(winners, limits.report_entries)
     if not len(winners.priced):
         faults.append(run_faults.nothing_priced(unpriced_count, free_count))
@@ -191,9 +192,9 @@ def _warnings_of_rows(parsed: Sequence[NormalizedVendor]) -> list[ReportEntry]:
     return [run_faults.fault_of(code, invalid=invalid_rows, total=total_rows)]
 
 
-def rules_broken_by(feed: pd.DataFrame) -> tuple[BrokenRule, ...]:
+def rules_broken_by(feed: pa.Table) -> tuple[BrokenRule, ...]:
     """Return the rules of the merged contract that a feed's rows break."""
-    rows = feed[list(contracts.OUTPUT_COLUMNS)]
+    rows = feed.select(FEED_ROW_COLUMNS)
     starts = range(0, max(1, len(rows)), VALIDATED_ROWS)
 
     def first_row(start: int) -> int:
@@ -201,10 +202,9 @@ def rules_broken_by(feed: pd.DataFrame) -> tuple[BrokenRule, ...]:
         return max(0, start - 1)
 
     def broken_by_part(start: int) -> list[BrokenRule]:
-        part = rows.iloc[first_row(start) : start + VALIDATED_ROWS]
-        return contracts.broken_rules(
-            contracts.MERGED_SCHEMA, part.reset_index(drop=True)
-        )
+        stop = start + VALIDATED_ROWS
+        part = rows.slice(first_row(start), stop - first_row(start))
+        return row_checks.broken_rules(part)
 
     rows_by_rule: dict[tuple[str, str], list[int]] = {}
     for start, broken in zip(starts, ordered_map(broken_by_part, starts), strict=True):
@@ -219,7 +219,7 @@ def rules_broken_by(feed: pd.DataFrame) -> tuple[BrokenRule, ...]:
 
 def unpriced_warnings(winners: Winners, limit: int) -> list[ReportEntry]:
     """Return a warning for each SKU without a price, at most ``limit``."""
-    unpriced = winners.unpriced.head(limit)
+    unpriced = winners.unpriced.slice(0, limit).to_pydict()
     code = str(WarningCode.UNPRICED_SKU)
     warnings = []
     for sku, is_free in zip(unpriced["sku"], unpriced["is_free"], strict=True):

@@ -21,7 +21,7 @@ from relay_core.normalize.rejection_causes import CauseLog, RejectedBatch
 from relay_core.normalize.rejection_entries import EntryLog, Locations, shown_columns
 from relay_core.normalize.row_reader import RowReader
 from relay_core.normalize.typed_batch import TypedBatch
-from relay_core.validation.contracts import REJECTED_ROWS
+from relay_core.validation.row_schemas import REJECTED_ROWS
 
 _BYTES_AT_ONCE = 8 << 20
 """The number of bytes of rejected records that are written together, a batch at least."""

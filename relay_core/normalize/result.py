@@ -6,7 +6,6 @@ from functools import cache
 from typing import Any, TypeAlias
 
 import numpy.typing as npt
-import pandas as pd
 import pyarrow as pa
 
 from relay_core.columnar.arrays import RowIndex, RowMask
@@ -15,7 +14,7 @@ from relay_core.domain.codes import Stage, VendorStatus, WarningCode
 from relay_core.domain.records import Cause, ReportEntry, RunFailure
 from relay_core.domain.run_faults import failure_of
 from relay_core.normalize.typed_batch import null_cells, typed
-from relay_core.validation.contracts import OFFER_SCHEMA, REJECTED_ROWS, frame_of
+from relay_core.validation.row_schemas import OFFER_SCHEMA, REJECTED_ROWS
 from relay_core.validation.vendor_failures import (
     InputVerdict,
     VendorState,
@@ -56,9 +55,9 @@ class VendorColumns:
 
 
 @cache
-def no_offers() -> pd.DataFrame:
-    """Return a frame of offers without rows."""
-    return frame_of(OFFER_SCHEMA.empty_table())
+def no_offers() -> pa.Table:
+    """Return offers without rows."""
+    return OFFER_SCHEMA.empty_table()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,7 +86,7 @@ class NormalizedVendor:
     # The first entries of the rows for ``errors.json``, each as JSON.
     entries: tuple[str, ...] = ()
     # The valid rows, or some columns of them (``Offer``), sorted by SKU, then row order.
-    offers: pd.DataFrame = field(default_factory=no_offers)
+    offers: pa.Table = field(default_factory=no_offers)
     # Other columns of the rows; None if the vendor was read by another process.
     deferred: VendorColumns | None = None
     # All rejected records (``REJECTED_ROWS``).

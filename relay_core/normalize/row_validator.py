@@ -11,7 +11,8 @@ from relay_core.columnar.growing_columns import GrowingArray
 from relay_core.ingest.feed import MalformedRecords
 from relay_core.normalize.rejected_rows import RejectionLog
 from relay_core.normalize.typed_batch import TypedBatch
-from relay_core.validation import contracts
+from relay_core.validation import row_checks
+from relay_core.validation.row_schemas import OFFER_SCHEMA
 
 _VALIDATED_CELLS = 8 << 20
 """The number of waiting cells that are checked at once; a wide feed has few rows of them."""
@@ -27,7 +28,6 @@ class RowValidator:
         self.log = log
         self._rejected = GrowingArray(np.bool_)
         self._thread = ThreadPoolExecutor(1)
-        self._thread.submit(contracts.check_offers, contracts.OFFER_SCHEMA)
         self._waiting: list[TypedBatch] = []
         self._checks: list[Future[None]] = []
 
@@ -36,7 +36,7 @@ class RowValidator:
         self._waiting.append(batch)
         row_count = sum(waiting.size for waiting in self._waiting)
         cell_count = row_count * len(batch.raw.columns)
-        if row_count >= contracts.VALIDATED_ROWS or cell_count >= _VALIDATED_CELLS:
+        if row_count >= row_checks.VALIDATED_ROWS or cell_count >= _VALIDATED_CELLS:
             self.flush()
 
     def add_malformed(self, malformed: MalformedRecords) -> None:
@@ -61,13 +61,11 @@ class RowValidator:
         return self._rejected.array()
 
     def _check(self, batches: Sequence[TypedBatch]) -> None:
-        names = contracts.OFFER_SCHEMA.names
+        names = OFFER_SCHEMA.names
         rows = pa.Table.from_batches([batch.rows(names) for batch in batches])
-        contracts.check_offers(rows.schema)
+        row_checks.check_offers(rows.schema)
         suspect = np.concatenate([_has_fault(batch) for batch in batches])
-        rejected = contracts.rejected_cells(
-            contracts.CANONICAL_SCHEMA, contracts.frame_of(rows), suspect
-        )
+        rejected = row_checks.rejected_cells(rows, suspect)
         start = 0
         for batch in batches:
             stop = start + batch.size

@@ -10,7 +10,7 @@ from relay_core.columnar.arrays import FaultCodes, RowMask, WholeNumbers
 from relay_core.columnar.numbers import ColumnValues
 from relay_core.columnar.text import with_nulls, zero_bytes
 from relay_core.ingest.feed import TextBatch
-from relay_core.validation.contracts import OFFER_SCHEMA
+from relay_core.validation.row_schemas import OFFER_SCHEMA
 
 
 @dataclass(frozen=True, slots=True)

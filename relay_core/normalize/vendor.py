@@ -31,7 +31,7 @@ from relay_core.normalize.result import Cells, NormalizedVendor, VendorColumns
 from relay_core.normalize.row_reader import RowReader
 from relay_core.normalize.row_validator import RowValidator
 from relay_core.normalize.typed_batch import TypedBatch
-from relay_core.validation import contracts
+from relay_core.validation.row_schemas import OFFER_SCHEMA, offer_fields
 
 ReadAgain: TypeAlias = Callable[[], Iterator[TextBatch | MalformedRecords]]
 """Begins to read a feed anew."""
@@ -68,7 +68,7 @@ class ReadRows:
             if name not in self.kept:
                 continue
             if name not in self.numbers:
-                kind = contracts.OFFER_SCHEMA.field(name).type
+                kind = OFFER_SCHEMA.field(name).type
                 is_short = kind.bit_width == 32
                 self.numbers[name] = GrowingNumbers(np.int32 if is_short else np.int64)
             self.numbers[name].append(values, nulls)
@@ -217,7 +217,7 @@ class SortedVendor:
 
     def with_offers(self, columns: Collection[str]) -> NormalizedVendor:
         """Return the vendor with some columns of its offers, which ``kept`` no longer has."""
-        fields = list(contracts.offer_fields(columns))
+        fields = list(offer_fields(columns))
         cells = list(ordered_map(self.kept.consume, fields))
         offers = pa.table(cells, schema=pa.schema(fields))
         deferred = {
@@ -227,7 +227,7 @@ class SortedVendor:
         }
         return replace(
             self.vendor,
-            offers=contracts.frame_of(offers),
+            offers=offers,
             deferred=VendorColumns(deferred, self.kept.rows),
         )
 

@@ -13,7 +13,7 @@ from relay_core.domain.codes import VendorStatus
 from relay_core.domain.records import Cause, ReportEntry
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.normalize.vendor import SortedVendor
-from relay_core.validation import contracts
+from relay_core.validation.row_schemas import offer_schema
 
 WORK_FILE = "offers.arrow"
 """The name of a vendor's work file."""
@@ -52,7 +52,7 @@ def work_file_chunks(
         vendor: The vendor with its offers.
         extra_columns: The tenant's extra columns.
     """
-    schema = contracts.offer_schema(extra_columns)
+    schema = offer_schema(extra_columns)
     report = {name: getattr(vendor, name) for name in _PLAIN_FIELDS}
     report["fault"] = None if vendor.fault is None else vendor.fault.as_dict()
     report["warnings"] = [entry.as_dict() for entry in vendor.warnings]
@@ -71,7 +71,7 @@ def _all_columns(
     ordered: SortedVendor, vendor: NormalizedVendor, schema: pa.Schema
 ) -> Iterator[pa.Table]:
     """Yield the offers with all columns of the schema, some rows at a time."""
-    offers = contracts.table_of(vendor.offers)
+    offers = vendor.offers
     for start in range(0, len(offers), _ROWS_AT_ONCE):
         rows = ordered.kept.rows[start : start + _ROWS_AT_ONCE]
         part = offers.slice(start, len(rows))
@@ -97,7 +97,7 @@ def read_work_file(data: bytes | memoryview) -> NormalizedVendor:
         warnings=tuple(ReportEntry(**entry) for entry in report["warnings"]),
         causes=tuple(map(Cause.of, report["causes"])),
         entries=tuple(entries["entry"].to_pylist()),
-        offers=contracts.frame_of(offers.replace_schema_metadata(None)),
+        offers=offers.replace_schema_metadata(None),
         rejected_rows=rejected_rows,
     )
 

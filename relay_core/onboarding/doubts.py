@@ -17,7 +17,6 @@ from relay_core.merge.price_rules import PriceRules, rules_of
 from relay_core.merge.pricing import has_amount
 from relay_core.merge.vendor_offers import offers_of
 from relay_core.normalize.result import NormalizedVendor
-from relay_core.validation.contracts import table_of
 
 _MAX_SAME_ROWS = 100
 """It is doubtful if more rows than this share an SKU with another row."""
@@ -44,7 +43,7 @@ _TOTALS_LINE_MESSAGE = (
 
 def ruled_offers(config: TenantConfig, vendor: NormalizedVendor) -> pa.Table:
     """Return a vendor's valid rows as offers with their price rules, duplicates included."""
-    rows = table_of(vendor.offers)
+    rows = vendor.offers
     offers = offers_of(config, vendor.vendor_id, rows)
     return PriceRules.of(config).applied(offers)
 

@@ -14,7 +14,7 @@ from relay_core.columnar.arrays import Cents, RowIndex, RowMask, WholeNumbers
 from relay_core.columnar.text import integers_of
 from relay_core.columnar.threads import ordered_map
 from relay_core.validation.comparison import Comparison, FeedFigures
-from relay_core.validation.contracts import CENTS
+from relay_core.validation.row_schemas import CENTS
 
 CHANGES_COLUMNS = (
     "sku",

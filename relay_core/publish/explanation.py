@@ -23,7 +23,7 @@ from relay_core.publish.keys import ArtifactKeys
 from relay_core.publish.offer_ranking import OfferRanking
 from relay_core.publish.quarantine import quarantined_schema
 from relay_core.publish.stored_rows import kept_schema
-from relay_core.validation.contracts import offer_schema
+from relay_core.validation.row_schemas import offer_schema
 
 MAX_REJECTED = 100
 """The number of rejected rows that an explanation shows."""

@@ -20,7 +20,6 @@ from relay_core.domain.columns import COLUMNS, Kind, extra_column
 from relay_core.domain.records import as_json
 from relay_core.merge.result import MergedInventory
 from relay_core.publish import parquet_file
-from relay_core.validation.contracts import table_of
 
 Chunks = Iterator[bytes | memoryview]
 
@@ -205,8 +204,8 @@ def _written_rows(merged: MergedInventory) -> pa.Table:
     if merged.feed is None:
         raise ValueError("a run without a feed writes none")
     columns = {"sku", *merged.config.output.reads}
-    names = [name for name in merged.feed.columns if name in columns]
-    return table_of(merged.feed[names])
+    names = [name for name in merged.feed.column_names if name in columns]
+    return merged.feed.select(names)
 
 
 def _delimited(delimiter: str, fields: Sequence[Field], rows: pa.Table) -> Chunks:

@@ -25,7 +25,7 @@ from relay_core.publish import stored_rows
 from relay_core.publish.quarantine import Quarantine, quarantine_of
 from relay_core.publish.state import OFFERED_AT, SUSPECT_SINCE, Baseline
 from relay_core.publish.suspects import Suspects
-from relay_core.validation import contracts
+from relay_core.validation import row_schemas
 from relay_core.validation.comparison import KEPT, SUSPECT_PRICE, Comparison
 
 
@@ -60,9 +60,8 @@ class KeptRows:
         is_kept[is_missing] = flags_of(stays)
         no_quantities = np.zeros(len(stored), np.int32)
         zeroed = stored_rows.kept_rows(merged.config, stored, no_quantities)
-        table = contracts.table_of(merged.feed)
-        offered, added = stored_rows.side_by_side(table, zeroed)
-        now = pa.scalar(self.requested_at, contracts.INSTANT)
+        offered, added = stored_rows.side_by_side(merged.feed, zeroed)
+        now = pa.scalar(self.requested_at, row_schemas.INSTANT)
         offered = offered.append_column(OFFERED_AT, pa.repeat(now, len(offered)))
         added = added.append_column(OFFERED_AT, one_chunk(stored[OFFERED_AT]))
         flags = is_kept[is_kept | ~is_missing]
@@ -70,7 +69,7 @@ class KeptRows:
         added_indices = len(offered) + np.cumsum(flags) - 1
         order = np.where(flags, added_indices, offered_indices)
         rows = stored_rows.interleaved(offered, added, order)
-        feed = contracts.frame_of(rows.append_column(KEPT, pa.array(flags)))
+        feed = rows.append_column(KEPT, pa.array(flags))
         warning = fault_of(
             WarningCode.MISSING_SKUS_ZEROED,
             skus=len(zeroed),
@@ -111,7 +110,7 @@ class KeptRows:
         options = merged.config.guards.quarantine
         if options is None or merged.feed is None or merged.deferred is None:
             return None
-        offered = contracts.table_of(merged.feed)
+        offered = merged.feed
         merge = Merge.of(merged.config, self.overrides)
         suspects = Suspects.of(
             merge,
@@ -133,12 +132,11 @@ class KeptRows:
         rows = stored_rows.interleaved(offered, stored, order)
         prices = _at_rows(suspects.rows, quarantine.computed, len(rows))
         instants = _at_rows(suspects.rows, quarantine.since, len(rows))
-        rows = rows.append_column(SUSPECT_PRICE, prices.view(contracts.CENTS))
-        rows = rows.append_column(SUSPECT_SINCE, instants.view(contracts.INSTANT))
-        feed = contracts.frame_of(rows)
+        rows = rows.append_column(SUSPECT_PRICE, prices.view(row_schemas.CENTS))
+        rows = rows.append_column(SUSPECT_SINCE, instants.view(row_schemas.INSTANT))
         deferred = merged.deferred.with_rows(QUARANTINED_RANK, quarantine.rows)
-        self.merged = replace(merged, feed=feed, deferred=deferred)
-        self.joined = self.joined.with_after(feed)
+        self.merged = replace(merged, feed=rows, deferred=deferred)
+        self.joined = self.joined.with_after(rows)
         return quarantine
 
 

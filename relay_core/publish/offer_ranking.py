@@ -17,7 +17,7 @@ from relay_core.domain.codes import VendorStatus
 from relay_core.merge import criteria, price_explanation, price_rules, vendor_offers
 from relay_core.merge.best_offer import Merge
 from relay_core.merge.pricing import PriceInputs
-from relay_core.validation.contracts import offer_schema
+from relay_core.validation.row_schemas import offer_schema
 
 LANDED_COST = "landed_cost"
 """The column with the cost that offers are compared by; null for no cost."""

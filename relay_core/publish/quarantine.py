@@ -22,7 +22,7 @@ from relay_core.publish import stored_rows
 from relay_core.publish.state import SUSPECT_SINCE
 from relay_core.publish.suspects import Suspects
 from relay_core.validation.comparison import SUSPECT_PRICE
-from relay_core.validation.contracts import CENTS, INSTANT
+from relay_core.validation.row_schemas import CENTS, INSTANT
 
 QUARANTINE_COLUMNS = (
     "sku",

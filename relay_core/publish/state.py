@@ -24,7 +24,7 @@ from relay_core.merge.deferred_columns import DeferredColumns
 from relay_core.merge.result import MergedInventory
 from relay_core.publish import parquet_file
 from relay_core.publish.feed import SOURCES
-from relay_core.validation import contracts
+from relay_core.validation import row_schemas
 from relay_core.validation.comparison import FIGURES, KEPT, SUSPECT_PRICE, FeedFigures
 
 OFFERED_AT = "offered_at"
@@ -126,7 +126,7 @@ def state_chunks(
     if merged.feed is None or merged.deferred is None:
         raise ValueError("a run without a feed leaves no state")
     schema = _written_schema(merged)
-    rows = contracts.table_of(merged.feed)
+    rows = merged.feed
     groups = (
         rows.slice(start, _GROUP_ROWS) for start in range(0, len(rows), _GROUP_ROWS)
     )
@@ -159,7 +159,7 @@ def _written_schema(merged: MergedInventory) -> pa.Schema:
     # Parquet takes vendors in the engine's type without another copy.
     return schema.set(
         schema.get_field_index("vendor_id"),
-        pa.field("vendor_id", contracts.VENDOR),
+        pa.field("vendor_id", row_schemas.VENDOR),
     )
 
 
@@ -172,10 +172,10 @@ def _written_group(
     """Return rows of the feed with all columns of the state, one a row of the feed."""
     size = len(rows)
     columns: dict[str, Any] = {
-        OFFERED_AT: pa.repeat(pa.scalar(offered_at, contracts.INSTANT), size),
+        OFFERED_AT: pa.repeat(pa.scalar(offered_at, row_schemas.INSTANT), size),
         KEPT: pa.repeat(pa.scalar(False), size),
-        SUSPECT_PRICE: pa.nulls(size, contracts.CENTS),
-        SUSPECT_SINCE: pa.nulls(size, contracts.INSTANT),
+        SUSPECT_PRICE: pa.nulls(size, row_schemas.CENTS),
+        SUSPECT_SINCE: pa.nulls(size, row_schemas.INSTANT),
     }
     columns |= deferred.of(rows)
     columns |= dict(zip(rows.column_names, rows.columns, strict=True))
@@ -239,9 +239,9 @@ def _read_figures(source: pa.Buffer, schema: pa.Schema) -> FeedFigures:
     table = table.set_column(
         table.schema.get_field_index("price"),
         "price",
-        table["price"].cast(contracts.CENTS),
+        table["price"].cast(row_schemas.CENTS),
     )
-    figures = FeedFigures.of(contracts.frame_of(table))
+    figures = FeedFigures.of(table)
     ascends = pc.less(figures.skus[:-1], figures.skus[1:])
     if not pc.all(ascends, min_count=0).as_py():
         raise ValueError("its rows are not in the order of SKUs, each once")

@@ -15,7 +15,7 @@ from relay_core.config import TenantConfig
 from relay_core.domain.columns import source_column
 from relay_core.merge.best_offer import row_columns
 from relay_core.merge.deferred_columns import ROW_LOCATOR
-from relay_core.validation.contracts import CENTS, offer_fields
+from relay_core.validation.row_schemas import CENTS, offer_fields
 
 Quantities = npt.NDArray[np.int32]
 _SLICE_ROWS = 1 << 17

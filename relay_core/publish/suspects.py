@@ -20,8 +20,8 @@ from relay_core.merge.override_columns import OverrideColumns
 from relay_core.normalize.row_reader import to_microseconds
 from relay_core.publish.state import SUSPECT_SINCE, Baseline
 from relay_core.validation.comparison import SUSPECT_PRICE, Comparison
-from relay_core.validation.contracts import CENTS
 from relay_core.validation.guards import falls_below
+from relay_core.validation.row_schemas import CENTS
 
 _HOUR_MICROSECONDS = 3_600_000_000
 _NO_AMOUNT = -1

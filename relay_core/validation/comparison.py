@@ -5,14 +5,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 
 from relay_core.columnar.arrays import Cents, RowIndex, RowMask, WholeNumbers
 from relay_core.columnar.sorting import common_ranges, order_by_text
 from relay_core.columnar.text import flags_of, integers_of, one_chunk
 from relay_core.columnar.threads import ordered_map
-from relay_core.validation.contracts import table_of
 
 FIGURES = ("sku", "vendor_id", "quantity_available", "price")
 KEPT = "kept_at_0"
@@ -33,25 +31,22 @@ class FeedFigures:
     suspect_cents: Cents | None = None
 
     @classmethod
-    def of(cls, feed: pd.DataFrame) -> "FeedFigures":
+    def of(cls, feed: pa.Table) -> "FeedFigures":
         """Return the figures of a feed (``FeedRow``).
 
         Without the column ``kept_at_0`` all SKUs are offered.
         """
-        names = list(FIGURES)
-        names += [name for name in (KEPT, SUSPECT_PRICE) if name in feed]
-        table = table_of(feed[names])
-        skus = one_chunk(table["sku"])
-        quantities, _ = integers_of(table["quantity_available"])
-        cents, _ = integers_of(table["price"])
+        skus = one_chunk(feed["sku"])
+        quantities, _ = integers_of(feed["quantity_available"])
+        cents, _ = integers_of(feed["price"])
         is_kept = np.zeros(len(skus), np.bool_)
-        if KEPT in names:
-            is_kept = flags_of(table[KEPT])
+        if KEPT in feed.column_names:
+            is_kept = flags_of(feed[KEPT])
         suspect_cents = None
-        if SUSPECT_PRICE in names:
-            computed_cents, nulls = integers_of(table[SUSPECT_PRICE])
+        if SUSPECT_PRICE in feed.column_names:
+            computed_cents, nulls = integers_of(feed[SUSPECT_PRICE])
             suspect_cents = np.where(nulls, -1, computed_cents)
-        vendor_ids = one_chunk(table["vendor_id"])
+        vendor_ids = one_chunk(feed["vendor_id"])
         return cls(skus, vendor_ids, quantities, cents, is_kept, suspect_cents)
 
     @property
@@ -102,9 +97,7 @@ class Comparison:
             rows_after=np.concatenate(parts_after),
         )
 
-    def with_after(
-        self, feed: pd.DataFrame, added: RowMask | None = None
-    ) -> "Comparison":
+    def with_after(self, feed: pa.Table, added: RowMask | None = None) -> "Comparison":
         """Return the comparison with another version of the other feed.
 
         Args:

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from relay_core.publish.report.content import load_templates
-from relay_core.validation.contracts import OFFER_SCHEMA, check_offers
+from relay_core.validation.row_checks import load_contracts
 
 _MAPPED = Path("/proc/self/statm")
 _OOM_SCORE = Path("/proc/self/oom_score_adj")
@@ -40,7 +40,7 @@ class MemoryLimit:
             self._score_before = _OOM_SCORE.read_text("ascii").strip()
             _write_score(max(int(self._score_before), _SCORE_OF_RUNS))
         if self.megabytes and _MAPPED.exists():
-            check_offers(OFFER_SCHEMA)
+            load_contracts()
             load_templates()
             if self._limits_before is None:
                 self._limits_before = resource.getrlimit(resource.RLIMIT_AS)

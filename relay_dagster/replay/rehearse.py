@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any, NamedTuple
 
-import pandas as pd
+import pyarrow as pa
 import typer
 
 from relay_core.config import TenantConfig, load_config
@@ -123,7 +123,7 @@ class _Replayed(NamedTuple):
 
     stages: RunStages
     findings: RunFindings
-    feed: pd.DataFrame | None
+    feed: pa.Table | None
     outcome: dict[str, Any]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-import pandas as pd
+import pyarrow as pa
 import pytest
 
 from relay_core import run as run_module
@@ -85,7 +85,7 @@ def test_a_feed_that_breaks_its_contract_is_not_written() -> None:
     compared = run.compare(run.merge(normalized), normalized)
     merged = compared.merged
     assert merged.feed is not None
-    twice = pd.concat([merged.feed, merged.feed], ignore_index=True)
+    twice = pa.concat_tables([merged.feed, merged.feed])
     broken = replace(merged, feed=twice, broken_rules=rules_broken_by(twice))
     with pytest.raises(ContractBrokenError, match="field_uniqueness"):
         run.write_feed(replace(compared, merged=broken))

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import dagster as dg
-import pandas as pd
+import pyarrow as pa
 import pytest
 
 from relay_core.merge.result import merge_vendors, rules_broken_by
@@ -100,7 +100,7 @@ def test_a_sku_that_stands_twice_breaks_both_checks_of_the_merged_rows() -> None
     vendor = normalize_vendor(config, config.vendors[0], feed("A,5,10.00"))
     merged = merge_vendors(config, [vendor])
     assert merged.feed is not None
-    twice = pd.concat([merged.feed, merged.feed], ignore_index=True)
+    twice = pa.concat_tables([merged.feed, merged.feed])
     broken = replace(merged, feed=twice, broken_rules=rules_broken_by(twice))
     results = {
         str(result.check_name): result

@@ -41,8 +41,8 @@ LOCAL_RUN = "from local.command import main; assert main(sys.argv[1:]) == 0"
             id="API",
         ),
         pytest.param(
-            f"{RUN_PROCESS}; from relay_core.validation import contracts; "
-            "contracts.check_offers(contracts.OFFER_SCHEMA)",
+            f"{RUN_PROCESS}; from relay_core.validation import row_checks; "
+            "row_checks.load_contracts()",
             (
                 *(*TESTS_ALONE, "fastapi", "starlette", "uvicorn", "celery"),
                 *("pydantic_settings", "typeguard", "paramiko", "httpcore"),

@@ -15,7 +15,7 @@ from relay_core.normalize.result import NormalizedVendor
 from relay_core.normalize.vendor_feed import FeedReader, VendorFeed
 from relay_core.publish.keys import ArtifactKeys
 from relay_core.run import RunStages, VendorPass, columns_to_read
-from relay_core.validation.contracts import OFFER_SCHEMA
+from relay_core.validation.row_schemas import OFFER_SCHEMA
 from support.builders import REQUESTED_AT
 from support.memory_sink import MemorySink
 

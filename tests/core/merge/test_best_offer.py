@@ -22,7 +22,7 @@ from relay_core.merge import best_offer
 from relay_core.merge.best_offer import best_of_groups, merge_offers
 from relay_core.merge.criteria import Criterion, criteria_of
 from relay_core.normalize.result import NormalizedVendor
-from relay_core.validation.contracts import OFFER_SCHEMA, frame_of
+from relay_core.validation.row_schemas import OFFER_SCHEMA
 from support.builders import tenant_config, vendor_document
 
 OFFERS = st.lists(
@@ -111,12 +111,13 @@ def test_every_winner_is_that_of_the_rules_written_down(
 
     expected = by_hand(config, offers)
     priced = {offer.sku: title(offer) for offer in expected if has_price(offer)}
-    found = zip(winners.priced["sku"], winners.priced["title"], strict=True)
-    assert list(found) == list(priced.items())
-    assert list(winners.unpriced["sku"]) == [
+    feed = winners.priced.select(["sku", "title"]).to_pydict()
+    pairs = zip(feed["sku"], feed["title"], strict=True)
+    assert list(pairs) == list(priced.items())
+    assert winners.unpriced["sku"].to_pylist() == [
         o.sku for o in expected if not has_price(o)
     ]
-    assert not winners.unpriced["is_free"].any()
+    assert not any(winners.unpriced["is_free"].to_pylist())
 
 
 def by_hand(config: TenantConfig, offers: Sequence[Offer]) -> list[Offer]:
@@ -169,7 +170,7 @@ def as_normalized(vendor_id: str, offers: Sequence[Offer]) -> NormalizedVendor:
     ]
     table = pa.Table.from_pylist(rows, OFFER_SCHEMA)
     return NormalizedVendor(
-        vendor_id, VendorStatus.FOUND, total_rows=len(own), offers=frame_of(table)
+        vendor_id, VendorStatus.FOUND, total_rows=len(own), offers=table
     )
 
 

@@ -6,7 +6,6 @@ import gc
 import json
 import weakref
 
-import pandas as pd
 import pyarrow as pa
 import pytest
 from hypothesis import given
@@ -19,7 +18,6 @@ from relay_core.merge.deferred_columns import DeferredColumns
 from relay_core.merge.result import merge_vendors, rules_broken_by, unpriced_warnings
 from relay_core.merge.row_counts import RuleEffects
 from relay_core.normalize.result import no_offers
-from relay_core.validation.contracts import frame_of
 from support.builders import feed, tenant_config, vendor_document
 from support.normalizing import normalize_vendor
 
@@ -35,7 +33,7 @@ def test_a_sku_without_a_price_has_the_line_that_the_encoder_writes(
         "is_free": pa.array([free for _, free in skus], pa.bool_()),
     }
     winners = Winners(
-        no_offers(), frame_of(pa.table(columns)), DeferredColumns((), {}), RuleEffects()
+        no_offers(), pa.table(columns), DeferredColumns((), {}), RuleEffects()
     )
 
     why = {
@@ -76,7 +74,7 @@ def test_an_empty_output_says_what_helps(rows: list[str], remedy: str) -> None:
     assert merged.failure.error_message.endswith(remedy)
 
 
-def priced_feed(*skus: str) -> pd.DataFrame:
+def priced_feed(*skus: str) -> pa.Table:
     config = tenant_config(vendor_document("v"))
     vendor = normalize_vendor(
         config, config.vendors[0], feed(*(f"{sku},1,2" for sku in skus))
@@ -92,7 +90,7 @@ def test_a_sku_that_stands_twice_breaks_the_contract_wherever_it_stands(
 ) -> None:
     monkeypatch.setattr(result, "VALIDATED_ROWS", gate_rows)
     rows = priced_feed("A", "B", "C", "D")
-    twice = pd.concat([rows.iloc[:2], rows.iloc[1:]], ignore_index=True)
+    twice = pa.concat_tables([rows.slice(0, 2), rows.slice(1)])
 
     (broken,) = rules_broken_by(twice)
 
@@ -103,7 +101,7 @@ def test_a_sku_that_stands_twice_breaks_the_contract_wherever_it_stands(
 
 def test_a_feed_without_its_columns_is_a_defect() -> None:
     with pytest.raises((ContractBrokenError, KeyError)):
-        rules_broken_by(priced_feed("A").drop(columns="price"))
+        rules_broken_by(priced_feed("A").drop_columns("price"))
 
 
 def test_a_feed_holds_no_offers_any_more_but_what_its_state_is_yet_to_take() -> None:

@@ -12,7 +12,7 @@ from relay_core.domain.limits import Limits
 from relay_core.domain.records import Cause, CauseSample
 from relay_core.ingest import csv_reader
 from relay_core.normalize.vendor_feed import VendorFeed
-from relay_core.validation import contracts
+from relay_core.validation import row_checks
 from support.builders import REQUESTED_AT, feed, tenant_config, vendor_document
 from support.normalizing import entries_of, normalize_vendor, normalize_vendors
 
@@ -118,7 +118,7 @@ def test_causes_are_the_same_however_many_rows_are_judged_at_a_time(
 ) -> None:
     whole = causes_of(feed(*ROWS), Limits(report_causes=2))
     with (
-        mock.patch.object(contracts, "VALIDATED_ROWS", gate_rows),
+        mock.patch.object(row_checks, "VALIDATED_ROWS", gate_rows),
         mock.patch.object(csv_reader, "_BLOCK_BYTES", 64),
     ):
         assert causes_of(feed(*ROWS), Limits(report_causes=2)) == whole

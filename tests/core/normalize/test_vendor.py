@@ -19,8 +19,8 @@ from relay_core.normalize import rejected_rows, rejection_entries, vendor_feed
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.normalize.vendor import ReadRows, read_rows
 from relay_core.normalize.vendor_feed import VendorFeed
-from relay_core.validation import contracts
-from relay_core.validation.contracts import REJECTED_ROWS
+from relay_core.validation import row_checks
+from relay_core.validation.row_schemas import REJECTED_ROWS
 from support.builders import feed, tenant_config, vendor_document
 from support.memory_sink import MemorySink
 from support.normalizing import entries_of, normalize_vendors
@@ -65,7 +65,7 @@ def test_a_large_feed_waits_until_the_vendor_before_it_is_written() -> None:
 def test_offers_are_there_when_all_is_written() -> None:
     vendors = normalized(feed("B,1,2.00", "A,x,2.00", "A,1,3.00"), feed("x,-1,2.00"))
 
-    assert [vendor.offers["sku"].tolist() for vendor in vendors] == [["A", "B"], []]
+    assert [vendor.offers["sku"].to_pylist() for vendor in vendors] == [["A", "B"], []]
     assert [vendor.total_rows for vendor in vendors] == [3, 1]
 
 
@@ -84,7 +84,7 @@ def test_rows_of_several_faults_fill_a_report_and_the_rows_behind_them_are_count
 ):
     # One judgement and more: the first rows alone have more entries than there is room for.
     with (
-        mock.patch.object(contracts, "VALIDATED_ROWS", 1),
+        mock.patch.object(row_checks, "VALIDATED_ROWS", 1),
         mock.patch.object(csv_reader, "_BLOCK_BYTES", 64),
         mock.patch.object(
             rejection_entries,
@@ -114,12 +114,12 @@ def test_records_of_another_width_take_their_share_of_the_entries() -> None:
 def test_rows_are_refused_alike_however_many_are_judged_at_a_time(
     gate_rows: int,
 ) -> None:
-    with mock.patch.object(contracts, "VALIDATED_ROWS", gate_rows):
+    with mock.patch.object(row_checks, "VALIDATED_ROWS", gate_rows):
         read, _ = normalized(
             feed("A,x,1", "B,1,1", "C,1", "D,-1,1", "E,1,"), feed("F,1,1")
         )
 
-    assert read.offers["sku"].tolist() == ["B", "E"]
+    assert read.offers["sku"].to_pylist() == ["B", "E"]
     assert read.rejected_rows["row_number"].to_pylist() == [2, 4, 5]
     assert [entry.row_number for entry in entries_of(read)] == [2, 4, 5]
 
@@ -148,7 +148,7 @@ def test_columns_of_more_text_than_short_offsets_reach_come_to_the_same_rows() -
         long, _ = normalized(rows, feed())
 
     assert long.offers.equals(short.offers)
-    assert long.offers.dtypes.tolist() == short.offers.dtypes.tolist()
+    assert long.offers.schema.equals(short.offers.schema)
     assert long.rejected_rows.equals(short.rejected_rows)
 
 

@@ -9,30 +9,28 @@ from decimal import Decimal
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pandera.pandas as pandera
 import pyarrow as pa
 import pytest
 import yaml
 
+from relay_core.columnar.numbers import AMOUNT
 from relay_core.domain.columns import COLUMNS, Kind
 from relay_core.domain.errors import ContractBrokenError
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.validation import contracts
-from relay_core.validation.contracts import (
-    AMOUNT,
-    CANONICAL_SCHEMA,
+from relay_core.validation.contracts import CANONICAL_SCHEMA, MERGED_SCHEMA
+from relay_core.validation.row_checks import broken_rules, check_offers, rejected_cells
+from relay_core.validation.row_schemas import (
     CENTS,
+    FEED_ROW_RULES,
     FIRST_INSTANT,
     INSTANT,
     LAST_INSTANT,
-    MERGED_SCHEMA,
+    OFFER_RULES,
     OFFER_SCHEMA,
     VENDOR,
-    broken_rules,
-    check_offers,
-    frame_of,
-    rejected_cells,
+    ColumnRule,
 )
 from support.builders import feed, tenant_config, vendor_document
 from support.normalizing import normalize_vendor
@@ -98,6 +96,41 @@ def test_the_contracts_say_all_of_themselves_in_yaml() -> None:
     assert (canonical["strict"], canonical["ordered"]) == (True, True)
     assert merged["columns"]["sku"] == {"dtype": "arrow_string", "unique": True}
     assert merged["columns"]["price"]["greater_than"] == 0
+
+
+def rules_of(schema: pandera.DataFrameSchema) -> list[ColumnRule]:
+    """Return the rules of a contract as plain data."""
+    rules = []
+    for name, column in schema.columns.items():
+        kind = column.dtype.type.pyarrow_dtype
+        limits = {}
+        for check in column.checks:
+            if check.name == "isin":
+                limits["words"] = tuple(check.statistics["allowed_values"])
+                continue
+            (limit,) = check.statistics.values()
+            stored = whole(limit, kind)
+            steps = {"greater_than": ("least", 1), "less_than": ("greatest", -1)}
+            side, step = steps.get(check.name, ("least", 0))
+            limits[side] = stored + step
+        rules.append(
+            ColumnRule(name, kind, column.nullable, bool(column.unique), **limits)
+        )
+    return rules
+
+
+def whole(limit: Any, kind: pa.DataType) -> int:
+    """Return a limit as a cell of a type stores it."""
+    if pa.types.is_decimal(kind):
+        return int(Decimal(limit).scaleb(kind.scale))
+    if pa.types.is_timestamp(kind):
+        return (limit - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+    return int(limit)
+
+
+def test_the_rules_as_plain_data_are_those_of_the_contracts() -> None:
+    assert rules_of(CANONICAL_SCHEMA) == list(OFFER_RULES)
+    assert rules_of(MERGED_SCHEMA) == list(FEED_ROW_RULES)
 
 
 # --- mutations ----------------------------------------------------------------------------------
@@ -201,36 +234,36 @@ BREAKING = [
 ]
 
 
-def feed_frame(*rows: Mapping[str, Any]) -> pd.DataFrame:
+def feed_rows(*rows: Mapping[str, Any]) -> pa.Table:
     columns = {
         name: pa.array([row[name] for row in rows], FEED_TYPES[name])
         for name in FEED_ROW
     }
-    return frame_of(pa.table(columns))
+    return pa.table(columns)
 
 
 @pytest.mark.parametrize(("column", "value"), BREAKING)
 def test_the_merged_contract_refuses(column: str, value: Any) -> None:
-    made = feed_frame(
+    made = feed_rows(
         FEED_ROW, {**FEED_ROW, "sku": "B"}, {**FEED_ROW, "sku": "C", column: value}
     )
 
-    broken = broken_rules(MERGED_SCHEMA, made)
+    broken = broken_rules(made)
 
     assert {rule.column for rule in broken} == {column}
     assert 2 in {row for rule in broken for row in rule.rows}
 
 
 def test_the_merged_contract_admits_what_it_should() -> None:
-    made = feed_frame(FEED_ROW, {**FEED_ROW, "sku": "B", "condition": None})
+    made = feed_rows(FEED_ROW, {**FEED_ROW, "sku": "B", "condition": None})
 
-    assert broken_rules(MERGED_SCHEMA, made) == []
+    assert broken_rules(made) == []
 
 
 # --- the gate itself ----------------------------------------------------------------------------
 
 
-def offers(**columns: Any) -> pd.DataFrame:
+def offers(**columns: Any) -> pa.Table:
     size = len(next(iter(columns.values())))
     whole = {
         "sku": ["A"] * size,
@@ -239,7 +272,7 @@ def offers(**columns: Any) -> pd.DataFrame:
         "row_number": list(range(size)),
     } | columns
     arrays = [pa.array(whole.get(f.name, [None] * size), f.type) for f in OFFER_SCHEMA]
-    return frame_of(pa.table(arrays, schema=OFFER_SCHEMA))
+    return pa.table(arrays, schema=OFFER_SCHEMA)
 
 
 @pytest.mark.parametrize(
@@ -252,7 +285,7 @@ def test_what_is_refused_does_not_hang_on_what_was_doubted(suspect: list[bool]) 
         condition=[None, "new", "old", "used"],
     )
 
-    found = rejected_cells(CANONICAL_SCHEMA, rows, np.array(suspect))
+    found = rejected_cells(rows, np.array(suspect))
 
     assert {name: cells.tolist() for name, cells in found.items()} == {
         "quantity_available": [False, True, False, True],

@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 from relay_core.config.models import GuardsConfig
 from relay_core.domain.records import GuardResult
 from relay_core.validation.comparison import Comparison, FeedFigures
-from relay_core.validation.contracts import frame_of
 from relay_core.validation.guards import falls_below, judge_guards, vendor_rows_share
 from support.builders import tenant_config
 
@@ -42,20 +41,16 @@ def guards(**options: Any) -> GuardsConfig:
 def figures(feed: Feed) -> FeedFigures:
     rows = [feed[sku] for sku in sorted(feed)]
     vendors = pa.array([row.vendor for row in rows], pa.string()).dictionary_encode()
-    frame = frame_of(
-        pa.table(
-            {
-                "sku": pa.array(sorted(feed), pa.string()),
-                "vendor_id": vendors,
-                "quantity_available": pa.array(
-                    [row.quantity for row in rows], pa.int32()
-                ),
-                "price": pa.array([row.cents for row in rows], pa.int64()),
-                "kept_at_0": pa.array([row.kept for row in rows], pa.bool_()),
-            }
-        )
+    table = pa.table(
+        {
+            "sku": pa.array(sorted(feed), pa.string()),
+            "vendor_id": vendors,
+            "quantity_available": pa.array([row.quantity for row in rows], pa.int32()),
+            "price": pa.array([row.cents for row in rows], pa.int64()),
+            "kept_at_0": pa.array([row.kept for row in rows], pa.bool_()),
+        }
     )
-    return FeedFigures.of(frame)
+    return FeedFigures.of(table)
 
 
 def compared(before: Feed, after: Feed) -> Comparison:

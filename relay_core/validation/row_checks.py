@@ -1,0 +1,143 @@
+"""The check of rows against the contracts.
+
+Rows that keep all rules are told by plain data (`row_schemas`): the least and the greatest
+number of a column are in its range, so all between them are. Only other rows need a
+verdict of the contracts. pandas and Pandera are loaded for the first of these, which
+saves most runs a third of their start.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from relay_core.columnar.arrays import RowMask
+from relay_core.columnar.text import flags_of, integers_in, one_chunk
+from relay_core.domain.errors import ContractBrokenError
+from relay_core.validation import row_schemas
+from relay_core.validation.row_schemas import BrokenRule, ColumnRule
+
+VALIDATED_ROWS = 1 << 17
+"""The approximate number of rows that are checked at a time."""
+
+
+def load_contracts() -> None:
+    """Load the contracts now, with all that their first verdict loads."""
+    contracts = _contracts()
+    no_rows = row_schemas.OFFER_SCHEMA.empty_table()
+    contracts.broken_rules(contracts.CANONICAL_SCHEMA, no_rows)
+
+
+def _contracts() -> Any:
+    """Return the module of the contracts."""
+    from relay_core.validation import contracts
+
+    return contracts
+
+
+def check_offers(schema: pa.Schema) -> None:
+    """Check the columns of offers and their types.
+
+    Raises:
+        ContractBrokenError: The columns are not those of the canonical contract.
+    """
+    if schema.equals(row_schemas.OFFER_SCHEMA):
+        return
+    contracts = _contracts()
+    broken = contracts.broken_rules(contracts.CANONICAL_SCHEMA, schema.empty_table())
+    raise ContractBrokenError(f"rows are no canonical rows: {broken[:3]}")
+
+
+def rejected_cells(rows: pa.Table, suspect: RowMask) -> Mapping[str, RowMask]:
+    """Return the masks of the cells that the canonical contract rejects, by column.
+
+    Columns without a rejected cell are left out.
+
+    Args:
+        rows: The rows, with the columns of offers.
+        suspect: The mask of rows that are expected to be rejected. It changes only the
+            time that the check takes.
+    """
+    trusted = ~suspect
+    suspect_rows = np.flatnonzero(suspect)
+    rejected = {}
+    for rule in row_schemas.OFFER_RULES:
+        cells = rows[rule.name]
+        if not _keeps_rule(cells, rule, trusted):
+            mask = _rejected(rule, cells)
+        elif len(suspect_rows):
+            suspect_cells = cells.take(pa.array(suspect_rows))
+            every_row = np.ones(len(suspect_cells), np.bool_)
+            if _keeps_rule(suspect_cells, rule, every_row):
+                continue
+            mask = np.zeros(len(cells), np.bool_)
+            mask[suspect_rows] = _rejected(rule, suspect_cells)
+        else:
+            continue
+        if mask.any():
+            rejected[rule.name] = mask
+    return rejected
+
+
+def broken_rules(rows: pa.Table) -> list[BrokenRule]:
+    """Return the rules of the merged contract that rows of a feed break.
+
+    Args:
+        rows: The rows, with the columns of the contract.
+
+    Raises:
+        ContractBrokenError: The columns or their types are not those of the contract.
+    """
+    every_row = np.ones(len(rows), np.bool_)
+    keeps_rules = all(
+        _keeps_rule(rows[rule.name], rule, every_row)
+        and (not rule.unique or _ascends(rows[rule.name]))
+        for rule in row_schemas.FEED_ROW_RULES
+    )
+    if keeps_rules:
+        return []
+    contracts = _contracts()
+    broken: list[BrokenRule] = contracts.broken_rules(contracts.MERGED_SCHEMA, rows)
+    return broken
+
+
+def _rejected(rule: ColumnRule, cells: pa.ChunkedArray) -> RowMask:
+    """Return the mask of the cells that the canonical contract rejects."""
+    contracts = _contracts()
+    column = contracts.CANONICAL_SCHEMA.columns[rule.name]
+    rejected: RowMask = contracts.rejected(cells, column)
+    return rejected
+
+
+def _keeps_rule(cells: pa.ChunkedArray, rule: ColumnRule, mask: RowMask) -> bool:
+    """Return whether the cells of some rows keep a rule, but for uniqueness."""
+    if cells.type != rule.type:
+        return False
+    if cells.null_count and not rule.nullable:
+        is_null = flags_of(cells.is_null())
+        if (is_null & mask).any():
+            return False
+    if rule.words is not None:
+        is_word = flags_of(pc.is_in(cells, pa.array(rule.words)))
+        is_null = flags_of(cells.is_null())
+        return bool((is_word | is_null | ~mask).all())
+    if rule.least is None or cells.null_count == len(cells):
+        return True
+    chunks = [integers_in(chunk) for chunk in cells.chunks]
+    numbers = pa.chunked_array(chunks)
+    ends = pc.min_max(numbers if mask.all() else numbers.filter(pa.array(mask)))
+    least = ends["min"].as_py()
+    greatest = ends["max"].as_py()
+    if least is None:
+        return True
+    if rule.greatest is not None and greatest > rule.greatest:
+        return False
+    return bool(least >= rule.least)
+
+
+def _ascends(cells: pa.ChunkedArray) -> bool:
+    """Return whether each cell is greater than the one before."""
+    column = one_chunk(cells)
+    return bool(pc.all(pc.less(column[:-1], column[1:])).as_py())
