@@ -1,7 +1,7 @@
 """The CloudWatch alarms of an installation: their definitions, and the calls that set them up.
 
-An alarm sees a metric only where name, namespace and dimensions are exactly those that were
-written, so all three are taken from the module that writes them.
+An alarm sees a metric only if name, namespace and dimensions are exactly those that were
+written. So all three come from the module that writes them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,11 +13,11 @@ from relay_dagster.aws import metrics
 from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.errors import maps_aws_errors
 
-# CloudWatch takes no more names in one call.
 _MAX_NAMES = 100
+"""The maximum number of names in one call of CloudWatch."""
 _ACTIONS = ("AlarmActions", "OKActions")
-# Fields that operators set by hand: an update must name them, or CloudWatch resets them.
-_KEPT = {"ActionsEnabled": True, "InsufficientDataActions": []}
+# Operators set these fields by hand. An update must name them, or CloudWatch resets them.
+_OPERATORS_FIELDS = {"ActionsEnabled": True, "InsufficientDataActions": []}
 
 
 class AlarmKind(StrEnum):
@@ -38,11 +38,13 @@ class AlarmKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlarmPlan:
-    """The alarms that are wanted, and their thresholds.
+    """The alarms to set up, and their thresholds.
 
-    Without ``tenants`` one alarm covers all tenants. ``failure_period`` is the seconds between two
-    runs of a tenant: a period without a run is no failure. Without ``topics`` each alarm keeps its
-    actions.
+    Attributes:
+        tenants: The tenants with an alarm of their own; without any, one alarm covers all.
+        failure_period: The seconds between two runs of a tenant. A period without a run is
+            not a failure.
+        topics: The topics to notify; without any, each alarm keeps its actions.
     """
 
     environment: str
@@ -74,7 +76,13 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class AlarmChange:
-    """One alarm and what was done to it; ``fields`` are those that an update changed."""
+    """The change of one alarm.
+
+    Attributes:
+        name: The name of the alarm.
+        verdict: The outcome.
+        fields: The fields that an update changed.
+    """
 
     name: str
     verdict: Verdict
@@ -83,7 +91,11 @@ class AlarmChange:
 
 @dataclass(frozen=True, slots=True)
 class _Condition:
-    """The condition under which an alarm is raised: a metric of ours, or of a queue."""
+    """The condition under which an alarm fires.
+
+    Attributes:
+        queue: The queue whose metric it is; None for a metric of the program.
+    """
 
     metric: str
     statistic: str
@@ -100,12 +112,13 @@ _COMPARISONS = {
     ">": "GreaterThanThreshold",
     ">=": "GreaterThanOrEqualToThreshold",
 }
-# 1 % may be bad: these shares use it up 14.4 and 6 times as fast.
-_FAST_SHARE, _SLOW_SHARE = 0.144, 0.06
-_WAITING = "ApproximateNumberOfMessagesVisible"
+# 1 % of feeds may be late. These shares use it up 14.4 and 6 times as fast.
+_FAST_SHARE = 0.144
+_SLOW_SHARE = 0.06
+_WAITING_MESSAGES = "ApproximateNumberOfMessagesVisible"
 _DESCRIPTIONS = {
     AlarmKind.CONSECUTIVE_FAILURES: (
-        "Runs of {whose} failed in {plan.failure_threshold} periods of {plan.failure_period} s "
+        "Runs of {tenants} failed in {plan.failure_threshold} periods of {plan.failure_period} s "
         "running. Look at the latest run's error_code and errors.json, put the input or the config "
         "right, start a new run."
     ),
@@ -158,17 +171,34 @@ _DESCRIPTIONS = {
 
 
 def alarm_definitions(plan: AlarmPlan) -> list[dict[str, Any]]:
-    """Return the arguments of PutMetricAlarm, one alarm each."""
-    errors, seconds = plan.worker_error_threshold, plan.worker_error_period
-    failures = (plan.failure_period, plan.failure_threshold)
-    conditions = {
-        # No run is neither success nor failure: the alarm keeps its state.
+    """Return the arguments of `PutMetricAlarm` for each alarm."""
+    conditions = _job_conditions(plan) | _health_conditions(plan)
+    alarms = []
+    for kind in plan.kinds:
+        tenants: Sequence[str | None] = [None]
+        if kind is AlarmKind.CONSECUTIVE_FAILURES and plan.tenants:
+            tenants = plan.tenants
+        for tenant in tenants:
+            alarms.append(_alarm(plan, kind, conditions[kind], tenant))
+    return alarms
+
+
+def _job_conditions(plan: AlarmPlan) -> dict[AlarmKind, _Condition]:
+    """Return the conditions of the alarms about runs, jobs and workers."""
+    return {
+        # A period without a run is neither success nor failure: the alarm keeps its state.
         AlarmKind.CONSECUTIVE_FAILURES: _Condition(
-            metrics.RUN_FAILED, "Maximum", ">=", 1, *failures, missing="ignore"
+            metrics.RUN_FAILED,
+            "Maximum",
+            ">=",
+            1,
+            plan.failure_period,
+            plan.failure_threshold,
+            missing="ignore",
         ),
         # SQS writes nothing for a queue that nobody uses.
         AlarmKind.BACKLOG: _Condition(
-            _WAITING,
+            _WAITING_MESSAGES,
             "Maximum",
             ">",
             plan.backlog_threshold,
@@ -177,7 +207,11 @@ def alarm_definitions(plan: AlarmPlan) -> list[dict[str, Any]]:
             queue=plan.queue_name,
         ),
         AlarmKind.WORKER_ERRORS: _Condition(
-            metrics.WORKER_ERROR, "Sum", ">", errors, seconds
+            metrics.WORKER_ERROR,
+            "Sum",
+            ">",
+            plan.worker_error_threshold,
+            plan.worker_error_period,
         ),
         AlarmKind.HEARTBEAT: _Condition(
             metrics.WORKER_HEARTBEAT,
@@ -188,54 +222,83 @@ def alarm_definitions(plan: AlarmPlan) -> list[dict[str, Any]]:
             plan.heartbeat_minutes,
             missing="breaching",
         ),
-        # One period: a minute that no value falls into does not begin the hour anew.
-        AlarmKind.HOLDS: _Condition(metrics.RUNS_HELD, "Minimum", ">=", 1, 3600),
         AlarmKind.DEAD_LETTERS: _Condition(
-            _WAITING, "Maximum", ">", 0, 300, queue=plan.dlq_name
-        ),
-        AlarmKind.RATE_LIMITED: _Condition(
-            metrics.RATE_LIMITED, "Sum", ">", plan.refusal_threshold, 300
-        ),
-        AlarmKind.PULLS: _Condition(
-            metrics.PULL_FAILED, "Sum", ">", plan.pull_failure_threshold, 3600
-        ),
-        AlarmKind.INVARIANTS: _Condition(
-            metrics.INVARIANTS_BROKEN, "Maximum", ">", 0, 3600
-        ),
-        # The average of what is 0 or 1 is its share.
-        AlarmKind.SLO_FAST: _Condition(
-            metrics.SLO_BAD, "Average", ">=", _FAST_SHARE, 3600
-        ),
-        AlarmKind.SLO_SLOW: _Condition(
-            metrics.SLO_BAD, "Average", ">=", _SLOW_SHARE, 6 * 3600
+            _WAITING_MESSAGES,
+            "Maximum",
+            ">",
+            0,
+            300,
+            queue=plan.dlq_name,
         ),
     }
-    alarms = []
-    for kind in plan.kinds:
-        tenants: list[str | None] = [None]
-        if kind is AlarmKind.CONSECUTIVE_FAILURES and plan.tenants:
-            tenants = [*plan.tenants]
-        for tenant in tenants:
-            alarms.append(_alarm(plan, kind, conditions[kind], tenant))
-    return alarms
+
+
+def _health_conditions(plan: AlarmPlan) -> dict[AlarmKind, _Condition]:
+    """Return the conditions of the alarms about holds, requests, pulls and lateness."""
+    return {
+        # One long period: a minute without a value does not start the hour again.
+        AlarmKind.HOLDS: _Condition(metrics.RUNS_HELD, "Minimum", ">=", 1, 3600),
+        AlarmKind.RATE_LIMITED: _Condition(
+            metrics.RATE_LIMITED,
+            "Sum",
+            ">",
+            plan.refusal_threshold,
+            300,
+        ),
+        AlarmKind.PULLS: _Condition(
+            metrics.PULL_FAILED,
+            "Sum",
+            ">",
+            plan.pull_failure_threshold,
+            3600,
+        ),
+        AlarmKind.INVARIANTS: _Condition(
+            metrics.INVARIANTS_BROKEN,
+            "Maximum",
+            ">",
+            0,
+            3600,
+        ),
+        # The metric is 0 or 1, so its average is the share of late feeds.
+        AlarmKind.SLO_FAST: _Condition(
+            metrics.SLO_BAD,
+            "Average",
+            ">=",
+            _FAST_SHARE,
+            3600,
+        ),
+        AlarmKind.SLO_SLOW: _Condition(
+            metrics.SLO_BAD,
+            "Average",
+            ">=",
+            _SLOW_SHARE,
+            6 * 3600,
+        ),
+    }
 
 
 def _alarm(
-    plan: AlarmPlan, kind: AlarmKind, condition: _Condition, tenant: str | None
+    plan: AlarmPlan,
+    kind: AlarmKind,
+    condition: _Condition,
+    tenant: str | None,
 ) -> dict[str, Any]:
-    dimensions = {} if tenant is None else {metrics.TENANT_ID: tenant}
+    namespace = plan.namespace
+    dimensions: dict[str, str] = {}
+    if tenant is not None:
+        dimensions[metrics.TENANT_ID] = tenant
     if condition.queue is None:
         dimensions[metrics.ENVIRONMENT] = plan.environment
     else:
+        namespace = "AWS/SQS"
         dimensions["QueueName"] = condition.queue
-    whose = "any tenant" if tenant is None else f"tenant {tenant}"
+    name_parts = (plan.name_prefix, plan.environment, kind, tenant)
+    tenants = "any tenant" if tenant is None else f"tenant {tenant}"
     return {
-        "AlarmName": "-".join(
-            filter(None, (plan.name_prefix, plan.environment, kind, tenant))
-        ),
-        "Namespace": plan.namespace if condition.queue is None else "AWS/SQS",
+        "AlarmName": "-".join(filter(None, name_parts)),
+        "Namespace": namespace,
         "DatapointsToAlarm": condition.periods,
-        "AlarmDescription": _DESCRIPTIONS[kind].format(plan=plan, whose=whose),
+        "AlarmDescription": _DESCRIPTIONS[kind].format(plan=plan, tenants=tenants),
         "MetricName": condition.metric,
         "Dimensions": [
             {"Name": name, "Value": value} for name, value in dimensions.items()
@@ -251,59 +314,82 @@ def _alarm(
 
 @maps_aws_errors
 def set_up_alarms(
-    plan: AlarmPlan, clients: Clients, *, dry_run: bool = False
+    plan: AlarmPlan,
+    clients: Clients,
+    *,
+    dry_run: bool = False,
 ) -> list[AlarmChange]:
-    """Create the alarms that are missing, and update those that differ; a dry run reports.
+    """Create the alarms that are missing, and update those that differ.
+
+    A dry run only returns the changes.
 
     Raises:
         ExternalServiceError: AWS fails.
     """
-    wanted = alarm_definitions(plan)
-    names = [alarm["AlarmName"] for alarm in wanted]
-    present: dict[str, Mapping[str, Any]] = {}
-    for start in range(0, len(names), _MAX_NAMES):
-        answer = clients.cloudwatch.describe_alarms(
-            AlarmNames=names[start : start + _MAX_NAMES], MaxRecords=_MAX_NAMES
-        )
-        present |= {
-            alarm["AlarmName"]: alarm for alarm in answer.get("MetricAlarms", [])
-        }
+    definitions = alarm_definitions(plan)
+    names = [definition["AlarmName"] for definition in definitions]
+    existing_alarms = _existing_alarms(names, clients)
     changes = []
-    for alarm in wanted:
-        there = present.get(alarm["AlarmName"])
-        alarm = _with_actions(alarm, there or {}, plan.topics)
-        change = _compare(alarm, there)
+    for definition in definitions:
+        existing = existing_alarms.get(definition["AlarmName"])
+        alarm = _with_actions(definition, existing or {}, plan.topics)
+        change = _compare(alarm, existing)
         if change.verdict is not Verdict.UNCHANGED and not dry_run:
             clients.cloudwatch.put_metric_alarm(**alarm)
         changes.append(change)
     return changes
 
 
+def _existing_alarms(
+    names: Sequence[str],
+    clients: Clients,
+) -> dict[str, Mapping[str, Any]]:
+    """Return the alarms of these names that exist, by name."""
+    alarms: dict[str, Mapping[str, Any]] = {}
+    for start in range(0, len(names), _MAX_NAMES):
+        response = clients.cloudwatch.describe_alarms(
+            AlarmNames=names[start : start + _MAX_NAMES], MaxRecords=_MAX_NAMES
+        )
+        for alarm in response.get("MetricAlarms", []):
+            alarms[alarm["AlarmName"]] = alarm
+    return alarms
+
+
 def _with_actions(
-    alarm: Mapping[str, Any], there: Mapping[str, Any], topics: Sequence[str]
+    definition: Mapping[str, Any],
+    existing: Mapping[str, Any],
+    topics: Sequence[str],
 ) -> dict[str, Any]:
-    """Return the alarm with its actions: an update that names none takes none away."""
-    kept = {name: there.get(name, default) for name, default in _KEPT.items()}
-    actions = {name: list(topics) or list(there.get(name, [])) for name in _ACTIONS}
-    return {**alarm, **kept, **actions}
+    """Return an alarm with its actions. Without topics, it keeps those that it has."""
+    alarm = dict(definition)
+    for name, default in _OPERATORS_FIELDS.items():
+        alarm[name] = existing.get(name, default)
+    for name in _ACTIONS:
+        alarm[name] = list(topics) or list(existing.get(name, []))
+    return alarm
 
 
-def _compare(wanted: Mapping[str, Any], there: Mapping[str, Any] | None) -> AlarmChange:
-    name = wanted["AlarmName"]
-    if there is None:
+def _compare(
+    alarm: Mapping[str, Any],
+    existing: Mapping[str, Any] | None,
+) -> AlarmChange:
+    name = alarm["AlarmName"]
+    if existing is None:
         return AlarmChange(name, Verdict.CREATED)
-    changed = tuple(
+    changed_fields = tuple(
         field
-        for field, value in wanted.items()
-        if _comparable(value) != _comparable(there.get(field))
+        for field, value in alarm.items()
+        if _comparable(value) != _comparable(existing.get(field))
     )
-    return AlarmChange(name, Verdict.UPDATED if changed else Verdict.UNCHANGED, changed)
+    verdict = Verdict.UPDATED if changed_fields else Verdict.UNCHANGED
+    return AlarmChange(name, verdict, changed_fields)
 
 
 def _comparable(value: Any) -> Any:
-    """Return a value such that order, which CloudWatch does not keep, does not count."""
+    """Return a value in a form without order, because CloudWatch does not keep the order."""
     if not isinstance(value, list):
         return value
-    return sorted(
+    texts = [
         str(sorted(item.items()) if isinstance(item, dict) else item) for item in value
-    )
+    ]
+    return sorted(texts)

@@ -1,10 +1,10 @@
-"""Say what the image is made of, and what is known against what is locked, by `make audit`.
+"""Write the image's bill of materials, and ask for known vulnerabilities: `make audit`.
 
     python scripts/audit.py [SBOM]
 
-The bill of materials (CycloneDX, JSON) is of deploy/image.lock and needs no network; the advisories
-are asked for all of requirements.lock. Exit status 0 where nothing is known, 1 where something is,
-2 where the advisories could not be asked for, whole or in part.
+The bill of materials (CycloneDX, JSON) lists deploy/image.lock and needs no network. The
+advisories are requested for all of requirements.lock. The exit status is 0 if no
+vulnerability is known, 1 if one is, and 2 if the advisories are not all available.
 """
 
 from __future__ import annotations
@@ -18,75 +18,79 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 SBOM = ROOT / "out" / "sbom.cdx.json"
-_SHOWN = 10
+_MAX_LISTED = 10
 
 
 def write_sbom(path: Path) -> None:
-    """Write what the image installs, the same bytes for the same lock."""
+    """Write the bill of materials of the image; the same lock gives the same bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    lock, project = ROOT / "deploy" / "image.lock", ROOT / "pyproject.toml"
-    options = ["--short-PURLs", "--output-reproducible", "--of", "JSON"]
-    command = [
+    result = _run_tool(
+        "cyclonedx_py",
         "requirements",
-        str(lock),
+        str(ROOT / "deploy" / "image.lock"),
         "--pyproject",
-        str(project),
-        *options,
+        str(ROOT / "pyproject.toml"),
+        "--short-PURLs",
+        "--output-reproducible",
+        "--of",
+        "JSON",
         "-o",
         str(path),
-    ]
-    _tool("cyclonedx_py", *command).check_returncode()
+    )
+    result.check_returncode()
 
 
 def advisories() -> list[dict[str, Any]] | None:
-    """Return each locked package with what is known against it, None where nobody answers."""
-    done = _tool(
-        *("pip_audit", "--requirement", str(ROOT / "requirements.lock")),
-        *(
-            "--require-hashes",
-            "--disable-pip",
-            "--progress-spinner",
-            "off",
-            "--format",
-            "json",
-        ),
+    """Return each locked package with its advisories, or None if there is no response."""
+    result = _run_tool(
+        "pip_audit",
+        "--requirement",
+        str(ROOT / "requirements.lock"),
+        "--require-hashes",
+        "--disable-pip",
+        "--progress-spinner",
+        "off",
+        "--format",
+        "json",
     )
-    if not done.stdout.startswith("{"):
-        print(done.stderr.strip().rpartition("\n")[2], file=sys.stderr)
+    if not result.stdout.startswith("{"):
+        last_line = result.stderr.strip().rpartition("\n")[2]
+        print(last_line, file=sys.stderr)
         return None
-    packages: list[dict[str, Any]] = json.loads(done.stdout)["dependencies"]
+    packages: list[dict[str, Any]] = json.loads(result.stdout)["dependencies"]
     return packages
 
 
 def verdict(packages: Sequence[Mapping[str, Any]] | None) -> tuple[int, list[str]]:
-    """Return the exit status, and what to say."""
+    """Return the exit status, and the lines to print."""
     if packages is None:
         return 2, [
             "not audited: the advisories cannot be reached; run it where they can"
         ]
-    lines = [
-        f"{package['name']} {package['version']}: {found['id']}, "
-        f"mended in {', '.join(found['fix_versions']) or 'no version yet'}"
-        for package in packages
-        for found in package.get("vulns", ())
-    ]
+    lines = []
+    for package in packages:
+        for advisory in package.get("vulns", ()):
+            fix_versions = ", ".join(advisory["fix_versions"]) or "no version yet"
+            lines.append(
+                f"{package['name']} {package['version']}: {advisory['id']}, "
+                f"mended in {fix_versions}"
+            )
     if lines:
-        return 1, [
-            *lines,
-            f"{len(lines)} advisories: raise the versions, then `make lock`",
-        ]
-    unknown = [package["name"] for package in packages if "skip_reason" in package]
-    if unknown:
-        more = f" and {len(unknown) - _SHOWN} more" if len(unknown) > _SHOWN else ""
-        named = f"{', '.join(unknown[:_SHOWN])}{more}"
-        return 2, [f"not audited: the advisories have no answer for {named}"]
+        lines.append(f"{len(lines)} advisories: raise the versions, then `make lock`")
+        return 1, lines
+    skipped = [package["name"] for package in packages if "skip_reason" in package]
+    if skipped:
+        names = ", ".join(skipped[:_MAX_LISTED])
+        if len(skipped) > _MAX_LISTED:
+            names += f" and {len(skipped) - _MAX_LISTED} more"
+        return 2, [f"not audited: the advisories have no answer for {names}"]
     return 0, [
         f"nothing is known against the {len(packages)} packages of requirements.lock"
     ]
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Write the bill, ask for advisories; return the exit status."""
+    """Write the bill of materials, print the advisories, and return the exit status."""
     sbom = Path(arguments[0]) if arguments else SBOM
     write_sbom(sbom)
     print(f"what the image is made of: {sbom}")
@@ -95,7 +99,7 @@ def main(arguments: Sequence[str]) -> int:
     return status
 
 
-def _tool(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+def _run_tool(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-W", "ignore", "-m", module, *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 

@@ -1,13 +1,14 @@
-"""A new vendor's config by one edit: the patch that ``local_run.py --check`` prints, applied.
+"""A new vendor's config in one edit: the patch that `local_run.py --check` prints.
 
-It starts from a config that says only which header holds the SKU, and is held against one that was
-written by hand. What a file cannot say is answered as that one does, and only where it was asked.
+The edit starts from a config that only names the header of the SKU. The result is compared
+with a config that was written by hand. Questions that a file cannot answer are answered as
+in the config by hand, and only if the check asks them.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,94 +26,116 @@ OPTIONS = (
     "null_values",
     "timestamp_formats",
 )
-"""What must be as by hand; and how many columns a file without a header has."""
-_ASKED = re.compile(r"no header is surely (\w+)")
+"""The options that must be as by hand, besides the number of columns without a header."""
+_QUESTION = re.compile(r"no header is surely (\w+)")
 
 
 def read_config(path: Path) -> Document:
-    """Return a config in YAML."""
+    """Return the document of a YAML config."""
     return parse_document(path.read_bytes(), format="yaml")
 
 
 def with_sku_alone(by_hand: Document) -> Document:
-    """Return a config whose parsers say nothing but which header holds the SKU."""
-    return _with_parsers(
-        by_hand,
-        lambda vendor: {
-            "format": "csv",
-            "column_map": {"sku": _header(vendor["parser"], "sku") or "sku"},
-        },
-    )
+    """Return a config whose parsers only name the header of the SKU."""
+
+    def sku_parser(vendor: Document) -> Document:
+        sku_header = _header(vendor["parser"], "sku") or "sku"
+        return {"format": "csv", "column_map": {"sku": sku_header}}
+
+    return _with_parsers(by_hand, sku_parser)
 
 
-def with_patch(document: Document, printed: str) -> Document:
-    """Return a config with the parsers that a check has printed."""
-    patch = (
-        parse_document(printed, format="yaml")
-        if "\nvendors:" in printed
-        else {"vendors": []}
-    )
-    parsers = {vendor["vendor_id"]: vendor["parser"] for vendor in patch["vendors"]}
-    return _with_parsers(
-        document, lambda vendor: parsers.get(vendor["vendor_id"], vendor["parser"])
-    )
+def with_patch(document: Document, output: str) -> Document:
+    """Return a config with the parsers in the output of a check."""
+    patched_parsers: dict[str, Document] = {}
+    if "\nvendors:" in output:
+        for vendor in parse_document(output, format="yaml")["vendors"]:
+            patched_parsers[vendor["vendor_id"]] = vendor["parser"]
+
+    def patched_parser(vendor: Document) -> Document:
+        parser: Document = vendor["parser"]
+        return patched_parsers.get(vendor["vendor_id"], parser)
+
+    return _with_parsers(document, patched_parser)
 
 
-def with_answers(document: Document, by_hand: Document, printed: str) -> Document:
-    """Return a config that says of each column that a check has asked for what another says."""
-    own = {vendor["vendor_id"]: vendor["parser"] for vendor in by_hand["vendors"]}
-    asked = set(_ASKED.findall(printed))
+def with_answers(document: Document, by_hand: Document, output: str) -> Document:
+    """Return a config that maps the columns a check asks for as the config by hand does."""
+    parsers_by_hand = {
+        vendor["vendor_id"]: vendor["parser"] for vendor in by_hand["vendors"]
+    }
+    columns = set(_QUESTION.findall(output))
 
-    def answered(vendor: Document) -> Document:
-        parser, known = vendor["parser"], own[vendor["vendor_id"]]
-        headers = {
-            column: header for column in asked if (header := _header(known, column))
+    def answered_parser(vendor: Document) -> Document:
+        parser_by_hand = parsers_by_hand[vendor["vendor_id"]]
+        column_map = dict(vendor["parser"]["column_map"])
+        for column in columns:
+            header = _header(parser_by_hand, column)
+            if header:
+                column_map[column] = header
+        defaults = {
+            column: value
+            for column, value in parser_by_hand.get("defaults", {}).items()
+            if column in columns
         }
-        defaults = {c: v for c, v in known.get("defaults", {}).items() if c in asked}
-        mapped = {**parser["column_map"], **headers}
-        return {
-            **parser,
-            "column_map": mapped,
-            **({"defaults": defaults} if defaults else {}),
-        }
+        parser = {**vendor["parser"], "column_map": column_map}
+        if defaults:
+            parser["defaults"] = defaults
+        return parser
 
-    return _with_parsers(document, answered)
+    return _with_parsers(document, answered_parser)
 
 
 def differences(patched: Document, by_hand: Document) -> list[str]:
-    """Return in which options of a parser one config is not as the other."""
-    both = zip(load_config(patched).vendors, load_config(by_hand).vendors, strict=True)
-    return [
-        f"{vendor.vendor_id}: {name} is {found!r}, by hand {wanted!r}"
-        for vendor, own in both
-        for (name, found), (_, wanted) in zip(
-            _options(vendor.parser), _options(own.parser), strict=True
-        )
-        if found != wanted
-    ]
+    """Return the parser options in which two configs differ, one a line."""
+    lines = []
+    vendor_pairs = zip(
+        load_config(patched).vendors,
+        load_config(by_hand).vendors,
+        strict=True,
+    )
+    for vendor, vendor_by_hand in vendor_pairs:
+        options_by_hand = _options(vendor_by_hand.parser)
+        for name, value in _options(vendor.parser).items():
+            value_by_hand = options_by_hand[name]
+            if value != value_by_hand:
+                lines.append(
+                    f"{vendor.vendor_id}: {name} is {value!r}, by hand {value_by_hand!r}"
+                )
+    return lines
 
 
 def options_told(patched: Document) -> str:
-    """Say in which options the first vendor's parser is not the default."""
-    plain = dict(_options(ParserConfig(format="csv")))
-    found = _options(load_config(patched).vendors[0].parser)
-    named = [f"{name} {value!r}" for name, value in found if value != plain[name]]
-    return ", ".join(named) or "as by default"
+    """Return the options in which the first vendor's parser is not the default."""
+    defaults = _options(ParserConfig(format="csv"))
+    options = _options(load_config(patched).vendors[0].parser)
+    texts = [
+        f"{name} {value!r}"
+        for name, value in options.items()
+        if value != defaults[name]
+    ]
+    return ", ".join(texts) or "as by default"
 
 
-def _options(parser: ParserConfig) -> list[tuple[str, object]]:
-    columns = 0 if parser.columns is None else len(parser.columns)
-    return [*((name, getattr(parser, name)) for name in OPTIONS), ("columns", columns)]
+def _options(parser: ParserConfig) -> dict[str, object]:
+    options: dict[str, object] = {name: getattr(parser, name) for name in OPTIONS}
+    options["columns"] = 0 if parser.columns is None else len(parser.columns)
+    return options
 
 
 def _header(parser: Document, column: str) -> str | None:
-    """Return a column's header; in a file without one its columns are counted."""
-    header = parser.get("column_map", {}).get(column)
+    """Return the header of a column, or its number if the file has no header."""
+    header: str | None = parser.get("column_map", {}).get(column)
     columns = parser.get("columns")
-    return f"column {columns.index(header) + 1}" if columns and header else header
+    if columns and header:
+        return f"column {columns.index(header) + 1}"
+    return header
 
 
-def _with_parsers(document: Document, parser_of: Any) -> Document:
+def _with_parsers(
+    document: Document,
+    parser_of: Callable[[Document], Document],
+) -> Document:
     vendors = [
         {**vendor, "parser": parser_of(vendor)} for vendor in document["vendors"]
     ]

@@ -1,10 +1,12 @@
-"""Run one tenant's feeds on this machine: no AWS, no Dagster; what to check a vendor's file with.
+"""Run one tenant's feeds on this machine, without AWS and Dagster, or check a vendor's file.
 
-Writes ``normalized/``, ``outputs/``, ``reports/`` and ``published/`` under ``--output-dir``. Exit
-status 0: a feed came out; 1: a failed run, whose reports say why; 2: bad usage or config, and
-nothing is written; 3: guards hold the feed back. With ``--check`` nothing runs and nothing is
-written: the feeds' heads are looked at. Exit status 0: nothing is wrong; 1: what is, and the config
-patch that mends it, are printed as YAML.
+A run writes `normalized/`, `outputs/`, `reports/` and `published/` below `--output-dir`.
+Its exit status is 0 if there is a feed, 1 if the run failed (its reports say why), 2 for bad
+usage or a bad config (nothing is written), and 3 if guards hold the feed.
+
+With `--check` nothing runs and nothing is written: the first rows of the feeds are read.
+The exit status is 0 if nothing is wrong. If something is wrong, it is 1, and the errors and
+the config patch that fixes them are printed as YAML.
 """
 
 import gc
@@ -12,18 +14,19 @@ import os
 import sys
 from pathlib import Path
 
-gc.disable()  # until all is loaded: many objects, and no garbage
-# To look for plugins of pydantic, all that is installed is gone through.
+# The imports create many objects and no garbage.
+gc.disable()
+# Looking for plugins of pydantic would search everything that is installed.
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
-# Also works from a checkout that is not installed, and from any folder.
-sys.path[:0] = [str(Path(__file__).resolve().parents[up]) for up in (0, 1)]
+# The script also works in a checkout that is not installed, and from any folder.
+_SCRIPT = Path(__file__).resolve()
+sys.path[:0] = [str(_SCRIPT.parent), str(_SCRIPT.parent.parent)]
 
 from local.command import main  # noqa: E402  # found by the path above
 
 if __name__ == "__main__":
     status = main()
     sys.stdout.flush()
-    os._exit(
-        status
-    )  # a twentieth of a second to take all apart first; the system does it at once
+    # A regular exit first takes everything apart, for a twentieth of a second.
+    os._exit(status)

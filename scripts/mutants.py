@@ -1,12 +1,12 @@
-"""Change one thing at a time in what decides on prices and runs, and see that a test notices.
+"""Change one place at a time in the modules of prices and runs, and see that a test fails.
 
     python scripts/mutants.py [--sample N] [--seed N] [--jobs N] [MODULE ...]
 
-A mutant is a module with one operator, comparison, condition or number changed, in a copy of the
-source; the module's own tests are run on it, in a process that has the libraries loaded. Printed
-is each that no test notices, and how many were noticed. Exit status 1 where one was not, 2 where
-the tests fail on the source as it is. A mutant may do the same as the source: whoever reads the
-list decides.
+A mutant is a module with one operator, comparison, condition or number changed, in a copy of
+the source. The module's tests run on it, in a process that has the libraries loaded. The
+script prints each mutant that no test notices, and the number of mutants that were noticed.
+The exit status is 1 if a mutant was not noticed, and 2 if the tests fail on the source as it
+is. A mutant may behave like the source; people who read the list decide.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -53,7 +54,7 @@ SUBJECTS = {
         ),
     ),
 }
-"""The modules, and the tests that are to notice a change of each."""
+"""The modules, and the tests that must notice a change of each."""
 EQUIVALENT = {
     # 64 bits hold twice as much.
     ("_LARGEST_PRODUCT = 2**62", "62", "63"),
@@ -139,7 +140,7 @@ EQUIVALENT = {
         "False",
     ),
 }
-"""Mutants that do the same as the source: its line, and the change."""
+"""Mutants that behave like the source: the line of the source, and the change."""
 LIBRARIES = (
     "pytest",
     "hypothesis",
@@ -150,9 +151,10 @@ LIBRARIES = (
     "boto3",
 )
 COPIED = ("relay_core", "relay_dagster", "tests", "scripts", "docs", "pyproject.toml")
-SECONDS = 120.0
-_WARM = multiprocessing.get_context("forkserver")
-_WARM.set_forkserver_preload([*LIBRARIES])
+MAX_SECONDS = 120.0
+"""The maximum time of a module's tests."""
+_CONTEXT = multiprocessing.get_context("forkserver")
+_CONTEXT.set_forkserver_preload([*LIBRARIES])
 _COMPARISONS: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Lt: ast.LtE,
     ast.LtE: ast.Lt,
@@ -178,183 +180,196 @@ _OPERATORS: dict[type[ast.operator], type[ast.operator]] = {
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """A changed module."""
+    """A changed module.
+
+    Attributes:
+        module: The path of the module.
+        line: The line of the change.
+        before: The changed part as it was.
+        after: The changed part as it is.
+        source: The source of the whole changed module.
+    """
 
     module: str
     line: int
     before: str
     after: str
-    source: str  # the whole module
+    source: str
 
 
 def mutants_of(module: str, source: str) -> Iterator[Mutant]:
-    """Yield each module that differs from the source in one place, but those that do the same."""
-    tree, lines = ast.parse(source), source.splitlines()
-    idle = {
-        part
-        for node in ast.walk(tree)
-        for each in _idle(node)
-        for part in ast.walk(each)
-    }
-    for number, node in enumerate(ast.walk(tree)):
-        for changed in () if node in idle else _changes(node):
-            other = copy.deepcopy(tree)
-            place = next(
-                each for at, each in enumerate(ast.walk(other)) if at == number
-            )
-            place.__dict__.update(changed.__dict__)
-            line, before, after = (
-                getattr(node, "lineno", 0),
-                ast.unparse(node),
-                ast.unparse(place),
-            )
+    """Yield the mutants of a module, without those that behave like the source."""
+    tree = ast.parse(source)
+    lines = source.splitlines()
+    inert_nodes = _inert_nodes(tree)
+    for index, node in enumerate(ast.walk(tree)):
+        if node in inert_nodes:
+            continue
+        for change in _changes(node):
+            changed_tree = copy.deepcopy(tree)
+            changed_node = next(islice(ast.walk(changed_tree), index, None))
+            changed_node.__dict__.update(change.__dict__)
+            line = getattr(node, "lineno", 0)
+            before = ast.unparse(node)
+            after = ast.unparse(changed_node)
             if (lines[line - 1].strip(), before, after) not in EQUIVALENT:
-                yield Mutant(module, line, before, after, ast.unparse(other))
+                yield Mutant(module, line, before, after, ast.unparse(changed_tree))
 
 
-def _idle(node: ast.AST) -> Iterator[ast.AST]:
-    """Yield the parts of a node that decide nothing: types, and options of decorators."""
-    for name in ("annotation", "returns"):
-        if isinstance(part := getattr(node, name, None), ast.AST):
-            yield part
-    yield from getattr(node, "decorator_list", ())
+def _inert_nodes(tree: ast.Module) -> set[ast.AST]:
+    """Return the nodes that decide nothing: types, and options of decorators."""
+    roots: list[ast.AST] = []
+    for node in ast.walk(tree):
+        for name in ("annotation", "returns"):
+            annotation = getattr(node, name, None)
+            if isinstance(annotation, ast.AST):
+                roots.append(annotation)
+        roots.extend(getattr(node, "decorator_list", ()))
+    return {node for root in roots for node in ast.walk(root)}
 
 
 def _changes(node: ast.AST) -> Iterator[ast.AST]:
-    """Yield what a node may be instead, as a node of the same kind."""
+    """Yield the changes of a node, each as a node of the same kind."""
     if isinstance(node, ast.Compare) and type(node.ops[0]) in _COMPARISONS:
-        changed = copy.deepcopy(node)
-        changed.ops[0] = _COMPARISONS[type(node.ops[0])]()
-        yield changed
+        comparison = copy.deepcopy(node)
+        comparison.ops[0] = _COMPARISONS[type(node.ops[0])]()
+        yield comparison
     elif isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS:
-        changed_op = copy.deepcopy(node)
-        changed_op.op = _OPERATORS[type(node.op)]()
-        yield changed_op
+        operation = copy.deepcopy(node)
+        operation.op = _OPERATORS[type(node.op)]()
+        yield operation
     elif isinstance(node, ast.BoolOp):
-        other = copy.deepcopy(node)
-        other.op = ast.Or() if isinstance(node.op, ast.And) else ast.And()
-        yield other
+        condition = copy.deepcopy(node)
+        condition.op = ast.Or() if isinstance(node.op, ast.And) else ast.And()
+        yield condition
     elif isinstance(node, ast.IfExp):
-        turned = copy.deepcopy(node)
-        turned.body, turned.orelse = turned.orelse, turned.body
-        yield turned
+        yield ast.copy_location(ast.IfExp(node.test, node.orelse, node.body), node)
+    elif isinstance(node, ast.Constant) and isinstance(node.value, bool):
+        yield ast.copy_location(ast.Constant(not node.value), node)
     elif isinstance(node, ast.Constant) and isinstance(node.value, int):
-        value = not node.value if isinstance(node.value, bool) else node.value + 1
-        yield ast.copy_location(ast.Constant(value), node)
+        yield ast.copy_location(ast.Constant(node.value + 1), node)
 
 
 def survives(mutant: Mutant, folder: Path) -> bool:
-    """Return whether the tests of a module, in a copy of the source, notice nothing of a mutant."""
+    """Return whether the module's tests pass on a mutant, in a copy of the source."""
     path = folder / mutant.module
-    before = path.read_text("utf-8")
+    original_source = path.read_text("utf-8")
     path.write_text(mutant.source, "utf-8")
     try:
         return passes(mutant.module, folder)
     finally:
-        path.write_text(before, "utf-8")
+        path.write_text(original_source, "utf-8")
 
 
 def passes(module: str, folder: Path) -> bool:
-    """Return whether a module's tests pass in a copy of the source; one that hangs does not."""
-    process = _WARM.Process(target=_test, args=(folder, SUBJECTS[module]))
+    """Return whether a module's tests pass in a copy of the source, within the time."""
+    process = _CONTEXT.Process(target=_test, args=(folder, SUBJECTS[module]))
     process.start()
-    process.join(SECONDS)
+    process.join(MAX_SECONDS)
     process.kill()
     process.join()
     return process.exitcode == 0
 
 
 def _test(folder: Path, tests: Sequence[str]) -> None:
-    """Run tests in a copy of the source and end the process with pytest's exit status."""
+    """Run tests in a copy of the source, and end the process with pytest's exit status."""
     os.chdir(folder)
     sys.path[:0] = [str(folder), str(folder / "tests"), str(folder / "scripts")]
     sys.dont_write_bytecode = True
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 1)
-    os.dup2(nowhere, 2)
+    null_device = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null_device, 1)
+    os.dup2(null_device, 2)
     import pytest
 
-    options = ("-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist")
-    loaded = (
-        "-W",
-        "ignore::pytest.PytestAssertRewriteWarning",
-    )  # libraries, before their plugins
-    os._exit(pytest.main([*options, *loaded, *tests]))
+    # The libraries are loaded before their plugins of pytest, which pytest warns about.
+    options = [
+        "-x",
+        "-q",
+        "-pno:cacheprovider",
+        "-pno:xdist",
+        "-Wignore::pytest.PytestAssertRewriteWarning",
+    ]
+    os._exit(pytest.main([*options, *tests]))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Try the mutants; return the exit status."""
+    """Try the mutants, and return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("modules", nargs="*", metavar="MODULE", default=[*SUBJECTS])
     parser.add_argument(
-        "--sample", type=int, help="try so many, drawn by --seed; all by default"
+        "--sample",
+        type=int,
+        help="try so many, drawn by --seed; all by default",
     )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=2, help="so many side by side")
     options = parser.parse_args(arguments)
-    if unknown := set(options.modules) - {*SUBJECTS}:
+    unknown_modules = set(options.modules) - set(SUBJECTS)
+    if unknown_modules:
         parser.error(
-            f"{', '.join(sorted(unknown))}: the modules are {', '.join(SUBJECTS)}"
+            f"{', '.join(sorted(unknown_modules))}: the modules are "
+            f"{', '.join(SUBJECTS)}"
         )
-    with tempfile.TemporaryDirectory(prefix="relay-mutants-") as made:
-        folders = [_copied(Path(made) / str(number)) for number in range(options.jobs)]
-        if failing := [
-            each for each in options.modules if not passes(each, folders[0])
-        ]:
+    with tempfile.TemporaryDirectory(prefix="relay-mutants-") as temporary:
+        folders = [_copy(Path(temporary) / str(job)) for job in range(options.jobs)]
+        failing_modules = [
+            module for module in options.modules if not passes(module, folders[0])
+        ]
+        if failing_modules:
             print(
-                f"the tests of {', '.join(failing)} fail as they are", file=sys.stderr
+                f"the tests of {', '.join(failing_modules)} fail as they are",
+                file=sys.stderr,
             )
             return 2
         return _try_all(options, folders)
 
 
-def _copied(folder: Path) -> Path:
+def _copy(folder: Path) -> Path:
+    """Copy the source to a folder, compiled except for the modules that change."""
     folder.mkdir()
     for name in COPIED:
         source = ROOT / name
         if source.is_dir():
-            shutil.copytree(
-                source, folder / name, ignore=shutil.ignore_patterns("__pycache__")
-            )
+            ignored = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(source, folder / name, ignore=ignored)
         else:
             shutil.copy(source, folder / name)
     compileall.compile_dir(folder, quiet=1)
-    for module in SUBJECTS:  # of these the source alone counts: it changes
-        for compiled in (folder / module).parent.glob(
-            f"__pycache__/{Path(module).stem}.*"
-        ):
+    for module in SUBJECTS:
+        path = folder / module
+        for compiled in path.parent.glob(f"__pycache__/{path.stem}.*"):
             compiled.unlink()
     return folder
 
 
 def _try_all(options: argparse.Namespace, folders: Sequence[Path]) -> int:
-    found = [
-        each
-        for module in options.modules
-        for each in mutants_of(module, (ROOT / module).read_text("utf-8"))
-    ]
-    if options.sample is not None and options.sample < len(found):
-        found = random.Random(options.seed).sample(found, options.sample)  # noqa: S311 - no secret
-    free: queue.SimpleQueue[Path] = queue.SimpleQueue()
+    mutants: list[Mutant] = []
+    for module in options.modules:
+        mutants.extend(mutants_of(module, (ROOT / module).read_text("utf-8")))
+    if options.sample is not None and options.sample < len(mutants):
+        generator = random.Random(options.seed)  # noqa: S311 - no secret
+        mutants = generator.sample(mutants, options.sample)
+    free_folders: queue.SimpleQueue[Path] = queue.SimpleQueue()
     for folder in folders:
-        free.put(folder)
+        free_folders.put(folder)
 
     def attempt(mutant: Mutant) -> bool:
-        folder = free.get()
+        folder = free_folders.get()
         try:
             return survives(mutant, folder)
         finally:
-            free.put(folder)
+            free_folders.put(folder)
 
-    count = 0
+    survivors = 0
     with ThreadPoolExecutor(len(folders)) as pool:
-        for mutant, survived in zip(found, pool.map(attempt, found), strict=True):
-            if survived:
-                count += 1
+        attempts = zip(mutants, pool.map(attempt, mutants), strict=True)
+        for mutant, is_survivor in attempts:
+            if is_survivor:
+                survivors += 1
                 place = f"{mutant.module}:{mutant.line}"
                 print(f"{place}: {mutant.before}  ->  {mutant.after}", flush=True)
-    print(f"{len(found) - count} of {len(found)} mutants were noticed")
-    return int(count > 0)
+    print(f"{len(mutants) - survivors} of {len(mutants)} mutants were noticed")
+    return 1 if survivors else 0
 
 
 if __name__ == "__main__":

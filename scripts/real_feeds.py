@@ -1,14 +1,14 @@
-"""Run the local runner over real vendors' feeds and print a line for each tenant.
+"""Run the local runner over real vendors' feeds, and print a line for each result.
 
-Then all of them by configs that say only which header holds the SKU, with the one patch that
-``local_run.py --check`` prints for each (`first_patch`). Then some again, changed by a rule as
-within a year, against what was published before; and the explanations of
-SKUs of which three hospitals' offers tie in different ways.
+First, each tenant's feeds run. Then all of them run again with configs that only name the
+header of the SKU, changed by the one patch that `local_run.py --check` prints for each
+(`first_patch`). Then some run again with changes as they happen within a year, compared with
+the published feed. Last, some SKUs are explained whose offers tie in different ways.
 
-The feeds stay in ``RELAY_FEEDS_DIR`` (default ``../shared/data``); their configs are in
-``configs/real_feeds``. Exit status 0 where every run came to what it should, or the folder is
-absent; 1 where one did not, a feed is missing, or the folder's list names a feed that has no config
-here.
+The feeds are in `RELAY_FEEDS_DIR` (default `../shared/data`), and their configs are in
+`configs/real_feeds`. The exit status is 0 if every result is as expected, or if the folder
+does not exist. It is 1 if a result differs, if a feed is missing, or if the folder's list
+names a feed without a config here.
 """
 
 from __future__ import annotations
@@ -21,27 +21,18 @@ import subprocess
 import sys
 import tempfile
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from first_patch import (
-    differences,
-    options_told,
-    read_config,
-    with_answers,
-    with_patch,
-    with_sku_alone,
-)
+import first_patch
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIGS = ROOT / "configs" / "real_feeds"
 NOW = "2026-03-01T12:00:00Z"
 
-# Config by name, and which file is which vendor's.
 TENANTS: Mapping[str, Mapping[str, str]] = {
     "adventureworks": {"product_vendor": "adventureworks/ProductVendor.csv"},
     "aurora_health": {
@@ -62,32 +53,40 @@ TENANTS: Mapping[str, Mapping[str, str]] = {
         "second_chunk": "vinmonopolet/broken-products-chunk.csv",
     },
 }
-
+"""The file of each vendor, by the name of the tenant's config."""
 
 Record = dict[str, str]
-_HELD = 3
+_HELD = 3  # the local runner's exit status for a feed on hold
+_FEE = "1/1/19 Fee"
 
 
-# --- what becomes of a record ---------------------------------------------------------------------
+# --- changes of feeds -----------------------------------------------------------------
 
 
-def _grown(record: Record) -> Record | None:
-    """A tenth of the SKUs is gone, and what has a price costs 3 % more."""
+def _year_later(record: Record) -> Record | None:
+    """Remove a tenth of the SKUs, and raise the other prices by 3 %."""
     if zlib.crc32(record["CC"].encode()) % 10 == 0:
         return None
     return _repriced(record, lambda fee: f"{fee * Decimal('1.03'):.2f}")
 
 
 def _with_decimal_comma(record: Record) -> Record:
-    """Prices under 1,000 alone: with more digits before its comma none passes for thousands."""
-    return _repriced(
-        record, lambda fee: f"{fee:.3f}".replace(".", ",") if fee < 1000 else f"{fee}"
-    )
+    """Write prices below 1,000 with a decimal comma and three places.
+
+    With more digits before its comma, a price could not pass for thousands.
+    """
+
+    def with_comma(fee: Decimal) -> str:
+        return f"{fee:.3f}".replace(".", ",") if fee < 1000 else f"{fee}"
+
+    return _repriced(record, with_comma)
 
 
-def _repriced(record: Record, written: Callable[[Decimal], str]) -> Record:
-    fee = record["1/1/19 Fee"].replace(",", "")
-    return record | {"1/1/19 Fee": fee if fee == "VARIABLE" else written(Decimal(fee))}
+def _repriced(record: Record, text_of: Callable[[Decimal], str]) -> Record:
+    fee = record[_FEE].replace(",", "")
+    if fee != "VARIABLE":
+        fee = text_of(Decimal(fee))
+    return record | {_FEE: fee}
 
 
 def _without_stock(record: Record) -> Record:
@@ -100,41 +99,53 @@ def _third(record: Record) -> Record | None:
 
 @dataclass(frozen=True)
 class Change:
-    """What becomes of a tenant's lists, and which guards hold what comes of it."""
+    """A change of a tenant's feeds.
 
-    what: str
+    Attributes:
+        title: The change in words.
+        tenant: The tenant.
+        vendors: The vendors whose feeds change.
+        changed: The function that returns a changed record, or None to remove it.
+        held_by: The guards that hold the feed with the change.
+        encoding: The encoding of the feeds.
+    """
+
+    title: str
     tenant: str
     vendors: Sequence[str]
-    of: Callable[[Record], Record | None]
+    changed: Callable[[Record], Record | None]
     held_by: Sequence[str] = ()
     encoding: str = "utf-8"
 
 
 _HOSPITALS = tuple(TENANTS["aurora_health"])
 CHANGES = (
-    Change("a year later", "aurora_health", _HOSPITALS, _grown),
+    Change("a year later", "aurora_health", _HOSPITALS, _year_later),
     Change(
         "a decimal comma, read as thousands",
         "aurora_health",
         _HOSPITALS,
         _with_decimal_comma,
-        ("price_rise", "price_level"),
+        held_by=("price_rise", "price_level"),
     ),
     Change(
         "nothing in stock",
         "jlcpcb",
         ("lcsc",),
         _without_stock,
-        ("out_of_stock",),
-        "cp1252",
+        held_by=("out_of_stock",),
+        encoding="cp1252",
     ),
     Change(
-        "a third of one list", "aurora_health", ("summit",), _third, ("vendor_rows",)
+        "a third of one list",
+        "aurora_health",
+        ("summit",),
+        _third,
+        held_by=("vendor_rows",),
     ),
 )
 
 
-# SKUs of three hospitals that tie in different ways: their offers by rank, and what each lost on.
 TIES: Mapping[str, Sequence[tuple[str, str | None]]] = {
     "10000009": (
         ("aurora_baycare", None),
@@ -155,11 +166,18 @@ TIES: Mapping[str, Sequence[tuple[str, str | None]]] = {
     "10000100": (("aurora_baycare", None),),
     "MMIS": (),
 }
+"""SKUs of three hospitals whose offers tie: the vendors by rank, and what each lost on."""
 
 
 @dataclass(frozen=True)
-class Line:
-    """What one tenant's run came to, and whether it should."""
+class Result:
+    """The result of one check.
+
+    Attributes:
+        tenant: The tenant.
+        is_right: Whether the result is as expected.
+        text: The result in words.
+    """
 
     tenant: str
     is_right: bool
@@ -170,7 +188,7 @@ class Line:
 
 
 def main() -> int:
-    """Run every tenant; return the exit status."""
+    """Check every tenant, and return the exit status."""
     feeds_dir = Path(
         os.environ.get("RELAY_FEEDS_DIR") or ROOT.parent / "shared" / "data"
     )
@@ -180,24 +198,16 @@ def main() -> int:
         )
         return 0
     faults = unlisted(feeds_dir)
-    for tenant, files in TENANTS.items():
-        absent = [name for name in files.values() if not (feeds_dir / name).is_file()]
-        line = (
-            Line(tenant, False, f"missing: {', '.join(absent)}")
-            if absent
-            else run(tenant, files, feeds_dir)
-        )
-        print(line, flush=True)
-        faults += [] if line.is_right else [str(line)]
-    more: list[Callable[[Path], Line]] = [
-        *(partial(run_patched, tenant) for tenant in TENANTS),
-        *(partial(run_changed, change) for change in CHANGES),
-        explain_ties,
-    ]
-    for check in [] if faults else more:
-        line = check(feeds_dir)
-        print(line, flush=True)
-        faults += [] if line.is_right else [str(line)]
+    for result in _runs(feeds_dir):
+        print(result, flush=True)
+        if not result.is_right:
+            faults.append(str(result))
+    # The other checks take long, and mean nothing if a run fails.
+    if not faults:
+        for result in _further_checks(feeds_dir):
+            print(result, flush=True)
+            if not result.is_right:
+                faults.append(str(result))
     if faults:
         print(
             f"{len(faults)} of the real feeds' checks failed:",
@@ -208,142 +218,180 @@ def main() -> int:
     return 1 if faults else 0
 
 
+def _runs(feeds_dir: Path) -> Iterator[Result]:
+    """Yield the result of each tenant's run."""
+    for tenant, files in TENANTS.items():
+        missing_files = [
+            name for name in files.values() if not (feeds_dir / name).is_file()
+        ]
+        if missing_files:
+            yield Result(tenant, False, f"missing: {', '.join(missing_files)}")
+        else:
+            yield run(tenant, files, feeds_dir)
+
+
+def _further_checks(feeds_dir: Path) -> Iterator[Result]:
+    for tenant in TENANTS:
+        yield run_patched(tenant, feeds_dir)
+    for change in CHANGES:
+        yield run_changed(change, feeds_dir)
+    yield explain_ties(feeds_dir)
+
+
 def unlisted(feeds_dir: Path) -> list[str]:
-    """Return a fault for each feed that the folder's own list names and no tenant here uses."""
+    """Return a fault for each feed that the folder's own list names and no config uses."""
     listing = feeds_dir / "PROVENANCE.md"
     if not listing.is_file():
         return []
-    named = re.findall(
-        r"^### (\S.*\.csv)$", listing.read_text("utf-8"), flags=re.MULTILINE
+    listed_names = re.findall(
+        r"^### (\S.*\.csv)$",
+        listing.read_text("utf-8"),
+        flags=re.MULTILINE,
     )
-    used = {name for files in TENANTS.values() for name in files.values()}
+    configured_names = {name for files in TENANTS.values() for name in files.values()}
     return [
         f"{name}: named in {listing.name}, but no config uses it"
-        for name in named
-        if name not in used
+        for name in listed_names
+        if name not in configured_names
     ]
 
 
-def run(tenant: str, files: Mapping[str, str], feeds_dir: Path) -> Line:
+def run(tenant: str, files: Mapping[str, str], feeds_dir: Path) -> Result:
     """Run one tenant's feeds through the local runner."""
     with tempfile.TemporaryDirectory() as folder:
-        done = _tenant_run(tenant, _paths(files, feeds_dir), Path(folder))
-        if done.returncode == 0:
-            return Line(tenant, True, figures(Path(folder)))
-    return Line(
-        tenant, False, f"exit status {done.returncode}: {last_line(done.stderr)}"
-    )
+        process = _tenant_run(tenant, _paths(files, feeds_dir), Path(folder))
+        if process.returncode == 0:
+            return Result(tenant, True, figures(Path(folder)))
+    message = last_line(process.stderr)
+    return Result(tenant, False, f"exit status {process.returncode}: {message}")
 
 
-def run_patched(tenant: str, feeds_dir: Path) -> Line:
-    """Start from the SKU's header alone, and hold the patched config against the one by hand."""
+def run_patched(tenant: str, feeds_dir: Path) -> Result:
+    """Compare the config by hand with one that starts from the SKU's header and a patch."""
     paths = _paths(TENANTS[tenant], feeds_dir)
-    by_hand = read_config(CONFIGS / f"{tenant}.yaml")
+    config_by_hand = CONFIGS / f"{tenant}.yaml"
+    by_hand = first_patch.read_config(config_by_hand)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         config = folder / "config.json"
-        bare = with_sku_alone(by_hand)
+        bare = first_patch.with_sku_alone(by_hand)
         config.write_text(json.dumps(bare), "utf-8")
-        first = _local_run(config, paths, "--check")
-        patched = with_answers(with_patch(bare, first.stdout), by_hand, first.stdout)
+        first_check = _local_run(config, paths, "--check")
+        output = first_check.stdout
+        patched = first_patch.with_patch(bare, output)
+        patched = first_patch.with_answers(patched, by_hand, output)
         config.write_text(json.dumps(patched), "utf-8")
-        second = _local_run(config, paths, "--check")
-        done = _local_run(config, paths, f"--output-dir={folder / 'patched'}")
-        own = _local_run(
-            CONFIGS / f"{tenant}.yaml", paths, f"--output-dir={folder / 'by_hand'}"
+        second_check = _local_run(config, paths, "--check")
+        patched_run = _local_run(config, paths, f"--output-dir={folder / 'patched'}")
+        run_by_hand = _local_run(
+            config_by_hand,
+            paths,
+            f"--output-dir={folder / 'by_hand'}",
         )
-        statuses = [each.returncode for each in (first, second, done, own)]
-        rows, rows_by_hand = (
-            row_counts(folder / each) for each in ("patched", "by_hand")
+        rows = row_counts(folder / "patched")
+        rows_by_hand = row_counts(folder / "by_hand")
+    statuses = [
+        process.returncode
+        for process in (first_check, second_check, patched_run, run_by_hand)
+    ]
+    differences = first_patch.differences(patched, by_hand)
+    if statuses != [1, 0, 0, 0] or rows != rows_by_hand or differences:
+        return Result(
+            tenant,
+            False,
+            f"by one patch: exit statuses {statuses}, rows {rows} and {rows_by_hand}, "
+            f"{differences}\n{second_check.stdout}{patched_run.stderr}",
         )
-    wrong = differences(patched, by_hand)
-    if statuses != [1, 0, 0, 0] or rows != rows_by_hand or wrong:
-        counts = f"exit statuses {statuses}, rows {rows} and {rows_by_hand}, {wrong}"
-        return Line(
-            tenant, False, f"by one patch: {counts}\n{second.stdout}{done.stderr}"
-        )
-    return Line(tenant, True, f"by one patch: {options_told(patched)}")
+    return Result(tenant, True, f"by one patch: {first_patch.options_told(patched)}")
 
 
 def row_counts(folder: Path) -> list[int]:
-    """Return how many rows a run has read and refused."""
+    """Return the numbers of rows that a run read and rejected."""
     summary = _json(folder / "reports" / "run_summary.json")
     return [summary.get(name, -1) for name in ("total_rows", "invalid_rows")]
 
 
-def run_changed(change: Change, feeds_dir: Path) -> Line:
-    """Run a tenant's feeds, and then the changed ones against what was published."""
+def run_changed(change: Change, feeds_dir: Path) -> Result:
+    """Run a tenant's feeds, and then the changed feeds against the published one."""
     paths = _paths(TENANTS[change.tenant], feeds_dir)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         _tenant_run(change.tenant, paths, folder / "before").check_returncode()
         for vendor_id in change.vendors:
-            changed = folder / f"{vendor_id}.csv"
-            write_changed(change, paths[vendor_id], changed)
-            paths[vendor_id] = changed
+            changed_file = folder / f"{vendor_id}.csv"
+            write_changed(change, paths[vendor_id], changed_file)
+            paths[vendor_id] = changed_file
         baseline = folder / "before" / "published" / "state.parquet"
-        done = _tenant_run(
-            change.tenant, paths, folder / "after", f"--baseline={baseline}"
+        process = _tenant_run(
+            change.tenant,
+            paths,
+            folder / "after",
+            f"--baseline={baseline}",
         )
-    expected = f"HELD: {', '.join(change.held_by)}" if change.held_by else ""
+    expected_status = 0
+    expected_line = ""
+    if change.held_by:
+        expected_status = _HELD
+        expected_line = f"HELD: {', '.join(change.held_by)}"
     # Doubts are written after a success, and are no part of the verdict.
-    said = [line for line in done.stderr.splitlines() if not line.startswith("doubt: ")]
-    status, last = done.returncode, last_line("\n".join(said)) if said else ""
-    is_right = (status, last) == (_HELD if expected else 0, expected)
-    text = last or "published"
-    return Line(
-        change.tenant,
-        is_right,
-        f"{change.what}: {text if is_right else (status, text)}",
-    )
+    lines = [
+        line for line in process.stderr.splitlines() if not line.startswith("doubt: ")
+    ]
+    line = last_line("\n".join(lines)) if lines else ""
+    status = process.returncode
+    outcome = line or "published"
+    if (status, line) == (expected_status, expected_line):
+        return Result(change.tenant, True, f"{change.title}: {outcome}")
+    return Result(change.tenant, False, f"{change.title}: {(status, outcome)}")
 
 
-def explain_ties(feeds_dir: Path) -> Line:
-    """Have SKUs of three lists explained, and compare what each offer has lost on."""
+def explain_ties(feeds_dir: Path) -> Result:
+    """Explain SKUs of three lists, and compare what each offer lost on."""
     tenant = "aurora_health"
-    paths = _paths(TENANTS[tenant], feeds_dir)
+    options = [f"--explain={sku}" for sku in TIES]
     with tempfile.TemporaryDirectory() as folder:
-        done = _tenant_run(
-            tenant, paths, Path(folder), *(f"--explain={sku}" for sku in TIES)
+        process = _tenant_run(
+            tenant,
+            _paths(TENANTS[tenant], feeds_dir),
+            Path(folder),
+            *options,
         )
-    done.check_returncode()
-    found = lost_on(done.stdout.splitlines()[-len(TIES) :])
+    process.check_returncode()
+    explanations = lost_on(process.stdout.splitlines()[-len(TIES) :])
     wrong = {
-        sku: found[sku]
+        sku: explanations[sku]
         for sku, expected in TIES.items()
-        if found[sku] != list(expected)
+        if explanations[sku] != list(expected)
     }
-    text = (
-        f"explained {len(TIES)} SKUs that tie"
-        if not wrong
-        else f"explained otherwise: {wrong}"
-    )
-    return Line(tenant, not wrong, text)
+    if wrong:
+        return Result(tenant, False, f"explained otherwise: {wrong}")
+    return Result(tenant, True, f"explained {len(TIES)} SKUs that tie")
 
 
 def lost_on(lines: Sequence[str]) -> dict[str, list[tuple[str, str | None]]]:
-    """Return of each SKU that is explained its offers' vendors, and what they have lost on."""
-    explained = map(json.loads, lines)
-    return {
-        each["sku"]: [
-            (offer["vendor_id"], offer["lost_on"]) for offer in each["offers"]
+    """Return the vendor and the losing criterion of each offer, by SKU."""
+    offers_by_sku = {}
+    for line in lines:
+        explanation = json.loads(line)
+        offers_by_sku[explanation["sku"]] = [
+            (offer["vendor_id"], offer["lost_on"]) for offer in explanation["offers"]
         ]
-        for each in explained
-    }
+    return offers_by_sku
 
 
 def write_changed(change: Change, source: Path, target: Path) -> None:
-    """Write a list as it is after a change."""
+    """Write a feed with a change."""
     with (
-        source.open(encoding=change.encoding, newline="") as before,
-        target.open("w", encoding=change.encoding, newline="") as after,
+        source.open(encoding=change.encoding, newline="") as source_file,
+        target.open("w", encoding=change.encoding, newline="") as target_file,
     ):
-        records = csv.DictReader(before)
-        writer = csv.DictWriter(after, records.fieldnames or ())
+        reader = csv.DictReader(source_file)
+        writer = csv.DictWriter(target_file, reader.fieldnames or ())
         writer.writeheader()
-        writer.writerows(
-            kept for record in records if (kept := change.of(record)) is not None
-        )
+        for record in reader:
+            changed_record = change.changed(record)
+            if changed_record is not None:
+                writer.writerow(changed_record)
 
 
 def _paths(files: Mapping[str, str], feeds_dir: Path) -> dict[str, Path]:
@@ -351,41 +399,43 @@ def _paths(files: Mapping[str, str], feeds_dir: Path) -> dict[str, Path]:
 
 
 def _tenant_run(
-    tenant: str, paths: Mapping[str, Path], folder: Path, *options: str
+    tenant: str,
+    paths: Mapping[str, Path],
+    folder: Path,
+    *options: str,
 ) -> subprocess.CompletedProcess[str]:
-    return _local_run(
-        CONFIGS / f"{tenant}.yaml", paths, f"--output-dir={folder}", *options
-    )
+    config = CONFIGS / f"{tenant}.yaml"
+    return _local_run(config, paths, f"--output-dir={folder}", *options)
 
 
 def _local_run(
-    config: Path, paths: Mapping[str, Path], *options: str
+    config: Path,
+    paths: Mapping[str, Path],
+    *options: str,
 ) -> subprocess.CompletedProcess[str]:
     command = [
         sys.executable,
         str(ROOT / "scripts" / "local_run.py"),
-        "--now",
-        NOW,
+        f"--now={NOW}",
+        f"--config={config}",
         *options,
     ]
-    command += ["--config", str(config)]
-    command += [
-        f"--vendor-file={vendor_id}={path}" for vendor_id, path in paths.items()
-    ]
+    for vendor_id, path in paths.items():
+        command.append(f"--vendor-file={vendor_id}={path}")
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 def figures(folder: Path) -> str:
-    """Say what a run's reports count: rows, refused rows, SKUs, codes."""
+    """Return the counts of a run's reports: rows, rejected rows, SKUs, and codes."""
     summary = _json(folder / "reports" / "run_summary.json")
     errors = _json(folder / "reports" / "errors.json")
     codes = ", ".join(
         f"{code} {count}" for code, count in errors.get("counts", {}).items()
     )
-    rows, refused, skus = (
-        summary[name] for name in ("total_rows", "invalid_rows", "record_count")
+    return (
+        f"{summary['total_rows']:>8,} rows {summary['invalid_rows']:>4,} refused "
+        f"{summary['record_count']:>8,} SKUs  {codes or '-'}"
     )
-    return f"{rows:>8,} rows {refused:>4,} refused {skus:>8,} SKUs  {codes or '-'}"
 
 
 def _json(path: Path) -> dict[str, Any]:
@@ -393,8 +443,8 @@ def _json(path: Path) -> dict[str, Any]:
 
 
 def last_line(text: str) -> str:
-    """Return the last line that says something."""
-    lines: Sequence[str] = [line for line in text.splitlines() if line.strip()]
+    """Return the last line that is not blank."""
+    lines = [line for line in text.splitlines() if line.strip()]
     return lines[-1] if lines else "no message"
 
 

@@ -12,6 +12,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -25,7 +26,79 @@ from relay_dagster.external_errors import ExternalServiceError
 from relay_dagster.settings import MetricsSettings, SettingsError
 
 _TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
-_HOUR, _DAY, _WEEK = 3600, 86_400, 604_800
+_HOUR = 3600
+_DAY = 86_400
+_WEEK = 604_800
+
+
+@dataclass(frozen=True)
+class _Threshold:
+    """An option for a threshold.
+
+    Attributes:
+        option: The name of the option.
+        field: The field of the plan that has the default.
+        help: The help text.
+        minimum: The least value.
+    """
+
+    option: str
+    field: str
+    help: str
+    minimum: int = 1
+
+
+_THRESHOLDS = (
+    _Threshold(
+        "--consecutive-failure-threshold",
+        "failure_threshold",
+        "failed periods running",
+    ),
+    _Threshold(
+        "--consecutive-failure-period",
+        "failure_period",
+        "seconds; must be the tenant's run interval, or the alarm cannot fire",
+    ),
+    _Threshold(
+        "--backlog-threshold",
+        "backlog_threshold",
+        "more waiting jobs than this ...",
+        minimum=0,
+    ),
+    _Threshold(
+        "--backlog-minutes",
+        "backlog_minutes",
+        "... for so many minutes",
+    ),
+    _Threshold(
+        "--worker-error-threshold",
+        "worker_error_threshold",
+        "more errors than this ...",
+        minimum=0,
+    ),
+    _Threshold(
+        "--worker-error-period",
+        "worker_error_period",
+        "... within so many seconds",
+    ),
+    _Threshold(
+        "--heartbeat-minutes",
+        "heartbeat_minutes",
+        "minutes without a heartbeat",
+    ),
+    _Threshold(
+        "--refusal-threshold",
+        "refusal_threshold",
+        "more 429 in 300 s than this",
+        minimum=0,
+    ),
+    _Threshold(
+        "--pull-failure-threshold",
+        "pull_failure_threshold",
+        "more failed pulls in an hour than this",
+        minimum=0,
+    ),
+)
 
 
 def main(
@@ -34,15 +107,14 @@ def main(
     environ: Mapping[str, str] = os.environ,
     clients: Clients | None = None,
 ) -> int:
-    """Do what the command line asks for, and return the exit status."""
-    environ = {
-        name: text.strip() for name, text in environ.items()
-    }  # as the program reads them
-    options = _parser(environ)
-    asked = options.parse_args(arguments)
-    plan = _plan(asked)
+    """Set up the alarms of the command line, and return the exit status."""
+    # The program trims its variables, too.
+    environ = {name: text.strip() for name, text in environ.items()}
+    parser = _parser(environ)
+    options = parser.parse_args(arguments)
+    plan = _plan(options)
     for problem in _problems(plan):
-        options.error(problem)
+        parser.error(problem)
     try:
         settings = MetricsSettings.from_env(environ)
         if not settings.metrics_enabled:
@@ -52,95 +124,45 @@ def main(
             _note("environment no metric is written, and the heartbeat alarm fires.")
         changes = set_up_alarms(
             plan,
-            clients or Clients(asked.region or settings.region),
-            dry_run=asked.dry_run,
+            clients or Clients(options.region or settings.region),
+            dry_run=options.dry_run,
         )
     except (ExternalServiceError, SettingsError) as error:
         print(f"setup_cloudwatch_alarms: {error}", file=sys.stderr)
         return 2 if isinstance(error, SettingsError) else 1
     for change in changes:
-        print(_told(change, dry_run=asked.dry_run))
+        print(_change_as_line(change, dry_run=options.dry_run))
     return 0
 
 
-_FROM_NOUGHT = (
-    "--backlog-threshold",
-    "--worker-error-threshold",
-    "--refusal-threshold",
-    "--pull-failure-threshold",
-)
-
-
 def _parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
-    defaults = AlarmPlan(environment="", namespace="", queue_name="", dlq_name="")
-    options = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
-    _add_places(options, environ)
-    options.add_argument(
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    _add_names(parser, environ)
+    parser.add_argument(
         "--tenant",
         action="append",
         default=[],
-        type=_checked(_TENANT, "a tenant's id"),
+        type=_text(_TENANT, "a tenant's id"),
         help="watch the failures of this tenant; repeatable. Without it: of all tenants together",
     )
-    options.add_argument(
+    parser.add_argument(
         "--only",
         action="append",
         default=[],
         choices=[kind.value for kind in AlarmKind],
         help="set up this kind of alarm alone; repeatable",
     )
-    for name, default, meaning in (
-        (
-            "--consecutive-failure-threshold",
-            defaults.failure_threshold,
-            "failed periods running",
-        ),
-        (
-            "--consecutive-failure-period",
-            defaults.failure_period,
-            "seconds; must be the tenant's run interval, or the alarm cannot fire",
-        ),
-        (
-            "--backlog-threshold",
-            defaults.backlog_threshold,
-            "more waiting jobs than this ...",
-        ),
-        ("--backlog-minutes", defaults.backlog_minutes, "... for so many minutes"),
-        (
-            "--worker-error-threshold",
-            defaults.worker_error_threshold,
-            "more errors than this ...",
-        ),
-        (
-            "--worker-error-period",
-            defaults.worker_error_period,
-            "... within so many seconds",
-        ),
-        (
-            "--heartbeat-minutes",
-            defaults.heartbeat_minutes,
-            "minutes without a heartbeat",
-        ),
-        (
-            "--refusal-threshold",
-            defaults.refusal_threshold,
-            "more 429 in 300 s than this",
-        ),
-        (
-            "--pull-failure-threshold",
-            defaults.pull_failure_threshold,
-            "more failed pulls in an hour than this",
-        ),
-    ):
-        at_least = 0 if name in _FROM_NOUGHT else 1
-        options.add_argument(
-            name,
-            type=_whole(at_least),
+    plan_defaults = AlarmPlan(environment="", namespace="", queue_name="", dlq_name="")
+    for threshold in _THRESHOLDS:
+        default = getattr(plan_defaults, threshold.field)
+        parser.add_argument(
+            threshold.option,
+            type=_whole_number(threshold.minimum),
             default=default,
             metavar="N",
-            help=f"{meaning} (default {default})",
+            help=f"{threshold.help} (default {default})",
         )
-    options.add_argument(
+    parser.add_argument(
         "--sns-topic-arn",
         action="append",
         default=[],
@@ -148,73 +170,80 @@ def _parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
         help="whom to tell, when an alarm fires and when it is over; repeatable. Without it "
         "existing alarms keep their actions, and new ones have none",
     )
-    options.add_argument(
-        "--dry-run", action="store_true", help="change nothing, only tell"
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="change nothing, only tell",
     )
-    return options
+    return parser
 
 
-def _add_places(options: argparse.ArgumentParser, environ: Mapping[str, str]) -> None:
-    queue, dlq = (
-        urlsplit(environ.get(name, "")).path.rpartition("/")[2]
-        for name in ("SQS_QUEUE_URL", "SQS_DLQ_URL")
-    )
-    for name, default, meaning in (
-        (
-            "--environment",
-            environ.get("ENVIRONMENT") or "unknown",
-            "ENVIRONMENT of the program",
-        ),
-        (
-            "--namespace",
-            environ.get("CLOUDWATCH_METRICS_NAMESPACE") or "RelayInventory",
-            "CLOUDWATCH_METRICS_NAMESPACE of the program",
-        ),
-        (
-            "--queue-name",
-            queue or QUEUE_NAME,
-            "the queue of jobs, by default SQS_QUEUE_URL's",
-        ),
-        (
-            "--dlq-name",
-            dlq or DLQ_NAME,
-            "the dead letters' queue, by default SQS_DLQ_URL's",
-        ),
-        ("--name-prefix", "relay", "what the alarms' names begin with"),
-    ):
-        shown = default.replace("%", "%%")
-        options.add_argument(
-            name, default=default, metavar="NAME", help=f"{meaning} (default {shown})"
+def _add_names(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> None:
+    def add_name(option: str, default: str, help_text: str) -> None:
+        # argparse formats help texts with the operator %.
+        default_text = default.replace("%", "%%")
+        parser.add_argument(
+            option,
+            default=default,
+            metavar="NAME",
+            help=f"{help_text} (default {default_text})",
         )
-    options.add_argument("--region", metavar="NAME", help="default: AWS_REGION's")
+
+    add_name(
+        "--environment",
+        environ.get("ENVIRONMENT") or "unknown",
+        "ENVIRONMENT of the program",
+    )
+    add_name(
+        "--namespace",
+        environ.get("CLOUDWATCH_METRICS_NAMESPACE") or "RelayInventory",
+        "CLOUDWATCH_METRICS_NAMESPACE of the program",
+    )
+    add_name(
+        "--queue-name",
+        _queue_name(environ.get("SQS_QUEUE_URL", "")) or QUEUE_NAME,
+        "the queue of jobs, by default SQS_QUEUE_URL's",
+    )
+    add_name(
+        "--dlq-name",
+        _queue_name(environ.get("SQS_DLQ_URL", "")) or DLQ_NAME,
+        "the dead letters' queue, by default SQS_DLQ_URL's",
+    )
+    add_name("--name-prefix", "relay", "what the alarms' names begin with")
+    parser.add_argument("--region", metavar="NAME", help="default: AWS_REGION's")
 
 
-def _plan(asked: argparse.Namespace) -> AlarmPlan:
+def _queue_name(url: str) -> str:
+    return urlsplit(url).path.rpartition("/")[2]
+
+
+def _plan(options: argparse.Namespace) -> AlarmPlan:
+    kinds = tuple(AlarmKind)
+    if options.only:
+        kinds = tuple(kind for kind in AlarmKind if kind.value in options.only)
     return AlarmPlan(
-        environment=asked.environment,
-        namespace=asked.namespace,
-        queue_name=asked.queue_name,
-        dlq_name=asked.dlq_name,
-        tenants=tuple(dict.fromkeys(asked.tenant)),
-        kinds=tuple(
-            kind for kind in AlarmKind if not asked.only or kind.value in asked.only
-        ),
-        failure_threshold=asked.consecutive_failure_threshold,
-        failure_period=asked.consecutive_failure_period,
-        backlog_threshold=asked.backlog_threshold,
-        backlog_minutes=asked.backlog_minutes,
-        worker_error_threshold=asked.worker_error_threshold,
-        worker_error_period=asked.worker_error_period,
-        heartbeat_minutes=asked.heartbeat_minutes,
-        refusal_threshold=asked.refusal_threshold,
-        pull_failure_threshold=asked.pull_failure_threshold,
-        topics=tuple(asked.sns_topic_arn),
-        name_prefix=asked.name_prefix,
+        environment=options.environment,
+        namespace=options.namespace,
+        queue_name=options.queue_name,
+        dlq_name=options.dlq_name,
+        tenants=tuple(dict.fromkeys(options.tenant)),
+        kinds=kinds,
+        failure_threshold=options.consecutive_failure_threshold,
+        failure_period=options.consecutive_failure_period,
+        backlog_threshold=options.backlog_threshold,
+        backlog_minutes=options.backlog_minutes,
+        worker_error_threshold=options.worker_error_threshold,
+        worker_error_period=options.worker_error_period,
+        heartbeat_minutes=options.heartbeat_minutes,
+        refusal_threshold=options.refusal_threshold,
+        pull_failure_threshold=options.pull_failure_threshold,
+        topics=tuple(options.sns_topic_arn),
+        name_prefix=options.name_prefix,
     )
 
 
 def _problems(plan: AlarmPlan) -> list[str]:
-    """Return what CloudWatch would refuse, in the words of the command line."""
+    """Return what CloudWatch would reject, in the terms of the command line."""
     spans = {
         "--consecutive-failure-period": (plan.failure_period, plan.failure_threshold),
         "--worker-error-period": (plan.worker_error_period, 1),
@@ -222,40 +251,42 @@ def _problems(plan: AlarmPlan) -> list[str]:
         "--heartbeat-minutes": (60, plan.heartbeat_minutes),
     }
     problems = []
-    for name, (period, periods) in spans.items():
-        longest = _DAY if period < _HOUR else _WEEK
+    for option, (period, periods) in spans.items():
+        max_span = _DAY if period < _HOUR else _WEEK
+        span = period * periods
         if period % 60:
-            problems.append(f"{name} must be a multiple of 60 seconds, not {period}")
-        elif period * periods > longest:
+            problems.append(f"{option} must be a multiple of 60 seconds, not {period}")
+        elif span > max_span:
             problems.append(
-                f"{name}: CloudWatch looks back {longest // _HOUR} hours at most with periods of "
-                f"{period} s, not {period * periods / _HOUR:.0f}"
+                f"{option}: CloudWatch looks back {max_span // _HOUR} hours at most with "
+                f"periods of {period} s, not {span / _HOUR:.0f}"
             )
     return problems
 
 
-def _told(change: AlarmChange, *, dry_run: bool) -> str:
-    word = change.verdict.value
+def _change_as_line(change: AlarmChange, *, dry_run: bool) -> str:
+    verdict = change.verdict.value
     if dry_run and change.verdict is not Verdict.UNCHANGED:
-        word = f"would be {word}"
+        verdict = f"would be {verdict}"
     fields = f" ({', '.join(change.fields)})" if change.fields else ""
-    return f"{word}: {change.name}{fields}"
+    return f"{verdict}: {change.name}{fields}"
 
 
-def _whole(least: int) -> Callable[[str], int]:
+def _whole_number(minimum: int) -> Callable[[str], int]:
+    # argparse names the function in its message about a value that is no number.
     def whole_number(text: str) -> int:
         value = int(text)
-        if value < least:
-            raise argparse.ArgumentTypeError(f"must be {least} or more, not {value}")
+        if value < minimum:
+            raise argparse.ArgumentTypeError(f"must be {minimum} or more, not {value}")
         return value
 
     return whole_number
 
 
-def _checked(form: re.Pattern[str], what: str) -> Callable[[str], str]:
+def _text(pattern: re.Pattern[str], noun: str) -> Callable[[str], str]:
     def checked(text: str) -> str:
-        if not form.fullmatch(text):
-            raise argparse.ArgumentTypeError(f"{text!r} is not {what}")
+        if not pattern.fullmatch(text):
+            raise argparse.ArgumentTypeError(f"{text!r} is not {noun}")
         return text
 
     return checked

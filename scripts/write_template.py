@@ -1,7 +1,8 @@
-"""Write the section of deploy/relay.yaml that says what `relay bootstrap` makes: `make template`.
+"""Write the section of deploy/relay.yaml about the resources of `relay bootstrap`.
 
-Bucket, tables and queues are defined where `bootstrap` finds them; here they get references of
-CloudFormation for names and numbers, and the protections that only a stack gives.
+`make template` runs this script. Bucket, tables and queues are defined where `bootstrap` finds
+them. Here their names and numbers become references of CloudFormation, and they get the
+protections that only a stack gives.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ _HEAD = f"""{_BEGIN} -----------------------------------------------------------
   # Written by `make template`, from relay_dagster/aws/provisioning/resources.py and
   # relay_dagster/aws/dynamodb/schema.py; change it there.
 """
-# The names of buckets are everybody's: the account makes this one ours.
+# Bucket names are global; the account's number makes this one unique.
 _BUCKET_NAME = "${NamePrefix}-${AWS::AccountId}-${AWS::Region}"
 
 
@@ -36,7 +37,7 @@ class Ref(str):
 
 
 class Sub(str):
-    """A text with references in it."""
+    """A text with references."""
 
 
 class GetAtt(str):
@@ -44,59 +45,55 @@ class GetAtt(str):
 
 
 class Line(dict[str, Any]):
-    """A mapping on a line of its own."""
+    """A mapping that is written on one line."""
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes references in their short form, and nothing as an alias."""
+    """Writes references in their short form, and never an alias."""
 
     def ignore_aliases(self, data: Any) -> bool:
-        """Return that everything is written as often as it is there."""
+        """Return True: a value that occurs twice is written twice."""
         return True
 
 
-for _kind in (Ref, Sub, GetAtt):
-    _Dumper.add_representer(
-        _kind,
-        lambda dumper, text: dumper.represent_scalar(
-            f"!{type(text).__name__}", str(text)
-        ),
-    )
+def _represent_reference(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar(f"!{type(text).__name__}", str(text))
 
-_Dumper.add_representer(
-    Line,
-    lambda dumper, line: dumper.represent_mapping(
-        "tag:yaml.org,2002:map", line, flow_style=True
-    ),
-)
+
+def _represent_line(dumper: yaml.SafeDumper, line: Line) -> yaml.MappingNode:
+    return dumper.represent_mapping("tag:yaml.org,2002:map", line, flow_style=True)
+
+
+_Dumper.add_representer(Ref, _represent_reference)
+_Dumper.add_representer(Sub, _represent_reference)
+_Dumper.add_representer(GetAtt, _represent_reference)
+_Dumper.add_representer(Line, _represent_line)
 
 
 def with_section(template: str) -> str:
-    """Return the template with its section as the definitions are now."""
-    before, _, rest = template.partition(_BEGIN)
-    _, _, after = rest.partition(_END)
-    written = (
-        yaml.dump(
+    """Return the template with a section that fits the definitions."""
+    before, _, section_and_after = template.partition(_BEGIN)
+    _, _, after = section_and_after.partition(_END)
+    resources_in_yaml = []
+    for name, resource in _resources().items():
+        text = yaml.dump(
             {name: resource},
             Dumper=_Dumper,
             sort_keys=False,
             default_flow_style=None,
             width=160,
         )
-        for name, resource in _resources().items()
-    )
-    indented = (
-        "".join(f"  {line}" for line in text.splitlines(keepends=True))
-        for text in written
-    )
-    return before + _HEAD + "\n" + "\n".join(indented) + "\n" + _END + after
+        indented_lines = [f"  {line}" for line in text.splitlines(keepends=True)]
+        resources_in_yaml.append("".join(indented_lines))
+    section = _HEAD + "\n" + "\n".join(resources_in_yaml) + "\n"
+    return before + section + _END + after
 
 
 def _resources() -> dict[str, Any]:
     return {
-        # S3 asks whether it may send before it takes an order.
+        # S3 checks that it may send events before it accepts the notification.
         "ArtifactBucket": {
-            **_kept("S3::Bucket", _bucket()),
+            **_retained("S3::Bucket", _bucket()),
             "DependsOn": "UploadsQueuePolicy",
         },
         "RunsTable": _table(schema.runs_table(Sub("${NamePrefix}-runs")), expires=True),
@@ -104,7 +101,9 @@ def _resources() -> dict[str, Any]:
             schema.tenants_table(Sub("${NamePrefix}-tenants")), expires=False
         ),
         "AuditTable": _table(
-            schema.audit_table(Sub("${NamePrefix}-audit")), expires=True, streams=True
+            schema.audit_table(Sub("${NamePrefix}-audit")),
+            expires=True,
+            streams=True,
         ),
         "JobsDlq": _queue("jobs-dlq", resources.dlq_attributes()),
         "JobsQueue": _queue(
@@ -123,8 +122,8 @@ def _resources() -> dict[str, Any]:
     }
 
 
-def _kept(kind: str, properties: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a resource that outlives its stack."""
+def _retained(kind: str, properties: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a resource that stays when its stack is deleted."""
     return {
         "Type": f"AWS::{kind}",
         "DeletionPolicy": "Retain",
@@ -135,15 +134,16 @@ def _kept(kind: str, properties: Mapping[str, Any]) -> dict[str, Any]:
 
 def _bucket() -> dict[str, Any]:
     (encryption,) = resources.ENCRYPTION["Rules"]
-    by_default = encryption["ApplyServerSideEncryptionByDefault"]
-    order = resources.upload_notification(GetAtt("UploadsQueue.Arn"))
-    (event,) = order["Events"]
+    default_encryption = encryption["ApplyServerSideEncryptionByDefault"]
+    notification = resources.upload_notification(GetAtt("UploadsQueue.Arn"))
+    (event,) = notification["Events"]
+    lifecycle_rules = resources.lifecycle_rules(Ref("RetentionDays"))
     return {
         "BucketName": Sub(_BUCKET_NAME),
         "PublicAccessBlockConfiguration": resources.PUBLIC_ACCESS_BLOCK,
         "BucketEncryption": {
             "ServerSideEncryptionConfiguration": [
-                {"ServerSideEncryptionByDefault": by_default}
+                {"ServerSideEncryptionByDefault": default_encryption}
             ]
         },
         "VersioningConfiguration": {"Status": "Enabled"},
@@ -151,19 +151,15 @@ def _bucket() -> dict[str, Any]:
             "DestinationBucketName": Ref("LogBucket"),
             "LogFilePrefix": "bucket/",
         },
-        "LifecycleConfiguration": {
-            "Rules": [
-                _rule(each) for each in resources.lifecycle_rules(Ref("RetentionDays"))
-            ]
-        },
+        "LifecycleConfiguration": {"Rules": [_rule(rule) for rule in lifecycle_rules]},
         "NotificationConfiguration": {
             "QueueConfigurations": [
                 {
                     "Event": event,
                     "Filter": {
-                        "S3Key": {"Rules": order["Filter"]["Key"]["FilterRules"]}
+                        "S3Key": {"Rules": notification["Filter"]["Key"]["FilterRules"]}
                     },
-                    "Queue": order["QueueArn"],
+                    "Queue": notification["QueueArn"],
                 }
             ]
         },
@@ -171,50 +167,50 @@ def _bucket() -> dict[str, Any]:
 
 
 def _rule(rule: Mapping[str, Any]) -> Line:
-    """Return a rule of PutBucketLifecycleConfiguration in the words of CloudFormation."""
+    """Return a rule of PutBucketLifecycleConfiguration in the form of CloudFormation."""
+    line = Line(Id=rule["ID"])
     prefix = rule["Filter"]["Prefix"]
-    expiration = dict(rule.get("Expiration", {}))
-    if "Days" in expiration:
-        expiration["ExpirationInDays"] = expiration.pop("Days")
-    others = ("NoncurrentVersionExpiration", "AbortIncompleteMultipartUpload")
-    return Line(
-        Id=rule["ID"],
-        **({"Prefix": prefix} if prefix else {}),
-        Status=rule["Status"],
-        **expiration,
-        **{name: rule[name] for name in others if name in rule},
-    )
+    if prefix:
+        line["Prefix"] = prefix
+    line["Status"] = rule["Status"]
+    for name, value in rule.get("Expiration", {}).items():
+        line["ExpirationInDays" if name == "Days" else name] = value
+    for name in ("NoncurrentVersionExpiration", "AbortIncompleteMultipartUpload"):
+        if name in rule:
+            line[name] = rule[name]
+    return line
 
 
 def _table(
-    definition: Mapping[str, Any], *, expires: bool, streams: bool = False
+    definition: Mapping[str, Any],
+    *,
+    expires: bool,
+    streams: bool = False,
 ) -> dict[str, Any]:
-    expiry = {"AttributeName": schema.EXPIRY, "Enabled": True}
-    return _kept(
-        "DynamoDB::Table",
-        {
-            **definition,
-            "DeletionProtectionEnabled": True,
-            "PointInTimeRecoverySpecification": {"PointInTimeRecoveryEnabled": True},
-            **({"TimeToLiveSpecification": expiry} if expires else {}),
-            **(
-                {"StreamSpecification": {"StreamViewType": "NEW_IMAGE"}}
-                if streams
-                else {}
-            ),
-        },
-    )
+    properties: dict[str, Any] = {
+        **definition,
+        "DeletionProtectionEnabled": True,
+        "PointInTimeRecoverySpecification": {"PointInTimeRecoveryEnabled": True},
+    }
+    if expires:
+        properties["TimeToLiveSpecification"] = {
+            "AttributeName": schema.EXPIRY,
+            "Enabled": True,
+        }
+    if streams:
+        properties["StreamSpecification"] = {"StreamViewType": "NEW_IMAGE"}
+    return _retained("DynamoDB::Table", properties)
 
 
 def _queue(name: str, attributes: Mapping[str, Any]) -> dict[str, Any]:
-    return _kept(
+    return _retained(
         "SQS::Queue", {"QueueName": Sub(f"${{NamePrefix}}-{name}"), **attributes}
     )
 
 
 def _uploads_policy() -> dict[str, Any]:
-    """Return the policy of the queue of uploads, which has no other: TLS alone, and the bucket."""
-    tls_alone = {
+    """Return the policy of the upload queue: TLS only, and only the bucket may send."""
+    tls_statement = {
         "Sid": "TlsAlone",
         "Effect": "Deny",
         "Principal": "*",
@@ -222,13 +218,13 @@ def _uploads_policy() -> dict[str, Any]:
         "Resource": "*",
         "Condition": {"Bool": {"aws:SecureTransport": "false"}},
     }
-    bucket_alone = resources.upload_statement(
+    bucket_statement = resources.upload_statement(
         Sub(f"relay-uploads-of-{_BUCKET_NAME}"),
         GetAtt("UploadsQueue.Arn"),
         Sub(f"arn:${{AWS::Partition}}:s3:::{_BUCKET_NAME}"),
         Ref("AWS::AccountId"),
     )
-    document = {"Version": "2012-10-17", "Statement": [tls_alone, bucket_alone]}
+    document = {"Version": "2012-10-17", "Statement": [tls_statement, bucket_statement]}
     return {
         "Type": "AWS::SQS::QueuePolicy",
         "Properties": {"Queues": [Ref("UploadsQueue")], "PolicyDocument": document},

@@ -1,1 +1,1 @@
-"""The local runner: one tenant's feeds through the engine, with the files of this machine."""
+"""The local runner: one tenant's feeds through the engine, with files of this machine."""

@@ -1,4 +1,4 @@
-"""The command: usage in, a run through the engine's stages, lines for people, exit status."""
+"""The command line of the local runner: it runs or checks, and reports to people."""
 
 from __future__ import annotations
 
@@ -18,16 +18,21 @@ if TYPE_CHECKING:
     from local.run import LocalRun
     from relay_core.publish.findings import RunFindings
 
+_OPTIONS_FOR_MISSING_FILES = {
+    "REQUIRED_VENDOR_MISSING": "--vendor-file",
+    "missing_sku_map": "--sku-map",
+}
+
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; return the exit status."""
+    """Run the command line and return its exit status."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     arguments = parser().parse_args(argv)
     try:
         request = read_request(arguments, _settings())
-        # Both load the engine, which bad usage need not wait for.
+        # The imports below load the engine; a usage error is reported without it.
         if arguments.check:
             from local.check import check
 
@@ -35,15 +40,16 @@ def main(argv: Sequence[str] | None = None) -> int:
             return check(request)
         from local.run import run
 
-        gc.freeze()  # or it would go through all that is loaded at once
+        # Without freezing, the first collection would visit everything loaded so far.
+        gc.freeze()
         gc.enable()
-        finished = run(request, arguments.output_dir)
+        result = run(request, arguments.output_dir)
     except UsageError as error:
         print(*error.faults, sep="\n", file=sys.stderr)
         return 2
-    status = _report(request, finished, arguments.output_dir)
-    for explained in finished.explanations:
-        print(json.dumps(explained))
+    status = _report(request, result, arguments.output_dir)
+    for explanation in result.explanations:
+        print(json.dumps(explanation))
     return status
 
 
@@ -54,57 +60,80 @@ def _settings() -> LimitSettings:
         raise UsageError(str(error)) from None
 
 
-def _report(request: Request, finished: LocalRun, output_dir: Path) -> int:
-    """Say how it went, and where to look; return the exit status."""
-    context, findings = request.context, finished.findings
+def _report(request: Request, result: LocalRun, output_dir: Path) -> int:
+    """Print the result of a run, and return the exit status."""
+    lines = _count_lines(result.findings)
+    if result.findings.failure is not None:
+        _report_failure(request, result.findings, lines, output_dir)
+        return 1
+    _report_feed(request, result, lines, output_dir)
+    return 3 if result.findings.is_held else 0
+
+
+def _report_feed(
+    request: Request,
+    result: LocalRun,
+    lines: list[str],
+    output_dir: Path,
+) -> None:
+    context = request.context
+    findings = result.findings
+    feed_path = output_dir / str(result.feed_path)
+    lines.append(f"feed: {feed_path}; reports: {output_dir / 'reports'}")
+    print(f"run {context.run_id} of {context.tenant_id}: {findings.status}")
+    for line in lines:
+        print(f"  {line}")
+    if findings.is_held:
+        guards = dict.fromkeys(tripped.guard for tripped in findings.tripped)
+        print(f"HELD: {', '.join(guards)}", file=sys.stderr)
+        return
+    for doubt in result.doubts:
+        print(f"doubt: {doubt.code}: {doubt}", file=sys.stderr)
+
+
+def _report_failure(
+    request: Request,
+    findings: RunFindings,
+    lines: list[str],
+    output_dir: Path,
+) -> None:
+    failure = findings.failure
+    if failure is None:
+        return
+    lines.append(f"to do: {next_action(failure)}")
+    for fault in findings.faults:
+        option = _OPTIONS_FOR_MISSING_FILES.get(fault.error_code)
+        if option is not None:
+            lines.append(f"give it here with {option} {fault.vendor_id}=FILE")
+    errors_file = output_dir / "reports" / "errors.json"
+    lines.append(f"what was wrong, and where: {errors_file}")
+    print(f"run {request.context.run_id} failed in {failure.stage}", file=sys.stderr)
+    for line in lines:
+        print(f"  {line}", file=sys.stderr)
+    message = " ".join(failure.error_message.splitlines())
+    print(f"{failure.error_code}: {message}", file=sys.stderr)
+
+
+def _count_lines(findings: RunFindings) -> list[str]:
+    """Return the lines about the counts of a run."""
     counts = findings.counts()
-    faults: Counter[str] = sum(
-        (Counter(v.fault_counts) for v in findings.normalized), Counter()
-    )
+    fault_counts: Counter[str] = Counter()
+    for vendor in findings.normalized:
+        fault_counts += Counter(vendor.fault_counts)
     lines = [
-        f"{counts['total_rows']:,} rows read, {counts['invalid_rows']:,} refused{_listed(faults)}"
+        f"{counts['total_rows']:,} rows read, {counts['invalid_rows']:,} refused"
+        f"{_listed(fault_counts)}"
     ]
     if findings.failure is None:
         lines.append(f"{findings.record_count:,} SKUs in the merged feed")
-    if warnings := findings.counted_warnings():
+    warnings = findings.counted_warnings()
+    if warnings:
         lines.append(f"warnings{_listed(warnings)}")
-    reports = output_dir / "reports"
-    if findings.failure is None:
-        print(f"run {context.run_id} of {context.tenant_id}: {findings.status}")
-        lines.append(
-            f"feed: {output_dir / str(finished.feed_path)}; reports: {reports}"
-        )
-        print(*(f"  {line}" for line in lines), sep="\n")
-        if not findings.is_held:
-            for doubt in finished.doubts:
-                print(f"doubt: {doubt.code}: {doubt}", file=sys.stderr)
-        if findings.is_held:
-            names = dict.fromkeys(result.guard for result in findings.tripped)
-            print(f"HELD: {', '.join(names)}", file=sys.stderr)
-        return 3 if findings.is_held else 0
-    print(f"run {context.run_id} failed in {findings.failure.stage}", file=sys.stderr)
-    lines.append(f"to do: {next_action(findings.failure)}")
-    lines += [f"give it here with {hint}" for hint in _hints(findings)]
-    lines.append(f"what was wrong, and where: {reports / 'errors.json'}")
-    print(*(f"  {line}" for line in lines), sep="\n", file=sys.stderr)
-    message = " ".join(findings.failure.error_message.splitlines())
-    print(f"{findings.failure.error_code}: {message}", file=sys.stderr)
-    return 1
-
-
-def _hints(findings: RunFindings) -> list[str]:
-    """Say which options stand in for what the run did not find."""
-    options = {
-        "REQUIRED_VENDOR_MISSING": "--vendor-file",
-        "missing_sku_map": "--sku-map",
-    }
-    return [
-        f"{options[fault.error_code]} {fault.vendor_id}=FILE"
-        for fault in findings.faults
-        if fault.error_code in options
-    ]
+    return lines
 
 
 def _listed(counts: Mapping[str, int]) -> str:
-    named = ", ".join(f"{code} {count:,}" for code, count in sorted(counts.items()))
-    return f": {named}" if named else ""
+    if not counts:
+        return ""
+    texts = [f"{code} {count:,}" for code, count in sorted(counts.items())]
+    return f": {', '.join(texts)}"

@@ -1,4 +1,4 @@
-"""Why SKUs' rows of a local run's feed are what they are, from the files that it has left."""
+"""The explanations of SKUs of a local run, from the files that the run left."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from relay_core.publish.keys import ArtifactKeys
 
 
 class FolderFiles:
-    """The files of a run in a folder; the engine's ``RunFiles``.
+    """The files of a run in a folder; it implements the engine's `RunFiles`.
 
     Args:
-        tree: the folder that they lie under.
+        tree: The folder of the run.
     """
 
     def __init__(self, tree: Path) -> None:
@@ -26,21 +26,21 @@ class FolderFiles:
 
     @cached_property
     def sizes(self) -> Mapping[str, int]:
-        """Return how many bytes each has, by path."""
-        files = (path for path in self._tree.rglob("*") if path.is_file())
+        """The size of each file in bytes, by its path below the folder."""
         return {
             path.relative_to(self._tree).as_posix(): path.stat().st_size
-            for path in files
+            for path in self._tree.rglob("*")
+            if path.is_file()
         }
 
     def read(self, parts: Sequence[tuple[str, ByteRange]]) -> list[bytes]:
         """Return parts of files."""
-        return [self._part(path, part) for path, part in parts]
+        return [self._part(path, byte_range) for path, byte_range in parts]
 
-    def _part(self, path: str, part: ByteRange) -> bytes:
+    def _part(self, path: str, byte_range: ByteRange) -> bytes:
         with (self._tree / path).open("rb") as file:
-            file.seek(part.start)
-            return file.read(part.stop - part.start)
+            file.seek(byte_range.start)
+            return file.read(byte_range.stop - byte_range.start)
 
 
 def explain(
@@ -50,18 +50,18 @@ def explain(
     keys: ArtifactKeys,
     tree: Path,
 ) -> list[dict[str, Any]]:
-    """Return the explanation of each SKU, in their order; of an unknown one the reason."""
+    """Return the explanation of each SKU, or an error code if it has none."""
     files = FolderFiles(tree)
-    return [_explain(sku, findings, run_id, keys, files) for sku in skus]
-
-
-def _explain(
-    sku: str, findings: RunFindings, run_id: str, keys: ArtifactKeys, files: FolderFiles
-) -> dict[str, Any]:
-    error: type[RelayError] = RunNotMergedError
-    if findings.failure is None:
-        try:
-            return explain_sku(files, keys, run_id, sku)
-        except SkuNotFoundError:
-            error = SkuNotFoundError
-    return {"sku": sku.strip(), "error_code": error.error_code}
+    explanations = []
+    for sku in skus:
+        error_type: type[RelayError] = RunNotMergedError
+        explanation = None
+        if findings.failure is None:
+            try:
+                explanation = explain_sku(files, keys, run_id, sku)
+            except SkuNotFoundError:
+                error_type = SkuNotFoundError
+        if explanation is None:
+            explanation = {"sku": sku.strip(), "error_code": error_type.error_code}
+        explanations.append(explanation)
+    return explanations

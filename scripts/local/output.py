@@ -1,4 +1,4 @@
-"""The folder that a local run writes to, and the thread that writes."""
+"""The output folder of a local run, and the thread that writes to it."""
 
 from __future__ import annotations
 
@@ -16,104 +16,109 @@ from relay_core.config.models import OutputFormat
 
 _FILES = (
     "normalized/*/normalized.csv",
-    *(f"outputs/merged_inventory.{each}" for each in get_args(OutputFormat)),
-    *(
-        f"reports/{each}.json"
-        for each in ("config_snapshot", "input_manifest", "errors")
-    ),
-    *(f"reports/{each}.json" for each in ("overrides", "run_summary")),
-    *(f"reports/{each}.csv" for each in ("invalid_rows", "changes", "quarantine")),
+    *(f"outputs/merged_inventory.{name}" for name in get_args(OutputFormat)),
+    "reports/config_snapshot.json",
+    "reports/input_manifest.json",
+    "reports/errors.json",
+    "reports/overrides.json",
+    "reports/run_summary.json",
+    "reports/invalid_rows.csv",
+    "reports/changes.csv",
+    "reports/quarantine.csv",
     "reports/report.html",
     "published/state.parquet",
 )
-"""What a run leaves, and a later one replaces; any other file stays where it is."""
+"""The files that a run writes and a later one replaces. Other files stay as they are."""
 
 
 @dataclass(slots=True)
 class FreshTree:
-    """An empty folder to write to, and what of an earlier run stays beside what is written.
+    """An empty folder for the files of a run.
 
     Attributes:
-        path: the folder.
-        kept: the folders of the earlier run that the new one leaves as they are.
+        path: The folder.
+        preserved_folders: The folders of the earlier run that this run does not replace.
     """
 
     path: Path
-    kept: Collection[str] = ()
+    preserved_folders: Collection[str] = ()
 
 
 @contextmanager
 def fresh_tree(output_dir: Path) -> Iterator[FreshTree]:
-    """Lend an empty folder; when all is written, an earlier run's files give way to it."""
+    """Open an empty folder; at the end, its files replace those of an earlier run."""
     output_dir.mkdir(parents=True, exist_ok=True)
     tree = FreshTree(Path(tempfile.mkdtemp(prefix=".relay-", dir=output_dir)))
     try:
         yield tree
         for name in FOLDERS:
-            if name not in tree.kept:
+            if name not in tree.preserved_folders:
                 _replace(tree.path, output_dir, name)
     finally:
         shutil.rmtree(tree.path, ignore_errors=True)
 
 
 def _replace(tree: Path, output_dir: Path, name: str) -> None:
-    """Put the new run's files of a folder in place of the earlier one's."""
+    """Replace the earlier run's files of one folder with those of the new run."""
     folder = output_dir / name
     if folder.is_symlink() or not folder.is_dir():
         folder.unlink(missing_ok=True)
     for pattern in _FILES:
-        for path in output_dir.glob(pattern) if pattern.startswith(name) else ():
-            _remove(path)
-    for path in [each for each in (tree / name).rglob("*") if not each.is_dir()]:
+        if pattern.startswith(name):
+            for path in output_dir.glob(pattern):
+                _remove(path)
+    new_files = [path for path in (tree / name).rglob("*") if not path.is_dir()]
+    for path in new_files:
         target = output_dir / path.relative_to(tree)
         target.parent.mkdir(parents=True, exist_ok=True)
         path.rename(target)
-    for emptied in sorted(folder.glob("*/"), reverse=True):
-        with suppress(OSError):  # others' files are in it
-            emptied.rmdir()
+    # A folder that holds files of other programs is not empty, and stays.
+    for subfolder in sorted(folder.glob("*/"), reverse=True):
+        with suppress(OSError):
+            subfolder.rmdir()
     with suppress(OSError):
         folder.rmdir()
 
 
 class FolderSink:
-    """Writes files on another thread, one after another.
+    """A `Sink` of the engine that writes files on another thread, one at a time.
 
     Args:
-        tree: the folder that they lie under.
+        tree: The folder to write to.
     """
 
     def __init__(self, tree: Path) -> None:
         self._tree = tree
-        self._beside = ThreadPoolExecutor(1)
-        self._last: Future[None] | None = None
+        self._executor = ThreadPoolExecutor(1)
+        self._last_write: Future[None] | None = None
 
     def __enter__(self) -> FolderSink:
         """Return the sink."""
         return self
 
-    def __exit__(self, *_: object) -> None:
-        """Leave no thread behind."""
-        self._beside.shutdown()
+    def __exit__(self, *exc_info: object) -> None:
+        """Stop the thread."""
+        self._executor.shutdown()
 
     def write(self, key: str, chunks: Iterable[bytes | memoryview]) -> None:
-        """Begin to write a file; the one before is written then."""
+        """Start to write a file, after the file before it is written."""
         self.wait()
-        self._last = self._beside.submit(_write, self._tree / key, chunks)
+        self._last_write = self._executor.submit(_write, self._tree / key, chunks)
 
     def wait(self) -> None:
-        """Return when all is written.
+        """Wait until all files are written.
 
         Raises:
-            OSError: it could not be.
+            OSError: A file could not be written.
         """
-        if self._last is not None:
-            self._last.result()
+        if self._last_write is not None:
+            self._last_write.result()
 
     def drain(self) -> None:
-        """Return when nothing is being written; what became of it does not matter any more."""
-        if self._last is not None:
-            wait([self._last])
-            self._last = None
+        """Wait until no file is being written, and ignore the result."""
+        if self._last_write is not None:
+            wait([self._last_write])
+            self._last_write = None
 
 
 def _write(path: Path, chunks: Iterable[bytes | memoryview]) -> None:

@@ -1,4 +1,4 @@
-"""The line at a terminal that says what a run of more than some seconds is doing."""
+"""The line at a terminal that shows the stage of a run that takes some seconds."""
 
 from __future__ import annotations
 
@@ -11,42 +11,47 @@ from typing import Protocol
 from relay_core.domain.codes import Stage
 
 SILENT_SECONDS = 3.0
-_STEP_SECONDS = 0.5
-_CLEAR = "\r\x1b[K"
+"""The time before the line appears."""
+_INTERVAL_SECONDS = 0.5
+_CLEAR_LINE = "\r\x1b[K"
 
 
 class Clock(Protocol):
-    """Tells what a run is doing, and since when it goes on."""
+    """Tells the current stage of a run, and how long the run takes.
+
+    Attributes:
+        now: The current stage.
+    """
 
     now: Stage
 
     def elapsed(self) -> float:
-        """Return the seconds since the run began."""
+        """Return the seconds since the run started."""
 
 
 @contextmanager
 def progress(clock: Clock) -> Iterator[None]:
-    """Keep a line on standard error while a run goes on, where that is a terminal."""
+    """Show a line on standard error during a run, if standard error is a terminal."""
     if not sys.stderr.isatty():
         yield
         return
-    done = threading.Event()
-    beside = threading.Thread(target=_show, args=(clock, done), daemon=True)
-    beside.start()
+    has_ended = threading.Event()
+    thread = threading.Thread(target=_show, args=(clock, has_ended), daemon=True)
+    thread.start()
     try:
         yield
     finally:
-        done.set()
-        beside.join()
+        has_ended.set()
+        thread.join()
 
 
-def _show(clock: Clock, done: threading.Event) -> None:
-    is_shown = False
-    while not done.wait(_STEP_SECONDS):
+def _show(clock: Clock, has_ended: threading.Event) -> None:
+    is_visible = False
+    while not has_ended.wait(_INTERVAL_SECONDS):
         if clock.elapsed() >= SILENT_SECONDS:
-            is_shown = True
-            sys.stderr.write(f"{_CLEAR}{clock.now}, {clock.elapsed():.0f} s")
+            is_visible = True
+            sys.stderr.write(f"{_CLEAR_LINE}{clock.now}, {clock.elapsed():.0f} s")
             sys.stderr.flush()
-    if is_shown:
-        sys.stderr.write(_CLEAR)
+    if is_visible:
+        sys.stderr.write(_CLEAR_LINE)
         sys.stderr.flush()

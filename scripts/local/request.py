@@ -1,6 +1,7 @@
-"""What the local runner is asked for: its command line, and the files that it names.
+"""The request of a local run: its command line, and the files that it names.
 
-Reads and checks everything before anything is written; runs nothing.
+Everything is read and checked before anything is written. The engine is loaded only when
+a check needs it, so that a usage error is reported fast.
 """
 
 from __future__ import annotations
@@ -23,15 +24,19 @@ if TYPE_CHECKING:
     from relay_dagster.settings import LimitSettings
 
 FOLDERS = ("normalized", "outputs", "reports", "published")
-"""What a run leaves under its output folder, and replaces there."""
-_MAX_OF_STATE = 1 << 31
-"""So much of a state is read from a pipe; room for it is asked for at once."""
-_MAX_OF_CONFIG = 8_000_000
-"""No config has more bytes, white space and comments included."""
+"""The folders that a run writes below its output folder, and replaces there."""
+_MAX_STATE_BYTES = 1 << 31
+"""The maximum size of a state that is read from a pipe; the memory is allocated at once."""
+_MAX_CONFIG_BYTES = 8_000_000
+"""The maximum size of a config file, including white space and comments."""
 
 
 class UsageError(Exception):
-    """What must be put right in the command line or the config first; one fault a line."""
+    """The command line or the config has errors.
+
+    Attributes:
+        faults: The errors, one a line.
+    """
 
     def __init__(self, *faults: str) -> None:
         self.faults = faults
@@ -40,13 +45,24 @@ class UsageError(Exception):
 
 @dataclass(frozen=True)
 class Request:
-    """All that a run needs, read and checked; ``memory_mb`` MiB it may take, 0 is no limit.
+    """Everything that a run needs, read and checked.
 
-    ``explain`` are the SKUs to tell of.
+    Attributes:
+        document: The config as it was read.
+        config: The loaded config, or None if its schema version is not supported.
+        unsupported: The message about an unsupported schema version.
+        context: The run's identity and time.
+        feeds: The feeds by vendor.
+        sku_maps: The SKU maps by vendor.
+        baseline: The state of the feed to compare with, if there is one.
+        limits: The limits of feeds and reports.
+        memory_mb: The maximum memory of the run in MiB; 0 means no limit.
+        explain: The SKUs to explain.
+        overrides: The overrides that are in effect.
     """
 
     document: Mapping[str, Any]
-    config: TenantConfig | None  # None: the document's schema_version is not ours
+    config: TenantConfig | None
     unsupported: str
     context: RunContext
     feeds: Mapping[str, InputFile]
@@ -59,25 +75,42 @@ class Request:
 
 
 def parser() -> argparse.ArgumentParser:
-    """Return the reader of the command line."""
+    """Return the parser of the command line."""
     options = argparse.ArgumentParser(
         description="Run one tenant's feeds on this machine.", allow_abbrev=False
     )
+    _add_inputs(options)
+    _add_actions(options)
+    return options
+
+
+def _add_inputs(options: argparse.ArgumentParser) -> None:
     source = options.add_mutually_exclusive_group(required=True)
     source.add_argument(
-        "--config", type=Path, metavar="FILE", help="the tenant's config, YAML or JSON"
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="the tenant's config, YAML or JSON",
     )
     source.add_argument(
-        "--tenant", metavar="NAME", help="a bundled sample tenant, such as acme_parts"
+        "--tenant",
+        metavar="NAME",
+        help="a bundled sample tenant, such as acme_parts",
     )
-    for option, what in (("--vendor-file", "a feed"), ("--sku-map", "a SKU map")):
-        options.add_argument(
-            option,
-            action="append",
-            default=[],
-            metavar="VENDOR=FILE",
-            help=f"{what}; can be repeated",
-        )
+    options.add_argument(
+        "--vendor-file",
+        action="append",
+        default=[],
+        metavar="VENDOR=FILE",
+        help="a feed; can be repeated",
+    )
+    options.add_argument(
+        "--sku-map",
+        action="append",
+        default=[],
+        metavar="VENDOR=FILE",
+        help="a SKU map; can be repeated",
+    )
     options.add_argument(
         "--baseline",
         type=Path,
@@ -90,6 +123,9 @@ def parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="the last word on single SKUs, as reports/overrides.json has it",
     )
+
+
+def _add_actions(options: argparse.ArgumentParser) -> None:
     options.add_argument(
         "--explain",
         action="append",
@@ -100,8 +136,8 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument(
         "--check",
         action="store_true",
-        help="run nothing and write nothing: look at the feeds' heads, say what is wrong, and "
-        "print the config patch that would mend it",
+        help="run nothing and write nothing: look at the feeds' heads, say what is wrong, "
+        "and print the config patch that would mend it",
     )
     options.add_argument(
         "--output-dir",
@@ -110,7 +146,10 @@ def parser() -> argparse.ArgumentParser:
         help="where a run writes; needed but for --check",
     )
     options.add_argument(
-        "--run-id", default=None, metavar="ID", help="default: a new UUID"
+        "--run-id",
+        default=None,
+        metavar="ID",
+        help="default: a new UUID",
     )
     options.add_argument(
         "--now",
@@ -118,51 +157,44 @@ def parser() -> argparse.ArgumentParser:
         metavar="ISO",
         help="the run's requested_at; default: now",
     )
-    return options
 
 
 def read_request(arguments: argparse.Namespace, settings: LimitSettings) -> Request:
-    """Read and check everything that the command line names; raise UsageError with every fault."""
+    """Read and check everything that the command line names.
+
+    Raises:
+        UsageError: The command line, the config or a file has errors.
+    """
     from relay_core.domain.errors import UnsupportedSchemaVersionError
     from relay_core.domain.records import RunContext
 
     if arguments.output_dir is None and not arguments.check:
         raise UsageError("--output-dir: a run needs one; --check alone does without")
-    requested_at, limits = _moment(arguments.now), settings.limits
+    requested_at = _moment(arguments.now)
+    limits = settings.limits
     document = _document(arguments, limits)
-    config, unsupported = None, ""
+    config = None
+    unsupported = ""
+    vendor_ids: set[str] | None = None
+    tenant_id = str(document.get("tenant_id") or "")
     try:
         config = _config(document, limits)
     except UnsupportedSchemaVersionError as error:
         unsupported = str(error)
-    known = {vendor.vendor_id for vendor in config.vendors} if config else None
-    feed_paths = _named(arguments.vendor_file, "--vendor-file", known)
-    map_paths = _named(arguments.sku_map, "--sku-map", known)
-    if not arguments.check:
-        inputs = [*feed_paths.values(), *map_paths.values(), arguments.config]
-        _check_apart(arguments.output_dir, inputs)
-    feeds, sku_maps = _samples(arguments.tenant)
-    feeds |= {name: _read(path, limits.feed_bytes) for name, path in feed_paths.items()}
-    sku_maps |= {
-        name: _read(path, limits.sku_map_bytes) for name, path in map_paths.items()
-    }
-    if arguments.check and not feeds:
-        raise UsageError(
-            "--check: looks at feeds; name one with --vendor-file VENDOR=FILE"
-        )
-    if config is not None and arguments.config is not None:
-        sku_maps = (
-            _configured_maps(config, arguments.config.parent, feeds, limits) | sku_maps
-        )
-    tenant_id = str(config.tenant_id if config else document.get("tenant_id") or "")
-    context = RunContext(arguments.run_id or str(uuid.uuid4()), tenant_id, requested_at)
-    overrides = _overrides(arguments.overrides, known or (), requested_at)
-    baseline = None if arguments.baseline is None else _state(arguments.baseline)
+    else:
+        vendor_ids = {vendor.vendor_id for vendor in config.vendors}
+        tenant_id = config.tenant_id
+    feeds, sku_maps = _input_files(arguments, config, vendor_ids, limits)
+    run_id = arguments.run_id or str(uuid.uuid4())
+    overrides = _overrides(arguments.overrides, vendor_ids or (), requested_at)
+    baseline = None
+    if arguments.baseline is not None:
+        baseline = _state(arguments.baseline)
     return Request(
         document,
         config,
         unsupported,
-        context,
+        RunContext(run_id, tenant_id, requested_at),
         feeds,
         sku_maps,
         baseline,
@@ -173,14 +205,44 @@ def read_request(arguments: argparse.Namespace, settings: LimitSettings) -> Requ
     )
 
 
+def _input_files(
+    arguments: argparse.Namespace,
+    config: TenantConfig | None,
+    vendor_ids: set[str] | None,
+    limits: Limits,
+) -> tuple[Mapping[str, InputFile], Mapping[str, InputFile]]:
+    """Return the feeds and the SKU maps by vendor."""
+    feed_paths = _paths_by_vendor(arguments.vendor_file, "--vendor-file", vendor_ids)
+    map_paths = _paths_by_vendor(arguments.sku_map, "--sku-map", vendor_ids)
+    if not arguments.check:
+        inputs = [*feed_paths.values(), *map_paths.values(), arguments.config]
+        _check_apart(arguments.output_dir, inputs)
+    feeds, sku_maps = _samples(arguments.tenant)
+    for vendor_id, path in feed_paths.items():
+        feeds[vendor_id] = _read(path, limits.feed_bytes)
+    named_maps = {
+        vendor_id: _read(path, limits.sku_map_bytes)
+        for vendor_id, path in map_paths.items()
+    }
+    if arguments.check and not feeds:
+        raise UsageError(
+            "--check: looks at feeds; name one with --vendor-file VENDOR=FILE"
+        )
+    sku_maps |= named_maps
+    if config is not None and arguments.config is not None:
+        folder = arguments.config.parent
+        sku_maps = _configured_maps(config, folder, feeds, limits) | sku_maps
+    return feeds, sku_maps
+
+
 def _moment(text: str | None) -> datetime:
     if text is None:
         return datetime.now(UTC)
     try:
         moment = datetime.fromisoformat(text)
-        moment = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(
-            UTC
-        )
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        moment = moment.astimezone(UTC)
     except (ValueError, OverflowError):
         raise UsageError(
             f"--now: {text!r} is no ISO date and time, such as 2026-03-01T12:00:00Z"
@@ -198,14 +260,18 @@ def _document(arguments: argparse.Namespace, limits: Limits) -> Mapping[str, Any
     from relay_core.config import parse_document
     from relay_core.domain.errors import ConfigError
 
-    written: Literal["json", "yaml"] = "yaml"
+    file_format: Literal["json", "yaml"] = "yaml"
+    text: str | bytes
     if arguments.config is None:
-        text: str | bytes = _sample_config(arguments.tenant)
+        text = _sample_config(arguments.tenant)
     else:
-        text = bytes(_read(arguments.config, _MAX_OF_CONFIG).data[: _MAX_OF_CONFIG + 1])
-        written = "json" if arguments.config.suffix.lower() == ".json" else "yaml"
+        file = _read(arguments.config, _MAX_CONFIG_BYTES)
+        # One byte more than the maximum shows that the file is too large.
+        text = bytes(file.data[: _MAX_CONFIG_BYTES + 1])
+        if arguments.config.suffix.lower() == ".json":
+            file_format = "json"
     try:
-        return parse_document(text, format=written, limits=limits)
+        return parse_document(text, format=file_format, limits=limits)
     except ConfigError as error:
         raise UsageError(*map(str, error.faults)) from None
 
@@ -231,21 +297,28 @@ def _sample_config(tenant: str) -> str:
 
 
 def _samples(tenant: str | None) -> tuple[dict[str, InputFile], dict[str, InputFile]]:
+    """Return the feeds and the SKU maps of a sample tenant, by vendor."""
     if tenant is None:
         return {}, {}
     from relay_core.samples import sample_feeds, sample_sku_maps
 
-    feeds, sku_maps = sample_feeds(tenant), sample_sku_maps(tenant)
-    return _files(feeds), _files(sku_maps)
+    return _files(sample_feeds(tenant)), _files(sample_sku_maps(tenant))
 
 
 def _files(samples: Mapping[str, tuple[str, bytes]]) -> dict[str, InputFile]:
-    return {vendor_id: InputFile(*made) for vendor_id, made in samples.items()}
+    return {vendor_id: InputFile(*sample) for vendor_id, sample in samples.items()}
 
 
-def _named(
-    pairs: Sequence[str], option: str, known: set[str] | None
+def _paths_by_vendor(
+    pairs: Sequence[str],
+    option: str,
+    vendor_ids: set[str] | None,
 ) -> dict[str, Path]:
+    """Return the paths of an option's `VENDOR=FILE` pairs, by vendor.
+
+    Raises:
+        UsageError: A pair is not valid, or its vendor is unknown or repeated.
+    """
     paths: dict[str, Path] = {}
     faults = []
     for pair in pairs:
@@ -256,9 +329,10 @@ def _named(
             faults.append(
                 f"{option}: {vendor_id} is named twice; a vendor has one file"
             )
-        elif known is not None and vendor_id not in known:
+        elif vendor_ids is not None and vendor_id not in vendor_ids:
             faults.append(
-                f"{option}: the config has no vendor {vendor_id!r}, only {sorted(known)}"
+                f"{option}: the config has no vendor {vendor_id!r}, only "
+                f"{sorted(vendor_ids)}"
             )
         paths[vendor_id] = Path(name)
     if faults:
@@ -267,13 +341,19 @@ def _named(
 
 
 def _check_apart(output_dir: Path, inputs: Iterable[Path | None]) -> None:
-    """Refuse inputs in the folders that the run replaces."""
-    replaced = [(output_dir / name).resolve() for name in FOLDERS]
+    """Check that no input is in a folder that the run replaces.
+
+    Raises:
+        UsageError: An input is in such a folder.
+    """
+    replaced_folders = [(output_dir / name).resolve() for name in FOLDERS]
     for path in filter(None, inputs):
-        if any(path.resolve().is_relative_to(folder) for folder in replaced):
-            raise UsageError(
-                f"{path}: lies in a folder of --output-dir that this run replaces; move it"
-            )
+        for folder in replaced_folders:
+            if path.resolve().is_relative_to(folder):
+                raise UsageError(
+                    f"{path}: lies in a folder of --output-dir that this run replaces; "
+                    "move it"
+                )
 
 
 def _read(path: Path, limit: int) -> InputFile:
@@ -284,16 +364,18 @@ def _read(path: Path, limit: int) -> InputFile:
 
 
 def _overrides(
-    path: Path | None, vendor_ids: Iterable[str], requested_at: datetime
+    path: Path | None,
+    vendor_ids: Iterable[str],
+    requested_at: datetime,
 ) -> Sequence[Override]:
-    """Return what a run uses of the overrides in a file."""
+    """Return the overrides of a file that are in effect for the run."""
     from relay_core.config import overrides_in_effect, parse_overrides
     from relay_core.domain.errors import ConfigError
 
     if path is None:
         return ()
     try:
-        text = bytes(_read(path, _MAX_OF_CONFIG).data).decode("utf-8-sig")
+        text = bytes(_read(path, _MAX_CONFIG_BYTES).data).decode("utf-8-sig")
         return overrides_in_effect(parse_overrides(text, vendor_ids), requested_at)
     except UnicodeDecodeError as error:
         raise UsageError(
@@ -308,27 +390,38 @@ def _state(path: Path) -> Baseline:
     from relay_core.publish.state import read_state
 
     try:
-        return read_state(_read(path, _MAX_OF_STATE).data, keeps_rows=True)
+        return read_state(_read(path, _MAX_STATE_BYTES).data, keeps_rows=True)
     except StateUnreadableError as error:
         raise UsageError(f"--baseline: {path}: {error}") from None
 
 
 def _configured_maps(
-    config: TenantConfig, folder: Path, feeds: Mapping[str, InputFile], limits: Limits
+    config: TenantConfig,
+    folder: Path,
+    feeds: Mapping[str, InputFile],
+    limits: Limits,
 ) -> dict[str, InputFile]:
-    """Read the SKU maps that are there of those that the config names as files."""
-    found = {}
+    """Return the SKU maps that the config names as files, as far as they exist.
+
+    Args:
+        config: The tenant's config.
+        folder: The folder of the config file.
+        feeds: The feeds by vendor; maps of other vendors are not read.
+        limits: The limits of SKU maps.
+    """
+    sku_maps = {}
     for vendor in config.vendors:
         sku_map = vendor.sku_map
         if vendor.vendor_id in feeds and sku_map is not None and sku_map.local_path:
             path = folder / sku_map.local_path
-            if _is_there(path):
-                found[vendor.vendor_id] = _read(path, limits.sku_map_bytes)
-    return found
+            if _exists(path):
+                sku_maps[vendor.vendor_id] = _read(path, limits.sku_map_bytes)
+    return sku_maps
 
 
-def _is_there(path: Path) -> bool:
+def _exists(path: Path) -> bool:
     try:
         return path.is_file()
-    except OSError:  # such as a name that no file system takes
+    except OSError:
+        # No file system accepts the name.
         return False

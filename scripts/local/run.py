@@ -1,4 +1,4 @@
-"""A local run: the engine's stages over files of this machine."""
+"""A local run: the stages of the engine over files of this machine."""
 
 from __future__ import annotations
 
@@ -40,13 +40,24 @@ from relay_dagster.execution.memory_limit import MemoryLimit
 from relay_dagster.mapped_files import InputFile
 
 KEYS = ArtifactKeys("", "")
+"""The keys of a local run's files: paths below the output folder."""
+
+
+_PRESERVED_FOLDERS = {
+    RunStatus.FAILED: ("outputs", "published"),
+    RunStatus.HELD: ("published",),
+}
+"""The folders of an earlier run that a run does not replace, by its status."""
 
 
 class LocalRun(NamedTuple):
-    """The findings of a run, and the explanations of the SKUs that were asked for.
+    """The result of a local run.
 
-    ``feed_path`` is where its feed lies under the folder, if it has one; None without a config.
-    ``doubts`` are what of the config and of the rows is probably not meant.
+    Attributes:
+        findings: The findings of the run.
+        feed_path: The path of the feed below the output folder, or None without a config.
+        explanations: The explanations of the requested SKUs.
+        doubts: Doubts about the config and the rows.
     """
 
     findings: RunFindings
@@ -55,54 +66,13 @@ class LocalRun(NamedTuple):
     doubts: Sequence[Doubt]
 
 
-def run(request: Request, output_dir: Path) -> LocalRun:
-    """Take a run through its stages, and write what it leaves.
-
-    Raises:
-        UsageError: a file cannot be read or written.
-    """
-    clock, doubts = _Clock(), list[Doubt]()
-    try:
-        with (
-            fresh_tree(output_dir) as tree,
-            FolderSink(tree.path) as sink,
-            progress(clock),
-        ):
-            if request.config is None:
-                findings = _refused(request, clock)
-            else:
-                is_published = request.baseline is not None
-                doubts += config_doubts(
-                    request.config, is_published=is_published, is_local=True
-                )
-                findings = _run(request.config, request, sink, clock)
-                doubts += [
-                    doubt for doubt in findings.doubts if doubt.vendor_id is not None
-                ]
-            _write_reports(request, findings, sink, clock)
-            explained = []
-            if request.explain:
-                from local.explain import explain  # loads what no other run needs
-
-                explained = explain(
-                    request.explain, findings, request.context.run_id, KEYS, tree.path
-                )
-            tree.kept = _KEPT.get(findings.status, ())
-    except OSError as error:
-        raise UsageError(
-            f"{error.filename or output_dir}: {error.strerror or error}"
-        ) from None
-    output = None if request.config is None else request.config.output
-    feed_path = None if output is None else KEYS.merged_inventory(output.format)
-    return LocalRun(findings, feed_path, explained, doubts)
-
-
-_KEPT = {RunStatus.FAILED: ("outputs", "published"), RunStatus.HELD: ("published",)}
-"""The folders of an earlier run that one which ends so leaves as they are."""
-
-
 class _Clock:
-    """How long the run and each stage took."""
+    """The time of the run and of each of its stages.
+
+    Attributes:
+        stages: The seconds spent in each stage.
+        now: The current stage.
+    """
 
     def __init__(self) -> None:
         self.stages: dict[str, float] = {}
@@ -111,8 +81,9 @@ class _Clock:
 
     @contextmanager
     def stage(self, name: Stage) -> Iterator[None]:
-        """Count what happens inside as time of the stage."""
-        start, self.now = time.perf_counter(), name
+        """Count the time inside the context as time of a stage."""
+        start = time.perf_counter()
+        self.now = name
         try:
             yield
         finally:
@@ -120,23 +91,77 @@ class _Clock:
             self.stages[name] = self.stages.get(name, 0.0) + spent
 
     def elapsed(self) -> float:
-        """Return the seconds since the run began."""
+        """Return the seconds since the run started."""
         return time.perf_counter() - self._started
 
 
-def _refused(request: Request, clock: _Clock) -> RunFindings:
-    """Return the findings of a run whose config is of another schema version than ours."""
-    listed = request.document.get("vendors")  # as far as that config goes
-    vendors = listed if isinstance(listed, list) else []
-    ids = [
-        str(v["vendor_id"])
-        for v in vendors
-        if isinstance(v, Mapping) and "vendor_id" in v
-    ]
+def run(request: Request, output_dir: Path) -> LocalRun:
+    """Run the engine over the requested files, and write its output.
+
+    Raises:
+        UsageError: A file cannot be read or written.
+    """
+    clock = _Clock()
+    config = request.config
+    doubts: list[Doubt] = []
+    explanations: list[dict[str, Any]] = []
+    try:
+        with (
+            fresh_tree(output_dir) as tree,
+            FolderSink(tree.path) as sink,
+            progress(clock),
+        ):
+            if config is None:
+                findings = _rejected(request, clock)
+            else:
+                is_published = request.baseline is not None
+                doubts.extend(
+                    config_doubts(config, is_published=is_published, is_local=True)
+                )
+                findings = _run(config, request, sink, clock)
+                doubts.extend(
+                    doubt for doubt in findings.doubts if doubt.vendor_id is not None
+                )
+            _write_reports(request, findings, sink, clock)
+            if request.explain:
+                # Only this option needs the module.
+                from local.explain import explain
+
+                explanations = explain(
+                    request.explain,
+                    findings,
+                    request.context.run_id,
+                    KEYS,
+                    tree.path,
+                )
+            tree.preserved_folders = _PRESERVED_FOLDERS.get(findings.status, ())
+    except OSError as error:
+        raise UsageError(
+            f"{error.filename or output_dir}: {error.strerror or error}"
+        ) from None
+    feed_path = None
+    if config is not None:
+        feed_path = KEYS.merged_inventory(config.output.format)
+    return LocalRun(findings, feed_path, explanations, doubts)
+
+
+def _rejected(request: Request, clock: _Clock) -> RunFindings:
+    """Return the findings of a run whose config has an unsupported schema version."""
+    listed_vendors = request.document.get("vendors")
+    vendor_ids = []
+    if isinstance(listed_vendors, list):
+        vendor_ids = [
+            str(vendor["vendor_id"])
+            for vendor in listed_vendors
+            if isinstance(vendor, Mapping) and "vendor_id" in vendor
+        ]
     with clock.stage(Stage.FETCH_INPUTS):
-        findings = RunFindings(vendor_ids=ids, vendor_count=len(ids))
-        code = FailureCode.UNSUPPORTED_SCHEMA_VERSION
-        failure = RunFailure(code, request.unsupported, Stage.FETCH_INPUTS)
+        findings = RunFindings(vendor_ids=vendor_ids, vendor_count=len(vendor_ids))
+        failure = RunFailure(
+            FailureCode.UNSUPPORTED_SCHEMA_VERSION,
+            request.unsupported,
+            Stage.FETCH_INPUTS,
+        )
     return findings.failed(failure)
 
 
@@ -146,7 +171,7 @@ def _run(
     sink: FolderSink,
     clock: _Clock,
 ) -> RunFindings:
-    """Take the run through its stages; return its findings."""
+    """Run the engine, write the input manifest, and return the findings."""
     tune_process()
     stages = RunStages(
         config,
@@ -159,15 +184,16 @@ def _run(
         overrides=request.overrides,
         limits=request.limits,
     )
-    found_at = timestamp(datetime.now(UTC))
-    with ThreadPoolExecutor(1) as beside:
-        hashes = beside.submit(_hashes, request.feeds)
-        beside.submit(load_templates)
-        apart = any(
-            may_read_apart(config.vendor(name).parser) for name in request.feeds
+    read_at = timestamp(datetime.now(UTC))
+    with ThreadPoolExecutor(1) as executor:
+        hashes = executor.submit(_hashes, request.feeds)
+        executor.submit(load_templates)
+        needs_reader = any(
+            may_read_apart(config.vendor(vendor_id).parser)
+            for vendor_id in request.feeds
         )
         memory = MemoryLimit(request.memory_mb)
-        memory.hold(beside=request.limits.reader_bytes if apart else 0)
+        memory.hold(beside=request.limits.reader_bytes if needs_reader else 0)
         findings = _findings(stages, request, memory, sink, clock)
         entries = {
             vendor.vendor_id: manifest_entry(
@@ -177,7 +203,7 @@ def _run(
             for vendor in config.vendors
         }
     pins = overrides_pins(None, request.overrides)
-    manifest = input_manifest_json(request.context, entries, found_at, pins)
+    manifest = input_manifest_json(request.context, entries, read_at, pins)
     sink.write(KEYS.input_manifest, [manifest])
     return findings
 
@@ -189,9 +215,10 @@ def _findings(
     sink: FolderSink,
     clock: _Clock,
 ) -> RunFindings:
-    """Take the run through its stages; it fails if it needs more memory than it may have.
+    """Return the findings of all stages.
 
-    A run that fails has the findings of the stages before.
+    If a stage needs more memory than the run may use, the run fails, with the findings of
+    the stages before.
     """
     latest = deque([RunValues()], maxlen=1)
     try:
@@ -215,14 +242,14 @@ def steps(
     request: Request,
     within: Callable[[Stage], AbstractContextManager[object]] = nullcontext,
 ) -> Iterator[RunValues]:
-    """Take a run of files to its end, as `RunStages.steps` does."""
+    """Yield the values of each step of a run over files, as `RunStages.steps` does."""
     config = stages.config
 
     def feeds(inputs: InputVerdict) -> Iterator[VendorFeed]:
         return _feeds(config, inputs.to_read(), request)
 
     return stages.steps(
-        {vendor_id: _found(vendor_id, request) for vendor_id in request.feeds},
+        {vendor_id: _input(vendor_id, request) for vendor_id in request.feeds},
         feeds,
         {vendor.vendor_id: _location(vendor) for vendor in config.vendors},
         within=within,
@@ -230,9 +257,12 @@ def steps(
 
 
 def _write_state(
-    stages: RunStages, values: RunValues, request: Request, clock: _Clock
+    stages: RunStages,
+    values: RunValues,
+    request: Request,
+    clock: _Clock,
 ) -> None:
-    """Write the state of the feed, unless the run has none or holds it back."""
+    """Write the state of the feed, unless the run has no feed or puts it on hold."""
     compared = values.compared
     normalized = values.normalized
     if compared is None or normalized is None or values.failure is not None:
@@ -244,21 +274,27 @@ def _write_state(
 
 
 def _feeds(
-    config: TenantConfig, vendor_ids: Sequence[str], request: Request
+    config: TenantConfig,
+    vendor_ids: Sequence[str],
+    request: Request,
 ) -> Iterator[VendorFeed]:
     for vendor_id in vendor_ids:
-        feed, sku_map = request.feeds[vendor_id], request.sku_maps.get(vendor_id)
-        own_map = sku_map.data if sku_map else None
-        vendor = config.vendor(vendor_id)
-        yield VendorFeed(vendor, feed.data, feed.name, own_map)
+        feed = request.feeds[vendor_id]
+        sku_map = request.sku_maps.get(vendor_id)
+        yield VendorFeed(
+            config.vendor(vendor_id),
+            feed.data,
+            feed.name,
+            None if sku_map is None else sku_map.data,
+        )
 
 
-def _found(vendor_id: str, request: Request) -> VendorInput:
-    """Return a vendor's input; a local file has no age."""
+def _input(vendor_id: str, request: Request) -> VendorInput:
+    """Return a vendor's input. A local file has no upload time, so it has no age."""
     sku_map = request.sku_maps.get(vendor_id)
-    size = len(request.feeds[vendor_id].data)
     return VendorInput(
-        size, sku_map_size=None if sku_map is None else len(sku_map.data)
+        len(request.feeds[vendor_id].data),
+        sku_map_size=None if sku_map is None else len(sku_map.data),
     )
 
 
@@ -267,7 +303,9 @@ def _hashes(feeds: Mapping[str, InputFile]) -> dict[str, str]:
 
 
 def _pins(
-    vendor: VendorConfig, feeds: Mapping[str, InputFile], hashes: Future[dict[str, str]]
+    vendor: VendorConfig,
+    feeds: Mapping[str, InputFile],
+    hashes: Future[dict[str, str]],
 ) -> dict[str, Any]:
     feed = feeds.get(vendor.vendor_id)
     return {
@@ -289,19 +327,24 @@ def _location(vendor: VendorConfig) -> str:
 
 
 def _write_reports(
-    request: Request, findings: RunFindings, sink: FolderSink, clock: _Clock
+    request: Request,
+    findings: RunFindings,
+    sink: FolderSink,
+    clock: _Clock,
 ) -> None:
-    ctx = request.context
+    context = request.context
     with clock.stage(Stage.WRITE_OUTPUTS):
-        document = request.config.to_document() if request.config else request.document
-        snapshot = config_snapshot_json(ctx, document)
-        errors = errors_json(ctx, findings)
+        document = request.document
+        if request.config is not None:
+            document = request.config.to_document()
+        snapshot = config_snapshot_json(context, document)
+        errors = errors_json(context, findings)
         sink.write(KEYS.config_snapshot, [snapshot])
         if errors is not None:
             sink.write(KEYS.errors, [errors])
         sink.wait()
     summary = run_summary_json(
-        ctx,
+        context,
         findings,
         status=findings.status,
         stage_times=clock.stages,
@@ -309,5 +352,5 @@ def _write_reports(
         completed_at=datetime.now(UTC),
     )
     sink.write(KEYS.run_summary, [summary])
-    sink.write(KEYS.report, [report_html(ctx, findings, findings.status)])
+    sink.write(KEYS.report, [report_html(context, findings, findings.status)])
     sink.wait()

@@ -114,7 +114,7 @@ def test_what_a_guard_should_hold_and_did_not_is_a_fault(
     path.write_text("\n".join([header, *records]), "cp1252")
     empty = CHANGES[2]
     assert run_changed(empty, tmp_path).is_right
-    unchanged = run_changed(replace(empty, of=lambda record: record), tmp_path)
+    unchanged = run_changed(replace(empty, changed=lambda record: record), tmp_path)
     assert not unchanged.is_right
 
 
