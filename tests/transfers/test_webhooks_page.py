@@ -87,7 +87,7 @@ def test_the_body_that_is_shown_has_the_fields_of_one_that_is_sent() -> None:
 
 
 def test_every_event_is_explained() -> None:
-    table = PAGE.partition("| `type` | when |")[2].partition("\n\n")[0]
+    table = PAGE.partition("| `type` | sent when |")[2].partition("\n\n")[0]
     assert set(re.findall(r"`((?:run|feed|vendor|webhook)\.\w+)`", table)) == {
         *map(str, EventType)
     }
