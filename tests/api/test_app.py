@@ -35,7 +35,7 @@ def test_a_running_app_has_loaded_neither_dagster_nor_the_frames() -> None:
         "heavy = {'dagster', 'dagster_aws', 'numpy', 'pandas', 'pandera', 'pyarrow'}\n"
         "print(sorted(heavy & set(sys.modules)))\n"
     )
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", program],
         cwd=ROOT,
         env={**os.environ, **VARIABLES},
@@ -43,23 +43,23 @@ def test_a_running_app_has_loaded_neither_dagster_nor_the_frames() -> None:
         text=True,
         check=True,
     )
-    assert done.stdout.strip() == "[]"
+    assert process.stdout.strip() == "[]"
 
 
 @pytest.mark.parametrize("name", VARIABLES)
 def test_nothing_is_served_without_a_variable_that_is_needed(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for each, value in VARIABLES.items():
-        if each != name:
-            monkeypatch.setenv(each, value)
+    for variable, value in VARIABLES.items():
+        if variable != name:
+            monkeypatch.setenv(variable, value)
     with pytest.raises(SettingsError, match=name):
         serve("127.0.0.1", 0)
 
 
 def test_nothing_is_served_without_a_region(monkeypatch: pytest.MonkeyPatch) -> None:
-    for each, value in VARIABLES.items():
-        monkeypatch.setenv(each, value)
+    for variable, value in VARIABLES.items():
+        monkeypatch.setenv(variable, value)
     monkeypatch.delenv("AWS_DEFAULT_REGION")
     monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
     with pytest.raises(SettingsError, match=r"^AWS_REGION "):
@@ -67,11 +67,11 @@ def test_nothing_is_served_without_a_region(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_what_the_server_says_is_a_line_of_the_log_too() -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
-        done = subprocess.run(
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        port = listener.getsockname()[1]
+        process = subprocess.run(
             [
                 sys.executable,
                 "-W",
@@ -88,14 +88,14 @@ def test_what_the_server_says_is_a_line_of_the_log_too() -> None:
             text=True,
             check=False,
         )
-    last = json.loads(done.stderr.splitlines()[-1])
+    last = json.loads(process.stderr.splitlines()[-1])
     assert (last["event"], last["level"], last["logger"]) == (
         "library",
         "error",
         "uvicorn.error",
     )
     assert "address already in use" in last["message"]
-    assert done.returncode != 0
+    assert process.returncode != 0
 
 
 def test_settings_are_read_when_an_app_is_made_and_not_before() -> None:
@@ -119,7 +119,7 @@ def test_every_reference_of_the_openapi_document_leads_somewhere(
     document: dict[str, Any],
 ) -> None:
     named = set(document["components"]["schemas"])
-    used = {
+    references = {
         part.split("'")[0] for part in str(document).split("#/components/schemas/")[1:]
     }
-    assert used <= named
+    assert references <= named

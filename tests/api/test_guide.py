@@ -72,8 +72,8 @@ def leave_files(api: LiveApi, folder: Path) -> None:
 def hold_one(api: LiveApi, folder: Path) -> None:
     """Let another run of the tenant end with its feed held back."""
     world = ApiWorld(api.platform)
-    wanted = NewRun(run_id=str(uuid.uuid4()), tenant_id="acme_parts")
-    record = world.claim(api.platform.ledger.reserve(wanted).record.run_id)
+    new_run = NewRun(run_id=str(uuid.uuid4()), tenant_id="acme_parts")
+    record = world.claim(api.platform.ledger.reserve(new_run).record.run_id)
     baseline = json.loads((folder / "run.json").read_text())["run_id"]
     for stage in list(Stage)[2:5]:
         record = api.platform.ledger.enter_stage(record.fence, stage)
@@ -85,8 +85,10 @@ def deliver(api: LiveApi, folder: Path) -> None:
     """Let a try to deliver to the webhook of the guide fail, as where a sender runs."""
     webhook_id = json.loads((folder / "webhook.json").read_text())["webhook_id"]
     waits = tried(webhook_id, 503, goes_on=True)
-    made = replace(event(tenant_id="acme_parts"), deliveries={webhook_id: waits})
-    api.platform.webhooks.add_event(made)
+    failed_event = replace(
+        event(tenant_id="acme_parts"), deliveries={webhook_id: waits}
+    )
+    api.platform.webhooks.add_event(failed_event)
 
 
 def have_a_pull(api: LiveApi, folder: Path) -> None:
@@ -95,7 +97,8 @@ def have_a_pull(api: LiveApi, folder: Path) -> None:
     document["vendors"][0]["inbound"]["pull"] = {
         "url": "https://files.example.com/stock.csv"
     }
-    place, headers = f"{api.url}/v1/tenants/acme_parts/config", {"X-API-Key": ADMIN}
+    place = f"{api.url}/v1/tenants/acme_parts/config"
+    headers = {"X-API-Key": ADMIN}
     assert (
         httpx.put(place, json=document, headers=headers, trust_env=False).status_code
         == 200
@@ -124,9 +127,9 @@ BEFORE: dict[str, Callable[[LiveApi, Path], None]] = {
 def shape(value: Any) -> Any:
     """Return a JSON value with its kinds in place of its scalars; of a list its first item."""
     if isinstance(value, dict):
-        return {key: shape(each) for key, each in value.items()}
+        return {key: shape(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [shape(each) for each in value[:1]]
+        return [shape(item) for item in value[:1]]
     return type(value).__name__
 
 
@@ -135,17 +138,23 @@ def without_ids(text: str) -> str:
     return re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "<id>", text)
 
 
-def told(shown: Any, answer: Any) -> Any:
+def documented_shape(expected: Any, answer: Any) -> Any:
     """Return an answer's shape as far as the guide shows it; ``{}`` and ``...`` leave it open."""
-    if shown == {} or shown == "...":
-        return shape(shown)
-    if isinstance(shown, dict) and isinstance(answer, dict):
+    if expected == {} or expected == "...":
+        return shape(expected)
+    if isinstance(expected, dict) and isinstance(answer, dict):
         return {
-            key: told(shown[key], each) if key in shown else shape(each)
-            for key, each in answer.items()
+            key: documented_shape(expected[key], member)
+            if key in expected
+            else shape(member)
+            for key, member in answer.items()
         }
-    if isinstance(shown, list) and isinstance(answer, list):
-        return [told(shown[0], each) for each in answer[:1]] if shown else []
+    if isinstance(expected, list) and isinstance(answer, list):
+        return (
+            [documented_shape(expected[0], item) for item in answer[:1]]
+            if expected
+            else []
+        )
     return shape(answer)
 
 
@@ -170,14 +179,14 @@ def test_every_command_of_the_guide_answers_as_it_says(tmp_path: Path) -> None:
             "RELAY": api.url,
             "KEY": ADMIN,
         }
-        for script, status, shown in BLOCKS:
+        for script, status, expected in BLOCKS:
             for part, act in BEFORE.items():
                 if part in script:
                     act(api, folder)
             # One shell after another, each with the variables of those before.
-            kept = "declare -p RUN_ID KEY_ID EARLIER SHA256 WEBHOOK_ID LINK_ID"
-            whole = f". {state}\n{script}\n{kept} > {state} 2>/dev/null || true\n"
-            done = subprocess.run(
+            declare = "declare -p RUN_ID KEY_ID EARLIER SHA256 WEBHOOK_ID LINK_ID"
+            whole = f". {state}\n{script}\n{declare} > {state} 2>/dev/null || true\n"
+            process = subprocess.run(
                 ["bash", "-c", whole],
                 cwd=folder,
                 env=environment,
@@ -185,13 +194,16 @@ def test_every_command_of_the_guide_answers_as_it_says(tmp_path: Path) -> None:
                 text=True,
                 check=True,
             )
-            assert done.stderr == status, (script, done.stdout)
-            if shown.strip():
-                wanted, answer = json.loads(shown), json.loads(done.stdout)
-                assert told(wanted, answer) == shape(wanted), script
-                if "detail" in wanted:
+            assert process.stderr == status, (script, process.stdout)
+            if expected.strip():
+                expectation = json.loads(expected)
+                answer = json.loads(process.stdout)
+                assert documented_shape(expectation, answer) == shape(expectation), (
+                    script
+                )
+                if "detail" in expectation:
                     assert without_ids(answer["detail"]) == without_ids(
-                        wanted["detail"]
+                        expectation["detail"]
                     )
 
 
@@ -223,7 +235,8 @@ def test_every_call_of_the_api_is_in_the_guide(document: dict[str, Any]) -> None
 def test_the_guide_lists_every_error_code_with_its_status_and_meaning() -> None:
     rows = re.findall(r"^\| `(\w+)` \| (\d+) \| (.+) \|$", GUIDE, re.M)
     assert rows == [
-        (code, str(known.status), known.meaning) for code, known in CODES.items()
+        (code, str(table_code.status), table_code.meaning)
+        for code, table_code in CODES.items()
     ]
 
 

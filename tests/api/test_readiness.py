@@ -29,17 +29,18 @@ class CountedRuns:
 
 
 def test_an_answer_stands_for_a_while_good_or_bad(platform: Platform) -> None:
-    clock, runs = Seconds(), CountedRuns()
+    clock = Seconds()
+    runs = CountedRuns()
     database = replace(platform.database, runs=runs)
     probe = ReadinessProbe(replace(platform, database=database), 2, clock)
 
     async def states_over_time() -> list[str]:
-        seen = []
+        checked = []
         for runs.answers in (True, False, True):
-            seen.append((await probe.states())["runs_table"].state)
+            checked.append((await probe.states())["runs_table"].state)
             clock.now += 1.5
         clock.now += 0.5
-        return [*seen, (await probe.states())["runs_table"].state]
+        return [*checked, (await probe.states())["runs_table"].state]
 
     assert asyncio.run(states_over_time()) == ["ok", "ok", "ok", "ok"]
     assert runs.touched == 3
@@ -65,5 +66,5 @@ def test_who_asks_during_a_look_waits_for_it_and_who_leaves_does_not_end_it(
         return list(await asyncio.gather(*waiting[1:]))
 
     answers = asyncio.run(a_crowd())
-    assert {each["runs_table"].state for each in answers} == {"ok"}
+    assert {answer["runs_table"].state for answer in answers} == {"ok"}
     assert runs.touched == 1

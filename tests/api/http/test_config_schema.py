@@ -29,8 +29,8 @@ CONFIG, OUTPUTS = (
 
 
 def faults(document: Any) -> list[str]:
-    found = Draft202012Validator(config_schema()).iter_errors(document)
-    return [f"{error.json_path}: {error.message}" for error in found]
+    errors = Draft202012Validator(config_schema()).iter_errors(document)
+    return [f"{error.json_path}: {error.message}" for error in errors]
 
 
 def test_the_file_of_the_repository_is_what_the_code_gives() -> None:

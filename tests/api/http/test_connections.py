@@ -141,12 +141,12 @@ def test_a_request_that_is_whole_takes_as_long_as_it_takes(unplugged: ApiWorld) 
             message = await receive()
         # A client that stays is what an app may go on waiting for.
         waiting = asyncio.create_task(receive())
-        done, _ = await asyncio.wait([waiting], timeout=3 * SMALL.body_seconds)
+        finished, _ = await asyncio.wait([waiting], timeout=3 * SMALL.body_seconds)
         waiting.cancel()
         await send(
             {
                 "type": "http.response.start",
-                "status": 500 if done else 204,
+                "status": 500 if finished else 204,
                 "headers": [],
             }
         )
@@ -313,7 +313,9 @@ def test_one_connection_too_many_is_told_and_closed_and_the_others_live(
         next_one.sendall(HEALTH)
         assert answer_of(next_one).startswith(b"HTTP/1.1 200 ")
     assert [
-        each.getMessage() for each in caplog.records if each.levelno >= logging.ERROR
+        record.getMessage()
+        for record in caplog.records
+        if record.levelno >= logging.ERROR
     ] == []
 
 

@@ -35,12 +35,13 @@ def generated(
 ) -> Iterator[Path]:
     """Where the client lies that is made of the document, without a warning."""
     folder = tmp_path_factory.mktemp("generated")
-    source, client = folder / "openapi.json", folder / "relay_generated"
+    source = folder / "openapi.json"
+    client = folder / "relay_generated"
     source.write_text(json.dumps(document))
     config = Config.from_sources(
         ConfigFile(post_hooks=[]), MetaType.NONE, source, "utf-8", False, client
     )
-    assert [each.detail for each in generate(config=config)] == []
+    assert [error.detail for error in generate(config=config)] == []
     sys.path.insert(0, str(folder))
     yield client
     sys.path.remove(str(folder))
@@ -57,7 +58,8 @@ def body_for(document: dict[str, Any], operation: dict[str, Any]) -> Any:
     """Return the example of a body, as the client's own model."""
     content = operation["requestBody"]["content"]["application/json"]
     if "examples" in content:  # a document that the operation describes by itself
-        name, example = "CheckConfigBody", content["examples"]["config"]["value"]
+        name = "CheckConfigBody"
+        example = content["examples"]["config"]["value"]
     else:
         (name,) = re.findall(r"#/components/schemas/(\w+)", str(content["schema"]))
         example = document["components"]["schemas"][name]["examples"][0]
@@ -69,27 +71,31 @@ def body_for(document: dict[str, Any], operation: dict[str, Any]) -> Any:
 def test_every_operation_can_be_called_and_answers_as_documented(
     document: dict[str, Any], generated: Path, world: ApiWorld
 ) -> None:
-    made = importlib.import_module("relay_generated").Client(
+    generated_client = importlib.import_module("relay_generated").Client(
         base_url="http://testserver", raise_on_unexpected_status=True
     )
-    made.set_httpx_client(world.with_key(ADMIN))
+    generated_client.set_httpx_client(world.with_key(ADMIN))
     paths = document["paths"].values()
-    listed = {each["operationId"]: each for path in paths for each in path.values()}
+    listed = {
+        operation["operationId"]: operation
+        for path in paths
+        for operation in path.values()
+    }
     first = [name for name in ("create_tenant", "start_run") if name in listed]
-    others = [name for name in listed if name not in (*first, *LAST)]
+    remaining = [name for name in listed if name not in (*first, *LAST)]
     statuses = {}
-    for name in (*first, *others, *LAST):
+    for name in (*first, *remaining, *LAST):
         call: Any = module_of(listed[name]).sync_detailed
-        wanted = inspect.signature(call).parameters
+        parameters = inspect.signature(call).parameters
         arguments: dict[str, Any] = {
-            each: NAMES.get(each, "abc")
-            for each, parameter in wanted.items()
+            parameter_name: NAMES.get(parameter_name, "abc")
+            for parameter_name, parameter in parameters.items()
             if parameter.default is inspect.Parameter.empty
-            and each not in ("client", "body")
+            and parameter_name not in ("client", "body")
         }
-        if "body" in wanted:
+        if "body" in parameters:
             arguments["body"] = body_for(document, listed[name])
-        answer = call(**arguments, client=made)
+        answer = call(**arguments, client=generated_client)
         statuses[name] = int(answer.status_code)
         # An answer that has a body is read as one of the client's models.
         assert (answer.parsed is not None) == bool(answer.content), (

@@ -1,6 +1,7 @@
 """The OpenAPI document says all there is to say, and what it shows as an example is one."""
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 
 import pytest
@@ -29,10 +30,12 @@ def faults(document: dict[str, Any], schema: dict[str, Any], example: Any) -> li
 
 def examples_of(document: dict[str, Any], content: dict[str, Any]) -> list[Any]:
     """Return the examples of a body: its own, or its model's."""
-    own = [each["value"] for each in content.get("examples", {}).values()]
-    own += [content["example"]] if "example" in content else []
+    examples = [example["value"] for example in content.get("examples", {}).values()]
+    examples += [content["example"]] if "example" in content else []
     name = content["schema"].get("$ref", "").rpartition("/")[2]
-    return own or document["components"]["schemas"].get(name, {}).get("examples", [])
+    return examples or document["components"]["schemas"].get(name, {}).get(
+        "examples", []
+    )
 
 
 def test_every_body_in_and_out_has_an_example_that_its_schema_allows(
@@ -40,9 +43,8 @@ def test_every_body_in_and_out_has_an_example_that_its_schema_allows(
 ) -> None:
     for path, method, operation in operations(document):
         bodies = [operation.get("requestBody", {}), *operation["responses"].values()]
-        for content in (
-            each for body in bodies for each in body.get("content", {}).values()
-        ):
+        contents = [body.get("content", {}) for body in bodies]
+        for content in chain.from_iterable(content.values() for content in contents):
             examples = examples_of(document, content)
             assert examples, (method, path)
             for example in examples:
@@ -66,8 +68,10 @@ def test_every_call_but_the_open_ones_names_the_key_it_needs(
     document: dict[str, Any],
 ) -> None:
     for path, method, operation in operations(document):
-        wanted = [] if path in OPEN else [{"APIKeyHeader"}]
-        assert [each.keys() for each in operation.get("security", [])] == wanted, (
+        schemes = [] if path in OPEN else [{"APIKeyHeader"}]
+        assert [
+            requirement.keys() for requirement in operation.get("security", [])
+        ] == schemes, (
             method,
             path,
         )

@@ -154,11 +154,11 @@ def test_of_many_faults_the_first_hundred_are_told_and_how_many_more_there_are(
 ) -> None:
     response = unplugged.client.post("/v1/runs", json=order)
     problem = assert_problem(response, 422, "INVALID_REQUEST")
-    told = problem["errors"]
+    errors = problem["errors"]
     assert len(response.content) < 150_000
-    assert len(told) <= 101
-    if len(told) == 101:
-        assert told[-1] == {"path": "", "message": "... and 18900 more"}
+    assert len(errors) <= 101
+    if len(errors) == 101:
+        assert errors[-1] == {"path": "", "message": "... and 18900 more"}
 
 
 def test_keys_that_stand_twice_are_faults_like_others(unplugged: ApiWorld) -> None:
@@ -169,13 +169,13 @@ def test_keys_that_stand_twice_are_faults_like_others(unplugged: ApiWorld) -> No
     assert problem["errors"][-1] == {"path": "", "message": "... and 50 more"}
 
 
-@pytest.mark.parametrize(("commas", "told"), [(19_999, "tenant_id"), (20_000, "")])
+@pytest.mark.parametrize(("commas", "path"), [(19_999, "tenant_id"), (20_000, "")])
 def test_a_body_of_too_many_values_is_refused_before_they_are_looked_at(
-    unplugged: ApiWorld, commas: int, told: str
+    unplugged: ApiWorld, commas: int, path: str
 ) -> None:
     body = '{"vendors": [' + "0," * commas + "0]}"
     response = unplugged.client.post("/v1/runs", content=body, headers=JSON)
-    assert paths_of(assert_problem(response, 422, "INVALID_REQUEST"))[0] == told
+    assert paths_of(assert_problem(response, 422, "INVALID_REQUEST"))[0] == path
 
 
 def test_vendors_that_are_named_again_are_told_as_far_as_ten(
@@ -260,10 +260,10 @@ def test_where_dynamodb_is_unreachable_every_call_is_503(unplugged: ApiWorld) ->
 
 def _errors_of(*modules: object) -> list[type[Exception]]:
     return [
-        each
+        member
         for module in modules
-        for each in vars(module).values()
-        if isinstance(each, type) and issubclass(each, Exception)
+        for member in vars(module).values()
+        if isinstance(member, type) and issubclass(member, Exception)
     ]
 
 
@@ -274,14 +274,14 @@ def _errors_of(*modules: object) -> list[type[Exception]]:
 def test_every_error_of_ours_has_a_status(kind: type[Exception]) -> None:
     error = kind.__new__(kind)
     # What a problem shows of it, whatever its constructor takes.
-    shown = {
+    attributes = {
         "active_run_id": None,
         "latest": None,
         "found": None,
         "wait_seconds": 60,
         "public": "",
     }
-    for name, value in shown.items():
+    for name, value in attributes.items():
         if not hasattr(error, name):
             setattr(error, name, value)
     if issubclass(kind, (core_errors.ConfigError, run_errors.UnknownVendorError)):
@@ -299,17 +299,19 @@ def test_a_request_s_id_comes_back(unplugged: ApiWorld) -> None:
     assert response.headers["X-Request-Id"] == "order-7/a:b"
 
 
-@pytest.mark.parametrize("given", [None, "", "a b", "x" * 129, 'a"b', "<b>", "é"])
+@pytest.mark.parametrize("request_id", [None, "", "a b", "x" * 129, 'a"b', "<b>", "é"])
 def test_a_request_without_a_usable_id_gets_one(
-    unplugged: ApiWorld, given: str | None
+    unplugged: ApiWorld, request_id: str | None
 ) -> None:
-    headers = {} if given is None else {"X-Request-Id": given.encode("latin-1")}
-    made = unplugged.client.get("/v1/health", headers=headers).headers.get_list(
+    headers = {}
+    if request_id is not None:
+        headers["X-Request-Id"] = request_id.encode("latin-1")
+    ids = unplugged.client.get("/v1/health", headers=headers).headers.get_list(
         "X-Request-Id"
     )
-    assert len(made) == 1
-    assert made[0] != given
-    assert len(made[0]) == 36
+    assert len(ids) == 1
+    assert ids[0] != request_id
+    assert len(ids[0]) == 36
 
 
 def test_each_request_is_one_line_of_the_log(

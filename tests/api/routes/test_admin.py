@@ -31,7 +31,7 @@ def test_tenants_are_told_the_public_reason_alone(world: ApiWorld) -> None:
     world.store_config()
     client = world.with_key(world.issue_key("acme"))
     order = {"tenant_id": "acme", "run_type": "inventory_sync"}
-    for public, told in (
+    for public, words in (
         (None, "for now; try"),
         ("maintenance", "for now: maintenance; try"),
     ):
@@ -43,7 +43,7 @@ def test_tenants_are_told_the_public_reason_alone(world: ApiWorld) -> None:
         problem = assert_problem(
             client.post("/v1/runs", json=order), 503, "RUN_CREATION_PAUSED"
         )
-        assert told in problem["detail"]
+        assert words in problem["detail"]
         assert "globex" not in str(problem)
         assert "globex owes us" in world.post_run().json()["detail"]
 
@@ -105,25 +105,25 @@ def test_a_pause_says_why_and_nothing_else(
 
 def test_pauses_in_force_are_listed_that_of_all_first(world: ApiWorld) -> None:
     def listed() -> list[dict[str, object]]:
-        found: list[dict[str, object]] = world.client.get("/v1/admin/pause").json()[
+        pauses: list[dict[str, object]] = world.client.get("/v1/admin/pause").json()[
             "pauses"
         ]
-        return found
+        return pauses
 
     assert listed() == []
     pause(world, tenant_id="zenith", public_reason="soon")
-    made = pause(world, reason="backlog").json()
+    paused = pause(world, reason="backlog").json()
     pause(world, tenant_id="acme", reason="asked for")
-    assert [each["tenant_id"] for each in listed()] == [None, "acme", "zenith"]
+    assert [entry["tenant_id"] for entry in listed()] == [None, "acme", "zenith"]
     assert listed()[0] == {
         "tenant_id": None,
         "reason": "backlog",
         "public_reason": None,
-        "since": made["paused_at"],
+        "since": paused["paused_at"],
     }
     resume(world)
     resume(world, tenant_id="zenith")
-    assert [each["tenant_id"] for each in listed()] == ["acme"]
+    assert [entry["tenant_id"] for entry in listed()] == ["acme"]
 
 
 def test_a_list_of_pauses_goes_on_at_its_cursor(world: ApiWorld) -> None:
@@ -137,7 +137,8 @@ def test_a_list_of_pauses_goes_on_at_its_cursor(world: ApiWorld) -> None:
         f"/v1/admin/pause?limit=2&cursor={second['next_cursor']}"
     ).json()
     pages = [
-        [each["tenant_id"] for each in page["pauses"]] for page in (first, second, last)
+        [entry["tenant_id"] for entry in page["pauses"]]
+        for page in (first, second, last)
     ]
     assert pages == [[None], ["acme", "globex"], ["zenith"]]
     assert list(last) == ["pauses"]

@@ -26,13 +26,13 @@ def create_key(world: ApiWorld) -> dict[str, str]:
 
 
 def test_a_key_is_shown_once_and_kept_nowhere(world: ApiWorld) -> None:
-    made = create_key(world)
-    assert made.keys() == {"key_id", "api_key"}
+    new_key = create_key(world)
+    assert new_key.keys() == {"key_id", "api_key"}
     table = world.platform.settings.tenants_table
     stored = str(world.platform.clients.dynamodb.scan(TableName=table)["Items"])
-    assert made["key_id"] in stored
-    assert made["api_key"] not in stored
-    assert made["api_key"].split("_", 2)[2] not in stored
+    assert new_key["key_id"] in stored
+    assert new_key["api_key"] not in stored
+    assert new_key["api_key"].split("_", 2)[2] not in stored
 
 
 def test_a_key_of_a_tenant_that_is_not_there_is_not_made(world: ApiWorld) -> None:
@@ -41,22 +41,23 @@ def test_a_key_of_a_tenant_that_is_not_there_is_not_made(world: ApiWorld) -> Non
 
 
 def test_a_deleted_key_is_nobody_s(world: ApiWorld) -> None:
-    made, other = create_key(world), create_key(world)
-    place = f"/v1/tenants/acme/api-keys/{made['key_id']}"
+    new_key = create_key(world)
+    other_key = create_key(world)
+    place = f"/v1/tenants/acme/api-keys/{new_key['key_id']}"
     assert world.client.delete(place).status_code == 204
     assert_problem(world.client.delete(place), 404, "API_KEY_NOT_FOUND")
     statuses = [
-        world.with_key(each["api_key"]).get("/v1/runs").status_code
-        for each in (made, other)
+        world.with_key(issued["api_key"]).get("/v1/runs").status_code
+        for issued in (new_key, other_key)
     ]
     assert statuses == [401, 200]
 
 
 def test_a_key_is_deleted_through_its_own_tenant_alone(world: ApiWorld) -> None:
-    made = create_key(world)
-    response = world.client.delete(f"/v1/tenants/other/api-keys/{made['key_id']}")
+    new_key = create_key(world)
+    response = world.client.delete(f"/v1/tenants/other/api-keys/{new_key['key_id']}")
     assert_problem(response, 404, "API_KEY_NOT_FOUND")
-    assert world.with_key(made["api_key"]).get("/v1/runs").status_code == 200
+    assert world.with_key(new_key["api_key"]).get("/v1/runs").status_code == 200
 
 
 def test_a_key_with_another_secret_is_nobody_s(world: ApiWorld) -> None:
@@ -102,26 +103,26 @@ def test_a_list_tells_of_each_key_all_but_its_secret(world: ApiWorld) -> None:
     client.get("/v1/runs")
     answer = world.client.get(PLACE)
     assert answer.json()["next_cursor"] is None
-    shown = {each.pop("key_id"): each for each in answer.json()["api_keys"]}
+    keys = {entry.pop("key_id"): entry for entry in answer.json()["api_keys"]}
     now = datetime.now(UTC)
-    for each in shown.values():
-        created = datetime.fromisoformat(each.pop("created_at"))
+    for entry in keys.values():
+        created = datetime.fromisoformat(entry.pop("created_at"))
         assert now - timedelta(minutes=1) < created <= now
-    one = shown.pop(plain["key_id"])
-    assert one == {
+    plain_entry = keys.pop(plain["key_id"])
+    assert plain_entry == {
         "name": plain["key_id"],
         "scopes": ALL[:-1],
         "created_by": "admin:admin-1",
         "expires_at": None,
         "last_used_at": None,
     }
-    (other,) = shown.values()
+    (limited_entry,) = keys.values()
     assert (
         now - timedelta(minutes=1)
-        < datetime.fromisoformat(other.pop("last_used_at"))
+        < datetime.fromisoformat(limited_entry.pop("last_used_at"))
         <= now
     )
-    assert other == {
+    assert limited_entry == {
         "name": "shop",
         "scopes": ["run", "read"],
         "created_by": "admin:admin-1",
@@ -132,10 +133,12 @@ def test_a_list_tells_of_each_key_all_but_its_secret(world: ApiWorld) -> None:
 def test_a_list_goes_on_at_its_cursor(world: ApiWorld) -> None:
     ids = {create_key(world)["key_id"] for _ in range(3)}
     first = world.client.get(PLACE, params={"limit": 2}).json()
-    rest = world.client.get(PLACE, params={"cursor": first["next_cursor"]}).json()
-    assert [len(each["api_keys"]) for each in (first, rest)] == [2, 1]
-    assert {key["key_id"] for each in (first, rest) for key in each["api_keys"]} == ids
-    assert rest["next_cursor"] is None
+    second = world.client.get(PLACE, params={"cursor": first["next_cursor"]}).json()
+    assert [len(page["api_keys"]) for page in (first, second)] == [2, 1]
+    assert {
+        key["key_id"] for page in (first, second) for key in page["api_keys"]
+    } == ids
+    assert second["next_cursor"] is None
 
 
 def test_an_expired_key_is_told_so(world: ApiWorld) -> None:
@@ -194,9 +197,9 @@ def test_a_key_makes_and_deletes_keys_that_may_no_more_than_itself(
     assert problem["scopes"] == ["run", "config"]
     # An ordinary key, too, has scopes that this one lacks.
     assert_problem(client.post(PLACE), 403, "SCOPE_MISSING")
-    own, *others = sorted(listed(world), key=lambda key: key["created_at"])
-    assert {key["created_by"] for key in others} == {f"key:{own['key_id']}"}
-    for key in others:
+    own_key, *other_keys = sorted(listed(world), key=lambda key: key["created_at"])
+    assert {key["created_by"] for key in other_keys} == {f"key:{own_key['key_id']}"}
+    for key in other_keys:
         assert client.delete(f"{PLACE}/{key['key_id']}").status_code == 204
     assert [key["name"] for key in listed(world)] == ["team"]
 
@@ -216,7 +219,7 @@ def test_with_a_key_go_those_that_it_has_made(world: ApiWorld) -> None:
     key = make_with(world.client, scopes=["keys", "read"]).json()
     child = make_with(world.with_key(key["api_key"]), scopes=["keys", "read"]).json()
     grandchild = make_with(world.with_key(child["api_key"]), scopes=["read"]).json()
-    other = create_key(world)["key_id"]
+    other_id = create_key(world)["key_id"]
     place = f"{PLACE}/{key['key_id']}"
     assert_problem(
         world.client.delete(place, params={"with_made": "perhaps"}),
@@ -224,7 +227,7 @@ def test_with_a_key_go_those_that_it_has_made(world: ApiWorld) -> None:
         "INVALID_REQUEST",
     )
     assert world.client.delete(place, params={"with_made": "true"}).status_code == 204
-    assert [each["key_id"] for each in listed(world)] == [other]
+    assert [entry["key_id"] for entry in listed(world)] == [other_id]
     assert_problem(
         world.with_key(grandchild["api_key"]).get("/v1/runs"), 401, "UNAUTHENTICATED"
     )
@@ -236,8 +239,8 @@ def test_with_a_key_go_those_that_it_has_made(world: ApiWorld) -> None:
     deleted = world.client.get("/v1/audit", params={"action": "key.deleted"}).json()[
         "audit"
     ]
-    assert {each["target"] for each in deleted} == {
-        each["key_id"] for each in (key, child, grandchild)
+    assert {entry["target"] for entry in deleted} == {
+        issued["key_id"] for issued in (key, child, grandchild)
     }
 
 

@@ -144,37 +144,37 @@ def create_webhook(world: ApiWorld) -> Call:
 
 
 def made_webhook(world: ApiWorld) -> str:
-    for each in world.client.get(WEBHOOKS).json()["webhooks"]:
-        world.client.delete(f"{WEBHOOKS}/{each['webhook_id']}")
+    for webhook in world.client.get(WEBHOOKS).json()["webhooks"]:
+        world.client.delete(f"{WEBHOOKS}/{webhook['webhook_id']}")
     method, path, order, _, _ = create_webhook(world)
     return str(world.client.request(method, path, json=order).json()["webhook_id"])
 
 
 def update_webhook(world: ApiWorld) -> Call:
-    made = made_webhook(world)
+    webhook = made_webhook(world)
     return (
         "PATCH",
-        f"{WEBHOOKS}/{made}",
+        f"{WEBHOOKS}/{webhook}",
         {"enabled": False},
         Action.WEBHOOK_CHANGED,
-        made,
+        webhook,
     )
 
 
 def rotate_secret(world: ApiWorld) -> Call:
-    made = made_webhook(world)
+    webhook = made_webhook(world)
     return (
         "POST",
-        f"{WEBHOOKS}/{made}/secret:rotate",
+        f"{WEBHOOKS}/{webhook}/secret:rotate",
         None,
         Action.WEBHOOK_CHANGED,
-        made,
+        webhook,
     )
 
 
 def delete_webhook(world: ApiWorld) -> Call:
-    made = made_webhook(world)
-    return "DELETE", f"{WEBHOOKS}/{made}", None, Action.WEBHOOK_DELETED, made
+    webhook = made_webhook(world)
+    return "DELETE", f"{WEBHOOKS}/{webhook}", None, Action.WEBHOOK_DELETED, webhook
 
 
 def create_feed_link(world: ApiWorld) -> Call:
@@ -353,7 +353,7 @@ def test_a_call_that_changes_something_leaves_one_entry(
     headers = {"X-Forwarded-For": f"1.1.1.1, {ADDRESS}", "X-Request-Id": "the-request"}
     response = world.client.request(method, path, json=body, headers=headers)
     assert response.is_success, response.text
-    (entry,) = [each for each in audit(world) if each["audit_id"] not in before]
+    (entry,) = [new for new in audit(world) if new["audit_id"] not in before]
     assert entry["action"] == action
     assert entry["actor"] == {"kind": "admin_key", "id": "ops", "name": "ops"}
     assert (entry["request_id"], entry["address"]) == ("the-request", ADDRESS)
@@ -371,9 +371,9 @@ def test_a_config_that_is_only_checked_leaves_none(world: ApiWorld) -> None:
 
 
 def test_a_test_delivery_leaves_none(world: ApiWorld) -> None:
-    made = made_webhook(world)
+    webhook = made_webhook(world)
     before = audit_ids(world)
-    assert world.client.post(f"{WEBHOOKS}/{made}/test").status_code == 202
+    assert world.client.post(f"{WEBHOOKS}/{webhook}/test").status_code == 202
     assert audit_ids(world) == before
 
 
@@ -381,7 +381,8 @@ def test_a_test_delivery_leaves_none(world: ApiWorld) -> None:
 
 
 def refusals(world: ApiWorld) -> Iterator[tuple[int, Response]]:
-    client, tenant = world.client, world.with_key(world.issue_key(TENANT))
+    client = world.client
+    tenant = world.with_key(world.issue_key(TENANT))
     yield 403, tenant.post("/v1/tenants", json=config_document(tenant_id="mine"))
     yield 403, tenant.post(KEYS)
     yield 409, client.post("/v1/tenants", json=config_document())
@@ -418,7 +419,7 @@ def test_what_is_refused_or_changes_nothing_leaves_none(world: ApiWorld) -> None
     before = audit_ids(world)
     for status, response in calls:
         assert response.status_code == status, response.text
-    new = [each["action"] for each in audit(world) if each["audit_id"] not in before]
+    new = [entry["action"] for entry in audit(world) if entry["audit_id"] not in before]
     assert {action: new.count(action) for action in new} == expected
 
 
@@ -437,7 +438,7 @@ def test_a_request_that_is_repeated_leaves_one(world: ApiWorld) -> None:
             202,
             409,
         )
-    new = [each["action"] for each in audit(world) if each["audit_id"] not in before]
+    new = [entry["action"] for entry in audit(world) if entry["audit_id"] not in before]
     assert new == ["run.cancelled", "run.posted", "run.released"]
 
 
@@ -483,30 +484,30 @@ def test_at_most_a_hundred_paths_are_told(world: ApiWorld) -> None:
 
 def test_no_key_stands_in_the_audit(world: ApiWorld) -> None:
     key = world.issue_key(TENANT)
-    told = json.dumps(audit(world))
-    assert key not in told
-    assert key.split("_", 2)[2] not in told
-    assert ADMIN not in told
+    audit_text = json.dumps(audit(world))
+    assert key not in audit_text
+    assert key.split("_", 2)[2] not in audit_text
+    assert ADMIN not in audit_text
 
 
 # --- who is told --------------------------------------------------------------------------------
 
 
 def test_a_tenant_s_key_sees_its_own_tenant_s_entries_alone(world: ApiWorld) -> None:
-    made = world.client.post(KEYS, json={"name": "shop"}).json()
-    client = world.with_key(made["api_key"])
+    new_key = world.client.post(KEYS, json={"name": "shop"}).json()
+    client = world.with_key(new_key["api_key"])
     world.store_config(vendor_document("v", inbound=LOCAL), tenant_id="other")
     world.client.post("/v1/admin/pause", json={"reason": "all"})
     world.client.delete("/v1/admin/pause")
     world.post_run()
     run = client.get("/v1/runs", params={"limit": 1}).json()["runs"][0]
     client.post(f"/v1/runs/{run['run_id']}/cancel")
-    own = audit(world, client)
-    assert {entry["tenant_id"] for entry in own} == {TENANT}
-    assert own == audit(world, client, tenant_id=TENANT)
-    assert own[0]["action"] == "run.cancelled"
-    actor = {"kind": "tenant_key", "id": made["key_id"], "name": "shop"}
-    assert own[0]["actor"] == actor
+    entries = audit(world, client)
+    assert {entry["tenant_id"] for entry in entries} == {TENANT}
+    assert entries == audit(world, client, tenant_id=TENANT)
+    assert entries[0]["action"] == "run.cancelled"
+    actor = {"kind": "tenant_key", "id": new_key["key_id"], "name": "shop"}
+    assert entries[0]["actor"] == actor
     assert_problem(client.get("/v1/audit?tenant_id=other"), 404, "TENANT_NOT_FOUND")
 
 
@@ -532,10 +533,10 @@ def test_a_list_goes_on_at_its_cursor(world: ApiWorld) -> None:
         world.store_config(default_currency=currency)
     query: dict[str, Any] = {"tenant_id": TENANT, "limit": 2}
     first = world.client.get("/v1/audit", params=query).json()
-    rest = world.client.get(
+    second = world.client.get(
         "/v1/audit", params={**query, "cursor": first["next_cursor"]}
     ).json()
-    assert first["audit"] + rest["audit"] == audit(world, tenant_id=TENANT, limit=4)
+    assert first["audit"] + second["audit"] == audit(world, tenant_id=TENANT, limit=4)
 
 
 @pytest.mark.parametrize(

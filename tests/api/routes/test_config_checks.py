@@ -48,8 +48,8 @@ PRICED = {"pricing": {"min_price": "1"}}
 def check(world: ApiWorld, document: dict[str, Any]) -> dict[str, Any]:
     response = world.client.post(PLACE, json=document)
     assert response.status_code == 200, response.text
-    found: dict[str, Any] = response.json()
-    return found
+    body: dict[str, Any] = response.json()
+    return body
 
 
 def patched(document: dict[str, Any], patch: list[dict[str, Any]]) -> dict[str, Any]:
@@ -77,10 +77,10 @@ def upload(
 
 
 def test_a_sound_config_is_valid_and_nothing_is_stored(world: ApiWorld) -> None:
-    found = check(world, config_document(**PRICED))
-    assert (found["tenant_id"], found["valid"]) == (TENANT, True)
-    assert (found["faults"], found["doubts"], found["patch"]) == ([], [], [])
-    assert [each["status"] for each in found["vendors"]] == ["missing"]
+    result = check(world, config_document(**PRICED))
+    assert (result["tenant_id"], result["valid"]) == (TENANT, True)
+    assert (result["faults"], result["doubts"], result["patch"]) == ([], [], [])
+    assert [vendor["status"] for vendor in result["vendors"]] == ["missing"]
     assert world.platform.tenants.latest_version(TENANT) is None
 
 
@@ -88,22 +88,22 @@ def test_faults_are_those_that_storing_it_would_give(world: ApiWorld) -> None:
     document = config_document(
         vendor_document(parser={"delimiter": ";;"}), timezone="Mars"
     )
-    found = check(world, document)
+    result = check(world, document)
     refused = world.client.put(f"/v1/tenants/{TENANT}/config", json=document).json()
-    assert found["valid"] is False
-    assert found["faults"] == refused["errors"]
-    assert [each["path"] for each in found["faults"]] == [
+    assert result["valid"] is False
+    assert result["faults"] == refused["errors"]
+    assert [fault["path"] for fault in result["faults"]] == [
         "timezone",
         "vendors.0.parser.delimiter",
     ]
-    assert [(v["vendor_id"], v["status"]) for v in found["vendors"]] == [
+    assert [(v["vendor_id"], v["status"]) for v in result["vendors"]] == [
         ("vendor_1", "not_looked_at")
     ]
 
 
 def test_another_schema_version_is_a_fault(world: ApiWorld) -> None:
-    found = check(world, config_document(schema_version=2))
-    assert [each["path"] for each in found["faults"]] == ["schema_version"]
+    result = check(world, config_document(schema_version=2))
+    assert [fault["path"] for fault in result["faults"]] == ["schema_version"]
 
 
 def test_the_patch_makes_an_upload_readable_that_was_not(world: ApiWorld) -> None:
@@ -111,8 +111,8 @@ def test_the_patch_makes_an_upload_readable_that_was_not(world: ApiWorld) -> Non
     document = config_document(
         vendor_document("v0"), vendor_document(parser=MAPPED), **PRICED
     )
-    found = check(world, document)
-    vendor = found["vendors"][1]
+    result = check(world, document)
+    vendor = result["vendors"][1]
     assert (vendor["status"], vendor["s3_key"], vendor["size"]) == (
         "read",
         key,
@@ -135,12 +135,12 @@ def test_the_patch_makes_an_upload_readable_that_was_not(world: ApiWorld) -> Non
         True,
         0,
     )
-    assert {step["path"] for step in found["patch"]} == {
+    assert {step["path"] for step in result["patch"]} == {
         f"/vendors/1/parser/{option}"
         for option in vendor["guesses"].keys()
         - {"format", "compression", "sheet", "skip_lines"}
     }
-    again = check(world, patched(document, found["patch"]))
+    again = check(world, patched(document, result["patch"]))
     assert (again["vendors"][1]["as_sent"], again["patch"]) == (
         vendor["with_patch"],
         [],
@@ -152,14 +152,14 @@ def test_a_patch_adds_to_a_column_map_and_escapes_nothing_away(world: ApiWorld) 
     document = config_document(
         vendor_document(parser={"column_map": {"sku": "part"}}), **PRICED
     )
-    found = check(world, document)
-    parser = patched(document, found["patch"])["vendors"][0]["parser"]
+    result = check(world, document)
+    parser = patched(document, result["patch"])["vendors"][0]["parser"]
     assert parser["column_map"] == {
         "sku": "Part #",
         "quantity_available": "Stock",
         "cost": "Dealer Cost",
     }
-    assert found["vendors"][0]["missing_headers"] == [
+    assert result["vendors"][0]["missing_headers"] == [
         {"column": "sku", "header": "part", "nearest": "Part #"},
         {"column": "quantity_available", "header": None, "nearest": "Dealer Cost"},
     ]
@@ -184,7 +184,7 @@ def test_refused_cells_are_counted_by_code_with_the_first_of_them(
         "sheet_row": None,
         "value": "soon",
     }
-    assert {each["error_code"] for each in vendor["as_sent"]["refusals"]} == {
+    assert {refusal["error_code"] for refusal in vendor["as_sent"]["refusals"]} == {
         "invalid_decimal",
         "invalid_quantity",
         "column_count",
@@ -193,14 +193,14 @@ def test_refused_cells_are_counted_by_code_with_the_first_of_them(
 
 
 def test_the_latest_upload_is_read_whole_a_piece_at_a_time(world: ApiWorld) -> None:
-    asked: list[tuple[str, int]] = []
+    ranges: list[tuple[str, int]] = []
 
     class Watched(ObjectStore):
         def read(self, key: str) -> bytes:
             raise AssertionError("the whole upload was read")
 
         def read_range(self, key: str, start: int, stop: int) -> bytes | None:
-            asked.append((key, stop))
+            ranges.append((key, stop))
             return super().read_range(key, start, stop)
 
     row = "Ü-1,5,1.50,\U0001f600\n".encode()
@@ -212,7 +212,7 @@ def test_the_latest_upload_is_read_whole_a_piece_at_a_time(world: ApiWorld) -> N
     (vendor,) = check(
         ApiWorld(world.platform, objects=objects), config_document(**PRICED)
     )["vendors"]
-    assert asked == [(key, HEAD_BYTES), (key, vendor["size"])]
+    assert ranges == [(key, HEAD_BYTES), (key, vendor["size"])]
     assert (vendor["as_sent"]["rows"], vendor["as_sent"]["refused_rows"]) == (90_000, 0)
     assert (vendor["rows_looked_at"], vendor["whole"]) == (90_000, True)
 
@@ -225,12 +225,12 @@ def test_an_upload_that_vanished_is_missing(world: ApiWorld) -> None:
             )
 
     objects = Stale(world.platform.clients, world.platform.objects.bucket)
-    found = check(ApiWorld(world.platform, objects=objects), config_document())
-    assert [each["status"] for each in found["vendors"]] == ["missing"]
+    result = check(ApiWorld(world.platform, objects=objects), config_document())
+    assert [vendor["status"] for vendor in result["vendors"]] == ["missing"]
 
 
 @pytest.mark.parametrize(
-    ("data", "told"),
+    ("data", "word"),
     [
         (b"PK\x03\x04rest", "Excel"),
         (b"\x1f\x8brest", "gzip"),
@@ -239,12 +239,12 @@ def test_an_upload_that_vanished_is_missing(world: ApiWorld) -> None:
     ids=["workbook", "gzip", "unclosed quote"],
 )
 def test_what_is_no_feed_is_unreadable_and_said_why(
-    world: ApiWorld, data: bytes, told: str
+    world: ApiWorld, data: bytes, word: str
 ) -> None:
     upload(world, data)
     (vendor,) = check(world, config_document())["vendors"]
     assert vendor["status"] == "unreadable"
-    assert told in vendor["message"]
+    assert word in vendor["message"]
 
 
 def test_an_empty_upload_has_no_rows(world: ApiWorld) -> None:
@@ -254,24 +254,27 @@ def test_an_empty_upload_has_no_rows(world: ApiWorld) -> None:
 
 
 def test_a_vendor_without_a_place_in_s3_is_not_looked_at(world: ApiWorld) -> None:
-    found = check(
+    result = check(
         world, config_document(vendor_document(inbound={"type": "local"}), **PRICED)
     )
-    assert [each["status"] for each in found["vendors"]] == ["not_looked_at"]
-    assert [each["path"] for each in found["doubts"]] == ["vendors.0.inbound.type"]
+    assert [vendor["status"] for vendor in result["vendors"]] == ["not_looked_at"]
+    assert [doubt["path"] for doubt in result["doubts"]] == ["vendors.0.inbound.type"]
 
 
 def test_no_more_than_some_vendors_are_looked_at(world: ApiWorld) -> None:
     vendors = [vendor_document(f"v{number}") for number in range(MAX_VENDORS + 1)]
     statuses = [
-        each["status"] for each in check(world, config_document(*vendors))["vendors"]
+        vendor["status"]
+        for vendor in check(world, config_document(*vendors))["vendors"]
     ]
     assert statuses == ["missing"] * MAX_VENDORS + ["not_looked_at"]
 
 
 def test_headers_without_end_are_cut(world: ApiWorld) -> None:
-    many = ",".join(["sku", "quantity_available", *(f"column {n}" for n in range(900))])
-    upload(world, f"{many},{'x' * 5000}\n".encode())
+    wide_header = ",".join(
+        ["sku", "quantity_available", *(f"column {n}" for n in range(900))]
+    )
+    upload(world, f"{wide_header},{'x' * 5000}\n".encode())
     response = world.client.post(PLACE, json=config_document())
     (vendor,) = response.json()["vendors"]
     assert len(vendor["headers"]) == len(vendor["unused_headers"]) == 200
@@ -280,11 +283,11 @@ def test_headers_without_end_are_cut(world: ApiWorld) -> None:
 
 def test_doubts_of_the_config_and_of_its_uploads_are_told(world: ApiWorld) -> None:
     upload(world, b"sku,quantity_available,price\nA-1,5,9.99 EUR\n")
-    found = check(
+    result = check(
         world, config_document(pricing={"base_margin_pct": 20, "min_price": 1})
     )
     assert {
-        each["path"]: each["message"].split(";")[0] for each in found["doubts"]
+        doubt["path"]: doubt["message"].split(";")[0] for doubt in result["doubts"]
     } == {
         "pricing.base_margin_pct": "20 means 2,000 %",
         "vendors.0.parser.column_map": "the file gives a price and no cost: the vendor's price is "
@@ -303,8 +306,10 @@ def test_another_tenant_s_prefix_is_a_fault_and_is_not_listed(
     unplugged: ApiWorld,
 ) -> None:
     inbound = {"type": "s3", "s3_prefix": "tenants/other/inbound/"}
-    found = check(unplugged, config_document(vendor_document(inbound=inbound)))
-    assert [each["path"] for each in found["faults"]] == ["vendors.0.inbound.s3_prefix"]
+    result = check(unplugged, config_document(vendor_document(inbound=inbound)))
+    assert [fault["path"] for fault in result["faults"]] == [
+        "vendors.0.inbound.s3_prefix"
+    ]
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"7", b"{", b'{"a": 1, "a": 2}', b"\xff"])
@@ -356,8 +361,8 @@ def test_a_tenant_checks_its_own_config_with_its_own_key(world: ApiWorld) -> Non
     client = world.with_key(world.issue_key(TENANT))
     assert client.post(PLACE, json=config_document()).status_code == 200
     assert world.platform.tenants.latest_version(TENANT) == 1
-    other = client.post("/v1/tenants/other/config:check", json=config_document())
-    assert_problem(other, 404, "TENANT_NOT_FOUND")
+    response = client.post("/v1/tenants/other/config:check", json=config_document())
+    assert_problem(response, 404, "TENANT_NOT_FOUND")
 
 
 # --- how much it may cost -----------------------------------------------------------------------
@@ -411,7 +416,7 @@ def test_an_answer_has_room_for_some_vendors_details_and_says_of_the_others(
     response = world.client.post(PLACE, json=document)
     assert len(response.content) < DEFAULT_API_LIMITS.answer_bytes
     vendors = response.json()["vendors"]
-    detailed = [bool(each["headers"]) for each in vendors]
+    detailed = [bool(vendor["headers"]) for vendor in vendors]
     assert detailed == sorted(detailed, reverse=True)
     assert 1 < sum(detailed) < MAX_VENDORS
     assert vendors[-1]["message"].endswith("check fewer vendors at once")

@@ -33,13 +33,13 @@ def delete(world: ApiWorld, **query: str) -> Response:
 
 def actions(world: ApiWorld) -> list[str]:
     """Return what the audit tells of deletions, the oldest first."""
-    found = world.platform.audit.list_entries(TENANT).items
+    entries = world.platform.audit.list_entries(TENANT).items
     kinds = (
         Action.TENANT_DELETION_ASKED,
         Action.TENANT_RESTORED,
         Action.TENANT_DELETED,
     )
-    return [str(each.action) for each in reversed(found) if each.action in kinds]
+    return [str(entry.action) for entry in reversed(entries) if entry.action in kinds]
 
 
 # --- asked for ------------------------------------------------------------------------------------
@@ -49,21 +49,22 @@ def test_a_tenant_is_closed_and_can_be_restored_for_a_week(world: ApiWorld) -> N
     world.store_config()
     before = utc_now()
     answer = delete(world)
-    told = answer.json()
+    deletion = answer.json()
     assert answer.status_code == 202
     assert answer.headers["Location"] == f"{PATH}/deletion"
-    assert (told["tenant_id"], told["state"], told["asked_by"]) == (
+    assert (deletion["tenant_id"], deletion["state"], deletion["asked_by"]) == (
         TENANT,
         "CLOSING",
         "admin-1",
     )
-    shown = world.client.get(PATH).json()
-    assert (shown["state"], shown["delete_after"]) == ("CLOSING", told["delete_after"])
+    tenant = world.client.get(PATH).json()
+    assert tenant["state"] == "CLOSING"
+    assert tenant["delete_after"] == deletion["delete_after"]
     assert world.client.get(f"{PATH}/status").json()["state"] == "CLOSING"
-    assert world.client.get(f"{PATH}/deletion").json() == told
-    (kept,) = world.platform.deletions.due(utc_now())
-    assert kept.delete_after - before >= timedelta(hours=168)
-    assert kept.delete_after - kept.asked_at == timedelta(hours=168)
+    assert world.client.get(f"{PATH}/deletion").json() == deletion
+    (stored,) = world.platform.deletions.due(utc_now())
+    assert stored.delete_after - before >= timedelta(hours=168)
+    assert stored.delete_after - stored.asked_at == timedelta(hours=168)
 
 
 def test_asking_again_changes_nothing_and_is_not_told_again(closed: ApiWorld) -> None:
@@ -116,10 +117,10 @@ def test_nothing_is_started_or_stored_for_it(closed: ApiWorld) -> None:
     ]
     for answer in refused:
         assert_problem(answer, 409, "TENANT_CLOSING")
-    told = {
-        str(each.action) for each in closed.platform.audit.list_entries(TENANT).items
+    actions = {
+        str(entry.action) for entry in closed.platform.audit.list_entries(TENANT).items
     }
-    assert told == {"tenant.created", "tenant.deletion_asked"}
+    assert actions == {"tenant.created", "tenant.deletion_asked"}
 
 
 def test_neither_a_release_nor_a_rollback_publishes_a_feed(world: ApiWorld) -> None:
@@ -137,13 +138,13 @@ def test_its_keys_stop_and_those_of_others_do_not(world: ApiWorld) -> None:
     world.store_config()
     inbound = {"type": "s3", "s3_prefix": "tenants/other/inbound/"}
     world.store_config(vendor_document(inbound=inbound), tenant_id="other")
-    ours, others = (
+    ours, client_of_other = (
         world.with_key(world.issue_key(tenant)) for tenant in (TENANT, "other")
     )
     assert ours.get(PATH).status_code == 200
     delete(world)
     assert_problem(ours.get(PATH), 401, "UNAUTHENTICATED")
-    assert others.get("/v1/tenants/other").status_code == 200
+    assert client_of_other.get("/v1/tenants/other").status_code == 200
     world.client.post(f"{PATH}/restore")
     assert ours.get(PATH).status_code == 200
 
@@ -153,8 +154,8 @@ def test_a_queued_run_is_cancelled_at_once_by_who_asked(world: ApiWorld) -> None
     posted = world.post_run()
     delete(world)
     assert world.run_of(posted).status is RunStatus.CANCELLED
-    (told,) = world.platform.audit.list_entries(TENANT, Action.RUN_CANCELLED).items
-    assert told.actor.name == "admin-1"
+    (entry,) = world.platform.audit.list_entries(TENANT, Action.RUN_CANCELLED).items
+    assert entry.actor.name == "admin-1"
 
 
 def test_a_run_under_way_is_to_end(world: ApiWorld) -> None:
@@ -170,9 +171,9 @@ def test_a_held_feed_is_given_up(world: ApiWorld) -> None:
     world.store_config()
     held = world.hold_one()
     delete(world)
-    found = world.platform.runs.get(held.run_id)
-    assert found is not None
-    assert found.status is RunStatus.CANCELLED
+    record = world.platform.runs.get(held.run_id)
+    assert record is not None
+    assert record.status is RunStatus.CANCELLED
 
 
 # --- restored -------------------------------------------------------------------------------------
@@ -200,8 +201,8 @@ def hasty() -> Iterator[ApiWorld]:
 
 def test_a_tenant_whose_time_is_over_is_not_restored(hasty: ApiWorld) -> None:
     hasty.store_config()
-    told: dict[str, Any] = delete(hasty).json()
-    assert told["delete_after"] == told["asked_at"]
+    deletion: dict[str, Any] = delete(hasty).json()
+    assert deletion["delete_after"] == deletion["asked_at"]
     assert_problem(hasty.client.post(f"{PATH}/restore"), 409, "RESTORE_TOO_LATE")
     assert actions(hasty) == ["tenant.deletion_asked"]
     assert (

@@ -1,4 +1,4 @@
-"""Links to a feed: made, listed, revoked; and what whoever has one gets, as curl and shops ask."""
+"""Links to a feed: created, listed and deleted; and the responses to curl and shops."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def shop(platform: Platform) -> ApiWorld:
     """A tenant with nothing of earlier tests: no link."""
     world = ApiWorld(platform)
     world.store_config()
-    for each in world.client.get(LINKS).json()["feed_links"]:
-        world.client.delete(f"{LINKS}/{each['link_id']}")
+    for link in world.client.get(LINKS).json()["feed_links"]:
+        world.client.delete(f"{LINKS}/{link['link_id']}")
     return world
 
 
@@ -50,12 +50,12 @@ def publish(world: ApiWorld, data: bytes = FEED) -> RunRecord:
 def make(world: ApiWorld, **order: Any) -> dict[str, str]:
     response = world.client.post(LINKS, json={"name": "Google", **order})
     assert response.status_code == 201, response.text
-    made: dict[str, str] = response.json()
-    return made
+    new_link: dict[str, str] = response.json()
+    return new_link
 
 
-def path_of(made: dict[str, str]) -> str:
-    return made["url"].removeprefix(PUBLIC)
+def path_of(new_link: dict[str, str]) -> str:
+    return new_link["url"].removeprefix(PUBLIC)
 
 
 @pytest.fixture
@@ -69,13 +69,13 @@ def test_a_link_is_shown_once_and_gives_the_feed_in_force(
     record = publish(shop)
     response = shop.client.post(LINKS, json={"name": " Google "})
     assert response.headers["cache-control"] == "no-store"
-    made = response.json()
-    assert list(made) == ["link_id", "url"]
-    token = re.fullmatch(rf"{PUBLIC}/f/([A-Za-z0-9_-]{{43}})", made["url"])
+    new_link = response.json()
+    assert list(new_link) == ["link_id", "url"]
+    token = re.fullmatch(rf"{PUBLIC}/f/([A-Za-z0-9_-]{{43}})", new_link["url"])
     assert token is not None
     feed = shop.platform.runs.feed(TENANT)
     assert feed is not None
-    got = anybody.get(path_of(made))
+    got = anybody.get(path_of(new_link))
     assert (got.status_code, got.content) == (200, FEED)
     expected = {
         "etag": f'"{record.feed_sha256}"',
@@ -90,22 +90,22 @@ def test_a_link_is_shown_once_and_gives_the_feed_in_force(
         "accept-ranges": "bytes",
     }
     assert {name: got.headers[name] for name in expected} == expected
-    head = anybody.head(path_of(made))
+    head = anybody.head(path_of(new_link))
     assert (head.status_code, head.content) == (200, b"")
     assert {name: head.headers[name] for name in expected} == expected
     (listed,) = shop.client.get(LINKS).json()["feed_links"]
     assert list(listed) == [
         *("link_id", "name", "created_at", "created_by", "expires_at", "last_used_at")
     ]
-    assert (listed["link_id"], listed["name"]) == (made["link_id"], "Google")
+    assert (listed["link_id"], listed["name"]) == (new_link["link_id"], "Google")
     assert listed["last_used_at"] is not None
-    kept = str(
+    stored = str(
         shop.platform.clients.dynamodb.scan(
             TableName=shop.platform.database.tenants.name
         )
     )
-    assert token.group(1) not in kept
-    assert hashlib.sha256(token.group(1).encode()).hexdigest() in kept
+    assert token.group(1) not in stored
+    assert hashlib.sha256(token.group(1).encode()).hexdigest() in stored
 
 
 CONDITIONS: tuple[tuple[dict[str, str], int, bytes], ...] = (
@@ -149,15 +149,16 @@ def test_conditions_and_one_range_are_answered_as_http_has_them(shop: ApiWorld) 
         "MODIFIED": format_datetime(modified, usegmt=True),
         "LATER": format_datetime(modified + timedelta(days=1), usegmt=True),
     }
-    link, anybody = path_of(make(shop)), shop.with_key(None)
-    for asked, status, body in CONDITIONS:
-        headers = dict(asked)
+    link = path_of(make(shop))
+    anybody = shop.with_key(None)
+    for condition, status, body in CONDITIONS:
+        headers = dict(condition)
         for word, value in names.items():
             headers = {
                 name: text.replace(word, value) for name, text in headers.items()
             }
         got = anybody.get(link, headers=headers)
-        assert (got.status_code, got.content) == (status, body), asked
+        assert (got.status_code, got.content) == (status, body), condition
         if status == 206:
             start = FEED.index(body)
             stop = start + len(body) - 1
@@ -173,12 +174,12 @@ def test_a_link_that_is_wrong_over_or_revoked_is_not_there(
     shop: ApiWorld, anybody: TestClient
 ) -> None:
     publish(shop)
-    made = make(shop)
-    assert anybody.get(path_of(made)).status_code == 200
-    assert shop.client.delete(f"{LINKS}/{made['link_id']}").status_code == 204
-    assert_problem(anybody.get(path_of(made)), 404, "NOT_FOUND")
+    new_link = make(shop)
+    assert anybody.get(path_of(new_link)).status_code == 200
+    assert shop.client.delete(f"{LINKS}/{new_link['link_id']}").status_code == 204
+    assert_problem(anybody.get(path_of(new_link)), 404, "NOT_FOUND")
     assert_problem(
-        shop.client.delete(f"{LINKS}/{made['link_id']}"), 404, "LINK_NOT_FOUND"
+        shop.client.delete(f"{LINKS}/{new_link['link_id']}"), 404, "LINK_NOT_FOUND"
     )
     assert_problem(anybody.get(f"/f/{'x' * 43}"), 404, "NOT_FOUND")
     assert anybody.head("/f/short").status_code == 404
@@ -210,17 +211,17 @@ def test_links_end_with_their_tenant_and_are_their_tenants_alone(
     shop: ApiWorld, anybody: TestClient
 ) -> None:
     publish(shop)
-    made = make(shop)
+    new_link = make(shop)
     assert_problem(
-        shop.client.delete(f"/v1/tenants/other/feed-links/{made['link_id']}"),
+        shop.client.delete(f"/v1/tenants/other/feed-links/{new_link['link_id']}"),
         404,
         "LINK_NOT_FOUND",
     )
     shop.client.delete(f"/v1/tenants/{TENANT}?confirm={TENANT}")
-    assert_problem(anybody.get(path_of(made)), 404, "NOT_FOUND")
+    assert_problem(anybody.get(path_of(new_link)), 404, "NOT_FOUND")
     assert_problem(shop.client.post(LINKS, json={"name": "x"}), 409, "TENANT_CLOSING")
     shop.client.post(f"/v1/tenants/{TENANT}/restore")
-    assert anybody.get(path_of(made)).status_code == 200
+    assert anybody.get(path_of(new_link)).status_code == 200
 
 
 def test_a_tenant_has_20_links(shop: ApiWorld) -> None:
@@ -229,7 +230,7 @@ def test_a_tenant_has_20_links(shop: ApiWorld) -> None:
     refused = shop.client.post(LINKS, json={"name": "one more"})
     assert_problem(refused, 409, "LINK_QUOTA_EXCEEDED")
     listed = shop.client.get(LINKS).json()["feed_links"]
-    assert [each["name"] for each in listed] == [
+    assert [link["name"] for link in listed] == [
         f"link {number}" for number in range(20)
     ]
 
@@ -268,7 +269,9 @@ def test_wrong_tokens_count_as_wrong_keys_and_good_ones_are_still_served(
 ) -> None:
     world = ApiWorld(platform, limits=ApiLimits(wrong_keys_per_minute=3))
     publish(world)
-    good, unused, anybody = make(world), make(world), world.with_key(None)
+    good = make(world)
+    unused = make(world)
+    anybody = world.with_key(None)
     assert anybody.get(path_of(good)).status_code == 200
     statuses = [anybody.get(f"/f/{letter * 43}").status_code for letter in "abcd"]
     assert statuses == [404, 404, 404, 429]
@@ -281,7 +284,7 @@ def test_a_link_is_read_60_times_a_minute(shop: ApiWorld, anybody: TestClient) -
     publish(shop)
     path = path_of(make(shop))
     answers = [anybody.head(path) for _ in range(61)]
-    assert {each.status_code for each in answers[:60]} == {200}
+    assert {answer.status_code for answer in answers[:60]} == {200}
     assert answers[60].status_code == 429
     assert int(answers[60].headers["retry-after"]) >= 1
 
@@ -290,17 +293,18 @@ def test_readers_at_once_are_bounded_and_forgotten_when_they_end(
     shop: ApiWorld, anybody: TestClient
 ) -> None:
     publish(shop)
-    made, readers = make(shop), shop.app.state.parts.link_readers
-    ends = [readers.begin(made["link_id"]) for _ in range(4)]
-    busy = anybody.get(path_of(made))
+    new_link = make(shop)
+    readers = shop.app.state.parts.link_readers
+    ends = [readers.begin(new_link["link_id"]) for _ in range(4)]
+    busy = anybody.get(path_of(new_link))
     assert_problem(busy, 503, "FEED_LINKS_BUSY")
     assert int(busy.headers["retry-after"]) > 0
     ends[0]()
-    assert anybody.get(path_of(made)).status_code == 200
-    others = [readers.begin(f"other-{number // 4}") for number in range(29)]
-    assert all(others)
+    assert anybody.get(path_of(new_link)).status_code == 200
+    other_readers = [readers.begin(f"other-{number // 4}") for number in range(29)]
+    assert all(other_readers)
     assert readers.begin("yet another") is None
-    for end in (*ends[1:], *others):
+    for end in (*ends[1:], *other_readers):
         end()
     assert not readers._readers
 
@@ -309,18 +313,18 @@ def test_logs_and_audit_name_the_link_and_never_its_token(
     shop: ApiWorld, anybody: TestClient, capsys: pytest.CaptureFixture[str]
 ) -> None:
     publish(shop)
-    made = make(shop)
-    token = path_of(made).removeprefix("/f/")
-    anybody.get(path_of(made))
+    new_link = make(shop)
+    token = path_of(new_link).removeprefix("/f/")
+    anybody.get(path_of(new_link))
     anybody.get(f"/f/{token}/more")
-    shop.client.delete(f"{LINKS}/{made['link_id']}")
+    shop.client.delete(f"{LINKS}/{new_link['link_id']}")
     logged = "".join(capsys.readouterr())
     assert token not in logged
-    assert f"feed_link:{made['link_id']}" in logged
+    assert f"feed_link:{new_link['link_id']}" in logged
     entries = shop.client.get(f"/v1/audit?tenant_id={TENANT}").json()["audit"][:2]
-    assert [(each["action"], each["target"]) for each in entries] == [
-        ("feed_link.deleted", made["link_id"]),
-        ("feed_link.created", made["link_id"]),
+    assert [(entry["action"], entry["target"]) for entry in entries] == [
+        ("feed_link.deleted", new_link["link_id"]),
+        ("feed_link.created", new_link["link_id"]),
     ]
     assert token not in str(entries)
 

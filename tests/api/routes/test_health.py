@@ -19,7 +19,8 @@ def test_a_whole_platform_is_ready(world: ApiWorld) -> None:
     response = world.with_key(None).get("/v1/ready")
     assert response.status_code == 200
     states = {
-        name: each["state"] for name, each in response.json()["dependencies"].items()
+        name: dependency["state"]
+        for name, dependency in response.json()["dependencies"].items()
     }
     assert states == dict.fromkeys(
         ["runs_table", "tenants_table", "audit_table", "artifact_bucket", "queue"], "ok"
@@ -40,7 +41,10 @@ def test_one_dependency_that_does_not_answer_makes_it_not_ready(
     deaf = replace(database, tenants=DeafTable(database.clients, "deaf"))
     response = ApiWorld(world.platform, database=deaf).with_key(None).get("/v1/ready")
     problem = assert_problem(response, 503, "NOT_READY")
-    states = {name: each["state"] for name, each in problem["dependencies"].items()}
+    states = {
+        name: dependency["state"]
+        for name, dependency in problem["dependencies"].items()
+    }
     assert states["tenants_table"] == "unreachable"
     assert states["runs_table"] == states["queue"] == "ok"
     assert "secret" not in response.text

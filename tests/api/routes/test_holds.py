@@ -15,12 +15,12 @@ from support.fakes import CHANGES, TRIPPED
 
 def order(record: RunRecord, **changes: Any) -> dict[str, Any]:
     assert record.hold is not None
-    known = {
+    fields = {
         "sha256": record.hold.sha256,
         "guards": ["skus_removed"],
         "reason": "a clearance",
     }
-    return {**known, **changes}
+    return {**fields, **changes}
 
 
 def release(world: ApiWorld, record: RunRecord, **changes: Any) -> Any:
@@ -93,7 +93,8 @@ def logged(capsys: pytest.CaptureFixture[str], event: str) -> int:
 def test_of_equal_releases_at_once_one_counts(
     world: ApiWorld, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    record, client = world.hold_one(), world.platform.clients.dynamodb
+    record = world.hold_one()
+    client = world.platform.clients.dynamodb
     assert record.hold is not None
     decision = Release(
         record.hold.sha256, record.hold.guard_names, "a clearance", by="another"
@@ -128,7 +129,8 @@ def test_a_release_and_a_rollback_are_logged_once(
 def test_of_equal_rollbacks_at_once_one_counts(
     world: ApiWorld, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    record, client = world.hold_one(), world.platform.clients.dynamodb
+    record = world.hold_one()
+    client = world.platform.clients.dynamodb
     before = feed_run(world)
     release(world, record)
 
@@ -145,7 +147,7 @@ def test_of_equal_rollbacks_at_once_one_counts(
     )
     feed = world.platform.runs.feed("acme")
     assert feed is not None
-    assert [each.run_id for each in feed.publications] == [
+    assert [publication.run_id for publication in feed.publications] == [
         before,
         record.run_id,
         before,
@@ -171,8 +173,8 @@ def test_a_release_names_the_hash_and_exactly_the_guards(world: ApiWorld) -> Non
 
 def test_only_what_is_held_is_released(world: ApiWorld) -> None:
     record = world.hold_one()
-    done = world.client.post(f"/v1/runs/{record.run_id}/cancel")
-    assert (done.status_code, done.json()["status"]) == (202, "CANCELLED")
+    response = world.client.post(f"/v1/runs/{record.run_id}/cancel")
+    assert (response.status_code, response.json()["status"]) == (202, "CANCELLED")
     assert_problem(release(world, record), 409, "RUN_NOT_HELD")
     path = f"/v1/runs/{NOBODY_S_RUN}/release"
     assert_problem(world.client.post(path, json=order(record)), 404, "RUN_NOT_FOUND")
@@ -195,8 +197,8 @@ def test_once_the_copy_is_gone_a_release_is_answered_as_before(world: ApiWorld) 
     superseded = world.hold_one()
     released = world.hold(world.post_run().json()["run_id"])
     first = release(world, released).json()
-    for each in (superseded, released):
-        unpublish(world.platform.objects, each)
+    for record in (superseded, released):
+        unpublish(world.platform.objects, record)
     assert_problem(release(world, superseded), 409, "RUN_NOT_HELD")
     assert release(world, released).json() == first
     assert_problem(release(world, released, guards=[]), 409, "RUN_NOT_HELD")
@@ -205,13 +207,11 @@ def test_once_the_copy_is_gone_a_release_is_answered_as_before(world: ApiWorld) 
 def test_a_rollback_puts_an_earlier_feed_in_force(world: ApiWorld) -> None:
     first = world.succeed(world.post_run().json()["run_id"])
     world.succeed(world.post_run().json()["run_id"])
-    path, wanted = (
-        "/v1/tenants/acme/feed/rollback",
-        {"run_id": first.run_id, "reason": "wrong"},
-    )
-    answer = world.client.post(path, json=wanted)
+    path = "/v1/tenants/acme/feed/rollback"
+    body = {"run_id": first.run_id, "reason": "wrong"}
+    answer = world.client.post(path, json=body)
     assert (answer.status_code, answer.json()["run_id"]) == (200, first.run_id)
     assert feed_run(world) == first.run_id
-    assert world.client.post(path, json=wanted).json() == answer.json()
+    assert world.client.post(path, json=body).json() == answer.json()
     unknown = {"run_id": NOBODY_S_RUN, "reason": "wrong"}
     assert_problem(world.client.post(path, json=unknown), 409, "FEED_NOT_KEPT")

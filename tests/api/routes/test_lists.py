@@ -16,16 +16,16 @@ PUBLICATIONS = f"/v1/tenants/{TENANT}/publications"
 def tenants(world: ApiWorld, query: str = "") -> dict[str, Any]:
     response = world.client.get(f"/v1/tenants{query}")
     assert response.status_code == 200, response.text
-    found: dict[str, Any] = response.json()
-    return found
+    body: dict[str, Any] = response.json()
+    return body
 
 
 def publications(world: ApiWorld) -> list[dict[str, Any]]:
     response = world.client.get(PUBLICATIONS)
     assert response.status_code == 200, response.text
     assert list(response.json()) == ["publications"]
-    found: list[dict[str, Any]] = response.json()["publications"]
-    return found
+    entries: list[dict[str, Any]] = response.json()["publications"]
+    return entries
 
 
 def store(world: ApiWorld, tenant_id: str) -> None:
@@ -41,31 +41,31 @@ def test_tenants_are_listed_by_id_with_their_feed_and_last_run(world: ApiWorld) 
     for tenant_id in ("zenith", TENANT, "B-side"):
         store(world, tenant_id)
     store(world, TENANT)
-    ended = world.succeed(run_id(world))
+    ended_run = world.succeed(run_id(world))
     failed = world.fail(run_id(world))
     world.client.delete("/v1/tenants/zenith?confirm=zenith")
-    found = tenants(world)["tenants"]
-    assert [list(each) for each in found] == [
+    listed = tenants(world)["tenants"]
+    assert [list(tenant) for tenant in listed] == [
         ["tenant_id", "state", "config_version", "published_at", "last_run"]
     ] * 3
-    assert [each["tenant_id"] for each in found] == ["B-side", TENANT, "zenith"]
-    assert [each["state"] for each in found] == ["ACTIVE", "ACTIVE", "CLOSING"]
-    assert found[1]["config_version"] == 2
+    assert [tenant["tenant_id"] for tenant in listed] == ["B-side", TENANT, "zenith"]
+    assert [tenant["state"] for tenant in listed] == ["ACTIVE", "ACTIVE", "CLOSING"]
+    assert listed[1]["config_version"] == 2
     feed = world.platform.runs.feed(TENANT)
     assert feed is not None
-    assert feed.in_force.run_id == ended.run_id
+    assert feed.in_force.run_id == ended_run.run_id
     assert (
-        found[1]["published_at"][:19]
+        listed[1]["published_at"][:19]
         == f"{feed.in_force.published_at:%Y-%m-%dT%H:%M:%S}"
     )
-    last = found[1]["last_run"]
+    last = listed[1]["last_run"]
     assert list(last) == ["run_id", "status", "error_code", "finished_at"]
     assert (last["run_id"], last["status"], last["error_code"]) == (
         failed.run_id,
         "FAILED",
         "DECODE_ERROR",
     )
-    assert (found[0]["published_at"], found[0]["last_run"]) == (None, None)
+    assert (listed[0]["published_at"], listed[0]["last_run"]) == (None, None)
 
 
 def test_tenants_are_listed_page_by_page_for_admins_alone(world: ApiWorld) -> None:
@@ -73,10 +73,10 @@ def test_tenants_are_listed_page_by_page_for_admins_alone(world: ApiWorld) -> No
     for tenant_id in ids:
         store(world, tenant_id)
     page = tenants(world, "?limit=2")
-    assert [each["tenant_id"] for each in page["tenants"]] == ["a", "b"]
-    rest = tenants(world, f"?limit=2&cursor={page['next_cursor']}")
-    assert [each["tenant_id"] for each in rest["tenants"]] == ["c"]
-    assert rest["next_cursor"] is None
+    assert [tenant["tenant_id"] for tenant in page["tenants"]] == ["a", "b"]
+    next_page = tenants(world, f"?limit=2&cursor={page['next_cursor']}")
+    assert [tenant["tenant_id"] for tenant in next_page["tenants"]] == ["c"]
+    assert next_page["next_cursor"] is None
     assert_problem(world.client.get("/v1/tenants?limit=0"), 422, "INVALID_REQUEST")
     client = world.with_key(world.issue_key("a"))
     assert_problem(client.get("/v1/tenants"), 403, "FORBIDDEN")
@@ -89,7 +89,9 @@ def test_publications_say_how_each_feed_came_into_force(world: ApiWorld) -> None
     first = world.succeed(run_id(world))
     held = world.hold(run_id(world))
     assert held.hold is not None
-    assert [each["run_id"] for each in publications(world)] == [first.run_id]
+    assert [publication["run_id"] for publication in publications(world)] == [
+        first.run_id
+    ]
     decision = {
         "sha256": held.hold.sha256,
         "guards": sorted(held.hold.guard_names),
@@ -102,13 +104,16 @@ def test_publications_say_how_each_feed_came_into_force(world: ApiWorld) -> None
     back = {"run_id": first.run_id, "reason": "better"}
     again = world.client.post(f"/v1/tenants/{TENANT}/feed/rollback", json=back)
     assert again.status_code == 200
-    found = publications(world)
-    assert [(each["run_id"], each["how"], each["by"]) for each in found] == [
+    listed = publications(world)
+    assert [
+        (publication["run_id"], publication["how"], publication["by"])
+        for publication in listed
+    ] == [
         (first.run_id, "rollback", "admin:admin-1"),
         (held.run_id, "release", "admin:admin-1"),
         (first.run_id, "run", None),
     ]
-    assert list(found[0]) == [
+    assert list(listed[0]) == [
         "run_id",
         "published_at",
         "how",
@@ -116,9 +121,9 @@ def test_publications_say_how_each_feed_came_into_force(world: ApiWorld) -> None
         "sha256",
         "record_count",
     ]
-    assert found[0]["published_at"] == again.json()["published_at"]
-    assert found[1]["sha256"] == held.hold.sha256
-    assert {each["record_count"] for each in found} == {
+    assert listed[0]["published_at"] == again.json()["published_at"]
+    assert listed[1]["sha256"] == held.hold.sha256
+    assert {publication["record_count"] for publication in listed} == {
         first.counts.get("record_count")
     }
 
@@ -130,7 +135,9 @@ def test_a_feed_beyond_those_that_are_kept_now_is_neither_listed_nor_published_a
     first, second = (world.succeed(run_id(world)) for _ in range(2))
     feeds = world.platform.ledger.feeds
     world.platform.ledger.feeds = replace(feeds, updates=replace(feeds.updates, keep=1))
-    assert [each["run_id"] for each in publications(world)] == [second.run_id]
+    assert [publication["run_id"] for publication in publications(world)] == [
+        second.run_id
+    ]
     back = {"run_id": first.run_id, "reason": "better"}
     again = world.client.post(f"/v1/tenants/{TENANT}/feed/rollback", json=back)
     assert_problem(again, 409, "FEED_NOT_KEPT")

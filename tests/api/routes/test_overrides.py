@@ -51,8 +51,8 @@ def remove(world: ApiWorld, skus: list[str]) -> Response:
 def listed(world: ApiWorld, **query: Any) -> dict[str, Any]:
     response = world.client.get(OVERRIDES, params={"limit": 1000, **query})
     assert response.status_code == 200, response.text
-    found: dict[str, Any] = response.json()
-    return found
+    body: dict[str, Any] = response.json()
+    return body
 
 
 def audit(world: ApiWorld, action: str) -> list[dict[str, Any]]:
@@ -62,20 +62,22 @@ def audit(world: ApiWorld, action: str) -> list[dict[str, Any]]:
     return entries
 
 
+THREE_OVERRIDES = [
+    {
+        "sku": " B-2 ",
+        "price": 9.9,
+        "max_quantity": 0,
+        "vendor_id": "vendor_1",
+        "note": "sale",
+    },
+    {"sku": "A-1", "leave_out": True, "expires_at": "2999-01-01T02:00:00+02:00"},
+    {"sku": "C-3", "min_price": "5", "accept_price": None},
+]
+
+
 def test_what_is_put_is_listed_by_sku_as_overrides_json_has_it(shop: ApiWorld) -> None:
     before = listed(shop)["version"]
-    asked = [
-        {
-            "sku": " B-2 ",
-            "price": 9.9,
-            "max_quantity": 0,
-            "vendor_id": "vendor_1",
-            "note": "sale",
-        },
-        {"sku": "A-1", "leave_out": True, "expires_at": "2999-01-01T02:00:00+02:00"},
-        {"sku": "C-3", "min_price": "5", "accept_price": None},
-    ]
-    answer = put(shop, *asked)
+    answer = put(shop, *THREE_OVERRIDES)
     assert answer.json() == {"version": before + 1, "count": 3, "changed": 3}
     assert listed(shop) == {
         "version": before + 1,
@@ -94,7 +96,11 @@ def test_what_is_put_is_listed_by_sku_as_overrides_json_has_it(shop: ApiWorld) -
         ],
         "next_cursor": None,
     }
-    assert put(shop, *asked).json() == {"version": before + 1, "count": 3, "changed": 0}
+    assert put(shop, *THREE_OVERRIDES).json() == {
+        "version": before + 1,
+        "count": 3,
+        "changed": 0,
+    }
     (entry, *_) = audit(shop, "overrides.put")
     assert entry["details"] == {
         "version": before + 1,
@@ -123,26 +129,27 @@ def test_each_replaces_that_of_its_sku_as_a_whole_but_what_was_accepted(
     until = first.pop("accept_until")
     assert first == {"sku": "A-1", "max_quantity": 3, "accept_price": "7.50"}
     assert second["accept_until"] == until
-    left = datetime.fromisoformat(until) - datetime.now(UTC)
-    assert timedelta(days=30, minutes=-1) < left <= timedelta(days=30)
+    remaining = datetime.fromisoformat(until) - datetime.now(UTC)
+    assert timedelta(days=30, minutes=-1) < remaining <= timedelta(days=30)
 
 
 def test_pages_go_on_behind_the_last_sku(shop: ApiWorld) -> None:
     put(shop, *({"sku": f"S-{n}", "price": "1"} for n in range(5)))
-    skus, cursor = [], None
+    skus = []
+    cursor = None
     for _ in range(3):
         page = shop.client.get(
             OVERRIDES, params={"limit": 2, **({"cursor": cursor} if cursor else {})}
         )
-        skus.append([each["sku"] for each in page.json()["overrides"]])
+        skus.append([override["sku"] for override in page.json()["overrides"]])
         cursor = page.json()["next_cursor"]
     assert (skus, cursor) == ([["S-0", "S-1"], ["S-2", "S-3"], ["S-4"]], None)
 
 
 def test_a_page_ends_before_it_is_a_mebibyte(shop: ApiWorld) -> None:
-    for some in range(3):
+    for number in range(3):
         notes = (
-            {"sku": f"{some}{n:03}", "price": "1", "note": "\u00e4" * 500}
+            {"sku": f"{number}{n:03}", "price": "1", "note": "\u00e4" * 500}
             for n in range(450)
         )
         assert put(shop, *notes).status_code == 200
@@ -184,21 +191,25 @@ FAULTY: tuple[tuple[dict[str, Any], str], ...] = (
 
 
 def test_one_fault_refuses_all_and_names_its_path(shop: ApiWorld) -> None:
-    told = len(audit(shop, "overrides.put"))
+    entry_count = len(audit(shop, "overrides.put"))
     for override, path in FAULTY:
         refused = put(shop, {"sku": "ok", "price": "1"}, override)
         body = assert_problem(refused, 422, "INVALID_REQUEST")
-        assert path in [each["path"] for each in body["errors"]], override
+        assert path in [error["path"] for error in body["errors"]], override
     assert listed(shop)["overrides"] == []
-    assert len(audit(shop, "overrides.put")) == told
+    assert len(audit(shop, "overrides.put")) == entry_count
 
 
 def test_a_call_takes_a_thousand(shop: ApiWorld) -> None:
-    many = [{"sku": f"S-{n}", "price": "1"} for n in range(1001)]
-    assert_problem(put(shop, *many), 422, "INVALID_REQUEST")
+    overrides = [{"sku": f"S-{n}", "price": "1"} for n in range(1001)]
+    assert_problem(put(shop, *overrides), 422, "INVALID_REQUEST")
     assert_problem(put(shop), 422, "INVALID_REQUEST")
-    assert put(shop, *many[1:]).json()["count"] == 1000
-    assert_problem(remove(shop, [each["sku"] for each in many]), 422, "INVALID_REQUEST")
+    assert put(shop, *overrides[1:]).json()["count"] == 1000
+    assert_problem(
+        remove(shop, [override["sku"] for override in overrides]),
+        422,
+        "INVALID_REQUEST",
+    )
 
 
 def test_a_tenant_has_ten_thousand_and_then_none_more(
@@ -210,10 +221,10 @@ def test_a_tenant_has_ten_thousand_and_then_none_more(
         put(shop, *({"sku": f"S-{n}", "price": "1"} for n in range(3))).status_code
         == 200
     )
-    both = ({"sku": "S-0", "price": "2"}, {"sku": "S-3", "price": "2"})
-    assert_problem(put(shop, *both), 409, "OVERRIDE_QUOTA_EXCEEDED")
-    assert {each["price"] for each in listed(shop)["overrides"]} == {"1.00"}
-    assert put(shop, both[0]).status_code == 200
+    changed_twice = ({"sku": "S-0", "price": "2"}, {"sku": "S-3", "price": "2"})
+    assert_problem(put(shop, *changed_twice), 409, "OVERRIDE_QUOTA_EXCEEDED")
+    assert {override["price"] for override in listed(shop)["overrides"]} == {"1.00"}
+    assert put(shop, changed_twice[0]).status_code == 200
 
 
 def test_two_calls_at_once_lose_nothing() -> None:
@@ -232,9 +243,9 @@ def put_at_once(shop: ApiWorld) -> None:
     before = listed(shop)["version"]
     with ThreadPoolExecutor(8) as pool:
         assert set(pool.map(one, range(8))) == {200}
-    found = listed(shop)
-    assert (found["count"], found["version"]) == (9, before + 8)
-    (last,) = (each for each in found["overrides"] if each["sku"] == "both")
+    page = listed(shop)
+    assert (page["count"], page["version"]) == (9, before + 8)
+    (last,) = (override for override in page["overrides"] if override["sku"] == "both")
     (entry, *_) = audit(shop, "overrides.put")
     assert f"S-{int(float(last['price'])) - 1}" in entry["details"]["skus"]
     assert len(shop.platform.objects.list_objects(PLACE)) == 1
@@ -252,9 +263,9 @@ def test_what_is_over_is_as_if_absent(
     )
     shop.platform.overrides.accept(TENANT, {"B-2": Decimal("3.00")}, "run", "seen")
     monkeypatch.setattr("relay_dagster.api.routes.overrides.utc_now", lambda: soon)
-    found = listed(shop)["overrides"]
-    assert [each["sku"] for each in found] == ["B-2", "C-3"]
-    assert found[0].keys() == {"sku", "accept_price", "accept_until"}
+    overrides = listed(shop)["overrides"]
+    assert [override["sku"] for override in overrides] == ["B-2", "C-3"]
+    assert overrides[0].keys() == {"sku", "accept_price", "accept_until"}
 
 
 def test_those_whose_sku_nobody_offers_are_counted(shop: ApiWorld) -> None:
@@ -280,7 +291,7 @@ def test_an_override_of_the_next_release_is_left_out_and_kept(
     of_tomorrow = b'{"sku": "B", "round_to": "0.05"}\n'
     lines = platform.objects.read(stored.key).splitlines(keepends=True)
     platform.objects.put(stored.key, lines[0] + of_tomorrow)
-    assert [one["sku"] for one in listed(shop)["overrides"]] == ["A"]
+    assert [override["sku"] for override in listed(shop)["overrides"]] == ["A"]
     assert "item_unreadable" in caplog.messages
     put(shop, {"sku": "C", "leave_out": True})
     (stored,) = platform.objects.list_objects(PLACE)
@@ -351,7 +362,10 @@ def test_prices_are_accepted_by_name_or_all_at_once(shop: ApiWorld) -> None:
     run_id = quarantined(shop, *ROWS)
     answer = accept(shop, run_id, skus=["A-1", " C-3 "])
     assert (answer.status_code, answer.json()) == (200, {"accepted": 2})
-    prices = {each["sku"]: each["accept_price"] for each in listed(shop)["overrides"]}
+    prices = {
+        override["sku"]: override["accept_price"]
+        for override in listed(shop)["overrides"]
+    }
     assert prices == {"A-1": "13.19", "C-3": "13.21"}
     (entry, *_) = audit(shop, "skus.accepted")
     assert entry["target"] == run_id
@@ -360,13 +374,15 @@ def test_prices_are_accepted_by_name_or_all_at_once(shop: ApiWorld) -> None:
         "skus": ["A-1", "C-3"],
         "reason": "seen",
     }
-    before, told = listed(shop), len(audit(shop, "skus.accepted"))
+    listed_before = listed(shop)
+    entries_before = len(audit(shop, "skus.accepted"))
     assert accept(shop, run_id, skus=["C-3"]).json() == {
         "accepted": 1
     }  # again: no change
-    assert (listed(shop), len(audit(shop, "skus.accepted"))) == (before, told)
+    assert listed(shop) == listed_before
+    assert len(audit(shop, "skus.accepted")) == entries_before
     assert accept(shop, run_id, all=True).json() == {"accepted": 3}
-    assert [each["sku"] for each in listed(shop)["overrides"]] == [
+    assert [override["sku"] for override in listed(shop)["overrides"]] == [
         "A-1",
         "B,\n2",
         "C-3",

@@ -26,10 +26,10 @@ NOTHING = {
 def store(world: ApiWorld) -> None:
     prefix = f"tenants/{TENANT}/inbound"
     pulled = {"type": "s3", "s3_prefix": f"{prefix}/pulled/", "pull": {"url": URL}}
-    other = {"type": "s3", "s3_prefix": f"{prefix}/other/"}
+    other_inbound = {"type": "s3", "s3_prefix": f"{prefix}/other/"}
     vendors = [
         vendor_document("pulled", inbound=pulled),
-        vendor_document("other", inbound=other, required=False),
+        vendor_document("other", inbound=other_inbound, required=False),
     ]
     assert world.store_config(*vendors, tenant_id=TENANT).is_success
 
@@ -83,8 +83,8 @@ def test_a_failure_is_shown_and_what_is_asked_for_does_not_wait_for_the_next_try
     leased = take_pull(world.platform.pulls, TENANT, "pulled", now)
     assert standing(world)["pull"]["next_at"] is None
     leased.finish(rules.failed("the server answered 500", now))
-    shown = standing(world)["pull"]
-    assert (shown["failures"], shown["last_error"]) == (1, "the server answered 500")
+    pull = standing(world)["pull"]
+    assert (pull["failures"], pull["last_error"]) == (1, "the server answered 500")
     assert due_pulls(world) == []
     assert ask(world).json()["failures"] == 1
     assert len(due_pulls(world)) == 1

@@ -110,11 +110,13 @@ def test_a_tenant_whose_stored_config_does_not_hold_is_accepted(
 
 
 @pytest.mark.parametrize(
-    ("given", "kept"), [(["vendor_2"], ["vendor_2"]), ([], None), (None, None)]
+    ("vendors", "stored"), [(["vendor_2"], ["vendor_2"]), ([], None), (None, None)]
 )
-def test_no_vendors_named_are_all(world: ApiWorld, given: object, kept: object) -> None:
+def test_no_vendors_named_are_all(
+    world: ApiWorld, vendors: object, stored: object
+) -> None:
     world.store_config(vendor_document("vendor_1"), vendor_document("vendor_2"))
-    assert world.post_run(vendors=given).json()["vendors"] == kept
+    assert world.post_run(vendors=vendors).json()["vendors"] == stored
 
 
 def test_a_vendor_that_the_config_lacks_is_refused_and_no_run_is_left(
@@ -324,8 +326,8 @@ def test_a_key_belongs_to_one_tenant_and_one_caller() -> None:
         elsewhere = world.post_run(headers=key, tenant_id="other")
         world.succeed(mine.json()["run_id"])
         theirs = world.post_run(headers={**key, "X-API-Key": "other-key"})
-    runs = {each.json()["run_id"] for each in (mine, elsewhere, theirs)}
-    assert [each.status_code for each in (mine, elsewhere, theirs)] == [202, 202, 202]
+    runs = {run.json()["run_id"] for run in (mine, elsewhere, theirs)}
+    assert [run.status_code for run in (mine, elsewhere, theirs)] == [202, 202, 202]
     assert len(runs) == 3
 
 
@@ -344,11 +346,11 @@ def test_of_twenty_requests_at_once_one_gets_the_run_and_the_others_its_id(
 ) -> None:
     with ThreadPoolExecutor(20) as pool:
         answers = list(pool.map(lambda _: served_world.post_run(), range(20)))
-    accepted = [each for each in answers if each.status_code == 202]
-    refused = [each for each in answers if each.status_code == 409]
+    accepted = [answer for answer in answers if answer.status_code == 202]
+    refused = [answer for answer in answers if answer.status_code == 409]
     assert (len(accepted), len(refused)) == (1, 19)
     run_id = accepted[0].json()["run_id"]
-    assert {each.json()["active_run_id"] for each in refused} == {run_id}
+    assert {answer.json()["active_run_id"] for answer in refused} == {run_id}
     assert served_world.platform.runs.lock(TENANT).holder == run_id
     assert len(served_world.messages()) == 1
 
@@ -359,8 +361,8 @@ def test_of_requests_at_once_with_one_key_all_get_the_same_run(
     key = {"Idempotency-Key": "monday"}
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda _: served_world.post_run(headers=key), range(8)))
-    assert {each.status_code for each in answers} == {202}
-    assert len({each.json()["run_id"] for each in answers}) == 1
+    assert {answer.status_code for answer in answers} == {202}
+    assert len({answer.json()["run_id"] for answer in answers}) == 1
     assert len(served_world.messages()) == 1
 
 
@@ -386,13 +388,14 @@ def test_a_run_that_succeeded(world: ApiWorld) -> None:
 def test_a_run_that_dagster_has_deleted_has_no_page_there(world: ApiWorld) -> None:
     record = world.succeed(world.post_run().json()["run_id"])
     days = timedelta(days=world.platform.settings.dagster_retention_days)
-    admin, shown = Caller("admin"), []
+    admin = Caller("admin")
+    urls = []
     for age in (days - timedelta(minutes=1), days):
         old = replace(record, finished_at=utc_now() - age)
-        shown.append(
+        urls.append(
             run_response(old, Call(admin, SYSTEM, world.app.state.parts)).dagster_url
         )
-    assert shown == ["http://dagster.test/runs/dagster-1", None]
+    assert urls == ["http://dagster.test/runs/dagster-1", None]
 
 
 def test_a_tenant_s_key_is_not_told_where_a_run_executes(world: ApiWorld) -> None:
@@ -401,16 +404,16 @@ def test_a_tenant_s_key_is_not_told_where_a_run_executes(world: ApiWorld) -> Non
     client = world.with_key(world.issue_key("acme"))
     (order,) = [held.hold] if held.hold else []
     body = {"sha256": order.sha256, "guards": ["skus_removed"], "reason": "seen"}
-    shown = [
+    runs = [
         client.get(f"/v1/runs/{held.run_id}").json(),
         client.post(f"/v1/runs/{held.run_id}/release", json=body).json(),
         *client.get("/v1/runs").json()["runs"],
     ]
     assert held.dagster_run_id == "dagster-1"
-    assert {(run["dagster_run_id"], run["dagster_url"]) for run in shown} == {
+    assert {(run["dagster_run_id"], run["dagster_url"]) for run in runs} == {
         (None, None)
     }
-    assert "dagster-1" not in str(shown)
+    assert "dagster-1" not in str(runs)
 
 
 def test_a_run_that_failed(world: ApiWorld) -> None:
@@ -496,12 +499,16 @@ def test_a_browser_shows_the_report_and_saves_a_page_that_a_vendor_has_uploaded(
     for key in ("reports/report.html", "inbound/vendor_1/report.html"):
         world.platform.objects.put(prefix + key, b"x")
     links = world.client.get(f"/v1/runs/{record.run_id}/artifacts").json()
-    shown = {
+    dispositions = {
         name: parse_qs(urlsplit(link).query)["response-content-disposition"]
         for name, link in links.items()
     }
-    assert shown["report"] == ["inline"]
-    assert shown["inbound_vendor_1"] == shown["merged_inventory"] == ["attachment"]
+    assert dispositions["report"] == ["inline"]
+    assert (
+        dispositions["inbound_vendor_1"]
+        == dispositions["merged_inventory"]
+        == ["attachment"]
+    )
 
 
 def test_links_come_by_the_two_hundred_the_run_s_own_first(world: ApiWorld) -> None:
@@ -511,7 +518,8 @@ def test_links_come_by_the_two_hundred_the_run_s_own_first(world: ApiWorld) -> N
         for key in (f"inbound/{vendor}/a.csv", f"normalized/{vendor}/normalized.csv"):
             world.platform.objects.put(f"{record.keys.prefix}{key}", b"x")
     world.platform.objects.put(record.keys.errors, b"{}")
-    place, pages = f"/v1/runs/{record.run_id}/artifacts", []
+    place = f"/v1/runs/{record.run_id}/artifacts"
+    pages = []
     answer = world.client.get(place)
     while True:
         pages.append(list(answer.json()))
@@ -522,11 +530,11 @@ def test_links_come_by_the_two_hundred_the_run_s_own_first(world: ApiWorld) -> N
             rf'<{place}\?cursor=[^>&]+>; rel="next"', answer.headers["Link"]
         )
         answer = world.client.get(answer.links["next"]["url"])
-    own = ["errors", "merged_inventory"]
+    own_names = ["errors", "merged_inventory"]
     kinds = ("inbound", "normalized")
     of_vendors = [f"{kind}_{vendor}" for kind in kinds for vendor in vendors]
     assert list(map(len, pages)) == [200, 2]
-    assert [name for page in pages for name in page] == own + of_vendors
+    assert [name for page in pages for name in page] == own_names + of_vendors
     named = {"name": [of_vendors[7], "merged_inventory", "nothing", of_vendors[7]]}
     answer = world.client.get(place, params=named)
     assert list(answer.json()) == ["merged_inventory", of_vendors[7]]
@@ -589,9 +597,9 @@ def listed(world: ApiWorld, query: str = "") -> list[str]:
 
 def test_runs_are_listed_newest_first_by_tenant_and_status(world: ApiWorld) -> None:
     first = world.succeed(world.post_run().json()["run_id"]).run_id
-    other = world.post_run(tenant_id="other").json()["run_id"]
+    other_run = world.post_run(tenant_id="other").json()["run_id"]
     second = world.post_run().json()["run_id"]
-    assert listed(world) == [second, other, first]
+    assert listed(world) == [second, other_run, first]
     assert listed(world, "?tenant_id=acme") == [second, first]
     assert listed(world, "?tenant_id=acme&status=SUCCEEDED") == [first]
     assert listed(world, "?tenant_id=nobody") == []
@@ -599,15 +607,16 @@ def test_runs_are_listed_newest_first_by_tenant_and_status(world: ApiWorld) -> N
 
 def test_a_listing_goes_on_where_its_page_ended(world: ApiWorld) -> None:
     runs = [world.post_run(tenant_id=f"t{n}").json()["run_id"] for n in range(5)]
-    found, cursor = [], ""
+    ids = []
+    cursor = ""
     while cursor is not None:
         page = world.client.get(
             f"/v1/runs?limit=2{cursor and f'&cursor={cursor}'}"
         ).json()
         assert len(page["runs"]) <= 2
-        found += [run["run_id"] for run in page["runs"]]
+        ids += [run["run_id"] for run in page["runs"]]
         cursor = page["next_cursor"]
-    assert found == runs[::-1]
+    assert ids == runs[::-1]
 
 
 @pytest.mark.parametrize(
@@ -616,7 +625,7 @@ def test_a_listing_goes_on_where_its_page_ended(world: ApiWorld) -> None:
 def test_a_page_ends_before_its_answer_is_too_long(
     world: ApiWorld, count: int, size: int
 ) -> None:
-    made = [
+    records = [
         RunRecord(
             run_id=str(uuid.uuid4()),
             tenant_id=TENANT,
@@ -625,15 +634,18 @@ def test_a_page_ends_before_its_answer_is_too_long(
         )
         for n in range(count)
     ]
-    for record in made:
+    for record in records:
         world.platform.runs.commit(RecordChange(None, record))
-    found, pages, cursor = [], 0, ""
+    ids = []
+    pages = 0
+    cursor = ""
     while cursor is not None:
         answer = world.client.get(f"/v1/runs?limit=100{cursor and f'&cursor={cursor}'}")
         assert len(answer.content) <= DEFAULT_API_LIMITS.answer_bytes
-        found += [run["run_id"] for run in answer.json()["runs"]]
-        pages, cursor = pages + 1, answer.json()["next_cursor"]
-    assert found == [record.run_id for record in reversed(made)]
+        ids += [run["run_id"] for run in answer.json()["runs"]]
+        pages = pages + 1
+        cursor = answer.json()["next_cursor"]
+    assert ids == [record.run_id for record in reversed(records)]
     assert pages > 1
 
 
@@ -658,7 +670,8 @@ def test_a_listing_refuses_what_it_cannot_read(
 
 def test_a_tenant_has_so_many_runs_in_an_hour_whichever_process_it_asks() -> None:
     with embedded_platform(FakeClock(), max_runs_per_hour=2) as platform:
-        first, second = ApiWorld(platform), ApiWorld(platform)
+        first = ApiWorld(platform)
+        second = ApiWorld(platform)
         for world in (first, second):
             assert cancel(world, world.post_run().json()["run_id"]).status_code == 202
         refused = first.post_run()

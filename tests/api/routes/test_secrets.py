@@ -25,10 +25,10 @@ def put(world: ApiWorld, name: str = "granite", **changes: Any) -> Any:
 
 def stored(world: ApiWorld, name: str = "granite") -> dict[str, str]:
     full = f"relay/unknown/{TENANT}/{name}"
-    found = world.platform.clients.secrets.get_secret_value(SecretId=full)[
+    stored = world.platform.clients.secrets.get_secret_value(SecretId=full)[
         "SecretString"
     ]
-    return dict(json.loads(found))
+    return dict(json.loads(stored))
 
 
 def test_a_secret_is_kept_replaced_listed_and_deleted_for_good(
@@ -36,11 +36,11 @@ def test_a_secret_is_kept_replaced_listed_and_deleted_for_good(
 ) -> None:
     world.store_config()
     answers = [put(world), put(world, value="another", host="GRANITE.example.com:8443")]
-    assert [each.status_code for each in answers] == [204, 204]
+    assert [answer.status_code for answer in answers] == [204, 204]
     assert stored(world) == {"value": "another", "host": "granite.example.com:8443"}
-    kept = SecretValue("another", "granite.example.com:8443")
-    assert world.platform.secrets.get(TENANT, "granite") == kept
-    assert "another" not in repr(kept)
+    secret = SecretValue("another", "granite.example.com:8443")
+    assert world.platform.secrets.get(TENANT, "granite") == secret
+    assert "another" not in repr(secret)
     put(world, "alpine")
     (alpine, granite) = world.client.get(SECRETS).json()["secrets"]
     assert (alpine["name"], alpine["host"]) == ("alpine", HOST)
@@ -53,7 +53,7 @@ def test_a_secret_is_kept_replaced_listed_and_deleted_for_good(
     assert put(world).status_code == 204
     assert world.platform.secrets.get(TENANT, "nothing") is None
     audit = world.client.get(f"/v1/audit?tenant_id={TENANT}").json()["audit"]
-    acts = [(each["action"], each["target"]) for each in audit[:5]]
+    acts = [(entry["action"], entry["target"]) for entry in audit[:5]]
     assert acts == [
         ("secret.put", "granite"),
         ("secret.deleted", "granite"),
@@ -61,9 +61,9 @@ def test_a_secret_is_kept_replaced_listed_and_deleted_for_good(
         ("secret.put", "granite"),
         ("secret.put", "granite"),
     ]
-    shown = f"{audit}{kept_by_aws(world.platform)}{capsys.readouterr()}"
-    assert VALUE not in shown
-    assert "another" not in shown
+    output = f"{audit}{kept_by_aws(world.platform)}{capsys.readouterr()}"
+    assert VALUE not in output
+    assert "another" not in output
 
 
 @pytest.mark.parametrize(

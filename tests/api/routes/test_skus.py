@@ -59,12 +59,14 @@ def test_a_sku_of_a_published_run_is_explained(
 ) -> None:
     answer = explain(world, record.run_id, " A-1 ")
     assert answer.status_code == 200
-    told = run_in_memory(load_config(DOCUMENT), FEEDS, keys=record.keys).explain("A-1")
+    explained = run_in_memory(load_config(DOCUMENT), FEEDS, keys=record.keys).explain(
+        "A-1"
+    )
     assert list(answer.json().items()) == list(
-        {**told, "run_id": record.run_id}.items()
+        {**explained, "run_id": record.run_id}.items()
     )
     assert [list(offer) for offer in answer.json()["offers"]] == [
-        list(told["offers"][0])
+        list(explained["offers"][0])
     ] * 2
     assert explain(world, record.run_id, "B é").json()["offers_count"] == 1
 
@@ -103,8 +105,8 @@ def test_a_run_that_has_offered_no_feed_is_not_explained(world: ApiWorld) -> Non
     world.fail(waiting)
     problem = assert_problem(explain(world, waiting), 409, "RUN_NOT_MERGED")
     assert "FAILED" in problem["detail"]
-    some = world.succeed(world.post_run(vendors=["vendor_1"]).json()["run_id"])
-    assert_problem(explain(world, some.run_id), 409, "RUN_NOT_MERGED")
+    partial_run = world.succeed(world.post_run(vendors=["vendor_1"]).json()["run_id"])
+    assert_problem(explain(world, partial_run.run_id), 409, "RUN_NOT_MERGED")
 
 
 def test_where_files_are_gone_it_says_so(world: ApiWorld, record: RunRecord) -> None:

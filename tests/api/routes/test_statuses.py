@@ -36,8 +36,8 @@ SHOWN = {
 def status_of(world: ApiWorld) -> dict[str, Any]:
     response = world.client.get(PATH)
     assert response.status_code == 200, response.text
-    found: dict[str, Any] = response.json()
-    return found
+    status: dict[str, Any] = response.json()
+    return status
 
 
 def succeed(world: ApiWorld, *results: VendorResult, **order: Any) -> RunRecord:
@@ -99,11 +99,11 @@ def test_what_is_held_and_what_is_under_way_is_named(world: ApiWorld) -> None:
 def test_the_vendors_are_of_the_last_ended_run_of_all_of_them(world: ApiWorld) -> None:
     world.store_config()
     succeed(world, FOUND)
-    some = succeed(world, MISSING, vendors=["vendor_1"])
+    partial_run = succeed(world, MISSING, vendors=["vendor_1"])
     under_way = world.post_run().json()["run_id"]
     status = status_of(world)
     assert status["active_run_id"] == under_way
-    assert status["last_run"]["run_id"] == some.run_id
+    assert status["last_run"]["run_id"] == partial_run.run_id
     assert status["vendors"] == [SHOWN]
 
 
@@ -124,21 +124,21 @@ def test_the_last_run_that_ended_is_told_with_what_it_found_also_where_it_failed
 def test_no_more_than_two_runs_are_read_for_it_however_many_there_are(
     world: ApiWorld,
 ) -> None:
-    read: list[list[str]] = []
+    requests: list[list[str]] = []
 
     class TwoRuns(RunStore):
         def get_many(self, run_ids: Iterable[str]) -> dict[str, RunRecord]:
-            read.append([*run_ids])
-            return super().get_many(read[-1])
+            requests.append([*run_ids])
+            return super().get_many(requests[-1])
 
         def get(self, run_id: str) -> RunRecord | None:
             raise AssertionError
 
     world.store_config()
-    ended = [succeed(world, FOUND).run_id for _ in range(3)]
-    own = ApiWorld(world.platform, runs=TwoRuns(world.platform.database))
-    assert status_of(own)["vendors"] == [SHOWN]
-    assert read == [ended[:0:-1]]
+    ended_ids = [succeed(world, FOUND).run_id for _ in range(3)]
+    own_world = ApiWorld(world.platform, runs=TwoRuns(world.platform.database))
+    assert status_of(own_world)["vendors"] == [SHOWN]
+    assert requests == [ended_ids[:0:-1]]
 
 
 def test_reports_that_come_late_hide_no_later_run_s_results(world: ApiWorld) -> None:

@@ -37,12 +37,12 @@ def test_a_tenant_whose_id_differs_in_case_alone_is_not_created(
     world: ApiWorld,
 ) -> None:
     create(world)
-    other = TENANT.upper()
-    inbound = {"type": "s3", "s3_prefix": f"tenants/{other}/inbound/vendor_1/"}
-    document = config_document(vendor_document(inbound=inbound), tenant_id=other)
+    upper_case = TENANT.upper()
+    inbound = {"type": "s3", "s3_prefix": f"tenants/{upper_case}/inbound/vendor_1/"}
+    document = config_document(vendor_document(inbound=inbound), tenant_id=upper_case)
     for method, path in (
         ("POST", "/v1/tenants"),
-        ("PUT", f"/v1/tenants/{other}/config"),
+        ("PUT", f"/v1/tenants/{upper_case}/config"),
     ):
         answer = world.client.request(method, path, json=document)
         assert_problem(answer, 409, "TENANT_EXISTS")
@@ -58,10 +58,10 @@ def test_a_config_comes_back_with_decimals_as_text_and_defaults_filled_in(
     response = world.client.get("/v1/tenants/acme")
     assert response.status_code == 200
     assert response.headers["ETag"] == '"1"'
-    shown = response.json()
-    assert (shown["tenant_id"], shown["config_version"]) == (TENANT, 1)
-    assert shown["tenant_config"]["pricing"]["base_margin_pct"] == "0.10"
-    assert shown["tenant_config"]["error_policy"]["max_invalid_rows"] == 0
+    tenant = response.json()
+    assert (tenant["tenant_id"], tenant["config_version"]) == (TENANT, 1)
+    assert tenant["tenant_config"]["pricing"]["base_margin_pct"] == "0.10"
+    assert tenant["tenant_config"]["error_policy"]["max_invalid_rows"] == 0
 
 
 def test_a_tenant_shows_when_its_schedule_is_due_next(world: ApiWorld) -> None:
@@ -70,8 +70,8 @@ def test_a_tenant_shows_when_its_schedule_is_due_next(world: ApiWorld) -> None:
     scheduled = config_document(triggers={"schedule": {"cron": "0 6 * * *"}})
     world.client.put("/v1/tenants/acme/config", json=scheduled)
     for query in ("", "?config_version=1"):
-        shown = world.client.get(f"/v1/tenants/acme{query}").json()["next_run_at"]
-        due = datetime.fromisoformat(shown)
+        next_run_at = world.client.get(f"/v1/tenants/acme{query}").json()["next_run_at"]
+        due = datetime.fromisoformat(next_run_at)
         assert (due.hour, due.minute) == (6, 0)
         assert timedelta(0) < due - datetime.now(UTC) <= timedelta(days=1)
 
@@ -171,7 +171,7 @@ def test_two_writers_at_once_never_share_a_version(served_world: ApiWorld) -> No
     create(served_world)
     with ThreadPoolExecutor(6) as pool:
         answers = list(pool.map(lambda _: served_world.store_config(), range(6)))
-    assert sorted(each.json()["config_version"] for each in answers) == [
+    assert sorted(answer.json()["config_version"] for answer in answers) == [
         2,
         3,
         4,
@@ -187,7 +187,7 @@ def test_of_two_writers_who_read_the_same_version_one_is_refused(
     create(served_world)
     with ThreadPoolExecutor(4) as pool:
         answers = list(pool.map(lambda _: put_matching(served_world, '"1"'), range(4)))
-    assert sorted(each.status_code for each in answers) == [200, 412, 412, 412]
+    assert sorted(answer.status_code for answer in answers) == [200, 412, 412, 412]
 
 
 def test_a_config_for_another_tenant_than_the_path_s_is_refused(
@@ -256,7 +256,7 @@ def test_a_config_is_judged_by_the_limits_of_the_settings(call: str) -> None:
         send = client.put if call == "config" else client.post
         answer = send(f"/v1/tenants/acme/{call}", json=document).json()
     assert [
-        each["path"] for each in answer["errors" if call == "config" else "faults"]
+        fault["path"] for fault in answer["errors" if call == "config" else "faults"]
     ] == ["vendors"]
 
 
@@ -265,17 +265,17 @@ def test_a_config_of_more_than_a_new_one_may_have_is_shown_where_it_is_stored(
 ) -> None:
     stored = config_document(*(vendor_document(f"v{place}") for place in range(201)))
     world.platform.tenants.create(TENANT, json.dumps(stored))
-    shown = world.client.get("/v1/tenants/acme").json()["tenant_config"]
-    assert len(shown["vendors"]) == 201
-    assert shown["error_policy"]["max_invalid_rows"] == 0
+    config = world.client.get("/v1/tenants/acme").json()["tenant_config"]
+    assert len(config["vendors"]) == 201
+    assert config["error_policy"]["max_invalid_rows"] == 0
 
 
 def test_a_stored_config_that_no_longer_holds_is_shown_as_it_stands(
     world: ApiWorld,
 ) -> None:
     world.platform.tenants.create(TENANT, '{"schema_version": 2, "margin": 0.10}')
-    shown = world.client.get("/v1/tenants/acme").json()
-    assert shown["tenant_config"] == {"schema_version": 2, "margin": "0.10"}
+    tenant = world.client.get("/v1/tenants/acme").json()
+    assert tenant["tenant_config"] == {"schema_version": 2, "margin": "0.10"}
 
 
 def test_versions_are_listed_page_by_page_latest_first(world: ApiWorld) -> None:
@@ -285,7 +285,7 @@ def test_versions_are_listed_page_by_page_latest_first(world: ApiWorld) -> None:
     query = f"limit=2&cursor={first['next_cursor']}"
     second = world.client.get(f"/v1/tenants/acme/versions?{query}").json()
     numbers = [
-        [each["config_version"] for each in page["versions"]]
+        [version["config_version"] for version in page["versions"]]
         for page in (first, second)
     ]
     assert numbers == [[3, 2], [1]]

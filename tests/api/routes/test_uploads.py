@@ -33,20 +33,20 @@ def ask(
 def link(world: ApiWorld, file_name: str = "feed.csv") -> dict[str, Any]:
     response = ask(world, file_name)
     assert response.status_code == 201, response.text
-    made: dict[str, Any] = response.json()
-    return made
+    form: dict[str, Any] = response.json()
+    return form
 
 
-def policy_of(made: dict[str, Any]) -> dict[str, Any]:
-    policy: dict[str, Any] = json.loads(base64.b64decode(made["fields"]["policy"]))
+def policy_of(form: dict[str, Any]) -> dict[str, Any]:
+    policy: dict[str, Any] = json.loads(base64.b64decode(form["fields"]["policy"]))
     return policy
 
 
-def post(made: dict[str, Any], data: bytes) -> int:
+def post(form: dict[str, Any], data: bytes) -> int:
     """Send a file by a form, as a browser or curl does."""
     files = {"file": ("whatever.csv", data)}
     return httpx.post(
-        made["url"], data=made["fields"], files=files, trust_env=False
+        form["url"], data=form["fields"], files=files, trust_env=False
     ).status_code
 
 
@@ -54,14 +54,14 @@ def test_a_file_that_is_posted_by_the_form_lies_under_the_vendors_prefix(
     served_world: ApiWorld,
 ) -> None:
     served_world.store_config()
-    made = link(served_world, "Preisliste März $5.csv")
-    assert made["key"] == f"{PREFIX}Preisliste März $5.csv"
-    assert post(made, b"sku,quantity_available\nA-1,5\n") == 204
+    form = link(served_world, "Preisliste März $5.csv")
+    assert form["key"] == f"{PREFIX}Preisliste März $5.csv"
+    assert post(form, b"sku,quantity_available\nA-1,5\n") == 204
     objects = served_world.platform.objects
-    assert objects.read(made["key"]) == b"sku,quantity_available\nA-1,5\n"
+    assert objects.read(form["key"]) == b"sku,quantity_available\nA-1,5\n"
     latest = objects.latest_object(PREFIX)
     assert latest is not None
-    assert latest.key == made["key"]
+    assert latest.key == form["key"]
 
 
 def test_a_file_that_was_uploaded_under_the_name_before_is_replaced(
@@ -88,25 +88,25 @@ def test_the_form_is_good_for_one_key_so_many_bytes_and_a_quarter_of_an_hour(
 ) -> None:
     world.store_config()
     before = utc_now().replace(microsecond=0)
-    made = link(world)
-    assert list(made) == ["url", "fields", "key", "max_bytes", "expires_at"]
-    assert made["max_bytes"] == world.platform.settings.max_feed_bytes
-    expires_at = datetime.fromisoformat(made["expires_at"])
+    form = link(world)
+    assert list(form) == ["url", "fields", "key", "max_bytes", "expires_at"]
+    assert form["max_bytes"] == world.platform.settings.max_feed_bytes
+    expires_at = datetime.fromisoformat(form["expires_at"])
     assert before <= expires_at - timedelta(minutes=15) <= utc_now()
-    policy = policy_of(made)
+    policy = policy_of(form)
     assert datetime.fromisoformat(policy["expiration"]) == expires_at
     conditions = policy["conditions"]
-    assert ["content-length-range", 0, made["max_bytes"]] in conditions
-    assert {"key": made["key"]} in conditions
+    assert ["content-length-range", 0, form["max_bytes"]] in conditions
+    assert {"key": form["key"]} in conditions
     assert {"bucket": world.platform.objects.bucket} in conditions
     signed = {"policy", "x-amz-signature"}
     unbound = [
         name
-        for name in made["fields"]
-        if {name: made["fields"][name]} not in conditions
+        for name in form["fields"]
+        if {name: form["fields"][name]} not in conditions
     ]
     assert set(unbound) == signed
-    assert made["fields"]["x-amz-algorithm"] == "AWS4-HMAC-SHA256"
+    assert form["fields"]["x-amz-algorithm"] == "AWS4-HMAC-SHA256"
 
 
 def test_s3_takes_no_more_than_it_can_at_once(world: ApiWorld) -> None:

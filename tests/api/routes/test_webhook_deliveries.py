@@ -34,13 +34,13 @@ def deliveries(world: ApiWorld, receiver: Webhook, **query: Any) -> dict[str, An
 def test_a_test_makes_an_event_for_that_webhook_alone(
     world: ApiWorld, receiver: Webhook
 ) -> None:
-    other = stored_webhook(world.platform, events=receiver.events)
+    other_webhook = stored_webhook(world.platform, events=receiver.events)
     response = world.client.post(f"{place_of(receiver)}/test")
     assert response.status_code == 202
     (due,) = due_events(world.platform.webhooks, utc_now())
     assert response.json() == {"delivery_id": due.event_id}
     assert (due.type, due.only_for) == (EventType.TEST, receiver.webhook_id)
-    assert (receiver.wants(due), other.wants(due)) == (True, False)
+    assert (receiver.wants(due), other_webhook.wants(due)) == (True, False)
     assert due.data == {
         "run_id": None,
         "tenant_id": "acme",
@@ -58,15 +58,15 @@ def test_a_tenant_has_so_many_tests_a_minute(
 ) -> None:
     another = stored_webhook(world.platform)
     answers = [
-        world.client.post(f"{place_of(each)}/test")
-        for each in (receiver, another) * 5 + (another,)
+        world.client.post(f"{place_of(webhook)}/test")
+        for webhook in (receiver, another) * 5 + (another,)
     ]
-    assert [each.status_code for each in answers[:10]] == [202] * 10
+    assert [answer.status_code for answer in answers[:10]] == [202] * 10
     assert_problem(answers[10], 429, "RATE_LIMITED")
     assert 0 < int(answers[10].headers["Retry-After"]) <= 6
     world.store_config(tenant_id="other")
-    others = stored_webhook(world.platform, tenant_id="other")
-    path = f"/v1/tenants/other/webhooks/{others.webhook_id}/test"
+    foreign_webhook = stored_webhook(world.platform, tenant_id="other")
+    path = f"/v1/tenants/other/webhooks/{foreign_webhook.webhook_id}/test"
     assert world.client.post(path).status_code == 202
 
 
@@ -86,8 +86,8 @@ def test_each_try_is_listed_the_last_first(world: ApiWorld, receiver: Webhook) -
         event(EventType.RUN_SUCCEEDED, after=5),
         deliveries={receiver.webhook_id: waits, "wh_other": tried("wh_other", 410)},
     )
-    for each in (first, second):
-        world.platform.webhooks.add_event(each)
+    for page in (first, second):
+        world.platform.webhooks.add_event(page)
     assert deliveries(world, receiver) == {
         "deliveries": [
             {
@@ -128,17 +128,20 @@ def test_each_try_is_listed_the_last_first(world: ApiWorld, receiver: Webhook) -
 def test_a_list_goes_on_at_its_cursor(world: ApiWorld, receiver: Webhook) -> None:
     for number in range(3):
         three = tried(receiver.webhook_id, 500, 500, 200)
-        one = replace(event(after=number), deliveries={receiver.webhook_id: three})
-        world.platform.webhooks.add_event(one)
+        stored_event = replace(
+            event(after=number), deliveries={receiver.webhook_id: three}
+        )
+        world.platform.webhooks.add_event(stored_event)
     whole = deliveries(world, receiver)["deliveries"]
-    found, cursor = [], None
+    ids = []
+    cursor = None
     for _ in range(5):
         page = deliveries(
             world, receiver, limit=2, **({"cursor": cursor} if cursor else {})
         )
-        found += page["deliveries"]
+        ids += page["deliveries"]
         cursor = page["next_cursor"]
-    assert (found, len(found), cursor) == (whole, 9, None)
+    assert (ids, len(ids), cursor) == (whole, 9, None)
 
 
 def test_an_event_that_nobody_has_tried_yet_is_not_listed(
@@ -170,9 +173,11 @@ def test_the_longest_page_is_under_a_mebibyte(
 ) -> None:
     long = replace(tried(receiver.webhook_id, *[500] * 8).attempts[0], error="e" * 1000)
     for number in range(13):
-        told = replace(tried(receiver.webhook_id), attempts=(long,) * 8)
-        one = replace(event(after=number), deliveries={receiver.webhook_id: told})
-        world.platform.webhooks.add_event(one)
+        delivery = replace(tried(receiver.webhook_id), attempts=(long,) * 8)
+        stored_event = replace(
+            event(after=number), deliveries={receiver.webhook_id: delivery}
+        )
+        world.platform.webhooks.add_event(stored_event)
     response = world.client.get(
         f"{place_of(receiver)}/deliveries", params={"limit": 100}
     )

@@ -82,28 +82,28 @@ def test_a_webhook_is_made_with_a_secret_that_is_shown_this_once(
 
 
 @pytest.mark.parametrize(
-    ("url", "shown"),
+    ("url", "receiver"),
     [
         (URL, "https://shop.example.com"),
         ("https://shop.example.com:8443?key=s3cr3t", "https://shop.example.com:8443"),
     ],
 )
 def test_a_key_that_only_reads_is_shown_no_path_and_query(
-    world: ApiWorld, url: str, shown: str
+    world: ApiWorld, url: str, receiver: str
 ) -> None:
     webhook = made(world, url=url)
-    for scopes, expected in ((["read"], shown), (["read", "config"], url)):
+    for scopes, expected in ((["read"], receiver), (["read", "config"], url)):
         key = world.client.post(
             "/v1/tenants/acme/api-keys", json={"scopes": scopes}
         ).json()
         client = world.with_key(key["api_key"])
-        (one,) = client.get(PLACE).json()["webhooks"]
-        assert one["url"] == client.get(place_of(webhook)).json()["url"] == expected
+        (entry,) = client.get(PLACE).json()["webhooks"]
+        assert entry["url"] == client.get(place_of(webhook)).json()["url"] == expected
 
 
 def test_webhooks_are_listed_as_they_were_made(world: ApiWorld) -> None:
     ids = [made(world)["webhook_id"] for _ in range(3)]
-    assert [each["webhook_id"] for each in listed(world)] == ids
+    assert [entry["webhook_id"] for entry in listed(world)] == ids
 
 
 def test_no_secret_and_no_path_of_a_url_is_in_the_audit_or_the_log(
@@ -115,9 +115,9 @@ def test_no_secret_and_no_path_of_a_url_is_in_the_audit_or_the_log(
     patch(world, webhook, url=f"{URL}/more")
     world.client.delete(place_of(webhook))
     audit = world.client.get("/v1/audit", params={"tenant_id": "acme"}).json()["audit"]
-    told = json.dumps(audit) + capsys.readouterr().err
+    written = json.dumps(audit) + capsys.readouterr().err
     for hidden in (webhook["secret"], rotated["secret"], "whsec_", "s3cr3t-path"):
-        assert hidden not in told
+        assert hidden not in written
     details = {entry["action"]: entry["details"] for entry in reversed(audit)}
     receiver = "https://shop.example.com:443"
     assert details["webhook.created"] == {
@@ -219,7 +219,7 @@ def test_any_other_url_is_refused_when_made_and_when_changed(world: ApiWorld) ->
             assert paths_of(assert_problem(answer, 422, "INVALID_REQUEST")) == [
                 "url"
             ], url
-    assert [each["url"] for each in listed(world)] == [URL]
+    assert [entry["url"] for entry in listed(world)] == [URL]
 
 
 def test_loopback_is_taken_only_where_an_operator_allows_it() -> None:
@@ -271,8 +271,8 @@ def test_what_cannot_be_is_refused_with_its_path(
         assert_problem(create(world, **change), 422, "INVALID_REQUEST")
     ) == [path]
     webhook = made(world)
-    told = assert_problem(patch(world, webhook, **change), 422, "INVALID_REQUEST")
-    assert paths_of(told) == [path]
+    problem = assert_problem(patch(world, webhook, **change), 422, "INVALID_REQUEST")
+    assert paths_of(problem) == [path]
 
 
 def test_an_event_that_is_none_is_refused_with_the_words_there_are(
@@ -295,10 +295,10 @@ def test_an_order_names_url_and_events(world: ApiWorld, body: str) -> None:
 
 @pytest.mark.parametrize("enabled", [None, 1, "true"])
 def test_enabled_is_true_or_false(world: ApiWorld, enabled: Any) -> None:
-    told = assert_problem(
+    problem = assert_problem(
         patch(world, made(world), enabled=enabled), 422, "INVALID_REQUEST"
     )
-    assert paths_of(told) == ["enabled"]
+    assert paths_of(problem) == ["enabled"]
 
 
 # --- changed ------------------------------------------------------------------------------------
@@ -309,7 +309,7 @@ def test_what_is_named_is_changed_and_nothing_else(world: ApiWorld) -> None:
     del webhook["secret"]
     for changes in (
         {"url": "https://new.example.com/"},
-        {"events": [str(each) for each in SUBSCRIBABLE]},
+        {"events": [str(event_type) for event_type in SUBSCRIBABLE]},
         {"enabled": False},
         {"description": None},
         {"enabled": True, "description": "again"},
@@ -330,12 +330,12 @@ def test_whoever_enables_one_that_the_system_has_disabled_begins_anew(
         world.platform.webhooks.change(
             "acme", edited("acme", webhook["webhook_id"], rule)
         )
-    (shown,) = listed(world)
-    told = (shown["enabled"], shown["failing_since"], shown["disabled_reason"])
-    assert told == (False, "2026-03-01T12:00:00Z", "receiver_failing")
+    (entry,) = listed(world)
+    state = (entry["enabled"], entry["failing_since"], entry["disabled_reason"])
+    assert state == (False, "2026-03-01T12:00:00Z", "receiver_failing")
     enabled = patch(world, webhook, enabled=True).json()
     assert enabled == {
-        **shown,
+        **entry,
         "enabled": True,
         "failing_since": None,
         "disabled_reason": None,
@@ -374,16 +374,20 @@ def test_a_secret_is_in_no_other_answer(world: ApiWorld) -> None:
         world.client.post(f"{place}/test"),
         world.client.get(f"{place}/deliveries"),
     ]
-    assert {each.is_success for each in answers} == {True}
+    assert {answer.is_success for answer in answers} == {True}
     assert all(
-        "whsec_" not in each.text and '"secret"' not in each.text for each in answers
+        "whsec_" not in answer.text and '"secret"' not in answer.text
+        for answer in answers
     )
 
 
 def test_a_deleted_webhook_is_gone(world: ApiWorld) -> None:
-    webhook, other = made(world), made(world)
+    webhook = made(world)
+    other_webhook = made(world)
     assert world.client.delete(place_of(webhook)).status_code == 204
-    assert [each["webhook_id"] for each in listed(world)] == [other["webhook_id"]]
+    assert [entry["webhook_id"] for entry in listed(world)] == [
+        other_webhook["webhook_id"]
+    ]
     assert_problem(world.client.delete(place_of(webhook)), 404, "WEBHOOK_NOT_FOUND")
 
 
@@ -403,8 +407,10 @@ CALLS = (
 def test_a_webhook_that_is_not_there_is_not_found(
     world: ApiWorld, webhook_id: str
 ) -> None:
-    for method, rest, body in CALLS:
-        answer = world.client.request(method, f"{PLACE}/{webhook_id}{rest}", json=body)
+    for method, call_arguments, body in CALLS:
+        answer = world.client.request(
+            method, f"{PLACE}/{webhook_id}{call_arguments}", json=body
+        )
         assert_problem(answer, 404, "WEBHOOK_NOT_FOUND")
 
 
@@ -414,8 +420,8 @@ def test_another_tenant_s_webhook_is_not_there(world: ApiWorld) -> None:
         vendor_document("v", inbound={"type": "local"}), tenant_id="other"
     )
     foreign = world.with_key(world.issue_key("other"))
-    for method, rest, body in CALLS:
-        mine = f"{place_of(webhook)}{rest}"
+    for method, call_arguments, body in CALLS:
+        mine = f"{place_of(webhook)}{call_arguments}"
         assert_problem(
             foreign.request(method, mine, json=body), 404, "TENANT_NOT_FOUND"
         )
@@ -424,7 +430,7 @@ def test_another_tenant_s_webhook_is_not_there(world: ApiWorld) -> None:
             assert_problem(
                 client.request(method, theirs, json=body), 404, "WEBHOOK_NOT_FOUND"
             )
-    assert [each["enabled"] for each in listed(world)] == [True]
+    assert [entry["enabled"] for entry in listed(world)] == [True]
 
 
 def test_a_tenant_s_own_key_makes_and_lists(world: ApiWorld) -> None:

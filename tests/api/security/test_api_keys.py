@@ -53,12 +53,12 @@ class Kept:
         return [key for key in self.keys.values() if key.maker in key_ids]
 
     def remove(self, tenant_id: str, key_id: str, origin: Origin) -> bool:
-        known = key_id in self.keys and self.keys[key_id].tenant_id == tenant_id
-        return known and self.keys.pop(key_id) is not None
+        is_known = key_id in self.keys and self.keys[key_id].tenant_id == tenant_id
+        return is_known and self.keys.pop(key_id) is not None
 
 
 @pytest.fixture
-def kept() -> Kept:
+def key_store() -> Kept:
     return Kept()
 
 
@@ -68,23 +68,24 @@ def clock() -> Seconds:
 
 
 @pytest.fixture
-def keyring(kept: Kept, clock: Seconds) -> Keyring:
+def keyring(key_store: Kept, clock: Seconds) -> Keyring:
     wrong_keys = WrongKeys(30, clock)
     admins = (AdminKey("ops", "first"), AdminKey("admin-2", "second"))
-    return Keyring(admins, kept, wrong_keys, clock, now=FakeClock())  # type: ignore[arg-type]
+    return Keyring(admins, key_store, wrong_keys, clock, now=FakeClock())  # type: ignore[arg-type]
 
 
 def issue(
     keyring: Keyring, tenant_id: str = "acme", **wanted: object
 ) -> tuple[str, str]:
-    given = {"name": "shop", "scopes": DEFAULT_SCOPES, "expires_at": None, **wanted}
-    return keyring.issue(tenant_id, KeyRequest.model_construct(**given), BY, SYSTEM)
+    fields = {"name": "shop", "scopes": DEFAULT_SCOPES, "expires_at": None, **wanted}
+    return keyring.issue(tenant_id, KeyRequest.model_construct(**fields), BY, SYSTEM)
 
 
 def test_each_admin_key_is_a_caller_of_its_own_who_reaches_all(
     keyring: Keyring,
 ) -> None:
-    first, second = keyring.caller("first", HERE), keyring.caller("second", HERE)
+    first = keyring.caller("first", HERE)
+    second = keyring.caller("second", HERE)
     assert (first, second) == (BY, Caller("admin:admin-2", name="admin-2"))
     assert BY.is_admin
     assert BY.reaches("acme")
@@ -100,7 +101,7 @@ def test_a_tenant_s_key_is_its_own_caller_until_it_is_revoked(keyring: Keyring) 
 
 
 def test_a_key_tells_what_it_may_do_and_who_made_it(
-    keyring: Keyring, kept: Kept
+    keyring: Keyring, key_store: Kept
 ) -> None:
     until = NOW + timedelta(hours=1)
     key_id, key = issue(keyring, scopes=(Scope.READ,), expires_at=until)
@@ -108,13 +109,15 @@ def test_a_key_tells_what_it_may_do_and_who_made_it(
     assert caller == Caller(
         f"key:{key_id}", "acme", "shop", frozenset({Scope.READ}), until
     )
-    assert kept.keys[key_id].created_by == "admin:ops"
-    assert kept.used == [key_id]
+    assert key_store.keys[key_id].created_by == "admin:ops"
+    assert key_store.used == [key_id]
 
 
-def test_a_key_without_a_name_is_called_by_its_id(keyring: Keyring, kept: Kept) -> None:
+def test_a_key_without_a_name_is_called_by_its_id(
+    keyring: Keyring, key_store: Kept
+) -> None:
     key_id, _ = issue(keyring, name=None)
-    assert kept.keys[key_id].name == key_id
+    assert key_store.keys[key_id].name == key_id
 
 
 def test_a_key_is_good_until_it_expires_and_counts_as_nobody_s_then(
@@ -131,18 +134,18 @@ def test_a_key_is_good_until_it_expires_and_counts_as_nobody_s_then(
 
 
 def test_a_key_works_where_its_use_cannot_be_noted(
-    keyring: Keyring, kept: Kept
+    keyring: Keyring, key_store: Kept
 ) -> None:
     def fail(key: TenantKey) -> None:
         raise ThrottledError("dynamodb.UpdateItem", "slow down")
 
-    kept.note_use = fail  # type: ignore[method-assign]
+    key_store.note_use = fail  # type: ignore[method-assign]
     assert keyring.caller(issue(keyring)[1], HERE) is not None
 
 
-def test_a_key_itself_is_kept_nowhere(keyring: Keyring, kept: Kept) -> None:
+def test_a_key_itself_is_kept_nowhere(keyring: Keyring, key_store: Kept) -> None:
     key_id, key = issue(keyring)
-    assert key not in str(kept.keys[key_id])
+    assert key not in str(key_store.keys[key_id])
 
 
 @pytest.mark.parametrize(
@@ -154,9 +157,10 @@ def test_a_key_that_is_changed_is_nobody_s(keyring: Keyring, change: object) -> 
 
 
 def test_a_secret_of_another_key_does_not_do(keyring: Keyring) -> None:
-    (one, _), (_, other) = issue(keyring), issue(keyring)
-    secret = other.split("_", 2)[2]
-    assert keyring.caller(f"rk_{one}_{secret}", HERE) is None
+    first_id, _ = issue(keyring)
+    _, second_key = issue(keyring)
+    secret = second_key.split("_", 2)[2]
+    assert keyring.caller(f"rk_{first_id}_{secret}", HERE) is None
 
 
 def test_what_a_tenant_s_caller_does_not_reach_does_not_exist() -> None:
@@ -176,14 +180,14 @@ def show_wrong_keys(keyring: Keyring, count: int, address: str = HERE) -> None:
 
 
 def test_after_thirty_wrong_keys_in_a_minute_an_address_waits_and_nothing_is_looked_up(
-    keyring: Keyring, kept: Kept, clock: Seconds
+    keyring: Keyring, key_store: Kept, clock: Seconds
 ) -> None:
     show_wrong_keys(keyring, 30)
-    looked_up = kept.looked_up
+    looked_up = key_store.looked_up
     clock.now += 59.5
     with pytest.raises(RateLimitedError) as refused:
         keyring.caller(NOBODY_S, HERE)
-    assert (refused.value.wait_seconds, kept.looked_up) == (0.5, looked_up)
+    assert (refused.value.wait_seconds, key_store.looked_up) == (0.5, looked_up)
     show_wrong_keys(keyring, 1, "192.0.2.2")
     clock.now += 0.5
     show_wrong_keys(keyring, 30)
@@ -199,14 +203,15 @@ def test_keys_that_are_no_keys_at_all_count_too(keyring: Keyring) -> None:
 def test_good_keys_and_admins_are_judged_whatever_comes_from_their_address(
     keyring: Keyring, clock: Seconds
 ) -> None:
-    (_, seen), (_, unseen) = issue(keyring), issue(keyring)
-    assert keyring.caller(seen, HERE) is not None
+    _, seen_key = issue(keyring)
+    _, unseen_key = issue(keyring)
+    assert keyring.caller(seen_key, HERE) is not None
     clock.now += 3599
     show_wrong_keys(keyring, 30)
-    assert keyring.caller(seen, HERE) is not None
+    assert keyring.caller(seen_key, HERE) is not None
     assert keyring.caller("first", HERE) is not None
     with pytest.raises(RateLimitedError):
-        keyring.caller(unseen, HERE)
+        keyring.caller(unseen_key, HERE)
 
 
 def test_a_key_is_known_as_good_for_an_hour(keyring: Keyring, clock: Seconds) -> None:
@@ -268,7 +273,7 @@ def test_a_tenant_has_four_requests_in_work_and_those_turned_away_cost_nothing(
 
 
 def test_a_revoked_key_is_looked_up_once_and_counts_as_a_wrong_one(
-    keyring: Keyring, kept: Kept
+    keyring: Keyring, key_store: Kept
 ) -> None:
     key_id, key = issue(keyring)
     assert keyring.likely_tenant(key) is None
@@ -278,27 +283,28 @@ def test_a_revoked_key_is_looked_up_once_and_counts_as_a_wrong_one(
     for _ in range(30):
         assert keyring.caller(key, HERE) is None
         assert keyring.likely_tenant(key) is None
-    looked_up = kept.looked_up
+    looked_up = key_store.looked_up
     with pytest.raises(RateLimitedError):
         keyring.caller(key, HERE)
-    assert kept.looked_up == looked_up
+    assert key_store.looked_up == looked_up
 
 
 def test_with_a_key_go_those_that_it_has_made_and_they_have_made(
-    keyring: Keyring, kept: Kept
+    keyring: Keyring, key_store: Kept
 ) -> None:
     ids: list[str] = []
     by = BY
     for _ in range(3):
-        wanted = KeyRequest(name="shop")
-        key_id, key = keyring.issue("acme", wanted, by, SYSTEM)
-        found = keyring.caller(key, HERE)
-        assert found is not None
-        ids, by = [*ids, key_id], found
-    other, _ = issue(keyring)
+        request = KeyRequest(name="shop")
+        key_id, key = keyring.issue("acme", request, by, SYSTEM)
+        caller = keyring.caller(key, HERE)
+        assert caller is not None
+        ids = [*ids, key_id]
+        by = caller
+    other_id, _ = issue(keyring)
     assert keyring.revoke("acme", ids[1], SYSTEM, list) == [ids[1]]
-    assert set(kept.keys) == {ids[0], ids[2], other}
+    assert set(key_store.keys) == {ids[0], ids[2], other_id}
     # The second time takes those that the first has left.
     assert keyring.revoke("acme", ids[1], SYSTEM, list, with_made=True) == [ids[2]]
     assert keyring.revoke("acme", ids[0], SYSTEM, list, with_made=True) == [ids[0]]
-    assert set(kept.keys) == {other}
+    assert set(key_store.keys) == {other_id}

@@ -179,11 +179,11 @@ def test_the_table_lists_every_route_there_is(
 def test_without_a_good_key_only_open_routes_answer(
     unplugged: ApiWorld, key: str | None
 ) -> None:
-    shown: Any = key.encode("latin-1") if key else key
+    header: Any = key.encode("latin-1") if key else key
     patient = replace(DEFAULT_API_LIMITS, wrong_keys_per_minute=len(ROUTES))
     world = ApiWorld(unplugged.platform, limits=patient)
     for method, path, is_open, _ in ROUTES:
-        response = call(world, shown, method, path)
+        response = call(world, header, method, path)
         if is_open:
             assert response.status_code != 401, (method, path)
             continue
@@ -192,32 +192,32 @@ def test_without_a_good_key_only_open_routes_answer(
 
 
 @pytest.mark.parametrize(
-    ("place", "whose"),
+    ("index", "tenant_id"),
     [(0, None), (1, "acme"), (2, "other")],
     ids=["admin", "own", "another"],
 )
 def test_every_route_answers_each_caller_as_the_table_says(
-    world: ApiWorld, place: int, whose: str | None
+    world: ApiWorld, index: int, tenant_id: str | None
 ) -> None:
     world.store_config()
     world.store_config(vendor_document("v", inbound=LOCAL), tenant_id="other")
     run_id = world.succeed(world.post_run().json()["run_id"]).run_id
-    key = ADMIN if whose is None else world.issue_key(whose)
+    key = ADMIN if tenant_id is None else world.issue_key(tenant_id)
     answers = {
         (method, path): call(world, key, method, path, run_id).status_code
         for method, path, _, _ in ROUTES
     }
     assert answers == {
-        (method, path): statuses[place] for method, path, _, statuses in ROUTES
+        (method, path): statuses[index] for method, path, _, statuses in ROUTES
     }
 
 
 def test_a_tenant_lists_its_own_runs_alone(world: ApiWorld) -> None:
     world.store_config()
-    own = world.post_run().json()["run_id"]
+    own_run = world.post_run().json()["run_id"]
     world.post_run(tenant_id="other")
     client = world.with_key(world.issue_key("acme"))
-    assert [run["run_id"] for run in client.get("/v1/runs").json()["runs"]] == [own]
+    assert [run["run_id"] for run in client.get("/v1/runs").json()["runs"]] == [own_run]
     assert_problem(client.get("/v1/runs?tenant_id=other"), 404, "TENANT_NOT_FOUND")
 
 
@@ -225,13 +225,17 @@ def test_what_belongs_to_others_answers_like_what_is_not_there(world: ApiWorld) 
     world.store_config()
     client = world.with_key(world.issue_key("acme"))
     run_id = world.post_run(tenant_id="other").json()["run_id"]
-    told = []
-    for each in (run_id, NOBODY_S_RUN):
-        problem = client.get(f"/v1/runs/{each}").json()
-        told.append(
-            {**problem, "request_id": "", "detail": problem["detail"].replace(each, "")}
+    problems = []
+    for requested_id in (run_id, NOBODY_S_RUN):
+        problem = client.get(f"/v1/runs/{requested_id}").json()
+        problems.append(
+            {
+                **problem,
+                "request_id": "",
+                "detail": problem["detail"].replace(requested_id, ""),
+            }
         )
-    assert told[0] == told[1]
+    assert problems[0] == problems[1]
 
 
 # --- scopes -------------------------------------------------------------------------------------
@@ -278,28 +282,30 @@ CLOSED = [(method, path) for method, path, is_open, _ in ROUTES if not is_open]
 def test_every_route_that_needs_a_key_says_what_for(document: dict[str, Any]) -> None:
     paths = document["paths"]
     declared = {
-        (method.upper(), path): [scopes for each in needed for scopes in each.values()]
+        (method.upper(), path): [
+            scopes for requirement in needed for scopes in requirement.values()
+        ]
         for path, operations in paths.items()
         for method, operation in operations.items()
         if (needed := operation.get("security"))
     }
-    wanted = {
+    expected = {
         (method, path): [[SCOPES.get(f"{method} {path}", SCOPES.get(method))]]
         for method, path in CLOSED
     }
-    assert declared == wanted
+    assert declared == expected
 
 
 def test_a_key_does_what_its_scopes_say_and_nothing_else(world: ApiWorld) -> None:
     world = ApiWorld(world.platform, limits=replace(DEFAULT_API_LIMITS, burst=600))
     world.store_config()
     for scope in Scope:
-        made = world.client.post(
+        new_key = world.client.post(
             "/v1/tenants/acme/api-keys", json={"scopes": [scope]}
         ).json()
         for method, path in CLOSED:
             needed = SCOPES.get(f"{method} {path}", SCOPES.get(method))
-            response = call(world, made["api_key"], method, path)
+            response = call(world, new_key["api_key"], method, path)
             if needed == "admin":
                 assert_problem(response, 403, "FORBIDDEN")
             elif needed == scope:
@@ -320,10 +326,10 @@ def test_what_belongs_to_others_is_not_there_whatever_a_key_lacks(
     world: ApiWorld,
 ) -> None:
     world.store_config(vendor_document("v", inbound=LOCAL), tenant_id="other")
-    made = world.client.post(
+    new_key = world.client.post(
         "/v1/tenants/other/api-keys", json={"scopes": ["upload"]}
     ).json()
-    answer = world.with_key(made["api_key"]).get("/v1/tenants/acme")
+    answer = world.with_key(new_key["api_key"]).get("/v1/tenants/acme")
     assert_problem(answer, 404, "TENANT_NOT_FOUND")
 
 
@@ -340,7 +346,7 @@ def test_each_of_several_admin_keys_is_good() -> None:
             world.with_key(key).get("/v1/runs")
             for key in ("first", "second", "first,second")
         ]
-    assert [each.status_code for each in answers] == [200, 200, 401]
+    assert [answer.status_code for answer in answers] == [200, 200, 401]
 
 
 def test_toys_may_do_without_keys() -> None:
@@ -441,7 +447,7 @@ def test_a_tenant_has_four_requests_in_work_and_more_are_turned_away(
         assert refused.headers["Retry-After"] == "1"
         assert statuses(calm, 1) == {200}
         slow.go_on.set()
-        assert {each.result().status_code for each in answers} == {200}
+        assert {answer.result().status_code for answer in answers} == {200}
     assert statuses(busy, 5) == {200}
 
 
@@ -456,7 +462,8 @@ def test_who_guesses_keys_has_to_wait_and_those_with_good_ones_do_not(
     world: ApiWorld,
 ) -> None:
     world.store_config()
-    good, guessing = world.with_key(world.issue_key("acme")), world.with_key("guess")
+    good = world.with_key(world.issue_key("acme"))
+    guessing = world.with_key("guess")
     assert statuses(good, 1) == {200}
     assert statuses(guessing, 30) == {401}
     refused = guessing.get("/v1/runs")
@@ -468,7 +475,7 @@ def test_who_guesses_keys_has_to_wait_and_those_with_good_ones_do_not(
 
 
 @pytest.mark.parametrize(
-    ("trusted", "forwarded", "other"),
+    ("trusted", "forwarded", "other_client"),
     [
         # No proxy is trusted: what a header says is nothing, the peer counts.
         ((), "198.51.100.1", "198.51.100.2"),
@@ -484,12 +491,12 @@ def test_who_guesses_keys_has_to_wait_and_those_with_good_ones_do_not(
     ids=["none", "one", "two"],
 )
 def test_an_address_is_the_last_one_that_no_trusted_proxy_has(
-    trusted: tuple[str, ...], forwarded: str, other: str
+    trusted: tuple[str, ...], forwarded: str, other_client: str
 ) -> None:
     with embedded_platform(trusted_proxies=trusted) as platform:
         client = ApiWorld(platform).with_key("guess")
         assert statuses(client, 30, **{"X-Forwarded-For": forwarded}) == {401}
-        assert statuses(client, 1, **{"X-Forwarded-For": other}) == {429}
+        assert statuses(client, 1, **{"X-Forwarded-For": other_client}) == {429}
 
 
 def test_callers_behind_a_trusted_proxy_are_told_apart() -> None:

@@ -27,9 +27,15 @@ def test_a_bucket_gives_a_burst_and_then_what_comes_back() -> None:
     clock = Seconds()
     buckets = TokenBuckets(600, 100, clock)
     assert taken(buckets) == 100
-    for seconds, more in ((0.0625, 0), (0.0625, 1), (1, 10), (9.9375, 99), (1000, 100)):
+    for seconds, tokens in (
+        (0.0625, 0),
+        (0.0625, 1),
+        (1, 10),
+        (9.9375, 99),
+        (1000, 100),
+    ):
         clock.now += seconds
-        assert taken(buckets) == more
+        assert taken(buckets) == tokens
 
 
 def test_who_finds_a_bucket_empty_is_told_how_long_to_wait() -> None:
@@ -52,7 +58,7 @@ def test_a_burst_is_no_more_than_a_minute_s() -> None:
 
 
 @pytest.mark.parametrize(
-    ("shown", "same"),
+    ("address", "same"),
     [
         ("192.0.2.1", True),
         ("::ffff:192.0.2.1", True),
@@ -60,14 +66,14 @@ def test_a_burst_is_no_more_than_a_minute_s() -> None:
         ("testclient", False),
     ],
 )
-def test_an_address_is_one_however_it_is_written(shown: str, same: bool) -> None:
+def test_an_address_is_one_however_it_is_written(address: str, same: bool) -> None:
     wrong_keys = WrongKeys(1, Seconds())
     wrong_keys.note("192.0.2.1")
     if same:
         with pytest.raises(RateLimitedError):
-            wrong_keys.require_few(shown)
+            wrong_keys.require_few(address)
     else:
-        wrong_keys.require_few(shown)
+        wrong_keys.require_few(address)
 
 
 def test_one_customer_s_ipv6_addresses_are_one() -> None:
@@ -79,7 +85,7 @@ def test_one_customer_s_ipv6_addresses_are_one() -> None:
 
 
 def test_names_that_were_longest_unheard_of_are_forgotten() -> None:
-    seen: RecentValues[int] = RecentValues(capacity=2)
+    values: RecentValues[int] = RecentValues(capacity=2)
     for name, number in (("a", 1), ("b", 2), ("a", 3), ("c", 4)):
-        seen.set(name, number)
-    assert [seen.get(name) for name in "abc"] == [3, None, 4]
+        values.set(name, number)
+    assert [values.get(name) for name in "abc"] == [3, None, 4]

@@ -37,7 +37,7 @@ def test_a_run_is_started_and_followed(visitor: Visitor) -> None:
     run_id = response.headers["location"].rpartition("/")[2]
     page = visitor.open(HOME)
     (button,) = (
-        each for each in page.all("a") if each.attributes.get("class") == "button"
+        link for link in page.all("a") if link.attributes.get("class") == "button"
     )
     assert button.attributes["href"] == f"/app/runs/{run_id}"
     again = visitor.client.post(f"{HOME}/runs", data={"token": token_of(visitor)})
@@ -70,7 +70,7 @@ def test_a_list_that_cannot_be_pulled_is_something_to_do(visitor: Visitor) -> No
     visitor.world.store_config(vendor_document(inbound={**inbound, "pull": pull}))
     platform = visitor.world.platform
     Puller(platform).plan()
-    for told in (0, 0, 1):
+    for times_listed in (0, 0, 1):
         platform.pulls.change("acme", "vendor_1", asked(utc_now()))
         leased = take_pull(platform.pulls, "acme", "vendor_1", utc_now())
         leased.finish(failed("the server answered 500", utc_now()))
@@ -79,7 +79,7 @@ def test_a_list_that_cannot_be_pulled_is_something_to_do(visitor: Visitor) -> No
             page.text.count(
                 "cannot be fetched from its server: the server answered 500."
             )
-            == told
+            == times_listed
         )
         assert "s3cr3t" not in page.text
         assert "not in a run yet" in page.text

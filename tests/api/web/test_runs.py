@@ -28,8 +28,8 @@ def path_of(run_id: str) -> str:
 
 def audit(world: ApiWorld, action: str) -> dict[str, Any]:
     entries = world.client.get("/v1/audit", params={"action": action}).json()["audit"]
-    found: dict[str, Any] = entries[0]
-    return found
+    entry: dict[str, Any] = entries[0]
+    return entry
 
 
 def test_a_held_feed_is_released_with_a_reason_as_it_was_shown(
@@ -39,12 +39,12 @@ def test_a_held_feed_is_released_with_a_reason_as_it_was_shown(
     page = visitor.open(path_of(held.run_id))
     assert "is held back" in page.one("h1").text
     assert "trips" in page.text
-    done = visitor.fill(page, "/release", reason="the line is discontinued")
-    assert done.headers["location"] == path_of(held.run_id)
+    response = visitor.fill(page, "/release", reason="the line is discontinued")
+    assert response.headers["location"] == path_of(held.run_id)
     after = visitor.open(path_of(held.run_id))
     assert "It was released: the line is discontinued" in after.text
-    told = audit(visitor.world, "run.released")
-    assert (told["actor"]["kind"], told["target"]) == ("session", held.run_id)
+    entry = audit(visitor.world, "run.released")
+    assert (entry["actor"]["kind"], entry["target"]) == ("session", held.run_id)
     late = visitor.fill(page, "/cancel", reason="too late")
     assert (late.status_code, "cannot be done" in late.text) == (409, True)
 
@@ -103,13 +103,16 @@ def test_a_run_under_way_shows_how_far_it_is_and_can_be_cancelled(
     assert served.headers["content-type"] == "text/javascript; charset=utf-8"
     assert "waiting for its turn" in page.text
     assert [
-        each.text
-        for each in page.all("a")
-        if each.attributes["href"] == path_of(run_id)
+        link.text
+        for link in page.all("a")
+        if link.attributes["href"] == path_of(run_id)
     ]
     assert visitor.fill(page, "/cancel", reason="too early").status_code == 303
-    done = visitor.open(path_of(run_id))
-    assert ("The run was cancelled" in done.text, done.all("script")) == (True, [])
+    cancelled = visitor.open(path_of(run_id))
+    assert ("The run was cancelled" in cancelled.text, cancelled.all("script")) == (
+        True,
+        [],
+    )
 
 
 def test_a_failed_run_says_why_and_what_to_do(visitor: Visitor) -> None:
@@ -124,7 +127,8 @@ def test_a_failed_run_says_why_and_what_to_do(visitor: Visitor) -> None:
 def test_where_rows_went_and_what_is_quarantined_stand_there(visitor: Visitor) -> None:
     world = visitor.world
     record = world.claim(world.post_run().json()["run_id"])
-    summary, quarantine = record.keys.run_summary, record.keys.quarantine
+    summary = record.keys.run_summary
+    quarantine = record.keys.quarantine
     world.platform.objects.put(summary, json.dumps(SUMMARY).encode())
     rows = "".join(
         f"<b>{n},keep,1.00,9.00,vendor_1,{n},2026-03-01T12:00:00Z\n" for n in range(2)
@@ -141,9 +145,9 @@ def test_where_rows_went_and_what_is_quarantined_stand_there(visitor: Visitor) -
     assert "<b>0" in page.text
     assert "2 prices moved too far" in page.text
     assert "2026-03-01" in page.text
-    one = visitor.fill(page, "/accept", sku="<b>1", reason="a sale")
-    assert one.headers["location"] == f"{path_of(record.run_id)}?accepted=1"
-    assert "1 price accepted" in visitor.open(one.headers["location"]).text
+    one_price = visitor.fill(page, "/accept", sku="<b>1", reason="a sale")
+    assert one_price.headers["location"] == f"{path_of(record.run_id)}?accepted=1"
+    assert "1 price accepted" in visitor.open(one_price.headers["location"]).text
     everything = visitor.fill(page, "/accept", all="true", reason="a sale, all of it")
     assert everything.headers["location"].endswith("?accepted=2")
     assert audit(world, "skus.accepted")["actor"]["kind"] == "session"
@@ -165,7 +169,8 @@ def test_a_form_of_too_many_fields_is_refused_before_its_fields_are_read(
 
 
 def test_a_sku_of_any_text_is_named_whole_and_shown_short(visitor: Visitor) -> None:
-    world, sku = visitor.world, "\u202e<b>" + "x" * 10_000
+    world = visitor.world
+    sku = "\u202e<b>" + "x" * 10_000
     record = world.claim(world.post_run().json()["run_id"])
     head = (
         "sku,action,price_published,price_computed,vendor_id,row_number,suspect_since\n"
@@ -174,7 +179,7 @@ def test_a_sku_of_any_text_is_named_whole_and_shown_short(visitor: Visitor) -> N
     world.platform.objects.put(record.keys.quarantine, f"{head}{row}".encode())
     end(world, record, {"quarantine": record.keys.quarantine})
     page = visitor.open(path_of(record.run_id))
-    (box,) = (each for each in page.all("input") if each.attributes["name"] == "sku")
+    (box,) = (field for field in page.all("input") if field.attributes["name"] == "sku")
     assert box.attributes["value"] == sku
     assert "x" * 2001 not in page.text
 
@@ -207,13 +212,14 @@ def test_a_file_is_a_link_away(visitor: Visitor) -> None:
 def test_scopes_decide_what_is_offered_and_what_is_taken(world: ApiWorld) -> None:
     world.store_config()
     held = world.hold_one()
-    reader, full = signed_in(world, "read"), signed_in(world)
+    reader = signed_in(world, "read")
+    full = signed_in(world)
     page = reader.open(path_of(held.run_id))
-    actions = [each.attributes["action"] for each in page.all("form")]
+    actions = [form.attributes["action"] for form in page.all("form")]
     assert actions == ["/app/sign-out"]
     token = page.all("input")[0].attributes["value"]
-    shown = full.open(path_of(held.run_id))
-    assert len(shown.all("textarea")) == 2
+    decision = full.open(path_of(held.run_id))
+    assert len(decision.all("textarea")) == 2
     for act in ("release", "cancel"):
         form = {"token": token, "reason": "x"}
         refused = reader.client.post(f"{path_of(held.run_id)}/{act}", data=form)

@@ -61,21 +61,21 @@ def test_a_session_is_a_random_id_in_a_cookie_that_is_kept_hashed_with_its_key(
     }  # fmt: skip
     assert cookie["max-age"] == str(12 * 3600)
     assert re.fullmatch(r"[A-Za-z0-9_-]{43}", cookie.value)
-    (kept,) = (
-        each for each in items_of(world) if each["pk"]["S"].startswith("SESSION#")
+    (stored,) = (
+        item for item in items_of(world) if item["pk"]["S"].startswith("SESSION#")
     )
     digest = hashlib.sha256(cookie.value.encode()).hexdigest()
-    assert (kept["pk"]["S"], kept["key_id"]["S"]) == (
+    assert (stored["pk"]["S"], stored["key_id"]["S"]) == (
         f"SESSION#{digest}",
         key_id_of(visitor),
     )
     assert cookie.value not in str(items_of(world))
     again = visitor.sign_in(visitor.key)
     assert cookie.value not in again.headers["set-cookie"]
-    (kept,) = (
-        each for each in items_of(world) if each["pk"]["S"].startswith("SESSION#")
+    (stored,) = (
+        item for item in items_of(world) if item["pk"]["S"].startswith("SESSION#")
     )
-    assert kept["pk"]["S"] != f"SESSION#{digest}"
+    assert stored["pk"]["S"] != f"SESSION#{digest}"
 
 
 def test_on_loopback_the_cookie_goes_without_tls(world: ApiWorld) -> None:
@@ -145,12 +145,15 @@ def test_whoever_is_not_signed_in_is_asked_to_and_led_on(world: ApiWorld) -> Non
 
 def test_a_wrong_key_does_not_change_where_one_is_led(world: ApiWorld) -> None:
     world.store_config()
-    visitor, wanted = browser(world), f"{HOME}/skus?sku=A-1"
-    wrong = visitor.fill(visitor.open(wanted, 401), "/app/sign-in", key="rk_wrong")
+    visitor = browser(world)
+    requested_path = f"{HOME}/skus?sku=A-1"
+    wrong = visitor.fill(
+        visitor.open(requested_path, 401), "/app/sign-in", key="rk_wrong"
+    )
     assert wrong.status_code == 401
     again = read_page(wrong.content)
     response = visitor.fill(again, "/app/sign-in", key=world.issue_key(TENANT))
-    assert response.headers["location"] == wanted
+    assert response.headers["location"] == requested_path
 
 
 @pytest.mark.parametrize("path", ["/app/sign-in", "/app/"])
@@ -199,7 +202,8 @@ def test_made_up_sessions_count_as_wrong_keys_and_a_good_one_goes_on(
 ) -> None:
     world.store_config()
     few = ApiWorld(world.platform, limits=ApiLimits(wrong_keys_per_minute=3))
-    visitor, thief = signed_in(few), browser(few)
+    visitor = signed_in(few)
+    thief = browser(few)
     assert visitor.client.get(HOME).status_code == 200
     statuses = []
     for number in range(4):
@@ -227,7 +231,7 @@ def test_a_session_ends_with_its_key_at_the_next_click(visitor: Visitor) -> None
     assert "session has ended" in page.text
     assert f'{COOKIE}=""' in page.headers["set-cookie"]
     assert not [
-        each for each in items_of(visitor.world) if "SESSION#" in each["pk"]["S"]
+        item for item in items_of(visitor.world) if "SESSION#" in item["pk"]["S"]
     ]
 
 
@@ -246,7 +250,7 @@ def test_a_session_ends_after_twelve_hours(visitor: Visitor) -> None:
     assert visitor.client.get(HOME).status_code == 401
     visitor.sign_in(visitor.key)  # and what is over is swept
     assert (
-        len([each for each in items_of(visitor.world) if "SESSION#" in each["pk"]["S"]])
+        len([item for item in items_of(visitor.world) if "SESSION#" in item["pk"]["S"]])
         == 1
     )
 
@@ -257,9 +261,9 @@ def test_scopes_are_judged_with_each_request(world: ApiWorld) -> None:
     page = reader.open(HOME)
     assert "Start a run" not in page.text
     token = next(
-        each.attributes["value"]
-        for each in page.all("input")
-        if each.attributes["name"] == "token"
+        field.attributes["value"]
+        for field in page.all("input")
+        if field.attributes["name"] == "token"
     )
     denied = reader.client.post(f"{HOME}/runs", data={"token": token})
     assert denied.status_code == 403
@@ -273,11 +277,11 @@ def test_another_tenant_s_pages_are_not_there(world: ApiWorld) -> None:
     store_other(world)
     visitor = signed_in(world)
     mine = visitor.client.get("/app/tenants/nobody")
-    other = visitor.client.get("/app/tenants/other")
-    assert (mine.status_code, other.status_code) == (404, 404)
+    response = visitor.client.get("/app/tenants/other")
+    assert (mine.status_code, response.status_code) == (404, 404)
     assert (
         mine.text.replace("nobody", "other").split("in the log")[0]
-        == (other.text.split("in the log")[0])
+        == (response.text.split("in the log")[0])
     )
 
 
@@ -296,7 +300,7 @@ def test_a_foreign_page_s_form_is_refused(
 ) -> None:
     page = visitor.open(HOME)
     (form,) = (
-        each for each in page.all("form") if each.attributes["action"] == f"{HOME}/runs"
+        form for form in page.all("form") if form.attributes["action"] == f"{HOME}/runs"
     )
     good = form.one("input").attributes["value"]
     sent = {"token": good if token else "é" * 64}
@@ -307,11 +311,12 @@ def test_a_foreign_page_s_form_is_refused(
 
 def test_a_token_of_another_session_is_refused(world: ApiWorld) -> None:
     world.store_config()
-    first, second = signed_in(world), signed_in(world)
+    first = signed_in(world)
+    second = signed_in(world)
     (form,) = (
-        each
-        for each in first.open(HOME).all("form")
-        if each.attributes["action"].endswith("/runs")
+        form
+        for form in first.open(HOME).all("form")
+        if form.attributes["action"].endswith("/runs")
     )
     token = form.one("input").attributes["value"]
     assert second.client.post(f"{HOME}/runs", data={"token": token}).status_code == 403
@@ -323,7 +328,7 @@ def test_the_audit_names_the_session_by_its_key(visitor: Visitor) -> None:
     audit = visitor.world.client.get("/v1/audit", params={"tenant_id": TENANT}).json()[
         "audit"
     ]
-    (posted,) = (each for each in audit if each["action"] == "run.posted")
+    (posted,) = (entry for entry in audit if entry["action"] == "run.posted")
     assert posted["actor"] == {
         "kind": "session", "id": key_id_of(visitor), "name": key_id_of(visitor)
     }  # fmt: skip
@@ -342,7 +347,7 @@ def test_pages_have_the_api_s_rate_limits(world: ApiWorld) -> None:
 
 def test_pages_are_not_in_the_openapi_document(world: ApiWorld) -> None:
     paths = world.app.openapi()["paths"]
-    assert [each for each in paths if not each.startswith("/v1/")] == []
+    assert [path for path in paths if not path.startswith("/v1/")] == []
 
 
 def test_no_page_is_open_without_a_session(world: ApiWorld) -> None:
@@ -387,7 +392,8 @@ def test_nothing_is_changed_by_looking_at_pages(world: ApiWorld) -> None:
         and "GET" in (getattr(route, "methods", None) or ())
     ]
     assert len(paths) > 8
-    runs, inbound = world.platform.database.runs.name, world.platform.objects
+    runs = world.platform.database.runs.name
+    inbound = world.platform.objects
     before = (
         items_of(world),
         items_of(world, runs),
@@ -416,19 +422,19 @@ def test_no_page_of_another_tenant_is_there(world: ApiWorld) -> None:
         "name": "report",
     }
     before = items_of(world)
-    asked = [
+    posts = [
         (method, route.path.format(**ids))
         for route in world.app.routes
         for method in getattr(route, "methods", None) or ()
         if route.path.startswith(("/app/tenants", "/app/runs"))
     ]
-    assert len(asked) > 12
+    assert len(posts) > 12
     form = {
         "token": token, "reason": "x", "sku": "A-1", "price": "1.00", "all": "true",
         "version": "1", "step": '["add", "/vendors/0/parser/x", 1]', "sha256": "0" * 64,
         "guard": "vendor_rows",
     }  # fmt: skip
-    for method, path in asked:
+    for method, path in posts:
         answer = visitor.client.request(method, path, data=form)
         assert answer.status_code == 404, (method, path, answer.text)
     assert items_of(world) == before
@@ -443,8 +449,8 @@ def test_a_tenant_s_deletion_takes_its_sessions_and_links(world: ApiWorld) -> No
     signed_in(public)
     until = (utc_now() + timedelta(days=9)).isoformat()
     order = {"vendor_id": "vendor_1", "name": "Anna", "expires_at": until}
-    made = public.client.post(f"/v1/tenants/{TENANT}/supplier-links", json=order)
-    assert made.status_code == 201
+    link = public.client.post(f"/v1/tenants/{TENANT}/supplier-links", json=order)
+    assert link.status_code == 201
     TenantData(world.platform.database).remove_settings(TENANT, 1)
-    kept = {each["pk"]["S"].partition("#")[0] for each in items_of(world)}
-    assert kept == {"TENANT", "CONFIG"}
+    kinds = {item["pk"]["S"].partition("#")[0] for item in items_of(world)}
+    assert kinds == {"TENANT", "CONFIG"}

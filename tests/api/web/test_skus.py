@@ -68,7 +68,7 @@ def test_texts_of_vendors_are_texts_and_short(world: ApiWorld) -> None:
         world.platform.objects.put(key, part)
     visitor = signed_in(world)
     answers = [visitor.client.get(SKUS, params={"sku": sku}) for sku in ("A-1", long)]
-    assert [each.status_code for each in answers] == [200, 422]
+    assert [answer.status_code for answer in answers] == [200, 422]
     assert "alert(1)" in answers[0].text
     for answer in answers:
         assert "<script" not in answer.text
@@ -82,14 +82,14 @@ def test_a_word_on_a_sku_is_of_just_this_one(world: ApiWorld, sku: str) -> None:
     page = visitor.open(f"{SKUS}?sku={quote(sku)}")
     assert visitor.fill(page, "/override", price="9.90").status_code == 303
     listed = world.client.get("/v1/tenants/acme/overrides").json()["overrides"]
-    assert [each["sku"] for each in listed] == [sku]
+    assert [override["sku"] for override in listed] == [sku]
 
 
 def test_without_a_sku_the_page_asks_for_one(visitor: Visitor) -> None:
     page = visitor.open(SKUS)
     assert page.one("h1").text == "Look up a SKU"
-    (form,) = (each for each in page.all("form") if each.attributes["method"] == "get")
-    assert [each.attributes["name"] for each in form.all("input")] == ["sku"]
+    (form,) = (form for form in page.all("form") if form.attributes["method"] == "get")
+    assert [field.attributes["name"] for field in form.all("input")] == ["sku"]
 
 
 def test_an_unknown_sku_is_told(visitor: Visitor) -> None:
@@ -130,10 +130,10 @@ def test_a_merchant_has_the_last_word_on_a_sku_and_takes_it_back(
     ]
     assert entry["actor"]["kind"] == "session"
     day = (utc_now() + timedelta(days=3)).date().isoformat()
-    other = visitor.fill(
+    response = visitor.fill(
         page, "/override", price="", note="", max_quantity="0", expires_on=day
     )
-    assert other.status_code == 303
+    assert response.status_code == 303
     page = visitor.open(f"{SKUS}?sku=A-1")
     assert "Its highest quantity 0" in page.text
     assert f"Until {day}T23:59:59Z" in page.text
@@ -149,8 +149,10 @@ def test_a_vendor_that_was_chosen_stays_so_while_it_offers_nothing(
     page = visitor.open(f"{SKUS}?sku=%3Cb%3E%26")
     assert "north alone offers it." in page.text
     options = page.one("select").all("option")
-    assert [each.text for each in options] == ["Any vendor", "north", "south"]
-    assert [each.text for each in options if "selected" in each.attributes] == ["south"]
+    assert [option.text for option in options] == ["Any vendor", "north", "south"]
+    assert [option.text for option in options if "selected" in option.attributes] == [
+        "south"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -177,7 +179,7 @@ def test_who_may_not_configure_has_no_form(world: ApiWorld) -> None:
     world.store_config()
     reader = signed_in(world, "read")
     page = reader.open(f"{SKUS}?sku=A-1")
-    actions = [each.attributes["action"] for each in page.all("form")]
+    actions = [form.attributes["action"] for form in page.all("form")]
     assert actions == ["/app/sign-out", SKUS]
     token = page.all("input")[0].attributes["value"]
     form = {"token": token, "sku": "A-1", "leave_out": "true"}

@@ -36,17 +36,17 @@ def platform() -> Any:
 def shop(platform: Any) -> ApiWorld:
     world = ApiWorld(platform)
     world.store_config(vendor_document(), vendor_document("vendor_2"))
-    for each in world.client.get(LINKS).json()["supplier_links"]:
-        world.client.delete(f"{LINKS}/{each['link_id']}")
-    for each in platform.objects.list_objects("tenants/"):
-        platform.objects.delete(each.key)
+    for link in world.client.get(LINKS).json()["supplier_links"]:
+        world.client.delete(f"{LINKS}/{link['link_id']}")
+    for link in platform.objects.list_objects("tenants/"):
+        platform.objects.delete(link.key)
     return world
 
 
 def ask(world: ApiWorld, **order: Any) -> Response:
     until = (utc_now() + timedelta(days=90)).isoformat()
-    asked = {"vendor_id": "vendor_1", "name": " Anna ", "expires_at": until, **order}
-    return world.client.post(LINKS, json=asked)
+    body = {"vendor_id": "vendor_1", "name": " Anna ", "expires_at": until, **order}
+    return world.client.post(LINKS, json=body)
 
 
 def path_of(world: ApiWorld, **order: Any) -> str:
@@ -63,12 +63,13 @@ def test_a_list_of_links_goes_on_at_its_cursor(shop: ApiWorld) -> None:
     names = [f"supplier {number}" for number in range(5)]
     for name in names:
         ask(shop, name=name)
-    found, query = [], "?limit=2"
+    ids = []
+    query = "?limit=2"
     while query:
         page = shop.client.get(f"{LINKS}{query}").json()
-        found.append([each["name"] for each in page["supplier_links"]])
+        ids.append([link["name"] for link in page["supplier_links"]])
         query = page["next_cursor"] and f"?limit=2&cursor={page['next_cursor']}"
-    assert found == [names[:2], names[2:4], names[4:]]
+    assert ids == [names[:2], names[2:4], names[4:]]
     assert_problem(shop.client.get(f"{LINKS}?cursor=none"), 422, "INVALID_REQUEST")
 
 
@@ -77,30 +78,30 @@ def test_a_link_is_shown_once_listed_without_its_token_and_revoked(
 ) -> None:
     response = ask(shop)
     assert response.headers["cache-control"] == "no-store"
-    made = response.json()
-    assert list(made) == ["link_id", "url"]
-    token = made["url"].removeprefix(f"{SITE}/s/")
+    new_link = response.json()
+    assert list(new_link) == ["link_id", "url"]
+    token = new_link["url"].removeprefix(f"{SITE}/s/")
     assert len(token) == 43
     assert browser(shop).client.get(f"/s/{token}").status_code == 200
     (listed,) = shop.client.get(LINKS).json()["supplier_links"]
     assert (listed["name"], listed["vendor_id"]) == ("Anna", "vendor_1")
     assert listed["last_used_at"] is not None
     assert token not in json.dumps(listed)
-    kept = str(
+    stored = str(
         shop.platform.clients.dynamodb.scan(
             TableName=shop.platform.database.tenants.name
         )
     )
-    assert token not in kept
+    assert token not in stored
     feeds = shop.client.get(f"/v1/tenants/{TENANT}/feed-links").json()["feed_links"]
     assert feeds == []
     assert browser(shop).client.get(f"/f/{token}").status_code == 404
-    assert shop.client.delete(f"{LINKS}/{made['link_id']}").status_code == 204
+    assert shop.client.delete(f"{LINKS}/{new_link['link_id']}").status_code == 204
     for path in (f"/s/{token}", f"/s/{token}/check"):
         gone = browser(shop).client.get(path)
         assert (gone.status_code, "ask for a new one" in gone.text) == (404, True)
     assert_problem(
-        shop.client.delete(f"{LINKS}/{made['link_id']}"), 404, "LINK_NOT_FOUND"
+        shop.client.delete(f"{LINKS}/{new_link['link_id']}"), 404, "LINK_NOT_FOUND"
     )
 
 
@@ -131,10 +132,10 @@ def test_a_vendor_has_twenty_links(shop: ApiWorld) -> None:
 
 
 def test_links_need_the_scope_upload(shop: ApiWorld) -> None:
-    made = shop.client.post(
+    new_key = shop.client.post(
         f"/v1/tenants/{TENANT}/api-keys", json={"scopes": ["read"]}
     ).json()
-    reader = shop.with_key(made["api_key"])
+    reader = shop.with_key(new_key["api_key"])
     assert reader.get(LINKS).status_code == 200
     order = {"vendor_id": "vendor_1", "name": "x", "expires_at": "2099-01-01T00:00:00Z"}
     assert_problem(reader.post(LINKS, json=order), 403, "SCOPE_MISSING")
@@ -145,13 +146,14 @@ def test_a_supplier_sends_a_list_and_reads_what_is_wrong_with_it() -> None:
     with served_platform(public_url=SITE) as platform:
         world = ApiWorld(platform)
         world.store_config()
-        path, visitor = path_of(world), browser(world)
+        path = path_of(world)
+        visitor = browser(world)
         page = visitor.open(path)
         (form,) = page.all("form")
         fields = {
-            each.attributes["name"]: each.attributes["value"]
-            for each in form.all("input")
-            if each.attributes["type"] == "hidden"
+            field.attributes["name"]: field.attributes["value"]
+            for field in form.all("input")
+            if field.attributes["type"] == "hidden"
         }
         bad = b"sku,quantity_available,cost\nA-1,5,4.20\nA-2,7,four\n"
         target = form.attributes["action"]
@@ -164,9 +166,9 @@ def test_a_supplier_sends_a_list_and_reads_what_is_wrong_with_it() -> None:
         assert "No run has looked at it yet." in checked.text
         (again,) = checked.all("form")
         keys = [
-            each.attributes["value"]
-            for each in again.all("input")
-            if "key" in str(each)
+            field.attributes["value"]
+            for field in again.all("input")
+            if "key" in str(field)
         ]
         assert fields["key"] not in keys
 
@@ -210,10 +212,10 @@ def test_the_page_has_nothing_of_the_tenant(shop: ApiWorld) -> None:
     put(shop, GOOD)
     path = path_of(shop)
     page = browser(shop).open(path)
-    shown = page.text + page.one("title").text
+    shown_text = page.text + page.one("title").text
     for internal in ("vendor_", TENANT, "price", "Overview", "feed", "margin"):
-        assert internal not in shown
-    assert [each.attributes["href"] for each in page.all("a")] == [
+        assert internal not in shown_text
+    assert [link.attributes["href"] for link in page.all("a")] == [
         "#main",
         f"{path}/check",
     ]
@@ -256,9 +258,9 @@ def test_twenty_lists_an_hour_and_then_no_form(shop: ApiWorld) -> None:
     for number in range(20):
         page = browser(shop).open(path)
         (key,) = (
-            each.attributes["value"]
-            for each in page.all("input")
-            if each.attributes["name"] == "key"
+            field.attributes["value"]
+            for field in page.all("input")
+            if field.attributes["name"] == "key"
         )
         assert key.endswith(f"-{number + 1:02}")
         shop.platform.objects.put(key, GOOD)
@@ -267,16 +269,21 @@ def test_twenty_lists_an_hour_and_then_no_form(shop: ApiWorld) -> None:
 
 
 def test_twenty_checks_an_hour(shop: ApiWorld) -> None:
-    path, visitor = path_of(shop), browser(shop)
+    path = path_of(shop)
+    visitor = browser(shop)
     statuses = [visitor.client.get(f"{path}/check").status_code for _ in range(21)]
     assert (set(statuses[:20]), statuses[20]) == ({200}, 429)
     assert visitor.client.get(path).status_code == 200
 
 
 def test_thirty_requests_a_minute(shop: ApiWorld) -> None:
-    path, visitor = path_of(shop), browser(shop)
+    path = path_of(shop)
+    visitor = browser(shop)
     answers = [visitor.client.get(path) for _ in range(31)]
-    assert ({each.status_code for each in answers[:30]}, answers[30].status_code) == (
+    assert (
+        {answer.status_code for answer in answers[:30]},
+        answers[30].status_code,
+    ) == (
         {200},
         429,
     )
@@ -285,7 +292,8 @@ def test_thirty_requests_a_minute(shop: ApiWorld) -> None:
 
 def test_wrong_links_count_as_wrong_keys(shop: ApiWorld) -> None:
     few = ApiWorld(shop.platform, limits=ApiLimits(wrong_keys_per_minute=2))
-    path, visitor = path_of(few), browser(few)
+    path = path_of(few)
+    visitor = browser(few)
     statuses = [
         visitor.client.get(f"/s/{number:043}").status_code for number in range(3)
     ]
@@ -297,13 +305,13 @@ def test_wrong_links_count_as_wrong_keys(shop: ApiWorld) -> None:
 def test_logs_name_the_link_and_never_its_token(
     shop: ApiWorld, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    made = ask(shop).json()
-    token = made["url"].removeprefix(f"{SITE}/s/")
+    new_link = ask(shop).json()
+    token = new_link["url"].removeprefix(f"{SITE}/s/")
     browser(shop).client.get(f"/s/{token}")
     browser(shop).client.get(f"/s/{token}/check")
     logged = "".join(capsys.readouterr())
     assert token not in logged
-    assert f"supplier_link:{made['link_id']}" in logged
+    assert f"supplier_link:{new_link['link_id']}" in logged
 
 
 def test_a_link_of_a_vendor_that_the_config_lacks_is_good_for_nothing(
@@ -320,8 +328,8 @@ def test_a_config_that_can_no_longer_be_read_is_not_shown_to_suppliers(
     path = path_of(shop)
     broken = config_document(pricing={"min_price": "-77.77"})
     shop.platform.tenants.put(TENANT, json.dumps(broken))
-    for each in (path, f"{path}/check"):
-        answer = browser(shop).client.get(each)
+    for address in (path, f"{path}/check"):
+        answer = browser(shop).client.get(address)
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
         assert "Lists cannot be taken just now" in answer.text
         assert not re.search(r"77\.77|pricing|vendor", answer.text)
@@ -342,7 +350,8 @@ def test_headers_are_those_of_all_pages(shop: ApiWorld) -> None:
 
 
 def test_a_supplier_s_check_waits_behind_those_of_keys() -> None:
-    slots, order = TaskSlots(ApiLimits(task_seconds=5)), []
+    slots = TaskSlots(ApiLimits(task_seconds=5))
+    order = []
     began = threading.Event()
 
     def supplier() -> None:

@@ -37,7 +37,7 @@ def test_a_list_goes_straight_to_s3_and_the_browser_comes_back_to_its_check(
     visitor = signed_in(served_world)
     answer = visitor.client.get(VENDOR)
     page = visitor.open(VENDOR)
-    (form,) = (each for each in page.all("form") if "enctype" in each.attributes)
+    (form,) = (form for form in page.all("form") if "enctype" in form.attributes)
     assert (form.attributes["method"], form.attributes["enctype"]) == (
         "post",
         "multipart/form-data",
@@ -46,9 +46,9 @@ def test_a_list_goes_straight_to_s3_and_the_browser_comes_back_to_its_check(
     origin = "/".join(target.split("/")[:3])
     assert f"form-action 'self' {origin};" in answer.headers["content-security-policy"]
     fields = {
-        each.attributes["name"]: each.attributes["value"]
-        for each in form.all("input")
-        if each.attributes["type"] == "hidden"
+        field.attributes["name"]: field.attributes["value"]
+        for field in form.all("input")
+        if field.attributes["type"] == "hidden"
     }
     assert fields["key"].startswith(INBOUND)
     assert fields["success_action_redirect"] == f"{SITE}{VENDOR}/check"
@@ -59,7 +59,7 @@ def test_a_list_goes_straight_to_s3_and_the_browser_comes_back_to_its_check(
     assert back.headers["location"] == f"{VENDOR}/check"
     assert "all 2 rows are good" in visitor.open(f"{VENDOR}/check").text
     acts = served_world.client.get("/v1/audit").json()["audit"]
-    assert [each for each in acts if each["action"] == "upload_link.created"] == []
+    assert [act for act in acts if act["action"] == "upload_link.created"] == []
 
 
 def test_a_form_that_is_signed_by_a_role_s_long_token_is_whole(
@@ -72,8 +72,8 @@ def test_a_form_that_is_signed_by_a_role_s_long_token_is_whole(
         world.store_config()
         page = signed_in(world).open(VENDOR)
     fields = {
-        each.attributes.get("name"): each.attributes.get("value")
-        for each in page.all("input")
+        field.attributes.get("name"): field.attributes.get("value")
+        for field in page.all("input")
     }
     policy = json.loads(base64.b64decode(str(fields["policy"])))
     assert fields["x-amz-security-token"] == token
@@ -105,11 +105,11 @@ def test_a_parser_that_reads_the_list_is_shown_line_by_line_and_taken_over(
     put(visitor, EUROPEAN)
     page = visitor.open(f"{VENDOR}/check")
     assert "A run cannot use it" in page.text
-    settings = [each.text for each in page.all("th") if each.all("code")]
+    settings = [cell.text for cell in page.all("th") if cell.all("code")]
     assert "delimiter" in settings
-    taken = visitor.fill(page, "/parser")
-    assert taken.headers["location"] == f"{VENDOR}/check?taken=3"
-    after = visitor.open(taken.headers["location"])
+    response = visitor.fill(page, "/parser")
+    assert response.headers["location"] == f"{VENDOR}/check?taken=3"
+    after = visitor.open(response.headers["location"])
     assert "it is config version 3" in after.text
     assert "A run can read 2 rows; look at what is doubtful." in after.text
     stored = visitor.world.client.get(f"/v1/tenants/{TENANT}").json()
@@ -139,9 +139,9 @@ def test_headers_of_no_known_name_are_choices_with_samples(visitor: Visitor) -> 
     )
     page = visitor.open(f"{VENDOR}/check")
     choices = {
-        each.attributes["value"]: each.attributes["name"]
-        for each in page.all("input")
-        if each.attributes["type"] == "radio"
+        field.attributes["value"]: field.attributes["name"]
+        for field in page.all("input")
+        if field.attributes["type"] == "radio"
     }
     assert choices == {"Net EUR": "as_cost", "Gross EUR": "as_cost"}
     assert "4.20 · 3.10" in page.text
@@ -248,7 +248,7 @@ def test_scopes_decide_what_the_page_has(world: ApiWorld) -> None:
     world.store_config()
     reader = signed_in(world, "read")
     page = reader.open(VENDOR)
-    assert [each for each in page.all("form") if "enctype" in each.attributes] == []
+    assert [form for form in page.all("form") if "enctype" in form.attributes] == []
     assert reader.client.get(f"{VENDOR}/check").status_code == 403
     token = page.all("input")[0].attributes["value"]
     form = {"token": token, "version": "1", "step": "[]"}
