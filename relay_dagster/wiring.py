@@ -103,19 +103,10 @@ def connect(
     def count_unreadable() -> None:
         metrics.worker_error("unreadable")
 
-    def consecutive_failures(tenant_id: str) -> int:
-        return runs.lock(tenant_id).consecutive_failures
-
     database = Database.of(clients, settings, count_unreadable)
     runs = RunStore(database)
     objects = ObjectStore(clients, settings.artifact_bucket)
-    metrics = Metrics(
-        clients,
-        namespace=settings.metrics_namespace,
-        environment=settings.environment,
-        enabled=settings.metrics_enabled,
-        consecutive_failures=consecutive_failures,
-    )
+    metrics = _metrics(clients, settings, runs)
     return Platform(
         settings=settings,
         clients=clients,
@@ -141,6 +132,19 @@ def connect(
             poll_schedule(settings),
             keep_published=settings.keep_published,
         ),
+    )
+
+
+def _metrics(clients: Clients, settings: Settings, runs: RunStore) -> Metrics:
+    def consecutive_failures(tenant_id: str) -> int:
+        return runs.lock(tenant_id).consecutive_failures
+
+    return Metrics(
+        clients,
+        namespace=settings.metrics_namespace,
+        environment=settings.environment,
+        enabled=settings.metrics_enabled,
+        consecutive_failures=consecutive_failures,
     )
 
 

@@ -8,15 +8,10 @@ from dataclasses import replace
 from datetime import datetime
 
 from relay_core.domain.codes import RunStatus, Stage
+from relay_dagster.runs import transitions
 from relay_dagster.runs.errors import HoldMismatchError, RunNotHeldError
 from relay_dagster.runs.model import Fence, Hold, Outcome, Release, RunRecord
-from relay_dagster.runs.transitions import (
-    ended,
-    given_up,
-    refuse_unfenced,
-    rule,
-    transition,
-)
+from relay_dagster.runs.transitions import rule
 
 HOLD_SUPERSEDED = "HOLD_SUPERSEDED"
 HOLD_EXPIRED = "HOLD_EXPIRED"
@@ -30,9 +25,11 @@ def held(record: RunRecord, fence: Fence, outcome: Outcome, now: datetime) -> Ru
         FenceLostError: a newer attempt executes the run, or the run has ended.
         CancelRequestedError: somebody has asked for the run's cancellation.
     """
-    refuse_unfenced(record, fence)
+    transitions.refuse_unfenced(record, fence)
     hold = Hold(str(outcome.feed_sha256), str(record.baseline_run_id), outcome.guards)
-    record_after = replace(ended("held", record, now), failed_stage=None, hold=hold)
+    record_after = replace(
+        transitions.ended("held", record, now), failed_stage=None, hold=hold
+    )
     return record_after.with_reports(outcome, now)
 
 
@@ -56,7 +53,7 @@ def released(record: RunRecord, decision: Release, now: datetime) -> RunRecord:
     if not is_reviewed:
         guard_names = ", ".join(sorted(hold.guard_names))
         raise HoldMismatchError(record.run_id, hold.sha256, guard_names)
-    return transition(
+    return transitions.transition(
         "released",
         record,
         stage=Stage.COMPLETE,
@@ -71,13 +68,15 @@ def released(record: RunRecord, decision: Release, now: datetime) -> RunRecord:
 def expired(record: RunRecord, retention_days: int) -> RunRecord:
     """Give up a held feed that nobody has released while its artifacts were kept."""
     message = f"nobody has released the feed within {retention_days} days"
-    return given_up("expired", record, error_code=HOLD_EXPIRED, error_message=message)
+    return transitions.given_up(
+        "expired", record, error_code=HOLD_EXPIRED, error_message=message
+    )
 
 
 @rule
 def superseded(record: RunRecord, newer_run_id: str) -> RunRecord:
     """Give up a held feed for the feed of another run, which was published or held."""
     message = f"the feed of run {newer_run_id} came after it"
-    return given_up(
+    return transitions.given_up(
         "superseded", record, error_code=HOLD_SUPERSEDED, error_message=message
     )

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
 
-from relay_dagster.aws.job_queue import CAUSE, RUN_ID, Message, read_dead_letters
+from relay_dagster.aws import job_queue
 from relay_dagster.logs import event_log
 from relay_dagster.runs.errors import RunError
 from relay_dagster.runs.job_message import Job, NotAJobError
 from relay_dagster.runs.model import DueQueue, RunRecord
 from relay_dagster.runs.poll_schedule import DEAD_LETTER_LIFE
 from relay_dagster.runs.ports import utc_now
-from relay_dagster.tenants.audit import SYSTEM, Action, AuditEntry, Origin
+from relay_dagster.tenants import audit
 from relay_dagster.wiring import Platform
 
 _ALL = 1_000_000
@@ -36,7 +36,9 @@ class DeadLetter:
     run_id: str | None  # None for a message that is not a job and names no run
     job: Job | None  # None for a message that is not a job
     record: RunRecord | None  # the record of the run, if it has one
-    message: Message | None = None  # None for a dead letter that only its record names
+    message: job_queue.Message | None = (
+        None  # None for a dead letter that only its record names
+    )
 
     @property
     def tenant_id(self) -> str | None:
@@ -58,13 +60,13 @@ class DeadLetter:
     @property
     def has_cause(self) -> bool:
         """Return True if whoever made it a dead letter gave a cause."""
-        return self.message is not None and CAUSE in self.message.attributes
+        return self.message is not None and job_queue.CAUSE in self.message.attributes
 
     @property
     def cause(self) -> str:
         """Return the reason why the message is a dead letter."""
-        if self.message is not None and CAUSE in self.message.attributes:
-            return self.message.attributes[CAUSE]
+        if self.message is not None and job_queue.CAUSE in self.message.attributes:
+            return self.message.attributes[job_queue.CAUSE]
         if self.record is None or self.record.error_message is None:
             return "moved here by the queue itself"
         return f"{self.record.error_code}: {self.record.error_message}"
@@ -82,7 +84,7 @@ class DeadLetters:
     """The acts of an operator on dead letters."""
 
     platform: Platform
-    origin: Origin = SYSTEM  # the operator, for the audit
+    origin: audit.Origin = audit.SYSTEM  # the operator, for the audit
 
     def all(self) -> list[DeadLetter]:
         """Return all dead letters, the oldest first."""
@@ -134,7 +136,7 @@ class DeadLetters:
         newest = dead_letters[0]
         run_id = newest.run_id or name
         entry = self.origin.entry(
-            Action.DEAD_LETTER_DISCARDED,
+            audit.Action.DEAD_LETTER_DISCARDED,
             newest.tenant_id,
             run_id,
             utc_now(),
@@ -173,11 +175,11 @@ class DeadLetters:
             )
         return dead_letters
 
-    def _messages(self) -> Iterator[Message]:
-        return chain.from_iterable(read_dead_letters(self.platform.queue))
+    def _messages(self) -> Iterator[job_queue.Message]:
+        return chain.from_iterable(job_queue.read_dead_letters(self.platform.queue))
 
     def _remove(
-        self, dead_letters: Sequence[DeadLetter], entry: AuditEntry | None = None
+        self, dead_letters: Sequence[DeadLetter], entry: audit.AuditEntry | None = None
     ) -> None:
         """Resolve dead letters and delete those that the queue has returned.
 
@@ -191,11 +193,13 @@ class DeadLetters:
                 receipt_handle = dead_letter.message.receipt_handle
                 self.platform.queue.dead.delete(receipt_handle)
 
-    def _dead_letter(self, message: Message) -> DeadLetter:
+    def _dead_letter(self, message: job_queue.Message) -> DeadLetter:
         try:
             job = Job.parse(message.body)
         except NotAJobError:
-            return DeadLetter(message.attributes.get(RUN_ID), None, None, message)
+            return DeadLetter(
+                message.attributes.get(job_queue.RUN_ID), None, None, message
+            )
         record = self.platform.runs.get(job.run_id)
         return DeadLetter(job.run_id, job, record, message)
 

@@ -16,7 +16,7 @@ from relay_dagster.ledger.record_writer import (
 )
 from relay_dagster.runs.errors import FeedNotKeptError
 from relay_dagster.runs.model import Fence, Outcome, Release, RunRecord
-from relay_dagster.tenants.audit import SYSTEM, Action, AuditEntry, Origin
+from relay_dagster.tenants import audit
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class FeedLedger:
         return self.writer.apply(change).record
 
     def release(
-        self, run_id: str, decision: Release, *, origin: Origin = SYSTEM
+        self, run_id: str, decision: Release, *, origin: audit.Origin = audit.SYSTEM
     ) -> ChangeResult:
         """Publish a held feed, if it is the one that was reviewed.
 
@@ -75,9 +75,9 @@ class FeedLedger:
         """
         now = self.clock()
 
-        def released_entry(record: RunRecord) -> AuditEntry:
+        def released_entry(record: RunRecord) -> audit.AuditEntry:
             return origin.entry(
-                Action.RUN_RELEASED,
+                audit.Action.RUN_RELEASED,
                 record.tenant_id,
                 run_id,
                 now,
@@ -116,7 +116,7 @@ class FeedLedger:
         reason: str = "",
         *,
         by: str = "system",
-        origin: Origin = SYSTEM,
+        origin: audit.Origin = audit.SYSTEM,
     ) -> Rollback:
         """Publish an earlier feed again; the feed in force changes nothing.
 
@@ -132,10 +132,10 @@ class FeedLedger:
             # A copy, for the record changes with the feed that it is conditional on.
             return run if feed.in_force.run_id == run_id else replace(run)
 
-        def rolled_back_entry(_: RunRecord) -> AuditEntry:
+        def rolled_back_entry(_: RunRecord) -> audit.AuditEntry:
             feed = self._feed_with(tenant_id, run_id)
             return origin.entry(
-                Action.FEED_ROLLED_BACK,
+                audit.Action.FEED_ROLLED_BACK,
                 tenant_id,
                 run_id,
                 now,

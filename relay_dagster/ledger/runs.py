@@ -46,7 +46,7 @@ from relay_dagster.runs.model import (
 )
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.runs.transitions import Rule
-from relay_dagster.tenants.audit import SYSTEM, Action, AuditEntry, Origin
+from relay_dagster.tenants import audit
 from relay_dagster.triggers.rules import TriggerUpdate
 
 
@@ -160,7 +160,7 @@ class RunLedger:
         return self._apply(run_id, rule)
 
     def request_cancel(
-        self, run_id: str, *, origin: Origin = SYSTEM, **details: str
+        self, run_id: str, *, origin: audit.Origin = audit.SYSTEM, **details: str
     ) -> RunRecord:
         """Ask for the end of a run.
 
@@ -172,9 +172,9 @@ class RunLedger:
         """
         now = self._clock()
 
-        def cancelled_entry(record: RunRecord) -> AuditEntry:
+        def cancelled_entry(record: RunRecord) -> audit.AuditEntry:
             return origin.entry(
-                Action.RUN_CANCELLED, record.tenant_id, run_id, now, **details
+                audit.Action.RUN_CANCELLED, record.tenant_id, run_id, now, **details
             )
 
         change = RequestedChange(
@@ -416,7 +416,7 @@ class RunLedger:
         return self._apply(run_id, rule)
 
     def resolve_dead_letter(
-        self, run_id: str, entry: AuditEntry | None = None
+        self, run_id: str, entry: audit.AuditEntry | None = None
     ) -> RunRecord:
         """Note that the run's dead letter was redriven or discarded."""
         change = RequestedChange(

@@ -5,22 +5,11 @@ from typing import Any
 
 from relay_core.domain.cell_rules import cut
 from relay_core.domain.codes import Stage
+from relay_dagster.runs import errors, transitions
 from relay_dagster.runs.end_rules import MAX_MESSAGE, poisoned
-from relay_dagster.runs.errors import (
-    ClaimRefusedError,
-    DispatchRefusedError,
-    TransitionRefusedError,
-)
 from relay_dagster.runs.model import Fence, LockState, RunRecord
 from relay_dagster.runs.poll_schedule import LostAttempt, PollSchedule
-from relay_dagster.runs.transitions import (
-    refuse_cancelled,
-    refuse_ended,
-    refuse_other_attempt,
-    refuse_unfenced,
-    rule,
-    transition,
-)
+from relay_dagster.runs.transitions import rule
 
 _STAGE_INDEX = {stage: index for index, stage in enumerate(Stage)}
 _BETWEEN_ATTEMPTS: dict[str, Any] = {
@@ -42,13 +31,13 @@ def dispatched(record: RunRecord, attempt: int, now: datetime) -> RunRecord:
         CancelRequestedError: somebody has asked for the run's cancellation.
         DispatchRefusedError: an attempt is under way, or this is not the next one.
     """
-    refuse_ended(record)
-    refuse_cancelled(record)
+    transitions.refuse_ended(record)
+    transitions.refuse_cancelled(record)
     if record.is_dispatched or attempt != record.attempt + 1:
-        raise DispatchRefusedError(
+        raise errors.DispatchRefusedError(
             record.run_id, f"attempt {attempt} does not follow attempt {record.attempt}"
         )
-    return transition(
+    return transitions.transition(
         "dispatched",
         record,
         attempt=attempt,
@@ -70,16 +59,16 @@ def claimed(
         CancelRequestedError: somebody has asked for the run's cancellation.
     """
     if record.attempt != attempt or not record.is_dispatched:
-        raise ClaimRefusedError(record.run_id, f"attempt {attempt} is over")
+        raise errors.ClaimRefusedError(record.run_id, f"attempt {attempt} is over")
     if record.dagster_run_id not in (None, dagster_run_id):
-        raise ClaimRefusedError(
+        raise errors.ClaimRefusedError(
             record.run_id,
             f"attempt {attempt} belongs to Dagster run {record.dagster_run_id}",
         )
-    refuse_cancelled(record)
+    transitions.refuse_cancelled(record)
     if record.dagster_run_id == dagster_run_id:
         return record
-    return transition(
+    return transitions.transition(
         "claimed",
         record,
         dagster_run_id=dagster_run_id,
@@ -100,16 +89,18 @@ def entered(record: RunRecord, fence: Fence, stage: Stage, now: datetime) -> Run
         CancelRequestedError: somebody has asked for the run's cancellation.
         TransitionRefusedError: the stage is an earlier one, or the last.
     """
-    refuse_unfenced(record, fence)
+    transitions.refuse_unfenced(record, fence)
     if stage is record.stage:
         return record
     is_earlier = _STAGE_INDEX[stage] < _STAGE_INDEX[record.stage]
     if is_earlier or stage is Stage.COMPLETE:
-        raise TransitionRefusedError(
+        raise errors.TransitionRefusedError(
             record.run_id, f"{record.stage} does not go to {stage}"
         )
     stage_entered_at = {**record.stage_entered_at, stage.value: now}
-    return transition("entered", record, stage=stage, stage_entered_at=stage_entered_at)
+    return transitions.transition(
+        "entered", record, stage=stage, stage_entered_at=stage_entered_at
+    )
 
 
 @rule
@@ -125,13 +116,13 @@ def pinned(
         FenceLostError: a newer attempt executes the run, or the run has ended.
         CancelRequestedError: somebody has asked for the run's cancellation.
     """
-    refuse_unfenced(record, fence)
+    transitions.refuse_unfenced(record, fence)
     # A posted run has its config version from the start, but no baseline.
     version = record.config_version or config_version
     baseline = record.baseline_run_id or baseline_run_id
     if (version, baseline) == (record.config_version, record.baseline_run_id):
         return record
-    return transition(
+    return transitions.transition(
         "pinned", record, config_version=version, baseline_run_id=baseline
     )
 
@@ -148,8 +139,8 @@ def attempt_lost(
         FenceLostError: the record is no longer at this attempt.
         CancelRequestedError: somebody has asked for the run's cancellation.
     """
-    refuse_other_attempt(record, lost_attempt.fence, lost_attempt.attempt)
-    refuse_cancelled(record)
+    transitions.refuse_other_attempt(record, lost_attempt.fence, lost_attempt.attempt)
+    transitions.refuse_cancelled(record)
     if not schedule.has_attempts_left(record):
         max_attempts = schedule.attempts_of(record)
         message = (
@@ -158,7 +149,7 @@ def attempt_lost(
         )
         poison = poisoned(message, lost_attempt.now, lost_attempt.error_code)
         return poison(record)
-    return transition(
+    return transitions.transition(
         "attempt_lost",
         record,
         **_BETWEEN_ATTEMPTS,

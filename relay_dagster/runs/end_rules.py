@@ -7,16 +7,10 @@ from relay_core.domain.cell_rules import cut
 from relay_core.domain.codes import FailureCode, RunStatus, Stage
 from relay_core.domain.records import RunFailure
 from relay_core.domain.run_faults import next_action
+from relay_dagster.runs import transitions
 from relay_dagster.runs.model import Fence, Outcome, RunRecord
-from relay_dagster.runs.transitions import (
-    ended,
-    given_up,
-    refuse_ended,
-    refuse_unfenced,
-    rule,
-    transition,
-)
-from relay_dagster.tenants.audit import Action, AuditEntry, dagster_origin
+from relay_dagster.runs.transitions import rule
+from relay_dagster.tenants import audit
 
 TOMBSTONE_LIFE = timedelta(days=30)
 """How long a tombstone is kept: longer than any late copy of its message can live."""
@@ -35,10 +29,10 @@ def succeeded(
         FenceLostError: a newer attempt executes the run, or the run has ended.
         CancelRequestedError: somebody has asked for the run's cancellation.
     """
-    refuse_unfenced(record, fence)
+    transitions.refuse_unfenced(record, fence)
     stage_entered_at = {**record.stage_entered_at, Stage.COMPLETE.value: now}
     complete = replace(record, stage=Stage.COMPLETE, stage_entered_at=stage_entered_at)
-    return ended("succeeded", complete, now).with_reports(outcome, now)
+    return transitions.ended("succeeded", complete, now).with_reports(outcome, now)
 
 
 @rule
@@ -55,7 +49,7 @@ def failed(
         FenceLostError: a newer attempt executes the run, or the run has ended.
         CancelRequestedError: somebody has asked for the run's cancellation.
     """
-    refuse_unfenced(record, fence)
+    transitions.refuse_unfenced(record, fence)
     record_after = _failed("failed", record, failure, now)
     return record_after if outcome is None else record_after.with_reports(outcome, now)
 
@@ -72,7 +66,7 @@ def poisoned(
     Raises:
         RunAlreadyFinishedError: the run has ended.
     """
-    refuse_ended(record)
+    transitions.refuse_ended(record)
     failure = RunFailure(
         FailureCode.POISON_JOB,
         message,
@@ -93,13 +87,13 @@ def cancel_requested(record: RunRecord, now: datetime) -> RunRecord:
         RunAlreadyFinishedError: the run has ended.
     """
     if record.status is RunStatus.HELD:
-        return given_up("discarded", record, cancel_requested_at=now)
-    refuse_ended(record)
+        return transitions.given_up("discarded", record, cancel_requested_at=now)
+    transitions.refuse_ended(record)
     if not record.is_dispatched:
         return cancelled(now)(replace(record, cancel_requested_at=now))
     if record.cancel_requested_at is not None:
         return record
-    return transition("cancel_requested", record, cancel_requested_at=now)
+    return transitions.transition("cancel_requested", record, cancel_requested_at=now)
 
 
 @rule
@@ -111,8 +105,8 @@ def cancelled(record: RunRecord, now: datetime) -> RunRecord:
     Raises:
         RunAlreadyFinishedError: the run has ended.
     """
-    refuse_ended(record)
-    return ended("cancelled", record, now)
+    transitions.refuse_ended(record)
+    return transitions.ended("cancelled", record, now)
 
 
 @rule
@@ -120,20 +114,20 @@ def tombstoned(record: RunRecord, now: datetime) -> RunRecord:
     """End and hide a run whose message was not sent; a run that is under way stays."""
     if record.has_ended or record.message_id is not None or record.attempt > 0:
         return record
-    record_after = ended("tombstoned", record, now)
+    record_after = transitions.ended("tombstoned", record, now)
     return replace(record_after, hidden=True, expires_at=now + TOMBSTONE_LIFE)
 
 
-def terminated_entry(record: RunRecord) -> AuditEntry | None:
+def terminated_entry(record: RunRecord) -> audit.AuditEntry | None:
     """Return the audit entry of a cancelled run that was terminated in Dagster's UI.
 
     None if somebody had asked Relay for the cancellation: that request has its entry.
     """
     if record.cancel_requested_at is not None or record.finished_at is None:
         return None
-    origin = dagster_origin(record.dagster_run_id or record.run_id)
+    origin = audit.dagster_origin(record.dagster_run_id or record.run_id)
     return origin.entry(
-        Action.RUN_CANCELLED, record.tenant_id, record.run_id, record.finished_at
+        audit.Action.RUN_CANCELLED, record.tenant_id, record.run_id, record.finished_at
     )
 
 
@@ -148,4 +142,4 @@ def _failed(
         attempt_code=failure.attempt_code,
         next_action=next_action(failure),
     )
-    return ended(name, failing, now)
+    return transitions.ended(name, failing, now)

@@ -13,13 +13,7 @@ from relay_dagster.runs.model import (
     RunRecord,
     Trigger,
 )
-from relay_dagster.tenants.audit import (
-    SYSTEM,
-    Action,
-    AuditEntry,
-    Origin,
-    dagster_origin,
-)
+from relay_dagster.tenants import audit
 
 
 def requested(
@@ -56,7 +50,7 @@ def adopted(
         request_id=request_id,
         lock_state=lock_state,
         pending_audit=_posted_entry(
-            SYSTEM, job.tenant_id, job.run_id, Trigger.QUEUE, now
+            audit.SYSTEM, job.tenant_id, job.run_id, Trigger.QUEUE, now
         ),
     )
 
@@ -65,7 +59,7 @@ def started_by_hand(
     dagster_run_id: str, tenant_id: str, now: datetime, config_version: int | None
 ) -> RunRecord:
     """Return the first record of a run that Dagster started, its attempt claimed."""
-    origin = dagster_origin(dagster_run_id)
+    origin = audit.dagster_origin(dagster_run_id)
     queued = RunRecord(
         run_id=dagster_run_id,
         tenant_id=tenant_id,
@@ -98,10 +92,10 @@ def matched(record: RunRecord, job: Job) -> RunRecord:
     return record
 
 
-def _request_entry(new_run: NewRun, now: datetime) -> AuditEntry:
+def _request_entry(new_run: NewRun, now: datetime) -> audit.AuditEntry:
     if new_run.in_place_of is not None:
         return new_run.origin.entry(
-            Action.DEAD_LETTER_REDRIVEN,
+            audit.Action.DEAD_LETTER_REDRIVEN,
             new_run.tenant_id,
             new_run.in_place_of,
             now,
@@ -119,13 +113,13 @@ def _request_entry(new_run: NewRun, now: datetime) -> AuditEntry:
 
 
 def _posted_entry(
-    origin: Origin,
+    origin: audit.Origin,
     tenant_id: str,
     run_id: str,
     trigger: Trigger,
     now: datetime,
     **details: Any,
-) -> AuditEntry:
+) -> audit.AuditEntry:
     return origin.entry(
-        Action.RUN_POSTED, tenant_id, run_id, now, trigger=str(trigger), **details
+        audit.Action.RUN_POSTED, tenant_id, run_id, now, trigger=str(trigger), **details
     )

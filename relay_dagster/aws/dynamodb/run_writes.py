@@ -48,6 +48,8 @@ _RECORDS = codec.Codec(
         "vendor_results": codec.ROWS,
         schema.EXPIRY: codec.SECONDS,
     },
+    # Stored items keep these names: a record that lost one would leave its queue, forget
+    # that its dead letter is resolved, or drop an audit entry.
     renamed={
         "due_queue": "due_lane",
         "dead_letter_resolved_at": "letter_settled_at",
