@@ -42,9 +42,8 @@ class Publication:
     # with it
     seq: int
     how: PublishedBy = PublishedBy.RUN  # the way in which the feed came into force
-    by: str | None = (
-        None  # the caller who published it; None for a run's own publication
-    )
+    # The caller who published it; None for a run's own publication
+    by: str | None = None
     record_count: int | None = None  # the number of rows; None if it was never noted
 
 

@@ -36,9 +36,8 @@ class DeadLetter:
     run_id: str | None  # None for a message that is not a job and names no run
     job: Job | None  # None for a message that is not a job
     record: RunRecord | None  # the record of the run, if it has one
-    message: job_queue.Message | None = (
-        None  # None for a dead letter that only its record names
-    )
+    # None for a dead letter that only its record names
+    message: job_queue.Message | None = None
 
     @property
     def tenant_id(self) -> str | None:

@@ -56,9 +56,8 @@ class ChangeResult:
     """The outcome of a requested change."""
 
     record: RunRecord  # the record as it is stored now
-    was_changed: (
-        bool  # whether this call changed it; a rule may leave a record as it is
-    )
+    # Whether this call changed it; a rule may leave a record as it is
+    was_changed: bool
 
 
 class RecordWriter:
@@ -75,34 +74,31 @@ class RecordWriter:
         self,
         record: RunRecord,
         *,
-        also: Sequence[Write] = (),
+        further_writes: Sequence[Write] = (),
         yield_to_waiters: bool = False,
         sent_at: datetime | None = None,
     ) -> RunRecord:
         """Store a new record; return it as it was committed.
 
-        ``also`` are further writes of the transaction. With ``yield_to_waiters``, a run
-        does not take the tenant's lock while other runs wait for it. ``sent_at`` is
-        when the run's message was sent; a tenant that was deleted before may begin
-        anew.
+        With ``yield_to_waiters``, a run does not take the tenant's lock while other runs
+        wait for it. ``sent_at`` is when the run's message was sent; a tenant that was
+        deleted before may begin anew.
 
         Raises:
-            CommitLostError: there is a record of this run_id, or a write of ``also``
-                lost.
+            CommitLostError: there is a record of this run_id, or an item of another
+                write has changed.
             TenantBusyError: the tenant has an active run.
             TenantClosingError: the tenant is being deleted.
         """
         change = self._record_change(None, record, None, ())
-        writes = self._runs.writes
-        return self._runs.commit(
-            change,
-            [
-                *writes.lock(change, yield_to_waiters=yield_to_waiters),
-                *writes.vendor_results(change.after),
-                writes.tenant_active(change.after, sent_at),
-                *also,
-            ],
-        )
+        maker = self._runs.writes
+        writes = [
+            *maker.lock(change, yield_to_waiters=yield_to_waiters),
+            *maker.vendor_results(change.after),
+            maker.tenant_active(change.after, sent_at),
+            *further_writes,
+        ]
+        return self._runs.commit(change, writes)
 
     def apply(self, change: RequestedChange) -> ChangeResult:
         """Apply a rule to a record; commit the result unless the rule changes nothing.
@@ -139,14 +135,14 @@ class RecordWriter:
         entry = None if change.audit_entry is None else change.audit_entry(after)
         after, entries = _with_pending_entry(after, entry)
         record_change = self._record_change(before, after, feed_update, entries)
-        writes = self._runs.writes
-        also = self._writes_of(before, record_change)
+        maker = self._runs.writes
+        writes = self._writes_of(before, record_change)
         if feed_update is not None:
-            also += writes.feed(feed_update)
+            writes += maker.feed(feed_update)
         if change.needs_idle_tenant:
-            also.append(writes.tenant_idle(record_change))
-            also.append(writes.tenant_active(after))
-        return self._runs.commit(record_change, also)
+            writes.append(maker.tenant_idle(record_change))
+            writes.append(maker.tenant_active(after))
+        return self._runs.commit(record_change, writes)
 
     def _record_change(
         self,
@@ -164,14 +160,14 @@ class RecordWriter:
     def _writes_of(self, before: RunRecord, change: RecordChange) -> list[Write]:
         """Return the writes of lock, results and caller's key that a change needs."""
         after = change.after
-        writes = self._runs.writes
-        also = [*writes.lock(change), *writes.vendor_results(after)]
+        maker = self._runs.writes
+        writes = [*maker.lock(change), *maker.vendor_results(after)]
         is_owner = after.lock_state is LockState.OWNER
         if is_owner and before.lock_state is not LockState.OWNER:
-            also.append(writes.tenant_active(after))
+            writes.append(maker.tenant_active(after))
         elif after.hidden and not before.hidden and after.idempotency_id:
-            also.append(writes.forget(after))
-        return also
+            writes.append(maker.forget(after))
+        return writes
 
     def _scheduled_update(self, update: FeedUpdate) -> FeedUpdate:
         """Return a feed update with the next check of the run that it supersedes."""

@@ -115,14 +115,15 @@ class RunLedger:
                 return Reservation(earlier_run, created=False)
             now = self._clock()
             requested = new_records.requested(new_run, now, idempotency)
-            also = []
+            maker = self._runs.writes
+            writes = []
             if idempotency is not None:
-                also.append(self._runs.writes.remember(requested, idempotency, now))
+                writes.append(maker.remember(requested, idempotency, now))
             if runs_per_hour is not None:
-                also.append(self._runs.writes.quota(requested, runs_per_hour))
+                writes.append(maker.quota(requested, runs_per_hour))
             with suppress(errors.CommitLostError):
                 record = self._writer.create(
-                    requested, also=also, yield_to_waiters=True
+                    requested, further_writes=writes, yield_to_waiters=True
                 )
                 return Reservation(record, created=True)
             stored_record = self._runs.get(new_run.run_id)
@@ -145,7 +146,9 @@ class RunLedger:
         """
         record = new_records.requested(new_run, self._clock(), None)
         trigger_write = self._runs.writes.triggers(update)
-        return self._writer.create(record, also=[trigger_write], yield_to_waiters=True)
+        return self._writer.create(
+            record, further_writes=[trigger_write], yield_to_waiters=True
+        )
 
     def uncount(self, record: RunRecord) -> None:
         """Take a run whose message was not sent out of the count of its hour."""
@@ -332,10 +335,7 @@ class RunLedger:
     def fail(
         self, fence: Fence, failure: RunFailure, outcome: Outcome | None = NOTHING_KNOWN
     ) -> RunRecord:
-        """End the run ``FAILED`` and free the tenant.
-
-        None as the outcome says that no reports are written yet.
-        """
+        """End the run ``FAILED``; None as the outcome says that no reports are written."""
         rule = end_rules.failed(fence, failure, outcome, self._clock())
         return self._apply(fence.run_id, rule)
 
@@ -494,6 +494,5 @@ class RunLedger:
     ) -> Rule:
         now = self._clock()
         visibility = timedelta(seconds=self.schedule.visibility_seconds)
-        return message_rules.received(
-            message_id, receipt_handle, now, now + (hidden_for or visibility)
-        )
+        hidden_until = now + (hidden_for or visibility)
+        return message_rules.received(message_id, receipt_handle, now, hidden_until)

@@ -37,9 +37,8 @@ class Deletion:
     asked_at: datetime
     delete_after: datetime  # until then the tenant can be restored
     asked_by: str | None = None  # the caller; forgotten in the end
-    stopped_at: datetime | None = (
-        None  # when no run of the tenant was under way any more
-    )
+    # When no run of the tenant was under way any more
+    stopped_at: datetime | None = None
     deleting_since: datetime | None = None
     deleted_at: datetime | None = None
     step: str | None = None  # the next step; None for the first
@@ -48,9 +47,8 @@ class Deletion:
     removed: Mapping[str, int] = field(
         default_factory=dict
     )  # how much, by step, in all
-    is_swept: bool = (
-        False  # whether the keys are being searched; no new tenant meanwhile
-    )
+    # Whether the keys are being searched; no new tenant meanwhile
+    is_swept: bool = False
     due_at: datetime | None = None  # when the deletion goes on; None for never again
     revision: int = 0
 
