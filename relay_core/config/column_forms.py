@@ -65,9 +65,7 @@ class ColumnForm(Section):
 
     name: ClassVar[str]  # the key that distinguishes the form from the others
     makes: ClassVar[str] = "any column"  # the columns that the form makes, in words
-    only: ClassVar[str | None] = (
-        None  # the one column that the form makes, if it is one
-    )
+    only: ClassVar[str | None] = None  # the only column that the form makes
     words: ClassVar[str] = ""  # a description with a place for the headers
 
     @property

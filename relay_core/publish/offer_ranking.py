@@ -133,9 +133,8 @@ class OfferRanking:
             first_offers = self._first_offers.drop_columns(criteria.OVERRIDDEN)
             offers = pa.concat_tables([first_offers, offers])
         offers = offers.combine_chunks()
-        is_out = flags_of(offers[criteria.LEFT_OUT]) | flags_of(
-            offers[criteria.DUPLICATE]
-        )
+        left_out_flags = flags_of(offers[criteria.LEFT_OUT])
+        is_out = left_out_flags | flags_of(offers[criteria.DUPLICATE])
         is_overridden = self.merge.overrides.outplaced(
             offers,
             self.merge.config,
@@ -151,9 +150,8 @@ class OfferRanking:
 def _rules(offers: pa.Table, lost_on: Sequence[str | None]) -> list[int | None]:
     """Return the index of the applied price rule, one an offer; None for no rule."""
     rules: list[int | None] = []
-    for rule, criterion in zip(
-        price_rules.rules_of(offers).tolist(), lost_on, strict=True
-    ):
+    rule_indices = price_rules.rules_of(offers).tolist()
+    for rule, criterion in zip(rule_indices, lost_on, strict=True):
         has_rule = rule != price_rules.NO_RULE and criterion != criteria.DUPLICATE
         rules.append(rule if has_rule else None)
     return rules
@@ -167,9 +165,9 @@ class _Ranking:
     order: RowIndex
     competes: RowMask  # whether an offer competes, one flag an offer
     names: Sequence[str]  # the names of the criteria
-    numbers: (
-        WholeNumbers  # one row a criterion, one column an offer; the less the better
-    )
+    # The numbers of the criteria, one row a criterion and one column an offer; the less
+    # the better
+    numbers: WholeNumbers
 
     @classmethod
     def of(cls, offers: pa.Table, ordered: Sequence[criteria.Criterion]) -> "_Ranking":
