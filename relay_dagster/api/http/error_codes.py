@@ -8,7 +8,7 @@ its response; `HEADERS` describes each header once.
 import http
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 PROBLEM_TYPE = "application/problem+json"
 INVALID_REQUEST = "INVALID_REQUEST"
@@ -220,8 +220,17 @@ def problem_body(
 
 
 _Endpoint = TypeVar("_Endpoint", bound=Callable[..., Any])
-DECLARED: dict[Callable[..., Any], tuple[Sequence[str], Sequence[str]]] = {}
-"""The error codes and response headers of `responds_with`, keyed by route function."""
+
+
+class Declaration(NamedTuple):
+    """The error codes that only one route answers, and its response headers."""
+
+    codes: Sequence[str] = ()
+    headers: Sequence[str] = ()
+
+
+DECLARATIONS: dict[Callable[..., Any], Declaration] = {}
+"""The declarations of `responds_with`, keyed by route function."""
 
 
 def responds_with(
@@ -234,7 +243,7 @@ def responds_with(
     """
 
     def declare(endpoint: _Endpoint) -> _Endpoint:
-        DECLARED[endpoint] = codes, headers
+        DECLARATIONS[endpoint] = Declaration(codes, headers)
         return endpoint
 
     return declare

@@ -162,7 +162,8 @@ def _sent_or_new_id(header: bytes) -> str:
 
 def _head_size(scope: Scope) -> int:
     """Return the number of bytes of the request's line and headers, nearly exactly."""
-    size = len(scope.get("raw_path") or scope["path"]) + len(scope["query_string"])
+    path = scope.get("raw_path") or scope["path"]
+    size = len(path) + len(scope["query_string"])
     for name, value in scope["headers"]:
         size += len(name) + len(value) + len(": \r\n")
     return size
@@ -278,7 +279,8 @@ class _Exchange:
         """Write the request's line to the log."""
         facts: dict[str, Any] = _request_facts(self.scope)
         facts["status"] = self._status
-        facts["milliseconds"] = round((time.perf_counter() - self._started) * 1000, 1)
+        seconds = time.perf_counter() - self._started
+        facts["milliseconds"] = round(seconds * 1000, 1)
         path_parameters = self.scope.get("path_params") or {}
         for name in ("run_id", "tenant_id"):
             if name in path_parameters:

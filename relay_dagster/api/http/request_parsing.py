@@ -94,13 +94,16 @@ class StrictRoute(APIRoute):
 
     def add_documentation(self) -> None:
         """Add the error responses and the response headers to the OpenAPI document."""
-        codes, headers = error_codes.DECLARED.get(self.endpoint, ((), ()))
+        declared = error_codes.DECLARATIONS.get(
+            self.endpoint, error_codes.Declaration()
+        )
         responses: dict[int | str, dict[str, Any]] = {}
-        if headers:
+        if declared.headers:
             status = self.status_code or 200
-            responses |= error_codes.response_with_headers(status, *headers)
+            responses |= error_codes.response_with_headers(status, *declared.headers)
         responses |= self.responses
-        responses |= error_codes.problem_responses(*codes, *self._common_errors(codes))
+        codes = [*declared.codes, *self._common_errors(declared.codes)]
+        responses |= error_codes.problem_responses(*codes)
         self.responses = responses
 
     def _common_errors(self, declared_codes: Sequence[str]) -> Iterator[str]:

@@ -259,7 +259,9 @@ def artifact_links(
     last page.
     """
     keys = platform.objects.artifacts(record.run_id, record.tenant_id)
-    selected_names = keys.keys() if names is None else keys.keys() & set(names)
+    selected_names = set(keys)
+    if names is not None:
+        selected_names &= set(names)
     remaining_names = sorted(selected_names, key=_artifact_order)
     if cursor is not None:
         last_of_page = _artifact_order(cursor)

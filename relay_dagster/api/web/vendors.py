@@ -108,7 +108,10 @@ def _setting_change(document: Mapping[str, Any], step: PatchStep) -> SettingChan
     ]
     value: Any = document
     for key in keys:
-        value = value[int(key)] if isinstance(value, list) else (value or {}).get(key)
+        if isinstance(value, list):
+            value = value[int(key)]
+        else:
+            value = value.get(key) if isinstance(value, dict) else None
     # The first three keys lead to the vendor's parser.
     setting = ".".join(keys[3:])
     before = "not set" if value is None else json.dumps(value, ensure_ascii=False)
