@@ -16,6 +16,7 @@ from relay_core.columnar import sorted_file
 from relay_core.config import Override, TenantConfig, load_overrides, load_stored_config
 from relay_core.domain.codes import VendorStatus
 from relay_core.domain.errors import SkuNotFoundError
+from relay_core.domain.limits import MAX_QUOTED
 from relay_core.merge.best_offer import Merge
 from relay_core.normalize.work_file import REJECTED_BY_SKU, WORK_FILE
 from relay_core.publish import explanation_json, work_files
@@ -85,10 +86,7 @@ def explain_sku(
         work_files.read_sku_rows(files, sources, sku)
     explained = ranking.explained()
     if explained is None and not rejected.count and not kept_skus.rows:
-        raise SkuNotFoundError(
-            f"no row of run {run_id} has the SKU {sku[:200]!r}, after the SKU maps; "
-            "write it as the merged feed does"
-        )
+        raise _not_found(run_id, sku)
     outcome = explanation_json.outcome_of(
         config,
         explained,
@@ -107,6 +105,13 @@ def explain_sku(
             "refused_count": rejected.count,
             "refused": rejected.rows,
         }
+    )
+
+
+def _not_found(run_id: str, sku: str) -> SkuNotFoundError:
+    return SkuNotFoundError(
+        f"no row of run {run_id} has the SKU {sku[:MAX_QUOTED]!r}, after the SKU maps; "
+        "write it as the merged feed does"
     )
 
 
