@@ -350,7 +350,7 @@ def test_the_sample_tenant_is_right_but_for_stock_below_zero(
 def test_the_page_of_configs_shows_what_is_printed(
     bench: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    page = PAGES["docs/CONFIG.md"].partition("## A new vendor's file")[2]
+    page = PAGES["docs/CONFIG.md"].partition("### Check a new file")[2]
     listed, printed = (
         page.partition(f"```{kind}\n")[2].partition("```")[0]
         for kind in ("text", "yml")

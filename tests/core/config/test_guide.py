@@ -34,24 +34,22 @@ def test_an_example_of_the_guide_loads(example: str) -> None:
 
 
 def _row_of(path: str) -> str:
-    """Return the guide's row of a field, found by its name in the section that it stands in."""
+    """Return the guide's row of a field, found by its name in the reference of its section."""
     if path.startswith("pricing.rules.0."):
-        return _row_in(
-            "\n### Price rules\n", "\n## ", path.removeprefix("pricing.rules.0.")
-        )
+        return _row_in("pricing.rules[]", path.removeprefix("pricing.rules.0."))
     sections = (
         r"vendors\.0\.parser|vendors\.0|pricing|stock|merge|output|error_policy|guards"
     )
     sections += "|triggers"
     section = re.match(sections, path)
     title = section[0].replace(".0", "[]") if section else None
-    heading = f"\n## `{title}`\n" if title else "\n## Top level\n"
     name = path.removeprefix(f"{section[0]}.") if section else path
-    return _row_in(heading, "\n##", name)
+    return _row_in(title, name)
 
 
-def _row_in(heading: str, end: str, name: str) -> str:
-    rows = GUIDE.split(heading)[1].split(end)[0].splitlines()
+def _row_in(section: str | None, name: str) -> str:
+    heading = f"\n### `{section}`\n" if section else "\n### Top level\n"
+    rows = GUIDE.split(heading)[1].split("\n##")[0].splitlines()
     (row,) = (row for row in rows if row.startswith(f"| `{name}` |"))
     return row
 
@@ -145,7 +143,9 @@ def test_price_rules_come_to_the_prices_that_the_guide_says() -> None:
 def test_columns_made_of_others_come_to_what_the_guide_says() -> None:
     header = "Line,Part,East,West,Overseas,Pack Price,Pack,Long Name,Short Name,Make"
     data = feed("AB,1040,5,,7,14.00,12,,Bolt,MFR:ACM", header=header)
-    run = run_document(example_of("### Columns made of others"), {"parts_inc": data})
+    run = run_document(
+        example_of("### Build columns from other columns"), {"parts_inc": data}
+    )
 
     (row,) = run.normalized_rows("parts_inc")
     found = (
@@ -170,7 +170,9 @@ def test_an_export_of_a_shop_comes_to_what_the_guide_says() -> None:
         ),
         header=header,
     )
-    run = run_document(example_of("### Rows that are none"), {"shop_export": data})
+    run = run_document(
+        example_of("### Skip rows and clean cells"), {"shop_export": data}
+    )
 
     (vendor,) = run.normalized
     assert (vendor.skipped, vendor.total_rows, vendor.invalid_rows) == (2, 2, 0)
@@ -189,14 +191,14 @@ def test_stock_comes_to_the_quantities_that_the_guide_says() -> None:
     quantities = {
         sku: quantity
         for sku, (quantity, _) in feed_of(
-            example_of("## `stock`"), {"vendor_1": data}
+            example_of("### Offer part of the stock"), {"vendor_1": data}
         ).items()
     }
     assert quantities == {"A": "25", "B": "0", "C": "3", "D": "0"}
 
 
 def test_duplicates_come_to_what_the_guide_says() -> None:
-    document = example_of("### Duplicates")
+    document = example_of("### Handle duplicate SKUs")
     rows = feed("A,1,2", "A,5,3", "B,1,1")
     assert feed_of(
         document, {"three_warehouses": rows, "careful": feed("C,1,1", "A,9,1")}
