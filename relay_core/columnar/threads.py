@@ -15,6 +15,8 @@ from typing import TypeVar
 
 import pyarrow as pa
 
+from relay_core.columnar.arrow_start import use_arrow_alone
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -61,6 +63,7 @@ def ordered_map(
 @cache
 def tune_process() -> None:
     """Set up this process for work on whole columns; call it before a feed is read."""
+    use_arrow_alone()
     # The garbage collector need not look at the loaded modules again and again.
     gc.freeze()
     sys.setswitchinterval(_SWITCH_INTERVAL)

@@ -2,10 +2,8 @@
 
 import copyreg
 import gc
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from importlib.abc import MetaPathFinder
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -39,7 +37,6 @@ class ReadFeed:
 
     def __call__(self, ask: Ask) -> Iterator[Any]:
         """Read the feed."""
-        sys.meta_path.insert(0, _PandasBlocker())
         tune_process()
         gc.disable()  # cells are millions of objects that never form a cycle
         copyreg.pickle(pa.StringArray, _reduce_texts)
@@ -51,15 +48,6 @@ class ReadFeed:
             parsed = read_workbook(data, parser, self.limits)
         yield parsed.headers, parsed.locator
         yield from parsed.batches
-
-
-class _PandasBlocker(MetaPathFinder):
-    """Keeps Arrow from loading pandas at its first array, which takes half a second."""
-
-    def find_spec(self, fullname: str, *_: object) -> None:
-        """Raise for pandas; leave all other modules to other finders."""
-        if fullname == "pandas":
-            raise ModuleNotFoundError(fullname)
 
 
 def _reduce_texts(texts: pa.StringArray) -> tuple[Any, tuple[bytes]]:

@@ -20,7 +20,7 @@ from relay_core.columnar import csv_text
 from relay_core.columnar.arrays import RecordNumbers, RowIndex
 from relay_core.columnar.growing_columns import GrowingNumbers, GrowingTexts
 from relay_core.columnar.sorting import TextOrder, order_by_text
-from relay_core.columnar.text import bytes_of
+from relay_core.columnar.text import bytes_of, empty_texts
 from relay_core.columnar.threads import ordered_map
 from relay_core.columnar.timestamps import BEFORE_ALL
 from relay_core.domain import columns as canonical
@@ -35,7 +35,7 @@ from relay_core.validation.row_schemas import OFFER_SCHEMA, offer_fields
 
 ReadAgain: TypeAlias = Callable[[], Iterator[TextBatch | MalformedRecords]]
 """Begins to read a feed anew."""
-_NO_LINES = pa.array([], pa.string())
+_NO_LINES = empty_texts(0)
 _LINES_AT_ONCE = 1 << 16  # the number of lines that are written at a time
 
 

@@ -140,4 +140,5 @@ def _keeps_rule(cells: pa.ChunkedArray, rule: ColumnRule, mask: RowMask) -> bool
 def _ascends(cells: pa.ChunkedArray) -> bool:
     """Return whether each cell is greater than the one before."""
     column = one_chunk(cells)
-    return bool(pc.all(pc.less(column[:-1], column[1:])).as_py())
+    is_greater = pc.less(column[:-1], column[1:])
+    return bool(pc.all(is_greater, min_count=0).as_py())

@@ -32,6 +32,8 @@ LOCAL_RUN = "from local.command import main; assert main(sys.argv[1:]) == 0"
                 "typeguard",
                 "asyncio",
                 "local.explain",
+                # Every row keeps the contracts.
+                *("pandas", "pandera"),
             ),
             id="local run",
         ),
