@@ -1,191 +1,265 @@
-"""Tenants' deletions: each that is due goes on, from where it is written that it was.
+"""Tenants' deletions: each one that is due goes on from where it stopped.
 
-Each step can be taken again, and begins where it ended. What leads to other things goes after them:
-a run's record after its files, the tenant last. A round of steps is taken again until one finds
-nothing, for indexes lag; only then is the tenant gone. One that cannot go on spoils only itself.
+Every step can be repeated, and begins where it ended. Items that lead to others go after
+them: a run's record after its files, the tenant last. Indexes lag, so the steps are
+repeated until a whole round of them finds nothing; only then is the tenant gone. A
+deletion that cannot go on holds up no other.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
 
-from relay_dagster.aws.dynamodb.deletion_store import TenantData
+from relay_dagster.aws.dynamodb.tenant_data import TenantData
+from relay_dagster.aws.dynamodb.writes import Write
 from relay_dagster.aws.job_queue import read_dead_letters
 from relay_dagster.aws.metrics import remove_alarms, report_fault
-from relay_dagster.drain import AFTER_A_FAULT, TICK_SECONDS, Deadline, drain
+from relay_dagster.drain import TICK_SECONDS, Deadline
 from relay_dagster.external_errors import ExternalServiceError
 from relay_dagster.feeds.pointer import published_prefix
 from relay_dagster.logs import event_log
 from relay_dagster.runs.job_message import Job, NotAJobError
+from relay_dagster.runs.model import RunRecord
 from relay_dagster.runs.ports import ExecutionHistory, Removed, utc_now
 from relay_dagster.tenants import deletion as rules
 from relay_dagster.tenants.deletion import Deletion, TenantState
+from relay_dagster.tenants.errors import TenantExistsError
 from relay_dagster.wiring import Platform
+from relay_dagster.work.queue import LeasedItem
+from relay_dagster.work.worker import Worker
 
-AT_ONCE, _RUNS_AT_ONCE = 20, 25
+DELETIONS_AT_ONCE = 20
+_RUNS_AT_ONCE = 25
 
 log = event_log()
 
 
-@dataclass
+@dataclass(frozen=True)
 class DeletionTick:
-    """Goes on with the deletions that are due; each step stops soon after the deadline."""
+    """Goes on with the deletions that are due."""
 
     platform: Platform  # the stores and the queues
     history: ExecutionHistory  # what Dagster keeps of runs
     clock: Callable[[], datetime] = utc_now  # tells the time, aware
-    _deadline: Deadline = field(init=False)
-    _tenant_data: TenantData = field(init=False)
 
     def run(self, deadline: Deadline | None = None) -> str:
-        """Go on with the deletions that are due; return a sentence about it."""
-        self._deadline = deadline or Deadline.after(TICK_SECONDS)
-        self._tenant_data = TenantData(self.platform.database)
-        due = self.platform.deletions.due(self.clock(), AT_ONCE)
-        go_on = {TenantState.CLOSING: self._close, TenantState.DELETING: self._remove}
+        """Go on with the deletions that are due, and return the outcome in words.
 
-        def go_on_with(deletion: Deletion) -> None:
-            go_on.get(deletion.state, self._sweep)(deletion)
-
-        drain(due, go_on_with, self._put_off, deadline=self._deadline)
-        return f"deletions looked at: {len(due)}"
-
-    def _put_off(self, deletion: Deletion, error: Exception) -> None:
-        deletions, tenant_id = self.platform.deletions, deletion.tenant_id
-        report_fault(
-            self.platform.metrics, "tenant_not_deleted", error, tenant_id=tenant_id
+        After the deadline, each step stops as soon as it can.
+        """
+        deadline = deadline or Deadline.after(TICK_SECONDS)
+        removal = TenantRemoval(self.platform, self.history, self.clock, deadline)
+        worker: Worker[Deletion, None] = Worker(
+            queue=self.platform.deletions.queue,
+            handle=removal.go_on,
+            on_fault=self._report,
+            clock=self.clock,
+            page_size=DELETIONS_AT_ONCE,
         )
-        found = deletions.get(tenant_id)
-        if found is not None:
-            deletions.put(found, rules.postponed(found, self.clock() + AFTER_A_FAULT))
+        summary = worker.run_page(deadline)
+        return f"deletions looked at: {summary.found}"
 
-    def _close(self, deletion: Deletion) -> None:
-        """Let what is under way end; once the time has come, begin."""
-        deletions, now = self.platform.deletions, self.clock()
-        if deletion.delete_after <= now:
-            begun = deletions.put(deletion, rules.begun(deletion, now))
-            if begun is not None:
-                log.warning("tenant_deletion_begun", tenant_id=deletion.tenant_id)
-                self._remove(begun)
-        elif self.platform.closing.stop(deletion.tenant_id):
-            deletions.put(deletion, rules.stopped(deletion, now))
-
-    def _remove(self, deletion: Deletion) -> None:
+    def _report(self, deletion: Deletion, error: Exception) -> None:
+        metrics = self.platform.metrics
         tenant_id = deletion.tenant_id
-        if (over := self._rounds(deletion)) is None:
+        report_fault(metrics, "tenant_not_deleted", error, tenant_id=tenant_id)
+
+
+@dataclass(frozen=True)
+class TenantRemoval:
+    """Takes the steps of deletions, until a deadline."""
+
+    platform: Platform  # the stores and the queues
+    history: ExecutionHistory  # what Dagster keeps of runs
+    clock: Callable[[], datetime]  # tells the time, aware
+    deadline: Deadline
+
+    def go_on(self, leased: LeasedItem[Deletion]) -> None:
+        """Let a deletion go on, and store how far it has come."""
+        if leased.value.state is TenantState.CLOSING:
+            self._close(leased)
+        elif leased.value.state is TenantState.DELETING:
+            self._remove(leased)
+        else:
+            self._sweep(leased)
+
+    def _close(self, leased: LeasedItem[Deletion]) -> None:
+        """Let the tenant's runs end; begin to remove its data once the time has come."""
+        now = self.clock()
+        tenant_id = leased.value.tenant_id
+        if leased.value.delete_after <= now:
+            leased.change(lambda deletion: rules.begun(deletion, now))
+            log.warning("tenant_deletion_begun", tenant_id=tenant_id)
+            self._remove(leased)
+        elif self.platform.closing.stop(tenant_id):
+            leased.finish(lambda deletion: rules.stopped(deletion, now))
+        else:
+            leased.finish(lambda deletion: rules.postponed(deletion, now))
+
+    def _remove(self, leased: LeasedItem[Deletion]) -> None:
+        """Remove the tenant's data, and in the end the tenant."""
+        if not self._is_all_removed(leased):
             return
+        now = self.clock()
+        tenant_id = leased.value.tenant_id
         version = self.platform.tenants.latest_version(tenant_id)
-        if tombstone := self.platform.deletions.finish(over, version):
-            log.warning(
-                "tenant_deleted", tenant_id=tenant_id, removed=dict(tombstone.removed)
-            )
+        tombstone = rules.done(leased.value, now)
+        writes = self.platform.deletions.end_writes(tombstone, version)
+        leased.finish(lambda deletion: rules.done(deletion, now), writes)
+        removed = dict(tombstone.removed)
+        log.warning("tenant_deleted", tenant_id=tenant_id, removed=removed)
 
-    def _sweep(self, tombstone: Deletion) -> None:
-        """Look once more through the places of a tenant that is gone and not made anew."""
-        deletions = self.platform.deletions
-        begun: Deletion | None = tombstone
-        if not tombstone.is_swept:
-            begun = deletions.put(tombstone, rules.sweeping(tombstone))
-        # None: it has been made anew, or somebody else sweeps.
-        over = tombstone if begun is None else self._rounds(begun)
-        if over is not None:
-            deletions.put(over, rules.swept(over))
+    def _sweep(self, leased: LeasedItem[Deletion]) -> None:
+        """Search once more for data of a deleted tenant that was not created anew."""
+        try:
+            if not leased.value.is_swept:
+                leased.change(rules.sweeping, self._sweep_conditions(leased))
+            is_over = self._is_all_removed(leased)
+        except TenantExistsError:
+            is_over = True
+        if is_over:
+            leased.finish(rules.swept)
 
-    def _rounds(self, deletion: Deletion) -> Deletion | None:
-        """Take steps until a round of them finds nothing; None where there is more to do."""
-        while True:
-            name = deletion.step or next(iter(_STEPS))
-            removed = _STEPS[name](self, deletion.tenant_id, deletion.mark)
-            if removed.is_all:
-                following = dict(pairwise(_STEPS)).get(name)
-                after = rules.noted(deletion, name, removed.count, following)
-            else:
-                after = rules.noted(deletion, name, removed.count, name, removed.mark)
-                after = rules.postponed(after, self.clock())
-            is_over = removed.is_all and after.step is None
-            if is_over and after.found:
-                after = rules.next_round(after)
-            written = self.platform.deletions.put(deletion, after)
-            if written is None or not removed.is_all:
-                return None
-            if is_over and not deletion.found and not removed.count:
-                return written
-            deletion = written
+    def _is_all_removed(self, leased: LeasedItem[Deletion]) -> bool:
+        """Take steps until a round of them finds nothing.
 
-    def end(self, tenant_id: str, _: str | None = None) -> Removed:
-        """Wait until nothing of the tenant executes: what still did could write behind us."""
-        is_over = self.platform.closing.stop(tenant_id)
-        return Removed(0, is_over and not self.history.has_unfinished(tenant_id))
+        Return False if there is more to do: the deletion is due again at once then,
+        behind others.
+        """
+        is_over = False
+        while not is_over:
+            step = leased.value.step or next(iter(_STEPS))
+            removed = _STEPS[step](self, leased.value.tenant_id, leased.value.mark)
+            if not removed.is_all:
+                self._stop_in_step(leased, step, removed)
+                return False
+            is_over = self._end_step(leased, step, removed.count)
+        return True
 
-    def files(self, tenant_id: str, _: str | None = None) -> Removed:
-        """Remove its uploads and its published feeds."""
-        return self._removed(f"tenants/{tenant_id}/", published_prefix(tenant_id))
+    def _end_step(self, leased: LeasedItem[Deletion], step: str, count: int) -> bool:
+        """Store that a step is over; return True if it ends a round that found nothing."""
+        next_step = dict(pairwise(_STEPS)).get(step)
+        is_nothing_found = not leased.value.found and not count
 
-    def dead_letters(self, tenant_id: str, _: str | None = None) -> Removed:
-        """Remove its jobs from the dead letters."""
-        count, queue = 0, self.platform.queue
-        for messages in read_dead_letters(queue, self._deadline):
+        def end_step(deletion: Deletion) -> Deletion:
+            after = rules.noted(deletion, step, count, next_step)
+            return rules.next_round(after) if next_step is None else after
+
+        leased.change(end_step, self._sweep_conditions(leased))
+        return next_step is None and is_nothing_found
+
+    def _stop_in_step(
+        self, leased: LeasedItem[Deletion], step: str, removed: Removed
+    ) -> None:
+        """Store how far a step has come that is not over."""
+        now = self.clock()
+
+        def stop(deletion: Deletion) -> Deletion:
+            after = rules.noted(deletion, step, removed.count, step, removed.mark)
+            return rules.postponed(after, now)
+
+        leased.finish(stop, self._sweep_conditions(leased))
+
+    def _sweep_conditions(self, leased: LeasedItem[Deletion]) -> Sequence[Write]:
+        """Return the conditions of a change of a deletion."""
+        if leased.value.state is not TenantState.DELETED:
+            return ()
+        return [self.platform.deletions.tenant_is_gone(leased.value.tenant_id)]
+
+    # --- the steps ------------------------------------------------------------------
+
+    def end(self, tenant_id: str, _mark: str | None) -> Removed:
+        """Wait until nothing of the tenant executes, which could write behind us."""
+        is_stopped = self.platform.closing.stop(tenant_id)
+        is_over = is_stopped and not self.history.has_unfinished(tenant_id)
+        return Removed(0, is_all=is_over)
+
+    def files(self, tenant_id: str, _mark: str | None) -> Removed:
+        """Remove the tenant's uploads and its published feeds."""
+        return self._remove_objects(
+            f"tenants/{tenant_id}/", published_prefix(tenant_id)
+        )
+
+    def dead_letters(self, tenant_id: str, _mark: str | None) -> Removed:
+        """Remove the tenant's jobs from the dead letters."""
+        count = 0
+        queue = self.platform.queue
+        for messages in read_dead_letters(queue, self.deadline):
             for message in messages:
                 with suppress(NotAJobError):
                     if Job.parse(message.body).tenant_id == tenant_id:
                         count += queue.dead.delete(message.receipt_handle)
-        return Removed(count, is_all=not self._deadline.has_passed())
+        return Removed(count, is_all=not self.deadline.has_passed())
 
-    def dagster_history(self, tenant_id: str, mark: str | None = None) -> Removed:
-        """Remove its part of Dagster's history."""
+    def dagster_history(self, tenant_id: str, mark: str | None) -> Removed:
+        """Remove the tenant's part of Dagster's history."""
         run_ids = self._tenant_data.run_ids(tenant_id)
-        return self.history.remove_tenant(
-            tenant_id, run_ids, self._deadline.has_passed, mark
-        )
+        is_late = self.deadline.has_passed
+        return self.history.remove_tenant(tenant_id, run_ids, is_late, mark)
 
-    def runs(self, tenant_id: str, _: str | None = None) -> Removed:
-        """Remove its runs, each with its files; one that is not settled is left for now."""
+    def runs(self, tenant_id: str, _mark: str | None) -> Removed:
+        """Remove the tenant's runs with their files, but those that are not settled."""
         run_ids = self._tenant_data.run_ids(tenant_id)
-        count, left = 0, 0
+        count = 0
+        remaining = 0
         for first in range(0, len(run_ids), _RUNS_AT_ONCE):
-            if self._deadline.has_passed():
+            if self.deadline.has_passed():
                 return Removed(count, is_all=False)
             records = self._tenant_data.records(run_ids[first : first + _RUNS_AT_ONCE])
-            settled = [each for each in records if each.acknowledged_at is not None]
-            files = {each.run_id: self._removed(f"{each.run_id}/") for each in settled}
-            emptied = [each for each in settled if files[each.run_id].is_all]
-            count += sum(each.count for each in files.values())
-            count += self._tenant_data.remove_runs(emptied)
-            left += len(records) - len(emptied)
-        return Removed(count, is_all=left == 0)
+            removable: list[RunRecord] = []
+            for record in records:
+                if record.acknowledged_at is None:
+                    continue
+                files = self._remove_objects(f"{record.run_id}/")
+                count += files.count
+                if files.is_all:
+                    removable.append(record)
+            count += self._tenant_data.remove_runs(removable)
+            remaining += len(records) - len(removable)
+        return Removed(count, is_all=remaining == 0)
 
-    def alarms(self, tenant_id: str, _: str | None = None) -> Removed:
-        """Remove the alarms that watch it; without metrics there may be no CloudWatch to ask."""
+    def alarms(self, tenant_id: str, _mark: str | None) -> Removed:
+        """Remove the alarms that watch the tenant."""
         settings = self.platform.settings
-        names = (settings.metrics_namespace, settings.environment)
         try:
-            return Removed(remove_alarms(self.platform.clients, *names, tenant_id))
+            count = remove_alarms(
+                self.platform.clients,
+                settings.metrics_namespace,
+                settings.environment,
+                tenant_id,
+            )
         except ExternalServiceError as error:
             if settings.metrics_enabled:
                 raise
+            # Without metrics there may be no CloudWatch to ask.
             log.info("alarms_not_removed", tenant_id=tenant_id, error=str(error))
             return Removed(0)
+        return Removed(count)
 
-    def items(self, tenant_id: str, _: str | None = None) -> Removed:
-        """Remove its lock, pointer, triggers, pulls, counts and outbox."""
+    def items(self, tenant_id: str, _mark: str | None) -> Removed:
+        """Remove the tenant's lock, pointer, triggers, pulls, counts and events."""
         return Removed(self._tenant_data.remove_items(tenant_id, self.clock()))
 
-    def secrets(self, tenant_id: str, _: str | None = None) -> Removed:
-        """Remove its secrets; where it has none, nobody is asked."""
+    def secrets(self, tenant_id: str, _mark: str | None) -> Removed:
+        """Remove the tenant's secrets."""
         return Removed(self.platform.secrets.remove_all(tenant_id))
 
-    def settings(self, tenant_id: str, _: str | None = None) -> Removed:
-        """Remove its keys, pause, webhooks and earlier configs."""
+    def settings(self, tenant_id: str, _mark: str | None) -> Removed:
+        """Remove the tenant's keys, pause, webhooks and earlier configs."""
         version = self.platform.tenants.latest_version(tenant_id)
         return Removed(self._tenant_data.remove_settings(tenant_id, version))
 
-    def _removed(self, *prefixes: str) -> Removed:
+    @property
+    def _tenant_data(self) -> TenantData:
+        return TenantData(self.platform.database)
+
+    def _remove_objects(self, *prefixes: str) -> Removed:
         count = 0
         for prefix in prefixes:
             removed, is_all = self.platform.objects.remove_all(
-                prefix, self._deadline.has_passed
+                prefix, self.deadline.has_passed
             )
             count += removed
             if not is_all:
@@ -193,15 +267,15 @@ class DeletionTick:
         return Removed(count)
 
 
-_STEPS: Mapping[str, Callable[[DeletionTick, str, str | None], Removed]] = {
-    "end": DeletionTick.end,
-    "files": DeletionTick.files,
-    "letters": DeletionTick.dead_letters,
-    "traces": DeletionTick.dagster_history,
-    "runs": DeletionTick.runs,
-    "alarms": DeletionTick.alarms,
-    "items": DeletionTick.items,
-    "secrets": DeletionTick.secrets,
-    "settings": DeletionTick.settings,
+_STEPS: Mapping[str, Callable[[TenantRemoval, str, str | None], Removed]] = {
+    "end": TenantRemoval.end,
+    "files": TenantRemoval.files,
+    "letters": TenantRemoval.dead_letters,
+    "traces": TenantRemoval.dagster_history,
+    "runs": TenantRemoval.runs,
+    "alarms": TenantRemoval.alarms,
+    "items": TenantRemoval.items,
+    "secrets": TenantRemoval.secrets,
+    "settings": TenantRemoval.settings,
 }
-"""The steps in order; their names are stored with each deletion."""
+"""The steps in their order; a deletion is stored with the name of its next one."""

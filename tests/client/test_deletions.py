@@ -9,6 +9,7 @@ import pytest
 
 from support.api_world import TENANT
 from support.client_world import ClientWorld
+from support.deletions import end_deletion
 
 
 @pytest.fixture(autouse=True)
@@ -64,8 +65,8 @@ def test_without_its_id_once_more_nothing_is_deleted(
 
 def test_of_a_tenant_that_is_gone_it_is_told_when_it_went(world: ClientWorld) -> None:
     deletions = world.platform.deletions
-    asked = deletions.ask(TENANT, timedelta(0))
-    done = deletions.finish(asked, 1)
+    deletions.ask(TENANT, timedelta(0))
+    done = end_deletion(deletions, TENANT, 1)
     assert done is not None
     assert done.deleted_at is not None
     assert world.relay("tenant", "status", TENANT).stdout.splitlines() == [

@@ -31,7 +31,9 @@ from relay_dagster.runs.ports import utc_now
 from relay_dagster.tenants.audit import Action
 from relay_dagster.tenants.deletion import SWEPT_AFTER, Deletion, TenantState
 from relay_dagster.wiring import Platform
+from relay_dagster.work.item import LEASE
 from support.api_world import ApiWorld
+from support.deletions import due_deletions
 from support.fakes import FakeClock, embedded_platform, peek_dead
 from support.tenant_leftovers import kept_by_aws, naming
 
@@ -146,7 +148,7 @@ def test_nothing_is_removed_before_its_time(world: World) -> None:
     world.tick()
     assert world.state is CLOSING
     assert world.platform.objects.exists("tenants/acme/inbound/feed.csv")
-    assert world.platform.deletions.due(world.clock()) == []
+    assert due_deletions(world.platform.deletions, world.clock()) == []
     world.clock.now = asked.delete_after
     world.tick()
     assert world.state is DELETED
@@ -155,11 +157,11 @@ def test_nothing_is_removed_before_its_time(world: World) -> None:
 
 def test_a_tenant_that_rests_is_looked_at_no_more_until_its_time(world: World) -> None:
     world.ask()
-    assert [each.tenant_id for each in world.platform.deletions.due(world.clock())] == [
-        TENANT
-    ]
+    (due,) = due_deletions(world.platform.deletions, world.clock())
+    assert due.tenant_id == TENANT
     world.tick()
-    assert world.platform.deletions.due(world.clock.advance(minutes=30)) == []
+    later = world.clock.advance(minutes=30)
+    assert due_deletions(world.platform.deletions, later) == []
     assert world.platform.deletions.listed() == {TENANT}
 
 
@@ -206,7 +208,7 @@ def test_one_that_cannot_go_on_holds_up_no_other(world: World) -> None:
     with failing(s3, "ListObjectVersions"):
         world.tick()
     assert world.state is DELETING
-    assert world.platform.deletions.due(world.clock()) == []
+    assert due_deletions(world.platform.deletions, world.clock()) == []
     world.clock.advance(seconds=31)
     world.tick()
     assert world.state is DELETED
@@ -274,6 +276,8 @@ def lived(world: World, executioner: Executioner, calls: int) -> bool:
     try:
         world.tick()
     except Killed:
+        # Its lease runs out.
+        world.clock.now += LEASE
         return False
     executioner.left = 0
     return True

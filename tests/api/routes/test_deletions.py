@@ -14,6 +14,7 @@ from relay_dagster.runs.ports import utc_now
 from relay_dagster.tenants.audit import Action
 from support.api_world import ADMIN, TENANT, ApiWorld, assert_problem, paths_of
 from support.builders import vendor_document
+from support.deletions import due_deletions
 from support.fakes import embedded_platform
 
 PATH = f"/v1/tenants/{TENANT}"
@@ -62,7 +63,7 @@ def test_a_tenant_is_closed_and_can_be_restored_for_a_week(world: ApiWorld) -> N
     assert tenant["delete_after"] == deletion["delete_after"]
     assert world.client.get(f"{PATH}/status").json()["state"] == "CLOSING"
     assert world.client.get(f"{PATH}/deletion").json() == deletion
-    (stored,) = world.platform.deletions.due(utc_now())
+    (stored,) = due_deletions(world.platform.deletions, utc_now())
     assert stored.delete_after - before >= timedelta(hours=168)
     assert stored.delete_after - stored.asked_at == timedelta(hours=168)
 

@@ -46,6 +46,7 @@ from relay_dagster.runs.model import (
 )
 from relay_dagster.tenants import deletion as deletion_rules
 from relay_dagster.tenants.audit import Action, Actor, ActorKind, Origin
+from relay_dagster.tenants.deletion import Deletion
 from relay_dagster.triggers import pulls
 from relay_dagster.triggers.pulls import FileMark, StagedFile
 from relay_dagster.triggers.rules import TriggerState, TriggerUpdate
@@ -59,7 +60,9 @@ from relay_dagster.webhooks.model import (
     new_event,
 )
 from relay_dagster.wiring import Platform
+from relay_dagster.work.queue import LeasedItem
 from support.builders import RUN_ID, config_document
+from support.deletions import change_deletion, end_deletion
 from support.fakes import CHANGES, NOW, TRIPPED, FakeClock, embedded_platform
 from support.pulls_world import take_pull
 from support.webhooks_world import due_events, store_event
@@ -468,27 +471,31 @@ class Story:
     def deletion(self) -> None:
         self.deletions.ask("acme", timedelta(hours=1), WHO)
         self.deletions.restore("acme", WHO)
-        asked = self.deletions.ask("acme", timedelta(hours=1), WHO)
-        stopped = self.deletions.put(asked, deletion_rules.stopped(asked, self.clock()))
-        assert stopped is not None
-
-    def deleting(self) -> None:
-        before = self.deletions.get("acme")
-        assert before is not None
-        begun = deletion_rules.begun(before, self.clock())
-        self.deletions.put(
-            before, deletion_rules.noted(begun, "runs", 3, "files", "mark")
+        self.deletions.ask("acme", timedelta(hours=1), WHO)
+        now = self.clock()
+        change_deletion(
+            self.deletions, "acme", lambda each: deletion_rules.stopped(each, now)
         )
 
+    def deleting(self) -> None:
+        now = self.clock()
+
+        def go_on(deletion: Deletion) -> Deletion:
+            begun = deletion_rules.begun(deletion, now)
+            return deletion_rules.noted(begun, "runs", 3, "files", "mark")
+
+        change_deletion(self.deletions, "acme", go_on)
+
     def deleted(self) -> None:
-        before = self.deletions.get("acme")
-        assert before is not None
-        self.deletions.finish(before, 2)
+        end_deletion(self.deletions, "acme", 2)
 
     def swept(self) -> None:
-        before = self.deletions.get("acme")
-        assert before is not None
-        self.deletions.put(before, deletion_rules.sweeping(before))
+        item = self.deletions.queue.get("DELETION#acme")
+        assert item is not None
+        taken = self.deletions.queue.take(item, self.clock())
+        assert taken is not None
+        leased = LeasedItem(self.deletions.queue, taken, self.clock)
+        leased.change(deletion_rules.sweeping)
 
     def overrides(self) -> None:
         (one,) = load_overrides([{"sku": "A-1", "price": "9.99"}], ())

@@ -18,6 +18,7 @@ from relay_dagster.tenants.deletion import TenantState
 from relay_dagster.triggers.rules import TriggerUpdate
 from relay_dagster.wiring import Platform
 from support.api_world import ApiWorld
+from support.deletions import end_deletion
 from support.fakes import embedded_platform, served_platform
 from support.webhooks_world import event, stored_webhook
 
@@ -132,8 +133,8 @@ def test_what_was_sent_before_a_tenant_went_is_no_job_of_the_next(
     platform: Platform,
 ) -> None:
     sent_at = utc_now()
-    asked = platform.deletions.ask(TENANT, timedelta(0))
-    assert platform.deletions.finish(asked, 1) is not None
+    platform.deletions.ask(TENANT, timedelta(0))
+    end_deletion(platform.deletions, TENANT, 1)
     job = Job(str(uuid.uuid4()), TENANT)
     with pytest.raises(TenantClosingError) as refused:
         platform.ledger.adopt(job, sent_at=sent_at)

@@ -24,6 +24,7 @@ from relay_dagster.triggers.rules import TriggerQueue, TriggerState
 from relay_dagster.webhooks.changes import edited, updated
 from relay_dagster.wiring import Platform
 from support.builders import RUN_ID
+from support.deletions import change_deletion, due_deletions
 from support.fakes import NOW, FakeClock, embedded_platform
 from support.webhooks_world import (
     due_events,
@@ -149,10 +150,10 @@ def deletion_of(world: World) -> str:
     return "DELETION#acme"
 
 
-def change_deletion(world: World) -> None:
-    before = world.deletions.get("acme")
-    assert before is not None
-    assert world.deletions.put(before, deletion_rules.stopped(before, NOW))
+def stop_deletion(world: World) -> None:
+    change_deletion(
+        world.deletions, "acme", lambda each: deletion_rules.stopped(each, NOW)
+    )
 
 
 @pytest.mark.parametrize(
@@ -163,7 +164,7 @@ def change_deletion(world: World) -> None:
         (trigger_of, change_trigger),
         (event_of, change_event),
         (webhooks_of, change_webhook),
-        (deletion_of, change_deletion),
+        (deletion_of, stop_deletion),
     ],
     ids=["run", "feed", "trigger", "event", "webhooks", "deletion"],
 )
@@ -269,5 +270,5 @@ def test_a_deletion_that_cannot_be_read_is_put_off_and_the_others_are_found(
     other = world.deletions.ask("other", timedelta(hours=1))
     world.write(key, state={"S": "PONDERED"})
     for _ in range(2):
-        assert world.deletions.due(NOW) == [other]
+        assert due_deletions(world.deletions, NOW) == [other]
     assert world.unreadable == 1
