@@ -14,7 +14,7 @@ from integration.waiting import wait_for
 from relay_core.domain.codes import RunStatus
 from relay_dagster.aws.dynamodb.run_writes import to_lock, to_record
 from relay_dagster.execution.published_copies import published_key
-from relay_dagster.maintenance.doctor import PATIENCE, Extent, Finding, examine
+from relay_dagster.maintenance.doctor import GRACE, Extent, Finding, examine
 from relay_dagster.runs.model import RunRecord, Trigger
 from relay_dagster.runs.ports import utc_now
 
@@ -86,7 +86,7 @@ class _AllButLetters(Extent):
 
 def _broken(relay: Installation) -> Iterator[Finding]:
     """Yield what `relay doctor` would find once its patience is over."""
-    return examine(relay.aws, utc_now() + 2 * PATIENCE, _AllButLetters())
+    return examine(relay.aws, utc_now() + 2 * GRACE, _AllButLetters())
 
 
 class _Falsy(list[str]):
