@@ -169,7 +169,7 @@ Factor = Annotated[
     Annotated[int, Field(ge=1, le=LARGEST_FACTOR)]
     | Annotated[str, Field(min_length=1)],
     WrapValidator(_read_factor),
-    Field(description="A number is the factor, a text the header of the factor."),
+    Field(description="A factor, or the header of the column that has it."),
 ]
 Values = Annotated[
     dict[

@@ -294,7 +294,9 @@ VendorCurrency = Annotated[values.Currency, AfterValidator(_check_vendor_currenc
 VendorShipping = Annotated[values.Money, AfterValidator(_check_vendor_shipping)]
 ExchangeRates = Annotated[
     dict[values.Currency, Annotated[values.Rate, judged(_check_rate)]],
-    Field(description="One of each currency in the default_currency."),
+    Field(
+        description="The value of one unit of each currency in the default_currency."
+    ),
     ENTRIES,
     BeforeValidator(_note_rates),
 ]
@@ -361,7 +363,7 @@ _Prefix = Annotated[
     str,
     _goes_with("s3"),
     AfterValidator(_check_prefix),
-    Field(description="Starts with `tenants/<tenant_id>/`; goes with type `s3`."),
+    Field(description="Begins with `tenants/<tenant_id>/`. Required with type `s3`."),
 ]
 S3Prefix = Annotated[_Prefix | None, _goes_with("s3")]
 """A prefix under the tenant's own, which is read as if it ended in a slash."""

@@ -32,8 +32,8 @@ Ending = Annotated[
         ge=0,
         le=Decimal("9.99"),
         decimal_places=2,
-        description="The price is raised to a whole amount plus this one; to a multiple of 10.00 "
-        "plus it from 1.00 on.",
+        description="The last step raises the price to the next amount with this ending. "
+        "With 0.99, 12.30 becomes 12.99; with 9.99, it becomes 19.99.",
     ),
     values.EXACT,
     values.AS_TEXT,
@@ -43,11 +43,11 @@ AMOUNTS = ("margin_pct", "markup", "fixed_price")
 _EFFECTS = "margin_pct, markup, fixed_price and leave_out: true"
 _Vendors = Annotated[
     tuple[cross_checks.KnownVendor, ...],
-    Field(min_length=1, description="Ids of this config's vendors."),
+    Field(min_length=1, description="IDs of vendors of this config."),
 ]
 _Brands = Annotated[
     tuple[values.Filled, ...],
-    Field(min_length=1, description="In any case."),
+    Field(min_length=1, description="Brands in any letter case."),
 ]
 
 
@@ -109,14 +109,14 @@ class PriceRule(values.Section):
 
 
 class MapPolicyConfig(values.Section):
-    """Whether a minimum advertised price is a floor."""
+    """Whether the minimum advertised price is a minimum for prices."""
 
     enforce: values.Bool = True
     map_floor_behavior: MapFloor = "max(price, map_price)"
 
 
 class RoundingConfig(values.Section):
-    """How a price is rounded to a multiple of ``increment``; nearest is half up."""
+    """How prices are rounded to a multiple of `increment`; nearest is half up."""
 
     mode: Literal["nearest", "up", "down"] = "nearest"
     increment: Annotated[
@@ -128,7 +128,7 @@ class RoundingConfig(values.Section):
 
 
 class PricingConfig(values.Section):
-    """How a cost becomes a price; the first rule that applies replaces the margin."""
+    """How a cost becomes a price. The first rule that matches replaces the margin."""
 
     base_margin_pct: Margin
     min_price: values.Money
@@ -137,8 +137,8 @@ class PricingConfig(values.Section):
     rules: Annotated[
         tuple[PriceRule, ...],
         Field(
-            description="The first one whose `when` holds is an offer's; each has exactly one of "
-            "`margin_pct`, `markup`, `fixed_price` and `leave_out: true`.",
+            description="An offer gets the first rule whose `when` matches. Each rule has "
+            "exactly one of `margin_pct`, `markup`, `fixed_price`, and `leave_out: true`.",
             json_schema_extra={"maxItems": DEFAULT_LIMITS.price_rules},
         ),
         cross_checks.at_most("price_rules"),
@@ -160,7 +160,7 @@ DuplicateSkus = Literal["compete", "first", "last", "sum", "refuse"]
 
 
 class InboundConfig(values.Section):
-    """Where a vendor's feeds arrive; ``s3_prefix`` ends in a slash."""
+    """Where a vendor's files arrive; a slash at the end of `s3_prefix` is implied."""
 
     type: Literal["s3", "local"]
     s3_prefix: cross_checks.S3Prefix = values.optional()
@@ -179,7 +179,7 @@ class SkuMapConfig(values.Section):
 
 
 class StockConfig(values.Section):
-    """How much of an offer's quantity is offered."""
+    """The part of a vendor's quantity that is offered."""
 
     hold_back: values.Quantity = 0
     pct: values.Percent = 100
@@ -188,7 +188,7 @@ class StockConfig(values.Section):
 
 
 class LastGoodConfig(values.Section):
-    """When a vendor's last good feed is used, and how much of its quantities."""
+    """How old a vendor's last good file may be, and how much of its stock is offered."""
 
     max_age_hours: Annotated[
         int,
@@ -206,7 +206,7 @@ _HoursOfYear = Annotated[
 
 
 class VendorConfig(values.Section):
-    """One supplier of the tenant."""
+    """A vendor of the tenant: its files, and how to read and use them."""
 
     vendor_id: cross_checks.NewVendor
     required: values.Bool = True
@@ -270,7 +270,7 @@ PriceRise = Annotated[
 
 
 class PriceLevelConfig(values.Section):
-    """How far more than half of the prices may move together."""
+    """The limits for a move of more than half of the prices together."""
 
     low: values.Share = Decimal("0.80")
     high: Annotated[Decimal, Field(ge=1, le=100), values.EXACT, values.AS_TEXT] = (
@@ -279,7 +279,7 @@ class PriceLevelConfig(values.Section):
 
 
 class QuarantineConfig(values.Section):
-    """When a SKU's new price is quarantined, and for how long; null disables a side."""
+    """When a SKU keeps its published price, and for how long; null turns a check off."""
 
     price_drop_pct: values.Share | None = Decimal("0.50")
     price_rise_pct: PriceRise | None = Decimal("1.00")
@@ -289,7 +289,7 @@ class QuarantineConfig(values.Section):
 
 
 class GuardsConfig(values.Section):
-    """How much may change against the live feed; null disables a guard."""
+    """How much may change against the live feed; null turns a guard off."""
 
     mode: Literal["hold", "warn", "off"] = "hold"
     min_baseline_skus: values.Count = 10
@@ -309,14 +309,14 @@ _MISSING_SKU_DAYS = 30
 
 
 class OutputColumn(values.Section):
-    """A column under a header, or the same text under it in each row.
+    """A column with its header, or a constant text with its header.
 
-    A column's name alone is also its header.
+    The name of a column alone is also its header.
     """
 
     column: cross_checks.FeedColumn | None = None
     constant: str | None = None
-    header: values.Filled = Field(alias="as", description="The header.")
+    header: values.Filled = Field(alias="as", description="The header in the feed.")
 
     @model_validator(mode="before")
     @classmethod
@@ -359,7 +359,7 @@ _NewColumn = Annotated[OutputColumn, cross_checks.judged(_check_new_header)]
 
 
 class OutputConfig(values.Section):
-    """The columns of the merged feed and its format."""
+    """The format and the columns of the feed."""
 
     format: OutputFormat = "csv"
     columns: Annotated[

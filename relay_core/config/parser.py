@@ -58,13 +58,13 @@ def _read_skipped(value: Any, _: ValidatorFunctionWrapHandler) -> Any:
 
 
 class SkipRule(values.Section):
-    """The records that are skipped: those with an empty cell, or one of some texts."""
+    """Skips records whose cell under a header is empty or has one of some texts."""
 
     column: values.Filled
     texts: Annotated[
         Literal["empty"] | tuple[values.Filled, ...],
         WrapValidator(_read_skipped),
-        Field(alias="is", description="`empty`, or 1 to 200 texts, in any case."),
+        Field(alias="is", description="`empty`, or 1 to 200 texts in any letter case."),
     ]
 
     @model_serializer
@@ -117,7 +117,7 @@ def _check_symbol(symbol: str) -> str:
 
 
 class ParserConfig(values.Section):
-    """How a vendor writes a feed; names and texts are trimmed."""
+    """How a vendor writes its files. Names and texts are trimmed."""
 
     format: FeedFormat
     compression: Compression = "auto"

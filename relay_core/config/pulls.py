@@ -64,7 +64,7 @@ def _check_host_key(line: str) -> str:
 
 
 class PullConfig(values.Section):
-    """A file that is fetched from the vendor's server at regular intervals."""
+    """How Relay pulls a file from the vendor's server."""
 
     url: Annotated[
         values.Trimmed,

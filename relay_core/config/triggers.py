@@ -121,7 +121,7 @@ def _least_minutes_apart(minute: str, hour: str) -> int:
 
 
 class OnUploadConfig(Section):
-    """A run that starts after vendors have uploaded nothing for a while."""
+    """Starts a run after uploads, once no further file arrives for a while."""
 
     quiet_seconds: Annotated[
         int,
@@ -131,7 +131,7 @@ class OnUploadConfig(Section):
 
 
 class ScheduleConfig(Section):
-    """Runs by the clock of the tenant's ``timezone``."""
+    """Starts runs at fixed times in the tenant's `timezone`."""
 
     cron: Annotated[Trimmed, AfterValidator(_check_cron)]
 

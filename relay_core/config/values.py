@@ -193,12 +193,12 @@ Currency = Annotated[
 TimeZone = Annotated[
     str,
     AfterValidator(_check_timezone),
-    WithJsonSchema({"type": "string", "description": "A name of the IANA database."}),
+    WithJsonSchema({"type": "string", "description": "An IANA time zone."}),
 ]
 Encoding = Annotated[
     str,
     AfterValidator(_check_encoding),
-    Field(description="A text encoding that Python knows."),
+    Field(description="A text encoding of Python."),
 ]
 Delimiter = Annotated[
     str,
