@@ -40,6 +40,7 @@ class RunScope:
     # Whether the run is of all vendors; only the feed of such a run is published.
     of_all_vendors: bool = True
     has_quarantine: bool = False  # whether the config has a quarantine
+    timezone: str = "UTC"  # the tenant's time zone, in which reports show times
 
     @classmethod
     def of(
@@ -57,6 +58,7 @@ class RunScope:
             limits=limits,
             of_all_vendors=of_all_vendors,
             has_quarantine=config.guards.quarantine is not None,
+            timezone=config.timezone,
         )
 
 
@@ -70,6 +72,7 @@ class RunFindings:
     # Whether the run is of all vendors; only the feed of such a run is published.
     of_all_vendors: bool = True
     has_quarantine: bool = False  # whether the config has a quarantine
+    timezone: str = "UTC"  # the tenant's time zone, in which reports show times
     # When each vendor's upload came, aware, if that is known.
     uploaded_at: Mapping[str, datetime] = field(default_factory=dict)
     failure: records.RunFailure | None = None  # the run's failure
@@ -120,6 +123,7 @@ class RunFindings:
             limits=scope.limits,
             of_all_vendors=scope.of_all_vendors,
             has_quarantine=scope.has_quarantine,
+            timezone=scope.timezone,
         )
         if inputs is not None:
             findings = findings._with_inputs(inputs)

@@ -57,6 +57,7 @@ def _findings(platform: Platform, record: RunRecord) -> RunFindings:
         vendor_count=len(vendor_ids),
         of_all_vendors=record.vendors is None,
         has_quarantine=config.guards.quarantine is not None,
+        timezone=config.timezone,
         limits=platform.settings.limits,
     )
 

@@ -104,7 +104,7 @@ def test_the_report_is_a_page_that_says_what_each_vendor_gave_and_how_old_it_is(
     page = read_page(world.artifact("report"))
     (row,) = page.one("table").one("tbody").all("tr")
     assert [cell.text for cell in row.all("th", "td")] == [
-        *("vendor_1", "its upload", "1", "0 (0 %)", "1 (100 %)", "under an hour"),
+        *("vendor_1", "Latest file", "1", "0 (0%)", "1 (100%)", "less than 1 hour"),
     ]
     bucket, key = world.platform.objects.bucket, world.record().artifacts["report"]
     stored = world.platform.clients.s3.head_object(Bucket=bucket, Key=key)

@@ -72,7 +72,7 @@ def test_a_silent_loss_is_told_by_check_run_and_report(
     assert f"doubt: {code}: {doubt['path']}" in capsys.readouterr().err
 
     report = html.unescape((bench.out / "reports" / "report.html").read_text("utf-8"))
-    told = report.partition("What is doubtful")[2].partition("</section>")[0]
+    told = report.partition("Worth checking")[2].partition("</section>")[0]
     assert words in told
     assert all(sample in told for sample in doubt["samples"] or ())
     noun = "row" if count == 1 else "rows"
@@ -85,6 +85,6 @@ def test_a_silent_loss_is_told_by_check_run_and_report(
 def test_a_run_without_doubts_has_no_such_part(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     assert bench.run(config_document(), vendor_1=feed(*GOOD)) == 0
-    assert "What is doubtful" not in (bench.out / "reports" / "report.html").read_text(
+    assert "Worth checking" not in (bench.out / "reports" / "report.html").read_text(
         "utf-8"
     )

@@ -298,10 +298,10 @@ VIEWS = (
         "report",
         _report(lambda ex: ex.held),
         lambda ex: [
-            "The new feed is held back",
+            "The new feed is on hold",
             HELD,
             "SKUs removed",
-            "What has changed",
+            "What changed",
         ],
         height=1640,
         width=1000,
@@ -312,7 +312,7 @@ VIEWS = (
         lambda ex: [
             "No new feed was made",
             "validation_errors",
-            "Why rows were refused",
+            "Why rows were rejected",
         ],
         height=1640,
         width=400,

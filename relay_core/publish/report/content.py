@@ -1,6 +1,6 @@
 """report.html: the content of the page in its order, and the page itself.
 
-Lists are cut to their first rows here; the template decides nothing.
+This module cuts lists to their first rows, so the template does not decide anything.
 """
 
 from __future__ import annotations
@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from zoneinfo import ZoneInfo
 
 from relay_core.domain import records
 from relay_core.domain.cell_rules import cut
@@ -33,7 +35,7 @@ _MAX_WARNINGS = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The content of the whole page; the page leaves out a part without content."""
+    """The content of the whole page. The page omits parts without content."""
 
     ctx: records.RunContext
     requested_at: str
@@ -62,7 +64,7 @@ def report_html(
     findings: RunFindings,
     status: RunStatus,
 ) -> bytes:
-    """Return report.html; one run with the same findings always has the same bytes."""
+    """Return report.html. The same run with the same findings gives the same bytes."""
     page = pages(REPORT).get_template("page.html.jinja")
     text = page.render(report=report_of(ctx, findings, status))
     return text.encode(errors="xmlcharrefreplace")
@@ -71,7 +73,7 @@ def report_html(
 def load_templates() -> None:
     """Load the templates of the page.
 
-    This takes longer than making a page, and a thread can do it beforehand.
+    Loading takes longer than rendering a page, so a thread can do it beforehand.
     """
     for name in pages(REPORT).list_templates():
         pages(REPORT).get_template(name)
@@ -91,7 +93,7 @@ def report_of(
     return Report(
         ctx=ctx,
         requested_at=timestamp(ctx.requested_at),
-        requested_on=wording.moment(ctx.requested_at),
+        requested_on=wording.moment(ctx.requested_at, ZoneInfo(findings.timezone)),
         engine_version=records.ENGINE_VERSION,
         currency=findings.currency,
         is_held=status is RunStatus.HELD,
@@ -139,16 +141,16 @@ def _failure_notes(findings: RunFindings) -> Mapping[str, Sequence[str]]:
 
 
 def _figures(findings: RunFindings) -> tuple[parts.Figure, ...]:
-    """Return the run's numbers; those of the feed only if there is one."""
+    """Return the run's numbers. A failed run has none of a feed."""
     if not findings.uploads:
         return ()
     counts = findings.counts()
     total_rows = counts["total_rows"]
     rejected_rows = counts["invalid_rows"]
     skus = parts.Figure("SKUs in the feed", wording.number(counts["record_count"]))
-    read_rows = parts.Figure("rows read", wording.number(total_rows))
+    read_rows = parts.Figure("Rows read", wording.number(total_rows))
     rejected = parts.Figure(
-        label="rows refused",
+        label="Rows rejected",
         value=wording.number(rejected_rows),
         note=wording.part(rejected_rows, total_rows),
     )
@@ -162,7 +164,7 @@ def _figures(findings: RunFindings) -> tuple[parts.Figure, ...]:
 
 
 def _guards(findings: RunFindings) -> parts.Excerpt[parts.Guard]:
-    """Return the results of the guards, those that trip first."""
+    """Return the results of the guards, with those that tripped first."""
     results = sorted(findings.guards or (), key=lambda result: not result.tripped)
     guards = (parts.Guard.of(result, findings.titles) for result in results)
     return parts.Excerpt.of(guards, MAX_TABLE_ROWS, len(results))
@@ -177,7 +179,7 @@ def _quarantine(findings: RunFindings) -> parts.Excerpt[table_rows.SuspectRow]:
 
 
 def _rows(findings: RunFindings) -> parts.Excerpt[parts.VendorRows]:
-    """Return what became of the rows, by vendor, those that lost the most first."""
+    """Return the outcomes of rows by vendor, with those that lost many rows first."""
     counts = [(name, rows) for name, rows in findings.rows.items() if rows.read]
     counts.sort(key=lambda pair: not wording.merged_many(pair[1]))
     vendor_rows = (parts.VendorRows.of(name, rows.as_dict()) for name, rows in counts)
@@ -198,7 +200,7 @@ def _vendors(
 
 
 def _vendor_shares(findings: RunFindings) -> parts.Chart | None:
-    """Return the bars of the vendors that won the most SKUs."""
+    """Return the bars of the vendors with the largest shares of the feed."""
     by_count = sorted(findings.skus_won.items(), key=lambda pair: -pair[1])
     winners = by_count[:MAX_BARS]
     if len(winners) < 2 or not findings.record_count:
@@ -216,13 +218,14 @@ def _history(
     findings: RunFindings,
     status: RunStatus,
 ) -> parts.Chart | None:
-    """Return one bar for each of the last publications, and one for the run's feed."""
-    feeds = [
-        (publication.requested_at, publication.skus, "idle")
-        for publication in findings.history
-    ]
+    """Return a bar for each recent publication, and one for the run's feed."""
+    zone = ZoneInfo(findings.timezone)
+    feeds = []
+    for publication in findings.history:
+        label = _publication_label(publication.requested_at, zone)
+        feeds.append((label, publication.skus, "idle"))
     if findings.failure is None:
-        label = f"{timestamp(ctx.requested_at)}, this run"
+        label = f"{wording.moment(ctx.requested_at, zone)}, this run"
         tone = "warn" if status is RunStatus.HELD else "good"
         feeds.append((label, findings.record_count, tone))
     feeds = feeds[-MAX_HISTORY:]
@@ -238,13 +241,21 @@ def _history(
         for label, skus, tone in feeds
     ]
     summary = "; ".join(f"{row.label}: {row.value}" for row in chart_rows)
-    return parts.Chart.of("SKUs of the feeds published last", chart_rows, summary)
+    return parts.Chart.of("SKUs in recent feeds", chart_rows, summary)
+
+
+def _publication_label(requested_at: str, zone: ZoneInfo) -> str:
+    """Return the time of a publication's run, as another release may have written it."""
+    try:
+        return wording.moment(datetime.fromisoformat(requested_at), zone)
+    except ValueError:
+        return requested_at
 
 
 def _cause_groups(
     causes: Sequence[records.Cause],
 ) -> parts.Excerpt[table_rows.CauseGroup]:
-    """Return the causes by code and column, the groups with the most rows first."""
+    """Return the causes by code and column, with the largest groups first."""
     groups: dict[tuple[str, str], list[records.Cause]] = defaultdict(list)
     for cause in causes:
         groups[cause.error_code, cause.column or ""].append(cause)

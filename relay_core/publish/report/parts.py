@@ -1,6 +1,6 @@
 """The parts of pages that show a run: charts, and rows of plain values.
 
-Lists are cut to their first rows here; templates decide nothing.
+This module cuts lists to their first rows, so templates do not decide anything.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ _Item = TypeVar("_Item")
 # The counts of changes in the order of their bars, each with its label and tone
 _CHANGE_BARS: tuple[tuple[str, str, Tone], ...] = (
     ("added", "New in the feed", "good"),
-    ("removed", "Gone from the feed", "bad"),
-    ("came_in_stock", "Came into stock", "good"),
-    ("went_out_of_stock", "Went out of stock", "bad"),
-    ("price_up", "Price went up", "idle"),
-    ("price_down", "Price went down", "idle"),
-    ("vendor_changed", "From another vendor", "idle"),
+    ("removed", "Removed from the feed", "bad"),
+    ("came_in_stock", "Back in stock", "good"),
+    ("went_out_of_stock", "Out of stock", "bad"),
+    ("price_up", "Price increased", "idle"),
+    ("price_down", "Price decreased", "idle"),
+    ("vendor_changed", "Vendor changed", "idle"),
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Excerpt(Generic[_Item]):
-    """The first rows of a list, and the number of the others."""
+    """The first rows of a list, and the number of rows that were left out."""
 
     rows: tuple[_Item, ...] = ()
     more: int = 0
@@ -43,7 +43,7 @@ class Excerpt(Generic[_Item]):
         limit: int,
         count: int,
     ) -> Excerpt[_Item]:
-        """Return the first of ``count`` rows, ``limit`` of them at most."""
+        """Return the first rows of ``count``, at most ``limit``."""
         first_rows = tuple(islice(rows, limit))
         return cls(first_rows, count - len(first_rows))
 
@@ -79,7 +79,7 @@ class ChartRow(NamedTuple):
 
 
 class Chart(NamedTuple):
-    """Bars on one scale, and their summary in a sentence."""
+    """Bars on one scale, and a summary of them in a sentence."""
 
     title: str
     summary: str
@@ -92,7 +92,7 @@ class Chart(NamedTuple):
         rows: Sequence[ChartRow],
         summary: str,
     ) -> Chart:
-        """Return a chart with one bar a row."""
+        """Return a chart with one bar per row."""
         largest = max(row.number for row in rows)
         bars = [
             Bar(
@@ -117,11 +117,11 @@ def changes_chart(counts: Mapping[str, int]) -> Chart:
         )
         for name, label, tone in _CHANGE_BARS
     ]
-    return Chart.of("SKUs by what has changed", rows, wording.changed(counts))
+    return Chart.of("SKUs by kind of change", rows, wording.changed(counts))
 
 
 class Fate(NamedTuple):
-    """What became of some rows of a vendor: a part of the vendor's bar, in percent."""
+    """Rows of a vendor with the same outcome: a part of the bar, in percent."""
 
     words: str
     tone: Tone
@@ -132,7 +132,7 @@ class Fate(NamedTuple):
 
 
 class VendorRows(NamedTuple):
-    """What became of a vendor's rows."""
+    """The outcomes of a vendor's rows."""
 
     vendor_id: str
     read: str
@@ -143,7 +143,7 @@ class VendorRows(NamedTuple):
     def of(cls, vendor_id: str, counts: Mapping[str, int | None]) -> VendorRows:
         """Return a vendor's bar.
 
-        If the run failed before the merge, the remaining rows have a part of their own.
+        If the run failed before the merge, the bar has a part for the remaining rows.
         """
         read_count = counts["read"] or 0
         outcomes = [
@@ -152,7 +152,9 @@ class VendorRows(NamedTuple):
         ]
         if counts["won"] is None:
             remaining_count = read_count - sum(count for _, _, count in outcomes)
-            outcomes.append(("not merged: the run failed", "idle", remaining_count))
+            outcomes.append(
+                ("Not merged, because the run failed", "idle", remaining_count)
+            )
         fates = []
         start = 0
         for words, tone, count in outcomes:
@@ -169,7 +171,7 @@ class VendorRows(NamedTuple):
                 )
             )
             start += count
-        summary = "; ".join(f"{fate.rows} {fate.words}" for fate in fates)
+        summary = "; ".join(f"{fate.words}: {fate.rows}" for fate in fates)
         return cls(
             vendor_id=vendor_id,
             read=wording.counted(read_count, "row"),
@@ -179,7 +181,7 @@ class VendorRows(NamedTuple):
 
 
 class Move(NamedTuple):
-    """The figure of a SKU before and now; the move of a price also has its share."""
+    """A SKU's value before and after; a change of price also has a percentage."""
 
     sku: str
     before: str
@@ -189,11 +191,12 @@ class Move(NamedTuple):
 
 
 class Guard(NamedTuple):
-    """The result of a guard; the result of one that trips has examples."""
+    """The result of a guard. A guard that tripped has examples."""
 
     name: str
     meaning: str
     tripped: bool
+    verdict: str
     share: str
     limit: str
     counted: str
@@ -212,7 +215,9 @@ class Guard(NamedTuple):
                     Move(
                         sku=cut(sku, MAX_QUOTED),
                         before=wording.amount(str(example["before"])),
-                        after="gone" if after is None else wording.amount(str(after)),
+                        after="removed"
+                        if after is None
+                        else wording.amount(str(after)),
                         title=cut(titles.get(sku, ""), MAX_QUOTED),
                     )
                 )
@@ -220,6 +225,7 @@ class Guard(NamedTuple):
             name=name,
             meaning=meaning,
             tripped=result.tripped,
+            verdict=wording.guard_verdict(result),
             share=wording.part(result.count, result.of),
             limit=wording.percent(result.limit),
             counted=f"{wording.number(result.count)} of {wording.number(result.of)}",

@@ -1,7 +1,7 @@
 """The rows of the report's tables and lists, made from a run's findings.
 
-Rows are plain values, so that the template, which escapes every text, decides nothing.
-Texts of others are cut here.
+Rows are plain values, so the template does not decide anything; it escapes every text.
+This module cuts the texts that vendors and merchants wrote.
 """
 
 from __future__ import annotations
@@ -27,10 +27,16 @@ MAX_CAUSES = 5
 """The number of causes in a group."""
 _MAX_NOTE_LENGTH = 500
 _MAX_PATCH_LENGTH = 1_000
+# The effects of rules that run_summary.json calls by another name
+_VERBS = {
+    "refused": "rejected",
+    "held back": "not offered",
+    "set aside": "not used",
+}
 
 
 class ChangesRow(NamedTuple):
-    """The changes of the feed against the published one."""
+    """The changes of the feed since the previous feed."""
 
     chart: parts.Chart
     rises: tuple[parts.Move, ...]
@@ -38,7 +44,7 @@ class ChangesRow(NamedTuple):
 
     @classmethod
     def of(cls, changes: Changes, titles: Mapping[str, str]) -> ChangesRow:
-        """Return the bars of all counts and the greatest moves of prices."""
+        """Return the bars of all counts and the largest changes of prices."""
         rises, falls = changes.greatest_moves(MAX_EXAMPLE_ROWS)
         return cls(
             chart=parts.changes_chart(changes.counts),
@@ -91,16 +97,17 @@ class RuleRow(NamedTuple):
     def of(cls, applied: AppliedRule) -> RuleRow:
         """Return the row of a rule."""
         count = wording.counted(applied.count, applied.noun)
+        verb = _VERBS.get(applied.verb, applied.verb)
         return cls(
             path=applied.path,
             rule=cut(applied.rule, MAX_QUOTED),
             vendor_id=applied.vendor_id or "",
-            effect=f"{count} {applied.verb}",
+            effect=f"{count} {verb}",
         )
 
 
 class VendorRow(NamedTuple):
-    """A vendor's rows, and the part of them that is used."""
+    """A vendor's rows, and the file that the run used."""
 
     vendor_id: str
     tone: wording.Tone
@@ -118,7 +125,7 @@ class VendorRow(NamedTuple):
         result: records.VendorResult,
         notes: Sequence[str],
     ) -> VendorRow:
-        """Return the row of a vendor; ``notes`` say why its upload is not used."""
+        """Return the row of a vendor; ``notes`` say why its file was not used."""
         vendor_id = result.vendor_id
         tone, use = wording.USE_WORDS[result.status]
         if any(fault.vendor_id == vendor_id for fault in findings.faults):
@@ -128,7 +135,7 @@ class VendorRow(NamedTuple):
         for upload in findings.uploads:
             is_unusable = upload.status is VendorStatus.FAILED
             if is_unusable and upload.vendor_id == vendor_id:
-                use = "cannot be read"
+                use = "Could not be read"
         rows = ""
         rejected = ""
         if result.rows is not None:
@@ -152,7 +159,7 @@ class VendorRow(NamedTuple):
 
 
 def skus_won(count: int, total: int) -> str:
-    """Return a vendor's part of the feed's SKUs in words; empty without a feed."""
+    """Return the number and percentage of a vendor's SKUs; empty without a feed."""
     if not total:
         return ""
     return f"{wording.number(count)} ({wording.part(count, total)})"
@@ -169,7 +176,7 @@ class CauseRow(NamedTuple):
 
     @classmethod
     def of(cls, cause: records.Cause) -> CauseRow:
-        """Return the row of a cause; a patch is shown whole or not at all."""
+        """Return the row of a cause. A patch that is too long is left out."""
         patch = ""
         if cause.patch:
             patch = json.dumps(list(cause.patch), ensure_ascii=False, indent=2)
@@ -209,7 +216,7 @@ class CauseGroup(NamedTuple):
 
 
 class DoubtRow(NamedTuple):
-    """Something that is valid and probably not meant."""
+    """A part of the config or the rows that is valid, but probably unintended."""
 
     subject: str
     message: str

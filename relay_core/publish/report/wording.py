@@ -1,13 +1,13 @@
-"""The report's words: numbers, shares and ages for people, and verdicts as sentences.
+"""The report's texts: numbers, percentages, times, and the verdict in sentences.
 
-Pages that show a run use them, too. They are made from plain values, so that a process
-without the engine can load this module.
+The pages of the API use them, too. The module only needs plain values, so a process can
+load it without the engine.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -23,82 +23,86 @@ if TYPE_CHECKING:
 Tone = Literal["good", "warn", "bad", "idle"]
 
 _ACTIVITIES = {
-    Stage.FETCH_INPUTS: "while looking for the vendors' feeds",
-    Stage.NORMALIZE: "while reading the vendors' feeds",
-    Stage.MERGE_PRICE: "while merging and pricing",
+    Stage.FETCH_INPUTS: "while collecting the vendors' files",
+    Stage.NORMALIZE: "while reading the vendors' files",
+    Stage.MERGE_PRICE: "while merging offers and calculating prices",
     Stage.WRITE_OUTPUTS: "while writing the feed",
 }
-_SHOP_KEEPS_FEED = "the shop keeps the feed that it has"
+NOTHING_PUBLISHED = "Nothing was published, and your shop keeps its live feed."
+"""The consequence of a run that publishes no feed."""
 # The name of each guard and the things that it counts
 _GUARD_WORDS = {
-    "skus_removed": ("SKUs removed", "SKUs of the published feed that are gone"),
-    "out_of_stock": ("Out of stock", "SKUs that were in stock and have none now"),
+    "skus_removed": (
+        "SKUs removed",
+        "SKUs of the previous feed that the new feed does not have",
+    ),
+    "out_of_stock": ("Out of stock", "SKUs that were in stock and are now at 0"),
     "price_drop": (
         "Price drops",
-        "prices that fell too far at once; a few are let through",
+        "Prices that fell by more than the allowed amount",
     ),
     "price_rise": (
         "Price rises",
-        "prices that rose too far at once; a few are let through",
+        "Prices that rose by more than the allowed amount",
     ),
     "price_level low": (
-        "Price level, low side",
-        "prices below the level of the published feed",
+        "Lower price level",
+        "Prices that are clearly below those of the previous feed",
     ),
     "price_level high": (
-        "Price level, high side",
-        "prices above the level of the published feed",
+        "Higher price level",
+        "Prices that are clearly above those of the previous feed",
     ),
     "quarantined": (
-        "Quarantined",
-        "prices too far from the published ones to be right; a few are kept as they were",
+        "Prices to review",
+        "New prices that are too far from the published prices",
     ),
-    "vendor_rows": ("Vendor rows", "rows that the vendor had, and has not sent"),
+    "vendor_rows": ("Vendor rows", "Rows that the vendor no longer sends"),
 }
 
 _FAULT_WORDS: dict[str, str] = {
     RowFault.DUPLICATE_SKU: "on more than one row",
-    RowFault.INVALID_RECORD: "not a record",
-    RowFault.COLUMN_COUNT: "more or fewer fields than the header",
+    RowFault.INVALID_RECORD: "not a valid record",
+    RowFault.COLUMN_COUNT: "more or fewer cells than the header",
     RowFault.MISSING_SKU: "no SKU",
     RowFault.MISSING_QUANTITY: "no quantity",
     RowFault.INVALID_QUANTITY: "not a whole number",
-    RowFault.NEGATIVE_QUANTITY: "less than 0",
-    RowFault.INVALID_DECIMAL: "not an amount",
-    RowFault.NEGATIVE_AMOUNT: "less than 0",
-    RowFault.AMOUNT_OUT_OF_RANGE: "too large an amount",
+    RowFault.NEGATIVE_QUANTITY: "below 0",
+    RowFault.INVALID_DECIMAL: "not a valid amount",
+    RowFault.NEGATIVE_AMOUNT: "below 0",
+    RowFault.AMOUNT_OUT_OF_RANGE: "amount too large",
     RowFault.INVALID_LEAD_TIME: "not a number of days",
     RowFault.INVALID_CONDITION: "not a known condition",
-    RowFault.INVALID_TIMESTAMP: "not a date and time",
+    RowFault.INVALID_TIMESTAMP: "not a valid date and time",
 }
 
 FATE_WORDS: dict[str, tuple[str, Tone]] = {
-    "won": ("in the feed", "good"),
-    "outbid": ("another vendor's offer is better", "idle"),
-    "same_sku": ("beside a better row of the same SKU", "warn"),
-    "duplicates": ("another row stands for the SKU", "warn"),
-    "left_out": ("left out, as the config says", "idle"),
-    "unpriced": ("without a price", "bad"),
-    "refused": ("refused", "bad"),
-    "skipped": ("skipped, as the config says", "idle"),
+    "won": ("In the feed", "good"),
+    "outbid": ("Another vendor has a better offer", "idle"),
+    "same_sku": ("A better row has the same SKU", "warn"),
+    "duplicates": ("Another row is used for the SKU", "warn"),
+    "left_out": ("Left out by your settings", "idle"),
+    "unpriced": ("No price", "bad"),
+    "refused": ("Rejected", "bad"),
+    "skipped": ("Skipped by your settings", "idle"),
 }
-"""What became of rows, and the tone of each outcome, in the order of the bar."""
+"""The outcomes of rows in the order of the bar, each with its tone."""
 USE_WORDS: dict[str, tuple[Tone, str]] = {
-    VendorStatus.FOUND: ("good", "its upload"),
-    VendorStatus.LAST_GOOD: ("warn", "its last good feed"),
-    VendorStatus.LEFT_OUT: ("warn", "left out"),
-    VendorStatus.MISSING: ("idle", "nothing to use"),
+    VendorStatus.FOUND: ("good", "Latest file"),
+    VendorStatus.LAST_GOOD: ("warn", "Last good file"),
+    VendorStatus.LEFT_OUT: ("warn", "Left out"),
+    VendorStatus.MISSING: ("idle", "No file"),
 }
-"""The tone of each use of a vendor, and the use in words."""
-# A column is probably no SKU if more rows than this lost to a better row of the same
-# SKU, or more than one row in this many.
+"""The file of a vendor that a run used, by the vendor's status, each with its tone."""
+# If more rows than this, or more than one row in this many, lose to a better row of the
+# same SKU, the column of SKUs probably does not identify products.
 _MANY_ROWS = 100
 _MANY_SHARE = 100
 _MAX_NAMED_VENDORS = 10
 
 
 class Verdict(NamedTuple):
-    """The end of the run in a word and in a sentence, and the next actions."""
+    """The result of the run in a word and in a sentence, and the next steps."""
 
     tone: Tone
     word: str
@@ -122,33 +126,33 @@ def counted(count: int, noun: str) -> str:
 
 
 def percent(share: str) -> str:
-    """Return a share, written as a decimal, as a percentage: ``50 %``, ``0.25 %``."""
+    """Return a share, written as a decimal, as a percentage: ``50%``, ``0.25%``."""
     percentage = (Decimal(share) * 100).normalize()
-    return f"{percentage:,f} %"
+    return f"{percentage:,f}%"
 
 
 def signed_percent(share: str) -> str:
-    """Return a signed share as a percentage with one place: ``+12.5 %``."""
+    """Return a signed share as a percentage with one place: ``+12.5%``."""
     percentage = (Decimal(share) * 100).quantize(Decimal("0.1"), ROUND_HALF_UP)
-    return f"{percentage:+,f} %".replace("-", "\N{MINUS SIGN}")
+    return f"{percentage:+,f}%".replace("-", "\N{MINUS SIGN}")
 
 
 def part(count: int, total: int) -> str:
     """Return a part of a total as a percentage with one place, rounded half up.
 
-    Only a count of 0 is written as 0.
+    Only a count of 0 becomes ``0%``; a smaller part than 0.1% becomes ``<0.1%``.
     """
     if not total:
-        return "0 %"
+        return "0%"
     tenths = (2 * 1000 * count + total) // (2 * total)
     if count and not tenths:
-        return "< 0.1 %"
+        return "<0.1%"
     whole, tenth = divmod(tenths, 10)
-    return f"{whole}.{tenth} %" if tenth else f"{whole} %"
+    return f"{whole}.{tenth}%" if tenth else f"{whole}%"
 
 
 def amount(text: str) -> str:
-    """Return an amount or a quantity with marks between thousands: ``9,491.99``."""
+    """Return an amount or a quantity with thousands separators: ``9,491.99``."""
     return f"{Decimal(text):,}"
 
 
@@ -164,16 +168,20 @@ def age(since: timedelta) -> str:
     """Return an age in whole hours or days."""
     hours = max(0, since // timedelta(hours=1))
     if not hours:
-        return "under an hour"
+        return "less than 1 hour"
     return counted(hours, "hour") if hours < 48 else counted(hours // 24, "day")
 
 
-def moment(instant: datetime) -> str:
-    """Return an aware moment to the minute: ``2026-03-01 12:00 UTC``."""
-    return f"{instant.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+def moment(instant: datetime, zone: tzinfo = UTC) -> str:
+    """Return an aware time to the minute: ``Mar 1, 2026, 1:00 PM (Europe/Berlin)``."""
+    local = instant.astimezone(zone)
+    date = f"{local:%b} {local.day}, {local.year}"
+    hour = local.hour % 12 or 12
+    half = "AM" if local.hour < 12 else "PM"
+    return f"{date}, {hour}:{local:%M} {half} ({zone})"
 
 
-# --- faults, guards and changes -------------------------------------------------------
+# --- errors, guards and changes -------------------------------------------------------
 
 
 def sentence(clause: str) -> str:
@@ -182,7 +190,7 @@ def sentence(clause: str) -> str:
 
 
 def fault_title(error_code: str, column: str | None) -> str:
-    """Return the fault of rejected cells of a column, or of whole records."""
+    """Return the error of rejected cells of a column, or of whole records."""
     fault = _FAULT_WORDS.get(error_code, error_code)
     return f"{column}: {fault}" if column else fault.capitalize()
 
@@ -197,19 +205,31 @@ def guard_words(result: GuardResult) -> tuple[str, str]:
     return name, meaning
 
 
+def guard_verdict(result: GuardResult) -> str:
+    """Return whether a guard tripped.
+
+    Some guards need a minimum number of SKUs to trip, however large their share is.
+    """
+    if result.tripped:
+        return "Tripped"
+    is_over_limit = result.count > result.of * Fraction(result.limit)
+    return "Passed (too few SKUs)" if is_over_limit else "Passed"
+
+
 def changed(counts: Mapping[str, int]) -> str:
-    """Return a sentence on how much of the published feed is as it was."""
+    """Return sentences on the changes since the previous feed."""
     total = counts["unchanged"] + counts["changed"] + counts["removed"]
     return (
-        f"Of the {counted(total, 'SKU')} of the published feed "
-        f"{number(counts['unchanged'])} stayed as they were, "
-        f"{number(counts['changed'])} changed and {number(counts['removed'])} left it; "
-        f"{number(counts['added'])} joined it."
+        f"Of the {counted(total, 'SKU')} in the previous feed, "
+        f"{number(counts['unchanged'])} did not change, "
+        f"{number(counts['changed'])} changed, and "
+        f"{number(counts['removed'])} left the feed. "
+        f"New in the feed: {counted(counts['added'], 'SKU')}."
     )
 
 
 def merged_many(rows: RowCounts) -> bool:
-    """Return True if so many rows share an SKU that the column is probably no SKU."""
+    """Return True if the column of SKUs probably does not identify products."""
     lost_rows = rows.same_sku or 0
     return lost_rows > _MANY_ROWS or lost_rows * _MANY_SHARE > rows.read
 
@@ -224,21 +244,20 @@ def verdict(
     next_action: str,
     run_id: str = "RUN_ID",
 ) -> Verdict:
-    """Return the end of a run and the next actions.
+    """Return the result of a run and the next steps.
 
-    ``failed_vendors`` are the vendors whose feeds were not used; ``next_action`` is the
-    fix of a failed run.
+    ``failed_vendors`` are the vendors whose files were not used; ``next_action`` is the
+    next step after a failed run.
     """
     if status is RunStatus.FAILED:
         return _failed(findings, next_action)
     if status is RunStatus.CANCELLED:
         return Verdict(
             tone="idle",
-            word="Cancelled",
-            headline="The run was cancelled",
-            sentence="It was ended on request. Nothing is published: "
-            f"{_SHOP_KEEPS_FEED}.",
-            next_actions=("Start another run when the feed is to be made anew.",),
+            word="Canceled",
+            headline="The run was canceled",
+            sentence=NOTHING_PUBLISHED,
+            next_actions=("Start another run when you need a new feed.",),
         )
     if status is RunStatus.SUCCEEDED:
         return _succeeded(findings, failed_vendors)
@@ -247,13 +266,12 @@ def verdict(
 
 def _failed(findings: RunFindings, next_action: str) -> Verdict:
     stage = findings.failure.stage if findings.failure else Stage.QUEUE
-    activity = _ACTIVITIES.get(stage, "before it had begun")
+    activity = _ACTIVITIES.get(stage, "before it began")
     return Verdict(
         tone="bad",
         word="Failed",
         headline="No new feed was made",
-        sentence=f"The run failed {activity}. Nothing is published: "
-        f"{_SHOP_KEEPS_FEED}.",
+        sentence=f"The run failed {activity}. {NOTHING_PUBLISHED}",
         next_actions=(next_action,),
     )
 
@@ -264,17 +282,17 @@ def _held(findings: RunFindings, run_id: str) -> Verdict:
     skus = counted(findings.record_count, "SKU")
     return Verdict(
         tone="warn",
-        word="Held",
-        headline="The new feed is held back",
-        sentence=f"{len(names)} of {guards} found more changed since the published feed "
-        f"than the config allows: {_listed(names)}. The new feed, with {skus}, waits, "
-        f"and {_SHOP_KEEPS_FEED}.",
+        word="On hold",
+        headline="The new feed is on hold",
+        sentence=f"More changed since the previous feed than your settings allow: "
+        f"{len(names)} of {guards} tripped ({_listed(names)}). "
+        f"The new feed has {skus} and is not published. Your shop keeps its live feed.",
         next_actions=(
-            "Look below at what has changed.",
-            f"If it is meant, release the feed: relay release {run_id} shows it again, "
-            "and asks.",
-            "If it is not, have the vendor's feed or the config put right and start "
-            "another run; its feed takes the place of this one.",
+            "Review the changes below.",
+            "If they are correct, release the feed on the run's page or with "
+            f"relay release {run_id}.",
+            "If they are not, correct the vendor's file or your settings, and start "
+            "another run. Its feed replaces this one.",
         ),
     )
 
@@ -282,13 +300,14 @@ def _held(findings: RunFindings, run_id: str) -> Verdict:
 def _succeeded(findings: RunFindings, failed_vendors: Sequence[str]) -> Verdict:
     skus = counted(findings.record_count, "SKU")
     headline = f"The new feed has {skus}"
-    sentence = "It takes the place of the one before."
+    sentence = "It replaces the previous feed."
     if findings.changes is None:
-        sentence = "There is no feed to compare it with."
+        sentence = "There is no previous feed to compare it with."
     if not findings.of_all_vendors:
         headline = f"A feed of some vendors has {skus}"
         sentence = (
-            f"It is there to be looked at, and is not published: {_SHOP_KEEPS_FEED}."
+            "A run of some vendors is for review only. It is not published, and your "
+            "shop keeps its live feed."
         )
     doubtful_rows = {
         vendor_id: rows
@@ -311,46 +330,45 @@ def _succeeded(findings: RunFindings, failed_vendors: Sequence[str]) -> Verdict:
 
 
 def _sku_actions(doubtful_rows: Mapping[str, RowCounts]) -> list[str]:
-    """Return an action for each of the first vendors whose rows share too many SKUs."""
+    """Return a next step for each of the first vendors whose rows share many SKUs."""
     actions = []
     for vendor_id, rows in doubtful_rows.items():
         lost_rows = number(rows.same_sku or 0)
         actions.append(
-            f"See which column of {vendor_id} tells its products apart: {lost_rows} of "
-            f"{counted(rows.read, 'row')} share an SKU with a better row, and are not in "
-            "the feed."
+            f"Check which column of {vendor_id} identifies its products: {lost_rows} "
+            f"of {counted(rows.read, 'row')} have the same SKU as a better row and are "
+            "not in the feed."
         )
     return actions[:_MAX_NAMED_VENDORS]
 
 
 def _actions(findings: RunFindings, failed_vendors: Sequence[str]) -> list[str]:
-    """Return the next actions of a run that succeeded, the most important first."""
+    """Return the next steps after a run that succeeded, the most important first."""
     quarantined = findings.quarantined
     rejected_rows = findings.counts()["invalid_rows"]
     unpriced_skus = findings.unpriced_skus
     actions = []
     if failed_vendors:
-        actions.append(
-            f"Ask for a feed that can be used from {_listed(failed_vendors)}."
-        )
+        actions.append(f"Get a file that can be used from {_listed(failed_vendors)}.")
     if findings.tripped:
-        actions.append("See whether the changes are meant: guards tripped.")
-    if quarantined:
-        effect = "keep their published prices"
-        if quarantined == 1:
-            effect = "keeps its published price"
+        names = [guard_words(result)[0] for result in findings.tripped]
         actions.append(
-            "Look below at the new prices that are kept back: "
-            f"{counted(quarantined, 'SKU')} {effect}."
+            f"Check that the changes are correct. Guards that tripped: {_listed(names)}."
+        )
+    if quarantined:
+        actions.append(
+            f"Review {counted(quarantined, 'new price')} below. Until you accept a new "
+            "price, the feed keeps the published one."
         )
     if rejected_rows:
         actions.append(
-            f"Have {counted(rejected_rows, 'refused row')} put right: what they offer "
-            "is absent."
+            f"Correct {counted(rejected_rows, 'rejected row')}. A rejected row is not "
+            "offered in the feed."
         )
     if unpriced_skus:
         actions.append(
-            f"Ask for a cost of {counted(unpriced_skus, 'SKU')} that cannot be priced."
+            f"Get the cost of {counted(unpriced_skus, 'SKU')}. A SKU without a cost "
+            "or a price is not in the feed."
         )
     return actions
 

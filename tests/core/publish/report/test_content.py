@@ -12,10 +12,11 @@ import pyarrow.parquet as pq
 
 from relay_core.domain.codes import RunStatus, VendorStatus
 from relay_core.domain.records import CauseSample
+from relay_core.publish.findings import RunFindings, RunScope
 from relay_core.publish.report.content import Report, report_html, report_of
 from relay_core.publish.report.parts import Excerpt, Move
 from relay_core.publish.report.table_rows import SuspectRow, VendorRow
-from relay_core.publish.state import read_state
+from relay_core.publish.state import Publication, read_state
 from relay_core.validation.vendor_failures import VendorState
 from support.builders import (
     REQUESTED_AT,
@@ -47,7 +48,7 @@ def test_a_run_that_is_compared_with_nothing_has_neither_changes_nor_guards() ->
     assert not report.guards
     assert not report.unpriced
     assert report.shares is None
-    assert report.verdict.sentence == "There is no feed to compare it with."
+    assert report.verdict.sentence == "There is no previous feed to compare it with."
 
 
 def test_the_numbers_are_those_of_the_summary() -> None:
@@ -55,7 +56,7 @@ def test_the_numbers_are_those_of_the_summary() -> None:
     assert [(each.value, each.note) for each in report.figures] == [
         ("2", ""),
         ("4", ""),
-        ("1", "25 %"),
+        ("1", "25%"),
         ("1", ""),
     ]
     assert report.unpriced == Excerpt(("C",), 0)
@@ -63,7 +64,7 @@ def test_the_numbers_are_those_of_the_summary() -> None:
 
 def test_a_failed_run_has_no_number_of_skus() -> None:
     report = shown(go_through({"north": feed("A,x,1"), "south": b"\xff"}))
-    assert [each.label for each in report.figures] == ["rows read", "rows refused"]
+    assert [each.label for each in report.figures] == ["Rows read", "Rows rejected"]
     assert [fault.error_code for fault in report.faults.rows] == ["DECODE_ERROR"]
     assert "vendor south" in report.verdict.next_actions[0]
 
@@ -82,16 +83,16 @@ def test_changes_are_counted_and_drawn_on_one_scale() -> None:
         (bar.label, bar.value, bar.length) for bar in report.changes.chart.bars
     ] == [
         ("New in the feed", "1", "50.0"),
-        ("Gone from the feed", "2", "100.0"),
-        ("Came into stock", "0", "0.0"),
-        ("Went out of stock", "1", "50.0"),
-        ("Price went up", "2", "100.0"),
-        ("Price went down", "1", "50.0"),
-        ("From another vendor", "0", "0.0"),
+        ("Removed from the feed", "2", "100.0"),
+        ("Back in stock", "0", "0.0"),
+        ("Out of stock", "1", "50.0"),
+        ("Price increased", "2", "100.0"),
+        ("Price decreased", "1", "50.0"),
+        ("Vendor changed", "0", "0.0"),
     ]
     assert report.changes.chart.summary == (
-        "Of the 20 SKUs of the published feed 14 stayed as they were, 4 changed and 2 left it; "
-        "1 joined it."
+        "Of the 20 SKUs in the previous feed, 14 did not change, 4 changed, and 2 left the "
+        "feed. New in the feed: 1 SKU."
     )
 
 
@@ -100,9 +101,9 @@ def test_the_greatest_price_moves_come_first_and_are_ten_each() -> None:
     report = compared([*rises, "SKU-13,5,6.50", *MANY[13:]])
     assert report.changes is not None
     assert len(report.changes.rises) == 10
-    assert report.changes.rises[0] == Move("SKU-01", "1.00", "2.00", "+100.0 %")
+    assert report.changes.rises[0] == Move("SKU-01", "1.00", "2.00", "+100.0%")
     assert report.changes.falls == (
-        Move("SKU-13", "13.00", "6.50", "\N{MINUS SIGN}50.0 %"),
+        Move("SKU-13", "13.00", "6.50", "\N{MINUS SIGN}50.0%"),
     )
     assert report.currency == "USD"
 
@@ -115,11 +116,11 @@ def test_guards_that_trip_come_first_and_show_their_first_skus() -> None:
     assert [guard.name for guard in tripped] == ["SKUs removed", "Vendor rows of north"]
     removed = tripped[0]
     assert (removed.share, removed.limit, removed.counted) == (
-        "85 %",
-        "50 %",
+        "85%",
+        "50%",
         "17 of 20",
     )
-    assert removed.examples[0] == Move("SKU-04", "4.00", "gone")
+    assert removed.examples[0] == Move("SKU-04", "4.00", "removed")
     assert all(not guard.examples for guard in report.guards.rows[len(tripped) :])
 
 
@@ -135,12 +136,12 @@ def test_each_vendor_has_its_rows_its_share_and_its_age() -> None:
     )
     north, south = report.vendors.rows
     assert north == VendorRow(
-        "north", "good", "its upload", "3", "0 (0 %)", "2 (66.7 %)", "26 hours", ""
+        "north", "good", "Latest file", "3", "0 (0%)", "2 (66.7%)", "26 hours", ""
     )
     assert (south.rows, south.rejected, south.won, south.age) == (
         "2",
-        "1 (50 %)",
-        "1 (33.3 %)",
+        "1 (50%)",
+        "1 (33.3%)",
         "",
     )
     assert report.shares is not None
@@ -158,12 +159,10 @@ def test_a_vendor_that_is_left_out_says_why_and_is_to_be_asked() -> None:
         )
     )
     south = report.vendors.rows[1]
-    assert (south.tone, south.use) == ("warn", "left out")
+    assert (south.tone, south.use) == ("warn", "Left out")
     assert "DECODE_ERROR" in south.note
     assert report.verdict.word == "Succeeded, with warnings"
-    assert report.verdict.next_actions == (
-        "Ask for a feed that can be used from south.",
-    )
+    assert report.verdict.next_actions == ("Get a file that can be used from south.",)
 
 
 def test_a_last_good_feed_has_the_age_of_its_own() -> None:
@@ -171,7 +170,7 @@ def test_a_last_good_feed_has_the_age_of_its_own() -> None:
     state = VendorState(VendorStatus.LAST_GOOD, None, "r0", age_hours=50)
     run.findings = replace(run.findings, states={"north": state})
     (north,) = shown(run).vendors.rows
-    assert (north.use, north.age) == ("its last good feed", "2 days")
+    assert (north.use, north.age) == ("Last good file", "2 days")
 
 
 def test_a_vendor_without_an_upload_is_shown() -> None:
@@ -179,8 +178,8 @@ def test_a_vendor_without_an_upload_is_shown() -> None:
         go_through({"north": feed("A,1,1")}, vendors={"north": {}, "south": {}})
     )
     assert [(each.vendor_id, each.tone, each.use) for each in report.vendors.rows] == [
-        ("north", "good", "its upload"),
-        ("south", "bad", "nothing to use"),
+        ("north", "good", "Latest file"),
+        ("south", "bad", "No file"),
     ]
     assert not report.figures
 
@@ -191,7 +190,33 @@ def test_the_report_says_which_run_it_is_of() -> None:
         ctx, go_through({"north": feed("A,1,1")}).findings, RunStatus.SUCCEEDED
     )
     assert (report.ctx.tenant_id, report.ctx.config_version) == ("acme", 7)
-    assert report.requested_on == "2026-03-01 12:00 UTC"
+    assert report.requested_on == "Mar 1, 2026, 12:00 PM (UTC)"
+
+
+def test_times_are_those_of_the_tenant_s_zone() -> None:
+    findings = replace(
+        go_through({"north": feed("A,1,1")}).findings,
+        timezone="Europe/Berlin",
+        history=[
+            Publication("r0", "2026-02-01T12:00:00.25Z", 1),
+            Publication("r1", "yesterday", 1),
+        ],
+    )
+    report = report_of(run_context(), findings, RunStatus.SUCCEEDED)
+    assert report.requested_on == "Mar 1, 2026, 1:00 PM (Europe/Berlin)"
+    assert report.history is not None
+    assert [bar.label for bar in report.history.bars] == [
+        "Feb 1, 2026, 1:00 PM (Europe/Berlin)",
+        "yesterday",
+        "Mar 1, 2026, 1:00 PM (Europe/Berlin), this run",
+    ]
+
+
+def test_a_run_has_the_zone_of_its_config() -> None:
+    config = tenant_config(vendor_document("north"), timezone="Asia/Tokyo")
+    assert RunScope.of(config, config.vendors).timezone == "Asia/Tokyo"
+    findings = RunFindings.of(RunScope.of(config, config.vendors))
+    assert findings.timezone == "Asia/Tokyo"
 
 
 def test_causes_are_grouped_by_code_and_column_with_samples_and_the_patch() -> None:
@@ -201,7 +226,7 @@ def test_causes_are_grouped_by_code_and_column_with_samples_and_the_patch() -> N
     report = shown(go_through({"north": north, "south": feed("A,1,1", "B,1,TBD")}))
     amounts, quantities = report.causes.rows
     assert (amounts.title, amounts.error_code) == (
-        "cost: not an amount",
+        "cost: not a valid amount",
         "invalid_decimal",
     )
     assert amounts.counted == "5 rows"
@@ -221,7 +246,7 @@ def test_causes_are_grouped_by_code_and_column_with_samples_and_the_patch() -> N
 def test_a_record_that_does_not_fit_its_header_is_a_cause_of_its_own() -> None:
     report = shown(go_through({"north": feed("A,1,1", "B,1,1,1")}))
     (group,) = report.causes.rows
-    assert group.title == "More or fewer fields than the header"
+    assert group.title == "More or fewer cells than the header"
     assert group.causes.rows[0].samples == (CauseSample(3, "B,1,1,1"),)
 
 
@@ -245,7 +270,7 @@ def test_the_tenants_own_rules_are_shown_with_what_each_did() -> None:
         (each.path, each.rule, each.vendor_id, each.effect)
         for each in shown(run).rules.rows
     ] == [
-        ("vendors.0.duplicate_skus", "sum", "north", "1 row set aside"),
+        ("vendors.0.duplicate_skus", "sum", "north", "1 row not used"),
         (
             "pricing.rules.0",
             "vendors south, cost_from 100: leave_out true",
@@ -259,18 +284,18 @@ def test_the_tenants_own_rules_are_shown_with_what_each_did() -> None:
             "2 SKUs priced",
         ),
         ("pricing.rules.2", "brands x: margin_pct 0.1", "", "0 SKUs priced"),
-        ("stock", "pct 50, cap 4", "north", "9 units held back"),
-        ("vendors.1.stock", "hold_back 2", "south", "3 units held back"),
+        ("stock", "pct 50, cap 4", "north", "9 units not offered"),
+        ("vendors.1.stock", "hold_back 2", "south", "3 units not offered"),
     ]
     page = run.html.decode()
-    assert "Your own rules" in page
+    assert "Your rules" in page
     assert "cost_below 10: markup 2.50, min_price 4" in page
 
 
 def test_without_rules_there_is_nothing_of_them() -> None:
     run = go_through({"north": feed("A,1,1")})
     assert not shown(run).rules
-    assert "Your own rules" not in run.html.decode()
+    assert "Your rules" not in run.html.decode()
 
 
 def test_rows_are_shown_by_where_they_went_and_many_of_one_sku_are_the_first_thing_to_do() -> (
@@ -281,14 +306,14 @@ def test_rows_are_shown_by_where_they_went_and_many_of_one_sku_are_the_first_thi
     first = report.rows.rows[0]
     assert (first.vendor_id, first.read) == ("north", "1,501 rows")
     assert [(fate.rows, fate.words) for fate in first.fates] == [
-        ("1", "in the feed"),
-        ("1,499", "beside a better row of the same SKU"),
-        ("1", "refused"),
+        ("1", "In the feed"),
+        ("1,499", "A better row has the same SKU"),
+        ("1", "Rejected"),
     ]
     assert report.verdict.tone == "warn"
     assert report.verdict.next_actions[0].endswith(
-        "north tells its products apart: 1,499 of 1,501 rows share an SKU with a better row, and "
-        "are not in the feed."
+        "north identifies its products: 1,499 of 1,501 rows have the same SKU as a better row "
+        "and are not in the feed."
     )
 
 
@@ -314,7 +339,7 @@ def test_moves_have_titles_and_thousands() -> None:
     )
     changes = shown(again).changes
     assert changes is not None
-    assert changes.rises[0] == Move("S0", "1,000.00", "1,200.50", "+20.1 %", "Bolt 0")
+    assert changes.rises[0] == Move("S0", "1,000.00", "1,200.50", "+20.1%", "Bolt 0")
     assert not now.findings.titles
 
 
@@ -370,7 +395,7 @@ def test_prices_that_are_kept_back_are_shown_with_both_and_who_offers_them() -> 
         "S01", "Lamp 1", "11.00", "1.00", "v1, row 3"
     )
     assert report.verdict.tone == "warn"
-    assert "12 SKUs keep their published prices" in report.verdict.next_actions[0]
+    assert "Review 12 new prices below." in report.verdict.next_actions[0]
     page = report_html(run_context(), run.findings, RunStatus.SUCCEEDED).decode()
-    assert "<h2>Prices that are kept back</h2>" in page
+    assert "<h2>Prices to review</h2>" in page
     assert f"relay accept {run_context().run_id} SKU" in page

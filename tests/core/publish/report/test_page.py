@@ -293,7 +293,7 @@ def test_a_vendor_too_many_is_told_of_in_number() -> None:
     states = dict.fromkeys(names, findings.states["north"])
     findings = replace(findings, vendor_ids=names, states=states)
     page = read_page(html_of(RunStatus.SUCCEEDED, findings))
-    assert "And 3 more; input_manifest.json has them." in page.text
+    assert "input_manifest.json lists 3 more." in page.text
 
 
 # --- the same run, the same bytes ---------------------------------------------------------------
