@@ -170,7 +170,10 @@ class RunStages:
     def findings(self, values: RunValues) -> RunFindings:
         """Return the run's findings, made of the values that it has so far."""
         return RunFindings.of(
-            self.scope, values.inputs, values.normalized, values.compared
+            self.scope,
+            values.inputs,
+            values.normalized,
+            values.compared,
         )
 
     @property
@@ -207,7 +210,9 @@ class RunStages:
         return verdict
 
     def normalize(
-        self, inputs: InputVerdict, feeds: Iterable[VendorFeed]
+        self,
+        inputs: InputVerdict,
+        feeds: Iterable[VendorFeed],
     ) -> Normalized:
         """Read every feed and write its files, even if another feed fails.
 
@@ -241,7 +246,9 @@ class RunStages:
         return normalized
 
     def take_over(
-        self, inputs: InputVerdict, vendors: Sequence[NormalizedVendor]
+        self,
+        inputs: InputVerdict,
+        vendors: Sequence[NormalizedVendor],
     ) -> Normalized:
         """Continue with vendors that another process has normalized."""
         normalized = Normalized.of(inputs, vendors)
@@ -307,7 +314,8 @@ class RunStages:
             )
         write = self.sink.write
         write(
-            self.keys.merged_inventory(self.config.output.format), feed_chunks(merged)
+            self.keys.merged_inventory(self.config.output.format),
+            feed_chunks(merged),
         )
         if self.hands_over and merged.kept is not None:
             write(self.keys.kept_skus, kept_chunks(self.config, merged.kept))
@@ -337,7 +345,9 @@ class RunStages:
             config_version=ctx.config_version,
             currency=self.config.default_currency,
             vendor_rows=valid_rows_of(
-                self.scope.vendor_ids, normalized.vendors, normalized.states
+                self.scope.vendor_ids,
+                normalized.vendors,
+                normalized.states,
             ),
         )
         merged = compared.merged
@@ -347,7 +357,10 @@ class RunStages:
             skus=merged.record_count,
         )
         chunks = state.state_chunks(
-            merged, context, self.requested_at, [*compared.history, publication]
+            merged,
+            context,
+            self.requested_at,
+            [*compared.history, publication],
         )
         self.sink.write(key, chunks)
 
@@ -392,7 +405,10 @@ class VendorPass:
         return [vendor.result() for vendor in finished]
 
     def finish(
-        self, rows: ReadRows | NormalizedVendor, *, is_large: bool
+        self,
+        rows: ReadRows | NormalizedVendor,
+        *,
+        is_large: bool,
     ) -> NormalizedVendor:
         """Sort a vendor's rows, choose those to use, write its files, and make its offers."""
         if is_large:
@@ -439,7 +455,10 @@ class VendorPass:
 
 
 def columns_to_read(
-    config: TenantConfig, columns: Iterable[str], *, hands_over: bool
+    config: TenantConfig,
+    columns: Iterable[str],
+    *,
+    hands_over: bool,
 ) -> Collection[str]:
     """Return the columns of offers to read.
 

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from relay_core.columnar.arrays import Cents, RowIndex, RowMask, WholeNumbers
+from relay_core.columnar import arrays
 from relay_core.columnar.sorting import TextOrder, common_ranges, order_by_text
 from relay_core.columnar.text import flags_of, integers_of, one_chunk
 from relay_core.columnar.threads import ordered_map
@@ -66,9 +66,9 @@ class _MergedRange(NamedTuple):
     priced: pa.Table  # the winners with a price, as rows of the feed
     unpriced: pa.Table  # the winners without a price
     effects: RuleEffects  # the effects of the price rules
-    counts: WholeNumbers  # a row for each of `FATES`, a column for each vendor
+    counts: arrays.WholeNumbers  # a row for each of `FATES`, a column for each vendor
     has_offer: (
-        RowMask  # the mask of overrides with an offer; the last is of no override
+        arrays.RowMask  # the mask of overrides with an offer; the last is of no override
     )
 
 
@@ -133,7 +133,8 @@ def merge_offers(
 
 
 def _counts_by_vendor(
-    config: TenantConfig, counts_of_ranges: Sequence[WholeNumbers]
+    config: TenantConfig,
+    counts_of_ranges: Sequence[arrays.WholeNumbers],
 ) -> dict[str, dict[str, int]]:
     """Return the outcome of each vendor's offers, by the names of `FATES`."""
     counts = np.sum(counts_of_ranges, axis=0)
@@ -145,7 +146,7 @@ def _counts_by_vendor(
     return counts_by_vendor
 
 
-def _unused_skus(merge: Merge, masks_of_ranges: Sequence[RowMask]) -> list[str]:
+def _unused_skus(merge: Merge, masks_of_ranges: Sequence[arrays.RowMask]) -> list[str]:
     """Return the SKUs that have an override and no offer in any range."""
     has_offer = np.logical_or.reduce(masks_of_ranges)[:-1]
     unused: list[str] = merge.overrides.skus.filter(pa.array(~has_offer)).to_pylist()
@@ -153,7 +154,9 @@ def _unused_skus(merge: Merge, masks_of_ranges: Sequence[RowMask]) -> list[str]:
 
 
 def competing_offers(
-    merge: Merge, vendors: Sequence[NormalizedVendor], skus: pa.StringArray
+    merge: Merge,
+    vendors: Sequence[NormalizedVendor],
+    skus: pa.StringArray,
 ) -> pa.Table:
     """Return the offers of some SKUs that compete, by vendor, with their stock applied."""
     parts = []
@@ -170,7 +173,9 @@ def competing_offers(
 
 
 def _offers_of_vendor(
-    merge: Merge, vendor: NormalizedVendor, rows: RowIndex | None = None
+    merge: Merge,
+    vendor: NormalizedVendor,
+    rows: arrays.RowIndex | None = None,
 ) -> tuple[pa.Table, RuleEffects]:
     """Return the offers of all rows of a vendor, or of some, and the vendor's own effects."""
     valid_rows = vendor.offers.select(columns_to_merge(merge.config))
@@ -181,7 +186,8 @@ def _offers_of_vendor(
     if rows is not None:
         valid_rows = valid_rows.take(pa.array(rows)).combine_chunks()
     distinct_rows, set_aside = vendor_offers.without_duplicates(
-        merge.config.vendor(vendor.vendor_id), valid_rows
+        merge.config.vendor(vendor.vendor_id),
+        valid_rows,
     )
     is_last_good = vendor.status is VendorStatus.LAST_GOOD
     offers = merge.offers_of(vendor.vendor_id, distinct_rows, is_last_good=is_last_good)
@@ -196,7 +202,9 @@ def _offers_of_vendor(
 
 
 def _merge_range(
-    merge: Merge, offers_by_vendor: Sequence[pa.Table], rows: Sequence[slice]
+    merge: Merge,
+    offers_by_vendor: Sequence[pa.Table],
+    rows: Sequence[slice],
 ) -> _MergedRange:
     """Return the winners of one range of SKUs, whose rows of each vendor are given."""
     parts = [
@@ -247,25 +255,34 @@ class Merge:
         )
 
     def offers_of(
-        self, vendor_id: str, rows: pa.Table, *, is_last_good: bool = False
+        self,
+        vendor_id: str,
+        rows: pa.Table,
+        *,
+        is_last_good: bool = False,
     ) -> pa.Table:
         """Return the offers that a vendor's rows make, with the stock rules applied.
 
         The column `FED_QUANTITY` has the quantities before the stock rules.
         """
         offers = vendor_offers.offers_of(
-            self.config, vendor_id, rows, is_last_good=is_last_good
+            self.config,
+            vendor_id,
+            rows,
+            is_last_good=is_last_good,
         )
         offers = offers.append_column(FED_QUANTITY, offers["quantity_available"])
         stock = self.config.vendor(vendor_id).stock or self.config.stock
         return vendor_offers.in_stock(stock, offers)
 
-    def ruled(self, offers: pa.Table) -> tuple[pa.Table, RowMask]:
+    def ruled(self, offers: pa.Table) -> tuple[pa.Table, arrays.RowMask]:
         """Return offers with their rules and overrides, and the mask of those left out."""
         ruled = self.rules.applied(offers)
         return self.overrides.applied(ruled, self.rules.leaves_out(ruled))
 
-    def feed_rows(self, competing: pa.Table) -> tuple[pa.Table, pa.Table, WholeNumbers]:
+    def feed_rows(
+        self, competing: pa.Table
+    ) -> tuple[pa.Table, pa.Table, arrays.WholeNumbers]:
         """Return the winners of the competing offers of some SKUs.
 
         Returns:
@@ -293,12 +310,16 @@ class Merge:
             "is_free": pa.array(inputs.has_amount[~has_price]),
         }
         counts = count_competing(
-            competing, order, winners, has_price, len(self.config.vendors)
+            competing,
+            order,
+            winners,
+            has_price,
+            len(self.config.vendors),
         )
         feed = self._as_feed(priced, cents[has_price])
         return feed, pa.table(unpriced), counts
 
-    def _as_feed(self, priced: pa.Table, cents: Cents) -> pa.Table:
+    def _as_feed(self, priced: pa.Table, cents: arrays.Cents) -> pa.Table:
         """Return winners as rows of the feed, with their prices in cents."""
         vendor_ids = [vendor.vendor_id for vendor in self.config.vendors]
         ranks = one_chunk(priced[VENDOR_RANK])
@@ -308,7 +329,8 @@ class Merge:
             "vendor_id": pa.DictionaryArray.from_arrays(ranks, pa.array(vendor_ids)),
             "price": pa.array(cents).view(row_schemas.CENTS),
             "lead_time_days": pc.fill_null(
-                lead_times, pa.scalar(fallback, lead_times.type)
+                lead_times,
+                pa.scalar(fallback, lead_times.type),
             ),
         }
         columns = {}
@@ -321,8 +343,10 @@ class Merge:
 
 
 def best_of_groups(
-    order: TextOrder, offers: pa.Table, criteria: Sequence[Criterion]
-) -> RowIndex:
+    order: TextOrder,
+    offers: pa.Table,
+    criteria: Sequence[Criterion],
+) -> arrays.RowIndex:
     """Return the best row of each group of offers, one a group, in the order of groups."""
     rows, starts = order
     winners = rows[starts]

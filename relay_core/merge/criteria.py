@@ -12,7 +12,7 @@ from typing import TypeAlias
 import numpy as np
 import pyarrow as pa
 
-from relay_core.columnar.arrays import RowMask, TenThousandths, WholeNumbers
+from relay_core.columnar import arrays
 from relay_core.columnar.text import flags_of, integers_of
 from relay_core.config import TenantConfig
 from relay_core.domain.cell_rules import MONEY_UNIT
@@ -29,7 +29,7 @@ TIE_BREAKERS = ("vendor_id", "row_order")
 """The criteria that leave no two offers alike."""
 _WITHOUT_COST = np.iinfo(np.int64).max
 
-_Numbers: TypeAlias = Callable[[pa.Table], WholeNumbers | RowMask]
+_Numbers: TypeAlias = Callable[[pa.Table], arrays.WholeNumbers | arrays.RowMask]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,21 +77,21 @@ def _sort_rules(config: TenantConfig) -> Mapping[str, _Numbers]:
     }
 
 
-def _flags(column: str, offers: pa.Table) -> RowMask:
+def _flags(column: str, offers: pa.Table) -> arrays.RowMask:
     return flags_of(offers[column])
 
 
-def _has_no_amount(config: TenantConfig, offers: pa.Table) -> RowMask:
+def _has_no_amount(config: TenantConfig, offers: pa.Table) -> arrays.RowMask:
     return ~has_amount(offers, config.pricing)
 
 
-def _is_out_of_stock(offers: pa.Table) -> RowMask:
+def _is_out_of_stock(offers: pa.Table) -> arrays.RowMask:
     quantities, _ = integers_of(offers["quantity_available"])
-    is_empty: RowMask = quantities == 0
+    is_empty: arrays.RowMask = quantities == 0
     return is_empty
 
 
-def _landed_cost(config: TenantConfig, offers: pa.Table) -> TenThousandths:
+def _landed_cost(config: TenantConfig, offers: pa.Table) -> arrays.TenThousandths:
     costs, nulls = integers_of(offers["cost"])
     if config.merge.best_offer.landed_cost.include_shipping_handling:
         shipping = own_shipping(config, offers)
@@ -102,16 +102,16 @@ def _landed_cost(config: TenantConfig, offers: pa.Table) -> TenThousandths:
     return np.where(nulls, _WITHOUT_COST, costs)
 
 
-def _vendor_rank(offers: pa.Table) -> WholeNumbers:
+def _vendor_rank(offers: pa.Table) -> arrays.WholeNumbers:
     return integers_of(offers[VENDOR_RANK])[0]
 
 
-def _lead_time(config: TenantConfig, offers: pa.Table) -> WholeNumbers:
+def _lead_time(config: TenantConfig, offers: pa.Table) -> arrays.WholeNumbers:
     days, nulls = integers_of(offers["lead_time_days"])
     return np.where(nulls, config.merge.best_offer.fallback_lead_time_days, days)
 
 
-def _descending(column: str, offers: pa.Table) -> WholeNumbers:
+def _descending(column: str, offers: pa.Table) -> arrays.WholeNumbers:
     return -integers_of(offers[column])[0]
 
 
@@ -122,11 +122,11 @@ def _order_of_vendor_ids(config: TenantConfig) -> _Numbers:
     order = [sorted_ids.index(vendor_id) for vendor_id in vendor_ids]
     order_of_rank = np.array(order, np.int64)
 
-    def order_of_id(offers: pa.Table) -> WholeNumbers:
+    def order_of_id(offers: pa.Table) -> arrays.WholeNumbers:
         return order_of_rank[_vendor_rank(offers)]
 
     return order_of_id
 
 
-def _row_order(offers: pa.Table) -> WholeNumbers:
+def _row_order(offers: pa.Table) -> arrays.WholeNumbers:
     return np.arange(len(offers))

@@ -43,7 +43,9 @@ class DeferredColumns:
 
     @classmethod
     def left_by(
-        cls, names: Sequence[str], vendors: Mapping[int, NormalizedVendor]
+        cls,
+        names: Sequence[str],
+        vendors: Mapping[int, NormalizedVendor],
     ) -> DeferredColumns:
         """Return columns of vendors' offers.
 

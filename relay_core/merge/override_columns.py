@@ -9,13 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from relay_core.columnar.arrays import (
-    Cents,
-    RowIndex,
-    RowMask,
-    TenThousandths,
-    WholeNumbers,
-)
+from relay_core.columnar import arrays
 from relay_core.columnar.text import (
     integers_of,
     one_chunk,
@@ -40,12 +34,14 @@ class OverrideColumns:
     """
 
     skus: pa.StringArray  # the SKUs of the overrides, without a last cell
-    leave_out: RowMask  # the mask of overrides that leave all offers out
-    price: TenThousandths  # the price, in ten-thousandths
-    min_price: TenThousandths  # the least price, in ten-thousandths
-    max_quantity: WholeNumbers  # the greatest quantity of each offer
-    vendor: WholeNumbers  # the rank of the vendor whose offers alone compete
-    accept_price: Cents  # the price that is accepted though it has moved far, in cents
+    leave_out: arrays.RowMask  # the mask of overrides that leave all offers out
+    price: arrays.TenThousandths  # the price, in ten-thousandths
+    min_price: arrays.TenThousandths  # the least price, in ten-thousandths
+    max_quantity: arrays.WholeNumbers  # the greatest quantity of each offer
+    vendor: arrays.WholeNumbers  # the rank of the vendor whose offers alone compete
+    accept_price: (
+        arrays.Cents
+    )  # the price that is accepted though it has moved far, in cents
 
     @classmethod
     def of(cls, config: TenantConfig, overrides: Sequence[Override]) -> OverrideColumns:
@@ -58,7 +54,7 @@ class OverrideColumns:
             for override in overrides
         ]
 
-        def numbers(name: str, unit: int = 1) -> WholeNumbers:
+        def numbers(name: str, unit: int = 1) -> arrays.WholeNumbers:
             cells = []
             for override in overrides:
                 value = getattr(override, name)
@@ -77,14 +73,16 @@ class OverrideColumns:
             accept_price=numbers("accept_price", MONEY_UNIT // _CENT),
         )
 
-    def index_of(self, skus: pa.StringArray | pa.LargeStringArray) -> RowIndex:
+    def index_of(self, skus: pa.StringArray | pa.LargeStringArray) -> arrays.RowIndex:
         """Return the index of each SKU's override, one a SKU; the last index for none."""
         own_skus = self.skus.cast(skus.type)
         index = pc.index_in(skus, value_set=own_skus)
         filled = index.fill_null(len(own_skus))
         return np.asarray(values_of(filled), np.int64)
 
-    def applied(self, offers: pa.Table, left_out: RowMask) -> tuple[pa.Table, RowMask]:
+    def applied(
+        self, offers: pa.Table, left_out: arrays.RowMask
+    ) -> tuple[pa.Table, arrays.RowMask]:
         """Return offers with the amounts and quantities of their overrides.
 
         Args:
@@ -102,7 +100,7 @@ class OverrideColumns:
         has_limit = limits >= 0
         if has_limit.any():
 
-            def limited(quantities: WholeNumbers) -> WholeNumbers:
+            def limited(quantities: arrays.WholeNumbers) -> arrays.WholeNumbers:
                 return np.where(has_limit, np.minimum(quantities, limits), quantities)
 
             offers = with_quantities(offers, limited)
@@ -113,8 +111,11 @@ class OverrideColumns:
         return offers, left_out | self.leave_out[index]
 
     def outplaced(
-        self, offers: pa.Table, config: TenantConfig, left_out: RowMask
-    ) -> RowMask:
+        self,
+        offers: pa.Table,
+        config: TenantConfig,
+        left_out: arrays.RowMask,
+    ) -> arrays.RowMask:
         """Return the mask of offers that do not compete with a requested vendor's offer.
 
         A vendor counts as requested only if it has an offer that can get a price.
@@ -135,5 +136,5 @@ class OverrideColumns:
         is_available &= has_amount(offers, config.pricing)
         has_available = np.zeros(len(self.vendor), np.bool_)
         has_available[index[is_available]] = True
-        outplaced: RowMask = is_subject & has_available[index] & ~is_of_requested
+        outplaced: arrays.RowMask = is_subject & has_available[index] & ~is_of_requested
         return outplaced

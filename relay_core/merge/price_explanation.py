@@ -55,7 +55,10 @@ def explain_price(inputs: PriceInputs, pricing: PricingConfig) -> list[PriceStep
 
 
 def _described(
-    terms: PriceTerms, inputs: PriceInputs, pricing: PricingConfig, steps: PriceSteps
+    terms: PriceTerms,
+    inputs: PriceInputs,
+    pricing: PricingConfig,
+    steps: PriceSteps,
 ) -> Iterator[PriceStep]:
     """Yield the steps of a price; shares and roundings are named as the config writes them."""
     after = {name: _of_winner(amounts) for name, amounts in steps._asdict().items()}

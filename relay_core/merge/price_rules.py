@@ -13,8 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from relay_core.columnar import text
-from relay_core.columnar.arrays import RowIndex, RowMask, WholeNumbers, Words
+from relay_core.columnar import arrays, text
 from relay_core.config import PriceRule, TenantConfig
 from relay_core.domain.cell_rules import MONEY_UNIT
 from relay_core.domain.columns import CONDITIONS
@@ -34,8 +33,8 @@ class _RuleMatcher:
 
     # Returns the index of each offer's value, one an offer; -1 or the last index stands
     # for no value, and for a value that no rule names.
-    value_index: Callable[[pa.Table], RowIndex]
-    masks: Words  # the rules met: one row per 64 rules, one column per value
+    value_index: Callable[[pa.Table], arrays.RowIndex]
+    masks: arrays.Words  # the rules met: one row per 64 rules, one column per value
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +55,7 @@ class PriceRules:
             return offers
         rule_of_offer = np.full(len(offers), NO_RULE, np.int64)
         value_indexes = [matcher.value_index(offers) for matcher in self._matchers]
-        unmatched: RowIndex | None = None  # None: all offers
+        unmatched: arrays.RowIndex | None = None  # None: all offers
         word_count = -(-len(self._rules) // _WORD_BITS)
         for word in range(word_count):
             size = len(offers) if unmatched is None else len(unmatched)
@@ -79,7 +78,7 @@ class PriceRules:
         rules = pa.array(rule_of_offer.astype(np.int16))
         return offers.append_column(RULE, rules)
 
-    def leaves_out(self, offers: pa.Table) -> RowMask:
+    def leaves_out(self, offers: pa.Table) -> arrays.RowMask:
         """Return the mask of the offers that their rule leaves out."""
         leaves_out_by_rule = [rule.leave_out for rule in self._rules]
         leaves_out = np.array([*leaves_out_by_rule, False])
@@ -88,7 +87,7 @@ class PriceRules:
         return leaves_out[rules_of(offers)]
 
 
-def rules_of(offers: pa.Table) -> WholeNumbers:
+def rules_of(offers: pa.Table) -> arrays.WholeNumbers:
     """Return the index of each offer's price rule, one an offer; `NO_RULE` for none."""
     if RULE not in offers.column_names:
         return np.full(len(offers), NO_RULE, np.int64)
@@ -117,11 +116,11 @@ def _matchers(config: TenantConfig) -> Iterator[_RuleMatcher]:
         yield _cost_matcher(config.pricing.rules, sorted(cost_bounds))
 
 
-def _vendor_ranks(offers: pa.Table) -> RowIndex:
+def _vendor_ranks(offers: pa.Table) -> arrays.RowIndex:
     return text.integers_of(offers[VENDOR_RANK])[0]
 
 
-def _condition_index(offers: pa.Table) -> RowIndex:
+def _condition_index(offers: pa.Table) -> arrays.RowIndex:
     conditions = text.one_chunk(offers["condition"])
     index = pc.index_in(conditions, value_set=pa.array(CONDITIONS))
     filled = index.fill_null(len(CONDITIONS))
@@ -137,7 +136,7 @@ def _brand_matcher(brand_lists: Sequence[Sequence[str] | None]) -> _RuleMatcher:
     for brands in folded_lists:
         listed_brands |= dict.fromkeys(brands or ())
 
-    def brand_index(offers: pa.Table) -> RowIndex:
+    def brand_index(offers: pa.Table) -> arrays.RowIndex:
         brands = text.without_nulls(text.one_chunk(offers["brand"]))
         return text.word_index(brands, listed_brands)
 
@@ -147,7 +146,7 @@ def _brand_matcher(brand_lists: Sequence[Sequence[str] | None]) -> _RuleMatcher:
 def _cost_matcher(rules: Sequence[PriceRule], bounds: Sequence[int]) -> _RuleMatcher:
     """Return the matcher of the bands of cost between ascending bounds."""
 
-    def cost_band(offers: pa.Table) -> RowIndex:
+    def cost_band(offers: pa.Table) -> arrays.RowIndex:
         costs, nulls = text.integers_of(offers["cost"])
         bands = np.searchsorted(bounds, costs, side="right")
         return np.where(nulls, len(bounds) + 1, bands)
@@ -171,8 +170,9 @@ def _cost_matcher(rules: Sequence[PriceRule], bounds: Sequence[int]) -> _RuleMat
 
 
 def _masks_of_words(
-    word_lists: Sequence[Sequence[str] | None], words: Sequence[str]
-) -> Words:
+    word_lists: Sequence[Sequence[str] | None],
+    words: Sequence[str],
+) -> arrays.Words:
     """Return the masks of words, and last of no word; a rule without a list takes any."""
     met = []
     for word in (*words, None):
@@ -181,7 +181,7 @@ def _masks_of_words(
     return _masks(met)
 
 
-def _masks(met: Sequence[Sequence[bool]]) -> Words:
+def _masks(met: Sequence[Sequence[bool]]) -> arrays.Words:
     """Return the rules that each value meets as bits: a row per 64 rules, a column per value."""
     missing_bits = -len(met[0]) % _WORD_BITS
     table = np.array(met, np.bool_)

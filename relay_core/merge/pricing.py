@@ -16,13 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from relay_core.columnar.arrays import (
-    Cents,
-    RowIndex,
-    RowMask,
-    TenThousandths,
-    WholeNumbers,
-)
+from relay_core.columnar import arrays
 from relay_core.columnar.text import flags_of, integers_of, one_chunk
 from relay_core.config import PricingConfig
 from relay_core.merge.price_rules import RULE, rules_of
@@ -44,29 +38,31 @@ class PriceInputs:
     The values of null cells do not matter.
     """
 
-    cost: TenThousandths  # the vendor's cost
-    cost_null: RowMask  # the mask of winners without a cost
-    own_price: TenThousandths  # the vendor's own price
-    own_price_null: RowMask  # the mask of winners without an own price
-    map_price: TenThousandths  # the minimum advertised price
-    map_price_null: RowMask  # the mask of winners without a minimum advertised price
-    has_amount: RowMask  # the mask of winners that a price can be made for
+    cost: arrays.TenThousandths  # the vendor's cost
+    cost_null: arrays.RowMask  # the mask of winners without a cost
+    own_price: arrays.TenThousandths  # the vendor's own price
+    own_price_null: arrays.RowMask  # the mask of winners without an own price
+    map_price: arrays.TenThousandths  # the minimum advertised price
+    map_price_null: (
+        arrays.RowMask
+    )  # the mask of winners without a minimum advertised price
+    has_amount: arrays.RowMask  # the mask of winners that a price can be made for
     # The index of each winner's price rule, -1 for none; None if no rules were applied.
-    rule: WholeNumbers | None
+    rule: arrays.WholeNumbers | None
     # The flat shipping amount of each winner's vendor; None: the tenant's for all.
-    shipping: TenThousandths | None = None
+    shipping: arrays.TenThousandths | None = None
     # The price that an override asks for, -1 for none; None if there are no overrides.
-    override_price: TenThousandths | None = None
+    override_price: arrays.TenThousandths | None = None
     # An override's least price, -1 for none; None if there are no overrides.
-    override_min_price: TenThousandths | None = None
+    override_min_price: arrays.TenThousandths | None = None
 
     @classmethod
     def of(
         cls,
         offers: pa.Table,
-        rows: RowIndex,
+        rows: arrays.RowIndex,
         pricing: PricingConfig,
-        shipping: TenThousandths | None = None,
+        shipping: arrays.TenThousandths | None = None,
     ) -> "PriceInputs":
         """Return the inputs of the winners' prices.
 
@@ -77,11 +73,11 @@ class PriceInputs:
             shipping: The flat amount in ten-thousandths, one an offer.
         """
 
-        def amounts(column: str) -> tuple[TenThousandths, RowMask]:
+        def amounts(column: str) -> tuple[arrays.TenThousandths, arrays.RowMask]:
             values, nulls = integers_of(offers[column])
             return values.take(rows), nulls.take(rows)
 
-        def optional_amounts(column: str) -> TenThousandths | None:
+        def optional_amounts(column: str) -> arrays.TenThousandths | None:
             if column not in offers.column_names:
                 return None
             return integers_of(offers[column])[0].take(rows)
@@ -177,7 +173,7 @@ class PriceTerms:
             minimum=minimum,
         )
 
-    def of_rows(self, rows: RowMask, kind: type) -> "PriceTerms":
+    def of_rows(self, rows: arrays.RowMask, kind: type) -> "PriceTerms":
         """Return the terms of some winners, as numbers of a type of numpy."""
 
         def selected(amounts: Amounts | int) -> Amounts | int:
@@ -198,7 +194,9 @@ class PriceTerms:
 class PriceBases:
     """The amounts that prices are made of, in ten-thousandths, one a winner."""
 
-    from_cost: RowMask  # the mask of winners whose price is made of the vendor's cost
+    from_cost: (
+        arrays.RowMask
+    )  # the mask of winners whose price is made of the vendor's cost
     cost: Amounts  # the vendor's cost; 0 if the price is not made of it
     given_price: Amounts  # a rule's fixed price or the vendor's own; 0 if from the cost
     floor: Amounts  # the minimum advertised price; 0 if none is enforced
@@ -221,7 +219,7 @@ class PriceBases:
             floor=np.where(has_floor, inputs.map_price, 0),
         )
 
-    def of_rows(self, rows: RowMask, kind: type) -> "PriceBases":
+    def of_rows(self, rows: arrays.RowMask, kind: type) -> "PriceBases":
         """Return the amounts of some winners, as numbers of a type of numpy."""
         return PriceBases(
             from_cost=self.from_cost[rows],
@@ -231,7 +229,7 @@ class PriceBases:
         )
 
 
-def has_amount(offers: pa.Table, pricing: PricingConfig) -> RowMask:
+def has_amount(offers: pa.Table, pricing: PricingConfig) -> arrays.RowMask:
     """Return the mask of offers that a price can be made for.
 
     They have a cost, a price of their own, a rule's fixed price or an override's price.
@@ -247,7 +245,9 @@ def has_amount(offers: pa.Table, pricing: PricingConfig) -> RowMask:
     return np.asarray(priceable)
 
 
-def price_winners(inputs: PriceInputs, pricing: PricingConfig) -> tuple[Cents, RowMask]:
+def price_winners(
+    inputs: PriceInputs, pricing: PricingConfig
+) -> tuple[arrays.Cents, arrays.RowMask]:
     """Return the winners' prices in cents and the mask of winners that have a price.
 
     A price of 0.00 is none.
@@ -261,7 +261,9 @@ def price_winners(inputs: PriceInputs, pricing: PricingConfig) -> tuple[Cents, R
     return prices, has_price | is_overridden
 
 
-def whole_cents(inputs: PriceInputs, pricing: PricingConfig) -> tuple[Cents, RowMask]:
+def whole_cents(
+    inputs: PriceInputs, pricing: PricingConfig
+) -> tuple[arrays.Cents, arrays.RowMask]:
     """Return the same as `price_winners`, before the ending and without overrides' prices."""
     terms = PriceTerms.of(pricing, inputs)
     bases = PriceBases.of(inputs, pricing)
@@ -275,7 +277,7 @@ def whole_cents(inputs: PriceInputs, pricing: PricingConfig) -> tuple[Cents, Row
     return cents, inputs.has_amount & (cents > 0)
 
 
-def _is_large(terms: PriceTerms, bases: PriceBases) -> RowMask:
+def _is_large(terms: PriceTerms, bases: PriceBases) -> arrays.RowMask:
     """Return the mask of winners whose steps may not fit 64 bits.
 
     Their steps are computed with Python's integers. No product is made here that may
@@ -327,7 +329,7 @@ def price_steps(terms: PriceTerms, bases: PriceBases) -> PriceSteps:
     )
 
 
-def with_ending(cents: Cents, ending: Decimal | None) -> Cents:
+def with_ending(cents: arrays.Cents, ending: Decimal | None) -> arrays.Cents:
     """Return the least amounts, none below the given one, that end as the tenant's do."""
     if ending is None:
         return cents
@@ -336,7 +338,9 @@ def with_ending(cents: Cents, ending: Decimal | None) -> Cents:
     return np.asarray(cents + (ending_cents - cents) % period)
 
 
-def _fixed_prices(pricing: PricingConfig) -> tuple[TenThousandths, RowMask]:
+def _fixed_prices(
+    pricing: PricingConfig,
+) -> tuple[arrays.TenThousandths, arrays.RowMask]:
     """Return the fixed price of each rule, and the mask of rules with one; last, of no rule."""
     prices = [rule.fixed_price for rule in pricing.rules]
     prices.append(None)

@@ -8,7 +8,7 @@ from typing import TypeAlias
 import numpy as np
 import pyarrow as pa
 
-from relay_core.columnar.arrays import RowIndex, RowMask, WholeNumbers
+from relay_core.columnar import arrays
 from relay_core.columnar.sorting import TextOrder
 from relay_core.columnar.text import integers_of
 from relay_core.domain.errors import ContractBrokenError
@@ -61,10 +61,10 @@ class RowCounts:
 def count_competing(
     offers: pa.Table,
     order: TextOrder,
-    winners: RowIndex,
-    has_price: RowMask,
+    winners: arrays.RowIndex,
+    has_price: arrays.RowMask,
     vendor_count: int,
-) -> WholeNumbers:
+) -> arrays.WholeNumbers:
     """Count the competing offers of each vendor by their outcome.
 
     Args:
@@ -92,7 +92,7 @@ def count_competing(
     return np.stack([same_sku, outbid, unpriced, won])
 
 
-def effects_of_rules(effect: str, rules: WholeNumbers) -> RuleEffects:
+def effects_of_rules(effect: str, rules: arrays.WholeNumbers) -> RuleEffects:
     """Count the SKUs or offers of each price rule.
 
     Args:

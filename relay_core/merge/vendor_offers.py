@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from relay_core.columnar.arrays import RowMask, TenThousandths, WholeNumbers
+from relay_core.columnar import arrays
 from relay_core.columnar.text import flags_of, integers_of, one_chunk
 from relay_core.config import StockConfig, TenantConfig, VendorConfig
 from relay_core.domain.cell_rules import LARGEST_WHOLE, MONEY_UNIT
@@ -24,8 +24,9 @@ def joins_duplicates(vendor: VendorConfig) -> bool:
 
 
 def without_duplicates(
-    vendor: VendorConfig, rows: pa.Table
-) -> tuple[pa.Table, RowMask]:
+    vendor: VendorConfig,
+    rows: pa.Table,
+) -> tuple[pa.Table, arrays.RowMask]:
     """Return the rows that make offers, and the mask of the rows that make none.
 
     Args:
@@ -47,7 +48,7 @@ def without_duplicates(
     if vendor.duplicate_skus == "sum":
         starts = np.flatnonzero(~set_aside)
 
-        def sum_of_sku(quantities: WholeNumbers) -> WholeNumbers:
+        def sum_of_sku(quantities: arrays.WholeNumbers) -> arrays.WholeNumbers:
             sums = np.add.reduceat(quantities, starts)
             sizes = np.diff(starts, append=len(quantities))
             return np.repeat(np.minimum(sums, LARGEST_WHOLE), sizes)
@@ -57,7 +58,11 @@ def without_duplicates(
 
 
 def offers_of(
-    config: TenantConfig, vendor_id: str, rows: pa.Table, *, is_last_good: bool = False
+    config: TenantConfig,
+    vendor_id: str,
+    rows: pa.Table,
+    *,
+    is_last_good: bool = False,
 ) -> pa.Table:
     """Return the offers that a vendor's rows make, before the stock rules.
 
@@ -71,7 +76,7 @@ def offers_of(
     if is_last_good:
         quantity_pct = config.vendor(vendor_id).last_good.quantity_pct
 
-        def offered_part(quantities: WholeNumbers) -> WholeNumbers:
+        def offered_part(quantities: arrays.WholeNumbers) -> arrays.WholeNumbers:
             return quantities * quantity_pct // 100
 
         rows = with_quantities(rows, offered_part)
@@ -85,7 +90,7 @@ def in_stock(stock: StockConfig, offers: pa.Table) -> pa.Table:
     if stock == StockConfig():
         return offers
 
-    def offered_on(quantities: WholeNumbers) -> WholeNumbers:
+    def offered_on(quantities: arrays.WholeNumbers) -> arrays.WholeNumbers:
         available = np.maximum(quantities - stock.hold_back, 0)
         offered = available * stock.pct // 100
         offered = np.where(offered < stock.zero_below, 0, offered)
@@ -96,7 +101,9 @@ def in_stock(stock: StockConfig, offers: pa.Table) -> pa.Table:
     return with_quantities(offers, offered_on)
 
 
-def own_shipping(config: TenantConfig, offers: pa.Table) -> TenThousandths | None:
+def own_shipping(
+    config: TenantConfig, offers: pa.Table
+) -> arrays.TenThousandths | None:
     """Return the flat shipping amount of each offer's vendor, in ten-thousandths.
 
     Return None if no vendor has an amount of its own.
@@ -117,7 +124,8 @@ def units(offers: pa.Table, column: str = _QUANTITY) -> int:
 
 
 def with_quantities(
-    offers: pa.Table, change: Callable[[WholeNumbers], WholeNumbers]
+    offers: pa.Table,
+    change: Callable[[arrays.WholeNumbers], arrays.WholeNumbers],
 ) -> pa.Table:
     """Return offers with other quantities; ``change`` maps one number an offer."""
     column = offers.schema.get_field_index(_QUANTITY)

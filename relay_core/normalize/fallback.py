@@ -53,7 +53,10 @@ class FallbackPolicy:
         if failure is None:
             return ordered
         state = vendor_failures.settle(
-            vendor, failure, self.requested_at, self.last_good
+            vendor,
+            failure,
+            self.requested_at,
+            self.last_good,
         )
         if state is None:
             return self._with_failure(vendor, failure, ordered)
@@ -98,7 +101,9 @@ class FallbackPolicy:
                 self.replaced[vendor.vendor_id] = upload.vendor
             warning = vendor_failures.warning_of(vendor, state)
             substitute.vendor = replace(
-                substitute.vendor, status=VendorStatus.LAST_GOOD, warnings=(warning,)
+                substitute.vendor,
+                status=VendorStatus.LAST_GOOD,
+                warnings=(warning,),
             )
             return substitute
         failure = state.failure or run_faults.no_rows(vendor.vendor_id)
@@ -119,7 +124,10 @@ class FallbackPolicy:
         return SortedVendor.without_rows(no_rows)
 
     def _with_failure(
-        self, vendor: VendorConfig, failure: ReportEntry, ordered: SortedVendor
+        self,
+        vendor: VendorConfig,
+        failure: ReportEntry,
+        ordered: SortedVendor,
     ) -> SortedVendor:
         """Return a vendor's own rows in spite of its failure; the run may fail for it."""
         self.states[vendor.vendor_id] = VendorState(VendorStatus.FOUND, failure)
@@ -133,7 +141,10 @@ class FallbackPolicy:
         return ordered
 
     def _left_out(
-        self, vendor: VendorConfig, state: VendorState, upload: SortedVendor
+        self,
+        vendor: VendorConfig,
+        state: VendorState,
+        upload: SortedVendor,
     ) -> SortedVendor:
         """Return an upload that is left out; reports still count its rows."""
         self.states[vendor.vendor_id] = state
@@ -147,7 +158,9 @@ class FallbackPolicy:
         return upload
 
     def _failure_of(
-        self, vendor: VendorConfig, normalized: NormalizedVendor
+        self,
+        vendor: VendorConfig,
+        normalized: NormalizedVendor,
     ) -> ReportEntry | None:
         """Return the failure of a vendor's rows.
 
@@ -161,7 +174,9 @@ class FallbackPolicy:
         if not normalized.total_rows:
             return run_faults.no_rows(vendor.vendor_id)
         share_faults = own_share_faults(
-            [vendor], [normalized.invalid_rows], [normalized.total_rows]
+            [vendor],
+            [normalized.invalid_rows],
+            [normalized.total_rows],
         )
         if share_faults:
             return share_faults[0]

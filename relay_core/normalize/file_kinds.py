@@ -40,10 +40,12 @@ _PACKED_MARKS = (
 _ARCHIVES = ((ZIP, "an archive (zip)"), (GZIP, "an archive (gzip)"))
 """The first bytes of an archive in an archive, and its name."""
 _HTML = re.compile(
-    r"<(!doctype\s+html|html|head|body|table|meta|script|style|div|title)\b", re.I
+    r"<(!doctype\s+html|html|head|body|table|meta|script|style|div|title)\b",
+    re.I,
 )
 _XML = re.compile(
-    r"<(\?xml\b|!doctype\s+(?!html)|[a-z_][\w.:-]*(\s[^<>]*)?/?>\s*<)", re.IGNORECASE
+    r"<(\?xml\b|!doctype\s+(?!html)|[a-z_][\w.:-]*(\s[^<>]*)?/?>\s*<)",
+    re.IGNORECASE,
 )
 _BOMS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb\xbf": "utf-8-sig"}
 _JSON_LIST = re.compile(r'\[\s*([\[{"\]]|-?\d+\s*[,\]]|$)')
@@ -71,10 +73,15 @@ PAGE = FileKind(
     is_text=True,
 )
 _XML_KIND = FileKind(
-    "XML", "ask for the list as CSV, .xlsx or JSON Lines", is_text=True
+    "XML",
+    "ask for the list as CSV, .xlsx or JSON Lines",
+    is_text=True,
 )
 _JSON_LINES = FileKind(
-    "JSON Lines", "set parser.format to jsonl", "jsonl", is_text=True
+    "JSON Lines",
+    "set parser.format to jsonl",
+    "jsonl",
+    is_text=True,
 )
 _JSON_DOCUMENT = FileKind(
     "a JSON document",
@@ -95,7 +102,8 @@ _MARKS = {
     rb"BZh": FileKind("an archive (bzip2)", _REPACK),
     rb"\x28\xb5\x2f\xfd": FileKind("an archive (Zstandard)", _REPACK),
     rb".{257}ustar": FileKind(
-        "an archive (tar)", "pack one file as .zip or .gz, or upload it unpacked"
+        "an archive (tar)",
+        "pack one file as .zip or .gz, or upload it unpacked",
     ),
     rb"PAR1": FileKind("a Parquet file", "set parser.format to parquet", "parquet"),
 }
@@ -132,7 +140,9 @@ def kind_of(data: Buffer, format: str, compression: str = "auto") -> FileKind | 
 
 
 def with_kind(
-    error: FeedUnreadableError, data: Buffer, parser: ParserConfig
+    error: FeedUnreadableError,
+    data: Buffer,
+    parser: ParserConfig,
 ) -> FeedUnreadableError:
     """Return a fault with the kind of the upload, if the kind is the reason."""
     if error.error_code not in KINDS_TELL:

@@ -94,7 +94,10 @@ def _changed(form: Changed, part: HeaderCells) -> HeaderCells:
 
 
 def _cut(
-    text: pa.StringArray, mask: RowMask, start: int, stop: int | None
+    text: pa.StringArray,
+    mask: RowMask,
+    start: int,
+    stop: int | None,
 ) -> pa.StringArray:
     """Return texts of which some are cut, then trimmed."""
     cut = partial(_sliced, start=start, stop=stop)

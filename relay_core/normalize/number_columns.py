@@ -62,7 +62,9 @@ class NumberColumn:
         return True
 
     def read(
-        self, parts: Sequence[HeaderCells], size: int
+        self,
+        parts: Sequence[HeaderCells],
+        size: int,
     ) -> tuple[ColumnValues, WholeNumbers | int]:
         """Read a column.
 
@@ -170,7 +172,8 @@ class NumberColumn:
         return total, source_columns
 
     def _scaled(
-        self, parts: Sequence[HeaderCells]
+        self,
+        parts: Sequence[HeaderCells],
     ) -> tuple[ColumnValues, WholeNumbers | int]:
         """Read cells, and multiply or divide them by their factor."""
         form = self.source if isinstance(self.source, Changed) else None

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from relay_core.columnar.arrays import FaultCodes, RowIndex, RowMask, WholeNumbers
+from relay_core.columnar import arrays
 from relay_core.columnar.csv_text import join_fields, quoted
 from relay_core.columnar.numbers import FAULTS, fault_code
 from relay_core.columnar.text import trim, with_nulls
@@ -59,11 +59,15 @@ class RejectionLog:
         columns_shown = shown_columns(self.headers, used_columns, self.limits)
         self._causes = CauseLog(self.vendor_id, self.limits, made_of)
         self._entries = EntryLog(
-            self.vendor_id, len(self.headers), columns_shown, made_of, self.limits
+            self.vendor_id,
+            len(self.headers),
+            columns_shown,
+            made_of,
+            self.limits,
         )
         self._table = _RejectedTable(parser.delimiter)
 
-    def add(self, batch: TypedBatch, rejected: Mapping[str, RowMask]) -> None:
+    def add(self, batch: TypedBatch, rejected: Mapping[str, arrays.RowMask]) -> None:
         """Take the rows of a batch that a contract rejects.
 
         Args:
@@ -84,7 +88,11 @@ class RejectionLog:
             column: columns[rows] for column, columns in batch.source_columns.items()
         }
         rejected_batch = self._rejected_batch(
-            batch.raw, rows, codes, skus, source_columns
+            batch.raw,
+            rows,
+            codes,
+            skus,
+            source_columns,
         )
         self._take(rejected_batch, is_repeated=False)
         if not self.valid_samples:
@@ -92,7 +100,10 @@ class RejectionLog:
             self._keep_valid_samples(batch.raw, valid_rows)
 
     def add_repeated(
-        self, batch: TextBatch, rows: RowIndex, skus: pa.StringArray
+        self,
+        batch: TextBatch,
+        rows: arrays.RowIndex,
+        skus: pa.StringArray,
     ) -> None:
         """Take rows of a batch that repeat SKUs, after all others of the feed."""
         codes = np.zeros((len(rows), len(JUDGED_COLUMNS)), np.uint8)
@@ -134,10 +145,10 @@ class RejectionLog:
     def _rejected_batch(
         self,
         batch: TextBatch,
-        rows: RowIndex,
-        codes: FaultCodes,
+        rows: arrays.RowIndex,
+        codes: arrays.FaultCodes,
         skus: pa.StringArray,
-        source_columns: Mapping[str, WholeNumbers],
+        source_columns: Mapping[str, arrays.WholeNumbers],
     ) -> RejectedBatch:
         """Return some rows of a batch, with their fault codes.
 
@@ -166,7 +177,7 @@ class RejectionLog:
         self._causes.add(batch)
         self._entries.add(batch, is_repeated=is_repeated)
 
-    def _keep_valid_samples(self, batch: TextBatch, rows: RowIndex) -> None:
+    def _keep_valid_samples(self, batch: TextBatch, rows: arrays.RowIndex) -> None:
         plan = self.reader.plan
         if not len(rows):
             return
@@ -192,7 +203,9 @@ class RejectionLog:
         }
 
 
-def _fault_codes(batch: TypedBatch, column: str, rows: RowIndex) -> FaultCodes:
+def _fault_codes(
+    batch: TypedBatch, column: str, rows: arrays.RowIndex
+) -> arrays.FaultCodes:
     """Return the reader's fault codes of some cells; the contract's where it has none."""
     rejections = BY_NAME[column].rejections
     contract_code = fault_code(rejections.unreadable or rejections.null)
@@ -211,7 +224,9 @@ def _located(cause: Cause, locations: Locations) -> Cause:
     return replace(cause, samples=tuple(samples))
 
 
-def _picked(columns: Sequence[pa.StringArray], picks: WholeNumbers) -> pa.StringArray:
+def _picked(
+    columns: Sequence[pa.StringArray], picks: arrays.WholeNumbers
+) -> pa.StringArray:
     """Return the cell of one column for each row; ``picks`` has its index."""
     picked_columns = np.unique(picks).tolist()
     if not picked_columns:
@@ -281,7 +296,7 @@ class _RejectedTable:
         self._tables.append(pa.table(columns_of_table, schema=REJECTED_ROWS))
 
 
-def _joined_faults(codes: FaultCodes) -> pa.StringArray:
+def _joined_faults(codes: arrays.FaultCodes) -> pa.StringArray:
     """Return each row's distinct faults, sorted by name and joined by ``;``."""
     bits = np.left_shift(np.int64(1), codes.astype(np.int64))
     mask_of_row = np.bitwise_or.reduce(np.where(codes > 0, bits, 0), axis=1)

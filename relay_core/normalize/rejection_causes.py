@@ -12,8 +12,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from relay_core.columnar import arrays
 from relay_core.columnar import text as texts
-from relay_core.columnar.arrays import FaultCodes, RecordNumbers, RowIndex, WholeNumbers
 from relay_core.columnar.csv_text import join_fields
 from relay_core.columnar.numbers import FAULTS
 from relay_core.domain.cell_rules import advise
@@ -39,7 +39,7 @@ _FAULT_KINDS = len(FAULTS) + 1
 class RejectedBatch:
     """The rejected rows of one batch."""
 
-    numbers: RecordNumbers  # the record number of each row
+    numbers: arrays.RecordNumbers  # the record number of each row
     codes: npt.NDArray[
         np.uint8
     ]  # the fault codes: a row a record, a judged column each
@@ -138,7 +138,7 @@ class CauseLog:
         )
 
 
-def _rows_by_width(malformed: MalformedRecords) -> list[RowIndex]:
+def _rows_by_width(malformed: MalformedRecords) -> list[arrays.RowIndex]:
     """Return the rows of each width; all rows together if they are no records."""
     if malformed.widths is None:
         return [np.arange(len(malformed.row_numbers))]
@@ -147,7 +147,7 @@ def _rows_by_width(malformed: MalformedRecords) -> list[RowIndex]:
     return np.split(order, np.flatnonzero(steps) + 1)
 
 
-def _first_row(rows: RowIndex) -> int:
+def _first_row(rows: arrays.RowIndex) -> int:
     return int(rows[0])
 
 
@@ -160,7 +160,7 @@ class _ColumnCauses:
 
     limits: Limits
     shapes: list[str] = field(default_factory=list)  # the shapes that are counted apart
-    counts: WholeNumbers = field(init=False)  # the number of cells of each group
+    counts: arrays.WholeNumbers = field(init=False)  # the number of cells of each group
     samples: list[list[CauseSample]] = field(init=False)  # the samples of each group
 
     def __post_init__(self) -> None:
@@ -169,7 +169,10 @@ class _ColumnCauses:
         self.samples = [[] for _ in range(group_count)]
 
     def add(
-        self, numbers: RecordNumbers, codes: FaultCodes, cells: pa.StringArray
+        self,
+        numbers: arrays.RecordNumbers,
+        codes: arrays.FaultCodes,
+        cells: pa.StringArray,
     ) -> None:
         """Count cells; the arguments have one item a cell."""
         cells = cut_texts(cells, self.limits.cell_characters)
@@ -195,7 +198,7 @@ class _ColumnCauses:
         if is_new and len(samples) < _MAX_SAMPLES:
             samples.append(CauseSample(number, value))
 
-    def _shape_index(self, cells: pa.StringArray) -> WholeNumbers:
+    def _shape_index(self, cells: pa.StringArray) -> arrays.WholeNumbers:
         """Return the index of each cell's shape; the limit for shapes that came too late."""
         limit = self.limits.report_causes
         trimmed = texts.trim(cells)

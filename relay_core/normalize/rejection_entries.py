@@ -155,13 +155,17 @@ class EntryLog:
         return tuple(lines)
 
     def _row_entries(
-        self, log: Sequence[RejectedRows], locations: Locations
+        self,
+        log: Sequence[RejectedRows],
+        locations: Locations,
     ) -> Iterator[ReportEntry]:
         for rows in log:
             yield from row_entries(self.vendor_id, rows, self.made_of, locations)
 
     def _cut(
-        self, columns: Mapping[str, pa.StringArray], count: int
+        self,
+        columns: Mapping[str, pa.StringArray],
+        count: int,
     ) -> dict[str, pa.StringArray]:
         """Return the first cells of columns, with long ones cut."""
         limit = self.limits.cell_characters
@@ -259,7 +263,9 @@ def malformed_entries(
 
 
 def shown_columns(
-    headers: Sequence[str], mapped: Sequence[int], limits: Limits
+    headers: Sequence[str],
+    mapped: Sequence[int],
+    limits: Limits,
 ) -> dict[str, int]:
     """Return the columns of a feed that a report shows, by header, in the order of the file.
 
@@ -298,7 +304,9 @@ def unique_names(headers: Sequence[str]) -> list[str]:
 
 
 def _least_sizes(
-    columns: Iterable[pa.StringArray], row_count: int, limits: Limits
+    columns: Iterable[pa.StringArray],
+    row_count: int,
+    limits: Limits,
 ) -> WholeNumbers:
     """Return the least number of bytes of each row's cells in an entry, one a row."""
     sizes = np.zeros(row_count, np.int64)

@@ -163,12 +163,14 @@ class Normalized:
     def without_offers(self) -> "Normalized":
         """Return the result without offers, whose memory can be released."""
         return replace(
-            self, vendors=[vendor.without_offers() for vendor in self.vendors]
+            self,
+            vendors=[vendor.without_offers() for vendor in self.vendors],
         )
 
 
 def uploads_of(
-    vendors: Sequence[NormalizedVendor], replaced: Mapping[str, NormalizedVendor]
+    vendors: Sequence[NormalizedVendor],
+    replaced: Mapping[str, NormalizedVendor],
 ) -> list[NormalizedVendor]:
     """Return the uploads that were read; all rejected and counted rows are theirs.
 

@@ -16,8 +16,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from relay_core.columnar import arrays
 from relay_core.columnar import text as texts
-from relay_core.columnar.arrays import FaultCodes, RowMask, WholeNumbers
 from relay_core.columnar.numbers import ColumnValues, fault_code
 from relay_core.columnar.timestamps import read_timestamps
 from relay_core.config import ParserConfig
@@ -53,7 +53,7 @@ class RowReader:
         """Read one batch, without records that are blank or skipped."""
         batch = _without_blank_records(batch, self.plan.positions)
         batch, skipped = self.without_skipped(batch)
-        source_columns: dict[str, WholeNumbers] = {}
+        source_columns: dict[str, arrays.WholeNumbers] = {}
         text_columns = self._texts(batch, source_columns)
         missing_sku = fault_code(canonical.BY_NAME["sku"].rejections.null)
         is_without_sku = texts.is_empty(text_columns["sku"])
@@ -114,7 +114,9 @@ class RowReader:
         return batch.where(~is_skipped), count
 
     def _texts(
-        self, batch: TextBatch, source_columns: dict[str, WholeNumbers]
+        self,
+        batch: TextBatch,
+        source_columns: dict[str, arrays.WholeNumbers],
     ) -> dict[str, pa.StringArray]:
         """Return the columns of texts, with SKUs mapped; fills ``source_columns``."""
         columns = {
@@ -165,7 +167,9 @@ class RowReader:
         if numbers is not None and is_number_column and separator != ".":
             # Cells that the file stores as numbers get the vendor's decimal separator.
             separated = partial(
-                pc.replace_substring, pattern=".", replacement=separator
+                pc.replace_substring,
+                pattern=".",
+                replacement=separator,
             )
             text = texts.change_rows(text, np.flatnonzero(numbers), separated)
         text = texts.trim(text)
@@ -176,7 +180,10 @@ class RowReader:
         return HeaderCells(text, position, numbers)
 
     def _text(
-        self, batch: TextBatch, column: str, source_columns: dict[str, WholeNumbers]
+        self,
+        batch: TextBatch,
+        column: str,
+        source_columns: dict[str, arrays.WholeNumbers],
     ) -> pa.StringArray:
         """Return a column trimmed, empty if null, with its default filled in.
 
@@ -196,7 +203,10 @@ class RowReader:
         return texts.fill(cells.text, texts.is_empty(cells.text), default)
 
     def _numbers(
-        self, batch: TextBatch, column: str, source_columns: dict[str, WholeNumbers]
+        self,
+        batch: TextBatch,
+        column: str,
+        source_columns: dict[str, arrays.WholeNumbers],
     ) -> ColumnValues:
         """Return a column of numbers; fills ``source_columns`` as `_text` does."""
         source = self.parser.column_map.get(column, column)
@@ -212,7 +222,9 @@ class RowReader:
         return values
 
     def _timestamps(
-        self, batch: TextBatch, source_columns: dict[str, WholeNumbers]
+        self,
+        batch: TextBatch,
+        source_columns: dict[str, arrays.WholeNumbers],
     ) -> ColumnValues:
         """Return the instants of rows, in microseconds; none of them is null."""
         rejections = canonical.BY_NAME["updated_at"].rejections
@@ -225,14 +237,16 @@ class RowReader:
         instants.nulls[:] = False
         return instants
 
-    def _conditions(self, text: pa.StringArray) -> tuple[pa.StringArray, FaultCodes]:
+    def _conditions(
+        self, text: pa.StringArray
+    ) -> tuple[pa.StringArray, arrays.FaultCodes]:
         """Return conditions in small letters, and the faults of other words."""
         word_index = texts.word_index(text, canonical.CONDITIONS, str.lower)
         is_condition = word_index >= 0
         words = pa.array(canonical.CONDITIONS)
         lowered = words.take(pa.array(np.maximum(word_index, 0)))
         conditions = pc.if_else(pa.array(is_condition), lowered, text)
-        is_invalid: RowMask = ~is_condition & ~texts.is_empty(text)
+        is_invalid: arrays.RowMask = ~is_condition & ~texts.is_empty(text)
         if "condition" in self.parser.invalid_as_null:
             no_faults = np.zeros(len(text), np.uint8)
             return texts.fill(conditions, is_invalid, ""), no_faults

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
-from relay_core.columnar.arrays import FaultCodes, RowMask, WholeNumbers
+from relay_core.columnar import arrays
 from relay_core.columnar.numbers import ColumnValues
 from relay_core.columnar.text import with_nulls, zero_bytes
 from relay_core.ingest.feed import TextBatch
@@ -23,10 +23,10 @@ class TypedBatch:
     raw: TextBatch  # the records, as the reader of the format gives them
     texts: Mapping[str, pa.StringArray]  # the columns of texts; empty if null
     numbers: Mapping[str, ColumnValues]  # the columns of numbers and instants
-    faults: Mapping[str, FaultCodes]  # the faults of the judged columns
+    faults: Mapping[str, arrays.FaultCodes]  # the faults of the judged columns
     # The index of the feed's column that each cell is read from, for columns of several
     # headers.
-    source_columns: Mapping[str, WholeNumbers] = field(default_factory=dict)
+    source_columns: Mapping[str, arrays.WholeNumbers] = field(default_factory=dict)
     skipped: int = 0  # the number of the feed's records that are no rows
 
     @property
@@ -34,7 +34,7 @@ class TypedBatch:
         """The number of rows."""
         return len(self.raw.row_numbers)
 
-    def integers(self) -> Mapping[str, tuple[WholeNumbers, RowMask]]:
+    def integers(self) -> Mapping[str, tuple[arrays.WholeNumbers, arrays.RowMask]]:
         """Return the values and the nulls of each column of numbers, and of row numbers."""
         columns = {
             name: (column.values, column.nulls) for name, column in self.numbers.items()
@@ -59,7 +59,9 @@ class TypedBatch:
         return pa.record_batch(cells, schema=pa.schema(fields))
 
 
-def typed(kind: pa.DataType, values: WholeNumbers, nulls: RowMask) -> pa.Array:
+def typed(
+    kind: pa.DataType, values: arrays.WholeNumbers, nulls: arrays.RowMask
+) -> pa.Array:
     """Return whole numbers as a column of the Arrow type that they are stored for."""
     mask = nulls if nulls.any() else None
     if kind == pa.int32():

@@ -113,7 +113,11 @@ def read_rows(
         FeedUnreadableError: The feed's structure is broken.
     """
     log = RejectionLog(
-        vendor.vendor_id, parsed.headers or (), reader, limits, parsed.locator
+        vendor.vendor_id,
+        parsed.headers or (),
+        reader,
+        limits,
+        parsed.locator,
     )
     kept_columns = columns if again is None else {*columns, "row_number"}
     rows = ReadRows(vendor, RowValidator(log), kept_columns, again)
@@ -139,7 +143,9 @@ def read_rows(
 
 
 def lines_of_batch(
-    vendor_id: str, batch: TypedBatch, extra_columns: Sequence[str] = ()
+    vendor_id: str,
+    batch: TypedBatch,
+    extra_columns: Sequence[str] = (),
 ) -> pa.StringArray:
     """Return the line of normalized.csv of each row of a batch, with its line feed.
 
@@ -194,7 +200,8 @@ class SortedVendor:
         return cls(vendor, no_columns, _NO_LINES)
 
     def consume_lines(
-        self, extra_columns: Sequence[str] = ()
+        self,
+        extra_columns: Sequence[str] = (),
     ) -> Iterator[bytes | memoryview]:
         """Return normalized.csv, some lines at a time.
 

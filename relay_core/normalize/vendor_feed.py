@@ -100,7 +100,10 @@ class FeedReader:
         return read_rows(judged, parsed, reader, self.columns, limits, again)
 
     def _row_reader(
-        self, vendor: VendorConfig, plan: ColumnPlan, sku_map: SkuMap | None
+        self,
+        vendor: VendorConfig,
+        plan: ColumnPlan,
+        sku_map: SkuMap | None,
     ) -> RowReader:
         return RowReader(
             plan=plan,
@@ -134,7 +137,9 @@ class _FeedSize:
             raise self._exceeds_run()
 
     def of_cells(
-        self, batches: Iterator[TextBatch | MalformedRecords], data: Buffer
+        self,
+        batches: Iterator[TextBatch | MalformedRecords],
+        data: Buffer,
     ) -> Iterator[TextBatch | MalformedRecords]:
         """Yield the batches, count the texts of their cells, and release what was read."""
         size = 0
@@ -174,7 +179,10 @@ def repeated_headers(plan: ColumnPlan) -> FeedUnreadableError:
 
 
 def _judge_columns(
-    config: TenantConfig, feed: VendorFeed, parsed: ParsedFeed, plan: ColumnPlan
+    config: TenantConfig,
+    feed: VendorFeed,
+    parsed: ParsedFeed,
+    plan: ColumnPlan,
 ) -> NormalizedVendor:
     """Return the vendor: to be read, left out or failed, with a warning about its columns.
 

@@ -43,7 +43,9 @@ _ROWS_AT_ONCE = 1 << 16
 
 
 def work_file_chunks(
-    ordered: SortedVendor, vendor: NormalizedVendor, extra_columns: Sequence[str] = ()
+    ordered: SortedVendor,
+    vendor: NormalizedVendor,
+    extra_columns: Sequence[str] = (),
 ) -> Iterator[memoryview]:
     """Yield the work file of a vendor.
 
@@ -68,7 +70,9 @@ def work_file_chunks(
 
 
 def _all_columns(
-    ordered: SortedVendor, vendor: NormalizedVendor, schema: pa.Schema
+    ordered: SortedVendor,
+    vendor: NormalizedVendor,
+    schema: pa.Schema,
 ) -> Iterator[pa.Table]:
     """Yield the offers with all columns of the schema, some rows at a time."""
     offers = vendor.offers

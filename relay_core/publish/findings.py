@@ -231,7 +231,8 @@ class RunFindings:
         return valid_rows_of(self.vendor_ids, self.normalized, self.states)
 
     def _with_remedy(
-        self, failure: records.RunFailure | None
+        self,
+        failure: records.RunFailure | None,
     ) -> records.RunFailure | None:
         """Return a failure for rejected rows with the remedy of most of these rows."""
         if failure is None or failure.error_code not in _CODES_OF_ROWS:
@@ -264,7 +265,8 @@ class RunFindings:
         return counts
 
     def vendor_results(
-        self, requested_at: datetime
+        self,
+        requested_at: datetime,
     ) -> tuple[records.VendorResult, ...]:
         """Return the results of the vendors that the run has judged or read.
 

@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 import pyarrow as pa
 
-from relay_core.columnar.arrays import Cents, RowIndex, RowMask, WholeNumbers
+from relay_core.columnar import arrays
 from relay_core.columnar.sorting import common_ranges, order_by_text
 from relay_core.columnar.text import flags_of, integers_of, one_chunk
 from relay_core.columnar.threads import ordered_map
@@ -24,11 +24,11 @@ class FeedFigures:
 
     skus: pa.StringArray  # the SKUs, each once
     vendor_ids: pa.DictionaryArray  # the vendors whose offers the rows are
-    quantities: WholeNumbers  # the quantities
-    cents: Cents  # the prices
-    kept: RowMask  # the mask of SKUs that nobody offers, kept at a quantity of 0
+    quantities: arrays.WholeNumbers  # the quantities
+    cents: arrays.Cents  # the prices
+    kept: arrays.RowMask  # the mask of SKUs that nobody offers, kept at a quantity of 0
     # The computed prices of quarantined SKUs; -1 for all others.
-    suspect_cents: Cents | None = None
+    suspect_cents: arrays.Cents | None = None
 
     @classmethod
     def of(cls, feed: pa.Table) -> "FeedFigures":
@@ -55,16 +55,16 @@ class FeedFigures:
         return len(self.kept) - int(np.count_nonzero(self.kept))
 
     @property
-    def vendor_codes(self) -> WholeNumbers:
+    def vendor_codes(self) -> arrays.WholeNumbers:
         """The index of each SKU's vendor in the dictionary, one a SKU."""
         return np.asarray(self.vendor_ids.indices.to_numpy(), np.int64)
 
-    def offered(self, rows: RowIndex) -> RowMask:
+    def offered(self, rows: arrays.RowIndex) -> arrays.RowMask:
         """Return the mask of the given rows that are offered; -1 is no row."""
         is_offered = np.append(~self.kept, False)
         return is_offered[rows]
 
-    def of_vendors(self, vendor_ids: Collection[str]) -> RowMask:
+    def of_vendors(self, vendor_ids: Collection[str]) -> arrays.RowMask:
         """Return the mask of the SKUs that some vendors give."""
         all_vendor_ids = self.vendor_ids.dictionary.to_pylist()
         is_given = [vendor_id in vendor_ids for vendor_id in all_vendor_ids]
@@ -77,8 +77,8 @@ class Comparison:
 
     before: FeedFigures  # the one feed
     after: FeedFigures  # the other feed
-    rows_before: RowIndex  # each SKU's row in the one feed; -1 if it has none
-    rows_after: RowIndex  # each SKU's row in the other feed; -1 if it has none
+    rows_before: arrays.RowIndex  # each SKU's row in the one feed; -1 if it has none
+    rows_after: arrays.RowIndex  # each SKU's row in the other feed; -1 if it has none
 
     @classmethod
     def of(cls, before: FeedFigures, after: FeedFigures) -> "Comparison":
@@ -97,7 +97,9 @@ class Comparison:
             rows_after=np.concatenate(parts_after),
         )
 
-    def with_after(self, feed: pa.Table, added: RowMask | None = None) -> "Comparison":
+    def with_after(
+        self, feed: pa.Table, added: arrays.RowMask | None = None
+    ) -> "Comparison":
         """Return the comparison with another version of the other feed.
 
         Args:
@@ -112,8 +114,9 @@ class Comparison:
 
 
 def _joined(
-    sides: Sequence[pa.StringArray], ranges: Sequence[slice]
-) -> tuple[RowIndex, RowIndex]:
+    sides: Sequence[pa.StringArray],
+    ranges: Sequence[slice],
+) -> tuple[arrays.RowIndex, arrays.RowIndex]:
     """Return the rows of each SKU of a range on both sides; -1 for no row."""
     parts = [
         skus.slice(part.start, part.stop - part.start)

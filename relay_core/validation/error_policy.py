@@ -24,7 +24,9 @@ class PolicyResult:
 
 
 def judge_policy(
-    policy: ErrorPolicy, invalid_rows: Sequence[int], total_rows: Sequence[int]
+    policy: ErrorPolicy,
+    invalid_rows: Sequence[int],
+    total_rows: Sequence[int],
 ) -> PolicyResult:
     """Compare the rejected rows of all vendors together with the limits.
 
@@ -67,7 +69,10 @@ def own_share_faults(
     """
     faults = []
     for vendor, invalid_count, total_count in zip(
-        vendors, invalid_rows, total_rows, strict=True
+        vendors,
+        invalid_rows,
+        total_rows,
+        strict=True,
     ):
         limit = vendor.max_invalid_row_pct
         if limit is None or invalid_count <= Fraction(limit) * total_count:

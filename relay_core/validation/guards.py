@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from relay_core.columnar.arrays import Cents, RowIndex, RowMask, WholeNumbers
+from relay_core.columnar import arrays
 from relay_core.columnar.csv_text import cents_text
 from relay_core.columnar.text import flags_of
 from relay_core.config.models import GuardsConfig
@@ -31,7 +31,10 @@ _LARGEST_PRODUCT = 2**62
 
 
 def vendor_rows_share(
-    guards: GuardsConfig, vendor_id: str, before: int, now: int
+    guards: GuardsConfig,
+    vendor_id: str,
+    before: int,
+    now: int,
 ) -> GuardResult | None:
     """Return the guard's result for the valid rows that a vendor has lost.
 
@@ -108,14 +111,17 @@ class _Offered:
     before: FeedFigures  # the published feed
     after: FeedFigures  # the feed that is compared with it
     # The rows of the SKUs that both feeds offer: in the published feed, and in the other.
-    rows_before: RowIndex
-    rows_after: RowIndex
-    removed: RowIndex  # the published rows of SKUs that are gone and count
+    rows_before: arrays.RowIndex
+    rows_after: arrays.RowIndex
+    removed: arrays.RowIndex  # the published rows of SKUs that are gone and count
     counted: int  # the number of published SKUs that count
 
     @classmethod
     def of(
-        cls, feeds: Comparison, exempt: Collection[str], left_out: Collection[str]
+        cls,
+        feeds: Comparison,
+        exempt: Collection[str],
+        left_out: Collection[str],
     ) -> _Offered:
         before = feeds.before
         after = feeds.after
@@ -136,12 +142,18 @@ class _Offered:
             counted=int(np.count_nonzero(counts & ~before.kept)),
         )
 
+    def computed_cents(self) -> arrays.Cents:
+        """Return the computed price of each SKU that is quarantined; -1 for all others."""
+        if self.after.suspect_cents is None:
+            return np.full(len(self.rows_after), -1)
+        return self.after.suspect_cents[self.rows_after]
+
     def examples(
         self,
-        rows: RowIndex,
-        before: WholeNumbers,
-        after: WholeNumbers | None,
-        write: Callable[[WholeNumbers], list[Any]],
+        rows: arrays.RowIndex,
+        before: arrays.WholeNumbers,
+        after: arrays.WholeNumbers | None,
+        write: Callable[[arrays.WholeNumbers], list[Any]],
     ) -> Examples:
         """Return examples of some rows of the published feed.
 
@@ -178,7 +190,11 @@ def _skus_removed(limit: Decimal, feeds: _Offered) -> GuardResult:
     cents = feeds.before.cents[removed]
     examples = feeds.examples(removed, cents, None, _money)
     return _result(
-        "skus_removed", len(removed), feeds.counted, limit, examples=examples
+        "skus_removed",
+        len(removed),
+        feeds.counted,
+        limit,
+        examples=examples,
     )
 
 
@@ -209,14 +225,17 @@ def _price_guards(guards: GuardsConfig, feeds: _Offered) -> Iterator[GuardResult
 
     def moved(
         guard: str,
-        has_moved: RowMask,
+        has_moved: arrays.RowMask,
         limit: Decimal,
         min_count: int,
-        new_cents: Cents = after,
-        old_cents: Cents = before,
+        new_cents: arrays.Cents = after,
+        old_cents: arrays.Cents = before,
     ) -> GuardResult:
         examples = feeds.examples(
-            rows[has_moved], old_cents[has_moved], new_cents[has_moved], _money
+            rows[has_moved],
+            old_cents[has_moved],
+            new_cents[has_moved],
+            _money,
         )
         count = int(has_moved.sum())
         return _result(guard, count, len(rows), limit, min_count, examples)
@@ -238,9 +257,7 @@ def _price_guards(guards: GuardsConfig, feeds: _Offered) -> Iterator[GuardResult
         yield replace(moved("price_level", is_high, _HALF, 1), side="high")
     if guards.quarantine is not None:
         # The share of SKUs that keep their price, since the new one cannot be right.
-        computed = np.full(len(rows), -1)
-        if feeds.after.suspect_cents is not None:
-            computed = feeds.after.suspect_cents[feeds.rows_after]
+        computed = feeds.computed_cents()
         yield moved(
             "quarantined",
             computed >= 0,
@@ -252,8 +269,10 @@ def _price_guards(guards: GuardsConfig, feeds: _Offered) -> Iterator[GuardResult
 
 
 def falls_below(
-    old: WholeNumbers, new: WholeNumbers, factor: Decimal | Fraction
-) -> RowMask:
+    old: arrays.WholeNumbers,
+    new: arrays.WholeNumbers,
+    factor: Decimal | Fraction,
+) -> arrays.RowMask:
     """Return the mask of the new amounts that are below the old ones times a factor, exactly."""
     numerator, denominator = factor.as_integer_ratio()
     largest_old = int(old.max(initial=0)) * numerator
@@ -265,6 +284,6 @@ def falls_below(
     return np.asarray(amounts < limits, np.bool_)
 
 
-def _money(cents: Cents) -> list[str]:
+def _money(cents: arrays.Cents) -> list[str]:
     texts: list[str] = cents_text(cents).to_pylist()
     return texts

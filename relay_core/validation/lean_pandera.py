@@ -11,7 +11,8 @@ from types import SimpleNamespace
 from typing import Any
 
 _typeguard = SimpleNamespace(
-    CollectionCheckStrategy=SimpleNamespace(ALL_ITEMS=None), TypeCheckError=TypeError
+    CollectionCheckStrategy=SimpleNamespace(ALL_ITEMS=None),
+    TypeCheckError=TypeError,
 )
 _stand_ins: dict[str, Any] = {}
 if "hypothesis" not in sys.modules:

@@ -105,31 +105,27 @@ def judge_inputs(
         requested_at: The moment that ages are counted up to, aware.
         limits: The limits of inputs.
         last_good: The inputs that may be used instead.
-        locations: The expected locations of feeds in messages, in place of the vendors'
-            prefixes.
+        locations: The expected locations of feeds in messages, if not the prefixes.
     """
     states: dict[str, VendorState] = {}
     faults: list[ReportEntry] = []
     warnings: list[ReportEntry] = []
     for vendor in vendors:
         upload = inputs.get(vendor.vendor_id)
-        location = locations.get(vendor.vendor_id) or vendor.inbound.s3_prefix
-        failure = _failure_of_input(
-            vendor, upload, requested_at, location or _ANY_PREFIX, limits
-        )
+        location = locations.get(vendor.vendor_id)
+        failure = _failure_of_input(vendor, upload, requested_at, location, limits)
         if failure is None:
             states[vendor.vendor_id] = VendorState(VendorStatus.FOUND)
             continue
         state = settle(vendor, failure, requested_at, last_good, upload=upload)
         may_be_absent = is_absence(failure) and may_be_empty(config, vendor)
         is_fatal = state is None and not may_be_absent
-        if state is None:
-            state = VendorState(VendorStatus.MISSING, failure)
+        state = state or VendorState(VendorStatus.MISSING, failure)
+        states[vendor.vendor_id] = state
         if is_fatal:
             faults.append(failure)
         else:
             warnings.append(warning_of(vendor, state))
-        states[vendor.vendor_id] = state
     faults.sort(key=_rank_of_fault)
     if not faults:
         faults = nothing_left(states)
@@ -254,11 +250,12 @@ def _failure_of_input(
     vendor: VendorConfig,
     upload: VendorInput | None,
     requested_at: datetime,
-    location: str,
+    location: str | None,
     limits: Limits,
 ) -> ReportEntry | None:
     """Return the failure of a vendor's upload or of its SKU map, if there is one."""
     if upload is None:
+        location = location or vendor.inbound.s3_prefix or _ANY_PREFIX
         code = WarningCode.OPTIONAL_VENDOR_MISSING
         if vendor.required:
             code = WarningCode.REQUIRED_VENDOR_MISSING
@@ -275,13 +272,18 @@ def _failure_of_input(
             )
     if upload.size > limits.feed_bytes:
         return run_faults.too_large(
-            vendor.vendor_id, "feed", upload.size, limits.feed_bytes
+            vendor.vendor_id,
+            "feed",
+            upload.size,
+            limits.feed_bytes,
         )
     return _failure_of_sku_map(vendor, upload.sku_map_size, limits)
 
 
 def _failure_of_sku_map(
-    vendor: VendorConfig, size: int | None, limits: Limits
+    vendor: VendorConfig,
+    size: int | None,
+    limits: Limits,
 ) -> ReportEntry | None:
     """Return the failure of a vendor's SKU map; ``size`` is None if there is no map."""
     if size is None:
