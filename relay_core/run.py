@@ -1,11 +1,11 @@
 """One run through its steps, in order, with the files and the end of each.
 
 `RunStages` judges the inputs, normalizes every vendor (`VendorPass`), merges and prices
-the vendors, compares the feed with the published one, and writes it. Each step returns a
-value that the next ones take, and the run's findings are made of these values. Every
-vendor is normalized before a run is judged, so that one pass finds all faults. The local
-runner, the assets, replay and the benchmarks each provide a sink; everything else is the
-same for all.
+the vendors, compares the feed with the published one, and writes it. Each step returns
+a value that the next ones take, and the run's findings are made of these values. Every
+vendor is normalized before a run is judged, so that one pass finds all faults. The
+local runner, the assets, replay and the benchmarks each provide a sink; everything else
+is the same for all.
 """
 
 from collections import deque
@@ -163,7 +163,10 @@ class RunStages:
         inputs: Mapping[str, VendorInput],
         feeds: Callable[[InputVerdict], Iterable[VendorFeed]],
     ) -> RunValues:
-        """Take the run to its end in this process, as `steps` does; return its values."""
+        """Take the run to its end in this process, as `steps` does.
+
+        Return the values of all steps.
+        """
         (values,) = deque(self.steps(inputs, feeds), maxlen=1)
         return values
 
@@ -410,7 +413,7 @@ class VendorPass:
         *,
         is_large: bool,
     ) -> NormalizedVendor:
-        """Sort a vendor's rows, choose those to use, write its files, and make its offers."""
+        """Sort a vendor's rows, choose those to use, write files, and make offers."""
         if is_large:
             pa.default_memory_pool().release_unused()
         run = self.run
@@ -432,7 +435,7 @@ class VendorPass:
         return vendor if vendor.status.is_used else vendor.without_offers()
 
     def _with_duplicates(self, ordered: SortedVendor) -> NormalizedVendor:
-        """Return a vendor that is left out with its duplicates, which no merge counts."""
+        """Return a left-out vendor with its duplicates, which no merge counts."""
         vendor = ordered.vendor
         if not joins_duplicates(self.run.config.vendor(vendor.vendor_id)):
             return vendor
@@ -441,7 +444,10 @@ class VendorPass:
         return replace(vendor, duplicates=len(skus) - distinct_count)
 
     def _write_lines(self, ordered: SortedVendor) -> None:
-        """Write normalized.csv; the lines in memory that wait to be written are bounded."""
+        """Write normalized.csv.
+
+        The lines in memory that wait to be written are bounded.
+        """
         run = self.run
         row_count = ordered.vendor.total_rows
         self._rows_begun += row_count

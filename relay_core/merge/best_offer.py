@@ -40,7 +40,7 @@ from relay_core.validation import row_schemas
 RANGE_ROWS = 1 << 17  # the maximum number of rows that are merged at a time
 
 AT_LEAST_PRICE = "at_least_price"
-"""The column with the mask of prices that are, before their ending, an override's least."""
+"""The column with the mask of prices that are an override's least price."""
 _PRICED_BY = ("cost", "price", "map_price")
 
 
@@ -67,13 +67,12 @@ class _MergedRange(NamedTuple):
     unpriced: pa.Table  # the winners without a price
     effects: RuleEffects  # the effects of the price rules
     counts: arrays.WholeNumbers  # a row for each of `FATES`, a column for each vendor
-    has_offer: (
-        arrays.RowMask  # the mask of overrides with an offer; the last is of no override
-    )
+    # The mask of overrides that have an offer; the last cell is of no override.
+    has_offer: arrays.RowMask
 
 
 def columns_to_merge(config: TenantConfig) -> list[str]:
-    """Return the columns of offers that the merge, the price, the contract or the output reads."""
+    """Return the columns of offers that are read before the state is written."""
     needed = {*_PRICED_BY, *row_schemas.FEED_ROW_COLUMNS, *config.output.reads}
     if any(rule.when.brands for rule in config.pricing.rules):
         needed.add("brand")
@@ -86,7 +85,7 @@ def columns_to_merge(config: TenantConfig) -> list[str]:
 
 
 def row_columns(config: TenantConfig) -> list[str]:
-    """Return the names of a row's columns: the canonical ones, then the tenant's extra ones."""
+    """Return the names of a row's columns, the tenant's extra ones last."""
     return [*CANONICAL_COLUMNS, *map(extra_column, config.extra_columns)]
 
 
@@ -158,7 +157,7 @@ def competing_offers(
     vendors: Sequence[NormalizedVendor],
     skus: pa.StringArray,
 ) -> pa.Table:
-    """Return the offers of some SKUs that compete, by vendor, with their stock applied."""
+    """Return the competing offers of some SKUs, by vendor, with stock applied."""
     parts = []
     for vendor in vendors:
         vendor_skus = vendor.offers["sku"]
@@ -177,7 +176,7 @@ def _offers_of_vendor(
     vendor: NormalizedVendor,
     rows: arrays.RowIndex | None = None,
 ) -> tuple[pa.Table, RuleEffects]:
-    """Return the offers of all rows of a vendor, or of some, and the vendor's own effects."""
+    """Return the offers of a vendor's rows, or of some, and their effects."""
     valid_rows = vendor.offers.select(columns_to_merge(merge.config))
     locators = np.arange(len(valid_rows))
     if vendor.deferred is not None:
@@ -237,7 +236,7 @@ def _merge_range(
 
 @dataclass(frozen=True, slots=True)
 class Merge:
-    """The steps, in order, from a vendor's rows without duplicates to rows of the feed."""
+    """The steps, in order, from a vendor's distinct rows to rows of the feed."""
 
     config: TenantConfig
     criteria: Sequence[Criterion]  # the criteria that decide between offers
@@ -276,7 +275,7 @@ class Merge:
         return vendor_offers.in_stock(stock, offers)
 
     def ruled(self, offers: pa.Table) -> tuple[pa.Table, arrays.RowMask]:
-        """Return offers with their rules and overrides, and the mask of those left out."""
+        """Return offers with rules and overrides, and the mask of those left out."""
         ruled = self.rules.applied(offers)
         return self.overrides.applied(ruled, self.rules.leaves_out(ruled))
 
@@ -286,9 +285,9 @@ class Merge:
         """Return the winners of the competing offers of some SKUs.
 
         Returns:
-            The rows of the feed, by SKU; the SKUs that get no price, with ``is_free`` if
-            the price comes to 0.00; and the outcome of the offers, as `count_competing`
-            counts it.
+            The rows of the feed, by SKU; the SKUs that get no price, with ``is_free``
+            if the price comes to 0.00; and the outcome of the offers, as
+            `count_competing` counts it.
         """
         options = self.config.pricing
         deciding = [criterion for criterion in self.criteria if not criterion.excludes]
@@ -347,7 +346,7 @@ def best_of_groups(
     offers: pa.Table,
     criteria: Sequence[Criterion],
 ) -> arrays.RowIndex:
-    """Return the best row of each group of offers, one a group, in the order of groups."""
+    """Return the best row of each group of offers, in the order of groups."""
     rows, starts = order
     winners = rows[starts]
     sizes = np.diff(starts, append=len(rows))

@@ -20,9 +20,9 @@ from relay_core.merge.pricing import has_amount
 from relay_core.merge.vendor_offers import VENDOR_RANK, own_shipping
 
 LEFT_OUT = "left_out"
-"""The column with the mask of offers that a price rule, or their vendor's failure, leaves out."""
+"""The column with the mask of offers that a rule or a failure leaves out."""
 OVERRIDDEN = "override"
-"""The column with the mask of offers in whose place another vendor's offer was requested."""
+"""The column with the mask of offers that give way to a requested vendor."""
 DUPLICATE = "duplicate_skus"
 """The column with the mask of offers that another row of their vendor replaces."""
 TIE_BREAKERS = ("vendor_id", "row_order")
@@ -42,7 +42,10 @@ class Criterion:
 
 
 def criteria_of(config: TenantConfig) -> list[Criterion]:
-    """Return the criteria of a tenant in order; no two offers are alike in all of them."""
+    """Return the criteria of a tenant in order.
+
+    No two offers are alike in all of them.
+    """
     sort_rules = _sort_rules(config)
     by_vendor, by_row = TIE_BREAKERS
     return [
@@ -60,7 +63,10 @@ def criteria_of(config: TenantConfig) -> list[Criterion]:
 
 
 def landed_costs(config: TenantConfig, offers: pa.Table) -> pa.Array:
-    """Return the costs that offers are compared by, in ten-thousandths; null without a cost."""
+    """Return the costs that offers are compared by, in ten-thousandths.
+
+    The cost of an offer without one is null.
+    """
     costs = _landed_cost(config, offers)
     return pa.array(costs, mask=costs == _WITHOUT_COST)
 

@@ -24,11 +24,14 @@ from relay_core.validation.comparison import KEPT, SUSPECT_PRICE
 from relay_core.validation.row_schemas import offer_fields
 
 ROW_LOCATOR = "origin"
-"""The column with an offer's row number among its vendor's rows, or among the kept rows."""
+"""The column with an offer's index among its vendor's or the kept rows."""
 KEPT_RANK = np.iinfo(np.int16).max
 """The rank of rows that are no vendor's offers: it follows those of all vendors."""
 QUARANTINED_RANK = KEPT_RANK - 1
-"""The rank of rows that keep their published values; it follows those of all vendors, too."""
+"""The rank of rows that keep their published values.
+
+It follows those of all vendors, too.
+"""
 
 _Cells: TypeAlias = "pa.Array | pa.ChunkedArray"
 _Source: TypeAlias = Callable[[pa.Field, RowIndex], _Cells]
@@ -36,7 +39,7 @@ _Source: TypeAlias = Callable[[pa.Field, RowIndex], _Cells]
 
 @dataclass(frozen=True, slots=True)
 class DeferredColumns:
-    """The source of the winners' other columns, of which it gathers a few rows at a time."""
+    """The source of the winners' other columns, a few rows at a time."""
 
     fields: Sequence[pa.Field]  # the columns that it has, and no others
     sources: Mapping[int, _Source]  # the sources of the rows of each rank, by rank

@@ -45,7 +45,10 @@ class OverrideColumns:
 
     @classmethod
     def of(cls, config: TenantConfig, overrides: Sequence[Override]) -> OverrideColumns:
-        """Return overrides as columns; a vendor that the config no longer has is unset."""
+        """Return overrides as columns.
+
+        A vendor that the config no longer has is unset.
+        """
         rank_of_vendor = {
             vendor.vendor_id: rank for rank, vendor in enumerate(config.vendors)
         }
@@ -74,7 +77,10 @@ class OverrideColumns:
         )
 
     def index_of(self, skus: pa.StringArray | pa.LargeStringArray) -> arrays.RowIndex:
-        """Return the index of each SKU's override, one a SKU; the last index for none."""
+        """Return the index of each SKU's override, one a SKU.
+
+        A SKU without an override gets the last index.
+        """
         own_skus = self.skus.cast(skus.type)
         index = pc.index_in(skus, value_set=own_skus)
         filled = index.fill_null(len(own_skus))
@@ -116,7 +122,7 @@ class OverrideColumns:
         config: TenantConfig,
         left_out: arrays.RowMask,
     ) -> arrays.RowMask:
-        """Return the mask of offers that do not compete with a requested vendor's offer.
+        """Return the mask of offers that give way to a requested vendor's offer.
 
         A vendor counts as requested only if it has an offer that can get a price.
 

@@ -60,7 +60,10 @@ def _described(
     pricing: PricingConfig,
     steps: PriceSteps,
 ) -> Iterator[PriceStep]:
-    """Yield the steps of a price; shares and roundings are named as the config writes them."""
+    """Yield the steps of a price.
+
+    Shares and roundings are named as the config writes them.
+    """
     after = {name: _of_winner(amounts) for name, amounts in steps._asdict().items()}
     minimum = _as_text(_of_winner(terms.minimum))
     map_price = None
@@ -93,7 +96,7 @@ def _first_steps(
     pricing: PricingConfig,
     after: dict[str, int],
 ) -> list[tuple[str, str | None, str]]:
-    """Return the steps up to the candidate: each its name, its operand and the amount after."""
+    """Return the steps up to the candidate: name, operand, amount after."""
     candidate = _as_text(after["candidate"], terms.denominator)
     document = pricing.model_dump(mode="json")
     rule = {"margin_pct": document["base_margin_pct"]}
@@ -126,7 +129,7 @@ def _of_winner(numbers: Amounts | int) -> int:
 
 
 def _as_text(numerator: int, denominator: int = 1) -> str:
-    """Return ten-thousandths as exact text: two decimals, and more if they are not zero."""
+    """Return ten-thousandths as exact text with at least two decimals."""
     scaled = Decimal(numerator).scaleb(-4, _EXACT)
     amount = _EXACT.divide(scaled, Decimal(denominator))
     whole, _, decimals = f"{amount:f}".partition(".")

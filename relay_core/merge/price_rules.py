@@ -50,7 +50,10 @@ class PriceRules:
         return cls(config.pricing.rules, list(_matchers(config)))
 
     def applied(self, offers: pa.Table) -> pa.Table:
-        """Return the offers with the column `RULE`; as they are if there are no rules."""
+        """Return the offers with the column `RULE`.
+
+        Without rules, the offers stay as they are.
+        """
         if not self._rules:
             return offers
         rule_of_offer = np.full(len(offers), NO_RULE, np.int64)
@@ -173,7 +176,10 @@ def _masks_of_words(
     word_lists: Sequence[Sequence[str] | None],
     words: Sequence[str],
 ) -> arrays.Words:
-    """Return the masks of words, and last of no word; a rule without a list takes any."""
+    """Return the masks of words, and last of no word.
+
+    A rule without a list takes any.
+    """
     met = []
     for word in (*words, None):
         met_by_word = [listed is None or word in listed for listed in word_lists]
@@ -182,7 +188,7 @@ def _masks_of_words(
 
 
 def _masks(met: Sequence[Sequence[bool]]) -> arrays.Words:
-    """Return the rules that each value meets as bits: a row per 64 rules, a column per value."""
+    """Return the rules met as bits: a row per 64 rules, a column per value."""
     missing_bits = -len(met[0]) % _WORD_BITS
     table = np.array(met, np.bool_)
     bits = np.pad(table, ((0, 0), (0, missing_bits)))

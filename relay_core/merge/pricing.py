@@ -22,11 +22,14 @@ from relay_core.config import PricingConfig
 from relay_core.merge.price_rules import RULE, rules_of
 
 OVERRIDE_PRICE = "override_price"
-"""The column with the price that an override asks for, in ten-thousandths; -1 for none."""
+"""The column with the price that an override asks for, in ten-thousandths.
+
+It is -1 for none.
+"""
 OVERRIDE_MIN_PRICE = "override_min_price"
 """The column with an override's least price, in ten-thousandths; -1 for none."""
 Amounts = npt.NDArray[Any]
-"""Whole numbers, one a winner: of 64 bits, or Python's own where those do not suffice."""
+"""Whole numbers, one a winner: of 64 bits, or Python's own."""
 _LIMIT = 2**62
 _NOTHING = Decimal(0)
 
@@ -264,7 +267,7 @@ def price_winners(
 def whole_cents(
     inputs: PriceInputs, pricing: PricingConfig
 ) -> tuple[arrays.Cents, arrays.RowMask]:
-    """Return the same as `price_winners`, before the ending and without overrides' prices."""
+    """Return prices as `price_winners` does, without endings and overrides."""
     terms = PriceTerms.of(pricing, inputs)
     bases = PriceBases.of(inputs, pricing)
     is_large = _is_large(terms, bases)
@@ -330,7 +333,7 @@ def price_steps(terms: PriceTerms, bases: PriceBases) -> PriceSteps:
 
 
 def with_ending(cents: arrays.Cents, ending: Decimal | None) -> arrays.Cents:
-    """Return the least amounts, none below the given one, that end as the tenant's do."""
+    """Return the least amounts, not below the given ones, with the ending."""
     if ending is None:
         return cents
     ending_cents = int(ending.scaleb(2))
@@ -341,7 +344,10 @@ def with_ending(cents: arrays.Cents, ending: Decimal | None) -> arrays.Cents:
 def _fixed_prices(
     pricing: PricingConfig,
 ) -> tuple[arrays.TenThousandths, arrays.RowMask]:
-    """Return the fixed price of each rule, and the mask of rules with one; last, of no rule."""
+    """Return the fixed price of each rule, and the mask of rules with one.
+
+    The last cells are of no rule.
+    """
     prices = [rule.fixed_price for rule in pricing.rules]
     prices.append(None)
     amounts = [ten_thousandths(price or _NOTHING) for price in prices]

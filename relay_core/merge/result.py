@@ -1,4 +1,4 @@
-"""Vendors to the merged inventory: a feed checked against its contract, or a failure."""
+"""Vendors to the merged inventory: a checked feed, or a failure."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -44,7 +44,8 @@ class MergedInventory:
     # The feed's rows by SKU: `FeedRow`, and the columns that the output asks for.
     feed: pa.Table | None = None
     deferred: DeferredColumns | None = None  # the other canonical columns of the feed
-    # The rows of the feed that nobody offers, kept at a quantity of 0, with all columns.
+    # The rows of the feed that nobody offers, kept at a quantity of 0, with all
+    # columns.
     kept: pa.Table | None = None
     # The effects of the tenant's own rules.
     effects: RuleEffects = field(default_factory=RuleEffects)
@@ -79,7 +80,7 @@ class MergedInventory:
         return {sku: title for sku, title in pairs if title}
 
     def skus_won(self) -> dict[str, int]:
-        """Return the number of each vendor's offers in the feed, in the order of the config."""
+        """Return the number of each vendor's offers in the feed."""
         vendor_ids = [vendor.vendor_id for vendor in self.config.vendors]
         if self.feed is None:
             return dict.fromkeys(vendor_ids, 0)

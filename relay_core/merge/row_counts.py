@@ -1,4 +1,4 @@
-"""The outcome of each row of a vendor, in counts, and the effects of the tenant's rules."""
+"""The outcomes of vendors' rows, and the effects of the tenant's rules."""
 
 from collections import Counter
 from dataclasses import asdict, dataclass
@@ -15,20 +15,23 @@ from relay_core.domain.errors import ContractBrokenError
 from relay_core.merge.vendor_offers import VENDOR_RANK
 
 FATES = ("left_out", "same_sku", "outbid", "unpriced", "won")
-"""The fields of `RowCounts` that offers end in; `count_competing` has all but the first."""
+"""The fields of `RowCounts` that offers end in.
+
+`count_competing` has all but the first.
+"""
 
 RuleEffects: TypeAlias = Counter[tuple[str, int | str]]
 """The effects of the tenant's own rules: how often, by the effect and its subject.
 
-The subject of ``priced`` (SKUs of the feed) and of ``left_out`` (offers) is the index of
-a price rule. The subject of ``set_aside`` (rows that another row of the vendor replaces)
-and of ``held_back`` (units that are not offered on) is a vendor's id.
+The subject of ``priced`` (SKUs of the feed) and of ``left_out`` (offers) is the index
+of a price rule. The subject of ``set_aside`` (rows that another row of the vendor
+replaces) and of ``held_back`` (units that are not offered on) is a vendor's id.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class RowCounts:
-    """One vendor's rows by their outcome; in a failed run the counts after `refused` are None.
+    """One vendor's rows by outcome; None after `refused` in a failed run.
 
     Raises:
         ContractBrokenError: The counts do not add up to the rows that were read.
@@ -75,8 +78,8 @@ def count_competing(
         vendor_count: The number of vendors of the config.
 
     Returns:
-        A row for each of ``same_sku``, ``outbid``, ``unpriced`` and ``won``, a column for
-        each vendor.
+        A row for each of ``same_sku``, ``outbid``, ``unpriced`` and ``won``, a column
+        for each vendor.
     """
     ranks = integers_of(offers[VENDOR_RANK])[0]
     ranks_by_sku = ranks[order.rows]

@@ -1,4 +1,4 @@
-"""A vendor's steps from valid rows to offers: duplicates, a last good feed's part, stock."""
+"""A vendor's steps from valid rows to offers: duplicates, then stock."""
 
 from collections.abc import Callable
 
@@ -70,8 +70,8 @@ def offers_of(
         config: The tenant's config.
         vendor_id: The vendor.
         rows: The vendor's rows; none is a duplicate of another.
-        is_last_good: Whether the rows are those of a last good feed, of whose quantities
-            the vendor offers a part.
+        is_last_good: Whether the rows are those of a last good feed, of whose
+            quantities the vendor offers a part.
     """
     if is_last_good:
         quantity_pct = config.vendor(vendor_id).last_good.quantity_pct

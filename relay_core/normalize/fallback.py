@@ -28,7 +28,7 @@ class LastGoodFeeds(LastGoodInputs, Protocol):
 
 @dataclass(slots=True)
 class FallbackPolicy:
-    """Chooses the rows of each vendor: its own, those of its last good feed, or none."""
+    """Chooses each vendor's rows: its own, its last good feed's, or none."""
 
     config: TenantConfig
     requested_at: datetime  # aware; ages are counted up to it
@@ -42,7 +42,7 @@ class FallbackPolicy:
     replaced: dict[str, NormalizedVendor] = field(default_factory=dict)
 
     def used_rows(self, ordered: SortedVendor) -> SortedVendor:
-        """Return a vendor's own rows, to use or left out, or those of its last good feed."""
+        """Return a vendor's rows: its own, used or left out, or its last good ones."""
         vendor = self.config.vendor(ordered.vendor.vendor_id)
         failure = self._failure_of(vendor, ordered.vendor)
         state = self.states.get(vendor.vendor_id)
@@ -66,7 +66,10 @@ class FallbackPolicy:
         return self._last_good(vendor, state, substitute, ordered)
 
     def _read_last_good(self, vendor: VendorConfig) -> SortedVendor | None:
-        """Return the rows of a vendor's last good feed; None if they have failed, too."""
+        """Return the rows of a vendor's last good feed.
+
+        Return None if there are none, or if they have failed, too.
+        """
         feed = None
         if self.last_good is not None:
             feed = self.last_good.read(vendor.vendor_id)
@@ -86,7 +89,7 @@ class FallbackPolicy:
         substitute: SortedVendor | None,
         upload: SortedVendor | None,
     ) -> SortedVendor:
-        """Return the rows of a last good feed; without them, leave the vendor out or fail.
+        """Return the rows of a last good feed, or leave the vendor out, or fail.
 
         Args:
             vendor: The vendor.
@@ -129,7 +132,10 @@ class FallbackPolicy:
         failure: ReportEntry,
         ordered: SortedVendor,
     ) -> SortedVendor:
-        """Return a vendor's own rows in spite of its failure; the run may fail for it."""
+        """Return a vendor's own rows in spite of its failure.
+
+        The run may fail for it.
+        """
         self.states[vendor.vendor_id] = VendorState(VendorStatus.FOUND, failure)
         normalized = ordered.vendor
         is_found = normalized.status is VendorStatus.FOUND
@@ -164,8 +170,8 @@ class FallbackPolicy:
     ) -> ReportEntry | None:
         """Return the failure of a vendor's rows.
 
-        Lost rows are a failure only if ``on_trouble`` acts on it: else a guard of its own
-        judges the number of lost rows.
+        Lost rows are a failure only if ``on_trouble`` acts on it: else a guard of its
+        own judges the number of lost rows.
         """
         if normalized.fault is not None:
             return normalized.fault

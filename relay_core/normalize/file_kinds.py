@@ -111,7 +111,7 @@ _MARKS = {
 
 
 def is_page(head: bytes) -> bool:
-    """Return whether a file that begins like this, packed or not, is a page for people."""
+    """Return whether a file, packed or not, begins like a page for people."""
     text = _text_of(_unpacked_head(head))
     return _kind_of_text(text, "") is PAGE
 
@@ -158,7 +158,10 @@ def with_kind(
 
 
 def _container_kind(data: Buffer) -> FileKind | None:
-    """Return the kind of a workbook or a document; None for an archive of other files."""
+    """Return the kind of a workbook or a document.
+
+    Return None for an archive of other files.
+    """
     start = bytes(memoryview(data)[:8])
     if start != OLE2 and not start.startswith(ZIP):
         return None
@@ -190,7 +193,7 @@ def _kind_of_mark(head: bytes) -> FileKind | None:
 
 
 def _kind_of_packed(head: bytes) -> FileKind | None:
-    """Return the kind of a workbook or an archive that no format reads in an archive."""
+    """Return the kind of a workbook or an archive in an archive."""
     for mark, text, format in _PACKED_MARKS:
         if head.startswith(mark) and text in head:
             remedy = f"upload it unpacked, with parser.format {format}"
@@ -255,7 +258,10 @@ def _unpacked_head(data: Buffer) -> bytes:
 
 
 def _head_of_archive(data: Buffer) -> bytes:
-    """Return the first bytes of an archive's first file; none if there is none to read."""
+    """Return the first bytes of an archive's first file.
+
+    Return none if there is no file to read.
+    """
     try:
         with open_archive(data) as archive:
             members = (info for info in archive.infolist() if not info.is_dir())

@@ -1,4 +1,4 @@
-"""Cells under the headers of a feed, and the texts that ``column_map`` makes of them."""
+"""Cells under headers, and the texts that ``column_map`` makes of them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,8 @@ class HeaderCells:
     """The cells under a header, or the cells made of those under several; one a row."""
 
     text: pa.StringArray  # trimmed; empty if null
-    # The index of the feed's column that each cell is read from: one for all, or one a row.
+    # The index of the feed's column that each cell is read from: one for all, or one a
+    # row.
     source_columns: WholeNumbers | int
     # The mask of the cells that the file stores as numbers; None if it stores none so.
     numbers: RowMask | None = None
@@ -73,7 +74,7 @@ def _first(parts: Sequence[HeaderCells]) -> HeaderCells:
 
 
 def _changed(form: Changed, part: HeaderCells) -> HeaderCells:
-    """Return the cells without a prefix and a suffix, then with some values replaced."""
+    """Return cells without prefix and suffix, then with values replaced."""
     text = part.text
     numbers = part.numbers
     if form.strip_prefix:

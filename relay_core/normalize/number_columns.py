@@ -194,7 +194,7 @@ class NumberColumn:
         return values, np.where(is_wrong, factor_columns, part.source_columns)
 
     def _times(self, part: HeaderCells, factors: WholeNumbers | int) -> ColumnValues:
-        """Read cells, and multiply or divide them by factors: one for all, or one a row."""
+        """Read cells, and multiply or divide them by one factor, or one a row."""
         if self.column.kind is Kind.MONEY:
             return self.read_texts(part, self._scale(factors))
         values = self.read_texts(part)

@@ -24,7 +24,7 @@ from relay_core.normalize.typed_batch import TypedBatch
 from relay_core.validation.row_schemas import REJECTED_ROWS
 
 _BYTES_AT_ONCE = 8 << 20
-"""The number of bytes of rejected records that are written together, a batch at least."""
+"""The least number of bytes of rejected records that are written together."""
 _MAX_VALID_SAMPLES = 20
 """The number of valid rows whose numbers are kept."""
 
@@ -152,8 +152,8 @@ class RejectionLog:
     ) -> RejectedBatch:
         """Return some rows of a batch, with their fault codes.
 
-        ``source_columns`` has the index of the feed's column that each cell is read from,
-        for columns of several headers.
+        ``source_columns`` has the index of the feed's column that each cell is read
+        from, for columns of several headers.
         """
         row_array = pa.array(rows)
         columns = [column.take(row_array) for column in batch.columns]
@@ -188,7 +188,7 @@ class RejectionLog:
                 self.valid_samples[name] = [cell for cell in cells if cell]
 
     def _locations(self, sample_numbers: Sequence[int]) -> Locations:
-        """Return the places of reported records, where they differ from their numbers."""
+        """Return the locations of reported records, if not their numbers."""
         parts = self._entries.row_numbers()
         parts.append(np.array(sample_numbers, np.int64))
         numbers = np.unique(np.concatenate(parts)).tolist()
@@ -206,7 +206,10 @@ class RejectionLog:
 def _fault_codes(
     batch: TypedBatch, column: str, rows: arrays.RowIndex
 ) -> arrays.FaultCodes:
-    """Return the reader's fault codes of some cells; the contract's where it has none."""
+    """Return the reader's fault codes of some cells.
+
+    A cell without one gets the contract's code.
+    """
     rejections = BY_NAME[column].rejections
     contract_code = fault_code(rejections.unreadable or rejections.null)
     if column not in batch.faults:

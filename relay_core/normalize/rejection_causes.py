@@ -74,7 +74,7 @@ class CauseLog:
                 column.add(batch.numbers[rows], codes[rows], cells)
 
     def add_malformed(self, malformed: MalformedRecords) -> None:
-        """Count records of another width than the header's, or lines that are no records."""
+        """Count records of another width, or lines that are no records."""
         groups = _rows_by_width(malformed)
         for rows in sorted(groups, key=_first_row):
             width = None
@@ -199,7 +199,10 @@ class _ColumnCauses:
             samples.append(CauseSample(number, value))
 
     def _shape_index(self, cells: pa.StringArray) -> arrays.WholeNumbers:
-        """Return the index of each cell's shape; the limit for shapes that came too late."""
+        """Return the index of each cell's shape.
+
+        Shapes that came too late get the limit.
+        """
         limit = self.limits.report_causes
         trimmed = texts.trim(cells)
         shapes = texts.shapes_of(cut_texts(trimmed, _SHAPE_CHARACTERS))
@@ -212,14 +215,17 @@ class _ColumnCauses:
 
 
 def with_source(message: str, column: str, made_of: Mapping[str, str]) -> str:
-    """Return a message about a cell, followed by a description of its column's sources."""
+    """Return a message about a cell, followed by its column's sources."""
     if column not in made_of:
         return message
     return f"{message} ({column} is {made_of[column]})"
 
 
 def cut_texts(text: pa.StringArray, limit: int) -> pa.StringArray:
-    """Return texts of at most ``limit`` characters; a text that was cut ends in ``…``."""
+    """Return texts of at most ``limit`` characters.
+
+    A text that was cut ends in ``…``.
+    """
     bounds, _ = texts.offsets_and_bytes(text)
     candidates = np.flatnonzero(np.diff(bounds) > limit)  # by their bytes
     if not len(candidates):

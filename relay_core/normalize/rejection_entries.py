@@ -1,4 +1,4 @@
-"""Entries of ``errors.json`` for the first rejected rows of a vendor, in plain Python."""
+"""Entries of ``errors.json`` for the first rejected rows of a vendor."""
 
 import heapq
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -29,7 +29,7 @@ from relay_core.normalize.rejection_causes import (
 )
 
 Locations: TypeAlias = Mapping[int, Mapping[str, Any]]
-"""The line or sheet row of records, by their numbers, as keyword arguments of an entry."""
+"""The line or sheet row of records, by number, as arguments of an entry."""
 _ROWS_AT_ONCE = 256  # the number of rows whose cells are Python's own texts at a time
 _BY_ROW = attrgetter("row_number")
 
@@ -55,7 +55,7 @@ class RejectedRows:
 
 @dataclass(slots=True)
 class EntryLog:
-    """Collects the first rejected rows of one vendor, and makes entries of them at the end."""
+    """Collects one vendor's first rejected rows, of which entries are made."""
 
     vendor_id: str
     header_count: int  # the number of the feed's headers
@@ -131,7 +131,10 @@ class EntryLog:
         return [*rows, *malformed]
 
     def entries(self, room: ReportRoom, locations: Locations) -> tuple[str, ...]:
-        """Return the first entries in row order, each as JSON; they take of the room."""
+        """Return the first entries in row order, each as JSON.
+
+        The entries take of the room.
+        """
         malformed = chain.from_iterable(
             malformed_entries(self.vendor_id, self.header_count, records, locations)
             for records in self._malformed
@@ -227,7 +230,7 @@ def malformed_entries(
     malformed: MalformedRecords,
     locations: Locations,
 ) -> Iterator[ReportEntry]:
-    """Yield an entry for each record of another width than the header's, or for none at all.
+    """Yield an entry for each malformed record.
 
     Args:
         vendor_id: The vendor.
@@ -267,10 +270,10 @@ def shown_columns(
     mapped: Sequence[int],
     limits: Limits,
 ) -> dict[str, int]:
-    """Return the columns of a feed that a report shows, by header, in the order of the file.
+    """Return the columns that a report shows, by header, in the file's order.
 
-    Mapped columns come before others if there are too many. A header is cut as a cell is,
-    and made unique.
+    Mapped columns come before others if there are too many. A header is cut as a cell
+    is, and made unique.
 
     Args:
         headers: The feed's headers.

@@ -28,13 +28,16 @@ Cells: TypeAlias = "pa.Array | tuple[npt.NDArray[Any], RowMask]"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class VendorColumns:
-    """Columns of all rows of a feed, rejected ones too, and the order of the valid rows."""
+    """Columns of all rows of a feed, and the order of the valid rows."""
 
     columns: dict[str, Cells]  # the columns that are kept and not yet consumed
     rows: RowIndex  # the valid rows, in order
 
     def cells(self, field: pa.Field, rows: RowIndex) -> pa.Array | pa.ChunkedArray:
-        """Return some rows' cells of a column that is not consumed; nulls if it is missing."""
+        """Return some rows' cells of a column that is not consumed.
+
+        The cells of a missing column are null.
+        """
         column = self.columns.get(field.name)
         if column is None:
             return null_cells(field.type, len(rows))
@@ -48,7 +51,7 @@ class VendorColumns:
         return with_nulls(texts)
 
     def consume(self, field: pa.Field) -> pa.Array | pa.ChunkedArray:
-        """Return the valid rows' cells of a column, in order, and release the column."""
+        """Return the valid cells of a column, in order, and release the column."""
         cells = self.cells(field, self.rows)
         self.columns.pop(field.name, None)
         return cells
@@ -65,9 +68,9 @@ class NormalizedVendor:
     """One vendor's feed after normalizing."""
 
     vendor_id: str
-    # ``FOUND`` if the vendor's upload was read; ``LAST_GOOD`` if its last good feed is used
-    # instead; ``LEFT_OUT`` if the run goes on without the vendor; ``FAILED`` if the feed
-    # cannot be used.
+    # ``FOUND`` if the vendor's upload was read; ``LAST_GOOD`` if its last good feed is
+    # used instead; ``LEFT_OUT`` if the run goes on without the vendor; ``FAILED`` if
+    # the feed cannot be used.
     status: VendorStatus
     fault: ReportEntry | None = None  # the reason that the vendor failed
     warnings: tuple[ReportEntry, ...] = ()  # the warnings about this vendor
@@ -85,7 +88,8 @@ class NormalizedVendor:
     valid_samples: Mapping[str, Sequence[str]] = field(default_factory=dict)
     # The first entries of the rows for ``errors.json``, each as JSON.
     entries: tuple[str, ...] = ()
-    # The valid rows, or some columns of them (``Offer``), sorted by SKU, then row order.
+    # The valid rows, or some columns of them (``Offer``), sorted by SKU, then row
+    # order.
     offers: pa.Table = field(default_factory=no_offers)
     # Other columns of the rows; None if the vendor was read by another process.
     deferred: VendorColumns | None = None

@@ -84,7 +84,10 @@ class RowReader:
         )
 
     def has(self, column: str) -> bool:
-        """Return whether the feed or a default gives a column; else its cells are null."""
+        """Return whether the feed or a default gives a column.
+
+        The cells of any other column are null.
+        """
         return column in self.plan.positions or column in self.parser.defaults
 
     def without_skipped(self, batch: Records) -> tuple[Records, int]:
@@ -141,7 +144,10 @@ class RowReader:
         return columns
 
     def _parts(self, batch: TextBatch, column: str) -> list[HeaderCells]:
-        """Return the cells of each header of a column; none if the feed does not give it."""
+        """Return the cells of each header of a column.
+
+        Return none if the feed does not give the column.
+        """
         if column not in self.plan.positions:
             return []
         source = self.parser.column_map.get(column, column)

@@ -15,7 +15,10 @@ from relay_core.validation import row_checks
 from relay_core.validation.row_schemas import OFFER_SCHEMA
 
 _VALIDATED_CELLS = 8 << 20
-"""The number of waiting cells that are checked at once; a wide feed has few rows of them."""
+"""The number of waiting cells that are checked at once.
+
+A wide feed has few rows of them.
+"""
 
 
 class RowValidator:
@@ -50,7 +53,7 @@ class RowValidator:
             self._waiting = []
 
     def rejected(self) -> RowMask:
-        """Wait for all checks, and return the mask of rejected rows, in the feed's order.
+        """Wait for all checks, and return the mask of rejected rows.
 
         Raises:
             ContractBrokenError: The columns are not those of the contract.

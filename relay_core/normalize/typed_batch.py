@@ -35,7 +35,7 @@ class TypedBatch:
         return len(self.raw.row_numbers)
 
     def integers(self) -> Mapping[str, tuple[arrays.WholeNumbers, arrays.RowMask]]:
-        """Return the values and the nulls of each column of numbers, and of row numbers."""
+        """Return the values and nulls of each column of numbers."""
         columns = {
             name: (column.values, column.nulls) for name, column in self.numbers.items()
         }
@@ -44,7 +44,7 @@ class TypedBatch:
         return columns
 
     def rows(self, columns: Collection[str]) -> pa.RecordBatch:
-        """Return some columns of `OFFER_SCHEMA`, of all rows, also of those with faults."""
+        """Return some columns of `OFFER_SCHEMA`, with the rows that have faults."""
         fields = [field for field in OFFER_SCHEMA if field.name in columns]
         integers = self.integers()
         cells = []

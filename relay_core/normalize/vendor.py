@@ -41,7 +41,10 @@ _LINES_AT_ONCE = 1 << 16  # the number of lines that are written at a time
 
 @dataclass(slots=True)
 class ReadRows:
-    """All rows of a feed, in its order, rejected ones too; `sorted_rows` consumes them."""
+    """All rows of a feed, in its order, rejected ones too.
+
+    `sorted_rows` consumes them.
+    """
 
     vendor: NormalizedVendor  # the vendor, without rows
     validator: RowValidator  # the check of the rows
@@ -107,7 +110,8 @@ def read_rows(
         reader: The reader of the feed's cells.
         columns: The columns of offers to keep, the SKU among them.
         limits: The limits of reports.
-        again: Begins to read the feed anew; given if rows with the same SKU are rejected.
+        again: Begins to read the feed anew; given if rows with the same SKU are
+            rejected.
 
     Raises:
         FeedUnreadableError: The feed's structure is broken.
@@ -223,7 +227,7 @@ class SortedVendor:
         return chain([csv_text.header_line(names)], ordered_map(chunk, starts))
 
     def with_offers(self, columns: Collection[str]) -> NormalizedVendor:
-        """Return the vendor with some columns of its offers, which ``kept`` no longer has."""
+        """Return the vendor with some columns of its offers, taken from ``kept``."""
         fields = list(offer_fields(columns))
         cells = list(ordered_map(self.kept.consume, fields))
         offers = pa.table(cells, schema=pa.schema(fields))
@@ -291,7 +295,10 @@ def _reject_repeated(
     record_numbers: RecordNumbers,
     again: ReadAgain,
 ) -> RowIndex:
-    """Reject the rows whose SKU other rows have; return the other rows, in their order."""
+    """Reject the rows whose SKU other rows have.
+
+    Return the other rows, in their order.
+    """
     sizes = np.diff(order.starts, append=len(order.rows))
     is_alone = np.repeat(sizes == 1, sizes)
     repeated = np.sort(order.rows[~is_alone])

@@ -1,4 +1,4 @@
-"""A vendor's input, and whether it can be read at all: its map, its text, its columns."""
+"""A vendor's input, and whether its map, text and columns can be read."""
 
 import threading
 from collections.abc import Collection, Iterator
@@ -47,16 +47,16 @@ class FeedReader:
     requested_at: datetime  # aware; stands in for a null ``updated_at``
     columns: Collection[str]  # the columns of offers to keep, the SKU among them
     limits: Limits  # the limits of feeds
-    # The number of bytes that feeds of the run may still unpack to; vendors take them in
-    # order.
+    # The number of bytes that feeds of the run may still unpack to; vendors take them
+    # in order.
     bytes_left: int
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def read(self, feed: VendorFeed) -> ReadRows | NormalizedVendor:
         """Return the rows of a feed, or the vendor if there are none to sort.
 
-        An unusable feed is the vendor's ``fault``, never an exception. The feed takes its
-        bytes of those that are left, unless it is too large.
+        An unusable feed is the vendor's ``fault``, never an exception. The feed takes
+        its bytes of those that are left, unless it is too large.
         """
         size = _FeedSize(self.bytes_left, self.limits)
         try:
@@ -141,7 +141,7 @@ class _FeedSize:
         batches: Iterator[TextBatch | MalformedRecords],
         data: Buffer,
     ) -> Iterator[TextBatch | MalformedRecords]:
-        """Yield the batches, count the texts of their cells, and release what was read."""
+        """Yield the batches, count their cells' texts, and release read pages."""
         size = 0
         for number, batch in enumerate(batches):
             if number % _BATCHES_PER_RELEASE == 0:
@@ -153,7 +153,10 @@ class _FeedSize:
         release_mapped(data)
 
     def judge(self, error: FeedUnreadableError) -> FeedUnreadableError:
-        """Return the fault of an unusable feed; one that is too large counts no bytes."""
+        """Return the fault of an unusable feed.
+
+        One that is too large counts no bytes.
+        """
         if error.error_code != FailureCode.FEED_TOO_LARGE:
             return error
         self.counted = 0
@@ -184,10 +187,11 @@ def _judge_columns(
     parsed: ParsedFeed,
     plan: ColumnPlan,
 ) -> NormalizedVendor:
-    """Return the vendor: to be read, left out or failed, with a warning about its columns.
+    """Return the vendor: to be read, left out or failed.
 
     Raises:
-        FeedUnreadableError: A column is missing, and the error policy fails the run for it.
+        FeedUnreadableError: A column is missing, and the error policy fails the run for
+            it.
     """
     vendor = NormalizedVendor(feed.vendor.vendor_id, VendorStatus.FOUND)
     is_strict = config.error_policy.fail_on_missing_required_columns

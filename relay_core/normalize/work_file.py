@@ -107,7 +107,7 @@ def read_work_file(data: bytes | memoryview) -> NormalizedVendor:
 
 
 def rejected_rows_chunks(vendors: Sequence[NormalizedVendor]) -> Iterator[memoryview]:
-    """Yield the work file of rejected rows that have a SKU: by SKU, then vendor and row."""
+    """Yield the work file of rejected rows with a SKU, by SKU, vendor and row."""
     parts = [REJECTED_BY_SKU.empty_table()]
     for vendor in sorted(vendors, key=lambda vendor: vendor.vendor_id):
         has_sku = pc.is_valid(vendor.rejected_rows["sku"])

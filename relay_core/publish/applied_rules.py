@@ -106,7 +106,7 @@ def _stock_rules(merged: MergedInventory) -> Iterator[AppliedRule]:
 
 
 def in_words(rule: PriceRule) -> str:
-    """Return the text of a price rule: ``brands Acme, cost_below 5: margin_pct 0.5``."""
+    """Return a price rule's text: ``brands Acme, cost_below 5: margin_pct 0.5``."""
     document = rule.model_dump(mode="json", exclude_defaults=True)
     conditions = document.pop("when", {})
     return f"{_pairs(conditions) or 'always'}: {_pairs(document)}"

@@ -1,4 +1,4 @@
-"""A run's feed beside the published one: changes, guards, and the rows that it keeps."""
+"""A run's feed beside the published one: changes, guards, kept rows."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -23,7 +23,7 @@ from relay_core.validation.vendor_failures import VendorState, exempt
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Compared:
-    """A merged inventory, and its comparison with the published feed, if there is one."""
+    """A merged inventory, and its comparison with the published feed."""
 
     merged: MergedInventory  # the inventory, with the published rows that it keeps
     # The outcome of the rows of each vendor that was read.
@@ -92,7 +92,7 @@ class FeedComparer:
         feeds: Comparison,
         normalized: Normalized,
     ) -> Compared:
-        """Return a feed with the published rows that it keeps, its changes and guards."""
+        """Return a feed with the rows that it keeps, its changes and guards."""
         kept = KeptRows(merged, baseline, feeds, self.requested_at, self.overrides)
         quarantine = None
         if self.is_judged(feeds.before):
@@ -129,7 +129,7 @@ class FeedComparer:
         states: Mapping[str, VendorState],
         valid_rows: Mapping[str, int],
     ) -> tuple[Changes, list[GuardResult] | None]:
-        """Return the changes of a feed against a published one, and the guards' results.
+        """Return the changes of a feed, and the results of the guards.
 
         Args:
             feeds: The published feed, and the feed that is compared with it.

@@ -109,7 +109,7 @@ class RunFindings:
         normalized: Normalized | None = None,
         compared: Compared | None = None,
     ) -> "RunFindings":
-        """Return the findings of a run, made of the values that its steps have handed on.
+        """Return the findings of a run, made of the values of its steps.
 
         Args:
             scope: The run's scope.
@@ -211,7 +211,10 @@ class RunFindings:
 
     @property
     def quarantined(self) -> int | None:
-        """The number of SKUs that keep their published price; None without a quarantine."""
+        """The number of SKUs that keep their published price.
+
+        It is None without a quarantine.
+        """
         if not self.has_quarantine:
             return None
         return 0 if self.quarantine is None else len(self.quarantine)
@@ -222,12 +225,15 @@ class RunFindings:
         return uploads_of(self.normalized, self.replaced)
 
     def causes(self, limit: int = DEFAULT_LIMITS.report_causes) -> list[records.Cause]:
-        """Return the causes of rejected rows in the uploads, the most frequent first."""
+        """Return the causes of rejected rows, the most frequent first."""
         causes = [cause for upload in self.uploads for cause in upload.causes]
         return sorted(causes, key=lambda cause: -cause.count)[:limit]
 
     def valid_rows(self) -> dict[str, int]:
-        """Return the valid rows of each vendor that is not left out; 0 if it has none."""
+        """Return the valid rows of each vendor that is not left out.
+
+        A vendor without valid rows has 0.
+        """
         return valid_rows_of(self.vendor_ids, self.normalized, self.states)
 
     def _with_remedy(
@@ -254,7 +260,7 @@ class RunFindings:
         return skus
 
     def first_quarantined(self, limit: int) -> Sequence[Mapping[str, str]]:
-        """Return the first SKUs that keep their published price, as quarantine.csv has them."""
+        """Return the first quarantined SKUs, as quarantine.csv has them."""
         return () if self.quarantine is None else self.quarantine.first(limit)
 
     def counted_warnings(self) -> Mapping[str, int]:

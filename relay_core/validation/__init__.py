@@ -1,1 +1,1 @@
-"""Contracts of rows and their checks by Pandera, the error policy, guards, failed vendors."""
+"""Contracts of rows, the error policy, guards and failed vendors."""

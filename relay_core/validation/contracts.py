@@ -1,9 +1,9 @@
 """The two contracts of rows as Pandera models: a vendor's offer, and a row of the feed.
 
-``CANONICAL_SCHEMA.to_yaml()`` and ``MERGED_SCHEMA.to_yaml()`` show both in full. Types are
-Arrow's; money is exact, instants are UTC, and a null text is no empty text. pandas is used
-here alone, because Pandera judges its frames. `row_checks` loads this module only for rows
-that need a verdict.
+``CANONICAL_SCHEMA.to_yaml()`` and ``MERGED_SCHEMA.to_yaml()`` show both in full. Types
+are Arrow's; money is exact, instants are UTC, and a null text is no empty text. pandas
+is used here alone, because Pandera judges its frames. `row_checks` loads this module
+only for rows that need a verdict.
 """
 
 # No postponed annotations: Pandera reads those of `from_parametrized_dtype`.
@@ -31,7 +31,7 @@ from relay_core.validation.row_schemas import BrokenRule
 @pandas_engine.Engine.register_dtype(equivalents=[pa.Decimal64Type])
 @immutable(init=True)
 class ArrowDecimal64(pandas_engine.DataType):
-    """A column of exact amounts whose bytes are whole numbers, unknown to Pandera itself."""
+    """A column of exact amounts, stored as whole numbers; new to Pandera."""
 
     type: pd.ArrowDtype | None = dataclasses.field(default=None, init=False)
     precision: int = 18  # the maximum number of digits of an amount

@@ -110,7 +110,8 @@ class _Offered:
 
     before: FeedFigures  # the published feed
     after: FeedFigures  # the feed that is compared with it
-    # The rows of the SKUs that both feeds offer: in the published feed, and in the other.
+    # The rows of the SKUs that both feeds offer: in the published feed, and in the
+    # other.
     rows_before: arrays.RowIndex
     rows_after: arrays.RowIndex
     removed: arrays.RowIndex  # the published rows of SKUs that are gone and count
@@ -143,7 +144,10 @@ class _Offered:
         )
 
     def computed_cents(self) -> arrays.Cents:
-        """Return the computed price of each SKU that is quarantined; -1 for all others."""
+        """Return the computed price of each SKU that is quarantined.
+
+        The price of all others is -1.
+        """
         if self.after.suspect_cents is None:
             return np.full(len(self.rows_after), -1)
         return self.after.suspect_cents[self.rows_after]
@@ -273,7 +277,7 @@ def falls_below(
     new: arrays.WholeNumbers,
     factor: Decimal | Fraction,
 ) -> arrays.RowMask:
-    """Return the mask of the new amounts that are below the old ones times a factor, exactly."""
+    """Return the mask of new amounts below the old ones times a factor."""
     numerator, denominator = factor.as_integer_ratio()
     largest_old = int(old.max(initial=0)) * numerator
     largest_new = int(new.max(initial=0)) * denominator

@@ -1,9 +1,9 @@
 """Pandera, loaded without two packages that it loads for uses that are not ours.
 
-Hypothesis makes up data, and typeguard judges lists in cells. Loading them takes 0.16 s of
-processor time and 11 MiB of each process that needs a verdict (measured in December 2026
-on a machine where the whole import takes 0.34 s). Pandera works without Hypothesis, and
-reads two names of typeguard that it uses only for such lists.
+Hypothesis makes up data, and typeguard judges lists in cells. Loading them takes 0.16 s
+of processor time and 11 MiB of each process that needs a verdict (measured in December
+2026 on a machine where the whole import takes 0.34 s). Pandera works without
+Hypothesis, and reads two names of typeguard that it uses only for such lists.
 """
 
 import sys

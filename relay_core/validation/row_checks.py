@@ -1,9 +1,9 @@
 """The check of rows against the contracts.
 
-Rows that keep all rules are told by plain data (`row_schemas`): the least and the greatest
-number of a column are in its range, so all between them are. Only other rows need a
-verdict of the contracts. pandas and Pandera are loaded for the first of these, which
-saves most runs a third of their start.
+Rows that keep all rules are told by plain data (`row_schemas`): the least and the
+greatest number of a column are in its range, so all between them are. Only other rows
+need a verdict of the contracts. pandas and Pandera are loaded for the first of these,
+which saves most runs a third of their start.
 """
 
 from collections.abc import Mapping

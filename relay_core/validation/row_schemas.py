@@ -1,7 +1,7 @@
 """The columns of rows and the rules of their cells, as plain data.
 
-`contracts` has the same rules as Pandera models, which decide on every rejected cell. The
-data here tell without Pandera that rows keep all rules; a test compares both.
+`contracts` has the same rules as Pandera models, which decide on every rejected cell.
+The data here tell without Pandera that rows keep all rules; a test compares both.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -118,7 +118,10 @@ class BrokenRule:
 
 
 def offer_fields(columns: Collection[str]) -> Iterator[pa.Field]:
-    """Yield the fields of some columns of offers; a tenant's extra columns are the last."""
+    """Yield the fields of some columns of offers.
+
+    A tenant's extra columns are the last.
+    """
     yield from (field for field in OFFER_SCHEMA if field.name in columns)
     yield from (pa.field(name, pa.string()) for name in columns if is_extra(name))
 

@@ -80,7 +80,7 @@ class InputVerdict:
 
 
 def may_be_empty(config: TenantConfig, vendor: VendorConfig) -> bool:
-    """Return whether the run goes on if the vendor has no feed, or a feed without a row."""
+    """Return whether the run goes on if the vendor has no feed, or no row."""
     if not vendor.required:
         return True
     return config.error_policy.missing_required_vendor_policy == "warn_only"
@@ -96,7 +96,7 @@ def judge_inputs(
     last_good: LastGoodInputs | None,
     locations: Mapping[str, str],
 ) -> InputVerdict:
-    """Decide which vendors have a feed and a SKU map that can be read, before any is read.
+    """Decide which vendors have a feed and a SKU map that can be read.
 
     Args:
         config: The tenant's config.
@@ -183,7 +183,10 @@ def settle(
 
 
 def left_out(vendor: VendorConfig, failure: ReportEntry) -> VendorState | None:
-    """Return the state of a failed vendor that is left out; None if the run fails for it."""
+    """Return the state of a failed vendor that is left out.
+
+    Return None if the run fails for it.
+    """
     is_optional = vendor.on_trouble != "fail" and not vendor.required
     if vendor.on_trouble == "leave_out" or is_optional:
         return VendorState(VendorStatus.LEFT_OUT, failure)
@@ -201,7 +204,7 @@ def is_absence(failure: ReportEntry) -> bool:
 
 
 def warning_of(vendor: VendorConfig, state: VendorState) -> ReportEntry:
-    """Return the warning about a vendor that is missing, left out, or has its last good feed.
+    """Return the warning about a vendor whose own upload is not used.
 
     Raises:
         ValueError: The vendor has not failed.
@@ -240,7 +243,7 @@ def nothing_left(states: Mapping[str, VendorState]) -> list[ReportEntry]:
 
 
 def stage_of(failure: ReportEntry) -> Stage:
-    """Return the stage in which a run ends for a failure that was found while reading."""
+    """Return the stage in which a run ends for a failure of reading."""
     if failure.error_code in _CODES_OF_ROWS:
         return Stage.MERGE_PRICE
     return Stage.NORMALIZE
@@ -303,7 +306,7 @@ def exempt(
     vendors: Collection[VendorConfig],
     states: Mapping[str, VendorState],
 ) -> set[str]:
-    """Return the vendors whose SKUs may be missing from the feed: absent, and allowed to be."""
+    """Return the vendors that are absent and may be: their SKUs may be gone."""
     exempt_vendors = set()
     for vendor in vendors:
         state = states[vendor.vendor_id]
