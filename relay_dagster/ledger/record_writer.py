@@ -80,9 +80,9 @@ class RecordWriter:
     ) -> RunRecord:
         """Store a new record; return it as it was committed.
 
-        With ``yield_to_waiters``, a run does not take the tenant's lock while other runs
-        wait for it. ``sent_at`` is when the run's message was sent; a tenant that was
-        deleted before may begin anew.
+        With ``yield_to_waiters``, a run does not take the tenant's lock while other
+        runs wait for it. ``sent_at`` is when the run's message was sent; a tenant that
+        was deleted before may begin anew.
 
         Raises:
             CommitLostError: there is a record of this run_id, or an item of another

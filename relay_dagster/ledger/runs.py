@@ -335,7 +335,7 @@ class RunLedger:
     def fail(
         self, fence: Fence, failure: RunFailure, outcome: Outcome | None = NOTHING_KNOWN
     ) -> RunRecord:
-        """End the run ``FAILED``; None as the outcome says that no reports are written."""
+        """End the run ``FAILED``; without an outcome, no reports are written yet."""
         rule = end_rules.failed(fence, failure, outcome, self._clock())
         return self._apply(fence.run_id, rule)
 
