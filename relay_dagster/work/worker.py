@@ -7,6 +7,7 @@ An item whose handling fails is reported and postponed, and holds up no other.
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -166,7 +167,9 @@ class Worker(Generic[T, R]):
         """Report an item that failed, and postpone it."""
         self.on_fault(item.value, error)
         leased = self._in_hand.get(item.key)
-        if leased is not None and leased.is_open:
+        if leased is None or not leased.is_open:
+            return
+        with suppress(LeaseLostError):
             leased.postpone(self.retry_after, str(error))
 
     def _forget_closed(self) -> None:

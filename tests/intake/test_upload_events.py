@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from relay_dagster.intake.uploads import (
+from relay_dagster.intake.upload_events import (
     CreatedObject,
     NotAnEventError,
     uploads_in,

@@ -1,97 +1,113 @@
-"""Tenants' triggers and their vendors' pulls in the runs table, found by when they are due.
+"""Stores tenants' triggers in the runs table, as ``TRIGGER#<tenant_id>``.
 
-Their items stand in the due index, beside the runs: in queues of their own. A run takes
-what it is for in the transaction of its record: ``RunStore.commit``. Pulls change by the rules of
-``relay_dagster/triggers/pulls.py``, on condition that nobody else has changed them.
+They are found by when they are due, in queues beside those of the runs. A run takes what
+it is for in the transaction of its record: ``RunStore.commit``. Every other change takes
+the triggers out of the hands of whoever is checking them, because a check of triggers
+that have changed meanwhile is void.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
 
-from relay_dagster.aws.dynamodb import schema
-from relay_dagster.aws.dynamodb.codec import (
-    Codec,
-    Item,
-    instant_text,
-    marshal,
-    unmarshal,
-)
+from relay_dagster.aws.dynamodb import codec, schema
 from relay_dagster.aws.dynamodb.database import Database
 from relay_dagster.aws.dynamodb.expressions import Update
 from relay_dagster.aws.dynamodb.schema import Kind, due_shard
 from relay_dagster.aws.dynamodb.table import Table
+from relay_dagster.aws.dynamodb.work_queue import (
+    LEASE_ATTRIBUTES,
+    DueShards,
+    TableQueue,
+)
 from relay_dagster.aws.dynamodb.writes import Write
-from relay_dagster.triggers.pulls import PullState
 from relay_dagster.triggers.rules import TriggerQueue, TriggerState
+from relay_dagster.work.item import WorkItem
 
-_TRIGGERS = Codec(kind=TriggerState)
+_TRIGGERS = codec.Codec(kind=TriggerState)
 _EVER = datetime(9999, 1, 1, tzinfo=UTC)
-_PULLS = Codec(kind=PullState)
 
 
 @dataclass(frozen=True, slots=True)
 class TriggerStore:
-    """The states of tenants' triggers."""
+    """The triggers of all tenants."""
 
     database: Database
 
+    def queue(self, name: TriggerQueue) -> TableQueue[TriggerState]:
+        """Return the triggers that are to be checked, of one queue."""
+        return TableQueue(
+            database=self.database,
+            index=DueShards(self.database.runs, name),
+            role="trigger",
+            to_item=_to_item,
+            read=_to_state,
+            # An item that was only made due lacks all other attributes.
+            always=_TRIGGERS.names,
+        )
+
     def get(self, tenant_id: str) -> TriggerState:
         """Return a tenant's triggers, read consistently."""
-        found = self.database.runs.read(Kind.TRIGGER.key(tenant_id), _to_state)
-        return found or TriggerState(tenant_id=tenant_id)
+        state = self.database.runs.read(Kind.TRIGGER.key(tenant_id), _to_state)
+        return state or TriggerState(tenant_id=tenant_id)
 
-    def put(self, before: TriggerState, after: TriggerState) -> TriggerState | None:
-        """Write triggers down, and return them; None where they are not as they were read."""
-        write = trigger_change(self.database.runs, before, after)
-        return _written(before, after) if self.database.runs.carry_out(write) else None
+    def update(
+        self, tenant_id: str, rule: Callable[[TriggerState], TriggerState | None]
+    ) -> WorkItem[TriggerState] | None:
+        """Change a tenant's triggers by a rule and return them; None if they stay.
 
-    def due(
-        self, queue: TriggerQueue, until: datetime, limit: int
-    ) -> list[TriggerState]:
-        """Return triggers that are due up to an instant, the longest due first."""
-        return self.database.runs.read_due(queue, until, limit, _to_state)
+        The rule is applied again if somebody else has changed them meanwhile.
+        """
+        key = Kind.TRIGGER.key(tenant_id)
+        new_item = WorkItem(key, TriggerState(tenant_id=tenant_id))
+
+        def change(item: WorkItem[TriggerState]) -> WorkItem[TriggerState] | None:
+            state = rule(item.value)
+            return None if state is None else item.released(state)
+
+        return self.queue(TriggerQueue.DUE).update(new_item, change)
 
     def scheduled(self) -> Iterator[TriggerState]:
         """Yield the triggers of all tenants that have a schedule."""
         table = self.database.runs
-        keys = [key for queue in TriggerQueue for key in table.due_keys(queue, _EVER)]
-        return (
-            each
-            for each in table.read_all(keys, _to_state)
-            if each.next_run_at is not None
-        )
+        keys = []
+        for queue in TriggerQueue:
+            keys += table.due_keys(queue, _EVER)
+        for state in table.read_all(keys, _to_state):
+            if state.next_run_at is not None:
+                yield state
 
 
 def trigger_change(table: Table, before: TriggerState, after: TriggerState) -> Write:
-    """Return the write that changes a tenant's triggers, if they are as they were read."""
-    items = _to_item(before), _to_item(_written(before, after))
-    return table.change("trigger", *items, before.revision, always=_TRIGGERS.names)
+    """Return the write that changes a tenant's triggers as they were read."""
+    after = replace(after, revision=before.revision + 1)
+    return table.change(
+        "trigger",
+        _to_item(before),
+        _to_item(after),
+        before.revision,
+        always=[*_TRIGGERS.names, *LEASE_ATTRIBUTES],
+    )
 
 
 def triggers_due_now(table: Table, tenant_id: str, now: datetime) -> Write:
     """Return the write by which a tenant's triggers are due: its config has changed."""
     due_now = {
         schema.DUE_SHARD: due_shard(TriggerQueue.DUE, tenant_id),
-        schema.DUE_AT: instant_text(now),
+        schema.DUE_AT: codec.instant_text(now),
     }
-    update = Update(sets=due_now, adds={"revision": 1})
+    update = Update(sets=due_now, adds={"revision": 1}, removes=LEASE_ATTRIBUTES)
     return table.update("trigger", Kind.TRIGGER.key(tenant_id), update)
 
 
-def _written(before: TriggerState, after: TriggerState) -> TriggerState:
-    return replace(after, revision=before.revision + 1)
+def _to_item(state: TriggerState) -> codec.Item:
+    plain = {}
+    if state.due_at is not None:
+        plain[schema.DUE_SHARD] = due_shard(state.queue, state.tenant_id)
+    return _TRIGGERS.item(Kind.TRIGGER.key(state.tenant_id), state, **plain)
 
 
-def _to_item(state: TriggerState) -> Item:
-    place = None if state.due_at is None else due_shard(state.queue, state.tenant_id)
-    return _TRIGGERS.item(
-        Kind.TRIGGER.key(state.tenant_id), state, **{schema.DUE_SHARD: place}
-    )
-
-
-def _to_state(item: Mapping[str, Any]) -> TriggerState:
-    # One that has only been made due knows no more than whose it is, by its key.
-    tenant_id = Kind.TRIGGER.name_in(unmarshal(item))
-    return _TRIGGERS.read({**marshal({"tenant_id": tenant_id}), **item})
+def _to_state(item: codec.Item) -> TriggerState:
+    # An item that was only made due has its tenant in its key alone.
+    tenant_id = Kind.TRIGGER.name_in(codec.unmarshal(item))
+    return _TRIGGERS.read({**codec.marshal({"tenant_id": tenant_id}), **item})

@@ -282,10 +282,9 @@ class Story:
             wanted_since=NOW,
             due_at=NOW + 2 * MINUTE,
         )
-        self.triggers.put(before, full)
-        self.triggers.put(
-            TriggerState(tenant_id="other"),
-            TriggerState(tenant_id="other", next_run_at=NOW, due_at=NOW),
+        self.triggers.update("acme", lambda _: replace(full, revision=before.revision))
+        self.triggers.update(
+            "other", lambda state: replace(state, next_run_at=NOW, due_at=NOW)
         )
 
     def pull_states(self) -> None:

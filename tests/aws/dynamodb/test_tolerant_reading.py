@@ -20,7 +20,7 @@ from relay_dagster.external_errors import UnreadableItemError
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import DueQueue, NewRun, Outcome
 from relay_dagster.tenants import deletion as deletion_rules
-from relay_dagster.triggers.rules import TriggerQueue, TriggerState
+from relay_dagster.triggers.rules import TriggerQueue
 from relay_dagster.webhooks.changes import edited, updated
 from relay_dagster.wiring import Platform
 from support.builders import RUN_ID
@@ -108,15 +108,14 @@ def publish_another(world: World) -> None:
 
 
 def trigger_of(world: World) -> str:
-    world.triggers.put(
-        TriggerState(tenant_id="acme"), TriggerState(tenant_id="acme", due_at=NOW)
-    )
+    world.triggers.update("acme", lambda state: replace(state, due_at=NOW))
     return "TRIGGER#acme"
 
 
 def change_trigger(world: World) -> None:
-    before = world.triggers.get("acme")
-    assert world.triggers.put(before, replace(before, due_at=None, cron="* * * * *"))
+    assert world.triggers.update(
+        "acme", lambda state: replace(state, due_at=None, cron="* * * * *")
+    )
 
 
 def event_of(world: World) -> str:
@@ -253,12 +252,11 @@ def test_triggers_that_cannot_be_read_are_put_off_and_the_others_are_found(
     world: World,
 ) -> None:
     key = trigger_of(world)
-    other = TriggerState(tenant_id="other", due_at=NOW)
-    world.triggers.put(TriggerState(tenant_id="other"), other)
+    world.triggers.update("other", lambda state: replace(state, due_at=NOW))
     world.write(key, wanted={"S": "moon"})
     for _ in range(2):
-        (found,) = world.triggers.due(TriggerQueue.DUE, NOW, 9)
-        assert found.tenant_id == "other"
+        (found,) = world.triggers.queue(TriggerQueue.DUE).due(NOW, 9)
+        assert found.value.tenant_id == "other"
     assert world.unreadable == 1
 
 

@@ -18,6 +18,7 @@ from integration.waiting import stays, wait_for
 from relay_dagster.devstack.processes import CODE, DAEMON
 from relay_dagster.runs.model import RunRecord, Trigger
 from relay_dagster.runs.ports import utc_now
+from relay_dagster.triggers.rules import TriggerState
 
 CLOCK = Path(__file__).parents[1] / "rival_clock.py"
 QUIET_SECONDS = 15
@@ -116,15 +117,17 @@ def _runs(relay: Installation, tenant: str) -> list[RunRecord]:
 def _fall_due(relay: Installation, tenant: str) -> None:
     """Bring a tenant's due time forward to now, once it has been reckoned."""
 
-    def bring() -> bool:
-        state, now = relay.aws.triggers.get(tenant), utc_now()
+    def due_now(state: TriggerState) -> TriggerState | None:
         if state.next_run_at is None:
-            return False
-        return relay.aws.triggers.put(
-            state, replace(state, next_run_at=now, due_at=now)
-        )
+            return None
+        now = utc_now()
+        return replace(state, next_run_at=now, due_at=now)
 
-    wait_for("the schedule is reckoned", bring, within=30)
+    wait_for(
+        "the schedule is reckoned",
+        lambda: relay.aws.triggers.update(tenant, due_now),
+        within=30,
+    )
 
 
 @contextlib.contextmanager
