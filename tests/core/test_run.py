@@ -9,16 +9,19 @@ import pyarrow as pa
 import pytest
 
 from relay_core import run as run_module
+from relay_core.domain.codes import RunStatus, Stage
 from relay_core.domain.errors import ContractBrokenError
+from relay_core.domain.records import RunFailure
 from relay_core.merge.result import rules_broken_by
 from relay_core.normalize.vendor_feed import VendorFeed
 from relay_core.publish.keys import ArtifactKeys
-from relay_core.run import RunStages
-from relay_core.validation.vendor_failures import InputVerdict
+from relay_core.run import RunStages, RunValues
+from relay_core.validation.vendor_failures import InputVerdict, VendorInput
 from support.builders import REQUESTED_AT, feed, tenant_config, vendor_document
 from support.memory_sink import MemorySink
 
 CONFIG = tenant_config(*(vendor_document(f"vendor_{n}") for n in (1, 2, 3)))
+INPUT_IDS = [vendor.vendor_id for vendor in CONFIG.vendors]
 TWO_ROWS = feed("A,5,10.00", "B,1,9.00")
 
 
@@ -90,3 +93,32 @@ def test_a_feed_that_breaks_its_contract_is_not_written() -> None:
     with pytest.raises(ContractBrokenError, match="field_uniqueness"):
         run.write_feed(replace(compared, merged=broken))
     assert "outputs/merged_inventory.csv" not in sink.files
+
+
+def test_each_stage_hands_on_its_value_and_lets_go_of_the_offers() -> None:
+    found = {name: VendorInput(len(TWO_ROWS)) for name in INPUT_IDS}
+
+    judged, normalized, compared = stages(KeptSink()).steps(found, lambda _: feeds())
+
+    assert judged.inputs is not None
+    assert judged.inputs.to_read() == INPUT_IDS
+    assert normalized.normalized is not None
+    assert [len(each.offers) for each in normalized.normalized.vendors] == [2, 2, 2]
+    assert compared.normalized is not None
+    assert [len(each.offers) for each in compared.normalized.vendors] == [0, 0, 0]
+    assert compared.merged is not None
+    assert compared.merged.record_count == 2
+
+
+def test_the_findings_of_a_failed_run_are_those_of_the_values_that_it_has() -> None:
+    run = stages(KeptSink())
+    found = {name: VendorInput(len(TWO_ROWS)) for name in INPUT_IDS}
+    *_, values = run.steps(found, lambda _: feeds())
+    failure = RunFailure("feed_too_large", "…", Stage.WRITE_OUTPUTS)
+
+    findings = run.findings(values).failed(failure)
+
+    assert findings.status is RunStatus.FAILED
+    assert (findings.record_count, findings.counts()["total_rows"]) == (0, 6)
+    assert [counts.won for counts in findings.rows.values()] == [None] * 3
+    assert run.findings(RunValues()).normalized == ()

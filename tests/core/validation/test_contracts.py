@@ -301,3 +301,17 @@ def test_rows_of_another_shape_are_a_defect_and_no_bad_rows() -> None:
         check_offers(OFFER_SCHEMA.remove(place))
     with pytest.raises(ContractBrokenError, match="cost"):
         check_offers(OFFER_SCHEMA.set(place, pa.field("cost", pa.float64())))
+
+
+def test_rows_that_keep_all_rules_need_no_verdict(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def verdict(*_: object) -> None:
+        raise AssertionError("the contract was asked")
+
+    monkeypatch.setattr(contracts, "rejected", verdict)
+    monkeypatch.setattr(contracts, "broken_rules", verdict)
+    whole_rows = offers(condition=[None, "new"], cost=[Decimal(0), None])
+
+    assert rejected_cells(whole_rows, np.array([False, True])) == {}
+    assert broken_rules(feed_rows(FEED_ROW, {**FEED_ROW, "sku": "B"})) == []
