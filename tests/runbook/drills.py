@@ -353,7 +353,7 @@ def dead_jobs(desk: Desk) -> set[tuple[str | None, str | None]]:
 # --- what is held back ----------------------------------------------------------------------------
 
 
-@drill("A held run")
+@drill("A run on hold")
 def half_a_feed_is_right(desk: Desk) -> None:
     """A vendor sends less than half its feed: held, looked at, found right, and released."""
     whole_then_half(desk)
@@ -366,7 +366,7 @@ def half_a_feed_is_right(desk: Desk) -> None:
     assert desk.published_run_id() == run["run_id"]
 
 
-@drill("A held run")
+@drill("A run on hold")
 def half_a_feed_is_wrong(desk: Desk) -> None:
     """The same, found wrong: the whole feed comes, its run publishes, and the hold is void."""
     whole_then_half(desk)
@@ -381,7 +381,7 @@ def half_a_feed_is_wrong(desk: Desk) -> None:
     assert "nothing of it is held back" in released.stderr
 
 
-@drill("Rolling back")
+@drill("Roll back a feed")
 def roll_back(desk: Desk) -> None:
     """A feed that is published and wrong gives way to the one before, until the next run."""
     desk.store()
@@ -399,7 +399,7 @@ def roll_back(desk: Desk) -> None:
     assert desk.published_run_id() == third["run_id"]
 
 
-@drill("Proving a published feed")
+@drill("Prove a published feed")
 def prove_a_feed(desk: Desk) -> None:
     """The feed that the shop reads is made again on this machine: the same bytes."""
     desk.store()
@@ -412,7 +412,7 @@ def prove_a_feed(desk: Desk) -> None:
     )
 
 
-@drill("Rehearsing a config change")
+@drill("Rehearse a config change")
 def rehearse_a_config(desk: Desk) -> None:
     """A floor is tried on the last run before it is stored; the next run changes as it said."""
     desk.store()
@@ -447,7 +447,7 @@ def whole_then_half(desk: Desk) -> None:
 # --- procedures -----------------------------------------------------------------------------------
 
 
-@drill("Pausing run creation")
+@drill("Pause run creation")
 def pause(desk: Desk) -> None:
     """Run creation stops for a tenant, and goes on."""
     desk.store()
@@ -467,7 +467,7 @@ def pause(desk: Desk) -> None:
     desk.succeeded()
 
 
-@drill("Running again safely")
+@drill("Rerun safely")
 def run_again(desk: Desk) -> None:
     """A new run has a new run_id, reads the latest upload, and leaves the old run's files alone."""
     desk.store()
@@ -525,7 +525,7 @@ def alarm(desk: Desk) -> None:
     desk.succeeded()
 
 
-@drill("A file that is not pulled")
+@drill("A file is not pulled")
 def supplier_fails(desk: Desk) -> None:
     """A secret that is missing, then for another host, then a log-in page; mended, it is pulled."""
     desk.store()
@@ -593,7 +593,7 @@ def pull_of(desk: Desk) -> dict[str, Any]:
     return dict(status["vendors"][0]["pull"])
 
 
-@drill("Deleting a tenant")
+@drill("Delete a tenant")
 def a_tenant_goes(desk: Desk) -> None:
     """Deleted, it is closed at once; restored, it runs; deleted again, it goes and comes anew."""
     desk.store()
