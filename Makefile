@@ -15,10 +15,10 @@ unexport VIRTUAL_ENV
 .DEFAULT_GOAL := help
 .PHONY: help setup lock demo dev test check thorough coverage format lint types definitions smoke chaos integration skew soak real-feeds fuzz-api explore scale bench bench-api bench-changes bench-explain bench-formats bench-forms bench-hostile bench-hostile-requests bench-idle bench-memory bench-overrides bench-pulls bench-proof bench-quick bench-rules bench-runs bench-webhooks profile runbook schema template screenshots mutants cluster audit figures clean
 
-help: ## Show these targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
+help: ## List these targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 32
 
-setup: ## Prepare .venv from requirements.lock; does nothing where it is up to date
+setup: ## Create or update .venv from requirements.lock
 	@if [ "$$(cat $(STAMP) 2>/dev/null)" != "$(WANTED)" ] || ! $(BIN)/python -c '' 2>/dev/null; then \
 	  $(MAKE) --no-print-directory .install; fi
 
@@ -40,31 +40,31 @@ setup: ## Prepare .venv from requirements.lock; does nothing where it is up to d
 
 COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --quiet
 
-lock: setup ## Resolve pyproject.toml again: all of it, what builds it, and what the image installs
+lock: setup ## Resolve pyproject.toml again, and write all lock files
 	$(BIN)/$(COMPILE) pyproject.toml --all-extras --output-file requirements.lock
 	$(BIN)/$(COMPILE) --group build --constraint requirements.lock --output-file deploy/build.lock
 	$(BIN)/$(COMPILE) pyproject.toml --extra postgres --constraint requirements.lock \
 	  --output-file deploy/image.lock
 
-demo: setup ## Run the main job end to end on embedded AWS, then end everything
+demo: setup ## Run the sample tenant end to end on embedded AWS, and stop everything
 	@$(BIN)/relay demo
 
-dev: setup ## Start the same stack and leave it running, with Dagster's UI
+dev: setup ## Start the stack with Dagster's UI, and run it until Ctrl-C
 	@$(BIN)/relay dev
 
 # Of the tests with stacks of real processes, those that take at most two minutes.
 SELECTED := smoke or not (chaos or integration)
 
-test: setup ## Run the quick tests: all except those that tests/conftest.py lists
+test: setup ## Run the quick tests: all except those listed in tests/conftest.py
 	@$(BIN)/python -m pytest -q -n 2 --dist worksteal --without slow --without thorough
 
-check: setup format lint types definitions ## Check a change: format, lint, types, dependency rules, tests, real processes
+check: setup format lint types definitions ## Check a change: format, lint, types, definitions, tests, and real processes
 	@$(BIN)/python -m pytest -q -n 2 --dist worksteal --without thorough -m '$(SELECTED)'
 
-thorough: setup ## Run the tests that check leaves out for want of time; a change must pass both
+thorough: setup ## Run the tests that check leaves out because they take long; a change must pass both
 	@$(BIN)/python -m pytest -q -n 2 --dist worksteal -m 'thorough and ($(SELECTED))'
 
-coverage: setup ## Run the tests of check and of thorough, and show the branches that they did not take
+coverage: setup ## Run the tests of check and thorough, and list the branches that they miss
 	@$(BIN)/python -m pytest -q -n 2 --dist worksteal -m '$(SELECTED)' \
 	  --cov --cov-report=term:skip-covered
 
@@ -88,29 +88,29 @@ definitions: setup ## Load the Dagster project as `dg check defs` does
 integration: setup ## Run the tests with real parts: demo, runbook, PostgreSQL, Chromium, nginx, sshd
 	@$(BIN)/python -m pytest -q -m 'integration and not (chaos or smoke)'
 
-smoke: setup ## Break the real stack in six ways, in under 2 minutes; part of check
+smoke: setup ## Break the real stack in six ways, in less than 2 minutes; part of check
 	@$(BIN)/python tests/integration/chaos.py --smoke
 
-chaos: setup ## Break the real stack in every way of docs/RESILIENCE.md: REST=1 without those of check, ONLY
+chaos: setup ## Break the real stack in every way of docs/RESILIENCE.md: REST=1 (without those of check), ONLY
 	@$(BIN)/python tests/integration/chaos.py $(if $(REST),--rest) $(ONLY)
 
-skew: setup ## Run another commit's processes beside this one's on one stack, both ways: BASE=<commit>
+skew: setup ## Run another commit's processes beside this one's on one stack: BASE=<commit>
 	@$(BIN)/python tests/integration/skew.py $(BASE)
 
-soak: setup ## Run the stack for an hour and plot the memory of its processes: MINUTES
+soak: setup ## Run the stack for an hour, and plot the memory of its processes: MINUTES
 	@$(BIN)/python tests/integration/soak.py $(if $(MINUTES),--minutes $(MINUTES))
 
-real-feeds: setup ## Run the local runner over RELAY_FEEDS_DIR (default ../shared/data)
+real-feeds: setup ## Run the local runner over the feeds in RELAY_FEEDS_DIR (default ../shared/data)
 	@$(BIN)/python scripts/real_feeds.py
 
-fuzz-api: setup ## Fuzz the live API by its OpenAPI document: EXAMPLES, SEED, KEYS=tenant
+fuzz-api: setup ## Fuzz the live API with its OpenAPI document: EXAMPLES, SEED, KEYS=tenant
 	@$(BIN)/python tests/fuzzing/campaign.py $(if $(EXAMPLES),--examples $(EXAMPLES)) \
 	  $(if $(SEED),--seed $(SEED)) $(if $(KEYS),--keys $(KEYS))
 
-explore: setup ## Kill, cut off and interrupt each process that changes runs, at every call: SEEDS, ONLY
+explore: setup ## Kill, cut off, and interrupt each process that changes runs, at every call: SEEDS, ONLY
 	@$(BIN)/python tests/explorer/explore.py $(if $(SEEDS),--seeds $(SEEDS)) $(if $(ONLY),--only $(ONLY))
 
-bench-api: setup ## Measure the API under 200 pollers and 20 listers: SECONDS
+bench-api: setup ## Measure the API with 200 pollers and 20 listers: SECONDS
 	@$(BIN)/python -m benchmarks.api_bench $(if $(SECONDS),--seconds $(SECONDS))
 
 bench-explain: setup ## Measure the time to explain a SKU of a large run: ROWS, SKUS
@@ -119,42 +119,42 @@ bench-explain: setup ## Measure the time to explain a SKU of a large run: ROWS, 
 bench-proof: setup ## Measure verify --newest and the doctor's hourly check: RUNS, TENANTS
 	@$(BIN)/python -m benchmarks.proof_bench $(if $(RUNS),--runs $(RUNS)) $(if $(TENANTS),--tenants $(TENANTS))
 
-bench-hostile-requests: setup ## Measure the cost of hostile requests for the API and another caller
+bench-hostile-requests: setup ## Measure the cost of hostile requests for the API and for another caller
 	@$(BIN)/python -m benchmarks.hostile_requests
 
-bench-idle: setup ## Measure the idle stack's share of a core
+bench-idle: setup ## Measure the CPU usage of the idle stack
 	@$(BIN)/python -m benchmarks.idle_bench
 
-bench-memory: setup ## Measure the largest feeds permitted in machines of 2 and 4 GiB; needs root: ONLY
+bench-memory: setup ## Measure the largest permitted feeds on machines with 2 and 4 GiB; needs root: ONLY
 	@$(BIN)/python -m benchmarks.memory_bench $(if $(ONLY),--only "$(ONLY)")
 
 # make bench PROCESSES=1,50k,1m SIZES=0 VARIANTS=0 GIGABYTE=0 ROUNDS=3 times whole processes alone.
-bench: setup ## Measure whole processes, then the work alone: ROUNDS, PROCESSES, DAGSTER, SIZES, VARIANTS, GIGABYTE
+bench: setup ## Measure whole processes, and then the work alone: ROUNDS, PROCESSES, DAGSTER, SIZES, VARIANTS, GIGABYTE
 	@$(BIN)/python -m benchmarks.process_bench $(if $(PROCESSES),--sizes $(PROCESSES)) \
 	  $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(DAGSTER),--dagster $(DAGSTER))
 	@$(BIN)/python -m benchmarks.engine_bench $(if $(SIZES),--sizes $(SIZES)) \
 	  $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(VARIANTS),--variants $(VARIANTS)) \
 	  $(if $(GIGABYTE),--gigabyte $(GIGABYTE))
 
-bench-changes: setup ## Measure the comparison of a feed with the published one: ROUNDS
+bench-changes: setup ## Measure the comparison of a feed with the published feed: ROUNDS
 	@$(BIN)/python -m benchmarks.changes_bench $(if $(ROUNDS),--rounds $(ROUNDS))
 
-bench-formats: setup ## Measure each format of feeds beside a CSV of the same rows: ROUNDS
+bench-formats: setup ## Measure each feed format beside a CSV file with the same rows: ROUNDS
 	@$(BIN)/python -m benchmarks.formats_bench $(if $(ROUNDS),--rounds $(ROUNDS))
 
 bench-forms: setup ## Measure the cost of the options for suppliers' files: ROWS, ROUNDS, BEFORE
 	@$(BIN)/python -m benchmarks.forms_bench $(if $(ROWS),--rows $(ROWS)) \
 	  $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(BEFORE),--before $(abspath $(BEFORE)))
 
-bench-hostile: setup ## Measure hostile feeds of all formats beside clean ones: ROUNDS, MEGABYTES, ONLY
+bench-hostile: setup ## Measure hostile feeds of all formats beside clean feeds: ROUNDS, MEGABYTES, ONLY
 	@$(BIN)/python -m benchmarks.hostile_feeds $(if $(ROUNDS),--rounds $(ROUNDS)) \
 	  $(if $(MEGABYTES),--megabytes $(MEGABYTES)) $(if $(ONLY),--only "$(ONLY)")
 
-bench-overrides: setup ## Measure what a quarantine and overrides add to a run: ROWS, ROUNDS
+bench-overrides: setup ## Measure the cost of a quarantine and of overrides in a run: ROWS, ROUNDS
 	@$(BIN)/python -m benchmarks.overrides_bench $(if $(ROWS),--rows $(ROWS)) \
 		$(if $(ROUNDS),--rounds $(ROUNDS))
 
-bench-quick: setup ## Report the CPU time of a run of 50,000 rows, by that of constant work: ROUNDS
+bench-quick: setup ## Measure the CPU time of a run of 50,000 rows, relative to constant work: ROUNDS
 	@$(BIN)/python -m benchmarks.constant_work $(if $(ROUNDS),--rounds $(ROUNDS))
 
 bench-rules: setup ## Measure the cost of a tenant's own rules: ROWS, ROUNDS
@@ -163,42 +163,42 @@ bench-rules: setup ## Measure the cost of a tenant's own rules: ROWS, ROUNDS
 bench-runs: setup ## Measure a run beside an empty Dagster job: RUNS, BURST
 	@$(BIN)/python -m benchmarks.runs_bench $(if $(RUNS),--runs $(RUNS)) $(if $(BURST),--burst $(BURST))
 
-bench-pulls: setup ## Measure the pulls of a thousand vendors that are due at once, and of 500 MB: VENDORS, MEGABYTES
+bench-pulls: setup ## Measure the pulls of a thousand vendors at once, and of 500 MB: VENDORS, MEGABYTES
 	@$(BIN)/python -m benchmarks.pulls_bench $(if $(VENDORS),--vendors $(VENDORS)) \
 	  $(if $(MEGABYTES),--megabytes $(MEGABYTES))
 
-bench-webhooks: setup ## Measure the delivery of a thousand webhooks while one receiver of ten hangs: PROFILE=1
+bench-webhooks: setup ## Measure the delivery of a thousand webhooks while one of ten receivers hangs: PROFILE=1
 	@$(BIN)/python -m benchmarks.webhooks_bench $(if $(PROFILE),--profile)
 
-scale: setup ## Measure ticks, lists and waits with 100 to 10,000 tenants: SIZES
+scale: setup ## Measure ticks, lists, and waits with 100 to 10,000 tenants: SIZES
 	@$(BIN)/python -m benchmarks.scale $(if $(SIZES),--sizes $(SIZES))
 
-profile: setup ## Draw where the time of a run of 5,000,000 rows goes: docs/profile-5m.svg
+profile: setup ## Plot the time of a run of 5,000,000 rows: docs/profile-5m.svg
 	@$(BIN)/python -m benchmarks.profile_run
 
-runbook: setup ## Follow every procedure of docs/RUNBOOK.md on the real stack; DRILL=name for one
+runbook: setup ## Follow every procedure of docs/RUNBOOK.md on the real stack: DRILL=name for one
 	@$(BIN)/python tests/runbook/rehearsal.py $(DRILL)
 
 schema: setup ## Write docs/config.schema.json again
 	@$(BIN)/python -m relay_dagster.api.http.config_schema > docs/config.schema.json
 
-template: setup ## Write the section of deploy/relay.yaml that `relay bootstrap` has in common with it
+template: setup ## Write the resources of `relay bootstrap` in deploy/relay.yaml again
 	@$(BIN)/python scripts/write_template.py
 
-screenshots: setup ## Take the pictures of docs/pictures again, with Chromium; NAME=plots for one
+screenshots: setup ## Take the pictures in docs/pictures again, with Chromium: NAME=plots for one
 	@$(BIN)/python tests/ui/screenshots.py $(NAME)
 
-mutants: setup ## Change prices, guards and states one place at a time, and see that tests notice: SAMPLE, MODULES
+mutants: setup ## Change prices, guards, and states in one place at a time, and see that tests fail: SAMPLE, MODULES
 	@$(BIN)/python scripts/mutants.py $(if $(SAMPLE),--sample $(SAMPLE)) $(MODULES)
 
-cluster: setup ## Run on two machines with Celery and kill one; needs redis-server, PostgreSQL, root
+cluster: setup ## Run on two machines with Celery, and kill one; needs redis-server, PostgreSQL, root
 	@$(BIN)/python tests/cluster/rehearsal.py
 
-audit: setup ## Write the image's bill of materials (out/sbom.cdx.json); ask for known vulnerabilities
+audit: setup ## Write the image's bill of materials (out/sbom.cdx.json), and list known vulnerabilities
 	@$(BIN)/python scripts/audit.py
 
-figures: setup ## Count the lines, names, imports and calls of the code, and its time to load: ROUNDS
+figures: setup ## Measure the code: its lines, names, imports, calls, and time to load: ROUNDS
 	@$(BIN)/python -W ignore -m benchmarks.figures $(if $(ROUNDS),--rounds $(ROUNDS))
 
-clean: ## Remove the files of tools; .venv stays
+clean: ## Remove the files of tools, except .venv
 	@rm -rf build out .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage *.egg-info

@@ -1,7 +1,7 @@
 """The `relay` command, with the commands of an installation.
 
-The other commands are in `lazy_commands`. The commands here import what they need when
-they run, so that every command starts fast.
+The other commands are in `lazy_commands`. The commands here import
+their modules when they run, so that every command starts fast.
 """
 
 import getpass
@@ -35,12 +35,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 dlq = typer.Typer(
-    help="Look into the dead-letter queue, and settle what is there.",
+    help="List, redrive, and discard the messages in the dead-letter queue.",
     no_args_is_help=True,
 )
 app.add_typer(dlq, name="dlq")
 RunId = Annotated[
-    str, typer.Argument(help="The run whose message is in the dead-letter queue.")
+    str, typer.Argument(help="ID of the run whose message is in the dead-letter queue.")
 ]
 Host = Annotated[str, typer.Option(help="Address to listen on.")]
 Port = Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)]
@@ -52,31 +52,35 @@ def bootstrap(
         bool,
         typer.Option(
             "--check",
-            help="Change nothing. Compare the queue's attributes with the variables.",
+            help="Only compare the queue's attributes with the variables.",
         ),
     ] = False,
     repair: Annotated[
         bool,
         typer.Option(
-            "--repair", help="Also set the queue's attributes as the variables say."
+            "--repair",
+            help="Also set the queue's attributes to those of the variables.",
         ),
     ] = False,
 ) -> None:
-    """Create the AWS resources that are missing; print `export NAME=value` lines for them."""
+    """Create missing AWS resources, and print `export NAME=value` lines for them."""
     from relay_dagster.aws.provisioning import bootstrap as resources
     from relay_dagster.settings import Settings
 
     if check:
         differences = resources.check(Settings.from_env())
         if not differences:
-            typer.echo("nothing to change: all is as it must be", err=True)
+            typer.echo(
+                "Nothing to change: the queue's attributes match the variables.",
+                err=True,
+            )
             return
         for difference in differences:
             typer.echo(difference, err=True)
         raise typer.Exit(1)
     provided = resources.provision(repair=repair)
     if not provided.changes:
-        typer.echo("nothing to change: nothing is missing", err=True)
+        typer.echo("Nothing to change: no resource is missing.", err=True)
     for change in provided.changes:
         typer.echo(change, err=True)
     for name, value in provided.variables:
@@ -85,7 +89,7 @@ def bootstrap(
 
 @app.command()
 def api(host: Host = "127.0.0.1", port: Port = 8000) -> None:
-    """Serve the HTTP API until a signal ends it."""
+    """Serve the HTTP API until a signal stops it."""
     from relay_dagster.api.app import serve
 
     serve(host, port)
@@ -101,14 +105,16 @@ def ui(
     ] = 3000,
     workspace: Annotated[
         list[Path],
-        typer.Option("--workspace", "-w", help="Where Dagster's code is.", exists=True),
+        typer.Option(
+            "--workspace", "-w", help="Workspace file of Dagster.", exists=True
+        ),
     ] = [Path("workspace.yaml")],  # noqa: B006 - Typer's defaults are never changed
     read_only: Annotated[
         bool,
-        typer.Option("--read-only", help="Show everything, let nothing be pressed."),
+        typer.Option("--read-only", help="Show everything, but allow no actions."),
     ] = False,
 ) -> None:
-    """Serve Dagster's pages, behind a guard against foreign pages, until a signal ends it."""
+    """Serve Dagster's pages behind a guard against other sites, until a signal stops it."""
     from relay_dagster.orchestration.ui import serve
 
     serve(host, port, workspace, read_only=read_only)
@@ -117,10 +123,13 @@ def ui(
 @app.command()
 def deletions(
     once: Annotated[
-        bool, typer.Option("--once", help="What is due now, and no more.")
+        bool,
+        typer.Option(
+            "--once", help="Process the deletions that are due now, and exit."
+        ),
     ] = False,
 ) -> None:
-    """Remove the tenants whose deletion is due, in place of the code server, until a signal."""
+    """Remove tenants whose deletion is due, in place of the code server."""
     import dagster as dg
 
     from relay_dagster.maintenance.deletion import DeletionTick
@@ -149,18 +158,16 @@ def deletions(
 def demo(
     output_dir: Annotated[
         Path,
-        typer.Option(help="Where the run's artifacts are put, to look at afterwards."),
+        typer.Option(help="Folder for the artifacts of the run."),
     ] = Path("out/demo"),
     release: Annotated[
         bool,
-        typer.Option(
-            "--release", help="Publish the held feed in the end, else leave it."
-        ),
+        typer.Option("--release", help="Release the feed on hold at the end."),
     ] = False,
 ) -> None:
-    """Run the sample tenant from end to end on embedded AWS, then end everything.
+    """Run the sample tenant end to end on embedded AWS, and then stop everything.
 
-    After the first run a vendor sends a tenth of its feed: that run is held, and shown.
+    After the first run, a vendor sends a tenth of its feed. That run goes on hold, and is shown.
     """
     from relay_dagster.devstack.demo import run_demo
 
@@ -172,7 +179,7 @@ def dev(
     api_port: Annotated[int, typer.Option(help="Port of the API.")] = 8000,
     ui_port: Annotated[int, typer.Option(help="Port of Dagster's UI.")] = 3000,
 ) -> None:
-    """Start the same stack with the sample tenant, and leave it running until Ctrl-C."""
+    """Start the stack of the demo with the sample tenant, and run it until Ctrl-C."""
     from relay_dagster.devstack.demo import run_dev
 
     raise typer.Exit(run_dev(api_port=api_port, ui_port=ui_port))
@@ -183,14 +190,15 @@ def doctor(
     reads_bytes: Annotated[
         bool,
         typer.Option(
-            "--bytes", help="Also read each feed in force whole, and hash it."
+            "--bytes", help="Also read each live feed in full, and check its hash."
         ),
     ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="JSON, for programs.")
-    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Check what must always hold, change nothing; exit status 3 where anything is broken."""
+    """Check the invariants of all stored data, without changing anything.
+
+    The exit status is 3 if an invariant is broken.
+    """
     import json
     from dataclasses import asdict
 
@@ -214,7 +222,7 @@ def doctor(
         ]
         screen.table(("broken", "of", "what"), rows, folded=("what",))
     else:
-        screen.say("all is well")
+        screen.say("No invariant is broken.")
     raise typer.Exit(_BROKEN if findings else 0)
 
 
@@ -223,19 +231,20 @@ def recover(
     since: Annotated[
         datetime,
         typer.Option(
-            formats=["%Y-%m-%dT%H:%M:%SZ"], help="The instant of the tables, UTC."
+            formats=["%Y-%m-%dT%H:%M:%SZ"],
+            help="Point in time of the restored tables, in UTC.",
         ),
     ],
     audit: Annotated[
         str,
         typer.Option(
-            "--audit", help="The audit's table as it was before the restoration."
+            "--audit", help="Name of the audit table from before the restoration."
         ),
     ],
 ) -> None:
-    """Make restored tables good: pause all, delete again what was deleted since, end open runs.
+    """Complete a restoration of tables: pause all tenants, repeat deletions, and end open runs.
 
-    Afterwards `relay doctor`, then `relay resume`.
+    Afterwards, run `relay doctor`, and then `relay resume`.
     """
     from dataclasses import replace
 
@@ -269,7 +278,7 @@ def recover(
 
 @dlq.command("list")
 def dlq_list() -> None:
-    """Show every dead letter with its run's status and cause."""
+    """List all dead letters with the status and cause of their runs."""
     from relay_dagster.client.terminal import Screen, cell, instant
 
     rows = []
@@ -300,10 +309,10 @@ def dlq_list() -> None:
 
 @dlq.command("redrive")
 def dlq_redrive(run_id: RunId) -> None:
-    """Start a new run for the tenant of a dead letter, and remove the message."""
+    """Start a new run for a dead letter's tenant, and remove the message."""
     with _errors_in_one_line():
         record = _dead_letters().redrive(run_id)
-    typer.echo(f"run {record.run_id} of {record.tenant_id} is {record.status}")
+    typer.echo(f"Run {record.run_id} of {record.tenant_id} is {record.status}.")
 
 
 @dlq.command("discard")
@@ -311,14 +320,14 @@ def dlq_discard(
     name: Annotated[
         str,
         typer.Argument(
-            metavar="RUN_ID|MESSAGE_ID", help="The run, or the message itself."
+            metavar="RUN_ID|MESSAGE_ID", help="ID of the run, or of the message."
         ),
     ],
 ) -> None:
-    """Remove a dead letter; its run stays as it ended."""
+    """Remove a dead letter. Its run stays unchanged."""
     with _errors_in_one_line():
         _dead_letters().discard(name)
-    typer.echo(f"the dead letter {name} is deleted")
+    typer.echo(f"The dead letter {name} is removed.")
 
 
 def _dead_letters() -> "DeadLetters":
@@ -367,7 +376,7 @@ def main() -> None:
         path = context.command_path if context is not None else "relay"
         # A line without arguments gets help, and has no problem to report.
         if problem:
-            print(f"{path}: {problem}; see: {path} --help", file=sys.stderr)
+            print(f"{path}: {problem} See: {path} --help", file=sys.stderr)
         sys.exit(_BAD_USAGE)
     except SettingsError as error:
         print(error, file=sys.stderr)
@@ -381,7 +390,8 @@ def _usage_problem(error: typer.TyperException) -> str:
     """Return the problem of a command line, without the words that Typer adds to it."""
     format_message = getattr(error, "format_message", error.__str__)
     text = " ".join(str(format_message()).split())
-    return text.replace("Value error, ", "").removesuffix(".")
+    text = text.replace("Value error, ", "")
+    return text if text.endswith(("?", ".")) or not text else f"{text}."
 
 
 if __name__ == "__main__":

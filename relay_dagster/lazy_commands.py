@@ -28,7 +28,7 @@ class LazyEntry(NamedTuple):
 
     @property
     def is_group(self) -> bool:
-        """Whether the variable is a group of commands; `commands` has single commands."""
+        """True if the variable is a group of commands; `commands` has single commands."""
         return self.variable != "commands"
 
 
@@ -37,170 +37,166 @@ LAZY_COMMANDS = (
         "run",
         "client.commands.runs",
         "commands",
-        "Start a run and print its run_id; with --watch exit with 1 unless it succeeds, 3 if "
-        "held.",
+        "Start a run and print its ID.",
     ),
-    LazyEntry("runs", "client.commands.runs", "commands", "List runs, newest first."),
+    LazyEntry(
+        "runs",
+        "client.commands.runs",
+        "commands",
+        "List runs, newest first.",
+    ),
     LazyEntry(
         "show",
         "client.commands.runs",
         "commands",
-        "Show a run: how it stands, what it counted, what it wrote; --watch as for `relay "
-        "run`.",
+        "Show a run: its status, counts, and artifacts.",
     ),
     LazyEntry(
         "errors",
         "client.commands.run_errors",
         "commands",
-        "Show what went wrong in a run: each cause once, with its count, samples and what to "
-        "do.",
+        "Show the errors of a run: each cause once, with its count, samples, and fix.",
     ),
     LazyEntry(
         "cancel",
         "client.commands.runs",
         "commands",
-        "Cancel a run, at once or as soon as it can be stopped; a feed that it holds is "
-        "discarded.",
+        "Cancel a run.",
     ),
     LazyEntry(
         "release",
         "client.commands.holds",
         "commands",
-        "Publish the feed that a run holds back; shows it and asks, unless hash and guards "
-        "are given.",
+        "Release a feed that is on hold: publish it.",
     ),
     LazyEntry(
         "rollback",
         "client.commands.holds",
         "commands",
-        "Publish the feed of one of the tenant's earlier runs again.",
+        "Publish the feed of one of a tenant's earlier runs again.",
     ),
     LazyEntry(
         "explain",
         "client.commands.skus",
         "commands",
-        "Show why a SKU's row of a run's feed is what it is: each step of the price, every "
-        "offer.",
+        "Explain a SKU in a run's feed: each step of its price, and all offers.",
     ),
     LazyEntry(
         "accept",
         "client.commands.skus",
         "commands",
-        "Accept prices that a run has kept back, so that the next run publishes them.",
+        "Accept prices that a run put into quarantine. The next run publishes them.",
     ),
     LazyEntry(
         "feed",
         "client.commands.feeds",
         "commands",
-        "Fetch the feed that is in force.",
+        "Download the live feed.",
     ),
     LazyEntry(
         "artifacts",
         "client.commands.feeds",
         "commands",
-        "List a run's artifacts with links that are good for an hour, or fetch one of them.",
+        "List the artifacts of a run, or download one of them.",
     ),
     LazyEntry(
         "tenants",
         "client.commands.tenants",
         "commands",
-        "List all tenants: the config, since when a feed is in force, the last run that "
-        "ended.",
+        "List all tenants with their config, live feed, and last run.",
     ),
     LazyEntry(
         "pause",
         "client.commands.pauses",
         "commands",
-        "Stop new runs, of one tenant or of all; with nothing to pause and no reason, list "
-        "pauses.",
+        "Pause the creation of runs, for one tenant or for all tenants.",
     ),
     LazyEntry(
         "resume",
         "client.commands.pauses",
         "commands",
-        "Let new runs in again, of one tenant, or end the pause of all; the other stays in "
-        "force.",
+        "Resume the creation of runs, for one tenant or for all tenants.",
     ),
     LazyEntry(
         "upload",
         "client.commands.uploads",
         "commands",
-        "Upload a vendor's feed, which needs no rights in the bucket, and print its key.",
+        "Upload a vendor's file and print its key.",
     ),
     LazyEntry(
         "pull",
         "client.commands.uploads",
         "commands",
-        "Have a vendor's file pulled now; how that ended shows in `relay tenant status`.",
+        "Pull a vendor's file now.",
     ),
     LazyEntry(
         "verify",
         "replay.verify",
         "commands",
-        "Prove a run by replay: the engine here, over its inputs, gives the bytes of each "
-        "CSV.",
+        "Verify a run: replay it with this engine, and compare the files.",
     ),
     LazyEntry(
         "rehearse",
         "replay.rehearse",
         "commands",
-        "Try a config on runs that were: what would change in their feeds, what the guards "
-        "would say.",
+        "Try a config on earlier runs: show the changes of their feeds, and the "
+        "guards' results.",
     ),
     LazyEntry(
         "audit",
         "client.commands.access",
         "commands",
-        "Show who did what, newest first: entries of the last 400 days.",
+        "Show the audit log of the last 400 days, newest entries first.",
     ),
     LazyEntry(
         "config",
         "client.commands.configs",
         "config",
-        "Check tenants' configs, store them, and get them back.",
+        "Validate, store, and retrieve tenant configs.",
     ),
     LazyEntry(
         "tenant",
         "client.commands.tenants",
         "tenant",
-        "See how a tenant stands, delete it, restore it.",
+        "Show the status of a tenant, delete it, and restore it.",
     ),
     LazyEntry(
         "keys",
         "client.commands.access",
         "keys",
-        "Make keys of a tenant, see what they may do, and delete them.",
+        "Create, list, and delete the API keys of a tenant.",
     ),
     LazyEntry(
         "secrets",
         "client.commands.uploads",
         "secrets",
-        "Keep secrets by which vendors' files are pulled; each is for one host.",
+        "Store, list, and delete the secrets with which vendors' files are pulled.",
     ),
     LazyEntry(
         "overrides",
         "client.commands.overrides",
         "overrides",
-        "Say the last word on single SKUs: a price, a floor, a vendor, a quantity, or leave "
-        "out.",
+        "List, set, and remove SKU overrides: a price, a minimum price, a maximum "
+        "quantity, a vendor, or no offer at all.",
     ),
     LazyEntry(
         "feed-links",
         "client.commands.feeds",
         "feed_links",
-        "Make links to a tenant's feed for programs that take a plain URL, and revoke them.",
+        "Create, list, and revoke links to a tenant's feed for programs that take a "
+        "plain URL.",
     ),
     LazyEntry(
         "webhooks",
         "client.commands.webhooks",
         "webhooks",
-        "Notify URLs of a tenant's runs and feeds, and see what was sent.",
+        "Manage the webhooks that notify your endpoints of runs and feeds.",
     ),
 )
 
 
 class _LazyCommand(TyperCommand):
-    """Stands for a command in the list of commands until the command is called."""
+    """Represents a command in the list of commands until the command is called."""
 
     def __init__(self, entry: LazyEntry) -> None:
         super().__init__(entry.name, help=entry.help)

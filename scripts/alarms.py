@@ -118,54 +118,57 @@ _SLOW_SHARE = 0.06
 _WAITING_MESSAGES = "ApproximateNumberOfMessagesVisible"
 _DESCRIPTIONS = {
     AlarmKind.CONSECUTIVE_FAILURES: (
-        "Runs of {tenants} failed in {plan.failure_threshold} periods of {plan.failure_period} s "
-        "running. Look at the latest run's error_code and errors.json, put the input or the config "
-        "right, start a new run."
+        "Runs of {tenants} failed in {plan.failure_threshold} consecutive periods of "
+        "{plan.failure_period} s. Check the latest run's error_code and errors.json, fix the "
+        "input or the config, and start a new run."
     ),
     AlarmKind.BACKLOG: (
         "More than {plan.backlog_threshold} jobs waited in {plan.queue_name} for "
-        "{plan.backlog_minutes} minutes. Look at the workers' health and logs "
-        "(queue_receive_error, run_retryable_error); add workers, or pause run creation."
+        "{plan.backlog_minutes} minutes. Check the workers' health and logs "
+        "(queue_receive_error, run_retryable_error). Add workers, or pause run creation."
     ),
     AlarmKind.WORKER_ERRORS: (
-        "More than {plan.worker_error_threshold} worker errors in {plan.worker_error_period} s. "
-        "The metric's ErrorType dimension and the logs say which; check recent deployments, S3, "
-        "DynamoDB and throttling."
+        "There were more than {plan.worker_error_threshold} worker errors in "
+        "{plan.worker_error_period} s. The metric's ErrorType dimension and the logs name "
+        "them. Check recent deployments, S3, DynamoDB, and throttling."
     ),
     AlarmKind.HEARTBEAT: (
-        "sqs_run_sensor has made no tick for {plan.heartbeat_minutes} minutes: runs are accepted, "
-        "and none starts. Look at the daemon, the code server, and whether the sensor is on."
+        "sqs_run_sensor has not ticked for {plan.heartbeat_minutes} minutes: runs are "
+        "accepted, but none starts. Check the daemon, the code server, and whether the sensor "
+        "is on."
     ),
     AlarmKind.HOLDS: (
-        "A run has been held for an hour: its tenant's shop keeps an older feed until somebody "
-        "releases or discards it. GET /v1/runs?status=HELD, or relay runs --status HELD; "
-        "relay show says what holds it."
+        "A run has been on hold for an hour. Its tenant keeps an older live feed until "
+        "somebody releases or discards the feed. List these runs with GET "
+        "/v1/runs?status=HELD, or with relay runs --status HELD. relay show explains the hold."
     ),
     AlarmKind.DEAD_LETTERS: (
-        "There are messages in {plan.dlq_name}: jobs whose attempts are used up, or what is no "
-        "job. relay dlq list says which and why; redrive or discard each."
+        "There are messages in {plan.dlq_name}: jobs without further attempts, or messages "
+        "that are not jobs. List them with relay dlq list, and redrive or discard each."
     ),
     AlarmKind.RATE_LIMITED: (
-        "The API refused more than {plan.refusal_threshold} requests with 429 RATE_LIMITED in 300 "
-        "s: a tenant or an admin asks too often, or somebody tries keys. The log's lines of event "
-        "request with status 429 have caller and address."
+        "The API rejected more than {plan.refusal_threshold} requests with 429 RATE_LIMITED "
+        "in 300 s: a tenant or an admin sends too many requests, or somebody tries keys. The "
+        "log entries of event request with status 429 have the caller and the address."
     ),
     AlarmKind.PULLS: (
-        "More than {plan.pull_failure_threshold} pulls of vendors' files failed in an hour: that "
-        "many at once are a fault here rather than of suppliers. The log's lines of event "
-        "pull_failed say which and why; check the way out, DNS and Secrets Manager."
+        "More than {plan.pull_failure_threshold} pulls of vendors' files failed in an hour. "
+        "This many failures are probably caused here, and not by suppliers. The log entries "
+        "of event pull_failed have the reasons. Check outbound connections, DNS, and Secrets "
+        "Manager."
     ),
     AlarmKind.INVARIANTS: (
-        "The hourly check has found stored things that contradict each other: the log has "
-        "invariant_broken for each. relay doctor says which they are now."
+        "The hourly check found stored data that contradicts itself. The log has an entry "
+        "invariant_broken for each case. relay doctor lists the current cases."
     ),
     AlarmKind.SLO_FAST: (
-        "Within an hour 14.4 % of feeds were late by the platform's fault: at that rate two days "
-        "use up a month's 1 %. Look at the other alarms, the queue and the workers."
+        "Within an hour, 14.4 % of feeds were late because of the platform. At that rate, two "
+        "days use up a month's budget of 1 %. Check the other alarms, the queue, and the "
+        "workers."
     ),
     AlarmKind.SLO_SLOW: (
-        "Within six hours 6 % of feeds were late by the platform's fault: at that rate five days "
-        "use up a month's 1 %. relay tenants shows which feeds are old."
+        "Within six hours, 6 % of feeds were late because of the platform. At that rate, five "
+        "days use up a month's budget of 1 %. relay tenants shows the feeds that are old."
     ),
 }
 

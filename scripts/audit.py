@@ -65,7 +65,7 @@ def verdict(packages: Sequence[Mapping[str, Any]] | None) -> tuple[int, list[str
     """Return the exit status, and the lines to print."""
     if packages is None:
         return 2, [
-            "not audited: the advisories cannot be reached; run it where they can"
+            "Not audited: the advisories cannot be reached. Run the audit with access to them."
         ]
     lines = []
     for package in packages:
@@ -73,19 +73,21 @@ def verdict(packages: Sequence[Mapping[str, Any]] | None) -> tuple[int, list[str
             fix_versions = ", ".join(advisory["fix_versions"]) or "no version yet"
             lines.append(
                 f"{package['name']} {package['version']}: {advisory['id']}, "
-                f"mended in {fix_versions}"
+                f"fixed in {fix_versions}"
             )
     if lines:
-        lines.append(f"{len(lines)} advisories: raise the versions, then `make lock`")
+        lines.append(
+            f"Advisories: {len(lines)}. Raise the versions, and run `make lock`."
+        )
         return 1, lines
     skipped = [package["name"] for package in packages if "skip_reason" in package]
     if skipped:
         names = ", ".join(skipped[:_MAX_LISTED])
         if len(skipped) > _MAX_LISTED:
             names += f" and {len(skipped) - _MAX_LISTED} more"
-        return 2, [f"not audited: the advisories have no answer for {names}"]
+        return 2, [f"Not audited: there are no advisories for {names}."]
     return 0, [
-        f"nothing is known against the {len(packages)} packages of requirements.lock"
+        f"No known vulnerabilities in the {len(packages)} packages of requirements.lock."
     ]
 
 
@@ -93,7 +95,7 @@ def main(arguments: Sequence[str]) -> int:
     """Write the bill of materials, print the advisories, and return the exit status."""
     sbom = Path(arguments[0]) if arguments else SBOM
     write_sbom(sbom)
-    print(f"what the image is made of: {sbom}")
+    print(f"Bill of materials of the image: {sbom}")
     status, lines = verdict(advisories())
     print("\n".join(lines), file=sys.stderr if status else sys.stdout)
     return status

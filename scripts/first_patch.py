@@ -106,7 +106,7 @@ def differences(patched: Document, by_hand: Document) -> list[str]:
 
 
 def options_told(patched: Document) -> str:
-    """Return the options in which the first vendor's parser is not the default."""
+    """Return the options of the first vendor's parser that differ from the defaults."""
     defaults = _options(ParserConfig(format="csv"))
     options = _options(load_config(patched).vendors[0].parser)
     texts = [

@@ -299,16 +299,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--sample",
         type=int,
-        help="try so many, drawn by --seed; all by default",
+        help="number of mutants to try, drawn with --seed; by default all",
     )
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--jobs", type=int, default=2, help="so many side by side")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the sample")
+    parser.add_argument("--jobs", type=int, default=2, help="number of parallel jobs")
     options = parser.parse_args(arguments)
     unknown_modules = set(options.modules) - set(SUBJECTS)
     if unknown_modules:
         parser.error(
-            f"{', '.join(sorted(unknown_modules))}: the modules are "
-            f"{', '.join(SUBJECTS)}"
+            f"unknown modules: {', '.join(sorted(unknown_modules))}. The modules are "
+            f"{', '.join(SUBJECTS)}."
         )
     with tempfile.TemporaryDirectory(prefix="relay-mutants-") as temporary:
         folders = [_copy(Path(temporary) / str(job)) for job in range(options.jobs)]
@@ -317,7 +317,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ]
         if failing_modules:
             print(
-                f"the tests of {', '.join(failing_modules)} fail as they are",
+                f"The tests of {', '.join(failing_modules)} fail without any mutant.",
                 file=sys.stderr,
             )
             return 2

@@ -194,7 +194,7 @@ def main() -> int:
     )
     if not feeds_dir.is_dir():
         print(
-            f"no real feeds: {feeds_dir} is not there; name a folder in RELAY_FEEDS_DIR"
+            f"No real feeds: {feeds_dir} is not there. Set RELAY_FEEDS_DIR to a folder."
         )
         return 0
     faults = unlisted(feeds_dir)
@@ -210,7 +210,7 @@ def main() -> int:
                 faults.append(str(result))
     if faults:
         print(
-            f"{len(faults)} of the real feeds' checks failed:",
+            f"{len(faults)} checks of real feeds failed:",
             *faults,
             sep="\n  ",
             file=sys.stderr,
@@ -250,7 +250,7 @@ def unlisted(feeds_dir: Path) -> list[str]:
     )
     configured_names = {name for files in TENANTS.values() for name in files.values()}
     return [
-        f"{name}: named in {listing.name}, but no config uses it"
+        f"{name}: listed in {listing.name}, but no config uses it"
         for name in listed_names
         if name not in configured_names
     ]
@@ -364,7 +364,7 @@ def explain_ties(feeds_dir: Path) -> Result:
         if explanations[sku] != list(expected)
     }
     if wrong:
-        return Result(tenant, False, f"explained otherwise: {wrong}")
+        return Result(tenant, False, f"unexpected explanations: {wrong}")
     return Result(tenant, True, f"explained {len(TIES)} SKUs that tie")
 
 
@@ -433,7 +433,7 @@ def figures(folder: Path) -> str:
         f"{code} {count}" for code, count in errors.get("counts", {}).items()
     )
     return (
-        f"{summary['total_rows']:>8,} rows {summary['invalid_rows']:>4,} refused "
+        f"{summary['total_rows']:>8,} rows {summary['invalid_rows']:>4,} rejected "
         f"{summary['record_count']:>8,} SKUs  {codes or '-'}"
     )
 

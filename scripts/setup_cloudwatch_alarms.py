@@ -1,8 +1,8 @@
-"""Create the CloudWatch alarms of an installation; run again, update them.
+"""Create or update the CloudWatch alarms of an installation.
 
-Reads the variables that the program itself reads, so that the alarms look where it writes. Exit
-status 0: the alarms are as wanted; 1: AWS failed; 2: bad usage or a variable that is missing or
-bad, and nothing was asked of AWS.
+The script reads the same variables as the program, so that the alarms watch the program's
+metrics. The exit status is 0 if the alarms are set up, 1 if AWS fails, and 2 for bad usage or a
+variable that is missing or not valid. With status 2, no request was sent to AWS.
 """
 
 from __future__ import annotations
@@ -52,50 +52,51 @@ _THRESHOLDS = (
     _Threshold(
         "--consecutive-failure-threshold",
         "failure_threshold",
-        "failed periods running",
+        "number of failed periods in a row",
     ),
     _Threshold(
         "--consecutive-failure-period",
         "failure_period",
-        "seconds; must be the tenant's run interval, or the alarm cannot fire",
+        "length of a period in seconds; it must be the tenant's run interval, or the alarm "
+        "cannot fire",
     ),
     _Threshold(
         "--backlog-threshold",
         "backlog_threshold",
-        "more waiting jobs than this ...",
+        "maximum number of waiting jobs",
         minimum=0,
     ),
     _Threshold(
         "--backlog-minutes",
         "backlog_minutes",
-        "... for so many minutes",
+        "minutes for which the backlog must be too large",
     ),
     _Threshold(
         "--worker-error-threshold",
         "worker_error_threshold",
-        "more errors than this ...",
+        "maximum number of worker errors in a period",
         minimum=0,
     ),
     _Threshold(
         "--worker-error-period",
         "worker_error_period",
-        "... within so many seconds",
+        "length of the period of worker errors in seconds",
     ),
     _Threshold(
         "--heartbeat-minutes",
         "heartbeat_minutes",
-        "minutes without a heartbeat",
+        "maximum number of minutes without a heartbeat",
     ),
     _Threshold(
         "--refusal-threshold",
         "refusal_threshold",
-        "more 429 in 300 s than this",
+        "maximum number of 429 responses in 300 s",
         minimum=0,
     ),
     _Threshold(
         "--pull-failure-threshold",
         "pull_failure_threshold",
-        "more failed pulls in an hour than this",
+        "maximum number of failed pulls in an hour",
         minimum=0,
     ),
 )
@@ -119,9 +120,9 @@ def main(
         settings = MetricsSettings.from_env(environ)
         if not settings.metrics_enabled:
             _note(
-                "CLOUDWATCH_METRICS_ENABLED is not true here; without it in the program's own"
+                "CLOUDWATCH_METRICS_ENABLED is not true here. If it is not true for the program,"
             )
-            _note("environment no metric is written, and the heartbeat alarm fires.")
+            _note("no metric is written, and the heartbeat alarm fires.")
         changes = set_up_alarms(
             plan,
             clients or Clients(options.region or settings.region),
@@ -142,15 +143,16 @@ def _parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
         "--tenant",
         action="append",
         default=[],
-        type=_text(_TENANT, "a tenant's id"),
-        help="watch the failures of this tenant; repeatable. Without it: of all tenants together",
+        type=_text(_TENANT, "a tenant ID"),
+        help="tenant whose failures have an alarm of their own; can be repeated. Without it, "
+        "one alarm covers all tenants",
     )
     parser.add_argument(
         "--only",
         action="append",
         default=[],
         choices=[kind.value for kind in AlarmKind],
-        help="set up this kind of alarm alone; repeatable",
+        help="kind of alarm to set up; can be repeated. Without it, all kinds are set up",
     )
     plan_defaults = AlarmPlan(environment="", namespace="", queue_name="", dlq_name="")
     for threshold in _THRESHOLDS:
@@ -167,13 +169,13 @@ def _parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="ARN",
-        help="whom to tell, when an alarm fires and when it is over; repeatable. Without it "
-        "existing alarms keep their actions, and new ones have none",
+        help="SNS topic to notify when an alarm fires and when it ends; can be repeated. "
+        "Without it, existing alarms keep their actions, and new alarms have none",
     )
     parser.add_argument(
         "--dry-run",
         action="store_true",
-        help="change nothing, only tell",
+        help="print the changes without making them",
     )
     return parser
 
@@ -192,25 +194,27 @@ def _add_names(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> N
     add_name(
         "--environment",
         environ.get("ENVIRONMENT") or "unknown",
-        "ENVIRONMENT of the program",
+        "environment of the program",
     )
     add_name(
         "--namespace",
         environ.get("CLOUDWATCH_METRICS_NAMESPACE") or "RelayInventory",
-        "CLOUDWATCH_METRICS_NAMESPACE of the program",
+        "namespace of the program's metrics",
     )
     add_name(
         "--queue-name",
         _queue_name(environ.get("SQS_QUEUE_URL", "")) or QUEUE_NAME,
-        "the queue of jobs, by default SQS_QUEUE_URL's",
+        "queue of jobs; by default that of SQS_QUEUE_URL",
     )
     add_name(
         "--dlq-name",
         _queue_name(environ.get("SQS_DLQ_URL", "")) or DLQ_NAME,
-        "the dead letters' queue, by default SQS_DLQ_URL's",
+        "dead-letter queue; by default that of SQS_DLQ_URL",
     )
-    add_name("--name-prefix", "relay", "what the alarms' names begin with")
-    parser.add_argument("--region", metavar="NAME", help="default: AWS_REGION's")
+    add_name("--name-prefix", "relay", "prefix of the alarms' names")
+    parser.add_argument(
+        "--region", metavar="NAME", help="AWS region; by default that of AWS_REGION"
+    )
 
 
 def _queue_name(url: str) -> str:
@@ -258,8 +262,8 @@ def _problems(plan: AlarmPlan) -> list[str]:
             problems.append(f"{option} must be a multiple of 60 seconds, not {period}")
         elif span > max_span:
             problems.append(
-                f"{option}: CloudWatch looks back {max_span // _HOUR} hours at most with "
-                f"periods of {period} s, not {span / _HOUR:.0f}"
+                f"{option}: with periods of {period} s, CloudWatch looks back at most "
+                f"{max_span // _HOUR} hours, not {span / _HOUR:.0f}"
             )
     return problems
 
@@ -273,7 +277,7 @@ def _change_as_line(change: AlarmChange, *, dry_run: bool) -> str:
 
 
 def _whole_number(minimum: int) -> Callable[[str], int]:
-    # argparse names the function in its message about a value that is no number.
+    # argparse uses the function's name in its message about an invalid value.
     def whole_number(text: str) -> int:
         value = int(text)
         if value < minimum:

@@ -83,7 +83,7 @@ class Reading:
         rejected_rows: The number of these rows that are rejected.
         rejected_cells: The rejected cells, grouped by code and column, the most
             frequent first.
-        error_code: The code with which a run would reject the file, or None.
+        error_code: The code of the error that makes a run reject the file, or None.
         error_message: The message that belongs to `error_code`.
     """
 
@@ -99,7 +99,7 @@ class Reading:
 
     @property
     def is_usable(self) -> bool:
-        """Whether a run would use the file."""
+        """True if a run would use the file."""
         return self.error_code is None
 
     @property

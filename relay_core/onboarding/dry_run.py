@@ -132,7 +132,7 @@ def _header_error(
     headers: Sequence[str],
     config: TenantConfig,
 ) -> FeedUnreadableError | None:
-    """Return the error with which a run would reject the file for its headers."""
+    """Return the error of the file's headers that makes a run reject it, or None."""
     is_strict = config.error_policy.fail_on_missing_required_columns
     if plan.missing and (is_strict or plan.unusable):
         return column_mapping.missing_columns_error(plan.missing, headers)
@@ -147,7 +147,7 @@ def _row_reader(
     config: TenantConfig,
     sku_map: SkuMap | None,
 ) -> RowReader:
-    """Return a reader of rows in which a required column that is missing is `1`.
+    """Return a reader of rows that fills missing required columns with `1`.
 
     So a missing column does not hide rejected cells of the other columns.
     """

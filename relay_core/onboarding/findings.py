@@ -19,7 +19,7 @@ from relay_core.onboarding.header_names import plain_words
 from relay_core.validation.error_policy import judge_policy, own_share_faults
 
 NO_AMOUNTS = "no row has a cost or a price, so nothing of the file can be sold"
-"""The beginning of the results of a file without amounts, whatever else is well."""
+"""The beginning of the results of a file without amounts."""
 _MAX_LISTED_CELLS = 3
 _PRICE_SOURCES = frozenset(("cost", "price"))
 _TAKEN_NAMES = frozenset(
@@ -75,7 +75,7 @@ def describe_check(check: FeedCheck) -> str:
 def sentences_of(check: FeedCheck) -> list[str]:
     """Return the results of a check as sentences.
 
-    The readings come first, as sent and with the patch, then what is left to do.
+    The readings come first, as sent and with the patch, then the remaining decisions.
     """
     if check.with_changes is None:
         readings = [describe_reading(check.as_sent, is_whole=check.is_whole)]

@@ -103,7 +103,7 @@ def similarity(joined_name: str, other_name: str) -> float:
 
 
 def contains_phrase(words: Sequence[str], phrase: Sequence[str]) -> bool:
-    """Return whether the words of a phrase stand side by side among the words."""
+    """Return whether the words contain a phrase."""
     size = len(phrase)
     return any(
         tuple(words[start : start + size]) == tuple(phrase)

@@ -1,4 +1,4 @@
-"""The guess of which words and marks stand for null values and for quantities."""
+"""The guess of the words and marks that mean null values or quantities."""
 
 import re
 from collections import Counter
@@ -114,7 +114,7 @@ def quantity_word_notes(
 ) -> Iterator[str]:
     """Yield a note for each column that has unknown words for quantities.
 
-    Only people know the numbers that these words stand for.
+    Only people know the numbers that these words mean.
     """
     for column, texts in cells.items():
         if not BY_NAME[column].takes_words:

@@ -62,14 +62,14 @@ class ApiClient:
         key = (api_key or "").strip()
         if key:
             headers["X-API-Key"] = _header_text(
-                "the key of RELAY_API_KEY or --api-key", key
+                "The key of RELAY_API_KEY or --api-key", key
             )
         self._http = httpx.Client(
             base_url=self.url,
             headers=headers,
             verify=certificates(),
             timeout=TIMEOUT,
-            # No proxy stands between this machine and itself.
+            # This machine needs no proxy to reach itself.
             trust_env=not is_own_machine,
         )
 
@@ -200,12 +200,12 @@ class ApiClient:
             return self._http.request(method, path, **options)
         except httpx.TransportError as error:
             was_sent = not isinstance(error, _NOT_SENT)
-            failure = "is not reachable"
+            failure = "cannot be reached"
             if was_sent:
-                failure = "broke off before it had answered"
+                failure = "closed the connection before it responded"
             raise NoResponseError(
-                f"the API at {self.url} {failure} ({reason_of(error)}); see that it runs, "
-                "and that RELAY_API_URL or --api-url names it",
+                f"The API at {self.url} {failure} ({reason_of(error)}). Check that it is "
+                "running, and that RELAY_API_URL or --api-url is correct.",
                 was_sent=was_sent,
             ) from error
 
@@ -224,8 +224,8 @@ def segment(text: str) -> str:
     if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", text):
         return text
     raise BadUsageError(
-        f"{text!r} cannot be an id; ids have ASCII letters, digits, - and _, no - or _ in "
-        "front"
+        f"{text!r} is not a valid ID. IDs have ASCII letters, digits, hyphens and "
+        "underscores, and start with a letter or a digit."
     )
 
 
@@ -236,8 +236,8 @@ def _polled(response: httpx.Response) -> Polled:
 
 def _checked_url(url: str) -> str:
     error = BadUsageError(
-        f"{url!r} is no address of an API; RELAY_API_URL or --api-url must be like "
-        "http://127.0.0.1:8000"
+        f"{url!r} is not the URL of an API. Set RELAY_API_URL or --api-url to a URL such "
+        "as http://127.0.0.1:8000."
     )
     try:
         parsed_url = httpx.URL(url.strip())
@@ -252,4 +252,4 @@ def _header_text(name: str, text: str) -> str:
     """Return a text that can be a header; the message does not repeat a secret."""
     if text.isascii() and text.isprintable():
         return text
-    raise BadUsageError(f"{name} may hold printable ASCII characters only")
+    raise BadUsageError(f"{name} may contain printable ASCII characters only.")

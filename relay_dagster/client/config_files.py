@@ -70,7 +70,7 @@ def tenant_of(document: Mapping[str, Any], tenant_option: str | None) -> str:
     is_text = isinstance(tenant_id, int | str) and not isinstance(tenant_id, bool)
     if is_text and str(tenant_id):
         return str(tenant_id)
-    raise BadUsageError("the config names no tenant_id; put it in, or give --tenant")
+    raise BadUsageError("The config has no tenant_id. Add it, or use --tenant.")
 
 
 def _has_bare_key(value: Any) -> bool:

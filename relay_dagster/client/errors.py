@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 _HINTS = {
-    "UNAUTHENTICATED": "give a key with RELAY_API_KEY or --api-key",
-    "CONFIG_VERSION_MISMATCH": "`relay config get TENANT` shows the latest version and its number",
+    "UNAUTHENTICATED": "Set the API key in RELAY_API_KEY or --api-key.",
+    "CONFIG_VERSION_MISMATCH": "For the latest version and its number: relay config get TENANT",
 }
 
 
@@ -74,7 +74,7 @@ class ApiError(ClientError):
 
     @property
     def is_temporary(self) -> bool:
-        """Whether the same request may succeed later."""
+        """True if the same request may succeed later."""
         return self.status >= 500 or self.status == 429
 
 
@@ -98,18 +98,18 @@ def _problem_lines(
     faults = fault_lines(problem.get("errors") or [])
     if faults and detail.startswith(faults[0]):
         # The detail only repeats the faults.
-        number = "one fault" if len(faults) == 1 else f"{len(faults)} faults"
-        detail = f"refused, for {number}"
+        number = "1 error" if len(faults) == 1 else f"{len(faults)} errors"
+        detail = f"The request was rejected because of {number}."
     lines = [f"{code}: {detail}"]
     lines.extend(f"  {fault}" for fault in faults)
     if retry_after is not None:
-        lines.append(f"try again in {retry_after:g} s")
+        lines.append(f"Retry in {retry_after:g} s.")
     if code in _HINTS:
         lines.append(_HINTS[code])
     active_run_id = problem.get("active_run_id")
     if active_run_id:
         lines.append(
-            f"run {active_run_id} is under way; watch it with: "
+            f"Run {active_run_id} is still active. Watch it with: "
             f"relay show {active_run_id} --watch"
         )
     lines.append(f"request_id: {problem.get('request_id')}")

@@ -7,20 +7,18 @@ from typing import Any
 from relay_dagster.client.terminal import Screen
 from relay_dagster.wire.runs import HeldFeed, Run
 
-PLACEHOLDER = "why it is right"
+PLACEHOLDER = "why the feed is correct"
 """The reason in a command that is printed for people to complete."""
 
 
 def show_hold(screen: Screen, run: Run, hold: HeldFeed) -> None:
     """Write the guards that held a run and, while it is on hold, how to release it."""
-    screen.section(f"held back against the feed of run {hold.baseline_run_id}")
+    screen.section(f"on hold, compared with the feed of run {hold.baseline_run_id}")
     for guard in hold.guards:
         show_guard(screen, guard)
     if run.is_held:
-        screen.say(
-            "the shop keeps the feed that it has; the next run's takes this one's place"
-        )
-        screen.say("release it, once it is found right, with:")
+        screen.say("The live feed stays as it is. The next run replaces the held feed.")
+        screen.say("If the held feed is correct, release it with:")
         screen.say(release_command(run, hold), indent=2, whole=True)
 
 
@@ -39,7 +37,7 @@ def show_guard(screen: Screen, guard: Mapping[str, Any]) -> None:
     side = f", {guard['side']} side" if guard.get("side") else ""
     share = f"{guard['count']:,} of {guard['of']:,}, {guard['value']}"
     screen.say(
-        f"{guard['guard']}{vendor}{side}: {share}; the limit is {guard['limit']}",
+        f"{guard['guard']}{vendor}{side}: {share}; limit {guard['limit']}",
         indent=2,
     )
     for example in guard.get("examples", ()):

@@ -25,8 +25,8 @@ _CHUNK_BYTES = 1 << 20
 _GONE_STATUSES = (403, 404, 410)
 """The statuses of S3 for a file that does not exist and for an expired link."""
 _HOST_HINT = (
-    "the API names that host in links, "
-    "RELAY_PUBLIC_S3_ENDPOINT_URL of its environment changes it"
+    "The API puts this host in its links. To change it, set "
+    "RELAY_PUBLIC_S3_ENDPOINT_URL in the environment of the API."
 )
 _Report = TypeVar("_Report", bound=ResponseBody)
 certificates = cache(httpx.create_ssl_context)
@@ -76,16 +76,16 @@ def opened(name: str, link: str) -> Iterator[httpx.Response]:
                 return
     except httpx.TransportError as error:
         raise NoResponseError(
-            f"{name} cannot be downloaded: {host} is not reachable ({reason_of(error)}); "
-            f"{_HOST_HINT}",
+            f"{name} cannot be downloaded: {host} cannot be reached "
+            f"({reason_of(error)}). {_HOST_HINT}",
             was_sent=True,
         ) from error
     error_type = UnexpectedResponseError
     if response.status_code in _GONE_STATUSES:
         error_type = FileGoneError
     raise error_type(
-        f"{name} cannot be downloaded: {host} answers {response.status_code} "
-        f"{response.reason_phrase}"
+        f"{name} cannot be downloaded: {host} returned {response.status_code} "
+        f"{response.reason_phrase}."
     )
 
 
@@ -102,14 +102,14 @@ def send_file(link: UploadLink, path: Path) -> None:
             response = client.post(link.url, data=link.fields, files={"file": file})
     except httpx.TransportError as error:
         raise NoResponseError(
-            f"{path.name} is not uploaded: {host} is not reachable, or broke off "
-            f"({reason_of(error)}); the same command again does no harm",
+            f"{path.name} was not uploaded: {host} cannot be reached, or closed the "
+            f"connection ({reason_of(error)}). You can safely run the command again.",
             _HOST_HINT,
             was_sent=True,
         ) from error
     if not response.is_success:
         raise UnexpectedResponseError(
-            f"{path.name} is not uploaded: {host} answers {response.status_code} "
+            f"{path.name} was not uploaded: {host} returned {response.status_code} "
             f"{response.reason_phrase}{_s3_error(response.text)}"
         )
 
@@ -125,7 +125,7 @@ def read_report(model: type[_Report], name: str, link: str) -> _Report:
         return model.model_validate_json(download(file_name, link))
     except ValidationError as error:
         raise UnexpectedResponseError(
-            f"{file_name} is not in the form that is known here"
+            f"{file_name} has a format that this version of relay cannot read."
         ) from error
 
 
@@ -143,7 +143,7 @@ def _keyless_client(url: str) -> httpx.Client:
     return httpx.Client(
         verify=certificates(),
         timeout=TIMEOUT,
-        # No proxy stands between this machine and itself.
+        # This machine needs no proxy to reach itself.
         trust_env=not is_local(url),
     )
 

@@ -44,7 +44,7 @@ class Receiver(ThreadingHTTPServer):
             self.verifier = Webhook(secret)
         except Exception as error:
             raise BadUsageError(
-                "--secret is not one of a webhook: whsec_ and base64"
+                "--secret is not a webhook secret. It must be whsec_ followed by base64."
             ) from error
         self.show = show
         self.complain = complain
@@ -52,7 +52,7 @@ class Receiver(ThreadingHTTPServer):
             super().__init__((host, port), _Handler)
         except OSError as error:
             raise BadUsageError(
-                f"cannot listen on {host}:{port}: {error.strerror}"
+                f"Cannot listen on {host}:{port}: {error.strerror}."
             ) from error
 
     @property
@@ -72,11 +72,14 @@ class _Handler(BaseHTTPRequestHandler):
         """Respond to a webhook, with 204 if it is valid."""
         length = self.headers.get("content-length", "")
         if not length.isdecimal():
-            self._reject(HTTPStatus.LENGTH_REQUIRED, "it has no Content-Length")
+            self._reject(
+                HTTPStatus.LENGTH_REQUIRED, "The request has no Content-Length."
+            )
             return
         if int(length) > MAX_BYTES:
             self._reject(
-                HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"it has over {MAX_BYTES} bytes"
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+                f"The body is larger than {MAX_BYTES} bytes.",
             )
             return
         body = self.rfile.read(int(length))
@@ -90,7 +93,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._respond(HTTPStatus.NO_CONTENT)
 
     def _reject(self, status: HTTPStatus, reason: str) -> None:
-        self.server.complain(f"refused with {status.value}: {reason}")
+        self.server.complain(f"Rejected with {status.value}: {reason}")
         # The rest of the body is not read, so the connection cannot be used again.
         self.close_connection = True
         self._respond(status)

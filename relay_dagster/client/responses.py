@@ -59,8 +59,8 @@ def error_of(
     if response.is_redirect:
         location = response.headers.get("Location", "nowhere")
         return UnexpectedResponseError(
-            f"the API at {url} sends on to {location}; where that is the API, name it with "
-            "RELAY_API_URL or --api-url"
+            f"The API at {url} redirects to {location}. If that is the API, set "
+            "RELAY_API_URL or --api-url to it."
         )
     try:
         problem = json_object(response)
@@ -75,7 +75,7 @@ def unexpected(response: httpx.Response) -> UnexpectedResponseError:
     """Return the error of a response that this API does not give."""
     request = response.request
     return UnexpectedResponseError(
-        f"{request.method} {request.url.copy_with(query=None)} was answered "
-        f"{response.status_code} {response.reason_phrase}, and not as this API answers; "
-        "see that RELAY_API_URL or --api-url names the Relay API"
+        f"{request.method} {request.url.copy_with(query=None)} returned "
+        f"{response.status_code} {response.reason_phrase}, which is not a response of the "
+        "Relay API. Check RELAY_API_URL or --api-url."
     )

@@ -82,7 +82,7 @@ class RunReport:
             screen.say(line, indent=2)
         if self.config is not None and self.config.next_run_at is not None:
             due_at = instant(self.config.next_run_at)
-            screen.say(f"the schedule is due next at {due_at}", indent=2)
+            screen.say(f"next scheduled run at {due_at}", indent=2)
         if run.hold is not None:
             show_hold(screen, run, run.hold)
         if self.summary is not None:
@@ -92,7 +92,9 @@ class RunReport:
         if self.note:
             screen.say(self.note, indent=2)
         if self.links:
-            screen.section(f"artifacts (relay artifacts {run.run_id} NAME fetches one)")
+            screen.section(
+                f"artifacts (download one with: relay artifacts {run.run_id} NAME)"
+            )
         for name, link in self.links.items():
             screen.say(name, indent=2, href=link)
 
@@ -101,19 +103,19 @@ class RunReport:
         screen.section("rows")
         counts = {
             "read": summary.total_rows,
-            "refused": summary.invalid_rows,
+            "rejected": summary.invalid_rows,
             "valid": summary.total_rows - summary.invalid_rows,
         }
         for vendor_id, count in summary.vendor_record_counts.items():
-            counts[f"  of {vendor_id}"] = count
+            counts[f"  from {vendor_id}"] = count
         counts["in the merged feed"] = summary.record_count
-        counts["SKUs without a price, left out"] = summary.unpriced_skus
+        counts["SKUs without a price (left out)"] = summary.unpriced_skus
         if summary.quarantined is not None:
             counts["SKUs that keep their published price"] = summary.quarantined
         _show_counts(screen, counts)
         if summary.quarantined:
             screen.say(
-                "quarantine.csv has them; the next run publishes the new prices after",
+                "quarantine.csv lists them. To publish their new prices with the next run:",
                 indent=2,
             )
             screen.say(
@@ -127,12 +129,12 @@ class RunReport:
         screen.section("stages")
         for stage, seconds in summary.stage_times.items():
             screen.say(f"{duration(seconds):>11}  {stage}", indent=2)
-        screen.say(f"{duration(summary.duration_seconds):>11}  in all", indent=2)
+        screen.say(f"{duration(summary.duration_seconds):>11}  total", indent=2)
 
 
 def show_rows(screen: Screen, rows: Mapping[str, RowCounts]) -> None:
     """Write the fates of each vendor's rows, with a column for each fate of any row."""
-    screen.section("where the rows went")
+    screen.section("rows by outcome")
     fates = []
     for name in RowCounts.model_fields:
         has_rows = any(getattr(counts, name) for counts in rows.values())
@@ -147,16 +149,16 @@ def show_rows(screen: Screen, rows: Mapping[str, RowCounts]) -> None:
 
 def show_changes(screen: Screen, changes: FeedChanges) -> None:
     """Write the numbers of SKUs that a feed changes, compared with another feed."""
-    screen.section(f"changed against the feed of run {changes.baseline_run_id}")
+    screen.section(f"changes from the feed of run {changes.baseline_run_id}")
     counts = {
         "SKUs added": changes.added,
         "removed": changes.removed,
         "changed": changes.changed,
         "  price up": changes.price_up,
         "  price down": changes.price_down,
-        "  came in stock": changes.came_in_stock,
-        "  went out of stock": changes.went_out_of_stock,
-        "  from another vendor": changes.vendor_changed,
+        "  back in stock": changes.came_in_stock,
+        "  out of stock": changes.went_out_of_stock,
+        "  other vendor": changes.vendor_changed,
         "unchanged": changes.unchanged,
     }
     _show_counts(screen, counts)
@@ -172,7 +174,7 @@ def _standing(run: Run) -> str:
     if run.succeeded:
         return f"{run.status} in {between(run.started_at, run.finished_at)}"
     if run.is_held:
-        return f"{run.status}: its feed is not published"
+        return f"{run.status}: the feed is not published"
     if run.has_ended:
         return f"{run.status} in {run.failed_stage or run.stage}"
     return f"{run.status}, stage {run.stage}"
@@ -183,7 +185,7 @@ def _facts(run: Run) -> Iterator[str]:
     if run.error_code:
         yield cause_of(run)
     if run.next_action:
-        yield f"{run.failure_class}; to do: {run.next_action}"
+        yield f"{run.failure_class}; next step: {run.next_action}"
     version = "none found" if run.config_version is None else run.config_version
     vendors = "all vendors"
     if run.vendors is not None:
@@ -194,16 +196,16 @@ def _facts(run: Run) -> Iterator[str]:
     )
     yield from _moments(run)
     if run.next_attempt_at:
-        yield f"the next attempt starts at {instant(run.next_attempt_at)}"
+        yield f"next attempt at {instant(run.next_attempt_at)}"
     if run.cancel_requested_at and not run.has_ended:
-        yield f"asked to be cancelled at {instant(run.cancel_requested_at)}"
+        yield f"cancellation requested at {instant(run.cancel_requested_at)}"
     if run.released_at:
         released_at = instant(run.released_at)
         yield f"released {released_at} by {run.released_by}: {run.release_reason}"
     if run.dagster_url:
-        yield f"in Dagster: {run.dagster_url}"
+        yield f"Dagster: {run.dagster_url}"
     if run.has_ended and run.error_code:
-        yield f"causes and samples: relay errors {run.run_id}"
+        yield f"for causes and samples: relay errors {run.run_id}"
 
 
 def _moments(run: Run) -> Iterator[str]:

@@ -39,7 +39,7 @@ def watch(session: Session, polled: Polled, *, silently: bool = False) -> RunDet
         ClientError: The API did not answer for `MAX_SILENT_SECONDS`.
     """
     run_id = polled.run.run_id
-    look_again = f"look again with: relay show {run_id} --watch"
+    watch_again = f"Watch it again with: relay show {run_id} --watch"
     screen = session.screen
     view: _Lines | _Picture
     if silently:
@@ -58,10 +58,10 @@ def watch(session: Session, polled: Polled, *, silently: bool = False) -> RunDet
                 view.show(polled.run)
         return polled.run
     except KeyboardInterrupt:
-        screen.complain(f"run {run_id} goes on; {look_again}")
+        screen.complain(f"Run {run_id} continues. {watch_again}")
         raise typer.Exit(INTERRUPTED) from None
     except (NoResponseError, ApiError):
-        screen.complain(f"run {run_id} may go on; {look_again}")
+        screen.complain(f"Run {run_id} may still be active. {watch_again}")
         raise
 
 
@@ -98,7 +98,7 @@ def _poll(
             if not is_temporary or waited_seconds >= MAX_SILENT_SECONDS:
                 raise
             if not waited_seconds:
-                report_problem(f"no answer, trying again: {error.lines[0]}")
+                report_problem(f"No response, retrying. {error.lines[0]}")
             waited_seconds += POLL_SECONDS
             session.pause(POLL_SECONDS)
 
@@ -106,10 +106,10 @@ def _poll(
 def _remarks(run: Run) -> Iterator[str]:
     """Yield remarks about a run besides its stage."""
     if run.cancel_requested_at is not None and not run.has_ended:
-        yield "it is being cancelled"
+        yield "being cancelled"
     if run.next_attempt_at is not None:
         yield f"attempt {run.attempt} ended, {cause_of(run)}"
-        yield f"the next one starts at {instant(run.next_attempt_at)}"
+        yield f"next attempt at {instant(run.next_attempt_at)}"
 
 
 class _Lines:

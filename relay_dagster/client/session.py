@@ -44,9 +44,9 @@ def option(
     return typer.Option(*names, help=help_text, show_default=show_default, **settings)
 
 
-Tenant = Annotated[str, argument("TENANT", "Whose.")]
-RunId = Annotated[str, argument("RUN_ID", "The run.")]
-Limit = Annotated[int, option("At most so many.", min=1)]
+Tenant = Annotated[str, argument("TENANT", "Tenant ID.")]
+RunId = Annotated[str, argument("RUN_ID", "Run ID.")]
+Limit = Annotated[int, option("Maximum number of results.", min=1)]
 
 
 @dataclass(frozen=True)
@@ -84,19 +84,20 @@ class Output:
 
 
 _KEY = (
-    "An admin's or the tenant's key; the variable keeps it out of lists of processes."
+    "API key. Prefer the environment variable: other users of this machine can see "
+    "command lines."
 )
 _AS_JSON = Parameter(
     "as_json",
     Parameter.KEYWORD_ONLY,
     default=False,
-    annotation=Annotated[bool, option("JSON, for programs.", "--json")],
+    annotation=Annotated[bool, option("Print JSON.", "--json")],
 )
 _API_URL = Parameter(
     "api_url",
     Parameter.KEYWORD_ONLY,
     default="http://127.0.0.1:8000",
-    annotation=Annotated[str, option("Where the API is.", envvar="RELAY_API_URL")],
+    annotation=Annotated[str, option("URL of the API.", envvar="RELAY_API_URL")],
 )
 _API_KEY = Parameter(
     "api_key",
@@ -186,7 +187,7 @@ def connected(
     with screen_only() as screen, ApiClient(api_url, api_key) as api:
         if api.shows_key:
             screen.complain(
-                f"warning: the key goes to {api.url} in the clear; use https"
+                f"Warning: the API key is sent to {api.url} without encryption. Use https."
             )
         yield Session(api, screen, as_json=as_json)
 
@@ -210,11 +211,11 @@ def screen_only() -> Iterator[Screen]:
             screen.complain(line)
         raise typer.Exit(error.exit_status) from error
     except KeyboardInterrupt as error:
-        screen.complain("stopped")
+        screen.complain("Stopped.")
         raise typer.Exit(INTERRUPTED) from error
     except (typer.Exit, BrokenPipeError):
         raise
     except Exception as error:
         # This is a bug; people at a terminal get a sentence to report, not a traceback.
-        screen.complain(f"unexpected {type(error).__name__}: {error}")
+        screen.complain(f"Unexpected {type(error).__name__}: {error}")
         raise typer.Exit(1) from error

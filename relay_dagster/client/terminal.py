@@ -41,7 +41,7 @@ class Screen:
 
     @property
     def is_terminal(self) -> bool:
-        """Whether standard output is a terminal."""
+        """True if standard output is a terminal."""
         return self.out.is_terminal
 
     def say(

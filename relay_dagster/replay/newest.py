@@ -146,7 +146,7 @@ class Proofs:
         for proof in self.proofs:
             if proof.result == "not_compared":
                 screen.complain(
-                    f"run {proof.run.run_id} of {proof.run.tenant_id} was not compared: "
+                    f"Run {proof.run.run_id} of {proof.run.tenant_id} was not compared: "
                     f"{proof.reason}"
                 )
         screen.say(
@@ -244,7 +244,7 @@ def prove(
                 return
             first_run, first_future = started.pop(0)
             if first_future is None:
-                yield Proof(first_run, reason="the time was over")
+                yield Proof(first_run, reason="The time limit was reached.")
             else:
                 yield first_future.result()
 

@@ -35,7 +35,7 @@ _SIDES = ("own config", "rehearsed")
 
 @dataclass(frozen=True, slots=True)
 class _Figure:
-    """A figure of an outcome that is shown for both configs.
+    """A figure in the table that compares the outcomes of both configs.
 
     Attributes:
         title: The title of its row.
@@ -49,9 +49,9 @@ class _Figure:
 
 
 _FIGURES = (
-    _Figure("ends", "status", str),
+    _Figure("status", "status", str),
     _Figure("rows read", "total_rows", "{:,}".format),
-    _Figure("refused", "invalid_rows", "{:,}".format),
+    _Figure("rows rejected", "invalid_rows", "{:,}".format),
     _Figure("SKUs in the feed", "record_count", "{:,}".format),
     _Figure("SKUs without a price", "unpriced_skus", "{:,}".format),
     _Figure("warnings", "warnings", named_counts),
@@ -63,14 +63,15 @@ commands = typer.Typer()
 @command(commands)
 def rehearse(
     session: Session,
-    run_ids: Annotated[list[str], argument("RUN_ID...", "The runs.")],
+    run_ids: Annotated[list[str], argument("RUN_ID...", "Run IDs.")],
     config: Annotated[
-        Path, option("The config to try.", show_default=False, metavar="FILE")
+        Path, option("Config file to try.", show_default=False, metavar="FILE")
     ],
 ) -> Output:
-    """Try a config on runs that were: what would change in their feeds, what the guards would say.
+    """Try a config on earlier runs: show the changes of their feeds, and the guards' results.
 
-    Stores nothing. Exit status 3 where anything changes; 2 where a run's files are gone.
+    Nothing is stored. The exit status is 0 if nothing changes, 3 if anything changes, and 2 if a
+    run's files are gone.
     """
     try:
         tried_config = load_config(read_config_file(config))
@@ -147,7 +148,7 @@ class Rehearsal:
 
     @property
     def is_same(self) -> bool:
-        """Whether the run has the same end, the same counts and the same feed."""
+        """True if the run has the same end, the same counts and the same feed."""
         return self.own == self.rehearsed
 
     def as_json(self) -> dict[str, Any]:
@@ -186,15 +187,15 @@ class Rehearsal:
         if self.changes is not None:
             show_changes(screen, FeedChanges.model_validate(self.changes.as_dict()))
             rises, falls = self.changes.greatest_moves(_MAX_MOVES)
-            _show_moves(screen, "the greatest price rises", rises)
-            _show_moves(screen, "the greatest price falls", falls)
+            _show_moves(screen, "largest price increases", rises)
+            _show_moves(screen, "largest price decreases", falls)
         self._show_guards(screen)
         if self.is_same:
-            screen.say("nothing changes")
+            screen.say("Nothing changes.")
 
     def _show_guards(self, screen: Screen) -> None:
         if self.guards is None:
-            screen.section("guards: not judged")
+            screen.section("guards: not evaluated")
             return
         tripped = dict.fromkeys(
             result.guard for result in self.guards if result.tripped
@@ -225,7 +226,7 @@ def rehearse_run(
     run = artifacts.run
     if config.tenant_id != run.tenant_id:
         raise BadUsageError(
-            f"the config is of tenant {config.tenant_id}, run {run_id} of {run.tenant_id}"
+            f"The config is of tenant {config.tenant_id}, but run {run_id} is of {run.tenant_id}."
         )
     baseline_artifacts = artifacts.baseline_artifacts()
     own = _replayed(ReplayInputs(artifacts, artifacts.config()))

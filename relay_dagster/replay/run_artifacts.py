@@ -67,7 +67,7 @@ class RunArtifacts:
         run = session.api.run(run_id).run
         if not run.has_ended:
             raise NotReplayableError(
-                f"run {run_id} is {run.status}; wait for its end: relay show {run_id} --watch"
+                f"Run {run_id} is {run.status}. Wait until it ends: relay show {run_id} --watch"
             )
         run_folder = folder / run_id
         run_folder.mkdir(exist_ok=True)
@@ -105,7 +105,7 @@ class RunArtifacts:
                 self._config = engine_config.load_stored_config(text)
             except UnsupportedSchemaVersionError as error:
                 raise NotReplayableError(
-                    f"run {self.run.run_id} read nothing: {error}"
+                    f"Run {self.run.run_id} read nothing: {error}"
                 ) from error
         return self._config
 
@@ -138,7 +138,7 @@ class RunArtifacts:
         return replace(DEFAULT_LIMITS, **sizes)
 
     def baseline(self) -> Baseline | None:
-        """Return the published feed with which the run compared its own.
+        """Return the published feed that the run compared its own feed with.
 
         It is None if there was none, or if the run was of some vendors only.
 
@@ -151,7 +151,7 @@ class RunArtifacts:
             return read_state(self.file("baseline_state").data, keeps_rows=True)
         except StateUnreadableError as error:
             raise ClientError(
-                f"baseline_state of run {self.run.run_id}: {error}"
+                f"The baseline_state of run {self.run.run_id} cannot be read: {error}"
             ) from error
 
     def baseline_artifacts(self) -> "RunArtifacts | None":
@@ -177,8 +177,8 @@ class RunArtifacts:
             actual_sha256 = self.fetch(name, path)
             if sha256 not in (None, actual_sha256):
                 raise TamperedError(
-                    f"{name} of run {self.run.run_id} is not what the run has read: its "
-                    f"SHA-256 is {actual_sha256}, the manifest's {sha256}"
+                    f"{name} of run {self.run.run_id} is not the file that the run read. Its "
+                    f"SHA-256 is {actual_sha256}, but the manifest has {sha256}."
                 )
             self._files[name] = InputFile.at(path)
         return self._files[name]
@@ -189,7 +189,7 @@ class RunArtifacts:
         Raises:
             NotReplayableError: The file is gone.
         """
-        self.session.screen.complain(f"fetching {name}")
+        self.session.screen.complain(f"Downloading {name}")
         try:
             return download_to(path, name, self._link(name))
         except FileGoneError as error:
@@ -208,7 +208,7 @@ class RunArtifacts:
     def _link(self, name: str) -> str:
         if name not in self.links:
             raise NotReplayableError(
-                f"run {self.run.run_id} has no {name}: it ended before it had one, or its "
-                "files are gone, which are kept for RETENTION_DAYS"
+                f"Run {self.run.run_id} has no {name}. Either it ended before it wrote this "
+                "file, or its files are gone: they are kept for RETENTION_DAYS."
             )
         return self.links[name]

@@ -27,6 +27,14 @@ _COMPARED_PREFIXES = (
 )
 _FAILURES_OF_THE_SYSTEM = (FailureCode.POISON_JOB, FailureCode.RUN_TIMEOUT)
 """The failures that a replay does not repeat, because they do not come from the data."""
+_VERDICTS = {
+    Match.SAME: "the same",
+    Match.OTHER_BYTES: "the same rows in other bytes",
+    Match.DIFFERS: "differs",
+    Match.ONLY_IN_RUN: "only in the run",
+    Match.ONLY_HERE: "only in the replay",
+}
+"""The results of comparing a file, in words for people."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +55,7 @@ class Verification:
 
     @property
     def is_same(self) -> bool:
-        """Whether every file is the same."""
+        """True if every file is the same."""
         return not self.differing_files()
 
     def differing_files(self) -> list[ComparedFile]:
@@ -75,8 +83,8 @@ class Verification:
         """Write the verification for people: each file, then the first difference."""
         if self.engine_version not in (None, ENGINE_VERSION):
             screen.complain(
-                f"the run's engine was version {self.engine_version}, here it is "
-                f"{ENGINE_VERSION}: a difference may be the version's"
+                f"The run used engine {self.engine_version}, and this is engine "
+                f"{ENGINE_VERSION}. Differences may come from that."
             )
         if self.end_difference is not None:
             screen.complain(self.end_difference)
@@ -84,7 +92,7 @@ class Verification:
             rows = []
             for file in self.files:
                 size = "-" if file.size is None else f"{file.size:,}"
-                rows.append((file.name, size, file.verdict))
+                rows.append((file.name, size, _VERDICTS[file.verdict]))
             screen.table(("file", "bytes", "here"), rows)
         differing_files = self.differing_files()
         if differing_files:
@@ -93,7 +101,7 @@ class Verification:
         are_same_bytes = all(file.verdict is Match.SAME for file in self.files)
         unit = "bytes" if are_same_bytes else "rows"
         screen.say(
-            f"run {self.run.run_id}: {len(self.files)} files, the same {unit} here"
+            f"Run {self.run.run_id} is verified: {len(self.files)} files, the same {unit}."
         )
 
 
@@ -147,10 +155,10 @@ def _merged_rows_of_another(artifacts: RunArtifacts) -> NotReplayableError:
         for entry in artifacts.manifest().vendors.values()
         if entry.selection
     }
-    source_runs = ", ".join(sorted(selections)) or "the one before it"
+    source_runs = ", ".join(sorted(selections)) or "the run before it"
     return NotReplayableError(
-        f"run {artifacts.run.run_id} has merged rows that another run has read: verify "
-        f"that one ({source_runs})"
+        f"Run {artifacts.run.run_id} merged rows that another run read. Verify that run "
+        f"instead ({source_runs})."
     )
 
 
@@ -160,8 +168,8 @@ def _end_difference(run: Run, replayed_error_code: str | None) -> str | None:
     if error_code == replayed_error_code:
         return None
     return (
-        f"the run ended {error_code or 'with a feed'}, here "
-        f"{replayed_error_code or 'with a feed'}"
+        f"The run ended with {error_code or 'a feed'}, but the replay ended with "
+        f"{replayed_error_code or 'a feed'}."
     )
 
 
@@ -180,12 +188,12 @@ def _show_difference(screen: Screen, file: ComparedFile) -> None:
     screen.say()
     difference = file.difference
     if difference is None:
-        screen.say(f"first difference: {file.name} {file.verdict}")
+        screen.say(f"First difference: {file.name}, {_VERDICTS[file.verdict]}")
         return
-    screen.say(f"first difference: {file.name}, line {difference.line:,}")
+    screen.say(f"First difference: {file.name}, line {difference.line:,}")
     screen.say(f"run   {_line_as_text(difference.run)}", indent=2)
     screen.say(f"here  {_line_as_text(difference.here)}", indent=2)
 
 
 def _line_as_text(line: str | None) -> str:
-    return "(the file has ended)" if line is None else line
+    return "(end of file)" if line is None else line

@@ -25,29 +25,35 @@ def verify(
         str,
         argument(
             "RUN_ID|N",
-            "The run; with --newest so many of each tenant.",
+            "Run ID; with --newest, the number of runs per tenant.",
             show_default=True,
         ),
     ] = "",
     newest: Annotated[
-        bool, option("The newest published runs of all tenants; an admin's key.")
+        bool,
+        option("Verify the newest published runs of all tenants; needs an admin key."),
     ] = False,
     since: Annotated[
-        float | None, option("Of --newest: published since then.", metavar="HOURS")
+        float | None,
+        option("With --newest: only runs of the last HOURS.", metavar="HOURS"),
     ] = None,
     report: Annotated[
-        Path | None, option("Of --newest: writes .html or .json.", metavar="FILE")
+        Path | None,
+        option("With --newest: write a report, .html or .json.", metavar="FILE"),
     ] = None,
-    max_runs: Annotated[int, option("Of --newest: at most so many.", min=1)] = 10_000,
+    max_runs: Annotated[
+        int, option("With --newest: maximum number of runs.", min=1)
+    ] = 10_000,
     max_minutes: Annotated[
-        float, option("Of --newest: none is begun after so long.", min=0)
+        float,
+        option("With --newest: minutes after which no further run starts.", min=0),
     ] = 60,
 ) -> Output:
-    """Prove a run by replay: the engine here, over its inputs, gives the bytes of each CSV.
+    """Verify a run: replay it with this engine, and compare the files.
 
-    Exit status 3 where it does not, with the first difference; 2 where its files are gone.
-    With --newest the newest published run of each tenant, or N of them: differences by step and
-    column; 2 where none could be compared.
+    The exit status is 0 if all files are the same, 3 if they differ, and 2 if the run's files are
+    gone. With --newest, the newest published run of each tenant is verified, or N of them, and the
+    differences are listed by step and column. Then the exit status is 2 if no run was compared.
     """
     if newest:
         _check_report_path(report)
@@ -59,7 +65,7 @@ def verify(
         return _proofs_output(session, newest_runs.Proofs(proofs, now), report)
     if not run_id or since is not None or report is not None:
         raise BadUsageError(
-            "name a run, or give --newest: --since and --report belong to that"
+            "Name a run, or use --newest. --since and --report need --newest."
         )
     with TemporaryDirectory(prefix="relay-") as folder:
         verification = verify_run(session, run_id, Path(folder))
@@ -77,13 +83,13 @@ def _check_report_path(report: Path | None) -> None:
         BadUsageError: The path is a folder, or in a folder that does not exist.
     """
     if report is not None and (report.is_dir() or not report.parent.is_dir()):
-        raise BadUsageError(f"--report: {report} is no file in a folder that is there")
+        raise BadUsageError(f"--report: {report} is not a file in an existing folder.")
 
 
 def _number_of_runs(text: str) -> int:
     if text.isascii() and text.isdecimal() and int(text) > 0:
         return int(text)
-    raise BadUsageError(f"--newest takes a number of runs from 1 on, not {text!r}")
+    raise BadUsageError(f"--newest takes a number of runs, not {text!r}.")
 
 
 def _proofs_output(

@@ -1,4 +1,4 @@
-"""The check of feeds: what is wrong with them, and the config patch that fixes it.
+"""The check of feeds: their problems, and the config patch that fixes them.
 
 The output is YAML: the findings are its comments, and the patch is its document.
 """
@@ -61,7 +61,7 @@ def check(request: Request) -> int:
         if vendor.vendor_id not in request.feeds
     ]
     if vendors_without_file:
-        print(_comment(f"without a file: {', '.join(vendors_without_file)}"))
+        print(_comment(f"vendors without a file: {', '.join(vendors_without_file)}"))
     print(_comment(_verdict(run)))
     doubts = [doubt.as_dict() for doubt in _doubts(config, request, checks)]
     print(_yaml({"doubts": doubts}), end="")
@@ -157,11 +157,11 @@ def _lines_about(
     """Yield the findings about one vendor's feed, line by line."""
     vendor = vendor_check.vendor
     result = vendor_check.feed_check
-    verdict = "something is wrong"
+    verdict = "problems found"
     if result is not None and findings.is_right(result, vendor, config):
-        verdict = "nothing is wrong"
+        verdict = "no problems"
         if result.doubts:
-            verdict = "a run would take it, and it is doubtful"
+            verdict = "usable, with doubts"
     yield f"{vendor.vendor_id}, {vendor_check.file_name}: {verdict}"
     if result is None:
         yield f"  {vendor_check.result}"
@@ -169,7 +169,7 @@ def _lines_about(
     for sentence in findings.sentences_of(result):
         yield f"  {sentence}"
     for message in findings.limits_passed(result.best, vendor, config):
-        yield f"  a run would end with {message}"
+        yield f"  a run would fail: {message}"
     rows = run.rows.get(vendor.vendor_id)
     if rows is not None and rows.won is not None:
         counts = [
@@ -219,7 +219,7 @@ def _print_patch(request: Request, checks: Mapping[int, _VendorCheck]) -> None:
             parsers.append(
                 {"vendor_id": vendor["vendor_id"], "parser": vendor["parser"]}
             )
-    print(_comment("with these parsers in place of the config's, all at once:"))
+    print(_comment("Replace all these parsers in the config:"))
     print(_yaml({"vendors": parsers}), end="")
 
 

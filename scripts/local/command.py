@@ -100,13 +100,13 @@ def _report_failure(
     failure = findings.failure
     if failure is None:
         return
-    lines.append(f"to do: {next_action(failure)}")
+    lines.append(f"next step: {next_action(failure)}")
     for fault in findings.faults:
         option = _OPTIONS_FOR_MISSING_FILES.get(fault.error_code)
         if option is not None:
-            lines.append(f"give it here with {option} {fault.vendor_id}=FILE")
+            lines.append(f"name the file with {option} {fault.vendor_id}=FILE")
     errors_file = output_dir / "reports" / "errors.json"
-    lines.append(f"what was wrong, and where: {errors_file}")
+    lines.append(f"details: {errors_file}")
     print(f"run {request.context.run_id} failed in {failure.stage}", file=sys.stderr)
     for line in lines:
         print(f"  {line}", file=sys.stderr)
@@ -121,7 +121,7 @@ def _count_lines(findings: RunFindings) -> list[str]:
     for vendor in findings.normalized:
         fault_counts += Counter(vendor.fault_counts)
     lines = [
-        f"{counts['total_rows']:,} rows read, {counts['invalid_rows']:,} refused"
+        f"{counts['total_rows']:,} rows read, {counts['invalid_rows']:,} rejected"
         f"{_listed(fault_counts)}"
     ]
     if findings.failure is None:

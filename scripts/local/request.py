@@ -90,38 +90,38 @@ def _add_inputs(options: argparse.ArgumentParser) -> None:
         "--config",
         type=Path,
         metavar="FILE",
-        help="the tenant's config, YAML or JSON",
+        help="config file of the tenant, YAML or JSON",
     )
     source.add_argument(
         "--tenant",
         metavar="NAME",
-        help="a bundled sample tenant, such as acme_parts",
+        help="bundled sample tenant, such as acme_parts",
     )
     options.add_argument(
         "--vendor-file",
         action="append",
         default=[],
         metavar="VENDOR=FILE",
-        help="a feed; can be repeated",
+        help="feed of a vendor; can be repeated",
     )
     options.add_argument(
         "--sku-map",
         action="append",
         default=[],
         metavar="VENDOR=FILE",
-        help="a SKU map; can be repeated",
+        help="SKU map of a vendor; can be repeated",
     )
     options.add_argument(
         "--baseline",
         type=Path,
         metavar="FILE",
-        help="published/state.parquet of the run whose feed this one is compared with",
+        help="published/state.parquet of the run to compare the feed with",
     )
     options.add_argument(
         "--overrides",
         type=Path,
         metavar="FILE",
-        help="the last word on single SKUs, as reports/overrides.json has it",
+        help="SKU overrides, in the form of reports/overrides.json",
     )
 
 
@@ -131,31 +131,31 @@ def _add_actions(options: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="SKU",
-        help="print why its row of the feed is what it is, as a JSON line; can be repeated",
+        help="explain the SKU's row of the feed as a JSON line; can be repeated",
     )
     options.add_argument(
         "--check",
         action="store_true",
-        help="run nothing and write nothing: look at the feeds' heads, say what is wrong, "
-        "and print the config patch that would mend it",
+        help="check the feeds without a run: print their problems and the config patch that "
+        "fixes them, and write nothing",
     )
     options.add_argument(
         "--output-dir",
         type=Path,
         metavar="DIR",
-        help="where a run writes; needed but for --check",
+        help="output folder of the run; required except with --check",
     )
     options.add_argument(
         "--run-id",
         default=None,
         metavar="ID",
-        help="default: a new UUID",
+        help="run ID; by default a new UUID",
     )
     options.add_argument(
         "--now",
         default=None,
         metavar="ISO",
-        help="the run's requested_at; default: now",
+        help="requested_at of the run; by default now",
     )
 
 
@@ -169,7 +169,7 @@ def read_request(arguments: argparse.Namespace, settings: LimitSettings) -> Requ
     from relay_core.domain.records import RunContext
 
     if arguments.output_dir is None and not arguments.check:
-        raise UsageError("--output-dir: a run needs one; --check alone does without")
+        raise UsageError("--output-dir: a run needs an output folder.")
     requested_at = _moment(arguments.now)
     limits = settings.limits
     document = _document(arguments, limits)
@@ -226,7 +226,7 @@ def _input_files(
     }
     if arguments.check and not feeds:
         raise UsageError(
-            "--check: looks at feeds; name one with --vendor-file VENDOR=FILE"
+            "--check: there is no feed. Name one with --vendor-file VENDOR=FILE."
         )
     sku_maps |= named_maps
     if config is not None and arguments.config is not None:
@@ -245,13 +245,13 @@ def _moment(text: str | None) -> datetime:
         moment = moment.astimezone(UTC)
     except (ValueError, OverflowError):
         raise UsageError(
-            f"--now: {text!r} is no ISO date and time, such as 2026-03-01T12:00:00Z"
+            f"--now: {text!r} is not an ISO date and time, such as 2026-03-01T12:00:00Z."
         ) from None
     from relay_core.domain.cell_rules import YEARS
 
     if moment.year not in YEARS:
         raise UsageError(
-            f"--now: {text!r} is not of the years {YEARS.start} to {YEARS.stop - 1}"
+            f"--now: {text!r} is not in the years {YEARS.start} to {YEARS.stop - 1}."
         )
     return moment
 
@@ -291,7 +291,8 @@ def _sample_config(tenant: str) -> str:
 
     if tenant not in SAMPLE_TENANTS:
         raise UsageError(
-            f"--tenant: no sample tenant {tenant!r}; there is {', '.join(SAMPLE_TENANTS)}"
+            f"--tenant: there is no sample tenant {tenant!r}. The sample tenants are "
+            f"{', '.join(SAMPLE_TENANTS)}."
         )
     return sample_config_text(tenant)
 
@@ -324,15 +325,15 @@ def _paths_by_vendor(
     for pair in pairs:
         vendor_id, _, name = pair.partition("=")
         if not vendor_id or not name:
-            faults.append(f"{option}: {pair!r} is not VENDOR=FILE")
+            faults.append(f"{option}: {pair!r} does not have the form VENDOR=FILE.")
         elif vendor_id in paths:
             faults.append(
-                f"{option}: {vendor_id} is named twice; a vendor has one file"
+                f"{option}: {vendor_id} is named twice. A vendor has one file."
             )
         elif vendor_ids is not None and vendor_id not in vendor_ids:
             faults.append(
-                f"{option}: the config has no vendor {vendor_id!r}, only "
-                f"{sorted(vendor_ids)}"
+                f"{option}: the config has no vendor {vendor_id!r}. Its vendors are "
+                f"{', '.join(sorted(vendor_ids))}."
             )
         paths[vendor_id] = Path(name)
     if faults:
@@ -344,15 +345,15 @@ def _check_apart(output_dir: Path, inputs: Iterable[Path | None]) -> None:
     """Check that no input is in a folder that the run replaces.
 
     Raises:
-        UsageError: An input is in such a folder.
+        UsageError: An input is in one of these folders.
     """
     replaced_folders = [(output_dir / name).resolve() for name in FOLDERS]
     for path in filter(None, inputs):
         for folder in replaced_folders:
             if path.resolve().is_relative_to(folder):
                 raise UsageError(
-                    f"{path}: lies in a folder of --output-dir that this run replaces; "
-                    "move it"
+                    f"{path} is in a folder of --output-dir that this run replaces. Move the "
+                    "file."
                 )
 
 
@@ -379,7 +380,7 @@ def _overrides(
         return overrides_in_effect(parse_overrides(text, vendor_ids), requested_at)
     except UnicodeDecodeError as error:
         raise UsageError(
-            f"--overrides: {path} is not UTF-8 at byte {error.start}"
+            f"--overrides: {path} is not UTF-8 at byte {error.start}."
         ) from None
     except ConfigError as error:
         raise UsageError(*map(str, error.faults)) from None

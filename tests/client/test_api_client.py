@@ -119,7 +119,7 @@ def test_what_is_no_answer_of_the_api_is_told_as_that(
         pytest.raises(UnexpectedResponseError) as told,
     ):
         api.run("r")
-    assert "names the Relay API" in str(told.value)
+    assert "not a response of the Relay API" in str(told.value)
 
 
 def test_a_link_that_has_expired_is_told_with_its_status(stranger: Stranger) -> None:

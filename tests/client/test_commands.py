@@ -133,7 +133,7 @@ def test_runs_are_chosen_by_tenant_and_status(world: ClientWorld) -> None:
     assert [run["run_id"] for run in json.loads(chosen.stdout)] == [run_id]
     assert (
         world.relay("runs", "--tenant", TENANT, "--status", "FAILED").stdout
-        == "no run\n"
+        == "No runs found.\n"
     )
 
 
@@ -151,14 +151,14 @@ def test_show_tells_counts_stage_times_and_links(world: ClientWorld) -> None:
     assert told[1].startswith("SUCCEEDED in ")
     for line in (
         "2 read",
-        "0 refused",
+        "0 rejected",
         "2 in the merged feed",
-        "2 of vendor_1",
+        "2 from vendor_1",
         "warnings: none",
         "1 min 2 s NORMALIZE",
     ):
         assert line in told
-    ending = told.index(f"artifacts (relay artifacts {run_id} NAME fetches one)")
+    ending = told.index(f"artifacts (download one with: relay artifacts {run_id} NAME)")
     shown = json.loads(world.relay("show", run_id, "--json").stdout)
     assert told[ending + 1 :] == list(shown["artifacts"])
     assert "http" not in result.stdout
@@ -191,7 +191,7 @@ def test_show_tells_what_started_a_run_and_when_the_next_is_due(
     run_id = world.start()
     told = [line.strip() for line in world.relay("show", run_id).stdout.splitlines()]
     assert any(line.endswith("started by api") for line in told)
-    (due,) = (line for line in told if line.startswith("the schedule is due next at "))
+    (due,) = (line for line in told if line.startswith("next scheduled run at "))
     shown = json.loads(world.relay("show", run_id, "--json").stdout)["next_run_at"]
     assert shown.endswith("T06:00:00Z")
     assert shown[:10] in due
@@ -210,7 +210,7 @@ def test_a_failed_run_is_shown_with_status_0_and_watched_with_status_1(
         "validation_errors: validation errors: "
     )
     assert f"relay errors {run_id}" in watched.stdout
-    assert "vendor_data; to do: Mend " in watched.stdout
+    assert "vendor_data; next step: Mend " in watched.stdout
 
 
 def test_a_cancelled_run_that_is_watched_ends_with_status_1_and_says_so(
@@ -247,7 +247,10 @@ def test_a_summary_that_cannot_be_had_is_a_note_under_the_run(
     world.platform.objects.put(key, b"<html>")
     result = world.relay("show", run_id)
     assert result.exit_code == 0, result.output
-    assert "run_summary.json is not in the form that is known here" in result.stdout
+    assert (
+        "run_summary.json has a format that this version of relay cannot read."
+        in result.stdout
+    )
     assert "merged_inventory" in result.stdout
 
 
@@ -267,11 +270,11 @@ def test_errors_are_causes_with_samples_and_what_to_do_and_then_the_rest(
         lines[0]
         == f"run {run_id} of {TENANT}: FAILED in MERGE_PRICE, validation_errors"
     )
-    assert lines[1] == f"to do: {world.record(run_id).next_action}"
+    assert lines[1] == f"next step: {world.record(run_id).next_action}"
     place = lines.index("1 x invalid_decimal (vendor vendor_1, column cost, A/A)")
     assert lines[place + 1] == 'row 4: "n/a"'
     assert lines[place + 2].startswith(
-        "to do: correct the cell, or set parser.currency_symbols"
+        "fix: correct the cell, or set parser.currency_symbols"
     )
     assert "1 x missing_sku (vendor vendor_1, column sku, empty)" in lines
     assert place < lines.index("1 x validation_errors")
@@ -304,7 +307,7 @@ def test_errors_count_every_refused_cell_and_say_when_the_report_was_cut(
         "and 10,000 more",
     ]
     assert (
-        "errors.json keeps the first entries alone; all there were: invalid_quantity 10,001"
+        "errors.json has only the first entries. All entries: invalid_quantity 10,001"
         in lines
     )
     assert "invalid_rows.csv: http://" in lines[-1]
@@ -342,9 +345,11 @@ def test_errors_as_json_hold_the_counts_the_causes_and_the_rest(
 def test_errors_of_a_run_without_any_say_so(world: ClientWorld) -> None:
     world.api.store_config()
     run_id = world.start()
-    assert "is QUEUED; its errors are reported" in world.relay("errors", run_id).stdout
+    assert "is QUEUED. Its errors are reported" in world.relay("errors", run_id).stdout
     world.end(run_id, GOOD)
-    assert "SUCCEEDED, with nothing to tell" in world.relay("errors", run_id).stdout
+    assert (
+        "SUCCEEDED, without errors or warnings" in world.relay("errors", run_id).stdout
+    )
 
 
 def test_errors_of_a_run_without_a_report_are_what_its_record_tells(
@@ -394,7 +399,7 @@ def test_check_of_a_faulty_config_lists_every_fault_with_status_1(
     result = world.relay("config", "check", write(tmp_path / "c.json", document))
     assert result.exit_code == 1
     lines = [line.strip() for line in result.stdout.splitlines()]
-    assert lines[0] == "not valid: 2 faults"
+    assert lines[0] == "not valid: 2 errors"
     assert [line.split(":")[0] for line in lines[3:]] == [
         "timezone",
         "default_currency",
@@ -412,7 +417,7 @@ def test_check_tells_what_would_make_the_latest_file_fit(
     result = world.relay("config", "check", file, "--tenant", TENANT)
     assert result.exit_code == 0, result.output
     lines = [line.strip() for line in result.stdout.splitlines()]
-    assert lines[0] == "valid, but it does not fit the latest file of vendor_1"
+    assert lines[0] == "valid, but unable to read the latest file of vendor_1"
     assert 'vendors.0.parser.delimiter: ";"' in lines
     told = json.loads(world.relay("config", "check", file, "--json").stdout)
     assert told["patch"] == [
@@ -437,8 +442,8 @@ def test_put_stores_a_version_and_get_gives_it_back(
     assert world.relay("config", "put", file).stdout == "acme: config version 2\n"
     got = world.relay("config", "get", TENANT, "--version", "1")
     assert json.loads(got.stdout) == tenant_config().to_document()
-    assert got.stderr.startswith("config version 1, stored 2")
-    assert world.relay("config", "get", TENANT).stderr.startswith("config version 2")
+    assert got.stderr.startswith("Config version 1, stored 2")
+    assert world.relay("config", "get", TENANT).stderr.startswith("Config version 2")
 
 
 def test_put_if_match_refuses_to_pass_over_anothers_version(
@@ -477,7 +482,7 @@ def test_put_prints_every_fault_with_its_path_and_the_request_id(
     result = world.relay("config", "put", write(tmp_path / "c.json", document))
     assert result.exit_code == 1
     lines = result.stderr.splitlines()
-    assert lines[0] == "invalid_config: refused, for 2 faults"
+    assert lines[0] == "invalid_config: The request was rejected because of 2 errors."
     assert [line.split(":")[0].strip() for line in lines[1:]] == [
         "timezone",
         "default_currency",
@@ -512,7 +517,7 @@ def test_the_options_stand_in_for_the_variables(world: ClientWorld) -> None:
     result = world.relay(
         "runs", "--api-url", world.url, "--api-key", "admin-key", **wrong
     )
-    assert (result.exit_code, result.stdout) == (0, "no run\n")
+    assert (result.exit_code, result.stdout) == (0, "No runs found.\n")
 
 
 def test_an_unknown_run_is_the_apis_sentence(world: ClientWorld) -> None:
@@ -570,7 +575,7 @@ def test_an_api_that_is_not_there_is_one_line_that_says_what_to_do(
     status, told = main_of(["runs"], monkeypatch, capsys)
     assert status == 1
     (line,) = told.splitlines()
-    assert line.startswith("the API at http://127.0.0.1:9 is not reachable")
+    assert line.startswith("The API at http://127.0.0.1:9 cannot be reached")
     assert "RELAY_API_URL" in line
 
 

@@ -66,21 +66,21 @@ FOUND = {
     "patch": [{"op": "add", "path": "/vendors/0/parser/delimiter", "value": ";"}],
 }
 SHOWN = """\
-valid, but 1 in doubt and it does not fit the latest file of vendor_1
+valid, but with 1 doubt and unable to read the latest file of vendor_1
 
 doubts
   pricing.base_margin_pct: is over 500 %
 
 vendor vendor_1: missing_required_columns
   file: tenants/acme/inbound/vendor_1/feed.csv, 12,345 bytes, 2026-03-01 12:00:00Z
-  missing: cost, mapped to "Cost"; the nearest is "cost net"
-  not used: EAN, Weight
-  probably written with: format "csv", compression "auto", sheet null, encoding "cp1252", \
+  missing column: cost, mapped to "Cost"; nearest header "cost net"
+  unused headers: EAN, Weight
+  probable format: format "csv", compression "auto", sheet null, encoding "cp1252", \
 delimiter ";", skip_lines 0, decimal_separator ",", thousands_separator null, currency_symbols []
-  with the changes below: 2 of 200 rows refused
+  with the changes below: 2 of 200 rows would be rejected
     2 x invalid_decimal in cost, first in row 7 (line 9), "n/a"
 
-with these changes the files would read better
+suggested changes that improve the reading of the files
   vendors.0.parser.delimiter: ";"
 """
 
@@ -103,5 +103,5 @@ def test_a_config_with_faults_is_told_by_them_alone() -> None:
     out = io.StringIO()
     show_check(Screen(Console(file=out)), ConfigCheck.model_validate(found))
     assert out.getvalue() == (
-        "not valid: 1 fault\n\nfaults\n  timezone: is no IANA time zone\n"
+        "not valid: 1 error\n\nerrors\n  timezone: is no IANA time zone\n"
     )

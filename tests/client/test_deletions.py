@@ -29,13 +29,13 @@ def test_who_deletes_a_tenant_is_told_how_to_restore_it(world: ClientWorld) -> N
     found = world.platform.deletions.get(TENANT)
     assert found is not None
     assert told == [
-        "tenant acme is CLOSING",
-        f"  until {found.delete_after:%Y-%m-%d %H:%M:%S}Z it can be restored with:",
+        "Tenant acme is CLOSING.",
+        f"  Until {found.delete_after:%Y-%m-%d %H:%M:%S}Z, you can restore it with:",
         "  relay tenant restore acme",
     ]
     status = world.relay("tenant", "status", TENANT).stdout.splitlines()
     assert status[1] == (
-        f"  it is CLOSING; until {found.delete_after:%Y-%m-%d %H:%M:%S}Z it can be restored: "
+        f"  CLOSING; until {found.delete_after:%Y-%m-%d %H:%M:%S}Z, you can restore it with: "
         "relay tenant restore acme"
     )
 
@@ -43,7 +43,7 @@ def test_who_deletes_a_tenant_is_told_how_to_restore_it(world: ClientWorld) -> N
 def test_it_is_restored(world: ClientWorld) -> None:
     assert json.loads("\n".join(delete(world, "--json")))["state"] == "CLOSING"
     restored = world.relay("tenant", "restore", TENANT)
-    assert (restored.exit_code, restored.stdout) == (0, "tenant acme is ACTIVE\n")
+    assert (restored.exit_code, restored.stdout) == (0, "Tenant acme is ACTIVE.\n")
     assert json.loads(world.relay("tenant", "restore", TENANT, "--json").stdout) == {
         "tenant_id": TENANT,
         "state": "ACTIVE",
@@ -70,8 +70,8 @@ def test_of_a_tenant_that_is_gone_it_is_told_when_it_went(world: ClientWorld) ->
     assert done is not None
     assert done.deleted_at is not None
     assert world.relay("tenant", "status", TENANT).stdout.splitlines() == [
-        "tenant acme is DELETED",
-        f"  it was deleted at {done.deleted_at:%Y-%m-%d %H:%M:%S}Z; its id can be used anew",
+        "Tenant acme is DELETED.",
+        f"  It was deleted at {done.deleted_at:%Y-%m-%d %H:%M:%S}Z. Its ID can be used again.",
     ]
     told = json.loads(world.relay("tenant", "status", TENANT, "--json").stdout)
     assert (told["state"], told["asked_by"]) == ("DELETED", None)

@@ -57,11 +57,11 @@ def test_show_says_what_holds_a_run_and_what_releases_it(world: ClientWorld) -> 
     told = world.relay("show", held.run_id)
     assert told.exit_code == 0, told.output
     lines = [line.strip() for line in told.stdout.splitlines()]
-    assert lines[1] == "HELD: its feed is not published"
-    assert "held back against the feed of run baseline-run" in lines
-    assert "skus_removed: 18 of 20, 0.9000; the limit is 0.50" in lines
+    assert lines[1] == "HELD: the feed is not published"
+    assert "on hold, compared with the feed of run baseline-run" in lines
+    assert "skus_removed: 18 of 20, 0.9000; limit 0.50" in lines
     assert "A-1: 10.00 -> gone" in lines
-    at = lines.index("changed against the feed of run baseline-run")
+    at = lines.index("changes from the feed of run baseline-run")
     assert lines[at + 1 : at + 5] == [
         "0  SKUs added",
         "18  removed",
@@ -70,7 +70,7 @@ def test_show_says_what_holds_a_run_and_what_releases_it(world: ClientWorld) -> 
     ]
     assert command_in(told.stdout) == (
         f"relay release {held.run_id} --sha256 {sha256(held)} --guard skus_removed "
-        "--reason 'why it is right'"
+        "--reason 'why the feed is correct'"
     )
 
 
@@ -81,7 +81,7 @@ def test_the_command_that_show_gives_releases_the_run(world: ClientWorld) -> Non
     assert (told.exit_code, told.stderr) == (0, "")
     assert (
         told.stdout
-        == f"run {held.run_id} of {TENANT} is released: its feed is published\n"
+        == f"Run {held.run_id} of {TENANT} is released, and its feed is published.\n"
     )
     assert published_run(world) == held.run_id
 
@@ -150,7 +150,7 @@ def test_without_a_reason_the_hold_is_shown_and_asked_about_too(
     told = world.relay("release", held.run_id)
     assert told.exit_code == 1
     assert "skus_removed: 18 of 20" in told.stdout
-    assert "--reason 'why it is right'" in told.stderr
+    assert "--reason 'why the feed is correct'" in told.stderr
     unexplained = ("--sha256", sha256(held), "--guard", "skus_removed")
     assert world.relay("release", held.run_id, *unexplained).exit_code == 2
     assert world.record(held.run_id).status is RunStatus.HELD
@@ -165,7 +165,7 @@ def test_at_a_terminal_a_yes_releases_what_was_shown(
     monkeypatch.setattr("sys.stdin", io.StringIO(answer))
     release(session, held.run_id, "a clearance")
     assert published_run(world) == held.run_id
-    assert "publish this feed? [y/N]" in out.getvalue()
+    assert "Publish this feed? [y/N]" in out.getvalue()
     assert command_in(out.getvalue()).startswith(
         f"relay release {held.run_id} --sha256 "
     )
@@ -180,7 +180,10 @@ def test_at_a_terminal_anything_else_leaves_it_held(
     monkeypatch.setattr("sys.stdin", io.StringIO(answer))
     with pytest.raises(typer.Exit) as ended:
         release(session, held.run_id, "a clearance")
-    assert (ended.value.exit_code, err.getvalue()) == (1, "nothing is released\n")
+    assert (ended.value.exit_code, err.getvalue()) == (
+        1,
+        "The feed was not released.\n",
+    )
     assert world.record(held.run_id).status is RunStatus.HELD
 
 
@@ -216,7 +219,7 @@ def test_a_run_that_is_not_held_has_nothing_to_release(world: ClientWorld) -> No
     run = world.api.succeed(world.start())
     told = world.relay("release", run.run_id, "--reason", "r")
     assert told.exit_code == 1
-    assert told.stderr == f"run {run.run_id} is SUCCEEDED: nothing of it is held back\n"
+    assert told.stderr == f"Run {run.run_id} is SUCCEEDED. It has no feed on hold.\n"
 
 
 # --- relay rollback -------------------------------------------------------------------------------
@@ -233,7 +236,7 @@ def test_a_rollback_publishes_an_earlier_feed_and_again_changes_nothing(
         assert told.exit_code == 0, told.output
         assert (
             told.stdout
-            == f"{TENANT}: the feed of run {first.run_id} is published again\n"
+            == f"The feed of run {first.run_id} is published again for {TENANT}.\n"
         )
     assert published_run(world) == first.run_id
 

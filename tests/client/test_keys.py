@@ -23,7 +23,7 @@ def test_a_key_is_printed_alone_and_works_until_it_is_deleted(
     assert made.exit_code == 0, made.output
     key = made.stdout.strip()
     assert re.fullmatch(r"rk_[0-9a-f]{16}_[\w-]{43}", key)
-    (key_id,) = re.findall(r"^key (\w+) of acme;", made.stderr)
+    (key_id,) = re.findall(r"^Key (\w+) of acme is", made.stderr)
     assert world.relay("runs", RELAY_API_KEY=key).exit_code == 0
     refused = world.relay("run", TENANT, RELAY_API_KEY=key)
     assert refused.exit_code == 1
@@ -41,7 +41,7 @@ def test_a_key_is_printed_alone_and_works_until_it_is_deleted(
     ]
     assert re.search(rf"^{key_id}  shop  read  .* admin:admin-1  never", listed[1])
     deleted = world.relay("keys", "delete", TENANT, key_id)
-    assert deleted.stdout == f"key {key_id} of acme is deleted\n"
+    assert deleted.stdout == f"Key {key_id} of acme is deleted.\n"
     assert world.relay("runs", RELAY_API_KEY=key).exit_code == 1
     again = world.relay("keys", "delete", TENANT, key_id)
     assert (again.exit_code, again.stdout) == (1, "")
@@ -67,7 +67,7 @@ def test_a_scope_that_there_is_not_is_told_with_those_there_are(
     assert "'upload'" in told.stderr
     empty = world.relay("keys", "list", TENANT)
     assert (empty.exit_code, empty.stdout) == (0, "")
-    assert empty.stderr == "the tenant has no keys\n"
+    assert empty.stderr == "The tenant has no API keys.\n"
 
 
 def test_the_audit_is_a_line_for_each_act(world: ClientWorld) -> None:
@@ -104,7 +104,7 @@ def test_the_audit_can_be_of_one_action_and_for_programs(world: ClientWorld) -> 
     assert entries[0]["audit_id"] > entries[1]["audit_id"]
     nothing = world.relay("audit", "--action", "run.posted")
     assert (nothing.exit_code, nothing.stdout) == (0, "")
-    assert nothing.stderr == "the audit has no such entry\n"
+    assert nothing.stderr == "The audit log has no such entry.\n"
     assert "INVALID_REQUEST" in world.relay("audit", "--action", "run.baked").stderr
 
 

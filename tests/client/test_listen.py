@@ -100,7 +100,7 @@ def test_what_is_not_is_refused(listening: Listening, changes: dict[str, Any]) -
     assert listening.post(**changes) == 400
     assert listening.shown == []
     (complaint,) = listening.complaints
-    assert complaint.startswith("refused with 400: ")
+    assert complaint.startswith("Rejected with 400: ")
 
 
 def test_a_body_of_another_size_than_ours_is_not_read(listening: Listening) -> None:
@@ -124,7 +124,7 @@ def test_a_secret_that_is_none_is_told(secret: str) -> None:
 
 def test_a_port_that_is_taken_is_told(listening: Listening) -> None:
     port = listening.server.server_address[1]
-    with pytest.raises(BadUsageError, match=f"cannot listen on 127.0.0.1:{port}"):
+    with pytest.raises(BadUsageError, match=f"Cannot listen on 127.0.0.1:{port}"):
         Receiver("127.0.0.1", int(port), listening.secret, show=print, complain=print)
 
 
@@ -155,7 +155,7 @@ def test_the_command_shows_what_arrives_until_it_is_interrupted() -> None:
         try:
             assert process.stderr is not None
             said = process.stderr.readline()
-            url = said.partition("listening on ")[2].partition(";")[0]
+            url = said.partition("Listening on ")[2].partition(". ")[0]
             headers = request_headers(EVENT_ID, BODY, [secret], datetime.now(UTC))
             answer = httpx.post(url, content=BODY, headers=headers, trust_env=False)
             assert answer.status_code == 204

@@ -14,7 +14,7 @@ from support.client_world import ClientWorld
 
 
 def test_tenants_are_a_line_each(world: ClientWorld) -> None:
-    assert world.relay("tenants").stderr == "there is no tenant\n"
+    assert world.relay("tenants").stderr == "There are no tenants.\n"
     for tenant_id in ("zenith", TENANT):
         world.platform.tenants.put(tenant_id, "{}")
     world.api.succeed(world.start())
@@ -34,7 +34,7 @@ def test_a_run_is_cancelled(world: ClientWorld) -> None:
     run_id = world.start()
     assert (
         world.relay("cancel", run_id).stdout
-        == f"run {run_id} of {TENANT} is CANCELLED\n"
+        == f"Run {run_id} of {TENANT} is CANCELLED.\n"
     )
     again = world.relay("cancel", run_id)
     assert again.exit_code in (0, 1)
@@ -43,18 +43,20 @@ def test_a_run_is_cancelled(world: ClientWorld) -> None:
     assert "RUN_NOT_FOUND" in told.stderr
     claimed = world.api.claim(world.start())
     assert world.relay("cancel", claimed.run_id).stdout.endswith(
-        "; it is asked to stop\n"
+        " It was asked to stop.\n"
     )
 
 
 def test_run_creation_is_paused_listed_and_resumed(world: ClientWorld) -> None:
     world.api.store_config()
-    assert world.relay("pause").stderr == "no run creation is paused\n"
+    assert world.relay("pause").stderr == "Run creation is not paused.\n"
     told = world.relay("pause", TENANT)
     assert (told.exit_code, told.stdout) == (2, "")
     options = ("--reason", "backlog", "--public-reason", "soon")
     paused = world.relay("pause", TENANT, *options)
-    assert paused.stdout.startswith(f"run creation of tenant {TENANT} is paused since ")
+    assert paused.stdout.startswith(
+        f"Run creation is paused for tenant {TENANT} since "
+    )
     assert world.relay("pause", "--reason", "all of it").exit_code == 0
     lines = world.relay("pause").stdout.splitlines()
     assert [line.split()[0] for line in lines] == ["tenant_id", "all", TENANT]
@@ -65,7 +67,7 @@ def test_run_creation_is_paused_listed_and_resumed(world: ClientWorld) -> None:
     assert "RUN_CREATION_PAUSED" in world.relay("run", TENANT).stderr
     assert (
         world.relay("resume").stdout
-        == "run creation of all tenants is not paused any more\n"
+        == "Run creation is no longer paused for all tenants.\n"
     )
     assert world.relay("resume", TENANT, "--reason", "done").exit_code == 0
     assert world.relay("run", TENANT).exit_code == 0
@@ -118,7 +120,7 @@ def test_a_file_without_an_artifact_is_bad_usage(
 def test_a_link_to_the_feed_is_made_listed_and_revoked(world: ClientWorld) -> None:
     world.api.store_config()
     assert world.relay("feed-links", "list", TENANT).stderr == (
-        "the tenant has no links to its feed\n"
+        "The tenant has no feed links.\n"
     )
     made = world.relay(
         "feed-links", "create", TENANT, "--name", "Google", "--days", "9"
@@ -137,7 +139,7 @@ def test_a_link_to_the_feed_is_made_listed_and_revoked(world: ClientWorld) -> No
 def test_a_secret_is_read_from_standard_input(world: ClientWorld) -> None:
     world.api.store_config()
     assert (
-        world.relay("secrets", "list", TENANT).stderr == "the tenant has no secrets\n"
+        world.relay("secrets", "list", TENANT).stderr == "The tenant has no secrets.\n"
     )
     host = ("--host", "granite.example.com")
     put = world.relay(

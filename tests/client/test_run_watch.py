@@ -92,7 +92,7 @@ def test_between_two_attempts_the_cause_and_the_time_of_the_next_are_told(
     watcher = Watcher(api, [lambda: world.platform.ledger.request_cancel(run_id)])
     watch(watcher.session, api.run(run_id))
     assert "attempt 1 ended, ThrottledError: S3 is busy" in watcher.lines()[0]
-    assert "the next one starts at 2" in watcher.lines()[0]
+    assert "next attempt at 2" in watcher.lines()[0]
 
 
 def test_a_terminal_sees_the_stages_of_the_end_ticked(
@@ -118,7 +118,7 @@ def test_who_stops_watching_is_told_that_the_run_goes_on(
         watch(watcher.session, api.run(run_id))
     assert stopped.value.exit_code == 130
     assert watcher.err.getvalue() == (
-        f"run {run_id} goes on; look again with: relay show {run_id} --watch\n"
+        f"Run {run_id} continues. Watch it again with: relay show {run_id} --watch\n"
     )
 
 
@@ -139,7 +139,7 @@ def test_an_api_that_is_away_for_a_while_is_waited_for(world: ClientWorld) -> No
         assert watch(watcher.session, polled).succeeded
     told = watcher.lines()
     assert told[1].startswith(
-        f"no answer, trying again: the API at {url} is not reachable"
+        f"No response, retrying. The API at {url} cannot be reached"
     )
     assert told[2:] == ["SUCCEEDED  COMPLETE  attempt 1"]
 

@@ -25,4 +25,6 @@ def test_a_key_that_others_can_read_on_its_way_is_told(
     assert out == ""
     assert bool(err) == is_told
     if is_told:
-        assert err == f"warning: the key goes to {url} in the clear; use https\n"
+        assert err == (
+            f"Warning: the API key is sent to {url} without encryption. Use https.\n"
+        )

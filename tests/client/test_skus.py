@@ -61,14 +61,14 @@ def test_a_priced_sku_is_shown_with_its_row_its_price_and_all_offers() -> None:
     assert (
         shown("A-1")
         == """\
-SKU A-1 costs 13.80, from row 2 of north
+SKU A-1 has a price of 13.80, from row 2 of north.
 
 in the feed
   sku: A-1
   title: -
   price: 13.80
 
-the price, step by step
+price steps
 step               with     before  after
 cost               10.00    -       10.00
 shipping_handling  1.50     10.00   11.50
@@ -85,7 +85,7 @@ north   2    N/1           5         10.00  -      11.50   3 d        2026-02-01
 south   2    -             2         12.00  -      13.50   -          2026-02-03 00:00:00Z  lowest_landed_cost
 north   3    -             0         9.00   -      10.50   -          2026-02-02 00:00:00Z  in_stock_desc
 
-refused rows: 1
+rejected rows: 1
 vendor  row  why
 south   3    invalid_decimal;invalid_quantity
 """  # noqa: E501 - a table is as wide as it is
@@ -94,10 +94,10 @@ south   3    invalid_decimal;invalid_quantity
 
 def test_a_sku_that_is_not_in_the_feed_says_why() -> None:
     assert shown("B").startswith(
-        "SKU B is not in the feed: its best offer, row 4 of north, has no price\n\noffers: 1\n"
+        "SKU B is not in the feed: its best offer, row 4 of north, has no price.\n\noffers: 1\n"
     )
     assert shown("D").startswith(
-        "SKU D is not in the feed: every row of it is refused\n\nrefused rows: 1\n"
+        "SKU D is not in the feed: all its rows are rejected.\n\nrejected rows: 1\n"
     )
 
 
@@ -106,8 +106,8 @@ def test_many_offers_are_counted_and_a_narrow_terminal_keeps_each_line_in_its_co
 ):
     rows = [f"A-1,1,{number + 20},,," for number in range(150)]
     many = {**FEEDS, "south": feed(*rows, header=HEADER)}
-    assert "offers: 152, the first 100 here\n" in shown("A-1", many)
-    assert "A-1 costs 13.80" in shown("A-1", width=60)
+    assert "offers: 152 (first 100 shown)\n" in shown("A-1", many)
+    assert "A-1 has a price of 13.80" in shown("A-1", width=60)
 
 
 def test_the_command_asks_the_api(world: ClientWorld) -> None:
@@ -133,7 +133,7 @@ def test_overrides_are_put_of_a_file_listed_and_removed(
     world.api.store_config()
     assert (
         world.relay("overrides", "list", TENANT).stderr
-        == "the tenant has no overrides\n"
+        == "The tenant has no overrides.\n"
     )
     table = tmp_path / "overrides.csv"
     table.write_text(
@@ -142,7 +142,7 @@ def test_overrides_are_put_of_a_file_listed_and_removed(
         encoding="utf-8",
     )
     put = world.relay("overrides", "put", TENANT, str(table))
-    assert put.stdout == f"2 are put; {TENANT} has 2 overrides, version 1\n"
+    assert put.stdout == (f"Overrides set: 2. {TENANT} has 2 in total, version 1.\n")
     listed = json.loads(world.relay("overrides", "list", TENANT, "--json").stdout)
     assert listed == {
         "version": 1,
@@ -162,12 +162,14 @@ def test_overrides_are_put_of_a_file_listed_and_removed(
     document = tmp_path / "overrides.json"
     document.write_text(json.dumps(listed["overrides"]).replace('"9.90"', "8.5"))
     put = world.relay("overrides", "put", TENANT, str(document))
-    assert put.stdout == f"2 are put; {TENANT} has 2 overrides, version 2\n"
+    assert put.stdout == (f"Overrides set: 2. {TENANT} has 2 in total, version 2.\n")
     (title, first, _) = world.relay("overrides", "list", TENANT).stdout.splitlines()
     assert title.split()[:3] == ["sku", "leave", "out"]
     assert first.split()[:3] == ["007", "-", "8.50"]
     removed = world.relay("overrides", "remove", TENANT, "007", "Z-9")
-    assert removed.stdout == f"1 are removed; {TENANT} has 1 overrides, version 3\n"
+    assert removed.stdout == (
+        f"Overrides removed: 1. {TENANT} has 1 in total, version 3.\n"
+    )
 
 
 def test_a_row_of_a_csv_ends_where_its_line_ends(
@@ -186,8 +188,8 @@ def test_a_row_of_a_csv_ends_where_its_line_ends(
 @pytest.mark.parametrize(
     ("name", "text", "told", "status"),
     [
-        ("o.json", "{}", "a list of overrides is wanted", 2),
-        ("o.json", "[]", "holds no override", 2),
+        ("o.json", "{}", "must contain a list of overrides", 2),
+        ("o.json", "[]", "contains no overrides", 2),
         ("o.json", "nonsense", "cannot be read", 2),
         ("o.csv", "sku,price\nA,1,2\n", "more fields than the header", 2),
         ("o.csv", "sku,price\nA,1\nA,2\n", "more than one override of 'A'", 2),

@@ -36,9 +36,9 @@ def shown(status: TenantStatus, width: int | None = None) -> str:
 def test_a_tenant_that_has_never_run_says_so() -> None:
     assert shown(TenantStatus()).splitlines() == [
         "tenant acme",
-        "  no feed is published yet",
+        "  live feed: none yet",
         "",
-        "no run of all vendors has looked at their uploads yet",
+        "No run of all vendors has read their uploads yet.",
     ]
 
 
@@ -54,10 +54,10 @@ def test_what_waits_and_what_is_under_way_is_named_with_how_to_look_at_it() -> N
         )
     ).splitlines()
     assert lines[1:6] == [
-        "  the feed of run r1 is in force since 2026-03-01 12:06:04Z, 53 min 56 s",
-        "  a feed is held back; look at it with: relay show r2",
-        "  a run is under way; follow it with: relay show r3 --watch",
-        "  the schedule is due next at 2026-03-01 14:00:00Z",
+        "  live feed: run r1, published 2026-03-01 12:06:04Z (53 min 56 s ago)",
+        "  feed on hold; review it with: relay show r2",
+        "  run in progress; follow it with: relay show r3 --watch",
+        "  next scheduled run: 2026-03-01 14:00:00Z",
         "",
     ]
 

@@ -111,10 +111,10 @@ def test_a_file_lies_under_the_key_that_is_printed(
 @pytest.mark.parametrize(
     ("triggers", "sentence"),
     [
-        ({}, f"no run starts by itself; start one with: relay run {TENANT}"),
-        ({"on_upload": {"quiet_seconds": 0}}, "a run starts at once"),
-        ({"on_upload": {}}, "a run starts 60 s after the last upload"),
-        ({"schedule": {"cron": "0 6 1 1 *"}}, "the schedule starts the next run at "),
+        ({}, f"No run starts automatically. Start one with: relay run {TENANT}"),
+        ({"on_upload": {"quiet_seconds": 0}}, "A run starts immediately."),
+        ({"on_upload": {}}, "A run starts 60 s after the last upload."),
+        ({"schedule": {"cron": "0 6 1 1 *"}}, "The schedule starts the next run at "),
     ],
 )
 def test_what_starts_a_run_is_told(
@@ -133,25 +133,33 @@ def test_a_file_that_is_too_large_is_told_and_not_sent(
     told = upload(world, file)
     assert (told.exit_code, told.stdout) == (2, "")
     assert told.stderr == (
-        f"{file}: has {limit + 1:,} bytes, and {limit:,} are the most; nothing is sent\n"
+        f"{file} has {limit + 1:,} bytes, but the maximum is {limit:,}. "
+        "Nothing was uploaded.\n"
     )
     assert world.platform.objects.latest_object(KEY) is None
 
 
-@pytest.mark.parametrize("name", ["gone.csv", ".", "folder"])
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("gone.csv", ": No such file"),
+        (".", " is not a regular file"),
+        ("folder", " is not a regular file"),
+    ],
+)
 def test_what_is_no_file_is_bad_usage(
-    world: ClientWorld, tmp_path: Path, name: str
+    world: ClientWorld, tmp_path: Path, name: str, problem: str
 ) -> None:
     (tmp_path / "folder").mkdir()
     told = upload(world, tmp_path / name)
     assert told.exit_code == 2
-    assert told.stderr.startswith(f"{tmp_path / name}: ")
+    assert told.stderr.startswith(f"{tmp_path / name}{problem}")
 
 
 def test_a_pipe_is_not_waited_for(world: ClientWorld, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     told = upload(world, tmp_path / "pipe")
-    assert (told.exit_code, "is no file" in told.stderr) == (2, True)
+    assert (told.exit_code, "is not a regular file" in told.stderr) == (2, True)
 
 
 def test_a_name_that_is_no_text_is_bad_usage(
@@ -160,7 +168,7 @@ def test_a_name_that_is_no_text_is_bad_usage(
     path = tmp_path / os.fsdecode(b"\xff.csv")
     path.write_bytes(b"x")
     told = upload(world, path)
-    assert (told.exit_code, "rename the file" in told.stderr) == (2, True)
+    assert (told.exit_code, "Rename the file." in told.stderr) == (2, True)
 
 
 @pytest.mark.parametrize(
@@ -211,7 +219,7 @@ def test_what_s3_refuses_is_told_in_its_own_words(
     with pytest.raises(UnexpectedResponseError) as told:
         send_file(receiver.form(), file)
     assert str(told.value) == (
-        f"stock.csv is not uploaded: 127.0.0.1:{receiver.server_port} answers 400 Bad Request: "
+        f"stock.csv was not uploaded: 127.0.0.1:{receiver.server_port} returned 400 Bad Request: "
         "EntityTooLarge: Your proposed upload exceeds the maximum"
     )
 
@@ -229,6 +237,6 @@ def test_a_host_that_is_not_reachable_is_named_with_the_variable_that_sets_it(
     with pytest.raises(NoResponseError) as told:
         send_file(link, file)
     assert told.value.lines[0].startswith(
-        "stock.csv is not uploaded: 127.0.0.1:9 is not reachable"
+        "stock.csv was not uploaded: 127.0.0.1:9 cannot be reached"
     )
     assert "RELAY_PUBLIC_S3_ENDPOINT_URL" in told.value.lines[1]

@@ -31,7 +31,7 @@ def created(world: ClientWorld, *options: str) -> str:
         "webhooks", "create", TENANT, URL, "--event", "run.failed", *options
     )
     assert made.exit_code == 0, made.output
-    (webhook_id,) = re.findall(r"^webhook (\w+) of acme;", made.stderr)
+    (webhook_id,) = re.findall(r"^The secret of webhook (\w+) of acme is", made.stderr)
     return str(webhook_id)
 
 
@@ -44,8 +44,8 @@ def test_a_secret_is_printed_alone_and_the_id_beside_it(world: ClientWorld) -> N
     (webhook,) = world.platform.webhooks.of_tenant(TENANT)
     assert made.stdout == f"{webhook.secret}\n"
     assert made.stderr == (
-        f"webhook {webhook.webhook_id} of acme; its secret is shown this once; try it with: "
-        f"relay webhooks test acme {webhook.webhook_id}\n"
+        f"The secret of webhook {webhook.webhook_id} of acme is shown only this once. Test the "
+        f"webhook with: relay webhooks test acme {webhook.webhook_id}\n"
     )
     told = world.relay("webhooks", "list", TENANT).stdout.splitlines()
     assert told[0].split() == ["webhook_id", "state", "url", "events", "description"]
@@ -90,9 +90,9 @@ def test_only_what_is_named_is_changed(world: ClientWorld) -> None:
     told = world.relay("webhooks", "update", TENANT, webhook_id, *options)
     assert told.stdout.splitlines()[:4] == [
         f"webhook {webhook_id}",
-        "  is disabled",
-        f"  is sent to {URL}/new",
-        "  gets run.held",
+        "  state: disabled",
+        f"  URL: {URL}/new",
+        "  events: run.held",
     ]
     assert (
         world.relay("webhooks", "update", TENANT, webhook_id, "--enable").exit_code == 0
@@ -113,10 +113,10 @@ def test_how_a_webhook_does_is_shown(world: ClientWorld) -> None:
     assert "  enabled, failing  " in world.relay("webhooks", "list", TENANT).stdout
     change(TENANT, edited(TENANT, webhook_id, disabled(DisabledReason.FAILING)))
     lines = world.relay("webhooks", "show", TENANT, webhook_id).stdout.splitlines()
-    assert lines[1] == "  is disabled: receiver_failing"
-    assert lines[4] == "  is described as shop"
-    assert re.fullmatch(r"  was made at \S+ \S+Z by admin:admin-1", lines[5])
-    assert lines[6] == "  has failed since 2026-03-01 12:00:00Z, each time"
+    assert lines[1] == "  state: disabled (receiver_failing)"
+    assert lines[4] == "  description: shop"
+    assert re.fullmatch(r"  created: \S+ \S+Z by admin:admin-1", lines[5])
+    assert lines[6] == "  failing since: 2026-03-01 12:00:00Z"
 
 
 def test_a_rotated_secret_is_printed_alone(world: ClientWorld) -> None:
@@ -125,7 +125,7 @@ def test_a_rotated_secret_is_printed_alone(world: ClientWorld) -> None:
     (webhook,) = world.platform.webhooks.of_tenant(TENANT)
     assert told.stdout == f"{webhook.secret}\n"
     assert re.fullmatch(
-        r"the secret before signs too until \S+ \S+Z; verify .*\n", told.stderr
+        r"Until \S+ \S+Z, events are signed with the old secret, too\.\n", told.stderr
     )
 
 
@@ -141,7 +141,7 @@ def test_each_try_is_a_line(world: ClientWorld) -> None:
     webhook_id = created(world)
     empty = world.relay("webhooks", "deliveries", TENANT, webhook_id)
     assert (empty.exit_code, empty.stdout) == (0, "")
-    assert empty.stderr == "nothing was sent to the webhook in the last 30 days\n"
+    assert empty.stderr == "Nothing was sent to the webhook in the last 30 days.\n"
     one = replace(
         event(), deliveries={webhook_id: tried(webhook_id, None, 503, goes_on=True)}
     )
@@ -174,12 +174,12 @@ def test_a_list_of_tries_goes_on_over_pages(world: ClientWorld) -> None:
 def test_a_deleted_webhook_is_gone(world: ClientWorld) -> None:
     webhook_id = created(world)
     told = world.relay("webhooks", "delete", TENANT, webhook_id)
-    assert told.stdout == f"webhook {webhook_id} of acme is deleted\n"
+    assert told.stdout == f"Webhook {webhook_id} of acme is deleted.\n"
     again = world.relay("webhooks", "delete", TENANT, webhook_id)
     assert (again.exit_code, again.stdout) == (1, "")
     assert "WEBHOOK_NOT_FOUND" in again.stderr
     empty = world.relay("webhooks", "list", TENANT)
-    assert (empty.stdout, empty.stderr) == ("", "the tenant has no webhooks\n")
+    assert (empty.stdout, empty.stderr) == ("", "The tenant has no webhooks.\n")
 
 
 def test_what_the_api_refuses_is_told(world: ClientWorld) -> None:

@@ -229,7 +229,9 @@ def test_the_commands_list_redrive_and_discard(
     assert "POISON_JOB: S3 refuses" in listed.stdout
     assert run(cli.app, ["dlq", "redrive", first.run_id]).exit_code == 0
     discarded = run(cli.app, ["dlq", "discard", str(second.dlq_message_id)])
-    assert discarded.stdout == f"the dead letter {second.dlq_message_id} is deleted\n"
+    assert discarded.stdout == (
+        f"The dead letter {second.dlq_message_id} is removed.\n"
+    )
     again = run(cli.app, ["dlq", "discard", second.run_id])
     assert again.exit_code == 1
     assert again.stderr.startswith("the dead-letter queue has no message of run")

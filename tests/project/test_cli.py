@@ -42,9 +42,9 @@ def test_bootstrap_again_changes_nothing_says_so_and_prints_the_same(
 ) -> None:
     first = runner.invoke(cli.app, ["bootstrap"])
     assert "created bucket relay-inventory" in first.stderr
-    assert "nothing to change" not in first.stderr
+    assert "Nothing to change" not in first.stderr
     again = runner.invoke(cli.app, ["bootstrap"])
-    told = "nothing to change: nothing is missing\n"
+    told = "Nothing to change: no resource is missing.\n"
     assert (again.stdout, again.stderr) == (first.stdout, told)
 
 
@@ -55,7 +55,9 @@ def test_a_queue_that_differs_from_the_variables_is_told(
         monkeypatch.setenv(name, value)
     same = runner.invoke(cli.app, ["bootstrap", "--check"])
     assert (same.exit_code, same.stdout) == (0, "")
-    assert same.stderr == "nothing to change: all is as it must be\n"
+    assert same.stderr == (
+        "Nothing to change: the queue's attributes match the variables.\n"
+    )
     monkeypatch.setenv("WORKER_POISON_MAX_RECEIVES", "7")
     told = runner.invoke(cli.app, ["bootstrap", "--check"])
     assert told.exit_code == 1

@@ -56,7 +56,7 @@ def test_feeds_of_all_tenants_that_come_out_the_same_end_with_0(
         ("bolt", OTHER_RUN, "same"),
     ]
     assert (proofs["same"], proofs["different"], proofs["differences"]) == (2, 0, [])
-    assert "2 of 2 runs come out the same" in page.read_text("utf-8")
+    assert "2 of 2 runs are the same" in page.read_text("utf-8")
 
 
 def test_a_difference_is_told_by_step_and_column_with_rows_and_tenants(
@@ -90,7 +90,7 @@ def test_a_report_that_cannot_be_written_is_told_before_anything_is_compared(
         told = world.relay("verify", "--newest", "--report", str(place))
         assert (told.exit_code, told.stdout) == (2, "")
         assert (
-            told.stderr == f"--report: {place} is no file in a folder that is there\n"
+            told.stderr == f"--report: {place} is not a file in an existing folder.\n"
         )
 
 
@@ -140,7 +140,7 @@ def test_where_nothing_can_be_compared_it_ends_with_2(
 def test_a_budget_of_runs_is_kept(world: ClientWorld, other: World) -> None:
     assert len(verified(world, "--max-runs", "1", status=0)["runs"]) == 1
     late = verified(world, "--max-minutes", "0", status=2)
-    assert {run["reason"] for run in late["runs"]} == {"the time was over"}
+    assert {run["reason"] for run in late["runs"]} == {"The time limit was reached."}
 
 
 @pytest.mark.parametrize(

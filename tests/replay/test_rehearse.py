@@ -19,7 +19,7 @@ from support.run_world import TENANT, World
 
 FIRST, SECOND = (f"{n}c1f9a52-7f0c-4f3e-9b4c-2a4f6b8d0e11" for n in "12")
 GUIDE = (Path(__file__).resolve().parents[2] / "docs/CLI.md").read_text("utf-8")
-AGAINST = "changed against the feed of run 22832fde-c95f-4000-9bae-65488b0acbb4"
+AGAINST = "changes from the feed of run 22832fde-c95f-4000-9bae-65488b0acbb4"
 WHOLE = [f"S{number:02},5,10.00" for number in range(20)]
 
 
@@ -193,14 +193,14 @@ def test_people_are_shown_how_both_end_what_changes_and_what_the_guards_would_sa
     assert lines[:4] == [
         f"run {FIRST} of acme",
         "own config  rehearsed",
-        "ends                  SUCCEEDED   SUCCEEDED",
+        "status                SUCCEEDED   SUCCEEDED",
         "rows read             20          20",
     ]
-    assert f"changed against the feed of run {FIRST}" in lines
+    assert f"changes from the feed of run {FIRST}" in lines
     assert "20    price up" in lines
-    assert lines[lines.index("the greatest price rises") + 1] == "S00: 10.00 -> 30.00"
+    assert lines[lines.index("largest price increases") + 1] == "S00: 10.00 -> 30.00"
     assert "guards: price_rise, price_level would trip" in lines
-    assert "price_rise: 20 of 20, 1.0000; the limit is 0.01" in lines
+    assert "price_rise: 20 of 20, 1.0000; limit 0.01" in lines
 
 
 def test_a_run_that_failed_is_tried_with_what_mends_it(
@@ -276,7 +276,7 @@ def test_a_config_of_another_schema_or_tenant_and_a_file_that_is_not_there_are_r
     told, _ = rehearsed(world, file, others, FIRST)
     assert (
         told.exit_code,
-        f"the config is of tenant other, run {FIRST} of acme" in told.stderr,
+        f"The config is of tenant other, but run {FIRST} is of acme." in told.stderr,
     ) == (
         2,
         True,
@@ -292,7 +292,7 @@ def test_where_an_input_is_gone_that_is_said(
     sync(runs, FIRST, *WHOLE)
     runs.platform.objects.delete(runs.record(FIRST).artifacts["inbound_vendor_1"])
     told, _ = rehearsed(world, file, config_document(), FIRST)
-    assert (told.exit_code, f"run {FIRST} has no inbound_vendor_1" in told.stderr) == (
+    assert (told.exit_code, f"Run {FIRST} has no inbound_vendor_1" in told.stderr) == (
         2,
         True,
     )

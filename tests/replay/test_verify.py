@@ -267,7 +267,7 @@ def test_the_first_byte_that_is_not_the_same_is_told_with_its_line(
         "normalized_vendor_1  1,118  the same",
         "merged_inventory     459    differs",
         "",
-        "first difference: merged_inventory, line 5",
+        "First difference: merged_inventory, line 5",
         "  run   S03,vendor_1,5,10.01",
         "  here  S03,vendor_1,5,10.00",
     ]
@@ -292,11 +292,11 @@ def test_the_rows_of_a_parquet_feed_may_be_in_other_bytes_where_another_version_
     runs.platform.objects.put(key, sink.getvalue())
     told = world.relay("verify", FIRST)
     assert told.exit_code == 3
-    assert "merged_inventory the same rows in other bytes" in told.stdout
+    assert "merged_inventory, the same rows in other bytes" in told.stdout
     tampered(runs, "run_summary", ENGINE_VERSION.encode(), b"0.0.1")
     told = world.relay("verify", FIRST)
     assert told.exit_code == 0
-    assert told.stdout.endswith(f"run {FIRST}: 2 files, the same rows here\n")
+    assert told.stdout.endswith(f"Run {FIRST} is verified: 2 files, the same rows.\n")
 
 
 def test_a_file_that_is_there_on_one_side_alone_is_a_difference(
@@ -316,12 +316,12 @@ def test_a_file_that_is_there_on_one_side_alone_is_a_difference(
     told = world.relay("verify", FIRST)
     assert told.exit_code == 3
     assert told.stdout.splitlines()[1:] == [
-        "normalized_vendor_1  -      comes out here alone",
+        "normalized_vendor_1  -      only in the replay",
         "merged_inventory     459    the same",
-        "invalid_rows         -      does not come out here",
-        "quarantine           -      does not come out here",
+        "invalid_rows         -      only in the run",
+        "quarantine           -      only in the run",
         "",
-        "first difference: normalized_vendor_1 comes out here alone",
+        "First difference: normalized_vendor_1, only in the replay",
     ]
 
 
@@ -334,7 +334,8 @@ def test_an_input_that_is_not_the_one_the_run_has_read_proves_nothing(
     told = world.relay("verify", FIRST)
     assert (told.exit_code, told.stdout) == (3, "")
     assert (
-        f"inbound_vendor_1 of run {FIRST} is not what the run has read" in told.stderr
+        f"inbound_vendor_1 of run {FIRST} is not the file that the run read"
+        in told.stderr
     )
 
 
@@ -353,7 +354,7 @@ def test_another_version_of_the_engine_is_named_and_compared_all_the_same(
     told = world.relay("verify", FIRST)
     assert told.exit_code == 0, told.output
     assert (
-        f"the run's engine was version 0.0.9, here it is {ENGINE_VERSION}"
+        f"The run used engine 0.0.9, and this is engine {ENGINE_VERSION}."
         in told.stderr
     )
 
@@ -372,7 +373,7 @@ def test_where_a_file_is_gone_that_is_said(
     runs.platform.objects.delete(runs.platform.objects.artifacts(FIRST, TENANT)[name])
     told = world.relay("verify", FIRST)
     assert (told.exit_code, told.stdout) == (2, "")
-    assert f"run {FIRST} has no {name}" in told.stderr
+    assert f"Run {FIRST} has no {name}" in told.stderr
     assert "kept for RETENTION_DAYS" in told.stderr
 
 
@@ -403,7 +404,7 @@ def test_where_the_state_of_the_baseline_is_gone_that_is_said(
     sync(runs, SECOND, *WHOLE)
     runs.platform.objects.delete(runs.record(SECOND).keys.baseline_state)
     told = world.relay("verify", SECOND)
-    assert (told.exit_code, f"run {SECOND} has no baseline_state" in told.stderr) == (
+    assert (told.exit_code, f"Run {SECOND} has no baseline_state" in told.stderr) == (
         2,
         True,
     )
@@ -417,7 +418,7 @@ def test_a_run_of_a_config_of_another_schema_has_nothing_to_compare(
     assert runs.record(FIRST).error_code == "unsupported_schema_version"
     told = world.relay("verify", FIRST)
     assert (told.exit_code, told.stdout) == (2, "")
-    assert f"run {FIRST} read nothing: unsupported schema version" in told.stderr
+    assert f"Run {FIRST} read nothing: unsupported schema version" in told.stderr
 
 
 def test_a_run_that_is_under_way_is_not_compared(
@@ -427,7 +428,7 @@ def test_a_run_that_is_under_way_is_not_compared(
     runs.request(FIRST)
     told = world.relay("verify", FIRST)
     assert told.exit_code == 2
-    assert f"run {FIRST} is QUEUED; wait for its end" in told.stderr
+    assert f"Run {FIRST} is QUEUED. Wait until it ends" in told.stderr
 
 
 def test_a_run_that_merged_rows_of_another_names_that_one(
@@ -439,7 +440,7 @@ def test_a_run_that_merged_rows_of_another_names_that_one(
     told = world.relay("verify", by_hand.run_id)
     assert told.exit_code == 2, told.output
     assert (
-        f"has merged rows that another run has read: verify that one (run {FIRST})"
+        f"merged rows that another run read. Verify that run instead (run {FIRST})."
         in told.stderr
     )
 

@@ -359,7 +359,7 @@ def half_a_feed_is_right(desk: Desk) -> None:
     whole_then_half(desk)
     run = desk.held("skus_removed", "vendor_rows")
     shown = client_command(desk, "show", run["run_id"])
-    assert "vendor_rows of north: 12 of 20, 0.6000; the limit is 0.50" in shown.stdout
+    assert "vendor_rows of north: 12 of 20, 0.6000; limit 0.50" in shown.stdout
     (command,) = [line for line in shown.stdout.splitlines() if "relay release" in line]
     released = client_command(desk, *shlex.split(command)[1:])
     assert released.returncode == 0, released.stderr
@@ -378,7 +378,7 @@ def half_a_feed_is_wrong(desk: Desk) -> None:
     assert (void["status"], void["error_code"]) == ("CANCELLED", "HOLD_SUPERSEDED")
     released = client_command(desk, "release", run["run_id"], "--reason", "too late")
     assert released.returncode == 1
-    assert "nothing of it is held back" in released.stderr
+    assert "It has no feed on hold." in released.stderr
 
 
 @drill("Roll back a feed")
@@ -408,7 +408,7 @@ def prove_a_feed(desk: Desk) -> None:
     proved = client_command(desk, "verify", desk.published_run_id())
     assert proved.returncode == 0, proved.stdout + proved.stderr
     assert proved.stdout.endswith(
-        f"run {run['run_id']}: 3 files, the same bytes here\n"
+        f"Run {run['run_id']} is verified: 3 files, the same bytes.\n"
     )
 
 
@@ -601,14 +601,14 @@ def a_tenant_goes(desk: Desk) -> None:
     desk.succeeded()
     tenant = desk.tenant
     closed = client_command(desk, "tenant", "delete", tenant, "--confirm", tenant)
-    assert f"tenant {tenant} is CLOSING" in closed.stdout, closed.stderr
+    assert f"Tenant {tenant} is CLOSING." in closed.stdout, closed.stderr
     refused = desk.relay.ask(tenant)
     assert (refused.status_code, refused.json()["error_code"]) == (
         409,
         "TENANT_CLOSING",
     )
     restored = client_command(desk, "tenant", "restore", tenant)
-    assert restored.stdout == f"tenant {tenant} is ACTIVE\n", restored.stderr
+    assert restored.stdout == f"Tenant {tenant} is ACTIVE.\n", restored.stderr
     desk.succeeded()
     client_command(desk, "tenant", "delete", tenant, "--confirm", tenant)
     wait_for(

@@ -27,12 +27,12 @@ SKIPPED: dict[str, Any] = {"name": "h11", "skip_reason": "not found"}
 @pytest.mark.parametrize(
     ("packages", "status", "said"),
     [
-        ([CLEAN], 0, "nothing is known against the 1 packages"),
-        ([KNOWN, CLEAN], 1, "numpy 2.4.0: GHSA-1, mended in 2.4.1, 2.5.0"),
-        ([KNOWN, SKIPPED], 1, "numpy 2.4.0: GHSA-2, mended in no version yet"),
-        ([CLEAN, SKIPPED], 2, "not audited: the advisories have no answer for h11"),
+        ([CLEAN], 0, "No known vulnerabilities in the 1 packages"),
+        ([KNOWN, CLEAN], 1, "numpy 2.4.0: GHSA-1, fixed in 2.4.1, 2.5.0"),
+        ([KNOWN, SKIPPED], 1, "numpy 2.4.0: GHSA-2, fixed in no version yet"),
+        ([CLEAN, SKIPPED], 2, "Not audited: there are no advisories for h11"),
         ([SKIPPED] * 12, 2, " and 2 more"),
-        (None, 2, "not audited: the advisories cannot be reached"),
+        (None, 2, "Not audited: the advisories cannot be reached"),
     ],
 )
 def test_the_verdict(
@@ -75,6 +75,6 @@ def test_without_a_network_it_says_so_and_the_bill_is_there(tmp_path: Path) -> N
     )
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1].startswith(
-        "not audited: the advisories cannot be reached"
+        "Not audited: the advisories cannot be reached"
     )
     assert (tmp_path / "sbom.json").is_file()

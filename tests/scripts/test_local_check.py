@@ -130,7 +130,7 @@ def test_one_patch_has_the_file_read_and_a_second_check_finds_nothing(
     assert len(column_map) == 3
     found["column_map"] = column_map
     assert bench.run(patched, "--check", vendor_1=data) == 0
-    assert "vendor_1.csv: nothing is wrong" in capsys.readouterr().out
+    assert "vendor_1.csv: no problems" in capsys.readouterr().out
     assert bench.run(patched, vendor_1=data) == 0
     assert {("B-2", "20", "3.00"), ("C-3", "0", "1999.99"), ("Ä-1", "1", "2.50")} <= {
         (row["sku"], row["quantity_available"], row["price"]) for row in bench.merged()
@@ -241,7 +241,7 @@ def test_all_that_is_wrong_is_told_at_once(
         },
     }
     assert 'quantity_available holds "few" (1): give each a number' in printed
-    assert "a run would end with validation errors: 1 of 9 rows" in printed
+    assert "a run would fail: validation errors: 1 of 9 rows" in printed
     parser_of(patched)["quantity_words"] = {"few": 3}
     assert bench.run(patched, "--check", vendor_1=data) == 0
     assert bench.run(patched, vendor_1=data) == 0
@@ -290,7 +290,7 @@ def test_a_vendor_without_a_file_is_named_and_a_run_fails_for_it_if_it_is_requir
     both = config_document(vendor_document("vendor_1"), vendor_document("vendor_2"))
     assert bench.run(both, "--check", vendor_1=feed("A,1,2.50")) == 1
     printed = capsys.readouterr().out
-    assert "without a file: vendor_2" in printed
+    assert "vendors without a file: vendor_2" in printed
     assert "a run would fail: REQUIRED_VENDOR_MISSING" in printed
     optional = vendor_document("vendor_2", required=False)
     both = config_document(vendor_document("vendor_1"), optional)
@@ -343,7 +343,7 @@ def test_the_sample_tenant_is_right_but_for_stock_below_zero(
 ) -> None:
     assert main(["--tenant=acme_parts", "--check"]) == 0
     printed = capsys.readouterr().out
-    assert printed.count("nothing is wrong") == 2
+    assert printed.count("no problems") == 2
     assert printed.endswith("    negative_quantity: zero\n")
 
 

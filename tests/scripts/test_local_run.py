@@ -289,7 +289,7 @@ def test_a_configured_map_that_is_absent_fails_the_run(
     ("arguments", "told"),
     [
         (["--vendor-file", "nobody=x.csv"], "no vendor 'nobody'"),
-        (["--vendor-file", "vendor_1"], "is not VENDOR=FILE"),
+        (["--vendor-file", "vendor_1"], "does not have the form VENDOR=FILE"),
         (["--vendor-file", "vendor_1=absent.csv"], "absent.csv: No such file"),
         (["--vendor-file", "vendor_1=."], "Is a directory"),
         (["--sku-map", "vendor_1=absent.csv"], "absent.csv: No such file"),
@@ -297,11 +297,11 @@ def test_a_configured_map_that_is_absent_fails_the_run(
         (["--now", "tomorrow"], "--now: 'tomorrow'"),
         (
             ["--now", "1899-12-31"],
-            "--now: '1899-12-31' is not of the years 1900 to 2199",
+            "--now: '1899-12-31' is not in the years 1900 to 2199",
         ),
         (
             ["--now", "2200-01-01"],
-            "--now: '2200-01-01' is not of the years 1900 to 2199",
+            "--now: '2200-01-01' is not in the years 1900 to 2199",
         ),
         (["--now", "9999-12-31T23:00-05:00"], "--now: '9999-12-31T23:00-05:00'"),
     ],

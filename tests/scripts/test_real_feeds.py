@@ -72,7 +72,7 @@ def test_a_line_counts_rows_refused_rows_skus_and_codes(tmp_path: Path) -> None:
         "8,215",
         "rows",
         "6",
-        "refused",
+        "rejected",
         "3,148",
         "SKUs",
         "invalid_decimal",

@@ -58,7 +58,7 @@ def test_the_real_list_takes_the_proposed_parser_and_one_answer(
     config["vendors"][0]["parser"] = parser
     bench.write("tenant.json", config)
     assert main(command) == 0
-    assert "nothing is wrong" in capsys.readouterr().out
+    assert "no problems" in capsys.readouterr().out
     assert fed(bench, config, data) == block(name, "csv")
 
 

@@ -21,7 +21,7 @@ from relay_dagster.client.terminal import TableView, expiry
 from relay_dagster.wire.access import AuditItem, AuditList, KeyList, NewTenantKey
 
 keys = typer.Typer(
-    help="Make keys of a tenant, see what they may do, and delete them.",
+    help="Create, list, and delete the API keys of a tenant.",
     no_args_is_help=True,
 )
 commands = typer.Typer()
@@ -36,7 +36,7 @@ _KEYS = TableView(
         "last used": "last_used_at",
     },
     folded=("name", "scopes"),
-    empty="the tenant has no keys",
+    empty="The tenant has no API keys.",
 )
 _MAX_LISTED_VALUES = 3
 _HIDDEN_DETAILS = ("changed_count", "expires_at", "sha256")
@@ -47,7 +47,7 @@ _HIDDEN_DETAILS = ("changed_count", "expires_at", "sha256")
 
 @command(keys, "list")
 def list_keys(session: Session, tenant: Tenant) -> Output:
-    """List a tenant's keys: what each may do, until when, and when it was last used."""
+    """List a tenant's API keys with their scopes, expiry, and last use."""
     pages = session.api.pages(KeyList, tenant_path(tenant, "api-keys"))
     tenant_keys = [key for page in pages for key in page.api_keys]
     by_age = sorted(tenant_keys, key=lambda key: key.created_at)
@@ -58,20 +58,23 @@ def list_keys(session: Session, tenant: Tenant) -> Output:
 def create(
     session: Session,
     tenant: Tenant,
-    name: Annotated[str | None, option("What people call it.")] = None,
+    name: Annotated[str | None, option("Name for people.")] = None,
     scope: Annotated[
         list[str] | None,
         option(
-            "What it may do: read, run, config, release, upload, keys; may be repeated.",
-            show_default="all but keys",
+            "Scope: read, run, config, release, upload or keys; can be repeated.",
+            show_default="all except keys",
         ),
     ] = None,
     days: Annotated[
         int | None,
-        option("For how long it is good.", show_default="for ever", min=1, max=36_500),
+        option("Days until the key expires.", show_default="never", min=1, max=36_500),
     ] = None,
 ) -> None:
-    """Make a key and print it, this once; its id goes to standard error."""
+    """Create an API key and print it.
+
+    The key is shown only this once. Its ID goes to standard error.
+    """
     body: dict[str, Any] = {}
     if name is not None:
         body["name"] = name
@@ -87,7 +90,7 @@ def create(
     )
     session.screen.say(new_key.api_key, whole=True)
     session.screen.complain(
-        f"key {new_key.key_id} of {tenant}; it is shown this once, and deleted with: "
+        f"Key {new_key.key_id} of {tenant} is shown only this once. To delete it: "
         f"relay keys delete {tenant} {new_key.key_id}"
     )
 
@@ -96,11 +99,11 @@ def create(
 def delete(
     session: Session,
     tenant: Tenant,
-    key_id: Annotated[str, argument("KEY_ID", "As listed.")],
+    key_id: Annotated[str, argument("KEY_ID", "Key ID, as listed.")],
 ) -> None:
-    """Delete a key, at once."""
+    """Delete an API key. It stops working immediately."""
     session.api.send("DELETE", tenant_path(tenant, "api-keys", key_id))
-    session.screen.say(f"key {key_id} of {tenant} is deleted")
+    session.screen.say(f"Key {key_id} of {tenant} is deleted.")
 
 
 # --- the audit log --------------------------------------------------------------------
@@ -111,14 +114,15 @@ def audit(
     session: Session,
     tenant: Annotated[
         str | None,
-        argument("[TENANT]", "Whose.", show_default="all that the key reaches"),
+        argument("[TENANT]", "Tenant ID.", show_default="all that the key may read"),
     ] = None,
     action: Annotated[
-        str | None, option("Only this, such as config.put; docs/API.md has them all.")
+        str | None,
+        option("Filter by action, such as config.put; docs/API.md lists all actions."),
     ] = None,
     limit: Limit = 20,
 ) -> Output:
-    """Show who did what, newest first: entries of the last 400 days."""
+    """Show the audit log of the last 400 days, newest entries first."""
     query = {"tenant_id": tenant, "action": action}
     pages = session.api.pages(AuditList, "/v1/audit", query, limit)
     entries = list(islice((entry for page in pages for entry in page.audit), limit))
@@ -161,5 +165,5 @@ AUDIT = TableView(
         "details": lambda entry: _details(entry.details),
     },
     folded=("target", "details"),
-    empty="the audit has no such entry",
+    empty="The audit log has no such entry.",
 )

@@ -17,10 +17,10 @@ from relay_dagster.wire.config_checks import ConfigCheck, HeadReading, VendorChe
 from relay_dagster.wire.tenants import ConfigVersion
 
 config = typer.Typer(
-    help="Check tenants' configs, store them, and get them back.",
+    help="Validate, store, and retrieve tenant configs.",
     no_args_is_help=True,
 )
-ConfigFile = Annotated[Path, argument("FILE", "A config, YAML or JSON.")]
+ConfigFile = Annotated[Path, argument("FILE", "Config file, YAML or JSON.")]
 
 
 @command(config)
@@ -28,10 +28,13 @@ def check(
     session: Session,
     file: ConfigFile,
     tenant: Annotated[
-        str | None, option("Whose config it is; else its tenant_id.")
+        str | None, option("Tenant ID; by default the tenant_id of the config.")
     ] = None,
 ) -> Output:
-    """Judge a config against the rules and the vendors' latest files; stores nothing."""
+    """Validate a config, and try it on the vendors' latest files.
+
+    Nothing is stored. The exit status is 1 if the config is not valid.
+    """
     document = read_config_file(file)
     path = f"{tenant_path(tenant_of(document, tenant))}/config:check"
     result = session.api.request(
@@ -55,11 +58,12 @@ def put(
     if_match: Annotated[
         int | None,
         option(
-            "Only where this is the latest version, so nobody's is passed over.", min=1
+            "Store only if this is the latest version, so that no change is overwritten.",
+            min=1,
         ),
     ] = None,
 ) -> None:
-    """Store a config as its tenant's new version, and print that version."""
+    """Store a config as the tenant's new version, and print the version."""
     document = read_config_file(file)
     headers = JSON
     if if_match is not None:
@@ -77,17 +81,20 @@ def put(
 @command(config)
 def get(
     session: Session,
-    tenant: Annotated[str, argument("TENANT", "Whose config.")],
+    tenant: Annotated[str, argument("TENANT", "Tenant ID.")],
     version: Annotated[
-        int | None, option("Which version.", show_default="the latest", min=1)
+        int | None, option("Version of the config.", show_default="latest", min=1)
     ] = None,
 ) -> None:
-    """Print a config as JSON, as it takes effect; its version goes to standard error."""
+    """Print a config as JSON, as it takes effect.
+
+    Its version goes to standard error.
+    """
     stored = session.api.config(tenant, version)
     session.screen.show_json(stored.tenant_config)
     stored_at = instant(stored.stored_at)
     session.screen.complain(
-        f"config version {stored.config_version}, stored {stored_at}"
+        f"Config version {stored.config_version}, stored {stored_at}"
     )
 
 
@@ -96,7 +103,7 @@ def show_check(screen: Screen, result: ConfigCheck) -> None:
     screen.say(_verdict(result), style="green" if result.valid else "red")
     if result.faults:
         faults = [fault.as_json() for fault in result.faults]
-        screen.section("faults", fault_lines(faults))
+        screen.section("errors", fault_lines(faults))
     if result.doubts:
         doubts = [doubt.as_json() for doubt in result.doubts]
         screen.section("doubts", fault_lines(doubts))
@@ -105,7 +112,7 @@ def show_check(screen: Screen, result: ConfigCheck) -> None:
             title = f"vendor {vendor.vendor_id}: {_state(vendor)}"
             screen.section(title, _findings(vendor))
     if result.patch:
-        screen.section("with these changes the files would read better")
+        screen.section("suggested changes that improve the reading of the files")
     for step in result.patch:
         path = _dotted_path(step.path)
         screen.say(f"{path}: {_json(step.value)}", indent=2, style="green")
@@ -114,7 +121,7 @@ def show_check(screen: Screen, result: ConfigCheck) -> None:
 def _verdict(result: ConfigCheck) -> str:
     if not result.valid:
         plural = "s" if len(result.faults) > 1 else ""
-        return f"not valid: {len(result.faults)} fault{plural}"
+        return f"not valid: {len(result.faults)} error{plural}"
     unusable_vendors = [
         vendor.vendor_id
         for vendor in result.vendors
@@ -122,10 +129,11 @@ def _verdict(result: ConfigCheck) -> str:
     ]
     reservations = []
     if result.doubts:
-        reservations.append(f"{len(result.doubts)} in doubt")
+        plural = "s" if len(result.doubts) > 1 else ""
+        reservations.append(f"with {len(result.doubts)} doubt{plural}")
     if unusable_vendors:
         reservations.append(
-            f"it does not fit the latest file of {', '.join(unusable_vendors)}"
+            f"unable to read the latest file of {', '.join(unusable_vendors)}"
         )
     if reservations:
         return f"valid, but {' and '.join(reservations)}"
@@ -145,7 +153,7 @@ def _state(vendor: VendorCheck) -> str:
     rows = f"{reading.rows:,} rows"
     if not vendor.whole:
         rows = f"the first {rows}"
-    return f"{reading.refused_rows:,} of {rows} would be refused"
+    return f"{reading.refused_rows:,} of {rows} would be rejected"
 
 
 def _findings(vendor: VendorCheck) -> Iterator[str]:
@@ -157,19 +165,19 @@ def _findings(vendor: VendorCheck) -> Iterator[str]:
         mapped = f", mapped to {_json(missing.header)}" if missing.header else ""
         nearest = ""
         if missing.nearest:
-            nearest = f"; the nearest is {_json(missing.nearest)}"
-        yield f"missing: {missing.column}{mapped}{nearest}"
+            nearest = f"; nearest header {_json(missing.nearest)}"
+        yield f"missing column: {missing.column}{mapped}{nearest}"
     if vendor.unused_headers:
-        yield f"not used: {', '.join(vendor.unused_headers)}"
+        yield f"unused headers: {', '.join(vendor.unused_headers)}"
     yield from _rejected_cells(vendor.as_sent)
     if vendor.with_patch is not None:
         guesses = vendor.guesses.as_json() if vendor.guesses else {}
         options = [f"{name} {_json(value)}" for name, value in guesses.items()]
-        yield f"probably written with: {', '.join(options)}"
+        yield f"probable format: {', '.join(options)}"
         patched = vendor.with_patch
         yield (
             f"with the changes below: {patched.refused_rows:,} of {patched.rows:,} rows "
-            "refused"
+            "would be rejected"
         )
         yield from _rejected_cells(patched)
 
@@ -187,7 +195,7 @@ def _rejected_cells(reading: HeadReading | None) -> Iterator[str]:
 
 
 def _dotted_path(pointer: str) -> str:
-    """Return a JSON Pointer in the form in which the paths of faults are written."""
+    """Return a JSON Pointer in the form of a fault's path, with dots."""
     names = [
         name.replace("~1", "/").replace("~0", "~")
         for name in pointer.removeprefix("/").split("/")

@@ -30,7 +30,7 @@ _CHUNK_BYTES = 1 << 20
 _OutputFile = Annotated[
     Path | None,
     option(
-        "Where it goes; else standard output.",
+        "Output file; by default standard output.",
         "--output",
         "-o",
         show_default=False,
@@ -40,8 +40,8 @@ _OutputFile = Annotated[
 
 commands = typer.Typer()
 feed_links = typer.Typer(
-    help="Make links to a tenant's feed for programs that take a plain URL, "
-    "and revoke them.",
+    help="Create, list, and revoke links to a tenant's feed for programs that take a "
+    "plain URL.",
     no_args_is_help=True,
 )
 _LINKS = TableView(
@@ -54,15 +54,15 @@ _LINKS = TableView(
         "last used": "last_used_at",
     },
     folded=("name",),
-    empty="the tenant has no links to its feed",
+    empty="The tenant has no feed links.",
 )
 
 
 @command(commands)
 def feed(session: Session, tenant: Tenant, output: _OutputFile = None) -> None:
-    """Fetch the feed that is in force."""
+    """Download the live feed."""
     link = session.api.feed_link(tenant)
-    write_file(session, f"the feed of {tenant}", link, output)
+    write_file(session, f"The feed of {tenant}", link, output)
 
 
 @command(commands)
@@ -71,13 +71,16 @@ def artifacts(
     run_id: RunId,
     name: Annotated[
         str | None,
-        argument("NAME", "One of them, fetched.", show_default="lists them"),
+        argument("NAME", "Artifact to download.", show_default="lists all"),
     ] = None,
     output: _OutputFile = None,
 ) -> None:
-    """List a run's artifacts with links that are good for an hour, or fetch one of them."""
+    """List the artifacts of a run, or download one of them.
+
+    The links in the list are valid for an hour.
+    """
     if name is None and output is not None:
-        raise BadUsageError("--output goes with the name of an artifact")
+        raise BadUsageError("--output needs the name of an artifact.")
     links = session.api.artifacts(run_id)
     if name is None:
         session.screen.table(("name", "link"), [*links.items()], folded=("link",))
@@ -85,7 +88,7 @@ def artifacts(
         write_file(session, name, links[name], output)
     else:
         names = ", ".join(links) or "none"
-        raise BadUsageError(f"run {run_id} has no artifact {name}; it has: {names}")
+        raise BadUsageError(f"Run {run_id} has no artifact {name}. It has: {names}.")
 
 
 def write_file(session: Session, name: str, link: str, path: Path | None) -> None:
@@ -105,7 +108,7 @@ def write_file(session: Session, name: str, link: str, path: Path | None) -> Non
         sha256 = download_to(partial_path, name, link)
         partial_path.replace(path)
     except OSError as error:
-        raise BadUsageError(f"{path}: cannot be written ({error.strerror})") from error
+        raise BadUsageError(f"{path} cannot be written: {error.strerror}.") from error
     finally:
         partial_path.unlink(missing_ok=True)
     session.screen.say(f"{path}: {path.stat().st_size:,} bytes, sha256 {sha256}")
@@ -118,13 +121,16 @@ def write_file(session: Session, name: str, link: str, path: Path | None) -> Non
 def create(
     session: Session,
     tenant: Tenant,
-    name: Annotated[str, option("Whom it is for.", show_default=False)],
+    name: Annotated[str, option("Name of the recipient.", show_default=False)],
     days: Annotated[
         int | None,
-        option("For how long it is good.", show_default="for ever", min=1, max=36_500),
+        option("Days until the link expires.", show_default="never", min=1, max=36_500),
     ] = None,
 ) -> None:
-    """Make a link to the feed in force and print it, this once; its id goes to standard error."""
+    """Create a link to the live feed and print it.
+
+    The link is shown only this once. Its ID goes to standard error.
+    """
     body = {"name": name}
     if days is not None:
         body["expires_at"] = (datetime.now(UTC) + timedelta(days=days)).isoformat()
@@ -132,14 +138,14 @@ def create(
     new_link = session.api.request(NewFeedLink, "POST", path, json=body)
     session.screen.say(new_link.url, whole=True)
     session.screen.complain(
-        f"link {new_link.link_id} of {tenant}; it is shown this once, and revoked with: "
+        f"Link {new_link.link_id} of {tenant} is shown only this once. To revoke it: "
         f"relay feed-links delete {tenant} {new_link.link_id}"
     )
 
 
 @command(feed_links, "list")
 def list_links(session: Session, tenant: Tenant) -> Output:
-    """List a tenant's links to its feed: whom each is for, and when it was last used."""
+    """List a tenant's feed links with their recipients, expiry, and last use."""
     path = tenant_path(tenant, "feed-links")
     links = session.api.request(FeedLinkList, "GET", path)
     return Output(links, lambda: _LINKS.show(session.screen, links.feed_links))
@@ -149,8 +155,8 @@ def list_links(session: Session, tenant: Tenant) -> Output:
 def delete(
     session: Session,
     tenant: Tenant,
-    link_id: Annotated[str, argument("LINK_ID", "As listed.")],
+    link_id: Annotated[str, argument("LINK_ID", "Link ID, as listed.")],
 ) -> None:
-    """Revoke a link, at once."""
+    """Revoke a feed link. It stops working immediately."""
     session.api.send("DELETE", tenant_path(tenant, "feed-links", link_id))
-    session.screen.say(f"link {link_id} of {tenant} is revoked")
+    session.screen.say(f"Link {link_id} of {tenant} is revoked.")

@@ -18,7 +18,7 @@ from relay_dagster.client.terminal import Screen
 from relay_dagster.wire.runs import HeldFeed, PublishedFeed, Run
 
 Reason = Annotated[
-    str, option("Why; it stands in the run, or in the log.", show_default=False)
+    str, option("Reason, recorded in the audit log.", show_default=False)
 ]
 commands = typer.Typer()
 
@@ -29,59 +29,63 @@ def release(
     run_id: RunId,
     reason: Annotated[
         str | None,
-        option("Why; it stands in the run.", show_default="asks at a terminal"),
+        option("Reason, recorded in the run.", show_default="prompts at a terminal"),
     ] = None,
     sha256: Annotated[
         str | None,
-        option("Of the feed that was looked at.", show_default="asks at a terminal"),
+        option(
+            "SHA-256 of the feed that you reviewed.",
+            show_default="prompts at a terminal",
+        ),
     ] = None,
     guard: Annotated[
         list[str] | None,
-        option("One that tripped, all must be named; may be repeated."),
+        option("Guard that tripped; repeat the option to name all of them."),
     ] = None,
 ) -> None:
-    """Publish the feed that a run holds back; shows it and asks, unless hash and guards are given.
+    """Release a feed that is on hold: publish it.
 
-    Where nobody can be asked, the command that releases what is shown is printed, with status 1.
+    Without --sha256 and --guard, the command shows the feed and asks for confirmation. Without
+    a terminal, it prints the command that releases the feed and exits with status 1.
     """
     if (sha256 is None) != (not guard):
         raise BadUsageError(
-            "--sha256 and --guard go together: they say what was looked at"
+            "Use --sha256 and --guard together: they identify the feed that you reviewed."
         )
     if reason is None and sha256 is not None:
-        raise BadUsageError("--reason: a release that nobody is asked about needs one")
+        raise BadUsageError("--sha256 and --guard need --reason.")
     screen = session.screen
     if sha256 is None:
         hold = _confirmed_hold(session, run_id, reason)
         sha256 = hold.sha256
         guard = [*hold.guard_names]
-    reason = reason or screen.ask("why is it right?")
+    reason = reason or screen.ask("Why is the feed correct?")
     if not reason:
-        screen.complain("nothing is released: a release needs a reason")
+        screen.complain("The feed was not released. A release needs a reason.")
         raise typer.Exit(1)
     path = f"/v1/runs/{segment(run_id)}/release"
     body = {"sha256": sha256, "guards": guard, "reason": reason}
     with _unconfirmed(screen, "released"):
         run = session.api.request(Run, "POST", path, json=body)
     screen.say(
-        f"run {run.run_id} of {run.tenant_id} is released: its feed is published"
+        f"Run {run.run_id} of {run.tenant_id} is released, and its feed is published."
     )
 
 
 @command(commands)
 def rollback(
     session: Session,
-    tenant: Annotated[str, argument("TENANT", "Whose feed.")],
+    tenant: Annotated[str, argument("TENANT", "Tenant ID.")],
     run_id: RunId,
     reason: Reason,
 ) -> None:
-    """Publish the feed of one of the tenant's earlier runs again."""
+    """Publish the feed of one of a tenant's earlier runs again."""
     path = tenant_path(tenant, "feed", "rollback")
     body = {"run_id": segment(run_id), "reason": reason}
     with _unconfirmed(session.screen, "rolled back"):
         feed = session.api.request(PublishedFeed, "POST", path, json=body)
     session.screen.say(
-        f"{feed.tenant_id}: the feed of run {feed.run_id} is published again"
+        f"The feed of run {feed.run_id} is published again for {feed.tenant_id}."
     )
 
 
@@ -96,7 +100,7 @@ def _confirmed_hold(session: Session, run_id: str, reason: str | None) -> HeldFe
     run = session.api.run(run_id).run
     hold = run.hold
     if hold is None or not run.is_held:
-        raise ClientError(f"run {run_id} is {run.status}: nothing of it is held back")
+        raise ClientError(f"Run {run_id} is {run.status}. It has no feed on hold.")
     screen.say(f"run {run_id} of {run.tenant_id}")
     show_hold(screen, run, hold)
     if not screen.is_terminal:
@@ -105,10 +109,10 @@ def _confirmed_hold(session: Session, run_id: str, reason: str | None) -> HeldFe
             hold,
             PLACEHOLDER if reason is None else reason,
         )
-        screen.complain(f"nothing is released; to do so: {command_line}")
+        screen.complain(f"The feed was not released. To release it: {command_line}")
         raise typer.Exit(1)
-    if not screen.confirm("publish this feed?"):
-        screen.complain("nothing is released")
+    if not screen.confirm("Publish this feed?"):
+        screen.complain("The feed was not released.")
         raise typer.Exit(1)
     return hold
 
@@ -121,7 +125,7 @@ def _unconfirmed(screen: Screen, participle: str) -> Iterator[None]:
     except NoResponseError as error:
         if error.was_sent:
             screen.complain(
-                f"whether it was {participle} is not known; the same command again does "
-                "no harm"
+                f"It is not known whether the feed was {participle}. You can safely run the "
+                "command again."
             )
         raise

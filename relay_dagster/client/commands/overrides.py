@@ -17,8 +17,8 @@ from relay_dagster.client.terminal import cell
 from relay_dagster.wire import skus as wire
 
 overrides = typer.Typer(
-    help="Say the last word on single SKUs: a price, a floor, a vendor, a "
-    "quantity, or leave out.",
+    help="List, set, and remove SKU overrides: a price, a minimum price, a maximum "
+    "quantity, a vendor, or no offer at all.",
     no_args_is_help=True,
 )
 _COLUMNS = {
@@ -39,7 +39,7 @@ _BOOLEANS = {"true": True, "false": False}
 
 @command(overrides, "list")
 def list_overrides(session: Session, tenant: Tenant) -> Output:
-    """List a tenant's overrides by SKU; those that are over are not shown."""
+    """List a tenant's SKU overrides, without those that have expired."""
     path = tenant_path(tenant, "overrides")
     query = {"limit": str(wire.MAX_OVERRIDES)}
     pages = list(session.api.pages(wire.OverrideList, path, query))
@@ -48,7 +48,7 @@ def list_overrides(session: Session, tenant: Tenant) -> Output:
 
     def show() -> None:
         if not items:
-            session.screen.complain("the tenant has no overrides")
+            session.screen.complain("The tenant has no overrides.")
             return
         rows = [
             [cell(override.get(name)) for name in _COLUMNS.values()]
@@ -57,7 +57,7 @@ def list_overrides(session: Session, tenant: Tenant) -> Output:
         session.screen.table([*_COLUMNS], rows, folded=("sku", "note"))
         if last_page.unused:
             session.screen.complain(
-                f"no vendor offers the SKU of {last_page.unused:,} of them"
+                f"No vendor offers the SKU of {last_page.unused:,} of these overrides."
             )
 
     document = {
@@ -77,11 +77,14 @@ def put(
         Path,
         argument(
             "FILE",
-            "A JSON list of them; or, named *.csv, a CSV file with their keys as columns.",
+            "JSON list of overrides, or a CSV file named *.csv with their keys as columns.",
         ),
     ],
 ) -> None:
-    """Put overrides in place of those of their SKUs, a thousand at a time, each all or nothing."""
+    """Set SKU overrides from a file. Each replaces the override of its SKU.
+
+    Overrides are sent in batches of 1,000. A batch is stored completely or not at all.
+    """
     items = _read_overrides(file)
     path = f"{tenant_path(tenant, 'overrides')}:put"
     sent_count = 0
@@ -95,8 +98,8 @@ def put(
         )
         sent_count += len(batch)
         session.screen.say(
-            f"{sent_count:,} are put; {tenant} has {result.count:,} overrides, version "
-            f"{result.version}"
+            f"Overrides set: {sent_count:,}. {tenant} has {result.count:,} in total, "
+            f"version {result.version}."
         )
 
 
@@ -104,9 +107,9 @@ def put(
 def remove(
     session: Session,
     tenant: Tenant,
-    skus: Annotated[list[str], argument("SKU...", "As listed.")],
+    skus: Annotated[list[str], argument("SKU...", "SKUs, as listed.")],
 ) -> None:
-    """Remove the overrides of SKUs, with what was accepted of them."""
+    """Remove the overrides of SKUs, with their accepted prices."""
     path = f"{tenant_path(tenant, 'overrides')}:remove"
     result = session.api.request(
         wire.ChangedOverrides,
@@ -115,8 +118,8 @@ def remove(
         json={"skus": skus},
     )
     session.screen.say(
-        f"{result.changed:,} are removed; {tenant} has {result.count:,} overrides, "
-        f"version {result.version}"
+        f"Overrides removed: {result.changed:,}. {tenant} has {result.count:,} in total, "
+        f"version {result.version}."
     )
 
 
@@ -136,16 +139,16 @@ def _read_overrides(file: Path) -> Sequence[Mapping[str, Any]]:
     except OSError as error:
         raise BadUsageError(f"{file}: {error.strerror or error}") from error
     except (ValueError, csv.Error) as error:
-        raise BadUsageError(f"{file}: cannot be read: {error}") from error
+        raise BadUsageError(f"{file} cannot be read: {error}.") from error
     if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
-        raise BadUsageError(f"{file}: a list of overrides is wanted")
+        raise BadUsageError(f"{file} must contain a list of overrides.")
     if not items:
-        raise BadUsageError(f"{file}: holds no override")
+        raise BadUsageError(f"{file} contains no overrides.")
     counts = Counter(str(item.get("sku")).strip() for item in items)
     for sku, count in counts.items():
         if count > 1:
             raise BadUsageError(
-                f"{file}: has more than one override of {sku!r}; nothing is put"
+                f"{file} has more than one override of {sku!r}. Nothing was set."
             )
     return items
 

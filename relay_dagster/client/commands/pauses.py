@@ -19,9 +19,11 @@ _PAUSES = TableView(
         "public reason": "public_reason",
     },
     folded=("tenant_id", "reason", "public reason"),
-    empty="no run creation is paused",
+    empty="Run creation is not paused.",
 )
-_TenantOrAll = Annotated[str | None, argument("TENANT", "Whose; by default all.")]
+_TenantOrAll = Annotated[
+    str | None, argument("TENANT", "Tenant ID; by default all tenants.")
+]
 
 
 @command(commands)
@@ -29,23 +31,26 @@ def pause(
     session: Session,
     tenant: _TenantOrAll = None,
     reason: Annotated[
-        str | None, option("Shown to admins alone.", show_default=False)
+        str | None, option("Reason, shown to admins only.", show_default=False)
     ] = None,
     public_reason: Annotated[
-        str | None, option("The reason for tenants.", show_default=False)
+        str | None, option("Reason, shown to tenants.", show_default=False)
     ] = None,
 ) -> Output:
-    """Stop new runs, of one tenant or of all; with nothing to pause and no reason, list pauses."""
+    """Pause the creation of runs, for one tenant or for all tenants.
+
+    Without arguments and options, list the pauses.
+    """
     if reason is None:
         if tenant is not None or public_reason is not None:
             raise BadUsageError(
-                "--reason says why; without anything, the pauses are listed"
+                "Give a reason with --reason. To list the pauses, use no arguments and options."
             )
         return _list_pauses(session)
     body = {"tenant_id": tenant, "reason": reason, "public_reason": public_reason}
     result = session.api.request(wire.Pausing, "POST", _PATH, json=body)
     paused_at = instant(result.paused_at)
-    line = f"run creation of {_scope(tenant)} is paused since {paused_at}"
+    line = f"Run creation is paused for {_scope(tenant)} since {paused_at}."
     return Output(result, lambda: session.screen.say(line))
 
 
@@ -54,12 +59,15 @@ def resume(
     session: Session,
     tenant: _TenantOrAll = None,
     reason: Annotated[
-        str | None, option("It stands in the audit.", show_default=False)
+        str | None, option("Reason, recorded in the audit log.", show_default=False)
     ] = None,
 ) -> None:
-    """Let new runs in again, of one tenant, or end the pause of all; the other stays in force."""
+    """Resume the creation of runs, for one tenant or for all tenants.
+
+    Resuming all tenants does not end the pause of a single tenant, and vice versa.
+    """
     session.api.send("DELETE", _PATH, json={"tenant_id": tenant, "reason": reason})
-    session.screen.say(f"run creation of {_scope(tenant)} is not paused any more")
+    session.screen.say(f"Run creation is no longer paused for {_scope(tenant)}.")
 
 
 def _list_pauses(session: Session) -> Output:

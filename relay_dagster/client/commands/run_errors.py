@@ -35,7 +35,7 @@ class Matter(NamedTuple):
 
 @command(commands)
 def errors(session: Session, run_id: RunId) -> Output:
-    """Show what went wrong in a run: each cause once, with its count, samples and what to do."""
+    """Show the errors of a run: each cause once, with its count, samples, and fix."""
     run = session.api.run(run_id).run
     links = session.api.artifacts(run_id)
     report = None
@@ -78,7 +78,7 @@ def show_causes(
 ) -> None:
     """Write the errors of a run for people, with what to do."""
     if run.next_action:
-        screen.say(f"to do: {run.next_action}", style="green")
+        screen.say(f"next step: {run.next_action}", style="green")
     for cause in report.causes:
         _show_cause(screen, cause)
     for matter in matters_of(report):
@@ -91,23 +91,25 @@ def show_causes(
     screen.say()
     if report.truncated:
         screen.say(
-            "errors.json keeps the first entries alone; all there were: "
+            "errors.json has only the first entries. All entries: "
             f"{_truncated_counts(report)}"
         )
     link = links.get("invalid_rows")
     if link:
-        text = "every refused record, as it stood in its file: invalid_rows.csv"
+        text = "all rejected records, as in their files: invalid_rows.csv"
         screen.say(text if screen.is_terminal else f"{text}: {link}", href=link)
 
 
 def headline(run: Run, report: ErrorReport | None) -> str:
     """Return the first line: the run's status, and its error unless the report lists it."""
     if not run.has_ended:
-        return f"run {run.run_id} is {run.status}; its errors are reported when it has ended"
+        return (
+            f"Run {run.run_id} is {run.status}. Its errors are reported when it ends."
+        )
     line = f"run {run.run_id} of {run.tenant_id}: {run.status}"
     reported_codes = {entry.error_code for entry in report.entries} if report else set()
     if run.succeeded:
-        return line if reported_codes else f"{line}, with nothing to tell"
+        return line if reported_codes else f"{line}, without errors or warnings"
     line = f"{line} in {run.failed_stage or run.stage}"
     if run.error_code is None:
         return line
@@ -147,7 +149,7 @@ def _show_cause(screen: Screen, cause: Cause) -> None:
         place = location_in_words(sample.row_number, sample.line, sample.sheet_row)
         screen.say(f'{place}: "{sample.value}"', indent=4)
     _show_omitted(screen, cause.count - len(cause.samples))
-    screen.say(f"to do: {cause.what_to_do}", indent=4, style="green")
+    screen.say(f"fix: {cause.what_to_do}", indent=4, style="green")
 
 
 def _show_omitted(screen: Screen, count: int) -> None:
@@ -156,7 +158,7 @@ def _show_omitted(screen: Screen, count: int) -> None:
 
 
 def _truncated_counts(report: ErrorReport) -> str:
-    """Return the total of each error code of which the report lists only a part."""
+    """Return the totals of the error codes whose entries are not all in the report."""
     listed_counts = Counter(entry.error_code for entry in report.entries)
     totals = [
         f"{code} {count:,}"

@@ -23,31 +23,39 @@ from relay_dagster.client.session import (
 from relay_dagster.wire.runs import Run
 
 _WIDE_TERMINAL = 118  # the width that the table of runs needs
-Watch = Annotated[bool, option("Follow the run to its end.", "--watch")]
+Watch = Annotated[bool, option("Follow the run until it ends.", "--watch")]
 commands = typer.Typer()
 
 
 @command(commands)
 def run(
     session: Session,
-    tenant: Annotated[str, argument("TENANT", "Whose feeds to run.")],
+    tenant: Annotated[str, argument("TENANT", "Tenant ID.")],
     vendor: Annotated[
         list[str] | None,
-        option("One of the config's vendors; may be repeated.", show_default="all"),
+        option("Vendor to run; can be repeated.", show_default="all"),
     ] = None,
     watched: Watch = False,
     idempotency_key: Annotated[
-        str | None, option("Asked again with it within a day, it is the same run.")
+        str | None,
+        option(
+            "Idempotency key. Repeating the request with the same key within 24 hours "
+            "returns the same run."
+        ),
     ] = None,
 ) -> None:
-    """Start a run and print its run_id; with --watch exit with 1 unless it succeeds, 3 if held."""
+    """Start a run and print its ID.
+
+    With --watch, the exit status is 0 if the run succeeds, 3 if its feed is on hold, and else 1.
+    """
     screen = session.screen
     try:
         polled = session.api.start_run(tenant, vendor or [], idempotency_key)
     except NoResponseError as error:
         if error.was_sent:
             screen.complain(
-                f"whether the run was started is not known; see: relay runs --tenant {tenant}"
+                "It is not known whether the run was started. To check: relay runs "
+                f"--tenant {tenant}"
             )
         raise
     run_id = polled.run.run_id
@@ -55,14 +63,14 @@ def run(
     if watched:
         raise typer.Exit(_watched_to_end(session, polled))
     if screen.is_terminal:
-        screen.say(f"follow it with: relay show {run_id} --watch", style="dim")
+        screen.say(f"Follow it with: relay show {run_id} --watch", style="dim")
 
 
 @command(commands)
 def runs(
     session: Session,
-    tenant: Annotated[str | None, option("Only this tenant's.")] = None,
-    status: Annotated[RunStatus | None, option("Only those that stand so.")] = None,
+    tenant: Annotated[str | None, option("Filter by tenant.")] = None,
+    status: Annotated[RunStatus | None, option("Filter by status.")] = None,
     limit: Limit = 20,
 ) -> Output:
     """List runs, newest first."""
@@ -72,7 +80,10 @@ def runs(
 
 @command(commands)
 def show(session: Session, run_id: RunId, watched: Watch = False) -> Output:
-    """Show a run: how it stands, what it counted, what it wrote; --watch as for `relay run`."""
+    """Show a run: its status, counts, and artifacts.
+
+    With --watch, follow the run first, with the exit status of `relay run --watch`.
+    """
     polled = session.api.run(run_id)
     if not watched:
         report = RunReport.fetched(session, polled.run)
@@ -88,12 +99,15 @@ def show(session: Session, run_id: RunId, watched: Watch = False) -> Output:
 
 @command(commands)
 def cancel(session: Session, run_id: RunId) -> Output:
-    """Cancel a run, at once or as soon as it can be stopped; a feed that it holds is discarded."""
+    """Cancel a run.
+
+    A run that is RUNNING stops as soon as possible. A feed on hold is discarded.
+    """
     path = f"/v1/runs/{segment(run_id)}/cancel"
     run = session.api.request(Run, "POST", path)
-    line = f"run {run.run_id} of {run.tenant_id} is {run.status}"
+    line = f"Run {run.run_id} of {run.tenant_id} is {run.status}."
     if not run.has_ended:
-        line += "; it is asked to stop"
+        line += " It was asked to stop."
     return Output(run, lambda: session.screen.say(line))
 
 
@@ -103,7 +117,7 @@ def show_runs(screen: terminal.Screen, runs: Sequence[Run]) -> None:
     A narrow terminal shows error codes below the rows, so that no run_id is cut.
     """
     if not runs:
-        screen.say("no run")
+        screen.say("No runs found.")
         return
     now = datetime.now(UTC)
     is_narrow = screen.is_terminal and screen.out.width < _WIDE_TERMINAL
@@ -132,12 +146,12 @@ def _watched_to_end(session: Session, polled: Polled) -> int:
     run = run_watch.watch(session, polled)
     if run.succeeded:
         screen.say(
-            f"{run.status} in {_time_taken(run)}; more with: relay show {run.run_id}"
+            f"{run.status} in {_time_taken(run)}. For details: relay show {run.run_id}"
         )
     elif run.is_held:
-        screen.complain(f"what holds it, what releases it: relay show {run.run_id}")
+        screen.complain(f"To review and release the feed: relay show {run.run_id}")
     elif run.error_code:
-        screen.complain(f"causes and samples: relay errors {run.run_id}")
+        screen.complain(f"For causes and samples: relay errors {run.run_id}")
     return run_watch.exit_status(session, run)
 
 

@@ -43,8 +43,8 @@ _OFFER_COLUMNS: dict[str, Column] = {
     "lost on": lambda offer: offer.lost_on or "(the winner)",
 }
 _REASONS = {
-    "left_out": "what offers it is left out, with its vendor, by a price rule or an override",
-    "refused": "every row of it is refused",
+    "left_out": "its offers are left out, with their vendor, by a price rule, or by an override",
+    "refused": "all its rows are rejected",
 }
 """The words for the reasons why a SKU is not in a feed."""
 
@@ -53,9 +53,9 @@ _REASONS = {
 def explain(
     session: Session,
     run_id: RunId,
-    sku: Annotated[str, argument("SKU", "As the feed has it.")],
+    sku: Annotated[str, argument("SKU", "SKU, as in the feed.")],
 ) -> Output:
-    """Show why a SKU's row of a run's feed is what it is: each step of the price, every offer."""
+    """Explain a SKU in a run's feed: each step of its price, and all offers."""
     explanation = session.api.request(
         wire.Explanation,
         "GET",
@@ -79,9 +79,9 @@ def show_explanation(screen: Screen, explanation: wire.Explanation) -> None:
             for name, value in explanation.override.items()
             if name != "sku"
         ]
-        screen.section("its override", fields)
+        screen.section("override", fields)
     if explanation.price_steps is not None:
-        screen.section("the price, step by step")
+        screen.section("price steps")
         _PRICE_STEPS.show(screen, explanation.price_steps)
     if explanation.offers_count:
         screen.section(
@@ -91,7 +91,7 @@ def show_explanation(screen: Screen, explanation: wire.Explanation) -> None:
     if explanation.refused_count:
         screen.section(
             _title_with_count(
-                "refused rows",
+                "rejected rows",
                 explanation.refused,
                 explanation.refused_count,
             )
@@ -102,31 +102,33 @@ def show_explanation(screen: Screen, explanation: wire.Explanation) -> None:
 def _verdict(explanation: wire.Explanation) -> str:
     sku = explanation.sku
     if explanation.reason == "kept_at_0":
-        return f"SKU {sku} is offered no more, and kept in the feed at a quantity of 0"
+        return (
+            f"SKU {sku} is no longer offered. The feed keeps it with a quantity of 0."
+        )
     quarantine = explanation.quarantine
     if quarantine is not None:
         return (
-            f"SKU {sku} keeps its published price of {quarantine.price_published}: "
-            f"{quarantine.price_computed} is too far from it, since "
-            f"{quarantine.suspect_since:%Y-%m-%d %H:%M}Z"
+            f"SKU {sku} keeps its published price of {quarantine.price_published}. Since "
+            f"{quarantine.suspect_since:%Y-%m-%d %H:%M}Z, its new price differs too much: "
+            f"{quarantine.price_computed}."
         )
     if explanation.winner is None:
         reason = _REASONS.get(explanation.reason or "", explanation.reason)
-        return f"SKU {sku} is not in the feed: {reason}"
+        return f"SKU {sku} is not in the feed: {reason}."
     best_row = f"row {explanation.winner.row_number} of {explanation.winner.vendor_id}"
     price = None
     if explanation.price_steps:
         price = explanation.price_steps[-1].after
     if explanation.reason != "unpriced":
-        return f"SKU {sku} costs {price}, from {best_row}"
-    reason = "has no price" if price is None else f"comes to a price of {price}"
-    return f"SKU {sku} is not in the feed: its best offer, {best_row}, {reason}"
+        return f"SKU {sku} has a price of {price}, from {best_row}."
+    reason = "has no price" if price is None else f"has a price of {price}"
+    return f"SKU {sku} is not in the feed: its best offer, {best_row}, {reason}."
 
 
 def _title_with_count(title: str, items: Sequence[object], total: int) -> str:
     if len(items) == total:
         return f"{title}: {total:,}"
-    return f"{title}: {total:,}, the first {len(items)} here"
+    return f"{title}: {total:,} (first {len(items)} shown)"
 
 
 def _show_offers(screen: Screen, offers: Sequence[wire.ExplainedOffer]) -> None:
@@ -149,15 +151,15 @@ def accept(
     run_id: RunId,
     reason: Reason,
     skus: Annotated[
-        list[str] | None, argument("SKU...", "As in quarantine.csv.")
+        list[str] | None, argument("SKU...", "SKUs, as in quarantine.csv.")
     ] = None,
     is_all: Annotated[
-        bool, typer.Option("--all", help="All of the run's quarantine.")
+        bool, typer.Option("--all", help="All SKUs in the run's quarantine.")
     ] = False,
 ) -> None:
-    """Accept prices that a run has kept back, so that the next run publishes them."""
+    """Accept prices that a run put into quarantine. The next run publishes them."""
     if is_all == bool(skus):
-        raise BadUsageError("name SKUs, or give --all")
+        raise BadUsageError("Name SKUs, or use --all.")
     body: dict[str, Any] = {"reason": reason}
     if is_all:
         body["all"] = True
@@ -170,5 +172,5 @@ def accept(
         json=body,
     )
     session.screen.say(
-        f"{result.accepted:,} SKUs are accepted; the next run publishes their prices"
+        f"SKUs accepted: {result.accepted:,}. The next run publishes their prices."
     )

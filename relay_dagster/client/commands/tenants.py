@@ -15,7 +15,7 @@ from relay_dagster.client.session import Output, Session, argument, command, opt
 from relay_dagster.client.terminal import instant
 from relay_dagster.wire import tenants as wire
 
-Tenant = Annotated[str, argument("TENANT", "Which one.")]
+Tenant = Annotated[str, argument("TENANT", "Tenant ID.")]
 _VENDOR_COLUMNS: dict[str, terminal.Column] = {
     "vendor_id": "vendor_id",
     "status": lambda vendor: vendor.status or "-",
@@ -37,7 +37,7 @@ _PULL_COLUMNS: dict[str, terminal.Column] = {
 }
 
 tenant = typer.Typer(
-    help="See how a tenant stands, delete it, restore it.",
+    help="Show the status of a tenant, delete it, and restore it.",
     no_args_is_help=True,
 )
 commands = typer.Typer()
@@ -67,22 +67,22 @@ _TENANTS = terminal.TableView(
         "error_code": _last_error_code,
     },
     folded=("tenant_id",),
-    empty="there is no tenant",
+    empty="There are no tenants.",
 )
 
 
 @command(commands)
 def tenants(session: Session) -> Output:
-    """List all tenants: the config, since when a feed is in force, the last run that ended."""
+    """List all tenants with their config, live feed, and last run."""
     all_tenants = list(session.api.tenants())
     return Output(all_tenants, lambda: _TENANTS.show(session.screen, all_tenants))
 
 
 @command(tenant)
 def status(session: Session, tenant: Tenant) -> Output:
-    """Show a tenant's feed, what is under way, and what each vendor gave to the last run.
+    """Show a tenant's live feed, runs, and vendors.
 
-    Of one that was deleted, when that was.
+    For a tenant that was deleted, show the deletion.
     """
     try:
         tenant_status = session.api.request(
@@ -113,10 +113,11 @@ def delete(
     session: Session,
     tenant: Tenant,
     confirm: Annotated[
-        str, option("Its id once more.", show_default=False, metavar="TENANT")
+        str,
+        option("Tenant ID again, to confirm.", show_default=False, metavar="TENANT"),
     ],
 ) -> Output:
-    """Delete a tenant and all that it has; for some days it can be restored."""
+    """Delete a tenant with all its data. It can be restored for some days."""
     deletion = session.api.request(
         wire.TenantDeletion,
         "DELETE",
@@ -128,13 +129,13 @@ def delete(
 
 @command(tenant)
 def restore(session: Session, tenant: Tenant) -> Output:
-    """Take a tenant's deletion back: its keys work again, and its triggers go on."""
+    """Restore a deleted tenant, with its keys and triggers."""
     restored = session.api.request(
         wire.TenantStanding,
         "POST",
         tenant_path(tenant, "restore"),
     )
-    line = f"tenant {restored.tenant_id} is {restored.state}"
+    line = f"Tenant {restored.tenant_id} is {restored.state}."
     return Output(restored, lambda: session.screen.say(line))
 
 
@@ -147,9 +148,9 @@ def show_status(
     screen.details(f"tenant {tenant_id}", _status_lines(tenant_id, status))
     if not status.vendors:
         screen.say()
-        screen.say("no run of all vendors has looked at their uploads yet")
+        screen.say("No run of all vendors has read their uploads yet.")
         return
-    screen.section("vendors, as the last run of all of them found them")
+    screen.section("vendors, as of the last run of all vendors")
     columns = dict(_VENDOR_COLUMNS)
     if screen.is_terminal:
         columns["uploaded"] = _upload_age
@@ -172,41 +173,41 @@ def _status_lines(tenant_id: str, status: wire.TenantStatus) -> Iterator[str]:
     if status.state == "CLOSING":
         until = instant(status.delete_after)
         yield (
-            f"it is CLOSING; until {until} it can be restored: relay tenant restore "
+            f"CLOSING; until {until}, you can restore it with: relay tenant restore "
             f"{tenant_id}"
         )
     elif status.state != "ACTIVE":
-        yield f"it is {status.state}: it is being removed, for good"
+        yield f"{status.state}; it is being removed permanently"
     if status.published_run_id is None:
-        yield "no feed is published yet"
+        yield "live feed: none yet"
     else:
         published_at = instant(status.published_at)
         age = terminal.duration(status.feed_age_seconds or 0)
         yield (
-            f"the feed of run {status.published_run_id} is in force since {published_at}, "
-            f"{age}"
+            f"live feed: run {status.published_run_id}, published {published_at} ({age} "
+            "ago)"
         )
     last_run = status.last_run
     if last_run is not None:
         error_code = f", {last_run.error_code}" if last_run.error_code else ""
         finished_at = instant(last_run.finished_at)
         yield (
-            f"the last run {last_run.run_id} ended {last_run.status}{error_code} at "
+            f"last run: {last_run.run_id}, {last_run.status}{error_code}, ended "
             f"{finished_at}"
         )
     if status.held_run_id is not None:
-        yield f"a feed is held back; look at it with: relay show {status.held_run_id}"
+        yield f"feed on hold; review it with: relay show {status.held_run_id}"
     if status.active_run_id is not None:
         yield (
-            "a run is under way; follow it with: relay show "
+            "run in progress; follow it with: relay show "
             f"{status.active_run_id} --watch"
         )
     if status.next_run_at is not None:
-        yield f"the schedule is due next at {instant(status.next_run_at)}"
+        yield f"next scheduled run: {instant(status.next_run_at)}"
 
 
 def _deletion_output(session: Session, deletion: wire.TenantDeletion) -> Output:
-    title = f"tenant {deletion.tenant_id} is {deletion.state}"
+    title = f"Tenant {deletion.tenant_id} is {deletion.state}."
     return Output(
         deletion,
         lambda: session.screen.details(title, _deletion_lines(deletion)),
@@ -216,13 +217,14 @@ def _deletion_output(session: Session, deletion: wire.TenantDeletion) -> Output:
 def _deletion_lines(deletion: wire.TenantDeletion) -> Iterator[str]:
     """Yield lines about the deletion of a tenant."""
     if deletion.state == "CLOSING":
-        yield f"until {instant(deletion.delete_after)} it can be restored with:"
+        yield f"Until {instant(deletion.delete_after)}, you can restore it with:"
         yield f"relay tenant restore {deletion.tenant_id}"
     elif deletion.deleted_at is not None:
         deleted_at = instant(deletion.deleted_at)
-        yield f"it was deleted at {deleted_at}; its id can be used anew"
+        yield f"It was deleted at {deleted_at}. Its ID can be used again."
     else:
-        yield f"it is being removed, for good; now: {deletion.step or 'the beginning'}"
+        step = deletion.step or "not started"
+        yield f"It is being removed permanently. Current step: {step}"
     counts = [f"{step} {count:,}" for step, count in deletion.removed.items() if count]
     if counts:
-        yield f"removed so far: {', '.join(counts)}"
+        yield f"Removed so far: {', '.join(counts)}"

@@ -27,27 +27,28 @@ from relay_dagster.wire.tenants import PullStanding, UploadLink
 
 commands = typer.Typer()
 secrets = typer.Typer(
-    help="Keep secrets by which vendors' files are pulled; each is for one host.",
+    help="Store, list, and delete the secrets with which vendors' files are pulled.",
     no_args_is_help=True,
 )
 _SECRETS = TableView(
     {"name": "name", "host": "host", "created": "created_at", "changed": "updated_at"},
     folded=("host",),
-    empty="the tenant has no secrets",
+    empty="The tenant has no secrets.",
 )
-_SecretName = Annotated[str, argument("NAME", "The secret's.")]
+_SecretName = Annotated[str, argument("NAME", "Name of the secret.")]
 
 
 @command(commands)
 def upload(
     session: Session,
-    tenant: Annotated[str, argument("TENANT", "Whose vendor it is.")],
-    vendor: Annotated[str, argument("VENDOR", "Whose feed it is.")],
-    file: Annotated[Path, argument("FILE", "It keeps its name.")],
+    tenant: Annotated[str, argument("TENANT", "Tenant ID.")],
+    vendor: Annotated[str, argument("VENDOR", "Vendor ID.")],
+    file: Annotated[Path, argument("FILE", "File to upload; it keeps its name.")],
 ) -> None:
-    """Upload a vendor's feed, which needs no rights in the bucket, and print its key.
+    """Upload a vendor's file and print its key.
 
-    The trigger that will start a run of it is named on standard error.
+    The upload needs no rights in the S3 bucket. The start of the next run goes to standard
+    error.
     """
     # The name of "." or ".." is that of the folder it leads to.
     name = file.resolve().name if file.name in ("", "..") else file.name
@@ -62,13 +63,13 @@ def upload(
         )
         if size > link.max_bytes:
             raise BadUsageError(
-                f"{file}: has {size:,} bytes, and {link.max_bytes:,} are the most; "
-                "nothing is sent"
+                f"{file} has {size:,} bytes, but the maximum is {link.max_bytes:,}. "
+                "Nothing was uploaded."
             )
         send_file(link, file)
     except UnicodeEncodeError as error:
         raise BadUsageError(
-            f"{name!r}: the name is not UTF-8; rename the file"
+            f"The name {name!r} is not valid UTF-8. Rename the file."
         ) from error
     except OSError as error:
         raise BadUsageError(f"{file}: {error.strerror or error}") from error
@@ -80,12 +81,15 @@ def upload(
 def pull(
     session: Session,
     tenant: Tenant,
-    vendor: Annotated[str, argument("VENDOR", "Whose file it is.")],
+    vendor: Annotated[str, argument("VENDOR", "Vendor ID.")],
 ) -> Output:
-    """Have a vendor's file pulled now; how that ended shows in `relay tenant status`."""
+    """Pull a vendor's file now.
+
+    For the result, see `relay tenant status`.
+    """
     path = tenant_path(tenant, "vendors", vendor, "pull")
     standing = session.api.request(PullStanding, "POST", path)
-    line = f"the file of {vendor} is pulled; see: relay tenant status {tenant}"
+    line = f"The file of {vendor} is being pulled. For the result: relay tenant status {tenant}"
     return Output(standing, lambda: session.screen.say(line))
 
 
@@ -94,17 +98,20 @@ def next_run_sentence(session: Session, tenant_id: str) -> str:
     try:
         stored = session.api.config(tenant_id, None)
     except ClientError:
-        return "when a run starts is not known here: the key may not read the tenant's config"
+        return (
+            "The start of the next run is unknown, because the key may not read the tenant's "
+            "config."
+        )
     triggers = stored.tenant_config.get("triggers") or {}
     on_upload = triggers.get("on_upload")
     if on_upload is not None:
         quiet_seconds = on_upload["quiet_seconds"]
         if not quiet_seconds:
-            return "a run starts at once"
-        return f"a run starts {quiet_seconds} s after the last upload"
+            return "A run starts immediately."
+        return f"A run starts {quiet_seconds} s after the last upload."
     if stored.next_run_at is not None:
-        return f"the schedule starts the next run at {instant(stored.next_run_at)}"
-    return f"no run starts by itself; start one with: relay run {tenant_id}"
+        return f"The schedule starts the next run at {instant(stored.next_run_at)}."
+    return f"No run starts automatically. Start one with: relay run {tenant_id}"
 
 
 def _size_of_readable(file: Path) -> int:
@@ -116,7 +123,9 @@ def _size_of_readable(file: Path) -> int:
     """
     status = file.stat()
     if not stat.S_ISREG(status.st_mode):
-        raise BadUsageError(f"{file}: is no file; what is sent must have a size")
+        raise BadUsageError(
+            f"{file} is not a regular file. Only a file with a known size can be uploaded."
+        )
     file.open("rb").close()
     return status.st_size
 
@@ -130,23 +139,30 @@ def put(
     tenant: Tenant,
     name: _SecretName,
     host: Annotated[
-        str, option("host or host:port; it is sent nowhere else.", show_default=False)
+        str,
+        option(
+            "Host that the secret may be sent to, as host or host:port.",
+            show_default=False,
+        ),
     ],
 ) -> None:
-    """Keep a secret, which is read from standard input; one newline at its end does not count."""
+    """Store a secret that is read from standard input.
+
+    One newline at its end is removed. The secret is sent to its host only.
+    """
     if sys.stdin.isatty():
-        session.screen.complain(
-            "the secret is read from standard input; end it with Ctrl-D"
-        )
+        session.screen.complain("Enter the secret, and end it with Ctrl-D.")
     value = sys.stdin.read().removesuffix("\n").removesuffix("\r")
     path = tenant_path(tenant, "secrets", name)
     session.api.send("PUT", path, json={"value": value, "host": host})
-    session.screen.say(f"secret {name} of {tenant} is kept, for {host} alone")
+    session.screen.say(
+        f"Secret {name} of {tenant} is stored. It is sent to {host} only."
+    )
 
 
 @command(secrets, "list")
 def list_secrets(session: Session, tenant: Tenant) -> Output:
-    """List a tenant's secrets: the host that each is for, and since when. No value is shown."""
+    """List a tenant's secrets with their hosts and dates, without their values."""
     path = tenant_path(tenant, "secrets")
     tenant_secrets = session.api.request(SecretList, "GET", path)
     return Output(
@@ -157,6 +173,6 @@ def list_secrets(session: Session, tenant: Tenant) -> Output:
 
 @command(secrets)
 def delete(session: Session, tenant: Tenant, name: _SecretName) -> None:
-    """Delete a secret, for good."""
+    """Delete a secret permanently."""
     session.api.send("DELETE", tenant_path(tenant, "secrets", name))
-    session.screen.say(f"secret {name} of {tenant} is deleted")
+    session.screen.say(f"Secret {name} of {tenant} is deleted.")

@@ -20,14 +20,14 @@ from relay_dagster.client.session import (
 from relay_dagster.client.terminal import Screen, TableView, duration, instant
 from relay_dagster.wire import webhooks as wire
 
-WebhookId = Annotated[str, argument("WEBHOOK_ID", "As listed.")]
+WebhookId = Annotated[str, argument("WEBHOOK_ID", "Webhook ID, as listed.")]
 _EVENTS = (
-    "An event that it gets: run.succeeded, run.failed, run.held, run.cancelled, "
-    "feed.published, vendor.pull_failed; may be repeated."
+    "Event to send: run.succeeded, run.failed, run.held, run.cancelled, feed.published or "
+    "vendor.pull_failed; can be repeated."
 )
 
 webhooks = typer.Typer(
-    help="Notify URLs of a tenant's runs and feeds, and see what was sent.",
+    help="Manage the webhooks that notify your endpoints of runs and feeds.",
     no_args_is_help=True,
 )
 
@@ -39,11 +39,14 @@ webhooks = typer.Typer(
 def create(
     session: Session,
     tenant: Tenant,
-    url: Annotated[str, argument("URL", "https, port 443 or 8443.")],
+    url: Annotated[str, argument("URL", "HTTPS URL with port 443 or 8443.")],
     event: Annotated[list[str], option(_EVENTS, show_default=False)],
-    description: Annotated[str | None, option("What people call it.")] = None,
+    description: Annotated[str | None, option("Description for people.")] = None,
 ) -> Output:
-    """Make a webhook and print its secret, this once; its id goes to standard error."""
+    """Create a webhook and print its secret.
+
+    The secret is shown only this once. The webhook's ID goes to standard error.
+    """
     body: dict[str, Any] = {"url": url, "events": event}
     if description is not None:
         body["description"] = description
@@ -54,15 +57,15 @@ def create(
         json=body,
     )
     note = (
-        f"webhook {webhook.webhook_id} of {tenant}; its secret is shown this once; try it "
-        f"with: relay webhooks test {tenant} {webhook.webhook_id}"
+        f"The secret of webhook {webhook.webhook_id} of {tenant} is shown only this once. "
+        f"Test the webhook with: relay webhooks test {tenant} {webhook.webhook_id}"
     )
     return _secret_output(session.screen, webhook, note)
 
 
 @command(webhooks, "list")
 def list_webhooks(session: Session, tenant: Tenant) -> Output:
-    """List a tenant's webhooks: their URLs, events and states."""
+    """List a tenant's webhooks with their URLs, events, and states."""
     path = tenant_path(tenant, "webhooks")
     tenant_webhooks = session.api.request(wire.WebhookList, "GET", path).webhooks
     return Output(
@@ -84,16 +87,18 @@ def update(
     session: Session,
     tenant: Tenant,
     webhook_id: WebhookId,
-    url: Annotated[str | None, option("Where it leads from now on.")] = None,
-    event: Annotated[list[str] | None, option(_EVENTS, show_default="as it is")] = None,
+    url: Annotated[str | None, option("New URL.")] = None,
+    event: Annotated[
+        list[str] | None, option(_EVENTS, show_default="unchanged")
+    ] = None,
     description: Annotated[
-        str | None, option("What people call it; empty takes it away.")
+        str | None, option("New description; an empty text removes it.")
     ] = None,
     enabled: Annotated[
-        bool | None, option("Whether anything is sent to it.", "--enable/--disable")
+        bool | None, option("Enable or disable the webhook.", "--enable/--disable")
     ] = None,
 ) -> Output:
-    """Change a webhook, and show it; what is not named stays as it is."""
+    """Change a webhook and show it. Other settings stay unchanged."""
     changes: dict[str, Any] = {}
     if url is not None:
         changes["url"] = url
@@ -110,29 +115,32 @@ def update(
 
 @command(webhooks)
 def delete(session: Session, tenant: Tenant, webhook_id: WebhookId) -> None:
-    """Delete a webhook; what waits to be sent to it is not sent."""
+    """Delete a webhook. Pending events are not sent to it."""
     session.api.send("DELETE", tenant_path(tenant, "webhooks", webhook_id))
-    session.screen.say(f"webhook {webhook_id} of {tenant} is deleted")
+    session.screen.say(f"Webhook {webhook_id} of {tenant} is deleted.")
 
 
 @command(webhooks)
 def rotate(session: Session, tenant: Tenant, webhook_id: WebhookId) -> Output:
-    """Make a new secret of a webhook and print it, this once; for a day the old one signs too."""
+    """Create a new secret for a webhook and print it.
+
+    The secret is shown only this once. For a day, events are signed with the old secret, too.
+    """
     path = f"{tenant_path(tenant, 'webhooks', webhook_id)}/secret:rotate"
     secret = session.api.request(wire.NewSecret, "POST", path)
     until = instant(secret.previous_secret_until)
-    note = f"the secret before signs too until {until}; verify by either until then"
+    note = f"Until {until}, events are signed with the old secret, too."
     return _secret_output(session.screen, secret, note)
 
 
 @command(webhooks, "test")
 def send_test(session: Session, tenant: Tenant, webhook_id: WebhookId) -> None:
-    """Have a webhook.test sent to a webhook, and print the delivery's id."""
+    """Send a webhook.test event to a webhook, and print the ID of the delivery."""
     path = tenant_path(tenant, "webhooks", webhook_id, "test")
     delivery = session.api.request(wire.TrialDelivery, "POST", path)
     session.screen.say(delivery.delivery_id, whole=True)
     session.screen.complain(
-        f"see what came of it with: relay webhooks deliveries {tenant} {webhook_id}"
+        f"For the result: relay webhooks deliveries {tenant} {webhook_id}"
     )
 
 
@@ -146,7 +154,7 @@ def deliveries(
     webhook_id: WebhookId,
     limit: Limit = 20,
 ) -> Output:
-    """Show each try to deliver to a webhook in the last 30 days, the last event first."""
+    """List the delivery attempts of the last 30 days, the latest event first."""
     attempts = list(delivery_attempts(session.api, tenant, webhook_id, limit))
     return Output(attempts, lambda: _DELIVERIES.show(session.screen, attempts))
 
@@ -156,15 +164,16 @@ def listen(
     secret: Annotated[
         str,
         option(
-            "The webhook's; the variable keeps it out of lists of processes.",
+            "Secret of the webhook. Prefer the environment variable: other users of this "
+            "machine can see command lines.",
             show_default=False,
             envvar="RELAY_WEBHOOK_SECRET",
         ),
     ],
-    port: Annotated[int, option("What to listen on.", min=0, max=65535)] = 8700,
-    host: Annotated[str, option("Loopback, or an address of yours.")] = "127.0.0.1",
+    port: Annotated[int, option("Port to listen on.", min=0, max=65535)] = 8700,
+    host: Annotated[str, option("Address to listen on.")] = "127.0.0.1",
 ) -> None:
-    """Show the webhooks that arrive here, where their signature is right, until Ctrl-C."""
+    """Receive webhooks on this machine, verify them, and show them until Ctrl-C."""
     # Only this command needs the library that verifies webhooks.
     from relay_dagster.client.listen import Receiver
 
@@ -183,7 +192,7 @@ def listen(
             complain=screen.complain,
         )
         with receiver:
-            screen.complain(f"listening on {receiver.url}; Ctrl-C ends it")
+            screen.complain(f"Listening on {receiver.url}. Press Ctrl-C to stop.")
             receiver.serve_forever()
 
 
@@ -226,15 +235,15 @@ def _webhook_output(session: Session, webhook: wire.ListedWebhook) -> Output:
 
 
 def _webhook_lines(webhook: wire.ListedWebhook) -> Iterator[str]:
-    yield f"is {_state(webhook)}"
-    yield f"is sent to {webhook.url}"
-    yield f"gets {', '.join(webhook.events)}"
+    yield f"state: {_state(webhook)}"
+    yield f"URL: {webhook.url}"
+    yield f"events: {', '.join(webhook.events)}"
     if webhook.description is not None:
-        yield f"is described as {webhook.description}"
+        yield f"description: {webhook.description}"
     creator = f" by {webhook.created_by}" if webhook.created_by is not None else ""
-    yield f"was made at {instant(webhook.created_at)}{creator}"
+    yield f"created: {instant(webhook.created_at)}{creator}"
     if webhook.failing_since is not None:
-        yield f"has failed since {instant(webhook.failing_since)}, each time"
+        yield f"failing since: {instant(webhook.failing_since)}"
 
 
 def _state(webhook: wire.ListedWebhook) -> str:
@@ -242,7 +251,7 @@ def _state(webhook: wire.ListedWebhook) -> str:
         return "enabled" if webhook.failing_since is None else "enabled, failing"
     if webhook.disabled_reason is None:
         return "disabled"
-    return f"disabled: {webhook.disabled_reason}"
+    return f"disabled ({webhook.disabled_reason})"
 
 
 _WEBHOOKS = TableView(
@@ -254,7 +263,7 @@ _WEBHOOKS = TableView(
         "description": "description",
     },
     folded=("url", "events", "description"),
-    empty="the tenant has no webhooks",
+    empty="The tenant has no webhooks.",
 )
 _DELIVERIES = TableView(
     {
@@ -268,5 +277,5 @@ _DELIVERIES = TableView(
         "error": "error",
     },
     folded=("delivery_id", "error"),
-    empty="nothing was sent to the webhook in the last 30 days",
+    empty="Nothing was sent to the webhook in the last 30 days.",
 )
