@@ -316,7 +316,7 @@ def _executing(scale: Scale) -> RunRecord:
     ledger, run_id = scale.platform.ledger, str(uuid.uuid4())
     wanted = NewRun(run_id=run_id, tenant_id=f"extra-{run_id[:8]}")
     record = ledger.reserve(wanted).record
-    record = ledger.mark_sent(run_id, "message", cached_record=record)
+    record = ledger.messages.mark_sent(run_id, "message", cached_record=record)
     record = ledger.dispatch(run_id, 1, message_id="message", receipt_handle="handle")
     run = dg.DagsterRun(
         job_name="inventory_sync",

@@ -9,9 +9,10 @@ from relay_dagster.aws.dynamodb.audit_store import AuditStore
 from relay_dagster.aws.dynamodb.database import Database
 from relay_dagster.aws.dynamodb.deletion_store import DeletionStore
 from relay_dagster.aws.dynamodb.link_store import LinkStore
+from relay_dagster.aws.dynamodb.pause_store import PauseStore
 from relay_dagster.aws.dynamodb.pull_store import PullStore
 from relay_dagster.aws.dynamodb.run_store import RunStore
-from relay_dagster.aws.dynamodb.tenant_store import PauseStore, TenantStore
+from relay_dagster.aws.dynamodb.tenant_store import TenantStore
 from relay_dagster.aws.dynamodb.trigger_store import TriggerStore
 from relay_dagster.aws.dynamodb.webhook_store import WebhookStore
 from relay_dagster.aws.job_queue import JobQueue, UploadQueue

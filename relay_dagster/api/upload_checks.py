@@ -14,7 +14,8 @@ from relay_core.config import TenantConfig, VendorConfig
 from relay_core.onboarding.check_results import FeedCheck
 from relay_core.onboarding.feed_sample import FeedSample, is_read_whole
 from relay_dagster.api.engine_tasks import PIECE_BYTES, EngineTasks, TaskDeadline
-from relay_dagster.aws.object_store import ObjectInfo, ObjectStore
+from relay_dagster.aws.object_store import ObjectStore
+from relay_dagster.aws.stored_objects import ObjectInfo
 
 HEAD_BYTES = 1 << 20
 """The number of bytes that are read first of each upload."""

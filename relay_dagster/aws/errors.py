@@ -7,9 +7,10 @@ changing, keys that were left unread, and a table that is not ready.
 
 import functools
 import time
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterable, Sequence
+from itertools import islice
 from types import FunctionType
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from boto3.exceptions import Boto3Error
 from botocore import exceptions as botocore_errors
@@ -231,3 +232,28 @@ def retrying(
         sleep=sleep,
         reraise=True,
     )
+
+
+def in_batches(
+    size: int,
+    entries: Iterable[Any],
+    call: Callable[[Sequence[Any]], Any],
+    sleep: Callable[[float], None],
+) -> None:
+    """Call with batches of entries, and again with the entries that the call returns.
+
+    Raises:
+        ThrottledError: A call returned entries many times.
+    """
+    again = retrying(lambda error: isinstance(error, ThrottledError), sleep=sleep)
+    remaining_entries = iter(entries)
+    batch: Any = None
+
+    def process_batch() -> None:
+        nonlocal batch
+        batch = call(batch)
+        if batch:
+            raise ThrottledError("dynamodb.Batch", "some stayed unprocessed")
+
+    while batch := list(islice(remaining_entries, size)):
+        again(process_batch)

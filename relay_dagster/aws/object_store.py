@@ -8,12 +8,11 @@ and writes.
 import base64
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from heapq import nlargest
 from itertools import takewhile
-from pathlib import PurePosixPath
 from typing import Any, cast
 
 from boto3.s3.transfer import TransferConfig
@@ -23,6 +22,12 @@ from relay_core.publish.keys import ArtifactKeys
 from relay_dagster.aws import errors
 from relay_dagster.aws.chunk_reader import ChunkReader, Written
 from relay_dagster.aws.clients import Clients
+from relay_dagster.aws.stored_objects import (
+    ObjectHead,
+    ObjectInfo,
+    UploadForm,
+    whole_sha256,
+)
 from relay_dagster.external_errors import ObjectChangedError, ServiceFailedError
 
 MAX_BYTES = 5 << 30
@@ -37,54 +42,6 @@ _PART_BYTES = 8 << 20
 _STREAMED_CHUNK_BYTES = 256 << 10
 # What a listing returns beyond the wanted keys costs more than another call.
 _SHORT_PAGE_KEYS = 300
-
-
-@dataclass(frozen=True, slots=True)
-class UploadForm:
-    """A presigned POST, which limits the size of the file.
-
-    ``fields`` are those before the file. The form is valid until ``expires_at``.
-    """
-
-    url: str
-    fields: Mapping[str, str]
-    expires_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class ObjectInfo:
-    """An object as a listing has it; ``etag`` has no quotes."""
-
-    key: str
-    size: int
-    etag: str
-    last_modified: datetime
-
-    @property
-    def file_name(self) -> str:
-        """The last part of the key."""
-        return PurePosixPath(self.key).name
-
-    @property
-    def is_folder(self) -> bool:
-        """True for the empty objects that consoles create as folders."""
-        return self.key.endswith("/")
-
-    @property
-    def age_order(self) -> tuple[datetime, str]:
-        """A sort key: by the last change, then by key."""
-        return self.last_modified, self.key
-
-
-@dataclass(frozen=True, slots=True)
-class ObjectHead:
-    """The facts of an object without its bytes."""
-
-    size: int
-    content_type: str
-    # The SHA-256 by S3's checksum, in hex. It is empty if S3 has only a checksum of
-    # another kind, and None if S3 has no checksum.
-    sha256: str | None
 
 
 def _ignore() -> None:
@@ -206,7 +163,7 @@ class ObjectStore:
         response = errors.unless(errors.NO_OBJECT, call)
         if response is None:
             return None
-        sha256 = _whole_sha256(response)
+        sha256 = whole_sha256(response)
         if sha256 is None and any(name.startswith("Checksum") for name in response):
             sha256 = ""
         return ObjectHead(response["ContentLength"], response["ContentType"], sha256)
@@ -353,7 +310,7 @@ class ObjectStore:
                 raise
             message = f"{source.key} was replaced"
             raise ObjectChangedError("s3.CopyObject", message) from error
-        sha256 = _whole_sha256(response.get("CopyObjectResult", {}))
+        sha256 = whole_sha256(response.get("CopyObjectResult", {}))
         if sha256 is not None:
             return sha256
         digest = hashlib.sha256()
@@ -478,15 +435,6 @@ class ObjectStore:
         policy = json.loads(base64.b64decode(post["fields"]["policy"]))
         expires_at = datetime.fromisoformat(policy["expiration"])
         return UploadForm(post["url"], post["fields"], expires_at)
-
-
-def _whole_sha256(response: Mapping[str, Any]) -> str | None:
-    """Return an object's SHA-256 in hex by S3's own checksum, or None if it has none.
-
-    A checksum that ends in a number such as "-3" is one of the upload's parts.
-    """
-    checksum = response.get("ChecksumSHA256", "-")
-    return None if "-" in checksum else base64.b64decode(checksum).hex()
 
 
 def _type_option(content_type: str | None) -> Any:

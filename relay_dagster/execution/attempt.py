@@ -195,7 +195,7 @@ class Attempt:
         outcome = self.sink.write_last(
             self.findings, self.record, RunStatus.CANCELLED, utc_now()
         )
-        self.record = self._ledger.note_reports(self.record.run_id, outcome)
+        self.record = self._ledger.messages.note_reports(self.record.run_id, outcome)
         self._log_event("run_cancelled")
         raise RunStoppedError(
             "CANCELLED", f"run {self.record.run_id} was cancelled on request"
@@ -288,7 +288,9 @@ class Attempt:
             outcome = self.sink.write_last(
                 self.findings, self.record, RunStatus.FAILED, utc_now()
             )
-            self.record = self._ledger.note_reports(self.record.run_id, outcome)
+            self.record = self._ledger.messages.note_reports(
+                self.record.run_id, outcome
+            )
         finally:
             # If S3 refuses the reports, the reconciler writes them, and announces
             # nothing.

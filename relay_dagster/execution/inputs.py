@@ -28,8 +28,9 @@ from relay_core.normalize.work_file import WORK_FILE
 from relay_core.publish import reports
 from relay_core.publish.keys import ArtifactKeys
 from relay_core.validation.vendor_failures import VendorInput, VendorState
-from relay_dagster.aws.object_store import ObjectInfo, ObjectStore
+from relay_dagster.aws.object_store import ObjectStore
 from relay_dagster.aws.overrides import OverrideDocument
+from relay_dagster.aws.stored_objects import ObjectInfo
 from relay_dagster.execution.bucket_sink import JSON, BucketSink
 from relay_dagster.external_errors import ObjectChangedError
 from relay_dagster.runs.model import RunRecord

@@ -11,7 +11,8 @@ from pathlib import PurePosixPath
 
 from relay_core.domain.codes import RunStatus
 from relay_core.publish.keys import ArtifactKeys
-from relay_dagster.aws.object_store import ObjectInfo, ObjectStore
+from relay_dagster.aws.object_store import ObjectStore
+from relay_dagster.aws.stored_objects import ObjectInfo
 from relay_dagster.feeds.pointer import FeedPointer, Publication, published_prefix
 from relay_dagster.runs.model import RunRecord
 from relay_dagster.wiring import Platform

@@ -187,7 +187,7 @@ class DeadLetters:
         for dead_letter in dead_letters:
             if dead_letter.record is not None and dead_letter.is_on_record:
                 run_id = dead_letter.record.run_id
-                self.platform.ledger.resolve_dead_letter(run_id, entry)
+                self.platform.ledger.messages.resolve_dead_letter(run_id, entry)
             if dead_letter.message is not None:
                 receipt_handle = dead_letter.message.receipt_handle
                 self.platform.queue.dead.delete(receipt_handle)

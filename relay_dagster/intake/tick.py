@@ -242,7 +242,7 @@ class IntakeTick:
             self._dispatch(action, record, message)
         elif isinstance(action, decision.Replace):
             message_id = queue.send_again(message, delay_seconds=action.delay_seconds)
-            self.platform.ledger.mark_sent(record.run_id, message_id)
+            self.platform.ledger.messages.mark_sent(record.run_id, message_id)
             queue.delete(message.receipt_handle)
             _log.info("message_replaced", message_id=message_id, **record.log_facts)
 
@@ -270,7 +270,7 @@ class IntakeTick:
     ) -> None:
         if seconds is None:
             seconds = self._visibility
-        self.platform.ledger.note_receive(
+        self.platform.ledger.messages.note_receive(
             run_id,
             message.message_id,
             message.receipt_handle,

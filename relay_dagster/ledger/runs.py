@@ -2,7 +2,8 @@
 
 Each verb reads the record consistently, applies one rule of ``runs/``, and commits the
 result on condition that nothing has changed since; `RecordWriter` does that. The
-decisions about a tenant's feed are in ``ledger/feeds.py``.
+decisions about a tenant's feed are in ``ledger/feeds.py``, and the notes about a run's
+message and reports in ``ledger/messages.py``.
 
 Every verb that takes a run_id raises `UnknownRunError` if there is no such record, and
 `ExternalServiceError` if the store fails. The other errors are named in each method.
@@ -23,6 +24,7 @@ from relay_dagster.external_errors import ExternalServiceError, ThrottledError
 from relay_dagster.ledger import record_writer
 from relay_dagster.ledger.feed_updates import FeedUpdates
 from relay_dagster.ledger.feeds import FeedLedger
+from relay_dagster.ledger.messages import MessageLedger
 from relay_dagster.ledger.record_writer import RecordWriter, RequestedChange
 from relay_dagster.runs import (
     attempt_rules,
@@ -75,6 +77,7 @@ class RunLedger:
         self._writer = RecordWriter(runs, schedule, clock)
         self._feed_updates = FeedUpdates(runs, keep_published, clock)
         self.feeds = FeedLedger(runs, self._writer, self._feed_updates, clock)
+        self.messages = MessageLedger(self._writer, schedule, clock)
 
     # --- by callers, triggers and operators -------------------------------------------
 
@@ -265,7 +268,7 @@ class RunLedger:
         open_attempt = attempt_rules.dispatched(attempt, self._clock())
         if message_id is None:
             return self._apply(run_id, open_attempt, cached_record)
-        note_message = self._received(message_id, receipt_handle)
+        note_message = self.messages.received_rule(message_id, receipt_handle)
 
         def open_for_message(record: RunRecord) -> RunRecord:
             return note_message(open_attempt(record))
@@ -378,65 +381,7 @@ class RunLedger:
         rule = end_rules.poisoned(error_message, self._clock())
         return self._apply(run_id, rule)
 
-    # --- messages, reports, and the next check ----------------------------------------
-
-    def mark_sent(
-        self, run_id: str, message_id: str, *, cached_record: RunRecord | None = None
-    ) -> RunRecord:
-        """Note the message that stands for the run now; a run that has ended stays."""
-        rule = message_rules.sent(message_id, self._clock())
-        return self._apply(run_id, rule, cached_record)
-
-    def claim_send(
-        self, run_id: str, wait: timedelta = poll_schedule.UNSENT_AFTER
-    ) -> RunRecord:
-        """Take the right to send a run's message.
-
-        Raises:
-            TransitionRefusedError: the message is sent, or somebody is sending it.
-        """
-        rule = message_rules.send_claimed(self._clock(), wait)
-        return self._apply(run_id, rule)
-
-    def note_receive(
-        self,
-        run_id: str,
-        message_id: str,
-        receipt_handle: str,
-        *,
-        hidden_for: timedelta | None = None,
-    ) -> RunRecord:
-        """Store the receipt handle of the run's message, and how long it is hidden."""
-        rule = self._received(message_id, receipt_handle, hidden_for)
-        return self._apply(run_id, rule)
-
-    def record_dlq(self, run_id: str, dlq_message_id: str) -> RunRecord:
-        """Note that the run's message is in the dead-letter queue."""
-        rule = message_rules.dead_lettered(dlq_message_id)
-        return self._apply(run_id, rule)
-
-    def resolve_dead_letter(
-        self, run_id: str, entry: audit.AuditEntry | None = None
-    ) -> RunRecord:
-        """Note that the run's dead letter was redriven or discarded."""
-        change = RequestedChange(
-            run_id=run_id,
-            rule=message_rules.dead_letter_resolved(self._clock()),
-            audit_entry=lambda _: entry,
-        )
-        return self._writer.apply(change).record
-
-    def note_reports(self, run_id: str, outcome: Outcome = NOTHING_KNOWN) -> RunRecord:
-        """Note that the reports of a run that has ended are written."""
-        rule = message_rules.reported(outcome, self._clock())
-        return self._apply(run_id, rule)
-
-    def acknowledge(
-        self, run_id: str, *, cached_record: RunRecord | None = None
-    ) -> RunRecord:
-        """Note that a run that has ended is settled: its message is gone."""
-        rule = message_rules.acknowledged(self._clock())
-        return self._apply(run_id, rule, cached_record)
+    # --- the next check ------------------------------------------------------------------
 
     def check_again(
         self,
@@ -488,11 +433,3 @@ class RunLedger:
         )
         rule = attempt_rules.attempt_lost(lost_attempt, self.schedule)
         return self._apply(run_id, rule)
-
-    def _received(
-        self, message_id: str, receipt_handle: str, hidden_for: timedelta | None = None
-    ) -> Rule:
-        now = self._clock()
-        visibility = timedelta(seconds=self.schedule.visibility_seconds)
-        hidden_until = now + (hidden_for or visibility)
-        return message_rules.received(message_id, receipt_handle, now, hidden_until)

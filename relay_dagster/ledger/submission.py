@@ -131,15 +131,17 @@ class Submission:
         Raises:
             TransitionRefusedError: the message is sent, or somebody is sending it.
         """
-        record = self.ledger.claim_send(run_id)
+        record = self.ledger.messages.claim_send(run_id)
         message_id = self.send(record.job, record.request_id)
-        return self.ledger.mark_sent(run_id, message_id, cached_record=record)
+        return self.ledger.messages.mark_sent(run_id, message_id, cached_record=record)
 
     def send_again(self, record: RunRecord) -> RunRecord:
         """Send a queued run's lost message again; without success the run stays."""
         message_id = self.send(record.job, record.request_id)
         _log.warning("message_lost", sent_again_as=message_id, **record.log_facts)
-        return self.ledger.mark_sent(record.run_id, message_id, cached_record=record)
+        return self.ledger.messages.mark_sent(
+            record.run_id, message_id, cached_record=record
+        )
 
     def _start(
         self,
@@ -178,7 +180,7 @@ class Submission:
             )
             raise
         try:
-            return self.ledger.mark_sent(
+            return self.ledger.messages.mark_sent(
                 record.run_id, message_id, cached_record=record
             )
         except ExternalServiceError as error:

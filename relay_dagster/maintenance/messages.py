@@ -147,7 +147,7 @@ def note_expired(platform: Platform, now: datetime) -> None:
     """Note that dead letters are resolved which the queue no longer keeps."""
     expired = platform.runs.due(DueQueue.DEAD_LETTER, now - DEAD_LETTER_LIFE)
     for record in expired:
-        platform.ledger.resolve_dead_letter(record.run_id)
+        platform.ledger.messages.resolve_dead_letter(record.run_id)
 
 
 def _resolve(platform: Platform, dead_job: _DeadJob) -> bool:
@@ -215,7 +215,7 @@ def _send_again_or_delete(
 ) -> None:
     queue = platform.queue
     if record.needs_dlq:
-        platform.ledger.record_dlq(record.run_id, message.message_id)
+        platform.ledger.messages.record_dlq(record.run_id, message.message_id)
     elif record.has_ended:
         is_its_letter = (
             record.has_dead_letter and record.dlq_message_id == message.message_id
@@ -224,6 +224,6 @@ def _send_again_or_delete(
             queue.dead.delete(message.receipt_handle)
     else:
         message_id = queue.send_again(message)
-        platform.ledger.mark_sent(record.run_id, message_id)
+        platform.ledger.messages.mark_sent(record.run_id, message_id)
         queue.dead.delete(message.receipt_handle)
         _log.info("message_replaced", message_id=message_id, **record.log_facts)

@@ -159,7 +159,7 @@ class ReconcileTick:
     def _replace(self, record: RunRecord) -> RunRecord:
         queue = self.platform.queue
         message_id = queue.send(record.job, request_id=record.request_id)
-        sent = self.platform.ledger.mark_sent(record.run_id, message_id)
+        sent = self.platform.ledger.messages.mark_sent(record.run_id, message_id)
         if record.receipt_handle is not None:
             queue.delete(record.receipt_handle)
         return sent
@@ -171,7 +171,7 @@ class ReconcileTick:
             run_id=record.run_id,
             request_id=record.request_id,
         )
-        return self.platform.ledger.record_dlq(record.run_id, message_id)
+        return self.platform.ledger.messages.record_dlq(record.run_id, message_id)
 
     # --- attempts ----------------------------------------------------------------------
 
@@ -236,7 +236,9 @@ class ReconcileTick:
         if record.hold is not None and record.status is RunStatus.CANCELLED:
             # Nobody checks a settled run again.
             unpublish(self.platform.objects, record)
-        settled = self.platform.ledger.acknowledge(record.run_id, cached_record=record)
+        settled = self.platform.ledger.messages.acknowledge(
+            record.run_id, cached_record=record
+        )
         if record.status is RunStatus.SUCCEEDED:
             remove_superseded(self.platform, record.tenant_id, self.clock())
         return settled

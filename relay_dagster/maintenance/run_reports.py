@@ -26,7 +26,7 @@ def write_reports(platform: Platform, record: RunRecord) -> RunRecord:
         errors_artifact_key=artifacts.get("errors"),
         counts=outcome.counts,
     )
-    return platform.ledger.note_reports(record.run_id, written)
+    return platform.ledger.messages.note_reports(record.run_id, written)
 
 
 def _write_missing(platform: Platform, record: RunRecord) -> Outcome:

@@ -15,7 +15,8 @@ from botocore.exceptions import ClientError
 
 from relay_core.publish.keys import ArtifactKeys
 from relay_dagster.aws.clients import Clients
-from relay_dagster.aws.object_store import ObjectInfo, ObjectStore
+from relay_dagster.aws.object_store import ObjectStore
+from relay_dagster.aws.stored_objects import ObjectInfo
 from relay_dagster.external_errors import MissingResourceError, ObjectChangedError
 from relay_dagster.wiring import Platform
 from support.builders import RUN_ID

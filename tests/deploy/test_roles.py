@@ -308,7 +308,7 @@ def close(platform: Platform, tenant: str) -> None:
     """Have a tenant deleted that has something of each kind."""
     for _ in range(2):
         run_id = new_run(platform, tenant)
-        platform.ledger.acknowledge(platform.ledger.cancel(run_id).run_id)
+        platform.ledger.messages.acknowledge(platform.ledger.cancel(run_id).run_id)
     bucket, key = platform.objects.bucket, f"tenants/{tenant}/inbound/feed.csv"
     platform.objects.put(key, b"x")
     platform.clients.s3.create_multipart_upload(Bucket=bucket, Key=key)

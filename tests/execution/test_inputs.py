@@ -14,8 +14,8 @@ from relay_core.config import TenantConfig, load_overrides
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits
 from relay_core.domain.records import RunContext
 from relay_core.publish.reports import overrides_json
-from relay_dagster.aws.object_store import ObjectInfo
 from relay_dagster.aws.overrides import OverrideDocument
+from relay_dagster.aws.stored_objects import ObjectInfo
 from relay_dagster.execution.bucket_sink import BucketSink
 from relay_dagster.execution.concurrent_io import ConcurrentIO
 from relay_dagster.execution.inputs import InputSnapshot, read_manifest

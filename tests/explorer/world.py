@@ -420,7 +420,7 @@ class Process:
         except CancelRequestedError:
             cancelled = ledger.cancel(record.run_id)
             unpublish(self.platform.objects, cancelled)
-            ledger.note_reports(record.run_id)
+            ledger.messages.note_reports(record.run_id)
         except ExternalServiceError as error:
             ledger.retry_later(record.fence, error.error_code, str(error))
 

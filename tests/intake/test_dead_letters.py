@@ -26,7 +26,7 @@ def poisoned(platform: Platform, tenant_id: str = "acme") -> RunRecord:
     message_id = platform.queue.send_dead(
         record.job.body(), cause="POISON_JOB: S3 refuses", run_id=record.run_id
     )
-    return platform.ledger.record_dlq(record.run_id, message_id)
+    return platform.ledger.messages.record_dlq(record.run_id, message_id)
 
 
 def test_a_look_shows_run_status_and_cause_and_hides_nothing(
@@ -159,7 +159,7 @@ def test_every_letter_is_shown_also_those_that_the_queue_does_not_hand_out(
 ) -> None:
     records = [poisoned(platform, f"tenant-{number}") for number in range(24)]
     for record in records:
-        platform.ledger.acknowledge(record.run_id)
+        platform.ledger.messages.acknowledge(record.run_id)
     platform.queue.send_dead("gibberish", cause="invalid_job: no JSON", run_id="r-1")
     while platform.queue.dead.receive(hidden_seconds=600):
         pass

@@ -63,7 +63,9 @@ def posted(platform: Platform, tenant_id: str = "acme") -> RunRecord:
     """Reserve a run and send its message, as the API does."""
     request = NewRun(run_id=str(uuid.uuid4()), tenant_id=tenant_id)
     record = platform.ledger.reserve(request).record
-    return platform.ledger.mark_sent(record.run_id, platform.queue.send(record.job))
+    return platform.ledger.messages.mark_sent(
+        record.run_id, platform.queue.send(record.job)
+    )
 
 
 def current(platform: Platform, record: RunRecord) -> RunRecord:

@@ -183,15 +183,15 @@ def test_noting_the_send_keeps_the_handle_of_a_message_that_was_already_received
     ledger: RunLedger,
 ) -> None:
     record = dispatched(ledger, reserved(ledger))
-    assert ledger.mark_sent(record.run_id, "m1").receipt_handle == "h1"
+    assert ledger.messages.mark_sent(record.run_id, "m1").receipt_handle == "h1"
 
 
 def test_a_message_sent_in_place_of_another_voids_the_old_handle(
     ledger: RunLedger,
 ) -> None:
     record = reserved(ledger)
-    ledger.note_receive(record.run_id, "m1", "h1")
-    again = ledger.mark_sent(record.run_id, "m2")
+    ledger.messages.note_receive(record.run_id, "m1", "h1")
+    again = ledger.messages.mark_sent(record.run_id, "m2")
     assert (again.message_id, again.receipt_handle, again.received_at) == (
         "m2",
         None,
@@ -202,7 +202,7 @@ def test_a_message_sent_in_place_of_another_voids_the_old_handle(
 def test_noting_the_send_leaves_a_final_run_alone(ledger: RunLedger) -> None:
     record = reserved(ledger)
     over = ledger.request_cancel(record.run_id)
-    assert ledger.mark_sent(record.run_id, "m1") == over
+    assert ledger.messages.mark_sent(record.run_id, "m1") == over
 
 
 def test_only_one_may_send_what_was_never_sent(
@@ -210,21 +210,21 @@ def test_only_one_may_send_what_was_never_sent(
 ) -> None:
     record = reserved(ledger)
     with pytest.raises(TransitionRefusedError):
-        ledger.claim_send(record.run_id)
+        ledger.messages.claim_send(record.run_id)
     clock.advance(seconds=60)
-    ledger.claim_send(record.run_id)
+    ledger.messages.claim_send(record.run_id)
     with pytest.raises(TransitionRefusedError):
-        ledger.claim_send(record.run_id)
+        ledger.messages.claim_send(record.run_id)
 
 
 def test_a_message_that_waits_in_the_backlog_is_not_sent_again(
     ledger: RunLedger, clock: FakeClock
 ) -> None:
     record = reserved(ledger)
-    ledger.mark_sent(record.run_id, "m1")
+    ledger.messages.mark_sent(record.run_id, "m1")
     clock.advance(hours=1)
     with pytest.raises(TransitionRefusedError):
-        ledger.claim_send(record.run_id)
+        ledger.messages.claim_send(record.run_id)
 
 
 # --- from the queue ---------------------------------------------------------------------------
@@ -311,7 +311,7 @@ def test_an_attempt_is_dispatched_once(ledger: RunLedger, clock: FakeClock) -> N
 def test_a_receive_keeps_the_newest_handle(ledger: RunLedger, clock: FakeClock) -> None:
     record = reserved(ledger)
     clock.advance(seconds=5)
-    noted = ledger.note_receive(record.run_id, "m1", "h2")
+    noted = ledger.messages.note_receive(record.run_id, "m1", "h2")
     assert (noted.message_id, noted.receipt_handle, noted.received_at) == (
         "m1",
         "h2",
@@ -620,7 +620,7 @@ FINAL: list[tuple[str, Callable[[RunLedger, RunRecord], object]]] = [
     *STALE,
     ("dispatch", lambda ledger, old: dispatched(ledger, old, old.attempt + 1)),
     ("claim", lambda ledger, old: ledger.claim(old.run_id, old.attempt, "dagster-1")),
-    ("claim_send", lambda ledger, old: ledger.claim_send(old.run_id)),
+    ("claim_send", lambda ledger, old: ledger.messages.claim_send(old.run_id)),
     ("request_cancel", lambda ledger, old: ledger.request_cancel(old.run_id)),
     ("cancel", lambda ledger, old: ledger.cancel(old.run_id)),
     ("poison", lambda ledger, old: ledger.poison(old.run_id, "late")),
@@ -662,19 +662,19 @@ def test_poison_is_acknowledged_once_it_is_in_the_dlq(platform: Platform) -> Non
     record = reserved(ledger)
     ledger.poison(record.run_id, "it is broken")
     with pytest.raises(TransitionRefusedError):
-        ledger.acknowledge(record.run_id)
-    ledger.record_dlq(record.run_id, "d1")
-    settled = ledger.acknowledge(record.run_id)
-    assert ledger.acknowledge(record.run_id) == settled
+        ledger.messages.acknowledge(record.run_id)
+    ledger.messages.record_dlq(record.run_id, "d1")
+    settled = ledger.messages.acknowledge(record.run_id)
+    assert ledger.messages.acknowledge(record.run_id) == settled
     assert settled.due_queue is DueQueue.DEAD_LETTER
 
 
 def test_a_run_that_goes_on_is_not_acknowledged(ledger: RunLedger) -> None:
     record = reserved(ledger)
     with pytest.raises(TransitionRefusedError):
-        ledger.acknowledge(record.run_id)
+        ledger.messages.acknowledge(record.run_id)
     with pytest.raises(TransitionRefusedError):
-        ledger.note_reports(record.run_id)
+        ledger.messages.note_reports(record.run_id)
 
 
 @pytest.mark.parametrize(
@@ -727,7 +727,7 @@ def test_a_run_on_its_way_to_dagster_is_not_read_by_those_who_know_it(
 ) -> None:
     ledger, runs = counted(platform)
     known = reserved(platform.ledger)
-    known = ledger.mark_sent(known.run_id, "m1", cached_record=known)
+    known = ledger.messages.mark_sent(known.run_id, "m1", cached_record=known)
     known = ledger.dispatch(
         known.run_id, 1, message_id="m1", receipt_handle="h1", cached_record=known
     )
@@ -740,7 +740,7 @@ def test_a_message_that_is_received_before_its_sender_notes_it_keeps_its_attempt
 ) -> None:
     known = reserved(platform.ledger)
     dispatched(platform.ledger, known)
-    noted = platform.ledger.mark_sent(known.run_id, "m1", cached_record=known)
+    noted = platform.ledger.messages.mark_sent(known.run_id, "m1", cached_record=known)
     assert (noted.attempt, noted.receipt_handle) == (1, "h1")
 
 
@@ -749,7 +749,7 @@ def test_a_record_that_has_changed_while_it_was_known_is_read_again(
 ) -> None:
     ledger, runs = counted(platform)
     known = running(platform.ledger)
-    platform.ledger.note_receive(known.run_id, "m", "a newer handle")
+    platform.ledger.messages.note_receive(known.run_id, "m", "a newer handle")
     after = ledger.enter_stage(known.fence, Stage.NORMALIZE, cached_record=known)
     assert (runs.reads, after.receipt_handle) == (1, "a newer handle")
 
@@ -778,7 +778,9 @@ def test_entering_the_stage_that_a_run_is_in_looks_at_the_fence(
 def test_reports_are_noted_on_a_final_run(ledger: RunLedger) -> None:
     over = ledger.cancel(running(ledger).run_id)
     assert over.needs_reports
-    noted = ledger.note_reports(over.run_id, Outcome(artifacts={"run_summary": "k"}))
+    noted = ledger.messages.note_reports(
+        over.run_id, Outcome(artifacts={"run_summary": "k"})
+    )
     assert not noted.needs_reports
     assert noted.artifacts == {"run_summary": "k"}
 

@@ -14,6 +14,8 @@ from relay_core.config import TenantConfig
 from relay_core.domain.codes import RunStatus
 from relay_dagster.aws.dynamodb.tenant_store import ParsedConfigs, StoredConfig
 from relay_dagster.external_errors import ThrottledError, UnreachableError
+from relay_dagster.ledger.messages import MessageLedger
+from relay_dagster.ledger.record_writer import RecordWriter
 from relay_dagster.ledger.runs import RunLedger
 from relay_dagster.ledger.submission import Submission
 from relay_dagster.runs.errors import (
@@ -25,7 +27,7 @@ from relay_dagster.runs.errors import (
 )
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import Idempotency, NewRun, RunRecord
-from relay_dagster.runs.ports import Pause
+from relay_dagster.runs.ports import Pause, utc_now
 from relay_dagster.tenants.audit import Actor, ActorKind, Origin
 from relay_dagster.tenants.errors import QuotaExceededError
 from relay_dagster.wiring import Platform
@@ -209,7 +211,7 @@ def test_a_run_that_was_over_before_its_message_was_noted_is_returned_as_it_is(
 
 
 def test_a_message_that_cannot_be_noted_is_on_its_way(platform: Platform) -> None:
-    class CannotNote(RunLedger):
+    class CannotNote(MessageLedger):
         def mark_sent(
             self,
             run_id: str,
@@ -220,9 +222,11 @@ def test_a_message_that_cannot_be_noted_is_on_its_way(platform: Platform) -> Non
             raise ThrottledError("dynamodb.TransactWriteItems", "slow down")
 
     queue = Queue()
-    record = submission(platform, queue=queue, ledger=CannotNote(platform.runs)).submit(
-        "acme"
+    ledger = RunLedger(platform.runs)
+    ledger.messages = CannotNote(
+        RecordWriter(platform.runs, ledger.schedule, utc_now), ledger.schedule, utc_now
     )
+    record = submission(platform, queue=queue, ledger=ledger).submit("acme")
     assert (len(queue.sent), record.message_id) == (1, None)
     assert not record.hidden
 

@@ -178,10 +178,10 @@ def test_a_letter_that_an_operator_has_settled_goes_when_it_is_met(
     ).record
     platform.ledger.poison(record.run_id, "S3 refuses")
     letter = platform.queue.send_dead(record.job.body(), cause="POISON_JOB: S3 refuses")
-    platform.ledger.record_dlq(record.run_id, letter)
+    platform.ledger.messages.record_dlq(record.run_id, letter)
     resolve_dead_letters(platform)
     assert platform.queue.dead.count() == 1
-    platform.ledger.resolve_dead_letter(record.run_id)
+    platform.ledger.messages.resolve_dead_letter(record.run_id)
     resolve_dead_letters(platform)
     assert platform.queue.dead.count() == 0
 
@@ -193,8 +193,8 @@ def test_a_letter_that_the_queue_no_longer_keeps_is_forgotten(
         NewRun(run_id=str(uuid.uuid4()), tenant_id="acme")
     ).record
     platform.ledger.poison(record.run_id, "S3 refuses")
-    platform.ledger.record_dlq(record.run_id, "gone")
-    platform.ledger.acknowledge(record.run_id)
+    platform.ledger.messages.record_dlq(record.run_id, "gone")
+    platform.ledger.messages.acknowledge(record.run_id)
     bury(platform, 1)
     assert len(platform.runs.due(DueQueue.DEAD_LETTER, clock())) == 1
     sweep(at(platform, clock.advance(days=15)), DeadLetterCount())

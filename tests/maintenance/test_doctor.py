@@ -54,7 +54,7 @@ def world() -> Iterator[World]:
         assert world.record(FIRST).acknowledged_at is not None
         assert world.record(HELD).status is RunStatus.HELD
         platform.ledger.reserve(NewRun(run_id=OPEN, tenant_id=TENANT))
-        platform.ledger.mark_sent(OPEN, str(uuid.uuid4()))
+        platform.ledger.messages.mark_sent(OPEN, str(uuid.uuid4()))
         yield world
 
 

@@ -37,7 +37,7 @@ def expire(platform: Platform, now: datetime, place: Round | None = None) -> int
 
 
 def settled(world: ApiWorld, record: RunRecord) -> RunRecord:
-    world.platform.ledger.acknowledge(record.run_id)
+    world.platform.ledger.messages.acknowledge(record.run_id)
     found = world.platform.runs.get(record.run_id)
     assert found is not None
     return found
@@ -78,8 +78,8 @@ def test_a_record_goes_whose_dead_letter_the_queue_keeps_no_more(
     run_id, platform = world.post_run().json()["run_id"], world.platform
     ended = platform.ledger.poison(run_id, "attempts used up").finished_at
     assert ended is not None
-    platform.ledger.record_dlq(run_id, "a letter of 14 days")
-    platform.ledger.acknowledge(run_id)
+    platform.ledger.messages.record_dlq(run_id, "a letter of 14 days")
+    platform.ledger.messages.acknowledge(run_id)
     place = Round()
     assert expire(platform, ended + DAYS + timedelta(seconds=1), place) == 1
     assert platform.runs.get(run_id) is None

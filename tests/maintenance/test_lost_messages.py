@@ -37,7 +37,7 @@ def sent(world: World, tenant_id: str = "acme") -> RunRecord:
     """Return a run whose message waits in the queue."""
     wanted = NewRun(run_id=str(uuid.uuid4()), tenant_id=tenant_id)
     record = world.platform.ledger.reserve(wanted).record
-    return world.platform.ledger.mark_sent(
+    return world.platform.ledger.messages.mark_sent(
         record.run_id, world.platform.queue.send(record.job)
     )
 
@@ -99,7 +99,7 @@ def test_a_run_whose_message_shows_signs_of_life_is_not_lost(world: World) -> No
     record = sent(world)
     world.clock.advance(seconds=LOST_SECONDS - 60)
     (message,) = world.platform.queue.receive(1)
-    world.platform.ledger.note_receive(
+    world.platform.ledger.messages.note_receive(
         record.run_id, message.message_id, message.receipt_handle
     )
     assert watch(world, 300) == 0

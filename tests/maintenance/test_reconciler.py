@@ -173,7 +173,9 @@ def test_a_job_that_waits_is_called_again_where_the_call_was_lost(world: World) 
     first, waiting = world.posted(), Job(str(uuid.uuid4()), "acme")
     world.platform.queue.send(waiting)
     world.take_in()
-    world.platform.ledger.acknowledge(world.platform.ledger.cancel(first.run_id).run_id)
+    world.platform.ledger.messages.acknowledge(
+        world.platform.ledger.cancel(first.run_id).run_id
+    )
     assert world.tick() == 0
     world.clock.advance(minutes=51)
     world.tick()
@@ -230,7 +232,7 @@ def test_a_success_that_is_settled_removes_feeds_that_are_long_out_of_force(
     world.platform.ledger.succeed(
         record.fence, published_outcome(world.platform, record)
     )
-    world.platform.ledger.note_reports(record.run_id)
+    world.platform.ledger.messages.note_reports(record.run_id)
     # Objects carry the true time.
     world.clock.now = utc_now() + timedelta(days=2)
     world.tick()

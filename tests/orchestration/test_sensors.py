@@ -39,7 +39,7 @@ def posted(platform: Platform, tenant_id: str = "acme") -> str:
         run_id=run_id, tenant_id=tenant_id, config_version=4, request_id="q1"
     )
     record = platform.ledger.reserve(request).record
-    platform.ledger.mark_sent(
+    platform.ledger.messages.mark_sent(
         record.run_id, platform.queue.send(record.job, request_id=record.request_id)
     )
     return record.run_id

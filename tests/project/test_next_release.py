@@ -21,7 +21,8 @@ from relay_core.domain.codes import RunStatus
 from relay_core.domain.records import VendorResult
 from relay_dagster.aws.dynamodb.api_key_store import BrowserSession, SessionStore
 from relay_dagster.aws.dynamodb.deletion_store import DeletionStore
-from relay_dagster.aws.dynamodb.tenant_store import PauseStore, TenantStore
+from relay_dagster.aws.dynamodb.pause_store import PauseStore
+from relay_dagster.aws.dynamodb.tenant_store import TenantStore
 from relay_dagster.external_errors import ExternalServiceError
 from relay_dagster.intake.tick import IntakeTick
 from relay_dagster.intake.trigger_check import take_due

@@ -106,7 +106,7 @@ class AlwaysLate(RivalFirst):
 def test_a_round_that_is_lost_is_made_again(platform: Platform) -> None:
     record = platform.ledger.reserve(new_run()).record
     late: Any = AlwaysLate(platform.runs, 3)
-    sent = RunLedger(late).mark_sent(record.run_id, "m", cached_record=record)
+    sent = RunLedger(late).messages.mark_sent(record.run_id, "m", cached_record=record)
     assert (sent.message_id, late.times) == ("m", -1)
     assert platform.runs.get(record.run_id) == sent
 
@@ -119,7 +119,7 @@ def test_losing_without_end_is_a_throttle_that_names_the_run(
     ledger = RunLedger(late)
     job = Job(str(uuid.uuid4()), "acme")
     for run_id, act in {
-        record.run_id: lambda: ledger.mark_sent(record.run_id, "m"),
+        record.run_id: lambda: ledger.messages.mark_sent(record.run_id, "m"),
         job.run_id: lambda: ledger.adopt(job),
     }.items():
         with pytest.raises(ThrottledError, match=f"run {run_id}: too many writers"):

@@ -51,7 +51,7 @@ class World:
         """Reserve a run, send its message and receive it."""
         request = NewRun(run_id=str(uuid.uuid4()), tenant_id=tenant_id)
         record = self.platform.ledger.reserve(request).record
-        self.platform.ledger.mark_sent(
+        self.platform.ledger.messages.mark_sent(
             record.run_id, self.platform.queue.send(record.job)
         )
         return self.received()
@@ -60,7 +60,7 @@ class World:
         (message,) = self.platform.queue.receive(1)
         run_id = Job.parse(message.body).run_id
         self.platform.ledger.adopt(Job.parse(message.body))
-        return self.platform.ledger.note_receive(
+        return self.platform.ledger.messages.note_receive(
             run_id, message.message_id, message.receipt_handle
         )
 

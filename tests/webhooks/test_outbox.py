@@ -229,7 +229,10 @@ def test_a_run_whose_message_could_not_be_sent_leaves_none(platform: Platform) -
 def test_what_is_noted_after_an_end_leaves_none(platform: Platform) -> None:
     record = succeeded(platform)
     assert (
-        new_events(platform, lambda: platform.ledger.acknowledge(record.run_id)) == []
+        new_events(
+            platform, lambda: platform.ledger.messages.acknowledge(record.run_id)
+        )
+        == []
     )
 
 

@@ -6,16 +6,18 @@ updates, so `Update` describes the changes of an item's attributes.
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from boto3.dynamodb.conditions import (
     Attr,
     ConditionBase,
     ConditionExpressionBuilder,
+    Key,
 )
 
 from relay_dagster.aws.dynamodb import schema
-from relay_dagster.aws.dynamodb.codec import marshal
+from relay_dagster.aws.dynamodb.codec import Item, instant_text, marshal, unmarshal
 
 EXISTS = Attr(schema.KEY).exists()
 """The condition that there is an item with the key."""
@@ -113,3 +115,22 @@ class Expressions:
         if self._values:
             arguments["ExpressionAttributeValues"] = self._values
         return arguments
+
+
+def item_key(key: str) -> Any:
+    """Return a key as the calls of DynamoDB take it."""
+    return marshal({schema.KEY: key})
+
+
+def in_partition(
+    partition: schema.Partition, bound: ConditionBase | None
+) -> ConditionBase:
+    """Return the condition of a partition's rows, and of their sort key if it is bound."""
+    condition = Key(partition.attribute).eq(partition.value)
+    return condition if bound is None else condition & bound
+
+
+def is_due(item: Item, until: datetime) -> bool:
+    """Return True if an item is still due, which its index may know too late."""
+    due_at = unmarshal(item).get(schema.DUE_AT)
+    return due_at is not None and due_at <= instant_text(until)

@@ -23,7 +23,7 @@ from relay_dagster.aws.dynamodb.codec import Item, ItemReader
 from relay_dagster.aws.dynamodb.expressions import Expressions, Update
 from relay_dagster.aws.dynamodb.schema import Partition
 from relay_dagster.aws.dynamodb.writes import Write
-from relay_dagster.external_errors import ThrottledError, UnreadableItemError
+from relay_dagster.external_errors import UnreadableItemError
 from relay_dagster.logs import event_log
 
 _T = TypeVar("_T")
@@ -69,7 +69,7 @@ class Table:
     def item(self, key: str) -> Item | None:
         """Return the item with the key, or None where there is none."""
         response = self.clients.dynamodb.get_item(
-            TableName=self.name, Key=_key(key), ConsistentRead=True
+            TableName=self.name, Key=expressions.item_key(key), ConsistentRead=True
         )
         return response.get("Item")
 
@@ -84,7 +84,8 @@ class Table:
                 items[item[schema.KEY]["S"]] = item
             return response.get("UnprocessedKeys", {}).get(self.name, {}).get("Keys")
 
-        self._in_batches(_MAX_ITEMS_READ, (_key(key) for key in set(keys)), read)
+        keys_of_items = [expressions.item_key(key) for key in set(keys)]
+        errors.in_batches(_MAX_ITEMS_READ, keys_of_items, read, self.sleep)
         return items
 
     def items(self, keys: Iterable[str]) -> list[Item]:
@@ -285,7 +286,7 @@ class Table:
         request.add_condition(condition)
         arguments = {
             "TableName": self.name,
-            "Key": _key(key),
+            "Key": expressions.item_key(key),
             **request.arguments(),
         }
         return Write(role, action, arguments)
@@ -330,26 +331,7 @@ class Table:
             )
             return response.get("UnprocessedItems", {}).get(self.name)
 
-        self._in_batches(_MAX_ITEMS_WRITTEN, requests, write)
-
-    def _in_batches(
-        self, size: int, entries: Iterable[Any], call: Callable[[Sequence[Any]], Any]
-    ) -> None:
-        """Call with batches of entries, and again with those that the call returns."""
-        again = errors.retrying(
-            lambda error: isinstance(error, ThrottledError), sleep=self.sleep
-        )
-        remaining_entries = iter(entries)
-        batch: Any = None
-
-        def process_batch() -> None:
-            nonlocal batch
-            batch = call(batch)
-            if batch:
-                raise ThrottledError("dynamodb.Batch", "some stayed unprocessed")
-
-        while batch := list(islice(remaining_entries, size)):
-            again(process_batch)
+        errors.in_batches(_MAX_ITEMS_WRITTEN, requests, write, self.sleep)
 
     # --- listings, by indexes that lag ------------------------------------------------
 
@@ -365,7 +347,7 @@ class Table:
         ``bound`` is a condition of the sort key.
         """
         request = Expressions()
-        request.add_key_condition(_in_partition(partition, bound))
+        request.add_key_condition(expressions.in_partition(partition, bound))
         return self._all_rows(
             "query",
             IndexName=partition.index,
@@ -391,7 +373,7 @@ class Table:
         though more rows follow.
         """
         conditions = Expressions()
-        conditions.add_key_condition(_in_partition(partition, bound))
+        conditions.add_key_condition(expressions.in_partition(partition, bound))
         conditions.add_filter(matching)
         request: dict[str, Any] = {
             "TableName": self.name,
@@ -447,7 +429,7 @@ class Table:
             if value is None:
                 later = codec.instant_text(until + UNREADABLE_AGAIN)
                 self.postpone(item, schema.DUE_AT, later)
-            elif _is_due(item, until):
+            elif expressions.is_due(item, until):
                 values.append(value)
         return values
 
@@ -479,20 +461,3 @@ class Table:
         while (page := next_page()) is not None:
             for row in page["Items"]:
                 yield codec.unmarshal(row)
-
-
-def _key(key: str) -> Any:
-    """Return a key as the calls of DynamoDB take it."""
-    return codec.marshal({schema.KEY: key})
-
-
-def _in_partition(partition: Partition, bound: ConditionBase | None) -> ConditionBase:
-    """Return the condition of a partition's rows, and of their sort key if it is bound."""
-    condition = Key(partition.attribute).eq(partition.value)
-    return condition if bound is None else condition & bound
-
-
-def _is_due(item: Item, until: datetime) -> bool:
-    """Return True if an item is still due, which its index may know too late."""
-    due_at = codec.unmarshal(item).get(schema.DUE_AT)
-    return due_at is not None and due_at <= codec.instant_text(until)

@@ -17,7 +17,8 @@ from relay_dagster.api.engine_tasks import EngineTasks, TaskSlots
 from relay_dagster.api.limits import DEFAULT_API_LIMITS
 from relay_dagster.api.routes.config_checks import MAX_VENDORS
 from relay_dagster.api.upload_checks import HEAD_BYTES, WHOLE_BYTES
-from relay_dagster.aws.object_store import ObjectInfo, ObjectStore
+from relay_dagster.aws.object_store import ObjectStore
+from relay_dagster.aws.stored_objects import ObjectInfo
 from relay_dagster.external_errors import UnreachableError
 from support.api_world import (
     JSON,

@@ -146,7 +146,7 @@ def test_reports_that_come_late_hide_no_later_run_s_results(world: ApiWorld) -> 
     first = world.fail(world.post_run().json()["run_id"])
     succeed(world, FOUND)
     late = Outcome(vendor_results=(MISSING,))
-    world.platform.ledger.note_reports(first.run_id, late)
+    world.platform.ledger.messages.note_reports(first.run_id, late)
     assert status_of(world)["vendors"] == [SHOWN]
 
 

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from relay_dagster.aws.dynamodb.tenant_store import Pause, PauseStore
+from relay_dagster.aws.dynamodb.pause_store import PauseStore
+from relay_dagster.runs.ports import Pause
 from support.fakes import NOW, FakeClock, embedded_platform
 
 

@@ -31,8 +31,9 @@ from relay_dagster.aws.dynamodb.api_key_store import (
 )
 from relay_dagster.aws.dynamodb.deletion_store import DeletionStore
 from relay_dagster.aws.dynamodb.link_store import Link, LinkKind, LinkStore
+from relay_dagster.aws.dynamodb.pause_store import PauseStore
 from relay_dagster.aws.dynamodb.pull_store import PullStore
-from relay_dagster.aws.dynamodb.tenant_store import PauseStore, TenantStore
+from relay_dagster.aws.dynamodb.tenant_store import TenantStore
 from relay_dagster.aws.overrides import OverrideStore
 from relay_dagster.aws.secrets import SecretStore, SecretValue
 from relay_dagster.runs.job_message import Job
@@ -127,7 +128,7 @@ class Story:
         self.attempt(number)
 
     def attempt(self, number: int, attempt: int = 1) -> None:
-        self.ledger.mark_sent(run_id(number), f"m{number}")
+        self.ledger.messages.mark_sent(run_id(number), f"m{number}")
         self.ledger.dispatch(
             run_id(number), attempt, message_id="m", receipt_handle="h"
         )
@@ -339,7 +340,7 @@ class Story:
         self.ledger.reserve(wanted, Idempotency("i" * 64, "f" * 64), 30)
 
     def sent(self) -> None:
-        self.ledger.mark_sent(run_id(1), "m1")
+        self.ledger.messages.mark_sent(run_id(1), "m1")
 
     def claimed(self) -> None:
         self.attempt(1)
@@ -380,7 +381,7 @@ class Story:
         self.ledger.fail(self.record(1).fence, failure, outcome)
 
     def acknowledged(self) -> None:
-        self.ledger.acknowledge(run_id(1))
+        self.ledger.messages.acknowledge(run_id(1))
 
     def published(self) -> None:
         self.start(2)
@@ -432,7 +433,9 @@ class Story:
     def adopted(self) -> None:
         for number in (6, 7):
             self.ledger.adopt(Job(run_id(number), "acme", ("v1",), 1), "req-9", NOW)
-        self.ledger.note_receive(run_id(7), "m7", "h7", hidden_for=timedelta(hours=1))
+        self.ledger.messages.note_receive(
+            run_id(7), "m7", "h7", hidden_for=timedelta(hours=1)
+        )
 
     def cancel_requested(self) -> None:
         self.attempt(6)
@@ -444,13 +447,13 @@ class Story:
 
     def poisoned(self) -> None:
         self.ledger.poison(run_id(7), "it ends no attempt")
-        self.ledger.record_dlq(run_id(7), "dlq-7")
-        self.ledger.note_reports(run_id(7), Outcome(artifacts={"errors": "k"}))
-        self.ledger.acknowledge(run_id(7))
+        self.ledger.messages.record_dlq(run_id(7), "dlq-7")
+        self.ledger.messages.note_reports(run_id(7), Outcome(artifacts={"errors": "k"}))
+        self.ledger.messages.acknowledge(run_id(7))
 
     def dead_letter_resolved(self) -> None:
         entry = WHO.entry(Action.DEAD_LETTER_DISCARDED, "acme", run_id(7), self.clock())
-        self.ledger.resolve_dead_letter(run_id(7), entry)
+        self.ledger.messages.resolve_dead_letter(run_id(7), entry)
         self.ledger.adopt_dead(Job(run_id(8), "acme"), "it died", "dlq-8", NOW)
 
     def not_sent(self) -> None:

@@ -92,7 +92,7 @@ def a_stray_lies_among_300_dead_letters(relay: Installation) -> str:
         QueueUrl=queue.dlq_url, MessageBody=record.job.body()
     )
     tomorrow = RunLedger(relay.aws.runs, clock=lambda: utc_now() + timedelta(days=1))
-    tomorrow.mark_sent(record.run_id, letter["MessageId"])
+    tomorrow.messages.mark_sent(record.run_id, letter["MessageId"])
     moved = time.monotonic()
     record = relay.wait_final(record.run_id, within=60 + RUN_SECONDS)
     took = time.monotonic() - moved
