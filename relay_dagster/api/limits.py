@@ -16,9 +16,9 @@ class ApiLimits:
             `HEAD_TOO_LARGE`, and the connection is closed.
         head_seconds: Seconds until a request's head must have arrived. A later one is answered
             with 408 `REQUEST_TIMEOUT`, and the connection is closed.
-        body_seconds: Seconds until a request's body must have arrived, and until the client
-            must have read more of the response. Otherwise the connection is closed, the former
-            with 408 `REQUEST_TIMEOUT`.
+        body_seconds: Seconds until a request's body must have arrived. A later one is answered
+            with 408 `REQUEST_TIMEOUT`, and the connection is closed. It is also closed if the
+            client reads nothing of the response for this time.
         body_values: Values of a body other than a config. More are rejected with 422.
         burst: Requests of a tenant at once; an admin may send ten times as many. More are
             rejected with 429 `RATE_LIMITED`.
@@ -29,18 +29,18 @@ class ApiLimits:
             keys that this process has accepted within the last hour.
         task_seconds: Seconds for a `config:check` or an `explain`. A longer one ends with 422
             `CHECK_TOO_SLOW` or `EXPLAIN_TOO_SLOW`.
-        task_cpu_seconds: Seconds of processor time for all processes of such a task. A longer
-            one ends with the same 422.
-        task_bytes: Bytes of memory for each process of such a task. A task that needs more ends
-            with the same 422.
-        tasks: Checks and explanations at once, of which a tenant may have one. More are
-            rejected with 503 `CHECKS_BUSY` or `EXPLANATIONS_BUSY`.
+        task_cpu_seconds: Seconds of processor time for all processes of a check or an
+            explanation. A longer one ends with the same 422.
+        task_bytes: Bytes of memory for each process of a check or an explanation. One that
+            needs more ends with the same 422.
+        tasks: Checks and explanations at once. A tenant may have one. More are rejected with
+            503 `CHECKS_BUSY` or `EXPLANATIONS_BUSY`.
         link_checks_waiting: Checks of suppliers that wait for their turn. More are rejected
             with 503 `CHECKS_BUSY`.
         webhook_tests_per_minute: Tests of a tenant's webhooks in a minute. More are rejected
             with 429 `RATE_LIMITED`.
-        ready_seconds: Seconds for which a response of `GET /v1/ready` is used again, before AWS
-            is asked again.
+        ready_seconds: Seconds until `GET /v1/ready` asks AWS again. Until then, it returns the
+            same response.
         link_reads_per_minute: Requests with a link to a feed in a minute. More are rejected
             with 429 `RATE_LIMITED`.
         supplier_requests_per_minute: Requests with a supplier's link in a minute. More are

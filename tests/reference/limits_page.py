@@ -30,9 +30,9 @@ FIXED = (DEFAULT_LIMITS, DEFAULT_API_LIMITS)
 """The limits that no variable sets. A dataclass describes each under ``Attributes``."""
 TOLD = (
     (
-        "faults",
+        "errors",
         MAX_FAULTS,
-        "Errors that a response lists of a config or a body. A last entry has the number of "
+        "Errors that a response lists for a config or a body. A last entry has the number of "
         "the others",
     ),
     (
@@ -75,15 +75,17 @@ def limits_page() -> str:
         "## Limits set by variables\n",
         *_table("Variable", _settings()),
         "\n## Fixed limits\n",
-        *_table("Limit", [row for limits in FIXED for row in _attributes(limits)]),
+        *_table(
+            "Limit", [row for limits in FIXED for row in _attributes(limits)], "Value"
+        ),
         "\n## Limits of messages\n",
-        *_table("Limit", TOLD),
+        *_table("Limit", TOLD, "Value"),
     ]
     return "\n".join(parts) + "\n"
 
 
-def _table(first: str, rows: Any) -> Iterator[str]:
-    yield f"| {first} | Default | Description |"
+def _table(first: str, rows: Any, second: str = "Default") -> Iterator[str]:
+    yield f"| {first} | {second} | Description |"
     yield "| --- | ---: | --- |"
     for name, value, meaning in rows:
         yield f"| {name} | {value:,} | {meaning}. |"
