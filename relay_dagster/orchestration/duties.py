@@ -1,11 +1,11 @@
-"""The duties of housekeeping: one table of the work that is about no single run.
+"""The duties of housekeeping: one table of the work that belongs to no single run.
 
-Duties ask Dagster for no run. Each has its interval, its deadline and its own place in the sensor's
-cursor. A duty that fails is reported by its name, keeps its place, and holds up no other.
+Duties ask Dagster for no run. Each has an interval, a time limit, and a state in the sensor's
+cursor. A duty that fails is reported by its name, keeps its state, and delays no other duty.
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,29 +15,10 @@ import dagster as dg
 
 from relay_dagster.aws.metrics import report_fault
 from relay_dagster.drain import Deadline, drain
+from relay_dagster.maintenance import expiry, housekeeping, messages
 from relay_dagster.maintenance.deletion import DeletionTick
 from relay_dagster.maintenance.doctor import report_broken
-from relay_dagster.maintenance.expiry import (
-    Round,
-    delete_old_runs,
-    expire_configs,
-    expire_runs,
-)
-from relay_dagster.maintenance.housekeeping import (
-    Memory,
-    PartitionSync,
-    check_queue,
-    count_holds,
-    report_feed_ages,
-    scheduled_feeds,
-    sync_partitions,
-)
-from relay_dagster.maintenance.messages import (
-    DeadLetterCount,
-    QueueWatch,
-    send_lost_again,
-    sweep,
-)
+from relay_dagster.maintenance.housekeeping import Memory
 from relay_dagster.orchestration.dagster_history import DagsterHistory
 from relay_dagster.orchestration.dagster_instance import (
     DagsterOccasion,
@@ -47,7 +28,7 @@ from relay_dagster.orchestration.feed_events import judge_freshness, report_publ
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.wiring import Platform
 
-ALL_SECONDS = 45.0
+TICK_SECONDS = 45.0
 """The time of all duties of a tick; Dagster gives a tick 60 seconds."""
 
 
@@ -55,75 +36,138 @@ ALL_SECONDS = 45.0
 class Duty:
     """A row of the table."""
 
-    name: str  # its place in the cursor and in the log
+    name: str  # in the cursor and in the log
     interval: float  # seconds from one time to the next; 0 for each tick
-    seconds: float  # how long it may take
-    act: Callable[
-        [DagsterOccasion, Any], object
-    ]  # does the duty; the sentence has its result
-    memory: type[Memory] = Memory  # its values that are kept until the next time
+    seconds: float  # its time limit
+    # Does the duty; the result goes into the sentence
+    act: Callable[[DagsterOccasion, Any], object]
+    memory: type[Memory] = Memory  # the values that are kept until the next time
     sentence: str = "{}"  # for the tick's line
 
 
-def _tenant_partitions(on: DagsterOccasion, memory: PartitionSync) -> int:
-    partitions = DagsterPartitions(on.open_instance)
-    return len(sync_partitions(on.platform, partitions, memory, on.now))
+def _tenant_partitions(
+    occasion: DagsterOccasion, memory: housekeeping.PartitionSync
+) -> int:
+    partitions = DagsterPartitions(occasion.open_instance)
+    added = housekeeping.sync_partitions(
+        occasion.platform, partitions, memory, occasion.now
+    )
+    return len(added)
 
 
-def _tenant_deletions(on: DagsterOccasion, _: Memory) -> str:
-    if on.platform.settings.deletions_apart:
+def _tenant_deletions(occasion: DagsterOccasion, _: Memory) -> str:
+    if occasion.platform.settings.deletions_apart:
         return "left to relay deletions"
-    return DeletionTick(on.platform, DagsterHistory(on.open_instance)).run(on.deadline)
+    history = DagsterHistory(occasion.open_instance)
+    return DeletionTick(occasion.platform, history).run(occasion.deadline)
 
 
-def _queue_settings(on: DagsterOccasion, _: Memory) -> str:
-    return "; ".join(check_queue(on.platform)) or "no"
+def _queue_settings(occasion: DagsterOccasion, _: Memory) -> str:
+    differences = housekeeping.check_queue(occasion.platform)
+    return "; ".join(differences) or "no"
 
 
-def _feed_ages(on: DagsterOccasion, _: Memory) -> str:
-    feeds = scheduled_feeds(on.platform)
-    report_feed_ages(on, feeds)
-    return f"{len(feeds)}, verdicts changed: {judge_freshness(on, feeds)}"
+def _feed_ages(occasion: DagsterOccasion, _: Memory) -> str:
+    feeds = housekeeping.scheduled_feeds(occasion.platform)
+    housekeeping.report_feed_ages(occasion, feeds)
+    changed = judge_freshness(occasion, feeds)
+    return f"{len(feeds)}, verdicts changed: {changed}"
 
 
-def _dagster_history(on: DagsterOccasion, _: Memory) -> int:
-    return delete_old_runs(on, DagsterHistory(on.open_instance))
+def _dagster_history(occasion: DagsterOccasion, _: Memory) -> int:
+    history = DagsterHistory(occasion.open_instance)
+    return expiry.delete_old_runs(occasion, history)
 
 
 DUTIES = (
     Duty(
-        "tenant_partitions",
-        0,
-        10,
-        _tenant_partitions,
-        PartitionSync,
-        "partitions added: {}",
+        name="tenant_partitions",
+        interval=0,
+        seconds=10,
+        act=_tenant_partitions,
+        memory=housekeeping.PartitionSync,
+        sentence="partitions added: {}",
     ),
-    Duty("tenant_deletions", 0, 20, _tenant_deletions),
+    Duty(name="tenant_deletions", interval=0, seconds=20, act=_tenant_deletions),
     Duty(
-        "lost_messages", 0, 10, send_lost_again, QueueWatch, "messages sent again: {}"
+        name="lost_messages",
+        interval=0,
+        seconds=10,
+        act=messages.send_lost_again,
+        memory=messages.QueueWatch,
+        sentence="messages sent again: {}",
     ),
-    Duty("dead_letters", 60, 30, sweep, DeadLetterCount),
-    Duty("queue_settings", 60, 10, _queue_settings, sentence="queue_misconfigured: {}"),
-    Duty("held_runs", 60, 10, count_holds, sentence="runs held: {}"),
     Duty(
-        "publications",
-        15,
-        15,
-        report_publications,
+        name="dead_letters",
+        interval=60,
+        seconds=30,
+        act=messages.sweep,
+        memory=messages.DeadLetterCount,
+    ),
+    Duty(
+        name="queue_settings",
+        interval=60,
+        seconds=10,
+        act=_queue_settings,
+        sentence="queue_misconfigured: {}",
+    ),
+    Duty(
+        name="held_runs",
+        interval=60,
+        seconds=10,
+        act=housekeeping.count_holds,
+        sentence="runs held: {}",
+    ),
+    Duty(
+        name="publications",
+        interval=15,
+        seconds=15,
+        act=report_publications,
         sentence="publications reported: {}",
     ),
-    Duty("feed_ages", 300, 20, _feed_ages, sentence="feeds reported: {}"),
-    Duty("dagster_history", 60, 20, _dagster_history, sentence="old runs deleted: {}"),
-    Duty("invariants", 3600, 45, report_broken, sentence="invariants broken: {}"),
-    Duty("run_records", 60, 10, expire_runs, Round, "records expired: {}"),
-    Duty("config_versions", 60, 10, expire_configs, Round, "configs expired: {}"),
+    Duty(
+        name="feed_ages",
+        interval=300,
+        seconds=20,
+        act=_feed_ages,
+        sentence="feeds reported: {}",
+    ),
+    Duty(
+        name="dagster_history",
+        interval=60,
+        seconds=20,
+        act=_dagster_history,
+        sentence="old runs deleted: {}",
+    ),
+    Duty(
+        name="invariants",
+        interval=3600,
+        seconds=45,
+        act=report_broken,
+        sentence="invariants broken: {}",
+    ),
+    Duty(
+        name="run_records",
+        interval=60,
+        seconds=10,
+        act=expiry.expire_runs,
+        memory=expiry.Round,
+        sentence="records expired: {}",
+    ),
+    Duty(
+        name="config_versions",
+        interval=60,
+        seconds=10,
+        act=expiry.expire_configs,
+        memory=expiry.Round,
+        sentence="configs expired: {}",
+    ),
 )
 
 
 @dataclass
-class _Place:
-    """A duty's place in the cursor: when it is due, in seconds since 1970, and its memory."""
+class _DutyState:
+    """A duty's state in the cursor: when it is due, in seconds since 1970, and its memory."""
 
     due_at: float
     memory: Memory
@@ -137,51 +181,68 @@ def keep_house(
     clock: Callable[[], datetime] = utc_now,
     duties: Sequence[Duty] = DUTIES,
 ) -> tuple[str, str]:
-    """Do the duties that are due, the longest due first; return a line for each and the cursor."""
-    places = _read(cursor, duties)
-    deadline, now = Deadline.after(ALL_SECONDS), clock()
-    due = [each for each in duties if places[each.name].due_at <= now.timestamp()]
-    due.sort(key=lambda duty: places[duty.name].due_at)
+    """Do the duties that are due, the longest due first.
+
+    Args:
+        platform: The platform.
+        open_instance: Opens Dagster's instance, for the duties that need it.
+        cursor: The cursor that the last tick left.
+        clock: Returns the time, aware.
+        duties: The table of duties.
+
+    Returns:
+        A line per duty that was due, and the cursor for the next tick.
+    """
+    states = _read_cursor(cursor, duties)
+    deadline = Deadline.after(TICK_SECONDS)
+    now = clock()
+    due = [duty for duty in duties if states[duty.name].due_at <= now.timestamp()]
+    due.sort(key=lambda duty: states[duty.name].due_at)
     lines = []
 
     def act(duty: Duty) -> None:
-        place = places[duty.name]
-        place.due_at = now.timestamp() + duty.interval
-        own, memory = (
-            Deadline.after(duty.seconds, deadline.monotonic),
-            deepcopy(place.memory),
-        )
-        until = min(own, deadline, key=lambda each: each.at)
-        occasion = DagsterOccasion(platform, clock(), until, open_instance)
+        state = states[duty.name]
+        state.due_at = now.timestamp() + duty.interval
+        # A duty that fails halfway keeps the memory that it had before.
+        memory = deepcopy(state.memory)
+        duty_deadline = Deadline.after(duty.seconds, deadline.monotonic)
+        if deadline.at < duty_deadline.at:
+            duty_deadline = deadline
+        occasion = DagsterOccasion(platform, clock(), duty_deadline, open_instance)
         summary = duty.sentence.format(duty.act(occasion, memory))
         lines.append(f"{duty.name}: {summary}")
-        place.memory = memory
+        state.memory = memory
 
     def report(duty: Duty, error: Exception) -> None:
         report_fault(platform.metrics, "duty_error", error, duty=duty.name)
         lines.append(f"{duty.name} FAILED: {error}")
 
     drain(due, act, report, deadline=deadline)
-    stored = {
-        name: {"due_at": place.due_at, "memory": place.memory.values()}
-        for name, place in places.items()
-    }
     summary = "\n".join(lines) or "nothing is due"
-    return summary, json.dumps(stored, separators=(",", ":"))
+    return summary, _write_cursor(states)
 
 
-def _read(cursor: str | None, duties: Sequence[Duty]) -> dict[str, _Place]:
-    """Return the places of a cursor; a duty that it does not name, or badly, is due now."""
+def _write_cursor(states: Mapping[str, _DutyState]) -> str:
+    document = {
+        name: {"due_at": state.due_at, "memory": state.memory.values()}
+        for name, state in states.items()
+    }
+    return json.dumps(document, separators=(",", ":"))
+
+
+def _read_cursor(cursor: str | None, duties: Sequence[Duty]) -> dict[str, _DutyState]:
+    """Return the state of each duty; a duty that the cursor does not have is due now."""
     try:
-        stored = dict(json.loads(cursor or "{}"))
+        document = dict(json.loads(cursor or "{}"))
     except (ValueError, TypeError):
-        stored = {}
-    places = {}
+        document = {}
+    states = {}
     for duty in duties:
-        given = stored.get(duty.name)
-        place = given if isinstance(given, dict) else {}
-        due_at = (
-            place["due_at"] if isinstance(place.get("due_at"), int | float) else 0.0
-        )
-        places[duty.name] = _Place(due_at, duty.memory.read(place.get("memory")))
-    return places
+        stored = document.get(duty.name)
+        if not isinstance(stored, dict):
+            stored = {}
+        due_at = stored.get("due_at")
+        if not isinstance(due_at, int | float):
+            due_at = 0.0
+        states[duty.name] = _DutyState(due_at, duty.memory.read(stored.get("memory")))
+    return states

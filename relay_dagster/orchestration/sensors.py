@@ -1,14 +1,17 @@
-"""The six sensors, thin: `intake`, `maintenance` and `transfers` decide.
+"""The six sensors. They are thin: `intake`, `transfers`, and `maintenance` decide.
 
-Exactly one sensor reads the queue: Dagster keeps run keys by the sensor's name. The others ask
-Dagster for no run: what starts one submits it, as the API does. A tick costs more than many queries
-of what is due, so sensors that others wait for ask again and again within a tick. Each holds a
-thread of the code server meanwhile, which must have more of them than there are sensors.
+Exactly one sensor reads the queue, because Dagster keeps run keys by the sensor's name. The
+others ask Dagster for no run: they submit runs as the API does.
+
+A tick costs more than many queries for due work, so sensors that others wait for query again and
+again within a tick. Each occupies a thread of the code server meanwhile, which must have more
+threads than there are sensors.
 """
 
 from collections.abc import Callable
-from functools import cache, partial
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -19,12 +22,10 @@ from relay_dagster.intake.tick import SERVED_LATELY, IntakeTick
 from relay_dagster.intake.trigger_check import take_due
 from relay_dagster.intake.uploads import UploadTick
 from relay_dagster.maintenance.reconciler import ReconcileTick
-from relay_dagster.orchestration.dagster_instance import (
-    DagsterExecutions,
-    DagsterPartitions,
-)
+from relay_dagster.orchestration import dagster_instance
 from relay_dagster.orchestration.duties import keep_house
 from relay_dagster.orchestration.jobs import inventory_sync
+from relay_dagster.runs.model import RunRecord
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.wiring import Platform
 
@@ -33,120 +34,153 @@ if TYPE_CHECKING:
     from relay_dagster.transfers.webhook_sender import Sender
 
 SQS_RUN_SENSOR = "sqs_run_sensor"
-# The daemon evaluates sensors every five seconds, so this is each time.
 EACH_TIME = 1
-# A second less than ten, which the daemon would make fifteen at times.
+"""The daemon evaluates sensors every five seconds, so this interval is each time."""
 EVERY_TEN_SECONDS = 9
+"""The daemon would sometimes make fifteen seconds of ten."""
 WAIT_SECONDS = 25.0
-"""How long a tick waits for something that is due."""
-# Before a backfill's runs, which have 0; first those of tenants that have had none lately.
-PRIORITY, PRIORITY_OF_SERVED = "10", "5"
-# The intake's cursor: who has the odd place in its next tick.
-TURNS_FIRST, QUEUE_FIRST = "turns", "queue"
+"""How long a tick waits for work that is due."""
+PRIORITY = "10"
+"""Before a backfill's runs, which have 0."""
+PRIORITY_OF_SERVED = "5"
+"""Of tenants that had a run lately: other tenants come first."""
+TURNS_FIRST = "turns"
+"""The intake's cursor if waiting runs get the odd slot of its next tick."""
+QUEUE_FIRST = "queue"
+"""The intake's cursor if the queue's messages get it."""
 
-_Connect = Callable[[], Platform]
 _Context = dg.SensorEvaluationContext
+_TickResult = dg.SensorResult | dg.SkipReason
 
 
-def all_sensors(
-    connect: _Connect, wait_seconds: float = WAIT_SECONDS
-) -> list[dg.SensorDefinition]:
-    """Return the sensors, which connect when a tick first needs the platform."""
+@dataclass(frozen=True)
+class _Ticks:
+    """The tick of each sensor; the sender and the puller outlive a tick."""
 
-    @cache
-    def sender() -> "Sender":
-        """Return the sender, which outlives a tick: its threads wait for receivers that hang."""
-        from relay_dagster.transfers.webhook_sender import (
-            Sender,
-        )  # no run's process loads it
+    connect: Callable[[], Platform]
+    wait_seconds: float
 
-        return Sender(connect())
+    # Only the code server's process loads these two modules: no run does.
 
-    @cache
-    def puller() -> "Puller":
-        """Return the puller, which outlives a tick: its threads read vendors' files meanwhile."""
-        from relay_dagster.transfers.puller import Puller  # nor this
+    @cached_property
+    def _sender(self) -> "Sender":
+        """The sender, whose threads wait for receivers that hang."""
+        from relay_dagster.transfers.webhook_sender import Sender
 
-        return Puller(connect())
+        return Sender(self.connect())
 
-    def reconcile(platform: Platform, context: _Context) -> dg.SkipReason:
-        tick = ReconcileTick(platform, DagsterExecutions(lambda: context.instance))
-        return dg.SkipReason(f"{wait_for_due(tick.run, wait_seconds)} runs were due")
+    @cached_property
+    def _puller(self) -> "Puller":
+        """The puller, whose threads read vendors' files."""
+        from relay_dagster.transfers.puller import Puller
 
-    def take_schedules(platform: Platform, _: _Context) -> dg.SkipReason:
+        return Puller(self.connect())
+
+    def take_jobs(self, platform: Platform, context: _Context) -> _TickResult:
+        return take_in(platform, context.instance, context.cursor)
+
+    def reconcile(self, platform: Platform, context: _Context) -> _TickResult:
+        executions = dagster_instance.DagsterExecutions(lambda: context.instance)
+        tick = ReconcileTick(platform, executions)
+        count = wait_for_due(tick.run, self.wait_seconds)
+        return dg.SkipReason(f"{count} runs were due")
+
+    def take_uploads(self, platform: Platform, _: _Context) -> _TickResult:
+        return dg.SkipReason(UploadTick(platform).run())
+
+    def start_due_runs(self, platform: Platform, _: _Context) -> _TickResult:
         pulls = 0
 
         def take() -> int:
             nonlocal pulls
-            pulls = puller().run()
+            pulls = self._puller.run()
             return take_due(platform)
 
-        started = wait_for_due(take, wait_seconds)
+        started = wait_for_due(take, self.wait_seconds)
         return dg.SkipReason(f"runs started: {started}, pulls in hand: {pulls}")
 
-    def tidy(platform: Platform, context: _Context) -> dg.SkipReason:
-        done, cursor = keep_house(platform, lambda: context.instance, context.cursor)
-        context.update_cursor(cursor)
-        return dg.SkipReason(done)
+    def send_webhooks(self, _: Platform, __: _Context) -> _TickResult:
+        count = wait_for_due(self._sender.run, self.wait_seconds)
+        return dg.SkipReason(str(count))
 
-    sensor = partial(_sensor, connect)
+    def keep_house(self, platform: Platform, context: _Context) -> _TickResult:
+        def open_instance() -> dg.DagsterInstance:
+            return context.instance
+
+        summary, cursor = keep_house(platform, open_instance, context.cursor)
+        context.update_cursor(cursor)
+        return dg.SkipReason(summary)
+
+
+def all_sensors(
+    connect: Callable[[], Platform], wait_seconds: float = WAIT_SECONDS
+) -> list[dg.SensorDefinition]:
+    """Return the sensors, which connect when a tick first needs the platform."""
+    ticks = _Ticks(connect, wait_seconds)
     return [
-        sensor(
+        _sensor(
+            connect,
             SQS_RUN_SENSOR,
-            "Starts the runs that were asked for: waits for jobs in SQS, and asks Dagster for a "
-            "run of each attempt. While it is off, runs are accepted, and none starts.",
-            lambda platform, context: take_in(
-                platform, context.instance, context.cursor
-            ),
+            "Starts requested runs: waits for jobs in SQS, and asks Dagster for a run per "
+            "attempt. While it is off, runs are accepted but none starts.",
+            ticks.take_jobs,
             asks_for_runs=True,
         ),
-        sensor(
+        _sensor(
+            connect,
             "run_reconciler",
-            "Ends runs whose process died and starts their next attempt, ends those that were "
-            "cancelled, deletes the messages of those that are over. While it is off, a dead run "
+            "Ends runs whose process died and starts their next attempt, ends cancelled "
+            "runs, and deletes the messages of ended runs. While it is off, a dead run "
             "keeps its tenant busy.",
-            reconcile,
+            ticks.reconcile,
         ),
-        sensor(
+        _sensor(
+            connect,
             "upload_sensor",
             "Waits for vendors' uploads, and starts the runs of tenants whose config has "
-            "triggers.on_upload. While it is off, uploads are kept, and start their runs later.",
-            lambda platform, _: dg.SkipReason(UploadTick(platform).run()),
+            "triggers.on_upload. While it is off, uploads are kept, and start their runs "
+            "later.",
+            ticks.take_uploads,
         ),
-        sensor(
+        _sensor(
+            connect,
             "schedule_sensor",
-            "Starts runs when tenants' schedules are due, and those that waited for a busy or "
-            "paused tenant, and pulls vendors' files that are due. Due times that passed while it "
-            "was off make one run.",
-            take_schedules,
+            "Starts runs when tenants' schedules are due, starts runs that waited for a "
+            "busy or paused tenant, and pulls vendors' files that are due. Due times that "
+            "pass while it is off make one run.",
+            ticks.start_due_runs,
         ),
-        sensor(
+        _sensor(
+            connect,
             "webhook_sender",
-            "Sends events to tenants' webhooks, and tries failed deliveries again. While it is "
+            "Sends events to tenants' webhooks, and retries failed deliveries. While it is "
             "off, events wait.",
-            lambda *_: dg.SkipReason(str(wait_for_due(sender().run, wait_seconds))),
+            ticks.send_webhooks,
         ),
-        sensor(
+        _sensor(
+            connect,
             "housekeeping",
-            "Does what belongs to no single run: partitions of new tenants, deletions, lost "
-            "messages, dead letters, held runs, events and ages of published feeds, old runs and "
-            "records, the hourly check of invariants. A tick has a line for each duty that "
-            "was due; FAILED marks one that will try again.",
-            tidy,
+            "Does the work that belongs to no single run: partitions of new tenants, "
+            "deletions, lost messages, dead letters, held runs, events and ages of "
+            "published feeds, old runs and records, and the hourly check of invariants. A "
+            "tick has a line per duty that was due; FAILED marks one that is tried again.",
+            ticks.keep_house,
             seconds=EVERY_TEN_SECONDS,
         ),
     ]
 
 
 def _sensor(
-    connect: _Connect,
+    connect: Callable[[], Platform],
     name: str,
     description: str,
-    tick: Callable[[Platform, _Context], dg.SensorResult | dg.SkipReason],
+    tick: Callable[[Platform, _Context], _TickResult],
     *,
     seconds: int = EACH_TIME,
     asks_for_runs: bool = False,
 ) -> dg.SensorDefinition:
+    """Return a sensor whose tick reports an error by the sensor's name."""
+
     @dg.sensor(
         name=name,
         job=inventory_sync if asks_for_runs else None,
@@ -168,31 +202,39 @@ def _sensor(
 def take_in(
     platform: Platform, instance: dg.DagsterInstance, cursor: str | None = None
 ) -> dg.SensorResult | dg.SkipReason:
-    """Take in jobs while there is room for them; return the runs to ask for, or why there are none.
+    """Take in jobs while there is room; return the runs to ask for, or why there are none.
 
-    Where Dagster's storage fails, what is dispatched by then is asked for again.
+    If Dagster's storage fails, the next tick asks for the attempts that are open by then.
     """
-    executions = DagsterExecutions(instance)
+    executions = dagster_instance.DagsterExecutions(instance)
     executions.promote(PRIORITY_OF_SERVED, PRIORITY, utc_now() - SERVED_LATELY)
-    room = platform.settings.intake_limit - executions.count_unfinished(SQS_RUN_SENSOR)
+    unfinished = executions.count_unfinished(SQS_RUN_SENSOR)
+    room = platform.settings.intake_limit - unfinished
     tick = IntakeTick(platform, executions, room, turns_first=cursor == TURNS_FIRST)
     records = tick.run()
     if not records:
         return dg.SkipReason(tick.summary())
-    DagsterPartitions(instance).add_tenants(record.tenant_id for record in records)
-    requests = []
-    for record in records:
-        priority = PRIORITY_OF_SERVED if tick.is_served_lately(record) else PRIORITY
-        given = tags.run_tags(
-            record.run_id,
-            record.tenant_id,
-            attempt=record.attempt,
-            config_version=record.config_version,
-            request_id=record.request_id,
-            trigger=record.trigger,
-        )
-        key = tags.run_key(record.run_id, record.attempt)
-        given |= {tags.PRIORITY: priority}
-        requests.append(dg.RunRequest(key, tags=given, partition_key=record.tenant_id))
-    cursor = QUEUE_FIRST if tick.turns_first else TURNS_FIRST
-    return dg.SensorResult(run_requests=requests, cursor=cursor)
+    partitions = dagster_instance.DagsterPartitions(instance)
+    partitions.add_tenants(record.tenant_id for record in records)
+    requests = [_run_request(record, tick) for record in records]
+    next_cursor = QUEUE_FIRST if tick.turns_first else TURNS_FIRST
+    return dg.SensorResult(run_requests=requests, cursor=next_cursor)
+
+
+def _run_request(record: RunRecord, tick: IntakeTick) -> dg.RunRequest:
+    """Return the request for the Dagster run of a record's open attempt."""
+    run_tags: dict[str, Any] = tags.run_tags(
+        record.run_id,
+        record.tenant_id,
+        attempt=record.attempt,
+        config_version=record.config_version,
+        request_id=record.request_id,
+        trigger=record.trigger,
+    )
+    is_served_lately = tick.is_served_lately(record)
+    run_tags[tags.PRIORITY] = PRIORITY_OF_SERVED if is_served_lately else PRIORITY
+    return dg.RunRequest(
+        tags.run_key(record.run_id, record.attempt),
+        tags=run_tags,
+        partition_key=record.tenant_id,
+    )
