@@ -1,7 +1,8 @@
-"""One loop over items that are due, and the deadline of the tick that handles them.
+"""One loop over things that are due, and the deadline of the tick that handles them.
 
-An item that fails is reported and put off by its owner; the others do not wait for it. Items that a
-tick does not come to stay due, and are the longest due of the next tick.
+A thing that fails is reported and postponed by its owner, and the others do not wait for
+it. Things that a tick does not come to stay due, and are the longest due of the next
+tick.
 """
 
 import time
@@ -12,13 +13,13 @@ from datetime import timedelta
 from typing import Self, TypeVar
 
 TICK_SECONDS = 20.0
-"""The time of a tick over items that are due."""
+"""The time of a tick over things that are due."""
 
 AFTER_A_FAULT = timedelta(seconds=30)
-"""An item that could not be handled is due again after that; others go first."""
+"""The delay of a thing that could not be handled; others go first."""
 
 WAIT_SECONDS = 5.0
-"""The wait of a tick that has found nothing, before it asks again."""
+"""The pause of a tick that has found nothing, before it asks again."""
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -35,11 +36,11 @@ class Deadline:
     def after(
         cls, seconds: float, monotonic: Callable[[], float] = time.monotonic
     ) -> Self:
-        """Return the deadline that is so many seconds from now."""
+        """Return the deadline that is a number of seconds from now."""
         return cls(monotonic() + seconds, monotonic)
 
     def has_passed(self) -> bool:
-        """Return whether the time is up."""
+        """Return True if the time is up."""
         return self.monotonic() > self.at
 
 
@@ -51,11 +52,14 @@ def drain(
     deadline: Deadline | None = None,
     threads: int = 1,
 ) -> list[_Result | None]:
-    """Handle items, the longest due first; return the result of each begun, None of each failed.
+    """Handle items in their order, and return their results, None for an item that failed.
 
-    After the deadline none is begun, except the first. With more than one thread all are handled,
-    side by side. ``on_fault`` reports an item that could not be handled, and puts it off; its own
-    first fault is raised once all items have been handled.
+    After the deadline no item is begun, except the first, and the results of the others
+    are missing. With more than one thread, all items are handled, several at once.
+    ``on_fault`` reports an item that failed, and postpones it.
+
+    Raises:
+        Exception: The first error that ``on_fault`` raised, once all items are handled.
     """
     faults: list[Exception] = []
 
@@ -84,7 +88,7 @@ def drain(
 
 
 def fail(_: object, error: Exception) -> None:
-    """Put nothing off: the loop fails by the fault, once all items have been handled."""
+    """Postpone nothing, but let the loop fail once all items are handled."""
     raise error
 
 
@@ -98,6 +102,8 @@ def wait_for_due(
 ) -> _Result:
     """Call ``handle`` every few seconds until it has done something or the time is up."""
     deadline = Deadline.after(seconds, monotonic)
-    while not (done := handle()) and not deadline.has_passed():
+    result = handle()
+    while not result and not deadline.has_passed():
         sleep(every)
-    return done
+        result = handle()
+    return result

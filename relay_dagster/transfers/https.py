@@ -1,4 +1,4 @@
-"""A file by HTTPS: redirects judged one by one, and a secret for the first host alone."""
+"""A file by HTTPS: redirects are judged one by one, and a secret goes to one host alone."""
 
 import ssl
 import zlib
@@ -11,24 +11,22 @@ from urllib.parse import unquote, urldefrag, urljoin
 import httpcore
 
 from relay_core.domain.destination import Destination, UnfitUrlError, judge_url
-from relay_dagster.transfers.streams import (
-    Allowance,
-    CallError,
-    JudgedBackend,
-    exchange,
-    read_answer,
-)
+from relay_dagster.transfers import streams
+from relay_dagster.transfers.streams import Allowance, CallError
 from relay_dagster.triggers.pulls import Download, FileMark
 
 MAX_REDIRECTS = 5
 _REDIRECTS = (301, 302, 303, 307, 308)
-_GZIP, _GZIP_HEADER = (b"gzip", b"x-gzip"), 31
-_UNFIT_HEADER = (
+_GZIP_CODINGS = (b"gzip", b"x-gzip")
+_NO_CODINGS = (b"", b"identity")
+# zlib's number for data with the header and trailer of gzip
+_GZIP_WINDOW_BITS = 31
+_NO_HEADER_TEXT = (
     "the secret is no text of a header: it has characters that none may have"
 )
-_PIECE = 256 << 10
-_MAX_MARK = 1024
-_HEADERS = {
+_PIECE_BYTES = 256 << 10
+_MAX_MARK_BYTES = 1024
+_REQUEST_HEADERS = {
     "user-agent": "Relay-Inventory-Pulls/1",
     "accept": "*/*",
     "accept-encoding": "identity",
@@ -38,111 +36,137 @@ _HEADERS = {
 @contextmanager
 def open_https(
     destination: Destination,
-    known: FileMark,
+    last_mark: FileMark,
     secret: str | None,
     allowance: Allowance,
     max_bytes: int,
 ) -> Iterator[Download | None]:
-    """Open a file; None where it is the known one.
+    """Open a file; yield None if it is the one with the last mark.
 
-    The secret is the text of the header ``Authorization``. A file that says that it has more than
-    ``max_bytes`` is not read. Certificates are judged by the authorities that the system has now.
-    `CallError` where there is none to be had.
+    The secret is the text of the header ``Authorization``. A file that says that it has
+    more than ``max_bytes`` is not read. Certificates are judged by the authorities that
+    the system has now.
+
+    Raises:
+        CallError: There is no file to be had.
     """
-    name, headers = (
-        unquote(basename(destination.target.partition("?")[0])),
-        dict(_HEADERS),
-    )
-    asked = {"if-none-match": known.etag, "if-modified-since": known.last_modified}
-    headers |= {header: text for header, text in asked.items() if text}
-    first, trust = destination.receiver, ssl.create_default_context()
+    path, _, _ = destination.target.partition("?")
+    name = unquote(basename(path))
+    headers = dict(_REQUEST_HEADERS)
+    if last_mark.etag:
+        headers["if-none-match"] = last_mark.etag
+    if last_mark.last_modified:
+        headers["if-modified-since"] = last_mark.last_modified
+    first_receiver = destination.receiver
+    ssl_context = ssl.create_default_context()
     for _ in range(MAX_REDIRECTS + 1):
-        if secret is not None and destination.receiver == first:
-            headers["authorization"] = text = secret.strip()
-            if not text.isascii() or not text.isprintable():
-                raise CallError(_UNFIT_HEADER)
+        if secret is not None and destination.receiver == first_receiver:
+            headers["authorization"] = _authorization(secret)
         else:
-            # Once the way has led elsewhere it is not sent again.
+            # Once a redirect has led elsewhere, the secret is not sent again.
             headers.pop("authorization", None)
             secret = None
-        backend = JudgedBackend(destination, allowance)
-        with exchange("GET", backend, headers, ssl_context=trust) as answer:
-            if answer.status in _REDIRECTS:
-                destination = _next(destination, answer)
+        backend = streams.JudgedBackend(destination, allowance)
+        with streams.exchange(
+            "GET", backend, headers, ssl_context=ssl_context
+        ) as response:
+            if response.status in _REDIRECTS:
+                destination = _redirect_target(destination, response)
                 continue
-            if answer.status == HTTPStatus.NOT_MODIFIED and known != FileMark():
+            is_unchanged = response.status == HTTPStatus.NOT_MODIFIED
+            if is_unchanged and last_mark != FileMark():
                 yield None
             else:
-                yield Download(name, _mark(answer), _chunks(answer, max_bytes))
+                chunks = _file_chunks(response, max_bytes)
+                yield Download(name, _mark_of(response), chunks)
             return
     raise CallError(f"the server leads on more than {MAX_REDIRECTS} times")
 
 
-def _next(destination: Destination, answer: httpcore.Response) -> Destination:
+def _authorization(secret: str) -> str:
+    text = secret.strip()
+    if not text.isascii() or not text.isprintable():
+        raise CallError(_NO_HEADER_TEXT)
+    return text
+
+
+def _redirect_target(
+    destination: Destination, response: httpcore.Response
+) -> Destination:
     """Return where a redirect leads."""
-    location = _named(answer).get(b"location", b"").decode("latin-1").strip()
+    location = _headers_of(response).get(b"location", b"").decode("latin-1").strip()
     if not location:
-        raise CallError(f"the server answered {answer.status} and names no place")
-    here = f"{destination.scheme}://{destination.host_header}{destination.target}"
+        raise CallError(f"the server answered {response.status} and names no place")
+    base_url = f"{destination.scheme}://{destination.host_header}{destination.target}"
     try:
-        url = urldefrag(urljoin(here, location)).url
+        url = urldefrag(urljoin(base_url, location)).url
         return judge_url(url, allow_loopback=destination.allow_loopback)
     except UnfitUrlError as error:
-        raise CallError(
-            f"the server leads on to a URL that is refused: it {error}"
-        ) from error
+        message = f"the server leads on to a URL that is refused: it {error}"
+        raise CallError(message) from error
     except ValueError as error:
         raise CallError("the server leads on to what is no URL") from error
 
 
-def _mark(answer: httpcore.Response) -> FileMark:
-    named = _named(answer)
-    etag, modified = (
-        text.decode("latin-1")
-        if 0 < len(text) <= _MAX_MARK and text.isascii()
-        else None
-        for text in (named.get(b"etag", b""), named.get(b"last-modified", b""))
+def _mark_of(response: httpcore.Response) -> FileMark:
+    headers = _headers_of(response)
+    return FileMark(
+        etag=_mark_text(headers.get(b"etag", b"")),
+        last_modified=_mark_text(headers.get(b"last-modified", b"")),
     )
-    return FileMark(etag=etag, last_modified=modified)
 
 
-def _chunks(answer: httpcore.Response, max_bytes: int) -> Iterator[bytes]:
-    """Return the bytes of an answer that is a file; those of any other are not read."""
-    if answer.status != HTTPStatus.OK:
-        raise CallError(f"the server answered {answer.status}")
-    named = _named(answer)
-    if int(named.get(b"content-length", b"0")) > max_bytes:
+def _mark_text(header: bytes) -> str | None:
+    """Return a header's text, or None if it cannot be sent back in a request."""
+    is_fit = 0 < len(header) <= _MAX_MARK_BYTES and header.isascii()
+    return header.decode("latin-1") if is_fit else None
+
+
+def _file_chunks(response: httpcore.Response, max_bytes: int) -> Iterator[bytes]:
+    """Return the bytes of a response that has a file; read nothing of any other."""
+    if response.status != HTTPStatus.OK:
+        raise CallError(f"the server answered {response.status}")
+    headers = _headers_of(response)
+    if int(headers.get(b"content-length", b"0")) > max_bytes:
         raise CallError(
             f"the file has more than {max_bytes:,} bytes, which are the most"
         )
-    packing = named.get(b"content-encoding", b"identity").strip().lower()
-    if packing in _GZIP:
-        return _unpacked(read_answer(answer))
-    if packing not in (b"", b"identity"):
+    coding = headers.get(b"content-encoding", b"identity").strip().lower()
+    if coding in _GZIP_CODINGS:
+        return _unpacked_chunks(streams.read_response(response))
+    if coding not in _NO_CODINGS:
         raise CallError("the server packs the file in a way that it was not asked for")
-    return read_answer(answer)
+    return streams.read_response(response)
 
 
-def _unpacked(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """Yield what a server has packed as gzip although it was not asked to, a piece at a time."""
-    member = zlib.decompressobj(wbits=_GZIP_HEADER)
+def _unpacked_chunks(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield data that a server has packed as gzip, unasked, a bounded piece at a time."""
+    member = zlib.decompressobj(wbits=_GZIP_WINDOW_BITS)
     try:
         for chunk in chunks:
-            while chunk:
+            packed = chunk
+            while packed:
                 if member.eof:
-                    member = zlib.decompressobj(wbits=_GZIP_HEADER)
-                piece = member.decompress(chunk, _PIECE)
-                chunk = member.unused_data if member.eof else member.unconsumed_tail
+                    member = zlib.decompressobj(wbits=_GZIP_WINDOW_BITS)
+                piece = member.decompress(packed, _PIECE_BYTES)
+                packed = _unread_data(member)
                 while piece:
                     yield piece
-                    piece = b"" if member.eof else member.decompress(chunk, _PIECE)
-                    chunk = member.unused_data if member.eof else member.unconsumed_tail
+                    if member.eof:
+                        break
+                    piece = member.decompress(packed, _PIECE_BYTES)
+                    packed = _unread_data(member)
     except zlib.error as error:
         raise CallError("the file is packed as gzip, and damaged") from error
     if not member.eof:
         raise CallError("the file is packed as gzip, and cut short")
 
 
-def _named(answer: httpcore.Response) -> Mapping[bytes, bytes]:
-    """Return the headers of an answer by their names in small letters."""
-    return {name.lower(): text for name, text in answer.headers}
+def _unread_data(member: "zlib._Decompress") -> bytes:
+    """Return the data behind what a gzip member has been read of so far."""
+    return member.unused_data if member.eof else member.unconsumed_tail
+
+
+def _headers_of(response: httpcore.Response) -> Mapping[bytes, bytes]:
+    """Return the headers of a response by their names in lower case."""
+    return {name.lower(): text for name, text in response.headers}

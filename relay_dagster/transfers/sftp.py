@@ -1,8 +1,8 @@
-"""A file by SFTP: the newest of a pattern's, from a server whose host key the config names.
+"""A file by SFTP: the newest one of a pattern, from a server whose host key is known.
 
-The client is paramiko: it blocks, as all else does that a pull's thread calls, and takes a socket
-that is connected to a judged address. No server is trusted at first sight, and nothing is sent
-before the host key is the one that is wanted.
+The client is paramiko. It blocks, as everything does that a pull's thread calls, and it
+takes a socket that is connected to a judged address. No server is trusted at first
+sight: nothing is sent before the server's key is the one in the config.
 """
 
 import io
@@ -19,78 +19,78 @@ from urllib.parse import unquote
 
 import paramiko
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    load_pem_private_key,
-    load_ssh_private_key,
-)
+from cryptography.hazmat.primitives.serialization import Encoding, PrivateFormat
 
 from relay_core.domain.destination import Destination
 from relay_dagster.transfers.streams import Allowance, CallError, JudgedBackend
 from relay_dagster.triggers.pulls import Download, FileMark
 
 MAX_FILES = 100_000
-"""Of a folder that is looked through."""
-_PIECE = 255 << 10
-"""Of a file in one request; a server that knows smaller ones alone answers with less.
+"""The most files of a folder that is searched."""
+_PIECE_BYTES = 255 << 10
+"""The bytes of one request; a server that knows smaller ones only answers with less.
 
-The client's own reading ahead is not used: its thread outlives a connection that drops.
+paramiko's own reading ahead is not used: its thread outlives a dropped connection.
 """
 _OTHER_KEY = "the server's host key is another one than host_key; nothing was sent"
-_KINDS = {"ssh-rsa": ("rsa-sha2-512", "rsa-sha2-256")}
 _UNKNOWN_KEY = "the secret is a private key of a kind that is not known, or damaged"
-_PRIVATE_KEY = "-----BEGIN"
+# The signature algorithms of a kind of key, where they are called otherwise than it
+_SIGNATURES = {"ssh-rsa": ("rsa-sha2-512", "rsa-sha2-256")}
+_PRIVATE_KEY_START = "-----BEGIN"
 _PRIVATE_KEYS: tuple[tuple[type[Any], type[paramiko.PKey], PrivateFormat], ...] = (
     (Ed25519PrivateKey, paramiko.Ed25519Key, PrivateFormat.OpenSSH),
     (EllipticCurvePrivateKey, paramiko.ECDSAKey, PrivateFormat.TraditionalOpenSSL),
     (RSAPrivateKey, paramiko.RSAKey, PrivateFormat.TraditionalOpenSSL),
 )
 
-# What it logs of servers quotes what they say.
+# What paramiko logs of servers quotes what they say, so it is not logged.
 logging.getLogger("paramiko").setLevel(logging.CRITICAL)
 
 
 @contextmanager
 def open_sftp(
     destination: Destination,
-    known: FileMark,
+    last_mark: FileMark,
     secret: str | None,
     allowance: Allowance,
     max_bytes: int,
     *,
     host_key: str,
 ) -> Iterator[Download | None]:
-    """Open the newest file of a pattern; None where it is the known one.
+    """Open the newest file of a pattern; yield None if it is the one with the last mark.
 
-    `*` and `?` stand in the pattern's last part. The secret is a password, or an OpenSSH private
-    key; ``host_key`` is the server's public key, as OpenSSH writes it. A file that has more than
-    ``max_bytes`` is not read. `CallError` where there is none to be had.
+    The last part of the path may have ``*`` and ``?``. The secret is a password or an
+    OpenSSH private key, and ``host_key`` the server's public key as OpenSSH writes it. A
+    file that has more than ``max_bytes`` is not read.
+
+    Raises:
+        CallError: There is no file to be had.
     """
     backend = JudgedBackend(destination, allowance)
     transport = paramiko.Transport(backend.dial(destination.host, destination.port))
-    # Whatever the server does, the connection is over when the time is.
-    ending = threading.Timer(allowance.left(), transport.close)
-    ending.daemon = True
-    ending.start()
+    # Whatever the server does, the connection ends when the time is up.
+    timer = threading.Timer(allowance.seconds_left(), transport.close)
+    timer.daemon = True
+    timer.start()
     try:
         with _as_call_error(allowance):
             _log_in(transport, destination.user, secret, allowance, host_key)
             sftp = paramiko.SFTPClient.from_transport(transport)
             if sftp is None:
                 raise CallError("the server has no SFTP")
-            mark = _newest(sftp, *split(unquote(destination.target)))
-        if mark == known:
+            folder, pattern = split(unquote(destination.target))
+            mark = _newest_file(sftp, folder, pattern)
+        if mark == last_mark:
             yield None
         else:
-            name = split(str(mark.path))[1]
+            _, name = split(str(mark.path))
             yield Download(name, mark, _chunks(sftp, mark, allowance, max_bytes))
     finally:
-        ending.cancel()
+        timer.cancel()
         transport.close()
 
 
@@ -101,59 +101,70 @@ def _log_in(
     allowance: Allowance,
     host_key: str,
 ) -> None:
-    kind, _, rest = host_key.partition(" ")
-    transport.get_security_options().key_types = _KINDS.get(kind, (kind,))
-    transport.banner_timeout = transport.auth_timeout = allowance.left()
+    """Check the server's key, then log in.
+
+    Raises:
+        CallError: The server has another key, or does not let the user in.
+    """
+    kind, _, key_and_comment = host_key.partition(" ")
+    key_text, _, _ = key_and_comment.partition(" ")
+    transport.get_security_options().key_types = _SIGNATURES.get(kind, (kind,))
+    transport.banner_timeout = allowance.seconds_left()
+    transport.auth_timeout = allowance.seconds_left()
     try:
-        transport.start_client(timeout=allowance.left())
+        transport.start_client(timeout=allowance.seconds_left())
     except paramiko.ssh_exception.IncompatiblePeer as error:
         raise CallError(_OTHER_KEY) from error
-    wanted = paramiko.PKey.from_type_string(kind, b64decode(rest.partition(" ")[0]))
-    if transport.get_remote_server_key() != wanted:
+    expected_key = paramiko.PKey.from_type_string(kind, b64decode(key_text))
+    if transport.get_remote_server_key() != expected_key:
         raise CallError(_OTHER_KEY)
     if secret is None:
         raise CallError(
             "the server wants a password or a key, and the pull names no secret"
         )
-    if secret.lstrip().startswith(_PRIVATE_KEY):
+    if secret.lstrip().startswith(_PRIVATE_KEY_START):
         transport.auth_publickey(user, _private_key(secret))
     else:
         transport.auth_password(user, secret)
 
 
 def _private_key(text: str) -> paramiko.PKey:
-    """Read a key, and write it anew: paramiko takes ECDSA without comment for damaged."""
+    """Return the private key that a secret has.
+
+    The key is read and written anew, because paramiko takes an ECDSA key without a
+    comment for a damaged one.
+    """
     data = f"{text.strip()}\n".encode()
-    read = (
-        load_ssh_private_key
-        if b"OPENSSH" in data.partition(b"\n")[0]
-        else load_pem_private_key
-    )
+    first_line, _, _ = data.partition(b"\n")
     try:
-        key: Any = read(data, None)
+        if b"OPENSSH" in first_line:
+            key: Any = serialization.load_ssh_private_key(data, None)
+        else:
+            key = serialization.load_pem_private_key(data, None)
     except TypeError as error:
         raise CallError("the secret is a private key with a passphrase") from error
     except (ValueError, UnsupportedAlgorithm) as error:
         raise CallError(_UNKNOWN_KEY) from error
-    for kind, client_kind, form in _PRIVATE_KEYS:
+    for kind, client_kind, private_format in _PRIVATE_KEYS:
         if isinstance(key, kind):
-            written = key.private_bytes(Encoding.PEM, form, NoEncryption()).decode()
-            return client_kind.from_private_key(io.StringIO(written))
+            encryption = serialization.NoEncryption()
+            pem = key.private_bytes(Encoding.PEM, private_format, encryption)
+            return client_kind.from_private_key(io.StringIO(pem.decode()))
     raise CallError(_UNKNOWN_KEY)
 
 
-def _newest(sftp: paramiko.SFTPClient, folder: str, pattern: str) -> FileMark:
-    """Return the newest file of a pattern, of several at once the one with the greatest name."""
+def _newest_file(sftp: paramiko.SFTPClient, folder: str, pattern: str) -> FileMark:
+    """Return the newest file of a pattern; of equally new ones, the last by name."""
     # A bracket is a character like any other.
     pattern = pattern.replace("[", "[[]")
     newest: tuple[int, str, int] | None = None
-    for count, each in enumerate(sftp.listdir_iter(folder)):
+    for count, entry in enumerate(sftp.listdir_iter(folder)):
         if count == MAX_FILES:
             raise CallError(f"the folder has more than {MAX_FILES:,} files")
-        is_file = stat.S_ISREG(each.st_mode or 0) and "/" not in each.filename
-        if is_file and fnmatchcase(each.filename, pattern):
-            found = (each.st_mtime or 0, each.filename, each.st_size or 0)
-            newest = found if newest is None else max(newest, found)
+        is_file = stat.S_ISREG(entry.st_mode or 0) and "/" not in entry.filename
+        if is_file and fnmatchcase(entry.filename, pattern):
+            file = (entry.st_mtime or 0, entry.filename, entry.st_size or 0)
+            newest = file if newest is None else max(newest, file)
     if newest is None:
         raise CallError("no file in the folder is called so")
     mtime, name, size = newest
@@ -163,25 +174,34 @@ def _newest(sftp: paramiko.SFTPClient, folder: str, pattern: str) -> FileMark:
 def _chunks(
     sftp: paramiko.SFTPClient, mark: FileMark, allowance: Allowance, max_bytes: int
 ) -> Iterator[bytes]:
-    """Yield a file's bytes; it must stay as it is meanwhile."""
-    size, left = mark.size or 0, mark.size or 0
+    """Yield the bytes of a file.
+
+    Raises:
+        CallError: The file is too large, or changes while it is read.
+    """
+    size = mark.size or 0
     if size > max_bytes:
         raise CallError(
             f"the file has more than {max_bytes:,} bytes, which are the most"
         )
+    unread = size
     with _as_call_error(allowance), sftp.open(str(mark.path), "rb") as file:
-        file.MAX_REQUEST_SIZE = _PIECE
-        while left and (piece := file.read(min(left, _PIECE))):
-            left -= len(piece)
+        file.MAX_REQUEST_SIZE = _PIECE_BYTES
+        while unread:
+            piece = file.read(min(unread, _PIECE_BYTES))
+            if not piece:
+                break
+            unread -= len(piece)
             yield piece
         after = file.stat()
-        if left or (after.st_size, after.st_mtime) != (mark.size, mark.mtime):
+        is_same = (after.st_size, after.st_mtime) == (mark.size, mark.mtime)
+        if unread or not is_same:
             raise CallError("the file was changed while it was read")
 
 
 @contextmanager
 def _as_call_error(allowance: Allowance) -> Iterator[None]:
-    """Raise what a server does wrong as `CallError`, in words of ours."""
+    """Raise what a server does wrong as a `CallError`, in words of ours."""
     try:
         yield
     except paramiko.AuthenticationException as error:
@@ -193,7 +213,7 @@ def _as_call_error(allowance: Allowance) -> Iterator[None]:
     except UnicodeDecodeError as error:
         raise CallError("the folder has a name that is not UTF-8") from error
     except (paramiko.SSHException, EOFError, OSError) as error:
-        allowance.left()
-        raise CallError(
-            "the server closed the connection, or does not speak SFTP"
-        ) from error
+        # If the time is up, that is the reason.
+        allowance.seconds_left()
+        message = "the server closed the connection, or does not speak SFTP"
+        raise CallError(message) from error

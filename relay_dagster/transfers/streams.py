@@ -1,8 +1,8 @@
-"""Connections for one call to a host outside: to a judged address, for so long, for so many bytes.
+"""Connections for one call to a host outside: to a judged address, for a limited time.
 
-What is known of the host's name is looked up once a call, and each address is judged before any is
-connected to: a name that leads elsewhere a moment later leads nowhere. No proxy of the environment
-comes between.
+The host's name is looked up once a call, and all its addresses are judged before any is
+connected to, so a name that leads elsewhere a moment later leads nowhere. No proxy of
+the environment comes between. The bytes that are read of a response are limited too.
 """
 
 import math
@@ -21,55 +21,64 @@ import httpcore
 from relay_core.domain.destination import Destination
 
 Resolver = Callable[[str, int], Sequence[str]]
-"""Returns the addresses of a name, as text; `OSError` where it has none."""
+"""Returns the addresses of a name, as text; raises `OSError` if it has none."""
 
 
 class CallError(Exception):
-    """The host was not reached, or gave no answer; the message is a sentence of ours."""
+    """The host was not reached, or gave no answer. The message is a sentence of ours."""
 
 
 def system_addresses(host: str, port: int) -> list[str]:
-    """Return the addresses of a name, as this machine knows them."""
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(address[0]) for *_, address in found))
+    """Return the addresses of a name, each once, as this machine knows them."""
+    entries = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    addresses = [str(socket_address[0]) for *_, socket_address in entries]
+    return list(dict.fromkeys(addresses))
 
 
 @dataclass
 class Allowance:
-    """What a call has left: of its time, and of the bytes that are read of the answer."""
+    """The time that a call may still take, and the bytes that it may still read."""
 
-    seconds: float
-    answer_bytes: float = math.inf
+    seconds: float  # the longest that the call may take
+    response_bytes: float = math.inf  # the bytes that may still be read
 
     def __post_init__(self) -> None:
         """Begin to count."""
-        self._limit = self.seconds
+        self._limit_seconds = self.seconds
         self._until = time.monotonic() + self.seconds
 
-    def left(self) -> float:
-        """Return how many seconds are left; `CallError` where none are."""
+    def seconds_left(self) -> float:
+        """Return the time that is left, in seconds.
+
+        Raises:
+            CallError: The time is up.
+        """
         seconds = self._until - time.monotonic()
         if seconds <= 0:
-            raise self.too_slow()
+            raise self.timeout_error()
         return seconds
 
-    def too_slow(self) -> CallError:
-        """Return what is said once the time is up."""
-        return CallError(f"no answer within {self._limit:g} s")
+    def timeout_error(self) -> CallError:
+        """Return the error of a call whose time is up."""
+        return CallError(f"no answer within {self._limit_seconds:g} s")
 
     def shorten(self, seconds: float) -> None:
-        """Leave the call no more than so many seconds from now."""
+        """Let the call take at most a number of seconds from now."""
         self._until = min(self._until, time.monotonic() + seconds)
 
-    def take(self, count: int) -> None:
-        """Count bytes that were read; `CallError` where they are too many."""
-        self.answer_bytes -= count
-        if self.answer_bytes < 0:
+    def count_bytes(self, count: int) -> None:
+        """Count bytes that were read.
+
+        Raises:
+            CallError: They are more than the call may read.
+        """
+        self.response_bytes -= count
+        if self.response_bytes < 0:
             raise CallError("the head of the answer was too long")
 
 
 class JudgedBackend(httpcore.NetworkBackend):
-    """Connects to addresses that the destination accepts, and to none where it refuses one."""
+    """Connects to a destination, unless one of its addresses is refused."""
 
     def __init__(
         self,
@@ -89,69 +98,78 @@ class JudgedBackend(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
-        """Return the connection of `dial`, as httpcore has it."""
+        """Return the connection of `dial`, in the form that httpcore needs."""
         return _Stream(self.dial(host, port), self._allowance)
 
     def dial(self, host: str, port: int) -> socket.socket:
-        """Connect to the first address that answers; `CallError`: one is refused, none answers."""
+        """Connect to the first address that answers.
+
+        Raises:
+            CallError: An address is refused, or none answers.
+        """
         addresses = self._addresses(host, port)
-        if not all(self.destination.accepts(ip_address(each)) for each in addresses):
-            raise CallError("the URL's host has an address that is not public")
-        for count in range(len(addresses), 0, -1):
-            # One that is dead leaves the others their share of the time.
-            seconds = self._allowance.left() / count
+        for address in addresses:
+            if not self.destination.accepts(ip_address(address)):
+                raise CallError("the URL's host has an address that is not public")
+        for number, address in enumerate(addresses):
+            # A dead address leaves the others their share of the time.
+            seconds = self._allowance.seconds_left() / (len(addresses) - number)
             try:
-                sock = socket.create_connection((addresses[-count], port), seconds)
+                connection = socket.create_connection((address, port), seconds)
             except OSError:
                 continue
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            return sock
-        self._allowance.left()
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return connection
+        self._allowance.seconds_left()
         raise CallError("no connection could be made")
 
     def _addresses(self, host: str, port: int) -> Sequence[str]:
         try:
             return [str(ip_address(host))]
         except ValueError:
-            pass
-        found: list[Sequence[str]] = []
+            return self._look_up(host, port)
+
+    def _look_up(self, host: str, port: int) -> Sequence[str]:
+        lookups: list[Sequence[str]] = []
 
         def resolve() -> None:
-            # A name without an address, or one that no resolver can make anything of.
             try:
-                found.append(self._resolve(host, port))
+                lookups.append(self._resolve(host, port))
             except (OSError, UnicodeError):
-                found.append(())
+                # The name has no address, or no resolver can make anything of it.
+                lookups.append(())
 
-        # Nothing can break off a look-up: one that takes too long is left to itself.
-        resolving = threading.Thread(target=resolve, name="host_name", daemon=True)
-        resolving.start()
-        resolving.join(self._allowance.left())
-        if not found:
-            raise self._allowance.too_slow()
-        if not found[0]:
+        # Nothing can break off a look-up, so one that takes too long is abandoned.
+        thread = threading.Thread(target=resolve, name="host_name", daemon=True)
+        thread.start()
+        thread.join(self._allowance.seconds_left())
+        if not lookups:
+            raise self._allowance.timeout_error()
+        (addresses,) = lookups
+        if not addresses:
             raise CallError("the URL's host has no address")
-        return found[0]
+        return addresses
 
 
 class _Stream(httpcore.NetworkStream):
-    """A socket whose every step counts against the call's allowance."""
+    """A socket whose every operation counts against the call's allowance."""
 
-    def __init__(self, sock: socket.socket, allowance: Allowance) -> None:
-        self._socket = sock
+    def __init__(self, connection: socket.socket, allowance: Allowance) -> None:
+        self._socket = connection
         self._allowance = allowance
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         with self._in_time(httpcore.ReadError):
             data = self._socket.recv(max_bytes)
-        self._allowance.take(len(data))
+        self._allowance.count_bytes(len(data))
         return data
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        left = memoryview(buffer)
-        while left:
+        unsent = memoryview(buffer)
+        while unsent:
             with self._in_time(httpcore.WriteError):
-                left = left[self._socket.send(left) :]
+                sent_count = self._socket.send(unsent)
+            unsent = unsent[sent_count:]
 
     def start_tls(
         self,
@@ -165,14 +183,13 @@ class _Stream(httpcore.NetworkStream):
                     self._socket, server_hostname=server_hostname
                 )
             except ssl.SSLCertVerificationError as error:
-                message = (
-                    f"the server's certificate was refused: {error.verify_message}"
-                )
+                reason = error.verify_message
+                message = f"the server's certificate was refused: {reason}"
                 raise CallError(message) from error
             except (ssl.SSLError, ValueError) as error:
                 raise CallError("no TLS connection could be made") from error
             finally:
-                # What is encrypted has taken the connection over.
+                # The encrypted socket has taken the connection over.
                 self._socket.close()
         return _Stream(encrypted, self._allowance)
 
@@ -184,11 +201,11 @@ class _Stream(httpcore.NetworkStream):
 
     @contextmanager
     def _in_time(self, error_type: type[Exception]) -> Iterator[None]:
-        self._socket.settimeout(self._allowance.left())
+        self._socket.settimeout(self._allowance.seconds_left())
         try:
             yield
         except TimeoutError as error:
-            raise self._allowance.too_slow() from error
+            raise self._allowance.timeout_error() from error
         except OSError as error:
             raise error_type(type(error).__name__) from error
 
@@ -202,12 +219,21 @@ def exchange(
     ssl_context: ssl.SSLContext,
     body: bytes | None = None,
 ) -> Iterator[httpcore.Response]:
-    """Send a request to a backend; yield the answer while it comes; `CallError` for none."""
+    """Send a request to the destination of a backend; yield the response as it comes.
+
+    Raises:
+        CallError: There is no response.
+    """
     destination = backend.destination
-    scheme, host = destination.scheme.encode(), destination.host.encode()
-    target = destination.target.encode()
-    url = httpcore.URL(scheme=scheme, host=host, port=destination.port, target=target)
-    named = [
+    scheme = destination.scheme.encode()
+    host = destination.host.encode()
+    url = httpcore.URL(
+        scheme=scheme,
+        host=host,
+        port=destination.port,
+        target=destination.target.encode(),
+    )
+    all_headers = [
         *headers.items(),
         ("host", destination.host_header),
         ("connection", "close"),
@@ -217,16 +243,20 @@ def exchange(
         ssl_context=ssl_context,
         network_backend=backend,
     )
-    with ExitStack() as opened:
+    with ExitStack() as stack:
         with _as_call_error():
-            opened.enter_context(connection)
-            answer = connection.stream(method, url, headers=named, content=body)
-            response = opened.enter_context(answer)
+            stack.enter_context(connection)
+            stream = connection.stream(method, url, headers=all_headers, content=body)
+            response = stack.enter_context(stream)
         yield response
 
 
-def read_answer(response: httpcore.Response) -> Iterator[bytes]:
-    """Yield the bytes of an answer as they come; `CallError` where it broke off."""
+def read_response(response: httpcore.Response) -> Iterator[bytes]:
+    """Yield the bytes of a response as they come.
+
+    Raises:
+        CallError: The response broke off.
+    """
     with _as_call_error():
         yield from response.iter_stream()
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from relay_dagster.transfers.webhook_calls import (
-    ANSWER_BYTES,
     CALL_SECONDS,
+    RESPONSE_BYTES,
     request_headers,
 )
 from relay_dagster.webhooks.model import EventType, new_secret
@@ -95,5 +95,5 @@ def test_every_event_is_explained() -> None:
 
 def test_the_limits_of_a_call_are_those_that_are_told() -> None:
     assert f"within {CALL_SECONDS:g} seconds" in PAGE
-    assert f"{ANSWER_BYTES // 1024} KiB of it" in PAGE
+    assert f"{RESPONSE_BYTES // 1024} KiB of it" in PAGE
     assert "`Relay-Inventory-Webhooks/1`" in PAGE
