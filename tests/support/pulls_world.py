@@ -17,10 +17,12 @@ import trustme
 from relay_dagster.aws.dynamodb.pull_store import PullStore
 from relay_dagster.aws.dynamodb.schema import Kind
 from relay_dagster.aws.dynamodb.tenant_store import TenantStore
+from relay_dagster.aws.dynamodb.work_queue import TableQueue
 from relay_dagster.transfers.puller import Puller
 from relay_dagster.triggers.pulls import PullState
 from relay_dagster.webhooks.model import Event
 from relay_dagster.wiring import Platform
+from relay_dagster.work.item import T
 from relay_dagster.work.queue import LeasedItem
 from support.builders import config_document, vendor_document
 from support.fakes import FakeClock, timed
@@ -235,8 +237,12 @@ def pulls_world(served: Platform) -> Iterator[PullsWorld]:
     puller = Puller(platform, clock=clock, wait_seconds=60)
     yield PullsWorld(platform, clock, f"acme-{next(_NUMBERS)}", puller)
     ever = NOON + timedelta(days=1000)
-    for queue in (platform.pulls.queue, platform.pulls.plans):
-        for item in queue.due(ever, 1000):  # type: ignore[attr-defined]
-            taken = queue.take(item, ever)
-            if taken is not None:
-                LeasedItem(queue, taken, clock).finish(lambda _: None)
+    _remove_due(platform.pulls.queue, ever)
+    _remove_due(platform.pulls.plans, ever)
+
+
+def _remove_due(queue: TableQueue[T], now: datetime) -> None:
+    for item in queue.due(now, 1000):
+        taken = queue.take(item, now)
+        if taken is not None:
+            LeasedItem(queue, taken, lambda: now).finish(lambda _: None)
