@@ -167,7 +167,8 @@ def demo(
 ) -> None:
     """Run the sample tenant end to end on embedded AWS, and then stop everything.
 
-    After the first run, a vendor sends a tenth of its feed. That run goes on hold, and is shown.
+    After the first run, a vendor sends a tenth of its feed. That run goes on
+    hold, and is shown.
     """
     from relay_dagster.devstack.demo import run_demo
 

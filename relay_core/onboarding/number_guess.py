@@ -103,24 +103,21 @@ def guess_numbers(
     fewest_unread = min(values.count(None) for values in values_by_style.values())
     if fewest_unread == own_unread:
         return NumberGuess(currencies=currencies)
-    best_styles = [
-        style
+    best_readings = {
+        style: values
         for style, values in values_by_style.items()
         if values.count(None) == fewest_unread
-    ]
-    style = best_styles[0]
+    }
+    style = next(iter(best_readings))
     if style != own_style:
-        readings = [values_by_style[best_style] for best_style in best_styles]
-        ambiguous_text = _ambiguous_text(distinct_cells, readings)
+        ambiguous_text = _ambiguous_text(distinct_cells, [*best_readings.values()])
         if ambiguous_text is not None:
             note = (
                 f'"{ambiguous_text[:40]}" may be written with decimals or with '
                 "thousands; say which"
             )
             return NumberGuess(currencies=currencies, note=note)
-
-    changes = _changes_to(style, new_symbols, parser)
-    return NumberGuess(changes, currencies)
+    return NumberGuess(_changes_to(style, new_symbols, parser), currencies)
 
 
 def are_amounts(texts: Sequence[str]) -> bool:

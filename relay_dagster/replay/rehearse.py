@@ -70,8 +70,8 @@ def rehearse(
 ) -> Output:
     """Try a config on earlier runs: show the changes of their feeds, and the guards' results.
 
-    Nothing is stored. The exit status is 0 if nothing changes, 3 if anything changes, and 2 if a
-    run's files are gone.
+    Nothing is stored. The exit status is 0 if nothing changes, 3 if anything
+    changes, and 2 if a run's files are gone.
     """
     try:
         tried_config = load_config(read_config_file(config))

@@ -51,9 +51,10 @@ def verify(
 ) -> Output:
     """Verify a run: replay it with this engine, and compare the files.
 
-    The exit status is 0 if all files are the same, 3 if they differ, and 2 if the run's files are
-    gone. With --newest, the newest published run of each tenant is verified, or N of them, and the
-    differences are listed by step and column. Then the exit status is 2 if no run was compared.
+    The exit status is 0 if all files are the same, 3 if they differ, and 2 if the
+    run's files are gone. With --newest, the newest published run of each tenant
+    is verified, or N of them, and the differences are listed by step and column.
+    Then the exit status is 2 if no run was compared.
     """
     if newest:
         _check_report_path(report)
@@ -67,6 +68,10 @@ def verify(
         raise BadUsageError(
             "Name a run, or use --newest. --since and --report need --newest."
         )
+    return _verify_one(session, run_id)
+
+
+def _verify_one(session: Session, run_id: str) -> Output:
     with TemporaryDirectory(prefix="relay-") as folder:
         verification = verify_run(session, run_id, Path(folder))
     return Output(

@@ -45,8 +45,9 @@ def release(
 ) -> None:
     """Release a feed that is on hold: publish it.
 
-    Without --sha256 and --guard, the command shows the feed and asks for confirmation. Without
-    a terminal, it prints the command that releases the feed and exits with status 1.
+    Without --sha256 and --guard, the command shows the feed and asks for
+    confirmation. Without a terminal, it prints the command that releases the feed
+    and exits with status 1.
     """
     if (sha256 is None) != (not guard):
         raise BadUsageError(

@@ -83,7 +83,8 @@ def put(
 ) -> None:
     """Set SKU overrides from a file. Each replaces the override of its SKU.
 
-    Overrides are sent in batches of 1,000. A batch is stored completely or not at all.
+    Overrides are sent in batches of 1,000. A batch is stored completely or not at
+    all.
     """
     items = _read_overrides(file)
     path = f"{tenant_path(tenant, 'overrides')}:put"

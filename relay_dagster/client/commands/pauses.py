@@ -64,7 +64,8 @@ def resume(
 ) -> None:
     """Resume the creation of runs, for one tenant or for all tenants.
 
-    Resuming all tenants does not end the pause of a single tenant, and vice versa.
+    Resuming all tenants does not end the pause of a single tenant, and vice
+    versa.
     """
     session.api.send("DELETE", _PATH, json={"tenant_id": tenant, "reason": reason})
     session.screen.say(f"Run creation is no longer paused for {_scope(tenant)}.")

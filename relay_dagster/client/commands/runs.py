@@ -46,7 +46,8 @@ def run(
 ) -> None:
     """Start a run and print its ID.
 
-    With --watch, the exit status is 0 if the run succeeds, 3 if its feed is on hold, and else 1.
+    With --watch, the exit status is 0 if the run succeeds, 3 if its feed is on
+    hold, and else 1.
     """
     screen = session.screen
     try:
@@ -82,7 +83,8 @@ def runs(
 def show(session: Session, run_id: RunId, watched: Watch = False) -> Output:
     """Show a run: its status, counts, and artifacts.
 
-    With --watch, follow the run first, with the exit status of `relay run --watch`.
+    With --watch, follow the run first, with the exit status of `relay run
+    --watch`.
     """
     polled = session.api.run(run_id)
     if not watched:

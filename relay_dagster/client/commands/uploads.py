@@ -47,8 +47,8 @@ def upload(
 ) -> None:
     """Upload a vendor's file and print its key.
 
-    The upload needs no rights in the S3 bucket. The start of the next run goes to standard
-    error.
+    The upload needs no rights in the S3 bucket. The start of the next run goes to
+    standard error.
     """
     # The name of "." or ".." is that of the folder it leads to.
     name = file.resolve().name if file.name in ("", "..") else file.name

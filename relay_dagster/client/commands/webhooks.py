@@ -124,7 +124,8 @@ def delete(session: Session, tenant: Tenant, webhook_id: WebhookId) -> None:
 def rotate(session: Session, tenant: Tenant, webhook_id: WebhookId) -> Output:
     """Create a new secret for a webhook and print it.
 
-    The secret is shown only this once. For a day, events are signed with the old secret, too.
+    The secret is shown only this once. For a day, events are signed with the old
+    secret, too.
     """
     path = f"{tenant_path(tenant, 'webhooks', webhook_id)}/secret:rotate"
     secret = session.api.request(wire.NewSecret, "POST", path)
