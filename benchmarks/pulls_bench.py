@@ -31,6 +31,7 @@ from benchmarks.goals import Goal
 from relay_dagster.aws.clients import Timeouts
 from relay_dagster.devstack.processes import HOST, MOTO
 from relay_dagster.settings import Settings
+from relay_dagster.transfers.pull_planner import PullPlanner
 from relay_dagster.transfers.puller import WAIT_SECONDS, Puller
 from relay_dagster.wiring import Platform, connect
 
@@ -116,7 +117,7 @@ def _pull_one(platform: Platform, port: int, megabytes: int) -> tuple[float, flo
     puller = Puller(platform)
     _pull_all(platform, puller)
     _store(platform, "large", [f"http://{HOST}:{port}/{megabytes * _MB}/feed.csv"])
-    puller.plan()
+    PullPlanner(platform).run()
     idle, began = _resident(), time.monotonic()
     most, over = [idle], threading.Event()
 
@@ -149,7 +150,7 @@ def _pull_many(platform: Platform, port: int, vendors: int) -> tuple[float, floa
         )
     # It takes no more than some seconds until all are noted.
     began = time.monotonic()
-    Puller(platform).plan()
+    PullPlanner(platform).run()
     noted = time.monotonic() - began
     began = time.monotonic()
     longest = _pull_all(platform, Puller(platform))

@@ -59,7 +59,7 @@ class DeletionTick:
             page_size=DELETIONS_AT_ONCE,
         )
         summary = worker.run_page(deadline)
-        return f"deletions looked at: {summary.found}"
+        return f"deletions looked at: {summary.due_count}"
 
     def _report(self, deletion: Deletion, error: Exception) -> None:
         metrics = self.platform.metrics

@@ -14,18 +14,16 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import KW_ONLY, dataclass
 from datetime import datetime
 
-from relay_core.config import TenantConfig
-from relay_core.config.pulls import PullConfig
-from relay_core.domain.errors import RelayError
 from relay_dagster.aws.metrics import PULL_FAILED, report_fault
-from relay_dagster.drain import TICK_SECONDS, Deadline, drain, fail
+from relay_dagster.drain import Deadline
 from relay_dagster.logs import event_log
 from relay_dagster.runs.errors import TenantClosingError
 from relay_dagster.runs.ports import utc_now
+from relay_dagster.transfers.pull_planner import PullPlanner, latest_config
 from relay_dagster.transfers.pull_transfer import PULL_SECONDS, PullRequest, Transfer
 from relay_dagster.transfers.streams import CallError
 from relay_dagster.triggers import pulls
-from relay_dagster.triggers.pulls import PullPlan, PullState
+from relay_dagster.triggers.pulls import PullState
 from relay_dagster.wiring import Platform
 from relay_dagster.work.limiter import EndpointLimiter
 from relay_dagster.work.queue import LeasedItem
@@ -34,7 +32,6 @@ from relay_dagster.work.worker import Call, Turns, Worker, make_call
 MAX_TRANSFERS = 8
 MAX_IN_HAND = 2000
 PAGE_SIZE = 50
-PLANS_AT_ONCE = 8
 WAIT_SECONDS = 1.0
 log = event_log()
 
@@ -65,13 +62,7 @@ class Puller:
             page_size=PAGE_SIZE,
             max_in_hand=MAX_IN_HAND,
         )
-        self._plans: Worker[PullPlan, None] = Worker(
-            queue=self.platform.pulls.plans,
-            handle=self._plan,
-            on_fault=self._report_plan,
-            clock=self.clock,
-            threads=PLANS_AT_ONCE,
-        )
+        self._planner = PullPlanner(self.platform, self.clock)
         self._checker = ThreadPoolExecutor(1, thread_name_prefix="pulls")
         self._check: Future[None] | None = None  # the check under way
         self._turn = threading.Lock()
@@ -91,10 +82,6 @@ class Puller:
             self._turn.release()
         return self._pulls.in_hand
 
-    def plan(self) -> None:
-        """Let new and changed pulls of configs be due, and forget those taken out."""
-        self._plans.run(Deadline.after(TICK_SECONDS))
-
     def wait(self, seconds: float) -> None:
         """Wait until nothing is in hand, but at most some seconds."""
         deadline = Deadline.after(seconds)
@@ -104,41 +91,8 @@ class Puller:
         self._pulls.wait(max(0.0, deadline.at - time.monotonic()))
 
     def _run_check(self) -> None:
-        self.plan()
+        self._planner.run()
         self._pulls.run_page()
-
-    # --- which pulls there are ------------------------------------------------------
-
-    def _plan(self, leased: LeasedItem[PullPlan]) -> None:
-        """Compare a tenant's pulls with its latest config."""
-        tenant_id = leased.value.tenant_id
-        config = self._config_of(tenant_id)
-        if config is not None:
-            states = self.platform.pulls.of_tenant(tenant_id)
-            changed_pulls = pulls.changed_pulls(config, states)
-
-            def note(changed: tuple[str, PullConfig | None]) -> None:
-                vendor_id, pull = changed
-                rule = pulls.noted(pull, self.clock())
-                self.platform.pulls.change(tenant_id, vendor_id, rule)
-
-            try:
-                drain(changed_pulls, note, fail)
-            except TenantClosingError:
-                log.info("pulls_not_planned", tenant_id=tenant_id)
-        # A config that is stored meanwhile takes the lease, and the plan stays due.
-        leased.finish(lambda _: None)
-
-    def _config_of(self, tenant_id: str) -> TenantConfig | None:
-        """Return a tenant's latest config, or None if it has none that can be read."""
-        stored = self.platform.tenants.latest(tenant_id)
-        if stored is None:
-            return None
-        try:
-            return self.platform.tenants.parsed(stored)
-        except RelayError as error:
-            log.warning("pulls_unread", tenant_id=tenant_id, error=str(error))
-            return None
 
     # --- one pull, on a thread of the limiter ---------------------------------------
 
@@ -152,7 +106,7 @@ class Puller:
         state = leased.value
         if self.platform.deletions.under_way(state.tenant_id) is not None:
             raise TenantClosingError(state.tenant_id)
-        config = self._config_of(state.tenant_id)
+        config = latest_config(self.platform, state.tenant_id)
         if config is None:
             leased.finish(pulls.postponed(self.clock(), pulls.FIRST_RETRY))
             return
@@ -186,10 +140,6 @@ class Puller:
     def _report_pull(self, state: PullState, error: Exception) -> None:
         metrics = self.platform.metrics
         report_fault(metrics, "pull_not_made", error, **_log_facts(state))
-
-    def _report_plan(self, plan: PullPlan, error: Exception) -> None:
-        metrics = self.platform.metrics
-        report_fault(metrics, "pulls_not_planned", error, tenant_id=plan.tenant_id)
 
 
 def _endpoint_of(state: PullState) -> tuple[str, str]:

@@ -20,7 +20,13 @@ from relay_dagster.drain import TICK_SECONDS, Deadline, drain, fail
 from relay_dagster.logs import event_log
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.transfers.webhook_calls import WebhookClient, request_headers
-from relay_dagster.transfers.webhook_health import EndpointHealth, log_facts
+from relay_dagster.transfers.webhook_flight import (
+    CallResult,
+    InFlight,
+    Sent,
+    WebhookCall,
+)
+from relay_dagster.transfers.webhook_health import EndpointHealth
 from relay_dagster.webhooks import webhook_schedule as schedule
 from relay_dagster.webhooks.changes import Webhooks
 from relay_dagster.webhooks.model import DeliveryAttempt, Event, Webhook
@@ -45,63 +51,6 @@ RESULTS_SECONDS = 0.05
 POSTPONED_FOR = timedelta(minutes=1)
 """The delay of a delivery for which there is no room at a slow receiver."""
 log = event_log()
-
-
-@dataclass(eq=False)
-class InFlight:
-    """An event that is being sent."""
-
-    leased: LeasedItem[Event]
-    event: Event  # the event as it is to be stored
-    # The webhooks whose calls have not come back yet
-    open_webhook_ids: set[str] = field(default_factory=set)
-    # Since when there is something to store, on a monotonic clock; None for nothing
-    changed_at: float | None = None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class WebhookCall:
-    """A call that sends an event to one webhook."""
-
-    flight: InFlight
-    webhook: Webhook  # as it was read
-    read_at: float  # when it was read, on a monotonic clock
-
-    @property
-    def facts(self) -> dict[str, str]:
-        """What the log says of the call."""
-        return log_facts(self.webhook, event_id=self.flight.event.event_id)
-
-
-@dataclass(frozen=True, slots=True)
-class CallResult:
-    """The outcome of a call."""
-
-    attempt: DeliveryAttempt | None  # None if no call was made after all
-    defect: Exception | None = None  # why the sender itself failed
-    has_disabled: bool = False  # whether the webhook was disabled because of it
-
-
-@dataclass
-class Sent:
-    """The outcome of a run; false if nothing was sent and nothing is under way."""
-
-    delivered: int = 0
-    failed: int = 0
-    given_up: int = 0
-    disabled: int = 0
-    open: int = 0
-    is_elsewhere: bool = False  # whether another run of the same sender is under way
-
-    def __bool__(self) -> bool:
-        """Return True if the run did something, or left calls under way."""
-        return self.is_elsewhere or bool(self.delivered or self.failed or self.open)
-
-    def __str__(self) -> str:
-        """Return the outcome in a line."""
-        if self.is_elsewhere:
-            return "another tick sends"
-        return f"{self.delivered} delivered, {self.failed} failed, {self.open} open"
 
 
 @dataclass(eq=False)
@@ -160,18 +109,18 @@ class Sender:
         check_at = self.monotonic()
         moved_at = check_at
         while True:
-            taken = 0
+            taken_count = 0
             if self.monotonic() >= check_at:
-                taken = self._take(deadline)
-                check_at = self.monotonic() + (0 if taken else CHECK_SECONDS)
-            collected = self._collect()
-            has_moved = bool(taken or collected)
+                taken_count = self._take(deadline)
+                check_at = self.monotonic() + (0 if taken_count else CHECK_SECONDS)
+            collected_count = self._collect()
+            has_moved = bool(taken_count or collected_count)
             is_quiet = not has_moved and self.monotonic() >= moved_at + QUIET_SECONDS
             is_last = is_quiet or deadline.has_passed()
-            stored = self._store(everything=is_last)
-            if has_moved or stored:
+            stored_count = self._store(everything=is_last)
+            if has_moved or stored_count:
                 moved_at = self.monotonic()
-            if is_last or (not self._in_flight and not taken):
+            if is_last or (not self._in_flight and not taken_count):
                 return
 
     # --- events that are taken ------------------------------------------------------
@@ -184,8 +133,8 @@ class Sender:
             page = self._worker.run_page()
             for flight in page.results:
                 self._submit_calls(flight)
-            count += page.found
-            is_more = page.found == PAGE_SIZE and not deadline.has_passed()
+            count += page.due_count
+            is_more = page.due_count == PAGE_SIZE and not deadline.has_passed()
         return count
 
     def _read_webhooks(self, events: Sequence[Event]) -> None:
@@ -272,12 +221,12 @@ class Sender:
         is_any_open = any(flight.open_webhook_ids for flight in self._in_flight)
         if not is_any_open:
             return 0
-        made = self._limiter.made(RESULTS_AT_ONCE, RESULTS_SECONDS)
-        for call, result in made:
+        finished_calls = self._limiter.made(RESULTS_AT_ONCE, RESULTS_SECONDS)
+        for call, result in finished_calls:
             self._note(call, result)
         for call in self._limiter.postponed():
             self._postpone(call)
-        return len(made)
+        return len(finished_calls)
 
     def _note(self, call: WebhookCall, result: CallResult) -> None:
         """Note a call's result with its event."""

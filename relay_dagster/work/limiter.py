@@ -82,9 +82,9 @@ class EndpointLimiter(Generic[_Call, _Result]):
         """
         with self._has_made:
             self._has_made.wait_for(lambda: len(self._made) >= count, seconds)
-            made = self._made
+            finished_calls = self._made
             self._made = []
-            return made
+            return finished_calls
 
     def postponed(self) -> list[_Call]:
         """Hand back the calls behind slow ones, all but the first of each endpoint."""
@@ -138,9 +138,9 @@ class EndpointLimiter(Generic[_Call, _Result]):
 
     def _call(self, endpoint: _Endpoint[_Call], call: _Call) -> None:
         """Make a call on a thread of its own."""
-        made = []
+        finished_calls = []
         try:
-            made.append((call, self.make(call)))
+            finished_calls.append((call, self.make(call)))
         finally:
             with self._has_made:
                 self._calling.remove(endpoint)
@@ -149,5 +149,5 @@ class EndpointLimiter(Generic[_Call, _Result]):
                 if endpoint.waiting:
                     self._turns.append(endpoint)
                 self._begin()
-                self._made += made
+                self._made += finished_calls
                 self._has_made.notify()

@@ -32,8 +32,8 @@ log = event_log()
 class Summary(Generic[R]):
     """The outcome of a worker's run."""
 
-    results: list[R] = field(default_factory=list)  # one an item that was handled
-    found: int = 0  # the number of items that were due
+    results: list[R] = field(default_factory=list)  # one for each handled item
+    due_count: int = 0  # the number of items that were due
 
 
 def make_call(call: Call) -> None:
@@ -52,11 +52,14 @@ class Turns(Generic[T]):
 
 @dataclass(eq=False, kw_only=True)
 class Worker(Generic[T, R]):
-    """Handles items of one queue.
+    """Handles the items of one queue.
 
-    Without turns a run handles the items itself, ``threads`` at a time, and takes each
-    just before that. With turns it only lets them wait for their turn: the limiter's
-    threads take and handle them, and a run waits for none.
+    An item is taken just before it is handled. Without turns, a run handles the items
+    itself, ``threads`` at a time. With turns, a run lets the items wait for their turns
+    and ends: the limiter's threads take and handle them.
+
+    An item that its handler neither finishes nor postpones stays in hand, and every run
+    renews its lease.
     """
 
     queue: WorkQueue[T]  # where the items are
@@ -88,8 +91,8 @@ class Worker(Generic[T, R]):
         while is_more:
             page = self.run_page(deadline)
             summary.results += page.results
-            summary.found += page.found
-            is_more = page.found == self.page_size and not deadline.has_passed()
+            summary.due_count += page.due_count
+            is_more = page.due_count == self.page_size and not deadline.has_passed()
         return summary
 
     def run_page(self, deadline: Deadline | None = None) -> Summary[R]:
@@ -112,7 +115,7 @@ class Worker(Generic[T, R]):
         if self.turns is not None:
             for item in items:
                 self._wait_for_turn(self.turns, item)
-            return Summary(found=len(items))
+            return Summary(due_count=len(items))
         results = drain(
             items,
             self._take_and_handle,
@@ -120,8 +123,8 @@ class Worker(Generic[T, R]):
             deadline=deadline,
             threads=min(self.threads, len(items)),
         )
-        handled = [result for result in results if result is not None]
-        return Summary(handled, found=len(items))
+        handled_results = [result for result in results if result is not None]
+        return Summary(handled_results, due_count=len(items))
 
     def handle_now(self, item: WorkItem[T]) -> R | None:
         """Take and handle one item; return None if another worker is at it or it fails."""
@@ -152,10 +155,10 @@ class Worker(Generic[T, R]):
 
     def _take_and_handle(self, item: WorkItem[T]) -> R | None:
         was_abandoned = item.lease is not None
-        taken = self.queue.take(item, self.clock())
-        if taken is None:
+        leased_item = self.queue.take(item, self.clock())
+        if leased_item is None:
             return None
-        leased = LeasedItem(self.queue, taken, self.clock, was_abandoned)
+        leased = LeasedItem(self.queue, leased_item, self.clock, was_abandoned)
         self._in_hand[item.key] = leased
         try:
             return self.handle(leased)

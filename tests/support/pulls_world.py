@@ -18,6 +18,7 @@ from relay_dagster.aws.dynamodb.pull_store import PullStore
 from relay_dagster.aws.dynamodb.schema import Kind
 from relay_dagster.aws.dynamodb.tenant_store import TenantStore
 from relay_dagster.aws.dynamodb.work_queue import TableQueue
+from relay_dagster.transfers.pull_planner import PullPlanner
 from relay_dagster.transfers.puller import Puller
 from relay_dagster.triggers.pulls import PullState
 from relay_dagster.webhooks.model import Event
@@ -156,7 +157,7 @@ class PullsWorld:
 
     def note(self) -> None:
         """Have the changes of configs noted, as a tick of the puller does first."""
-        self.puller.plan()
+        PullPlanner(self.platform, self.clock).run()
 
     def pull(self, after: timedelta = timedelta(0)) -> PullState:
         """Let time pass, pull what is due to its end, and return how the first vendor stands."""

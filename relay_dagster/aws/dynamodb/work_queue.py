@@ -1,16 +1,16 @@
 """The queues of work in DynamoDB: items of one kind, found by when they are due.
 
-A queue stores its items as their kind's codec does, with two attributes beside:
-`lease_owner` and `lease_until`. Every write is conditional on the revision that was
-read, so of two workers that take an item one gets it. Whoever found an item by an index
-reads it again by its key, consistently: indexes lag.
+A queue stores an item as the codec of its kind does, with two more attributes:
+``lease_owner`` and ``lease_until``. Every write is conditional on the revision that was
+read, so only one of two workers that take an item gets it. Indexes lag, so an item that
+was found by one is read again by its key.
 """
 
 import secrets
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Generic, Protocol
+from typing import Generic, Protocol
 
 from boto3.dynamodb.conditions import Attr
 
@@ -75,7 +75,7 @@ class TableQueue(Generic[T]):
     index: DueIndex  # where those that are due are listed
     role: str  # names the item among the writes of a transaction
     to_item: Callable[[T], codec.Item]  # returns the attributes of a value
-    read: Callable[[Mapping[str, Any]], T]  # returns the value of an item
+    read: Callable[[codec.Item], T]  # returns the value of an item
     # Returns the value of an item that somebody begins to handle.
     begin: Callable[[T], T] = lambda value: value
     # Attributes that may have been written without a new revision.
@@ -83,10 +83,7 @@ class TableQueue(Generic[T]):
 
     def get(self, key: str) -> WorkItem[T] | None:
         """Return an item, read consistently; None if there is none."""
-        item = self.index.table.item(key)
-        if item is None:
-            return None
-        return _work_item(item, self.index.table.parse(item, self.read))
+        return self.index.table.read(key, self._read)
 
     def due(
         self, now: datetime, limit: int, besides: Collection[str] = ()
@@ -100,21 +97,19 @@ class TableQueue(Generic[T]):
         keys = self.index.keys(now, limit + len(besides))
         keys = [key for key in keys if key not in besides][:limit]
         due_items = []
-        for item, value in table.parse_all(table.items(keys), self.read):
-            if value is None:
+        for item, work_item in table.parse_all(table.items(keys), self._read):
+            if work_item is None:
                 self._postpone_unreadable(item, now)
-                continue
-            work_item = _work_item(item, value)
-            if work_item.is_due(now):
+            elif work_item.is_due(now):
                 due_items.append(work_item)
         return due_items
 
     def take(self, item: WorkItem[T], now: datetime) -> WorkItem[T] | None:
         """Lease an item and return it; None if another writer was faster."""
         owner = secrets.token_hex(_OWNER_BYTES)
-        taken = item.leased(owner, self.begin(item.value), now)
-        is_stored = self.index.table.carry_out(self.write(item, taken))
-        return taken if is_stored else None
+        leased_item = item.leased(owner, self.begin(item.value), now)
+        is_stored = self.index.table.carry_out(self.write(item, leased_item))
+        return leased_item if is_stored else None
 
     def change(
         self, item: WorkItem[T], step: Step[T], also: Sequence[Write] = ()
@@ -215,6 +210,13 @@ class TableQueue(Generic[T]):
             step, f"change {self.role}", key, on=ItemChangedError
         )
 
+    def _read(self, item: codec.Item) -> WorkItem[T]:
+        lease = None
+        if LEASE_OWNER in item and LEASE_UNTIL in item:
+            until = codec.read_instant(item[LEASE_UNTIL]["S"])
+            lease = Lease(item[LEASE_OWNER]["S"], until)
+        return WorkItem(item[schema.KEY]["S"], self.read(item), lease)
+
     def _item(self, item: WorkItem[T]) -> codec.Item:
         lease = {}
         if item.lease is not None:
@@ -222,18 +224,7 @@ class TableQueue(Generic[T]):
             lease[LEASE_UNTIL] = codec.instant_text(item.lease.until)
         return {**self.to_item(item.value), **codec.marshal(lease)}
 
-    def _postpone_unreadable(self, item: Mapping[str, Any], now: datetime) -> None:
+    def _postpone_unreadable(self, item: codec.Item, now: datetime) -> None:
         key = item[schema.KEY]["S"]
         later = self.index.sort_value(now + UNREADABLE_AGAIN, key)
         self.index.table.postpone(item, self.index.sort_attribute, later)
-
-
-def _work_item(item: Mapping[str, Any], value: T) -> WorkItem[T]:
-    plain = codec.unmarshal(
-        {name: item[name] for name in LEASE_ATTRIBUTES if name in item}
-    )
-    lease = None
-    if LEASE_OWNER in plain and LEASE_UNTIL in plain:
-        until = codec.read_instant(plain[LEASE_UNTIL])
-        lease = Lease(plain[LEASE_OWNER], until)
-    return WorkItem(item[schema.KEY]["S"], value, lease)

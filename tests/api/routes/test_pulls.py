@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from relay_dagster.runs.ports import utc_now
-from relay_dagster.transfers.puller import Puller
+from relay_dagster.transfers.pull_planner import PullPlanner
 from relay_dagster.triggers import pulls as rules
 from support.api_world import TENANT, ApiWorld, assert_problem
 from support.builders import vendor_document
@@ -56,7 +56,7 @@ def test_the_status_has_pulls_before_any_run(world: ApiWorld) -> None:
         None,
     )
     assert vendor["pull"] == NOTHING
-    Puller(world.platform).plan()
+    PullPlanner(world.platform).run()
     assert standing(world)["pull"]["next_at"] is not None
 
 

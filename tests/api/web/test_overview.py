@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from relay_core.domain.records import VendorResult
 from relay_dagster.runs.ports import utc_now
-from relay_dagster.transfers.puller import Puller
+from relay_dagster.transfers.pull_planner import PullPlanner
 from relay_dagster.triggers.pulls import asked, failed
 from support.builders import vendor_document
 from support.page_visitor import HOME, Visitor
@@ -69,7 +69,7 @@ def test_a_list_that_cannot_be_pulled_is_something_to_do(visitor: Visitor) -> No
     pull = {"url": "https://files.example.com/stock.csv?token=s3cr3t"}
     visitor.world.store_config(vendor_document(inbound={**inbound, "pull": pull}))
     platform = visitor.world.platform
-    Puller(platform).plan()
+    PullPlanner(platform).run()
     for times_listed in (0, 0, 1):
         platform.pulls.change("acme", "vendor_1", asked(utc_now()))
         leased = take_pull(platform.pulls, "acme", "vendor_1", utc_now())
