@@ -1,8 +1,8 @@
 """A merchant's first day on the page, on the real stack: by mouse, by keys alone, without scripts.
 
-From an empty tenant: sign in, upload a list, take the proposed parser over, run, read the report,
-accept a price that is held back, break the list, see the feed held back, release it with a reason,
-override a SKU, run again and have it explained.
+From an empty tenant: sign in, upload a file, apply the proposed settings, run, read the report,
+accept a price to review, break the file, see the feed on hold, release it with a reason, try to
+save an override with a wrong price, correct it, run again and look the SKU up.
 """
 
 from __future__ import annotations
@@ -82,6 +82,12 @@ class Mouse:
         what.click()
         self.page.keyboard.type(text)
 
+    def clear(self, what: Locator) -> None:
+        """Empty a field."""
+        what.click()
+        self.page.keyboard.press("Control+A")
+        self.page.keyboard.press("Delete")
+
     def look(self) -> None:
         """Look at a page."""
 
@@ -97,6 +103,11 @@ class Keys(Mouse):
     def enter(self, what: Locator, text: str) -> None:
         self._reach(what)
         self.page.keyboard.type(text)
+
+    def clear(self, what: Locator) -> None:
+        self._reach(what)
+        self.page.keyboard.press("Control+A")
+        self.page.keyboard.press("Delete")
 
     def _reach(self, what: Locator) -> None:
         wanted = what.element_handle()
@@ -144,16 +155,16 @@ def journey(
         hand.press(link("Overview"))
         hand.press(link(VENDOR).first)
         with page.expect_file_chooser() as chooser:
-            hand.press(page.get_by_label("Your vendor's list"))
+            hand.press(page.get_by_label("Vendor's file"))
         chooser.value.set_files(path)
-        hand.press(button("Upload"))
+        hand.press(button("Upload file"))
         page.wait_for_url("**/check")
 
     def run() -> None:
         hand.press(link("Overview"))
-        hand.press(button("Start a run"))
+        hand.press(button("Start run"))
         page.wait_for_url("**/runs/*")
-        shows("The run is under way")
+        shows("The run is in progress")
         for _ in range(0 if scripts else SECONDS):
             if not page.locator("#progress").count():
                 break
@@ -161,28 +172,28 @@ def journey(
             with (
                 page.expect_navigation()
             ):  # between two pages there is no progress either
-                hand.press(link("Look again"))
+                hand.press(link("Refresh"))
         page.wait_for_selector("#progress", state="detached", timeout=SECONDS * 1000)
 
     def explain(sku: str) -> None:
-        hand.press(link("Look up a SKU"))
-        shows("Ask why it is in the feed as it is")
-        hand.enter(page.get_by_label("SKU, as it is in the feed"), sku)
-        hand.press(button("Explain it"))
+        hand.press(link("SKU lookup"))
+        shows("See how a SKU got its price")
+        hand.enter(page.get_by_label("SKU", exact=True), sku)
+        hand.press(button("Look up SKU"))
 
     page.goto(f"{api}/app")
     shows("Sign in")
-    hand.enter(page.get_by_label("Your key"), key)
+    hand.enter(page.get_by_label("API key"), key)
     hand.press(button("Sign in"))
-    shows("Your first feed is a run away")
+    shows("Create your first feed")
     upload(ROWS)
-    shows("A run cannot use it")
-    hand.press(button("Take it over"))
-    shows("Taken over: it is config version 2")
-    shows("all 40 rows are good")
+    shows("A run cannot use this file")
+    hand.press(button("Apply these settings"))
+    shows("The settings were applied (version 2)")
+    shows("All 40 rows are valid.")
     run()
     shows("A new feed with 40 SKUs")
-    hand.press(link("Open the full report"))
+    hand.press(link("View full report"))
     shows("The new feed has 40 SKUs")
     page.go_back()
     hand.press(link("Overview"))
@@ -190,36 +201,41 @@ def journey(
 
     upload(DEARER)
     run()
-    shows("Prices that are held back")
-    shows("1 price moved too far to be right")
+    shows("Prices to review")
+    shows("1 new price is far from the published price")
     hand.press(page.get_by_label("Accept N-002"))
     hand.enter(
-        page.get_by_label("Why are they right?"), "it is sold by the thousand now"
+        page.get_by_label("Reason for accepting the prices"),
+        "it is sold by the thousand now",
     )
-    hand.press(button("Accept these prices"))
+    hand.press(button("Accept prices"))
     shows("1 price accepted")
 
     upload(DEARER[:4])
-    shows("all 4 rows are good")
+    shows("All 4 rows are valid.")
     run()
-    shows("A new feed with 4 SKUs is held back")
-    hand.enter(page.get_by_label("Why is it right?"), "the line is discontinued")
-    hand.press(button("Publish this feed"))
-    shows("It was released: the line is discontinued")
+    shows("A new feed with 4 SKUs is on hold")
+    hand.enter(page.get_by_label("Reason for the release"), "the line is discontinued")
+    hand.press(button("Release feed"))
+    shows("released from hold. Reason: the line is discontinued")
 
     explain("N-002")
-    shows(f"{VENDOR} alone offers it.")
+    shows(f"{VENDOR} has the only offer.")
     shows("3000.00")
-    hand.press(
-        page.get_by_text("Say something else")
-    )  # beside the price that was accepted
-    hand.enter(page.get_by_label("Its price", exact=True), "99.90")
-    hand.press(button("Save for the next run"))
+    hand.press(page.get_by_text("Edit override"))  # beside the price that was accepted
+    price = page.get_by_label("Price (EUR)", exact=True)
+    hand.enter(price, "99,90")
+    hand.press(button("Save override"))
+    shows("Enter a valid price.")
+    expect(price).to_have_value("99,90")
+    hand.clear(price)
+    hand.enter(price, "99.90")
+    hand.press(button("Save override"))
     shows("99.90")
     run()
     shows("A new feed with 4 SKUs")
     explain("N-002")
-    shows("Your price for this SKU")
+    shows("Override")
     shows("99.90")
     hand.press(button("Sign out"))
     shows("Sign in")
@@ -251,7 +267,7 @@ def test_the_same_day_without_scripts(relay: Installation, tmp_path: Path) -> No
 def signed_in(page: Page, relay: Installation, tenant: str) -> str:
     """Sign in to a new tenant's pages, and return where they are."""
     page.goto(f"{relay.stack.url(API)}/app")
-    page.get_by_label("Your key").fill(new_tenant(relay, tenant))
+    page.get_by_label("API key").fill(new_tenant(relay, tenant))
     page.get_by_role("button", name="Sign in").click()
     page.wait_for_url(f"**/app/tenants/{tenant}")
     return page.url
@@ -290,7 +306,7 @@ def test_a_foreign_page_starts_nothing_and_shows_none_of_ours_in_its_frame(
         page.wait_for_load_state("networkidle")
         assert "Relay Inventory" not in page.frames[1].content()
         page.goto(home)
-        page.get_by_role("button", name="Start a run").click()
+        page.get_by_role("button", name="Start run").click()
         page.wait_for_url("**/runs/*")
 
 
@@ -310,14 +326,14 @@ def test_a_list_of_512_mib_goes_past_the_api_and_is_told_of_clearly(
         home = signed_in(page, relay, "large_list")
         page.goto(f"{home}/vendors/{VENDOR}")
         before = resident_mib(relay)
-        page.get_by_label("Your vendor's list").set_input_files(path)
+        page.get_by_label("Vendor's file").set_input_files(path)
         page.set_default_timeout(4 * SECONDS * 1000)
-        page.get_by_role("button", name="Upload").click()
+        page.get_by_role("button", name="Upload file").click()
         page.wait_for_url("**/check")
         main = page.locator("main")
-        expect(main).to_contain_text("A run cannot use it")
+        expect(main).to_contain_text("A run cannot use this file")
         expect(main).to_contain_text(
-            "A run can use it: all the first 5,000 rows are good."
+            "With these settings, a run can use this file. All of the first 5,000 rows are valid."
         )
         expect(main).to_contain_text("537 MB")
         assert resident_mib(relay) - before < 64

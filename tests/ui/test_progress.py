@@ -35,9 +35,9 @@ def test_a_request_that_fails_does_not_end_it(status: int | None) -> None:
         with served(world.app) as port, open_browser() as browser:
             page = browser.page
             page.goto(f"http://127.0.0.1:{port}/app/runs/{run_id}")
-            page.get_by_label("Your key").fill(key)
+            page.get_by_label("API key").fill(key)
             page.get_by_role("button", name="Sign in").click()
-            expect(page.locator("h1")).to_have_text("The run is under way")
+            expect(page.locator("h1")).to_have_text("The run is in progress")
             page.route("**/app/runs/*", fail_once)
             with page.expect_request(lambda asked: asked.resource_type == "fetch"):
                 pass

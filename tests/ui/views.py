@@ -103,7 +103,7 @@ def visit(browser: Browser, view: View, exhibits: Exhibits) -> str:
         page.context.clear_cookies()
     page.goto(view.address(exhibits))
     if view.tenant is not None:
-        page.get_by_label("Your key").fill(exhibits.key_of(view.tenant))
+        page.get_by_label("API key").fill(exhibits.key_of(view.tenant))
         page.get_by_role("button", name="Sign in").click()
     view.act(page)
     wanted, deadline = view.texts(exhibits), time.monotonic() + SECONDS_TO_LOAD
@@ -386,14 +386,14 @@ def _page(
 
 
 def _press_last(page: Page) -> None:
-    press("Say something else")(page)
-    page.get_by_text("Save for the next run").scroll_into_view_if_needed()
+    press("Edit override")(page)
+    page.get_by_text("Save override").scroll_into_view_if_needed()
 
 
 _SUPPLIER = View(
     "page_supplier",
     lambda ex: f"{ex.supplier_page(FAILED, sample_tenant.VENDORS[0])}/check",
-    lambda ex: ["Your list was checked", "Send another", "Last lists"],
+    lambda ex: ["Your file was checked", "Upload another file", "Latest files"],
     height=1000,
     width=1280,
 )
@@ -402,42 +402,42 @@ PAGES = (
         "page_overview",
         HELD,
         lambda ex: f"tenants/{HELD}",
-        *("in your feed", "What needs doing", "Decide on the held feed"),
+        *("in your feed", "To do", "Review the feed"),
     ),
     *_page(
         "page_run",
         HELD,
         lambda ex: f"runs/{ex.held['run_id']}",
-        *("is held back", "Publish this feed", "Discard this feed", "SKUs removed"),
+        *("is on hold", "Release feed", "Discard feed", "SKUs removed"),
     ),
     *_page(
         "page_vendor",
         FAILED,
         lambda ex: f"tenants/{FAILED}/vendors/{sample_tenant.VENDORS[0]}/check",
-        *("The check of the latest list", "Take it over", "Upload a list"),
+        *("Check of the latest file", "Apply these settings", "Upload a file"),
     ),
     *_page(
         "page_sku",
         HISTORY,
         lambda ex: f"tenants/{HISTORY}/skus?sku=ACM-10007",
-        *("How the price was made", "Offers"),
+        *("Price calculation", "Offers"),
         dark=True,
     ),
     *_page(
         "page_quarantine",
         QUARANTINED,
         lambda ex: f"runs/{ex.quarantined['run_id']}",
-        *("Prices that are held back", "Why are they right?", "Accept these prices"),
+        *("Prices to review", "Reason for accepting", "Accept prices"),
     ),
     *_page(
         "page_override",
         QUARANTINED,
         lambda ex: f"tenants/{QUARANTINED}/skus?sku={OVERRIDDEN_SKU}",
         *(
-            "Your price for this SKU",
+            "Edit override",
             "24.90",
             "the autumn catalogue",
-            "Save for the next run",
+            "Save override",
         ),
         act=_press_last,
     ),

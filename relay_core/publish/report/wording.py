@@ -30,6 +30,11 @@ _ACTIVITIES = {
 }
 NOTHING_PUBLISHED = "Nothing was published, and your shop keeps its live feed."
 """The consequence of a run that publishes no feed."""
+REVIEW_ONLY = (
+    "A run of some vendors is for review only. It is not published, and your shop keeps "
+    "its live feed."
+)
+"""The consequence of a run of some vendors."""
 # The name of each guard and the things that it counts
 _GUARD_WORDS = {
     "skus_removed": (
@@ -173,12 +178,26 @@ def age(since: timedelta) -> str:
 
 
 def moment(instant: datetime, zone: tzinfo = UTC) -> str:
-    """Return an aware time to the minute: ``Mar 1, 2026, 1:00 PM (Europe/Berlin)``."""
+    """Return an aware time with its zone: ``Mar 1, 2026, 1:00 PM (Europe/Berlin)``."""
+    return f"{local_time(instant, zone)} ({zone})"
+
+
+def local_time(instant: datetime, zone: tzinfo) -> str:
+    """Return an aware time in a zone, to the minute: ``Mar 1, 2026, 1:00 PM``."""
     local = instant.astimezone(zone)
-    date = f"{local:%b} {local.day}, {local.year}"
-    hour = local.hour % 12 or 12
-    half = "AM" if local.hour < 12 else "PM"
-    return f"{date}, {hour}:{local:%M} {half} ({zone})"
+    return f"{day(local)}, {clock(local)}"
+
+
+def day(moment: datetime) -> str:
+    """Return the date of a moment: ``Mar 1, 2026``."""
+    return f"{moment:%b} {moment.day}, {moment.year}"
+
+
+def clock(moment: datetime) -> str:
+    """Return the time of day of a moment: ``1:00 PM``."""
+    hour = moment.hour % 12 or 12
+    half = "AM" if moment.hour < 12 else "PM"
+    return f"{hour}:{moment:%M} {half}"
 
 
 # --- errors, guards and changes -------------------------------------------------------
@@ -305,10 +324,7 @@ def _succeeded(findings: RunFindings, failed_vendors: Sequence[str]) -> Verdict:
         sentence = "There is no previous feed to compare it with."
     if not findings.of_all_vendors:
         headline = f"A feed of some vendors has {skus}"
-        sentence = (
-            "A run of some vendors is for review only. It is not published, and your "
-            "shop keeps its live feed."
-        )
+        sentence = REVIEW_ONLY
     doubtful_rows = {
         vendor_id: rows
         for vendor_id, rows in findings.rows.items()

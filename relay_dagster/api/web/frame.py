@@ -14,7 +14,7 @@ from starlette.responses import HTMLResponse, RedirectResponse
 from relay_core.publish.report.templating import REPORT, pages
 from relay_dagster.api.http import middleware
 from relay_dagster.api.http.problems import ProblemError, report_problem
-from relay_dagster.api.web import words
+from relay_dagster.api.web import error_words, words
 from relay_dagster.api.web.visits import NotSignedInError, Visit, cookie_of
 
 PACKAGE = "relay_dagster.api.web"
@@ -40,7 +40,13 @@ def page(
 ) -> Response:
     """Return a page: a template rendered with a context."""
     _, style_version = stylesheet()
-    variables = {"visit": visit, "words": words, "style": style_version, **context}
+    variables = {
+        "visit": visit,
+        "words": words,
+        "error_words": error_words,
+        "style": style_version,
+        **context,
+    }
     text = pages(PACKAGE).get_template(template).render(variables)
     return HTMLResponse(
         text.encode(errors="xmlcharrefreplace"),
@@ -88,7 +94,7 @@ def _source(package: str, name: str) -> str:
 
 
 def go_to(path: str) -> Response:
-    """Return a redirect to a page, which the browser loads again after a form."""
+    """Return a redirect to a page, which the browser opens after it sent a form."""
     return RedirectResponse(path, status_code=303, headers=NO_STORE)
 
 
@@ -96,7 +102,7 @@ def go_to(path: str) -> Response:
 
 
 def page_after_sign_in(text: str | None) -> str:
-    """Return the path to go to after signing in: a page of this server."""
+    """Return the path to open after signing in, which is a page of this server."""
     return text if text and _PAGE_AFTER_SIGN_IN.fullmatch(text) else HOME
 
 
@@ -107,21 +113,21 @@ def sign_in_page(
     problem: str = "",
     next_path: str | None = None,
 ) -> Response:
-    """Return the page that asks for a key, and remove the cookie of an ended session.
+    """Return the sign-in page, and remove the cookie of a session that ended.
 
-    ``next_path`` is the page to go to after signing in, by default the requested page.
+    ``problem`` is the error of the key. ``next_path`` is the page to open after signing
+    in; the default is the requested page.
     """
     if request.method == "GET":
         query = f"?{request.url.query}" if request.url.query else ""
         next_path = f"{request.url.path}{query}"
     cookie_name, is_secure = cookie_of(request)
     has_cookie = cookie_name in request.cookies
-    if has_cookie and not problem:
-        problem = "Your session has ended. Sign in again to go on."
     response = page(
         "sign_in.html.jinja",
         status=status,
         problem=problem,
+        has_ended=has_cookie and not problem,
         next=page_after_sign_in(next_path),
     )
     if has_cookie:
@@ -156,14 +162,16 @@ class PageRoute(APIRoute):
 
 def problem_page(request: Request, problem: ProblemError) -> Response:
     """Return the page of an error."""
+    is_supplier = not request.url.path.startswith(HOME)
+    error = error_words.page_error(problem, is_supplier=is_supplier)
     return page(
         "problem.html.jinja",
         status=problem.status,
         headers=problem.headers,
-        title=words.problem_title(problem.status),
+        error=error,
         problem=problem,
         request_id=middleware.request_id_of(request.scope),
-        back=HOME if request.url.path.startswith(HOME) else "",
+        back="" if is_supplier else HOME,
     )
 
 

@@ -5,11 +5,11 @@ from typing import NamedTuple
 
 from fastapi import Response
 
-from relay_core.domain.codes import RunStatus
+from relay_core.domain.codes import RunStatus, VendorStatus
+from relay_dagster.api.routes import statuses, tenants
 from relay_dagster.api.routes.runs import list_runs, submit_run
-from relay_dagster.api.routes.statuses import get_status, list_publications
-from relay_dagster.api.routes.tenants import config_document, find_config
-from relay_dagster.api.web import frame, visits, words
+from relay_dagster.api.web import error_words, frame, visits, words
+from relay_dagster.api.web.shop import shop_of
 from relay_dagster.triggers.pulls import REPORTED_FAILURES
 from relay_dagster.wire.runs import Run, RunRequest
 from relay_dagster.wire.tenants import TenantStatus, VendorStanding
@@ -17,10 +17,15 @@ from relay_dagster.wire.tenants import TenantStatus, VendorStanding
 routes = frame.page_router()
 
 _MAX_RUNS = 10
+_USES = {
+    VendorStatus.LAST_GOOD: "used the last good file instead",
+    VendorStatus.LEFT_OUT: "left the vendor out",
+    VendorStatus.MISSING: "found no file",
+}
 
 
 class Todo(NamedTuple):
-    """Something for the merchant to do, and the page to do it on."""
+    """A task of the merchant, and a link to the page for it."""
 
     text: str
     path: str
@@ -47,15 +52,17 @@ def vendor_path(tenant_id: str, vendor_id: str) -> str:
 @routes.get(frame.HOME + "/tenants/{tenant_id}")
 def show_overview(tenant_id: str, visit: visits.Reading) -> Response:
     """Show the overview of a tenant."""
-    status = get_status(tenant_id, visit)
-    stored_config = find_config(visit.platform, tenant_id)
-    config = config_document(visit.platform, stored_config)
+    status = statuses.get_status(tenant_id, visit)
+    stored_config = tenants.find_config(visit.platform, tenant_id)
+    config = tenants.config_document(visit.platform, stored_config)
     runs = list_runs(visit, tenant_id, limit=_MAX_RUNS).runs
-    publications = list_publications(tenant_id, visit).publications
+    publications = statuses.list_publications(tenant_id, visit).publications
     feed = publications[0] if publications else None
-    statuses = {vendor.vendor_id: vendor for vendor in status.vendors}
-    vendor_ids = [str(vendor["vendor_id"]) for vendor in config["vendors"]]
-    vendors = [Vendor(vendor_id, statuses.get(vendor_id)) for vendor_id in vendor_ids]
+    status_by_vendor = {vendor.vendor_id: vendor for vendor in status.vendors}
+    vendors = []
+    for vendor in config["vendors"]:
+        vendor_id = str(vendor["vendor_id"])
+        vendors.append(Vendor(vendor_id, status_by_vendor.get(vendor_id)))
     todo = list(todo_of(tenant_id, status, runs, vendors))
     tone: words.Tone = "warn" if todo else "good"
     if feed is None:
@@ -63,6 +70,7 @@ def show_overview(tenant_id: str, visit: visits.Reading) -> Response:
     return frame.page(
         "overview.html.jinja",
         visit,
+        shop=shop_of(visit.platform, stored_config),
         tone=tone,
         feed=feed,
         tenant_status=status,
@@ -78,58 +86,63 @@ def todo_of(
     runs: Sequence[Run],
     vendors: Sequence[Vendor],
 ) -> Iterator[Todo]:
-    """Yield what the merchant has to do, the most urgent first."""
+    """Yield the tasks of the merchant, the most urgent first."""
     if status.held_run_id is not None:
         yield Todo(
-            text="A new feed is held back: too much has changed in it. "
-            "Look at it and decide.",
+            text="A new feed is on hold because too much has changed. Review it, then "
+            "release or discard it.",
             path=run_path(status.held_run_id),
-            link="Decide on the held feed",
+            link="Review the feed",
         )
     ended_runs = [run for run in runs if run.has_ended]
     if ended_runs and ended_runs[0].status == RunStatus.FAILED:
         last_run = ended_runs[0]
+        next_step = error_words.next_step(last_run.error_code, last_run.next_action)
         yield Todo(
-            text=last_run.next_action or "The last run failed.",
+            text=f"The latest run failed. {next_step}",
             path=run_path(last_run.run_id),
-            link="Failed run",
+            link="View the failed run",
         )
     for vendor in vendors:
         text = _todo_of_vendor(vendor.vendor_id, vendor.status)
         if text:
             path = vendor_path(tenant_id, vendor.vendor_id)
-            yield Todo(text, path, link="Open the vendor")
+            yield Todo(text, path, link="View the vendor")
 
 
 def _todo_of_vendor(vendor_id: str, status: VendorStanding | None) -> str:
-    """Return what there is to do about a vendor, or "" for nothing."""
+    """Return the task that a vendor needs, or "" for none."""
     pull = None if status is None else status.pull
     if pull is not None and pull.failures >= REPORTED_FAILURES:
         return (
-            f"The list of {vendor_id} cannot be fetched from its server: "
+            f"The file of {vendor_id} cannot be fetched from its server: "
             f"{pull.last_error}."
         )
     if status is None or status.status is None:
         return (
-            f"{vendor_id} has not been in a run yet. Upload its list, and start a run."
+            f"{vendor_id} has not been in a run yet. Upload a file, then start a run."
         )
     if status.uploaded_at is None:
-        return f"{vendor_id} has sent nothing yet. Upload its list."
+        return f"{vendor_id} has no file yet. Upload one."
     use = words.vendor_use(status.status, status.rows)
+    if use.tone == "bad":
+        return f"The latest run could not read the file of {vendor_id}. Check the file."
     if use.tone != "good":
+        action = _USES.get(VendorStatus(status.status), use.text)
         return (
-            f"The last list of {vendor_id} was not used ({use.text}). "
-            "Look at what is wrong with it."
+            f"The latest run did not use the latest file of {vendor_id}. "
+            f"It {action}. Check the latest file."
         )
     if status.invalid_rows:
         rows = words.counted(status.invalid_rows, "row")
-        return f"{rows} of {vendor_id} could not be used."
+        verb = "was" if status.invalid_rows == 1 else "were"
+        return f"{rows} of {vendor_id} {verb} rejected. Check the file to see why."
     return ""
 
 
 @routes.post(frame.HOME + "/tenants/{tenant_id}/runs")
 def start(tenant_id: str, visit: visits.Running, form: visits.OwnForm) -> Response:
-    """Start a run of all vendors, and go to its page."""
+    """Start a run of all vendors, and open its page."""
     request = visits.request_of(RunRequest, {"tenant_id": tenant_id})
     record = submit_run(visit, request)
     return frame.go_to(run_path(record.run_id))

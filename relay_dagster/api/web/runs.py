@@ -4,20 +4,24 @@ import csv
 import io
 import sys
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Annotated, Any, NamedTuple
 
 from fastapi import Query, Response
+from starlette.datastructures import QueryParams
 from starlette.responses import RedirectResponse
 
 from relay_core.domain.codes import RunStatus
 from relay_core.domain.records import GuardResult
 from relay_core.publish.report import parts as report_parts
+from relay_core.publish.report import wording
 from relay_dagster.api.http.problems import ProblemError
 from relay_dagster.api.routes import runs as api_runs
 from relay_dagster.api.routes.feeds import release_run
 from relay_dagster.api.routes.overrides import accept_skus
-from relay_dagster.api.web import frame, visits, words
+from relay_dagster.api.web import error_words, frame, visits, words
 from relay_dagster.api.web.overview import run_path
+from relay_dagster.api.web.shop import Shop, shop_of_run
 from relay_dagster.wire import runs as wire
 from relay_dagster.wire.base import RequestBody
 from relay_dagster.wire.skus import AcceptRequest
@@ -26,16 +30,16 @@ from relay_dagster.wiring import Platform
 routes = frame.page_router()
 
 _MAX_ROWS = 200
+_MAX_VENDORS = 10
 _MAX_QUARANTINED = 100
 _QUARANTINE_BYTES = 1 << 20
 _COUNTS = tuple(
     name for name in wire.FeedChanges.model_fields if name != "baseline_run_id"
 )
-_SHOP_KEEPS_FEED = "the shop keeps the feed that it has"
 
 
 class Verdict(NamedTuple):
-    """A run's result: its tone, a headline, and its consequence for the shop."""
+    """A run's result: its tone, a headline, and the consequence for the shop."""
 
     tone: words.Tone
     headline: str
@@ -58,57 +62,89 @@ def show_run(
     accepted: Annotated[int | None, Query(ge=0, lt=2**31)] = None,
 ) -> Response:
     """Show a run."""
+    return _run_page(run_id, visit, accepted=accepted)
+
+
+def _run_page(
+    run_id: str,
+    visit: visits.Visit,
+    *,
+    accepted: int | None = None,
+    rejected_form: visits.RejectedForm | None = None,
+) -> Response:
+    """Return the page of a run, with the values and the errors of a rejected form."""
     record = api_runs.find_run(run_id, visit)
     run = api_runs.run_response(record, visit)
     summary = api_runs.summary_of(record, visit.platform)
+    shop = shop_of_run(visit, run.config_version)
+    # The script reloads the page, which would send a rejected form again.
+    has_script = not run.has_ended and rejected_form is None
     return frame.page(
         "run.html.jinja",
         visit,
-        has_script=not run.has_ended,
+        status=200 if rejected_form is None else 422,
+        shop=shop,
+        has_script=has_script,
+        follows_progress=has_script,
         run=run,
         verdict=verdict(run, summary),
-        report=_report_parts(run, summary),
+        next_step=error_words.next_step(run.error_code, run.next_action),
+        vendors_to_check=_vendors_to_check(run, visit.platform),
+        report=_report_parts(run, summary, shop),
         quarantined=summary.get("quarantined") or 0,
-        quarantine=_quarantine(run, visit.platform),
+        quarantine=_quarantine(run, visit.platform, shop),
+        files=words.files_of(run.artifacts),
         accepted=accepted,
+        rejected=rejected_form,
     )
+
+
+def _vendors_to_check(run: wire.Run, platform: Platform) -> list[str]:
+    """Return the vendors whose files a failed run could not use, or rejected in part."""
+    if run.status != RunStatus.FAILED:
+        return []
+    vendor_ids = []
+    for result in platform.runs.vendor_results(run.tenant_id, run.run_id):
+        use = words.vendor_use(result.status, result.rows)
+        if use.tone != "good" or result.invalid_rows:
+            vendor_ids.append(result.vendor_id)
+    return vendor_ids[:_MAX_VENDORS]
 
 
 def verdict(run: wire.Run, summary: Mapping[str, Any]) -> Verdict:
     """Return the result of a run, or its progress if it has not ended."""
     tone = words.run_state(run.status).tone
     if run.status == RunStatus.FAILED:
-        lead = f"Nothing is published: {_SHOP_KEEPS_FEED}."
-        return Verdict(tone, "No new feed was made", lead)
+        return Verdict(tone, "No new feed was made", wording.NOTHING_PUBLISHED)
     if run.status == RunStatus.CANCELLED:
-        lead = f"Nothing is published: {_SHOP_KEEPS_FEED}."
-        return Verdict(tone, "The run was cancelled", lead)
+        return Verdict(tone, "The run was canceled", wording.NOTHING_PUBLISHED)
     record_count = summary.get("record_count")
     skus = ""
     if record_count is not None:
         skus = f" with {words.counted(record_count, 'SKU')}"
     if run.status == RunStatus.HELD:
         lead = (
-            "More has changed than you allow without a look. "
-            f"It waits, and {_SHOP_KEEPS_FEED}."
+            "More has changed than your settings allow. Review the changes, and "
+            "release or discard the feed. Until then, your shop keeps its live feed."
         )
-        return Verdict(tone, f"A new feed{skus} is held back", lead)
+        return Verdict(tone, f"A new feed{skus} is on hold", lead)
     if run.status != RunStatus.SUCCEEDED:
         activity = words.STAGES.get(run.stage, run.stage)
-        return Verdict(tone, "The run is under way", f"It is {activity}.")
+        return Verdict(tone, "The run is in progress", activity)
     if run.vendors is not None:
-        lead = f"It is there to be seen: {_SHOP_KEEPS_FEED}."
-        return Verdict(tone, f"A feed of some vendors{skus}", lead)
+        return Verdict(tone, f"A feed of some vendors{skus}", wording.REVIEW_ONLY)
     if run.released_at is not None:
-        lead = f"It was released: {run.release_reason}"
+        lead = f"The feed was released from hold. Reason: {run.release_reason}"
     elif run.changes is None:
-        lead = "It is the first."
+        lead = "This is your first feed."
     else:
-        lead = "It took the place of the one before."
+        lead = "It replaced the previous feed."
     return Verdict(tone, f"A new feed{skus}", lead)
 
 
-def _report_parts(run: wire.Run, summary: Mapping[str, Any]) -> dict[str, Any]:
+def _report_parts(
+    run: wire.Run, summary: Mapping[str, Any], shop: Shop
+) -> dict[str, Any]:
     """Return the variables of the report's templates that the page includes."""
     vendor_rows = [
         report_parts.VendorRows.of(vendor_id, counts)
@@ -130,11 +166,17 @@ def _report_parts(run: wire.Run, summary: Mapping[str, Any]) -> dict[str, Any]:
         "rows": excerpt.of(vendor_rows, _MAX_ROWS, len(vendor_rows)),
         "guards": excerpt.of(guards, _MAX_ROWS, len(guards)),
         "changes": changes,
+        "currency": shop.currency,
     }
 
 
-def _quarantine(run: wire.Run, platform: Platform) -> Sequence[Mapping[str, str]]:
-    """Return the first rows of quarantine.csv; there are none without a quarantine."""
+def _quarantine(
+    run: wire.Run, platform: Platform, shop: Shop
+) -> Sequence[Mapping[str, str]]:
+    """Return the first rows of quarantine.csv, with ``since`` in the shop's time zone.
+
+    There are none if the run has no quarantine.
+    """
     key = run.artifacts.get("quarantine")
     if key is None:
         return []
@@ -144,9 +186,10 @@ def _quarantine(run: wire.Run, platform: Platform) -> Sequence[Mapping[str, str]
     csv.field_size_limit(sys.maxsize)
     rows: list[Mapping[str, str]] = []
     for row in csv.DictReader(lines):
-        # The last row may be cut off, before its last column.
+        # The last row may be incomplete, so it may have no last column.
         if row["suspect_since"]:
-            rows.append(row)
+            since = datetime.fromisoformat(row["suspect_since"]).astimezone(shop.zone)
+            rows.append({**row, "since": wording.day(since)})
         if len(rows) == _MAX_QUARANTINED:
             break
     return rows
@@ -158,7 +201,7 @@ def open_file(run_id: str, name: str, visit: visits.Reading) -> Response:
     record = api_runs.find_run(run_id, visit)
     links, _ = api_runs.artifact_links(record, visit.platform, [name])
     if name not in links:
-        message = "the run has no such file, or no longer"
+        message = "the run has no such file, or the file was deleted"
         raise ProblemError("ARTIFACTS_EXPIRED", message)
     return RedirectResponse(links[name], status_code=302, headers=frame.NO_STORE)
 
@@ -174,26 +217,32 @@ def progress() -> Response:
 
 @routes.post(frame.HOME + "/runs/{run_id}/release")
 def release(run_id: str, visit: visits.Releasing, form: visits.OwnForm) -> Response:
-    """Publish the feed that was shown, which the form names."""
+    """Publish the feed that the page showed, which the form names."""
     fields = {
         "sha256": form.get("sha256"),
         "guards": form.getlist("guard"),
         "reason": form.get("reason"),
     }
-    request = visits.request_of(wire.ReleaseRequest, fields)
+    try:
+        request = visits.request_of(wire.ReleaseRequest, fields)
+    except ProblemError as error:
+        return _rejected(error, run_id, visit, "release", form)
     release_run(run_id, visit, request)
     return frame.go_to(run_path(run_id))
 
 
 @routes.post(frame.HOME + "/runs/{run_id}/accept")
 def accept(run_id: str, visit: visits.Releasing, form: visits.OwnForm) -> Response:
-    """Accept the chosen prices of the quarantine, or all. The next run has them."""
+    """Accept the selected prices of the quarantine, or all. The next run uses them."""
     fields: dict[str, Any] = {"reason": form.get("reason")}
     if form.get("all"):
         fields["all"] = True
     else:
         fields["skus"] = form.getlist("sku")
-    request = visits.request_of(AcceptRequest, fields)
+    try:
+        request = visits.request_of(AcceptRequest, fields)
+    except ProblemError as error:
+        return _rejected(error, run_id, visit, "accept", form)
     result = accept_skus(run_id, visit, request)
     return frame.go_to(f"{run_path(run_id)}?accepted={result.accepted}")
 
@@ -201,9 +250,31 @@ def accept(run_id: str, visit: visits.Releasing, form: visits.OwnForm) -> Respon
 @routes.post(frame.HOME + "/runs/{run_id}/cancel")
 def cancel(run_id: str, visit: visits.Running, form: visits.OwnForm) -> Response:
     """Cancel a run, or discard its feed that is on hold."""
-    request = visits.request_of(_ReasonRequest, {"reason": form.get("reason")})
+    try:
+        request = visits.request_of(_ReasonRequest, {"reason": form.get("reason")})
+    except ProblemError as error:
+        return _rejected(error, run_id, visit, "cancel", form)
     record = api_runs.find_run(run_id, visit)
     visit.platform.ledger.request_cancel(
         record.run_id, origin=visit.origin, reason=request.reason
     )
     return frame.go_to(run_path(run_id))
+
+
+def _rejected(
+    error: ProblemError,
+    run_id: str,
+    visit: visits.Visit,
+    action: str,
+    form: QueryParams,
+) -> Response:
+    """Return the page of the run with the errors of a form.
+
+    Raises:
+        ProblemError: The errors are not of fields that people fill in.
+    """
+    errors = error_words.reason_errors(error.errors, form.get("reason", ""))
+    if not errors:
+        raise error
+    rejected_form = visits.RejectedForm(action, form, errors)
+    return _run_page(run_id, visit, rejected_form=rejected_form)

@@ -2,6 +2,7 @@
 
 from fastapi import Request, Response
 
+from relay_core.publish.report import wording
 from relay_dagster.api.http import middleware
 from relay_dagster.api.http.problems import ProblemError
 from relay_dagster.api.security.api_keys import KeyExpiredError
@@ -26,30 +27,32 @@ def home(request: Request, parts: PartsDep) -> Response:
 def sign_in(request: Request, parts: PartsDep, form: visits.AnyForm) -> Response:
     """Open a session for a tenant's key."""
 
-    def refuse(problem: str) -> Response:
+    def refuse(problem: str, *, status: int = 401) -> Response:
         next_path = form.get("next")
         return frame.sign_in_page(
-            request, status=401, problem=problem, next_path=next_path
+            request, status=status, problem=problem, next_path=next_path
         )
 
     address = middleware.address_of(request.scope) or ""
     try:
         caller = parts.keyring.caller(form.get("key", "").strip(), address)
     except KeyExpiredError as error:
-        date = f"{error.at:%Y-%m-%d}"
-        return refuse(f"This key has expired on {date}. Ask for a new one.")
+        date = wording.day(error.at)
+        return refuse(
+            f"This key expired on {date}. Ask your administrator for a new key."
+        )
     if caller is None:
-        return refuse("This key is not known here. Check that all of it was copied.")
+        return refuse("This key is not valid. Check that you copied the whole key.")
     if caller.tenant_id is not None:
         begin_request(request, parts.rates, caller.tenant_id)
     middleware.log_context(request.scope)["caller"] = caller.id
     if caller.is_admin:
-        message = "an admin key does not sign in here; use a tenant's key"
-        raise ProblemError("FORBIDDEN", message)
+        problem = "This is an admin key. Use a tenant key to sign in."
+        return refuse(problem, status=403)
     session_id = parts.sessions.open(caller)
     cookie_name, is_secure = visits.cookie_of(request)
     if cookie_name in request.cookies:
-        # The session of another key, or of this one, is not needed any more.
+        # The browser had a session already, of this key or of another one.
         parts.sessions.close(request.cookies[cookie_name])
     response = frame.go_to(frame.page_after_sign_in(form.get("next")))
     response.set_cookie(

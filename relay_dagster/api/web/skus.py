@@ -1,17 +1,20 @@
 """A SKU's page: the explanation of its row, and the form for its override."""
 
+from datetime import date, datetime, time, timedelta, tzinfo
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
 from fastapi import Query, Response
 from starlette.datastructures import QueryParams
 
-from relay_core.domain.errors import RelayError
-from relay_dagster.api.routes.overrides import put_overrides, remove_overrides
+from relay_core.config import Override
+from relay_core.domain.errors import RelayError, SkuNotFoundError
+from relay_dagster.api.http.problems import ProblemError, problem_of
+from relay_dagster.api.routes import overrides, tenants
 from relay_dagster.api.routes.skus import explain_sku
 from relay_dagster.api.routes.statuses import get_status
-from relay_dagster.api.routes.tenants import find_config, read_stored
-from relay_dagster.api.web import frame, visits, words
+from relay_dagster.api.web import error_words, frame, visits, words
+from relay_dagster.api.web.shop import shop_of
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.wire import skus as wire
 
@@ -19,6 +22,15 @@ routes = frame.page_router()
 
 _TEXT_FIELDS = ("sku", "price", "min_price", "vendor_id", "note")
 _SKUS = frame.HOME + "/tenants/{tenant_id}/skus"
+_NO_SKU = words.Verdict(
+    "idle",
+    "See how a SKU got its price and its vendor, or why it is not in the feed.",
+)
+_NO_FEED = words.Verdict("idle", "You don't have a feed yet. Start a run first.")
+_NOT_FOUND = words.Verdict(
+    "warn",
+    "No vendor's file has this SKU. Check the spelling, including upper and lower case.",
+)
 
 
 @routes.get(_SKUS)
@@ -28,61 +40,122 @@ def show_sku(
     run: Annotated[str | None, Query(max_length=64)] = None,
 ) -> Response:
     """Explain a SKU of the live feed, or of the run that the query names."""
+    return _sku_page(visit, sku.strip(), run)
+
+
+def _sku_page(
+    visit: visits.Visit,
+    sku: str,
+    run: str | None = None,
+    rejected_form: visits.RejectedForm | None = None,
+) -> Response:
+    """Return the page of a SKU, with the values and the errors of a rejected form."""
     status = get_status(visit.tenant_id, visit)
     run_id = run or status.published_run_id or status.held_run_id
-    config = read_stored(visit.platform, find_config(visit.platform, visit.tenant_id))
-    sku = sku.strip()
+    stored_config = tenants.find_config(visit.platform, visit.tenant_id)
+    config = tenants.read_stored(visit.platform, stored_config)
+    shop = shop_of(visit.platform, stored_config)
     document = visit.platform.overrides.document(visit.tenant_id)
-    override = document.overrides.get(sku)
-    override_in_effect = override and override.in_effect_at(utc_now())
+    stored_override = document.overrides.get(sku)
+    override = stored_override and stored_override.in_effect_at(utc_now())
     explanation: wire.Explanation | None = None
-    verdict = words.Verdict(
-        "idle", "Ask why it is in the feed as it is, or why it is not."
-    )
+    verdict = _NO_SKU
+    http_status = 200 if rejected_form is None else 422
     if run_id is None:
-        text = "There is no feed yet, so there is nothing to look up."
-        verdict = words.Verdict("idle", text)
+        verdict = _NO_FEED
     elif sku:
         try:
             explanation = explain_sku(run_id, visit, sku)
             verdict = verdict_of(explanation)
+        except SkuNotFoundError:
+            verdict = _NOT_FOUND
+            if override is None and rejected_form is None:
+                http_status = 404
         except RelayError as error:
             # The page still shows the override, if there is one.
-            if override_in_effect is None:
+            if override is None:
                 raise
-            verdict = words.Verdict("warn", f"It is not explained: {error}.")
+            problem = error_words.page_error(problem_of(error))
+            verdict = words.Verdict("warn", f"{problem.title}. {problem.text}")
+    values = (
+        rejected_form.values if rejected_form else _form_values(override, shop.zone)
+    )
     return frame.page(
         "sku.html.jinja",
         visit,
+        status=http_status,
+        shop=shop,
         sku=sku,
         explanation=explanation,
         verdict=verdict,
-        override=override_in_effect.as_dict() if override_in_effect else {},
+        override=_override_lines(override, shop.zone),
+        values=values,
+        errors=rejected_form.errors if rejected_form else {},
         vendors=[vendor.vendor_id for vendor in config.vendors] if config else [],
     )
 
 
 def verdict_of(explanation: wire.Explanation) -> words.Verdict:
-    """Return a sentence on why a SKU is in the feed, or why it is not."""
+    """Return the reason why a SKU is in the feed, or why it is not, as a sentence."""
     if explanation.reason is not None:
         unknown_reason = words.Verdict("warn", explanation.reason)
         return words.REASONS.get(explanation.reason, unknown_reason)
     winner = explanation.winner
     if winner is None:
-        return words.Verdict("warn", "It is not in the feed: no offer competed.")
-    other_offers = explanation.offers_count - 1
-    if not other_offers:
-        return words.Verdict("good", f"{winner.vendor_id} alone offers it.")
-    losers = words.counted(other_offers, "other offer")
-    return words.Verdict("good", f"{winner.vendor_id} wins over {losers}.")
+        text = "This SKU is not in the feed, because no offer could be used."
+        return words.Verdict("warn", text)
+    if explanation.offers_count == 1:
+        return words.Verdict("good", f"{winner.vendor_id} has the only offer.")
+    offers = words.counted(explanation.offers_count, "offer")
+    return words.Verdict("good", f"{winner.vendor_id} has the best of {offers}.")
+
+
+def _override_lines(override: Override | None, zone: tzinfo) -> list[tuple[str, str]]:
+    """Return the labels and the values of an override, as the page lists them."""
+    if override is None:
+        return []
+    lines = []
+    for name, value in override.as_dict().items():
+        if name == "sku":
+            continue
+        text = "Yes" if value is True else str(value)
+        if name in ("expires_at", "accept_until"):
+            text = words.moment(getattr(override, name), zone)
+        lines.append((words.OVERRIDES.get(name, name), text))
+    return lines
+
+
+def _form_values(override: Override | None, zone: tzinfo) -> dict[str, str]:
+    """Return the values of the form's fields for an override."""
+    if override is None:
+        return {}
+    values = {name: str(value) for name, value in override.as_dict().items()}
+    if override.expires_at is not None:
+        # An override that ends at midnight has the day before as its last day.
+        last_moment = override.expires_at - timedelta(seconds=1)
+        values["expires_on"] = last_moment.astimezone(zone).date().isoformat()
+    return values
+
+
+# --- the form -----------------------------------------------------------------------
 
 
 @routes.post(_SKUS + "/override")
 def put_override(visit: visits.Configuring, form: visits.OwnForm) -> Response:
     """Store the override of the form for a SKU. The next run uses it."""
-    fields = {"overrides": [_override_of(form)]}
-    request = visits.request_of(wire.OverridesRequest, fields)
-    put_overrides(visit.tenant_id, visit, request)
+    stored_config = tenants.find_config(visit.platform, visit.tenant_id)
+    zone = shop_of(visit.platform, stored_config).zone
+    override = _override_of(form, zone)
+    try:
+        fields = {"overrides": [override]}
+        request = visits.request_of(wire.OverridesRequest, fields)
+        overrides.put_overrides(visit.tenant_id, visit, request)
+    except ProblemError as error:
+        errors = error_words.override_errors(error.errors, override)
+        if not errors:
+            raise
+        rejected_form = visits.RejectedForm("override", form, errors)
+        return _sku_page(visit, form.get("sku", ""), rejected_form=rejected_form)
     return _go_to_sku(visit, form)
 
 
@@ -91,7 +164,7 @@ def remove_override(visit: visits.Configuring, form: visits.OwnForm) -> Response
     """Remove the override of a SKU."""
     fields = {"skus": [form.get("sku", "")]}
     request = visits.request_of(wire.OverrideRemovalRequest, fields)
-    remove_overrides(visit.tenant_id, visit, request)
+    overrides.remove_overrides(visit.tenant_id, visit, request)
     return _go_to_sku(visit, form)
 
 
@@ -100,8 +173,11 @@ def _go_to_sku(visit: visits.Visit, form: QueryParams) -> Response:
     return frame.go_to(f"{frame.HOME}/tenants/{visit.tenant_id}/skus?{query}")
 
 
-def _override_of(form: QueryParams) -> dict[str, Any]:
-    """Return the override of a form's fields. Empty fields are left out."""
+def _override_of(form: QueryParams, zone: tzinfo) -> dict[str, Any]:
+    """Return the override of a form's fields. Empty fields are left out.
+
+    The last day ends at midnight in the tenant's time zone.
+    """
     override: dict[str, Any] = {}
     for name in _TEXT_FIELDS:
         if form.get(name):
@@ -110,10 +186,19 @@ def _override_of(form: QueryParams) -> dict[str, Any]:
         override["leave_out"] = True
     quantity = form.get("max_quantity", "").strip()
     if quantity:
-        # Anything else than digits stays a text, which is then an error of the field.
+        # Other texts than digits stay texts, which are errors of the field.
         is_number = quantity.isascii() and quantity.isdigit()
         override["max_quantity"] = int(quantity) if is_number else quantity
     last_day = form.get("expires_on", "").strip()
     if last_day:
-        override["expires_at"] = f"{last_day}T23:59:59Z"
+        override["expires_at"] = _end_of_day(last_day, zone)
     return override
+
+
+def _end_of_day(text: str, zone: tzinfo) -> str:
+    """Return the last second of a day in a zone; other texts are returned as is."""
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        return text
+    return datetime.combine(day, time(23, 59, 59), zone).isoformat()

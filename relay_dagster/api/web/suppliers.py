@@ -1,11 +1,11 @@
-"""A supplier's page behind a link, where price lists are uploaded and checked.
+"""A supplier's page behind a link, where suppliers upload and check their files.
 
-The page shows nothing else of the tenant.
+The page does not show anything else about the tenant.
 """
 
 import re
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from fastapi import Depends, Request, Response
 
@@ -18,7 +18,8 @@ from relay_dagster.api.limits import DEFAULT_API_LIMITS
 from relay_dagster.api.routes import tenants
 from relay_dagster.api.routes.config_checks import check_document
 from relay_dagster.api.security.auth import Parts, PartsDep
-from relay_dagster.api.web import frame, uploads, words
+from relay_dagster.api.web import error_words, frame, uploads, words
+from relay_dagster.api.web.shop import Shop, shop_of
 from relay_dagster.aws.dynamodb.link_store import Link, LinkKind
 from relay_dagster.aws.dynamodb.tenant_store import StoredConfig
 from relay_dagster.tenants.audit import ActorKind
@@ -26,8 +27,24 @@ from relay_dagster.wire.config_checks import HeadReading, VendorCheck
 
 routes = frame.page_router()
 
-# A part of the messages about files that are no lists.
+# The kind of a file in the messages about files that cannot be price lists.
 _FILE_KIND = re.compile(r"\bthe file is ([^;]+);")
+
+
+_SEPARATORS = {
+    ",": "commas",
+    ";": "semicolons",
+    "\t": "tabs",
+    "|": "vertical bars",
+    " ": "spaces",
+}
+
+
+class Separators(NamedTuple):
+    """The separators between a file's columns, and the expected ones, in words."""
+
+    found: str
+    expected: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +54,7 @@ class Supplier:
     link: Link
     stored_config: StoredConfig
     vendor: VendorConfig
+    shop: Shop
     request: Request
     parts: Parts
 
@@ -45,15 +63,13 @@ def supplier_of(token: str, request: Request, parts: PartsDep) -> Supplier:
     """Return the supplier who uses a link, and count the request.
 
     Raises:
-        ProblemError: There is no such link or no such vendor any more (404).
-        RateLimitedError: The link is used too often.
+        ProblemError: The link or its vendor no longer exists (404).
+        RateLimitedError: The link was used too often.
     """
     platform = parts.platform
     address = address_of(request.scope) or ""
     link = parts.link_readers.link(token, address, LinkKind.SUPPLIER)
-    gone = ProblemError(
-        "NOT_FOUND", "this link is not good any more; ask for a new one"
-    )
+    gone = ProblemError("NOT_FOUND", "this link is no longer valid; ask for a new one")
     if link is None:
         raise gone
     log_context(request.scope)["caller"] = f"{ActorKind.SUPPLIER_LINK}:{link.link_id}"
@@ -61,11 +77,12 @@ def supplier_of(token: str, request: Request, parts: PartsDep) -> Supplier:
     stored_config = tenants.find_config(platform, link.tenant_id)
     config = tenants.read_stored(platform, stored_config)
     if config is None:
-        # The errors of the config are not for suppliers.
-        raise unavailable("DEPENDENCY_UNAVAILABLE", "lists cannot be taken just now")
+        # Suppliers must not see the errors of the config.
+        raise unavailable("DEPENDENCY_UNAVAILABLE", "files cannot be uploaded now")
+    shop = shop_of(platform, stored_config)
     for vendor in config.vendors:
         if vendor.vendor_id == link.vendor_id and vendor.inbound.s3_prefix is not None:
-            return Supplier(link, stored_config, vendor, request, parts)
+            return Supplier(link, stored_config, vendor, shop, request, parts)
     raise gone
 
 
@@ -74,16 +91,16 @@ ByLink = Annotated[Supplier, Depends(supplier_of)]
 
 @routes.get("/s/{token}")
 def show(supplier: ByLink) -> Response:
-    """Show the form for a supplier's next list, and the results of the latest lists."""
+    """Show the form that uploads a supplier's file, and the results of the latest."""
     return _supplier_page(supplier)
 
 
 @routes.get("/s/{token}/check")
 def check(supplier: ByLink) -> Response:
-    """Check the supplier's latest list."""
+    """Check the supplier's latest file."""
     request = supplier.request
     if request.url.query:
-        # S3 redirects here after an upload, with the key and other parameters.
+        # After an upload, S3 redirects here with the key and other parameters.
         return frame.go_to(request.url.path)
     supplier.parts.link_readers.count_check(supplier.link.link_id)
     config_check = check_document(
@@ -122,6 +139,7 @@ def _supplier_page(supplier: Supplier, check: VendorCheck | None = None) -> Resp
     return frame.page(
         "supplier.html.jinja",
         form_target=None if form is None else form.url,
+        shop=supplier.shop,
         name=link.name,
         until=link.expires_at,
         upload=form,
@@ -129,41 +147,54 @@ def _supplier_page(supplier: Supplier, check: VendorCheck | None = None) -> Resp
         check=check_path,
         found=check,
         verdict=None if check is None else verdict_of(check),
+        separators=None if check is None else _separators(supplier.vendor, check),
+    )
+
+
+def _separators(vendor: VendorConfig, check: VendorCheck) -> Separators | None:
+    """Return the separators of a text file's columns, if they are unexpected."""
+    guesses = check.guesses
+    if guesses is None or guesses.format != "csv" or vendor.parser.format != "csv":
+        return None
+    if guesses.delimiter == vendor.parser.delimiter:
+        return None
+    return Separators(
+        found=_SEPARATORS.get(guesses.delimiter, guesses.delimiter),
+        expected=_SEPARATORS.get(vendor.parser.delimiter, vendor.parser.delimiter),
     )
 
 
 def verdict_of(check: VendorCheck) -> words.Verdict:
-    """Return the result of a check in a sentence for the supplier who sent the list."""
+    """Return the result of a check in sentences for the supplier of the file."""
     if check.status == "missing":
-        return words.Verdict("idle", "There is no list of yours yet.")
+        return words.Verdict("idle", "You have not uploaded a file yet.")
     reading = check.as_sent
     if reading is None or not reading.usable:
-        return words.Verdict("bad", f"Your list cannot be used: {_cause(check)}.")
+        return words.Verdict("bad", f"Your file cannot be used: {_cause(check)}.")
     if not reading.rows:
-        return words.Verdict("bad", "Your list cannot be used: it has no rows.")
+        return words.Verdict("bad", "Your file cannot be used: it has no rows.")
     if check.message.startswith(NO_AMOUNTS):
         return words.Verdict(
             "bad",
-            "Your list cannot be used: no row has a cost or a price. If formulas make "
-            "them, save it in a spreadsheet program, and send that file.",
+            "Your file cannot be used: no row has a cost or a price. If the file has "
+            "formulas, save it in a spreadsheet program, and upload it again.",
         )
     return _verdict_of_usable(reading, is_whole=bool(check.whole))
 
 
 def _verdict_of_usable(reading: HeadReading, *, is_whole: bool) -> words.Verdict:
-    first = "" if is_whole else "the first "
     if not reading.refused_rows:
-        all_good = words.all_good(reading.rows, first)
-        return words.Verdict("good", f"Your list can be used: {all_good}.")
-    refused = words.number(reading.refused_rows)
-    rows = words.counted(reading.rows, "row")
+        all_valid = words.all_valid(reading.rows, is_whole=is_whole)
+        return words.Verdict("good", f"Your file can be used. {all_valid}")
+    rejected = words.number(reading.refused_rows)
+    rows = words.rows_read(reading.rows, is_whole=is_whole)
     return words.Verdict(
-        "warn", f"Your list can be used, but for {refused} of {first}{rows}."
+        "warn", f"Your file can be used, except for {rejected} of {rows}."
     )
 
 
 def _cause(check: VendorCheck) -> str:
-    """Return the reason why a run cannot use the list of a check."""
+    """Return the reason why a run cannot use a file, as a clause."""
     reading = check.as_sent
     if reading is None:
         message = check.message
@@ -174,11 +205,11 @@ def _cause(check: VendorCheck) -> str:
     file_kind = _FILE_KIND.search(message)
     if file_kind is not None:
         return f"the file is {file_kind[1]}"
-    cause = words.FAILURES.get(code, "it could not be read")
+    cause = error_words.file_error(code)
     if code != FailureCode.MISSING_REQUIRED_COLUMNS or not check.missing_headers:
         return cause
     columns = [
         words.COLUMNS.get(missing.column, missing.column)
         for missing in check.missing_headers
     ]
-    return f"{cause} ({', '.join(columns)})"
+    return f"{cause}: {', '.join(columns)}"

@@ -1,6 +1,6 @@
-"""The parts about price lists that vendors' and suppliers' pages share.
+"""The parts about files that the pages of vendors and suppliers share.
 
-These are the form that posts a list to S3, and the results of the latest lists.
+These are the form that uploads a file to S3, and the results of the latest files.
 """
 
 import json
@@ -15,7 +15,7 @@ from relay_core.config import VendorConfig
 from relay_core.domain.codes import VendorStatus
 from relay_dagster.api.routes.runs import summary_of
 from relay_dagster.api.routes.uploads import sign_upload
-from relay_dagster.api.web import visits, words
+from relay_dagster.api.web import error_words, visits, words
 from relay_dagster.aws.dynamodb.tenant_store import StoredConfig
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.wire.tenants import UploadLink, UploadRequest
@@ -23,12 +23,12 @@ from relay_dagster.wiring import Platform
 
 _MAX_UPLOADS = 5
 _MAX_RUNS = 5
-_NOT_YET_READ = words.Verdict("idle", "No run has looked at it yet.")
-_NEVER_READ = words.Verdict("idle", "A newer list came before a run looked at it.")
+_NOT_YET_READ = words.Verdict("idle", "No run has used this file yet.")
+_NEVER_READ = words.Verdict("idle", "A newer file replaced it before a run used it.")
 
 
 class Upload(NamedTuple):
-    """An uploaded list of a vendor, and what a run did with it."""
+    """An uploaded file of a vendor, and its result in a run."""
 
     uploaded_at: datetime
     size: int  # bytes
@@ -48,9 +48,9 @@ def upload_form(
     redirect_path: str,
     file_name: str | None = None,
 ) -> UploadLink:
-    """Return a form for a vendor's list, after which S3 redirects to a page.
+    """Return a form that uploads a vendor's file; S3 then redirects to a page.
 
-    ``file_name`` defaults to a new name. The form is not recorded in the audit log.
+    ``file_name`` defaults to a new name. The audit log does not record the form.
     """
     if file_name is None:
         file_name = f"upload-{utc_now():%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
@@ -67,10 +67,10 @@ def upload_form(
 def next_name_of_link(
     platform: Platform, vendor: VendorConfig, link_id: str, limit: int
 ) -> str | None:
-    """Return the name of the next list of a supplier's link.
+    """Return the name of the next file of a supplier's link.
 
-    Return None if the link uploaded ``limit`` lists within the hour. All open forms
-    have the same name until a list has it, so a link cannot upload more lists than
+    Return None if the link uploaded ``limit`` files within the hour. All open forms
+    have the same name until a file has it, so a link cannot upload more files than
     that, however often its page is opened.
     """
     hour = f"{utc_now():%Y%m%dT%H}"
@@ -79,13 +79,13 @@ def next_name_of_link(
     return f"link-{link_id}-{hour}-{count + 1:02}" if count < limit else None
 
 
-# --- the latest lists ---------------------------------------------------------------
+# --- the latest files ---------------------------------------------------------------
 
 
 def last_uploads(
     platform: Platform, tenant_id: str, vendor: VendorConfig
 ) -> list[Upload]:
-    """Return a vendor's latest lists, newest first, with what runs did with them."""
+    """Return a vendor's latest files and their results in runs, newest first."""
     prefix = vendor.inbound.s3_prefix
     if not prefix:
         return []
@@ -105,16 +105,16 @@ def last_uploads(
 
 
 def _identity_of(key: str, modified_at: datetime) -> tuple[str, datetime]:
-    """Return what identifies an upload: its key, and its time to the second."""
+    """Return the identity of an upload: its key, and its time to the second."""
     return key, modified_at.replace(microsecond=0)
 
 
 def _verdicts_of_runs(
     platform: Platform, tenant_id: str, vendor_id: str
 ) -> dict[tuple[str, datetime], words.Verdict]:
-    """Return what the latest runs did with their lists, keyed by the list's identity.
+    """Return the results of files in the latest runs, keyed by the file's identity.
 
-    If several runs used the same list, the verdict is the latest run's.
+    If several runs used the same file, the result is the latest run's.
     """
     ended_runs = [run for run in platform.runs.newest_runs(tenant_id) if run.has_ended]
     verdicts: dict[tuple[str, datetime], words.Verdict] = {}
@@ -136,18 +136,19 @@ def _verdicts_of_runs(
 def _verdict_of_run(
     entry: Mapping[str, Any], rows: Mapping[str, Any] | None
 ) -> words.Verdict:
-    """Return what a run did with a list, by its manifest's entry and its row counts."""
+    """Return the result of a file, from the manifest's entry and the row counts."""
     failure_code = (entry.get("trouble") or {}).get("error_code")
     if failure_code is not None:
-        cause = words.FAILURES.get(failure_code, "something is wrong with it")
+        cause = error_words.file_error(failure_code)
         return words.Verdict("bad", f"Not used: {cause}.")
     if rows is None:
         if entry.get("status") == VendorStatus.FOUND:
-            return words.Verdict("idle", "The run ended before it was read.")
+            return words.Verdict("idle", "The run ended before it read this file.")
         return words.Verdict("warn", "Not used.")
     if rows["refused"]:
-        refused = words.number(rows["refused"])
+        rejected = words.number(rows["refused"])
         all_rows = words.counted(rows["read"], "row")
-        text = f"Used, but {refused} of {all_rows} were refused."
+        verb = "was" if rows["refused"] == 1 else "were"
+        text = f"Used, but {rejected} of {all_rows} {verb} rejected."
         return words.Verdict("warn", text)
-    return words.Verdict("good", f"Used: {words.all_good(rows['read'])}.")
+    return words.Verdict("good", f"Used. {words.all_valid(rows['read'])}")

@@ -1,4 +1,4 @@
-"""A vendor's page: upload and check its list, and apply better parser settings."""
+"""A vendor's page: upload and check its file, and apply the proposed settings."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -14,6 +14,7 @@ from relay_dagster.api.routes.config_checks import check_document
 from relay_dagster.api.routes.statuses import get_status
 from relay_dagster.api.web import frame, uploads, visits
 from relay_dagster.api.web.overview import vendor_path
+from relay_dagster.api.web.shop import shop_of
 from relay_dagster.tenants.scopes import Scope
 from relay_dagster.wire.config_checks import HeaderCandidate, VendorCheck
 
@@ -37,7 +38,7 @@ class SettingChange(NamedTuple):
 
 @routes.get(_VENDOR)
 def show_vendor(vendor_id: str, request: Request, visit: visits.Reading) -> Response:
-    """Show a vendor, and the form for its next list."""
+    """Show a vendor, and the form that uploads its next file."""
     return _vendor_page(vendor_id, request, visit)
 
 
@@ -48,12 +49,12 @@ def check_vendor(
     visit: Annotated[visits.Visit, visits.with_scopes(Scope.READ, Scope.CONFIG)],
     taken: Annotated[int | None, Query(ge=1, lt=2**53)] = None,
 ) -> Response:
-    """Check a vendor's latest list, read with the headers that were chosen for columns.
+    """Check a vendor's latest file with the headers that a person chose for columns.
 
-    ``taken`` is the config version that has just been stored from this page.
+    ``taken`` is the config version that this page has just stored.
     """
     if "key" in request.query_params:
-        # S3 redirects here after an upload, with the key and other parameters.
+        # After an upload, S3 redirects here with the key and other parameters.
         return frame.go_to(request.url.path)
     stored_config = tenants.find_config(visit.platform, visit.tenant_id)
     document = tenants.stored_document(stored_config)
@@ -93,7 +94,7 @@ def check_vendor(
 def _candidates_by_column(
     check: VendorCheck | None,
 ) -> list[tuple[str, list[HeaderCandidate]]]:
-    """Return each column that a person has to find, with its possible headers."""
+    """Return each column without a certain header, with its possible headers."""
     candidates: dict[str, list[HeaderCandidate]] = {}
     if check is not None:
         for candidate in check.candidates:
@@ -102,7 +103,7 @@ def _candidates_by_column(
 
 
 def _setting_change(document: Mapping[str, Any], step: PatchStep) -> SettingChange:
-    """Return a step of the patch as people compare it."""
+    """Return the change that a step of the patch makes."""
     keys = [
         key.replace("~1", "/").replace("~0", "~") for key in step.path.split("/")[1:]
     ]
@@ -114,7 +115,7 @@ def _setting_change(document: Mapping[str, Any], step: PatchStep) -> SettingChan
             value = value.get(key) if isinstance(value, dict) else None
     # The first three keys lead to the vendor's parser.
     setting = ".".join(keys[3:])
-    before = "not set" if value is None else json.dumps(value, ensure_ascii=False)
+    before = "Not set" if value is None else json.dumps(value, ensure_ascii=False)
     after = json.dumps(step.value, ensure_ascii=False)
     return SettingChange(setting, before, after)
 
@@ -127,14 +128,14 @@ def _vendor_page(
     check: Any = None,
     **check_context: Any,
 ) -> Response:
-    """Return the page of a vendor; ``check_context`` is what it shows of a check."""
+    """Return the page of a vendor; ``check_context`` has the variables of a check."""
     tenant_id = visit.tenant_id
     stored_config = tenants.find_config(visit.platform, tenant_id)
     config = visit.platform.tenants.parsed(stored_config)
     vendors = {vendor.vendor_id: vendor for vendor in config.vendors}
     vendor = vendors.get(vendor_id)
     if vendor is None:
-        message = f"config version {stored_config.version} has no such vendor"
+        message = f"config version {stored_config.version} does not have this vendor"
         raise ProblemError("NOT_FOUND", message)
     path = vendor_path(tenant_id, vendor_id)
     form = None
@@ -155,6 +156,7 @@ def _vendor_page(
     return frame.page(
         "vendor.html.jinja",
         visit,
+        shop=shop_of(visit.platform, stored_config),
         form_target=None if form is None else form.url,
         vendor=vendor,
         vendor_status=vendor_statuses.get(vendor_id),
@@ -176,12 +178,12 @@ def apply_settings(
     visit: visits.Configuring,
     form: visits.OwnForm,
 ) -> Response:
-    """Store the proposed parser as the next config version, if no newer one exists."""
+    """Store the proposed parser as the next config version, if this one is current."""
     stored_config = tenants.find_config(visit.platform, tenant_id)
     document = tenants.stored_document(stored_config)
     vendor_index = _vendor_index(document, vendor_id)
     version = form.get("version", "")
-    # In another version, the paths of the steps may lead to another vendor.
+    # In a different version, the paths of the steps may lead to another vendor.
     if version == str(stored_config.version):
         document = _patched(document, form.getlist("step"), vendor_index)
     body = json.dumps(document).encode()
@@ -199,7 +201,7 @@ def _vendor_index(document: Mapping[str, Any], vendor_id: str) -> int:
     """
     vendor_ids = [vendor.get("vendor_id") for vendor in document["vendors"]]
     if vendor_id not in vendor_ids:
-        raise ProblemError("NOT_FOUND", "the config has no such vendor")
+        raise ProblemError("NOT_FOUND", "the config does not have this vendor")
     return vendor_ids.index(vendor_id)
 
 
@@ -209,7 +211,7 @@ def _patched(
     """Return a config after the steps of a form, which change one vendor's parser.
 
     Raises:
-        ProblemError: The steps are not valid, or change something else (422).
+        ProblemError: The steps are not valid, or change other settings (422).
     """
     parser_path = f"/vendors/{vendor_index}/parser/"
     try:
@@ -217,7 +219,7 @@ def _patched(
         if steps and all(step.path.startswith(parser_path) for step in steps):
             return apply_patch(document, steps)
     except (TypeError, ValueError, AttributeError, LookupError, RecursionError):
-        # The form was changed by hand.
+        # Someone changed the form by hand.
         pass
-    fault = ConfigFault("step", "is none of the changes that were proposed")
+    fault = ConfigFault("step", "only the proposed settings can be applied")
     raise invalid_request([fault])

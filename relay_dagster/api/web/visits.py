@@ -1,4 +1,4 @@
-"""Visits: calls of people who have signed in, and the forms that they send.
+"""Visits: calls of signed-in people, and the forms that they send.
 
 A visit is judged by the scopes that its session's key has now, as in the API.
 """
@@ -18,6 +18,7 @@ from relay_dagster.api.http import middleware, request_parsing
 from relay_dagster.api.http.problems import ProblemError
 from relay_dagster.api.security import auth
 from relay_dagster.api.security.bearers import form_token, is_form_token
+from relay_dagster.api.web.error_words import FieldError
 from relay_dagster.settings import Settings
 from relay_dagster.tenants.scopes import Scope
 from relay_dagster.wire.base import RequestBody
@@ -32,7 +33,7 @@ class NotSignedInError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Visit(auth.Call):
-    """A call of a visitor who has signed in."""
+    """A call of a signed-in visitor."""
 
     token: str = ""  # the token of the session's forms
 
@@ -119,7 +120,7 @@ def refuse_foreign(request: Request) -> None:
     origin = urlsplit(request.headers.get("origin", "")).netloc
     is_own_site = request.headers.get("sec-fetch-site", "none") in _OWN_SITES
     if not is_own_site or origin not in ("", request.headers.get("host")):
-        message = "the form was sent by another page; send it from this one"
+        message = "another site sent the form; open the page and send it from there"
         raise ProblemError("FORBIDDEN", message)
 
 
@@ -142,13 +143,22 @@ def _own_form(
 ) -> QueryParams:
     """Return the fields of a form that one of the session's pages has sent."""
     if not is_form_token(session_id_of(request), form.get("token", "")):
-        message = "the form is of another session; open the page again"
+        message = "the form belongs to another session; open the page again"
         raise ProblemError("FORBIDDEN", message)
     return form
 
 
 AnyForm = Annotated[QueryParams, Depends(sent_form)]
 OwnForm = Annotated[QueryParams, Depends(_own_form)]
+
+
+@dataclass(frozen=True, slots=True)
+class RejectedForm:
+    """A form that was not accepted, which its page shows again with its errors."""
+
+    action: str  # the last part of the form's address
+    values: QueryParams
+    errors: Mapping[str, FieldError]  # keyed by the name of the field
 
 
 def request_of(model: type[_Body], fields: Mapping[str, Any]) -> _Body:

@@ -1,18 +1,31 @@
-"""The words of the pages, in which merchants and suppliers speak of their feeds."""
+"""The words of the pages: the names and sentences that merchants and suppliers read.
+
+The texts of errors are in ``error_words.py``.
+"""
 
 import re
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from relay_core.domain.codes import FailureCode, RunStatus, Stage, VendorStatus
+from relay_core.domain.codes import RunStatus, Stage, VendorStatus
 from relay_core.publish.report import wording
-from relay_core.publish.report.wording import Tone, counted, moment, number, part
+from relay_core.publish.report.wording import (
+    Tone,
+    clock,
+    counted,
+    local_time,
+    moment,
+    number,
+    part,
+)
+from relay_dagster.api.web import error_words
 from relay_dagster.runs.model import Trigger
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.wire.config_checks import HeadReading
 
 # The templates get this module as `words`, with these functions of the report.
-__all__ = ["counted", "moment", "number", "part"]
+__all__ = ["clock", "counted", "local_time", "moment", "number", "part"]
 
 
 class Verdict(NamedTuple):
@@ -22,120 +35,148 @@ class Verdict(NamedTuple):
     text: str
 
 
+class FileLabel(NamedTuple):
+    """A file of a run, and the label of its link."""
+
+    name: str
+    label: str
+
+
 _RUN_STATES: dict[str, Verdict] = {
     RunStatus.QUEUED: Verdict("idle", "Waiting"),
-    RunStatus.RUNNING: Verdict("idle", "Under way"),
+    RunStatus.RUNNING: Verdict("idle", "Running"),
     RunStatus.SUCCEEDED: Verdict("good", "Succeeded"),
     RunStatus.FAILED: Verdict("bad", "Failed"),
-    RunStatus.CANCELLED: Verdict("idle", "Cancelled"),
-    RunStatus.HELD: Verdict("warn", "Held back"),
+    RunStatus.CANCELLED: Verdict("idle", "Canceled"),
+    RunStatus.HELD: Verdict("warn", "On hold"),
 }
 STAGES: dict[str, str] = {
-    Stage.QUEUE: "waiting for its turn",
-    Stage.FETCH_INPUTS: "collecting the vendors' lists",
-    Stage.NORMALIZE: "reading the vendors' lists",
-    Stage.MERGE_PRICE: "choosing offers and making prices",
-    Stage.WRITE_OUTPUTS: "writing the feed",
-    Stage.COMPLETE: "finished",
+    Stage.QUEUE: "Waiting to start.",
+    Stage.FETCH_INPUTS: "Collecting the vendors' files.",
+    Stage.NORMALIZE: "Reading the vendors' files.",
+    Stage.MERGE_PRICE: "Merging offers and calculating prices.",
+    Stage.WRITE_OUTPUTS: "Writing the feed.",
+    Stage.COMPLETE: "Finishing.",
 }
 TRIGGERS: dict[str, str] = {
-    Trigger.API: "asked for",
-    Trigger.QUEUE: "asked for by a program",
-    Trigger.UPLOAD: "started by an upload",
-    Trigger.SCHEDULE: "started by the schedule",
-    Trigger.DAGSTER: "started by an operator",
+    Trigger.API: "Manual",
+    Trigger.QUEUE: "Program",
+    Trigger.UPLOAD: "Upload",
+    Trigger.SCHEDULE: "Schedule",
+    Trigger.DAGSTER: "Administrator",
 }
-_PROBLEM_TITLES = {
-    403: "That is not allowed",
-    404: "There is nothing here",
-    409: "That cannot be done just now",
-    410: "That is no longer kept",
-    412: "Somebody else was faster",
-    413: "That is too large",
-    422: "Something is not as it must be",
-    429: "Too many requests",
-    503: "Try again in a moment",
+_VENDOR_VERDICTS: dict[str, str] = {
+    VendorStatus.FOUND: "The latest run used the latest file",
+    VendorStatus.LAST_GOOD: "The latest run used the last good file instead",
+    VendorStatus.LEFT_OUT: "The latest run left this vendor out",
+    VendorStatus.MISSING: "The latest run found no file",
 }
 COLUMNS: dict[str, str] = {
-    "sku": "the product's number (SKU)",
-    "quantity_available": "the quantity",
-    "cost": "the cost",
-    "price": "the price",
-    "title": "the title",
-    "map_price": "the lowest advertised price",
-    "lead_time_days": "the days to ship",
-    "msrp": "the list price",
-    "condition": "the condition",
-    "brand": "the brand",
-    "updated_at": "the date",
+    "sku": "SKU",
+    "vendor_sku": "vendor's SKU",
+    "quantity_available": "quantity",
+    "cost": "cost",
+    "price": "price",
+    "title": "title",
+    "map_price": "minimum advertised price (MAP)",
+    "lead_time_days": "lead time in days",
+    "msrp": "list price (MSRP)",
+    "condition": "condition",
+    "brand": "brand",
+    "updated_at": "date of the last update",
+}
+_FEED_HEADERS: dict[str, str] = {
+    **COLUMNS,
+    "vendor_id": "vendor",
+    "availability": "availability",
+    "currency": "currency",
+    "list_price": "list price",
+    "price_with_currency": "price",
 }
 STEPS: dict[str, str] = {
-    "cost": "The vendor's cost",
+    "cost": "Vendor's cost",
     "shipping_handling": "Shipping and handling",
-    "margin": "Your margin",
-    "markup": "Your markup",
-    "fixed_price": "A fixed price",
-    "own_price": "The vendor's own price",
-    "min_price": "Your lowest price",
+    "margin": "Margin",
+    "markup": "Markup",
+    "fixed_price": "Fixed price",
+    "own_price": "Vendor's price",
+    "min_price": "Minimum price",
     "rounding": "Rounding",
-    "min_price_again": "Your lowest price, after rounding",
-    "map_price": "Lowest advertised price",
-    "cents": "To whole cents",
-    "ending": "Your price ending",
-    "override": "Your price for this SKU",
+    "min_price_again": "Minimum price, after rounding",
+    "map_price": "Minimum advertised price (MAP)",
+    "cents": "Rounding to cents",
+    "ending": "Price ending",
+    "override": "Override",
 }
 LOST_ON: dict[str, str] = {
-    "has_price": "has no price",
-    "vendor_id": "the same; the vendor's name decides",
-    "row_order": "the same; an earlier row decides",
-    "duplicate_skus": "another row stands for the SKU",
-    "left_out": "left out, with its vendor or by your rules",
-    "override": "you chose another vendor",
-    "lowest_landed_cost": "costs more",
-    "in_stock_desc": "not in stock",
-    "vendor_priority": "you prefer another vendor",
-    "shortest_lead_time": "takes longer",
-    "most_recent": "is older",
-    "highest_quantity": "has fewer",
+    "has_price": "No price",
+    "vendor_id": "Equal offer; the order of vendor names decides",
+    "row_order": "Equal offer; the first row wins",
+    "duplicate_skus": "Another row is used for this SKU",
+    "left_out": "Left out by your settings",
+    "override": "Your override selects another vendor",
+    "lowest_landed_cost": "Higher cost",
+    "in_stock_desc": "Out of stock",
+    "vendor_priority": "Lower vendor priority",
+    "shortest_lead_time": "Longer lead time",
+    "most_recent": "Older data",
+    "highest_quantity": "Lower quantity",
 }
 REASONS: dict[str, Verdict] = {
     "kept_at_0": Verdict(
         "warn",
-        "It cannot be offered any more: it stays in the feed with quantity 0.",
+        "No vendor offers this SKU anymore. It stays in the feed with quantity 0.",
     ),
     "quarantined": Verdict(
         "warn",
-        "Its new price moved too far: it keeps the price that it had.",
+        "The new price is far from the published price. The feed keeps the published "
+        "price until you accept the new one.",
     ),
     "unpriced": Verdict(
         "warn",
-        "It is not in the feed: it has no cost or price, or comes to 0.00.",
+        "This SKU is not in the feed, because it has no cost and no price, or its "
+        "price is 0.00.",
     ),
     "left_out": Verdict(
         "warn",
-        "It is not in the feed: left out, with its vendor or by your rules.",
+        "This SKU is not in the feed, because your settings or an override leave it "
+        "out.",
     ),
-    "refused": Verdict("bad", "It is not in the feed: every row of it was refused."),
-}
-FAILURES: dict[str, str] = {
-    FailureCode.DECODE_ERROR: "it could not be read as text",
-    FailureCode.MISSING_REQUIRED_COLUMNS: "a column that is needed is missing",
-    FailureCode.INVALID_INPUT: "it could not be read",
-    FailureCode.FEED_TOO_LARGE: "it is too large",
-    FailureCode.NO_ROWS_PARSED: "it has no rows",
-    FailureCode.STALE_FEED: "it was too old",
-    FailureCode.VALIDATION_ERRORS: "too many of its rows were refused",
+    "refused": Verdict(
+        "bad", "This SKU is not in the feed, because all of its rows were rejected."
+    ),
 }
 OVERRIDES: dict[str, str] = {
     "leave_out": "Left out of the feed",
-    "price": "Its price",
-    "min_price": "Its lowest price",
-    "max_quantity": "Its highest quantity",
-    "vendor_id": "From this vendor alone",
-    "expires_at": "Until",
+    "price": "Price",
+    "min_price": "Minimum price",
+    "max_quantity": "Maximum quantity",
+    "vendor_id": "Vendor",
+    "expires_at": "In effect until",
     "note": "Note",
     "accept_price": "Accepted price",
     "accept_until": "Accepted until",
+}
+_FILES: dict[str, str] = {
+    "merged_inventory": "Feed",
+    "report": "Report",
+    "changes": "Changed SKUs",
+    "quarantine": "Prices to review",
+    "invalid_rows": "Rejected rows",
+    "errors": "Errors and warnings",
+    "overrides": "SKU overrides used",
+    "config_snapshot": "Settings used",
+    "input_manifest": "List of vendor files used",
+    "run_summary": "Run summary",
+    "baseline_state": "Previous feed, as compared",
+}
+# The labels of a vendor's files, by the beginning of the name; the longest come first.
+_VENDOR_FILES = {
+    "last_good_sku_map_": "SKU map of the last good file: {}",
+    "last_good_": "Last good file: {}",
+    "sku_map_": "SKU map: {}",
+    "inbound_": "Vendor file: {}",
+    "normalized_": "Valid rows: {}",
 }
 _UNITS = ("bytes", "kB", "MB", "GB")
 
@@ -150,72 +191,122 @@ def run_state(status: str) -> Verdict:
 
 
 def vendor_use(status: str, rows: int | None) -> Verdict:
-    """Return which file of a vendor a run used; ``rows`` is None if it was not read."""
+    """Return the file of a vendor that a run used.
+
+    ``rows`` is the file's number of rows, or None if the run could not read the file.
+    """
     if status == VendorStatus.FOUND and rows is None:
-        return Verdict("bad", "could not be read")
+        return Verdict("bad", "Could not be read")
     if status not in wording.USE_WORDS:
-        return Verdict("idle", status.replace("_", " "))
+        return Verdict("idle", status.replace("_", " ").capitalize())
     return Verdict(*wording.USE_WORDS[status])
 
 
-# --- errors and checks --------------------------------------------------------------
+def vendor_verdict(status: str, rows: int | None) -> Verdict:
+    """Return a sentence on the file of a vendor that the latest run used."""
+    use = vendor_use(status, rows)
+    if use.tone == "bad":
+        return Verdict("bad", "The latest run could not read the latest file")
+    return Verdict(use.tone, _VENDOR_VERDICTS.get(status, use.text))
 
 
-def problem_title(status: int) -> str:
-    """Return the title of the page of an error, by the status of the response."""
-    return _PROBLEM_TITLES.get(status, "Something went wrong")
+def files_of(names: Iterable[str]) -> list[FileLabel]:
+    """Return the files of a run with their labels, the most important first."""
+    rank = {name: index for index, name in enumerate(_FILES)}
+    ordered_names = sorted(names, key=lambda name: (rank.get(name, len(rank)), name))
+    return [FileLabel(name, _file_label(name)) for name in ordered_names]
 
 
-def fault(error_code: str, column: str | None) -> str:
-    """Return the error of a column's cells, or of whole rows."""
-    return wording.fault_title(error_code, column and named(column))
+def _file_label(name: str) -> str:
+    if name in _FILES:
+        return _FILES[name]
+    for prefix, label in _VENDOR_FILES.items():
+        if name.startswith(prefix):
+            return label.format(name.removeprefix(prefix))
+    return name.replace("_", " ").capitalize()
+
+
+# --- columns and checks -------------------------------------------------------------
 
 
 def named(column: str) -> str:
-    """Return a column's name with a capital letter, as the start of a line."""
+    """Return a column's name with a capital letter, for the start of a line."""
     name = COLUMNS.get(column, column)
     return f"{name[:1].upper()}{name[1:]}"
 
 
-def faults(error_codes: str) -> str:
+def feed_header(header: str) -> str:
+    """Return the name of a feed's column: a known one in words, others as they are."""
+    name = _FEED_HEADERS.get(header, header)
+    return f"{name[:1].upper()}{name[1:]}"
+
+
+def cell_error(error_code: str, column: str | None) -> str:
+    """Return the error of a column's cells, or of whole rows."""
+    return wording.fault_title(error_code, column and named(column))
+
+
+def row_errors(error_codes: str) -> str:
     """Return the errors of a row, whose codes are joined as in invalid_rows.csv."""
     codes = re.split(r"[^a-z_]+", error_codes)
     return "; ".join(wording.fault_title(code, None) for code in codes)
 
 
+def operand(step: str, value: str | None) -> str:
+    """Return the value that a price step applied; a margin is a percentage."""
+    if value is None:
+        return ""
+    if step == "margin":
+        return wording.percent(value)
+    return f"{value[:1].upper()}{value[1:]}"
+
+
 def reading_verdict(
-    reading: HeadReading, whole: bool | None, *, is_doubtful: bool = False
+    reading: HeadReading,
+    whole: bool | None,
+    *,
+    is_doubtful: bool = False,
+    subject: str = "A run",
 ) -> Verdict:
-    """Return what a run would do with a list; the page shows the doubts below it."""
+    """Return whether a run can use a file; the page shows the warnings below it."""
     if not reading.usable:
-        cause = FAILURES.get(str(reading.error_code), reading.error_code)
-        return Verdict("bad", f"A run cannot use it: {cause}.")
+        cause = error_words.file_error(reading.error_code)
+        return Verdict("bad", f"{subject} cannot use this file: {cause}.")
     if not reading.rows:
-        return Verdict("warn", "It has no rows.")
-    first = "" if whole else "the first "
-    rows = f"{first}{counted(reading.rows, 'row')}"
+        return Verdict("warn", "This file has no rows.")
+    rows = rows_read(reading.rows, is_whole=bool(whole))
     if reading.refused_rows:
-        refused = number(reading.refused_rows)
+        rejected = number(reading.refused_rows)
         return Verdict(
-            "warn", f"A run can use it, but would refuse {refused} of {rows}."
+            "warn",
+            f"{subject} can use this file, but would reject {rejected} of {rows}.",
         )
     if is_doubtful:
-        return Verdict("warn", f"A run can read {rows}; look at what is doubtful.")
-    return Verdict("good", f"A run can use it: {all_good(reading.rows, first)}.")
+        return Verdict("warn", f"{subject} can read {rows}. Check the warnings below.")
+    verdict = all_valid(reading.rows, is_whole=bool(whole))
+    return Verdict("good", f"{subject} can use this file. {verdict}")
 
 
-def all_good(rows: int, first: str = "") -> str:
-    """Return that all rows can be used; ``first`` is "the first " if there are more."""
-    if rows == 1:
-        return "its one row is good"
-    return f"all {first}{counted(rows, 'row')} are good"
+def rows_read(count: int, *, is_whole: bool) -> str:
+    """Return a number of rows: all rows of a file, or its first rows."""
+    rows = counted(count, "row")
+    return rows if is_whole else f"the first {rows}"
+
+
+def all_valid(count: int, *, is_whole: bool = True) -> str:
+    """Return a sentence that says that the rows of a file, or its first, are valid."""
+    if count == 1:
+        return "Its only row is valid." if is_whole else "Its first row is valid."
+    if is_whole:
+        return f"All {counted(count, 'row')} are valid."
+    return f"All of the first {counted(count, 'row')} are valid."
 
 
 # --- amounts and times --------------------------------------------------------------
 
 
 def size(count: int) -> str:
-    """Return a number of bytes as people write it: ``12 MB``, ``1.4 kB``."""
+    """Return a number of bytes for people: ``12 MB``, ``1.4 kB``."""
     amount = float(count)
     unit_index = 0
     while amount >= 1000 and unit_index < len(_UNITS) - 1:

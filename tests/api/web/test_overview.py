@@ -1,12 +1,17 @@
-"""The first page: what is in force, what needs doing, and how it looks where there is nothing."""
+"""The overview: the live feed, the tasks, the vendors, the runs, and a tenant without any."""
 
 from __future__ import annotations
+
+import re
+
+import pytest
 
 from relay_core.domain.records import VendorResult
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.transfers.pull_planner import PullPlanner
 from relay_dagster.triggers.pulls import asked, failed
 from support.builders import vendor_document
+from support.html_page import read_page
 from support.page_visitor import HOME, Visitor
 from support.pulls_world import take_pull
 
@@ -26,8 +31,8 @@ def result(vendor_id: str = "vendor_1", **changes: object) -> VendorResult:
 
 def test_a_tenant_without_a_run_is_told_what_to_begin_with(visitor: Visitor) -> None:
     page = visitor.open(HOME)
-    assert page.one("h1").text == "Your first feed is a run away"
-    assert "There has been none yet." in page.text
+    assert page.one("h1").text == "Create your first feed"
+    assert "No runs yet." in page.text
     assert "vendor_1 has not been in a run yet." in page.text
 
 
@@ -48,14 +53,14 @@ def token_of(visitor: Visitor) -> str:
     return visitor.open(HOME).all("input")[0].attributes["value"]
 
 
-def test_a_feed_in_force_has_its_age_and_its_vendors(visitor: Visitor) -> None:
+def test_a_live_feed_has_its_age_and_its_vendors(visitor: Visitor) -> None:
     world = visitor.world
     run_id = world.post_run().json()["run_id"]
     world.succeed(run_id, result(), result("vendor_2", invalid_rows=12))
     world.store_config(vendor_document(), vendor_document("vendor_2"))
     page = visitor.open(HOME)
     assert "just now" in page.text
-    assert "12 rows of vendor_2 could not be used." in page.text
+    assert "12 rows of vendor_2 were rejected." in page.text
     cells = [
         cell.text
         for cell in page.all("td")
@@ -82,13 +87,13 @@ def test_a_list_that_cannot_be_pulled_is_something_to_do(visitor: Visitor) -> No
             == times_listed
         )
         assert "s3cr3t" not in page.text
-        assert "not in a run yet" in page.text
+        assert "Not in a run yet" in page.text
 
 
 def test_a_held_feed_is_the_first_thing_to_do(visitor: Visitor) -> None:
     held = visitor.world.hold_one()
     (first, *_) = visitor.open(HOME).all("li")
-    assert "held back" in first.text
+    assert "A new feed is on hold" in first.text
     assert first.one("a").attributes["href"] == f"/app/runs/{held.run_id}"
 
 
@@ -96,5 +101,48 @@ def test_a_failed_run_says_what_to_do(visitor: Visitor) -> None:
     run_id = visitor.world.post_run().json()["run_id"]
     visitor.world.fail(run_id)
     (first, *_) = visitor.open(HOME).all("li")
-    assert "parser.encoding" in first.text
+    assert "Check the vendor's latest file." in first.text
     assert first.one("a").attributes["href"] == f"/app/runs/{run_id}"
+
+
+def test_times_are_those_of_the_tenant_s_zone(visitor: Visitor) -> None:
+    visitor.world.store_config(
+        vendor_document(),
+        timezone="America/Chicago",
+        triggers={"schedule": {"cron": "0 6 * * *"}},
+    )
+    visitor.world.post_run()
+    page = visitor.open(HOME)
+    assert re.search(
+        r"Next scheduled run: \w{3} \d+, \d{4}, 6:00 AM \(America/Chicago\)", page.text
+    )
+    assert "newest first. Time zone: America/Chicago" in page.text
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"rows": None}, "The latest run could not read the file of vendor_1."),
+        ({"status": "last_good"}, "It used the last good file instead."),
+        ({"status": "left_out"}, "It left the vendor out."),
+        ({"status": "missing"}, "It found no file."),
+        ({"invalid_rows": 1}, "1 row of vendor_1 was rejected."),
+    ],
+)
+def test_a_vendor_whose_file_was_not_used_whole_is_a_task(
+    visitor: Visitor, changes: dict[str, object], text: str
+) -> None:
+    run_id = visitor.world.post_run().json()["run_id"]
+    visitor.world.succeed(run_id, result(**changes))
+    (task,) = visitor.open(HOME).all("li")
+    assert text in task.text
+    assert task.one("a").attributes["href"] == f"{HOME}/vendors/vendor_1"
+
+
+def test_runs_that_are_paused_are_told_as_such(visitor: Visitor) -> None:
+    pause = {"tenant_id": "acme", "reason": "x", "public_reason": "until noon"}
+    assert visitor.world.client.post("/v1/admin/pause", json=pause).status_code < 300
+    response = visitor.fill(visitor.open(HOME), "/runs")
+    page = read_page(response.content)
+    assert (response.status_code, page.one("h1").text) == (503, "Runs are paused")
+    assert "until noon" in page.text

@@ -1,4 +1,4 @@
-"""A run's page: what it says, and what people decide there with a reason."""
+"""A run's page: its result, and the decisions that people take there with a reason."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ from typing import Any
 
 import pytest
 
+from relay_core.domain.codes import Stage
+from relay_core.domain.records import RunFailure, VendorResult
+from relay_dagster.runs.model import Outcome
 from support.api_world import NOBODY_S_RUN, TENANT, ApiWorld
+from support.html_page import read_page
 from support.page_visitor import Visitor, signed_in
 
 SUMMARY = {
@@ -37,23 +41,23 @@ def test_a_held_feed_is_released_with_a_reason_as_it_was_shown(
 ) -> None:
     held = visitor.world.hold_one()
     page = visitor.open(path_of(held.run_id))
-    assert "is held back" in page.one("h1").text
-    assert "trips" in page.text
+    assert "is on hold" in page.one("h1").text
+    assert "Tripped" in page.text
     response = visitor.fill(page, "/release", reason="the line is discontinued")
     assert response.headers["location"] == path_of(held.run_id)
     after = visitor.open(path_of(held.run_id))
-    assert "It was released: the line is discontinued" in after.text
+    assert "released from hold. Reason: the line is discontinued" in after.text
     entry = audit(visitor.world, "run.released")
     assert (entry["actor"]["kind"], entry["target"]) == ("session", held.run_id)
     late = visitor.fill(page, "/cancel", reason="too late")
-    assert (late.status_code, "cannot be done" in late.text) == (409, True)
+    assert (late.status_code, "The run has already ended" in late.text) == (409, True)
 
 
 def test_a_held_feed_is_discarded_with_a_reason(visitor: Visitor) -> None:
     held = visitor.world.hold_one()
     page = visitor.open(path_of(held.run_id))
     assert visitor.fill(page, "/cancel", reason="prices are wrong").status_code == 303
-    assert "Cancelled" in visitor.open(path_of(held.run_id)).text
+    assert "Canceled" in visitor.open(path_of(held.run_id)).text
     assert audit(visitor.world, "run.cancelled")["details"] == {
         "reason": "prices are wrong"
     }
@@ -66,11 +70,19 @@ def test_a_decision_needs_a_reason(visitor: Visitor, reason: str) -> None:
     held = visitor.world.hold_one()
     page = visitor.open(path_of(held.run_id))
     for act in ("/release", "/cancel"):
-        refused = visitor.fill(page, act, reason=reason)
-        assert (refused.status_code, "<code>reason</code>" in refused.text) == (
-            422,
-            True,
+        rejected = visitor.fill(page, act, reason=reason)
+        assert rejected.status_code == 422
+        again = read_page(rejected.content)
+        (error,) = (
+            each for each in again.all("p") if each.attributes.get("class") == "error"
         )
+        wanted = "Enter at most 500" if reason.strip() else "Enter a reason."
+        assert wanted in error.text
+        fields = [each for each in again.all("textarea") if "aria-invalid" in str(each)]
+        (field,) = (f for f in fields if f.attributes.get("aria-invalid") == "true")
+        assert error.attributes["id"] in field.attributes["aria-describedby"].split()
+        assert field.text == reason.strip()
+        assert field.attributes["id"] == f"reason-{act[1:]}"
     assert visitor.world.platform.runs.get(held.run_id).status == "HELD"  # type: ignore[union-attr]
 
 
@@ -78,7 +90,7 @@ def test_a_feed_that_is_another_by_now_is_not_released(visitor: Visitor) -> None
     held = visitor.world.hold_one()
     page = visitor.open(path_of(held.run_id))
     refused = visitor.fill(page, "/release", reason="seen", sha256="0" * 64)
-    assert (refused.status_code, "Somebody else was faster" in refused.text) == (
+    assert (refused.status_code, "The feed on hold has changed" in refused.text) == (
         412,
         True,
     )
@@ -101,7 +113,7 @@ def test_a_run_under_way_shows_how_far_it_is_and_can_be_cancelled(
     )
     served = visitor.client.get(script.attributes["src"])
     assert served.headers["content-type"] == "text/javascript; charset=utf-8"
-    assert "waiting for its turn" in page.text
+    assert "Waiting to start." in page.text
     assert [
         link.text
         for link in page.all("a")
@@ -109,7 +121,7 @@ def test_a_run_under_way_shows_how_far_it_is_and_can_be_cancelled(
     ]
     assert visitor.fill(page, "/cancel", reason="too early").status_code == 303
     cancelled = visitor.open(path_of(run_id))
-    assert ("The run was cancelled" in cancelled.text, cancelled.all("script")) == (
+    assert ("The run was canceled" in cancelled.text, cancelled.all("script")) == (
         True,
         [],
     )
@@ -120,8 +132,29 @@ def test_a_failed_run_says_why_and_what_to_do(visitor: Visitor) -> None:
     visitor.world.fail(run_id)
     page = visitor.open(path_of(run_id))
     assert page.one("h1").text == "No new feed was made"
-    assert "decode error: vendor_1" in page.text
-    assert "What to do:" in page.text
+    assert "Details: decode error: vendor_1" in page.text
+    assert "Next step: Check the vendor's latest file." in page.text
+
+
+def test_a_failed_run_leads_to_the_files_that_it_could_not_use(
+    visitor: Visitor,
+) -> None:
+    world = visitor.world
+    record = world.claim(world.post_run().json()["run_id"])
+    failure = RunFailure("DECODE_ERROR", "decode error: vendor_1", Stage.NORMALIZE)
+    results = (
+        VendorResult("vendor_1", "found", None, None, None, None, None),
+        VendorResult("vendor_2", "found", None, None, 5, 0, None),
+        VendorResult("vendor_3", "found", None, None, 5, 1, None),
+    )
+    world.platform.ledger.fail(record.fence, failure, Outcome(vendor_results=results))
+    links = [
+        each.attributes["href"]
+        for each in visitor.open(path_of(record.run_id)).all("a")
+        if each.text.startswith("Check the file of")
+    ]
+    vendors = f"/app/tenants/{TENANT}/vendors"
+    assert links == [f"{vendors}/vendor_1/check", f"{vendors}/vendor_3/check"]
 
 
 def test_where_rows_went_and_what_is_quarantined_stand_there(visitor: Visitor) -> None:
@@ -143,8 +176,9 @@ def test_where_rows_went_and_what_is_quarantined_stand_there(visitor: Visitor) -
     assert page.one("h1").text == "A new feed with 1,370 SKUs"
     assert "Where the rows went" in page.text
     assert "<b>0" in page.text
-    assert "2 prices moved too far" in page.text
-    assert "2026-03-01" in page.text
+    assert "2 new prices are far from the published price" in page.text
+    assert "Mar 1, 2026" in page.text
+    assert "prices in USD" in page.text
     one_price = visitor.fill(page, "/accept", sku="<b>1", reason="a sale")
     assert one_price.headers["location"] == f"{path_of(record.run_id)}?accepted=1"
     assert "1 price accepted" in visitor.open(one_price.headers["location"]).text
@@ -153,12 +187,25 @@ def test_where_rows_went_and_what_is_quarantined_stand_there(visitor: Visitor) -
     assert audit(world, "skus.accepted")["actor"]["kind"] == "session"
     nothing = visitor.fill(page, "/accept", reason="which?")
     assert nothing.status_code == 422
+    again = read_page(nothing.content)
+    assert "Select at least one price." in again.text
+    (reason,) = again.all("textarea")
+    assert (reason.text, reason.attributes.get("aria-invalid")) == ("which?", None)
+    silent = read_page(visitor.fill(page, "/accept", sku="<b>1", reason=" ").content)
+    assert "Enter a reason." in silent.text
+    boxes = {
+        each.attributes["value"]: "checked" in each.attributes
+        for each in silent.all("input")
+        if each.attributes["name"] == "sku"
+    }
+    assert boxes == {"<b>0": False, "<b>1": True}
     unknown = visitor.fill(page, "/accept", sku="<b>7", reason="that one")
     assert unknown.status_code == 404
 
 
 @pytest.mark.parametrize(
-    ("count", "problem"), [(20_000, "another session"), (20_001, "more than 20,000")]
+    ("count", "problem"),
+    [(20_000, "Open the page again"), (20_001, "more than 20,000")],
 )
 def test_a_form_of_too_many_fields_is_refused_before_its_fields_are_read(
     visitor: Visitor, count: int, problem: str
@@ -197,7 +244,7 @@ def end(world: ApiWorld, record: Any, artifacts: dict[str, str]) -> None:
 def test_a_file_is_a_link_away(visitor: Visitor) -> None:
     record = visitor.world.succeed(visitor.world.post_run().json()["run_id"])
     page = visitor.open(path_of(record.run_id))
-    (link,) = (a for a in page.all("a") if a.text == "merged_inventory")
+    (link,) = (a for a in page.all("a") if a.text == "Feed")
     answer = visitor.client.get(link.attributes["href"])
     assert (answer.status_code, "X-Amz-Signature" in answer.headers["location"]) == (
         302,
@@ -223,7 +270,10 @@ def test_scopes_decide_what_is_offered_and_what_is_taken(world: ApiWorld) -> Non
     for act in ("release", "cancel"):
         form = {"token": token, "reason": "x"}
         refused = reader.client.post(f"{path_of(held.run_id)}/{act}", data=form)
-        assert (refused.status_code, "lacks the scope" in refused.text) == (403, True)
+        assert (refused.status_code, "a key with the scope" in refused.text) == (
+            403,
+            True,
+        )
 
 
 def test_a_run_of_another_tenant_is_not_there(world: ApiWorld) -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from urllib.parse import quote
 
 import pytest
 
 from relay_core.config import load_config
+from relay_core.publish.report import wording
 from relay_dagster.runs.ports import utc_now
 from support.api_world import ApiWorld
 from support.builders import config_document, feed, vendor_document
 from support.explaining import run_in_memory
+from support.html_page import read_page
 from support.page_visitor import HOME, Visitor, signed_in
 
 DOCUMENT = config_document(
@@ -37,20 +40,22 @@ def visitor(world: ApiWorld) -> Visitor:
 
 def test_a_sku_is_explained_with_its_steps_and_offers(visitor: Visitor) -> None:
     page = visitor.open(f"{SKUS}?sku=+A-1+")
-    assert "north wins over 1 other offer." in page.text
-    assert "The vendor's cost" in page.text
-    assert "costs more" in page.text
+    assert "north has the best of 2 offers." in page.text
+    assert "Vendor's cost" in page.text
+    assert "Higher cost" in page.text
+    assert re.search(r"Margin \d+%", page.text)
+    assert "Steps in order, in USD." in page.text
     assert "1 row of this SKU" in page.text
 
 
 def test_a_price_of_zero_is_named_as_the_reason(visitor: Visitor) -> None:
-    assert "or comes to 0.00" in visitor.open(f"{SKUS}?sku=ZERO").text
+    assert "or its price is 0.00" in visitor.open(f"{SKUS}?sku=ZERO").text
 
 
 def test_a_sku_with_markup_is_a_text(visitor: Visitor) -> None:
     page = visitor.open(f"{SKUS}?sku=%3Cb%3E%26")
     assert page.one("h1").text == "<b>&"
-    assert "north alone offers it." in page.text
+    assert "north has the only offer." in page.text
 
 
 def test_texts_of_vendors_are_texts_and_short(world: ApiWorld) -> None:
@@ -87,13 +92,17 @@ def test_a_word_on_a_sku_is_of_just_this_one(world: ApiWorld, sku: str) -> None:
 
 def test_without_a_sku_the_page_asks_for_one(visitor: Visitor) -> None:
     page = visitor.open(SKUS)
-    assert page.one("h1").text == "Look up a SKU"
+    assert page.one("h1").text == "SKU lookup"
     (form,) = (form for form in page.all("form") if form.attributes["method"] == "get")
     assert [field.attributes["name"] for field in form.all("input")] == ["sku"]
 
 
 def test_an_unknown_sku_is_told(visitor: Visitor) -> None:
-    assert "nothing here" in visitor.open(f"{SKUS}?sku=Z-9", 404).text
+    page = visitor.open(f"{SKUS}?sku=a-1", 404)
+    assert "No vendor's file has this SKU." in page.text
+    assert "upper and lower case" in page.text
+    (form,) = (each for each in page.all("form") if each.attributes["method"] == "get")
+    assert form.one("input").attributes["value"] == "a-1"
 
 
 def test_a_word_on_a_sku_that_nobody_offers_any_more_can_be_taken_back(
@@ -102,26 +111,26 @@ def test_a_word_on_a_sku_that_nobody_offers_any_more_can_be_taken_back(
     order = {"overrides": [{"sku": "Z-9", "leave_out": True}]}
     visitor.world.client.post("/v1/tenants/acme/overrides:put", json=order)
     page = visitor.open(f"{SKUS}?sku=Z-9")
-    assert "has the SKU 'Z-9'" in page.text
-    assert "Left out of the feed yes" in page.text
+    assert "No vendor's file has this SKU." in page.text
+    assert "Left out of the feed Yes" in page.text
     assert visitor.fill(page, "/override/remove").status_code == 303
     visitor.open(f"{SKUS}?sku=Z-9", 404)
 
 
 def test_before_the_first_feed_there_is_nothing_to_look_up(world: ApiWorld) -> None:
     world.store_config()
-    assert "There is no feed yet" in signed_in(world).open(f"{SKUS}?sku=A-1").text
+    assert "You don't have a feed yet." in signed_in(world).open(f"{SKUS}?sku=A-1").text
 
 
 def test_a_merchant_has_the_last_word_on_a_sku_and_takes_it_back(
     visitor: Visitor,
 ) -> None:
     page = visitor.open(f"{SKUS}?sku=A-1")
-    assert "your rules decide" in page.text
+    assert "This SKU has no override." in page.text
     put = visitor.fill(page, "/override", price="99.90", note="<i>sale</i>")
     assert put.headers["location"] == f"{SKUS}?sku=A-1"
     page = visitor.open(put.headers["location"])
-    assert "Its price 99.90" in page.text
+    assert "Price 99.90" in page.text
     assert "Note <i>sale</i>" in page.text
     listed = visitor.world.client.get("/v1/tenants/acme/overrides").json()["overrides"]
     assert listed == [{"sku": "A-1", "price": "99.90", "note": "<i>sale</i>"}]
@@ -129,16 +138,17 @@ def test_a_merchant_has_the_last_word_on_a_sku_and_takes_it_back(
         "audit"
     ]
     assert entry["actor"]["kind"] == "session"
-    day = (utc_now() + timedelta(days=3)).date().isoformat()
+    last_day = utc_now() + timedelta(days=3)
+    day = last_day.date().isoformat()
     response = visitor.fill(
         page, "/override", price="", note="", max_quantity="0", expires_on=day
     )
     assert response.status_code == 303
     page = visitor.open(f"{SKUS}?sku=A-1")
-    assert "Its highest quantity 0" in page.text
-    assert f"Until {day}T23:59:59Z" in page.text
+    assert "Maximum quantity 0" in page.text
+    assert f"In effect until {wording.day(last_day)}, 11:59 PM (UTC)" in page.text
     assert visitor.fill(page, "/override/remove").status_code == 303
-    assert "your rules decide" in visitor.open(f"{SKUS}?sku=A-1").text
+    assert "This SKU has no override." in visitor.open(f"{SKUS}?sku=A-1").text
 
 
 def test_a_vendor_that_was_chosen_stays_so_while_it_offers_nothing(
@@ -147,7 +157,7 @@ def test_a_vendor_that_was_chosen_stays_so_while_it_offers_nothing(
     order = {"overrides": [{"sku": "<b>&", "vendor_id": "south"}]}
     visitor.world.client.post("/v1/tenants/acme/overrides:put", json=order)
     page = visitor.open(f"{SKUS}?sku=%3Cb%3E%26")
-    assert "north alone offers it." in page.text
+    assert "north has the only offer." in page.text
     options = page.one("select").all("option")
     assert [option.text for option in options] == ["Any vendor", "north", "south"]
     assert [option.text for option in options if "selected" in option.attributes] == [
@@ -156,23 +166,96 @@ def test_a_vendor_that_was_chosen_stays_so_while_it_offers_nothing(
 
 
 @pytest.mark.parametrize(
-    ("field", "text"),
+    ("field", "text", "error"),
     [
-        ("price", "cheap"),
-        ("max_quantity", "-1"),
-        ("expires_on", "2020-01-01"),
-        ("note", "x" * 501),
+        ("price", "cheap", "Enter a valid price. Use a period"),
+        ("price", "12,50", "for example 12.50."),
+        ("min_price", "-1", "Enter a valid price. Use a period"),
+        ("max_quantity", "-1", "Enter a whole number."),
+        ("max_quantity", "1.5", "Enter a whole number."),
+        ("expires_on", "2020-01-01", "Enter today's date or a later date."),
+        ("expires_on", "soon", "Enter today's date or a later date."),
+        ("note", "x" * 501, "Enter at most 500 characters."),
+        ("vendor_id", "nobody", "Choose a vendor from the list."),
     ],
 )
-def test_what_cannot_be_meant_is_told_with_its_place(
-    visitor: Visitor, field: str, text: str
+def test_an_error_is_beside_its_field_and_nothing_of_the_form_is_lost(
+    visitor: Visitor, field: str, text: str, error: str
 ) -> None:
     page = visitor.open(f"{SKUS}?sku=A-1")
-    meant = {"leave_out": "true"} if field in ("note", "expires_on") else {}
-    refused = visitor.fill(page, "/override", **meant, **{field: text})
-    place = "expires_at" if field == "expires_on" else field
-    assert (refused.status_code, refused.text.count(f"overrides.0.{place}")) == (422, 1)
-    assert "Nothing was changed. Go back, put this right" in refused.text
+    others = {"leave_out": "true"} if field in ("note", "expires_on") else {}
+    response = visitor.fill(page, "/override", **others, **{field: text})
+    assert response.status_code == 422
+    again = read_page(response.content)
+    (shown,) = (
+        each for each in again.all("p") if each.attributes.get("class") == "error"
+    )
+    assert error in shown.text
+    (marked,) = (
+        each
+        for each in again.all("input", "select")
+        if each.attributes.get("aria-invalid") == "true"
+    )
+    assert marked.attributes["name"] == field
+    assert marked.attributes["aria-describedby"] == shown.attributes["id"]
+    if marked.tag == "input":
+        assert marked.attributes["value"] == text
+    assert "The override was not saved." in again.text
+    assert "A-1" in again.one("h1").text
+    assert not visitor.world.client.get("/v1/tenants/acme/overrides").json()["count"]
+    if others:
+        (box,) = (e for e in again.all("input") if e.attributes["name"] == "leave_out")
+        assert "checked" in box.attributes
+
+
+@pytest.mark.parametrize(
+    ("fields", "error"),
+    [
+        ({}, "The override is empty."),
+        ({"note": "sale"}, "The override is empty."),
+        ({"price": "1", "min_price": "1"}, "Enter a price or a minimum price."),
+        ({"price": "1", "leave_out": "true"}, "Leave the SKU out, or set its values."),
+    ],
+)
+def test_fields_that_do_not_go_together_are_an_error_of_the_form(
+    visitor: Visitor, fields: dict[str, str], error: str
+) -> None:
+    page = visitor.open(f"{SKUS}?sku=A-1")
+    response = visitor.fill(page, "/override", **fields)
+    assert response.status_code == 422
+    (alert,) = (
+        each
+        for each in read_page(response.content).all("p")
+        if each.attributes.get("role") == "alert"
+    )
+    assert error in alert.text
+
+
+def test_the_last_day_of_an_override_is_one_of_the_tenant_s_zone(
+    world: ApiWorld,
+) -> None:
+    world.store_config(timezone="America/Chicago")
+    visitor = signed_in(world)
+    page = visitor.open(f"{SKUS}?sku=A-1")
+    sent = visitor.fill(page, "/override", price="9.90", expires_on="2099-01-31")
+    (stored,) = world.client.get("/v1/tenants/acme/overrides").json()["overrides"]
+    assert stored["expires_at"] == "2099-02-01T05:59:59Z"
+    page = visitor.open(sent.headers["location"])
+    assert "In effect until Jan 31, 2099, 11:59 PM (America/Chicago)" in page.text
+    (field,) = (e for e in page.all("input") if e.attributes["name"] == "expires_on")
+    assert field.attributes["value"] == "2099-01-31"
+
+
+def test_an_override_that_ends_at_midnight_has_the_day_before_as_its_last(
+    world: ApiWorld,
+) -> None:
+    world.store_config()
+    override = {"sku": "A-1", "price": "1", "expires_at": "2099-02-01T00:00:00Z"}
+    order = {"overrides": [override]}
+    assert world.client.post("/v1/tenants/acme/overrides:put", json=order).is_success
+    page = signed_in(world).open(f"{SKUS}?sku=A-1")
+    (field,) = (e for e in page.all("input") if e.attributes["name"] == "expires_on")
+    assert field.attributes["value"] == "2099-01-31"
 
 
 def test_who_may_not_configure_has_no_form(world: ApiWorld) -> None:

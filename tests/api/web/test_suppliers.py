@@ -7,11 +7,13 @@ import re
 import threading
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
 from httpx import Response
 
+from relay_core.publish.report import wording
 from relay_core.sandbox import BusyError
 from relay_dagster.api.engine_tasks import EngineTasks, TaskSlots
 from relay_dagster.api.limits import ApiLimits
@@ -99,7 +101,10 @@ def test_a_link_is_shown_once_listed_without_its_token_and_revoked(
     assert shop.client.delete(f"{LINKS}/{new_link['link_id']}").status_code == 204
     for path in (f"/s/{token}", f"/s/{token}/check"):
         gone = browser(shop).client.get(path)
-        assert (gone.status_code, "ask for a new one" in gone.text) == (404, True)
+        assert (gone.status_code, "Ask your customer for a new link." in gone.text) == (
+            404,
+            True,
+        )
     assert_problem(
         shop.client.delete(f"{LINKS}/{new_link['link_id']}"), 404, "LINK_NOT_FOUND"
     )
@@ -161,9 +166,9 @@ def test_a_supplier_sends_a_list_and_reads_what_is_wrong_with_it() -> None:
         back = visitor.client.get(sent.headers["location"].removeprefix(SITE))
         assert back.headers["location"] == f"{path}/check"
         checked = visitor.open(f"{path}/check")
-        assert "Your list can be used, but for 1 of 2 rows." in checked.text
+        assert "Your file can be used, except for 1 of 2 rows." in checked.text
         assert "four" in checked.text
-        assert "No run has looked at it yet." in checked.text
+        assert "No run has used this file yet." in checked.text
         (again,) = checked.all("form")
         keys = [
             field.attributes["value"]
@@ -176,11 +181,11 @@ def test_a_supplier_sends_a_list_and_reads_what_is_wrong_with_it() -> None:
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (GOOD, "Your list can be used: all 2 rows are good."),
-        (b"sku,cost\nA-1,1\n", "a column that is needed is missing (the quantity)"),
+        (GOOD, "Your file can be used. All 2 rows are valid."),
+        (b"sku,cost\nA-1,1\n", "a required column is missing: quantity."),
         (b"<!DOCTYPE html><html></html>", "the file is"),
         (b"%PDF-1.7 \x00\xff", "cannot be used"),
-        (b"sku,quantity_available,cost\n\xff\xff,1,1\n", "Your list"),
+        (b"sku,quantity_available,cost\n\xff\xff,1,1\n", "Your file"),
         (b"", "cannot be used"),
         (b"sku,quantity_available,cost\nA-1,1,\n", "no row has a cost or a price."),
     ],
@@ -195,6 +200,26 @@ def test_a_check_speaks_the_supplier_s_words(
         assert internal not in text
 
 
+def test_another_separator_is_named(shop: ApiWorld) -> None:
+    put(shop, b"sku;quantity_available;cost\nA-1;5;4.20\nA-2;7;3.10\n")
+    page = browser(shop).open(f"{path_of(shop)}/check")
+    assert (
+        "This file separates its columns with semicolons, but commas are expected."
+        in page.text
+    )
+
+
+def test_times_are_those_of_the_customer_s_zone(shop: ApiWorld) -> None:
+    shop.store_config(vendor_document(), timezone="Europe/Berlin")
+    until = utc_now() + timedelta(days=9)
+    page = browser(shop).open(path_of(shop, expires_at=until.isoformat()))
+    expiry = wording.moment(until, ZoneInfo("Europe/Berlin"))
+    assert f"This link expires on {expiry}." in page.text
+    assert re.search(
+        r"This form expires at \d+:\d\d [AP]M \(Europe/Berlin\)", page.text
+    )
+
+
 def test_a_list_that_takes_too_long_to_check_is_told_in_the_supplier_s_words(
     shop: ApiWorld,
 ) -> None:
@@ -203,7 +228,7 @@ def test_a_list_that_takes_too_long_to_check_is_told_in_the_supplier_s_words(
     shop.app.state.parts.tasks = EngineTasks(SANDBOXES, TaskSlots(limits), limits)
     answer = browser(shop).client.get(f"{path_of(shop)}/check")
     assert answer.status_code == 422
-    assert "The list takes too long or too much memory to be checked" in answer.text
+    assert "The check takes too long or needs too much memory." in answer.text
     assert "vendor" not in answer.text
 
 
@@ -249,7 +274,7 @@ def test_what_runs_made_of_the_last_lists_is_told(shop: ApiWorld) -> None:
     artifacts = {**outcome.artifacts, **{name: key for name, (key, _) in files.items()}}
     shop.platform.ledger.succeed(record.fence, replace(outcome, artifacts=artifacts))
     page = browser(shop).open(path_of(shop))
-    assert "Used, but 3 of 200 rows were refused." in page.text
+    assert "Used, but 3 of 200 rows were rejected." in page.text
 
 
 def test_twenty_lists_an_hour_and_then_no_form(shop: ApiWorld) -> None:
@@ -264,7 +289,7 @@ def test_twenty_lists_an_hour_and_then_no_form(shop: ApiWorld) -> None:
         )
         assert key.endswith(f"-{number + 1:02}")
         shop.platform.objects.put(key, GOOD)
-    assert "enough for this hour" in browser(shop).open(path).text
+    assert "maximum number of files for this hour" in browser(shop).open(path).text
     assert browser(shop).open(path).all("form") == []
 
 
@@ -331,7 +356,7 @@ def test_a_config_that_can_no_longer_be_read_is_not_shown_to_suppliers(
     for address in (path, f"{path}/check"):
         answer = browser(shop).client.get(address)
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
-        assert "Lists cannot be taken just now" in answer.text
+        assert "Temporarily unavailable" in answer.text
         assert not re.search(r"77\.77|pricing|vendor", answer.text)
 
 

@@ -1,4 +1,4 @@
-"""A vendor's page: a list goes to S3, is checked in plain words, and its parser is taken over."""
+"""A vendor's page: a file goes to S3, is checked, and the proposed settings are applied."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_a_list_goes_straight_to_s3_and_the_browser_comes_back_to_its_check(
     assert sent.status_code == 303
     back = visitor.client.get(sent.headers["location"].removeprefix(SITE))
     assert back.headers["location"] == f"{VENDOR}/check"
-    assert "all 2 rows are good" in visitor.open(f"{VENDOR}/check").text
+    assert "All 2 rows are valid." in visitor.open(f"{VENDOR}/check").text
     acts = served_world.client.get("/v1/audit").json()["audit"]
     assert [act for act in acts if act["action"] == "upload_link.created"] == []
 
@@ -82,7 +82,7 @@ def test_a_form_that_is_signed_by_a_role_s_long_token_is_whole(
 
 def test_a_list_that_was_never_sent_is_told(visitor: Visitor) -> None:
     assert (
-        "There is no list yet: upload one below."
+        "There is no file yet. Upload one below."
         in visitor.open(f"{VENDOR}/check").text
     )
     assert "Not in a run yet" in visitor.open(VENDOR).text
@@ -104,14 +104,14 @@ def test_a_parser_that_reads_the_list_is_shown_line_by_line_and_taken_over(
     )
     put(visitor, EUROPEAN)
     page = visitor.open(f"{VENDOR}/check")
-    assert "A run cannot use it" in page.text
+    assert "A run cannot use this file: " in page.text
     settings = [cell.text for cell in page.all("th") if cell.all("code")]
     assert "delimiter" in settings
     response = visitor.fill(page, "/parser")
     assert response.headers["location"] == f"{VENDOR}/check?taken=3"
     after = visitor.open(response.headers["location"])
-    assert "it is config version 3" in after.text
-    assert "A run can read 2 rows; look at what is doubtful." in after.text
+    assert "The settings were applied (version 3)." in after.text
+    assert "A run can read 2 rows. Check the warnings below." in after.text
     stored = visitor.world.client.get(f"/v1/tenants/{TENANT}").json()
     assert stored["tenant_config"]["vendors"][0]["parser"]["delimiter"] == ";"
     (entry, *_) = visitor.world.client.get("/v1/audit?action=config.put").json()[
@@ -119,14 +119,14 @@ def test_a_parser_that_reads_the_list_is_shown_line_by_line_and_taken_over(
     ]
     assert entry["actor"]["kind"] == "session"
     late = visitor.fill(page, "/parser")  # of a second tab
-    assert (late.status_code, "Somebody else was faster" in late.text) == (412, True)
+    assert (late.status_code, "Your settings have changed" in late.text) == (412, True)
     assert visitor.world.platform.tenants.latest_version(TENANT) == 3
 
 
 def test_a_list_without_prices_is_no_good_list(visitor: Visitor) -> None:
     put(visitor, b"sku,quantity_available,cost\nA-1,5,\nA-2,7,\n")
     page = visitor.open(f"{VENDOR}/check")
-    assert "A run can read 2 rows; look at what is doubtful." in page.text
+    assert "A run can read 2 rows. Check the warnings below." in page.text
     assert (
         "No row has a cost or a price, so nothing of the file can be sold" in page.text
     )
@@ -146,7 +146,7 @@ def test_headers_of_no_known_name_are_choices_with_samples(visitor: Visitor) -> 
     assert choices == {"Net EUR": "as_cost", "Gross EUR": "as_cost"}
     assert "4.20 · 3.10" in page.text
     chosen = visitor.open(f"{VENDOR}/check?as_cost=Net+EUR")
-    assert "all 2 rows are good" in chosen.text
+    assert "All 2 rows are valid." in chosen.text
     assert visitor.fill(chosen, "/parser").status_code == 303
     stored = visitor.world.client.get(f"/v1/tenants/{TENANT}").json()["tenant_config"]
     assert stored["vendors"][0]["parser"]["column_map"]["cost"] == "Net EUR"
@@ -165,7 +165,7 @@ def test_of_two_tabs_that_take_over_two_parsers_the_second_is_told(
     )
     assert visitor.fill(first, "/parser").status_code == 303
     late = visitor.fill(second, "/parser")
-    assert (late.status_code, "Somebody else was faster" in late.text) == (412, True)
+    assert (late.status_code, "Your settings have changed" in late.text) == (412, True)
     stored = visitor.world.client.get(f"/v1/tenants/{TENANT}").json()
     assert stored["config_version"] == 2
     assert (
@@ -178,7 +178,7 @@ def test_a_setting_is_taken_over_whole_however_long_it_is(visitor: Visitor) -> N
     header = "\u202e<b>" + "x" * 5_000
     put(visitor, f"sku,quantity_available,{header}\nA-1,5,4.20\n".encode())
     page = visitor.open(f"{VENDOR}/check?as_cost={quote(header)}")
-    assert "its one row is good" in page.text
+    assert "Its only row is valid." in page.text
     assert "x" * 2001 not in page.text
     assert visitor.fill(page, "/parser").status_code == 303
     stored = visitor.world.client.get(f"/v1/tenants/{TENANT}").json()["tenant_config"]
@@ -212,8 +212,8 @@ def test_a_form_changes_the_vendor_s_parser_alone(
 def test_refused_cells_are_shown_with_what_is_wrong(visitor: Visitor) -> None:
     put(visitor, b"sku,quantity_available,cost\nA-1,5,4.20\nA-2,7,four\n")
     page = visitor.open(f"{VENDOR}/check")
-    assert "A run can use it, but would refuse 1 of 2 rows" in page.text
-    assert "The cost: not an amount" in page.text
+    assert "A run can use this file, but would reject 1 of 2 rows." in page.text
+    assert "Cost: not a valid amount" in page.text
     assert "four" in page.text
 
 
@@ -233,13 +233,13 @@ def test_texts_of_a_vendor_are_texts_and_short(visitor: Visitor) -> None:
 def test_what_became_of_the_last_lists_is_told(visitor: Visitor) -> None:
     put(visitor, GOOD)
     page = visitor.open(VENDOR)
-    assert "No run has looked at it yet." in page.text
+    assert "No run has used this file yet." in page.text
     world = visitor.world
     result = VendorResult("vendor_1", "found", utc_now(), 0, 1200, 12, 900)
     world.succeed(world.post_run().json()["run_id"], result)
     page = visitor.open(VENDOR)
     assert (
-        "1,200 rows, 12 of them refused; 900 SKUs of the feed are from here."
+        "1,200 rows, 12 rejected. 900 SKUs in the feed come from this vendor."
         in page.text
     )
 

@@ -1,16 +1,18 @@
 "use strict";
-// Shows how far the run is; without it the page has a link that does.
-const look = async () => {
+// Updates the progress of a run. Without scripts, the page has a link that reloads it.
+const refresh = async () => {
   try {
-    const answer = await fetch(location.href);
-    if (answer.status >= 429) return; // too many requests, or a fault that passes
-    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-    const now = page.getElementById("progress");
-    if (!now) return location.reload();
-    const shown = document.getElementById("progress");
-    if (shown.textContent !== now.textContent) shown.replaceChildren(...now.childNodes);
+    const response = await fetch(location.href);
+    if (response.status >= 429) return; // too many requests, or a temporary failure
+    const page = new DOMParser().parseFromString(await response.text(), "text/html");
+    const latest = page.getElementById("progress");
+    if (!latest) return location.reload();
+    const current = document.getElementById("progress");
+    if (current.textContent !== latest.textContent) {
+      current.replaceChildren(...latest.childNodes);
+    }
   } finally {
-    setTimeout(look, 2000);
+    setTimeout(refresh, 2000);
   }
 };
-setTimeout(look, 2000);
+setTimeout(refresh, 2000);
