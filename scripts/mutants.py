@@ -72,7 +72,7 @@ EQUIVALENT = {
     # Half of ten SKUs is more than two; the one side is not read where the other is given.
     ("min_count: int = 1,", "1", "2"),
     ("below: Decimal = Decimal(0),", "0", "1"),
-    # Whoever has no amount has no price, and whoever has a cost is priced by it.
+    # Offers without an amount have no price, and offers with a cost are priced by it.
     (
         "given_price = np.where(inputs.own_price_null, 0, inputs.own_price)",
         "0",
@@ -126,7 +126,7 @@ EQUIVALENT = {
         "_STAGE_INDEX[stage] < _STAGE_INDEX[record.stage]",
         "_STAGE_INDEX[stage] <= _STAGE_INDEX[record.stage]",
     ),
-    # A rule takes no cost below 0, whatever it is.
+    # Every number below 0 means that the rule has no lower limit.
     ("_BELOW_ALL = -1", "1", "2"),
     # Both are of one length.
     (

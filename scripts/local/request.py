@@ -225,9 +225,7 @@ def _input_files(
         for vendor_id, path in map_paths.items()
     }
     if arguments.check and not feeds:
-        raise UsageError(
-            "--check: there is no feed. Name one with --vendor-file VENDOR=FILE."
-        )
+        raise UsageError("--check: name a feed with --vendor-file VENDOR=FILE.")
     sku_maps |= named_maps
     if config is not None and arguments.config is not None:
         folder = arguments.config.parent
