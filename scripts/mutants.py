@@ -126,7 +126,7 @@ EQUIVALENT = {
         "_STAGE_INDEX[stage] < _STAGE_INDEX[record.stage]",
         "_STAGE_INDEX[stage] <= _STAGE_INDEX[record.stage]",
     ),
-    # Every number below 0 means that the rule has no lower limit.
+    # Every number below 0 is below all costs.
     ("_BELOW_ALL = -1", "1", "2"),
     # Both are of one length.
     (
