@@ -10,25 +10,19 @@ is the same for all.
 
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Protocol
-
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from relay_core.config import Override, TenantConfig, VendorConfig
 from relay_core.config.lint import margin_doubts
-from relay_core.domain.codes import Stage, VendorStatus
+from relay_core.domain.codes import Stage
 from relay_core.domain.columns import INPUT_COLUMNS, extra_column
 from relay_core.domain.errors import ContractBrokenError
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits, ReportRoom
 from relay_core.domain.records import Doubt, RunContext, RunFailure, as_json
 from relay_core.merge.best_offer import columns_to_merge
 from relay_core.merge.result import MergedInventory, merge_vendors
-from relay_core.merge.vendor_offers import joins_duplicates
 from relay_core.normalize import work_file
 from relay_core.normalize.fallback import FallbackPolicy, LastGoodFeeds
 from relay_core.normalize.result import (
@@ -37,10 +31,8 @@ from relay_core.normalize.result import (
     uploads_of,
     valid_rows_of,
 )
-from relay_core.normalize.vendor import ReadRows, SortedVendor, sorted_rows
 from relay_core.normalize.vendor_feed import FeedReader, VendorFeed
 from relay_core.onboarding.doubts import row_doubts, ruled_offers
-from relay_core.onboarding.patches import with_patches
 from relay_core.publish import reports, state
 from relay_core.publish.compared import Compared, FeedComparer
 from relay_core.publish.feed import feed_chunks
@@ -51,27 +43,7 @@ from relay_core.publish.stored_rows import kept_chunks
 from relay_core.validation import vendor_failures
 from relay_core.validation.row_schemas import OFFER_SCHEMA
 from relay_core.validation.vendor_failures import InputVerdict, VendorInput
-
-_MAX_BYTES_BESIDE = 64 << 20
-"""The size up to which a feed is read beside the previous vendor's last steps.
-
-A larger feed is read when the previous vendor is finished, and memory that reading has
-left is released: two such vendors would be most of the memory of a run.
-"""
-_MANY_ROWS = 1 << 22
-"""The lines of a vendor with more rows are written before its offers are made."""
-_MAX_ROWS_BEGUN = 1 << 20
-"""The number of rows whose files may be in progress; they stay in memory until then."""
-
-
-class Sink(Protocol):
-    """The destination of a run's files: a folder, a bucket."""
-
-    def write(self, key: str, chunks: Iterable[bytes | memoryview]) -> None:
-        """Begin to write a file."""
-
-    def wait(self) -> None:
-        """Return when all files that were begun are written."""
+from relay_core.vendor_pass import Sink, VendorPass
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +215,16 @@ class RunStages:
             dict(inputs.states),
         )
         room = ReportRoom(self.limits.report_entries, self.limits.report_bytes)
-        vendors = VendorPass(self, fallback, columns, room).normalize(feeds)
+        vendor_pass = VendorPass(
+            self.config,
+            self.keys,
+            self.sink,
+            fallback,
+            columns,
+            room,
+            hands_over=self.hands_over,
+        )
+        vendors = vendor_pass.normalize(feeds)
         normalized = Normalized.of(inputs, vendors, fallback.states, fallback.replaced)
         self._write_rejected_rows(normalized)
         return normalized
@@ -366,98 +347,6 @@ class RunStages:
             [*compared.history, publication],
         )
         self.sink.write(key, chunks)
-
-
-@dataclass(slots=True)
-class VendorPass:
-    """The way of the vendors through their steps, in order.
-
-    A feed is read on this thread. `finish`, which needs all rows of a vendor, runs on a
-    thread beside the reading of the next feed.
-    """
-
-    run: RunStages
-    fallback: FallbackPolicy  # chooses the rows that are used of each vendor
-    columns: Collection[str]  # the columns of offers that are put in order
-    room: ReportRoom  # the room for entries of the rejected rows of all vendors
-    _rows_begun: int = 0
-
-    def normalize(self, feeds: Iterable[VendorFeed]) -> list[NormalizedVendor]:
-        """Take the feeds through the steps; the next feed is requested when it is read.
-
-        Raises:
-            ContractBrokenError: The columns of rows are not those of the contract.
-        """
-        reader = self.fallback.reader
-        finished: list[Future[NormalizedVendor]] = []
-        with ThreadPoolExecutor(1) as thread:
-            for feed in feeds:
-                is_large = len(feed.data) > _MAX_BYTES_BESIDE
-                is_tight = reader.bytes_left < 2 * reader.limits.feed_bytes
-                if finished and (is_large or is_tight):
-                    # A last good feed of the previous vendor takes its bytes first.
-                    finished[-1].result()
-                if finished and is_large:
-                    pa.default_memory_pool().release_unused()
-                rows = reader.read(feed)
-                if finished:
-                    # The rows of at most two vendors are in memory at once.
-                    finished[-1].result()
-                finished.append(thread.submit(self.finish, rows, is_large=is_large))
-                del rows
-        return [vendor.result() for vendor in finished]
-
-    def finish(
-        self,
-        rows: ReadRows | NormalizedVendor,
-        *,
-        is_large: bool,
-    ) -> NormalizedVendor:
-        """Sort a vendor's rows, choose those to use, write files, and make offers."""
-        if is_large:
-            pa.default_memory_pool().release_unused()
-        run = self.run
-        config = run.config
-        ordered = sorted_rows(rows, self.room)
-        ordered.vendor = with_patches(config, ordered.vendor)
-        ordered = self.fallback.used_rows(ordered)
-        if ordered.vendor.status is VendorStatus.LEFT_OUT:
-            ordered.vendor = self._with_duplicates(ordered)
-        if ordered.vendor.status.is_used:
-            self._write_lines(ordered)
-        elif not run.hands_over:
-            return ordered.vendor
-        vendor = ordered.with_offers(self.columns)
-        if run.hands_over:
-            key = run.keys.work(vendor.vendor_id, work_file.WORK_FILE)
-            chunks = work_file.work_file_chunks(ordered, vendor, config.extra_columns)
-            run.sink.write(key, chunks)
-        return vendor if vendor.status.is_used else vendor.without_offers()
-
-    def _with_duplicates(self, ordered: SortedVendor) -> NormalizedVendor:
-        """Return a left-out vendor with its duplicates, which no merge counts."""
-        vendor = ordered.vendor
-        if not joins_duplicates(self.run.config.vendor(vendor.vendor_id)):
-            return vendor
-        skus = ordered.kept.cells(OFFER_SCHEMA.field("sku"), ordered.kept.rows)
-        distinct_count = pc.count_distinct(skus).as_py()
-        return replace(vendor, duplicates=len(skus) - distinct_count)
-
-    def _write_lines(self, ordered: SortedVendor) -> None:
-        """Write normalized.csv.
-
-        The lines in memory that wait to be written are bounded.
-        """
-        run = self.run
-        row_count = ordered.vendor.total_rows
-        self._rows_begun += row_count
-        if self._rows_begun > _MAX_ROWS_BEGUN:
-            run.sink.wait()
-            self._rows_begun = row_count
-        lines = ordered.consume_lines(run.config.extra_columns)
-        run.sink.write(run.keys.normalized(ordered.vendor.vendor_id), lines)
-        if row_count > _MANY_ROWS:
-            run.sink.wait()
 
 
 def columns_to_read(

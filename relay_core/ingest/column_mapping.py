@@ -69,11 +69,6 @@ def plan_columns(headers: Sequence[str], parser: "ParserConfig") -> ColumnPlan:
         for column, column_headers in expected.items()
         if all(name in counts for name in column_headers)
     }
-    parts = {}
-    for column, source in parser.column_map.items():
-        is_combined = not isinstance(source, str)
-        if is_combined and column in columns_in_file:
-            parts[column] = {name: names.index(name) for name in expected[column]}
     headers_read = {*chain.from_iterable(expected.values()), *parser.skip_headers}
     required = [column for column in REQUIRED_COLUMNS if column not in parser.defaults]
     return ColumnPlan(
@@ -84,12 +79,30 @@ def plan_columns(headers: Sequence[str], parser: "ParserConfig") -> ColumnPlan:
         missing=tuple(dict.fromkeys(missing)),
         unusable=not {*incomplete, *unmapped}.isdisjoint(required),
         repeated=tuple(sorted(name for name in headers_read if counts[name] > 1)),
-        parts=parts,
+        parts=_combined_parts(names, columns_in_file, parser),
         skips=tuple(
             names.index(name) if name in counts else None
             for name in parser.skip_headers
         ),
     )
+
+
+def _combined_parts(
+    names: Sequence[str],
+    columns_in_file: Mapping[str, Sequence[str]],
+    parser: "ParserConfig",
+) -> dict[str, dict[str, int]]:
+    """Return the positions of the headers of each column that is combined of several.
+
+    ``columns_in_file`` has the headers of each column that the file has.
+    """
+    parts = {}
+    for column, source in parser.column_map.items():
+        is_combined = not isinstance(source, str)
+        if is_combined and column in columns_in_file:
+            headers = columns_in_file[column]
+            parts[column] = {name: names.index(name) for name in headers}
+    return parts
 
 
 def _incomplete_columns(

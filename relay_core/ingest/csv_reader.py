@@ -6,7 +6,7 @@ closed.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice, zip_longest
 from operator import itemgetter
 from typing import NamedTuple
@@ -25,6 +25,7 @@ from relay_core.domain.errors import FeedUnreadableError
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits
 from relay_core.ingest import csv_records, csv_stream, feed
 from relay_core.ingest.column_mapping import kept_cell_count
+from relay_core.ingest.decoded_csv import DecodedCsv
 
 _BLOCK_BYTES = 6 << 20
 _MAX_BLOCK_BYTES = (1 << 31) - 1
@@ -55,7 +56,7 @@ def parse_feed(
     decoded = feed.decode_feed(data, parser.encoding)
     lines = csv_records.skip_lines(decoded, parser.skip_lines)
     body, delimiter = csv_records.one_byte_delimiter(lines, parser.delimiter)
-    text = _CsvText(body, delimiter, parser, limits)
+    text = DecodedCsv(body, delimiter, parser, limits)
     if parser.columns is not None:
         return _Records(text, tuple(parser.columns), 0, header_records=0).parsed()
     headers, position = text.header()
@@ -63,89 +64,6 @@ def parse_feed(
         return feed.ParsedFeed(None)
     feed.check_header(headers, limits)
     return _Records(text, headers, position, header_records=1).parsed()
-
-
-class _CsvText:
-    """The decoded text of a feed, its header, and the errors of its structure.
-
-    Attributes:
-        body: The text, without the lines to skip.
-        delimiter: The delimiter in the text. Arrow accepts only some, so it may differ
-            from ``parser.delimiter``; cells and raw records always have the parser's.
-        scanner: Reads records of the text.
-    """
-
-    def __init__(
-        self, body: memoryview, delimiter: bytes, parser: ParserConfig, limits: Limits
-    ) -> None:
-        self.body = body
-        self.delimiter = delimiter.decode("ascii")
-        self.scanner = csv_records.RecordScanner(
-            delimiter, limits.cell_bytes, quoting=parser.quoting
-        )
-        self.parser = parser
-        self.limits = limits
-
-    def header(self) -> tuple[tuple[str, ...] | None, int]:
-        """Return the first record that is not blank, and where the next one starts.
-
-        The record is None if there is none.
-        """
-        position = 0
-        try:
-            while position < len(self.body):
-                fields, position = self.scanner.record(self.body, position)
-                cells = self.cells(fields)
-                if any(map(str.strip, cells)):
-                    return cells, position
-        except csv_records.UnclosedQuoteError as error:
-            raise self.unclosed_quote_error(error.position) from error
-        except csv_records.LargeFieldError as error:
-            raise self.large_field_error(error, position) from error
-        return None, position
-
-    def cells(self, fields: Iterable[bytes]) -> tuple[str, ...]:
-        """Return the fields of a record as cells, with the parser's delimiter."""
-        cells = (field.decode("utf-8") for field in fields)
-        return tuple(
-            cell.replace(self.delimiter, self.parser.delimiter) for cell in cells
-        )
-
-    def large_field_error(
-        self,
-        error: csv_records.LargeFieldError,
-        start: int,
-        headers: Sequence[str] = (),
-        header_records: int = 0,
-    ) -> FeedUnreadableError:
-        """Return the error of a large field, for records that begin at ``start``."""
-        record_number, column_number = self.scanner.numbers_at(
-            self.body, start, error.position
-        )
-        record_number += header_records
-        if not error.is_open:
-            return feed.large_cell_error(
-                record_number, column_number, headers, self.limits
-            )
-        line = self.line(error.position)
-        fix = f'close the quote that opens in line {line}, or write it twice ("")'
-        return feed.large_cell_error(
-            record_number, column_number, headers, self.limits, fix
-        )
-
-    def unclosed_quote_error(self, position: int) -> FeedUnreadableError:
-        """Return the error of a feed whose quote at ``position`` is never closed."""
-        line = self.line(position)
-        return FeedUnreadableError(
-            FailureCode.DECODE_ERROR,
-            f"the CSV's structure is broken: the quote that opens in line {line} is "
-            'never closed; close it, or write it twice ("") where it belongs to a '
-            "quoted text",
-        )
-
-    def line(self, position: int) -> int:
-        """Return the line of the file with the offset ``position``."""
-        return self.parser.skip_lines + csv_records.line_number(self.body, position)
 
 
 class _RareRecord(NamedTuple):
@@ -161,7 +79,7 @@ class _Records:
 
     def __init__(
         self,
-        text: _CsvText,
+        text: DecodedCsv,
         headers: tuple[str, ...],
         position: int,
         *,

@@ -122,16 +122,26 @@ def merge_vendors(
         failure = run_faults.failure_of(faults, Stage.MERGE_PRICE)
         return MergedInventory(config, failure, tuple(faults), tuple(all_warnings))
     winners = merge_offers(config, used, overrides)
-    unpriced_count = len(winners.unpriced)
-    free_count = int(pc.sum(winners.unpriced["is_free"]).as_py() or 0)
     all_warnings += unpriced_warnings(winners, limits.report_entries)
+    return _inventory_of(config, winners, all_warnings)
+
+
+def _inventory_of(
+    config: TenantConfig,
+    winners: Winners,
+    warnings: Sequence[ReportEntry],
+) -> MergedInventory:
+    """Return the inventory of the best offers; a failure if none of them has a price."""
+    unpriced_count = len(winners.unpriced)
+    faults: list[ReportEntry] = []
     if not len(winners.priced):
+        free_count = int(pc.sum(winners.unpriced["is_free"]).as_py() or 0)
         faults.append(run_faults.nothing_priced(unpriced_count, free_count))
     return MergedInventory(
         config=config,
         failure=run_faults.failure_of(faults, Stage.MERGE_PRICE),
         faults=tuple(faults),
-        warnings=all_warnings,
+        warnings=warnings,
         unpriced_skus=unpriced_count,
         feed=winners.priced,
         deferred=winners.deferred,

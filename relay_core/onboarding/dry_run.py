@@ -73,15 +73,9 @@ def read_vendor(
         normalized = _normalized(parsed_feed, reader, config, vendor, read_again)
     except FeedUnreadableError as unreadable:
         error = with_kind(unreadable, feed.data, parser)
-        return Reading(error_code=error.error_code, error_message=str(error)), None
+        return _with_error(Reading(), error), None
     reading = _reading(parsed_feed.headers, plan, parser, normalized)
-    if error is not None:
-        reading = replace(
-            reading,
-            error_code=error.error_code,
-            error_message=str(error),
-        )
-    return reading, normalized
+    return _with_error(reading, error), normalized
 
 
 def changed_parser(
@@ -208,6 +202,13 @@ def _reading(
         rejected_rows=normalized.invalid_rows,
         rejected_cells=_rejected_cells(normalized.causes),
     )
+
+
+def _with_error(reading: Reading, error: FeedUnreadableError | None) -> Reading:
+    """Return a reading with the error that makes a run reject the file, if any."""
+    if error is None:
+        return reading
+    return replace(reading, error_code=error.error_code, error_message=str(error))
 
 
 def _rejected_cells(causes: Iterable[Cause]) -> tuple[RejectedCells, ...]:

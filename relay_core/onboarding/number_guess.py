@@ -96,19 +96,10 @@ def guess_numbers(
     new_symbols = [
         symbol for symbol in symbols if symbol not in parser.currency_symbols
     ]
-    values_by_style = {
-        style: _read_numbers(distinct_cells, parser, style, new_symbols)
-        for style in _styles_by_nearness(own_style)
-    }
-    fewest_unread = min(values.count(None) for values in values_by_style.values())
-    if fewest_unread == own_unread:
+    best_readings = _best_readings(distinct_cells, parser, own_style, new_symbols)
+    style, numbers = next(iter(best_readings.items()))
+    if numbers.count(None) == own_unread:
         return NumberGuess(currencies=currencies)
-    best_readings = {
-        style: values
-        for style, values in values_by_style.items()
-        if values.count(None) == fewest_unread
-    }
-    style = next(iter(best_readings))
     if style != own_style:
         ambiguous_text = _ambiguous_text(distinct_cells, [*best_readings.values()])
         if ambiguous_text is not None:
@@ -144,6 +135,28 @@ def _changes_to(
     if new_symbols:
         changes["currency_symbols"] = [*parser.currency_symbols, *new_symbols]
     return changes
+
+
+def _best_readings(
+    cells: Mapping[str, Sequence[str]],
+    parser: ParserConfig,
+    own_style: _Style,
+    symbols: Sequence[str],
+) -> dict[_Style, list[int | None]]:
+    """Return the numbers of the cells in each style that reads the most cells.
+
+    The styles with the fewest changes to `own_style` come first.
+    """
+    numbers_by_style = {
+        style: _read_numbers(cells, parser, style, symbols)
+        for style in _styles_by_nearness(own_style)
+    }
+    fewest_unread = min(numbers.count(None) for numbers in numbers_by_style.values())
+    return {
+        style: numbers
+        for style, numbers in numbers_by_style.items()
+        if numbers.count(None) == fewest_unread
+    }
 
 
 def _styles_by_nearness(own_style: _Style) -> list[_Style]:

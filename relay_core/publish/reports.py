@@ -228,8 +228,6 @@ def run_summary_json(
     completed_at: datetime,
 ) -> bytes:
     """Return run_summary.json; times are in seconds, ``completed_at`` is aware."""
-    counts = findings.counts()
-    valid_rows = findings.valid_rows()
     guards = findings.guards
     changes = findings.changes
     summary: dict[str, Any] = {
@@ -238,15 +236,7 @@ def run_summary_json(
         "status": str(status),
         "error_code": findings.failure.error_code if findings.failure else None,
         "attempt": ctx.attempt,
-        "vendor_count": findings.vendor_count,
-        "vendor_record_counts": {
-            vendor_id: valid_rows.get(vendor_id, 0) for vendor_id in findings.vendor_ids
-        },
-        "record_count": counts["record_count"],
-        "invalid_rows": counts["invalid_rows"],
-        "total_rows": counts["total_rows"],
-        "unpriced_skus": counts["unpriced_skus"],
-        "warnings": dict(sorted(findings.counted_warnings().items())),
+        **_summary_counts(findings),
         "guards": None,
         "changes": None,
         "stage_times": {
@@ -267,6 +257,23 @@ def run_summary_json(
     summary["rows"] = {name: rows.as_dict() for name, rows in findings.rows.items()}
     summary["quarantined"] = findings.quarantined
     return _document(summary)
+
+
+def _summary_counts(findings: RunFindings) -> dict[str, Any]:
+    """Return the counts of vendors, rows, SKUs and warnings for run_summary.json."""
+    counts = findings.counts()
+    valid_rows = findings.valid_rows()
+    return {
+        "vendor_count": findings.vendor_count,
+        "vendor_record_counts": {
+            vendor_id: valid_rows.get(vendor_id, 0) for vendor_id in findings.vendor_ids
+        },
+        "record_count": counts["record_count"],
+        "invalid_rows": counts["invalid_rows"],
+        "total_rows": counts["total_rows"],
+        "unpriced_skus": counts["unpriced_skus"],
+        "warnings": dict(sorted(findings.counted_warnings().items())),
+    }
 
 
 # --- JSON -----------------------------------------------------------------------------

@@ -232,13 +232,11 @@ def _price_guards(guards: GuardsConfig, feeds: _Offered) -> Iterator[GuardResult
         has_moved: arrays.RowMask,
         limit: Decimal,
         min_count: int,
-        new_cents: arrays.Cents = after,
-        old_cents: arrays.Cents = before,
     ) -> GuardResult:
         examples = feeds.examples(
             rows[has_moved],
-            old_cents[has_moved],
-            new_cents[has_moved],
+            before[has_moved],
+            after[has_moved],
             _money,
         )
         count = int(has_moved.sum())
@@ -260,16 +258,25 @@ def _price_guards(guards: GuardsConfig, feeds: _Offered) -> Iterator[GuardResult
         is_high = falls_below(after, before, 1 / Fraction(guards.price_level.high))
         yield replace(moved("price_level", is_high, _HALF, 1), side="high")
     if guards.quarantine is not None:
-        # The share of SKUs that keep their price, since the new one cannot be right.
-        computed = feeds.computed_cents()
-        yield moved(
-            "quarantined",
-            computed >= 0,
-            guards.quarantine.max_pct,
-            min_count,
-            new_cents=computed,
-            old_cents=after,
-        )
+        yield _quarantined(guards.quarantine.max_pct, min_count, feeds)
+
+
+def _quarantined(limit: Decimal, min_count: int, feeds: _Offered) -> GuardResult:
+    """Return the guard's result for the quarantined SKUs.
+
+    They keep their price, since the new one cannot be right.
+    """
+    cents = feeds.after.cents[feeds.rows_after]
+    computed_cents = feeds.computed_cents()
+    is_quarantined = computed_cents >= 0
+    examples = feeds.examples(
+        feeds.rows_before[is_quarantined],
+        cents[is_quarantined],
+        computed_cents[is_quarantined],
+        _money,
+    )
+    count = int(is_quarantined.sum())
+    return _result("quarantined", count, len(cents), limit, min_count, examples)
 
 
 def falls_below(

@@ -127,8 +127,16 @@ def judge_inputs(
         else:
             warnings.append(warning_of(vendor, state))
     faults.sort(key=_rank_of_fault)
-    if not faults:
-        faults = nothing_left(states)
+    return _verdict_of(faults or nothing_left(states), warnings, states, inputs)
+
+
+def _verdict_of(
+    faults: Sequence[ReportEntry],
+    warnings: Sequence[ReportEntry],
+    states: Mapping[str, VendorState],
+    inputs: Mapping[str, VendorInput],
+) -> InputVerdict:
+    """Return the verdict on the inputs; the first fault gives the run its code."""
     return InputVerdict(
         failure=run_faults.failure_of(faults, Stage.FETCH_INPUTS),
         faults=tuple(faults),

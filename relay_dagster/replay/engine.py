@@ -14,8 +14,9 @@ from relay_core.config import TenantConfig, VendorConfig
 from relay_core.domain.codes import VendorStatus
 from relay_core.normalize.vendor_feed import VendorFeed
 from relay_core.publish.keys import ArtifactKeys
-from relay_core.run import RunStages, RunValues, Sink
+from relay_core.run import RunStages, RunValues
 from relay_core.validation.vendor_failures import InputVerdict, VendorInput
+from relay_core.vendor_pass import Sink
 from relay_dagster.replay.run_artifacts import RunArtifacts
 
 KEYS = ArtifactKeys("", "")

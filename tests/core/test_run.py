@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import pyarrow as pa
 import pytest
 
-from relay_core import run as run_module
+from relay_core import vendor_pass
 from relay_core.domain.codes import RunStatus, Stage
 from relay_core.domain.errors import ContractBrokenError
 from relay_core.domain.records import RunFailure
@@ -74,7 +74,7 @@ def test_a_stage_leaves_its_files() -> None:
 def test_files_of_many_rows_are_waited_for_before_others_are_begun(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(run_module, "_MAX_ROWS_BEGUN", 4)
+    monkeypatch.setattr(vendor_pass, "_MAX_ROWS_BEGUN", 4)
     sink = KeptSink()
     stages(sink).normalize(InputVerdict(), feeds())
     first, second, third = (f"normalized/vendor_{n}/normalized.csv" for n in (1, 2, 3))

@@ -14,8 +14,9 @@ from relay_core.normalize.fallback import FallbackPolicy
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.normalize.vendor_feed import FeedReader, VendorFeed
 from relay_core.publish.keys import ArtifactKeys
-from relay_core.run import RunStages, VendorPass, columns_to_read
+from relay_core.run import columns_to_read
 from relay_core.validation.row_schemas import OFFER_SCHEMA
+from relay_core.vendor_pass import VendorPass
 from support.builders import REQUESTED_AT
 from support.memory_sink import MemorySink
 
@@ -64,10 +65,18 @@ def normalize_vendors(
     columns = columns_to_read(config, in_order, hands_over=hands_over)
     reader = FeedReader(config, requested_at, columns, limits, limits.run_bytes)
     to = MemorySink() if sink is None else sink
-    run = RunStages(config, config.vendors, requested_at, KEYS, to, hands_over)
     room = ReportRoom(limits.report_entries, limits.report_bytes)
     fallback = FallbackPolicy(config, requested_at, reader, None, None, {})
-    return VendorPass(run, fallback, in_order, room).normalize(feeds)
+    vendor_pass = VendorPass(
+        config,
+        KEYS,
+        to,
+        fallback,
+        in_order,
+        room,
+        hands_over=hands_over,
+    )
+    return vendor_pass.normalize(feeds)
 
 
 def normalize_vendor(

@@ -25,6 +25,7 @@ ORDER: dict[str, tuple[tuple[str, ...], ...]] = {
         ("merge",),
         ("publish",),
         ("onboarding",),
+        ("vendor_pass",),
         ("run",),
         ("samples",),
     ),

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from relay_core import run
+from relay_core import vendor_pass
 from relay_core.columnar import growing_columns
 from relay_core.domain.limits import Limits
 from relay_core.ingest import csv_reader
@@ -56,7 +56,7 @@ def normalized(
 def test_a_large_feed_waits_until_the_vendor_before_it_is_written() -> None:
     happened: list[str] = []
 
-    with mock.patch.object(run, "_MAX_BYTES_BESIDE", 10):
+    with mock.patch.object(vendor_pass, "_MAX_BYTES_BESIDE", 10):
         normalized(feed("A,1,2.00", "B,1,2.00"), feed("C,1,2.00"), happened=happened)
 
     assert happened == ["read a", "write 2 of a", "read b", "write 1 of b"]
