@@ -5,12 +5,10 @@ This module knows only bytes and keys. ``execution`` decides which objects a run
 and writes.
 """
 
-import base64
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from heapq import nlargest
 from itertools import takewhile
 from typing import Any, cast
@@ -34,7 +32,6 @@ MAX_BYTES = 5 << 30
 """The greatest object that S3 stores or copies in one call."""
 
 MAX_KEY_BYTES = 1024
-_FORM_SECONDS = 15 * 60
 _LINK_SECONDS = 3600
 _NO_RANGE = frozenset({"416", "InvalidRange"})
 _HASHED_CHUNK_BYTES = 1 << 20
@@ -420,21 +417,8 @@ class ObjectStore:
 
         A browser goes to ``redirect`` after the upload.
         """
-        fields: dict[str, Any] = {}
-        conditions: list[Any] = [["content-length-range", 0, max_bytes]]
-        if redirect:
-            fields["success_action_redirect"] = redirect
-            conditions.append({"success_action_redirect": redirect})
-        post = self.clients.s3_links.generate_presigned_post(
-            self.bucket,
-            key,
-            Fields=fields,
-            Conditions=conditions,
-            ExpiresIn=_FORM_SECONDS,
-        )
-        policy = json.loads(base64.b64decode(post["fields"]["policy"]))
-        expires_at = datetime.fromisoformat(policy["expiration"])
-        return UploadForm(post["url"], post["fields"], expires_at)
+        client = self.clients.s3_links
+        return UploadForm.signed(client, self.bucket, key, max_bytes, redirect)
 
 
 def _type_option(content_type: str | None) -> Any:

@@ -7,7 +7,7 @@ value.
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from typing import TypeVar
@@ -97,19 +97,17 @@ class SecretStore:
         if stored_entry is None and len(self._keys(tenant_id)) >= MAX_SECRETS:
             raise QuotaExceededError("SECRET_QUOTA_EXCEEDED", tenant_id, MAX_SECRETS)
         self.database.transact_while_active(tenant_id)
-        document = {"host": secret.host, "value": secret.value}
-        text = json.dumps(document, ensure_ascii=False)
         secret_id = self._secret_id(tenant_id, name)
+        text = _secret_text(secret)
         _available(lambda: self._store(secret_id, text))
+        created_at = now if stored_entry is None else stored_entry.created_at
         entry = SecretEntry(
             tenant_id=tenant_id,
             name=name,
             host=secret.host,
-            created_at=now,
+            created_at=created_at,
             updated_at=now,
         )
-        if stored_entry is not None:
-            entry = replace(entry, created_at=stored_entry.created_at)
         item = _ENTRIES.item(key, entry)
         audit_entry = origin.entry(
             Action.SECRET_PUT, tenant_id, name, now, host=secret.host
@@ -202,6 +200,12 @@ class SecretStore:
             )
 
         errors.unless({"ResourceNotFoundException"}, delete)
+
+
+def _secret_text(secret: SecretValue) -> str:
+    """Return the text that Secrets Manager stores."""
+    document = {"host": secret.host, "value": secret.value}
+    return json.dumps(document, ensure_ascii=False)
 
 
 def _available(call: Callable[[], _T]) -> _T:

@@ -1,11 +1,14 @@
 """Values that describe objects of the bucket, and forms that upload them."""
 
 import base64
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, Self
+
+_FORM_SECONDS = 15 * 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +21,30 @@ class UploadForm:
     url: str
     fields: Mapping[str, str]
     expires_at: datetime
+
+    @classmethod
+    def signed(
+        cls, client: Any, bucket: str, key: str, max_bytes: int, redirect: str | None
+    ) -> Self:
+        """Return a form that stores one object of at most ``max_bytes``.
+
+        A browser goes to ``redirect`` after the upload.
+        """
+        fields: dict[str, Any] = {}
+        conditions: list[Any] = [["content-length-range", 0, max_bytes]]
+        if redirect:
+            fields["success_action_redirect"] = redirect
+            conditions.append({"success_action_redirect": redirect})
+        post = client.generate_presigned_post(
+            bucket,
+            key,
+            Fields=fields,
+            Conditions=conditions,
+            ExpiresIn=_FORM_SECONDS,
+        )
+        policy = json.loads(base64.b64decode(post["fields"]["policy"]))
+        expires_at = datetime.fromisoformat(policy["expiration"])
+        return cls(post["url"], post["fields"], expires_at)
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ class MessageLedger:
     ) -> RunRecord:
         """Note the message that stands for the run now; a run that has ended stays."""
         rule = message_rules.sent(message_id, self._clock())
-        return self._apply(run_id, rule, cached_record)
+        return self._writer.apply_rule(run_id, rule, cached_record)
 
     def claim_send(self, run_id: str, wait: timedelta = UNSENT_AFTER) -> RunRecord:
         """Take the right to send a run's message.
@@ -42,7 +42,7 @@ class MessageLedger:
             TransitionRefusedError: the message is sent, or somebody is sending it.
         """
         rule = message_rules.send_claimed(self._clock(), wait)
-        return self._apply(run_id, rule)
+        return self._writer.apply_rule(run_id, rule)
 
     def note_receive(
         self,
@@ -54,12 +54,12 @@ class MessageLedger:
     ) -> RunRecord:
         """Store the receipt handle of the run's message, and how long it is hidden."""
         rule = self.received_rule(message_id, receipt_handle, hidden_for)
-        return self._apply(run_id, rule)
+        return self._writer.apply_rule(run_id, rule)
 
     def record_dlq(self, run_id: str, dlq_message_id: str) -> RunRecord:
         """Note that the run's message is in the dead-letter queue."""
         rule = message_rules.dead_lettered(dlq_message_id)
-        return self._apply(run_id, rule)
+        return self._writer.apply_rule(run_id, rule)
 
     def resolve_dead_letter(
         self, run_id: str, entry: AuditEntry | None = None
@@ -75,14 +75,14 @@ class MessageLedger:
     def note_reports(self, run_id: str, outcome: Outcome = NOTHING_KNOWN) -> RunRecord:
         """Note that the reports of a run that has ended are written."""
         rule = message_rules.reported(outcome, self._clock())
-        return self._apply(run_id, rule)
+        return self._writer.apply_rule(run_id, rule)
 
     def acknowledge(
         self, run_id: str, *, cached_record: RunRecord | None = None
     ) -> RunRecord:
         """Note that a run that has ended is settled: its message is gone."""
         rule = message_rules.acknowledged(self._clock())
-        return self._apply(run_id, rule, cached_record)
+        return self._writer.apply_rule(run_id, rule, cached_record)
 
     def received_rule(
         self, message_id: str, receipt_handle: str, hidden_for: timedelta | None = None
@@ -92,9 +92,3 @@ class MessageLedger:
         visibility = timedelta(seconds=self._schedule.visibility_seconds)
         hidden_until = now + (hidden_for or visibility)
         return message_rules.received(message_id, receipt_handle, now, hidden_until)
-
-    def _apply(
-        self, run_id: str, rule: Rule, cached_record: RunRecord | None = None
-    ) -> RunRecord:
-        change = RequestedChange(run_id=run_id, rule=rule, cached_record=cached_record)
-        return self._writer.apply(change).record

@@ -100,6 +100,13 @@ class RecordWriter:
         ]
         return self._runs.commit(change, writes)
 
+    def apply_rule(
+        self, run_id: str, rule: Rule, cached_record: RunRecord | None = None
+    ) -> RunRecord:
+        """Apply a rule, and nothing else, as `apply` does; return the record."""
+        change = RequestedChange(run_id=run_id, rule=rule, cached_record=cached_record)
+        return self.apply(change).record
+
     def apply(self, change: RequestedChange) -> ChangeResult:
         """Apply a rule to a record; commit the result unless the rule changes nothing.
 

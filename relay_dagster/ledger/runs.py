@@ -47,7 +47,6 @@ from relay_dagster.runs.model import (
     RunRecord,
 )
 from relay_dagster.runs.ports import utc_now
-from relay_dagster.runs.transitions import Rule
 from relay_dagster.tenants import audit
 from relay_dagster.triggers.rules import TriggerUpdate
 
@@ -163,7 +162,7 @@ class RunLedger:
         A run that is under way stays as it is.
         """
         rule = end_rules.tombstoned(self._clock())
-        return self._apply(run_id, rule)
+        return self._writer.apply_rule(run_id, rule)
 
     def request_cancel(
         self, run_id: str, *, origin: audit.Origin = audit.SYSTEM, **details: str
@@ -267,13 +266,13 @@ class RunLedger:
         """
         open_attempt = attempt_rules.dispatched(attempt, self._clock())
         if message_id is None:
-            return self._apply(run_id, open_attempt, cached_record)
+            return self._writer.apply_rule(run_id, open_attempt, cached_record)
         note_message = self.messages.received_rule(message_id, receipt_handle)
 
         def open_for_message(record: RunRecord) -> RunRecord:
             return note_message(open_attempt(record))
 
-        return self._apply(run_id, open_for_message, cached_record)
+        return self._writer.apply_rule(run_id, open_for_message, cached_record)
 
     # --- by the run -------------------------------------------------------------------
 
@@ -285,7 +284,7 @@ class RunLedger:
             CancelRequestedError: somebody has asked for the run's cancellation.
         """
         rule = attempt_rules.claimed(attempt, dagster_run_id, self._clock())
-        return self._apply(run_id, rule)
+        return self._writer.apply_rule(run_id, rule)
 
     def start_by_hand(
         self, dagster_run_id: str, tenant_id: str, config_version: int | None = None
@@ -309,7 +308,7 @@ class RunLedger:
     ) -> RunRecord:
         """Move on to a stage, never back; the run's own stage only checks the fence."""
         rule = attempt_rules.entered(fence, stage, self._clock())
-        return self._apply(fence.run_id, rule, cached_record)
+        return self._writer.apply_rule(fence.run_id, rule, cached_record)
 
     def pin(
         self,
@@ -321,7 +320,7 @@ class RunLedger:
     ) -> RunRecord:
         """Fix config version and baseline; return the record with those in effect."""
         rule = attempt_rules.pinned(fence, config_version, baseline_run_id)
-        return self._apply(fence.run_id, rule, cached_record)
+        return self._writer.apply_rule(fence.run_id, rule, cached_record)
 
     def succeed(
         self, fence: Fence, outcome: Outcome, *, cached_record: RunRecord | None = None
@@ -340,7 +339,7 @@ class RunLedger:
     ) -> RunRecord:
         """End the run ``FAILED``; without an outcome, no reports are written yet."""
         rule = end_rules.failed(fence, failure, outcome, self._clock())
-        return self._apply(fence.run_id, rule)
+        return self._writer.apply_rule(fence.run_id, rule)
 
     def retry_later(
         self, fence: Fence, error_code: str, error_message: str
@@ -379,7 +378,7 @@ class RunLedger:
             RunAlreadyFinishedError: the run has ended.
         """
         rule = end_rules.poisoned(error_message, self._clock())
-        return self._apply(run_id, rule)
+        return self._writer.apply_rule(run_id, rule)
 
     # --- the next check ------------------------------------------------------------------
 
@@ -413,23 +412,11 @@ class RunLedger:
         with suppress(ExternalServiceError):
             self.check_again(record, AFTER_A_FAULT)
 
-    def _apply(
-        self, run_id: str, rule: Rule, cached_record: RunRecord | None = None
-    ) -> RunRecord:
-        change = RequestedChange(run_id=run_id, rule=rule, cached_record=cached_record)
-        return self._writer.apply(change).record
-
     def _lose(
         self, run_id: str, attempt: int, fence: Fence | None, code: str, message: str
     ) -> RunRecord:
-        now = self._clock()
-        lost_attempt = poll_schedule.LostAttempt(
-            attempt=attempt,
-            fence=fence,
-            error_code=code,
-            message=message,
-            now=now,
-            retry_at=now + self.schedule.delay(attempt, self._rng()),
+        lost_attempt = self.schedule.lost_attempt(
+            attempt, fence, code, message, self._clock(), self._rng()
         )
         rule = attempt_rules.attempt_lost(lost_attempt, self.schedule)
-        return self._apply(run_id, rule)
+        return self._writer.apply_rule(run_id, rule)

@@ -18,36 +18,42 @@ from relay_dagster.replay.verification import verify_run
 commands = typer.Typer()
 
 
+_RunOrNumber = Annotated[
+    str,
+    argument(
+        "RUN_ID|N",
+        "Run ID; with --newest, the number of runs per tenant.",
+        show_default=True,
+    ),
+]
+_Newest = Annotated[
+    bool,
+    option("Verify the newest published runs of all tenants; needs an admin key."),
+]
+_Since = Annotated[
+    float | None,
+    option("With --newest: only runs of the last HOURS.", metavar="HOURS"),
+]
+_Report = Annotated[
+    Path | None,
+    option("With --newest: write a report, .html or .json.", metavar="FILE"),
+]
+_MaxRuns = Annotated[int, option("With --newest: maximum number of runs.", min=1)]
+_MaxMinutes = Annotated[
+    float,
+    option("With --newest: minutes after which no further run starts.", min=0),
+]
+
+
 @command(commands)
 def verify(
     session: Session,
-    run_id: Annotated[
-        str,
-        argument(
-            "RUN_ID|N",
-            "Run ID; with --newest, the number of runs per tenant.",
-            show_default=True,
-        ),
-    ] = "",
-    newest: Annotated[
-        bool,
-        option("Verify the newest published runs of all tenants; needs an admin key."),
-    ] = False,
-    since: Annotated[
-        float | None,
-        option("With --newest: only runs of the last HOURS.", metavar="HOURS"),
-    ] = None,
-    report: Annotated[
-        Path | None,
-        option("With --newest: write a report, .html or .json.", metavar="FILE"),
-    ] = None,
-    max_runs: Annotated[
-        int, option("With --newest: maximum number of runs.", min=1)
-    ] = 10_000,
-    max_minutes: Annotated[
-        float,
-        option("With --newest: minutes after which no further run starts.", min=0),
-    ] = 60,
+    run_id: _RunOrNumber = "",
+    newest: _Newest = False,
+    since: _Since = None,
+    report: _Report = None,
+    max_runs: _MaxRuns = 10_000,
+    max_minutes: _MaxMinutes = 60,
 ) -> Output:
     """Verify a run: replay it with this engine, and compare the files.
 

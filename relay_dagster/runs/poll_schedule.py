@@ -53,6 +53,25 @@ class PollSchedule:
         """Return True if another attempt may follow the latest one."""
         return record.attempt < self.attempts_of(record)
 
+    def lost_attempt(
+        self,
+        attempt: int,
+        fence: Fence | None,
+        error_code: str,
+        message: str,
+        now: datetime,
+        jitter: float,
+    ) -> LostAttempt:
+        """Return the facts of an attempt that ends without a verdict now."""
+        return LostAttempt(
+            attempt=attempt,
+            fence=fence,
+            error_code=error_code,
+            message=message,
+            now=now,
+            retry_at=now + self.delay(attempt, jitter),
+        )
+
     def delay(self, attempt: int, jitter: float) -> timedelta:
         """Return the wait after an attempt; the first attempt is 1.
 

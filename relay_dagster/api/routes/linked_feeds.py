@@ -69,13 +69,10 @@ def _feed_response(
     except NotSatisfiableError:
         headers = {"Content-Range": f"bytes */{head.size}"}
         return Response(status_code=416, headers=headers)
-    if byte_range is None:
-        status = 200
-        start = 0
-        stop = head.size
-    else:
+    status = 200
+    start, stop = byte_range or (0, head.size)
+    if byte_range is not None:
         status = 206
-        start, stop = byte_range
         headers["Content-Range"] = f"bytes {start}-{stop - 1}/{head.size}"
     end_reading = parts.link_readers.begin(link.link_id)
     if end_reading is None:

@@ -16,7 +16,7 @@ from relay_dagster.aws.dynamodb.database import (
     Database,
     is_closed,
 )
-from relay_dagster.aws.dynamodb.expressions import DOES_NOT_EXIST, EXISTS
+from relay_dagster.aws.dynamodb.expressions import DOES_NOT_EXIST, EXISTS, count_up
 from relay_dagster.aws.dynamodb.pull_store import pulls_planned_now
 from relay_dagster.aws.dynamodb.schema import Kind, Partition, config_key
 from relay_dagster.aws.dynamodb.table import Table
@@ -206,7 +206,8 @@ class DeletionStore:
         now = entry.occurred_at.astimezone(UTC)
         key = Kind.LINK_COUNT.key(tenant_id, now.date())
         until = now + 2 * codec.DAY
-        count = self.database.runs.count("links", key, "links", links_per_day, until)
+        update, is_below = count_up("links", links_per_day, until)
+        count = self.database.runs.update("links", key, update, is_below)
         audit = self.database.audit_write(entry)
         try:
             self.database.transact_while_active(tenant_id, audit, count)

@@ -17,7 +17,13 @@ from boto3.dynamodb.conditions import (
 )
 
 from relay_dagster.aws.dynamodb import schema
-from relay_dagster.aws.dynamodb.codec import Item, instant_text, marshal, unmarshal
+from relay_dagster.aws.dynamodb.codec import (
+    Item,
+    epoch_seconds,
+    instant_text,
+    marshal,
+    unmarshal,
+)
 
 EXISTS = Attr(schema.KEY).exists()
 """The condition that there is an item with the key."""
@@ -134,3 +140,15 @@ def is_due(item: Item, until: datetime) -> bool:
     """Return True if an item is still due, which its index may know too late."""
     due_at = unmarshal(item).get(schema.DUE_AT)
     return due_at is not None and due_at <= instant_text(until)
+
+
+def count_up(
+    attribute: str, limit: int, until: datetime
+) -> tuple[Update, ConditionBase]:
+    """Return the update that adds 1 to a count, and the condition that it is below a limit.
+
+    The item of the count expires at ``until``.
+    """
+    update = Update(adds={attribute: 1}, sets={schema.EXPIRY: epoch_seconds(until)})
+    is_below = Attr(attribute).not_exists() | Attr(attribute).lt(limit)
+    return update, is_below

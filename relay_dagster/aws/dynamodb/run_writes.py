@@ -23,7 +23,12 @@ from relay_core.domain.records import VendorResult
 from relay_dagster.aws.dynamodb import codec, schema
 from relay_dagster.aws.dynamodb.codec import Item
 from relay_dagster.aws.dynamodb.database import Database
-from relay_dagster.aws.dynamodb.expressions import DOES_NOT_EXIST, EXISTS, Update
+from relay_dagster.aws.dynamodb.expressions import (
+    DOES_NOT_EXIST,
+    EXISTS,
+    Update,
+    count_up,
+)
 from relay_dagster.aws.dynamodb.schema import Kind
 from relay_dagster.aws.dynamodb.table import Table
 from relay_dagster.aws.dynamodb.trigger_store import trigger_change
@@ -265,7 +270,8 @@ class RunItemWrites:
         hour = codec.hour_of(run.requested_at)
         key = schema.run_count_key(run.tenant_id, hour)
         expires_at = hour + codec.DAY
-        write = self._table.count("quota", key, "runs", runs_per_hour, expires_at)
+        update, is_below = count_up("runs", runs_per_hour, expires_at)
+        write = self._table.update("quota", key, update, is_below)
         next_hour = hour + timedelta(hours=1)
         wait_seconds = (next_hour - run.requested_at).total_seconds()
 

@@ -259,19 +259,6 @@ class Table:
         """Return the write that changes nothing, and requires a condition of an item."""
         return self._write(role, "ConditionCheck", key, condition)
 
-    def count(
-        self, role: str, key: str, attribute: str, limit: int, until: datetime
-    ) -> Write:
-        """Return the write that adds 1 to a count, if that does not exceed the limit.
-
-        The item of the count expires at an instant.
-        """
-        update = Update(
-            adds={attribute: 1}, sets={schema.EXPIRY: codec.epoch_seconds(until)}
-        )
-        is_below = Attr(attribute).not_exists() | Attr(attribute).lt(limit)
-        return self.update(role, key, update, is_below)
-
     def _write(
         self,
         role: str,
