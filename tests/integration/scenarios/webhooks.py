@@ -11,10 +11,11 @@ from integration.scenario import scenario
 from integration.settled import everything_settled
 from integration.waiting import wait_for
 from relay_dagster.devstack.processes import API, CODE
+from relay_dagster.work.item import LEASE
 from support.receivers import answering, receiving, waiting
 
 
-@scenario("34", seconds=60)
+@scenario("34", seconds=120)
 def api_and_sender_die_as_a_run_ends(relay: Installation) -> str:
     """API dead as a run ends, sender killed in its call: one webhook id arrives, twice, whole."""
     tenant, over = relay.new_tenant("told"), threading.Event()
@@ -34,7 +35,8 @@ def api_and_sender_die_as_a_run_ends(relay: Installation) -> str:
         over.set()
         receiver.behave = answering(204)
         relay.start(CODE, API)
-        requests = receiver.wait_for(2, RUN_SECONDS)
+        # The dead sender's lease runs out first.
+        requests = receiver.wait_for(2, RUN_SECONDS + LEASE.total_seconds())
         tries = wait_for(
             "the delivery is over",
             lambda: relay.http.get(f"{place}/{made['webhook_id']}/deliveries").json()[
