@@ -272,52 +272,79 @@ def cut(text: str, limit: int, mark: str = "…") -> str:
 
 
 def explain(fault: RowFault, column: str, text: str) -> str:
-    """Return what is wrong with a trimmed cell of a column, and the fix."""
-    words = _words(fault, column, text)
-    if text and fault in _EXPLANATIONS:
-        return f"{shorten(text, _MAX_CELL_LENGTH)} {words}"
-    return words
+    """Return the problem of a trimmed cell of a column and the fix, as two sentences."""
+    problem = describe(fault, column, text)
+    fix = advise(fault, column, text)
+    return f"{as_sentence(problem)} {as_sentence(fix)}"
+
+
+def describe(fault: RowFault, column: str, text: str) -> str:
+    """Return the problem of a trimmed cell of a column, as a clause."""
+    if text and fault in _PROBLEMS:
+        return f"{shorten(text, _MAX_CELL_LENGTH)} {_PROBLEMS[fault]}"
+    if not text and fault in _PROBLEMS_OF_NULLS:
+        return _PROBLEMS_OF_NULLS[fault]
+    return f"{column} has the error {fault.replace('_', ' ')}"
 
 
 def advise(fault: RowFault, column: str, text: str) -> str:
-    """Return the fix of a trimmed cell of a column."""
-    _, _, fix = _words(fault, column, text).partition("; ")
-    return fix
+    """Return the fix of a trimmed cell of a column, as an imperative clause."""
+    if text and fault in _PROBLEMS:
+        return _FIXES[fault]
+    if not text and fault in _PROBLEMS_OF_NULLS:
+        return _FIXES[fault]
+    return f"enter a value for {column} in every row"
 
 
-def _words(fault: RowFault, column: str, text: str) -> str:
-    if text and fault in _EXPLANATIONS:
-        return _EXPLANATIONS[fault]
-    if not text and fault in _EXPLANATIONS_OF_NULLS:
-        return _EXPLANATIONS_OF_NULLS[fault]
-    return f"{column} is {fault.replace('_', ' ')}; give each row of the feed a value"
+def as_sentence(clause: str) -> str:
+    """Return a clause as a sentence, with a capital letter and a period."""
+    return f"{clause[:1].upper()}{clause[1:]}."
 
 
-_REPEATED = (
-    "is the SKU of more than one row of the feed; give each SKU one row, or set duplicate_skus "
-    "to say which of them counts"
-)
-_EXPLANATIONS = {
-    RowFault.DUPLICATE_SKU: _REPEATED,
-    RowFault.INVALID_QUANTITY: f"is no whole number from 0 to {LARGEST_WHOLE}; correct the cell, "
-    "or list the word in parser.quantity_words, or set the parser's separators",
-    RowFault.NEGATIVE_QUANTITY: "is below zero; give 0 for what is not in stock",
-    RowFault.INVALID_LEAD_TIME: f"is no whole number of days from 0 to {LARGEST_WHOLE}; correct "
-    "the cell, or leave it empty, or list the text in parser.null_values",
-    RowFault.INVALID_DECIMAL: "is no amount; correct the cell, or set parser.currency_symbols, "
-    "decimal_separator and thousands_separator to how the vendor writes amounts",
-    RowFault.NEGATIVE_AMOUNT: "is below zero; give an amount of 0 or more, or leave the cell empty",
-    RowFault.AMOUNT_OUT_OF_RANGE: f"is too large; give an amount below {MONEY_LIMIT:,}",
-    RowFault.INVALID_CONDITION: "is no condition; use new, used or refurb, or leave the cell empty",
-    RowFault.INVALID_TIMESTAMP: "is no real date or time of the years 1900 to 2199 in a form that "
-    "is read; write YYYY-MM-DD HH:MM:SS, or add the vendor's form to parser.timestamp_formats",
+_PROBLEMS = {
+    RowFault.DUPLICATE_SKU: "is the SKU of more than one row of the file",
+    RowFault.INVALID_QUANTITY: f"is not a whole number from 0 to {LARGEST_WHOLE}",
+    RowFault.NEGATIVE_QUANTITY: "is below zero",
+    RowFault.INVALID_LEAD_TIME: (
+        f"is not a whole number of days from 0 to {LARGEST_WHOLE}"
+    ),
+    RowFault.INVALID_DECIMAL: "is not an amount that the parser can read",
+    RowFault.NEGATIVE_AMOUNT: "is below zero",
+    RowFault.AMOUNT_OUT_OF_RANGE: "is too large for an amount",
+    RowFault.INVALID_CONDITION: "is not a known condition",
+    RowFault.INVALID_TIMESTAMP: (
+        "is not a date or time from 1900 to 2199 that the parser can read"
+    ),
 }
-_EXPLANATIONS_OF_NULLS = {
-    RowFault.DUPLICATE_SKU: f"the default {_REPEATED}",
-    RowFault.MISSING_SKU: "the SKU is empty; give every row one",
-    RowFault.MISSING_QUANTITY: "the quantity is empty; fill it in, or give quantity_available a "
-    "value in parser.defaults",
+"""The problem of a cell with text, by fault; the text comes first in the message."""
+_PROBLEMS_OF_NULLS = {
+    RowFault.DUPLICATE_SKU: (
+        "the default of sku is the SKU of more than one row of the file"
+    ),
+    RowFault.MISSING_SKU: "the SKU is empty",
+    RowFault.MISSING_QUANTITY: "the quantity is empty",
 }
+"""The problem of an empty cell, by fault."""
+_FIXES = {
+    RowFault.DUPLICATE_SKU: "keep one row for each SKU, or set duplicate_skus to choose "
+    "which rows count",
+    RowFault.INVALID_QUANTITY: "correct the cell, add the word to parser.quantity_words, "
+    "or set the parser's separators to match the file",
+    RowFault.NEGATIVE_QUANTITY: "write 0 for items that are out of stock",
+    RowFault.INVALID_LEAD_TIME: "correct the cell, leave it empty, or add its text to "
+    "parser.null_values",
+    RowFault.INVALID_DECIMAL: "correct the cell, or set parser.currency_symbols, "
+    "decimal_separator, and thousands_separator to match the file",
+    RowFault.NEGATIVE_AMOUNT: "enter an amount of 0 or more, or leave the cell empty",
+    RowFault.AMOUNT_OUT_OF_RANGE: f"enter an amount below {MONEY_LIMIT:,}",
+    RowFault.INVALID_CONDITION: "write new, used, or refurb, or leave the cell empty",
+    RowFault.INVALID_TIMESTAMP: "write YYYY-MM-DD HH:MM:SS, or add the vendor's format to "
+    "parser.timestamp_formats",
+    RowFault.MISSING_SKU: "enter a SKU in every row",
+    RowFault.MISSING_QUANTITY: "fill in the cell, or set quantity_available in "
+    "parser.defaults",
+}
+"""The fix of a cell, by fault, as an imperative clause."""
 
 
 def _cell_error(fault: RowFault | None, column: str, text: str) -> CellError:

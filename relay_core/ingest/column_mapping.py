@@ -164,10 +164,10 @@ def missing_columns_error(
     missing_names = (_with_nearest(header, names) for header in missing)
     return FeedUnreadableError(
         FailureCode.MISSING_REQUIRED_COLUMNS,
-        f"missing required columns: {listed(missing_names, ', ', len(missing))}; "
-        f"headers found: {listed(map(repr, names), ', ', len(names))}; "
-        "point parser.column_map at the vendor's headers, or give the column a default "
-        "in parser.defaults",
+        f"missing required columns: {listed(missing_names, ', ', len(missing))}. "
+        f"The headers found are {listed(map(repr, names), ', ', len(names)) or 'none'}. "
+        "Map the vendor's headers in parser.column_map, or set a default in "
+        "parser.defaults.",
     )
 
 

@@ -69,8 +69,8 @@ def feed_too_large(limits: Limits) -> FeedUnreadableError:
     """Return the error of a feed that unpacks to more bytes than it may have."""
     return FeedUnreadableError(
         FailureCode.FEED_TOO_LARGE,
-        f"it unpacks to more than {limits.feed_bytes} bytes, which are the most; "
-        "upload a smaller one, without columns and rows that nobody needs",
+        f"the unpacked file has more than {limits.feed_bytes} bytes, which is the limit. "
+        "Upload a smaller file with only the columns and rows that are needed.",
     )
 
 
@@ -97,13 +97,13 @@ def pieces(data: Buffer, kind: str) -> Iterator[bytes]:
                 yield piece
     except NotImplementedError as error:
         raise _unusable_archive(
-            f"its file is packed in a way that is not known ({error})"
+            f"its file is compressed by an unknown method ({error})"
         ) from error
     except ARCHIVE_ERRORS as error:
         raise FeedUnreadableError(
             FailureCode.DECODE_ERROR,
-            f"the file cannot be unpacked as {kind}: {error or 'it is cut short'}; "
-            "upload it again, or set parser.compression to what it is",
+            f"the file cannot be unpacked as {kind}: {error or 'the file is incomplete'}. "
+            "Upload the file again, or set parser.compression to match it.",
         ) from error
 
 
@@ -120,8 +120,8 @@ def _open_only_file(archive: zipfile.ZipFile) -> IO[bytes]:
     files = [member for member in archive.infolist() if _is_feed_file(member)]
     if len(files) != 1:
         names = listed((shorten(file.filename) for file in files), ", ", len(files))
-        content = f"holds {len(files)} files ({names})" if files else "holds no file"
-        raise _unusable_archive(f"it {content}, and one is wanted")
+        content = f"{len(files)} files ({names})" if files else "no file"
+        raise _unusable_archive(f"it contains {content}, but must contain exactly one")
     (file,) = files
     if file.flag_bits & _ENCRYPTED:
         raise _unusable_archive("its file is encrypted")
@@ -138,8 +138,8 @@ def _is_feed_file(member: zipfile.ZipInfo) -> bool:
 def _unusable_archive(reason: str) -> FeedUnreadableError:
     return FeedUnreadableError(
         FailureCode.INVALID_INPUT,
-        f"the zip archive cannot be used: {reason}; "
-        "pack one file, without a password, with deflate",
+        f"the zip archive cannot be used: {reason}. "
+        "Compress one file with deflate and without a password.",
     )
 
 
@@ -152,6 +152,6 @@ class _Source(pa.BufferReader):  # type: ignore[misc]  # pyarrow has no types
         Only the directory of an archive is read at once, whatever its size.
         """
         if size is not None and size > _MAX_READ:
-            raise zipfile.BadZipFile("it lists far too many files")
+            raise zipfile.BadZipFile("it lists too many files")
         data: bytes = super().read(size)
         return data

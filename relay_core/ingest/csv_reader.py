@@ -374,8 +374,8 @@ class _Records:
         if quote is None:
             return FeedUnreadableError(
                 FailureCode.DECODE_ERROR,
-                "the CSV's structure is broken: a record is larger than can be read; "
-                "look for a quote that is never closed",
+                "the CSV's structure is broken: a record is too large to be read. "
+                "Look for a quote that is never closed.",
             )
         open_field = bytes(body[quote + 1 :])
         field_bytes = len(open_field) - open_field.count(b'""')

@@ -271,8 +271,8 @@ def one_byte_delimiter(text: memoryview, delimiter: str) -> tuple[memoryview, by
     if replacement is None:
         raise FeedUnreadableError(
             FailureCode.INVALID_INPUT,
-            "the feed holds every control character, so it cannot be split at "
-            f"{delimiter!r}; save it with an ASCII delimiter",
+            "the file contains every control character, so it cannot be split at "
+            f"{delimiter!r}. Save it with an ASCII delimiter.",
         )
     return memoryview(raw.replace(encoded, replacement)), replacement
 

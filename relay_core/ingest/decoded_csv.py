@@ -72,7 +72,7 @@ class DecodedCsv:
                 record_number, column_number, headers, self.limits
             )
         line = self.line(error.position)
-        fix = f'close the quote that opens in line {line}, or write it twice ("")'
+        fix = f'Close the quote that opens in line {line}, or double it ("").'
         return feed.large_cell_error(
             record_number, column_number, headers, self.limits, fix
         )
@@ -83,8 +83,8 @@ class DecodedCsv:
         return FeedUnreadableError(
             FailureCode.DECODE_ERROR,
             f"the CSV's structure is broken: the quote that opens in line {line} is "
-            'never closed; close it, or write it twice ("") where it belongs to a '
-            "quoted text",
+            'never closed. Close the quote, or double it ("") if it is part of a quoted '
+            "text.",
         )
 
     def line(self, position: int) -> int:

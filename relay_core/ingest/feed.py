@@ -164,9 +164,9 @@ def check_header(headers: Sequence[str], limits: Limits) -> None:
     if width > limits.columns:
         raise FeedUnreadableError(
             FailureCode.INVALID_INPUT,
-            f"the header has {width:,} columns, and {limits.columns:,} are the most; "
-            "see that parser.delimiter and parser.skip_lines fit the file, or leave "
-            "columns out of it",
+            f"the header has {width:,} columns, but the limit is {limits.columns:,}. "
+            "Check that parser.delimiter and parser.skip_lines match the file, or remove "
+            "columns.",
         )
     for column_number, cell in enumerate(headers, 1):
         # Four bytes is the most that a character has; most cells need no encoding.
@@ -180,7 +180,7 @@ def large_cell_error(
     column_number: int,
     headers: Sequence[str],
     limits: Limits,
-    fix: str = "shorten it, or leave the column out of the file",
+    fix: str = "Shorten the cell, or remove the column from the file.",
 ) -> FeedUnreadableError:
     """Return the error of a feed with too large a cell; both numbers count from 1."""
     name = ""
@@ -190,7 +190,7 @@ def large_cell_error(
     return FeedUnreadableError(
         FailureCode.INVALID_INPUT,
         f"record {record_number}, column {column}: the cell has more than "
-        f"{limits.cell_bytes} bytes, which are the most; {fix}",
+        f"{limits.cell_bytes} bytes, which is the limit. {fix}",
     )
 
 
@@ -219,10 +219,10 @@ def decode_feed(data: Buffer, encoding: str) -> memoryview:
         alternatives = [name for name in likely_encodings(data) if name != encoding]
         raise FeedUnreadableError(
             FailureCode.DECODE_ERROR,
-            f"the bytes are not {encoding}{position} ({reason}); "
-            f"likeliest encodings: {', '.join(alternatives) or 'none found'}; "
-            "set parser.encoding to the file's encoding, "
-            "or save the file again in that one",
+            f"the file is not valid {encoding}{position} ({reason}). The likeliest "
+            f"encodings are: {', '.join(alternatives) or 'none'}. "
+            "Set parser.encoding to the file's encoding, "
+            f"or save the file as {encoding}.",
         ) from error
     has_bom = bytes(text[: len(_BOM)]) == _BOM
     return text[len(_BOM) :] if has_bom else text

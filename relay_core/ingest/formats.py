@@ -93,7 +93,7 @@ def _results(
         yield from sandbox.run(task, answer=piece_at)
     except TaskOutOfMemoryError as error:
         raise _too_large(
-            "reading it takes more memory than a feed of the most bytes would"
+            "reading the file needs more memory than a file of the maximum size"
         ) from error
     except TaskFailedError as error:
         raise ContractBrokenError(f"reading a feed failed: {error}") from error
@@ -102,7 +102,7 @@ def _results(
             reason = f"the process that reads feeds ended with status {error.status}"
             raise ContractBrokenError(reason) from error
         raise _too_large(
-            f"the process that read it was ended by signal {-error.status}"
+            f"the process that read the file was ended by signal {-error.status}"
         ) from error
     finally:
         sandbox.end()
@@ -111,6 +111,6 @@ def _results(
 def _too_large(reason: str) -> FeedUnreadableError:
     return FeedUnreadableError(
         FailureCode.FEED_TOO_LARGE,
-        f"{reason}; "
-        "upload a smaller file, without columns, rows and formats that nobody needs",
+        f"{reason}. "
+        "Upload a smaller file with only the columns, rows, and formats that are needed.",
     )

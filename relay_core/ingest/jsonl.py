@@ -170,8 +170,8 @@ class _JsonLines:
         if next_number > 1:
             raise FeedUnreadableError(
                 FailureCode.INVALID_INPUT,
-                "no line is a JSON object; "
-                "write one object a line, and no list around them",
+                "no line is a JSON object. "
+                "Write one object per line, without a list around them.",
             )
         return None
 
@@ -244,8 +244,8 @@ class _JsonLines:
         if _STRING.sub("", line).count(",") >= _MAX_VALUES:
             raise FeedUnreadableError(
                 FailureCode.INVALID_INPUT,
-                f"line {number} has more than {_MAX_VALUES:,} values, which are the "
-                "most; leave some of them out",
+                f"line {number} has more than {_MAX_VALUES:,} values, which is the limit. "
+                "Remove some of them.",
             )
         record = read_object(line)
         if record is None:  # a report shows the line as one cell

@@ -127,7 +127,9 @@ class OdsBook:
                 if size > self._cell_bytes:
                     break
         except RecursionError as error:
-            raise self._parts.damaged("a text of it is nested too deep") from error
+            raise self._parts.damaged(
+                "one of its texts is nested too deeply"
+            ) from error
         return "".join(pieces)
 
     def _text_pieces(self, element: Element) -> Iterator[str]:

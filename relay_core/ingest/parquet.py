@@ -77,8 +77,8 @@ def read_parquet(
     if repeated:
         raise FeedUnreadableError(
             FailureCode.INVALID_INPUT,
-            f"columns occur more than once: {', '.join(map(shorten, repeated))}; "
-            "write each once",
+            f"columns occur more than once: {', '.join(map(shorten, repeated))}. "
+            "Write each column once.",
         )
     positions = sorted(set(plan_columns(headers, parser).read_positions))
     fields_read = [schema.field(position) for position in positions]
@@ -90,8 +90,9 @@ def read_parquet(
         ]
         raise FeedUnreadableError(
             FailureCode.INVALID_INPUT,
-            "columns that are read are not of texts, numbers, dates or booleans: "
-            f"{', '.join(types)}; write them flat, or map others in parser.column_map",
+            "these mapped columns are not text, numbers, dates, or booleans: "
+            f"{', '.join(types)}. Write them as flat columns, or map others in "
+            "parser.column_map.",
         )
     rows = _Rows(source, file, schema)
     return feed.ParsedFeed(headers, _batches(rows, schema, limits))
@@ -179,9 +180,7 @@ class _Rows:
         except _FILE_ERRORS as error:
             raise _damaged(str(error)) from error
         if row_count != metadata.num_rows:
-            raise _damaged(
-                f"it has {row_count} rows, and says that it has another number of them"
-            )
+            raise _damaged(f"it has {row_count} rows, but declares another number")
 
     def _all_columns(self, batch: pa.RecordBatch) -> Sequence[pa.Array | None]:
         columns = iter(batch.columns)
@@ -266,8 +265,8 @@ def _sizes(column: pa.Array) -> WholeNumbers:
 def _damaged(reason: str) -> FeedUnreadableError:
     return FeedUnreadableError(
         FailureCode.DECODE_ERROR,
-        f"the file cannot be read as Parquet: {shorten(reason)}; "
-        "write it again, or set parser.format to what it is",
+        f"the file cannot be read as Parquet: {shorten(reason)}. "
+        "Write the file again, or set parser.format to match it.",
     )
 
 

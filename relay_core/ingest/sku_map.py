@@ -86,8 +86,8 @@ def read_sku_map(data: Buffer, limits: Limits = DEFAULT_LIMITS) -> SkuMap | None
     except FeedUnreadableError as error:
         raise FeedUnreadableError(
             FailureCode.INVALID_INPUT,
-            f"the SKU map cannot be used: {error}; "
-            "it must be UTF-8 CSV with one column vendor_sku and one column sku",
+            f"the SKU map cannot be used: {error} "
+            "Upload the map as UTF-8 CSV with one column vendor_sku and one column sku.",
         ) from error
     is_incomplete = texts.is_empty(vendor_skus) | texts.is_empty(skus)
     is_complete = pa.array(~is_incomplete)
@@ -128,7 +128,9 @@ def _columns(parsed: ParsedFeed) -> tuple[pa.StringArray, pa.StringArray]:
     header = [cell.strip() for cell in parsed.headers or ()]
     if header.count("vendor_sku") != 1 or header.count("sku") != 1:
         names = listed(map(shorten, header), ", ", len(header))
-        raise FeedUnreadableError(FailureCode.INVALID_INPUT, f"its header is {names}")
+        raise FeedUnreadableError(
+            FailureCode.INVALID_INPUT, f"its header is {names or 'empty'}."
+        )
     vendor_sku_index = header.index("vendor_sku")
     sku_index = header.index("sku")
     no_texts = pa.array([], pa.string())

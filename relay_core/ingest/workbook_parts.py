@@ -132,7 +132,7 @@ class Parts:
                 remaining_tags -= len(tags)
                 if remaining_tags < 0:
                     raise self.damaged(
-                        f"a part of it has more than {_MAX_TAGS:,} elements"
+                        f"one of its parts has more than {_MAX_TAGS:,} elements"
                     )
                 yield from tags
                 tags.clear()
@@ -147,7 +147,7 @@ class Parts:
         """
 
         def reject(*_: object) -> None:
-            raise self.damaged("a part of it declares a document type")
+            raise self.damaged("one of its parts declares a document type")
 
         parser = ParserCreate(namespace_separator="}")
         parser.StartDoctypeDeclHandler = reject
@@ -158,8 +158,8 @@ def damaged_workbook(format: str, reason: str) -> FeedUnreadableError:
     """Return the error of a file that is damaged, or no workbook of the format."""
     return FeedUnreadableError(
         FailureCode.DECODE_ERROR,
-        f"the file cannot be read as an .{format} workbook: {reason}; "
-        "save it as .xlsx without a password, or set parser.format to what it is",
+        f"the file cannot be read as an .{format} workbook: {reason}. "
+        "Save it as .xlsx without a password, or set parser.format to match the file.",
     )
 
 
@@ -167,7 +167,7 @@ def protected_workbook() -> FeedUnreadableError:
     """Return the error of a workbook with a password."""
     return FeedUnreadableError(
         FailureCode.DECODE_ERROR,
-        "the workbook has a password; save it without one, or export it as CSV",
+        "the workbook has a password. Save it without the password, or export it as CSV.",
     )
 
 

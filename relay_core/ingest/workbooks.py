@@ -85,8 +85,8 @@ def open_book(
     if actual_format is not None and actual_format != format:
         raise FeedUnreadableError(
             FailureCode.DECODE_ERROR,
-            f"the file is an .{actual_format} workbook, and no .{format} one; "
-            f"set parser.format to {actual_format}",
+            f"the file is an .{actual_format} workbook, not an .{format} workbook. "
+            f"Set parser.format to {actual_format}.",
         )
     if format == "xls":
         return XlsBook(data)
@@ -129,7 +129,7 @@ def _sheet_index(sheets: Sequence[tuple[str, bool]], name: str | None) -> int:
     """
     names = [sheet_name for sheet_name, _ in sheets]
     if name is None:
-        missing = "no sheet that is shown"
+        missing = "no visible sheet"
         for index, (_, is_visible) in enumerate(sheets):
             if is_visible:
                 return index
@@ -142,8 +142,8 @@ def _sheet_index(sheets: Sequence[tuple[str, bool]], name: str | None) -> int:
     shown_names = listed(map(shorten, names), ", ", len(names)) or "none"
     raise FeedUnreadableError(
         FailureCode.INVALID_INPUT,
-        f"the workbook has {missing}; its sheets: {shown_names}; "
-        "name one in parser.sheet",
+        f"the workbook has {missing}. Its sheets are: {shown_names}. "
+        "Set parser.sheet to one of them.",
     )
 
 

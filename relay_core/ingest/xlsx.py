@@ -79,9 +79,7 @@ class XlsxBook:
                 return
             number = _row_number(row.get("r", "")) or last_number + 1
             if not last_number < number <= MAX_ROWS:
-                raise self._parts.damaged(
-                    f"row {number} stands behind row {last_number}"
-                )
+                raise self._parts.damaged(f"row {number} comes after row {last_number}")
             last_number = number
             cells = self._cells(row, shared_texts, styles)
             if cells:
@@ -96,7 +94,7 @@ class XlsxBook:
             reference = cell.get("r")
             column = column + 1 if reference is None else _column_index(reference)
             if not 0 <= column < MAX_COLUMNS:
-                raise self._parts.damaged("a cell stands in no column of a sheet")
+                raise self._parts.damaged("a cell is outside of the columns of a sheet")
             value = self._value(cell, shared_texts, styles)
             if value is not None:
                 text, is_number = value
@@ -121,7 +119,7 @@ class XlsxBook:
             return self._number(text, cell.get("s", "0"), styles)
         if kind == "s":
             if not text.strip().isdecimal() or int(text) >= len(shared_texts):
-                raise self._parts.damaged("a cell names a text that is not there")
+                raise self._parts.damaged("a cell refers to a text that is missing")
             return shared_texts[int(text)], False
         if kind == "b":
             return _BOOLEANS.get(text, text), False

@@ -9,6 +9,7 @@ import zlib
 from dataclasses import dataclass
 
 from relay_core.config import ParserConfig
+from relay_core.domain.cell_rules import as_sentence
 from relay_core.domain.codes import FailureCode
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.ingest.compression import ARCHIVE_ERRORS, GZIP, ZIP, open_archive
@@ -29,8 +30,8 @@ _WORKBOOKS = {
 }
 _PACKED_BYTES = 1 << 20
 _EXPORT = "export it as CSV, or save it as .xlsx"
-_ASK = "ask for the list itself, as CSV or .xlsx"
-_REPACK = "pack it as .zip or .gz, or upload it unpacked"
+_ASK = "ask the vendor for the price list as CSV or .xlsx"
+_REPACK = "compress the file as .zip or .gz, or upload it uncompressed"
 _PACKED_MARKS = (
     (OLE2, b"", "xls"),
     (ZIP, b"xl/", "xlsx"),
@@ -57,24 +58,24 @@ class FileKind:
     """A kind of file."""
 
     name: str  # the name, with its article
-    remedy: str  # the next step for such a file
+    fix: str  # the next step for this kind of file, as an imperative clause
     format: str | None = None  # the `parser.format` that reads it, if there is one
     is_text: bool = False  # whether a price list could begin like this, too
     subject: str = "the file is"  # the beginning of the sentence about it
 
     def __str__(self) -> str:
-        """Return a sentence about the file and its remedy, without an end."""
-        return f"{self.subject} {self.name}; {self.remedy}"
+        """Return a sentence about the file and another one with the fix."""
+        return f"{self.subject} {self.name}. {as_sentence(self.fix)}"
 
 
 PAGE = FileKind(
     "an HTML page, such as a log-in page",
-    "see that the link is right, and that it needs no log-in",
+    "check that the link is right and works without logging in",
     is_text=True,
 )
 _XML_KIND = FileKind(
     "XML",
-    "ask for the list as CSV, .xlsx or JSON Lines",
+    "ask the vendor for the price list as CSV, .xlsx, or JSON Lines",
     is_text=True,
 )
 _JSON_LINES = FileKind(
@@ -85,7 +86,7 @@ _JSON_LINES = FileKind(
 )
 _JSON_DOCUMENT = FileKind(
     "a JSON document",
-    "write it as JSON Lines: an object a line, without a list around",
+    "write it as JSON Lines, with one object per line and no list around them",
     is_text=True,
 )
 _MARKS = {
@@ -103,7 +104,7 @@ _MARKS = {
     rb"\x28\xb5\x2f\xfd": FileKind("an archive (Zstandard)", _REPACK),
     rb".{257}ustar": FileKind(
         "an archive (tar)",
-        "pack one file as .zip or .gz, or upload it unpacked",
+        "compress one file as .zip or .gz, or upload it uncompressed",
     ),
     rb"PAR1": FileKind("a Parquet file", "set parser.format to parquet", "parquet"),
 }
@@ -168,8 +169,8 @@ def _container_kind(data: Buffer) -> FileKind | None:
     try:
         format = workbook_format(data)
     except FeedUnreadableError:
-        remedy = "save it without one, or export it as CSV"
-        return FileKind("a password", remedy, subject="the workbook has")
+        fix = "save it without the password, or export it as CSV"
+        return FileKind("a password", fix, subject="the workbook has")
     if format is None:
         return None
     if start == OLE2 and "WordDocument".encode("utf-16-le") in bytes(memoryview(data)):
@@ -196,11 +197,11 @@ def _kind_of_packed(head: bytes) -> FileKind | None:
     """Return the kind of a workbook or an archive in an archive."""
     for mark, text, format in _PACKED_MARKS:
         if head.startswith(mark) and text in head:
-            remedy = f"upload it unpacked, with parser.format {format}"
-            return FileKind(_WORKBOOKS[format], remedy, format)
+            fix = f"upload it uncompressed, and set parser.format to {format}"
+            return FileKind(_WORKBOOKS[format], fix, format)
     for mark, name in _ARCHIVES:
         if head.startswith(mark):
-            return FileKind(name, "upload the list that is in it")
+            return FileKind(name, "unpack the archive, and upload the price list in it")
     return None
 
 

@@ -24,11 +24,12 @@ from relay_core.domain.records import Cause, CauseSample
 from relay_core.ingest.feed import MalformedRecords
 
 COLUMN_COUNT_ADVICE = (
-    "quote fields that hold the delimiter, "
-    "and give each record as many fields as the header"
+    "give every record as many fields as the header, and quote fields that contain the "
+    "delimiter"
 )
 RECORD_ADVICE = (
-    "write one object a line, each key once, with texts, numbers, true, false or null"
+    "write one JSON object per line, with each key once and only text, numbers, true, "
+    "false, or null as values"
 )
 _MAX_SAMPLES = 3  # the maximum number of samples of a cause
 _SHAPE_CHARACTERS = 60  # the number of a cell's characters that make its shape
@@ -214,11 +215,11 @@ class _ColumnCauses:
         return np.asarray(texts.values_of(index.fill_null(limit)), np.int64)
 
 
-def with_source(message: str, column: str, made_of: Mapping[str, str]) -> str:
-    """Return a message about a cell, followed by its column's sources."""
+def with_source(fix: str, column: str, made_of: Mapping[str, str]) -> str:
+    """Return the fix of a cell, followed by its column's sources."""
     if column not in made_of:
-        return message
-    return f"{message} ({column} is {made_of[column]})"
+        return fix
+    return f"{fix} ({column} is {made_of[column]})"
 
 
 def cut_texts(text: pa.StringArray, limit: int) -> pa.StringArray:

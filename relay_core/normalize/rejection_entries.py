@@ -14,7 +14,7 @@ import pyarrow as pa
 from relay_core.columnar.arrays import RecordNumbers, WholeNumbers
 from relay_core.columnar.numbers import FAULTS
 from relay_core.columnar.text import offsets_and_bytes
-from relay_core.domain.cell_rules import explain
+from relay_core.domain.cell_rules import as_sentence, explain
 from relay_core.domain.codes import RowFault
 from relay_core.domain.columns import JUDGED_COLUMNS
 from relay_core.domain.limits import Limits, ReportRoom
@@ -25,7 +25,6 @@ from relay_core.normalize.rejection_causes import (
     RECORD_ADVICE,
     RejectedBatch,
     cut_texts,
-    with_source,
 )
 
 Locations: TypeAlias = Mapping[int, Mapping[str, Any]]
@@ -211,9 +210,11 @@ def row_entries(
                 fault = FAULTS[code - 1]
                 cell = judged[column][row] if column in judged else None
                 message = explain(fault, column, (cell or "").strip())
+                if column in made_of:
+                    message = f"{message} The column {column} is {made_of[column]}."
                 yield ReportEntry(
                     error_code=str(fault),
-                    error_message=with_source(message, column, made_of),
+                    error_message=message,
                     vendor_id=vendor_id,
                     sku=skus[row] or None,
                     row_number=number,
@@ -244,8 +245,8 @@ def malformed_entries(
     if malformed.widths is None:
         entry = ReportEntry(
             str(RowFault.INVALID_RECORD),
-            "the line is no JSON object, or holds a list or an object where a column is read from; "
-            f"{RECORD_ADVICE}",
+            "The line is not a JSON object, or it has a list or an object as the value of a "
+            f"column. {as_sentence(RECORD_ADVICE)}",
             vendor_id=vendor_id,
         )
         for number, cells in zip(numbers, records, strict=True):
@@ -256,13 +257,17 @@ def malformed_entries(
     for number, width, cells in zip(numbers, widths, records, strict=True):
         yield ReportEntry(
             str(RowFault.COLUMN_COUNT),
-            f"the record has {width} fields and the header has {header_count}; "
-            f"{COLUMN_COUNT_ADVICE}",
+            f"The record has {_fields(width)}, but the header has {header_count}. "
+            f"{as_sentence(COLUMN_COUNT_ADVICE)}",
             vendor_id=vendor_id,
             row_number=number,
             row_data=cells[:width],
             **locations.get(number, {}),
         )
+
+
+def _fields(count: int) -> str:
+    return "1 field" if count == 1 else f"{count} fields"
 
 
 def shown_columns(

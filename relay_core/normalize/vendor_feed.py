@@ -167,8 +167,9 @@ class _FeedSize:
         limit = self.limits.run_bytes
         return FeedUnreadableError(
             FailureCode.FEED_TOO_LARGE,
-            f"with it the feeds of the run unpack to more than {limit} bytes, which are the most "
-            "of all together; upload a smaller one, without columns and rows that nobody needs",
+            f"together with this file, the files of the run unpack to more than {limit} bytes, "
+            "which is the limit. Upload a smaller file with only the columns and rows that are "
+            "needed.",
         )
 
 
@@ -176,8 +177,8 @@ def repeated_headers(plan: ColumnPlan) -> FeedUnreadableError:
     """Return the fault of a feed in which a header that is used occurs twice."""
     return FeedUnreadableError(
         FailureCode.INVALID_INPUT,
-        f"headers that are used occur more than once: {', '.join(map(repr, plan.repeated))}; "
-        "rename one of each in the feed, or map another header in parser.column_map",
+        f"these headers occur more than once: {', '.join(map(repr, plan.repeated))}. "
+        "Rename the extra ones in the file, or map other headers in parser.column_map.",
     )
 
 

@@ -109,14 +109,14 @@ def with_rows(
 def _wrong_container(changes: Mapping[str, Any], parser: ParserConfig) -> Reading:
     """Return the reading of a file that is not of the parser's format or compression."""
     actual_format = changes.get("format", parser.format)
-    difference = "it is packed in another way"
+    difference = "it is compressed in another way"
     if actual_format != parser.format:
         difference = f"it is {actual_format}"
     return Reading(
         error_code=FailureCode.DECODE_ERROR,
         error_message=(
-            "the file is not what parser.format and parser.compression say: "
-            f"{difference}"
+            f"the file does not match parser.format and parser.compression: {difference}. "
+            "Set both options to match the file."
         ),
     )
 

@@ -40,12 +40,12 @@ FILES: dict[str, tuple[bytes, str]] = {
     "a JSON object over lines": (b'{\n  "items": [1]\n}\n', "a JSON document"),
     "JSON Lines": (
         b'{"sku": "A"}\n{"sku": "B"}\n',
-        "JSON Lines; set parser.format to jsonl",
+        "JSON Lines. Set parser.format to jsonl",
     ),
-    "a PDF": (b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n", "a PDF; export it as CSV"),
+    "a PDF": (b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n", "a PDF. Export it as CSV"),
     "an xlsx workbook": (
         workbook(text_row(1, "sku")),
-        "an Excel workbook (.xlsx); set parser",
+        "an Excel workbook (.xlsx). Set parser",
     ),
     "a PNG": (b"\x89PNG\r\n\x1a\n" + bytes(20), "an image (PNG)"),
     "a JPEG": (b"\xff\xd8\xff\xe0" + bytes(20), "an image (JPEG)"),
@@ -62,7 +62,7 @@ FILES: dict[str, tuple[bytes, str]] = {
     "a packed tar": (gzip.compress(tar()), "an archive (tar)"),
     "Parquet": (
         b"PAR1" + bytes(20) + b"PAR1",
-        "a Parquet file; set parser.format to parquet",
+        "a Parquet file. Set parser.format to parquet",
     ),
 }
 PACKED: dict[str, tuple[bytes, str]] = {
@@ -79,12 +79,12 @@ PACKED: dict[str, tuple[bytes, str]] = {
 }
 # Lists with a mistake that is ordinary: what a check says or proposes, and a run's code and words.
 MISTAKES: dict[str, tuple[bytes, str, str, str]] = {
-    "nothing": (b"", "the file has no rows", "no_rows_parsed", "a feed of no row"),
+    "nothing": (b"", "the file has no rows", "no_rows_parsed", "has no row"),
     "a header alone": (
         feed(),
         "the file has no rows",
         "no_rows_parsed",
-        "a feed of no row",
+        "has no row",
     ),
     "a quote that is never closed": (
         feed('"A","1","2"', '"B,1,2', "C,1,2"),
@@ -102,25 +102,25 @@ MISTAKES: dict[str, tuple[bytes, str, str, str]] = {
         feed("A,1,2,", "B,1,2,"),
         "blank_extra_fields: drop",
         "validation_errors",
-        "2 of 2 rows are invalid",
+        "2 of 2 rows are rejected",
     ),
     "serial numbers of days": (
         feed("A,1,2,46350", header="sku,quantity_available,cost,updated_at"),
         "- excel",
         "validation_errors",
-        "1 of 1 rows are invalid",
+        "1 of 1 rows are rejected",
     ),
     "a header twice": (
         feed("A,1,2,3", header="sku,quantity_available,cost,cost"),
-        "headers that are used occur more than once: 'cost'",
+        "these headers occur more than once: 'cost'",
         "invalid_input",
-        "headers that are used occur more than once: 'cost'",
+        "these headers occur more than once: 'cost'",
     ),
     "cut in its last record": (
         feed("A,1,2") + b"C,1",
         "1 x column_count",
         "validation_errors",
-        "1 of 2 rows are invalid",
+        "1 of 2 rows are rejected",
     ),
     "semicolons": (
         feed("A;1;2", header="sku;quantity_available;cost"),
@@ -132,48 +132,48 @@ MISTAKES: dict[str, tuple[bytes, str, str, str]] = {
         "sku\tquantity_available\tcost\nA\t1\t2\n".encode("utf-16"),
         "encoding: utf-16",
         "DECODE_ERROR",
-        "likeliest encodings: utf-16",
+        "likeliest encodings are: utf-16",
     ),
     "decimal commas": (
         feed('A,1,"2,50"'),
         "decimal_separator: ','",
         "validation_errors",
-        "1 of 1 rows are invalid",
+        "1 of 1 rows are rejected",
     ),
     "two currencies": (
         feed("A,1,€5", "B,1,$6"),
         "the amounts are in more than one currency: EUR, USD",
         "validation_errors",
-        "2 of 2 rows are invalid",
+        "2 of 2 rows are rejected",
     ),
     "words for stock": (
         feed("A,call,2", "B,soon,2"),
         '"call" (1), "soon" (1): give each a number in parser.quantity_words',
         "validation_errors",
-        "2 of 2 rows are invalid",
+        "2 of 2 rows are rejected",
     ),
     "stock below zero": (
         feed("A,-2,2"),
         "negative_quantity: zero",
         "validation_errors",
-        "1 of 1 rows are invalid",
+        "1 of 1 rows are rejected",
     ),
     "headings among rows": (
         feed("BRAKES,,", "A,1,2"),
         "skip_rows:",
         "validation_errors",
-        "1 of 2 rows are invalid",
+        "1 of 2 rows are rejected",
     ),
     "the list of another supplier": (
         feed("x,y", header="name,phone"),
         "no header is surely cost, and none looks like it",
         "missing_required_columns",
-        "headers found: 'name', 'phone'",
+        "headers found are 'name', 'phone'",
     ),
     "a workbook with a password": (
         OLE2 + "EncryptedPackage".encode("utf-16-le"),
-        "the workbook has a password; save it without one",
+        "the workbook has a password. Save it without",
         "DECODE_ERROR",
-        "the workbook has a password; save it without one",
+        "the workbook has a password. Save it without",
     ),
 }

@@ -28,7 +28,7 @@ from relay_dagster.wire.config_checks import HeadReading, VendorCheck
 routes = frame.page_router()
 
 # The kind of a file in the messages about files that cannot be price lists.
-_FILE_KIND = re.compile(r"\bthe file is ([^;]+);")
+_FILE_KIND = re.compile(r"\bthe file is (?!not )(.+?)\. [A-Z]")
 
 
 _SEPARATORS = {

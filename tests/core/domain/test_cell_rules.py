@@ -410,8 +410,9 @@ def test_a_null_is_a_fault_of_the_required_columns_alone() -> None:
 def test_a_message_shows_the_cell_and_what_to_do() -> None:
     with pytest.raises(CellError) as caught:
         read_money("call us", Parser())
-    assert '"call us" is no amount' in str(caught.value)
-    assert "parser.currency_symbols" in str(caught.value)
+    message = str(caught.value)
+    assert message.startswith('"call us" is not an amount that the parser can read. ')
+    assert "parser.currency_symbols" in message
 
 
 def test_what_is_too_long_ends_in_dots() -> None:

@@ -129,7 +129,7 @@ def test_a_quote_that_is_left_open_for_longer_than_a_cell_may_be_is_a_large_cell
     feed = HEADER + b"a,1,n\n" * 3 + b'a,"1,'
     message = refused(feed + b"\n" * 101 + b"a,1,n\n" * (after // 6))
     assert place(message) == 'record 5, column 2 ("quantity_available")'
-    assert 'the quote that opens in line 5, or write it twice ("")' in message
+    assert 'Close the quote that opens in line 5, or double it ("")' in message
 
 
 def test_a_quote_in_the_header_that_is_left_open_for_longer_is_a_large_cell_too() -> (

@@ -147,14 +147,14 @@ def test_what_is_damaged_or_something_else_is_a_decode_error(
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (archive({"a.csv": TEXT, "b.csv": TEXT}), "holds 2 files"),
-        (archive({"a.zip": ZIP, "b.zip": ZIP}), "holds 2 files"),
-        (archive({}), "holds no file"),
-        (archive({"folder/": b""}), "holds no file"),
+        (archive({"a.csv": TEXT, "b.csv": TEXT}), "contains 2 files"),
+        (archive({"a.zip": ZIP, "b.zip": ZIP}), "contains 2 files"),
+        (archive({}), "contains no file"),
+        (archive({"folder/": b""}), "contains no file"),
         (changed(ZIP, b"PK\x01\x02", 8, 1), "encrypted"),
         (
             changed(changed(ZIP, b"PK\x01\x02", 10, 99), b"PK\x03\x04", 8, 99),
-            "not known",
+            "unknown method",
         ),
     ],
 )
@@ -181,7 +181,9 @@ def test_a_bomb_is_unpacked_no_further_than_its_limit() -> None:
     bomb = (
         b"".join(packer.compress(bytes(1 << 20)) for _ in range(256)) + packer.flush()
     )
-    with pytest.raises(FeedUnreadableError, match="unpacks to more than 1000000 bytes"):
+    with pytest.raises(
+        FeedUnreadableError, match="unpacked file has more than 1000000 bytes"
+    ):
         unpack(bomb, "auto", Limits(feed_bytes=1_000_000))
 
 
@@ -194,6 +196,6 @@ def test_an_archive_that_lists_too_many_files_is_not_read() -> None:
         + (20 << 20).to_bytes(4, "little")
         + bytes(6)
     )
-    with pytest.raises(FeedUnreadableError, match="far too many files") as caught:
+    with pytest.raises(FeedUnreadableError, match="too many files") as caught:
         unpack(ZIP[:4] + listed * ((20 << 20) // 46 + 1) + end, "zip", DEFAULT_LIMITS)
     assert caught.value.error_code == "DECODE_ERROR"

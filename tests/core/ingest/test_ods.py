@@ -166,7 +166,7 @@ def test_the_first_sheet_that_is_shown_is_read_unless_one_is_named() -> None:
     assert read(data, "ods", sheet="Other").rows == {2: ["c", ""]}
     assert read(data, "ods", sheet="Hidden").rows == {2: ["a", ""]}
     with pytest.raises(
-        FeedUnreadableError, match='its sheets: "Hidden", "Prices", "Other"'
+        FeedUnreadableError, match='Its sheets are: "Hidden", "Prices", "Other"'
     ):
         read(data, "ods", sheet="None")
 

@@ -58,7 +58,7 @@ def test_a_column_without_a_text_is_empty_and_refused_where_it_is_read(
 
 def test_limits_hold() -> None:
     wide = parquet({f"c{place}": [1] for place in range(5)})
-    with pytest.raises(FeedUnreadableError, match="5 columns, and 4 are the most"):
+    with pytest.raises(FeedUnreadableError, match="5 columns, but the limit is 4"):
         read(wide, "parquet", limits=Limits(columns=4))
     long = parquet({"sku": ["A", "x" * 101]})
     with pytest.raises(FeedUnreadableError, match="record 2, column 1"):
@@ -101,7 +101,7 @@ def test_texts_that_unpack_to_more_memory_than_there_is_are_too_large() -> None:
         column_encoding={"sku": "DELTA_BYTE_ARRAY"},
     )
     assert len(data) < 1 << 20
-    with pytest.raises(FeedUnreadableError, match="takes more memory") as caught:
+    with pytest.raises(FeedUnreadableError, match="needs more memory") as caught:
         read(data, "parquet", limits=Limits(feed_bytes=8 << 20))
     assert caught.value.error_code == "feed_too_large"
 

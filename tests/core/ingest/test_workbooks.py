@@ -32,7 +32,7 @@ def test_a_workbook_of_another_format_names_the_one_to_set(
         assert read(BOOKS[actual], named).rows == {2: ["A", "1"]}
         return
     with pytest.raises(
-        FeedUnreadableError, match=rf"set parser\.format to {actual}$"
+        FeedUnreadableError, match=rf"Set parser\.format to {actual}\.$"
     ) as caught:
         read(BOOKS[actual], named)
     assert caught.value.error_code == "DECODE_ERROR"

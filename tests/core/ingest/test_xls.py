@@ -62,7 +62,9 @@ def test_the_first_sheet_that_is_shown_is_read_unless_one_is_named() -> None:
     data = xls({name: [["sku"], [name]] for name in ("Old", "New")}, hidden=("Old",))
     assert read(data, "xls").rows == {2: ["New"]}
     assert read(data, "xls", sheet="Old").rows == {2: ["Old"]}
-    with pytest.raises(FeedUnreadableError, match='its sheets: "Old", "New"') as caught:
+    with pytest.raises(
+        FeedUnreadableError, match='Its sheets are: "Old", "New"'
+    ) as caught:
         read(data, "xls", sheet="None")
     assert caught.value.error_code == "invalid_input"
 

@@ -276,11 +276,11 @@ def test_the_first_sheet_that_is_shown_is_read_unless_one_is_named() -> None:
     assert read(data, "xlsx").rows == {2: ["b", ""]}
     assert read(data, "xlsx", sheet="Other").rows == {2: ["c", ""]}
     assert read(data, "xlsx", sheet="Hidden").rows == {2: ["a", ""]}
-    message = 'no sheet "None"; its sheets: "Hidden", "Prices", "Other"'
+    message = 'no sheet "None". Its sheets are: "Hidden", "Prices", "Other"'
     with pytest.raises(FeedUnreadableError, match=message) as no:
         read(data, "xlsx", sheet="None")
     assert no.value.error_code == "invalid_input"
-    with pytest.raises(FeedUnreadableError, match="no sheet that is shown") as hidden:
+    with pytest.raises(FeedUnreadableError, match="no visible sheet") as hidden:
         read(workbook(HEADER, names=("Hidden",), hidden=("Hidden",)), "xlsx")
     assert hidden.value.error_code == "invalid_input"
 
@@ -436,7 +436,7 @@ def test_large_cells_and_too_many_columns_are_refused() -> None:
         with pytest.raises(FeedUnreadableError, match=place) as caught:
             read(data, "xlsx", limits=limits)
         assert caught.value.error_code == "invalid_input"
-    with pytest.raises(FeedUnreadableError, match="4 columns, and 3 are the most"):
+    with pytest.raises(FeedUnreadableError, match="4 columns, but the limit is 3"):
         read(workbook(text_row(1, "a", "b", "c", "d")), "xlsx", limits=limits)
 
 

@@ -8,6 +8,7 @@ from unittest import mock
 
 import pytest
 
+from relay_core.domain.cell_rules import as_sentence
 from relay_core.domain.limits import Limits
 from relay_core.domain.records import Cause, CauseSample
 from relay_core.ingest import csv_reader
@@ -82,7 +83,7 @@ def test_records_of_another_width_are_told_apart_by_it() -> None:
         ("column_count", None, "1 field", 1),
     ]
     assert values(causes[0]) == [(2, "A,1"), (4, 'C,"1,5"'), (5, "D,1")]
-    assert causes[0].what_to_do.startswith("quote fields that hold the delimiter")
+    assert causes[0].what_to_do.startswith("give every record as many fields")
 
 
 def test_what_to_do_is_what_the_entries_say() -> None:
@@ -92,7 +93,8 @@ def test_what_to_do_is_what_the_entries_say() -> None:
     messages = {entry.error_code: entry.error_message for entry in entries_of(vendor)}
     assert len(vendor.causes) == len(messages) == 6
     for cause in vendor.causes:
-        assert messages[cause.error_code].endswith(f"; {cause.what_to_do}")
+        fix = as_sentence(cause.what_to_do)
+        assert messages[cause.error_code].endswith(f". {fix}")
 
 
 def test_shapes_of_a_column_beyond_so_many_are_one_cause_and_lose_no_count() -> None:
@@ -145,7 +147,7 @@ def test_what_a_column_is_made_of_stands_behind_what_is_said_of_its_cells() -> N
     data = b"sku,East,West,cost\nA,1,x,2\nB,1,2,2\n"
     vendor = normalize_vendor(config, config.vendors[0], data)
     (entry,), (cause,) = entries_of(vendor), vendor.causes
-    behind = " (quantity_available is the sum of 'East' and 'West')"
+    source = "quantity_available is the sum of 'East' and 'West'"
     assert (entry.value, cause.samples[0].value) == ("x", "x")
-    assert entry.error_message.endswith(behind)
-    assert cause.what_to_do.endswith(behind)
+    assert entry.error_message.endswith(f" The column {source}.")
+    assert cause.what_to_do.endswith(f" ({source})")

@@ -95,6 +95,6 @@ def test_the_fault_names_the_limit() -> None:
     )
     assert read.fault is not None
     assert read.fault.error_message.startswith(
-        "feed too large: vendor 'vendor_1', file 'f.csv': with it the feeds of the run unpack to "
-        "more than 9 bytes"
+        "feed too large: vendor 'vendor_1', file 'f.csv': together with this file, the files of "
+        "the run unpack to more than 9 bytes"
     )

@@ -108,7 +108,7 @@ def test_another_kind_is_proposed_and_reads(
         None,
         0,
     )
-    assert "is not what parser.format and parser.compression say" in describe_check(
+    assert "does not match parser.format and parser.compression" in describe_check(
         check
     )
 

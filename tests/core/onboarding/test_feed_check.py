@@ -414,10 +414,10 @@ def test_the_missing_headers_are_those_of_the_config_as_sent() -> None:
     [
         (b"PK\x03\x04", "ZIP archive's or an Excel workbook's do, and is damaged"),
         (b"\x1f\x8bno", "gzip's do, and is damaged"),
-        (b"%PDF-1.7", "a PDF; export it as CSV"),
+        (b"%PDF-1.7", "a PDF. Export it as CSV"),
         (
             OLE2 + "EncryptedPackage".encode("utf-16-le"),
-            "has a password; save it without one",
+            "has a password. Save it without",
         ),
     ],
 )
