@@ -42,7 +42,7 @@ def _between(lowest: int, highest: int) -> BeforeValidator:
     def check(value: Any) -> Any:
         is_list = isinstance(value, list | tuple)
         if is_list and not lowest <= len(value) <= highest:
-            raise refuse(f"{lowest} to {highest} headers are wanted, not {len(value)}")
+            raise refuse(f"must have {lowest} to {highest} headers, not {len(value)}")
         return value
 
     return BeforeValidator(check)
@@ -157,7 +157,7 @@ def _read_factor(value: Any, _: ValidatorFunctionWrapHandler) -> Any:
         return _FACTOR.validate_python(value)
     if isinstance(value, str):
         return _HEADER.validate_python(value)
-    raise refuse(f"a whole number or a header is wanted, not {type_name(value)}")
+    raise refuse(f"must be a whole number or a header, not {type_name(value)}")
 
 
 def _check_new_text(_: str, entry: cross_checks.Entry, __: ValidationInfo) -> None:
@@ -199,7 +199,7 @@ class Changed(ColumnForm):
     def _goes_with_text(cls, value: str | None, info: ValidationInfo) -> str | None:
         column = str(info.context)
         if value is not None and not is_text_column(column):
-            raise refuse(f"is for {Join.makes}, not for {column}")
+            raise refuse(f"applies to {Join.makes}, not to {column}; remove it")
         return value
 
     @field_validator("times", "divided_by")
@@ -212,7 +212,9 @@ class Changed(ColumnForm):
         column = str(info.context)
         is_number = column == "quantity_available" or column in MONEY_COLUMNS
         if value is not None and not is_number:
-            raise refuse(f"is for quantity_available and amounts, not for {column}")
+            raise refuse(
+                f"applies to quantity_available and amounts, not to {column}; remove it"
+            )
         return value
 
     @field_validator("divided_by")
@@ -226,13 +228,13 @@ class Changed(ColumnForm):
         steps = [name for name in _STEPS[:-1] if info.data.get(name, name) is not None]
         if value is not None and "times" in steps:
             raise refuse(
-                "must have one of times and divided_by, not both",
+                "must have only one of times and divided_by, not both",
                 of_section=True,
             )
         if not steps and value is None:
             raise refuse(
-                f"must have one of {', '.join(_STEPS)}; for a header alone write its "
-                "text",
+                f"must have at least one of {', '.join(_STEPS)}; to use a header unchanged, "
+                "write its text in place of the object",
                 of_section=True,
             )
         return value
@@ -292,7 +294,9 @@ def _read_source(
         raise refuse(f"must have exactly one of {all_names}; it has {names}")
     (form,) = named_forms
     if not form.makes_column(column):
-        raise refuse(f"{form.name} makes {form.makes}, and no {column}")
+        raise refuse(
+            f"{form.name} can make {form.makes}, but not {column}; use another form"
+        )
     return form.model_validate(value, context=column)
 
 

@@ -28,8 +28,14 @@ import relay_core.config.refusals as refusals
 import relay_core.config.values as values
 from relay_core.config.refusals import refuse
 from relay_core.config.scalars import BareWord
-from relay_core.domain.cell_rules import EXCEL, MONEY_LIMIT, read_cell, shorten
-from relay_core.domain.codes import WORKBOOK_FORMATS
+from relay_core.domain.cell_rules import (
+    EXCEL,
+    MONEY_LIMIT,
+    describe,
+    read_cell,
+    shorten,
+)
+from relay_core.domain.codes import WORKBOOK_FORMATS, RowFault
 from relay_core.domain.columns import CANONICAL_COLUMNS, EXTRA_COLUMN, RESERVED_COLUMNS
 from relay_core.domain.errors import CellError
 from relay_core.domain.limits import DEFAULT_LIMITS, MAX_QUOTED, Limits
@@ -96,7 +102,7 @@ def at_most(limit: str | int, noun: str = "entries") -> BeforeValidator:
             highest = limit
         is_collection = isinstance(value, Sized) and not isinstance(value, str)
         if is_collection and len(value) > highest:
-            raise refuse(f"has {len(value):,} {noun}; {highest:,} are the most")
+            raise refuse(f"has {len(value):,} {noun}; the limit is {highest:,}")
         return value
 
     return BeforeValidator(check)
@@ -144,7 +150,7 @@ def judged(check: Callable[[Any, Entry, ValidationInfo], None]) -> WrapValidator
 def refuse_repeated(text: str, seen: dict[str, Any]) -> None:
     """Refuse a text that an earlier entry of the same list has."""
     if text in seen:
-        raise refuse(f"{shorten(text)} stands more than once; keep one of them")
+        raise refuse(f"{shorten(text)} appears more than once; keep only one")
     seen[text] = True
 
 
@@ -163,7 +169,7 @@ def _note_vendor(vendor_id: str, info: ValidationInfo) -> str:
     vendor_ids = _context(info).vendor_ids
     if vendor_id in vendor_ids:
         raise refuse(
-            f'"{vendor_id}" stands more than once; each vendor needs an id of its own'
+            f'"{vendor_id}" appears more than once; give each vendor its own id'
         )
     vendor_ids.add(vendor_id)
     return vendor_id
@@ -191,7 +197,8 @@ def _read_column(text: str, info: ValidationInfo) -> str:
     """Refuse a name that no column of a vendor's feed can have."""
     if text == "vendor_id":
         raise refuse(
-            "vendor_id never comes from the feed: it is the vendor's id in this config"
+            "vendor_id cannot be mapped or given a default, because it is always the "
+            "vendor's id in this config; remove it"
         )
     if text not in (*CANONICAL_COLUMNS, *_context(info).extra_columns):
         raise PydanticCustomError(refusals.UNKNOWN_COLUMN, "no canonical column")
@@ -208,11 +215,11 @@ def read_output_column(text: str, info: ValidationInfo) -> str:
 def _check_extra_column(name: str, entry: Entry, info: ValidationInfo) -> None:
     if re.fullmatch(EXTRA_COLUMN.strip("^$"), name) is None:
         raise refuse(
-            f"{shorten(name)} is no name of an extra column: use 1 to 40 small letters, "
-            "digits and _, of which the first is a letter"
+            f"{shorten(name)} is not a valid name of an extra column; use 1 to 40 "
+            "lowercase letters, digits and _, and begin with a letter"
         )
     if name in (*values.WRITABLE_COLUMNS, *RESERVED_COLUMNS):
-        raise refuse(f'"{name}" is a column already; give the extra one another name')
+        raise refuse(f'"{name}" is the name of a built-in column; choose another name')
     refuse_repeated(name, entry.seen)
     _context(info).extra_columns.append(name)
 
@@ -262,7 +269,7 @@ def _check_rate(rate: Decimal, entry: Entry, info: ValidationInfo) -> None:
     context = _context(info)
     if entry.key == context.currency:
         raise refuse(
-            f"{entry.key} is the default_currency, whose rate is 1; leave it out"
+            f"{entry.key} is the default_currency, whose rate is always 1; remove it"
         )
     context.rates[str(entry.key)] = rate
 
@@ -272,9 +279,7 @@ def _check_vendor_currency(currency: str, info: ValidationInfo) -> str:
     context = _context(info)
     has_rate = currency in (context.currency, *context.rates)
     if context.currency is not None and not has_rate:
-        raise refuse(
-            f"{currency} has no rate; give it one in exchange_rates.{currency}"
-        )
+        raise refuse(f"{currency} has no exchange rate; add exchange_rates.{currency}")
     return currency
 
 
@@ -314,11 +319,11 @@ def _goes_with(kind: str) -> AfterValidator:
     def check(value: str | None, info: ValidationInfo) -> str | None:
         section_type = info.data.get("type")
         if section_type == kind and value is None:
-            raise refuse(f'is required where type is "{kind}"')
+            raise refuse(f'is required if type is "{kind}"')
         is_other_type = section_type is not None and section_type != kind
         if is_other_type and value is not None:
             raise refuse(
-                f'goes with type "{kind}", and type is "{section_type}"; leave it out'
+                f'applies only if type is "{kind}", but type is "{section_type}"; remove it'
             )
         return value
 
@@ -330,14 +335,16 @@ def _check_tenant_key(key: str, info: ValidationInfo) -> str:
     tenant_id = _context(info).tenant_id
     prefix = "tenants/" if tenant_id is None else f"tenants/{tenant_id}/"
     if not key.startswith(prefix):
-        hint = "; leave s3:// and the bucket out" if key.startswith("s3:") else ""
+        hint = "; remove s3:// and the bucket" if key.startswith("s3:") else ""
         raise refuse(f'must start with "{prefix}", not {shorten(key)}{hint}')
     if "//" in key or {".", ".."} & set(key.split("/")):
-        raise refuse(f"must not hold //, nor . or .. between slashes: {shorten(key)}")
+        raise refuse(f"must not contain //, or . or .. between slashes: {shorten(key)}")
     if _CONTROL.search(key):
-        raise refuse("must not hold control characters or line ends")
+        raise refuse("must not contain control characters or line breaks; delete them")
     if len(key.encode("utf-8")) > _MAX_KEY_BYTES:
-        raise refuse(f"is longer than the {_MAX_KEY_BYTES} bytes that S3 allows")
+        raise refuse(
+            f"is longer than the {_MAX_KEY_BYTES} bytes that S3 allows; shorten it"
+        )
     return key
 
 
@@ -349,13 +356,13 @@ def _check_prefix(text: str, info: ValidationInfo) -> str:
 def _check_s3_key(text: str, info: ValidationInfo) -> str:
     key = _check_tenant_key(text, info)
     if key.endswith("/"):
-        raise refuse("is the key of a folder; name the file in it")
+        raise refuse("is the key of a folder; add the name of a file in it")
     return key
 
 
 def _check_local_path(path: str) -> str:
     if not path.strip() or "\0" in path:
-        raise refuse("must name a file")
+        raise refuse("must be the path of a file")
     return path
 
 
@@ -416,7 +423,8 @@ def refuse_idle(
     if is_set and chosen is not None and chosen not in allowed:
         words = " or ".join(f'"{word}"' for word in allowed)
         raise refuse(
-            f'applies with {option} {words}, and {option} is "{chosen}"; leave it out'
+            f'applies only if {option} is {words}, but {option} is "{chosen}"; '
+            "remove it"
         )
 
 
@@ -428,7 +436,7 @@ def _check_word(quantity: int, entry: Entry, info: ValidationInfo) -> None:
     word = str(entry.key).strip().casefold()
     if entry.seen.setdefault(word, quantity) != quantity:
         raise refuse(
-            "stands twice, as words are compared in any case; keep one of them"
+            "appears more than once, because letter case is ignored; keep only one"
         )
 
 
@@ -440,7 +448,11 @@ def _check_default(text: str, entry: Entry, info: ValidationInfo) -> None:
     try:
         read_cell(entry.key, text, parser, UTC)
     except CellError as error:
-        raise refuse(str(error)) from error
+        fault = RowFault(error.error_code)
+        problem = describe(fault, entry.key, text)
+        raise refuse(
+            f"{problem}; write the default the way the vendor writes its cells"
+        ) from error
     except AttributeError:
         # An option that this column's rule needs is invalid and has its own fault.
         pass
@@ -455,18 +467,20 @@ def _check_timestamp_format(form: str) -> str:
     if form == EXCEL:
         return form
     if len(form) > MAX_QUOTED:
-        raise refuse(f"{shorten(form)} is longer than {MAX_QUOTED} characters")
+        raise refuse(
+            f"{shorten(form)} is longer than {MAX_QUOTED} characters; shorten it"
+        )
     directives = re.findall(r"%(.?)", form, re.DOTALL)
     for directive in directives:
         if directive == "Z":
             raise refuse(
-                "%Z is not read, as the names of zones differ between machines; use %z "
-                "for an offset"
+                "%Z is not supported, because the names of time zones differ between "
+                "machines; use %z for an offset"
             )
         if directive not in _DIRECTIVES or not directive:
             raise refuse(
-                f"%{directive} is no directive of strptime that is read; %% is a percent "
-                "sign"
+                f"%{directive} is not a supported strptime directive; for a percent sign, "
+                "write %%"
             )
     missing_parts = []
     for part, part_directives in _DATE_PARTS.items():
@@ -474,7 +488,8 @@ def _check_timestamp_format(form: str) -> str:
             missing_parts.append(part)
     if missing_parts:
         raise refuse(
-            f"{shorten(form)} has no {' and no '.join(missing_parts)}, as in %Y-%m-%d"
+            f"{shorten(form)} has no {' and no '.join(missing_parts)}; include all three "
+            "parts of a date, for example %Y-%m-%d"
         )
     for probe in _PROBES:
         _check_probe(form, probe)
@@ -491,11 +506,12 @@ def _check_probe(form: str, probe: datetime) -> None:
         day = datetime.strptime(text, form).date()  # noqa: DTZ007  # only the date matters
     except (ValueError, OverflowError, re.error) as error:
         raise refuse(
-            f"{shorten(form)} is no format that strptime reads: {error}"
+            f"{shorten(form)} is not a format that strptime can read: {error}"
         ) from error
     if day != probe.date():
         raise refuse(
-            f"{shorten(form)} does not give back the date that it is written from"
+            f"{shorten(form)} does not read back the date that it writes; use a format "
+            "without ambiguous parts, for example %Y-%m-%d"
         )
 
 

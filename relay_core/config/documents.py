@@ -54,12 +54,15 @@ def parse_document(
         _check_size(document, limits)
     if isinstance(document, dict):
         return document
-    kind = "nothing at all" if document is None else type_name(document)
+    kind = "an empty file" if document is None else type_name(document)
     raise whole_fault(f"the config must be a mapping of keys to values, not {kind}")
 
 
 def _too_long() -> ConfigError:
-    return whole_fault(f"the config is longer than {MAX_CHARACTERS:,} characters")
+    return whole_fault(
+        f"the config is longer than {MAX_CHARACTERS:,} characters; remove comments or "
+        "parts that are not needed"
+    )
 
 
 def _decode(text: str | bytes) -> str:
@@ -73,8 +76,8 @@ def _decode(text: str | bytes) -> str:
         return text.decode(encoding).removeprefix(_BYTE_ORDER_MARK)
     except UnicodeDecodeError as error:
         raise whole_fault(
-            f"the config is not {encoding.upper()} at byte {error.start}; save it as "
-            "UTF-8"
+            f"the config is not valid {encoding.upper()} at byte {error.start}; save the "
+            "file as UTF-8"
         ) from error
 
 

@@ -94,7 +94,7 @@ def _object_of(
 
 def _refuse_constant(name: str) -> Any:
     raise refusals.whole_fault(
-        f"the config is not valid JSON: it holds {name}, which is no number"
+        f"the config is not valid JSON: {name} is not a JSON number; use a decimal number"
     )
 
 

@@ -75,8 +75,8 @@ def margin_doubts(config: TenantConfig) -> Iterator[Doubt]:
                 vendor_id=None,
                 count=None,
                 samples=None,
-                message=f"{number} means {_plain(margin * 100)} %; "
-                f"{_plain(margin / 100)} is {number} %",
+                message=f"{number} is a margin of {_plain(margin * 100)} %; for "
+                f"{number} %, write {_plain(margin / 100)}",
             )
 
 
@@ -100,8 +100,8 @@ def policy_doubts(
         vendor_id=None,
         count=rejected,
         samples=first_samples(samples),
-        message=f"{rejected:,} of {total:,} rows are refused, and with a limit of 0 one "
-        f"is enough to fail a run; have them put right, or set max_invalid_rows to "
+        message=f"{rejected:,} of {total:,} rows are rejected, and with a limit of 0 one "
+        f"rejected row fails a run; fix the rows, or set max_invalid_rows to "
         f"{rejected} or more and max_invalid_row_pct to {share.normalize():f} or more",
     )
 
@@ -134,8 +134,8 @@ def lint_warnings(
     if not config.pricing.min_price:
         yield ConfigFault(
             "pricing.min_price",
-            "0 is no floor: a cost that a vendor wrote wrong, such as 0.01, is published "
-            "as it comes; set the lowest price that you would sell anything at",
+            "is 0, so a vendor's wrong cost, such as 0.01, becomes a published price; "
+            "set the lowest price that you would sell any item for",
         )
     yield from _lint_output(config)
     yield from _lint_error_policy(config.error_policy)
@@ -148,8 +148,8 @@ def lint_warnings(
     if config.output.missing_skus == "zero" and not is_published:
         yield ConfigFault(
             "output.missing_skus",
-            "zero keeps SKUs of the published feed, and the tenant has none yet: the "
-            "first run keeps nothing",
+            "zero keeps SKUs of the live feed, but the tenant has no live feed yet, so "
+            "the first run keeps none",
         )
 
 
@@ -164,12 +164,14 @@ def _plain(number: Decimal) -> str:
 
 def _lint_output(config: TenantConfig) -> Iterator[ConfigFault]:
     consequences = {
-        "sku": "nobody can tell which item a row is",
-        "price": "the prices that are made are not published",
+        "sku": "rows of the feed cannot be matched to items",
+        "price": "the computed prices are not published",
     }
     for column, consequence in consequences.items():
         if column not in config.output.reads:
-            yield ConfigFault("output.columns", f'has no "{column}": {consequence}')
+            yield ConfigFault(
+                "output.columns", f'has no "{column}", so {consequence}; add it'
+            )
 
 
 def _lint_error_policy(policy: ErrorPolicy) -> Iterator[ConfigFault]:
@@ -178,20 +180,21 @@ def _lint_error_policy(policy: ErrorPolicy) -> Iterator[ConfigFault]:
     if rows and not share:
         yield ConfigFault(
             "error_policy.max_invalid_row_pct",
-            "is 0, and both limits hold: one invalid row fails a run, whatever "
-            f"max_invalid_rows ({rows}) says",
+            "is 0, and both limits apply, so one rejected row fails a run even though "
+            f"max_invalid_rows is {rows}; raise this limit, too",
         )
     if share and not rows:
         yield ConfigFault(
             "error_policy.max_invalid_rows",
-            "is 0, and both limits hold: one invalid row fails a run, whatever "
-            f"max_invalid_row_pct ({_plain(share)}) says",
+            "is 0, and both limits apply, so one rejected row fails a run even though "
+            f"max_invalid_row_pct is {_plain(share)}; raise this limit, too",
         )
     if share >= _TOLERANT_SHARE and rows >= _TOLERANT_ROWS:
         yield ConfigFault(
             "error_policy.max_invalid_row_pct",
-            f"{_plain(share)} is {_plain(share * 100)} %: a feed of which so many rows "
-            "are refused is still published, and what they offered is gone from it",
+            f"{_plain(share)} is {_plain(share * 100)} %, so a feed is published even if "
+            "that share of its rows is rejected, and it lacks their offers; lower the "
+            "limit",
         )
 
 
@@ -209,11 +212,14 @@ def _lint_prefixes(config: TenantConfig) -> Iterator[ConfigFault]:
             outer_prefixes.pop()
         if outer_prefixes:
             outer_prefix, outer_vendor = outer_prefixes[-1]
-            relation = "is that" if prefix == outer_prefix else "lies in that"
+            relation = (
+                "is also the prefix" if prefix == outer_prefix else "is in the prefix"
+            )
             yield ConfigFault(
                 path,
-                f'"{prefix}" {relation} of vendor "{outer_vendor}": an upload of '
-                f'"{vendor_id}" is read as one of "{outer_vendor}", too',
+                f'"{prefix}" {relation} of vendor "{outer_vendor}", so uploads of '
+                f'"{vendor_id}" are also read as files of "{outer_vendor}"; give each '
+                "vendor a separate prefix",
             )
         outer_prefixes.append((prefix, vendor_id))
     owners = {prefix: vendor_id for prefix, _, vendor_id in prefixes}
@@ -224,8 +230,8 @@ def _lint_prefixes(config: TenantConfig) -> Iterator[ConfigFault]:
         if owner is not None:
             yield ConfigFault(
                 f"vendors.{index}.sku_map.s3_key",
-                f'lies in the prefix of vendor "{owner}": when it is the newest file '
-                "there, it is read as the feed; keep maps elsewhere",
+                f'is in the prefix of vendor "{owner}", so the map is read as the feed '
+                "if it is the newest file there; store the map outside of all prefixes",
             )
 
 
@@ -243,13 +249,14 @@ def _lint_vendor(path: str, vendor: VendorConfig) -> Iterator[ConfigFault]:
     if vendor.inbound.type == "local":
         yield ConfigFault(
             f"{path}.inbound.type",
-            "local is for the local runner; runs that the API starts find no feed of "
-            "this vendor",
+            "local works only with the local runner, so runs that the API starts find no "
+            "file of this vendor; use s3",
         )
     if vendor.sku_map is not None and vendor.sku_map.type == "file":
         yield ConfigFault(
             f"{path}.sku_map.type",
-            "file is for the local runner; runs that the API starts find no map",
+            "file works only with the local runner, so runs that the API starts find no "
+            "map; use s3",
         )
     yield from _lint_parser(f"{path}.parser", vendor.parser)
 
@@ -263,8 +270,8 @@ def _lint_parser(path: str, parser: ParserConfig) -> Iterator[ConfigFault]:
         if len(columns) > 1 and not set(columns) <= _SHAREABLE_COLUMNS:
             yield ConfigFault(
                 f"{path}.column_map.{columns[-1]}",
-                f'"{header}" is read as {" and ".join(columns)}; each should have its '
-                "own header",
+                f'"{header}" is mapped to {" and ".join(columns)}; map each column to '
+                "its own header",
             )
     if parser.columns is None:
         return
@@ -273,7 +280,8 @@ def _lint_parser(path: str, parser: ParserConfig) -> Iterator[ConfigFault]:
             if header not in parser.columns:
                 yield ConfigFault(
                     f"{path}.column_map.{column}",
-                    f'"{header}" is none of the names in columns',
+                    f'"{header}" is not in parser.columns; correct the header, or add '
+                    "it there",
                 )
     filled_columns = {
         *parser.columns,
@@ -284,5 +292,6 @@ def _lint_parser(path: str, parser: ParserConfig) -> Iterator[ConfigFault]:
     if not filled_columns & {"cost", "price"}:
         yield ConfigFault(
             f"{path}.column_map",
-            "gives neither cost nor price: no offer of this vendor can be priced",
+            "maps neither cost nor price, so no offer of this vendor can be priced; map "
+            "one of them",
         )

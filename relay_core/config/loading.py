@@ -145,7 +145,7 @@ class TenantConfig(values.Section):
             message = f"the config has no vendor {shorten(vendor_id)}{hint}"
             yield errors.ConfigFault(
                 f"vendors.{index}",
-                f"{message}; it has {listed_ids}",
+                f"{message}; its vendors are {listed_ids}",
             )
 
     def to_document(self) -> dict[str, Any]:

@@ -104,7 +104,9 @@ class PriceRule(values.Section):
         info: ValidationInfo,
     ) -> Decimal | None:
         if value is not None and info.data.get("leave_out"):
-            raise refuse("an offer that is left out has no price; leave min_price out")
+            raise refuse(
+                "does not apply with leave_out, because the offer gets no price; remove it"
+            )
         return value
 
 
@@ -325,7 +327,7 @@ class OutputColumn(values.Section):
             return value
         if isinstance(value, bool) or not isinstance(value, int | str):
             raise refuse(
-                "text is wanted, the name of a column, or a mapping; "
+                "must be text (the name of a column) or a mapping, "
                 f"not {type_name(value)}"
             )
         name = cross_checks.read_output_column(str(value), info)
@@ -334,7 +336,7 @@ class OutputColumn(values.Section):
     @model_validator(mode="after")
     def _holds_one_thing(self) -> "OutputColumn":
         if (self.column is None) is (self.constant is None):
-            raise refuse("needs a column or a constant, and not both")
+            raise refuse("needs a column or a constant, but not both")
         return self
 
     @model_serializer

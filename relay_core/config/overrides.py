@@ -52,7 +52,7 @@ def _read_instant(value: Any) -> Any:
         return moment.astimezone(UTC).replace(microsecond=0)
     except (ValueError, OverflowError):
         raise refuse(
-            "a date and time with an offset is wanted, such as 2026-03-01T12:00:00Z, "
+            "must be a date and time with an offset, for example 2026-03-01T12:00:00Z, "
             f"not {shorten(str(value))}"
         ) from None
 
@@ -102,21 +102,22 @@ class Override(values.Section):
     ) -> datetime | None:
         # An invalid price is absent from ``info.data``; it still counts as set.
         if value is not None and info.data.get("accept_price", value) is None:
-            raise refuse("goes with accept_price; leave it out")
+            raise refuse("applies only with accept_price; remove it")
         return value
 
     @model_validator(mode="after")
     def _has_sound_effects(self) -> "Override":
         effects = self.effects
         if not effects and self.accept_price is None:
-            raise refuse(f"must have one of {', '.join(EFFECTS)}")
+            raise refuse(f"must have at least one of {', '.join(EFFECTS)}")
         other_effects = [name for name in effects if name != "leave_out"]
         if self.leave_out and other_effects:
             raise refuse(
-                f"leave_out stands alone; it has {' and '.join(other_effects)} beside it"
+                f"leave_out cannot be combined with {' and '.join(other_effects)}; keep "
+                "only one"
             )
         if self.price is not None and self.min_price is not None:
-            raise refuse("price is the last word; leave min_price out")
+            raise refuse("price is used without a minimum; remove min_price")
         return self
 
     @property
@@ -197,10 +198,10 @@ def parse_overrides(text: str, vendor_ids: Iterable[str]) -> tuple[Override, ...
     try:
         document = json.loads(text, parse_int=read_number, parse_float=NumberText)
     except (json.JSONDecodeError, RecursionError) as error:
-        fault = ConfigFault("overrides", f"it is no JSON: {error}")
+        fault = ConfigFault("overrides", f"the text is not valid JSON: {error}")
         raise ConfigError([fault]) from error
     if not isinstance(document, list):
-        raise ConfigError([ConfigFault("overrides", "a list is wanted")])
+        raise ConfigError([ConfigFault("overrides", "must be a list of overrides")])
     return load_overrides(document, vendor_ids)
 
 

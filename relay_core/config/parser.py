@@ -51,7 +51,7 @@ def _read_skipped(value: Any, _: ValidatorFunctionWrapHandler) -> Any:
     if value == "empty":
         return value
     if not isinstance(value, list | tuple):
-        raise refuse('"empty" or a list of texts is wanted')
+        raise refuse('must be "empty" or a list of texts')
     if not value:
         raise refuse("must not be empty; list at least one text")
     return _TEXTS.validate_python(value)
@@ -112,7 +112,9 @@ def _read_null_values(
 
 def _check_symbol(symbol: str) -> str:
     if symbol == "-" or any(map(str.isdecimal, symbol)):
-        raise refuse(f"{shorten(symbol)} is no symbol: it is a minus, or holds a digit")
+        raise refuse(
+            f"{shorten(symbol)} must not be a minus sign or contain a digit; remove it"
+        )
     return symbol
 
 
@@ -197,7 +199,7 @@ class ParserConfig(values.Section):
     ) -> str | None:
         if value is not None and value == info.data.get("decimal_separator"):
             raise refuse(
-                f'"{value}" is the decimal separator already; the two must differ'
+                f'"{value}" is already the decimal separator; choose another one'
             )
         return value
 

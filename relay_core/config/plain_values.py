@@ -65,7 +65,7 @@ class _Cleaner:
             plain = self.clean(item, (*path, index))
             if item is None:
                 # A null has no meaning in a list.
-                message = "is null; take it out of the list, or put it in quotes"
+                message = "is null; remove it from the list, or put it in quotes"
                 self._refuse((*path, index), message)
             plain_items.append("" if plain is None else plain)
         return plain_items
@@ -99,7 +99,7 @@ class _Cleaner:
             return value
         if isinstance(value, str):
             if _SURROGATE.search(value):
-                message = "holds half of a surrogate pair, which is no character"
+                message = "contains half of a surrogate pair, which is not a character; delete it"
                 return self._refuse(path, message)
             return value
         if isinstance(value, int) and value.bit_length() < _MAX_BITS:
@@ -109,8 +109,11 @@ class _Cleaner:
         if isinstance(value, Decimal) and value.is_finite():
             return read_number(str(value))
         is_number = isinstance(value, int | float | Decimal)
-        kind = "this number" if is_number else type(value).__name__
-        return self._refuse(path, f"{kind} cannot stand in a config")
+        kind = type(value).__name__
+        message = f"has the type {kind}; use text, numbers, booleans, lists or mappings"
+        if is_number:
+            message = "is not a finite number of at most 2,466 digits"
+        return self._refuse(path, message)
 
     def _refuse(self, path: _Path, message: str) -> None:
         self.faults.append(ConfigFault(refusals.join_path(path), message))

@@ -37,9 +37,9 @@ def _check_url(text: str) -> str:
     if destination.scheme == "sftp":
         folder, name = split(unquote(destination.target))
         if not name:
-            raise refuse("must end in a file's name, or in a pattern of * and ?")
+            raise refuse("must end in a file name, or in a pattern with * and ?")
         if "*" in folder or "?" in folder:
-            raise refuse("must have * and ? in its last part alone")
+            raise refuse("must have * and ? only in its last part")
     return text
 
 
@@ -57,8 +57,8 @@ def _check_host_key(line: str) -> str:
     has_key = key.startswith(prefix) and len(key) > len(prefix)
     if kind not in HOST_KEYS or not has_key:
         raise refuse(
-            "must be a public key in one line, as in /etc/ssh/ssh_host_*_key.pub: one of "
-            f"{', '.join(HOST_KEYS)}, then the key"
+            "must be a public key in one line, as in /etc/ssh/ssh_host_*_key.pub; begin "
+            f"with one of {', '.join(HOST_KEYS)}, followed by the key"
         )
     return line
 
@@ -102,10 +102,13 @@ class PullConfig(values.Section):
         url = str(info.data.get("url", ""))
         scheme = url.partition(":")[0].lower()
         if scheme == "sftp" and value is None:
-            raise refuse("is required for sftp: no server is trusted at first sight")
+            raise refuse(
+                "is required for sftp, because no server is trusted on first use; enter "
+                "the server's public key"
+            )
         # An invalid URL is absent from ``info.data`` and has no scheme.
         if scheme not in ("", "sftp") and value not in (None, _SETTLE_SECONDS):
-            raise refuse(f"applies with sftp, and the url is {scheme}; leave it out")
+            raise refuse(f"applies only to sftp, but the url is {scheme}; remove it")
         return value
 
     def destination(self, *, allow_loopback: bool) -> Destination:

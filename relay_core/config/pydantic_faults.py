@@ -19,20 +19,22 @@ _Hint = Callable[[], str]
 _SENTENCES = {
     "missing": "is required",
     "extra_forbidden": "unknown key",
-    "model_type": "a mapping of keys to values is wanted, not {kind}{text}",
-    "dict_type": "a mapping of keys to values is wanted, not {kind}",
-    "tuple_type": "a list is wanted, not {kind}",
-    "string_type": "text is wanted, not {kind}",
-    "bool_type": "true or false is wanted, without quotes, not {kind}",
-    "string_pattern_mismatch": "{value} is no id: use 1 to 64 letters, digits, _ and -, of which "
-    "the first is a letter or a digit",
-    refusals.UNKNOWN_COLUMN: "{value} is no canonical column",
-    refusals.UNKNOWN_OUTPUT_COLUMN: "{value} is no canonical column",
-    "greater_than": "must be above {gt}, not {value}",
+    "model_type": "must be a mapping of keys to values, not {kind}{text}",
+    "dict_type": "must be a mapping of keys to values, not {kind}",
+    "tuple_type": "must be a list, not {kind}",
+    "string_type": "must be text, not {kind}",
+    "bool_type": "must be true or false without quotes, not {kind}",
+    "string_pattern_mismatch": "{value} is not a valid id; use 1 to 64 letters, digits, _ and -, "
+    "and begin with a letter or a digit",
+    refusals.UNKNOWN_COLUMN: "{value} is not a canonical column or an extra column",
+    refusals.UNKNOWN_OUTPUT_COLUMN: "{value} is not a canonical column, a derived "
+    "column, or an extra column",
+    "greater_than": "must be greater than {gt}, not {value}",
     "greater_than_equal": "must be {ge} or more, not {value}",
     "less_than_equal": "must be {le} or less, not {value}",
     "less_than": "must be below {lt:,}, not {value}",
-    "decimal_max_places": "has more than {decimal_places} decimal places: {value}",
+    "decimal_max_places": "has more than {decimal_places} decimal places: {value}; "
+    "round it to {decimal_places} places",
 }
 """The sentence of each type of pydantic error."""
 _COLUMNS = {
@@ -91,7 +93,7 @@ def _sentence(detail: Mapping[str, Any], context: Mapping[str, Any]) -> str:
         return refusals.QUOTE_IT
     if error_type == "too_short":
         is_list = context["field_type"] == "Tuple"
-        fix = "list at least one" if is_list else "leave the entry out instead"
+        fix = "list at least one entry" if is_list else "enter a text or remove the key"
         return f"must not be empty; {fix}"
     text = format(value, "f") if isinstance(value, Decimal) else str(value)
     sentence: str = _SENTENCES.get(error_type, detail["msg"])
@@ -131,7 +133,7 @@ def _nearest(detail: Mapping[str, Any], section: type[BaseModel], name: str) -> 
     if columns is None:
         return ""
     hint = refusals.nearest(str(detail["input"]), columns)
-    return hint or f"; there are {', '.join(columns)}"
+    return hint or f"; use one of {', '.join(columns)}"
 
 
 def _field_at(

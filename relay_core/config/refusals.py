@@ -17,8 +17,8 @@ UNKNOWN_COLUMN = "unknown_column"
 UNKNOWN_OUTPUT_COLUMN = "unknown_output_column"
 """The type of the pydantic error for a name that no column of the merged feed has."""
 QUOTE_IT = (
-    "text is wanted, and without quotes this is a boolean or null "
-    '(as yes, no, on, off, true, false and null are); put it in quotes, as in "no"'
+    "must be text, but yes, no, on, off, true, false, and null without quotes are "
+    'booleans or null; put it in quotes, for example "no"'
 )
 # Longer words are no misspelled names.
 _MAX_WORD_LENGTH = 64
@@ -63,17 +63,23 @@ def join_path(path: Iterable[object]) -> str:
 
 def repeated_key(key: str) -> str:
     """Return the message for a key that one mapping repeats."""
-    return f"the key {shorten(key)} stands more than once; keep one of them"
+    return f"the key {shorten(key)} appears more than once; keep only one"
 
 
 def too_deep(limits: Limits) -> str:
     """Return the message for a config that is nested too deeply."""
-    return f"the config is nested deeper than {limits.config_levels} levels"
+    return (
+        f"the config is nested deeper than {limits.config_levels} levels; remove levels "
+        "of mappings and lists"
+    )
 
 
 def too_many_values(limits: Limits) -> str:
     """Return the message for a config of too many values."""
-    return f"the config holds more than {limits.config_values:,} values"
+    return (
+        f"the config has more than {limits.config_values:,} values; shorten its longest "
+        "lists"
+    )
 
 
 def whole_fault(message: str) -> ConfigError:

@@ -19,12 +19,16 @@ def lint_price_rules(
         if covering_index is not None:
             yield ConfigFault(
                 path,
-                f"is never come to: pricing.rules.{covering_index} stands before it, and "
-                "has every offer that it is for; the first rule that an offer meets is "
-                "its only one",
+                f"never applies: pricing.rules.{covering_index} comes first and matches "
+                "every offer that this rule matches, and an offer gets only the first "
+                "rule that matches; move this rule up, or narrow the earlier one",
             )
         elif rule.when.cost_below == 0:
-            yield ConfigFault(f"{path}.when.cost_below", "0 is met by no cost")
+            yield ConfigFault(
+                f"{path}.when.cost_below",
+                "no cost is below 0, so the rule never applies; raise the "
+                "limit, or remove the rule",
+            )
         else:
             yield from _lint_fixed_price(path, rule, pricing)
 
@@ -56,8 +60,8 @@ def _lint_fixed_price(
         costs = "any cost" if cost_limit is None else f"costs up to {cost_limit:f}"
         yield ConfigFault(
             f"{path}.fixed_price",
-            f"is for offers of {costs}, and sells what costs more than {price:f} under "
-            "its cost; set when.cost_below, or a min_price",
+            f"applies to offers of {costs}, so an offer that costs more than {price:f} "
+            "is sold below cost; set when.cost_below or a min_price",
         )
 
 
@@ -106,10 +110,14 @@ def lint_stock(path: str, stock: StockConfig) -> Iterator[ConfigFault]:
     """Yield the warnings about the section ``stock`` at a path."""
     largest_quantity = (LARGEST_WHOLE - stock.hold_back) * stock.pct // 100
     if largest_quantity < max(stock.zero_below, 1) or stock.cap == 0:
-        yield ConfigFault(path, "makes every quantity 0: nothing is in stock")
+        yield ConfigFault(
+            path,
+            "makes every quantity 0, so nothing is in stock; lower "
+            "hold_back or zero_below, or raise pct or cap",
+        )
     elif stock.cap is not None and stock.cap < stock.zero_below:
         yield ConfigFault(
             f"{path}.cap",
-            f"is under zero_below, which is {stock.zero_below}: a quantity is 0 or "
-            f"{stock.cap}, and nothing between them",
+            f"is below zero_below, which is {stock.zero_below}, so every quantity "
+            f"becomes either 0 or {stock.cap}; raise cap, or lower zero_below",
         )

@@ -55,7 +55,7 @@ def _check_cron(text: str) -> str:
     if len(parts) != len(_FIELDS) or len(text) > _MAX_CRON:
         names = ", ".join(field.name for field in _FIELDS)
         raise refuse(
-            f"{shorten(text)} is no cron of five fields ({names}), such as "
+            f"{shorten(text)} is not a cron of five fields ({names}); write one such as "
             "0 6 * * MON-FRI"
         )
     for index, part in enumerate(parts):
@@ -63,14 +63,15 @@ def _check_cron(text: str) -> str:
     minutes_apart = _least_minutes_apart(parts[0], parts[1])
     if minutes_apart < LEAST_MINUTES_APART:
         raise refuse(
-            f"runs would follow each other after {minutes_apart} min; "
-            f"they must be at least {LEAST_MINUTES_APART} min apart"
+            f"two runs would start {minutes_apart} min apart; "
+            f"schedule runs at least {LEAST_MINUTES_APART} min apart"
         )
     try:
         next(CronSim(text, _PROBE))
     except (CronSimError, StopIteration):
         raise refuse(
-            f"{shorten(text)} is never due: no month that it names has such a day"
+            f"{shorten(text)} is never due, because none of its months has that day; "
+            "correct the day of month or the month"
         ) from None
     return " ".join(text.split())
 
@@ -84,8 +85,8 @@ def _check_field(part: str, index: int) -> None:
         match = re.fullmatch(term_pattern, term)
         if match is None:
             raise refuse(
-                f"the {field.name} {shorten(part)} is none: numbers, *, ranges, lists "
-                "and steps are read, and the names of months and days of the week"
+                f"the {field.name} {shorten(part)} is not valid; use numbers, *, ranges, "
+                "lists, steps, and names of months or days of the week"
             )
         step = match[1]
         if step and not 1 <= int(step) <= field.value_count:
@@ -99,7 +100,8 @@ def _check_field(part: str, index: int) -> None:
         CronSim(" ".join(alone), _PROBE)
     except CronSimError:
         raise refuse(
-            f"the {field.name} {shorten(part)} has a value out of range"
+            f"the {field.name} {shorten(part)} has a value that is out of range; "
+            "correct it"
         ) from None
 
 

@@ -62,13 +62,11 @@ _CURRENCIES = frozenset(_CURRENCY_CODES.split())
 
 def _whole_number(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int | NumberText):
-        raise refuse(
-            f"a whole number is wanted, without quotes, not {type_name(value)}"
-        )
+        raise refuse(f"must be a whole number without quotes, not {type_name(value)}")
     text = str(value)
     number = exact_number(text)
     if number is None or number != number.to_integral_value():
-        raise refuse(f"a whole number in plain digits is wanted, not {shorten(text)}")
+        raise refuse(f"must be a whole number in plain digits, not {shorten(text)}")
     if number > LARGEST_COUNT:
         raise refuse(f"must be {LARGEST_COUNT} or less, not {shorten(text)}")
     return int(number)
@@ -76,11 +74,13 @@ def _whole_number(value: Any) -> int:
 
 def _decimal(value: Any) -> Decimal:
     if isinstance(value, bool) or not isinstance(value, int | str):
-        raise refuse(f"a number is wanted, not {type_name(value)}")
+        raise refuse(f"must be a number, not {type_name(value)}")
     text = str(value)
     number = exact_number(text.strip())
     if number is None:
-        raise refuse(f'a number is wanted, such as 0.20 or "0.20", not {shorten(text)}')
+        raise refuse(
+            f'must be a number, for example 0.20 or "0.20", not {shorten(text)}'
+        )
     return number
 
 
@@ -140,8 +140,8 @@ def _check_timezone(text: str) -> str:
     if not is_zone:
         # Listing all zones takes longer than reading a config.
         zones = zoneinfo.available_timezones().difference(_NO_ZONES)
-        hint = nearest(text, zones) or ", such as America/Chicago or UTC"
-        raise refuse(f"{shorten(text)} is no IANA time zone{hint}")
+        hint = nearest(text, zones) or "; use a name such as America/Chicago or UTC"
+        raise refuse(f"{shorten(text)} is not an IANA time zone{hint}")
     return text
 
 
@@ -150,7 +150,7 @@ def _check_currency(text: str) -> str:
         upper_case = text.upper()
         hint = f'; did you mean "{upper_case}"?' if is_currency(upper_case) else ""
         raise refuse(
-            f"{shorten(text)} is no currency code of ISO 4217, such as USD{hint}"
+            f"{shorten(text)} is not a currency code of ISO 4217, such as USD{hint}"
         )
     return text
 
@@ -161,21 +161,21 @@ def _check_encoding(text: str) -> str:
         "a".encode(text[:MAX_QUOTED])
     except (LookupError, ValueError) as error:
         raise refuse(
-            f"{shorten(text)} is no text encoding that Python knows, such as utf-8, "
+            f"{shorten(text)} is not a text encoding of Python; use one such as utf-8, "
             "cp1252 or utf-16"
         ) from error
     if codecs.lookup(text).name in _HOST_NAME_ENCODINGS:
         raise refuse(
-            f"{shorten(text)} encodes host names, not feeds; use one such as utf-8"
+            f"{shorten(text)} encodes host names, not files; use one such as utf-8"
         )
     return text
 
 
 def _check_delimiter(text: str) -> str:
     if len(text) != 1 or text in '"\r\n':
-        hint = '; a tab is "\\t" in double quotes' if text == "\\t" else ""
+        hint = '; for a tab, write "\\t" in double quotes' if text == "\\t" else ""
         raise refuse(
-            "must be one character that is neither a double quote nor a line end, "
+            "must be one character that is neither a double quote nor a line break, "
             f"not {shorten(text)}{hint}"
         )
     return text

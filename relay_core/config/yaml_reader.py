@@ -31,6 +31,9 @@ def _null(_: str) -> None:
     return None
 
 
+_KEY_IS_NO_TEXT = (
+    "a key must be text, not a mapping or a list; check the indentation and brackets"
+)
 _SCALARS: dict[str, Callable[[str], Any]] = {
     f"{_PREFIX}int": read_number,
     f"{_PREFIX}float": NumberText,
@@ -63,7 +66,7 @@ def read_yaml(text: str, limits: Limits) -> Any:
         code = ord(text[error.position])
         raise refusals.whole_fault(
             f"line {line}, column {column}: the character U+{code:04X} is not allowed "
-            "in YAML"
+            "in YAML; delete it"
         ) from error
 
 
@@ -77,7 +80,9 @@ def _read(text: str, limits: Limits) -> Any:
     reader.next_event()
     following = reader.peek()
     if not isinstance(following, yaml.StreamEndEvent):
-        raise _refusal(following, "the text holds more than one config; keep one")
+        raise _refusal(
+            following, "the file has more than one YAML document; keep only one"
+        )
     reader.raise_faults()
     return value
 
@@ -146,7 +151,10 @@ class _Reader:
         self._check_tag(event)
         is_collection = isinstance(event, yaml.CollectionStartEvent)
         if is_key and is_collection:
-            raise _refusal(event, "a key must be text, not a mapping or a list")
+            raise _refusal(
+                event,
+                _KEY_IS_NO_TEXT,
+            )
         values_before = self._value_count
         self._count(event, values=0 if is_key else 1, levels=int(is_collection))
         if anchor is not None:
@@ -173,7 +181,7 @@ class _Reader:
             own_tag = f"{_PREFIX}seq"
         if event.tag not in (None, "!", own_tag):
             tag = str(event.tag)[:MAX_QUOTED]
-            raise _refusal(event, f"the tag {tag} is not supported; leave it out")
+            raise _refusal(event, f"the tag {tag} is not supported; remove it")
 
     def _count(
         self,
@@ -193,11 +201,21 @@ class _Reader:
         alias = f"the alias *{anchor[:MAX_QUOTED]}"
         node = self._anchored.get(anchor)
         if node is None:
-            raise _refusal(event, f"{alias} has no anchor before it")
+            raise _refusal(
+                event,
+                f"{alias} has no anchor before it; define the anchor first, or write the "
+                "value out",
+            )
         if isinstance(node, yaml.Event):
-            raise _refusal(event, f"{alias} stands inside what it names")
+            raise _refusal(
+                event,
+                f"{alias} is inside the value that it refers to; write the value out",
+            )
         if is_key and not node.is_scalar:
-            raise _refusal(event, "a key must be text, not a mapping or a list")
+            raise _refusal(
+                event,
+                _KEY_IS_NO_TEXT,
+            )
         # An anchored key has no values of its own, but its alias may be a value.
         values = 0 if is_key else max(node.values, 1)
         self._count(event, values=values, levels=node.levels)
@@ -274,7 +292,7 @@ class _Reader:
         is_list = isinstance(merged.value, list)
         for node in merged.items if is_list else [merged]:
             if not isinstance(node.value, dict):
-                message = "<< takes a mapping, or a list of mappings"
+                message = "<< must be followed by a mapping or a list of mappings"
                 self.merge_error = self.merge_error or _refusal(node, message)
                 return
             for key, value in node.value.items():

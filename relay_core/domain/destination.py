@@ -150,7 +150,9 @@ def judge_url(
         user = _user_in(parts)
         return Destination(parts.scheme, host, port, target, allow_loopback, user)
     if "@" in parts.netloc:
-        raise UnfitUrlError("must have no user name and no password")
+        raise UnfitUrlError(
+            "must have no user name and no password; remove the part before @"
+        )
     query = f"?{parts.query}" if parts.query else ""
     target = (parts.path or "/") + query
     return Destination(parts.scheme, host, port, target, allow_loopback)
@@ -168,15 +170,15 @@ def _check_public(
         raise UnfitUrlError(f"must have port {ports}")
     is_private_address = address is not None and not is_public(address)
     if is_loopback(host) or is_private_address:
-        raise UnfitUrlError("must lead to a public address")
+        raise UnfitUrlError("must lead to a public address, not to a private network")
 
 
 def _user_in(parts: SplitResult) -> str:
     if parts.password is not None:
-        raise UnfitUrlError("must have no password: a secret has it")
+        raise UnfitUrlError("must have no password; store the password as a secret")
     if not parts.username:
         raise UnfitUrlError(
-            "must name the user, as in sftp://user@host/folder/name.csv"
+            "must name the user, for example sftp://user@host/folder/name.csv"
         )
     return unquote(parts.username)
 
@@ -187,10 +189,10 @@ def _split(text: str) -> tuple[SplitResult, int | None]:
     if not re.fullmatch(r"[!-~]+", text) or "\\" in text:
         raise UnfitUrlError(
             "must be a URL of visible ASCII characters without a backslash; "
-            "others are percent-encoded, and in a host's name written as xn--"
+            "percent-encode other characters, and write host names in the xn-- form"
         )
     if "#" in text:
-        raise UnfitUrlError("must have no fragment")
+        raise UnfitUrlError("must have no fragment; remove the part from # on")
     try:
         parts = urlsplit(text)
         if parts.port == 0:
@@ -213,6 +215,6 @@ def _address_in(host: str, *, is_bracketed: bool) -> Address | None:
         raise UnfitUrlError("must name a host")
     if _ENDS_IN_A_NUMBER.fullmatch(host):
         raise UnfitUrlError(
-            "must name a host, or an address in full: four numbers up to 255"
+            "must name a host, or a full address of four numbers up to 255"
         )
     return None

@@ -43,7 +43,7 @@ class ConfigTooLargeError(ConfigError):
     def __init__(self, size: int, limit: int) -> None:
         message = (
             f"the config has {size:,} bytes as JSON without white space; "
-            f"{limit:,} are the most"
+            f"the limit is {limit:,}"
         )
         super().__init__([ConfigFault("", message)])
 
@@ -56,8 +56,8 @@ class UnsupportedSchemaVersionError(RelayError):
     def __init__(self, version: object) -> None:
         self.version = version
         super().__init__(
-            f"unsupported schema version: the config says {version!r}, this version "
-            "reads 1; write the config for schema_version 1 and store it again"
+            f"unsupported schema version: schema_version is {version!r}, but only 1 is "
+            "supported. Write the config for schema_version 1 and store it again."
         )
 
 

@@ -95,7 +95,7 @@ def test_a_config_with_faults_is_told_by_them_alone() -> None:
     found = {
         "tenant_id": "acme",
         "valid": False,
-        "faults": [{"path": "timezone", "message": "is no IANA time zone"}],
+        "faults": [{"path": "timezone", "message": "is not an IANA time zone"}],
         "vendors": [
             {"vendor_id": "v1", "status": "not_looked_at", "message": "correct them"}
         ],
@@ -103,5 +103,5 @@ def test_a_config_with_faults_is_told_by_them_alone() -> None:
     out = io.StringIO()
     show_check(Screen(Console(file=out)), ConfigCheck.model_validate(found))
     assert out.getvalue() == (
-        "not valid: 1 error\n\nerrors\n  timezone: is no IANA time zone\n"
+        "not valid: 1 error\n\nerrors\n  timezone: is not an IANA time zone\n"
     )

@@ -16,7 +16,7 @@ from support.builders import config_document, tenant_config, vendor_document
 
 ROOT = Path(__file__).resolve().parents[2]
 ABSENT = object()
-QUOTE_IT = 'put it in quotes, as in "no"'
+QUOTE_IT = 'put it in quotes, for example "no"'
 
 
 def faults_of(document: Any) -> dict[str, str]:

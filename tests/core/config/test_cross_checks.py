@@ -56,21 +56,21 @@ def test_a_format_that_gives_a_whole_date_is_taken(form: str) -> None:
 @pytest.mark.parametrize(
     ("column", "value", "options", "message"),
     [
-        ("quantity_available", "12.5", {}, "is no whole number"),
+        ("quantity_available", "12.5", {}, "is not a whole number"),
         ("quantity_available", -1, {}, "is below zero"),
         ("quantity_available", "", {}, "the quantity is empty"),
         ("sku", "", {}, "the SKU is empty"),
-        ("cost", "1,5", {}, "is no amount"),
-        ("cost", "1.5", {"decimal_separator": ","}, "is no amount"),
+        ("cost", "1,5", {}, "is not an amount"),
+        ("cost", "1.5", {"decimal_separator": ","}, "is not an amount"),
         ("price", "-1", {}, "is below zero"),
         ("msrp", "1e9", {}, "is too large"),
-        ("lead_time_days", "soon", {}, "is no whole number of days"),
-        ("condition", "broken", {}, "is no condition"),
+        ("lead_time_days", "soon", {}, "is not a whole number of days"),
+        ("condition", "broken", {}, "is not a known condition"),
         (
             "updated_at",
             "03/01/2026",
             {"timestamp_formats": ["%d.%m.%Y"]},
-            "is no real date",
+            "is not a date or time",
         ),
     ],
 )
@@ -170,7 +170,7 @@ def test_an_option_that_says_nothing_about_a_format_is_a_fault_unless_it_is_the_
     document = changed("vendors.0.parser.format", form)
     document["vendors"][0]["parser"][option] = value
     message = faults_of(document)[path]
-    assert f'and format is "{form}"' in message
+    assert f'but format is "{form}"' in message
     default = parser_of(format=form).model_dump(mode="json")[option]
     document["vendors"][0]["parser"][option] = default
     load_config(document)

@@ -98,7 +98,7 @@ def test_a_repeated_key_of_a_merged_mapping_is_named_with_the_place_of_the_merge
     assert faults_of("a:\n  <<: [{b: 1, b: 2}]") == [
         (
             "a",
-            'line 2, column 15: the key "b" stands more than once; keep one of them',
+            'line 2, column 15: the key "b" appears more than once; keep only one',
         ),
     ]
 
@@ -123,13 +123,13 @@ def test_every_repeated_key_is_named_with_its_place() -> None:
     assert faults_of("a: 1\nb:\n - {c: 1, c: 2}\na: 2") == [
         (
             "b.0",
-            'line 3, column 11: the key "c" stands more than once; keep one of them',
+            'line 3, column 11: the key "c" appears more than once; keep only one',
         ),
-        ("", 'line 4, column 1: the key "a" stands more than once; keep one of them'),
+        ("", 'line 4, column 1: the key "a" appears more than once; keep only one'),
     ]
     assert faults_of('{"a": 1, "b": [{"c": 1, "c": 1}], "a": 2}', "json") == [
-        ("", 'the key "a" stands more than once; keep one of them'),
-        ("b.0", 'the key "c" stands more than once; keep one of them'),
+        ("", 'the key "a" appears more than once; keep only one'),
+        ("b.0", 'the key "c" appears more than once; keep only one'),
     ]
 
 
@@ -142,12 +142,18 @@ def test_every_repeated_key_is_named_with_its_place() -> None:
         ("a: 'x", "line 1, column 6: "),
         ("a: \x00", "line 1, column 4: "),
         ("a: *b", "line 1, column 4: the alias *b has no anchor before it"),
-        ("a: &a [*a]", "line 1, column 8: the alias *a stands inside what it names"),
-        ("a: 1\n---\nb: 1", "line 2, column 1: the text holds more than one config"),
+        (
+            "a: &a [*a]",
+            "line 1, column 8: the alias *a is inside the value that it refers to",
+        ),
+        (
+            "a: 1\n---\nb: 1",
+            "line 2, column 1: the file has more than one YAML document",
+        ),
         ("a: !!python/name:os.system x", "line 1, column 4: the tag "),
         ("a: !mine [1]", "line 1, column 4: the tag !mine is not supported"),
         ("? [1]\n: 2", "line 1, column 3: a key must be text"),
-        ("<<: 5", "line 1, column 5: << takes a mapping"),
+        ("<<: 5", "line 1, column 5: << must be followed by a mapping"),
     ],
 )
 def test_malformed_yaml_is_one_fault_with_its_place(text: str, place: str) -> None:
@@ -162,8 +168,11 @@ def test_malformed_yaml_is_one_fault_with_its_place(text: str, place: str) -> No
         ('{"a": 1,}', "line 1, column 9: the config is not valid JSON"),
         ('{"a":\n 01}', "line 2, column 3: the config is not valid JSON"),
         ("", "line 1, column 1: the config is not valid JSON"),
-        ('{"a": NaN}', "the config is not valid JSON: it holds NaN"),
-        ('{"a": -Infinity}', "the config is not valid JSON: it holds -Infinity"),
+        ('{"a": NaN}', "the config is not valid JSON: NaN is not a JSON number"),
+        (
+            '{"a": -Infinity}',
+            "the config is not valid JSON: -Infinity is not a JSON number",
+        ),
     ],
 )
 def test_malformed_json_is_one_fault_with_its_place(text: str, message: str) -> None:
@@ -175,8 +184,8 @@ def test_malformed_json_is_one_fault_with_its_place(text: str, message: str) -> 
 @pytest.mark.parametrize(
     ("text", "kind"),
     [
-        ("", "nothing at all"),
-        ("# x", "nothing at all"),
+        ("", "an empty file"),
+        ("# x", "an empty file"),
         ("- a", "a list"),
         ("a", "text"),
         ("5", "a number"),
@@ -195,7 +204,7 @@ def test_bytes_are_decoded_by_their_byte_order_mark(encoding: str) -> None:
 
 def test_bytes_that_are_not_utf_8_are_one_fault() -> None:
     assert faults_of("a: é".encode("cp1252")) == [
-        ("", "the config is not UTF-8 at byte 3; save it as UTF-8")
+        ("", "the config is not valid UTF-8 at byte 3; save the file as UTF-8")
     ]
 
 
@@ -212,7 +221,7 @@ def _bomb() -> str:
 @pytest.mark.parametrize(
     ("text", "kind", "message"),
     [
-        pytest.param(_bomb(), "yaml", "holds more than 20,000 values", id="alias bomb"),
+        pytest.param(_bomb(), "yaml", "has more than 20,000 values", id="alias bomb"),
         pytest.param("[" * 50_000, "yaml", "nested deeper", id="yaml lists"),
         pytest.param("{a: " * 50_000, "yaml", "nested deeper", id="yaml mappings"),
         pytest.param("- " * 50_000, "yaml", "nested deeper", id="yaml blocks"),
@@ -299,22 +308,38 @@ def test_python_numbers_become_their_text_and_nulls_go() -> None:
 @pytest.mark.parametrize(
     ("document", "path", "message"),
     [
-        ({"a": float("nan")}, "a", "this number cannot stand in a config"),
-        ({"a": [Decimal("Infinity")]}, "a.0", "this number cannot stand in a config"),
-        ({"a": 10**5000}, "a", "this number cannot stand in a config"),
-        ({"a": b"x"}, "a", "bytes cannot stand in a config"),
-        ({"a": {(1, 2): 3}}, "a", "tuple cannot stand in a config"),
+        ({"a": float("nan")}, "a", "is not a finite number of at most 2,466 digits"),
+        (
+            {"a": [Decimal("Infinity")]},
+            "a.0",
+            "is not a finite number of at most 2,466 digits",
+        ),
+        ({"a": 10**5000}, "a", "is not a finite number of at most 2,466 digits"),
+        (
+            {"a": b"x"},
+            "a",
+            "has the type bytes; use text, numbers, booleans, lists or mappings",
+        ),
+        (
+            {"a": {(1, 2): 3}},
+            "a",
+            "has the type tuple; use text, numbers, booleans, lists or mappings",
+        ),
         (
             {"a": {1: 3, "1": 4}},
             "a",
-            'the key "1" stands more than once; keep one of them',
+            'the key "1" appears more than once; keep only one',
         ),
         (
             {"a": ["x", None]},
             "a.1",
-            "is null; take it out of the list, or put it in quotes",
+            "is null; remove it from the list, or put it in quotes",
         ),
-        ({"a": "\ud800"}, "a", "holds half of a surrogate pair, which is no character"),
+        (
+            {"a": "\ud800"},
+            "a",
+            "contains half of a surrogate pair, which is not a character; delete it",
+        ),
     ],
 )
 def test_what_cannot_stand_in_a_config_is_a_fault(

@@ -56,7 +56,7 @@ def test_a_list_of_too_many_entries_is_a_fault_with_its_path(
 ) -> None:
     load_config(changed(path, entries(most)))
     assert faults_of(changed(path, entries(most + 1))) == {
-        path: f"has {most + 1:,} entries; {most:,} are the most"
+        path: f"has {most + 1:,} entries; the limit is {most:,}"
     }
 
 
@@ -64,7 +64,7 @@ def test_the_vendors_of_a_config_are_as_many_as_the_setting_says() -> None:
     document = config_document(*(vendor_document(f"v{place}") for place in range(3)))
     assert len(load_config(document, Limits(vendors=3)).vendors) == 3
     (fault,) = refused(lambda: load_config(document, Limits(vendors=2))).faults
-    assert fault == ConfigFault("vendors", "has 3 entries; 2 are the most")
+    assert fault == ConfigFault("vendors", "has 3 entries; the limit is 2")
 
 
 def test_a_stored_config_is_taken_as_it_is() -> None:
@@ -98,7 +98,7 @@ def test_white_space_around_values_does_not_count_as_size(indent: int | None) ->
     error = refused(lambda: parse(301))
     assert (type(error), error.error_code) == (ConfigTooLargeError, "CONFIG_TOO_LARGE")
     assert str(error) == (
-        "the config has 301 bytes as JSON without white space; 300 are the most"
+        "the config has 301 bytes as JSON without white space; the limit is 300"
     )
 
 
@@ -167,7 +167,7 @@ def test_a_config_has_at_most_20000_values(form: Format | Literal["objects"]) ->
         return parse_document(json.dumps(many(count), indent=1), format=form)
 
     parse(20_000)
-    assert "holds more than 20,000 values" in str(refused(lambda: parse(20_001)))
+    assert "has more than 20,000 values" in str(refused(lambda: parse(20_001)))
 
 
 @pytest.mark.parametrize("form", ["json", "yaml"])
@@ -230,7 +230,7 @@ def test_thousands_of_unknown_vendors_are_told_shortly() -> None:
     listed = ", ".join(f"vendor_{place}" for place in range(10))
     assert error.faults[0] == ConfigFault(
         "vendors.1",
-        f'the config has no vendor "vendro_0"; it has {listed}, and 190 more',
+        f'the config has no vendor "vendro_0"; its vendors are {listed}, and 190 more',
     )
     assert error.faults[-1] == ConfigFault("", "... and 4900 more")
 

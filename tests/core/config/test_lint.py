@@ -70,8 +70,8 @@ def test_limits_that_do_nothing_or_take_anything_are_doubtful(
 def test_vendors_that_read_each_other_s_uploads_are_doubtful() -> None:
     found = doubts(at("a", "in/x/"), at("b", "in/"), at("c", "in"), at("d", "in-2"))
     assert set(found) == {"vendors.0.inbound.s3_prefix", "vendors.2.inbound.s3_prefix"}
-    assert "lies in" in found["vendors.0.inbound.s3_prefix"]
-    assert 'is that of vendor "b"' in found["vendors.2.inbound.s3_prefix"]
+    assert "is in the prefix of vendor" in found["vendors.0.inbound.s3_prefix"]
+    assert 'is also the prefix of vendor "b"' in found["vendors.2.inbound.s3_prefix"]
 
 
 def test_a_map_among_the_uploads_would_be_read_as_a_feed() -> None:

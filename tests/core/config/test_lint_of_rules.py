@@ -48,7 +48,7 @@ def test_a_rule_that_an_earlier_one_covers_is_never_come_to(
     other = rule(conditions=["refurb"], cost_from=1, brands=["z"])
     found = doubts(other, rule(**outer), rule(**inner))
     assert list(found) == ["pricing.rules.2"]
-    assert "pricing.rules.1 stands before it" in found["pricing.rules.2"]
+    assert "pricing.rules.1 comes first" in found["pricing.rules.2"]
 
 
 @pytest.mark.parametrize(

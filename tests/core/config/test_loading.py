@@ -197,7 +197,7 @@ def test_null_switches_a_guard_off_also_in_the_config_as_it_took_effect(
 )
 def test_an_option_that_guards_share_cannot_be_null(option: str) -> None:
     with pytest.raises(
-        ConfigError, match=rf"^guards\.{option}: .*(wanted|must be one of).*, not null"
+        ConfigError, match=rf"^guards\.{option}: .*must be .*, not null"
     ):
         load_config(changed(f"guards.{option}", None))
 

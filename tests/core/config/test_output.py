@@ -19,9 +19,9 @@ def output_of(**output: Any) -> Any:
 @pytest.mark.parametrize(
     ("columns", "faults"),
     [
-        (["sku", PRICE, "sku"], {"2": "stands more than once"}),
-        (["sku", {"column": "price", "as": " sku "}], {"1": "stands more than once"}),
-        ([PRICE, {"constant": "x", "as": "Price"}], {"1": "stands more than once"}),
+        (["sku", PRICE, "sku"], {"2": "appears more than once"}),
+        (["sku", {"column": "price", "as": " sku "}], {"1": "appears more than once"}),
+        ([PRICE, {"constant": "x", "as": "Price"}], {"1": "appears more than once"}),
         (
             ["availabilty", {"column": "prize", "as": " "}],
             {
@@ -38,7 +38,7 @@ def output_of(**output: Any) -> Any:
         ([{**PRICE, "constant": "x"}], {"0": "needs a column or a constant"}),
         ([{**PRICE, "width": 3}], {"0.width": "unknown key"}),
         ([{"constant": True, "as": "x"}], {"0.constant": "put it in quotes"}),
-        ([["sku"], 7], {"0": "text is wanted", "1": "no canonical column"}),
+        ([["sku"], 7], {"0": "must be text", "1": "is not a canonical column"}),
     ],
 )
 def test_each_fault_of_a_column_has_its_path(
@@ -76,8 +76,9 @@ def test_formulas_are_escaped_where_a_spreadsheet_opens_the_file(format: str) ->
         )
     )
     assert found == {
-        "output.escape_formulas": f'applies with format "csv" or "tsv", and format is "{format}"; '
-        "leave it out"
+        "output.escape_formulas": f'applies only if format is "csv" or "tsv", but format is '
+        f'"{format}"; '
+        "remove it"
     }
     assert not output_of(
         format=format, columns=["sku"], escape_formulas=False

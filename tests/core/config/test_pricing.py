@@ -98,7 +98,7 @@ def test_a_config_whose_vendors_are_faulty_is_not_told_that_it_has_none() -> Non
 
 def test_rules_are_limited_where_they_are_stored_and_not_where_they_were() -> None:
     rules = [{"when": {"cost_from": number}, "markup": 1} for number in range(201)]
-    assert "200 are the most" in faults_of(document(*rules))["pricing.rules"]
+    assert "the limit is 200" in faults_of(document(*rules))["pricing.rules"]
     load_config(document(*rules[:200]))
     assert len(load_config(document(*rules), STORED_CONFIG_LIMITS).pricing.rules) == 201
     few = replace(DEFAULT_LIMITS, price_rules=0)

@@ -112,12 +112,12 @@ def test_a_url_leads_somewhere(
         (
             {"url": "sftp://a@files.example.com/a/", "host_key": KEY},
             "url",
-            "a file's name",
+            "a file name",
         ),
         (
             {"url": "sftp://a@files.example.com/*/a", "host_key": KEY},
             "url",
-            "last part alone",
+            "only in its last part",
         ),
         (
             {"url": "sftp://a@files.example.com:443/a", "host_key": KEY},
@@ -128,7 +128,7 @@ def test_a_url_leads_somewhere(
         (
             {"url": HTTPS, "host_key": KEY},
             "host_key",
-            "applies with sftp, and the url is https",
+            "applies only to sftp, but the url is https",
         ),
         (
             {"url": SFTP, "host_key": f"host {KEY}"},
@@ -150,7 +150,7 @@ def test_a_url_leads_somewhere(
             "host_key",
             "a public key",
         ),
-        ({"url": HTTPS, "settle_seconds": 5}, "settle_seconds", "applies with sftp"),
+        ({"url": HTTPS, "settle_seconds": 5}, "settle_seconds", "applies only to sftp"),
         (
             {"url": SFTP, "host_key": KEY, "settle_seconds": 3601},
             "settle_seconds",
@@ -158,7 +158,7 @@ def test_a_url_leads_somewhere(
         ),
         ({"url": HTTPS, "every_minutes": 4}, "every_minutes", "5"),
         ({"url": HTTPS, "every_minutes": 10_081}, "every_minutes", "10080"),
-        ({"url": HTTPS, "secret": "a b"}, "secret", "is no id"),
+        ({"url": HTTPS, "secret": "a b"}, "secret", "is not a valid id"),
         ({"url": HTTPS, "password": "x"}, "password", "unknown key"),
     ],
 )
@@ -188,7 +188,7 @@ def test_a_key_may_have_a_comment() -> None:
 def test_a_local_vendor_is_pulled_from_nowhere() -> None:
     inbound = {"type": "local", "pull": {"url": HTTPS}}
     with pytest.raises(
-        ConfigError, match=r'^vendors\.0\.inbound\.pull: applies with type "s3"'
+        ConfigError, match=r'^vendors\.0\.inbound\.pull: applies only if type is "s3"'
     ):
         load_config(config_document(vendor_document("v", inbound=inbound)))
 

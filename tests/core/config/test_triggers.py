@@ -188,9 +188,9 @@ def test_a_due_time_is_not_after_itself() -> None:
 @pytest.mark.parametrize(
     ("cron", "said"),
     [
-        ("@daily", "no cron of five fields"),
-        ("", "no cron of five fields"),
-        ("0 0 6 * * *", "no cron of five fields"),
+        ("@daily", "is not a cron of five fields"),
+        ("", "is not a cron of five fields"),
+        ("0 0 6 * * *", "is not a cron of five fields"),
         ("0 0 L * *", "the day of month"),
         ("0 0 15W * *", "the day of month"),
         ("0 0 * * 1#2", "the day of week"),
@@ -209,10 +209,10 @@ def test_a_due_time_is_not_after_itself() -> None:
         ("0 */0 * * *", "must be 1 to 24, not 0"),
         ("0 0 31 4 *", "never due"),
         ("0 0 30 2 *", "never due"),
-        ("* * * * *", "after 1 min"),
-        ("0,4 * * * *", "after 4 min"),
-        ("*/7 * * * *", "after 4 min"),
-        ("0,58 0,23 * * *", "after 2 min"),
+        ("* * * * *", "start 1 min apart"),
+        ("0,4 * * * *", "start 4 min apart"),
+        ("*/7 * * * *", "start 4 min apart"),
+        ("0,58 0,23 * * *", "start 2 min apart"),
     ],
 )
 def test_what_is_no_cron_is_a_fault_with_its_path(cron: str, said: str) -> None:
