@@ -15,41 +15,66 @@ _TITLES = {
     FailureCode.FEED_TOO_LARGE: "feed too large: ",
 }
 _MISSING_FEED = (
-    "vendor inbound missing: vendor {vendor!r} has no file under {location}; upload its feed "
-    "there, or correct inbound.s3_prefix in the config"
+    "vendor inbound missing: vendor {vendor!r} has no file under {location}. "
+    "Upload its file there, or correct inbound.s3_prefix in the config."
 )
+_UPLOAD_LESS = "Upload a smaller file with only the columns and rows that are needed."
 VENDOR_ROWS = "vendor_rows"
 """The failure of a vendor that lost many rows; its guard has the same name."""
 _SENTENCES: dict[str, str] = {
-    FailureCode.FEED_TOO_LARGE: "feed too large: vendor {vendor!r} has a {noun} of {size} "
-    "bytes, and {limit} are the most; upload a smaller one, without columns and rows that "
-    "nobody needs",
-    FailureCode.MISSING_SKU_MAP: "missing sku map: vendor {vendor!r} has no file at {location}; "
-    "upload the map there, or take sku_map out of the vendor's config",
-    FailureCode.STALE_FEED: "stale feed: vendor {vendor!r} uploaded its latest feed {hours} hours "
-    "ago, and max_feed_age_hours is {max_hours}; ask the vendor for a new one",
-    WarningCode.VENDOR_LEFT_OUT: "vendor {vendor!r} is left out, none of its SKUs is offered: "
-    "{failure.error_code}: {failure.error_message}",
-    WarningCode.VENDOR_LAST_GOOD: "vendor {vendor!r} offers what its last good feed had, which is "
-    "{hours} hours old, and {max_hours} is the most: {failure.error_code}: {failure.error_message}",
-    WarningCode.EMPTY_FEED: "vendor {vendor!r} has a feed of no row, so none of its SKUs is "
-    "offered; upload a file with rows if that is not meant",
-    WarningCode.INVALID_ROWS_WITHIN_THRESHOLD: "{invalid} of {total} rows are invalid and left "
-    "out, within the limits",
-    WarningCode.MISSING_SKUS_ZEROED: "{skus} SKUs of the published feed are offered no more, and "
-    "are kept at a quantity of 0 for {days} days after they were offered last "
-    "(output.missing_sku_days)",
-    WarningCode.SKUS_QUARANTINED: "{skus} SKUs keep what is published of them, as their new price "
-    "is too far from it to be right (guards.quarantine); see quarantine.csv, and accept those that "
-    "are right",
+    FailureCode.FEED_TOO_LARGE: (
+        "feed too large: the {noun} of vendor {vendor!r} has {size} bytes, but the limit is "
+        f"{{limit}}. {_UPLOAD_LESS}"
+    ),
+    FailureCode.MISSING_SKU_MAP: (
+        "missing sku map: vendor {vendor!r} has no SKU map at {location}. "
+        "Upload the map there, or remove sku_map from the vendor's config."
+    ),
+    FailureCode.STALE_FEED: (
+        "stale feed: the latest file of vendor {vendor!r} is {hours} hours old, but "
+        "max_feed_age_hours is {max_hours}. Ask the vendor for a new file."
+    ),
+    WarningCode.VENDOR_LEFT_OUT: (
+        "vendor {vendor!r} is left out, so none of its SKUs is offered. "
+        "Reason: {failure.error_code}: {failure.error_message}"
+    ),
+    WarningCode.VENDOR_LAST_GOOD: (
+        "vendor {vendor!r} uses its last good file, which is {hours} hours old; the limit is "
+        "{max_hours} hours. Reason: {failure.error_code}: {failure.error_message}"
+    ),
+    WarningCode.EMPTY_FEED: (
+        "the file of vendor {vendor!r} has no row, so none of its SKUs is offered. "
+        "Upload a file with rows unless this is intended."
+    ),
+    WarningCode.INVALID_ROWS_WITHIN_THRESHOLD: (
+        "{invalid} of {total} rows are rejected, which is within the limits of error_policy. "
+        "To offer them, fix the rows listed in errors.json."
+    ),
+    WarningCode.MISSING_SKUS_ZEROED: (
+        "{skus} SKUs of the live feed are no longer offered. They stay in the feed with a "
+        "quantity of 0 for {days} days after they were last offered "
+        "(output.missing_sku_days)."
+    ),
+    WarningCode.SKUS_QUARANTINED: (
+        "{skus} SKUs keep their published values, because their new prices differ too much "
+        "(guards.quarantine). Review them in quarantine.csv, and accept the prices that are "
+        "right."
+    ),
     WarningCode.OPTIONAL_VENDOR_MISSING: f"optional {_MISSING_FEED}",
     WarningCode.REQUIRED_VENDOR_MISSING: f"required {_MISSING_FEED}",
-    FailureCode.NO_ROWS_PARSED: "no rows parsed: {reason}; upload a file with rows under its "
-    "header and see that parser.skip_lines and parser.delimiter fit it",
-    VENDOR_ROWS: "vendor {vendor!r} has {now} valid rows, {before} in the published feed's run, "
-    "and guards.max_vendor_rows_lost_pct is {limit}; ask for the whole feed",
-    WarningCode.GUARD_TRIPPED: "guard {guard} trips{about}: {value}, and {limit} is the most; see "
-    "guards in run_summary.json, or set guards.mode to hold to keep such a feed back",
+    FailureCode.NO_ROWS_PARSED: (
+        "no rows parsed: {reason}. Upload a file with rows below its header, and check that "
+        "parser.skip_lines and parser.delimiter match the file."
+    ),
+    VENDOR_ROWS: (
+        "vendor {vendor!r} has {now} valid rows, down from {before} in the run of the live "
+        "feed, but guards.max_vendor_rows_lost_pct is {limit}. "
+        "Ask the vendor for its complete file."
+    ),
+    WarningCode.GUARD_TRIPPED: (
+        "guard {guard} trips{about}: its value is {value}, but the limit is {limit}. "
+        "See guards in run_summary.json; to put such feeds on hold, set guards.mode to hold."
+    ),
 }
 """The sentence of each code that has only one."""
 _CODES_OF_FILES = (
@@ -57,40 +82,66 @@ _CODES_OF_FILES = (
     FailureCode.MISSING_REQUIRED_COLUMNS,
     FailureCode.INVALID_INPUT,
 )
-_OTHER_KIND = re.compile(r": the file is [^;]+; |: the workbook has a password; ")
+_OTHER_KIND = re.compile(
+    r": the file is (?!not ).+?\. [A-Z]|: the workbook has a password\. "
+)
 """Finds messages about a file of another kind, which no option of a parser can fix."""
 _ACTION_FOR_OTHER_KIND = (
-    "Do what error_message says of the file of {vendors}, which is another kind"
+    "Replace or convert the file of {vendors}, as error_message says"
 )
 _ACTIONS: dict[str, str] = {
-    FailureCode.MISSING_TENANT_CONFIG: "Store a config of the tenant",
-    FailureCode.UNSUPPORTED_SCHEMA_VERSION: "Store the tenant's config again, written for "
-    "schema_version 1",
-    FailureCode.REQUIRED_VENDOR_MISSING: "Upload the feed of {vendors} under the prefix that "
-    "error_message names, or correct inbound.s3_prefix",
-    FailureCode.STALE_FEED: "Upload a new feed of {vendors}, or raise max_feed_age_hours",
-    FailureCode.FEED_TOO_LARGE: "Upload smaller files of {vendors}, without columns and rows that "
-    "nobody needs",
-    FailureCode.MISSING_SKU_MAP: "Upload the SKU map of {vendors} where error_message says, or "
-    "take sku_map out of the config",
-    FailureCode.DECODE_ERROR: "Set parser.encoding of {vendors} to that of the file, or upload "
-    "the file mended where error_message says",
-    FailureCode.MISSING_REQUIRED_COLUMNS: "Map the headers that the file of {vendors} has in "
-    "parser.column_map, as a check of the file proposes",
-    FailureCode.INVALID_INPUT: "Upload the file of {vendors} mended as error_message says",
-    FailureCode.NO_ROWS_PARSED: "Upload a file of {vendors} with rows under its header, or "
-    "correct parser.skip_lines and parser.delimiter",
-    FailureCode.EMPTY_OUTPUT: "Map a cost or a price column, or set pricing.min_price, in the "
-    "tenant's config",
-    FailureCode.VALIDATION_ERRORS: "Mend the rows that invalid_rows.csv lists, or raise the "
-    "limits that error_message names",
-    VENDOR_ROWS: "Upload the whole feed of {vendors}, or raise guards.max_vendor_rows_lost_pct",
+    FailureCode.MISSING_TENANT_CONFIG: "Store a config for the tenant",
+    FailureCode.UNSUPPORTED_SCHEMA_VERSION: (
+        "Rewrite the tenant's config for schema_version 1, store it"
+    ),
+    FailureCode.REQUIRED_VENDOR_MISSING: (
+        "Upload the file of {vendors} under the prefix in error_message, or correct "
+        "inbound.s3_prefix"
+    ),
+    FailureCode.STALE_FEED: (
+        "Upload a new file of {vendors}, or raise max_feed_age_hours"
+    ),
+    FailureCode.FEED_TOO_LARGE: (
+        "Upload smaller files of {vendors}, with only the columns and rows that are needed"
+    ),
+    FailureCode.MISSING_SKU_MAP: (
+        "Upload the SKU map of {vendors} to the location in error_message, or remove "
+        "sku_map from the config"
+    ),
+    FailureCode.DECODE_ERROR: (
+        "Set parser.encoding of {vendors} to the encoding of the file, or upload a file "
+        "without the error in error_message"
+    ),
+    FailureCode.MISSING_REQUIRED_COLUMNS: (
+        "Map the headers in the file of {vendors} in parser.column_map, as a check of the "
+        "file proposes"
+    ),
+    FailureCode.INVALID_INPUT: (
+        "Fix the file of {vendors} as error_message says, upload it"
+    ),
+    FailureCode.NO_ROWS_PARSED: (
+        "Upload a file of {vendors} with rows below its header, or correct "
+        "parser.skip_lines and parser.delimiter"
+    ),
+    FailureCode.EMPTY_OUTPUT: (
+        "Map a cost or a price column, or set pricing.min_price, in the tenant's config"
+    ),
+    FailureCode.VALIDATION_ERRORS: (
+        "Fix the rows listed in invalid_rows.csv, or raise the limits in error_message"
+    ),
+    VENDOR_ROWS: (
+        "Upload the complete file of {vendors}, or raise guards.max_vendor_rows_lost_pct"
+    ),
 }
 _ACTIONS_OF_OPERATORS: dict[str, str] = {
-    FailureCode.RUN_TIMEOUT: "Start a new run with smaller feeds or fewer "
-    "parser.timestamp_formats, or raise RELAY_RUN_TIMEOUT_SECONDS before.",
-    FailureCode.POISON_JOB: "Restore what the run_retryable_error lines of this run in the log "
-    "name, then start a new run, or send its dead letter again with relay dlq redrive.",
+    FailureCode.RUN_TIMEOUT: (
+        "Make the files smaller, use fewer parser.timestamp_formats, or raise "
+        "RELAY_RUN_TIMEOUT_SECONDS, then start a new run."
+    ),
+    FailureCode.POISON_JOB: (
+        "Fix the error in the run_retryable_error lines of this run in the log, then start a "
+        "new run, or send its dead letter again with relay dlq redrive."
+    ),
 }
 
 
@@ -149,8 +200,8 @@ def too_little_memory(megabytes: int, stage: Stage) -> RunFailure:
     """Return the failure of a run whose feeds need more memory than it may use."""
     return RunFailure(
         str(FailureCode.FEED_TOO_LARGE),
-        f"feed too large: the run needs more memory than {megabytes} MiB, which are the most; "
-        "upload smaller feeds, without columns and rows that nobody needs",
+        f"feed too large: the run needs more memory than {megabytes} MiB, which is its limit. "
+        "Upload smaller files with only the columns and rows that are needed.",
         stage,
     )
 
@@ -159,8 +210,8 @@ def out_of_time(seconds: float, stage: Stage) -> RunFailure:
     """Return the failure of a run that took too long."""
     return RunFailure(
         str(FailureCode.RUN_TIMEOUT),
-        f"run timeout: the attempt took longer than {seconds:g} seconds, which are the most, and "
-        "was ended; upload smaller feeds, or use fewer parser.timestamp_formats",
+        f"run timeout: the attempt was stopped after {seconds:g} seconds, which is the limit. "
+        "Upload smaller files, or use fewer parser.timestamp_formats.",
         stage,
     )
 
@@ -178,9 +229,9 @@ def unreadable_feed(
 
 def no_rows(vendor_id: str | None) -> ReportEntry:
     """Return the entry of a feed, or of all feeds, without a row."""
-    reason = "no feed has a row"
+    reason = "no file has a row"
     if vendor_id is not None:
-        reason = f"vendor {vendor_id!r} has a feed of no row"
+        reason = f"the file of vendor {vendor_id!r} has no row"
     return fault_of(FailureCode.NO_ROWS_PARSED, vendor_id, reason=reason)
 
 
@@ -188,7 +239,7 @@ def no_valid_rows(total: int) -> ReportEntry:
     """Return the entry of rows that are all rejected, although within the limits."""
     return ReportEntry(
         str(FailureCode.NO_ROWS_PARSED),
-        f"no rows parsed: each of the {total} rows is invalid; mend the rows listed in errors.json",
+        f"no rows parsed: none of the {total} rows is valid. Fix the rows listed in errors.json.",
     )
 
 
@@ -200,27 +251,27 @@ def nothing_priced(skus: int, free: int) -> ReportEntry:
     reason = f"none of the {skus} SKUs can be priced"
     if not skus:
         reason = "price rules or overrides leave out every offer"
-        fix = "narrow when in pricing.rules, or remove overrides with leave_out"
+        fix = "Narrow when in pricing.rules, or remove overrides with leave_out."
     elif not free:
-        fix = "map a cost or a price column"
+        fix = "Map a cost or a price column."
     elif free < skus:
-        fix = "map a cost or a price column, or set pricing.min_price"
+        fix = "Map a cost or a price column, or set pricing.min_price."
     else:
-        fix = "set pricing.min_price"
-    message = f"empty output: {reason}, and an empty feed is never published; {fix}"
+        fix = "Set pricing.min_price."
+    message = f"empty output: {reason}, and an empty feed is never published. {fix}"
     return ReportEntry(str(FailureCode.EMPTY_OUTPUT), message)
 
 
 def next_action(failure: RunFailure) -> str:
     """Return the next action for a failure as a sentence that names the vendors."""
     if failure.attempt_code == INVALID_CONFIG:
-        action = "Correct what error_message lists in the tenant's config, store it"
+        action = "Fix the errors of the tenant's config in error_message, store it"
     elif failure.remedy:
-        action = f"Mend the most frequent cause, {failure.remedy}"
+        action = f"Fix the most frequent cause, {failure.remedy}"
     elif failure.error_code in _ACTIONS_OF_OPERATORS:
         return _ACTIONS_OF_OPERATORS[failure.error_code]
     else:
-        template = _ACTIONS.get(failure.error_code, "Do what error_message says")
+        template = _ACTIONS.get(failure.error_code, "Follow error_message")
         if _names_other_kind(failure):
             template = _ACTION_FOR_OTHER_KIND
         action = template.format(vendors=_vendors_in_words(failure.vendors))

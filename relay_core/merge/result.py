@@ -25,10 +25,10 @@ from relay_core.validation.row_schemas import FEED_ROW_COLUMNS, BrokenRule
 from relay_core.validation.vendor_failures import may_be_empty
 
 _NO_AMOUNT = (
-    "has no offer with a cost or a price, so it is left out of the feed; "
-    "ask a vendor for its cost"
+    "has no offer with a cost or a price, so it is left out of the feed. "
+    "Ask the vendor for its cost."
 )
-_FREE = "has a price that comes to 0.00, so it is left out of the feed; set pricing.min_price"
+_FREE = "has a price of 0.00, so it is left out of the feed. Set pricing.min_price."
 
 
 @dataclass(frozen=True, slots=True, eq=False)

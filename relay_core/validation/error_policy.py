@@ -11,7 +11,7 @@ from relay_core.config import ErrorPolicy, VendorConfig
 from relay_core.domain.codes import FailureCode
 from relay_core.domain.records import ReportEntry
 
-_REMEDY = "mend the rows listed in errors.json, or raise the limit"
+_FIX = "Fix the rows listed in errors.json, or raise the limit."
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class PolicyResult:
 
     within_max: bool  # whether the rows are within ``max_invalid_rows``
     within_pct: bool  # whether the rows are within ``max_invalid_row_pct``
-    message: str  # the fault and its remedy; empty if the rows are within both limits
+    message: str  # the fault and its fix; empty if the rows are within both limits
 
 
 def judge_policy(
@@ -49,8 +49,8 @@ def judge_policy(
     if not reasons:
         return PolicyResult(within_max, within_pct, "")
     message = (
-        f"validation errors: {invalid_count} of {total_count} rows are invalid and "
-        f"{' and '.join(reasons)}; {_REMEDY}"
+        f"validation errors: {invalid_count} of {total_count} rows are rejected, but "
+        f"{' and '.join(reasons)}. {_FIX}"
     )
     return PolicyResult(within_max, within_pct, message)
 
@@ -79,7 +79,7 @@ def own_share_faults(
             continue
         message = (
             f"validation errors: {invalid_count} of {total_count} rows of vendor "
-            f"{vendor.vendor_id!r} are invalid and its max_invalid_row_pct is {limit}; {_REMEDY}"
+            f"{vendor.vendor_id!r} are rejected, but its max_invalid_row_pct is {limit}. {_FIX}"
         )
         code = str(FailureCode.VALIDATION_ERRORS)
         faults.append(ReportEntry(code, message, vendor_id=vendor.vendor_id))

@@ -174,13 +174,12 @@ class RunSession:
             missing = "no config"
             stored = self._platform.tenants.latest(tenant_id)
         else:
-            missing = f"no version {version}"
+            missing = f"no config version {version}"
             stored = self._platform.tenants.version(tenant_id, version)
         if stored is None:
             message = (
-                f"missing tenant config: the store has {missing} of tenant "
-                f"{tenant_id!r}; store it with PUT /v1/tenants/{tenant_id}/config, "
-                "then start a new run"
+                f"missing tenant config: tenant {tenant_id!r} has {missing}. Store a config "
+                f"with PUT /v1/tenants/{tenant_id}/config, then start a new run."
             )
             code = FailureCode.MISSING_TENANT_CONFIG.value
             self._fail(RunFailure(code, message, Stage.FETCH_INPUTS))

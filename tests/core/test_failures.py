@@ -178,9 +178,13 @@ MAPPED = {"vendor_1": b"vendor_sku,sku\n"}
     [
         (
             Limits(feed_bytes=len(GOOD) - 1),
-            f"a feed of {len(GOOD)} bytes, and {len(GOOD) - 1} are",
+            f"feed of vendor 'vendor_1' has {len(GOOD)} bytes, but the limit is "
+            f"{len(GOOD) - 1}.",
         ),
-        (Limits(sku_map_bytes=14), "a SKU map of 15 bytes, and 14 are"),
+        (
+            Limits(sku_map_bytes=14),
+            "SKU map of vendor 'vendor_1' has 15 bytes, but the limit is 14.",
+        ),
     ],
     ids=["feed", "map"],
 )

@@ -230,7 +230,9 @@ def test_the_last_good_feed_stands_in_with_its_share_of_the_quantities(
     ended = in_trouble(code, earlier=feed(*WHOLE), required=required, **options)
     assert (ended.failed, ended.used(), ended.trouble()) == (None, "last_good", code)
     assert ended.warned == ["VENDOR_LAST_GOOD"]
-    assert "2 hours old, and 48 is the most" in ended.findings.warnings[0].error_message
+    assert (
+        "2 hours old; the limit is 48 hours" in ended.findings.warnings[0].error_message
+    )
     assert {ended.quantities[f"B-{number:02}"] for number in range(20)} == {"4"}
     state = ended.findings.states["bad"]
     assert (state.last_good_run_id, state.age_hours) == (PUBLISHED_RUN, 2)

@@ -252,7 +252,7 @@ def test_an_upload_that_is_too_large_ends_the_run_and_is_never_read() -> None:
             "feed_too_large",
             Stage.FETCH_INPUTS,
         )
-        assert "1001 bytes, and 1000 are the most" in str(record.error_message)
+        assert "1001 bytes, but the limit is 1000." in str(record.error_message)
         assert set(record.artifacts) == {
             "config_snapshot",
             "input_manifest",

@@ -126,7 +126,7 @@ def old_upload(desk: Desk) -> None:
     desk.upload()
     run = desk.reported(desk.run_in(hours=2))
     desk.is_failed(
-        run, "STALE_FEED", FETCH_INPUTS, "'north' uploaded its latest feed 2 hours ago"
+        run, "STALE_FEED", FETCH_INPUTS, "latest file of vendor 'north' is 2 hours old"
     )
     assert desk.report(run, "input_manifest")["vendors"]["north"]["last_modified"]
     desk.upload("north")
@@ -269,7 +269,7 @@ def large_map(desk: Desk) -> None:
     desk.store(config)
     desk.upload()
     desk.relay.aws.objects.put(key, b"vendor_sku,sku\n" + b"N-1,A-1\n" * MAX_MAP_BYTES)
-    run = desk.failed("feed_too_large", FETCH_INPUTS, f"{MAX_MAP_BYTES} are the most")
+    run = desk.failed("feed_too_large", FETCH_INPUTS, f"the limit is {MAX_MAP_BYTES}.")
     assert "north" in run["error_message"]
     desk.relay.aws.objects.put(key, b"vendor_sku,sku\nN-1,A-1\n")
     desk.succeeded()

@@ -262,7 +262,7 @@ def test_rows_that_the_error_policy_lets_pass_are_nothing_wrong(
         vendor_document(max_invalid_row_pct="0.1"), error_policy=lenient
     )
     assert bench.run(own, "--check", vendor_1=data) == 1
-    assert "of vendor 'vendor_1' are invalid" in capsys.readouterr().out
+    assert "of vendor 'vendor_1' are rejected" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -270,7 +270,7 @@ def test_rows_that_the_error_policy_lets_pass_are_nothing_wrong(
     [
         (b"", "the file has no rows"),
         (b"sku,quantity_available,cost\n", "the file has no rows"),
-        (b"%PDF-1.7", "the file is a PDF; export it as CSV"),
+        (b"%PDF-1.7", "the file is a PDF. Export it as CSV"),
         (OLE2 + "EncryptedPackage".encode("utf-16-le"), "the workbook has a password"),
         (b"PK\x03\x04", "is damaged"),
     ],
@@ -302,7 +302,7 @@ def test_a_feed_over_its_limit_is_wrong(
 ) -> None:
     monkeypatch.setenv("RELAY_MAX_FEED_BYTES", "20")
     assert bench.run(config_document(), "--check", vendor_1=feed("A,1,2.50")) == 1
-    assert "feed too large: vendor 'vendor_1'" in capsys.readouterr().out
+    assert "feed too large: the feed of vendor 'vendor_1'" in capsys.readouterr().out
 
 
 def test_a_config_of_another_version_is_told_as_a_run_would(

@@ -345,7 +345,7 @@ def test_a_feed_is_judged_by_the_limits_of_the_environment(
     monkeypatch.setenv("RELAY_MAX_FEED_BYTES", str(len(data) - 1))
     assert bench.run(config_document(), vendor_1=data) == 1
     assert last_error_line(capsys).startswith(
-        "feed_too_large: feed too large: vendor 'vendor_1'"
+        "feed_too_large: feed too large: the feed of vendor 'vendor_1'"
     )
     assert bench.report("run_summary")["error_code"] == "feed_too_large"
     assert bench.report("errors")["counts"] == {"feed_too_large": 1}
@@ -357,7 +357,7 @@ def test_of_a_pipe_no_more_is_read_than_a_feed_may_have(
 ) -> None:
     monkeypatch.setenv("RELAY_MAX_FEED_BYTES", "1000")
     assert bench.run(config_document(), "--vendor-file=vendor_1=/dev/zero") == 1
-    assert "has a feed of 1001 bytes" in last_error_line(capsys)
+    assert "the feed of vendor 'vendor_1' has 1001 bytes" in last_error_line(capsys)
 
 
 def test_a_run_that_needs_more_memory_than_it_may_have_fails_at_once(
@@ -391,11 +391,11 @@ def test_a_run_that_needs_more_memory_than_it_may_have_fails_at_once(
 @pytest.mark.parametrize(
     ("name", "value", "told"),
     [
-        ("RELAY_MAX_VENDORS", "1", "vendors: has 2 entries; 1 are the most"),
+        ("RELAY_MAX_VENDORS", "1", "vendors: has 2 entries; the limit is 1"),
         (
             "RELAY_MAX_CONFIG_BYTES",
             "100",
-            "bytes as JSON without white space; 100 are the most",
+            "bytes as JSON without white space; the limit is 100",
         ),
         (
             "RELAY_MAX_CELL_BYTES",

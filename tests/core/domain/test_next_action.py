@@ -59,7 +59,7 @@ def test_a_failure_is_about_the_vendors_whose_code_it_has() -> None:
 
 def test_what_would_mend_most_rows_is_named() -> None:
     assert failed("validation_errors", remedy="column cost of vendor acme") == (
-        "Mend the most frequent cause, column cost of vendor acme, then start a new run."
+        "Fix the most frequent cause, column cost of vendor acme, then start a new run."
     )
 
 

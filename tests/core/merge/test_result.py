@@ -37,10 +37,9 @@ def test_a_sku_without_a_price_has_the_line_that_the_encoder_writes(
     )
 
     why = {
-        True: "has a price that comes to 0.00, so it is left out of the feed; set "
-        "pricing.min_price",
-        False: "has no offer with a cost or a price, so it is left out of the feed; ask a vendor "
-        "for its cost",
+        True: "has a price of 0.00, so it is left out of the feed. Set pricing.min_price.",
+        False: "has no offer with a cost or a price, so it is left out of the feed. Ask the "
+        "vendor for its cost.",
     }
     assert [entry.as_json() for entry in unpriced_warnings(winners, 3)] == [
         json.dumps(
@@ -58,9 +57,9 @@ def test_a_sku_without_a_price_has_the_line_that_the_encoder_writes(
 @pytest.mark.parametrize(
     ("rows", "remedy"),
     [
-        (["A,1,0.00"], "never published; set pricing.min_price"),
-        (["A,1,"], "never published; map a cost or a price column"),
-        (["A,1,", "B,1,0"], "map a cost or a price column, or set pricing.min_price"),
+        (["A,1,0.00"], "never published. Set pricing.min_price."),
+        (["A,1,"], "never published. Map a cost or a price column."),
+        (["A,1,", "B,1,0"], "Map a cost or a price column, or set pricing.min_price."),
     ],
     ids=["all come to nothing", "none has an amount", "both"],
 )

@@ -168,7 +168,7 @@ def test_a_failure_for_refused_rows_names_what_mends_most_of_them() -> None:
     failure = ran(feed(*data), error_policy=strict).failure
     assert failure is not None
     assert next_action(failure) == (
-        "Mend the most frequent cause, invalid_decimal in column cost of vendor v0 (2 x): "
+        "Fix the most frequent cause, invalid_decimal in column cost of vendor v0 (2 x): "
         'set parser.decimal_separator to ",", then start a new run.'
     )
 

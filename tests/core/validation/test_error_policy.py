@@ -55,7 +55,7 @@ def test_the_message_names_the_limit_its_value_and_the_count() -> None:
 
     message = judge_policy(policy.error_policy, [4], [10]).message
 
-    assert message.startswith("validation errors: 4 of 10 rows are invalid")
+    assert message.startswith("validation errors: 4 of 10 rows are rejected, but ")
     assert "max_invalid_row_pct is 0.25" in message
     assert "max_invalid_rows" not in message
 

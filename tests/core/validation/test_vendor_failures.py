@@ -204,7 +204,7 @@ def test_the_last_good_feed_stands_in_with_its_age_in_whole_hours(
     (warning,) = verdict.warnings
     assert warning.error_code == "VENDOR_LAST_GOOD"
     told = code_of(code, required=required)
-    for words in ("5 hours old", "48 is the most", f"{told}: "):
+    for words in ("5 hours old", "the limit is 48 hours", f"{told}: "):
         assert words in warning.error_message
 
 
