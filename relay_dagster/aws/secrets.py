@@ -108,20 +108,30 @@ class SecretStore:
             created_at=created_at,
             updated_at=now,
         )
+        self._list(key, entry, secret_id, origin)
+        return stored_entry is None
+
+    def _list(
+        self, key: str, entry: SecretEntry, secret_id: str, origin: Origin
+    ) -> None:
+        """List a stored secret; delete it again if its tenant is being deleted by now."""
         item = _ENTRIES.item(key, entry)
         audit_entry = origin.entry(
-            Action.SECRET_PUT, tenant_id, name, now, host=secret.host
+            Action.SECRET_PUT,
+            entry.tenant_id,
+            entry.name,
+            entry.updated_at,
+            host=entry.host,
         )
         try:
             self.database.transact_while_active(
-                tenant_id,
+                entry.tenant_id,
                 self._table.overwrite("secret", item, item.keys()),
                 self.database.audit_write(audit_entry),
             )
         except TenantClosingError:
             _available(lambda: self._delete(secret_id))
             raise
-        return stored_entry is None
 
     def remove(self, tenant_id: str, name: str, origin: Origin = SYSTEM) -> bool:
         """Delete a secret for good. Return False if the tenant has no such secret.

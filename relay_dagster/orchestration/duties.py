@@ -205,10 +205,8 @@ def keep_house(
         state.due_at = now.timestamp() + duty.interval
         # A duty that fails halfway keeps the memory that it had before.
         memory = deepcopy(state.memory)
-        duty_deadline = Deadline.after(duty.seconds, deadline.monotonic)
-        if deadline.at < duty_deadline.at:
-            duty_deadline = deadline
-        occasion = DagsterOccasion(platform, clock(), duty_deadline, open_instance)
+        until = _deadline_of(duty, deadline)
+        occasion = DagsterOccasion(platform, clock(), until, open_instance)
         summary = duty.sentence.format(duty.act(occasion, memory))
         lines.append(f"{duty.name}: {summary}")
         state.memory = memory
@@ -220,6 +218,12 @@ def keep_house(
     drain(due, act, report, deadline=deadline)
     summary = "\n".join(lines) or "nothing is due"
     return summary, _write_cursor(states)
+
+
+def _deadline_of(duty: Duty, tick_deadline: Deadline) -> Deadline:
+    """Return the end of a duty's own time, or that of the tick if it comes first."""
+    deadline = Deadline.after(duty.seconds, tick_deadline.monotonic)
+    return deadline if deadline.at < tick_deadline.at else tick_deadline
 
 
 def _write_cursor(states: Mapping[str, _DutyState]) -> str:

@@ -49,6 +49,38 @@ TURNS_FIRST = "turns"
 QUEUE_FIRST = "queue"
 """The intake's cursor if the queue's messages get it."""
 
+_DESCRIPTIONS = {
+    SQS_RUN_SENSOR: (
+        "Starts requested runs: waits for jobs in SQS, and asks Dagster for a run per "
+        "attempt. While it is off, runs are accepted but none starts."
+    ),
+    "run_reconciler": (
+        "Ends runs whose process died and starts their next attempt, ends cancelled "
+        "runs, and deletes the messages of ended runs. While it is off, a dead run "
+        "keeps its tenant busy."
+    ),
+    "upload_sensor": (
+        "Waits for vendors' uploads, and starts the runs of tenants whose config has "
+        "triggers.on_upload. While it is off, uploads are kept, and start their runs "
+        "later."
+    ),
+    "schedule_sensor": (
+        "Starts runs when tenants' schedules are due, starts runs that waited for a "
+        "busy or paused tenant, and pulls vendors' files that are due. Due times that "
+        "pass while it is off make one run."
+    ),
+    "webhook_sender": (
+        "Sends events to tenants' webhooks, and retries failed deliveries. While it is "
+        "off, events wait."
+    ),
+    "housekeeping": (
+        "Does the work that belongs to no single run: partitions of new tenants, "
+        "deletions, lost messages, dead letters, held runs, events and ages of "
+        "published feeds, old runs and records, and the hourly check of invariants. A "
+        "tick has a line per duty that was due; FAILED marks one that is tried again."
+    ),
+}
+
 _Context = dg.SensorEvaluationContext
 _TickResult = dg.SensorResult | dg.SkipReason
 
@@ -118,62 +150,18 @@ def all_sensors(
     """Return the sensors, which connect when a tick first needs the platform."""
     ticks = _Ticks(connect, wait_seconds)
     return [
-        _sensor(
-            connect,
-            SQS_RUN_SENSOR,
-            "Starts requested runs: waits for jobs in SQS, and asks Dagster for a run per "
-            "attempt. While it is off, runs are accepted but none starts.",
-            ticks.take_jobs,
-            asks_for_runs=True,
-        ),
-        _sensor(
-            connect,
-            "run_reconciler",
-            "Ends runs whose process died and starts their next attempt, ends cancelled "
-            "runs, and deletes the messages of ended runs. While it is off, a dead run "
-            "keeps its tenant busy.",
-            ticks.reconcile,
-        ),
-        _sensor(
-            connect,
-            "upload_sensor",
-            "Waits for vendors' uploads, and starts the runs of tenants whose config has "
-            "triggers.on_upload. While it is off, uploads are kept, and start their runs "
-            "later.",
-            ticks.take_uploads,
-        ),
-        _sensor(
-            connect,
-            "schedule_sensor",
-            "Starts runs when tenants' schedules are due, starts runs that waited for a "
-            "busy or paused tenant, and pulls vendors' files that are due. Due times that "
-            "pass while it is off make one run.",
-            ticks.start_due_runs,
-        ),
-        _sensor(
-            connect,
-            "webhook_sender",
-            "Sends events to tenants' webhooks, and retries failed deliveries. While it is "
-            "off, events wait.",
-            ticks.send_webhooks,
-        ),
-        _sensor(
-            connect,
-            "housekeeping",
-            "Does the work that belongs to no single run: partitions of new tenants, "
-            "deletions, lost messages, dead letters, held runs, events and ages of "
-            "published feeds, old runs and records, and the hourly check of invariants. A "
-            "tick has a line per duty that was due; FAILED marks one that is tried again.",
-            ticks.keep_house,
-            seconds=EVERY_TEN_SECONDS,
-        ),
+        _sensor(connect, SQS_RUN_SENSOR, ticks.take_jobs, asks_for_runs=True),
+        _sensor(connect, "run_reconciler", ticks.reconcile),
+        _sensor(connect, "upload_sensor", ticks.take_uploads),
+        _sensor(connect, "schedule_sensor", ticks.start_due_runs),
+        _sensor(connect, "webhook_sender", ticks.send_webhooks),
+        _sensor(connect, "housekeeping", ticks.keep_house, seconds=EVERY_TEN_SECONDS),
     ]
 
 
 def _sensor(
     connect: Callable[[], Platform],
     name: str,
-    description: str,
     tick: Callable[[Platform, _Context], _TickResult],
     *,
     seconds: int = EACH_TIME,
@@ -186,7 +174,7 @@ def _sensor(
         job=inventory_sync if asks_for_runs else None,
         minimum_interval_seconds=seconds,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description=description,
+        description=_DESCRIPTIONS[name],
     )
     def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         platform = connect()
