@@ -179,7 +179,7 @@ def test_a_schedule_counts_for_no_quota(world: TriggersWorld) -> None:
     assert found["Items"] == []
 
 
-def test_one_that_cannot_be_looked_at_is_put_off(world: TriggersWorld) -> None:
+def test_one_that_cannot_be_looked_at_is_postponed(world: TriggersWorld) -> None:
     world.store(**HOURLY)
     world.look()
     world.clock.now = at(13)

@@ -8,6 +8,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 
@@ -573,6 +574,37 @@ def test_a_sender_that_dies_loses_nothing_and_sends_by_the_same_id(
             event.event_id
         }
     assert world.codes(event, webhook) == [204]
+
+
+def test_two_senders_side_by_side_send_each_event_once(world: World) -> None:
+    with receiving(answering(204)) as receiver:
+        webhook = world.webhook(receiver)
+        events = [world.event() for _ in range(30)]
+        senders = [world.sender, world.new_sender()]
+        with ThreadPoolExecutor(2) as pool:
+            outcomes = list(pool.map(lambda sender: sender.run(), senders))
+        ids = [request.headers["webhook-id"] for request in receiver.requests]
+    assert sum(outcome.delivered for outcome in outcomes) == 30
+    assert sorted(ids) == sorted(event.event_id for event in events)
+    assert all(world.codes(event, webhook) == [204] for event in events)
+
+
+def test_an_event_is_nobody_else_s_as_long_as_a_call_of_it_hangs(
+    world: World, over: threading.Event
+) -> None:
+    with receiving(waiting(over)) as receiver:
+        webhook, event = world.webhook(receiver), world.event()
+        sender = Sender(world.platform, WebhookClient(seconds=60), clock=world.clock)
+        other = world.new_sender()
+        assert str(sender.run()) == "0 delivered, 0 failed, 1 open"
+        for _ in range(3):
+            world.clock.now += LEASE * 0.6
+            assert str(sender.run()) == "0 delivered, 0 failed, 1 open"
+            assert str(other.run()) == "0 delivered, 0 failed, 0 open"
+        over.set()
+        assert str(sender.run()) == "0 delivered, 1 failed, 0 open"
+        assert len(receiver.requests) == 1
+    assert world.codes(event, webhook) == [None]
 
 
 def test_what_cannot_be_written_is_kept_and_not_sent_again(world: World) -> None:

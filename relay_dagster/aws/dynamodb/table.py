@@ -402,15 +402,12 @@ class Table:
         until: datetime,
         limit: int,
         read: ItemReader[_T],
-        excluded_keys: Collection[str] = (),
     ) -> list[_T]:
         """Return the values of a queue's items that are due, the longest due first.
 
         The items are read consistently. One that this release cannot read is postponed.
         """
-        keys = self.due_keys(queue, until, limit + len(excluded_keys))
-        included_keys = [key for key in keys if key not in excluded_keys]
-        items = self.items(included_keys[:limit])
+        items = self.items(self.due_keys(queue, until, limit))
         values = []
         for item, value in self.parse_all(items, read):
             if value is None:

@@ -205,7 +205,7 @@ def two_runs(world: World) -> tuple[str, str]:
     return first, second
 
 
-def test_a_run_that_cannot_be_read_is_put_off_and_the_others_are_found(
+def test_a_run_that_cannot_be_read_is_postponed_and_the_others_are_found(
     world: World,
 ) -> None:
     unreadable, other = two_runs(world)
@@ -236,7 +236,7 @@ def test_a_run_that_cannot_be_read_is_not_taken_for_none(world: World) -> None:
         world.runs.get(unreadable)
 
 
-def test_an_event_that_cannot_be_read_is_put_off_and_the_others_are_found(
+def test_an_event_that_cannot_be_read_is_postponed_and_the_others_are_found(
     world: World,
 ) -> None:
     key, other = event_of(world), event(after=1)
@@ -248,7 +248,7 @@ def test_an_event_that_cannot_be_read_is_put_off_and_the_others_are_found(
     assert world.unreadable == 1
 
 
-def test_triggers_that_cannot_be_read_are_put_off_and_the_others_are_found(
+def test_triggers_that_cannot_be_read_are_postponed_and_the_others_are_found(
     world: World,
 ) -> None:
     key = trigger_of(world)
@@ -260,7 +260,7 @@ def test_triggers_that_cannot_be_read_are_put_off_and_the_others_are_found(
     assert world.unreadable == 1
 
 
-def test_a_deletion_that_cannot_be_read_is_put_off_and_the_others_are_found(
+def test_a_deletion_that_cannot_be_read_is_postponed_and_the_others_are_found(
     world: World,
 ) -> None:
     key = deletion_of(world)
