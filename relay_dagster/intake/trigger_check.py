@@ -20,7 +20,8 @@ from relay_dagster.runs import errors
 from relay_dagster.runs.model import RunRecord, Trigger
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.triggers import rules
-from relay_dagster.triggers.rules import Plan, TriggerQueue, TriggerState
+from relay_dagster.triggers.plan import Plan
+from relay_dagster.triggers.rules import TriggerQueue, TriggerState
 from relay_dagster.wiring import Platform
 from relay_dagster.work.queue import LeasedItem
 from relay_dagster.work.worker import Worker

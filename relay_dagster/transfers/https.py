@@ -13,7 +13,7 @@ import httpcore
 from relay_core.domain.destination import Destination, UnfitUrlError, judge_url
 from relay_dagster.transfers import streams
 from relay_dagster.transfers.streams import Allowance, CallError
-from relay_dagster.triggers.pulls import Download, FileMark
+from relay_dagster.triggers.pulled_files import NO_MARK, Download, FileMark
 
 MAX_REDIRECTS = 5
 _REDIRECTS = (301, 302, 303, 307, 308)
@@ -74,7 +74,7 @@ def open_https(
                 destination = _redirect_target(destination, response)
                 continue
             is_unchanged = response.status == HTTPStatus.NOT_MODIFIED
-            if is_unchanged and last_mark != FileMark():
+            if is_unchanged and last_mark != NO_MARK:
                 yield None
             else:
                 chunks = _file_chunks(response, max_bytes)

@@ -20,7 +20,13 @@ from relay_dagster.transfers.https import open_https
 from relay_dagster.transfers.sftp import open_sftp
 from relay_dagster.transfers.streams import Allowance, CallError
 from relay_dagster.triggers import pulls
-from relay_dagster.triggers.pulls import Download, FileMark, PullState, StagedFile
+from relay_dagster.triggers.pulled_files import (
+    Download,
+    FileMark,
+    StagedFile,
+    target_key,
+)
+from relay_dagster.triggers.pulls import PullState
 from relay_dagster.wiring import Platform
 from relay_dagster.work.item import LeaseLostError
 from relay_dagster.work.queue import LeasedItem
@@ -138,9 +144,7 @@ class Transfer:
         file = StagedFile(
             key=staging_key,
             source=state.source,
-            target=pulls.target_key(
-                self.request.upload_prefix, download.name, self.clock()
-            ),
+            target=target_key(self.request.upload_prefix, download.name, self.clock()),
             sha256=written.sha256,
             mark=download.mark,
         )

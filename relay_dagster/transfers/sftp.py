@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PrivateFormat
 
 from relay_core.domain.destination import Destination
 from relay_dagster.transfers.streams import Allowance, CallError, JudgedBackend
-from relay_dagster.triggers.pulls import Download, FileMark
+from relay_dagster.triggers.pulled_files import Download, FileMark
 
 MAX_FILES = 100_000
 """The most files of a folder that is searched."""

@@ -5,8 +5,7 @@ the file that was pulled last, the failures since, and the time of the next pull
 queue of work (`relay_dagster/work/`) sees to it that one process pulls at a time.
 """
 
-import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,6 +14,7 @@ from relay_core.config import TenantConfig
 from relay_core.config.pulls import PullConfig
 from relay_core.domain.cell_rules import cut
 from relay_dagster.runs.transitions import rule
+from relay_dagster.triggers.pulled_files import NO_MARK, FileMark, StagedFile
 from relay_dagster.webhooks.model import Event, EventType, new_event
 
 FIRST_RETRY = timedelta(minutes=5)
@@ -27,45 +27,7 @@ MAX_KEPT = 5
 _MIN_WAIT = timedelta(seconds=1)
 # Doubled that often, the first wait is far longer than the longest one.
 _MAX_DOUBLINGS = 10
-_MAX_NAME = 100
 _MAX_ERROR = 500
-_UNSAFE_CHARACTERS = re.compile("[^A-Za-z0-9._-]")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FileMark:
-    """The marks that tell a file from a later one without reading it.
-
-    ``etag`` and ``last_modified`` are of an HTTPS server, as it wrote them. ``path``,
-    ``size`` in bytes and ``mtime``, in seconds since 1970 by the server's clock, are of
-    an SFTP server.
-    """
-
-    etag: str | None = None
-    last_modified: str | None = None
-    path: str | None = None
-    size: int | None = None
-    mtime: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Download:
-    """An open file at a host outside, which can be read once."""
-
-    name: str  # the last part of its path, decoded
-    mark: FileMark  # the marks that may spare the next transfer
-    chunks: Iterator[bytes]  # its bytes; raises `CallError` if they break off
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StagedFile:
-    """A new file that is complete under a key of its own, and is to be an upload."""
-
-    key: str  # where it was staged
-    source: str  # the digest of the pull that it came by
-    target: str  # the key of the upload that it becomes
-    sha256: str
-    mark: FileMark
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,9 +47,9 @@ class PullState:
     vendor_id: str
     source: str = ""
     host: str = ""
-    mark: FileMark = FileMark()
+    mark: FileMark = NO_MARK
     sha256: str | None = None
-    seen: FileMark = FileMark()
+    seen: FileMark = NO_MARK
     seen_at: datetime | None = None
     staged: StagedFile | None = None
     last_success_at: datetime | None = None
@@ -106,7 +68,7 @@ class PullState:
 
 
 _NO_FAILURES: Mapping[str, Any] = {
-    "seen": FileMark(),
+    "seen": NO_MARK,
     "seen_at": None,
     "last_error": None,
     "failures": 0,
@@ -174,7 +136,7 @@ def noted(state: PullState, pull: PullConfig | None, now: datetime) -> PullState
         state,
         source=pull.digest,
         host=pull.destination(allow_loopback=True).host,
-        mark=FileMark(),
+        mark=NO_MARK,
         asked_at=now,
         due_at=now,
         **_NO_FAILURES,
@@ -259,7 +221,7 @@ def forgotten(state: PullState, now: datetime) -> PullState | None:
 
 def _succeeded(state: PullState, source: str, mark: FileMark) -> PullState:
     # The marks of another source than the config's say nothing of the next file.
-    known_mark = mark if state.source == source else FileMark()
+    known_mark = mark if state.source == source else NO_MARK
     return replace(state, mark=known_mark, staged=None, **_NO_FAILURES)
 
 
@@ -279,9 +241,3 @@ def event_of(before: PullState, after: PullState, now: datetime) -> Event | None
         "last_error": after.last_error,
     }
     return new_event(EventType.VENDOR_PULL_FAILED, after.tenant_id, data, now)
-
-
-def target_key(prefix: str, name: str, now: datetime) -> str:
-    """Return the key of a pulled file with a name, under a vendor's prefix."""
-    safe_name = _UNSAFE_CHARACTERS.sub("_", name)[-_MAX_NAME:] or "feed"
-    return f"{prefix}pulled/{now:%Y%m%dT%H%M%SZ}-{safe_name}"

@@ -11,9 +11,9 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
-from relay_core.config import TenantConfig
-from relay_core.config.triggers import OnUploadConfig, ScheduleConfig
+from relay_core.config.triggers import ScheduleConfig
 from relay_dagster.runs.model import Trigger
+from relay_dagster.triggers.plan import Plan
 
 MAX_QUIET_TIMES = 10
 """The most quiet times by which uploads may postpone their run."""
@@ -81,49 +81,6 @@ class TriggerUpdate:
 
     before: TriggerState
     after: TriggerState
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """The triggers of a tenant's config."""
-
-    config: TenantConfig | None  # None if the tenant has none that can be read
-    stored_at: datetime  # when the config was stored
-
-    @property
-    def on_upload(self) -> OnUploadConfig | None:
-        """The settings of runs that uploads start; None if uploads start none."""
-        return None if self.config is None else self.config.triggers.on_upload
-
-    @property
-    def schedule(self) -> tuple[str | None, str | None]:
-        """The cron expression and the time zone; None for no schedule."""
-        if self.config is None:
-            return None, None
-        schedule = self.config.triggers.schedule
-        cron = None if schedule is None else schedule.cron
-        return cron, self.config.timezone
-
-    @property
-    def prefixes(self) -> Mapping[str, str]:
-        """The prefix of each vendor that uploads."""
-        if self.config is None:
-            return {}
-        prefixes = {}
-        for vendor in self.config.vendors:
-            if vendor.inbound.s3_prefix:
-                prefixes[vendor.vendor_id] = vendor.inbound.s3_prefix
-        return prefixes
-
-    def vendors_of(self, key: str) -> set[str]:
-        """Return the vendors whose prefix a key begins with, if uploads start runs."""
-        if self.on_upload is None:
-            return set()
-        return {
-            vendor_id
-            for vendor_id, prefix in self.prefixes.items()
-            if key.startswith(prefix)
-        }
 
 
 def late_at(state: TriggerState, published_at: datetime) -> datetime | None:

@@ -21,7 +21,7 @@ from relay_dagster.drain import AFTER_A_FAULT
 from relay_dagster.transfers import puller as puller_module
 from relay_dagster.transfers.pull_transfer import PULL_SECONDS
 from relay_dagster.triggers import pulls as rules
-from relay_dagster.triggers.pulls import StagedFile
+from relay_dagster.triggers.pulled_files import StagedFile
 from relay_dagster.webhooks.model import EventType
 from relay_dagster.work.item import LEASE, WorkItem
 from support.api_world import ApiWorld

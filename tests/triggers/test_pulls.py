@@ -8,7 +8,8 @@ from datetime import timedelta
 from relay_core.config import load_config
 from relay_core.config.pulls import PullConfig
 from relay_dagster.triggers import pulls
-from relay_dagster.triggers.pulls import FileMark, PullState
+from relay_dagster.triggers.pulled_files import FileMark
+from relay_dagster.triggers.pulls import PullState
 from support.fakes import NOW
 from support.pulls_world import pull_config
 

@@ -10,6 +10,7 @@ from relay_core.config.pulls import PullConfig
 from relay_dagster.aws.dynamodb.pull_store import PullStore
 from relay_dagster.aws.dynamodb.schema import Kind
 from relay_dagster.triggers import pulls as rules
+from relay_dagster.triggers.pulled_files import NO_MARK
 from relay_dagster.wiring import Platform
 from relay_dagster.work.item import LEASE, LeaseLostError
 from relay_dagster.work.queue import LeasedItem
@@ -47,7 +48,7 @@ def test_one_that_is_asked_for_while_it_is_under_way_is_due_behind_it(
     assert asked is not None
     assert asked.next_at is None
     assert pulls.queue.due(NOW, 9) == []
-    leased.finish(rules.unchanged(PULL.digest, rules.FileMark(), NOW, HOUR))
+    leased.finish(rules.unchanged(PULL.digest, NO_MARK, NOW, HOUR))
     assert shown(pulls).next_at == NOW
 
 

@@ -49,7 +49,7 @@ from relay_dagster.tenants import deletion as deletion_rules
 from relay_dagster.tenants.audit import Action, Actor, ActorKind, Origin
 from relay_dagster.tenants.deletion import Deletion
 from relay_dagster.triggers import pulls
-from relay_dagster.triggers.pulls import FileMark, StagedFile
+from relay_dagster.triggers.pulled_files import FileMark, StagedFile
 from relay_dagster.triggers.rules import TriggerState, TriggerUpdate
 from relay_dagster.webhooks.changes import added, disabled, edited, failing, rotated
 from relay_dagster.webhooks.model import (
