@@ -9,7 +9,14 @@ is the same for all.
 """
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    Callable,
+    Collection,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -76,7 +83,8 @@ class RunStages:
     """The steps of one run, from its inputs to its feed and files."""
 
     config: TenantConfig
-    vendors: Sequence[VendorConfig]  # the run's vendors, in the order of the config
+    # The run's vendors, in the order of the config
+    vendors: Sequence[VendorConfig]
     requested_at: datetime  # aware; stands in for a null ``updated_at``
     keys: ArtifactKeys  # the keys of the run's files
     sink: Sink  # the destination of the run's files
@@ -85,9 +93,13 @@ class RunStages:
     hands_over: bool = False
     # The published feed to compare with; None for a run of some vendors.
     baseline: Baseline | None = None
-    last_good: LastGoodFeeds | None = None  # the feeds that may replace failed uploads
+    last_good: LastGoodFeeds | None = (
+        None  # the feeds that may replace failed uploads
+    )
     overrides: Sequence[Override] = ()  # the overrides in effect for the run
-    config_version: int | None = None  # None if the config has none, as in a local run
+    config_version: int | None = (
+        None  # None if the config has none, as in a local run
+    )
     limits: Limits = DEFAULT_LIMITS  # the limits of feeds and reports
     of_all_vendors: bool = True  # whether the run is of all vendors
 
@@ -225,7 +237,12 @@ class RunStages:
             hands_over=self.hands_over,
         )
         vendors = vendor_pass.normalize(feeds)
-        normalized = Normalized.of(inputs, vendors, fallback.states, fallback.replaced)
+        normalized = Normalized.of(
+            inputs,
+            vendors,
+            fallback.states,
+            fallback.replaced,
+        )
         self._write_rejected_rows(normalized)
         return normalized
 
@@ -254,7 +271,11 @@ class RunStages:
         )
         return replace(merged, doubts=doubts)
 
-    def compare(self, merged: MergedInventory, normalized: Normalized) -> Compared:
+    def compare(
+        self,
+        merged: MergedInventory,
+        normalized: Normalized,
+    ) -> Compared:
         """Compare the feed with the published one."""
         return self.comparer.compare(merged, normalized)
 
@@ -280,7 +301,10 @@ class RunStages:
         uploads = uploads_of(normalized.vendors, normalized.replaced)
         if not any(upload.invalid_rows for upload in uploads):
             return
-        self.sink.write(self.keys.invalid_rows, reports.invalid_rows_chunks(uploads))
+        self.sink.write(
+            self.keys.invalid_rows,
+            reports.invalid_rows_chunks(uploads),
+        )
         if self.hands_over:
             chunks = work_file.rejected_rows_chunks(uploads)
             self.sink.write(self.keys.rejected_rows, chunks)
@@ -294,7 +318,7 @@ class RunStages:
         merged = compared.merged
         if merged.broken_rules:
             raise ContractBrokenError(
-                f"the feed breaks its contract: {merged.broken_rules[:3]}"
+                f"the feed breaks its contract: {merged.broken_rules[:3]}",
             )
         write = self.sink.write
         write(

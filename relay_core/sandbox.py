@@ -113,7 +113,9 @@ class Sandbox:
         child_seconds_before = _seconds_of_children()
         # The pipe ends with the process only if nobody else has its other end open.
         with sandbox_pipe:
-            arguments = f"{sandbox_pipe.fileno()}, {tuple(modules)}, {memory_bytes}"
+            arguments = (
+                f"{sandbox_pipe.fileno()}, {tuple(modules)}, {memory_bytes}"
+            )
             serving = (
                 f"import sys; sys.path[:] = {sys.path}; from {__name__} import serve\n"
                 f"serve({arguments})"
@@ -162,7 +164,7 @@ class Sandbox:
         is_finished = False
         try:
             kind, value = self._exchange(
-                (task, cpu_seconds or _remaining_cpu_seconds())
+                (task, cpu_seconds or _remaining_cpu_seconds()),
             )
             while kind in (_REQUEST, _RESULT):
                 if kind == _RESULT:
@@ -234,7 +236,9 @@ class Sandbox:
 
 
 def _no_answer(_: Any) -> Any:
-    raise RuntimeError("a task asks for something, and nobody is given to answer")
+    raise RuntimeError(
+        "a task asks for something, and nobody is given to answer",
+    )
 
 
 class SandboxPool:
@@ -244,7 +248,12 @@ class SandboxPool:
     limit.
     """
 
-    def __init__(self, modules: Sequence[str], *, memory_bytes: int = 0) -> None:
+    def __init__(
+        self,
+        modules: Sequence[str],
+        *,
+        memory_bytes: int = 0,
+    ) -> None:
         self._modules = modules
         self._memory_bytes = memory_bytes
         self._lock = threading.Lock()
@@ -283,15 +292,25 @@ class SandboxPool:
             sandbox.end()
 
     def _do_once(
-        self, task: Task, cpu_seconds: float, seconds: float, answer: Ask | None
+        self,
+        task: Task,
+        cpu_seconds: float,
+        seconds: float,
+        answer: Ask | None,
     ) -> Any:
         with self._lock:
             sandbox = self._idle.pop() if self._idle else None
         if sandbox is None:
-            sandbox = Sandbox.start(self._modules, memory_bytes=self._memory_bytes)
+            sandbox = Sandbox.start(
+                self._modules,
+                memory_bytes=self._memory_bytes,
+            )
         try:
             (result,) = sandbox.run(
-                task, cpu_seconds=cpu_seconds, seconds=seconds, answer=answer
+                task,
+                cpu_seconds=cpu_seconds,
+                seconds=seconds,
+                answer=answer,
             )
             return result
         finally:
@@ -314,7 +333,10 @@ def serve(pipe_fd: int, modules: Sequence[str], memory_bytes: int) -> None:
     for module in modules:
         importlib.import_module(module)
     _limit_memory(memory_bytes)
-    with suppress(EOFError, OSError):  # the other end is closed, or ended a task
+    with suppress(
+        EOFError,
+        OSError,
+    ):  # the other end is closed, or ended a task
         pipe.send((_READY, None))
         while True:
             kind, value = _run_task(pipe)
@@ -365,7 +387,9 @@ def _run_task(pipe: "connection.Connection[Any, Any]") -> tuple[str, Any]:
 
 def _remaining_cpu_seconds() -> float:
     """Return the processor time that this process's task has left; 0 is no limit."""
-    return signal.getitimer(signal.ITIMER_PROF)[0] if _is_sandbox.is_set() else 0
+    return (
+        signal.getitimer(signal.ITIMER_PROF)[0] if _is_sandbox.is_set() else 0
+    )
 
 
 def _seconds_of_children() -> float:

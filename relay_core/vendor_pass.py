@@ -86,7 +86,9 @@ class VendorPass:
                 if finished:
                     # The rows of at most two vendors are in memory at once.
                     finished[-1].result()
-                finished.append(thread.submit(self.finish, rows, is_large=is_large))
+                finished.append(
+                    thread.submit(self.finish, rows, is_large=is_large),
+                )
                 del rows
         return [vendor.result() for vendor in finished]
 

@@ -40,7 +40,10 @@ dlq = typer.Typer(
 )
 app.add_typer(dlq, name="dlq")
 RunId = Annotated[
-    str, typer.Argument(help="ID of the run whose message is in the dead-letter queue.")
+    str,
+    typer.Argument(
+        help="ID of the run whose message is in the dead-letter queue.",
+    ),
 ]
 Host = Annotated[str, typer.Option(help="Address to listen on.")]
 Port = Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)]
@@ -98,20 +101,34 @@ def api(host: Host = "127.0.0.1", port: Port = 8000) -> None:
 @app.command()
 def ui(
     host: Annotated[
-        str, typer.Option("--host", "-h", help="Address to listen on.")
+        str,
+        typer.Option("--host", "-h", help="Address to listen on."),
     ] = "127.0.0.1",
     port: Annotated[
-        int, typer.Option("--port", "-p", help="Port to listen on.", min=0, max=65535)
+        int,
+        typer.Option(
+            "--port",
+            "-p",
+            help="Port to listen on.",
+            min=0,
+            max=65535,
+        ),
     ] = 3000,
     workspace: Annotated[
         list[Path],
         typer.Option(
-            "--workspace", "-w", help="Workspace file of Dagster.", exists=True
+            "--workspace",
+            "-w",
+            help="Workspace file of Dagster.",
+            exists=True,
         ),
     ] = [Path("workspace.yaml")],  # noqa: B006 - Typer's defaults are never changed
     read_only: Annotated[
         bool,
-        typer.Option("--read-only", help="Show everything, but allow no actions."),
+        typer.Option(
+            "--read-only",
+            help="Show everything, but allow no actions.",
+        ),
     ] = False,
 ) -> None:
     """Serve Dagster's pages behind a guard against other sites, until a signal stops it."""
@@ -125,7 +142,8 @@ def deletions(
     once: Annotated[
         bool,
         typer.Option(
-            "--once", help="Process the deletions that are due now, and exit."
+            "--once",
+            help="Process the deletions that are due now, and exit.",
         ),
     ] = False,
 ) -> None:
@@ -143,7 +161,8 @@ def deletions(
         dagster_instance = dg.DagsterInstance.get()
     except dg.DagsterError as error:
         raise SettingsError(
-            "DAGSTER_HOME", "must name the folder of dagster.yaml"
+            "DAGSTER_HOME",
+            "must name the folder of dagster.yaml",
         ) from error
     with dagster_instance as instance:
         tick = DeletionTick(platform, DagsterHistory(instance))
@@ -191,10 +210,14 @@ def doctor(
     reads_bytes: Annotated[
         bool,
         typer.Option(
-            "--bytes", help="Also read each live feed in full, and check its hash."
+            "--bytes",
+            help="Also read each live feed in full, and check its hash.",
         ),
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Annotated[
+        bool,
+        typer.Option("--json", help="Print JSON."),
+    ] = False,
 ) -> None:
     """Check the invariants of all stored data, without changing anything.
 
@@ -239,7 +262,8 @@ def recover(
     audit: Annotated[
         str,
         typer.Option(
-            "--audit", help="Name of the audit table from before the restoration."
+            "--audit",
+            help="Name of the audit table from before the restoration.",
         ),
     ],
 ) -> None:
@@ -265,7 +289,9 @@ def recover(
         audit_before,
         _operator(platform),
     )
-    deleted = [f"{entry.action} {entry.target}" for entry in result.deleted_again]
+    deleted = [
+        f"{entry.action} {entry.target}" for entry in result.deleted_again
+    ]
     lost = [f"{action} {count}" for action, count in result.lost.items()]
     screen = Screen()
     screen.say(f"deleted again: {', '.join(deleted) or 'nothing'}")
@@ -294,7 +320,7 @@ def dlq_list() -> None:
                 letter.cause,
                 instant(letter.since),
                 cell(letter.message_id),
-            )
+            ),
         )
     names = (
         "run_id",
@@ -321,7 +347,8 @@ def dlq_discard(
     name: Annotated[
         str,
         typer.Argument(
-            metavar="RUN_ID|MESSAGE_ID", help="ID of the run, or of the message."
+            metavar="RUN_ID|MESSAGE_ID",
+            help="ID of the run, or of the message.",
         ),
     ],
 ) -> None:

@@ -34,7 +34,9 @@ class Deadline:
 
     @classmethod
     def after(
-        cls, seconds: float, monotonic: Callable[[], float] = time.monotonic
+        cls,
+        seconds: float,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> Self:
         """Return the deadline that is a number of seconds from now."""
         return cls(monotonic() + seconds, monotonic)

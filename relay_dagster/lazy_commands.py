@@ -217,7 +217,9 @@ class LazyGroup(TyperGroup):
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
         app_commands = self.commands
-        self.commands = {entry.name: _LazyCommand(entry) for entry in LAZY_COMMANDS}
+        self.commands = {
+            entry.name: _LazyCommand(entry) for entry in LAZY_COMMANDS
+        }
         self.commands.update(app_commands)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:

@@ -16,7 +16,10 @@ from typing import Any
 
 _LOGGER = "relay"
 _NOTHING: Mapping[str, Any] = {}
-_context: ContextVar[Mapping[str, Any]] = ContextVar("log_context", default=_NOTHING)
+_context: ContextVar[Mapping[str, Any]] = ContextVar(
+    "log_context",
+    default=_NOTHING,
+)
 
 
 class EventLog:

@@ -14,7 +14,11 @@ class RunQueue(dg.QueuedRunCoordinator):
         SettingsError: the variable has a bad value.
     """
 
-    def __init__(self, max_concurrent_runs: int | None = None, **config: Any) -> None:
+    def __init__(
+        self,
+        max_concurrent_runs: int | None = None,
+        **config: Any,
+    ) -> None:
         if max_concurrent_runs is None:
             max_concurrent_runs = ConcurrencySettings.from_env().max_concurrency
         super().__init__(max_concurrent_runs, **config)

@@ -13,13 +13,20 @@ class RunLauncher(EcsRunLauncher):
     place of the daemon's.
     """
 
-    def __init__(self, subnets: str, security_group: str, **config: Any) -> None:
+    def __init__(
+        self,
+        subnets: str,
+        security_group: str,
+        **config: Any,
+    ) -> None:
         network = {
             "subnets": subnets.split(","),
             "securityGroups": [security_group],
             "assignPublicIp": "DISABLED",
         }
-        run_task_kwargs = {"networkConfiguration": {"awsvpcConfiguration": network}}
+        run_task_kwargs = {
+            "networkConfiguration": {"awsvpcConfiguration": network},
+        }
         super().__init__(run_task_kwargs=run_task_kwargs, **config)
 
     @classmethod

@@ -28,7 +28,9 @@ from relay_core.domain.limits import DEFAULT_LIMITS, MEANINGS, Limits
 _MAX_VISIBILITY_SECONDS = 12 * 60 * 60
 """The longest that SQS keeps a message out of sight."""
 
-_HOST_NAME = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*")
+_HOST_NAME = re.compile(
+    r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*",
+)
 """A DNS name, or an IPv6 address."""
 
 
@@ -60,7 +62,9 @@ def _without_slash(url: str) -> str:
 
 def _host_name(text: str) -> str:
     if not _HOST_NAME.fullmatch(text):
-        raise ValueError("Input should be host names without ports, comma-separated")
+        raise ValueError(
+            "Input should be host names without ports, comma-separated",
+        )
     return text.lower()
 
 
@@ -69,7 +73,7 @@ def _network(text: str) -> str:
         return str(ip_network(text, strict=False))
     except ValueError:
         raise ValueError(
-            "Input should be addresses or networks, comma-separated"
+            "Input should be addresses or networks, comma-separated",
         ) from None
 
 
@@ -90,12 +94,17 @@ _SecondsOrNone = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
 _Hours = Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)]
 _Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
 _Networks = Annotated[
-    tuple[Annotated[str, AfterValidator(_network)], ...], BeforeValidator(_words)
+    tuple[Annotated[str, AfterValidator(_network)], ...],
+    BeforeValidator(_words),
 ]
 _HostNames = Annotated[
-    tuple[Annotated[str, AfterValidator(_host_name)], ...], BeforeValidator(_words)
+    tuple[Annotated[str, AfterValidator(_host_name)], ...],
+    BeforeValidator(_words),
 ]
-_Prefix = Annotated[str, Field(pattern=r"^[A-Za-z0-9_+=.@-]+(/[A-Za-z0-9_+=.@-]+)*$")]
+_Prefix = Annotated[
+    str,
+    Field(pattern=r"^[A-Za-z0-9_+=.@-]+(/[A-Za-z0-9_+=.@-]+)*$"),
+]
 _Commit = Annotated[str, Field(pattern=r"^[0-9a-f]{7,64}$")]
 _Url = Annotated[str, AfterValidator(_url)]
 _BaseUrl = Annotated[str, AfterValidator(_url), AfterValidator(_without_slash)]
@@ -159,7 +168,8 @@ def _first_problem(error: ValidationError) -> SettingsError:
     kind = first_error["type"]
     if kind == "missing":
         return SettingsError(
-            variable, "is not set; `relay bootstrap` prints a value for it"
+            variable,
+            "is not set; `relay bootstrap` prints a value for it",
         )
     message = first_error["msg"].removeprefix("Value error, ")
     message = message.replace("Input should be", "must be")
@@ -168,10 +178,18 @@ def _first_problem(error: ValidationError) -> SettingsError:
 
 
 def _read(
-    variable: str, default: Any = ..., description: str | None = None, **options: Any
+    variable: str,
+    default: Any = ...,
+    description: str | None = None,
+    **options: Any,
 ) -> Any:
     """Return the field that a variable sets; without a default, it is required."""
-    return Field(default, validation_alias=variable, description=description, **options)
+    return Field(
+        default,
+        validation_alias=variable,
+        description=description,
+        **options,
+    )
 
 
 # --- limits ---------------------------------------------------------------------------
@@ -260,7 +278,8 @@ class RegionSettings(EnvironmentSettings):
     """
 
     region: str | None = Field(
-        None, validation_alias=AliasChoices("AWS_REGION", "AWS_DEFAULT_REGION")
+        None,
+        validation_alias=AliasChoices("AWS_REGION", "AWS_DEFAULT_REGION"),
     )
 
 
@@ -295,7 +314,8 @@ class ProvisioningSettings(RegionSettings, ConcurrencySettings):
 
     max_attempts: _Attempts = _read("WORKER_POISON_MAX_RECEIVES", 3)
     visibility_timeout_seconds: _Visibility = _read(
-        "WORKER_VISIBILITY_TIMEOUT_SECONDS", 300
+        "WORKER_VISIBILITY_TIMEOUT_SECONDS",
+        300,
     )
     retention_days: _Days = _read("RETENTION_DAYS", 30)
 
@@ -309,12 +329,16 @@ class UiSettings(RegionSettings):
     """The settings of `relay ui`: its host names, its proxy, and where reports are."""
 
     dagster_home: str | None = _read("DAGSTER_HOME", None)
-    dagster_webserver_url: _BaseUrl | None = _read("DAGSTER_WEBSERVER_URL", None)
+    dagster_webserver_url: _BaseUrl | None = _read(
+        "DAGSTER_WEBSERVER_URL",
+        None,
+    )
     ui_hosts: _HostNames = _read("RELAY_UI_HOSTS", ())
     ui_behind_proxy: bool = _read("RELAY_UI_BEHIND_PROXY", False)
     artifact_bucket: str | None = _read("ARTIFACT_BUCKET", None)
     public_s3_endpoint_url: _BaseUrl | None = _read(
-        "RELAY_PUBLIC_S3_ENDPOINT_URL", None
+        "RELAY_PUBLIC_S3_ENDPOINT_URL",
+        None,
     )
 
     @property
@@ -327,7 +351,12 @@ class UiSettings(RegionSettings):
         return frozenset(host_names)
 
 
-class Settings(MetricsSettings, ProvisioningSettings, LimitSettings, UiSettings):
+class Settings(
+    MetricsSettings,
+    ProvisioningSettings,
+    LimitSettings,
+    UiSettings,
+):
     """All settings of the environment."""
 
     artifact_bucket: str = _read("ARTIFACT_BUCKET")
@@ -342,7 +371,9 @@ class Settings(MetricsSettings, ProvisioningSettings, LimitSettings, UiSettings)
     tenants_table: str = _read("TENANTS_TABLE")
     audit_table: str = _read(
         "AUDIT_TABLE",
-        default_factory=lambda values: audit_table_beside(values["tenants_table"]),
+        default_factory=lambda values: audit_table_beside(
+            values["tenants_table"],
+        ),
     )
     queue_url: _Url = _read("SQS_QUEUE_URL")
     dlq_url: _Url = _read("SQS_DLQ_URL")
@@ -352,17 +383,32 @@ class Settings(MetricsSettings, ProvisioningSettings, LimitSettings, UiSettings)
     trusted_proxies: _Networks = _read("RELAY_TRUSTED_PROXIES", ())
     webhook_allow_loopback: bool = _read("RELAY_WEBHOOK_ALLOW_LOOPBACK", False)
     pull_allow_loopback: bool = _read("RELAY_PULL_ALLOW_LOOPBACK", False)
-    metrics_namespace: str = _read("CLOUDWATCH_METRICS_NAMESPACE", "RelayInventory")
+    metrics_namespace: str = _read(
+        "CLOUDWATCH_METRICS_NAMESPACE",
+        "RelayInventory",
+    )
     environment: str = _read("ENVIRONMENT", "unknown")
     intake_limit: _Runs = _read(
         "RELAY_INTAKE_LIMIT",
-        default_factory=lambda values: min(2 * values["max_concurrency"], _MAX_RUNS),
+        default_factory=lambda values: min(
+            2 * values["max_concurrency"],
+            _MAX_RUNS,
+        ),
     )
-    backoff_base_seconds: _SecondsOrNone = _read("WORKER_BACKOFF_BASE_SECONDS", 10)
-    backoff_max_seconds: _SecondsOrNone = _read("WORKER_BACKOFF_MAX_SECONDS", 300)
+    backoff_base_seconds: _SecondsOrNone = _read(
+        "WORKER_BACKOFF_BASE_SECONDS",
+        10,
+    )
+    backoff_max_seconds: _SecondsOrNone = _read(
+        "WORKER_BACKOFF_MAX_SECONDS",
+        300,
+    )
     message_lost_seconds: _Seconds = _read("RELAY_MESSAGE_LOST_SECONDS", 3600)
     heartbeat_seconds: _Seconds = _read("RELAY_HEARTBEAT_SECONDS", 5)
-    heartbeat_stale_seconds: _Seconds = _read("RELAY_HEARTBEAT_STALE_SECONDS", 90)
+    heartbeat_stale_seconds: _Seconds = _read(
+        "RELAY_HEARTBEAT_STALE_SECONDS",
+        90,
+    )
     run_timeout_seconds: _Seconds = _read(
         "RELAY_RUN_TIMEOUT_SECONDS",
         3600,
@@ -370,7 +416,9 @@ class Settings(MetricsSettings, ProvisioningSettings, LimitSettings, UiSettings)
         "is not attempted again",
     )
     given_secrets_prefix: _Prefix | None = _read(
-        "RELAY_SECRETS_PREFIX", None, repr=False
+        "RELAY_SECRETS_PREFIX",
+        None,
+        repr=False,
     )
     public_url: _BaseUrl | None = _read("RELAY_PUBLIC_URL", None)
 
@@ -381,7 +429,10 @@ class Settings(MetricsSettings, ProvisioningSettings, LimitSettings, UiSettings)
 
     @classmethod
     def from_env(
-        cls, environ: Mapping[str, str] | None = None, *, require_api: bool = False
+        cls,
+        environ: Mapping[str, str] | None = None,
+        *,
+        require_api: bool = False,
     ) -> Self:
         """Read the variables of an environment; by default that of the process.
 
@@ -396,7 +447,8 @@ class Settings(MetricsSettings, ProvisioningSettings, LimitSettings, UiSettings)
             raise SettingsError("RELAY_HEARTBEAT_STALE_SECONDS", problem)
         if settings.dagster_retention_days > settings.retention_days:
             raise SettingsError(
-                "RELAY_DAGSTER_RETENTION_DAYS", "must be at most RETENTION_DAYS"
+                "RELAY_DAGSTER_RETENTION_DAYS",
+                "must be at most RETENTION_DAYS",
             )
         if require_api:
             _require_one_way_in(settings)

@@ -45,7 +45,9 @@ def run_tags(
         REQUEST_ID: request_id,
         TRIGGER: trigger,
     }
-    return {name: str(value) for name, value in tags.items() if value is not None}
+    return {
+        name: str(value) for name, value in tags.items() if value is not None
+    }
 
 
 def attempt_of(tags: Mapping[str, str]) -> tuple[str, int] | None:

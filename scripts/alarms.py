@@ -240,7 +240,13 @@ def _health_conditions(plan: AlarmPlan) -> dict[AlarmKind, _Condition]:
     """Return the conditions of the alarms about holds, requests, pulls and lateness."""
     return {
         # One long period: a minute without a value does not start the hour again.
-        AlarmKind.HOLDS: _Condition(metrics.RUNS_HELD, "Minimum", ">=", 1, 3600),
+        AlarmKind.HOLDS: _Condition(
+            metrics.RUNS_HELD,
+            "Minimum",
+            ">=",
+            1,
+            3600,
+        ),
         AlarmKind.RATE_LIMITED: _Condition(
             metrics.RATE_LIMITED,
             "Sum",
@@ -301,7 +307,10 @@ def _alarm(
         "AlarmName": "-".join(filter(None, name_parts)),
         "Namespace": namespace,
         "DatapointsToAlarm": condition.periods,
-        "AlarmDescription": _DESCRIPTIONS[kind].format(plan=plan, tenants=tenants),
+        "AlarmDescription": _DESCRIPTIONS[kind].format(
+            plan=plan,
+            tenants=tenants,
+        ),
         "MetricName": condition.metric,
         "Dimensions": [
             {"Name": name, "Value": value} for name, value in dimensions.items()
@@ -351,7 +360,8 @@ def _existing_alarms(
     alarms: dict[str, Mapping[str, Any]] = {}
     for start in range(0, len(names), _MAX_NAMES):
         response = clients.cloudwatch.describe_alarms(
-            AlarmNames=names[start : start + _MAX_NAMES], MaxRecords=_MAX_NAMES
+            AlarmNames=names[start : start + _MAX_NAMES],
+            MaxRecords=_MAX_NAMES,
         )
         for alarm in response.get("MetricAlarms", []):
             alarms[alarm["AlarmName"]] = alarm
@@ -393,6 +403,7 @@ def _comparable(value: Any) -> Any:
     if not isinstance(value, list):
         return value
     texts = [
-        str(sorted(item.items()) if isinstance(item, dict) else item) for item in value
+        str(sorted(item.items()) if isinstance(item, dict) else item)
+        for item in value
     ]
     return sorted(texts)

@@ -61,33 +61,39 @@ def advisories() -> list[dict[str, Any]] | None:
     return packages
 
 
-def verdict(packages: Sequence[Mapping[str, Any]] | None) -> tuple[int, list[str]]:
+def verdict(
+    packages: Sequence[Mapping[str, Any]] | None,
+) -> tuple[int, list[str]]:
     """Return the exit status, and the lines to print."""
     if packages is None:
         return 2, [
-            "Not audited: the advisories cannot be reached. Run the audit with access to them."
+            "Not audited: the advisories cannot be reached. Run the audit with access to them.",
         ]
     lines = []
     for package in packages:
         for advisory in package.get("vulns", ()):
-            fix_versions = ", ".join(advisory["fix_versions"]) or "no version yet"
+            fix_versions = (
+                ", ".join(advisory["fix_versions"]) or "no version yet"
+            )
             lines.append(
                 f"{package['name']} {package['version']}: {advisory['id']}, "
-                f"fixed in {fix_versions}"
+                f"fixed in {fix_versions}",
             )
     if lines:
         lines.append(
-            f"Advisories: {len(lines)}. Raise the versions, and run `make lock`."
+            f"Advisories: {len(lines)}. Raise the versions, and run `make lock`.",
         )
         return 1, lines
-    skipped = [package["name"] for package in packages if "skip_reason" in package]
+    skipped = [
+        package["name"] for package in packages if "skip_reason" in package
+    ]
     if skipped:
         names = ", ".join(skipped[:_MAX_LISTED])
         if len(skipped) > _MAX_LISTED:
             names += f" and {len(skipped) - _MAX_LISTED} more"
         return 2, [f"Not audited: there are no advisories for {names}."]
     return 0, [
-        f"No known vulnerabilities in the {len(packages)} packages of requirements.lock."
+        f"No known vulnerabilities in the {len(packages)} packages of requirements.lock.",
     ]
 
 

@@ -51,7 +51,17 @@ _COMPILED = {
     for name, pattern in RULES.items()
 }
 _WEAK_STARTS = (
-    *("What", "Whether", "Where", "Whose", "Who", "Which", "That", "Those", "These"),
+    *(
+        "What",
+        "Whether",
+        "Where",
+        "Whose",
+        "Who",
+        "Which",
+        "That",
+        "Those",
+        "These",
+    ),
     *("Such", "So", "It", "Its", "They", "Them", "All"),
     *("Nothing", "Everything", "Anything", "Somebody", "Nobody"),
 )
@@ -69,7 +79,11 @@ class Place:
     text: str
 
     def __str__(self) -> str:
-        where = self.path.relative_to(ROOT) if self.path.is_absolute() else self.path
+        where = (
+            self.path.relative_to(ROOT)
+            if self.path.is_absolute()
+            else self.path
+        )
         return f"{where}:{self.line}: {self.rule}: {self.text}"
 
 
@@ -143,14 +157,22 @@ def _without_code(line: str) -> str:
     return re.sub(r"`[^`]*`", "`code`", line)
 
 
-def _long_sentences(path: Path, paragraphs: Iterable[Passage]) -> Iterator[Place]:
+def _long_sentences(
+    path: Path,
+    paragraphs: Iterable[Passage],
+) -> Iterator[Place]:
     for paragraph in paragraphs:
         for sentence in _SENTENCE_END.split(paragraph.text):
             words = sentence.split()
             if len(words) > MAX_WORDS:
                 shown = " ".join(words[:12])
                 rule = f"over {MAX_WORDS} words"
-                yield Place(path, paragraph.line, rule, f"{shown} ... ({len(words)})")
+                yield Place(
+                    path,
+                    paragraph.line,
+                    rule,
+                    f"{shown} ... ({len(words)})",
+                )
 
 
 # --- Python and templates --------------------------------------------------------------
@@ -161,7 +183,8 @@ def _docstrings(tree: ast.Module) -> Iterator[Passage]:
         body = getattr(node, "body", None)
         for statement in body if isinstance(body, list) else ():
             is_text = isinstance(statement, ast.Expr) and isinstance(
-                statement.value, ast.Constant
+                statement.value,
+                ast.Constant,
             )
             if is_text and isinstance(statement.value.value, str):
                 yield Passage(statement.lineno, statement.value.value)
@@ -183,7 +206,10 @@ def _messages(tree: ast.Module) -> Iterator[Passage]:
     """Yield the texts of four words or more that are no docstrings: messages and help."""
     docstrings = {passage.text for passage in _docstrings(tree)}
     for node in ast.walk(tree):
-        if not isinstance(node, ast.Constant) or not isinstance(node.value, str):
+        if not isinstance(node, ast.Constant) or not isinstance(
+            node.value,
+            str,
+        ):
             continue
         if node.value not in docstrings and len(node.value.split()) > 3:
             yield Passage(node.lineno, node.value)
@@ -218,11 +244,16 @@ def default_paths() -> list[Path]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the places and their number; return the exit status, 1 if there are any."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("paths", nargs="*", type=Path, metavar="PATH")
     parser.add_argument(
-        "--worst", type=int, default=0, metavar="N", help="list the N worst files only"
+        "--worst",
+        type=int,
+        default=0,
+        metavar="N",
+        help="list the N worst files only",
     )
     options = parser.parse_args(argv)
     places: list[Place] = []

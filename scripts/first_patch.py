@@ -59,7 +59,11 @@ def with_patch(document: Document, output: str) -> Document:
     return _with_parsers(document, patched_parser)
 
 
-def with_answers(document: Document, by_hand: Document, output: str) -> Document:
+def with_answers(
+    document: Document,
+    by_hand: Document,
+    output: str,
+) -> Document:
     """Return a config that maps the columns a check asks for as the config by hand does."""
     parsers_by_hand = {
         vendor["vendor_id"]: vendor["parser"] for vendor in by_hand["vendors"]
@@ -100,7 +104,7 @@ def differences(patched: Document, by_hand: Document) -> list[str]:
             value_by_hand = options_by_hand[name]
             if value != value_by_hand:
                 lines.append(
-                    f"{vendor.vendor_id}: {name} is {value!r}, by hand {value_by_hand!r}"
+                    f"{vendor.vendor_id}: {name} is {value!r}, by hand {value_by_hand!r}",
                 )
     return lines
 
@@ -118,7 +122,9 @@ def options_told(patched: Document) -> str:
 
 
 def _options(parser: ParserConfig) -> dict[str, object]:
-    options: dict[str, object] = {name: getattr(parser, name) for name in OPTIONS}
+    options: dict[str, object] = {
+        name: getattr(parser, name) for name in OPTIONS
+    }
     options["columns"] = 0 if parser.columns is None else len(parser.columns)
     return options
 
@@ -137,6 +143,7 @@ def _with_parsers(
     parser_of: Callable[[Document], Document],
 ) -> Document:
     vendors = [
-        {**vendor, "parser": parser_of(vendor)} for vendor in document["vendors"]
+        {**vendor, "parser": parser_of(vendor)}
+        for vendor in document["vendors"]
     ]
     return {**document, "vendors": vendors}

@@ -30,14 +30,18 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 SUBJECTS = {
-    "relay_core/validation/guards.py": ("tests/core/validation/test_guards.py",),
+    "relay_core/validation/guards.py": (
+        "tests/core/validation/test_guards.py",
+    ),
     "relay_core/merge/pricing.py": (
         "tests/core/merge/test_pricing.py",
         "tests/core/merge/test_known_prices.py",
         "tests/core/test_overrides.py",
         "tests/core/merge/test_price_rules.py",
     ),
-    "relay_core/merge/price_rules.py": ("tests/core/merge/test_price_rules.py",),
+    "relay_core/merge/price_rules.py": (
+        "tests/core/merge/test_price_rules.py",
+    ),
     **dict.fromkeys(
         (
             "relay_dagster/runs/transitions.py",
@@ -150,7 +154,14 @@ LIBRARIES = (
     "pyarrow.compute",
     "boto3",
 )
-COPIED = ("relay_core", "relay_dagster", "tests", "scripts", "docs", "pyproject.toml")
+COPIED = (
+    "relay_core",
+    "relay_dagster",
+    "tests",
+    "scripts",
+    "docs",
+    "pyproject.toml",
+)
 MAX_SECONDS = 120.0
 """The maximum time of a module's tests."""
 _CONTEXT = multiprocessing.get_context("forkserver")
@@ -213,7 +224,13 @@ def mutants_of(module: str, source: str) -> Iterator[Mutant]:
             before = ast.unparse(node)
             after = ast.unparse(changed_node)
             if (lines[line - 1].strip(), before, after) not in EQUIVALENT:
-                yield Mutant(module, line, before, after, ast.unparse(changed_tree))
+                yield Mutant(
+                    module,
+                    line,
+                    before,
+                    after,
+                    ast.unparse(changed_tree),
+                )
 
 
 def _inert_nodes(tree: ast.Module) -> set[ast.AST]:
@@ -243,7 +260,10 @@ def _changes(node: ast.AST) -> Iterator[ast.AST]:
         condition.op = ast.Or() if isinstance(node.op, ast.And) else ast.And()
         yield condition
     elif isinstance(node, ast.IfExp):
-        yield ast.copy_location(ast.IfExp(node.test, node.orelse, node.body), node)
+        yield ast.copy_location(
+            ast.IfExp(node.test, node.orelse, node.body),
+            node,
+        )
     elif isinstance(node, ast.Constant) and isinstance(node.value, bool):
         yield ast.copy_location(ast.Constant(not node.value), node)
     elif isinstance(node, ast.Constant) and isinstance(node.value, int):
@@ -295,25 +315,44 @@ def _test(folder: Path, tests: Sequence[str]) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Try the mutants, and return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("modules", nargs="*", metavar="MODULE", default=[*SUBJECTS])
+    parser.add_argument(
+        "modules",
+        nargs="*",
+        metavar="MODULE",
+        default=[*SUBJECTS],
+    )
     parser.add_argument(
         "--sample",
         type=int,
         help="number of mutants to try, drawn with --seed; by default all",
     )
-    parser.add_argument("--seed", type=int, default=0, help="seed of the sample")
-    parser.add_argument("--jobs", type=int, default=2, help="number of parallel jobs")
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=0,
+        help="seed of the sample",
+    )
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        default=2,
+        help="number of parallel jobs",
+    )
     options = parser.parse_args(arguments)
     unknown_modules = set(options.modules) - set(SUBJECTS)
     if unknown_modules:
         parser.error(
             f"unknown modules: {', '.join(sorted(unknown_modules))}. The modules are "
-            f"{', '.join(SUBJECTS)}."
+            f"{', '.join(SUBJECTS)}.",
         )
     with tempfile.TemporaryDirectory(prefix="relay-mutants-") as temporary:
-        folders = [_copy(Path(temporary) / str(job)) for job in range(options.jobs)]
+        folders = [
+            _copy(Path(temporary) / str(job)) for job in range(options.jobs)
+        ]
         failing_modules = [
-            module for module in options.modules if not passes(module, folders[0])
+            module
+            for module in options.modules
+            if not passes(module, folders[0])
         ]
         if failing_modules:
             print(
@@ -367,7 +406,10 @@ def _try_all(options: argparse.Namespace, folders: Sequence[Path]) -> int:
             if is_survivor:
                 survivors += 1
                 place = f"{mutant.module}:{mutant.line}"
-                print(f"{place}: {mutant.before}  ->  {mutant.after}", flush=True)
+                print(
+                    f"{place}: {mutant.before}  ->  {mutant.after}",
+                    flush=True,
+                )
     print(f"{len(mutants) - survivors} of {len(mutants)} mutants were noticed")
     return 1 if survivors else 0
 

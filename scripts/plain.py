@@ -38,7 +38,13 @@ _FEW_NAMES = 40
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _DOCUMENTED = (ast.Module, ast.ClassDef, *_FUNCTIONS)
-_UNCOUNTED = (ast.expr_context, ast.operator, ast.cmpop, ast.boolop, ast.unaryop)
+_UNCOUNTED = (
+    ast.expr_context,
+    ast.operator,
+    ast.cmpop,
+    ast.boolop,
+    ast.unaryop,
+)
 
 
 @dataclass(frozen=True)
@@ -105,11 +111,17 @@ class SourceFile:
     def imports(self) -> list[ast.Import | ast.ImportFrom]:
         """Return the import statements, those inside functions too."""
         nodes = ast.walk(self.tree)
-        return [node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)]
+        return [
+            node
+            for node in nodes
+            if isinstance(node, ast.Import | ast.ImportFrom)
+        ]
 
     def functions(self) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
         """Return the functions and methods, nested ones too."""
-        return [node for node in ast.walk(self.tree) if isinstance(node, _FUNCTIONS)]
+        return [
+            node for node in ast.walk(self.tree) if isinstance(node, _FUNCTIONS)
+        ]
 
     def code_lines(self) -> int:
         """Count the lines that are no blank line, comment, docstring, or import."""
@@ -129,7 +141,9 @@ class SourceFile:
             for node in ast.walk(function)
             if node is not function and isinstance(node, _FUNCTIONS)
         }
-        outer = [function for function in functions if id(function) not in nested]
+        outer = [
+            function for function in functions if id(function) not in nested
+        ]
         return [name for function in outer for name in _bound_names(function)]
 
     def plainness(self) -> Plainness:
@@ -145,7 +159,9 @@ class SourceFile:
             doubled=sum(map(_is_doubled, nodes)),
             nodes=sum(not isinstance(node, _UNCOUNTED) for node in nodes),
             imported=sum(len(statement.names) for statement in self.imports()),
-            long_functions=sum(length > MAX_FUNCTION_LINES for length in lengths),
+            long_functions=sum(
+                length > MAX_FUNCTION_LINES for length in lengths
+            ),
         )
 
 
@@ -158,7 +174,10 @@ def _docstrings(tree: ast.Module) -> Iterator[ast.stmt]:
         if not isinstance(node, _DOCUMENTED) or not node.body:
             continue
         first = node.body[0]
-        if not isinstance(first, ast.Expr) or not isinstance(first.value, ast.Constant):
+        if not isinstance(first, ast.Expr) or not isinstance(
+            first.value,
+            ast.Constant,
+        ):
             continue
         if isinstance(first.value.value, str):
             yield first
@@ -195,7 +214,10 @@ def _is_doubled(node: ast.AST) -> bool:
     if not isinstance(node, ast.Assign):
         return False
     target = node.targets[0]
-    if not isinstance(target, ast.Tuple) or not isinstance(node.value, ast.Tuple):
+    if not isinstance(target, ast.Tuple) or not isinstance(
+        node.value,
+        ast.Tuple,
+    ):
         return False
     bound = sorted(map(ast.unparse, target.elts))
     assigned = sorted(map(ast.unparse, node.value.elts))
@@ -235,14 +257,21 @@ def _rank(plainness: Plainness) -> float:
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the figures; return the exit status, 1 if the folders have no Python file."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER")
     parser.add_argument(
-        "--worst", type=int, default=0, metavar="N", help="also list the N worst files"
+        "--worst",
+        type=int,
+        default=0,
+        metavar="N",
+        help="also list the N worst files",
     )
     parser.add_argument(
-        "--names", action="store_true", help="also list the nameless names"
+        "--names",
+        action="store_true",
+        help="also list the nameless names",
     )
     options = parser.parse_args(argv)
     files = measured(options.folders)

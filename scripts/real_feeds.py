@@ -190,11 +190,11 @@ class Result:
 def main() -> int:
     """Check every tenant, and return the exit status."""
     feeds_dir = Path(
-        os.environ.get("RELAY_FEEDS_DIR") or ROOT.parent / "shared" / "data"
+        os.environ.get("RELAY_FEEDS_DIR") or ROOT.parent / "shared" / "data",
     )
     if not feeds_dir.is_dir():
         print(
-            f"No real feeds: {feeds_dir} is not there. Set RELAY_FEEDS_DIR to a folder."
+            f"No real feeds: {feeds_dir} is not there. Set RELAY_FEEDS_DIR to a folder.",
         )
         return 0
     faults = unlisted(feeds_dir)
@@ -248,7 +248,9 @@ def unlisted(feeds_dir: Path) -> list[str]:
         listing.read_text("utf-8"),
         flags=re.MULTILINE,
     )
-    configured_names = {name for files in TENANTS.values() for name in files.values()}
+    configured_names = {
+        name for files in TENANTS.values() for name in files.values()
+    }
     return [
         f"{name}: listed in {listing.name}, but no config uses it"
         for name in listed_names
@@ -282,7 +284,11 @@ def run_patched(tenant: str, feeds_dir: Path) -> Result:
         patched = first_patch.with_answers(patched, by_hand, output)
         config.write_text(json.dumps(patched), "utf-8")
         second_check = _local_run(config, paths, "--check")
-        patched_run = _local_run(config, paths, f"--output-dir={folder / 'patched'}")
+        patched_run = _local_run(
+            config,
+            paths,
+            f"--output-dir={folder / 'patched'}",
+        )
         run_by_hand = _local_run(
             config_by_hand,
             paths,
@@ -302,7 +308,11 @@ def run_patched(tenant: str, feeds_dir: Path) -> Result:
             f"by one patch: exit statuses {statuses}, rows {rows} and {rows_by_hand}, "
             f"{differences}\n{second_check.stdout}{patched_run.stderr}",
         )
-    return Result(tenant, True, f"by one patch: {first_patch.options_told(patched)}")
+    return Result(
+        tenant,
+        True,
+        f"by one patch: {first_patch.options_told(patched)}",
+    )
 
 
 def row_counts(folder: Path) -> list[int]:
@@ -335,7 +345,9 @@ def run_changed(change: Change, feeds_dir: Path) -> Result:
         expected_line = f"HELD: {', '.join(change.held_by)}"
     # Doubts are written after a success, and are no part of the verdict.
     lines = [
-        line for line in process.stderr.splitlines() if not line.startswith("doubt: ")
+        line
+        for line in process.stderr.splitlines()
+        if not line.startswith("doubt: ")
     ]
     line = last_line("\n".join(lines)) if lines else ""
     status = process.returncode
@@ -374,7 +386,8 @@ def lost_on(lines: Sequence[str]) -> dict[str, list[tuple[str, str | None]]]:
     for line in lines:
         explanation = json.loads(line)
         offers_by_sku[explanation["sku"]] = [
-            (offer["vendor_id"], offer["lost_on"]) for offer in explanation["offers"]
+            (offer["vendor_id"], offer["lost_on"])
+            for offer in explanation["offers"]
         ]
     return offers_by_sku
 

@@ -120,7 +120,7 @@ def main(
         settings = MetricsSettings.from_env(environ)
         if not settings.metrics_enabled:
             _note(
-                "CLOUDWATCH_METRICS_ENABLED is not true here. If it is not true for the program,"
+                "CLOUDWATCH_METRICS_ENABLED is not true here. If it is not true for the program,",
             )
             _note("no metric is written, and the heartbeat alarm fires.")
         changes = set_up_alarms(
@@ -154,7 +154,12 @@ def _parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
         choices=[kind.value for kind in AlarmKind],
         help="kind of alarm to set up; can be repeated. Without it, all kinds are set up",
     )
-    plan_defaults = AlarmPlan(environment="", namespace="", queue_name="", dlq_name="")
+    plan_defaults = AlarmPlan(
+        environment="",
+        namespace="",
+        queue_name="",
+        dlq_name="",
+    )
     for threshold in _THRESHOLDS:
         default = getattr(plan_defaults, threshold.field)
         parser.add_argument(
@@ -180,7 +185,10 @@ def _parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     return parser
 
 
-def _add_names(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> None:
+def _add_names(
+    parser: argparse.ArgumentParser,
+    environ: Mapping[str, str],
+) -> None:
     def add_name(option: str, default: str, help_text: str) -> None:
         # argparse formats help texts with the operator %.
         default_text = default.replace("%", "%%")
@@ -213,7 +221,9 @@ def _add_names(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> N
     )
     add_name("--name-prefix", "relay", "prefix of the alarms' names")
     parser.add_argument(
-        "--region", metavar="NAME", help="AWS region; by default that of AWS_REGION"
+        "--region",
+        metavar="NAME",
+        help="AWS region; by default that of AWS_REGION",
     )
 
 
@@ -249,7 +259,10 @@ def _plan(options: argparse.Namespace) -> AlarmPlan:
 def _problems(plan: AlarmPlan) -> list[str]:
     """Return what CloudWatch would reject, in the terms of the command line."""
     spans = {
-        "--consecutive-failure-period": (plan.failure_period, plan.failure_threshold),
+        "--consecutive-failure-period": (
+            plan.failure_period,
+            plan.failure_threshold,
+        ),
         "--worker-error-period": (plan.worker_error_period, 1),
         "--backlog-minutes": (60, plan.backlog_minutes),
         "--heartbeat-minutes": (60, plan.heartbeat_minutes),
@@ -259,11 +272,13 @@ def _problems(plan: AlarmPlan) -> list[str]:
         max_span = _DAY if period < _HOUR else _WEEK
         span = period * periods
         if period % 60:
-            problems.append(f"{option} must be a multiple of 60 seconds, not {period}")
+            problems.append(
+                f"{option} must be a multiple of 60 seconds, not {period}",
+            )
         elif span > max_span:
             problems.append(
                 f"{option}: with periods of {period} s, CloudWatch looks back at most "
-                f"{max_span // _HOUR} hours, not {span / _HOUR:.0f}"
+                f"{max_span // _HOUR} hours, not {span / _HOUR:.0f}",
             )
     return problems
 
@@ -281,7 +296,9 @@ def _whole_number(minimum: int) -> Callable[[str], int]:
     def whole_number(text: str) -> int:
         value = int(text)
         if value < minimum:
-            raise argparse.ArgumentTypeError(f"must be {minimum} or more, not {value}")
+            raise argparse.ArgumentTypeError(
+                f"must be {minimum} or more, not {value}",
+            )
         return value
 
     return whole_number

@@ -61,7 +61,11 @@ def _represent_reference(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
 
 
 def _represent_line(dumper: yaml.SafeDumper, line: Line) -> yaml.MappingNode:
-    return dumper.represent_mapping("tag:yaml.org,2002:map", line, flow_style=True)
+    return dumper.represent_mapping(
+        "tag:yaml.org,2002:map",
+        line,
+        flow_style=True,
+    )
 
 
 _Dumper.add_representer(Ref, _represent_reference)
@@ -83,7 +87,9 @@ def with_section(template: str) -> str:
             default_flow_style=None,
             width=160,
         )
-        indented_lines = [f"  {line}" for line in text.splitlines(keepends=True)]
+        indented_lines = [
+            f"  {line}" for line in text.splitlines(keepends=True)
+        ]
         resources_in_yaml.append("".join(indented_lines))
     section = _HEAD + "\n" + "\n".join(resources_in_yaml) + "\n"
     return before + section + _END + after
@@ -96,9 +102,13 @@ def _resources() -> dict[str, Any]:
             **_retained("S3::Bucket", _bucket()),
             "DependsOn": "UploadsQueuePolicy",
         },
-        "RunsTable": _table(schema.runs_table(Sub("${NamePrefix}-runs")), expires=True),
+        "RunsTable": _table(
+            schema.runs_table(Sub("${NamePrefix}-runs")),
+            expires=True,
+        ),
         "TenantsTable": _table(
-            schema.tenants_table(Sub("${NamePrefix}-tenants")), expires=False
+            schema.tenants_table(Sub("${NamePrefix}-tenants")),
+            expires=False,
         ),
         "AuditTable": _table(
             schema.audit_table(Sub("${NamePrefix}-audit")),
@@ -116,7 +126,8 @@ def _resources() -> dict[str, Any]:
         ),
         "UploadsDlq": _queue("uploads-dlq", resources.dlq_attributes()),
         "UploadsQueue": _queue(
-            "uploads", resources.upload_queue_attributes(GetAtt("UploadsDlq.Arn"))
+            "uploads",
+            resources.upload_queue_attributes(GetAtt("UploadsDlq.Arn")),
         ),
         "UploadsQueuePolicy": _uploads_policy(),
     }
@@ -143,25 +154,31 @@ def _bucket() -> dict[str, Any]:
         "PublicAccessBlockConfiguration": resources.PUBLIC_ACCESS_BLOCK,
         "BucketEncryption": {
             "ServerSideEncryptionConfiguration": [
-                {"ServerSideEncryptionByDefault": default_encryption}
-            ]
+                {"ServerSideEncryptionByDefault": default_encryption},
+            ],
         },
         "VersioningConfiguration": {"Status": "Enabled"},
         "LoggingConfiguration": {
             "DestinationBucketName": Ref("LogBucket"),
             "LogFilePrefix": "bucket/",
         },
-        "LifecycleConfiguration": {"Rules": [_rule(rule) for rule in lifecycle_rules]},
+        "LifecycleConfiguration": {
+            "Rules": [_rule(rule) for rule in lifecycle_rules],
+        },
         "NotificationConfiguration": {
             "QueueConfigurations": [
                 {
                     "Event": event,
                     "Filter": {
-                        "S3Key": {"Rules": notification["Filter"]["Key"]["FilterRules"]}
+                        "S3Key": {
+                            "Rules": notification["Filter"]["Key"][
+                                "FilterRules"
+                            ],
+                        },
                     },
                     "Queue": notification["QueueArn"],
-                }
-            ]
+                },
+            ],
         },
     }
 
@@ -175,7 +192,10 @@ def _rule(rule: Mapping[str, Any]) -> Line:
     line["Status"] = rule["Status"]
     for name, value in rule.get("Expiration", {}).items():
         line["ExpirationInDays" if name == "Days" else name] = value
-    for name in ("NoncurrentVersionExpiration", "AbortIncompleteMultipartUpload"):
+    for name in (
+        "NoncurrentVersionExpiration",
+        "AbortIncompleteMultipartUpload",
+    ):
         if name in rule:
             line[name] = rule[name]
     return line
@@ -190,7 +210,9 @@ def _table(
     properties: dict[str, Any] = {
         **definition,
         "DeletionProtectionEnabled": True,
-        "PointInTimeRecoverySpecification": {"PointInTimeRecoveryEnabled": True},
+        "PointInTimeRecoverySpecification": {
+            "PointInTimeRecoveryEnabled": True,
+        },
     }
     if expires:
         properties["TimeToLiveSpecification"] = {
@@ -204,7 +226,8 @@ def _table(
 
 def _queue(name: str, attributes: Mapping[str, Any]) -> dict[str, Any]:
     return _retained(
-        "SQS::Queue", {"QueueName": Sub(f"${{NamePrefix}}-{name}"), **attributes}
+        "SQS::Queue",
+        {"QueueName": Sub(f"${{NamePrefix}}-{name}"), **attributes},
     )
 
 
@@ -224,10 +247,16 @@ def _uploads_policy() -> dict[str, Any]:
         Sub(f"arn:${{AWS::Partition}}:s3:::{_BUCKET_NAME}"),
         Ref("AWS::AccountId"),
     )
-    document = {"Version": "2012-10-17", "Statement": [tls_statement, bucket_statement]}
+    document = {
+        "Version": "2012-10-17",
+        "Statement": [tls_statement, bucket_statement],
+    }
     return {
         "Type": "AWS::SQS::QueuePolicy",
-        "Properties": {"Queues": [Ref("UploadsQueue")], "PolicyDocument": document},
+        "Properties": {
+            "Queues": [Ref("UploadsQueue")],
+            "PolicyDocument": document,
+        },
     }
 
 

@@ -28,7 +28,10 @@ _Quads: TypeAlias = list[npt.NDArray[np.uint32]]
 def quoted(text: pa.StringArray, delimiter: str = ",") -> pa.StringArray:
     """Return fields as CSV: quoted if they need it."""
     if len(delimiter.encode()) == 1:
-        rows = texts.rows_containing(text, partial(_must_be_quoted, ord(delimiter)))
+        rows = texts.rows_containing(
+            text,
+            partial(_must_be_quoted, ord(delimiter)),
+        )
     else:
         needs_quotes = pc.match_substring_regex(text, f'["\r\n{delimiter}]')
         rows = np.flatnonzero(texts.flags_of(needs_quotes))
@@ -53,7 +56,8 @@ def _must_be_quoted(delimiter: int, data: arrays.Bytes) -> arrays.ByteMask:
 
 
 def whole_text(
-    values: npt.NDArray[np.integer], nulls: arrays.RowMask | None = None
+    values: npt.NDArray[np.integer],
+    nulls: arrays.RowMask | None = None,
 ) -> pa.StringArray:
     """Write whole numbers; a null becomes the empty text."""
     if nulls is not None and nulls.all():
@@ -63,7 +67,8 @@ def whole_text(
 
 
 def money_text(
-    amounts: arrays.TenThousandths, nulls: arrays.RowMask | None = None
+    amounts: arrays.TenThousandths,
+    nulls: arrays.RowMask | None = None,
 ) -> pa.StringArray:
     """Write amounts with two decimal places, or up to four where those are not zero.
 
@@ -84,7 +89,8 @@ def money_text(
 
 
 def cents_text(
-    cents: arrays.Cents, nulls: arrays.RowMask | None = None
+    cents: arrays.Cents,
+    nulls: arrays.RowMask | None = None,
 ) -> pa.StringArray:
     """Write cents as ``0.00``; a null becomes the empty text."""
     text = pc.cast(_decimals(cents, 2), pa.string())
@@ -94,11 +100,16 @@ def cents_text(
 def _decimals(values: arrays.WholeNumbers, places: int) -> pa.Array:
     """Return whole numbers as decimals whose last ``places`` digits are a fraction."""
     data = pa.py_buffer(np.ascontiguousarray(values, np.int64))
-    return pa.Array.from_buffers(pa.decimal64(18, places), len(values), [None, data])
+    return pa.Array.from_buffers(
+        pa.decimal64(18, places),
+        len(values),
+        [None, data],
+    )
 
 
 def instant_text(
-    microseconds: arrays.Microseconds, suffix: bytes = b""
+    microseconds: arrays.Microseconds,
+    suffix: bytes = b"",
 ) -> pa.StringArray:
     """Write instants as ``YYYY-MM-DDTHH:MM:SSZ``, each followed by ``suffix``.
 
@@ -134,7 +145,9 @@ def _date_quads(days: arrays.WholeNumbers) -> _Quads:
         index = days - first_day
     else:
         distinct_days, index = np.unique(days, return_inverse=True)
-    dates = np.datetime_as_string(distinct_days.astype("datetime64[D]")).astype("S10")
+    dates = np.datetime_as_string(distinct_days.astype("datetime64[D]")).astype(
+        "S10",
+    )
     characters = np.zeros((len(distinct_days), 12), np.uint8)
     characters[:, :10] = dates.view(np.uint8).reshape(len(distinct_days), 10)
     characters[:, 10] = ord("T")
@@ -178,7 +191,8 @@ def canonical_text(
 
 
 def join_fields(
-    fields: Sequence[pa.StringArray | str], delimiter: str = ","
+    fields: Sequence[pa.StringArray | str],
+    delimiter: str = ",",
 ) -> pa.StringArray:
     """Join columns of written fields to records without a line end.
 
@@ -202,17 +216,22 @@ def join_fields(
 
 
 def joined_records(
-    records: Collection[Sequence[str]], delimiter: str = ","
+    records: Collection[Sequence[str]],
+    delimiter: str = ",",
 ) -> pa.StringArray:
     """Quote and join the fields of each record; records may differ in width."""
     bounds = pa.array(accumulate(map(len, records), initial=0), pa.int32())
     all_fields = pa.array(chain.from_iterable(records), pa.string())
-    record_fields = pa.ListArray.from_arrays(bounds, quoted(all_fields, delimiter))
+    record_fields = pa.ListArray.from_arrays(
+        bounds,
+        quoted(all_fields, delimiter),
+    )
     return pc.binary_join(record_fields, delimiter)
 
 
 def joined_lines(
-    fields: Sequence[pa.StringArray | str], delimiter: str = ","
+    fields: Sequence[pa.StringArray | str],
+    delimiter: str = ",",
 ) -> pa.StringArray:
     """Join columns of written fields to records that end in LF.
 
@@ -230,7 +249,10 @@ def joined_lines(
     return join_fields([*leading_fields, ended_field], delimiter)
 
 
-def lines(fields: Sequence[pa.StringArray | str], delimiter: str = ",") -> memoryview:
+def lines(
+    fields: Sequence[pa.StringArray | str],
+    delimiter: str = ",",
+) -> memoryview:
     """Return the bytes of `joined_lines`."""
     return texts.bytes_of(joined_lines(fields, delimiter))
 

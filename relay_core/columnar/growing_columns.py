@@ -13,7 +13,12 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from relay_core.columnar.arrays import RowMask, WholeNumbers
-from relay_core.columnar.text import MAX_SHORT_BYTES, WORD, byte_array_of, lengths_of
+from relay_core.columnar.text import (
+    MAX_SHORT_BYTES,
+    WORD,
+    byte_array_of,
+    lengths_of,
+)
 
 _MIN_BYTES = 1 << 16
 _HUGE_PAGES = 4 << 20

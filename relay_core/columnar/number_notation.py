@@ -41,7 +41,9 @@ def plain_numbers(text: pa.StringArray, options: CellOptions) -> pa.StringArray:
 
 
 def _without_thousands(
-    text: pa.StringArray, decimal: str, thousands: str
+    text: pa.StringArray,
+    decimal: str,
+    thousands: str,
 ) -> pa.StringArray:
     for twin in _TWINS.get(thousands, ()):
         text = pc.replace_substring(text, twin, thousands)
@@ -53,10 +55,17 @@ def _without_thousands(
     is_grouped = flags_of(pc.match_substring_regex(text, grouped))
     misplaced = np.flatnonzero(has_thousands & ~is_grouped)
     text = change_rows(text, misplaced, _question_marks)
-    return pc.replace_substring(text, thousands, "") if has_thousands.any() else text
+    return (
+        pc.replace_substring(text, thousands, "")
+        if has_thousands.any()
+        else text
+    )
 
 
-def without_symbols(text: pa.StringArray, symbols: Sequence[str]) -> pa.StringArray:
+def without_symbols(
+    text: pa.StringArray,
+    symbols: Sequence[str],
+) -> pa.StringArray:
     """Remove at most one currency symbol from each end, with the white space beside it.
 
     A cell of nothing but symbols becomes ``?``.
@@ -71,7 +80,8 @@ def without_symbols(text: pa.StringArray, symbols: Sequence[str]) -> pa.StringAr
 
 
 def without_quantity_symbols(
-    text: pa.StringArray, symbols: Sequence[str]
+    text: pa.StringArray,
+    symbols: Sequence[str],
 ) -> pa.StringArray:
     """Remove at most one symbol of any case from each end, with white space beside it.
 
@@ -92,7 +102,8 @@ def _is_digit(data: arrays.Bytes) -> arrays.ByteMask:
 
 
 def _without_quantity_symbols(
-    symbols: Sequence[str], text: pa.StringArray
+    symbols: Sequence[str],
+    text: pa.StringArray,
 ) -> pa.StringArray:
     longest_first = sorted(map(str.lower, symbols), key=len, reverse=True)
     without_plus = [symbol for symbol in longest_first if symbol != "+"]
@@ -104,12 +115,18 @@ def _without_quantity_symbols(
     def strip_any_script(cells: pa.StringArray) -> pa.StringArray:
         encoded = cells.dictionary_encode()
         distinct_cells = encoded.dictionary.to_pylist()
-        stripped_cells = [strip_symbols(cell, symbols) for cell in distinct_cells]
+        stripped_cells = [
+            strip_symbols(cell, symbols) for cell in distinct_cells
+        ]
         return pa.array(stripped_cells, cells.type).take(encoded.indices)
 
     is_ascii = flags_of(pc.string_is_ascii(text))
     stripped = change_rows(text, np.flatnonzero(is_ascii), strip_ascii)
-    stripped = change_rows(stripped, np.flatnonzero(~is_ascii), strip_any_script)
+    stripped = change_rows(
+        stripped,
+        np.flatnonzero(~is_ascii),
+        strip_any_script,
+    )
     return fill(stripped, is_empty(stripped), "?")
 
 

@@ -31,7 +31,9 @@ says why.
 AMOUNT = pa.decimal64(13, 4)
 """Arrow's type of an amount below the limit, stored as whole ten-thousandths."""
 
-_FAULT_CODES = {fault: np.uint8(index + 1) for index, fault in enumerate(FAULTS)}
+_FAULT_CODES = {
+    fault: np.uint8(index + 1) for index, fault in enumerate(FAULTS)
+}
 _WHOLE = r"^(?P<sign>[+-]?)0*(?P<digits>[0-9]+)(?:\.0*)?$"
 _SHORT_AMOUNT = r"^[+-]?(?:[0-9]{1,9}(?:\.[0-9]{0,4})?|\.[0-9]{1,4})$"
 _ANY_AMOUNT = (
@@ -57,10 +59,14 @@ _WEIGHTS[ord("0") : ord("9") + 1] = 0
 """The weight of each byte of a cell; a cell of digits and one point weighs 1."""
 
 _NEVER = np.iinfo(np.int64).max
-_LEAST_WHOLE = np.array([_NEVER, 0, *(10**size for size in range(1, 18))], np.int64)
+_LEAST_WHOLE = np.array(
+    [_NEVER, 0, *(10**size for size in range(1, 18))],
+    np.int64,
+)
 """The least whole number without needless zeros, by its number of digits."""
 _LEAST_AMOUNT = np.array(
-    [_NEVER, 0, *(10 ** (size + 4) for size in range(1, 14))], np.int64
+    [_NEVER, 0, *(10 ** (size + 4) for size in range(1, 14))],
+    np.int64,
 )
 """The least amount without needless zeros, by its number of digits before the point."""
 
@@ -102,7 +108,10 @@ class Scale(NamedTuple):
         return times, divided_by
 
 
-def _python_integers(numbers: arrays.WholeNumbers | int, rows: arrays.RowIndex) -> Any:
+def _python_integers(
+    numbers: arrays.WholeNumbers | int,
+    rows: arrays.RowIndex,
+) -> Any:
     selected = numbers[rows] if isinstance(numbers, np.ndarray) else numbers
     return np.asarray(selected, object)
 
@@ -113,7 +122,9 @@ def fault_code(fault: RowFault | str | None) -> np.uint8:
 
 
 def read_wholes(
-    text: pa.StringArray, options: cell_rules.CellOptions, rejections: RejectionCodes
+    text: pa.StringArray,
+    options: cell_rules.CellOptions,
+    rejections: RejectionCodes,
 ) -> ColumnValues:
     """Read whole numbers from 0 to the largest.
 
@@ -149,7 +160,10 @@ def read_amounts(
         read_long = partial(_read_long_scaled, rejections, scale)
         column = _column_values(plain, scaled, never, read_long)
         _reject_beyond(
-            column.values, column.faults, cell_rules.MONEY_LIMIT_UNITS, rejections
+            column.values,
+            column.faults,
+            cell_rules.MONEY_LIMIT_UNITS,
+            rejections,
         )
         return column
     # A canonical amount has two decimal places, and no needless zero before the point.
@@ -172,7 +186,9 @@ class _ShortCells(NamedTuple):
 
 
 def _read_short(
-    text: pa.StringArray, kind: pa.DataType, max_points: int
+    text: pa.StringArray,
+    kind: pa.DataType,
+    max_points: int,
 ) -> _ShortCells:
     """Read the cells of a few digits and at most ``max_points`` decimal points."""
     bounds, _ = texts.offsets_and_bytes(text)
@@ -188,7 +204,9 @@ def _read_short(
         column = pc.cast(texts.with_nulls(text, ~is_short), kind)
     except pa.ArrowInvalid:
         # A cell has more decimal places, or more digits before them, than the type.
-        is_short &= texts.flags_of(pc.match_substring_regex(text, _SHORT_AMOUNT))
+        is_short &= texts.flags_of(
+            pc.match_substring_regex(text, _SHORT_AMOUNT),
+        )
         column = pc.cast(texts.with_nulls(text, ~is_short), kind)
     _, data = column.buffers()
     values = np.frombuffer(data, np.int64, len(text), 8 * column.offset)
@@ -196,7 +214,8 @@ def _read_short(
 
 
 _ReadLong: TypeAlias = Callable[
-    [pa.StringArray, arrays.RowIndex], tuple[arrays.WholeNumbers, arrays.FaultCodes]
+    [pa.StringArray, arrays.RowIndex],
+    tuple[arrays.WholeNumbers, arrays.FaultCodes],
 ]
 """Returns the values and fault codes of trimmed cells, which come with their rows."""
 
@@ -223,7 +242,9 @@ def _column_values(
 
 
 def _read_long_wholes(
-    rejections: RejectionCodes, text: pa.StringArray, _: arrays.RowIndex
+    rejections: RejectionCodes,
+    text: pa.StringArray,
+    _: arrays.RowIndex,
 ) -> tuple[arrays.WholeNumbers, arrays.FaultCodes]:
     values = np.zeros(len(text), np.int64)
     faults = np.zeros(len(text), np.uint8)
@@ -233,7 +254,11 @@ def _read_long_wholes(
     faults[is_unreadable] = fault_code(rejections.unreadable)
     groups = groups.filter(pa.array(is_number))
     # Eleven digits are beyond the largest number already.
-    first_digits = pc.utf8_slice_codeunits(pc.struct_field(groups, "digits"), 0, 11)
+    first_digits = pc.utf8_slice_codeunits(
+        pc.struct_field(groups, "digits"),
+        0,
+        11,
+    )
     numbers = texts.values_of(pc.cast(first_digits, pa.int64()))
     is_negative = _is_minus(pc.struct_field(groups, "sign"))
     values[is_number] = np.where(is_negative, -numbers, numbers)
@@ -242,7 +267,9 @@ def _read_long_wholes(
 
 
 def _read_long_amounts(
-    rejections: RejectionCodes, text: pa.StringArray, _: arrays.RowIndex
+    rejections: RejectionCodes,
+    text: pa.StringArray,
+    _: arrays.RowIndex,
 ) -> tuple[arrays.TenThousandths, arrays.FaultCodes]:
     """Read amounts of any length, as 0.DIGITS x 10^point, rounded half up."""
     groups = pc.extract_regex(text, _ANY_AMOUNT)
@@ -266,7 +293,11 @@ def _read_long_amounts(
     is_negative = _is_minus(_group(groups, "sign")) & ~texts.is_empty(digits)
     values[is_negative] = REJECTED_VALUE
     is_readable = is_number | texts.is_empty(text)
-    faults = np.where(is_readable, np.uint8(0), fault_code(rejections.unreadable))
+    faults = np.where(
+        is_readable,
+        np.uint8(0),
+        fault_code(rejections.unreadable),
+    )
     _reject_beyond(values, faults, cell_rules.MONEY_LIMIT_UNITS, rejections)
     return values, faults
 
@@ -279,7 +310,9 @@ def _read_long_scaled(
 ) -> tuple[arrays.TenThousandths, arrays.FaultCodes]:
     """Read amounts of any length and multiply them by the scale, rounded half up."""
     encoded = text.dictionary_encode()
-    fractions = [_digits_and_places(cell) for cell in encoded.dictionary.to_pylist()]
+    fractions = [
+        _digits_and_places(cell) for cell in encoded.dictionary.to_pylist()
+    ]
     index = texts.values_of(encoded.indices)
     digits = np.array([digits for digits, _ in fractions], object)[index]
     places = np.array([places for _, places in fractions], object)[index]
@@ -289,7 +322,11 @@ def _read_long_scaled(
     values[digits == _TOO_LARGE] = cell_rules.MONEY_LIMIT_UNITS
     values[digits == _NEGATIVE] = REJECTED_VALUE
     is_unreadable = (digits == _UNREADABLE) & ~texts.is_empty(text)
-    faults = np.where(is_unreadable, fault_code(rejections.unreadable), np.uint8(0))
+    faults = np.where(
+        is_unreadable,
+        fault_code(rejections.unreadable),
+        np.uint8(0),
+    )
     return values.astype(np.int64), faults
 
 
@@ -325,12 +362,18 @@ def _digits_and_places(text: str) -> tuple[int, int]:
     return int(digits.ljust(point, "0")), places
 
 
-def _scaled(amounts: arrays.TenThousandths, scale: Scale) -> arrays.TenThousandths:
+def _scaled(
+    amounts: arrays.TenThousandths,
+    scale: Scale,
+) -> arrays.TenThousandths:
     """Return amounts times a scale, rounded half up, up to the limit of amounts."""
     limit = cell_rules.MONEY_LIMIT_UNITS
     times = np.asarray(scale.times)
     divided_by = np.asarray(scale.divided_by)
-    if times.dtype != np.int64 or divided_by.max(initial=1) > _MAX_SMALL_DIVISOR:
+    if (
+        times.dtype != np.int64
+        or divided_by.max(initial=1) > _MAX_SMALL_DIVISOR
+    ):
         products = amounts.astype(object) * times.astype(object)
         rounded = _rounded(products, divided_by.astype(object))
         return np.asarray(rounded.astype(np.int64))

@@ -116,7 +116,10 @@ def ranges_with(text: str, index: Index, max_bytes: int) -> list[ByteRange]:
 
 
 def rows_with(
-    text: str, data: bytes | memoryview, schema: pa.Schema, key: str
+    text: str,
+    data: bytes | memoryview,
+    schema: pa.Schema,
+    key: str,
 ) -> pa.Table:
     """Return the rows whose ``key`` is ``text`` from the bytes of one of the ranges."""
     stream = b"".join((schema.serialize(), data, _END_OF_STREAM))

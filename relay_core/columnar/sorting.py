@@ -30,10 +30,15 @@ class TextOrder(NamedTuple):
     """The rows of a column in the order of their texts."""
 
     rows: RowIndex  # the row numbers, in order
-    starts: RowIndex  # the indices in ``rows`` at which the distinct texts start
+    starts: (
+        RowIndex  # the indices in ``rows`` at which the distinct texts start
+    )
 
 
-def order_by_text(text: pa.StringArray, mask: RowMask | None = None) -> TextOrder:
+def order_by_text(
+    text: pa.StringArray,
+    mask: RowMask | None = None,
+) -> TextOrder:
     """Return the stable order of a column's rows, or of the rows in ``mask``."""
     size = len(text) if mask is None else int(np.count_nonzero(mask))
     if not size:
@@ -56,7 +61,11 @@ def order_by_text(text: pa.StringArray, mask: RowMask | None = None) -> TextOrde
     return TextOrder(rows, np.flatnonzero(is_start))
 
 
-def _keys(words: TextWords, row_bits: int, mask: RowMask | None) -> tuple[Words, bool]:
+def _keys(
+    words: TextWords,
+    row_bits: int,
+    mask: RowMask | None,
+) -> tuple[Words, bool]:
     """Return a sort key for each row, and whether keys of unequal texts differ.
 
     The low ``row_bits`` of a key are the row number. Above them are the bits in which
@@ -65,7 +74,9 @@ def _keys(words: TextWords, row_bits: int, mask: RowMask | None) -> tuple[Words,
     """
     row_count = len(words.lengths)
     block_starts = range(0, row_count, _BLOCK)
-    blocks = [slice(start, min(start + _BLOCK, row_count)) for start in block_starts]
+    blocks = [
+        slice(start, min(start + _BLOCK, row_count)) for start in block_starts
+    ]
     row_numbers = [
         np.arange(block.start, block.stop, dtype=np.uint64) for block in blocks
     ]
@@ -94,8 +105,14 @@ def _keys(words: TextWords, row_bits: int, mask: RowMask | None) -> tuple[Words,
     return np.concatenate(keys), are_complete
 
 
-def _masked(values: list[Words], blocks: list[slice], mask: RowMask) -> list[Words]:
-    return [part[mask[block]] for part, block in zip(values, blocks, strict=True)]
+def _masked(
+    values: list[Words],
+    blocks: list[slice],
+    mask: RowMask,
+) -> list[Words]:
+    return [
+        part[mask[block]] for part, block in zip(values, blocks, strict=True)
+    ]
 
 
 def _varying_bits(text_words: Sequence[Words]) -> int:
@@ -138,7 +155,8 @@ def _rank_ties(text: pa.StringArray, rows: RowIndex, is_start: RowMask) -> None:
 
 
 def common_ranges(
-    columns: Sequence[pa.StringArray], max_rows: int
+    columns: Sequence[pa.StringArray],
+    max_rows: int,
 ) -> list[list[slice]]:
     """Cut sorted columns at the same texts into ranges: a list of slices, one a column.
 
@@ -152,12 +170,16 @@ def common_ranges(
     samples.sort()
     # Each cut is searched in every column, so take only as many as keep ranges apart.
     cuts = set(samples[:: max(1, max_rows // (2 * step))])
-    bounds = [[_search(bisect_left, text, cut) for text in columns] for cut in cuts]
+    bounds = [
+        [_search(bisect_left, text, cut) for text in columns] for cut in cuts
+    ]
     # A frequent text may fill a range of its own, which ends behind the text.
     sample_counts = Counter(samples)
     for cut in cuts:
         if sample_counts[cut] > 1:
-            bounds.append([_search(bisect_right, text, cut) for text in columns])
+            bounds.append(
+                [_search(bisect_right, text, cut) for text in columns],
+            )
     bounds.sort()
     ends = [len(text) for text in columns]
     bounds.append(ends)
@@ -170,7 +192,11 @@ def common_ranges(
     return [list(map(slice, start, stop)) for start, stop in pairwise(chosen)]
 
 
-def _search(bisect: Callable[..., int], text: pa.StringArray, bound: str) -> int:
+def _search(
+    bisect: Callable[..., int],
+    text: pa.StringArray,
+    bound: str,
+) -> int:
     return bisect(range(len(text)), bound, key=partial(_text_at, text))
 
 

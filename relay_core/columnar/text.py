@@ -22,7 +22,8 @@ MAX_SHORT_BYTES = (1 << 31) - 1
 """The most bytes of text that an Arrow array with short offsets can have."""
 
 _FIRST_BYTES = np.array(
-    [(1 << 64) - (1 << 8 * (WORD - count)) for count in range(WORD + 1)], np.uint64
+    [(1 << 64) - (1 << 8 * (WORD - count)) for count in range(WORD + 1)],
+    np.uint64,
 )
 """Masks that keep the first bytes of a big-endian word, by the number of bytes kept."""
 _ALL_ROWS = slice(None)
@@ -36,7 +37,9 @@ _TRIM_ALL_SHARE = 4
 """Trim all rows if more than one in four needs it: that takes less time."""
 
 
-def offsets_and_bytes(text: pa.StringArray) -> tuple[npt.NDArray[Any], arrays.Bytes]:
+def offsets_and_bytes(
+    text: pa.StringArray,
+) -> tuple[npt.NDArray[Any], arrays.Bytes]:
     """Return views of a text column's ``n + 1`` offsets and of its bytes.
 
     The bytes are those of the whole buffer; the first offset need not be 0.
@@ -72,7 +75,8 @@ def is_empty(text: pa.StringArray) -> arrays.RowMask:
 
 
 def with_nulls(
-    text: pa.StringArray, nulls: arrays.RowMask | None = None
+    text: pa.StringArray,
+    nulls: arrays.RowMask | None = None,
 ) -> pa.StringArray:
     """Return ``text`` with real nulls in the rows of ``nulls``; no text is copied.
 
@@ -146,7 +150,9 @@ def possibly_blank_rows(text: pa.StringArray) -> arrays.RowIndex:
     starts = bounds[:-1]
     ends = bounds[1:]
     first_bytes = data[np.minimum(starts, len(data) - 1)]
-    is_visible = (first_bytes >= _FIRST_VISIBLE) & (first_bytes < _FIRST_WIDE_START)
+    is_visible = (first_bytes >= _FIRST_VISIBLE) & (
+        first_bytes < _FIRST_WIDE_START
+    )
     return np.flatnonzero((starts == ends) | ~is_visible)
 
 
@@ -169,7 +175,9 @@ def change_rows(
 
 
 def fill(
-    text: pa.StringArray, mask: arrays.RowMask | None, value: str
+    text: pa.StringArray,
+    mask: arrays.RowMask | None,
+    value: str,
 ) -> pa.StringArray:
     """Return ``text`` with ``value`` in the rows of a mask; None stands for no row."""
     if mask is None or not mask.any():
@@ -213,20 +221,24 @@ def word_index(
         matches = pc.index_in(lower_ascii(candidates), value_set=folded_words)
         indices_or_none = np.array([*index_by_word.values(), -1], np.int64)
         no_match = len(index_by_word)
-        indices[rows] = indices_or_none[values_of(pc.fill_null(matches, no_match))]
+        indices[rows] = indices_or_none[
+            values_of(pc.fill_null(matches, no_match))
+        ]
     wide_rows = rows_containing(text, _is_wide)
     if len(wide_rows):
         encoded = text.take(pa.array(wide_rows)).dictionary_encode()
         distinct_cells = encoded.dictionary.to_pylist()
         distinct_indices = np.array(
-            [index_by_word.get(fold(cell), -1) for cell in distinct_cells], np.int64
+            [index_by_word.get(fold(cell), -1) for cell in distinct_cells],
+            np.int64,
         )
         indices[wide_rows] = distinct_indices[values_of(encoded.indices)]
     return np.asarray(indices)
 
 
 def rows_containing(
-    text: pa.StringArray, matches: Callable[[arrays.Bytes], arrays.ByteMask]
+    text: pa.StringArray,
+    matches: Callable[[arrays.Bytes], arrays.ByteMask],
 ) -> arrays.RowIndex:
     """Return the rows whose text has at least one byte that ``matches``."""
     data = byte_array_of(text)
@@ -337,11 +349,15 @@ class TextWords:
         self.data = data[start:stop]
         # A word starts at each byte; the last one starts behind the last byte.
         self._words = np.lib.stride_tricks.as_strided(
-            data[:WORD].view(np.uint64), shape=(stop + 1,), strides=(1,)
+            data[:WORD].view(np.uint64),
+            shape=(stop + 1,),
+            strides=(1,),
         )
 
     def big_endian(
-        self, start: int, rows: arrays.RowIndex | slice = _ALL_ROWS
+        self,
+        start: int,
+        rows: arrays.RowIndex | slice = _ALL_ROWS,
     ) -> arrays.Words:
         """Return the eight bytes from ``start`` on of each of the given texts.
 
@@ -374,7 +390,11 @@ def shapes_of(text: pa.StringArray) -> pa.StringArray:
 
     All other characters stay. A run of characters with the same mark becomes one mark.
     """
-    text = change_rows(text, rows_containing(text, _is_wide), _with_marked_letters)
+    text = change_rows(
+        text,
+        rows_containing(text, _is_wide),
+        _with_marked_letters,
+    )
     data = byte_array_of(text)
     if not len(data):
         return text

@@ -41,7 +41,8 @@ Up to a gigabyte of each heap may be unused.
 
 
 def ordered_map(
-    function: Callable[[Item], Result], items: Iterable[Item]
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
 ) -> Iterator[Result]:
     """Yield ``function(item)`` for each item, in order.
 

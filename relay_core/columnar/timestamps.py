@@ -56,7 +56,11 @@ _NAMES: dict[str, list[str]] = {
     "B": list(calendar.month_name),
 }
 """The directives of strptime that are names, with the names."""
-_OTHER_DIRECTIVES = {"f": "[0-9]{1,6}", "p": "am|pm", "z": "[+-][0-9]{2}:?[0-9]{2}"}
+_OTHER_DIRECTIVES = {
+    "f": "[0-9]{1,6}",
+    "p": "am|pm",
+    "z": "[+-][0-9]{2}:?[0-9]{2}",
+}
 _SYNONYMS = ("Yy", "mbB", "HI")
 """Directives of the same part of a timestamp."""
 
@@ -128,7 +132,11 @@ def _read_by_arrow(
     """
     lengths = texts.lengths_of(text)
     is_local = _LOCAL_LENGTHS.take(lengths, mode="clip")
-    local = _cast_at_once(text, is_local & unread & looks_iso, pa.timestamp("us"))
+    local = _cast_at_once(
+        text,
+        is_local & unread & looks_iso,
+        pa.timestamp("us"),
+    )
     is_read = local != BEFORE_ALL
     values[is_read] = _to_utc(local, zone, is_read)[is_read]
     unread &= ~is_read
@@ -136,14 +144,20 @@ def _read_by_arrow(
     ends = bounds[1:]
     is_utc = _UTC_LENGTHS.take(lengths, mode="clip")
     is_utc[is_utc] = data.take(ends[is_utc] - 1) == ord("Z")
-    utc = _cast_at_once(text, is_utc & unread & looks_iso, pa.timestamp("us", "UTC"))
+    utc = _cast_at_once(
+        text,
+        is_utc & unread & looks_iso,
+        pa.timestamp("us", "UTC"),
+    )
     is_read = utc != BEFORE_ALL
     values[is_read] = utc[is_read]
     unread &= ~is_read
 
 
 def _cast_at_once(
-    text: pa.StringArray, mask: arrays.RowMask, kind: pa.TimestampType
+    text: pa.StringArray,
+    mask: arrays.RowMask,
+    kind: pa.TimestampType,
 ) -> arrays.Microseconds:
     """Read the cells of the mask, or none of them if one is not a real timestamp."""
     values = np.full(len(text), BEFORE_ALL)
@@ -152,14 +166,17 @@ def _cast_at_once(
             column = pc.cast(texts.with_nulls(text, ~mask), kind)
         except pa.ArrowInvalid:
             return values
-        instants = texts.values_of(column.view(pa.int64()).fill_null(BEFORE_ALL))
+        instants = texts.values_of(
+            column.view(pa.int64()).fill_null(BEFORE_ALL),
+        )
         is_in_years = (instants >= _FIRST_INSTANT) & (instants < _END)
         values[is_in_years] = instants[is_in_years]
     return values
 
 
 def _read_distinct(
-    text: pa.StringArray, read_cell: Callable[[str], int]
+    text: pa.StringArray,
+    read_cell: Callable[[str], int],
 ) -> tuple[arrays.Microseconds, arrays.FaultCodes]:
     """Read each distinct text once."""
     encoded = text.dictionary_encode()
@@ -182,7 +199,9 @@ def _read_distinct(
 
 
 def _to_utc(
-    clocks: arrays.Microseconds, zone: ZoneInfo, is_local: arrays.RowMask
+    clocks: arrays.Microseconds,
+    zone: ZoneInfo,
+    is_local: arrays.RowMask,
 ) -> arrays.Microseconds:
     """Return wall clocks as instants in UTC; only some are local to the zone."""
     if zone.key == "UTC" or not is_local.any():
@@ -198,7 +217,9 @@ def _to_utc(
     if has_change.any():
         rows = np.flatnonzero(is_local)[has_change[day_index]]
         distinct_seconds, index = np.unique(seconds[rows], return_inverse=True)
-        exact_offsets = [_offset(second, zone) for second in distinct_seconds.tolist()]
+        exact_offsets = [
+            _offset(second, zone) for second in distinct_seconds.tolist()
+        ]
         offsets[rows] = np.array(exact_offsets, np.int64)[index]
     return np.asarray(clocks - offsets * _SECOND)
 
@@ -354,7 +375,8 @@ def _serial_clocks(
 
 
 def _calendar_clocks(
-    parts: Mapping[str, pa.StringArray], size: int
+    parts: Mapping[str, pa.StringArray],
+    size: int,
 ) -> tuple[arrays.Microseconds, arrays.RowMask]:
     """Return the wall clocks of dates and times, and which of them are real."""
     years = _years(parts, size)
@@ -365,11 +387,15 @@ def _calendar_clocks(
     hours = _hours(parts, size)
     minutes = _numbers(parts, "M", size)
     seconds = _numbers(parts, "S", size)
-    is_real = (years >= cell_rules.YEARS.start) & (years < cell_rules.YEARS.stop)
+    is_real = (years >= cell_rules.YEARS.start) & (
+        years < cell_rules.YEARS.stop
+    )
     is_real &= (months >= 1) & (months <= 12) & (days >= 1)
     is_real &= (hours < 24) & (minutes < 60) & (seconds < 60)
     month_numbers = np.where(is_real, (years - 1970) * 12 + months - 1, 0)
-    dates = month_numbers.astype("datetime64[M]").astype("datetime64[D]") + (days - 1)
+    dates = month_numbers.astype("datetime64[M]").astype("datetime64[D]") + (
+        days - 1
+    )
     # A day beyond the end of its month is in another month.
     is_real &= dates.astype("datetime64[M]").astype(np.int64) == month_numbers
     clock_seconds = dates.astype(np.int64) * _DAY + hours * 3600 + minutes * 60
@@ -380,21 +406,30 @@ def _calendar_clocks(
     return clocks, is_real
 
 
-def _years(parts: Mapping[str, pa.StringArray], size: int) -> arrays.WholeNumbers:
+def _years(
+    parts: Mapping[str, pa.StringArray],
+    size: int,
+) -> arrays.WholeNumbers:
     if "y" not in parts:
         return _numbers(parts, "Y", size)
     years = _integers(parts["y"])
     return years + np.where(years <= 68, 2000, 1900)  # as strptime does
 
 
-def _months(parts: Mapping[str, pa.StringArray], size: int) -> arrays.WholeNumbers:
+def _months(
+    parts: Mapping[str, pa.StringArray],
+    size: int,
+) -> arrays.WholeNumbers:
     for name in ("b", "B"):
         if name in parts:
             return texts.word_index(parts[name], _NAMES[name], str.lower)
     return _numbers(parts, "m", size, default=1)
 
 
-def _hours(parts: Mapping[str, pa.StringArray], size: int) -> arrays.WholeNumbers:
+def _hours(
+    parts: Mapping[str, pa.StringArray],
+    size: int,
+) -> arrays.WholeNumbers:
     """Return the hours of the day; 24, which is no hour, for ``0 pm`` and ``13 pm``."""
     if "I" not in parts:
         return _numbers(parts, "H", size)
@@ -408,7 +443,10 @@ def _hours(parts: Mapping[str, pa.StringArray], size: int) -> arrays.WholeNumber
 
 
 def _numbers(
-    parts: Mapping[str, pa.StringArray], name: str, size: int, default: int = 0
+    parts: Mapping[str, pa.StringArray],
+    name: str,
+    size: int,
+    default: int = 0,
 ) -> arrays.WholeNumbers:
     """Return a part's numbers, one a row; the default if it is empty or not there."""
     text = parts.get(name)

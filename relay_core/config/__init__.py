@@ -13,6 +13,8 @@ from relay_core.config.models import StockConfig as StockConfig
 from relay_core.config.models import VendorConfig as VendorConfig
 from relay_core.config.overrides import Override as Override
 from relay_core.config.overrides import load_overrides as load_overrides
-from relay_core.config.overrides import overrides_in_effect as overrides_in_effect
+from relay_core.config.overrides import (
+    overrides_in_effect as overrides_in_effect,
+)
 from relay_core.config.overrides import parse_overrides as parse_overrides
 from relay_core.config.parser import ParserConfig as ParserConfig

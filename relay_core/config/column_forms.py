@@ -42,7 +42,9 @@ def _between(lowest: int, highest: int) -> BeforeValidator:
     def check(value: Any) -> Any:
         is_list = isinstance(value, list | tuple)
         if is_list and not lowest <= len(value) <= highest:
-            raise refuse(f"must have {lowest} to {highest} headers, not {len(value)}")
+            raise refuse(
+                f"must have {lowest} to {highest} headers, not {len(value)}",
+            )
         return value
 
     return BeforeValidator(check)
@@ -64,7 +66,9 @@ class ColumnForm(Section):
     """An object of ``column_map``."""
 
     name: ClassVar[str]  # the key that distinguishes the form from the others
-    makes: ClassVar[str] = "any column"  # the columns that the form makes, in words
+    makes: ClassVar[str] = (
+        "any column"  # the columns that the form makes, in words
+    )
     only: ClassVar[str | None] = None  # the only column that the form makes
     words: ClassVar[str] = ""  # a description with a place for the headers
 
@@ -143,7 +147,7 @@ _FACTOR: TypeAdapter[int] = TypeAdapter(
         int,
         Field(ge=1, le=LARGEST_FACTOR),
         WHOLE,
-    ]
+    ],
 )
 _HEADER: TypeAdapter[str] = TypeAdapter(
     Filled,
@@ -160,7 +164,11 @@ def _read_factor(value: Any, _: ValidatorFunctionWrapHandler) -> Any:
     raise refuse(f"must be a whole number or a header, not {type_name(value)}")
 
 
-def _check_new_text(_: str, entry: cross_checks.Entry, __: ValidationInfo) -> None:
+def _check_new_text(
+    _: str,
+    entry: cross_checks.Entry,
+    __: ValidationInfo,
+) -> None:
     text = str(entry.key).strip().casefold()
     cross_checks.refuse_repeated(text, entry.seen)
 
@@ -196,7 +204,11 @@ class Changed(ColumnForm):
 
     @field_validator("strip_prefix", "strip_suffix")
     @classmethod
-    def _goes_with_text(cls, value: str | None, info: ValidationInfo) -> str | None:
+    def _goes_with_text(
+        cls,
+        value: str | None,
+        info: ValidationInfo,
+    ) -> str | None:
         column = str(info.context)
         if value is not None and not is_text_column(column):
             raise refuse(f"applies to {Join.makes}, not to {column}; remove it")
@@ -213,7 +225,7 @@ class Changed(ColumnForm):
         is_number = column == "quantity_available" or column in MONEY_COLUMNS
         if value is not None and not is_number:
             raise refuse(
-                f"applies to quantity_available and amounts, not to {column}; remove it"
+                f"applies to quantity_available and amounts, not to {column}; remove it",
             )
         return value
 
@@ -225,7 +237,11 @@ class Changed(ColumnForm):
         info: ValidationInfo,
     ) -> int | str | None:
         # An invalid step is absent from ``info.data``; it still counts as set.
-        steps = [name for name in _STEPS[:-1] if info.data.get(name, name) is not None]
+        steps = [
+            name
+            for name in _STEPS[:-1]
+            if info.data.get(name, name) is not None
+        ]
         if value is not None and "times" in steps:
             raise refuse(
                 "must have only one of times and divided_by, not both",
@@ -295,7 +311,7 @@ def _read_source(
     (form,) = named_forms
     if not form.makes_column(column):
         raise refuse(
-            f"{form.name} can make {form.makes}, but not {column}; use another form"
+            f"{form.name} can make {form.makes}, but not {column}; use another form",
         )
     return form.model_validate(value, context=column)
 

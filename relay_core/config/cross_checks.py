@@ -7,7 +7,7 @@ that were read before, and the `LoadContext` of the whole config.
 import re
 from collections.abc import Callable, Iterable, Mapping, Sized
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC
 from decimal import Decimal
 from types import SimpleNamespace
 from typing import Annotated, Any, NamedTuple
@@ -29,43 +29,22 @@ import relay_core.config.values as values
 from relay_core.config.refusals import refuse
 from relay_core.config.scalars import BareWord
 from relay_core.domain.cell_rules import (
-    EXCEL,
     MONEY_LIMIT,
     describe,
     read_cell,
     shorten,
 )
 from relay_core.domain.codes import WORKBOOK_FORMATS, RowFault
-from relay_core.domain.columns import CANONICAL_COLUMNS, EXTRA_COLUMN, RESERVED_COLUMNS
+from relay_core.domain.columns import (
+    CANONICAL_COLUMNS,
+    EXTRA_COLUMN,
+    RESERVED_COLUMNS,
+)
 from relay_core.domain.errors import CellError
-from relay_core.domain.limits import DEFAULT_LIMITS, MAX_QUOTED, Limits
+from relay_core.domain.limits import DEFAULT_LIMITS, Limits
 
 _MAX_KEY_BYTES = 1024
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-_DIRECTIVES = frozenset("aAbBcdfGHIjmMpSuUVwWxXyYz%")
-# The directives of strptime that give each part of a date
-_DATE_PARTS = {"year": "yYGcx", "month": "bBmcx", "day": "dcx"}
-# A format of timestamps must give back the dates of these two.
-_PROBES = (
-    datetime(
-        1971,
-        2,
-        3,
-        4,
-        5,
-        6,
-        tzinfo=UTC,
-    ),
-    datetime(
-        2034,
-        11,
-        28,
-        17,
-        38,
-        49,
-        tzinfo=UTC,
-    ),
-)
 
 
 @dataclass(slots=True)
@@ -85,7 +64,9 @@ class LoadContext:
 
 
 def _context(info: ValidationInfo) -> LoadContext:
-    return info.context if isinstance(info.context, LoadContext) else LoadContext()
+    return (
+        info.context if isinstance(info.context, LoadContext) else LoadContext()
+    )
 
 
 def at_most(limit: str | int, noun: str = "entries") -> BeforeValidator:
@@ -132,7 +113,9 @@ ENTRIES = BeforeValidator(_entries)
 """The first validator of a list or a mapping whose items have one of `judged`."""
 
 
-def judged(check: Callable[[Any, Entry, ValidationInfo], None]) -> WrapValidator:
+def judged(
+    check: Callable[[Any, Entry, ValidationInfo], None],
+) -> WrapValidator:
     """Return the validator that reads an entry and judges it beside earlier entries."""
 
     def read(
@@ -169,7 +152,7 @@ def _note_vendor(vendor_id: str, info: ValidationInfo) -> str:
     vendor_ids = _context(info).vendor_ids
     if vendor_id in vendor_ids:
         raise refuse(
-            f'"{vendor_id}" appears more than once; give each vendor its own id'
+            f'"{vendor_id}" appears more than once; give each vendor its own id',
         )
     vendor_ids.add(vendor_id)
     return vendor_id
@@ -198,17 +181,23 @@ def _read_column(text: str, info: ValidationInfo) -> str:
     if text == "vendor_id":
         raise refuse(
             "vendor_id cannot be mapped or given a default, because it is always the "
-            "vendor's id in this config; remove it"
+            "vendor's id in this config; remove it",
         )
     if text not in (*CANONICAL_COLUMNS, *_context(info).extra_columns):
-        raise PydanticCustomError(refusals.UNKNOWN_COLUMN, "no canonical column")
+        raise PydanticCustomError(
+            refusals.UNKNOWN_COLUMN,
+            "no canonical column",
+        )
     return text
 
 
 def read_output_column(text: str, info: ValidationInfo) -> str:
     """Refuse a name that no column of the merged feed can have."""
     if text not in (*values.WRITABLE_COLUMNS, *_context(info).extra_columns):
-        raise PydanticCustomError(refusals.UNKNOWN_OUTPUT_COLUMN, "no canonical column")
+        raise PydanticCustomError(
+            refusals.UNKNOWN_OUTPUT_COLUMN,
+            "no canonical column",
+        )
     return text
 
 
@@ -216,10 +205,12 @@ def _check_extra_column(name: str, entry: Entry, info: ValidationInfo) -> None:
     if re.fullmatch(EXTRA_COLUMN.strip("^$"), name) is None:
         raise refuse(
             f"{shorten(name)} is not a valid name of an extra column; use 1 to 40 "
-            "lowercase letters, digits and _, and begin with a letter"
+            "lowercase letters, digits and _, and begin with a letter",
         )
     if name in (*values.WRITABLE_COLUMNS, *RESERVED_COLUMNS):
-        raise refuse(f'"{name}" is the name of a built-in column; choose another name')
+        raise refuse(
+            f'"{name}" is the name of a built-in column; choose another name',
+        )
     refuse_repeated(name, entry.seen)
     _context(info).extra_columns.append(name)
 
@@ -241,13 +232,17 @@ ExtraColumns = Annotated[
 FeedColumn = Annotated[
     str,
     AfterValidator(read_output_column),
-    WithJsonSchema({"anyOf": [{"enum": list(values.WRITABLE_COLUMNS)}, _ANY_EXTRA]}),
+    WithJsonSchema(
+        {"anyOf": [{"enum": list(values.WRITABLE_COLUMNS)}, _ANY_EXTRA]},
+    ),
 ]
 MappedColumn = Annotated[str, AfterValidator(_read_column)]
 BY_COLUMN = Field(
     json_schema_extra={
-        "propertyNames": {"anyOf": [{"enum": list(CANONICAL_COLUMNS)}, _ANY_EXTRA]}
-    }
+        "propertyNames": {
+            "anyOf": [{"enum": list(CANONICAL_COLUMNS)}, _ANY_EXTRA],
+        },
+    },
 )
 
 
@@ -269,7 +264,7 @@ def _check_rate(rate: Decimal, entry: Entry, info: ValidationInfo) -> None:
     context = _context(info)
     if entry.key == context.currency:
         raise refuse(
-            f"{entry.key} is the default_currency, whose rate is always 1; remove it"
+            f"{entry.key} is the default_currency, whose rate is always 1; remove it",
         )
     context.rates[str(entry.key)] = rate
 
@@ -279,7 +274,9 @@ def _check_vendor_currency(currency: str, info: ValidationInfo) -> str:
     context = _context(info)
     has_rate = currency in (context.currency, *context.rates)
     if context.currency is not None and not has_rate:
-        raise refuse(f"{currency} has no exchange rate; add exchange_rates.{currency}")
+        raise refuse(
+            f"{currency} has no exchange rate; add exchange_rates.{currency}",
+        )
     return currency
 
 
@@ -289,18 +286,21 @@ def _check_vendor_shipping(amount: Decimal, info: ValidationInfo) -> Decimal:
     rate = _context(info).rates.get(currency)
     if rate is not None and amount * rate >= MONEY_LIMIT:
         raise refuse(
-            f"must be below {MONEY_LIMIT:,} in the default_currency, not {amount:f}"
+            f"must be below {MONEY_LIMIT:,} in the default_currency, not {amount:f}",
         )
     return amount
 
 
 TenantCurrency = Annotated[values.Currency, AfterValidator(_note_currency)]
-VendorCurrency = Annotated[values.Currency, AfterValidator(_check_vendor_currency)]
+VendorCurrency = Annotated[
+    values.Currency,
+    AfterValidator(_check_vendor_currency),
+]
 VendorShipping = Annotated[values.Money, AfterValidator(_check_vendor_shipping)]
 ExchangeRates = Annotated[
     dict[values.Currency, Annotated[values.Rate, judged(_check_rate)]],
     Field(
-        description="The value of one unit of each currency in the default_currency."
+        description="The value of one unit of each currency in the default_currency.",
     ),
     ENTRIES,
     BeforeValidator(_note_rates),
@@ -323,7 +323,7 @@ def _goes_with(kind: str) -> AfterValidator:
         is_other_type = section_type is not None and section_type != kind
         if is_other_type and value is not None:
             raise refuse(
-                f'applies only if type is "{kind}", but type is "{section_type}"; remove it'
+                f'applies only if type is "{kind}", but type is "{section_type}"; remove it',
             )
         return value
 
@@ -338,12 +338,16 @@ def _check_tenant_key(key: str, info: ValidationInfo) -> str:
         hint = "; remove s3:// and the bucket" if key.startswith("s3:") else ""
         raise refuse(f'must start with "{prefix}", not {shorten(key)}{hint}')
     if "//" in key or {".", ".."} & set(key.split("/")):
-        raise refuse(f"must not contain //, or . or .. between slashes: {shorten(key)}")
+        raise refuse(
+            f"must not contain //, or . or .. between slashes: {shorten(key)}",
+        )
     if _CONTROL.search(key):
-        raise refuse("must not contain control characters or line breaks; delete them")
+        raise refuse(
+            "must not contain control characters or line breaks; delete them",
+        )
     if len(key.encode("utf-8")) > _MAX_KEY_BYTES:
         raise refuse(
-            f"is longer than the {_MAX_KEY_BYTES} bytes that S3 allows; shorten it"
+            f"is longer than the {_MAX_KEY_BYTES} bytes that S3 allows; shorten it",
         )
     return key
 
@@ -370,7 +374,9 @@ _Prefix = Annotated[
     str,
     _goes_with("s3"),
     AfterValidator(_check_prefix),
-    Field(description="Begins with `tenants/<tenant_id>/`. Required with type `s3`."),
+    Field(
+        description="Begins with `tenants/<tenant_id>/`. Required with type `s3`.",
+    ),
 ]
 S3Prefix = Annotated[_Prefix | None, _goes_with("s3")]
 """A prefix under the tenant's own, which is read as if it ended in a slash."""
@@ -399,7 +405,11 @@ FORMATS_WITH = {
 """The formats that an option of the parser applies to; other options apply to all."""
 
 
-def idle_without(option: str, *allowed: str, default: object = None) -> AfterValidator:
+def idle_without(
+    option: str,
+    *allowed: str,
+    default: object = None,
+) -> AfterValidator:
     """Return the validator that refuses a value other than the default as idle.
 
     The value is idle if the option beside it is none of ``allowed``.
@@ -424,7 +434,7 @@ def refuse_idle(
         words = " or ".join(f'"{word}"' for word in allowed)
         raise refuse(
             f'applies only if {option} is {words}, but {option} is "{chosen}"; '
-            "remove it"
+            "remove it",
         )
 
 
@@ -436,7 +446,7 @@ def _check_word(quantity: int, entry: Entry, info: ValidationInfo) -> None:
     word = str(entry.key).strip().casefold()
     if entry.seen.setdefault(word, quantity) != quantity:
         raise refuse(
-            "appears more than once, because letter case is ignored; keep only one"
+            "appears more than once, because letter case is ignored; keep only one",
         )
 
 
@@ -451,7 +461,7 @@ def _check_default(text: str, entry: Entry, info: ValidationInfo) -> None:
         fault = RowFault(error.error_code)
         problem = describe(fault, entry.key, text)
         raise refuse(
-            f"{problem}; write the default the way the vendor writes its cells"
+            f"{problem}; write the default the way the vendor writes its cells",
         ) from error
     except AttributeError:
         # An option that this column's rule needs is invalid and has its own fault.
@@ -462,60 +472,6 @@ def _check_new_text(text: str, entry: Entry, _: ValidationInfo) -> None:
     refuse_repeated(text, entry.seen)
 
 
-def _check_timestamp_format(form: str) -> str:
-    """Refuse a strptime format that lacks a date, or depends on the machine."""
-    if form == EXCEL:
-        return form
-    if len(form) > MAX_QUOTED:
-        raise refuse(
-            f"{shorten(form)} is longer than {MAX_QUOTED} characters; shorten it"
-        )
-    directives = re.findall(r"%(.?)", form, re.DOTALL)
-    for directive in directives:
-        if directive == "Z":
-            raise refuse(
-                "%Z is not supported, because the names of time zones differ between "
-                "machines; use %z for an offset"
-            )
-        if directive not in _DIRECTIVES or not directive:
-            raise refuse(
-                f"%{directive} is not a supported strptime directive; for a percent sign, "
-                "write %%"
-            )
-    missing_parts = []
-    for part, part_directives in _DATE_PARTS.items():
-        if not set(part_directives) & set(directives):
-            missing_parts.append(part)
-    if missing_parts:
-        raise refuse(
-            f"{shorten(form)} has no {' and no '.join(missing_parts)}; include all three "
-            "parts of a date, for example %Y-%m-%d"
-        )
-    for probe in _PROBES:
-        _check_probe(form, probe)
-    return form
-
-
-def _check_probe(form: str, probe: datetime) -> None:
-    """Refuse a format that does not give back the date it was written from."""
-    parts = re.split("(%.)", form)
-    text = "".join(
-        probe.strftime(part) if part.startswith("%") else part for part in parts
-    )
-    try:
-        day = datetime.strptime(text, form).date()  # noqa: DTZ007  # only the date matters
-    except (ValueError, OverflowError, re.error) as error:
-        raise refuse(
-            f"{shorten(form)} is not a format that strptime can read: {error}"
-        ) from error
-    if day != probe.date():
-        raise refuse(
-            f"{shorten(form)} does not read back the date that it writes; use a format "
-            "without ambiguous parts, for example %Y-%m-%d"
-        )
-
-
-TimestampFormat = Annotated[values.Trimmed, AfterValidator(_check_timestamp_format)]
 QuantityWords = Annotated[
     dict[
         Annotated[values.Filled, BeforeValidator(refuse_bare)],

@@ -55,13 +55,15 @@ def parse_document(
     if isinstance(document, dict):
         return document
     kind = "an empty file" if document is None else type_name(document)
-    raise whole_fault(f"the config must be a mapping of keys to values, not {kind}")
+    raise whole_fault(
+        f"the config must be a mapping of keys to values, not {kind}",
+    )
 
 
 def _too_long() -> ConfigError:
     return whole_fault(
         f"the config is longer than {MAX_CHARACTERS:,} characters; remove comments or "
-        "parts that are not needed"
+        "parts that are not needed",
     )
 
 
@@ -77,7 +79,7 @@ def _decode(text: str | bytes) -> str:
     except UnicodeDecodeError as error:
         raise whole_fault(
             f"the config is not valid {encoding.upper()} at byte {error.start}; save the "
-            "file as UTF-8"
+            "file as UTF-8",
         ) from error
 
 

@@ -76,7 +76,9 @@ def apply_patch(
         *parents, last_key = _keys_of(step.path)
         target: Any = patched
         for key in parents:
-            target = target[int(key)] if isinstance(target, list) else target[key]
+            target = (
+                target[int(key)] if isinstance(target, list) else target[key]
+            )
         target[last_key] = step.value
     return patched
 

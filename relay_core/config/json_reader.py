@@ -13,7 +13,11 @@ from typing import Any
 
 import relay_core.config.refusals as refusals
 from relay_core.config.scalars import NumberText, read_number
-from relay_core.domain.errors import ConfigError, ConfigFault, ConfigTooLargeError
+from relay_core.domain.errors import (
+    ConfigError,
+    ConfigFault,
+    ConfigTooLargeError,
+)
 from relay_core.domain.limits import Limits
 
 _WHITE_SPACE = " \t\r\n"
@@ -50,7 +54,7 @@ def read_json(text: str, limits: Limits) -> Any:
     except json.JSONDecodeError as error:
         raise refusals.whole_fault(
             f"line {error.lineno}, column {error.colno}: "
-            f"the config is not valid JSON: {error.msg}"
+            f"the config is not valid JSON: {error.msg}",
         ) from error
     if repeating_objects:
         raise ConfigError(_repeated_keys(document, ()))
@@ -87,18 +91,23 @@ def _object_of(
         return members
     counts = Counter(key for key, _ in pairs)
     repeating = _RepeatingObject(members)
-    repeating.repeated_keys = tuple(key for key, count in counts.items() if count > 1)
+    repeating.repeated_keys = tuple(
+        key for key, count in counts.items() if count > 1
+    )
     repeating_objects.append(repeating)
     return repeating
 
 
 def _refuse_constant(name: str) -> Any:
     raise refusals.whole_fault(
-        f"the config is not valid JSON: {name} is not a JSON number; use a decimal number"
+        f"the config is not valid JSON: {name} is not a JSON number; use a decimal number",
     )
 
 
-def _repeated_keys(value: Any, path: tuple[object, ...]) -> Iterator[ConfigFault]:
+def _repeated_keys(
+    value: Any,
+    path: tuple[object, ...],
+) -> Iterator[ConfigFault]:
     """Yield a fault for each repeated key in a value, with the path of its object."""
     items: Iterator[tuple[object, Any]] = iter(())
     if isinstance(value, dict):

@@ -9,7 +9,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from decimal import ROUND_UP, Decimal
 
-from relay_core.config import ErrorPolicy, ParserConfig, TenantConfig, VendorConfig
+from relay_core.config import (
+    ErrorPolicy,
+    ParserConfig,
+    TenantConfig,
+    VendorConfig,
+)
 from relay_core.config.rule_lint import lint_price_rules, lint_stock
 from relay_core.domain.cell_rules import cut
 from relay_core.domain.errors import ConfigFault
@@ -65,7 +70,9 @@ def margin_doubts(config: TenantConfig) -> Iterator[Doubt]:
     margins = [("pricing.base_margin_pct", config.pricing.base_margin_pct)]
     for index, rule in enumerate(config.pricing.rules):
         if rule.margin_pct is not None:
-            margins.append((f"pricing.rules.{index}.margin_pct", rule.margin_pct))
+            margins.append(
+                (f"pricing.rules.{index}.margin_pct", rule.margin_pct),
+            )
     for path, margin in margins:
         if margin > 1:
             number = _plain(margin)
@@ -170,7 +177,8 @@ def _lint_output(config: TenantConfig) -> Iterator[ConfigFault]:
     for column, consequence in consequences.items():
         if column not in config.output.reads:
             yield ConfigFault(
-                "output.columns", f'has no "{column}", so {consequence}; add it'
+                "output.columns",
+                f'has no "{column}", so {consequence}; add it',
             )
 
 
@@ -213,7 +221,9 @@ def _lint_prefixes(config: TenantConfig) -> Iterator[ConfigFault]:
         if outer_prefixes:
             outer_prefix, outer_vendor = outer_prefixes[-1]
             relation = (
-                "is also the prefix" if prefix == outer_prefix else "is in the prefix"
+                "is also the prefix"
+                if prefix == outer_prefix
+                else "is in the prefix"
             )
             yield ConfigFault(
                 path,

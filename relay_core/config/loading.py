@@ -72,7 +72,11 @@ class TenantConfig(values.Section):
         Return None if the config has no schedule.
         """
         schedule = self.triggers.schedule
-        return None if schedule is None else schedule.next_after(instant, self.zone)
+        return (
+            None
+            if schedule is None
+            else schedule.next_after(instant, self.zone)
+        )
 
     def vendor(self, vendor_id: str) -> models.VendorConfig:
         """Return the vendor of this id.
@@ -124,7 +128,9 @@ class TenantConfig(values.Section):
         if not selected_ids <= {vendor.vendor_id for vendor in self.vendors}:
             raise errors.ConfigError(self._unknown_vendors(list(vendor_ids)))
         return tuple(
-            vendor for vendor in self.vendors if vendor.vendor_id in selected_ids
+            vendor
+            for vendor in self.vendors
+            if vendor.vendor_id in selected_ids
         )
 
     def _unknown_vendors(
@@ -179,7 +185,10 @@ def load_config(
         ConfigError: The document has faults; the error has all of them.
     """
     if not isinstance(document, Mapping):
-        fault = errors.ConfigFault("", "the config must be a mapping of keys to values")
+        fault = errors.ConfigFault(
+            "",
+            "the config must be a mapping of keys to values",
+        )
         raise errors.ConfigError([fault])
     _check_version(document.get("schema_version"))
     plain, faults = plain_document(document, limits)

@@ -22,7 +22,10 @@ from relay_core.domain.columns import DERIVED_COLUMNS, source_column
 from relay_core.domain.limits import DEFAULT_LIMITS
 
 Margin = Annotated[
-    Decimal, Field(ge=0, le=100, decimal_places=6), values.EXACT, values.AS_TEXT
+    Decimal,
+    Field(ge=0, le=100, decimal_places=6),
+    values.EXACT,
+    values.AS_TEXT,
 ]
 MapFloor = Literal["max(price, map_price)"]
 Condition = Literal["new", "used", "refurb"]
@@ -56,17 +59,23 @@ class RuleConditions(values.Section):
 
     vendors: _Vendors | None = None
     brands: _Brands | None = None
-    conditions: Annotated[tuple[Condition, ...], Field(min_length=1)] | None = None
+    conditions: Annotated[tuple[Condition, ...], Field(min_length=1)] | None = (
+        None
+    )
     cost_from: values.Money | None = None
     cost_below: values.Money | None = None
 
     @field_validator("cost_below")
     @classmethod
-    def _is_above(cls, value: Decimal | None, info: ValidationInfo) -> Decimal | None:
+    def _is_above(
+        cls,
+        value: Decimal | None,
+        info: ValidationInfo,
+    ) -> Decimal | None:
         cost_from = info.data.get("cost_from")
         if value is not None and cost_from is not None and value <= cost_from:
             raise refuse(
-                f"must be greater than cost_from, which is {cost_from:f}, not {value:f}"
+                f"must be greater than cost_from, which is {cost_from:f}, not {value:f}",
             )
         return value
 
@@ -85,7 +94,9 @@ class PriceRule(values.Section):
     @classmethod
     def _does_one_thing(cls, value: bool, info: ValidationInfo) -> bool:
         # An invalid amount is absent from ``info.data``; it still counts as set.
-        effects = [name for name in AMOUNTS if info.data.get(name, name) is not None]
+        effects = [
+            name for name in AMOUNTS if info.data.get(name, name) is not None
+        ]
         if value:
             effects.append("leave_out")
         if len(effects) != 1:
@@ -105,7 +116,7 @@ class PriceRule(values.Section):
     ) -> Decimal | None:
         if value is not None and info.data.get("leave_out"):
             raise refuse(
-                "does not apply with leave_out, because the offer gets no price; remove it"
+                "does not apply with leave_out, because the offer gets no price; remove it",
             )
         return value
 
@@ -216,7 +227,11 @@ class VendorConfig(values.Section):
     on_trouble: Literal["fail", "leave_out", "last_good"] = "fail"
     last_good: Annotated[
         LastGoodConfig,
-        cross_checks.idle_without("on_trouble", "last_good", default=LastGoodConfig()),
+        cross_checks.idle_without(
+            "on_trouble",
+            "last_good",
+            default=LastGoodConfig(),
+        ),
     ] = LastGoodConfig()
     max_feed_age_hours: _HoursOfYear | None = None
     max_invalid_row_pct: values.Share | None = None
@@ -243,7 +258,10 @@ class BestOfferConfig(values.Section):
 
     @field_validator("sort_by")
     @classmethod
-    def _empty_is_default(cls, value: tuple[SortRule, ...]) -> tuple[SortRule, ...]:
+    def _empty_is_default(
+        cls,
+        value: tuple[SortRule, ...],
+    ) -> tuple[SortRule, ...]:
         return value or DEFAULT_SORT
 
 
@@ -275,9 +293,12 @@ class PriceLevelConfig(values.Section):
     """The limits for a move of more than half of the prices together."""
 
     low: values.Share = Decimal("0.80")
-    high: Annotated[Decimal, Field(ge=1, le=100), values.EXACT, values.AS_TEXT] = (
-        Decimal("1.25")
-    )
+    high: Annotated[
+        Decimal,
+        Field(ge=1, le=100),
+        values.EXACT,
+        values.AS_TEXT,
+    ] = Decimal("1.25")
 
 
 class QuarantineConfig(values.Section):
@@ -318,7 +339,10 @@ class OutputColumn(values.Section):
 
     column: cross_checks.FeedColumn | None = None
     constant: str | None = None
-    header: values.Filled = Field(alias="as", description="The header in the feed.")
+    header: values.Filled = Field(
+        alias="as",
+        description="The header in the feed.",
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -328,7 +352,7 @@ class OutputColumn(values.Section):
         if isinstance(value, bool) or not isinstance(value, int | str):
             raise refuse(
                 "must be text (the name of a column) or a mapping, "
-                f"not {type_name(value)}"
+                f"not {type_name(value)}",
             )
         name = cross_checks.read_output_column(str(value), info)
         return {"column": name, "as": name}
@@ -365,18 +389,25 @@ class OutputConfig(values.Section):
 
     format: OutputFormat = "csv"
     columns: Annotated[
-        tuple[_NewColumn, ...], Field(min_length=1), cross_checks.ENTRIES
+        tuple[_NewColumn, ...],
+        Field(min_length=1),
+        cross_checks.ENTRIES,
     ]
     # Spreadsheets open these formats, and may take a cell for a formula.
     escape_formulas: Annotated[
-        values.Bool, cross_checks.idle_without("format", "csv", "tsv", default=False)
+        values.Bool,
+        cross_checks.idle_without("format", "csv", "tsv", default=False),
     ] = False
     missing_skus: Literal["drop", "zero"] = "drop"
     missing_sku_days: Annotated[
         int,
         Field(ge=1, le=365),
         values.WHOLE,
-        cross_checks.idle_without("missing_skus", "zero", default=_MISSING_SKU_DAYS),
+        cross_checks.idle_without(
+            "missing_skus",
+            "zero",
+            default=_MISSING_SKU_DAYS,
+        ),
     ] = _MISSING_SKU_DAYS
 
     @property

@@ -46,14 +46,16 @@ def _check_sku(sku: str) -> str:
 def _read_instant(value: Any) -> Any:
     """Read an ISO date and time with an offset; fractions of a second are dropped."""
     try:
-        moment = datetime.fromisoformat(value) if isinstance(value, str) else value
+        moment = (
+            datetime.fromisoformat(value) if isinstance(value, str) else value
+        )
         if not isinstance(moment, datetime) or moment.tzinfo is None:
             raise ValueError(value)
         return moment.astimezone(UTC).replace(microsecond=0)
     except (ValueError, OverflowError):
         raise refuse(
             "must be a date and time with an offset, for example 2026-03-01T12:00:00Z, "
-            f"not {shorten(str(value))}"
+            f"not {shorten(str(value))}",
         ) from None
 
 
@@ -114,7 +116,7 @@ class Override(values.Section):
         if self.leave_out and other_effects:
             raise refuse(
                 f"leave_out cannot be combined with {' and '.join(other_effects)}; keep "
-                "only one"
+                "only one",
             )
         if self.price is not None and self.min_price is not None:
             raise refuse("price is used without a minimum; remove min_price")
@@ -178,7 +180,10 @@ def load_overrides(
     Raises:
         ConfigError: The overrides have faults; each has a path ``overrides.N...``.
     """
-    plain, faults = plain_document({"overrides": document}, STORED_CONFIG_LIMITS)
+    plain, faults = plain_document(
+        {"overrides": document},
+        STORED_CONFIG_LIMITS,
+    )
     context = cross_checks.LoadContext(vendor_ids=set(vendor_ids))
     try:
         section = _Overrides.model_validate(plain, context=context)
@@ -189,19 +194,28 @@ def load_overrides(
     return section.overrides
 
 
-def parse_overrides(text: str, vendor_ids: Iterable[str]) -> tuple[Override, ...]:
+def parse_overrides(
+    text: str,
+    vendor_ids: Iterable[str],
+) -> tuple[Override, ...]:
     """Return the overrides in a JSON list, as `load_overrides` reads them.
 
     Raises:
         ConfigError: The text is no JSON list, or the overrides have faults.
     """
     try:
-        document = json.loads(text, parse_int=read_number, parse_float=NumberText)
+        document = json.loads(
+            text,
+            parse_int=read_number,
+            parse_float=NumberText,
+        )
     except (json.JSONDecodeError, RecursionError) as error:
         fault = ConfigFault("overrides", f"the text is not valid JSON: {error}")
         raise ConfigError([fault]) from error
     if not isinstance(document, list):
-        raise ConfigError([ConfigFault("overrides", "must be a list of overrides")])
+        raise ConfigError(
+            [ConfigFault("overrides", "must be a list of overrides")],
+        )
     return load_overrides(document, vendor_ids)
 
 

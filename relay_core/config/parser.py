@@ -18,6 +18,7 @@ import relay_core.config.cross_checks as cross_checks
 import relay_core.config.values as values
 from relay_core.config.column_forms import MappedSource, ReadSource
 from relay_core.config.refusals import refuse
+from relay_core.config.timestamp_formats import TimestampFormat
 from relay_core.domain.cell_rules import shorten
 
 FeedFormat = Literal["csv", "jsonl", "xlsx", "xls", "ods", "parquet"]
@@ -64,7 +65,10 @@ class SkipRule(values.Section):
     texts: Annotated[
         Literal["empty"] | tuple[values.Filled, ...],
         WrapValidator(_read_skipped),
-        Field(alias="is", description="`empty`, or 1 to 200 texts in any letter case."),
+        Field(
+            alias="is",
+            description="`empty`, or 1 to 200 texts in any letter case.",
+        ),
     ]
 
     @model_serializer
@@ -79,7 +83,10 @@ def _read_null_column(name: str, read: ValidatorFunctionWrapHandler) -> Any:
     return name if name == EVERY_COLUMN else read(name)
 
 
-_NullColumn = Annotated[cross_checks.MappedColumn, WrapValidator(_read_null_column)]
+_NullColumn = Annotated[
+    cross_checks.MappedColumn,
+    WrapValidator(_read_null_column),
+]
 _WORDS: TypeAdapter[tuple[str, ...]] = TypeAdapter(
     Annotated[
         tuple[values.Trimmed, ...],
@@ -101,7 +108,10 @@ def _read_null_values(
     """Read the words of all columns, or of each column, within a limit."""
     if not isinstance(value, Mapping):
         return _WORDS.validate_python(value, context=info.context)
-    by_column = _WORDS_BY_COLUMN.validate_python(dict(value), context=info.context)
+    by_column = _WORDS_BY_COLUMN.validate_python(
+        dict(value),
+        context=info.context,
+    )
     all_words = [word for words in by_column.values() for word in words]
     _WORDS.validate_python(all_words, context=info.context)
     return by_column
@@ -113,7 +123,7 @@ def _read_null_values(
 def _check_symbol(symbol: str) -> str:
     if symbol == "-" or any(map(str.isdecimal, symbol)):
         raise refuse(
-            f"{shorten(symbol)} must not be a minus sign or contain a digit; remove it"
+            f"{shorten(symbol)} must not be a minus sign or contain a digit; remove it",
         )
     return symbol
 
@@ -132,7 +142,10 @@ class ParserConfig(values.Section):
     column_map: ColumnMap = Field(default={})
     skip_lines: values.Count = 0
     columns: (
-        Annotated[cross_checks.ColumnNames, cross_checks.at_most("parser_columns")]
+        Annotated[
+            cross_checks.ColumnNames,
+            cross_checks.at_most("parser_columns"),
+        ]
         | None
     ) = None
     skip_rows: Annotated[
@@ -162,11 +175,12 @@ class ParserConfig(values.Section):
     ] = ()
     negative_quantity: Literal["refuse", "zero"] = "refuse"
     timestamp_formats: Annotated[
-        tuple[cross_checks.TimestampFormat, ...],
+        tuple[TimestampFormat, ...],
         cross_checks.at_most("timestamp_formats"),
     ] = ()
     invalid_as_null: tuple[
-        Literal["lead_time_days", "msrp", "condition", "updated_at"], ...
+        Literal["lead_time_days", "msrp", "condition", "updated_at"],
+        ...,
     ] = ()
     # The last field, because a default is read with the options above.
     defaults: cross_checks.Defaults = Field(default={})
@@ -199,7 +213,7 @@ class ParserConfig(values.Section):
     ) -> str | None:
         if value is not None and value == info.data.get("decimal_separator"):
             raise refuse(
-                f'"{value}" is already the decimal separator; choose another one'
+                f'"{value}" is already the decimal separator; choose another one',
             )
         return value
 

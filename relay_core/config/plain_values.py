@@ -17,7 +17,10 @@ _MAX_BITS = 8_192
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _Path = tuple[object, ...]
 # A null switches a guard off; everywhere else it is the same as an absent value.
-_SECTIONS_WITH_NULLS: tuple[_Path, ...] = (("guards",), ("guards", "quarantine"))
+_SECTIONS_WITH_NULLS: tuple[_Path, ...] = (
+    ("guards",),
+    ("guards", "quarantine"),
+)
 
 
 def plain_document(
@@ -65,12 +68,18 @@ class _Cleaner:
             plain = self.clean(item, (*path, index))
             if item is None:
                 # A null has no meaning in a list.
-                message = "is null; remove it from the list, or put it in quotes"
+                message = (
+                    "is null; remove it from the list, or put it in quotes"
+                )
                 self._refuse((*path, index), message)
             plain_items.append("" if plain is None else plain)
         return plain_items
 
-    def _mapping(self, mapping: Mapping[Any, Any], path: _Path) -> dict[str, Any]:
+    def _mapping(
+        self,
+        mapping: Mapping[Any, Any],
+        path: _Path,
+    ) -> dict[str, Any]:
         plain: dict[str, Any] = {}
         for original_key, item in mapping.items():
             key = self._key(original_key, path)

@@ -37,7 +37,9 @@ def _check_url(text: str) -> str:
     if destination.scheme == "sftp":
         folder, name = split(unquote(destination.target))
         if not name:
-            raise refuse("must end in a file name, or in a pattern with * and ?")
+            raise refuse(
+                "must end in a file name, or in a pattern with * and ?",
+            )
         if "*" in folder or "?" in folder:
             raise refuse("must have * and ? only in its last part")
     return text
@@ -58,7 +60,7 @@ def _check_host_key(line: str) -> str:
     if kind not in HOST_KEYS or not has_key:
         raise refuse(
             "must be a public key in one line, as in /etc/ssh/ssh_host_*_key.pub; begin "
-            f"with one of {', '.join(HOST_KEYS)}, followed by the key"
+            f"with one of {', '.join(HOST_KEYS)}, followed by the key",
         )
     return line
 
@@ -70,7 +72,7 @@ class PullConfig(values.Section):
         values.Trimmed,
         AfterValidator(_check_url),
         Field(
-            description="`https://host/path`, or `sftp://user@host[:port]/folder/pattern`."
+            description="`https://host/path`, or `sftp://user@host[:port]/folder/pattern`.",
         ),
     ]
     every_minutes: Annotated[
@@ -104,11 +106,13 @@ class PullConfig(values.Section):
         if scheme == "sftp" and value is None:
             raise refuse(
                 "is required for sftp, because no server is trusted on first use; enter "
-                "the server's public key"
+                "the server's public key",
             )
         # An invalid URL is absent from ``info.data`` and has no scheme.
         if scheme not in ("", "sftp") and value not in (None, _SETTLE_SECONDS):
-            raise refuse(f"applies only to sftp, but the url is {scheme}; remove it")
+            raise refuse(
+                f"applies only to sftp, but the url is {scheme}; remove it",
+            )
         return value
 
     def destination(self, *, allow_loopback: bool) -> Destination:
@@ -117,7 +121,11 @@ class PullConfig(values.Section):
         Raises:
             UnfitUrlError: The URL leads to this machine, and no operator allows that.
         """
-        return judge_url(self.url, allow_loopback=allow_loopback, schemes=SCHEMES)
+        return judge_url(
+            self.url,
+            allow_loopback=allow_loopback,
+            schemes=SCHEMES,
+        )
 
     @property
     def digest(self) -> str:

@@ -43,7 +43,10 @@ _COLUMNS = {
 }
 
 
-def faults_of(error: ValidationError, model: type[BaseModel]) -> Iterator[ConfigFault]:
+def faults_of(
+    error: ValidationError,
+    model: type[BaseModel],
+) -> Iterator[ConfigFault]:
     """Yield the faults of a failed validation of ``model``, in the order of fields."""
     details = [
         detail
@@ -93,7 +96,11 @@ def _sentence(detail: Mapping[str, Any], context: Mapping[str, Any]) -> str:
         return refusals.QUOTE_IT
     if error_type == "too_short":
         is_list = context["field_type"] == "Tuple"
-        fix = "list at least one entry" if is_list else "enter a text or remove the key"
+        fix = (
+            "list at least one entry"
+            if is_list
+            else "enter a text or remove the key"
+        )
         return f"must not be empty; {fix}"
     text = format(value, "f") if isinstance(value, Decimal) else str(value)
     sentence: str = _SENTENCES.get(error_type, detail["msg"])
@@ -105,7 +112,11 @@ def _sentence(detail: Mapping[str, Any], context: Mapping[str, Any]) -> str:
     )
 
 
-def _choice(value: object, section: type[BaseModel], name: str) -> tuple[str, _Hint]:
+def _choice(
+    value: object,
+    section: type[BaseModel],
+    name: str,
+) -> tuple[str, _Hint]:
     """Return the message and the hint for a word that a field does not allow."""
     annotation = section.model_fields[name].annotation
     literal = _find_part(annotation, lambda part: get_origin(part) is Literal)
@@ -123,7 +134,11 @@ def _choice(value: object, section: type[BaseModel], name: str) -> tuple[str, _H
     return f"{message}, not {shorten(text)}", hint
 
 
-def _nearest(detail: Mapping[str, Any], section: type[BaseModel], name: str) -> str:
+def _nearest(
+    detail: Mapping[str, Any],
+    section: type[BaseModel],
+    name: str,
+) -> str:
     """Return a hint at the key or the column that was perhaps meant."""
     if detail["type"] == "extra_forbidden":
         fields = section.model_fields.items()

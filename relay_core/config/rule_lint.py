@@ -3,7 +3,12 @@
 from collections.abc import Collection, Iterator, Sequence
 from decimal import Decimal
 
-from relay_core.config import PriceRule, PricingConfig, RuleConditions, StockConfig
+from relay_core.config import (
+    PriceRule,
+    PricingConfig,
+    RuleConditions,
+    StockConfig,
+)
 from relay_core.domain.cell_rules import LARGEST_WHOLE, MONEY_LIMIT
 from relay_core.domain.errors import ConfigFault
 
@@ -57,7 +62,9 @@ def _lint_fixed_price(
     price = max(rule.fixed_price, min_price)
     cost_limit = rule.when.cost_below
     if price < (MONEY_LIMIT if cost_limit is None else cost_limit):
-        costs = "any cost" if cost_limit is None else f"costs up to {cost_limit:f}"
+        costs = (
+            "any cost" if cost_limit is None else f"costs up to {cost_limit:f}"
+        )
         yield ConfigFault(
             f"{path}.fixed_price",
             f"applies to offers of {costs}, so an offer that costs more than {price:f} "
@@ -80,7 +87,10 @@ def _covers(
     )
 
 
-def _includes(outer: Collection[str] | None, inner: Collection[str] | None) -> bool:
+def _includes(
+    outer: Collection[str] | None,
+    inner: Collection[str] | None,
+) -> bool:
     """Return whether a condition includes another; None is no condition."""
     if outer is None:
         return True

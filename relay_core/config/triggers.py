@@ -56,7 +56,7 @@ def _check_cron(text: str) -> str:
         names = ", ".join(field.name for field in _FIELDS)
         raise refuse(
             f"{shorten(text)} is not a cron of five fields ({names}); write one such as "
-            "0 6 * * MON-FRI"
+            "0 6 * * MON-FRI",
         )
     for index, part in enumerate(parts):
         _check_field(part, index)
@@ -64,14 +64,14 @@ def _check_cron(text: str) -> str:
     if minutes_apart < LEAST_MINUTES_APART:
         raise refuse(
             f"two runs would start {minutes_apart} min apart; "
-            f"schedule runs at least {LEAST_MINUTES_APART} min apart"
+            f"schedule runs at least {LEAST_MINUTES_APART} min apart",
         )
     try:
         next(CronSim(text, _PROBE))
     except (CronSimError, StopIteration):
         raise refuse(
             f"{shorten(text)} is never due, because none of its months has that day; "
-            "correct the day of month or the month"
+            "correct the day of month or the month",
         ) from None
     return " ".join(text.split())
 
@@ -86,13 +86,13 @@ def _check_field(part: str, index: int) -> None:
         if match is None:
             raise refuse(
                 f"the {field.name} {shorten(part)} is not valid; use numbers, *, ranges, "
-                "lists, steps, and names of months or days of the week"
+                "lists, steps, and names of months or days of the week",
             )
         step = match[1]
         if step and not 1 <= int(step) <= field.value_count:
             raise refuse(
                 f"the step of the {field.name} must be 1 to {field.value_count}, "
-                f"not {step}"
+                f"not {step}",
             )
     alone = ["*"] * len(_FIELDS)
     alone[index] = part
@@ -101,7 +101,7 @@ def _check_field(part: str, index: int) -> None:
     except CronSimError:
         raise refuse(
             f"the {field.name} {shorten(part)} has a value that is out of range; "
-            "correct it"
+            "correct it",
         ) from None
 
 
@@ -115,7 +115,8 @@ def _least_minutes_apart(minute: str, hour: str) -> int:
     )
     following_times = [*times[1:], times[0] + _DAY_MINUTES]
     return min(
-        following - time for time, following in zip(times, following_times, strict=True)
+        following - time
+        for time, following in zip(times, following_times, strict=True)
     )
 
 
@@ -147,17 +148,32 @@ class ScheduleConfig(Section):
         """
         hour = self.cron.split()[1]
         if not hour.startswith("*"):
-            due_times = _wall_clock_instants(self._wall_times(instant, zone), zone)
+            due_times = _wall_clock_instants(
+                self._wall_times(instant, zone),
+                zone,
+            )
             return _first_after(instant, due_times)
         # Where the clock goes back, both passes of a repeated hour count.
-        first_pass = _elapsed_instants(self._wall_times(instant, zone), zone, fold=0)
-        second_pass = _elapsed_instants(self._wall_times(instant, zone), zone, fold=1)
+        first_pass = _elapsed_instants(
+            self._wall_times(instant, zone),
+            zone,
+            fold=0,
+        )
+        second_pass = _elapsed_instants(
+            self._wall_times(instant, zone),
+            zone,
+            fold=1,
+        )
         return min(
             _first_after(instant, first_pass),
             _first_after(instant, second_pass),
         )
 
-    def _wall_times(self, instant: datetime, zone: ZoneInfo) -> Iterator[datetime]:
+    def _wall_times(
+        self,
+        instant: datetime,
+        zone: ZoneInfo,
+    ) -> Iterator[datetime]:
         """Return the naive due times of the wall clock from before an instant."""
         wall_time = instant.astimezone(zone).replace(tzinfo=None)
         return CronSim(self.cron, wall_time - _MAX_CHANGE)

@@ -62,11 +62,15 @@ _CURRENCIES = frozenset(_CURRENCY_CODES.split())
 
 def _whole_number(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int | NumberText):
-        raise refuse(f"must be a whole number without quotes, not {type_name(value)}")
+        raise refuse(
+            f"must be a whole number without quotes, not {type_name(value)}",
+        )
     text = str(value)
     number = exact_number(text)
     if number is None or number != number.to_integral_value():
-        raise refuse(f"must be a whole number in plain digits, not {shorten(text)}")
+        raise refuse(
+            f"must be a whole number in plain digits, not {shorten(text)}",
+        )
     if number > LARGEST_COUNT:
         raise refuse(f"must be {LARGEST_COUNT} or less, not {shorten(text)}")
     return int(number)
@@ -79,7 +83,7 @@ def _decimal(value: Any) -> Decimal:
     number = exact_number(text.strip())
     if number is None:
         raise refuse(
-            f'must be a number, for example 0.20 or "0.20", not {shorten(text)}'
+            f'must be a number, for example 0.20 or "0.20", not {shorten(text)}',
         )
     return number
 
@@ -140,7 +144,10 @@ def _check_timezone(text: str) -> str:
     if not is_zone:
         # Listing all zones takes longer than reading a config.
         zones = zoneinfo.available_timezones().difference(_NO_ZONES)
-        hint = nearest(text, zones) or "; use a name such as America/Chicago or UTC"
+        hint = (
+            nearest(text, zones)
+            or "; use a name such as America/Chicago or UTC"
+        )
         raise refuse(f"{shorten(text)} is not an IANA time zone{hint}")
     return text
 
@@ -148,9 +155,11 @@ def _check_timezone(text: str) -> str:
 def _check_currency(text: str) -> str:
     if not is_currency(text):
         upper_case = text.upper()
-        hint = f'; did you mean "{upper_case}"?' if is_currency(upper_case) else ""
+        hint = (
+            f'; did you mean "{upper_case}"?' if is_currency(upper_case) else ""
+        )
         raise refuse(
-            f"{shorten(text)} is not a currency code of ISO 4217, such as USD{hint}"
+            f"{shorten(text)} is not a currency code of ISO 4217, such as USD{hint}",
         )
     return text
 
@@ -162,21 +171,23 @@ def _check_encoding(text: str) -> str:
     except (LookupError, ValueError) as error:
         raise refuse(
             f"{shorten(text)} is not a text encoding of Python; use one such as utf-8, "
-            "cp1252 or utf-16"
+            "cp1252 or utf-16",
         ) from error
     if codecs.lookup(text).name in _HOST_NAME_ENCODINGS:
         raise refuse(
-            f"{shorten(text)} encodes host names, not files; use one such as utf-8"
+            f"{shorten(text)} encodes host names, not files; use one such as utf-8",
         )
     return text
 
 
 def _check_delimiter(text: str) -> str:
     if len(text) != 1 or text in '"\r\n':
-        hint = '; for a tab, write "\\t" in double quotes' if text == "\\t" else ""
+        hint = (
+            '; for a tab, write "\\t" in double quotes' if text == "\\t" else ""
+        )
         raise refuse(
             "must be one character that is neither a double quote nor a line break, "
-            f"not {shorten(text)}{hint}"
+            f"not {shorten(text)}{hint}",
         )
     return text
 

@@ -12,7 +12,12 @@ from typing import Any, NamedTuple
 import yaml
 
 import relay_core.config.refusals as refusals
-from relay_core.config.scalars import BareWord, NumberText, read_number, type_name
+from relay_core.config.scalars import (
+    BareWord,
+    NumberText,
+    read_number,
+    type_name,
+)
 from relay_core.domain.errors import ConfigError, ConfigFault
 from relay_core.domain.limits import MAX_QUOTED, Limits
 
@@ -31,9 +36,7 @@ def _null(_: str) -> None:
     return None
 
 
-_KEY_IS_NO_TEXT = (
-    "a key must be text, not a mapping or a list; check the indentation and brackets"
-)
+_KEY_IS_NO_TEXT = "a key must be text, not a mapping or a list; check the indentation and brackets"
 _SCALARS: dict[str, Callable[[str], Any]] = {
     f"{_PREFIX}int": read_number,
     f"{_PREFIX}float": NumberText,
@@ -57,7 +60,7 @@ def read_yaml(text: str, limits: Limits) -> Any:
         position = _position(error.problem_mark or error.context_mark)
         problem = (error.problem or error.context or "")[:MAX_QUOTED]
         raise refusals.whole_fault(
-            f"{position}the config is not valid YAML: {problem}"
+            f"{position}the config is not valid YAML: {problem}",
         ) from error
     except yaml.reader.ReaderError as error:
         before = text[: error.position]
@@ -66,7 +69,7 @@ def read_yaml(text: str, limits: Limits) -> Any:
         code = ord(text[error.position])
         raise refusals.whole_fault(
             f"line {line}, column {column}: the character U+{code:04X} is not allowed "
-            "in YAML; delete it"
+            "in YAML; delete it",
         ) from error
 
 
@@ -81,7 +84,8 @@ def _read(text: str, limits: Limits) -> Any:
     following = reader.peek()
     if not isinstance(following, yaml.StreamEndEvent):
         raise _refusal(
-            following, "the file has more than one YAML document; keep only one"
+            following,
+            "the file has more than one YAML document; keep only one",
         )
     reader.raise_faults()
     return value
@@ -93,7 +97,9 @@ class _Node(NamedTuple):
     value: Any  # the plain value
     start_mark: Any  # the position of the value
     values: int  # the number of values, the value itself and those in it
-    levels: int  # the number of mappings and lists in one another; 0 for a scalar
+    levels: (
+        int  # the number of mappings and lists in one another; 0 for a scalar
+    )
     tag: str = ""  # the tag of a scalar
     text: str = ""  # the source text of a scalar
     items: Sequence["_Node"] = ()  # the items of a list
@@ -111,7 +117,9 @@ class _Reader:
     loader: yaml.SafeLoader
     limits: Limits
     faults: list[ConfigFault] = field(default_factory=list)  # repeated keys
-    merge_error: ConfigError | None = None  # the first merge key that merges no mapping
+    merge_error: ConfigError | None = (
+        None  # the first merge key that merges no mapping
+    )
     _value_count: int = 0
     _level: int = 0
     # The values by anchor; for a value that is not complete, the event that began it
@@ -292,7 +300,9 @@ class _Reader:
         is_list = isinstance(merged.value, list)
         for node in merged.items if is_list else [merged]:
             if not isinstance(node.value, dict):
-                message = "<< must be followed by a mapping or a list of mappings"
+                message = (
+                    "<< must be followed by a mapping or a list of mappings"
+                )
                 self.merge_error = self.merge_error or _refusal(node, message)
                 return
             for key, value in node.value.items():

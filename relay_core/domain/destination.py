@@ -8,7 +8,13 @@ address that the name has at that moment, and then connects to one of these addr
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import (
+    IPv4Address,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+    ip_address,
+)
 from urllib.parse import SplitResult, unquote, urlsplit
 
 Address = IPv4Address | IPv6Address

@@ -4,7 +4,12 @@ import re
 from collections.abc import Iterable, Sequence
 from itertools import islice
 
-from relay_core.domain.codes import INVALID_CONFIG, FailureCode, Stage, WarningCode
+from relay_core.domain.codes import (
+    INVALID_CONFIG,
+    FailureCode,
+    Stage,
+    WarningCode,
+)
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.domain.limits import MAX_LISTED
 from relay_core.domain.records import ReportEntry, RunFailure

@@ -69,7 +69,12 @@ def decode_head(data: bytes, encoding: str, *, is_whole: bool) -> str:
     return decoder.decode(data, is_whole).removeprefix("\ufeff")
 
 
-def guess_encoding(data: bytes, configured: str, *, is_whole: bool) -> str | None:
+def guess_encoding(
+    data: bytes,
+    configured: str,
+    *,
+    is_whole: bool,
+) -> str | None:
     """Return the encoding of a file's first bytes, or None if they look like no text.
 
     This is the configured encoding unless the bytes contradict it. Single-byte

@@ -44,7 +44,9 @@ class ColumnPlan:
     @property
     def read_positions(self) -> tuple[int, ...]:
         """The positions of all headers that something is read from."""
-        parts = chain.from_iterable(part.values() for part in self.parts.values())
+        parts = chain.from_iterable(
+            part.values() for part in self.parts.values()
+        )
         skips = (position for position in self.skips if position is not None)
         return tuple(dict.fromkeys((*self.positions.values(), *parts, *skips)))
 
@@ -60,7 +62,9 @@ def plan_columns(headers: Sequence[str], parser: "ParserConfig") -> ColumnPlan:
         for column in REQUIRED_COLUMNS
         if column not in expected and column not in parser.defaults
     ]
-    incomplete_headers = chain.from_iterable(expected[column] for column in incomplete)
+    incomplete_headers = chain.from_iterable(
+        expected[column] for column in incomplete
+    )
     missing = [name for name in incomplete_headers if name not in counts]
     missing += unmapped
     missing += [name for name in parser.skip_headers if name not in counts]
@@ -69,8 +73,13 @@ def plan_columns(headers: Sequence[str], parser: "ParserConfig") -> ColumnPlan:
         for column, column_headers in expected.items()
         if all(name in counts for name in column_headers)
     }
-    headers_read = {*chain.from_iterable(expected.values()), *parser.skip_headers}
-    required = [column for column in REQUIRED_COLUMNS if column not in parser.defaults]
+    headers_read = {
+        *chain.from_iterable(expected.values()),
+        *parser.skip_headers,
+    }
+    required = [
+        column for column in REQUIRED_COLUMNS if column not in parser.defaults
+    ]
     return ColumnPlan(
         positions={
             column: names.index(column_headers[0])
@@ -78,7 +87,9 @@ def plan_columns(headers: Sequence[str], parser: "ParserConfig") -> ColumnPlan:
         },
         missing=tuple(dict.fromkeys(missing)),
         unusable=not {*incomplete, *unmapped}.isdisjoint(required),
-        repeated=tuple(sorted(name for name in headers_read if counts[name] > 1)),
+        repeated=tuple(
+            sorted(name for name in headers_read if counts[name] > 1),
+        ),
         parts=_combined_parts(names, columns_in_file, parser),
         skips=tuple(
             names.index(name) if name in counts else None
@@ -117,14 +128,17 @@ def _incomplete_columns(
     incomplete = []
     for column, headers in expected.items():
         missing_count = sum(header not in header_counts for header in headers)
-        uses_default = column in parser.defaults and missing_count == len(headers)
+        uses_default = column in parser.defaults and missing_count == len(
+            headers,
+        )
         if missing_count and not uses_default:
             incomplete.append(column)
     return incomplete
 
 
 def expected_headers(
-    names: Sequence[str], parser: "ParserConfig"
+    names: Sequence[str],
+    parser: "ParserConfig",
 ) -> dict[str, tuple[str, ...]]:
     """Return the headers of each column that is mapped or has a header of its name.
 
@@ -132,7 +146,9 @@ def expected_headers(
     column names no column.
     """
     sources = parser.column_map.values()
-    mapped_names = {source.strip() for source in sources if isinstance(source, str)}
+    mapped_names = {
+        source.strip() for source in sources if isinstance(source, str)
+    }
     free_names = set(names) - mapped_names - {"vendor_id"}
     mapped_headers = parser.mapped_headers
     headers: dict[str, tuple[str, ...]] = {}
@@ -145,7 +161,9 @@ def expected_headers(
 
 
 def kept_cell_count(
-    headers: Sequence[str], parser: "ParserConfig", limits: Limits
+    headers: Sequence[str],
+    parser: "ParserConfig",
+    limits: Limits,
 ) -> int:
     """Return how many cells of a malformed record reports and skips need."""
     count = limits.row_data_columns
@@ -157,7 +175,8 @@ def kept_cell_count(
 
 
 def missing_columns_error(
-    missing: Sequence[str], headers: Sequence[str]
+    missing: Sequence[str],
+    headers: Sequence[str],
 ) -> FeedUnreadableError:
     """Return the error of a feed that lacks headers; it names the nearest ones."""
     names = [header.strip()[:_MAX_SHOWN_LENGTH] for header in headers]
@@ -180,8 +199,13 @@ def _with_nearest(header: str, names: Sequence[str]) -> str:
 def nearest_header(header: str, names: Sequence[str]) -> str | None:
     """Return the name that is most like a header, or None if there are no names."""
     # Of names that differ in case alone, the first one is returned.
-    by_folded_name = {name.casefold(): name for name in reversed(names[:_MAX_COMPARED])}
+    by_folded_name = {
+        name.casefold(): name for name in reversed(names[:_MAX_COMPARED])
+    }
     matches = difflib.get_close_matches(
-        header.casefold(), list(by_folded_name), n=1, cutoff=0.0
+        header.casefold(),
+        list(by_folded_name),
+        n=1,
+        cutoff=0.0,
     )
     return by_folded_name[matches[0]] if matches else None

@@ -97,7 +97,7 @@ def pieces(data: Buffer, kind: str) -> Iterator[bytes]:
                 yield piece
     except NotImplementedError as error:
         raise _unusable_archive(
-            f"its file is compressed by an unknown method ({error})"
+            f"its file is compressed by an unknown method ({error})",
         ) from error
     except ARCHIVE_ERRORS as error:
         raise FeedUnreadableError(
@@ -119,9 +119,15 @@ def open_archive(data: Buffer) -> zipfile.ZipFile:
 def _open_only_file(archive: zipfile.ZipFile) -> IO[bytes]:
     files = [member for member in archive.infolist() if _is_feed_file(member)]
     if len(files) != 1:
-        names = listed((shorten(file.filename) for file in files), ", ", len(files))
+        names = listed(
+            (shorten(file.filename) for file in files),
+            ", ",
+            len(files),
+        )
         content = f"{len(files)} files ({names})" if files else "no file"
-        raise _unusable_archive(f"it contains {content}, but must contain exactly one")
+        raise _unusable_archive(
+            f"it contains {content}, but must contain exactly one",
+        )
     (file,) = files
     if file.flag_bits & _ENCRYPTED:
         raise _unusable_archive("its file is encrypted")

@@ -39,7 +39,9 @@ _MAX_WAITING_CHARACTERS = 8 << 20
 
 
 def parse_feed(
-    data: feed.Buffer, parser: ParserConfig, limits: Limits = DEFAULT_LIMITS
+    data: feed.Buffer,
+    parser: ParserConfig,
+    limits: Limits = DEFAULT_LIMITS,
 ) -> feed.ParsedFeed:
     """Split a feed into its headers and batches of text columns.
 
@@ -58,7 +60,12 @@ def parse_feed(
     body, delimiter = csv_records.one_byte_delimiter(lines, parser.delimiter)
     text = DecodedCsv(body, delimiter, parser, limits)
     if parser.columns is not None:
-        return _Records(text, tuple(parser.columns), 0, header_records=0).parsed()
+        return _Records(
+            text,
+            tuple(parser.columns),
+            0,
+            header_records=0,
+        ).parsed()
     headers, position = text.header()
     if headers is None:
         return feed.ParsedFeed(None)
@@ -100,7 +107,9 @@ class _Records:
         # A mark that the vendor knew beforehand could pass off an unclosed quote.
         end_mark = uuid4().hex.replace(text.delimiter, "")
         self._dialect = csv_stream.CsvDialect(
-            text.delimiter, text.parser.quoting, end_mark
+            text.delimiter,
+            text.parser.quoting,
+            end_mark,
         )
         self._unusual = csv_stream.UnusualRecords(header_records)
         self._record_count: int | None = None  # known once all records are read
@@ -132,14 +141,18 @@ class _Records:
             if self._drops_extra_fields and unusual.size:
                 # Unusual records may fit: yield them in order with the usual ones.
                 last = int(numbers[-1]) if len(numbers) else 0
-                yield from csv_stream.in_order((*records, *self._read_unusual(last)))
+                yield from csv_stream.in_order(
+                    (*records, *self._read_unusual(last)),
+                )
                 continue
             yield from records
             if unusual.size > _MAX_WAITING_CHARACTERS:
                 yield from self._read_unusual()
         remaining = self._read_unusual()
         yield from (
-            csv_stream.in_order(remaining) if self._drops_extra_fields else remaining
+            csv_stream.in_order(remaining)
+            if self._drops_extra_fields
+            else remaining
         )
         self._record_count = usual_count + len(unusual.ordinals)
 
@@ -157,13 +170,21 @@ class _Records:
         except (csv_records.UnclosedQuoteError, csv_records.LargeFieldError):
             return header_width
         by_count = itemgetter(1)
-        width, count = max(counts.items(), key=by_count, default=(header_width, 0))
+        width, count = max(
+            counts.items(),
+            key=by_count,
+            default=(header_width, 0),
+        )
         is_usual = 2 * count > counts.total() and width <= self._max_columns
         usual_width = width if is_usual else header_width
         self._unusual.are_expected = counts[usual_width] < counts.total()
         return usual_width
 
-    def _arrow_batches(self, body: memoryview, width: int) -> Iterator[pa.RecordBatch]:
+    def _arrow_batches(
+        self,
+        body: memoryview,
+        width: int,
+    ) -> Iterator[pa.RecordBatch]:
         """Yield Arrow's batches of records of a width, without the end mark's record.
 
         If a record is larger than a block, all records are read again with larger
@@ -176,7 +197,10 @@ class _Records:
             rows = 0
             try:
                 for batch in self._dialect.open(
-                    body, width, block_bytes, self._unusual
+                    body,
+                    width,
+                    block_bytes,
+                    self._unusual,
                 ):
                     rows += batch.num_rows
                     if rows > passed_rows:
@@ -187,7 +211,10 @@ class _Records:
                         passed_rows = rows
                 break
             except pa.ArrowInvalid as error:
-                large_field = self._scanner.large_field(self._text.body, self._position)
+                large_field = self._scanner.large_field(
+                    self._text.body,
+                    self._position,
+                )
                 if large_field is not None:
                     raise self._large_field_error(large_field) from error
                 if block_bytes > len(body) or block_bytes >= _MAX_BLOCK_BYTES:
@@ -203,12 +230,18 @@ class _Records:
     # --- records of any width, as columns ---
 
     def _records_of(
-        self, columns: Sequence[pa.StringArray], numbers: RecordNumbers
+        self,
+        columns: Sequence[pa.StringArray],
+        numbers: RecordNumbers,
     ) -> Iterator[feed.TextBatch | feed.MalformedRecords]:
         """Yield records of one width: those that fit the header, then the others."""
         if self._text.delimiter != self._delimiter:
             columns = [
-                pc.replace_substring(column, self._text.delimiter, self._delimiter)
+                pc.replace_substring(
+                    column,
+                    self._text.delimiter,
+                    self._delimiter,
+                )
                 for column in columns
             ]
         feed.check_cell_sizes(columns, numbers, self._headers, self._limits)
@@ -229,13 +262,17 @@ class _Records:
         yield self._malformed_columns(columns, numbers)
 
     def _malformed_columns(
-        self, columns: Sequence[pa.StringArray], numbers: RecordNumbers
+        self,
+        columns: Sequence[pa.StringArray],
+        numbers: RecordNumbers,
     ) -> feed.MalformedRecords:
         """Return records of one width, without the blank ones, as malformed."""
         is_filled = np.zeros(len(numbers), np.bool_)
         for column in columns:
             is_filled |= ~texts.is_empty(texts.trim(column))
-        fields = [csv_text.quoted(column, self._delimiter) for column in columns]
+        fields = [
+            csv_text.quoted(column, self._delimiter) for column in columns
+        ]
         raw = csv_text.join_fields(fields, self._delimiter)
         mask = pa.array(is_filled)
         filled_numbers = numbers[is_filled]
@@ -249,18 +286,24 @@ class _Records:
     # --- records of unusual widths ---
 
     def _read_unusual(
-        self, last: int | None = None
+        self,
+        last: int | None = None,
     ) -> Iterator[feed.TextBatch | feed.MalformedRecords]:
         """Yield the unusual records that wait, up to the number ``last``."""
         rare_records: list[_RareRecord] = []
         for width, records in self._unusual.take(last).items():
-            is_rare = width > self._max_columns or len(records) < _MIN_COLUMN_RECORDS
+            is_rare = (
+                width > self._max_columns or len(records) < _MIN_COLUMN_RECORDS
+            )
             if is_rare and width != len(self._headers):
                 for number, text in records:
                     rare_records.append(_RareRecord(number, text, width))
                 continue
             numbers = np.array([number for number, _ in records], np.int64)
-            yield from self._records_of(self._columns_of(records, width), numbers)
+            yield from self._records_of(
+                self._columns_of(records, width),
+                numbers,
+            )
         rare_records.sort()
         if self._drops_extra_fields:
             fitting, rare_records = self._part_fitting(rare_records)
@@ -274,18 +317,23 @@ class _Records:
             yield self._malformed_records(rare_records)
 
     def _columns_of(
-        self, records: Sequence[csv_stream.NumberedText], width: int
+        self,
+        records: Sequence[csv_stream.NumberedText],
+        width: int,
     ) -> list[pa.StringArray]:
         """Return the columns of records of one width."""
         lines = "\n".join(text for _, text in records)
         body = memoryview(lines.encode("utf-8"))
         block_bytes = len(body) + _BLOCK_BYTES
-        table = pa.Table.from_batches(self._dialect.open(body, width, block_bytes))
+        table = pa.Table.from_batches(
+            self._dialect.open(body, width, block_bytes),
+        )
         without_end_mark = table.slice(0, len(records))
         return [texts.one_chunk(column) for column in without_end_mark.columns]
 
     def _part_fitting(
-        self, records: Sequence[_RareRecord]
+        self,
+        records: Sequence[_RareRecord],
     ) -> tuple[dict[int, tuple[str, ...]], list[_RareRecord]]:
         """Return the cells of the records that fit, by number, and all other records.
 
@@ -304,7 +352,8 @@ class _Records:
         return fitting, malformed
 
     def _malformed_records(
-        self, records: Sequence[_RareRecord]
+        self,
+        records: Sequence[_RareRecord],
     ) -> feed.MalformedRecords:
         """Return records that Arrow should not make columns of, without blank ones."""
         raw: list[str] = []
@@ -327,8 +376,15 @@ class _Records:
             kept_cells.append(fields[: self._kept_cells])
             is_filled.append(bool(record.text.replace(delimiter, " ").strip()))
             raw.append(record.text.replace(delimiter, self._delimiter))
-        quoted_raw = csv_text.joined_records(quoted_records.values(), self._delimiter)
-        for index, line in zip(quoted_records, quoted_raw.to_pylist(), strict=True):
+        quoted_raw = csv_text.joined_records(
+            quoted_records.values(),
+            self._delimiter,
+        )
+        for index, line in zip(
+            quoted_records,
+            quoted_raw.to_pylist(),
+            strict=True,
+        ):
             raw[index] = line
         mask = pa.array(is_filled)
         numbers = np.array([record.number for record in records], np.int64)
@@ -347,7 +403,10 @@ class _Records:
         """Return the cells of a record by the scanner."""
         try:
             self._check_field_sizes(record)
-            fields, _ = self._scanner.record(memoryview(record.text.encode()), 0)
+            fields, _ = self._scanner.record(
+                memoryview(record.text.encode()),
+                0,
+            )
         except (
             csv_records.UnclosedQuoteError
         ) as error:  # in the last record of the feed
@@ -362,7 +421,10 @@ class _Records:
         if position is not None:
             _, column_number = self._scanner.numbers_at(data, 0, position)
             raise feed.large_cell_error(
-                record.number, column_number, self._headers, self._limits
+                record.number,
+                column_number,
+                self._headers,
+                self._limits,
             )
 
     # --- errors ---
@@ -385,8 +447,12 @@ class _Records:
         return self._text.unclosed_quote_error(quote)
 
     def _large_field_error(
-        self, error: csv_records.LargeFieldError
+        self,
+        error: csv_records.LargeFieldError,
     ) -> FeedUnreadableError:
         return self._text.large_field_error(
-            error, self._position, self._headers, self._header_records
+            error,
+            self._position,
+            self._headers,
+            self._header_records,
         )

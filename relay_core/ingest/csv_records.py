@@ -86,18 +86,22 @@ class RecordScanner:
         self._record = re.compile(record)
         # A quoted field up to its first line end.
         self._broken_field = re.compile(
-            rb'"(?<![^%b]")(?:[^"\r\n]++|"")*+[\r\n]' % marks
+            rb'"(?<![^%b]")(?:[^"\r\n]++|"")*+[\r\n]' % marks,
         )
         # Each of these matches as many fields or records as there are, also none.
         self._unquoted_fields = re.compile(
-            b"(?:%b[^%b]*+%b)*+" % (no_quote, marks, mark)
+            b"(?:%b[^%b]*+%b)*+" % (no_quote, marks, mark),
         )
         self._delimited_fields = re.compile(b"(?:%b)*+" % delimited)
         self._ended_fields = re.compile(b"(?:%b[%b])*+" % (field, marks))
         self._optional_record = re.compile(b"(?:%b)?" % last_record)
         self._ended_records = re.compile(b"(?:%b)*+" % record)
 
-    def record(self, text: memoryview, position: int) -> tuple[list[bytes], int]:
+    def record(
+        self,
+        text: memoryview,
+        position: int,
+    ) -> tuple[list[bytes], int]:
         """Return the fields of the record at a position, and where the next one starts.
 
         Raises:
@@ -152,7 +156,12 @@ class RecordScanner:
                 return
             record = bytes(text[position:end])
             if self._quoting and b'"' in record:
-                last_field = _match_end(self._delimited_fields, text, position, end)
+                last_field = _match_end(
+                    self._delimited_fields,
+                    text,
+                    position,
+                    end,
+                )
                 yield 1 + self._delimited_count(text, position, last_field)
             else:
                 yield 1 + record.count(self._delimiter_byte)
@@ -165,7 +174,11 @@ class RecordScanner:
             return None
         return end if self._quoted_field.match(text, end) is None else None
 
-    def large_field(self, text: memoryview, position: int) -> LargeFieldError | None:
+    def large_field(
+        self,
+        text: memoryview,
+        position: int,
+    ) -> LargeFieldError | None:
         """Return an error for the first field of at least twice the allowed bytes.
 
         The search starts at a record. It may pass over smaller fields, and over one
@@ -201,7 +214,10 @@ class RecordScanner:
         return None
 
     def numbers_at(
-        self, text: memoryview, start: int, position: int
+        self,
+        text: memoryview,
+        start: int,
+        position: int,
     ) -> tuple[int, int]:
         """Return the numbers of the record and of the field at a position.
 
@@ -236,7 +252,10 @@ class RecordScanner:
 
 
 def _match_end(
-    pattern: re.Pattern[bytes], text: memoryview, start: int, limit: int | None = None
+    pattern: re.Pattern[bytes],
+    text: memoryview,
+    start: int,
+    limit: int | None = None,
 ) -> int:
     """Return where a pattern's match ends; the pattern also matches the empty text."""
     match = pattern.match(text, start, len(text) if limit is None else limit)
@@ -254,7 +273,10 @@ def skip_lines(text: memoryview, count: int) -> memoryview:
     return text[position:]
 
 
-def one_byte_delimiter(text: memoryview, delimiter: str) -> tuple[memoryview, bytes]:
+def one_byte_delimiter(
+    text: memoryview,
+    delimiter: str,
+) -> tuple[memoryview, bytes]:
     """Return the text with a delimiter of one byte, and the delimiter.
 
     Arrow accepts no other. No cell has the new delimiter, unless it is the given one.
@@ -311,7 +333,9 @@ def physical_lines(
     ordinals of the records are ascending and count from 1. ``record_count`` is the
     number of records from there on, if the caller knows it.
     """
-    if _remaining_lines(text, position) == record_count:  # each line is a record
+    if (
+        _remaining_lines(text, position) == record_count
+    ):  # each line is a record
         lines_before = line_number(text, position) - 1
         return [lines_before + ordinal for ordinal in ordinals]
     found_lines: list[int] = []
@@ -353,7 +377,9 @@ def _remaining_lines(text: memoryview, position: int) -> int:
 
 
 def _lines_of_records(
-    text: memoryview, scanner: RecordScanner, position: int
+    text: memoryview,
+    scanner: RecordScanner,
+    position: int,
 ) -> Iterator[Sequence[int]]:
     """Yield the lines at which records start, a window of the text at a time."""
     line = line_number(text, position)
@@ -364,7 +390,11 @@ def _lines_of_records(
             window_lines = window.splitlines()
             numbers = range(line, line + len(window_lines))
             # Empty lines are no records.
-            yield numbers if all(window_lines) else [*compress(numbers, window_lines)]
+            yield (
+                numbers
+                if all(window_lines)
+                else [*compress(numbers, window_lines)]
+            )
             position = end
             line += len(window_lines)
             continue
@@ -384,7 +414,11 @@ def _line_ends(text: memoryview, start: int, end: int) -> int:
     return sum(1 for _ in _LINE_END.finditer(text, start, end))
 
 
-def window_end(text: memoryview, position: int, size: int = _WINDOW_BYTES) -> int:
+def window_end(
+    text: memoryview,
+    position: int,
+    size: int = _WINDOW_BYTES,
+) -> int:
     """Return the end of a window of about ``size`` bytes: after a line or the text."""
     while position + size < len(text):
         window = bytes(text[position : position + size])

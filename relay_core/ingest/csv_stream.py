@@ -64,7 +64,9 @@ class CsvDialect:
         return pa_csv.open_csv(
             pa.PythonFile(source, mode="r"),
             pa_csv.ReadOptions(
-                use_threads=False, block_size=block_bytes, column_names=names
+                use_threads=False,
+                block_size=block_bytes,
+                column_names=names,
             ),
             pa_csv.ParseOptions(
                 delimiter=self.delimiter,
@@ -73,7 +75,8 @@ class CsvDialect:
                 invalid_row_handler=None if unusual is None else unusual.add,
             ),
             pa_csv.ConvertOptions(
-                check_utf8=False, column_types=dict.fromkeys(names, pa.string())
+                check_utf8=False,
+                column_types=dict.fromkeys(names, pa.string()),
             ),
         )
 
@@ -177,7 +180,12 @@ class BodySource:
 
     closed = False
 
-    def __init__(self, body: memoryview, last_record: bytes, first_read: int) -> None:
+    def __init__(
+        self,
+        body: memoryview,
+        last_record: bytes,
+        first_read: int,
+    ) -> None:
         self._before = b"\n"
         self._body = body
         self._after = b"\n" + last_record + b"\n"

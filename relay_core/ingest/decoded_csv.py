@@ -20,12 +20,18 @@ class DecodedCsv:
     """
 
     def __init__(
-        self, body: memoryview, delimiter: bytes, parser: ParserConfig, limits: Limits
+        self,
+        body: memoryview,
+        delimiter: bytes,
+        parser: ParserConfig,
+        limits: Limits,
     ) -> None:
         self.body = body
         self.delimiter = delimiter.decode("ascii")
         self.scanner = csv_records.RecordScanner(
-            delimiter, limits.cell_bytes, quoting=parser.quoting
+            delimiter,
+            limits.cell_bytes,
+            quoting=parser.quoting,
         )
         self.parser = parser
         self.limits = limits
@@ -52,7 +58,8 @@ class DecodedCsv:
         """Return the fields of a record as cells, with the parser's delimiter."""
         cells = (field.decode("utf-8") for field in fields)
         return tuple(
-            cell.replace(self.delimiter, self.parser.delimiter) for cell in cells
+            cell.replace(self.delimiter, self.parser.delimiter)
+            for cell in cells
         )
 
     def large_field_error(
@@ -64,17 +71,26 @@ class DecodedCsv:
     ) -> FeedUnreadableError:
         """Return the error of a large field, for records that begin at ``start``."""
         record_number, column_number = self.scanner.numbers_at(
-            self.body, start, error.position
+            self.body,
+            start,
+            error.position,
         )
         record_number += header_records
         if not error.is_open:
             return feed.large_cell_error(
-                record_number, column_number, headers, self.limits
+                record_number,
+                column_number,
+                headers,
+                self.limits,
             )
         line = self.line(error.position)
         fix = f'Close the quote that opens in line {line}, or double it ("").'
         return feed.large_cell_error(
-            record_number, column_number, headers, self.limits, fix
+            record_number,
+            column_number,
+            headers,
+            self.limits,
+            fix,
         )
 
     def unclosed_quote_error(self, position: int) -> FeedUnreadableError:
@@ -89,4 +105,7 @@ class DecodedCsv:
 
     def line(self, position: int) -> int:
         """Return the line of the file with the offset ``position``."""
-        return self.parser.skip_lines + csv_records.line_number(self.body, position)
+        return self.parser.skip_lines + csv_records.line_number(
+            self.body,
+            position,
+        )

@@ -86,7 +86,10 @@ class RecordLocator:
     """Returns the position of each of the given records, whose numbers are in order."""
 
 
-def sheet_rows(rows_before: int, record_numbers: Sequence[int]) -> Sequence[int]:
+def sheet_rows(
+    rows_before: int,
+    record_numbers: Sequence[int],
+) -> Sequence[int]:
     """Return the sheet row of each record; ``rows_before`` are before record 1."""
     return [number + rows_before for number in record_numbers]
 
@@ -98,7 +101,7 @@ class ParsedFeed:
     headers: tuple[str, ...] | None
     """The headers; None if the file has no record at all."""
     batches: Iterator[TextBatch | MalformedRecords] = field(
-        default_factory=lambda: iter(())
+        default_factory=lambda: iter(()),
     )
     """The records; they can be read once.
 
@@ -144,7 +147,9 @@ def row_runs(sizes: WholeNumbers, max_bytes: int) -> Iterator[tuple[int, int]]:
     start = 0
     while start < len(sizes):
         bytes_before = int(ends[start - 1]) if start else 0
-        stop = int(np.searchsorted(ends, bytes_before + max_bytes, side="right"))
+        stop = int(
+            np.searchsorted(ends, bytes_before + max_bytes, side="right"),
+        )
         stop = max(start + 1, stop)
         yield start, stop
         start = stop
@@ -159,7 +164,8 @@ def check_header(headers: Sequence[str], limits: Limits) -> None:
         FeedUnreadableError: ``invalid_input``.
     """
     width = max(
-        (number for number, name in enumerate(headers, 1) if name.strip()), default=0
+        (number for number, name in enumerate(headers, 1) if name.strip()),
+        default=0,
     )
     if width > limits.columns:
         raise FeedUnreadableError(
@@ -186,7 +192,9 @@ def large_cell_error(
     name = ""
     if column_number <= len(headers):
         name = headers[column_number - 1].strip()
-    column = f"{column_number} ({shorten(name)})" if name else str(column_number)
+    column = (
+        f"{column_number} ({shorten(name)})" if name else str(column_number)
+    )
     return FeedUnreadableError(
         FailureCode.INVALID_INPUT,
         f"record {record_number}, column {column}: the cell has more than "
@@ -216,7 +224,9 @@ def decode_feed(data: Buffer, encoding: str) -> memoryview:
         if isinstance(error, UnicodeDecodeError):
             position = f" at byte offset {error.start}"
         reason = getattr(error, "reason", None) or str(error)
-        alternatives = [name for name in likely_encodings(data) if name != encoding]
+        alternatives = [
+            name for name in likely_encodings(data) if name != encoding
+        ]
         raise FeedUnreadableError(
             FailureCode.DECODE_ERROR,
             f"the file is not valid {encoding}{position} ({reason}). The likeliest "

@@ -26,7 +26,9 @@ _READER_BYTES = 512 << 20
 
 
 def open_feed(
-    data: Buffer, parser: ParserConfig, limits: Limits = DEFAULT_LIMITS
+    data: Buffer,
+    parser: ParserConfig,
+    limits: Limits = DEFAULT_LIMITS,
 ) -> ParsedFeed:
     """Return the headers of an upload and its records, a batch at a time.
 
@@ -53,7 +55,10 @@ def may_read_apart(parser: ParserConfig) -> bool:
 
 
 def read_apart(
-    data: Buffer, parser: ParserConfig, limits: Limits, sandbox: Sandbox | None = None
+    data: Buffer,
+    parser: ParserConfig,
+    limits: Limits,
+    sandbox: Sandbox | None = None,
 ) -> ParsedFeed:
     """Read a feed in another process.
 
@@ -76,7 +81,10 @@ def read_apart(
 
 
 def _results(
-    sandbox: Sandbox, data: memoryview, parser: ParserConfig, limits: Limits
+    sandbox: Sandbox,
+    data: memoryview,
+    parser: ParserConfig,
+    limits: Limits,
 ) -> Iterator[Any]:
     parser_options = {
         **parser.model_dump(mode="json"),
@@ -93,16 +101,18 @@ def _results(
         yield from sandbox.run(task, answer=piece_at)
     except TaskOutOfMemoryError as error:
         raise _too_large(
-            "reading the file needs more memory than a file of the maximum size"
+            "reading the file needs more memory than a file of the maximum size",
         ) from error
     except TaskFailedError as error:
         raise ContractBrokenError(f"reading a feed failed: {error}") from error
     except SandboxEndedError as error:
         if error.status >= 0:
-            reason = f"the process that reads feeds ended with status {error.status}"
+            reason = (
+                f"the process that reads feeds ended with status {error.status}"
+            )
             raise ContractBrokenError(reason) from error
         raise _too_large(
-            f"the process that read the file was ended by signal {-error.status}"
+            f"the process that read the file was ended by signal {-error.status}",
         ) from error
     finally:
         sandbox.end()

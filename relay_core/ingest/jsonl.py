@@ -41,7 +41,7 @@ _WHITE_SPACE = " \t\r\n"
 _SPACED_COLON = re.compile(r'"[ \t]+:')
 _HALF_PAIR = re.compile(
     r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
-    r"|(\\u[dD][89a-fA-F])|\\."
+    r"|(\\u[dD][89a-fA-F])|\\.",
 )
 """The group matches an escaped surrogate that is not half of a pair."""
 _MAYBE_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
@@ -55,7 +55,9 @@ _WORDS = {"True": "true", "False": "false"}
 
 
 def read_json_lines(
-    data: feed.Buffer, parser: ParserConfig, limits: Limits
+    data: feed.Buffer,
+    parser: ParserConfig,
+    limits: Limits,
 ) -> feed.ParsedFeed:
     """Split a feed into its keys and batches of text columns; line 1 is record 1.
 
@@ -112,7 +114,9 @@ class _Column:
         bounds = np.searchsorted(self.lines, (lines[0], lines[-1] + 1))
         start, stop = bounds.tolist()
         if np.array_equal(self.lines[start:stop], lines):
-            return self.cells.slice(start, stop - start), self.is_number[start:stop]
+            return self.cells.slice(start, stop - start), self.is_number[
+                start:stop
+            ]
         indices = np.searchsorted(self.lines, lines)
         nearest_lines = self.lines[np.minimum(indices, len(self.lines) - 1)]
         has_key = nearest_lines == lines
@@ -158,9 +162,16 @@ class _JsonLines:
             with _paused_garbage_collector():
                 objects = self._objects(lines, next_number)
                 values_by_key = _values_by_key(objects)
-            columns = {key: _Column.of(*cells) for key, cells in values_by_key.items()}
-            is_object = np.array([record is not None for record in objects], np.bool_)
-            self._blocks.append(_Block(start, end, next_number, columns, is_object))
+            columns = {
+                key: _Column.of(*cells) for key, cells in values_by_key.items()
+            }
+            is_object = np.array(
+                [record is not None for record in objects],
+                np.bool_,
+            )
+            self._blocks.append(
+                _Block(start, end, next_number, columns, is_object),
+            )
             keys.update(dict.fromkeys(values_by_key))
             feed.check_header(tuple(keys), self._limits)
             start = end
@@ -176,7 +187,9 @@ class _JsonLines:
         return None
 
     def consume(
-        self, headers: tuple[str, ...], keys_read: Sequence[str]
+        self,
+        headers: tuple[str, ...],
+        keys_read: Sequence[str],
     ) -> Iterator[feed.TextBatch | feed.MalformedRecords]:
         """Yield all records and free their cells.
 
@@ -197,7 +210,10 @@ class _JsonLines:
                 yield self._malformed(block, np.flatnonzero(~is_valid))
 
     def _batch(
-        self, block: _Block, lines: RowIndex, headers: tuple[str, ...]
+        self,
+        block: _Block,
+        lines: RowIndex,
+        headers: tuple[str, ...],
     ) -> feed.TextBatch:
         columns = []
         number_cells = {}
@@ -213,11 +229,20 @@ class _JsonLines:
         feed.check_cell_sizes(columns, record_numbers, headers, self._limits)
         return feed.TextBatch(columns, record_numbers, number_cells)
 
-    def _malformed(self, block: _Block, lines: RowIndex) -> feed.MalformedRecords:
+    def _malformed(
+        self,
+        block: _Block,
+        lines: RowIndex,
+    ) -> feed.MalformedRecords:
         all_lines = self._lines(block.start, block.end)
         raw = pa.array([all_lines[line] for line in lines])
         record_numbers = lines + block.first_number
-        return feed.MalformedRecords(None, record_numbers, csv_text.quoted(raw), [raw])
+        return feed.MalformedRecords(
+            None,
+            record_numbers,
+            csv_text.quoted(raw),
+            [raw],
+        )
 
     def _lines(self, start: int, end: int) -> list[str]:
         """Return the lines between two offsets that have more than white space."""
@@ -225,7 +250,9 @@ class _JsonLines:
         return [line for line in lines if not line.isspace()]
 
     def _objects(
-        self, lines: Sequence[str], first_number: int
+        self,
+        lines: Sequence[str],
+        first_number: int,
     ) -> Sequence[Mapping[str, object] | None]:
         """Return the object of each line, None for a line that is no object."""
         longest = max(map(len, lines), default=0)
@@ -253,7 +280,12 @@ class _JsonLines:
         for column_number, value in enumerate(record.values(), 1):
             is_nested = type(value) in _NESTED_TYPES
             if is_nested and _json_size(value) > self._limits.cell_bytes:
-                raise feed.large_cell_error(number, column_number, (), self._limits)
+                raise feed.large_cell_error(
+                    number,
+                    column_number,
+                    (),
+                    self._limits,
+                )
         return record
 
 
@@ -273,11 +305,15 @@ def _values_by_key(
     objects: Sequence[Mapping[str, object] | None],
 ) -> Mapping[str, tuple[Sequence[int], Sequence[object]]]:
     """Return the indices of the objects with each key, and their values, by key."""
-    key_lists = {None if record is None else tuple(record) for record in objects}
+    key_lists = {
+        None if record is None else tuple(record) for record in objects
+    }
     if len(key_lists) == 1:
         (keys,) = key_lists
         if keys is not None:
-            all_values = [record.values() for record in objects if record is not None]
+            all_values = [
+                record.values() for record in objects if record is not None
+            ]
             all_lines = range(len(objects))
             columns = zip(*all_values, strict=True)
             return {
@@ -337,7 +373,9 @@ def read_object(line: str) -> Mapping[str, Any] | None:
     return value if not line[end:].strip(_WHITE_SPACE) else None
 
 
-def _objects_at_once(lines: Sequence[str]) -> list[Mapping[str, Any] | None] | None:
+def _objects_at_once(
+    lines: Sequence[str],
+) -> list[Mapping[str, Any] | None] | None:
     """Return the objects of all lines, or None if `read_object` has to decide.
 
     The lines are decoded as one list, with a mark between them that no line can know.

@@ -13,7 +13,12 @@ from relay_core.ingest.workbook_cells import (
     number_text,
     serial_text,
 )
-from relay_core.ingest.workbook_parts import MAX_COLUMNS, MAX_ROWS, Parts, local_name
+from relay_core.ingest.workbook_parts import (
+    MAX_COLUMNS,
+    MAX_ROWS,
+    Parts,
+    local_name,
+)
 
 _TABLE = "{urn:oasis:names:tc:opendocument:xmlns:table:1.0}"
 _OFFICE = "{urn:oasis:names:tc:opendocument:xmlns:office:1.0}"
@@ -73,8 +78,13 @@ class OdsBook:
             cells = self._cells(element)
             if cells:
                 if rows_before + repetitions > MAX_ROWS:
-                    raise self._parts.damaged(f"it has more than {MAX_ROWS:,} rows")
-                for number in range(rows_before + 1, rows_before + repetitions + 1):
+                    raise self._parts.damaged(
+                        f"it has more than {MAX_ROWS:,} rows",
+                    )
+                for number in range(
+                    rows_before + 1,
+                    rows_before + repetitions + 1,
+                ):
                     yield number, cells
             rows_before += repetitions
 
@@ -88,7 +98,7 @@ class OdsBook:
             if text.strip() or (text and repetitions == 1):
                 if column + repetitions > MAX_COLUMNS:
                     raise self._parts.damaged(
-                        f"it has more than {MAX_COLUMNS:,} columns"
+                        f"it has more than {MAX_COLUMNS:,} columns",
                     )
                 for repeated_column in range(column, column + repetitions):
                     cells.append((repeated_column, text, is_number))
@@ -112,7 +122,9 @@ class OdsBook:
         if string_value and kind == "string":
             return string_value, False
         paragraphs = [
-            self._paragraph_text(child) for child in cell if child.tag == f"{_TEXT}p"
+            self._paragraph_text(child)
+            for child in cell
+            if child.tag == f"{_TEXT}p"
         ]
         return "\n".join(paragraphs), False
 
@@ -128,7 +140,7 @@ class OdsBook:
                     break
         except RecursionError as error:
             raise self._parts.damaged(
-                "one of its texts is nested too deeply"
+                "one of its texts is nested too deeply",
             ) from error
         return "".join(pieces)
 

@@ -41,7 +41,9 @@ _FILE_ERRORS = (pa.ArrowException, OSError, ValueError)
 def may_explode(data: feed.Buffer) -> bool:
     """Return whether a page of a file can unpack to more than the file says."""
     try:
-        metadata = pq.read_metadata(pa.BufferReader(pa.py_buffer(memoryview(data))))
+        metadata = pq.read_metadata(
+            pa.BufferReader(pa.py_buffer(memoryview(data))),
+        )
     except _FILE_ERRORS:
         return False  # the reader will report it
     for group_index in range(metadata.num_row_groups):
@@ -53,7 +55,9 @@ def may_explode(data: feed.Buffer) -> bool:
 
 
 def read_parquet(
-    data: feed.Buffer, parser: "ParserConfig", limits: Limits
+    data: feed.Buffer,
+    parser: "ParserConfig",
+    limits: Limits,
 ) -> feed.ParsedFeed:
     """Return the columns of a file as text; its first row is record 1.
 
@@ -104,7 +108,7 @@ def _is_string(kind: pa.DataType) -> bool:
             pa.types.is_string(kind),
             pa.types.is_large_string(kind),
             pa.types.is_string_view(kind),
-        )
+        ),
     )
 
 
@@ -116,7 +120,7 @@ def _is_number(kind: pa.DataType) -> bool:
             pa.types.is_integer(kind),
             pa.types.is_floating(kind),
             pa.types.is_decimal(kind),
-        )
+        ),
     )
 
 
@@ -132,7 +136,7 @@ def _has_text(kind: pa.DataType) -> bool:
             pa.types.is_date(kind),
             pa.types.is_timestamp(kind),
             pa.types.is_null(kind),
-        )
+        ),
     )
 
 
@@ -140,11 +144,16 @@ class _Rows:
     """The rows of a file, one row group after the other."""
 
     def __init__(
-        self, source: pa.BufferReader, file: pq.ParquetFile, schema: pa.Schema
+        self,
+        source: pa.BufferReader,
+        file: pq.ParquetFile,
+        schema: pa.Schema,
     ) -> None:
         self._file = file
         self._has_text = [_has_text(field.type) for field in schema]
-        self._columns = [field.name for field in schema if _has_text(field.type)]
+        self._columns = [
+            field.name for field in schema if _has_text(field.type)
+        ]
         self._string_columns = [
             field.name for field in schema if _is_string(field.type)
         ]
@@ -180,24 +189,35 @@ class _Rows:
         except _FILE_ERRORS as error:
             raise _damaged(str(error)) from error
         if row_count != metadata.num_rows:
-            raise _damaged(f"it has {row_count} rows, but declares another number")
+            raise _damaged(
+                f"it has {row_count} rows, but declares another number",
+            )
 
     def _all_columns(self, batch: pa.RecordBatch) -> Sequence[pa.Array | None]:
         columns = iter(batch.columns)
-        return [next(columns) if has_text else None for has_text in self._has_text]
+        return [
+            next(columns) if has_text else None for has_text in self._has_text
+        ]
 
     def _longest_text(self, group_index: int) -> int:
         """Return the bytes of the longest text in the dictionaries of a row group."""
         group = self._file.metadata.row_group(group_index)
         chunks = [group.column(index) for index in range(group.num_columns)]
         with_dictionary = {
-            chunk.path_in_schema for chunk in chunks if chunk.has_dictionary_page
+            chunk.path_in_schema
+            for chunk in chunks
+            if chunk.has_dictionary_page
         }
-        names = [name for name in self._string_columns if name in with_dictionary]
+        names = [
+            name for name in self._string_columns if name in with_dictionary
+        ]
         if not names or not group.num_rows:
             return 0
         batches = self._dictionary_file.iter_batches(
-            1, row_groups=[group_index], columns=names, use_threads=False
+            1,
+            row_groups=[group_index],
+            columns=names,
+            use_threads=False,
         )
         first_row = next(batches)
         longest = 0
@@ -208,7 +228,9 @@ class _Rows:
 
 
 def _batches(
-    rows: _Rows, schema: pa.Schema, limits: Limits
+    rows: _Rows,
+    schema: pa.Schema,
+    limits: Limits,
 ) -> Iterator[feed.TextBatch]:
     next_number = 1
     remaining_bytes = limits.feed_bytes
@@ -222,11 +244,18 @@ def _batches(
                 sizes += _sizes(column)
         for start, stop in feed.row_runs(sizes, _BATCH_BYTES):
             text_columns = _text_columns(columns, start, stop)
-            remaining_bytes -= sum(len(texts.bytes_of(text)) for text in text_columns)
+            remaining_bytes -= sum(
+                len(texts.bytes_of(text)) for text in text_columns
+            )
             if remaining_bytes < 0:
                 raise feed_too_large(limits)
             record_numbers = np.arange(next_number + start, next_number + stop)
-            feed.check_cell_sizes(text_columns, record_numbers, schema.names, limits)
+            feed.check_cell_sizes(
+                text_columns,
+                record_numbers,
+                schema.names,
+                limits,
+            )
             all_cells = np.ones(stop - start, np.bool_)
             number_cells = dict.fromkeys(number_columns, all_cells)
             yield feed.TextBatch(text_columns, record_numbers, number_cells)
@@ -234,7 +263,9 @@ def _batches(
 
 
 def _text_columns(
-    columns: Sequence[pa.Array | None], start: int, stop: int
+    columns: Sequence[pa.Array | None],
+    start: int,
+    stop: int,
 ) -> list[pa.StringArray]:
     """Return some rows of columns as text; a column without text is empty."""
     text_columns = []
@@ -310,7 +341,11 @@ def _float_text(column: pa.Array) -> pa.StringArray:
     mark = "" if pa.types.is_float16(column.type) else "e"
 
     def shortest(value: object) -> str:
-        return np.format_float_positional(numpy_type(value), unique=True, trim="-")
+        return np.format_float_positional(
+            numpy_type(value),
+            unique=True,
+            trim="-",
+        )
 
     return _rewritten(text, mark, numbers, shortest)
 
@@ -329,7 +364,10 @@ def _timestamp_text(column: pa.Array) -> pa.StringArray:
 
 
 def _rewritten(
-    text: pa.StringArray, mark: str, column: pa.Array, write: Callable[[object], str]
+    text: pa.StringArray,
+    mark: str,
+    column: pa.Array,
+    write: Callable[[object], str],
 ) -> pa.StringArray:
     """Return ``text`` with the cells that have the mark written again.
 
@@ -341,5 +379,12 @@ def _rewritten(
         return text
     encoded = column.take(pa.array(rows)).dictionary_encode()
     distinct_values = encoded.dictionary.to_pylist()
-    distinct_texts = pa.array([write(value) for value in distinct_values], pa.string())
-    return texts.change_rows(text, rows, lambda _: distinct_texts.take(encoded.indices))
+    distinct_texts = pa.array(
+        [write(value) for value in distinct_values],
+        pa.string(),
+    )
+    return texts.change_rows(
+        text,
+        rows,
+        lambda _: distinct_texts.take(encoded.indices),
+    )

@@ -18,7 +18,11 @@ from relay_core.ingest.csv_reader import parse_feed
 from relay_core.ingest.feed import Buffer, MalformedRecords, ParsedFeed
 
 _PARSER = ParserConfig(format="csv")
-_FACTORS = np.array([0x9E3779B97F4A7C15], np.uint64) ** np.arange(1, 9, dtype=np.uint64)
+_FACTORS = np.array([0x9E3779B97F4A7C15], np.uint64) ** np.arange(
+    1,
+    9,
+    dtype=np.uint64,
+)
 """Odd factors, one for each of a text's first words.
 
 Texts that differ only behind these words have the same hash.
@@ -40,7 +44,10 @@ class SkuMap:
     has_prefix: arrays.RowMask
     """Whether a hash starts with given bits, by these bits; most cells have others."""
 
-    def apply(self, text: pa.StringArray) -> tuple[pa.StringArray, arrays.RowMask]:
+    def apply(
+        self,
+        text: pa.StringArray,
+    ) -> tuple[pa.StringArray, arrays.RowMask]:
         """Return ``text`` with the mapped cells replaced, and which cells those are."""
         if self.hashes is None:
             matches = pc.index_in(text, value_set=self.vendor_skus)
@@ -54,7 +61,9 @@ class SkuMap:
         return texts.change_rows(text, rows, lambda _: skus), is_mapped
 
     def _matches(
-        self, text: pa.StringArray, map_hashes: arrays.Words
+        self,
+        text: pa.StringArray,
+        map_hashes: arrays.Words,
     ) -> tuple[arrays.RowIndex, arrays.RowIndex]:
         """Return the rows of a text that are in the map, and their rows in the map."""
         hashes = _hashes(text)
@@ -68,7 +77,10 @@ class SkuMap:
         return rows[is_equal], map_rows[is_equal]
 
 
-def read_sku_map(data: Buffer, limits: Limits = DEFAULT_LIMITS) -> SkuMap | None:
+def read_sku_map(
+    data: Buffer,
+    limits: Limits = DEFAULT_LIMITS,
+) -> SkuMap | None:
     """Read a SKU map: UTF-8 CSV with the columns ``vendor_sku`` and ``sku``.
 
     Rows that lack either value are left out. Of a repeated ``vendor_sku``, the last row
@@ -102,11 +114,14 @@ def _sku_map(vendor_skus: pa.StringArray, skus: pa.StringArray) -> SkuMap:
     hashes = hashes[order]
     repeated = np.flatnonzero(hashes[1:] == hashes[:-1])
     is_same_sku = _are_equal(
-        vendor_skus, order[repeated], vendor_skus, order[repeated + 1]
+        vendor_skus,
+        order[repeated],
+        vendor_skus,
+        order[repeated + 1],
     )
     if not is_same_sku.all():
         by_vendor_sku = dict(
-            zip(vendor_skus.to_pylist(), skus.to_pylist(), strict=True)
+            zip(vendor_skus.to_pylist(), skus.to_pylist(), strict=True),
         )
         return SkuMap(
             pa.array(by_vendor_sku.keys(), pa.string()),
@@ -129,7 +144,8 @@ def _columns(parsed: ParsedFeed) -> tuple[pa.StringArray, pa.StringArray]:
     if header.count("vendor_sku") != 1 or header.count("sku") != 1:
         names = listed(map(shorten, header), ", ", len(header))
         raise FeedUnreadableError(
-            FailureCode.INVALID_INPUT, f"its header is {names or 'empty'}."
+            FailureCode.INVALID_INPUT,
+            f"its header is {names or 'empty'}.",
         )
     vendor_sku_index = header.index("vendor_sku")
     sku_index = header.index("sku")
@@ -139,7 +155,11 @@ def _columns(parsed: ParsedFeed) -> tuple[pa.StringArray, pa.StringArray]:
     record_numbers = [np.zeros(0, np.int64)]
     for batch in parsed.batches:
         # A record with more cells than the header has both, and a shorter one may.
-        columns = batch.cells if isinstance(batch, MalformedRecords) else batch.columns
+        columns = (
+            batch.cells
+            if isinstance(batch, MalformedRecords)
+            else batch.columns
+        )
         if len(columns) > max(vendor_sku_index, sku_index):
             vendor_skus.append(_trimmed(columns[vendor_sku_index]))
             skus.append(_trimmed(columns[sku_index]))

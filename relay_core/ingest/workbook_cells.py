@@ -20,7 +20,7 @@ SheetRow: TypeAlias = tuple[int, list[Cell]]
 """The number of a sheet's row, from 1, and its cells."""
 
 _WRITTEN_NUMBER = re.compile(
-    r"0|-?[1-9][0-9]{0,13}|-?(?:0|[1-9][0-9]{0,6})\.[0-9]{0,5}[1-9]"
+    r"0|-?[1-9][0-9]{0,13}|-?(?:0|[1-9][0-9]{0,6})\.[0-9]{0,5}[1-9]",
 )
 """A number of at most 15 digits in the form that `number_text` writes."""
 _SIGNIFICANT_DIGITS = 15
@@ -32,11 +32,12 @@ _LEAP_DAY_OF_1900 = 60
 """The serial of 29 February 1900, which only the 1900 system has."""
 _EPOCH = datetime(1899, 12, 30)  # noqa: DTZ001  # the days of a sheet have no zone
 _BUILT_IN_DATE_FORMATS = frozenset(
-    (*range(14, 23), *range(27, 37), *range(45, 48), *range(50, 59))
+    (*range(14, 23), *range(27, 37), *range(45, 48), *range(50, 59)),
 )
 """The numbers of built-in formats that show a date, a time or both."""
 _LITERALS = re.compile(
-    r'"[^"]*"|\\.|_.|\*.|\[(?!h+\]|m+\]|s+\])[^\]]*\]', re.IGNORECASE
+    r'"[^"]*"|\\.|_.|\*.|\[(?!h+\]|m+\]|s+\])[^\]]*\]',
+    re.IGNORECASE,
 )
 """The parts of a number format that are no placeholders."""
 _DATE_LETTER = re.compile(r"[ymdhs]", re.IGNORECASE)
@@ -60,7 +61,10 @@ def serial_text(text: str, *, from_1904: bool) -> str:
     last_day = _LAST_DAY - _DAYS_BETWEEN_SYSTEMS if from_1904 else _LAST_DAY
     if not 0 <= serial < last_day + 1:
         return number_text(text)
-    days, seconds = divmod(math.floor(serial * _DAY_SECONDS + 0.5), _DAY_SECONDS)
+    days, seconds = divmod(
+        math.floor(serial * _DAY_SECONDS + 0.5),
+        _DAY_SECONDS,
+    )
     if days > last_day:  # rounded up beyond the calendar
         return number_text(text)
     days_since_epoch = days
@@ -94,7 +98,10 @@ def shows_date(format_number: str, formats: Mapping[str, str]) -> bool:
     if format_number in formats:
         placeholders = _LITERALS.sub("", formats[format_number])
         return _DATE_LETTER.search(placeholders) is not None
-    return format_number.isdecimal() and int(format_number) in _BUILT_IN_DATE_FORMATS
+    return (
+        format_number.isdecimal()
+        and int(format_number) in _BUILT_IN_DATE_FORMATS
+    )
 
 
 def _float_of(text: str) -> float:

@@ -50,7 +50,9 @@ class Parts:
             self._archive = compression.open_archive(data)
         except compression.ARCHIVE_ERRORS as error:
             raise self.damaged(str(error)) from error
-        self._names = {name.casefold(): name for name in self._archive.namelist()}
+        self._names = {
+            name.casefold(): name for name in self._archive.namelist()
+        }
 
     def damaged(self, reason: str) -> FeedUnreadableError:
         """Return the error of a workbook that is damaged."""
@@ -95,7 +97,10 @@ class Parts:
                     self._expat_parser().Parse(piece, False)
                     is_first = False
                 parser.feed(piece)
-                events = cast("Iterator[tuple[str, Element]]", parser.read_events())
+                events = cast(
+                    "Iterator[tuple[str, Element]]",
+                    parser.read_events(),
+                )
                 for _, element in events:
                     if local_name(element) in names:
                         yield element
@@ -104,7 +109,11 @@ class Parts:
         except (ParseError, ExpatError) as error:
             raise self.damaged(f"{shorten(part)}: {error}") from error
 
-    def tags(self, part: str, *names: str) -> Iterator[tuple[str, dict[str, str]]]:
+    def tags(
+        self,
+        part: str,
+        *names: str,
+    ) -> Iterator[tuple[str, dict[str, str]]]:
         """Yield the start tags of these local names, with attributes by local name.
 
         This is for tags of which a part has few.
@@ -120,7 +129,8 @@ class Parts:
             name = qualified_name.rpartition("}")[2]
             if name in names:
                 local_attributes = {
-                    key.rpartition("}")[2]: value for key, value in attributes.items()
+                    key.rpartition("}")[2]: value
+                    for key, value in attributes.items()
                 }
                 tags.append((name, local_attributes))
 
@@ -132,7 +142,7 @@ class Parts:
                 remaining_tags -= len(tags)
                 if remaining_tags < 0:
                     raise self.damaged(
-                        f"one of its parts has more than {_MAX_TAGS:,} elements"
+                        f"one of its parts has more than {_MAX_TAGS:,} elements",
                     )
                 yield from tags
                 tags.clear()

@@ -36,7 +36,9 @@ _MAX_CELLS = 4 << 20
 
 
 def read_workbook(
-    data: feed.Buffer, parser: "ParserConfig", limits: Limits
+    data: feed.Buffer,
+    parser: "ParserConfig",
+    limits: Limits,
 ) -> feed.ParsedFeed:
     """Split a sheet into its headers and batches of text columns.
 
@@ -73,7 +75,11 @@ def read_workbook(
 
 
 def open_book(
-    data: feed.Buffer, format: str, limits: Limits, *, padded: bool = False
+    data: feed.Buffer,
+    format: str,
+    limits: Limits,
+    *,
+    padded: bool = False,
 ) -> XlsBook | OdsBook | XlsxBook:
     """Open a workbook; ``padded`` numbers get the leading zeros of their format.
 
@@ -112,7 +118,9 @@ def workbook_format(data: feed.Buffer) -> str | None:
         with compression.open_archive(data) as archive:
             names = {name.casefold() for name in archive.namelist()}
             is_ods = names >= {"content.xml", "meta-inf/manifest.xml"}
-            if is_ods and b":encryption-data" in archive.read("META-INF/manifest.xml"):
+            if is_ods and b":encryption-data" in archive.read(
+                "META-INF/manifest.xml",
+            ):
                 raise protected_workbook()
     except (*compression.ARCHIVE_ERRORS, KeyError, RuntimeError):
         return None
@@ -170,7 +178,12 @@ def _batches(
         for column, text, _ in cells:
             length = len(text) if text.isascii() else len(text.encode())
             if length > limits.cell_bytes:
-                raise feed.large_cell_error(record_number, column + 1, headers, limits)
+                raise feed.large_cell_error(
+                    record_number,
+                    column + 1,
+                    headers,
+                    limits,
+                )
             row_bytes += length
         row_bytes += batch.add(record_number, cells)
         batch.size += row_bytes
@@ -199,7 +212,7 @@ class _Batch:
     The last text is that of the last filled cell.
     """
     number_rows: defaultdict[int, list[int]] = field(
-        default_factory=lambda: defaultdict(list)
+        default_factory=lambda: defaultdict(list),
     )
     """By column, the fitting records whose cell is a number, by their index."""
 
@@ -229,7 +242,8 @@ class _Batch:
         return 0
 
     def records(
-        self, kept_cells: int
+        self,
+        kept_cells: int,
     ) -> Iterator[feed.TextBatch | feed.MalformedRecords]:
         """Yield the records; malformed ones with their first cells."""
         if self.fitting:
@@ -255,7 +269,10 @@ class _Batch:
 
 def _filled_width(cells: Sequence[Cell]) -> int:
     """Return the number of cells of a row, up to its last one that is not blank."""
-    return max((column + 1 for column, text, _ in cells if text.strip()), default=0)
+    return max(
+        (column + 1 for column, text, _ in cells if text.strip()),
+        default=0,
+    )
 
 
 def _texts_of(cells: Sequence[Cell], width: int) -> list[str]:

@@ -6,8 +6,16 @@ from collections.abc import Iterator
 import xlrd
 
 from relay_core.ingest.feed import Buffer
-from relay_core.ingest.workbook_cells import Cell, SheetRow, number_text, serial_text
-from relay_core.ingest.workbook_parts import damaged_workbook, protected_workbook
+from relay_core.ingest.workbook_cells import (
+    Cell,
+    SheetRow,
+    number_text,
+    serial_text,
+)
+from relay_core.ingest.workbook_parts import (
+    damaged_workbook,
+    protected_workbook,
+)
 
 
 class XlsBook:
@@ -31,10 +39,14 @@ class XlsBook:
                 ragged_rows=True,
             )
             sheets = map(self._book.sheet_by_index, range(self._book.nsheets))
-            self.sheets = [(sheet.name, sheet.visibility == 0) for sheet in sheets]
+            self.sheets = [
+                (sheet.name, sheet.visibility == 0) for sheet in sheets
+            ]
         except MemoryError:
             raise
-        except Exception as error:  # a damaged file leads xlrd into errors of any type
+        except (
+            Exception
+        ) as error:  # a damaged file leads xlrd into errors of any type
             if "encrypted" in str(error):
                 raise protected_workbook() from error
             reason = str(error) or type(error).__name__

@@ -9,7 +9,12 @@ from xml.etree.ElementTree import Element
 from relay_core.domain.limits import Limits
 from relay_core.ingest import workbook_cells
 from relay_core.ingest.feed import Buffer
-from relay_core.ingest.workbook_parts import MAX_COLUMNS, MAX_ROWS, Parts, local_name
+from relay_core.ingest.workbook_parts import (
+    MAX_COLUMNS,
+    MAX_ROWS,
+    Parts,
+    local_name,
+)
 
 _ESCAPED_CHARACTER = re.compile("_x([0-9A-Fa-f]{4})_")
 _BOOLEANS = {"1": "true", "0": "false"}
@@ -41,7 +46,13 @@ class XlsxBook:
         sheets: The name of each sheet, and whether it is visible.
     """
 
-    def __init__(self, data: Buffer, limits: Limits, *, padded: bool = False) -> None:
+    def __init__(
+        self,
+        data: Buffer,
+        limits: Limits,
+        *,
+        padded: bool = False,
+    ) -> None:
         """Open a workbook; ``padded`` numbers get the leading zeros of their format.
 
         Raises:
@@ -54,11 +65,22 @@ class XlsxBook:
         self._sheet_parts: list[str] = []
         self._from_1904 = False
         self.sheets: list[tuple[str, bool]] = []
-        for tag, attributes in self._parts.tags(workbook_part, "sheet", "workbookPr"):
+        for tag, attributes in self._parts.tags(
+            workbook_part,
+            "sheet",
+            "workbookPr",
+        ):
             if tag == "workbookPr":
-                self._from_1904 = attributes.get("date1904") in ("1", "true", "on")
+                self._from_1904 = attributes.get("date1904") in (
+                    "1",
+                    "true",
+                    "on",
+                )
                 continue
-            relation = self._relations.get(attributes.get("id", ""), _NO_RELATION)
+            relation = self._relations.get(
+                attributes.get("id", ""),
+                _NO_RELATION,
+            )
             if relation.kind.endswith("/worksheet"):
                 is_visible = attributes.get("state", "visible") == "visible"
                 self.sheets.append((attributes.get("name", ""), is_visible))
@@ -79,22 +101,31 @@ class XlsxBook:
                 return
             number = _row_number(row.get("r", "")) or last_number + 1
             if not last_number < number <= MAX_ROWS:
-                raise self._parts.damaged(f"row {number} comes after row {last_number}")
+                raise self._parts.damaged(
+                    f"row {number} comes after row {last_number}",
+                )
             last_number = number
             cells = self._cells(row, shared_texts, styles)
             if cells:
                 yield number, cells
 
     def _cells(
-        self, row: Element, shared_texts: list[str], styles: _Styles
+        self,
+        row: Element,
+        shared_texts: list[str],
+        styles: _Styles,
     ) -> list[workbook_cells.Cell]:
         cells: list[workbook_cells.Cell] = []
         column = -1
         for cell in row:
             reference = cell.get("r")
-            column = column + 1 if reference is None else _column_index(reference)
+            column = (
+                column + 1 if reference is None else _column_index(reference)
+            )
             if not 0 <= column < MAX_COLUMNS:
-                raise self._parts.damaged("a cell is outside of the columns of a sheet")
+                raise self._parts.damaged(
+                    "a cell is outside of the columns of a sheet",
+                )
             value = self._value(cell, shared_texts, styles)
             if value is not None:
                 text, is_number = value
@@ -102,7 +133,10 @@ class XlsxBook:
         return cells
 
     def _value(
-        self, cell: Element, shared_texts: list[str], styles: _Styles
+        self,
+        cell: Element,
+        shared_texts: list[str],
+        styles: _Styles,
     ) -> tuple[str, bool] | None:
         """Return a cell's text, and whether it is a number; None if it is empty."""
         kind = cell.get("t", "n")
@@ -119,7 +153,9 @@ class XlsxBook:
             return self._number(text, cell.get("s", "0"), styles)
         if kind == "s":
             if not text.strip().isdecimal() or int(text) >= len(shared_texts):
-                raise self._parts.damaged("a cell refers to a text that is missing")
+                raise self._parts.damaged(
+                    "a cell refers to a text that is missing",
+                )
             return shared_texts[int(text)], False
         if kind == "b":
             return _BOOLEANS.get(text, text), False
@@ -127,7 +163,12 @@ class XlsxBook:
             return workbook_cells.iso_text(text), False
         return text if kind == "e" else _unescaped(text), False
 
-    def _number(self, text: str, style: str, styles: _Styles) -> tuple[str, bool]:
+    def _number(
+        self,
+        text: str,
+        style: str,
+        styles: _Styles,
+    ) -> tuple[str, bool]:
         if style in styles.dates:
             date = workbook_cells.serial_text(text, from_1904=self._from_1904)
             return date, False
@@ -200,7 +241,9 @@ class XlsxBook:
 
 def _row_number(reference: str) -> int:
     """Return the number of a row, or 0 if its reference is no number."""
-    return int(reference) if reference.isdecimal() and len(reference) < 10 else 0
+    return (
+        int(reference) if reference.isdecimal() and len(reference) < 10 else 0
+    )
 
 
 def _column_index(reference: str) -> int:
@@ -219,7 +262,9 @@ def _text_of(item: Element) -> str:
         if name == "t":
             parts.append(child.text or "")
         elif name == "r":  # a run with its own font
-            parts += [part.text or "" for part in child if local_name(part) == "t"]
+            parts += [
+                part.text or "" for part in child if local_name(part) == "t"
+            ]
     return "".join(parts)
 
 

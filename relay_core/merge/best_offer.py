@@ -66,7 +66,8 @@ class _MergedRange(NamedTuple):
     priced: pa.Table  # the winners with a price, as rows of the feed
     unpriced: pa.Table  # the winners without a price
     effects: RuleEffects  # the effects of the price rules
-    counts: arrays.WholeNumbers  # a row for each of `FATES`, a column for each vendor
+    # A row for each of `FATES`, a column for each vendor
+    counts: arrays.WholeNumbers
     # The mask of overrides that have an offer; the last cell is of no override.
     has_offer: arrays.RowMask
 
@@ -110,7 +111,9 @@ def merge_offers(
         effects += vendor_effects
     skus_by_vendor = [one_chunk(offers["sku"]) for offers in offers_by_vendor]
     ranges = common_ranges(skus_by_vendor, RANGE_ROWS)
-    merged = list(ordered_map(partial(_merge_range, merge, offers_by_vendor), ranges))
+    merged = list(
+        ordered_map(partial(_merge_range, merge, offers_by_vendor), ranges),
+    )
     for part in merged:
         effects += part.effects
     priced = pa.concat_tables([part.priced for part in merged])
@@ -138,17 +141,26 @@ def _counts_by_vendor(
     """Return the outcome of each vendor's offers, by the names of `FATES`."""
     counts = np.sum(counts_of_ranges, axis=0)
     counts_by_vendor = {}
-    for vendor, vendor_counts in zip(config.vendors, counts.T.tolist(), strict=True):
+    for vendor, vendor_counts in zip(
+        config.vendors,
+        counts.T.tolist(),
+        strict=True,
+    ):
         counts_by_vendor[vendor.vendor_id] = dict(
-            zip(FATES, vendor_counts, strict=True)
+            zip(FATES, vendor_counts, strict=True),
         )
     return counts_by_vendor
 
 
-def _unused_skus(merge: Merge, masks_of_ranges: Sequence[arrays.RowMask]) -> list[str]:
+def _unused_skus(
+    merge: Merge,
+    masks_of_ranges: Sequence[arrays.RowMask],
+) -> list[str]:
     """Return the SKUs that have an override and no offer in any range."""
     has_offer = np.logical_or.reduce(masks_of_ranges)[:-1]
-    unused: list[str] = merge.overrides.skus.filter(pa.array(~has_offer)).to_pylist()
+    unused: list[str] = merge.overrides.skus.filter(
+        pa.array(~has_offer),
+    ).to_pylist()
     return unused
 
 
@@ -189,13 +201,18 @@ def _offers_of_vendor(
         valid_rows,
     )
     is_last_good = vendor.status is VendorStatus.LAST_GOOD
-    offers = merge.offers_of(vendor.vendor_id, distinct_rows, is_last_good=is_last_good)
+    offers = merge.offers_of(
+        vendor.vendor_id,
+        distinct_rows,
+        is_last_good=is_last_good,
+    )
     fed_units = vendor_offers.units(offers, FED_QUANTITY)
     effects = RuleEffects(
         {
             ("set_aside", vendor.vendor_id): int(set_aside.sum()),
-            ("held_back", vendor.vendor_id): fed_units - vendor_offers.units(offers),
-        }
+            ("held_back", vendor.vendor_id): fed_units
+            - vendor_offers.units(offers),
+        },
     )
     return offers.drop_columns([FED_QUANTITY]), effects
 
@@ -244,7 +261,11 @@ class Merge:
     overrides: OverrideColumns  # the tenant's overrides of single SKUs
 
     @classmethod
-    def of(cls, config: TenantConfig, overrides: Sequence[Override] = ()) -> Merge:
+    def of(
+        cls,
+        config: TenantConfig,
+        overrides: Sequence[Override] = (),
+    ) -> Merge:
         """Return the merge of a tenant, with the overrides that a run uses."""
         return cls(
             config=config,
@@ -270,7 +291,10 @@ class Merge:
             rows,
             is_last_good=is_last_good,
         )
-        offers = offers.append_column(FED_QUANTITY, offers["quantity_available"])
+        offers = offers.append_column(
+            FED_QUANTITY,
+            offers["quantity_available"],
+        )
         stock = self.config.vendor(vendor_id).stock or self.config.stock
         return vendor_offers.in_stock(stock, offers)
 
@@ -280,7 +304,8 @@ class Merge:
         return self.overrides.applied(ruled, self.rules.leaves_out(ruled))
 
     def feed_rows(
-        self, competing: pa.Table
+        self,
+        competing: pa.Table,
     ) -> tuple[pa.Table, pa.Table, arrays.WholeNumbers]:
         """Return the winners of the competing offers of some SKUs.
 
@@ -290,7 +315,9 @@ class Merge:
             `count_competing` counts it.
         """
         options = self.config.pricing
-        deciding = [criterion for criterion in self.criteria if not criterion.excludes]
+        deciding = [
+            criterion for criterion in self.criteria if not criterion.excludes
+        ]
         order = order_by_text(one_chunk(competing["sku"]))
         winners = best_of_groups(order, competing, deciding)
         shipping = vendor_offers.own_shipping(self.config, competing)
@@ -325,7 +352,10 @@ class Merge:
         lead_times = priced["lead_time_days"]
         fallback = self.config.merge.best_offer.fallback_lead_time_days
         made_columns = {
-            "vendor_id": pa.DictionaryArray.from_arrays(ranks, pa.array(vendor_ids)),
+            "vendor_id": pa.DictionaryArray.from_arrays(
+                ranks,
+                pa.array(vendor_ids),
+            ),
             "price": pa.array(cents).view(row_schemas.CENTS),
             "lead_time_days": pc.fill_null(
                 lead_times,
@@ -333,7 +363,12 @@ class Merge:
             ),
         }
         columns = {}
-        for name in (*row_columns(self.config), ROW_LOCATOR, RULE, AT_LEAST_PRICE):
+        for name in (
+            *row_columns(self.config),
+            ROW_LOCATOR,
+            RULE,
+            AT_LEAST_PRICE,
+        ):
             if name in made_columns:
                 columns[name] = made_columns[name]
             elif name in priced.column_names:

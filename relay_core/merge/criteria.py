@@ -38,7 +38,9 @@ class Criterion:
 
     name: str  # the name that an offer shows if it has lost on this criterion
     numbers: _Numbers  # returns one number an offer; False is 0, True is 1
-    excludes: bool = False  # whether offers with a number other than 0 do not compete
+    excludes: bool = (
+        False  # whether offers with a number other than 0 do not compete
+    )
 
 
 def criteria_of(config: TenantConfig) -> list[Criterion]:
@@ -97,12 +99,17 @@ def _is_out_of_stock(offers: pa.Table) -> arrays.RowMask:
     return is_empty
 
 
-def _landed_cost(config: TenantConfig, offers: pa.Table) -> arrays.TenThousandths:
+def _landed_cost(
+    config: TenantConfig,
+    offers: pa.Table,
+) -> arrays.TenThousandths:
     costs, nulls = integers_of(offers["cost"])
     if config.merge.best_offer.landed_cost.include_shipping_handling:
         shipping = own_shipping(config, offers)
         if shipping is None:
-            costs = costs + int(config.pricing.shipping_handling_flat * MONEY_UNIT)
+            costs = costs + int(
+                config.pricing.shipping_handling_flat * MONEY_UNIT,
+            )
         else:
             costs = costs + shipping
     return np.where(nulls, _WITHOUT_COST, costs)
@@ -114,7 +121,11 @@ def _vendor_rank(offers: pa.Table) -> arrays.WholeNumbers:
 
 def _lead_time(config: TenantConfig, offers: pa.Table) -> arrays.WholeNumbers:
     days, nulls = integers_of(offers["lead_time_days"])
-    return np.where(nulls, config.merge.best_offer.fallback_lead_time_days, days)
+    return np.where(
+        nulls,
+        config.merge.best_offer.fallback_lead_time_days,
+        days,
+    )
 
 
 def _descending(column: str, offers: pa.Table) -> arrays.WholeNumbers:

@@ -42,7 +42,8 @@ class DeferredColumns:
     """The source of the winners' other columns, a few rows at a time."""
 
     fields: Sequence[pa.Field]  # the columns that it has, and no others
-    sources: Mapping[int, _Source]  # the sources of the rows of each rank, by rank
+    # The sources of the rows of each rank, by rank
+    sources: Mapping[int, _Source]
 
     @classmethod
     def left_by(
@@ -80,7 +81,9 @@ class DeferredColumns:
         by_rank = np.argsort(ranks, kind="stable")
         starts = np.searchsorted(ranks[by_rank], list(self.sources))
         ranges = pairwise([*starts, len(by_rank)])
-        rows_of_sources = [locators[by_rank[start:stop]] for start, stop in ranges]
+        rows_of_sources = [
+            locators[by_rank[start:stop]] for start, stop in ranges
+        ]
         back = np.empty_like(by_rank)
         back[by_rank] = np.arange(len(by_rank))
         sources = list(zip(self.sources.values(), rows_of_sources, strict=True))

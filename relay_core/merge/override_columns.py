@@ -17,7 +17,11 @@ from relay_core.columnar.text import (
 )
 from relay_core.config import Override, TenantConfig
 from relay_core.domain.cell_rules import MONEY_UNIT
-from relay_core.merge.pricing import OVERRIDE_MIN_PRICE, OVERRIDE_PRICE, has_amount
+from relay_core.merge.pricing import (
+    OVERRIDE_MIN_PRICE,
+    OVERRIDE_PRICE,
+    has_amount,
+)
 from relay_core.merge.vendor_offers import VENDOR_RANK, with_quantities
 
 OVERRIDE_INDEX = "override_place"
@@ -38,13 +42,17 @@ class OverrideColumns:
     price: arrays.TenThousandths  # the price, in ten-thousandths
     min_price: arrays.TenThousandths  # the least price, in ten-thousandths
     max_quantity: arrays.WholeNumbers  # the greatest quantity of each offer
-    vendor: arrays.WholeNumbers  # the rank of the vendor whose offers alone compete
-    accept_price: (
-        arrays.Cents
-    )  # the price that is accepted though it has moved far, in cents
+    # The rank of the vendor whose offers alone compete
+    vendor: arrays.WholeNumbers
+    # The price that is accepted though it has moved far, in cents
+    accept_price: arrays.Cents
 
     @classmethod
-    def of(cls, config: TenantConfig, overrides: Sequence[Override]) -> OverrideColumns:
+    def of(
+        cls,
+        config: TenantConfig,
+        overrides: Sequence[Override],
+    ) -> OverrideColumns:
         """Return overrides as columns.
 
         A vendor that the config no longer has is unset.
@@ -76,7 +84,10 @@ class OverrideColumns:
             accept_price=numbers("accept_price", MONEY_UNIT // _CENT),
         )
 
-    def index_of(self, skus: pa.StringArray | pa.LargeStringArray) -> arrays.RowIndex:
+    def index_of(
+        self,
+        skus: pa.StringArray | pa.LargeStringArray,
+    ) -> arrays.RowIndex:
         """Return the index of each SKU's override, one a SKU.
 
         A SKU without an override gets the last index.
@@ -87,7 +98,9 @@ class OverrideColumns:
         return np.asarray(values_of(filled), np.int64)
 
     def applied(
-        self, offers: pa.Table, left_out: arrays.RowMask
+        self,
+        offers: pa.Table,
+        left_out: arrays.RowMask,
     ) -> tuple[pa.Table, arrays.RowMask]:
         """Return offers with the amounts and quantities of their overrides.
 
@@ -107,7 +120,11 @@ class OverrideColumns:
         if has_limit.any():
 
             def limited(quantities: arrays.WholeNumbers) -> arrays.WholeNumbers:
-                return np.where(has_limit, np.minimum(quantities, limits), quantities)
+                return np.where(
+                    has_limit,
+                    np.minimum(quantities, limits),
+                    quantities,
+                )
 
             offers = with_quantities(offers, limited)
         prices = pa.array(self.price[index])
@@ -142,5 +159,7 @@ class OverrideColumns:
         is_available &= has_amount(offers, config.pricing)
         has_available = np.zeros(len(self.vendor), np.bool_)
         has_available[index[is_available]] = True
-        outplaced: arrays.RowMask = is_subject & has_available[index] & ~is_of_requested
+        outplaced: arrays.RowMask = (
+            is_subject & has_available[index] & ~is_of_requested
+        )
         return outplaced

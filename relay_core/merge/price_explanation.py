@@ -30,7 +30,10 @@ class PriceStep(NamedTuple):
     after: str  # the amount after the step
 
 
-def explain_price(inputs: PriceInputs, pricing: PricingConfig) -> list[PriceStep]:
+def explain_price(
+    inputs: PriceInputs,
+    pricing: PricingConfig,
+) -> list[PriceStep]:
     """Return the steps of a winner's price, also those that change nothing.
 
     Args:
@@ -64,13 +67,17 @@ def _described(
 
     Shares and roundings are named as the config writes them.
     """
-    after = {name: _of_winner(amounts) for name, amounts in steps._asdict().items()}
+    after = {
+        name: _of_winner(amounts) for name, amounts in steps._asdict().items()
+    }
     minimum = _as_text(_of_winner(terms.minimum))
     map_price = None
     if pricing.map_policy.enforce and not inputs.map_price_null[0]:
         map_price = _as_text(int(inputs.map_price[0]))
     amount_after_minimum = _as_text(after["min_price"], terms.denominator)
-    rounding = "{mode} {increment}".format_map(pricing.rounding.model_dump(mode="json"))
+    rounding = "{mode} {increment}".format_map(
+        pricing.rounding.model_dump(mode="json"),
+    )
     last_steps = [
         ("min_price", minimum, amount_after_minimum),
         ("rounding", rounding, _as_text(after["rounding"])),

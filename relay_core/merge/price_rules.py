@@ -34,7 +34,8 @@ class _RuleMatcher:
     # Returns the index of each offer's value, one an offer; -1 or the last index stands
     # for no value, and for a value that no rule names.
     value_index: Callable[[pa.Table], arrays.RowIndex]
-    masks: arrays.Words  # the rules met: one row per 64 rules, one column per value
+    # The rules met: one row per 64 rules, one column per value
+    masks: arrays.Words
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +58,19 @@ class PriceRules:
         if not self._rules:
             return offers
         rule_of_offer = np.full(len(offers), NO_RULE, np.int64)
-        value_indexes = [matcher.value_index(offers) for matcher in self._matchers]
+        value_indexes = [
+            matcher.value_index(offers) for matcher in self._matchers
+        ]
         unmatched: arrays.RowIndex | None = None  # None: all offers
         word_count = -(-len(self._rules) // _WORD_BITS)
         for word in range(word_count):
             size = len(offers) if unmatched is None else len(unmatched)
             met = np.full(size, _ANY_RULE)
-            for matcher, index in zip(self._matchers, value_indexes, strict=True):
+            for matcher, index in zip(
+                self._matchers,
+                value_indexes,
+                strict=True,
+            ):
                 open_index = index if unmatched is None else index[unmatched]
                 met &= matcher.masks[word][open_index]
             is_met = met != 0
@@ -103,7 +110,10 @@ def _matchers(config: TenantConfig) -> Iterator[_RuleMatcher]:
     if any(condition.vendors for condition in conditions):
         vendor_ids = [vendor.vendor_id for vendor in config.vendors]
         vendor_lists = [condition.vendors for condition in conditions]
-        yield _RuleMatcher(_vendor_ranks, _masks_of_words(vendor_lists, vendor_ids))
+        yield _RuleMatcher(
+            _vendor_ranks,
+            _masks_of_words(vendor_lists, vendor_ids),
+        )
     if any(condition.brands for condition in conditions):
         yield _brand_matcher([condition.brands for condition in conditions])
     if any(condition.conditions for condition in conditions):
@@ -133,7 +143,8 @@ def _condition_index(offers: pa.Table) -> arrays.RowIndex:
 def _brand_matcher(brand_lists: Sequence[Sequence[str] | None]) -> _RuleMatcher:
     """Return the matcher of brands, whose case does not count."""
     folded_lists = [
-        brands and [brand.casefold() for brand in brands] for brands in brand_lists
+        brands and [brand.casefold() for brand in brands]
+        for brands in brand_lists
     ]
     listed_brands: dict[str, None] = {}
     for brands in folded_lists:
@@ -143,10 +154,16 @@ def _brand_matcher(brand_lists: Sequence[Sequence[str] | None]) -> _RuleMatcher:
         brands = text.without_nulls(text.one_chunk(offers["brand"]))
         return text.word_index(brands, listed_brands)
 
-    return _RuleMatcher(brand_index, _masks_of_words(folded_lists, [*listed_brands]))
+    return _RuleMatcher(
+        brand_index,
+        _masks_of_words(folded_lists, [*listed_brands]),
+    )
 
 
-def _cost_matcher(rules: Sequence[PriceRule], bounds: Sequence[int]) -> _RuleMatcher:
+def _cost_matcher(
+    rules: Sequence[PriceRule],
+    bounds: Sequence[int],
+) -> _RuleMatcher:
     """Return the matcher of the bands of cost between ascending bounds."""
 
     def cost_band(offers: pa.Table) -> arrays.RowIndex:
@@ -182,7 +199,9 @@ def _masks_of_words(
     """
     met = []
     for word in (*words, None):
-        met_by_word = [listed is None or word in listed for listed in word_lists]
+        met_by_word = [
+            listed is None or word in listed for listed in word_lists
+        ]
         met.append(met_by_word)
     return _masks(met)
 

@@ -46,10 +46,10 @@ class PriceInputs:
     own_price: arrays.TenThousandths  # the vendor's own price
     own_price_null: arrays.RowMask  # the mask of winners without an own price
     map_price: arrays.TenThousandths  # the minimum advertised price
-    map_price_null: (
-        arrays.RowMask
-    )  # the mask of winners without a minimum advertised price
-    has_amount: arrays.RowMask  # the mask of winners that a price can be made for
+    # The mask of winners without a minimum advertised price
+    map_price_null: arrays.RowMask
+    # The mask of winners that a price can be made for
+    has_amount: arrays.RowMask
     # The index of each winner's price rule, -1 for none; None if no rules were applied.
     rule: arrays.WholeNumbers | None
     # The flat shipping amount of each winner's vendor; None: the tenant's for all.
@@ -76,7 +76,9 @@ class PriceInputs:
             shipping: The flat amount in ten-thousandths, one an offer.
         """
 
-        def amounts(column: str) -> tuple[arrays.TenThousandths, arrays.RowMask]:
+        def amounts(
+            column: str,
+        ) -> tuple[arrays.TenThousandths, arrays.RowMask]:
             values, nulls = integers_of(offers[column])
             return values.take(rows), nulls.take(rows)
 
@@ -109,11 +111,15 @@ class PriceSteps(NamedTuple):
 
     cost: Amounts  # the vendor's cost
     shipping_handling: Amounts  # the cost and the flat amount
-    candidate: Amounts  # with the margin or markup, or the given price; a numerator
+    candidate: (
+        Amounts  # with the margin or markup, or the given price; a numerator
+    )
     min_price: Amounts  # at least the least price; a numerator
     rounding: Amounts  # a multiple of the increment
     min_price_again: Amounts  # at least the least price, once more
-    map_price: Amounts  # at least the minimum advertised price, if that is enforced
+    map_price: (
+        Amounts  # at least the minimum advertised price, if that is enforced
+    )
     cents: Amounts  # whole cents
 
 
@@ -126,7 +132,9 @@ class PriceTerms:
     """
 
     denominator: int  # the common denominator of all margins
-    increment: int  # the increment that prices are rounded to, in ten-thousandths
+    increment: (
+        int  # the increment that prices are rounded to, in ten-thousandths
+    )
     mode: str  # the direction of rounding: up, down or nearest
     shipping: Amounts | int  # the flat amount, in ten-thousandths
     numerator: Amounts | int  # the numerator of 1 plus the margin
@@ -147,7 +155,7 @@ class PriceTerms:
         markups = [ten_thousandths(rule.markup or _NOTHING) for rule in rules]
         minimums = [
             ten_thousandths(
-                pricing.min_price if rule.min_price is None else rule.min_price
+                pricing.min_price if rule.min_price is None else rule.min_price,
             )
             for rule in rules
         ]
@@ -162,8 +170,14 @@ class PriceTerms:
         minimum = of_winners([*minimums, ten_thousandths(pricing.min_price)])
         if inputs.override_min_price is not None:
             is_overridden = inputs.override_min_price >= 0
-            minimum = np.where(is_overridden, inputs.override_min_price, minimum)
-        shipping: Amounts | int = ten_thousandths(pricing.shipping_handling_flat)
+            minimum = np.where(
+                is_overridden,
+                inputs.override_min_price,
+                minimum,
+            )
+        shipping: Amounts | int = ten_thousandths(
+            pricing.shipping_handling_flat,
+        )
         if inputs.shipping is not None:
             shipping = inputs.shipping
         return cls(
@@ -197,11 +211,12 @@ class PriceTerms:
 class PriceBases:
     """The amounts that prices are made of, in ten-thousandths, one a winner."""
 
-    from_cost: (
-        arrays.RowMask
-    )  # the mask of winners whose price is made of the vendor's cost
+    # The mask of winners whose price is made of the vendor's cost
+    from_cost: arrays.RowMask
     cost: Amounts  # the vendor's cost; 0 if the price is not made of it
-    given_price: Amounts  # a rule's fixed price or the vendor's own; 0 if from the cost
+    given_price: (
+        Amounts  # a rule's fixed price or the vendor's own; 0 if from the cost
+    )
     floor: Amounts  # the minimum advertised price; 0 if none is enforced
 
     @classmethod
@@ -212,7 +227,11 @@ class PriceBases:
         if inputs.rule is not None:
             fixed_prices, has_fixed_price = _fixed_prices(pricing)
             is_fixed = has_fixed_price[inputs.rule]
-            given_price = np.where(is_fixed, fixed_prices[inputs.rule], given_price)
+            given_price = np.where(
+                is_fixed,
+                fixed_prices[inputs.rule],
+                given_price,
+            )
             from_cost &= ~is_fixed
         has_floor = ~inputs.map_price_null & pricing.map_policy.enforce
         return cls(
@@ -249,7 +268,8 @@ def has_amount(offers: pa.Table, pricing: PricingConfig) -> arrays.RowMask:
 
 
 def price_winners(
-    inputs: PriceInputs, pricing: PricingConfig
+    inputs: PriceInputs,
+    pricing: PricingConfig,
 ) -> tuple[arrays.Cents, arrays.RowMask]:
     """Return the winners' prices in cents and the mask of winners that have a price.
 
@@ -265,7 +285,8 @@ def price_winners(
 
 
 def whole_cents(
-    inputs: PriceInputs, pricing: PricingConfig
+    inputs: PriceInputs,
+    pricing: PricingConfig,
 ) -> tuple[arrays.Cents, arrays.RowMask]:
     """Return prices as `price_winners` does, without endings and overrides."""
     terms = PriceTerms.of(pricing, inputs)

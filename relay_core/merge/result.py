@@ -11,7 +11,12 @@ from relay_core.columnar.text import flags_of, one_chunk
 from relay_core.columnar.threads import ordered_map
 from relay_core.config import Override, TenantConfig
 from relay_core.domain import run_faults
-from relay_core.domain.codes import FailureCode, Stage, VendorStatus, WarningCode
+from relay_core.domain.codes import (
+    FailureCode,
+    Stage,
+    VendorStatus,
+    WarningCode,
+)
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits
 from relay_core.domain.records import Doubt, ReportEntry, RunFailure
 from relay_core.merge.best_offer import Winners, merge_offers
@@ -28,7 +33,9 @@ _NO_AMOUNT = (
     "has no offer with a cost or a price, so it is left out of the feed. "
     "Ask the vendor for its cost."
 )
-_FREE = "has a price of 0.00, so it is left out of the feed. Set pricing.min_price."
+_FREE = (
+    "has a price of 0.00, so it is left out of the feed. Set pricing.min_price."
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,7 +50,9 @@ class MergedInventory:
     unpriced_skus: int = 0  # the number of SKUs without a price
     # The feed's rows by SKU: `FeedRow`, and the columns that the output asks for.
     feed: pa.Table | None = None
-    deferred: DeferredColumns | None = None  # the other canonical columns of the feed
+    deferred: DeferredColumns | None = (
+        None  # the other canonical columns of the feed
+    )
     # The rows of the feed that nobody offers, kept at a quantity of 0, with all
     # columns.
     kept: pa.Table | None = None
@@ -54,7 +63,8 @@ class MergedInventory:
     # The rules of the contract that the feed's rows break; none, unless the engine is
     # defective.
     broken_rules: tuple[BrokenRule, ...] = ()
-    unused_overrides: Sequence[str] = ()  # the SKUs that have an override and no offer
+    # The SKUs that have an override and no offer
+    unused_overrides: Sequence[str] = ()
     doubts: Sequence[Doubt] = ()  # the doubts about the rows and margins
 
     @property
@@ -111,7 +121,9 @@ def merge_vendors(
         limits: The limits of reports.
         overrides: The overrides that the run uses.
     """
-    parsed = [vendor for vendor in normalized if vendor.status is VendorStatus.FOUND]
+    parsed = [
+        vendor for vendor in normalized if vendor.status is VendorStatus.FOUND
+    ]
     used = [vendor for vendor in normalized if vendor.status.is_used]
     all_warnings = list(warnings)
     for vendor in normalized:
@@ -120,7 +132,12 @@ def merge_vendors(
     all_warnings += warnings_of_rows
     if faults:
         failure = run_faults.failure_of(faults, Stage.MERGE_PRICE)
-        return MergedInventory(config, failure, tuple(faults), tuple(all_warnings))
+        return MergedInventory(
+            config,
+            failure,
+            tuple(faults),
+            tuple(all_warnings),
+        )
     winners = merge_offers(config, used, overrides)
     all_warnings += unpriced_warnings(winners, limits.report_entries)
     return _inventory_of(config, winners, all_warnings)
@@ -186,7 +203,11 @@ def _faults_of_rows(
     total_rows = [vendor.total_rows for vendor in parsed]
     vendors = [config.vendor(vendor.vendor_id) for vendor in parsed]
     faults = error_policy.own_share_faults(vendors, invalid_rows, total_rows)
-    policy = error_policy.judge_policy(config.error_policy, invalid_rows, total_rows)
+    policy = error_policy.judge_policy(
+        config.error_policy,
+        invalid_rows,
+        total_rows,
+    )
     if policy.message:
         code = str(FailureCode.VALIDATION_ERRORS)
         faults.append(ReportEntry(code, policy.message))
@@ -218,7 +239,11 @@ def rules_broken_by(feed: pa.Table) -> tuple[BrokenRule, ...]:
         return row_checks.broken_rules(part)
 
     rows_by_rule: dict[tuple[str, str], list[int]] = {}
-    for start, broken in zip(starts, ordered_map(broken_by_part, starts), strict=True):
+    for start, broken in zip(
+        starts,
+        ordered_map(broken_by_part, starts),
+        strict=True,
+    ):
         for rule in broken:
             broken_rows = rows_by_rule.setdefault((rule.column, rule.rule), [])
             broken_rows += [first_row(start) + row for row in rule.rows]

@@ -40,10 +40,18 @@ class RowCounts:
     read: int  # all records that are not blank: the sum of the other counts
     skipped: int  # the records that `parser.skip_rows` names
     refused: int  # the rejected records
-    duplicates: int | None = None  # rows that another row of the vendor replaces
-    left_out: int | None = None  # rows that a rule, override or failure leaves out
-    same_sku: int | None = None  # rows that a better row of the vendor and SKU beats
-    outbid: int | None = None  # the vendor's best rows of SKUs that another vendor wins
+    duplicates: int | None = (
+        None  # rows that another row of the vendor replaces
+    )
+    left_out: int | None = (
+        None  # rows that a rule, override or failure leaves out
+    )
+    same_sku: int | None = (
+        None  # rows that a better row of the vendor and SKU beats
+    )
+    outbid: int | None = (
+        None  # the vendor's best rows of SKUs that another vendor wins
+    )
     unpriced: int | None = None  # the best rows of SKUs that get no price
     won: int | None = None  # rows in the feed
 
@@ -54,7 +62,9 @@ class RowCounts:
             records_read = counts.pop("read")
             total = sum(count or 0 for count in counts.values())
             if total != records_read:
-                raise ContractBrokenError(f"the rows of a vendor do not add up: {self}")
+                raise ContractBrokenError(
+                    f"the rows of a vendor do not add up: {self}",
+                )
 
     def as_dict(self) -> dict[str, int | None]:
         """Return the counts as ``run_summary.json`` shows them."""

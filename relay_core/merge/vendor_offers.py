@@ -76,7 +76,9 @@ def offers_of(
     if is_last_good:
         quantity_pct = config.vendor(vendor_id).last_good.quantity_pct
 
-        def offered_part(quantities: arrays.WholeNumbers) -> arrays.WholeNumbers:
+        def offered_part(
+            quantities: arrays.WholeNumbers,
+        ) -> arrays.WholeNumbers:
             return quantities * quantity_pct // 100
 
         rows = with_quantities(rows, offered_part)
@@ -102,7 +104,8 @@ def in_stock(stock: StockConfig, offers: pa.Table) -> pa.Table:
 
 
 def own_shipping(
-    config: TenantConfig, offers: pa.Table
+    config: TenantConfig,
+    offers: pa.Table,
 ) -> arrays.TenThousandths | None:
     """Return the flat shipping amount of each offer's vendor, in ten-thousandths.
 
@@ -111,7 +114,8 @@ def own_shipping(
     if all(vendor.shipping_handling_flat is None for vendor in config.vendors):
         return None
     amounts = [
-        int(config.shipping_of(vendor) * MONEY_UNIT) for vendor in config.vendors
+        int(config.shipping_of(vendor) * MONEY_UNIT)
+        for vendor in config.vendors
     ]
     ranks, _ = integers_of(offers[VENDOR_RANK])
     return np.array(amounts, np.int64)[ranks]

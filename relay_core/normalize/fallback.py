@@ -98,7 +98,10 @@ class FallbackPolicy:
             upload: The vendor's own rows, if its upload was read.
         """
         # A feed without a required column is left out, and replaces nothing.
-        if substitute is not None and substitute.vendor.status is VendorStatus.FOUND:
+        if (
+            substitute is not None
+            and substitute.vendor.status is VendorStatus.FOUND
+        ):
             self.states[vendor.vendor_id] = state
             if upload is not None:
                 self.replaced[vendor.vendor_id] = upload.vendor
@@ -123,7 +126,11 @@ class FallbackPolicy:
         if is_absent and vendor_failures.may_be_empty(self.config, vendor):
             no_rows = replace(no_rows, warnings=(failure,))
         else:
-            no_rows = replace(no_rows, status=VendorStatus.FAILED, fault=failure)
+            no_rows = replace(
+                no_rows,
+                status=VendorStatus.FAILED,
+                fault=failure,
+            )
         return SortedVendor.without_rows(no_rows)
 
     def _with_failure(
@@ -141,7 +148,10 @@ class FallbackPolicy:
         is_found = normalized.status is VendorStatus.FOUND
         is_empty = is_found and not normalized.total_rows
         if is_empty and vendor_failures.may_be_empty(self.config, vendor):
-            warning = run_faults.fault_of(WarningCode.EMPTY_FEED, vendor.vendor_id)
+            warning = run_faults.fault_of(
+                WarningCode.EMPTY_FEED,
+                vendor.vendor_id,
+            )
             warnings = (*normalized.warnings, warning)
             ordered.vendor = replace(normalized, warnings=warnings)
         return ordered
@@ -190,7 +200,12 @@ class FallbackPolicy:
             return None
         before = self.rows_before.get(vendor.vendor_id, 0)
         now = normalized.valid_rows
-        share = vendor_rows_share(self.config.guards, vendor.vendor_id, before, now)
+        share = vendor_rows_share(
+            self.config.guards,
+            vendor.vendor_id,
+            before,
+            now,
+        )
         if share is None or not share.tripped:
             return None
         return run_faults.fault_of(

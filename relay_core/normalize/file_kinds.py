@@ -12,7 +12,12 @@ from relay_core.config import ParserConfig
 from relay_core.domain.cell_rules import as_sentence
 from relay_core.domain.codes import FailureCode
 from relay_core.domain.errors import FeedUnreadableError
-from relay_core.ingest.compression import ARCHIVE_ERRORS, GZIP, ZIP, open_archive
+from relay_core.ingest.compression import (
+    ARCHIVE_ERRORS,
+    GZIP,
+    ZIP,
+    open_archive,
+)
 from relay_core.ingest.feed import Buffer
 from relay_core.ingest.workbooks import OLE2, workbook_format
 
@@ -48,7 +53,11 @@ _XML = re.compile(
     r"<(\?xml\b|!doctype\s+(?!html)|[a-z_][\w.:-]*(\s[^<>]*)?/?>\s*<)",
     re.IGNORECASE,
 )
-_BOMS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb\xbf": "utf-8-sig"}
+_BOMS = {
+    b"\xff\xfe": "utf-16",
+    b"\xfe\xff": "utf-16",
+    b"\xef\xbb\xbf": "utf-8-sig",
+}
 _JSON_LIST = re.compile(r'\[\s*([\[{"\]]|-?\d+\s*[,\]]|$)')
 _JSON_OBJECT = re.compile(r'\{\s*("|$)')
 
@@ -59,7 +68,9 @@ class FileKind:
 
     name: str  # the name, with its article
     fix: str  # the next step for this kind of file, as an imperative clause
-    format: str | None = None  # the `parser.format` that reads it, if there is one
+    format: str | None = (
+        None  # the `parser.format` that reads it, if there is one
+    )
     is_text: bool = False  # whether a price list could begin like this, too
     subject: str = "the file is"  # the beginning of the sentence about it
 
@@ -106,7 +117,11 @@ _MARKS = {
         "an archive (tar)",
         "compress one file as .zip or .gz, or upload it uncompressed",
     ),
-    rb"PAR1": FileKind("a Parquet file", "set parser.format to parquet", "parquet"),
+    rb"PAR1": FileKind(
+        "a Parquet file",
+        "set parser.format to parquet",
+        "parquet",
+    ),
 }
 """The kinds of files by the pattern that they begin with."""
 
@@ -117,7 +132,11 @@ def is_page(head: bytes) -> bool:
     return _kind_of_text(text, "") is PAGE
 
 
-def kind_of(data: Buffer, format: str, compression: str = "auto") -> FileKind | None:
+def kind_of(
+    data: Buffer,
+    format: str,
+    compression: str = "auto",
+) -> FileKind | None:
     """Return the kind of an upload that its format cannot be; None if it can.
 
     Args:
@@ -173,7 +192,9 @@ def _container_kind(data: Buffer) -> FileKind | None:
         return FileKind("a password", fix, subject="the workbook has")
     if format is None:
         return None
-    if start == OLE2 and "WordDocument".encode("utf-16-le") in bytes(memoryview(data)):
+    if start == OLE2 and "WordDocument".encode("utf-16-le") in bytes(
+        memoryview(data),
+    ):
         return FileKind("a Word document (.doc)", _EXPORT)
     if format == "xlsx":
         with open_archive(data) as archive:
@@ -182,7 +203,11 @@ def _container_kind(data: Buffer) -> FileKind | None:
             return FileKind("a Word document (.docx)", _EXPORT)
         if "xl/workbook.bin" in names:
             return FileKind("an Excel workbook (.xlsb)", _EXPORT)
-    return FileKind(_WORKBOOKS[format], f"set parser.format to {format}", format)
+    return FileKind(
+        _WORKBOOKS[format],
+        f"set parser.format to {format}",
+        format,
+    )
 
 
 def _kind_of_mark(head: bytes) -> FileKind | None:
@@ -201,7 +226,10 @@ def _kind_of_packed(head: bytes) -> FileKind | None:
             return FileKind(_WORKBOOKS[format], fix, format)
     for mark, name in _ARCHIVES:
         if head.startswith(mark):
-            return FileKind(name, "unpack the archive, and upload the price list in it")
+            return FileKind(
+                name,
+                "unpack the archive, and upload the price list in it",
+            )
     return None
 
 

@@ -105,5 +105,9 @@ def _cut(
     return texts.change_rows(text, np.flatnonzero(mask), cut)
 
 
-def _sliced(text: pa.StringArray, start: int, stop: int | None) -> pa.StringArray:
+def _sliced(
+    text: pa.StringArray,
+    start: int,
+    stop: int | None,
+) -> pa.StringArray:
     return texts.trim(pc.utf8_slice_codeunits(text, start=start, stop=stop))

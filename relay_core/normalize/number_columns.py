@@ -47,7 +47,11 @@ class NumberColumn:
         parser = self.parser
         if not isinstance(self.source, str):
             return False
-        if name in (*parser.defaults, *parser.zero_is_null, *parser.invalid_as_null):
+        if name in (
+            *parser.defaults,
+            *parser.zero_is_null,
+            *parser.invalid_as_null,
+        ):
             return False
         if self.column.kind is Kind.MONEY and self.rate is not None:
             return False
@@ -114,7 +118,11 @@ class NumberColumn:
             scale = Scale(self.rate.numerator, self.rate.denominator)
         return numbers.read_amounts(text, self.parser, rejections, scale)
 
-    def read_texts(self, part: HeaderCells, scale: Scale | None = None) -> ColumnValues:
+    def read_texts(
+        self,
+        part: HeaderCells,
+        scale: Scale | None = None,
+    ) -> ColumnValues:
         """Read cells by all options that apply to a single cell.
 
         Args:
@@ -140,7 +148,9 @@ class NumberColumn:
                     text = pc.if_else(pa.array(~part.numbers), stripped, text)
         wholes = numbers.read_wholes(text, self.parser, rejections)
         if self.column.takes_words and self.parser.negative_quantity == "zero":
-            is_negative = wholes.faults == numbers.fault_code(rejections.negative)
+            is_negative = wholes.faults == numbers.fault_code(
+                rejections.negative,
+            )
             wholes.values[is_negative] = 0
             wholes.faults[is_negative] = 0
             wholes.is_canonical[is_negative] = False
@@ -151,11 +161,18 @@ class NumberColumn:
         if not self.column.takes_words or not self.parser.quantity_words:
             return text
         word_index = texts.word_index(text, self.parser.quantity_words)
-        quantities = [str(number) for number in self.parser.quantity_words.values()]
-        replaced = pa.array(quantities).take(pa.array(np.maximum(word_index, 0)))
+        quantities = [
+            str(number) for number in self.parser.quantity_words.values()
+        ]
+        replaced = pa.array(quantities).take(
+            pa.array(np.maximum(word_index, 0)),
+        )
         return pc.if_else(pa.array(word_index >= 0), replaced, text)
 
-    def _sum(self, parts: Sequence[HeaderCells]) -> tuple[ColumnValues, WholeNumbers]:
+    def _sum(
+        self,
+        parts: Sequence[HeaderCells],
+    ) -> tuple[ColumnValues, WholeNumbers]:
         """Read the cells of each header and add them up; null if all cells are."""
         size = len(parts[0].text)
         total = _no_values(size)
@@ -166,7 +183,11 @@ class NumberColumn:
             is_first_fault = is_fault & (total.faults == 0)
             total.faults[is_first_fault] = values.faults[is_first_fault]
             source_columns[is_first_fault] = part.source_columns
-            total.values[:] += np.where(values.nulls | is_fault, 0, values.values)
+            total.values[:] += np.where(
+                values.nulls | is_fault,
+                0,
+                values.values,
+            )
             total.nulls[:] &= values.nulls
         self._reject_large(total)
         return total, source_columns
@@ -193,7 +214,11 @@ class NumberColumn:
         factor_columns = parts[-1].source_columns
         return values, np.where(is_wrong, factor_columns, part.source_columns)
 
-    def _times(self, part: HeaderCells, factors: WholeNumbers | int) -> ColumnValues:
+    def _times(
+        self,
+        part: HeaderCells,
+        factors: WholeNumbers | int,
+    ) -> ColumnValues:
         """Read cells, and multiply or divide them by one factor, or one a row."""
         if self.column.kind is Kind.MONEY:
             return self.read_texts(part, self._scale(factors))
@@ -222,7 +247,9 @@ class NumberColumn:
     @property
     def _multiplies(self) -> bool:
         """Whether numbers are multiplied by their factor, not divided."""
-        return isinstance(self.source, Changed) and self.source.times is not None
+        return (
+            isinstance(self.source, Changed) and self.source.times is not None
+        )
 
     def _scale(self, factors: WholeNumbers | int) -> Scale:
         """Return the scale of amounts with some factors and the currency's rate."""

@@ -18,7 +18,11 @@ from relay_core.domain.limits import Limits, ReportRoom
 from relay_core.domain.records import Cause
 from relay_core.ingest.feed import MalformedRecords, RecordLocator, TextBatch
 from relay_core.normalize.rejection_causes import CauseLog, RejectedBatch
-from relay_core.normalize.rejection_entries import EntryLog, Locations, shown_columns
+from relay_core.normalize.rejection_entries import (
+    EntryLog,
+    Locations,
+    shown_columns,
+)
 from relay_core.normalize.row_reader import RowReader
 from relay_core.normalize.typed_batch import TypedBatch
 from relay_core.validation.row_schemas import REJECTED_ROWS
@@ -67,7 +71,11 @@ class RejectionLog:
         )
         self._table = _RejectedTable(parser.delimiter)
 
-    def add(self, batch: TypedBatch, rejected: Mapping[str, arrays.RowMask]) -> None:
+    def add(
+        self,
+        batch: TypedBatch,
+        rejected: Mapping[str, arrays.RowMask],
+    ) -> None:
         """Take the rows of a batch that a contract rejects.
 
         Args:
@@ -82,10 +90,15 @@ class RejectionLog:
         for index, column in enumerate(JUDGED_COLUMNS):
             if column in rejected:
                 fault_codes = _fault_codes(batch, column, rows)
-                codes[:, index] = np.where(rejected[column][rows], fault_codes, 0)
+                codes[:, index] = np.where(
+                    rejected[column][rows],
+                    fault_codes,
+                    0,
+                )
         skus = batch.texts["sku"].take(pa.array(rows))
         source_columns = {
-            column: columns[rows] for column, columns in batch.source_columns.items()
+            column: columns[rows]
+            for column, columns in batch.source_columns.items()
         }
         rejected_batch = self._rejected_batch(
             batch.raw,
@@ -107,7 +120,9 @@ class RejectionLog:
     ) -> None:
         """Take rows of a batch that repeat SKUs, after all others of the feed."""
         codes = np.zeros((len(rows), len(JUDGED_COLUMNS)), np.uint8)
-        codes[:, JUDGED_COLUMNS.index("sku")] = fault_code(RowFault.DUPLICATE_SKU)
+        codes[:, JUDGED_COLUMNS.index("sku")] = fault_code(
+            RowFault.DUPLICATE_SKU,
+        )
         rejected_batch = self._rejected_batch(batch, rows, codes, skus, {})
         self._take(rejected_batch, is_repeated=True)
 
@@ -129,7 +144,10 @@ class RejectionLog:
         """Return every rejected record in row order (`REJECTED_ROWS`)."""
         return self._table.table()
 
-    def reported(self, room: ReportRoom) -> tuple[tuple[str, ...], tuple[Cause, ...]]:
+    def reported(
+        self,
+        room: ReportRoom,
+    ) -> tuple[tuple[str, ...], tuple[Cause, ...]]:
         """Return the first entries in row order, each as JSON, and the causes.
 
         The entries take of the room.
@@ -164,7 +182,13 @@ class RejectionLog:
                 judged[column] = _picked(columns, source_columns[column])
             elif column in positions:
                 judged[column] = columns[positions[column]]
-        return RejectedBatch(batch.row_numbers[rows], codes, columns, judged, skus)
+        return RejectedBatch(
+            batch.row_numbers[rows],
+            codes,
+            columns,
+            judged,
+            skus,
+        )
 
     def _take(self, batch: RejectedBatch, *, is_repeated: bool) -> None:
         """Count and keep rejected rows."""
@@ -177,7 +201,11 @@ class RejectionLog:
         self._causes.add(batch)
         self._entries.add(batch, is_repeated=is_repeated)
 
-    def _keep_valid_samples(self, batch: TextBatch, rows: arrays.RowIndex) -> None:
+    def _keep_valid_samples(
+        self,
+        batch: TextBatch,
+        rows: arrays.RowIndex,
+    ) -> None:
         plan = self.reader.plan
         if not len(rows):
             return
@@ -204,7 +232,9 @@ class RejectionLog:
 
 
 def _fault_codes(
-    batch: TypedBatch, column: str, rows: arrays.RowIndex
+    batch: TypedBatch,
+    column: str,
+    rows: arrays.RowIndex,
 ) -> arrays.FaultCodes:
     """Return the reader's fault codes of some cells.
 
@@ -228,7 +258,8 @@ def _located(cause: Cause, locations: Locations) -> Cause:
 
 
 def _picked(
-    columns: Sequence[pa.StringArray], picks: arrays.WholeNumbers
+    columns: Sequence[pa.StringArray],
+    picks: arrays.WholeNumbers,
 ) -> pa.StringArray:
     """Return the cell of one column for each row; ``picks`` has its index."""
     picked_columns = np.unique(picks).tolist()
@@ -252,12 +283,18 @@ class _RejectedTable:
         """Take rejected rows."""
         self._waiting.append(batch)
         size = sum(
-            column.nbytes for waiting in self._waiting for column in waiting.columns
+            column.nbytes
+            for waiting in self._waiting
+            for column in waiting.columns
         )
         if size > _BYTES_AT_ONCE:
             self._write_waiting()
 
-    def add_malformed(self, malformed: MalformedRecords, fault: RowFault) -> None:
+    def add_malformed(
+        self,
+        malformed: MalformedRecords,
+        fault: RowFault,
+    ) -> None:
         """Take records that do not fit the header."""
         count = len(malformed.row_numbers)
         columns = [
@@ -285,11 +322,16 @@ class _RejectedTable:
         self._waiting = []
         if not batches:
             return
-        columns_of_batches = zip(*(batch.columns for batch in batches), strict=True)
+        columns_of_batches = zip(
+            *(batch.columns for batch in batches),
+            strict=True,
+        )
         columns = [pa.concat_arrays(parts) for parts in columns_of_batches]
         fields = [quoted(column, self.delimiter) for column in columns]
         raw = join_fields(fields, self.delimiter)
-        skus = [with_nulls(batch.skus).cast(pa.large_string()) for batch in batches]
+        skus = [
+            with_nulls(batch.skus).cast(pa.large_string()) for batch in batches
+        ]
         columns_of_table = [
             pa.array(np.concatenate([batch.numbers for batch in batches])),
             _joined_faults(np.concatenate([batch.codes for batch in batches])),
@@ -306,6 +348,10 @@ def _joined_faults(codes: arrays.FaultCodes) -> pa.StringArray:
     masks, back = np.unique(mask_of_row, return_inverse=True)
     texts = []
     for mask in masks.tolist():
-        names = [str(fault) for code, fault in enumerate(FAULTS, 1) if mask >> code & 1]
+        names = [
+            str(fault)
+            for code, fault in enumerate(FAULTS, 1)
+            if mask >> code & 1
+        ]
         texts.append(";".join(sorted(names)))
     return pa.array(texts, pa.string()).take(pa.array(back))

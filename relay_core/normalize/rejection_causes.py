@@ -41,11 +41,11 @@ class RejectedBatch:
     """The rejected rows of one batch."""
 
     numbers: arrays.RecordNumbers  # the record number of each row
-    codes: npt.NDArray[
-        np.uint8
-    ]  # the fault codes: a row a record, a judged column each
+    # The fault codes: a row a record, a judged column each
+    codes: npt.NDArray[np.uint8]
     columns: Sequence[pa.StringArray]  # the feed's columns, verbatim
-    judged: Mapping[str, pa.StringArray]  # the feed's cells of each judged column
+    # The feed's cells of each judged column
+    judged: Mapping[str, pa.StringArray]
     skus: pa.StringArray  # the canonical SKUs; empty if there is none
 
 
@@ -61,7 +61,7 @@ class CauseLog:
     # Malformed records by their width; None for lines that are no records at all.
     _widths: Counter[int | None] = field(default_factory=Counter)
     _samples: defaultdict[int | None, list[CauseSample]] = field(
-        default_factory=lambda: defaultdict(list)
+        default_factory=lambda: defaultdict(list),
     )
 
     def add(self, batch: RejectedBatch) -> None:
@@ -70,7 +70,10 @@ class CauseLog:
             codes = batch.codes[:, index]
             rows = np.flatnonzero(codes)
             if len(rows) and name in batch.judged:
-                column = self._columns.setdefault(name, _ColumnCauses(self.limits))
+                column = self._columns.setdefault(
+                    name,
+                    _ColumnCauses(self.limits),
+                )
                 cells = batch.judged[name].take(pa.array(rows))
                 column.add(batch.numbers[rows], codes[rows], cells)
 
@@ -86,7 +89,10 @@ class CauseLog:
             sample_rows = rows[: _MAX_SAMPLES - len(samples)]
             if len(sample_rows):
                 raw = malformed.raw.take(pa.array(sample_rows))
-                records = cut_texts(raw, self.limits.cell_characters).to_pylist()
+                records = cut_texts(
+                    raw,
+                    self.limits.cell_characters,
+                ).to_pylist()
                 numbers = malformed.row_numbers[sample_rows].tolist()
                 samples += map(CauseSample, numbers, records)
 
@@ -98,7 +104,11 @@ class CauseLog:
         for width, count in self._widths.items():
             yield self._cause_of_width(width, count)
 
-    def _causes_of_column(self, name: str, column: "_ColumnCauses") -> Iterator[Cause]:
+    def _causes_of_column(
+        self,
+        name: str,
+        column: "_ColumnCauses",
+    ) -> Iterator[Cause]:
         for group in np.flatnonzero(column.counts).tolist():
             shape_index, code = divmod(group, _FAULT_KINDS)
             # The last group has the cells of all shapes that are not counted apart.
@@ -160,9 +170,12 @@ class _ColumnCauses:
     """
 
     limits: Limits
-    shapes: list[str] = field(default_factory=list)  # the shapes that are counted apart
-    counts: arrays.WholeNumbers = field(init=False)  # the number of cells of each group
-    samples: list[list[CauseSample]] = field(init=False)  # the samples of each group
+    # The shapes that are counted apart
+    shapes: list[str] = field(default_factory=list)
+    # The number of cells of each group
+    counts: arrays.WholeNumbers = field(init=False)
+    # The samples of each group
+    samples: list[list[CauseSample]] = field(init=False)
 
     def __post_init__(self) -> None:
         group_count = (self.limits.report_causes + 1) * _FAULT_KINDS
@@ -181,7 +194,7 @@ class _ColumnCauses:
         self.counts += np.bincount(groups, minlength=len(self.counts))
         # Groups with too few samples take their first cells, each text once.
         lacks_samples = np.array(
-            [len(samples) < _MAX_SAMPLES for samples in self.samples]
+            [len(samples) < _MAX_SAMPLES for samples in self.samples],
         )
         rows = np.flatnonzero(lacks_samples[groups])
         distinct = cells.take(pa.array(rows)).dictionary_encode()
@@ -207,11 +220,17 @@ class _ColumnCauses:
         limit = self.limits.report_causes
         trimmed = texts.trim(cells)
         shapes = texts.shapes_of(cut_texts(trimmed, _SHAPE_CHARACTERS))
-        index = pc.index_in(shapes, value_set=pa.array(self.shapes, shapes.type))
+        index = pc.index_in(
+            shapes,
+            value_set=pa.array(self.shapes, shapes.type),
+        )
         if index.null_count and len(self.shapes) < limit:
             new_shapes = pc.unique(shapes.filter(index.is_null()))
             self.shapes += new_shapes[: limit - len(self.shapes)].to_pylist()
-            index = pc.index_in(shapes, value_set=pa.array(self.shapes, shapes.type))
+            index = pc.index_in(
+                shapes,
+                value_set=pa.array(self.shapes, shapes.type),
+            )
         return np.asarray(texts.values_of(index.fill_null(limit)), np.int64)
 
 
@@ -234,6 +253,9 @@ def cut_texts(text: pa.StringArray, limit: int) -> pa.StringArray:
     lengths = pc.utf8_length(text.take(pa.array(candidates))).to_numpy()
 
     def cut(long_texts: pa.StringArray) -> pa.StringArray:
-        return join_fields([pc.utf8_slice_codeunits(long_texts, 0, limit), "…"], "")
+        return join_fields(
+            [pc.utf8_slice_codeunits(long_texts, 0, limit), "…"],
+            "",
+        )
 
     return texts.change_rows(text, candidates[lengths > limit], cut)

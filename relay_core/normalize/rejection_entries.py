@@ -29,7 +29,9 @@ from relay_core.normalize.rejection_causes import (
 
 Locations: TypeAlias = Mapping[int, Mapping[str, Any]]
 """The line or sheet row of records, by number, as arguments of an entry."""
-_ROWS_AT_ONCE = 256  # the number of rows whose cells are Python's own texts at a time
+_ROWS_AT_ONCE = (
+    256  # the number of rows whose cells are Python's own texts at a time
+)
 _BY_ROW = attrgetter("row_number")
 
 
@@ -38,11 +40,11 @@ class RejectedRows:
     """Rows with faults, with the cells that reports show."""
 
     numbers: RecordNumbers  # the record number of each row
-    codes: npt.NDArray[
-        np.uint8
-    ]  # the fault codes: a row a record, a judged column each
+    # The fault codes: a row a record, a judged column each
+    codes: npt.NDArray[np.uint8]
     shown: pa.Table  # the feed's columns that a report shows, by header
-    judged: Mapping[str, pa.StringArray]  # the feed's cells of each judged column
+    # The feed's cells of each judged column
+    judged: Mapping[str, pa.StringArray]
     skus: pa.StringArray  # the canonical SKUs; empty if there is none
     least_size: int  # the least number of bytes of the rows' entries
 
@@ -58,7 +60,8 @@ class EntryLog:
 
     vendor_id: str
     header_count: int  # the number of the feed's headers
-    shown_columns: Mapping[str, int]  # the columns that a report shows, by header
+    # The columns that a report shows, by header
+    shown_columns: Mapping[str, int]
     # The descriptions of columns that are made of several headers, or of changed cells.
     made_of: Mapping[str, str]
     limits: Limits  # the room for entries
@@ -76,15 +79,24 @@ class EntryLog:
                 come after all other rows of the feed.
         """
         log = self._repeated if is_repeated else self._rejected
-        room = self.limits.report_entries - sum(rows.entry_count for rows in log)
-        bytes_left = self.limits.report_bytes - sum(rows.least_size for rows in log)
+        room = self.limits.report_entries - sum(
+            rows.entry_count for rows in log
+        )
+        bytes_left = self.limits.report_bytes - sum(
+            rows.least_size for rows in log
+        )
         if room <= 0 or bytes_left <= 0:
             return
         shown_cells = {
-            name: batch.columns[index] for name, index in self.shown_columns.items()
+            name: batch.columns[index]
+            for name, index in self.shown_columns.items()
         }
         entries_of_rows = np.count_nonzero(batch.codes, axis=1)
-        row_sizes = _least_sizes(shown_cells.values(), len(batch.numbers), self.limits)
+        row_sizes = _least_sizes(
+            shown_cells.values(),
+            len(batch.numbers),
+            self.limits,
+        )
         row_sizes += sum(len(name.encode()) for name in shown_cells)
         entry_counts = np.cumsum(entries_of_rows)
         sizes = np.cumsum(entries_of_rows * row_sizes)
@@ -105,7 +117,9 @@ class EntryLog:
     def add_malformed(self, malformed: MalformedRecords) -> None:
         """Take as many malformed records as a report has room for."""
         size = len(malformed.row_numbers)
-        taken_count = sum(len(records.row_numbers) for records in self._malformed)
+        taken_count = sum(
+            len(records.row_numbers) for records in self._malformed
+        )
         count = self.limits.report_entries - taken_count
         bytes_left = self.limits.report_bytes - self._malformed_size
         if not count or bytes_left <= 0:
@@ -116,10 +130,15 @@ class EntryLog:
         shown_cells = malformed.cells[: self.limits.row_data_columns]
         limit = self.limits.cell_characters
         records = MalformedRecords(
-            widths=None if malformed.widths is None else malformed.widths[:count],
+            widths=None
+            if malformed.widths is None
+            else malformed.widths[:count],
             row_numbers=malformed.row_numbers[:count],
             raw=malformed.raw.slice(0, 0),
-            cells=[cut_texts(column.slice(0, count), limit) for column in shown_cells],
+            cells=[
+                cut_texts(column.slice(0, count), limit)
+                for column in shown_cells
+            ],
         )
         self._malformed.append(records)
 
@@ -129,13 +148,22 @@ class EntryLog:
         malformed = [records.row_numbers for records in self._malformed]
         return [*rows, *malformed]
 
-    def entries(self, room: ReportRoom, locations: Locations) -> tuple[str, ...]:
+    def entries(
+        self,
+        room: ReportRoom,
+        locations: Locations,
+    ) -> tuple[str, ...]:
         """Return the first entries in row order, each as JSON.
 
         The entries take of the room.
         """
         malformed = chain.from_iterable(
-            malformed_entries(self.vendor_id, self.header_count, records, locations)
+            malformed_entries(
+                self.vendor_id,
+                self.header_count,
+                records,
+                locations,
+            )
             for records in self._malformed
         )
         in_order = heapq.merge(
@@ -162,7 +190,12 @@ class EntryLog:
         locations: Locations,
     ) -> Iterator[ReportEntry]:
         for rows in log:
-            yield from row_entries(self.vendor_id, rows, self.made_of, locations)
+            yield from row_entries(
+                self.vendor_id,
+                rows,
+                self.made_of,
+                locations,
+            )
 
     def _cut(
         self,
@@ -211,7 +244,9 @@ def row_entries(
                 cell = judged[column][row] if column in judged else None
                 message = explain(fault, column, (cell or "").strip())
                 if column in made_of:
-                    message = f"{message} The column {column} is {made_of[column]}."
+                    message = (
+                        f"{message} The column {column} is {made_of[column]}."
+                    )
                 yield ReportEntry(
                     error_code=str(fault),
                     error_message=message,
@@ -286,15 +321,22 @@ def shown_columns(
         limits: The limits of reports.
     """
     mapped_columns = set(mapped)
-    unmapped = [index for index in range(len(headers)) if index not in mapped_columns]
+    unmapped = [
+        index for index in range(len(headers)) if index not in mapped_columns
+    ]
     in_turn = [*dict.fromkeys(mapped), *unmapped]
     cut_headers = []
     for header in headers:
         is_long = len(header) > limits.cell_characters
-        cut_header = f"{header[: limits.cell_characters]}…" if is_long else header
+        cut_header = (
+            f"{header[: limits.cell_characters]}…" if is_long else header
+        )
         cut_headers.append(cut_header)
     names = unique_names(cut_headers)
-    return {names[index]: index for index in sorted(in_turn[: limits.row_data_columns])}
+    return {
+        names[index]: index
+        for index in sorted(in_turn[: limits.row_data_columns])
+    }
 
 
 def unique_names(headers: Sequence[str]) -> list[str]:

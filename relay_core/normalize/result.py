@@ -33,7 +33,11 @@ class VendorColumns:
     columns: dict[str, Cells]  # the columns that are kept and not yet consumed
     rows: RowIndex  # the valid rows, in order
 
-    def cells(self, field: pa.Field, rows: RowIndex) -> pa.Array | pa.ChunkedArray:
+    def cells(
+        self,
+        field: pa.Field,
+        rows: RowIndex,
+    ) -> pa.Array | pa.ChunkedArray:
         """Return some rows' cells of a column that is not consumed.
 
         The cells of a missing column are null.
@@ -82,7 +86,8 @@ class NormalizedVendor:
     duplicates: int = 0
     # The SKU of the last record that fits the header; None without one.
     last_sku: str | None = None
-    fault_counts: Mapping[str, int] = field(default_factory=dict)  # the faults, by code
+    # The faults, by code
+    fault_counts: Mapping[str, int] = field(default_factory=dict)
     causes: tuple[Cause, ...] = ()  # the causes of rejected rows
     # Valid numbers of some rows, as written, by column; only if there are causes.
     valid_samples: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -110,13 +115,15 @@ class NormalizedVendor:
 class Normalized:
     """The result of normalizing the vendors of a run."""
 
-    vendors: Sequence[NormalizedVendor]  # the vendors as they are used, in order
+    # The vendors as they are used, in order
+    vendors: Sequence[NormalizedVendor]
     states: Mapping[str, VendorState]  # the part of each vendor in the run
     # The uploads that a last good feed replaces.
     replaced: Mapping[str, NormalizedVendor] = field(default_factory=dict)
     failure: RunFailure | None = None  # the run's failure
     faults: Sequence[ReportEntry] = ()  # the reasons of the failure
-    warnings: Sequence[ReportEntry] = ()  # the warnings, also those about the inputs
+    # The warnings, also those about the inputs
+    warnings: Sequence[ReportEntry] = ()
 
     @classmethod
     def of(
@@ -141,7 +148,9 @@ class Normalized:
             for warning in inputs.warnings
             if warning.error_code != WarningCode.VENDOR_LAST_GOOD
         ]
-        faults = [vendor.fault for vendor in vendors if vendor.fault is not None]
+        faults = [
+            vendor.fault for vendor in vendors if vendor.fault is not None
+        ]
         failure = failure_of(faults, Stage.NORMALIZE)
         if failure is None:
             faults = nothing_left(states)
@@ -183,7 +192,11 @@ def uploads_of(
         replaced: The uploads that a last good feed replaces.
     """
     uploads = [replaced.get(vendor.vendor_id, vendor) for vendor in vendors]
-    return [upload for upload in uploads if upload.status is not VendorStatus.LAST_GOOD]
+    return [
+        upload
+        for upload in uploads
+        if upload.status is not VendorStatus.LAST_GOOD
+    ]
 
 
 def valid_rows_of(
@@ -198,7 +211,9 @@ def valid_rows_of(
         vendors: The vendors as they are used.
         states: The part of each vendor in the run.
     """
-    statuses = {vendor_id: [state.status] for vendor_id, state in states.items()}
+    statuses = {
+        vendor_id: [state.status] for vendor_id, state in states.items()
+    }
     valid_rows = {}
     for vendor in vendors:
         statuses.setdefault(vendor.vendor_id, []).append(vendor.status)

@@ -31,7 +31,9 @@ from relay_core.normalize.typed_batch import TypedBatch
 
 _TEXTS = canonical.names_of(canonical.Kind.TEXT, canonical.Kind.CONDITION)
 _REQUIRED_NUMBERS = [
-    name for name in canonical.NUMBER_COLUMNS if name in canonical.REQUIRED_COLUMNS
+    name
+    for name in canonical.NUMBER_COLUMNS
+    if name in canonical.REQUIRED_COLUMNS
 ]
 _EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 Records = TypeVar("Records", TextBatch, MalformedRecords)
@@ -59,7 +61,9 @@ class RowReader:
         is_without_sku = texts.is_empty(text_columns["sku"])
         faults = {"sku": np.where(is_without_sku, missing_sku, np.uint8(0))}
         if self.has("condition"):
-            conditions, condition_faults = self._conditions(text_columns["condition"])
+            conditions, condition_faults = self._conditions(
+                text_columns["condition"],
+            )
             text_columns["condition"] = conditions
             faults["condition"] = condition_faults
         numbers = {
@@ -96,7 +100,9 @@ class RowReader:
         Lines that are no records at all are never skipped.
         """
         rules = self.parser.skip_rows
-        if not rules or (isinstance(batch, MalformedRecords) and batch.widths is None):
+        if not rules or (
+            isinstance(batch, MalformedRecords) and batch.widths is None
+        ):
             return batch, 0
         columns = batch.columns if isinstance(batch, TextBatch) else batch.cells
         is_skipped = np.zeros(len(batch.row_numbers), np.bool_)
@@ -157,14 +163,21 @@ class RowReader:
         factor = getattr(source, "factor", None)
         has_factor = factor in source.headers
         headers = source.headers[:-1] if has_factor else source.headers
-        parts = [self._part(batch, column, positions[header]) for header in headers]
+        parts = [
+            self._part(batch, column, positions[header]) for header in headers
+        ]
         if has_factor:
             position = positions[source.headers[-1]]
             cells = texts.trim(batch.columns[position])
             parts.append(HeaderCells(cells, position))
         return parts
 
-    def _part(self, batch: TextBatch, column: str, position: int) -> HeaderCells:
+    def _part(
+        self,
+        batch: TextBatch,
+        column: str,
+        position: int,
+    ) -> HeaderCells:
         """Return the trimmed cells of one of the feed's columns, empty if null."""
         text = batch.columns[position]
         numbers = batch.number_cells.get(position)
@@ -199,7 +212,9 @@ class RowReader:
         parts = self._parts(batch, column)
         if not parts:
             size = len(batch.row_numbers)
-            return pa.repeat(default, size) if default else texts.empty_texts(size)
+            return (
+                pa.repeat(default, size) if default else texts.empty_texts(size)
+            )
         source = self.parser.column_map.get(column, column)
         cells = made_of(source, parts)
         if isinstance(cells.source_columns, np.ndarray):
@@ -216,7 +231,12 @@ class RowReader:
     ) -> ColumnValues:
         """Return a column of numbers; fills ``source_columns`` as `_text` does."""
         source = self.parser.column_map.get(column, column)
-        reader = NumberColumn(canonical.BY_NAME[column], self.parser, source, self.rate)
+        reader = NumberColumn(
+            canonical.BY_NAME[column],
+            self.parser,
+            source,
+            self.rate,
+        )
         position = self.plan.positions.get(column)
         if reader.is_plain and position is not None:
             # The reader trims only the cells that need it.
@@ -244,7 +264,8 @@ class RowReader:
         return instants
 
     def _conditions(
-        self, text: pa.StringArray
+        self,
+        text: pa.StringArray,
     ) -> tuple[pa.StringArray, arrays.FaultCodes]:
         """Return conditions in small letters, and the faults of other words."""
         word_index = texts.word_index(text, canonical.CONDITIONS, str.lower)
@@ -267,7 +288,10 @@ def to_microseconds(moment: datetime) -> int:
     return seconds * 1_000_000 + since_epoch.microseconds
 
 
-def _without_blank_records(batch: TextBatch, positions: Mapping[str, int]) -> TextBatch:
+def _without_blank_records(
+    batch: TextBatch,
+    positions: Mapping[str, int],
+) -> TextBatch:
     """Return the records that have a field that is not blank."""
     if not batch.columns:
         return batch.where(np.zeros(len(batch.row_numbers), np.bool_))

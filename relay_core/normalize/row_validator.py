@@ -39,12 +39,17 @@ class RowValidator:
         self._waiting.append(batch)
         row_count = sum(waiting.size for waiting in self._waiting)
         cell_count = row_count * len(batch.raw.columns)
-        if row_count >= row_checks.VALIDATED_ROWS or cell_count >= _VALIDATED_CELLS:
+        if (
+            row_count >= row_checks.VALIDATED_ROWS
+            or cell_count >= _VALIDATED_CELLS
+        ):
             self.flush()
 
     def add_malformed(self, malformed: MalformedRecords) -> None:
         """Take records that do not fit the header, which need no check."""
-        self._checks.append(self._thread.submit(self.log.add_malformed, malformed))
+        self._checks.append(
+            self._thread.submit(self.log.add_malformed, malformed),
+        )
 
     def flush(self) -> None:
         """Begin to check the rows that are waiting."""

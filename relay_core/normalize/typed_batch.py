@@ -26,7 +26,9 @@ class TypedBatch:
     faults: Mapping[str, arrays.FaultCodes]  # the faults of the judged columns
     # The index of the feed's column that each cell is read from, for columns of several
     # headers.
-    source_columns: Mapping[str, arrays.WholeNumbers] = field(default_factory=dict)
+    source_columns: Mapping[str, arrays.WholeNumbers] = field(
+        default_factory=dict,
+    )
     skipped: int = 0  # the number of the feed's records that are no rows
 
     @property
@@ -34,10 +36,13 @@ class TypedBatch:
         """The number of rows."""
         return len(self.raw.row_numbers)
 
-    def integers(self) -> Mapping[str, tuple[arrays.WholeNumbers, arrays.RowMask]]:
+    def integers(
+        self,
+    ) -> Mapping[str, tuple[arrays.WholeNumbers, arrays.RowMask]]:
         """Return the values and nulls of each column of numbers."""
         columns = {
-            name: (column.values, column.nulls) for name, column in self.numbers.items()
+            name: (column.values, column.nulls)
+            for name, column in self.numbers.items()
         }
         no_nulls = np.zeros(self.size, np.bool_)
         columns["row_number"] = (self.raw.row_numbers, no_nulls)
@@ -60,7 +65,9 @@ class TypedBatch:
 
 
 def typed(
-    kind: pa.DataType, values: arrays.WholeNumbers, nulls: arrays.RowMask
+    kind: pa.DataType,
+    values: arrays.WholeNumbers,
+    nulls: arrays.RowMask,
 ) -> pa.Array:
     """Return whole numbers as a column of the Arrow type that they are stored for."""
     mask = nulls if nulls.any() else None

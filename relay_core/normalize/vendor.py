@@ -54,10 +54,11 @@ class ReadRows:
     again: ReadAgain | None = None
     # The kept columns that have a value in any row.
     texts: defaultdict[str, GrowingTexts] = field(
-        default_factory=partial(defaultdict, GrowingTexts)
+        default_factory=partial(defaultdict, GrowingTexts),
     )
     numbers: dict[str, GrowingNumbers] = field(default_factory=dict)
-    lines: GrowingTexts = field(default_factory=GrowingTexts)  # of normalized.csv
+    # Of normalized.csv
+    lines: GrowingTexts = field(default_factory=GrowingTexts)
     skipped: int = 0  # the number of records that `parser.skip_rows` names
 
     def add(self, batch: TypedBatch, lines: pa.StringArray) -> None:
@@ -73,7 +74,9 @@ class ReadRows:
             if name not in self.numbers:
                 kind = OFFER_SCHEMA.field(name).type
                 is_short = kind.bit_width == 32
-                self.numbers[name] = GrowingNumbers(np.int32 if is_short else np.int64)
+                self.numbers[name] = GrowingNumbers(
+                    np.int32 if is_short else np.int64,
+                )
             self.numbers[name].append(values, nulls)
         self.lines.append(lines)
 
@@ -243,7 +246,10 @@ class SortedVendor:
         )
 
 
-def sorted_rows(rows: ReadRows | NormalizedVendor, room: ReportRoom) -> SortedVendor:
+def sorted_rows(
+    rows: ReadRows | NormalizedVendor,
+    room: ReportRoom,
+) -> SortedVendor:
     """Put the valid rows in order of SKU, then of rows; this consumes the rows.
 
     Args:
@@ -285,7 +291,11 @@ def sorted_rows(rows: ReadRows | NormalizedVendor, room: ReportRoom) -> SortedVe
         entries=entries,
         rejected_rows=rejected_rows.result(),
     )
-    return SortedVendor(vendor, VendorColumns(columns, order), rows.lines.consume())
+    return SortedVendor(
+        vendor,
+        VendorColumns(columns, order),
+        rows.lines.consume(),
+    )
 
 
 def _reject_repeated(
@@ -311,5 +321,9 @@ def _reject_repeated(
             if start < stop:
                 numbers = repeated_numbers[start:stop]
                 rows = np.searchsorted(batch.row_numbers, numbers)
-                log.add_repeated(batch, rows, repeated_skus.slice(start, stop - start))
+                log.add_repeated(
+                    batch,
+                    rows,
+                    repeated_skus.slice(start, stop - start),
+                )
     return np.asarray(order.rows[is_alone])

@@ -17,7 +17,12 @@ from relay_core.ingest.column_mapping import (
     plan_columns,
 )
 from relay_core.ingest.csv_records import release_mapped
-from relay_core.ingest.feed import Buffer, MalformedRecords, ParsedFeed, TextBatch
+from relay_core.ingest.feed import (
+    Buffer,
+    MalformedRecords,
+    ParsedFeed,
+    TextBatch,
+)
 from relay_core.ingest.formats import open_feed
 from relay_core.ingest.sku_map import SkuMap, read_sku_map
 from relay_core.normalize.file_kinds import with_kind
@@ -36,7 +41,9 @@ class VendorFeed:
     vendor: VendorConfig  # the vendor, one of the config's
     data: Buffer  # the file's bytes
     file_name: str  # the file's name, for the messages
-    sku_map: Buffer | None = None  # the bytes of the vendor's SKU map, if it has one
+    sku_map: Buffer | None = (
+        None  # the bytes of the vendor's SKU map, if it has one
+    )
 
 
 @dataclass(slots=True)
@@ -45,7 +52,8 @@ class FeedReader:
 
     config: TenantConfig
     requested_at: datetime  # aware; stands in for a null ``updated_at``
-    columns: Collection[str]  # the columns of offers to keep, the SKU among them
+    # The columns of offers to keep, the SKU among them
+    columns: Collection[str]
     limits: Limits  # the limits of feeds
     # The number of bytes that feeds of the run may still unpack to; vendors take them
     # in order.
@@ -70,7 +78,11 @@ class FeedReader:
             with self._lock:
                 self.bytes_left -= size.counted
 
-    def _read(self, feed: VendorFeed, size: "_FeedSize") -> ReadRows | NormalizedVendor:
+    def _read(
+        self,
+        feed: VendorFeed,
+        size: "_FeedSize",
+    ) -> ReadRows | NormalizedVendor:
         vendor = feed.vendor
         feed_bytes = max(0, min(self.limits.feed_bytes, self.bytes_left))
         limits = replace(self.limits, feed_bytes=feed_bytes)
@@ -78,7 +90,10 @@ class FeedReader:
         def opened() -> ParsedFeed:
             parsed = open_feed(feed.data, vendor.parser, limits)
             size.count(parsed.size)
-            return replace(parsed, batches=size.of_cells(parsed.batches, feed.data))
+            return replace(
+                parsed,
+                batches=size.of_cells(parsed.batches, feed.data),
+            )
 
         def read_again() -> Iterator[TextBatch | MalformedRecords]:
             return opened().batches
@@ -89,7 +104,11 @@ class FeedReader:
         size.count(len(feed.data))
         parsed = opened()
         if parsed.headers is None:
-            return NormalizedVendor(vendor.vendor_id, VendorStatus.FOUND, is_read=True)
+            return NormalizedVendor(
+                vendor.vendor_id,
+                VendorStatus.FOUND,
+                is_read=True,
+            )
         plan = plan_columns(parsed.headers, vendor.parser)
         judged = _judge_columns(self.config, feed, parsed, plan)
         if judged.status is not VendorStatus.FOUND:
@@ -124,7 +143,9 @@ class _FeedSize:
 
     room: int  # the number of bytes that the run has left
     limits: Limits
-    counted: int = 0  # the bytes that were counted; 0 for a feed that is too large
+    counted: int = (
+        0  # the bytes that were counted; 0 for a feed that is too large
+    )
 
     def count(self, size: int) -> None:
         """Count the bytes of the feed.
@@ -146,7 +167,9 @@ class _FeedSize:
         for number, batch in enumerate(batches):
             if number % _BATCHES_PER_RELEASE == 0:
                 release_mapped(data)
-            texts = batch.columns if isinstance(batch, TextBatch) else [batch.raw]
+            texts = (
+                batch.columns if isinstance(batch, TextBatch) else [batch.raw]
+            )
             size += sum(len(bytes_of(text)) for text in texts)
             self.count(size)
             yield batch
@@ -198,7 +221,9 @@ def _judge_columns(
     is_strict = config.error_policy.fail_on_missing_required_columns
     is_unusable = bool(plan.missing) and (is_strict or plan.unusable)
     if is_unusable or plan.repeated:
-        for _ in parsed.batches:  # a broken structure is reported before the columns
+        for _ in (
+            parsed.batches
+        ):  # a broken structure is reported before the columns
             pass
     if plan.missing:
         error = missing_columns_error(plan.missing, parsed.headers or ())

@@ -23,7 +23,7 @@ REJECTED_BY_SKU = pa.schema(
         ("vendor_id", pa.string()),
         ("row_number", pa.int64()),
         ("error_codes", pa.string()),
-    ]
+    ],
 )
 """One rejected row that has a SKU."""
 _REPORT = b"report"
@@ -93,7 +93,9 @@ def read_work_file(data: bytes | memoryview) -> NormalizedVendor:
     offers, rejected_rows, entries = read_sorted_file(data)
     report = json.loads(offers.schema.metadata[_REPORT])
     fault = report["fault"]
-    plain_fields = {name: report[name] for name in _PLAIN_FIELDS if name in report}
+    plain_fields = {
+        name: report[name] for name in _PLAIN_FIELDS if name in report
+    }
     plain_fields["status"] = VendorStatus(report["status"])
     return NormalizedVendor(
         **plain_fields,
@@ -106,7 +108,9 @@ def read_work_file(data: bytes | memoryview) -> NormalizedVendor:
     )
 
 
-def rejected_rows_chunks(vendors: Sequence[NormalizedVendor]) -> Iterator[memoryview]:
+def rejected_rows_chunks(
+    vendors: Sequence[NormalizedVendor],
+) -> Iterator[memoryview]:
     """Yield the work file of rejected rows with a SKU, by SKU, vendor and row."""
     parts = [REJECTED_BY_SKU.empty_table()]
     for vendor in sorted(vendors, key=lambda vendor: vendor.vendor_id):

@@ -7,7 +7,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from relay_core.config import LoadContext, ParserConfig, TenantConfig, VendorConfig
+from relay_core.config import (
+    LoadContext,
+    ParserConfig,
+    TenantConfig,
+    VendorConfig,
+)
 from relay_core.domain.codes import VendorStatus
 from relay_core.domain.columns import REQUIRED_COLUMNS
 from relay_core.domain.errors import FeedUnreadableError
@@ -23,7 +28,11 @@ from relay_core.normalize.file_kinds import with_kind
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.normalize.row_reader import RowReader
 from relay_core.normalize.vendor_feed import repeated_headers
-from relay_core.onboarding.check_results import MissingHeader, Reading, RejectedCells
+from relay_core.onboarding.check_results import (
+    MissingHeader,
+    Reading,
+    RejectedCells,
+)
 from relay_core.onboarding.feed_sample import FeedSample
 from relay_core.onboarding.sample_reader import open_sample
 

@@ -14,7 +14,12 @@ from relay_core.domain.errors import ConfigFault
 from relay_core.domain.limits import MAX_QUOTED
 from relay_core.domain.records import Doubt
 from relay_core.domain.run_faults import listed
-from relay_core.onboarding.check_results import MAX_ROWS, Candidate, FeedCheck, Reading
+from relay_core.onboarding.check_results import (
+    MAX_ROWS,
+    Candidate,
+    FeedCheck,
+    Reading,
+)
 from relay_core.onboarding.header_names import plain_words
 from relay_core.validation.error_policy import judge_policy, own_share_faults
 

@@ -16,7 +16,11 @@ from relay_core.ingest.column_mapping import plan_columns
 from relay_core.ingest.feed import MalformedRecords, ParsedFeed, TextBatch
 from relay_core.ingest.formats import open_feed
 from relay_core.normalize.row_reader import RowReader
-from relay_core.onboarding.feed_sample import FeedSample, whole_lines, whole_records
+from relay_core.onboarding.feed_sample import (
+    FeedSample,
+    whole_lines,
+    whole_records,
+)
 
 MAX_WHOLE_BYTES = 64 << 20
 """The maximum unpacked size of a file that a check reads as a whole."""

@@ -78,7 +78,14 @@ def _rules_of_duplicates(
             yield AppliedRule(path, policy, vendor_id, "row", "refused", count)
         elif policy != "compete":
             count = merged.effects["set_aside", vendor_id]
-            yield AppliedRule(path, policy, vendor_id, "row", "set aside", count)
+            yield AppliedRule(
+                path,
+                policy,
+                vendor_id,
+                "row",
+                "set aside",
+                count,
+            )
 
 
 def _price_rules(merged: MergedInventory) -> Iterator[AppliedRule]:
@@ -102,7 +109,14 @@ def _stock_rules(merged: MergedInventory) -> Iterator[AppliedRule]:
         path = "stock" if vendor.stock is None else f"vendors.{index}.stock"
         text = _pairs(stock.model_dump(exclude_defaults=True))
         count = merged.effects["held_back", vendor.vendor_id]
-        yield AppliedRule(path, text, vendor.vendor_id, "unit", "held back", count)
+        yield AppliedRule(
+            path,
+            text,
+            vendor.vendor_id,
+            "unit",
+            "held back",
+            count,
+        )
 
 
 def in_words(rule: PriceRule) -> str:

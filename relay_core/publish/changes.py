@@ -70,7 +70,10 @@ class Changes:
 
         yield from ordered_map(lines_of, self.rows.to_batches(_SLICE_ROWS))
 
-    def greatest_moves(self, limit: int) -> tuple[list[PriceMove], list[PriceMove]]:
+    def greatest_moves(
+        self,
+        limit: int,
+    ) -> tuple[list[PriceMove], list[PriceMove]]:
         """Return the greatest price rises and the greatest falls, ``limit`` of each.
 
         Moves are ordered by their share of the published price, then by SKU.
@@ -187,13 +190,19 @@ def _codes_in(new: FeedFigures, published: FeedFigures) -> WholeNumbers:
     return integers_of(codes.fill_null(-1))[0]
 
 
-def _table(feeds: Comparison, change: pa.Array, changed_rows: RowIndex) -> pa.Table:
+def _table(
+    feeds: Comparison,
+    change: pa.Array,
+    changed_rows: RowIndex,
+) -> pa.Table:
     """Return the columns of changes.csv, null on the side that lacks the SKU."""
     rows_before = feeds.rows_before[changed_rows]
     rows_after = feeds.rows_after[changed_rows]
     is_removed = rows_after < 0
     new_skus = feeds.after.skus.take(pa.array(rows_after, mask=is_removed))
-    removed_skus = feeds.before.skus.take(pa.array(rows_before, mask=~is_removed))
+    removed_skus = feeds.before.skus.take(
+        pa.array(rows_before, mask=~is_removed),
+    )
     columns = {
         "sku": pc.coalesce(new_skus, removed_skus),
         "change": change,

@@ -10,7 +10,11 @@ from relay_core.domain.records import GuardResult, ReportEntry
 from relay_core.domain.run_faults import fault_of
 from relay_core.merge.result import MergedInventory, rules_broken_by
 from relay_core.merge.row_counts import RowCounts
-from relay_core.normalize.result import Normalized, NormalizedVendor, valid_rows_of
+from relay_core.normalize.result import (
+    Normalized,
+    NormalizedVendor,
+    valid_rows_of,
+)
 from relay_core.publish import changes
 from relay_core.publish.changes import Changes
 from relay_core.publish.kept_rows import KeptRows
@@ -25,14 +29,21 @@ from relay_core.validation.vendor_failures import VendorState, exempt
 class Compared:
     """A merged inventory, and its comparison with the published feed."""
 
-    merged: MergedInventory  # the inventory, with the published rows that it keeps
+    merged: (
+        MergedInventory  # the inventory, with the published rows that it keeps
+    )
     # The outcome of the rows of each vendor that was read.
     rows: Mapping[str, RowCounts] = field(default_factory=dict)
     changes: Changes | None = None  # the changes against the published feed
-    guards: Sequence[GuardResult] | None = None  # the guards; None if none was judged
+    guards: Sequence[GuardResult] | None = (
+        None  # the guards; None if none was judged
+    )
     is_held: bool = False  # whether a guard holds the feed back
-    quarantine: Quarantine | None = None  # the SKUs that keep their published price
-    history: Sequence[Publication] = ()  # the earlier publications, the oldest first
+    quarantine: Quarantine | None = (
+        None  # the SKUs that keep their published price
+    )
+    # The earlier publications, the oldest first
+    history: Sequence[Publication] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +68,16 @@ class FeedComparer:
     def is_judged(self, published: FeedFigures) -> bool:
         """Return whether guards are judged against a published feed."""
         guards = self.config.guards
-        return guards.mode != "off" and published.offers >= guards.min_baseline_skus
+        return (
+            guards.mode != "off"
+            and published.offers >= guards.min_baseline_skus
+        )
 
-    def compare(self, merged: MergedInventory, normalized: Normalized) -> Compared:
+    def compare(
+        self,
+        merged: MergedInventory,
+        normalized: Normalized,
+    ) -> Compared:
         """Compare a feed with the published one, and check it against its contract.
 
         Args:
@@ -73,11 +91,17 @@ class FeedComparer:
         baseline = self.comparable
         if merged.feed is not None and merged.failure is None:
             if baseline is not None:
-                feeds = Comparison.of(baseline.figures, FeedFigures.of(merged.feed))
+                feeds = Comparison.of(
+                    baseline.figures,
+                    FeedFigures.of(merged.feed),
+                )
                 compared = self._beside(baseline, merged, feeds, normalized)
                 merged = compared.merged
             if merged.feed is not None:
-                merged = replace(merged, broken_rules=rules_broken_by(merged.feed))
+                merged = replace(
+                    merged,
+                    broken_rules=rules_broken_by(merged.feed),
+                )
         return replace(
             compared,
             merged=merged,
@@ -93,13 +117,23 @@ class FeedComparer:
         normalized: Normalized,
     ) -> Compared:
         """Return a feed with the rows that it keeps, its changes and guards."""
-        kept = KeptRows(merged, baseline, feeds, self.requested_at, self.overrides)
+        kept = KeptRows(
+            merged,
+            baseline,
+            feeds,
+            self.requested_at,
+            self.overrides,
+        )
         quarantine = None
         if self.is_judged(feeds.before):
             quarantine = kept.quarantine(normalized.used, self.config_version)
         kept.missing_skus()
         vendor_ids = [vendor.vendor_id for vendor in self.vendors]
-        valid_rows = valid_rows_of(vendor_ids, normalized.vendors, normalized.states)
+        valid_rows = valid_rows_of(
+            vendor_ids,
+            normalized.vendors,
+            normalized.states,
+        )
         feed_changes, guards = self.judge(
             kept.joined,
             baseline.context,

@@ -13,7 +13,12 @@ from typing import Any
 import pyarrow as pa
 
 from relay_core.columnar import sorted_file
-from relay_core.config import Override, TenantConfig, load_overrides, load_stored_config
+from relay_core.config import (
+    Override,
+    TenantConfig,
+    load_overrides,
+    load_stored_config,
+)
 from relay_core.domain.codes import VendorStatus
 from relay_core.domain.errors import SkuNotFoundError
 from relay_core.domain.limits import MAX_QUOTED
@@ -42,7 +47,9 @@ class _RejectedRows:
             self.count += len(part)
             missing_count = MAX_REJECTED - len(self.rows)
             first_rows = part.slice(0, missing_count)
-            columns = first_rows.select(["vendor_id", "row_number", "error_codes"])
+            columns = first_rows.select(
+                ["vendor_id", "row_number", "error_codes"],
+            )
             self.rows += columns.to_pylist()
 
 
@@ -104,14 +111,14 @@ def explain_sku(
             "offers": explanation_json.offers_as_json(config, explained),
             "refused_count": rejected.count,
             "refused": rejected.rows,
-        }
+        },
     )
 
 
 def _not_found(run_id: str, sku: str) -> SkuNotFoundError:
     return SkuNotFoundError(
         f"no row of run {run_id} has the SKU {sku[:MAX_QUOTED]!r}, after the SKU maps; "
-        "write it as the merged feed does"
+        "write it as the merged feed does",
     )
 
 

@@ -44,7 +44,9 @@ def outcome_of(
     else:
         outcome["winner"] = _winner(config, explained.offers)
         if explained.price_steps:
-            outcome["price_steps"] = [step._asdict() for step in explained.price_steps]
+            outcome["price_steps"] = [
+                step._asdict() for step in explained.price_steps
+            ]
         if not len(explained.feed_row):
             outcome["reason"] = "unpriced"
         feed_rows.append(explained.feed_row)
@@ -93,12 +95,16 @@ def offers_as_json(
     offers = explained.offers
     vendor_ids = [vendor.vendor_id for vendor in config.vendors]
     # Only competing offers have a quantity after the rules of stock.
-    stock_quantities: list[int | None] = offers["quantity_available"].to_pylist()
+    stock_quantities: list[int | None] = offers[
+        "quantity_available"
+    ].to_pylist()
     excluded_count = len(offers) - explained.competing_count
     stock_quantities[explained.competing_count :] = [None] * excluded_count
     updated_at, _ = integers_of(offers["updated_at"])
     columns = {
-        "vendor_id": [vendor_ids[rank] for rank in offers[VENDOR_RANK].to_pylist()],
+        "vendor_id": [
+            vendor_ids[rank] for rank in offers[VENDOR_RANK].to_pylist()
+        ],
         "vendor_sku": offers["vendor_sku"].to_pylist(),
         "row_number": offers["row_number"].to_pylist(),
         "quantity_available": offers[FED_QUANTITY].to_pylist(),

@@ -58,7 +58,11 @@ def _column(name: str, _: TenantConfig, rows: pa.RecordBatch) -> pa.Array:
     return cells
 
 
-def _constant(cell: str, _: TenantConfig, rows: pa.RecordBatch) -> pa.StringArray:
+def _constant(
+    cell: str,
+    _: TenantConfig,
+    rows: pa.RecordBatch,
+) -> pa.StringArray:
     return pa.repeat(pa.scalar(cell), len(rows))
 
 
@@ -71,12 +75,17 @@ def _currency(config: TenantConfig, rows: pa.RecordBatch) -> pa.StringArray:
     return _constant(config.default_currency, config, rows)
 
 
-def _price_with_currency(config: TenantConfig, rows: pa.RecordBatch) -> pa.StringArray:
+def _price_with_currency(
+    config: TenantConfig,
+    rows: pa.RecordBatch,
+) -> pa.StringArray:
     prices = _cell_texts(Kind.MONEY, rows["price"])
     return csv_text.join_fields([prices, config.default_currency], " ")
 
 
-def _text_source(cells: Callable[[TenantConfig, pa.RecordBatch], pa.Array]) -> Source:
+def _text_source(
+    cells: Callable[[TenantConfig, pa.RecordBatch], pa.Array],
+) -> Source:
     return Source(Kind.TEXT, pa.string(), cells)
 
 
@@ -92,7 +101,11 @@ def _canonical_sources() -> dict[str, Source]:
 SOURCES = {
     **_canonical_sources(),
     # Published prices are whole cents.
-    "price": Source(Kind.MONEY, pa.decimal128(18, 2), partial(_column, "price")),
+    "price": Source(
+        Kind.MONEY,
+        pa.decimal128(18, 2),
+        partial(_column, "price"),
+    ),
     "availability": _text_source(_availability),
     "currency": _text_source(_currency),
     "price_with_currency": _text_source(_price_with_currency),
@@ -115,7 +128,10 @@ class Field:
     def text(self, rows: pa.RecordBatch) -> pa.StringArray:
         """Return the CSV text of rows of the feed before quoting, one a row."""
         texts = _cell_texts(self.source.kind, self.cells(rows))
-        if self.config.output.escape_formulas and self.source.kind in TEXT_KINDS:
+        if (
+            self.config.output.escape_formulas
+            and self.source.kind in TEXT_KINDS
+        ):
             return _without_formulas(texts)
         return texts
 
@@ -208,7 +224,11 @@ def _written_rows(merged: MergedInventory) -> pa.Table:
     return merged.feed.select(names)
 
 
-def _delimited(delimiter: str, fields: Sequence[Field], rows: pa.Table) -> Chunks:
+def _delimited(
+    delimiter: str,
+    fields: Sequence[Field],
+    rows: pa.Table,
+) -> Chunks:
     """Yield the header and the rows; a field is quoted only if it must be."""
     headers = []
     for field in fields:
@@ -275,7 +295,11 @@ def _parquet(fields: Sequence[Field], rows: pa.Table) -> Chunks:
     types = [(field.header, field.source.stored_type) for field in fields]
     schema = parquet_file.stored_schema(pa.schema(types))
 
-    def column_of(field: Field, group: pa.Table, stored_type: pa.DataType) -> pa.Array:
+    def column_of(
+        field: Field,
+        group: pa.Table,
+        stored_type: pa.DataType,
+    ) -> pa.Array:
         chunks = [
             parquet_file.stored_cells(field.cells(batch), stored_type)
             for batch in group.to_batches()

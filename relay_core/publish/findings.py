@@ -22,7 +22,9 @@ from relay_core.publish.quarantine import Quarantine
 from relay_core.publish.state import Publication
 from relay_core.validation.vendor_failures import InputVerdict, VendorState
 
-MAX_MOVES = 10  # the number of the greatest moves of prices that are shown, each way
+MAX_MOVES = (
+    10  # the number of the greatest moves of prices that are shown, each way
+)
 _HOUR = timedelta(hours=1)
 _CODES_OF_ROWS = (
     codes.FailureCode.VALIDATION_ERRORS,
@@ -34,7 +36,8 @@ _CODES_OF_ROWS = (
 class RunScope:
     """The facts of a run that are known before its first step."""
 
-    vendor_ids: Sequence[str] = ()  # the vendors of the run, in the order of the config
+    # The vendors of the run, in the order of the config
+    vendor_ids: Sequence[str] = ()
     vendor_count: int = 0  # the number of the config's vendors
     limits: Limits = DEFAULT_LIMITS  # the limits of feeds and reports
     # Whether the run is of all vendors; only the feed of such a run is published.
@@ -66,7 +69,8 @@ class RunScope:
 class RunFindings:
     """The findings of a run, as far as its steps have come."""
 
-    vendor_ids: Sequence[str] = ()  # the vendors of the run, in the order of the config
+    # The vendors of the run, in the order of the config
+    vendor_ids: Sequence[str] = ()
     vendor_count: int = 0  # the number of the config's vendors
     limits: Limits = DEFAULT_LIMITS  # the limits of feeds and reports
     # Whether the run is of all vendors; only the feed of such a run is published.
@@ -84,21 +88,30 @@ class RunFindings:
     normalized: Sequence[NormalizedVendor] = ()  # the vendors as they are used
     # The uploads that a last good feed replaces.
     replaced: Mapping[str, NormalizedVendor] = field(default_factory=dict)
-    guards: Sequence[records.GuardResult] | None = None  # None if none was judged
+    guards: Sequence[records.GuardResult] | None = (
+        None  # None if none was judged
+    )
     is_held: bool = False  # whether a guard holds the feed back
-    quarantine: Quarantine | None = None  # the SKUs that keep their published price
+    quarantine: Quarantine | None = (
+        None  # the SKUs that keep their published price
+    )
     changes: Changes | None = None  # the changes against the published feed
     record_count: int = 0  # the number of rows of the merged feed; 0 on failure
-    unpriced_skus: int = 0  # the number of SKUs left out because they have no price
+    unpriced_skus: int = (
+        0  # the number of SKUs left out because they have no price
+    )
     # The number of the feed's rows that each vendor has won.
     skus_won: Mapping[str, int] = field(default_factory=dict)
     # The outcome of the rows of each vendor whose records were all read.
     rows: Mapping[str, RowCounts] = field(default_factory=dict)
     # The titles of SKUs that reports show.
     titles: Mapping[str, str] = field(default_factory=dict)
-    doubts: Sequence[records.Doubt] = ()  # the doubts about the rows and margins
-    history: Sequence[Publication] = ()  # the earlier publications, the oldest first
-    rules: Sequence[AppliedRule] = ()  # the tenant's rules, with the effect of each
+    # The doubts about the rows and margins
+    doubts: Sequence[records.Doubt] = ()
+    # The earlier publications, the oldest first
+    history: Sequence[Publication] = ()
+    # The tenant's rules, with the effect of each
+    rules: Sequence[AppliedRule] = ()
     currency: str = ""  # the currency of the feed's amounts
 
     @classmethod
@@ -202,7 +215,9 @@ class RunFindings:
         """The status in which the run ends, as far as its data decide."""
         if self.failure is not None:
             return codes.RunStatus.FAILED
-        return codes.RunStatus.HELD if self.is_held else codes.RunStatus.SUCCEEDED
+        return (
+            codes.RunStatus.HELD if self.is_held else codes.RunStatus.SUCCEEDED
+        )
 
     @property
     def tripped(self) -> list[records.GuardResult]:
@@ -224,7 +239,10 @@ class RunFindings:
         """The uploads that were read; all rejected and counted rows are theirs."""
         return uploads_of(self.normalized, self.replaced)
 
-    def causes(self, limit: int = DEFAULT_LIMITS.report_causes) -> list[records.Cause]:
+    def causes(
+        self,
+        limit: int = DEFAULT_LIMITS.report_causes,
+    ) -> list[records.Cause]:
         """Return the causes of rejected rows, the most frequent first."""
         causes = [cause for upload in self.uploads for cause in upload.causes]
         return sorted(causes, key=lambda cause: -cause.count)[:limit]
@@ -284,7 +302,9 @@ class RunFindings:
         for vendor_id in self.vendor_ids:
             if vendor_id in self.states or vendor_id in uploads:
                 upload = uploads.get(vendor_id)
-                results.append(self._vendor_result(vendor_id, upload, requested_at))
+                results.append(
+                    self._vendor_result(vendor_id, upload, requested_at),
+                )
         return tuple(results)
 
     def _vendor_result(
@@ -293,7 +313,10 @@ class RunFindings:
         upload: NormalizedVendor | None,
         requested_at: datetime,
     ) -> records.VendorResult:
-        state = self.states.get(vendor_id, VendorState(codes.VendorStatus.FOUND))
+        state = self.states.get(
+            vendor_id,
+            VendorState(codes.VendorStatus.FOUND),
+        )
         uploaded_at = self.uploaded_at.get(vendor_id)
         age_hours = state.age_hours
         if age_hours is None and uploaded_at is not None:

@@ -36,7 +36,9 @@ class KeptRows:
     merged: MergedInventory
     baseline: Baseline
     joined: Comparison  # the comparison of both feeds, renewed with each step
-    requested_at: datetime  # the aware end of the days and hours that are counted
+    requested_at: (
+        datetime  # the aware end of the days and hours that are counted
+    )
     overrides: Sequence[Override]  # the overrides in effect for the run
 
     def missing_skus(self) -> None:
@@ -62,7 +64,10 @@ class KeptRows:
         zeroed = stored_rows.kept_rows(merged.config, stored, no_quantities)
         offered, added = stored_rows.side_by_side(merged.feed, zeroed)
         now = pa.scalar(self.requested_at, row_schemas.INSTANT)
-        offered = offered.append_column(OFFERED_AT, pa.repeat(now, len(offered)))
+        offered = offered.append_column(
+            OFFERED_AT,
+            pa.repeat(now, len(offered)),
+        )
         added = added.append_column(OFFERED_AT, one_chunk(stored[OFFERED_AT]))
         flags = is_kept[is_kept | ~is_missing]
         offered_indices = np.cumsum(~flags) - 1
@@ -89,7 +94,9 @@ class KeptRows:
         offered_at = stored[OFFERED_AT]
         earliest = pa.scalar(self.requested_at - days, offered_at.type)
         is_recent = pc.greater(offered_at, earliest)
-        left_out = [override.sku for override in self.overrides if override.leave_out]
+        left_out = [
+            override.sku for override in self.overrides if override.leave_out
+        ]
         if not left_out:
             return is_recent
         skus = stored["sku"]
@@ -133,7 +140,10 @@ class KeptRows:
         prices = _at_rows(suspects.rows, quarantine.computed, len(rows))
         instants = _at_rows(suspects.rows, quarantine.since, len(rows))
         rows = rows.append_column(SUSPECT_PRICE, prices.view(row_schemas.CENTS))
-        rows = rows.append_column(SUSPECT_SINCE, instants.view(row_schemas.INSTANT))
+        rows = rows.append_column(
+            SUSPECT_SINCE,
+            instants.view(row_schemas.INSTANT),
+        )
         deferred = merged.deferred.with_rows(QUARANTINED_RANK, quarantine.rows)
         self.merged = replace(merged, feed=rows, deferred=deferred)
         self.joined = self.joined.with_after(rows)

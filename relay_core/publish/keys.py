@@ -120,7 +120,11 @@ class ArtifactKeys:
 
     def sku_map(self, vendor_id: str, *, last_good: bool = False) -> str:
         """Return the key of the run's copy of a vendor's SKU map."""
-        return self.inbound(vendor_id, "sku_map/sku_map.csv", last_good=last_good)
+        return self.inbound(
+            vendor_id,
+            "sku_map/sku_map.csv",
+            last_good=last_good,
+        )
 
     def normalized(self, vendor_id: str) -> str:
         """Return the key of a vendor's normalized.csv."""

@@ -14,7 +14,12 @@ import pyarrow as pa
 from relay_core.columnar.arrays import RowIndex, RowMask, WholeNumbers
 from relay_core.columnar.text import flags_of
 from relay_core.domain.codes import VendorStatus
-from relay_core.merge import criteria, price_explanation, price_rules, vendor_offers
+from relay_core.merge import (
+    criteria,
+    price_explanation,
+    price_rules,
+    vendor_offers,
+)
 from relay_core.merge.best_offer import Merge
 from relay_core.merge.pricing import PriceInputs
 from relay_core.validation.row_schemas import offer_schema
@@ -71,7 +76,10 @@ class OfferRanking:
         for part in parts:
             self.count += len(part)
             rows = pa.concat_tables([waiting, part]).combine_chunks()
-            waiting, is_set_aside = vendor_offers.without_duplicates(vendor, rows)
+            waiting, is_set_aside = vendor_offers.without_duplicates(
+                vendor,
+                rows,
+            )
             if is_set_aside.any():
                 duplicates = rows.filter(pa.array(is_set_aside))
                 self._rank(offers_of(duplicates), is_duplicate=True)
@@ -105,7 +113,10 @@ class OfferRanking:
                 config.pricing,
                 own_shipping,
             )
-            price_steps = price_explanation.explain_price(inputs, config.pricing)
+            price_steps = price_explanation.explain_price(
+                inputs,
+                config.pricing,
+            )
         lost_on = ranking.lost_on()
         return ExplainedOffers(
             offers=offers,
@@ -140,7 +151,10 @@ class OfferRanking:
             self.merge.config,
             is_out,
         )
-        offers = offers.append_column(criteria.OVERRIDDEN, pa.array(is_overridden))
+        offers = offers.append_column(
+            criteria.OVERRIDDEN,
+            pa.array(is_overridden),
+        )
         ranking = _Ranking.of(offers, self.merge.criteria)
         # Offers stay in the order of vendors and rows, which is the last criterion.
         first_rows = np.sort(ranking.order[:MAX_OFFERS])
@@ -152,7 +166,9 @@ def _rules(offers: pa.Table, lost_on: Sequence[str | None]) -> list[int | None]:
     rules: list[int | None] = []
     rule_indices = price_rules.rules_of(offers).tolist()
     for rule, criterion in zip(rule_indices, lost_on, strict=True):
-        has_rule = rule != price_rules.NO_RULE and criterion != criteria.DUPLICATE
+        has_rule = (
+            rule != price_rules.NO_RULE and criterion != criteria.DUPLICATE
+        )
         rules.append(rule if has_rule else None)
     return rules
 
@@ -170,7 +186,11 @@ class _Ranking:
     numbers: WholeNumbers
 
     @classmethod
-    def of(cls, offers: pa.Table, ordered: Sequence[criteria.Criterion]) -> "_Ranking":
+    def of(
+        cls,
+        offers: pa.Table,
+        ordered: Sequence[criteria.Criterion],
+    ) -> "_Ranking":
         """Rank offers in the order of vendors and rows by ordered criteria."""
         names = [criterion.name for criterion in ordered]
         numbers = np.array(

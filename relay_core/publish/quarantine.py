@@ -46,7 +46,8 @@ class Quarantine:
     computed: arrays.Cents  # the price that the run computed
     vendor_ids: Sequence[str]  # the vendor whose offer has the computed price
     row_numbers: arrays.RecordNumbers  # the record of that offer
-    since: arrays.Microseconds  # the time from which the computed price is suspect
+    # The time from which the computed price is suspect
+    since: arrays.Microseconds
     rows: pa.Table  # the SKUs' rows of the feed, with all columns
 
     def __len__(self) -> int:
@@ -95,7 +96,7 @@ def quarantined_schema(config: TenantConfig) -> pa.Schema:
             *stored_rows.kept_schema(config),
             pa.field(SUSPECT_PRICE, CENTS),
             pa.field(SUSPECT_SINCE, INSTANT),
-        ]
+        ],
     )
 
 
@@ -120,7 +121,9 @@ def quarantine_of(
         skus=skus,
         published=published,
         computed=suspects.computed,
-        vendor_ids=[vendor_ids[rank] for rank in winners[VENDOR_RANK].to_pylist()],
+        vendor_ids=[
+            vendor_ids[rank] for rank in winners[VENDOR_RANK].to_pylist()
+        ],
         row_numbers=row_numbers,
         since=suspects.since(),
         rows=rows,
@@ -129,7 +132,9 @@ def quarantine_of(
 
 def _best_offers(merge: best_offer.Merge, offers: pa.Table) -> pa.Table:
     """Return the best of the competing offers, one a SKU, in order."""
-    criteria = [criterion for criterion in merge.criteria if not criterion.excludes]
+    criteria = [
+        criterion for criterion in merge.criteria if not criterion.excludes
+    ]
     order = order_by_text(one_chunk(offers["sku"]))
     best = best_offer.best_of_groups(order, offers, criteria)
     return offers.take(pa.array(best))
@@ -149,7 +154,10 @@ def _offered_quantities(
         value_set=pa.array(vendor_ids),
     )
     published_ranks = published_ranks.fill_null(_NO_VENDOR).to_numpy()
-    sku_indices = pc.index_in(one_chunk(offers["sku"]), value_set=skus).to_numpy()
+    sku_indices = pc.index_in(
+        one_chunk(offers["sku"]),
+        value_set=skus,
+    ).to_numpy()
     offer_ranks, _ = integers_of(offers[VENDOR_RANK])
     is_published_vendor = offer_ranks == published_ranks[sku_indices]
     vendor_offers = offers.filter(pa.array(is_published_vendor))

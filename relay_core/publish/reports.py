@@ -55,7 +55,7 @@ def input_manifest_json(
             "generated_at": generated_at,
             "overrides": overrides,
             "vendors": vendors,
-        }
+        },
     )
 
 
@@ -146,7 +146,10 @@ def errors_json(ctx: RunContext, findings: RunFindings) -> bytes | None:
     }
     causes = findings.causes(limits.report_causes)
     size_without_entries = len(_errors_document(head, causes, []))
-    fitting_count = _fitting(entries, limits.report_bytes - size_without_entries)
+    fitting_count = _fitting(
+        entries,
+        limits.report_bytes - size_without_entries,
+    )
     entries = entries[:fitting_count]
     head["truncated"] = len(entries) < sum(counts.values())
     return _errors_document(head, causes, entries)
@@ -198,7 +201,7 @@ def invalid_rows_chunks(
                         csv_text.whole_text(part["row_number"].to_numpy()),
                         part["error_codes"],
                         csv_text.quoted(part["raw"]),
-                    ]
+                    ],
                 )
 
 
@@ -240,7 +243,8 @@ def run_summary_json(
         "guards": None,
         "changes": None,
         "stage_times": {
-            str(stage): round(seconds, 3) for stage, seconds in stage_times.items()
+            str(stage): round(seconds, 3)
+            for stage, seconds in stage_times.items()
         },
         "duration_seconds": round(duration_seconds, 3),
         "completed_at": timestamp(completed_at),
@@ -254,7 +258,9 @@ def run_summary_json(
     feed_limits = findings.limits.of_feeds()
     if feed_limits != DEFAULT_LIMITS.of_feeds():
         summary["limits"] = feed_limits
-    summary["rows"] = {name: rows.as_dict() for name, rows in findings.rows.items()}
+    summary["rows"] = {
+        name: rows.as_dict() for name, rows in findings.rows.items()
+    }
     summary["quarantined"] = findings.quarantined
     return _document(summary)
 
@@ -266,7 +272,8 @@ def _summary_counts(findings: RunFindings) -> dict[str, Any]:
     return {
         "vendor_count": findings.vendor_count,
         "vendor_record_counts": {
-            vendor_id: valid_rows.get(vendor_id, 0) for vendor_id in findings.vendor_ids
+            vendor_id: valid_rows.get(vendor_id, 0)
+            for vendor_id in findings.vendor_ids
         },
         "record_count": counts["record_count"],
         "invalid_rows": counts["invalid_rows"],

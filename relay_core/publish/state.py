@@ -25,7 +25,12 @@ from relay_core.merge.result import MergedInventory
 from relay_core.publish import parquet_file
 from relay_core.publish.feed import SOURCES
 from relay_core.validation import row_schemas
-from relay_core.validation.comparison import FIGURES, KEPT, SUSPECT_PRICE, FeedFigures
+from relay_core.validation.comparison import (
+    FIGURES,
+    KEPT,
+    SUSPECT_PRICE,
+    FeedFigures,
+)
 
 OFFERED_AT = "offered_at"
 """The column with the time of a SKU's last offer."""
@@ -34,7 +39,7 @@ STATE_SCHEMA = pa.schema(
         *((name, SOURCES[name].stored_type) for name in CANONICAL_COLUMNS),
         (OFFERED_AT, pa.timestamp("us", "UTC")),
         (KEPT, pa.bool_()),
-    ]
+    ],
 )
 """The columns of every state."""
 SUSPECT_SINCE = "suspect_since"
@@ -98,7 +103,9 @@ class Baseline:
                 stop = start + file.metadata.row_group(number).num_rows
                 low, high = np.searchsorted(indices, [start, stop])
                 if low < high:
-                    group = file.read_row_group(number).replace_schema_metadata(None)
+                    group = file.read_row_group(number).replace_schema_metadata(
+                        None,
+                    )
                     group_indices = indices[low:high] - start
                     parts.append(group.take(pa.array(group_indices)))
                 start = stop
@@ -128,7 +135,8 @@ def state_chunks(
     schema = _written_schema(merged)
     rows = merged.feed
     groups = (
-        rows.slice(start, _GROUP_ROWS) for start in range(0, len(rows), _GROUP_ROWS)
+        rows.slice(start, _GROUP_ROWS)
+        for start in range(0, len(rows), _GROUP_ROWS)
     )
     written_group = partial(_written_group, schema, merged.deferred, offered_at)
     context_json = json.dumps(asdict(context), ensure_ascii=False)
@@ -191,7 +199,11 @@ def _written_group(
 # --- reading --------------------------------------------------------------------------
 
 
-def read_state(data: bytes | memoryview, *, keeps_rows: bool = False) -> Baseline:
+def read_state(
+    data: bytes | memoryview,
+    *,
+    keeps_rows: bool = False,
+) -> Baseline:
     """Return the publication of a state; with ``keeps_rows`` it can read rows later.
 
     Raises:
@@ -206,9 +218,15 @@ def read_state(data: bytes | memoryview, *, keeps_rows: bool = False) -> Baselin
             state=source if keeps_rows else None,
             history=_read_history(schema.metadata),
         )
-    except (pa.ArrowException, OSError, ValueError, TypeError, KeyError) as error:
+    except (
+        pa.ArrowException,
+        OSError,
+        ValueError,
+        TypeError,
+        KeyError,
+    ) as error:
         raise StateUnreadableError(
-            f"it is no state of a published feed: {error}"
+            f"it is no state of a published feed: {error}",
         ) from error
 
 
@@ -225,7 +243,9 @@ def _read_figures(source: pa.Buffer, schema: pa.Schema) -> FeedFigures:
     """Return the figures of a state's SKUs, after a check of its columns and order."""
     # A newer release may have written more columns.
     state_fields = [
-        schema.field(name) for name in STATE_SCHEMA.names if name in schema.names
+        schema.field(name)
+        for name in STATE_SCHEMA.names
+        if name in schema.names
     ]
     if not pa.schema(state_fields).equals(STATE_SCHEMA):
         raise ValueError(f"its columns are {', '.join(schema.names)}")
@@ -235,7 +255,9 @@ def _read_figures(source: pa.Buffer, schema: pa.Schema) -> FeedFigures:
         read_dictionary=["vendor_id"],
     )
     if any(column.null_count for column in table.columns):
-        raise ValueError(f"there are rows without {' or '.join(table.column_names)}")
+        raise ValueError(
+            f"there are rows without {' or '.join(table.column_names)}",
+        )
     table = table.set_column(
         table.schema.get_field_index("price"),
         "price",

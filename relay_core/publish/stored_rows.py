@@ -39,7 +39,9 @@ def kept_rows(
 
     Columns that the state lacks are null.
     """
-    columns = {source_column(name): stored[name] for name in stored.column_names}
+    columns = {
+        source_column(name): stored[name] for name in stored.column_names
+    }
     columns["quantity_available"] = pa.array(quantities)
     no_text = pa.nulls(len(stored), pa.string())
     schema = kept_schema(config)
@@ -53,7 +55,10 @@ def kept_chunks(config: TenantConfig, kept: pa.Table) -> Iterator[memoryview]:
     return sorted_file_chunks(kept_schema(config), "sku", [kept])
 
 
-def side_by_side(offered: pa.Table, kept: pa.Table) -> tuple[pa.Table, pa.Table]:
+def side_by_side(
+    offered: pa.Table,
+    kept: pa.Table,
+) -> tuple[pa.Table, pa.Table]:
     """Return a feed's rows and the kept rows with the same columns and vendors.
 
     The dictionary of vendors lists those of the config first, then those that only the
@@ -64,7 +69,9 @@ def side_by_side(offered: pa.Table, kept: pa.Table) -> tuple[pa.Table, pa.Table]
     config_ids = offered_vendors.dictionary.to_pylist()
     former_ids = sorted({*kept_vendors.to_pylist()} - {*config_ids})
     vendor_ids = pa.array([*config_ids, *former_ids], pa.string())
-    kept_codes = pc.index_in(kept_vendors, value_set=vendor_ids).cast(pa.int16())
+    kept_codes = pc.index_in(kept_vendors, value_set=vendor_ids).cast(
+        pa.int16(),
+    )
 
     offered = offered.set_column(
         offered.schema.get_field_index("vendor_id"),
@@ -72,7 +79,10 @@ def side_by_side(offered: pa.Table, kept: pa.Table) -> tuple[pa.Table, pa.Table]
         pa.DictionaryArray.from_arrays(offered_vendors.indices, vendor_ids),
     )
     columns = dict(zip(kept.column_names, kept.columns, strict=True))
-    columns["vendor_id"] = pa.DictionaryArray.from_arrays(kept_codes, vendor_ids)
+    columns["vendor_id"] = pa.DictionaryArray.from_arrays(
+        kept_codes,
+        vendor_ids,
+    )
     columns[ROW_LOCATOR] = pa.array(np.arange(len(kept)))
     added = {}
     for field in offered.schema:

@@ -96,7 +96,9 @@ class Suspects:
             )
         if self.options.confirm_hours is not None:
             age = self.now - self.since()
-            is_confirmed |= age >= self.options.confirm_hours * _HOUR_MICROSECONDS
+            is_confirmed |= (
+                age >= self.options.confirm_hours * _HOUR_MICROSECONDS
+            )
         unconfirmed = pa.array(~is_confirmed)
         return replace(
             self,
@@ -160,7 +162,9 @@ def _explained(
     accepted = overrides.accept_price[places]
     lowest = np.minimum(published, accepted)
     highest = np.maximum(published, accepted)
-    is_accepted = (accepted > _NO_AMOUNT) & (lowest <= computed) & (computed <= highest)
+    is_accepted = (
+        (accepted > _NO_AMOUNT) & (lowest <= computed) & (computed <= highest)
+    )
     is_explained = has_own_price | is_accepted
     if AT_LEAST_PRICE in suspects.column_names:
         is_explained |= text.flags_of(suspects[AT_LEAST_PRICE])

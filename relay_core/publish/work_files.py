@@ -57,12 +57,16 @@ def size_of(files: RunFiles, key: str) -> int:
         file_name = key.rpartition("/")[2]
         raise ArtifactsExpiredError(
             f"{file_name} of the run is gone, and with it what explains its feed; "
-            "start a new run"
+            "start a new run",
         )
     return files.sizes[key]
 
 
-def read_sku_rows(files: RunFiles, sources: Sequence[WorkFile], sku: str) -> None:
+def read_sku_rows(
+    files: RunFiles,
+    sources: Sequence[WorkFile],
+    sku: str,
+) -> None:
     """Hand the rows of a SKU to the sources' functions, in the order of ``sources``.
 
     Raises:
@@ -89,7 +93,10 @@ def _tables(
         parts = [(source.key, part) for source, part in batch]
         contents = files.read(parts)
         for (source, _), content in zip(batch, contents, strict=True):
-            yield source, sorted_file.rows_with(sku, content, source.schema, "sku")
+            yield (
+                source,
+                sorted_file.rows_with(sku, content, source.schema, "sku"),
+            )
 
 
 def _parts_with(
@@ -103,14 +110,16 @@ def _parts_with(
         [
             (source.key, sorted_file.tail_range(size))
             for source, size in zip(sources, sizes, strict=True)
-        ]
+        ],
     )
     parts_with_sku: list[tuple[WorkFile, sorted_file.ByteRange]] = []
     for source, size, tail in zip(sources, sizes, tails, strict=True):
         tail_start = size - len(tail)
         index_range = sorted_file.index_range(size, tail)
         if index_range.start >= tail_start:
-            index = tail[index_range.start - tail_start : index_range.stop - tail_start]
+            index = tail[
+                index_range.start - tail_start : index_range.stop - tail_start
+            ]
         else:
             (index,) = files.read([(source.key, index_range)])
         entries = json.loads(index)

@@ -26,7 +26,8 @@ class FeedFigures:
     vendor_ids: pa.DictionaryArray  # the vendors whose offers the rows are
     quantities: arrays.WholeNumbers  # the quantities
     cents: arrays.Cents  # the prices
-    kept: arrays.RowMask  # the mask of SKUs that nobody offers, kept at a quantity of 0
+    # The mask of SKUs that nobody offers, kept at a quantity of 0
+    kept: arrays.RowMask
     # The computed prices of quarantined SKUs; -1 for all others.
     suspect_cents: arrays.Cents | None = None
 
@@ -77,8 +78,10 @@ class Comparison:
 
     before: FeedFigures  # the one feed
     after: FeedFigures  # the other feed
-    rows_before: arrays.RowIndex  # each SKU's row in the one feed; -1 if it has none
-    rows_after: arrays.RowIndex  # each SKU's row in the other feed; -1 if it has none
+    # Each SKU's row in the one feed; -1 if it has none
+    rows_before: arrays.RowIndex
+    # Each SKU's row in the other feed; -1 if it has none
+    rows_after: arrays.RowIndex
 
     @classmethod
     def of(cls, before: FeedFigures, after: FeedFigures) -> "Comparison":
@@ -98,7 +101,9 @@ class Comparison:
         )
 
     def with_after(
-        self, feed: pa.Table, added: arrays.RowMask | None = None
+        self,
+        feed: pa.Table,
+        added: arrays.RowMask | None = None,
     ) -> "Comparison":
         """Return the comparison with another version of the other feed.
 

@@ -45,7 +45,10 @@ class ArrowDecimal64(pandas_engine.DataType):
     def from_parametrized_dtype(cls, pyarrow_dtype: pa.Decimal64Type) -> Any:
         """Return the type of an Arrow type."""
         make: Any = cls  # the decorator makes the arguments of its constructor
-        return make(precision=pyarrow_dtype.precision, scale=pyarrow_dtype.scale)
+        return make(
+            precision=pyarrow_dtype.precision,
+            scale=pyarrow_dtype.scale,
+        )
 
 
 Text = Annotated[pd.ArrowDtype, pa.string()]
@@ -106,7 +109,10 @@ CANONICAL_SCHEMA = Offer.to_schema()
 MERGED_SCHEMA = FeedRow.to_schema()
 
 
-def broken_rules(schema: pandera.DataFrameSchema, rows: pa.Table) -> list[BrokenRule]:
+def broken_rules(
+    schema: pandera.DataFrameSchema,
+    rows: pa.Table,
+) -> list[BrokenRule]:
     """Validate rows, and return every rule that they break.
 
     Raises:
@@ -121,7 +127,7 @@ def broken_rules(schema: pandera.DataFrameSchema, rows: pa.Table) -> list[Broken
         return []
     if cases["index"].isna().any():
         raise ContractBrokenError(
-            f"{schema.name} rows have another shape: {cases.to_dict('list')}"
+            f"{schema.name} rows have another shape: {cases.to_dict('list')}",
         )
     rows_by_rule = cases.groupby(["column", "check"], sort=False)["index"]
     return [

@@ -20,7 +20,9 @@ class PolicyResult:
 
     within_max: bool  # whether the rows are within ``max_invalid_rows``
     within_pct: bool  # whether the rows are within ``max_invalid_row_pct``
-    message: str  # the fault and its fix; empty if the rows are within both limits
+    message: (
+        str  # the fault and its fix; empty if the rows are within both limits
+    )
 
 
 def judge_policy(
@@ -38,7 +40,9 @@ def judge_policy(
     invalid_count = sum(invalid_rows)
     total_count = sum(total_rows)
     within_max = invalid_count <= policy.max_invalid_rows
-    within_pct = invalid_count <= Fraction(policy.max_invalid_row_pct) * total_count
+    within_pct = (
+        invalid_count <= Fraction(policy.max_invalid_row_pct) * total_count
+    )
     reasons = []
     if not within_max:
         limit = policy.max_invalid_rows

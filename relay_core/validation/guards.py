@@ -114,7 +114,8 @@ class _Offered:
     # other.
     rows_before: arrays.RowIndex
     rows_after: arrays.RowIndex
-    removed: arrays.RowIndex  # the published rows of SKUs that are gone and count
+    # The published rows of SKUs that are gone and count
+    removed: arrays.RowIndex
     counted: int  # the number of published SKUs that count
 
     @classmethod
@@ -180,7 +181,10 @@ class _Offered:
         )
 
 
-def _feed_guards(guards: GuardsConfig, feeds: _Offered) -> Iterator[GuardResult]:
+def _feed_guards(
+    guards: GuardsConfig,
+    feeds: _Offered,
+) -> Iterator[GuardResult]:
     """Yield the results of the guards of whole feeds."""
     if guards.max_skus_removed_pct is not None:
         yield _skus_removed(guards.max_skus_removed_pct, feeds)
@@ -220,7 +224,10 @@ def _out_of_stock(limit: Decimal, feeds: _Offered) -> Iterator[GuardResult]:
     yield _result("out_of_stock", count, size, limit, examples=examples)
 
 
-def _price_guards(guards: GuardsConfig, feeds: _Offered) -> Iterator[GuardResult]:
+def _price_guards(
+    guards: GuardsConfig,
+    feeds: _Offered,
+) -> Iterator[GuardResult]:
     """Yield the results of the guards of the prices of SKUs that both feeds offer."""
     rows = feeds.rows_before
     before = feeds.before.cents[rows]
@@ -255,13 +262,21 @@ def _price_guards(guards: GuardsConfig, feeds: _Offered) -> Iterator[GuardResult
     if guards.price_level is not None:
         is_low = falls_below(before, after, guards.price_level.low)
         yield replace(moved("price_level", is_low, _HALF, 1), side="low")
-        is_high = falls_below(after, before, 1 / Fraction(guards.price_level.high))
+        is_high = falls_below(
+            after,
+            before,
+            1 / Fraction(guards.price_level.high),
+        )
         yield replace(moved("price_level", is_high, _HALF, 1), side="high")
     if guards.quarantine is not None:
         yield _quarantined(guards.quarantine.max_pct, min_count, feeds)
 
 
-def _quarantined(limit: Decimal, min_count: int, feeds: _Offered) -> GuardResult:
+def _quarantined(
+    limit: Decimal,
+    min_count: int,
+    feeds: _Offered,
+) -> GuardResult:
     """Return the guard's result for the quarantined SKUs.
 
     They keep their price, since the new one cannot be right.

@@ -46,7 +46,10 @@ def check_offers(schema: pa.Schema) -> None:
     if schema.equals(row_schemas.OFFER_SCHEMA):
         return
     contracts = _contracts()
-    broken = contracts.broken_rules(contracts.CANONICAL_SCHEMA, schema.empty_table())
+    broken = contracts.broken_rules(
+        contracts.CANONICAL_SCHEMA,
+        schema.empty_table(),
+    )
     raise ContractBrokenError(f"rows are no canonical rows: {broken[:3]}")
 
 
@@ -99,7 +102,10 @@ def broken_rules(rows: pa.Table) -> list[BrokenRule]:
     if keeps_rules:
         return []
     contracts = _contracts()
-    broken: list[BrokenRule] = contracts.broken_rules(contracts.MERGED_SCHEMA, rows)
+    broken: list[BrokenRule] = contracts.broken_rules(
+        contracts.MERGED_SCHEMA,
+        rows,
+    )
     return broken
 
 
@@ -111,7 +117,11 @@ def _rejected(rule: ColumnRule, cells: pa.ChunkedArray) -> RowMask:
     return rejected
 
 
-def _keeps_rule(cells: pa.ChunkedArray, rule: ColumnRule, mask: RowMask) -> bool:
+def _keeps_rule(
+    cells: pa.ChunkedArray,
+    rule: ColumnRule,
+    mask: RowMask,
+) -> bool:
     """Return whether the cells of some rows keep a rule, but for uniqueness."""
     if cells.type != rule.type:
         return False

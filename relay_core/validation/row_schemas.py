@@ -54,7 +54,12 @@ _UPDATED_AT = ColumnRule(
     least=(FIRST_INSTANT - _EPOCH) // _MICROSECOND,
     greatest=(LAST_INSTANT - _EPOCH) // _MICROSECOND - 1,
 )
-_CONDITION = ColumnRule("condition", pa.string(), nullable=True, words=CONDITIONS)
+_CONDITION = ColumnRule(
+    "condition",
+    pa.string(),
+    nullable=True,
+    words=CONDITIONS,
+)
 
 OFFER_RULES = (
     ColumnRule("sku", pa.string()),
@@ -95,7 +100,7 @@ REJECTED_ROWS = pa.schema(
         ("error_codes", pa.string()),
         ("raw", pa.large_string()),
         ("sku", pa.large_string()),
-    ]
+    ],
 )
 """A rejected record; its SKU is null if it has none, or another width than the header.
 
@@ -123,7 +128,9 @@ def offer_fields(columns: Collection[str]) -> Iterator[pa.Field]:
     A tenant's extra columns are the last.
     """
     yield from (field for field in OFFER_SCHEMA if field.name in columns)
-    yield from (pa.field(name, pa.string()) for name in columns if is_extra(name))
+    yield from (
+        pa.field(name, pa.string()) for name in columns if is_extra(name)
+    )
 
 
 def offer_schema(extra_columns: Sequence[str]) -> pa.Schema:

@@ -11,7 +11,12 @@ from typing import Protocol
 
 from relay_core.config import TenantConfig, VendorConfig
 from relay_core.domain import run_faults
-from relay_core.domain.codes import FailureCode, Stage, VendorStatus, WarningCode
+from relay_core.domain.codes import (
+    FailureCode,
+    Stage,
+    VendorStatus,
+    WarningCode,
+)
 from relay_core.domain.limits import Limits
 from relay_core.domain.records import ReportEntry, RunFailure
 
@@ -65,7 +70,9 @@ class LastGoodInputs(Protocol):
 class InputVerdict:
     """The consequence of the inputs that were found, and of those that are missing."""
 
-    failure: RunFailure | None = None  # the run's failure, if it fails for its inputs
+    failure: RunFailure | None = (
+        None  # the run's failure, if it fails for its inputs
+    )
     faults: Sequence[ReportEntry] = ()  # the reasons of the failure
     # One warning for each vendor whose own upload is not used.
     warnings: Sequence[ReportEntry] = ()
@@ -76,7 +83,9 @@ class InputVerdict:
 
     def to_read(self) -> list[str]:
         """Return the vendors to read: their uploads, or the inputs used instead."""
-        return [name for name, state in self.states.items() if state.status.is_used]
+        return [
+            name for name, state in self.states.items() if state.status.is_used
+        ]
 
 
 def may_be_empty(config: TenantConfig, vendor: VendorConfig) -> bool:
@@ -113,7 +122,13 @@ def judge_inputs(
     for vendor in vendors:
         upload = inputs.get(vendor.vendor_id)
         location = locations.get(vendor.vendor_id)
-        failure = _failure_of_input(vendor, upload, requested_at, location, limits)
+        failure = _failure_of_input(
+            vendor,
+            upload,
+            requested_at,
+            location,
+            limits,
+        )
         if failure is None:
             states[vendor.vendor_id] = VendorState(VendorStatus.FOUND)
             continue
@@ -186,7 +201,12 @@ def settle(
         age = None if uploaded_at is None else requested_at - uploaded_at
         if age is not None and age <= vendor.last_good.max_age_hours * _HOUR:
             age_hours = max(0, age // _HOUR)
-            return VendorState(VendorStatus.LAST_GOOD, failure, run_id, age_hours)
+            return VendorState(
+                VendorStatus.LAST_GOOD,
+                failure,
+                run_id,
+                age_hours,
+            )
     return left_out(vendor, failure)
 
 
@@ -219,7 +239,9 @@ def warning_of(vendor: VendorConfig, state: VendorState) -> ReportEntry:
     """
     failure = state.failure
     if failure is None:
-        raise ValueError(f"vendor {vendor.vendor_id!r} has no failure to tell of")
+        raise ValueError(
+            f"vendor {vendor.vendor_id!r} has no failure to tell of",
+        )
     if state.status is VendorStatus.LAST_GOOD:
         return run_faults.fault_of(
             WarningCode.VENDOR_LAST_GOOD,

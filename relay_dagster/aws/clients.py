@@ -72,7 +72,10 @@ def _instant(value: Any) -> datetime:
     """
     try:
         return datetime.fromisoformat(value)
-    except (TypeError, ValueError):  # a number of seconds, or the text of a header
+    except (
+        TypeError,
+        ValueError,
+    ):  # a number of seconds, or the text of a header
         return parse_timestamp(value)
 
 
@@ -164,7 +167,11 @@ class Clients:
         return any(self.environ.get(variable) for variable in variables)
 
     def _client(
-        self, service: str, *, endpoint_url: str | None = None, **options: Any
+        self,
+        service: str,
+        *,
+        endpoint_url: str | None = None,
+        **options: Any,
     ) -> Any:
         """Return a new client.
 

@@ -42,12 +42,14 @@ _Adapter = TypeVar("_Adapter")
 _NOT_FOUND = frozenset({"404", "NotFound"})
 NO_OBJECT = _NOT_FOUND | {"NoSuchKey"}
 NO_BUCKET = _NOT_FOUND | {"NoSuchBucket"}
-NO_QUEUE = frozenset({"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"})
+NO_QUEUE = frozenset(
+    {"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"},
+)
 PRECONDITION_FAILED = frozenset({"412", "PreconditionFailed"})
 WRITE_CONFLICT = frozenset({"409", "ConditionalRequestConflict"})
 CONDITION_FAILED = frozenset({"ConditionalCheckFailedException"})
 TRANSACTION_COLLIDED = frozenset(
-    {"TransactionConflictException", "TransactionInProgressException"}
+    {"TransactionConflictException", "TransactionInProgressException"},
 )
 
 _THROTTLED = TRANSACTION_COLLIDED | {
@@ -84,7 +86,7 @@ _ACCESS_REFUSED = frozenset(
         "RequestTimeTooSkewed",
         "SignatureDoesNotMatch",
         "UnrecognizedClientException",
-    }
+    },
 )
 _CODES: dict[type[ExternalServiceError], frozenset[str]] = {
     ThrottledError: _THROTTLED,
@@ -151,7 +153,10 @@ def unless(codes: Container[str], call: Callable[[], _R]) -> _R | None:
         raise
 
 
-def external_error_of(error: Exception, operation: str) -> ExternalServiceError | None:
+def external_error_of(
+    error: Exception,
+    operation: str,
+) -> ExternalServiceError | None:
     """Return the error of an external service for an error of botocore or boto3.
 
     Return None for any other error.
@@ -226,7 +231,8 @@ def retrying(
     return Retrying(
         retry=retry_if_exception(on),
         wait=wait_random_exponential(
-            multiplier=_FIRST_PAUSE_SECONDS, max=max_pause_seconds
+            multiplier=_FIRST_PAUSE_SECONDS,
+            max=max_pause_seconds,
         ),
         stop=stop_after_attempt(tries),
         sleep=sleep,
@@ -245,7 +251,10 @@ def in_batches(
     Raises:
         ThrottledError: A call returned entries many times.
     """
-    again = retrying(lambda error: isinstance(error, ThrottledError), sleep=sleep)
+    again = retrying(
+        lambda error: isinstance(error, ThrottledError),
+        sleep=sleep,
+    )
     remaining_entries = iter(entries)
     batch: Any = None
 

@@ -50,7 +50,7 @@ _STALE_HANDLE = frozenset(
         "InvalidParameterValue",
         "MessageNotInflight",
         "AWS.SimpleQueueService.MessageNotInflight",
-    }
+    },
 )
 
 
@@ -137,7 +137,8 @@ class Queue:
 
         def call() -> object:
             return self.clients.sqs.delete_message(
-                QueueUrl=self.url, ReceiptHandle=receipt_handle
+                QueueUrl=self.url,
+                ReceiptHandle=receipt_handle,
             )
 
         return errors.unless(_STALE_HANDLE, call) is not None
@@ -156,13 +157,17 @@ class Queue:
     def attributes(self) -> Mapping[str, str]:
         """Return all attributes of the queue, by name."""
         response = self.clients.sqs.get_queue_attributes(
-            QueueUrl=self.url, AttributeNames=["All"]
+            QueueUrl=self.url,
+            AttributeNames=["All"],
         )
         attributes = response.get("Attributes", {})
         return {str(name): value for name, value in attributes.items()}
 
     def send_body(
-        self, body: str, attributes: Mapping[str, str | None], delay_seconds: int = 0
+        self,
+        body: str,
+        attributes: Mapping[str, str | None],
+        delay_seconds: int = 0,
     ) -> str:
         """Send a body with the attributes that are not empty. Return the message id."""
         message_attributes: Any = {}
@@ -182,7 +187,10 @@ class Queue:
         return response["MessageId"]
 
     def _in_batches(
-        self, call: Callable[..., Any], messages: Sequence[Message], **options: Any
+        self,
+        call: Callable[..., Any],
+        messages: Sequence[Message],
+        **options: Any,
     ) -> None:
         """Call with ten messages at a time, each of them with the options."""
         for start in range(0, len(messages), MAX_MESSAGES):
@@ -190,7 +198,9 @@ class Queue:
             entries = []
             for number, message in enumerate(batch):
                 handle = message.receipt_handle
-                entries.append({"Id": str(number), "ReceiptHandle": handle, **options})
+                entries.append(
+                    {"Id": str(number), "ReceiptHandle": handle, **options},
+                )
             call(QueueUrl=self.url, Entries=entries)
 
 
@@ -227,7 +237,10 @@ class JobQueue(Queue):
         return self.dead.send_body(body, attributes)
 
     def differences(
-        self, *, visibility_timeout_seconds: int, max_receives: int
+        self,
+        *,
+        visibility_timeout_seconds: int,
+        max_receives: int,
     ) -> list[str]:
         """Return a sentence for each attribute of the queues that is not as required."""
         queue = self.attributes()
@@ -278,7 +291,8 @@ class UploadQueue(Queue):
         dlq_arn = str(policy.get("deadLetterTargetArn", ""))
         if not dlq_arn:
             raise MissingResourceError(
-                "sqs.SendMessage", "the queue of uploads has no dead-letter queue"
+                "sqs.SendMessage",
+                "the queue of uploads has no dead-letter queue",
             )
         # SQS requires both queues to be in the same account and region.
         base_url = self.url.rpartition("/")[0]
@@ -289,7 +303,8 @@ class UploadQueue(Queue):
 
 
 def read_dead_letters(
-    queue: JobQueue, deadline: Deadline | None = None
+    queue: JobQueue,
+    deadline: Deadline | None = None,
 ) -> Iterator[list[Message]]:
     """Yield all dead letters in batches, each letter once.
 
@@ -302,7 +317,8 @@ def read_dead_letters(
     read_messages: list[Message] = []
     while True:
         messages = queue.dead.receive(
-            wait_seconds=1, hidden_seconds=_DEAD_LETTER_HIDDEN_SECONDS
+            wait_seconds=1,
+            hidden_seconds=_DEAD_LETTER_HIDDEN_SECONDS,
         )
         if not messages:
             break

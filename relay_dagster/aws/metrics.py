@@ -126,7 +126,12 @@ class Metrics:
         if seconds:
             greatest = max(seconds.values())
             self._send(
-                lambda: self._by_tenant(FEED_AGE_SECONDS, seconds, greatest, "Seconds")
+                lambda: self._by_tenant(
+                    FEED_AGE_SECONDS,
+                    seconds,
+                    greatest,
+                    "Seconds",
+                ),
             )
 
     def feeds_judged(self, events: Sequence[SloEvent]) -> None:
@@ -144,7 +149,7 @@ class Metrics:
             lambda: [
                 self._datum(WORKER_ERROR, 1),
                 self._datum(WORKER_ERROR, 1, **{ERROR_TYPE: error_type}),
-            ]
+            ],
         )
 
     def rate_limited(self) -> None:
@@ -176,14 +181,22 @@ class Metrics:
         lag = service_level.publish_lag(record)
         if lag is not None:
             lag_seconds = lag.total_seconds()
-            data += self._for_both(record, PUBLISH_LAG_SECONDS, lag_seconds, "Seconds")
+            data += self._for_both(
+                record,
+                PUBLISH_LAG_SECONDS,
+                lag_seconds,
+                "Seconds",
+            )
         data += self._end_data(record)
         duration_seconds = 0.0
         if record.finished_at is not None:
             began_at = record.started_at or record.requested_at
             duration_seconds = (record.finished_at - began_at).total_seconds()
         data += self._for_both(
-            record, RUN_DURATION_SECONDS, max(duration_seconds, 0.0), "Seconds"
+            record,
+            RUN_DURATION_SECONDS,
+            max(duration_seconds, 0.0),
+            "Seconds",
         )
         rows = record.counts.get("total_rows", 0)
         data += self._for_both(record, ROWS_PROCESSED, rows)
@@ -217,18 +230,25 @@ class Metrics:
             bad = [float(event.fault is not None) for event in counted]
             data += self._slo_values(SLO_GOOD, counted, good)
             data += self._slo_values(SLO_BAD, counted, bad)
-        faults = Counter(event.fault for event in events if event.fault is not None)
+        faults = Counter(
+            event.fault for event in events if event.fault is not None
+        )
         for fault, number in faults.items():
             data.append(self._datum(SLO_BAD, number, **{FAILURE_CLASS: fault}))
         return data
 
     def _slo_values(
-        self, name: str, events: Sequence[SloEvent], values: Sequence[float]
+        self,
+        name: str,
+        events: Sequence[SloEvent],
+        values: Sequence[float],
     ) -> list[_Datum]:
         """Return the value of each event for its tenant, and the statistics of all."""
         data = []
         for event, value in zip(events, values, strict=True):
-            data.append(self._datum(name, value, **{TENANT_ID: event.tenant_id}))
+            data.append(
+                self._datum(name, value, **{TENANT_ID: event.tenant_id}),
+            )
         statistics = self._datum(name, 0)
         del statistics["Value"]
         statistics["StatisticValues"] = {
@@ -240,16 +260,26 @@ class Metrics:
         return [*data, statistics]
 
     def _by_tenant(
-        self, name: str, values: Mapping[str, float], total: float, unit: str = "Count"
+        self,
+        name: str,
+        values: Mapping[str, float],
+        total: float,
+        unit: str = "Count",
     ) -> list[_Datum]:
         """Return a metric's total, and its value for each tenant."""
         data = [self._datum(name, total, unit)]
         for tenant_id, value in values.items():
-            data.append(self._datum(name, value, unit, **{TENANT_ID: tenant_id}))
+            data.append(
+                self._datum(name, value, unit, **{TENANT_ID: tenant_id}),
+            )
         return data
 
     def _for_both(
-        self, record: RunRecord, name: str, value: float, unit: str = "Count"
+        self,
+        record: RunRecord,
+        name: str,
+        value: float,
+        unit: str = "Count",
     ) -> list[_Datum]:
         """Return a metric for a run's tenant, and for all tenants."""
         tenant = {TENANT_ID: record.tenant_id}
@@ -259,7 +289,11 @@ class Metrics:
         ]
 
     def _datum(
-        self, name: str, value: float, unit: str = "Count", **dimensions: str
+        self,
+        name: str,
+        value: float,
+        unit: str = "Count",
+        **dimensions: str,
     ) -> _Datum:
         all_dimensions = {**dimensions, ENVIRONMENT: self.environment}
         return {
@@ -280,7 +314,10 @@ class Metrics:
         # As a daemon, the thread keeps neither the caller nor the process waiting for a
         # service that hangs.
         sender = threading.Thread(
-            target=self._put, args=(data,), name="metrics", daemon=True
+            target=self._put,
+            args=(data,),
+            name="metrics",
+            daemon=True,
         )
         try:
             sender.start()
@@ -298,7 +335,10 @@ class Metrics:
             metrics: Any = data()
             for start in range(0, len(metrics), _MAX_METRICS):
                 batch = metrics[start : start + _MAX_METRICS]
-                client.put_metric_data(Namespace=self.namespace, MetricData=batch)
+                client.put_metric_data(
+                    Namespace=self.namespace,
+                    MetricData=batch,
+                )
         except Exception as error:  # noqa: BLE001 - whatever it is, the run matters more
             _log_unsent(f"{type(error).__name__}: {error}")
 
@@ -308,7 +348,10 @@ def _log_unsent(reason: str) -> None:
 
 
 def report_fault(
-    metrics: Metrics, event: str, error: Exception, **facts: object
+    metrics: Metrics,
+    event: str,
+    error: Exception,
+    **facts: object,
 ) -> None:
     """Log an exception of a tick and count it as ``WorkerError``.
 
@@ -316,13 +359,22 @@ def report_fault(
     """
     code = error_code_of(error)
     trace = error if code == INTERNAL_ERROR else False
-    _log.error(event, error_code=code, error=str(error), exc_info=trace, **facts)
+    _log.error(
+        event,
+        error_code=code,
+        error=str(error),
+        exc_info=trace,
+        **facts,
+    )
     metrics.worker_error(code)
 
 
 @maps_aws_errors
 def remove_alarms(
-    clients: Clients, namespace: str, environment: str, tenant_id: str
+    clients: Clients,
+    namespace: str,
+    environment: str,
+    tenant_id: str,
 ) -> int:
     """Delete the alarms on a tenant's metrics, and return how many there were."""
     dimensions = {TENANT_ID: tenant_id, ENVIRONMENT: environment}
@@ -332,7 +384,9 @@ def remove_alarms(
     alarm_names: set[str] = set()
     for metric in _TENANT_METRICS:
         response = clients.cloudwatch.describe_alarms_for_metric(
-            MetricName=metric, Namespace=namespace, Dimensions=dimension_filter
+            MetricName=metric,
+            Namespace=namespace,
+            Dimensions=dimension_filter,
         )
         for alarm in response["MetricAlarms"]:
             alarm_dimensions = {

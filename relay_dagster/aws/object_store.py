@@ -68,7 +68,9 @@ class ObjectStore:
     # --- listings ---------------------------------------------------------------------
 
     def latest_object(
-        self, prefix: str, on_page: Callable[[], object] = _ignore
+        self,
+        prefix: str,
+        on_page: Callable[[], object] = _ignore,
     ) -> ObjectInfo | None:
         """Return the newest object under a prefix, or None where there is none.
 
@@ -127,12 +129,17 @@ class ObjectStore:
 
     def _pinned_keys(self, run_keys: ArtifactKeys) -> set[str]:
         """Return the keys of the copies of feeds that a run's manifest names."""
-        manifest = json.loads(self.read_or_none(run_keys.input_manifest) or b"{}")
+        manifest = json.loads(
+            self.read_or_none(run_keys.input_manifest) or b"{}",
+        )
         inputs = manifest.get("vendors", {}).values()
         return {str(vendor_input["run_copy_key"]) for vendor_input in inputs}
 
     def _listed(
-        self, prefix: str, on_page: Callable[[], object] = _ignore, **options: Any
+        self,
+        prefix: str,
+        on_page: Callable[[], object] = _ignore,
+        **options: Any,
     ) -> Iterator[ObjectInfo]:
         """Yield the objects under a prefix, page by page, in the order of their keys."""
         paginator = self.clients.s3.get_paginator("list_objects_v2")
@@ -154,16 +161,24 @@ class ObjectStore:
 
         def call() -> Any:
             return self.clients.s3.head_object(
-                Bucket=self.bucket, Key=key, ChecksumMode="ENABLED"
+                Bucket=self.bucket,
+                Key=key,
+                ChecksumMode="ENABLED",
             )
 
         response = errors.unless(errors.NO_OBJECT, call)
         if response is None:
             return None
         sha256 = whole_sha256(response)
-        if sha256 is None and any(name.startswith("Checksum") for name in response):
+        if sha256 is None and any(
+            name.startswith("Checksum") for name in response
+        ):
             sha256 = ""
-        return ObjectHead(response["ContentLength"], response["ContentType"], sha256)
+        return ObjectHead(
+            response["ContentLength"],
+            response["ContentType"],
+            sha256,
+        )
 
     def size_of(self, key: str) -> int | None:
         """Return the number of an object's bytes, or None where there is no such object."""
@@ -180,7 +195,9 @@ class ObjectStore:
         Raises:
             MissingResourceError: There is no such object.
         """
-        return self.clients.s3.get_object(Bucket=self.bucket, Key=key)["Body"].read()
+        return self.clients.s3.get_object(Bucket=self.bucket, Key=key)[
+            "Body"
+        ].read()
 
     def read_or_none(self, key: str) -> bytes | None:
         """Return an object's bytes, or None where there is no such object."""
@@ -198,7 +215,9 @@ class ObjectStore:
         """
         try:
             response = self.clients.s3.get_object(
-                Bucket=self.bucket, Key=key, Range=f"bytes={start}-{stop - 1}"
+                Bucket=self.bucket,
+                Key=key,
+                Range=f"bytes={start}-{stop - 1}",
             )
             body = response["Body"]
             if response["ContentLength"] > stop - start:
@@ -224,21 +243,36 @@ class ObjectStore:
             return iter(())
         byte_range = f"bytes={start}-{stop - 1}"
         response = self.clients.s3.get_object(
-            Bucket=self.bucket, Key=key, Range=byte_range
+            Bucket=self.bucket,
+            Key=key,
+            Range=byte_range,
         )
         return response["Body"].iter_chunks(_STREAMED_CHUNK_BYTES)
 
     # --- writes -----------------------------------------------------------------------
 
-    def put(self, key: str, data: bytes, *, content_type: str | None = None) -> Written:
+    def put(
+        self,
+        key: str,
+        data: bytes,
+        *,
+        content_type: str | None = None,
+    ) -> Written:
         """Store bytes under a key, in place of any object there."""
         self.clients.s3.put_object(
-            Bucket=self.bucket, Key=key, Body=data, **_type_option(content_type)
+            Bucket=self.bucket,
+            Key=key,
+            Body=data,
+            **_type_option(content_type),
         )
         return Written(len(data), hashlib.sha256(data).hexdigest())
 
     def put_stream(
-        self, key: str, chunks: Iterable[Any], *, content_type: str | None = None
+        self,
+        key: str,
+        chunks: Iterable[Any],
+        *,
+        content_type: str | None = None,
     ) -> Written:
         """Store chunks of bytes under a key, in place of any object there.
 
@@ -254,12 +288,19 @@ class ObjectStore:
             self.bucket,
             key,
             ExtraArgs=_type_option(content_type),
-            Config=TransferConfig(multipart_chunksize=_PART_BYTES, use_threads=False),
+            Config=TransferConfig(
+                multipart_chunksize=_PART_BYTES,
+                use_threads=False,
+            ),
         )
         return stream.written()
 
     def put_if_absent(
-        self, key: str, data: bytes, *, content_type: str | None = None
+        self,
+        key: str,
+        data: bytes,
+        *,
+        content_type: str | None = None,
     ) -> bool:
         """Store bytes under a key. Return False, and store nothing, if the key is taken."""
 
@@ -273,7 +314,10 @@ class ObjectStore:
             )
 
         # S3 asks for another attempt while another writer stores the same key.
-        again = errors.retrying(errors.has_answered(*errors.WRITE_CONFLICT), tries=5)
+        again = errors.retrying(
+            errors.has_answered(*errors.WRITE_CONFLICT),
+            tries=5,
+        )
         response = errors.unless(errors.PRECONDITION_FAILED, lambda: again(put))
         return response is not None
 
@@ -288,7 +332,8 @@ class ObjectStore:
     def copy_if_there(self, source_key: str, target_key: str) -> bool:
         """Copy an object like `copy`. Return False where there is no such object."""
         response = errors.unless(
-            errors.NO_OBJECT, lambda: self._copy(source_key, target_key)
+            errors.NO_OBJECT,
+            lambda: self._copy(source_key, target_key),
         )
         return response is not None
 
@@ -300,7 +345,11 @@ class ObjectStore:
         """
         etag = f'"{source.etag}"'
         try:
-            response = self._copy(source.key, target_key, CopySourceIfMatch=etag)
+            response = self._copy(
+                source.key,
+                target_key,
+                CopySourceIfMatch=etag,
+            )
         except ClientError as error:
             changed = errors.NO_OBJECT | errors.PRECONDITION_FAILED
             if errors.error_code(error) not in changed:
@@ -311,7 +360,9 @@ class ObjectStore:
         if sha256 is not None:
             return sha256
         digest = hashlib.sha256()
-        copy = self.clients.s3.get_object(Bucket=self.bucket, Key=target_key)["Body"]
+        copy = self.clients.s3.get_object(Bucket=self.bucket, Key=target_key)[
+            "Body"
+        ]
         for chunk in copy.iter_chunks(_HASHED_CHUNK_BYTES):
             digest.update(chunk)
         return digest.hexdigest()
@@ -330,7 +381,11 @@ class ObjectStore:
         """Delete an object, if there is one."""
         self.clients.s3.delete_object(Bucket=self.bucket, Key=key)
 
-    def remove_all(self, prefix: str, is_late: Callable[[], bool]) -> tuple[int, bool]:
+    def remove_all(
+        self,
+        prefix: str,
+        is_late: Callable[[], bool],
+    ) -> tuple[int, bool]:
         """Delete the unfinished uploads under a prefix, then the objects, until ``is_late``.
 
         All versions of an object are deleted, which `delete` does not do in a versioned
@@ -343,7 +398,10 @@ class ObjectStore:
         paginator = self.clients.s3.get_paginator("list_object_versions")
         for page in paginator.paginate(Bucket=self.bucket, Prefix=prefix):
             # A page has as many versions as one call deletes.
-            entries = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
+            entries = [
+                *page.get("Versions", []),
+                *page.get("DeleteMarkers", []),
+            ]
             if not entries:
                 continue
             versions: Any = [
@@ -351,7 +409,8 @@ class ObjectStore:
                 for entry in entries
             ]
             response = self.clients.s3.delete_objects(
-                Bucket=self.bucket, Delete={"Objects": versions, "Quiet": True}
+                Bucket=self.bucket,
+                Delete={"Objects": versions, "Quiet": True},
             )
             for failure in response.get("Errors", []):
                 raise ServiceFailedError("s3.DeleteObjects", str(failure))
@@ -377,7 +436,10 @@ class ObjectStore:
 
     def bring_back(self, key: str) -> bool:
         """Restore a deleted object. Return False if it was not deleted, or is lost."""
-        response = self.clients.s3.list_object_versions(Bucket=self.bucket, Prefix=key)
+        response = self.clients.s3.list_object_versions(
+            Bucket=self.bucket,
+            Prefix=key,
+        )
         markers = [
             marker
             for marker in response.get("DeleteMarkers", [])
@@ -386,14 +448,20 @@ class ObjectStore:
         for marker in markers:
             # Deleting the marker of a deletion undoes the deletion.
             self.clients.s3.delete_object(
-                Bucket=self.bucket, Key=key, VersionId=marker["VersionId"]
+                Bucket=self.bucket,
+                Key=key,
+                VersionId=marker["VersionId"],
             )
         return bool(markers) and self.exists(key)
 
     # --- links ------------------------------------------------------------------------
 
     def presign(
-        self, key: str, *, is_page: bool = False, expires_in: int = _LINK_SECONDS
+        self,
+        key: str,
+        *,
+        is_page: bool = False,
+        expires_in: int = _LINK_SECONDS,
     ) -> str:
         """Return a presigned link to an object, valid for ``expires_in`` seconds.
 
@@ -405,13 +473,18 @@ class ObjectStore:
             Params={
                 "Bucket": self.bucket,
                 "Key": key,
-                "ResponseContentDisposition": "inline" if is_page else "attachment",
+                "ResponseContentDisposition": "inline"
+                if is_page
+                else "attachment",
             },
             ExpiresIn=expires_in,
         )
 
     def upload_form(
-        self, key: str, max_bytes: int, redirect: str | None = None
+        self,
+        key: str,
+        max_bytes: int,
+        redirect: str | None = None,
     ) -> UploadForm:
         """Return a form that stores an object of at most ``max_bytes``.
 

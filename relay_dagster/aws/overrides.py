@@ -127,7 +127,10 @@ class OverrideStore:
         return self._read(self._head(tenant_id))
 
     def put(
-        self, tenant_id: str, overrides: Iterable[Override], origin: Origin = SYSTEM
+        self,
+        tenant_id: str,
+        overrides: Iterable[Override],
+        origin: Origin = SYSTEM,
     ) -> OverrideChange:
         """Store overrides in place of those of the same SKUs; accepted prices stay.
 
@@ -144,11 +147,20 @@ class OverrideStore:
                 merged[sku] = override.model_copy(update=accepted)
             return merged
 
-        step = _Step(put, new_overrides, Action.OVERRIDES_PUT, tenant_id, origin)
+        step = _Step(
+            put,
+            new_overrides,
+            Action.OVERRIDES_PUT,
+            tenant_id,
+            origin,
+        )
         return self._change(tenant_id, step)
 
     def remove(
-        self, tenant_id: str, skus: Collection[str], origin: Origin = SYSTEM
+        self,
+        tenant_id: str,
+        skus: Collection[str],
+        origin: Origin = SYSTEM,
     ) -> OverrideChange:
         """Remove the overrides of SKUs, accepted prices included, where there are any.
 
@@ -190,12 +202,20 @@ class OverrideStore:
             return merged
 
         step = _Step(
-            accept, prices, Action.SKUS_ACCEPTED, run_id, origin, {"reason": reason}
+            accept,
+            prices,
+            Action.SKUS_ACCEPTED,
+            run_id,
+            origin,
+            {"reason": reason},
         )
         return self._change(tenant_id, step)
 
     def _head(self, tenant_id: str) -> _Head | None:
-        return self.database.tenants.read(Kind.OVERRIDES.key(tenant_id), _HEADS.read)
+        return self.database.tenants.read(
+            Kind.OVERRIDES.key(tenant_id),
+            _HEADS.read,
+        )
 
     def _read(self, head: _Head | None) -> OverrideDocument:
         """Return the document of a head.
@@ -209,7 +229,10 @@ class OverrideStore:
         if data is None:
             current_head = self._head(head.tenant_id)
             if current_head == head:
-                raise ThrottledError("s3.GetObject", f"{head.object_key} is gone")
+                raise ThrottledError(
+                    "s3.GetObject",
+                    f"{head.object_key} is gone",
+                )
             return self._read(current_head)
         overrides = {}
         unread = {}
@@ -245,22 +268,26 @@ class OverrideStore:
         current = document.in_force(now)
         changed = step.rule(current, now)
         unread = {
-            sku: line for sku, line in document.unread.items() if sku not in step.skus
+            sku: line
+            for sku, line in document.unread.items()
+            if sku not in step.skus
         }
         differing_skus = [
-            sku for sku in {*current, *changed} if current.get(sku) != changed.get(sku)
+            sku
+            for sku in {*current, *changed}
+            if current.get(sku) != changed.get(sku)
         ]
         change_count = len(differing_skus) + len(document.unread) - len(unread)
         if not change_count:
             return OverrideChange(document.version, len(changed), 0)
         if len(changed) > max(MAX_OVERRIDES, len(current)):
             raise QuotaExceededError(
-                "OVERRIDE_QUOTA_EXCEEDED", tenant_id, MAX_OVERRIDES
+                "OVERRIDE_QUOTA_EXCEEDED",
+                tenant_id,
+                MAX_OVERRIDES,
             )
         version = document.version + 1
-        object_key = (
-            f"{_prefix_of(tenant_id)}{version:010}-{secrets.token_hex(16)}.jsonl"
-        )
+        object_key = f"{_prefix_of(tenant_id)}{version:010}-{secrets.token_hex(16)}.jsonl"
         self.objects.put_stream(object_key, _lines(changed, unread))
         new_head = _Head(tenant_id, version, object_key)
         try:
@@ -293,7 +320,10 @@ class OverrideStore:
                 self.objects.delete(stored.key)
 
 
-def _lines(overrides: Overrides, unread: Mapping[str, bytes]) -> Iterable[bytes]:
+def _lines(
+    overrides: Overrides,
+    unread: Mapping[str, bytes],
+) -> Iterable[bytes]:
     """Yield the lines of a document by SKU, unread ones as they were stored."""
     for sku in sorted({*overrides, *unread}):
         if sku in unread:

@@ -20,7 +20,10 @@ from relay_dagster.aws.dynamodb.database import Database
 from relay_dagster.aws.dynamodb.expressions import EXISTS
 from relay_dagster.aws.dynamodb.schema import Kind
 from relay_dagster.aws.dynamodb.table import Table
-from relay_dagster.external_errors import ExternalServiceError, MissingResourceError
+from relay_dagster.external_errors import (
+    ExternalServiceError,
+    MissingResourceError,
+)
 from relay_dagster.logs import event_log
 from relay_dagster.runs.errors import TenantClosingError
 from relay_dagster.tenants.audit import SYSTEM, Action, Origin
@@ -82,7 +85,11 @@ class SecretStore:
         return tuple(self._table.read_all(keys, _ENTRIES.read))
 
     def put(
-        self, tenant_id: str, name: str, secret: SecretValue, origin: Origin = SYSTEM
+        self,
+        tenant_id: str,
+        name: str,
+        secret: SecretValue,
+        origin: Origin = SYSTEM,
     ) -> bool:
         """Store a secret, in place of the one with its name. Return True if it is new.
 
@@ -95,7 +102,11 @@ class SecretStore:
         now = self.database.clock()
         stored_entry = self._table.read(key, _ENTRIES.read)
         if stored_entry is None and len(self._keys(tenant_id)) >= MAX_SECRETS:
-            raise QuotaExceededError("SECRET_QUOTA_EXCEEDED", tenant_id, MAX_SECRETS)
+            raise QuotaExceededError(
+                "SECRET_QUOTA_EXCEEDED",
+                tenant_id,
+                MAX_SECRETS,
+            )
         self.database.transact_while_active(tenant_id)
         secret_id = self._secret_id(tenant_id, name)
         text = _secret_text(secret)
@@ -112,7 +123,11 @@ class SecretStore:
         return stored_entry is None
 
     def _list(
-        self, key: str, entry: SecretEntry, secret_id: str, origin: Origin
+        self,
+        key: str,
+        entry: SecretEntry,
+        secret_id: str,
+        origin: Origin,
     ) -> None:
         """List a stored secret; delete it again if its tenant is being deleted by now."""
         item = _ENTRIES.item(key, entry)
@@ -133,7 +148,12 @@ class SecretStore:
             _available(lambda: self._delete(secret_id))
             raise
 
-    def remove(self, tenant_id: str, name: str, origin: Origin = SYSTEM) -> bool:
+    def remove(
+        self,
+        tenant_id: str,
+        name: str,
+        origin: Origin = SYSTEM,
+    ) -> bool:
         """Delete a secret for good. Return False if the tenant has no such secret.
 
         Raises:
@@ -145,7 +165,12 @@ class SecretStore:
         _available(lambda: self._delete(self._secret_id(tenant_id, name)))
         return self.database.carry_out(
             self._table.delete("secret", key, EXISTS),
-            self.database.audited(origin, Action.SECRET_DELETED, tenant_id, name),
+            self.database.audited(
+                origin,
+                Action.SECRET_DELETED,
+                tenant_id,
+                name,
+            ),
         )
 
     def get(self, tenant_id: str, name: str) -> SecretValue | None:
@@ -189,7 +214,9 @@ class SecretStore:
         # A secret of the same name that was just deleted may take a moment to disappear.
         again = errors.retrying(_is_being_deleted, tries=5)
         try:
-            again(lambda: client.create_secret(Name=secret_id, SecretString=text))
+            again(
+                lambda: client.create_secret(Name=secret_id, SecretString=text),
+            )
         except ClientError as error:
             if not _already_exists(error):
                 raise
@@ -197,7 +224,9 @@ class SecretStore:
 
     @errors.maps_aws_errors
     def _read(self, secret_id: str) -> str:
-        response = self.database.clients.secrets.get_secret_value(SecretId=secret_id)
+        response = self.database.clients.secrets.get_secret_value(
+            SecretId=secret_id,
+        )
         return response["SecretString"]
 
     @errors.maps_aws_errors
@@ -206,7 +235,8 @@ class SecretStore:
 
         def delete() -> object:
             return client.delete_secret(
-                SecretId=secret_id, ForceDeleteWithoutRecovery=True
+                SecretId=secret_id,
+                ForceDeleteWithoutRecovery=True,
             )
 
         errors.unless({"ResourceNotFoundException"}, delete)
@@ -231,7 +261,5 @@ def _available(call: Callable[[], _T]) -> _T:
         raise
     except ExternalServiceError as error:
         _log.warning("secrets_unavailable", error=str(error))
-        message = (
-            "Secrets Manager does not answer, or does not let this installation in"
-        )
+        message = "Secrets Manager does not answer, or does not let this installation in"
         raise SecretsUnavailableError(message) from error

@@ -24,7 +24,12 @@ class UploadForm:
 
     @classmethod
     def signed(
-        cls, client: Any, bucket: str, key: str, max_bytes: int, redirect: str | None
+        cls,
+        client: Any,
+        bucket: str,
+        key: str,
+        max_bytes: int,
+        redirect: str | None,
     ) -> Self:
         """Return a form that stores one object of at most ``max_bytes``.
 

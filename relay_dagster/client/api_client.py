@@ -13,7 +13,12 @@ import httpx
 
 from relay_dagster.client import responses
 from relay_dagster.client.errors import BadUsageError, NoResponseError
-from relay_dagster.client.links import TIMEOUT, certificates, is_local, reason_of
+from relay_dagster.client.links import (
+    TIMEOUT,
+    certificates,
+    is_local,
+    reason_of,
+)
 from relay_dagster.wire.base import Page, ResponseBody
 from relay_dagster.wire.runs import Run, RunDetails, RunList
 from relay_dagster.wire.tenants import ListedTenant, Tenant, TenantList
@@ -46,7 +51,13 @@ class ApiClient:
         shows_key: Whether others can read the key on its way to the API.
     """
 
-    def __init__(self, url: str, api_key: str | None, *, page_size: int = 100) -> None:
+    def __init__(
+        self,
+        url: str,
+        api_key: str | None,
+        *,
+        page_size: int = 100,
+    ) -> None:
         """Create a client.
 
         Raises:
@@ -56,13 +67,16 @@ class ApiClient:
         self.address = (url, api_key)
         is_own_machine = is_local(self.url)
         is_encrypted = not self.url.startswith("http://")
-        self.shows_key = api_key is not None and not is_encrypted and not is_own_machine
+        self.shows_key = (
+            api_key is not None and not is_encrypted and not is_own_machine
+        )
         self._page_size = page_size
         headers = {}
         key = (api_key or "").strip()
         if key:
             headers["X-API-Key"] = _header_text(
-                "The key of RELAY_API_KEY or --api-key", key
+                "The key of RELAY_API_KEY or --api-key",
+                key,
             )
         self._http = httpx.Client(
             base_url=self.url,
@@ -88,15 +102,21 @@ class ApiClient:
         idempotency_key: str | None,
     ) -> Polled:
         """Start a run of all vendors, or of those named."""
-        body: dict[str, Any] = {"tenant_id": tenant_id, "run_type": "inventory_sync"}
+        body: dict[str, Any] = {
+            "tenant_id": tenant_id,
+            "run_type": "inventory_sync",
+        }
         if vendors:
             body["vendors"] = vendors
         headers = {}
         if idempotency_key is not None:
             headers["Idempotency-Key"] = _header_text(
-                "--idempotency-key", idempotency_key
+                "--idempotency-key",
+                idempotency_key,
             )
-        return _polled(self.send("POST", "/v1/runs", json=body, headers=headers))
+        return _polled(
+            self.send("POST", "/v1/runs", json=body, headers=headers),
+        )
 
     def run(self, run_id: str) -> Polled:
         """Return a run."""
@@ -176,7 +196,9 @@ class ApiClient:
         parameters: dict[str, Any] = {"limit": page_size, **(query or {})}
         while True:
             present = {
-                name: value for name, value in parameters.items() if value is not None
+                name: value
+                for name, value in parameters.items()
+                if value is not None
             }
             page = self.request(model, "GET", path, params=present)
             yield page
@@ -195,7 +217,12 @@ class ApiClient:
             return response
         raise responses.error_of(response, self.url)
 
-    def _transmit(self, method: str, path: str, **options: Any) -> httpx.Response:
+    def _transmit(
+        self,
+        method: str,
+        path: str,
+        **options: Any,
+    ) -> httpx.Response:
         try:
             return self._http.request(method, path, **options)
         except httpx.TransportError as error:
@@ -225,7 +252,7 @@ def segment(text: str) -> str:
         return text
     raise BadUsageError(
         f"{text!r} is not a valid ID. IDs have ASCII letters, digits, hyphens and "
-        "underscores, and start with a letter or a digit."
+        "underscores, and start with a letter or a digit.",
     )
 
 
@@ -237,7 +264,7 @@ def _polled(response: httpx.Response) -> Polled:
 def _checked_url(url: str) -> str:
     error = BadUsageError(
         f"{url!r} is not the URL of an API. Set RELAY_API_URL or --api-url to a URL such "
-        "as http://127.0.0.1:8000."
+        "as http://127.0.0.1:8000.",
     )
     try:
         parsed_url = httpx.URL(url.strip())

@@ -51,7 +51,8 @@ def json_text(value: Any) -> str:
         return str(value)
     if isinstance(value, Mapping):
         members = [
-            f"{json.dumps(str(key))}: {json_text(item)}" for key, item in value.items()
+            f"{json.dumps(str(key))}: {json_text(item)}"
+            for key, item in value.items()
         ]
         return "{" + ", ".join(members) + "}"
     if isinstance(value, list):
@@ -67,7 +68,10 @@ def tenant_of(document: Mapping[str, Any], tenant_option: str | None) -> str:
         BadUsageError: Neither names a tenant.
     """
     tenant_id = tenant_option or document.get("tenant_id")
-    is_text = isinstance(tenant_id, int | str) and not isinstance(tenant_id, bool)
+    is_text = isinstance(tenant_id, int | str) and not isinstance(
+        tenant_id,
+        bool,
+    )
     if is_text and str(tenant_id):
         return str(tenant_id)
     raise BadUsageError("The config has no tenant_id. Add it, or use --tenant.")

@@ -13,11 +13,15 @@ PLACEHOLDER = "why the feed is correct"
 
 def show_hold(screen: Screen, run: Run, hold: HeldFeed) -> None:
     """Write the guards that held a run and, while it is on hold, how to release it."""
-    screen.section(f"on hold, compared with the feed of run {hold.baseline_run_id}")
+    screen.section(
+        f"on hold, compared with the feed of run {hold.baseline_run_id}",
+    )
     for guard in hold.guards:
         show_guard(screen, guard)
     if run.is_held:
-        screen.say("The live feed stays as it is. The next run replaces the held feed.")
+        screen.say(
+            "The live feed stays as it is. The next run replaces the held feed.",
+        )
         screen.say("If the held feed is correct, release it with:")
         screen.say(release_command(run, hold), indent=2, whole=True)
 
@@ -42,4 +46,7 @@ def show_guard(screen: Screen, guard: Mapping[str, Any]) -> None:
     )
     for example in guard.get("examples", ()):
         after = "gone" if example["after"] is None else example["after"]
-        screen.say(f"{example['sku']}: {example['before']} -> {after}", indent=6)
+        screen.say(
+            f"{example['sku']}: {example['before']} -> {after}",
+            indent=6,
+        )

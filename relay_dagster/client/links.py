@@ -85,7 +85,7 @@ def opened(name: str, link: str) -> Iterator[httpx.Response]:
         error_type = FileGoneError
     raise error_type(
         f"{name} cannot be downloaded: {host} returned {response.status_code} "
-        f"{response.reason_phrase}."
+        f"{response.reason_phrase}.",
     )
 
 
@@ -99,7 +99,11 @@ def send_file(link: UploadLink, path: Path) -> None:
     host = httpx.URL(link.url).netloc.decode()
     try:
         with _keyless_client(link.url) as client, path.open("rb") as file:
-            response = client.post(link.url, data=link.fields, files={"file": file})
+            response = client.post(
+                link.url,
+                data=link.fields,
+                files={"file": file},
+            )
     except httpx.TransportError as error:
         raise NoResponseError(
             f"{path.name} was not uploaded: {host} cannot be reached, or closed the "
@@ -110,7 +114,7 @@ def send_file(link: UploadLink, path: Path) -> None:
     if not response.is_success:
         raise UnexpectedResponseError(
             f"{path.name} was not uploaded: {host} returned {response.status_code} "
-            f"{response.reason_phrase}{_s3_error(response.text)}"
+            f"{response.reason_phrase}{_s3_error(response.text)}",
         )
 
 
@@ -125,7 +129,7 @@ def read_report(model: type[_Report], name: str, link: str) -> _Report:
         return model.model_validate_json(download(file_name, link))
     except ValidationError as error:
         raise UnexpectedResponseError(
-            f"{file_name} has a format that this version of relay cannot read."
+            f"{file_name} has a format that this version of relay cannot read.",
         ) from error
 
 

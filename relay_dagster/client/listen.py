@@ -44,7 +44,7 @@ class Receiver(ThreadingHTTPServer):
             self.verifier = Webhook(secret)
         except Exception as error:
             raise BadUsageError(
-                "--secret is not a webhook secret. It must be whsec_ followed by base64."
+                "--secret is not a webhook secret. It must be whsec_ followed by base64.",
             ) from error
         self.show = show
         self.complain = complain
@@ -52,7 +52,7 @@ class Receiver(ThreadingHTTPServer):
             super().__init__((host, port), _Handler)
         except OSError as error:
             raise BadUsageError(
-                f"Cannot listen on {host}:{port}: {error.strerror}."
+                f"Cannot listen on {host}:{port}: {error.strerror}.",
             ) from error
 
     @property
@@ -73,7 +73,8 @@ class _Handler(BaseHTTPRequestHandler):
         length = self.headers.get("content-length", "")
         if not length.isdecimal():
             self._reject(
-                HTTPStatus.LENGTH_REQUIRED, "The request has no Content-Length."
+                HTTPStatus.LENGTH_REQUIRED,
+                "The request has no Content-Length.",
             )
             return
         if int(length) > MAX_BYTES:
@@ -84,10 +85,17 @@ class _Handler(BaseHTTPRequestHandler):
             return
         body = self.rfile.read(int(length))
         try:
-            self.server.verifier.verify(body, dict(self.headers), json_parse=False)
+            self.server.verifier.verify(
+                body,
+                dict(self.headers),
+                json_parse=False,
+            )
             document = json.loads(body)
         except Exception as error:  # noqa: BLE001 - a stranger's request must not end the server
-            self._reject(HTTPStatus.BAD_REQUEST, str(error) or type(error).__name__)
+            self._reject(
+                HTTPStatus.BAD_REQUEST,
+                str(error) or type(error).__name__,
+            )
             return
         self.server.show(str(self.headers["webhook-id"]), document)
         self._respond(HTTPStatus.NO_CONTENT)

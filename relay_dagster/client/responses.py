@@ -60,7 +60,7 @@ def error_of(
         location = response.headers.get("Location", "nowhere")
         return UnexpectedResponseError(
             f"The API at {url} redirects to {location}. If that is the API, set "
-            "RELAY_API_URL or --api-url to it."
+            "RELAY_API_URL or --api-url to it.",
         )
     try:
         problem = json_object(response)
@@ -77,5 +77,5 @@ def unexpected(response: httpx.Response) -> UnexpectedResponseError:
     return UnexpectedResponseError(
         f"{request.method} {request.url.copy_with(query=None)} returned "
         f"{response.status_code} {response.reason_phrase}, which is not a response of the "
-        "Relay API. Check RELAY_API_URL or --api-url."
+        "Relay API. Check RELAY_API_URL or --api-url.",
     )

@@ -52,7 +52,11 @@ class RunReport:
         note = ""
         if "run_summary" in links:
             try:
-                summary = read_report(RunSummary, "run_summary", links["run_summary"])
+                summary = read_report(
+                    RunSummary,
+                    "run_summary",
+                    links["run_summary"],
+                )
             except ClientError as error:
                 note = error.lines[0]
         config = None
@@ -93,7 +97,7 @@ class RunReport:
             screen.say(self.note, indent=2)
         if self.links:
             screen.section(
-                f"artifacts (download one with: relay artifacts {run.run_id} NAME)"
+                f"artifacts (download one with: relay artifacts {run.run_id} NAME)",
             )
         for name, link in self.links.items():
             screen.say(name, indent=2, href=link)

@@ -26,7 +26,12 @@ MAX_SILENT_SECONDS = 60.0
 """The time without a response from the API after which watching ends."""
 
 
-def watch(session: Session, polled: Polled, *, silently: bool = False) -> RunDetails:
+def watch(
+    session: Session,
+    polled: Polled,
+    *,
+    silently: bool = False,
+) -> RunDetails:
     """Show a run's progress until it ends, and return the ended run.
 
     Args:
@@ -94,7 +99,9 @@ def _poll(
         try:
             return session.api.run(run_id)
         except (NoResponseError, ApiError) as error:
-            is_temporary = isinstance(error, NoResponseError) or error.is_temporary
+            is_temporary = (
+                isinstance(error, NoResponseError) or error.is_temporary
+            )
             if not is_temporary or waited_seconds >= MAX_SILENT_SECONDS:
                 raise
             if not waited_seconds:
@@ -122,7 +129,12 @@ class _Lines:
 
     def show(self, run: Run) -> None:
         """Write a run's state if it has changed."""
-        state = (run.status, run.stage, f"attempt {run.attempt}", *_remarks(run))
+        state = (
+            run.status,
+            run.stage,
+            f"attempt {run.attempt}",
+            *_remarks(run),
+        )
         if state != self._last_state:
             self._last_state = state
             self._write_with_time("  ".join(state))
@@ -142,7 +154,10 @@ class _Picture:
         is_unicode = console.encoding.startswith("utf")
         self._tick = "✔" if is_unicode else "+"
         self._cross = "✘" if is_unicode else "x"
-        self._spinner = spinner.Spinner("dots" if is_unicode else "line", style="cyan")
+        self._spinner = spinner.Spinner(
+            "dots" if is_unicode else "line",
+            style="cyan",
+        )
         self._started_at = time.monotonic()
         self._run: Run | None = None
         self._problem = ""

@@ -31,7 +31,11 @@ def argument(
     show_default: str | bool = False,
 ) -> Any:
     """Return a command's argument; `show_default` is the default as help shows it."""
-    return typer.Argument(metavar=metavar, help=help_text, show_default=show_default)
+    return typer.Argument(
+        metavar=metavar,
+        help=help_text,
+        show_default=show_default,
+    )
 
 
 def option(
@@ -41,7 +45,12 @@ def option(
     **settings: Any,
 ) -> Any:
     """Return a command's option; `show_default` is the default as help shows it."""
-    return typer.Option(*names, help=help_text, show_default=show_default, **settings)
+    return typer.Option(
+        *names,
+        help=help_text,
+        show_default=show_default,
+        **settings,
+    )
 
 
 Tenant = Annotated[str, argument("TENANT", "Tenant ID.")]
@@ -97,7 +106,10 @@ _API_URL = Parameter(
     "api_url",
     Parameter.KEYWORD_ONLY,
     default="http://127.0.0.1:8000",
-    annotation=Annotated[str, option("URL of the API.", envvar="RELAY_API_URL")],
+    annotation=Annotated[
+        str,
+        option("URL of the API.", envvar="RELAY_API_URL"),
+    ],
 )
 _API_KEY = Parameter(
     "api_key",
@@ -153,7 +165,8 @@ def _command_parameters(function: Callable[..., Any]) -> list[Parameter]:
     signature = inspect.signature(function)
     _, *own_parameters = signature.parameters.values()
     parameters = [
-        parameter.replace(kind=Parameter.KEYWORD_ONLY) for parameter in own_parameters
+        parameter.replace(kind=Parameter.KEYWORD_ONLY)
+        for parameter in own_parameters
     ]
     if signature.return_annotation is Output:
         parameters.append(_AS_JSON)
@@ -187,7 +200,7 @@ def connected(
     with screen_only() as screen, ApiClient(api_url, api_key) as api:
         if api.shows_key:
             screen.complain(
-                f"Warning: the API key is sent to {api.url} without encryption. Use https."
+                f"Warning: the API key is sent to {api.url} without encryption. Use https.",
             )
         yield Session(api, screen, as_json=as_json)
 

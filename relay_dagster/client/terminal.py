@@ -32,7 +32,11 @@ _STYLES = {
 class Screen:
     """Standard output and standard error, by default those of the process."""
 
-    def __init__(self, out: Console | None = None, err: Console | None = None) -> None:
+    def __init__(
+        self,
+        out: Console | None = None,
+        err: Console | None = None,
+    ) -> None:
         for stream in (sys.stdout, sys.stderr):
             if hasattr(stream, "reconfigure"):
                 stream.reconfigure(errors="backslashreplace")
@@ -58,7 +62,10 @@ class Screen:
         A terminal wraps the line under its own start, unless `whole` is set: then it can
         be copied.
         """
-        line = Text(plain(text), style=Style.parse(style) + Style(link=href or None))
+        line = Text(
+            plain(text),
+            style=Style.parse(style) + Style(link=href or None),
+        )
         is_wrapped = self.is_terminal and not whole
         if is_wrapped and indent:
             self.out.print(Padding(line, (0, 0, 0, indent), expand=False))
@@ -68,7 +75,13 @@ class Screen:
             line.pad_left(indent)
             self.out.print(line, soft_wrap=True)
 
-    def details(self, title: str, lines: Iterable[str], *, style: str = "") -> None:
+    def details(
+        self,
+        title: str,
+        lines: Iterable[str],
+        *,
+        style: str = "",
+    ) -> None:
         """Write a title and indented lines below it."""
         self.say(title, style=style)
         for line in lines:
@@ -120,12 +133,17 @@ class Screen:
         else:
             self._write_table(names, plain_rows)
 
-    def _write_table(self, names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    def _write_table(
+        self,
+        names: Sequence[str],
+        rows: Sequence[Sequence[str]],
+    ) -> None:
         lines = [names, *rows]
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
         for line in lines:
             padded_cells = [
-                cell.ljust(width) for cell, width in zip(line, widths, strict=True)
+                cell.ljust(width)
+                for cell, width in zip(line, widths, strict=True)
             ]
             self.say("  ".join(padded_cells).rstrip())
 
@@ -175,7 +193,12 @@ class TableView:
             for response in responses
         ]
         if rows or not self.empty:
-            screen.table(tuple(self.columns), rows, folded=self.folded, notes=notes)
+            screen.table(
+                tuple(self.columns),
+                rows,
+                folded=self.folded,
+                notes=notes,
+            )
         else:
             screen.complain(self.empty)
 

@@ -73,12 +73,18 @@ def run_demo(output_dir: Path, *, release: bool = False) -> int:
     """Run the sample tenant, then hold or release a bad feed; return the exit status."""
     console = Console(highlight=False, soft_wrap=True)
     output.title(
-        console, "Relay Inventory: the sample tenant, end to end, on embedded AWS"
+        console,
+        "Relay Inventory: the sample tenant, end to end, on embedded AWS",
     )
     with tempfile.TemporaryDirectory(prefix="relay-demo-") as home:
         try:
             with started_world(console, Stack(Path(home))) as world:
-                artifacts = _demonstrate(console, world, output_dir, release=release)
+                artifacts = _demonstrate(
+                    console,
+                    world,
+                    output_dir,
+                    release=release,
+                )
         except KeyboardInterrupt:
             console.print("stopped; everything that was started is ended")
             return 130
@@ -90,7 +96,11 @@ def run_demo(output_dir: Path, *, release: bool = False) -> int:
 
 
 def _demonstrate(
-    console: Console, world: World, output_dir: Path, *, release: bool
+    console: Console,
+    world: World,
+    output_dir: Path,
+    *,
+    release: bool,
 ) -> dict[str, Path]:
     """Take the sample tenant through a day; return the paths of the first run's artifacts."""
     run = post_and_follow(console, world)
@@ -115,7 +125,10 @@ def run_dev(*, api_port: int, ui_port: int) -> int:
     ports = {processes.API: api_port, processes.WEBSERVER: ui_port}
     with tempfile.TemporaryDirectory(prefix="relay-dev-") as home:
         try:
-            with started_world(console, Stack(Path(home), ports=ports)) as world:
+            with started_world(
+                console,
+                Stack(Path(home), ports=ports),
+            ) as world:
                 output.left_running(console, world.stack, world.api_key, TENANT)
                 _watch(world.stack)
         except KeyboardInterrupt:
@@ -142,22 +155,37 @@ def _watch(stack: Stack) -> None:
 def started_world(console: Console, stack: Stack) -> Iterator[World]:
     """Start everything, with the sample tenant's config stored and its feeds uploaded."""
     with _ended_by_signals(stack):
-        with output.timed(console, "moto server: S3, DynamoDB, SQS, all in memory"):
+        with output.timed(
+            console,
+            "moto server: S3, DynamoDB, SQS, all in memory",
+        ):
             stack.start(processes.MOTO)
         step = "relay bootstrap: bucket, tables, queue with its redrive policy"
         with output.timed(console, step):
             api_key = _provision(stack)
-        with output.timed(console, "API, Dagster's code server, webserver and daemon"):
+        with output.timed(
+            console,
+            "API, Dagster's code server, webserver and daemon",
+        ):
             stack.start(
-                processes.API, processes.CODE, processes.WEBSERVER, processes.DAEMON
+                processes.API,
+                processes.CODE,
+                processes.WEBSERVER,
+                processes.DAEMON,
             )
         with ApiClient(stack.url(processes.API), api_key) as api:
             session = Session(api, Screen(console, console))
             platform = connect(Settings.from_env())
             world = World(stack, platform, session, api_key)
-            with output.timed(console, f"POST /v1/tenants: the config of {TENANT}"):
+            with output.timed(
+                console,
+                f"POST /v1/tenants: the config of {TENANT}",
+            ):
                 _store_config(world)
-            with output.timed(console, "uploads: a feed of each vendor, and a SKU map"):
+            with output.timed(
+                console,
+                "uploads: a feed of each vendor, and a SKU map",
+            ):
                 for key, size in upload_samples(world.platform).items():
                     console.print(f"           [dim]{key}, {size:,} bytes[/]")
             yield world
@@ -199,7 +227,9 @@ def _ended_by_signals(stack: Stack) -> Iterator[None]:
             raise KeyboardInterrupt
 
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    earlier_handlers = {number: signal.signal(number, interrupt) for number in numbers}
+    earlier_handlers = {
+        number: signal.signal(number, interrupt) for number in numbers
+    }
     try:
         yield
     finally:
@@ -228,7 +258,9 @@ def written_config() -> dict[str, Any]:
 
 def upload_samples(platform: Platform) -> dict[str, int]:
     """Upload the vendors' feeds and SKU maps; return the size of each in bytes, by key."""
-    config = load_config(parse_document(sample_config_text(TENANT), format="yaml"))
+    config = load_config(
+        parse_document(sample_config_text(TENANT), format="yaml"),
+    )
     sku_maps = sample_sku_maps(TENANT)
     uploads = {}
     for vendor_id, (name, data) in sample_feeds(TENANT).items():
@@ -245,7 +277,9 @@ def upload_samples(platform: Platform) -> dict[str, int]:
 
 
 def post_and_follow(
-    console: Console, world: World, expected_status: RunStatus = RunStatus.SUCCEEDED
+    console: Console,
+    world: World,
+    expected_status: RunStatus = RunStatus.SUCCEEDED,
 ) -> RunDetails:
     """Post a run, show its stages, and return it once it has ended.
 
@@ -272,7 +306,9 @@ def _follow(
         seconds = time.monotonic() - started_at
         if details.stage != stage:
             stage = details.stage
-            console.print(f"  {seconds:5.1f} s  {stage:<14} [dim]{details.status}[/]")
+            console.print(
+                f"  {seconds:5.1f} s  {stage:<14} [dim]{details.status}[/]",
+            )
         if details.has_ended:
             break
         if seconds > RUN_TIMEOUT_SECONDS:
@@ -331,10 +367,13 @@ def _send_a_tenth(console: Console, world: World, *, release: bool) -> None:
             console,
             "Then a vendor's file is pulled from his server, and is a tenth of his feed",
         )
-        console.print(f"  {url}: {len(tenth):,} lines in place of {len(lines):,}")
+        console.print(
+            f"  {url}: {len(tenth):,} lines in place of {len(lines):,}",
+        )
         run = _started_by_upload(world)
     output.title(
-        console, f"Nobody has posted it: run {run.run_id}, trigger {run.trigger}"
+        console,
+        f"Nobody has posted it: run {run.run_id}, trigger {run.trigger}",
     )
     run = _follow(console, world, run, started_at, RunStatus.HELD)
     if run.hold is None:
@@ -395,11 +434,13 @@ def _show_feed_link(console: Console, world: World) -> None:
     size = len(response.content)
     tag = response.headers["ETag"]
     output.title(
-        console, "A link for a shop that takes a plain URL: no key, no redirect"
+        console,
+        "A link for a shop that takes a plain URL: no key, no redirect",
     )
     console.print(f"  curl -fsS {url}", markup=False)
     console.print(
-        f"  gives the feed in force: {size:,} bytes, ETag {tag}", markup=False
+        f"  gives the feed in force: {size:,} bytes, ETag {tag}",
+        markup=False,
     )
 
 
@@ -407,5 +448,7 @@ def _shop_run_id(world: World) -> str:
     """Return the run whose feed the shop gets, which is the first of the publications."""
     path = tenant_path(TENANT, "publications")
     return (
-        world.session.api.request(PublicationList, "GET", path).publications[0].run_id
+        world.session.api.request(PublicationList, "GET", path)
+        .publications[0]
+        .run_id
     )

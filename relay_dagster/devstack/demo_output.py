@@ -41,7 +41,9 @@ def timed(console: Console, step: str) -> Iterator[None]:
 
 
 def show_result(
-    session: Session, run: RunDetails, artifacts: Mapping[str, Path]
+    session: Session,
+    run: RunDetails,
+    artifacts: Mapping[str, Path],
 ) -> None:
     """Print a run's feed, then its counts and rejected rows as the client prints them."""
     console = session.screen.out
@@ -89,9 +91,15 @@ def show_waits(console: Console, record: RunRecord) -> None:
         console.print(f"  {between(since, until):>9}  {reason}")
 
 
-def suppliers_options(console: Console, effects: Iterable[OptionEffect]) -> None:
+def suppliers_options(
+    console: Console,
+    effects: Iterable[OptionEffect],
+) -> None:
     """Print the effect of each option for suppliers' files."""
-    title(console, "What each option for suppliers' files does: tenant tool_yard")
+    title(
+        console,
+        "What each option for suppliers' files does: tenant tool_yard",
+    )
     table = Table("option", "", "what it does", box=None, pad_edge=False)
     for option in effects:
         value = json.dumps(option.value, ensure_ascii=False)
@@ -116,11 +124,16 @@ def show_places(console: Console, artifacts: Mapping[str, Path]) -> None:
         console.print(f"  {name:<26} {path}")
     console.print(
         "\n  Everything that was started has been ended. [bold]make dev[/] leaves it "
-        "running, with Dagster's UI."
+        "running, with Dagster's UI.",
     )
 
 
-def left_running(console: Console, stack: Stack, api_key: str, tenant: str) -> None:
+def left_running(
+    console: Console,
+    stack: Stack,
+    api_key: str,
+    tenant: str,
+) -> None:
     """Print the addresses and the key of a stack that stays."""
     api = stack.url(API)
     title(console, "It runs. Ctrl-C ends it, and what is in it is gone then.")

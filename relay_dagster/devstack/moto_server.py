@@ -22,7 +22,11 @@ class OneAtATime:
         self._application = application
         self._lock = threading.Lock()
 
-    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+    def __call__(
+        self,
+        environ: dict[str, Any],
+        start_response: Any,
+    ) -> Iterable[bytes]:
         """Serve one request."""
         if not environ.get("HTTP_X_AMZ_TARGET", "").startswith("DynamoDB"):
             return self._application(environ, start_response)
@@ -60,7 +64,11 @@ def _server(host: str, port: int) -> Any:
 
     application = OneAtATime(DomainDispatcherApplication(create_backend_app))
     return make_server(
-        host, port, application, threaded=True, request_handler=MotoRequestHandler
+        host,
+        port,
+        application,
+        threaded=True,
+        request_handler=MotoRequestHandler,
     )
 
 

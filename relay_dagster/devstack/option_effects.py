@@ -29,9 +29,15 @@ class OptionEffect:
     effect: str
 
 
-def option_effects(tenant: str, requested_at: datetime) -> Iterator[OptionEffect]:
+def option_effects(
+    tenant: str,
+    requested_at: datetime,
+) -> Iterator[OptionEffect]:
     """Yield each option for suppliers' files that a sample tenant uses, with its effect."""
-    document: dict[str, Any] = parse_document(sample_config_text(tenant), format="yaml")
+    document: dict[str, Any] = parse_document(
+        sample_config_text(tenant),
+        format="yaml",
+    )
     for index, vendor in enumerate(document["vendors"]):
         vendor_alone = {
             **document,
@@ -45,7 +51,9 @@ def option_effects(tenant: str, requested_at: datetime) -> Iterator[OptionEffect
                 continue  # shown with the first vendor
             changed_document, value = _without_option(vendor_alone, path)
             run_without = _EngineRun.of(changed_document, tenant, requested_at)
-            shown_path = ("vendors", index, *path[2:]) if is_vendor_option else path
+            shown_path = (
+                ("vendors", index, *path[2:]) if is_vendor_option else path
+            )
             yield OptionEffect(
                 path=".".join(map(str, shown_path)),
                 value=value,
@@ -70,7 +78,10 @@ def _option_paths(document: Mapping[str, Any]) -> Iterator[_Path]:
     yield ("pricing", "ending")
 
 
-def _without_option(document: Mapping[str, Any], path: _Path) -> tuple[Any, Any]:
+def _without_option(
+    document: Mapping[str, Any],
+    path: _Path,
+) -> tuple[Any, Any]:
     """Return a copy of a config without an option, and the option's value."""
     changed_document = deepcopy(document)
     *parents, name = path
@@ -98,11 +109,15 @@ class _EngineRun:
     """A run of the engine, which is the ``Sink`` of its own feed."""
 
     findings: RunFindings = field(default_factory=RunFindings)
-    rows: dict[str, dict[str, str]] = field(default_factory=dict)  # the feed, by SKU
+    # The feed, by SKU
+    rows: dict[str, dict[str, str]] = field(default_factory=dict)
 
     @classmethod
     def of(
-        cls, document: Mapping[str, Any], tenant: str, requested_at: datetime
+        cls,
+        document: Mapping[str, Any],
+        tenant: str,
+        requested_at: datetime,
     ) -> "_EngineRun":
         """Run a config over the sample tenant's feeds."""
         config = load_config(document)
@@ -151,14 +166,20 @@ def _difference(run: _EngineRun, run_without: _EngineRun) -> str:
     if fewer_rejected:
         return "1 row is not refused"
     for sku in (*run.rows, *run_without.rows):
-        difference = _row_difference(sku, run.rows.get(sku), run_without.rows.get(sku))
+        difference = _row_difference(
+            sku,
+            run.rows.get(sku),
+            run_without.rows.get(sku),
+        )
         if difference:
             return difference
     return ""
 
 
 def _row_difference(
-    sku: str, row: Mapping[str, str] | None, row_without: Mapping[str, str] | None
+    sku: str,
+    row: Mapping[str, str] | None,
+    row_without: Mapping[str, str] | None,
 ) -> str:
     if row is None:
         return f"{sku} is not in the feed"

@@ -34,7 +34,9 @@ DAEMON = "daemon"
 API = "api"
 INSTANCE = "instance"
 """Makes the tables of Dagster's instance and ends: two processes cannot make them at once."""
-_MAKE_INSTANCE = "from dagster import DagsterInstance; DagsterInstance.get().dispose()"
+_MAKE_INSTANCE = (
+    "from dagster import DagsterInstance; DagsterInstance.get().dispose()"
+)
 
 _FOREIGN_NAMES = (
     "ARTIFACT_BUCKET",
@@ -60,7 +62,9 @@ def free_port() -> int:
 
 def embedded_aws_environment(endpoint: str) -> dict[str, str]:
     """Return the variables that make boto3 use a moto server at ``endpoint`` alone."""
-    hosts = dict.fromkeys((HOST, "localhost", urlsplit(endpoint).hostname or HOST))
+    hosts = dict.fromkeys(
+        (HOST, "localhost", urlsplit(endpoint).hostname or HOST),
+    )
     no_proxy = ",".join(hosts)
     return {
         "AWS_ENDPOINT_URL": endpoint,
@@ -136,7 +140,7 @@ class Stack:
             "  - grpc_server:\n"
             f"      host: {self.host}\n"
             f"      port: {self.ports[CODE]}\n"
-            "      location_name: relay\n"
+            "      location_name: relay\n",
         )
         self.environment = {
             **embedded_aws_environment(self.url(MOTO)),
@@ -250,7 +254,13 @@ class Stack:
         workspace = str(self.workspace)
         commands: Mapping[str, list[str]] = {
             INSTANCE: [python, "-c", _MAKE_INSTANCE],
-            MOTO: [python, "-m", "relay_dagster.devstack.moto_server", self.host, port],
+            MOTO: [
+                python,
+                "-m",
+                "relay_dagster.devstack.moto_server",
+                self.host,
+                port,
+            ],
             CODE: self._code_server(),
             WEBSERVER: [*relay, "ui", *address, "--workspace", workspace],
             DAEMON: [_script("dagster-daemon"), "run", "-w", workspace],
@@ -261,8 +271,17 @@ class Stack:
     def _code_server(self) -> list[str]:
         command = [sys.executable, "-m", "dagster", "api", "grpc"]
         command += ["-h", self.host, "-p", str(self.ports[CODE])]
-        command += ["-m", "relay_dagster.definitions", "--location-name", "relay"]
-        command += ["--max-workers", "16", "--use-python-environment-entry-point"]
+        command += [
+            "-m",
+            "relay_dagster.definitions",
+            "--location-name",
+            "relay",
+        ]
+        command += [
+            "--max-workers",
+            "16",
+            "--use-python-environment-entry-point",
+        ]
         return command
 
     def readiness_check(self, name: str) -> Callable[[], bool]:
@@ -271,7 +290,9 @@ class Stack:
             INSTANCE: lambda: not self.services[INSTANCE].is_running(),
             MOTO: lambda: _http_answers(f"{self.url(MOTO)}/moto-api/data.json"),
             CODE: lambda: port_answers(self.host, self.ports[CODE]),
-            WEBSERVER: lambda: _http_answers(f"{self.url(WEBSERVER)}/server_info"),
+            WEBSERVER: lambda: _http_answers(
+                f"{self.url(WEBSERVER)}/server_info",
+            ),
             DAEMON: lambda: self.services[DAEMON].is_running(),
             API: lambda: _http_answers(f"{self.url(API)}/v1/health"),
         }
@@ -321,7 +342,10 @@ def _await_ready(service: Service) -> None:
         time.sleep(0.1)
 
 
-def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+def _signal_group(
+    process: subprocess.Popen[bytes],
+    number: signal.Signals,
+) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, number)
 

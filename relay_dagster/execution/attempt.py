@@ -23,7 +23,11 @@ from relay_dagster.execution.heartbeat import Heartbeat, end_process
 from relay_dagster.execution.published_copies import publish, published_key
 from relay_dagster.external_errors import ExternalServiceError, error_code_of
 from relay_dagster.logs import event_log
-from relay_dagster.runs.errors import CancelRequestedError, FenceLostError, RunError
+from relay_dagster.runs.errors import (
+    CancelRequestedError,
+    FenceLostError,
+    RunError,
+)
 from relay_dagster.runs.model import Outcome, RunRecord
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.wiring import Platform
@@ -65,7 +69,10 @@ class Attempt:
     """
 
     def __init__(
-        self, platform: Platform, record: RunRecord, end_process: Callable[[], object]
+        self,
+        platform: Platform,
+        record: RunRecord,
+        end_process: Callable[[], object],
     ) -> None:
         settings = platform.settings
         self._platform = platform
@@ -100,17 +107,27 @@ class Attempt:
                 now.
         """
         ledger = platform.ledger
-        requested = None if launch.is_reexecution else tags.attempt_of(launch.tags)
+        requested = (
+            None if launch.is_reexecution else tags.attempt_of(launch.tags)
+        )
         try:
             if requested is None:
-                record = ledger.start_by_hand(launch.dagster_run_id, launch.tenant_id)
+                record = ledger.start_by_hand(
+                    launch.dagster_run_id,
+                    launch.tenant_id,
+                )
             else:
                 run_id, attempt_number = requested
-                record = ledger.claim(run_id, attempt_number, launch.dagster_run_id)
+                record = ledger.claim(
+                    run_id,
+                    attempt_number,
+                    launch.dagster_run_id,
+                )
         except CancelRequestedError as request:
             ledger.cancel(request.run_id)
             raise RunStoppedError(
-                "CANCELLED", f"run {request.run_id} was cancelled"
+                "CANCELLED",
+                f"run {request.run_id} was cancelled",
             ) from request
         attempt = cls(platform, record, end_process)
         attempt._heartbeat.start()
@@ -129,10 +146,16 @@ class Attempt:
         # A check of the fence must read the stored record.
         cached_record = None if stage is self.record.stage else self.record
         self.record = self._ledger.enter_stage(
-            self.record.fence, stage, cached_record=cached_record
+            self.record.fence,
+            stage,
+            cached_record=cached_record,
         )
 
-    def pin(self, config_version: int | None, baseline_run_id: str | None) -> None:
+    def pin(
+        self,
+        config_version: int | None,
+        baseline_run_id: str | None,
+    ) -> None:
         """Fix the config version and the baseline for all attempts."""
         self.record = self._ledger.pin(
             self.record.fence,
@@ -154,11 +177,15 @@ class Attempt:
         try:
             if status is RunStatus.HELD:
                 self.record = self._ledger.feeds.hold(
-                    fence, outcome, cached_record=self.record
+                    fence,
+                    outcome,
+                    cached_record=self.record,
                 )
             else:
                 self.record = self._ledger.succeed(
-                    fence, outcome, cached_record=self.record
+                    fence,
+                    outcome,
+                    cached_record=self.record,
                 )
         except FenceLostError:
             self._withdraw_if_ended()
@@ -193,12 +220,19 @@ class Attempt:
         self.sink.withdraw()
         self.findings = self.findings.without_feed()
         outcome = self.sink.write_last(
-            self.findings, self.record, RunStatus.CANCELLED, utc_now()
+            self.findings,
+            self.record,
+            RunStatus.CANCELLED,
+            utc_now(),
         )
-        self.record = self._ledger.messages.note_reports(self.record.run_id, outcome)
+        self.record = self._ledger.messages.note_reports(
+            self.record.run_id,
+            outcome,
+        )
         self._log_event("run_cancelled")
         raise RunStoppedError(
-            "CANCELLED", f"run {self.record.run_id} was cancelled on request"
+            "CANCELLED",
+            f"run {self.record.run_id} was cancelled on request",
         )
 
     def release_for_retry(self, error: Exception) -> None:
@@ -208,13 +242,21 @@ class Attempt:
         """
         code = error_code_of(error)
         message = f"{type(error).__name__}: {error}"
-        self._log_event("run_retryable_error", error_code=code, error_message=message)
+        self._log_event(
+            "run_retryable_error",
+            error_code=code,
+            error_message=message,
+        )
         failure_class = codes.class_of(codes.FailureCode.POISON_JOB, code)
         if failure_class is codes.FailureClass.PLATFORM:
             self._platform.metrics.worker_error(code)
         self.io.drain()
         try:
-            self.record = self._ledger.retry_later(self.record.fence, code, message)
+            self.record = self._ledger.retry_later(
+                self.record.fence,
+                code,
+                message,
+            )
             if self.record.has_ended:
                 self._report_poison()
         except CancelRequestedError:
@@ -232,7 +274,9 @@ class Attempt:
 
     def _beat(self) -> None:
         self._platform.runs.beat(
-            self.record.run_id, self.record.attempt, has_beaten=self._has_beaten
+            self.record.run_id,
+            self.record.attempt,
+            has_beaten=self._has_beaten,
         )
         self._has_beaten = True
 
@@ -270,9 +314,19 @@ class Attempt:
         is_of_all_vendors = self.record.vendors is None
         has_failed = status is RunStatus.FAILED
         if feed_format is not None and is_of_all_vendors and not has_failed:
-            self.io.start(publish, self._platform.objects, self.sink.keys, feed_format)
+            self.io.start(
+                publish,
+                self._platform.objects,
+                self.sink.keys,
+                feed_format,
+            )
             feed_key = published_key(self.record, feed_format)
-        outcome = self.sink.write_last(self.findings, self.record, status, utc_now())
+        outcome = self.sink.write_last(
+            self.findings,
+            self.record,
+            status,
+            utc_now(),
+        )
         if status is not RunStatus.HELD:
             return replace(outcome, feed_key=feed_key)
         tripped = self.findings.tripped[:_MAX_GUARDS]
@@ -282,14 +336,21 @@ class Attempt:
     def _report_poison(self) -> None:
         failure = self.record.failure
         self.findings = self.findings.failed(failure)
-        self._log_event("poison_job_detected", error_message=failure.error_message)
+        self._log_event(
+            "poison_job_detected",
+            error_message=failure.error_message,
+        )
         try:
             self.sink.withdraw()
             outcome = self.sink.write_last(
-                self.findings, self.record, RunStatus.FAILED, utc_now()
+                self.findings,
+                self.record,
+                RunStatus.FAILED,
+                utc_now(),
             )
             self.record = self._ledger.messages.note_reports(
-                self.record.run_id, outcome
+                self.record.run_id,
+                outcome,
             )
         finally:
             # If S3 refuses the reports, the reconciler writes them, and announces
@@ -307,11 +368,18 @@ class Attempt:
     def _stored_record(self) -> RunRecord | None:
         """Return the stored record, or None if another process executes the run."""
         record = self._platform.runs.get(self.record.run_id)
-        if record is None or record.dagster_run_id != self.record.dagster_run_id:
+        if (
+            record is None
+            or record.dagster_run_id != self.record.dagster_run_id
+        ):
             return None
         return record
 
-    def _stored_end(self, status: RunStatus, error: ExternalServiceError) -> RunRecord:
+    def _stored_end(
+        self,
+        status: RunStatus,
+        error: ExternalServiceError,
+    ) -> RunRecord:
         """Return the stored record if this attempt's end was written after all.
 
         Only the response of the write was lost then. Otherwise the error is raised.
@@ -324,7 +392,11 @@ class Attempt:
     def _announce(self, event: str) -> None:
         """Log and count an end that this process has written."""
         self._deadline.cancel()
-        self._log_event(event, error_code=self.record.error_code, **self.record.counts)
+        self._log_event(
+            event,
+            error_code=self.record.error_code,
+            **self.record.counts,
+        )
         self._platform.metrics.run_finished(self.record)
 
     def _log_event(self, event: str, **facts: object) -> None:

@@ -29,7 +29,12 @@ _NOTE = "last_good.json"
 """The work file that names the last good input that a run used of a vendor."""
 
 
-def fetch_baseline(sink: BucketSink, run_id: str, *, keeps_rows: bool) -> Baseline:
+def fetch_baseline(
+    sink: BucketSink,
+    run_id: str,
+    *,
+    keeps_rows: bool,
+) -> Baseline:
     """Copy the baseline's state into the run, and return the baseline.
 
     Raises:
@@ -46,7 +51,10 @@ def fetch_baseline(sink: BucketSink, run_id: str, *, keeps_rows: bool) -> Baseli
         )
     sink.artifacts["baseline_state"] = keys.baseline_state
     try:
-        return read_state(objects.read(keys.baseline_state), keeps_rows=keeps_rows)
+        return read_state(
+            objects.read(keys.baseline_state),
+            keeps_rows=keeps_rows,
+        )
     except StateUnreadableError as error:
         raise BaselineLostError("s3.GetObject", str(error)) from error
 
@@ -65,7 +73,10 @@ class PublishedInputs:
     """The inputs of the baseline's run; the engine's ``LastGoodFeeds``."""
 
     def __init__(
-        self, sink: BucketSink, run_id: str, vendors: Iterable[VendorConfig]
+        self,
+        sink: BucketSink,
+        run_id: str,
+        vendors: Iterable[VendorConfig],
     ) -> None:
         self.run_id: str | None = run_id
         self._objects = sink.objects
@@ -100,8 +111,14 @@ class PublishedInputs:
                 return None
             sku_map = self._objects.read(map_key)
             self._sink.artifacts[keys.artifact_name(map_key)] = map_key
-        note = {"file_name": file_name, "last_modified": used_input.last_modified}
-        self._objects.put(keys.work(vendor_id, _NOTE), json.dumps(note).encode())
+        note = {
+            "file_name": file_name,
+            "last_modified": used_input.last_modified,
+        }
+        self._objects.put(
+            keys.work(vendor_id, _NOTE),
+            json.dumps(note).encode(),
+        )
         self._sink.artifacts[keys.artifact_name(feed_key)] = feed_key
         feed = self._objects.read(feed_key)
         return VendorFeed(self._vendors[vendor_id], feed, file_name, sku_map)

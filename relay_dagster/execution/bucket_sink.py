@@ -35,13 +35,17 @@ class BucketSink:
     """Writes the files of one run, from any thread."""
 
     def __init__(
-        self, objects: ObjectStore, context: RunContext, io: ConcurrentIO
+        self,
+        objects: ObjectStore,
+        context: RunContext,
+        io: ConcurrentIO,
     ) -> None:
         self.objects = objects
         self.io = io
         self.context = context
         self.keys = ArtifactKeys(context.run_id, context.tenant_id)
-        self.artifacts: dict[str, str] = {}  # the keys of written artifacts, by name
+        # The keys of written artifacts, by name
+        self.artifacts: dict[str, str] = {}
         self._feed_sha256: str | None = None
 
     @property
@@ -57,7 +61,11 @@ class BucketSink:
     def _put(self, key: str, chunks: Iterable[bytes | memoryview]) -> None:
         name = self.keys.artifact_name(key)
         content_type = _CONTENT_TYPES[_extension_of(key)] if name else None
-        written = self.objects.put_stream(key, chunks, content_type=content_type)
+        written = self.objects.put_stream(
+            key,
+            chunks,
+            content_type=content_type,
+        )
         if name:
             self.artifacts[name] = key
         if name == MERGED_INVENTORY:
@@ -77,7 +85,7 @@ class BucketSink:
         if data is None:
             raise FileNotFoundError(
                 f"vendor {vendor_id!r} has no work file in this run; "
-                "materialize normalized_inventory as well"
+                "materialize normalized_inventory as well",
             )
         return read_work_file(data)
 
@@ -86,7 +94,10 @@ class BucketSink:
 
         This is for a run that has not succeeded after all.
         """
-        keys = [output.key for output in self.objects.list_objects(self.keys.outputs)]
+        keys = [
+            output.key
+            for output in self.objects.list_objects(self.keys.outputs)
+        ]
         keys.append(self.keys.changes)
         for key in keys:
             self.objects.delete(key)
@@ -94,7 +105,11 @@ class BucketSink:
         unpublish(self.objects, self.keys)
 
     def write_last(
-        self, findings: RunFindings, record: RunRecord, status: RunStatus, now: datetime
+        self,
+        findings: RunFindings,
+        record: RunRecord,
+        status: RunStatus,
+        now: datetime,
     ) -> Outcome:
         """Write the reports of a run that ends, and return its outcome.
 
@@ -113,14 +128,19 @@ class BucketSink:
         if errors is not None:
             self.write(self.keys.errors, [errors])
         self.write(self.keys.run_summary, [summary])
-        self.write(self.keys.report, [report_html(self.context, findings, status)])
+        self.write(
+            self.keys.report,
+            [report_html(self.context, findings, status)],
+        )
         self.wait()
         return Outcome(
             artifacts=dict(self.artifacts),
             errors_artifact_key=self.artifacts.get("errors"),
             counts=findings.counts(),
             vendor_results=findings.vendor_results(self.context.requested_at),
-            changes=None if findings.changes is None else findings.changes.counts,
+            changes=None
+            if findings.changes is None
+            else findings.changes.counts,
             feed_sha256=self._feed_sha256,
         )
 

@@ -58,7 +58,9 @@ class ConcurrentIO:
         return self._pool.submit(call, *args, **kwargs)
 
     def map(
-        self, call: Callable[[_Item], _Result], items: Iterable[_Item]
+        self,
+        call: Callable[[_Item], _Result],
+        items: Iterable[_Item],
     ) -> list[_Result]:
         """Return the results of calls, one an item, once all have ended.
 
@@ -106,7 +108,9 @@ class ReadAhead:
 
     def fill(self) -> None:
         """Begin to read as many more objects as there is room for."""
-        room = MAX_READ_AHEAD_BYTES - sum(self._sizes[key] for key in self._reading)
+        room = MAX_READ_AHEAD_BYTES - sum(
+            self._sizes[key] for key in self._reading
+        )
         while self._waiting and self._sizes[self._waiting[0]] <= room:
             key = self._waiting.popleft()
             room -= self._sizes[key]

@@ -34,13 +34,18 @@ class Heartbeat:
     beat: Callable[[], object]
     interval_seconds: float
     give_up: Callable[[], object] = end_process
-    _stopped: threading.Event = field(default_factory=threading.Event, init=False)
+    _stopped: threading.Event = field(
+        default_factory=threading.Event,
+        init=False,
+    )
     _thread: threading.Thread | None = field(default=None, init=False)
 
     def start(self) -> None:
         """Start the thread."""
         self._thread = threading.Thread(
-            target=self._run, name="relay-heartbeat", daemon=True
+            target=self._run,
+            name="relay-heartbeat",
+            daemon=True,
         )
         self._thread.start()
 

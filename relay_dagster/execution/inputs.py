@@ -55,9 +55,11 @@ class PinnedInputs:
     A file that is too large is pinned and not copied; the run fails before it is read.
     """
 
-    entries: Mapping[str, Mapping[str, Any]]  # the manifest's entry of each vendor
+    # The manifest's entry of each vendor
+    entries: Mapping[str, Mapping[str, Any]]
     generated_at: str  # the manifest's instant
-    override_pins: Mapping[str, Any] | None  # the manifest's pins of the overrides
+    # The manifest's pins of the overrides
+    override_pins: Mapping[str, Any] | None
     overrides: Sequence[Override]  # the overrides that the run uses, by SKU
     sku_map_sizes: Mapping[str, int]  # the bytes of each vendor's SKU map
 
@@ -104,7 +106,12 @@ class PinnedInputs:
         """Return the bytes of a vendor's feed."""
         return int(self.entries[vendor_id]["size"])
 
-    def verified(self, objects: ObjectStore, vendor_id: str, feed: bytes) -> bytes:
+    def verified(
+        self,
+        objects: ObjectStore,
+        vendor_id: str,
+        feed: bytes,
+    ) -> bytes:
         """Return the pinned feed: the given bytes, or a new copy if they differ.
 
         Raises:
@@ -122,7 +129,8 @@ class PinnedInputs:
         sha256 = objects.copy_pinned(upload, self.copy_of(vendor_id))
         if sha256 != entry["sha256"]:
             raise ObjectChangedError(
-                "s3.CopyObject", f"{upload.key} is not as it was pinned"
+                "s3.CopyObject",
+                f"{upload.key} is not as it was pinned",
             )
         return objects.read(self.copy_of(vendor_id))
 
@@ -132,10 +140,12 @@ class InputSnapshot:
     """Copies a run's inputs into the run, and writes the manifest that pins them."""
 
     sink: BucketSink  # the run's files
-    vendors: Sequence[VendorConfig]  # the vendors of the run, in the config's order
+    # The vendors of the run, in the config's order
+    vendors: Sequence[VendorConfig]
     limits: Limits  # larger files are not copied
     now: datetime  # the manifest's instant
-    overrides: Callable[[str], OverrideDocument]  # returns a tenant's current overrides
+    # Returns a tenant's current overrides
+    overrides: Callable[[str], OverrideDocument]
 
     def take(self, *, is_first: bool) -> PinnedInputs:
         """Return the inputs that are pinned; find, copy and pin them if there are none.
@@ -162,7 +172,10 @@ class InputSnapshot:
         )
 
     def reuse(
-        self, earlier_runs: Iterable[RunRecord], *, with_work: bool
+        self,
+        earlier_runs: Iterable[RunRecord],
+        *,
+        with_work: bool,
     ) -> PinnedInputs:
         """Pin the inputs of the tenant's last run that has them, and list no uploads.
 
@@ -171,7 +184,9 @@ class InputSnapshot:
         run's work files and states of vendors are reused too. Overrides are the current
         ones.
         """
-        entries = {vendor.vendor_id: _missing(vendor) for vendor in self.vendors}
+        entries = {
+            vendor.vendor_id: _missing(vendor) for vendor in self.vendors
+        }
         for run in earlier_runs:
             if self._has_inputs(run, with_work):
                 source = ArtifactKeys(run.run_id, run.tenant_id)
@@ -180,14 +195,21 @@ class InputSnapshot:
         sku_map_sizes = self._copied_sku_map_sizes()
         return self._pin(entries, sku_map_sizes, self._copy_overrides())
 
-    def complete(self, inputs: PinnedInputs, states: Mapping[str, VendorState]) -> None:
+    def complete(
+        self,
+        inputs: PinnedInputs,
+        states: Mapping[str, VendorState],
+    ) -> None:
         """Write the manifest again, with the state of each vendor; the pins stay."""
         entries = {
             vendor_id: reports.manifest_entry(entry, states.get(vendor_id))
             for vendor_id, entry in inputs.entries.items()
         }
         body = reports.input_manifest_json(
-            self.sink.context, entries, inputs.generated_at, inputs.override_pins
+            self.sink.context,
+            entries,
+            inputs.generated_at,
+            inputs.override_pins,
         )
         self.sink.write(self.sink.keys.input_manifest, [body])
 
@@ -201,7 +223,10 @@ class InputSnapshot:
         objects = self.sink.objects
         keys = self.sink.keys
         body = reports.input_manifest_json(
-            self.sink.context, entries, reports.timestamp(self.now), override_pins
+            self.sink.context,
+            entries,
+            reports.timestamp(self.now),
+            override_pins,
         )
         if objects.put_if_absent(keys.input_manifest, body, content_type=JSON):
             return self._inputs_of(json.loads(body), sku_map_sizes)
@@ -209,7 +234,9 @@ class InputSnapshot:
         return self._inputs_of(manifest, self._copied_sku_map_sizes())
 
     def _inputs_of(
-        self, manifest: Mapping[str, Any], sku_map_sizes: Mapping[str, int]
+        self,
+        manifest: Mapping[str, Any],
+        sku_map_sizes: Mapping[str, int],
     ) -> PinnedInputs:
         """Return the inputs that a manifest pins, and list them as artifacts."""
         keys = self.sink.keys
@@ -217,16 +244,27 @@ class InputSnapshot:
         overrides: Sequence[Override] = ()
         if override_pins is not None:
             copy_key = keys.pinned_overrides(override_pins["version"])
-            overrides = parse_overrides(self.sink.objects.read(copy_key).decode(), ())
+            overrides = parse_overrides(
+                self.sink.objects.read(copy_key).decode(),
+                (),
+            )
         entries = manifest["vendors"]
         self.sink.artifacts["input_manifest"] = keys.input_manifest
         for vendor_id, entry in entries.items():
             if entry["run_copy_key"] is not None:
-                self.sink.artifacts[f"inbound_{vendor_id}"] = entry["run_copy_key"]
+                self.sink.artifacts[f"inbound_{vendor_id}"] = entry[
+                    "run_copy_key"
+                ]
         for vendor_id in sku_map_sizes:
-            self.sink.artifacts[f"sku_map_{vendor_id}"] = keys.sku_map(vendor_id)
+            self.sink.artifacts[f"sku_map_{vendor_id}"] = keys.sku_map(
+                vendor_id,
+            )
         return PinnedInputs(
-            entries, manifest["generated_at"], override_pins, overrides, sku_map_sizes
+            entries,
+            manifest["generated_at"],
+            override_pins,
+            overrides,
+            sku_map_sizes,
         )
 
     # --- overrides and SKU maps -------------------------------------------------------
@@ -239,7 +277,8 @@ class InputSnapshot:
         context = self.sink.context
         document = self.overrides(context.tenant_id)
         overrides = overrides_in_effect(
-            document.overrides.values(), context.requested_at
+            document.overrides.values(),
+            context.requested_at,
         )
         pins = reports.overrides_pins(document.version, overrides)
         if pins is not None:
@@ -272,16 +311,25 @@ class InputSnapshot:
     def _copy_sku_map(self, vendor: VendorConfig) -> int | None:
         """Copy a vendor's SKU map, unless it is too large; return its bytes."""
         size = self._sku_map_size(vendor)
-        if size is None or vendor.sku_map is None or size > self.limits.sku_map_bytes:
+        if (
+            size is None
+            or vendor.sku_map is None
+            or size > self.limits.sku_map_bytes
+        ):
             return size
         is_copied = self.sink.objects.copy_if_there(
-            str(vendor.sku_map.s3_key), self.sink.keys.sku_map(vendor.vendor_id)
+            str(vendor.sku_map.s3_key),
+            self.sink.keys.sku_map(vendor.vendor_id),
         )
         return size if is_copied else None
 
     # --- feeds ------------------------------------------------------------------------
 
-    def _copy_latest(self, vendor: VendorConfig, tries: int = _TRIES) -> dict[str, Any]:
+    def _copy_latest(
+        self,
+        vendor: VendorConfig,
+        tries: int = _TRIES,
+    ) -> dict[str, Any]:
         """Copy a vendor's latest upload, and return the manifest's entry of it.
 
         An upload that is replaced in between is looked for again, up to ``tries``
@@ -294,7 +342,10 @@ class InputSnapshot:
         copy_key = None
         sha256 = None
         if upload.size <= self.limits.feed_bytes:
-            copy_key = self.sink.keys.inbound(vendor.vendor_id, upload.file_name)
+            copy_key = self.sink.keys.inbound(
+                vendor.vendor_id,
+                upload.file_name,
+            )
             try:
                 sha256 = self.sink.objects.copy_pinned(upload, copy_key)
             except ObjectChangedError:
@@ -327,7 +378,10 @@ class InputSnapshot:
         return any(work_file.file_name == WORK_FILE for work_file in work_files)
 
     def _reused_entries(
-        self, source: ArtifactKeys, vendor_ids: Collection[str], with_work: bool
+        self,
+        source: ArtifactKeys,
+        vendor_ids: Collection[str],
+        with_work: bool,
     ) -> dict[str, Any]:
         """Copy the inputs of vendors from a run, and return the manifest's entries."""
         manifest = read_manifest(self.sink.objects, source)
@@ -361,7 +415,10 @@ class InputSnapshot:
         keys = self.sink.keys
         copy_key = keys.inbound(vendor_id, PurePosixPath(source_copy_key).name)
         objects.copy_if_there(source_copy_key, copy_key)
-        objects.copy_if_there(source.sku_map(vendor_id), keys.sku_map(vendor_id))
+        objects.copy_if_there(
+            source.sku_map(vendor_id),
+            keys.sku_map(vendor_id),
+        )
         return {
             **entry,
             "selection": f"run {source.run_id}",
@@ -372,21 +429,26 @@ class InputSnapshot:
         objects = self.sink.objects
         keys = self.sink.keys
         objects.copy_if_there(
-            source.work(vendor_id, WORK_FILE), keys.work(vendor_id, WORK_FILE)
+            source.work(vendor_id, WORK_FILE),
+            keys.work(vendor_id, WORK_FILE),
         )
         normalized_key = keys.normalized(vendor_id)
         if objects.copy_if_there(source.normalized(vendor_id), normalized_key):
             self.sink.artifacts[f"normalized_{vendor_id}"] = normalized_key
 
 
-def read_manifest(objects: ObjectStore, keys: ArtifactKeys) -> dict[str, Any] | None:
+def read_manifest(
+    objects: ObjectStore,
+    keys: ArtifactKeys,
+) -> dict[str, Any] | None:
     """Return the manifest of a run, or None if it has none."""
     body = objects.read_or_none(keys.input_manifest)
     return None if body is None else dict(json.loads(body))
 
 
 def _sizes_by_vendor(
-    vendors: Sequence[VendorConfig], sizes: Sequence[int | None]
+    vendors: Sequence[VendorConfig],
+    sizes: Sequence[int | None],
 ) -> dict[str, int]:
     """Return the known sizes, by vendor."""
     return {

@@ -13,7 +13,11 @@ from relay_core.domain.codes import RunStatus
 from relay_core.publish.keys import ArtifactKeys
 from relay_dagster.aws.object_store import ObjectStore
 from relay_dagster.aws.stored_objects import ObjectInfo
-from relay_dagster.feeds.pointer import FeedPointer, Publication, published_prefix
+from relay_dagster.feeds.pointer import (
+    FeedPointer,
+    Publication,
+    published_prefix,
+)
 from relay_dagster.runs.model import RunRecord
 from relay_dagster.wiring import Platform
 
@@ -36,7 +40,10 @@ def state_key(run: RunRecord | ArtifactKeys) -> str:
 
 def publish(objects: ObjectStore, keys: ArtifactKeys, feed_format: str) -> None:
     """Copy a run's feed and its state; every attempt copies the same bytes."""
-    objects.copy(keys.merged_inventory(feed_format), published_key(keys, feed_format))
+    objects.copy(
+        keys.merged_inventory(feed_format),
+        published_key(keys, feed_format),
+    )
     objects.copy(keys.state, state_key(keys))
 
 
@@ -46,11 +53,17 @@ def unpublish(objects: ObjectStore, run: RunRecord | ArtifactKeys) -> None:
         objects.delete(copy.key)
 
 
-def remove_superseded(platform: Platform, tenant_id: str, now: datetime) -> list[str]:
+def remove_superseded(
+    platform: Platform,
+    tenant_id: str,
+    now: datetime,
+) -> list[str]:
     """Delete copies of feeds that were out of reach a day ago; return their keys."""
     until = now - KEPT_AFTER
     copies = _copies_of(platform.objects, tenant_id)
-    old_run_ids = {_run_id_of(copy) for copy in copies if copy.last_modified <= until}
+    old_run_ids = {
+        _run_id_of(copy) for copy in copies if copy.last_modified <= until
+    }
     if not old_run_ids:
         return []
     records = platform.runs.get_many({_run_id_of(copy) for copy in copies})
@@ -87,11 +100,13 @@ def superseded_runs(
 
 
 def _updates(
-    publications: Iterable[Publication], records: Iterable[RunRecord]
+    publications: Iterable[Publication],
+    records: Iterable[RunRecord],
 ) -> list[tuple[int, datetime]]:
     """Return the known publications of a tenant: number and instant of each."""
     updates = [
-        (publication.seq, publication.published_at) for publication in publications
+        (publication.seq, publication.published_at)
+        for publication in publications
     ]
     for record in records:
         if record.published_seq is not None and record.published_at is not None:
@@ -112,7 +127,8 @@ def _is_out_of_reach(
         return record.status.is_final
     pushed_out_by = record.published_seq + keep
     return any(
-        seq >= pushed_out_by and published_at <= until for seq, published_at in updates
+        seq >= pushed_out_by and published_at <= until
+        for seq, published_at in updates
     )
 
 

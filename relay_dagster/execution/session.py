@@ -76,13 +76,17 @@ class RunSession:
     def attempt(self) -> Attempt:
         """Return the attempt that this process has claimed."""
         if self.claimed_attempt is None:
-            raise RuntimeError("no asset has begun yet: the attempt is not claimed")
+            raise RuntimeError(
+                "no asset has begun yet: the attempt is not claimed",
+            )
         return self.claimed_attempt
 
     @property
     def ends_here(self) -> bool:
         """Return True if the current asset is the last selected one."""
-        selected_assets = [asset for asset in ASSETS if asset in self._launch.assets]
+        selected_assets = [
+            asset for asset in ASSETS if asset in self._launch.assets
+        ]
         return self._asset == selected_assets[-1]
 
     @contextmanager
@@ -116,7 +120,9 @@ class RunSession:
         try:
             yield
         except Exception as error:
-            if self.claimed_attempt is not None and self._memory.is_reached(error):
+            if self.claimed_attempt is not None and self._memory.is_reached(
+                error,
+            ):
                 self._memory.lift()
                 self.attempt.io.drain()
                 stage = self.attempt.record.stage
@@ -162,7 +168,9 @@ class RunSession:
         self.attempt.findings = RunFindings.of(RunScope.of(config, ()))
         self._stages = self._stages_of(config)
         self._hand_on(RunValues())
-        if any(may_read_apart(vendor.parser) for vendor in self._stages.vendors):
+        if any(
+            may_read_apart(vendor.parser) for vendor in self._stages.vendors
+        ):
             self._memory.hold(beside=self._stages.limits.reader_bytes)
         return config
 
@@ -197,7 +205,9 @@ class RunSession:
         return self._platform.runs.get(feed.in_force.run_id)
 
     def _baseline_of(
-        self, stored: StoredConfig, published_run: RunRecord | None
+        self,
+        stored: StoredConfig,
+        published_run: RunRecord | None,
     ) -> str | None:
         """Return the run whose feed the run is compared with.
 
@@ -208,9 +218,14 @@ class RunSession:
         version = published_run.config_version
         if version is not None and version != stored.version:
             tenant_id = published_run.tenant_id
-            published_config = self._platform.tenants.version(tenant_id, version)
+            published_config = self._platform.tenants.version(
+                tenant_id,
+                version,
+            )
             if published_config is not None:
-                is_same_currency = _currency(published_config) == _currency(stored)
+                is_same_currency = _currency(published_config) == _currency(
+                    stored,
+                )
                 return published_run.run_id if is_same_currency else None
         return published_run.run_id
 
@@ -281,7 +296,9 @@ class RunSession:
         zeroes_missing_skus = config.output.missing_skus == "zero"
         has_quarantine = config.guards.quarantine is not None
         baseline = fetch_baseline(
-            self.attempt.sink, run_id, keeps_rows=zeroes_missing_skus or has_quarantine
+            self.attempt.sink,
+            run_id,
+            keeps_rows=zeroes_missing_skus or has_quarantine,
         )
         self._stages = replace(self._stages, baseline=baseline)
 
@@ -292,7 +309,8 @@ class RunSession:
             is_first = record.attempt == 1 and self._asset == FETCHED
             return self._snapshot.take(is_first=is_first)
         earlier_runs = self._platform.runs.list_runs(
-            record.tenant_id, limit=MAX_SOURCE_RUNS
+            record.tenant_id,
+            limit=MAX_SOURCE_RUNS,
         )
         with_work = NORMALIZED not in self._launch.assets
         return self._snapshot.reuse(earlier_runs.items, with_work=with_work)
@@ -338,7 +356,9 @@ class RunSession:
         """Return a vendor's upload, with its SKU map."""
         sku_map = None
         if vendor_id in inputs.sku_map_sizes:
-            sku_map = self._ahead.take(self.attempt.sink.keys.sku_map(vendor_id))
+            sku_map = self._ahead.take(
+                self.attempt.sink.keys.sku_map(vendor_id),
+            )
         feed = self._ahead.take(inputs.copy_of(vendor_id))
         if self.attempt.record.attempt > 1:
             # The process of an earlier attempt may still write the copy.
@@ -353,7 +373,8 @@ class RunSession:
         feed = None if last_good is None else last_good.read(vendor_id)
         if feed is None:
             raise MissingResourceError(
-                "s3.CopyObject", f"the last good feed of {vendor_id} went"
+                "s3.CopyObject",
+                f"the last good feed of {vendor_id} went",
             )
         return feed
 
@@ -383,14 +404,15 @@ class RunSession:
                 self._values,
                 normalized=normalized.without_offers(),
                 compared=compared,
-            )
+            ),
         )
         return compared
 
     def _take_over(self) -> None:
         """Continue with the vendors that an earlier run has normalized."""
         vendors = self.attempt.io.map(
-            self.attempt.sink.read_vendor, self._verdict.to_read()
+            self.attempt.sink.read_vendor,
+            self._verdict.to_read(),
         )
         normalized = self._stages.take_over(self._verdict, vendors)
         self._hand_on(replace(self._values, normalized=normalized))
@@ -408,7 +430,10 @@ class RunSession:
         if self.attempt.record.vendors is None:
             sink = self.attempt.sink
             self._stages.write_state(
-                sink.keys.state, compared, self._normalized, sink.context
+                sink.keys.state,
+                compared,
+                self._normalized,
+                sink.context,
             )
 
     def end(self) -> None:
@@ -447,7 +472,10 @@ class RunSession:
         self.attempt.fail(failure)
 
 
-def _earlier_verdict(config: TenantConfig, inputs: PinnedInputs) -> InputVerdict:
+def _earlier_verdict(
+    config: TenantConfig,
+    inputs: PinnedInputs,
+) -> InputVerdict:
     """Return the verdict on inputs that an earlier run has judged and read."""
     states = inputs.states()
     warnings = []

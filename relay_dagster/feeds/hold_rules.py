@@ -18,7 +18,12 @@ HOLD_EXPIRED = "HOLD_EXPIRED"
 
 
 @rule
-def held(record: RunRecord, fence: Fence, outcome: Outcome, now: datetime) -> RunRecord:
+def held(
+    record: RunRecord,
+    fence: Fence,
+    outcome: Outcome,
+    now: datetime,
+) -> RunRecord:
     """End the run ``HELD``, with its reports written and its feed held back.
 
     Raises:
@@ -26,9 +31,15 @@ def held(record: RunRecord, fence: Fence, outcome: Outcome, now: datetime) -> Ru
         CancelRequestedError: somebody has asked for the run's cancellation.
     """
     transitions.refuse_unfenced(record, fence)
-    hold = Hold(str(outcome.feed_sha256), str(record.baseline_run_id), outcome.guards)
+    hold = Hold(
+        str(outcome.feed_sha256),
+        str(record.baseline_run_id),
+        outcome.guards,
+    )
     record_after = replace(
-        transitions.ended("held", record, now), failed_stage=None, hold=hold
+        transitions.ended("held", record, now),
+        failed_stage=None,
+        hold=hold,
     )
     return record_after.with_reports(outcome, now)
 
@@ -42,7 +53,10 @@ def released(record: RunRecord, decision: Release, now: datetime) -> RunRecord:
         HoldMismatchError: another feed or other guards were reviewed.
     """
     hold = record.hold
-    if hold is None or record.status not in (RunStatus.HELD, RunStatus.SUCCEEDED):
+    if hold is None or record.status not in (
+        RunStatus.HELD,
+        RunStatus.SUCCEEDED,
+    ):
         raise RunNotHeldError(record.run_id, record.status)
     is_same_feed = hold.sha256 == decision.sha256
     is_reviewed = is_same_feed and hold.guard_names == decision.guards
@@ -69,7 +83,10 @@ def expired(record: RunRecord, retention_days: int) -> RunRecord:
     """Give up a held feed that nobody has released while its artifacts were kept."""
     message = f"nobody has released the feed within {retention_days} days"
     return transitions.given_up(
-        "expired", record, error_code=HOLD_EXPIRED, error_message=message
+        "expired",
+        record,
+        error_code=HOLD_EXPIRED,
+        error_message=message,
     )
 
 
@@ -78,5 +95,8 @@ def superseded(record: RunRecord, newer_run_id: str) -> RunRecord:
     """Give up a held feed for the feed of another run, which was published or held."""
     message = f"the feed of run {newer_run_id} came after it"
     return transitions.given_up(
-        "superseded", record, error_code=HOLD_SUPERSEDED, error_message=message
+        "superseded",
+        record,
+        error_code=HOLD_SUPERSEDED,
+        error_message=message,
     )

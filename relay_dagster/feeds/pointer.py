@@ -41,10 +41,13 @@ class Publication:
     # The number among the tenant's publications; 0 if later runs cannot be compared
     # with it
     seq: int
-    how: PublishedBy = PublishedBy.RUN  # the way in which the feed came into force
+    # The way in which the feed came into force
+    how: PublishedBy = PublishedBy.RUN
     # The caller who published it; None for a run's own publication
     by: str | None = None
-    record_count: int | None = None  # the number of rows; None if it was never noted
+    record_count: int | None = (
+        None  # the number of rows; None if it was never noted
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +59,11 @@ class FeedPointer:
     publications: tuple[Publication, ...]
     held_run_id: str | None = None  # the run whose feed is held back
     revision: int = 0  # grows with every change; a change is conditional on it
-    pending: tuple[Publication, ...] = ()  # not yet reported to Dagster, oldest first
-    due_at: datetime | None = None  # the time to report the pending publications
+    # Not yet reported to Dagster, oldest first
+    pending: tuple[Publication, ...] = ()
+    due_at: datetime | None = (
+        None  # the time to report the pending publications
+    )
 
     @property
     def in_force(self) -> Publication:
@@ -79,7 +85,8 @@ class FeedPointer:
 class FeedUpdate:
     """A change of a tenant's feed pointer."""
 
-    before: FeedPointer | None  # the pointer as it was read; None before the first feed
+    # The pointer as it was read; None before the first feed
+    before: FeedPointer | None
     after: FeedPointer  # the pointer as it will be
     # The record of an older held run before and after the change, which supersedes its
     # feed
@@ -133,7 +140,8 @@ def holding(before: FeedPointer, run_id: str | None) -> FeedPointer:
 
 
 def reported(
-    pointer: FeedPointer, publications: Collection[Publication]
+    pointer: FeedPointer,
+    publications: Collection[Publication],
 ) -> FeedPointer:
     """Return the pointer once publications are reported to Dagster.
 

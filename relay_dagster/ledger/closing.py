@@ -24,7 +24,8 @@ _log = event_log()
 class TenantClosing:
     """Begins deletions of tenants, and ends their runs."""
 
-    begin: Callable[[str, timedelta, Origin], Deletion]  # stores a requested deletion
+    # Stores a requested deletion
+    begin: Callable[[str, timedelta, Origin], Deletion]
     ledger: RunLedger  # cancels runs
     runs: RunStore  # reads the tenant's lock and feed
     grace: timedelta  # how long a tenant can be restored
@@ -40,7 +41,11 @@ class TenantClosing:
             self.stop(tenant_id, origin)
         except ExternalServiceError as error:
             # The deletion is requested: the reconciler cancels the remaining runs.
-            _log.warning("tenant_not_stopped", tenant_id=tenant_id, error=str(error))
+            _log.warning(
+                "tenant_not_stopped",
+                tenant_id=tenant_id,
+                error=str(error),
+            )
         return deletion
 
     def stop(self, tenant_id: str, origin: Origin = SYSTEM) -> bool:

@@ -11,7 +11,12 @@ from datetime import datetime
 from relay_core.domain.codes import RunStatus
 from relay_dagster.aws.dynamodb.run_store import RunStore
 from relay_dagster.feeds.hold_rules import superseded
-from relay_dagster.feeds.pointer import FeedPointer, FeedUpdate, holding, published
+from relay_dagster.feeds.pointer import (
+    FeedPointer,
+    FeedUpdate,
+    holding,
+    published,
+)
 from relay_dagster.runs.model import RunRecord
 
 
@@ -20,18 +25,27 @@ class FeedUpdates:
     """Makes the updates of feed pointers."""
 
     runs: RunStore  # reads pointers and held runs
-    keep: int  # the number of a tenant's publications that can be published again
+    keep: (
+        int  # the number of a tenant's publications that can be published again
+    )
     clock: Callable[[], datetime]  # returns the current instant, aware
 
     def publish(
-        self, run: RunRecord, *, rolled_back_by: str | None = None
+        self,
+        run: RunRecord,
+        *,
+        rolled_back_by: str | None = None,
     ) -> FeedUpdate | None:
         """Return the update that puts a run's feed in force.
 
         None for a run without a feed: one of some vendors only, or without published
         files. ``rolled_back_by`` is the caller who publishes an earlier feed again.
         """
-        if run.vendors is not None or run.feed_key is None or run.feed_sha256 is None:
+        if (
+            run.vendors is not None
+            or run.feed_key is None
+            or run.feed_sha256 is None
+        ):
             return None
         before = self.runs.feed(run.tenant_id)
         after = published(before, run, self.clock(), self.keep, rolled_back_by)
@@ -42,7 +56,7 @@ class FeedUpdates:
         before = self.runs.feed(run.tenant_id)
         if before is None:
             raise RuntimeError(
-                f"tenant {run.tenant_id} has no feed to hold another back for"
+                f"tenant {run.tenant_id} has no feed to hold another back for",
             )
         after = holding(before, run.run_id)
         return FeedUpdate(before, after, self._superseded(before, run))
@@ -57,7 +71,9 @@ class FeedUpdates:
         return FeedUpdate(before, holding(before, None))
 
     def _superseded(
-        self, before: FeedPointer | None, run: RunRecord
+        self,
+        before: FeedPointer | None,
+        run: RunRecord,
     ) -> tuple[RunRecord, RunRecord] | None:
         """Return the record of an older held run before and after, or None."""
         if before is None or before.held_run_id in (None, run.run_id):

@@ -42,7 +42,11 @@ class FeedLedger:
         return self.updates.keep
 
     def hold(
-        self, fence: Fence, outcome: Outcome, *, cached_record: RunRecord | None = None
+        self,
+        fence: Fence,
+        outcome: Outcome,
+        *,
+        cached_record: RunRecord | None = None,
     ) -> RunRecord:
         """End the run ``HELD`` with its reports written.
 
@@ -61,7 +65,11 @@ class FeedLedger:
         return self.writer.apply(change).record
 
     def release(
-        self, run_id: str, decision: Release, *, origin: audit.Origin = audit.SYSTEM
+        self,
+        run_id: str,
+        decision: Release,
+        *,
+        origin: audit.Origin = audit.SYSTEM,
     ) -> ChangeResult:
         """Publish a held feed, if it is the one that was reviewed.
 
@@ -93,7 +101,7 @@ class FeedLedger:
                 feed_update=self.updates.publish,
                 audit_entry=released_entry,
                 needs_idle_tenant=True,
-            )
+            ),
         )
 
     def expire_hold(self, run_id: str, retention_days: int) -> RunRecord:
@@ -151,7 +159,7 @@ class FeedLedger:
                 feed_update=partial(self.updates.publish, rolled_back_by=by),
                 audit_entry=rolled_back_entry,
                 needs_idle_tenant=True,
-            )
+            ),
         )
         return Rollback(self._feed_with(tenant_id, run_id), result.was_changed)
 

@@ -29,13 +29,21 @@ class MessageLedger:
         self._clock = clock
 
     def mark_sent(
-        self, run_id: str, message_id: str, *, cached_record: RunRecord | None = None
+        self,
+        run_id: str,
+        message_id: str,
+        *,
+        cached_record: RunRecord | None = None,
     ) -> RunRecord:
         """Note the message that stands for the run now; a run that has ended stays."""
         rule = message_rules.sent(message_id, self._clock())
         return self._writer.apply_rule(run_id, rule, cached_record)
 
-    def claim_send(self, run_id: str, wait: timedelta = UNSENT_AFTER) -> RunRecord:
+    def claim_send(
+        self,
+        run_id: str,
+        wait: timedelta = UNSENT_AFTER,
+    ) -> RunRecord:
         """Take the right to send a run's message.
 
         Raises:
@@ -62,7 +70,9 @@ class MessageLedger:
         return self._writer.apply_rule(run_id, rule)
 
     def resolve_dead_letter(
-        self, run_id: str, entry: AuditEntry | None = None
+        self,
+        run_id: str,
+        entry: AuditEntry | None = None,
     ) -> RunRecord:
         """Note that the run's dead letter was redriven or discarded."""
         change = RequestedChange(
@@ -72,23 +82,38 @@ class MessageLedger:
         )
         return self._writer.apply(change).record
 
-    def note_reports(self, run_id: str, outcome: Outcome = NOTHING_KNOWN) -> RunRecord:
+    def note_reports(
+        self,
+        run_id: str,
+        outcome: Outcome = NOTHING_KNOWN,
+    ) -> RunRecord:
         """Note that the reports of a run that has ended are written."""
         rule = message_rules.reported(outcome, self._clock())
         return self._writer.apply_rule(run_id, rule)
 
     def acknowledge(
-        self, run_id: str, *, cached_record: RunRecord | None = None
+        self,
+        run_id: str,
+        *,
+        cached_record: RunRecord | None = None,
     ) -> RunRecord:
         """Note that a run that has ended is settled: its message is gone."""
         rule = message_rules.acknowledged(self._clock())
         return self._writer.apply_rule(run_id, rule, cached_record)
 
     def received_rule(
-        self, message_id: str, receipt_handle: str, hidden_for: timedelta | None = None
+        self,
+        message_id: str,
+        receipt_handle: str,
+        hidden_for: timedelta | None = None,
     ) -> Rule:
         """Return the rule that stores a receipt handle; ``hidden_for`` is from now on."""
         now = self._clock()
         visibility = timedelta(seconds=self._schedule.visibility_seconds)
         hidden_until = now + (hidden_for or visibility)
-        return message_rules.received(message_id, receipt_handle, now, hidden_until)
+        return message_rules.received(
+            message_id,
+            receipt_handle,
+            now,
+            hidden_until,
+        )

@@ -64,7 +64,10 @@ class RecordWriter:
     """Writes records of runs."""
 
     def __init__(
-        self, runs: RunStore, schedule: PollSchedule, clock: Callable[[], datetime]
+        self,
+        runs: RunStore,
+        schedule: PollSchedule,
+        clock: Callable[[], datetime],
     ) -> None:
         self._runs = runs
         self._schedule = schedule
@@ -101,10 +104,17 @@ class RecordWriter:
         return self._runs.commit(change, writes)
 
     def apply_rule(
-        self, run_id: str, rule: Rule, cached_record: RunRecord | None = None
+        self,
+        run_id: str,
+        rule: Rule,
+        cached_record: RunRecord | None = None,
     ) -> RunRecord:
         """Apply a rule, and nothing else, as `apply` does; return the record."""
-        change = RequestedChange(run_id=run_id, rule=rule, cached_record=cached_record)
+        change = RequestedChange(
+            run_id=run_id,
+            rule=rule,
+            cached_record=cached_record,
+        )
         return self.apply(change).record
 
     def apply(self, change: RequestedChange) -> ChangeResult:
@@ -130,16 +140,26 @@ class RecordWriter:
             with suppress(CommitLostError):
                 record = self._commit(change, before, after)
                 return ChangeResult(record, was_changed=True)
-        raise ThrottledError("change", f"run {change.run_id}: {TOO_MANY_WRITERS}")
+        raise ThrottledError(
+            "change",
+            f"run {change.run_id}: {TOO_MANY_WRITERS}",
+        )
 
     def _commit(
-        self, change: RequestedChange, before: RunRecord, after: RunRecord
+        self,
+        change: RequestedChange,
+        before: RunRecord,
+        after: RunRecord,
     ) -> RunRecord:
-        feed_update = None if change.feed_update is None else change.feed_update(after)
+        feed_update = (
+            None if change.feed_update is None else change.feed_update(after)
+        )
         if feed_update is not None:
             after = with_publication(after, feed_update.after)
             feed_update = self._scheduled_update(feed_update)
-        entry = None if change.audit_entry is None else change.audit_entry(after)
+        entry = (
+            None if change.audit_entry is None else change.audit_entry(after)
+        )
         after, entries = _with_pending_entry(after, entry)
         record_change = self._record_change(before, after, feed_update, entries)
         maker = self._runs.writes
@@ -164,7 +184,11 @@ class RecordWriter:
         events = events_of(before, after, feed_update, now)
         return RecordChange(before, after, tuple(events), tuple(entries))
 
-    def _writes_of(self, before: RunRecord, change: RecordChange) -> list[Write]:
+    def _writes_of(
+        self,
+        before: RunRecord,
+        change: RecordChange,
+    ) -> list[Write]:
         """Return the writes of lock, results and caller's key that a change needs."""
         after = change.after
         maker = self._runs.writes
@@ -186,7 +210,8 @@ class RecordWriter:
 
 
 def _with_pending_entry(
-    record: RunRecord, entry: AuditEntry | None
+    record: RunRecord,
+    entry: AuditEntry | None,
 ) -> tuple[RunRecord, list[AuditEntry]]:
     """Return the record and the audit entries of its change.
 

@@ -65,9 +65,12 @@ class RunLedger:
         runs: RunStore,
         schedule: poll_schedule.PollSchedule = poll_schedule.DEFAULT_SCHEDULE,
         *,
-        keep_published: int = 10,  # the publications of a tenant for a rollback
-        clock: Callable[[], datetime] = utc_now,  # returns the current instant, aware
-        rng: Callable[[], float] = random.random,  # returns numbers from 0 to 1
+        # The publications of a tenant that are kept for a rollback
+        keep_published: int = 10,
+        # Returns the current instant, aware
+        clock: Callable[[], datetime] = utc_now,
+        # Returns numbers from 0 to 1
+        rng: Callable[[], float] = random.random,
     ) -> None:
         self.schedule = schedule
         self._runs = runs
@@ -125,7 +128,9 @@ class RunLedger:
                 writes.append(maker.quota(requested, runs_per_hour))
             with suppress(errors.CommitLostError):
                 record = self._writer.create(
-                    requested, further_writes=writes, yield_to_waiters=True
+                    requested,
+                    further_writes=writes,
+                    yield_to_waiters=True,
                 )
                 return Reservation(record, created=True)
             stored_record = self._runs.get(new_run.run_id)
@@ -135,10 +140,15 @@ class RunLedger:
                 return Reservation(record, created=True)
             # Another request took the key meanwhile: the next round finds its run.
         raise ThrottledError(
-            "reserve", f"run {new_run.run_id}: {record_writer.TOO_MANY_WRITERS}"
+            "reserve",
+            f"run {new_run.run_id}: {record_writer.TOO_MANY_WRITERS}",
         )
 
-    def start_triggered(self, new_run: NewRun, update: TriggerUpdate) -> RunRecord:
+    def start_triggered(
+        self,
+        new_run: NewRun,
+        update: TriggerUpdate,
+    ) -> RunRecord:
         """Create the record of a run that triggers want, and take the run from them.
 
         Raises:
@@ -149,7 +159,9 @@ class RunLedger:
         record = new_records.requested(new_run, self._clock(), None)
         trigger_write = self._runs.writes.triggers(update)
         return self._writer.create(
-            record, further_writes=[trigger_write], yield_to_waiters=True
+            record,
+            further_writes=[trigger_write],
+            yield_to_waiters=True,
         )
 
     def uncount(self, record: RunRecord) -> None:
@@ -165,7 +177,11 @@ class RunLedger:
         return self._writer.apply_rule(run_id, rule)
 
     def request_cancel(
-        self, run_id: str, *, origin: audit.Origin = audit.SYSTEM, **details: str
+        self,
+        run_id: str,
+        *,
+        origin: audit.Origin = audit.SYSTEM,
+        **details: str,
     ) -> RunRecord:
         """Ask for the end of a run.
 
@@ -179,7 +195,11 @@ class RunLedger:
 
         def cancelled_entry(record: RunRecord) -> audit.AuditEntry:
             return origin.entry(
-                audit.Action.RUN_CANCELLED, record.tenant_id, run_id, now, **details
+                audit.Action.RUN_CANCELLED,
+                record.tenant_id,
+                run_id,
+                now,
+                **details,
             )
 
         change = RequestedChange(
@@ -193,7 +213,10 @@ class RunLedger:
     # --- from the queue ---------------------------------------------------------------
 
     def adopt(
-        self, job: Job, request_id: str | None = None, sent_at: datetime | None = None
+        self,
+        job: Job,
+        request_id: str | None = None,
+        sent_at: datetime | None = None,
     ) -> RunRecord:
         """Return the record of a message's run; create one for a job sent to the queue.
 
@@ -214,15 +237,28 @@ class RunLedger:
             with suppress(errors.CommitLostError):
                 return self._adopted(job, request_id, sent_at)
         raise ThrottledError(
-            "adopt", f"run {job.run_id}: {record_writer.TOO_MANY_WRITERS}"
+            "adopt",
+            f"run {job.run_id}: {record_writer.TOO_MANY_WRITERS}",
         )
 
     def _adopted(
-        self, job: Job, request_id: str | None, sent_at: datetime | None
+        self,
+        job: Job,
+        request_id: str | None,
+        sent_at: datetime | None,
     ) -> RunRecord:
-        owner = new_records.adopted(job, self._clock(), request_id, LockState.OWNER)
+        owner = new_records.adopted(
+            job,
+            self._clock(),
+            request_id,
+            LockState.OWNER,
+        )
         try:
-            return self._writer.create(owner, yield_to_waiters=True, sent_at=sent_at)
+            return self._writer.create(
+                owner,
+                yield_to_waiters=True,
+                sent_at=sent_at,
+            )
         except errors.TenantBusyError:
             waiter = replace(owner, lock_state=LockState.QUEUED)
             return self._writer.create(waiter, sent_at=sent_at)
@@ -276,7 +312,12 @@ class RunLedger:
 
     # --- by the run -------------------------------------------------------------------
 
-    def claim(self, run_id: str, attempt: int, dagster_run_id: str) -> RunRecord:
+    def claim(
+        self,
+        run_id: str,
+        attempt: int,
+        dagster_run_id: str,
+    ) -> RunRecord:
         """Give an attempt to one Dagster run, which may ask again.
 
         Raises:
@@ -287,7 +328,10 @@ class RunLedger:
         return self._writer.apply_rule(run_id, rule)
 
     def start_by_hand(
-        self, dagster_run_id: str, tenant_id: str, config_version: int | None = None
+        self,
+        dagster_run_id: str,
+        tenant_id: str,
+        config_version: int | None = None,
     ) -> RunRecord:
         """Create the record of a run that Dagster started, and claim its only attempt.
 
@@ -297,14 +341,21 @@ class RunLedger:
         """
         if self._runs.get(dagster_run_id) is None:
             record = new_records.started_by_hand(
-                dagster_run_id, tenant_id, self._clock(), config_version
+                dagster_run_id,
+                tenant_id,
+                self._clock(),
+                config_version,
             )
             with suppress(errors.CommitLostError):
                 return self._writer.create(record, yield_to_waiters=True)
         return self.claim(dagster_run_id, 1, dagster_run_id)
 
     def enter_stage(
-        self, fence: Fence, stage: Stage, *, cached_record: RunRecord | None = None
+        self,
+        fence: Fence,
+        stage: Stage,
+        *,
+        cached_record: RunRecord | None = None,
     ) -> RunRecord:
         """Move on to a stage, never back; the run's own stage only checks the fence."""
         rule = attempt_rules.entered(fence, stage, self._clock())
@@ -323,7 +374,11 @@ class RunLedger:
         return self._writer.apply_rule(fence.run_id, rule, cached_record)
 
     def succeed(
-        self, fence: Fence, outcome: Outcome, *, cached_record: RunRecord | None = None
+        self,
+        fence: Fence,
+        outcome: Outcome,
+        *,
+        cached_record: RunRecord | None = None,
     ) -> RunRecord:
         """End the run ``SUCCEEDED``, reported; publish its feed and free its tenant."""
         change = RequestedChange(
@@ -335,27 +390,46 @@ class RunLedger:
         return self._writer.apply(change).record
 
     def fail(
-        self, fence: Fence, failure: RunFailure, outcome: Outcome | None = NOTHING_KNOWN
+        self,
+        fence: Fence,
+        failure: RunFailure,
+        outcome: Outcome | None = NOTHING_KNOWN,
     ) -> RunRecord:
         """End the run ``FAILED``; without an outcome, no reports are written yet."""
         rule = end_rules.failed(fence, failure, outcome, self._clock())
         return self._writer.apply_rule(fence.run_id, rule)
 
     def retry_later(
-        self, fence: Fence, error_code: str, error_message: str
+        self,
+        fence: Fence,
+        error_code: str,
+        error_message: str,
     ) -> RunRecord:
         """End an attempt without a verdict; queue the run, or end it as poison."""
-        return self._lose(fence.run_id, fence.attempt, fence, error_code, error_message)
+        return self._lose(
+            fence.run_id,
+            fence.attempt,
+            fence,
+            error_code,
+            error_message,
+        )
 
     # --- by the reconciler ------------------------------------------------------------
 
     def lose_attempt(
-        self, record: RunRecord, error_code: str, error_message: str
+        self,
+        record: RunRecord,
+        error_code: str,
+        error_message: str,
     ) -> RunRecord:
         """End the attempt of a dead Dagster run, as `retry_later` does."""
         fence = record.fence if record.dagster_run_id else None
         return self._lose(
-            record.run_id, record.attempt, fence, error_code, error_message
+            record.run_id,
+            record.attempt,
+            fence,
+            error_code,
+            error_message,
         )
 
     def cancel(self, run_id: str) -> RunRecord:
@@ -380,8 +454,6 @@ class RunLedger:
         rule = end_rules.poisoned(error_message, self._clock())
         return self._writer.apply_rule(run_id, rule)
 
-    # --- the next check ------------------------------------------------------------------
-
     def check_again(
         self,
         record: RunRecord,
@@ -393,8 +465,8 @@ class RunLedger:
         """Note when a record that stays as it is has to be checked again.
 
         The revision stays, so that this disturbs no other writer. ``findings`` are
-        fields that only checks write (``watched_as``, ``hidden_until``, ...). Without a
-        ``queue`` the record stays in its own.
+        fields that only checks write, such as ``watched_as``. Without a ``queue``, the
+        record stays in its own.
 
         Return False if the record has changed meanwhile; that change has set the next
         check.
@@ -413,10 +485,20 @@ class RunLedger:
             self.check_again(record, AFTER_A_FAULT)
 
     def _lose(
-        self, run_id: str, attempt: int, fence: Fence | None, code: str, message: str
+        self,
+        run_id: str,
+        attempt: int,
+        fence: Fence | None,
+        code: str,
+        message: str,
     ) -> RunRecord:
         lost_attempt = self.schedule.lost_attempt(
-            attempt, fence, code, message, self._clock(), self._rng()
+            attempt,
+            fence,
+            code,
+            message,
+            self._clock(),
+            self._rng(),
         )
         rule = attempt_rules.attempt_lost(lost_attempt, self.schedule)
         return self._writer.apply_rule(run_id, rule)

@@ -30,10 +30,14 @@ class Submission:
     """Submits runs."""
 
     ledger: RunLedger  # creates the records
-    send: Callable[[Job, str | None], str]  # sends a job; returns the message's id
-    pause_of: Callable[[str], Pause | None]  # returns the pause of a tenant's runs
+    # Sends a job; returns the message's id
+    send: Callable[[Job, str | None], str]
+    # Returns the pause of a tenant's runs
+    pause_of: Callable[[str], Pause | None]
     configs: TenantStore  # reads configs
-    runs_per_hour: int | None = None  # the quota of a tenant's callers; None for none
+    runs_per_hour: int | None = (
+        None  # the quota of a tenant's callers; None for none
+    )
 
     def submit(
         self,
@@ -57,7 +61,9 @@ class Submission:
             QuotaExceededError: the tenant has had its runs of this hour.
             QueueUnavailableError: the message could not be sent; no run was started.
         """
-        earlier_run = self.ledger.earlier_run(idempotency) if idempotency else None
+        earlier_run = (
+            self.ledger.earlier_run(idempotency) if idempotency else None
+        )
         if earlier_run is not None:
             return _visible(earlier_run)
         self._refuse_paused(tenant_id)
@@ -70,7 +76,11 @@ class Submission:
         )
         return self._start(new_run, idempotency, self.runs_per_hour)
 
-    def start_triggered(self, trigger: Trigger, update: TriggerUpdate) -> RunRecord:
+    def start_triggered(
+        self,
+        trigger: Trigger,
+        update: TriggerUpdate,
+    ) -> RunRecord:
         """Start a run of all vendors that triggers want, and take the run from them.
 
         It counts for no quota. A run whose message cannot be sent stays: the triggers
@@ -133,14 +143,24 @@ class Submission:
         """
         record = self.ledger.messages.claim_send(run_id)
         message_id = self.send(record.job, record.request_id)
-        return self.ledger.messages.mark_sent(run_id, message_id, cached_record=record)
+        return self.ledger.messages.mark_sent(
+            run_id,
+            message_id,
+            cached_record=record,
+        )
 
     def send_again(self, record: RunRecord) -> RunRecord:
         """Send a queued run's lost message again; without success the run stays."""
         message_id = self.send(record.job, record.request_id)
-        _log.warning("message_lost", sent_again_as=message_id, **record.log_facts)
+        _log.warning(
+            "message_lost",
+            sent_again_as=message_id,
+            **record.log_facts,
+        )
         return self.ledger.messages.mark_sent(
-            record.run_id, message_id, cached_record=record
+            record.run_id,
+            message_id,
+            cached_record=record,
         )
 
     def _start(
@@ -162,7 +182,9 @@ class Submission:
                     self.ledger.uncount(reservation.record)
                 raise errors.QueueUnavailableError from error
         _log.info(
-            "run_requested", **record.log_facts, config_version=record.config_version
+            "run_requested",
+            **record.log_facts,
+            config_version=record.config_version,
         )
         return record
 
@@ -176,16 +198,22 @@ class Submission:
             message_id = self.send(record.job, record.request_id)
         except ExternalServiceError as error:
             _log.error(
-                "queue_send_error", error=str(error)[:_MAX_SHOWN], **record.log_facts
+                "queue_send_error",
+                error=str(error)[:_MAX_SHOWN],
+                **record.log_facts,
             )
             raise
         try:
             return self.ledger.messages.mark_sent(
-                record.run_id, message_id, cached_record=record
+                record.run_id,
+                message_id,
+                cached_record=record,
             )
         except ExternalServiceError as error:
             _log.warning(
-                "send_not_noted", error=str(error)[:_MAX_SHOWN], **record.log_facts
+                "send_not_noted",
+                error=str(error)[:_MAX_SHOWN],
+                **record.log_facts,
             )
             return record
 
@@ -193,10 +221,16 @@ class Submission:
         pause = self.pause_of(tenant_id)
         if pause is not None:
             raise errors.RunCreationPausedError(
-                pause.tenant_id, pause.reason, pause.public_reason
+                pause.tenant_id,
+                pause.reason,
+                pause.public_reason,
             )
 
-    def _version_for(self, tenant_id: str, vendors: Sequence[str] | None) -> int | None:
+    def _version_for(
+        self,
+        tenant_id: str,
+        vendors: Sequence[str] | None,
+    ) -> int | None:
         """Return the config version for a run; None if the tenant has no config.
 
         Raises:

@@ -50,7 +50,12 @@ class DeletionTick:
         After the deadline, each step stops as soon as it can.
         """
         deadline = deadline or Deadline.after(TICK_SECONDS)
-        removal = TenantRemoval(self.platform, self.history, self.clock, deadline)
+        removal = TenantRemoval(
+            self.platform,
+            self.history,
+            self.clock,
+            deadline,
+        )
         worker: Worker[Deletion, None] = Worker(
             queue=self.platform.deletions.queue,
             handle=removal.go_on,
@@ -131,14 +136,23 @@ class TenantRemoval:
         is_over = False
         while not is_over:
             step = leased.value.step or next(iter(_STEPS))
-            removed = _STEPS[step](self, leased.value.tenant_id, leased.value.mark)
+            removed = _STEPS[step](
+                self,
+                leased.value.tenant_id,
+                leased.value.mark,
+            )
             if not removed.is_all:
                 self._stop_in_step(leased, step, removed)
                 return False
             is_over = self._end_step(leased, step, removed.count)
         return True
 
-    def _end_step(self, leased: LeasedItem[Deletion], step: str, count: int) -> bool:
+    def _end_step(
+        self,
+        leased: LeasedItem[Deletion],
+        step: str,
+        count: int,
+    ) -> bool:
         """Store that a step is over; return True if it ends a round that found nothing."""
         next_step = dict(pairwise(_STEPS)).get(step)
         is_nothing_found = not leased.value.found and not count
@@ -151,18 +165,30 @@ class TenantRemoval:
         return next_step is None and is_nothing_found
 
     def _stop_in_step(
-        self, leased: LeasedItem[Deletion], step: str, removed: Removed
+        self,
+        leased: LeasedItem[Deletion],
+        step: str,
+        removed: Removed,
     ) -> None:
         """Store how far a step has come that is not over."""
         now = self.clock()
 
         def stop(deletion: Deletion) -> Deletion:
-            after = rules.noted(deletion, step, removed.count, step, removed.mark)
+            after = rules.noted(
+                deletion,
+                step,
+                removed.count,
+                step,
+                removed.mark,
+            )
             return rules.postponed(after, now)
 
         leased.finish(stop, self._sweep_conditions(leased))
 
-    def _sweep_conditions(self, leased: LeasedItem[Deletion]) -> Sequence[Write]:
+    def _sweep_conditions(
+        self,
+        leased: LeasedItem[Deletion],
+    ) -> Sequence[Write]:
         """Return the conditions of a change of a deletion."""
         if leased.value.state is not TenantState.DELETED:
             return ()
@@ -179,7 +205,8 @@ class TenantRemoval:
     def files(self, tenant_id: str, _mark: str | None) -> Removed:
         """Remove the tenant's uploads and its published feeds."""
         return self._remove_objects(
-            f"tenants/{tenant_id}/", published_prefix(tenant_id)
+            f"tenants/{tenant_id}/",
+            published_prefix(tenant_id),
         )
 
     def dead_letters(self, tenant_id: str, _mark: str | None) -> Removed:
@@ -207,7 +234,9 @@ class TenantRemoval:
         for first in range(0, len(run_ids), _RUNS_AT_ONCE):
             if self.deadline.has_passed():
                 return Removed(count, is_all=False)
-            records = self._tenant_data.records(run_ids[first : first + _RUNS_AT_ONCE])
+            records = self._tenant_data.records(
+                run_ids[first : first + _RUNS_AT_ONCE],
+            )
             removable: list[RunRecord] = []
             for record in records:
                 if record.acknowledged_at is None:
@@ -234,7 +263,11 @@ class TenantRemoval:
             if settings.metrics_enabled:
                 raise
             # Without metrics there may be no CloudWatch to ask.
-            log.info("alarms_not_removed", tenant_id=tenant_id, error=str(error))
+            log.info(
+                "alarms_not_removed",
+                tenant_id=tenant_id,
+                error=str(error),
+            )
             return Removed(0)
         return Removed(count)
 
@@ -259,7 +292,8 @@ class TenantRemoval:
         count = 0
         for prefix in prefixes:
             removed, is_all = self.platform.objects.remove_all(
-                prefix, self.deadline.has_passed
+                prefix,
+                self.deadline.has_passed,
             )
             count += removed
             if not is_all:

@@ -21,7 +21,10 @@ from relay_dagster.aws.dynamodb.run_writes import to_feed, to_record
 from relay_dagster.aws.dynamodb.schema import Kind
 from relay_dagster.aws.metrics import INVARIANTS_BROKEN
 from relay_dagster.drain import Deadline
-from relay_dagster.external_errors import MissingResourceError, UnreadableItemError
+from relay_dagster.external_errors import (
+    MissingResourceError,
+    UnreadableItemError,
+)
 from relay_dagster.feeds.pointer import FeedPointer, Publication
 from relay_dagster.intake.dead_letters import DeadLetters
 from relay_dagster.logs import event_log
@@ -87,7 +90,9 @@ class Finding:
 class Extent:
     """The extent of an examination."""
 
-    reads_bytes: bool = False  # whether the live feeds are read whole and hashed
+    reads_bytes: bool = (
+        False  # whether the live feeds are read whole and hashed
+    )
     # The part of the runs' artifacts and of the feeds kept for a rollback to look for, without
     # dead letters, because reading those hides them from the sweep for a while. None for all
     part: int | None = None
@@ -110,7 +115,11 @@ class Extent:
         return self.deadline is not None and self.deadline.has_passed()
 
 
-def examine(platform: Platform, now: datetime, extent: Extent) -> Iterator[Finding]:
+def examine(
+    platform: Platform,
+    now: datetime,
+    extent: Extent,
+) -> Iterator[Finding]:
     """Yield each broken invariant within the extent; tenants being deleted are left out."""
     examination = _Examination(platform, now, extent)
     suspects = examination.suspects()
@@ -152,7 +161,12 @@ class _UnlessLate:
 class _Examination:
     """One examination; its methods take items that are read by one call."""
 
-    def __init__(self, platform: Platform, now: datetime, extent: Extent) -> None:
+    def __init__(
+        self,
+        platform: Platform,
+        now: datetime,
+        extent: Extent,
+    ) -> None:
         self._platform = platform
         self._extent = extent
         self._late = now - GRACE
@@ -162,7 +176,11 @@ class _Examination:
 
     def suspects(self) -> Mapping[str, Sequence[Any]]:
         """Return the suspects by kind: names, and for locks a pair with each run they name."""
-        suspects: dict[str, list[Any]] = {Kind.RUN: [], Kind.LOCK: [], Kind.FEED: []}
+        suspects: dict[str, list[Any]] = {
+            Kind.RUN: [],
+            Kind.LOCK: [],
+            Kind.FEED: [],
+        }
         first_run_id, last_run_id = self._extent.bounds()
         values = {
             "run": Kind.RUN.key(""),
@@ -185,7 +203,9 @@ class _Examination:
             if row.get("tenant_id", name) in closed_tenants:
                 continue
             if kind == Kind.LOCK:
-                suspects[kind] += [(name, run_id) for run_id in _runs_named_by(row)]
+                suspects[kind] += [
+                    (name, run_id) for run_id in _runs_named_by(row)
+                ]
             else:
                 suspects[kind].append(name)
         return suspects
@@ -242,7 +262,9 @@ class _Examination:
             message = "it is not settled, and nothing will check it"
             yield _finding(record, Invariant.UNCHECKED_RUN, message)
         elif record.due_at < self._late and record.due_queue in _CHECKED_QUEUES:
-            message = f"it was to be checked at {record.due_at:%Y-%m-%d %H:%M:%S}Z"
+            message = (
+                f"it was to be checked at {record.due_at:%Y-%m-%d %H:%M:%S}Z"
+            )
             yield _finding(record, Invariant.OVERDUE_RUN, message)
         if record.lock_state is not LockState.OWNER:
             return
@@ -254,12 +276,19 @@ class _Examination:
             message = f"its tenant's lock is held by {holder or 'nobody'}"
             yield _finding(record, Invariant.RUN_WITHOUT_LOCK, message)
 
-    def _files(self, record: RunRecord, stored_keys: Set[str]) -> Iterator[Finding]:
+    def _files(
+        self,
+        record: RunRecord,
+        stored_keys: Set[str],
+    ) -> Iterator[Finding]:
         """Yield the findings on missing files; ``stored_keys`` are all keys of the part."""
         if record.status is RunStatus.HELD and not self._has_feed(record):
             message = "its feed cannot be released any more"
             yield _finding(record, Invariant.HELD_FEED_GONE, message)
-        if not self._extent.has(record.run_id) or record.requested_at <= self._oldest:
+        if (
+            not self._extent.has(record.run_id)
+            or record.requested_at <= self._oldest
+        ):
             return
         missing = sorted({*record.artifacts.values()} - stored_keys)
         if missing:
@@ -296,7 +325,11 @@ class _Examination:
                 state = f"is {record.status} without it"
             relation = "held" if lock.get("holder") == run_id else "awaited"
             message = f"its lock is {relation} by run {run_id}, which {state}"
-            yield Finding(Invariant.LOCK_WITHOUT_RUN, f"tenant {tenant_id}", message)
+            yield Finding(
+                Invariant.LOCK_WITHOUT_RUN,
+                f"tenant {tenant_id}",
+                message,
+            )
 
     def _is_without_lock(self, record: RunRecord | None) -> bool:
         """Return True if a run does not exist, or has had no lock for a while."""
@@ -311,11 +344,17 @@ class _Examination:
     def feeds(self, tenant_ids: Sequence[str]) -> Iterator[Finding]:
         """Yield the findings on live feeds, on those kept for a rollback, and on holds."""
         unreadable: list[Finding] = []
-        pointers = self._read(map(Kind.FEED.key, tenant_ids), to_feed, unreadable)
+        pointers = self._read(
+            map(Kind.FEED.key, tenant_ids),
+            to_feed,
+            unreadable,
+        )
         feeds = [feed for feed in pointers.values() if feed is not None]
         run_ids = set()
         for feed in feeds:
-            run_ids |= {publication.run_id for publication in self._examined(feed)}
+            run_ids |= {
+                publication.run_id for publication in self._examined(feed)
+            }
             if feed.held_run_id is not None:
                 run_ids.add(feed.held_run_id)
         records = self._read(map(Kind.RUN.key, run_ids), to_record, unreadable)
@@ -326,7 +365,11 @@ class _Examination:
             for invariant, message in self._faults(feed, records):
                 # If the pointer has changed since it was read, its files may be gone by right.
                 if self._platform.runs.feed(feed.tenant_id) == feed:
-                    yield Finding(invariant, f"tenant {feed.tenant_id}", message)
+                    yield Finding(
+                        invariant,
+                        f"tenant {feed.tenant_id}",
+                        message,
+                    )
 
     def _examined(self, feed: FeedPointer) -> list[Publication]:
         """Return the live publication, and those of this part that can be published again."""
@@ -339,7 +382,9 @@ class _Examination:
         return [feed.in_force, *examined]
 
     def _faults(
-        self, feed: FeedPointer, records: Mapping[str, RunRecord | None]
+        self,
+        feed: FeedPointer,
+        records: Mapping[str, RunRecord | None],
     ) -> Iterator[tuple[Invariant, str]]:
         for publication in self._examined(feed):
             record = records.get(Kind.RUN.key(publication.run_id))
@@ -351,14 +396,22 @@ class _Examination:
             return
         held_record = records[held_key]
         if held_record is None or held_record.status is not RunStatus.HELD:
-            message = f"run {feed.held_run_id}, which is said to be held, is not"
+            message = (
+                f"run {feed.held_run_id}, which is said to be held, is not"
+            )
             yield Invariant.HOLD_WITHOUT_RUN, message
 
     def _publication_faults(
-        self, feed: FeedPointer, publication: Publication, record: RunRecord | None
+        self,
+        feed: FeedPointer,
+        publication: Publication,
+        record: RunRecord | None,
     ) -> Iterator[tuple[Invariant, str]]:
         run_id = publication.run_id
-        if record is not None and record.feed_sha256 not in (None, publication.sha256):
+        if record is not None and record.feed_sha256 not in (
+            None,
+            publication.sha256,
+        ):
             message = f"run {run_id} made a feed of another hash than the published one"
             yield Invariant.OTHER_FEED, message
             return
@@ -371,7 +424,10 @@ class _Examination:
         if self._extent.reads_bytes and publication is feed.in_force:
             sha256 = self._hash_of(key, head.size)
         if sha256 not in (None, publication.sha256):
-            yield Invariant.OTHER_FEED, f"{key} has other bytes than were published"
+            yield (
+                Invariant.OTHER_FEED,
+                f"{key} has other bytes than were published",
+            )
 
     def _hash_of(self, key: str, size: int) -> str | None:
         """Return the SHA-256 of an object's bytes, or None if the object has just gone."""
@@ -388,7 +444,11 @@ class _Examination:
     def dead_letters(self) -> Iterator[Finding]:
         """Yield the dead letters without a cause that no record names."""
         for letter in DeadLetters(self._platform).all():
-            if letter.message is None or letter.is_on_record or letter.has_cause:
+            if (
+                letter.message is None
+                or letter.is_on_record
+                or letter.has_cause
+            ):
                 continue
             if letter.since is not None and letter.since < self._late:
                 run = f"run {letter.run_id or 'none'}"
@@ -401,13 +461,19 @@ class _Examination:
 
 def _runs_named_by(lock: Mapping[str, Any]) -> list[str]:
     """Return the runs that a lock's item names: its holder, then those that wait."""
-    run_ids = [str(waiter).rpartition("#")[2] for waiter in lock.get("waiters", ())]
+    run_ids = [
+        str(waiter).rpartition("#")[2] for waiter in lock.get("waiters", ())
+    ]
     holder = lock.get("holder")
     return [holder, *run_ids] if holder else run_ids
 
 
 def _finding(record: RunRecord, invariant: Invariant, message: str) -> Finding:
-    return Finding(invariant, f"run {record.run_id} of {record.tenant_id}", message)
+    return Finding(
+        invariant,
+        f"run {record.run_id} of {record.tenant_id}",
+        message,
+    )
 
 
 def report_broken(occasion: Occasion, _: Memory | None = None) -> int:
@@ -423,7 +489,9 @@ def report_broken(occasion: Occasion, _: Memory | None = None) -> int:
         _log.warning("invariants_cut_short", found=len(findings))
     for finding in findings:
         _log.error(
-            "invariant_broken", invariant=finding.invariant, subject=finding.subject
+            "invariant_broken",
+            invariant=finding.invariant,
+            subject=finding.subject,
         )
     platform.metrics.count(INVARIANTS_BROKEN, len(findings))
     return len(findings)

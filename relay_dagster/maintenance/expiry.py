@@ -71,7 +71,12 @@ def expire_runs(occasion: Occasion, position: Round) -> int:
             count += platform.runs.expire(record, now)
 
     def report(record: RunRecord, error: Exception) -> None:
-        report_fault(platform.metrics, "run_not_expired", error, **record.log_facts)
+        report_fault(
+            platform.metrics,
+            "run_not_expired",
+            error,
+            **record.log_facts,
+        )
 
     runs_by_age = platform.runs.ids_by_request(position.after, before)
     while page := list(islice(runs_by_age, _RECORDS_PER_PAGE)):
@@ -91,7 +96,10 @@ def expire_runs(occasion: Occasion, position: Round) -> int:
 
 def _is_over(record: RunRecord, before: datetime) -> bool:
     """Return True if a run ended before an instant and is settled."""
-    if record.acknowledged_at is None or record.lock_state is not LockState.NONE:
+    if (
+        record.acknowledged_at is None
+        or record.lock_state is not LockState.NONE
+    ):
         return False
     if not record.has_ended or record.status is RunStatus.HELD:
         return False
@@ -113,12 +121,18 @@ def _is_needed(platform: Platform, record: RunRecord, now: datetime) -> bool:
         return False  # it was never a baseline
     keep = platform.settings.keep_published
     unreachable = superseded_runs(
-        {record.run_id}, {record.run_id: record}, feed, now - KEPT_AFTER, keep
+        {record.run_id},
+        {record.run_id: record},
+        feed,
+        now - KEPT_AFTER,
+        keep,
     )
     if not unreachable and platform.objects.exists(str(record.feed_key)):
         return True
     records = platform.runs.get_many(run_ids)
-    return len(records) < len(run_ids) or record.run_id in _baselines_of(records)
+    return len(records) < len(run_ids) or record.run_id in _baselines_of(
+        records,
+    )
 
 
 def _runs_of(feed: FeedPointer) -> set[str]:
@@ -153,7 +167,9 @@ def expire_configs(occasion: Occasion, position: Round) -> int:
         report_fault(metrics, "configs_not_expired", error, tenant_id=tenant_id)
 
     all_tenant_ids = platform.tenants.all_tenant_ids()
-    tenant_ids = sorted(name for name in all_tenant_ids if name > position.after)
+    tenant_ids = sorted(
+        name for name in all_tenant_ids if name > position.after
+    )
     drain(tenant_ids, expire, report, deadline=deadline)
     if not deadline.has_passed():
         position.after = ""

@@ -98,7 +98,9 @@ def _compare_all(platform: Platform, partitions: TenantPartitions) -> list[str]:
         if not partitions.is_in_use(tenant_id):
             partitions.remove_tenant(tenant_id)
             _log.info("partition_removed", tenant_id=tenant_id)
-    return partitions.add_tenants(stored - present - platform.deletions.listed())
+    return partitions.add_tenants(
+        stored - present - platform.deletions.listed(),
+    )
 
 
 def check_queue(platform: Platform) -> list[str]:
@@ -109,12 +111,17 @@ def check_queue(platform: Platform) -> list[str]:
     return differences
 
 
-def pages_of(platform: Platform, status: RunStatus) -> Iterator[Sequence[RunRecord]]:
+def pages_of(
+    platform: Platform,
+    status: RunStatus,
+) -> Iterator[Sequence[RunRecord]]:
     """Yield all runs of a status, page by page."""
     cursor: str | None = None
     while True:
         page = platform.runs.list_runs(
-            status=status, limit=RUNS_PER_PAGE, cursor=cursor
+            status=status,
+            limit=RUNS_PER_PAGE,
+            cursor=cursor,
         )
         yield page.items
         cursor = page.next_cursor
@@ -152,7 +159,9 @@ def count_holds(occasion: Occasion, _: Memory | None = None) -> int:
     return holds_by_tenant.total()
 
 
-def scheduled_feeds(platform: Platform) -> list[tuple[TriggerState, FeedPointer]]:
+def scheduled_feeds(
+    platform: Platform,
+) -> list[tuple[TriggerState, FeedPointer]]:
     """Return the triggers and the feed of each tenant that has a schedule and a feed."""
     states = {state.tenant_id: state for state in platform.triggers.scheduled()}
     feeds = platform.runs.feeds(states)
@@ -160,7 +169,8 @@ def scheduled_feeds(platform: Platform) -> list[tuple[TriggerState, FeedPointer]
 
 
 def report_feed_ages(
-    occasion: Occasion, feeds: Sequence[tuple[TriggerState, FeedPointer]]
+    occasion: Occasion,
+    feeds: Sequence[tuple[TriggerState, FeedPointer]],
 ) -> None:
     """Send the age of each live feed, and whether it is late and who causes the delay."""
     platform = occasion.platform

@@ -19,7 +19,11 @@ from relay_dagster.aws.metrics import report_fault
 from relay_dagster.drain import Deadline, drain
 from relay_dagster.logs import event_log
 from relay_dagster.maintenance.housekeeping import Memory, Occasion
-from relay_dagster.runs.errors import JobExpiredError, RunError, TenantClosingError
+from relay_dagster.runs.errors import (
+    JobExpiredError,
+    RunError,
+    TenantClosingError,
+)
 from relay_dagster.runs.job_message import Job, NotAJobError
 from relay_dagster.runs.model import DueQueue, RunRecord
 from relay_dagster.runs.new_records import is_job_of
@@ -46,7 +50,9 @@ class QueueWatch(Memory):
             self.empty_at.append(instant)
         oldest = self._last_before(instant - lost_seconds) or 0
         self.empty_at = [
-            empty_instant for empty_instant in self.empty_at if empty_instant >= oldest
+            empty_instant
+            for empty_instant in self.empty_at
+            if empty_instant >= oldest
         ]
 
     def due_until(self, now: datetime, lost_seconds: float) -> datetime | None:
@@ -54,11 +60,15 @@ class QueueWatch(Memory):
         instant = self._last_before(now.timestamp() - lost_seconds)
         if instant is None:
             return None
-        return datetime.fromtimestamp(instant, UTC) + timedelta(seconds=lost_seconds)
+        return datetime.fromtimestamp(instant, UTC) + timedelta(
+            seconds=lost_seconds,
+        )
 
     def _last_before(self, instant: float) -> float | None:
         earlier = [
-            empty_instant for empty_instant in self.empty_at if empty_instant <= instant
+            empty_instant
+            for empty_instant in self.empty_at
+            if empty_instant <= instant
         ]
         return max(earlier, default=None)
 
@@ -118,7 +128,10 @@ class _DeadJob:
     record: RunRecord | None
 
 
-def resolve_dead_letters(platform: Platform, deadline: Deadline | None = None) -> int:
+def resolve_dead_letters(
+    platform: Platform,
+    deadline: Deadline | None = None,
+) -> int:
     """Resolve dead letters that SQS moved, delete those an operator resolved; count them."""
 
     def resolve(dead_job: _DeadJob) -> bool:
@@ -127,7 +140,12 @@ def resolve_dead_letters(platform: Platform, deadline: Deadline | None = None) -
     def report(dead_job: _DeadJob, error: Exception) -> None:
         message_id = dead_job.message.message_id
         metrics = platform.metrics
-        report_fault(metrics, "dead_letter_not_resolved", error, message_id=message_id)
+        report_fault(
+            metrics,
+            "dead_letter_not_resolved",
+            error,
+            message_id=message_id,
+        )
 
     resolved = 0
     for messages in read_dead_letters(platform.queue, deadline):
@@ -137,7 +155,8 @@ def resolve_dead_letters(platform: Platform, deadline: Deadline | None = None) -
                 jobs.append((message, Job.parse(message.body)))
         records = platform.runs.get_many({job.run_id for _, job in jobs})
         dead_jobs = [
-            _DeadJob(message, job, records.get(job.run_id)) for message, job in jobs
+            _DeadJob(message, job, records.get(job.run_id))
+            for message, job in jobs
         ]
         resolved += sum(map(bool, drain(dead_jobs, resolve, report)))
     return resolved
@@ -184,7 +203,10 @@ def _end_unknown(platform: Platform, dead_job: _DeadJob) -> bool:
     message = dead_job.message
     try:
         record = platform.ledger.adopt_dead(
-            dead_job.job, cause, message.message_id, message.sent_at
+            dead_job.job,
+            cause,
+            message.message_id,
+            message.sent_at,
         )
     except TenantClosingError as error:
         # The letter is deleted with its tenant; until then it stays.
@@ -211,14 +233,17 @@ def _give_expired_cause(platform: Platform, dead_job: _DeadJob) -> bool:
 
 
 def _send_again_or_delete(
-    platform: Platform, record: RunRecord, message: Message
+    platform: Platform,
+    record: RunRecord,
+    message: Message,
 ) -> None:
     queue = platform.queue
     if record.needs_dlq:
         platform.ledger.messages.record_dlq(record.run_id, message.message_id)
     elif record.has_ended:
         is_its_letter = (
-            record.has_dead_letter and record.dlq_message_id == message.message_id
+            record.has_dead_letter
+            and record.dlq_message_id == message.message_id
         )
         if not is_its_letter:
             queue.dead.delete(message.receipt_handle)

@@ -14,7 +14,10 @@ from itertools import zip_longest
 from relay_core.domain.codes import RunStatus
 from relay_dagster.aws.metrics import report_fault
 from relay_dagster.drain import TICK_SECONDS, Deadline, drain
-from relay_dagster.execution.published_copies import remove_superseded, unpublish
+from relay_dagster.execution.published_copies import (
+    remove_superseded,
+    unpublish,
+)
 from relay_dagster.external_errors import ThrottledError
 from relay_dagster.logs import event_log
 from relay_dagster.maintenance import run_decision
@@ -45,14 +48,17 @@ class ReconcileTick:
     platform: Platform  # the stores, the queue, and the ledger
     executions: Executions  # Dagster's runs
     clock: Callable[[], datetime] = utc_now  # returns the time, aware
-    monotonic: Callable[[], float] = time.monotonic  # returns seconds that only grow
+    # Returns seconds that only grow
+    monotonic: Callable[[], float] = time.monotonic
 
     def run(self, seconds: float = TICK_SECONDS) -> int:
         """Handle due runs for at most this many seconds; return how many were handled."""
         deadline = Deadline.after(seconds, self.monotonic)
         runs = self.platform.runs
         records = [*_taking_turns(self._due_records())]
-        heartbeats = runs.heartbeats([record for record in records if record.attempt])
+        heartbeats = runs.heartbeats(
+            [record for record in records if record.attempt],
+        )
         waiting_tenants = {
             record.tenant_id
             for record in records
@@ -74,19 +80,36 @@ class ReconcileTick:
         """Return the due records of each queue."""
         now = self.clock()
         queues = (DueQueue.ATTEMPT, DueQueue.END)
-        return [[*self.platform.runs.due(queue, now, MAX_RECORDS)] for queue in queues]
+        return [
+            [*self.platform.runs.due(queue, now, MAX_RECORDS)]
+            for queue in queues
+        ]
 
     def _postpone(self, record: RunRecord, error: Exception) -> None:
         """Report a run that could not be handled, and let a later tick check it."""
         if isinstance(error, RunError):
             # Another process has changed the run meanwhile.
-            _log.warning("run_not_reconciled", error=str(error), **record.log_facts)
+            _log.warning(
+                "run_not_reconciled",
+                error=str(error),
+                **record.log_facts,
+            )
         else:
             metrics = self.platform.metrics
-            report_fault(metrics, "run_not_reconciled", error, **record.log_facts)
+            report_fault(
+                metrics,
+                "run_not_reconciled",
+                error,
+                **record.log_facts,
+            )
         self.platform.ledger.postpone(record)
 
-    def _check(self, record: RunRecord, heartbeats: int, is_its_turn: bool) -> None:
+    def _check(
+        self,
+        record: RunRecord,
+        heartbeats: int,
+        is_its_turn: bool,
+    ) -> None:
         now = self.clock()
         ledger = self.platform.ledger
         schedule = ledger.schedule
@@ -112,7 +135,10 @@ class ReconcileTick:
             current = self._act(action, current, now)
         if current.revision == record.revision:
             # The run stays as it is.
-            delay = run_decision.next_check(replace(facts, record=current), schedule)
+            delay = run_decision.next_check(
+                replace(facts, record=current),
+                schedule,
+            )
             ledger.check_again(
                 current,
                 delay,
@@ -122,7 +148,10 @@ class ReconcileTick:
             )
 
     def _act(
-        self, action: ReconcileAction, record: RunRecord, now: datetime
+        self,
+        action: ReconcileAction,
+        record: RunRecord,
+        now: datetime,
     ) -> RunRecord:
         """Carry out an action; return the record as it is afterwards."""
         if isinstance(action, Extend):
@@ -148,7 +177,12 @@ class ReconcileTick:
 
     # --- messages ----------------------------------------------------------------------
 
-    def _extend(self, record: RunRecord, seconds: float, now: datetime) -> RunRecord:
+    def _extend(
+        self,
+        record: RunRecord,
+        seconds: float,
+        now: datetime,
+    ) -> RunRecord:
         if record.receipt_handle is not None:
             self.platform.queue.extend(record.receipt_handle, seconds)
         return replace(record, hidden_until=now + timedelta(seconds=seconds))
@@ -159,7 +193,10 @@ class ReconcileTick:
     def _replace(self, record: RunRecord) -> RunRecord:
         queue = self.platform.queue
         message_id = queue.send(record.job, request_id=record.request_id)
-        sent = self.platform.ledger.messages.mark_sent(record.run_id, message_id)
+        sent = self.platform.ledger.messages.mark_sent(
+            record.run_id,
+            message_id,
+        )
         if record.receipt_handle is not None:
             queue.delete(record.receipt_handle)
         return sent
@@ -171,14 +208,19 @@ class ReconcileTick:
             run_id=record.run_id,
             request_id=record.request_id,
         )
-        return self.platform.ledger.messages.record_dlq(record.run_id, message_id)
+        return self.platform.ledger.messages.record_dlq(
+            record.run_id,
+            message_id,
+        )
 
     # --- attempts ----------------------------------------------------------------------
 
     def _lose(self, record: RunRecord, action: Lose) -> RunRecord:
         try:
             lost = self.platform.ledger.lose_attempt(
-                record, action.error_code, action.message
+                record,
+                action.error_code,
+                action.message,
             )
         except CancelRequestedError:
             return self._cancel(record)
@@ -198,12 +240,18 @@ class ReconcileTick:
             f"attempts used up ({attempts}); "
             f"the last ended with: {record.error_message}"
         )
-        return self._report_poison(self.platform.ledger.poison(record.run_id, message))
+        return self._report_poison(
+            self.platform.ledger.poison(record.run_id, message),
+        )
 
     def _report_poison(self, record: RunRecord) -> RunRecord:
         """Log and count a run that has just ended because its attempts are used up."""
         facts = {"attempt": record.attempt, **record.log_facts}
-        _log.error("poison_job_detected", error_message=record.error_message, **facts)
+        _log.error(
+            "poison_job_detected",
+            error_message=record.error_message,
+            **facts,
+        )
         _log.info("run_failed", error_code=record.error_code, **facts)
         self.platform.metrics.run_finished(record)
         return record
@@ -225,19 +273,25 @@ class ReconcileTick:
     def _report(self, record: RunRecord) -> RunRecord:
         if record.reports_tried_at is None:
             self.platform.ledger.check_again(
-                record, run_decision.SOON, reports_tried_at=self.clock()
+                record,
+                run_decision.SOON,
+                reports_tried_at=self.clock(),
             )
         return write_reports(self.platform, record)
 
     def _settle(self, record: RunRecord) -> RunRecord:
-        if record.receipt_handle is not None and record.trigger is not Trigger.DAGSTER:
+        if (
+            record.receipt_handle is not None
+            and record.trigger is not Trigger.DAGSTER
+        ):
             self.platform.queue.delete(record.receipt_handle)
         self._call_next(record.tenant_id)
         if record.hold is not None and record.status is RunStatus.CANCELLED:
             # Nobody checks a settled run again.
             unpublish(self.platform.objects, record)
         settled = self.platform.ledger.messages.acknowledge(
-            record.run_id, cached_record=record
+            record.run_id,
+            cached_record=record,
         )
         if record.status is RunStatus.SUCCEEDED:
             remove_superseded(self.platform, record.tenant_id, self.clock())
@@ -258,7 +312,8 @@ class ReconcileTick:
             ):
                 return
         raise ThrottledError(
-            "call_next", f"tenant {tenant_id}: too many writers at once"
+            "call_next",
+            f"tenant {tenant_id}: too many writers at once",
         )
 
     def _make_due(self, record: RunRecord) -> bool:

@@ -42,7 +42,10 @@ class Recovery:
 
 
 def recover(
-    platform: Platform, since: datetime, audit: AuditStore, origin: Origin
+    platform: Platform,
+    since: datetime,
+    audit: AuditStore,
+    origin: Origin,
 ) -> Recovery:
     """Repair tables that are restored as of an instant.
 
@@ -71,7 +74,10 @@ def recover(
 
 
 def _repeat_deletions(
-    platform: Platform, entries: list[AuditEntry], origin: Origin, recovery: Recovery
+    platform: Platform,
+    entries: list[AuditEntry],
+    origin: Origin,
+    recovery: Recovery,
 ) -> None:
     """Add the entries to the audit, oldest first, and make their deletions again."""
     for entry in entries:
@@ -97,7 +103,9 @@ def _newest_first(audit: AuditStore, since: datetime) -> Iterator[AuditEntry]:
             if entry.occurred_at > since:
                 yield entry
         cursor = page.next_cursor
-        if cursor is None or (page.items and page.items[-1].occurred_at <= since):
+        if cursor is None or (
+            page.items and page.items[-1].occurred_at <= since
+        ):
             return
 
 
@@ -105,29 +113,48 @@ def _newest_first(audit: AuditStore, since: datetime) -> Iterator[AuditEntry]:
 
 
 def _delete_key(
-    platform: Platform, tenant_id: str, key_id: str, origin: Origin
+    platform: Platform,
+    tenant_id: str,
+    key_id: str,
+    origin: Origin,
 ) -> bool:
     return platform.api_keys.remove(tenant_id, key_id, origin)
 
 
 def _delete_link(
-    kind: LinkKind, platform: Platform, tenant_id: str, link_id: str, origin: Origin
+    kind: LinkKind,
+    platform: Platform,
+    tenant_id: str,
+    link_id: str,
+    origin: Origin,
 ) -> bool:
     return platform.links.remove(tenant_id, link_id, kind, origin)
 
 
 def _delete_webhook(
-    platform: Platform, tenant_id: str, webhook_id: str, origin: Origin
+    platform: Platform,
+    tenant_id: str,
+    webhook_id: str,
+    origin: Origin,
 ) -> bool:
     now = platform.database.clock()
     entry = origin.entry(Action.WEBHOOK_DELETED, tenant_id, webhook_id, now)
     with suppress(UnknownWebhookError):
-        platform.webhooks.change(tenant_id, removed(tenant_id, webhook_id), entry)
+        platform.webhooks.change(
+            tenant_id,
+            removed(tenant_id, webhook_id),
+            entry,
+        )
         return True
     return False
 
 
-def _delete_tenant(platform: Platform, tenant_id: str, _: str, origin: Origin) -> bool:
+def _delete_tenant(
+    platform: Platform,
+    tenant_id: str,
+    _: str,
+    origin: Origin,
+) -> bool:
     with suppress(UnknownTenantError):
         platform.deletions.ask(tenant_id, timedelta(0), origin)
         return True

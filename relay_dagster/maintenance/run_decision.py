@@ -10,7 +10,11 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from relay_dagster.runs.model import LockState, RunRecord, Trigger
-from relay_dagster.runs.poll_schedule import UNSENT_AFTER, WAITS_HIDDEN, PollSchedule
+from relay_dagster.runs.poll_schedule import (
+    UNSENT_AFTER,
+    WAITS_HIDDEN,
+    PollSchedule,
+)
 from relay_dagster.runs.ports import AttemptState
 
 LOST_DISPATCH_AFTER = timedelta(seconds=60)
@@ -64,7 +68,10 @@ ReconcileAction = Act | Extend | ReportFailed | Lose
 
 
 def watched(
-    record: RunRecord, heartbeats: int, execution: AttemptState, now: datetime
+    record: RunRecord,
+    heartbeats: int,
+    execution: AttemptState,
+    now: datetime,
 ) -> RunRecord:
     """Return the record with its attempt's sign of life, and since when the sign is unchanged.
 
@@ -87,7 +94,9 @@ class RunFacts:
     execution: AttemptState
     now: datetime
     silent_seconds: float = 0  # since the last change of its sign of life
-    is_its_turn: bool = False  # the tenant is free, and no other run has waited longer
+    is_its_turn: bool = (
+        False  # the tenant is free, and no other run has waited longer
+    )
 
     def since(self, instant: datetime | None) -> timedelta:
         """Return the time since an instant, zero if there is none."""
@@ -118,12 +127,20 @@ def next_check(facts: RunFacts, schedule: PollSchedule) -> timedelta:
     if not record.is_dispatched:
         return schedule.until_next(record, facts.now)
     if facts.execution is AttemptState.ABSENT:
-        return max(LOST_DISPATCH_AFTER - facts.since(record.dispatched_at), SOON)
-    seconds_until_stale = max(schedule.stale_seconds - facts.silent_seconds, 0) + 1
+        return max(
+            LOST_DISPATCH_AFTER - facts.since(record.dispatched_at),
+            SOON,
+        )
+    seconds_until_stale = (
+        max(schedule.stale_seconds - facts.silent_seconds, 0) + 1
+    )
     return min(schedule.between_checks, timedelta(seconds=seconds_until_stale))
 
 
-def _of_ended(facts: RunFacts, schedule: PollSchedule) -> Iterator[ReconcileAction]:
+def _of_ended(
+    facts: RunFacts,
+    schedule: PollSchedule,
+) -> Iterator[ReconcileAction]:
     """Settle a run, its message last; wait for a process that is still there."""
     record = facts.record
     if record.needs_dlq:
@@ -140,7 +157,9 @@ def _of_ended(facts: RunFacts, schedule: PollSchedule) -> Iterator[ReconcileActi
 
 
 def _of_cancelled(
-    facts: RunFacts, requested_at: datetime, schedule: PollSchedule
+    facts: RunFacts,
+    requested_at: datetime,
+    schedule: PollSchedule,
 ) -> Iterator[ReconcileAction]:
     """End a run as requested; a process that seems frozen is not asked but waited for."""
     is_alive = facts.execution.is_alive
@@ -154,7 +173,10 @@ def _of_cancelled(
     yield Act.CANCEL
 
 
-def _of_claimed(facts: RunFacts, schedule: PollSchedule) -> Iterator[ReconcileAction]:
+def _of_claimed(
+    facts: RunFacts,
+    schedule: PollSchedule,
+) -> Iterator[ReconcileAction]:
     if facts.execution is AttemptState.CANCELLED:
         yield Act.CANCEL
     elif not facts.execution.is_alive:
@@ -167,7 +189,8 @@ def _of_claimed(facts: RunFacts, schedule: PollSchedule) -> Iterator[ReconcileAc
 
 
 def _of_dispatched(
-    facts: RunFacts, schedule: PollSchedule
+    facts: RunFacts,
+    schedule: PollSchedule,
 ) -> Iterator[ReconcileAction]:
     is_executing = facts.execution is AttemptState.EXECUTING
     if facts.execution is AttemptState.CANCELLED:
@@ -184,7 +207,10 @@ def _of_dispatched(
         yield from _keep_hidden(facts, schedule)
 
 
-def _of_queued(facts: RunFacts, schedule: PollSchedule) -> Iterator[ReconcileAction]:
+def _of_queued(
+    facts: RunFacts,
+    schedule: PollSchedule,
+) -> Iterator[ReconcileAction]:
     record = facts.record
     if not schedule.has_attempts_left(record):
         yield Act.POISON
@@ -208,7 +234,10 @@ def _of_stale(facts: RunFacts) -> Iterator[ReconcileAction]:
     yield Lose("heartbeat_stale", message)
 
 
-def _keep_hidden(facts: RunFacts, schedule: PollSchedule) -> Iterator[ReconcileAction]:
+def _keep_hidden(
+    facts: RunFacts,
+    schedule: PollSchedule,
+) -> Iterator[ReconcileAction]:
     """Extend the message's time-out, or replace a message near SQS's limit of 12 hours."""
     record = facts.record
     if record.receipt_handle is None:

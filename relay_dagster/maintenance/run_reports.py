@@ -67,7 +67,10 @@ def _config_of(platform: Platform, record: RunRecord) -> TenantConfig | None:
     if record.config_version is None:
         return None
     with suppress(RelayError):
-        stored = platform.tenants.version(record.tenant_id, record.config_version)
+        stored = platform.tenants.version(
+            record.tenant_id,
+            record.config_version,
+        )
         if stored is not None:
             return platform.tenants.parsed(stored)
     return None

@@ -40,7 +40,10 @@ class RunSessions(dg.ConfigurableResource):
     _session: RunSession | None = PrivateAttr(default=None)
 
     @contextmanager
-    def materializing(self, context: dg.AssetExecutionContext) -> Iterator[RunSession]:
+    def materializing(
+        self,
+        context: dg.AssetExecutionContext,
+    ) -> Iterator[RunSession]:
         """Yield the run's session for one asset's part of the work.
 
         Raises:
@@ -74,7 +77,9 @@ class RunSessions(dg.ConfigurableResource):
 
 
 def _failure(description: str, attempt: Attempt | None) -> RunFailed:
-    shown_metadata = None if attempt is None else metadata.failure_metadata(attempt)
+    shown_metadata = (
+        None if attempt is None else metadata.failure_metadata(attempt)
+    )
     return RunFailed(description, shown_metadata, allow_retries=False)
 
 
@@ -105,7 +110,8 @@ _IN_COMMON: Any = {
     description="The latest feed of each vendor, copied into the run and pinned by its manifest.",
 )
 def fetched_inventory(
-    context: dg.AssetExecutionContext, run_sessions: RunSessions
+    context: dg.AssetExecutionContext,
+    run_sessions: RunSessions,
 ) -> dg.MaterializeResult:
     """Claim the run, load its config, pin its inputs."""
     with run_sessions.materializing(context) as run:
@@ -114,7 +120,9 @@ def fetched_inventory(
         inputs = run.pin_inputs()
         if run.ends_here:
             run.end()
-    context.add_asset_metadata(metadata.fetched_metadata(inputs, run.attempt.sink))
+    context.add_asset_metadata(
+        metadata.fetched_metadata(inputs, run.attempt.sink),
+    )
     return dg.MaterializeResult()
 
 
@@ -127,7 +135,8 @@ def fetched_inventory(
     description="Each vendor's rows in the canonical columns; what was refused is listed.",
 )
 def normalized_inventory(
-    context: dg.AssetExecutionContext, run_sessions: RunSessions
+    context: dg.AssetExecutionContext,
+    run_sessions: RunSessions,
 ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
     """Read every vendor's feed, whatever is wrong with another, and only then judge them."""
     with run_sessions.materializing(context) as run:
@@ -135,7 +144,9 @@ def normalized_inventory(
         config = run.load_config()
         inputs = run.pin_inputs()
         normalized = run.normalize(inputs)
-        results = [*checks.normalized_results(config.error_policy, normalized.vendors)]
+        results = [
+            *checks.normalized_results(config.error_policy, normalized.vendors),
+        ]
         try:
             run.stop_if_failed()
         except RunStoppedError:
@@ -145,7 +156,7 @@ def normalized_inventory(
             run.end()
     # With the rows that they are about: Dagster forgets a verdict that is older than its rows.
     context.add_asset_metadata(
-        metadata.normalized_metadata(normalized.vendors, run.attempt.sink)
+        metadata.normalized_metadata(normalized.vendors, run.attempt.sink),
     )
     yield dg.MaterializeResult(check_results=results)
 
@@ -158,7 +169,8 @@ def normalized_inventory(
     description="The best offer of each SKU, priced: the feed that the merchant gets.",
 )
 def merged_inventory(
-    context: dg.AssetExecutionContext, run_sessions: RunSessions
+    context: dg.AssetExecutionContext,
+    run_sessions: RunSessions,
 ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
     """Merge and price, judge the run, write the feed, end the run: published, or held back."""
     with run_sessions.materializing(context) as run:
@@ -196,12 +208,16 @@ published_feed = dg.AssetSpec(
 
 @dg.multi_asset_check(specs=[checks.FRESH_CHECK])
 def feed_is_fresh(
-    context: dg.AssetCheckExecutionContext, run_sessions: RunSessions
+    context: dg.AssetCheckExecutionContext,
+    run_sessions: RunSessions,
 ) -> Iterator[dg.AssetCheckResult]:
     """Judge a tenant's feed now; housekeeping does so every five minutes."""
     platform = run_sessions.connect()
     tenant_id = context.partition_key
     feed = platform.runs.feed(tenant_id)
     if feed is None:
-        raise dg.Failure(f"tenant {tenant_id} has no feed yet", allow_retries=False)
+        raise dg.Failure(
+            f"tenant {tenant_id} has no feed yet",
+            allow_retries=False,
+        )
     yield freshness(platform.triggers.get(tenant_id), feed, utc_now())

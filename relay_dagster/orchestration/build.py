@@ -27,7 +27,12 @@ from relay_dagster.settings import CatalogSettings, Settings
 from relay_dagster.wiring import Platform, connect
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
-_ASSETS = (fetched_inventory, normalized_inventory, merged_inventory, published_feed)
+_ASSETS = (
+    fetched_inventory,
+    normalized_inventory,
+    merged_inventory,
+    published_feed,
+)
 
 
 @cache
@@ -73,13 +78,15 @@ def build_defs(
 
 
 def cataloged(
-    assets: Sequence[dg.AssetsDefinition | dg.AssetSpec], catalog: CatalogSettings
+    assets: Sequence[dg.AssetsDefinition | dg.AssetSpec],
+    catalog: CatalogSettings,
 ) -> Sequence[Any]:
     """Return the assets with their owners and with links to the source at its commit."""
     if catalog.asset_owners:
         owners = list(catalog.asset_owners)
         assets = dg.map_asset_specs(
-            lambda spec: spec.replace_attributes(owners=owners), assets
+            lambda spec: spec.replace_attributes(owners=owners),
+            assets,
         )
     if catalog.source_url is None or catalog.source_commit is None:
         return assets

@@ -57,7 +57,8 @@ _FRESH = "The feed was published no later than an hour after its schedule was la
 
 
 def normalized_results(
-    policy: ErrorPolicy, vendors: Sequence[NormalizedVendor]
+    policy: ErrorPolicy,
+    vendors: Sequence[NormalizedVendor],
 ) -> Iterator[dg.AssetCheckResult]:
     """Yield the result of each check on the normalized rows."""
     schema_check, rows_check, share_check = NORMALIZED_CHECKS
@@ -96,7 +97,8 @@ def normalized_results(
 
 
 def merged_results(
-    merged: MergedInventory, findings: RunFindings
+    merged: MergedInventory,
+    findings: RunFindings,
 ) -> Iterator[dg.AssetCheckResult]:
     """Yield the result of each check on the merged rows."""
     schema_check, uniqueness_check, guards_check = MERGED_CHECKS
@@ -116,7 +118,10 @@ def merged_results(
     yield dg.AssetCheckResult(
         check_name=uniqueness_check.name,
         passed=not repeated_rows,
-        metadata={"record_count": record_count, "repeated_rows": sum(repeated_rows)},
+        metadata={
+            "record_count": record_count,
+            "repeated_rows": sum(repeated_rows),
+        },
     )
     severity = dg.AssetCheckSeverity.ERROR
     if merged.config.guards.mode == "warn":

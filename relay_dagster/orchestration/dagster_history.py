@@ -51,10 +51,14 @@ class DagsterHistory(OnInstance):
         """Return True if a run of the tenant has not ended."""
         instance = self.open_instance()
         filters = _filters_of_tenant(tenant_id, statuses=list(UNFINISHED))
-        return any(instance.get_runs_count(run_filter) for run_filter in filters)
+        return any(
+            instance.get_runs_count(run_filter) for run_filter in filters
+        )
 
     def delete_ended_before(
-        self, instant: datetime, is_late: Callable[[], bool]
+        self,
+        instant: datetime,
+        is_late: Callable[[], bool],
     ) -> int:
         """Delete runs that ended before an aware instant, oldest first, until it is late.
 
@@ -70,7 +74,9 @@ class DagsterHistory(OnInstance):
         last_row_id = 0
         while rows := _rows_ended_before(tables, instant, last_row_id):
             last_row_id = rows[-1].id
-            run_ids = [row.run_id for row in rows if _is_ours(tables.instance, row)]
+            run_ids = [
+                row.run_id for row in rows if _is_ours(tables.instance, row)
+            ]
             runs_to_keep = _runs_with_newest(tables, run_ids)
             for run_id in run_ids:
                 if is_late():
@@ -82,7 +88,11 @@ class DagsterHistory(OnInstance):
         tables.shrink()
         return count
 
-    def verdicts(self, asset_key: dg.AssetKey, check_name: str) -> dict[str, bool]:
+    def verdicts(
+        self,
+        asset_key: dg.AssetKey,
+        check_name: str,
+    ) -> dict[str, bool]:
         """Return whether a check passed, by tenant, from the verdicts that belong to no run."""
         query = sa.select(CHECKS.c.partition, CHECKS.c.execution_status).where(
             CHECKS.c.asset_key == asset_key.to_string(),
@@ -95,7 +105,10 @@ class DagsterHistory(OnInstance):
         return {tenant_id: status == _PASSED for tenant_id, status in rows}
 
     def forget_verdicts(
-        self, asset_key: dg.AssetKey, check_name: str, tenant_ids: Collection[str]
+        self,
+        asset_key: dg.AssetKey,
+        check_name: str,
+        tenant_ids: Collection[str],
     ) -> None:
         """Delete a check's verdicts on some tenants that belong to no run."""
         tables = DagsterTables(self.open_instance())
@@ -155,10 +168,15 @@ class DagsterHistory(OnInstance):
 # --- the runs of a tenant, and runs by their age ---------------------------------------
 
 
-def _filters_of_tenant(tenant_id: str, **criteria: Any) -> tuple[dg.RunsFilter, ...]:
+def _filters_of_tenant(
+    tenant_id: str,
+    **criteria: Any,
+) -> tuple[dg.RunsFilter, ...]:
     """Return filters for a tenant's runs: one by its partition, one by its tag."""
     keys = (tags.PARTITION, tags.TENANT_ID)
-    return tuple(dg.RunsFilter(tags={key: tenant_id}, **criteria) for key in keys)
+    return tuple(
+        dg.RunsFilter(tags={key: tenant_id}, **criteria) for key in keys
+    )
 
 
 def _dagster_run_ids(instance: dg.DagsterInstance, tenant_id: str) -> list[str]:
@@ -169,12 +187,19 @@ def _dagster_run_ids(instance: dg.DagsterInstance, tenant_id: str) -> list[str]:
 
 
 def _rows_ended_before(
-    tables: DagsterTables, instant: datetime, after_row_id: int
+    tables: DagsterTables,
+    instant: datetime,
+    after_row_id: int,
 ) -> Sequence[Any]:
     """Return a page of rows of runs that ended before an instant, in the table's order."""
     unfinished = [status.value for status in UNFINISHED]
     query = (
-        sa.select(RUNS.c.id, RUNS.c.run_id, RUNS.c.pipeline_name, RUNS.c.partition)
+        sa.select(
+            RUNS.c.id,
+            RUNS.c.run_id,
+            RUNS.c.pipeline_name,
+            RUNS.c.partition,
+        )
         .where(RUNS.c.status.not_in(unfinished))
         .where(RUNS.c.pipeline_name.in_([INVENTORY_SYNC, _JOB_OF_ASSETS]))
         .where(RUNS.c.update_timestamp < stored_instant(instant))
@@ -195,7 +220,10 @@ def _is_ours(instance: dg.DagsterInstance, row: Any) -> bool:
     return instance.has_dynamic_partition(TENANT_PARTITIONS, row.partition)
 
 
-def _runs_with_newest(tables: DagsterTables, run_ids: Collection[str]) -> set[str]:
+def _runs_with_newest(
+    tables: DagsterTables,
+    run_ids: Collection[str],
+) -> set[str]:
     """Return the runs that have the newest materialization of an asset and a partition."""
     newer = EVENTS.alias()
     is_newer = (
@@ -204,7 +232,8 @@ def _runs_with_newest(tables: DagsterTables, run_ids: Collection[str]) -> set[st
         newer.c.id > EVENTS.c.id,
     )
     has_newer_of_partition = sa.exists().where(
-        *is_newer, newer.c.partition == EVENTS.c.partition
+        *is_newer,
+        newer.c.partition == EVENTS.c.partition,
     )
     has_newer_without_partition = sa.and_(
         EVENTS.c.partition.is_(None),
@@ -223,7 +252,11 @@ def _runs_with_newest(tables: DagsterTables, run_ids: Collection[str]) -> set[st
 def _delete_superseded(tables: DagsterTables, instant: datetime) -> None:
     """Delete old events that belong to no run, except the newest of each kind."""
     before = stored_instant(instant)
-    event_kind = (EVENTS.c.asset_key, EVENTS.c.dagster_event_type, EVENTS.c.partition)
+    event_kind = (
+        EVENTS.c.asset_key,
+        EVENTS.c.dagster_event_type,
+        EVENTS.c.partition,
+    )
     newest_events = (
         sa.select(sa.func.max(EVENTS.c.id))
         .where(EVENTS.c.run_id == NO_RUN)
@@ -259,7 +292,9 @@ class _TenantRemoval:
         self._names = names
 
     def delete_ticks(
-        self, after_id: int, is_late: Callable[[], bool]
+        self,
+        after_id: int,
+        is_late: Callable[[], bool],
     ) -> tuple[int, int | None]:
         """Delete the ticks after one that name the tenant, which are history only.
 
@@ -279,7 +314,9 @@ class _TenantRemoval:
             with self.tables.schedules() as connection:
                 ticks = connection.execute(query).all()
                 tick_ids = [
-                    tick.id for tick in ticks if self._names.are_in_tick(tick.tick_body)
+                    tick.id
+                    for tick in ticks
+                    if self._names.are_in_tick(tick.tick_body)
                 ]
                 if tick_ids:
                     deletion = sa.delete(TICKS).where(TICKS.c.id.in_(tick_ids))
@@ -315,14 +352,18 @@ class _TenantRemoval:
         count = 0
         for asset in assets:
             is_last = self._is_last_of(asset)
-            if not is_last and not self._names.are_quoted_in(asset.cached_status_data):
+            if not is_last and not self._names.are_quoted_in(
+                asset.cached_status_data,
+            ):
                 continue
             cleared: dict[str, Any] = {"cached_status_data": None}
             if is_last:
                 cleared |= {"last_run_id": None, "last_materialization": None}
             is_asset = ASSETS.c.asset_key == asset.asset_key
             with self.tables.events() as connection:
-                connection.execute(sa.update(ASSETS).where(is_asset).values(**cleared))
+                connection.execute(
+                    sa.update(ASSETS).where(is_asset).values(**cleared),
+                )
             count += 1
             if is_last:
                 self._restore_last_materialization(asset.asset_key)
@@ -352,11 +393,15 @@ class _TenantRemoval:
         if event_id is None:
             return
         records_filter = dg.AssetRecordsFilter(
-            asset_key=dg.AssetKey(json.loads(asset_key)), storage_ids=[event_id]
+            asset_key=dg.AssetKey(json.loads(asset_key)),
+            storage_ids=[event_id],
         )
         instance = self.tables.instance
         storage: Any = instance.event_log_storage
-        for record in instance.fetch_materializations(records_filter, limit=1).records:
+        for record in instance.fetch_materializations(
+            records_filter,
+            limit=1,
+        ).records:
             storage.store_asset_event(record.event_log_entry, record.storage_id)
 
     def delete_backfills(self) -> tuple[int, bool]:
@@ -367,11 +412,17 @@ class _TenantRemoval:
         """
         with self.tables.runs() as connection:
             rows = connection.execute(sa.select(*BACKFILLS.c)).all()
-            backfills = [row for row in rows if self._names.are_quoted_in(row.body)]
-            ended = [row for row in backfills if row.status not in _OPEN_BACKFILLS]
+            backfills = [
+                row for row in rows if self._names.are_quoted_in(row.body)
+            ]
+            ended = [
+                row for row in backfills if row.status not in _OPEN_BACKFILLS
+            ]
             for row in ended:
                 tags_of_backfill = BACKFILL_TAGS.c.backfill_id == row.key
-                connection.execute(sa.delete(BACKFILL_TAGS).where(tags_of_backfill))
+                connection.execute(
+                    sa.delete(BACKFILL_TAGS).where(tags_of_backfill),
+                )
                 is_backfill = BACKFILLS.c.id == row.id
                 connection.execute(sa.delete(BACKFILLS).where(is_backfill))
         return len(ended), len(ended) == len(backfills)
@@ -381,12 +432,15 @@ class _TenantRemoval:
         tenant_id = self._names.tenant_id
         with self.tables.events() as connection:
             asset_keys = (
-                connection.execute(sa.select(ASSETS.c.asset_key)).scalars().all()
+                connection.execute(sa.select(ASSETS.c.asset_key))
+                .scalars()
+                .all()
             )
         quotes_tenant = sa.func.instr(EVENTS.c.event, json.dumps(tenant_id)) > 0
         self.tables.delete_from_copy(quotes_tenant)
         count = self.tables.delete_checks(CHECKS.c.partition == tenant_id)
         count += self.tables.delete_events(
-            EVENTS.c.asset_key.in_(asset_keys), EVENTS.c.partition == tenant_id
+            EVENTS.c.asset_key.in_(asset_keys),
+            EVENTS.c.partition == tenant_id,
         )
         return count

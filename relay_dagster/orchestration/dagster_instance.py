@@ -23,7 +23,12 @@ _FEW_TENANTS = 20
 _PARTITIONS_PER_STATEMENT = 500
 _ASKING_LAUNCHERS = ("DefaultRunLauncher",)
 _STATUS = dg.DagsterRunStatus
-_WAITING = (_STATUS.QUEUED, _STATUS.NOT_STARTED, _STATUS.MANAGED, _STATUS.STARTING)
+_WAITING = (
+    _STATUS.QUEUED,
+    _STATUS.NOT_STARTED,
+    _STATUS.MANAGED,
+    _STATUS.STARTING,
+)
 _EXECUTING = (_STATUS.STARTED, _STATUS.CANCELING)
 UNFINISHED = (*_WAITING, *_EXECUTING)
 
@@ -117,7 +122,11 @@ class DagsterExecutions(OnInstance):
         run = self._find_unfinished(record)
         if run is None:
             return
-        request = threading.Thread(target=self._cancel, args=(run.run_id,), daemon=True)
+        request = threading.Thread(
+            target=self._cancel,
+            args=(run.run_id,),
+            daemon=True,
+        )
         request.start()
         request.join(TERMINATE_SECONDS)
 
@@ -138,7 +147,9 @@ class DagsterExecutions(OnInstance):
                 coordinator.cancel_run(dagster_run_id)
         except Exception as error:  # noqa: BLE001 - the run or its launcher may be dead
             _log.warning(
-                "run_not_terminated", dagster_run_id=dagster_run_id, error=str(error)
+                "run_not_terminated",
+                dagster_run_id=dagster_run_id,
+                error=str(error),
             )
 
     def report_cancelled(self, record: RunRecord, message: str) -> None:
@@ -153,12 +164,15 @@ class DagsterPartitions(OnInstance):
 
     def tenants(self) -> set[str]:
         """Return the tenants that have a partition."""
-        return set(self.open_instance().get_dynamic_partitions(TENANT_PARTITIONS))
+        return set(
+            self.open_instance().get_dynamic_partitions(TENANT_PARTITIONS),
+        )
 
     def is_in_use(self, tenant_id: str) -> bool:
         """Return True if a run of the tenant's partition has not ended."""
         unfinished = dg.RunsFilter(
-            statuses=list(UNFINISHED), tags={tags.PARTITION: tenant_id}
+            statuses=list(UNFINISHED),
+            tags={tags.PARTITION: tenant_id},
         )
         return self.open_instance().get_runs_count(unfinished) > 0
 
@@ -171,10 +185,14 @@ class DagsterPartitions(OnInstance):
         """
         requested = sorted(set(tenant_ids))
         if len(requested) <= _FEW_TENANTS:
-            present = {tenant_id for tenant_id in requested if self._has(tenant_id)}
+            present = {
+                tenant_id for tenant_id in requested if self._has(tenant_id)
+            }
         else:
             present = self.tenants()
-        missing = [tenant_id for tenant_id in requested if tenant_id not in present]
+        missing = [
+            tenant_id for tenant_id in requested if tenant_id not in present
+        ]
         for start in range(0, len(missing), _PARTITIONS_PER_STATEMENT):
             self._add(missing[start : start + _PARTITIONS_PER_STATEMENT])
         return missing
@@ -197,4 +215,7 @@ class DagsterPartitions(OnInstance):
 
     def remove_tenant(self, tenant_id: str) -> None:
         """Remove a tenant's partition."""
-        self.open_instance().delete_dynamic_partition(TENANT_PARTITIONS, tenant_id)
+        self.open_instance().delete_dynamic_partition(
+            TENANT_PARTITIONS,
+            tenant_id,
+        )

@@ -114,7 +114,10 @@ class DagsterTables:
 
     def _delete_verdicts_of_run(self, dagster_run_id: str) -> None:
         checks = set()
-        for entry in self.instance.all_logs(dagster_run_id, of_type=_CHECK_EVENTS):
+        for entry in self.instance.all_logs(
+            dagster_run_id,
+            of_type=_CHECK_EVENTS,
+        ):
             check: Any = entry.get_dagster_event().event_specific_data
             checks.add((check.asset_key.to_string(), check.check_name))
         with self.events() as connection:
@@ -139,9 +142,13 @@ class DagsterTables:
     def delete_checks(self, *conditions: Any) -> int:
         """Delete verdicts that belong to no run, and their events; count the verdicts."""
         runless = (CHECKS.c.run_id == NO_RUN, *conditions)
-        event_ids = sa.select(CHECKS.c.evaluation_event_storage_id).where(*runless)
+        event_ids = sa.select(CHECKS.c.evaluation_event_storage_id).where(
+            *runless,
+        )
         with self.events() as connection:
-            connection.execute(sa.delete(EVENTS).where(EVENTS.c.id.in_(event_ids)))
+            connection.execute(
+                sa.delete(EVENTS).where(EVENTS.c.id.in_(event_ids)),
+            )
             return affected_rows(connection, sa.delete(CHECKS).where(*runless))
 
     def delete_events(self, *conditions: Any) -> int:
@@ -150,7 +157,10 @@ class DagsterTables:
         tags_of_events = _EVENT_TAGS.c.event_id.in_(event_ids)
         with self.events() as connection:
             connection.execute(sa.delete(_EVENT_TAGS).where(tags_of_events))
-            return affected_rows(connection, sa.delete(EVENTS).where(*conditions))
+            return affected_rows(
+                connection,
+                sa.delete(EVENTS).where(*conditions),
+            )
 
     def delete_from_copy(self, *conditions: Any) -> None:
         """Delete from SQLite's second copy of the events that belong to no run, if it exists."""

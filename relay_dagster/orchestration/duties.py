@@ -24,7 +24,10 @@ from relay_dagster.orchestration.dagster_instance import (
     DagsterOccasion,
     DagsterPartitions,
 )
-from relay_dagster.orchestration.feed_events import judge_freshness, report_publications
+from relay_dagster.orchestration.feed_events import (
+    judge_freshness,
+    report_publications,
+)
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.wiring import Platform
 
@@ -41,16 +44,22 @@ class Duty:
     seconds: float  # its time limit
     # Does the duty; the result goes into the sentence
     act: Callable[[DagsterOccasion, Any], object]
-    memory: type[Memory] = Memory  # the values that are kept until the next time
+    memory: type[Memory] = (
+        Memory  # the values that are kept until the next time
+    )
     sentence: str = "{}"  # for the tick's line
 
 
 def _tenant_partitions(
-    occasion: DagsterOccasion, memory: housekeeping.PartitionSync
+    occasion: DagsterOccasion,
+    memory: housekeeping.PartitionSync,
 ) -> int:
     partitions = DagsterPartitions(occasion.open_instance)
     added = housekeeping.sync_partitions(
-        occasion.platform, partitions, memory, occasion.now
+        occasion.platform,
+        partitions,
+        memory,
+        occasion.now,
     )
     return len(added)
 
@@ -88,7 +97,12 @@ DUTIES = (
         memory=housekeeping.PartitionSync,
         sentence="partitions added: {}",
     ),
-    Duty(name="tenant_deletions", interval=0, seconds=20, act=_tenant_deletions),
+    Duty(
+        name="tenant_deletions",
+        interval=0,
+        seconds=20,
+        act=_tenant_deletions,
+    ),
     Duty(
         name="lost_messages",
         interval=0,
@@ -196,7 +210,9 @@ def keep_house(
     states = _read_cursor(cursor, duties)
     deadline = Deadline.after(TICK_SECONDS)
     now = clock()
-    due = [duty for duty in duties if states[duty.name].due_at <= now.timestamp()]
+    due = [
+        duty for duty in duties if states[duty.name].due_at <= now.timestamp()
+    ]
     due.sort(key=lambda duty: states[duty.name].due_at)
     lines = []
 
@@ -234,7 +250,10 @@ def _write_cursor(states: Mapping[str, _DutyState]) -> str:
     return json.dumps(document, separators=(",", ":"))
 
 
-def _read_cursor(cursor: str | None, duties: Sequence[Duty]) -> dict[str, _DutyState]:
+def _read_cursor(
+    cursor: str | None,
+    duties: Sequence[Duty],
+) -> dict[str, _DutyState]:
     """Return the state of each duty; a duty that the cursor does not have is due now."""
     try:
         document = dict(json.loads(cursor or "{}"))
@@ -248,5 +267,8 @@ def _read_cursor(cursor: str | None, duties: Sequence[Duty]) -> dict[str, _DutyS
         due_at = stored.get("due_at")
         if not isinstance(due_at, int | float):
             due_at = 0.0
-        states[duty.name] = _DutyState(due_at, duty.memory.read(stored.get("memory")))
+        states[duty.name] = _DutyState(
+            due_at,
+            duty.memory.read(stored.get("memory")),
+        )
     return states

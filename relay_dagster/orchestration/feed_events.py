@@ -87,7 +87,12 @@ class PublicationReporter:
         """Report a feed whose publications could not be reported."""
         metrics = self.on.platform.metrics
         tenant_id = feed.tenant_id
-        report_fault(metrics, "publication_not_reported", error, tenant_id=tenant_id)
+        report_fault(
+            metrics,
+            "publication_not_reported",
+            error,
+            tenant_id=tenant_id,
+        )
 
     def _reported_identities(self, feed: FeedPointer) -> set[tuple[Any, Any]]:
         """Return the identities of the feed's last publications that Dagster has."""
@@ -100,7 +105,8 @@ class PublicationReporter:
             after_timestamp=since.timestamp(),
         )
         materializations = self.on.open_instance().fetch_materializations(
-            records_filter, limit=pointer.MAX_PENDING
+            records_filter,
+            limit=pointer.MAX_PENDING,
         )
         identities = set()
         for record in materializations.records:
@@ -108,7 +114,11 @@ class PublicationReporter:
             identities.add((values.get("run_id"), values.get("published_at")))
         return identities
 
-    def _report_publication(self, tenant_id: str, publication: Publication) -> None:
+    def _report_publication(
+        self,
+        tenant_id: str,
+        publication: Publication,
+    ) -> None:
         run_id, published_at = _identity(publication)
         metadata: dict[str, Any] = {
             "run_id": run_id,
@@ -121,7 +131,12 @@ class PublicationReporter:
             metadata["record_count"] = publication.record_count
             metadata["dagster/row_count"] = publication.record_count
         metadata["report"] = report_link(tenant_id, run_id)
-        event = _materialization(PUBLISHED_FEED, tenant_id, publication, metadata)
+        event = _materialization(
+            PUBLISHED_FEED,
+            tenant_id,
+            publication,
+            metadata,
+        )
         self.on.open_instance().report_runless_asset_event(event)
         if publication.how is PublishedBy.RELEASE:
             self._report_release(tenant_id, publication)
@@ -134,9 +149,13 @@ class PublicationReporter:
         instance = self.on.open_instance()
         record = self.on.platform.runs.get(publication.run_id)
         records_filter = dg.AssetRecordsFilter(
-            asset_key=MERGED, asset_partitions=[tenant_id]
+            asset_key=MERGED,
+            asset_partitions=[tenant_id],
         )
-        latest = instance.fetch_materializations(records_filter, limit=1).records
+        latest = instance.fetch_materializations(
+            records_filter,
+            limit=1,
+        ).records
         if record is None or not latest:
             return
         held_event = latest[0].asset_materialization
@@ -187,7 +206,8 @@ def _metadata_values(record: dg.EventLogRecord) -> _Metadata:
 
 
 def judge_freshness(
-    on: DagsterOccasion, feeds: Iterable[tuple[TriggerState, FeedPointer]]
+    on: DagsterOccasion,
+    feeds: Iterable[tuple[TriggerState, FeedPointer]],
 ) -> int:
     """Report the verdicts that differ from the last ones, and return their number.
 
@@ -197,7 +217,9 @@ def judge_freshness(
     """
     history = DagsterHistory(on.open_instance)
     last_verdicts = history.verdicts(PUBLISHED_FEED, FEED_IS_FRESH)
-    verdicts = {feed.tenant_id: freshness(state, feed, on.now) for state, feed in feeds}
+    verdicts = {
+        feed.tenant_id: freshness(state, feed, on.now) for state, feed in feeds
+    }
     tenants_without = last_verdicts.keys() - verdicts.keys()
     history.forget_verdicts(PUBLISHED_FEED, FEED_IS_FRESH, tenants_without)
     count = 0
@@ -223,7 +245,9 @@ def judge_freshness(
 
 
 def freshness(
-    state: TriggerState, feed: FeedPointer, now: datetime
+    state: TriggerState,
+    feed: FeedPointer,
+    now: datetime,
 ) -> dg.AssetCheckResult:
     """Return the verdict whether a feed is late; without a schedule it never is."""
     publication = feed.in_force

@@ -59,7 +59,8 @@ def fetched_metadata(inputs: PinnedInputs, sink: BucketSink) -> dict[str, Any]:
 
 
 def normalized_metadata(
-    vendors: Sequence[NormalizedVendor], sink: BucketSink
+    vendors: Sequence[NormalizedVendor],
+    sink: BucketSink,
 ) -> dict[str, Any]:
     """Return the metadata of the normalized rows."""
     files = [f"normalized_{vendor.vendor_id}" for vendor in vendors]
@@ -74,14 +75,21 @@ def normalized_metadata(
     }
 
 
-def merged_metadata(merged: MergedInventory, attempt: Attempt) -> dict[str, Any]:
+def merged_metadata(
+    merged: MergedInventory,
+    attempt: Attempt,
+) -> dict[str, Any]:
     """Return the metadata of the merged feed and of the run, which ends with it."""
     findings = attempt.findings
     record = attempt.record
     vendors = findings.normalized
-    vendor_rows = [row_counts.as_dict() for row_counts in findings.rows.values()]
+    vendor_rows = [
+        row_counts.as_dict() for row_counts in findings.rows.values()
+    ]
     rule_effects = [{str(rule.did): rule.count} for rule in findings.rules]
-    columns = [(field.header, field.source.kind) for field in fields_of(merged.config)]
+    columns = [
+        (field.header, field.source.kind) for field in fields_of(merged.config)
+    ]
     return {
         "run_id": record.run_id,
         "status": str(record.status),
@@ -170,15 +178,22 @@ def _changes(findings: RunFindings) -> dict[str, Any]:
     changes = findings.changes
     if changes is None:
         return {}
-    counts = {f"changes/{name}": count for name, count in changes.counts.items()}
+    counts = {
+        f"changes/{name}": count for name, count in changes.counts.items()
+    }
     return {"baseline_run_id": changes.baseline_run_id, **counts}
 
 
-def _sums(label: str, parts: Iterable[Mapping[str, int | None]]) -> dict[str, int]:
+def _sums(
+    label: str,
+    parts: Iterable[Mapping[str, int | None]],
+) -> dict[str, int]:
     """Return the sum of each count over the parts, which are vendors or rules."""
     sums: Counter[str] = Counter()
     for part in parts:
-        sums.update({f"{label}/{name}": count or 0 for name, count in part.items()})
+        sums.update(
+            {f"{label}/{name}": count or 0 for name, count in part.items()},
+        )
     return dict(sums)
 
 
@@ -199,20 +214,26 @@ def _seconds(record: RunRecord) -> dict[str, float]:
         **record.stage_times(record.finished_at),
         "total": duration.total_seconds(),
     }
-    return {f"seconds/{stage}": round(value, 3) for stage, value in seconds.items()}
+    return {
+        f"seconds/{stage}": round(value, 3) for stage, value in seconds.items()
+    }
 
 
 def _preview_table(merged: MergedInventory) -> dg.TableMetadataValue:
     """Return the first rows of the feed."""
-    columns = {column.header: "string" for column in merged.config.output.columns}
+    columns = {
+        column.header: "string" for column in merged.config.output.columns
+    }
     rows = [
-        [row[header] for header in columns] for row in preview(merged, PREVIEW_ROWS)
+        [row[header] for header in columns]
+        for row in preview(merged, PREVIEW_ROWS)
     ]
     return tables.table(rows, columns)
 
 
 def _artifact_paths(
-    sink: BucketSink, names: Sequence[str]
+    sink: BucketSink,
+    names: Sequence[str],
 ) -> dict[str, dg.PathMetadataValue]:
     """Return the addresses of the artifacts that exist among the named ones."""
     paths = {}

@@ -19,28 +19,37 @@ _NEVER_NULL = (*REQUIRED_COLUMNS, "vendor_id", "updated_at")
 
 
 def table(
-    rows: Iterable[Sequence[Any]], columns: Mapping[str, str]
+    rows: Iterable[Sequence[Any]],
+    columns: Mapping[str, str],
 ) -> dg.TableMetadataValue:
     """Return rows of cells as a table; ``columns`` gives the kind of each column by name."""
     schema = dg.TableSchema(
-        [dg.TableColumn(name, kind) for name, kind in columns.items()]
+        [dg.TableColumn(name, kind) for name, kind in columns.items()],
     )
-    records = [dg.TableRecord(dict(zip(columns, row, strict=True))) for row in rows]
+    records = [
+        dg.TableRecord(dict(zip(columns, row, strict=True))) for row in rows
+    ]
     return dg.MetadataValue.table(records, schema=schema)
 
 
-def column_schema(columns: Iterable[tuple[str, Kind]]) -> dict[str, dg.TableSchema]:
+def column_schema(
+    columns: Iterable[tuple[str, Kind]],
+) -> dict[str, dg.TableSchema]:
     """Return the metadata by which Dagster shows an asset's columns, given names and kinds."""
     nullable = dg.TableColumnConstraints(nullable=True)
     required = dg.TableColumnConstraints(nullable=False)
     table_columns = []
     for name, kind in columns:
         constraints = required if name in _NEVER_NULL else nullable
-        table_columns.append(dg.TableColumn(name, str(kind), constraints=constraints))
+        table_columns.append(
+            dg.TableColumn(name, str(kind), constraints=constraints),
+        )
     return {"dagster/column_schema": dg.TableSchema(table_columns)}
 
 
-def input_table(entries: Mapping[str, Mapping[str, Any]]) -> dg.TableMetadataValue:
+def input_table(
+    entries: Mapping[str, Mapping[str, Any]],
+) -> dg.TableMetadataValue:
     """Return the manifest's entries by vendor: the file, or where it is expected."""
     rows = []
     for vendor_id, entry in entries.items():
@@ -59,7 +68,8 @@ def input_table(entries: Mapping[str, Mapping[str, Any]]) -> dg.TableMetadataVal
 
 
 def vendor_table(
-    vendors: Sequence[NormalizedVendor], wins: Mapping[str, int] | None = None
+    vendors: Sequence[NormalizedVendor],
+    wins: Mapping[str, int] | None = None,
 ) -> dg.TableMetadataValue:
     """Return the row counts of each vendor, and the SKUs that it won if they are given."""
     columns = {
@@ -101,7 +111,9 @@ def fault_table(vendors: Sequence[NormalizedVendor]) -> dg.TableMetadataValue:
     """Return the number of entries of each error code by vendor, the most frequent first."""
     rows: list[tuple[str, str, int]] = []
     for vendor in vendors:
-        counts = {str(code): count for code, count in vendor.fault_counts.items()}
+        counts = {
+            str(code): count for code, count in vendor.fault_counts.items()
+        }
         if vendor.fault is not None:
             counts[vendor.fault.error_code] = 1
         by_count = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
@@ -112,7 +124,10 @@ def fault_table(vendors: Sequence[NormalizedVendor]) -> dg.TableMetadataValue:
 
 def winner_table(merged: MergedInventory) -> dg.TableMetadataValue:
     """Return the number of SKUs that each vendor of the config won."""
-    return table(merged.skus_won().items(), {"vendor_id": "string", "skus_won": "int"})
+    return table(
+        merged.skus_won().items(),
+        {"vendor_id": "string", "skus_won": "int"},
+    )
 
 
 def warning_table(counts: Mapping[str, int]) -> dg.TableMetadataValue:
@@ -123,7 +138,9 @@ def warning_table(counts: Mapping[str, int]) -> dg.TableMetadataValue:
 
 def rule_table(merged: MergedInventory) -> dg.TableMetadataValue:
     """Return the rules of the merged schema that rows break, with the number of rows."""
-    rows = [(rule.column, rule.rule, len(rule.rows)) for rule in merged.broken_rules]
+    rows = [
+        (rule.column, rule.rule, len(rule.rows)) for rule in merged.broken_rules
+    ]
     return table(rows, {"column": "string", "rule": "string", "rows": "int"})
 
 
@@ -141,7 +158,9 @@ def applied_rule_table(rules: Sequence[AppliedRule]) -> dg.TableMetadataValue:
 def quarantine_table(findings: RunFindings) -> dg.TableMetadataValue:
     """Return the first SKUs that keep their published price, as quarantine.csv lists them."""
     suspects = findings.first_quarantined(_MAX_QUARANTINED)
-    rows = ([suspect[name] for name in QUARANTINE_COLUMNS] for suspect in suspects)
+    rows = (
+        [suspect[name] for name in QUARANTINE_COLUMNS] for suspect in suspects
+    )
     return table(rows, dict.fromkeys(QUARANTINE_COLUMNS, "string"))
 
 
@@ -173,6 +192,6 @@ def guard_table(results: Sequence[GuardResult]) -> dg.TableMetadataValue:
                 result.count,
                 result.of,
                 ", ".join(examples),
-            )
+            ),
         )
     return table(rows, columns)

@@ -112,7 +112,9 @@ class _Ticks:
         return take_in(platform, context.instance, context.cursor)
 
     def reconcile(self, platform: Platform, context: _Context) -> _TickResult:
-        executions = dagster_instance.DagsterExecutions(lambda: context.instance)
+        executions = dagster_instance.DagsterExecutions(
+            lambda: context.instance,
+        )
         tick = ReconcileTick(platform, executions)
         count = wait_for_due(tick.run, self.wait_seconds)
         return dg.SkipReason(f"{count} runs were due")
@@ -145,7 +147,8 @@ class _Ticks:
 
 
 def all_sensors(
-    connect: Callable[[], Platform], wait_seconds: float = WAIT_SECONDS
+    connect: Callable[[], Platform],
+    wait_seconds: float = WAIT_SECONDS,
 ) -> list[dg.SensorDefinition]:
     """Return the sensors, which connect when a tick first needs the platform."""
     ticks = _Ticks(connect, wait_seconds)
@@ -155,7 +158,12 @@ def all_sensors(
         _sensor(connect, "upload_sensor", ticks.take_uploads),
         _sensor(connect, "schedule_sensor", ticks.start_due_runs),
         _sensor(connect, "webhook_sender", ticks.send_webhooks),
-        _sensor(connect, "housekeeping", ticks.keep_house, seconds=EVERY_TEN_SECONDS),
+        _sensor(
+            connect,
+            "housekeeping",
+            ticks.keep_house,
+            seconds=EVERY_TEN_SECONDS,
+        ),
     ]
 
 
@@ -176,7 +184,9 @@ def _sensor(
         default_status=dg.DefaultSensorStatus.RUNNING,
         description=_DESCRIPTIONS[name],
     )
-    def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+    def sensor(
+        context: dg.SensorEvaluationContext,
+    ) -> dg.SensorResult | dg.SkipReason:
         platform = connect()
         try:
             return tick(platform, context)
@@ -188,7 +198,9 @@ def _sensor(
 
 
 def take_in(
-    platform: Platform, instance: dg.DagsterInstance, cursor: str | None = None
+    platform: Platform,
+    instance: dg.DagsterInstance,
+    cursor: str | None = None,
 ) -> dg.SensorResult | dg.SkipReason:
     """Take in jobs while there is room; return the runs to ask for, or why there are none.
 
@@ -198,7 +210,12 @@ def take_in(
     executions.promote(PRIORITY_OF_SERVED, PRIORITY, utc_now() - SERVED_LATELY)
     unfinished = executions.count_unfinished(SQS_RUN_SENSOR)
     room = platform.settings.intake_limit - unfinished
-    tick = IntakeTick(platform, executions, room, turns_first=cursor == TURNS_FIRST)
+    tick = IntakeTick(
+        platform,
+        executions,
+        room,
+        turns_first=cursor == TURNS_FIRST,
+    )
     records = tick.run()
     if not records:
         return dg.SkipReason(tick.summary())
@@ -220,7 +237,9 @@ def _run_request(record: RunRecord, tick: IntakeTick) -> dg.RunRequest:
         trigger=record.trigger,
     )
     is_served_lately = tick.is_served_lately(record)
-    run_tags[tags.PRIORITY] = PRIORITY_OF_SERVED if is_served_lately else PRIORITY
+    run_tags[tags.PRIORITY] = (
+        PRIORITY_OF_SERVED if is_served_lately else PRIORITY
+    )
     return dg.RunRequest(
         tags.run_key(record.run_id, record.attempt),
         tags=run_tags,

@@ -19,7 +19,9 @@ class TenantNames:
 
     def name_runs(self, text: str | None) -> bool:
         """Return True if a text names a run of the tenant."""
-        return any(run_id in self.run_ids for run_id in _UUID.findall(text or ""))
+        return any(
+            run_id in self.run_ids for run_id in _UUID.findall(text or "")
+        )
 
     def are_in_tick(self, body: str) -> bool:
         """Return True if a tick, which is a JSON text, names the tenant or one of its runs.
@@ -45,7 +47,9 @@ class TenantNames:
     def without_runs(self, value: Any) -> Any:
         """Return a JSON value with each text that names a run of the tenant set to None."""
         if isinstance(value, dict):
-            return {key: self.without_runs(member) for key, member in value.items()}
+            return {
+                key: self.without_runs(member) for key, member in value.items()
+            }
         if isinstance(value, list):
             return [self.without_runs(member) for member in value]
         if isinstance(value, str) and self.name_runs(value):

@@ -28,7 +28,11 @@ from dagster_webserver.webserver import DagsterWebserver
 from starlette import types
 from starlette.datastructures import Headers, MutableHeaders, QueryParams
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse
+from starlette.responses import (
+    HTMLResponse,
+    PlainTextResponse,
+    RedirectResponse,
+)
 
 from relay_core.domain.cell_rules import cut
 from relay_core.domain.destination import is_loopback
@@ -60,7 +64,9 @@ _MAX_LOGGED = 200
 _LOGGED_HEADERS = ("host", "origin", "sec-fetch-site", "content-type")
 _RESPONSE_STARTS = ("http.response.start", "websocket.http.response.start")
 _STORED_TAGS = f"'unpinned-tags', '{json.dumps(HIDDEN_TAGS)}'"
-_SCRIPT = f"'unpinned-tags' in localStorage || localStorage.setItem({_STORED_TAGS})"
+_SCRIPT = (
+    f"'unpinned-tags' in localStorage || localStorage.setItem({_STORED_TAGS})"
+)
 # Each script of a page has the nonce that the page's policy asks for.
 _FIRST_SCRIPT = re.compile(r'<script nonce="[^"]*">')
 _REPORT = re.compile(rf"{REPORT_PATH}/([^/]+)/([^/]+)")
@@ -76,7 +82,10 @@ class Guard:
     hosts: Collection[str]  # host names to answer to, besides loopback's
 
     async def __call__(
-        self, scope: types.Scope, receive: types.Receive, send: types.Send
+        self,
+        scope: types.Scope,
+        receive: types.Receive,
+        send: types.Send,
     ) -> None:
         """Serve one request or one WebSocket, or refuse it."""
         if scope["type"] not in ("http", "websocket"):
@@ -144,7 +153,10 @@ class Reports:
     sign: Callable[[str], str] | None
 
     async def __call__(
-        self, scope: types.Scope, receive: types.Receive, send: types.Send
+        self,
+        scope: types.Scope,
+        receive: types.Receive,
+        send: types.Send,
     ) -> None:
         """Serve one request."""
         is_request = scope["type"] == "http"
@@ -157,11 +169,18 @@ class Reports:
     def _to_file(self, key: str) -> types.ASGIApp:
         if self.sign is None:
             return PlainTextResponse("ARTIFACT_BUCKET is not set here", 503)
-        return RedirectResponse(self.sign(key), headers={"Cache-Control": "no-store"})
+        return RedirectResponse(
+            self.sign(key),
+            headers={"Cache-Control": "no-store"},
+        )
 
 
 def serve(
-    host: str, port: int, workspace: Sequence[Path], *, read_only: bool = False
+    host: str,
+    port: int,
+    workspace: Sequence[Path],
+    *,
+    read_only: bool = False,
 ) -> None:
     """Serve Dagster's pages until a signal ends the process.
 
@@ -185,7 +204,10 @@ def serve(
     with (
         dg.DagsterInstance.get() as instance,
         WorkspaceProcessContext(
-            instance, target, dagster_version, read_only
+            instance,
+            target,
+            dagster_version,
+            read_only,
         ) as context,
     ):
         pages = Reports(DagsterPages(context).create_asgi_app(), sign)
@@ -206,7 +228,8 @@ def serve(
 def _check_settings(settings: UiSettings, host: str) -> None:
     if not settings.dagster_home:
         raise SettingsError(
-            "DAGSTER_HOME", "is not set; it is the folder with dagster.yaml"
+            "DAGSTER_HOME",
+            "is not set; it is the folder with dagster.yaml",
         )
     if not settings.ui_behind_proxy and not is_loopback(host):
         problem = (
@@ -221,7 +244,8 @@ def _signer(settings: UiSettings) -> Callable[[str], str] | None:
     if settings.artifact_bucket is None:
         return None
     clients = Clients(
-        settings.region, public_s3_endpoint_url=settings.public_s3_endpoint_url
+        settings.region,
+        public_s3_endpoint_url=settings.public_s3_endpoint_url,
     )
     objects = ObjectStore(clients, settings.artifact_bucket)
     return partial(objects.presign, is_page=True)

@@ -22,7 +22,9 @@ JSON_TYPE = "application/json"
 _READING_METHODS = ("GET", "HEAD", "OPTIONS")
 _OWN_SITES = ("same-origin", "none")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-_AUTHORITY = re.compile(r"(?:\[([0-9a-f:.]+)\]|([^\s\[\]:/?#@,]+))(?::([0-9]{1,5}))?")
+_AUTHORITY = re.compile(
+    r"(?:\[([0-9a-f:.]+)\]|([^\s\[\]:/?#@,]+))(?::([0-9]{1,5}))?",
+)
 _ORIGIN = re.compile(r"(https?)://(.+)")
 
 
@@ -54,9 +56,13 @@ NOT_OUR_HOST = Refusal(
     "relay ui does not answer to this host name; "
     "RELAY_UI_HOSTS lists those it answers to",
 )
-MUTATION_BY_GET = Refusal(405, "a GraphQL operation that is no query is sent with POST")
+MUTATION_BY_GET = Refusal(
+    405,
+    "a GraphQL operation that is no query is sent with POST",
+)
 NOT_JSON = Refusal(
-    403, f"a request that changes something has Content-Type: {JSON_TYPE}"
+    403,
+    f"a request that changes something has Content-Type: {JSON_TYPE}",
 )
 FOREIGN_PAGE = Refusal(403, "the request comes from a page of another origin")
 
@@ -90,14 +96,19 @@ def _media_types(head: Head) -> list[str]:
     return [value.partition(";")[0].strip().lower() for value in content_types]
 
 
-def _is_own_page(headers: Mapping[str, Sequence[str]], host: _Authority) -> bool:
+def _is_own_page(
+    headers: Mapping[str, Sequence[str]],
+    host: _Authority,
+) -> bool:
     """Return True if a request comes from one of these pages, or from no page at all.
 
     Host and port are compared. A port that is not written is the default of the scheme.
     """
     origins = headers.get("origin", ())
     if not origins:
-        return all(site in _OWN_SITES for site in headers.get("sec-fetch-site", ()))
+        return all(
+            site in _OWN_SITES for site in headers.get("sec-fetch-site", ())
+        )
     match = _ORIGIN.fullmatch(origins[0].lower()) if len(origins) == 1 else None
     if match is None:
         return False

@@ -19,7 +19,9 @@ import pyarrow.parquet as pq
 from relay_dagster.replay.engine import KEYS
 from relay_dagster.replay.run_artifacts import RunArtifacts
 
-_CONTEXT_BYTES = 500  # how much of a line is shown before and after a difference
+_CONTEXT_BYTES = (
+    500  # how much of a line is shown before and after a difference
+)
 _BATCH_ROWS = 1 << 16
 _KEYS = (["vendor_id", "row_number"], ["sku"])
 """The columns that identify a row. A table uses the first of these keys that it has."""
@@ -126,9 +128,13 @@ class ComparingSink:
     def _first_difference(self, file_format: str) -> Difference | None:
         if file_format == "parquet":
             return first_differing_row(
-                self._run_path.read_bytes(), self._replayed_path.read_bytes()
+                self._run_path.read_bytes(),
+                self._replayed_path.read_bytes(),
             )
-        with self._run_path.open("rb") as run, self._replayed_path.open("rb") as here:
+        with (
+            self._run_path.open("rb") as run,
+            self._replayed_path.open("rb") as here,
+        ):
             return first_differing_line(run, here)
 
 
@@ -162,7 +168,11 @@ def first_differing_row(run: bytes, here: bytes) -> Difference | None:
             _columns_as_text(run_table.schema),
             _columns_as_text(replayed_table.schema),
         )
-    for start in range(0, max(len(run_table), len(replayed_table)), _BATCH_ROWS):
+    for start in range(
+        0,
+        max(len(run_table), len(replayed_table)),
+        _BATCH_ROWS,
+    ):
         run_batch = run_table.slice(start, _BATCH_ROWS)
         replayed_batch = replayed_table.slice(start, _BATCH_ROWS)
         if run_batch.equals(replayed_batch):
@@ -204,7 +214,7 @@ def _rows_by_key(table: pa.Table) -> pd.DataFrame:
         {
             name: table[name].cast(pa.string()).fill_null("").to_numpy()
             for name in table.column_names
-        }
+        },
     )
     for key in _KEYS:
         if set(key) <= set(frame.columns):
@@ -229,7 +239,11 @@ def _read_table(path: Path, file_format: str) -> pa.Table:
         names = pa_csv.open_csv(file, parse_options=parsing).schema.names
     types = dict.fromkeys(names, pa.string())
     conversion = pa_csv.ConvertOptions(column_types=types)
-    return pa_csv.read_csv(path, parse_options=parsing, convert_options=conversion)
+    return pa_csv.read_csv(
+        path,
+        parse_options=parsing,
+        convert_options=conversion,
+    )
 
 
 def _columns_as_text(schema: pa.Schema) -> str:

@@ -153,7 +153,12 @@ class ReplayInputs:
         feed = f"inbound_{vendor_id}"
         if feed not in source.links or entry.last_modified is None:
             return None
-        return _LastGoodFile(source, feed, f"sku_map_{vendor_id}", entry.last_modified)
+        return _LastGoodFile(
+            source,
+            feed,
+            f"sku_map_{vendor_id}",
+            entry.last_modified,
+        )
 
 
 def replay(inputs: ReplayInputs, sink: Sink) -> tuple[RunStages, RunValues]:
@@ -199,4 +204,9 @@ def _kept_feed(artifacts: RunArtifacts, vendor_id: str) -> _LastGoodFile | None:
         return None
     age = timedelta(hours=entry.age_hours or 0)
     uploaded_at = artifacts.run.requested_at - age
-    return _LastGoodFile(artifacts, feed, f"last_good_sku_map_{vendor_id}", uploaded_at)
+    return _LastGoodFile(
+        artifacts,
+        feed,
+        f"last_good_sku_map_{vendor_id}",
+        uploaded_at,
+    )

@@ -147,21 +147,26 @@ class Proofs:
             if proof.result == "not_compared":
                 screen.complain(
                     f"Run {proof.run.run_id} of {proof.run.tenant_id} was not compared: "
-                    f"{proof.reason}"
+                    f"{proof.reason}",
                 )
         screen.say(
             f"{len(self.proofs):,} runs with engine {ENGINE_VERSION}: "
             f"{document['same']:,} same, {document['different']:,} different, "
-            f"{document['not_compared']:,} not compared"
+            f"{document['not_compared']:,} not compared",
         )
 
     def write(self, path: Path) -> None:
         """Write a report: JSON if the path ends in `.json`, else one HTML page."""
         document = self.as_json()
         if path.suffix == ".json":
-            path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+            path.write_text(
+                json.dumps(document, indent=2) + "\n",
+                encoding="utf-8",
+            )
         else:
-            page = pages("relay_dagster.replay").get_template("newest.html.jinja")
+            page = pages("relay_dagster.replay").get_template(
+                "newest.html.jinja",
+            )
             path.write_text(page.render(proofs=document), encoding="utf-8")
 
     def _groups(self) -> list[dict[str, Any]]:
@@ -191,7 +196,7 @@ class Proofs:
                         "run_id": example.run.run_id,
                         **(example.first or {}),
                     },
-                }
+                },
             )
         return groups
 
@@ -205,13 +210,21 @@ def published_runs(
     for tenant in api.tenants():
         path = tenant_path(tenant.tenant_id, "publications")
         runs: dict[str, PublishedRun] = {}
-        for publication in api.request(PublicationList, "GET", path).publications:
+        for publication in api.request(
+            PublicationList,
+            "GET",
+            path,
+        ).publications:
             is_old = since is not None and publication.published_at < since
             if is_old or len(runs) == runs_per_tenant:
                 break
             # A run may be published more than once; its newest publication counts.
             run_id = publication.run_id
-            run = PublishedRun(tenant.tenant_id, run_id, publication.published_at)
+            run = PublishedRun(
+                tenant.tenant_id,
+                run_id,
+                publication.published_at,
+            )
             runs.setdefault(run_id, run)
         yield from runs.values()
 
@@ -283,7 +296,9 @@ def _differences(verification: Verification) -> dict[DifferenceKey, int]:
             counts[DifferenceKey(_step(file.name, column), column)] += count
     # Files that follow from the feed say nothing more if the feed itself differs.
     without_other_files = {
-        kind: count for kind, count in counts.items() if kind.step != _OTHER_FILES
+        kind: count
+        for kind, count in counts.items()
+        if kind.step != _OTHER_FILES
     }
     return without_other_files or dict(counts)
 

@@ -23,7 +23,13 @@ from relay_dagster.client.config_files import read_config_file
 from relay_dagster.client.errors import BadUsageError, ClientError
 from relay_dagster.client.hold_report import show_guard
 from relay_dagster.client.run_report import show_changes
-from relay_dagster.client.session import Output, Session, argument, command, option
+from relay_dagster.client.session import (
+    Output,
+    Session,
+    argument,
+    command,
+    option,
+)
 from relay_dagster.client.terminal import Screen, named_counts
 from relay_dagster.replay.engine import KEYS, ReplayInputs, replay
 from relay_dagster.replay.run_artifacts import DIFFERENT, RunArtifacts
@@ -65,7 +71,8 @@ def rehearse(
     session: Session,
     run_ids: Annotated[list[str], argument("RUN_ID...", "Run IDs.")],
     config: Annotated[
-        Path, option("Config file to try.", show_default=False, metavar="FILE")
+        Path,
+        option("Config file to try.", show_default=False, metavar="FILE"),
     ],
 ) -> Output:
     """Try a config on earlier runs: show the changes of their feeds, and the guards' results.
@@ -80,7 +87,12 @@ def rehearse(
     rehearsals = []
     for run_id in run_ids:
         with TemporaryDirectory(prefix="relay-") as folder:
-            rehearsal = rehearse_run(session, run_id, tried_config, Path(folder))
+            rehearsal = rehearse_run(
+                session,
+                run_id,
+                tried_config,
+                Path(folder),
+            )
         rehearsals.append(rehearsal)
         # Each run takes a while, so its outcome is shown at once.
         if not session.as_json:
@@ -171,7 +183,10 @@ class Rehearsal:
 
     def show(self, screen: Screen) -> None:
         """Write the rehearsal for people: both outcomes, the changes, and the guards."""
-        screen.say(f"run {self.run.run_id} of {self.run.tenant_id}", style="bold")
+        screen.say(
+            f"run {self.run.run_id} of {self.run.tenant_id}",
+            style="bold",
+        )
         rows = []
         for figure in _FIGURES:
             own_text = figure.text_of(self.own[figure.name])
@@ -182,10 +197,13 @@ class Rehearsal:
         for side, outcome in outcomes:
             if outcome["error_message"]:
                 screen.say(
-                    f"{side}: {outcome['error_code']}: {outcome['error_message']}"
+                    f"{side}: {outcome['error_code']}: {outcome['error_message']}",
                 )
         if self.changes is not None:
-            show_changes(screen, FeedChanges.model_validate(self.changes.as_dict()))
+            show_changes(
+                screen,
+                FeedChanges.model_validate(self.changes.as_dict()),
+            )
             rises, falls = self.changes.greatest_moves(_MAX_MOVES)
             _show_moves(screen, "largest price increases", rises)
             _show_moves(screen, "largest price decreases", falls)
@@ -226,7 +244,7 @@ def rehearse_run(
     run = artifacts.run
     if config.tenant_id != run.tenant_id:
         raise BadUsageError(
-            f"The config is of tenant {config.tenant_id}, but run {run_id} is of {run.tenant_id}."
+            f"The config is of tenant {config.tenant_id}, but run {run_id} is of {run.tenant_id}.",
         )
     baseline_artifacts = artifacts.baseline_artifacts()
     own = _replayed(ReplayInputs(artifacts, artifacts.config()))
@@ -252,7 +270,10 @@ def _compared(
     if own.feed is None:
         return tried.findings.changes, tried.findings.guards
     own_currency = own.stages.config.default_currency
-    if tried.feed is None or tried.stages.config.default_currency != own_currency:
+    if (
+        tried.feed is None
+        or tried.stages.config.default_currency != own_currency
+    ):
         return None, None
     context = StateContext(
         run.run_id,
@@ -261,9 +282,15 @@ def _compared(
         own_currency,
         own.findings.valid_rows(),
     )
-    comparison = Comparison.of(FeedFigures.of(own.feed), FeedFigures.of(tried.feed))
+    comparison = Comparison.of(
+        FeedFigures.of(own.feed),
+        FeedFigures.of(tried.feed),
+    )
     return tried.stages.comparer.judge(
-        comparison, context, tried.findings.states, tried.findings.valid_rows()
+        comparison,
+        context,
+        tried.findings.states,
+        tried.findings.valid_rows(),
     )
 
 

@@ -8,10 +8,17 @@ from typing import Self, TypeVar
 
 from relay_core import config as engine_config
 from relay_core.config import Override, TenantConfig
-from relay_core.domain.errors import StateUnreadableError, UnsupportedSchemaVersionError
+from relay_core.domain.errors import (
+    StateUnreadableError,
+    UnsupportedSchemaVersionError,
+)
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits
 from relay_core.publish.state import Baseline, read_state
-from relay_dagster.client.artifacts import ConfigSnapshot, InputManifest, RunSummary
+from relay_dagster.client.artifacts import (
+    ConfigSnapshot,
+    InputManifest,
+    RunSummary,
+)
 from relay_dagster.client.errors import ApiError, ClientError, FileGoneError
 from relay_dagster.client.links import download_to, read_report
 from relay_dagster.client.session import Session
@@ -67,7 +74,7 @@ class RunArtifacts:
         run = session.api.run(run_id).run
         if not run.has_ended:
             raise NotReplayableError(
-                f"Run {run_id} is {run.status}. Wait until it ends: relay show {run_id} --watch"
+                f"Run {run_id} is {run.status}. Wait until it ends: relay show {run_id} --watch",
             )
         run_folder = folder / run_id
         run_folder.mkdir(exist_ok=True)
@@ -105,7 +112,7 @@ class RunArtifacts:
                 self._config = engine_config.load_stored_config(text)
             except UnsupportedSchemaVersionError as error:
                 raise NotReplayableError(
-                    f"Run {self.run.run_id} read nothing: {error}"
+                    f"Run {self.run.run_id} read nothing: {error}",
                 ) from error
         return self._config
 
@@ -133,7 +140,9 @@ class RunArtifacts:
             return DEFAULT_LIMITS
         feed_limits = {*DEFAULT_LIMITS.of_feeds(), "run_bytes"}
         sizes = {
-            name: size for name, size in summary.limits.items() if name in feed_limits
+            name: size
+            for name, size in summary.limits.items()
+            if name in feed_limits
         }
         return replace(DEFAULT_LIMITS, **sizes)
 
@@ -151,7 +160,7 @@ class RunArtifacts:
             return read_state(self.file("baseline_state").data, keeps_rows=True)
         except StateUnreadableError as error:
             raise ClientError(
-                f"The baseline_state of run {self.run.run_id} cannot be read: {error}"
+                f"The baseline_state of run {self.run.run_id} cannot be read: {error}",
             ) from error
 
     def baseline_artifacts(self) -> "RunArtifacts | None":
@@ -160,7 +169,11 @@ class RunArtifacts:
         if baseline_run_id is None:
             return None
         try:
-            artifacts = RunArtifacts.of(self.session, baseline_run_id, self.folder)
+            artifacts = RunArtifacts.of(
+                self.session,
+                baseline_run_id,
+                self.folder,
+            )
         except (NotReplayableError, ApiError):
             return None
         return artifacts if "input_manifest" in artifacts.links else None
@@ -178,7 +191,7 @@ class RunArtifacts:
             if sha256 not in (None, actual_sha256):
                 raise TamperedError(
                     f"{name} of run {self.run.run_id} is not the file that the run read. Its "
-                    f"SHA-256 is {actual_sha256}, but the manifest has {sha256}."
+                    f"SHA-256 is {actual_sha256}, but the manifest has {sha256}.",
                 )
             self._files[name] = InputFile.at(path)
         return self._files[name]
@@ -209,6 +222,6 @@ class RunArtifacts:
         if name not in self.links:
             raise NotReplayableError(
                 f"Run {self.run.run_id} has no {name}. Either it ended before it wrote this "
-                "file, or its files are gone: they are kept for RETENTION_DAYS."
+                "file, or its files are gone: they are kept for RETENTION_DAYS.",
             )
         return self.links[name]

@@ -84,7 +84,7 @@ class Verification:
         if self.engine_version not in (None, ENGINE_VERSION):
             screen.complain(
                 f"The run used engine {self.engine_version}, and this is engine "
-                f"{ENGINE_VERSION}. Differences may come from that."
+                f"{ENGINE_VERSION}. Differences may come from that.",
             )
         if self.end_difference is not None:
             screen.complain(self.end_difference)
@@ -101,7 +101,7 @@ class Verification:
         are_same_bytes = all(file.verdict is Match.SAME for file in self.files)
         unit = "bytes" if are_same_bytes else "rows"
         screen.say(
-            f"Run {self.run.run_id} is verified: {len(self.files)} files, the same {unit}."
+            f"Run {self.run.run_id} is verified: {len(self.files)} files, the same {unit}.",
         )
 
 
@@ -144,8 +144,16 @@ def verify_run(session: Session, run_id: str, folder: Path) -> Verification:
     end_difference = None
     if is_end_repeatable:
         failure = values.failure
-        end_difference = _end_difference(run, failure.error_code if failure else None)
-    return Verification(run, engine_version, [*files, *missing_files], end_difference)
+        end_difference = _end_difference(
+            run,
+            failure.error_code if failure else None,
+        )
+    return Verification(
+        run,
+        engine_version,
+        [*files, *missing_files],
+        end_difference,
+    )
 
 
 def _merged_rows_of_another(artifacts: RunArtifacts) -> NotReplayableError:
@@ -158,7 +166,7 @@ def _merged_rows_of_another(artifacts: RunArtifacts) -> NotReplayableError:
     source_runs = ", ".join(sorted(selections)) or "the run before it"
     return NotReplayableError(
         f"Run {artifacts.run.run_id} merged rows that another run read. Verify that run "
-        f"instead ({source_runs})."
+        f"instead ({source_runs}).",
     )
 
 

@@ -10,7 +10,13 @@ from typing import Annotated
 import typer
 
 from relay_dagster.client.errors import BadUsageError
-from relay_dagster.client.session import Output, Session, argument, command, option
+from relay_dagster.client.session import (
+    Output,
+    Session,
+    argument,
+    command,
+    option,
+)
 from relay_dagster.replay import newest as newest_runs
 from relay_dagster.replay.run_artifacts import DIFFERENT
 from relay_dagster.replay.verification import verify_run
@@ -28,7 +34,9 @@ _RunOrNumber = Annotated[
 ]
 _Newest = Annotated[
     bool,
-    option("Verify the newest published runs of all tenants; needs an admin key."),
+    option(
+        "Verify the newest published runs of all tenants; needs an admin key.",
+    ),
 ]
 _Since = Annotated[
     float | None,
@@ -38,7 +46,10 @@ _Report = Annotated[
     Path | None,
     option("With --newest: write a report, .html or .json.", metavar="FILE"),
 ]
-_MaxRuns = Annotated[int, option("With --newest: maximum number of runs.", min=1)]
+_MaxRuns = Annotated[
+    int,
+    option("With --newest: maximum number of runs.", min=1),
+]
 _MaxMinutes = Annotated[
     float,
     option("With --newest: minutes after which no further run starts.", min=0),
@@ -65,14 +76,20 @@ def verify(
     if newest:
         _check_report_path(report)
         now = datetime.now(UTC)
-        published_since = None if since is None else now - timedelta(hours=since)
+        published_since = (
+            None if since is None else now - timedelta(hours=since)
+        )
         runs_per_tenant = _number_of_runs(run_id or "1")
-        runs = newest_runs.published_runs(session.api, runs_per_tenant, published_since)
+        runs = newest_runs.published_runs(
+            session.api,
+            runs_per_tenant,
+            published_since,
+        )
         proofs = list(_prove(session, islice(runs, max_runs), max_minutes * 60))
         return _proofs_output(session, newest_runs.Proofs(proofs, now), report)
     if not run_id or since is not None or report is not None:
         raise BadUsageError(
-            "Name a run, or use --newest. --since and --report need --newest."
+            "Name a run, or use --newest. --since and --report need --newest.",
         )
     return _verify_one(session, run_id)
 
@@ -94,7 +111,9 @@ def _check_report_path(report: Path | None) -> None:
         BadUsageError: The path is a folder, or in a folder that does not exist.
     """
     if report is not None and (report.is_dir() or not report.parent.is_dir()):
-        raise BadUsageError(f"--report: {report} is not a file in an existing folder.")
+        raise BadUsageError(
+            f"--report: {report} is not a file in an existing folder.",
+        )
 
 
 def _number_of_runs(text: str) -> int:
@@ -126,6 +145,6 @@ def _prove(
     """Yield the proof of each run, and write its result to standard error."""
     for proof in newest_runs.prove(session.api, runs, max_seconds):
         session.screen.complain(
-            f"{proof.run.tenant_id} {proof.run.run_id}: {proof.result}"
+            f"{proof.run.tenant_id} {proof.run.run_id}: {proof.result}",
         )
         yield proof

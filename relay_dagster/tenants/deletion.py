@@ -44,9 +44,8 @@ class Deletion:
     step: str | None = None  # the next step; None for the first
     mark: str | None = None  # where the step goes on
     found: int = 0  # how much the steps of this round have removed so far
-    removed: Mapping[str, int] = field(
-        default_factory=dict
-    )  # how much, by step, in all
+    # How much, by step, in all
+    removed: Mapping[str, int] = field(default_factory=dict)
     # Whether the keys are being searched; no new tenant meanwhile
     is_swept: bool = False
     due_at: datetime | None = None  # when the deletion goes on; None for never again

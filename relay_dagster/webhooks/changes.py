@@ -58,7 +58,9 @@ def added(webhooks: Webhooks, webhook: Webhook) -> Webhooks:
     """
     if len(webhooks) >= MAX_WEBHOOKS:
         raise QuotaExceededError(
-            "WEBHOOK_QUOTA_EXCEEDED", webhook.tenant_id, MAX_WEBHOOKS
+            "WEBHOOK_QUOTA_EXCEEDED",
+            webhook.tenant_id,
+            MAX_WEBHOOKS,
         )
     return *webhooks, webhook
 
@@ -71,11 +73,18 @@ def removed(webhooks: Webhooks, tenant_id: str, webhook_id: str) -> Webhooks:
         UnknownWebhookError: The tenant has no webhook with that id.
     """
     removed_webhook = find(webhooks, tenant_id, webhook_id)
-    return tuple(webhook for webhook in webhooks if webhook is not removed_webhook)
+    return tuple(
+        webhook for webhook in webhooks if webhook is not removed_webhook
+    )
 
 
 @rule
-def edited(webhooks: Webhooks, tenant_id: str, webhook_id: str, edit: Edit) -> Webhooks:
+def edited(
+    webhooks: Webhooks,
+    tenant_id: str,
+    webhook_id: str,
+    edit: Edit,
+) -> Webhooks:
     """Change one webhook.
 
     Raises:

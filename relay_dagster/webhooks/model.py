@@ -190,7 +190,11 @@ class Event:
             "timestamp": instant.replace("+00:00", "Z"),
             "data": dict(self.data),
         }
-        return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+        return json.dumps(
+            document,
+            ensure_ascii=False,
+            separators=(",", ":"),
+        ).encode()
 
 
 def new_event(
@@ -220,4 +224,6 @@ def new_webhook_id() -> str:
 
 def new_secret() -> str:
     """Return a new signing secret, in the form of Standard Webhooks."""
-    return f"whsec_{base64.b64encode(secrets.token_bytes(_SECRET_BYTES)).decode()}"
+    return (
+        f"whsec_{base64.b64encode(secrets.token_bytes(_SECRET_BYTES)).decode()}"
+    )

@@ -26,7 +26,10 @@ _EVENT_TYPES_OF_ENDS = {
 
 
 def events_of(
-    before: RunRecord | None, after: RunRecord, feed: FeedUpdate | None, now: datetime
+    before: RunRecord | None,
+    after: RunRecord,
+    feed: FeedUpdate | None,
+    now: datetime,
 ) -> Iterator[Event]:
     """Yield the events of a change of a run, in the order in which they make sense.
 
@@ -37,14 +40,21 @@ def events_of(
     if feed is None:
         return
     if feed.before is None or feed.before.in_force != feed.after.in_force:
-        yield new_event(EventType.FEED_PUBLISHED, after.tenant_id, run_data(after), now)
+        yield new_event(
+            EventType.FEED_PUBLISHED,
+            after.tenant_id,
+            run_data(after),
+            now,
+        )
     if feed.superseded is not None:
         held_run, superseded_run = feed.superseded
         yield from _end_events(held_run, superseded_run, now)
 
 
 def _end_events(
-    before: RunRecord | None, after: RunRecord, now: datetime
+    before: RunRecord | None,
+    after: RunRecord,
+    now: datetime,
 ) -> Iterator[Event]:
     has_changed = before is None or before.status is not after.status
     if has_changed and after.has_ended and not after.hidden:
@@ -63,7 +73,9 @@ def run_data(run: RunRecord) -> dict[str, Any]:
         "run_id": run.run_id,
         "tenant_id": run.tenant_id,
         "status": str(run.status),
-        "error_code": None if error_code is None else cut(str(error_code), _MAX_TEXT),
+        "error_code": None
+        if error_code is None
+        else cut(str(error_code), _MAX_TEXT),
         "failure_class": None if failure_class is None else str(failure_class),
         "counts": dict(run.counts) or None,
         "changes": changes,
@@ -80,7 +92,9 @@ def _hold_data(run: RunRecord) -> dict[str, Any] | None:
         guard = {}
         for name, value in result.items():
             if name != "examples":
-                guard[name] = cut(value, _MAX_TEXT) if isinstance(value, str) else value
+                guard[name] = (
+                    cut(value, _MAX_TEXT) if isinstance(value, str) else value
+                )
         guards.append(guard)
     return {
         "sha256": run.hold.sha256,

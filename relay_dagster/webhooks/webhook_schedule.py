@@ -7,9 +7,23 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from relay_dagster.webhooks.model import Delivery, DeliveryAttempt, Event, Webhook
+from relay_dagster.webhooks.model import (
+    Delivery,
+    DeliveryAttempt,
+    Event,
+    Webhook,
+)
 
-_WAIT_SECONDS = (0, 5, 5 * 60, 30 * 60, 2 * 3600, 5 * 3600, 10 * 3600, 10 * 3600)
+_WAIT_SECONDS = (
+    0,
+    5,
+    5 * 60,
+    30 * 60,
+    2 * 3600,
+    5 * 3600,
+    10 * 3600,
+    10 * 3600,
+)
 WAITS = tuple(timedelta(seconds=seconds) for seconds in _WAIT_SECONDS)
 """The wait before each try, counted from the one before it."""
 
@@ -33,7 +47,11 @@ def is_failing_for_good(webhook: Webhook, now: datetime) -> bool:
     return since is not None and now - since >= FAILING_FOR
 
 
-def addressed(event: Event, webhooks: Iterable[Webhook], now: datetime) -> Event:
+def addressed(
+    event: Event,
+    webhooks: Iterable[Webhook],
+    now: datetime,
+) -> Event:
     """Return an event with a delivery for each webhook that is to get it.
 
     An event that has deliveries gets no new ones: deliveries to webhooks that were
@@ -42,11 +60,16 @@ def addressed(event: Event, webhooks: Iterable[Webhook], now: datetime) -> Event
     if event.deliveries is None:
         receivers = [webhook for webhook in webhooks if webhook.wants(event)]
         deliveries = {
-            webhook.webhook_id: Delivery(webhook.webhook_id, next_attempt_at=now)
+            webhook.webhook_id: Delivery(
+                webhook.webhook_id,
+                next_attempt_at=now,
+            )
             for webhook in receivers
         }
         return _with_deliveries(event, deliveries)
-    hearing_ids = {webhook.webhook_id for webhook in webhooks if webhook.hears(event)}
+    hearing_ids = {
+        webhook.webhook_id for webhook in webhooks if webhook.hears(event)
+    }
     return ended(event, event.deliveries.keys() - hearing_ids)
 
 
@@ -61,7 +84,10 @@ def due(event: Event, now: datetime) -> list[str]:
 
 
 def tried(
-    event: Event, webhook_id: str, attempt: DeliveryAttempt, jitter: float
+    event: Event,
+    webhook_id: str,
+    attempt: DeliveryAttempt,
+    jitter: float,
 ) -> Event:
     """Return an event after a try: delivered, due again, or given up after the last."""
     before = _deliveries(event)[webhook_id]
@@ -86,7 +112,8 @@ def postponed(event: Event, next_attempts: Mapping[str, datetime]) -> Event:
     for webhook_id, delivery in _deliveries(event).items():
         if webhook_id in next_attempts and delivery.next_attempt_at is not None:
             deliveries[webhook_id] = replace(
-                delivery, next_attempt_at=next_attempts[webhook_id]
+                delivery,
+                next_attempt_at=next_attempts[webhook_id],
             )
     return _with_deliveries(event, deliveries)
 

@@ -31,18 +31,24 @@ def _in_utc(instant: datetime) -> datetime:
     try:
         return instant.astimezone(UTC)
     except OverflowError:
-        raise ValueError("is no instant of the years 1 to 9999 in UTC") from None
+        raise ValueError(
+            "is no instant of the years 1 to 9999 in UTC",
+        ) from None
 
 
 _UtcInstant = Annotated[AwareDatetime, Strict(), AfterValidator(_in_utc)]
 _Name = Annotated[
     str,
     StringConstraints(
-        strip_whitespace=True, min_length=1, max_length=64, pattern=r"\S"
+        strip_whitespace=True,
+        min_length=1,
+        max_length=64,
+        pattern=r"\S",
     ),
 ]
 _KeyName = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64)
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=64),
 ]
 _Expiry = Annotated[
     _UtcInstant | None,
@@ -57,10 +63,13 @@ class KeyRequest(base.RequestBody):
     """The body of `POST /v1/tenants/{tenant_id}/api-keys`."""
 
     name: _KeyName | None = Field(
-        None, description="A name for people. The default is the key's `key_id`."
+        None,
+        description="A name for people. The default is the key's `key_id`.",
     )
     scopes: list[Scope] = Field(
-        list(DEFAULT_SCOPES), min_length=1, max_length=len(Scope)
+        list(DEFAULT_SCOPES),
+        min_length=1,
+        max_length=len(Scope),
     )
     expires_at: _Expiry = None
 
@@ -82,11 +91,13 @@ class ListedKey(base.ResponseBody):
     scopes: list[Annotated[Scope, base.OpenEnum()]]
     created_at: datetime
     created_by: str | None = Field(
-        None, description="Null for a key that an earlier release created."
+        None,
+        description="Null for a key that an earlier release created.",
     )
     expires_at: datetime | None = None
     last_used_at: datetime | None = Field(
-        None, description="The time of the last use, recorded at most once an hour."
+        None,
+        description="The time of the last use, recorded at most once an hour.",
     )
 
 
@@ -123,7 +134,7 @@ class ListedFeedLink(base.ResponseBody):
     created_by: str
     expires_at: datetime | None
     last_used_at: datetime | None = Field(
-        description="The time of the last use, recorded at most once an hour."
+        description="The time of the last use, recorded at most once an hour.",
     )
 
 
@@ -139,7 +150,7 @@ class SupplierLinkRequest(base.RequestBody):
     vendor_id: base.Id
     name: _Name
     expires_at: _UtcInstant = Field(
-        description="A time in the future, at most a year from now."
+        description="A time in the future, at most a year from now.",
     )
 
 
@@ -188,9 +199,11 @@ class SecretRequest(base.RequestBody):
         json_schema_extra={"minLength": 1, "maxLength": MAX_SECRET_BYTES},
     )
     host: Annotated[
-        str, StringConstraints(max_length=300), AfterValidator(_lower_case_host)
+        str,
+        StringConstraints(max_length=300),
+        AfterValidator(_lower_case_host),
     ] = Field(
-        description="`host` or `host:port`. The secret is sent to this host only."
+        description="`host` or `host:port`. The secret is sent to this host only.",
     )
 
 
@@ -218,7 +231,7 @@ class AuditActor(base.ResponseBody):
     kind: Annotated[ActorKind, base.OpenEnum()]
     id: str = Field(
         description="A key's ID, the name of an admin key, or the user who ran a "
-        "command."
+        "command.",
     )
     name: str
 
@@ -230,17 +243,21 @@ class AuditItem(base.ResponseBody):
     occurred_at: datetime
     action: Annotated[Action, base.OpenEnum()]
     tenant_id: str | None = Field(
-        description="Null for an action that concerns all tenants."
+        description="Null for an action that concerns all tenants.",
     )
     actor: AuditActor
     target: str | None = Field(
-        description="The ID of the run, key or other object of the action."
+        description="The ID of the run, key or other object of the action.",
     )
     details: dict[str, Any]
     request_id: str | None = Field(
-        None, description="Null for an action that no request caused."
+        None,
+        description="Null for an action that no request caused.",
     )
-    address: str | None = Field(None, description="The IP address of the request.")
+    address: str | None = Field(
+        None,
+        description="The IP address of the request.",
+    )
 
 
 class AuditList(base.Page):

@@ -46,7 +46,9 @@ def unique_items(noun: str) -> Callable[[Any], Any]:
     Its message names at most ten of the repeated items.
     """
 
-    def reject_repeated_items(items: Sequence[str] | None) -> Sequence[str] | None:
+    def reject_repeated_items(
+        items: Sequence[str] | None,
+    ) -> Sequence[str] | None:
         counts = Counter(items or ())
         repeated = sorted(item for item, count in counts.items() if count > 1)
         if not repeated:
@@ -63,7 +65,9 @@ class RequestBody(BaseModel):
     """The body of a request. A field that the model does not have is an error."""
 
     model_config = ConfigDict(
-        extra="forbid", frozen=True, json_schema_extra=_add_example
+        extra="forbid",
+        frozen=True,
+        json_schema_extra=_add_example,
     )
 
 
@@ -83,7 +87,9 @@ class ResponseBody(BaseModel):
 
     @classmethod
     def __get_pydantic_json_schema__(
-        cls, schema: Any, handler: pydantic.GetJsonSchemaHandler
+        cls,
+        schema: Any,
+        handler: pydantic.GetJsonSchemaHandler,
     ) -> dict[str, Any]:
         """Return the schema without defaults, because a response has every field."""
         json_schema = handler(schema)
@@ -97,7 +103,9 @@ class ResponseBody(BaseModel):
     @pydantic.model_validator(mode="wrap")
     @classmethod
     def _keep_document(
-        cls, document: Any, validate: pydantic.ModelWrapValidatorHandler[Self]
+        cls,
+        document: Any,
+        validate: pydantic.ModelWrapValidatorHandler[Self],
     ) -> Self:
         body = validate(document)
         if isinstance(document, dict):
@@ -133,14 +141,18 @@ class OpenEnum:
     """
 
     def __get_pydantic_core_schema__(
-        self, source: Any, handler: pydantic.GetCoreSchemaHandler
+        self,
+        source: Any,
+        handler: pydantic.GetCoreSchemaHandler,
     ) -> Any:
         """Return a schema that accepts one of today's values, or else any text."""
         choices = [handler(source), {"type": "str"}]
         return {"type": "union", "choices": choices, "mode": "left_to_right"}
 
     def __get_pydantic_json_schema__(
-        self, schema: Any, handler: pydantic.GetJsonSchemaHandler
+        self,
+        schema: Any,
+        handler: pydantic.GetJsonSchemaHandler,
     ) -> dict[str, Any]:
         """Return the schema of today's values."""
         return handler(schema["choices"][0])
@@ -163,7 +175,8 @@ class Problem(ResponseBody):
     """The body of every error response (RFC 9457)."""
 
     model_config = ConfigDict(
-        extra="allow", json_schema_serialization_defaults_required=False
+        extra="allow",
+        json_schema_serialization_defaults_required=False,
     )
 
     type: str = "about:blank"
@@ -174,7 +187,8 @@ class Problem(ResponseBody):
     request_id: str
     errors: list[Fault] = Field([])
     active_run_id: str | None = Field(
-        None, description="The tenant's unfinished run, with `TENANT_ALREADY_RUNNING`."
+        None,
+        description="The tenant's unfinished run, with `TENANT_ALREADY_RUNNING`.",
     )
 
 

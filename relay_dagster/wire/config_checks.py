@@ -15,10 +15,12 @@ class MissingHeaderFound(ResponseBody):
 
     column: str = Field(description="The canonical column.", examples=["cost"])
     header: str | None = Field(
-        None, description="The header that the config maps to the column, if any."
+        None,
+        description="The header that the config maps to the column, if any.",
     )
     nearest: str | None = Field(
-        None, description="The most similar header of the file."
+        None,
+        description="The most similar header of the file.",
     )
 
 
@@ -47,15 +49,18 @@ class RefusedCells(ResponseBody):
 
     error_code: str = Field(examples=["invalid_decimal"])
     column: str | None = Field(
-        None, description="Null if a record has more or fewer cells than the header."
+        None,
+        description="Null if a record has more or fewer cells than the header.",
     )
     count: int
     row_number: int
     line: int | None = Field(
-        None, description="The line of a CSV file, if it differs from the row number."
+        None,
+        description="The line of a CSV file, if it differs from the row number.",
     )
     sheet_row: int | None = Field(
-        None, description="The row of a workbook, if it differs from the row number."
+        None,
+        description="The row of a workbook, if it differs from the row number.",
     )
     value: str = Field(examples=["4,20"])
 
@@ -68,7 +73,8 @@ class HeadReading(ResponseBody):
     refused_rows: int = Field(description="The number of rejected rows.")
     refusals: list[RefusedCells] = Field([])
     error_code: str | None = Field(
-        None, description="The error if not, as in a run's `errors.json`."
+        None,
+        description="The error if not, as in a run's `errors.json`.",
     )
     error_message: str | None = None
 
@@ -79,10 +85,10 @@ class HeaderCandidate(ResponseBody):
     column: str = Field(description="The canonical column.", examples=["cost"])
     header: str
     score: float = Field(
-        description="The similarity of the header to names of the column, from 0 to 1."
+        description="The similarity of the header to names of the column, from 0 to 1.",
     )
     samples: list[str] = Field(
-        description="The first different values under the header."
+        description="The first different values under the header.",
     )
 
 
@@ -106,7 +112,10 @@ class VendorCheck(ResponseBody):
     s3_key: str | None = None
     size: int | None = None
     last_modified: datetime | None = None
-    headers: list[str] = Field([], description="The headers of the file. At most 200.")
+    headers: list[str] = Field(
+        [],
+        description="The headers of the file. At most 200.",
+    )
     missing_headers: list[MissingHeaderFound] = Field([])
     unused_headers: list[str] = Field([])
     candidates: list[HeaderCandidate] = Field(
@@ -115,17 +124,21 @@ class VendorCheck(ResponseBody):
         "most similar first.",
     )
     rows_looked_at: int | None = Field(
-        None, description="The number of rows that were read."
+        None,
+        description="The number of rows that were read.",
     )
     whole: bool | None = Field(
-        None, description="Whether all rows of the file were read."
+        None,
+        description="Whether all rows of the file were read.",
     )
     guesses: Guesses | None = None
     as_sent: HeadReading | None = Field(
-        None, description="The result with the config as it was sent."
+        None,
+        description="The result with the config as it was sent.",
     )
     with_patch: HeadReading | None = Field(
-        None, description="The result with `patch` applied. Null if there is no change."
+        None,
+        description="The result with `patch` applied. Null if there is no change.",
     )
 
 
@@ -147,7 +160,8 @@ class ConfigCheck(ResponseBody):
     valid: bool = Field(description="Whether the config has no errors.")
     faults: list[Fault] = Field([], description="The errors of the config.")
     doubts: list[DoubtFound] = Field(
-        [], description="Parts that are valid, but probably unintended."
+        [],
+        description="Parts that are valid, but probably unintended.",
     )
     vendors: list[VendorCheck] = Field(
         [],

@@ -16,7 +16,10 @@ _ENDED_STATUSES = frozenset(status for status in RunStatus if status.has_ended)
 Reason = Annotated[
     str,
     StringConstraints(
-        strip_whitespace=True, min_length=1, max_length=500, pattern=r"\S"
+        strip_whitespace=True,
+        min_length=1,
+        max_length=500,
+        pattern=r"\S",
     ),
 ]
 """A person's reason for an action: trimmed, and not blank."""
@@ -40,12 +43,15 @@ class RunRequest(base.RequestBody):
 class ReleaseRequest(base.RequestBody):
     """The body of `POST /v1/runs/{run_id}/release`."""
 
-    sha256: Annotated[str, StringConstraints(min_length=1, max_length=64)] = Field(
-        description="The SHA-256 of the feed that was reviewed: `hold.sha256` of the "
-        "run."
+    sha256: Annotated[str, StringConstraints(min_length=1, max_length=64)] = (
+        Field(
+            description="The SHA-256 of the feed that was reviewed: `hold.sha256` of the "
+            "run.",
+        )
     )
     guards: list[Annotated[str, StringConstraints(max_length=64)]] = Field(
-        max_length=20, description="The names of the guards that tripped."
+        max_length=20,
+        description="The names of the guards that tripped.",
     )
     reason: Reason
 
@@ -60,12 +66,14 @@ class RollbackRequest(base.RequestBody):
 class HeldFeed(base.ResponseBody):
     """The reason why a run's feed is on hold."""
 
-    sha256: str = Field(description="The feed's SHA-256, which a release must name.")
+    sha256: str = Field(
+        description="The feed's SHA-256, which a release must name.",
+    )
     baseline_run_id: str = Field(
-        description="The run of the feed that this one was compared with."
+        description="The run of the feed that this one was compared with.",
     )
     guards: list[dict[str, Any]] = Field(
-        description="The guards that tripped, which a release must name."
+        description="The guards that tripped, which a release must name.",
     )
 
     @property
@@ -82,11 +90,13 @@ class FeedChanges(base.ResponseBody):
     """
 
     baseline_run_id: str = Field(
-        description="The run of the feed that this one was compared with."
+        description="The run of the feed that this one was compared with.",
     )
     added: int
     removed: int
-    changed: int = Field(description="SKUs with another quantity, price or vendor.")
+    changed: int = Field(
+        description="SKUs with another quantity, price or vendor.",
+    )
     unchanged: int
     price_up: int
     price_down: int
@@ -101,11 +111,12 @@ class Run(base.ResponseBody):
     run_id: str = Field(examples=["5c1f9a52-7f0c-4f3e-9b4c-2a4f6b8d0e11"])
     tenant_id: str
     config_version: int | None = Field(
-        None, description="Null until the config is read."
+        None,
+        description="Null until the config is read.",
     )
     vendors: list[str] | None = Field(None, description="Null for all vendors.")
     trigger: Annotated[Trigger, base.OpenEnum()] = Field(
-        description="The cause of the run."
+        description="The cause of the run.",
     )
     status: Annotated[RunStatus, base.OpenEnum()]
     stage: _Stage
@@ -114,38 +125,47 @@ class Run(base.ResponseBody):
     started_at: datetime | None = None
     finished_at: datetime | None = None
     next_attempt_at: datetime | None = Field(
-        None, description="The time of the next attempt, between two attempts."
+        None,
+        description="The time of the next attempt, between two attempts.",
     )
     cancel_requested_at: datetime | None = None
     failed_stage: _Stage | None = Field(
-        None, description="The stage in which the run failed or was cancelled."
+        None,
+        description="The stage in which the run failed or was cancelled.",
     )
     error_code: str | None = None
     error_message: str | None = None
     failure_class: Annotated[FailureClass, base.OpenEnum()] | None = Field(
-        None, description="Who can fix the cause of a failed run."
+        None,
+        description="Who can fix the cause of a failed run.",
     )
     next_action: str | None = Field(
-        None, description="The next step after a failed run, in a sentence."
+        None,
+        description="The next step after a failed run, in a sentence.",
     )
     baseline_run_id: str | None = Field(
-        None, description="The run of the feed that this one was compared with."
+        None,
+        description="The run of the feed that this one was compared with.",
     )
     hold: HeldFeed | None = Field(
-        None, description="The reason why the feed is, or was, on hold."
+        None,
+        description="The reason why the feed is, or was, on hold.",
     )
     released_at: datetime | None = None
     released_by: str | None = None
     release_reason: str | None = None
     changes: FeedChanges | None = Field(
-        None, description="The changes of the feed, compared with the published feed."
+        None,
+        description="The changes of the feed, compared with the published feed.",
     )
     errors_artifact_key: str | None = None
     artifacts: dict[str, str] = Field(
-        {}, description="The keys of the files that the run wrote, by name."
+        {},
+        description="The keys of the files that the run wrote, by name.",
     )
     dagster_run_id: str | None = Field(
-        None, description="The ID of the Dagster run. Null for tenants' keys."
+        None,
+        description="The ID of the Dagster run. Null for tenants' keys.",
     )
     dagster_url: str | None = Field(
         None,
@@ -179,16 +199,18 @@ class RowCounts(base.ResponseBody):
     skipped: int = Field(description="Rows that `parser.skip_rows` skips.")
     refused: int = Field(description="Rows that were rejected.")
     duplicates: int | None = Field(
-        description="Rows whose SKU has another row that is used instead."
+        description="Rows whose SKU has another row that is used instead.",
     )
     left_out: int | None = Field(
         description="Rows that are left out with the vendor, or by a price rule or "
-        "override."
+        "override.",
     )
     same_sku: int | None = Field(
-        description="Rows with a better row of the same vendor and SKU."
+        description="Rows with a better row of the same vendor and SKU.",
     )
-    outbid: int | None = Field(description="Rows whose SKU another vendor wins.")
+    outbid: int | None = Field(
+        description="Rows whose SKU another vendor wins.",
+    )
     unpriced: int | None = Field(description="Rows without a price.")
     won: int | None = Field(description="Rows that are in the feed.")
 
@@ -226,14 +248,14 @@ class Publication(base.ResponseBody):
     run_id: str
     published_at: datetime
     how: Annotated[PublishedBy, base.OpenEnum()] = Field(
-        description="The way in which the feed was published."
+        description="The way in which the feed was published.",
     )
     by: str | None = Field(
-        description="Who published the feed. Null if its run published it."
+        description="Who published the feed. Null if its run published it.",
     )
     sha256: str
     record_count: int | None = Field(
-        description="The number of rows. Null for a feed of an old release."
+        description="The number of rows. Null for a feed of an old release.",
     )
 
 

@@ -22,7 +22,9 @@ MAX_OVERRIDES = 1_000
 MAX_ACCEPTED = 10_000
 """The number of SKUs whose prices one request accepts, at most."""
 _Skus = Annotated[
-    list[Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]],
+    list[
+        Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+    ],
     Field(min_length=1, description="The SKUs, as in the feed."),
 ]
 
@@ -50,9 +52,11 @@ class ChangedOverrides(ResponseBody):
 
     version: int = Field(
         description="The version of all overrides. It stays the same if nothing "
-        "changed."
+        "changed.",
     )
-    count: int = Field(description="The number of overrides that the tenant has.")
+    count: int = Field(
+        description="The number of overrides that the tenant has.",
+    )
     changed: int = Field(description="The number of overrides that changed.")
 
 
@@ -60,16 +64,16 @@ class OverrideList(Page):
     """A page of a tenant's overrides, sorted by SKU."""
 
     version: int = Field(
-        description="The version of all overrides, or 0 before the first."
+        description="The version of all overrides, or 0 before the first.",
     )
     count: int = Field(description="The number of overrides on all pages.")
     unused: int | None = Field(
         description="The number of overrides whose SKU no vendor offered in the live "
         "feed's run. Null if that run used no overrides, or if its files were "
-        "deleted."
+        "deleted.",
     )
     overrides: list[dict[str, Any]] = Field(
-        description="The overrides, as in `overrides.json`."
+        description="The overrides, as in `overrides.json`.",
     )
     next_cursor: NextCursor
 
@@ -87,7 +91,9 @@ class AcceptRequest(RequestBody):
     @field_validator("all")
     @classmethod
     def _is_set_instead_of_skus(
-        cls, value: Literal[True] | None, info: ValidationInfo
+        cls,
+        value: Literal[True] | None,
+        info: ValidationInfo,
     ) -> Literal[True] | None:
         if "skus" not in info.data:
             # The SKUs are not valid, which is an error of its own.
@@ -102,7 +108,9 @@ class AcceptRequest(RequestBody):
 class AcceptedSkus(ResponseBody):
     """The result of accepting prices."""
 
-    accepted: int = Field(description="The number of SKUs whose prices are accepted.")
+    accepted: int = Field(
+        description="The number of SKUs whose prices are accepted.",
+    )
 
 
 # --- explanations -------------------------------------------------------------------
@@ -112,7 +120,9 @@ class Winner(ResponseBody):
     """The winning offer."""
 
     vendor_id: str
-    row_number: int = Field(description="The row's number in the vendor's upload.")
+    row_number: int = Field(
+        description="The row's number in the vendor's upload.",
+    )
 
 
 class PriceStep(ResponseBody):
@@ -122,9 +132,11 @@ class PriceStep(ResponseBody):
     """
 
     step: str
-    operand: str | None = Field(description="The value that was applied, or null.")
+    operand: str | None = Field(
+        description="The value that was applied, or null.",
+    )
     before: str | None = Field(
-        description="The amount before the step. Null for the first step."
+        description="The amount before the step. Null for the first step.",
     )
     after: str
 
@@ -136,18 +148,20 @@ class ExplainedOffer(ResponseBody):
     vendor_sku: str | None
     row_number: int
     quantity_available: int
-    stock_quantity: int | None = Field(description="Null if the offer did not compete.")
+    stock_quantity: int | None = Field(
+        description="Null if the offer did not compete.",
+    )
     cost: str | None
     price: str | None = Field(description="The vendor's own price.")
     landed_cost: str | None
     lead_time_days: int | None = Field(description="The offer's own lead time.")
     updated_at: datetime
     rule: int | None = Field(
-        description="The index of the price rule that applied, from 0, or null."
+        description="The index of the price rule that applied, from 0, or null.",
     )
     lost_on: str | None = Field(
         description="The first criterion in which the offer differs from the winning "
-        "offer. Null for the winning offer."
+        "offer. Null for the winning offer.",
     )
 
 
@@ -156,7 +170,9 @@ class RefusedRow(ResponseBody):
 
     vendor_id: str
     row_number: int
-    error_codes: str = Field(description="The error codes, as in `invalid_rows.csv`.")
+    error_codes: str = Field(
+        description="The error codes, as in `invalid_rows.csv`.",
+    )
 
 
 class Quarantined(ResponseBody):
@@ -178,27 +194,28 @@ class Explanation(ResponseBody):
     sku: str
     winner: Winner | None = Field(description="Null if no offer competed.")
     feed_row: dict[str, str] | None = Field(
-        description="The row of the feed: each header with its cell, as in a CSV feed."
+        description="The row of the feed: each header with its cell, as in a CSV feed.",
     )
     reason: Annotated[Reason, OpenEnum()] | None = Field(
         description="The reason why there is no `feed_row`, or why it differs from the "
-        "computed row."
+        "computed row.",
     )
     override: dict[str, Any] | None = Field(
         default=None,
         description="The override, as in `overrides.json`. Null if the run used none.",
     )
     quarantine: Quarantined | None = Field(
-        default=None, description="Null if the computed price is published."
+        default=None,
+        description="Null if the computed price is published.",
     )
     price_steps: list[PriceStep] | None = Field(
-        description="Null without a winning offer, or if it has no price."
+        description="Null without a winning offer, or if it has no price.",
     )
     offers_count: int
     offers: list[ExplainedOffer] = Field(
-        description="The offers that competed, by rank, then the others. At most 100."
+        description="The offers that competed, by rank, then the others. At most 100.",
     )
     refused_count: int
     refused: list[RefusedRow] = Field(
-        description="The rejected rows, by vendor and row. At most 100."
+        description="The rejected rows, by vendor and row. At most 100.",
     )

@@ -20,7 +20,7 @@ _DeleteAfter = Annotated[
     datetime | None,
     Field(
         description="The time until which the tenant can be restored. Null if it is "
-        "not being deleted."
+        "not being deleted.",
     ),
 ]
 
@@ -53,9 +53,11 @@ class ListedTenant(base.ResponseBody):
     state: _State
     config_version: int
     published_at: datetime | None = Field(
-        description="The time when the live feed was published."
+        description="The time when the live feed was published.",
     )
-    last_run: LastRun | None = Field(description="The latest run that has ended.")
+    last_run: LastRun | None = Field(
+        description="The latest run that has ended.",
+    )
 
 
 class TenantList(base.Page):
@@ -84,16 +86,20 @@ class PullStanding(base.ResponseBody):
     """The status of the pulls of a vendor's file."""
 
     last_success_at: datetime | None = Field(
-        None, description="The time when a new file was last pulled."
+        None,
+        description="The time when a new file was last pulled.",
     )
     last_unchanged_at: datetime | None = Field(
-        None, description="The time when a pull last found the file unchanged."
+        None,
+        description="The time when a pull last found the file unchanged.",
     )
     last_error: str | None = Field(
-        None, description="The error of the last pull. Null if it succeeded."
+        None,
+        description="The error of the last pull. Null if it succeeded.",
     )
     failures: int = Field(
-        0, description="The number of failed pulls since the last that succeeded."
+        0,
+        description="The number of failed pulls since the last that succeeded.",
     )
     next_at: datetime | None = Field(
         None,
@@ -113,7 +119,8 @@ class VendorStanding(base.ResponseBody):
         "yet.",
     )
     uploaded_at: datetime | None = Field(
-        None, description="The time of the latest upload."
+        None,
+        description="The time of the latest upload.",
     )
     age_hours: int | None = Field(
         None,
@@ -121,14 +128,20 @@ class VendorStanding(base.ResponseBody):
         "the run was requested.",
     )
     rows: int | None = Field(
-        None, description="The number of rows of the upload. Null if it was not read."
+        None,
+        description="The number of rows of the upload. Null if it was not read.",
     )
-    invalid_rows: int | None = Field(None, description="The number of rejected rows.")
+    invalid_rows: int | None = Field(
+        None,
+        description="The number of rejected rows.",
+    )
     skus_won: int | None = Field(
-        None, description="The number of rows in the feed. Null if there is no feed."
+        None,
+        description="The number of rows in the feed. Null if there is no feed.",
     )
     pull: PullStanding | None = Field(
-        None, description="Null if the config does not pull the vendor's file."
+        None,
+        description="Null if the config does not pull the vendor's file.",
     )
 
 
@@ -137,22 +150,33 @@ class TenantStatus(base.ResponseBody):
 
     state: _State = TenantState.ACTIVE
     delete_after: _DeleteAfter = None
-    published_run_id: str | None = Field(None, description="The run of the live feed.")
+    published_run_id: str | None = Field(
+        None,
+        description="The run of the live feed.",
+    )
     published_at: datetime | None = Field(
-        None, description="The time when the live feed was published."
+        None,
+        description="The time when the live feed was published.",
     )
     feed_age_seconds: int | None = Field(
-        None, description="The time since the live feed was published."
+        None,
+        description="The time since the live feed was published.",
     )
-    held_run_id: str | None = Field(None, description="The run whose feed is on hold.")
+    held_run_id: str | None = Field(
+        None,
+        description="The run whose feed is on hold.",
+    )
     active_run_id: str | None = Field(
-        None, description="The run that is `QUEUED` or `RUNNING`."
+        None,
+        description="The run that is `QUEUED` or `RUNNING`.",
     )
     last_run: LastRun | None = Field(
-        None, description="The latest run that has ended, also of some vendors only."
+        None,
+        description="The latest run that has ended, also of some vendors only.",
     )
     next_run_at: datetime | None = Field(
-        None, description="The next time of the schedule."
+        None,
+        description="The next time of the schedule.",
     )
     vendors: list[VendorStanding] = Field(
         [],
@@ -176,16 +200,21 @@ class TenantDeletion(TenantStanding):
 
     asked_at: datetime
     asked_by: str | None = Field(
-        None, description="The admin key. Null after the tenant was deleted."
+        None,
+        description="The admin key. Null after the tenant was deleted.",
     )
     delete_after: datetime = Field(
-        description="The time until which the tenant can be restored."
+        description="The time until which the tenant can be restored.",
     )
     deleting_since: datetime | None = None
     deleted_at: datetime | None = None
-    step: str | None = Field(None, description="The data that is being removed.")
+    step: str | None = Field(
+        None,
+        description="The data that is being removed.",
+    )
     removed: dict[str, int] = Field(
-        {}, description="The number of objects that each step removed."
+        {},
+        description="The number of objects that each step removed.",
     )
 
 
@@ -199,10 +228,14 @@ def _file_name(text: str) -> str:
     if text in (".", ".."):
         raise ValueError("is a folder; name the file")
     if "/" in text or "\\" in text:
-        raise ValueError("must be a name alone, without the folders that it lies in")
+        raise ValueError(
+            "must be a name alone, without the folders that it lies in",
+        )
     categories = {unicodedata.category(character) for character in text}
     if not categories.isdisjoint(_UNPRINTABLE_CATEGORIES):
-        raise ValueError("has characters that cannot be printed; rename the file")
+        raise ValueError(
+            "has characters that cannot be printed; rename the file",
+        )
     if "${" in text:
         raise ValueError("must not hold ${, which S3 replaces; rename the file")
     return text
@@ -232,7 +265,7 @@ class UploadLink(base.ResponseBody):
 
     url: str
     fields: dict[str, str] = Field(
-        description="The fields of the form. All are required, before the file."
+        description="The fields of the form. All are required, before the file.",
     )
     key: str = Field(description="The key of the file in the bucket.")
     max_bytes: int = Field(description="The maximum size of the file.")
@@ -246,7 +279,8 @@ class ResumeRequest(base.RequestBody):
     """The body of `DELETE /v1/admin/pause`."""
 
     tenant_id: base.Id | None = Field(
-        None, description="The tenant. The default is all tenants."
+        None,
+        description="The tenant. The default is all tenants.",
     )
     reason: Reason | None = None
 
@@ -256,14 +290,17 @@ class PauseRequest(ResumeRequest):
 
     reason: Reason = Field(description="The reason that only admins see.")
     public_reason: Reason | None = Field(
-        None, description="The reason that tenants see."
+        None,
+        description="The reason that tenants see.",
     )
 
 
 class _Pause(base.ResponseBody):
     tenant_id: str | None = Field(description="Null for all tenants.")
     reason: str
-    public_reason: str | None = Field(description="The reason that tenants see.")
+    public_reason: str | None = Field(
+        description="The reason that tenants see.",
+    )
 
 
 class PauseInForce(_Pause):

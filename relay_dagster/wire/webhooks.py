@@ -25,13 +25,17 @@ _Url = Annotated[
     StringConstraints(min_length=1, max_length=MAX_URL),
     Field(
         description="An `https` URL on port 443 or 8443, without a user or a "
-        "fragment. Its host must resolve to public addresses."
+        "fragment. Its host must resolve to public addresses.",
     ),
 ]
-_Events = Annotated[list[_Event], Field(min_length=1, max_length=len(SUBSCRIBABLE))]
+_Events = Annotated[
+    list[_Event],
+    Field(min_length=1, max_length=len(SUBSCRIBABLE)),
+]
 _Description = Annotated[
     Annotated[
-        str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)
+        str,
+        StringConstraints(strip_whitespace=True, min_length=1, max_length=200),
     ]
     | None,
     Field(description="A description for people."),
@@ -47,7 +51,7 @@ class _EventsRequest(base.RequestBody):
     """A request body that has the events to send."""
 
     _unique_events = field_validator("events", check_fields=False)(
-        base.unique_items("event")
+        base.unique_items("event"),
     )
 
 
@@ -110,7 +114,7 @@ class NewWebhook(ListedWebhook):
 
     secret: str = Field(
         description="The secret that signs events, according to Standard Webhooks "
-        "1.0.0."
+        "1.0.0.",
     )
 
 
@@ -121,7 +125,7 @@ class NewSecret(base.ResponseBody):
     secret: str
     previous_secret_until: datetime = Field(
         description="The time until which events are signed with the previous secret "
-        "as well. Accept either signature until then."
+        "as well. Accept either signature until then.",
     )
 
 
@@ -141,17 +145,19 @@ class ListedDelivery(base.ResponseBody):
     """An attempt to deliver an event."""
 
     delivery_id: str = Field(
-        description="The `webhook-id` of the event, the same in all attempts."
+        description="The `webhook-id` of the event, the same in all attempts.",
     )
     event: Annotated[EventType, base.OpenEnum()]
     attempt: int = Field(description="The number of the attempt, from 1.")
     at: datetime
     status_code: int | None = Field(
-        None, description="The status of the response. Null without a response."
+        None,
+        description="The status of the response. Null without a response.",
     )
     duration_ms: int
     error: str | None = Field(
-        None, description="The reason of a failure. Null for a success."
+        None,
+        description="The reason of a failure. Null for a success.",
     )
     next_attempt_at: datetime | None = Field(
         None,

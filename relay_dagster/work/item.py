@@ -95,11 +95,17 @@ class WorkItem(Generic[T]):
     def _next(self, value: T, lease: Lease | None) -> Self:
         due_at = value.due_at if lease is None else lease.until
         return replace(
-            self, value=scheduled(value, due_at, self.revision + 1), lease=lease
+            self,
+            value=scheduled(value, due_at, self.revision + 1),
+            lease=lease,
         )
 
 
-def scheduled(value: T, due_at: datetime | None, revision: int | None = None) -> T:
+def scheduled(
+    value: T,
+    due_at: datetime | None,
+    revision: int | None = None,
+) -> T:
     """Return a value with another due time, and with a revision if one is given."""
     changes: dict[str, Any] = {"due_at": due_at}
     if revision is not None:

@@ -32,8 +32,12 @@ class _Endpoint(Generic[_Call]):
 
     tenant_id: str
     waiting: deque[_Call] = field(default_factory=deque)
-    called_at: float | None = None  # when the call under way began; None for no call
-    seconds: float | None = None  # that the last call took; None before the first
+    called_at: float | None = (
+        None  # when the call under way began; None for no call
+    )
+    seconds: float | None = (
+        None  # that the last call took; None before the first
+    )
 
     def is_slow(self, now: float) -> bool:
         return self.seconds is None or self.max_waiting(now) == 1
@@ -48,7 +52,8 @@ class _Endpoint(Generic[_Call]):
 class EndpointLimiter(Generic[_Call, _Result]):
     """Makes calls on threads of its own, which end with the process."""
 
-    make: Callable[[_Call], _Result]  # makes a call, returns its result, raises nothing
+    # Makes a call, returns its result, raises nothing
+    make: Callable[[_Call], _Result]
     # Tells how long calls last, in seconds. If it stands still, no endpoint is slow.
     monotonic: Callable[[], float] = time.monotonic
     at_once: int = MAX_CALLS  # the number of calls that are made at once
@@ -123,7 +128,10 @@ class EndpointLimiter(Generic[_Call, _Result]):
             self._calling.add(endpoint)
             call = endpoint.waiting.popleft()
             thread = threading.Thread(
-                target=self._call, args=(endpoint, call), name="outbound", daemon=True
+                target=self._call,
+                args=(endpoint, call),
+                name="outbound",
+                daemon=True,
             )
             thread.start()
         self._turns = still_waiting

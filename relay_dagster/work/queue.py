@@ -10,7 +10,13 @@ from datetime import datetime, timedelta
 from typing import Any, Generic, Protocol
 
 from relay_dagster.logs import event_log
-from relay_dagster.work.item import LEASE, LeaseLostError, T, WorkItem, scheduled
+from relay_dagster.work.item import (
+    LEASE,
+    LeaseLostError,
+    T,
+    WorkItem,
+    scheduled,
+)
 
 Step = Callable[[WorkItem[T]], WorkItem[T] | None]
 """Returns an item as it is to be stored; None removes it."""
@@ -22,7 +28,10 @@ class WorkQueue(Protocol[T]):
     """The stored items of one kind."""
 
     def due(
-        self, now: datetime, limit: int, besides: Collection[str] = ()
+        self,
+        now: datetime,
+        limit: int,
+        besides: Collection[str] = (),
     ) -> list[WorkItem[T]]:
         """Return up to ``limit`` due items that nobody is at, the longest due first.
 
@@ -33,7 +42,10 @@ class WorkQueue(Protocol[T]):
         """Lease an item and return it; None if another writer was faster."""
 
     def change(
-        self, item: WorkItem[T], step: Step[T], also: Sequence[Any] = ()
+        self,
+        item: WorkItem[T],
+        step: Step[T],
+        also: Sequence[Any] = (),
     ) -> WorkItem[T] | None:
         """Store an item as a step makes it, and return it; None if the step removes it.
 
@@ -113,7 +125,9 @@ class LeasedItem(Generic[T]):
             return self.value
 
     def finish(
-        self, rule: Callable[[T], T | None], also: Sequence[Any] = ()
+        self,
+        rule: Callable[[T], T | None],
+        also: Sequence[Any] = (),
     ) -> T | None:
         """Store what a rule makes of the value, give the lease back, return the value.
 
@@ -143,7 +157,12 @@ class LeasedItem(Generic[T]):
         """
         due_at = self.clock() + delay
         self.finish(lambda value: scheduled(value, due_at))
-        log.info("work_postponed", key=self.key, due_at=str(due_at), reason=reason)
+        log.info(
+            "work_postponed",
+            key=self.key,
+            due_at=str(due_at),
+            reason=reason,
+        )
 
     def settle(self) -> None:
         """Note that another transaction has given the lease back."""

@@ -63,7 +63,8 @@ class Worker(Generic[T, R]):
     """
 
     queue: WorkQueue[T]  # where the items are
-    handle: Callable[[LeasedItem[T]], R | None]  # does an item's work, and finishes it
+    # Does an item's work, and finishes it
+    handle: Callable[[LeasedItem[T]], R | None]
     on_fault: Callable[[T, Exception], object]  # reports an item that failed
     # Reads what the items of a page share, before any of them is taken.
     prepare: Callable[[Sequence[T]], object] = lambda _: None
@@ -92,7 +93,9 @@ class Worker(Generic[T, R]):
             page = self.run_page(deadline)
             summary.results += page.results
             summary.due_count += page.due_count
-            is_more = page.due_count == self.page_size and not deadline.has_passed()
+            is_more = (
+                page.due_count == self.page_size and not deadline.has_passed()
+            )
         return summary
 
     def run_page(self, deadline: Deadline | None = None) -> Summary[R]:

@@ -17,7 +17,10 @@ from local.run import KEYS, steps
 from relay_core.config import TenantConfig, VendorConfig
 from relay_core.config.json_patch import apply_patch, parser_patch
 from relay_core.config.lint import config_doubts
-from relay_core.domain.errors import FeedUnreadableError, UnsupportedSchemaVersionError
+from relay_core.domain.errors import (
+    FeedUnreadableError,
+    UnsupportedSchemaVersionError,
+)
 from relay_core.domain.records import Doubt
 from relay_core.domain.run_faults import too_large
 from relay_core.ingest.csv_records import release_mapped
@@ -47,7 +50,12 @@ def check(request: Request) -> int:
         print(_comment(f"{code}: {request.unsupported}"))
         return 1
     checks = {
-        index: _checked(vendor, request.feeds[vendor.vendor_id], request, config)
+        index: _checked(
+            vendor,
+            request.feeds[vendor.vendor_id],
+            request,
+            config,
+        )
         for index, vendor in enumerate(config.vendors)
         if vendor.vendor_id in request.feeds
     }
@@ -61,7 +69,11 @@ def check(request: Request) -> int:
         if vendor.vendor_id not in request.feeds
     ]
     if vendors_without_file:
-        print(_comment(f"vendors without a file: {', '.join(vendors_without_file)}"))
+        print(
+            _comment(
+                f"vendors without a file: {', '.join(vendors_without_file)}",
+            ),
+        )
     print(_comment(_verdict(run)))
     doubts = [doubt.as_dict() for doubt in _doubts(config, request, checks)]
     print(_yaml({"doubts": doubts}), end="")
@@ -173,7 +185,9 @@ def _lines_about(
     rows = run.rows.get(vendor.vendor_id)
     if rows is not None and rows.won is not None:
         counts = [
-            f"{count:,} {name}" for name, count in rows.as_dict().items() if count
+            f"{count:,} {name}"
+            for name, count in rows.as_dict().items()
+            if count
         ]
         yield f"  rows: {', '.join(counts)}"
 
@@ -181,7 +195,9 @@ def _lines_about(
 def _verdict(run: RunFindings) -> str:
     failure = run.failure
     if failure is not None:
-        return f"a run would fail: {failure.error_code}: {failure.error_message}"
+        return (
+            f"a run would fail: {failure.error_code}: {failure.error_message}"
+        )
     return f"a run would succeed, with {run.record_count:,} SKUs in the feed"
 
 
@@ -197,7 +213,11 @@ def _doubts(
         if vendor_check.feed_check is not None:
             results.append(vendor_check.feed_check)
             path = f"vendors.{index}"
-            yield from findings.upload_doubts(path, vendor_check.feed_check, config)
+            yield from findings.upload_doubts(
+                path,
+                vendor_check.feed_check,
+                config,
+            )
     yield from findings.policy_doubts_of(config, results)
 
 
@@ -217,7 +237,7 @@ def _print_patch(request: Request, checks: Mapping[int, _VendorCheck]) -> None:
         if vendor_changes:
             vendor = patched_vendors[index]
             parsers.append(
-                {"vendor_id": vendor["vendor_id"], "parser": vendor["parser"]}
+                {"vendor_id": vendor["vendor_id"], "parser": vendor["parser"]},
             )
     print(_comment("Replace all these parsers in the config:"))
     print(_yaml({"vendors": parsers}), end="")

@@ -107,7 +107,10 @@ def _report_failure(
             lines.append(f"name the file with {option} {fault.vendor_id}=FILE")
     errors_file = output_dir / "reports" / "errors.json"
     lines.append(f"details: {errors_file}")
-    print(f"run {request.context.run_id} failed in {failure.stage}", file=sys.stderr)
+    print(
+        f"run {request.context.run_id} failed in {failure.stage}",
+        file=sys.stderr,
+    )
     for line in lines:
         print(f"  {line}", file=sys.stderr)
     message = " ".join(failure.error_message.splitlines())
@@ -122,7 +125,7 @@ def _count_lines(findings: RunFindings) -> list[str]:
         fault_counts += Counter(vendor.fault_counts)
     lines = [
         f"{counts['total_rows']:,} rows read, {counts['invalid_rows']:,} rejected"
-        f"{_listed(fault_counts)}"
+        f"{_listed(fault_counts)}",
     ]
     if findings.failure is None:
         lines.append(f"{findings.record_count:,} SKUs in the merged feed")

@@ -8,7 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from relay_core.columnar.sorted_file import ByteRange
-from relay_core.domain.errors import RelayError, RunNotMergedError, SkuNotFoundError
+from relay_core.domain.errors import (
+    RelayError,
+    RunNotMergedError,
+    SkuNotFoundError,
+)
 from relay_core.publish.explanation import explain_sku
 from relay_core.publish.findings import RunFindings
 from relay_core.publish.keys import ArtifactKeys
@@ -62,6 +66,9 @@ def explain(
             except SkuNotFoundError:
                 error_type = SkuNotFoundError
         if explanation is None:
-            explanation = {"sku": sku.strip(), "error_code": error_type.error_code}
+            explanation = {
+                "sku": sku.strip(),
+                "error_code": error_type.error_code,
+            }
         explanations.append(explanation)
     return explanations

@@ -103,7 +103,11 @@ class FolderSink:
     def write(self, key: str, chunks: Iterable[bytes | memoryview]) -> None:
         """Start to write a file, after the file before it is written."""
         self.wait()
-        self._last_write = self._executor.submit(_write, self._tree / key, chunks)
+        self._last_write = self._executor.submit(
+            _write,
+            self._tree / key,
+            chunks,
+        )
 
     def wait(self) -> None:
         """Wait until all files are written.

@@ -36,7 +36,11 @@ def progress(clock: Clock) -> Iterator[None]:
         yield
         return
     has_ended = threading.Event()
-    thread = threading.Thread(target=_show, args=(clock, has_ended), daemon=True)
+    thread = threading.Thread(
+        target=_show,
+        args=(clock, has_ended),
+        daemon=True,
+    )
     thread.start()
     try:
         yield
@@ -50,7 +54,9 @@ def _show(clock: Clock, has_ended: threading.Event) -> None:
     while not has_ended.wait(_INTERVAL_SECONDS):
         if clock.elapsed() >= SILENT_SECONDS:
             is_visible = True
-            sys.stderr.write(f"{_CLEAR_LINE}{clock.now}, {clock.elapsed():.0f} s")
+            sys.stderr.write(
+                f"{_CLEAR_LINE}{clock.now}, {clock.elapsed():.0f} s",
+            )
             sys.stderr.flush()
     if is_visible:
         sys.stderr.write(_CLEAR_LINE)

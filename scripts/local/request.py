@@ -77,7 +77,8 @@ class Request:
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     options = argparse.ArgumentParser(
-        description="Run one tenant's feeds on this machine.", allow_abbrev=False
+        description="Run one tenant's feeds on this machine.",
+        allow_abbrev=False,
     )
     _add_inputs(options)
     _add_actions(options)
@@ -159,7 +160,10 @@ def _add_actions(options: argparse.ArgumentParser) -> None:
     )
 
 
-def read_request(arguments: argparse.Namespace, settings: LimitSettings) -> Request:
+def read_request(
+    arguments: argparse.Namespace,
+    settings: LimitSettings,
+) -> Request:
     """Read and check everything that the command line names.
 
     Raises:
@@ -212,7 +216,11 @@ def _input_files(
     limits: Limits,
 ) -> tuple[Mapping[str, InputFile], Mapping[str, InputFile]]:
     """Return the feeds and the SKU maps by vendor."""
-    feed_paths = _paths_by_vendor(arguments.vendor_file, "--vendor-file", vendor_ids)
+    feed_paths = _paths_by_vendor(
+        arguments.vendor_file,
+        "--vendor-file",
+        vendor_ids,
+    )
     map_paths = _paths_by_vendor(arguments.sku_map, "--sku-map", vendor_ids)
     if not arguments.check:
         inputs = [*feed_paths.values(), *map_paths.values(), arguments.config]
@@ -243,18 +251,21 @@ def _moment(text: str | None) -> datetime:
         moment = moment.astimezone(UTC)
     except (ValueError, OverflowError):
         raise UsageError(
-            f"--now: {text!r} is not an ISO date and time, such as 2026-03-01T12:00:00Z."
+            f"--now: {text!r} is not an ISO date and time, such as 2026-03-01T12:00:00Z.",
         ) from None
     from relay_core.domain.cell_rules import YEARS
 
     if moment.year not in YEARS:
         raise UsageError(
-            f"--now: {text!r} is not in the years {YEARS.start} to {YEARS.stop - 1}."
+            f"--now: {text!r} is not in the years {YEARS.start} to {YEARS.stop - 1}.",
         )
     return moment
 
 
-def _document(arguments: argparse.Namespace, limits: Limits) -> Mapping[str, Any]:
+def _document(
+    arguments: argparse.Namespace,
+    limits: Limits,
+) -> Mapping[str, Any]:
     from relay_core.config import parse_document
     from relay_core.domain.errors import ConfigError
 
@@ -290,12 +301,14 @@ def _sample_config(tenant: str) -> str:
     if tenant not in SAMPLE_TENANTS:
         raise UsageError(
             f"--tenant: there is no sample tenant {tenant!r}. The sample tenants are "
-            f"{', '.join(SAMPLE_TENANTS)}."
+            f"{', '.join(SAMPLE_TENANTS)}.",
         )
     return sample_config_text(tenant)
 
 
-def _samples(tenant: str | None) -> tuple[dict[str, InputFile], dict[str, InputFile]]:
+def _samples(
+    tenant: str | None,
+) -> tuple[dict[str, InputFile], dict[str, InputFile]]:
     """Return the feeds and the SKU maps of a sample tenant, by vendor."""
     if tenant is None:
         return {}, {}
@@ -305,7 +318,9 @@ def _samples(tenant: str | None) -> tuple[dict[str, InputFile], dict[str, InputF
 
 
 def _files(samples: Mapping[str, tuple[str, bytes]]) -> dict[str, InputFile]:
-    return {vendor_id: InputFile(*sample) for vendor_id, sample in samples.items()}
+    return {
+        vendor_id: InputFile(*sample) for vendor_id, sample in samples.items()
+    }
 
 
 def _paths_by_vendor(
@@ -323,15 +338,17 @@ def _paths_by_vendor(
     for pair in pairs:
         vendor_id, _, name = pair.partition("=")
         if not vendor_id or not name:
-            faults.append(f"{option}: {pair!r} does not have the form VENDOR=FILE.")
+            faults.append(
+                f"{option}: {pair!r} does not have the form VENDOR=FILE.",
+            )
         elif vendor_id in paths:
             faults.append(
-                f"{option}: {vendor_id} is named twice. A vendor has one file."
+                f"{option}: {vendor_id} is named twice. A vendor has one file.",
             )
         elif vendor_ids is not None and vendor_id not in vendor_ids:
             faults.append(
                 f"{option}: the config has no vendor {vendor_id!r}. Its vendors are "
-                f"{', '.join(sorted(vendor_ids))}."
+                f"{', '.join(sorted(vendor_ids))}.",
             )
         paths[vendor_id] = Path(name)
     if faults:
@@ -351,7 +368,7 @@ def _check_apart(output_dir: Path, inputs: Iterable[Path | None]) -> None:
             if path.resolve().is_relative_to(folder):
                 raise UsageError(
                     f"{path} is in a folder of --output-dir that this run replaces. Move the "
-                    "file."
+                    "file.",
                 )
 
 
@@ -375,10 +392,13 @@ def _overrides(
         return ()
     try:
         text = bytes(_read(path, _MAX_CONFIG_BYTES).data).decode("utf-8-sig")
-        return overrides_in_effect(parse_overrides(text, vendor_ids), requested_at)
+        return overrides_in_effect(
+            parse_overrides(text, vendor_ids),
+            requested_at,
+        )
     except UnicodeDecodeError as error:
         raise UsageError(
-            f"--overrides: {path} is not UTF-8 at byte {error.start}."
+            f"--overrides: {path} is not UTF-8 at byte {error.start}.",
         ) from None
     except ConfigError as error:
         raise UsageError(*map(str, error.faults)) from None
@@ -411,7 +431,11 @@ def _configured_maps(
     sku_maps = {}
     for vendor in config.vendors:
         sku_map = vendor.sku_map
-        if vendor.vendor_id in feeds and sku_map is not None and sku_map.local_path:
+        if (
+            vendor.vendor_id in feeds
+            and sku_map is not None
+            and sku_map.local_path
+        ):
             path = folder / sku_map.local_path
             if _exists(path):
                 sku_maps[vendor.vendor_id] = _read(path, limits.sku_map_bytes)

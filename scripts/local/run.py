@@ -116,11 +116,17 @@ def run(request: Request, output_dir: Path) -> LocalRun:
             else:
                 is_published = request.baseline is not None
                 doubts.extend(
-                    config_doubts(config, is_published=is_published, is_local=True)
+                    config_doubts(
+                        config,
+                        is_published=is_published,
+                        is_local=True,
+                    ),
                 )
                 findings = _run(config, request, sink, clock)
                 doubts.extend(
-                    doubt for doubt in findings.doubts if doubt.vendor_id is not None
+                    doubt
+                    for doubt in findings.doubts
+                    if doubt.vendor_id is not None
                 )
             _write_reports(request, findings, sink, clock)
             if request.explain:
@@ -137,7 +143,7 @@ def run(request: Request, output_dir: Path) -> LocalRun:
             tree.preserved_folders = _PRESERVED_FOLDERS.get(findings.status, ())
     except OSError as error:
         raise UsageError(
-            f"{error.filename or output_dir}: {error.strerror or error}"
+            f"{error.filename or output_dir}: {error.strerror or error}",
         ) from None
     feed_path = None
     if config is not None:
@@ -156,7 +162,10 @@ def _rejected(request: Request, clock: _Clock) -> RunFindings:
             if isinstance(vendor, Mapping) and "vendor_id" in vendor
         ]
     with clock.stage(Stage.FETCH_INPUTS):
-        findings = RunFindings(vendor_ids=vendor_ids, vendor_count=len(vendor_ids))
+        findings = RunFindings(
+            vendor_ids=vendor_ids,
+            vendor_count=len(vendor_ids),
+        )
         failure = RunFailure(
             FailureCode.UNSUPPORTED_SCHEMA_VERSION,
             request.unsupported,

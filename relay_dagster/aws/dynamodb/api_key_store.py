@@ -83,7 +83,11 @@ class BrowserSession:
 
 # DynamoDB deletes items by an attribute with the name `schema.EXPIRY`, so a key, which
 # people see after it has expired, has its expiry under another name.
-_KEYS = Codec(kind=TenantKey, in_key="key_id", renamed={"expires_at": "key_expires_at"})
+_KEYS = Codec(
+    kind=TenantKey,
+    in_key="key_id",
+    renamed={"expires_at": "key_expires_at"},
+)
 _SESSIONS = Codec(kind=BrowserSession, in_key="digest")
 
 
@@ -110,7 +114,11 @@ class ApiKeyStore:
         return None if is_closed(deletion_item) else key
 
     def of_tenant(
-        self, tenant_id: str, *, limit: int, after: str | None = None
+        self,
+        tenant_id: str,
+        *,
+        limit: int,
+        after: str | None = None,
     ) -> tuple[tuple[TenantKey, ...], str | None]:
         """Return a page of a tenant's keys, by an index that lags.
 
@@ -122,7 +130,10 @@ class ApiKeyStore:
             key_after = Kind.API_KEY.key(after)
             start = marshal({schema.KEY: key_after, schema.OWNER: tenant_id})
         item_keys, last_row = self.database.owned_page(
-            tenant_id, Kind.API_KEY.key(""), limit, start
+            tenant_id,
+            Kind.API_KEY.key(""),
+            limit,
+            start,
         )
         keys = tuple(self._table.read_all(item_keys, _KEYS.read))
         return keys, Kind.API_KEY.name_in(last_row) if last_row else None
@@ -137,7 +148,10 @@ class ApiKeyStore:
         """
         expiry = None if key.expires_at is None else key.expires_at.isoformat()
         writes = [
-            self._table.new("key", _KEYS.item(Kind.API_KEY.key(key.key_id), key)),
+            self._table.new(
+                "key",
+                _KEYS.item(Kind.API_KEY.key(key.key_id), key),
+            ),
             self._count_write(key),
             self.database.audited(
                 origin,
@@ -176,11 +190,18 @@ class ApiKeyStore:
         return self._table.update(
             "ids",
             Kind.API_KEYS.key(key.tenant_id),
-            Update(adds={"key_ids": key_ids}, sets={"tenant_id": key.tenant_id}),
+            Update(
+                adds={"key_ids": key_ids},
+                sets={"tenant_id": key.tenant_id},
+            ),
             ids.not_exists() | ids.size().lt(MAX_KEYS),
         )
 
-    def made_by(self, tenant_id: str, key_ids: Collection[str]) -> list[TenantKey]:
+    def made_by(
+        self,
+        tenant_id: str,
+        key_ids: Collection[str],
+    ) -> list[TenantKey]:
         """Return a tenant's keys that were created with any of the keys, by id.
 
         They are read consistently.
@@ -190,10 +211,17 @@ class ApiKeyStore:
         item_keys = [Kind.API_KEY.key(key_id) for key_id in all_ids]
         keys = self._table.read_all(item_keys, _KEYS.read)
         return [
-            key for key in keys if key.tenant_id == tenant_id and key.maker in key_ids
+            key
+            for key in keys
+            if key.tenant_id == tenant_id and key.maker in key_ids
         ]
 
-    def remove(self, tenant_id: str, key_id: str, origin: Origin = SYSTEM) -> bool:
+    def remove(
+        self,
+        tenant_id: str,
+        key_id: str,
+        origin: Origin = SYSTEM,
+    ) -> bool:
         """Delete a tenant's key. Return False if the tenant has no such key."""
         key = self.get(key_id)
         if key is None or key.tenant_id != tenant_id:
@@ -208,13 +236,21 @@ class ApiKeyStore:
             self._table.delete("key", Kind.API_KEY.key(key_id), EXISTS),
             replace(uncount, optional=True),
             self.database.audited(
-                origin, Action.KEY_DELETED, tenant_id, key_id, name=key.name
+                origin,
+                Action.KEY_DELETED,
+                tenant_id,
+                key_id,
+                name=key.name,
             ),
         )
 
     def note_use(self, key: TenantKey) -> None:
         """Store that a key was used, at most once an hour, unless it has been deleted."""
-        self.database.note_use("key", Kind.API_KEY.key(key.key_id), key.last_used_at)
+        self.database.note_use(
+            "key",
+            Kind.API_KEY.key(key.key_id),
+            key.last_used_at,
+        )
 
     def _counted_ids(self, tenant_id: str) -> set[str] | None:
         """Return the ids of a tenant's keys, or None if they were never counted."""
@@ -262,14 +298,17 @@ class SessionStore:
         self._sweep(session.tenant_id)
         item = _SESSIONS.item(Kind.SESSION.key(session.digest), session)
         self.database.transact_while_active(
-            session.tenant_id, self._table.new("session", item)
+            session.tenant_id,
+            self._table.new("session", item),
         )
 
     def _sweep(self, tenant_id: str) -> None:
         """Delete those of a tenant's first sessions that are over."""
         now = self.database.clock()
         keys, _ = self.database.owned_page(
-            tenant_id, Kind.SESSION.key(""), _MAX_SESSIONS_SWEPT
+            tenant_id,
+            Kind.SESSION.key(""),
+            _MAX_SESSIONS_SWEPT,
         )
         for session in self._table.read_all(keys, _SESSIONS.read):
             if session.is_over(now):
@@ -277,4 +316,6 @@ class SessionStore:
 
     def remove(self, digest: str) -> None:
         """Delete a session, if there is one."""
-        self._table.carry_out(self._table.delete("session", Kind.SESSION.key(digest)))
+        self._table.carry_out(
+            self._table.delete("session", Kind.SESSION.key(digest)),
+        )

@@ -44,13 +44,18 @@ class AuditStore:
             start = marshal(row)
         rows, last_row = self.database.audit.page(
             partition,
-            matching=Attr(schema.ACTION).eq(str(action)) if is_filtered else None,
+            matching=Attr(schema.ACTION).eq(str(action))
+            if is_filtered
+            else None,
             limit=limit,
             start=start,
         )
         keys = [str(row[schema.KEY]) for row in rows]
         entries = self.database.audit.read_all(keys, _read_entry)
-        return Page(tuple(entries), str(last_row[schema.KEY]) if last_row else None)
+        return Page(
+            tuple(entries),
+            str(last_row[schema.KEY]) if last_row else None,
+        )
 
 
 def _partition(tenant_id: str | None, action: Action | None) -> Partition:

@@ -50,7 +50,9 @@ def marshal(plain: Mapping[str, Any]) -> dict[str, Any]:
 
 def unmarshal(item: Item) -> PlainItem:
     """Return DynamoDB's typed values as plain ones."""
-    return {name: _DESERIALIZER.deserialize(value) for name, value in item.items()}
+    return {
+        name: _DESERIALIZER.deserialize(value) for name, value in item.items()
+    }
 
 
 def _as_utf8(value: Any) -> Any:
@@ -58,7 +60,10 @@ def _as_utf8(value: Any) -> Any:
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode()
     if isinstance(value, Mapping):
-        return {_as_utf8(str(key)): _as_utf8(member) for key, member in value.items()}
+        return {
+            _as_utf8(str(key)): _as_utf8(member)
+            for key, member in value.items()
+        }
     if isinstance(value, (list, tuple)):
         return [_as_utf8(member) for member in value]
     return value
@@ -174,7 +179,9 @@ def _collection_reader(collection: Any, member_kind: Any) -> _Reader:
 def _mapping_reader(value_kind: Any) -> _Reader:
     """Return the reader of a mapping, whose keys are text."""
     read_value = _reader(value_kind)
-    return lambda plain: {name: read_value(value) for name, value in plain.items()}
+    return lambda plain: {
+        name: read_value(value) for name, value in plain.items()
+    }
 
 
 def _dataclass_reader(kind: Any) -> _Reader:
@@ -196,7 +203,9 @@ def _field_types(kind: Any) -> Mapping[str, Any]:
     """Return the types of a dataclass's fields, by name, in the order of the fields."""
     type_hints = get_type_hints(kind)
     field_names = {member.name for member in fields(kind)}
-    return {name: type_hints[name] for name in type_hints if name in field_names}
+    return {
+        name: type_hints[name] for name in type_hints if name in field_names
+    }
 
 
 def to_row(value: Any) -> list[Any]:

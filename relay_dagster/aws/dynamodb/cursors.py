@@ -27,7 +27,10 @@ def cursor_after(row: Mapping[str, Any] | None) -> str | None:
 
 
 def start_key(
-    cursor: str | None, kind: Kind, is_id: Callable[[str], object], partition: Partition
+    cursor: str | None,
+    kind: Kind,
+    is_id: Callable[[str], object],
+    partition: Partition,
 ) -> Item | None:
     """Return the row of a partition after which a page begins, or None for the first page.
 
@@ -60,7 +63,11 @@ def read_cursor(cursor: str) -> tuple[str, str]:
     """
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
-        sort_key = base64.b64decode(padded, altchars=b"-_", validate=True).decode()
+        sort_key = base64.b64decode(
+            padded,
+            altchars=b"-_",
+            validate=True,
+        ).decode()
         instant, _, name = sort_key.partition("#")
         read_instant(instant)
     except (binascii.Error, ValueError) as error:

@@ -41,7 +41,7 @@ _ACTIVE = "active"
 _OPERATION = "dynamodb.TransactWriteItems"
 # Reasons for which DynamoDB cancels a transaction although its conditions may hold
 _ITEM_COLLIDED = frozenset(
-    {"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"}
+    {"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"},
 )
 
 
@@ -88,7 +88,12 @@ class Database:
         """Return the tables with the names that the settings have. Nothing is sent."""
 
         def table(name: str) -> Table:
-            return Table(clients, name, count_unreadable=count_unreadable, sleep=sleep)
+            return Table(
+                clients,
+                name,
+                count_unreadable=count_unreadable,
+                sleep=sleep,
+            )
 
         return cls(
             clients,
@@ -117,7 +122,8 @@ class Database:
             token = str(uuid.uuid4())
             try:
                 self.clients.dynamodb.transact_write_items(
-                    TransactItems=requests, ClientRequestToken=token
+                    TransactItems=requests,
+                    ClientRequestToken=token,
                 )
             except ClientError as error:
                 meaning = _meaning(error, writes)
@@ -126,15 +132,20 @@ class Database:
                 raise meaning from error
 
         again = errors.retrying(
-            lambda error: isinstance(error, ThrottledError), sleep=self.runs.sleep
+            lambda error: isinstance(error, ThrottledError),
+            sleep=self.runs.sleep,
         )
         try:
             again(try_once)
         except ConditionsFailedError as error:
-            failed_writes = [write for write in writes if write.role in error.items]
+            failed_writes = [
+                write for write in writes if write.role in error.items
+            ]
             if not all(write.optional for write in failed_writes):
                 raise
-            other_writes = [write for write in writes if write.role not in error.items]
+            other_writes = [
+                write for write in writes if write.role not in error.items
+            ]
             if other_writes:
                 self.transact(*other_writes)
 
@@ -146,7 +157,11 @@ class Database:
             return False
         return True
 
-    def transact_while_active(self, tenant_id: str | None, *writes: Write) -> None:
+    def transact_while_active(
+        self,
+        tenant_id: str | None,
+        *writes: Write,
+    ) -> None:
         """Carry out all writes or none, if the tenant is active; None is any tenant.
 
         Raises:
@@ -163,7 +178,11 @@ class Database:
                 raise _closing_error(tenant_id, error.items[_ACTIVE]) from error
             raise
 
-    def tenant_active(self, tenant_id: str, sent_at: datetime | None = None) -> Write:
+    def tenant_active(
+        self,
+        tenant_id: str,
+        sent_at: datetime | None = None,
+    ) -> Write:
         """Return the condition that a tenant is not being deleted.
 
         With ``sent_at``, a tenant that was deleted must have been deleted before.
@@ -196,7 +215,10 @@ class Database:
         Raises:
             ThrottledError: Other writers came between all tries.
         """
-        again = errors.retrying(lambda error: isinstance(error, on), tries=tries)
+        again = errors.retrying(
+            lambda error: isinstance(error, on),
+            tries=tries,
+        )
         try:
             return again(step)
         except on as error:
@@ -236,7 +258,12 @@ class Database:
         )
         return [str(row[schema.KEY]) for row in rows], last_row
 
-    def note_use(self, role: str, key: str, last_used_at: datetime | None) -> None:
+    def note_use(
+        self,
+        role: str,
+        key: str,
+        last_used_at: datetime | None,
+    ) -> None:
         """Store that a key or a link was used, at most once an hour, if it still exists."""
         now = self.clock()
         if last_used_at is None or now - last_used_at >= USE_NOTED_EVERY:
@@ -272,7 +299,11 @@ class Database:
             schema.EXPIRY: codec.epoch_seconds(entry.occurred_at + KEPT_FOR),
         }
         write = self.audit.new(f"audit {entry.audit_id}", codec.marshal(item))
-        return replace(write, optional=True, precondition=Precondition.NOT_AUDITED)
+        return replace(
+            write,
+            optional=True,
+            precondition=Precondition.NOT_AUDITED,
+        )
 
 
 def is_closed(deletion_item: Item | None) -> bool:
@@ -283,9 +314,15 @@ def is_closed(deletion_item: Item | None) -> bool:
     return deletion["state"] != TenantState.DELETED or "is_swept" in deletion
 
 
-def _closing_error(tenant_id: str, deletion_item: Item | None) -> TenantClosingError:
+def _closing_error(
+    tenant_id: str,
+    deletion_item: Item | None,
+) -> TenantClosingError:
     """Return the error of the failed condition `Database.tenant_active`."""
-    return TenantClosingError(tenant_id, is_deleted=not is_closed(deletion_item))
+    return TenantClosingError(
+        tenant_id,
+        is_deleted=not is_closed(deletion_item),
+    )
 
 
 def _meaning(error: ClientError, writes: Sequence[Write]) -> Exception | None:
@@ -303,7 +340,9 @@ def _meaning(error: ClientError, writes: Sequence[Write]) -> Exception | None:
     failed_items: dict[str, Item | None] = {}
     collisions = []
     for write, reason in zip(
-        writes, response.get("CancellationReasons", []), strict=False
+        writes,
+        response.get("CancellationReasons", []),
+        strict=False,
     ):
         reason_code = str(reason.get("Code", "None"))
         if reason_code == "ConditionalCheckFailed":

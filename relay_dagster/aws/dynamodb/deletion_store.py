@@ -16,7 +16,11 @@ from relay_dagster.aws.dynamodb.database import (
     Database,
     is_closed,
 )
-from relay_dagster.aws.dynamodb.expressions import DOES_NOT_EXIST, EXISTS, count_up
+from relay_dagster.aws.dynamodb.expressions import (
+    DOES_NOT_EXIST,
+    EXISTS,
+    count_up,
+)
 from relay_dagster.aws.dynamodb.pull_store import pulls_planned_now
 from relay_dagster.aws.dynamodb.schema import Kind, Partition, config_key
 from relay_dagster.aws.dynamodb.table import Table
@@ -30,9 +34,15 @@ from relay_dagster.tenants.deletion import Deletion, TenantState
 
 # The tenant is in the key alone, or a deletion would be among the tenant's items.
 _DELETIONS = codec.Codec(
-    kind=Deletion, in_key="tenant_id", forms={"is_swept": codec.FLAG}
+    kind=Deletion,
+    in_key="tenant_id",
+    forms={"is_swept": codec.FLAG},
 )
-_LISTED = Partition(schema.TENANTS_BY_CREATION, schema.LISTED, schema.ALL_DELETIONS)
+_LISTED = Partition(
+    schema.TENANTS_BY_CREATION,
+    schema.LISTED,
+    schema.ALL_DELETIONS,
+)
 _AFTER_ALL_IDS = "~"
 
 
@@ -45,8 +55,12 @@ class DeletionIndex:
 
     def keys(self, until: datetime, limit: int) -> list[str]:
         """Return up to ``limit`` keys of items due by an instant, longest due first."""
-        is_due = Key(schema.CREATED_KEY).lte(codec.by_time(until, _AFTER_ALL_IDS))
-        keys = [str(row[schema.KEY]) for row in self.table.rows(_LISTED, is_due)]
+        is_due = Key(schema.CREATED_KEY).lte(
+            codec.by_time(until, _AFTER_ALL_IDS),
+        )
+        keys = [
+            str(row[schema.KEY]) for row in self.table.rows(_LISTED, is_due)
+        ]
         return keys[:limit]
 
     def sort_value(self, due_at: datetime, key: str) -> str:
@@ -73,7 +87,10 @@ class DeletionStore:
 
     def get(self, tenant_id: str) -> Deletion | None:
         """Return a tenant's deletion or tombstone, read consistently, or None."""
-        return self.database.tenants.read(Kind.DELETION.key(tenant_id), _DELETIONS.read)
+        return self.database.tenants.read(
+            Kind.DELETION.key(tenant_id),
+            _DELETIONS.read,
+        )
 
     def under_way(self, tenant_id: str) -> Deletion | None:
         """Return the deletion of a tenant that still exists, or None."""
@@ -90,7 +107,9 @@ class DeletionStore:
         table = self.database.tenants
         rows = table.rows(_LISTED)
         tenant_ids = {Kind.DELETION.name_in(row) for row in rows}
-        deletion_keys = [Kind.DELETION.key(tenant_id) for tenant_id in tenant_ids]
+        deletion_keys = [
+            Kind.DELETION.key(tenant_id) for tenant_id in tenant_ids
+        ]
         tenant_keys = [Kind.TENANT.key(tenant_id) for tenant_id in tenant_ids]
         deletions = table.items_by_key(deletion_keys)
         # Tenants are read last: one that exists although its deletion was over was
@@ -99,12 +118,17 @@ class DeletionStore:
         closed_ids = set()
         for tenant_id in tenant_ids:
             is_gone = Kind.TENANT.key(tenant_id) not in tenants
-            if is_gone or is_closed(deletions.get(Kind.DELETION.key(tenant_id))):
+            if is_gone or is_closed(
+                deletions.get(Kind.DELETION.key(tenant_id)),
+            ):
                 closed_ids.add(tenant_id)
         return closed_ids
 
     def ask(
-        self, tenant_id: str, grace: timedelta, origin: Origin = SYSTEM
+        self,
+        tenant_id: str,
+        grace: timedelta,
+        origin: Origin = SYSTEM,
     ) -> Deletion:
         """Begin a tenant's deletion, or return the one under way.
 
@@ -173,9 +197,16 @@ class DeletionStore:
         """Return the condition that a deleted tenant was not created anew."""
         key = Kind.TENANT.key(tenant_id)
         write = self.database.tenants.require("tenant", key, DOES_NOT_EXIST)
-        return replace(write, refusal=lambda _: errors.TenantExistsError(tenant_id))
+        return replace(
+            write,
+            refusal=lambda _: errors.TenantExistsError(tenant_id),
+        )
 
-    def end_writes(self, tombstone: Deletion, version: int | None) -> Sequence[Write]:
+    def end_writes(
+        self,
+        tombstone: Deletion,
+        version: int | None,
+    ) -> Sequence[Write]:
         """Return the writes that go with a tombstone.
 
         They remove the tenant and its latest config, which has the version.
@@ -191,7 +222,10 @@ class DeletionStore:
         writes = [self.database.audit_write(entry)]
         if version is not None:
             table = self.database.tenants
-            for key in (config_key(tenant_id, version), Kind.TENANT.key(tenant_id)):
+            for key in (
+                config_key(tenant_id, version),
+                Kind.TENANT.key(tenant_id),
+            ):
                 writes.append(table.delete("removed", key))
         return writes
 

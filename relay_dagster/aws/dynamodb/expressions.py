@@ -76,7 +76,11 @@ class Expressions:
         self._add("KeyConditionExpression", condition, is_key_condition=True)
 
     def _add(
-        self, parameter: str, condition: ConditionBase, *, is_key_condition: bool
+        self,
+        parameter: str,
+        condition: ConditionBase,
+        *,
+        is_key_condition: bool,
     ) -> None:
         built = self._builder.build_expression(condition, is_key_condition)
         self._texts[parameter] = built.condition_expression
@@ -111,7 +115,9 @@ class Expressions:
         self._names.update({f"#{name}": name for name in attributes})
 
     def _add_values(self, values: Mapping[str, Any]) -> None:
-        self._values.update(marshal({f":{name}": values[name] for name in values}))
+        self._values.update(
+            marshal({f":{name}": values[name] for name in values}),
+        )
 
     def arguments(self) -> dict[str, Any]:
         """Return the arguments of the request, each of them only where it is not empty."""
@@ -129,7 +135,8 @@ def item_key(key: str) -> Any:
 
 
 def in_partition(
-    partition: schema.Partition, bound: ConditionBase | None
+    partition: schema.Partition,
+    bound: ConditionBase | None,
 ) -> ConditionBase:
     """Return the condition of a partition's rows, and of their sort key if it is bound."""
     condition = Key(partition.attribute).eq(partition.value)
@@ -143,12 +150,17 @@ def is_due(item: Item, until: datetime) -> bool:
 
 
 def count_up(
-    attribute: str, limit: int, until: datetime
+    attribute: str,
+    limit: int,
+    until: datetime,
 ) -> tuple[Update, ConditionBase]:
     """Return the update that adds 1 to a count, and the condition that it is below a limit.
 
     The item of the count expires at ``until``.
     """
-    update = Update(adds={attribute: 1}, sets={schema.EXPIRY: epoch_seconds(until)})
+    update = Update(
+        adds={attribute: 1},
+        sets={schema.EXPIRY: epoch_seconds(until)},
+    )
     is_below = Attr(attribute).not_exists() | Attr(attribute).lt(limit)
     return update, is_below

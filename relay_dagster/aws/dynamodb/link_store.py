@@ -66,7 +66,11 @@ class Link:
 
 # DynamoDB deletes items by an attribute with the name `schema.EXPIRY`, so a link, which
 # people see after it has expired, has its expiry under another name.
-_LINKS = Codec(kind=Link, in_key="link_id", renamed={"expires_at": "link_expires_at"})
+_LINKS = Codec(
+    kind=Link,
+    in_key="link_id",
+    renamed={"expires_at": "link_expires_at"},
+)
 
 
 def link_id_of(digest: str) -> str:
@@ -118,13 +122,25 @@ class LinkStore:
         """
         links = self.of_tenant(link.tenant_id, link.kind)
         links_of_vendor = [
-            existing for existing in links if existing.vendor_id == link.vendor_id
+            existing
+            for existing in links
+            if existing.vendor_id == link.vendor_id
         ]
         if len(links_of_vendor) >= MAX_LINKS:
-            raise QuotaExceededError("LINK_QUOTA_EXCEEDED", link.tenant_id, MAX_LINKS)
+            raise QuotaExceededError(
+                "LINK_QUOTA_EXCEEDED",
+                link.tenant_id,
+                MAX_LINKS,
+            )
         item = _LINKS.item(Kind.LINK.key(link.link_id), link)
-        expiry = None if link.expires_at is None else link.expires_at.isoformat()
-        details = {"name": link.name, "expires_at": expiry, **_vendor_detail(link)}
+        expiry = (
+            None if link.expires_at is None else link.expires_at.isoformat()
+        )
+        details = {
+            "name": link.name,
+            "expires_at": expiry,
+            **_vendor_detail(link),
+        }
         entry = origin.entry(
             _CREATED[link.kind],
             link.tenant_id,
@@ -139,7 +155,11 @@ class LinkStore:
         )
 
     def remove(
-        self, tenant_id: str, link_id: str, kind: LinkKind, origin: Origin = SYSTEM
+        self,
+        tenant_id: str,
+        link_id: str,
+        kind: LinkKind,
+        origin: Origin = SYSTEM,
     ) -> bool:
         """Delete a tenant's link of a kind. Return False if the tenant has no such link."""
         key = Kind.LINK.key(link_id)
@@ -150,13 +170,21 @@ class LinkStore:
         return self.database.carry_out(
             self._table.delete("link", key, EXISTS),
             self.database.audited(
-                origin, _DELETED[kind], tenant_id, link_id, **details
+                origin,
+                _DELETED[kind],
+                tenant_id,
+                link_id,
+                **details,
             ),
         )
 
     def note_use(self, link: Link) -> None:
         """Store that a link was used, at most once an hour, unless it has been deleted."""
-        self.database.note_use("link", Kind.LINK.key(link.link_id), link.last_used_at)
+        self.database.note_use(
+            "link",
+            Kind.LINK.key(link.link_id),
+            link.last_used_at,
+        )
 
 
 def _vendor_detail(link: Link) -> dict[str, str]:

@@ -32,7 +32,9 @@ class PauseStore:
 
         The pause of all tenants comes before the tenant's own.
         """
-        items = self._table.items([Kind.PAUSE.key(""), Kind.PAUSE.key(tenant_id)])
+        items = self._table.items(
+            [Kind.PAUSE.key(""), Kind.PAUSE.key(tenant_id)],
+        )
         return self._table.parse(items[0], _PAUSES.read) if items else None
 
     def in_force(self) -> list[Pause]:
@@ -40,7 +42,11 @@ class PauseStore:
 
         The index that finds the pauses of single tenants lags.
         """
-        pauses = Partition(schema.TENANTS_BY_CREATION, schema.LISTED, schema.ALL_PAUSES)
+        pauses = Partition(
+            schema.TENANTS_BY_CREATION,
+            schema.LISTED,
+            schema.ALL_PAUSES,
+        )
         keys = {str(row[schema.KEY]) for row in self._table.rows(pauses)}
         keys.add(Kind.PAUSE.key(""))
         return self._table.read_all(sorted(keys), _PAUSES.read)
@@ -92,6 +98,10 @@ class PauseStore:
         self.database.carry_out(
             self._table.delete("pause", key, EXISTS),
             self.database.audited(
-                origin, Action.RUNS_RESUMED, tenant_id, tenant_id, reason=reason
+                origin,
+                Action.RUNS_RESUMED,
+                tenant_id,
+                tenant_id,
+                reason=reason,
             ),
         )

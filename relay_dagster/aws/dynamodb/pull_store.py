@@ -60,7 +60,9 @@ class PullStore:
         )
 
     def of_vendors(
-        self, tenant_id: str, vendor_ids: Iterable[str]
+        self,
+        tenant_id: str,
+        vendor_ids: Iterable[str],
     ) -> dict[str, PullState]:
         """Return the pulls of a tenant's vendors, by vendor, read consistently.
 
@@ -76,7 +78,9 @@ class PullStore:
         The index that finds them lags.
         """
         partition = Partition(
-            schema.BY_TENANT, schema.LISTED_TENANT, Kind.PULLS.key(tenant_id)
+            schema.BY_TENANT,
+            schema.LISTED_TENANT,
+            Kind.PULLS.key(tenant_id),
         )
         rows = self.database.runs.rows(partition)
         vendor_ids = [str(row[schema.REQUESTED_KEY]) for row in rows]
@@ -110,7 +114,11 @@ class PullStore:
         item = self.queue.update(new_item, change, also)
         if item is None:
             return None
-        return item.value if item.lease is None else replace(item.value, due_at=None)
+        return (
+            item.value
+            if item.lease is None
+            else replace(item.value, due_at=None)
+        )
 
 
 def pulls_planned_now(table: Table, tenant_id: str, now: datetime) -> Write:
@@ -122,7 +130,11 @@ def pulls_planned_now(table: Table, tenant_id: str, now: datetime) -> Write:
         schema.DUE_SHARD: due_shard(schema.PULL_PLAN, tenant_id),
         schema.DUE_AT: codec.instant_text(now),
     }
-    update = Update(sets=due_now, adds={"revision": 1}, removes=LEASE_ATTRIBUTES)
+    update = Update(
+        sets=due_now,
+        adds={"revision": 1},
+        removes=LEASE_ATTRIBUTES,
+    )
     return table.update("pull_plan", Kind.PULL_PLAN.key(tenant_id), update)
 
 

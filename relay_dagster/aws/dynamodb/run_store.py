@@ -77,7 +77,11 @@ class RunStore:
         """Return True if a run's record was deleted because it had expired."""
         return self._table.item(Kind.GONE.key(run_id)) is not None
 
-    def ids_by_request(self, after: str, before: datetime) -> Iterator[tuple[str, str]]:
+    def ids_by_request(
+        self,
+        after: str,
+        before: datetime,
+    ) -> Iterator[tuple[str, str]]:
         """Yield the sort keys and ids of runs in the order of their requests.
 
         The first run is the one behind the sort key ``after``. The last one was requested
@@ -152,10 +156,18 @@ class RunStore:
                 return
 
     def due(
-        self, queue: DueQueue, until: datetime, limit: int = 200
+        self,
+        queue: DueQueue,
+        until: datetime,
+        limit: int = 200,
     ) -> list[RunRecord]:
         """Return a queue's runs that are due by an instant, the longest due first."""
-        records = self._table.read_due(queue, until, limit, run_writes.to_record)
+        records = self._table.read_due(
+            queue,
+            until,
+            limit,
+            run_writes.to_record,
+        )
         return [record for record in records if record.is_due(queue, until)]
 
     def note_check(self, record: RunRecord) -> bool:
@@ -170,7 +182,12 @@ class RunStore:
             if name in item
         }
         is_current = at_revision(record.revision)
-        write = self._table.overwrite("record", checked, run_writes.CHECKED, is_current)
+        write = self._table.overwrite(
+            "record",
+            checked,
+            run_writes.CHECKED,
+            is_current,
+        )
         return self._table.carry_out(write)
 
     # --- changes of a record ----------------------------------------------------------
@@ -180,7 +197,11 @@ class RunStore:
         """The maker of the writes that accompany a change."""
         return RunItemWrites(self.database)
 
-    def commit(self, change: RecordChange, also: Sequence[Write] = ()) -> RunRecord:
+    def commit(
+        self,
+        change: RecordChange,
+        also: Sequence[Write] = (),
+    ) -> RunRecord:
         """Store a record and all that goes with it, or nothing. Return it as stored.
 
         The record's ``revision`` and ``write_id`` are set here.
@@ -191,10 +212,16 @@ class RunStore:
             RunError: The condition of another write failed; the error is its meaning.
         """
         revision = change.before.revision + 1 if change.before else 1
-        after = replace(change.after, revision=revision, write_id=uuid.uuid4().hex)
+        after = replace(
+            change.after,
+            revision=revision,
+            write_id=uuid.uuid4().hex,
+        )
         writes = [
             run_writes.record_write(
-                self._table, "record", replace(change, after=after)
+                self._table,
+                "record",
+                replace(change, after=after),
             ),
             *also,
             *(new_event_write(self._table, event) for event in change.events),
@@ -207,11 +234,18 @@ class RunStore:
             if stored_item.get("write_id") == after.write_id:
                 # DynamoDB carried out this very write before, and its answer was lost.
                 return after
-            failed_writes = [write for write in writes if write.role in error.items]
-            decisive_write = min(failed_writes, key=lambda write: write.precondition)
+            failed_writes = [
+                write for write in writes if write.role in error.items
+            ]
+            decisive_write = min(
+                failed_writes,
+                key=lambda write: write.precondition,
+            )
             if decisive_write.refusal is None:
                 raise CommitLostError(str(error)) from error
-            raise decisive_write.refusal(error.items[decisive_write.role]) from error
+            raise decisive_write.refusal(
+                error.items[decisive_write.role],
+            ) from error
         return after
 
     # --- locks, feeds and results -----------------------------------------------------
@@ -224,7 +258,9 @@ class RunStore:
 
     def locks(self, tenant_ids: Iterable[str]) -> dict[str, TenantLock]:
         """Return the locks of tenants, read consistently, without unreadable ones."""
-        names_by_key = {Kind.LOCK.key(tenant_id): tenant_id for tenant_id in tenant_ids}
+        names_by_key = {
+            Kind.LOCK.key(tenant_id): tenant_id for tenant_id in tenant_ids
+        }
         return self._table.read_by_name(names_by_key, run_writes.to_lock)
 
     def feed(self, tenant_id: str) -> FeedPointer | None:
@@ -249,7 +285,9 @@ class RunStore:
         )
 
     def vendor_results(
-        self, tenant_id: str, run_id: str | None = None
+        self,
+        tenant_id: str,
+        run_id: str | None = None,
     ) -> tuple[VendorResult, ...]:
         """Return the results of a tenant's last ended run of all vendors, one a vendor.
 
@@ -272,7 +310,9 @@ class RunStore:
         return {record.tenant_id: record for record in records}
 
     def idempotent_run(
-        self, idempotency_id: str, now: datetime
+        self,
+        idempotency_id: str,
+        now: datetime,
     ) -> tuple[str, str] | None:
         """Return the run id and the fingerprint of a caller's idempotency key.
 
@@ -290,7 +330,13 @@ class RunStore:
     # --- heartbeats -------------------------------------------------------------------
 
     @errors.maps_aws_errors
-    def beat(self, run_id: str, attempt: int, *, has_beaten: bool = False) -> int:
+    def beat(
+        self,
+        run_id: str,
+        attempt: int,
+        *,
+        has_beaten: bool = False,
+    ) -> int:
         """Add 1 to the number of an attempt's heartbeats, and return the new number.
 
         The item is in no transaction, so heartbeats never collide with the run's writes.
@@ -311,7 +357,8 @@ class RunStore:
         )
         try:
             response = self.database.clients.dynamodb_heartbeats.update_item(
-                **write.arguments, ReturnValues="UPDATED_NEW"
+                **write.arguments,
+                ReturnValues="UPDATED_NEW",
             )
         except ClientError as error:
             if errors.error_code(error) in errors.CONDITION_FAILED:

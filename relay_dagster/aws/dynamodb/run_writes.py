@@ -35,7 +35,12 @@ from relay_dagster.aws.dynamodb.trigger_store import trigger_change
 from relay_dagster.aws.dynamodb.writes import Precondition, Write
 from relay_dagster.feeds.pointer import FeedPointer, FeedUpdate
 from relay_dagster.runs.errors import CommitLostError, TenantBusyError
-from relay_dagster.runs.model import Idempotency, LockState, RunRecord, TenantLock
+from relay_dagster.runs.model import (
+    Idempotency,
+    LockState,
+    RunRecord,
+    TenantLock,
+)
 from relay_dagster.tenants.audit import AuditEntry
 from relay_dagster.tenants.errors import QuotaExceededError
 from relay_dagster.triggers.rules import TriggerUpdate
@@ -107,7 +112,10 @@ def to_item(record: RunRecord) -> Item:
         plain[schema.LISTED_TENANT] = record.tenant_id
         plain[schema.LISTED_STATUS] = record.status.value
     if record.due_queue is not None:
-        plain[schema.DUE_SHARD] = schema.due_shard(record.due_queue, record.run_id)
+        plain[schema.DUE_SHARD] = schema.due_shard(
+            record.due_queue,
+            record.run_id,
+        )
     return codec.marshal(plain)
 
 
@@ -119,7 +127,10 @@ def to_record(item: Item) -> RunRecord:
 def to_results(item: Item) -> tuple[VendorResult, ...]:
     """Return the results of a run's vendors, one a vendor, from their item."""
     text = codec.unmarshal(item)["vendor_results"]
-    results: tuple[VendorResult, ...] = codec.ROWS.read(tuple[VendorResult, ...], text)
+    results: tuple[VendorResult, ...] = codec.ROWS.read(
+        tuple[VendorResult, ...],
+        text,
+    )
     return results
 
 
@@ -141,7 +152,9 @@ def to_lock(tenant_id: str, item: Item | None) -> TenantLock:
     """Return the lock of an item, or a free lock for None."""
     plain = codec.unmarshal(item or {})
     # Each waiter is stored behind the instant by which the waiters sort.
-    waiters = [waiter.rpartition("#")[2] for waiter in sorted(plain.get("waiters", ()))]
+    waiters = [
+        waiter.rpartition("#")[2] for waiter in sorted(plain.get("waiters", ()))
+    ]
     return TenantLock(
         tenant_id,
         holder=plain.get("holder"),
@@ -162,7 +175,13 @@ def record_write(table: Table, role: str, change: RecordChange) -> Write:
     always = (*CHECKED, "tenant_id")
     if before is None:
         return table.new(role, after_item)
-    return table.change(role, to_item(before), after_item, before.revision, always)
+    return table.change(
+        role,
+        to_item(before),
+        after_item,
+        before.revision,
+        always,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +195,10 @@ class RunItemWrites:
         return self.database.runs
 
     def lock(
-        self, change: RecordChange, *, yield_to_waiters: bool = False
+        self,
+        change: RecordChange,
+        *,
+        yield_to_waiters: bool = False,
     ) -> list[Write]:
         """Return the write of the lock if the record's lock state changes, or none.
 
@@ -185,12 +207,16 @@ class RunItemWrites:
         may have deleted the item to help the tenant.
         """
         run = change.after
-        state_before = change.before.lock_state if change.before else LockState.NONE
+        state_before = (
+            change.before.lock_state if change.before else LockState.NONE
+        )
         waiter = {codec.by_time(run.requested_at, run.run_id)}
         take = Update(sets={"holder": run.run_id})
         match state_before, run.lock_state:
             case LockState.NONE, LockState.OWNER:
-                condition = _IS_FREE_AND_UNWANTED if yield_to_waiters else _IS_FREE
+                condition = (
+                    _IS_FREE_AND_UNWANTED if yield_to_waiters else _IS_FREE
+                )
                 return [self._lock(run, take, condition)]
             case LockState.NONE, LockState.QUEUED:
                 return [self._lock(run, Update(adds={"waiters": waiter}))]
@@ -237,7 +263,10 @@ class RunItemWrites:
         return self._unless_busy(condition, run)
 
     def _lock(
-        self, run: RunRecord, update: Update, condition: ConditionBase | None = None
+        self,
+        run: RunRecord,
+        update: Update,
+        condition: ConditionBase | None = None,
     ) -> Write:
         key = Kind.LOCK.key(run.tenant_id)
         write = self._table.update("lock", key, update, condition)
@@ -258,10 +287,16 @@ class RunItemWrites:
             current_item = self._table.item(Kind.LOCK.key(run.tenant_id))
             active_run_id = to_lock(run.tenant_id, current_item).active_run_id
         if active_run_id is None or active_run_id == run.run_id:
-            return CommitLostError(f"the lock of tenant {run.tenant_id} has changed")
+            return CommitLostError(
+                f"the lock of tenant {run.tenant_id} has changed",
+            )
         return TenantBusyError(run.tenant_id, active_run_id)
 
-    def tenant_active(self, run: RunRecord, sent_at: datetime | None = None) -> Write:
+    def tenant_active(
+        self,
+        run: RunRecord,
+        sent_at: datetime | None = None,
+    ) -> Write:
         """Return the condition that a run's tenant is not being deleted."""
         return self.database.tenant_active(run.tenant_id, sent_at)
 
@@ -277,21 +312,31 @@ class RunItemWrites:
 
         def exceeded(_count_item: Item | None) -> QuotaExceededError:
             return QuotaExceededError(
-                "RUN_QUOTA_EXCEEDED", run.tenant_id, runs_per_hour, wait_seconds
+                "RUN_QUOTA_EXCEEDED",
+                run.tenant_id,
+                runs_per_hour,
+                wait_seconds,
             )
 
-        return replace(write, precondition=Precondition.WITHIN_QUOTA, refusal=exceeded)
+        return replace(
+            write,
+            precondition=Precondition.WITHIN_QUOTA,
+            refusal=exceeded,
+        )
 
     def uncount(self, run: RunRecord) -> None:
         """Subtract a run from the count of its hour, because it was not created after all."""
         hour = codec.hour_of(run.requested_at)
         key = schema.run_count_key(run.tenant_id, hour)
         self._table.carry_out(
-            self._table.update("quota", key, Update(adds={"runs": -1}), EXISTS)
+            self._table.update("quota", key, Update(adds={"runs": -1}), EXISTS),
         )
 
     def remember(
-        self, run: RunRecord, idempotency: Idempotency, now: datetime
+        self,
+        run: RunRecord,
+        idempotency: Idempotency,
+        now: datetime,
     ) -> Write:
         """Return the write by which a caller's idempotency key leads to a new run."""
         item = {
@@ -303,7 +348,9 @@ class RunItemWrites:
         # DynamoDB deletes items some time after their expiry, which counts here.
         is_expired = Attr(schema.EXPIRY).lte(codec.epoch_seconds(now))
         return self._table.put(
-            "idempotency", codec.marshal(item), DOES_NOT_EXIST | is_expired
+            "idempotency",
+            codec.marshal(item),
+            DOES_NOT_EXIST | is_expired,
         )
 
     def forget(self, run: RunRecord) -> Write:
@@ -320,7 +367,9 @@ class RunItemWrites:
         else:
             before_item = feed_item(update.before)
             revision = update.before.revision
-            writes = [self._table.change("feed", before_item, after_item, revision)]
+            writes = [
+                self._table.change("feed", before_item, after_item, revision),
+            ]
         if update.superseded is not None:
             held_run, superseded_run = update.superseded
             superseded_run = replace(
@@ -341,7 +390,11 @@ class RunItemWrites:
 
         The results of a run that was requested later stay.
         """
-        if run.vendors is not None or not run.vendor_results or not run.has_ended:
+        if (
+            run.vendors is not None
+            or not run.vendor_results
+            or not run.has_ended
+        ):
             return []
         requested_key = codec.by_time(run.requested_at, run.run_id)
         plain = {

@@ -64,10 +64,14 @@ ALL_PAUSES = "pause"
 ALL_ENTRIES = "entry"
 
 # Queues of the due index. `DueQueue` and `TriggerQueue` have the others.
-PUBLISHED = "published"  # feed pointers with publications that are not reported yet
+PUBLISHED = (
+    "published"  # feed pointers with publications that are not reported yet
+)
 EVENT = "event"  # events with deliveries that are not over yet
 PULL = "pull"
-PULL_PLAN = "pull_plan"  # tenants whose pulls are to be compared with their configs
+PULL_PLAN = (
+    "pull_plan"  # tenants whose pulls are to be compared with their configs
+)
 
 SHARDS = 4
 """The number of shards of each queue in the due index.
@@ -86,12 +90,18 @@ class Kind(StrEnum):
     FEED = "FEED"  # a feed pointer
     IDEMPOTENCY = "IDEMP"  # a caller's idempotency key, by its digest
     HEARTBEAT = "BEAT"
-    RUN_COUNT = "RUNS"  # the number of runs that a tenant's callers made in an hour
+    RUN_COUNT = (
+        "RUNS"  # the number of runs that a tenant's callers made in an hour
+    )
     LINK_COUNT = "LINKS"  # the number of upload links that they made on a day
     TRIGGER = "TRIGGER"  # the state of a tenant's triggers
     PULL = "PULL"  # a vendor's last pulled file, and the time of the next pull
-    PULL_PLAN = "PULLPLAN"  # a tenant whose pulls are to be compared with its config
-    RESULTS = "RESULTS"  # each vendor's result in a tenant's last run of all vendors
+    PULL_PLAN = (
+        "PULLPLAN"  # a tenant whose pulls are to be compared with its config
+    )
+    RESULTS = (
+        "RESULTS"  # each vendor's result in a tenant's last run of all vendors
+    )
     EVENT = "EVENT"  # an event for webhooks, with its deliveries
     # In the tenants table
     TENANT = "TENANT"  # a tenant's latest version of its config
@@ -105,7 +115,9 @@ class Kind(StrEnum):
     OVERRIDES = "OVERRIDES"  # the version of the overrides that is in force
     WEBHOOKS = "WEBHOOKS"  # all webhooks of a tenant, with their secrets
     PAUSE = "PAUSE"  # a pause; one without a name is of all tenants
-    DELETION = "DELETION"  # the progress of a deletion; in the end its tombstone
+    DELETION = (
+        "DELETION"  # the progress of a deletion; in the end its tombstone
+    )
     # Partitions of the index of runs by tenant
     HIDDEN = "HIDDEN"  # runs that are shown to nobody
     EVENTS = "EVENTS"
@@ -129,7 +141,10 @@ class Partition:
     value: str
 
 
-def listed_runs(tenant_id: str | None, status: RunStatus | None = None) -> Partition:
+def listed_runs(
+    tenant_id: str | None,
+    status: RunStatus | None = None,
+) -> Partition:
     """Return the partition of a tenant's runs, of the runs with a status, or of all runs."""
     if tenant_id is not None:
         return Partition(BY_TENANT, LISTED_TENANT, tenant_id)
@@ -194,7 +209,10 @@ def audit_table(name: str) -> dict[str, Any]:
 
 
 def _index(
-    name: str, hash_key: str, range_key: str, *attributes: str
+    name: str,
+    hash_key: str,
+    range_key: str,
+    *attributes: str,
 ) -> dict[str, Any]:
     """Return an index of the keys, and of more attributes where there are some."""
     projection: dict[str, Any] = {"ProjectionType": "KEYS_ONLY"}
@@ -217,7 +235,9 @@ def _table(name: str, indexes: list[dict[str, Any]]) -> dict[str, Any]:
     """Return the definition of a table, all of whose keys are text."""
     key_attributes = {KEY}
     for index in indexes:
-        key_attributes.update(key["AttributeName"] for key in index["KeySchema"])
+        key_attributes.update(
+            key["AttributeName"] for key in index["KeySchema"]
+        )
     return {
         "TableName": name,
         "BillingMode": "PAY_PER_REQUEST",

@@ -8,7 +8,14 @@ read. A write leaves the attributes alone that this release does not know.
 
 import heapq
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    Callable,
+    Collection,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
@@ -69,7 +76,9 @@ class Table:
     def item(self, key: str) -> Item | None:
         """Return the item with the key, or None where there is none."""
         response = self.clients.dynamodb.get_item(
-            TableName=self.name, Key=expressions.item_key(key), ConsistentRead=True
+            TableName=self.name,
+            Key=expressions.item_key(key),
+            ConsistentRead=True,
         )
         return response.get("Item")
 
@@ -79,10 +88,16 @@ class Table:
 
         def read(batch: Sequence[Any]) -> Any:
             request: Any = {self.name: {"Keys": batch, "ConsistentRead": True}}
-            response: Any = self.clients.dynamodb.batch_get_item(RequestItems=request)
+            response: Any = self.clients.dynamodb.batch_get_item(
+                RequestItems=request,
+            )
             for item in response.get("Responses", {}).get(self.name, []):
                 items[item[schema.KEY]["S"]] = item
-            return response.get("UnprocessedKeys", {}).get(self.name, {}).get("Keys")
+            return (
+                response.get("UnprocessedKeys", {})
+                .get(self.name, {})
+                .get("Keys")
+            )
 
         keys_of_items = [expressions.item_key(key) for key in set(keys)]
         errors.in_batches(_MAX_ITEMS_READ, keys_of_items, read, self.sleep)
@@ -124,11 +139,14 @@ class Table:
         except Exception as error:
             self.report_unreadable(item, error)
             raise UnreadableItemError(
-                f"{self.name} {item[schema.KEY]['S']}", repr(error)
+                f"{self.name} {item[schema.KEY]['S']}",
+                repr(error),
             ) from error
 
     def parse_all(
-        self, items: Iterable[Item], read: ItemReader[_T]
+        self,
+        items: Iterable[Item],
+        read: ItemReader[_T],
     ) -> Iterator[tuple[Item, _T | None]]:
         """Yield each item and its value, or None if this release cannot read the item."""
         for item in items:
@@ -147,7 +165,9 @@ class Table:
         return [value for _, value in values if value is not None]
 
     def read_by_name(
-        self, names_by_key: Mapping[str, str], read: Callable[[str, Item | None], _T]
+        self,
+        names_by_key: Mapping[str, str],
+        read: Callable[[str, Item | None], _T],
     ) -> dict[str, _T]:
         """Return the values of items by name, without those that cannot be read.
 
@@ -175,7 +195,10 @@ class Table:
     # --- writes -----------------------------------------------------------------------
 
     def put(
-        self, role: str, item: Item, condition: ConditionBase | None = None
+        self,
+        role: str,
+        item: Item,
+        condition: ConditionBase | None = None,
     ) -> Write:
         """Return the write that stores an item in place of the one with its key."""
         request = Expressions()
@@ -250,7 +273,10 @@ class Table:
         return self.overwrite(role, after, differing | set(always), is_current)
 
     def delete(
-        self, role: str, key: str, condition: ConditionBase | None = None
+        self,
+        role: str,
+        key: str,
+        condition: ConditionBase | None = None,
     ) -> Write:
         """Return the write that deletes an item."""
         return self._write(role, "Delete", key, condition)
@@ -303,7 +329,9 @@ class Table:
         plain = codec.unmarshal(item)
         update = Update(sets={attribute: instant})
         is_unchanged = Attr(attribute).eq(plain.get(attribute))
-        self.carry_out(self.update("due", plain[schema.KEY], update, is_unchanged))
+        self.carry_out(
+            self.update("due", plain[schema.KEY], update, is_unchanged),
+        )
 
     def write_all(self, requests: Iterable[Mapping[str, Any]]) -> None:
         """Carry out the requests of BatchWriteItem, as many as there are.
@@ -314,7 +342,7 @@ class Table:
 
         def write(batch: Sequence[Any]) -> Any:
             response = self.clients.dynamodb.batch_write_item(
-                RequestItems={self.name: batch}
+                RequestItems={self.name: batch},
             )
             return response.get("UnprocessedItems", {}).get(self.name)
 
@@ -338,7 +366,9 @@ class Table:
         return self._all_rows(
             "query",
             IndexName=partition.index,
-            PaginationConfig={} if page_size is None else {"PageSize": page_size},
+            PaginationConfig={}
+            if page_size is None
+            else {"PageSize": page_size},
             **request.arguments(),
         )
 
@@ -372,7 +402,9 @@ class Table:
         is_filtered = matching is not None
         for _ in range(_FILTERED_REQUESTS if is_filtered else limit + 1):
             # With a filter, DynamoDB's limit is of rows looked at, not of rows returned.
-            request["Limit"] = _FILTERED_ROWS if is_filtered else limit + 1 - len(rows)
+            request["Limit"] = (
+                _FILTERED_ROWS if is_filtered else limit + 1 - len(rows)
+            )
             if start:
                 request["ExclusiveStartKey"] = start
             response = self.clients.dynamodb.query(**request)
@@ -385,7 +417,10 @@ class Table:
         return rows, codec.unmarshal(start or {})
 
     def due_keys(
-        self, queue: str, until: datetime, limit: int | None = None
+        self,
+        queue: str,
+        until: datetime,
+        limit: int | None = None,
     ) -> list[str]:
         """Return the keys of a queue's items that are due, the longest due first."""
         is_due = Key(schema.DUE_AT).lte(codec.instant_text(until))
@@ -418,7 +453,10 @@ class Table:
         return values
 
     def scan(
-        self, attributes: Sequence[str], condition: str, values: Mapping[str, str]
+        self,
+        attributes: Sequence[str],
+        condition: str,
+        values: Mapping[str, str],
     ) -> Iterator[_Row]:
         """Yield the keys and some attributes of all items that meet a condition.
 

@@ -51,7 +51,9 @@ class TenantData:
             keys.add(schema.run_count_key(record.tenant_id, hour))
         count = self._remove(keys)
         # The records go last: without them nobody would find the other items.
-        return count + self._remove({Kind.RUN.key(each.run_id) for each in records})
+        return count + self._remove(
+            {Kind.RUN.key(each.run_id) for each in records},
+        )
 
     def remove_items(self, tenant_id: str, now: datetime) -> int:
         """Remove a tenant's other items from the runs table; return their number."""
@@ -79,7 +81,10 @@ class TenantData:
         table = self.database.tenants
         latest_config_key = schema.config_key(tenant_id, version or 0)
         remaining_keys = {Kind.TENANT.key(tenant_id), latest_config_key}
-        keys = {*self.database.owned_keys(tenant_id, ""), Kind.PAUSE.key(tenant_id)}
+        keys = {
+            *self.database.owned_keys(tenant_id, ""),
+            Kind.PAUSE.key(tenant_id),
+        }
         stored_keys = table.items_by_key(keys - remaining_keys)
         for key in stored_keys:
             # They go one by one: a role that may write batches may write anything.
@@ -117,7 +122,11 @@ class TenantData:
         return versions
 
     def _listed_keys(self, listed_tenant: str) -> Iterator[str]:
-        partition = Partition(schema.BY_TENANT, schema.LISTED_TENANT, listed_tenant)
+        partition = Partition(
+            schema.BY_TENANT,
+            schema.LISTED_TENANT,
+            listed_tenant,
+        )
         for row in self.database.runs.rows(partition):
             yield str(row[schema.KEY])
 

@@ -177,7 +177,11 @@ class TenantStore:
         return self.parsed_configs.of(stored)
 
     def versions(
-        self, tenant_id: str, *, limit: int, before: int | None = None
+        self,
+        tenant_id: str,
+        *,
+        limit: int,
+        before: int | None = None,
     ) -> tuple[StoredConfig, ...]:
         """Return up to ``limit`` versions, the latest first; none for an unknown tenant.
 
@@ -195,20 +199,31 @@ class TenantStore:
         return tuple(configs[:limit])
 
     def _versions_before(
-        self, key: str, tenant_id: str, limit: int
+        self,
+        key: str,
+        tenant_id: str,
+        limit: int,
     ) -> list[StoredConfig]:
         """Return up to ``limit`` versions before the one with the key, by the index."""
         start = codec.marshal({schema.KEY: key, schema.OWNER: tenant_id})
         prefix = Kind.CONFIG.key(tenant_id, "")
         older_keys, _ = self.database.owned_page(
-            tenant_id, prefix, limit, start, forward=False
+            tenant_id,
+            prefix,
+            limit,
+            start,
+            forward=False,
         )
         return self._table.read_all(older_keys, _CONFIGS.read)
 
     # --- writes -----------------------------------------------------------------------
 
     def create(
-        self, tenant_id: str, text: str, *, origin: Origin = SYSTEM
+        self,
+        tenant_id: str,
+        text: str,
+        *,
+        origin: Origin = SYSTEM,
     ) -> StoredConfig:
         """Store the first config of a new tenant.
 
@@ -245,13 +260,20 @@ class TenantStore:
         def try_once() -> StoredConfig:
             current = self._tenant_item(tenant_id)
             if if_match is not None and current.version != if_match:
-                raise errors.VersionMismatchError(tenant_id, if_match, current.version)
+                raise errors.VersionMismatchError(
+                    tenant_id,
+                    if_match,
+                    current.version,
+                )
             if current.version is None and not may_create:
                 raise errors.UnknownTenantError(tenant_id)
             return self._write(tenant_id, text, current, origin, judge)
 
         return self.database.until_it_holds(
-            try_once, "put config", f"tenant {tenant_id}", tries=_MAX_WRITE_ATTEMPTS
+            try_once,
+            "put config",
+            f"tenant {tenant_id}",
+            tries=_MAX_WRITE_ATTEMPTS,
         )
 
     def _tenant_item(self, tenant_id: str) -> _TenantItem:
@@ -285,7 +307,9 @@ class TenantStore:
                 tenant_id,
                 self._table.new("text", item),
                 *self._tenant_writes(config, day_count),
-                self.database.audit_write(_audit_entry(config, previous, origin)),
+                self.database.audit_write(
+                    _audit_entry(config, previous, origin),
+                ),
                 triggers_due_now(self.database.runs, tenant_id, now),
                 pulls_planned_now(self.database.runs, tenant_id, now),
             )
@@ -295,7 +319,12 @@ class TenantStore:
             raise
         return config
 
-    def _counted(self, tenant_id: str, latest: DayCount, now: datetime) -> DayCount:
+    def _counted(
+        self,
+        tenant_id: str,
+        latest: DayCount,
+        now: datetime,
+    ) -> DayCount:
         """Return the count of today with one more version.
 
         A tenant's versions are written one after another, so no version is missed.
@@ -306,11 +335,18 @@ class TenantStore:
         if limit is not None and versions > limit:
             wait_seconds = codec.seconds_left_of_day(now)
             raise errors.QuotaExceededError(
-                "CONFIG_QUOTA_EXCEEDED", tenant_id, limit, wait_seconds
+                "CONFIG_QUOTA_EXCEEDED",
+                tenant_id,
+                limit,
+                wait_seconds,
             )
         return DayCount(today, versions)
 
-    def _tenant_writes(self, config: StoredConfig, day_count: DayCount) -> list[Write]:
+    def _tenant_writes(
+        self,
+        config: StoredConfig,
+        day_count: DayCount,
+    ) -> list[Write]:
         """Return the writes that make a version the latest; the first reserves the name."""
         tenant_id = config.tenant_id
         stored_at = codec.instant_text(config.stored_at)
@@ -322,7 +358,9 @@ class TenantStore:
         if config.version > 1:
             item = codec.marshal({**tenant, "updated_at": stored_at})
             is_latest = Attr("version").eq(config.version - 1)
-            return [self._table.overwrite("tenant", item, item.keys(), is_latest)]
+            return [
+                self._table.overwrite("tenant", item, item.keys(), is_latest),
+            ]
         new_item = codec.marshal(
             {
                 **tenant,
@@ -330,7 +368,7 @@ class TenantStore:
                 "created_at": stored_at,
                 schema.LISTED: schema.ALL_TENANTS,
                 schema.CREATED_KEY: f"{stored_at}#{tenant_id}",
-            }
+            },
         )
         owner = Attr("tenant_id")
         name = self._table.update(
@@ -348,7 +386,9 @@ class TenantStore:
         # The value of a condition is never empty; a space sorts before every instant.
         earliest = codec.instant_text(instant) if instant else " "
         tenants = Partition(
-            schema.TENANTS_BY_CREATION, schema.LISTED, schema.ALL_TENANTS
+            schema.TENANTS_BY_CREATION,
+            schema.LISTED,
+            schema.ALL_TENANTS,
         )
         rows = self._table.rows(tenants, Key(schema.CREATED_KEY).gte(earliest))
         return [str(row[schema.CREATED_KEY]).partition("#")[2] for row in rows]
@@ -359,7 +399,9 @@ class TenantStore:
 
 
 def _audit_entry(
-    config: StoredConfig, previous: StoredConfig | None, origin: Origin
+    config: StoredConfig,
+    previous: StoredConfig | None,
+    origin: Origin,
 ) -> AuditEntry:
     """Return the audit's entry of a version; ``previous`` is None before the first."""
     tenant_id = config.tenant_id

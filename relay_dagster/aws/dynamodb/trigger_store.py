@@ -52,7 +52,9 @@ class TriggerStore:
         return state or TriggerState(tenant_id=tenant_id)
 
     def update(
-        self, tenant_id: str, rule: Callable[[TriggerState], TriggerState | None]
+        self,
+        tenant_id: str,
+        rule: Callable[[TriggerState], TriggerState | None],
     ) -> WorkItem[TriggerState] | None:
         """Change a tenant's triggers by a rule and return them; None if they stay.
 
@@ -61,7 +63,9 @@ class TriggerStore:
         key = Kind.TRIGGER.key(tenant_id)
         new_item = WorkItem(key, TriggerState(tenant_id=tenant_id))
 
-        def change(item: WorkItem[TriggerState]) -> WorkItem[TriggerState] | None:
+        def change(
+            item: WorkItem[TriggerState],
+        ) -> WorkItem[TriggerState] | None:
             state = rule(item.value)
             return None if state is None else item.released(state)
 
@@ -78,7 +82,11 @@ class TriggerStore:
                 yield state
 
 
-def trigger_change(table: Table, before: TriggerState, after: TriggerState) -> Write:
+def trigger_change(
+    table: Table,
+    before: TriggerState,
+    after: TriggerState,
+) -> Write:
     """Return the write that changes a tenant's triggers as they were read."""
     after = replace(after, revision=before.revision + 1)
     return table.change(
@@ -96,7 +104,11 @@ def triggers_due_now(table: Table, tenant_id: str, now: datetime) -> Write:
         schema.DUE_SHARD: due_shard(TriggerQueue.DUE, tenant_id),
         schema.DUE_AT: codec.instant_text(now),
     }
-    update = Update(sets=due_now, adds={"revision": 1}, removes=LEASE_ATTRIBUTES)
+    update = Update(
+        sets=due_now,
+        adds={"revision": 1},
+        removes=LEASE_ATTRIBUTES,
+    )
     return table.update("trigger", Kind.TRIGGER.key(tenant_id), update)
 
 

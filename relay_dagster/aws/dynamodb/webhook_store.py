@@ -99,11 +99,16 @@ class WebhookStore:
         def read(_tenant_id: str, item: codec.Item | None) -> Webhooks:
             return self._read(item).webhooks
 
-        keys = {Kind.WEBHOOKS.key(tenant_id): tenant_id for tenant_id in tenant_ids}
+        keys = {
+            Kind.WEBHOOKS.key(tenant_id): tenant_id for tenant_id in tenant_ids
+        }
         return self.database.tenants.read_by_name(keys, read)
 
     def change(
-        self, tenant_id: str, rule: WebhooksRule, entry: AuditEntry | None = None
+        self,
+        tenant_id: str,
+        rule: WebhooksRule,
+        entry: AuditEntry | None = None,
     ) -> Webhooks:
         """Store what a rule makes of a tenant's webhooks, and return them.
 
@@ -129,7 +134,9 @@ class WebhookStore:
             return after
 
         return self.database.until_it_holds(
-            try_once, "change", f"webhooks of tenant {tenant_id}"
+            try_once,
+            "change",
+            f"webhooks of tenant {tenant_id}",
         )
 
     def add_event(self, event: model.Event) -> None:
@@ -150,7 +157,11 @@ class WebhookStore:
         return self.database.runs.read(Kind.EVENT.key(event_id), to_event)
 
     def events_of(
-        self, tenant_id: str, *, limit: int, cursor: str | None = None
+        self,
+        tenant_id: str,
+        *,
+        limit: int,
+        cursor: str | None = None,
     ) -> Page[model.Event]:
         """Return a page of a tenant's events, the last first, by an index, which lags.
 
@@ -159,16 +170,28 @@ class WebhookStore:
         """
         table = self.database.runs
         partition = Partition(
-            schema.BY_TENANT, schema.LISTED_TENANT, Kind.EVENTS.key(tenant_id)
+            schema.BY_TENANT,
+            schema.LISTED_TENANT,
+            Kind.EVENTS.key(tenant_id),
         )
-        start = cursors.start_key(cursor, Kind.EVENT, _EVENT_ID.fullmatch, partition)
+        start = cursors.start_key(
+            cursor,
+            Kind.EVENT,
+            _EVENT_ID.fullmatch,
+            partition,
+        )
         rows, last_row = table.page(partition, limit=limit, start=start)
         keys = [str(row[schema.KEY]) for row in rows]
         events = tuple(table.read_all(keys, to_event))
         return Page(events, cursors.cursor_after(last_row))
 
     def tries_of(
-        self, tenant_id: str, webhook_id: str, *, limit: int, cursor: str | None = None
+        self,
+        tenant_id: str,
+        webhook_id: str,
+        *,
+        limit: int,
+        cursor: str | None = None,
     ) -> Page[model.Try]:
         """Return a page of tries to deliver to a webhook, the last first.
 
@@ -179,7 +202,11 @@ class WebhookStore:
         """
         tries, next_cursor = self._rest_of_event(cursor, tenant_id, webhook_id)
         for _ in range(_READS):
-            page = self.events_of(tenant_id, limit=_EVENTS_AT_ONCE, cursor=next_cursor)
+            page = self.events_of(
+                tenant_id,
+                limit=_EVENTS_AT_ONCE,
+                cursor=next_cursor,
+            )
             for event in page.items:
                 tries += event.tries_of(webhook_id)
             next_cursor = page.next_cursor
@@ -191,7 +218,10 @@ class WebhookStore:
         return Page(tuple(tries), next_cursor)
 
     def _rest_of_event(
-        self, cursor: str | None, tenant_id: str, webhook_id: str
+        self,
+        cursor: str | None,
+        tenant_id: str,
+        webhook_id: str,
     ) -> tuple[list[model.Try], str | None]:
         """Return the tries of the cursor's event that follow, and the event's cursor."""
         if cursor is None:
@@ -245,7 +275,9 @@ def _write_deliveries(deliveries: Mapping[str, model.Delivery]) -> str:
     plain = {}
     for webhook_id, delivery in deliveries.items():
         plain[webhook_id] = {
-            "attempts": [codec.to_row(attempt) for attempt in delivery.attempts],
+            "attempts": [
+                codec.to_row(attempt) for attempt in delivery.attempts
+            ],
             "next_attempt_at": codec.to_plain(delivery.next_attempt_at),
         }
     return json.dumps(plain, ensure_ascii=False)
@@ -255,10 +287,18 @@ def _read_deliveries(_kind: Any, text: str) -> dict[str, model.Delivery]:
     deliveries = {}
     for webhook_id, plain in json.loads(text).items():
         attempts = tuple(
-            codec.from_row(model.DeliveryAttempt, row) for row in plain["attempts"]
+            codec.from_row(model.DeliveryAttempt, row)
+            for row in plain["attempts"]
         )
-        next_attempt_at = codec.from_plain(datetime | None, plain["next_attempt_at"])
-        deliveries[webhook_id] = model.Delivery(webhook_id, attempts, next_attempt_at)
+        next_attempt_at = codec.from_plain(
+            datetime | None,
+            plain["next_attempt_at"],
+        )
+        deliveries[webhook_id] = model.Delivery(
+            webhook_id,
+            attempts,
+            next_attempt_at,
+        )
     return deliveries
 
 
@@ -280,7 +320,9 @@ def _event_item(event: model.Event) -> codec.Item:
         schema.LISTED_TENANT: Kind.EVENTS.key(event.tenant_id),
         schema.REQUESTED_KEY: codec.by_time(event.occurred_at, event.event_id),
         "run_id": event.run_id,
-        schema.EXPIRY: codec.epoch_seconds(event.occurred_at + model.EVENT_LIFE),
+        schema.EXPIRY: codec.epoch_seconds(
+            event.occurred_at + model.EVENT_LIFE,
+        ),
     }
     if event.due_at is not None:
         plain[schema.DUE_SHARD] = schema.due_shard(schema.EVENT, event.event_id)

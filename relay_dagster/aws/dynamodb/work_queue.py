@@ -86,7 +86,10 @@ class TableQueue(Generic[T]):
         return self.index.table.read(key, self._read)
 
     def due(
-        self, now: datetime, limit: int, besides: Collection[str] = ()
+        self,
+        now: datetime,
+        limit: int,
+        besides: Collection[str] = (),
     ) -> list[WorkItem[T]]:
         """Return up to ``limit`` due items that nobody is at, the longest due first.
 
@@ -112,7 +115,10 @@ class TableQueue(Generic[T]):
         return leased_item if is_stored else None
 
     def change(
-        self, item: WorkItem[T], step: Step[T], also: Sequence[Write] = ()
+        self,
+        item: WorkItem[T],
+        step: Step[T],
+        also: Sequence[Write] = (),
     ) -> WorkItem[T] | None:
         """Store an item as a step makes it, and return it; None if the step removes it.
 
@@ -186,7 +192,10 @@ class TableQueue(Generic[T]):
         )
 
     def _is_stored(
-        self, before: WorkItem[T], after: WorkItem[T] | None, also: Sequence[Write]
+        self,
+        before: WorkItem[T],
+        after: WorkItem[T] | None,
+        also: Sequence[Write],
     ) -> bool:
         """Store an item and return True; return False if another writer was faster."""
         write = self.write(before, after)
@@ -204,10 +213,15 @@ class TableQueue(Generic[T]):
         return True
 
     def _until_it_holds(
-        self, step: Callable[[], WorkItem[T] | None], key: str
+        self,
+        step: Callable[[], WorkItem[T] | None],
+        key: str,
     ) -> WorkItem[T] | None:
         return self.database.until_it_holds(
-            step, f"change {self.role}", key, on=ItemChangedError
+            step,
+            f"change {self.role}",
+            key,
+            on=ItemChangedError,
         )
 
     def _read(self, item: codec.Item) -> WorkItem[T]:

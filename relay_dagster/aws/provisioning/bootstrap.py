@@ -16,7 +16,11 @@ from relay_dagster.aws.dynamodb import schema
 from relay_dagster.aws.errors import maps_aws_errors
 from relay_dagster.aws.job_queue import DLQ_RETENTION_SECONDS, JobQueue
 from relay_dagster.aws.provisioning import buckets, queues, resources, tables
-from relay_dagster.settings import ProvisioningSettings, Settings, audit_table_beside
+from relay_dagster.settings import (
+    ProvisioningSettings,
+    Settings,
+    audit_table_beside,
+)
 
 _QueueName = Annotated[str, AfterValidator(queues.name_of)]
 
@@ -27,16 +31,23 @@ class Names(ProvisioningSettings):
     bucket: str = Field(resources.BUCKET, validation_alias="ARTIFACT_BUCKET")
     runs_table: str = Field(resources.RUNS_TABLE, validation_alias="RUNS_TABLE")
     tenants_table: str = Field(
-        resources.TENANTS_TABLE, validation_alias="TENANTS_TABLE"
+        resources.TENANTS_TABLE,
+        validation_alias="TENANTS_TABLE",
     )
     audit_table: str = Field(
-        default_factory=lambda fields: audit_table_beside(fields["tenants_table"]),
+        default_factory=lambda fields: audit_table_beside(
+            fields["tenants_table"],
+        ),
         validation_alias="AUDIT_TABLE",
     )
-    queue: _QueueName = Field(resources.QUEUE_NAME, validation_alias="SQS_QUEUE_URL")
+    queue: _QueueName = Field(
+        resources.QUEUE_NAME,
+        validation_alias="SQS_QUEUE_URL",
+    )
     dlq: _QueueName = Field(resources.DLQ_NAME, validation_alias="SQS_DLQ_URL")
     uploads: _QueueName = Field(
-        resources.UPLOADS_NAME, validation_alias="UPLOADS_QUEUE_URL"
+        resources.UPLOADS_NAME,
+        validation_alias="UPLOADS_QUEUE_URL",
     )
 
 
@@ -49,7 +60,8 @@ class Provisioned:
 
 
 def bootstrap(
-    names: Names | None = None, clients: Clients | None = None
+    names: Names | None = None,
+    clients: Clients | None = None,
 ) -> list[tuple[str, str]]:
     """Create what is missing, and return the variables to export."""
     return list(provision(names, clients).variables)
@@ -57,7 +69,10 @@ def bootstrap(
 
 @maps_aws_errors
 def provision(
-    names: Names | None = None, clients: Clients | None = None, *, repair: bool = False
+    names: Names | None = None,
+    clients: Clients | None = None,
+    *,
+    repair: bool = False,
 ) -> Provisioned:
     """Create what is missing, and with ``repair`` set the attributes of the job queue.
 
@@ -102,18 +117,24 @@ class _Provisioning:
             buckets.create_bucket(self.clients, name)
             self.changes.append(f"created bucket {name}")
         self.changes += buckets.protect_bucket(
-            self.clients, name, self.names.retention_days
+            self.clients,
+            name,
+            self.names.retention_days,
         )
 
     def provide_tables(self) -> None:
         self._provide_table(schema.runs_table(self.names.runs_table))
         self._provide_table(
-            schema.tenants_table(self.names.tenants_table), expires=False
+            schema.tenants_table(self.names.tenants_table),
+            expires=False,
         )
         self._provide_table(schema.audit_table(self.names.audit_table))
 
     def _provide_table(
-        self, definition: dict[str, Any], *, expires: bool = True
+        self,
+        definition: dict[str, Any],
+        *,
+        expires: bool = True,
     ) -> None:
         name = definition["TableName"]
         if not tables.table_exists(self.clients, name):
@@ -121,14 +142,21 @@ class _Provisioning:
             self.changes.append(f"created table {name}")
         tables.await_table(self.clients, name)
         self.changes += tables.add_missing_indexes(self.clients, definition)
-        self.changes += tables.protect_table(self.clients, name, expires=expires)
+        self.changes += tables.protect_table(
+            self.clients,
+            name,
+            expires=expires,
+        )
 
     def provide_job_queue(self) -> JobQueue:
         dlq_url, dlq_arn = self._provide_queue(
-            self.names.dlq, resources.dlq_attributes()
+            self.names.dlq,
+            resources.dlq_attributes(),
         )
         attributes = resources.queue_attributes(
-            dlq_arn, self.names.visibility_timeout_seconds, self.names.max_attempts
+            dlq_arn,
+            self.names.visibility_timeout_seconds,
+            self.names.max_attempts,
         )
         url, _ = self._provide_queue(self.names.queue, attributes)
         return JobQueue(self.clients, url, dlq_url)
@@ -153,25 +181,37 @@ class _Provisioning:
         queues.set_attributes(self.clients, job_queue.url, attributes)
         dlq_attributes = {"MessageRetentionPeriod": DLQ_RETENTION_SECONDS}
         queues.set_attributes(self.clients, job_queue.dlq_url, dlq_attributes)
-        self.changes += [f"repaired queue: {difference}" for difference in differences]
+        self.changes += [
+            f"repaired queue: {difference}" for difference in differences
+        ]
 
     def provide_uploads(self) -> str:
         """Return the URL of the queue of uploads."""
         name = self.names.uploads
         _, dlq_arn = self._provide_queue(
-            queues.dlq_name_of(name), resources.dlq_attributes()
+            queues.dlq_name_of(name),
+            resources.dlq_attributes(),
         )
         attributes = resources.upload_queue_attributes(dlq_arn)
         url, arn = self._provide_queue(name, attributes)
         # S3 checks the permission when the notification is set.
         self.changes += queues.permit_upload_events(
-            self.clients, url, arn, self.names.bucket
+            self.clients,
+            url,
+            arn,
+            self.names.bucket,
         )
-        self.changes += buckets.notify_of_uploads(self.clients, self.names.bucket, arn)
+        self.changes += buckets.notify_of_uploads(
+            self.clients,
+            self.names.bucket,
+            arn,
+        )
         return url
 
     def _provide_queue(
-        self, name: str, attributes: Mapping[str, Any]
+        self,
+        name: str,
+        attributes: Mapping[str, Any],
     ) -> tuple[str, str]:
         """Return the URL and the ARN of a queue, which is created if it is missing."""
         url = queues.find_queue_url(self.clients, name)

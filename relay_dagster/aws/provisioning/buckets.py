@@ -21,7 +21,7 @@ _NOT_SET = frozenset(
         "NoSuchLifecycleConfiguration",
         "NoSuchPublicAccessBlockConfiguration",
         "ServerSideEncryptionConfigurationNotFoundError",
-    }
+    },
 )
 
 
@@ -68,7 +68,11 @@ def _not_ours(bucket: str) -> SettingsError:
     )
 
 
-def protect_bucket(clients: Clients, bucket: str, retention_days: int) -> list[str]:
+def protect_bucket(
+    clients: Clients,
+    bucket: str,
+    retention_days: int,
+) -> list[str]:
     """Set the protections that the bucket does not have. Return a sentence for each."""
     s3: Any = clients.s3
     changes = []
@@ -80,12 +84,14 @@ def protect_bucket(clients: Clients, bucket: str, retention_days: int) -> list[s
         changes.append(f"set public access of bucket {bucket} to blocked")
     if not _setting(s3.get_bucket_encryption, bucket):
         s3.put_bucket_encryption(
-            Bucket=bucket, ServerSideEncryptionConfiguration=resources.ENCRYPTION
+            Bucket=bucket,
+            ServerSideEncryptionConfiguration=resources.ENCRYPTION,
         )
         changes.append(f"set encryption of bucket {bucket} to on")
     if "Status" not in _setting(s3.get_bucket_versioning, bucket):
         s3.put_bucket_versioning(
-            Bucket=bucket, VersioningConfiguration={"Status": "Enabled"}
+            Bucket=bucket,
+            VersioningConfiguration={"Status": "Enabled"},
         )
         changes.append(f"set versioning of bucket {bucket} to Enabled")
     lifecycle = _setting(s3.get_bucket_lifecycle_configuration, bucket)
@@ -94,16 +100,21 @@ def protect_bucket(clients: Clients, bucket: str, retention_days: int) -> list[s
     existing_rules = lifecycle.get("Rules", [])
     if not any(rule.get("ID") in rule_ids for rule in existing_rules):
         s3.put_bucket_lifecycle_configuration(
-            Bucket=bucket, LifecycleConfiguration={"Rules": [*existing_rules, *rules]}
+            Bucket=bucket,
+            LifecycleConfiguration={"Rules": [*existing_rules, *rules]},
         )
         changes.append(
             f"set expiry of runs' artifacts of bucket {bucket}"
-            f" to after {retention_days} days"
+            f" to after {retention_days} days",
         )
     return changes
 
 
-def notify_of_uploads(clients: Clients, bucket: str, queue_arn: str) -> list[str]:
+def notify_of_uploads(
+    clients: Clients,
+    bucket: str,
+    queue_arn: str,
+) -> list[str]:
     """Let the bucket send upload events to a queue, unless it sends events there already.
 
     Return a sentence if that is a change. The id of a notification is not compared,
@@ -112,7 +123,9 @@ def notify_of_uploads(clients: Clients, bucket: str, queue_arn: str) -> list[str
     s3: Any = clients.s3
     configuration = _setting(s3.get_bucket_notification_configuration, bucket)
     notifications = configuration.get("QueueConfigurations", [])
-    if any(notification["QueueArn"] == queue_arn for notification in notifications):
+    if any(
+        notification["QueueArn"] == queue_arn for notification in notifications
+    ):
         return []
     notifications = [*notifications, resources.upload_notification(queue_arn)]
     s3.put_bucket_notification_configuration(
@@ -124,11 +137,13 @@ def notify_of_uploads(clients: Clients, bucket: str, queue_arn: str) -> list[str
     )
     return [
         f"set notification of bucket {bucket} to {resources.CREATED}"
-        f" under {resources.UPLOADS_PREFIX} to {queue_arn}"
+        f" under {resources.UPLOADS_PREFIX} to {queue_arn}",
     ]
 
 
 def _setting(read: Callable[..., Any], bucket: str) -> Mapping[str, Any]:
     """Return a setting of the bucket, which is empty if it is not set."""
     response = errors.unless(_NOT_SET, lambda: read(Bucket=bucket)) or {}
-    return {name: response[name] for name in response if name != "ResponseMetadata"}
+    return {
+        name: response[name] for name in response if name != "ResponseMetadata"
+    }

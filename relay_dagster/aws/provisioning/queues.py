@@ -31,22 +31,42 @@ def find_queue_url(clients: Clients, name: str) -> str | None:
 
 def find_queue_arn(clients: Clients, url: str) -> str | None:
     """Return the ARN of a queue, or None where there is no such queue."""
-    return errors.unless(errors.NO_QUEUE, lambda: _attribute(clients, url, "QueueArn"))
+    return errors.unless(
+        errors.NO_QUEUE,
+        lambda: _attribute(clients, url, "QueueArn"),
+    )
 
 
-def create_queue(clients: Clients, name: str, attributes: Mapping[str, Any]) -> str:
+def create_queue(
+    clients: Clients,
+    name: str,
+    attributes: Mapping[str, Any],
+) -> str:
     """Create a queue and return its URL."""
-    response = clients.sqs.create_queue(QueueName=name, Attributes=_texts(attributes))
+    response = clients.sqs.create_queue(
+        QueueName=name,
+        Attributes=_texts(attributes),
+    )
     return response["QueueUrl"]
 
 
-def set_attributes(clients: Clients, url: str, attributes: Mapping[str, Any]) -> None:
+def set_attributes(
+    clients: Clients,
+    url: str,
+    attributes: Mapping[str, Any],
+) -> None:
     """Set attributes of a queue."""
-    clients.sqs.set_queue_attributes(QueueUrl=url, Attributes=_texts(attributes))
+    clients.sqs.set_queue_attributes(
+        QueueUrl=url,
+        Attributes=_texts(attributes),
+    )
 
 
 def permit_upload_events(
-    clients: Clients, url: str, queue_arn: str, bucket: str
+    clients: Clients,
+    url: str,
+    queue_arn: str,
+    bucket: str,
 ) -> list[str]:
     """Let the bucket send to the queue of uploads, unless it may do so already.
 
@@ -62,11 +82,16 @@ def permit_upload_events(
     statement = resources.upload_statement(sid, queue_arn, bucket_arn, account)
     policy = {"Version": "2012-10-17", "Statement": [*statements, statement]}
     set_attributes(clients, url, {"Policy": policy})
-    return [f"set policy of queue {name_of(url)} to that bucket {bucket} may send"]
+    return [
+        f"set policy of queue {name_of(url)} to that bucket {bucket} may send",
+    ]
 
 
 def _attribute(clients: Clients, url: str, name: Any) -> str | None:
-    response = clients.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])
+    response = clients.sqs.get_queue_attributes(
+        QueueUrl=url,
+        AttributeNames=["All"],
+    )
     return response.get("Attributes", {}).get(name)
 
 

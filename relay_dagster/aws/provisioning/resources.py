@@ -36,7 +36,9 @@ PUBLIC_ACCESS_BLOCK: Any = {
     "RestrictPublicBuckets": True,
 }
 ENCRYPTION: Any = {
-    "Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]
+    "Rules": [
+        {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}},
+    ],
 }
 
 # Digits in both cases: a job that is sent straight to the queue has its own run id.
@@ -55,11 +57,18 @@ def lifecycle_rules(retention_days: Any) -> list[dict[str, Any]]:
     expire = {"Expiration": {"Days": retention_days}}
     rules = []
     for prefix in _RUN_PREFIXES:
-        rules.append(_rule(f"run-artifacts-{prefix}", prefix, expire, _NONCURRENT))
+        rules.append(
+            _rule(f"run-artifacts-{prefix}", prefix, expire, _NONCURRENT),
+        )
     return [
         *rules,
         _rule("unfinished-uploads", "", _ABORT_UPLOADS),
-        _rule("superseded-feeds", "published/", _NO_DELETE_MARKERS, _NONCURRENT),
+        _rule(
+            "superseded-feeds",
+            "published/",
+            _NO_DELETE_MARKERS,
+            _NONCURRENT,
+        ),
         _rule(
             "overwritten-uploads",
             UPLOADS_PREFIX,
@@ -70,7 +79,11 @@ def lifecycle_rules(retention_days: Any) -> list[dict[str, Any]]:
 
 
 def _rule(name: str, prefix: str, *actions: dict[str, Any]) -> dict[str, Any]:
-    rule = {"ID": f"relay-{name}", "Status": "Enabled", "Filter": {"Prefix": prefix}}
+    rule = {
+        "ID": f"relay-{name}",
+        "Status": "Enabled",
+        "Filter": {"Prefix": prefix},
+    }
     for action in actions:
         rule.update(action)
     return rule
@@ -85,7 +98,9 @@ def dlq_attributes() -> dict[str, Any]:
 
 
 def queue_attributes(
-    dlq_arn: Any, visibility_seconds: Any, max_receives: Any
+    dlq_arn: Any,
+    visibility_seconds: Any,
+    max_receives: Any,
 ) -> dict[str, Any]:
     """Return the attributes of a queue, which keeps a message as long as SQS can."""
     return {
@@ -101,11 +116,18 @@ def queue_attributes(
 
 def upload_queue_attributes(dlq_arn: Any) -> dict[str, Any]:
     """Return the attributes of the queue of uploads."""
-    return queue_attributes(dlq_arn, UPLOADS_VISIBILITY_SECONDS, UPLOADS_MAX_RECEIVES)
+    return queue_attributes(
+        dlq_arn,
+        UPLOADS_VISIBILITY_SECONDS,
+        UPLOADS_MAX_RECEIVES,
+    )
 
 
 def upload_statement(
-    sid: Any, queue_arn: Any, bucket_arn: Any, account: Any
+    sid: Any,
+    queue_arn: Any,
+    bucket_arn: Any,
+    account: Any,
 ) -> dict[str, Any]:
     """Return the policy statement that lets the bucket send to the queue of uploads."""
     return {

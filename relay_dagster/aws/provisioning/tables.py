@@ -35,7 +35,10 @@ def await_table(clients: Clients, name: str) -> None:
     waiter.wait(TableName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 120})
 
 
-def add_missing_indexes(clients: Clients, definition: Mapping[str, Any]) -> list[str]:
+def add_missing_indexes(
+    clients: Clients,
+    definition: Mapping[str, Any],
+) -> list[str]:
     """Add the indexes that a table lacks, and wait until they can be used.
 
     Return a sentence for each. Another release may have created the table. A table with
@@ -51,7 +54,9 @@ def add_missing_indexes(clients: Clients, definition: Mapping[str, Any]) -> list
         name = index["IndexName"]
         if name not in existing_names:
             _add_index(clients, definition, index)
-            changes.append(f"set index {name} of table {table} to {_keys(index)}")
+            changes.append(
+                f"set index {name} of table {table} to {_keys(index)}",
+            )
     return changes
 
 
@@ -72,15 +77,22 @@ def protect_table(clients: Clients, name: str, *, expires: bool) -> list[str]:
         again(
             dynamodb.update_continuous_backups,
             TableName=name,
-            PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True},
+            PointInTimeRecoverySpecification={
+                "PointInTimeRecoveryEnabled": True,
+            },
         )
         changes.append(f"set point-in-time recovery of table {name} to ENABLED")
     if expires and not _has_expiry(clients, name):
         dynamodb.update_time_to_live(
             TableName=name,
-            TimeToLiveSpecification={"Enabled": True, "AttributeName": schema.EXPIRY},
+            TimeToLiveSpecification={
+                "Enabled": True,
+                "AttributeName": schema.EXPIRY,
+            },
         )
-        changes.append(f"set expiry of items of table {name} to by {schema.EXPIRY}")
+        changes.append(
+            f"set expiry of items of table {name} to by {schema.EXPIRY}",
+        )
     return changes
 
 
@@ -97,7 +109,9 @@ def _has_expiry(clients: Clients, name: str) -> bool:
 
 
 def _add_index(
-    clients: Clients, definition: Mapping[str, Any], index: Mapping[str, Any]
+    clients: Clients,
+    definition: Mapping[str, Any],
+    index: Mapping[str, Any],
 ) -> None:
     """Add an index to a table, and wait until it can be used."""
     name = index["IndexName"]
@@ -116,9 +130,13 @@ def _add_index(
     )
 
     def require_ready() -> None:
-        status = _indexes(clients, table).get(name, {}).get("IndexStatus", "ACTIVE")
+        status = (
+            _indexes(clients, table).get(name, {}).get("IndexStatus", "ACTIVE")
+        )
         if status != "ACTIVE":
-            raise _IndexNotReadyError(f"index {name} of table {table} is {status}")
+            raise _IndexNotReadyError(
+                f"index {name} of table {table} is {status}",
+            )
 
     again = retrying(
         lambda error: isinstance(error, _IndexNotReadyError),

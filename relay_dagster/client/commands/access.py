@@ -18,7 +18,12 @@ from relay_dagster.client.session import (
     option,
 )
 from relay_dagster.client.terminal import TableView, expiry
-from relay_dagster.wire.access import AuditItem, AuditList, KeyList, NewTenantKey
+from relay_dagster.wire.access import (
+    AuditItem,
+    AuditList,
+    KeyList,
+    NewTenantKey,
+)
 
 keys = typer.Typer(
     help="Create, list, and delete the API keys of a tenant.",
@@ -68,7 +73,12 @@ def create(
     ] = None,
     days: Annotated[
         int | None,
-        option("Days until the key expires.", show_default="never", min=1, max=36_500),
+        option(
+            "Days until the key expires.",
+            show_default="never",
+            min=1,
+            max=36_500,
+        ),
     ] = None,
 ) -> None:
     """Create an API key and print it.
@@ -81,7 +91,9 @@ def create(
     if scope:
         body["scopes"] = scope
     if days is not None:
-        body["expires_at"] = (datetime.now(UTC) + timedelta(days=days)).isoformat()
+        body["expires_at"] = (
+            datetime.now(UTC) + timedelta(days=days)
+        ).isoformat()
     new_key = session.api.request(
         NewTenantKey,
         "POST",
@@ -91,7 +103,7 @@ def create(
     session.screen.say(new_key.api_key, whole=True)
     session.screen.complain(
         f"Key {new_key.key_id} of {tenant} is shown only this once. To delete it: "
-        f"relay keys delete {tenant} {new_key.key_id}"
+        f"relay keys delete {tenant} {new_key.key_id}",
     )
 
 
@@ -114,18 +126,26 @@ def audit(
     session: Session,
     tenant: Annotated[
         str | None,
-        argument("[TENANT]", "Tenant ID.", show_default="all that the key may read"),
+        argument(
+            "[TENANT]",
+            "Tenant ID.",
+            show_default="all that the key may read",
+        ),
     ] = None,
     action: Annotated[
         str | None,
-        option("Filter by action, such as config.put; docs/API.md lists all actions."),
+        option(
+            "Filter by action, such as config.put; docs/API.md lists all actions.",
+        ),
     ] = None,
     limit: Limit = 20,
 ) -> Output:
     """Show the audit log of the last 400 days, newest entries first."""
     query = {"tenant_id": tenant, "action": action}
     pages = session.api.pages(AuditList, "/v1/audit", query, limit)
-    entries = list(islice((entry for page in pages for entry in page.audit), limit))
+    entries = list(
+        islice((entry for page in pages for entry in page.audit), limit),
+    )
     return Output(entries, lambda: AUDIT.show(session.screen, entries))
 
 

@@ -9,11 +9,25 @@ import typer
 
 from relay_core.domain.records import location_in_words
 from relay_dagster.client.api_client import JSON, tenant_path
-from relay_dagster.client.config_files import json_text, read_config_file, tenant_of
+from relay_dagster.client.config_files import (
+    json_text,
+    read_config_file,
+    tenant_of,
+)
 from relay_dagster.client.errors import fault_lines
-from relay_dagster.client.session import Output, Session, argument, command, option
+from relay_dagster.client.session import (
+    Output,
+    Session,
+    argument,
+    command,
+    option,
+)
 from relay_dagster.client.terminal import Screen, instant
-from relay_dagster.wire.config_checks import ConfigCheck, HeadReading, VendorCheck
+from relay_dagster.wire.config_checks import (
+    ConfigCheck,
+    HeadReading,
+    VendorCheck,
+)
 from relay_dagster.wire.tenants import ConfigVersion
 
 config = typer.Typer(
@@ -28,7 +42,8 @@ def check(
     session: Session,
     file: ConfigFile,
     tenant: Annotated[
-        str | None, option("Tenant ID; by default the tenant_id of the config.")
+        str | None,
+        option("Tenant ID; by default the tenant_id of the config."),
     ] = None,
 ) -> Output:
     """Validate a config, and try it on the vendors' latest files.
@@ -75,7 +90,9 @@ def put(
         content=json_text(document).encode(),
         headers=headers,
     )
-    session.screen.say(f"{stored.tenant_id}: config version {stored.config_version}")
+    session.screen.say(
+        f"{stored.tenant_id}: config version {stored.config_version}",
+    )
 
 
 @command(config)
@@ -83,7 +100,8 @@ def get(
     session: Session,
     tenant: Annotated[str, argument("TENANT", "Tenant ID.")],
     version: Annotated[
-        int | None, option("Version of the config.", show_default="latest", min=1)
+        int | None,
+        option("Version of the config.", show_default="latest", min=1),
     ] = None,
 ) -> None:
     """Print a config as JSON, as it takes effect.
@@ -94,7 +112,7 @@ def get(
     session.screen.show_json(stored.tenant_config)
     stored_at = instant(stored.stored_at)
     session.screen.complain(
-        f"Config version {stored.config_version}, stored {stored_at}"
+        f"Config version {stored.config_version}, stored {stored_at}",
     )
 
 
@@ -112,7 +130,9 @@ def show_check(screen: Screen, result: ConfigCheck) -> None:
             title = f"vendor {vendor.vendor_id}: {_state(vendor)}"
             screen.section(title, _findings(vendor))
     if result.patch:
-        screen.section("suggested changes that improve the reading of the files")
+        screen.section(
+            "suggested changes that improve the reading of the files",
+        )
     for step in result.patch:
         path = _dotted_path(step.path)
         screen.say(f"{path}: {_json(step.value)}", indent=2, style="green")
@@ -133,7 +153,7 @@ def _verdict(result: ConfigCheck) -> str:
         reservations.append(f"with {len(result.doubts)} doubt{plural}")
     if unusable_vendors:
         reservations.append(
-            f"unable to read the latest file of {', '.join(unusable_vendors)}"
+            f"unable to read the latest file of {', '.join(unusable_vendors)}",
         )
     if reservations:
         return f"valid, but {' and '.join(reservations)}"
@@ -162,7 +182,9 @@ def _findings(vendor: VendorCheck) -> Iterator[str]:
         uploaded_at = instant(vendor.last_modified)
         yield f"file: {vendor.s3_key}, {vendor.size or 0:,} bytes, {uploaded_at}"
     for missing in vendor.missing_headers:
-        mapped = f", mapped to {_json(missing.header)}" if missing.header else ""
+        mapped = (
+            f", mapped to {_json(missing.header)}" if missing.header else ""
+        )
         nearest = ""
         if missing.nearest:
             nearest = f"; nearest header {_json(missing.nearest)}"

@@ -83,15 +83,26 @@ def artifacts(
         raise BadUsageError("--output needs the name of an artifact.")
     links = session.api.artifacts(run_id)
     if name is None:
-        session.screen.table(("name", "link"), [*links.items()], folded=("link",))
+        session.screen.table(
+            ("name", "link"),
+            [*links.items()],
+            folded=("link",),
+        )
     elif name in links:
         write_file(session, name, links[name], output)
     else:
         names = ", ".join(links) or "none"
-        raise BadUsageError(f"Run {run_id} has no artifact {name}. It has: {names}.")
+        raise BadUsageError(
+            f"Run {run_id} has no artifact {name}. It has: {names}.",
+        )
 
 
-def write_file(session: Session, name: str, link: str, path: Path | None) -> None:
+def write_file(
+    session: Session,
+    name: str,
+    link: str,
+    path: Path | None,
+) -> None:
     """Write the file behind a link to a path, or to standard output.
 
     Raises:
@@ -108,10 +119,14 @@ def write_file(session: Session, name: str, link: str, path: Path | None) -> Non
         sha256 = download_to(partial_path, name, link)
         partial_path.replace(path)
     except OSError as error:
-        raise BadUsageError(f"{path} cannot be written: {error.strerror}.") from error
+        raise BadUsageError(
+            f"{path} cannot be written: {error.strerror}.",
+        ) from error
     finally:
         partial_path.unlink(missing_ok=True)
-    session.screen.say(f"{path}: {path.stat().st_size:,} bytes, sha256 {sha256}")
+    session.screen.say(
+        f"{path}: {path.stat().st_size:,} bytes, sha256 {sha256}",
+    )
 
 
 # --- links to the feed ----------------------------------------------------------------
@@ -124,7 +139,12 @@ def create(
     name: Annotated[str, option("Name of the recipient.", show_default=False)],
     days: Annotated[
         int | None,
-        option("Days until the link expires.", show_default="never", min=1, max=36_500),
+        option(
+            "Days until the link expires.",
+            show_default="never",
+            min=1,
+            max=36_500,
+        ),
     ] = None,
 ) -> None:
     """Create a link to the live feed and print it.
@@ -133,13 +153,15 @@ def create(
     """
     body = {"name": name}
     if days is not None:
-        body["expires_at"] = (datetime.now(UTC) + timedelta(days=days)).isoformat()
+        body["expires_at"] = (
+            datetime.now(UTC) + timedelta(days=days)
+        ).isoformat()
     path = tenant_path(tenant, "feed-links")
     new_link = session.api.request(NewFeedLink, "POST", path, json=body)
     session.screen.say(new_link.url, whole=True)
     session.screen.complain(
         f"Link {new_link.link_id} of {tenant} is shown only this once. To revoke it: "
-        f"relay feed-links delete {tenant} {new_link.link_id}"
+        f"relay feed-links delete {tenant} {new_link.link_id}",
     )
 
 

@@ -11,14 +11,29 @@ from typing import Annotated
 import typer
 
 from relay_dagster.client.api_client import segment, tenant_path
-from relay_dagster.client.errors import BadUsageError, ClientError, NoResponseError
-from relay_dagster.client.hold_report import PLACEHOLDER, release_command, show_hold
-from relay_dagster.client.session import RunId, Session, argument, command, option
+from relay_dagster.client.errors import (
+    BadUsageError,
+    ClientError,
+    NoResponseError,
+)
+from relay_dagster.client.hold_report import (
+    PLACEHOLDER,
+    release_command,
+    show_hold,
+)
+from relay_dagster.client.session import (
+    RunId,
+    Session,
+    argument,
+    command,
+    option,
+)
 from relay_dagster.client.terminal import Screen
 from relay_dagster.wire.runs import HeldFeed, PublishedFeed, Run
 
 Reason = Annotated[
-    str, option("Reason, recorded in the audit log.", show_default=False)
+    str,
+    option("Reason, recorded in the audit log.", show_default=False),
 ]
 commands = typer.Typer()
 
@@ -29,7 +44,10 @@ def release(
     run_id: RunId,
     reason: Annotated[
         str | None,
-        option("Reason, recorded in the run.", show_default="prompts at a terminal"),
+        option(
+            "Reason, recorded in the run.",
+            show_default="prompts at a terminal",
+        ),
     ] = None,
     sha256: Annotated[
         str | None,
@@ -51,7 +69,7 @@ def release(
     """
     if (sha256 is None) != (not guard):
         raise BadUsageError(
-            "Use --sha256 and --guard together: they identify the feed that you reviewed."
+            "Use --sha256 and --guard together: they identify the feed that you reviewed.",
         )
     if reason is None and sha256 is not None:
         raise BadUsageError("--sha256 and --guard need --reason.")
@@ -69,7 +87,7 @@ def release(
     with _unconfirmed(screen, "released"):
         run = session.api.request(Run, "POST", path, json=body)
     screen.say(
-        f"Run {run.run_id} of {run.tenant_id} is released, and its feed is published."
+        f"Run {run.run_id} of {run.tenant_id} is released, and its feed is published.",
     )
 
 
@@ -86,11 +104,15 @@ def rollback(
     with _unconfirmed(session.screen, "rolled back"):
         feed = session.api.request(PublishedFeed, "POST", path, json=body)
     session.screen.say(
-        f"The feed of run {feed.run_id} is published again for {feed.tenant_id}."
+        f"The feed of run {feed.run_id} is published again for {feed.tenant_id}.",
     )
 
 
-def _confirmed_hold(session: Session, run_id: str, reason: str | None) -> HeldFeed:
+def _confirmed_hold(
+    session: Session,
+    run_id: str,
+    reason: str | None,
+) -> HeldFeed:
     """Return the hold of a run, after the user has reviewed and confirmed it.
 
     Raises:
@@ -101,7 +123,9 @@ def _confirmed_hold(session: Session, run_id: str, reason: str | None) -> HeldFe
     run = session.api.run(run_id).run
     hold = run.hold
     if hold is None or not run.is_held:
-        raise ClientError(f"Run {run_id} is {run.status}. It has no feed on hold.")
+        raise ClientError(
+            f"Run {run_id} is {run.status}. It has no feed on hold.",
+        )
     screen.say(f"run {run_id} of {run.tenant_id}")
     show_hold(screen, run, hold)
     if not screen.is_terminal:
@@ -110,7 +134,9 @@ def _confirmed_hold(session: Session, run_id: str, reason: str | None) -> HeldFe
             hold,
             PLACEHOLDER if reason is None else reason,
         )
-        screen.complain(f"The feed was not released. To release it: {command_line}")
+        screen.complain(
+            f"The feed was not released. To release it: {command_line}",
+        )
         raise typer.Exit(1)
     if not screen.confirm("Publish this feed?"):
         screen.complain("The feed was not released.")
@@ -127,6 +153,6 @@ def _unconfirmed(screen: Screen, participle: str) -> Iterator[None]:
         if error.was_sent:
             screen.complain(
                 f"It is not known whether the feed was {participle}. You can safely run the "
-                "command again."
+                "command again.",
             )
         raise

@@ -12,7 +12,13 @@ import typer
 
 from relay_dagster.client.api_client import tenant_path
 from relay_dagster.client.errors import BadUsageError
-from relay_dagster.client.session import Output, Session, Tenant, argument, command
+from relay_dagster.client.session import (
+    Output,
+    Session,
+    Tenant,
+    argument,
+    command,
+)
 from relay_dagster.client.terminal import cell
 from relay_dagster.wire import skus as wire
 
@@ -57,7 +63,7 @@ def list_overrides(session: Session, tenant: Tenant) -> Output:
         session.screen.table([*_COLUMNS], rows, folded=("sku", "note"))
         if last_page.unused:
             session.screen.complain(
-                f"No vendor offers the SKU of {last_page.unused:,} of these overrides."
+                f"No vendor offers the SKU of {last_page.unused:,} of these overrides.",
             )
 
     document = {
@@ -100,7 +106,7 @@ def put(
         sent_count += len(batch)
         session.screen.say(
             f"Overrides set: {sent_count:,}. {tenant} has {result.count:,} in total, "
-            f"version {result.version}."
+            f"version {result.version}.",
         )
 
 
@@ -120,7 +126,7 @@ def remove(
     )
     session.screen.say(
         f"Overrides removed: {result.changed:,}. {tenant} has {result.count:,} in total, "
-        f"version {result.version}."
+        f"version {result.version}.",
     )
 
 
@@ -141,7 +147,9 @@ def _read_overrides(file: Path) -> Sequence[Mapping[str, Any]]:
         raise BadUsageError(f"{file}: {error.strerror or error}") from error
     except (ValueError, csv.Error) as error:
         raise BadUsageError(f"{file} cannot be read: {error}.") from error
-    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+    if not isinstance(items, list) or not all(
+        isinstance(item, dict) for item in items
+    ):
         raise BadUsageError(f"{file} must contain a list of overrides.")
     if not items:
         raise BadUsageError(f"{file} contains no overrides.")
@@ -149,7 +157,7 @@ def _read_overrides(file: Path) -> Sequence[Mapping[str, Any]]:
     for sku, count in counts.items():
         if count > 1:
             raise BadUsageError(
-                f"{file} has more than one override of {sku!r}. Nothing was set."
+                f"{file} has more than one override of {sku!r}. Nothing was set.",
             )
     return items
 

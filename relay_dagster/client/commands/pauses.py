@@ -5,7 +5,13 @@ from typing import Annotated
 import typer
 
 from relay_dagster.client.errors import BadUsageError
-from relay_dagster.client.session import Output, Session, argument, command, option
+from relay_dagster.client.session import (
+    Output,
+    Session,
+    argument,
+    command,
+    option,
+)
 from relay_dagster.client.terminal import TableView, instant
 from relay_dagster.wire import tenants as wire
 
@@ -22,7 +28,8 @@ _PAUSES = TableView(
     empty="Run creation is not paused.",
 )
 _TenantOrAll = Annotated[
-    str | None, argument("TENANT", "Tenant ID; by default all tenants.")
+    str | None,
+    argument("TENANT", "Tenant ID; by default all tenants."),
 ]
 
 
@@ -31,10 +38,12 @@ def pause(
     session: Session,
     tenant: _TenantOrAll = None,
     reason: Annotated[
-        str | None, option("Reason, shown to admins only.", show_default=False)
+        str | None,
+        option("Reason, shown to admins only.", show_default=False),
     ] = None,
     public_reason: Annotated[
-        str | None, option("Reason, shown to tenants.", show_default=False)
+        str | None,
+        option("Reason, shown to tenants.", show_default=False),
     ] = None,
 ) -> Output:
     """Pause the creation of runs, for one tenant or for all tenants.
@@ -44,10 +53,14 @@ def pause(
     if reason is None:
         if tenant is not None or public_reason is not None:
             raise BadUsageError(
-                "Give a reason with --reason. To list the pauses, use no arguments and options."
+                "Give a reason with --reason. To list the pauses, use no arguments and options.",
             )
         return _list_pauses(session)
-    body = {"tenant_id": tenant, "reason": reason, "public_reason": public_reason}
+    body = {
+        "tenant_id": tenant,
+        "reason": reason,
+        "public_reason": public_reason,
+    }
     result = session.api.request(wire.Pausing, "POST", _PATH, json=body)
     paused_at = instant(result.paused_at)
     line = f"Run creation is paused for {_scope(tenant)} since {paused_at}."
@@ -59,7 +72,8 @@ def resume(
     session: Session,
     tenant: _TenantOrAll = None,
     reason: Annotated[
-        str | None, option("Reason, recorded in the audit log.", show_default=False)
+        str | None,
+        option("Reason, recorded in the audit log.", show_default=False),
     ] = None,
 ) -> None:
     """Resume the creation of runs, for one tenant or for all tenants.
@@ -67,8 +81,14 @@ def resume(
     Resuming all tenants does not end the pause of a single tenant, and vice
     versa.
     """
-    session.api.send("DELETE", _PATH, json={"tenant_id": tenant, "reason": reason})
-    session.screen.say(f"Run creation is no longer paused for {_scope(tenant)}.")
+    session.api.send(
+        "DELETE",
+        _PATH,
+        json={"tenant_id": tenant, "reason": reason},
+    )
+    session.screen.say(
+        f"Run creation is no longer paused for {_scope(tenant)}.",
+    )
 
 
 def _list_pauses(session: Session) -> Output:

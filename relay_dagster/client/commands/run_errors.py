@@ -65,7 +65,8 @@ def matters_of(report: ErrorReport) -> list[Matter]:
     """Return the entries about the run as a whole, grouped, in the report's order."""
     entries = [entry for entry in report.entries if entry.row_number is None]
     groups = groupby(
-        entries, lambda entry: MatterKey(entry.error_code, entry.vendor_id)
+        entries,
+        lambda entry: MatterKey(entry.error_code, entry.vendor_id),
     )
     return [Matter(key, list(group)) for key, group in groups]
 
@@ -84,7 +85,9 @@ def show_causes(
     for matter in matters_of(report):
         vendor_id = matter.key.vendor_id
         vendor = f" (vendor {vendor_id})" if vendor_id else ""
-        screen.section(f"{len(matter.entries):,} x {matter.key.error_code}{vendor}")
+        screen.section(
+            f"{len(matter.entries):,} x {matter.key.error_code}{vendor}",
+        )
         for entry in matter.entries[:_MAX_SAMPLES]:
             screen.say(entry.error_message, indent=4)
         _show_omitted(screen, len(matter.entries) - _MAX_SAMPLES)
@@ -92,7 +95,7 @@ def show_causes(
     if report.truncated:
         screen.say(
             "errors.json has only the first entries. All entries: "
-            f"{_truncated_counts(report)}"
+            f"{_truncated_counts(report)}",
         )
     link = links.get("invalid_rows")
     if link:
@@ -103,11 +106,11 @@ def show_causes(
 def headline(run: Run, report: ErrorReport | None) -> str:
     """Return the first line: the run's status, and its error unless the report lists it."""
     if not run.has_ended:
-        return (
-            f"Run {run.run_id} is {run.status}. Its errors are reported when it ends."
-        )
+        return f"Run {run.run_id} is {run.status}. Its errors are reported when it ends."
     line = f"run {run.run_id} of {run.tenant_id}: {run.status}"
-    reported_codes = {entry.error_code for entry in report.entries} if report else set()
+    reported_codes = (
+        {entry.error_code for entry in report.entries} if report else set()
+    )
     if run.succeeded:
         return line if reported_codes else f"{line}, without errors or warnings"
     line = f"{line} in {run.failed_stage or run.stage}"
@@ -125,7 +128,9 @@ def _report_as_json(report: ErrorReport | None) -> dict[str, Any]:
         {
             **matter.key._asdict(),
             "count": len(matter.entries),
-            "samples": [entry.as_json() for entry in matter.entries[:_MAX_SAMPLES]],
+            "samples": [
+                entry.as_json() for entry in matter.entries[:_MAX_SAMPLES]
+            ],
         }
         for matter in matters_of(report)
     ]
@@ -143,10 +148,14 @@ def _show_cause(screen: Screen, cause: Cause) -> None:
     if cause.shape is not None:
         shape = f", {cause.shape or 'empty'}"
     screen.section(
-        f"{cause.count:,} x {cause.error_code} (vendor {cause.vendor_id}{column}{shape})"
+        f"{cause.count:,} x {cause.error_code} (vendor {cause.vendor_id}{column}{shape})",
     )
     for sample in cause.samples:
-        place = location_in_words(sample.row_number, sample.line, sample.sheet_row)
+        place = location_in_words(
+            sample.row_number,
+            sample.line,
+            sample.sheet_row,
+        )
         screen.say(f'{place}: "{sample.value}"', indent=4)
     _show_omitted(screen, cause.count - len(cause.samples))
     screen.say(f"fix: {cause.what_to_do}", indent=4, style="green")

@@ -40,7 +40,7 @@ def run(
         str | None,
         option(
             "Idempotency key. Repeating the request with the same key within 24 hours "
-            "returns the same run."
+            "returns the same run.",
         ),
     ] = None,
 ) -> None:
@@ -56,7 +56,7 @@ def run(
         if error.was_sent:
             screen.complain(
                 "It is not known whether the run was started. To check: relay runs "
-                f"--tenant {tenant}"
+                f"--tenant {tenant}",
             )
         raise
     run_id = polled.run.run_id
@@ -129,7 +129,10 @@ def show_runs(screen: terminal.Screen, runs: Sequence[Run]) -> None:
         "status": "status" if is_narrow else _status_with_stage,
     }
     if screen.is_terminal:
-        columns["requested"] = lambda run: terminal.short_age(run.requested_at, now)
+        columns["requested"] = lambda run: terminal.short_age(
+            run.requested_at,
+            now,
+        )
     else:
         columns["requested_at"] = "requested_at"
     notes: list[str] = []
@@ -148,10 +151,12 @@ def _watched_to_end(session: Session, polled: Polled) -> int:
     run = run_watch.watch(session, polled)
     if run.succeeded:
         screen.say(
-            f"{run.status} in {_time_taken(run)}. For details: relay show {run.run_id}"
+            f"{run.status} in {_time_taken(run)}. For details: relay show {run.run_id}",
         )
     elif run.is_held:
-        screen.complain(f"To review and release the feed: relay show {run.run_id}")
+        screen.complain(
+            f"To review and release the feed: relay show {run.run_id}",
+        )
     elif run.error_code:
         screen.complain(f"For causes and samples: relay errors {run.run_id}")
     return run_watch.exit_status(session, run)

@@ -21,10 +21,11 @@ from relay_dagster.wire import skus as wire
 commands = typer.Typer()
 
 _PRICE_STEPS = TableView(
-    {"step": "step", "with": "operand", "before": "before", "after": "after"}
+    {"step": "step", "with": "operand", "before": "before", "after": "after"},
 )
 _REJECTED_ROWS = TableView(
-    {"vendor": "vendor_id", "row": "row_number", "why": "error_codes"}, folded=("why",)
+    {"vendor": "vendor_id", "row": "row_number", "why": "error_codes"},
+    folded=("why",),
 )
 _OFFER_COLUMNS: dict[str, Column] = {
     "vendor": "vendor_id",
@@ -62,15 +63,22 @@ def explain(
         f"/v1/runs/{segment(run_id)}/explain",
         params={"sku": sku},
     )
-    return Output(explanation, lambda: show_explanation(session.screen, explanation))
+    return Output(
+        explanation,
+        lambda: show_explanation(session.screen, explanation),
+    )
 
 
 def show_explanation(screen: Screen, explanation: wire.Explanation) -> None:
     """Write an explanation: the verdict, the feed's row, the price, and all offers."""
-    screen.say(_verdict(explanation), style="red" if explanation.reason else "green")
+    screen.say(
+        _verdict(explanation),
+        style="red" if explanation.reason else "green",
+    )
     if explanation.feed_row is not None:
         row = [
-            f"{header}: {text or '-'}" for header, text in explanation.feed_row.items()
+            f"{header}: {text or '-'}"
+            for header, text in explanation.feed_row.items()
         ]
         screen.section("in the feed", row)
     if explanation.override is not None:
@@ -85,7 +93,11 @@ def show_explanation(screen: Screen, explanation: wire.Explanation) -> None:
         _PRICE_STEPS.show(screen, explanation.price_steps)
     if explanation.offers_count:
         screen.section(
-            _title_with_count("offers", explanation.offers, explanation.offers_count)
+            _title_with_count(
+                "offers",
+                explanation.offers,
+                explanation.offers_count,
+            ),
         )
         _show_offers(screen, explanation.offers)
     if explanation.refused_count:
@@ -94,7 +106,7 @@ def show_explanation(screen: Screen, explanation: wire.Explanation) -> None:
                 "rejected rows",
                 explanation.refused,
                 explanation.refused_count,
-            )
+            ),
         )
         _REJECTED_ROWS.show(screen, explanation.refused)
 
@@ -102,9 +114,7 @@ def show_explanation(screen: Screen, explanation: wire.Explanation) -> None:
 def _verdict(explanation: wire.Explanation) -> str:
     sku = explanation.sku
     if explanation.reason == "kept_at_0":
-        return (
-            f"SKU {sku} is no longer offered. The feed keeps it with a quantity of 0."
-        )
+        return f"SKU {sku} is no longer offered. The feed keeps it with a quantity of 0."
     quarantine = explanation.quarantine
     if quarantine is not None:
         return (
@@ -115,14 +125,18 @@ def _verdict(explanation: wire.Explanation) -> str:
     if explanation.winner is None:
         reason = _REASONS.get(explanation.reason or "", explanation.reason)
         return f"SKU {sku} is not in the feed: {reason}."
-    best_row = f"row {explanation.winner.row_number} of {explanation.winner.vendor_id}"
+    best_row = (
+        f"row {explanation.winner.row_number} of {explanation.winner.vendor_id}"
+    )
     price = None
     if explanation.price_steps:
         price = explanation.price_steps[-1].after
     if explanation.reason != "unpriced":
         return f"SKU {sku} has a price of {price}, from {best_row}."
     reason = "has no price" if price is None else f"has a price of {price}"
-    return f"SKU {sku} is not in the feed: its best offer, {best_row}, {reason}."
+    return (
+        f"SKU {sku} is not in the feed: its best offer, {best_row}, {reason}."
+    )
 
 
 def _title_with_count(title: str, items: Sequence[object], total: int) -> str:
@@ -151,10 +165,12 @@ def accept(
     run_id: RunId,
     reason: Reason,
     skus: Annotated[
-        list[str] | None, argument("SKU...", "SKUs, as in quarantine.csv.")
+        list[str] | None,
+        argument("SKU...", "SKUs, as in quarantine.csv."),
     ] = None,
     is_all: Annotated[
-        bool, typer.Option("--all", help="All SKUs in the run's quarantine.")
+        bool,
+        typer.Option("--all", help="All SKUs in the run's quarantine."),
     ] = False,
 ) -> None:
     """Accept prices that a run put into quarantine. The next run publishes them."""
@@ -172,5 +188,5 @@ def accept(
         json=body,
     )
     session.screen.say(
-        f"SKUs accepted: {result.accepted:,}. The next run publishes their prices."
+        f"SKUs accepted: {result.accepted:,}. The next run publishes their prices.",
     )

@@ -11,7 +11,13 @@ import typer
 from relay_dagster.client import terminal
 from relay_dagster.client.api_client import tenant_path
 from relay_dagster.client.errors import ApiError
-from relay_dagster.client.session import Output, Session, argument, command, option
+from relay_dagster.client.session import (
+    Output,
+    Session,
+    argument,
+    command,
+    option,
+)
 from relay_dagster.client.terminal import instant
 from relay_dagster.wire import tenants as wire
 
@@ -48,7 +54,9 @@ def _last_status(tenant: wire.ListedTenant) -> str:
 
 
 def _last_end(tenant: wire.ListedTenant) -> str:
-    return "-" if tenant.last_run is None else instant(tenant.last_run.finished_at)
+    return (
+        "-" if tenant.last_run is None else instant(tenant.last_run.finished_at)
+    )
 
 
 def _last_error_code(tenant: wire.ListedTenant) -> str:
@@ -75,7 +83,10 @@ _TENANTS = terminal.TableView(
 def tenants(session: Session) -> Output:
     """List all tenants with their config, live feed, and last run."""
     all_tenants = list(session.api.tenants())
-    return Output(all_tenants, lambda: _TENANTS.show(session.screen, all_tenants))
+    return Output(
+        all_tenants,
+        lambda: _TENANTS.show(session.screen, all_tenants),
+    )
 
 
 @command(tenant)
@@ -114,7 +125,11 @@ def delete(
     tenant: Tenant,
     confirm: Annotated[
         str,
-        option("Tenant ID again, to confirm.", show_default=False, metavar="TENANT"),
+        option(
+            "Tenant ID again, to confirm.",
+            show_default=False,
+            metavar="TENANT",
+        ),
     ],
 ) -> Output:
     """Delete a tenant with all its data. It can be restored for some days."""
@@ -154,11 +169,19 @@ def show_status(
     columns = dict(_VENDOR_COLUMNS)
     if screen.is_terminal:
         columns["uploaded"] = _upload_age
-    terminal.TableView(columns, folded=("vendor_id",)).show(screen, status.vendors)
-    pulled_vendors = [vendor for vendor in status.vendors if vendor.pull is not None]
+    terminal.TableView(columns, folded=("vendor_id",)).show(
+        screen,
+        status.vendors,
+    )
+    pulled_vendors = [
+        vendor for vendor in status.vendors if vendor.pull is not None
+    ]
     if pulled_vendors:
         screen.section("vendors whose files are pulled")
-        view = terminal.TableView(_PULL_COLUMNS, folded=("vendor_id", "last error"))
+        view = terminal.TableView(
+            _PULL_COLUMNS,
+            folded=("vendor_id", "last error"),
+        )
         view.show(screen, pulled_vendors)
 
 
@@ -225,6 +248,8 @@ def _deletion_lines(deletion: wire.TenantDeletion) -> Iterator[str]:
     else:
         step = deletion.step or "not started"
         yield f"It is being removed permanently. Current step: {step}"
-    counts = [f"{step} {count:,}" for step, count in deletion.removed.items() if count]
+    counts = [
+        f"{step} {count:,}" for step, count in deletion.removed.items() if count
+    ]
     if counts:
         yield f"Removed so far: {', '.join(counts)}"

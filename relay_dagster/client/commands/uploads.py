@@ -31,7 +31,12 @@ secrets = typer.Typer(
     no_args_is_help=True,
 )
 _SECRETS = TableView(
-    {"name": "name", "host": "host", "created": "created_at", "changed": "updated_at"},
+    {
+        "name": "name",
+        "host": "host",
+        "created": "created_at",
+        "changed": "updated_at",
+    },
     folded=("host",),
     empty="The tenant has no secrets.",
 )
@@ -43,7 +48,10 @@ def upload(
     session: Session,
     tenant: Annotated[str, argument("TENANT", "Tenant ID.")],
     vendor: Annotated[str, argument("VENDOR", "Vendor ID.")],
-    file: Annotated[Path, argument("FILE", "File to upload; it keeps its name.")],
+    file: Annotated[
+        Path,
+        argument("FILE", "File to upload; it keeps its name."),
+    ],
 ) -> None:
     """Upload a vendor's file and print its key.
 
@@ -64,12 +72,12 @@ def upload(
         if size > link.max_bytes:
             raise BadUsageError(
                 f"{file} has {size:,} bytes, but the maximum is {link.max_bytes:,}. "
-                "Nothing was uploaded."
+                "Nothing was uploaded.",
             )
         send_file(link, file)
     except UnicodeEncodeError as error:
         raise BadUsageError(
-            f"The name {name!r} is not valid UTF-8. Rename the file."
+            f"The name {name!r} is not valid UTF-8. Rename the file.",
         ) from error
     except OSError as error:
         raise BadUsageError(f"{file}: {error.strerror or error}") from error
@@ -124,7 +132,7 @@ def _size_of_readable(file: Path) -> int:
     status = file.stat()
     if not stat.S_ISREG(status.st_mode):
         raise BadUsageError(
-            f"{file} is not a regular file. Only a file with a known size can be uploaded."
+            f"{file} is not a regular file. Only a file with a known size can be uploaded.",
         )
     file.open("rb").close()
     return status.st_size
@@ -156,7 +164,7 @@ def put(
     path = tenant_path(tenant, "secrets", name)
     session.api.send("PUT", path, json={"value": value, "host": host})
     session.screen.say(
-        f"Secret {name} of {tenant} is stored. It is sent to {host} only."
+        f"Secret {name} of {tenant} is stored. It is sent to {host} only.",
     )
 
 

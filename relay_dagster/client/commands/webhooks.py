@@ -41,7 +41,10 @@ def create(
     tenant: Tenant,
     url: Annotated[str, argument("URL", "HTTPS URL with port 443 or 8443.")],
     event: Annotated[list[str], option(_EVENTS, show_default=False)],
-    description: Annotated[str | None, option("Description for people.")] = None,
+    description: Annotated[
+        str | None,
+        option("Description for people."),
+    ] = None,
 ) -> Output:
     """Create a webhook and print its secret.
 
@@ -67,7 +70,11 @@ def create(
 def list_webhooks(session: Session, tenant: Tenant) -> Output:
     """List a tenant's webhooks with their URLs, events, and states."""
     path = tenant_path(tenant, "webhooks")
-    tenant_webhooks = session.api.request(wire.WebhookList, "GET", path).webhooks
+    tenant_webhooks = session.api.request(
+        wire.WebhookList,
+        "GET",
+        path,
+    ).webhooks
     return Output(
         tenant_webhooks,
         lambda: _WEBHOOKS.show(session.screen, tenant_webhooks),
@@ -89,13 +96,16 @@ def update(
     webhook_id: WebhookId,
     url: Annotated[str | None, option("New URL.")] = None,
     event: Annotated[
-        list[str] | None, option(_EVENTS, show_default="unchanged")
+        list[str] | None,
+        option(_EVENTS, show_default="unchanged"),
     ] = None,
     description: Annotated[
-        str | None, option("New description; an empty text removes it.")
+        str | None,
+        option("New description; an empty text removes it."),
     ] = None,
     enabled: Annotated[
-        bool | None, option("Enable or disable the webhook.", "--enable/--disable")
+        bool | None,
+        option("Enable or disable the webhook.", "--enable/--disable"),
     ] = None,
 ) -> Output:
     """Change a webhook and show it. Other settings stay unchanged."""
@@ -109,7 +119,12 @@ def update(
     if enabled is not None:
         changes["enabled"] = enabled
     path = tenant_path(tenant, "webhooks", webhook_id)
-    webhook = session.api.request(wire.ListedWebhook, "PATCH", path, json=changes)
+    webhook = session.api.request(
+        wire.ListedWebhook,
+        "PATCH",
+        path,
+        json=changes,
+    )
     return _webhook_output(session, webhook)
 
 
@@ -141,7 +156,7 @@ def send_test(session: Session, tenant: Tenant, webhook_id: WebhookId) -> None:
     delivery = session.api.request(wire.TrialDelivery, "POST", path)
     session.screen.say(delivery.delivery_id, whole=True)
     session.screen.complain(
-        f"For the result: relay webhooks deliveries {tenant} {webhook_id}"
+        f"For the result: relay webhooks deliveries {tenant} {webhook_id}",
     )
 
 
@@ -181,7 +196,9 @@ def listen(
     with screen_only() as screen:
 
         def show_event(event_id: str, document: Any) -> None:
-            event_type = document.get("type") if isinstance(document, dict) else None
+            event_type = (
+                document.get("type") if isinstance(document, dict) else None
+            )
             screen.say(f"{event_id} {event_type}", whole=True)
             screen.show_json(document)
 
@@ -193,7 +210,9 @@ def listen(
             complain=screen.complain,
         )
         with receiver:
-            screen.complain(f"Listening on {receiver.url}. Press Ctrl-C to stop.")
+            screen.complain(
+                f"Listening on {receiver.url}. Press Ctrl-C to stop.",
+            )
             receiver.serve_forever()
 
 
@@ -241,7 +260,9 @@ def _webhook_lines(webhook: wire.ListedWebhook) -> Iterator[str]:
     yield f"events: {', '.join(webhook.events)}"
     if webhook.description is not None:
         yield f"description: {webhook.description}"
-    creator = f" by {webhook.created_by}" if webhook.created_by is not None else ""
+    creator = (
+        f" by {webhook.created_by}" if webhook.created_by is not None else ""
+    )
     yield f"created: {instant(webhook.created_at)}{creator}"
     if webhook.failing_since is not None:
         yield f"failing since: {instant(webhook.failing_since)}"
@@ -249,7 +270,9 @@ def _webhook_lines(webhook: wire.ListedWebhook) -> Iterator[str]:
 
 def _state(webhook: wire.ListedWebhook) -> str:
     if webhook.enabled:
-        return "enabled" if webhook.failing_since is None else "enabled, failing"
+        return (
+            "enabled" if webhook.failing_since is None else "enabled, failing"
+        )
     if webhook.disabled_reason is None:
         return "disabled"
     return f"disabled ({webhook.disabled_reason})"
