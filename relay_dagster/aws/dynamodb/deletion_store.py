@@ -136,8 +136,8 @@ class DeletionStore:
             UnknownTenantError: There is no such tenant.
         """
         now = self.database.clock()
-        asked = rules.asked(tenant_id, origin.actor.name, now, grace)
-        deletion = replace(asked, revision=1)
+        deletion = rules.asked(tenant_id, origin.actor.name, now, grace)
+        deletion = replace(deletion, revision=1)
         entry = origin.entry(
             Action.TENANT_DELETION_ASKED,
             tenant_id,

@@ -204,9 +204,10 @@ class TableQueue(Generic[T]):
         try:
             self.database.transact(write, *also)
         except ConditionsFailedError as error:
-            for other in also:
-                if other.role in error.items and other.refusal is not None:
-                    raise other.refusal(error.items[other.role]) from error
+            for further_write in also:
+                role = further_write.role
+                if role in error.items and further_write.refusal is not None:
+                    raise further_write.refusal(error.items[role]) from error
             if self.role not in error.items:
                 raise
             return False
