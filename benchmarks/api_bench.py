@@ -71,7 +71,8 @@ class Load:
             for name, spent in self.cpu_seconds.items()
         }
         return ", ".join(
-            f"{name} {milliseconds:.2f} ms" for name, milliseconds in each.items()
+            f"{name} {milliseconds:.2f} ms"
+            for name, milliseconds in each.items()
         )
 
 
@@ -79,8 +80,13 @@ class ApiStack(Stack):
     """Embedded AWS, the API, and the constant beside it."""
 
     def __init__(self, home: Path) -> None:
-        environment = {"API_KEYS": KEY, "RELAY_RATE_LIMIT_PER_MINUTE": "1000000"}
-        super().__init__(home, ports={CONSTANT: free_port()}, environment=environment)
+        environment = {
+            "API_KEYS": KEY,
+            "RELAY_RATE_LIMIT_PER_MINUTE": "1000000",
+        }
+        super().__init__(
+            home, ports={CONSTANT: free_port()}, environment=environment
+        )
 
     def bootstrap(self) -> None:
         """Create the bucket, tables and queues, and let the API know them."""
@@ -100,7 +106,13 @@ class ApiStack(Stack):
         """Return the command line of a process."""
         if name == CONSTANT:
             port = str(self.ports[CONSTANT])
-            return [sys.executable, "-m", "benchmarks.constant_api", self.host, port]
+            return [
+                sys.executable,
+                "-m",
+                "benchmarks.constant_api",
+                self.host,
+                port,
+            ]
         return super().command(name)
 
     def probe(self, name: str) -> Callable[[], bool]:
@@ -127,7 +139,9 @@ def api_platform() -> Iterator[tuple[ApiStack, Platform, Path]]:
 
 def main() -> int:
     """Measure once and print the tables; exit status 1 where an answer was wrong."""
-    options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    options = argparse.ArgumentParser(
+        description=(__doc__ or "").splitlines()[0]
+    )
     options.add_argument(
         "--seconds", type=float, default=60, help="of each of the two loads"
     )
@@ -140,7 +154,10 @@ def main() -> int:
         stack.bootstrap()
         starts = [_start_up(stack) for _ in range(STARTS)]
         at_rest = _memory_mb(stack, "VmRSS")
-        runs = [_order_run(stack, f"tenant-{number:03}") for number in range(POLLERS)]
+        runs = [
+            _order_run(stack, f"tenant-{number:03}")
+            for number in range(POLLERS)
+        ]
         polls = [f"/v1/runs/{run_id}" for run_id in runs]
         groups = {"poll": polls, "list": ["/v1/runs?limit=20"] * LISTERS}
         api = _load(stack, API, groups, chosen.seconds)
@@ -151,7 +168,9 @@ def main() -> int:
     print(f"{tables.machine()}\n")
     print(_answers({**api.groups, **constant.groups}, chosen.seconds))
     print(f"\nCPU per answer: {api.costs()}; {constant.costs()}")
-    print(f"memory after start-up {at_rest:.0f} MB, most under load {peak:.0f} MB\n")
+    print(
+        f"memory after start-up {at_rest:.0f} MB, most under load {peak:.0f} MB\n"
+    )
     print(
         tables.goals(
             [
@@ -185,15 +204,19 @@ def _start_up(stack: ApiStack) -> float:
 
 def _memory_mb(stack: ApiStack, field: str) -> float:
     process = stack.services[API].process
-    status = Path(f"/proc/{process.pid if process else 'self'}/status").read_text(
-        "ascii"
+    status = Path(
+        f"/proc/{process.pid if process else 'self'}/status"
+    ).read_text("ascii")
+    line = next(
+        line for line in status.splitlines() if line.startswith(f"{field}:")
     )
-    line = next(line for line in status.splitlines() if line.startswith(f"{field}:"))
     return int(line.split()[1]) * 1024 / 1e6
 
 
 def _order_run(stack: ApiStack, tenant_id: str) -> str:
-    body = json.dumps({"tenant_id": tenant_id, "run_type": "inventory_sync"}).encode()
+    body = json.dumps(
+        {"tenant_id": tenant_id, "run_type": "inventory_sync"}
+    ).encode()
     headers = {"X-API-Key": KEY, "Content-Type": "application/json"}
     with _open(Request(f"{stack.url(API)}/v1/runs", body, headers)) as response:  # noqa: S310
         return str(json.load(response)["run_id"])
@@ -216,7 +239,9 @@ def _load(
     servers = (name, MOTO) if name == API else (name,)
     before = {each: cpu_seconds(stack, each) for each in servers}
     command = [sys.executable, "-m", "benchmarks.api_load", str(path)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    done = subprocess.run(
+        command, stdout=subprocess.PIPE, text=True, check=True
+    )
     spent = {each: cpu_seconds(stack, each) - before[each] for each in servers}
     return Load(json.loads(done.stdout), spent)
 
@@ -224,7 +249,9 @@ def _load(
 def cpu_seconds(stack: ApiStack, name: str) -> float:
     """Return what a process of the stack has used of the processors since it started."""
     process = stack.services[name].process
-    stat = Path(f"/proc/{process.pid if process else 'self'}/stat").read_text("ascii")
+    stat = Path(f"/proc/{process.pid if process else 'self'}/stat").read_text(
+        "ascii"
+    )
     fields = stat.rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 

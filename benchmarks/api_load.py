@@ -51,7 +51,9 @@ async def _client(
     taken: list[float] = []
     errors = 0
     while (began := time.perf_counter()) < until:
-        good = await asyncio.wait_for(_ask(reader, writer, request), _TIMEOUT_SECONDS)
+        good = await asyncio.wait_for(
+            _ask(reader, writer, request), _TIMEOUT_SECONDS
+        )
         taken.append(time.perf_counter() - began)
         errors += not good
     writer.close()
@@ -61,9 +63,13 @@ async def _client(
 async def _load(order: dict[str, Any]) -> dict[str, Any]:
     until = time.perf_counter() + order["seconds"]
     clients = [
-        (name, path) for name, paths in order["groups"].items() for path in paths
+        (name, path)
+        for name, paths in order["groups"].items()
+        for path in paths
     ]
-    done = await asyncio.gather(*(_client(order, path, until) for _, path in clients))
+    done = await asyncio.gather(
+        *(_client(order, path, until) for _, path in clients)
+    )
     groups: dict[str, Any] = {
         name: {"taken": [], "errors": 0} for name in order["groups"]
     }
@@ -75,5 +81,7 @@ async def _load(order: dict[str, Any]) -> dict[str, Any]:
 
 if __name__ == "__main__":
     print(
-        json.dumps(asyncio.run(_load(json.loads(Path(sys.argv[1]).read_text("utf-8")))))
+        json.dumps(
+            asyncio.run(_load(json.loads(Path(sys.argv[1]).read_text("utf-8"))))
+        )
     )

@@ -9,7 +9,13 @@ from pathlib import Path
 from textwrap import dedent
 
 from benchmarks.empty_job import QUEUE_VARIABLE
-from relay_dagster.devstack.processes import CODE, HOST, Stack, free_port, port_answers
+from relay_dagster.devstack.processes import (
+    CODE,
+    HOST,
+    Stack,
+    free_port,
+    port_answers,
+)
 
 BARE, LOADED, REDIS, WORKER = "bare", "loaded", "redis", "worker"
 EMPTY = (BARE, LOADED)
@@ -27,7 +33,9 @@ class BenchStack(Stack):
         concurrency: runs at once.
     """
 
-    def __init__(self, home: Path, *, launcher: str, concurrency: int = 2) -> None:
+    def __init__(
+        self, home: Path, *, launcher: str, concurrency: int = 2
+    ) -> None:
         self._concurrency = concurrency
         is_loaded = launcher == "celery"
         extra = (*EMPTY, *((REDIS,) if is_loaded else ()))
@@ -83,7 +91,12 @@ class BenchStack(Stack):
         port = str(self.ports.get(name, ""))
         python = sys.executable
         if name in EMPTY:
-            location = ["-m", f"benchmarks.empty_{name}", "--location-name", name]
+            location = [
+                "-m",
+                f"benchmarks.empty_{name}",
+                "--location-name",
+                name,
+            ]
             server = [
                 python,
                 "-m",
@@ -100,8 +113,21 @@ class BenchStack(Stack):
         if name == REDIS:
             return redis_argv(HOST, port)
         if name == WORKER:
-            worker = ["worker", "-c", str(self._concurrency), "--loglevel", "INFO"]
-            return [python, "-m", "celery", "-A", "benchmarks.celery_worker", *worker]
+            worker = [
+                "worker",
+                "-c",
+                str(self._concurrency),
+                "--loglevel",
+                "INFO",
+            ]
+            return [
+                python,
+                "-m",
+                "celery",
+                "-A",
+                "benchmarks.celery_worker",
+                *worker,
+            ]
         return super().command(name)
 
     def readiness_check(self, name: str) -> Callable[[], bool]:

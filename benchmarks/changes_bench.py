@@ -46,7 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(tables.machine())
     shape = Shape(rows=chosen.rows)
     folders = {
-        name: chosen.folder / str(place) for place, name in enumerate((ANOTHER, SAME))
+        name: chosen.folder / str(place)
+        for place, name in enumerate((ANOTHER, SAME))
     }
     _prepare(folders, shape, chosen.folder)
     entrants = [
@@ -59,7 +60,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     samples = interleave(entrants, chosen.rounds, chosen.folder, tell)
     check_agreement(samples)
     print("\n" + tables.variants(samples, base=ALONE), flush=True)
-    print("\n## Goals\n", tables.goals(list(changes_goals(samples, ALONE))), sep="\n")
+    print(
+        "\n## Goals\n",
+        tables.goals(list(changes_goals(samples, ALONE))),
+        sep="\n",
+    )
     return 0
 
 
@@ -68,7 +73,8 @@ def _prepare(folders: Mapping[str, Path], shape: Shape, work: Path) -> None:
     for name, folder in folders.items():
         before = work / "before"
         generate(
-            replace(shape, seed=shape.seed + 1) if name == ANOTHER else shape, before
+            replace(shape, seed=shape.seed + 1) if name == ANOTHER else shape,
+            before,
         )
         if status_of(before, work / "earlier"):
             raise RuntimeError(f"the run of {before} failed")

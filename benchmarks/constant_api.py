@@ -29,4 +29,6 @@ def get_constant() -> Constant:
 
 if __name__ == "__main__":
     host, port = sys.argv[1:]
-    uvicorn.run(app, host=host, port=int(port), log_config=None, access_log=False)
+    uvicorn.run(
+        app, host=host, port=int(port), log_config=None, access_log=False
+    )

@@ -38,7 +38,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         one = [sys.executable, "-m", "benchmarks.constant_work", ONE_RUN]
         one += local_options(folder, Path(home, "out"))
         told = [_told(one) for _ in range(chosen.rounds)]
-    run, constant = (statistics.median(each[part] for each in told) for part in (0, 1))
+    run, constant = (
+        statistics.median(each[part] for each in told) for part in (0, 1)
+    )
     ratio = statistics.median(each[0] / each[1] for each in told)
     print(
         f"{chosen.rows:,} rows, whole process: {run:.2f} s CPU, {ratio:.2f} x the constant work "

@@ -43,7 +43,9 @@ class DagsterRuns:
             RemoteJobOrigin,
             RemoteRepositoryOrigin,
         )
-        from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
+        from dagster._core.types.loadable_target_origin import (
+            LoadableTargetOrigin,
+        )
         from dagster._grpc.types import ExecuteExternalJobArgs
         from dagster._serdes import serialize_value
 
@@ -56,8 +58,13 @@ class DagsterRuns:
         self.platform.ledger.reserve(
             NewRun(run_id=run_id, tenant_id=TENANT, config_version=1)
         )
-        self.platform.ledger.dispatch(run_id, 1, message_id="m", receipt_handle="h")
-        named = {**tags.run_tags(run_id, TENANT, attempt=1), tags.PARTITION: TENANT}
+        self.platform.ledger.dispatch(
+            run_id, 1, message_id="m", receipt_handle="h"
+        )
+        named = {
+            **tags.run_tags(run_id, TENANT, attempt=1),
+            tags.PARTITION: TENANT,
+        }
         run = self.instance.create_run_for_job(
             defs.resolve_job_def(INVENTORY_SYNC), tags=named
         )
@@ -68,7 +75,9 @@ class DagsterRuns:
             RemoteRepositoryOrigin(place, "__repository__"), INVENTORY_SYNC
         )
         asked = ExecuteExternalJobArgs(
-            job_origin=origin, run_id=run.run_id, instance_ref=self.instance.get_ref()
+            job_origin=origin,
+            run_id=run.run_id,
+            instance_ref=self.instance.get_ref(),
         )
         return run_id, [
             sys.executable,
@@ -111,9 +120,13 @@ def dagster_runs(folder: Path, home: Path) -> Iterator[DagsterRuns]:
             if "sku_map" in vendor:
                 key = f"tenants/{TENANT}/maps/{name}.csv"
                 vendor["sku_map"] = {"type": "s3", "s3_key": key}
-                platform.objects.put(key, (folder / f"{name}.map.csv").read_bytes())
+                platform.objects.put(
+                    key, (folder / f"{name}.map.csv").read_bytes()
+                )
         platform.tenants.put(TENANT, json.dumps(document))
-        with dg.DagsterInstance.from_config(str(stack.dagster_home)) as instance:
+        with dg.DagsterInstance.from_config(
+            str(stack.dagster_home)
+        ) as instance:
             instance.add_dynamic_partitions(TENANT_PARTITIONS, [TENANT])
             yield DagsterRuns(platform, instance)
 
@@ -133,7 +146,9 @@ def execute(asked: str) -> None:
         MODULE, ATTRIBUTE, working_directory=None
     )
     job = code.get_reconstructable_job("inventory_sync")
-    _run_in_subprocess(asked, job, multiprocessing.Event(), lambda _: None, note)
+    _run_in_subprocess(
+        asked, job, multiprocessing.Event(), lambda _: None, note
+    )
     print(json.dumps({"first_step_s": taken[0]}))
 
 

@@ -35,12 +35,19 @@ def empty_defs(name: str) -> dg.Definitions:
     )
     sensor = _sensor(name, job)
     return dg.Definitions(
-        assets=assets, jobs=[job], sensors=[sensor], executor=dg.in_process_executor
+        assets=assets,
+        jobs=[job],
+        sensors=[sensor],
+        executor=dg.in_process_executor,
     )
 
 
-def _empty_asset(name: str, before: list[dg.AssetsDefinition]) -> dg.AssetsDefinition:
-    @dg.asset(name=name, deps=before, partitions_def=partitions, group_name="empty")
+def _empty_asset(
+    name: str, before: list[dg.AssetsDefinition]
+) -> dg.AssetsDefinition:
+    @dg.asset(
+        name=name, deps=before, partitions_def=partitions, group_name="empty"
+    )
     def asset() -> Any:
         return dg.MaterializeResult(metadata={"rows": 0})
 
@@ -80,7 +87,9 @@ def _receive(queue_url: str) -> list[str]:
     wait = _POLL_SECONDS
     while True:
         answer = _sqs().receive_message(
-            QueueUrl=queue_url, MaxNumberOfMessages=_MAX_MESSAGES, WaitTimeSeconds=wait
+            QueueUrl=queue_url,
+            MaxNumberOfMessages=_MAX_MESSAGES,
+            WaitTimeSeconds=wait,
         )
         messages = answer.get("Messages", [])
         for message in messages:

@@ -60,7 +60,9 @@ VARIANTS = {
     "no SKU map": replace(_PLAIN, mapped=0),
     "a SKU map of every SKU": replace(_PLAIN, mapped=1 << 40),
     "0.1 % ragged records": replace(_PLAIN, ragged=0.001),
-    "a time zone with a clock change": replace(_PLAIN, timezone="America/Chicago"),
+    "a time zone with a clock change": replace(
+        _PLAIN, timezone="America/Chicago"
+    ),
 }
 
 
@@ -71,7 +73,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(tables.machine())
     try:
         sizes = {
-            rows: _measure_size(label, rows, chosen) for label, rows in chosen.sizes
+            rows: _measure_size(label, rows, chosen)
+            for label, rows in chosen.sizes
         }
     except DisagreementError as error:
         print(error, file=sys.stderr)
@@ -95,7 +98,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _options() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(description=main.__doc__)
     options.add_argument(
-        "--sizes", type=parsed_sizes, default="100k,1m,5m", help="rows, in three feeds"
+        "--sizes",
+        type=parsed_sizes,
+        default="100k,1m,5m",
+        help="rows, in three feeds",
     )
     options.add_argument("--rounds", type=int, default=5)
     options.add_argument(
@@ -115,7 +121,9 @@ def parsed_sizes(text: str) -> list[tuple[str, int]]:
 
 def _size(text: str) -> tuple[str, int] | None:
     label = text.strip().lower()
-    rows = float(label.rstrip("km")) * {"k": 1_000, "m": 1_000_000}.get(label[-1:], 1)
+    rows = float(label.rstrip("km")) * {"k": 1_000, "m": 1_000_000}.get(
+        label[-1:], 1
+    )
     return (label, int(rows)) if rows else None
 
 
@@ -143,7 +151,9 @@ def _measure_size(label: str, rows: int, chosen: argparse.Namespace) -> Size:
 
 
 def _check(samples: Mapping[str, Samples]) -> None:
-    check_agreement({name: runs for name, runs in samples.items() if name != FLOOR})
+    check_agreement(
+        {name: runs for name, runs in samples.items() if name != FLOOR}
+    )
 
 
 def _measure_variants(
@@ -154,7 +164,8 @@ def _measure_variants(
     entrants = []
     for place, (name, shape) in enumerate(VARIANTS.items()):
         generate(
-            replace(shape, rows=rows, mapped=min(shape.mapped, rows)), work / str(place)
+            replace(shape, rows=rows, mapped=min(shape.mapped, rows)),
+            work / str(place),
         )
         entrants.append(Entrant(name, "engine", work / str(place)))
     samples = interleave(entrants, chosen.rounds, chosen.folder, tell)
@@ -183,7 +194,9 @@ def _feeds(shape: Shape, work: Path) -> Iterator[tuple[Path, int]]:
 
 
 def _save(
-    path: Path, results: Mapping[str, Mapping[str, Samples]], reached: list[Goal]
+    path: Path,
+    results: Mapping[str, Mapping[str, Samples]],
+    reached: list[Goal],
 ) -> None:
     measured = {
         case: {name: runs.as_rows() for name, runs in samples.items()}

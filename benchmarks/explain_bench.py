@@ -55,9 +55,13 @@ _SAME = "SAME"
 
 def main() -> int:
     """Measure once and print the table; exit status 1 where a goal is missed."""
-    options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    options = argparse.ArgumentParser(
+        description=(__doc__ or "").splitlines()[0]
+    )
     options.add_argument("--rows", type=int, default=1_000_000)
-    options.add_argument("--skus", type=int, default=60, help="how many are explained")
+    options.add_argument(
+        "--skus", type=int, default=60, help="how many are explained"
+    )
     chosen = options.parse_args()
     logging.getLogger("relay").setLevel(logging.ERROR)
     with (
@@ -68,7 +72,9 @@ def main() -> int:
         repeated = publish(platform, *_repeated(chosen.rows))
         usual = publish(platform, *_usual(chosen.rows, folder))
         first, *rest = _skus(platform, usual, chosen.skus + 1)
-        measure(stack, _asked(usual, first), callers)  # the engine is loaded with it
+        measure(
+            stack, _asked(usual, first), callers
+        )  # the engine is loaded with it
         harms = [measure(stack, _asked(usual, sku), callers) for sku in rest]
         most = measure(stack, _asked(repeated, _SAME), callers)
     return _told(chosen.rows, harms, most)
@@ -83,14 +89,30 @@ def _told(rows: int, harms: Sequence[Harm], most: Harm) -> int:
     table = [_row(*every), _row(f"a SKU of {rows:,} offers", [most])]
     print(tables.table(header, table))
     goals = [
-        Goal("a SKU explained, median", GOAL_SECONDS, percentile(seconds, 50), "s"),
         Goal(
-            "growth of the API", MAX_GROWTH_MIB, max(h.growth_mib for h in worst), "MiB"
+            "a SKU explained, median",
+            GOAL_SECONDS,
+            percentile(seconds, 50),
+            "s",
         ),
         Goal(
-            "another's answer", MAX_SECONDS, max(h.slowest_seconds for h in worst), "s"
+            "growth of the API",
+            MAX_GROWTH_MIB,
+            max(h.growth_mib for h in worst),
+            "MiB",
         ),
-        Goal("wrong answers", 0, sum(harm.statuses != "200" for harm in worst), ""),
+        Goal(
+            "another's answer",
+            MAX_SECONDS,
+            max(h.slowest_seconds for h in worst),
+            "s",
+        ),
+        Goal(
+            "wrong answers",
+            0,
+            sum(harm.statuses != "200" for harm in worst),
+            "",
+        ),
     ]
     print(f"\n{tables.goals(goals)}")
     return int(not all(goal.met for goal in goals))
@@ -137,7 +159,9 @@ def _repeated(rows: int) -> tuple[dict[str, Any], dict[str, bytes]]:
         for number in range(rows)
     )
     header = "SKU,QTY,COST,MAP,MSRP,BRAND,TITLE,LEAD,UPDATED\n"
-    return config_document(shape), {vendor_id: (header + "".join(lines)).encode()}
+    return config_document(shape), {
+        vendor_id: (header + "".join(lines)).encode()
+    }
 
 
 def publish(
@@ -151,7 +175,9 @@ def publish(
     for vendor in config["vendors"]:
         prefix = f"tenants/{tenant}/{uuid.uuid4()}/"
         platform.objects.put(f"{prefix}feed.csv", feeds[vendor["vendor_id"]])
-        vendors.append({**vendor, "inbound": {"type": "s3", "s3_prefix": prefix}})
+        vendors.append(
+            {**vendor, "inbound": {"type": "s3", "s3_prefix": prefix}}
+        )
     document = {
         **config,
         "tenant_id": tenant,

@@ -40,7 +40,9 @@ def decimals(values: Ints, places: npt.NDArray[np.int8]) -> pa.StringArray:
 def european(money: pa.StringArray) -> pa.StringArray:
     """Write ``1234.50`` as ``1.234,50``: a decimal comma, and points between the thousands."""
     comma = pc.replace_substring(money, ".", ",")
-    return pc.replace_substring_regex(comma, r"^([0-9]{1,3})([0-9]{3}),", r"\1.\2,")
+    return pc.replace_substring_regex(
+        comma, r"^([0-9]{1,3})([0-9]{3}),", r"\1.\2,"
+    )
 
 
 def moments(seconds: Ints) -> pa.StringArray:
@@ -52,7 +54,9 @@ def words(
     rng: np.random.Generator, choices: Sequence[str], size: int
 ) -> pa.StringArray:
     """Return one of the choices for each row."""
-    return pa.array(list(choices)).take(pa.array(rng.integers(0, len(choices), size)))
+    return pa.array(list(choices)).take(
+        pa.array(rng.integers(0, len(choices), size))
+    )
 
 
 def where(
@@ -70,5 +74,7 @@ def joined(*parts: pa.StringArray | str, separator: str = "") -> pa.StringArray:
 def _cut(values: Ints, places: int) -> pa.StringArray:
     scaled = np.ascontiguousarray(values // 10 ** (PLACES - places))
     buffers = [None, pa.py_buffer(scaled)]
-    typed = pa.Array.from_buffers(pa.decimal64(18, places), len(scaled), buffers)
+    typed = pa.Array.from_buffers(
+        pa.decimal64(18, places), len(scaled), buffers
+    )
     return pc.cast(typed, pa.string())

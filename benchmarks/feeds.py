@@ -125,7 +125,11 @@ def write_feeds(shape: Shape, folder: Path) -> dict[str, Any]:
     (folder / "config.json").write_text(
         json.dumps(config_document(shape), indent=1), "utf-8"
     )
-    spec = {"shape": asdict(shape), "bytes": sum(sizes.values()), "feeds": sizes}
+    spec = {
+        "shape": asdict(shape),
+        "bytes": sum(sizes.values()),
+        "feeds": sizes,
+    }
     (folder / "spec.json").write_text(json.dumps(spec, indent=1), "utf-8")
     return spec
 
@@ -137,7 +141,11 @@ def config_document(shape: Shape) -> dict[str, Any]:
         "delimiter": shape.delimiter,
         "encoding": shape.encoding,
         "column_map": {
-            **{"sku": "SKU", "quantity_available": "QTY", "lead_time_days": "LEAD"},
+            **{
+                "sku": "SKU",
+                "quantity_available": "QTY",
+                "lead_time_days": "LEAD",
+            },
             **{"cost": "COST", "map_price": "MAP", "msrp": "MSRP"},
             **{"brand": "BRAND", "title": "TITLE", "updated_at": "UPDATED"},
         },
@@ -174,7 +182,10 @@ def config_document(shape: Shape) -> dict[str, Any]:
                 "updated_at",
             ],
         },
-        "error_policy": {"max_invalid_rows": 1_000_000_000, "max_invalid_row_pct": 1},
+        "error_policy": {
+            "max_invalid_rows": 1_000_000_000,
+            "max_invalid_row_pct": 1,
+        },
     }
 
 
@@ -241,7 +252,9 @@ def _lines(
     lines = joined(*columns.values(), separator=shape.delimiter)
     if shape.ragged:
         lines = where(
-            rng.random(len(ids)) < shape.ragged, joined(lines, shape.delimiter), lines
+            rng.random(len(ids)) < shape.ragged,
+            joined(lines, shape.delimiter),
+            lines,
         )
     return joined(lines, "\n")
 
@@ -259,7 +272,9 @@ def vendor_columns(
         rng: the source of randomness.
     """
     size = len(ids)
-    cost = np.round(_TYPICAL_COST * np.exp(rng.standard_normal(size))).astype(np.int64)
+    cost = np.round(_TYPICAL_COST * np.exp(rng.standard_normal(size))).astype(
+        np.int64
+    )
     numbers = padded_digits(ids, 8)
     quantity = np.where(rng.random(size) < 0.2, 0, rng.integers(1, 500, size))
     columns = {
@@ -267,10 +282,16 @@ def vendor_columns(
             where(mapped, f"V{place + 1}-", pa.array(["SKU-"] * size)), numbers
         ),
         "QTY": pa.array(quantity).cast(pa.string()),
-        **dict(zip(("COST", "MAP", "MSRP"), _amounts(shape, cost, rng), strict=True)),
+        **dict(
+            zip(
+                ("COST", "MAP", "MSRP"), _amounts(shape, cost, rng), strict=True
+            )
+        ),
         "BRAND": words(rng, _BRANDS, size),
         "TITLE": _titles(ids, rng),
-        "LEAD": _some(0.3, pa.array(rng.integers(1, 30, size)).cast(pa.string()), rng),
+        "LEAD": _some(
+            0.3, pa.array(rng.integers(1, 30, size)).cast(pa.string()), rng
+        ),
         "UPDATED": _updates(size, rng),
     }
     _pad(columns, rng)
@@ -295,7 +316,9 @@ def _amounts(
     )
     for empty, written in amounts:
         if shape.european:
-            written = joined(european(written), words(rng, ["", " €", " EUR"], size))
+            written = joined(
+                european(written), words(rng, ["", " €", " EUR"], size)
+            )
         yield _some(empty, written, rng)
 
 
@@ -305,7 +328,11 @@ def _titles(ids: Ints, rng: np.random.Generator) -> pa.StringArray:
     code = pa.array(ids % 9973).cast(pa.string())
     nouns = words(rng, _NOUNS, size)
     plain = joined(
-        words(rng, _KINDS, size), nouns, words(rng, _NOUNS, size), code, separator=" "
+        words(rng, _KINDS, size),
+        nouns,
+        words(rng, _NOUNS, size),
+        code,
+        separator=" ",
     )
     luck = rng.random(size)
     comma = joined('"', plain, ", ", nouns, '"')
@@ -342,7 +369,9 @@ def _pad(columns: dict[str, pa.StringArray], rng: np.random.Generator) -> None:
     padded = rng.random(len(columns["SKU"])) < 0.02
     columns["SKU"] = where(padded, joined(columns["SKU"], "  "), columns["SKU"])
     columns["QTY"] = where(padded, joined(" ", columns["QTY"]), columns["QTY"])
-    columns["COST"] = where(padded, joined(columns["COST"], " "), columns["COST"])
+    columns["COST"] = where(
+        padded, joined(columns["COST"], " "), columns["COST"]
+    )
 
 
 _FAULTS = (

@@ -38,7 +38,9 @@ from support.source_tree import (  # noqa: E402
 )
 
 PACKAGES = tuple(ORDER)
-READER = re.compile(r"(xlsx|xls|ods|workbook|jsonl|json_lines|compression|gzip)")
+READER = re.compile(
+    r"(xlsx|xls|ods|workbook|jsonl|json_lines|compression|gzip)"
+)
 CONFIG = """\
 schema_version: 1
 tenant_id: acme
@@ -67,7 +69,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Print the table; return the exit status."""
     options = argparse.ArgumentParser(description=main.__doc__)
     options.add_argument(
-        "--rounds", type=int, default=5, help="of each start, the least counts; 0: none"
+        "--rounds",
+        type=int,
+        default=5,
+        help="of each start, the least counts; 0: none",
     )
     chosen = options.parse_args(argv)
     print("| figure | value | goal |\n| --- | ---: | ---: |")
@@ -78,12 +83,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def figures(rounds: int) -> Iterator[Figure]:
     """Count one figure after the other."""
-    lines = sum(lines_of(module) for module in our_modules() if not _is_sample(module))
+    lines = sum(
+        lines_of(module) for module in our_modules() if not _is_sample(module)
+    )
     yield Figure("product, lines without samples", f"{lines:,}")
     yield from _of_plainness()
     yield from _of_names()
     readers = sum(map(lines_of, filter(_reads_a_format, modules("relay_core"))))
-    yield Figure("workbooks, JSON Lines, compression, lines", f"{readers:,}", "1,000")
+    yield Figure(
+        "workbooks, JSON Lines, compression, lines", f"{readers:,}", "1,000"
+    )
     yield Figure("sensors", str(len([*(build_defs().sensors or ())])), "6")
     for package in PACKAGES:
         rooms = sum(map(len, ORDER[package]))
@@ -93,7 +102,9 @@ def figures(rounds: int) -> Iterator[Figure]:
         yield Figure(f"import graph of {package}", value, "0 up")
     crossed = crossed_by_a_run()
     files = len({code.co_filename for code in crossed})
-    yield Figure("files crossed by a run, POST to acknowledged", str(files), "100")
+    yield Figure(
+        "files crossed by a run, POST to acknowledged", str(files), "100"
+    )
     yield Figure("functions crossed", str(len(crossed)), "600")
     if rounds:
         yield from _of_starts(rounds)
@@ -105,11 +116,15 @@ def _of_plainness() -> Iterator[Figure]:
     goals = plain.GOALS
     share = f"{product.nameless_share:.1%}"
     yield Figure("nameless locals", share, f"{goals.nameless_share:.0%}")
-    yield Figure("doubled assignments", str(product.doubled), str(goals.doubled))
+    yield Figure(
+        "doubled assignments", str(product.doubled), str(goals.doubled)
+    )
     nodes = f"{product.nodes_per_line:.1f}"
     yield Figure("syntax nodes per line", nodes, f"{goals.nodes_per_line:.1f}")
     imported = f"{product.imported:.0f}"
-    yield Figure("names that a module imports, median", imported, f"{goals.imported}")
+    yield Figure(
+        "names that a module imports, median", imported, f"{goals.imported}"
+    )
     yield Figure("functions over 50 lines", str(product.long_functions), "0")
 
 
@@ -127,11 +142,15 @@ def _is_sample(module: Module) -> bool:
 
 def _reads_a_format(module: Module) -> bool:
     below = module.name.removeprefix("relay_core.ingest.")
-    return below != module.name and any(READER.match(part) for part in below.split("."))
+    return below != module.name and any(
+        READER.match(part) for part in below.split(".")
+    )
 
 
 def _of_names() -> Iterator[Figure]:
-    defined = [name for module in our_modules() for name in private_functions(module)]
+    defined = [
+        name for module in our_modules() for name in private_functions(module)
+    ]
     once = [name for module in our_modules() for name in used_once(module)]
     share = f"{len(once)} of {len(defined):,}, {100 * len(once) / len(defined):.0f} %"
     yield Figure("private functions with one caller", share, "45 %")
@@ -142,9 +161,13 @@ def _of_names() -> Iterator[Figure]:
 def private_functions(module: Module) -> list[str]:
     """Return the names of private functions and methods, one each time it is defined."""
     kinds = ast.FunctionDef | ast.AsyncFunctionDef
-    names = (node.name for node in ast.walk(module.tree) if isinstance(node, kinds))
+    names = (
+        node.name for node in ast.walk(module.tree) if isinstance(node, kinds)
+    )
     return [
-        name for name in names if name.startswith("_") and not name.startswith("__")
+        name
+        for name in names
+        if name.startswith("_") and not name.startswith("__")
     ]
 
 
@@ -193,7 +216,8 @@ def crossed_by_a_run() -> set[CodeType]:
     return {
         code
         for code in entered
-        if code.co_filename.startswith(tops) and not code.co_name.startswith("<")
+        if code.co_filename.startswith(tops)
+        and not code.co_name.startswith("<")
     }
 
 
@@ -230,7 +254,11 @@ def _of_starts(rounds: int) -> Iterator[Figure]:
         for name, arguments, goal in (
             ("local_run.py of one row", local, "0.8 s"),
             ("API", ["-c", "import relay_dagster.api.app"], "0.7 s"),
-            ("run process", ["-c", "import relay_dagster.definitions"], "1.2 s"),
+            (
+                "run process",
+                ["-c", "import relay_dagster.definitions"],
+                "1.2 s",
+            ),
         ):
             seconds = min(start(arguments) for _ in range(rounds))
             yield Figure(f"time to load: {name}", f"{seconds:.2f} s CPU", goal)

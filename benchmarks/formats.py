@@ -45,17 +45,24 @@ _PARTS = {
 
 def write_jsonl(feed: Path, target: Path) -> None:
     """Write a feed as one object a line, numbers as numbers."""
-    duckdb.sql(f"COPY ({_SELECT.format(feed=feed)}) TO '{target}' (FORMAT json)")
+    duckdb.sql(
+        f"COPY ({_SELECT.format(feed=feed)}) TO '{target}' (FORMAT json)"
+    )
 
 
 def write_parquet(feed: Path, target: Path) -> None:
     """Write a feed as Parquet, each column of its type."""
-    duckdb.sql(f"COPY ({_SELECT.format(feed=feed)}) TO '{target}' (FORMAT parquet)")
+    duckdb.sql(
+        f"COPY ({_SELECT.format(feed=feed)}) TO '{target}' (FORMAT parquet)"
+    )
 
 
 def write_gzip(feed: Path, target: Path) -> None:
     """Pack a feed as gzip does by default."""
-    with feed.open("rb") as source, gzip.open(target, "wb", compresslevel=6) as packed:
+    with (
+        feed.open("rb") as source,
+        gzip.open(target, "wb", compresslevel=6) as packed,
+    ):
         shutil.copyfileobj(source, packed, 1 << 20)
 
 
@@ -67,11 +74,14 @@ def write_zip(feed: Path, target: Path) -> None:
 
 def write_xlsx(feed: Path, target: Path) -> None:
     """Write a feed as the one sheet of a workbook, texts shared among cells."""
-    table = duckdb.sql(_SELECT.format(feed=feed)).to_arrow_table().combine_chunks()
+    table = (
+        duckdb.sql(_SELECT.format(feed=feed)).to_arrow_table().combine_chunks()
+    )
     numbers = pa.array(np.arange(2, len(table) + 2)).cast(pa.string())
     texts: dict[str, int] = {}
     header = "".join(
-        _text_cell(f"{_letter(i)}1", texts, n) for i, n in enumerate(table.schema.names)
+        _text_cell(f"{_letter(i)}1", texts, n)
+        for i, n in enumerate(table.schema.names)
     )
     cells, shared = [], [pa.array(texts, pa.string())]
     known = len(texts)
@@ -80,7 +90,9 @@ def write_xlsx(feed: Path, target: Path) -> None:
         reference = joined(f'<c r="{_letter(place)}', numbers)
         if name in _NUMBERS:
             value = column.cast(pa.string())
-            cell = joined(reference, '"><v>', pc.fill_null(value, ""), "</v></c>")
+            cell = joined(
+                reference, '"><v>', pc.fill_null(value, ""), "</v></c>"
+            )
         else:
             encoded = column.dictionary_encode()
             shared.append(encoded.dictionary.cast(pa.string()))
@@ -91,15 +103,23 @@ def write_xlsx(feed: Path, target: Path) -> None:
             )
         cells.append(where(np.asarray(column.is_null()), "", cell))
     rows = joined('<row r="', numbers, '">', *cells, "</row>")
-    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+    with zipfile.ZipFile(
+        target, "w", zipfile.ZIP_DEFLATED, compresslevel=1
+    ) as archive:
         for part, text in _PARTS.items():
             archive.writestr(part, text)
         with archive.open(_SHEET, "w", force_zip64=True) as part:
-            part.write(f'<worksheet><sheetData><row r="1">{header}</row>'.encode())
+            part.write(
+                f'<worksheet><sheetData><row r="1">{header}</row>'.encode()
+            )
             part.write("".join(rows.to_pylist()).encode())
             part.write(b"</sheetData></worksheet>")
-        items = (joined("<si><t>", _escaped(each), "</t></si>") for each in shared)
-        with archive.open("xl/sharedStrings.xml", "w", force_zip64=True) as part:
+        items = (
+            joined("<si><t>", _escaped(each), "</t></si>") for each in shared
+        )
+        with archive.open(
+            "xl/sharedStrings.xml", "w", force_zip64=True
+        ) as part:
             part.write(b"<sst>")
             for each in items:
                 part.write("".join(each.to_pylist()).encode())

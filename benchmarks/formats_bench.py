@@ -34,13 +34,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     generate(Shape(rows=chosen.rows, bad=0.0, mapped=0), folder / CSV)
     write = [sys.executable, "-m", "benchmarks.formats", str(folder)]
     subprocess.run(write, cwd=ROOT, check=True)
-    names = [CSV, *(name for name in FORMATS if name in (chosen.only or FORMATS))]
+    names = [
+        CSV,
+        *(name for name in FORMATS if name in (chosen.only or FORMATS)),
+    ]
     entrants = [Entrant(name, "engine", folder / name) for name in names]
     samples = interleave(entrants, chosen.rounds, chosen.folder, tell)
     shutil.rmtree(folder)
     check_agreement(samples)
     reached = list(format_goals(samples))
-    print(f"\n## {chosen.rows:,} rows\n", tables.variants(samples, base=CSV), sep="\n")
+    print(
+        f"\n## {chosen.rows:,} rows\n",
+        tables.variants(samples, base=CSV),
+        sep="\n",
+    )
     print("\n## Goals\n", tables.goals(reached), sep="\n")
     measured = {name: runs.as_rows() for name, runs in samples.items()}
     (chosen.folder / "formats.json").write_text(
@@ -53,7 +60,9 @@ def _options() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(description=main.__doc__)
     options.add_argument("--rows", type=int, default=1_000_000)
     options.add_argument("--rounds", type=int, default=3)
-    options.add_argument("--only", action="append", choices=FORMATS, help="repeatable")
+    options.add_argument(
+        "--only", action="append", choices=FORMATS, help="repeatable"
+    )
     options.add_argument("--folder", type=Path, default=ROOT / "out" / "bench")
     return options
 

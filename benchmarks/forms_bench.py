@@ -17,9 +17,20 @@ from typing import Any
 from benchmarks import tables
 from benchmarks.feeds import Shape
 from benchmarks.goals import Goal
-from benchmarks.sitting import ROOT, Entrant, Samples, generate, interleave, tell
+from benchmarks.sitting import (
+    ROOT,
+    Entrant,
+    Samples,
+    generate,
+    interleave,
+    tell,
+)
 
-NONE, ALL, BEFORE = "no options", "all options", "no options, the other checkout"
+NONE, ALL, BEFORE = (
+    "no options",
+    "all options",
+    "no options, the other checkout",
+)
 _PARSER = {
     "column_map": {
         "sku": {"column": "SKU", "strip_prefix": "X-", "strip_suffix": "-OLD"},
@@ -29,7 +40,10 @@ _PARSER = {
         "cost": {"column": "COST", "times": 3},
         "map_price": {"column": "MAP", "divided_by": 12},
         "msrp": {"first": ["MSRP", "COST"]},
-        "brand": {"column": "BRAND", "values": {"acme": "Acme Inc.", "foxco": ""}},
+        "brand": {
+            "column": "BRAND",
+            "values": {"acme": "Acme Inc.", "foxco": ""},
+        },
         "title": {"first": ["TITLE", "BRAND"]},
         "updated_at": "UPDATED",
         "shown": {"join": ["BRAND", "TITLE"], "with": " "},
@@ -54,14 +68,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = argparse.ArgumentParser(description=main.__doc__)
     options.add_argument("--rows", type=int, default=1_000_000)
     options.add_argument("--rounds", type=int, default=5)
-    options.add_argument("--before", type=Path, help="the folder of another checkout")
+    options.add_argument(
+        "--before", type=Path, help="the folder of another checkout"
+    )
     options.add_argument(
         "--folder", type=Path, default=ROOT / "out" / "bench" / "forms"
     )
     chosen = options.parse_args(argv)
     print(tables.machine())
     folders = {
-        name: chosen.folder / str(place) for place, name in enumerate((NONE, ALL))
+        name: chosen.folder / str(place)
+        for place, name in enumerate((NONE, ALL))
     }
     for folder in folders.values():
         generate(Shape(rows=chosen.rows), folder)
@@ -69,9 +86,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     path.write_text(
         json.dumps(with_forms(json.loads(path.read_text("utf-8")))), "utf-8"
     )
-    entrants = [Entrant(name, "engine", folder) for name, folder in folders.items()]
+    entrants = [
+        Entrant(name, "engine", folder) for name, folder in folders.items()
+    ]
     if chosen.before is not None:
-        entrants.append(Entrant(BEFORE, "engine", folders[NONE], root=chosen.before))
+        entrants.append(
+            Entrant(BEFORE, "engine", folders[NONE], root=chosen.before)
+        )
     samples = interleave(entrants, chosen.rounds, chosen.folder, tell)
     print("\n" + tables.variants(samples, base=NONE), flush=True)
     print("\n## Goals\n", tables.goals(list(_goals(samples))), sep="\n")
@@ -100,7 +121,9 @@ def with_forms(config: dict[str, Any]) -> dict[str, Any]:
 def _goals(samples: Mapping[str, Samples]) -> Iterator[Goal]:
     alone = samples[NONE]
     yield Goal(
-        "processor time without options", 1.3, samples[ALL].times(alone, "cpu_s")
+        "processor time without options",
+        1.3,
+        samples[ALL].times(alone, "cpu_s"),
     )
     if BEFORE in samples:
         yield Goal(

@@ -68,7 +68,9 @@ def _against_peers(size: Size) -> Iterator[Goal]:
         (DUCKDB, 0.45),
     ):
         yield Goal(
-            f"time of {peer}, {size.label}", limit, engine.times(size.samples[peer])
+            f"time of {peer}, {size.label}",
+            limit,
+            engine.times(size.samples[peer]),
         )
 
 
@@ -91,7 +93,9 @@ def process_goals(
         yield Goal("whole process, one row", 0.6, engine.median("wall_s"), "s")
         if DAGSTER in samples:
             first = samples[DAGSTER].median("first_step_s")
-            yield Goal("a run in Dagster: CPU to its first step", 1.1, first, "s")
+            yield Goal(
+                "a run in Dagster: CPU to its first step", 1.1, first, "s"
+            )
 
 
 VARIANT_LIMITS = {
@@ -119,11 +123,15 @@ def changes_goals(samples: Mapping[str, Samples], alone: str) -> Iterator[Goal]:
     for name, runs in samples.items():
         if name != alone:
             yield Goal(
-                f"time without a baseline: {name}", 1.15, runs.times(samples[alone])
+                f"time without a baseline: {name}",
+                1.15,
+                runs.times(samples[alone]),
             )
 
 
-def overrides_goals(samples: Mapping[str, Samples], neither: str) -> Iterator[Goal]:
+def overrides_goals(
+    samples: Mapping[str, Samples], neither: str
+) -> Iterator[Goal]:
     """Yield the goals of a quarantine and of overrides, against the same run with neither."""
     for name, runs in samples.items():
         if name != neither:
@@ -135,7 +143,9 @@ def rules_goals(samples: Mapping[str, Samples], alone: str) -> Iterator[Goal]:
     """Yield the goals of runs with rules of the tenant's own, against the same run without any."""
     for name, runs in samples.items():
         if name != alone:
-            yield Goal(f"time without rules: {name}", 1.3, runs.times(samples[alone]))
+            yield Goal(
+                f"time without rules: {name}", 1.3, runs.times(samples[alone])
+            )
 
 
 FORMAT_LIMITS = {"csv, gzip": 2.0, "jsonl": 2.5, "parquet": 1.0, "xlsx": 25.0}
@@ -158,13 +168,19 @@ def hostile_goals(samples: Mapping[str, Samples]) -> Iterator[Goal]:
     No more than three times its time and memory, and a second and 64 MiB.
     """
     for feed in (*FEEDS, *PACKED_FEEDS):
-        if feed.name != feed.beside and {feed.name, feed.beside} <= samples.keys():
+        if (
+            feed.name != feed.beside
+            and {feed.name, feed.beside} <= samples.keys()
+        ):
             mine, theirs = samples[feed.name], samples[feed.beside]
             most_s = feed.time * theirs.median("work_s") + _MORE_SECONDS
             yield Goal(f"time: {feed.name}", most_s, mine.median("work_s"), "s")
             most_mib = 3.0 * max(theirs.all("peak_mib")) + _MORE_MIB
             yield Goal(
-                f"memory: {feed.name}", most_mib, max(mine.all("peak_mib")), "MiB"
+                f"memory: {feed.name}",
+                most_mib,
+                max(mine.all("peak_mib")),
+                "MiB",
             )
 
 

@@ -84,17 +84,23 @@ def _comma_at_the_end(columns: Columns, _: int) -> Csv:
 def _four_widths(columns: Columns, _: int) -> Csv:
     header, lines = written(columns)
     more = pa.array(["", ",", ",,", ",,,"])
-    return header, joined(lines, more.take(pa.array(np.arange(len(lines)) % len(more))))
+    return header, joined(
+        lines, more.take(pa.array(np.arange(len(lines)) % len(more)))
+    )
 
 
 def _all_widths(columns: Columns, _: int) -> Csv:
     header, lines = written(columns)
-    more = pc.binary_repeat(pa.scalar(","), pa.array(1 + np.arange(len(lines)) % 3_000))
+    more = pc.binary_repeat(
+        pa.scalar(","), pa.array(1 + np.arange(len(lines)) % 3_000)
+    )
     return header, joined(lines, more)
 
 
 def _unnamed_columns(columns: Columns, _: int) -> Csv:
-    return written(columns | {"QTY": _with_first(columns["QTY"], "few")}, "," * 8_000)
+    return written(
+        columns | {"QTY": _with_first(columns["QTY"], "few")}, "," * 8_000
+    )
 
 
 def _wide(columns: Columns, _: int) -> Csv:
@@ -129,26 +135,39 @@ def _in_formats(columns: Columns, _: int) -> Csv:
 
 def _all_refused(columns: Columns, _: int) -> Csv:
     return written(
-        columns | {name: pa.repeat("?", _rows(columns)) for name in ("QTY", "COST")}
+        columns
+        | {name: pa.repeat("?", _rows(columns)) for name in ("QTY", "COST")}
     )
 
 
 def _long_bad_cells(columns: Columns, _: int) -> Csv:
     bad = pa.repeat("x" * 60_000, _rows(columns))
-    names = ("QTY", "COST", "MAP", "MSRP", "LEAD", "UPDATED", "price", "condition")
+    names = (
+        "QTY",
+        "COST",
+        "MAP",
+        "MSRP",
+        "LEAD",
+        "UPDATED",
+        "price",
+        "condition",
+    )
     return written(columns | dict.fromkeys(names, bad))
 
 
 def _distinct_bad_texts(columns: Columns, _: int) -> Csv:
     numbers = pa.array(np.arange(_rows(columns))).cast(pa.string())
-    bad = {name: joined(numbers, "x") for name in ("QTY", "COST", "MAP", "UPDATED")}
+    bad = {
+        name: joined(numbers, "x") for name in ("QTY", "COST", "MAP", "UPDATED")
+    }
     return written(columns | bad)
 
 
 def _exponents(columns: Columns, _: int) -> Csv:
     numbers = pa.array(np.arange(_rows(columns))).cast(pa.string())
     return written(
-        columns | {name: joined(numbers, "e-2") for name in ("COST", "MAP", "MSRP")}
+        columns
+        | {name: joined(numbers, "e-2") for name in ("COST", "MAP", "MSRP")}
     )
 
 
@@ -157,20 +176,30 @@ def _euro_sign(columns: Columns, _: int) -> Csv:
 
 
 def _emoji(columns: Columns, _: int) -> Csv:
-    return written(columns | {"TITLE": _with_first(columns["TITLE"], "drill 😀")})
+    return written(
+        columns | {"TITLE": _with_first(columns["TITLE"], "drill 😀")}
+    )
 
 
 def _open_quote(columns: Columns, _: int) -> Csv:
-    plain = {name: pa.repeat("plain", _rows(columns)) for name in ("BRAND", "TITLE")}
-    return written(columns | plain | {"SKU": _with_first(columns["SKU"], '"SKU-1')})
+    plain = {
+        name: pa.repeat("plain", _rows(columns)) for name in ("BRAND", "TITLE")
+    }
+    return written(
+        columns | plain | {"SKU": _with_first(columns["SKU"], '"SKU-1')}
+    )
 
 
 def _large_cell(columns: Columns, _: int) -> Csv:
-    return written(columns | {"TITLE": _with_first(columns["TITLE"], "x" * _LARGE)})
+    return written(
+        columns | {"TITLE": _with_first(columns["TITLE"], "x" * _LARGE)}
+    )
 
 
 def _cells_of_a_mebibyte(columns: Columns, _: int) -> Csv:
-    return written(columns | {"TITLE": pa.repeat("x" * (1 << 20), _rows(columns))})
+    return written(
+        columns | {"TITLE": pa.repeat("x" * (1 << 20), _rows(columns))}
+    )
 
 
 def _far_too_wide(columns: Columns, _: int) -> Csv:
@@ -199,15 +228,38 @@ FEEDS = (
     Feed(CLEAN, _clean),
     Feed("one SKU of a twentieth of the feed, the others twice", _long_sku),
     Feed("one SKU in all rows", _one_sku),
-    Feed("a comma at the end of every line", _comma_at_the_end, ends="no_rows_parsed"),
+    Feed(
+        "a comma at the end of every line",
+        _comma_at_the_end,
+        ends="no_rows_parsed",
+    ),
     Feed("records of four widths in turn", _four_widths),
-    Feed("records of 3,000 widths in turn", _all_widths, 1_500, ends="no_rows_parsed"),
-    Feed("8,000 unnamed columns and one bad row", _unnamed_columns, least_row=8_000),
+    Feed(
+        "records of 3,000 widths in turn",
+        _all_widths,
+        1_500,
+        ends="no_rows_parsed",
+    ),
+    Feed(
+        "8,000 unnamed columns and one bad row",
+        _unnamed_columns,
+        least_row=8_000,
+    ),
     Feed("1,000 columns", _wide, least_row=2_000),
     Feed("1,001 columns", _too_wide, least_row=2_000, ends="invalid_input"),
-    Feed("every day of 10 years in Chicago", _ten_years, timezone="America/Chicago"),
+    Feed(
+        "every day of 10 years in Chicago",
+        _ten_years,
+        timezone="America/Chicago",
+    ),
     Feed(ISO, _in_iso),
-    Feed("two timestamp_formats", _in_formats, formats=_FORMATS, time=1.5, beside=ISO),
+    Feed(
+        "two timestamp_formats",
+        _in_formats,
+        formats=_FORMATS,
+        time=1.5,
+        beside=ISO,
+    ),
     Feed("all rows refused", _all_refused, ends="no_rows_parsed"),
     Feed(
         "records of eight bad cells of 60 KB",
@@ -216,13 +268,17 @@ FEEDS = (
         ends="no_rows_parsed",
     ),
     Feed(
-        "distinct bad texts in four columns", _distinct_bad_texts, ends="no_rows_parsed"
+        "distinct bad texts in four columns",
+        _distinct_bad_texts,
+        ends="no_rows_parsed",
     ),
     Feed("distinct amounts with exponents", _exponents),
     Feed("200 vendors", _clean, vendors=200),
     Feed("cp1252 with one euro sign", _euro_sign, encoding="cp1252"),
     Feed("UTF-16 with one emoji", _emoji, encoding="utf-16"),
-    Feed("every cell of a column 1 MiB", _cells_of_a_mebibyte, least_row=1 << 20),
+    Feed(
+        "every cell of a column 1 MiB", _cells_of_a_mebibyte, least_row=1 << 20
+    ),
     Feed("a cell of 8 MB in the first row", _large_cell, ends="invalid_input"),
     Feed(
         "a cell of 8 MB in the last row",
@@ -236,9 +292,18 @@ FEEDS = (
         1_100,
         ends="no_rows_parsed",
     ),
-    Feed("one record of millions of fields", _delimiters, ends="no_rows_parsed"),
-    Feed("a quote open from the first row on", _open_quote, ends="invalid_input"),
-    Feed("a quote open in the last row", _clean, last='"SKU-1,1', ends="DECODE_ERROR"),
+    Feed(
+        "one record of millions of fields", _delimiters, ends="no_rows_parsed"
+    ),
+    Feed(
+        "a quote open from the first row on", _open_quote, ends="invalid_input"
+    ),
+    Feed(
+        "a quote open in the last row",
+        _clean,
+        last='"SKU-1,1',
+        ends="DECODE_ERROR",
+    ),
 )
 
 
@@ -267,7 +332,9 @@ def _text(feed: Feed, shape: Shape, place: int, size: int) -> str:
     """Return a vendor's feed: as many lines as have so many bytes in its encoding."""
     rng = np.random.default_rng(place)
     ids, nobody = rng.permutation(shape.rows), np.zeros(shape.rows, np.bool_)
-    header, lines = feed.csv(vendor_columns(shape, place, ids, nobody, rng), size)
+    header, lines = feed.csv(
+        vendor_columns(shape, place, ids, nobody, rng), size
+    )
     width = len("xx".encode(feed.encoding)) - len("x".encode(feed.encoding))
     ends = np.cumsum(pc.binary_length(lines).to_numpy() + 1) + len(header) + 1
     kept = lines[: max(1, int(np.searchsorted(ends * width, size)))]

@@ -27,11 +27,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(tables.machine(), flush=True)
     size = int(chosen.megabytes * 1e6)
     # The parent of a measured process must not have held the feeds itself.
-    make = [sys.executable, "-m", "benchmarks.hostile_formats", str(size), str(folder)]
+    make = [
+        sys.executable,
+        "-m",
+        "benchmarks.hostile_formats",
+        str(size),
+        str(folder),
+    ]
     names = _names(chosen.only or [""])
     subprocess.run([*make, *names], cwd=ROOT, check=True)
     os.environ["RELAY_MAX_FEED_BYTES"] = str(MOST * size)
-    entrants = [Entrant(name, "engine_either_way", folder / name) for name in names]
+    entrants = [
+        Entrant(name, "engine_either_way", folder / name) for name in names
+    ]
     samples = interleave(entrants, chosen.rounds, chosen.folder, tell)
     shutil.rmtree(folder)
     reached = list(hostile_goals(samples))
@@ -51,17 +59,27 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _names(parts: Sequence[str]) -> list[str]:
     """Return the feeds whose names hold any of these, and those that they are held beside."""
     feeds = (*FEEDS, *PACKED_FEEDS)
-    chosen = [feed for feed in feeds if any(part in feed.name for part in parts)]
-    wanted = {CLEAN, *(feed.name for feed in chosen), *(feed.beside for feed in chosen)}
+    chosen = [
+        feed for feed in feeds if any(part in feed.name for part in parts)
+    ]
+    wanted = {
+        CLEAN,
+        *(feed.name for feed in chosen),
+        *(feed.beside for feed in chosen),
+    }
     return [feed.name for feed in feeds if feed.name in wanted]
 
 
 def _options() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(description=main.__doc__)
-    options.add_argument("--megabytes", type=float, default=60.0, help="of each feed")
+    options.add_argument(
+        "--megabytes", type=float, default=60.0, help="of each feed"
+    )
     options.add_argument("--rounds", type=int, default=3)
     options.add_argument(
-        "--only", action="append", help="feeds whose names hold this; repeatable"
+        "--only",
+        action="append",
+        help="feeds whose names hold this; repeatable",
     )
     options.add_argument("--folder", type=Path, default=ROOT / "out" / "bench")
     return options

@@ -95,7 +95,9 @@ def clean(name: str) -> str:
 # --- archives -------------------------------------------------------------------------------------
 
 
-def _zipped(*files: tuple[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
+def _zipped(
+    *files: tuple[str, bytes], method: int = zipfile.ZIP_DEFLATED
+) -> bytes:
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", method, compresslevel=1) as archive:
         for name, data in files:
@@ -111,7 +113,9 @@ def _zip_of_zips(source: Source) -> bytes:
 def _zip_bomb(source: Source) -> bytes:
     packed = io.BytesIO()
     with (
-        zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+        zipfile.ZipFile(
+            packed, "w", zipfile.ZIP_DEFLATED, compresslevel=1
+        ) as archive,
         archive.open("feed.csv", "w", force_zip64=True) as file,
     ):
         for _ in range(_BOMB * source.size // _MEBIBYTE):
@@ -127,7 +131,9 @@ def _encrypted_zip(source: Source) -> bytes:
 
 
 def _zip_of_nothing(source: Source) -> bytes:
-    return _zipped(*((f"{place}.csv", b"") for place in range(source.size // 120)))
+    return _zipped(
+        *((f"{place}.csv", b"") for place in range(source.size // 120))
+    )
 
 
 def _gzip_bomb(source: Source) -> bytes:
@@ -151,7 +157,9 @@ def _gzip_of_nothing(source: Source) -> bytes:
 # --- JSON Lines -----------------------------------------------------------------------------------
 
 
-def _lines_with(text: Callable[[int], str], length: int) -> Callable[[Source], bytes]:
+def _lines_with(
+    text: Callable[[int], str], length: int
+) -> Callable[[Source], bytes]:
     """Return lines that are a row each, with a text of a length before what the clean one has."""
 
     def made(source: Source) -> bytes:
@@ -266,9 +274,7 @@ def _styles(source: Source) -> bytes:
     one = b"<xf/>"
     parts = source.parts()
     relations = "xl/_rels/workbook.xml.rels"
-    named = (
-        b'<Relationship Id="r9" Type="t/styles" Target="styles.xml"/></Relationships>'
-    )
+    named = b'<Relationship Id="r9" Type="t/styles" Target="styles.xml"/></Relationships>'
     parts[relations] = parts[relations].replace(b"</Relationships>", named)
     listed = one * max(source.size // len(one), _MANY_STYLES)
     styles = b"<styleSheet><cellXfs>" + listed + b"</cellXfs></styleSheet>"
@@ -276,7 +282,9 @@ def _styles(source: Source) -> bytes:
 
 
 def _doctype(source: Source) -> bytes:
-    entities = "".join(f'<!ENTITY e{n + 1} "{f"&e{n};" * 10}">' for n in range(9))
+    entities = "".join(
+        f'<!ENTITY e{n + 1} "{f"&e{n};" * 10}">' for n in range(9)
+    )
     declared = f'<!DOCTYPE w [<!ENTITY e0 "lol">{entities}]><workbook'.encode()
     return _workbook(
         source, workbook=lambda xml: xml.replace(b"<workbook", declared, 1)
@@ -346,7 +354,9 @@ def _varint(number: int) -> bytes:
 def _text_in_all_rows(source: Source) -> bytes:
     table = _table(source)
     indices = pa.array(np.zeros(len(table), np.int32))
-    one = pa.DictionaryArray.from_arrays(indices, pa.array(["x" * (_MEBIBYTE - 1)]))
+    one = pa.DictionaryArray.from_arrays(
+        indices, pa.array(["x" * (_MEBIBYTE - 1)])
+    )
     at = table.schema.get_field_index("TITLE")
     return _parquet(table.set_column(at, "TITLE", one), store_schema=False)
 
@@ -354,7 +364,9 @@ def _text_in_all_rows(source: Source) -> bytes:
 def _texts_that_grow(source: Source) -> bytes:
     table = _table(source)
     rows = min(len(table), 1_000)
-    texts = pa.array(["y" * (_MEBIBYTE - 10) + str(place) for place in range(rows)])
+    texts = pa.array(
+        ["y" * (_MEBIBYTE - 10) + str(place) for place in range(rows)]
+    )
     at = table.schema.get_field_index("TITLE")
     return _parquet(
         table.slice(0, rows).set_column(at, "TITLE", texts),
@@ -364,33 +376,50 @@ def _texts_that_grow(source: Source) -> bytes:
 
 
 PACKED_FEEDS = (
-    *(PackedFeed(clean(name), name, lambda source: source.packed) for name in FORMATS),
+    *(
+        PackedFeed(clean(name), name, lambda source: source.packed)
+        for name in FORMATS
+    ),
     PackedFeed("a zip of a zip", "csv, zip", _zip_of_zips, "DECODE_ERROR"),
     PackedFeed("a zip bomb", "csv, zip", _zip_bomb, "feed_too_large"),
     PackedFeed("an encrypted zip", "csv, zip", _encrypted_zip, "invalid_input"),
     PackedFeed(
-        "a zip of thousands of files", "csv, zip", _zip_of_nothing, "invalid_input"
+        "a zip of thousands of files",
+        "csv, zip",
+        _zip_of_nothing,
+        "invalid_input",
     ),
     PackedFeed(
-        "a gzip that is cut", "csv, gzip", lambda s: s.packed[:-100], "DECODE_ERROR"
+        "a gzip that is cut",
+        "csv, gzip",
+        lambda s: s.packed[:-100],
+        "DECODE_ERROR",
     ),
     PackedFeed("a gzip bomb", "csv, gzip", _gzip_bomb, "feed_too_large"),
     PackedFeed("a gzip member a line", "csv, gzip", _gzip_of_lines),
-    PackedFeed("empty gzip members", "csv, gzip", _gzip_of_nothing, "no_rows_parsed"),
+    PackedFeed(
+        "empty gzip members", "csv, gzip", _gzip_of_nothing, "no_rows_parsed"
+    ),
     PackedFeed(
         "100,000 levels in a line",
         "jsonl",
         _lines_with(lambda _: _nested(100_000), 200_000),
     ),
-    PackedFeed("NaN in every line", "jsonl", _lines_with(lambda _: '"bad":NaN', 9)),
+    PackedFeed(
+        "NaN in every line", "jsonl", _lines_with(lambda _: '"bad":NaN', 9)
+    ),
     PackedFeed(
         "a number of 20,000 digits in every line",
         "jsonl",
         _lines_with(lambda n: f'"LEAD2":{"9" * 20_000}{n}', 20_020),
     ),
-    PackedFeed("exponents of a billion", "jsonl", _huge_costs, "no_rows_parsed"),
     PackedFeed(
-        "a list in every line", "jsonl", _lines_with(lambda n: f'"tags":["a",{n}]', 16)
+        "exponents of a billion", "jsonl", _huge_costs, "no_rows_parsed"
+    ),
+    PackedFeed(
+        "a list in every line",
+        "jsonl",
+        _lines_with(lambda n: f'"tags":["a",{n}]', 16),
     ),
     # A clean feed of as many rows and columns has ten times its bytes.
     PackedFeed(
@@ -404,7 +433,9 @@ PACKED_FEEDS = (
     ),
     PackedFeed("letters as escapes", "jsonl", _escaped_letters),
     PackedFeed("no last brace in any line", "jsonl", _without_ends),
-    PackedFeed("an encrypted workbook", "xlsx", _encrypted_workbook, "DECODE_ERROR"),
+    PackedFeed(
+        "an encrypted workbook", "xlsx", _encrypted_workbook, "DECODE_ERROR"
+    ),
     PackedFeed("17 billion claimed cells", "xlsx", _claimed_cells),
     PackedFeed(
         "a cell in the last column of every row",
@@ -420,18 +451,28 @@ PACKED_FEEDS = (
     ),
     PackedFeed("XML in single quotes", "xlsx", _one_quoted_otherwise),
     PackedFeed(
-        "a mebibyte that cells share", "xlsx", _shared_mebibyte, "feed_too_large"
+        "a mebibyte that cells share",
+        "xlsx",
+        _shared_mebibyte,
+        "feed_too_large",
     ),
-    PackedFeed("hundreds of thousands of styles", "xlsx", _styles, "DECODE_ERROR"),
+    PackedFeed(
+        "hundreds of thousands of styles", "xlsx", _styles, "DECODE_ERROR"
+    ),
     PackedFeed("entities of entities", "xlsx", _doctype, "DECODE_ERROR"),
     PackedFeed("lists beside", "parquet", _nested_beside),
-    PackedFeed("lists for quantities", "parquet", _nested_quantity, "invalid_input"),
+    PackedFeed(
+        "lists for quantities", "parquet", _nested_quantity, "invalid_input"
+    ),
     PackedFeed("a footer that lies", "parquet", _lying_footer, "DECODE_ERROR"),
     PackedFeed(
         "a mebibyte in all rows", "parquet", _text_in_all_rows, "feed_too_large"
     ),
     PackedFeed(
-        "texts that grow by a byte", "parquet", _texts_that_grow, "feed_too_large"
+        "texts that grow by a byte",
+        "parquet",
+        _texts_that_grow,
+        "feed_too_large",
     ),
 )
 
@@ -451,7 +492,10 @@ def write_packed_feed(feed: PackedFeed, source: Source, folder: Path) -> None:
     document = config_document(Shape(rows=1, vendors=1, mapped=0))
     _, options = FORMATS[feed.format]
     for vendor in document["vendors"]:
-        vendor["parser"] = {**options, "column_map": vendor["parser"]["column_map"]}
+        vendor["parser"] = {
+            **options,
+            "column_map": vendor["parser"]["column_map"],
+        }
     (folder / "config.json").write_text(json.dumps(document), "utf-8")
     (folder / ENDS).write_text(feed.ends, "utf-8")
     (folder / f"{VENDOR}.csv").write_bytes(feed.of(source))

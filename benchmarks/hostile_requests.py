@@ -108,7 +108,9 @@ class Harm:
 # --- what is sent -------------------------------------------------------------------------------
 
 
-def config_of(tenant_id: str, vendors: int = VENDORS, **parser: Any) -> dict[str, Any]:
+def config_of(
+    tenant_id: str, vendors: int = VENDORS, **parser: Any
+) -> dict[str, Any]:
     """Return a config of so many vendors."""
     return {
         "tenant_id": tenant_id,
@@ -136,7 +138,9 @@ def config_of(tenant_id: str, vendors: int = VENDORS, **parser: Any) -> dict[str
 
 
 def _order(**changes: Any) -> bytes:
-    return _json({"tenant_id": HOSTILE, "run_type": "inventory_sync", **changes})
+    return _json(
+        {"tenant_id": HOSTILE, "run_type": "inventory_sync", **changes}
+    )
 
 
 def _json(value: object) -> bytes:
@@ -154,8 +158,12 @@ def attacks() -> Iterator[Attack]:
         + b"}",
         "a key of 100,000 characters over 3,000 twice": b'{"%s":{%s}}'
         % (b"k" * 100_000, repeated),
-        "1 MiB of keys that stand twice": b"{" + b",".join([b'"a":1'] * 174_000) + b"}",
-        "1 MiB of empty lists": b'{"vendors":[' + b",".join([b"[]"] * 340_000) + b"]}",
+        "1 MiB of keys that stand twice": b"{"
+        + b",".join([b'"a":1'] * 174_000)
+        + b"}",
+        "1 MiB of empty lists": b'{"vendors":['
+        + b",".join([b"[]"] * 340_000)
+        + b"]}",
         "1 MiB of brackets": b"[" * _MIB,
         "19,000 unknown keys": _json(
             {f"unknown_{number}": 0 for number in range(19_000)}
@@ -163,11 +171,15 @@ def attacks() -> Iterator[Attack]:
         "2,300 vendors": _json(config_of(HOSTILE, 2300)),
         "200 vendors, 20 formats each": _json(
             config_of(
-                HOSTILE, 200, timestamp_formats=[f"%Y.%m.%d {n}" for n in range(20)]
+                HOSTILE,
+                200,
+                timestamp_formats=[f"%Y.%m.%d {n}" for n in range(20)],
             )
         ),
         "1,000 formats": _json(
-            config_of(HOSTILE, timestamp_formats=[f"%Y.%m.%d {n}" for n in range(50)])
+            config_of(
+                HOSTILE, timestamp_formats=[f"%Y.%m.%d {n}" for n in range(50)]
+            )
         ),
     }
     for name, body in configs.items():
@@ -175,11 +187,19 @@ def attacks() -> Iterator[Attack]:
             f"PUT: {name}", "PUT", f"/v1/tenants/{HOSTILE}/config", body, _JSON
         )
         yield Attack(
-            f"check: {name}", "POST", f"/v1/tenants/{HOSTILE}/config:check", body, _JSON
+            f"check: {name}",
+            "POST",
+            f"/v1/tenants/{HOSTILE}/config:check",
+            body,
+            _JSON,
         )
     check = _json(config_of(HOSTILE))
     yield Attack(
-        "check: 20 uploads", "POST", f"/v1/tenants/{HOSTILE}/config:check", check, _JSON
+        "check: 20 uploads",
+        "POST",
+        f"/v1/tenants/{HOSTILE}/config:check",
+        check,
+        _JSON,
     )
     bomb = config_of(HOSTILE, 1)
     prefix = f"tenants/{HOSTILE}/inbound/{BOMB}/"
@@ -195,10 +215,18 @@ def attacks() -> Iterator[Attack]:
         _JSON,
     )
     orders = {
-        "3,000 unknown vendors": _order(vendors=[f"unknown_{n}" for n in range(3000)]),
-        "200 unknown vendors": _order(vendors=[f"unknown_{n}" for n in range(200)]),
-        "20,000 bad ids": _order(vendors=[f"bad id {n}" for n in range(20_000)]),
-        "19,000 unknown keys": _order(**{f"unknown_{n}": 0 for n in range(19_000)}),
+        "3,000 unknown vendors": _order(
+            vendors=[f"unknown_{n}" for n in range(3000)]
+        ),
+        "200 unknown vendors": _order(
+            vendors=[f"unknown_{n}" for n in range(200)]
+        ),
+        "20,000 bad ids": _order(
+            vendors=[f"bad id {n}" for n in range(20_000)]
+        ),
+        "19,000 unknown keys": _order(
+            **{f"unknown_{n}": 0 for n in range(19_000)}
+        ),
         "1 MiB of unknown keys": _order(**{f"u{n}": 0 for n in range(90_000)}),
         "1 MiB of empty lists": _order(vendors=[[]] * 340_000),
         "1 MiB of brackets": b"[" * _MIB,
@@ -207,17 +235,27 @@ def attacks() -> Iterator[Attack]:
         yield Attack(f"order: {name}", "POST", "/v1/runs", body, _JSON)
     yield Attack("list: runs of 150 KB", "GET", "/v1/runs?limit=100")
     yield Attack(
-        "list: a status that no run has", "GET", "/v1/runs?limit=100&status=RUNNING"
+        "list: a status that no run has",
+        "GET",
+        "/v1/runs?limit=100&status=RUNNING",
     )
     yield Attack(
-        "a head of 60 KB", "GET", "/v1/runs?limit=1", headers={"X-Filler": "a" * 60_000}
+        "a head of 60 KB",
+        "GET",
+        "/v1/runs?limit=1",
+        headers={"X-Filler": "a" * 60_000},
     )
     yield Attack(
-        "a head of 8 MiB", "GET", "/v1/runs", headers={"X-Filler": "a" * 8 * _MIB}
+        "a head of 8 MiB",
+        "GET",
+        "/v1/runs",
+        headers={"X-Filler": "a" * 8 * _MIB},
     )
     many = {f"X-Filler-{number}": "a" * 40 for number in range(1500)}
     yield Attack("1,500 headers", "GET", "/v1/runs", headers=many)
-    yield Attack("a body of 30 MiB", "POST", "/v1/runs", b" " * 30 * _MIB, _JSON)
+    yield Attack(
+        "a body of 30 MiB", "POST", "/v1/runs", b" " * 30 * _MIB, _JSON
+    )
     yield from bursts()
 
 
@@ -231,10 +269,17 @@ def bursts() -> Iterator[Attack]:
     }.items():
         yield Attack(f"{BURST} at once: {name}", "GET", path, **many)
     key = _json({"scopes": ["read"]})
-    yield Attack("64 keys at once", "POST", f"{place}/api-keys", key, _JSON, WIDE, 64)
-    yield Attack("300 at once: a revoked key", "GET", place, caller=REVOKED, times=300)
     yield Attack(
-        f"{HALF_HEADS} half heads of one address", HALF_HEAD, place, times=HALF_HEADS
+        "64 keys at once", "POST", f"{place}/api-keys", key, _JSON, WIDE, 64
+    )
+    yield Attack(
+        "300 at once: a revoked key", "GET", place, caller=REVOKED, times=300
+    )
+    yield Attack(
+        f"{HALF_HEADS} half heads of one address",
+        HALF_HEAD,
+        place,
+        times=HALF_HEADS,
     )
 
 
@@ -247,7 +292,9 @@ class Callers:
     def __init__(self, url: str) -> None:
         self._url = url
         self._admin = self._client(KEY)
-        self._clients = {name: self._furnished(name) for name in (HOSTILE, OTHER)}
+        self._clients = {
+            name: self._furnished(name) for name in (HOSTILE, OTHER)
+        }
         formats = [f"%Y.%m.%d {n}" for n in range(20)]
         wide = config_of(WIDE, MAX_VENDORS, timestamp_formats=formats)
         self._clients[WIDE] = self._furnished(WIDE, wide)
@@ -296,7 +343,8 @@ class Callers:
             client = self._clients[name]
             place = f"/v1/tenants/{name}"
             run = client.post(
-                "/v1/runs", json={"tenant_id": name, "run_type": "inventory_sync"}
+                "/v1/runs",
+                json={"tenant_id": name, "run_type": "inventory_sync"},
             )
             run_place = f"/v1/runs/{run.json()['run_id']}"
             for path in (
@@ -323,11 +371,14 @@ class Callers:
         """Send an attack; return the answers' statuses, and the length of the longest."""
         send = self._send_half if attack.method == HALF_HEAD else self._send
         with ThreadPoolExecutor(attack.times) as many:
-            answers = list(many.map(lambda _: send(attack), range(attack.times)))
+            answers = list(
+                many.map(lambda _: send(attack), range(attack.times))
+            )
         counts = Counter(str(status or "closed") for status, _ in answers)
         only = attack.times == 1
         told = ", ".join(
-            each if only else f"{n} x {each}" for each, n in sorted(counts.items())
+            each if only else f"{n} x {each}"
+            for each, n in sorted(counts.items())
         )
         return told, max(length for _, length in answers)
 
@@ -335,7 +386,10 @@ class Callers:
         """Return status and length of an answer, 0 where there is none."""
         try:
             answer = self._clients[attack.caller].request(
-                attack.method, attack.path, content=attack.body, headers=attack.headers
+                attack.method,
+                attack.path,
+                content=attack.body,
+                headers=attack.headers,
             )
         except httpx.TransportError:
             return 0, 0
@@ -348,7 +402,9 @@ class Callers:
             with socket.create_connection(
                 (url.hostname, url.port), PATIENCE_SECONDS
             ) as line:
-                line.sendall(f"GET {attack.path} HTTP/1.1\r\nHost: x\r\n".encode())
+                line.sendall(
+                    f"GET {attack.path} HTTP/1.1\r\nHost: x\r\n".encode()
+                )
                 answer = b"".join(iter(lambda: line.recv(_MIB), b""))
         except OSError:
             return 0, 0
@@ -413,7 +469,9 @@ class Memory:
 def workbook_bomb() -> bytes:
     """Return a workbook of 1.5 MB whose one shared text has 1.5 GB."""
     main = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
-    office = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+    office = (
+        "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+    )
     related = "http://schemas.openxmlformats.org/package/2006/relationships"
     target = f'<Relationship Id="{{0}}" Type="{office}/{{1}}" Target="{{2}}"/>'.format
     parts = {
@@ -421,7 +479,9 @@ def workbook_bomb() -> bytes:
         "_rels/.rels": target("a", "officeDocument", "xl/workbook.xml"),
         "xl/workbook.xml": f'<workbook xmlns="{main}" xmlns:r="{office}"><sheets>'
         '<sheet name="s" sheetId="1" r:id="s"/></sheets></workbook>',
-        "xl/_rels/workbook.xml.rels": target("s", "worksheet", "worksheets/1.xml")
+        "xl/_rels/workbook.xml.rels": target(
+            "s", "worksheet", "worksheets/1.xml"
+        )
         + target("t", "sharedStrings", "sharedStrings.xml"),
         "xl/worksheets/1.xml": f'<worksheet xmlns="{main}"><sheetData><row r="1">'
         '<c r="A1" t="s"><v>0</v></c></row></sheetData></worksheet>',
@@ -429,7 +489,9 @@ def workbook_bomb() -> bytes:
     with io.BytesIO() as file:
         with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as book:
             for name, text in parts.items():
-                whole = f'<Relationships xmlns="{related}">{text}</Relationships>'
+                whole = (
+                    f'<Relationships xmlns="{related}">{text}</Relationships>'
+                )
                 book.writestr(name, whole if name.endswith(".rels") else text)
             with book.open("xl/sharedStrings.xml", "w") as shared:
                 shared.write(f'<sst xmlns="{main}"><si><t>'.encode())
@@ -449,7 +511,9 @@ def furnish(platform: Platform) -> None:
         platform.objects.put(
             f"tenants/{HOSTILE}/inbound/vendor_{number}/feed.csv", upload
         )
-    platform.objects.put(f"tenants/{HOSTILE}/inbound/{BOMB}/feed.xlsx", workbook_bomb())
+    platform.objects.put(
+        f"tenants/{HOSTILE}/inbound/{BOMB}/feed.xlsx", workbook_bomb()
+    )
     now = datetime.now(UTC)
     artifacts = {f"inbound_vendor_{number}": "k" * 200 for number in range(600)}
     # moto copies all that it looks through: more of them would slow it down, not the API.
@@ -475,7 +539,9 @@ def furnish_wide(platform: Platform, now: datetime) -> None:
     keys = ArtifactKeys(WIDE_RUN, WIDE)
     with ThreadPoolExecutor(8) as many:
         for kind in kinds:
-            places = [f"{keys.prefix}{kind.format(vendor)}" for vendor in vendors]
+            places = [
+                f"{keys.prefix}{kind.format(vendor)}" for vendor in vendors
+            ]
             list(many.map(lambda key: platform.objects.put(key, b"x"), places))
     artifacts = {f"normalized_{vendor}": "k" * 200 for vendor in vendors}
     results = tuple(
@@ -508,7 +574,9 @@ def measure(stack: ApiStack, attack: Attack, callers: Callers) -> Harm:
         statuses, length = callers.send(attack)
         seconds = time.perf_counter() - began
     growth = memory.most() - before
-    return Harm(attack.name, statuses, length, seconds, growth, *map(max, taken))
+    return Harm(
+        attack.name, statuses, length, seconds, growth, *map(max, taken)
+    )
 
 
 def harms_of(chosen: Iterable[Attack]) -> list[Harm]:

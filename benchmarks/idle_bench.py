@@ -56,11 +56,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def idle_percent(stack: ApiStack, seconds: float) -> dict[str, float]:
     """Return what each process uses of a core, in percent, over some seconds."""
     names = (*COUNTED, MOTO)
-    began, before = time.monotonic(), {name: cpu_seconds(stack, name) for name in names}
+    began, before = (
+        time.monotonic(),
+        {name: cpu_seconds(stack, name) for name in names},
+    )
     time.sleep(seconds)
     lasted = time.monotonic() - began
     return {
-        name: 100 * (cpu_seconds(stack, name) - before[name]) / lasted for name in names
+        name: 100 * (cpu_seconds(stack, name) - before[name]) / lasted
+        for name in names
     }
 
 

@@ -26,7 +26,9 @@ def main() -> None:
     chosen = options.parse_args()
     # A tool of our tests, which Pandera would load where it finds it; no installation has it.
     sys.modules["hypothesis"] = None  # type: ignore[assignment]
-    contender = importlib.import_module(f"benchmarks.contenders.{chosen.contender}")
+    contender = importlib.import_module(
+        f"benchmarks.contenders.{chosen.contender}"
+    )
     children = ChildPeak()
     imported = time.perf_counter()
     contender.run(chosen.folder, chosen.out)
@@ -38,7 +40,10 @@ def main() -> None:
     measured = {
         "import_s": imported - started,
         "work_s": done - imported,
-        "cpu_s": own.ru_utime + own.ru_stime + others.ru_utime + others.ru_stime,
+        "cpu_s": own.ru_utime
+        + own.ru_stime
+        + others.ru_utime
+        + others.ru_stime,
         "peak_mib": peak_mib() + children.peak_mib,
     }
     print(json.dumps(measured))

@@ -46,7 +46,10 @@ class Scene:
 
 SCENES = (
     Scene(
-        "sample tenant, a feed of 512 MiB, 2 GiB", 2048, (512 << 20) - 4096, 512 << 20
+        "sample tenant, a feed of 512 MiB, 2 GiB",
+        2048,
+        (512 << 20) - 4096,
+        512 << 20,
     ),
     Scene(
         "a gzip of 1.9 GiB, 4 GiB",
@@ -65,7 +68,9 @@ def write_feed(path: Path, size: int) -> None:
         for first in range(0, size // ROW_BYTES - 1, 1000):
             last = min(first + 1000, size // ROW_BYTES - 1)
             file.write(
-                "".join(f"G-{row:08}{rest}" for row in range(first, last)).encode()
+                "".join(
+                    f"G-{row:08}{rest}" for row in range(first, last)
+                ).encode()
             )
 
 
@@ -115,7 +120,9 @@ def play(scene: Scene, folder: Path) -> tuple[bool, tuple[str, ...]]:
         killed = "oom_kill 0" not in (place / "memory.oom_control").read_text()
     found = next(out.rglob("run_summary.json"), None)
     summary = {} if found is None else json.loads(found.read_text("utf-8"))
-    ended = " ".join(str(summary.get(name) or "") for name in ("status", "error_code"))
+    ended = " ".join(
+        str(summary.get(name) or "") for name in ("status", "error_code")
+    )
     row = (
         f"{feed.stat().st_size:,}",
         str(done.returncode),
@@ -133,8 +140,12 @@ def play(scene: Scene, folder: Path) -> tuple[bool, tuple[str, ...]]:
 
 def main() -> int:
     """Play the scenes and print the table."""
-    options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    options.add_argument("--only", default="", help="scenes whose names hold this")
+    options = argparse.ArgumentParser(
+        description=(__doc__ or "").splitlines()[0]
+    )
+    options.add_argument(
+        "--only", default="", help="scenes whose names hold this"
+    )
     only = options.parse_args().only
     rows, all_well = [], True
     for scene in SCENES:
@@ -143,7 +154,15 @@ def main() -> int:
                 is_well, row = play(scene, Path(folder))
             all_well &= is_well
             rows.append(row)
-    header = ("", "packed bytes", "exit status", "ended", "s", "most MiB", "killed")
+    header = (
+        "",
+        "packed bytes",
+        "exit status",
+        "ended",
+        "s",
+        "most MiB",
+        "killed",
+    )
     print(f"{tables.machine()}\n\n{tables.table(header, rows)}")
     return int(not all_well)
 

@@ -23,7 +23,11 @@ from benchmarks.feeds import Shape
 from benchmarks.goals import overrides_goals
 from benchmarks.sitting import ROOT, Entrant, generate, interleave, tell
 
-NEITHER, QUARANTINED, OVERRIDDEN = "neither", "10,000 quarantined", "10,000 overrides"
+NEITHER, QUARANTINED, OVERRIDDEN = (
+    "neither",
+    "10,000 quarantined",
+    "10,000 overrides",
+)
 _SKUS = 10_000
 _STATE = Path("published", "state.parquet")
 
@@ -41,15 +45,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     chosen = options.parse_args(argv)
     print(tables.machine())
     names = (NEITHER, QUARANTINED, OVERRIDDEN)
-    folders = {name: chosen.folder / str(place) for place, name in enumerate(names)}
+    folders = {
+        name: chosen.folder / str(place) for place, name in enumerate(names)
+    }
     _prepare(folders, Shape(rows=chosen.rows), chosen.folder / "before")
     entrants = [
-        Entrant(name, "engine_with_baseline", each) for name, each in folders.items()
+        Entrant(name, "engine_with_baseline", each)
+        for name, each in folders.items()
     ]
     samples = interleave(entrants, chosen.rounds, chosen.folder, tell)
     print("\n" + tables.variants(samples, base=NEITHER), flush=True)
     print(
-        "\n## Goals\n", tables.goals(list(overrides_goals(samples, NEITHER))), sep="\n"
+        "\n## Goals\n",
+        tables.goals(list(overrides_goals(samples, NEITHER))),
+        sep="\n",
     )
     return 0
 
@@ -66,7 +75,9 @@ def _prepare(folders: Mapping[str, Path], shape: Shape, before: Path) -> None:
     state = pq.read_table(before / _STATE)
     rows = np.linspace(0, len(state) - 1, _SKUS, dtype=np.int64)
     for name, folder in folders.items():
-        stored = _with_other_prices(state, rows) if name == QUARANTINED else state
+        stored = (
+            _with_other_prices(state, rows) if name == QUARANTINED else state
+        )
         pq.write_table(stored, folder / BASELINE)
     prices = state["price"].take(pa.array(rows)).to_pylist()
     skus = state["sku"].take(pa.array(rows)).to_pylist()
@@ -79,7 +90,10 @@ def _prepare(folders: Mapping[str, Path], shape: Shape, before: Path) -> None:
 
 def _with_other_prices(state: pa.Table, rows: np.ndarray) -> pa.Table:
     """Return a state in which some SKUs cost ten times as much."""
-    prices, place = state["price"].to_pylist(), state.schema.get_field_index("price")
+    prices, place = (
+        state["price"].to_pylist(),
+        state.schema.get_field_index("price"),
+    )
     for row in rows.tolist():
         prices[row] *= 10
     field = state.schema.field("price")

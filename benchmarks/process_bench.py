@@ -20,7 +20,15 @@ from benchmarks import tables
 from benchmarks.dagster_run import DagsterRuns, dagster_runs
 from benchmarks.engine_bench import parsed_sizes
 from benchmarks.feeds import Shape
-from benchmarks.goals import DAGSTER, DUCKDB, ENGINE, FLOOR, POLARS, Goal, process_goals
+from benchmarks.goals import (
+    DAGSTER,
+    DUCKDB,
+    ENGINE,
+    FLOOR,
+    POLARS,
+    Goal,
+    process_goals,
+)
 from benchmarks.rules import REQUESTED_AT, vendor_ids
 from benchmarks.sitting import (
     MERGED_FEED,
@@ -73,7 +81,9 @@ def _options() -> argparse.ArgumentParser:
         "--sizes", type=parsed_sizes, default="1,50k,1m,5m", help="rows"
     )
     options.add_argument("--rounds", type=int, default=5)
-    options.add_argument("--dagster", type=int, default=1, help="0: no runs in Dagster")
+    options.add_argument(
+        "--dagster", type=int, default=1, help="0: no runs in Dagster"
+    )
     options.add_argument("--folder", type=Path, default=ROOT / "out" / "bench")
     return options
 
@@ -81,8 +91,12 @@ def _options() -> argparse.ArgumentParser:
 def _measure_size(rows: int, chosen: argparse.Namespace) -> dict[str, Samples]:
     """Run every process once a round, each round in the other direction."""
     # Three vendors cannot share a single row.
-    shape = Shape(rows=rows) if rows >= 3 else Shape(rows=rows, vendors=1, mapped=1)
-    with tempfile.TemporaryDirectory(prefix="relay-bench-", dir=chosen.folder) as home:
+    shape = (
+        Shape(rows=rows) if rows >= 3 else Shape(rows=rows, vendors=1, mapped=1)
+    )
+    with tempfile.TemporaryDirectory(
+        prefix="relay-bench-", dir=chosen.folder
+    ) as home:
         folder, out = Path(home, "feeds"), Path(home, "written")
         generate(shape, folder)
         samples = {ENGINE: Samples(), **{name: Samples() for name in PEERS}}
@@ -105,7 +119,9 @@ def _rounds(
     rounds: int,
     runs: DagsterRuns | None,
 ) -> None:
-    for turn in range(-1, rounds):  # the first warms up what is read for the first time
+    for turn in range(
+        -1, rounds
+    ):  # the first warms up what is read for the first time
         for name in samples if turn % 2 == 0 else reversed([*samples]):
             if name == DAGSTER:
                 if runs is None:
@@ -136,7 +152,8 @@ def _command(name: str, folder: Path, out: Path) -> list[str]:
 def local_options(folder: Path, out: Path) -> list[str]:
     """Return the local runner's options for a folder of feeds."""
     feeds = [
-        f"--vendor-file={one}={folder / f'{one}.csv'}" for one in vendor_ids(folder)
+        f"--vendor-file={one}={folder / f'{one}.csv'}"
+        for one in vendor_ids(folder)
     ]
     options = [
         f"--config={folder / 'config.json'}",
@@ -161,7 +178,9 @@ def timed(command: Iterable[str], merged_feed: Path | None) -> Process:
         subprocess.CalledProcessError: it failed.
     """
     timer = [sys.executable, "-m", "benchmarks.timed_process", *command]
-    done = subprocess.run(timer, cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        timer, cwd=ROOT, capture_output=True, text=True, check=False
+    )
     if done.returncode:
         print(done.stderr, file=sys.stderr)
     done.check_returncode()

@@ -23,7 +23,9 @@ from benchmarks.sitting import ROOT, generate
 def main(argv: Sequence[str] | None = None) -> int:
     """Profile one run and write the picture; return py-spy's exit status."""
     options = argparse.ArgumentParser(description=main.__doc__)
-    options.add_argument("--rows", type=int, default=5_000_000, help="in three feeds")
+    options.add_argument(
+        "--rows", type=int, default=5_000_000, help="in three feeds"
+    )
     options.add_argument(
         "--picture", type=Path, default=ROOT / "docs" / "profile-5m.svg"
     )

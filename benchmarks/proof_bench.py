@@ -48,7 +48,9 @@ FILES = 14  # a run of three vendors has as many
 
 def main() -> int:
     """Measure once and print the table; exit status 1 where a goal is missed."""
-    options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    options = argparse.ArgumentParser(
+        description=(__doc__ or "").splitlines()[0]
+    )
     options.add_argument("--runs", type=int, default=RUNS)
     options.add_argument("--tenants", type=int, default=TENANTS)
     chosen = options.parse_args()
@@ -104,7 +106,12 @@ def main() -> int:
     ]
     print(tables.table(header, rows))
     goals = [
-        Goal("verify --newest of 100 runs of 50,000 rows", VERIFY_SECONDS, proved, "s"),
+        Goal(
+            "verify --newest of 100 runs of 50,000 rows",
+            VERIFY_SECONDS,
+            proved,
+            "s",
+        ),
         Goal(
             "the doctor's own CPU, 10,000 tenants",
             DOCTOR_SECONDS,
@@ -130,7 +137,9 @@ def _publish(platform: Platform, runs: int, folder: Path) -> None:
         for name in shape.vendor_ids
     }
     for number in range(runs):
-        publish(platform, config_document(shape), feeds, f"verified-{number:03}")
+        publish(
+            platform, config_document(shape), feeds, f"verified-{number:03}"
+        )
 
 
 def _verify(url: str, runs: int) -> tuple[float, float]:
@@ -164,7 +173,10 @@ def _fill(platform: Platform, tenants: int) -> None:
     """Store tenants' records that have ended, and feeds that are whole."""
     now, key, data = utc_now(), "published/one/feed.csv", b"sku\n"
     platform.clients.s3.put_object(
-        Bucket=platform.objects.bucket, Key=key, Body=data, ChecksumAlgorithm="SHA256"
+        Bucket=platform.objects.bucket,
+        Key=key,
+        Body=data,
+        ChecksumAlgorithm="SHA256",
     )
     records = [*_records(platform, tenants, now)]
     put_many(platform, records)
@@ -182,13 +194,16 @@ def _fill(platform: Platform, tenants: int) -> None:
     )
 
 
-def _records(platform: Platform, tenants: int, now: datetime) -> Iterator[RunRecord]:
+def _records(
+    platform: Platform, tenants: int, now: datetime
+) -> Iterator[RunRecord]:
     examined = Extent(part=0)
     for number in range(tenants * EVERY):
         at = now - timedelta(hours=2 + number // tenants)
         keys = ArtifactKeys(str(uuid.uuid4()), f"tenant-{number % tenants:05}")
         artifacts = {
-            f"normalized_{place}": keys.normalized(str(place)) for place in range(FILES)
+            f"normalized_{place}": keys.normalized(str(place))
+            for place in range(FILES)
         }
         for key in (
             artifacts.values() if examined.has(keys.run_id) else ()
@@ -211,17 +226,23 @@ def _records(platform: Platform, tenants: int, now: datetime) -> Iterator[RunRec
 
 def _examine(platform: Platform) -> tuple[float, float, float]:
     """Return the hourly check's seconds, those of the processor, and the growth in MiB."""
-    Path("/proc/self/clear_refs").write_text("5", "ascii")  # the peak begins anew
+    Path("/proc/self/clear_refs").write_text(
+        "5", "ascii"
+    )  # the peak begins anew
     before, began, cpu = _mib("VmRSS"), time.perf_counter(), time.process_time()
     findings = list(examine(platform, utc_now(), Extent(part=0)))
     seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
     if findings:
-        raise RuntimeError(f"{len(findings)} findings, the first: {findings[0]}")
+        raise RuntimeError(
+            f"{len(findings)} findings, the first: {findings[0]}"
+        )
     return seconds, cpu, max(_mib("VmHWM") - before, 0.0)
 
 
 def _mib(name: str) -> float:
-    found = re.search(rf"{name}:\s+(\d+)", Path("/proc/self/status").read_text("ascii"))
+    found = re.search(
+        rf"{name}:\s+(\d+)", Path("/proc/self/status").read_text("ascii")
+    )
     return int(found[1]) / 1024 if found else 0.0
 
 

@@ -82,7 +82,9 @@ def main() -> int:
         Goal("longest tick", GOAL_TICK, longest, "s"),
         Goal(f"memory for {asked.megabytes} MB", GOAL_MEMORY, memory, "MiB"),
     )
-    print(f"{asked.megabytes} MB took {seconds:.1f} s\n\n{tables.goals(reached)}")
+    print(
+        f"{asked.megabytes} MB took {seconds:.1f} s\n\n{tables.goals(reached)}"
+    )
     return int(not all(goal.met for goal in reached))
 
 
@@ -95,7 +97,9 @@ def _stack() -> Iterator[Platform]:
         stack.start(MOTO)
         stack.bootstrap()
         # boto3 reads where AWS is by itself.
-        os.environ.update(stack.process_environment(), RELAY_PULL_ALLOW_LOOPBACK="true")
+        os.environ.update(
+            stack.process_environment(), RELAY_PULL_ALLOW_LOOPBACK="true"
+        )
         # The emulator copies a large object more slowly than S3.
         yield connect(Settings.from_env(), Timeouts(read_seconds=300, tries=1))
 
@@ -103,7 +107,9 @@ def _stack() -> Iterator[Platform]:
 @contextlib.contextmanager
 def _supplier() -> Iterator[int]:
     command = [sys.executable, "-c", _SERVER, str(DELAY_SECONDS)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdout is not None  # noqa: S101 - it is piped
         try:
             yield int(process.stdout.readline())
@@ -111,12 +117,16 @@ def _supplier() -> Iterator[int]:
             process.kill()
 
 
-def _pull_one(platform: Platform, port: int, megabytes: int) -> tuple[float, float]:
+def _pull_one(
+    platform: Platform, port: int, megabytes: int
+) -> tuple[float, float]:
     """Return the memory that a file takes in MiB, and the seconds of its transfer."""
     _store(platform, "warm", [f"http://{HOST}:{port}/100/feed.csv"])
     puller = Puller(platform)
     _pull_all(platform, puller)
-    _store(platform, "large", [f"http://{HOST}:{port}/{megabytes * _MB}/feed.csv"])
+    _store(
+        platform, "large", [f"http://{HOST}:{port}/{megabytes * _MB}/feed.csv"]
+    )
     PullPlanner(platform).run()
     idle, began = _resident(), time.monotonic()
     most, over = [idle], threading.Event()
@@ -138,15 +148,21 @@ def _pull_one(platform: Platform, port: int, megabytes: int) -> tuple[float, flo
     return (most[0] - idle) / (1 << 20), seconds
 
 
-def _pull_many(platform: Platform, port: int, vendors: int) -> tuple[float, float]:
+def _pull_many(
+    platform: Platform, port: int, vendors: int
+) -> tuple[float, float]:
     """Return the seconds until all vendors were looked at, and those of the longest tick."""
     tenants = max(1, vendors // _VENDORS_OF_TENANT)
     urls = [
-        f"http://{HOST}:{port}/{1000 + n}/feed.csv" for n in range(vendors // tenants)
+        f"http://{HOST}:{port}/{1000 + n}/feed.csv"
+        for n in range(vendors // tenants)
     ]
     with ThreadPoolExecutor(8) as pool:
         list(
-            pool.map(lambda n: _store(platform, f"tenant-{n:04}", urls), range(tenants))
+            pool.map(
+                lambda n: _store(platform, f"tenant-{n:04}", urls),
+                range(tenants),
+            )
         )
     # It takes no more than some seconds until all are noted.
     began = time.monotonic()

@@ -13,11 +13,36 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-HEADERS = ("SKU", "QTY", "COST", "MAP", "MSRP", "BRAND", "TITLE", "LEAD", "UPDATED")
+HEADERS = (
+    "SKU",
+    "QTY",
+    "COST",
+    "MAP",
+    "MSRP",
+    "BRAND",
+    "TITLE",
+    "LEAD",
+    "UPDATED",
+)
 REQUESTED_AT = "2026-01-01T00:00:00Z"
 CANONICAL = [
-    *("sku", "vendor_sku", "vendor_id", "quantity_available", "lead_time_days", "cost"),
-    *("map_price", "price", "msrp", "condition", "brand", "title", "updated_at"),
+    *(
+        "sku",
+        "vendor_sku",
+        "vendor_id",
+        "quantity_available",
+        "lead_time_days",
+        "cost",
+    ),
+    *(
+        "map_price",
+        "price",
+        "msrp",
+        "condition",
+        "brand",
+        "title",
+        "updated_at",
+    ),
 ]
 MERGED = ["sku", "quantity_available", "price", "vendor_id", "updated_at"]
 
@@ -45,13 +70,17 @@ def write_reports(out: Path, rejects: Iterable[Reject]) -> None:
     reports = out / "reports"
     reports.mkdir(parents=True, exist_ok=True)
     entries: list[dict[str, object]] = []
-    with (reports / "invalid_rows.csv").open("w", encoding="utf-8", newline="") as file:
+    with (reports / "invalid_rows.csv").open(
+        "w", encoding="utf-8", newline=""
+    ) as file:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(["vendor_id", "row_number", "error_codes", "raw"])
         for reject in rejects:
             codes = sorted({fault.partition(":")[2] for fault in reject.faults})
             raw = _record(reject.cells)
-            rows.writerow([reject.vendor_id, reject.row_number, ";".join(codes), raw])
+            rows.writerow(
+                [reject.vendor_id, reject.row_number, ";".join(codes), raw]
+            )
             if len(entries) < MAX_ENTRIES:
                 entries.extend(_entries(reject))
     text = json.dumps({"entries": entries[:MAX_ENTRIES]}, ensure_ascii=False)

@@ -33,7 +33,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     chosen = options.parse_args(argv)
     print(tables.machine())
     folders = {
-        name: chosen.folder / str(place) for place, name in enumerate((NONE, ALL))
+        name: chosen.folder / str(place)
+        for place, name in enumerate((NONE, ALL))
     }
     for folder in folders.values():
         generate(Shape(rows=chosen.rows), folder)
@@ -41,16 +42,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     path.write_text(
         json.dumps(with_rules(json.loads(path.read_text("utf-8")))), "utf-8"
     )
-    entrants = [Entrant(name, "engine", folder) for name, folder in folders.items()]
+    entrants = [
+        Entrant(name, "engine", folder) for name, folder in folders.items()
+    ]
     samples = interleave(entrants, chosen.rounds, chosen.folder, tell)
     print("\n" + tables.variants(samples, base=NONE), flush=True)
-    print("\n## Goals\n", tables.goals(list(rules_goals(samples, NONE))), sep="\n")
+    print(
+        "\n## Goals\n", tables.goals(list(rules_goals(samples, NONE))), sep="\n"
+    )
     return 0
 
 
 def with_rules(config: dict[str, Any]) -> dict[str, Any]:
     """Return a config with as many rules as there may be."""
-    vendors = [{**vendor, "duplicate_skus": "sum"} for vendor in config["vendors"]]
+    vendors = [
+        {**vendor, "duplicate_skus": "sum"} for vendor in config["vendors"]
+    ]
     ids = [vendor["vendor_id"] for vendor in vendors]
     return {
         **config,

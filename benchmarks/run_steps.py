@@ -77,7 +77,9 @@ def _store_tenant(platform: Platform, folder: Path) -> None:
     write_feeds(shape, folder)
     document, prefix = stored_tenant(shape, _TENANT)
     platform.tenants.put(_TENANT, json.dumps(document))
-    platform.objects.put(f"{prefix}feed.csv", (folder / "vendor_1.csv").read_bytes())
+    platform.objects.put(
+        f"{prefix}feed.csv", (folder / "vendor_1.csv").read_bytes()
+    )
 
 
 def _in_a_process(platform: Platform) -> Mapping[str, float]:
@@ -87,7 +89,9 @@ def _in_a_process(platform: Platform) -> Mapping[str, float]:
     platform.ledger.reserve(request)
     platform.ledger.dispatch(run_id, 1, message_id="m", receipt_handle="h")
     command = [sys.executable, "-m", "benchmarks.run_steps", "--run-id", run_id]
-    done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    done = subprocess.run(
+        command, cwd=ROOT, check=True, capture_output=True, text=True
+    )
     told: Mapping[str, float] = json.loads(done.stdout.splitlines()[-1])
     return told
 
@@ -98,7 +102,10 @@ def _timed(run_id: str) -> Mapping[str, float]:
     Clients._client = making.around(Clients._client)  # type: ignore[method-assign]
     BaseClient._make_api_call = waiting.around(BaseClient._make_api_call)
     launch = Launch(
-        "d", _TENANT, tags.run_tags(run_id, _TENANT, attempt=1), frozenset(ASSETS)
+        "d",
+        _TENANT,
+        tags.run_tags(run_id, _TENANT, attempt=1),
+        frozenset(ASSETS),
     )
     begun = time.perf_counter()
     session = RunSession(connect(Settings.from_env()), launch)

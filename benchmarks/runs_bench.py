@@ -64,7 +64,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             }
             print("\n## At rest\n", _rest_table(timed), sep="\n")
             print(
-                "\n## Goals\n", tables.goals([_overhead(timed)]), sep="\n", flush=True
+                "\n## Goals\n",
+                tables.goals([_overhead(timed)]),
+                sep="\n",
+                flush=True,
             )
         bursts = {"default launcher": _bursts(subjects, chosen)}
     if chosen.burst and redis_server():
@@ -77,7 +80,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             _burst_table(bursts),
             sep="\n",
         )
-    (chosen.folder / "runs.json").write_text(json.dumps(results, indent=1), "utf-8")
+    (chosen.folder / "runs.json").write_text(
+        json.dumps(results, indent=1), "utf-8"
+    )
     return 0
 
 
@@ -104,7 +109,9 @@ def _started(launcher: str, concurrency: int) -> Iterator[list[Subject]]:
         raise ValueError(f"no launcher {launcher}")
     with ExitStack() as cleanup:
         home = Path(
-            cleanup.enter_context(tempfile.TemporaryDirectory(prefix="relay-bench-"))
+            cleanup.enter_context(
+                tempfile.TemporaryDirectory(prefix="relay-bench-")
+            )
         )
         stack = cleanup.enter_context(
             BenchStack(home, launcher=launcher, concurrency=concurrency)
@@ -138,7 +145,8 @@ def _started(launcher: str, concurrency: int) -> Iterator[list[Subject]]:
         )
         ours = ProductRuns(http, platform, instance, home / "feeds")
         empties = [
-            EmptyJobs(NAMES[name], name, urls[name], sqs, instance) for name in NAMES
+            EmptyJobs(NAMES[name], name, urls[name], sqs, instance)
+            for name in NAMES
         ]
         yield [ours, *empties]
 
@@ -146,11 +154,15 @@ def _started(launcher: str, concurrency: int) -> Iterator[list[Subject]]:
 # --- one at a time --------------------------------------------------------------------------------
 
 
-def _at_rest(subjects: Sequence[Subject], runs: int) -> dict[str, list[Instants]]:
+def _at_rest(
+    subjects: Sequence[Subject], runs: int
+) -> dict[str, list[Instants]]:
     """Time so many of each, one after the other, after a first of each that does not count."""
     _store_tenants(subjects, range(1))
     rng = random.Random(7)  # noqa: S311
-    timed: dict[str, list[Instants]] = {subject.name: [] for subject in subjects}
+    timed: dict[str, list[Instants]] = {
+        subject.name: [] for subject in subjects
+    }
     for number in range(-1, runs):
         for subject in subjects:
             time.sleep(rng.uniform(0, REST_SECONDS))
@@ -171,7 +183,9 @@ def _store_tenants(subjects: Sequence[Subject], numbers: range) -> None:
 
 def _rest_table(timed: Mapping[str, Sequence[Instants]]) -> str:
     header = ("p50 seconds", *timed)
-    phases = {name: [one.phases() for one in runs] for name, runs in timed.items()}
+    phases = {
+        name: [one.phases() for one in runs] for name, runs in timed.items()
+    }
     rows = [
         (
             phase,
@@ -184,9 +198,12 @@ def _rest_table(timed: Mapping[str, Sequence[Instants]]) -> str:
     ]
     for percent in (50, 95):
         totals = (
-            percentile([one.total for one in runs], percent) for runs in timed.values()
+            percentile([one.total for one in runs], percent)
+            for runs in timed.values()
         )
-        rows.append((f"in all, p{percent}", *(f"{total:.2f}" for total in totals)))
+        rows.append(
+            (f"in all, p{percent}", *(f"{total:.2f}" for total in totals))
+        )
     return tables.table(header, rows)
 
 
@@ -195,7 +212,9 @@ def _overhead(timed: Mapping[str, Sequence[Instants]]) -> Goal:
         percentile([one.total for one in timed[name]], 50)
         for name in (OURS, NAMES[LOADED])
     )
-    return Goal("p50 of an empty job with our imports", OVERHEAD_LIMIT, ours / floor)
+    return Goal(
+        "p50 of an empty job with our imports", OVERHEAD_LIMIT, ours / floor
+    )
 
 
 # --- many at once ---------------------------------------------------------------------------------
@@ -218,7 +237,9 @@ def _burst(subject: Subject, numbers: range) -> float:
         subject.ask(number)
     while (ended := subject.count_ended()) < len(numbers):
         if time.monotonic() - started > BURST_TIMEOUT_SECONDS:
-            raise TimeoutError(f"{subject.name}: {ended} of {len(numbers)} have ended")
+            raise TimeoutError(
+                f"{subject.name}: {ended} of {len(numbers)} have ended"
+            )
         time.sleep(1)
     rate = 60 * len(numbers) / (time.monotonic() - started)
     tell(f"{len(numbers)} at once, {subject.name}: {rate:.0f} a minute")

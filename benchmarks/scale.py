@@ -93,7 +93,12 @@ class Calls:
         self.calls = self.items = 0
         self.seconds = self._begun = 0.0
         clients = platform.clients
-        for client in (clients.dynamodb, clients.sqs, clients.sqs_polling, clients.s3):
+        for client in (
+            clients.dynamodb,
+            clients.sqs,
+            clients.sqs_polling,
+            clients.s3,
+        ):
             client.meta.events.register("before-call", self._begin)
             client.meta.events.register("after-call", self._end)
 
@@ -109,7 +114,9 @@ class Calls:
         self.calls += 1
         self.seconds += time.perf_counter() - self._begun
         self.items += int(parsed.get("ScannedCount", 0)) + ("Item" in parsed)
-        self.items += sum(len(each) for each in parsed.get("Responses", {}).values())
+        self.items += sum(
+            len(each) for each in parsed.get("Responses", {}).values()
+        )
         self.items += len(parsed.get("Messages", ()))
 
 
@@ -153,9 +160,9 @@ class Scale:
     def take_in(self, room: int = 1) -> list[RunRecord]:
         """Make one tick of the intake, without waiting."""
         executions = DagsterExecutions(self.instance)
-        return IntakeTick(self.platform, executions, room, clock=self.clock).run(
-            poll_seconds=0
-        )
+        return IntakeTick(
+            self.platform, executions, room, clock=self.clock
+        ).run(poll_seconds=0)
 
     def look(self) -> None:
         """Make one tick of the reconciler and one of the intake."""
@@ -203,28 +210,36 @@ def installed(tenants: int, ended: int) -> Iterator[Scale]:
         clock, settings = Clock(), Settings.from_env()
         platform = connect(settings)
         schedule = poll_schedule(settings)
-        ledger = RunLedger(platform.runs, schedule, clock=clock, rng=lambda: 0.5)
+        ledger = RunLedger(
+            platform.runs, schedule, clock=clock, rng=lambda: 0.5
+        )
         platform = replace(platform, ledger=ledger)
         _fill(platform, tenants, ended, clock.now)
         stack.start(API, CODE)
         runs = tenants * (1 + ended)
-        yield Scale(tenants, runs, stack, platform, instance, clock, Calls(platform))
+        yield Scale(
+            tenants, runs, stack, platform, instance, clock, Calls(platform)
+        )
 
 
 def _fill(platform: Platform, tenants: int, ended: int, now: datetime) -> None:
     document = parse_document(sample_config_text("acme_parts"), format="yaml")
     platform.tenants.put(
-        _tenant(0), json.dumps(document | {"tenant_id": _tenant(0)}, default=str)
+        _tenant(0),
+        json.dumps(document | {"tenant_id": _tenant(0)}, default=str),
     )
     _copy_first_tenant(platform, tenants)
     put_many(platform, _ended(tenants, ended, now))
     queued = [
-        _queued(number, now, number >= tenants - LOST) for number in range(tenants)
+        _queued(number, now, number >= tenants - LOST)
+        for number in range(tenants)
     ]
     for record in queued[: min(MESSAGES, tenants - LOST)]:
         platform.queue.send(record.job)
     looks = platform.ledger.schedule
-    put_many(platform, (looks.scheduled(None, record, now) for record in queued))
+    put_many(
+        platform, (looks.scheduled(None, record, now) for record in queued)
+    )
 
 
 def _copy_first_tenant(platform: Platform, tenants: int) -> None:
@@ -285,7 +300,9 @@ def ticks(scale: Scale) -> Iterator[Cost]:
     sync, later = PartitionSync(), datetime.now(UTC) + timedelta(minutes=5)
 
     def compare(hours: int = 0) -> None:
-        sync_partitions(platform, partitions, sync, later + timedelta(hours=hours))
+        sync_partitions(
+            platform, partitions, sync, later + timedelta(hours=hours)
+        )
 
     yield scale.cost("partitions, the first time", compare)
     yield scale.cost("partitions, none new", compare)
@@ -300,14 +317,20 @@ def ticks(scale: Scale) -> Iterator[Cost]:
     )
     yield scale.cost(
         "dead letters",
-        lambda: sweep(Occasion(platform, now, Deadline.after(60)), DeadLetterCount()),
+        lambda: sweep(
+            Occasion(platform, now, Deadline.after(60)), DeadLetterCount()
+        ),
     )
     yield scale.cost(
         "history",
-        lambda: delete_old_runs(Occasion(platform, now, Deadline.after(30)), history),
+        lambda: delete_old_runs(
+            Occasion(platform, now, Deadline.after(30)), history
+        ),
     )
     listed = platform.runs.list_runs
-    yield scale.cost("runs?status=RUNNING", lambda: listed(None, RunStatus.RUNNING))
+    yield scale.cost(
+        "runs?status=RUNNING", lambda: listed(None, RunStatus.RUNNING)
+    )
     yield scale.cost("runs?tenant_id=", lambda: listed(_tenant(0)))
 
 
@@ -317,7 +340,9 @@ def _executing(scale: Scale) -> RunRecord:
     wanted = NewRun(run_id=run_id, tenant_id=f"extra-{run_id[:8]}")
     record = ledger.reserve(wanted).record
     record = ledger.messages.mark_sent(run_id, "message", cached_record=record)
-    record = ledger.dispatch(run_id, 1, message_id="message", receipt_handle="handle")
+    record = ledger.dispatch(
+        run_id, 1, message_id="message", receipt_handle="handle"
+    )
     run = dg.DagsterRun(
         job_name="inventory_sync",
         run_id=str(uuid.uuid4()),
@@ -370,7 +395,11 @@ def memory(scale: Scale) -> dict[str, float]:
 
     With more runs than that moto takes longer over a page than the API waits.
     """
-    paths = ("/v1/runs?limit=100", "/v1/runs?status=RUNNING", "/v1/runs?status=QUEUED")
+    paths = (
+        "/v1/runs?limit=100",
+        "/v1/runs?status=RUNNING",
+        "/v1/runs?status=QUEUED",
+    )
     with httpx.Client(
         base_url=scale.stack.url(API), trust_env=False, timeout=120
     ) as client:
@@ -381,10 +410,12 @@ def memory(scale: Scale) -> dict[str, float]:
 
 def _resident_mib(stack: ApiStack, name: str) -> float:
     process = stack.services[name].process
-    status = Path(f"/proc/{process.pid if process else 'self'}/status").read_text(
-        "ascii"
+    status = Path(
+        f"/proc/{process.pid if process else 'self'}/status"
+    ).read_text("ascii")
+    line = next(
+        line for line in status.splitlines() if line.startswith("VmRSS")
     )
-    line = next(line for line in status.splitlines() if line.startswith("VmRSS"))
     return int(line.split()[1]) / 1024
 
 
@@ -393,12 +424,21 @@ def _resident_mib(stack: ApiStack, name: str) -> float:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure each size and print the tables; exit status 1 where a wait has no end."""
-    options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    options = argparse.ArgumentParser(
+        description=(__doc__ or "").splitlines()[0]
+    )
     options.add_argument("--sizes", default=SIZES, help="numbers of tenants")
-    pairs = [size.partition(":") for size in options.parse_args(argv).sizes.split(",")]
-    ended = {int(tenants): int(runs or ENDED_RUNS) for tenants, _, runs in pairs}
+    pairs = [
+        size.partition(":")
+        for size in options.parse_args(argv).sizes.split(",")
+    ]
+    ended = {
+        int(tenants): int(runs or ENDED_RUNS) for tenants, _, runs in pairs
+    }
     sizes = list(ended)
-    logging.disable(logging.WARNING)  # thousands of messages that are lost on purpose
+    logging.disable(
+        logging.WARNING
+    )  # thousands of messages that are lost on purpose
     costs: list[Cost] = []
     waited: dict[int, dict[str, float]] = {}
     held: dict[int, dict[str, float]] = {}
@@ -411,17 +451,28 @@ def main(argv: Sequence[str] | None = None) -> int:
                 waited[size] = waits(scale)
     print(f"{tables.machine()}\n")
     print(_costs(costs, sizes))
-    print(f"\n{_numbers('seconds until', waited)}\n\n{_numbers('MiB held by', held)}")
+    print(
+        f"\n{_numbers('seconds until', waited)}\n\n{_numbers('MiB held by', held)}"
+    )
     return int(
-        any(one == float("inf") for each in waited.values() for one in each.values())
+        any(
+            one == float("inf")
+            for each in waited.values()
+            for one in each.values()
+        )
     )
 
 
 def _costs(costs: Sequence[Cost], sizes: Sequence[int]) -> str:
     names = list(dict.fromkeys(cost.what for cost in costs))
     found = {(cost.what, cost.tenants): cost for cost in costs}
-    header = ("calls / items read / own s", *(f"{size:,} tenants" for size in sizes))
-    rows = [(name, *(_cell(found[name, size]) for size in sizes)) for name in names]
+    header = (
+        "calls / items read / own s",
+        *(f"{size:,} tenants" for size in sizes),
+    )
+    rows = [
+        (name, *(_cell(found[name, size]) for size in sizes)) for name in names
+    ]
     return tables.table(header, rows)
 
 
@@ -430,12 +481,17 @@ def _cell(cost: Cost) -> str:
 
 
 def _numbers(what: str, found: dict[int, dict[str, float]]) -> str:
-    names = list(dict.fromkeys(name for each in found.values() for name in each))
+    names = list(
+        dict.fromkeys(name for each in found.values() for name in each)
+    )
     header = (what, *(f"{size:,} tenants" for size in found))
     rows = [
         (
             name,
-            *(f"{each[name]:.0f}" if name in each else "" for each in found.values()),
+            *(
+                f"{each[name]:.0f}" if name in each else ""
+                for each in found.values()
+            ),
         )
         for name in names
     ]

@@ -101,7 +101,10 @@ def generate(shape: Shape, folder: Path) -> int:
 
 
 def interleave(
-    entrants: Sequence[Entrant], rounds: int, work: Path, tell: Callable[[str], None]
+    entrants: Sequence[Entrant],
+    rounds: int,
+    work: Path,
+    tell: Callable[[str], None],
 ) -> dict[str, Samples]:
     """Run every entrant once a round, each round in the other direction.
 
@@ -162,7 +165,8 @@ def check_agreement(samples: Mapping[str, Samples]) -> str:
     distinct = set().union(*hashes.values())
     if len(distinct) != 1 or None in distinct:
         listed = "\n".join(
-            f"  {name}: {sorted(map(str, found))}" for name, found in hashes.items()
+            f"  {name}: {sorted(map(str, found))}"
+            for name, found in hashes.items()
         )
         raise DisagreementError(f"the merged feeds differ:\n{listed}")
     return str(distinct.pop())

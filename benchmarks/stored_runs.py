@@ -16,4 +16,6 @@ def put_many(platform: Platform, records: Iterable[RunRecord]) -> None:
     """
     table = platform.database.runs
     puts = (table.put("record", to_item(record)) for record in records)
-    table.write_all({"PutRequest": {"Item": put.arguments["Item"]}} for put in puts)
+    table.write_all(
+        {"PutRequest": {"Item": put.arguments["Item"]}} for put in puts
+    )

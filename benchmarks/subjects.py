@@ -83,7 +83,9 @@ class ProductRuns:
         record = self._record(run_id)
         told = dagster_instants(self._instance, str(record.dagster_run_id))
         if record.dispatched_at is None or record.finished_at is None:
-            raise RuntimeError(f"run {run_id} has ended without having been dispatched")
+            raise RuntimeError(
+                f"run {run_id} has ended without having been dispatched"
+            )
         return Instants(
             asked=asked,
             accepted=accepted,
@@ -103,7 +105,9 @@ class ProductRuns:
         """Return how many of the runs asked for have succeeded."""
         # Few calls: whoever counts takes part of what is counted.
         records = self._platform.runs.get_many(self._unfinished)
-        ended = {run_id for run_id, record in records.items() if _succeeded(record)}
+        ended = {
+            run_id for run_id, record in records.items() if _succeeded(record)
+        }
         self._unfinished -= ended
         self._ended += len(ended)
         return self._ended
@@ -161,7 +165,9 @@ class EmptyJobs:
         self._send(message)
         accepted = time.time()
         shown = _wait(lambda: self._has_succeeded(message))
-        (run,) = self._instance.get_runs(dg.RunsFilter(tags={MESSAGE_TAG: message}))
+        (run,) = self._instance.get_runs(
+            dg.RunsFilter(tags={MESSAGE_TAG: message})
+        )
         told = dagster_instants(self._instance, run.run_id)
         return Instants(
             asked=asked,
@@ -183,7 +189,8 @@ class EmptyJobs:
     def count_ended(self) -> int:
         """Return how many of the runs asked for have succeeded."""
         wanted = dg.RunsFilter(
-            job_name=f"{self._location}_job", statuses=[dg.DagsterRunStatus.SUCCESS]
+            job_name=f"{self._location}_job",
+            statuses=[dg.DagsterRunStatus.SUCCESS],
         )
         runs = self._instance.get_runs(wanted)
         return sum(1 for run in runs if run.tags[MESSAGE_TAG] in self._asked)
@@ -192,7 +199,9 @@ class EmptyJobs:
         self._sqs.send_message(QueueUrl=self._queue_url, MessageBody=message)
 
     def _has_succeeded(self, message: str) -> bool:
-        runs = self._instance.get_runs(dg.RunsFilter(tags={MESSAGE_TAG: message}))
+        runs = self._instance.get_runs(
+            dg.RunsFilter(tags={MESSAGE_TAG: message})
+        )
         if any(run.status == dg.DagsterRunStatus.FAILURE for run in runs):
             raise RuntimeError(f"the empty run of {message} failed")
         return any(run.status == dg.DagsterRunStatus.SUCCESS for run in runs)
@@ -223,6 +232,8 @@ def _wait(look: Callable[[], object]) -> float:
     deadline = time.monotonic() + RUN_TIMEOUT_SECONDS
     while not look():
         if time.monotonic() > deadline:
-            raise TimeoutError(f"nothing came of it in {RUN_TIMEOUT_SECONDS} seconds")
+            raise TimeoutError(
+                f"nothing came of it in {RUN_TIMEOUT_SECONDS} seconds"
+            )
         time.sleep(POLL_SECONDS)
     return time.time()

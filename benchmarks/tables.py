@@ -14,15 +14,30 @@ from pathlib import Path
 from benchmarks.goals import Goal
 from benchmarks.sitting import Process, Samples
 
-_PACKAGES = ("numpy", "pandas", "pandera", "pyarrow", "polars", "duckdb", "dagster")
+_PACKAGES = (
+    "numpy",
+    "pandas",
+    "pandera",
+    "pyarrow",
+    "polars",
+    "duckdb",
+    "dagster",
+)
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Return a Markdown table with aligned columns; all but the first are right-aligned."""
     cells = [list(header), *map(list, rows)]
-    widths = [max(len(row[place]) for row in cells) for place in range(len(header))]
-    marks = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
-    return "\n".join(_line(row, widths) for row in (cells[0], marks, *cells[1:]))
+    widths = [
+        max(len(row[place]) for row in cells) for place in range(len(header))
+    ]
+    marks = [
+        "-" * widths[0],
+        *("-" * (width - 1) + ":" for width in widths[1:]),
+    ]
+    return "\n".join(
+        _line(row, widths) for row in (cells[0], marks, *cells[1:])
+    )
 
 
 def as_json(measured: Mapping[str, object], reached: Iterable[Goal]) -> str:
@@ -43,7 +58,8 @@ def contenders(samples: Mapping[str, Samples], *, of: str, size: int) -> str:
     for name, runs in samples.items():
         peak = max(runs.all("peak_mib"))
         times, cpu = (
-            f"{samples[of].times(runs, what):.2f} x" for what in ("work_s", "cpu_s")
+            f"{samples[of].times(runs, what):.2f} x"
+            for what in ("work_s", "cpu_s")
         )
         rows.append(
             (
@@ -71,14 +87,21 @@ def processes(samples: Mapping[str, Samples], *, of: str) -> str:
     )
     rows = []
     for name, runs in samples.items():
-        first = [run.first_step_s for run in runs.runs if isinstance(run, Process)]
+        first = [
+            run.first_step_s for run in runs.runs if isinstance(run, Process)
+        ]
         told = [seconds for seconds in first if seconds is not None]
         times, cpu = (
-            f"{samples[of].times(runs, what):.2f} x" for what in ("wall_s", "cpu_s")
+            f"{samples[of].times(runs, what):.2f} x"
+            for what in ("wall_s", "cpu_s")
         )
         rows.append(
             (
-                *(name, _seconds(runs.median("wall_s")), _spread(runs, "wall_s")),
+                *(
+                    name,
+                    _seconds(runs.median("wall_s")),
+                    _spread(runs, "wall_s"),
+                ),
                 _seconds(runs.median("cpu_s")),
                 _seconds(statistics.median(told)) if told else "",
                 *(f"{max(runs.all('peak_mib')):,.0f}", times, cpu),
@@ -93,7 +116,10 @@ def variants(samples: Mapping[str, Samples], *, base: str) -> str:
     rows = (
         (
             *(name, _seconds(runs.median("work_s")), _spread(runs)),
-            *(_seconds(runs.median("cpu_s")), f"{max(runs.all('peak_mib')):,.0f}"),
+            *(
+                _seconds(runs.median("cpu_s")),
+                f"{max(runs.all('peak_mib')):,.0f}",
+            ),
             f"{runs.times(samples[base]):.2f} x",
         )
         for name, runs in samples.items()
@@ -103,7 +129,15 @@ def variants(samples: Mapping[str, Samples], *, base: str) -> str:
 
 def hostile(samples: Mapping[str, Samples], *, base: str) -> str:
     """Return the table of hostile feeds: time and memory, and how runs over them end."""
-    header = ("feed", "work s", "spread", "peak MiB", "time", "memory", "the run")
+    header = (
+        "feed",
+        "work s",
+        "spread",
+        "peak MiB",
+        "time",
+        "memory",
+        "the run",
+    )
     rows = (
         (
             *(name, _seconds(runs.median("work_s")), _spread(runs)),
@@ -112,7 +146,9 @@ def hostile(samples: Mapping[str, Samples], *, base: str) -> str:
                 f"{runs.times(samples[base], what):.2f} x"
                 for what in ("work_s", "peak_mib")
             ),
-            "succeeds" if all(run.merged_sha256 for run in runs.runs) else "fails",
+            "succeeds"
+            if all(run.merged_sha256 for run in runs.runs)
+            else "fails",
         )
         for name, runs in samples.items()
     )
@@ -158,7 +194,8 @@ def _cpu_model() -> str:
 def _line(row: Sequence[str], widths: Sequence[int]) -> str:
     cells = [row[0].ljust(widths[0])]
     cells += [
-        cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)
+        cell.rjust(width)
+        for cell, width in zip(row[1:], widths[1:], strict=True)
     ]
     return f"| {' | '.join(cells)} |"
 

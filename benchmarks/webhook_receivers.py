@@ -17,7 +17,9 @@ _LENGTH = re.compile(rb"content-length: (\d+)", re.IGNORECASE)
 _ANSWER = b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n"
 
 
-async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def answer(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> None:
     """Read a request and answer it."""
     head = await reader.readuntil(b"\r\n\r\n")
     found = _LENGTH.search(head)
@@ -28,7 +30,9 @@ async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
     writer.close()
 
 
-async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def hang(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> None:
     """Answer nothing until the other side is tired of it."""
     await reader.read()
     writer.close()
@@ -37,8 +41,12 @@ async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
 async def main(count: int) -> None:
     """Serve until the process is ended."""
     behaviors = (hang, *[answer] * (count - 1))
-    servers = [await asyncio.start_server(behave, HOST, 0) for behave in behaviors]
-    print(*(server.sockets[0].getsockname()[1] for server in servers), flush=True)
+    servers = [
+        await asyncio.start_server(behave, HOST, 0) for behave in behaviors
+    ]
+    print(
+        *(server.sockets[0].getsockname()[1] for server in servers), flush=True
+    )
     await asyncio.gather(*(server.serve_forever() for server in servers))
 
 

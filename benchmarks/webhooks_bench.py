@@ -61,8 +61,12 @@ class Scene:
 
     def urls(self, tenant: int, ports: Sequence[int]) -> list[str]:
         """Return where a tenant's webhooks lead."""
-        places = (tenant * self.webhooks + place for place in range(self.webhooks))
-        return [f"http://{HOST}:{ports[each % len(ports)]}/hook" for each in places]
+        places = (
+            tenant * self.webhooks + place for place in range(self.webhooks)
+        )
+        return [
+            f"http://{HOST}:{ports[each % len(ports)]}/hook" for each in places
+        ]
 
     @property
     def alive(self) -> int:
@@ -94,8 +98,15 @@ class Receivers:
 
     def __init__(self) -> None:
         self.answered: list[float] = []
-        command = [sys.executable, "-m", "benchmarks.webhook_receivers", str(RECEIVERS)]
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        command = [
+            sys.executable,
+            "-m",
+            "benchmarks.webhook_receivers",
+            str(RECEIVERS),
+        ]
+        self._process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, text=True
+        )
         lines = iter(self._process.stdout or ())
         self.ports = [int(port) for port in next(lines, "").split()]
         if not self.ports:
@@ -114,15 +125,22 @@ class Receivers:
 
 def main() -> int:
     """Measure both scenes and print the table; exit status 1 where a goal is missed."""
-    options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    options.add_argument("--share", type=int, default=1, help="one tenant in so many")
+    options = argparse.ArgumentParser(
+        description=(__doc__ or "").splitlines()[0]
+    )
     options.add_argument(
-        "--profile", action="store_true", help="tell where ticks take their time"
+        "--share", type=int, default=1, help="one tenant in so many"
+    )
+    options.add_argument(
+        "--profile",
+        action="store_true",
+        help="tell where ticks take their time",
     )
     chosen = options.parse_args()
     logging.getLogger("relay").setLevel(logging.CRITICAL)
     scenes = [
-        Scene(each.name, each.tenants // chosen.share, each.webhooks) for each in SCENES
+        Scene(each.name, each.tenants // chosen.share, each.webhooks)
+        for each in SCENES
     ]
     costs = [_measure(scene, is_profiled=chosen.profile) for scene in scenes]
     print(f"{tables.machine()}\n")
@@ -142,7 +160,12 @@ def main() -> int:
         Goal(f"seconds: {each.scene.name}", GOAL_SECONDS, each.seconds, "s")
         for each in costs
     ] + [
-        Goal(f"missing: {each.scene.name}", 0, each.scene.alive - each.arrived, "")
+        Goal(
+            f"missing: {each.scene.name}",
+            0,
+            each.scene.alive - each.arrived,
+            "",
+        )
         for each in costs
     ]
     print(f"\n{tables.goals(reached)}")
@@ -206,7 +229,9 @@ def _store(platform: Platform, scene: Scene, ports: Sequence[int]) -> None:
 
     def store_one(number: int) -> None:
         tenant_id = f"tenant-{number:04}"
-        hooks = tuple(_webhook(tenant_id, url) for url in scene.urls(number, ports))
+        hooks = tuple(
+            _webhook(tenant_id, url) for url in scene.urls(number, ports)
+        )
 
         def rule(_: Webhooks) -> Webhooks:
             return hooks
@@ -256,7 +281,9 @@ def _profiled() -> Iterator[None]:
     profile = cProfile.Profile()
     with profile:
         yield
-    pstats.Stats(profile, stream=sys.stdout).sort_stats("cumulative").print_stats(30)
+    pstats.Stats(profile, stream=sys.stdout).sort_stats(
+        "cumulative"
+    ).print_stats(30)
 
 
 if __name__ == "__main__":

@@ -183,7 +183,9 @@ def pytest_configure(config: pytest.Config) -> None:
         )
 
 
-def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+def pytest_ignore_collect(
+    collection_path: Path, config: pytest.Config
+) -> bool | None:
     """Leave out the folders and modules of the tiers that the caller does without."""
     place = os.path.relpath(collection_path, config.rootpath / "tests")
     without = config.getoption("without")
@@ -197,7 +199,8 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 def _has_representatives(place: str) -> bool:
     """Return whether a module, or a folder, has tests that stand for a thorough module."""
     return any(
-        module == place or module.startswith(f"{place}/") for module in REPRESENTATIVES
+        module == place or module.startswith(f"{place}/")
+        for module in REPRESENTATIVES
     )
 
 
@@ -219,7 +222,9 @@ def pytest_collection_modifyitems(
 
 def _tiers_of(item: pytest.Item, tests: Path) -> set[str]:
     module = item.path.relative_to(tests)
-    if REPRESENTATIVES.get(str(module)) == getattr(item, "originalname", item.name):
+    if REPRESENTATIVES.get(str(module)) == getattr(
+        item, "originalname", item.name
+    ):
         return {"slow"}
     places = {str(module), *map(str, module.parents)}
     return {tier for tier, reasons in TIERS.items() if places & reasons.keys()}

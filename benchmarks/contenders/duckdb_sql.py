@@ -104,7 +104,9 @@ def _rejects(db: duckdb.DuckDBPyConnection, vendor_id: str) -> Iterator[Reject]:
         yield Reject(vendor_id, row, faults, list(raw.values()))
 
 
-def _write_normalized(db: duckdb.DuckDBPyConnection, vendor_id: str, out: Path) -> None:
+def _write_normalized(
+    db: duckdb.DuckDBPyConnection, vendor_id: str, out: Path
+) -> None:
     db.execute(
         f"""copy (
             select sku, vendor_sku, '{vendor_id}' vendor_id, quantity_available, lead_time_days,
@@ -124,7 +126,9 @@ def _four_places(column: str) -> str:
     )
 
 
-def _write_merged(db: duckdb.DuckDBPyConnection, vendors: list[str], out: Path) -> None:
+def _write_merged(
+    db: duckdb.DuckDBPyConnection, vendors: list[str], out: Path
+) -> None:
     offers = " union all ".join(
         f"select sku, quantity_available, cost4, map4, moment, n, {place} vendor "  # noqa: S608
         f"from {vendor_id} where raw is null"

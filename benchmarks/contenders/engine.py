@@ -32,7 +32,8 @@ def status_of(folder: Path, out: Path, *more: str) -> int:
     ``more`` are other options of the runner.
     """
     feeds = [
-        f"--vendor-file={one}={folder / f'{one}.csv'}" for one in vendor_ids(folder)
+        f"--vendor-file={one}={folder / f'{one}.csv'}"
+        for one in vendor_ids(folder)
     ]
     options = [
         f"--config={folder / 'config.json'}",
@@ -40,5 +41,8 @@ def status_of(folder: Path, out: Path, *more: str) -> int:
         "--run-id=bench",
         *more,
     ]
-    with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
+    with (
+        Path(os.devnull).open("w") as nowhere,
+        contextlib.redirect_stdout(nowhere),
+    ):
         return run_locally([*options, f"--now={REQUESTED_AT}", *feeds])

@@ -19,12 +19,20 @@ def run(folder: Path, out: Path) -> None:
     Raises:
         RuntimeError: the run did not come to the end that the feed is made for.
     """
-    with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stderr(nowhere):
+    with (
+        Path(os.devnull).open("w") as nowhere,
+        contextlib.redirect_stderr(nowhere),
+    ):
         status = status_of(folder, out)
     if status > _FAILED:
         raise RuntimeError(f"the run of {folder} was never begun")
-    summary = json.loads((out / "reports" / "run_summary.json").read_text("utf-8"))
-    code, expected = summary["error_code"] or "", (folder / ENDS).read_text("utf-8")
+    summary = json.loads(
+        (out / "reports" / "run_summary.json").read_text("utf-8")
+    )
+    code, expected = (
+        summary["error_code"] or "",
+        (folder / ENDS).read_text("utf-8"),
+    )
     if code != expected:
         raise RuntimeError(
             f"the run of {folder} ended with {code!r}, and not with {expected!r}"

@@ -16,7 +16,9 @@ def run(folder: Path, out: Path) -> None:
         RuntimeError: the run failed, or was held.
     """
     more = (
-        [f"--overrides={folder / OVERRIDES}"] if (folder / OVERRIDES).exists() else []
+        [f"--overrides={folder / OVERRIDES}"]
+        if (folder / OVERRIDES).exists()
+        else []
     )
     if status_of(folder, out, f"--baseline={folder / BASELINE}", *more):
         raise RuntimeError(f"the run of {folder} failed")

@@ -18,7 +18,9 @@ def run(folder: Path, out: Path) -> None:
     """Read every cell and write the outputs' volume."""
     text = pcsv.ConvertOptions(column_types=dict.fromkeys(HEADERS, pa.string()))
     tables = {
-        vendor_id: pcsv.read_csv(folder / f"{vendor_id}.csv", convert_options=text)
+        vendor_id: pcsv.read_csv(
+            folder / f"{vendor_id}.csv", convert_options=text
+        )
         for vendor_id in vendor_ids(folder)
     }
     for vendor_id, table in tables.items():

@@ -48,7 +48,9 @@ def run(folder: Path, out: Path) -> None:
             keep_default_na=False,
             na_filter=False,
         )
-        text = raw.apply(lambda column: column.str.strip()).set_axis(_COLUMNS, axis=1)
+        text = raw.apply(lambda column: column.str.strip()).set_axis(
+            _COLUMNS, axis=1
+        )
         moments = _moments(text["updated_at"])
         faults = _faults(text, moments)
         bad = faults.notna().any(axis=1)
@@ -64,19 +66,29 @@ def run(folder: Path, out: Path) -> None:
 
 
 def _moments(text: pd.Series[Any]) -> pd.Series[Any]:
-    formed = text.where(text.map(lambda cell: bool(re.match(MOMENT, cell))), None)
-    return pd.to_datetime(formed.astype(object), format="ISO8601", errors="coerce")
+    formed = text.where(
+        text.map(lambda cell: bool(re.match(MOMENT, cell))), None
+    )
+    return pd.to_datetime(
+        formed.astype(object), format="ISO8601", errors="coerce"
+    )
 
 
 def _faults(text: pd.DataFrame, moments: pd.Series[Any]) -> pd.DataFrame:
     late = (text["updated_at"] != "") & moments.isna()
     return pd.DataFrame(
         {
-            "sku": text["own"].map(lambda cell: None if cell else "missing_sku"),
-            "quantity_available": text["quantity_available"].map(_quantity_fault),
+            "sku": text["own"].map(
+                lambda cell: None if cell else "missing_sku"
+            ),
+            "quantity_available": text["quantity_available"].map(
+                _quantity_fault
+            ),
             "lead_time_days": text["lead_time_days"].map(
                 lambda cell: (
-                    None if not cell or re.match(WHOLE, cell) else "invalid_lead_time"
+                    None
+                    if not cell or re.match(WHOLE, cell)
+                    else "invalid_lead_time"
                 )
             ),
             **{name: text[name].map(_money_fault) for name in _MONEY_COLUMNS},
@@ -107,14 +119,18 @@ def _rejects(
             for column, code in faults.loc[row].items()
             if pd.notna(code)
         ]
-        yield Reject(vendor_id, int(row) + 2, found, list(raw.loc[row, list(HEADERS)]))
+        yield Reject(
+            vendor_id, int(row) + 2, found, list(raw.loc[row, list(HEADERS)])
+        )
 
 
 def _typed(good: pd.DataFrame, vendor_id: str, folder: Path) -> pd.DataFrame:
     sku_map = pd.read_csv(folder / f"{vendor_id}.map.csv", dtype=object)
     ours = dict(zip(sku_map["vendor_sku"], sku_map["sku"], strict=True))
     good["sku"] = good["own"].map(lambda own: ours.get(own, own))
-    good["vendor_sku"] = good["own"].map(lambda own: own if own in ours else None)
+    good["vendor_sku"] = good["own"].map(
+        lambda own: own if own in ours else None
+    )
     good["vendor_id"] = vendor_id
     good["quantity_available"] = good["quantity_available"].astype(int)
     for column in _MONEY_COLUMNS:

@@ -38,7 +38,9 @@ def run(folder: Path, out: Path) -> None:
     for place, vendor_id in enumerate(vendors):
         rows = _typed(folder, vendor_id).collect(engine="streaming")
         rejects += _rejects(vendor_id, rows.filter(pl.col("faults") != ""))
-        kept = rows.lazy().filter(pl.col("faults") == "").drop("faults", *HEADERS)
+        kept = (
+            rows.lazy().filter(pl.col("faults") == "").drop("faults", *HEADERS)
+        )
         good = kept.sort("sku", maintain_order=True).collect(engine="streaming")
         del rows
         _write_normalized(good, vendor_id, out)
@@ -69,23 +71,31 @@ def _typed(folder: Path, vendor_id: str) -> pl.LazyFrame:
         title=text["TITLE"],
         moment=moment,
     ).with_columns(faults=_faults(text))
-    stamp = pl.col("moment").dt.strftime("%Y-%m-%dT%H:%M:%SZ").fill_null(REQUESTED_AT)
+    stamp = (
+        pl.col("moment")
+        .dt.strftime("%Y-%m-%dT%H:%M:%SZ")
+        .fill_null(REQUESTED_AT)
+    )
     typed = typed.with_columns(updated_at=stamp).drop("moment")
     sku_map = pl.scan_csv(folder / f"{vendor_id}.map.csv", infer_schema=False)
     sku_map = sku_map.rename({"vendor_sku": "own"}).unique("own", keep="last")
     joined = typed.join(sku_map, on="own", how="left", maintain_order="left")
     mapped = pl.when(pl.col("sku").is_not_null()).then("own")
-    return joined.with_columns(vendor_sku=mapped, sku=pl.coalesce("sku", "own")).drop(
-        "own"
-    )
+    return joined.with_columns(
+        vendor_sku=mapped, sku=pl.coalesce("sku", "own")
+    ).drop("own")
 
 
 def _money(text: pl.Expr) -> pl.Expr:
-    return pl.when(text.str.contains(MONEY)).then(text.cast(_MONEY_TYPE, strict=False))
+    return pl.when(text.str.contains(MONEY)).then(
+        text.cast(_MONEY_TYPE, strict=False)
+    )
 
 
 def _whole(text: pl.Expr) -> pl.Expr:
-    return pl.when(text.str.contains(WHOLE)).then(text.cast(pl.Int64, strict=False))
+    return pl.when(text.str.contains(WHOLE)).then(
+        text.cast(pl.Int64, strict=False)
+    )
 
 
 def _moment(text: pl.Expr) -> pl.Expr:
@@ -95,7 +105,9 @@ def _moment(text: pl.Expr) -> pl.Expr:
         .then(spaced + " 00:00:00")
         .otherwise(spaced)
     )
-    read = full.str.to_datetime("%Y-%m-%d %H:%M:%S", time_unit="ms", strict=False)
+    read = full.str.to_datetime(
+        "%Y-%m-%d %H:%M:%S", time_unit="ms", strict=False
+    )
     return pl.when(text.str.contains(MOMENT)).then(read)
 
 
@@ -146,7 +158,11 @@ def _write_normalized(good: pl.DataFrame, vendor_id: str, out: Path) -> None:
         **{name: pl.col(name) for name in CANONICAL if name in good.columns},
         **{name: _four_places(pl.col(name)) for name in _NUMBERS},
         **{name: _or_null(pl.col(name)) for name in ("brand", "title")},
-        **{"vendor_id": pl.lit(vendor_id), "price": nothing, "condition": nothing},
+        **{
+            "vendor_id": pl.lit(vendor_id),
+            "price": nothing,
+            "condition": nothing,
+        },
     }
     lines = good.lazy().select(**{name: columns[name] for name in CANONICAL})
     lines.sink_csv(normalized_path(out, vendor_id), engine="streaming")
@@ -163,7 +179,9 @@ def _four_places(amount: pl.Expr) -> pl.Expr:
 
 def _winners(offers: pl.DataFrame) -> pl.DataFrame:
     """Return each SKU's best offer: the criteria and the row packed into one integer a row."""
-    offers = offers.with_columns(cost=pl.col("cost").to_physical().cast(pl.Int64))
+    offers = offers.with_columns(
+        cost=pl.col("cost").to_physical().cast(pl.Int64)
+    )
     dearest: int = offers.select(pl.col("cost").max().fill_null(0)).item()
     widths = [1, 1, dearest.bit_length(), len(offers).bit_length()]
     if sum(widths) > 63:
@@ -179,7 +197,12 @@ def _winners(offers: pl.DataFrame) -> pl.DataFrame:
         zip(widths[1:], parts[1:], strict=True),
         parts[0],
     )
-    best = offers.lazy().select("sku", key=key).group_by("sku").agg(pl.col("key").min())
+    best = (
+        offers.lazy()
+        .select("sku", key=key)
+        .group_by("sku")
+        .agg(pl.col("key").min())
+    )
     rows = (
         best.sort("sku")
         .select(pl.col("key") % (1 << widths[3]))
@@ -189,7 +212,10 @@ def _winners(offers: pl.DataFrame) -> pl.DataFrame:
 
 
 def _write_merged(winners: pl.DataFrame, vendors: list[str], out: Path) -> None:
-    cost, floor = pl.col("cost"), pl.col("map_price").to_physical().cast(pl.Int64)
+    cost, floor = (
+        pl.col("cost"),
+        pl.col("map_price").to_physical().cast(pl.Int64),
+    )
     cents = ((cost + 99_900) * 12 + 500) // 1_000
     cents = pl.max_horizontal(cents, pl.lit(2_500), (floor + 99) // 100)
     price = cents.cast(pl.Decimal(18, 0)) / pl.lit(100, pl.Decimal(18, 2))

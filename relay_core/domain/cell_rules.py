@@ -383,7 +383,9 @@ def _number_form(
         marks = _THOUSANDS_CLASSES.get(thousands_separator, thousands_separator)
         whole = f"[0-9]{{1,3}}(?:[{re.escape(marks)}][0-9]{{3}})+|[0-9]+"
     point = re.escape(decimal_separator)
-    return re.compile(f"([+-]?)({whole})?(?:{point}([0-9]*))?(?:[eE]([+-]?[0-9]+))?")
+    return re.compile(
+        f"([+-]?)({whole})?(?:{point}([0-9]*))?(?:[eE]([+-]?[0-9]+))?"
+    )
 
 
 def strip_symbols(text: str, symbols: Sequence[str]) -> str:

@@ -30,7 +30,11 @@ class RunStatus(StrEnum):
     @property
     def is_final(self) -> bool:
         """Whether a run keeps this status forever."""
-        return self in (RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED)
+        return self in (
+            RunStatus.SUCCEEDED,
+            RunStatus.FAILED,
+            RunStatus.CANCELLED,
+        )
 
     @property
     def has_ended(self) -> bool:

@@ -71,7 +71,9 @@ class Destination:
     def host_header(self) -> str:
         """The host as the ``Host`` header of a request names it."""
         is_default = self.port == _DEFAULT_PORTS[self.scheme]
-        return self._bracketed if is_default else f"{self._bracketed}:{self.port}"
+        return (
+            self._bracketed if is_default else f"{self._bracketed}:{self.port}"
+        )
 
     @property
     def host_names(self) -> frozenset[str]:
@@ -105,7 +107,9 @@ def is_public(address: Address) -> bool:
     """
     if isinstance(address, IPv4Address):
         is_reserved = any(address in network for network in _NOT_PUBLIC_V4)
-        return address.is_global and not address.is_multicast and not is_reserved
+        return (
+            address.is_global and not address.is_multicast and not is_reserved
+        )
     inner_address = _inner_address(address)
     if inner_address is not None:
         return is_public(inner_address)
@@ -154,7 +158,9 @@ def judge_url(
         path = text.partition(parts.netloc)[2]
         target = "/" + path.lstrip("/")
         user = _user_in(parts)
-        return Destination(parts.scheme, host, port, target, allow_loopback, user)
+        return Destination(
+            parts.scheme, host, port, target, allow_loopback, user
+        )
     if "@" in parts.netloc:
         raise UnfitUrlError(
             "must have no user name and no password; remove the part before @"
@@ -176,12 +182,16 @@ def _check_public(
         raise UnfitUrlError(f"must have port {ports}")
     is_private_address = address is not None and not is_public(address)
     if is_loopback(host) or is_private_address:
-        raise UnfitUrlError("must lead to a public address, not to a private network")
+        raise UnfitUrlError(
+            "must lead to a public address, not to a private network"
+        )
 
 
 def _user_in(parts: SplitResult) -> str:
     if parts.password is not None:
-        raise UnfitUrlError("must have no password; store the password as a secret")
+        raise UnfitUrlError(
+            "must have no password; store the password as a secret"
+        )
     if not parts.username:
         raise UnfitUrlError(
             "must name the user, for example sftp://user@host/folder/name.csv"
@@ -217,7 +227,11 @@ def _address_in(host: str, *, is_bracketed: bool) -> Address | None:
             return ip_address(host)
         except ValueError:
             pass
-    if is_bracketed or not _NAME.fullmatch(host) or len(host) > _MAX_NAME_LENGTH:
+    if (
+        is_bracketed
+        or not _NAME.fullmatch(host)
+        or len(host) > _MAX_NAME_LENGTH
+    ):
         raise UnfitUrlError("must name a host")
     if _ENDS_IN_A_NUMBER.fullmatch(host):
         raise UnfitUrlError(

@@ -81,7 +81,9 @@ class Limits:
     extra_columns: int = _limit(
         30, "Extra columns of a config. More are a config error"
     )
-    price_rules: int = _limit(200, "Rules in `pricing.rules`. More are a config error")
+    price_rules: int = _limit(
+        200, "Rules in `pricing.rules`. More are a config error"
+    )
     report_entries: int = _limit(
         10_000,
         "Entries of rows in `errors.json`, and entries of SKUs. A report with more is "
@@ -95,7 +97,8 @@ class Limits:
         "Causes of rejected rows in `errors.json`, and different forms of values in a column",
     )
     row_data_columns: int = _limit(
-        50, "Columns in the `row_data` of a rejected row. Other columns are left out"
+        50,
+        "Columns in the `row_data` of a rejected row. Other columns are left out",
     )
     cell_characters: int = _limit(
         1_000,
@@ -115,7 +118,9 @@ class Limits:
 
 _FEED_LIMITS = ("feed_bytes", "sku_map_bytes", "columns", "cell_bytes")
 DEFAULT_LIMITS = Limits()
-MEANINGS = {limit.name: str(limit.metadata["meaning"]) for limit in fields(Limits)}
+MEANINGS = {
+    limit.name: str(limit.metadata["meaning"]) for limit in fields(Limits)
+}
 """The subject of each limit and what exceeding it causes, by name."""
 CHECK_LIMITS = replace(DEFAULT_LIMITS, feed_bytes=256 << 20)
 """The limits of a file that is only checked, of which few bytes are read."""

@@ -56,7 +56,9 @@ _ENTRY_FIELDS = tuple(ReportEntry.__dataclass_fields__)
 _entry_values = attrgetter(*_ENTRY_FIELDS)
 
 
-def location_in_words(row_number: int, line: int | None, sheet_row: int | None) -> str:
+def location_in_words(
+    row_number: int, line: int | None, sheet_row: int | None
+) -> str:
     """Return the location of a record, with its line or sheet row if that differs."""
     if line:
         return f"row {row_number} (line {line})"
@@ -118,7 +120,9 @@ class Cause:
         samples = []
         for sample in self.samples:
             fields = asdict(sample).items()
-            samples.append({name: value for name, value in fields if value is not None})
+            samples.append(
+                {name: value for name, value in fields if value is not None}
+            )
         return {**asdict(self), "samples": samples}
 
 
@@ -130,7 +134,9 @@ class Doubt:
     path: str  # the path in the config that would change it
     vendor_id: str | None  # the vendor of the rows in doubt; None for no vendor
     count: int | None  # the number of rows in doubt
-    samples: tuple[str, ...] | None  # the first samples that differ, at most five
+    samples: (
+        tuple[str, ...] | None
+    )  # the first samples that differ, at most five
     message: str  # the consequence and the fix, in words
 
     def as_dict(self) -> dict[str, Any]:
@@ -201,7 +207,9 @@ class GuardResult:
     vendor_id: str | None  # the vendor that the guard judges; None for all
     side: str | None  # ``low`` or ``high`` of ``price_level``
     tripped: bool  # whether the share is greater than the limit
-    limit: str  # the option that the share is compared with, as the config has it
+    limit: (
+        str  # the option that the share is compared with, as the config has it
+    )
     count: int  # the number of things that count against the limit
     of: int  # the number of all things
     # The first SKUs, each with ``sku``, ``before`` and ``after``

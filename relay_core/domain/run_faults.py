@@ -23,7 +23,9 @@ _MISSING_FEED = (
     "vendor inbound missing: vendor {vendor!r} has no file under {location}. "
     "Upload its file there, or correct inbound.s3_prefix in the config."
 )
-_UPLOAD_LESS = "Upload a smaller file with only the columns and rows that are needed."
+_UPLOAD_LESS = (
+    "Upload a smaller file with only the columns and rows that are needed."
+)
 VENDOR_ROWS = "vendor_rows"
 """The failure of a vendor that lost many rows; its guard has the same name."""
 _SENTENCES: dict[str, str] = {
@@ -150,7 +152,9 @@ _ACTIONS_OF_OPERATORS: dict[str, str] = {
 }
 
 
-def fault_of(code: str, vendor_id: str | None = None, **facts: object) -> ReportEntry:
+def fault_of(
+    code: str, vendor_id: str | None = None, **facts: object
+) -> ReportEntry:
     """Return the entry of a fault or a warning.
 
     ``facts`` are the values of the places in the code's sentence.
@@ -175,7 +179,9 @@ def too_large(
     )
 
 
-def failure_of(faults: Sequence[ReportEntry], stage: Stage) -> RunFailure | None:
+def failure_of(
+    faults: Sequence[ReportEntry], stage: Stage
+) -> RunFailure | None:
     """Return the failure for some faults, or None if there are none.
 
     It has the code of the first fault, the vendors of all faults with that code, and
@@ -256,21 +262,27 @@ def nothing_priced(skus: int, free: int) -> ReportEntry:
     reason = f"none of the {skus} SKUs can be priced"
     if not skus:
         reason = "price rules or overrides leave out every offer"
-        fix = "Narrow when in pricing.rules, or remove overrides with leave_out."
+        fix = (
+            "Narrow when in pricing.rules, or remove overrides with leave_out."
+        )
     elif not free:
         fix = "Map a cost or a price column."
     elif free < skus:
         fix = "Map a cost or a price column, or set pricing.min_price."
     else:
         fix = "Set pricing.min_price."
-    message = f"empty output: {reason}, and an empty feed is never published. {fix}"
+    message = (
+        f"empty output: {reason}, and an empty feed is never published. {fix}"
+    )
     return ReportEntry(str(FailureCode.EMPTY_OUTPUT), message)
 
 
 def next_action(failure: RunFailure) -> str:
     """Return the next action for a failure as a sentence that names the vendors."""
     if failure.attempt_code == INVALID_CONFIG:
-        action = "Fix the errors of the tenant's config in error_message, store it"
+        action = (
+            "Fix the errors of the tenant's config in error_message, store it"
+        )
     elif failure.remedy:
         action = f"Fix the most frequent cause, {failure.remedy}"
     elif failure.error_code in _ACTIONS_OF_OPERATORS:

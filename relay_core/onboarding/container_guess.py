@@ -38,7 +38,9 @@ def unpacked(feed: FeedSample) -> FeedSample:
         return _unpacked_gzip(feed)
     if outer == "zip" or feed.data.startswith((PARQUET, OLE2)):
         if not feed.is_whole:
-            raise unreadable("the file is too large to be looked at; a run reads it")
+            raise unreadable(
+                "the file is too large to be looked at; a run reads it"
+            )
         if outer == "zip" and workbook_format(feed.data) is None:
             return _unpacked_zip(feed)
     return feed
@@ -62,7 +64,10 @@ def container_changes(
         changes["format"] = actual_format
         for option, formats in FORMATS_WITH.items():
             default = ParserConfig.model_fields[option].default
-            if actual_format not in formats and getattr(parser, option) != default:
+            if (
+                actual_format not in formats
+                and getattr(parser, option) != default
+            ):
                 changes[option] = default
     outer = compression.compression_of(feed.data)
     is_workbook = actual_format in WORKBOOK_FORMATS

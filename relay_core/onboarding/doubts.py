@@ -24,7 +24,16 @@ _MAX_SAME_FRACTION = 100
 """It is doubtful, too, if more than one row in this many does."""
 _MAX_SAMPLE_ROWS = 1_000
 _TOTALS = frozenset(
-    ("total", "totals", "grand total", "subtotal", "sum", "summe", "gesamt", "totale")
+    (
+        "total",
+        "totals",
+        "grand total",
+        "subtotal",
+        "sum",
+        "summe",
+        "gesamt",
+        "totale",
+    )
 )
 _EXPONENT = r"^[0-9](\.[0-9]+)?[eE]\+?[0-9]+$"
 _ZERO_COST_MESSAGE = (
@@ -118,7 +127,8 @@ def _has_zero_cost(config: TenantConfig, offers: pa.Table) -> RowMask:
     has_zero_cost: RowMask = np.where(has_no_cost, has_zero_price, cost == 0)
     # Offers without a price rule have the rule index -1, the last element.
     has_fixed_price = np.array(
-        [rule.fixed_price is not None for rule in config.pricing.rules] + [False]
+        [rule.fixed_price is not None for rule in config.pricing.rules]
+        + [False]
     )
     is_left_out = PriceRules.of(config).leaves_out(offers)
     has_zero_cost &= ~(is_left_out | has_fixed_price[rules_of(offers)])

@@ -36,7 +36,9 @@ from relay_core.onboarding.check_results import (
 from relay_core.onboarding.feed_sample import FeedSample
 from relay_core.onboarding.sample_reader import open_sample
 
-_MAX_COMPARED = 200  # the number of headers that are compared with a missing one
+_MAX_COMPARED = (
+    200  # the number of headers that are compared with a missing one
+)
 
 
 def read_sample(
@@ -79,7 +81,9 @@ def read_vendor(
         if error is not None:
             error = with_kind(error, feed.data, parser)
         reader = _row_reader(plan, sample_parser, config, sku_map)
-        normalized = _normalized(parsed_feed, reader, config, vendor, read_again)
+        normalized = _normalized(
+            parsed_feed, reader, config, vendor, read_again
+        )
     except FeedUnreadableError as unreadable:
         error = with_kind(unreadable, feed.data, parser)
         return _with_error(Reading(), error), None
@@ -96,7 +100,9 @@ def changed_parser(
     The entries of `column_map` in the changes are added to those of the parser.
     """
     options = {
-        name: value for name, value in parser.model_dump().items() if value is not None
+        name: value
+        for name, value in parser.model_dump().items()
+        if value is not None
     }
     column_map = {**options["column_map"], **changes.get("column_map", {})}
     changed_options = {**options, **changes, "column_map": column_map}
@@ -118,14 +124,20 @@ def missing_headers(
     missing = []
     for column in dict.fromkeys((*REQUIRED_COLUMNS, *expected_headers)):
         column_headers = expected_headers.get(column, ())
-        absent_headers = [header for header in column_headers if header not in names]
-        if column in parser.defaults and len(absent_headers) == len(column_headers):
+        absent_headers = [
+            header for header in column_headers if header not in names
+        ]
+        if column in parser.defaults and len(absent_headers) == len(
+            column_headers
+        ):
             continue
         # Without headers, the config does not map the column and the file has none of
         # its name.
         mapped_headers = absent_headers if column_headers else [None]
         for mapped_header in mapped_headers:
-            nearest = column_mapping.nearest_header(mapped_header or column, compared)
+            nearest = column_mapping.nearest_header(
+                mapped_header or column, compared
+            )
             missing.append(MissingHeader(column, mapped_header, nearest))
     return tuple(missing)
 
@@ -155,7 +167,9 @@ def _row_reader(
     So a missing column does not hide rejected cells of the other columns.
     """
     placeholders = {
-        column: "1" for column in REQUIRED_COLUMNS if column not in plan.positions
+        column: "1"
+        for column in REQUIRED_COLUMNS
+        if column not in plan.positions
     }
     defaults = placeholders | parser.defaults
     lenient_parser = parser.model_copy(update={"defaults": defaults})
@@ -197,7 +211,9 @@ def _reading(
     parser: ParserConfig,
     normalized: NormalizedVendor,
 ) -> Reading:
-    default_columns = [name for name in parser.defaults if name not in plan.positions]
+    default_columns = [
+        name for name in parser.defaults if name not in plan.positions
+    ]
     names = tuple(header.strip() for header in headers)
     used_indexes = set(plan.read_positions)
     return Reading(
@@ -205,7 +221,9 @@ def _reading(
         columns=(*plan.positions, *default_columns),
         missing=missing_headers(headers, parser),
         unused=tuple(
-            name for index, name in enumerate(names) if index not in used_indexes
+            name
+            for index, name in enumerate(names)
+            if index not in used_indexes
         ),
         rows=normalized.total_rows,
         rejected_rows=normalized.invalid_rows,
@@ -217,7 +235,9 @@ def _with_error(reading: Reading, error: FeedUnreadableError | None) -> Reading:
     """Return a reading with the error that makes a run reject the file, if any."""
     if error is None:
         return reading
-    return replace(reading, error_code=error.error_code, error_message=str(error))
+    return replace(
+        reading, error_code=error.error_code, error_message=str(error)
+    )
 
 
 def _rejected_cells(causes: Iterable[Cause]) -> tuple[RejectedCells, ...]:
@@ -243,6 +263,7 @@ def _rejected_cells(causes: Iterable[Cause]) -> tuple[RejectedCells, ...]:
             cells = replace(first_cells, count=same_kind.count + cells.count)
         cells_by_kind[kind] = cells
     by_frequency = sorted(
-        cells_by_kind.values(), key=lambda cells: (-cells.count, cells.row_number)
+        cells_by_kind.values(),
+        key=lambda cells: (-cells.count, cells.row_number),
     )
     return tuple(by_frequency)

@@ -21,7 +21,9 @@ from relay_core.onboarding.feed_sample import FeedSample
 from relay_core.onboarding.proposal import Proposer, with_options
 from relay_core.onboarding.sample_reader import MAX_WHOLE_BYTES
 
-_HARMLESS_OPTIONS = frozenset(("encoding", "padded_numbers", "quoting", "skip_rows"))
+_HARMLESS_OPTIONS = frozenset(
+    ("encoding", "padded_numbers", "quoting", "skip_rows")
+)
 """The options that are worth changing if the reading does not get worse by it."""
 
 
@@ -47,7 +49,9 @@ def check_feed(
     else:
         as_sent = dry_run.read_sample(inner_feed, parser, config)
     if is_unsupported and as_sent.error_code in KINDS_TELL:
-        raise FeedUnreadableError(FailureCode(as_sent.error_code or ""), str(kind))
+        raise FeedUnreadableError(
+            FailureCode(as_sent.error_code or ""), str(kind)
+        )
     proposer = Proposer(inner_feed, parser, config)
     check = replace(proposer.propose(changes), as_sent=as_sent)
     if check.changes:
@@ -106,7 +110,9 @@ def with_rows(
     return replace(check, as_sent=reading)
 
 
-def _wrong_container(changes: Mapping[str, Any], parser: ParserConfig) -> Reading:
+def _wrong_container(
+    changes: Mapping[str, Any], parser: ParserConfig
+) -> Reading:
     """Return the reading of a file that is not of the parser's format or compression."""
     actual_format = changes.get("format", parser.format)
     difference = "it is compressed in another way"
@@ -121,7 +127,9 @@ def _wrong_container(changes: Mapping[str, Any], parser: ParserConfig) -> Readin
     )
 
 
-def _without_totals(check: FeedCheck, parser: ParserConfig, last_sku: str) -> FeedCheck:
+def _without_totals(
+    check: FeedCheck, parser: ParserConfig, last_sku: str
+) -> FeedCheck:
     """Return a check with a rule that skips the line of totals at the end of the file."""
     rules = parser.model_dump(include={"skip_rows"})["skip_rows"]
     rule = {"column": parser.column_map.get("sku", "sku"), "is": [last_sku]}
@@ -133,4 +141,6 @@ def _is_better(reading: Reading, check: FeedCheck) -> bool:
     as_sent = check.as_sent
     if as_sent.is_usable and not _HARMLESS_OPTIONS.isdisjoint(check.changes):
         return reading.rank >= as_sent.rank
-    return reading.rank > as_sent.rank or len(reading.missing) < len(as_sent.missing)
+    return reading.rank > as_sent.rank or len(reading.missing) < len(
+        as_sent.missing
+    )

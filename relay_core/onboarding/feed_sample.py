@@ -87,7 +87,9 @@ def whole_records(
         FeedUnreadableError: `DECODE_ERROR`, if the bytes are not in `parser.encoding`,
             or if a quote is never closed in the bytes at hand.
     """
-    text, delimiter = _with_one_byte_delimiter(_text_of(feed, parser), parser.delimiter)
+    text, delimiter = _with_one_byte_delimiter(
+        _text_of(feed, parser), parser.delimiter
+    )
     body = csv_records.skip_lines(memoryview(text), parser.skip_lines)
     scanner = RecordScanner(delimiter, quoting=parser.quoting)
     records = _records(body, scanner, is_whole=feed.is_whole)
@@ -133,7 +135,10 @@ def sample_records(
     try:
         for start, _, fields in _records(body, scanner, is_whole=is_whole):
             previous_record = body[previous_start:start]
-            line += csv_records.line_number(previous_record, len(previous_record)) - 1
+            line += (
+                csv_records.line_number(previous_record, len(previous_record))
+                - 1
+            )
             previous_start = start
             cells = [field.decode("utf-8") for field in fields]
             if is_replaced:
@@ -192,4 +197,6 @@ def _text_of(feed: FeedSample, parser: ParserConfig) -> str:
     try:
         return decode_head(feed.data, parser.encoding, is_whole=feed.is_whole)
     except UnicodeError as error:
-        raise unreadable(f"the bytes are not {parser.encoding}: {error}") from error
+        raise unreadable(
+            f"the bytes are not {parser.encoding}: {error}"
+        ) from error

@@ -42,7 +42,9 @@ _WITHOUT_DOLLAR_SIGN = frozenset(
 )
 
 
-def is_right(check: FeedCheck, vendor: VendorConfig, config: TenantConfig) -> bool:
+def is_right(
+    check: FeedCheck, vendor: VendorConfig, config: TenantConfig
+) -> bool:
     """Return whether a run would use the feed as it is, and no change would help."""
     reading = check.as_sent
     if not reading.is_usable or not reading.rows:
@@ -66,7 +68,9 @@ def limits_passed(
     rows = [reading.rows]
     share_faults = own_share_faults([vendor], rejected_rows, rows)
     messages = [fault.error_message for fault in share_faults]
-    policy_message = judge_policy(config.error_policy, rejected_rows, rows).message
+    policy_message = judge_policy(
+        config.error_policy, rejected_rows, rows
+    ).message
     if policy_message:
         messages.append(policy_message)
     return messages
@@ -86,7 +90,9 @@ def sentences_of(check: FeedCheck) -> list[str]:
         readings = [describe_reading(check.as_sent, is_whole=check.is_whole)]
     else:
         as_sent = describe_reading(check.as_sent)
-        with_patch = describe_reading(check.with_changes, is_whole=check.is_whole)
+        with_patch = describe_reading(
+            check.with_changes, is_whole=check.is_whole
+        )
         readings = [f"as sent: {as_sent}", f"with the patch: {with_patch}"]
     return [*_amount_warnings(check), *readings, *_remaining_decisions(check)]
 
@@ -112,12 +118,12 @@ def describe_reading(reading: Reading, *, is_whole: bool = False) -> str:
         column = f", {cells.column}" if cells.column else ""
         value = shorten(cells.value)
         samples.append(f"{cells.count} x {cells.error_code}{column}, {value}")
-    return (
-        f"{reading.rejected_rows} of {rows} rows would be refused: {'; '.join(samples)}"
-    )
+    return f"{reading.rejected_rows} of {rows} rows would be refused: {'; '.join(samples)}"
 
 
-def upload_doubts(path: str, check: FeedCheck, config: TenantConfig) -> Iterator[Doubt]:
+def upload_doubts(
+    path: str, check: FeedCheck, config: TenantConfig
+) -> Iterator[Doubt]:
     """Yield the doubts about a vendor's config that depend on its feed.
 
     Doubts about headers come first, then doubts about rows.
@@ -139,7 +145,9 @@ def policy_doubts_of(
     """Yield the doubt about limits of 0 if any feed has rejected rows."""
     rejected_rows = sum(check.best.rejected_rows for check in checks)
     rows = sum(check.best.rows for check in checks)
-    samples = (cells.value for check in checks for cells in check.best.rejected_cells)
+    samples = (
+        cells.value for check in checks for cells in check.best.rejected_cells
+    )
     yield from lint.policy_doubts(config, rejected_rows, rows, samples)
 
 
@@ -174,7 +182,11 @@ def _header_warnings(
             column_map,
             "the file gives neither cost nor price: no offer of this vendor can be priced",
         )
-    elif best.headers and "cost" not in best.columns and config.pricing.base_margin_pct:
+    elif (
+        best.headers
+        and "cost" not in best.columns
+        and config.pricing.base_margin_pct
+    ):
         yield ConfigFault(
             column_map,
             "the file gives a price and no cost: the vendor's price is published as it is, "
@@ -210,7 +222,9 @@ def _remaining_decisions(check: FeedCheck) -> Iterator[str]:
     for column, candidates in check.unknown.items():
         suggestion = ", and none looks like it"
         if candidates:
-            suggestion = f" (it could be {', '.join(map(_describe, candidates))})"
+            suggestion = (
+                f" (it could be {', '.join(map(_describe, candidates))})"
+            )
         yield (
             f"no header is surely {column}{suggestion}; map it in parser.column_map, or "
             "give it a value in parser.defaults"
@@ -220,7 +234,8 @@ def _remaining_decisions(check: FeedCheck) -> Iterator[str]:
         total = len(headers_by_name)
         noun = "1 header" if total == 1 else f"{total} headers"
         names = (
-            f"{name}: {_quoted(header)}" for name, header in headers_by_name.items()
+            f"{name}: {_quoted(header)}"
+            for name, header in headers_by_name.items()
         )
         yield (
             f"nothing is read from {noun}; a text passes through as one of extra_columns, "
@@ -244,8 +259,12 @@ def _extra_names(headers: Iterable[str]) -> dict[str, str]:
     for header in dict.fromkeys(headers):
         if not header:
             continue
-        decomposed = unicodedata.normalize("NFKD", "_".join(plain_words(header)))
-        plain = re.sub("[^a-z0-9_]", "", decomposed).strip("_")[:_MAX_NAME_LENGTH]
+        decomposed = unicodedata.normalize(
+            "NFKD", "_".join(plain_words(header))
+        )
+        plain = re.sub("[^a-z0-9_]", "", decomposed).strip("_")[
+            :_MAX_NAME_LENGTH
+        ]
         is_free = plain[:1].isalpha() and plain not in _TAKEN_NAMES
         base_name = plain if is_free else f"x_{plain}"
         name = base_name

@@ -32,7 +32,16 @@ _PHRASES: dict[str, tuple[tuple[str, ...], ...]] = {
     "cost": (("cost",), ("price",)),
 }
 _GENERIC_PRICES = frozenset(
-    ("unitprice", "priceeach", "price", "amount", "preis", "pris", "precio", "prix")
+    (
+        "unitprice",
+        "priceeach",
+        "price",
+        "amount",
+        "preis",
+        "pris",
+        "precio",
+        "prix",
+    )
 )
 """Names that mean the cost if it is the only price."""
 _STOCK_WORDS = ("qty", "quantity", "stock", "bestand")
@@ -73,7 +82,9 @@ def match_headers(
     }
     matches: dict[str, str] = {}
     for column in columns.CANONICAL_COLUMNS:
-        if column == "vendor_id" or set(configured.get(column, ("",))) <= set(names):
+        if column == "vendor_id" or set(configured.get(column, ("",))) <= set(
+            names
+        ):
             continue
         if not isinstance(parser.column_map.get(column, column), str):
             # Only people can say which headers replace a combination of several.
@@ -82,7 +93,9 @@ def match_headers(
         if column not in parser.column_map and not is_wanted:
             continue
         free = [
-            name for name in dict.fromkeys(names) if name and name not in used_names
+            name
+            for name in dict.fromkeys(names)
+            if name and name not in used_names
         ]
         name = configured.get(column, (column,))[0]
         header = _match(column, name, free)
@@ -132,7 +145,9 @@ def candidates(
     for header, texts in cells.items():
         if texts and _cells_fit(column, texts[:_MAX_TEXTS], parser, zone):
             joined = header_names.joined_words(header)
-            scores[header] = max(header_names.similarity(joined, n) for n in names)
+            scores[header] = max(
+                header_names.similarity(joined, n) for n in names
+            )
     nearest_headers = sorted(scores, key=lambda header: -scores[header])
     is_money = column in columns.MONEY_COLUMNS
     return tuple(
@@ -184,7 +199,9 @@ def _median_amount(texts: Sequence[str], parser: ParserConfig) -> str:
     return f"{Decimal(median_low(amounts)) / cell_rules.MONEY_UNIT:.2f}"
 
 
-def _has_rivals(header: str, configured_name: str, free_names: Iterable[str]) -> bool:
+def _has_rivals(
+    header: str, configured_name: str, free_names: Iterable[str]
+) -> bool:
     """Return whether a generic price is beside other prices of an unknown kind."""
     if header_names.joined_words(header) not in _GENERIC_PRICES:
         return False
@@ -199,14 +216,18 @@ def _has_rivals(header: str, configured_name: str, free_names: Iterable[str]) ->
     )
 
 
-def _match(column: str, configured_name: str, free_names: Sequence[str]) -> str | None:
+def _match(
+    column: str, configured_name: str, free_names: Sequence[str]
+) -> str | None:
     """Return the free header that is certainly a column, or None.
 
     The configured name comes first, then the same with a typo, then a common name of the
     column, then a word that only one header has.
     """
     joined_wanted = header_names.joined_words(configured_name)
-    joined_names = {name: header_names.joined_words(name) for name in free_names}
+    joined_names = {
+        name: header_names.joined_words(name) for name in free_names
+    }
     if joined_wanted:
         for name, joined in joined_names.items():
             if joined == joined_wanted:

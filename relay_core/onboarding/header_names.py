@@ -87,7 +87,9 @@ def common_names() -> frozenset[str]:
 def known_names(parser: ParserConfig) -> frozenset[str]:
     """Return the joined names that the config maps, and those that are common."""
     mapped_names = {
-        joined_words(name) for names in parser.mapped_headers.values() for name in names
+        joined_words(name)
+        for names in parser.mapped_headers.values()
+        for name in names
     }
     return common_names() | mapped_names
 

@@ -22,7 +22,9 @@ _MAX_RECORDS = 200
 _MAX_SHEET_RECORDS = 100
 _MAX_SHEET_COLUMNS = 200
 _MAX_SHEETS = 5
-_CERTAIN_NAMES = 2  # a sheet whose header has this many known names ends the search
+_CERTAIN_NAMES = (
+    2  # a sheet whose header has this many known names ends the search
+)
 _HEADER_RECORDS = 30  # the header is one of this many first records
 _MIN_CONSISTENT_SHARE = 0.9
 _MIN_FILLED_SHARE = 0.6
@@ -90,7 +92,9 @@ def guess_layout(text: str, parser: ParserConfig, *, is_whole: bool) -> Layout:
     Each delimiter is tried. The right one gives records of one width, and a header with
     known names.
     """
-    configured_layout = Layout(parser.delimiter, parser.skip_lines, parser.columns)
+    configured_layout = Layout(
+        parser.delimiter, parser.skip_lines, parser.columns
+    )
     evidence = []
     for delimiter in dict.fromkeys([parser.delimiter, *_DELIMITERS]):
         for skip in dict.fromkeys([parser.skip_lines, 0]):
@@ -100,7 +104,9 @@ def guess_layout(text: str, parser: ParserConfig, *, is_whole: bool) -> Layout:
     best = max(evidence, key=lambda layout: layout.rank, default=None)
     if best is None:
         return configured_layout
-    configured = next((e for e in evidence if e.layout == configured_layout), None)
+    configured = next(
+        (e for e in evidence if e.layout == configured_layout), None
+    )
     if configured is None:
         return best.layout
     is_consistent = configured.share >= _MIN_CONSISTENT_SHARE
@@ -131,7 +137,9 @@ def guess_sheet(data: bytes, parser: ParserConfig) -> dict[str, Any]:
             break
         other_header = _sheet_header(data, sheet, parser)
         # One known name alone may be a cell of a row.
-        if other_header is not None and other_header.known_names > max(known_names, 1):
+        if other_header is not None and other_header.known_names > max(
+            known_names, 1
+        ):
             best_sheet = sheet
             header = other_header
 
@@ -170,7 +178,9 @@ def _evidence(
         is_whole=is_whole,
     )
     records = [
-        record for record in islice(all_records, _MAX_RECORDS) if _filled_cells(record)
+        record
+        for record in islice(all_records, _MAX_RECORDS)
+        if _filled_cells(record)
     ]
     if parser.columns is not None:
         layout = Layout(delimiter, skip, parser.columns)
@@ -228,7 +238,9 @@ def _without_blank_ends(
     for record in records:
         if any(cell.strip() for cell in record.cells[width:]):
             return records
-    return [SampleRecord(record.line, record.cells[:width]) for record in records]
+    return [
+        SampleRecord(record.line, record.cells[:width]) for record in records
+    ]
 
 
 # --- headers --------------------------------------------------------------------------
@@ -239,25 +251,34 @@ def _find_header(
     names: frozenset[str],
 ) -> _Header | None:
     """Return the header: the first full record, or a record with more known names."""
-    widths = Counter(len(record.cells) for record in records if len(record.cells) > 1)
+    widths = Counter(
+        len(record.cells) for record in records if len(record.cells) > 1
+    )
     if not widths:
         return None
     width = max(widths, key=lambda width: (widths[width], width))
     indexes = [
-        index for index, record in enumerate(records) if len(record.cells) == width
+        index
+        for index, record in enumerate(records)
+        if len(record.cells) == width
     ]
     first_indexes = [index for index in indexes if index < _HEADER_RECORDS]
     header_indexes = first_indexes or indexes
     filled = {index: _filled_cells(records[index]) for index in header_indexes}
     min_filled = _MIN_FILLED_SHARE * max(filled.values())
-    first_full = next(index for index in header_indexes if filled[index] >= min_filled)
+    first_full = next(
+        index for index in header_indexes if filled[index] >= min_filled
+    )
     known_counts = {
-        index: count_known(records[index].cells, names) for index in header_indexes
+        index: count_known(records[index].cells, names)
+        for index in header_indexes
     }
     best = max(known_counts, key=lambda index: (known_counts[index], -index))
     # One known name alone may be a cell of a row.
     index = (
-        best if known_counts[best] > max(1, known_counts[first_full]) else first_full
+        best
+        if known_counts[best] > max(1, known_counts[first_full])
+        else first_full
     )
     columns = _columns_without_header(records[index:], names)
     return _Header(index, records[index], known_counts[index], columns)
@@ -276,16 +297,22 @@ def _columns_without_header(
     if count_known(first_cells, names):
         return None
     rows = [
-        record.cells for record in records[1:] if len(record.cells) == len(first_cells)
+        record.cells
+        for record in records[1:]
+        if len(record.cells) == len(first_cells)
     ]
     cells_above_figures = [
         first_cell.strip()
-        for first_cell, cells in zip(first_cells, zip(*rows, strict=True), strict=False)
+        for first_cell, cells in zip(
+            first_cells, zip(*rows, strict=True), strict=False
+        )
         if _are_figures(cells)
     ]
     if not _are_figures(cells_above_figures):
         return None
-    return tuple(f"column {number}" for number in range(1, len(first_cells) + 1))
+    return tuple(
+        f"column {number}" for number in range(1, len(first_cells) + 1)
+    )
 
 
 def _are_figures(cells: Iterable[str]) -> bool:
@@ -301,13 +328,17 @@ def _filled_cells(record: SampleRecord) -> int:
 # --- workbooks ------------------------------------------------------------------------
 
 
-def _sheet_header(data: bytes, sheet: str, parser: ParserConfig) -> _Header | None:
+def _sheet_header(
+    data: bytes, sheet: str, parser: ParserConfig
+) -> _Header | None:
     """Return the header among the first rows of a sheet, or None if it has none."""
     probe = ParserConfig.model_validate(
         {
             "format": parser.format,
             "sheet": sheet,
-            "columns": [f"column {number}" for number in range(_MAX_SHEET_COLUMNS)],
+            "columns": [
+                f"column {number}" for number in range(_MAX_SHEET_COLUMNS)
+            ],
         }
     )
     records: list[SampleRecord] = []
@@ -324,10 +355,13 @@ def _sheet_header(data: bytes, sheet: str, parser: ParserConfig) -> _Header | No
 def _sheet_records(batch: TextBatch) -> Iterator[SampleRecord]:
     """Yield the first records of a batch, each up to its last cell that is not blank."""
     columns = [
-        column.slice(0, _MAX_SHEET_RECORDS).to_pylist() for column in batch.columns
+        column.slice(0, _MAX_SHEET_RECORDS).to_pylist()
+        for column in batch.columns
     ]
     rows = zip(*columns, strict=True)
-    for row_number, cells in zip(batch.row_numbers.tolist(), rows, strict=False):
+    for row_number, cells in zip(
+        batch.row_numbers.tolist(), rows, strict=False
+    ):
         filled_numbers = [
             number for number, cell in enumerate(cells, 1) if cell.strip()
         ]

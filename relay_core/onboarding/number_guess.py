@@ -85,7 +85,9 @@ def guess_numbers(
     symbols = _currency_symbols(distinct_cells)
     currencies = frozenset(filter(None, map(_currency_of, symbols)))
     own_style = (parser.decimal_separator, parser.thousands_separator)
-    own_unread = _read_numbers(distinct_cells, parser, own_style, ()).count(None)
+    own_unread = _read_numbers(distinct_cells, parser, own_style, ()).count(
+        None
+    )
     if not own_unread:
         return NumberGuess(currencies=currencies)
     if len(currencies) > 1:
@@ -96,12 +98,16 @@ def guess_numbers(
     new_symbols = [
         symbol for symbol in symbols if symbol not in parser.currency_symbols
     ]
-    best_readings = _best_readings(distinct_cells, parser, own_style, new_symbols)
+    best_readings = _best_readings(
+        distinct_cells, parser, own_style, new_symbols
+    )
     style, numbers = next(iter(best_readings.items()))
     if numbers.count(None) == own_unread:
         return NumberGuess(currencies=currencies)
     if style != own_style:
-        ambiguous_text = _ambiguous_text(distinct_cells, [*best_readings.values()])
+        ambiguous_text = _ambiguous_text(
+            distinct_cells, [*best_readings.values()]
+        )
         if ambiguous_text is not None:
             note = (
                 f'"{ambiguous_text[:40]}" may be written with decimals or with '
@@ -151,7 +157,9 @@ def _best_readings(
         style: _read_numbers(cells, parser, style, symbols)
         for style in _styles_by_nearness(own_style)
     }
-    fewest_unread = min(numbers.count(None) for numbers in numbers_by_style.values())
+    fewest_unread = min(
+        numbers.count(None) for numbers in numbers_by_style.values()
+    )
     return {
         style: numbers
         for style, numbers in numbers_by_style.items()
@@ -164,7 +172,8 @@ def _styles_by_nearness(own_style: _Style) -> list[_Style]:
 
     def changed_separators(style: _Style) -> int:
         return sum(
-            mark != own_mark for mark, own_mark in zip(style, own_style, strict=True)
+            mark != own_mark
+            for mark, own_mark in zip(style, own_style, strict=True)
         )
 
     styles = dict.fromkeys((own_style, *_STYLES))
@@ -182,7 +191,9 @@ def _ambiguous_text(
         return None
     texts = [text for column_texts in cells.values() for text in column_texts]
     values = zip(texts, first, rival, strict=True)
-    return next(text for text, value, other_value in values if value != other_value)
+    return next(
+        text for text, value, other_value in values if value != other_value
+    )
 
 
 def _read_numbers(

@@ -18,7 +18,9 @@ from relay_core.onboarding.dry_run import changed_parser
 from relay_core.onboarding.number_guess import guess_numbers
 
 
-def with_patches(config: TenantConfig, vendor: NormalizedVendor) -> NormalizedVendor:
+def with_patches(
+    config: TenantConfig, vendor: NormalizedVendor
+) -> NormalizedVendor:
     """Return a vendor whose causes of rejection have a patch, if one is known to fix them.
 
     The patch is guessed from the causes' samples together with valid numbers, so that it
@@ -67,17 +69,23 @@ def _needed_changes(
     needed_changes = dict(changes)
     for name in changes:
         fewer_changes = {
-            option: value for option, value in needed_changes.items() if option != name
+            option: value
+            for option, value in needed_changes.items()
+            if option != name
         }
         if _reads_samples(cause, parser, fewer_changes, zone):
             needed_changes = fewer_changes
     return needed_changes
 
 
-def _with_patch(cause: Cause, vendor_index: int, changes: Mapping[str, Any]) -> Cause:
+def _with_patch(
+    cause: Cause, vendor_index: int, changes: Mapping[str, Any]
+) -> Cause:
     # The patch adds members, and adding replaces members that exist. So it fits a config
     # with these options and one without.
-    bare_document: dict[str, Any] = {"vendors": [{"parser": {}}] * (vendor_index + 1)}
+    bare_document: dict[str, Any] = {
+        "vendors": [{"parser": {}}] * (vendor_index + 1)
+    }
     steps = parser_steps(bare_document, vendor_index, changes)
     settings = [
         f"parser.{option} to {json.dumps(value, ensure_ascii=False)}"

@@ -83,7 +83,9 @@ class Proposer:
         if not check.changes:
             check = replace(check, parser=self._parser)
         unused_headers = [
-            header for header in dict.fromkeys(best.unused[:_MAX_HEADERS]) if header
+            header
+            for header in dict.fromkeys(best.unused[:_MAX_HEADERS])
+            if header
         ]
         if "cost" in unknown_columns:
             check = self._with_style_of_unused(check, unused_headers)
@@ -113,13 +115,20 @@ class Proposer:
         changes |= _layout_changes(self._feed, parser)
         parser = dry_run.changed_parser(parser, changes) or parser
         check = FeedCheck(Reading(), parser, changes)
-        record_ends = record_guess.guess_record_ends(self._feed, parser, self._config)
+        record_ends = record_guess.guess_record_ends(
+            self._feed, parser, self._config
+        )
         return with_options(check, **record_ends)
 
-    def _with_column_map(self, check: FeedCheck, headers: Sequence[str]) -> FeedCheck:
+    def _with_column_map(
+        self, check: FeedCheck, headers: Sequence[str]
+    ) -> FeedCheck:
         """Return a check with the headers of columns that the config does not find."""
         parser = check.parser
-        wanted_columns = {*canonical.REQUIRED_COLUMNS, *self._config.output.reads}
+        wanted_columns = {
+            *canonical.REQUIRED_COLUMNS,
+            *self._config.output.reads,
+        }
         wanted_columns.discard("price")
         columns = (*parser.column_map, *parser.defaults, *headers)
         if _PRICE_SOURCES.isdisjoint(columns):
@@ -175,7 +184,9 @@ class Proposer:
             check = with_options(check, timestamp_formats=all_formats)
         words = word_guess.guess_null_values(cells, check.parser, zone)
         if words:
-            check = with_options(check, null_values=_null_values(check.parser, words))
+            check = with_options(
+                check, null_values=_null_values(check.parser, words)
+            )
         notes = [*check.notes]
         if time_note:
             notes.append(time_note)
@@ -225,15 +236,21 @@ class Proposer:
         missing = dry_run.missing_headers(headers, parser)
         if "quantity_available" not in {header.column for header in missing}:
             return []
-        names = dict.fromkeys(header.strip() for header in headers[:_MAX_HEADERS])
-        warehouses = header_guess.warehouse_headers([name for name in names if name])
+        names = dict.fromkeys(
+            header.strip() for header in headers[:_MAX_HEADERS]
+        )
+        warehouses = header_guess.warehouse_headers(
+            [name for name in names if name]
+        )
         cells = sample_reader.cells_by_header(
             self._feed,
             parser,
             warehouses,
             with_numbers=True,
         )
-        texts = [text for column_texts in cells.values() for text in column_texts]
+        texts = [
+            text for column_texts in cells.values() for text in column_texts
+        ]
         if not texts:
             return []
         valid = sum(
@@ -250,7 +267,11 @@ class Proposer:
     def _shows_zeros(self, parser: ParserConfig) -> bool:
         """Return whether a workbook shows leading zeros of numbers in a text column."""
         padded_parser = dry_run.changed_parser(parser, {"padded_numbers": True})
-        if parser.format != "xlsx" or parser.padded_numbers or padded_parser is None:
+        if (
+            parser.format != "xlsx"
+            or parser.padded_numbers
+            or padded_parser is None
+        ):
             return False
         all_columns = (*canonical.INPUT_COLUMNS, *parser.extra_columns)
         columns = [column for column in all_columns if is_text_column(column)]
@@ -274,7 +295,9 @@ class Proposer:
         unused_headers: Sequence[str],
     ) -> FeedCheck:
         """Return a check with the number style of amounts under unused headers."""
-        cells = sample_reader.cells_by_header(self._feed, check.parser, unused_headers)
+        cells = sample_reader.cells_by_header(
+            self._feed, check.parser, unused_headers
+        )
         amounts: list[str] = []
         for texts in cells.values():
             if number_guess.are_amounts(texts):
@@ -283,7 +306,9 @@ class Proposer:
         styled = _with_numbers(check, numbers)
         reading = check.best
         if numbers.changes:
-            reading = dry_run.read_sample(self._feed, styled.parser, self._config)
+            reading = dry_run.read_sample(
+                self._feed, styled.parser, self._config
+            )
         if reading.rank < check.best.rank:
             return check
         return replace(
@@ -306,7 +331,9 @@ def _layout_changes(feed: FeedSample, parser: ParserConfig) -> dict[str, Any]:
         return layout_guess.guess_sheet(feed.data, parser)
     if parser.format == "parquet":
         return {}
-    encoding = guess_encoding(feed.data, parser.encoding, is_whole=feed.is_whole)
+    encoding = guess_encoding(
+        feed.data, parser.encoding, is_whole=feed.is_whole
+    )
     if encoding is None:
         return {}
     options: dict[str, Any] = {"encoding": encoding}
@@ -315,20 +342,22 @@ def _layout_changes(feed: FeedSample, parser: ParserConfig) -> dict[str, Any]:
         layout = layout_guess.guess_layout(text, parser, is_whole=feed.is_whole)
         options |= asdict(layout)
     changes = {
-        name: value for name, value in options.items() if value != getattr(parser, name)
+        name: value
+        for name, value in options.items()
+        if value != getattr(parser, name)
     }
     if changes.get("columns"):
         changes["columns"] = [*changes["columns"]]
     return changes
 
 
-def _with_numbers(check: FeedCheck, numbers: number_guess.NumberGuess) -> FeedCheck:
+def _with_numbers(
+    check: FeedCheck, numbers: number_guess.NumberGuess
+) -> FeedCheck:
     """Return a check with a number style, and with the note that belongs to it."""
     parser = dry_run.changed_parser(check.parser, numbers.changes)
     if parser is None:
-        note = (
-            "the numbers are written in another way than parser.defaults; change both"
-        )
+        note = "the numbers are written in another way than parser.defaults; change both"
         return replace(check, notes=(*check.notes, note))
     notes = check.notes
     if numbers.note:

@@ -69,7 +69,9 @@ def guess_record_ends(
     return best_changes
 
 
-def guess_skip_rows(feed: FeedSample, parser: ParserConfig) -> list[dict[str, Any]]:
+def guess_skip_rows(
+    feed: FeedSample, parser: ParserConfig
+) -> list[dict[str, Any]]:
     """Return the `skip_rows` entries that skip headings, images, footers and totals.
 
     A record without a quantity and without an amount is not a product. An empty cell
@@ -79,7 +81,9 @@ def guess_skip_rows(feed: FeedSample, parser: ParserConfig) -> list[dict[str, An
     headers, columns = sample_reader.record_columns(feed, parser)
     names = [header.strip() for header in headers[: len(columns)]]
     plan = plan_columns(headers, parser)
-    empty_cells = {index: is_empty(column) for index, column in enumerate(columns)}
+    empty_cells = {
+        index: is_empty(column) for index, column in enumerate(columns)
+    }
     is_no_product = _no_products(plan, empty_cells)
     header_indexes = _unique_headers(plan, names)
 
@@ -92,7 +96,9 @@ def guess_skip_rows(feed: FeedSample, parser: ParserConfig) -> list[dict[str, An
     # If no record is a product, the guess of what a product is must be wrong.
     to_skip = is_no_product & ~np.all(is_no_product)
     while to_skip.any() and telling_indexes:
-        skip_counts = [int((empty_cells[i] & to_skip).sum()) for i in telling_indexes]
+        skip_counts = [
+            int((empty_cells[i] & to_skip).sum()) for i in telling_indexes
+        ]
         best_count = max(skip_counts)
         if not best_count:
             break
@@ -130,7 +136,9 @@ def _has_quoted_cells(
 ) -> bool:
     """Return whether quotes enclose any header or cell of a feed read without quoting."""
     names = [name for name in dict.fromkeys(headers) if name]
-    cells = sample_reader.cells_by_header(feed, parser, names, with_numbers=True)
+    cells = sample_reader.cells_by_header(
+        feed, parser, names, with_numbers=True
+    )
     for texts in (names, *cells.values()):
         if any(len(text) > 1 and text[0] == text[-1] == '"' for text in texts):
             return True
@@ -149,7 +157,9 @@ def _unique_headers(plan: ColumnPlan, names: Sequence[str]) -> list[int]:
     return [index for index in indexes if counts[names[index]] == 1]
 
 
-def _no_products(plan: ColumnPlan, empty_cells: Mapping[int, RowMask]) -> RowMask:
+def _no_products(
+    plan: ColumnPlan, empty_cells: Mapping[int, RowMask]
+) -> RowMask:
     """Return a mask, one a record: true for records that are not products.
 
     They have neither a quantity nor an amount. If the file does not have both columns,
@@ -157,7 +167,9 @@ def _no_products(plan: ColumnPlan, empty_cells: Mapping[int, RowMask]) -> RowMas
     """
     if not empty_cells:
         return np.zeros(0, np.bool_)
-    filled = np.stack([~is_empty_cell for is_empty_cell in empty_cells.values()])
+    filled = np.stack(
+        [~is_empty_cell for is_empty_cell in empty_cells.values()]
+    )
     quantity_indexes = _header_indexes(plan, ["quantity_available"])
     amount_indexes = _header_indexes(plan, MONEY_COLUMNS)
     number_columns = [
@@ -177,7 +189,9 @@ def _no_products(plan: ColumnPlan, empty_cells: Mapping[int, RowMask]) -> RowMas
 
 def _header_indexes(plan: ColumnPlan, columns: Sequence[str]) -> list[int]:
     """Return the indexes of all headers that some columns are read from."""
-    indexes = [plan.positions[name] for name in columns if name in plan.positions]
+    indexes = [
+        plan.positions[name] for name in columns if name in plan.positions
+    ]
     for name in columns:
         indexes.extend(plan.parts.get(name, {}).values())
     return indexes

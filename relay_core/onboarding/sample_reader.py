@@ -44,7 +44,9 @@ def open_sample(
         return open_feed(data, text_parser, CHECK_LIMITS), text_parser
     if parser.format == "csv":
         header_records = 1 if parser.columns is None else 0
-        data, text_parser = whole_records(feed, parser, feed.rows + header_records)
+        data, text_parser = whole_records(
+            feed, parser, feed.rows + header_records
+        )
         return open_feed(data, text_parser, CHECK_LIMITS), text_parser
     headers, batches = _first_records(
         feed.data,
@@ -80,21 +82,29 @@ def record_columns(
     """
     parsed_feed, _ = open_sample(feed, parser)
     headers = parsed_feed.headers or ()
-    reader = RowReader(plan_columns(headers, parser), parser, ZoneInfo("UTC"), 0, None)
+    reader = RowReader(
+        plan_columns(headers, parser), parser, ZoneInfo("UTC"), 0, None
+    )
     chunks: list[list[pa.StringArray]] = [[] for _ in headers[:_MAX_COLUMNS]]
     for batch in parsed_feed.batches:
         if isinstance(batch, TextBatch):
             rows, _ = reader.without_skipped(batch)
-            for column_chunks, column in zip(chunks, rows.columns, strict=False):
+            for column_chunks, column in zip(
+                chunks, rows.columns, strict=False
+            ):
                 column_chunks.append(text.trim(column))
         elif batch.widths is not None:
             records, _ = reader.without_skipped(batch)
             for index, column_chunks in enumerate(chunks):
                 column_chunks.append(_cells_of_malformed(records, index))
-    columns = [pa.concat_arrays([*parts, text.empty_texts(0)]) for parts in chunks]
+    columns = [
+        pa.concat_arrays([*parts, text.empty_texts(0)]) for parts in chunks
+    ]
     if not columns:
         return headers, columns
-    has_text = np.logical_or.reduce([~text.is_empty(column) for column in columns])
+    has_text = np.logical_or.reduce(
+        [~text.is_empty(column) for column in columns]
+    )
     mask = pa.array(has_text)
     return headers, [column.filter(mask) for column in columns]
 
@@ -120,7 +130,9 @@ def cells_by_column(
     """
     parsed_feed, _ = open_sample(feed, parser)
     all_positions = plan_columns(parsed_feed.headers or (), parser).positions
-    positions = {name: all_positions[name] for name in columns if name in all_positions}
+    positions = {
+        name: all_positions[name] for name in columns if name in all_positions
+    }
     return _cells_at(positions, parsed_feed, parser, with_numbers=with_numbers)
 
 
@@ -152,19 +164,25 @@ def _cells_at(
         for name, position in positions.items():
             texts = text.trim(batch.columns[position])
             null_words = parser.null_words(name)
-            is_null = text.is_empty(texts) | (text.word_index(texts, null_words) >= 0)
+            is_null = text.is_empty(texts) | (
+                text.word_index(texts, null_words) >= 0
+            )
             # Numbers are always stored with a point, so they show no style of the vendor.
             is_number = batch.number_cells.get(position)
             if is_number is not None and not with_numbers:
                 is_null |= is_number
             elif is_number is not None and name != "updated_at":
-                localized = pc.replace_substring(texts, ".", parser.decimal_separator)
+                localized = pc.replace_substring(
+                    texts, ".", parser.decimal_separator
+                )
                 texts = pc.if_else(pa.array(is_number), localized, texts)
             cells[name].extend(texts.filter(pa.array(~is_null)).to_pylist())
     return cells
 
 
-def _cells_of_malformed(records: MalformedRecords, index: int) -> pa.StringArray:
+def _cells_of_malformed(
+    records: MalformedRecords, index: int
+) -> pa.StringArray:
     """Return the cells at one index of records whose width is not the header's."""
     if index < len(records.cells):
         return text.trim(text.without_nulls(records.cells[index]))

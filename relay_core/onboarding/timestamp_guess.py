@@ -16,7 +16,15 @@ _DAYS = (
     ("%d %b %Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y", "%b %d %Y"),
     ("%Y%m%d",),
 )
-_TIMES = ("", " %H:%M:%S", " %H:%M", " %I:%M:%S %p", " %I:%M %p", "T%H:%M:%S", "%H%M%S")
+_TIMES = (
+    "",
+    " %H:%M:%S",
+    " %H:%M",
+    " %I:%M:%S %p",
+    " %I:%M %p",
+    "T%H:%M:%S",
+    "%H%M%S",
+)
 _FORMATS = (
     *(day + time for days in _DAYS for day, time in product(days, _TIMES)),
     cell_rules.EXCEL,
@@ -44,19 +52,25 @@ def guess_timestamps(
         zone: The time zone of times without an offset.
     """
     unread_texts = [
-        text for text in dict.fromkeys(cells) if _instant(text, parser, zone) is None
+        text
+        for text in dict.fromkeys(cells)
+        if _instant(text, parser, zone) is None
     ][:_MAX_TEXTS]
     formats: list[str] = []
     while unread_texts and len(formats) < _MAX_FORMATS:
         readings = _readings_by_format(unread_texts, parser, zone)
         if not readings:
             break
-        counts = {form: _count_read(instants) for form, instants in readings.items()}
+        counts = {
+            form: _count_read(instants) for form, instants in readings.items()
+        }
         best = max(counts, key=counts.__getitem__)
         swapped = _with_day_and_month_swapped(best)
         if swapped != best and counts.get(swapped) == counts[best]:
             instants = zip(unread_texts, readings[best], strict=True)
-            text = next(text for text, instant in instants if instant is not None)
+            text = next(
+                text for text, instant in instants if instant is not None
+            )
             note = (
                 f'updated_at: "{text[:40]}" may begin with the day or with the month; '
                 f'set parser.timestamp_formats to ["{best}"] or ["{swapped}"]'

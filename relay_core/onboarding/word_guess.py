@@ -45,7 +45,9 @@ _UNITS = frozenset(("+", *_PIECE_WORDS, *(f"{word}." for word in _PIECE_WORDS)))
 """Marks behind a quantity that leave its number as it is."""
 
 
-def is_valid_cell(column: str, text: str, parser: ParserConfig, zone: tzinfo) -> bool:
+def is_valid_cell(
+    column: str, text: str, parser: ParserConfig, zone: tzinfo
+) -> bool:
     """Return whether a text is a valid cell of a column."""
     forms = {text}
     if BY_NAME[column].takes_words:
@@ -75,7 +77,9 @@ def guess_null_values(
             continue
         for text in dict.fromkeys(texts):
             folded = text.casefold()
-            if folded in _NULL_WORDS and not is_valid_cell(column, text, parser, zone):
+            if folded in _NULL_WORDS and not is_valid_cell(
+                column, text, parser, zone
+            ):
                 words[folded] = text
     return tuple(words.values())
 
@@ -92,7 +96,9 @@ def guess_quantity_symbols(
     symbols: dict[str, str] = {}
     for text in dict.fromkeys(cells.get("quantity_available", ())):
         parts = _WITH_SYMBOLS.fullmatch(text)
-        if parts is None or is_valid_cell("quantity_available", text, parser, zone):
+        if parts is None or is_valid_cell(
+            "quantity_available", text, parser, zone
+        ):
             continue
         front = parts["front"].strip()
         back = parts["back"].strip()

@@ -10,13 +10,20 @@ from relay_core.samples import generator
 
 SAMPLE_TENANTS = ("acme_parts", "tool_yard")
 
-__all__ = ["SAMPLE_TENANTS", "sample_config_text", "sample_feeds", "sample_sku_maps"]
+__all__ = [
+    "SAMPLE_TENANTS",
+    "sample_config_text",
+    "sample_feeds",
+    "sample_sku_maps",
+]
 
 
 def sample_config_text(tenant: str) -> str:
     """Return a sample tenant's config as YAML; KeyError where there is no such tenant."""
     _known(tenant)
-    return (resources.files(__name__) / tenant / "config.yaml").read_text("utf-8")
+    return (resources.files(__name__) / tenant / "config.yaml").read_text(
+        "utf-8"
+    )
 
 
 def sample_feeds(tenant: str) -> dict[str, tuple[str, bytes]]:

@@ -99,13 +99,19 @@ def _money(cents: int, *, thousands: str, decimal: str) -> str:
     return f"{_grouped(cents // 100, thousands)}{decimal}{cents % 100:02d}"
 
 
-def _written(records: Iterable[Sequence[str]], *, delimiter: str, line_end: str) -> str:
+def _written(
+    records: Iterable[Sequence[str]], *, delimiter: str, line_end: str
+) -> str:
     text = io.StringIO()
-    csv.writer(text, delimiter=delimiter, lineterminator=line_end).writerows(records)
+    csv.writer(text, delimiter=delimiter, lineterminator=line_end).writerows(
+        records
+    )
     return text.getvalue()
 
 
-def _spoiled(records: list[list[str]], faults: Sequence[_Spoil]) -> list[list[str]]:
+def _spoiled(
+    records: list[list[str]], faults: Sequence[_Spoil]
+) -> list[list[str]]:
     """Spoil one record for each fault, spread evenly over the feed."""
     step = len(records) // (len(faults) + 1)
     for number, spoil in enumerate(faults, start=1):
@@ -204,10 +210,20 @@ def _rheinteile() -> bytes:
             f"{_moment(rng):%d.%m.%Y %H:%M}",
         ]
 
-    header = ["Artikelnummer", "Fremdnummer", "Bezeichnung", "Hersteller", "Bestand"]
+    header = [
+        "Artikelnummer",
+        "Fremdnummer",
+        "Bezeichnung",
+        "Hersteller",
+        "Bestand",
+    ]
     header += ["Einkaufspreis", "UVP", "Lieferzeit (Tage)", "Stand"]
-    records = [record(number, part) for number, part in enumerate(_stocked_by(rng, 55))]
-    preamble = "Rheinteile GmbH - Preisliste für Händler\r\nStand: 27.02.2026\r\n"
+    records = [
+        record(number, part) for number, part in enumerate(_stocked_by(rng, 55))
+    ]
+    preamble = (
+        "Rheinteile GmbH - Preisliste für Händler\r\nStand: 27.02.2026\r\n"
+    )
     body = _written(
         [header, *_spoiled(records, _FAULTS["rheinteile"])],
         delimiter=";",
@@ -225,7 +241,9 @@ def _pacific_parts() -> bytes:
 
     def record(part: _Part) -> list[str]:
         cost = _asked(rng, part)
-        written = _money(cost, thousands=" ", decimal=".") if rng.randrange(5) else ""
+        written = (
+            _money(cost, thousands=" ", decimal=".") if rng.randrange(5) else ""
+        )
         price = (
             _money(cost * 140 // 100, thousands=" ", decimal=".")
             if rng.randrange(8)
@@ -244,7 +262,9 @@ def _pacific_parts() -> bytes:
 
     records = [record(part) for part in _stocked_by(rng, 48)]
     text = _written(
-        _spoiled(records, _FAULTS["pacific_parts"]), delimiter="\t", line_end="\r\n"
+        _spoiled(records, _FAULTS["pacific_parts"]),
+        delimiter="\t",
+        line_end="\r\n",
     )
     return b"\xff\xfe" + text.encode("utf-16-le")
 
@@ -269,8 +289,12 @@ def sku_maps() -> dict[str, tuple[str, bytes]]:
     One part in 60 is the one before it in another packing.
     """
     rng, parts = Random(SEED + 4), _catalogue()
-    skus = [parts[place - (place % 60 == 59)].sku for place in range(len(parts))]
+    skus = [
+        parts[place - (place % 60 == 59)].sku for place in range(len(parts))
+    ]
     listed = zip(map(_pacific_number, parts), skus, strict=True)
     mapped = [[number, sku] for number, sku in listed if rng.randrange(40)]
-    text = _written([["vendor_sku", "sku"], *mapped], delimiter=",", line_end="\n")
+    text = _written(
+        [["vendor_sku", "sku"], *mapped], delimiter=",", line_end="\n"
+    )
     return {"pacific_parts": ("pacific_parts.csv", text.encode())}

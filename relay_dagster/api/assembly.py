@@ -79,7 +79,10 @@ _PAGE_ROUTERS = (
     suppliers.routes,
     sign_in.routes,  # the last, because its route of unknown pages matches every path
 )
-ENGINE_MODULES = ("relay_core.onboarding.feed_check", "relay_core.publish.explanation")
+ENGINE_MODULES = (
+    "relay_core.onboarding.feed_check",
+    "relay_core.publish.explanation",
+)
 """The engine's modules that the sandboxes load; the API's own process stays small."""
 
 
@@ -133,18 +136,20 @@ def _parts(platform: Platform, limits: ApiLimits) -> Parts:
     wrong_keys = WrongKeys(limits.wrong_keys_per_minute)
     admin_keys = read_admin_keys(settings.api_keys)
     tests_per_minute = limits.webhook_tests_per_minute
-    too_many_tests = (
-        f"a tenant's webhooks are tested {tests_per_minute} times a minute at the most"
-    )
+    too_many_tests = f"a tenant's webhooks are tested {tests_per_minute} times a minute at the most"
     sandboxes = SandboxPool(ENGINE_MODULES, memory_bytes=limits.task_bytes)
     return Parts(
         platform,
         keyring=Keyring(admin_keys, platform.api_keys, wrong_keys),
         sessions=Sessions(platform.sessions, platform.api_keys, wrong_keys),
         link_readers=LinkReaders(platform.links, wrong_keys, limits),
-        rates=CallerRates(settings.rate_limit_per_minute, limits.burst, limits.at_work),
+        rates=CallerRates(
+            settings.rate_limit_per_minute, limits.burst, limits.at_work
+        ),
         webhook_tests=TokenBuckets(
-            per_minute=tests_per_minute, burst=tests_per_minute, reason=too_many_tests
+            per_minute=tests_per_minute,
+            burst=tests_per_minute,
+            reason=too_many_tests,
         ),
         readiness=ReadinessProbe(platform, limits.ready_seconds),
         tasks=EngineTasks(sandboxes, TaskSlots(limits), limits),

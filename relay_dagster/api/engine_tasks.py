@@ -248,14 +248,20 @@ def check_feeds(
         vendor = config.vendor(vendor_id)
         try:
             check = feed_check.check_feed(feed, vendor.parser, config)
-            results[vendor_id] = feed_check.with_rows(check, feed, vendor, config)
+            results[vendor_id] = feed_check.with_rows(
+                check, feed, vendor, config
+            )
         except FeedUnreadableError as error:
             results[vendor_id] = str(error)
     return results
 
 
 def read_whole(
-    config: TenantConfig, vendor_id: str, check: FeedCheck, size: int, ask: sandbox.Ask
+    config: TenantConfig,
+    vendor_id: str,
+    check: FeedCheck,
+    size: int,
+    ask: sandbox.Ask,
 ) -> FeedCheck:
     """Complete a check with all of an upload, in a sandbox."""
     from relay_core.onboarding import feed_check

@@ -13,7 +13,11 @@ from typing import Any
 from relay_core.config import TenantConfig, VendorConfig
 from relay_core.onboarding.check_results import FeedCheck
 from relay_core.onboarding.feed_sample import FeedSample, is_read_whole
-from relay_dagster.api.engine_tasks import PIECE_BYTES, EngineTasks, TaskDeadline
+from relay_dagster.api.engine_tasks import (
+    PIECE_BYTES,
+    EngineTasks,
+    TaskDeadline,
+)
 from relay_dagster.aws.object_store import ObjectStore
 from relay_dagster.aws.stored_objects import ObjectInfo
 
@@ -38,7 +42,9 @@ class CheckedUpload:
 
     vendor_index: int  # the vendor's index in the config
     vendor: VendorConfig
-    file: ObjectInfo | None  # None if the vendor has no upload, or does not use S3
+    file: (
+        ObjectInfo | None
+    )  # None if the vendor has no upload, or does not use S3
     # The check, or the reason why the bytes cannot be read at all. None without a file.
     result: FeedCheck | str | None
 
@@ -85,7 +91,9 @@ def check_uploads(
             CheckedUpload(
                 vendor_index,
                 vendor,
-                file=None if sample_of_vendor is None else sample_of_vendor.file,
+                file=None
+                if sample_of_vendor is None
+                else sample_of_vendor.file,
                 result=results.get(vendor.vendor_id),
             )
         )
@@ -136,7 +144,9 @@ def _with_whole_files(
     room = WHOLE_BYTES
     for sample in samples:
         file = sample.file
-        needs_whole = not sample.feed.is_whole and is_read_whole(sample.feed.data)
+        needs_whole = not sample.feed.is_whole and is_read_whole(
+            sample.feed.data
+        )
         content = None
         if needs_whole and file.size <= room:
             content = objects.read_range(file.key, 0, file.size)

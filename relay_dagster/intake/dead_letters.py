@@ -59,12 +59,18 @@ class DeadLetter:
     @property
     def has_cause(self) -> bool:
         """Return True if whoever made it a dead letter gave a cause."""
-        return self.message is not None and job_queue.CAUSE in self.message.attributes
+        return (
+            self.message is not None
+            and job_queue.CAUSE in self.message.attributes
+        )
 
     @property
     def cause(self) -> str:
         """Return the reason why the message is a dead letter."""
-        if self.message is not None and job_queue.CAUSE in self.message.attributes:
+        if (
+            self.message is not None
+            and job_queue.CAUSE in self.message.attributes
+        ):
             return self.message.attributes[job_queue.CAUSE]
         if self.record is None or self.record.error_message is None:
             return "moved here by the queue itself"
@@ -92,12 +98,16 @@ class DeadLetters:
         message_ids = set()
         for record in self.platform.runs.due(DueQueue.DEAD_LETTER, now, _ALL):
             if record.due_at and record.due_at > now - DEAD_LETTER_LIFE:
-                dead_letters.append(DeadLetter(record.run_id, record.job, record))
+                dead_letters.append(
+                    DeadLetter(record.run_id, record.job, record)
+                )
                 message_ids.add(record.dlq_message_id)
         for message in self._messages():
             if message.message_id not in message_ids:
                 dead_letters.append(self._dead_letter(message))
-        return sorted(dead_letters, key=lambda dead_letter: dead_letter.since or now)
+        return sorted(
+            dead_letters, key=lambda dead_letter: dead_letter.since or now
+        )
 
     def redrive(self, run_id: str) -> RunRecord:
         """Start a new run of the job's tenant and vendors, then delete the dead letter.
@@ -112,7 +122,9 @@ class DeadLetters:
         dead_letters = self._of(run_id)
         job = dead_letters[0].job
         if job is None:
-            raise DeadLetterError(f"the message of {run_id} is no job; discard it")
+            raise DeadLetterError(
+                f"the message of {run_id} is no job; discard it"
+            )
         new_run = self.platform.submission.resubmit(
             job.tenant_id, job.vendors, in_place_of=run_id, origin=self.origin
         )
@@ -152,14 +164,18 @@ class DeadLetters:
         A message's name also leads to the dead letter on the record of its run.
         """
         received = [self._dead_letter(message) for message in self._messages()]
-        dead_letters = [letter for letter in received if letter.message_id == name]
+        dead_letters = [
+            letter for letter in received if letter.message_id == name
+        ]
         run_id = name
         for dead_letter in dead_letters:
             if dead_letter.run_id is not None:
                 run_id = dead_letter.run_id
                 break
         if not dead_letters:
-            dead_letters = [letter for letter in received if letter.run_id == run_id]
+            dead_letters = [
+                letter for letter in received if letter.run_id == run_id
+            ]
         record = self.platform.runs.get(run_id)
         if record is not None and record.has_dead_letter:
             dead_letters.append(DeadLetter(run_id, record.job, record))
@@ -175,10 +191,14 @@ class DeadLetters:
         return dead_letters
 
     def _messages(self) -> Iterator[job_queue.Message]:
-        return chain.from_iterable(job_queue.read_dead_letters(self.platform.queue))
+        return chain.from_iterable(
+            job_queue.read_dead_letters(self.platform.queue)
+        )
 
     def _remove(
-        self, dead_letters: Sequence[DeadLetter], entry: audit.AuditEntry | None = None
+        self,
+        dead_letters: Sequence[DeadLetter],
+        entry: audit.AuditEntry | None = None,
     ) -> None:
         """Resolve dead letters and delete those that the queue has returned.
 

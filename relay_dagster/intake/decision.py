@@ -38,7 +38,9 @@ class Discard:
 class KeepWaiting:
     """Store the newer receipt handle, and hide the message."""
 
-    seconds: float | None = None  # how long; None for the queue's visibility timeout
+    seconds: float | None = (
+        None  # how long; None for the queue's visibility timeout
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,9 @@ class MessageFacts:
     refusal: Refuse | Forget | None = None  # why no run can have the message
     # False while the run's tenant is busy, or other runs have waited longer
     is_its_turn: bool = True
-    execution: AttemptState = AttemptState.ABSENT  # the state of the latest attempt
+    execution: AttemptState = (
+        AttemptState.ABSENT
+    )  # the state of the latest attempt
 
 
 def decide(facts: MessageFacts, max_attempts: int) -> tuple[IntakeAction, ...]:
@@ -96,13 +100,19 @@ def next_action(
     """Return the next action for a run, with or without a message."""
     if record.has_ended:
         return KeepWaiting() if record.needs_dlq else Discard()
-    if record.cancel_requested_at is not None or record.status is RunStatus.RUNNING:
+    if (
+        record.cancel_requested_at is not None
+        or record.status is RunStatus.RUNNING
+    ):
         return KeepWaiting()
     if record.is_dispatched:
         if facts.execution is AttemptState.ABSENT:
             return Dispatch(record.attempt, is_new=False)
         return KeepWaiting()
-    if record.next_attempt_at is not None and facts.now < record.next_attempt_at:
+    if (
+        record.next_attempt_at is not None
+        and facts.now < record.next_attempt_at
+    ):
         wait = record.next_attempt_at - facts.now
         return KeepWaiting(wait.total_seconds())
     if record.attempt >= max_attempts:

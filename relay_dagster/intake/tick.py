@@ -53,9 +53,15 @@ class IntakeTick:
     # Whether an odd place goes to a run that has waited for its tenant, and not to the
     # queue; callers alternate it from tick to tick
     turns_first: bool = False
-    clock: Callable[[], datetime] = utc_now  # returns the current instant, aware
-    monotonic: Callable[[], float] = time.monotonic  # returns seconds that only grow
-    dispatched: list[RunRecord] = field(default_factory=list)  # the records so far
+    clock: Callable[[], datetime] = (
+        utc_now  # returns the current instant, aware
+    )
+    monotonic: Callable[[], float] = (
+        time.monotonic
+    )  # returns seconds that only grow
+    dispatched: list[RunRecord] = field(
+        default_factory=list
+    )  # the records so far
     seen: int = 0  # the number of messages so far
     fault: str = ""  # the fault that ended the tick
 
@@ -66,12 +72,16 @@ class IntakeTick:
             self._take_due(DueQueue.READY, self._remaining_room)
             half = (self._remaining_room + self.turns_first) // 2
             self._take_due(DueQueue.TURN, half)
-            drain(self._messages(poll_seconds), self._handle, self._report_fault)
+            drain(
+                self._messages(poll_seconds), self._handle, self._report_fault
+            )
         except ExternalServiceError as error:
             self.fault = f"queue_receive_error: {error}"
             self.platform.metrics.worker_error("queue_receive_error")
             _log.error(
-                "queue_receive_error", error_code=error.error_code, error=str(error)
+                "queue_receive_error",
+                error_code=error.error_code,
+                error=str(error),
             )
         return self.dispatched
 
@@ -81,7 +91,9 @@ class IntakeTick:
             return "as many runs as RELAY_INTAKE_LIMIT allows are unfinished"
         if self.fault:
             return self.fault
-        return f"{self.seen} messages, {len(self.dispatched)} attempts dispatched"
+        return (
+            f"{self.seen} messages, {len(self.dispatched)} attempts dispatched"
+        )
 
     def is_served_lately(self, record: RunRecord) -> bool:
         """Return True if the tenant had a run lately, or this run an attempt.
@@ -97,7 +109,9 @@ class IntakeTick:
                 self.platform.metrics, "lock_unread", error, **record.log_facts
             )
             return False
-        return served_at is not None and served_at >= self.clock() - SERVED_LATELY
+        return (
+            served_at is not None and served_at >= self.clock() - SERVED_LATELY
+        )
 
     @property
     def _remaining_room(self) -> int:
@@ -135,7 +149,10 @@ class IntakeTick:
 
     def _postpone(self, record: RunRecord, error: Exception) -> None:
         report_fault(
-            self.platform.metrics, "attempt_not_dispatched", error, **record.log_facts
+            self.platform.metrics,
+            "attempt_not_dispatched",
+            error,
+            **record.log_facts,
         )
         self.platform.ledger.postpone(record)
 
@@ -146,7 +163,11 @@ class IntakeTick:
         started = self.monotonic()
         elapsed = 0.0
         while self._remaining_room > 0 and elapsed <= RECEIVE_UNTIL_SECONDS:
-            wait = 0 if self.seen or self.dispatched else int(poll_seconds - elapsed)
+            wait = (
+                0
+                if self.seen or self.dispatched
+                else int(poll_seconds - elapsed)
+            )
             messages = self.platform.queue.receive(
                 min(MAX_MESSAGES, self._remaining_room),
                 wait_seconds=max(0, min(wait, LONG_POLL_SECONDS)),
@@ -169,7 +190,10 @@ class IntakeTick:
     def _report_fault(self, message: Message, error: Exception) -> None:
         """Report a message that could not be handled, and let others come before it."""
         report_fault(
-            self.platform.metrics, "message_not_handled", error, **_log_facts(message)
+            self.platform.metrics,
+            "message_not_handled",
+            error,
+            **_log_facts(message),
         )
         with suppress(ExternalServiceError):
             self.platform.queue.extend(message.receipt_handle, self._visibility)
@@ -241,10 +265,14 @@ class IntakeTick:
         elif isinstance(action, decision.Dispatch):
             self._dispatch(action, record, message)
         elif isinstance(action, decision.Replace):
-            message_id = queue.send_again(message, delay_seconds=action.delay_seconds)
+            message_id = queue.send_again(
+                message, delay_seconds=action.delay_seconds
+            )
             self.platform.ledger.messages.mark_sent(record.run_id, message_id)
             queue.delete(message.receipt_handle)
-            _log.info("message_replaced", message_id=message_id, **record.log_facts)
+            _log.info(
+                "message_replaced", message_id=message_id, **record.log_facts
+            )
 
     def _refuse(self, refusal: decision.Refuse, message: Message) -> None:
         log_facts = _log_facts(message)
@@ -278,7 +306,9 @@ class IntakeTick:
         )
         self.platform.queue.extend(message.receipt_handle, seconds)
 
-    def _leave_alone(self, record: RunRecord, message: Message | None = None) -> None:
+    def _leave_alone(
+        self, record: RunRecord, message: Message | None = None
+    ) -> None:
         """Leave a run to the reconciler, and its message, if there is one, hidden."""
         if message is not None:
             self._keep_waiting(message, record.run_id)

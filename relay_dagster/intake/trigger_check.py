@@ -70,7 +70,11 @@ class TriggerCheck:
     def plan(self, tenant_id: str) -> Plan:
         """Return the triggers of the tenant's latest config."""
         stored = self.platform.tenants.latest(tenant_id)
-        return Plan(None, self.clock()) if stored is None else self._plan_of(stored)
+        return (
+            Plan(None, self.clock())
+            if stored is None
+            else self._plan_of(stored)
+        )
 
     def check(self, leased: LeasedItem[TriggerState]) -> RunRecord | None:
         """Start the run that triggers want, or store when to check them again."""
@@ -142,14 +146,18 @@ class TriggerCheck:
         try:
             return Plan(self.platform.tenants.parsed(stored), stored.stored_at)
         except RelayError as error:
-            log.warning("triggers_unread", tenant_id=stored.tenant_id, error=str(error))
+            log.warning(
+                "triggers_unread", tenant_id=stored.tenant_id, error=str(error)
+            )
             return Plan(None, stored.stored_at)
 
     def _plan_since_first_put(self, before: TriggerState, plan: Plan) -> Plan:
         """Return a plan as of the first config with its schedule since the last check."""
         if plan.schedule == (before.cron, before.timezone):
             return plan
-        versions = self.platform.tenants.versions(before.tenant_id, limit=MAX_CONFIGS)
+        versions = self.platform.tenants.versions(
+            before.tenant_id, limit=MAX_CONFIGS
+        )
         for stored in versions:
             if self._plan_of(stored).schedule != plan.schedule:
                 break
@@ -158,7 +166,9 @@ class TriggerCheck:
 
     def _report(self, state: TriggerState, error: Exception) -> None:
         metrics = self.platform.metrics
-        report_fault(metrics, "trigger_not_taken", error, tenant_id=state.tenant_id)
+        report_fault(
+            metrics, "trigger_not_taken", error, tenant_id=state.tenant_id
+        )
 
     # --- uploads --------------------------------------------------------------------
 
@@ -181,7 +191,9 @@ class TriggerCheck:
                 return False
         return True
 
-    def _latest_uploads(self, state: TriggerState, plan: Plan) -> dict[str, datetime]:
+    def _latest_uploads(
+        self, state: TriggerState, plan: Plan
+    ) -> dict[str, datetime]:
         """Return the times of the latest uploads of vendors that have uploaded."""
         objects = self.platform.objects
         uploads = {}

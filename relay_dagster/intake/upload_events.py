@@ -61,7 +61,9 @@ def uploads_in(body: str) -> list[CreatedObject]:
                 uploads += _of_record(record)
             return uploads
     except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise NotAnEventError(f"an event lacks what it must have: {error!r}") from error
+        raise NotAnEventError(
+            f"an event lacks what it must have: {error!r}"
+        ) from error
     keys = ", ".join(map(str, document))[:_MAX_SHOWN] or "none"
     raise NotAnEventError(f"it is no event of S3; its keys are {keys}")
 

@@ -46,7 +46,9 @@ class UploadTick:
 
     platform: Platform  # the stores and the queue
     clock: Callable[[], datetime] = utc_now  # tells the time, aware
-    monotonic: Callable[[], float] = time.monotonic  # measures durations, in seconds
+    monotonic: Callable[[], float] = (
+        time.monotonic
+    )  # measures durations, in seconds
     events: int = 0  # the number of messages that were events
     started: int = 0  # the number of runs that were started
 
@@ -115,7 +117,9 @@ class UploadTick:
         def report(tenant_id: str, error: Exception) -> None:
             failed_tenants.add(tenant_id)
             metrics = self.platform.metrics
-            report_fault(metrics, "uploads_not_noted", error, tenant_id=tenant_id)
+            report_fault(
+                metrics, "uploads_not_noted", error, tenant_id=tenant_id
+            )
 
         drain(uploads, note, report)
         return failed_tenants
@@ -143,7 +147,9 @@ class UploadTick:
             self.started += worker.handle_now(item) is not None
 
     def _send_to_dlq(
-        self, queue: UploadQueue, invalid_messages: Sequence[tuple[Message, str]]
+        self,
+        queue: UploadQueue,
+        invalid_messages: Sequence[tuple[Message, str]],
     ) -> None:
         """Send messages that are no events to the dead letters, with their causes."""
 
@@ -151,10 +157,14 @@ class UploadTick:
             message, cause = invalid_message
             queue.send_to_dlq(message, cause)
             message_id = message.message_id
-            log.error("invalid_upload_event", message_id=message_id, error=cause)
+            log.error(
+                "invalid_upload_event", message_id=message_id, error=cause
+            )
             self.platform.metrics.worker_error("invalid_upload_event")
 
         def report(_: tuple[Message, str], error: Exception) -> None:
-            report_fault(self.platform.metrics, "upload_event_not_sent_to_dlq", error)
+            report_fault(
+                self.platform.metrics, "upload_event_not_sent_to_dlq", error
+            )
 
         drain(invalid_messages, send, report)

@@ -35,7 +35,8 @@ def dispatched(record: RunRecord, attempt: int, now: datetime) -> RunRecord:
     transitions.refuse_cancelled(record)
     if record.is_dispatched or attempt != record.attempt + 1:
         raise errors.DispatchRefusedError(
-            record.run_id, f"attempt {attempt} does not follow attempt {record.attempt}"
+            record.run_id,
+            f"attempt {attempt} does not follow attempt {record.attempt}",
         )
     return transitions.transition(
         "dispatched",
@@ -59,7 +60,9 @@ def claimed(
         CancelRequestedError: somebody has asked for the run's cancellation.
     """
     if record.attempt != attempt or not record.is_dispatched:
-        raise errors.ClaimRefusedError(record.run_id, f"attempt {attempt} is over")
+        raise errors.ClaimRefusedError(
+            record.run_id, f"attempt {attempt} is over"
+        )
     if record.dagster_run_id not in (None, dagster_run_id):
         raise errors.ClaimRefusedError(
             record.run_id,
@@ -81,7 +84,9 @@ def claimed(
 
 
 @rule
-def entered(record: RunRecord, fence: Fence, stage: Stage, now: datetime) -> RunRecord:
+def entered(
+    record: RunRecord, fence: Fence, stage: Stage, now: datetime
+) -> RunRecord:
     """Move on to a later stage; the stage that the run is in changes nothing.
 
     Raises:
@@ -139,7 +144,9 @@ def attempt_lost(
         FenceLostError: the record is no longer at this attempt.
         CancelRequestedError: somebody has asked for the run's cancellation.
     """
-    transitions.refuse_other_attempt(record, lost_attempt.fence, lost_attempt.attempt)
+    transitions.refuse_other_attempt(
+        record, lost_attempt.fence, lost_attempt.attempt
+    )
     transitions.refuse_cancelled(record)
     if not schedule.has_attempts_left(record):
         max_attempts = schedule.attempts_of(record)

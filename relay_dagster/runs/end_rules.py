@@ -31,8 +31,12 @@ def succeeded(
     """
     transitions.refuse_unfenced(record, fence)
     stage_entered_at = {**record.stage_entered_at, Stage.COMPLETE.value: now}
-    complete = replace(record, stage=Stage.COMPLETE, stage_entered_at=stage_entered_at)
-    return transitions.ended("succeeded", complete, now).with_reports(outcome, now)
+    complete = replace(
+        record, stage=Stage.COMPLETE, stage_entered_at=stage_entered_at
+    )
+    return transitions.ended("succeeded", complete, now).with_reports(
+        outcome, now
+    )
 
 
 @rule
@@ -51,12 +55,19 @@ def failed(
     """
     transitions.refuse_unfenced(record, fence)
     record_after = _failed("failed", record, failure, now)
-    return record_after if outcome is None else record_after.with_reports(outcome, now)
+    return (
+        record_after
+        if outcome is None
+        else record_after.with_reports(outcome, now)
+    )
 
 
 @rule
 def poisoned(
-    record: RunRecord, message: str, now: datetime, attempt_code: str | None = None
+    record: RunRecord,
+    message: str,
+    now: datetime,
+    attempt_code: str | None = None,
 ) -> RunRecord:
     """End the run ``FAILED`` as poison, in the stage that it had reached.
 
@@ -87,13 +98,17 @@ def cancel_requested(record: RunRecord, now: datetime) -> RunRecord:
         RunAlreadyFinishedError: the run has ended.
     """
     if record.status is RunStatus.HELD:
-        return transitions.given_up("discarded", record, cancel_requested_at=now)
+        return transitions.given_up(
+            "discarded", record, cancel_requested_at=now
+        )
     transitions.refuse_ended(record)
     if not record.is_dispatched:
         return cancelled(now)(replace(record, cancel_requested_at=now))
     if record.cancel_requested_at is not None:
         return record
-    return transitions.transition("cancel_requested", record, cancel_requested_at=now)
+    return transitions.transition(
+        "cancel_requested", record, cancel_requested_at=now
+    )
 
 
 @rule
@@ -127,7 +142,10 @@ def terminated_entry(record: RunRecord) -> audit.AuditEntry | None:
         return None
     origin = audit.dagster_origin(record.dagster_run_id or record.run_id)
     return origin.entry(
-        audit.Action.RUN_CANCELLED, record.tenant_id, record.run_id, record.finished_at
+        audit.Action.RUN_CANCELLED,
+        record.tenant_id,
+        record.run_id,
+        record.finished_at,
     )
 
 

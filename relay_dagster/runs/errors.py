@@ -50,9 +50,7 @@ class IdempotencyKeyReusedError(RunError):
     """The same ``Idempotency-Key`` came with another body."""
 
     error_code = "IDEMPOTENCY_KEY_REUSED"
-    sentence = (
-        "this Idempotency-Key was used for run {} with another body; use a new key"
-    )
+    sentence = "this Idempotency-Key was used for run {} with another body; use a new key"
 
 
 class RunAlreadyFinishedError(RunError):
@@ -80,7 +78,9 @@ class FeedNotKeptError(RunError):
     """The tenant does not keep a feed of this run, or never had one."""
 
     error_code = "FEED_NOT_KEPT"
-    sentence = "the feed of run {1} is not among the last publications of tenant {0}"
+    sentence = (
+        "the feed of run {1} is not among the last publications of tenant {0}"
+    )
 
 
 class RunCreationPausedError(RunError):
@@ -92,7 +92,10 @@ class RunCreationPausedError(RunError):
     error_code = "RUN_CREATION_PAUSED"
 
     def __init__(
-        self, tenant_id: str | None, reason: str, public_reason: str | None = None
+        self,
+        tenant_id: str | None,
+        reason: str,
+        public_reason: str | None = None,
     ) -> None:
         tenants = "all tenants" if tenant_id is None else f"tenant {tenant_id}"
         pause = f"no runs of {tenants} are started for now"

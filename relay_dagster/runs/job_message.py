@@ -107,7 +107,9 @@ def _read_vendors(value: object) -> tuple[str, ...] | None:
     if not isinstance(value, list) or not all(map(_is_vendor_id, value)):
         raise _refusal("vendors", "a list of vendor ids", value)
     if len(value) > _MAX_VENDORS:
-        raise _refusal("vendors", f"a list of at most {_MAX_VENDORS}", len(value))
+        raise _refusal(
+            "vendors", f"a list of at most {_MAX_VENDORS}", len(value)
+        )
     return tuple(value)
 
 

@@ -24,7 +24,9 @@ def sent(record: RunRecord, message_id: str, now: datetime) -> RunRecord:
 
 
 @rule
-def send_claimed(record: RunRecord, now: datetime, wait: timedelta) -> RunRecord:
+def send_claimed(
+    record: RunRecord, now: datetime, wait: timedelta
+) -> RunRecord:
     """Take the right to send a message that was never sent.
 
     The right lapses after ``wait``.

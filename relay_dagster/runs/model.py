@@ -203,13 +203,18 @@ class RunRecord:
     def is_due(self, queue: DueQueue, until: datetime) -> bool:
         """Return True if the run has to be checked in a queue, up to an instant."""
         return (
-            self.due_queue is queue and self.due_at is not None and self.due_at <= until
+            self.due_queue is queue
+            and self.due_at is not None
+            and self.due_at <= until
         )
 
     @property
     def has_dead_letter(self) -> bool:
         """Return True if the run's message is known to be in the dead-letter queue."""
-        return self.dlq_message_id is not None and self.dead_letter_resolved_at is None
+        return (
+            self.dlq_message_id is not None
+            and self.dead_letter_resolved_at is None
+        )
 
     @property
     def needs_reports(self) -> bool:
@@ -217,7 +222,11 @@ class RunRecord:
 
         A run that was cancelled before its first attempt has no reports.
         """
-        if not self.has_ended or self.hidden or self.reports_written_at is not None:
+        if (
+            not self.has_ended
+            or self.hidden
+            or self.reports_written_at is not None
+        ):
             return False
         return self.attempt > 0 or self.status is not RunStatus.CANCELLED
 
@@ -246,7 +255,9 @@ class RunRecord:
     @property
     def job(self) -> Job:
         """Return the run's message on the queue."""
-        return Job(self.run_id, self.tenant_id, self.vendors, self.asked_version)
+        return Job(
+            self.run_id, self.tenant_id, self.vendors, self.asked_version
+        )
 
     @property
     def keys(self) -> ArtifactKeys:
@@ -277,7 +288,11 @@ class RunRecord:
     @property
     def failure_class(self) -> FailureClass | None:
         """Return whose failure it is; None for a run that has not failed."""
-        return self.failure.failure_class if self.status is RunStatus.FAILED else None
+        return (
+            self.failure.failure_class
+            if self.status is RunStatus.FAILED
+            else None
+        )
 
     def with_reports(self, outcome: "Outcome", now: datetime) -> "RunRecord":
         """Return the record with its reports written, and with their facts."""
@@ -285,7 +300,8 @@ class RunRecord:
             self,
             reports_written_at=now,
             artifacts={**self.artifacts, **outcome.artifacts},
-            errors_artifact_key=outcome.errors_artifact_key or self.errors_artifact_key,
+            errors_artifact_key=outcome.errors_artifact_key
+            or self.errors_artifact_key,
             counts={**self.counts, **outcome.counts},
             changes=outcome.changes or self.changes,
             vendor_results=outcome.vendor_results or self.vendor_results,
@@ -299,15 +315,20 @@ class RunRecord:
         The last stage, which marks the end, takes no time and is left out.
         """
         entered = sorted(
-            self.stage_entered_at.items(), key=lambda stage_and_time: stage_and_time[1]
+            self.stage_entered_at.items(),
+            key=lambda stage_and_time: stage_and_time[1],
         )
         left_at = [entered_at for _, entered_at in entered[1:]]
         left_at.append(until)
         seconds = {}
         # An attempt that entered no stage has only an end.
-        for (stage, entered_at), ended_at in zip(entered, left_at, strict=False):
+        for (stage, entered_at), ended_at in zip(
+            entered, left_at, strict=False
+        ):
             if stage != Stage.COMPLETE:
-                seconds[stage] = max((ended_at - entered_at).total_seconds(), 0.0)
+                seconds[stage] = max(
+                    (ended_at - entered_at).total_seconds(), 0.0
+                )
         return seconds
 
 
@@ -318,8 +339,12 @@ class TenantLock:
     tenant_id: str
     holder: str | None = None  # the run that has the lock
     waiters: tuple[str, ...] = ()  # the runs that wait for it, in their order
-    consecutive_failures: int = 0  # the number of runs that have failed since a success
-    served_at: datetime | None = None  # the end of the last run that has executed
+    consecutive_failures: int = (
+        0  # the number of runs that have failed since a success
+    )
+    served_at: datetime | None = (
+        None  # the end of the last run that has executed
+    )
 
     @property
     def active_run_id(self) -> str | None:

@@ -56,7 +56,10 @@ def adopted(
 
 
 def started_by_hand(
-    dagster_run_id: str, tenant_id: str, now: datetime, config_version: int | None
+    dagster_run_id: str,
+    tenant_id: str,
+    now: datetime,
+    config_version: int | None,
 ) -> RunRecord:
     """Return the first record of a run that Dagster started, its attempt claimed."""
     origin = audit.dagster_origin(dagster_run_id)
@@ -121,5 +124,10 @@ def _posted_entry(
     **details: Any,
 ) -> audit.AuditEntry:
     return origin.entry(
-        audit.Action.RUN_POSTED, tenant_id, run_id, now, trigger=str(trigger), **details
+        audit.Action.RUN_POSTED,
+        tenant_id,
+        run_id,
+        now,
+        trigger=str(trigger),
+        **details,
     )

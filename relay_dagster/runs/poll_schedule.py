@@ -7,7 +7,13 @@ tick costs as much as there are records that are due, however many records exist
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from relay_dagster.runs.model import DueQueue, Fence, LockState, RunRecord, Trigger
+from relay_dagster.runs.model import (
+    DueQueue,
+    Fence,
+    LockState,
+    RunRecord,
+    Trigger,
+)
 
 UNSENT_AFTER = timedelta(seconds=60)
 """The time after which a run whose message nobody has noted gets another one."""
@@ -39,11 +45,17 @@ class PollSchedule:
     """The number of a run's attempts, the waits between them, and its checks."""
 
     max_attempts: int = 3
-    base_seconds: float = 10  # the wait before the second attempt; each next is thrice
+    base_seconds: float = (
+        10  # the wait before the second attempt; each next is thrice
+    )
     max_seconds: float = 300  # the longest wait between attempts
     stale_seconds: float = 90  # the silence after which an attempt is dead
-    visibility_seconds: float = 300  # how long a received message stays out of sight
-    message_lost_seconds: float = 3600  # the silence after which a message is lost
+    visibility_seconds: float = (
+        300  # how long a received message stays out of sight
+    )
+    message_lost_seconds: float = (
+        3600  # the silence after which a message is lost
+    )
 
     def attempts_of(self, record: RunRecord) -> int:
         """Return how many attempts a run has; a run that Dagster started has one."""
@@ -83,7 +95,9 @@ class PollSchedule:
             if seconds >= self.max_seconds:
                 break
             seconds *= 3
-        return timedelta(seconds=min(seconds, self.max_seconds) * (0.8 + 0.4 * jitter))
+        return timedelta(
+            seconds=min(seconds, self.max_seconds) * (0.8 + 0.4 * jitter)
+        )
 
     @property
     def between_checks(self) -> timedelta:
@@ -140,7 +154,10 @@ class PollSchedule:
         if record.message_id is None:
             send_claimed_at = record.send_claimed_at or record.requested_at
             return DueQueue.ATTEMPT, send_claimed_at + UNSENT_AFTER
-        if record.lock_state is LockState.QUEUED and record.hidden_until is not None:
+        if (
+            record.lock_state is LockState.QUEUED
+            and record.hidden_until is not None
+        ):
             return DueQueue.ATTEMPT, _before_sight(record.hidden_until, now)
         signs = [
             instant

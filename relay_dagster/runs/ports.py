@@ -19,7 +19,9 @@ class Page(Generic[_Item]):
     """A page of a listing, newest first."""
 
     items: tuple[_Item, ...]
-    next_cursor: str | None = None  # the cursor of the next page; None on the last
+    next_cursor: str | None = (
+        None  # the cursor of the next page; None on the last
+    )
 
 
 @dataclass(frozen=True, slots=True)

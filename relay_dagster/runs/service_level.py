@@ -67,7 +67,10 @@ def event_of_run(run: RunRecord) -> SloEvent | None:
 
 
 def event_of_feed(
-    tenant_id: str, late_at: datetime | None, last_run: RunRecord | None, now: datetime
+    tenant_id: str,
+    late_at: datetime | None,
+    last_run: RunRecord | None,
+    now: datetime,
 ) -> SloEvent:
     """Judge the age of a feed, which is late from an instant on.
 

@@ -59,8 +59,12 @@ class Transition:
     """A named way from one status to another."""
 
     name: str
-    sources: tuple[RunStatus, ...]  # the statuses it starts from; none for a new record
-    target: RunStatus | None  # the status it leads to; None keeps the record's status
+    sources: tuple[
+        RunStatus, ...
+    ]  # the statuses it starts from; none for a new record
+    target: (
+        RunStatus | None
+    )  # the status it leads to; None keeps the record's status
     made_by: str  # who makes it
     meaning: str  # the reason for it
 
@@ -73,11 +77,21 @@ _CANCELLED = RunStatus.CANCELLED
 _HELD = RunStatus.HELD
 _UNFINISHED = (_QUEUED, _RUNNING)
 _TABLE = (
-    Transition("requested", (), _QUEUED, "submission", "a caller asks for the run"),
-    Transition("adopted", (), _QUEUED, "intake", "a job came straight to the queue"),
-    Transition("started_by_hand", (), _RUNNING, "run", "Dagster started it on its own"),
     Transition(
-        "tombstoned", (_QUEUED,), _CANCELLED, "submission", "its message was not sent"
+        "requested", (), _QUEUED, "submission", "a caller asks for the run"
+    ),
+    Transition(
+        "adopted", (), _QUEUED, "intake", "a job came straight to the queue"
+    ),
+    Transition(
+        "started_by_hand", (), _RUNNING, "run", "Dagster started it on its own"
+    ),
+    Transition(
+        "tombstoned",
+        (_QUEUED,),
+        _CANCELLED,
+        "submission",
+        "its message was not sent",
     ),
     Transition(
         "dispatched",
@@ -87,15 +101,29 @@ _TABLE = (
         "the next attempt is Dagster's to begin",
     ),
     Transition(
-        "claimed", (_QUEUED,), _RUNNING, "run", "a Dagster run takes the attempt"
+        "claimed",
+        (_QUEUED,),
+        _RUNNING,
+        "run",
+        "a Dagster run takes the attempt",
     ),
-    Transition("entered", (_RUNNING,), _RUNNING, "run", "the next stage begins"),
     Transition(
-        "pinned", (_RUNNING,), _RUNNING, "run", "config version and baseline are fixed"
+        "entered", (_RUNNING,), _RUNNING, "run", "the next stage begins"
+    ),
+    Transition(
+        "pinned",
+        (_RUNNING,),
+        _RUNNING,
+        "run",
+        "config version and baseline are fixed",
     ),
     Transition("succeeded", (_RUNNING,), _SUCCEEDED, "run", "all is written"),
     Transition(
-        "failed", (_RUNNING,), _FAILED, "run", "its data are at fault, or it is late"
+        "failed",
+        (_RUNNING,),
+        _FAILED,
+        "run",
+        "its data are at fault, or it is late",
     ),
     Transition(
         "attempt_lost",
@@ -105,7 +133,11 @@ _TABLE = (
         "the attempt ended undecided",
     ),
     Transition(
-        "poisoned", _UNFINISHED, _FAILED, "run, reconciler", "no attempt is left"
+        "poisoned",
+        _UNFINISHED,
+        _FAILED,
+        "run, reconciler",
+        "no attempt is left",
     ),
     Transition(
         "cancel_requested",
@@ -115,16 +147,34 @@ _TABLE = (
         "it is to end, and an attempt is under way",
     ),
     Transition(
-        "cancelled", _UNFINISHED, _CANCELLED, "API, run, reconciler", "it ends as asked"
+        "cancelled",
+        _UNFINISHED,
+        _CANCELLED,
+        "API, run, reconciler",
+        "it ends as asked",
     ),
     Transition(
-        "held", (_RUNNING,), _HELD, "run", "guards trip: its feed waits for a person"
+        "held",
+        (_RUNNING,),
+        _HELD,
+        "run",
+        "guards trip: its feed waits for a person",
     ),
-    Transition("released", (_HELD,), _SUCCEEDED, "API", "a person publishes its feed"),
-    Transition("discarded", (_HELD,), _CANCELLED, "API", "a person discards its feed"),
-    Transition("superseded", (_HELD,), _CANCELLED, "run, API", "another feed is newer"),
     Transition(
-        "expired", (_HELD,), _CANCELLED, "reconciler", "nobody has decided in time"
+        "released", (_HELD,), _SUCCEEDED, "API", "a person publishes its feed"
+    ),
+    Transition(
+        "discarded", (_HELD,), _CANCELLED, "API", "a person discards its feed"
+    ),
+    Transition(
+        "superseded", (_HELD,), _CANCELLED, "run, API", "another feed is newer"
+    ),
+    Transition(
+        "expired",
+        (_HELD,),
+        _CANCELLED,
+        "reconciler",
+        "nobody has decided in time",
     ),
 )
 TRANSITIONS = {transition.name: transition for transition in _TABLE}
@@ -161,7 +211,9 @@ def ended(name: str, record: RunRecord, now: datetime) -> RunRecord:
         lock_state=LockState.NONE,
     )
     has_succeeded = record_after.status is RunStatus.SUCCEEDED
-    return replace(record_after, failed_stage=None if has_succeeded else record.stage)
+    return replace(
+        record_after, failed_stage=None if has_succeeded else record.stage
+    )
 
 
 def given_up(name: str, record: RunRecord, **changes: Any) -> RunRecord:
@@ -201,7 +253,9 @@ def refuse_unfenced(record: RunRecord, fence: Fence) -> None:
     refuse_cancelled(record)
 
 
-def refuse_other_attempt(record: RunRecord, fence: Fence | None, attempt: int) -> None:
+def refuse_other_attempt(
+    record: RunRecord, fence: Fence | None, attempt: int
+) -> None:
     """Raise `FenceLostError` unless the writer executes the record's attempt."""
     writer = fence.dagster_run_id if fence else None
     is_under_way = record.is_dispatched and record.attempt == attempt

@@ -81,7 +81,9 @@ class AuditEntry:
     action: Action
     tenant_id: str | None  # None for an act on all tenants
     actor: Actor
-    target: str | None  # the id of the run, key, link, ... that the act is about
+    target: (
+        str | None
+    )  # the id of the run, key, link, ... that the act is about
     details: Mapping[str, Any] = field(default_factory=dict)
     request_id: str | None = None
     address: str | None = None
@@ -99,7 +101,9 @@ class AuditEntry:
         actor = document["actor"]
         values["occurred_at"] = datetime.fromisoformat(document["occurred_at"])
         values["action"] = Action(document["action"])
-        values["actor"] = Actor(ActorKind(actor["kind"]), actor["id"], actor["name"])
+        values["actor"] = Actor(
+            ActorKind(actor["kind"]), actor["id"], actor["name"]
+        )
         return cls(**values)
 
 

@@ -48,7 +48,9 @@ class Deletion:
     removed: Mapping[str, int] = field(default_factory=dict)
     # Whether the keys are being searched; no new tenant meanwhile
     is_swept: bool = False
-    due_at: datetime | None = None  # when the deletion goes on; None for never again
+    due_at: datetime | None = (
+        None  # when the deletion goes on; None for never again
+    )
     revision: int = 0
 
     @property
@@ -62,7 +64,9 @@ class Deletion:
             raise RestoreTooLateError(self.tenant_id)
 
 
-def asked(tenant_id: str, by: str | None, now: datetime, grace: timedelta) -> Deletion:
+def asked(
+    tenant_id: str, by: str | None, now: datetime, grace: timedelta
+) -> Deletion:
     """Return a requested deletion of a tenant; it is due at once."""
     return Deletion(
         tenant_id=tenant_id,
@@ -81,7 +85,9 @@ def stopped(deletion: Deletion, now: datetime) -> Deletion:
 
 def begun(deletion: Deletion, now: datetime) -> Deletion:
     """Return a deletion whose time has come: the tenant cannot be restored any more."""
-    return replace(deletion, state=TenantState.DELETING, deleting_since=now, due_at=now)
+    return replace(
+        deletion, state=TenantState.DELETING, deleting_since=now, due_at=now
+    )
 
 
 def noted(

@@ -72,10 +72,14 @@ class VersionMismatchError(RefusedError):
 
     error_code = "CONFIG_VERSION_MISMATCH"
 
-    def __init__(self, tenant_id: str, expected: int, latest: int | None) -> None:
+    def __init__(
+        self, tenant_id: str, expected: int, latest: int | None
+    ) -> None:
         self.latest = latest
         state = "has no config" if latest is None else f"is at version {latest}"
-        super().__init__(f"tenant {tenant_id} {state}, not at version {expected}")
+        super().__init__(
+            f"tenant {tenant_id} {state}, not at version {expected}"
+        )
 
 
 class MakerGoneError(RefusedError):

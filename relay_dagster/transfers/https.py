@@ -94,10 +94,16 @@ def _redirect_target(
     destination: Destination, response: httpcore.Response
 ) -> Destination:
     """Return where a redirect leads."""
-    location = _headers_of(response).get(b"location", b"").decode("latin-1").strip()
+    location = (
+        _headers_of(response).get(b"location", b"").decode("latin-1").strip()
+    )
     if not location:
-        raise CallError(f"the server answered {response.status} and names no place")
-    base_url = f"{destination.scheme}://{destination.host_header}{destination.target}"
+        raise CallError(
+            f"the server answered {response.status} and names no place"
+        )
+    base_url = (
+        f"{destination.scheme}://{destination.host_header}{destination.target}"
+    )
     try:
         url = urldefrag(urljoin(base_url, location)).url
         return judge_url(url, allow_loopback=destination.allow_loopback)
@@ -122,7 +128,9 @@ def _mark_text(header: bytes) -> str | None:
     return header.decode("latin-1") if is_fit else None
 
 
-def _file_chunks(response: httpcore.Response, max_bytes: int) -> Iterator[bytes]:
+def _file_chunks(
+    response: httpcore.Response, max_bytes: int
+) -> Iterator[bytes]:
     """Return the bytes of a response that has a file; read nothing of any other."""
     if response.status != HTTPStatus.OK:
         raise CallError(f"the server answered {response.status}")
@@ -135,7 +143,9 @@ def _file_chunks(response: httpcore.Response, max_bytes: int) -> Iterator[bytes]
     if coding in _GZIP_CODINGS:
         return _unpacked_chunks(streams.read_response(response))
     if coding not in _NO_CODINGS:
-        raise CallError("the server packs the file in a way that it was not asked for")
+        raise CallError(
+            "the server packs the file in a way that it was not asked for"
+        )
     return streams.read_response(response)
 
 

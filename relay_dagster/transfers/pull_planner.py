@@ -80,4 +80,6 @@ class PullPlanner:
 
     def _report(self, plan: PullPlan, error: Exception) -> None:
         metrics = self.platform.metrics
-        report_fault(metrics, "pulls_not_planned", error, tenant_id=plan.tenant_id)
+        report_fault(
+            metrics, "pulls_not_planned", error, tenant_id=plan.tenant_id
+        )

@@ -65,7 +65,9 @@ class Transfer:
             return "a file that a process had left is taken over"
         if self.request.leased.was_abandoned:
             # The files that the dead process staged go, unfinished ones too.
-            self.platform.objects.remove_all(self._staging_prefix, lambda: False)
+            self.platform.objects.remove_all(
+                self._staging_prefix, lambda: False
+            )
         destination = self._destination()
         state = self._state
         with self._open(destination, self._secret(destination)) as download:
@@ -94,7 +96,9 @@ class Transfer:
         except SecretsUnavailableError as error:
             raise CallError(f"{error.error_code}: {error}") from error
         if secret is None:
-            raise CallError(f"SECRET_NOT_FOUND: the tenant has no secret {name}")
+            raise CallError(
+                f"SECRET_NOT_FOUND: the tenant has no secret {name}"
+            )
         if secret.host not in destination.host_names:
             raise CallError(
                 f"SECRET_NOT_FOR_HOST: the secret {name} is for another host or port"
@@ -144,7 +148,9 @@ class Transfer:
         file = StagedFile(
             key=staging_key,
             source=state.source,
-            target=target_key(self.request.upload_prefix, download.name, self.clock()),
+            target=target_key(
+                self.request.upload_prefix, download.name, self.clock()
+            ),
             sha256=written.sha256,
             mark=download.mark,
         )
@@ -203,7 +209,9 @@ class Transfer:
         """Count a file as pulled that lies beside the uploads; keep the newest of them."""
         objects = self.platform.objects
         folder, _, _ = file.target.rpartition("/")
-        pulled_keys = sorted(info.key for info in objects.list_objects(f"{folder}/"))
+        pulled_keys = sorted(
+            info.key for info in objects.list_objects(f"{folder}/")
+        )
         for key in (*pulled_keys[: -pulls.MAX_KEPT], file.key):
             objects.delete(key)
         self.request.leased.finish(pulls.pulled(file, self.clock(), every))
@@ -211,7 +219,9 @@ class Transfer:
     def _note_unchanged(self, mark: FileMark) -> str:
         now = self.clock()
         source = self._state.source
-        self.request.leased.finish(pulls.unchanged(source, mark, now, self._every))
+        self.request.leased.finish(
+            pulls.unchanged(source, mark, now, self._every)
+        )
         return "unchanged"
 
     @property

@@ -20,7 +20,11 @@ from relay_dagster.logs import event_log
 from relay_dagster.runs.errors import TenantClosingError
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.transfers.pull_planner import PullPlanner, latest_config
-from relay_dagster.transfers.pull_transfer import PULL_SECONDS, PullRequest, Transfer
+from relay_dagster.transfers.pull_transfer import (
+    PULL_SECONDS,
+    PullRequest,
+    Transfer,
+)
 from relay_dagster.transfers.streams import CallError
 from relay_dagster.triggers import pulls
 from relay_dagster.triggers.pulls import PullState
@@ -44,7 +48,9 @@ class Puller:
     _: KW_ONLY
     clock: Callable[[], datetime] = utc_now  # tells the time, aware
     seconds: float = PULL_SECONDS  # the longest that a transfer may take
-    wait_seconds: float = WAIT_SECONDS  # the longest that a tick waits for its check
+    wait_seconds: float = (
+        WAIT_SECONDS  # the longest that a tick waits for its check
+    )
 
     def __post_init__(self) -> None:
         """Begin with nothing in hand."""
@@ -132,7 +138,9 @@ class Puller:
         now = self.clock()
         rule = pulls.failed(error, now)
         event = pulls.event_of(leased.value, rule(leased.value), now)
-        also = [] if event is None else [self.platform.webhooks.event_write(event)]
+        also = (
+            [] if event is None else [self.platform.webhooks.event_write(event)]
+        )
         leased.finish(rule, also)
         log.warning("pull_failed", error=error, **_log_facts(leased.value))
         self.platform.metrics.count(PULL_FAILED)

@@ -36,14 +36,24 @@ _PIECE_BYTES = 255 << 10
 
 paramiko's own reading ahead is not used: its thread outlives a dropped connection.
 """
-_OTHER_KEY = "the server's host key is another one than host_key; nothing was sent"
-_UNKNOWN_KEY = "the secret is a private key of a kind that is not known, or damaged"
+_OTHER_KEY = (
+    "the server's host key is another one than host_key; nothing was sent"
+)
+_UNKNOWN_KEY = (
+    "the secret is a private key of a kind that is not known, or damaged"
+)
 # The signature algorithms of a kind of key, where they are called otherwise than it
 _SIGNATURES = {"ssh-rsa": ("rsa-sha2-512", "rsa-sha2-256")}
 _PRIVATE_KEY_START = "-----BEGIN"
-_PRIVATE_KEYS: tuple[tuple[type[Any], type[paramiko.PKey], PrivateFormat], ...] = (
+_PRIVATE_KEYS: tuple[
+    tuple[type[Any], type[paramiko.PKey], PrivateFormat], ...
+] = (
     (Ed25519PrivateKey, paramiko.Ed25519Key, PrivateFormat.OpenSSH),
-    (EllipticCurvePrivateKey, paramiko.ECDSAKey, PrivateFormat.TraditionalOpenSSL),
+    (
+        EllipticCurvePrivateKey,
+        paramiko.ECDSAKey,
+        PrivateFormat.TraditionalOpenSSL,
+    ),
     (RSAPrivateKey, paramiko.RSAKey, PrivateFormat.TraditionalOpenSSL),
 )
 
@@ -71,7 +81,9 @@ def open_sftp(
         CallError: There is no file to be had.
     """
     backend = JudgedBackend(destination, allowance)
-    transport = paramiko.Transport(backend.dial(destination.host, destination.port))
+    transport = paramiko.Transport(
+        backend.dial(destination.host, destination.port)
+    )
     # Whatever the server does, the connection ends when the time is up.
     timer = threading.Timer(allowance.seconds_left(), transport.close)
     timer.daemon = True
@@ -88,7 +100,9 @@ def open_sftp(
             yield None
         else:
             _, name = split(str(mark.path))
-            yield Download(name, mark, _chunks(sftp, mark, allowance, max_bytes))
+            yield Download(
+                name, mark, _chunks(sftp, mark, allowance, max_bytes)
+            )
     finally:
         timer.cancel()
         transport.close()
@@ -142,7 +156,9 @@ def _private_key(text: str) -> paramiko.PKey:
         else:
             key = serialization.load_pem_private_key(data, None)
     except TypeError as error:
-        raise CallError("the secret is a private key with a passphrase") from error
+        raise CallError(
+            "the secret is a private key with a passphrase"
+        ) from error
     except (ValueError, UnsupportedAlgorithm) as error:
         raise CallError(_UNKNOWN_KEY) from error
     for kind, client_kind, private_format in _PRIVATE_KEYS:
@@ -153,7 +169,9 @@ def _private_key(text: str) -> paramiko.PKey:
     raise CallError(_UNKNOWN_KEY)
 
 
-def _newest_file(sftp: paramiko.SFTPClient, folder: str, pattern: str) -> FileMark:
+def _newest_file(
+    sftp: paramiko.SFTPClient, folder: str, pattern: str
+) -> FileMark:
     """Return the newest file of a pattern; of equally new ones, the last by name."""
     # A bracket is a character like any other.
     pattern = pattern.replace("[", "[[]")
@@ -172,7 +190,10 @@ def _newest_file(sftp: paramiko.SFTPClient, folder: str, pattern: str) -> FileMa
 
 
 def _chunks(
-    sftp: paramiko.SFTPClient, mark: FileMark, allowance: Allowance, max_bytes: int
+    sftp: paramiko.SFTPClient,
+    mark: FileMark,
+    allowance: Allowance,
+    max_bytes: int,
 ) -> Iterator[bytes]:
     """Yield the bytes of a file.
 
@@ -205,11 +226,15 @@ def _as_call_error(allowance: Allowance) -> Iterator[None]:
     try:
         yield
     except paramiko.AuthenticationException as error:
-        raise CallError("the server does not let the user in by the secret") from error
+        raise CallError(
+            "the server does not let the user in by the secret"
+        ) from error
     except FileNotFoundError as error:
         raise CallError("the server has no such folder or file") from error
     except PermissionError as error:
-        raise CallError("the server does not let the user read there") from error
+        raise CallError(
+            "the server does not let the user read there"
+        ) from error
     except UnicodeDecodeError as error:
         raise CallError("the folder has a name that is not UTF-8") from error
     except (paramiko.SSHException, EOFError, OSError) as error:

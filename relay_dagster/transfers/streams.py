@@ -110,7 +110,9 @@ class JudgedBackend(httpcore.NetworkBackend):
         addresses = self._addresses(host, port)
         for address in addresses:
             if not self.destination.accepts(ip_address(address)):
-                raise CallError("the URL's host has an address that is not public")
+                raise CallError(
+                    "the URL's host has an address that is not public"
+                )
         for number, address in enumerate(addresses):
             # A dead address leaves the others their share of the time.
             seconds = self._allowance.seconds_left() / (len(addresses) - number)
@@ -246,7 +248,9 @@ def exchange(
     with ExitStack() as stack:
         with _as_call_error():
             stack.enter_context(connection)
-            stream = connection.stream(method, url, headers=all_headers, content=body)
+            stream = connection.stream(
+                method, url, headers=all_headers, content=body
+            )
             response = stack.enter_context(stream)
         yield response
 

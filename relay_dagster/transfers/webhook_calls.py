@@ -34,7 +34,9 @@ class WebhookClient:
     """Makes calls; used by many threads."""
 
     seconds: float = CALL_SECONDS  # the longest that a call may take
-    response_bytes: int = RESPONSE_BYTES  # the most bytes that are read of a response
+    response_bytes: int = (
+        RESPONSE_BYTES  # the most bytes that are read of a response
+    )
     resolve: Resolver = streams.system_addresses  # looks a name up
     # How receivers' certificates are judged; None for the machine's authorities
     given_ssl: SSLContext | None = None
@@ -80,7 +82,10 @@ class WebhookClient:
         ) as response:
             allowance.shorten(_BODY_SECONDS)
             with suppress(
-                CallError, httpcore.ProtocolError, httpcore.NetworkError, OSError
+                CallError,
+                httpcore.ProtocolError,
+                httpcore.NetworkError,
+                OSError,
             ):
                 for _ in response.iter_stream():
                     pass

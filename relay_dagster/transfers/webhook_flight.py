@@ -51,11 +51,15 @@ class Sent:
     given_up: int = 0
     disabled: int = 0
     open: int = 0
-    is_elsewhere: bool = False  # whether another run of the same sender is under way
+    is_elsewhere: bool = (
+        False  # whether another run of the same sender is under way
+    )
 
     def __bool__(self) -> bool:
         """Return True if the run did something, or left calls under way."""
-        return self.is_elsewhere or bool(self.delivered or self.failed or self.open)
+        return self.is_elsewhere or bool(
+            self.delivered or self.failed or self.open
+        )
 
     def __str__(self) -> str:
         """Return the outcome in a line."""

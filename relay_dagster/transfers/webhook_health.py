@@ -12,7 +12,11 @@ from relay_dagster.aws.metrics import Metrics, report_fault
 from relay_dagster.logs import event_log
 from relay_dagster.tenants.audit import SYSTEM, Action, AuditEntry
 from relay_dagster.webhooks import changes
-from relay_dagster.webhooks.model import DeliveryAttempt, DisabledReason, Webhook
+from relay_dagster.webhooks.model import (
+    DeliveryAttempt,
+    DisabledReason,
+    Webhook,
+)
 from relay_dagster.webhooks.webhook_schedule import is_failing_for_good
 
 RECENTLY = timedelta(minutes=1)
@@ -69,7 +73,8 @@ class EndpointHealth:
         def edit(stored: Webhook) -> Webhook:
             nonlocal has_disabled
             counts_anew = (
-                stored.failing_since is None and reason is DisabledReason.FAILING
+                stored.failing_since is None
+                and reason is DisabledReason.FAILING
             )
             has_disabled = (
                 stored.enabled and stored.url == webhook.url and not counts_anew
@@ -92,7 +97,10 @@ class EndpointHealth:
         return True
 
     def _change(
-        self, webhook: Webhook, edit: changes.Edit, entry: AuditEntry | None = None
+        self,
+        webhook: Webhook,
+        edit: changes.Edit,
+        entry: AuditEntry | None = None,
     ) -> bool:
         """Change the stored webhook; return False if it was deleted."""
         rule = changes.edited(webhook.tenant_id, webhook.webhook_id, edit)
@@ -105,4 +113,8 @@ class EndpointHealth:
 
 def log_facts(webhook: Webhook, **facts: str) -> dict[str, str]:
     """Return what the log says of a webhook."""
-    return {"tenant_id": webhook.tenant_id, "webhook_id": webhook.webhook_id, **facts}
+    return {
+        "tenant_id": webhook.tenant_id,
+        "webhook_id": webhook.webhook_id,
+        **facts,
+    }

@@ -58,16 +58,20 @@ class Sender:
     """Sends what is due, run by run."""
 
     platform: Platform  # the stores, and where failures are counted
-    caller: WebhookClient = field(default_factory=WebhookClient)  # makes the calls
+    caller: WebhookClient = field(
+        default_factory=WebhookClient
+    )  # makes the calls
     _: KW_ONLY
     clock: Callable[[], datetime] = utc_now  # tells the time, aware
-    monotonic: Callable[[], float] = time.monotonic  # measures durations, in seconds
+    monotonic: Callable[[], float] = (
+        time.monotonic
+    )  # measures durations, in seconds
     rng: Callable[[], float] = random.random  # returns numbers from 0 to 1
 
     def __post_init__(self) -> None:
         """Begin with nothing in flight."""
-        self._limiter: EndpointLimiter[WebhookCall, CallResult] = EndpointLimiter(
-            self._make, self.monotonic
+        self._limiter: EndpointLimiter[WebhookCall, CallResult] = (
+            EndpointLimiter(self._make, self.monotonic)
         )
         self._worker: Worker[Event, InFlight] = Worker(
             queue=self.platform.webhooks.queue,
@@ -79,7 +83,9 @@ class Sender:
             max_in_hand=MAX_IN_FLIGHT,
             threads=THREADS,
         )
-        self._health = EndpointHealth(self.platform.webhooks, self.platform.metrics)
+        self._health = EndpointHealth(
+            self.platform.webhooks, self.platform.metrics
+        )
         self._in_flight: set[InFlight] = set()
         # The webhooks of the tenants of the page in hand, and when they were read
         self._webhooks: dict[str, Webhooks] = {}
@@ -101,7 +107,9 @@ class Sender:
             if failures:
                 self.platform.metrics.count(WEBHOOK_FAILED, failures)
             self._turn.release()
-        open_calls = [len(flight.open_webhook_ids) for flight in self._in_flight]
+        open_calls = [
+            len(flight.open_webhook_ids) for flight in self._in_flight
+        ]
         self._sent.open = sum(open_calls)
         return self._sent
 
@@ -112,10 +120,14 @@ class Sender:
             taken_count = 0
             if self.monotonic() >= check_at:
                 taken_count = self._take(deadline)
-                check_at = self.monotonic() + (0 if taken_count else CHECK_SECONDS)
+                check_at = self.monotonic() + (
+                    0 if taken_count else CHECK_SECONDS
+                )
             collected_count = self._collect()
             has_moved = bool(taken_count or collected_count)
-            is_quiet = not has_moved and self.monotonic() >= moved_at + QUIET_SECONDS
+            is_quiet = (
+                not has_moved and self.monotonic() >= moved_at + QUIET_SECONDS
+            )
             is_last = is_quiet or deadline.has_passed()
             stored_count = self._store(everything=is_last)
             if has_moved or stored_count:
@@ -147,7 +159,9 @@ class Sender:
         """Address an event to its tenant's webhooks."""
         webhooks = self._webhooks.get(leased.value.tenant_id)
         if webhooks is None:
-            leased.postpone(UNREADABLE_AGAIN, "the tenant's webhooks cannot be read")
+            leased.postpone(
+                UNREADABLE_AGAIN, "the tenant's webhooks cannot be read"
+            )
             return None
         event = schedule.addressed(leased.value, webhooks, self.clock())
         return InFlight(leased, event)
@@ -162,7 +176,9 @@ class Sender:
         for webhook_id in schedule.due(flight.event, self.clock()):
             call = WebhookCall(flight, webhooks[webhook_id], self._read_at)
             flight.open_webhook_ids.add(webhook_id)
-            if not self._limiter.submit(call, tenant_id, self._receiver(call.webhook)):
+            if not self._limiter.submit(
+                call, tenant_id, self._receiver(call.webhook)
+            ):
                 self._postpone(call)
         if not flight.open_webhook_ids:
             self._change(flight, flight.event)
@@ -234,7 +250,9 @@ class Sender:
         attempt = result.attempt
         if result.defect is not None:
             metrics = self.platform.metrics
-            report_fault(metrics, "webhook_not_sent", result.defect, **call.facts)
+            report_fault(
+                metrics, "webhook_not_sent", result.defect, **call.facts
+            )
         if attempt is not None:
             self._sent.delivered += attempt.error is None
             self._sent.failed += attempt.error is not None
@@ -255,7 +273,9 @@ class Sender:
         webhook_id = call.webhook.webhook_id
         call.flight.open_webhook_ids.discard(webhook_id)
         next_attempts = {webhook_id: self.clock() + POSTPONED_FOR}
-        self._change(call.flight, schedule.postponed(call.flight.event, next_attempts))
+        self._change(
+            call.flight, schedule.postponed(call.flight.event, next_attempts)
+        )
 
     def _change(self, flight: InFlight, event: Event) -> None:
         flight.event = event
@@ -285,7 +305,9 @@ class Sender:
                 flight.event = flight.leased.change(lambda _: event)
             else:
                 # An event that nobody wants is not kept.
-                flight.leased.finish(lambda _: event if event.deliveries else None)
+                flight.leased.finish(
+                    lambda _: event if event.deliveries else None
+                )
                 self._in_flight.discard(flight)
             flight.changed_at = None
         except LeaseLostError:

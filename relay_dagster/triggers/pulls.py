@@ -122,7 +122,9 @@ def changed_pulls(
 
 
 @rule
-def noted(state: PullState, pull: PullConfig | None, now: datetime) -> PullState | None:
+def noted(
+    state: PullState, pull: PullConfig | None, now: datetime
+) -> PullState | None:
     """Let a new or changed pull be due now; None if the state has this pull already.
 
     The hash of the last file stays, so that the same bytes are no new upload.
@@ -175,7 +177,11 @@ def pulled(
 
 @rule
 def unchanged(
-    state: PullState, source: str, mark: FileMark, now: datetime, every: timedelta
+    state: PullState,
+    source: str,
+    mark: FileMark,
+    now: datetime,
+    every: timedelta,
 ) -> PullState:
     """Note that the file is the one that was pulled last."""
     after = replace(_succeeded(state, source, mark), last_unchanged_at=now)
@@ -230,7 +236,9 @@ def _due_after(state: PullState, now: datetime, wait: timedelta) -> PullState:
     return replace(state, due_at=now + wait if state.asked_at is None else now)
 
 
-def event_of(before: PullState, after: PullState, now: datetime) -> Event | None:
+def event_of(
+    before: PullState, after: PullState, now: datetime
+) -> Event | None:
     """Return the event of a change: one, when failures in a row are to be reported."""
     if before.is_reported or not after.is_reported:
         return None

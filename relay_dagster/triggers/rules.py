@@ -34,9 +34,7 @@ class TriggerQueue(StrEnum):
     """
 
     DUE = "trigger"  # triggers with a due time or uploads
-    WANTED = (
-        "follow_up"  # triggers whose run waits for its tenant, or for a pause to end
-    )
+    WANTED = "follow_up"  # triggers whose run waits for its tenant, or for a pause to end
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -55,14 +53,18 @@ class TriggerState:
     # The schedule that `next_run_at` was computed with
     cron: str | None = None
     timezone: str | None = None
-    next_run_at: datetime | None = None  # the due time that no run has taken yet
+    next_run_at: datetime | None = (
+        None  # the due time that no run has taken yet
+    )
     # The vendors that have uploaded since the last run for an upload
     uploads: frozenset[str] = frozenset()
     first_upload_at: datetime | None = None
     last_upload_at: datetime | None = None
     # The newest upload of each of these vendors
     newest: Mapping[str, UploadEvent] = field(default_factory=dict)
-    upload_run_at: datetime | None = None  # when the last run for an upload was made
+    upload_run_at: datetime | None = (
+        None  # when the last run for an upload was made
+    )
     # The run whose time has come: one run, however often its time has come
     wanted: Trigger | None = None
     wanted_since: datetime | None = None
@@ -165,7 +167,9 @@ def resting(state: TriggerState, plan: Plan, now: datetime) -> TriggerState:
     return replace(state, due_at=due_at)
 
 
-def _with_schedule(state: TriggerState, plan: Plan, now: datetime) -> TriggerState:
+def _with_schedule(
+    state: TriggerState, plan: Plan, now: datetime
+) -> TriggerState:
     """Return the state with all due times that have come as one wanted run.
 
     A new schedule begins when it was stored. An earlier due time of the old schedule
@@ -184,12 +188,18 @@ def _with_schedule(state: TriggerState, plan: Plan, now: datetime) -> TriggerSta
     if config is not None and _has_come(next_run_at, now):
         is_due = True
         next_run_at = config.next_run_after(now)
-    state = replace(state, cron=cron, timezone=timezone, next_run_at=next_run_at)
+    state = replace(
+        state, cron=cron, timezone=timezone, next_run_at=next_run_at
+    )
     return _wanting(state, Trigger.SCHEDULE, now) if is_due else state
 
 
-def _wanting(state: TriggerState, trigger: Trigger, now: datetime) -> TriggerState:
-    return replace(state, wanted=trigger, wanted_since=state.wanted_since or now)
+def _wanting(
+    state: TriggerState, trigger: Trigger, now: datetime
+) -> TriggerState:
+    return replace(
+        state, wanted=trigger, wanted_since=state.wanted_since or now
+    )
 
 
 def _uploads_due_at(state: TriggerState, plan: Plan) -> datetime | None:
@@ -199,7 +209,11 @@ def _uploads_due_at(state: TriggerState, plan: Plan) -> datetime | None:
     """
     first_upload_at = state.first_upload_at
     last_upload_at = state.last_upload_at
-    if first_upload_at is None or last_upload_at is None or plan.on_upload is None:
+    if (
+        first_upload_at is None
+        or last_upload_at is None
+        or plan.on_upload is None
+    ):
         return None
     quiet = timedelta(seconds=plan.on_upload.quiet_seconds)
     latest_at = first_upload_at + MAX_QUIET_TIMES * quiet

@@ -25,7 +25,9 @@ def one_event_loop() -> Iterator[None]:
 
 @pytest.fixture
 def world() -> Iterator[ApiWorld]:
-    with embedded_platform(dagster_webserver_url="http://dagster.test") as platform:
+    with embedded_platform(
+        dagster_webserver_url="http://dagster.test"
+    ) as platform:
         yield ApiWorld(platform)
 
 
@@ -41,7 +43,9 @@ def unplugged_platform() -> Platform:
         region="us-east-1",
         api_keys=("admin-key",),
     )
-    return connect(settings, Timeouts(connect_seconds=1, read_seconds=1, tries=1))
+    return connect(
+        settings, Timeouts(connect_seconds=1, read_seconds=1, tries=1)
+    )
 
 
 @pytest.fixture

@@ -57,7 +57,9 @@ def test_nothing_is_served_without_a_variable_that_is_needed(
         serve("127.0.0.1", 0)
 
 
-def test_nothing_is_served_without_a_region(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_served_without_a_region(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     for variable, value in VARIABLES.items():
         monkeypatch.setenv(variable, value)
     monkeypatch.delenv("AWS_DEFAULT_REGION")
@@ -103,7 +105,9 @@ def test_settings_are_read_when_an_app_is_made_and_not_before() -> None:
         create_app()
 
 
-def test_the_openapi_document_names_each_answer_and_body(world: ApiWorld) -> None:
+def test_the_openapi_document_names_each_answer_and_body(
+    world: ApiWorld,
+) -> None:
     document = world.with_key(None).get("/openapi.json").json()
     schemas = document["components"]["schemas"]
     assert {"Problem", "RunRequest", "Run", "Tenant"} <= schemas.keys()
@@ -120,6 +124,7 @@ def test_every_reference_of_the_openapi_document_leads_somewhere(
 ) -> None:
     named = set(document["components"]["schemas"])
     references = {
-        part.split("'")[0] for part in str(document).split("#/components/schemas/")[1:]
+        part.split("'")[0]
+        for part in str(document).split("#/components/schemas/")[1:]
     }
     assert references <= named

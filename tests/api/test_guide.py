@@ -33,7 +33,9 @@ from support.webhooks_world import event, tried
 
 ROOT = Path(__file__).resolve().parents[2]
 GUIDE = (ROOT / "docs" / "API.md").read_text("utf-8")
-BLOCKS = re.findall(r"^```sh\n(.*?)^```\n```json (\d+)\n(.*?)^```$", GUIDE, re.M | re.S)
+BLOCKS = re.findall(
+    r"^```sh\n(.*?)^```\n```json (\d+)\n(.*?)^```$", GUIDE, re.M | re.S
+)
 UPLOAD = b"Part Number;On Hand;Net\nA-1;5;1.234,50\nA-2;0;12,90\nB-7;12;8,00\n"
 
 
@@ -45,7 +47,9 @@ def upload(api: LiveApi, folder: Path) -> None:
 def end_well(api: LiveApi, folder: Path) -> None:
     """Let the run of the guide succeed, as it does where Dagster runs."""
     run_id = json.loads((folder / "run.json").read_text())["run_id"]
-    result = VendorResult("granite_supply", "found", datetime.now(UTC), 0, 3, 1, 2)
+    result = VendorResult(
+        "granite_supply", "found", datetime.now(UTC), 0, 3, 1, 2
+    )
     record = ApiWorld(api.platform).claim(run_id)
     outcome = published_outcome(api.platform, record)
     artifacts = {**outcome.artifacts, "run_summary": record.keys.run_summary}
@@ -78,7 +82,9 @@ def hold_one(api: LiveApi, folder: Path) -> None:
     for stage in list(Stage)[2:5]:
         record = api.platform.ledger.enter_stage(record.fence, stage)
     record = api.platform.ledger.pin(record.fence, 2, baseline)
-    api.platform.ledger.feeds.hold(record.fence, held_outcome(api.platform, record))
+    api.platform.ledger.feeds.hold(
+        record.fence, held_outcome(api.platform, record)
+    )
 
 
 def deliver(api: LiveApi, folder: Path) -> None:
@@ -100,7 +106,9 @@ def have_a_pull(api: LiveApi, folder: Path) -> None:
     place = f"{api.url}/v1/tenants/acme_parts/config"
     headers = {"X-API-Key": ADMIN}
     assert (
-        httpx.put(place, json=document, headers=headers, trust_env=False).status_code
+        httpx.put(
+            place, json=document, headers=headers, trust_env=False
+        ).status_code
         == 200
     )
 
@@ -108,8 +116,12 @@ def have_a_pull(api: LiveApi, folder: Path) -> None:
 def keep_back(api: LiveApi, folder: Path) -> None:
     """Leave the file of the SKUs whose published price the run that was held has kept."""
     run_id = json.loads((folder / "held.json").read_text())["runs"][0]["run_id"]
-    table = b"sku,action,price_published,price_computed\nA-1,keep,131.99,13.19\n"
-    api.platform.objects.put(ArtifactKeys(run_id, "acme_parts").quarantine, table)
+    table = (
+        b"sku,action,price_published,price_computed\nA-1,keep,131.99,13.19\n"
+    )
+    api.platform.objects.put(
+        ArtifactKeys(run_id, "acme_parts").quarantine, table
+    )
 
 
 # What happens elsewhere before a command is run.
@@ -184,7 +196,9 @@ def test_every_command_of_the_guide_answers_as_it_says(tmp_path: Path) -> None:
                 if part in script:
                     act(api, folder)
             # One shell after another, each with the variables of those before.
-            declare = "declare -p RUN_ID KEY_ID EARLIER SHA256 WEBHOOK_ID LINK_ID"
+            declare = (
+                "declare -p RUN_ID KEY_ID EARLIER SHA256 WEBHOOK_ID LINK_ID"
+            )
             whole = f". {state}\n{script}\n{declare} > {state} 2>/dev/null || true\n"
             process = subprocess.run(
                 ["bash", "-c", whole],
@@ -198,9 +212,9 @@ def test_every_command_of_the_guide_answers_as_it_says(tmp_path: Path) -> None:
             if expected.strip():
                 expectation = json.loads(expected)
                 answer = json.loads(process.stdout)
-                assert documented_shape(expectation, answer) == shape(expectation), (
-                    script
-                )
+                assert documented_shape(expectation, answer) == shape(
+                    expectation
+                ), script
                 if "detail" in expectation:
                     assert without_ids(answer["detail"]) == without_ids(
                         expectation["detail"]
@@ -222,13 +236,17 @@ def call_of(script: str) -> tuple[str, str]:
     return (method.group(1) if method else default, template)
 
 
-def test_every_call_of_the_api_is_in_the_guide(document: dict[str, Any]) -> None:
+def test_every_call_of_the_api_is_in_the_guide(
+    document: dict[str, Any],
+) -> None:
     calls = {
         (method.upper(), path)
         for path, methods in document["paths"].items()
         for method in methods
     }
-    assert {call_of(script) for script, _, _ in BLOCKS if "$RELAY" in script} == calls
+    assert {
+        call_of(script) for script, _, _ in BLOCKS if "$RELAY" in script
+    } == calls
     assert len(BLOCKS) == GUIDE.count("```sh")
 
 

@@ -34,11 +34,15 @@ def test_every_client_gets_the_region(name: str) -> None:
 def test_every_client_gives_up_in_time(name: str, timeouts: Timeouts) -> None:
     config = getattr(Clients("eu-west-1", timeouts), name).meta.config
     assert config.connect_timeout == timeouts.connect_seconds
-    assert config.read_timeout <= max(timeouts.read_seconds, LONG_POLL_SECONDS + 10)
+    assert config.read_timeout <= max(
+        timeouts.read_seconds, LONG_POLL_SECONDS + 10
+    )
     assert config.retries["total_max_attempts"] <= timeouts.tries
 
 
-def test_a_long_poll_is_no_time_out_and_one_that_hangs_is_over_within_a_tick() -> None:
+def test_a_long_poll_is_no_time_out_and_one_that_hangs_is_over_within_a_tick() -> (
+    None
+):
     config = Clients("eu-west-1", SHORT_TIMEOUTS).sqs_polling.meta.config
     assert config.read_timeout > LONG_POLL_SECONDS
     assert config.retries["total_max_attempts"] * (config.read_timeout + 2) < 30
@@ -79,12 +83,16 @@ def test_a_public_endpoint_that_is_no_url_is_named_by_its_variable() -> None:
 
 
 def test_a_region_that_is_none_is_named() -> None:
-    with pytest.raises(SettingsError, match=r"^AWS_REGION is no region: 'no where'"):
+    with pytest.raises(
+        SettingsError, match=r"^AWS_REGION is no region: 'no where'"
+    ):
         _ = Clients("no where").sqs
 
 
 def test_buckets_are_no_host_names_at_an_endpoint_of_ones_own() -> None:
-    own = Clients("eu-west-1", environ={"AWS_ENDPOINT_URL_S3": "http://minio:9000"})
+    own = Clients(
+        "eu-west-1", environ={"AWS_ENDPOINT_URL_S3": "http://minio:9000"}
+    )
     assert own.s3.meta.config.s3 == {"addressing_style": "path"}
     aws = Clients("eu-west-1", environ={})
     assert aws.s3.meta.config.s3 == {"addressing_style": "auto"}
@@ -104,7 +112,9 @@ def test_a_link_names_the_host_of_the_region_that_it_is_signed_for(
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
     links = Clients("eu-south-2", environ={}).s3_links
     given = {"Bucket": bucket, "Key": "k"}
-    assert links.generate_presigned_url("get_object", Params=given).startswith(wanted)
+    assert links.generate_presigned_url("get_object", Params=given).startswith(
+        wanted
+    )
 
 
 def test_what_the_api_imports_of_aws_loads_no_frames() -> None:
@@ -132,4 +142,6 @@ def test_aws_says_who_runs_a_command_whatever_the_environment_does(
         assert platform.clients.caller_arn() == arn
         assert arn.startswith("arn:aws:")
         monkeypatch.setenv("AWS_ENDPOINT_URL_STS", "http://127.0.0.1:9")
-        assert Clients("us-east-1", Timeouts(1, 1, 1)).caller_arn() == "unverified"
+        assert (
+            Clients("us-east-1", Timeouts(1, 1, 1)).caller_arn() == "unverified"
+        )

@@ -28,7 +28,10 @@ FAMILIES = [
 
 
 def response(code: str, status: int) -> ClientError:
-    answer = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    answer = {
+        "Error": {"Code": code},
+        "ResponseMetadata": {"HTTPStatusCode": status},
+    }
     return ClientError(answer, "GetItem")  # type: ignore[arg-type]
 
 
@@ -40,8 +43,12 @@ def bare(kind: type[Exception]) -> Exception:
 
 
 @pytest.mark.parametrize("kind", FAMILIES, ids=lambda kind: kind.__name__)
-def test_every_exception_of_botocore_has_a_verdict(kind: type[Exception]) -> None:
-    assert isinstance(external_error_of(bare(kind), "call"), ExternalServiceError)
+def test_every_exception_of_botocore_has_a_verdict(
+    kind: type[Exception],
+) -> None:
+    assert isinstance(
+        external_error_of(bare(kind), "call"), ExternalServiceError
+    )
 
 
 @pytest.mark.parametrize(
@@ -50,7 +57,8 @@ def test_every_exception_of_botocore_has_a_verdict(kind: type[Exception]) -> Non
         kind
         for kind in FAMILIES
         if issubclass(
-            kind, botocore_errors.ConnectionError | botocore_errors.HTTPClientError
+            kind,
+            botocore_errors.ConnectionError | botocore_errors.HTTPClientError,
         )
     ],
     ids=lambda kind: kind.__name__,
@@ -96,7 +104,8 @@ def test_a_failed_transfer_is_judged_by_what_failed_it() -> None:
     outer.__context__ = response("SlowDown", 503)
     assert isinstance(external_error_of(outer, "call"), ThrottledError)
     assert isinstance(
-        external_error_of(S3UploadFailedError("x"), "call"), RequestRejectedError
+        external_error_of(S3UploadFailedError("x"), "call"),
+        RequestRejectedError,
     )
 
 

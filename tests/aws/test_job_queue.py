@@ -37,7 +37,9 @@ class StaleSQS(Clients):
         return self
 
     def _refuse(self, **_: Any) -> None:
-        raise ClientError({"Error": {"Code": self._code}}, "ChangeMessageVisibility")
+        raise ClientError(
+            {"Error": {"Code": self._code}}, "ChangeMessageVisibility"
+        )
 
     change_message_visibility = delete_message = _refuse
 
@@ -77,7 +79,9 @@ def test_a_deleted_message_is_gone(queue: JobQueue) -> None:
     assert queue.receive() == []
 
 
-@pytest.mark.parametrize("code", ["ReceiptHandleIsInvalid", "InvalidParameterValue"])
+@pytest.mark.parametrize(
+    "code", ["ReceiptHandleIsInvalid", "InvalidParameterValue"]
+)
 def test_a_handle_that_is_no_longer_good_is_told(code: str) -> None:
     queue = JobQueue(StaleSQS(code), "http://q", "http://d")
     assert not queue.extend("old", 60)
@@ -85,7 +89,9 @@ def test_a_handle_that_is_no_longer_good_is_told(code: str) -> None:
     assert not queue.dead.delete("old")
 
 
-def test_a_message_sent_again_is_the_same_to_its_readers(queue: JobQueue) -> None:
+def test_a_message_sent_again_is_the_same_to_its_readers(
+    queue: JobQueue,
+) -> None:
     queue.send(job(), request_id="q1")
     (first,) = queue.receive()
     queue.send_again(first)
@@ -124,7 +130,8 @@ def test_each_attribute_that_differs_is_named(
 ) -> None:
     sqs = platform.clients.sqs
     sqs.set_queue_attributes(
-        QueueUrl=queue.url, Attributes={"VisibilityTimeout": "30", "RedrivePolicy": ""}
+        QueueUrl=queue.url,
+        Attributes={"VisibilityTimeout": "30", "RedrivePolicy": ""},
     )
     sqs.set_queue_attributes(
         QueueUrl=queue.dlq_url, Attributes={"MessageRetentionPeriod": "3600"}
@@ -133,7 +140,8 @@ def test_each_attribute_that_differs_is_named(
     assert "VisibilityTimeout is 30, not 300" in found
     assert "RedrivePolicy.maxReceiveCount is not set, not 3" in found
     assert (
-        "MessageRetentionPeriod of the dead-letter queue is 3600, not 1209600" in found
+        "MessageRetentionPeriod of the dead-letter queue is 3600, not 1209600"
+        in found
     )
     assert len(found) == 4
 

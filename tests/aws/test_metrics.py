@@ -34,7 +34,9 @@ ALL_RUNS = frozenset({("Environment", "staging")})
 ACME = ALL_RUNS | {("TenantId", "acme")}
 
 
-def record(status: RunStatus = RunStatus.SUCCEEDED, **changes: Any) -> RunRecord:
+def record(
+    status: RunStatus = RunStatus.SUCCEEDED, **changes: Any
+) -> RunRecord:
     return replace(
         RunRecord(run_id=RUN_ID, tenant_id="acme", requested_at=BEGAN),
         status=status,
@@ -74,7 +76,8 @@ class RecordingCloudWatch:
             (
                 datum["MetricName"],
                 frozenset(
-                    (each["Name"], each["Value"]) for each in datum["Dimensions"]
+                    (each["Name"], each["Value"])
+                    for each in datum["Dimensions"]
                 ),
             ): datum.get("Value", datum.get("StatisticValues", {}).get("Sum"))
             for call in self.calls
@@ -82,13 +85,17 @@ class RecordingCloudWatch:
         }
 
 
-def written(platform: Platform) -> set[tuple[str, str, frozenset[tuple[str, str]]]]:
+def written(
+    platform: Platform,
+) -> set[tuple[str, str, frozenset[tuple[str, str]]]]:
     found = platform.clients.cloudwatch.list_metrics()["Metrics"]
     return {
         (
             each["Namespace"],
             each["MetricName"],
-            frozenset((pair["Name"], pair["Value"]) for pair in each["Dimensions"]),
+            frozenset(
+                (pair["Name"], pair["Value"]) for pair in each["Dimensions"]
+            ),
         )
         for each in found
     }
@@ -96,7 +103,9 @@ def written(platform: Platform) -> set[tuple[str, str, frozenset[tuple[str, str]
 
 def test_a_run_s_metrics_are_one_call_for_its_tenant_and_for_all() -> None:
     cloudwatch = RecordingCloudWatch()
-    metrics(cloudwatch).run_finished(record(RunStatus.FAILED, error_code="POISON_JOB"))
+    metrics(cloudwatch).run_finished(
+        record(RunStatus.FAILED, error_code="POISON_JOB")
+    )
     assert len(cloudwatch.calls) == 1
     assert cloudwatch.calls[0]["Namespace"] == "RelayInventory"
     numbers = {
@@ -123,7 +132,9 @@ def slo_values(*records: RunRecord) -> dict[tuple[str, str], float]:
     return {
         (
             name,
-            sorted(dimensions - ALL_RUNS)[0][1] if dimensions - ALL_RUNS else "all",
+            sorted(dimensions - ALL_RUNS)[0][1]
+            if dimensions - ALL_RUNS
+            else "all",
         ): value
         for (name, dimensions), value in cloudwatch.values().items()
         if name.startswith(("Slo", "PublishLag"))
@@ -131,7 +142,9 @@ def slo_values(*records: RunRecord) -> dict[tuple[str, str], float]:
 
 
 @pytest.mark.parametrize(("minutes", "bad"), [(15, 0.0), (16, 1.0)])
-def test_a_feed_that_was_too_long_on_its_way_is_bad(minutes: int, bad: float) -> None:
+def test_a_feed_that_was_too_long_on_its_way_is_bad(
+    minutes: int, bad: float
+) -> None:
     published = record(published_at=BEGAN + timedelta(minutes=minutes))
     values = slo_values(published)
     assert {values["SloBad", whose] for whose in ("acme", "all")} == {bad}
@@ -151,7 +164,9 @@ def test_the_way_of_a_feed_begins_with_the_last_upload_where_uploads_have_starte
         VendorResult(name, "used", BEGAN - timedelta(minutes=ago), 0, 1, 0, 1)
         for name, ago in (("a", 9), ("b", 4))
     )
-    run = record(published_at=BEGAN + timedelta(minutes=1), vendor_results=uploads)
+    run = record(
+        published_at=BEGAN + timedelta(minutes=1), vendor_results=uploads
+    )
     assert slo_values(run)["PublishLagSeconds", "acme"] == 60
     by_upload = replace(run, trigger=Trigger.UPLOAD)
     assert slo_values(by_upload)["PublishLagSeconds", "acme"] == 5 * 60
@@ -166,7 +181,10 @@ def test_the_way_of_a_feed_begins_with_the_last_upload_where_uploads_have_starte
             "vendor_data",
         ),
         (
-            {"status": RunStatus.FAILED, "error_code": FailureCode.EMPTY_OUTPUT},
+            {
+                "status": RunStatus.FAILED,
+                "error_code": FailureCode.EMPTY_OUTPUT,
+            },
             "tenant_config",
         ),
     ],
@@ -185,18 +203,37 @@ def test_the_feeds_of_all_tenants_are_one_value_whose_average_is_the_bad_share()
     None
 ):
     cloudwatch = RecordingCloudWatch()
-    faults = {"acme": None, "beta": "platform", "gamma": None, "delta": "vendor_data"}
-    metrics(cloudwatch).feeds_judged([SloEvent(*each) for each in faults.items()])
+    faults = {
+        "acme": None,
+        "beta": "platform",
+        "gamma": None,
+        "delta": "vendor_data",
+    }
+    metrics(cloudwatch).feeds_judged(
+        [SloEvent(*each) for each in faults.items()]
+    )
     (call,) = cloudwatch.calls
     totals = {
         datum["MetricName"]: datum["StatisticValues"]
         for datum in call["MetricData"]
         if "StatisticValues" in datum
     }
-    assert totals["SloBad"] == {"SampleCount": 3, "Sum": 1, "Minimum": 0, "Maximum": 1}
-    assert totals["SloGood"] == {"SampleCount": 3, "Sum": 2, "Minimum": 0, "Maximum": 1}
+    assert totals["SloBad"] == {
+        "SampleCount": 3,
+        "Sum": 1,
+        "Minimum": 0,
+        "Maximum": 1,
+    }
+    assert totals["SloGood"] == {
+        "SampleCount": 3,
+        "Sum": 2,
+        "Minimum": 0,
+        "Maximum": 1,
+    }
     assert (
-        cloudwatch.values()["SloBad", ALL_RUNS | {("FailureClass", "vendor_data")}]
+        cloudwatch.values()[
+            "SloBad", ALL_RUNS | {("FailureClass", "vendor_data")}
+        ]
         == 1.0
     )
 
@@ -205,19 +242,26 @@ def test_a_success_writes_that_it_did_not_fail() -> None:
     cloudwatch = RecordingCloudWatch()
     metrics(cloudwatch).run_finished(record(RunStatus.SUCCEEDED))
     values = cloudwatch.values()
-    assert (values["RunSucceeded", ACME], values["RunFailed", ACME]) == (1.0, 0.0)
+    assert (values["RunSucceeded", ACME], values["RunFailed", ACME]) == (
+        1.0,
+        0.0,
+    )
 
 
 def test_a_run_that_never_started_lasts_from_its_request_to_its_end() -> None:
     cloudwatch = RecordingCloudWatch()
-    metrics(cloudwatch).run_finished(replace(record(RunStatus.FAILED), started_at=None))
+    metrics(cloudwatch).run_finished(
+        replace(record(RunStatus.FAILED), started_at=None)
+    )
     assert cloudwatch.values()["RunDurationSeconds", ALL_RUNS] == 42.0
 
 
 @pytest.mark.parametrize(
     "status", [RunStatus.CANCELLED, RunStatus.RUNNING, RunStatus.QUEUED]
 )
-def test_only_a_run_that_succeeded_or_failed_is_told_of(status: RunStatus) -> None:
+def test_only_a_run_that_succeeded_or_failed_is_told_of(
+    status: RunStatus,
+) -> None:
     cloudwatch = RecordingCloudWatch()
     metrics(cloudwatch).run_finished(record(status))
     assert cloudwatch.calls == []
@@ -232,7 +276,9 @@ def test_a_worker_error_counts_in_all_and_by_its_type() -> None:
     }
 
 
-def test_holds_that_wait_count_for_each_tenant_that_has_any_and_in_all() -> None:
+def test_holds_that_wait_count_for_each_tenant_that_has_any_and_in_all() -> (
+    None
+):
     cloudwatch = RecordingCloudWatch()
     metrics(cloudwatch).runs_held({"acme": 1, "beta": 2})
     beta = ALL_RUNS | {("TenantId", "beta")}
@@ -273,8 +319,14 @@ def test_where_no_tenant_has_a_schedule_no_age_is_told() -> None:
 
 def test_no_call_has_more_metrics_than_cloudwatch_takes() -> None:
     cloudwatch = RecordingCloudWatch()
-    metrics(cloudwatch).runs_held({f"tenant_{number}": 1 for number in range(2000)})
-    assert [len(call["MetricData"]) for call in cloudwatch.calls] == [1000, 1000, 1]
+    metrics(cloudwatch).runs_held(
+        {f"tenant_{number}": 1 for number in range(2000)}
+    )
+    assert [len(call["MetricData"]) for call in cloudwatch.calls] == [
+        1000,
+        1000,
+        1,
+    ]
 
 
 def test_nothing_is_sent_where_metrics_are_not_enabled() -> None:
@@ -310,7 +362,9 @@ def test_a_count_of_failures_that_cannot_be_read_raises_nothing() -> None:
         raise TimeoutError(tenant_id)
 
     failed = record(RunStatus.FAILED)
-    metrics(RecordingCloudWatch(), consecutive_failures=unreadable).run_finished(failed)
+    metrics(
+        RecordingCloudWatch(), consecutive_failures=unreadable
+    ).run_finished(failed)
 
 
 def test_a_success_has_no_failures_before_it() -> None:
@@ -339,7 +393,9 @@ def test_a_cloudwatch_that_hangs_delays_nobody(
 def test_every_alarm_watches_a_metric_that_the_program_writes(
     platform: Platform,
 ) -> None:
-    platform.metrics.run_finished(record(RunStatus.FAILED, error_code="POISON_JOB"))
+    platform.metrics.run_finished(
+        record(RunStatus.FAILED, error_code="POISON_JOB")
+    )
     platform.metrics.count(WORKER_HEARTBEAT)
     platform.metrics.worker_error("throttled")
     platform.metrics.runs_held({})
@@ -347,7 +403,9 @@ def test_every_alarm_watches_a_metric_that_the_program_writes(
     platform.metrics.count(PULL_FAILED)
     metrics(platform.clients, gathering_seconds=0).rate_limited()
     wait_for(
-        "refusals are sent", lambda: "RateLimited" in str(written(platform)), within=10
+        "refusals are sent",
+        lambda: "RateLimited" in str(written(platform)),
+        within=10,
     )
     settings = platform.settings
     everything = AlarmPlan(
@@ -363,7 +421,9 @@ def test_every_alarm_watches_a_metric_that_the_program_writes(
         (
             alarm["Namespace"],
             alarm["MetricName"],
-            frozenset((pair["Name"], pair["Value"]) for pair in alarm["Dimensions"]),
+            frozenset(
+                (pair["Name"], pair["Value"]) for pair in alarm["Dimensions"]
+            ),
         )
         for alarm in alarms
     }
@@ -377,7 +437,9 @@ def test_every_alarm_watches_a_metric_that_the_program_writes(
     }
     assert of_the_queues <= watched
     assert watched - of_the_queues <= written(platform)
-    assert {name for space, name, _ in watched if space == "RelayInventory"} == {
+    assert {
+        name for space, name, _ in watched if space == "RelayInventory"
+    } == {
         "RunFailed",
         "RunsHeld",
         "WorkerError",
@@ -392,7 +454,9 @@ def test_every_alarm_watches_a_metric_that_the_program_writes(
 def test_the_tenant_s_alarm_and_the_global_one_see_the_failure_that_was_written(
     platform: Platform,
 ) -> None:
-    platform.metrics.run_finished(record(RunStatus.FAILED, error_code="POISON_JOB"))
+    platform.metrics.run_finished(
+        record(RunStatus.FAILED, error_code="POISON_JOB")
+    )
     plan = AlarmPlan(
         environment="staging",
         namespace="RelayInventory",

@@ -17,7 +17,10 @@ from relay_core.publish.keys import ArtifactKeys
 from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.object_store import ObjectStore
 from relay_dagster.aws.stored_objects import ObjectInfo
-from relay_dagster.external_errors import MissingResourceError, ObjectChangedError
+from relay_dagster.external_errors import (
+    MissingResourceError,
+    ObjectChangedError,
+)
 from relay_dagster.wiring import Platform
 from support.builders import RUN_ID
 from support.fakes import embedded_platform
@@ -56,7 +59,10 @@ class ScriptedS3(Clients):
 
 
 def refused(code: str, status: int) -> ClientError:
-    answer = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    answer = {
+        "Error": {"Code": code},
+        "ResponseMetadata": {"HTTPStatusCode": status},
+    }
     return ClientError(answer, "PutObject")  # type: ignore[arg-type]
 
 
@@ -126,7 +132,9 @@ class PagedS3(Clients):
     def paginate(self, **_: Any) -> list[Any]:
         at = datetime(2026, 3, 1, tzinfo=UTC)
         entry = {"Size": 1, "ETag": '"e"', "LastModified": at}
-        return [{"Contents": [{"Key": key, **entry}]} for key in ("a", "b")] + [{}]
+        return [{"Contents": [{"Key": key, **entry}]} for key in ("a", "b")] + [
+            {}
+        ]
 
 
 def test_all_pages_of_a_listing_count() -> None:
@@ -168,7 +176,9 @@ def test_the_latest_of_very_many_uploads_is_found_a_page_at_a_time() -> None:
                     "LastModified": at,
                 }
                 yield {"Contents": [key]}
-            kept = sum(isinstance(each, ObjectInfo) for each in gc.get_objects())
+            kept = sum(
+                isinstance(each, ObjectInfo) for each in gc.get_objects()
+            )
             assert kept < 10, kept
 
     found = ObjectStore(Endless(), "bucket").latest_object("")
@@ -217,7 +227,9 @@ def test_what_was_stored_in_parts_can_be_copied_and_copied_again(
 
 
 def test_a_copy_names_the_version_that_was_listed() -> None:
-    checksum = {"ChecksumSHA256": "ypeBEsobvcr6wjGzmiPcTaeG7/gUfE5yuYB3ha/uSLs="}
+    checksum = {
+        "ChecksumSHA256": "ypeBEsobvcr6wjGzmiPcTaeG7/gUfE5yuYB3ha/uSLs="
+    }
     clients = ScriptedS3("copy_object", {"CopyObjectResult": checksum})
     source = ObjectInfo("k", 1, "abc", datetime(2026, 3, 1, tzinfo=UTC))
     digest = ObjectStore(clients, "b").copy_pinned(source, "t")
@@ -232,7 +244,9 @@ def test_a_copy_names_the_version_that_was_listed() -> None:
 @pytest.mark.parametrize(
     ("code", "status"), [("PreconditionFailed", 412), ("NoSuchKey", 404)]
 )
-def test_an_upload_that_was_replaced_or_deleted_is_told(code: str, status: int) -> None:
+def test_an_upload_that_was_replaced_or_deleted_is_told(
+    code: str, status: int
+) -> None:
     clients = ScriptedS3("copy_object", refused(code, status))
     source = ObjectInfo("k", 1, "abc", datetime(2026, 3, 1, tzinfo=UTC))
     with pytest.raises(ObjectChangedError):
@@ -292,7 +306,9 @@ def test_absence_is_not_emptiness(objects: ObjectStore) -> None:
         objects.read("absent")
 
 
-def test_a_bucket_that_is_gone_is_not_an_absent_object(platform: Platform) -> None:
+def test_a_bucket_that_is_gone_is_not_an_absent_object(
+    platform: Platform,
+) -> None:
     gone = ObjectStore(platform.clients, "no-such-bucket")
     with pytest.raises(MissingResourceError):
         gone.read_or_none("k")
@@ -355,12 +371,19 @@ def test_a_writer_that_meets_another_one_at_it_tries_again() -> None:
     [0, 10, 8 << 20, (8 << 20) + 10, 20_000_000],
     ids=["nothing", "small", "one part", "barely two", "in parts"],
 )
-def test_a_stream_is_stored_whole_and_hashed(objects: ObjectStore, size: int) -> None:
+def test_a_stream_is_stored_whole_and_hashed(
+    objects: ObjectStore, size: int
+) -> None:
     data = (b"0123456789" * (size // 10 + 1))[:size]
-    chunks = (memoryview(data)[at : at + 77_777] for at in range(0, size, 77_777))
+    chunks = (
+        memoryview(data)[at : at + 77_777] for at in range(0, size, 77_777)
+    )
     written = objects.put_stream("k", chunks, content_type="text/csv")
     assert objects.read("k") == data
-    assert (written.size, written.sha256) == (size, hashlib.sha256(data).hexdigest())
+    assert (written.size, written.sha256) == (
+        size,
+        hashlib.sha256(data).hexdigest(),
+    )
 
 
 def test_a_stream_that_breaks_leaves_no_object(objects: ObjectStore) -> None:
@@ -398,7 +421,9 @@ def test_a_link_has_the_public_host() -> None:
         link = urlsplit(platform.objects.presign("r1/x.csv"))
         assert link.netloc == "objects.example.com"
         assert link.path == f"/{platform.objects.bucket}/r1/x.csv"
-        platform.objects.put("r1/x.csv", b"still goes to the endpoint of the others")
+        platform.objects.put(
+            "r1/x.csv", b"still goes to the endpoint of the others"
+        )
 
 
 def test_an_address_names_bucket_and_key(objects: ObjectStore) -> None:
@@ -406,6 +431,8 @@ def test_an_address_names_bucket_and_key(objects: ObjectStore) -> None:
 
 
 def test_a_file_name_is_the_last_part_of_the_key() -> None:
-    info = ObjectInfo(f"{PREFIX}2026/a.csv", 1, "e", datetime(2026, 3, 1, tzinfo=UTC))
+    info = ObjectInfo(
+        f"{PREFIX}2026/a.csv", 1, "e", datetime(2026, 3, 1, tzinfo=UTC)
+    )
     assert info.file_name == "a.csv"
     assert replace(info, key="b.csv").file_name == "b.csv"

@@ -37,11 +37,15 @@ def versions(platform: Platform, prefix: str = "") -> list[str]:
 
 
 def uploads(platform: Platform) -> list[str]:
-    answer = platform.clients.s3.list_multipart_uploads(Bucket=platform.objects.bucket)
+    answer = platform.clients.s3.list_multipart_uploads(
+        Bucket=platform.objects.bucket
+    )
     return [each["Key"] for each in answer.get("Uploads", [])]
 
 
-def test_versions_delete_markers_and_unfinished_uploads_go(platform: Platform) -> None:
+def test_versions_delete_markers_and_unfinished_uploads_go(
+    platform: Platform,
+) -> None:
     for data in (b"1", b"2"):
         platform.objects.put(f"{PREFIX}feed.csv", data)
     platform.objects.delete(f"{PREFIX}feed.csv")
@@ -55,7 +59,11 @@ def test_versions_delete_markers_and_unfinished_uploads_go(platform: Platform) -
 
 def test_what_lies_beside_the_prefix_stays(platform: Platform) -> None:
     s3, bucket = platform.clients.s3, platform.objects.bucket
-    for key in ("tenants/acme2/feed.csv", "tenants/acme", "published/acme/feed.csv"):
+    for key in (
+        "tenants/acme2/feed.csv",
+        "tenants/acme",
+        "published/acme/feed.csv",
+    ):
         platform.objects.put(key, b"x")
     s3.create_multipart_upload(Bucket=bucket, Key="tenants/acme2/big.csv")
     assert remove(platform) == (0, True)
@@ -76,7 +84,9 @@ def test_what_s3_keeps_is_a_fault(platform: Platform) -> None:
     platform.objects.put(f"{PREFIX}feed.csv", b"x")
 
     def refuse(parsed: dict[str, Any], **_: Any) -> None:
-        parsed["Errors"] = [{"Key": f"{PREFIX}feed.csv", "Code": "AccessDenied"}]
+        parsed["Errors"] = [
+            {"Key": f"{PREFIX}feed.csv", "Code": "AccessDenied"}
+        ]
 
     events = platform.clients.s3.meta.events
     events.register("after-call.s3.DeleteObjects", refuse)

@@ -48,7 +48,10 @@ def test_another_error_is_raised_at_once() -> None:
 def test_no_pause_is_longer_than_the_limit() -> None:
     flaky = Flaky(29, ValueError("busy"))
     retrying(
-        is_value_error, tries=30, max_pause_seconds=0.1, sleep=flaky.pauses.append
+        is_value_error,
+        tries=30,
+        max_pause_seconds=0.1,
+        sleep=flaky.pauses.append,
     )(flaky)
     assert max(flaky.pauses) <= 0.1
     assert len(set(flaky.pauses)) > 1

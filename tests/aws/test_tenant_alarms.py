@@ -10,8 +10,12 @@ from relay_dagster.wiring import Platform
 
 
 def names(platform: Platform) -> set[str]:
-    pages = platform.clients.cloudwatch.get_paginator("describe_alarms").paginate()
-    return {alarm["AlarmName"] for page in pages for alarm in page["MetricAlarms"]}
+    pages = platform.clients.cloudwatch.get_paginator(
+        "describe_alarms"
+    ).paginate()
+    return {
+        alarm["AlarmName"] for page in pages for alarm in page["MetricAlarms"]
+    }
 
 
 def set_up(platform: Platform, **changes: Any) -> None:

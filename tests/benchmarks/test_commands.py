@@ -28,7 +28,8 @@ def test_a_run_in_its_process_is_told_in_parts_that_make_the_whole() -> None:
     printed = printed_by("run_steps", "--runs", "1")
 
     numbers = [
-        int(found) for found in re.findall(r" {2,}(\d+)$", printed, re.MULTILINE)
+        int(found)
+        for found in re.findall(r" {2,}(\d+)$", printed, re.MULTILINE)
     ]
     whole, clients, calls, count, rest = numbers
     assert abs(whole - clients - calls - rest) <= 2  # each is rounded
@@ -58,7 +59,9 @@ def test_the_figure_of_continuous_integration_is_a_ratio() -> None:
     )
 
 
-def test_runs_with_a_baseline_are_measured_beside_those_without(tmp_path: Path) -> None:
+def test_runs_with_a_baseline_are_measured_beside_those_without(
+    tmp_path: Path,
+) -> None:
     printed = printed_by(
         "changes_bench", "--rows=3000", "--rounds=1", f"--folder={tmp_path}"
     )
@@ -94,7 +97,9 @@ def test_pulls_are_measured_until_the_last_vendor_was_looked_at() -> None:
         command, cwd=ROOT, check=False, capture_output=True, text=True
     ).stdout
 
-    assert re.findall(r"^\| ([^|]+?) +\| +\S+ (\S+) ", printed, re.MULTILINE) == [
+    assert re.findall(
+        r"^\| ([^|]+?) +\| +\S+ (\S+) ", printed, re.MULTILINE
+    ) == [
         ("20 vendors looked at", "s"),
         ("longest tick", "s"),
         ("memory for 20 MB", "MiB"),
@@ -114,7 +119,9 @@ def test_an_idle_stack_is_measured_a_process_at_a_time() -> None:
         command, cwd=ROOT, check=False, capture_output=True, text=True
     ).stdout
 
-    assert re.findall(r"^\| (\w[\w ]+\w) +\| +\d+\.\d %", printed, re.MULTILINE) == [
+    assert re.findall(
+        r"^\| (\w[\w ]+\w) +\| +\d+\.\d %", printed, re.MULTILINE
+    ) == [
         "webserver",
         "daemon",
         "code",
@@ -127,7 +134,9 @@ def test_an_idle_stack_is_measured_a_process_at_a_time() -> None:
 def test_the_code_is_counted_and_a_run_is_followed_through_it() -> None:
     printed = printed_by("figures", "--rounds=0")
 
-    values = dict(re.findall(r"^\| ([^|]+) \| ([^|]+) \|", printed, re.MULTILINE))
+    values = dict(
+        re.findall(r"^\| ([^|]+) \| ([^|]+) \|", printed, re.MULTILINE)
+    )
     assert list(values) == [
         "figure",
         "---",
@@ -141,4 +150,6 @@ def test_the_code_is_counted_and_a_run_is_followed_through_it() -> None:
         "files crossed by a run, POST to acknowledged",
         "functions crossed",
     ]
-    assert int(values["functions crossed"]) > int(list(values.values())[-2]) > 50
+    assert (
+        int(values["functions crossed"]) > int(list(values.values())[-2]) > 50
+    )

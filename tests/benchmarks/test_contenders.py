@@ -24,7 +24,9 @@ def feeds(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def written(feeds: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def written(
+    feeds: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Path]:
     out = tmp_path_factory.mktemp("engine")
     importlib.import_module("benchmarks.contenders.engine").run(feeds, out)
     return out
@@ -34,17 +36,25 @@ def written(feeds: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
 def test_a_peer_writes_the_same_bytes_as_the_engine(
     peer: str, feeds: Path, written: Path, tmp_path: Path
 ) -> None:
-    importlib.import_module(f"benchmarks.contenders.{peer}").run(feeds, tmp_path)
+    importlib.import_module(f"benchmarks.contenders.{peer}").run(
+        feeds, tmp_path
+    )
     ours = {name: (written / name).read_bytes() for name in SHARED}
     theirs = {name: (tmp_path / name).read_bytes() for name in SHARED}
     assert theirs == ours
 
 
-def test_the_feeds_bring_every_rule_of_the_peers_into_play(written: Path) -> None:
+def test_the_feeds_bring_every_rule_of_the_peers_into_play(
+    written: Path,
+) -> None:
     rejects = (written / "reports/invalid_rows.csv").read_text("utf-8")
     for code in (
         *("missing_sku", "invalid_quantity", "negative_quantity"),
-        *("invalid_decimal", "invalid_timestamp", "invalid_decimal;invalid_quantity"),
+        *(
+            "invalid_decimal",
+            "invalid_timestamp",
+            "invalid_decimal;invalid_quantity",
+        ),
     ):
         assert f",{code}," in rejects
     merged = (written / "outputs/merged_inventory.csv").read_text("utf-8")

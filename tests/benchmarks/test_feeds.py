@@ -69,6 +69,8 @@ def test_ragged_records_have_a_field_too_many(tmp_path: Path) -> None:
     shape = replace(SMALL, ragged=0.1)
     write_feeds(shape, tmp_path)
     ragged = [
-        record for record in _records(tmp_path, shape) if len(record) > len(HEADERS)
+        record
+        for record in _records(tmp_path, shape)
+        if len(record) > len(HEADERS)
     ]
     assert 100 < len(ragged) < 300

@@ -31,7 +31,10 @@ def samples(
     *seconds: float, peak_mib: float = 100.0, sha256: str | None = "same"
 ) -> Samples:
     return Samples(
-        [Measured(0.1, work_s, work_s, work_s, peak_mib, sha256) for work_s in seconds]
+        [
+            Measured(0.1, work_s, work_s, work_s, peak_mib, sha256)
+            for work_s in seconds
+        ]
     )
 
 
@@ -50,13 +53,21 @@ def test_a_ratio_is_the_median_of_the_rounds_ratios() -> None:
 
 
 def test_goals_of_sizes_are_met_or_not() -> None:
-    one = size(1_000_000, 80, {ENGINE: 1.0, POLARS: 2.0, DUCKDB: 2.0, FLOOR: 0.5})
-    five = size(5_000_000, 40, {ENGINE: 6.0, POLARS: 8.0, DUCKDB: 16.0, FLOOR: 2.0})
-    reached = {goal.what: goal for goal in size_goals({one.rows: one, five.rows: five})}
-    assert {what: goal.met for what, goal in reached.items() if "memory" in what} == {
-        "peak memory against the input, 5m": False
+    one = size(
+        1_000_000, 80, {ENGINE: 1.0, POLARS: 2.0, DUCKDB: 2.0, FLOOR: 0.5}
+    )
+    five = size(
+        5_000_000, 40, {ENGINE: 6.0, POLARS: 8.0, DUCKDB: 16.0, FLOOR: 2.0}
+    )
+    reached = {
+        goal.what: goal for goal in size_goals({one.rows: one, five.rows: five})
     }
-    assert reached["seconds a row, 5m against 1m"].measured == pytest.approx(1.2)
+    assert {
+        what: goal.met for what, goal in reached.items() if "memory" in what
+    } == {"peak memory against the input, 5m": False}
+    assert reached["seconds a row, 5m against 1m"].measured == pytest.approx(
+        1.2
+    )
     assert [goal.met for what, goal in reached.items() if "Polars" in what] == [
         True,
         False,
@@ -67,15 +78,22 @@ def test_whole_processes_have_goals_of_their_own() -> None:
     def process(wall_s: float, first_step_s: float | None = None) -> Samples:
         return Samples([Process(9.0, wall_s, 100.0, "same", first_step_s)])
 
-    of_peers = {ENGINE: process(1.0), POLARS: process(1.25), DUCKDB: process(2.1)}
+    of_peers = {
+        ENGINE: process(1.0),
+        POLARS: process(1.25),
+        DUCKDB: process(2.1),
+    }
     assert [
-        (goal.limit, goal.met) for goal in process_goals(1_000_000, "1m", of_peers)
+        (goal.limit, goal.met)
+        for goal in process_goals(1_000_000, "1m", of_peers)
     ] == [
         (0.75, False),
         (0.5, True),
     ]
     one_row = {ENGINE: process(0.61), DAGSTER: process(5.0, first_step_s=1.1)}
-    assert [(goal.limit, goal.met) for goal in process_goals(1, "1", one_row)] == [
+    assert [
+        (goal.limit, goal.met) for goal in process_goals(1, "1", one_row)
+    ] == [
         (0.6, False),
         (1.1, True),
     ]
@@ -87,13 +105,22 @@ def test_goals_of_sizes_that_were_not_measured_are_left_out() -> None:
 
 
 def test_a_variant_is_held_against_the_clean_feed() -> None:
-    (goal,) = variant_goals({"clean": samples(1.0), "20 % bad rows": samples(1.9)})
+    (goal,) = variant_goals(
+        {"clean": samples(1.0), "20 % bad rows": samples(1.9)}
+    )
     assert (goal.measured, goal.met) == (1.9, True)
 
 
 def test_a_baseline_may_cost_15_percent_of_a_run_without_one() -> None:
-    measured = {"none": samples(2.0), "same": samples(2.3), "another": samples(2.4)}
-    assert [goal.met for goal in changes_goals(measured, "none")] == [True, False]
+    measured = {
+        "none": samples(2.0),
+        "same": samples(2.3),
+        "another": samples(2.4),
+    }
+    assert [goal.met for goal in changes_goals(measured, "none")] == [
+        True,
+        False,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -114,7 +141,9 @@ def test_the_memory_of_one_large_feed_is_in_gb() -> None:
 
 def test_feeds_that_differ_between_contenders_are_refused() -> None:
     with pytest.raises(DisagreementError, match="Polars"):
-        check_agreement({ENGINE: samples(1.0), POLARS: samples(1.0, sha256="other")})
+        check_agreement(
+            {ENGINE: samples(1.0), POLARS: samples(1.0, sha256="other")}
+        )
 
 
 def test_a_contender_that_wrote_no_feed_is_refused() -> None:

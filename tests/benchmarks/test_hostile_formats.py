@@ -31,17 +31,22 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Run all feeds as vendors of one tenant; return the manifest's vendors and the summary."""
     folder = tmp_path_factory.mktemp("hostile")
     sources = {
-        name: source_of(SIZE, name, folder / "source" / name) for name in FORMATS
+        name: source_of(SIZE, name, folder / "source" / name)
+        for name in FORMATS
     }
     document = config_document(Shape(rows=1, vendors=1, mapped=0))
     document["vendors"], options = [], []
     for feed in PACKED_FEEDS:
         own = folder / IDS[feed.name]
         write_packed_feed(feed, sources[feed.format], own)
-        (vendor,) = json.loads((own / "config.json").read_text("utf-8"))["vendors"]
+        (vendor,) = json.loads((own / "config.json").read_text("utf-8"))[
+            "vendors"
+        ]
         named = {"vendor_id": IDS[feed.name], "on_trouble": "leave_out"}
         document["vendors"].append(vendor | named)
-        options.append(f"--vendor-file={IDS[feed.name]}={own / f'{VENDOR}.csv'}")
+        options.append(
+            f"--vendor-file={IDS[feed.name]}={own / f'{VENDOR}.csv'}"
+        )
     config = folder / "config.json"
     config.write_text(json.dumps(document), "utf-8")
     done = subprocess.run(
@@ -61,10 +66,15 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     assert done.returncode == 0, done.stderr
     names = ("input_manifest", "run_summary")
     manifest, summary = (
-        json.loads((folder / "out" / "reports" / f"{name}.json").read_text("utf-8"))
+        json.loads(
+            (folder / "out" / "reports" / f"{name}.json").read_text("utf-8")
+        )
         for name in names
     )
-    return {"vendors": manifest["vendors"], "rows": summary["vendor_record_counts"]}
+    return {
+        "vendors": manifest["vendors"],
+        "rows": summary["vendor_record_counts"],
+    }
 
 
 @pytest.mark.parametrize("feed", PACKED_FEEDS, ids=lambda feed: feed.name)
@@ -72,9 +82,16 @@ def test_a_hostile_feed_ends_with_its_code_and_the_others_go_on(
     feed: PackedFeed, reports: dict[str, Any]
 ) -> None:
     vendor_id = IDS[feed.name]
-    trouble, rows = reports["vendors"][vendor_id]["trouble"], reports["rows"][vendor_id]
+    trouble, rows = (
+        reports["vendors"][vendor_id]["trouble"],
+        reports["rows"][vendor_id],
+    )
     code = (
-        "" if rows else "no_rows_parsed" if trouble is None else trouble["error_code"]
+        ""
+        if rows
+        else "no_rows_parsed"
+        if trouble is None
+        else trouble["error_code"]
     )
     assert code == feed.ends
 

@@ -7,7 +7,13 @@ from unittest.mock import patch
 
 import pytest
 
-from benchmarks.hostile_requests import HALF_HEAD, HOSTILE, Attack, attacks, harms_of
+from benchmarks.hostile_requests import (
+    HALF_HEAD,
+    HOSTILE,
+    Attack,
+    attacks,
+    harms_of,
+)
 
 # What configs and the vendors of orders may hold is the engine's to say, and is held with it.
 OURS = [
@@ -20,11 +26,15 @@ SOUND = Attack("sound", "GET", f"/v1/tenants/{HOSTILE}")
 
 
 @pytest.mark.integration
-def test_no_request_makes_the_api_grow_much_or_holds_another_caller_up() -> None:
+def test_no_request_makes_the_api_grow_much_or_holds_another_caller_up() -> (
+    None
+):
     with patch.dict(os.environ):
         harms = harms_of([SOUND, *OURS])
     single = {"sound", *(each.name for each in OURS if each.times == 1)}
-    assert [harm for harm in harms if harm.is_too_much and harm.name in single] == []
+    assert [
+        harm for harm in harms if harm.is_too_much and harm.name in single
+    ] == []
     answers = {harm.name: harm.statuses for harm in harms}
     assert {name for name, status in answers.items() if status == "200"} == {
         *(
@@ -40,5 +50,7 @@ def test_no_request_makes_the_api_grow_much_or_holds_another_caller_up() -> None
     (half,) = (each.name for each in OURS if each.method == HALF_HEAD)
     assert "408" in answers.pop(half)
     assert all(
-        "429" in answers.get(each.name, "429") for each in OURS if each.times > 1
+        "429" in answers.get(each.name, "429")
+        for each in OURS
+        if each.times > 1
     )

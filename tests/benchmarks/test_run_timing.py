@@ -33,7 +33,8 @@ def test_the_empty_job_is_three_assets_and_a_sensor_that_starts_them() -> None:
         assert result.success
         assert len(result.asset_materializations_for_node("bare_third")) == 1
         logged = {
-            e.dagster_event.event_type_value for e in instance.all_logs(result.run_id)
+            e.dagster_event.event_type_value
+            for e in instance.all_logs(result.run_id)
         }
     assert {"PIPELINE_START", "PIPELINE_SUCCESS"} <= logged
 

@@ -88,8 +88,13 @@ def test_the_key_is_not_sent_to_where_a_link_leads(stranger: Stranger) -> None:
     assert "x-api-key" not in headers
 
 
-def test_the_key_is_not_sent_on_to_where_a_redirect_leads(stranger: Stranger) -> None:
-    stranger.status, stranger.headers = 307, {"Location": f"{stranger.url}/elsewhere"}
+def test_the_key_is_not_sent_on_to_where_a_redirect_leads(
+    stranger: Stranger,
+) -> None:
+    stranger.status, stranger.headers = (
+        307,
+        {"Location": f"{stranger.url}/elsewhere"},
+    )
     with (
         ApiClient(stranger.url, ADMIN) as api,
         pytest.raises(UnexpectedResponseError) as told,
@@ -122,10 +127,13 @@ def test_what_is_no_answer_of_the_api_is_told_as_that(
     assert "not a response of the Relay API" in str(told.value)
 
 
-def test_a_link_that_has_expired_is_told_with_its_status(stranger: Stranger) -> None:
+def test_a_link_that_has_expired_is_told_with_its_status(
+    stranger: Stranger,
+) -> None:
     stranger.status = 403
     with pytest.raises(
-        UnexpectedResponseError, match=r"errors\.json cannot be .* 403 Forbidden"
+        UnexpectedResponseError,
+        match=r"errors\.json cannot be .* 403 Forbidden",
     ):
         download("errors.json", f"{stranger.url}/errors.json")
 
@@ -142,7 +150,9 @@ def test_a_links_host_that_is_not_reachable_is_named_with_the_variable_that_sets
 @pytest.mark.parametrize(
     "url", ["localhost:8000", "ftp://host", "http://", "", "http://[::1"]
 )
-def test_an_address_that_is_none_is_refused_before_anything_is_sent(url: str) -> None:
+def test_an_address_that_is_none_is_refused_before_anything_is_sent(
+    url: str,
+) -> None:
     with pytest.raises(BadUsageError, match="RELAY_API_URL"):
         ApiClient(url, None)
 
@@ -152,6 +162,8 @@ def test_a_file_is_written_as_it_is_stored_whatever_encoding_its_upload_named(
 ) -> None:
     stranger.body = gzip.compress(b"sku,quantity_available\n")
     stranger.headers = {"Content-Encoding": "gzip"}
-    sha256 = download_to(tmp_path / "feed", "inbound_vendor_1", f"{stranger.url}/feed")
+    sha256 = download_to(
+        tmp_path / "feed", "inbound_vendor_1", f"{stranger.url}/feed"
+    )
     assert (tmp_path / "feed").read_bytes() == stranger.body
     assert sha256 == hashlib.sha256(stranger.body).hexdigest()

@@ -11,7 +11,12 @@ import pytest
 
 from relay_dagster import cli
 from support.api_world import NOBODY_S_RUN, TENANT
-from support.builders import config_document, feed, tenant_config, vendor_document
+from support.builders import (
+    config_document,
+    feed,
+    tenant_config,
+    vendor_document,
+)
 from support.client_world import ClientWorld
 
 GOOD = {"vendor_1": feed("A-1,5,10.00", "B-2,0,4.00")}
@@ -37,7 +42,11 @@ def test_run_prints_the_run_id_and_nothing_else(world: ClientWorld) -> None:
     assert result.exit_code == 0, result.output
     record = world.platform.runs.get(result.stdout.strip())
     assert record is not None
-    assert (record.tenant_id, record.vendors, result.stderr) == (TENANT, None, "")
+    assert (record.tenant_id, record.vendors, result.stderr) == (
+        TENANT,
+        None,
+        "",
+    )
 
 
 def test_run_asks_for_the_vendors_named_and_keeps_to_the_idempotency_key(
@@ -61,7 +70,9 @@ def test_run_asks_for_the_vendors_named_and_keeps_to_the_idempotency_key(
     assert set(record.vendors or ()) == {"v1", "v2"}
 
 
-def test_a_busy_tenants_run_is_named_with_how_to_watch_it(world: ClientWorld) -> None:
+def test_a_busy_tenants_run_is_named_with_how_to_watch_it(
+    world: ClientWorld,
+) -> None:
     world.api.store_config()
     active = world.start()
     result = world.relay("run", TENANT)
@@ -71,7 +82,9 @@ def test_a_busy_tenants_run_is_named_with_how_to_watch_it(world: ClientWorld) ->
     assert f"relay show {active} --watch" in result.stderr
 
 
-def test_a_watched_run_that_succeeds_ends_with_status_0(world: ClientWorld) -> None:
+def test_a_watched_run_that_succeeds_ends_with_status_0(
+    world: ClientWorld,
+) -> None:
     world.api.store_config()
 
     def work() -> None:
@@ -129,7 +142,9 @@ def test_runs_are_chosen_by_tenant_and_status(world: ClientWorld) -> None:
     run_id = world.start()
     world.end(run_id, GOOD)
     many_runs(world, 1)
-    chosen = world.relay("runs", "--tenant", TENANT, "--status", "SUCCEEDED", "--json")
+    chosen = world.relay(
+        "runs", "--tenant", TENANT, "--status", "SUCCEEDED", "--json"
+    )
     assert [run["run_id"] for run in json.loads(chosen.stdout)] == [run_id]
     assert (
         world.relay("runs", "--tenant", TENANT, "--status", "FAILED").stdout
@@ -158,7 +173,9 @@ def test_show_tells_counts_stage_times_and_links(world: ClientWorld) -> None:
         "1 min 2 s NORMALIZE",
     ):
         assert line in told
-    ending = told.index(f"artifacts (download one with: relay artifacts {run_id} NAME)")
+    ending = told.index(
+        f"artifacts (download one with: relay artifacts {run_id} NAME)"
+    )
     shown = json.loads(world.relay("show", run_id, "--json").stdout)
     assert told[ending + 1 :] == list(shown["artifacts"])
     assert "http" not in result.stdout
@@ -176,7 +193,9 @@ def test_show_tells_where_the_rows_went_as_long_as_the_summary_is_there(
     ]
     assert "vendor_id read same_sku won" in told
     assert "vendor_1 2 1 1" in told
-    rows = json.loads(world.relay("show", run_id, "--json").output)["run"]["rows"]
+    rows = json.loads(world.relay("show", run_id, "--json").output)["run"][
+        "rows"
+    ]
     assert rows["vendor_1"]["read"] == 2
     listed = world.api.client.get("/v1/runs").json()["runs"]
     assert "rows" not in listed[0]
@@ -189,10 +208,16 @@ def test_show_tells_what_started_a_run_and_when_the_next_is_due(
 ) -> None:
     world.api.store_config(triggers={"schedule": {"cron": "0 6 * * *"}})
     run_id = world.start()
-    told = [line.strip() for line in world.relay("show", run_id).stdout.splitlines()]
+    told = [
+        line.strip() for line in world.relay("show", run_id).stdout.splitlines()
+    ]
     assert any(line.endswith("started by api") for line in told)
-    (due,) = (line for line in told if line.startswith("next scheduled run at "))
-    shown = json.loads(world.relay("show", run_id, "--json").stdout)["next_run_at"]
+    (due,) = (
+        line for line in told if line.startswith("next scheduled run at ")
+    )
+    shown = json.loads(world.relay("show", run_id, "--json").stdout)[
+        "next_run_at"
+    ]
     assert shown.endswith("T06:00:00Z")
     assert shown[:10] in due
 
@@ -271,7 +296,9 @@ def test_errors_are_causes_with_samples_and_what_to_do_and_then_the_rest(
         == f"run {run_id} of {TENANT}: FAILED in MERGE_PRICE, validation_errors"
     )
     assert lines[1] == f"next step: {world.record(run_id).next_action}"
-    place = lines.index("1 x invalid_decimal (vendor vendor_1, column cost, A/A)")
+    place = lines.index(
+        "1 x invalid_decimal (vendor vendor_1, column cost, A/A)"
+    )
     assert lines[place + 1] == 'row 4: "n/a"'
     assert lines[place + 2].startswith(
         "fix: correct the cell, or set parser.currency_symbols"
@@ -326,9 +353,16 @@ def test_errors_as_json_hold_the_counts_the_causes_and_the_rest(
         world.record(run_id).next_action,
     )
     first, second = (
-        each for each in told["causes"] if each["error_code"] == "invalid_decimal"
+        each
+        for each in told["causes"]
+        if each["error_code"] == "invalid_decimal"
     )
-    assert (first["vendor_id"], first["column"], first["shape"], first["count"]) == (
+    assert (
+        first["vendor_id"],
+        first["column"],
+        first["shape"],
+        first["count"],
+    ) == (
         "vendor_1",
         "cost",
         "A/A",
@@ -338,17 +372,23 @@ def test_errors_as_json_hold_the_counts_the_causes_and_the_rest(
         [{"row_number": 4, "value": "n/a"}],
         [{"row_number": 5, "value": "tba"}],
     ]
-    assert [each["error_code"] for each in told["matters"]] == ["validation_errors"]
+    assert [each["error_code"] for each in told["matters"]] == [
+        "validation_errors"
+    ]
     assert told["invalid_rows"].startswith("http://")
 
 
 def test_errors_of_a_run_without_any_say_so(world: ClientWorld) -> None:
     world.api.store_config()
     run_id = world.start()
-    assert "is QUEUED. Its errors are reported" in world.relay("errors", run_id).stdout
+    assert (
+        "is QUEUED. Its errors are reported"
+        in world.relay("errors", run_id).stdout
+    )
     world.end(run_id, GOOD)
     assert (
-        "SUCCEEDED, without errors or warnings" in world.relay("errors", run_id).stdout
+        "SUCCEEDED, without errors or warnings"
+        in world.relay("errors", run_id).stdout
     )
 
 
@@ -379,14 +419,18 @@ def test_a_feeds_cell_cannot_steer_the_terminal(world: ClientWorld) -> None:
 
 
 def write(path: Path, document: Any) -> str:
-    path.write_text(document if isinstance(document, str) else json.dumps(document))
+    path.write_text(
+        document if isinstance(document, str) else json.dumps(document)
+    )
     return str(path)
 
 
 def test_check_of_a_good_config_is_valid_with_status_0_and_stores_nothing(
     world: ClientWorld, tmp_path: Path
 ) -> None:
-    result = world.relay("config", "check", write(tmp_path / "c.json", UNDOUBTED))
+    result = world.relay(
+        "config", "check", write(tmp_path / "c.json", UNDOUBTED)
+    )
     assert result.exit_code == 0, result.output
     assert result.stdout.startswith("valid\n")
     assert world.platform.tenants.latest(TENANT) is None
@@ -396,7 +440,9 @@ def test_check_of_a_faulty_config_lists_every_fault_with_status_1(
     world: ClientWorld, tmp_path: Path
 ) -> None:
     document = config_document(timezone="Mars/Base", default_currency="gold")
-    result = world.relay("config", "check", write(tmp_path / "c.json", document))
+    result = world.relay(
+        "config", "check", write(tmp_path / "c.json", document)
+    )
     assert result.exit_code == 1
     lines = [line.strip() for line in result.stdout.splitlines()]
     assert lines[0] == "not valid: 2 errors"
@@ -438,12 +484,18 @@ def test_put_stores_a_version_and_get_gives_it_back(
     world: ClientWorld, tmp_path: Path
 ) -> None:
     file = write(tmp_path / "acme.json", config_document())
-    assert world.relay("config", "put", file).stdout == "acme: config version 1\n"
-    assert world.relay("config", "put", file).stdout == "acme: config version 2\n"
+    assert (
+        world.relay("config", "put", file).stdout == "acme: config version 1\n"
+    )
+    assert (
+        world.relay("config", "put", file).stdout == "acme: config version 2\n"
+    )
     got = world.relay("config", "get", TENANT, "--version", "1")
     assert json.loads(got.stdout) == tenant_config().to_document()
     assert got.stderr.startswith("Config version 1, stored 2")
-    assert world.relay("config", "get", TENANT).stderr.startswith("Config version 2")
+    assert world.relay("config", "get", TENANT).stderr.startswith(
+        "Config version 2"
+    )
 
 
 def test_put_if_match_refuses_to_pass_over_anothers_version(
@@ -461,7 +513,11 @@ def test_put_sends_a_yaml_files_numbers_in_their_own_digits(
     world: ClientWorld, tmp_path: Path
 ) -> None:
     pricing = "{base_margin_pct: 0.2000, min_price: 00.10, shipping_handling_flat: 1e1}"
-    rest = {key: value for key, value in config_document().items() if key != "pricing"}
+    rest = {
+        key: value
+        for key, value in config_document().items()
+        if key != "pricing"
+    }
     file = write(
         tmp_path / "acme.yaml", f"{json.dumps(rest)[:-1]}, pricing: {pricing}}}"
     )
@@ -482,7 +538,10 @@ def test_put_prints_every_fault_with_its_path_and_the_request_id(
     result = world.relay("config", "put", write(tmp_path / "c.json", document))
     assert result.exit_code == 1
     lines = result.stderr.splitlines()
-    assert lines[0] == "invalid_config: The request was rejected because of 2 errors."
+    assert (
+        lines[0]
+        == "invalid_config: The request was rejected because of 2 errors."
+    )
     assert [line.split(":")[0].strip() for line in lines[1:]] == [
         "timezone",
         "default_currency",
@@ -493,7 +552,9 @@ def test_put_prints_every_fault_with_its_path_and_the_request_id(
 def test_a_key_that_yaml_takes_for_a_boolean_is_a_fault_here_as_for_the_local_runner(
     world: ClientWorld, tmp_path: Path
 ) -> None:
-    document = config_document(vendor_document(parser={"quantity_words": {"NO": 0}}))
+    document = config_document(
+        vendor_document(parser={"quantity_words": {"NO": 0}})
+    )
     text = json.dumps(document).replace('"NO"', "NO")
     result = world.relay("config", "put", write(tmp_path / "c.yaml", text))
     assert result.exit_code == 1
@@ -579,13 +640,18 @@ def test_an_api_that_is_not_there_is_one_line_that_says_what_to_do(
     assert "RELAY_API_URL" in line
 
 
-def test_the_command_line_loads_no_client_before_a_client_command_runs() -> None:
+def test_the_command_line_loads_no_client_before_a_client_command_runs() -> (
+    None
+):
     program = (
         "import sys, relay_dagster.cli\n"
         "heavy = {'httpx', 'pydantic', 'rich.live', 'rich.table', 'relay_core.config'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert (done.stdout.strip(), done.stderr) == ("[]", "")

@@ -7,7 +7,11 @@ import pytest
 
 from relay_core.config import parse_document
 from relay_core.domain.errors import ConfigError
-from relay_dagster.client.config_files import json_text, read_config_file, tenant_of
+from relay_dagster.client.config_files import (
+    json_text,
+    read_config_file,
+    tenant_of,
+)
 from relay_dagster.client.errors import BadUsageError
 
 
@@ -29,9 +33,12 @@ from relay_dagster.client.errors import BadUsageError
         ("[1.0, {b: 2.50}]", '[1.0, {"b": 2.50}]'),
     ],
 )
-def test_a_yaml_value_is_sent_in_its_own_digits(written: str, sent: str) -> None:
+def test_a_yaml_value_is_sent_in_its_own_digits(
+    written: str, sent: str
+) -> None:
     assert (
-        json_text(parse_document(f"a: {written}", format="yaml")) == f'{{"a": {sent}}}'
+        json_text(parse_document(f"a: {written}", format="yaml"))
+        == f'{{"a": {sent}}}'
     )
 
 
@@ -44,8 +51,13 @@ def test_the_api_reads_what_the_local_runner_reads(written: str) -> None:
     assert again == document
 
 
-def test_a_json_file_is_read_as_json_and_all_else_as_yaml(tmp_path: Path) -> None:
-    for name, text in {"c.json": '{"tenant_id": "a"}', "c.yml": "tenant_id: a"}.items():
+def test_a_json_file_is_read_as_json_and_all_else_as_yaml(
+    tmp_path: Path,
+) -> None:
+    for name, text in {
+        "c.json": '{"tenant_id": "a"}',
+        "c.yml": "tenant_id: a",
+    }.items():
         (tmp_path / name).write_text(text)
         assert read_config_file(tmp_path / name) == {"tenant_id": "a"}
     (tmp_path / "broken.json").write_text("tenant_id: a")

@@ -63,7 +63,9 @@ FOUND = {
             },
         }
     ],
-    "patch": [{"op": "add", "path": "/vendors/0/parser/delimiter", "value": ";"}],
+    "patch": [
+        {"op": "add", "path": "/vendors/0/parser/delimiter", "value": ";"}
+    ],
 }
 SHOWN = """\
 valid, but with 1 doubt and unable to read the latest file of vendor_1
@@ -85,7 +87,9 @@ suggested changes that improve the reading of the files
 """
 
 
-def test_a_check_tells_doubts_files_and_changes_in_the_paths_of_the_config() -> None:
+def test_a_check_tells_doubts_files_and_changes_in_the_paths_of_the_config() -> (
+    None
+):
     out = io.StringIO()
     show_check(Screen(Console(file=out)), ConfigCheck.model_validate(FOUND))
     assert out.getvalue() == SHOWN
@@ -97,7 +101,11 @@ def test_a_config_with_faults_is_told_by_them_alone() -> None:
         "valid": False,
         "faults": [{"path": "timezone", "message": "is not an IANA time zone"}],
         "vendors": [
-            {"vendor_id": "v1", "status": "not_looked_at", "message": "correct them"}
+            {
+                "vendor_id": "v1",
+                "status": "not_looked_at",
+                "message": "correct them",
+            }
         ],
     }
     out = io.StringIO()

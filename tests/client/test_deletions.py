@@ -17,14 +17,20 @@ def config(world: ClientWorld) -> None:
     world.api.store_config()
 
 
-def delete(world: ClientWorld, *options: str, confirm: str = TENANT) -> list[str]:
+def delete(
+    world: ClientWorld, *options: str, confirm: str = TENANT
+) -> list[str]:
     """Delete the tenant; return what is said of it."""
-    told = world.relay("tenant", "delete", TENANT, "--confirm", confirm, *options)
+    told = world.relay(
+        "tenant", "delete", TENANT, "--confirm", confirm, *options
+    )
     assert told.exit_code == 0, told.stderr
     return told.stdout.splitlines()
 
 
-def test_who_deletes_a_tenant_is_told_how_to_restore_it(world: ClientWorld) -> None:
+def test_who_deletes_a_tenant_is_told_how_to_restore_it(
+    world: ClientWorld,
+) -> None:
     told = delete(world)
     found = world.platform.deletions.get(TENANT)
     assert found is not None
@@ -43,8 +49,13 @@ def test_who_deletes_a_tenant_is_told_how_to_restore_it(world: ClientWorld) -> N
 def test_it_is_restored(world: ClientWorld) -> None:
     assert json.loads("\n".join(delete(world, "--json")))["state"] == "CLOSING"
     restored = world.relay("tenant", "restore", TENANT)
-    assert (restored.exit_code, restored.stdout) == (0, "Tenant acme is ACTIVE.\n")
-    assert json.loads(world.relay("tenant", "restore", TENANT, "--json").stdout) == {
+    assert (restored.exit_code, restored.stdout) == (
+        0,
+        "Tenant acme is ACTIVE.\n",
+    )
+    assert json.loads(
+        world.relay("tenant", "restore", TENANT, "--json").stdout
+    ) == {
         "tenant_id": TENANT,
         "state": "ACTIVE",
     }
@@ -63,7 +74,9 @@ def test_without_its_id_once_more_nothing_is_deleted(
     assert world.platform.deletions.get(TENANT) is None
 
 
-def test_of_a_tenant_that_is_gone_it_is_told_when_it_went(world: ClientWorld) -> None:
+def test_of_a_tenant_that_is_gone_it_is_told_when_it_went(
+    world: ClientWorld,
+) -> None:
     deletions = world.platform.deletions
     deletions.ask(TENANT, timedelta(0))
     done = end_deletion(deletions, TENANT, 1)

@@ -41,7 +41,9 @@ def prepared(world: ClientWorld, folder: Path) -> None:
         }
         for each in VENDORS
     ]
-    vendors[0]["inbound"]["pull"] = {"url": "https://files.example.com/stock.csv"}
+    vendors[0]["inbound"]["pull"] = {
+        "url": "https://files.example.com/stock.csv"
+    }
     document = config_document(*vendors, tenant_id="acme_parts")
     for _ in range(2):
         world.api.client.put("/v1/tenants/acme_parts/config", json=document)
@@ -60,7 +62,9 @@ def make_way(world: ClientWorld) -> None:
 def ended(world: ClientWorld, idempotency_key: str) -> str:
     """Return a run that has failed for its data."""
     asked = {"Idempotency-Key": idempotency_key}
-    run_id = str(world.api.post_run(asked, tenant_id="acme_parts").json()["run_id"])
+    run_id = str(
+        world.api.post_run(asked, tenant_id="acme_parts").json()["run_id"]
+    )
     world.end(run_id, FEEDS, tenant_config(*VENDORS))
     return run_id
 
@@ -92,13 +96,16 @@ def asked(world: ClientWorld) -> str:
 def replayable(world: ClientWorld) -> dict[str, str]:
     """Return what the guide calls runs that Dagster has executed."""
     for vendor_id, data in FEEDS.items():
-        world.platform.objects.put(f"tenants/acme_parts/{vendor_id}/feed.csv", data)
+        world.platform.objects.put(
+            f"tenants/acme_parts/{vendor_id}/feed.csv", data
+        )
     with dg.DagsterInstance.ephemeral() as instance:
         runs = World(world.platform, instance, "acme_parts")
         for run_id in (RUN_ID, NOBODY_S_RUN):
             runs.run(run_id)
     commands = {
-        f"{command} RUN_ID": f"{command} {RUN_ID}" for command in ("verify", "rehearse")
+        f"{command} RUN_ID": f"{command} {RUN_ID}"
+        for command in ("verify", "rehearse")
     }
     return {"OTHER_RUN_ID": NOBODY_S_RUN, **commands}
 
@@ -115,7 +122,9 @@ def receiver(world: ClientWorld) -> str:
 def link(world: ClientWorld) -> str:
     """Return what the guide calls a link to the feed."""
     order = {"name": "Shop"}
-    made = world.api.client.post("/v1/tenants/acme_parts/feed-links", json=order)
+    made = world.api.client.post(
+        "/v1/tenants/acme_parts/feed-links", json=order
+    )
     return str(made.json()["link_id"])
 
 
@@ -151,10 +160,12 @@ def test_the_guide_names_every_client_command() -> None:
     commands |= {f"secrets {verb}" for verb in ("put", "list", "delete")}
     commands |= {f"feed-links {verb}" for verb in ("create", "list", "delete")}
     commands |= {
-        f"webhooks {verb}" for verb in ("create", "list", "show", "update", "delete")
+        f"webhooks {verb}"
+        for verb in ("create", "list", "show", "update", "delete")
     }
     commands |= {
-        f"webhooks {verb}" for verb in ("rotate", "test", "deliveries", "listen")
+        f"webhooks {verb}"
+        for verb in ("rotate", "test", "deliveries", "listen")
     }
     assert named == commands | {"config get", "config check", "config put"}
 
@@ -167,16 +178,18 @@ def test_every_command_of_the_guide_does_what_it_says(
     names = {**replayable(world), **held(world), "RUN_ID": ended(world, "done")}
     names["WEBHOOK_ID"] = receiver(world)
     names["LINK_ID"] = link(world)
-    names["KEY_ID"] = world.api.client.post("/v1/tenants/acme_parts/api-keys").json()[
-        "key_id"
-    ]
+    names["KEY_ID"] = world.api.client.post(
+        "/v1/tenants/acme_parts/api-keys"
+    ).json()["key_id"]
     found = {}
     for command in (
         each for each in COMMANDS if not each.startswith("webhooks listen")
     ):
         make_way(world)
         arguments = shlex.split(
-            reduce(lambda text, name: text.replace(*name), names.items(), command)
+            reduce(
+                lambda text, name: text.replace(*name), names.items(), command
+            )
         )
         if command == "run acme_parts --watch":
             arguments += [
@@ -189,7 +202,17 @@ def test_every_command_of_the_guide_does_what_it_says(
             arguments[1] = asked(world)
         told = world.relay(*arguments, stdin="Bearer 0f8f7d0e\n")
         # The feed in force here is one that no engine has made.
-        expected = 1 if "--watch" in command else 3 if "--newest" in command else 0
-        found[command] = (told.exit_code, expected, told.stderr, bool(told.stdout))
+        expected = (
+            1 if "--watch" in command else 3 if "--newest" in command else 0
+        )
+        found[command] = (
+            told.exit_code,
+            expected,
+            told.stderr,
+            bool(told.stdout),
+        )
     assert {c: f for c, f in found.items() if f[0] != f[1] or not f[3]} == {}
-    assert world.api.client.get("/v1/tenants/acme_parts").json()["config_version"] == 4
+    assert (
+        world.api.client.get("/v1/tenants/acme_parts").json()["config_version"]
+        == 4
+    )

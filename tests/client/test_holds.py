@@ -21,7 +21,8 @@ from support.client_world import ClientWorld
 def at_a_terminal(api: ApiClient) -> tuple[Session, io.StringIO, io.StringIO]:
     out, err = io.StringIO(), io.StringIO()
     screen = Screen(
-        Console(file=out, force_terminal=True, width=60), Console(file=err, width=200)
+        Console(file=out, force_terminal=True, width=60),
+        Console(file=err, width=200),
     )
     return Session(api, screen), out, err
 
@@ -52,7 +53,9 @@ def published_run(world: ClientWorld) -> str:
 # --- relay show -----------------------------------------------------------------------------------
 
 
-def test_show_says_what_holds_a_run_and_what_releases_it(world: ClientWorld) -> None:
+def test_show_says_what_holds_a_run_and_what_releases_it(
+    world: ClientWorld,
+) -> None:
     held = world.api.hold_one()
     told = world.relay("show", held.run_id)
     assert told.exit_code == 0, told.output
@@ -74,7 +77,9 @@ def test_show_says_what_holds_a_run_and_what_releases_it(world: ClientWorld) -> 
     )
 
 
-def test_the_command_that_show_gives_releases_the_run(world: ClientWorld) -> None:
+def test_the_command_that_show_gives_releases_the_run(
+    world: ClientWorld,
+) -> None:
     held = world.api.hold_one()
     command = command_in(world.relay("show", held.run_id).stdout)
     told = world.relay(*shlex.split(command)[1:])
@@ -158,7 +163,10 @@ def test_without_a_reason_the_hold_is_shown_and_asked_about_too(
 
 @pytest.mark.parametrize("answer", ["y\n", "YES\n"])
 def test_at_a_terminal_a_yes_releases_what_was_shown(
-    world: ClientWorld, api: ApiClient, answer: str, monkeypatch: pytest.MonkeyPatch
+    world: ClientWorld,
+    api: ApiClient,
+    answer: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     held = world.api.hold_one()
     session, out, _ = at_a_terminal(api)
@@ -173,7 +181,10 @@ def test_at_a_terminal_a_yes_releases_what_was_shown(
 
 @pytest.mark.parametrize("answer", ["n\n", "\n", "yesterday\n", ""], ids=repr)
 def test_at_a_terminal_anything_else_leaves_it_held(
-    world: ClientWorld, api: ApiClient, answer: str, monkeypatch: pytest.MonkeyPatch
+    world: ClientWorld,
+    api: ApiClient,
+    answer: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     held = world.api.hold_one()
     session, _, err = at_a_terminal(api)
@@ -215,11 +226,16 @@ def test_a_hash_without_guards_is_bad_usage(world: ClientWorld) -> None:
     assert "--guard" in told.stderr
 
 
-def test_a_run_that_is_not_held_has_nothing_to_release(world: ClientWorld) -> None:
+def test_a_run_that_is_not_held_has_nothing_to_release(
+    world: ClientWorld,
+) -> None:
     run = world.api.succeed(world.start())
     told = world.relay("release", run.run_id, "--reason", "r")
     assert told.exit_code == 1
-    assert told.stderr == f"Run {run.run_id} is SUCCEEDED. It has no feed on hold.\n"
+    assert (
+        told.stderr
+        == f"Run {run.run_id} is SUCCEEDED. It has no feed on hold.\n"
+    )
 
 
 # --- relay rollback -------------------------------------------------------------------------------
@@ -232,7 +248,9 @@ def test_a_rollback_publishes_an_earlier_feed_and_again_changes_nothing(
     first = world.api.succeed(world.start())
     world.api.succeed(world.start())
     for _ in range(2):
-        told = world.relay("rollback", TENANT, first.run_id, "--reason", "wrong prices")
+        told = world.relay(
+            "rollback", TENANT, first.run_id, "--reason", "wrong prices"
+        )
         assert told.exit_code == 0, told.output
         assert (
             told.stdout
@@ -241,7 +259,9 @@ def test_a_rollback_publishes_an_earlier_feed_and_again_changes_nothing(
     assert published_run(world) == first.run_id
 
 
-def test_a_feed_that_is_not_kept_is_not_rolled_back_to(world: ClientWorld) -> None:
+def test_a_feed_that_is_not_kept_is_not_rolled_back_to(
+    world: ClientWorld,
+) -> None:
     world.api.store_config()
     kept = world.api.succeed(world.start())
     told = world.relay("rollback", TENANT, NOBODY_S_RUN, "--reason", "r")

@@ -19,7 +19,9 @@ def config(world: ClientWorld) -> None:
 def test_a_key_is_printed_alone_and_works_until_it_is_deleted(
     world: ClientWorld,
 ) -> None:
-    made = world.relay("keys", "create", TENANT, "--name", "shop", "--scope", "read")
+    made = world.relay(
+        "keys", "create", TENANT, "--name", "shop", "--scope", "read"
+    )
     assert made.exit_code == 0, made.output
     key = made.stdout.strip()
     assert re.fullmatch(r"rk_[0-9a-f]{16}_[\w-]{43}", key)
@@ -39,7 +41,9 @@ def test_a_key_is_printed_alone_and_works_until_it_is_deleted(
         "last",
         "used",
     ]
-    assert re.search(rf"^{key_id}  shop  read  .* admin:admin-1  never", listed[1])
+    assert re.search(
+        rf"^{key_id}  shop  read  .* admin:admin-1  never", listed[1]
+    )
     deleted = world.relay("keys", "delete", TENANT, key_id)
     assert deleted.stdout == f"Key {key_id} of acme is deleted.\n"
     assert world.relay("runs", RELAY_API_KEY=key).exit_code == 1
@@ -91,13 +95,19 @@ def test_the_audit_is_a_line_for_each_act(world: ClientWorld) -> None:
     ]
     assert "admin-1 (admin_key)" in lines[1]
     assert lines[1].endswith("name shop; scopes read")
-    assert lines[2].endswith("config version 1 -> 2; changed_paths default_currency")
+    assert lines[2].endswith(
+        "config version 1 -> 2; changed_paths default_currency"
+    )
 
 
-def test_the_audit_can_be_of_one_action_and_for_programs(world: ClientWorld) -> None:
+def test_the_audit_can_be_of_one_action_and_for_programs(
+    world: ClientWorld,
+) -> None:
     for currency in ("EUR", "CHF", "USD"):
         world.api.store_config(default_currency=currency)
-    told = world.relay("audit", "--action", "config.put", "--limit", "2", "--json")
+    told = world.relay(
+        "audit", "--action", "config.put", "--limit", "2", "--json"
+    )
     entries = json.loads(told.stdout)
     versions = [entry["details"]["config_version_after"] for entry in entries]
     assert versions == [4, 3]
@@ -105,7 +115,10 @@ def test_the_audit_can_be_of_one_action_and_for_programs(world: ClientWorld) -> 
     nothing = world.relay("audit", "--action", "run.posted")
     assert (nothing.exit_code, nothing.stdout) == (0, "")
     assert nothing.stderr == "The audit log has no such entry.\n"
-    assert "INVALID_REQUEST" in world.relay("audit", "--action", "run.baked").stderr
+    assert (
+        "INVALID_REQUEST"
+        in world.relay("audit", "--action", "run.baked").stderr
+    )
 
 
 def test_lists_go_on_over_pages(world: ClientWorld) -> None:
@@ -117,8 +130,11 @@ def test_lists_go_on_over_pages(world: ClientWorld) -> None:
     with ApiClient(world.url, "admin-key", page_size=2) as client:
         pages = client.pages(KeyList, f"/v1/tenants/{TENANT}/api-keys")
         assert [len(page.api_keys) for page in pages] == [2, 1]
-        entries = client.pages(AuditList, "/v1/audit", {"tenant_id": TENANT}, 100)
+        entries = client.pages(
+            AuditList, "/v1/audit", {"tenant_id": TENANT}, 100
+        )
         assert [len(page.audit) for page in entries] == [2, 2]
     assert (
-        len(world.relay("audit", TENANT, "--limit", "3").stdout.splitlines()) == 1 + 3
+        len(world.relay("audit", TENANT, "--limit", "3").stdout.splitlines())
+        == 1 + 3
     )

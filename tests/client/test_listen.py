@@ -51,7 +51,9 @@ class Listening:
             "headers": {},
             **changes,
         }
-        headers = request_headers(EVENT_ID, body, [given["secret"]], given["at"])
+        headers = request_headers(
+            EVENT_ID, body, [given["secret"]], given["at"]
+        )
         sent = httpx.post(
             self.server.url,
             content=body,
@@ -65,7 +67,9 @@ class Listening:
 def listening() -> Iterator[Listening]:
     listening = Listening()
     with listening.server:
-        thread = threading.Thread(target=listening.server.serve_forever, args=(0.05,))
+        thread = threading.Thread(
+            target=listening.server.serve_forever, args=(0.05,)
+        )
         thread.start()
         yield listening
         listening.server.shutdown()
@@ -96,16 +100,22 @@ def test_what_is_signed_rightly_is_shown(listening: Listening) -> None:
     ],
     ids=["secret", "old", "id", "words", "padding", "nan", "empty", "text"],
 )
-def test_what_is_not_is_refused(listening: Listening, changes: dict[str, Any]) -> None:
+def test_what_is_not_is_refused(
+    listening: Listening, changes: dict[str, Any]
+) -> None:
     assert listening.post(**changes) == 400
     assert listening.shown == []
     (complaint,) = listening.complaints
     assert complaint.startswith("Rejected with 400: ")
 
 
-def test_a_body_of_another_size_than_ours_is_not_read(listening: Listening) -> None:
+def test_a_body_of_another_size_than_ours_is_not_read(
+    listening: Listening,
+) -> None:
     assert listening.post(b" " * (MAX_BYTES + 1)) == 413
-    with socket.create_connection(listening.server.server_address[:2], 5) as connection:
+    with socket.create_connection(
+        listening.server.server_address[:2], 5
+    ) as connection:
         connection.sendall(
             b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
         )
@@ -124,8 +134,12 @@ def test_a_secret_that_is_none_is_told(secret: str) -> None:
 
 def test_a_port_that_is_taken_is_told(listening: Listening) -> None:
     port = listening.server.server_address[1]
-    with pytest.raises(BadUsageError, match=f"Cannot listen on 127.0.0.1:{port}"):
-        Receiver("127.0.0.1", int(port), listening.secret, show=print, complain=print)
+    with pytest.raises(
+        BadUsageError, match=f"Cannot listen on 127.0.0.1:{port}"
+    ):
+        Receiver(
+            "127.0.0.1", int(port), listening.secret, show=print, complain=print
+        )
 
 
 def take_interrupts() -> None:
@@ -156,8 +170,12 @@ def test_the_command_shows_what_arrives_until_it_is_interrupted() -> None:
             assert process.stderr is not None
             said = process.stderr.readline()
             url = said.partition("Listening on ")[2].partition(". ")[0]
-            headers = request_headers(EVENT_ID, BODY, [secret], datetime.now(UTC))
-            answer = httpx.post(url, content=BODY, headers=headers, trust_env=False)
+            headers = request_headers(
+                EVENT_ID, BODY, [secret], datetime.now(UTC)
+            )
+            answer = httpx.post(
+                url, content=BODY, headers=headers, trust_env=False
+            )
             assert answer.status_code == 204
             process.send_signal(signal.SIGINT)
             out, _ = process.communicate(timeout=30)

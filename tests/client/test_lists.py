@@ -117,7 +117,9 @@ def test_a_file_without_an_artifact_is_bad_usage(
     assert world.relay(*command).exit_code == 2
 
 
-def test_a_link_to_the_feed_is_made_listed_and_revoked(world: ClientWorld) -> None:
+def test_a_link_to_the_feed_is_made_listed_and_revoked(
+    world: ClientWorld,
+) -> None:
     world.api.store_config()
     assert world.relay("feed-links", "list", TENANT).stderr == (
         "The tenant has no feed links.\n"
@@ -127,19 +129,28 @@ def test_a_link_to_the_feed_is_made_listed_and_revoked(world: ClientWorld) -> No
     )
     assert made.exit_code == 0, made.output
     assert made.stdout.startswith("https://relay.test/f/")
-    (listed,) = json.loads(world.relay("feed-links", "list", TENANT, "--json").stdout)[
-        "feed_links"
-    ]
+    (listed,) = json.loads(
+        world.relay("feed-links", "list", TENANT, "--json").stdout
+    )["feed_links"]
     assert listed["name"] == "Google"
-    assert f"relay feed-links delete {TENANT} {listed['link_id']}" in made.stderr
-    assert world.relay("feed-links", "delete", TENANT, listed["link_id"]).exit_code == 0
-    assert "LINK_NOT_FOUND" in world.relay("feed-links", "delete", TENANT, "abc").stderr
+    assert (
+        f"relay feed-links delete {TENANT} {listed['link_id']}" in made.stderr
+    )
+    assert (
+        world.relay("feed-links", "delete", TENANT, listed["link_id"]).exit_code
+        == 0
+    )
+    assert (
+        "LINK_NOT_FOUND"
+        in world.relay("feed-links", "delete", TENANT, "abc").stderr
+    )
 
 
 def test_a_secret_is_read_from_standard_input(world: ClientWorld) -> None:
     world.api.store_config()
     assert (
-        world.relay("secrets", "list", TENANT).stderr == "The tenant has no secrets.\n"
+        world.relay("secrets", "list", TENANT).stderr
+        == "The tenant has no secrets.\n"
     )
     host = ("--host", "granite.example.com")
     put = world.relay(
@@ -149,8 +160,11 @@ def test_a_secret_is_read_from_standard_input(world: ClientWorld) -> None:
     kept = world.platform.secrets.get(TENANT, "granite")
     assert kept is not None
     assert (kept.value, kept.host) == ("Bearer 0f8f", "granite.example.com")
-    assert "granite.example.com" in world.relay("secrets", "list", TENANT).stdout
+    assert (
+        "granite.example.com" in world.relay("secrets", "list", TENANT).stdout
+    )
     assert world.relay("secrets", "delete", TENANT, "granite").exit_code == 0
     assert (
-        "SECRET_NOT_FOUND" in world.relay("secrets", "delete", TENANT, "granite").stderr
+        "SECRET_NOT_FOUND"
+        in world.relay("secrets", "delete", TENANT, "granite").stderr
     )

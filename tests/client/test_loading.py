@@ -21,7 +21,11 @@ def test_a_command_is_where_the_list_says_with_its_own_help(
     group = typer.main.get_group(getattr(module, entry.variable))
     own = group if entry.is_group else group.commands[entry.name]
     assert not entry.is_group or group.commands
-    assert listed.help == " ".join(str(own.help).partition("\n\n")[0].split()) != ""
+    assert (
+        listed.help
+        == " ".join(str(own.help).partition("\n\n")[0].split())
+        != ""
+    )
 
 
 def test_the_list_of_commands_loads_none_of_them() -> None:
@@ -30,6 +34,9 @@ def test_the_list_of_commands_loads_none_of_them() -> None:
         "print([name for name in ('httpx', 'pydantic', 'pandas') if name in sys.modules])"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert done.stdout.strip() == "[]"

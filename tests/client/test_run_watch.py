@@ -13,7 +13,11 @@ from rich.text import Text
 from relay_core.domain.codes import Stage
 from relay_dagster.client.api_client import ApiClient
 from relay_dagster.client.errors import ApiError, NoResponseError
-from relay_dagster.client.run_watch import MAX_SILENT_SECONDS, exit_status, watch
+from relay_dagster.client.run_watch import (
+    MAX_SILENT_SECONDS,
+    exit_status,
+    watch,
+)
 from relay_dagster.client.session import Session
 from relay_dagster.client.terminal import Screen
 from support.api_world import ADMIN
@@ -45,7 +49,9 @@ class Watcher:
 
     def lines(self) -> list[str]:
         """Return what was told, without the times at which it was."""
-        return [line.split("  ", 1)[1] for line in self.out.getvalue().splitlines()]
+        return [
+            line.split("  ", 1)[1] for line in self.out.getvalue().splitlines()
+        ]
 
 
 @pytest.fixture
@@ -89,7 +95,9 @@ def test_between_two_attempts_the_cause_and_the_time_of_the_next_are_told(
     run_id = started(world)
     fence = world.api.claim(run_id).fence
     world.platform.ledger.retry_later(fence, "ThrottledError", "S3 is\nbusy")
-    watcher = Watcher(api, [lambda: world.platform.ledger.request_cancel(run_id)])
+    watcher = Watcher(
+        api, [lambda: world.platform.ledger.request_cancel(run_id)]
+    )
     watch(watcher.session, api.run(run_id))
     assert "attempt 1 ended, ThrottledError: S3 is busy" in watcher.lines()[0]
     assert "next attempt at 2" in watcher.lines()[0]
@@ -102,7 +110,9 @@ def test_a_terminal_sees_the_stages_of_the_end_ticked(
     watcher = Watcher(api, [lambda: world.end(run_id, GOOD)], terminal=True)
     watch(watcher.session, api.run(run_id))
     drawn = Text.from_ansi(watcher.out.getvalue()).plain.splitlines()
-    assert [line.split()[-1] for line in drawn[-6:]] == [str(stage) for stage in Stage]
+    assert [line.split()[-1] for line in drawn[-6:]] == [
+        str(stage) for stage in Stage
+    ]
     assert all("✔" in line for line in drawn[-6:])
 
 
@@ -122,7 +132,9 @@ def test_who_stops_watching_is_told_that_the_run_goes_on(
     )
 
 
-def test_an_api_that_is_away_for_a_while_is_waited_for(world: ClientWorld) -> None:
+def test_an_api_that_is_away_for_a_while_is_waited_for(
+    world: ClientWorld,
+) -> None:
     run_id = started(world)
     with served(world.api) as url, ApiClient(url, ADMIN) as api:
         polled = api.run(run_id)
@@ -132,7 +144,8 @@ def test_an_api_that_is_away_for_a_while_is_waited_for(world: ClientWorld) -> No
             lambda: None,
             lambda: None,
             lambda: (
-                world.end(run_id, GOOD) and stack.enter_context(served(world.api, port))
+                world.end(run_id, GOOD)
+                and stack.enter_context(served(world.api, port))
             ),
         ]
         watcher = Watcher(api, acts)

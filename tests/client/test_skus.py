@@ -43,10 +43,14 @@ FEEDS = {
 
 def config() -> TenantConfig:
     vendors = map(vendor_document, FEEDS)
-    return tenant_config(*vendors, pricing=PRICING, output=OUTPUT, error_policy=LENIENT)
+    return tenant_config(
+        *vendors, pricing=PRICING, output=OUTPUT, error_policy=LENIENT
+    )
 
 
-def shown(sku: str, feeds: dict[str, bytes] = FEEDS, width: int | None = None) -> str:
+def shown(
+    sku: str, feeds: dict[str, bytes] = FEEDS, width: int | None = None
+) -> str:
     """Return what is written of a SKU, piped, or on a terminal of some width."""
     out = io.StringIO()
     console = Console(
@@ -120,7 +124,10 @@ def test_the_command_asks_the_api(world: ClientWorld) -> None:
     told = world.relay("explain", record.run_id, "A-1")
     assert (told.exit_code, told.stdout) == (0, shown("A-1"))
     told = world.relay("explain", record.run_id, "A-1", "--json")
-    assert json.loads(told.stdout) == {**run.explain("A-1"), "run_id": record.run_id}
+    assert json.loads(told.stdout) == {
+        **run.explain("A-1"),
+        "run_id": record.run_id,
+    }
     told = world.relay("explain", record.run_id, "a-1")
     assert (told.exit_code, told.stdout) == (1, "")
     assert told.stderr.startswith("SKU_NOT_FOUND: no row of run ")
@@ -142,8 +149,12 @@ def test_overrides_are_put_of_a_file_listed_and_removed(
         encoding="utf-8",
     )
     put = world.relay("overrides", "put", TENANT, str(table))
-    assert put.stdout == (f"Overrides set: 2. {TENANT} has 2 in total, version 1.\n")
-    listed = json.loads(world.relay("overrides", "list", TENANT, "--json").stdout)
+    assert put.stdout == (
+        f"Overrides set: 2. {TENANT} has 2 in total, version 1.\n"
+    )
+    listed = json.loads(
+        world.relay("overrides", "list", TENANT, "--json").stdout
+    )
     assert listed == {
         "version": 1,
         "count": 2,
@@ -160,10 +171,16 @@ def test_overrides_are_put_of_a_file_listed_and_removed(
         ],
     }
     document = tmp_path / "overrides.json"
-    document.write_text(json.dumps(listed["overrides"]).replace('"9.90"', "8.5"))
+    document.write_text(
+        json.dumps(listed["overrides"]).replace('"9.90"', "8.5")
+    )
     put = world.relay("overrides", "put", TENANT, str(document))
-    assert put.stdout == (f"Overrides set: 2. {TENANT} has 2 in total, version 2.\n")
-    (title, first, _) = world.relay("overrides", "list", TENANT).stdout.splitlines()
+    assert put.stdout == (
+        f"Overrides set: 2. {TENANT} has 2 in total, version 2.\n"
+    )
+    (title, first, _) = world.relay(
+        "overrides", "list", TENANT
+    ).stdout.splitlines()
     assert title.split()[:3] == ["sku", "leave", "out"]
     assert first.split()[:3] == ["007", "-", "8.50"]
     removed = world.relay("overrides", "remove", TENANT, "007", "Z-9")
@@ -177,7 +194,9 @@ def test_a_row_of_a_csv_ends_where_its_line_ends(
 ) -> None:
     world.api.store_config()
     lines = tmp_path / "LINES.CSV"
-    lines.write_text("sku,price,note\nL-1,2,one\u2028two\x0cthree\n", encoding="utf-8")
+    lines.write_text(
+        "sku,price,note\nL-1,2,one\u2028two\x0cthree\n", encoding="utf-8"
+    )
     assert world.relay("overrides", "put", TENANT, str(lines)).exit_code == 0
     told = json.loads(world.relay("overrides", "list", TENANT, "--json").stdout)
     assert told["overrides"] == [

@@ -42,7 +42,9 @@ def test_a_tenant_that_has_never_run_says_so() -> None:
     ]
 
 
-def test_what_waits_and_what_is_under_way_is_named_with_how_to_look_at_it() -> None:
+def test_what_waits_and_what_is_under_way_is_named_with_how_to_look_at_it() -> (
+    None
+):
     lines = shown(
         TenantStatus(
             published_run_id="r1",
@@ -74,7 +76,10 @@ def test_at_a_terminal_an_upload_is_so_long_ago() -> None:
 def test_vendors_show_what_they_gave_to_the_last_run(
     world: ClientWorld, tmp_path: Path
 ) -> None:
-    vendors = [vendor_document("north"), vendor_document("south", required=False)]
+    vendors = [
+        vendor_document("north"),
+        vendor_document("south", required=False),
+    ]
     world.api.store_config(*vendors, error_policy=LENIENT, triggers=HOURLY)
     path = tmp_path / "feed.csv"
     path.write_bytes(feed("A-1,5,1.00", "B-2,many,1.00", "C-3,1,2.00"))

@@ -11,7 +11,12 @@ from rich.console import Console
 from relay_dagster.client.terminal import Screen, TableView
 
 VIEW = TableView(
-    {"id": "key_id", "scopes": "scopes", "at": "at", "note": lambda each: each.note},
+    {
+        "id": "key_id",
+        "scopes": "scopes",
+        "at": "at",
+        "note": lambda each: each.note,
+    },
     empty="there is none",
 )
 

@@ -61,7 +61,9 @@ class _Takes(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         server, left = self.server, int(self.headers["Content-Length"])
         server.length = left
-        server.headers = {name.lower(): value for name, value in self.headers.items()}
+        server.headers = {
+            name.lower(): value for name, value in self.headers.items()
+        }
         while left:
             piece = self.rfile.read(min(left, 1 << 16))
             server.head = server.head or piece[:2000]
@@ -111,10 +113,16 @@ def test_a_file_lies_under_the_key_that_is_printed(
 @pytest.mark.parametrize(
     ("triggers", "sentence"),
     [
-        ({}, f"No run starts automatically. Start one with: relay run {TENANT}"),
+        (
+            {},
+            f"No run starts automatically. Start one with: relay run {TENANT}",
+        ),
         ({"on_upload": {"quiet_seconds": 0}}, "A run starts immediately."),
         ({"on_upload": {}}, "A run starts 60 s after the last upload."),
-        ({"schedule": {"cron": "0 6 1 1 *"}}, "The schedule starts the next run at "),
+        (
+            {"schedule": {"cron": "0 6 1 1 *"}},
+            "The schedule starts the next run at ",
+        ),
     ],
 )
 def test_what_starts_a_run_is_told(

@@ -31,11 +31,15 @@ def created(world: ClientWorld, *options: str) -> str:
         "webhooks", "create", TENANT, URL, "--event", "run.failed", *options
     )
     assert made.exit_code == 0, made.output
-    (webhook_id,) = re.findall(r"^The secret of webhook (\w+) of acme is", made.stderr)
+    (webhook_id,) = re.findall(
+        r"^The secret of webhook (\w+) of acme is", made.stderr
+    )
     return str(webhook_id)
 
 
-def test_a_secret_is_printed_alone_and_the_id_beside_it(world: ClientWorld) -> None:
+def test_a_secret_is_printed_alone_and_the_id_beside_it(
+    world: ClientWorld,
+) -> None:
     events = ("--event", "run.failed", "--event", "feed.published")
     made = world.relay(
         "webhooks", "create", TENANT, URL, *events, "--description", "shop"
@@ -48,7 +52,13 @@ def test_a_secret_is_printed_alone_and_the_id_beside_it(world: ClientWorld) -> N
         f"webhook with: relay webhooks test acme {webhook.webhook_id}\n"
     )
     told = world.relay("webhooks", "list", TENANT).stdout.splitlines()
-    assert told[0].split() == ["webhook_id", "state", "url", "events", "description"]
+    assert told[0].split() == [
+        "webhook_id",
+        "state",
+        "url",
+        "events",
+        "description",
+    ]
     assert told[1].split() == [
         webhook.webhook_id,
         "enabled",
@@ -67,19 +77,29 @@ def test_help_names_every_event(world: ClientWorld, act: str) -> None:
 
 def test_programs_get_the_answers_whole(world: ClientWorld) -> None:
     options = ("--event", "run.held", "--json")
-    made = json.loads(world.relay("webhooks", "create", TENANT, URL, *options).stdout)
+    made = json.loads(
+        world.relay("webhooks", "create", TENANT, URL, *options).stdout
+    )
     assert made.pop("secret").startswith("whsec_")
     place = (TENANT, made["webhook_id"])
-    assert json.loads(world.relay("webhooks", "list", TENANT, "--json").stdout) == [
-        made
-    ]
-    assert json.loads(world.relay("webhooks", "show", *place, "--json").stdout) == made
-    rotated = json.loads(world.relay("webhooks", "rotate", *place, "--json").stdout)
+    assert json.loads(
+        world.relay("webhooks", "list", TENANT, "--json").stdout
+    ) == [made]
+    assert (
+        json.loads(world.relay("webhooks", "show", *place, "--json").stdout)
+        == made
+    )
+    rotated = json.loads(
+        world.relay("webhooks", "rotate", *place, "--json").stdout
+    )
     assert rotated.keys() == {"webhook_id", "secret", "previous_secret_until"}
     changed = world.relay("webhooks", "update", *place, "--disable", "--json")
     assert json.loads(changed.stdout) == {**made, "enabled": False}
     assert (
-        json.loads(world.relay("webhooks", "deliveries", *place, "--json").stdout) == []
+        json.loads(
+            world.relay("webhooks", "deliveries", *place, "--json").stdout
+        )
+        == []
     )
 
 
@@ -95,10 +115,15 @@ def test_only_what_is_named_is_changed(world: ClientWorld) -> None:
         "  events: run.held",
     ]
     assert (
-        world.relay("webhooks", "update", TENANT, webhook_id, "--enable").exit_code == 0
+        world.relay(
+            "webhooks", "update", TENANT, webhook_id, "--enable"
+        ).exit_code
+        == 0
     )
     for text, kept in (("shop", "shop"), ("", None)):
-        world.relay("webhooks", "update", TENANT, webhook_id, "--description", text)
+        world.relay(
+            "webhooks", "update", TENANT, webhook_id, "--description", text
+        )
         assert world.platform.webhooks.of_tenant(TENANT)[0].description == kept
     (after,) = world.platform.webhooks.of_tenant(TENANT)
     assert after.enabled_at is not None
@@ -110,9 +135,13 @@ def test_how_a_webhook_does_is_shown(world: ClientWorld) -> None:
     webhook_id = created(world, "--description", "shop")
     change = world.platform.webhooks.change
     change(TENANT, edited(TENANT, webhook_id, failing(NOW)))
-    assert "  enabled, failing  " in world.relay("webhooks", "list", TENANT).stdout
+    assert (
+        "  enabled, failing  " in world.relay("webhooks", "list", TENANT).stdout
+    )
     change(TENANT, edited(TENANT, webhook_id, disabled(DisabledReason.FAILING)))
-    lines = world.relay("webhooks", "show", TENANT, webhook_id).stdout.splitlines()
+    lines = world.relay(
+        "webhooks", "show", TENANT, webhook_id
+    ).stdout.splitlines()
     assert lines[1] == "  state: disabled (receiver_failing)"
     assert lines[4] == "  description: shop"
     assert re.fullmatch(r"  created: \S+ \S+Z by admin:admin-1", lines[5])
@@ -125,11 +154,14 @@ def test_a_rotated_secret_is_printed_alone(world: ClientWorld) -> None:
     (webhook,) = world.platform.webhooks.of_tenant(TENANT)
     assert told.stdout == f"{webhook.secret}\n"
     assert re.fullmatch(
-        r"Until \S+ \S+Z, events are signed with the old secret, too\.\n", told.stderr
+        r"Until \S+ \S+Z, events are signed with the old secret, too\.\n",
+        told.stderr,
     )
 
 
-def test_a_test_prints_its_delivery_and_where_to_look(world: ClientWorld) -> None:
+def test_a_test_prints_its_delivery_and_where_to_look(
+    world: ClientWorld,
+) -> None:
     webhook_id = created(world)
     told = world.relay("webhooks", "test", TENANT, webhook_id)
     (made,) = world.platform.webhooks.events_of(TENANT, limit=10).items
@@ -141,22 +173,37 @@ def test_each_try_is_a_line(world: ClientWorld) -> None:
     webhook_id = created(world)
     empty = world.relay("webhooks", "deliveries", TENANT, webhook_id)
     assert (empty.exit_code, empty.stdout) == (0, "")
-    assert empty.stderr == "Nothing was sent to the webhook in the last 30 days.\n"
+    assert (
+        empty.stderr == "Nothing was sent to the webhook in the last 30 days.\n"
+    )
     one = replace(
-        event(), deliveries={webhook_id: tried(webhook_id, None, 503, goes_on=True)}
+        event(),
+        deliveries={webhook_id: tried(webhook_id, None, 503, goes_on=True)},
     )
     world.platform.webhooks.add_event(one)
     lines = world.relay(
         "webhooks", "deliveries", TENANT, webhook_id
     ).stdout.splitlines()
     assert lines[0].split() == [
-        *("at", "delivery_id", "event", "try", "answer", "took", "next", "error"),
+        *(
+            "at",
+            "delivery_id",
+            "event",
+            "try",
+            "answer",
+            "took",
+            "next",
+            "error",
+        ),
     ]
     assert re.search(
-        rf"{one.event_id}  run.failed  2    503 .* 12:05:00Z  answered 503$", lines[1]
+        rf"{one.event_id}  run.failed  2    503 .* 12:05:00Z  answered 503$",
+        lines[1],
     )
     assert re.search(r"run.failed  1    -  .*  answered None$", lines[2])
-    limited = world.relay("webhooks", "deliveries", TENANT, webhook_id, "--limit", "1")
+    limited = world.relay(
+        "webhooks", "deliveries", TENANT, webhook_id, "--limit", "1"
+    )
     assert limited.stdout.splitlines() == lines[:2]
 
 
@@ -167,7 +214,9 @@ def test_a_list_of_tries_goes_on_over_pages(world: ClientWorld) -> None:
         made = replace(event(after=number), deliveries={webhook_id: three})
         world.platform.webhooks.add_event(made)
     with ApiClient(world.url, "admin-key", page_size=2) as client:
-        assert len(list(delivery_attempts(client, TENANT, webhook_id, 100))) == 9
+        assert (
+            len(list(delivery_attempts(client, TENANT, webhook_id, 100))) == 9
+        )
         assert len(list(delivery_attempts(client, TENANT, webhook_id, 4))) == 4
 
 
@@ -184,10 +233,14 @@ def test_a_deleted_webhook_is_gone(world: ClientWorld) -> None:
 
 def test_what_the_api_refuses_is_told(world: ClientWorld) -> None:
     event_option = ("--event", "run.failed")
-    told = world.relay("webhooks", "create", TENANT, "http://10.0.0.1/", *event_option)
+    told = world.relay(
+        "webhooks", "create", TENANT, "http://10.0.0.1/", *event_option
+    )
     assert (told.exit_code, told.stdout) == (1, "")
     assert "url: must begin with https://" in told.stderr
-    told = world.relay("webhooks", "create", TENANT, URL, "--event", "run.baked")
+    told = world.relay(
+        "webhooks", "create", TENANT, URL, "--event", "run.baked"
+    )
     assert "events.0" in told.stderr
     assert world.relay("webhooks", "create", TENANT, URL).exit_code == 2
     assert world.relay("webhooks", "show", TENANT, "../x").exit_code == 2

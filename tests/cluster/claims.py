@@ -39,7 +39,9 @@ def nothing_is_left_on_disks(cluster: Cluster, tenants: Sequence[str]) -> str:
     """Workers keep nothing on their disks and share none: what a run leaves is in S3."""
     for machine in cluster.machines.others:
         files = machine.files(cluster.pid(machine))
-        assert files == ["dagster/dagster.yaml"], f"{machine.name} keeps {files}"
+        assert files == ["dagster/dagster.yaml"], (
+            f"{machine.name} keeps {files}"
+        )
         if machine.namespace:
             _has_its_own_disk(cluster, machine)
     own = all(machine.namespace for machine in cluster.machines.others)
@@ -55,33 +57,45 @@ def _has_its_own_disk(cluster: Cluster, machine: Machine) -> None:
     assert not machine.folder.exists(), f"{machine.folder} is seen from here"
     for other in cluster.machines.others:
         sees = machine.sees(cluster.pid(machine), other.folder)
-        assert sees is (other is machine), f"{machine.name} sees {other.folder}: {sees}"
+        assert sees is (other is machine), (
+            f"{machine.name} sees {other.folder}: {sees}"
+        )
 
 
-def a_killed_worker_loses_nothing(cluster: Cluster, tenants: Sequence[str]) -> str:
+def a_killed_worker_loses_nothing(
+    cluster: Cluster, tenants: Sequence[str]
+) -> str:
     """A worker that is killed with all its processes in a burst loses nothing."""
     victim, other = cluster.machines.others
     with _held(cluster, tenants) as runs:
         executing = cluster.wait_executing(runs, cluster.capacity())
         doomed = {
-            one.run_id for one in executing if cluster.worker_of(one) == victim.name
+            one.run_id
+            for one in executing
+            if cluster.worker_of(one) == victim.name
         }
         assert doomed, f"no run executed on {victim.name}"
         killed = len(cluster.processes(victim))
         cluster.kill(victim.name)
-        wait_for("all are dead", lambda: not cluster.processes(victim), within=10)
-    for run_id in runs:
-        record = _succeeded(cluster, run_id, attempt=2 if run_id in doomed else 1)
-        assert run_id not in doomed or cluster.worker_of(record) == other.name, brief(
-            record
+        wait_for(
+            "all are dead", lambda: not cluster.processes(victim), within=10
         )
+    for run_id in runs:
+        record = _succeeded(
+            cluster, run_id, attempt=2 if run_id in doomed else 1
+        )
+        assert (
+            run_id not in doomed or cluster.worker_of(record) == other.name
+        ), brief(record)
     return (
         f"{victim.name}: {killed} processes, {len(doomed)} runs killed; these succeeded on "
         f"{other.name} as attempt 2, {len(runs) - len(doomed)} others as attempt 1"
     )
 
 
-def a_lost_broker_loses_nothing(cluster: Cluster, tenants: Sequence[str]) -> str:
+def a_lost_broker_loses_nothing(
+    cluster: Cluster, tenants: Sequence[str]
+) -> str:
     """A broker that is killed and comes back empty, while runs execute, loses nothing."""
     cluster.start_missing_workers()
     with _held(cluster, tenants) as runs:
@@ -89,7 +103,9 @@ def a_lost_broker_loses_nothing(cluster: Cluster, tenants: Sequence[str]) -> str
         cluster.kill(REDIS)
         cluster.start(REDIS)
     attempts = Counter(_succeeded(cluster, run_id).attempt for run_id in runs)
-    return ", ".join(f"{attempts[each]} as attempt {each}" for each in sorted(attempts))
+    return ", ".join(
+        f"{attempts[each]} as attempt {each}" for each in sorted(attempts)
+    )
 
 
 def a_cancelled_run_ends(cluster: Cluster, tenants: Sequence[str]) -> str:
@@ -111,7 +127,9 @@ def a_worker_comes_back(cluster: Cluster, tenants: Sequence[str]) -> str:
     cluster.start_missing_workers()
     with _held(cluster, tenants[: cluster.capacity()]) as runs:
         executing = cluster.wait_executing(runs, cluster.capacity())
-        its_own = [one for one in executing if cluster.worker_of(one) == back.name]
+        its_own = [
+            one for one in executing if cluster.worker_of(one) == back.name
+        ]
         assert len(its_own) == SLOTS, f"{back.name} has {len(its_own)} runs"
         process = cluster.stack.services[back.name].process
         assert process is not None
@@ -125,7 +143,9 @@ def a_worker_comes_back(cluster: Cluster, tenants: Sequence[str]) -> str:
 def all_is_settled(cluster: Cluster, tenants: Sequence[str]) -> str:
     """Nothing is left over: no open run, no lock, no message; every feed is right."""
     everything_settled(cluster)
-    feeds = [cluster.http.get(f"/v1/tenants/{tenant}/feed") for tenant in tenants]
+    feeds = [
+        cluster.http.get(f"/v1/tenants/{tenant}/feed") for tenant in tenants
+    ]
     assert [each.status_code for each in feeds] == [302] * len(tenants)
     runs = cluster.dagster.runs()
     return f"{len(runs)} Dagster runs of {len(tenants)} tenants"

@@ -53,7 +53,15 @@ class Machine:
         shell = ["env", *variables, "sh", "-c", script, "sh", *command]
         if not self.namespace:
             return shell
-        return ["ip", "netns", "exec", self.namespace, "unshare", "--uts", *shell]
+        return [
+            "ip",
+            "netns",
+            "exec",
+            self.namespace,
+            "unshare",
+            "--uts",
+            *shell,
+        ]
 
     def files(self, pid: int) -> list[str]:
         """Return the files in its folder, as its process ``pid`` sees them."""
@@ -97,7 +105,10 @@ def two_machines(home: Path) -> Iterator[Machines]:
 def _folders(home: Path, why: str) -> Machines:
     others = [Machine(name, home / "machines" / name, HOST) for name in NAMES]
     return Machines(
-        HOST, "", others, f"two folders of one machine, without namespaces: {why}"
+        HOST,
+        "",
+        others,
+        f"two folders of one machine, without namespaces: {why}",
     )
 
 
@@ -107,7 +118,10 @@ def _namespaces(home: Path) -> Iterator[Machines]:
     bridge, prefix = f"relay{mark}", f"198.18.{mark % 250}"
     others = [
         Machine(
-            name, home / "machines" / name, f"{prefix}.{last}", f"relay-{mark}-{name}"
+            name,
+            home / "machines" / name,
+            f"{prefix}.{last}",
+            f"relay-{mark}-{name}",
         )
         for last, name in enumerate(NAMES, 2)
     ]
@@ -120,9 +134,7 @@ def _namespaces(home: Path) -> Iterator[Machines]:
             _ip("netns", "add", machine.namespace)
             cleanup.callback(_ip, "netns", "del", machine.namespace)
             _connect(machine, bridge, f"relay{mark}v{number}")
-        kind = (
-            f"two network namespaces, {' and '.join(each.address for each in others)}"
-        )
+        kind = f"two network namespaces, {' and '.join(each.address for each in others)}"
         yield Machines(f"{prefix}.1", f"{prefix}.0/24", others, kind)
 
 

@@ -75,7 +75,9 @@ def _all_claims(home: Path) -> list[bool]:
         return held
 
 
-def _put_to_the_test(claim: Claim, cluster: Cluster, tenants: list[str]) -> bool:
+def _put_to_the_test(
+    claim: Claim, cluster: Cluster, tenants: list[str]
+) -> bool:
     began, wrong = time.monotonic(), ""
     said = str(claim.__doc__).partition("\n")[0]
     try:

@@ -63,14 +63,22 @@ class ClusterStack(Stack):
         )
         settings = yaml.safe_load(SETTINGS.read_text())
         settings["run_monitoring"]["start_timeout_seconds"] = START_SECONDS
-        (self.dagster_home / "dagster.yaml").write_text(yaml.safe_dump(settings))
+        (self.dagster_home / "dagster.yaml").write_text(
+            yaml.safe_dump(settings)
+        )
 
     def command(self, name: str) -> list[str]:
         if name == REDIS:
             password = ("--requirepass", self._password)
             return redis_argv(self.host, str(self.ports[REDIS]), *password)
         if name in self._machines:
-            celery = (sys.executable, "-m", "celery", "-A", "relay_dagster.celery_app")
+            celery = (
+                sys.executable,
+                "-m",
+                "celery",
+                "-A",
+                "relay_dagster.celery_app",
+            )
             worker = (
                 "worker",
                 "-c",
@@ -126,13 +134,17 @@ class Cluster(Installation):
         node = AsyncResult(run.tags["dagster-celery/task_id"], app=app).worker
         return str(node).partition("@")[2]
 
-    def wait_executing(self, runs: Iterable[str], number: int) -> list[RunRecord]:
+    def wait_executing(
+        self, runs: Iterable[str], number: int
+    ) -> list[RunRecord]:
         """Return the records of those that execute, once as many do as there is room for."""
         wanted = list(runs)
 
         def look() -> list[RunRecord]:
             records = [self.aws.runs.get(run_id) for run_id in wanted]
-            found = [each for each in records if each is not None and each.is_claimed]
+            found = [
+                each for each in records if each is not None and each.is_claimed
+            ]
             return found if len(found) >= number else []
 
         return wait_for(f"{number} runs execute", look, within=60)
@@ -168,7 +180,9 @@ class Cluster(Installation):
 
 
 def _times_ready(log: Path) -> int:
-    return log.read_text(errors="replace").count(" ready.") if log.exists() else 0
+    return (
+        log.read_text(errors="replace").count(" ready.") if log.exists() else 0
+    )
 
 
 def _all_pids() -> list[int]:

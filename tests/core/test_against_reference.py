@@ -24,11 +24,22 @@ from reference_runs import run_engine
 from relay_core.config import load_config
 from relay_core.domain.cell_rules import read_cell
 from relay_core.domain.errors import CellError
-from support.builders import REQUESTED_AT, config_document, feed, vendor_document
+from support.builders import (
+    REQUESTED_AT,
+    config_document,
+    feed,
+    vendor_document,
+)
 
 EXAMPLES = os.environ.get("RELAY_FUZZ_EXAMPLES")
 LENIENT = {"max_invalid_rows": 1_000_000, "max_invalid_row_pct": "1.0"}
-READ = ("quantity_available", "lead_time_days", *MONEY, "condition", "updated_at")
+READ = (
+    "quantity_available",
+    "lead_time_days",
+    *MONEY,
+    "condition",
+    "updated_at",
+)
 
 
 def fuzz(by_default: int) -> Any:
@@ -90,13 +101,17 @@ def test_engine_and_reference_read_odd_cells_alike(
 def test_engine_and_reference_read_any_scrap_alike(
     text: str, separators: tuple[str, str | None], column: str
 ) -> None:
-    found, expected = both_readings(column, text, parser(*separators), ZoneInfo("UTC"))
+    found, expected = both_readings(
+        column, text, parser(*separators), ZoneInfo("UTC")
+    )
     assert found == expected
 
 
 @fuzz(300)
 @given(clock_times(), st.sampled_from(ZONES))
-def test_engine_and_reference_read_any_clock_alike(text: str, zone: str) -> None:
+def test_engine_and_reference_read_any_clock_alike(
+    text: str, zone: str
+) -> None:
     found, expected = both_readings(
         "updated_at", text, parser(".", None), ZoneInfo(zone)
     )
@@ -114,13 +129,18 @@ def assert_both_agree(
     expected = run_reference(config, feeds, sku_maps or {}, requested_at)
     run = run_engine(config, feeds, sku_maps or {}, requested_at)
     for name in Outcome.__dataclass_fields__:
-        assert (name, getattr(run.outcome, name)) == (name, getattr(expected, name))
+        assert (name, getattr(run.outcome, name)) == (
+            name,
+            getattr(expected, name),
+        )
     return expected
 
 
 @fuzz(40)
 @given(nasty_tenants())
-def test_engine_and_reference_agree_on_nasty_tenants(tenant: NastyTenant) -> None:
+def test_engine_and_reference_agree_on_nasty_tenants(
+    tenant: NastyTenant,
+) -> None:
     assert_both_agree(
         tenant.document, tenant.feeds, tenant.sku_maps, tenant.requested_at
     )
@@ -142,7 +162,11 @@ TEXTS = st.lists(st.sampled_from(CHARACTERS + TOKENS), max_size=40).map("".join)
     st.booleans(),
 )
 def test_engine_and_reference_split_any_text_alike(
-    text: str, delimiter: str, encoding: str, columns: list[str], has_header: bool
+    text: str,
+    delimiter: str,
+    encoding: str,
+    columns: list[str],
+    has_header: bool,
 ) -> None:
     defaults = {"quantity_available": "3", "cost": "1"}
     parser: dict[str, Any] = {
@@ -155,7 +179,9 @@ def test_engine_and_reference_split_any_text_alike(
         text = delimiter.join(f'"{column}"' for column in columns) + "\n" + text
     else:
         parser["columns"] = columns
-    document = config_document(vendor_document(parser=parser), error_policy=LENIENT)
+    document = config_document(
+        vendor_document(parser=parser), error_policy=LENIENT
+    )
     assert_both_agree(document, {"vendor_1": text.encode(encoding)})
 
 
@@ -183,13 +209,21 @@ def test_engine_and_reference_agree_on_feeds_larger_than_a_block(
 ) -> None:
     places = (1, 2, len(records) // 2, len(records) - 1, len(records))
     blanks = "," * (3 + more.count(","))
-    odd_ones = ("too,few", "", f"E,x,1,bad{more}", blanks, f"F,1,1,1{more},more")
+    odd_ones = (
+        "too,few",
+        "",
+        f"E,x,1,bad{more}",
+        blanks,
+        f"F,1,1,1{more},more",
+    )
     for shift, (place, odd) in enumerate(zip(places, odd_ones, strict=True)):
         records = [*records[: place + shift], odd, *records[place + shift :]]
     document = config_document(
         error_policy=LENIENT, output={"columns": ["sku", "title"]}
     )
-    feed_bytes = feed(*records, header=f"sku,quantity_available,cost,title{more}")
+    feed_bytes = feed(
+        *records, header=f"sku,quantity_available,cost,title{more}"
+    )
     assert len(feed_bytes) > 1 << 22
     outcome = assert_both_agree(document, {"vendor_1": feed_bytes})
     codes = sorted(entry.error_code for entry in outcome.entries)
@@ -211,7 +245,9 @@ def test_engine_and_reference_agree_on_cells_as_large_as_one_may_be(
 ) -> None:
     records = ["A,1,1,b", "B,2", "C,3,1,d"]
     records[place] = f"{records[place]},{cell}"
-    document = config_document(error_policy=LENIENT, output={"columns": ["sku"]})
+    document = config_document(
+        error_policy=LENIENT, output={"columns": ["sku"]}
+    )
     data = feed(*records, header="sku,quantity_available,cost,title")
     codes = assert_both_agree(document, {"vendor_1": data}).fault_codes
     assert codes == ({} if code is None else {"vendor_1": code})

@@ -19,7 +19,10 @@ def test_amounts_of_another_currency_are_the_tenants_from_reading_on() -> None:
         pricing={
             "shipping_handling_flat": "3",
             "rules": [
-                {"when": {"cost_from": "10.83", "cost_below": "10.84"}, "markup": "1"}
+                {
+                    "when": {"cost_from": "10.83", "cost_below": "10.84"},
+                    "markup": "1",
+                }
             ],
         },
         output={"columns": ["sku", "vendor_id", "cost", "price"]},
@@ -37,9 +40,15 @@ def test_amounts_of_another_currency_are_the_tenants_from_reading_on() -> None:
         "sku,vendor_id,cost,price\nA,v1,10.83,16.71\nB,v2,15.70,15.70\n"
     )
     told = run.explain("A")
-    assert [(each["vendor_id"], each["landed_cost"]) for each in told["offers"]] == [
+    assert [
+        (each["vendor_id"], each["landed_cost"]) for each in told["offers"]
+    ] == [
         ("v1", "15.7064"),
         ("v2", "15.71"),
     ]
-    step = {"step": "shipping_handling", "operand": "4.8744", "before": "10.832"}
+    step = {
+        "step": "shipping_handling",
+        "operand": "4.8744",
+        "before": "10.832",
+    }
     assert told["price_steps"][1] == {**step, "after": "15.7064"}

@@ -43,7 +43,9 @@ def config(**changes: Any) -> TenantConfig:
 
 FEEDS = {
     "v1": feed('A,1,5,"a, b",=CN', "B,1,9,n/a,", header=HEADER),
-    "v2": feed("B,1,3, =x ,DE", header="sku,quantity_available,cost,shelf,origin"),
+    "v2": feed(
+        "B,1,3, =x ,DE", header="sku,quantity_available,cost,shelf,origin"
+    ),
 }
 
 
@@ -77,7 +79,13 @@ def test_they_pass_through_like_a_title() -> None:
         ("a, b", "=CN"),
         ("=x", "DE"),
     ]
-    row = {"sku": "A", "shelf": "a, b", "Made in": "'=CN", "rule": "", "price": "5.00"}
+    row = {
+        "sku": "A",
+        "shelf": "a, b",
+        "Made in": "'=CN",
+        "rule": "",
+        "price": "5.00",
+    }
     assert run.explain("A")["feed_row"] == row
 
 
@@ -87,7 +95,10 @@ def test_they_are_texts_in_every_format(format: str) -> None:
     run = run_in_memory(config(output=output), FEEDS)
     data = run.files[run.keys.merged_inventory(format)]
     if format == "jsonl":
-        assert data == b'{"shelf":"a, b","rule":null}\n{"shelf":"=x","rule":null}\n'
+        assert (
+            data
+            == b'{"shelf":"a, b","rule":null}\n{"shelf":"=x","rule":null}\n'
+        )
     elif format == "parquet":
         rows = [{"shelf": "a, b", "rule": None}, {"shelf": "=x", "rule": None}]
         assert pq.read_table(io.BytesIO(data)).to_pylist() == rows
@@ -98,9 +109,14 @@ def test_they_are_texts_in_every_format(format: str) -> None:
 def test_a_sku_kept_at_0_has_the_states_values_and_null_where_the_state_lacks_the_column() -> (
     None
 ):
-    before = run_in_memory(config(extra_columns=["shelf", "origin", "rule"]), FEEDS)
+    before = run_in_memory(
+        config(extra_columns=["shelf", "origin", "rule"]), FEEDS
+    )
     baseline = read_state(before.files[before.keys.state], keeps_rows=True)
-    columns = {"columns": ["sku", "shelf", "row_number"], "missing_skus": "zero"}
+    columns = {
+        "columns": ["sku", "shelf", "row_number"],
+        "missing_skus": "zero",
+    }
     names = ["row_number", "shelf", "rule"]
     now = {"v1": feed("C,1,5,s,x", header=HEADER), "v2": feed("C,1,4")}
     run = run_in_memory(

@@ -49,21 +49,41 @@ ROW_FAULTS = [
     (RowFault.COLUMN_COUNT, "A,1,2,3,new,,", None, None),
     (RowFault.MISSING_SKU, " ,1,2,3,new,", "sku", " "),
     (RowFault.MISSING_QUANTITY, "A,,2,3,new,", "quantity_available", ""),
-    (RowFault.INVALID_QUANTITY, "A,12.5,2,3,new,", "quantity_available", "12.5"),
+    (
+        RowFault.INVALID_QUANTITY,
+        "A,12.5,2,3,new,",
+        "quantity_available",
+        "12.5",
+    ),
     (
         RowFault.INVALID_QUANTITY,
         "A,2147483648,2,3,new,",
         "quantity_available",
         "2147483648",
     ),
-    (RowFault.INVALID_QUANTITY, "A, few ,2,3,new,", "quantity_available", " few "),
+    (
+        RowFault.INVALID_QUANTITY,
+        "A, few ,2,3,new,",
+        "quantity_available",
+        " few ",
+    ),
     (RowFault.NEGATIVE_QUANTITY, "A,-1,2,3,new,", "quantity_available", "-1"),
     (RowFault.INVALID_DECIMAL, "A,1,2,12 EUR,new,", "cost", "12 EUR"),
     (RowFault.NEGATIVE_AMOUNT, "A,1,2,-0.01,new,", "cost", "-0.01"),
-    (RowFault.AMOUNT_OUT_OF_RANGE, "A,1,2,1000000000,new,", "cost", "1000000000"),
+    (
+        RowFault.AMOUNT_OUT_OF_RANGE,
+        "A,1,2,1000000000,new,",
+        "cost",
+        "1000000000",
+    ),
     (RowFault.INVALID_LEAD_TIME, "A,1,-2,3,new,", "lead_time_days", "-2"),
     (RowFault.INVALID_CONDITION, "A,1,2,3,mint,", "condition", "mint"),
-    (RowFault.INVALID_TIMESTAMP, "A,1,2,3,new,01/02/2024", "updated_at", "01/02/2024"),
+    (
+        RowFault.INVALID_TIMESTAMP,
+        "A,1,2,3,new,01/02/2024",
+        "updated_at",
+        "01/02/2024",
+    ),
 ]
 
 
@@ -87,10 +107,18 @@ def test_a_row_fault_names_record_column_value_and_reason(
     assert (entry.column, entry.value) == (column, value)
     assert len(entry.error_message) > len(code)
     cells = record.split(",")
-    whole = cells if column is None else dict(zip(WIDE.split(","), cells, strict=True))
+    whole = (
+        cells
+        if column is None
+        else dict(zip(WIDE.split(","), cells, strict=True))
+    )
     assert entry.row_data == whole
     assert vendor.fault_counts == {code: 1}
-    assert (vendor.total_rows, vendor.valid_rows, vendor.invalid_rows) == (3, 2, 1)
+    assert (vendor.total_rows, vendor.valid_rows, vendor.invalid_rows) == (
+        3,
+        2,
+        1,
+    )
     assert result.outcome.record_count == 2
 
 
@@ -103,9 +131,16 @@ def test_each_row_fault_is_tested() -> None:
 
 def test_a_line_that_is_no_record_is_told_whole() -> None:
     lines = b'{"sku":"A","quantity_available":1,"cost":2}\n{"sku":"B", oops\n'
-    result = run({"vendor_1": lines}, vendor_document(parser={"format": "jsonl"}))
+    result = run(
+        {"vendor_1": lines}, vendor_document(parser={"format": "jsonl"})
+    )
     (entry,) = entries_of(result.normalized[0])
-    assert (entry.error_code, entry.vendor_id, entry.row_number, entry.value) == (
+    assert (
+        entry.error_code,
+        entry.vendor_id,
+        entry.row_number,
+        entry.value,
+    ) == (
         "invalid_record",
         "vendor_1",
         2,
@@ -119,7 +154,9 @@ def test_a_line_that_is_no_record_is_told_whole() -> None:
     )
 
 
-def test_a_row_with_many_faults_is_invalid_once_and_each_fault_is_told() -> None:
+def test_a_row_with_many_faults_is_invalid_once_and_each_fault_is_told() -> (
+    None
+):
     header = "sku,quantity_available,cost,price"
     result = run({"vendor_1": feed(",x,-1,-2", "A,1,2,3", header=header)})
     assert [entry.error_code for entry in result.outcome.entries] == [
@@ -139,14 +176,20 @@ def test_ten_thousand_row_entries_are_kept_and_all_are_counted() -> None:
     result = run({"vendor_1": feed(*["A,x,y"] * 6_000, "A,1,1")})
     (vendor,) = result.normalized
     assert len(vendor.entries) == 10_000
-    assert vendor.fault_counts == {"invalid_quantity": 6_000, "invalid_decimal": 6_000}
+    assert vendor.fault_counts == {
+        "invalid_quantity": 6_000,
+        "invalid_decimal": 6_000,
+    }
     assert result.outcome.invalid_rows.count(b"\n") == 6_001
 
 
 def failed(result: EngineRun, code: str, stage: str) -> str:
     """Check how the run ended; return its message."""
     assert result.failure is not None
-    assert (result.failure.error_code, str(result.failure.stage)) == (code, stage)
+    assert (result.failure.error_code, str(result.failure.stage)) == (
+        code,
+        stage,
+    )
     assert result.outcome.merged is None
     return result.failure.error_message
 
@@ -158,14 +201,17 @@ def test_required_vendor_missing_names_every_such_vendor_and_prefix() -> None:
     )
     assert "required vendor inbound missing" in message.lower()
     assert all(
-        name in message for name in ("one", "feeds of one/", "three", "feeds of three/")
+        name in message
+        for name in ("one", "feeds of one/", "three", "feeds of three/")
     )
     assert "feeds of two/" not in message
 
 
 def test_missing_sku_map_names_vendor_and_place() -> None:
     vendor = vendor_document(sku_map=SKU_MAP)
-    message = failed(run({"vendor_1": GOOD}, vendor), "missing_sku_map", "FETCH_INPUTS")
+    message = failed(
+        run({"vendor_1": GOOD}, vendor), "missing_sku_map", "FETCH_INPUTS"
+    )
     assert "vendor_1" in message
     assert "map.csv" in message
 
@@ -193,7 +239,10 @@ def test_a_file_that_is_too_large_fails_the_run_before_it_is_read(
 ) -> None:
     vendor = vendor_document(sku_map=SKU_MAP)
     well = Limits(feed_bytes=len(GOOD), sku_map_bytes=15)
-    assert run({"vendor_1": GOOD}, vendor, sku_maps=MAPPED, limits=well).failure is None
+    assert (
+        run({"vendor_1": GOOD}, vendor, sku_maps=MAPPED, limits=well).failure
+        is None
+    )
     result = run({"vendor_1": GOOD}, vendor, sku_maps=MAPPED, limits=limits)
     message = failed(result, "feed_too_large", "FETCH_INPUTS")
     assert "vendor_1" in message
@@ -210,16 +259,22 @@ def test_too_large_a_feed_comes_after_a_missing_vendor_and_before_a_missing_sku_
     ]
     limits = Limits(feed_bytes=len(GOOD))
     large = {"a": GOOD, "b": GOOD + b"\n"}
-    failed(run(large, *vendors, limits=limits), "feed_too_large", "FETCH_INPUTS")
+    failed(
+        run(large, *vendors, limits=limits), "feed_too_large", "FETCH_INPUTS"
+    )
     vendors.append(vendor_document("c"))
     failed(
-        run(large, *vendors, limits=limits), "REQUIRED_VENDOR_MISSING", "FETCH_INPUTS"
+        run(large, *vendors, limits=limits),
+        "REQUIRED_VENDOR_MISSING",
+        "FETCH_INPUTS",
     )
 
 
 def test_a_missing_vendor_comes_before_a_missing_sku_map() -> None:
     vendors = [vendor_document("a", sku_map=SKU_MAP), vendor_document("b")]
-    failed(run({"a": GOOD}, *vendors), "REQUIRED_VENDOR_MISSING", "FETCH_INPUTS")
+    failed(
+        run({"a": GOOD}, *vendors), "REQUIRED_VENDOR_MISSING", "FETCH_INPUTS"
+    )
 
 
 def test_the_sku_map_of_a_vendor_without_a_feed_is_not_missed() -> None:
@@ -234,7 +289,9 @@ def test_a_decode_error_names_vendor_file_and_offset() -> None:
     data = b"sku,quantity_available,title\nA,1,Gr\xf6\xdfe\n"
     message = failed(run({"vendor_1": data}), "DECODE_ERROR", "NORMALIZE")
     assert "decode error" in message.lower()
-    assert all(part in message for part in ("vendor_1", "vendor_1.csv", "35", "cp1252"))
+    assert all(
+        part in message for part in ("vendor_1", "vendor_1.csv", "35", "cp1252")
+    )
 
 
 def test_an_unclosed_quote_names_the_line_it_opens_on() -> None:
@@ -245,7 +302,9 @@ def test_an_unclosed_quote_names_the_line_it_opens_on() -> None:
     assert "quote" in message
 
 
-def test_missing_required_columns_name_what_is_missing_found_and_nearest() -> None:
+def test_missing_required_columns_name_what_is_missing_found_and_nearest() -> (
+    None
+):
     vendor = vendor_document(parser={"column_map": {"cost": "Unit Cost"}})
     data = b"SKU,quantity_available,Unit Costs\nA,1,2\n"
     message = failed(
@@ -264,7 +323,11 @@ def test_missing_required_columns_name_what_is_missing_found_and_nearest() -> No
 
 
 def test_columns_are_judged_before_emptiness() -> None:
-    failed(run({"vendor_1": b"name,stock\n"}), "missing_required_columns", "NORMALIZE")
+    failed(
+        run({"vendor_1": b"name,stock\n"}),
+        "missing_required_columns",
+        "NORMALIZE",
+    )
 
 
 @pytest.mark.parametrize(
@@ -276,7 +339,9 @@ def test_columns_are_judged_before_emptiness() -> None:
         pytest.param(GOOD, b"from,to\nA,B\n", id="map_without_its_columns"),
         pytest.param(GOOD, b"", id="empty_map"),
         pytest.param(GOOD, b"vendor_sku,sku\nA,\xff\n", id="map_not_utf_8"),
-        pytest.param(GOOD, b'vendor_sku,sku\nA,"B\n', id="map_with_an_unclosed_quote"),
+        pytest.param(
+            GOOD, b'vendor_sku,sku\nA,"B\n', id="map_with_an_unclosed_quote"
+        ),
     ],
 )
 def test_other_unusable_files_are_invalid_input(
@@ -288,7 +353,9 @@ def test_other_unusable_files_are_invalid_input(
     assert "vendor_1" in failed(result, "invalid_input", "NORMALIZE")
 
 
-def test_the_first_faulty_vendor_gives_the_code_and_every_fault_is_told() -> None:
+def test_the_first_faulty_vendor_gives_the_code_and_every_fault_is_told() -> (
+    None
+):
     vendors = [vendor_document(name) for name in ("fine", "cut", "bare")]
     feeds = {
         "bare": b"name\nA\n",
@@ -298,7 +365,10 @@ def test_the_first_faulty_vendor_gives_the_code_and_every_fault_is_told() -> Non
     result = run(feeds, *vendors)
     failed(result, "DECODE_ERROR", "NORMALIZE")
     told = [(fault.vendor_id, fault.error_code) for fault in result.faults]
-    assert told == [("cut", "DECODE_ERROR"), ("bare", "missing_required_columns")]
+    assert told == [
+        ("cut", "DECODE_ERROR"),
+        ("bare", "missing_required_columns"),
+    ]
     assert list(result.outcome.normalized) == ["fine"]
 
 
@@ -311,12 +381,16 @@ def test_no_rows_parsed_names_the_required_vendor(data: bytes) -> None:
     assert "hollow" in message
 
 
-def test_no_row_in_any_feed_is_no_rows_parsed_even_where_all_are_optional() -> None:
+def test_no_row_in_any_feed_is_no_rows_parsed_even_where_all_are_optional() -> (
+    None
+):
     vendors = [
         vendor_document("a", required=False),
         vendor_document("b", required=False),
     ]
-    failed(run({"a": b"", "b": None}, *vendors), "no_rows_parsed", "MERGE_PRICE")
+    failed(
+        run({"a": b"", "b": None}, *vendors), "no_rows_parsed", "MERGE_PRICE"
+    )
 
 
 def test_no_valid_row_is_no_rows_parsed_after_the_thresholds() -> None:
@@ -335,7 +409,8 @@ def test_a_feed_with_nothing_that_can_be_priced_is_empty_output() -> None:
     ("policy", "part"),
     [
         pytest.param(
-            {"max_invalid_rows": 1, "max_invalid_row_pct": "1.0"}, "max_invalid_rows"
+            {"max_invalid_rows": 1, "max_invalid_row_pct": "1.0"},
+            "max_invalid_rows",
         ),
         pytest.param(
             {"max_invalid_rows": 9, "max_invalid_row_pct": "0.3999999"},
@@ -426,7 +501,9 @@ def test_a_vendor_with_a_warning_is_named_and_the_run_succeeds(
 
 
 def test_a_missing_optional_column_is_null_and_one_warning() -> None:
-    vendor = vendor_document(parser={"column_map": {"brand": "Make", "title": "Name"}})
+    vendor = vendor_document(
+        parser={"column_map": {"brand": "Make", "title": "Name"}}
+    )
     result = run({"vendor_1": GOOD}, vendor, error_policy=NO_COLUMNS_NEEDED)
     assert result.outcome.warnings == {"missing_required_columns": 1}
     message = one(result.warnings, "missing_required_columns").error_message
@@ -448,11 +525,14 @@ def test_rows_of_one_sku_are_refused_where_the_config_says_so() -> None:
     vendor = vendor_document(
         duplicate_skus="refuse", sku_map={"type": "file", "local_path": "m.csv"}
     )
-    feeds = {"vendor_1": feed("A,1,2", "B,x,2", "", "B,3,4", "THEIRS,5,6", "C,7,8")}
+    feeds = {
+        "vendor_1": feed("A,1,2", "B,x,2", "", "B,3,4", "THEIRS,5,6", "C,7,8")
+    }
     document = config_document(vendor, error_policy=LENIENT)
     result = run_document(document, feeds, {"vendor_1": sku_map})
     entries = [
-        (e.row_number, e.error_code, e.column, e.value) for e in result.outcome.entries
+        (e.row_number, e.error_code, e.column, e.value)
+        for e in result.outcome.entries
     ]
     assert entries == [
         (2, "duplicate_sku", "sku", "A"),
@@ -478,7 +558,8 @@ def test_price_rules_that_leave_out_every_offer_make_no_feed() -> None:
     result = run({"vendor_1": GOOD}, pricing=pricing)
     failed(result, "empty_output", "MERGE_PRICE")
     assert (
-        "price rules or overrides leave out every offer" in result.failure.error_message
+        "price rules or overrides leave out every offer"
+        in result.failure.error_message
     )
     assert result.outcome.warnings == {}
 
@@ -487,7 +568,9 @@ def test_an_unpriced_sku_is_left_out_and_named() -> None:
     result = run({"vendor_1": feed("A,1,2", "B,1,", "C,1,0.004")})
     assert [row["sku"] for row in result.merged] == ["A"]
     assert result.outcome.warnings == {"UNPRICED_SKU": 2}
-    assert [w.sku for w in result.warnings if w.error_code == "UNPRICED_SKU"] == [
+    assert [
+        w.sku for w in result.warnings if w.error_code == "UNPRICED_SKU"
+    ] == [
         "B",
         "C",
     ]
@@ -496,7 +579,10 @@ def test_an_unpriced_sku_is_left_out_and_named() -> None:
 def test_refused_rows_within_the_thresholds_are_a_warning() -> None:
     result = run({"vendor_1": feed("A,1,2", "B,x,2")})
     assert result.outcome.warnings == {"invalid_rows_within_threshold": 1}
-    assert "1" in one(result.warnings, "invalid_rows_within_threshold").error_message
+    assert (
+        "1"
+        in one(result.warnings, "invalid_rows_within_threshold").error_message
+    )
 
 
 def test_warnings_are_kept_in_a_run_that_then_fails() -> None:
@@ -507,5 +593,10 @@ def test_warnings_are_kept_in_a_run_that_then_fails() -> None:
     ]
     result = run({"gone": None, "cut": b'"', "hollow": b""}, *vendors)
     failed(result, "DECODE_ERROR", "NORMALIZE")
-    told = [(warning.error_code, warning.vendor_id) for warning in result.warnings]
-    assert told == [("OPTIONAL_VENDOR_MISSING", "gone"), ("EMPTY_FEED", "hollow")]
+    told = [
+        (warning.error_code, warning.vendor_id) for warning in result.warnings
+    ]
+    assert told == [
+        ("OPTIONAL_VENDOR_MISSING", "gone"),
+        ("EMPTY_FEED", "hollow"),
+    ]

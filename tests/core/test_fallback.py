@@ -46,7 +46,11 @@ class Published:
     run_id: str | None = PUBLISHED_RUN
 
     def uploaded_at(self, vendor_id: str) -> datetime | None:
-        return REQUESTED_AT - timedelta(hours=2) if vendor_id in self.feeds else None
+        return (
+            REQUESTED_AT - timedelta(hours=2)
+            if vendor_id in self.feeds
+            else None
+        )
 
     def read(self, vendor_id: str) -> VendorFeed | None:
         vendor = self.config.vendor(vendor_id)
@@ -64,7 +68,11 @@ class Run:
     def failed(self) -> tuple[str, str] | None:
         """The code and the stage of the failure."""
         failure = self.findings.failure
-        return None if failure is None else (failure.error_code, str(failure.stage))
+        return (
+            None
+            if failure is None
+            else (failure.error_code, str(failure.stage))
+        )
 
     @property
     def warned(self) -> list[str]:
@@ -134,7 +142,10 @@ def baseline_of(*vendors: Any, **uploads: bytes) -> Baseline:
 TROUBLES: dict[str, tuple[dict[str, Any], bytes]] = {
     "DECODE_ERROR": ({}, feed('B-1,1,"2')),
     "missing_required_columns": ({}, feed("B-1,1", header="sku,cost")),
-    "invalid_input": ({}, feed("B-1,1,1,1", header="sku,quantity_available,cost,cost")),
+    "invalid_input": (
+        {},
+        feed("B-1,1,1,1", header="sku,quantity_available,cost,cost"),
+    ),
     "no_rows_parsed": ({}, feed()),
     "validation_errors": ({"max_invalid_row_pct": "0.2"}, feed(*MANY_INVALID)),
     "vendor_rows": ({}, feed(*HALF)),
@@ -148,8 +159,13 @@ def in_trouble(
 ) -> Run:
     """Run a vendor that is in this failure, beside another that is in none."""
     own, data = TROUBLES[code]
-    vendors = [vendor_document("bad", **own, **options)] + [GOOD_VENDOR] * (not alone)
-    whole = {"bad": feed(*WHOLE), "good": feed(*[f"A-{n},5,10.00" for n in range(20)])}
+    vendors = [vendor_document("bad", **own, **options)] + [GOOD_VENDOR] * (
+        not alone
+    )
+    whole = {
+        "bad": feed(*WHOLE),
+        "good": feed(*[f"A-{n},5,10.00" for n in range(20)]),
+    }
     uploads = {"bad": data, "good": whole["good"]}
     if alone:
         del uploads["good"], whole["good"]
@@ -165,7 +181,9 @@ def stage(code: str) -> str:
 # --- fail -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("code", [code for code in TROUBLES if code != "vendor_rows"])
+@pytest.mark.parametrize(
+    "code", [code for code in TROUBLES if code != "vendor_rows"]
+)
 def test_trouble_fails_the_run_in_its_stage(code: str) -> None:
     assert in_trouble(code).failed == (code, stage(code))
 
@@ -173,7 +191,9 @@ def test_trouble_fails_the_run_in_its_stage(code: str) -> None:
 def test_lost_rows_of_a_vendor_that_may_fail_the_run_trip_their_guard() -> None:
     ended = in_trouble("vendor_rows")
     assert (ended.failed, ended.findings.is_held) == (None, True)
-    assert [result.guard for result in ended.findings.tripped] == ["vendor_rows"]
+    assert [result.guard for result in ended.findings.tripped] == [
+        "vendor_rows"
+    ]
 
 
 def test_an_optional_feed_without_a_row_is_a_warning() -> None:
@@ -190,7 +210,11 @@ def test_a_vendor_in_trouble_is_left_out_and_the_others_are_published(
     code: str, required: bool
 ) -> None:
     ended = in_trouble(code, on_trouble="leave_out", required=required)
-    assert (ended.failed, ended.used(), ended.trouble()) == (None, "left_out", code)
+    assert (ended.failed, ended.used(), ended.trouble()) == (
+        None,
+        "left_out",
+        code,
+    )
     assert ended.warned == ["VENDOR_LEFT_OUT"]
     (warning,) = ended.findings.warnings
     failure = ended.findings.states["bad"].failure
@@ -199,7 +223,9 @@ def test_a_vendor_in_trouble_is_left_out_and_the_others_are_published(
     assert all(sku.startswith("A-") for sku in ended.quantities)
     assert KEYS.normalized("bad") not in ended.files
     assert ended.findings.valid_rows().keys() == {"good"}
-    assert "vendor_rows" not in [result.guard for result in ended.findings.tripped]
+    assert "vendor_rows" not in [
+        result.guard for result in ended.findings.tripped
+    ]
 
 
 @pytest.mark.parametrize("code", TROUBLES)
@@ -211,7 +237,9 @@ def test_where_nobody_is_left_the_run_fails_with_the_trouble_in_its_stage(
     assert ended.warned == ["VENDOR_LEFT_OUT"]
 
 
-def test_where_all_that_is_left_out_is_for_want_of_uploads_there_is_no_row() -> None:
+def test_where_all_that_is_left_out_is_for_want_of_uploads_there_is_no_row() -> (
+    None
+):
     absent = vendor_document("bad", required=False, on_trouble="leave_out")
     ended = run(absent, uploads={})
     assert ended.failed == ("no_rows_parsed", "MERGE_PRICE")
@@ -228,10 +256,15 @@ def test_the_last_good_feed_stands_in_with_its_share_of_the_quantities(
 ) -> None:
     options = {"on_trouble": "last_good", "last_good": {"quantity_pct": 50}}
     ended = in_trouble(code, earlier=feed(*WHOLE), required=required, **options)
-    assert (ended.failed, ended.used(), ended.trouble()) == (None, "last_good", code)
+    assert (ended.failed, ended.used(), ended.trouble()) == (
+        None,
+        "last_good",
+        code,
+    )
     assert ended.warned == ["VENDOR_LAST_GOOD"]
     assert (
-        "2 hours old; the limit is 48 hours" in ended.findings.warnings[0].error_message
+        "2 hours old; the limit is 48 hours"
+        in ended.findings.warnings[0].error_message
     )
     assert {ended.quantities[f"B-{number:02}"] for number in range(20)} == {"4"}
     state = ended.findings.states["bad"]
@@ -241,7 +274,9 @@ def test_the_last_good_feed_stands_in_with_its_share_of_the_quantities(
 @pytest.mark.parametrize(
     "earlier", [None, feed('B-1,1,"2')], ids=["none", "in failure too"]
 )
-@pytest.mark.parametrize("code", [code for code in TROUBLES if code != "vendor_rows"])
+@pytest.mark.parametrize(
+    "code", [code for code in TROUBLES if code != "vendor_rows"]
+)
 def test_without_a_sound_last_good_feed_a_required_vendor_fails_the_run(
     code: str, earlier: bytes | None
 ) -> None:
@@ -256,16 +291,26 @@ def test_without_a_sound_last_good_feed_a_required_vendor_fails_the_run(
 def test_without_a_sound_last_good_feed_an_optional_vendor_is_left_out(
     code: str, earlier: bytes | None
 ) -> None:
-    ended = in_trouble(code, earlier=earlier, on_trouble="last_good", required=False)
-    assert (ended.failed, ended.used(), ended.trouble()) == (None, "left_out", code)
+    ended = in_trouble(
+        code, earlier=earlier, on_trouble="last_good", required=False
+    )
+    assert (ended.failed, ended.used(), ended.trouble()) == (
+        None,
+        "left_out",
+        code,
+    )
     assert ended.warned == ["VENDOR_LEFT_OUT"]
 
 
-def test_a_stale_upload_stands_in_itself_with_its_share_of_the_quantities() -> None:
+def test_a_stale_upload_stands_in_itself_with_its_share_of_the_quantities() -> (
+    None
+):
     options = {"on_trouble": "last_good", "last_good": {"quantity_pct": 50}}
     vendor = vendor_document("bad", max_feed_age_hours=1, **options)
     stale, earlier = feed("B-1,9,10.00"), {"bad": feed("B-2,9,10.00")}
-    ended = run(vendor, uploads={"bad": stale}, earlier=earlier, age=timedelta(hours=3))
+    ended = run(
+        vendor, uploads={"bad": stale}, earlier=earlier, age=timedelta(hours=3)
+    )
     assert (ended.failed, ended.used(), ended.trouble()) == (
         None,
         "last_good",
@@ -279,7 +324,14 @@ def test_a_stale_upload_stands_in_itself_with_its_share_of_the_quantities() -> N
     ("earlier", "required", "policy", "failed", "used", "warned"),
     [
         (GOOD, True, "fail", None, "last_good", ["VENDOR_LAST_GOOD"]),
-        (b'"', True, "fail", ("REQUIRED_VENDOR_MISSING", "NORMALIZE"), "missing", []),
+        (
+            b'"',
+            True,
+            "fail",
+            ("REQUIRED_VENDOR_MISSING", "NORMALIZE"),
+            "missing",
+            [],
+        ),
         (b'"', True, "warn_only", None, "missing", ["REQUIRED_VENDOR_MISSING"]),
         (b'"', False, "fail", None, "left_out", ["OPTIONAL_VENDOR_MISSING"]),
     ],
@@ -313,7 +365,11 @@ def test_what_stands_in_for_an_upload_that_is_not_there_is_told_once_and_as_it_e
 def test_what_has_no_required_column_stands_in_for_nothing(
     required: bool, failed: Any, warned: list[str]
 ) -> None:
-    options = {"on_trouble": "last_good", "max_feed_age_hours": 1, "required": required}
+    options = {
+        "on_trouble": "last_good",
+        "max_feed_age_hours": 1,
+        "required": required,
+    }
     ended = run(
         vendor_document("bad", **options),
         GOOD_VENDOR,
@@ -333,26 +389,38 @@ def test_lost_rows_without_a_last_good_feed_trip_their_guard() -> None:
 
 
 def test_a_vendor_s_own_share_is_judged_before_its_lost_rows() -> None:
-    vendor = vendor_document("bad", max_invalid_row_pct="0.1", on_trouble="leave_out")
+    vendor = vendor_document(
+        "bad", max_invalid_row_pct="0.1", on_trouble="leave_out"
+    )
     baseline = baseline_of(vendor, GOOD_VENDOR, bad=feed(*WHOLE), good=GOOD)
     uploads = {"bad": feed(*HALF, *["B-99,many,1"] * 5), "good": GOOD}
-    assert run(vendor, GOOD_VENDOR, uploads=uploads, baseline=baseline).trouble() == (
-        "validation_errors"
-    )
+    assert run(
+        vendor, GOOD_VENDOR, uploads=uploads, baseline=baseline
+    ).trouble() == ("validation_errors")
 
 
 def test_the_vendors_shares_are_judged_in_order_and_before_the_run_s() -> None:
-    vendors = [vendor_document(name, max_invalid_row_pct="0.1") for name in ("z", "a")]
+    vendors = [
+        vendor_document(name, max_invalid_row_pct="0.1") for name in ("z", "a")
+    ]
     data = feed("B-1,many,1", "B-2,1,1")
     strict = {"max_invalid_rows": 0}
     ended = run(*vendors, uploads={"z": data, "a": data}, error_policy=strict)
     assert ended.failed == ("validation_errors", "MERGE_PRICE")
-    assert [fault.vendor_id for fault in ended.findings.faults] == ["z", "a", None]
+    assert [fault.vendor_id for fault in ended.findings.faults] == [
+        "z",
+        "a",
+        None,
+    ]
 
 
 def test_a_share_at_its_limit_itself_is_no_trouble() -> None:
-    vendor = vendor_document("bad", max_invalid_row_pct="0.25", on_trouble="leave_out")
-    ended = run(vendor, GOOD_VENDOR, uploads={"bad": feed(*MANY_INVALID), "good": GOOD})
+    vendor = vendor_document(
+        "bad", max_invalid_row_pct="0.25", on_trouble="leave_out"
+    )
+    ended = run(
+        vendor, GOOD_VENDOR, uploads={"bad": feed(*MANY_INVALID), "good": GOOD}
+    )
     assert (ended.used(), ended.trouble()) == ("found", None)
 
 
@@ -360,7 +428,9 @@ def test_a_share_at_its_limit_itself_is_no_trouble() -> None:
 def test_the_run_s_thresholds_pass_over_a_vendor_that_is_not_used_and_its_rows_are_counted(
     remedy: str,
 ) -> None:
-    vendor = vendor_document("bad", max_invalid_row_pct="0.2", on_trouble=remedy)
+    vendor = vendor_document(
+        "bad", max_invalid_row_pct="0.2", on_trouble=remedy
+    )
     ended = run(
         vendor,
         GOOD_VENDOR,
@@ -375,13 +445,21 @@ def test_the_run_s_thresholds_pass_over_a_vendor_that_is_not_used_and_its_rows_a
     assert ended.files[KEYS.invalid_rows].count(b"bad,") == 5
 
 
-@pytest.mark.parametrize(("mode", "used"), [("warn", "left_out"), ("off", "found")])
-def test_lost_rows_are_trouble_wherever_guards_are_judged(mode: str, used: str) -> None:
+@pytest.mark.parametrize(
+    ("mode", "used"), [("warn", "left_out"), ("off", "found")]
+)
+def test_lost_rows_are_trouble_wherever_guards_are_judged(
+    mode: str, used: str
+) -> None:
     vendor = vendor_document("bad", on_trouble="leave_out")
     baseline = baseline_of(vendor, GOOD_VENDOR, bad=feed(*WHOLE), good=GOOD)
     uploads = {"bad": feed(*HALF), "good": GOOD}
     ended = run(
-        vendor, GOOD_VENDOR, uploads=uploads, baseline=baseline, guards={"mode": mode}
+        vendor,
+        GOOD_VENDOR,
+        uploads=uploads,
+        baseline=baseline,
+        guards={"mode": mode},
     )
     assert ended.used() == used
 
@@ -405,7 +483,9 @@ def test_columns_that_may_be_missing_are_no_trouble() -> None:
 def test_a_last_good_feed_counts_among_the_bytes_of_a_run() -> None:
     """It comes where its vendor stands: the vendors behind it have what it leaves."""
     vendors = [
-        vendor_document("first", on_trouble="last_good", max_invalid_row_pct="0.2"),
+        vendor_document(
+            "first", on_trouble="last_good", max_invalid_row_pct="0.2"
+        ),
         vendor_document("second", on_trouble="leave_out"),
         vendor_document("third"),
     ]
@@ -419,5 +499,9 @@ def test_a_last_good_feed_counts_among_the_bytes_of_a_run() -> None:
         limits=replace(DEFAULT_LIMITS, run_bytes=most),
     )
     assert found.failed is None
-    assert [found.used(name) for name in uploads] == ["last_good", "left_out", "found"]
+    assert [found.used(name) for name in uploads] == [
+        "last_good",
+        "left_out",
+        "found",
+    ]
     assert found.trouble("second") == "feed_too_large"

@@ -45,7 +45,8 @@ def normalized(run: EngineRun) -> list[str]:
 def refused(run: EngineRun) -> list[tuple[int, str, str | None, str | None]]:
     """Return record number, code, column and value of each row entry."""
     return [
-        (e.row_number, e.error_code, e.column, e.value) for e in run.outcome.entries
+        (e.row_number, e.error_code, e.column, e.value)
+        for e in run.outcome.entries
     ]
 
 
@@ -75,10 +76,16 @@ def test_utf_16_with_tabs_reads_like_any_other_feed() -> None:
     ]
 
 
-def test_a_decimal_comma_reads_points_as_thousands_in_groups_of_three_only() -> None:
+def test_a_decimal_comma_reads_points_as_thousands_in_groups_of_three_only() -> (
+    None
+):
     run = run_feed(
         "decimal_comma.csv",
-        parser={"delimiter": ";", "decimal_separator": ",", "thousands_separator": "."},
+        parser={
+            "delimiter": ";",
+            "decimal_separator": ",",
+            "thousands_separator": ".",
+        },
     )
     assert normalized(run) == [
         "A,,v,1970,,1234.50,,,,,,,NOW",
@@ -99,7 +106,10 @@ def test_a_decimal_comma_reads_points_as_thousands_in_groups_of_three_only() -> 
 def test_one_currency_symbol_at_each_end_is_removed_longest_first() -> None:
     run = run_feed(
         "currency.csv",
-        parser={"thousands_separator": ",", "currency_symbols": ["$", "US$", "USD"]},
+        parser={
+            "thousands_separator": ",",
+            "currency_symbols": ["$", "US$", "USD"],
+        },
     )
     assert normalized(run) == [
         "A,,v,1234,,1234.50,,5.00,,,,,NOW",
@@ -152,7 +162,9 @@ def test_a_quote_opens_a_field_only_as_its_first_character() -> None:
     ]
 
 
-def test_a_record_of_another_width_has_one_fault_and_spoils_only_itself() -> None:
+def test_a_record_of_another_width_has_one_fault_and_spoils_only_itself() -> (
+    None
+):
     run = run_feed("ragged.csv")
     assert normalized(run) == ["A,,v,1,,,,,,,,ok,NOW", "D,,v,4,,,,,,,,ok,NOW"]
     assert refused(run) == [(n, "column_count", None, None) for n in (3, 4, 6)]
@@ -171,27 +183,41 @@ def test_a_record_of_another_width_has_one_fault_and_spoils_only_itself() -> Non
 
 def test_an_unclosed_quote_is_a_decode_error() -> None:
     run = run_feed("unclosed_quote.csv")
-    assert (run.outcome.failure, run.outcome.stage) == ("DECODE_ERROR", "NORMALIZE")
+    assert (run.outcome.failure, run.outcome.stage) == (
+        "DECODE_ERROR",
+        "NORMALIZE",
+    )
     assert run.outcome.normalized == {}
 
 
-@pytest.mark.parametrize("name", ["empty.csv", "only_header.csv", "only_blank.csv"])
+@pytest.mark.parametrize(
+    "name", ["empty.csv", "only_header.csv", "only_blank.csv"]
+)
 def test_a_required_feed_without_a_row_ends_the_run(name: str) -> None:
     run = run_feed(name)
-    assert (run.outcome.failure, run.outcome.stage) == ("no_rows_parsed", "MERGE_PRICE")
+    assert (run.outcome.failure, run.outcome.stage) == (
+        "no_rows_parsed",
+        "MERGE_PRICE",
+    )
     assert run.outcome.normalized == {"v": f"{HEADER}\n".encode()}
 
 
-def test_a_preamble_and_blank_records_before_the_header_take_no_number() -> None:
+def test_a_preamble_and_blank_records_before_the_header_take_no_number() -> (
+    None
+):
     run = run_feed("preamble.csv", parser={"skip_lines": 3})
     assert normalized(run) == ["A,,v,1,,,,,,,,,NOW"]
 
 
 def test_without_a_header_the_first_record_is_row_one() -> None:
     run = run_feed(
-        "no_header.csv", parser={"columns": ["sku", "quantity_available", "cost"]}
+        "no_header.csv",
+        parser={"columns": ["sku", "quantity_available", "cost"]},
     )
-    assert normalized(run) == ["A,,v,1,,2.50,,,,,,,NOW", "C,,v,2,,1.00,,,,,,,NOW"]
+    assert normalized(run) == [
+        "A,,v,1,,2.50,,,,,,,NOW",
+        "C,,v,2,,1.00,,,,,,,NOW",
+    ]
     assert refused(run) == [(3, "invalid_quantity", "quantity_available", "x")]
     assert run.outcome.entries[0].row_data == {
         "sku": "B",
@@ -209,7 +235,9 @@ def test_empty_lines_take_no_number_and_blank_records_keep_theirs() -> None:
 
 def test_a_clock_that_goes_back_or_forward_gives_one_certain_time() -> None:
     run = run_feed("chicago_clock.csv", timezone="America/Chicago")
-    times = {line.split(",")[0]: line.split(",")[-1] for line in normalized(run)}
+    times = {
+        line.split(",")[0]: line.split(",")[-1] for line in normalized(run)
+    }
     assert times == {
         "back": "2024-11-03T06:30:00Z",
         "back_second": "2024-11-03T07:30:00Z",
@@ -301,9 +329,16 @@ def test_money_is_exact_to_four_places() -> None:
 
 def test_a_header_that_occurs_twice_matters_only_where_it_is_used() -> None:
     assert normalized(run_feed("repeated_header.csv")) == ["A,,v,1,,,,,,,,,NOW"]
-    used = run_feed("repeated_header.csv", parser={"column_map": {"title": "note"}})
-    assert (used.outcome.failure, used.outcome.stage) == ("invalid_input", "NORMALIZE")
-    assert run_feed("repeated_sku_header.csv").outcome.failure == "invalid_input"
+    used = run_feed(
+        "repeated_header.csv", parser={"column_map": {"title": "note"}}
+    )
+    assert (used.outcome.failure, used.outcome.stage) == (
+        "invalid_input",
+        "NORMALIZE",
+    )
+    assert (
+        run_feed("repeated_sku_header.csv").outcome.failure == "invalid_input"
+    )
 
 
 def test_nul_bytes_are_characters_like_others() -> None:
@@ -314,10 +349,10 @@ def test_nul_bytes_are_characters_like_others() -> None:
 
 
 def test_a_sku_map_renames_and_keeps_the_vendors_own_sku() -> None:
-    feed = (
-        b"sku,quantity_available,vendor_sku\n V1 ,1,\nV1,2,given\nV3,3,\nV4,4,\nv1,5,\n"
+    feed = b"sku,quantity_available,vendor_sku\n V1 ,1,\nV1,2,given\nV3,3,\nV4,4,\nv1,5,\n"
+    vendor = vendor_document(
+        "v", sku_map={"type": "file", "local_path": "sku_map.csv"}
     )
-    vendor = vendor_document("v", sku_map={"type": "file", "local_path": "sku_map.csv"})
     maps = {"v": (FEEDS / "sku_map.csv").read_bytes()}
     document = config_document(vendor, error_policy=LENIENT)
     assert normalized(run_document(document, {"v": feed}, maps, NOW)) == [

@@ -62,7 +62,9 @@ def sheet() -> bytes:
         written = ""
         for letter, cell in zip("ABCD", row.split(), strict=False):
             kind = "" if cell.startswith("!") else ' t="str"'
-            written += f'<c r="{letter}{number}"{kind}><v>{cell.strip("!")}</v></c>'
+            written += (
+                f'<c r="{letter}{number}"{kind}><v>{cell.strip("!")}</v></c>'
+            )
         rows.append(f'<row r="{number}">{written}</row>')
     return workbook("".join(rows))
 
@@ -101,7 +103,12 @@ def test_a_refused_number_stands_in_reports_as_in_the_file() -> None:
     run = run_feed("jsonl", b'{"sku":"A","qty":1.5,"cost":1.5,"x":true}\n')
     (entry,) = run.outcome.entries
     assert (entry.column, entry.value) == ("quantity_available", "1.5")
-    assert entry.row_data == {"sku": "A", "qty": "1.5", "cost": "1.5", "x": "true"}
+    assert entry.row_data == {
+        "sku": "A",
+        "qty": "1.5",
+        "cost": "1.5",
+        "x": "true",
+    }
     assert (
         run.outcome.invalid_rows.decode().splitlines()[1]
         == 'v,1,invalid_quantity,"A,1.5,1.5,true"'

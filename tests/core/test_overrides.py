@@ -33,7 +33,11 @@ def run(*documents: dict[str, Any], **config: Any) -> RunInMemory:
 
 
 def rows(found: RunInMemory) -> list[str]:
-    return found.files[found.keys.merged_inventory("csv")].decode().splitlines()[1:]
+    return (
+        found.files[found.keys.merged_inventory("csv")]
+        .decode()
+        .splitlines()[1:]
+    )
 
 
 @pytest.mark.parametrize(
@@ -80,7 +84,12 @@ def test_an_override_does_what_it_says(
 def test_a_price_makes_an_offer_without_a_cost_one_with_a_price() -> None:
     found = run({"sku": "C", "price": "3"})
     assert rows(found)[-1] == "C,v2,1,3.00"
-    step = {"step": "override", "operand": "3.00", "before": None, "after": "3.00"}
+    step = {
+        "step": "override",
+        "operand": "3.00",
+        "before": None,
+        "after": "3.00",
+    }
     assert found.explain("C")["price_steps"] == [step]
     # A vendor without a price is asked for in vain, unless a price goes with it.
     assert len(rows(run({"sku": "C", "vendor_id": "v2"}))) == 2
@@ -100,7 +109,12 @@ def test_an_offer_that_a_rule_leaves_out_stays_left_out() -> None:
 
 
 def test_an_explanation_tells_of_the_override_and_of_who_lost_on_it() -> None:
-    said = {"sku": "A", "vendor_id": "v2", "min_price": "12.5", "note": "agreed"}
+    said = {
+        "sku": "A",
+        "vendor_id": "v2",
+        "min_price": "12.5",
+        "note": "agreed",
+    }
     found = run(said)
     told = found.explain("A")
     assert list(told)[:7] == [
@@ -121,7 +135,8 @@ def test_an_explanation_tells_of_the_override_and_of_who_lost_on_it() -> None:
     assert told["quarantine"] is None
     assert told["price_steps"][-2]["after"] == "12.50"
     assert [
-        (e["row_number"], e["stock_quantity"], e["lost_on"]) for e in told["offers"]
+        (e["row_number"], e["stock_quantity"], e["lost_on"])
+        for e in told["offers"]
     ] == [
         (2, 3, None),
         (3, 4, "lowest_landed_cost"),
@@ -201,12 +216,17 @@ def test_what_is_no_list_of_overrides_is_a_fault(text: str) -> None:
         parse_overrides(text, IDS)
 
 
-def test_of_the_two_parts_the_one_whose_time_has_passed_is_as_if_absent() -> None:
+def test_of_the_two_parts_the_one_whose_time_has_passed_is_as_if_absent() -> (
+    None
+):
     past, later = REQUESTED_AT, REQUESTED_AT + timedelta(seconds=1)
     both = {"sku": "A", "price": "1", "note": "n", "accept_price": "2"}
 
     def left(**times: Any) -> list[dict[str, Any]]:
-        text = {name: f"{moment:%Y-%m-%dT%H:%M:%SZ}" for name, moment in times.items()}
+        text = {
+            name: f"{moment:%Y-%m-%dT%H:%M:%SZ}"
+            for name, moment in times.items()
+        }
         return [one.as_dict() for one in overrides({**both, **text})]
 
     (kept,) = left(expires_at=later, accept_until=later)
@@ -220,9 +240,15 @@ def test_of_the_two_parts_the_one_whose_time_has_passed_is_as_if_absent() -> Non
     ]
     assert kept["expires_at"] == "2026-03-01T12:00:01Z"
     assert left(expires_at=past, accept_until=later) == [
-        {"sku": "A", "accept_price": "2.00", "accept_until": "2026-03-01T12:00:01Z"}
+        {
+            "sku": "A",
+            "accept_price": "2.00",
+            "accept_until": "2026-03-01T12:00:01Z",
+        }
     ]
-    assert left(accept_until=past) == [{"sku": "A", "price": "1.00", "note": "n"}]
+    assert left(accept_until=past) == [
+        {"sku": "A", "price": "1.00", "note": "n"}
+    ]
     assert left(expires_at=past, accept_until=past) == []
 
 

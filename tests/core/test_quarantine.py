@@ -40,7 +40,9 @@ NINE = NAMES[10:19]
 
 def config(**quarantine: Any) -> TenantConfig:
     guards = {"quarantine": quarantine, "max_price_jumps_pct": "1"}
-    output = {"columns": ["sku", "vendor_id", "quantity_available", "price", "title"]}
+    output = {
+        "columns": ["sku", "vendor_id", "quantity_available", "price", "title"]
+    }
     vendors = (vendor_document("v1"), vendor_document("v2", required=False))
     return tenant_config(*vendors, guards=guards, output=output)
 
@@ -62,7 +64,9 @@ def state_rows(run: RunInMemory) -> dict[str, dict[str, Any]]:
 
 def rows(run: RunInMemory) -> dict[str, dict[str, str]]:
     text = run.files[run.keys.merged_inventory("csv")].decode()
-    return {row["sku"]: row for row in csv.DictReader(io.StringIO(text, newline=""))}
+    return {
+        row["sku"]: row for row in csv.DictReader(io.StringIO(text, newline=""))
+    }
 
 
 FIRST = run_in_memory(config(), prices())
@@ -72,7 +76,9 @@ def second(
     changed: Mapping[str, str], made: TenantConfig | None = None, **more: Any
 ) -> RunInMemory:
     return run_in_memory(
-        made or config(), prices(changed), **{"baseline": state_of(FIRST), **more}
+        made or config(),
+        prices(changed),
+        **{"baseline": state_of(FIRST), **more},
     )
 
 
@@ -91,7 +97,9 @@ def test_nine_skus_of_a_tenth_of_their_price_keep_the_published_one() -> None:
     assert lines[1] == "S010,keep,131.99,13.19,v1,12,2026-03-01T12:00:00Z"
     assert len(lines) == 10
     guard = next(
-        each for each in run.findings.guards or () if each.guard == "quarantined"
+        each
+        for each in run.findings.guards or ()
+        if each.guard == "quarantined"
     )
     assert guard.as_dict() == {
         "guard": "quarantined",
@@ -101,7 +109,8 @@ def test_nine_skus_of_a_tenth_of_their_price_keep_the_published_one() -> None:
         "count": 9,
         "of": 100,
         "examples": [
-            {"sku": sku, "before": "131.99", "after": "13.19"} for sku in NINE[:5]
+            {"sku": sku, "before": "131.99", "after": "13.19"}
+            for sku in NINE[:5]
         ],
     }
     assert run.findings.changes is not None
@@ -160,10 +169,13 @@ def test_guards_are_null_where_none_is_judged_but_for_a_quarantine() -> None:
         guards = {**off, "quarantine": quarantine}
         made = tenant_config(vendor_document("v1"), guards=guards)
         few = {
-            "v1": feed("S001,7,131.99,t", header="sku,quantity_available,cost,title")
+            "v1": feed(
+                "S001,7,131.99,t", header="sku,quantity_available,cost,title"
+            )
         }
         assert (
-            run_in_memory(made, few, baseline=state_of(first)).findings.guards == found
+            run_in_memory(made, few, baseline=state_of(first)).findings.guards
+            == found
         )
 
 
@@ -177,8 +189,12 @@ def test_more_than_the_share_holds_the_feed() -> None:
     ("price", "is_kept"),
     [("65.99", True), ("66.00", False), ("263.98", False), ("263.99", True)],
 )
-def test_a_price_is_held_against_the_exact_product(price: str, is_kept: bool) -> None:
-    assert (rows(second({"S001": price}))["S001"]["price"] == "131.99") is is_kept
+def test_a_price_is_held_against_the_exact_product(
+    price: str, is_kept: bool
+) -> None:
+    assert (
+        rows(second({"S001": price}))["S001"]["price"] == "131.99"
+    ) is is_kept
 
 
 @pytest.mark.parametrize(
@@ -192,23 +208,33 @@ def test_a_price_is_held_against_the_exact_product(price: str, is_kept: bool) ->
         ({"accept_price": "5"}, "13.19"),
     ],
 )
-def test_an_override_may_explain_a_price(said: dict[str, Any], price: str) -> None:
+def test_an_override_may_explain_a_price(
+    said: dict[str, Any], price: str
+) -> None:
     overrides = load_overrides([{"sku": "S001", **said}], ("v1", "v2"))
     assert (
-        rows(second({"S001": "13.19"}, overrides=overrides))["S001"]["price"] == price
+        rows(second({"S001": "13.19"}, overrides=overrides))["S001"]["price"]
+        == price
     )
 
 
-def test_time_confirms_a_price_like_the_suspect_one_and_another_begins_anew() -> None:
+def test_time_confirms_a_price_like_the_suspect_one_and_another_begins_anew() -> (
+    None
+):
     run = second({"S001": "13.19", "S002": "13.19"})
     at = REQUESTED_AT + 23 * HOUR
-    third = second({"S001": "14", "S002": "1"}, baseline=state_of(run), requested_at=at)
+    third = second(
+        {"S001": "14", "S002": "1"}, baseline=state_of(run), requested_at=at
+    )
     kept = state_rows(third)
     assert (kept["S001"]["suspect_price"], kept["S001"]["suspect_since"]) == (
         14,
         REQUESTED_AT,
     )
-    assert (kept["S002"]["suspect_price"], kept["S002"]["suspect_since"]) == (1, at)
+    assert (kept["S002"]["suspect_price"], kept["S002"]["suspect_since"]) == (
+        1,
+        at,
+    )
     at = REQUESTED_AT + 24 * HOUR
     fourth = second(
         {"S001": "15", "S002": "1"}, baseline=state_of(third), requested_at=at
@@ -239,10 +265,12 @@ def test_a_new_config_explains_a_price_whose_cost_stayed_but_not_in_a_local_run(
     first = run_in_memory(config(), prices(), config_version=1)
     given: dict[str, Any] = {"baseline": state_of(first)}
     assert (
-        rows(second({}, half, config_version=2, **given))["S001"]["price"] == "1319.90"
+        rows(second({}, half, config_version=2, **given))["S001"]["price"]
+        == "1319.90"
     )
     assert (
-        rows(second({}, half, config_version=1, **given))["S001"]["price"] == "131.99"
+        rows(second({}, half, config_version=1, **given))["S001"]["price"]
+        == "131.99"
     )
     assert rows(second({}, half, **given))["S001"]["price"] == "131.99"
     dear = second({"S001": "132"}, half, config_version=2, **given)
@@ -259,18 +287,28 @@ def test_the_quantity_is_that_of_the_rows_own_vendor(
     )
     without = given["v1"].replace(b"S002,7,131.99,t131.99\n", b"")
     run = run_in_memory(
-        config(action=action), {"v1": without, "v2": cheap}, baseline=state_of(FIRST)
+        config(action=action),
+        {"v1": without, "v2": cheap},
+        baseline=state_of(FIRST),
     )
     found = rows(run)
-    assert (found["S001"]["vendor_id"], found["S001"]["quantity_available"]) == (
+    assert (
+        found["S001"]["vendor_id"],
+        found["S001"]["quantity_available"],
+    ) == (
         "v1",
         quantity,
     )
-    assert (found["S002"]["vendor_id"], found["S002"]["quantity_available"]) == (
+    assert (
+        found["S002"]["vendor_id"],
+        found["S002"]["quantity_available"],
+    ) == (
         "v1",
         "0",
     )
-    assert run.files[run.keys.quarantine].decode().splitlines()[1].split(",")[4:6] == [
+    assert run.files[run.keys.quarantine].decode().splitlines()[1].split(",")[
+        4:6
+    ] == [
         "v2",
         "2",
     ]
@@ -299,7 +337,9 @@ def test_every_fault_of_a_quarantine_is_named_at_once() -> None:
     assert off is not None
     assert (off.price_drop_pct, off.confirm_hours) == (None, None)
     assert (
-        rows(second({"S001": "1"}, config(price_drop_pct=None)))["S001"]["price"]
+        rows(second({"S001": "1"}, config(price_drop_pct=None)))["S001"][
+            "price"
+        ]
         == "1.00"
     )
 
@@ -331,18 +371,27 @@ class Model:
             new = said.get("price", cost * factor)
             old = self.published.get(sku)
             price, own_cost = new, cost
-            if old is not None and self._beyond(old, new) and "price" not in said:
+            if (
+                old is not None
+                and self._beyond(old, new)
+                and "price" not in said
+            ):
                 accept = said.get("accept_price")
-                is_accepted = accept is not None and min(old, accept) <= new <= max(
+                is_accepted = accept is not None and min(
                     old, accept
-                )
+                ) <= new <= max(old, accept)
                 seen, since = self.suspects.get(sku, (new, at))
                 since = at if self._beyond(seen, new) else since
                 is_same = (
-                    self.version != self.published_version and self.costs[sku] == cost
+                    self.version != self.published_version
+                    and self.costs[sku] == cost
                 )
                 if not (is_accepted or is_same or at - since >= 24 * HOUR):
-                    price, own_cost, suspects[sku] = old, self.costs[sku], (new, since)
+                    price, own_cost, suspects[sku] = (
+                        old,
+                        self.costs[sku],
+                        (new, since),
+                    )
             published[sku], told[sku] = price, own_cost
         self.kept = {*self.published} - {*published}
         for sku in self.kept:
@@ -355,7 +404,9 @@ class Model:
 
 
 FEW = NAMES[:12]
-AMOUNTS = st.sampled_from([Decimal(each) for each in ("10", "15", "31", "100", "1")])
+AMOUNTS = st.sampled_from(
+    [Decimal(each) for each in ("10", "15", "31", "100", "1")]
+)
 
 
 class Runs(RuleBasedStateMachine):
@@ -398,10 +449,14 @@ class Runs(RuleBasedStateMachine):
     def a_run(self, hours: int) -> None:
         self.at += hours * HOUR
         run = self._run()
-        costs = {sku: cost for sku, cost in self.costs.items() if sku in self.offered}
+        costs = {
+            sku: cost for sku, cost in self.costs.items() if sku in self.offered
+        }
         self.model.run(costs, self.factor, self.at, self.overrides)
         found = state_rows(run)
-        assert {sku: row["price"] for sku, row in found.items()} == self.model.published
+        assert {
+            sku: row["price"] for sku, row in found.items()
+        } == self.model.published
         assert {
             sku for sku, row in found.items() if row["kept_at_0"]
         } == self.model.kept
@@ -413,7 +468,11 @@ class Runs(RuleBasedStateMachine):
         self.state = run.files[run.keys.state]
 
     def _run(self) -> RunInMemory:
-        guards = {"quarantine": {"max_pct": 1}, "mode": "warn", "min_baseline_skus": 1}
+        guards = {
+            "quarantine": {"max_pct": 1},
+            "mode": "warn",
+            "min_baseline_skus": 1,
+        }
         made = tenant_config(
             vendor_document("v1"),
             guards=guards,
@@ -421,7 +480,9 @@ class Runs(RuleBasedStateMachine):
             output={"columns": ["sku", "price"], "missing_skus": "zero"},
         )
         lines = [
-            f"{sku},1,{cost}" for sku, cost in self.costs.items() if sku in self.offered
+            f"{sku},1,{cost}"
+            for sku, cost in self.costs.items()
+            if sku in self.offered
         ]
         said: Sequence[Any] = [
             {"sku": sku, **what} for sku, what in self.overrides.items()
@@ -429,7 +490,9 @@ class Runs(RuleBasedStateMachine):
         return run_in_memory(
             made,
             {"v1": feed(*lines)},
-            baseline=read_state(self.state, keeps_rows=True) if self.state else None,
+            baseline=read_state(self.state, keeps_rows=True)
+            if self.state
+            else None,
             overrides=load_overrides(said, ("v1",)),
             requested_at=self.at,
             config_version=self.model.version,
@@ -438,5 +501,8 @@ class Runs(RuleBasedStateMachine):
 
 def test_runs_in_a_row_do_what_the_model_says() -> None:
     run_state_machine_as_test(
-        Runs, settings=settings(max_examples=5, stateful_step_count=40, deadline=None)
+        Runs,
+        settings=settings(
+            max_examples=5, stateful_step_count=40, deadline=None
+        ),
     )

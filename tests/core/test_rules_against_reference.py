@@ -30,11 +30,26 @@ from support.builders import REQUESTED_AT, RUN_ID
 from support.explaining import RunInMemory, run_in_memory
 
 SEEDS = range(int(os.environ.get("RELAY_FUZZ_EXAMPLES", "8")))
-NAMES = ("bad_rows", "words", "numbers", "raised", "unpriced", "by_all", "one_vendor")
+NAMES = (
+    "bad_rows",
+    "words",
+    "numbers",
+    "raised",
+    "unpriced",
+    "by_all",
+    "one_vendor",
+)
 ROWS = 160
-AGES = (timedelta(0), timedelta(days=7) - timedelta(microseconds=1), timedelta(days=7))
+AGES = (
+    timedelta(0),
+    timedelta(days=7) - timedelta(microseconds=1),
+    timedelta(days=7),
+)
 OUTPUTS: tuple[dict[str, Any], ...] = (
-    {"columns": ["sku", "title", "price", "availability"], "escape_formulas": True},
+    {
+        "columns": ["sku", "title", "price", "availability"],
+        "escape_formulas": True,
+    },
     {"columns": [*CANONICAL[::-1]], "format": "tsv"},
     {
         "columns": [
@@ -100,7 +115,9 @@ class Luck:
 def turns_of(seed: int) -> list[GoldenTenant]:
     """Return the same tenant twice: its feeds share some of their SKUs."""
     recipe = replace(TENANTS[NAMES[seed % len(NAMES)]], rows=ROWS)
-    return [seeded_tenant(f"rules {seed}, turn {turn}", recipe) for turn in range(2)]
+    return [
+        seeded_tenant(f"rules {seed}, turn {turn}", recipe) for turn in range(2)
+    ]
 
 
 def config_of(seed: int, tenant: GoldenTenant) -> TenantConfig:
@@ -108,7 +125,9 @@ def config_of(seed: int, tenant: GoldenTenant) -> TenantConfig:
     vendors = [
         {
             **vendor,
-            "duplicate_skus": luck.pick(("compete", "first", "last", "sum", "refuse")),
+            "duplicate_skus": luck.pick(
+                ("compete", "first", "last", "sum", "refuse")
+            ),
             "stock": luck.pick((None, luck.stock())),
             "shipping_handling_flat": flat.pick((None, "0", "12.3456")),
         }
@@ -151,7 +170,11 @@ def read_vendors(
 ) -> list[Vendor]:
     return [
         read_vendor(
-            config, one, feeds[one.vendor_id], maps.get(one.vendor_id), REQUESTED_AT
+            config,
+            one,
+            feeds[one.vendor_id],
+            maps.get(one.vendor_id),
+            REQUESTED_AT,
         )
         for one in config.vendors
     ]
@@ -169,7 +192,8 @@ def plain_feed(
     }
     rows = pq.read_table(io.BytesIO(state)).to_pylist()
     kept = {
-        row["sku"]: row for row in kept_at_0(config, rows, set(cells), REQUESTED_AT)
+        row["sku"]: row
+        for row in kept_at_0(config, rows, set(cells), REQUESTED_AT)
     }
     for sku, row in kept.items():
         told = {name: row[name] for name in CANONICAL}
@@ -181,26 +205,37 @@ def plain_feed(
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_a_feed_and_all_that_is_told_of_it_are_what_the_rules_say(seed: int) -> None:
+def test_a_feed_and_all_that_is_told_of_it_are_what_the_rules_say(
+    seed: int,
+) -> None:
     before, now = turns_of(seed)
     config = config_of(seed, now)
     first = run_in_memory(config, before.feeds, sku_maps=before.sku_maps)
     assert first.findings.failure is None
     state = aged(first.files[first.keys.state])
     baseline = read_state(state, keeps_rows=True)
-    second = run_in_memory(config, now.feeds, sku_maps=now.sku_maps, baseline=baseline)
+    second = run_in_memory(
+        config, now.feeds, sku_maps=now.sku_maps, baseline=baseline
+    )
     assert second.findings.failure is None
     vendors = read_vendors(config, now.feeds, now.sku_maps)
     cells, kept = plain_feed(config, vendors, state)
     expected = feed_file(config, [cells[sku] for sku in sorted(cells)])
-    assert second.files[second.keys.merged_inventory(config.output.format)] == expected
-    assert ("MISSING_SKUS_ZEROED" in second.findings.counted_warnings()) is bool(kept)
+    assert (
+        second.files[second.keys.merged_inventory(config.output.format)]
+        == expected
+    )
+    assert (
+        "MISSING_SKUS_ZEROED" in second.findings.counted_warnings()
+    ) is bool(kept)
     assert_state_is(second, cells, kept)
     assert_all_is_explained(config, second, vendors, cells, kept)
 
 
 def assert_state_is(
-    run: RunInMemory, cells: Mapping[str, Any], kept: Mapping[str, Mapping[str, Any]]
+    run: RunInMemory,
+    cells: Mapping[str, Any],
+    kept: Mapping[str, Mapping[str, Any]],
 ) -> None:
     rows = pq.read_table(io.BytesIO(run.files[run.keys.state])).to_pylist()
     assert [row["sku"] for row in rows] == sorted(cells)
@@ -208,7 +243,10 @@ def assert_state_is(
         if row["sku"] in kept:
             assert row == kept[row["sku"]]
         else:
-            assert (row["kept_at_0"], row["offered_at"]) == (False, REQUESTED_AT)
+            assert (row["kept_at_0"], row["offered_at"]) == (
+                False,
+                REQUESTED_AT,
+            )
 
 
 def assert_all_is_explained(
@@ -219,7 +257,9 @@ def assert_all_is_explained(
     kept: Mapping[str, Any],
 ) -> None:
     offered = {offer["sku"] for vendor in vendors for offer in vendor.offers}
-    refused = {sku for vendor in vendors for sku in vendor.refused_skus.values()}
+    refused = {
+        sku for vendor in vendors for sku in vendor.refused_skus.values()
+    }
     for sku in sorted({*cells, *offered, *refused})[::3]:
         expected = {"run_id": RUN_ID, **explained(config, vendors, sku)}
         if sku in kept:

@@ -77,7 +77,9 @@ def test_files_of_many_rows_are_waited_for_before_others_are_begun(
     monkeypatch.setattr(vendor_pass, "_MAX_ROWS_BEGUN", 4)
     sink = KeptSink()
     stages(sink).normalize(InputVerdict(), feeds())
-    first, second, third = (f"normalized/vendor_{n}/normalized.csv" for n in (1, 2, 3))
+    first, second, third = (
+        f"normalized/vendor_{n}/normalized.csv" for n in (1, 2, 3)
+    )
     assert sink.calls == [first, second, "wait", third]
 
 
@@ -98,19 +100,31 @@ def test_a_feed_that_breaks_its_contract_is_not_written() -> None:
 def test_each_stage_hands_on_its_value_and_lets_go_of_the_offers() -> None:
     found = {name: VendorInput(len(TWO_ROWS)) for name in INPUT_IDS}
 
-    judged, normalized, compared = stages(KeptSink()).steps(found, lambda _: feeds())
+    judged, normalized, compared = stages(KeptSink()).steps(
+        found, lambda _: feeds()
+    )
 
     assert judged.inputs is not None
     assert judged.inputs.to_read() == INPUT_IDS
     assert normalized.normalized is not None
-    assert [len(each.offers) for each in normalized.normalized.vendors] == [2, 2, 2]
+    assert [len(each.offers) for each in normalized.normalized.vendors] == [
+        2,
+        2,
+        2,
+    ]
     assert compared.normalized is not None
-    assert [len(each.offers) for each in compared.normalized.vendors] == [0, 0, 0]
+    assert [len(each.offers) for each in compared.normalized.vendors] == [
+        0,
+        0,
+        0,
+    ]
     assert compared.merged is not None
     assert compared.merged.record_count == 2
 
 
-def test_the_findings_of_a_failed_run_are_those_of_the_values_that_it_has() -> None:
+def test_the_findings_of_a_failed_run_are_those_of_the_values_that_it_has() -> (
+    None
+):
     run = stages(KeptSink())
     found = {name: VendorInput(len(TWO_ROWS)) for name in INPUT_IDS}
     *_, values = run.steps(found, lambda _: feeds())

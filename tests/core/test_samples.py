@@ -25,11 +25,15 @@ FEED_HASHES = {
 
 
 def sample_config(tenant: str) -> TenantConfig:
-    return load_config(parse_document(sample_config_text(tenant), format="yaml"))
+    return load_config(
+        parse_document(sample_config_text(tenant), format="yaml")
+    )
 
 
 def test_feeds_are_the_same_bytes_on_every_machine() -> None:
-    made = {vendor: data for vendor, (_, data) in sample_feeds("acme_parts").items()}
+    made = {
+        vendor: data for vendor, (_, data) in sample_feeds("acme_parts").items()
+    }
     assert {
         v: hashlib.sha256(data).hexdigest() for v, data in made.items()
     } == FEED_HASHES
@@ -41,9 +45,13 @@ def test_a_sample_has_a_feed_for_each_vendor_and_a_map_for_each_map(
 ) -> None:
     config = sample_config(tenant)
     assert config.tenant_id == tenant
-    assert set(sample_feeds(tenant)) == {vendor.vendor_id for vendor in config.vendors}
+    assert set(sample_feeds(tenant)) == {
+        vendor.vendor_id for vendor in config.vendors
+    }
     mapped = {
-        vendor.vendor_id for vendor in config.vendors if vendor.sku_map is not None
+        vendor.vendor_id
+        for vendor in config.vendors
+        if vendor.sku_map is not None
     }
     assert set(sample_sku_maps(tenant)) == mapped
 
@@ -59,10 +67,17 @@ def test_an_unknown_sample_tenant_is_a_key_error() -> None:
         sample_config_text("nobody")
 
 
-def test_the_sample_tenant_uses_each_kind_of_rule_and_each_does_something() -> None:
+def test_the_sample_tenant_uses_each_kind_of_rule_and_each_does_something() -> (
+    None
+):
     config = sample_config("acme_parts")
-    feeds = {vendor: data for vendor, (_, data) in sample_feeds("acme_parts").items()}
-    maps = {vendor: data for vendor, (_, data) in sample_sku_maps("acme_parts").items()}
+    feeds = {
+        vendor: data for vendor, (_, data) in sample_feeds("acme_parts").items()
+    }
+    maps = {
+        vendor: data
+        for vendor, (_, data) in sample_sku_maps("acme_parts").items()
+    }
     before = run_in_memory(config, feeds, sku_maps=maps)
     baseline = read_state(before.files[before.keys.state], keeps_rows=True)
     feeds["granite_supply"] = b"".join(
@@ -81,5 +96,7 @@ def test_the_sample_tenant_uses_each_kind_of_rule_and_each_does_something() -> N
     assert all(rule.count for rule in rules)
     doubts = [doubt.path for doubt in lint_warnings(config)]
     assert [
-        path for path in doubts if path.startswith(("pricing", "stock", "vendors.1"))
+        path
+        for path in doubts
+        if path.startswith(("pricing", "stock", "vendors.1"))
     ] == []

@@ -126,7 +126,11 @@ def pool() -> Iterator[SandboxPool]:
 def children() -> set[int]:
     """Return the processes that this one has started and that have not ended."""
     tasks = Path(f"/proc/{os.getpid()}/task").glob("*/children")
-    return {int(child) for task in tasks for child in task.read_text("ascii").split()}
+    return {
+        int(child)
+        for task in tasks
+        for child in task.read_text("ascii").split()
+    }
 
 
 def test_a_task_that_takes_too_much_of_the_processor_is_ended_and_the_next_one_is_done(
@@ -202,25 +206,32 @@ def test_a_task_that_goes_wrong_says_so_and_its_process_goes_on(
     assert children() - before == child
 
 
-def test_a_task_that_takes_too_long_by_the_clock_is_ended(pool: SandboxPool) -> None:
+def test_a_task_that_takes_too_long_by_the_clock_is_ended(
+    pool: SandboxPool,
+) -> None:
     with pytest.raises(TaskTooSlowError):
         pool.do(Sleep(), seconds=0.2, answer=str)
     assert pool.do(Answer(1)) == 1
 
 
 @pytest.mark.parametrize(
-    ("task", "limit"), [(Toil(), {"cpu_seconds": 0.5}), (Sleep(), {"seconds": 10})]
+    ("task", "limit"),
+    [(Toil(), {"cpu_seconds": 0.5}), (Sleep(), {"seconds": 10})],
 )
 def test_the_time_of_a_task_holds_for_the_processes_that_it_starts(
     pool: SandboxPool, task: Any, limit: dict[str, float]
 ) -> None:
-    assert pool.do(Answer(1)) == 1  # a process has started, however long that takes
+    assert (
+        pool.do(Answer(1)) == 1
+    )  # a process has started, however long that takes
     started: list[int] = []
     with pytest.raises(TaskTooSlowError):
         pool.do(Inner(task), answer=started.append, **limit)
     (inner,) = started
     wait_for(
-        "the inner one ended", lambda: not is_alive(inner), within=ENDS_WITHIN_SECONDS
+        "the inner one ended",
+        lambda: not is_alive(inner),
+        within=ENDS_WITHIN_SECONDS,
     )
     assert not is_alive(inner)
 
@@ -257,7 +268,9 @@ def test_the_process_ends_when_the_one_that_started_it_is_killed() -> None:
     )
     process = int(completed.stdout)
     wait_for(
-        "the process ended", lambda: not is_alive(process), within=ENDS_WITHIN_SECONDS
+        "the process ended",
+        lambda: not is_alive(process),
+        within=ENDS_WITHIN_SECONDS,
     )
     assert not is_alive(process)
 

@@ -32,7 +32,10 @@ FILES: dict[str, tuple[bytes, str]] = {
     "a packed page": (gzip.compress(PAGE), "an HTML page"),
     "a zipped page": (archive({"feed.csv": PAGE}), "an HTML page"),
     "an HTML table named .xls": (TABLE, "an HTML page"),
-    "XHTML": (b'<?xml version="1.0"?>\n<html xmlns="x"><body/></html>', "an HTML page"),
+    "XHTML": (
+        b'<?xml version="1.0"?>\n<html xmlns="x"><body/></html>',
+        "an HTML page",
+    ),
     "XML": (b'<?xml version="1.0"?>\n<items><item sku="A"/></items>\n', "XML"),
     "XML without a head": (b'<items a="1"><item sku="A"/></items>\n', "XML"),
     "a JSON array": (b'[{"sku": "A", "price": 9}]\n', "a JSON document"),
@@ -74,8 +77,14 @@ PACKED: dict[str, tuple[bytes, str]] = {
         archive({"a.xls": xls({"S": [["sku"]]})}),
         "an old Excel workbook",
     ),
-    "gzip in gzip": (gzip.compress(gzip.compress(b"sku\n")), "an archive (gzip)"),
-    "zip in gzip": (gzip.compress(archive({"a.csv": b"sku\n"})), "an archive (zip)"),
+    "gzip in gzip": (
+        gzip.compress(gzip.compress(b"sku\n")),
+        "an archive (gzip)",
+    ),
+    "zip in gzip": (
+        gzip.compress(archive({"a.csv": b"sku\n"})),
+        "an archive (zip)",
+    ),
 }
 # Lists with a mistake that is ordinary: what a check says or proposes, and a run's code and words.
 MISTAKES: dict[str, tuple[bytes, str, str, str]] = {

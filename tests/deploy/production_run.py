@@ -40,7 +40,11 @@ class ReadOnlyStack(Stack):
 
     def command(self, name: str) -> list[str]:
         argv = super().command(name)
-        return [*READ_ONLY, *argv] if name in (API, CODE, WEBSERVER, DAEMON) else argv
+        return (
+            [*READ_ONLY, *argv]
+            if name in (API, CODE, WEBSERVER, DAEMON)
+            else argv
+        )
 
 
 def can_be_read_only() -> bool:
@@ -58,25 +62,35 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     read_only = can_be_read_only()
     with running_postgres() as postgres, tempfile.TemporaryDirectory() as home:
-        kind, temporary = ReadOnlyStack if read_only else Stack, Path(home) / "tmp"
+        kind, temporary = (
+            ReadOnlyStack if read_only else Stack,
+            Path(home) / "tmp",
+        )
         temporary.mkdir()
         environment = {**SHORT_TIMES, "TMPDIR": str(temporary)}
-        relay = Installation(Path(home), kind(Path(home), environment=environment))
+        relay = Installation(
+            Path(home), kind(Path(home), environment=environment)
+        )
         settings = yaml.safe_load((DEPLOY / "dagster.yaml").read_text())
         del settings["run_launcher"]
-        (relay.stack.dagster_home / "dagster.yaml").write_text(yaml.safe_dump(settings))
+        (relay.stack.dagster_home / "dagster.yaml").write_text(
+            yaml.safe_dump(settings)
+        )
         relay.stack.environment.update(postgres.variables())
         with relay:
             runs = [relay.post(relay.new_tenant()) for _ in range(2)]
             records = [relay.wait_final(run_id, within=180) for run_id in runs]
             wait_for(
-                "Dagster's runs end", lambda: not relay.dagster.unfinished(), within=60
+                "Dagster's runs end",
+                lambda: not relay.dagster.unfinished(),
+                within=60,
             )
             told = {
                 "read_only": read_only,
                 "statuses": [str(record.status) for record in records],
                 "feeds": [
-                    relay.csv(run_id) == sample_tenant.expected_csv() for run_id in runs
+                    relay.csv(run_id) == sample_tenant.expected_csv()
+                    for run_id in runs
                 ],
                 **_instance(postgres),
             }
@@ -87,7 +101,10 @@ def _instance(postgres: PostgresServer) -> dict[str, Any]:
     """Return what the database holds, and how Dagster has understood the file."""
     with dg.DagsterInstance.get() as instance:
         return {
-            "runs": [status for (status,) in postgres.query("SELECT status FROM runs")],
+            "runs": [
+                status
+                for (status,) in postgres.query("SELECT status FROM runs")
+            ],
             "ticks": postgres.query("SELECT count(*) FROM job_ticks")[0][0],
             "monitoring": instance.run_monitoring_enabled,
             "start_timeout": instance.run_monitoring_start_timeout_seconds,

@@ -52,7 +52,9 @@ def test_an_entry_is_copied_and_its_copy_outlives_whoever_deletes_it(
             Bucket="copy",
             ObjectLockConfiguration={
                 "ObjectLockEnabled": "Enabled",
-                "Rule": {"DefaultRetention": {"Mode": "COMPLIANCE", "Days": 400}},
+                "Rule": {
+                    "DefaultRetention": {"Mode": "COMPLIANCE", "Days": 400}
+                },
             },
         )
         entry = SYSTEM.entry(
@@ -65,7 +67,9 @@ def test_an_entry_is_copied_and_its_copy_outlives_whoever_deletes_it(
         monkeypatch.setattr(boto3, "client", lambda _: s3)
         exec(resources["Copy"]["Properties"]["Code"]["ZipFile"], code.__dict__)  # noqa: S102
         removed = {"eventName": "REMOVE", "dynamodb": {"Keys": {}}}
-        code.handler({"Records": [{"dynamodb": {"NewImage": item}}, removed]}, None)
+        code.handler(
+            {"Records": [{"dynamodb": {"NewImage": item}}, removed]}, None
+        )
         (found,) = s3.list_object_versions(Bucket="copy")["Versions"]
         assert found["Key"] == f"2026/03/01/{entry.audit_id}.json"
         body = s3.get_object(Bucket="copy", Key=found["Key"])["Body"].read()

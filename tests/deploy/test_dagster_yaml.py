@@ -21,7 +21,10 @@ def settings(path: Path) -> dict[str, Any]:
     return yaml.safe_load(path.read_text())
 
 
-PRODUCTION, LOCAL = settings(DEPLOY / "dagster.yaml"), settings(ROOT / "dagster.yaml")
+PRODUCTION, LOCAL = (
+    settings(DEPLOY / "dagster.yaml"),
+    settings(ROOT / "dagster.yaml"),
+)
 CELERY = settings(DEPLOY / "dagster.celery.yaml")
 
 
@@ -51,7 +54,9 @@ def test_no_daemon_runs_that_has_nothing_to_do(tmp_path: Path) -> None:
 
 
 def test_a_tenant_has_one_run_at_a_time() -> None:
-    assert PRODUCTION["run_coordinator"]["config"]["tag_concurrency_limits"] == [
+    assert PRODUCTION["run_coordinator"]["config"][
+        "tag_concurrency_limits"
+    ] == [
         {
             "key": "dagster/partition",
             "value": {"applyLimitPerUniqueValue": True},
@@ -66,14 +71,19 @@ def test_runs_are_tasks_of_the_stack_s_own_definition() -> None:
         "relay_dagster.run_launcher",
         "RunLauncher",
     )
-    assert launcher["config"]["task_definition"] == {"env": "RELAY_RUN_TASK_DEFINITION"}
+    assert launcher["config"]["task_definition"] == {
+        "env": "RELAY_RUN_TASK_DEFINITION"
+    }
 
 
 def test_with_celery_only_the_launcher_differs() -> None:
     shared = CELERY.keys() - {"run_launcher"}
     assert shared == PRODUCTION.keys() - {"run_launcher"}
     never_resumed = {
-        "run_monitoring": {**PRODUCTION["run_monitoring"], "max_resume_run_attempts": 0}
+        "run_monitoring": {
+            **PRODUCTION["run_monitoring"],
+            "max_resume_run_attempts": 0,
+        }
     }
     expected = {**PRODUCTION, **never_resumed}
     assert {key: CELERY[key] for key in shared} == {
@@ -114,7 +124,9 @@ def played() -> Mapping[str, Any]:
 
 
 @pytest.mark.integration
-def test_the_main_job_runs_on_a_real_postgresql(played: Mapping[str, Any]) -> None:
+def test_the_main_job_runs_on_a_real_postgresql(
+    played: Mapping[str, Any],
+) -> None:
     assert played["statuses"] == ["SUCCEEDED", "SUCCEEDED"]
     assert played["feeds"] == [True, True]
     assert played["runs"] == ["SUCCESS", "SUCCESS"]
@@ -129,7 +141,9 @@ def test_it_runs_where_nothing_but_tmp_can_be_written_to(
 
 
 @pytest.mark.integration
-def test_dagster_reads_the_file_as_it_is_meant(played: Mapping[str, Any]) -> None:
+def test_dagster_reads_the_file_as_it_is_meant(
+    played: Mapping[str, Any],
+) -> None:
     assert played["monitoring"] is True
     assert played["start_timeout"] == 600
     assert played["retention"] == PRODUCTION["retention"]

@@ -24,7 +24,10 @@ BUCKETS = of_type("AWS::S3::Bucket")
 QUEUES = of_type("AWS::SQS::Queue")
 BALANCERS = of_type("AWS::ElasticLoadBalancingV2::LoadBalancer")
 TASKS = of_type("AWS::ECS::TaskDefinition")
-POLICIES = {**of_type("AWS::S3::BucketPolicy"), **of_type("AWS::SQS::QueuePolicy")}
+POLICIES = {
+    **of_type("AWS::S3::BucketPolicy"),
+    **of_type("AWS::SQS::QueuePolicy"),
+}
 
 
 def attributes(balancer: str) -> dict[str, Any]:
@@ -62,7 +65,9 @@ def test_bucket_and_queues_are_reached_over_tls_alone(name: str) -> None:
 
 @pytest.mark.parametrize("name", BUCKETS)
 def test_no_bucket_is_public_or_unencrypted(name: str) -> None:
-    assert set(BUCKETS[name]["PublicAccessBlockConfiguration"].values()) == {True}
+    assert set(BUCKETS[name]["PublicAccessBlockConfiguration"].values()) == {
+        True
+    }
     assert "BucketEncryption" in BUCKETS[name]
 
 
@@ -75,7 +80,9 @@ def test_each_access_to_bucket_and_load_balancers_is_logged() -> None:
         "DestinationBucketName": {"Ref": "LogBucket"},
         "LogFilePrefix": "bucket/",
     }
-    prefixes = {name: attributes(name)["access_logs.s3.prefix"] for name in BALANCERS}
+    prefixes = {
+        name: attributes(name)["access_logs.s3.prefix"] for name in BALANCERS
+    }
     assert prefixes == {"LoadBalancer": "api", "UiLoadBalancer": "ui"}
     for name in BALANCERS:
         assert attributes(name)["access_logs.s3.enabled"] == "true"
@@ -118,7 +125,10 @@ def test_no_load_balancer_goes_by_accident_or_lets_bad_headers_through(
     name: str,
 ) -> None:
     assert attributes(name)["deletion_protection.enabled"] == "true"
-    assert attributes(name)["routing.http.drop_invalid_header_fields.enabled"] == "true"
+    assert (
+        attributes(name)["routing.http.drop_invalid_header_fields.enabled"]
+        == "true"
+    )
 
 
 def test_logs_stay_when_the_stack_goes() -> None:
@@ -132,9 +142,9 @@ def test_logs_stay_when_the_stack_goes() -> None:
 
 def test_every_listener_speaks_tls() -> None:
     listeners = of_type("AWS::ElasticLoadBalancingV2::Listener")
-    assert {each["LoadBalancerArn"]["Ref"] for each in listeners.values()} == set(
-        BALANCERS
-    )
+    assert {
+        each["LoadBalancerArn"]["Ref"] for each in listeners.values()
+    } == set(BALANCERS)
     assert {each["Protocol"] for each in listeners.values()} == {"HTTPS"}
 
 
@@ -163,10 +173,14 @@ def test_the_firewall_stands_before_every_load_balancer() -> None:
 
 def test_whoever_reaches_the_ui_has_logged_in() -> None:
     first, then = sorted(
-        properties("UiListener")["DefaultActions"], key=lambda each: each["Order"]
+        properties("UiListener")["DefaultActions"],
+        key=lambda each: each["Order"],
     )
     assert first["Type"] == "authenticate-oidc"
-    assert first["AuthenticateOidcConfig"]["OnUnauthenticatedRequest"] == "authenticate"
+    assert (
+        first["AuthenticateOidcConfig"]["OnUnauthenticatedRequest"]
+        == "authenticate"
+    )
     assert (then["Type"], then["TargetGroupArn"]) == (
         "forward",
         {"Ref": "UiTargetGroup"},
@@ -178,7 +192,9 @@ def test_only_its_load_balancer_reaches_the_ui() -> None:
     (rule,) = properties("DagsterSecurityGroup")["SecurityGroupIngress"]
     balancer = {"Fn::GetAtt": ["UiLoadBalancerSecurityGroup", "GroupId"]}
     assert (rule["FromPort"], rule["SourceSecurityGroupId"]) == (3000, balancer)
-    (way_in,) = properties("UiLoadBalancerSecurityGroup")["SecurityGroupIngress"]
+    (way_in,) = properties("UiLoadBalancerSecurityGroup")[
+        "SecurityGroupIngress"
+    ]
     assert way_in["CidrIp"] == {"Ref": "OperatorCidr"}
     assert "OperatorCidr" not in defaults()
 
@@ -190,7 +206,9 @@ def test_the_ui_is_relay_s_and_knows_its_host() -> None:
     assert given["RELAY_UI_BEHIND_PROXY"] == "true"
     assert given["DAGSTER_WEBSERVER_URL"] == {"Fn::Sub": "https://${UiHost}"}
     assert (
-        attributes("UiLoadBalancer")["routing.http.preserve_host_header.enabled"]
+        attributes("UiLoadBalancer")[
+            "routing.http.preserve_host_header.enabled"
+        ]
         == "true"
     )
 
@@ -206,7 +224,9 @@ def test_a_ui_without_the_guard_gets_no_requests() -> None:
 def test_a_task_writes_to_tmp_alone_and_has_no_capability(task: str) -> None:
     made = container(task)
     assert made["ReadonlyRootFilesystem"] is True
-    assert made["MountPoints"] == [{"SourceVolume": "tmp", "ContainerPath": "/tmp"}]  # noqa: S108
+    assert made["MountPoints"] == [
+        {"SourceVolume": "tmp", "ContainerPath": "/tmp"}
+    ]  # noqa: S108
     assert TASKS[task]["Volumes"] == [{"Name": "tmp"}]
     assert made["LinuxParameters"]["Capabilities"] == {"Drop": ["ALL"]}
 
@@ -217,7 +237,10 @@ def test_tmp_is_a_volume_that_everybody_may_write_to() -> None:
 
 
 def test_the_base_image_is_named_by_its_digest() -> None:
-    assert re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE) == ["${PYTHON}"] * 2
+    assert (
+        re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE)
+        == ["${PYTHON}"] * 2
+    )
     assert re.search(r"^ARG PYTHON$", DOCKERFILE, re.MULTILINE)
     assert "*@sha256:*" in DOCKERFILE
 
@@ -226,7 +249,9 @@ def test_nothing_is_installed_into_the_image_without_a_hash() -> None:
     fetched = re.findall(r"(?:pip install|pip sync|pip wheel)(.*)", DOCKERFILE)
     assert len(fetched) == 4
     assert [
-        each for each in fetched if not re.search("--require-hashes|--no-deps", each)
+        each
+        for each in fetched
+        if not re.search("--require-hashes|--no-deps", each)
     ] == []
 
 
@@ -236,7 +261,9 @@ def pins(lock: str) -> dict[str, frozenset[str]]:
     found = re.findall(
         r"^([\w.-]+(?:\[\w+\])?==\S+)(.*?)(?=^[\w#]|\Z)", text, re.DOTALL | re.M
     )
-    return {pin: frozenset(re.findall(r"sha256:(\w+)", rest)) for pin, rest in found}
+    return {
+        pin: frozenset(re.findall(r"sha256:(\w+)", rest)) for pin, rest in found
+    }
 
 
 def test_the_image_installs_what_is_tested() -> None:
@@ -265,7 +292,10 @@ def test_dagsters_processes_reach_aws_receivers_suppliers_and_each_other_alone()
     }
     assert {each["FromPort"] for each in outside if "CidrIpv6" in each} == ports
     own = ("DagsterSecurityGroup", 4000)
-    assert inside("DagsterSecurityGroup") == {own, ("DatabaseSecurityGroup", 5432)}
+    assert inside("DagsterSecurityGroup") == {
+        own,
+        ("DatabaseSecurityGroup", 5432),
+    }
 
 
 def inside(group: str) -> set[tuple[str, int]]:
@@ -277,18 +307,22 @@ def inside(group: str) -> set[tuple[str, int]]:
     }
 
 
-def test_runs_reach_aws_and_the_database_alone_and_nobody_reaches_them() -> None:
+def test_runs_reach_aws_and_the_database_alone_and_nobody_reaches_them() -> (
+    None
+):
     runs = properties("RunSecurityGroup")
     assert "SecurityGroupIngress" not in runs
     assert {
-        (each["FromPort"], each["ToPort"]) for each in runs["SecurityGroupEgress"]
+        (each["FromPort"], each["ToPort"])
+        for each in runs["SecurityGroupEgress"]
     } == {(443, 443)}
     assert inside("RunSecurityGroup") == {("DatabaseSecurityGroup", 5432)}
     let_in = of_type("AWS::EC2::SecurityGroupIngress").values()
     from_runs = {"Fn::GetAtt": ["RunSecurityGroup", "GroupId"]}
     assert from_runs not in [each["SourceSecurityGroupId"] for each in let_in]
     variables = {
-        each["Name"]: each["Value"] for each in container("DaemonTask")["Environment"]
+        each["Name"]: each["Value"]
+        for each in container("DaemonTask")["Environment"]
     }
     assert variables["RELAY_RUN_SECURITY_GROUP"] == from_runs
 

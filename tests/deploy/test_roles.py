@@ -43,7 +43,12 @@ from relay_dagster.transfers.puller import Puller
 from relay_dagster.webhooks.model import EventType
 from relay_dagster.wiring import Platform
 from support.api_world import ApiWorld
-from support.builders import config_document, feed, tenant_config, vendor_document
+from support.builders import (
+    config_document,
+    feed,
+    tenant_config,
+    vendor_document,
+)
 from support.deployment import container, of_type, properties
 from support.explaining import run_in_memory
 from support.fakes import FakeClock, embedded_platform
@@ -98,11 +103,17 @@ def administer(client: TestClient) -> None:
     assert client.get(keys).status_code == 200
     client.get(f"/v1/tenants/{TENANT}", headers={"X-API-Key": made["api_key"]})
     assert client.delete(f"{keys}/{made['key_id']}").status_code == 204
-    for pause in ({"reason": "backlog"}, {"reason": "backlog", "tenant_id": TENANT}):
+    for pause in (
+        {"reason": "backlog"},
+        {"reason": "backlog", "tenant_id": TENANT},
+    ):
         assert client.post("/v1/admin/pause", json=pause).status_code == 200
-        scope = {name: value for name, value in pause.items() if name != "reason"}
+        scope = {
+            name: value for name, value in pause.items() if name != "reason"
+        }
         assert (
-            client.request("DELETE", "/v1/admin/pause", json=scope).status_code == 204
+            client.request("DELETE", "/v1/admin/pause", json=scope).status_code
+            == 204
         )
 
 
@@ -142,7 +153,10 @@ def decide(client: TestClient, held: RunRecord, earlier: str) -> None:
         "guards": ["skus_removed"],
         "reason": "a clearance",
     }
-    assert client.post(f"/v1/runs/{held.run_id}/release", json=order).status_code == 200
+    assert (
+        client.post(f"/v1/runs/{held.run_id}/release", json=order).status_code
+        == 200
+    )
     order = {"run_id": earlier, "reason": "the prices were right"}
     path = f"/v1/tenants/{TENANT}/feed/rollback"
     assert client.post(path, json=order).status_code == 200
@@ -185,7 +199,9 @@ def be_the_api(platform: Platform, clock: FakeClock) -> Act:
         platform.objects.put(key, data)
     platform.objects.put(keys.quarantine, b"sku,price_computed\nA-1,5.00\n")
     held = world.hold_one()
-    platform.objects.put(f"tenants/{TENANT}/inbound/feed.csv", feed("A-1,5,10.00"))
+    platform.objects.put(
+        f"tenants/{TENANT}/inbound/feed.csv", feed("A-1,5,10.00")
+    )
 
     def answer() -> None:
         client = world.client
@@ -214,22 +230,32 @@ def be_the_api(platform: Platform, clock: FakeClock) -> Act:
             f"/v1/tenants/{TENANT}/status",
         ):
             assert client.get(path).status_code == 200, path
-        feed_link = client.get(f"/v1/tenants/{TENANT}/feed", follow_redirects=False)
+        feed_link = client.get(
+            f"/v1/tenants/{TENANT}/feed", follow_redirects=False
+        )
         assert feed_link.status_code == 302
-        assert client.post("/v1/tenants", json=config_of("other")).status_code == 201
+        assert (
+            client.post("/v1/tenants", json=config_of("other")).status_code
+            == 201
+        )
         checked = client.post(
             f"/v1/tenants/{TENANT}/config:check", json=config_of(TENANT)
         )
-        assert [each["status"] for each in checked.json()["vendors"]] == ["read"]
+        assert [each["status"] for each in checked.json()["vendors"]] == [
+            "read"
+        ]
         order = {"vendor_id": "vendor_1", "file_name": "feed.csv"}
         assert (
-            client.post(f"/v1/tenants/{TENANT}/uploads", json=order).status_code == 201
+            client.post(f"/v1/tenants/{TENANT}/uploads", json=order).status_code
+            == 201
         )
         link = client.post(
             f"/v1/tenants/{TENANT}/feed-links", json={"name": "shop"}
         ).json()
         assert (
-            world.with_key(None).get(link["url"].removeprefix(PUBLIC)).status_code
+            world.with_key(None)
+            .get(link["url"].removeprefix(PUBLIC))
+            .status_code
             == 200
         )
         client.delete(f"/v1/tenants/{TENANT}/feed-links/{link['link_id']}")
@@ -240,10 +266,15 @@ def be_the_api(platform: Platform, clock: FakeClock) -> Act:
         assert client.delete(secret).status_code == 204
         for price in ("9.99", "8.99"):
             order = {"overrides": [{"sku": "A-1", "price": price}]}
-            overrides = client.post(f"/v1/tenants/{TENANT}/overrides:put", json=order)
+            overrides = client.post(
+                f"/v1/tenants/{TENANT}/overrides:put", json=order
+            )
             assert overrides.status_code == 200
         order = {"all": True, "reason": "seen"}
-        assert client.post(f"/v1/runs/{done}/accept", json=order).status_code == 200
+        assert (
+            client.post(f"/v1/runs/{done}/accept", json=order).status_code
+            == 200
+        )
         show_pages(world, done)
         administer(client)
         close_and_restore(client)
@@ -273,14 +304,20 @@ def be_a_run(platform: Platform, clock: FakeClock) -> Act:
         for tenant in ("empty", "good", "cancelled")
     }
     for tenant in ("good", "cancelled"):
-        platform.objects.put(f"tenants/{tenant}/inbound/feed.csv", feed("A-1,5,10.00"))
+        platform.objects.put(
+            f"tenants/{tenant}/inbound/feed.csv", feed("A-1,5,10.00")
+        )
     platform.overrides.accept("good", {"A-1": Decimal("9.99")}, "run", "seen")
 
     def execute(
         tenant: str, *assets: str, run_id: str | None = None, at: Any = platform
     ) -> None:
-        job = build_defs(connect_run=lambda: at).resolve_job_def("inventory_sync")
-        given = {} if run_id is None else tags.run_tags(run_id, tenant, attempt=1)
+        job = build_defs(connect_run=lambda: at).resolve_job_def(
+            "inventory_sync"
+        )
+        given = (
+            {} if run_id is None else tags.run_tags(run_id, tenant, attempt=1)
+        )
         with dg.DagsterInstance.ephemeral() as instance:
             instance.add_dynamic_partitions("tenants", [tenant])
             job.execute_in_process(
@@ -298,7 +335,9 @@ def be_a_run(platform: Platform, clock: FakeClock) -> Act:
         execute("good", "normalized_inventory", "merged_inventory")
         objects = CancelsMeanwhile(platform, runs["cancelled"])
         execute(
-            "cancelled", run_id=runs["cancelled"], at=replace(platform, objects=objects)
+            "cancelled",
+            run_id=runs["cancelled"],
+            at=replace(platform, objects=objects),
         )
 
     return Act(run)
@@ -308,7 +347,9 @@ def close(platform: Platform, tenant: str) -> None:
     """Have a tenant deleted that has something of each kind."""
     for _ in range(2):
         run_id = new_run(platform, tenant)
-        platform.ledger.messages.acknowledge(platform.ledger.cancel(run_id).run_id)
+        platform.ledger.messages.acknowledge(
+            platform.ledger.cancel(run_id).run_id
+        )
     bucket, key = platform.objects.bucket, f"tenants/{tenant}/inbound/feed.csv"
     platform.objects.put(key, b"x")
     platform.clients.s3.create_multipart_upload(Bucket=bucket, Key=key)
@@ -329,7 +370,9 @@ def close(platform: Platform, tenant: str) -> None:
 def keep_what_is_pulled(platform: Platform, url: str) -> None:
     """Have a tenant whose vendor's file is pulled by a secret, and who has five of them."""
     given = {"url": url, "secret": "granite"}
-    platform.tenants.put("theta", json.dumps(pull_config(given, tenant_id="theta")))
+    platform.tenants.put(
+        "theta", json.dumps(pull_config(given, tenant_id="theta"))
+    )
     host = url.split("/")[2]
     platform.secrets.put("theta", "granite", SecretValue("Bearer x", host))
     for number in range(5):
@@ -339,7 +382,9 @@ def keep_what_is_pulled(platform: Platform, url: str) -> None:
 
 def pull(platform: Platform) -> None:
     """Pull what is due, from this machine."""
-    settings = platform.settings.model_copy(update={"pull_allow_loopback": True})
+    settings = platform.settings.model_copy(
+        update={"pull_allow_loopback": True}
+    )
     pull_all(Puller(replace(platform, settings=settings), wait_seconds=60))
     prefix = "tenants/theta/inbound/vendor_1/pulled/"
     keys = [each.key for each in platform.objects.list_objects(prefix)]
@@ -357,7 +402,9 @@ def be_the_code_server(platform: Platform, clock: FakeClock) -> Act:
     )
     platform.objects.put("tenants/zeta/inbound/feed.csv", b"x")
     before = platform.submission.submit("zeta")
-    platform.ledger.dispatch(before.run_id, 1, message_id="m", receipt_handle="h")
+    platform.ledger.dispatch(
+        before.run_id, 1, message_id="m", receipt_handle="h"
+    )
     platform.ledger.cancel(before.run_id)
 
     def put(url: str, body: str) -> None:
@@ -368,7 +415,10 @@ def be_the_code_server(platform: Platform, clock: FakeClock) -> Act:
     for _ in ("runs", "waits"):
         put(platform.settings.queue_url, Job(str(uuid.uuid4()), TENANT).body())
     put(platform.settings.dlq_url, Job(str(uuid.uuid4()), "beta").body())
-    put(platform.settings.dlq_url, Job(new_run(platform, "gamma"), "gamma").body())
+    put(
+        platform.settings.dlq_url,
+        Job(new_run(platform, "gamma"), "gamma").body(),
+    )
     delta = dispatched(platform, "delta")
     platform.ledger.pin(platform.ledger.claim(delta, 1, "dagster-1").fence, 1)
     platform.ledger.poison(delta, "attempts used up")
@@ -382,13 +432,20 @@ def be_the_code_server(platform: Platform, clock: FakeClock) -> Act:
     keys = ArtifactKeys(delta, "delta")
     platform.objects.put(key := published_key(keys, "csv"), b"sku\n")
     feed_of = Publication(
-        delta, key, hashlib.sha256(b"sku\n").hexdigest(), utc_now(), utc_now(), 1
+        delta,
+        key,
+        hashlib.sha256(b"sku\n").hexdigest(),
+        utc_now(),
+        utc_now(),
+        1,
     )
     platform.database.runs.write_all(
         [
             {
                 "PutRequest": {
-                    "Item": feed_item(FeedPointer("delta", (feed_of,), revision=1))
+                    "Item": feed_item(
+                        FeedPointer("delta", (feed_of,), revision=1)
+                    )
                 }
             }
         ]
@@ -402,7 +459,9 @@ def be_the_code_server(platform: Platform, clock: FakeClock) -> Act:
         with dg.DagsterInstance.ephemeral() as instance:
             executions = DagsterExecutions(instance)
             platform.metrics.count(WORKER_HEARTBEAT)
-            IntakeTick(platform, executions, 10, clock=clock).run(poll_seconds=0)
+            IntakeTick(platform, executions, 10, clock=clock).run(
+                poll_seconds=0
+            )
             for _ in range(3):
                 clock.advance(seconds=120)
                 ReconcileTick(platform, executions, clock=clock).run()
@@ -434,7 +493,9 @@ def be_the_deletion(platform: Platform, clock: FakeClock) -> Act:
         platform.metrics.worker_error("tenant_not_deleted")
         with dg.DagsterInstance.ephemeral() as instance:
             for clock_now in (utc_now, lambda: utc_now() + LATER):
-                DeletionTick(platform, DagsterHistory(instance), clock_now).run()
+                DeletionTick(
+                    platform, DagsterHistory(instance), clock_now
+                ).run()
         assert platform.tenants.latest_version("omega") is None
 
     return Act(delete)
@@ -475,17 +536,22 @@ def test_a_role_allows_all_that_its_process_does(practice: Practice) -> None:
     allowed = grants(practice.role)
     assert len(practice.needs) > 5
     refused = [
-        need for need in practice.needs if not any(one.allows(need) for one in allowed)
+        need
+        for need in practice.needs
+        if not any(one.allows(need) for one in allowed)
     ]
     assert refused == []
 
 
-def test_a_role_allows_nothing_that_its_process_does_not_do(practice: Practice) -> None:
+def test_a_role_allows_nothing_that_its_process_does_not_do(
+    practice: Practice,
+) -> None:
     unused = [
         (action, grant.resources)
         for grant in grants(practice.role)
         for action in grant.actions
-        if action.startswith(PRODUCT) and not used(action, grant, practice.needs)
+        if action.startswith(PRODUCT)
+        and not used(action, grant, practice.needs)
     ]
     assert unused == []
 
@@ -506,7 +572,9 @@ def test_the_webserver_ends_runs_and_reaches_the_reports_alone() -> None:
         "s3:GetObject",
     }
     (shown,) = (
-        grant for grant in grants("WebserverRole") if "s3:GetObject" in grant.actions
+        grant
+        for grant in grants("WebserverRole")
+        if "s3:GetObject" in grant.actions
     )
     keys = ArtifactKeys(str(uuid.uuid4()), TENANT)
     for key, is_shown in (
@@ -514,7 +582,10 @@ def test_the_webserver_ends_runs_and_reaches_the_reports_alone() -> None:
         (keys.run_summary, False),
         (keys.outputs, False),
     ):
-        assert shown.allows(Need("s3:GetObject", f"ArtifactBucket/{key}")) is is_shown
+        assert (
+            shown.allows(Need("s3:GetObject", f"ArtifactBucket/{key}"))
+            is is_shown
+        )
 
 
 def test_what_verifies_feeds_asks_the_api_alone() -> None:
@@ -525,7 +596,9 @@ def test_what_verifies_feeds_asks_the_api_alone() -> None:
     assert [each["Name"] for each in made["Secrets"]] == ["RELAY_API_KEY"]
 
 
-def test_the_daemon_starts_and_ends_runs_and_reaches_nothing_of_the_product() -> None:
+def test_the_daemon_starts_and_ends_runs_and_reaches_nothing_of_the_product() -> (
+    None
+):
     assert not [
         action for action in actions("DaemonRole") if action.startswith(PRODUCT)
     ]
@@ -535,7 +608,9 @@ def test_the_daemon_starts_and_ends_runs_and_reaches_nothing_of_the_product() ->
 def test_nobody_but_the_daemon_starts_tasks_or_gives_roles_away() -> None:
     others = [role for role in roles() if role != "DaemonRole"]
     assert not [
-        role for role in others if actions(role) & {"ecs:RunTask", "iam:PassRole"}
+        role
+        for role in others
+        if actions(role) & {"ecs:RunTask", "iam:PassRole"}
     ]
 
 
@@ -563,7 +638,8 @@ def test_the_api_s_keys_and_the_database_s_password_are_given_to_different_tasks
     }
     tasks = of_type("AWS::ECS::TaskDefinition")
     given = {
-        name: task["ExecutionRoleArn"]["Fn::GetAtt"][0] for name, task in tasks.items()
+        name: task["ExecutionRoleArn"]["Fn::GetAtt"][0]
+        for name, task in tasks.items()
     }
     assert given.pop("ApiTask") == "ApiExecutionRole"
     assert given.pop("VerifyTask") == "VerifyExecutionRole"
@@ -572,7 +648,9 @@ def test_the_api_s_keys_and_the_database_s_password_are_given_to_different_tasks
 
 def test_the_daemon_gives_runs_no_role_that_reads_the_api_s_keys() -> None:
     (passed,) = (
-        grant for grant in grants("DaemonRole") if "iam:PassRole" in grant.actions
+        grant
+        for grant in grants("DaemonRole")
+        if "iam:PassRole" in grant.actions
     )
     assert set(passed.resources) == {"RunRole", "ExecutionRole"}
 
@@ -619,24 +697,33 @@ def test_nobody_changes_or_deletes_what_the_audit_says(role: str) -> None:
         if entry in grant.resources
         for each in grant.actions
     ]
-    reading = {f"dynamodb:{name}" for name in ("GetItem", "BatchGetItem", "Query")}
+    reading = {
+        f"dynamodb:{name}" for name in ("GetItem", "BatchGetItem", "Query")
+    }
     assert set(done) <= {*reading, "dynamodb:PutItem"}
 
 
 @pytest.mark.parametrize(
-    ("role", "keys"), [("CodeRole", ["WEBHOOKS#*"]), ("DeletionRole", ["DELETION#*"])]
+    ("role", "keys"),
+    [("CodeRole", ["WEBHOOKS#*"]), ("DeletionRole", ["DELETION#*"])],
 )
 def test_of_tenants_items_one_changes_webhooks_and_the_other_deletions(
     role: str, keys: list[str]
 ) -> None:
     policies = properties(role)["Policies"]
     statements = [
-        each for policy in policies for each in policy["PolicyDocument"]["Statement"]
+        each
+        for policy in policies
+        for each in policy["PolicyDocument"]["Statement"]
     ]
     of_tenants = [
-        each for each in statements if "TenantsTable" in json.dumps(each["Resource"])
+        each
+        for each in statements
+        if "TenantsTable" in json.dumps(each["Resource"])
     ]
-    writing = [each for each in of_tenants if "dynamodb:UpdateItem" in each["Action"]]
+    writing = [
+        each for each in of_tenants if "dynamodb:UpdateItem" in each["Action"]
+    ]
     assert [each["Condition"] for each in writing] == [
         {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": keys}}
     ]
@@ -656,7 +743,9 @@ def test_a_run_reads_no_keys_and_no_secrets_of_webhooks() -> None:
 
 def conditions_of(action: str) -> list[Any]:
     """Return on which conditions the API may do something to an upload."""
-    upload = Need(action, "ArtifactBucket/tenants/acme/inbound/vendor_1/feed.csv")
+    upload = Need(
+        action, "ArtifactBucket/tenants/acme/inbound/vendor_1/feed.csv"
+    )
     (policy,) = properties("ApiRole")["Policies"]
     statements = policy["PolicyDocument"]["Statement"]
     return [
@@ -673,11 +762,16 @@ def test_a_presigned_link_cannot_reach_an_upload() -> None:
 
 
 def test_an_upload_is_written_by_a_form_alone_and_nothing_else_is() -> None:
-    assert conditions_of("s3:PutObject") == [{"StringEquals": {"s3:authType": "POST"}}]
+    assert conditions_of("s3:PutObject") == [
+        {"StringEquals": {"s3:authType": "POST"}}
+    ]
     run = Need(
-        "s3:PutObject", "ArtifactBucket/1-2-3-4-5/tenants/acme/reports/errors.json"
+        "s3:PutObject",
+        "ArtifactBucket/1-2-3-4-5/tenants/acme/reports/errors.json",
     )
     feed = Need("s3:PutObject", "ArtifactBucket/published/acme/1-2-3-4-5.csv")
     assert not [
-        grant for grant in grants("ApiRole") if grant.allows(run) or grant.allows(feed)
+        grant
+        for grant in grants("ApiRole")
+        if grant.allows(run) or grant.allows(feed)
     ]

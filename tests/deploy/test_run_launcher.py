@@ -59,7 +59,9 @@ ORIGIN = JobPythonOrigin(
     "inventory_sync",
     RepositoryPythonOrigin(
         executable_path=sys.executable,
-        code_pointer=ModuleCodePointer("relay_dagster.definitions", "defs", None),
+        code_pointer=ModuleCodePointer(
+            "relay_dagster.definitions", "defs", None
+        ),
     ),
 )
 
@@ -99,10 +101,13 @@ def ecs(
         patch.setenv("ECS_CONTAINER_METADATA_URI_V4", metadata["url"])
         with created_stack(), dg.DagsterInstance.local_temp(home) as instance:
             client = boto3.client("ecs")
-            metadata.update({"Cluster": CLUSTER, "TaskARN": running_daemon(client)})
+            metadata.update(
+                {"Cluster": CLUSTER, "TaskARN": running_daemon(client)}
+            )
             patch.setenv("RELAY_RUN_SUBNETS", ",".join(subnets()))
             patch.setenv(
-                "RELAY_RUN_SECURITY_GROUP", group_of("Runs and the deletion of tenants")
+                "RELAY_RUN_SECURITY_GROUP",
+                group_of("Runs and the deletion of tenants"),
             )
             launcher = configured_launcher()
             launcher.register_instance(instance)
@@ -116,7 +121,9 @@ def ecs(
 
 def register_for_fargate(client: Any, family: str) -> None:
     """Register a family's definition again with what moto's CloudFormation leaves out of it."""
-    made = client.describe_task_definition(taskDefinition=family)["taskDefinition"]
+    made = client.describe_task_definition(taskDefinition=family)[
+        "taskDefinition"
+    ]
     client.register_task_definition(
         family=family,
         networkMode="awsvpc",
@@ -140,7 +147,9 @@ def running_daemon(client: Any) -> str:
         networkConfiguration={
             "awsvpcConfiguration": {
                 "subnets": subnets()[:1],
-                "securityGroups": [group_of("Webserver, daemon and code server")],
+                "securityGroups": [
+                    group_of("Webserver, daemon and code server")
+                ],
             }
         },
     )
@@ -148,7 +157,9 @@ def running_daemon(client: Any) -> str:
 
 
 def subnets() -> list[str]:
-    found = boto3.client("ec2", region_name=REGION).describe_subnets()["Subnets"]
+    found = boto3.client("ec2", region_name=REGION).describe_subnets()[
+        "Subnets"
+    ]
     return [each["SubnetId"] for each in found[:2]]
 
 
@@ -157,12 +168,16 @@ def group_of(description: str) -> str:
     found = boto3.client("ec2", region_name=REGION).describe_security_groups()[
         "SecurityGroups"
     ]
-    (group,) = (each["GroupId"] for each in found if each["Description"] == description)
+    (group,) = (
+        each["GroupId"] for each in found if each["Description"] == description
+    )
     return str(group)
 
 
 def configured_launcher() -> Any:
-    section = yaml.safe_load((DEPLOY / "dagster.yaml").read_text())["run_launcher"]
+    section = yaml.safe_load((DEPLOY / "dagster.yaml").read_text())[
+        "run_launcher"
+    ]
     data = ConfigurableClassData(
         section["module"], section["class"], yaml.safe_dump(section["config"])
     )
@@ -181,7 +196,9 @@ def test_a_run_is_a_task_of_the_stack_s_definition(ecs: Ecs) -> None:
     run = ecs.launch()
     task = ecs.task(run)
     assert (
-        task["taskDefinitionArn"].partition("/")[2].startswith("relay-inventory-run:")
+        task["taskDefinitionArn"]
+        .partition("/")[2]
+        .startswith("relay-inventory-run:")
     )
     (override,) = task["overrides"]["containerOverrides"]
     assert override["name"] == "run"
@@ -213,7 +230,9 @@ def test_the_daemon_may_do_all_that_launching_watching_and_ending_a_run_takes(
     run = ecs.launch()
     ecs.launcher.check_run_worker_health(run)
     ecs.launcher.terminate(run.run_id)
-    allowed = {action for grant in grants("DaemonRole") for action in grant.actions}
+    allowed = {
+        action for grant in grants("DaemonRole") for action in grant.actions
+    }
     assert ecs.operations - allowed == set()
     checked_by_ecs = {"ecs:TagResource", "iam:PassRole"}
     when_the_launcher_is_made = {"ecs:DescribeTaskDefinition"}

@@ -59,16 +59,23 @@ def test_defaults_are_those_of_the_program() -> None:
     given = defaults()
     settings = ProvisioningSettings()
     assert given["PoisonMaxReceives"] == settings.max_attempts
-    assert given["VisibilityTimeoutSeconds"] == settings.visibility_timeout_seconds
+    assert (
+        given["VisibilityTimeoutSeconds"] == settings.visibility_timeout_seconds
+    )
     assert given["RetentionDays"] == settings.retention_days
 
 
 def test_no_feed_needs_more_memory_than_a_run_s_task_has() -> None:
     of_feeds = template()["Mappings"]["MemoryOfFeeds"]
-    assert list(of_feeds) == template()["Parameters"]["RunMemory"]["AllowedValues"]
-    assert all(int(row["Mb"]) == int(task) - 400 for task, row in of_feeds.items())
+    assert (
+        list(of_feeds) == template()["Parameters"]["RunMemory"]["AllowedValues"]
+    )
+    assert all(
+        int(row["Mb"]) == int(task) - 400 for task, row in of_feeds.items()
+    )
     variables = {
-        each["Name"]: each["Value"] for each in container("RunTask")["Environment"]
+        each["Name"]: each["Value"]
+        for each in container("RunTask")["Environment"]
     }
     assert variables["RELAY_MAX_RUN_MEMORY_MB"] == {
         "Fn::FindInMap": ["MemoryOfFeeds", {"Ref": "RunMemory"}, "Mb"]
@@ -79,7 +86,8 @@ def test_no_feed_needs_more_memory_than_a_run_s_task_has() -> None:
     assert variables["RELAY_MAX_FEED_BYTES"] == {"Ref": "MaxFeedBytes"}
     assert variables["RELAY_MAX_RUN_BYTES"] == {"Ref": "MaxRunBytes"}
     of_api = {
-        each["Name"]: each["Value"] for each in container("ApiTask")["Environment"]
+        each["Name"]: each["Value"]
+        for each in container("ApiTask")["Environment"]
     }
     assert of_api["RELAY_MAX_FEED_BYTES"] == {"Ref": "MaxFeedBytes"}
 
@@ -110,7 +118,8 @@ def test_a_changed_definition_changes_the_section(
 
 def test_the_bucket_asks_for_its_notification_when_it_may_send() -> None:
     assert (
-        template()["Resources"]["ArtifactBucket"]["DependsOn"] == "UploadsQueuePolicy"
+        template()["Resources"]["ArtifactBucket"]["DependsOn"]
+        == "UploadsQueuePolicy"
     )
 
 
@@ -147,14 +156,18 @@ def test_the_database_is_private_encrypted_and_backed_up() -> None:
 # --- services and runs ----------------------------------------------------------------------------
 
 
-def test_the_services_and_the_task_of_runs_are_made(stack: Mapping[str, str]) -> None:
+def test_the_services_and_the_task_of_runs_are_made(
+    stack: Mapping[str, str],
+) -> None:
     ecs = boto3.client("ecs", region_name=REGION)
-    found = ecs.describe_services(cluster="relay-inventory", services=sorted(SERVICES))[
-        "services"
-    ]
+    found = ecs.describe_services(
+        cluster="relay-inventory", services=sorted(SERVICES)
+    )["services"]
     assert {service["serviceName"] for service in found} == SERVICES
     families = ecs.list_task_definition_families()["families"]
-    assert set(families) == {f"relay-inventory-{name}" for name in {*SERVICES, "run"}}
+    assert set(families) == {
+        f"relay-inventory-{name}" for name in {*SERVICES, "run"}
+    }
 
 
 def test_there_is_one_daemon_and_never_a_second_beside_it() -> None:
@@ -163,7 +176,9 @@ def test_there_is_one_daemon_and_never_a_second_beside_it() -> None:
     assert service["DeploymentConfiguration"]["MaximumPercent"] == 100
 
 
-def test_the_code_server_has_more_threads_than_sensors_that_wait_in_them() -> None:
+def test_the_code_server_has_more_threads_than_sensors_that_wait_in_them() -> (
+    None
+):
     command = container("CodeTask")["Command"]
     threads = int(command[command.index("--max-workers") + 1])
     assert threads >= 2 * len(list(build_defs().sensors or ()))
@@ -174,8 +189,12 @@ def variables(task: str) -> set[str]:
     return {each["Name"] for each in [*found["Environment"], *found["Secrets"]]}
 
 
-@pytest.mark.parametrize("task", ["ApiTask", "CodeTask", "DeletionTask", "RunTask"])
-def test_whoever_runs_the_product_has_every_variable_that_it_needs(task: str) -> None:
+@pytest.mark.parametrize(
+    "task", ["ApiTask", "CodeTask", "DeletionTask", "RunTask"]
+)
+def test_whoever_runs_the_product_has_every_variable_that_it_needs(
+    task: str,
+) -> None:
     needed = {
         "ARTIFACT_BUCKET",
         "RUNS_TABLE",
@@ -191,7 +210,9 @@ def test_whoever_runs_the_product_has_every_variable_that_it_needs(task: str) ->
     assert ("API_KEYS" in variables(task)) is (task == "ApiTask")
 
 
-def test_the_code_server_leaves_deletions_to_the_process_that_has_the_rights() -> None:
+def test_the_code_server_leaves_deletions_to_the_process_that_has_the_rights() -> (
+    None
+):
     assert "RELAY_DELETIONS_APART" in variables("CodeTask")
     assert container("DeletionTask")["Command"] == ["relay", "deletions"]
     (group,) = properties("DeletionService")["NetworkConfiguration"][
@@ -216,7 +237,9 @@ def test_whoever_runs_dagster_has_every_variable_that_its_settings_name(
 
 
 def test_the_api_cannot_reach_dagster_s_database() -> None:
-    assert not any(name.startswith("DAGSTER_POSTGRES") for name in variables("ApiTask"))
+    assert not any(
+        name.startswith("DAGSTER_POSTGRES") for name in variables("ApiTask")
+    )
     allowed = properties("DatabaseSecurityGroup")["SecurityGroupIngress"]
     assert [rule["SourceSecurityGroupId"] for rule in allowed] == [
         {"Fn::GetAtt": [name, "GroupId"]}
@@ -231,7 +254,10 @@ def test_the_database_is_reached_by_tls_alone_and_proves_its_name_where_it_can(
     given = container(task)["Environment"]
     how = {"Fn::If": ["DatabaseProvesItself", "verify-full", "require"]}
     assert {"Name": "PGSSLMODE", "Value": how} in given
-    assert {"Name": "PGSSLROOTCERT", "Value": {"Ref": "DatabaseCaFile"}} in given
+    assert {
+        "Name": "PGSSLROOTCERT",
+        "Value": {"Ref": "DatabaseCaFile"},
+    } in given
 
 
 @pytest.mark.parametrize("task", sorted({*TASKS, "VerifyTask"}))

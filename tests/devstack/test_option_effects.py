@@ -30,26 +30,51 @@ def test_each_option_is_used_and_does_something() -> None:
     assert all(each.effect for each in found)
     effects = {each.path: each.effect for each in found}
     assert {*OPTIONS} <= {path.rpartition(".")[2] for path in effects}
-    made = {"quantity_available", "sku", "vendor_sku", "cost", "brand", "gtin", "bin"}
+    made = {
+        "quantity_available",
+        "sku",
+        "vendor_sku",
+        "cost",
+        "brand",
+        "gtin",
+        "bin",
+    }
     assert {
         path.rpartition(".")[2] for path in effects if ".column_map." in path
     } == made
     assert effects["vendors.0.parser.quoting"] == "2 more rows are read"
     assert effects["vendors.0.parser.skip_rows"] == "3 records are no rows"
-    assert effects["vendors.0.parser.negative_quantity"] == "1 row is not refused"
-    assert effects["vendors.0.parser.zero_is_null"] == "TY-103 is not in the feed"
+    assert (
+        effects["vendors.0.parser.negative_quantity"] == "1 row is not refused"
+    )
+    assert (
+        effects["vendors.0.parser.zero_is_null"] == "TY-103 is not in the feed"
+    )
     assert (
         effects["vendors.1.parser.column_map.cost"]
         == "TY-101: price 2.99 in place of 7.99"
     )
-    assert effects["vendors.3.currency"] == "TY-104: price 17.99 in place of 16.99"
+    assert (
+        effects["vendors.3.currency"] == "TY-104: price 17.99 in place of 16.99"
+    )
 
 
-def test_the_sample_tenant_has_each_kind_of_column_and_each_kind_of_file() -> None:
-    config = load_config(parse_document(sample_config_text("tool_yard"), format="yaml"))
-    sources = [each for v in config.vendors for each in v.parser.column_map.values()]
+def test_the_sample_tenant_has_each_kind_of_column_and_each_kind_of_file() -> (
+    None
+):
+    config = load_config(
+        parse_document(sample_config_text("tool_yard"), format="yaml")
+    )
+    sources = [
+        each for v in config.vendors for each in v.parser.column_map.values()
+    ]
     assert {type(each) for each in sources} == {str, *FORMS}
     changed = [each for each in sources if isinstance(each, Changed)]
     steps = ("strip_prefix", "strip_suffix", "values", "times", "divided_by")
     assert all(any(getattr(each, step) for each in changed) for step in steps)
-    assert [v.parser.format for v in config.vendors] == ["csv", "xls", "xlsx", "ods"]
+    assert [v.parser.format for v in config.vendors] == [
+        "csv",
+        "xls",
+        "xlsx",
+        "ods",
+    ]

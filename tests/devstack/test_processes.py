@@ -27,7 +27,9 @@ class WithOne(Stack):
         return port_answers(self.host, self.ports[OWN])
 
 
-def test_a_subclass_has_a_process_of_its_own_started_and_ended(tmp_path: Path) -> None:
+def test_a_subclass_has_a_process_of_its_own_started_and_ended(
+    tmp_path: Path,
+) -> None:
     with WithOne(tmp_path, ports={OWN: free_port()}) as stack:
         stack.start(OWN)
         assert stack.answers()

@@ -25,7 +25,11 @@ from relay_dagster.execution.session import ASSETS
 from relay_dagster.external_errors import ThrottledError
 from relay_dagster.ledger.runs import RunLedger
 from relay_dagster.maintenance.reconciler import write_reports
-from relay_dagster.runs.errors import ClaimRefusedError, FenceLostError, TenantBusyError
+from relay_dagster.runs.errors import (
+    ClaimRefusedError,
+    FenceLostError,
+    TenantBusyError,
+)
 from relay_dagster.runs.model import Outcome, RunRecord, Trigger
 from relay_dagster.wiring import Platform
 from support.builders import RUN_ID
@@ -56,11 +60,15 @@ def launch(
     dagster_run_id: str = "dagster-1", attempt: int = 1, **changes: Any
 ) -> Launch:
     given = tags.run_tags(RUN_ID, TENANT, attempt=attempt)
-    return replace(Launch(dagster_run_id, TENANT, given, frozenset(ASSETS)), **changes)
+    return replace(
+        Launch(dagster_run_id, TENANT, given, frozenset(ASSETS)), **changes
+    )
 
 
 @contextmanager
-def claimed(platform: Platform, given: Launch | None = None) -> Iterator[Attempt]:
+def claimed(
+    platform: Platform, given: Launch | None = None
+) -> Iterator[Attempt]:
     attempt = Attempt.claim(platform, given or launch())
     try:
         yield attempt
@@ -93,11 +101,17 @@ def test_making_an_attempt_claims_it_and_its_heart_beats_until_it_is_closed(
             RunStatus.RUNNING,
             "dagster-1",
         )
-        assert "relay-heartbeat" in {thread.name for thread in threading.enumerate()}
-    assert "relay-heartbeat" not in {thread.name for thread in threading.enumerate()}
+        assert "relay-heartbeat" in {
+            thread.name for thread in threading.enumerate()
+        }
+    assert "relay-heartbeat" not in {
+        thread.name for thread in threading.enumerate()
+    }
 
 
-def test_an_attempt_that_is_another_s_is_not_claimed(platform: Platform) -> None:
+def test_an_attempt_that_is_another_s_is_not_claimed(
+    platform: Platform,
+) -> None:
     dispatch_run(platform)
     platform.ledger.claim(RUN_ID, 1, "another")
     with pytest.raises(ClaimRefusedError):
@@ -115,7 +129,9 @@ def test_a_re_execution_is_a_run_of_its_own_whatever_its_tags_name(
         )
 
 
-def test_a_run_by_hand_does_not_start_beside_another(platform: Platform) -> None:
+def test_a_run_by_hand_does_not_start_beside_another(
+    platform: Platform,
+) -> None:
     dispatch_run(platform)
     with pytest.raises(TenantBusyError):
         Attempt.claim(platform, launch(str(uuid.uuid4()), tags={}))
@@ -174,7 +190,9 @@ def unheard(platform: Platform, metrics: KeptMetrics) -> Platform:
     return replace(platform, ledger=ledger, metrics=metrics)  # type: ignore[arg-type]
 
 
-def test_a_success_whose_answer_is_lost_is_a_success(platform: Platform) -> None:
+def test_a_success_whose_answer_is_lost_is_a_success(
+    platform: Platform,
+) -> None:
     metrics = KeptMetrics()
     dispatch_run(platform)
     with claimed(unheard(platform, metrics)) as attempt:
@@ -184,7 +202,9 @@ def test_a_success_whose_answer_is_lost_is_a_success(platform: Platform) -> None
     assert (metrics.ends, metrics.errors) == ([RunStatus.SUCCEEDED], [])
 
 
-def test_a_failure_whose_answer_is_lost_is_told_as_one(platform: Platform) -> None:
+def test_a_failure_whose_answer_is_lost_is_told_as_one(
+    platform: Platform,
+) -> None:
     metrics = KeptMetrics()
     dispatch_run(platform)
     with (
@@ -195,7 +215,9 @@ def test_a_failure_whose_answer_is_lost_is_told_as_one(platform: Platform) -> No
     assert (metrics.ends, metrics.errors) == ([RunStatus.FAILED], [])
 
 
-def test_a_success_of_some_vendors_publishes_nothing(platform: Platform) -> None:
+def test_a_success_of_some_vendors_publishes_nothing(
+    platform: Platform,
+) -> None:
     dispatch_run(platform, vendors=("vendor_1",))
     with claimed(platform) as attempt:
         with_feed(attempt)
@@ -218,7 +240,9 @@ def test_the_record_of_a_run_of_as_many_vendors_as_there_may_be_can_be_stored(
     assert len(current(platform).artifacts) == 2 * len(vendor_ids) + 2
 
 
-def test_a_failure_writes_its_reports_and_stops_the_process(platform: Platform) -> None:
+def test_a_failure_writes_its_reports_and_stops_the_process(
+    platform: Platform,
+) -> None:
     dispatch_run(platform)
     with (
         claimed(platform) as attempt,
@@ -226,7 +250,10 @@ def test_a_failure_writes_its_reports_and_stops_the_process(platform: Platform) 
     ):
         attempt.fail(FAILURE)
     record = current(platform)
-    assert (record.status, record.failed_stage) == (RunStatus.FAILED, Stage.NORMALIZE)
+    assert (record.status, record.failed_stage) == (
+        RunStatus.FAILED,
+        Stage.NORMALIZE,
+    )
     assert record.failure_class is FailureClass.VENDOR_DATA
     assert {"errors", "report", "run_summary"} <= set(record.artifacts)
 
@@ -288,7 +315,10 @@ def test_the_last_attempt_that_is_released_is_poison_with_its_reports(
         with claimed(at, launch(f"dagster-{number}", number)) as attempt:
             attempt.release_for_retry(ZeroDivisionError("a defect"))
     record = current(platform)
-    assert (record.status, record.error_code) == (RunStatus.FAILED, "POISON_JOB")
+    assert (record.status, record.error_code) == (
+        RunStatus.FAILED,
+        "POISON_JOB",
+    )
     assert "errors" in record.artifacts
     assert record.failure_class is FailureClass.PLATFORM
     assert (metrics.errors, metrics.ends) == (
@@ -324,20 +354,28 @@ def test_an_attempt_that_is_released_while_a_cancel_is_wished_is_cancelled(
     with claimed(platform) as attempt:
         platform.ledger.request_cancel(RUN_ID)
         with pytest.raises(RunStoppedError, match="CANCELLED"):
-            attempt.release_for_retry(ThrottledError("s3.PutObject", "slow down"))
+            attempt.release_for_retry(
+                ThrottledError("s3.PutObject", "slow down")
+            )
     assert current(platform).status is RunStatus.CANCELLED
 
 
-def test_a_release_that_comes_too_late_raises_nothing(platform: Platform) -> None:
+def test_a_release_that_comes_too_late_raises_nothing(
+    platform: Platform,
+) -> None:
     dispatch_run(platform)
     with claimed(platform) as attempt:
-        platform.ledger.lose_attempt(attempt.record, "heartbeat_stale", "no heartbeat")
+        platform.ledger.lose_attempt(
+            attempt.record, "heartbeat_stale", "no heartbeat"
+        )
         lost = current(platform)
         attempt.release_for_retry(ThrottledError("s3.PutObject", "slow down"))
     assert current(platform) == lost
 
 
-def test_an_attempt_that_takes_too_long_ends_its_run_for_good_and_its_process() -> None:
+def test_an_attempt_that_takes_too_long_ends_its_run_for_good_and_its_process() -> (
+    None
+):
     with embedded_platform(
         heartbeat_seconds=3600, run_timeout_seconds=0.05
     ) as platform:
@@ -350,12 +388,18 @@ def test_an_attempt_that_takes_too_long_ends_its_run_for_good_and_its_process() 
         finally:
             attempt.close()
         record = current(platform)
-        assert (record.status, record.error_code) == (RunStatus.FAILED, "RUN_TIMEOUT")
+        assert (record.status, record.error_code) == (
+            RunStatus.FAILED,
+            "RUN_TIMEOUT",
+        )
         assert (record.failed_stage, record.attempt) == (Stage.FETCH_INPUTS, 1)
         assert "took longer than 0.05 seconds" in str(record.error_message)
         assert record.failure_class is FailureClass.PLATFORM
         assert "RELAY_RUN_TIMEOUT_SECONDS" in str(record.next_action)
-        assert (metrics.errors, metrics.ends) == (["RUN_TIMEOUT"], [RunStatus.FAILED])
+        assert (metrics.errors, metrics.ends) == (
+            ["RUN_TIMEOUT"],
+            [RunStatus.FAILED],
+        )
         assert record.needs_reports
         with pytest.raises(FenceLostError):
             attempt.enter(Stage.NORMALIZE)
@@ -367,7 +411,9 @@ def test_an_attempt_that_takes_too_long_ends_its_run_for_good_and_its_process() 
 
 
 def test_an_attempt_that_has_ended_is_not_late_any_more() -> None:
-    with embedded_platform(heartbeat_seconds=3600, run_timeout_seconds=0.5) as platform:
+    with embedded_platform(
+        heartbeat_seconds=3600, run_timeout_seconds=0.5
+    ) as platform:
         dispatch_run(platform)
         ended = threading.Event()
         attempt = Attempt.claim(platform, launch(), end_process=ended.set)
@@ -377,8 +423,12 @@ def test_an_attempt_that_has_ended_is_not_late_any_more() -> None:
         assert current(platform).status is RunStatus.SUCCEEDED
 
 
-@pytest.mark.parametrize("other", [False, True], ids=["its_own_end", "cancelled"])
-def test_a_run_that_has_just_succeeded_is_not_late_and_is_counted(other: bool) -> None:
+@pytest.mark.parametrize(
+    "other", [False, True], ids=["its_own_end", "cancelled"]
+)
+def test_a_run_that_has_just_succeeded_is_not_late_and_is_counted(
+    other: bool,
+) -> None:
     with embedded_platform(
         heartbeat_seconds=3600, run_timeout_seconds=3600
     ) as platform:
@@ -404,6 +454,8 @@ def test_a_process_is_ended_whatever_its_threads_are_doing() -> None:
         "time.sleep(600)"
     )
     assert (
-        subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode
+        subprocess.run(
+            [sys.executable, "-c", code], timeout=60, check=False
+        ).returncode
         == 1
     )

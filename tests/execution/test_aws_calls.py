@@ -56,7 +56,9 @@ def _prepare(platform: Platform, config_version: int | None = 1) -> None:
     platform.tenants.put(TENANT, json.dumps(document))
     for vendor_id in VENDORS:
         rows = feed(f"{vendor_id}-1,5,10.00", "B,5,1.00", "C,many,1.00")
-        platform.objects.put(f"tenants/{TENANT}/inbound/{vendor_id}/feed.csv", rows)
+        platform.objects.put(
+            f"tenants/{TENANT}/inbound/{vendor_id}/feed.csv", rows
+        )
         sku_map = feed(f"{vendor_id}-1,A", header="vendor_sku,sku")
         platform.objects.put(f"tenants/{TENANT}/maps/{vendor_id}.csv", sku_map)
     dispatch_run(platform, config_version=config_version)
@@ -69,7 +71,10 @@ def _vendor(vendor_id: str) -> dict[str, Any]:
 
 def _run(platform: Platform) -> None:
     launch = Launch(
-        "d1", TENANT, tags.run_tags(RUN_ID, TENANT, attempt=1), frozenset(ASSETS)
+        "d1",
+        TENANT,
+        tags.run_tags(RUN_ID, TENANT, attempt=1),
+        frozenset(ASSETS),
     )
     session = RunSession(platform, launch)
     try:
@@ -108,27 +113,37 @@ def test_a_run_that_names_no_config_looks_for_the_latest_and_pins_it(
     calls = CallCounter(platform)
     _run(platform)
     more = {"dynamodb.GetItem": 1, "dynamodb.TransactWriteItems": 1}
-    assert dict(calls) == {name: n + more.get(name, 0) for name, n in CALLS.items()}
+    assert dict(calls) == {
+        name: n + more.get(name, 0) for name, n in CALLS.items()
+    }
 
 
 def test_the_metrics_of_a_run_that_succeeds_are_one_call() -> None:
-    with embedded_platform(heartbeat_seconds=3600, metrics_enabled=True) as platform:
+    with embedded_platform(
+        heartbeat_seconds=3600, metrics_enabled=True
+    ) as platform:
         _prepare(platform)
         calls = CallCounter(platform)
         _run(platform)
     assert dict(calls) == {**CALLS, "cloudwatch.PutMetricData": 1}
 
 
-def test_a_run_has_s3_copy_the_feeds_and_reads_each_once(platform: Platform) -> None:
+def test_a_run_has_s3_copy_the_feeds_and_reads_each_once(
+    platform: Platform,
+) -> None:
     _prepare(platform)
     calls = CallCounter(platform)
     _run(platform)
-    assert not [key for key in calls.keys_of("s3.PutObject") if "/inbound/" in key]
+    assert not [
+        key for key in calls.keys_of("s3.PutObject") if "/inbound/" in key
+    ]
     read = [key for key in calls.keys_of("s3.GetObject") if "/inbound/" in key]
     assert len(read) == len(set(read)) == 2 * len(VENDORS)
 
 
-def test_what_a_run_has_in_memory_it_does_not_read_back(platform: Platform) -> None:
+def test_what_a_run_has_in_memory_it_does_not_read_back(
+    platform: Platform,
+) -> None:
     _prepare(platform)
     calls = CallCounter(platform)
     _run(platform)

@@ -34,7 +34,9 @@ def test_calls_are_made_at_once(io: ConcurrentIO) -> None:
     io.wait()
 
 
-def test_a_fault_is_raised_once_when_all_calls_have_ended(io: ConcurrentIO) -> None:
+def test_a_fault_is_raised_once_when_all_calls_have_ended(
+    io: ConcurrentIO,
+) -> None:
     done: list[int] = []
     io.start(refuse)
     io.start(done.append, 1)
@@ -44,7 +46,9 @@ def test_a_fault_is_raised_once_when_all_calls_have_ended(io: ConcurrentIO) -> N
     io.wait()
 
 
-def test_what_has_failed_does_not_matter_once_it_is_drained(io: ConcurrentIO) -> None:
+def test_what_has_failed_does_not_matter_once_it_is_drained(
+    io: ConcurrentIO,
+) -> None:
     io.start(refuse)
     io.drain()
     io.wait()
@@ -63,7 +67,9 @@ def test_answers_come_in_the_order_of_the_items(io: ConcurrentIO) -> None:
     assert io.map(answer, [1, 2]) == [10, 20]
 
 
-def test_the_first_item_s_fault_is_raised_when_all_have_ended(io: ConcurrentIO) -> None:
+def test_the_first_item_s_fault_is_raised_when_all_have_ended(
+    io: ConcurrentIO,
+) -> None:
     done: list[int] = []
 
     def answer(number: int) -> None:

@@ -19,7 +19,9 @@ def test_it_beats_until_it_is_stopped() -> None:
     heartbeat.start()
     assert third.wait(timeout=10)
     heartbeat.stop()
-    assert "relay-heartbeat" not in {thread.name for thread in threading.enumerate()}
+    assert "relay-heartbeat" not in {
+        thread.name for thread in threading.enumerate()
+    }
 
 
 def test_a_beat_that_fails_does_not_end_it() -> None:
@@ -50,7 +52,9 @@ def test_stopping_does_not_wait_for_the_next_beat() -> None:
     heartbeat = Heartbeat(lambda: None, interval_seconds=3600)
     heartbeat.start()
     heartbeat.stop()
-    assert "relay-heartbeat" not in {thread.name for thread in threading.enumerate()}
+    assert "relay-heartbeat" not in {
+        thread.name for thread in threading.enumerate()
+    }
 
 
 def test_a_process_whose_attempt_was_given_up_ends_itself() -> None:

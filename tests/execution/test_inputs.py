@@ -22,7 +22,12 @@ from relay_dagster.execution.inputs import InputSnapshot, read_manifest
 from relay_dagster.external_errors import ObjectChangedError
 from relay_dagster.runs.model import RunRecord
 from relay_dagster.wiring import Platform
-from support.builders import REQUESTED_AT, RUN_ID, tenant_config, vendor_document
+from support.builders import (
+    REQUESTED_AT,
+    RUN_ID,
+    tenant_config,
+    vendor_document,
+)
 from support.fakes import CallCounter
 
 MAP_KEY = "tenants/acme/maps/vendor_1.csv"
@@ -57,7 +62,9 @@ def snapshot(
     )
 
 
-def upload(platform: Platform, data: bytes = b"sku\n", name: str = "a.csv") -> None:
+def upload(
+    platform: Platform, data: bytes = b"sku\n", name: str = "a.csv"
+) -> None:
     platform.objects.put(f"tenants/acme/inbound/vendor_1/{name}", data)
     platform.objects.put(MAP_KEY, b"vendor_sku,sku\n")
 
@@ -104,9 +111,13 @@ def test_a_feed_that_is_too_large_is_found_and_not_copied(
             ["vendor_1"],
             6,
         )
-        assert (inputs.entries["vendor_1"]["run_copy_key"] is not None) is copied
+        assert (
+            inputs.entries["vendor_1"]["run_copy_key"] is not None
+        ) is copied
     assert ("inbound_vendor_1" in reusing.sink.artifacts) is copied
-    copies = [key for key in calls.keys_of("s3.CopyObject") if "/sku_map/" not in key]
+    copies = [
+        key for key in calls.keys_of("s3.CopyObject") if "/sku_map/" not in key
+    ]
     assert any("/inbound/vendor_1/" in key for key in copies) is copied
 
 
@@ -118,10 +129,15 @@ def test_a_map_that_is_too_large_is_found_and_not_copied(
     limits = Limits(sku_map_bytes=limit)
     calls = CallCounter(platform)
     for is_first in (True, False):
-        inputs = snapshot(platform.objects, io, limits=limits).take(is_first=is_first)
+        inputs = snapshot(platform.objects, io, limits=limits).take(
+            is_first=is_first
+        )
         assert inputs.sku_map_sizes == {"vendor_1": 15}
     assert (
-        any(key.endswith("/sku_map.csv") for key in calls.keys_of("s3.CopyObject"))
+        any(
+            key.endswith("/sku_map.csv")
+            for key in calls.keys_of("s3.CopyObject")
+        )
         is copied
     )
 
@@ -131,7 +147,9 @@ def test_the_copy_of_a_feed_of_a_long_name_is_named_after_its_end(
 ) -> None:
     name = f"{'é' * 300}-{'x' * 196}.csv"
     upload(platform, name=name)
-    copy = snapshot(platform.objects, io).take(is_first=True).copy_of("vendor_1")
+    copy = (
+        snapshot(platform.objects, io).take(is_first=True).copy_of("vendor_1")
+    )
     assert copy.rpartition("/")[2] == f"{'x' * 196}.csv"
 
 
@@ -167,7 +185,11 @@ def test_overrides_are_pinned_as_they_stand_for_those_that_are_not_over_when_it_
 ) -> None:
     found = document(
         7,
-        {"sku": "A", "price": "9.9", "expires_at": (REQUESTED_AT + SECOND).isoformat()},
+        {
+            "sku": "A",
+            "price": "9.9",
+            "expires_at": (REQUESTED_AT + SECOND).isoformat(),
+        },
         {"sku": "B", "price": "1", "expires_at": REQUESTED_AT.isoformat()},
         {"sku": "C", "leave_out": True},
     )
@@ -191,7 +213,9 @@ def test_another_attempt_uses_the_overrides_that_are_pinned(
     )
     inputs = first.take(is_first=True)
     for later in (document(2, {"sku": "B", "price": "1"}), document(3)):
-        again = snapshot(platform.objects, io, overrides=later).take(is_first=is_first)
+        again = snapshot(platform.objects, io, overrides=later).take(
+            is_first=is_first
+        )
         assert (again.overrides, again.override_pins) == (
             inputs.overrides,
             inputs.override_pins,
@@ -203,7 +227,9 @@ def test_none_that_is_used_is_pinned_as_none(
 ) -> None:
     over = {"sku": "A", "price": "1", "expires_at": REQUESTED_AT.isoformat()}
     for found in (OverrideDocument(), document(3, over)):
-        inputs = snapshot(platform.objects, io, overrides=found).take(is_first=True)
+        inputs = snapshot(platform.objects, io, overrides=found).take(
+            is_first=True
+        )
         assert (inputs.overrides, inputs.override_pins) == ((), None)
 
 
@@ -226,7 +252,10 @@ def test_what_a_frozen_attempt_has_copied_over_a_pinned_feed_is_not_read(
 ) -> None:
     upload(platform, b"sku\nB\n")
     inputs = snapshot(platform.objects, io).take(is_first=False)
-    assert inputs.verified(platform.objects, "vendor_1", b"sku\nB\n") == b"sku\nB\n"
+    assert (
+        inputs.verified(platform.objects, "vendor_1", b"sku\nB\n")
+        == b"sku\nB\n"
+    )
     platform.objects.put(inputs.copy_of("vendor_1"), b"sku\nC\n")
     read = platform.objects.read(inputs.copy_of("vendor_1"))
     assert inputs.verified(platform.objects, "vendor_1", read) == b"sku\nB\n"
@@ -287,7 +316,9 @@ def test_inputs_are_reused_from_the_last_other_run_that_has_some(
     assert inputs.entries["vendor_1"]["selection"] == f"run {OTHER_RUN}"
     assert inputs.copy_of("vendor_1").startswith(f"{RUN_ID}/")
     assert platform.objects.read(inputs.copy_of("vendor_1")) == b"sku\nA\n"
-    manifest = json.loads(platform.objects.read(reusing.sink.keys.input_manifest))
+    manifest = json.loads(
+        platform.objects.read(reusing.sink.keys.input_manifest)
+    )
     assert manifest["vendors"]["vendor_1"]["status"] == "found"
 
 
@@ -296,6 +327,8 @@ def test_a_run_without_work_files_lends_none(
 ) -> None:
     upload(platform)
     snapshot(platform.objects, io, OTHER_RUN).take(is_first=True)
-    inputs = snapshot(platform.objects, io).reuse(record_of(OTHER_RUN), with_work=True)
+    inputs = snapshot(platform.objects, io).reuse(
+        record_of(OTHER_RUN), with_work=True
+    )
     assert inputs.vendors_with_feed() == []
     assert {entry["status"] for entry in inputs.entries.values()} == {"missing"}

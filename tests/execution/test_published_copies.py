@@ -35,12 +35,18 @@ def platform() -> Iterator[Platform]:
 def published_at(run_id: str, seq: int, hours_ago: float) -> RunRecord:
     """Return a run whose feed came into force so many hours before noon."""
     at = NOW - timedelta(hours=hours_ago)
-    return record_of(run_id, RunStatus.SUCCEEDED, published_at=at, published_seq=seq)
+    return record_of(
+        run_id, RunStatus.SUCCEEDED, published_at=at, published_seq=seq
+    )
 
 
 def record_of(run_id: str, status: RunStatus, **known: Any) -> RunRecord:
     return RunRecord(
-        run_id=run_id, tenant_id="acme", requested_at=NOW, status=status, **known
+        run_id=run_id,
+        tenant_id="acme",
+        requested_at=NOW,
+        status=status,
+        **known,
     )
 
 
@@ -66,19 +72,31 @@ def over(*records: RunRecord, feed: FeedPointer | None = None) -> set[str]:
     return superseded_runs(known, known, feed, NOW, keep=2)
 
 
-def test_the_last_publications_stay_and_what_was_pushed_out_before_goes() -> None:
-    first, second, third = (published_at(f"run {n}", n, 4 - n) for n in (1, 2, 3))
-    assert over(first, second, third, feed=pointer_to(third, second)) == {"run 1"}
+def test_the_last_publications_stay_and_what_was_pushed_out_before_goes() -> (
+    None
+):
+    first, second, third = (
+        published_at(f"run {n}", n, 4 - n) for n in (1, 2, 3)
+    )
+    assert over(first, second, third, feed=pointer_to(third, second)) == {
+        "run 1"
+    }
 
 
 def test_a_feed_that_was_pushed_out_after_the_instant_stays() -> None:
-    first, second, third = (published_at(f"run {n}", n, 2.5 - n) for n in (1, 2, 3))
+    first, second, third = (
+        published_at(f"run {n}", n, 2.5 - n) for n in (1, 2, 3)
+    )
     assert over(first, second, third, feed=pointer_to(third, second)) == set()
 
 
 def test_a_feed_that_was_published_again_counts_from_then_on() -> None:
-    first, second, third = (published_at(f"run {n}", n, 8 - n) for n in (1, 2, 3))
-    again = replace(first, published_seq=4, published_at=NOW - timedelta(hours=2))
+    first, second, third = (
+        published_at(f"run {n}", n, 8 - n) for n in (1, 2, 3)
+    )
+    again = replace(
+        first, published_seq=4, published_at=NOW - timedelta(hours=2)
+    )
     feed = pointer_to(again, third)
     assert over(again, second, third, feed=feed) == {"run 2"}
 
@@ -97,19 +115,27 @@ def test_the_feed_of_a_run_that_did_not_succeed_goes_and_pushes_none_out(
     status: RunStatus,
 ) -> None:
     good = published_at("good", 1, 3)
-    assert over(good, record_of("bad", status), feed=pointer_to(good)) == {"bad"}
+    assert over(good, record_of("bad", status), feed=pointer_to(good)) == {
+        "bad"
+    }
 
 
 @pytest.mark.parametrize(
     "status", [RunStatus.QUEUED, RunStatus.RUNNING, RunStatus.HELD]
 )
-def test_the_feed_of_a_run_that_may_still_succeed_stays(status: RunStatus) -> None:
+def test_the_feed_of_a_run_that_may_still_succeed_stays(
+    status: RunStatus,
+) -> None:
     assert over(record_of("open", status)) == set()
 
 
-def test_the_feed_of_a_run_that_nobody_knows_goes_but_for_one_that_is_kept() -> None:
+def test_the_feed_of_a_run_that_nobody_knows_goes_but_for_one_that_is_kept() -> (
+    None
+):
     kept = published_at("kept", 1, 3)
-    assert superseded_runs(["x", "kept"], {}, pointer_to(kept), NOW, keep=2) == {"x"}
+    assert superseded_runs(
+        ["x", "kept"], {}, pointer_to(kept), NOW, keep=2
+    ) == {"x"}
 
 
 def succeeded(platform: Platform, tenant_id: str = "acme") -> RunRecord:
@@ -145,7 +171,9 @@ def test_feeds_that_may_still_be_linked_to_stay(platform: Platform) -> None:
 def test_the_feed_in_force_stays_however_old_it_is(platform: Platform) -> None:
     run = succeeded(platform)
     assert remove_superseded(platform, "acme", utc_now() + 900 * DAY) == []
-    assert platform.objects.read(published_key(run, "csv")) == run.run_id.encode()
+    assert (
+        platform.objects.read(published_key(run, "csv")) == run.run_id.encode()
+    )
 
 
 def test_a_feed_is_withdrawn_and_one_that_is_not_there_is_too(

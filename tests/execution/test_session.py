@@ -48,7 +48,9 @@ def platform() -> Iterator[Platform]:
 @contextmanager
 def session(platform: Platform, *assets: str) -> Iterator[RunSession]:
     given = tags.run_tags(RUN_ID, TENANT, attempt=1)
-    made = RunSession(platform, Launch("d", TENANT, given, frozenset(assets or ASSETS)))
+    made = RunSession(
+        platform, Launch("d", TENANT, given, frozenset(assets or ASSETS))
+    )
     try:
         yield made
     finally:
@@ -69,7 +71,9 @@ def current(platform: Platform) -> RunRecord:
     return record
 
 
-def test_nothing_is_claimed_before_the_first_asset_begins(platform: Platform) -> None:
+def test_nothing_is_claimed_before_the_first_asset_begins(
+    platform: Platform,
+) -> None:
     with session(platform) as run:
         assert run.claimed_attempt is None
         with pytest.raises(RuntimeError, match="not claimed"):
@@ -123,7 +127,10 @@ def test_only_the_call_ends_a_run(platform: Platform) -> None:
 def test_what_a_run_came_to_with_each_vendor_is_stored_beside_it(
     platform: Platform,
 ) -> None:
-    vendors = [vendor_document("north"), vendor_document("south", required=False)]
+    vendors = [
+        vendor_document("north"),
+        vendor_document("south", required=False),
+    ]
     platform.tenants.put(TENANT, json.dumps(config_document(*vendors)))
     platform.objects.put(
         "tenants/acme/inbound/north/feed.csv", feed("A,1,1.00", "B,1,2.00")
@@ -144,7 +151,9 @@ def test_what_a_run_came_to_with_each_vendor_is_stored_beside_it(
     )
 
 
-def test_an_exception_releases_the_attempt_and_goes_on(platform: Platform) -> None:
+def test_an_exception_releases_the_attempt_and_goes_on(
+    platform: Platform,
+) -> None:
     with (
         session(platform) as run,
         pytest.raises(ZeroDivisionError),
@@ -152,7 +161,10 @@ def test_an_exception_releases_the_attempt_and_goes_on(platform: Platform) -> No
     ):
         raise ZeroDivisionError("a defect")
     record = current(platform)
-    assert (record.status, record.error_code) == (RunStatus.QUEUED, "internal_error")
+    assert (record.status, record.error_code) == (
+        RunStatus.QUEUED,
+        "internal_error",
+    )
 
 
 def test_a_call_that_fails_beside_an_asset_releases_the_attempt_too(
@@ -170,7 +182,9 @@ def test_a_call_that_fails_beside_an_asset_releases_the_attempt_too(
     assert current(platform).status is RunStatus.QUEUED
 
 
-def test_a_wish_to_cancel_that_is_met_cancels_the_run(platform: Platform) -> None:
+def test_a_wish_to_cancel_that_is_met_cancels_the_run(
+    platform: Platform,
+) -> None:
     with session(platform) as run:
         with claimed(run, FETCHED):
             platform.ledger.request_cancel(RUN_ID)
@@ -227,16 +241,22 @@ def test_a_baseline_is_pinned_for_all_vendors_in_its_currency(
         ledger.claim(FIRST, 1, "dagster")
         first = ledger.pin(Fence(FIRST, 1, "dagster"), 1)
         ledger.succeed(first.fence, published_outcome(platform, first))
-        changed = config_document(default_currency=currency, timezone="Europe/Berlin")
+        changed = config_document(
+            default_currency=currency, timezone="Europe/Berlin"
+        )
         platform.tenants.put(TENANT, json.dumps(changed))
         dispatch_run(platform, vendors=vendors)
         with session(platform) as run, claimed(run, FETCHED):
             run.load_config()
-        assert current(platform).baseline_run_id == (FIRST if has_baseline else None)
+        assert current(platform).baseline_run_id == (
+            FIRST if has_baseline else None
+        )
 
 
 def test_an_upload_that_is_too_large_ends_the_run_and_is_never_read() -> None:
-    with embedded_platform(heartbeat_seconds=3600, max_feed_bytes=1000) as platform:
+    with embedded_platform(
+        heartbeat_seconds=3600, max_feed_bytes=1000
+    ) as platform:
         platform.tenants.put(TENANT, json.dumps(config_document()))
         platform.objects.put(
             f"tenants/{TENANT}/inbound/vendor_1/large.csv", b"x" * 1001
@@ -283,7 +303,9 @@ def test_a_run_that_asks_for_too_much_memory_fails_for_its_feeds_where_it_has_a_
                 RunStatus.FAILED,
                 Stage.NORMALIZE,
             )
-            assert "needs more memory than 1048576 MiB" in str(record.error_message)
+            assert "needs more memory than 1048576 MiB" in str(
+                record.error_message
+            )
             assert set(record.artifacts) == {"errors", "report", "run_summary"}
         else:
             assert record.status is RunStatus.QUEUED
@@ -300,7 +322,9 @@ def _ask_for_too_much(beside: ConcurrentIO) -> None:
 OOM_SCORE = Path("/proc/self/oom_score_adj")
 
 
-def test_a_run_of_workbooks_leaves_a_third_of_its_memory_to_their_reader() -> None:
+def test_a_run_of_workbooks_leaves_a_third_of_its_memory_to_their_reader() -> (
+    None
+):
     with embedded_platform(
         heartbeat_seconds=3600, max_run_memory_mb=3 << 20
     ) as platform:
@@ -315,11 +339,18 @@ def test_a_run_of_workbooks_leaves_a_third_of_its_memory_to_their_reader() -> No
         assert platform.settings.limits.reader_bytes == 1 << 40
 
 
-def test_the_limit_of_a_run_s_memory_ends_with_its_session(platform: Platform) -> None:
-    before, score = resource.getrlimit(resource.RLIMIT_AS), OOM_SCORE.read_text()
+def test_the_limit_of_a_run_s_memory_ends_with_its_session(
+    platform: Platform,
+) -> None:
+    before, score = (
+        resource.getrlimit(resource.RLIMIT_AS),
+        OOM_SCORE.read_text(),
+    )
     limited = replace(
         platform,
-        settings=platform.settings.model_copy(update={"max_run_memory_mb": 1 << 20}),
+        settings=platform.settings.model_copy(
+            update={"max_run_memory_mb": 1 << 20}
+        ),
     )
     with session(limited) as run, claimed(run, FETCHED):
         soft, _ = resource.getrlimit(resource.RLIMIT_AS)

@@ -78,7 +78,9 @@ def _kill_next(world: World) -> None:
         world.clock.advance(20)
         process.reconcile()
     for each in world.dagster.waiting():
-        process.platform.ledger.claim(each.run_id, each.attempt, each.dagster_run_id)
+        process.platform.ledger.claim(
+            each.run_id, each.attempt, each.dagster_run_id
+        )
         each.state = "failed"
     world.clock.advance(20)
 
@@ -223,11 +225,15 @@ BEGINNINGS: dict[str, Beginning] = {
     "intake": _intake,
     "intake of jobs": _intake_of_jobs,
     "run, first": lambda world: _run(world, "published"),
-    "run, over a held one": lambda world: _run(world, "published", "held", "published"),
+    "run, over a held one": lambda world: _run(
+        world, "published", "held", "published"
+    ),
     "run, held": lambda world: _run(world, "published", "held"),
     "run, held again": lambda world: _run(world, "published", "held", "held"),
     "run, failed": lambda world: _run(world, "published", "failed"),
-    "run, host lost": lambda world: _run(world, "published", "published", unseen=True),
+    "run, host lost": lambda world: _run(
+        world, "published", "published", unseen=True
+    ),
     "release": _release,
     "roll back": _roll_back,
     "cancel, queued": _cancel_queued,

@@ -41,7 +41,9 @@ def quick_transactions() -> Iterator[None]:
 def _copied_table(table: Table, _memo: Any) -> Table:
     copied = copy.copy(table)
     copied.items = defaultdict(dict)
-    copied.items.update({key: _copied_item(each) for key, each in table.items.items()})
+    copied.items.update(
+        {key: _copied_item(each) for key, each in table.items.items()}
+    )
     return copied
 
 
@@ -49,7 +51,9 @@ def _copied_item(item: Any) -> Any:
     copied = copy.copy(item)
     copied.attrs = LimitedSizeDict()
     for name, value in item.attrs.items():
-        copied.attrs[name] = value if value.type in _PLAIN else copy.deepcopy(value)
+        copied.attrs[name] = (
+            value if value.type in _PLAIN else copy.deepcopy(value)
+        )
     return copied
 
 
@@ -71,11 +75,15 @@ class AwsState:
 
     def items(self, table: str, prefix: str = "") -> list[dict[str, Any]]:
         return [
-            _plain(each) for each in self._rows(table) if _key(each).startswith(prefix)
+            _plain(each)
+            for each in self._rows(table)
+            if _key(each).startswith(prefix)
         ]
 
     def _row(self, table: str, key: str) -> Any:
-        return next((each for each in self._rows(table) if _key(each) == key), None)
+        return next(
+            (each for each in self._rows(table) if _key(each) == key), None
+        )
 
     def _rows(self, table: str) -> list[Any]:
         return list(_backend("dynamodb").tables[table].items.values())
@@ -86,15 +94,21 @@ class AwsState:
         """Answer a read that is plain, as the emulator would in fifty times the time; else None."""
         if operation == "GetItem":
             found = self._row(params["TableName"], params["Key"]["pk"]["S"])
-            return {} if found is None else {"Item": found.to_json()["Attributes"]}
+            return (
+                {} if found is None else {"Item": found.to_json()["Attributes"]}
+            )
         if operation == "BatchGetItem":
             wanted = params["RequestItems"].items()
             return {
-                "Responses": {name: [*self._found(name, each)] for name, each in wanted}
+                "Responses": {
+                    name: [*self._found(name, each)] for name, each in wanted
+                }
             }
         if operation == "Query" and not self._has_partition(params):
             return {"Items": [], "Count": 0, "ScannedCount": 0}
-        if operation == "ReceiveMessage" and not self.messages(params["QueueUrl"]):
+        if operation == "ReceiveMessage" and not self.messages(
+            params["QueueUrl"]
+        ):
             return {}
         return None
 
@@ -110,7 +124,9 @@ class AwsState:
         # The first condition of a query is that of its partition.
         name = params["ExpressionAttributeNames"]["#n0"]
         value = params["ExpressionAttributeValues"][":v0"]["S"]
-        rows = (each.attrs.get(name) for each in self._rows(params["TableName"]))
+        rows = (
+            each.attrs.get(name) for each in self._rows(params["TableName"])
+        )
         return any(each is not None and each.value == value for each in rows)
 
     # --- S3 and SQS -----------------------------------------------------------------------------
@@ -119,7 +135,11 @@ class AwsState:
         """Return the keys of what is there; a marker of a deletion is nothing."""
         found = _backend("s3").buckets[bucket].keys
         mine = [name for name in found if name.startswith(prefix)]
-        return [name for name in mine if not isinstance(found[name], FakeDeleteMarker)]
+        return [
+            name
+            for name in mine
+            if not isinstance(found[name], FakeDeleteMarker)
+        ]
 
     def purge(self, url: str) -> None:
         """Lose all messages of a queue."""
@@ -152,4 +172,7 @@ def _key(row: Any) -> str:
 
 
 def _plain(row: Any) -> dict[str, Any]:
-    return {name: _read(value) for name, value in row.to_json()["Attributes"].items()}
+    return {
+        name: _read(value)
+        for name, value in row.to_json()["Attributes"].items()
+    }

@@ -42,5 +42,7 @@ def ruling_aws(clock: WorldClock) -> Iterator[None]:
             "unix_time",
             lambda *_: clock.now.timestamp() + next(polls) / 1e3,
         )
-        patch.setattr(moto.s3.models, "utcnow", lambda: clock.now.replace(tzinfo=None))
+        patch.setattr(
+            moto.s3.models, "utcnow", lambda: clock.now.replace(tzinfo=None)
+        )
         yield

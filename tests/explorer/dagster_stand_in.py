@@ -30,12 +30,17 @@ class DagsterStandIn:
     def request(self, record: Any) -> None:
         if self._of(record.run_id, record.attempt) is None:
             made = Execution(
-                str(uuid.uuid4()), record.run_id, record.attempt, record.tenant_id
+                str(uuid.uuid4()),
+                record.run_id,
+                record.attempt,
+                record.tenant_id,
             )
             self.executions[made.dagster_run_id] = made
 
     def waiting(self) -> list[Execution]:
-        return [each for each in self.executions.values() if each.state == "waiting"]
+        return [
+            each for each in self.executions.values() if each.state == "waiting"
+        ]
 
     def find(self, record: Any) -> Execution | None:
         if record.dagster_run_id is not None:
@@ -43,7 +48,9 @@ class DagsterStandIn:
         return self._of(record.run_id, record.attempt)
 
     def _of(self, run_id: str, attempt: int) -> Execution | None:
-        found = (each for each in self.executions.values() if each.run_id == run_id)
+        found = (
+            each for each in self.executions.values() if each.run_id == run_id
+        )
         return next((each for each in found if each.attempt == attempt), None)
 
     # --- the port of executions -----------------------------------------------------------------
@@ -66,14 +73,18 @@ class DagsterStandIn:
 
     def _end(self, record: Any, state: str, only_if: str = "") -> None:
         found = self.find(record)
-        if found is not None and found.state in (only_if or "waiting executing"):
+        if found is not None and found.state in (
+            only_if or "waiting executing"
+        ):
             found.state = state
 
     # --- the port of the history ----------------------------------------------------------------
 
     def has_unfinished(self, tenant_id: str) -> bool:
         mine = (
-            each for each in self.executions.values() if each.tenant_id == tenant_id
+            each
+            for each in self.executions.values()
+            if each.tenant_id == tenant_id
         )
         return any(each.state in ("waiting", "executing") for each in mine)
 

@@ -64,7 +64,9 @@ def all_states(name: str) -> Tally:
     """Search all states of a model; they count as worlds, the steps between them as calls."""
     started = time.perf_counter()
     found = search(STATES[name])
-    return Tally(found.states, found.steps, time.perf_counter() - started, found.broken)
+    return Tally(
+        found.states, found.steps, time.perf_counter() - started, found.broken
+    )
 
 
 def explore(ways: Sequence[str], seeds: Sequence[int], processes: int) -> int:
@@ -76,19 +78,24 @@ def explore(ways: Sequence[str], seeds: Sequence[int], processes: int) -> int:
     with ProcessPoolExecutor(processes) as pool:
         parts: dict[tuple[str, str], Future[Any]] = {}
         parts |= {
-            ("begins", name): pool.submit(explore_one, name, ways) for name in names
+            ("begins", name): pool.submit(explore_one, name, ways)
+            for name in names
         }
         parts |= {
             ("random", f"seed {seed}"): pool.submit(random_world, seed)
             for seed in seeds
         }
-        parts |= {("states", name): pool.submit(all_states, name) for name in models}
+        parts |= {
+            ("states", name): pool.submit(all_states, name) for name in models
+        }
         for (way, name), future in parts.items():
             rows |= _rows(way, name, future)
     return _show(rows)
 
 
-def _rows(way: str, name: str, future: Future[Any]) -> dict[tuple[str, str], Tally]:
+def _rows(
+    way: str, name: str, future: Future[Any]
+) -> dict[tuple[str, str], Tally]:
     """Return the rows of a part; one that could not be gone through to the end is broken."""
     error = future.exception()
     if error is not None:
@@ -124,7 +131,9 @@ def _figures(tally: Tally) -> tuple[str, ...]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Read the options and explore."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", default=",".join(_WAYS), help="some of the ways")
+    parser.add_argument(
+        "--only", default=",".join(_WAYS), help="some of the ways"
+    )
     parser.add_argument(
         "--seeds",
         default="1-8",
@@ -134,7 +143,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     given = parser.parse_args(arguments)
     os.environ.update(_AWS)
-    return 1 if explore(given.only.split(","), given.seeds, given.processes) else 0
+    return (
+        1 if explore(given.only.split(","), given.seeds, given.processes) else 0
+    )
 
 
 def seeds_of(text: str) -> list[int]:

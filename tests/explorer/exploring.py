@@ -10,7 +10,14 @@ from dataclasses import dataclass, field
 from explorer.acts import BEGINNINGS, SECONDS, Act, act_or_be_refused
 from explorer.invariants import check
 from explorer.settling import settle
-from explorer.wire import Plan, ProcessDiedError, dies, interrupted, loses, repeats
+from explorer.wire import (
+    Plan,
+    ProcessDiedError,
+    dies,
+    interrupted,
+    loses,
+    repeats,
+)
 from explorer.world import REFUSED, UNSURE, Process, World
 
 TRIES = 3
@@ -57,7 +64,10 @@ class Explorer:
     """
 
     def __init__(
-        self, world: World, name: str, spoil: Callable[[World], None] = lambda _: None
+        self,
+        world: World,
+        name: str,
+        spoil: Callable[[World], None] = lambda _: None,
     ) -> None:
         self._world, self._name = world, name
         self._act = BEGINNINGS[name](world)
@@ -74,22 +84,33 @@ class Explorer:
 
     def lost_answers(self, part: Part = EVERYTHING) -> Tally:
         """Let each answer be lost once it took effect, and whoever asked ask again."""
-        return self._each_call({"loses": loses, "repeats": repeats}, part, tries=TRIES)
+        return self._each_call(
+            {"loses": loses, "repeats": repeats}, part, tries=TRIES
+        )
 
     def pairs(self, second: str, part: Part = EVERYTHING) -> Tally:
         """Let somebody else act before each call of the actor."""
         other = self._world.process("b")
 
         def plan_of(at: int) -> Plan:
-            return interrupted(at, lambda: act_or_be_refused(SECONDS[second], other))
+            return interrupted(
+                at, lambda: act_or_be_refused(SECONDS[second], other)
+            )
 
         return self._each_call({second: plan_of}, part)
 
     def _each_call(
-        self, plans: dict[str, Callable[[int], Plan]], part: Part, tries: int = 1
+        self,
+        plans: dict[str, Callable[[int], Plan]],
+        part: Part,
+        tries: int = 1,
     ) -> Tally:
         tally, started = Tally(), time.perf_counter()
-        ways = [(at, label) for at in range(len(self._operations)) for label in plans]
+        ways = [
+            (at, label)
+            for at in range(len(self._operations))
+            for label in plans
+        ]
         for number, (at, label) in enumerate(ways):
             if part.takes(number):
                 self._world.restore(self._saved)

@@ -57,7 +57,9 @@ def _apart(
     apart = [each for each in items if is_apart(each)]
     if not apart or len(apart) == len(items):
         return pass_on(call)
-    answer = pass_on(_with(call, [each for each in items if not is_apart(each)]))
+    answer = pass_on(
+        _with(call, [each for each in items if not is_apart(each)])
+    )
     pass_on(_with(call, [_without_condition(each) for each in apart]))
     return answer
 
@@ -88,7 +90,9 @@ def _without_condition(item: dict[str, Any]) -> dict[str, Any]:
     }
     for parameter in ("ExpressionAttributeNames", "ExpressionAttributeValues"):
         placeholders = bare.pop(parameter, {})
-        used = {name: placeholders[name] for name in placeholders if name in text}
+        used = {
+            name: placeholders[name] for name in placeholders if name in text
+        }
         if used:
             bare[parameter] = used
     return {action: bare}

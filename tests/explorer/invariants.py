@@ -61,7 +61,9 @@ def _of_queues(world: World) -> Iterator[str]:
 
 def _of_feeds(world: World) -> Iterator[str]:
     feed, runs = world.feed(), {each["run_id"]: each for each in world.runs()}
-    copies = {each.rpartition("/")[2].partition(".")[0] for each in world.copies()}
+    copies = {
+        each.rpartition("/")[2].partition(".")[0] for each in world.copies()
+    }
     if feed is not None:
         in_force = feed["publications"][0]
         if in_force["run_id"] not in copies:
@@ -70,7 +72,10 @@ def _of_feeds(world: World) -> Iterator[str]:
         if held is not None and runs[held]["status"] != "HELD":
             yield f"the pointer holds run {held}, which is {runs[held]['status']}"
     for run_id, run in runs.items():
-        if run["status"] == "HELD" and (feed or {}).get("held_run_id") != run_id:
+        if (
+            run["status"] == "HELD"
+            and (feed or {}).get("held_run_id") != run_id
+        ):
             yield f"run {run_id} is HELD, and the pointer does not hold it"
         if run["status"] == "HELD" and run_id not in copies:
             yield f"the feed of held run {run_id} is gone"
@@ -85,7 +90,9 @@ def _of_events(world: World) -> Iterator[str]:
     wanted = Counter(
         {(run_id, EVENT_OF[end]): n for (run_id, end), n in watch.ends.items()}
     )
-    wanted.update({(run_id, "feed.published"): n for run_id, n in watch.moves.items()})
+    wanted.update(
+        {(run_id, "feed.published"): n for run_id, n in watch.moves.items()}
+    )
     if wanted != watch.events:
         lacks, extra = wanted - watch.events, watch.events - wanted
         yield f"events that lack: {dict(lacks)}, that are too many: {dict(extra)}"
@@ -108,8 +115,13 @@ def _of_audit(world: World) -> Iterator[str]:
         if run.get("released_at"):
             wanted["run.released", run_id] += 1
     if world.deletion() is None:
-        relevant = {name for name, _ in wanted} | {"run.cancelled", "run.released"}
-        told = Counter({key: n for key, n in told.items() if key[0] in relevant})
+        relevant = {name for name, _ in wanted} | {
+            "run.cancelled",
+            "run.released",
+        }
+        told = Counter(
+            {key: n for key, n in told.items() if key[0] in relevant}
+        )
         if told != wanted:
             yield f"audit lacks {dict(wanted - told)}, has too many of {dict(told - wanted)}"
 
@@ -117,7 +129,11 @@ def _of_audit(world: World) -> Iterator[str]:
 def _of_deleted(world: World, state: str) -> Iterator[str]:
     if state != "DELETED":
         yield f"the deletion stays {state}"
-    left = [each for each in world.tenant_items() if not each.startswith("DELETION#")]
+    left = [
+        each
+        for each in world.tenant_items()
+        if not each.startswith("DELETION#")
+    ]
     if left:
         yield f"of the deleted tenant is left: {left}"
     actions = Counter(each["action"] for each in world.audit())

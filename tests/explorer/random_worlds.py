@@ -52,7 +52,9 @@ def random_world(seed: int, steps: int = STEPS) -> Tally:
                     tally.worlds += 1
                     _settle(world)
             except Exception as error:  # noqa: BLE001 - whatever it is, it goes into the table
-                tally.broken.append(f"seed {seed}, step {step}: {described(error)}")
+                tally.broken.append(
+                    f"seed {seed}, step {step}: {described(error)}"
+                )
                 if not isinstance(error, AssertionError):
                     break
         tally.calls = world.calls()
@@ -66,9 +68,13 @@ def _repeatable(seed: int) -> Iterator[None]:
     ids = random.Random(f"ids of {seed}")
     with (
         patch.object(
-            uuid, "uuid4", lambda: uuid.UUID(int=ids.getrandbits(128), version=4)
+            uuid,
+            "uuid4",
+            lambda: uuid.UUID(int=ids.getrandbits(128), version=4),
         ),
-        patch.object(secrets, "token_hex", lambda size=32: ids.randbytes(size).hex()),
+        patch.object(
+            secrets, "token_hex", lambda size=32: ids.randbytes(size).hex()
+        ),
     ):
         yield
 
@@ -76,14 +82,18 @@ def _repeatable(seed: int) -> Iterator[None]:
 def _step(world: World, rng: random.Random) -> None:
     process, other = world.process("a"), world.process("b")
     process.begin()
-    process.wire.plan = _interrupted_at_random(rng, unreliable(rng, SHARE), other)
+    process.wire.plan = _interrupted_at_random(
+        rng, unreliable(rng, SHARE), other
+    )
     with suppress(*REFUSED, UNSURE, ProcessDiedError):
         rng.choice(_ACTS)(process)
     _happens(world, rng)
     world.clock.advance(rng.choice(_JUMPS))
 
 
-def _interrupted_at_random(rng: random.Random, plan: Plan, other: Process) -> Plan:
+def _interrupted_at_random(
+    rng: random.Random, plan: Plan, other: Process
+) -> Plan:
     def interrupted(call: Call, send: Send) -> Any:
         if rng.random() < INTERRUPTED:
             act_or_be_refused(rng.choice(_ACTS), other)

@@ -35,7 +35,9 @@ def settle(world: World, *, patient: bool = False) -> None:
         world.clock.now = max(upcoming, world.clock.now + timedelta(seconds=1))
         if patient:
             process.expire_holds()
-    raise NeverSettledError(f"not quiet after {MAX_ROUNDS} rounds: {_left(world)}")
+    raise NeverSettledError(
+        f"not quiet after {MAX_ROUNDS} rounds: {_left(world)}"
+    )
 
 
 def _tick_all(world: World, process: Process) -> None:
@@ -66,7 +68,9 @@ def _send_lost(world: World, process: Process) -> None:
 
 def _due_queues(world: World) -> set[str]:
     return {
-        str(run[DUE_QUEUE]) for run in world.runs() if _is_due(run.get("due_at"), world)
+        str(run[DUE_QUEUE])
+        for run in world.runs()
+        if _is_due(run.get("due_at"), world)
     }
 
 
@@ -103,7 +107,9 @@ def _next_instant(world: World, *, patient: bool) -> datetime | None:
     instants += [] if due_at is None else [_read(due_at)]
     if world.has_webhooks():
         instants += [
-            _read(each["due_at"]) for each in world.events() if each.get("due_at")
+            _read(each["due_at"])
+            for each in world.events()
+            if each.get("due_at")
         ]
     if patient and world.held_run() is not None:
         instants.append(now + timedelta(days=31))

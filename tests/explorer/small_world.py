@@ -20,7 +20,12 @@ from relay_core.domain.records import RunFailure
 from relay_dagster.feeds import hold_rules
 from relay_dagster.intake import decision as intake
 from relay_dagster.maintenance import run_decision
-from relay_dagster.runs import attempt_rules, end_rules, message_rules, new_records
+from relay_dagster.runs import (
+    attempt_rules,
+    end_rules,
+    message_rules,
+    new_records,
+)
 from relay_dagster.runs.errors import CancelRequestedError, RunError
 from relay_dagster.runs.model import (
     DueQueue,
@@ -38,7 +43,9 @@ from relay_dagster.runs.ports import AttemptState
 THEN = datetime(2026, 3, 1, tzinfo=UTC)
 LONG_AFTER = THEN + timedelta(days=2)
 RUN_ID, TENANT = "00000000-0000-4000-8000-000000000000", "acme"
-HELD = Outcome(feed_key="held", feed_sha256="0", guards=({"guard": "skus_removed"},))
+HELD = Outcome(
+    feed_key="held", feed_sha256="0", guards=({"guard": "skus_removed"},)
+)
 PUBLISHED = Outcome(feed_key="published", feed_sha256="0")
 Apply = Callable[[RunRecord], RunRecord]
 
@@ -122,14 +129,19 @@ class Model:
     schedule: PollSchedule = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "schedule", PollSchedule(max_attempts=self.attempts))
+        object.__setattr__(
+            self, "schedule", PollSchedule(max_attempts=self.attempts)
+        )
 
     def steps(self, run: Run, others: Others) -> Iterator[Step]:
         """Yield what can follow; a step that is refused changes nothing, and is none."""
         for name, after in self._all_steps(run, others):
             if after is not run:
                 yield Step(
-                    name.rstrip("!"), name.endswith("!"), after, _feed(run, after)
+                    name.rstrip("!"),
+                    name.endswith("!"),
+                    after,
+                    _feed(run, after),
                 )
 
     def _all_steps(self, run: Run, others: Others) -> Named:
@@ -151,10 +163,16 @@ class Model:
         if others.leave_lock_free:
             made = self._put(run, others, record)
             yield "submitted, not sent!", made
-            yield "submitted", self._change(made, others, _sent)._replace(copies=1)
+            yield (
+                "submitted",
+                self._change(made, others, _sent)._replace(copies=1),
+            )
         lock = LockState.OWNER if others.leave_lock_free else LockState.QUEUED
         adopted = new_records.adopted(record.job, THEN, None, lock)
-        yield "adopted", self._put(run, others, _received(adopted))._replace(copies=1)
+        yield (
+            "adopted",
+            self._put(run, others, _received(adopted))._replace(copies=1),
+        )
 
     def _of_people(self, run: Run, others: Others) -> Named:
         record = run.known
@@ -172,7 +190,9 @@ class Model:
         if record.status is RunStatus.HELD:
             yield from self._try(run, others, "expire", hold_rules.expired(30))
         if record.message_id is None and record.attempt == 0:
-            yield from self._try(run, others, "tombstone", end_rules.tombstoned(THEN))
+            yield from self._try(
+                run, others, "tombstone", end_rules.tombstoned(THEN)
+            )
 
     # --- the queue and the intake ---------------------------------------------------------------
 
@@ -190,10 +210,15 @@ class Model:
             if isinstance(action, intake.Dispatch):
                 yield from self._dispatched(run, others, action, note=False)
         if record.due_queue is DueQueue.MESSAGE and not copies:
-            yield "sent again", self._change(run, others, _sent)._replace(copies=1)
+            yield (
+                "sent again",
+                self._change(run, others, _sent)._replace(copies=1),
+            )
 
     def _received(self, run: Run, others: Others, now: datetime) -> Named:
-        for action in intake.decide(_message_facts(run, others, now), self.attempts):
+        for action in intake.decide(
+            _message_facts(run, others, now), self.attempts
+        ):
             if isinstance(action, intake.Discard):
                 yield "discard", run._replace(copies=run.copies - 1)
             elif isinstance(action, intake.KeepWaiting):
@@ -236,11 +261,15 @@ class Model:
         except RunError:
             yield "not claimed", _moved(run, execution, "failed")
 
-    def _executes(self, run: Run, others: Others, execution: Execution) -> Named:
+    def _executes(
+        self, run: Run, others: Others, execution: Execution
+    ) -> Named:
         """The process ends the run, or gives it back; where its fence is lost it ends itself."""
         record, attempt = run.known, execution.attempt
         fence = Fence(RUN_ID, attempt, _dagster_id(attempt))
-        failure = RunFailure("no_rows_parsed", "no rows parsed", Stage.MERGE_PRICE)
+        failure = RunFailure(
+            "no_rows_parsed", "no rows parsed", Stage.MERGE_PRICE
+        )
         ends: dict[str, Apply] = {
             "succeeded": end_rules.succeeded(fence, PUBLISHED, THEN),
             "failed": end_rules.failed(fence, failure, Outcome(), THEN),
@@ -262,7 +291,9 @@ class Model:
                 or not record.is_dispatched
                 or record.attempt != attempt
             ):
-                state = "succeeded" if name in ("succeeded", "held") else "failed"
+                state = (
+                    "succeeded" if name in ("succeeded", "held") else "failed"
+                )
                 yield name, _moved(after, execution, state)
 
     # --- the reconciler -------------------------------------------------------------------------
@@ -274,7 +305,9 @@ class Model:
             return
         is_its_turn = run.place == 1 and not others.have_lock
         lives = any(
-            each.lives for each in run.executions if each.attempt == record.attempt
+            each.lives
+            for each in run.executions
+            if each.attempt == record.attempt
         )
         decided: dict[tuple[Any, ...], bool] = {}
         for silent in (0.0, 1e5):
@@ -292,7 +325,11 @@ class Model:
             yield from self._checked(run, others, kinds, is_false_alarm)
 
     def _checked(
-        self, run: Run, others: Others, kinds: tuple[Any, ...], is_false_alarm: bool
+        self,
+        run: Run,
+        others: Others,
+        kinds: tuple[Any, ...],
+        is_false_alarm: bool,
     ) -> Named:
         """Carry out each action in its order; to die in between is a fault, as is a false alarm."""
         after = run
@@ -302,13 +339,21 @@ class Model:
             except (RunError, LostError):
                 return
             mark = "!" if is_false_alarm or number < len(kinds) else ""
-            name = kind.name if isinstance(kind, run_decision.Act) else kind.__name__
+            name = (
+                kind.name
+                if isinstance(kind, run_decision.Act)
+                else kind.__name__
+            )
             yield f"reconciler: {name}{mark}", after
 
-    def _acted(self, run: Run, others: Others, kind: Any, seen: RunRecord) -> Run:
+    def _acted(
+        self, run: Run, others: Others, kind: Any, seen: RunRecord
+    ) -> Run:
         act = run_decision.Act
         if kind is run_decision.Lose:
-            loss = _loss(seen.attempt, seen.fence if seen.dagster_run_id else None)
+            loss = _loss(
+                seen.attempt, seen.fence if seen.dagster_run_id else None
+            )
             return self._change(
                 run, others, attempt_rules.attempt_lost(loss, self.schedule)
             )
@@ -322,11 +367,15 @@ class Model:
             return self._change(run, others, _sent)._replace(copies=1)
         if kind is act.HAND_OVER:
             queue = (
-                DueQueue.TURN if seen.lock_state is LockState.QUEUED else DueQueue.READY
+                DueQueue.TURN
+                if seen.lock_state is LockState.QUEUED
+                else DueQueue.READY
             )
             return run._replace(record=replace(run.known, due_queue=queue))
         if kind is act.SETTLE:
-            settled = self._change(run, others, message_rules.acknowledged(THEN))
+            settled = self._change(
+                run, others, message_rules.acknowledged(THEN)
+            )
             return settled._replace(copies=max(0, settled.copies - 1))
         rules: dict[Any, Apply] = {
             act.CANCEL: end_rules.cancelled(THEN),
@@ -411,9 +460,15 @@ def _dagster_id(attempt: int) -> str:
     return f"dagster-{attempt}"
 
 
-def _message_facts(run: Run, others: Others, now: datetime) -> intake.MessageFacts:
-    is_its_turn = run.place in (None, 0) or (run.place == 1 and not others.have_lock)
-    return intake.MessageFacts(1, now, run.known, None, is_its_turn, _state(run))
+def _message_facts(
+    run: Run, others: Others, now: datetime
+) -> intake.MessageFacts:
+    is_its_turn = run.place in (None, 0) or (
+        run.place == 1 and not others.have_lock
+    )
+    return intake.MessageFacts(
+        1, now, run.known, None, is_its_turn, _state(run)
+    )
 
 
 def _asked(run: Run, attempt: int) -> Run:
@@ -431,7 +486,9 @@ def _state(run: Run) -> AttemptState:
     return AttemptState(next(found, "absent"))
 
 
-def _moved(run: Run, execution: Execution, state: str, *, lives: bool = False) -> Run:
+def _moved(
+    run: Run, execution: Execution, state: str, *, lives: bool = False
+) -> Run:
     """Move an execution on; one that Dagster calls ended stays what it is there."""
     was = execution.state
     final = was if was in ("failed", "cancelled", "succeeded") else state
@@ -457,16 +514,29 @@ def _ended_in_dagster(run: Run, state: str, only: str = "") -> Run:
 # --- the facts that decide ------------------------------------------------------------------------
 
 _INSTANTS = [
-    each.name for each in fields(RunRecord) if str(each.type).startswith("datetime")
+    each.name
+    for each in fields(RunRecord)
+    if str(each.type).startswith("datetime")
 ]
 _NEVER_ASKED: dict[str, Any] = {
-    **{"trigger": Trigger.API, "stage": Stage.QUEUE, "revision": 0, "write_id": ""},
+    **{
+        "trigger": Trigger.API,
+        "stage": Stage.QUEUE,
+        "revision": 0,
+        "write_id": "",
+    },
     **{"stage_entered_at": {}, "artifacts": {}, "counts": {}},
     **dict.fromkeys(
         ("pending_audit", "due_at", "sent_at", "started_at", "finished_at")
     ),
     **dict.fromkeys(
-        ("error_message", "next_action", "failed_stage", "attempt_code", "expires_at")
+        (
+            "error_message",
+            "next_action",
+            "failed_stage",
+            "attempt_code",
+            "expires_at",
+        )
     ),
     **dict.fromkeys(("feed_key", "feed_sha256", "watched_as", "watched_at")),
     **dict.fromkeys(("released_at", "released_by", "release_reason")),
@@ -484,7 +554,12 @@ _ENDED: dict[str, Any] = dict.fromkeys(
 )
 _FINAL: dict[str, Any] = {"hold": None, "cancel_requested_at": None}
 _SETTLED: dict[str, Any] = {
-    **{"attempt": 0, "error_code": None, "dlq_message_id": None, "due_queue": None},
+    **{
+        "attempt": 0,
+        "error_code": None,
+        "dlq_message_id": None,
+        "due_queue": None,
+    },
     **{"reports_written_at": None, "hidden": False},
 }
 
@@ -509,7 +584,10 @@ def essential(run: Run) -> Run:
         changes |= _ENDED | {"attempt": min(record.attempt, 1)}
     if record.status.is_final:
         changes |= _FINAL
-    if is_settled := record.status.is_final and record.acknowledged_at is not None:
+    if (
+        is_settled := record.status.is_final
+        and record.acknowledged_at is not None
+    ):
         status = RunStatus.SUCCEEDED if run.is_in_force else RunStatus.CANCELLED
         changes |= _SETTLED | {"status": status}
     after = replace(record, **changes)
@@ -518,7 +596,8 @@ def essential(run: Run) -> Run:
         for each in run.executions
     ]
     return run._replace(
-        record=after, executions=tuple(sorted(each for each in executions if each))
+        record=after,
+        executions=tuple(sorted(each for each in executions if each)),
     )
 
 
@@ -552,5 +631,7 @@ def key_of(run: Run) -> Any:
     """Return what tells a run from others, in a form that can be hashed."""
     record = run.record
     return (
-        run if record is None else (_FACTS(record), record.hold is not None, *run[1:])
+        run
+        if record is None
+        else (_FACTS(record), record.hold is not None, *run[1:])
     )

@@ -12,11 +12,26 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from explorer.small_world import Feed, Model, Others, Run, Step, essential, key_of
+from explorer.small_world import (
+    Feed,
+    Model,
+    Others,
+    Run,
+    Step,
+    essential,
+    key_of,
+)
 from relay_core.domain.codes import RunStatus
 from relay_dagster.runs.model import LockState
 
-_BY_OTHERS = ("submitted", "adopted", "cancel", "release", "expire", "tombstone")
+_BY_OTHERS = (
+    "submitted",
+    "adopted",
+    "cancel",
+    "release",
+    "expire",
+    "tombstone",
+)
 """Steps that the system does not take by itself; nor does it make faults."""
 MAX_BROKEN = 20
 State = tuple[int, ...]
@@ -71,19 +86,30 @@ class Runs:
         others = _relevant(self.all[number], others)
         known = self._steps.get((number, others))
         if known is None:
-            known = self._steps[number, others] = list(self._made(number, others))
+            known = self._steps[number, others] = list(
+                self._made(number, others)
+            )
         return known
 
     def _made(self, number: int, others: Others) -> Iterator[_RunStep]:
         run, seen = self.all[number], set[Any]()
-        made = sorted(self._model.steps(run, others), key=lambda step: not is_own(step))
+        made = sorted(
+            self._model.steps(run, others), key=lambda step: not is_own(step)
+        )
         for step in made:
-            after, broken = self.number(step.after), tuple(_broken(run, step.after))
+            after, broken = (
+                self.number(step.after),
+                tuple(_broken(run, step.after)),
+            )
             feed, has_left = step.feed, bool(run.place) and not step.after.place
-            if (after, feed, broken) not in seen and (after != number or broken):
+            if (after, feed, broken) not in seen and (
+                after != number or broken
+            ):
                 seen.add((after, feed, broken))
                 left_place = (run.place or 0) if has_left else 0
-                yield _RunStep(step.name, is_own(step), after, feed, left_place, broken)
+                yield _RunStep(
+                    step.name, is_own(step), after, feed, left_place, broken
+                )
 
     def beside(self, number: int, feed: Feed, left_place: int) -> int:
         """Return the number of a run after the step of another one."""
@@ -144,21 +170,27 @@ def search(model: Model, max_states: int = 4_000_000) -> Found:
                 ways.append((number, step.name))
                 left.append(after)
                 found.broken += [
-                    f"{each}, after {_way(ways, known)}" for each in _of(runs, after)
+                    f"{each}, after {_way(ways, known)}"
+                    for each in _of(runs, after)
                 ]
             if step.is_own:
                 sources.append(number)
                 targets.append(known)
             for each in step.broken:
-                found.broken.append(f"{each}, after {_way(ways, number)} > {step.name}")
+                found.broken.append(
+                    f"{each}, after {_way(ways, number)} > {step.name}"
+                )
         if len(ids) > max_states:
             found.broken.append(f"more than {max_states} states")
             break
     else:
-        at_rest = [number for state, number in ids.items() if _is_at_rest(runs, state)]
+        at_rest = [
+            number for state, number in ids.items() if _is_at_rest(runs, state)
+        ]
         stuck = _cannot_rest(len(ids), sources, targets, at_rest)
         found.broken += [
-            f"it cannot come to rest after {_way(ways, each)}" for each in stuck[:5]
+            f"it cannot come to rest after {_way(ways, each)}"
+            for each in stuck[:5]
         ]
     found.states = len(ids)
     found.broken += runs.broken
@@ -175,7 +207,8 @@ def _steps(runs: Runs, state: State) -> Iterator[tuple[_RunStep, State]]:
                 yield step, tuple(sorted((step.after, *rest)))
             else:
                 beside = [
-                    runs.beside(each, step.feed, step.left_place) for each in rest
+                    runs.beside(each, step.feed, step.left_place)
+                    for each in rest
                 ]
                 yield step, tuple(sorted((step.after, *beside)))
 

@@ -61,7 +61,9 @@ def test_a_fault_that_is_put_in_is_found(fault: str) -> None:
     assert any(told in each for each in found.broken)
 
 
-def test_an_error_that_nobody_expects_breaks_one_world_and_the_rest_goes_on() -> None:
+def test_an_error_that_nobody_expects_breaks_one_world_and_the_rest_goes_on() -> (
+    None
+):
     with new_world() as world:
         explorer = Explorer(
             world, "submit", lambda world: spoil(world, receives_nothing)
@@ -70,13 +72,19 @@ def test_an_error_that_nobody_expects_breaks_one_world_and_the_rest_goes_on() ->
     assert found.worlds > 1
     assert 1 < len(found.broken) <= found.worlds
     assert all(
-        "Traceback" in each and "ZeroDivisionError" in each for each in found.broken
+        "Traceback" in each and "ZeroDivisionError" in each
+        for each in found.broken
     )
 
 
 @pytest.mark.parametrize(
     ("text", "seeds"),
-    [("7", [7]), ("1-3", [1, 2, 3]), ("1,4,9", [1, 4, 9]), ("1-2,7", [1, 2, 7])],
+    [
+        ("7", [7]),
+        ("1-3", [1, 2, 3]),
+        ("1,4,9", [1, 4, 9]),
+        ("1-2,7", [1, 2, 7]),
+    ],
 )
 def test_seeds_are_numbers_and_ranges(text: str, seeds: list[int]) -> None:
     assert seeds_of(text) == seeds

@@ -26,44 +26,67 @@ def test_more_states_than_there_may_be_are_broken() -> None:
 
 class _KeepsLock(Model):
     def _put(self, run: Run, others: Others, after: RunRecord) -> Run:
-        kept = replace(after, lock_state=LockState.OWNER) if after.has_ended else after
+        kept = (
+            replace(after, lock_state=LockState.OWNER)
+            if after.has_ended
+            else after
+        )
         return super()._put(run, others, kept)
 
 
 class _EndsTwice(Model):
     def _change(self, run: Run, others: Others, rule: Apply) -> Run:
         if run.known.status.is_final:
-            return super()._change(run, others, lambda each: _uncancelled(rule(each)))
+            return super()._change(
+                run, others, lambda each: _uncancelled(rule(each))
+            )
         return super()._change(run, others, rule)
 
 
 def _uncancelled(record: RunRecord) -> RunRecord:
-    return replace(record, status=type(record.status).QUEUED, acknowledged_at=None)
+    return replace(
+        record, status=type(record.status).QUEUED, acknowledged_at=None
+    )
 
 
 class _NeverPoisons(Model):
-    def _acted(self, run: Run, others: Others, kind: Any, seen: RunRecord) -> Run:
+    def _acted(
+        self, run: Run, others: Others, kind: Any, seen: RunRecord
+    ) -> Run:
         return (
-            run if kind is Act.SEND_TO_DLQ else super()._acted(run, others, kind, seen)
+            run
+            if kind is Act.SEND_TO_DLQ
+            else super()._acted(run, others, kind, seen)
         )
 
 
 @pytest.mark.parametrize(
     ("model", "expected"),
     [
-        pytest.param(_KeepsLock, "CANCELLED and owner", id="a lock that is not freed"),
+        pytest.param(
+            _KeepsLock, "CANCELLED and owner", id="a lock that is not freed"
+        ),
         pytest.param(_EndsTwice, "a second end", id="a second end"),
         pytest.param(
-            _NeverPoisons, "it cannot come to rest", id="a dead letter not written"
+            _NeverPoisons,
+            "it cannot come to rest",
+            id="a dead letter not written",
         ),
     ],
 )
-def test_a_fault_that_is_put_in_is_found(model: type[Model], expected: str) -> None:
+def test_a_fault_that_is_put_in_is_found(
+    model: type[Model], expected: str
+) -> None:
     found = search(model(runs=2, attempts=1, copies=1))
     assert any(expected in each for each in found.broken)
 
 
-_OTHERS = (Others(), Others(have_feed=True), Others(have_lock=True), Others(waiting=1))
+_OTHERS = (
+    Others(),
+    Others(have_feed=True),
+    Others(have_lock=True),
+    Others(waiting=1),
+)
 
 
 def test_runs_that_count_as_one_go_on_alike() -> None:
@@ -86,7 +109,9 @@ def test_runs_that_count_as_one_go_on_alike() -> None:
                     left.append(step.after)
             wanted.pop((number, Feed.UNCHANGED), None)
             steps = runs.steps(number, others)
-            assert {(each.after, each.feed): each.is_own for each in steps} == wanted
+            assert {
+                (each.after, each.feed): each.is_own for each in steps
+            } == wanted
         if run.is_held:
             assert runs.beside(number, Feed.HELD, 0) == runs.number(
                 model.supersede(run)

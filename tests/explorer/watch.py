@@ -51,7 +51,10 @@ class Watch:
             return lambda: None
         before = {key: self.state.item(self.table, key) for key in keys}
         return lambda: self._check(
-            {key: (before[key], self.state.item(self.table, key)) for key in keys}
+            {
+                key: (before[key], self.state.item(self.table, key))
+                for key in keys
+            }
         )
 
     def _check(self, changes: dict[str, tuple[Any, Any]]) -> None:
@@ -60,7 +63,11 @@ class Watch:
                 self._check_run(before, after)
             elif key.startswith("FEED#") and after is not None:
                 self._check_feed(before, after, changes)
-            elif key.startswith("EVENT#") and before is None and after is not None:
+            elif (
+                key.startswith("EVENT#")
+                and before is None
+                and after is not None
+            ):
                 self._check_event(after)
 
     def _check_run(self, before: Any, after: Any) -> None:
@@ -69,7 +76,9 @@ class Watch:
         was, now = (before or {}).get("status"), after["status"]
         run_id = after["run_id"]
         if was in FINAL and now != was:
-            self.broken.append(f"a second end: run {run_id} was {was} and is {now}")
+            self.broken.append(
+                f"a second end: run {run_id} was {was} and is {now}"
+            )
         if was == "HELD" and now not in ("HELD", "SUCCEEDED", "CANCELLED"):
             self.broken.append(f"run {run_id} was HELD and is {now}")
         if before is not None and int(after["attempt"]) - int(
@@ -79,10 +88,17 @@ class Watch:
         if now in ENDED and now != was and not after.get("hidden"):
             self.ends[run_id, now] += 1
 
-    def _check_feed(self, before: Any, after: Any, changes: dict[str, Any]) -> None:
+    def _check_feed(
+        self, before: Any, after: Any, changes: dict[str, Any]
+    ) -> None:
         new = after["publications"][0]
-        old = before["publications"][0] if before else {"seq": 0, "run_id": None}
-        if int(new["seq"]) == int(old["seq"]) and new["run_id"] == old["run_id"]:
+        old = (
+            before["publications"][0] if before else {"seq": 0, "run_id": None}
+        )
+        if (
+            int(new["seq"]) == int(old["seq"])
+            and new["run_id"] == old["run_id"]
+        ):
             return
         run_id = new["run_id"]
         if int(new["seq"]) != int(old["seq"]) + 1:
@@ -100,7 +116,9 @@ class Watch:
             )
 
     def _check_event(self, event: Any) -> None:
-        self.events[str(json.loads(event["data"])["run_id"]), event["event"]] += 1
+        self.events[
+            str(json.loads(event["data"])["run_id"]), event["event"]
+        ] += 1
 
 
 def _written(call: Call, table: str) -> list[str]:

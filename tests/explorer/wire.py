@@ -50,10 +50,14 @@ class Wire:
         self.made = 0
         self.is_dead = False
         self.plan: Plan = untouched
-        self.sabotage: Callable[[Call, Callable[[Call], Any]], Any] | None = None
-        self.before_write: Callable[[Call], Callable[[], None]] = lambda _: lambda: None
-        self.shortcut: Callable[[str, dict[str, Any]], Any] = lambda _name, _params: (
+        self.sabotage: Callable[[Call, Callable[[Call], Any]], Any] | None = (
             None
+        )
+        self.before_write: Callable[[Call], Callable[[], None]] = lambda _: (
+            lambda: None
+        )
+        self.shortcut: Callable[[str, dict[str, Any]], Any] = (
+            lambda _name, _params: None
         )
         for client in clients:
             self._tap(client)
@@ -67,11 +71,15 @@ class Wire:
 
         def tapped(operation: str, params: dict[str, Any]) -> Any:
             def pass_on(call: Call) -> Any:
-                return self._pass(call, lambda: make(call.operation, call.params))
+                return self._pass(
+                    call, lambda: make(call.operation, call.params)
+                )
 
             call = Call(-1, operation, dict(params), client)
             return (
-                pass_on(call) if self.sabotage is None else self.sabotage(call, pass_on)
+                pass_on(call)
+                if self.sabotage is None
+                else self.sabotage(call, pass_on)
             )
 
         client._make_api_call = tapped
@@ -79,13 +87,17 @@ class Wire:
     def _pass(self, call: Call, make: Send) -> Any:
         if self.is_dead:
             raise ProcessDiedError(call.operation)
-        numbered = Call(len(self.calls), call.operation, call.params, call.client)
+        numbered = Call(
+            len(self.calls), call.operation, call.params, call.client
+        )
         self.calls.append(call.operation)
         self.made += 1
 
         def send() -> Any:
             if call.operation == "ReceiveMessage":
-                call.params["WaitTimeSeconds"] = 0  # nobody else would send meanwhile
+                call.params["WaitTimeSeconds"] = (
+                    0  # nobody else would send meanwhile
+                )
             answer = self.shortcut(call.operation, call.params)
             if answer is None:
                 note = self.before_write(numbered)

@@ -35,7 +35,10 @@ from relay_dagster.execution.published_copies import (
     remove_superseded,
     unpublish,
 )
-from relay_dagster.external_errors import ExternalServiceError, RequestRejectedError
+from relay_dagster.external_errors import (
+    ExternalServiceError,
+    RequestRejectedError,
+)
 from relay_dagster.intake.tick import IntakeTick
 from relay_dagster.ledger.runs import RunLedger
 from relay_dagster.maintenance.deletion import DeletionTick
@@ -86,7 +89,11 @@ class Receiver(WebhookClient):
         object.__setattr__(self, "told", told)
 
     def call(
-        self, destination: Any, headers: Mapping[str, str], body: bytes, at: datetime
+        self,
+        destination: Any,
+        headers: Mapping[str, str],
+        body: bytes,
+        at: datetime,
     ) -> DeliveryAttempt:
         self.told.append(headers["webhook-id"])  # type: ignore[attr-defined]
         return DeliveryAttempt(at, 200, 0, None)
@@ -156,7 +163,9 @@ class World:
         platform, clock = connect(self.settings, clients=clients), self.clock
         database = replace(platform.database, clock=clock)
         schedule = poll_schedule(self.settings)
-        ledger = RunLedger(platform.runs, schedule, clock=clock, rng=lambda: 0.5)
+        ledger = RunLedger(
+            platform.runs, schedule, clock=clock, rng=lambda: 0.5
+        )
         return replace(
             platform,
             ledger=ledger,
@@ -171,9 +180,20 @@ class World:
     # --- put aside, and put back ----------------------------------------------------------------
 
     def save(self) -> Any:
-        kept = (self.clock.now, dict(self.endings), self.next_ending, list(self.told))
+        kept = (
+            self.clock.now,
+            dict(self.endings),
+            self.next_ending,
+            list(self.told),
+        )
         executions = {k: replace(v) for k, v in self.dagster.executions.items()}
-        return self.state.save(), kept, executions, list(self.accepted), self._counts()
+        return (
+            self.state.save(),
+            kept,
+            executions,
+            list(self.accepted),
+            self._counts(),
+        )
 
     def restore(self, saved: Any) -> None:
         aws, kept, executions, accepted, counts = saved
@@ -183,7 +203,9 @@ class World:
         self.dagster.executions = {k: replace(v) for k, v in executions.items()}
         self.accepted = list(accepted)
         self.watch = Watch(
-            self.state, self.settings.runs_table, *(each.copy() for each in counts)
+            self.state,
+            self.settings.runs_table,
+            *(each.copy() for each in counts),
         )
         for each in self._processes.values():
             each.begin()
@@ -213,18 +235,24 @@ class World:
         return self.state.items(self.settings.runs_table, "EVENT#")
 
     def deletion(self) -> dict[str, Any] | None:
-        return self.state.item(self.settings.tenants_table, f"DELETION#{TENANT}")
+        return self.state.item(
+            self.settings.tenants_table, f"DELETION#{TENANT}"
+        )
 
     def tenant_items(self) -> list[str]:
         tables = (self.settings.tenants_table, self.settings.runs_table)
-        return [each["pk"] for table in tables for each in self.state.items(table)]
+        return [
+            each["pk"] for table in tables for each in self.state.items(table)
+        ]
 
     def audit(self) -> list[dict[str, Any]]:
         found = self.state.items(self.settings.audit_table)
         return [json.loads(each["entry"]) for each in found]
 
     def copies(self) -> list[str]:
-        return self.state.keys(self.settings.artifact_bucket, f"published/{TENANT}/")
+        return self.state.keys(
+            self.settings.artifact_bucket, f"published/{TENANT}/"
+        )
 
     def messages(self) -> list[Any]:
         return self.state.messages(self.settings.queue_url)
@@ -254,7 +282,9 @@ class World:
         for run in self.runs():
             if run["status"] == "QUEUED":
                 key, names = run["pk"], ("message_id", "sent_at")
-                self.state.remove_attributes(self.settings.runs_table, key, *names)
+                self.state.remove_attributes(
+                    self.settings.runs_table, key, *names
+                )
 
     def has_webhooks(self) -> bool:
         return (
@@ -287,13 +317,17 @@ class Process:
         self.platform.tenants.put(TENANT, json.dumps(config_document()))
 
     def add_webhook(self) -> None:
-        self.platform.webhooks.change(TENANT, added(webhook(events=SUBSCRIBABLE)))
+        self.platform.webhooks.change(
+            TENANT, added(webhook(events=SUBSCRIBABLE))
+        )
 
     def submit(self, key: str | None = None, ending: str | None = None) -> str:
         """Post a run, which is to end so; the same key again is the same request."""
         self.world.next_ending = ending or self.world.next_ending
         idempotency = None if key is None else Idempotency(key, "body")
-        record = self.platform.submission.submit(TENANT, idempotency=idempotency)
+        record = self.platform.submission.submit(
+            TENANT, idempotency=idempotency
+        )
         self.world.accepted.append(record.run_id)
         return record.run_id
 
@@ -314,7 +348,9 @@ class Process:
         record = self.platform.runs.get(run_id)
         hold = record.hold if record is not None else None
         sha256, guards = (
-            ("", frozenset[str]()) if hold is None else (hold.sha256, hold.guard_names)
+            ("", frozenset[str]())
+            if hold is None
+            else (hold.sha256, hold.guard_names)
         )
         self.platform.ledger.feeds.release(
             run_id, Release(sha256, guards, "looks right", "a person")
@@ -364,7 +400,9 @@ class Process:
 
     def sweep_copies(self) -> None:
         """Delete the copies that are out of reach, as a run that succeeds a day from now does."""
-        remove_superseded(self.platform, TENANT, self.world.clock.now + KEPT_AFTER)
+        remove_superseded(
+            self.platform, TENANT, self.world.clock.now + KEPT_AFTER
+        )
 
     def delete_due(self) -> str:
         return DeletionTick(
@@ -460,7 +498,8 @@ class Process:
             found = platform.runs.get(record.run_id)
             wanted = "HELD" if is_held else "SUCCEEDED"
             is_mine = (
-                found is not None and found.dagster_run_id == record.dagster_run_id
+                found is not None
+                and found.dagster_run_id == record.dagster_run_id
             )
             if not is_mine or found is None or found.status != wanted:
                 raise
@@ -470,7 +509,9 @@ class Process:
         data = f"sku\n{record.run_id}\n".encode()
         objects.put(keys.merged_inventory("csv"), data)
         objects.put(keys.state, b"state")
-        self.platform.ledger.enter_stage(record.fence, record.stage)  # still its own?
+        self.platform.ledger.enter_stage(
+            record.fence, record.stage
+        )  # still its own?
         publish(objects, keys, "csv")
         return Outcome(
             artifacts={"merged_inventory": keys.merged_inventory("csv")},
@@ -479,7 +520,9 @@ class Process:
         )
 
     def _ending_of(self, record: RunRecord) -> str:
-        return self.world.endings.setdefault(record.run_id, self.world.next_ending)
+        return self.world.endings.setdefault(
+            record.run_id, self.world.next_ending
+        )
 
 
 @contextmanager
@@ -487,7 +530,11 @@ def new_world(**changes: Any) -> Iterator[World]:
     """Yield an empty installation; ``changes`` are fields of its settings."""
     with _no_log(), bootstrapped_aws() as variables:
         settings = Settings.from_env({**variables, "AWS_REGION": "us-east-1"})
-        given = {"deletion_grace_hours": 1, "retention_days": RETENTION_DAYS, **changes}
+        given = {
+            "deletion_grace_hours": 1,
+            "retention_days": RETENTION_DAYS,
+            **changes,
+        }
         world = World(settings.model_copy(update=given))
         with ruling_aws(world.clock), quick_transactions():
             yield world

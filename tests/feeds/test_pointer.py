@@ -21,9 +21,13 @@ def publication(number: int) -> Publication:
     )
 
 
-def test_what_was_published_meanwhile_stays_pending_and_is_due_at_once() -> None:
+def test_what_was_published_meanwhile_stays_pending_and_is_due_at_once() -> (
+    None
+):
     first, second = publication(1), publication(2)
-    pointer = FeedPointer("acme", (second, first), pending=(first, second), due_at=NOW)
+    pointer = FeedPointer(
+        "acme", (second, first), pending=(first, second), due_at=NOW
+    )
     after = reported(pointer, (first,))
     assert (after.pending, after.due_at) == ((second,), second.published_at)
     over = reported(after, (second,))

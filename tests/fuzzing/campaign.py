@@ -85,7 +85,9 @@ def furnish(api: LiveApi) -> dict[str, str]:
     ) as client:
         run_id = client.post("/v1/runs", json=order).json()["run_id"]
         wanted = {"name": "campaign", "scopes": [*Scope]}
-        made = client.post(f"/v1/tenants/{tenant_id}/api-keys", json=wanted).json()
+        made = client.post(
+            f"/v1/tenants/{tenant_id}/api-keys", json=wanted
+        ).json()
     ApiWorld(api.platform).succeed(run_id)
     for webhook_id in (WEBHOOK, SPARE_WEBHOOK):
         stored_webhook(api.platform, tenant_id=tenant_id, webhook_id=webhook_id)
@@ -98,7 +100,13 @@ def furnish(api: LiveApi) -> dict[str, str]:
 
 
 def fuzz(
-    api: LiveApi, folder: Path, key: str, *, examples: int, seed: int, only: str = ""
+    api: LiveApi,
+    folder: Path,
+    key: str,
+    *,
+    examples: int,
+    seed: int,
+    only: str = "",
 ) -> Verdict:
     """Let Schemathesis loose on an API with a key; what it leaves behind lies in the folder.
 
@@ -145,9 +153,14 @@ def fuzz(
 
 def main() -> int:
     """Go through an API of its own with each key; print what Schemathesis says of each."""
-    options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    options = argparse.ArgumentParser(
+        description=(__doc__ or "").splitlines()[0]
+    )
     options.add_argument(
-        "--examples", type=int, default=100, help="cases of an operation, at most"
+        "--examples",
+        type=int,
+        default=100,
+        help="cases of an operation, at most",
     )
     options.add_argument(
         "--seed", type=int, default=1, help="the same seed makes the same cases"
@@ -170,7 +183,12 @@ def _go_through(key: str, examples: int, seed: int, part: str) -> int:
     ):
         keys = furnish(api)
         verdict = fuzz(
-            api, Path(folder), keys[key], examples=examples, seed=seed, only=part
+            api,
+            Path(folder),
+            keys[key],
+            examples=examples,
+            seed=seed,
+            only=part,
         )
     print(verdict.output)
     counts = ", ".join(f"{verdict.count(name)} {name}" for name in _COUNTS)

@@ -16,14 +16,18 @@ SUMMARY = "Operations:\n  Tested: 16\nTest cases:\n  1881 generated, 3 found 2 u
 
 @pytest.mark.smoke
 @pytest.mark.integration
-def test_every_answer_of_the_live_api_is_as_its_document_says(tmp_path: Path) -> None:
+def test_every_answer_of_the_live_api_is_as_its_document_says(
+    tmp_path: Path,
+) -> None:
     verdicts, done = [], set[str]()
     for number, part in enumerate(PARTS):
         folder = tmp_path / str(number)
         folder.mkdir()
         with live_api(folder, **UNHURRIED) as api:
             key = furnish(api)["admin"]
-            verdict = fuzz(api, folder, key, examples=EXAMPLES, seed=SEED, only=part)
+            verdict = fuzz(
+                api, folder, key, examples=EXAMPLES, seed=SEED, only=part
+            )
             done |= {
                 str(it.action)
                 for it in api.platform.audit.list_entries(limit=1000).items
@@ -60,6 +64,8 @@ def test_what_a_tenant_s_key_is_answered_of_webhooks_is_as_the_document_says(
 
 def test_a_verdict_counts_what_the_summary_says() -> None:
     verdict = Verdict(1, SUMMARY)
-    counts = [verdict.count(name) for name in ("operations", "cases", "failures")]
+    counts = [
+        verdict.count(name) for name in ("operations", "cases", "failures")
+    ]
     assert counts == [16, 1881, 2]
     assert Verdict(0, "").count("failures") == 0

@@ -20,7 +20,9 @@ from relay_dagster.wiring import Platform
 
 def poisoned(platform: Platform, tenant_id: str = "acme") -> RunRecord:
     """Return a run that has used its attempts up, its message where it belongs."""
-    request = NewRun(run_id=str(uuid.uuid4()), tenant_id=tenant_id, vendors=("v1",))
+    request = NewRun(
+        run_id=str(uuid.uuid4()), tenant_id=tenant_id, vendors=("v1",)
+    )
     record = platform.ledger.reserve(request).record
     record = platform.ledger.poison(record.run_id, "S3 refuses")
     message_id = platform.queue.send_dead(
@@ -44,19 +46,29 @@ def test_a_look_shows_run_status_and_cause_and_hides_nothing(
 def test_a_message_that_is_no_job_is_shown_and_can_be_discarded(
     platform: Platform,
 ) -> None:
-    platform.queue.send_dead("gibberish", cause="invalid_job: no JSON", run_id="r-1")
+    platform.queue.send_dead(
+        "gibberish", cause="invalid_job: no JSON", run_id="r-1"
+    )
     letters = DeadLetters(platform)
     (letter,) = letters.all()
-    assert (letter.run_id, letter.tenant_id, letter.record) == ("r-1", None, None)
+    assert (letter.run_id, letter.tenant_id, letter.record) == (
+        "r-1",
+        None,
+        None,
+    )
     with pytest.raises(DeadLetterError, match="no job"):
         letters.redrive("r-1")
     letters.discard("r-1")
     assert letters.all() == []
 
 
-def test_a_message_of_no_run_is_discarded_by_its_own_id(platform: Platform) -> None:
+def test_a_message_of_no_run_is_discarded_by_its_own_id(
+    platform: Platform,
+) -> None:
     record = poisoned(platform)
-    message_id = platform.queue.send_dead("gibberish", cause="invalid_job: no JSON")
+    message_id = platform.queue.send_dead(
+        "gibberish", cause="invalid_job: no JSON"
+    )
     letters = DeadLetters(platform)
     assert message_id in {each.message_id for each in letters.all()}
     letters.discard(message_id)
@@ -67,7 +79,9 @@ def test_a_message_of_no_run_is_discarded_by_its_own_id(platform: Platform) -> N
     assert letters.all() == []
 
 
-def test_a_redrive_starts_a_new_run_and_removes_the_message(platform: Platform) -> None:
+def test_a_redrive_starts_a_new_run_and_removes_the_message(
+    platform: Platform,
+) -> None:
     platform.tenants.create("acme", "{}")
     record = poisoned(platform)
     started = DeadLetters(platform).redrive(record.run_id)
@@ -82,16 +96,24 @@ def test_a_redrive_starts_a_new_run_and_removes_the_message(platform: Platform) 
 OPERATOR = Origin(Actor(ActorKind.CLI, "oscar", "oscar"))
 
 
-def test_what_becomes_of_a_letter_is_told_with_who_did_it(platform: Platform) -> None:
-    platform.queue.send_dead("gibberish", cause="invalid_job: no JSON", run_id="r-1")
+def test_what_becomes_of_a_letter_is_told_with_who_did_it(
+    platform: Platform,
+) -> None:
+    platform.queue.send_dead(
+        "gibberish", cause="invalid_job: no JSON", run_id="r-1"
+    )
     dead, other = poisoned(platform), poisoned(platform, "other")
     letters = DeadLetters(platform, OPERATOR)
     letters.discard("r-1")
     letters.discard(dead.run_id)
     started = letters.redrive(other.run_id)
     entries = platform.audit.list_entries().items
-    acts = {each.target: each for each in entries if each.actor == OPERATOR.actor}
-    assert {target: (each.action, each.tenant_id) for target, each in acts.items()} == {
+    acts = {
+        each.target: each for each in entries if each.actor == OPERATOR.actor
+    }
+    assert {
+        target: (each.action, each.tenant_id) for target, each in acts.items()
+    } == {
         "r-1": ("dead_letter.discarded", None),
         dead.run_id: ("dead_letter.discarded", "acme"),
         other.run_id: ("dead_letter.redriven", "other"),
@@ -124,7 +146,9 @@ def test_a_redrive_that_the_queue_does_not_take_leaves_no_run_and_keeps_the_mess
             raise UnreachableError("sqs.SendMessage", "timed out")
 
     record = poisoned(platform)
-    deaf = DeafQueue(platform.clients, platform.queue.url, platform.queue.dlq_url)
+    deaf = DeafQueue(
+        platform.clients, platform.queue.url, platform.queue.dlq_url
+    )
     with pytest.raises(QueueUnavailableError):
         DeadLetters(replace(platform, queue=deaf)).redrive(record.run_id)
     assert len(DeadLetters(platform).all()) == 1
@@ -160,11 +184,15 @@ def test_every_letter_is_shown_also_those_that_the_queue_does_not_hand_out(
     records = [poisoned(platform, f"tenant-{number}") for number in range(24)]
     for record in records:
         platform.ledger.messages.acknowledge(record.run_id)
-    platform.queue.send_dead("gibberish", cause="invalid_job: no JSON", run_id="r-1")
+    platform.queue.send_dead(
+        "gibberish", cause="invalid_job: no JSON", run_id="r-1"
+    )
     while platform.queue.dead.receive(hidden_seconds=600):
         pass
     shown = [letter.run_id for letter in DeadLetters(platform).all()]
-    assert sorted(map(str, shown)) == sorted(record.run_id for record in records)
+    assert sorted(map(str, shown)) == sorted(
+        record.run_id for record in records
+    )
 
 
 def test_a_letter_that_is_not_handed_out_is_redriven_all_the_same(
@@ -204,7 +232,9 @@ def test_what_a_message_says_cannot_break_the_list_or_steer_a_terminal(
     assert not {"\x1b", "\x9b"} & set(listed.stdout)
 
 
-def name_the_platform(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+def name_the_platform(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Set the variables that lead the commands to a platform."""
     settings = platform.settings
     for name, value in {
@@ -234,4 +264,6 @@ def test_the_commands_list_redrive_and_discard(
     )
     again = run(cli.app, ["dlq", "discard", second.run_id])
     assert again.exit_code == 1
-    assert again.stderr.startswith("the dead-letter queue has no message of run")
+    assert again.stderr.startswith(
+        "the dead-letter queue has no message of run"
+    )

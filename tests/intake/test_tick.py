@@ -21,11 +21,23 @@ from relay_dagster.maintenance.messages import resolve_dead_letters
 from relay_dagster.maintenance.reconciler import ReconcileTick
 from relay_dagster.orchestration.dagster_instance import DagsterExecutions
 from relay_dagster.runs.job_message import Job
-from relay_dagster.runs.model import DueQueue, LockState, NewRun, RunRecord, Trigger
+from relay_dagster.runs.model import (
+    DueQueue,
+    LockState,
+    NewRun,
+    RunRecord,
+    Trigger,
+)
 from relay_dagster.runs.poll_schedule import WAITS_HIDDEN
 from relay_dagster.runs.ports import AttemptState
 from relay_dagster.wiring import Platform
-from support.fakes import NOW, CallCounter, FakeClock, embedded_platform, peek_dead
+from support.fakes import (
+    NOW,
+    CallCounter,
+    FakeClock,
+    embedded_platform,
+    peek_dead,
+)
 
 
 @pytest.fixture
@@ -93,9 +105,9 @@ def test_a_posted_run_is_dispatched_and_its_message_kept(
     platform: Platform, instance: dg.DagsterInstance, clock: FakeClock
 ) -> None:
     record = posted(platform)
-    assert [one.run_id for one in tick(platform, instance, clock).dispatched] == [
-        record.run_id
-    ]
+    assert [
+        one.run_id for one in tick(platform, instance, clock).dispatched
+    ] == [record.run_id]
     after = current(platform, record)
     assert (after.attempt, after.is_dispatched) == (1, True)
     assert after.receipt_handle is not None
@@ -123,7 +135,9 @@ def test_an_intake_that_dies_costs_half_a_minute_and_not_the_whole_time_out(
         ]
         if dies:
             events = platform.clients.dynamodb.meta.events
-            handlers.append((events, "before-call.dynamodb.TransactWriteItems", die))
+            handlers.append(
+                (events, "before-call.dynamodb.TransactWriteItems", die)
+            )
         for events, name, handler in handlers:
             events.register(name, handler)
         try:
@@ -141,13 +155,16 @@ def test_a_message_is_one_look_at_its_run_and_one_write(
     posted(platform)
     calls = CallCounter(platform)
     tick(platform, instance, clock)
-    assert dict(calls) == {
-        "dynamodb.Query": 4,  # of what is due, by shards
-        "sqs.ReceiveMessage": 1,
-        "dynamodb.GetItem": 1,
-        "dynamodb.TransactWriteItems": 1,
-        "sqs.ChangeMessageVisibility": 1,  # to the whole time-out, once it is dispatched
-    }
+    assert (
+        dict(calls)
+        == {
+            "dynamodb.Query": 4,  # of what is due, by shards
+            "sqs.ReceiveMessage": 1,
+            "dynamodb.GetItem": 1,
+            "dynamodb.TransactWriteItems": 1,
+            "sqs.ChangeMessageVisibility": 1,  # to the whole time-out, once it is dispatched
+        }
+    )
 
 
 def test_a_request_that_dagster_never_got_is_made_again_as_the_same_attempt(
@@ -169,7 +186,9 @@ def test_a_request_that_dagster_has_is_not_made_again(
     assert tick(platform, instance, clock).dispatched == []
 
 
-def add_run(instance: dg.DagsterInstance, record: RunRecord, attempt: int) -> None:
+def add_run(
+    instance: dg.DagsterInstance, record: RunRecord, attempt: int
+) -> None:
     """Let the instance know of a Dagster run that waits for its turn."""
     run = dg.DagsterRun(
         job_name="inventory_sync",
@@ -206,11 +225,15 @@ def test_a_job_for_a_busy_tenant_waits_out_of_sight_and_takes_no_capacity(
 def test_a_body_that_is_no_job_goes_to_the_dead_letters_with_its_cause(
     platform: Platform, instance: dg.DagsterInstance, clock: FakeClock
 ) -> None:
-    platform.clients.sqs.send_message(QueueUrl=platform.queue.url, MessageBody="hello")
+    platform.clients.sqs.send_message(
+        QueueUrl=platform.queue.url, MessageBody="hello"
+    )
     tick(platform, instance, clock)
     (dead,) = peek_dead(platform.queue)
     assert dead.body == "hello"
-    assert dead.attributes["cause"].startswith("invalid_job: the body is not JSON")
+    assert dead.attributes["cause"].startswith(
+        "invalid_job: the body is not JSON"
+    )
     assert in_queue(platform) == 0
 
 
@@ -229,7 +252,9 @@ def test_another_body_under_a_known_run_id_goes_to_the_dead_letters(
     assert dead.attributes["cause"].startswith("job_conflict: ")
     assert dead.attributes["run_id"] == record.run_id
     assert current(platform, record) == record
-    (line,) = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    (line,) = [
+        json.loads(line) for line in capsys.readouterr().err.splitlines()
+    ]
     told = (line["event"], line["run_id"], line["tenant_id"])
     assert told == ("job_refused", record.run_id, "other")
 
@@ -345,13 +370,17 @@ def test_where_places_are_few_a_busy_tenant_s_jobs_and_the_queue_take_turns(
     for job in waiting:
         platform.ledger.adopt(job)
         clock.advance(seconds=1)
-    reconciler = ReconcileTick(platform, DagsterExecutions(instance), clock=clock)
+    reconciler = ReconcileTick(
+        platform, DagsterExecutions(instance), clock=clock
+    )
     others = [posted(platform, tenant) for tenant in ("a", "b", "c")]
     served, turns_first = [], True
     platform.ledger.cancel(holder.run_id)
     for _ in range(4):
         reconciler.run()
-        (taken,) = tick(platform, instance, clock, turns_first=turns_first).dispatched
+        (taken,) = tick(
+            platform, instance, clock, turns_first=turns_first
+        ).dispatched
         served.append(taken.tenant_id)
         platform.ledger.cancel(taken.run_id)
         turns_first = not turns_first
@@ -398,7 +427,9 @@ def test_what_was_never_dispatched_is_not_looked_for_in_dagster(
     posted(platform)
     blind: Any = None
     looks = iter([0.0, *[99.0] * 9])
-    one = IntakeTick(platform, blind, 1, clock=clock, monotonic=lambda: next(looks))
+    one = IntakeTick(
+        platform, blind, 1, clock=clock, monotonic=lambda: next(looks)
+    )
     assert len(one.run(poll_seconds=0)) == 1
 
 
@@ -415,7 +446,11 @@ def test_an_attempt_that_cannot_be_dispatched_lets_the_others_go_first(
     platform.ledger.check_again(record, timedelta(0), queue=DueQueue.READY)
     looks = iter([0.0, *[99.0] * 9])
     one = IntakeTick(
-        platform, Reluctant(instance), 1, clock=clock, monotonic=lambda: next(looks)
+        platform,
+        Reluctant(instance),
+        1,
+        clock=clock,
+        monotonic=lambda: next(looks),
     )
     assert one.run(poll_seconds=0) == []
     assert current(platform, record).due_at == clock.now + AFTER_A_FAULT
@@ -435,7 +470,11 @@ def test_one_message_that_cannot_be_handled_holds_nobody_up(
     posted(platform, "b")
     looks = iter([0.0, *[99.0] * 9])
     one = IntakeTick(
-        platform, Reluctant(instance), 2, clock=clock, monotonic=lambda: next(looks)
+        platform,
+        Reluctant(instance),
+        2,
+        clock=clock,
+        monotonic=lambda: next(looks),
     )
     assert [record.tenant_id for record in one.run(poll_seconds=0)] == ["b"]
 
@@ -449,7 +488,9 @@ def test_a_table_that_does_not_tell_what_is_due_does_not_keep_the_queue_waiting(
 
     posted(platform)
     deaf = Deaf(platform.runs.database)
-    assert len(tick(replace(platform, runs=deaf), instance, clock).dispatched) == 1
+    assert (
+        len(tick(replace(platform, runs=deaf), instance, clock).dispatched) == 1
+    )
 
 
 def test_a_queue_that_does_not_answer_is_told_and_ends_the_tick(
@@ -467,11 +508,15 @@ def test_the_log_names_the_request_that_a_run_came_from(
     clock: FakeClock,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    request = NewRun(run_id=str(uuid.uuid4()), tenant_id="acme", request_id="order-7")
+    request = NewRun(
+        run_id=str(uuid.uuid4()), tenant_id="acme", request_id="order-7"
+    )
     record = platform.ledger.reserve(request).record
     platform.queue.send(record.job, request_id=record.request_id)
     tick(platform, instance, clock)
-    (line,) = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    (line,) = [
+        json.loads(line) for line in capsys.readouterr().err.splitlines()
+    ]
     assert line["event"] == "run_dispatched"
     told = (line["run_id"], line["tenant_id"], line["request_id"])
     assert told == (record.run_id, "acme", "order-7")

@@ -29,7 +29,9 @@ def at(hour: int, minute: int = 0) -> datetime:
     return datetime(2026, 3, 1, hour, minute, tzinfo=UTC)
 
 
-def test_a_run_starts_within_ten_seconds_of_its_due_time(world: TriggersWorld) -> None:
+def test_a_run_starts_within_ten_seconds_of_its_due_time(
+    world: TriggersWorld,
+) -> None:
     world.store(**HOURLY)
     assert world.look() == 0
     assert world.look(29 * 60 + 50) == 0
@@ -37,7 +39,9 @@ def test_a_run_starts_within_ten_seconds_of_its_due_time(world: TriggersWorld) -
     (run,) = world.runs()
     assert run.trigger is Trigger.SCHEDULE
     assert at(13) <= run.requested_at <= at(13) + timedelta(seconds=10)
-    (entry,) = world.platform.audit.list_entries(run.tenant_id, Action.RUN_POSTED).items
+    (entry,) = world.platform.audit.list_entries(
+        run.tenant_id, Action.RUN_POSTED
+    ).items
     assert (entry.target, entry.actor.kind) == (run.run_id, ActorKind.SYSTEM)
     assert entry.details["trigger"] == "schedule"
 
@@ -48,7 +52,11 @@ def test_each_due_time_leads_to_one_run(world: TriggersWorld) -> None:
         world.clock.now = at(hour, 0)
         assert world.watch(30) == 1
         world.end(world.runs()[-1])
-    assert [run.requested_at for run in world.runs()] == [at(13), at(14), at(15)]
+    assert [run.requested_at for run in world.runs()] == [
+        at(13),
+        at(14),
+        at(15),
+    ]
 
 
 def test_of_eight_that_look_at_once_one_starts_the_run() -> None:
@@ -58,13 +66,17 @@ def test_of_eight_that_look_at_once_one_starts_the_run() -> None:
         world.clock.now = at(13)
         with ThreadPoolExecutor(8) as pool:
             started = list(
-                pool.map(lambda _: take_due(world.platform, world.clock), range(8))
+                pool.map(
+                    lambda _: take_due(world.platform, world.clock), range(8)
+                )
             )
         assert sum(started) == 1
         assert len(world.runs()) == 1
 
 
-def test_after_an_outage_the_last_missed_time_runs_once(world: TriggersWorld) -> None:
+def test_after_an_outage_the_last_missed_time_runs_once(
+    world: TriggersWorld,
+) -> None:
     world.store(**HOURLY)
     world.look()
     world.clock.now = at(22, 17)
@@ -115,7 +127,9 @@ def test_a_new_schedule_begins_when_it_is_stored(world: TriggersWorld) -> None:
     assert world.watch(120, every=30) == 1
 
 
-def test_another_change_of_the_config_moves_no_due_time(world: TriggersWorld) -> None:
+def test_another_change_of_the_config_moves_no_due_time(
+    world: TriggersWorld,
+) -> None:
     world.store(**HOURLY)
     world.look()
     world.clock.now = at(13, 1)
@@ -123,7 +137,9 @@ def test_another_change_of_the_config_moves_no_due_time(world: TriggersWorld) ->
     assert world.look() == 1
 
 
-def test_a_schedule_that_is_taken_back_is_due_no_more(world: TriggersWorld) -> None:
+def test_a_schedule_that_is_taken_back_is_due_no_more(
+    world: TriggersWorld,
+) -> None:
     world.store(**HOURLY)
     world.look()
     world.store()
@@ -131,7 +147,9 @@ def test_a_schedule_that_is_taken_back_is_due_no_more(world: TriggersWorld) -> N
     assert world.state.due_at is None
 
 
-def test_while_the_tenant_is_busy_one_follow_up_is_noted(world: TriggersWorld) -> None:
+def test_while_the_tenant_is_busy_one_follow_up_is_noted(
+    world: TriggersWorld,
+) -> None:
     world.store(**HOURLY, on_upload={"quiet_seconds": 0})
     posted = world.platform.submission.submit("acme")
     key = world.upload()
@@ -157,7 +175,9 @@ def test_what_fell_due_in_a_pause_starts_once_when_it_ends(
     assert world.watch(120, every=30) == 1
 
 
-def test_many_that_wait_hold_up_none_that_falls_due(world: TriggersWorld) -> None:
+def test_many_that_wait_hold_up_none_that_falls_due(
+    world: TriggersWorld,
+) -> None:
     world.platform.pauses.begin("acme", "maintenance")
     world.store(schedule={"cron": "31 * * * *"})
     world.store(tenant_id="other", schedule={"cron": "32 * * * *"})
@@ -179,7 +199,9 @@ def test_a_schedule_counts_for_no_quota(world: TriggersWorld) -> None:
     assert found["Items"] == []
 
 
-def test_one_that_cannot_be_looked_at_is_postponed(world: TriggersWorld) -> None:
+def test_one_that_cannot_be_looked_at_is_postponed(
+    world: TriggersWorld,
+) -> None:
     world.store(**HOURLY)
     world.look()
     world.clock.now = at(13)
@@ -193,7 +215,9 @@ def test_one_that_cannot_be_looked_at_is_postponed(world: TriggersWorld) -> None
 def test_what_fell_due_while_a_tenant_was_to_be_deleted_starts_once_it_is_restored(
     world: TriggersWorld,
 ) -> None:
-    deletions = DeletionStore(replace(world.platform.database, clock=world.clock))
+    deletions = DeletionStore(
+        replace(world.platform.database, clock=world.clock)
+    )
     world.store(**HOURLY)
     deletions.ask("acme", timedelta(days=7))
     assert world.watch(3 * 60 * 60, every=60) == 0

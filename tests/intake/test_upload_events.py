@@ -55,7 +55,10 @@ def test_a_body_through_event_bridge_is_read_with_its_key_as_it_is_and_decoded()
 
 
 def test_a_body_may_tell_of_many_uploads() -> None:
-    records = [*s3_event("tenants/a/1")["Records"], *s3_event("tenants/a/2")["Records"]]
+    records = [
+        *s3_event("tenants/a/1")["Records"],
+        *s3_event("tenants/a/2")["Records"],
+    ]
     told = uploads_in(json.dumps({"Records": records}))
     assert [each.key for each in told] == ["tenants/a/1", "tenants/a/2"]
 
@@ -63,10 +66,17 @@ def test_a_body_may_tell_of_many_uploads() -> None:
 @pytest.mark.parametrize(
     "body",
     [
-        {"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "relay-inventory"},
+        {
+            "Service": "Amazon S3",
+            "Event": "s3:TestEvent",
+            "Bucket": "relay-inventory",
+        },
         {
             "Records": [
-                {**s3_event(KEY)["Records"][0], "eventName": "ObjectRemoved:Delete"}
+                {
+                    **s3_event(KEY)["Records"][0],
+                    "eventName": "ObjectRemoved:Delete",
+                }
             ]
         },
         event_bridge(**{"detail-type": "Object Deleted"}),
@@ -92,18 +102,35 @@ def test_other_events_of_s3_tell_of_no_upload(body: dict[str, Any]) -> None:
         '{"Type": "Notification", "Message": "hello"}',
         json.dumps({"Type": "SubscriptionConfirmation", "Token": "t"}),
         json.dumps(
-            {"run_id": "5c1f9a52-7f0c-4f3e-9b4c-2a4f6b8d0e11", "tenant_id": "acme"}
+            {
+                "run_id": "5c1f9a52-7f0c-4f3e-9b4c-2a4f6b8d0e11",
+                "tenant_id": "acme",
+            }
         ),
         json.dumps(
-            {"Records": [{**s3_event(KEY)["Records"][0], "eventSource": "aws:sns"}]}
+            {
+                "Records": [
+                    {**s3_event(KEY)["Records"][0], "eventSource": "aws:sns"}
+                ]
+            }
         ),
         json.dumps(
-            {"Records": [{**s3_event(KEY)["Records"][0], "eventTime": "yesterday"}]}
+            {
+                "Records": [
+                    {**s3_event(KEY)["Records"][0], "eventTime": "yesterday"}
+                ]
+            }
         ),
-        json.dumps({"Records": [{**s3_event(KEY)["Records"][0], "eventTime": 5}]}),
+        json.dumps(
+            {"Records": [{**s3_event(KEY)["Records"][0], "eventTime": 5}]}
+        ),
         json.dumps({"Records": [{**s3_event(KEY)["Records"][0], "s3": {}}]}),
-        json.dumps({"Records": [{**s3_event(KEY)["Records"][0], "eventName": 5}]}),
-        json.dumps({"Records": [{**s3_event(KEY)["Records"][0], "eventName": None}]}),
+        json.dumps(
+            {"Records": [{**s3_event(KEY)["Records"][0], "eventName": 5}]}
+        ),
+        json.dumps(
+            {"Records": [{**s3_event(KEY)["Records"][0], "eventName": None}]}
+        ),
         json.dumps(s3_event("key")).replace('"key": "key"', '"key": 5'),
         json.dumps(event_bridge(time="0001-01-01T00:00:00+14:00")),
         json.dumps(event_bridge(detail=None)),
@@ -128,4 +155,6 @@ def test_what_is_no_event_is_refused_and_says_why(body: str) -> None:
     ],
 )
 def test_a_key_tells_whose_upload_it_is(key: str, tenant: str | None) -> None:
-    assert CreatedObject("b", key, NOON + timedelta(seconds=1)).tenant_id == tenant
+    assert (
+        CreatedObject("b", key, NOON + timedelta(seconds=1)).tenant_id == tenant
+    )

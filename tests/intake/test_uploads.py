@@ -86,7 +86,9 @@ def test_uploads_start_one_run_a_minute_at_most(world: TriggersWorld) -> None:
     assert world.look(1) == 1
 
 
-def test_events_in_any_order_told_twice_are_one_run(world: TriggersWorld) -> None:
+def test_events_in_any_order_told_twice_are_one_run(
+    world: TriggersWorld,
+) -> None:
     world.store(**QUIET)
     key = world.upload()
     world.drain()
@@ -100,7 +102,9 @@ def test_events_in_any_order_told_twice_are_one_run(world: TriggersWorld) -> Non
     assert world.watch(120, every=40) == 1
 
 
-def test_an_upload_that_the_last_run_has_pinned_is_spent(world: TriggersWorld) -> None:
+def test_an_upload_that_the_last_run_has_pinned_is_spent(
+    world: TriggersWorld,
+) -> None:
     world.store(**AT_ONCE)
     uploaded(world)
     world.end(world.runs()[0], vendor_1=world.modified())
@@ -127,7 +131,9 @@ def test_an_event_leads_to_the_newest_upload_without_a_listing(
     world.store(**AT_ONCE)
     uploaded(world)
     world.end(world.runs()[0], vendor_1=world.modified() - timedelta(seconds=1))
-    world.platform = replace(world.platform, objects=Unlisted(world.platform.objects))
+    world.platform = replace(
+        world.platform, objects=Unlisted(world.platform.objects)
+    )
     world.tell(s3_event(KEY, world.clock()))
     world.take_in()
     assert world.watch(120, every=40) == 1
@@ -151,7 +157,9 @@ def test_an_upload_that_the_last_run_of_its_vendor_came_before_is_not_spent(
     uploaded(world)
     run = world.runs()[0]
     world.end(
-        run, vendor_1=world.modified() - timedelta(seconds=1), vendor_2=world.modified()
+        run,
+        vendor_1=world.modified() - timedelta(seconds=1),
+        vendor_2=world.modified(),
     )
     world.tell(s3_event(KEY, world.clock()))
     world.take_in()
@@ -162,13 +170,17 @@ def test_a_run_of_other_vendors_does_not_count(world: TriggersWorld) -> None:
     world.store(**AT_ONCE)
     uploaded(world)
     world.end(world.runs()[0], vendor_1=world.modified())
-    world.end(world.platform.submission.submit("acme", ["vendor_2"]), vendor_2=None)
+    world.end(
+        world.platform.submission.submit("acme", ["vendor_2"]), vendor_2=None
+    )
     world.tell(s3_event(KEY, world.clock()))
     world.take_in()
     assert world.watch(120, every=40) == 0
 
 
-def test_while_the_tenant_is_busy_one_follow_up_is_noted(world: TriggersWorld) -> None:
+def test_while_the_tenant_is_busy_one_follow_up_is_noted(
+    world: TriggersWorld,
+) -> None:
     world.store(**AT_ONCE)
     posted = world.platform.submission.submit("acme")
     for vendor in ("vendor_1", "vendor_2", "vendor_1"):
@@ -177,7 +189,10 @@ def test_while_the_tenant_is_busy_one_follow_up_is_noted(world: TriggersWorld) -
     assert world.state.wanted is Trigger.UPLOAD
     world.end(posted, vendor_1=None, vendor_2=None)
     assert world.watch(300, every=60) == 1
-    assert [run.trigger for run in world.runs()] == [Trigger.API, Trigger.UPLOAD]
+    assert [run.trigger for run in world.runs()] == [
+        Trigger.API,
+        Trigger.UPLOAD,
+    ]
 
 
 def test_what_the_active_run_reads_after_all_is_spent_once_it_has_ended(
@@ -210,7 +225,9 @@ def test_what_the_active_run_reads_is_spent_also_where_it_ends_before_the_start(
     assert len(world.runs()) == 1
 
 
-def test_a_paused_tenant_starts_once_when_the_pause_ends(world: TriggersWorld) -> None:
+def test_a_paused_tenant_starts_once_when_the_pause_ends(
+    world: TriggersWorld,
+) -> None:
     world.store(**AT_ONCE)
     world.platform.pauses.begin(None, "maintenance")
     for _ in range(3):
@@ -240,7 +257,9 @@ def test_what_was_noted_survives_whoever_noted_it(world: TriggersWorld) -> None:
         "5c1f9a52-7f0c-4f3e-9b4c-2a4f6b8d0e11/tenants/acme/inbound/vendor_1/feed.csv",
     ],
 )
-def test_an_event_of_another_key_is_deleted(world: TriggersWorld, key: str) -> None:
+def test_an_event_of_another_key_is_deleted(
+    world: TriggersWorld, key: str
+) -> None:
     world.store(**AT_ONCE)
     world.drain()
     world.tell(s3_event(key))
@@ -291,7 +310,9 @@ def test_what_is_no_event_goes_to_the_dead_letters(
     assert world.dead() == [body]
 
 
-def test_a_trigger_that_is_taken_back_starts_nothing(world: TriggersWorld) -> None:
+def test_a_trigger_that_is_taken_back_starts_nothing(
+    world: TriggersWorld,
+) -> None:
     world.store(**QUIET)
     uploaded(world)
     world.store()
@@ -316,4 +337,7 @@ def test_without_a_queue_uploads_start_nothing() -> None:
             update={"uploads_queue_url": None}
         )
         world.platform = replace(world.platform, settings=settings)
-        assert world.take_in() == "UPLOADS_QUEUE_URL is not set: uploads start nothing"
+        assert (
+            world.take_in()
+            == "UPLOADS_QUEUE_URL is not set: uploads start nothing"
+        )

@@ -69,7 +69,9 @@ class AwsRequest:
     def text(self) -> str:
         """Everything that may name a key, tenant or run; an uploaded object's bytes do not."""
         source = self.headers.get("x-amz-copy-source", "")
-        body = "" if self.service == "s3" else self.body.decode("utf-8", "replace")
+        body = (
+            "" if self.service == "s3" else self.body.decode("utf-8", "replace")
+        )
         return "\n".join((unquote(self.path), unquote(source), body))
 
     def _s3_operation(self) -> str:
@@ -78,7 +80,12 @@ class AwsRequest:
         bucket, _, key = parts.path.lstrip("/").partition("/")
         if not key:
             named = next(
-                (name for word, name in _BUCKET_QUERIES.items() if word in query), ""
+                (
+                    name
+                    for word, name in _BUCKET_QUERIES.items()
+                    if word in query
+                ),
+                "",
             )
             return named or (
                 _BUCKET_PLAIN.get(self.method, "") if bucket else "ListBuckets"
@@ -88,5 +95,9 @@ class AwsRequest:
         if "uploads" in query:
             return "CreateMultipartUpload"
         if "uploadId" in query:
-            return "UploadPart" if self.method == "PUT" else "CompleteMultipartUpload"
+            return (
+                "UploadPart"
+                if self.method == "PUT"
+                else "CompleteMultipartUpload"
+            )
         return _PLAIN.get(self.method, "")

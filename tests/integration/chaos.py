@@ -55,14 +55,18 @@ class Waiting:
     """
 
     def __init__(self, scenarios: Sequence[Scenario]) -> None:
-        self._left = sorted(scenarios, key=lambda each: (not each.crowd, -each.seconds))
+        self._left = sorted(
+            scenarios, key=lambda each: (not each.crowd, -each.seconds)
+        )
         self._crowds = 0
         self._lock = threading.Lock()
 
     def take(self) -> Scenario | None:
         """Return the next one, None where there is none."""
         with self._lock:
-            fit = [each for each in self._left if not (each.crowd and self._crowds)]
+            fit = [
+                each for each in self._left if not (each.crowd and self._crowds)
+            ]
             chosen = next(iter(fit or self._left), None)
             if chosen is not None:
                 self._left.remove(chosen)
@@ -157,7 +161,9 @@ def _play_in(lane: subprocess.Popen[str], scenario: Scenario) -> Outcome:
         watch.cancel()
     if line:
         return Outcome(**json.loads(line))
-    return Outcome(scenario.name, False, time.monotonic() - started, "its lane died")
+    return Outcome(
+        scenario.name, False, time.monotonic() - started, "its lane died"
+    )
 
 
 # --- inside a lane --------------------------------------------------------------------------------
@@ -205,9 +211,7 @@ def _play(scenario: Scenario, relay: Any, home: Path) -> Outcome:
             ),
             place,
         )
-        told = (
-            f"{type(error).__name__} at {Path(at.filename).name}:{at.lineno}: {error}"
-        )
+        told = f"{type(error).__name__} at {Path(at.filename).name}:{at.lineno}: {error}"
         return Outcome(
             scenario.name, False, time.monotonic() - started, told, str(home)
         )
@@ -249,7 +253,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     broken = [each for each in outcomes.values() if not each.passed]
     for each in broken:
         console.print(
-            f"\n[red]{each.name}[/]: {each.detail}\nlogs: {each.logs}", highlight=False
+            f"\n[red]{each.name}[/]: {each.detail}\nlogs: {each.logs}",
+            highlight=False,
         )
     held = len(outcomes) - len(broken)
     console.print(
@@ -284,7 +289,9 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
             name, dest="smoke", action="store_const", const=kinds, help=about
         )
     parser.set_defaults(smoke=[True, False])
-    parser.add_argument("--lanes", type=int, default=0, help="stacks side by side")
+    parser.add_argument(
+        "--lanes", type=int, default=0, help="stacks side by side"
+    )
     parser.add_argument("--lane", action="store_true", help=argparse.SUPPRESS)
     return parser.parse_args(argv)
 

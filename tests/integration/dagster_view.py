@@ -10,10 +10,20 @@ import dagster as dg
 import httpx
 
 _PID = re.compile(r"Started process for run \(pid: (\d+)\)")
-_LOCATION = {"repositoryLocationName": "relay", "repositoryName": "__repository__"}
+_LOCATION = {
+    "repositoryLocationName": "relay",
+    "repositoryName": "__repository__",
+}
 _UNFINISHED = [
     dg.DagsterRunStatus[name]
-    for name in ("QUEUED", "NOT_STARTED", "STARTING", "STARTED", "CANCELING", "MANAGED")
+    for name in (
+        "QUEUED",
+        "NOT_STARTED",
+        "STARTING",
+        "STARTED",
+        "CANCELING",
+        "MANAGED",
+    )
 ]
 
 
@@ -47,7 +57,9 @@ class DagsterView:
         if attempt is not None:
             tags["relay/attempt"] = str(attempt)
         found = self._instance.get_runs(dg.RunsFilter(tags=tags))
-        return [run for run in found if run_id is None or run.parent_run_id is None]
+        return [
+            run for run in found if run_id is None or run.parent_run_id is None
+        ]
 
     def run(self, dagster_run_id: str) -> dg.DagsterRun | None:
         """Return one Dagster run."""
@@ -60,14 +72,19 @@ class DagsterView:
 
     def unfinished(self) -> list[dg.DagsterRun]:
         """Return the Dagster runs that have not ended."""
-        return list(self._instance.get_runs(dg.RunsFilter(statuses=_UNFINISHED)))
+        return list(
+            self._instance.get_runs(dg.RunsFilter(statuses=_UNFINISHED))
+        )
 
     def messages(self, dagster_run_id: str) -> str:
         """Return what a Dagster run's event log says."""
         entries = self._instance.all_logs(dagster_run_id)
-        events = ((entry.dagster_event, entry.user_message) for entry in entries)
+        events = (
+            (entry.dagster_event, entry.user_message) for entry in entries
+        )
         return "\n".join(
-            (event.message if event else None) or said or "" for event, said in events
+            (event.message if event else None) or said or ""
+            for event, said in events
         )
 
     def pid(self, dagster_run_id: str) -> int | None:

@@ -74,7 +74,9 @@ class FaultProxy:
         host: the address to listen on.
     """
 
-    def __init__(self, upstream: str, port: int = 0, host: str = "127.0.0.1") -> None:
+    def __init__(
+        self, upstream: str, port: int = 0, host: str = "127.0.0.1"
+    ) -> None:
         self._upstream = urlsplit(upstream)
         self._rules: list[Rule] = []
         self._lock = threading.Lock()
@@ -160,13 +162,17 @@ class FaultProxy:
 
     # --- one request ----------------------------------------------------------------------------
 
-    def handle(self, request: AwsRequest, client_is_gone: Callable[[], bool]) -> Answer:
+    def handle(
+        self, request: AwsRequest, client_is_gone: Callable[[], bool]
+    ) -> Answer:
         """Return the answer to a request, after whatever a rule does to it.
 
         Raises:
             _Dropped: there is none; the connection is to be closed.
         """
-        rule = next((rule for rule in self._current() if rule.take(request)), None)
+        rule = next(
+            (rule for rule in self._current() if rule.take(request)), None
+        )
         try:
             answer = self._struck(rule, request, client_is_gone)
         except _Dropped:
@@ -176,7 +182,10 @@ class FaultProxy:
         return answer
 
     def _struck(
-        self, rule: Rule | None, request: AwsRequest, client_is_gone: Callable[[], bool]
+        self,
+        rule: Rule | None,
+        request: AwsRequest,
+        client_is_gone: Callable[[], bool],
     ) -> Answer:
         if rule is not None and rule.action in _BEFORE:
             if rule.action is Action.THROTTLE:
@@ -191,7 +200,9 @@ class FaultProxy:
             self._pause(rule, client_is_gone)
         return answer
 
-    def _rule_for_answer(self, request: AwsRequest, answer: Answer) -> Rule | None:
+    def _rule_for_answer(
+        self, request: AwsRequest, answer: Answer
+    ) -> Rule | None:
         rules = [rule for rule in self._current() if rule.answer_containing]
         if not rules:
             return None
@@ -205,7 +216,10 @@ class FaultProxy:
         until = time.monotonic() + (
             self.slow_seconds if rule.action is Action.SLOW else math.inf
         )
-        while not rule.wait_for_release(_POLL_SECONDS) and time.monotonic() < until:
+        while (
+            not rule.wait_for_release(_POLL_SECONDS)
+            and time.monotonic() < until
+        ):
             if client_is_gone():
                 raise _Dropped
         if rule.was_discarded or rule.action in (Action.HANG, Action.SWALLOW):
@@ -213,7 +227,9 @@ class FaultProxy:
 
     def _forward(self, request: AwsRequest) -> Answer:
         connection = http.client.HTTPConnection(
-            str(self._upstream.hostname), self._upstream.port, timeout=_FORWARD_SECONDS
+            str(self._upstream.hostname),
+            self._upstream.port,
+            timeout=_FORWARD_SECONDS,
         )
         headers = {
             name: value
@@ -221,9 +237,13 @@ class FaultProxy:
             if name not in _HOP_BY_HOP
         }
         try:
-            connection.request(request.method, request.path, request.body, headers)
+            connection.request(
+                request.method, request.path, request.body, headers
+            )
             response = connection.getresponse()
-            return Answer(response.status, response.getheaders(), response.read())
+            return Answer(
+                response.status, response.getheaders(), response.read()
+            )
         except OSError as error:
             raise _Dropped from error
         finally:
@@ -260,19 +280,25 @@ class _Handler(BaseHTTPRequestHandler):
             return
         request = AwsRequest(self.command, self.path, headers, body)
         try:
-            answer = self.proxy.handle(request, lambda: _is_gone(self.connection))
+            answer = self.proxy.handle(
+                request, lambda: _is_gone(self.connection)
+            )
         except _Dropped:
             self.close_connection = True
             return
         self.send_response_only(answer.status)
         lengths = [
-            value for name, value in answer.headers if name.lower() == "content-length"
+            value
+            for name, value in answer.headers
+            if name.lower() == "content-length"
         ]
         for name, value in answer.headers:
             if name.lower() not in _HOP_BY_HOP:
                 self.send_header(name, value)
         length = (
-            lengths[0] if lengths and self.command == "HEAD" else str(len(answer.body))
+            lengths[0]
+            if lengths and self.command == "HEAD"
+            else str(len(answer.body))
         )
         self.send_header("Content-Length", length)
         self.end_headers()

@@ -71,14 +71,18 @@ class Rule:
 
     def take(self, request: AwsRequest, answer: str | None = None) -> bool:
         """Count a hit and return True where the request, or its answer, is to be struck."""
-        if bool(self.answer_containing) is (answer is None) or not self.fits(request):
+        if bool(self.answer_containing) is (answer is None) or not self.fits(
+            request
+        ):
             return False
         if answer is not None and not all(
             text in answer for text in self.answer_containing
         ):
             return False
         with self._changed:
-            if self.is_over or (self.times is not None and self.hits >= self.times):
+            if self.is_over or (
+                self.times is not None and self.hits >= self.times
+            ):
                 return False
             self.hits += 1
             self._changed.notify_all()
@@ -94,7 +98,9 @@ class Rule:
         """Whether what it holds is to be dropped rather than let go on."""
         return self._discarded.is_set()
 
-    def wait_for_hits(self, count: int = 1, within: float = HIT_SECONDS) -> None:
+    def wait_for_hits(
+        self, count: int = 1, within: float = HIT_SECONDS
+    ) -> None:
         """Return once that many requests were struck.
 
         Raises:
@@ -147,12 +153,16 @@ _FAILURES = {
 
 def throttled(request: AwsRequest) -> Answer:
     """Return the answer of a service that asks for fewer requests."""
-    return _error(request, *_THROTTLES.get(request.service, (400, "Throttling")))
+    return _error(
+        request, *_THROTTLES.get(request.service, (400, "Throttling"))
+    )
 
 
 def failed(request: AwsRequest) -> Answer:
     """Return the answer of a service that failed itself."""
-    return _error(request, *_FAILURES.get(request.service, (500, "InternalFailure")))
+    return _error(
+        request, *_FAILURES.get(request.service, (500, "InternalFailure"))
+    )
 
 
 def _error(request: AwsRequest, status: int, code: str) -> Answer:
@@ -167,9 +177,7 @@ def _error(request: AwsRequest, status: int, code: str) -> Answer:
             else []
         )
     else:
-        body = (
-            f"<Error><Code>{code}</Code><Message>by the fault proxy</Message></Error>"
-        )
+        body = f"<Error><Code>{code}</Code><Message>by the fault proxy</Message></Error>"
         kind, headers = "application/xml", []
     if request.method == "HEAD":
         body = ""

@@ -113,7 +113,9 @@ class Installation:
             cleanup.callback(self.dagster.close)
             self.stack.start(CODE, WEBSERVER, DAEMON, API)
             self.http = httpx.Client(
-                base_url=self.stack.url(API), headers={"X-API-Key": KEY}, timeout=60
+                base_url=self.stack.url(API),
+                headers={"X-API-Key": KEY},
+                timeout=60,
             )
             cleanup.callback(self.http.close)
             self._cleanup = cleanup.pop_all()
@@ -203,11 +205,17 @@ class Installation:
     def has_csv(self, run_id: str) -> bool:
         """Return whether a run has published a merged feed."""
         record = self.record(run_id)
-        key = f"{run_id}/tenants/{record.tenant_id}/outputs/merged_inventory.csv"
+        key = (
+            f"{run_id}/tenants/{record.tenant_id}/outputs/merged_inventory.csv"
+        )
         return self.aws.objects.exists(key)
 
     def _wait_for_record(
-        self, run_id: str, claim: str, holds: Callable[[RunRecord], bool], within: float
+        self,
+        run_id: str,
+        claim: str,
+        holds: Callable[[RunRecord], bool],
+        within: float,
     ) -> RunRecord:
         last: RunRecord | None = None
 
@@ -231,12 +239,17 @@ class Installation:
         The run's client asks again after 20 s and gives up after four times: no longer than 80 s.
         """
         return self.proxy.add(
-            Action.HOLD, "s3", "PutObject", containing=f"/tenants/{tenant}/normalized/"
+            Action.HOLD,
+            "s3",
+            "PutObject",
+            containing=f"/tenants/{tenant}/normalized/",
         )
 
     def slow_work(self, tenant: str) -> Rule:
         """Make a tenant's runs last for minutes: each of their requests to S3 takes 15 s."""
-        return self.proxy.add(Action.SLOW, "s3", containing=f"/tenants/{tenant}/")
+        return self.proxy.add(
+            Action.SLOW, "s3", containing=f"/tenants/{tenant}/"
+        )
 
     def run_process(self, run_id: str) -> int:
         """Return the process that executes the run's latest attempt."""
@@ -248,7 +261,9 @@ class Installation:
             within=20,
         )
 
-    def signal_run(self, run_id: str, number: signal.Signals = signal.SIGKILL) -> int:
+    def signal_run(
+        self, run_id: str, number: signal.Signals = signal.SIGKILL
+    ) -> int:
         """Send a signal to the process that executes a run; return its pid."""
         pid = self.run_process(run_id)
         os.kill(pid, number)
@@ -274,7 +289,10 @@ class Installation:
 
     def queue_counts(self, url: str) -> tuple[int, int]:
         """Return how many messages of a queue are visible and how many are in flight."""
-        names = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible")
+        names = (
+            "ApproximateNumberOfMessages",
+            "ApproximateNumberOfMessagesNotVisible",
+        )
         answer = self.aws.clients.sqs.get_queue_attributes(
             QueueUrl=url, AttributeNames=list(names)
         )
@@ -287,7 +305,10 @@ class Installation:
         wanted = sum(self.queue_counts(self.aws.queue.dlq_url))
         for _ in range(20):
             for message in peek_dead(self.aws.queue):
-                found[message.message_id] = {"body": message.body, **message.attributes}
+                found[message.message_id] = {
+                    "body": message.body,
+                    **message.attributes,
+                }
             if len(found) >= wanted:
                 break
         return list(found.values())
@@ -298,7 +319,9 @@ class Installation:
 
     def events(self, name: str) -> list[dict[str, Any]]:
         """Return the product's log lines of one event, from all its processes."""
-        return [event for event in self._log_lines() if event.get("event") == name]
+        return [
+            event for event in self._log_lines() if event.get("event") == name
+        ]
 
     def _log_lines(self) -> Iterator[dict[str, Any]]:
         for path in (
@@ -320,7 +343,9 @@ def side_by_side(*jobs: Any) -> list[Any]:
         barrier.wait()
         results[place] = job()
 
-    threads = [threading.Thread(target=call, args=pair) for pair in enumerate(jobs)]
+    threads = [
+        threading.Thread(target=call, args=pair) for pair in enumerate(jobs)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -331,7 +356,9 @@ def side_by_side(*jobs: Any) -> list[Any]:
 def brief(record: RunRecord) -> str:
     """Return what a message needs of a record."""
     error = (
-        f", {record.error_code}: {record.error_message}" if record.error_code else ""
+        f", {record.error_code}: {record.error_message}"
+        if record.error_code
+        else ""
     )
     return (
         f"run {record.run_id} of {record.tenant_id} is {record.status}, {record.stage}, "

@@ -24,7 +24,10 @@ def main() -> int:
     tags = json.loads(sys.stdin.readline())
     partition = tags.pop("dagster/partition")
     result = job.execute_in_process(
-        instance=instance, partition_key=partition, tags=tags, raise_on_error=False
+        instance=instance,
+        partition_key=partition,
+        tags=tags,
+        raise_on_error=False,
     )
     return 0 if result.success else REFUSED
 

@@ -21,7 +21,9 @@ def main() -> int:
     while True:
         for _ in range(take_due(platform)):
             print("started", flush=True)
-        time.sleep(POLL_SECONDS)  # the pace of a daemon; whoever started this ends it
+        time.sleep(
+            POLL_SECONDS
+        )  # the pace of a daemon; whoever started this ends it
 
 
 if __name__ == "__main__":

@@ -42,7 +42,13 @@ def config_document(tenant_id: str, **changes: Any) -> dict[str, Any]:
         },
         "error_policy": {"max_invalid_rows": 2, "max_invalid_row_pct": "0.1"},
         "output": {
-            "columns": ["sku", "vendor_id", "quantity_available", "price", "updated_at"]
+            "columns": [
+                "sku",
+                "vendor_id",
+                "quantity_available",
+                "price",
+                "updated_at",
+            ]
         },
         **changes,
     }
@@ -85,4 +91,6 @@ def _feed(shift: int) -> bytes:
         f'"Part, {row}",2026-02-{row % 28 + 1:02d}T08:{row % 60:02d}:00Z'
         for row in range(shift * 20, shift * 20 + ROWS)
     ]
-    return builders.feed(*rows, "BAD-1,many,1.00,broken,2026-02-01", header=HEADER)
+    return builders.feed(
+        *rows, "BAD-1,many,1.00,broken,2026-02-01", header=HEADER
+    )

@@ -67,7 +67,8 @@ def everything_settled(
         if not record.hidden:
             wrong += _artifacts(relay, record, allowed.few)
     wrong += [
-        f"{each.invariant}: {each.subject}: {each.message}" for each in _broken(relay)
+        f"{each.invariant}: {each.subject}: {each.message}"
+        for each in _broken(relay)
     ]
     assert not wrong, "\n".join(wrong)
     relay.seen.update((each.run_id, each.revision) for each in records)
@@ -112,7 +113,9 @@ def _left_open(relay: Installation) -> Iterator[str]:
         yield f"Dagster run {run.run_id} is {run.status}"
 
 
-def _dead_letters(relay: Installation, expected: Collection[str]) -> Iterator[str]:
+def _dead_letters(
+    relay: Installation, expected: Collection[str]
+) -> Iterator[str]:
     found = relay.dead_letters()
     bodies = Counter(str(letter["body"]) for letter in found)
     if bodies != Counter(expected):
@@ -170,7 +173,10 @@ def _artifacts(
 
 
 def _outcome(
-    relay: Installation, record: RunRecord, found: dict[str, str], has_others: bool
+    relay: Installation,
+    record: RunRecord,
+    found: dict[str, str],
+    has_others: bool,
 ) -> Iterator[str]:
     run = f"run {record.run_id} ({record.status})"
     yield from _published(relay, record, has_others)
@@ -192,7 +198,10 @@ def _published(
     relay: Installation, record: RunRecord, has_others: bool
 ) -> Iterator[str]:
     """Say where the tenant's feed is not what the run's end has made of it."""
-    run, key = f"run {record.run_id} ({record.status})", published_key(record, "csv")
+    run, key = (
+        f"run {record.run_id} ({record.status})",
+        published_key(record, "csv"),
+    )
     if record.status is RunStatus.HELD:
         if not relay.aws.objects.exists(key):
             yield f"{run} has no feed at {key} to be released"
@@ -204,7 +213,10 @@ def _published(
     feed = relay.aws.runs.feed(record.tenant_id)
     if feed is None:
         yield f"{run} has not moved its tenant's feed"
-    elif not has_others and relay.aws.objects.read(feed.in_force.key) != expected_csv():
+    elif (
+        not has_others
+        and relay.aws.objects.read(feed.in_force.key) != expected_csv()
+    ):
         yield f"the feed of {record.tenant_id} has other bytes than an undisturbed run's"
 
 

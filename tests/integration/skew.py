@@ -43,7 +43,12 @@ _ROLLING = (
     "DagsterCodeLocationNotFoundError",
     "cannot schedule new futures after shutdown",
 )
-_UNREADABLE = ("item_unreadable", "sensor_tick_failed", "duty_error", "Traceback")
+_UNREADABLE = (
+    "item_unreadable",
+    "sensor_tick_failed",
+    "duty_error",
+    "Traceback",
+)
 
 
 @contextmanager
@@ -61,7 +66,9 @@ def checkout(commit: str) -> Iterator[Path]:
             commit,
         ]
         subprocess.run(git, check=True)
-        subprocess.run(["tar", "-x", "-C", folder, "-f", str(archive)], check=True)
+        subprocess.run(
+            ["tar", "-x", "-C", folder, "-f", str(archive)], check=True
+        )
         yield Path(folder)
 
 
@@ -78,7 +85,9 @@ class Skew:
         stack = self.world.stack
         for name in (API, DAEMON, CODE, WEBSERVER):
             stack.stop(name)
-        stack.checkouts.update({API: api, CODE: code, DAEMON: code, WEBSERVER: code})
+        stack.checkouts.update(
+            {API: api, CODE: code, DAEMON: code, WEBSERVER: code}
+        )
         stack.start(API, CODE, WEBSERVER, DAEMON)
 
     def play(self) -> None:
@@ -88,19 +97,33 @@ class Skew:
         demo.upload_samples(self.world.platform)
         self.note(demo.post_and_follow(self.console, self.world))
         hook = self.call(
-            "POST", HOOKS, 201, url="http://127.0.0.1:9/hook", events=["run.failed"]
+            "POST",
+            HOOKS,
+            201,
+            url="http://127.0.0.1:9/hook",
+            events=["run.failed"],
         )
-        self.call("PATCH", f"{HOOKS}/{hook['webhook_id']}", 200, description="skew")
+        self.call(
+            "PATCH", f"{HOOKS}/{hook['webhook_id']}", 200, description="skew"
+        )
         self.call("POST", KEYS, 201, name="skew")
         upload_tenth(self.world.platform)
-        self.held = demo.post_and_follow(self.console, self.world, RunStatus.HELD)
+        self.held = demo.post_and_follow(
+            self.console, self.world, RunStatus.HELD
+        )
         self.note(self.held)
         found = {
-            run["run_id"]: run["status"] for run in self.call("GET", RUNS, 200)["runs"]
+            run["run_id"]: run["status"]
+            for run in self.call("GET", RUNS, 200)["runs"]
         }
         assert found == self.ended, (found, self.ended)
         for hook in self.call("GET", HOOKS, 200)["webhooks"]:
-            self.call("PATCH", f"{HOOKS}/{hook['webhook_id']}", 200, description="seen")
+            self.call(
+                "PATCH",
+                f"{HOOKS}/{hook['webhook_id']}",
+                200,
+                description="seen",
+            )
         assert len(self.call("GET", "/v1/audit", 200)["audit"]) > len(found)
 
     def release(self, held: Run) -> None:
@@ -109,14 +132,18 @@ class Skew:
         reviewed = {"sha256": held.hold.sha256, "guards": held.hold.guard_names}
         path = f"/v1/runs/{held.run_id}/release"
         self.note(
-            Run.model_validate(self.call("POST", path, 200, **reviewed, reason="skew"))
+            Run.model_validate(
+                self.call("POST", path, 200, **reviewed, reason="skew")
+            )
         )
 
     def note(self, run: Run) -> None:
         """Note a run as it is to be seen from now on."""
         self.ended[run.run_id] = str(run.status)
 
-    def call(self, method: str, path: str, status: int, **body: Any) -> dict[str, Any]:
+    def call(
+        self, method: str, path: str, status: int, **body: Any
+    ) -> dict[str, Any]:
         """Call the API; return its answer."""
         answer = self.world.session.api.send(method, path, json=body or None)
         assert answer.status_code == status, (
@@ -136,7 +163,9 @@ class Skew:
                 if any(word in line for word in _UNREADABLE):
                     # What was raised stands behind a traceback's lines, which are indented.
                     rest = (
-                        each for each in lines[place + 1 :] if not each.startswith(" ")
+                        each
+                        for each in lines[place + 1 :]
+                        if not each.startswith(" ")
                     )
                     raised = next(rest, "") if "Traceback" in line else ""
                     if not any(word in line + raised for word in _ROLLING):
@@ -159,10 +188,18 @@ def main(arguments: list[str]) -> int:
     ):
         skew, begun = Skew(console, world), time.monotonic()
         # Forward, code before API; then all the way back; then the API first, which none should.
-        phases = [(base, base), (base, here), (here, here), (base, here), (base, base)]
+        phases = [
+            (base, base),
+            (base, here),
+            (here, here),
+            (base, here),
+            (base, base),
+        ]
         for api, code in [*phases, (here, base)]:
             names = {base: commit, here: "this commit"}
-            console.rule(f"API of {names[api]}, code locations of {names[code]}")
+            console.rule(
+                f"API of {names[api]}, code locations of {names[code]}"
+            )
             skew.roll(api=api, code=code)
             skew.play()
             console.print(

@@ -22,7 +22,13 @@ if __name__ == "__main__":
     sys.path[:0] = [str(Path(__file__).resolve().parents[up]) for up in (1, 2)]
 
 from relay_dagster.devstack import demo
-from relay_dagster.devstack.processes import API, CODE, DAEMON, PROJECT_ROOT, Stack
+from relay_dagster.devstack.processes import (
+    API,
+    CODE,
+    DAEMON,
+    PROJECT_ROOT,
+    Stack,
+)
 from support.sample_uploads import upload_tenth
 
 WATCHED = {DAEMON: "daemon", CODE: "code server and sender", API: "API"}
@@ -49,7 +55,10 @@ def resident_mib(pid: int) -> float:
 def soak(console: Console, world: demo.World, minutes: float) -> Samples:
     """Keep the stack busy; return what its processes took."""
     stack, samples, begun = world.stack, Samples(), time.monotonic()
-    hook = {"url": "http://127.0.0.1:9/hook", "events": ["run.succeeded", "run.held"]}
+    hook = {
+        "url": "http://127.0.0.1:9/hook",
+        "events": ["run.succeeded", "run.held"],
+    }
     api = world.session.api
     api.send("POST", f"/v1/tenants/{demo.TENANT}/webhooks", json=hook)
     pids = {
@@ -66,8 +75,12 @@ def soak(console: Console, world: demo.World, minutes: float) -> Samples:
             run_id = api.start_run(demo.TENANT, [], None).run.run_id
         for path in PATHS:
             api.send("GET", path)
-        samples.append((now, {name: resident_mib(pid) for name, pid in pids.items()}))
-        time.sleep(SAMPLE_SECONDS)  # the pace of the samples; nothing is waited for
+        samples.append(
+            (now, {name: resident_mib(pid) for name, pid in pids.items()})
+        )
+        time.sleep(
+            SAMPLE_SECONDS
+        )  # the pace of the samples; nothing is waited for
     console.print(f"{runs} runs in {minutes:g} minutes")
     return samples
 
@@ -76,7 +89,10 @@ def growth(samples: Samples, name: str, warm: float) -> float:
     """Return by how many per cent a process has grown since it was warm, by medians of a tenth."""
     late = [taken[name] for minute, taken in samples if minute >= warm]
     part = max(len(late) // 10, 1)
-    first, last = statistics.median(late[:part]), statistics.median(late[-part:])
+    first, last = (
+        statistics.median(late[:part]),
+        statistics.median(late[-part:]),
+    )
     return 100 * (last - first) / first
 
 
@@ -96,10 +112,14 @@ def plot(samples: Samples, grown: Mapping[str, float]) -> str:
         )
         lines.append(f'<text x="5" y="{y:.0f}">{fraction * top:.0f} MiB</text>')
     for number, (name, label) in enumerate(WATCHED.items()):
-        dots = (_place(minute, taken[name], end, top) for minute, taken in samples)
+        dots = (
+            _place(minute, taken[name], end, top) for minute, taken in samples
+        )
         points = " ".join(f"{x:.1f},{y:.1f}" for x, y in dots)
         colour = COLOURS[number]
-        lines.append(f'<polyline points="{points}" fill="none" stroke="{colour}"/>')
+        lines.append(
+            f'<polyline points="{points}" fill="none" stroke="{colour}"/>'
+        )
         lines.append(
             f'<text x="{MARGIN + 260 * number}" y="{HEIGHT - 10}" fill="{colour}">'
             f"{label}: {grown[name]:+.1f} %</text>"
@@ -107,7 +127,9 @@ def plot(samples: Samples, grown: Mapping[str, float]) -> str:
     return "\n".join([*lines, "</svg>", ""])
 
 
-def _place(minute: float, mib: float, end: float, top: float) -> tuple[float, float]:
+def _place(
+    minute: float, mib: float, end: float, top: float
+) -> tuple[float, float]:
     x = MARGIN + (WIDTH - 2 * MARGIN) * minute / end
     return x, HEIGHT - MARGIN - (HEIGHT - 2 * MARGIN) * mib / top
 

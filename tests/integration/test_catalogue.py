@@ -14,7 +14,9 @@ SMOKE = 6
 
 def test_every_row_of_the_document_has_a_scenario() -> None:
     rows = set(re.findall(r"^\| (\d+) \|", DOCUMENT.read_text(), re.MULTILINE))
-    assert {each.row for each in all_scenarios().values()} - {UNDISTURBED} == rows
+    assert {each.row for each in all_scenarios().values()} - {
+        UNDISTURBED
+    } == rows
 
 
 def test_smoke_is_six_scenarios() -> None:
@@ -23,5 +25,7 @@ def test_smoke_is_six_scenarios() -> None:
 
 def test_every_scenario_claims_something() -> None:
     assert [
-        each.name for each in all_scenarios().values() if not each.claim.endswith(".")
+        each.name
+        for each in all_scenarios().values()
+        if not each.claim.endswith(".")
     ] == []

@@ -88,7 +88,9 @@ def test_the_demo_ends_with_a_feed_and_leaves_nothing_behind(
     assert list(temporary.iterdir()) == []
 
 
-@pytest.mark.parametrize("told_by", [[signal.SIGINT], [signal.SIGINT, signal.SIGTERM]])
+@pytest.mark.parametrize(
+    "told_by", [[signal.SIGINT], [signal.SIGINT, signal.SIGTERM]]
+)
 def test_a_demo_that_is_told_to_end_leaves_nothing_behind(
     demo: subprocess.Popen[str], temporary: Path, told_by: list[signal.Signals]
 ) -> None:

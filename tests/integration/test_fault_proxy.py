@@ -10,7 +10,11 @@ from typing import Any
 import boto3
 import pytest
 from botocore.config import Config
-from botocore.exceptions import ClientError, ConnectionClosedError, ReadTimeoutError
+from botocore.exceptions import (
+    ClientError,
+    ConnectionClosedError,
+    ReadTimeoutError,
+)
 
 from integration.fault_proxy import FaultProxy
 from integration.fault_rules import Action
@@ -64,10 +68,12 @@ def test_without_rules_bytes_pass_as_they_are(proxy: FaultProxy) -> None:
     body = bytes(range(256)) * 5000
     s3 = client(proxy, "s3")
     s3.put_object(Bucket=BUCKET, Key="plain/é 1.bin", Body=body)
-    assert s3.get_object(Bucket=BUCKET, Key="plain/é 1.bin")["Body"].read() == body
-    assert s3.head_object(Bucket=BUCKET, Key="plain/é 1.bin")["ContentLength"] == len(
-        body
+    assert (
+        s3.get_object(Bucket=BUCKET, Key="plain/é 1.bin")["Body"].read() == body
     )
+    assert s3.head_object(Bucket=BUCKET, Key="plain/é 1.bin")[
+        "ContentLength"
+    ] == len(body)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +81,11 @@ def test_without_rules_bytes_pass_as_they_are(proxy: FaultProxy) -> None:
     [
         ("s3", lambda c: c.get_object(Bucket=BUCKET, Key="k"), "SlowDown"),
         ("s3", lambda c: c.head_object(Bucket=BUCKET, Key="k"), "503"),
-        ("sqs", lambda c: c.receive_message(QueueUrl="http://x/q"), "RequestThrottled"),
+        (
+            "sqs",
+            lambda c: c.receive_message(QueueUrl="http://x/q"),
+            "RequestThrottled",
+        ),
         (
             "dynamodb",
             lambda c: c.get_item(TableName="t", Key={"pk": {"S": "a"}}),
@@ -95,7 +105,9 @@ def test_a_throttle_has_the_shape_of_its_service(
 
 def test_a_rule_that_strikes_twice_is_over_after_two(proxy: FaultProxy) -> None:
     rule = proxy.add(Action.THROTTLE, "s3", "PutObject", times=2)
-    client(proxy, "s3", tries=3).put_object(Bucket=BUCKET, Key="twice/a", Body=b"a")
+    client(proxy, "s3", tries=3).put_object(
+        Bucket=BUCKET, Key="twice/a", Body=b"a"
+    )
     assert (rule.hits, keys(proxy, "twice/")) == (2, ["twice/a"])
 
 
@@ -106,7 +118,9 @@ def test_a_failure_is_a_500(proxy: FaultProxy) -> None:
     assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 500
 
 
-def test_a_rule_leaves_other_operations_and_keys_alone(proxy: FaultProxy) -> None:
+def test_a_rule_leaves_other_operations_and_keys_alone(
+    proxy: FaultProxy,
+) -> None:
     proxy.add(Action.FAIL, "s3", "PutObject", containing="tenants/poor/")
     proxy.add(Action.FAIL, "s3", "CopyObject")
     s3 = client(proxy, "s3")
@@ -114,12 +128,16 @@ def test_a_rule_leaves_other_operations_and_keys_alone(proxy: FaultProxy) -> Non
     with pytest.raises(ClientError):
         s3.put_object(Bucket=BUCKET, Key="tenants/poor/a", Body=b"")
     with pytest.raises(ClientError):
-        s3.copy_object(Bucket=BUCKET, Key="b", CopySource=f"{BUCKET}/tenants/rich/a")
+        s3.copy_object(
+            Bucket=BUCKET, Key="b", CopySource=f"{BUCKET}/tenants/rich/a"
+        )
 
 
 def test_a_rule_finds_a_key_in_a_dynamodb_request(proxy: FaultProxy) -> None:
     make_table(proxy, "runs")
-    rule = proxy.add(Action.FAIL, "dynamodb", "PutItem", containing=("runs", "RUN#1"))
+    rule = proxy.add(
+        Action.FAIL, "dynamodb", "PutItem", containing=("runs", "RUN#1")
+    )
     dynamodb = client(proxy, "dynamodb")
     dynamodb.put_item(TableName="runs", Item={"pk": {"S": "RUN#2"}})
     with pytest.raises(ClientError):
@@ -166,7 +184,10 @@ def test_a_held_request_goes_on_when_it_is_released(proxy: FaultProxy) -> None:
     rule = proxy.add(Action.HOLD, "s3", "PutObject", containing="held/")
     with ThreadPoolExecutor(1) as pool:
         put = pool.submit(
-            client(proxy, "s3").put_object, Bucket=BUCKET, Key="held/a", Body=b""
+            client(proxy, "s3").put_object,
+            Bucket=BUCKET,
+            Key="held/a",
+            Body=b"",
         )
         rule.wait_for_hits(1)
         assert keys(proxy, "held/") == []
@@ -175,14 +196,22 @@ def test_a_held_request_goes_on_when_it_is_released(proxy: FaultProxy) -> None:
     assert keys(proxy, "held/") == ["held/a"]
 
 
-def test_a_slow_request_goes_on_before_its_client_gives_up(proxy: FaultProxy) -> None:
+def test_a_slow_request_goes_on_before_its_client_gives_up(
+    proxy: FaultProxy,
+) -> None:
     proxy.slow_seconds = 0.1
     rule = proxy.add(Action.SLOW, "s3", "PutObject")
     client(proxy, "s3").put_object(Bucket=BUCKET, Key="slow/a", Body=b"")
-    assert (rule.hits, rule.is_over, keys(proxy, "slow/")) == (1, False, ["slow/a"])
+    assert (rule.hits, rule.is_over, keys(proxy, "slow/")) == (
+        1,
+        False,
+        ["slow/a"],
+    )
 
 
-def test_a_held_request_whose_client_dies_is_never_forwarded(proxy: FaultProxy) -> None:
+def test_a_held_request_whose_client_dies_is_never_forwarded(
+    proxy: FaultProxy,
+) -> None:
     rule = proxy.add(Action.HOLD, "s3", "PutObject", containing="orphan/")
     with pytest.raises(ReadTimeoutError):
         client(proxy, "s3", patience=0.2).put_object(
@@ -191,7 +220,8 @@ def test_a_held_request_whose_client_dies_is_never_forwarded(proxy: FaultProxy) 
     dropped = threading.Event()
     while not dropped.wait(0.02):
         if any(
-            line.outcome == "hold" for line in proxy.seen("s3", "PutObject", "orphan/")
+            line.outcome == "hold"
+            for line in proxy.seen("s3", "PutObject", "orphan/")
         ):
             dropped.set()
     rule.release()
@@ -202,10 +232,15 @@ def test_an_answer_is_held_for_what_it_says(proxy: FaultProxy) -> None:
     sqs = client(proxy, "sqs")
     url = sqs.create_queue(QueueName="jobs")["QueueUrl"]
     rule = proxy.add(
-        Action.HOLD_ANSWER, "sqs", "ReceiveMessage", answer_containing="tenant-7"
+        Action.HOLD_ANSWER,
+        "sqs",
+        "ReceiveMessage",
+        answer_containing="tenant-7",
     )
     sqs.send_message(QueueUrl=url, MessageBody="tenant-6")
-    assert sqs.receive_message(QueueUrl=url)["Messages"][0]["Body"] == "tenant-6"
+    assert (
+        sqs.receive_message(QueueUrl=url)["Messages"][0]["Body"] == "tenant-6"
+    )
     sqs.send_message(QueueUrl=url, MessageBody="tenant-7")
     with ThreadPoolExecutor(1) as pool:
         receive = pool.submit(sqs.receive_message, QueueUrl=url)

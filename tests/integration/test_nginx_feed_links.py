@@ -19,7 +19,9 @@ from support.nginx_server import nginx
 
 pytestmark = pytest.mark.integration
 PUBLIC = "https://relay.example.com"
-FEED = b"sku,price\n" + b"".join(b"A-%d,%d.50\n" % (each, each) for each in range(5000))
+FEED = b"sku,price\n" + b"".join(
+    b"A-%d,%d.50\n" % (each, each) for each in range(5000)
+)
 ASKED: tuple[dict[str, str], ...] = (
     {},
     {"Range": "bytes=0-0"},
@@ -49,16 +51,22 @@ COMPARED = ("content-range", "content-length", "last-modified", "content-type")
 
 
 @pytest.fixture(scope="module")
-def sides(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Side, Side]]:
+def sides(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[tuple[Side, Side]]:
     """Return the feed behind a link, and the same bytes of the same instant from nginx."""
     with (
         embedded_platform(public_url=PUBLIC) as platform,
-        nginx(tmp_path_factory.mktemp("nginx"), "if_modified_since before;") as server,
+        nginx(
+            tmp_path_factory.mktemp("nginx"), "if_modified_since before;"
+        ) as server,
     ):
         world = ApiWorld(platform)
         world.store_config()
         record = world.succeed(world.post_run().json()["run_id"])
-        platform.objects.put(str(record.feed_key), FEED, content_type="text/csv")
+        platform.objects.put(
+            str(record.feed_key), FEED, content_type="text/csv"
+        )
         feed = platform.runs.feed(TENANT)
         assert feed is not None
         server.put("feed.csv", FEED, feed.in_force.published_at.timestamp())
@@ -80,11 +88,15 @@ class Side:
         self._words = {
             "ETAG": head["etag"],
             "MODIFIED": head["last-modified"],
-            "EARLIER": format_datetime(modified - timedelta(days=1), usegmt=True),
+            "EARLIER": format_datetime(
+                modified - timedelta(days=1), usegmt=True
+            ),
             "LATER": format_datetime(modified + timedelta(days=1), usegmt=True),
         }
 
-    def answer(self, method: str, asked: Mapping[str, str]) -> tuple[object, ...]:
+    def answer(
+        self, method: str, asked: Mapping[str, str]
+    ) -> tuple[object, ...]:
         """Return status, the headers that are compared, and the bytes."""
         headers = {"Accept-Encoding": "identity"}
         for name, text in asked.items():

@@ -56,7 +56,10 @@ def test_a_file_is_sent_again_once_it_was_written_again(
 @pytest.mark.parametrize(
     ("settings", "logged"),
     [
-        ("gzip on; gzip_types text/csv; gzip_min_length 1;", f"200 {len(CSV)} -"),
+        (
+            "gzip on; gzip_types text/csv; gzip_min_length 1;",
+            f"200 {len(CSV)} -",
+        ),
         ("gzip_static on;", f"200 {len(CSV)} -"),
         ("gzip_static always;", f"200 {len(gzip.compress(CSV, mtime=0))} gzip"),
     ],
@@ -79,7 +82,9 @@ def test_who_has_no_password_or_another_is_not_let_in(
     world: PullsWorld, tmp_path: Path
 ) -> None:
     asked = ["openssl", "passwd", "-apr1", "pass w0rd"]
-    kept = subprocess.run(asked, check=True, capture_output=True, text=True).stdout
+    kept = subprocess.run(
+        asked, check=True, capture_output=True, text=True
+    ).stdout
     (tmp_path / "users").write_text(f"acme:{kept}")
     settings = f'auth_basic "Feeds"; auth_basic_user_file {tmp_path}/users;'
     with nginx(tmp_path, settings) as server:
@@ -97,8 +102,12 @@ def test_who_has_no_password_or_another_is_not_let_in(
     assert world.uploads() == [CSV]
 
 
-def test_a_way_to_a_log_in_page_is_no_file(world: PullsWorld, tmp_path: Path) -> None:
-    with nginx(tmp_path, "location = /feed.csv { return 302 /login.html; }") as server:
+def test_a_way_to_a_log_in_page_is_no_file(
+    world: PullsWorld, tmp_path: Path
+) -> None:
+    with nginx(
+        tmp_path, "location = /feed.csv { return 302 /login.html; }"
+    ) as server:
         server.put("login.html", PAGE)
         world.store({"url": server.url()})
         error = world.pull().last_error
@@ -120,14 +129,17 @@ def test_a_server_that_ends_in_the_middle_leaves_nothing(
         wait_for(
             "nginx writes two answers: this one, and the file",
             lambda: (
-                "Writing: 2" in httpx.get(server.url("/status"), trust_env=False).text
+                "Writing: 2"
+                in httpx.get(server.url("/status"), trust_env=False).text
             ),
             within=30,
         )
         server.process.terminate()
         puller.finish(60)
     error = world.state().last_error
-    assert error == "the server closed the connection, or its answer was not HTTP"
+    assert (
+        error == "the server closed the connection, or its answer was not HTTP"
+    )
     assert (world.files(), world.staged()) == ([], [])
 
 
@@ -135,7 +147,9 @@ def test_a_certificate_that_the_system_trusts_is_good_and_no_other(
     world: PullsWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     authority = trustme.CA()
-    with nginx(tmp_path, certificate=authority.issue_cert("127.0.0.1")) as server:
+    with nginx(
+        tmp_path, certificate=authority.issue_cert("127.0.0.1")
+    ) as server:
         server.put("feed.csv", CSV)
         world.store({"url": server.url()})
         assert world.pull().last_error == (

@@ -31,13 +31,16 @@ def outcomes(request: pytest.FixtureRequest) -> Mapping[str, chaos.Outcome]:
         and item.function is test_the_scenario_holds
     ]
     return {
-        each.name: each for each in chaos.run(chosen, lanes=chaos.LANES, tell=_tell)
+        each.name: each
+        for each in chaos.run(chosen, lanes=chaos.LANES, tell=_tell)
     }
 
 
 @pytest.mark.integration
 @pytest.mark.parametrize("name", _parameters())
-def test_the_scenario_holds(name: str, outcomes: Mapping[str, chaos.Outcome]) -> None:
+def test_the_scenario_holds(
+    name: str, outcomes: Mapping[str, chaos.Outcome]
+) -> None:
     outcome = outcomes[name]
     assert outcome.passed, (
         f"{SCENARIOS[name].claim}\n{outcome.detail}\nlogs: {outcome.logs}"
@@ -46,5 +49,6 @@ def test_the_scenario_holds(name: str, outcomes: Mapping[str, chaos.Outcome]) ->
 
 def _tell(outcome: chaos.Outcome) -> None:
     print(
-        f"{outcome.name}: {outcome.detail} ({outcome.seconds:.0f} s)", file=sys.stderr
+        f"{outcome.name}: {outcome.detail} ({outcome.seconds:.0f} s)",
+        file=sys.stderr,
     )

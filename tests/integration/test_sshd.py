@@ -77,7 +77,16 @@ def _with_user(folder: Path, command: list[str]) -> list[str]:
     for name, line in lines.items():
         (folder / name).write_text(Path("/etc", name).read_text() + line)
     files = [str(folder / name) for name in lines]
-    return ["unshare", "--mount", "sh", "-c", _WITH_USER, "sh", *files, *command]
+    return [
+        "unshare",
+        "--mount",
+        "sh",
+        "-c",
+        _WITH_USER,
+        "sh",
+        *files,
+        *command,
+    ]
 
 
 @pytest.fixture
@@ -114,13 +123,19 @@ def sshd(tmp_path: Path) -> Iterator[Sshd]:
                 return port_answers("127.0.0.1", port)
 
             wait_for("an answer of sshd", answers, within=30)
-            yield Sshd(folder, port, host_line, user_key, other_line, process.pid)
+            yield Sshd(
+                folder, port, host_line, user_key, other_line, process.pid
+            )
         finally:
             process.terminate()
 
 
 def store(
-    world: PullsWorld, sshd: Sshd, *, secret: str | None = None, **changes: object
+    world: PullsWorld,
+    sshd: Sshd,
+    *,
+    secret: str | None = None,
+    **changes: object,
 ) -> None:
     value = SecretValue(secret or sshd.user_key, f"127.0.0.1:{sshd.port}")
     world.platform.secrets.put(world.tenant_id, "granite", value)
@@ -133,7 +148,9 @@ def store(
     world.store({**given, **changes})
 
 
-def test_a_key_lets_in_and_the_file_is_pulled(world: PullsWorld, sshd: Sshd) -> None:
+def test_a_key_lets_in_and_the_file_is_pulled(
+    world: PullsWorld, sshd: Sshd
+) -> None:
     sshd.put("stock.csv", CSV)
     store(world, sshd)
     assert world.pull().last_error is None
@@ -155,12 +172,14 @@ def test_a_wrong_password_and_another_host_key_let_nobody_in(
     sshd.put("stock.csv", CSV)
     store(world, sshd, secret="no such password")
     assert (
-        world.pull().last_error == "the server does not let the user in by the secret"
+        world.pull().last_error
+        == "the server does not let the user in by the secret"
     )
     store(world, sshd, host_key=sshd.other_key)
     error = world.pull(after=HOUR).last_error
     assert (
-        error == "the server's host key is another one than host_key; nothing was sent"
+        error
+        == "the server's host key is another one than host_key; nothing was sent"
     )
     assert world.files() == []
 
@@ -180,7 +199,9 @@ def test_a_file_that_grows_is_read_once_it_has_settled(
     assert world.uploads() == [path.read_bytes()]
 
 
-def test_a_connection_that_drops_leaves_nothing(world: PullsWorld, sshd: Sshd) -> None:
+def test_a_connection_that_drops_leaves_nothing(
+    world: PullsWorld, sshd: Sshd
+) -> None:
     with sshd.put("stock.csv", b"").open("r+b") as sparse:
         sparse.truncate(GIBIBYTES)
     store(world, sshd)
@@ -199,7 +220,10 @@ def test_a_connection_that_drops_leaves_nothing(world: PullsWorld, sshd: Sshd) -
 def _end_sessions(process_id: int) -> None:
     """End the server's sessions, once one has sent a mebibyte."""
     sending = wait_for(
-        "a session that sends", lambda: _sending(process_id), within=60, every=0.05
+        "a session that sends",
+        lambda: _sending(process_id),
+        within=60,
+        every=0.05,
     )
     for pid in sending:
         os.kill(pid, signal.SIGKILL)
@@ -210,14 +234,17 @@ def _sending(process_id: int) -> list[int]:
     below = [*_below(process_id)]
     written = (Path(f"/proc/{pid}/io").read_text() for pid in below)
     sent = (
-        int(re.search(r"^wchar: (\d+)$", each, re.MULTILINE)[1]) for each in written
+        int(re.search(r"^wchar: (\d+)$", each, re.MULTILINE)[1])
+        for each in written
     )
     return below if max(sent, default=0) > 1 << 20 else []
 
 
 def _below(process_id: int) -> Iterator[int]:
     for pid in (
-        Path(f"/proc/{process_id}/task/{process_id}/children").read_text().split()
+        Path(f"/proc/{process_id}/task/{process_id}/children")
+        .read_text()
+        .split()
     ):
         yield int(pid)
         yield from _below(int(pid))
@@ -232,6 +259,9 @@ def test_a_sparse_file_of_two_gibibytes_is_too_large_before_it_is_read(
     began = time.monotonic()
     pull_all(world.another())
     error = world.state().last_error
-    assert error == "the file has more than 2,147,483,648 bytes, which are the most"
+    assert (
+        error
+        == "the file has more than 2,147,483,648 bytes, which are the most"
+    )
     assert time.monotonic() - began < 30
     assert world.staged() == []

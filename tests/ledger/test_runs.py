@@ -62,8 +62,12 @@ def reserved(
     return ledger.reserve(request(tenant_id, **changes)).record
 
 
-def dispatched(ledger: RunLedger, record: RunRecord, attempt: int = 1) -> RunRecord:
-    return ledger.dispatch(record.run_id, attempt, message_id="m1", receipt_handle="h1")
+def dispatched(
+    ledger: RunLedger, record: RunRecord, attempt: int = 1
+) -> RunRecord:
+    return ledger.dispatch(
+        record.run_id, attempt, message_id="m1", receipt_handle="h1"
+    )
 
 
 def running(
@@ -124,7 +128,9 @@ def test_the_same_key_with_another_body_is_refused(ledger: RunLedger) -> None:
     assert first.run_id in str(caught.value)
 
 
-def test_a_key_is_forgotten_after_a_day(ledger: RunLedger, clock: FakeClock) -> None:
+def test_a_key_is_forgotten_after_a_day(
+    ledger: RunLedger, clock: FakeClock
+) -> None:
     first = ledger.reserve(request(), KEY).record
     ledger.request_cancel(first.run_id)
     clock.advance(hours=24)
@@ -132,7 +138,9 @@ def test_a_key_is_forgotten_after_a_day(ledger: RunLedger, clock: FakeClock) -> 
     assert ledger.reserve(request(), KEY).created
 
 
-def test_a_key_leaves_no_trace_where_the_tenant_is_busy(ledger: RunLedger) -> None:
+def test_a_key_leaves_no_trace_where_the_tenant_is_busy(
+    ledger: RunLedger,
+) -> None:
     reserved(ledger)
     with pytest.raises(TenantBusyError):
         ledger.reserve(request(), KEY)
@@ -230,7 +238,9 @@ def test_a_message_that_waits_in_the_backlog_is_not_sent_again(
 # --- from the queue ---------------------------------------------------------------------------
 
 
-def test_a_job_sent_straight_to_the_queue_gets_a_record(platform: Platform) -> None:
+def test_a_job_sent_straight_to_the_queue_gets_a_record(
+    platform: Platform,
+) -> None:
     sent = job()
     record = platform.ledger.adopt(sent, "q1")
     assert (record.trigger, record.lock_state, record.request_id) == (
@@ -242,7 +252,9 @@ def test_a_job_sent_straight_to_the_queue_gets_a_record(platform: Platform) -> N
     assert platform.runs.lock("acme").holder == sent.run_id
 
 
-def test_the_same_run_id_with_another_body_is_a_conflict(ledger: RunLedger) -> None:
+def test_the_same_run_id_with_another_body_is_a_conflict(
+    ledger: RunLedger,
+) -> None:
     record = reserved(ledger, config_version=1)
     with pytest.raises(JobConflictError):
         ledger.adopt(Job(record.run_id, "other", None, 1))
@@ -250,7 +262,9 @@ def test_the_same_run_id_with_another_body_is_a_conflict(ledger: RunLedger) -> N
         ledger.adopt(Job(record.run_id, "acme", None, 2))
 
 
-def test_a_version_that_was_pinned_later_makes_no_conflict(ledger: RunLedger) -> None:
+def test_a_version_that_was_pinned_later_makes_no_conflict(
+    ledger: RunLedger,
+) -> None:
     sent = job()
     record = running(ledger, ledger.adopt(sent))
     ledger.pin(record.fence, 4)
@@ -292,11 +306,16 @@ def test_a_job_that_waits_makes_its_tenant_busy_for_new_requests(
 def test_a_cancelled_job_waits_no_more(platform: Platform) -> None:
     platform.ledger.adopt(job())
     waiting = platform.ledger.adopt(job())
-    assert platform.ledger.request_cancel(waiting.run_id).status is RunStatus.CANCELLED
+    assert (
+        platform.ledger.request_cancel(waiting.run_id).status
+        is RunStatus.CANCELLED
+    )
     assert platform.runs.lock("acme").waiters == ()
 
 
-def test_an_attempt_is_dispatched_once(ledger: RunLedger, clock: FakeClock) -> None:
+def test_an_attempt_is_dispatched_once(
+    ledger: RunLedger, clock: FakeClock
+) -> None:
     record = dispatched(ledger, reserved(ledger))
     assert (record.attempt, record.dispatched_at, record.status) == (
         1,
@@ -308,7 +327,9 @@ def test_an_attempt_is_dispatched_once(ledger: RunLedger, clock: FakeClock) -> N
             dispatched(ledger, record, attempt)
 
 
-def test_a_receive_keeps_the_newest_handle(ledger: RunLedger, clock: FakeClock) -> None:
+def test_a_receive_keeps_the_newest_handle(
+    ledger: RunLedger, clock: FakeClock
+) -> None:
     record = reserved(ledger)
     clock.advance(seconds=5)
     noted = ledger.messages.note_receive(record.run_id, "m1", "h2")
@@ -324,7 +345,10 @@ def test_a_dead_job_without_a_record_gets_one_that_is_poison(
 ) -> None:
     dead = job()
     record = platform.ledger.adopt_dead(dead, "found dead", "d1")
-    assert (record.status, record.error_code) == (RunStatus.FAILED, "POISON_JOB")
+    assert (record.status, record.error_code) == (
+        RunStatus.FAILED,
+        "POISON_JOB",
+    )
     assert not record.needs_dlq
     assert platform.runs.lock("acme").active_run_id is None
     with pytest.raises(CommitLostError):
@@ -336,7 +360,10 @@ def test_a_dead_job_without_a_record_gets_one_that_is_poison(
 
 def test_a_claim_starts_the_run(ledger: RunLedger, clock: FakeClock) -> None:
     record = running(ledger)
-    assert (record.status, record.stage) == (RunStatus.RUNNING, Stage.FETCH_INPUTS)
+    assert (record.status, record.stage) == (
+        RunStatus.RUNNING,
+        Stage.FETCH_INPUTS,
+    )
     assert record.started_at == clock.now
     assert record.dagster_run_id == "dagster-1"
 
@@ -381,9 +408,14 @@ def test_the_first_version_that_takes_effect_stays(ledger: RunLedger) -> None:
 def test_a_run_that_is_posted_with_its_version_is_pinned_to_a_baseline_all_the_same(
     platform: Platform,
 ) -> None:
-    record = running(platform.ledger, reserved(platform.ledger, config_version=4))
+    record = running(
+        platform.ledger, reserved(platform.ledger, config_version=4)
+    )
     pinned = platform.ledger.pin(record.fence, 4, "published-run")
-    assert (pinned.config_version, pinned.baseline_run_id) == (4, "published-run")
+    assert (pinned.config_version, pinned.baseline_run_id) == (
+        4,
+        "published-run",
+    )
     again = platform.ledger.pin(record.fence, 5, "later-run")
     assert (again.config_version, again.baseline_run_id) == (4, "published-run")
 
@@ -418,9 +450,15 @@ def test_a_success_frees_the_tenant_and_moves_its_feed(
     )
 
 
-def test_a_run_of_some_vendors_leaves_the_feed_alone(platform: Platform) -> None:
-    record = running(platform.ledger, reserved(platform.ledger, vendors=("v1",)))
-    platform.ledger.succeed(record.fence, Outcome(feed_key="k", feed_sha256="ab12"))
+def test_a_run_of_some_vendors_leaves_the_feed_alone(
+    platform: Platform,
+) -> None:
+    record = running(
+        platform.ledger, reserved(platform.ledger, vendors=("v1",))
+    )
+    platform.ledger.succeed(
+        record.fence, Outcome(feed_key="k", feed_sha256="ab12")
+    )
     assert platform.runs.feed("acme") is None
 
 
@@ -429,7 +467,10 @@ def test_a_failure_is_final_and_frees_the_tenant(platform: Platform) -> None:
     failed = platform.ledger.fail(
         record.fence, FAILURE, Outcome(errors_artifact_key="e")
     )
-    assert (failed.status, failed.failed_stage) == (RunStatus.FAILED, Stage.MERGE_PRICE)
+    assert (failed.status, failed.failed_stage) == (
+        RunStatus.FAILED,
+        Stage.MERGE_PRICE,
+    )
     assert (failed.error_code, failed.error_message) == (
         FAILURE.error_code,
         FAILURE.error_message,
@@ -438,7 +479,9 @@ def test_a_failure_is_final_and_frees_the_tenant(platform: Platform) -> None:
     assert platform.runs.lock("acme").active_run_id is None
 
 
-def test_failures_running_are_counted_until_a_success(platform: Platform) -> None:
+def test_failures_running_are_counted_until_a_success(
+    platform: Platform,
+) -> None:
     ledger = platform.ledger
     counts = []
     for ends_well in (False, False, True, False):
@@ -456,7 +499,11 @@ def test_a_fault_of_the_world_sends_the_run_back_to_the_queue(
 ) -> None:
     record = running(platform.ledger)
     back = platform.ledger.retry_later(record.fence, "throttled", "SlowDown")
-    assert (back.status, back.stage, back.attempt) == (RunStatus.QUEUED, Stage.QUEUE, 1)
+    assert (back.status, back.stage, back.attempt) == (
+        RunStatus.QUEUED,
+        Stage.QUEUE,
+        1,
+    )
     assert (back.error_code, back.error_message) == ("throttled", "SlowDown")
     assert back.next_attempt_at == clock.now + timedelta(seconds=10)
     assert back.dagster_run_id is None
@@ -470,7 +517,11 @@ def test_the_next_attempt_starts_clean_and_keeps_the_first_start(
     ledger.retry_later(first.fence, "throttled", "SlowDown")
     clock.advance(seconds=10)
     second = running(ledger, first, attempt=2)
-    assert (second.error_code, second.error_message, second.next_attempt_at) == (
+    assert (
+        second.error_code,
+        second.error_message,
+        second.next_attempt_at,
+    ) == (
         None,
         None,
         None,
@@ -498,7 +549,9 @@ def test_the_last_attempt_ends_as_poison_in_the_stage_it_reached(
     assert platform.runs.lock("acme").active_run_id is None
 
 
-def test_a_message_of_any_length_fits_into_the_record(ledger: RunLedger) -> None:
+def test_a_message_of_any_length_fits_into_the_record(
+    ledger: RunLedger,
+) -> None:
     record = running(ledger)
     failure = RunFailure(
         "DECODE_ERROR", "decode error \ud800 " * 100_000, Stage.NORMALIZE
@@ -516,8 +569,14 @@ STALE: list[tuple[str, Callable[[RunLedger, RunRecord], object]]] = [
     ("pin", lambda ledger, old: ledger.pin(old.fence, 1)),
     ("succeed", lambda ledger, old: ledger.succeed(old.fence, Outcome())),
     ("fail", lambda ledger, old: ledger.fail(old.fence, FAILURE)),
-    ("retry_later", lambda ledger, old: ledger.retry_later(old.fence, "late", "late")),
-    ("lose_attempt", lambda ledger, old: ledger.lose_attempt(old, "late", "late")),
+    (
+        "retry_later",
+        lambda ledger, old: ledger.retry_later(old.fence, "late", "late"),
+    ),
+    (
+        "lose_attempt",
+        lambda ledger, old: ledger.lose_attempt(old, "late", "late"),
+    ),
 ]
 
 
@@ -531,7 +590,9 @@ def test_an_orphaned_attempt_can_write_nothing(platform: Platform) -> None:
         assert platform.runs.get(old.run_id) == new, name
 
 
-def test_nothing_is_published_once_a_cancel_is_wished(platform: Platform) -> None:
+def test_nothing_is_published_once_a_cancel_is_wished(
+    platform: Platform,
+) -> None:
     record = running(platform.ledger)
     wished = platform.ledger.request_cancel(record.run_id)
     for name, write in STALE:
@@ -543,7 +604,9 @@ def test_nothing_is_published_once_a_cancel_is_wished(platform: Platform) -> Non
 # --- by hand ----------------------------------------------------------------------------------
 
 
-def test_a_run_started_in_dagster_is_a_run_of_its_own(platform: Platform) -> None:
+def test_a_run_started_in_dagster_is_a_run_of_its_own(
+    platform: Platform,
+) -> None:
     dagster_run_id = str(uuid.uuid4())
     record = platform.ledger.start_by_hand(dagster_run_id, "acme", 2)
     assert (record.run_id, record.trigger) == (dagster_run_id, Trigger.DAGSTER)
@@ -580,7 +643,10 @@ def test_a_run_started_in_dagster_has_one_attempt_and_no_message(
 def test_a_cancel_before_dispatch_is_done_at_once(platform: Platform) -> None:
     record = reserved(platform.ledger)
     over = platform.ledger.request_cancel(record.run_id)
-    assert (over.status, over.failed_stage) == (RunStatus.CANCELLED, Stage.QUEUE)
+    assert (over.status, over.failed_stage) == (
+        RunStatus.CANCELLED,
+        Stage.QUEUE,
+    )
     assert platform.runs.lock("acme").active_run_id is None
 
 
@@ -595,7 +661,10 @@ def test_a_cancel_of_a_dispatched_run_is_a_wish(
 ) -> None:
     record = dispatched(ledger, reserved(ledger))
     wished = ledger.request_cancel(record.run_id)
-    assert (wished.status, wished.cancel_requested_at) == (RunStatus.QUEUED, clock.now)
+    assert (wished.status, wished.cancel_requested_at) == (
+        RunStatus.QUEUED,
+        clock.now,
+    )
     clock.advance(seconds=1)
     assert ledger.request_cancel(record.run_id) == wished
     with pytest.raises(CancelRequestedError):
@@ -609,7 +678,9 @@ def test_an_attempt_that_nobody_claimed_can_be_lost(ledger: RunLedger) -> None:
     assert (back.status, back.is_dispatched) == (RunStatus.QUEUED, False)
 
 
-def test_an_attempt_that_was_claimed_meanwhile_is_not_lost(ledger: RunLedger) -> None:
+def test_an_attempt_that_was_claimed_meanwhile_is_not_lost(
+    ledger: RunLedger,
+) -> None:
     seen = dispatched(ledger, reserved(ledger))
     ledger.claim(seen.run_id, 1, "dagster-1")
     with pytest.raises(FenceLostError):
@@ -619,14 +690,20 @@ def test_an_attempt_that_was_claimed_meanwhile_is_not_lost(ledger: RunLedger) ->
 FINAL: list[tuple[str, Callable[[RunLedger, RunRecord], object]]] = [
     *STALE,
     ("dispatch", lambda ledger, old: dispatched(ledger, old, old.attempt + 1)),
-    ("claim", lambda ledger, old: ledger.claim(old.run_id, old.attempt, "dagster-1")),
+    (
+        "claim",
+        lambda ledger, old: ledger.claim(old.run_id, old.attempt, "dagster-1"),
+    ),
     ("claim_send", lambda ledger, old: ledger.messages.claim_send(old.run_id)),
     ("request_cancel", lambda ledger, old: ledger.request_cancel(old.run_id)),
     ("cancel", lambda ledger, old: ledger.cancel(old.run_id)),
     ("poison", lambda ledger, old: ledger.poison(old.run_id, "late")),
 ]
 ENDS: list[tuple[str, Callable[[RunLedger, RunRecord], RunRecord]]] = [
-    ("SUCCEEDED", lambda ledger, record: ledger.succeed(record.fence, Outcome())),
+    (
+        "SUCCEEDED",
+        lambda ledger, record: ledger.succeed(record.fence, Outcome()),
+    ),
     ("FAILED", lambda ledger, record: ledger.fail(record.fence, FAILURE)),
     ("CANCELLED", lambda ledger, record: ledger.cancel(record.run_id)),
     ("POISON", lambda ledger, record: ledger.poison(record.run_id, "poison")),
@@ -653,11 +730,16 @@ def test_a_run_whose_lock_was_taken_away_by_hand_ends_all_the_same(
         TableName=platform.settings.runs_table, Key={"pk": {"S": "LOCK#acme"}}
     )
     other = platform.ledger.reserve(request()).record
-    assert platform.ledger.request_cancel(stuck.run_id).status is RunStatus.CANCELLED
+    assert (
+        platform.ledger.request_cancel(stuck.run_id).status
+        is RunStatus.CANCELLED
+    )
     assert platform.runs.lock("acme").holder == other.run_id
 
 
-def test_poison_is_acknowledged_once_it_is_in_the_dlq(platform: Platform) -> None:
+def test_poison_is_acknowledged_once_it_is_in_the_dlq(
+    platform: Platform,
+) -> None:
     ledger = platform.ledger
     record = reserved(ledger)
     ledger.poison(record.run_id, "it is broken")
@@ -716,7 +798,9 @@ def test_a_record_that_is_known_is_written_without_being_read(
 ) -> None:
     ledger, runs = counted(platform)
     record = running(platform.ledger)
-    record = ledger.enter_stage(record.fence, Stage.NORMALIZE, cached_record=record)
+    record = ledger.enter_stage(
+        record.fence, Stage.NORMALIZE, cached_record=record
+    )
     done = ledger.succeed(record.fence, Outcome(), cached_record=record)
     assert runs.reads == 0
     assert done == platform.runs.get(record.run_id)
@@ -729,7 +813,11 @@ def test_a_run_on_its_way_to_dagster_is_not_read_by_those_who_know_it(
     known = reserved(platform.ledger)
     known = ledger.messages.mark_sent(known.run_id, "m1", cached_record=known)
     known = ledger.dispatch(
-        known.run_id, 1, message_id="m1", receipt_handle="h1", cached_record=known
+        known.run_id,
+        1,
+        message_id="m1",
+        receipt_handle="h1",
+        cached_record=known,
     )
     assert runs.reads == 0
     assert known == platform.runs.get(known.run_id)
@@ -740,7 +828,9 @@ def test_a_message_that_is_received_before_its_sender_notes_it_keeps_its_attempt
 ) -> None:
     known = reserved(platform.ledger)
     dispatched(platform.ledger, known)
-    noted = platform.ledger.messages.mark_sent(known.run_id, "m1", cached_record=known)
+    noted = platform.ledger.messages.mark_sent(
+        known.run_id, "m1", cached_record=known
+    )
     assert (noted.attempt, noted.receipt_handle) == (1, "h1")
 
 
@@ -750,7 +840,9 @@ def test_a_record_that_has_changed_while_it_was_known_is_read_again(
     ledger, runs = counted(platform)
     known = running(platform.ledger)
     platform.ledger.messages.note_receive(known.run_id, "m", "a newer handle")
-    after = ledger.enter_stage(known.fence, Stage.NORMALIZE, cached_record=known)
+    after = ledger.enter_stage(
+        known.fence, Stage.NORMALIZE, cached_record=known
+    )
     assert (runs.reads, after.receipt_handle) == (1, "a newer handle")
 
 
@@ -763,7 +855,9 @@ def test_a_known_record_does_not_get_past_the_fence_or_a_cancel(
         platform.ledger.succeed(known.fence, Outcome(), cached_record=known)
     platform.ledger.cancel(known.run_id)
     with pytest.raises(FenceLostError):
-        platform.ledger.enter_stage(known.fence, Stage.NORMALIZE, cached_record=known)
+        platform.ledger.enter_stage(
+            known.fence, Stage.NORMALIZE, cached_record=known
+        )
 
 
 def test_entering_the_stage_that_a_run_is_in_looks_at_the_fence(

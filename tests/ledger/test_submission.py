@@ -97,7 +97,9 @@ def config_of(*vendor_ids: str, version: int = 4) -> Configs:
 def submission(platform: Platform, **parts: Any) -> Submission:
     """Return a submission over embedded records, with a queue that answers and no pause."""
     queue, pauses = parts.pop("queue", Queue()), parts.pop("pauses", Pauses())
-    plain = Submission(platform.ledger, queue.send, pauses.of, config_of("vendor_1"))
+    plain = Submission(
+        platform.ledger, queue.send, pauses.of, config_of("vendor_1")
+    )
     return replace(plain, **parts)
 
 
@@ -140,7 +142,8 @@ def test_a_run_that_is_going_to_fail_is_accepted(
 
 
 @pytest.mark.parametrize(
-    ("tenant_id", "whose"), [(None, "of all tenants"), ("acme", "of tenant acme")]
+    ("tenant_id", "whose"),
+    [(None, "of all tenants"), ("acme", "of tenant acme")],
 )
 def test_a_pause_stops_new_runs_and_says_why(
     platform: Platform, tenant_id: str | None, whose: str
@@ -148,12 +151,16 @@ def test_a_pause_stops_new_runs_and_says_why(
     paused = submission(
         platform, pauses=Pauses(Pause(tenant_id, "the backlog grows", NOW))
     )
-    with pytest.raises(RunCreationPausedError, match=f"{whose} .*the backlog grows"):
+    with pytest.raises(
+        RunCreationPausedError, match=f"{whose} .*the backlog grows"
+    ):
         paused.submit("acme")
     assert platform.runs.lock("acme").active_run_id is None
 
 
-def test_the_key_is_looked_at_before_pause_and_vendors(platform: Platform) -> None:
+def test_the_key_is_looked_at_before_pause_and_vendors(
+    platform: Platform,
+) -> None:
     first = submission(platform).submit("acme", ["vendor_1"], idempotency=KEY)
     later = submission(
         platform,
@@ -174,14 +181,19 @@ def test_a_busy_tenant_gets_no_message(platform: Platform) -> None:
 # --- where sending fails ------------------------------------------------------------------------
 
 
-def test_where_the_queue_does_not_answer_no_run_is_left(platform: Platform) -> None:
+def test_where_the_queue_does_not_answer_no_run_is_left(
+    platform: Platform,
+) -> None:
     queue = Queue(answers=False)
     with pytest.raises(QueueUnavailableError) as caught:
         submission(platform, queue=queue).submit("acme", idempotency=KEY)
     assert isinstance(caught.value.__cause__, UnreachableError)
     ((job, _),) = queue.sent
     assert platform.runs.get_visible(job.run_id) is None
-    assert submission(platform).submit("acme", idempotency=KEY).run_id != job.run_id
+    assert (
+        submission(platform).submit("acme", idempotency=KEY).run_id
+        != job.run_id
+    )
 
 
 def test_a_run_whose_message_arrived_all_the_same_and_is_under_way_stays(
@@ -191,7 +203,9 @@ def test_a_run_whose_message_arrived_all_the_same_and_is_under_way_stays(
         """The run is dispatched before the sender hears that its message timed out."""
 
         def send(self, job: Job, request_id: str | None = None) -> str:
-            platform.ledger.dispatch(job.run_id, 1, message_id="m", receipt_handle="h")
+            platform.ledger.dispatch(
+                job.run_id, 1, message_id="m", receipt_handle="h"
+            )
             return super().send(job, request_id=request_id)
 
     record = submission(platform, queue=Racing(answers=False)).submit("acme")
@@ -210,7 +224,9 @@ def test_a_run_that_was_over_before_its_message_was_noted_is_returned_as_it_is(
     assert record.status is RunStatus.CANCELLED
 
 
-def test_a_message_that_cannot_be_noted_is_on_its_way(platform: Platform) -> None:
+def test_a_message_that_cannot_be_noted_is_on_its_way(
+    platform: Platform,
+) -> None:
     class CannotNote(MessageLedger):
         def mark_sent(
             self,
@@ -224,7 +240,9 @@ def test_a_message_that_cannot_be_noted_is_on_its_way(platform: Platform) -> Non
     queue = Queue()
     ledger = RunLedger(platform.runs)
     ledger.messages = CannotNote(
-        RecordWriter(platform.runs, ledger.schedule, utc_now), ledger.schedule, utc_now
+        RecordWriter(platform.runs, ledger.schedule, utc_now),
+        ledger.schedule,
+        utc_now,
     )
     record = submission(platform, queue=queue, ledger=ledger).submit("acme")
     assert (len(queue.sent), record.message_id) == (1, None)
@@ -269,7 +287,9 @@ def test_a_run_that_cannot_be_sent_late_either_stays(
     platform.ledger.reserve(wanted)
     clock.now += timedelta(minutes=2)
     with pytest.raises(UnreachableError):
-        submission(platform, queue=Queue(answers=False)).send_unsent(wanted.run_id)
+        submission(platform, queue=Queue(answers=False)).send_unsent(
+            wanted.run_id
+        )
     record = platform.runs.get_visible(wanted.run_id)
     assert record is not None
     assert record.message_id is None
@@ -340,7 +360,9 @@ OPS = Origin(Actor(ActorKind.ADMIN_KEY, "ops", "ops"), "request-1", "192.0.2.1")
 def told(platform: Platform) -> list[tuple[str, str | None, str]]:
     """Return action, target and actor of all entries of the audit, the oldest first."""
     entries = platform.audit.list_entries().items
-    return [(each.action, each.target, each.actor.id) for each in reversed(entries)]
+    return [
+        (each.action, each.target, each.actor.id) for each in reversed(entries)
+    ]
 
 
 def test_who_asks_for_a_run_is_told_once_its_message_is_sent(
@@ -356,7 +378,9 @@ def test_who_asks_for_a_run_is_told_once_its_message_is_sent(
     assert (entry.request_id, entry.address) == ("request-1", "192.0.2.1")
     assert entry.occurred_at == record.requested_at
     clock.advance(seconds=1)  # entries of one instant have no order
-    platform.ledger.dispatch(record.run_id, 1, message_id="m", receipt_handle="h")
+    platform.ledger.dispatch(
+        record.run_id, 1, message_id="m", receipt_handle="h"
+    )
     platform.ledger.cancel(record.run_id)
     assert told(platform) == [
         ("run.posted", record.run_id, "ops"),
@@ -379,7 +403,9 @@ def test_who_asked_is_told_though_the_submitter_died_before_its_message(
     assert told(platform) == [posted, cancelled]
 
 
-def test_a_redrive_is_told_as_one_act_on_the_dead_letter(platform: Platform) -> None:
+def test_a_redrive_is_told_as_one_act_on_the_dead_letter(
+    platform: Platform,
+) -> None:
     started = submission(platform).resubmit(
         "acme", None, in_place_of="dead", origin=OPS
     )
@@ -395,13 +421,20 @@ def test_what_is_sent_straight_to_the_queue_is_an_act_of_the_system(
     platform.ledger.adopt(job)
     platform.ledger.dispatch(job.run_id, 1, message_id="m", receipt_handle="h")
     assert told(platform) == [("run.posted", job.run_id, "relay")]
-    assert platform.audit.list_entries().items[0].details == {"trigger": "queue"}
+    assert platform.audit.list_entries().items[0].details == {
+        "trigger": "queue"
+    }
 
 
-def test_what_dagster_s_ui_starts_is_an_act_of_dagster(platform: Platform) -> None:
+def test_what_dagster_s_ui_starts_is_an_act_of_dagster(
+    platform: Platform,
+) -> None:
     run_id = str(uuid.uuid4())
     record = platform.ledger.start_by_hand(run_id, "acme")
     platform.ledger.pin(record.fence, 1)
     assert told(platform) == [("run.posted", run_id, run_id)]
     (entry,) = platform.audit.list_entries().items
-    assert (entry.actor.kind, entry.details) == ("dagster", {"trigger": "dagster"})
+    assert (entry.actor.kind, entry.details) == (
+        "dagster",
+        {"trigger": "dagster"},
+    )

@@ -43,11 +43,15 @@ def test_poison_is_reported_with_its_cause(platform: Platform) -> None:
     assert record.errors_artifact_key == record.artifacts["errors"]
 
 
-def test_a_cancelled_run_has_a_summary_and_no_errors(platform: Platform) -> None:
+def test_a_cancelled_run_has_a_summary_and_no_errors(
+    platform: Platform,
+) -> None:
     running(platform)
     record = write_reports(platform, platform.ledger.cancel(RUN_ID))
     assert report(platform, record, "run_summary")["status"] == "CANCELLED"
-    assert b"The run was canceled" in platform.objects.read(record.artifacts["report"])
+    assert b"The run was canceled" in platform.objects.read(
+        record.artifacts["report"]
+    )
     assert "errors" not in record.artifacts
 
 
@@ -85,7 +89,9 @@ def test_a_run_that_succeeded_keeps_the_reports_that_it_wrote(
     }
 
 
-def test_the_summary_names_the_vendors_of_the_config(platform: Platform) -> None:
+def test_the_summary_names_the_vendors_of_the_config(
+    platform: Platform,
+) -> None:
     vendors = (vendor_document("vendor_1"), vendor_document("vendor_2"))
     document = config_document(*vendors, guards={"quarantine": {}})
     platform.tenants.put(TENANT, json.dumps(document))
@@ -96,7 +102,9 @@ def test_the_summary_names_the_vendors_of_the_config(platform: Platform) -> None
     assert (summary["vendor_count"], summary["quarantined"]) == (2, 0)
 
 
-def test_the_summary_tells_limits_that_are_not_the_defaults(platform: Platform) -> None:
+def test_the_summary_tells_limits_that_are_not_the_defaults(
+    platform: Platform,
+) -> None:
     platform.tenants.put(TENANT, json.dumps(config_document()))
     running(platform, config_version=1)
     tight = platform.settings.model_copy(update={"max_cell_bytes": 20})
@@ -120,9 +128,13 @@ def test_without_a_config_the_record_s_own_vendors_are_named(
     }
 
 
-def test_a_failure_of_its_own_keeps_its_code_and_stage(platform: Platform) -> None:
+def test_a_failure_of_its_own_keeps_its_code_and_stage(
+    platform: Platform,
+) -> None:
     record = running(platform)
-    failure = RunFailure("DECODE_ERROR", "decode error: vendor_1", Stage.NORMALIZE)
+    failure = RunFailure(
+        "DECODE_ERROR", "decode error: vendor_1", Stage.NORMALIZE
+    )
     failed = platform.ledger.fail(record.fence, failure)
     written = write_reports(platform, failed)
     assert report(platform, written, "errors")["error_code"] == "DECODE_ERROR"

@@ -18,7 +18,10 @@ from relay_dagster import tags
 from relay_dagster.aws.dynamodb.deletion_store import DeletionStore
 from relay_dagster.intake.tick import IntakeTick
 from relay_dagster.maintenance.deletion import DeletionTick
-from relay_dagster.maintenance.housekeeping import PartitionSync, sync_partitions
+from relay_dagster.maintenance.housekeeping import (
+    PartitionSync,
+    sync_partitions,
+)
 from relay_dagster.maintenance.messages import resolve_dead_letters
 from relay_dagster.maintenance.reconciler import ReconcileTick
 from relay_dagster.orchestration.dagster_history import DagsterHistory
@@ -54,7 +57,9 @@ class Killed(BaseException):
 class World:
     """A platform, a Dagster instance and a clock, with a tenant that is to be deleted."""
 
-    def __init__(self, platform: Platform, instance: dg.DagsterInstance) -> None:
+    def __init__(
+        self, platform: Platform, instance: dg.DagsterInstance
+    ) -> None:
         self.clock = FakeClock(utc_now())
         deletions = DeletionStore(replace(platform.database, clock=self.clock))
         self.platform = replace(platform, deletions=deletions)
@@ -107,7 +112,10 @@ class World:
         self.take_in()
         settings = self.platform.settings
         kept = naming(kept_by_aws(self.platform), [TENANT])
-        known = (f"{settings.audit_table}/", f"{settings.tenants_table}/DELETION#")
+        known = (
+            f"{settings.audit_table}/",
+            f"{settings.tenants_table}/DELETION#",
+        )
         return {place for place in kept if not place.startswith(known)}
 
     def letters(self) -> list[dict[str, Any]]:
@@ -155,7 +163,9 @@ def test_nothing_is_removed_before_its_time(world: World) -> None:
     assert world.left() == set()
 
 
-def test_a_tenant_that_rests_is_looked_at_no_more_until_its_time(world: World) -> None:
+def test_a_tenant_that_rests_is_looked_at_no_more_until_its_time(
+    world: World,
+) -> None:
     world.ask()
     (due,) = due_deletions(world.platform.deletions, world.clock())
     assert due.tenant_id == TENANT
@@ -165,7 +175,9 @@ def test_a_tenant_that_rests_is_looked_at_no_more_until_its_time(world: World) -
     assert world.platform.deletions.listed() == {TENANT}
 
 
-def test_a_run_that_the_asker_did_not_come_to_is_cancelled(world: World) -> None:
+def test_a_run_that_the_asker_did_not_come_to_is_cancelled(
+    world: World,
+) -> None:
     posted = world.api.post_run()
     # Whoever asked has died before that.
     world.platform.deletions.ask(TENANT, timedelta(hours=1))
@@ -238,7 +250,12 @@ class Executioner:
     def __init__(self, platform: Platform, *, after_call: bool) -> None:
         self.left = 0
         clients = platform.clients
-        for client in (clients.s3, clients.dynamodb, clients.sqs, clients.cloudwatch):
+        for client in (
+            clients.s3,
+            clients.dynamodb,
+            clients.sqs,
+            clients.cloudwatch,
+        ):
             name = "after-call" if after_call else "before-call"
             client.meta.events.register(name, self._count)
 
@@ -266,7 +283,12 @@ def test_a_deletion_that_is_killed_at_any_call_goes_on(
     assert world.state is DELETED
     assert world.left() == set()
     assert (
-        len(world.platform.audit.list_entries(TENANT, Action.TENANT_DELETED).items) == 1
+        len(
+            world.platform.audit.list_entries(
+                TENANT, Action.TENANT_DELETED
+            ).items
+        )
+        == 1
     )
 
 
@@ -290,12 +312,16 @@ def furnish(world: World) -> None:
     api.store_config(default_currency="EUR")
     api.issue_key(TENANT)
     platform.objects.put("tenants/acme/inbound/feed.csv", b"x")
-    s3.create_multipart_upload(Bucket=bucket, Key="tenants/acme/inbound/big.csv")
+    s3.create_multipart_upload(
+        Bucket=bucket, Key="tenants/acme/inbound/big.csv"
+    )
     for number in range(3):
         posted = api.post_run({"Idempotency-Key": str(number)})
         api.succeed(posted.json()["run_id"])
         platform.runs.beat(posted.json()["run_id"], 1)
-    platform.queue.send_dead(Job(str(uuid.uuid4()), TENANT).body(), cause="a cause")
+    platform.queue.send_dead(
+        Job(str(uuid.uuid4()), TENANT).body(), cause="a cause"
+    )
     platform.pauses.begin(TENANT, "nothing more")
     dagster_run(world, STATUS.SUCCESS)
 
@@ -372,14 +398,18 @@ def test_a_tenant_that_was_made_anew_is_not_swept(world: World) -> None:
     assert world.platform.deletions.listed() == set()
 
 
-def test_a_tenant_that_is_made_anew_has_its_partition_at_once(world: World) -> None:
+def test_a_tenant_that_is_made_anew_has_its_partition_at_once(
+    world: World,
+) -> None:
     world.delete()
     partitions, cursor = DagsterPartitions(world.instance), PartitionSync()
     assert sync_partitions(world.platform, partitions, cursor, utc_now()) == []
     assert world.platform.deletions.listed() == {TENANT}
     assert world.api.store_config().status_code == 201
     assert world.platform.deletions.listed() == set()
-    assert sync_partitions(world.platform, partitions, cursor, utc_now()) == [TENANT]
+    assert sync_partitions(world.platform, partitions, cursor, utc_now()) == [
+        TENANT
+    ]
     world.ask()
     assert world.platform.deletions.listed() == {TENANT}
 
@@ -403,6 +433,10 @@ def test_one_that_was_deleted_can_be_deleted_again(world: World) -> None:
     world.api.store_config()
     assert world.ask().state is CLOSING
     world.delete()
-    told = world.platform.audit.list_entries(TENANT, Action.TENANT_DELETED).items
+    told = world.platform.audit.list_entries(
+        TENANT, Action.TENANT_DELETED
+    ).items
     assert len(told) == 2
-    assert world.api.client.get(f"/v1/tenants/{TENANT}").json()["state"] == DELETED
+    assert (
+        world.api.client.get(f"/v1/tenants/{TENANT}").json()["state"] == DELETED
+    )

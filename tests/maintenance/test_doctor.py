@@ -36,7 +36,9 @@ from support.builders import feed
 from support.fakes import embedded_platform
 from support.run_world import TENANT, World
 
-FIRST, HELD, OPEN, NOBODY = (f"{n}c1f9a52-7f0c-4f3e-9b4c-2a4f6b8d0e11" for n in "1239")
+FIRST, HELD, OPEN, NOBODY = (
+    f"{n}c1f9a52-7f0c-4f3e-9b4c-2a4f6b8d0e11" for n in "1239"
+)
 ROWS = [f"S{number:02},5,10.00" for number in range(20)]
 LATER = timedelta(hours=2)
 
@@ -44,7 +46,10 @@ LATER = timedelta(hours=2)
 @pytest.fixture(scope="module")
 def world() -> Iterator[World]:
     """A published feed, a held one, and a run that waits for its turn."""
-    with embedded_platform() as platform, dg.DagsterInstance.ephemeral() as instance:
+    with (
+        embedded_platform() as platform,
+        dg.DagsterInstance.ephemeral() as instance,
+    ):
         world = World(platform, instance)
         world.store_config()
         for run_id, rows in ((FIRST, ROWS), (HELD, ROWS[:2])):
@@ -66,10 +71,19 @@ def found(world: World, **extent: Any) -> list[tuple[Invariant, str]]:
 @contextlib.contextmanager
 def changed(world: World, key: str, **values: Any) -> Iterator[None]:
     """Set attributes of an item, or remove those that are None; put the item back in the end."""
-    name, database = world.platform.settings.runs_table, world.platform.clients.dynamodb
-    before = database.get_item(TableName=name, Key={"pk": {"S": key}}).get("Item")
+    name, database = (
+        world.platform.settings.runs_table,
+        world.platform.clients.dynamodb,
+    )
+    before = database.get_item(TableName=name, Key={"pk": {"S": key}}).get(
+        "Item"
+    )
     item = {**(before or {"pk": {"S": key}}), **values}
-    kept = {attribute: value for attribute, value in item.items() if value is not None}
+    kept = {
+        attribute: value
+        for attribute, value in item.items()
+        if value is not None
+    }
     database.put_item(TableName=name, Item=kept)
     try:
         yield
@@ -96,7 +110,9 @@ def without(world: World, key: str) -> Iterator[None]:
 def stray(world: World) -> Iterator[None]:
     """Put a run's message among the dead letters, as nobody does who says why."""
     sqs, queue = world.platform.clients.sqs, world.platform.queue
-    sqs.send_message(QueueUrl=queue.dlq_url, MessageBody=world.record(FIRST).job.body())
+    sqs.send_message(
+        QueueUrl=queue.dlq_url, MessageBody=world.record(FIRST).job.body()
+    )
     try:
         yield
     finally:
@@ -104,10 +120,13 @@ def stray(world: World) -> Iterator[None]:
 
 
 def other_hash(world: World) -> dict[str, Any]:
-    name, database = world.platform.settings.runs_table, world.platform.clients.dynamodb
-    item = database.get_item(TableName=name, Key={"pk": {"S": Kind.FEED.key(TENANT)}})[
-        "Item"
-    ]
+    name, database = (
+        world.platform.settings.runs_table,
+        world.platform.clients.dynamodb,
+    )
+    item = database.get_item(
+        TableName=name, Key={"pk": {"S": Kind.FEED.key(TENANT)}}
+    )["Item"]
     publications = [
         {"M": {**each["M"], "sha256": {"S": "0" * 64}}}
         for each in item["publications"]["L"]
@@ -116,18 +135,27 @@ def other_hash(world: World) -> dict[str, Any]:
 
 
 def of_a_kept_feed_that_is_gone(world: World) -> dict[str, Any]:
-    name, database = world.platform.settings.runs_table, world.platform.clients.dynamodb
-    item = database.get_item(TableName=name, Key={"pk": {"S": Kind.FEED.key(TENANT)}})[
-        "Item"
-    ]
+    name, database = (
+        world.platform.settings.runs_table,
+        world.platform.clients.dynamodb,
+    )
+    item = database.get_item(
+        TableName=name, Key={"pk": {"S": Kind.FEED.key(TENANT)}}
+    )["Item"]
     (newest,) = item["publications"]["L"]
-    kept = {**newest["M"], "run_id": {"S": NOBODY}, "key": {"S": "published/gone.csv"}}
+    kept = {
+        **newest["M"],
+        "run_id": {"S": NOBODY},
+        "key": {"S": "published/gone.csv"},
+    }
     return {"publications": {"L": [newest, {"M": kept}]}}
 
 
 DAMAGES: dict[str, tuple[Callable[[World], Any], Invariant]] = {
     "a run that has no time of its next check": (
-        lambda world: changed(world, Kind.RUN.key(OPEN), due_at=None, due_shard=None),
+        lambda world: changed(
+            world, Kind.RUN.key(OPEN), due_at=None, due_shard=None
+        ),
         Invariant.UNCHECKED_RUN,
     ),
     "a run whose check is long over": (
@@ -141,16 +169,23 @@ DAMAGES: dict[str, tuple[Callable[[World], Any], Invariant]] = {
     ),
     "a record that this release cannot read": (
         lambda world: changed(
-            world, Kind.RUN.key(OPEN), due_at={"S": "tomorrow"}, stage={"S": "?"}
+            world,
+            Kind.RUN.key(OPEN),
+            due_at={"S": "tomorrow"},
+            stage={"S": "?"},
         ),
         Invariant.UNREADABLE_ITEM,
     ),
     "a lock of a run that is not there": (
-        lambda world: changed(world, Kind.LOCK.key("other"), holder={"S": NOBODY}),
+        lambda world: changed(
+            world, Kind.LOCK.key("other"), holder={"S": NOBODY}
+        ),
         Invariant.LOCK_WITHOUT_RUN,
     ),
     "a lock of a run that has ended": (
-        lambda world: changed(world, Kind.LOCK.key("other"), holder={"S": FIRST}),
+        lambda world: changed(
+            world, Kind.LOCK.key("other"), holder={"S": FIRST}
+        ),
         Invariant.LOCK_WITHOUT_RUN,
     ),
     "a lock that a run waits for which is not there": (
@@ -166,11 +201,15 @@ DAMAGES: dict[str, tuple[Callable[[World], Any], Invariant]] = {
         Invariant.RUN_WITHOUT_LOCK,
     ),
     "a pointer to another hash": (
-        lambda world: changed(world, Kind.FEED.key(TENANT), **other_hash(world)),
+        lambda world: changed(
+            world, Kind.FEED.key(TENANT), **other_hash(world)
+        ),
         Invariant.OTHER_FEED,
     ),
     "a pointer whose feed is gone": (
-        lambda world: without(world, world.platform.runs.feed(TENANT).in_force.key),
+        lambda world: without(
+            world, world.platform.runs.feed(TENANT).in_force.key
+        ),
         Invariant.FEED_GONE,
     ),
     "a held feed that is gone": (
@@ -178,15 +217,21 @@ DAMAGES: dict[str, tuple[Callable[[World], Any], Invariant]] = {
         Invariant.HELD_FEED_GONE,
     ),
     "a hold of a run that is not held": (
-        lambda world: changed(world, Kind.FEED.key(TENANT), held_run_id={"S": FIRST}),
+        lambda world: changed(
+            world, Kind.FEED.key(TENANT), held_run_id={"S": FIRST}
+        ),
         Invariant.HOLD_WITHOUT_RUN,
     ),
     "artifacts that are gone": (
-        lambda world: without(world, world.record(FIRST).artifacts["run_summary"]),
+        lambda world: without(
+            world, world.record(FIRST).artifacts["run_summary"]
+        ),
         Invariant.ARTIFACTS_GONE,
     ),
     "one of many artifacts that is gone": (
-        lambda world: without(world, world.record(FIRST).artifacts["config_snapshot"]),
+        lambda world: without(
+            world, world.record(FIRST).artifacts["config_snapshot"]
+        ),
         Invariant.ARTIFACTS_GONE,
     ),
     "an artifact of a held run that is gone": (
@@ -217,7 +262,9 @@ def test_every_artifact_that_a_record_names_is_asked_for(world: World) -> None:
         for name in gone:
             stack.enter_context(without(world, artifacts[name]))
         (finding,) = examine(world.platform, utc_now() + LATER, Extent())
-    assert finding.message.endswith(f": {', '.join(artifacts[name] for name in gone)}")
+    assert finding.message.endswith(
+        f": {', '.join(artifacts[name] for name in gone)}"
+    )
 
 
 def test_files_that_are_over_with_their_days_are_no_fault(world: World) -> None:
@@ -226,9 +273,15 @@ def test_files_that_are_over_with_their_days_are_no_fault(world: World) -> None:
         assert list(examine(world.platform, utc_now() + days, Extent())) == []
 
 
-def test_a_feed_beyond_those_that_are_kept_now_may_be_gone(world: World) -> None:
-    fewer = connect(world.platform.settings.model_copy(update={"keep_published": 1}))
-    with changed(world, Kind.FEED.key(TENANT), **of_a_kept_feed_that_is_gone(world)):
+def test_a_feed_beyond_those_that_are_kept_now_may_be_gone(
+    world: World,
+) -> None:
+    fewer = connect(
+        world.platform.settings.model_copy(update={"keep_published": 1})
+    )
+    with changed(
+        world, Kind.FEED.key(TENANT), **of_a_kept_feed_that_is_gone(world)
+    ):
         assert list(examine(fewer, utc_now() + LATER, Extent())) == []
 
 
@@ -268,8 +321,12 @@ def stored(world: World, items: list[Any]) -> Iterator[None]:
 
 def ended_runs(world: World, count: int) -> list[RunRecord]:
     """Return so many runs that have ended, of ids of all parts of a day, with no artifacts."""
-    ids = (f"{number * 2**32 // count:08x}-{NOBODY[9:]}" for number in range(count))
-    return [replace(world.record(FIRST), run_id=each, artifacts={}) for each in ids]
+    ids = (
+        f"{number * 2**32 // count:08x}-{NOBODY[9:]}" for number in range(count)
+    )
+    return [
+        replace(world.record(FIRST), run_id=each, artifacts={}) for each in ids
+    ]
 
 
 def test_items_are_read_a_hundred_at_once(world: World) -> None:
@@ -277,9 +334,13 @@ def test_items_are_read_a_hundred_at_once(world: World) -> None:
     pointer = world.platform.runs.feed(TENANT)
     assert pointer is not None
     items = [
-        feed_item(replace(pointer, tenant_id=f"t{number}")) for number in range(100)
+        feed_item(replace(pointer, tenant_id=f"t{number}"))
+        for number in range(100)
     ]
-    with stored(world, items), counted(world.platform.clients.dynamodb) as calls:
+    with (
+        stored(world, items),
+        counted(world.platform.clients.dynamodb) as calls,
+    ):
         assert found(world, part=0) == []
     assert calls.total() - calls["BatchWriteItem"] < 60, calls
 
@@ -288,7 +349,8 @@ def test_a_listing_has_the_files_of_many_runs(world: World) -> None:
     """Of a hundred runs more, S3 is asked for no more than a listing of each batch."""
     runs = ended_runs(world, 100)
     wants = replace(
-        runs[50], artifacts={"report": ArtifactKeys(runs[50].run_id, TENANT).report}
+        runs[50],
+        artifacts={"report": ArtifactKeys(runs[50].run_id, TENANT).report},
     )
     runs[50] = wants
     with (
@@ -315,7 +377,9 @@ def test_runs_that_are_whole_and_of_another_part_never_leave_the_table(
     with stored(world, [*map(to_item, runs)]):
         events.register("after-call.dynamodb.Scan", count)
         try:
-            assert [found(world, part=part) for part in range(SLICES)] == [[]] * SLICES
+            assert [found(world, part=part) for part in range(SLICES)] == [
+                []
+            ] * SLICES
         finally:
             events.unregister("after-call.dynamodb.Scan", count)
     assert {read[Kind.RUN.key(each.run_id)] for each in runs} == {1}
@@ -399,9 +463,13 @@ def test_a_kept_feed_is_looked_for_in_one_part_of_a_day_and_the_one_in_force_in_
     assert pointer is not None
     (own,) = (part for part in range(SLICES) if Extent(part=part).has(NOBODY))
     other = (own + 1) % SLICES
-    with changed(world, Kind.FEED.key(TENANT), **of_a_kept_feed_that_is_gone(world)):
+    with changed(
+        world, Kind.FEED.key(TENANT), **of_a_kept_feed_that_is_gone(world)
+    ):
         assert found(world, part=other) == []
-        assert found(world, part=own) == [(Invariant.FEED_GONE, f"tenant {TENANT}")]
+        assert found(world, part=own) == [
+            (Invariant.FEED_GONE, f"tenant {TENANT}")
+        ]
     with without(world, pointer.in_force.key):
         assert found(world, part=other) != []
 
@@ -409,9 +477,15 @@ def test_a_kept_feed_is_looked_for_in_one_part_of_a_day_and_the_one_in_force_in_
 def test_the_hourly_look_says_how_many_are_broken(world: World) -> None:
     with changed(world, Kind.LOCK.key("other"), holder={"S": NOBODY}):
         assert (
-            report_broken(Occasion(world.platform, utc_now(), Deadline.after(60))) == 1
+            report_broken(
+                Occasion(world.platform, utc_now(), Deadline.after(60))
+            )
+            == 1
         )
-    assert report_broken(Occasion(world.platform, utc_now(), Deadline.after(60))) == 0
+    assert (
+        report_broken(Occasion(world.platform, utc_now(), Deadline.after(60)))
+        == 0
+    )
 
 
 def test_the_hourly_look_ends_with_its_time(
@@ -419,7 +493,10 @@ def test_the_hourly_look_ends_with_its_time(
 ) -> None:
     with changed(world, Kind.LOCK.key("other"), holder={"S": NOBODY}):
         assert (
-            report_broken(Occasion(world.platform, utc_now(), Deadline.after(-1))) == 0
+            report_broken(
+                Occasion(world.platform, utc_now(), Deadline.after(-1))
+            )
+            == 0
         )
     assert "invariants_cut_short" in capsys.readouterr().err
 
@@ -428,7 +505,9 @@ def test_the_hourly_look_ends_with_its_time(
 def test_once_its_time_is_up_in_the_scan_no_file_is_asked_for(
     world: World, rows: int
 ) -> None:
-    readings = iter([0.0] * (1 + rows))  # at its beginning, and at each of these rows
+    readings = iter(
+        [0.0] * (1 + rows)
+    )  # at its beginning, and at each of these rows
     deadline = Deadline.after(60, lambda: next(readings, 100.0))
     with counted(world.platform.clients.s3) as calls:
         assert found(world, deadline=deadline) == []

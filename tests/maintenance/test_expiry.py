@@ -32,8 +32,12 @@ def world() -> Iterator[ApiWorld]:
         yield ApiWorld(platform)
 
 
-def expire(platform: Platform, now: datetime, place: Round | None = None) -> int:
-    return expire_runs(Occasion(platform, now, Deadline.after(60)), place or Round())
+def expire(
+    platform: Platform, now: datetime, place: Round | None = None
+) -> int:
+    return expire_runs(
+        Occasion(platform, now, Deadline.after(60)), place or Round()
+    )
 
 
 def settled(world: ApiWorld, record: RunRecord) -> RunRecord:
@@ -52,7 +56,9 @@ def fail(world: ApiWorld) -> RunRecord:
 
 
 def left(world: ApiWorld, *records: RunRecord) -> list[bool]:
-    return [world.platform.runs.get(each.run_id) is not None for each in records]
+    return [
+        world.platform.runs.get(each.run_id) is not None for each in records
+    ]
 
 
 def test_a_record_goes_so_many_days_after_its_end_and_its_body_is_known_no_more(
@@ -67,9 +73,13 @@ def test_a_record_goes_so_many_days_after_its_end_and_its_body_is_known_no_more(
     with pytest.raises(JobExpiredError):
         platform.ledger.adopt(failed.job)
     tombstone = platform.database.runs.item(f"GONE#{failed.run_id}") or {}
-    lasts = timedelta(seconds=int(tombstone["expires_at"]["N"]) - ended.timestamp())
+    lasts = timedelta(
+        seconds=int(tombstone["expires_at"]["N"]) - ended.timestamp()
+    )
     assert lasts.days == 430
-    assert platform.ledger.adopt(Job(str(uuid.uuid4()), "acme")).status == "QUEUED"
+    assert (
+        platform.ledger.adopt(Job(str(uuid.uuid4()), "acme")).status == "QUEUED"
+    )
 
 
 def test_a_record_goes_whose_dead_letter_the_queue_keeps_no_more(
@@ -86,12 +96,17 @@ def test_a_record_goes_whose_dead_letter_the_queue_keeps_no_more(
 
 
 def test_records_stay_for_15_days_at_the_least() -> None:
-    with embedded_platform(retention_days=3, dagster_retention_days=3) as platform:
+    with embedded_platform(
+        retention_days=3, dagster_retention_days=3
+    ) as platform:
         world = ApiWorld(platform)
         failed = fail(world)
         assert failed.finished_at is not None
         assert expire(platform, failed.finished_at + timedelta(days=15)) == 0
-        assert expire(platform, failed.finished_at + timedelta(days=15, seconds=1)) == 1
+        assert (
+            expire(platform, failed.finished_at + timedelta(days=15, seconds=1))
+            == 1
+        )
 
 
 def test_records_stay_that_a_feed_pointer_leads_to_and_what_kept_feeds_were_compared_with(
@@ -143,7 +158,10 @@ def test_a_run_that_is_not_settled_stays(world: ApiWorld) -> None:
 def test_a_round_goes_on_where_it_was_late_and_the_next_begins_after_ten_minutes(
     world: ApiWorld,
 ) -> None:
-    failed, late = [fail(world) for _ in range(3)], utc_now() + timedelta(days=400)
+    failed, late = (
+        [fail(world) for _ in range(3)],
+        utc_now() + timedelta(days=400),
+    )
     place, seconds = Round(), itertools.count(step=40)
     deadline = Deadline.after(30, lambda: next(seconds))
     assert expire_runs(Occasion(world.platform, late, deadline), place) == 1
@@ -165,13 +183,17 @@ def test_of_configs_the_newest_50_stay_and_those_that_a_record_names(
     deadline = Deadline.after(60)
     assert expire_configs(Occasion(platform, now, deadline), place) == 2
     kept = [
-        number for number in range(1, 54) if platform.tenants.version("acme", number)
+        number
+        for number in range(1, 54)
+        if platform.tenants.version("acme", number)
     ]
     assert kept == [2, *range(4, 54)]
     assert expire_configs(Occasion(platform, now, deadline), place) == 0
     listed, cursor = [], ""
     while cursor is not None:
-        page = world.client.get(f"/v1/tenants/acme/versions?limit=1{cursor}").json()
+        page = world.client.get(
+            f"/v1/tenants/acme/versions?limit=1{cursor}"
+        ).json()
         listed += [each["config_version"] for each in page["versions"]]
         cursor = page["next_cursor"] and f"&cursor={page['next_cursor']}"
     assert listed == kept[::-1]

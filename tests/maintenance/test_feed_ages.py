@@ -35,18 +35,26 @@ class Told:
         self.faults = {each.tenant_id: each.fault for each in events}
 
 
-def told_after(world: TriggersWorld, hours: float, *, enabled: bool = True) -> Told:
+def told_after(
+    world: TriggersWorld, hours: float, *, enabled: bool = True
+) -> Told:
     metrics: Any = Told()
-    settings = world.platform.settings.model_copy(update={"metrics_enabled": enabled})
+    settings = world.platform.settings.model_copy(
+        update={"metrics_enabled": enabled}
+    )
     platform = replace(world.platform, metrics=metrics, settings=settings)
-    on = Occasion(platform, world.clock() + timedelta(hours=hours), Deadline.after(60))
+    on = Occasion(
+        platform, world.clock() + timedelta(hours=hours), Deadline.after(60)
+    )
     report_feed_ages(on, scheduled_feeds(platform))
     return metrics
 
 
 def publish(world: TriggersWorld) -> None:
     dispatch_run(world.platform)
-    claimed = world.platform.ledger.claim(world.runs()[0].run_id, 1, "dagster-1")
+    claimed = world.platform.ledger.claim(
+        world.runs()[0].run_id, 1, "dagster-1"
+    )
     world.platform.ledger.succeed(
         claimed.fence, published_outcome(world.platform, claimed)
     )
@@ -79,7 +87,9 @@ def test_a_feed_is_good_until_it_is_late_and_then_it_is_told_whose_fault_that_is
         publish(world)
         assert told_after(world, 1).faults == {"acme": None}
         assert told_after(world, 26).faults == {"acme": "platform"}
-        results = (VendorResult("vendor_1", "failed", None, None, None, None, None),)
+        results = (
+            VendorResult("vendor_1", "failed", None, None, None, None, None),
+        )
         for code, fault in (
             ("validation_errors", "vendor_data"),
             ("RUN_TIMEOUT", "platform"),

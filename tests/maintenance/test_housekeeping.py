@@ -62,7 +62,9 @@ class Partitions:
 
 
 def store_config(platform: Platform, tenant_id: str) -> None:
-    platform.tenants.put(tenant_id, json.dumps(config_document(tenant_id=tenant_id)))
+    platform.tenants.put(
+        tenant_id, json.dumps(config_document(tenant_id=tenant_id))
+    )
 
 
 def test_a_new_tenant_gets_its_partition(platform: Platform) -> None:
@@ -88,7 +90,9 @@ def test_a_tenant_that_is_gone_keeps_its_partition_while_it_is_executed_for(
     assert partitions.tenants() == {"gone"}
 
 
-def test_all_tenants_are_compared_once_an_hour_alone(platform: Platform) -> None:
+def test_all_tenants_are_compared_once_an_hour_alone(
+    platform: Platform,
+) -> None:
     partitions, cursor, now = Partitions(), PartitionSync(), utc_now()
     sync_partitions(platform, partitions, cursor, now)
     partitions.add_tenants(["gone"])
@@ -98,7 +102,9 @@ def test_all_tenants_are_compared_once_an_hour_alone(platform: Platform) -> None
     assert partitions.tenants() == set()
 
 
-def test_a_queue_that_differs_from_the_variables_is_told(platform: Platform) -> None:
+def test_a_queue_that_differs_from_the_variables_is_told(
+    platform: Platform,
+) -> None:
     assert check_queue(platform) == []
     platform.clients.sqs.set_queue_attributes(
         QueueUrl=platform.queue.url, Attributes={"VisibilityTimeout": "30"}
@@ -120,7 +126,10 @@ def test_holds_that_wait_are_counted_by_tenant_however_many_there_are(
     platform: Platform,
 ) -> None:
     record, told = ApiWorld(platform).hold_one(), Counted()
-    tenants = ["acme", *(f"tenant_{number}" for number in range(2 * RUNS_PER_PAGE))]
+    tenants = [
+        "acme",
+        *(f"tenant_{number}" for number in range(2 * RUNS_PER_PAGE)),
+    ]
     put_many(
         platform,
         (
@@ -133,7 +142,9 @@ def test_holds_that_wait_are_counted_by_tenant_however_many_there_are(
     assert told.holds == [dict.fromkeys(tenants, 1)]
 
 
-def test_what_is_decided_or_was_never_held_does_not_count(platform: Platform) -> None:
+def test_what_is_decided_or_was_never_held_does_not_count(
+    platform: Platform,
+) -> None:
     world, told = ApiWorld(platform), Counted()
     platform = replace(platform, metrics=told)
     discarded = world.hold_one()
@@ -149,11 +160,17 @@ def test_a_hold_that_is_older_than_artifacts_are_kept_is_given_up(
     world, told = ApiWorld(platform), Counted()
     platform = replace(platform, metrics=told)
     record = world.hold_one()
-    held_at, days = record.finished_at, timedelta(days=platform.settings.retention_days)
+    held_at, days = (
+        record.finished_at,
+        timedelta(days=platform.settings.retention_days),
+    )
     assert held_at is not None
     assert count_holds(at(platform, held_at + days)) == 1
     assert count_holds(at(platform, held_at + days + timedelta(seconds=1))) == 0
-    over, feed = platform.runs.get(record.run_id), platform.runs.feed(record.tenant_id)
+    over, feed = (
+        platform.runs.get(record.run_id),
+        platform.runs.feed(record.tenant_id),
+    )
     assert over is not None
     assert feed is not None
     assert (over.status, over.error_code, over.failed_stage) == (

@@ -58,20 +58,29 @@ def purge(world: World) -> None:
 
 
 def test_runs_of_a_purged_queue_are_sent_again_once(world: World) -> None:
-    records, kept = [sent(world, tenant) for tenant in ("a", "b", "c")], QueueWatch()
+    records, kept = (
+        [sent(world, tenant) for tenant in ("a", "b", "c")],
+        QueueWatch(),
+    )
     purge(world)
     assert watch(world, LOST_SECONDS - 10, kept) == 0
     assert watch(world, 30, kept) == 3
-    bodies = [Job.parse(one.body).run_id for one in world.platform.queue.receive(10)]
+    bodies = [
+        Job.parse(one.body).run_id for one in world.platform.queue.receive(10)
+    ]
     assert sorted(bodies) == sorted(each.run_id for each in records)
 
 
-def test_a_backlog_is_not_sent_again_however_long_it_waits(world: World) -> None:
+def test_a_backlog_is_not_sent_again_however_long_it_waits(
+    world: World,
+) -> None:
     sent(world)
     assert watch(world, 20 * LOST_SECONDS) == 0
 
 
-def test_what_is_lost_counts_from_when_the_queue_was_seen_empty(world: World) -> None:
+def test_what_is_lost_counts_from_when_the_queue_was_seen_empty(
+    world: World,
+) -> None:
     sent(world)
     kept = QueueWatch()
     watch(world, 5 * LOST_SECONDS, kept)
@@ -80,7 +89,9 @@ def test_what_is_lost_counts_from_when_the_queue_was_seen_empty(world: World) ->
     assert watch(world, LOST_SECONDS, kept) == 1
 
 
-def test_a_queue_that_is_empty_now_and_then_has_no_backlog(world: World) -> None:
+def test_a_queue_that_is_empty_now_and_then_has_no_backlog(
+    world: World,
+) -> None:
     lost = sent(world, "lost")
     purge(world)
     kept, sent_again = QueueWatch(), 0
@@ -95,7 +106,9 @@ def test_a_queue_that_is_empty_now_and_then_has_no_backlog(world: World) -> None
     assert world.current(lost).message_id != lost.message_id
 
 
-def test_a_run_whose_message_shows_signs_of_life_is_not_lost(world: World) -> None:
+def test_a_run_whose_message_shows_signs_of_life_is_not_lost(
+    world: World,
+) -> None:
     record = sent(world)
     world.clock.advance(seconds=LOST_SECONDS - 60)
     (message,) = world.platform.queue.receive(1)

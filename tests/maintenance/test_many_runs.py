@@ -23,7 +23,9 @@ STALE_SECONDS = 20
 def world() -> Iterator[World]:
     clock = FakeClock()
     with (
-        embedded_platform(clock, heartbeat_stale_seconds=STALE_SECONDS) as platform,
+        embedded_platform(
+            clock, heartbeat_stale_seconds=STALE_SECONDS
+        ) as platform,
         dg.DagsterInstance.ephemeral() as instance,
     ):
         yield World(platform, instance, clock)
@@ -43,10 +45,15 @@ def fill(world: World, count: int) -> None:
         )
         for number in range(count)
     )
-    put_many(world.platform, (looks.scheduled(None, record, now) for record in queued))
+    put_many(
+        world.platform,
+        (looks.scheduled(None, record, now) for record in queued),
+    )
 
 
-def test_a_dead_run_is_found_however_many_wait_in_the_queue(world: World) -> None:
+def test_a_dead_run_is_found_however_many_wait_in_the_queue(
+    world: World,
+) -> None:
     dead = world.executing()
     fill(world, BACKLOG)
     world.ticks(2 * STALE_SECONDS, every=10)
@@ -64,7 +71,9 @@ def test_its_next_attempt_does_not_wait_behind_the_queue(world: World) -> None:
     assert (world.clock() - died_at).total_seconds() <= STALE_SECONDS + 10 + 60
 
 
-def test_a_cancelled_run_is_settled_at_once_however_many_wait(world: World) -> None:
+def test_a_cancelled_run_is_settled_at_once_however_many_wait(
+    world: World,
+) -> None:
     record = world.posted()
     fill(world, 200)
     cancelled = world.platform.ledger.request_cancel(record.run_id)
@@ -74,7 +83,9 @@ def test_a_cancelled_run_is_settled_at_once_however_many_wait(world: World) -> N
     assert world.platform.objects.artifacts(record.run_id, "acme") == {}
 
 
-def test_runs_that_have_ended_hold_up_none_that_is_under_way(world: World) -> None:
+def test_runs_that_have_ended_hold_up_none_that_is_under_way(
+    world: World,
+) -> None:
     """A reconciler that was down for long has many to settle, and little time in a tick."""
     for tenant in ("a", "b", "c"):
         world.platform.ledger.cancel(world.posted(tenant).run_id)
@@ -83,7 +94,10 @@ def test_runs_that_have_ended_hold_up_none_that_is_under_way(world: World) -> No
     seconds = itertools.count(step=15)
     executions = DagsterExecutions(world.instance)
     tick = ReconcileTick(
-        world.platform, executions, clock=world.clock, monotonic=lambda: next(seconds)
+        world.platform,
+        executions,
+        clock=world.clock,
+        monotonic=lambda: next(seconds),
     )
     assert tick.run() == 2
     assert world.current(dead).error_code == "run_process_lost"
@@ -103,8 +117,12 @@ def test_a_run_under_way_is_looked_at_now_and_then_alone(world: World) -> None:
     world.executing()
     looks = 0
     for _ in range(60):
-        world.platform.runs.beat(world.platform.runs.lock("acme").holder or "", 1)
+        world.platform.runs.beat(
+            world.platform.runs.lock("acme").holder or "", 1
+        )
         world.clock.advance(seconds=5)
         looks += world.tick()
-    every_seconds = world.platform.ledger.schedule.between_checks.total_seconds()
+    every_seconds = (
+        world.platform.ledger.schedule.between_checks.total_seconds()
+    )
     assert looks <= 300 / every_seconds

@@ -23,7 +23,12 @@ from relay_dagster.runs.ports import AttemptState, utc_now
 from relay_dagster.tenants.audit import Action, ActorKind
 from relay_dagster.wiring import poll_schedule
 from support.builders import config_document
-from support.fakes import FakeClock, embedded_platform, peek_dead, published_outcome
+from support.fakes import (
+    FakeClock,
+    embedded_platform,
+    peek_dead,
+    published_outcome,
+)
 from support.reconciler_world import STATUS, World
 
 NOBODY_S_RUN = "00000000-0000-4000-8000-000000000000"
@@ -45,7 +50,10 @@ def test_a_dead_process_costs_the_attempt_and_the_next_is_the_intake_s(
     record = world.executing(STATUS.FAILURE)
     world.ticks(10)
     after = world.current(record)
-    assert (after.status, after.error_code) == (RunStatus.QUEUED, "run_process_lost")
+    assert (after.status, after.error_code) == (
+        RunStatus.QUEUED,
+        "run_process_lost",
+    )
     assert after.next_attempt_at is not None
     assert world.take_in() == []
     world.clock.advance(seconds=11)
@@ -81,24 +89,32 @@ def test_a_run_that_waited_long_in_dagster_is_not_silent_when_it_begins(
     run = world.instance.get_run_by_id(run_id)
     assert run is not None
     world.instance.report_dagster_event(
-        dg.DagsterEvent(event_type_value="PIPELINE_START", job_name="inventory_sync"),
+        dg.DagsterEvent(
+            event_type_value="PIPELINE_START", job_name="inventory_sync"
+        ),
         run_id,
     )
     world.ticks(60)
     assert world.current(record).is_dispatched
 
 
-def test_attempts_used_up_end_in_the_dead_letters_with_the_cause(world: World) -> None:
+def test_attempts_used_up_end_in_the_dead_letters_with_the_cause(
+    world: World,
+) -> None:
     record = world.executing(STATUS.FAILURE)
     world.ticks(40)
     assert world.take_in() == [record.run_id]
     second = world.current(record)
-    world.platform.ledger.claim(record.run_id, 2, world.add_run(second, STATUS.FAILURE))
+    world.platform.ledger.claim(
+        record.run_id, 2, world.add_run(second, STATUS.FAILURE)
+    )
     world.ticks(30)
     assert world.current(record).error_code == "POISON_JOB"
     (dead,) = peek_dead(world.platform.queue)
     assert dead.attributes["run_id"] == record.run_id
-    assert dead.attributes["cause"].startswith("POISON_JOB: attempts used up (2 of 2)")
+    assert dead.attributes["cause"].startswith(
+        "POISON_JOB: attempts used up (2 of 2)"
+    )
     settled = world.current(record)
     assert settled.dlq_message_id == dead.message_id
     assert settled.acknowledged_at is not None
@@ -115,21 +131,32 @@ def test_a_run_terminated_in_dagster_is_cancelled_and_frees_its_tenant(
     assert world.platform.runs.lock("acme").active_run_id is None
     assert world.report(record, "run_summary")["status"] == "CANCELLED"
     assert world.current(record).acknowledged_at is not None
-    (entry,) = world.platform.audit.list_entries("acme", Action.RUN_CANCELLED).items
-    assert (entry.target, entry.actor.kind) == (record.run_id, ActorKind.DAGSTER)
+    (entry,) = world.platform.audit.list_entries(
+        "acme", Action.RUN_CANCELLED
+    ).items
+    assert (entry.target, entry.actor.kind) == (
+        record.run_id,
+        ActorKind.DAGSTER,
+    )
     assert entry.actor.id == record.dagster_run_id
 
 
-def test_a_run_that_was_to_be_cancelled_is_so_once_in_the_audit(world: World) -> None:
+def test_a_run_that_was_to_be_cancelled_is_so_once_in_the_audit(
+    world: World,
+) -> None:
     record = world.executing(STATUS.CANCELED)
     world.platform.ledger.request_cancel(record.run_id)
     world.ticks(30)
     assert world.current(record).status is RunStatus.CANCELLED
-    (entry,) = world.platform.audit.list_entries("acme", Action.RUN_CANCELLED).items
+    (entry,) = world.platform.audit.list_entries(
+        "acme", Action.RUN_CANCELLED
+    ).items
     assert entry.actor.kind is ActorKind.SYSTEM
 
 
-def test_a_run_that_was_deleted_in_dagster_is_attempted_again(world: World) -> None:
+def test_a_run_that_was_deleted_in_dagster_is_attempted_again(
+    world: World,
+) -> None:
     record = world.executing()
     world.instance.delete_run(str(record.dagster_run_id))
     world.ticks(20)
@@ -146,7 +173,9 @@ def test_a_message_that_was_never_sent_is_sent_once(world: World) -> None:
     assert world.current(record).message_id is not None
 
 
-def test_a_final_run_loses_its_message_and_is_looked_at_no_more(world: World) -> None:
+def test_a_final_run_loses_its_message_and_is_looked_at_no_more(
+    world: World,
+) -> None:
     record = world.executing(STATUS.FAILURE)
     world.platform.ledger.cancel(record.run_id)
     world.tick()
@@ -157,7 +186,10 @@ def test_a_final_run_loses_its_message_and_is_looked_at_no_more(world: World) ->
 def test_jobs_that_wait_have_their_turn_in_order_when_their_tenant_is_free(
     world: World,
 ) -> None:
-    first, waiting = world.posted(), [Job(str(uuid.uuid4()), "acme") for _ in range(3)]
+    first, waiting = (
+        world.posted(),
+        [Job(str(uuid.uuid4()), "acme") for _ in range(3)],
+    )
     for job in waiting:
         world.platform.queue.send(job)
         world.take_in()
@@ -169,7 +201,9 @@ def test_jobs_that_wait_have_their_turn_in_order_when_their_tenant_is_free(
         world.platform.ledger.cancel(job.run_id)
 
 
-def test_a_job_that_waits_is_called_again_where_the_call_was_lost(world: World) -> None:
+def test_a_job_that_waits_is_called_again_where_the_call_was_lost(
+    world: World,
+) -> None:
     first, waiting = world.posted(), Job(str(uuid.uuid4()), "acme")
     world.platform.queue.send(waiting)
     world.take_in()
@@ -192,9 +226,13 @@ def test_late_reports_name_the_vendors_of_the_config(world: World) -> None:
     assert summary["vendor_record_counts"] == {"vendor_1": 0}
 
 
-def test_a_run_of_vendors_that_the_config_lacks_is_settled_too(world: World) -> None:
+def test_a_run_of_vendors_that_the_config_lacks_is_settled_too(
+    world: World,
+) -> None:
     world.platform.tenants.put("acme", json.dumps(config_document()))
-    world.platform.queue.send(Job(NOBODY_S_RUN, "acme", ("vendor_1", "vendor_9"), 1))
+    world.platform.queue.send(
+        Job(NOBODY_S_RUN, "acme", ("vendor_1", "vendor_9"), 1)
+    )
     record = world.dispatched(world.received())
     world.platform.ledger.request_cancel(record.run_id)
     world.ticks(70)
@@ -204,7 +242,9 @@ def test_a_run_of_vendors_that_the_config_lacks_is_settled_too(world: World) -> 
     assert world.current(record).acknowledged_at is not None
 
 
-def test_a_run_that_died_while_it_published_leaves_no_feed(world: World) -> None:
+def test_a_run_that_died_while_it_published_leaves_no_feed(
+    world: World,
+) -> None:
     record = world.executing(STATUS.FAILURE)
     world.platform.objects.put(published_key(record, "csv"), b"sku\n")
     world.platform.ledger.poison(record.run_id, "attempts used up")
@@ -237,7 +277,9 @@ def test_a_success_that_is_settled_removes_feeds_that_are_long_out_of_force(
     world.clock.now = utc_now() + timedelta(days=2)
     world.tick()
     assert world.current(record).acknowledged_at is not None
-    left = {each.key for each in world.platform.objects.list_objects("published/")}
+    left = {
+        each.key for each in world.platform.objects.list_objects("published/")
+    }
     assert left == {published_key(record, "csv"), state_key(record)}
 
 
@@ -250,11 +292,18 @@ class Reluctant(DagsterExecutions):
         return super().state(record)
 
 
-def test_one_run_that_cannot_be_reconciled_holds_no_other_up(world: World) -> None:
-    bad, good = world.dispatched(world.posted("a")), world.dispatched(world.posted("b"))
+def test_one_run_that_cannot_be_reconciled_holds_no_other_up(
+    world: World,
+) -> None:
+    bad, good = (
+        world.dispatched(world.posted("a")),
+        world.dispatched(world.posted("b")),
+    )
     world.add_run(good, STATUS.FAILURE)
     world.clock.advance(seconds=30)
-    tick = ReconcileTick(world.platform, Reluctant(world.instance), clock=world.clock)
+    tick = ReconcileTick(
+        world.platform, Reluctant(world.instance), clock=world.clock
+    )
     assert tick.run() == 2
     assert world.current(bad).is_dispatched
     assert world.current(good).error_code == "run_not_started"
@@ -287,7 +336,9 @@ def test_a_verdict_that_comes_too_late_is_told_as_no_error_of_the_run(
     platform = replace(world.platform, metrics=counted)
     record = world.executing(STATUS.SUCCESS)
     world.clock.advance(seconds=30)
-    ReconcileTick(platform, EndsMeanwhile(world.instance), clock=world.clock).run()
+    ReconcileTick(
+        platform, EndsMeanwhile(world.instance), clock=world.clock
+    ).run()
     assert world.current(record).status is RunStatus.SUCCEEDED
     assert counted.types == []
     assert events(capsys, "run_retryable_error") == []
@@ -299,7 +350,9 @@ def test_a_run_that_has_more_attempts_than_are_allowed_by_now_ends_as_poison(
     record = world.executing(STATUS.FAILURE)
     world.ticks(20)
     fewer = world.platform.settings.model_copy(update={"max_attempts": 1})
-    ledger = RunLedger(world.platform.runs, poll_schedule(fewer), clock=world.clock)
+    ledger = RunLedger(
+        world.platform.runs, poll_schedule(fewer), clock=world.clock
+    )
     world.platform = replace(world.platform, settings=fewer, ledger=ledger)
     world.clock.advance(seconds=20)
     assert world.take_in() == []
@@ -315,7 +368,9 @@ def test_a_run_that_has_more_attempts_than_are_allowed_by_now_ends_as_poison(
     assert dead.attributes["run_id"] == record.run_id
 
 
-def test_a_tick_that_takes_too_long_goes_on_where_it_stopped(world: World) -> None:
+def test_a_tick_that_takes_too_long_goes_on_where_it_stopped(
+    world: World,
+) -> None:
     for tenant in ("a", "b"):
         world.dispatched(world.posted(tenant))
         world.clock.advance(seconds=1)
@@ -348,7 +403,9 @@ class WorkerErrors(Metrics):
         self.types.append(error_type)
 
 
-def events(capsys: pytest.CaptureFixture[str], name: str) -> list[dict[str, Any]]:
+def events(
+    capsys: pytest.CaptureFixture[str], name: str
+) -> list[dict[str, Any]]:
     """Return the lines of the log about one kind of event."""
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     return [line for line in lines if line["event"] == name]

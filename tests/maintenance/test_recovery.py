@@ -103,10 +103,17 @@ def restoring() -> Iterator[Restoring]:
 
 def kept_and_gone_on(restoring: Restoring) -> tuple[Items, Any]:
     """Put tables aside with a run that executes and one that waits; then let much happen."""
-    world, platform, process = restoring.world, restoring.platform, restoring.process
+    world, platform, process = (
+        restoring.world,
+        restoring.platform,
+        restoring.process,
+    )
     first = restoring.end_run()
     restoring.key("revoked"), restoring.key("kept")
-    restoring.link("revoked", LinkKind.FEED), restoring.link("ended", LinkKind.SUPPLIER)
+    (
+        restoring.link("revoked", LinkKind.FEED),
+        restoring.link("ended", LinkKind.SUPPLIER),
+    )
     hook = webhook(created_at=restoring.clock())
     platform.webhooks.change(TENANT, added(hook))
     process.submit()
@@ -146,7 +153,11 @@ def recovered(restoring: Restoring) -> tuple[Recovery, AuditStore, Any]:
 def test_what_was_deleted_since_is_deleted_again_and_what_was_under_way_ends(
     restoring: Restoring,
 ) -> None:
-    platform, process, world = restoring.platform, restoring.process, restoring.world
+    platform, process, world = (
+        restoring.platform,
+        restoring.process,
+        restoring.world,
+    )
     done, audit, _ = recovered(restoring)
     assert sorted(each.action for each in done.deleted_again) == [
         Action.FEED_LINK_DELETED,
@@ -159,7 +170,10 @@ def test_what_was_deleted_since_is_deleted_again_and_what_was_under_way_ends(
     assert done.lost[Action.KEY_CREATED] == 1
     assert restoring.keys.get("revoked") is None
     assert restoring.keys.get("kept") is not None
-    assert [restoring.links.of_tenant(TENANT, kind) for kind in LinkKind] == [(), ()]
+    assert [restoring.links.of_tenant(TENANT, kind) for kind in LinkKind] == [
+        (),
+        (),
+    ]
     assert platform.webhooks.of_tenant(TENANT) == ()
 
     with pytest.raises(RunCreationPausedError):
@@ -167,7 +181,10 @@ def test_what_was_deleted_since_is_deleted_again_and_what_was_under_way_ends(
     process.delete_due()
     settle(world)
     restoring.clock.advance(2 * 3600)
-    assert list(examine(platform, restoring.clock(), Extent(reads_bytes=True))) == []
+    assert (
+        list(examine(platform, restoring.clock(), Extent(reads_bytes=True)))
+        == []
+    )
     assert platform.tenants.latest_version(LEAVER) is None
 
     platform.pauses.end(None)
@@ -191,7 +208,9 @@ def test_without_the_recovery_the_deleted_come_back_and_the_doctor_finds_the_res
 def test_a_recovery_may_be_made_again(restoring: Restoring) -> None:
     done, audit, since = recovered(restoring)
     again = recover(restoring.platform, since, audit, SYSTEM)
-    assert [each.action for each in again.deleted_again] == [Action.TENANT_DELETED]
+    assert [each.action for each in again.deleted_again] == [
+        Action.TENANT_DELETED
+    ]
     assert (again.cancelled, again.brought_back) == (
         done.cancelled,
         [],

@@ -55,16 +55,26 @@ def claimed(**changes: Any) -> RunRecord:
 
 
 def dispatched(**changes: Any) -> RunRecord:
-    return claimed(**{"status": RunStatus.QUEUED, "dagster_run_id": None, **changes})
+    return claimed(
+        **{"status": RunStatus.QUEUED, "dagster_run_id": None, **changes}
+    )
 
 
 def final(status: RunStatus = RunStatus.SUCCEEDED, **changes: Any) -> RunRecord:
-    base = {"status": status, "finished_at": ago(seconds=5), "reports_written_at": NOW}
+    base = {
+        "status": status,
+        "finished_at": ago(seconds=5),
+        "reports_written_at": NOW,
+    }
     return claimed(**{**base, **changes})
 
 
-def actions(record: RunRecord, dagster: str = "executing", **changes: Any) -> list[Any]:
-    return decide(RunFacts(record, AttemptState(dagster), NOW, **changes), POLICY)
+def actions(
+    record: RunRecord, dagster: str = "executing", **changes: Any
+) -> list[Any]:
+    return decide(
+        RunFacts(record, AttemptState(dagster), NOW, **changes), POLICY
+    )
 
 
 # --- under way ------------------------------------------------------------------------------------
@@ -80,7 +90,9 @@ def test_a_message_is_not_extended_at_every_tick() -> None:
 
 
 def test_a_message_is_replaced_before_sqs_must_show_it() -> None:
-    assert actions(claimed(received_at=ago(hours=11, minutes=1))) == [Act.REPLACE]
+    assert actions(claimed(received_at=ago(hours=11, minutes=1))) == [
+        Act.REPLACE
+    ]
 
 
 @pytest.mark.parametrize("state", ["absent", "failed", "succeeded"])
@@ -90,7 +102,9 @@ def test_a_run_whose_process_is_dead_loses_its_attempt(state: str) -> None:
     assert action.error_code == "run_process_lost"
 
 
-def test_a_silent_run_s_process_is_told_to_end_before_its_attempt_is_lost() -> None:
+def test_a_silent_run_s_process_is_told_to_end_before_its_attempt_is_lost() -> (
+    None
+):
     stop, report, lose = actions(claimed(), silent_seconds=91)
     assert stop is Act.STOP
     assert isinstance(report, ReportFailed)
@@ -135,7 +149,8 @@ def test_a_message_that_was_never_sent_is_sent_after_a_minute() -> None:
     unsent = {"message_id": None, "requested_at": ago(seconds=60)}
     assert actions(record(**unsent), "absent") == [Act.SEND]
     assert (
-        actions(record(message_id=None, requested_at=ago(seconds=59)), "absent") == []
+        actions(record(message_id=None, requested_at=ago(seconds=59)), "absent")
+        == []
     )
 
 
@@ -149,7 +164,9 @@ def test_a_job_that_waits_in_the_backlog_is_left_there() -> None:
 
 
 def test_a_run_between_two_attempts_is_the_intake_s() -> None:
-    assert actions(record(attempt=1, next_attempt_at=NOW), "failed") == [Act.HAND_OVER]
+    assert actions(record(attempt=1, next_attempt_at=NOW), "failed") == [
+        Act.HAND_OVER
+    ]
 
 
 def test_a_run_that_has_had_all_the_attempts_that_are_left_to_it_by_now_is_poison() -> (
@@ -159,8 +176,12 @@ def test_a_run_that_has_had_all_the_attempts_that_are_left_to_it_by_now_is_poiso
     assert actions(waiting, "failed") == [Act.POISON]
 
 
-def test_a_job_that_waits_for_its_tenant_is_the_intake_s_when_its_turn_comes() -> None:
-    waiting = record(lock_state=LockState.QUEUED, receipt_handle="h", received_at=NOW)
+def test_a_job_that_waits_for_its_tenant_is_the_intake_s_when_its_turn_comes() -> (
+    None
+):
+    waiting = record(
+        lock_state=LockState.QUEUED, receipt_handle="h", received_at=NOW
+    )
     assert actions(waiting, "absent") == [Extend(WAITS_HIDDEN.total_seconds())]
     assert actions(waiting, "absent", is_its_turn=True) == [Act.HAND_OVER]
 
@@ -169,7 +190,9 @@ def test_a_job_that_waits_for_its_tenant_is_the_intake_s_when_its_turn_comes() -
 
 
 def test_a_run_to_be_cancelled_is_terminated_first() -> None:
-    assert actions(claimed(cancel_requested_at=ago(seconds=5))) == [Act.TERMINATE]
+    assert actions(claimed(cancel_requested_at=ago(seconds=5))) == [
+        Act.TERMINATE
+    ]
 
 
 def test_a_run_that_does_not_end_is_cancelled_by_force() -> None:
@@ -180,7 +203,10 @@ def test_a_run_that_does_not_end_is_cancelled_by_force() -> None:
 def test_a_process_that_seems_frozen_is_not_asked_to_end_for_dagster_would_wait_for_it() -> (
     None
 ):
-    assert actions(claimed(cancel_requested_at=ago(seconds=5)), silent_seconds=30) == []
+    assert (
+        actions(claimed(cancel_requested_at=ago(seconds=5)), silent_seconds=30)
+        == []
+    )
 
 
 def test_a_run_to_be_cancelled_whose_process_is_gone_is_cancelled() -> None:
@@ -202,12 +228,17 @@ def test_poison_is_buried_before_its_message_is_deleted() -> None:
 
 
 def test_poison_of_a_run_that_dagster_started_has_no_message_to_bury() -> None:
-    poison = final(RunStatus.FAILED, error_code="POISON_JOB", trigger=Trigger.DAGSTER)
+    poison = final(
+        RunStatus.FAILED, error_code="POISON_JOB", trigger=Trigger.DAGSTER
+    )
     assert actions(poison, "failed") == [Act.SETTLE]
 
 
 def test_reports_that_a_dead_run_owes_are_written_first() -> None:
-    assert actions(final(reports_written_at=None), "failed") == [Act.REPORT, Act.SETTLE]
+    assert actions(final(reports_written_at=None), "failed") == [
+        Act.REPORT,
+        Act.SETTLE,
+    ]
 
 
 def test_a_run_that_is_still_there_is_left_to_end_by_itself() -> None:
@@ -215,16 +246,23 @@ def test_a_run_that_is_still_there_is_left_to_end_by_itself() -> None:
     assert actions(final()) == []
 
 
-def test_reports_that_cannot_be_written_are_given_up_after_an_hour_of_trying() -> None:
+def test_reports_that_cannot_be_written_are_given_up_after_an_hour_of_trying() -> (
+    None
+):
     late = final(reports_written_at=None, finished_at=ago(hours=9))
     assert actions(late, "failed") == [Act.REPORT, Act.SETTLE]
     tried = final(reports_written_at=None, reports_tried_at=ago(minutes=61))
     assert actions(tried, "failed") == [Act.SETTLE]
 
 
-def test_a_run_that_was_cancelled_before_its_dispatch_has_nothing_to_report() -> None:
+def test_a_run_that_was_cancelled_before_its_dispatch_has_nothing_to_report() -> (
+    None
+):
     cancelled = final(
-        RunStatus.CANCELLED, reports_written_at=None, attempt=0, dagster_run_id=None
+        RunStatus.CANCELLED,
+        reports_written_at=None,
+        attempt=0,
+        dagster_run_id=None,
     )
     assert actions(cancelled, "absent") == [Act.SETTLE]
 
@@ -247,9 +285,15 @@ def test_a_final_run_whose_process_hangs_is_told_to_end_and_reported_to_dagster(
             claimed(), "executing", 85, 6, id="when its heartbeat will be stale"
         ),
         pytest.param(
-            claimed(cancel_requested_at=NOW), "executing", 0, 5, id="to be cancelled"
+            claimed(cancel_requested_at=NOW),
+            "executing",
+            0,
+            5,
+            id="to be cancelled",
         ),
-        pytest.param(final(), "executing", 0, 5, id="its process ends just now"),
+        pytest.param(
+            final(), "executing", 0, 5, id="its process ends just now"
+        ),
         pytest.param(
             dispatched(dispatched_at=ago(seconds=20)),
             "absent",

@@ -41,7 +41,9 @@ def published(world: World) -> list[str]:
     return [each.key for each in found if each.key.endswith(".csv")]
 
 
-def verdicts(result: dg.ExecuteInProcessResult) -> list[dg.AssetCheckEvaluation]:
+def verdicts(
+    result: dg.ExecuteInProcessResult,
+) -> list[dg.AssetCheckEvaluation]:
     """Return what the checks said, in order."""
     return list(result.get_asset_check_evaluations())
 
@@ -58,11 +60,18 @@ def test_a_run_from_the_queue_publishes_the_best_offers(world: World) -> None:
         b"sku,vendor_id,quantity_available,price\nA,vendor_2,5,9.00\nB,vendor_1,1,4.00\n"
     )
     record = world.record()
-    assert (record.status, record.stage) == (RunStatus.SUCCEEDED, Stage.COMPLETE)
-    assert dict(record.artifacts) == world.platform.objects.artifacts(RUN_ID, TENANT)
+    assert (record.status, record.stage) == (
+        RunStatus.SUCCEEDED,
+        Stage.COMPLETE,
+    )
+    assert dict(record.artifacts) == world.platform.objects.artifacts(
+        RUN_ID, TENANT
+    )
 
 
-def test_a_success_leaves_every_promised_artifact_and_no_errors(world: World) -> None:
+def test_a_success_leaves_every_promised_artifact_and_no_errors(
+    world: World,
+) -> None:
     world.store_config()
     world.upload("vendor_1", feed("A,5,10.00"))
     world.run()
@@ -87,12 +96,18 @@ def test_refused_rows_are_listed_and_counted(world: World) -> None:
         b'vendor_1,3,invalid_quantity,"B,many,1.00"'
     )
     summary = world.report("run_summary")
-    assert (summary["status"], summary["total_rows"], summary["invalid_rows"]) == (
+    assert (
+        summary["status"],
+        summary["total_rows"],
+        summary["invalid_rows"],
+    ) == (
         "SUCCEEDED",
         2,
         1,
     )
-    assert world.record().errors_artifact_key == world.record().artifacts["errors"]
+    assert (
+        world.record().errors_artifact_key == world.record().artifacts["errors"]
+    )
 
 
 def test_the_report_is_a_page_that_says_what_each_vendor_gave_and_how_old_it_is(
@@ -104,9 +119,19 @@ def test_the_report_is_a_page_that_says_what_each_vendor_gave_and_how_old_it_is(
     page = read_page(world.artifact("report"))
     (row,) = page.one("table").one("tbody").all("tr")
     assert [cell.text for cell in row.all("th", "td")] == [
-        *("vendor_1", "Latest file", "1", "0 (0%)", "1 (100%)", "less than 1 hour"),
+        *(
+            "vendor_1",
+            "Latest file",
+            "1",
+            "0 (0%)",
+            "1 (100%)",
+            "less than 1 hour",
+        ),
     ]
-    bucket, key = world.platform.objects.bucket, world.record().artifacts["report"]
+    bucket, key = (
+        world.platform.objects.bucket,
+        world.record().artifacts["report"],
+    )
     stored = world.platform.clients.s3.head_object(Bucket=bucket, Key=key)
     assert stored["ContentType"] == "text/html; charset=utf-8"
 
@@ -117,7 +142,9 @@ def test_a_run_of_some_vendors_reads_them_alone(world: World) -> None:
     world.upload("vendor_2", feed("A,5,9.00"))
     world.run(vendors=("vendor_1",))
     assert b"A,vendor_1,5,10.00" in world.artifact("merged_inventory")
-    assert world.report("run_summary")["vendor_record_counts"] == {"vendor_1": 1}
+    assert world.report("run_summary")["vendor_record_counts"] == {
+        "vendor_1": 1
+    }
 
 
 def test_the_feed_of_a_run_of_all_vendors_is_published_at_a_place_of_its_own(
@@ -129,12 +156,16 @@ def test_the_feed_of_a_run_of_all_vendors_is_published_at_a_place_of_its_own(
     feed_of_tenant = world.platform.runs.feed(TENANT)
     assert feed_of_tenant is not None
     pointer = feed_of_tenant.in_force
-    assert (pointer.key, pointer.run_id) == (f"published/{TENANT}/{RUN_ID}.csv", RUN_ID)
+    assert (pointer.key, pointer.run_id) == (
+        f"published/{TENANT}/{RUN_ID}.csv",
+        RUN_ID,
+    )
     assert world.platform.objects.read(pointer.key) == world.artifact(
         "merged_inventory"
     )
     assert (
-        pointer.sha256 == hashlib.sha256(world.artifact("merged_inventory")).hexdigest()
+        pointer.sha256
+        == hashlib.sha256(world.artifact("merged_inventory")).hexdigest()
     )
 
 
@@ -156,7 +187,9 @@ def test_a_run_uses_the_version_that_it_was_asked_for(world: World) -> None:
     assert world.report("config_snapshot")["config_version"] == 1
 
 
-def test_a_run_that_names_no_version_is_pinned_to_the_latest(world: World) -> None:
+def test_a_run_that_names_no_version_is_pinned_to_the_latest(
+    world: World,
+) -> None:
     world.store_config()
     world.store_config()
     world.upload("vendor_1", feed("A,5,10.00"))
@@ -201,7 +234,10 @@ def test_the_manifest_tells_where_each_input_came_from(world: World) -> None:
         "age_hours",
     ]
     assert found["s3_key"] == "tenants/acme/inbound/vendor_1/feed.csv"
-    assert found["run_copy_key"] == f"{RUN_ID}/tenants/acme/inbound/vendor_1/feed.csv"
+    assert (
+        found["run_copy_key"]
+        == f"{RUN_ID}/tenants/acme/inbound/vendor_1/feed.csv"
+    )
 
 
 def test_materializations_carry_counts_tables_a_preview_and_addresses(
@@ -212,13 +248,22 @@ def test_materializations_carry_counts_tables_a_preview_and_addresses(
     result = world.run()
     (event,) = result.asset_materializations_for_node("merged_inventory")
     shown = {name: value.value for name, value in event.metadata.items()}
-    assert shown["dagster/row_count"] == shown["rows_merged"] == shown["rows_in"] == 2
+    assert (
+        shown["dagster/row_count"]
+        == shown["rows_merged"]
+        == shown["rows_in"]
+        == 2
+    )
     assert column_of(event.metadata["preview"], "sku") == ["A", "B"]
     assert column_of(event.metadata["vendors"], "valid") == [2]
     assert column_of(event.metadata["vendors"], "skus_won") == [2]
-    assert shown["artifact/merged_inventory"].endswith("/outputs/merged_inventory.csv")
+    assert shown["artifact/merged_inventory"].endswith(
+        "/outputs/merged_inventory.csv"
+    )
     assert shown["artifact/report"].endswith("/reports/report.html")
-    outputs = [event for event in result.all_events if event.is_successful_output]
+    outputs = [
+        event for event in result.all_events if event.is_successful_output
+    ]
     assert (
         [event.step_output_data.metadata for event in outputs]
         == [{}] * len(outputs)
@@ -229,7 +274,9 @@ def test_materializations_carry_counts_tables_a_preview_and_addresses(
 def test_assets_carry_their_columns_the_engine_s_version_and_the_feed_s_hash(
     world: World,
 ) -> None:
-    world.store_config(output={"columns": ["sku", {"column": "price", "as": "Price"}]})
+    world.store_config(
+        output={"columns": ["sku", {"column": "price", "as": "Price"}]}
+    )
     world.upload("vendor_1", feed("A,5,10.00"))
     result = world.run()
     (event,) = result.asset_materializations_for_node("merged_inventory")
@@ -240,24 +287,35 @@ def test_assets_carry_their_columns_the_engine_s_version_and_the_feed_s_hash(
     ]
     assert [each.constraints.nullable for each in columns] == [False, True]
     feed_bytes = world.artifact("merged_inventory")
-    assert event.tags["dagster/data_version"] == hashlib.sha256(feed_bytes).hexdigest()
+    assert (
+        event.tags["dagster/data_version"]
+        == hashlib.sha256(feed_bytes).hexdigest()
+    )
     assert event.tags["dagster/code_version"] == ENGINE_VERSION
     (spec,) = normalized_inventory.specs
-    names = [each.name for each in spec.metadata["dagster/column_schema"].columns]
+    names = [
+        each.name for each in spec.metadata["dagster/column_schema"].columns
+    ]
     assert names == list(CANONICAL_COLUMNS)
 
 
-def test_what_people_come_for_stands_before_the_long_tables(world: World) -> None:
+def test_what_people_come_for_stands_before_the_long_tables(
+    world: World,
+) -> None:
     world.store_config()
     world.upload("vendor_1", feed("A,5,10.00"))
     (event,) = world.run().asset_materializations_for_node("merged_inventory")
     kinds = [type(value) for value in event.metadata.values()]
-    assert dg.PathMetadataValue not in kinds[kinds.index(dg.TableMetadataValue) :]
+    assert (
+        dg.PathMetadataValue not in kinds[kinds.index(dg.TableMetadataValue) :]
+    )
     assert list(event.metadata)[-1] == "preview"
 
 
 @pytest.mark.parametrize("asset", ["normalized_inventory", "merged_inventory"])
-def test_a_verdict_is_about_the_rows_of_its_own_run(world: World, asset: str) -> None:
+def test_a_verdict_is_about_the_rows_of_its_own_run(
+    world: World, asset: str
+) -> None:
     world.store_config()
     world.upload("vendor_1", feed("A,5,10.00"))
     result = world.run()
@@ -282,11 +340,15 @@ def test_a_run_that_fails_tells_its_verdicts_too(world: World) -> None:
 def test_a_run_that_publishes_nothing_tells_what_became_of_the_merge(
     world: World,
 ) -> None:
-    world.store_config(error_policy={"max_invalid_rows": 9, "max_invalid_row_pct": "1"})
+    world.store_config(
+        error_policy={"max_invalid_rows": 9, "max_invalid_row_pct": "1"}
+    )
     world.upload("vendor_1", feed("A,5,"))
     result = world.run()
     assert failure_of(result).startswith("empty_output: ")
-    assert "merged_schema_holds" in {each.check_name for each in verdicts(result)}
+    assert "merged_schema_holds" in {
+        each.check_name for each in verdicts(result)
+    }
 
 
 def test_the_last_materialization_says_what_started_the_run_and_what_comes_next(
@@ -312,7 +374,10 @@ def test_the_last_materialization_carries_the_seconds_of_each_stage(
         if "seconds/" in name
     }
     stages = ("FETCH_INPUTS", "NORMALIZE", "MERGE_PRICE", "WRITE_OUTPUTS")
-    assert list(seconds) == [*(f"seconds/{stage}" for stage in stages), "seconds/total"]
+    assert list(seconds) == [
+        *(f"seconds/{stage}" for stage in stages),
+        "seconds/total",
+    ]
     assert all(isinstance(value, float) for value in seconds.values())
     summary = world.report("run_summary")["stage_times"]
     assert seconds["seconds/NORMALIZE"] == pytest.approx(
@@ -324,15 +389,21 @@ def test_what_the_sample_tenant_shows_can_be_stored_by_a_real_instance(
     platform: Platform,
 ) -> None:
     tenant = "acme_parts"
-    config = load_config(parse_document(sample_config_text(tenant), format="yaml"))
+    config = load_config(
+        parse_document(sample_config_text(tenant), format="yaml")
+    )
     platform.tenants.put(tenant, json.dumps(config.to_document()))
     maps = sample_sku_maps(tenant)
     for vendor in config.vendors:
         name, data = sample_feeds(tenant)[vendor.vendor_id]
         platform.objects.put(f"{vendor.inbound.s3_prefix}{name}", data)
         if vendor.sku_map is not None:
-            platform.objects.put(str(vendor.sku_map.s3_key), maps[vendor.vendor_id][1])
-    job = build_defs(connect_run=lambda: platform).resolve_job_def("inventory_sync")
+            platform.objects.put(
+                str(vendor.sku_map.s3_key), maps[vendor.vendor_id][1]
+            )
+    job = build_defs(connect_run=lambda: platform).resolve_job_def(
+        "inventory_sync"
+    )
     with dg.instance_for_test() as instance:
         instance.add_dynamic_partitions("tenants", [tenant])
         result = job.execute_in_process(
@@ -354,7 +425,9 @@ def test_what_the_sample_tenant_shows_can_be_stored_by_a_real_instance(
 
 def test_a_tenant_without_a_config_fails_at_once(world: World) -> None:
     result = world.run()
-    assert failure_of(result).startswith("missing_tenant_config: missing tenant config")
+    assert failure_of(result).startswith(
+        "missing_tenant_config: missing tenant config"
+    )
     record = world.record()
     assert (record.status, record.failed_stage) == (
         RunStatus.FAILED,
@@ -364,12 +437,19 @@ def test_a_tenant_without_a_config_fails_at_once(world: World) -> None:
     assert world.names() == {"errors", "report", "run_summary"}
 
 
-def test_a_config_of_another_schema_is_kept_as_it_is_stored(world: World) -> None:
+def test_a_config_of_another_schema_is_kept_as_it_is_stored(
+    world: World,
+) -> None:
     document = config_document(schema_version=2)
     world.platform.tenants.put(TENANT, json.dumps(document))
     assert failure_of(world.run()).startswith("unsupported_schema_version: ")
     assert world.report("config_snapshot")["tenant_config"] == document
-    assert world.names() == {"config_snapshot", "errors", "report", "run_summary"}
+    assert world.names() == {
+        "config_snapshot",
+        "errors",
+        "report",
+        "run_summary",
+    }
 
 
 def test_a_required_vendor_without_a_feed_fails_the_run(world: World) -> None:
@@ -377,7 +457,13 @@ def test_a_required_vendor_without_a_feed_fails_the_run(world: World) -> None:
     result = world.run()
     assert failure_of(result).startswith("REQUIRED_VENDOR_MISSING: ")
     assert world.record().failed_stage is Stage.FETCH_INPUTS
-    reports = {"config_snapshot", "input_manifest", "errors", "report", "run_summary"}
+    reports = {
+        "config_snapshot",
+        "input_manifest",
+        "errors",
+        "report",
+        "run_summary",
+    }
     assert world.names() == reports
 
 
@@ -385,9 +471,12 @@ def test_a_vendor_of_the_local_runner_has_no_prefix_and_is_told_so(
     world: World,
 ) -> None:
     world.store_config({**vendor_document(), "inbound": {"type": "local"}})
-    assert "inbound.type local is for the local runner" in failure_of(world.run())
+    assert "inbound.type local is for the local runner" in failure_of(
+        world.run()
+    )
     assert (
-        world.report("input_manifest")["vendors"]["vendor_1"]["expected_prefix"] is None
+        world.report("input_manifest")["vendors"]["vendor_1"]["expected_prefix"]
+        is None
     )
 
 
@@ -408,14 +497,22 @@ def test_every_vendor_is_read_before_a_run_fails(world: World) -> None:
     assert failure_of(world.run()).startswith("DECODE_ERROR: ")
     assert world.record().failed_stage is Stage.NORMALIZE
     codes = [entry["error_code"] for entry in world.report("errors")["entries"]]
-    assert codes == ["DECODE_ERROR", "missing_required_columns", "invalid_quantity"]
+    assert codes == [
+        "DECODE_ERROR",
+        "missing_required_columns",
+        "invalid_quantity",
+    ]
     assert {"normalized_vendor_2", "invalid_rows"} <= world.names()
 
 
-def test_too_many_refused_rows_fail_the_run_with_their_list(world: World) -> None:
+def test_too_many_refused_rows_fail_the_run_with_their_list(
+    world: World,
+) -> None:
     world.store_config()
     world.upload("vendor_1", feed("A,5,10.00", "B,many,1.00"))
-    assert failure_of(world.run()).startswith("validation_errors: validation errors")
+    assert failure_of(world.run()).startswith(
+        "validation_errors: validation errors"
+    )
     assert world.record().failed_stage is Stage.MERGE_PRICE
     assert {
         "normalized_vendor_1",
@@ -440,7 +537,9 @@ def test_a_throttled_attempt_gives_the_run_back_and_the_next_succeeds(
 ) -> None:
     world.store_config()
     world.upload("vendor_1", feed("A,5,10.00"))
-    throttled = with_objects(world.platform, ThrottledOnce(world.platform.objects))
+    throttled = with_objects(
+        world.platform, ThrottledOnce(world.platform.objects)
+    )
     world.connect = lambda: throttled
     result = world.run()
     assert not result.success
@@ -460,7 +559,12 @@ def test_a_throttled_attempt_gives_the_run_back_and_the_next_succeeds(
 
 @pytest.mark.parametrize(
     "key",
-    ["config_snapshot.json", "normalized.csv", "offers.arrow", "run_summary.json"],
+    [
+        "config_snapshot.json",
+        "normalized.csv",
+        "offers.arrow",
+        "run_summary.json",
+    ],
 )
 def test_an_upload_that_fails_beside_others_gives_the_run_back(
     world: World, key: str
@@ -477,7 +581,9 @@ def test_an_upload_that_fails_beside_others_gives_the_run_back(
 
     world.store_config()
     world.upload("vendor_1", feed("A,5,10.00"))
-    refusing = with_objects(world.platform, RefusesOneUpload(world.platform.objects))
+    refusing = with_objects(
+        world.platform, RefusesOneUpload(world.platform.objects)
+    )
     world.connect = lambda: refusing
     assert not world.run().success
     assert (world.record().status, world.record().error_code) == (
@@ -489,7 +595,9 @@ def test_an_upload_that_fails_beside_others_gives_the_run_back(
     assert world.execute(2).success
 
 
-def test_attempts_that_are_used_up_end_as_poison_with_the_cause(world: World) -> None:
+def test_attempts_that_are_used_up_end_as_poison_with_the_cause(
+    world: World,
+) -> None:
     world.platform.tenants.put(
         TENANT, json.dumps(config_document(timezone="Mars/Olympus"))
     )
@@ -500,7 +608,10 @@ def test_attempts_that_are_used_up_end_as_poison_with_the_cause(world: World) ->
         assert not result.success
     assert failure_of(result).startswith("POISON_JOB: ")
     record = world.record()
-    assert (record.status, record.error_code) == (RunStatus.FAILED, "POISON_JOB")
+    assert (record.status, record.error_code) == (
+        RunStatus.FAILED,
+        "POISON_JOB",
+    )
     assert "timezone" in str(record.error_message)
     assert record.needs_dlq
     assert world.report("errors")["error_code"] == "POISON_JOB"
@@ -553,7 +664,9 @@ class FinishedRuns:
         self.records.append(record)
 
 
-def test_a_later_attempt_reads_the_same_bytes_as_the_first(world: World) -> None:
+def test_a_later_attempt_reads_the_same_bytes_as_the_first(
+    world: World,
+) -> None:
     world.store_config()
     world.upload("vendor_1", feed("A,5,10.00"))
     world.request()
@@ -565,7 +678,9 @@ def test_a_later_attempt_reads_the_same_bytes_as_the_first(world: World) -> None
     assert first.endswith(b"10.00\n")
     world.upload("vendor_1", feed("A,5,99.00"), name="later.csv")
     other = "0d1f9a52-7f0c-4f3e-9b4c-2a4f6b8d0e22"
-    manifest = world.artifact("input_manifest").replace(RUN_ID.encode(), other.encode())
+    manifest = world.artifact("input_manifest").replace(
+        RUN_ID.encode(), other.encode()
+    )
     world.platform.objects.put(
         f"{other}/tenants/{TENANT}/reports/input_manifest.json", manifest
     )
@@ -601,7 +716,9 @@ def test_a_cancelled_run_publishes_nothing(world: World) -> None:
     assert world.record().status is RunStatus.CANCELLED
 
 
-def test_a_run_cancelled_while_it_publishes_takes_its_feed_away(world: World) -> None:
+def test_a_run_cancelled_while_it_publishes_takes_its_feed_away(
+    world: World,
+) -> None:
     class CancelledWhilePublishing(ThrottledOnce):
         def put_stream(self, key: str, chunks: Any, **options: Any) -> Any:
             if key.endswith("merged_inventory.csv"):
@@ -675,7 +792,9 @@ def test_a_run_that_becomes_poison_while_it_publishes_leaves_no_feed(
     assert world.report("run_summary")["record_count"] == 0
 
 
-@pytest.mark.parametrize("ending", ["request_cancel", "cancel"], ids=["wished", "done"])
+@pytest.mark.parametrize(
+    "ending", ["request_cancel", "cancel"], ids=["wished", "done"]
+)
 def test_a_cancel_at_the_last_moment_takes_the_published_feed_away(
     world: World, ending: str
 ) -> None:
@@ -700,7 +819,9 @@ def test_a_cancel_at_the_last_moment_takes_the_published_feed_away(
 # --- runs that did not come from the queue --------------------------------------------------------
 
 
-def test_a_partition_materialized_by_hand_is_a_run_of_its_own(world: World) -> None:
+def test_a_partition_materialized_by_hand_is_a_run_of_its_own(
+    world: World,
+) -> None:
     world.store_config()
     world.upload("vendor_1", feed("A,5,10.00"))
     result = world.execute(None)
@@ -724,7 +845,9 @@ def test_by_hand_for_a_tenant_that_is_being_deleted_fails_and_leaves_no_record(
     assert world.platform.runs.get(result.run_id) is None
 
 
-def test_by_hand_beside_a_busy_tenant_fails_and_leaves_no_record(world: World) -> None:
+def test_by_hand_beside_a_busy_tenant_fails_and_leaves_no_record(
+    world: World,
+) -> None:
     world.store_config()
     world.request()
     result = world.execute(None)
@@ -732,12 +855,16 @@ def test_by_hand_beside_a_busy_tenant_fails_and_leaves_no_record(world: World) -
     assert world.platform.runs.get(result.run_id) is None
 
 
-def test_a_later_asset_alone_takes_the_inputs_of_the_last_run(world: World) -> None:
+def test_a_later_asset_alone_takes_the_inputs_of_the_last_run(
+    world: World,
+) -> None:
     world.store_config()
     world.upload("vendor_1", feed("A,5,10.00"))
     world.run()
     world.upload("vendor_1", feed("A,5,99.00"), name="later.csv")
-    result = world.execute(None, assets=["normalized_inventory", "merged_inventory"])
+    result = world.execute(
+        None, assets=["normalized_inventory", "merged_inventory"]
+    )
     assert result.success
     assert world.artifact("merged_inventory", result.run_id) == world.artifact(
         "merged_inventory"
@@ -755,7 +882,9 @@ def test_the_last_asset_alone_takes_the_work_files_of_the_last_run(
     world.store_config(pricing={"base_margin_pct": "1"})
     result = world.execute(None, assets=["merged_inventory"])
     assert result.success
-    assert b"A,vendor_1,5,20.00" in world.artifact("merged_inventory", result.run_id)
+    assert b"A,vendor_1,5,20.00" in world.artifact(
+        "merged_inventory", result.run_id
+    )
     assert "normalized_vendor_1" in world.names(result.run_id)
 
 
@@ -773,7 +902,8 @@ def test_the_last_asset_alone_keeps_the_warnings_about_vendors_without_offers(
     for run_id in (RUN_ID, result.run_id):
         assert world.report("run_summary", run_id)["warnings"] == told
     first, alone = (
-        world.report("errors", each)["entries"] for each in (RUN_ID, result.run_id)
+        world.report("errors", each)["entries"]
+        for each in (RUN_ID, result.run_id)
     )
     assert alone == first
 
@@ -781,9 +911,14 @@ def test_the_last_asset_alone_keeps_the_warnings_about_vendors_without_offers(
 def test_an_unexpected_fault_by_hand_ends_the_run_at_once(world: World) -> None:
     world.store_config()
     world.upload("vendor_1", feed("A,5,10.00"))
-    throttled = with_objects(world.platform, ThrottledOnce(world.platform.objects))
+    throttled = with_objects(
+        world.platform, ThrottledOnce(world.platform.objects)
+    )
     world.connect = lambda: throttled
     result = world.execute(None)
     record = world.record(result.run_id)
-    assert (record.status, record.error_code) == (RunStatus.FAILED, "POISON_JOB")
+    assert (record.status, record.error_code) == (
+        RunStatus.FAILED,
+        "POISON_JOB",
+    )
     assert not record.needs_dlq

@@ -10,7 +10,10 @@ import pytest
 from relay_core.merge.result import merge_vendors, rules_broken_by
 from relay_core.publish.findings import RunFindings
 from relay_core.publish.state import read_state
-from relay_dagster.orchestration.checks import merged_results, normalized_results
+from relay_dagster.orchestration.checks import (
+    merged_results,
+    normalized_results,
+)
 from support.builders import REQUESTED_AT, feed, tenant_config, vendor_document
 from support.explaining import run_in_memory
 from support.normalizing import normalize_vendor
@@ -18,7 +21,9 @@ from support.normalizing import normalize_vendor
 
 def verdicts(*feeds: bytes, **policy: Any) -> dict[str, dg.AssetCheckResult]:
     """Return each check's result for vendors with these feeds."""
-    documents = [vendor_document(f"vendor_{n}") for n in range(1, len(feeds) + 1)]
+    documents = [
+        vendor_document(f"vendor_{n}") for n in range(1, len(feeds) + 1)
+    ]
     config = tenant_config(*documents, error_policy=policy)
     normalized = [
         normalize_vendor(
@@ -31,7 +36,9 @@ def verdicts(*feeds: bytes, **policy: Any) -> dict[str, dg.AssetCheckResult]:
     return {str(result.check_name): result for result in results}
 
 
-def rows(result: dg.AssetCheckResult, table: str = "vendors") -> list[dict[str, Any]]:
+def rows(
+    result: dg.AssetCheckResult, table: str = "vendors"
+) -> list[dict[str, Any]]:
     value = result.metadata[table]
     assert isinstance(value, dg.TableMetadataValue)
     return [dict(record.data) for record in value.records]
@@ -48,7 +55,9 @@ def test_each_vendor_has_a_row_in_each_table() -> None:
         "invalid_rows_within_max",
         "invalid_pct_within_max",
     ):
-        assert [(row["vendor_id"], row["invalid"]) for row in rows(results[name])] == [
+        assert [
+            (row["vendor_id"], row["invalid"]) for row in rows(results[name])
+        ] == [
             ("vendor_1", 0),
             ("vendor_2", 1),
         ]
@@ -61,7 +70,11 @@ def test_a_refused_row_breaks_the_canonical_schema_as_a_warning() -> None:
     assert not result.passed
     assert result.severity is dg.AssetCheckSeverity.WARN
     assert rows(result, "errors_by_code") == [
-        {"vendor_id": "vendor_1", "error_code": "invalid_quantity", "entries": 1}
+        {
+            "vendor_id": "vendor_1",
+            "error_code": "invalid_quantity",
+            "entries": 1,
+        }
     ]
 
 
@@ -69,10 +82,15 @@ def test_a_refused_row_breaks_the_canonical_schema_as_a_warning() -> None:
     ("policy", "rows_pass", "pct_passes"),
     [
         pytest.param(
-            {"max_invalid_rows": 1, "max_invalid_row_pct": "0.5"}, True, True, id="both"
+            {"max_invalid_rows": 1, "max_invalid_row_pct": "0.5"},
+            True,
+            True,
+            id="both",
         ),
         pytest.param({"max_invalid_rows": 1}, True, False, id="part too great"),
-        pytest.param({"max_invalid_row_pct": "0.5"}, False, True, id="rows too many"),
+        pytest.param(
+            {"max_invalid_row_pct": "0.5"}, False, True, id="rows too many"
+        ),
         pytest.param({}, False, False, id="neither"),
     ],
 )
@@ -95,7 +113,9 @@ def test_the_merged_check_tells_how_many_skus_each_vendor_won() -> None:
     ]
 
 
-def test_a_sku_that_stands_twice_breaks_both_checks_of_the_merged_rows() -> None:
+def test_a_sku_that_stands_twice_breaks_both_checks_of_the_merged_rows() -> (
+    None
+):
     config = tenant_config()
     vendor = normalize_vendor(config, config.vendors[0], feed("A,5,10.00"))
     merged = merge_vendors(config, [vendor])
@@ -117,8 +137,12 @@ def test_a_sku_that_stands_twice_breaks_both_checks_of_the_merged_rows() -> None
 
 
 def test_prices_that_are_kept_back_stand_beside_the_guards() -> None:
-    config = tenant_config(vendor_document("v1"), guards={"quarantine": {"max_pct": 1}})
-    before = run_in_memory(config, {"v1": feed(*(f"S{n:02},5,10" for n in range(20)))})
+    config = tenant_config(
+        vendor_document("v1"), guards={"quarantine": {"max_pct": 1}}
+    )
+    before = run_in_memory(
+        config, {"v1": feed(*(f"S{n:02},5,10" for n in range(20)))}
+    )
     baseline = read_state(before.files[before.keys.state], keeps_rows=True)
     low = feed("S00,5,1", *(f"S{n:02},5,10" for n in range(1, 20)))
     run = run_in_memory(config, {"v1": low}, baseline=baseline)

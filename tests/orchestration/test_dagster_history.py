@@ -32,8 +32,12 @@ STATUS = dg.DagsterRunStatus
 BACKFILLS = sa.table(
     "bulk_actions", *map(sa.column, ("key", "status", "timestamp", "body"))
 )
-TICKS = sa.table("job_ticks", *map(sa.column, ("job_origin_id", "status", "tick_body")))
-ASSETS = sa.table("asset_keys", *map(sa.column, ("asset_key", "cached_status_data")))
+TICKS = sa.table(
+    "job_ticks", *map(sa.column, ("job_origin_id", "status", "tick_body"))
+)
+ASSETS = sa.table(
+    "asset_keys", *map(sa.column, ("asset_key", "cached_status_data"))
+)
 
 
 @pytest.fixture
@@ -45,7 +49,9 @@ def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
 
 
 def remove(instance: dg.DagsterInstance, *run_ids: str) -> tuple[int, bool]:
-    removed = DagsterHistory(instance).remove_tenant(TENANT, run_ids, lambda: False)
+    removed = DagsterHistory(instance).remove_tenant(
+        TENANT, run_ids, lambda: False
+    )
     return removed.count, removed.is_all
 
 
@@ -58,7 +64,9 @@ def add_run(
 ) -> str:
     given = {tags.PARTITION: tenant_id, tags.TENANT_ID: tenant_id}
     run_id = str(uuid.uuid4())
-    run = dg.DagsterRun(job_name=job_name, run_id=run_id, status=status, tags=given)
+    run = dg.DagsterRun(
+        job_name=job_name, run_id=run_id, status=status, tags=given
+    )
     return instance.add_run(run).run_id
 
 
@@ -86,7 +94,9 @@ def test_runs_and_partition_go_and_those_of_others_stay(
     assert remove(instance) == (0, True)
 
 
-def test_a_run_that_has_not_ended_is_made_still(instance: dg.DagsterInstance) -> None:
+def test_a_run_that_has_not_ended_is_made_still(
+    instance: dg.DagsterInstance,
+) -> None:
     history = DagsterHistory(instance)
     add_run(instance, "acme2", STATUS.STARTED)
     assert not history.has_unfinished(TENANT)
@@ -94,11 +104,15 @@ def test_a_run_that_has_not_ended_is_made_still(instance: dg.DagsterInstance) ->
     assert history.has_unfinished(TENANT)
 
 
-def test_where_it_is_late_the_rest_is_left(instance: dg.DagsterInstance) -> None:
+def test_where_it_is_late_the_rest_is_left(
+    instance: dg.DagsterInstance,
+) -> None:
     for _ in range(3):
         add_run(instance, TENANT)
     looks = iter([False, True])
-    removed = DagsterHistory(instance).remove_tenant(TENANT, (), lambda: next(looks))
+    removed = DagsterHistory(instance).remove_tenant(
+        TENANT, (), lambda: next(looks)
+    )
     assert (removed.count, removed.is_all) == (1, False)
     assert len(instance.get_runs()) == 2
     assert remove(instance) == (3, True)
@@ -124,9 +138,13 @@ def test_a_cache_that_names_the_tenant_is_made_anew(
     for name in (TENANT, "acme2"):
         cached = json.dumps({"subset": json.dumps([name])})
         with storage.index_connection() as connection:
-            connection.execute(ASSETS.update().values(cached_status_data=cached))
+            connection.execute(
+                ASSETS.update().values(cached_status_data=cached)
+            )
         remove(instance)
-        left = rows(storage.index_connection, sa.select(ASSETS.c.cached_status_data))
+        left = rows(
+            storage.index_connection, sa.select(ASSETS.c.cached_status_data)
+        )
         assert left == [None if name == TENANT else cached]
 
 
@@ -168,10 +186,16 @@ def test_a_tenant_whose_name_is_a_word_of_the_sensors_takes_no_other_s_ticks(
     instance: dg.DagsterInstance, name: str, body: str
 ) -> None:
     storage: Any = instance.schedule_storage
-    told = json.dumps({"skip_reason": f"tenant {name}: too many writers at once"})
+    told = json.dumps(
+        {"skip_reason": f"tenant {name}: too many writers at once"}
+    )
     with storage.connect() as connection:
         for each in (body, told):
-            tick = {"job_origin_id": "o", "status": "SUCCESS", "tick_body": each}
+            tick = {
+                "job_origin_id": "o",
+                "status": "SUCCESS",
+                "tick_body": each,
+            }
             connection.execute(TICKS.insert().values(**tick))
     DagsterHistory(instance).remove_tenant(name, (), lambda: False)
     assert rows(storage.connect, sa.select(TICKS.c.tick_body)) == [body]
@@ -193,7 +217,11 @@ def test_a_backfill_waits_for_no_tenant_that_is_called_like_one_of_its_keys(
         }
         connection.execute(BACKFILLS.insert().values(**row))
     for name in ("partition_names", "target"):
-        assert DagsterHistory(instance).remove_tenant(name, (), lambda: False).is_all
+        assert (
+            DagsterHistory(instance)
+            .remove_tenant(name, (), lambda: False)
+            .is_all
+        )
 
 
 def test_a_backfill_that_named_it_goes_once_it_has_ended(
@@ -265,7 +293,9 @@ def never() -> bool:
     return False
 
 
-def delete_old(instance: dg.DagsterInstance, before: datetime = AFTER_ALL) -> int:
+def delete_old(
+    instance: dg.DagsterInstance, before: datetime = AFTER_ALL
+) -> int:
     return DagsterHistory(instance).delete_ended_before(before, never)
 
 
@@ -276,16 +306,24 @@ def test_runs_of_the_job_that_ended_long_ago_are_deleted_the_oldest_first(
     executing = add_run(instance, TENANT, STATUS.STARTED)
     another = add_run(instance, TENANT, job_name="somebody_elses")
     history, late = DagsterHistory(instance), iter([False, False, True])
-    assert history.delete_ended_before(utc_now() - timedelta(days=1), never) == 0
+    assert (
+        history.delete_ended_before(utc_now() - timedelta(days=1), never) == 0
+    )
     assert history.delete_ended_before(AFTER_ALL, lambda: next(late)) == 2
-    assert {run.run_id for run in instance.get_runs()} == {ended[2], executing, another}
+    assert {run.run_id for run in instance.get_runs()} == {
+        ended[2],
+        executing,
+        another,
+    }
 
 
 def test_runs_of_assets_that_were_materialized_by_hand_are_deleted_if_they_are_tenants_(
     instance: dg.DagsterInstance,
 ) -> None:
     add_run(instance, TENANT, job_name="__ASSET_JOB")
-    another = add_run(instance, "a partition of somebody else", job_name="__ASSET_JOB")
+    another = add_run(
+        instance, "a partition of somebody else", job_name="__ASSET_JOB"
+    )
     assert delete_old(instance) == 1
     assert {run.run_id for run in instance.get_runs()} == {another}
 
@@ -308,10 +346,14 @@ def execute_checked(
         for spec in specs:
             yield dg.AssetCheckResult(check_name=spec.name, passed=True)
 
-    definitions = dg.Definitions(assets=[stock], jobs=[dg.define_asset_job(job_name)])
+    definitions = dg.Definitions(
+        assets=[stock], jobs=[dg.define_asset_job(job_name)]
+    )
     job = definitions.resolve_job_def(job_name)
     return job.execute_in_process(
-        instance=instance, tags={tags.TENANT_ID: tenant_id}, partition_key=tenant_id
+        instance=instance,
+        tags={tags.TENANT_ID: tenant_id},
+        partition_key=tenant_id,
     ).run_id
 
 
@@ -339,9 +381,13 @@ def report_checked(instance: dg.DagsterInstance, tenant_id: str) -> None:
     """
     materialize(instance, tenant_id)
     key = dg.AssetKey("merged_inventory")
-    instance.report_runless_asset_event(dg.AssetObservation(key, partition=tenant_id))
+    instance.report_runless_asset_event(
+        dg.AssetObservation(key, partition=tenant_id)
+    )
     for name in ("fresh", "whole"):
-        verdict = dg.AssetCheckEvaluation(asset_key=key, check_name=name, passed=True)
+        verdict = dg.AssetCheckEvaluation(
+            asset_key=key, check_name=name, passed=True
+        )
         instance.report_runless_asset_event(verdict)
 
 
@@ -361,7 +407,9 @@ def test_after_retention_there_is_as_much_as_before_but_for_the_newest_of_each_t
         def one_more_of_each() -> set[str]:
             for tenant_id in tenants:
                 report_checked(instance, tenant_id)
-            return {execute_checked(instance, tenant_id) for tenant_id in tenants}
+            return {
+                execute_checked(instance, tenant_id) for tenant_id in tenants
+            }
 
         for tenant_id in tenants:
             instance.add_dynamic_partitions("tenants", [tenant_id])

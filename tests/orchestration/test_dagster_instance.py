@@ -61,7 +61,9 @@ def add_run(
 
 def test_every_status_that_dagster_writes_is_a_state() -> None:
     # Declared by newer versions, and written by none.
-    assert {status for status in STATUS if status.value != "SUSPENDED"} == set(STATE_OF)
+    assert {status for status in STATUS if status.value != "SUSPENDED"} == set(
+        STATE_OF
+    )
 
 
 def test_an_attempt_is_found_by_its_tags_before_it_is_claimed(
@@ -143,7 +145,9 @@ def test_a_run_that_has_ended_is_reported_no_other_end(
 # --- partitions -----------------------------------------------------------------------------------
 
 
-def test_missing_partitions_are_added_and_named(instance: dg.DagsterInstance) -> None:
+def test_missing_partitions_are_added_and_named(
+    instance: dg.DagsterInstance,
+) -> None:
     partitions = DagsterPartitions(instance)
     assert partitions.add_tenants(["b", "a"]) == ["a", "b"]
     assert partitions.add_tenants(["a", "c"]) == ["c"]
@@ -202,7 +206,8 @@ def test_a_process_that_does_not_end_is_not_waited_for(
 
 
 @pytest.mark.parametrize(
-    ("launcher", "asked"), [("DefaultRunLauncher", False), ("EcsRunLauncher", True)]
+    ("launcher", "asked"),
+    [("DefaultRunLauncher", False), ("EcsRunLauncher", True)],
 )
 def test_a_silent_process_is_ended_where_it_need_not_be_asked_itself(
     instance: dg.DagsterInstance, launcher: str, asked: bool
@@ -255,7 +260,9 @@ class ClashingInstance:
 
     def has_dynamic_partition(self, name: str, key: str) -> bool:
         self.looks += 1
-        return self.looks > 1 and self._instance.has_dynamic_partition(name, key)
+        return self.looks > 1 and self._instance.has_dynamic_partition(
+            name, key
+        )
 
     def add_dynamic_partitions(self, name: str, keys: list[str]) -> None:
         raise RuntimeError("UNIQUE constraint failed")

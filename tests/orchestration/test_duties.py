@@ -59,7 +59,9 @@ def test_with_nothing_to_do_the_duties_do_nothing(
     with dg.build_sensor_context(instance=instance) as context:
         result = sensor(context)
         assert isinstance(result, dg.SkipReason)
-        assert set(json.loads(str(context.cursor))) == {duty.name for duty in DUTIES}
+        assert set(json.loads(str(context.cursor))) == {
+            duty.name for duty in DUTIES
+        }
     assert str(result.skip_message).splitlines() == [
         "tenant_partitions: partitions added: 0",
         "tenant_deletions: deletions looked at: 0",
@@ -80,7 +82,9 @@ def closed() -> dg.DagsterInstance:
     raise AssertionError("nothing asks Dagster")
 
 
-def test_each_duty_comes_again_after_its_own_interval(platform: Platform) -> None:
+def test_each_duty_comes_again_after_its_own_interval(
+    platform: Platform,
+) -> None:
     clock, done = FakeClock(), list[str]()
 
     def noted(name: str) -> Callable[[Occasion, Memory], str]:
@@ -92,18 +96,24 @@ def test_each_duty_comes_again_after_its_own_interval(platform: Platform) -> Non
     ]
     cursor = None
     for _ in range(7):
-        _, cursor = keep_house(platform, closed, cursor, clock=clock, duties=table)
+        _, cursor = keep_house(
+            platform, closed, cursor, clock=clock, duties=table
+        )
         clock.advance(seconds=10)
     assert Counter(done) == {"often": 7, "seldom": 2}
 
 
-def test_the_duty_that_has_waited_longest_comes_first(platform: Platform) -> None:
+def test_the_duty_that_has_waited_longest_comes_first(
+    platform: Platform,
+) -> None:
     done: list[str] = []
     table = [
         Duty(name, 60, 9, lambda on, _, name=name: done.append(name) or "done")
         for name in ("a", "b", "c")
     ]
-    cursor = json.dumps({"a": {"due_at": 3}, "b": {"due_at": 1}, "c": {"due_at": 2}})
+    cursor = json.dumps(
+        {"a": {"due_at": 3}, "b": {"due_at": 1}, "c": {"due_at": 2}}
+    )
     keep_house(platform, closed, cursor, duties=table)
     assert done == ["b", "c", "a"]
 
@@ -118,13 +128,18 @@ def test_a_duty_has_no_longer_than_its_own_time_and_that_of_the_tick(
         return "done"
 
     keep_house(
-        platform, closed, None, duties=[Duty("a", 0, 5, act), Duty("b", 0, 500, act)]
+        platform,
+        closed,
+        None,
+        duties=[Duty("a", 0, 5, act), Duty("b", 0, 500, act)],
     )
     assert 4 < left[0] <= 5
     assert 40 < left[1] <= 45
 
 
-def test_the_last_tick_of_which_no_one_knows_is_none(platform: Platform) -> None:
+def test_the_last_tick_of_which_no_one_knows_is_none(
+    platform: Platform,
+) -> None:
     duty = Duty("a", 60, 5, lambda _, __: "done")
     for cursor in (
         "{",
@@ -133,7 +148,9 @@ def test_the_last_tick_of_which_no_one_knows_is_none(platform: Platform) -> None
         '{"a": 4}',
         '{"a": {"due_at": "soon", "memory": 3}}',
     ):
-        assert keep_house(platform, closed, cursor, duties=[duty])[0] == "a: done"
+        assert (
+            keep_house(platform, closed, cursor, duties=[duty])[0] == "a: done"
+        )
 
 
 def test_new_tenants_get_their_partition(
@@ -151,13 +168,19 @@ def test_a_tenant_that_is_being_deleted_gets_no_partition(
 ) -> None:
     platform.tenants.put("acme", json.dumps(config_document()))
     platform.closing.ask("acme")
-    for memory in (None, {"known_until": utc_now().timestamp(), "compared_at": 9e9}):
+    for memory in (
+        None,
+        {"known_until": utc_now().timestamp(), "compared_at": 9e9},
+    ):
         assert (
             evaluate("tenant_partitions", platform, instance, memory)[0]
             == "partitions added: 0"
         )
     platform.deletions.restore("acme")
-    assert evaluate("tenant_partitions", platform, instance)[0] == "partitions added: 1"
+    assert (
+        evaluate("tenant_partitions", platform, instance)[0]
+        == "partitions added: 1"
+    )
 
 
 def test_a_tenant_whose_time_has_come_is_deleted(
@@ -166,7 +189,8 @@ def test_a_tenant_whose_time_has_come_is_deleted(
     platform.tenants.put("acme", json.dumps(config_document()))
     platform.deletions.ask("acme", timedelta(0))
     assert (
-        evaluate("tenant_deletions", platform, instance)[0] == "deletions looked at: 1"
+        evaluate("tenant_deletions", platform, instance)[0]
+        == "deletions looked at: 1"
     )
     assert platform.tenants.latest_version("acme") is None
 
@@ -178,7 +202,9 @@ def test_another_process_deletes_what_is_left_to_it(
     platform.deletions.ask("acme", timedelta(0))
     apart = platform.settings.model_copy(update={"deletions_apart": True})
     with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
-        left = evaluate("tenant_deletions", replace(platform, settings=apart), instance)
+        left = evaluate(
+            "tenant_deletions", replace(platform, settings=apart), instance
+        )
         assert left[0] == "left to relay deletions"
         assert platform.tenants.latest_version("acme") == 1
         monkeypatch.setattr(dg.DagsterInstance, "get", lambda: instance)
@@ -196,7 +222,9 @@ def test_held_runs_are_counted(
     assert evaluate("held_runs", platform, instance)[0] == "runs held: 1"
 
 
-def test_strays_are_settled(platform: Platform, instance: dg.DagsterInstance) -> None:
+def test_strays_are_settled(
+    platform: Platform, instance: dg.DagsterInstance
+) -> None:
     stray = Job(str(uuid.uuid4()), "acme")
     platform.clients.sqs.send_message(
         QueueUrl=platform.queue.dlq_url, MessageBody=stray.body()
@@ -214,7 +242,9 @@ def test_what_is_remembered_tells_the_next_time_when_the_queue_was_empty(
 
 
 def test_a_duty_that_fails_is_a_worker_error_and_holds_up_no_other(
-    platform: Platform, instance: dg.DagsterInstance, capsys: pytest.CaptureFixture[str]
+    platform: Platform,
+    instance: dg.DagsterInstance,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     class Told(Metrics):
         def __init__(self) -> None:
@@ -244,7 +274,9 @@ def test_a_duty_that_fails_is_a_worker_error_and_holds_up_no_other(
         "works",
     ]
     assert told.types == ["missing_resource"]
-    (line,) = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    (line,) = [
+        json.loads(line) for line in capsys.readouterr().err.splitlines()
+    ]
     assert (line["event"], line["duty"]) == ("duty_error", "fails")
     after = json.loads(cursor)["fails"]
     assert after == {"due_at": NOW.timestamp() + 60, "memory": before["memory"]}

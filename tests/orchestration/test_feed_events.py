@@ -31,7 +31,9 @@ from support.dagster_storages import STORAGES
 from support.fakes import embedded_platform
 from support.run_world import TENANT, World
 
-FIRST, SECOND, THIRD = (f"{n}c1f9a52-7f0c-4f3e-9b4c-2a4f6b8d0e11" for n in "123")
+FIRST, SECOND, THIRD = (
+    f"{n}c1f9a52-7f0c-4f3e-9b4c-2a4f6b8d0e11" for n in "123"
+)
 WHOLE = [f"S{number:02},5,10.00" for number in range(20)]
 PUBLISHED, MERGED, FRESH = "published_feed", "merged_inventory", "feed_is_fresh"
 
@@ -39,7 +41,10 @@ PUBLISHED, MERGED, FRESH = "published_feed", "merged_inventory", "feed_is_fresh"
 @pytest.fixture(params=STORAGES)
 def kept(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     """Yield a world whose instance has a database of each kind."""
-    with embedded_platform() as platform, request.param(tmp_path) as (instance, _):
+    with (
+        embedded_platform() as platform,
+        request.param(tmp_path) as (instance, _),
+    ):
         yield World(platform, instance)
 
 
@@ -49,7 +54,9 @@ def sync(world: World, run_id: str, *rows: str) -> None:
 
 
 def report(
-    world: World, platform: Platform | None = None, later: timedelta = timedelta()
+    world: World,
+    platform: Platform | None = None,
+    later: timedelta = timedelta(),
 ) -> int:
     deadline, now = Deadline.after(60), utc_now() + later
     on = DagsterOccasion(
@@ -85,7 +92,9 @@ def pointer(world: World) -> FeedPointer:
     return found
 
 
-def test_a_publication_a_release_and_a_rollback_are_an_event_each(kept: World) -> None:
+def test_a_publication_a_release_and_a_rollback_are_an_event_each(
+    kept: World,
+) -> None:
     kept.store_config()
     sync(kept, FIRST, *WHOLE)
     assert report(kept) == 1
@@ -103,7 +112,11 @@ def test_a_publication_a_release_and_a_rollback_are_an_event_each(kept: World) -
         ("release", "ops", SECOND),
         ("run", "its run", FIRST),
     ]
-    assert shown[0]["sha256"] == pointer(kept).in_force.sha256 == shown[2]["sha256"]
+    assert (
+        shown[0]["sha256"]
+        == pointer(kept).in_force.sha256
+        == shown[2]["sha256"]
+    )
     assert [each["record_count"] for each in shown] == [20, 2, 20]
     assert shown[1]["report"] == f"/reports/{TENANT}/{SECOND}"
     assert (pointer(kept).pending, pointer(kept).due_at) == ((), None)
@@ -185,7 +198,9 @@ def test_a_publication_that_comes_while_others_are_reported_is_reported_too(
         sync(world, SECOND, *WHOLE)
         return change(*asked)
 
-    assert report(world, with_queue(world.platform, change=publish_meanwhile)) == 1
+    assert (
+        report(world, with_queue(world.platform, change=publish_meanwhile)) == 1
+    )
     assert report(world) == 1
     assert [each["run_id"] for each in events(world)] == [SECOND, FIRST]
 
@@ -198,7 +213,9 @@ def test_a_tenant_that_is_being_deleted_is_not_told_of(world: World) -> None:
     assert events(world) == []
 
 
-def test_with_nothing_to_report_nothing_is_asked_of_dagster(world: World) -> None:
+def test_with_nothing_to_report_nothing_is_asked_of_dagster(
+    world: World,
+) -> None:
     def closed() -> dg.DagsterInstance:
         raise AssertionError("nobody asks")
 
@@ -232,7 +249,11 @@ def test_a_newer_run_s_page_does_not_say_that_an_older_one_was_released(
     release(world, SECOND)
     sync(world, THIRD, *WHOLE[:2])
     assert report(world) == 3
-    assert [each["run_id"] for each in events(world, MERGED)] == [THIRD, SECOND, FIRST]
+    assert [each["run_id"] for each in events(world, MERGED)] == [
+        THIRD,
+        SECOND,
+        FIRST,
+    ]
 
 
 # --- freshness ------------------------------------------------------------------------------------
@@ -249,7 +270,9 @@ def judge(world: World, now: datetime) -> int:
 
 
 def verdicts(world: World) -> dict[str, bool]:
-    return DagsterHistory(world.instance).verdicts(dg.AssetKey(PUBLISHED), FRESH)
+    return DagsterHistory(world.instance).verdicts(
+        dg.AssetKey(PUBLISHED), FRESH
+    )
 
 
 def test_a_feed_is_late_an_hour_after_its_schedule_was_due(kept: World) -> None:
@@ -266,13 +289,18 @@ def test_a_feed_is_late_an_hour_after_its_schedule_was_due(kept: World) -> None:
     assert verdicts(kept) == {TENANT: False}
     assert judge(kept, hour + timedelta(hours=3)) == 0
     key = dg.AssetCheckKey(dg.AssetKey(PUBLISHED), FRESH)
-    (shown,) = kept.instance.event_log_storage.get_asset_check_execution_history(
-        key, limit=9
+    (shown,) = (
+        kept.instance.event_log_storage.get_asset_check_execution_history(
+            key, limit=9
+        )
     )
     assert shown.event is not None
     assert shown.event.dagster_event is not None
     verdict: Any = shown.event.dagster_event.event_specific_data
-    assert (verdict.partition, verdict.severity) == (TENANT, dg.AssetCheckSeverity.WARN)
+    assert (verdict.partition, verdict.severity) == (
+        TENANT,
+        dg.AssetCheckSeverity.WARN,
+    )
     assert verdict.metadata["run_id"].value == FIRST
     sync(kept, SECOND, *WHOLE)
     assert judge(kept, utc_now()) == 1
@@ -293,7 +321,9 @@ def test_the_check_can_be_executed_by_hand(world: World) -> None:
     world.store_config()
     sync(world, FIRST, *WHOLE)
     check = dg.AssetCheckKey(dg.AssetKey(PUBLISHED), FRESH)
-    job = build_defs(connect_run=world.connect).resolve_implicit_global_asset_job_def()
+    job = build_defs(
+        connect_run=world.connect
+    ).resolve_implicit_global_asset_job_def()
     result = job.get_subset(asset_check_selection={check}).execute_in_process(
         instance=world.instance, partition_key=TENANT
     )

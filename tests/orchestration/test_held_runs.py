@@ -21,7 +21,9 @@ from support.builders import feed, vendor_document
 from support.fakes import embedded_platform
 from support.run_world import TENANT, World, failure_of, with_objects
 
-FIRST, SECOND, THIRD = (f"{n}c1f9a52-7f0c-4f3e-9b4c-2a4f6b8d0e11" for n in "123")
+FIRST, SECOND, THIRD = (
+    f"{n}c1f9a52-7f0c-4f3e-9b4c-2a4f6b8d0e11" for n in "123"
+)
 WHOLE = [f"S{number:02},5,10.00" for number in range(20)]
 
 
@@ -49,7 +51,9 @@ def held_run_id(world: World) -> str | None:
 def decision(record: RunRecord, **changes: Any) -> Release:
     assert record.hold is not None
     known = {"sha256": record.hold.sha256, "guards": record.hold.guard_names}
-    return Release(**{**known, "reason": "a planned sale", "by": "ops", **changes})
+    return Release(
+        **{**known, "reason": "a planned sale", "by": "ops", **changes}
+    )
 
 
 def held(world: World) -> RunRecord:
@@ -65,7 +69,10 @@ def held(world: World) -> RunRecord:
 def test_the_first_feed_of_a_tenant_is_compared_with_none(world: World) -> None:
     world.store_config()
     record = sync(world, FIRST, *WHOLE)
-    assert (record.status, record.baseline_run_id) == (RunStatus.SUCCEEDED, None)
+    assert (record.status, record.baseline_run_id) == (
+        RunStatus.SUCCEEDED,
+        None,
+    )
     assert world.report("run_summary", FIRST)["guards"] is None
 
 
@@ -89,7 +96,8 @@ def test_a_feed_that_lost_most_of_the_published_one_is_held_and_the_shop_keeps_t
         "count": 18,
         "of": 20,
         "examples": [
-            {"sku": f"S{n:02}", "before": "10.00", "after": None} for n in range(2, 7)
+            {"sku": f"S{n:02}", "before": "10.00", "after": None}
+            for n in range(2, 7)
         ],
     }
     assert (in_force(world), held_run_id(world)) == (FIRST, SECOND)
@@ -108,7 +116,9 @@ def test_a_run_tells_what_its_feed_changes_in_artifact_summary_record_and_dagste
     world.store_config()
     sync(world, FIRST, *WHOLE)
     world.upload("vendor_1", feed(*WHOLE[:18], "S18,9,10.00"), name="later.csv")
-    (shown,) = world.run(SECOND).asset_materializations_for_node("merged_inventory")
+    (shown,) = world.run(SECOND).asset_materializations_for_node(
+        "merged_inventory"
+    )
     record = world.record(SECOND)
     assert world.artifact("changes", SECOND).decode().splitlines()[1:] == [
         "S18,changed,vendor_1,vendor_1,5,9,10.00,10.00",
@@ -120,7 +130,10 @@ def test_a_run_tells_what_its_feed_changes_in_artifact_summary_record_and_dagste
         1,
         18,
     )
-    assert {"baseline_run_id": record.baseline_run_id, **(record.changes or {})} == told
+    assert {
+        "baseline_run_id": record.baseline_run_id,
+        **(record.changes or {}),
+    } == told
     assert shown.metadata["changes/removed"].value == 1
     assert str(shown.metadata["artifact/changes"].value).endswith(
         "/reports/changes.csv"
@@ -142,17 +155,27 @@ def test_a_first_run_and_a_run_of_some_vendors_are_compared_with_nothing(
         assert "changes" not in world.names(run_id)
 
 
-def test_the_record_tells_the_first_200_characters_of_a_sku(world: World) -> None:
+def test_the_record_tells_the_first_200_characters_of_a_sku(
+    world: World,
+) -> None:
     world.store_config()
-    sync(world, FIRST, *(f"{number:02}{'S' * 300},5,10.00" for number in range(20)))
+    sync(
+        world,
+        FIRST,
+        *(f"{number:02}{'S' * 300},5,10.00" for number in range(20)),
+    )
     record = sync(world, SECOND, "A,5,10.00")
     assert record.hold is not None
     assert record.hold.guards[0]["examples"][0]["sku"] == "00" + "S" * 198
-    told = world.report("run_summary", SECOND)["guards"][0]["examples"][0]["sku"]
+    told = world.report("run_summary", SECOND)["guards"][0]["examples"][0][
+        "sku"
+    ]
     assert told == "00" + "S" * 300
 
 
-def test_a_held_run_succeeds_in_dagster_and_its_check_fails(world: World) -> None:
+def test_a_held_run_succeeds_in_dagster_and_its_check_fails(
+    world: World,
+) -> None:
     world.store_config()
     sync(world, FIRST, *WHOLE)
     world.upload("vendor_1", feed(*WHOLE[:2]), name="later.csv")
@@ -163,7 +186,10 @@ def test_a_held_run_succeeds_in_dagster_and_its_check_fails(world: World) -> Non
         for each in result.get_asset_check_evaluations()
         if each.check_name == "feed_within_guards"
     ]
-    assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.ERROR)
+    assert (check.passed, check.severity) == (
+        False,
+        dg.AssetCheckSeverity.ERROR,
+    )
     (shown,) = result.asset_materializations_for_node("merged_inventory")
     assert shown.metadata["held_by"].value == "skus_removed, vendor_rows"
     assert SECOND in str(shown.metadata["to_release"].value)
@@ -174,7 +200,9 @@ def test_a_feed_that_is_only_warned_of_is_published(world: World) -> None:
     sync(world, FIRST, *WHOLE)
     record = sync(world, SECOND, *WHOLE[:2])
     assert (record.status, in_force(world)) == (RunStatus.SUCCEEDED, SECOND)
-    assert world.report("run_summary", SECOND)["warnings"] == {"GUARD_TRIPPED": 2}
+    assert world.report("run_summary", SECOND)["warnings"] == {
+        "GUARD_TRIPPED": 2
+    }
 
 
 def test_a_run_that_was_posted_with_its_config_version_is_compared_too(
@@ -188,15 +216,21 @@ def test_a_run_that_was_posted_with_its_config_version_is_compared_too(
     assert (record.status, record.baseline_run_id) == (RunStatus.HELD, FIRST)
 
 
-def test_every_attempt_is_compared_with_the_feed_that_was_pinned(world: World) -> None:
+def test_every_attempt_is_compared_with_the_feed_that_was_pinned(
+    world: World,
+) -> None:
     world.store_config()
     sync(world, FIRST, *WHOLE)
     world.upload("vendor_1", feed(*WHOLE[:2]), name="later.csv")
     world.request(SECOND)
     world.dispatch(run_id=SECOND)
-    world.execute(run_id=SECOND, assets=["fetched_inventory", "normalized_inventory"])
+    world.execute(
+        run_id=SECOND, assets=["fetched_inventory", "normalized_inventory"]
+    )
     assert world.record(SECOND).baseline_run_id == FIRST
-    assert world.platform.objects.exists(world.record(SECOND).keys.baseline_state)
+    assert world.platform.objects.exists(
+        world.record(SECOND).keys.baseline_state
+    )
 
 
 @pytest.mark.parametrize("harm", ["gone", "damaged"])
@@ -210,7 +244,10 @@ def test_a_baseline_that_cannot_be_read_is_tried_again_and_never_passed_over(
     else:
         world.platform.objects.put(state, b"PAR1 and no more")
     record = sync(world, SECOND, *WHOLE)
-    assert (record.status, record.error_code) == (RunStatus.QUEUED, "baseline_lost")
+    assert (record.status, record.error_code) == (
+        RunStatus.QUEUED,
+        "baseline_lost",
+    )
     assert in_force(world) == FIRST
 
 
@@ -225,7 +262,9 @@ def test_a_run_of_some_vendors_is_not_compared(world: World) -> None:
     assert in_force(world) == FIRST
 
 
-def test_a_run_that_is_cancelled_after_all_tells_no_changes(world: World) -> None:
+def test_a_run_that_is_cancelled_after_all_tells_no_changes(
+    world: World,
+) -> None:
     class CancelsOnChanges:
         def __init__(self, objects: Any) -> None:
             self._objects = objects
@@ -240,7 +279,9 @@ def test_a_run_that_is_cancelled_after_all_tells_no_changes(world: World) -> Non
 
     world.store_config()
     sync(world, FIRST, *WHOLE)
-    cancelling = with_objects(world.platform, CancelsOnChanges(world.platform.objects))
+    cancelling = with_objects(
+        world.platform, CancelsOnChanges(world.platform.objects)
+    )
     world.connect = lambda: cancelling
     record = sync(world, SECOND, *WHOLE[:18])
     assert (record.status, record.changes) == (RunStatus.CANCELLED, None)
@@ -264,11 +305,18 @@ def test_a_release_publishes_what_was_held_and_the_next_run_is_compared_with_it(
     assert world.record(THIRD).status is RunStatus.SUCCEEDED
 
 
-def test_a_release_of_something_else_than_is_held_is_refused(world: World) -> None:
+def test_a_release_of_something_else_than_is_held_is_refused(
+    world: World,
+) -> None:
     record = held(world)
     with pytest.raises(HoldMismatchError, match=r"skus_removed, vendor_rows"):
-        world.platform.ledger.feeds.release(SECOND, decision(record, sha256="0" * 64))
-    assert (world.record(SECOND).status, in_force(world)) == (RunStatus.HELD, FIRST)
+        world.platform.ledger.feeds.release(
+            SECOND, decision(record, sha256="0" * 64)
+        )
+    assert (world.record(SECOND).status, in_force(world)) == (
+        RunStatus.HELD,
+        FIRST,
+    )
 
 
 def test_nothing_is_released_or_rolled_back_while_the_tenant_has_a_run(
@@ -291,14 +339,18 @@ RUN_STRAIGHT = "9c1f9a52-7f0c-4f3e-9b4c-2a4f6b8d0e11"
 def test_a_cancel_discards_what_is_held(world: World) -> None:
     record = held(world)
     over = world.platform.ledger.request_cancel(SECOND)
-    assert (over.status, over.failed_stage) == (RunStatus.CANCELLED, "WRITE_OUTPUTS")
+    assert (over.status, over.failed_stage) == (
+        RunStatus.CANCELLED,
+        "WRITE_OUTPUTS",
+    )
     assert (in_force(world), held_run_id(world)) == (FIRST, None)
     with pytest.raises(RunNotHeldError):
         world.platform.ledger.feeds.release(SECOND, decision(record))
 
 
 @pytest.mark.parametrize(
-    ("rows", "status"), [(WHOLE, RunStatus.SUCCEEDED), (WHOLE[:3], RunStatus.HELD)]
+    ("rows", "status"),
+    [(WHOLE, RunStatus.SUCCEEDED), (WHOLE[:3], RunStatus.HELD)],
 )
 def test_the_next_feed_that_is_published_or_held_gives_the_held_one_up(
     world: World, rows: list[str], status: RunStatus
@@ -306,7 +358,10 @@ def test_the_next_feed_that_is_published_or_held_gives_the_held_one_up(
     record = held(world)
     assert sync(world, THIRD, *rows).status is status
     older = world.record(SECOND)
-    assert (older.status, older.error_code) == (RunStatus.CANCELLED, "HOLD_SUPERSEDED")
+    assert (older.status, older.error_code) == (
+        RunStatus.CANCELLED,
+        "HOLD_SUPERSEDED",
+    )
     with pytest.raises(RunNotHeldError):
         world.platform.ledger.feeds.release(SECOND, decision(record))
     assert held_run_id(world) == (THIRD if status is RunStatus.HELD else None)
@@ -315,7 +370,10 @@ def test_the_next_feed_that_is_published_or_held_gives_the_held_one_up(
 def test_a_run_that_fails_leaves_what_is_held(world: World) -> None:
     held(world)
     assert sync(world, THIRD, "S00,many,1.00").status is RunStatus.FAILED
-    assert (world.record(SECOND).status, held_run_id(world)) == (RunStatus.HELD, SECOND)
+    assert (world.record(SECOND).status, held_run_id(world)) == (
+        RunStatus.HELD,
+        SECOND,
+    )
 
 
 def test_a_rollback_publishes_an_earlier_feed_again_and_gives_up_what_is_held(
@@ -360,13 +418,17 @@ def two_vendors(**changes: Any) -> list[dict[str, Any]]:
     return [vendor_document("vendor_1", **changes), vendor_document("vendor_2")]
 
 
-def test_a_vendor_s_half_feed_is_replaced_by_its_last_good_one(world: World) -> None:
+def test_a_vendor_s_half_feed_is_replaced_by_its_last_good_one(
+    world: World,
+) -> None:
     good = {
         "on_trouble": "last_good",
         "last_good": {"max_age_hours": 24, "quantity_pct": 50},
     }
     world.store_config(*two_vendors(**good))
-    world.upload("vendor_2", feed(*(f"T{number:02},1,3.00" for number in range(20))))
+    world.upload(
+        "vendor_2", feed(*(f"T{number:02},1,3.00" for number in range(20)))
+    )
     sync(world, FIRST, *WHOLE)
     record = sync(world, SECOND, *WHOLE[:2])
     assert record.status is RunStatus.SUCCEEDED
@@ -381,14 +443,18 @@ def test_a_vendor_s_half_feed_is_replaced_by_its_last_good_one(world: World) -> 
     )
     assert entry["trouble"]["error_code"] == "vendor_rows"
     assert entry["s3_key"].endswith("2.csv")
-    assert world.report("run_summary", SECOND)["warnings"] == {"VENDOR_LAST_GOOD": 1}
+    assert world.report("run_summary", SECOND)["warnings"] == {
+        "VENDOR_LAST_GOOD": 1
+    }
     copy = record.artifacts["last_good_vendor_1"]
     assert world.platform.objects.read(copy) == feed(*WHOLE)
 
 
 def test_a_last_good_feed_is_lent_on_from_run_to_run(world: World) -> None:
     world.store_config(*two_vendors(on_trouble="last_good"))
-    world.upload("vendor_2", feed(*(f"T{number:02},1,3.00" for number in range(20))))
+    world.upload(
+        "vendor_2", feed(*(f"T{number:02},1,3.00" for number in range(20)))
+    )
     sync(world, FIRST, *WHOLE)
     sync(world, SECOND, "S00,broken")
     assert in_force(world) == SECOND
@@ -433,4 +499,7 @@ def test_the_manifest_s_pins_stay_when_it_is_completed(world: World) -> None:
         "vendors"
     ]
     assert entry["vendor_1"]["status"] == "found"
-    assert entry["vendor_1"]["run_copy_key"] == record.artifacts["inbound_vendor_1"]
+    assert (
+        entry["vendor_1"]["run_copy_key"]
+        == record.artifacts["inbound_vendor_1"]
+    )

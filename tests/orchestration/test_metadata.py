@@ -14,7 +14,10 @@ from relay_dagster import tags
 from relay_dagster.execution.attempt import Attempt, Launch, RunStoppedError
 from relay_dagster.execution.session import ASSETS
 from relay_dagster.external_errors import ThrottledError
-from relay_dagster.orchestration.metadata import failure_metadata, normalized_metadata
+from relay_dagster.orchestration.metadata import (
+    failure_metadata,
+    normalized_metadata,
+)
 from relay_dagster.wiring import Platform
 from support.builders import RUN_ID
 from support.fakes import dispatch_run, embedded_platform
@@ -30,7 +33,9 @@ def platform() -> Iterator[Platform]:
 @contextmanager
 def claimed(platform: Platform) -> Iterator[Attempt]:
     given = tags.run_tags(RUN_ID, "acme", attempt=1)
-    attempt = Attempt.claim(platform, Launch("d", "acme", given, frozenset(ASSETS)))
+    attempt = Attempt.claim(
+        platform, Launch("d", "acme", given, frozenset(ASSETS))
+    )
     try:
         yield attempt
     finally:
@@ -67,7 +72,9 @@ def test_a_run_that_has_failed_says_whose_it_is_and_what_to_do(
     with claimed(platform) as attempt:
         with pytest.raises(RunStoppedError):
             attempt.fail(
-                RunFailure("DECODE_ERROR", "decode error", Stage.NORMALIZE, ("acme",))
+                RunFailure(
+                    "DECODE_ERROR", "decode error", Stage.NORMALIZE, ("acme",)
+                )
             )
         shown = failure_metadata(attempt)
     assert list(shown)[:5] == [

@@ -54,7 +54,8 @@ def vendors(**feeds: bytes) -> list[NormalizedVendor]:
 @pytest.fixture(scope="module")
 def normalized() -> list[NormalizedVendor]:
     return vendors(
-        north=feed("A,5,10.00", "B,many,1.00", "C,few,1.00"), south=feed("A,5,9.00")
+        north=feed("A,5,10.00", "B,many,1.00", "C,few,1.00"),
+        south=feed("A,5,9.00"),
     )
 
 
@@ -99,7 +100,8 @@ def test_a_vendor_is_shown_with_its_counts_and_with_its_wins_where_they_are_know
     assert (north["rows"], north["valid"], north["invalid"]) == (3, 1, 2)
     assert "skus_won" not in north
     assert [
-        row["skus_won"] for row in rows_of(vendor_table(normalized, {"south": 1}))
+        row["skus_won"]
+        for row in rows_of(vendor_table(normalized, {"south": 1}))
     ] == [0, 1]
 
 
@@ -118,9 +120,9 @@ def test_faults_are_counted_by_vendor_and_code_the_most_frequent_first(
 
 
 def test_a_feed_that_cannot_be_used_is_a_fault_too() -> None:
-    assert rows_of(fault_table(vendors(north=b"sku,quantity_available\nA,\xff\n"))) == [
-        {"vendor_id": "north", "error_code": "DECODE_ERROR", "entries": 1}
-    ]
+    assert rows_of(
+        fault_table(vendors(north=b"sku,quantity_available\nA,\xff\n"))
+    ) == [{"vendor_id": "north", "error_code": "DECODE_ERROR", "entries": 1}]
 
 
 def test_every_vendor_of_the_config_has_won_some_or_none(
@@ -133,9 +135,14 @@ def test_every_vendor_of_the_config_has_won_some_or_none(
     ]
 
 
-def test_a_merged_feed_that_holds_breaks_no_rule(merged: MergedInventory) -> None:
+def test_a_merged_feed_that_holds_breaks_no_rule(
+    merged: MergedInventory,
+) -> None:
     shown = rule_table(merged)
-    assert (rows_of(shown), columns_of(shown)) == ([], ["column", "rule", "rows"])
+    assert (rows_of(shown), columns_of(shown)) == (
+        [],
+        ["column", "rule", "rows"],
+    )
 
 
 def test_warnings_are_counted_by_name() -> None:

@@ -11,7 +11,9 @@ from relay_dagster.runs.model import RunRecord
 from support.builders import feed
 from support.run_world import TENANT, World
 
-FIRST, SECOND, THIRD = (f"{n}c1f9a52-7f0c-4f3e-9b4c-2a4f6b8d0e11" for n in "123")
+FIRST, SECOND, THIRD = (
+    f"{n}c1f9a52-7f0c-4f3e-9b4c-2a4f6b8d0e11" for n in "123"
+)
 WHOLE = [f"S{number:02},5,10.00" for number in range(20)]
 CONTENT_TYPES = {
     "csv": "text/csv; charset=utf-8",
@@ -51,7 +53,9 @@ def test_a_feed_has_its_format_in_its_keys_and_its_content_type(
         key,
     )
     assert (
-        in_force(world).key == record.feed_key == f"published/{TENANT}/{FIRST}.{format}"
+        in_force(world).key
+        == record.feed_key
+        == f"published/{TENANT}/{FIRST}.{format}"
     )
     for one in (key, in_force(world).key):
         bucket = world.platform.objects.bucket
@@ -91,6 +95,8 @@ def test_the_preview_in_dagster_has_the_tenant_s_headers(world: World) -> None:
     columns = ["sku", {"column": "price", "as": "Net"}, "availability"]
     world.store_config(output={"format": "parquet", "columns": columns})
     world.upload("vendor_1", feed(*WHOLE))
-    (shown,) = world.run(FIRST).asset_materializations_for_node("merged_inventory")
+    (shown,) = world.run(FIRST).asset_materializations_for_node(
+        "merged_inventory"
+    )
     first = shown.metadata["preview"].records[0].data  # type: ignore[union-attr]
     assert first == {"sku": "S00", "Net": "10.00", "availability": "in_stock"}

@@ -40,11 +40,15 @@ def world(clock: FakeClock) -> Iterator[World]:
         yield world
 
 
-def sync(world: World, n: int, changed: Mapping[str, str] | None = None) -> RunRecord:
+def sync(
+    world: World, n: int, changed: Mapping[str, str] | None = None
+) -> RunRecord:
     """Upload all SKUs, some with another price, and run."""
     rows = ({**dict.fromkeys(NAMES, "131.99"), **(changed or {})}).items()
     world.upload(
-        "vendor_1", feed(*(f"{sku},5,{price}" for sku, price in rows)), name=f"{n}.csv"
+        "vendor_1",
+        feed(*(f"{sku},5,{price}" for sku, price in rows)),
+        name=f"{n}.csv",
     )
     world.run(RUNS[n])
     return world.record(RUNS[n])
@@ -55,7 +59,9 @@ def published(world: World) -> dict[str, str]:
     pointer = world.platform.runs.feed(TENANT)
     assert pointer is not None
     text = world.platform.objects.read(pointer.in_force.key).decode()
-    return {row["sku"]: row["price"] for row in csv.DictReader(io.StringIO(text))}
+    return {
+        row["sku"]: row["price"] for row in csv.DictReader(io.StringIO(text))
+    }
 
 
 def low(world: World) -> list[str]:
@@ -101,7 +107,9 @@ def test_nine_prices_are_kept_back_three_are_accepted_and_time_confirms_the_othe
     assert (low(world), kept_back(world, 1)) == ([], NINE)
     assert record.counts["quarantined"] == 9
     assert world.report("run_summary", RUNS[1])["quarantined"] == 9
-    assert world.report("run_summary", RUNS[1])["warnings"] == {"SKUS_QUARANTINED": 1}
+    assert world.report("run_summary", RUNS[1])["warnings"] == {
+        "SKUS_QUARANTINED": 1
+    }
     assert run_data(record)["counts"]["quarantined"] == 9
     shown = merged_metadata(world)
     assert shown["quarantined"].value == 9
@@ -120,9 +128,15 @@ def test_nine_prices_are_kept_back_three_are_accepted_and_time_confirms_the_othe
         "sha256": hashlib.sha256(overrides).hexdigest(),
     }
     told = explained(world, 2, THREE[0])
-    assert (told["override"]["accept_price"], told["quarantine"]) == ("13.19", None)
+    assert (told["override"]["accept_price"], told["quarantine"]) == (
+        "13.19",
+        None,
+    )
     told = explained(world, 2, SIX[0])
-    assert (told["reason"], told["feed_row"]["price"]) == ("quarantined", "131.99")
+    assert (told["reason"], told["feed_row"]["price"]) == (
+        "quarantined",
+        "131.99",
+    )
 
     clock.advance(seconds=23 * 3600 - 1)
     sync(world, 3, LOW)
@@ -143,17 +157,23 @@ def test_behind_a_rollback_a_price_is_suspect_anew(
     sync(world, 1, LOW)
     accept(world, 1, skus=THREE)
     clock.advance(seconds=25 * 3600)
-    world.platform.ledger.feeds.roll_back(TENANT, RUNS[0], "as before", by="ops")
+    world.platform.ledger.feeds.roll_back(
+        TENANT, RUNS[0], "as before", by="ops"
+    )
     sync(world, 2, LOW)
     assert (low(world), kept_back(world, 2)) == (THREE, SIX)
     # The feed that is published again knows since when the prices were suspect in it.
-    world.platform.ledger.feeds.roll_back(TENANT, RUNS[1], "as before", by="ops")
+    world.platform.ledger.feeds.roll_back(
+        TENANT, RUNS[1], "as before", by="ops"
+    )
     assert low(world) == []
     sync(world, 3, LOW)
     assert low(world) == NINE
 
 
-def test_too_many_at_once_are_held_and_nothing_is_published(world: World) -> None:
+def test_too_many_at_once_are_held_and_nothing_is_published(
+    world: World,
+) -> None:
     sync(world, 0)
     many = dict.fromkeys(NAMES[:300], "13.19")
     record = sync(world, 1, many)

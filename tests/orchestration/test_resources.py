@@ -42,7 +42,9 @@ def test_the_assets_of_a_run_share_one_session(world: World) -> None:
 
 
 @pytest.mark.parametrize("fails", [False, True], ids=["succeeded", "failed"])
-def test_nothing_runs_beside_a_run_that_is_over(world: World, fails: bool) -> None:
+def test_nothing_runs_beside_a_run_that_is_over(
+    world: World, fails: bool
+) -> None:
     world.store_config()
     if not fails:
         world.upload("vendor_1", feed("A,5,10.00"))
@@ -51,7 +53,9 @@ def test_nothing_runs_beside_a_run_that_is_over(world: World, fails: bool) -> No
     assert not {name for name in names if name.startswith("relay-")}
 
 
-def test_a_failed_run_says_our_code_and_where_its_reports_are(world: World) -> None:
+def test_a_failed_run_says_our_code_and_where_its_reports_are(
+    world: World,
+) -> None:
     world.store_config()
     world.upload("vendor_1", b"sku,quantity_available\nA,\xff\n")
     failure = failure_event(world.run())
@@ -62,16 +66,25 @@ def test_a_failed_run_says_our_code_and_where_its_reports_are(world: World) -> N
     # What it was made from says nothing more.
     assert (failure.error.cause, failure.error.context) == (None, None)
     metadata = failure.user_failure_data.metadata
-    assert (metadata["run_id"].value, metadata["stage"].value) == (RUN_ID, "NORMALIZE")
+    assert (metadata["run_id"].value, metadata["stage"].value) == (
+        RUN_ID,
+        "NORMALIZE",
+    )
     address = world.platform.objects.uri(world.record().artifacts["errors"])
     assert metadata["artifact/errors"].value == address
-    assert column_of(metadata["errors_by_code"], "error_code") == ["DECODE_ERROR"]
+    assert column_of(metadata["errors_by_code"], "error_code") == [
+        "DECODE_ERROR"
+    ]
 
 
-def test_a_fault_that_has_a_code_is_named_without_its_cause(world: World) -> None:
+def test_a_fault_that_has_a_code_is_named_without_its_cause(
+    world: World,
+) -> None:
     world.store_config()
     world.upload("vendor_1", feed("A,5,10.00"))
-    throttled = with_objects(world.platform, ThrottledOnce(world.platform.objects))
+    throttled = with_objects(
+        world.platform, ThrottledOnce(world.platform.objects)
+    )
     world.connect = lambda: throttled
     failure = failure_event(world.run())
     assert failure.user_failure_data.description.startswith(
@@ -95,7 +108,9 @@ def test_a_defect_is_shown_as_it_is_with_its_calls(world: World) -> None:
     assert "in latest_object" in "".join(failure.error.cause.stack)
 
 
-def test_a_platform_that_cannot_be_connected_claims_nothing(world: World) -> None:
+def test_a_platform_that_cannot_be_connected_claims_nothing(
+    world: World,
+) -> None:
     def refuse() -> Platform:
         raise RuntimeError("ARTIFACT_BUCKET is not set")
 

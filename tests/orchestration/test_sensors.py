@@ -40,7 +40,8 @@ def posted(platform: Platform, tenant_id: str = "acme") -> str:
     )
     record = platform.ledger.reserve(request).record
     platform.ledger.messages.mark_sent(
-        record.run_id, platform.queue.send(record.job, request_id=record.request_id)
+        record.run_id,
+        platform.queue.send(record.job, request_id=record.request_id),
     )
     return record.run_id
 
@@ -71,7 +72,10 @@ def test_the_sensors_are_on_by_default_and_as_quick_as_they_must(
     ("name", "told"),
     [
         ("run_reconciler", "0 runs were due"),
-        ("upload_sensor", "UPLOADS_QUEUE_URL is not set: uploads start nothing"),
+        (
+            "upload_sensor",
+            "UPLOADS_QUEUE_URL is not set: uploads start nothing",
+        ),
         ("schedule_sensor", "runs started: 0, pulls in hand: 0"),
         ("webhook_sender", "0 delivered, 0 failed, 0 open"),
     ],
@@ -81,9 +85,9 @@ def test_a_sensor_with_nothing_to_do_does_nothing_and_does_not_open_dagster_s_in
 ) -> None:
     settings = platform.settings.model_copy(update={"uploads_queue_url": None})
     idle = replace(platform, settings=settings)
-    sensor = build_defs(connect_tick=lambda: idle, wait_seconds=0).resolve_sensor_def(
-        name
-    )
+    sensor = build_defs(
+        connect_tick=lambda: idle, wait_seconds=0
+    ).resolve_sensor_def(name)
     with dg.build_sensor_context() as context:
         result = sensor(context)
         assert isinstance(result, dg.SkipReason)
@@ -95,7 +99,9 @@ def test_a_run_that_has_ended_is_told_to_its_tenants_webhook(
     instance: dg.DagsterInstance,
 ) -> None:
     with served_platform() as served, receiving() as receiver:
-        settings = served.settings.model_copy(update={"webhook_allow_loopback": True})
+        settings = served.settings.model_copy(
+            update={"webhook_allow_loopback": True}
+        )
         platform = replace(served, settings=settings)
         events = (EventType.RUN_CANCELLED,)
         webhook = stored_webhook(
@@ -142,7 +148,8 @@ def test_the_next_free_slot_is_a_tenant_s_that_has_had_no_run_lately(
         assert isinstance(result, dg.SensorResult)
         requests = result.run_requests or []
         return {
-            str(one.partition_key): one.tags["dagster/priority"] for one in requests
+            str(one.partition_key): one.tags["dagster/priority"]
+            for one in requests
         }
 
     assert asked_for("acme") == {"acme": "10"}
@@ -197,7 +204,8 @@ def test_no_room_is_no_receive(
 ) -> None:
     posted(platform)
     full = replace(
-        platform, settings=platform.settings.model_copy(update={"intake_limit": 0})
+        platform,
+        settings=platform.settings.model_copy(update={"intake_limit": 0}),
     )
     result = evaluate("sqs_run_sensor", full, instance)
     assert isinstance(result, dg.SkipReason)
@@ -227,7 +235,9 @@ def test_a_tick_of_the_reconciler_that_fails_is_a_worker_error(
     platform: Platform, instance: dg.DagsterInstance
 ) -> None:
     told = WorkerErrors()
-    platform.clients.dynamodb.delete_table(TableName=platform.settings.runs_table)
+    platform.clients.dynamodb.delete_table(
+        TableName=platform.settings.runs_table
+    )
     with pytest.raises(MissingResourceError):
         evaluate("run_reconciler", replace(platform, metrics=told), instance)
     assert told.types == ["missing_resource"]

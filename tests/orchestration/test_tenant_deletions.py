@@ -24,7 +24,10 @@ from relay_dagster.orchestration.dagster_instance import (
     DagsterExecutions,
     DagsterOccasion,
 )
-from relay_dagster.orchestration.feed_events import judge_freshness, report_publications
+from relay_dagster.orchestration.feed_events import (
+    judge_freshness,
+    report_publications,
+)
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import Idempotency, NewRun
 from relay_dagster.runs.ports import utc_now
@@ -94,28 +97,42 @@ def furnish(estate: Estate, tenant_id: str) -> None:
     )
     pull = {"url": "https://files.example.com/stock.csv"}
     prefix = f"tenants/{tenant_id}/inbound/"
-    vendor = vendor_document(inbound={"type": "s3", "s3_prefix": prefix, "pull": pull})
-    triggers = {"schedule": {"cron": "0 6 * * *"}, "on_upload": {"quiet_seconds": 0}}
+    vendor = vendor_document(
+        inbound={"type": "s3", "s3_prefix": prefix, "pull": pull}
+    )
+    triggers = {
+        "schedule": {"cron": "0 6 * * *"},
+        "on_upload": {"quiet_seconds": 0},
+    }
     for currency in ("USD", "EUR", "USD"):
         world.store_config(
-            vendor, tenant_id=tenant_id, default_currency=currency, triggers=triggers
+            vendor,
+            tenant_id=tenant_id,
+            default_currency=currency,
+            triggers=triggers,
         )
     api = ApiWorld(platform)
     api.issue_key(tenant_id)
     hook = {"url": "https://shop.example.com/hooks", "events": ["run.failed"]}
     assert (
-        api.client.post(f"/v1/tenants/{tenant_id}/webhooks", json=hook).status_code
+        api.client.post(
+            f"/v1/tenants/{tenant_id}/webhooks", json=hook
+        ).status_code
         == 201
     )
     asked = api.client.post(f"/v1/tenants/{tenant_id}/vendors/vendor_1/pull")
     assert asked.status_code == 202
     order = {"vendor_id": "vendor_1", "file_name": "stock.csv"}
     assert (
-        api.client.post(f"/v1/tenants/{tenant_id}/uploads", json=order).status_code
+        api.client.post(
+            f"/v1/tenants/{tenant_id}/uploads", json=order
+        ).status_code
         == 201
     )
     overrides = {"overrides": [{"sku": "A-1", "price": "9.99"}]}
-    put = api.client.post(f"/v1/tenants/{tenant_id}/overrides:put", json=overrides)
+    put = api.client.post(
+        f"/v1/tenants/{tenant_id}/overrides:put", json=overrides
+    )
     assert put.status_code == 200
     run_ids = estate.run_ids.setdefault(tenant_id, [])
     upload(platform, tenant_id)
@@ -124,7 +141,9 @@ def furnish(estate: Estate, tenant_id: str) -> None:
         run_id = str(uuid.uuid4())
         run_ids.append(run_id)
         key = Idempotency(f"{tenant_id}-{run_id}", "body")
-        platform.ledger.reserve(NewRun(run_id=run_id, tenant_id=tenant_id), key, 100)
+        platform.ledger.reserve(
+            NewRun(run_id=run_id, tenant_id=tenant_id), key, 100
+        )
         platform.runs.beat(run_id, 1)
         world.dispatch(run_id=run_id)
         run_ids.append(world.execute(run_id=run_id).run_id)
@@ -215,7 +234,8 @@ def left(estate: Estate) -> dict[str, str]:
     return {
         place: text
         for place, text in found.items()
-        if place != tombstone and not place.startswith(f"{settings.audit_table}/")
+        if place != tombstone
+        and not place.startswith(f"{settings.audit_table}/")
     }
 
 
@@ -235,19 +255,36 @@ def test_nothing_is_left_of_a_deleted_tenant_and_nothing_is_taken_from_another(
         "s3-upload",
         "alarm",
     }
-    items = {place.split("/")[-1].split("#")[0] for place in gone if "#" in place}
-    assert items >= {"RUN", "LOCK", "FEED", "IDEMP", "BEAT", "RUNS", "TRIGGER", "EVENT"}
-    assert items >= {"TENANT", "CONFIG", "WEBHOOKS", "PAUSE"}
-    assert {"asset_keys", "job_ticks", "instigators", "run_tags", "event_logs"} <= {
-        place.split("/")[-2] for place in gone
+    items = {
+        place.split("/")[-1].split("#")[0] for place in gone if "#" in place
     }
+    assert items >= {
+        "RUN",
+        "LOCK",
+        "FEED",
+        "IDEMP",
+        "BEAT",
+        "RUNS",
+        "TRIGGER",
+        "EVENT",
+    }
+    assert items >= {"TENANT", "CONFIG", "WEBHOOKS", "PAUSE"}
+    assert {
+        "asset_keys",
+        "job_ticks",
+        "instigators",
+        "run_tags",
+        "event_logs",
+    } <= {place.split("/")[-2] for place in gone}
     delete(estate)
     assert left(estate) == {}
     had = in_places(naming(before, estate.names_of(KEPT)))
     has = in_places(naming(estate.everything(), estate.names_of(KEPT)))
     assert had - has == set()
     # Of each asset the last materialization is the other tenant's now.
-    assert [place.split("/")[-1] for place, _ in has - had] == ["asset_keys"] * 4
+    assert [place.split("/")[-1] for place, _ in has - had] == [
+        "asset_keys"
+    ] * 4
     assert_it_is_told(estate.platform)
 
 

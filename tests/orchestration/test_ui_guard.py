@@ -25,15 +25,21 @@ FOREIGN = {"Origin": EVIL, "Sec-Fetch-Site": "cross-site"}
 
 
 def mutation(key: str) -> str:
-    return f'mutation {{ setConcurrencyLimit(concurrencyKey: "{key}", limit: 1) }}'
+    return (
+        f'mutation {{ setConcurrencyLimit(concurrencyKey: "{key}", limit: 1) }}'
+    )
 
 
 MUTATION = mutation(PLANTED)
 
 
 @pytest.fixture(scope="module")
-def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.local_temp(str(tmp_path_factory.mktemp("dagster"))) as made:
+def instance(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.local_temp(
+        str(tmp_path_factory.mktemp("dagster"))
+    ) as made:
         yield made
 
 
@@ -54,7 +60,9 @@ def was_run(instance: dg.DagsterInstance, key: str) -> bool:
     "headers",
     [
         pytest.param({}, id="no-browser"),
-        pytest.param({"Origin": OWN, "Sec-Fetch-Site": "same-origin"}, id="own-page"),
+        pytest.param(
+            {"Origin": OWN, "Sec-Fetch-Site": "same-origin"}, id="own-page"
+        ),
     ],
 )
 def test_what_is_no_foreign_page_runs_a_mutation(
@@ -64,7 +72,9 @@ def test_what_is_no_foreign_page_runs_a_mutation(
     request: pytest.FixtureRequest,
 ) -> None:
     key = request.node.callspec.id
-    answer = client.post("/graphql", json={"query": mutation(key)}, headers=headers)
+    answer = client.post(
+        "/graphql", json={"query": mutation(key)}, headers=headers
+    )
     assert answer.status_code == 200
     assert was_run(instance, key)
 
@@ -73,9 +83,15 @@ def test_what_is_no_foreign_page_runs_a_mutation(
     ("method", "headers", "body", "status"),
     [
         pytest.param("GET", {"Accept": "image/*"}, "", 405, id="an-image"),
-        pytest.param("POST", {"Content-Type": "text/plain"}, "", 403, id="a-form"),
         pytest.param(
-            "POST", {"Content-Type": "application/graphql"}, MUTATION, 403, id="graphql"
+            "POST", {"Content-Type": "text/plain"}, "", 403, id="a-form"
+        ),
+        pytest.param(
+            "POST",
+            {"Content-Type": "application/graphql"},
+            MUTATION,
+            403,
+            id="graphql",
         ),
         pytest.param(
             "POST",
@@ -91,7 +107,9 @@ def test_what_is_no_foreign_page_runs_a_mutation(
             403,
             id="json",
         ),
-        pytest.param("POST", {"Host": "evil.example"}, "", 421, id="a-rebound-name"),
+        pytest.param(
+            "POST", {"Host": "evil.example"}, "", 421, id="a-rebound-name"
+        ),
     ],
 )
 def test_a_foreign_page_runs_none(
@@ -125,7 +143,9 @@ def test_a_foreign_page_reports_no_event_of_an_asset(
 def test_a_client_reports_an_event_of_an_asset(
     client: TestClient, instance: dg.DagsterInstance
 ) -> None:
-    answer = client.post("/report_asset_materialization/merged_inventory", json={})
+    answer = client.post(
+        "/report_asset_materialization/merged_inventory", json={}
+    )
     assert answer.status_code == 200, answer.text
     assert dg.AssetKey("merged_inventory") in instance.all_asset_keys()
 
@@ -176,7 +196,9 @@ def test_what_is_refused_is_told_in_the_log(
     client: TestClient, capsys: pytest.CaptureFixture[str]
 ) -> None:
     client.post(
-        "/graphql", json={"query": MUTATION}, headers={"Origin": EVIL + "/x" * 500}
+        "/graphql",
+        json={"query": MUTATION},
+        headers={"Origin": EVIL + "/x" * 500},
     )
     (line,) = capsys.readouterr().err.splitlines()
     told = json.loads(line)

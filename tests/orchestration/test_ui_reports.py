@@ -28,7 +28,9 @@ def ask(
     return client.get(path)
 
 
-def test_the_link_in_dagster_leads_to_the_report_and_to_nothing_that_stays() -> None:
+def test_the_link_in_dagster_leads_to_the_report_and_to_nothing_that_stays() -> (
+    None
+):
     answer = ask(str(report_link("acme", RUN_ID).value))
     assert (answer.status_code, answer.headers["location"]) == (
         307,
@@ -54,8 +56,13 @@ def test_every_other_address_is_dagster_s(path: str) -> None:
 
 def test_where_the_bucket_is_not_known_it_says_so() -> None:
     answer = ask(f"/reports/acme/{RUN_ID}", knows_bucket=False)
-    assert (answer.status_code, answer.text) == (503, "ARTIFACT_BUCKET is not set here")
+    assert (answer.status_code, answer.text) == (
+        503,
+        "ARTIFACT_BUCKET is not set here",
+    )
 
 
 def test_a_foreign_host_name_gets_no_link() -> None:
-    assert ask(f"/reports/acme/{RUN_ID}", host="evil.example").status_code == 421
+    assert (
+        ask(f"/reports/acme/{RUN_ID}", host="evil.example").status_code == 421
+    )

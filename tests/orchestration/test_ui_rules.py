@@ -26,7 +26,8 @@ def judged(
     """Judge a request to ``localhost:3000``, or to the host that the headers name."""
     named = {name.replace("_", "-"): [value] for name, value in headers.items()}
     return refusal(
-        Head(method, path, {"host": ["localhost:3000"], **named}, queries), {NAME}
+        Head(method, path, {"host": ["localhost:3000"], **named}, queries),
+        {NAME},
     )
 
 
@@ -75,11 +76,18 @@ def test_the_pages_answer_to_their_names_with_any_port(host: str) -> None:
             "localhost@evil.example",
             "localhost, evil.example",
         ),
-        *("[localhost]", "::1", "localhost/evil.example", "127.0.0.1.evil.example"),
+        *(
+            "[localhost]",
+            "::1",
+            "localhost/evil.example",
+            "127.0.0.1.evil.example",
+        ),
     ],
 )
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "POST", UPGRADE])
-def test_no_request_with_another_host_is_answered(method: str, host: str) -> None:
+def test_no_request_with_another_host_is_answered(
+    method: str, host: str
+) -> None:
     told = judged(method, "/", host=host, content_type=JSON)
     assert told == NOT_OUR_HOST
     assert told.status == 421
@@ -101,35 +109,47 @@ OWN = [
     pytest.param({"origin": "https://localhost:3000"}, id="with-tls"),
     pytest.param({"sec_fetch_site": "same-origin"}, id="says-same-origin"),
     pytest.param({"sec_fetch_site": "none"}, id="typed-by-the-user"),
-    pytest.param({"host": NAME, "origin": f"https://{NAME}"}, id="behind-a-proxy"),
     pytest.param(
-        {"host": f"{NAME}:443", "origin": f"https://{NAME}"}, id="default-port-in-host"
+        {"host": NAME, "origin": f"https://{NAME}"}, id="behind-a-proxy"
     ),
     pytest.param(
-        {"host": NAME, "origin": f"http://{NAME}:80"}, id="default-port-in-origin"
+        {"host": f"{NAME}:443", "origin": f"https://{NAME}"},
+        id="default-port-in-host",
     ),
-    pytest.param({"host": "[::1]:3000", "origin": "http://[::1]:3000"}, id="ipv6"),
+    pytest.param(
+        {"host": NAME, "origin": f"http://{NAME}:80"},
+        id="default-port-in-origin",
+    ),
+    pytest.param(
+        {"host": "[::1]:3000", "origin": "http://[::1]:3000"}, id="ipv6"
+    ),
 ]
 FOREIGN = [
     pytest.param({"origin": "https://evil.example"}, id="other-host"),
     pytest.param({"origin": "http://localhost:3001"}, id="other-port"),
     pytest.param({"origin": "http://localhost"}, id="default-port"),
-    pytest.param({"origin": "http://127.0.0.1:3000"}, id="other-name-of-loopback"),
+    pytest.param(
+        {"origin": "http://127.0.0.1:3000"}, id="other-name-of-loopback"
+    ),
     pytest.param({"origin": "null"}, id="sandboxed-frame"),
     pytest.param({"origin": ""}, id="empty"),
     pytest.param({"origin": "localhost:3000"}, id="no-scheme"),
     pytest.param({"origin": "file://localhost:3000"}, id="other-scheme"),
     pytest.param({"origin": "http://localhost:3000/"}, id="with-a-path"),
     pytest.param({"origin": "http://user@localhost:3000"}, id="with-a-user"),
-    pytest.param({"origin": "http://localhost:3000 http://localhost:3000"}, id="two"),
+    pytest.param(
+        {"origin": "http://localhost:3000 http://localhost:3000"}, id="two"
+    ),
     pytest.param({"sec_fetch_site": "cross-site"}, id="says-cross-site"),
     pytest.param({"sec_fetch_site": "same-site"}, id="says-same-site"),
     pytest.param({"sec_fetch_site": ""}, id="says-nothing"),
     pytest.param(
-        {"host": NAME, "origin": f"https://{NAME}:8443"}, id="other-port-of-a-name"
+        {"host": NAME, "origin": f"https://{NAME}:8443"},
+        id="other-port-of-a-name",
     ),
     pytest.param(
-        {"host": f"{NAME}:443", "origin": f"http://{NAME}"}, id="other-scheme-s-port"
+        {"host": f"{NAME}:443", "origin": f"http://{NAME}"},
+        id="other-scheme-s-port",
     ),
     pytest.param(
         {"origin": "https://evil.example", "sec_fetch_site": "same-origin"},
@@ -174,7 +194,9 @@ def test_a_websocket_of_a_foreign_page_is_not(headers: dict[str, str]) -> None:
 def test_a_header_that_comes_twice_is_believed_where_all_of_it_is_own(
     name: str,
 ) -> None:
-    own = {"origin": "http://localhost:3000", "sec-fetch-site": "same-origin"}[name]
+    own = {"origin": "http://localhost:3000", "sec-fetch-site": "same-origin"}[
+        name
+    ]
     headers = {
         "host": ["localhost:3000"],
         "content-type": [JSON],
@@ -207,7 +229,11 @@ def test_json_is_json_in_every_spelling(kind: str) -> None:
             "multipart/form-data; boundary=x",
             "",
         ),
-        *("application/graphql", "application/jsonp", "text/plain; application/json"),
+        *(
+            "application/graphql",
+            "application/jsonp",
+            "text/plain; application/json",
+        ),
         *("text/plain, application/json", "application/json, text/plain"),
     ],
 )
@@ -221,13 +247,19 @@ def test_what_a_form_can_send_does_not_pass(path: str, kind: str) -> None:
 
 
 def test_a_post_without_a_type_does_not_pass() -> None:
-    assert judged("POST", "/report_asset_materialization/merged_inventory") == NOT_JSON
+    assert (
+        judged("POST", "/report_asset_materialization/merged_inventory")
+        == NOT_JSON
+    )
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "TRACE", "get"])
 def test_any_other_method_is_judged_as_a_post(method: str) -> None:
     assert judged(method, "/runs") == NOT_JSON
-    assert judged(method, "/runs", content_type=JSON, origin="null") == FOREIGN_PAGE
+    assert (
+        judged(method, "/runs", content_type=JSON, origin="null")
+        == FOREIGN_PAGE
+    )
 
 
 # --- GraphQL by GET -------------------------------------------------------------------------------
@@ -268,7 +300,9 @@ def test_a_query_by_get_passes(queries: tuple[str, ...]) -> None:
         "last-given",
     ],
 )
-def test_what_is_no_query_does_not_pass_by_get(queries: tuple[str, ...]) -> None:
+def test_what_is_no_query_does_not_pass_by_get(
+    queries: tuple[str, ...],
+) -> None:
     told = judged("GET", "/graphql", *queries)
     assert told == MUTATION_BY_GET
     assert told.status == 405

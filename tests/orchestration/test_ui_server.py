@@ -16,7 +16,9 @@ GRAPHQL = {"query": "{ version }"}
 
 
 def refused(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    *arguments: str,
 ) -> str:
     """Return the one line that `relay ui` ends with."""
     monkeypatch.setattr("sys.argv", ["relay", "ui", *arguments])
@@ -27,7 +29,9 @@ def refused(
     return line
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "relay.example.com"])
+@pytest.mark.parametrize(
+    "host", ["0.0.0.0", "::", "10.0.0.1", "relay.example.com"]
+)
 @pytest.mark.parametrize("said", [None, "false"])
 def test_it_listens_off_loopback_only_behind_a_proxy(
     host: str,
@@ -39,8 +43,12 @@ def test_it_listens_off_loopback_only_behind_a_proxy(
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
     if said is not None:
         monkeypatch.setenv("RELAY_UI_BEHIND_PROXY", said)
-    line = refused(monkeypatch, capsys, "--host", host, "--workspace", WORKSPACE)
-    assert line.startswith(f"RELAY_UI_BEHIND_PROXY must be true to listen on {host}, ")
+    line = refused(
+        monkeypatch, capsys, "--host", host, "--workspace", WORKSPACE
+    )
+    assert line.startswith(
+        f"RELAY_UI_BEHIND_PROXY must be true to listen on {host}, "
+    )
 
 
 def test_it_needs_an_instance(
@@ -51,7 +59,9 @@ def test_it_needs_an_instance(
 
 
 def test_it_needs_a_workspace(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert "'workspace.yaml' does not exist" in refused(monkeypatch, capsys)
@@ -88,7 +98,9 @@ def test_it_answers_to_the_names_of_its_variables(
     stack: Stack, host: str, status: int
 ) -> None:
     url = f"http://127.0.0.1:{stack.ports[WEBSERVER]}/graphql"
-    answer = httpx.post(url, json=GRAPHQL, headers={"Host": host}, trust_env=False)
+    answer = httpx.post(
+        url, json=GRAPHQL, headers={"Host": host}, trust_env=False
+    )
     assert answer.status_code == status
 
 
@@ -97,7 +109,9 @@ def test_a_head_that_does_not_end_is_refused(stack: Stack) -> None:
     headers = {"Host": "ui.example.com", "X-Filler": "a" * (1 << 20)}
     with httpx.Client(base_url=stack.url(WEBSERVER), trust_env=False) as client:
         assert (
-            client.get("/server_info", headers={"Host": "ui.example.com"}).status_code
+            client.get(
+                "/server_info", headers={"Host": "ui.example.com"}
+            ).status_code
             == 200
         )
         try:

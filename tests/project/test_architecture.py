@@ -27,7 +27,16 @@ from support.source_tree import (
 )
 
 CORE_MAY_IMPORT = {
-    *("cronsim", "jinja2", "numpy", "pandas", "pandera", "pyarrow", "pydantic", "xlrd"),
+    *(
+        "cronsim",
+        "jinja2",
+        "numpy",
+        "pandas",
+        "pandera",
+        "pyarrow",
+        "pydantic",
+        "xlrd",
+    ),
     *("pydantic_core", "relay_core", "yaml"),
 }
 STANDARD = sys.stdlib_module_names | {"__future__"}
@@ -58,7 +67,9 @@ TOPS = ("relay_core", "relay_dagster", "scripts", "tests", "benchmarks")
 
 def of_place(*places: str) -> list[Module]:
     """Return the modules in these folders of `relay_dagster`; every one must be there."""
-    found = [module for module in modules("relay_dagster") if module.place in places]
+    found = [
+        module for module in modules("relay_dagster") if module.place in places
+    ]
     assert {module.place for module in found} == set(places)
     return found
 
@@ -73,12 +84,16 @@ def imports_of(among: Iterable[Module], forbidden: set[str]) -> list[str]:
     )
 
 
-def foreign_imports(among: Iterable[Module], allowed: Iterable[str]) -> list[str]:
+def foreign_imports(
+    among: Iterable[Module], allowed: Iterable[str]
+) -> list[str]:
     """Return who imports a package that is neither standard nor allowed."""
     return sorted(
         f"{module.name} imports {name}"
         for module in among
-        for name in {top_name(name) for name in module.imports} - STANDARD - {*allowed}
+        for name in {top_name(name) for name in module.imports}
+        - STANDARD
+        - {*allowed}
     )
 
 
@@ -87,9 +102,13 @@ def foreign_imports(among: Iterable[Module], allowed: Iterable[str]) -> list[str
 
 def test_every_folder_and_module_has_a_place_in_the_order() -> None:
     known = {
-        package: {p for places in ORDER[package] for p in places} for package in ORDER
+        package: {p for places in ORDER[package] for p in places}
+        for package in ORDER
     }
-    found = {package: {m.place for m in modules(package)} - {None} for package in ORDER}
+    found = {
+        package: {m.place for m in modules(package)} - {None}
+        for package in ORDER
+    }
     assert found == known
 
 
@@ -105,15 +124,21 @@ def test_a_module_imports_only_from_places_above_its_own() -> None:
 
 def test_modules_form_no_cycle() -> None:
     names = {module.name for module in our_modules()}
-    graph = {m.name: (m.imports & names) - {m.name, m.package} for m in our_modules()}
+    graph = {
+        m.name: (m.imports & names) - {m.name, m.package} for m in our_modules()
+    }
     assert len([*TopologicalSorter(graph).static_order()]) == len(names)
 
 
 def test_a_folder_and_a_module_can_be_looked_over() -> None:
     paths = [module.path for module in our_modules()]
-    folders = Counter(path.parent for path in paths if path.name != "__init__.py")
+    folders = Counter(
+        path.parent for path in paths if path.name != "__init__.py"
+    )
     assert {path: n for path, n in folders.items() if n > MAX_MODULES} == {}
-    lengths = {path: len(path.read_text("utf-8").splitlines()) for path in paths}
+    lengths = {
+        path: len(path.read_text("utf-8").splitlines()) for path in paths
+    }
     assert {path: n for path, n in lengths.items() if n > MAX_LINES} == {}
 
 
@@ -125,11 +150,15 @@ def test_no_constant_is_bound_twice_in_a_module() -> None:
         for node in module.tree.body
         if isinstance(node, ast.Assign)
         for target in node.targets
-        for target in (target.elts if isinstance(target, ast.Tuple) else [target])
+        for target in (
+            target.elts if isinstance(target, ast.Tuple) else [target]
+        )
         if isinstance(target, ast.Name) and target.id.isupper()
     )
     assert [
-        f"{module} binds {name}" for (module, name), times in bound.items() if times > 1
+        f"{module} binds {name}"
+        for (module, name), times in bound.items()
+        if times > 1
     ] == []
 
 
@@ -143,7 +172,9 @@ def test_nothing_is_called_a_drawer_for_leftovers() -> None:
 # --- relay_core ---------------------------------------------------------------------------------
 
 
-def test_the_engine_imports_the_standard_library_and_its_few_packages_alone() -> None:
+def test_the_engine_imports_the_standard_library_and_its_few_packages_alone() -> (
+    None
+):
     assert foreign_imports(modules("relay_core"), CORE_MAY_IMPORT) == []
 
 
@@ -196,7 +227,9 @@ def _names_read(module: Module, kinds: type | tuple[type, ...]) -> set[str]:
 
 
 def test_boto3_lives_in_the_aws_folder_alone() -> None:
-    others = [m for m in modules("relay_dagster") if not m.is_in("relay_dagster.aws")]
+    others = [
+        m for m in modules("relay_dagster") if not m.is_in("relay_dagster.aws")
+    ]
     assert imports_of(others, {"boto3", "botocore"}) == []
 
 
@@ -209,7 +242,9 @@ def test_the_api_answers_from_the_record_and_asks_nobody_who_executes() -> None:
 
 
 def test_only_the_command_line_starts_the_development_stack() -> None:
-    starters = [m for m in modules("relay_dagster") if "devstack" in places_imported(m)]
+    starters = [
+        m for m in modules("relay_dagster") if "devstack" in places_imported(m)
+    ]
     assert {module.place for module in starters} == {"cli"}
 
 
@@ -220,7 +255,9 @@ def test_the_rules_of_runs_know_no_framework() -> None:
 def test_the_rules_of_runs_have_no_clock() -> None:
     clock = re.compile(r"^datetime\.(now|today)$|^time\.")
     read = [
-        (m.name, n) for m in of_place(*DECIDING) for n in _names_read(m, ast.Attribute)
+        (m.name, n)
+        for m in of_place(*DECIDING)
+        for n in _names_read(m, ast.Attribute)
     ]
     # The one clock for all who are given no other.
     allowed = ("relay_dagster.runs.ports", "datetime.now")
@@ -230,14 +267,20 @@ def test_the_rules_of_runs_have_no_clock() -> None:
 
 
 def test_the_job_and_its_partitions_are_known_without_anything_else() -> None:
-    (module,) = (m for m in modules("relay_dagster") if m.name.endswith(".jobs"))
+    (module,) = (
+        m for m in modules("relay_dagster") if m.name.endswith(".jobs")
+    )
     assert imports_of([module], {"relay_dagster"}) == []
 
 
 def test_assets_know_no_sensors_or_api() -> None:
     orchestration = "relay_dagster.orchestration"
     above = (f"{orchestration}.sensors", "relay_dagster.api")
-    assets = [m for m in modules("relay_dagster") if m.is_in(f"{orchestration}.assets")]
+    assets = [
+        m
+        for m in modules("relay_dagster")
+        if m.is_in(f"{orchestration}.assets")
+    ]
     assert assets
     assert [
         f"{module.name} imports {name}"
@@ -256,12 +299,18 @@ def test_private_dagster_modules_are_not_imported() -> None:
     ] == []
 
 
-def test_a_module_that_defines_things_for_dagster_keeps_its_annotations_real() -> None:
+def test_a_module_that_defines_things_for_dagster_keeps_its_annotations_real() -> (
+    None
+):
     defining = [
-        m for m in modules("relay_dagster") if any(_definitions_for_dagster(m.tree))
+        m
+        for m in modules("relay_dagster")
+        if any(_definitions_for_dagster(m.tree))
     ]
     assert defining
-    assert [module.name for module in defining if "__future__" in module.imports] == []
+    assert [
+        module.name for module in defining if "__future__" in module.imports
+    ] == []
 
 
 def _definitions_for_dagster(tree: ast.Module) -> Iterator[str]:
@@ -312,13 +361,23 @@ def test_a_client_command_knows_the_api_by_its_answers_alone() -> None:
         for module in of_place("client", "replay")
         for name in module.imports
         if top_name(name) == "relay_dagster" and name != "relay_dagster"
-        if not f"{name}.".startswith(tuple(f"{package}." for package in allowed))
+        if not f"{name}.".startswith(
+            tuple(f"{package}." for package in allowed)
+        )
     ] == []
 
 
 def test_the_wire_is_cheap_to_load() -> None:
     names = [module.name for module in of_place("wire")]
-    heavy = ["fastapi", "botocore", "dagster", "numpy", "pandas", "pyarrow", "yaml"]
+    heavy = [
+        "fastapi",
+        "botocore",
+        "dagster",
+        "numpy",
+        "pandas",
+        "pyarrow",
+        "yaml",
+    ]
     program = (
         "import importlib, sys\n"
         f"for name in {names}: importlib.import_module(name)\n"
@@ -338,10 +397,18 @@ def test_the_wire_is_cheap_to_load() -> None:
 
 
 def _declared() -> set[str]:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))[
+        "project"
+    ]
     extras = project["optional-dependencies"].values()
-    lines = [*project["dependencies"], *(line for extra in extras for line in extra)]
-    return {_canonical(re.split(r"[\[<>=~! ;]", line, maxsplit=1)[0]) for line in lines}
+    lines = [
+        *project["dependencies"],
+        *(line for extra in extras for line in extra),
+    ]
+    return {
+        _canonical(re.split(r"[\[<>=~! ;]", line, maxsplit=1)[0])
+        for line in lines
+    }
 
 
 def _canonical(name: str) -> str:
@@ -360,7 +427,12 @@ def test_every_package_that_is_imported_is_declared() -> None:
     undeclared = {}
     for top in TOPS:
         own = STANDARD | {"relay_core", "relay_dagster"} | _beside(top) | beside
-        for name in {top_name(name) for m in modules(top) for name in m.imports} - own:
-            if not {_canonical(d) for d in distributions.get(name, [name])} & declared:
+        for name in {
+            top_name(name) for m in modules(top) for name in m.imports
+        } - own:
+            if (
+                not {_canonical(d) for d in distributions.get(name, [name])}
+                & declared
+            ):
                 undeclared[top] = name
     assert undeclared == {}

@@ -16,7 +16,9 @@ _FILE = r"`([\w/]+\.py)`"
 def sources() -> str:
     tops = (*PACKAGES, "scripts", "tests")
     return "\n".join(
-        path.read_text("utf-8") for top in tops for path in (ROOT / top).rglob("*.py")
+        path.read_text("utf-8")
+        for top in tops
+        for path in (ROOT / top).rglob("*.py")
     )
 
 
@@ -31,16 +33,21 @@ def defines(text: str, name: str) -> bool:
 
 def test_the_folders_are_those_of_the_order_and_stand_in_it() -> None:
     for package in PACKAGES:
-        table = PAGE.partition(f"\n| `{package}/` | |\n")[2].partition("\n\n")[0]
+        table = PAGE.partition(f"\n| `{package}/` | |\n")[2].partition("\n\n")[
+            0
+        ]
         shown = re.findall(r"^\| `([\w./]+)` \|", table, flags=re.MULTILINE)
-        assert [name for name in shown if not (ROOT / package / name).exists()] == []
+        assert [
+            name for name in shown if not (ROOT / package / name).exists()
+        ] == []
         places = [place for places in ORDER[package] for place in places]
         assert [re.sub(r"(/|\.py)$", "", name) for name in shown] == places
 
 
 def test_every_module_in_the_picture_exists() -> None:
     drawn = re.findall(
-        r"[\w/]+\.py", PAGE.partition("```mermaid\nflowchart")[2].partition("```")[0]
+        r"[\w/]+\.py",
+        PAGE.partition("```mermaid\nflowchart")[2].partition("```")[0],
     )
     assert len(drawn) > 10
     assert [
@@ -52,7 +59,10 @@ def test_every_module_in_the_picture_exists() -> None:
 
 def test_a_name_stands_in_the_module_that_the_page_says() -> None:
     said = {
-        *((name, path) for path, name in re.findall(rf"{_FILE} \(`([\w.]+)`", PAGE)),
+        *(
+            (name, path)
+            for path, name in re.findall(rf"{_FILE} \(`([\w.]+)`", PAGE)
+        ),
         *re.findall(rf"`([\w.]+)` in\s+{_FILE}", PAGE),
     }
     assert len(said) > 10
@@ -64,7 +74,12 @@ def test_a_name_stands_in_the_module_that_the_page_says() -> None:
 
 
 def test_every_name_in_the_page_is_one_of_the_code() -> None:
-    names = {code for code in codes_in(PAGE) if _NAME.fullmatch(code)} - {*PACKAGES}
+    names = {code for code in codes_in(PAGE) if _NAME.fullmatch(code)} - {
+        *PACKAGES
+    }
     words = set(re.findall(r"\w+", sources()))
     assert len(names) > 10
-    assert sorted(name for name in names if name.rpartition(".")[2] not in words) == []
+    assert (
+        sorted(name for name in names if name.rpartition(".")[2] not in words)
+        == []
+    )

@@ -41,7 +41,8 @@ def test_an_entry_comes_back_from_its_document() -> None:
         nothing(),
     ):
         assert (
-            AuditEntry.of_document(json.loads(json.dumps(entry.to_document()))) == entry
+            AuditEntry.of_document(json.loads(json.dumps(entry.to_document())))
+            == entry
         )
 
 
@@ -56,7 +57,9 @@ def test_ids_sort_by_time_and_no_two_are_alike() -> None:
         NOW + timedelta(microseconds=1),
         (NOW + timedelta(hours=1)).astimezone(zone),
     ]
-    ids = [OPS.entry(Action.RUN_POSTED, "acme", "r", at).audit_id for at in times]
+    ids = [
+        OPS.entry(Action.RUN_POSTED, "acme", "r", at).audit_id for at in times
+    ]
     assert sorted(ids) == ids
     assert all(re.fullmatch(AUDIT_ID_PATTERN, each) for each in ids)
     assert len({nothing().audit_id for _ in range(100)}) == 100

@@ -52,7 +52,9 @@ def test_a_worker_knows_the_tasks_that_the_launcher_sends() -> None:
 
 
 def test_a_worker_serves_the_launcher_s_default_queue() -> None:
-    assert [queue.name for queue in make_worker_app().conf.task_queues] == ["dagster"]
+    assert [queue.name for queue in make_worker_app().conf.task_queues] == [
+        "dagster"
+    ]
 
 
 def test_broker_and_results_are_those_of_celery_s_own_variables(
@@ -62,7 +64,10 @@ def test_broker_and_results_are_those_of_celery_s_own_variables(
         "run_launcher"
     ]
     named = {key: value["env"] for key, value in launcher["config"].items()}
-    assert named == {"broker": "CELERY_BROKER_URL", "backend": "CELERY_RESULT_BACKEND"}
+    assert named == {
+        "broker": "CELERY_BROKER_URL",
+        "backend": "CELERY_RESULT_BACKEND",
+    }
     for name in named.values():
         monkeypatch.setenv(name, f"redis://{name.lower()}/0")
     conf = make_worker_app().conf

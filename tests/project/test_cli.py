@@ -34,7 +34,9 @@ def test_bootstrap_prints_a_line_for_each_variable_that_is_required(
         "SQS_DLQ_URL",
         "WORKER_MAX_CONCURRENCY",
     }
-    assert all(line.startswith("export ") for line in result.stdout.splitlines())
+    assert all(
+        line.startswith("export ") for line in result.stdout.splitlines()
+    )
 
 
 def test_bootstrap_again_changes_nothing_says_so_and_prints_the_same(
@@ -51,7 +53,9 @@ def test_bootstrap_again_changes_nothing_says_so_and_prints_the_same(
 def test_a_queue_that_differs_from_the_variables_is_told(
     runner: CliRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, value in exported(runner.invoke(cli.app, ["bootstrap"]).stdout).items():
+    for name, value in exported(
+        runner.invoke(cli.app, ["bootstrap"]).stdout
+    ).items():
         monkeypatch.setenv(name, value)
     same = runner.invoke(cli.app, ["bootstrap", "--check"])
     assert (same.exit_code, same.stdout) == (0, "")
@@ -62,13 +66,20 @@ def test_a_queue_that_differs_from_the_variables_is_told(
     told = runner.invoke(cli.app, ["bootstrap", "--check"])
     assert told.exit_code == 1
     assert (
-        "queue_misconfigured: RedrivePolicy.maxReceiveCount is 3, not 7" in told.stderr
+        "queue_misconfigured: RedrivePolicy.maxReceiveCount is 3, not 7"
+        in told.stderr
     )
 
 
 @pytest.mark.parametrize(
     "command",
-    [["api"], ["bootstrap", "--check"], ["deletions"], ["doctor"], ["dlq", "list"]],
+    [
+        ["api"],
+        ["bootstrap", "--check"],
+        ["deletions"],
+        ["doctor"],
+        ["dlq", "list"],
+    ],
     ids=" ".join,
 )
 def test_a_missing_variable_is_one_line_that_names_it_and_exit_status_2(
@@ -89,7 +100,9 @@ def test_a_missing_home_of_dagster_is_one_line_that_names_it(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    for name, value in exported(runner.invoke(cli.app, ["bootstrap"]).stdout).items():
+    for name, value in exported(
+        runner.invoke(cli.app, ["bootstrap"]).stdout
+    ).items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("DAGSTER_HOME", raising=False)
     monkeypatch.setattr("sys.argv", ["relay", "deletions", "--once"])

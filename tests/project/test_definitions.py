@@ -23,7 +23,9 @@ def defs() -> dg.Definitions:
     return build_defs()
 
 
-def test_the_assets_follow_each_other_in_one_group(defs: dg.Definitions) -> None:
+def test_the_assets_follow_each_other_in_one_group(
+    defs: dg.Definitions,
+) -> None:
     graph = defs.resolve_asset_graph()
     parents = {
         key.to_user_string(): {
@@ -38,7 +40,9 @@ def test_the_assets_follow_each_other_in_one_group(defs: dg.Definitions) -> None
         PUBLISHED: {"merged_inventory"},
     }
     names = (*ASSETS, PUBLISHED)
-    assert {graph.get(dg.AssetKey(name)).group_name for name in names} == {"inventory"}
+    assert {graph.get(dg.AssetKey(name)).group_name for name in names} == {
+        "inventory"
+    }
 
 
 def test_every_asset_has_tags_and_none_has_an_owner_by_default(
@@ -47,7 +51,10 @@ def test_every_asset_has_tags_and_none_has_an_owner_by_default(
     graph = defs.resolve_asset_graph()
     assets = [graph.get(dg.AssetKey(name)) for name in (*ASSETS, PUBLISHED)]
     for asset in assets:
-        assert asset.tags.items() >= {"domain": "inventory", "tier": "core"}.items()
+        assert (
+            asset.tags.items()
+            >= {"domain": "inventory", "tier": "core"}.items()
+        )
     assert [asset.owners for asset in assets] == [[]] * 4
 
 
@@ -65,7 +72,9 @@ def test_the_catalog_shows_the_owners_and_the_source_that_are_set() -> None:
         assert asset.owners == ["team:operations", "ada@example.com"]
         references = asset.metadata["dagster/code_references"].code_references
         start = "https://github.com/acme/relay/tree/0123abc/relay_dagster/"
-        assert [reference.url.startswith(start) for reference in references] == [True]
+        assert [
+            reference.url.startswith(start) for reference in references
+        ] == [True]
 
 
 def test_a_commit_without_an_address_links_to_nothing() -> None:
@@ -83,8 +92,12 @@ def test_no_run_makes_the_published_feed(defs: dg.Definitions) -> None:
 
 
 @pytest.mark.parametrize("name", [*ASSETS, PUBLISHED])
-def test_every_asset_is_partitioned_by_tenant(defs: dg.Definitions, name: str) -> None:
-    partitions = defs.resolve_asset_graph().get(dg.AssetKey(name)).partitions_def
+def test_every_asset_is_partitioned_by_tenant(
+    defs: dg.Definitions, name: str
+) -> None:
+    partitions = (
+        defs.resolve_asset_graph().get(dg.AssetKey(name)).partitions_def
+    )
     assert isinstance(partitions, dg.DynamicPartitionsDefinition)
     assert partitions.name == "tenants"
 
@@ -106,8 +119,14 @@ def test_the_checks_are_known_on_their_assets(defs: dg.Definitions) -> None:
 
 
 def test_checks_are_partitioned_and_block_nothing() -> None:
-    specs = (*checks.NORMALIZED_CHECKS, *checks.MERGED_CHECKS, checks.FRESH_CHECK)
-    assert all(spec.partitions_def is not None and not spec.blocking for spec in specs)
+    specs = (
+        *checks.NORMALIZED_CHECKS,
+        *checks.MERGED_CHECKS,
+        checks.FRESH_CHECK,
+    )
+    assert all(
+        spec.partitions_def is not None and not spec.blocking for spec in specs
+    )
 
 
 def test_the_job_runs_its_steps_in_one_process(defs: dg.Definitions) -> None:
@@ -123,15 +142,22 @@ def test_definitions_are_fresh_each_time(defs: dg.Definitions) -> None:
 
 
 @pytest.fixture(scope="module")
-def bare_environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def bare_environment(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> dict[str, str]:
     """Return an environment that names nothing of the program's own."""
-    return {"PATH": os.environ["PATH"], "HOME": str(tmp_path_factory.mktemp("home"))}
+    return {
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp_path_factory.mktemp("home")),
+    }
 
 
 def test_the_workspace_file_names_a_module_that_loads_with_no_variable_set(
     bare_environment: dict[str, str],
 ) -> None:
-    (location,) = yaml.safe_load((ROOT / "workspace.yaml").read_text())["load_from"]
+    (location,) = yaml.safe_load((ROOT / "workspace.yaml").read_text())[
+        "load_from"
+    ]
     program = f"import {location['python_module']['module_name']} as m; print(m.defs.jobs[0].name)"
     done = subprocess.run(
         [sys.executable, "-c", program],
@@ -146,9 +172,7 @@ def test_the_workspace_file_names_a_module_that_loads_with_no_variable_set(
 
 def loaded(environment: dict[str, str], before: str, shown: str) -> list[str]:
     """Load the definitions in a process of their own; return what it prints then."""
-    program = (
-        f"import gc, sys\n{before}\nimport relay_dagster.definitions\nprint({shown})"
-    )
+    program = f"import gc, sys\n{before}\nimport relay_dagster.definitions\nprint({shown})"
     done = subprocess.run(
         [sys.executable, "-c", program],
         cwd=ROOT,
@@ -163,7 +187,9 @@ def loaded(environment: dict[str, str], before: str, shown: str) -> list[str]:
 def test_loading_the_definitions_leaves_the_heavy_aws_library_alone(
     bare_environment: dict[str, str],
 ) -> None:
-    assert loaded(bare_environment, "", "'dagster_aws' in sys.modules") == ["False"]
+    assert loaded(bare_environment, "", "'dagster_aws' in sys.modules") == [
+        "False"
+    ]
 
 
 def test_the_garbage_collector_passes_over_what_was_loaded(
@@ -176,14 +202,19 @@ def test_the_garbage_collector_passes_over_what_was_loaded(
 def test_a_garbage_collector_that_was_off_stays_off(
     bare_environment: dict[str, str],
 ) -> None:
-    assert loaded(bare_environment, "gc.disable()", "gc.isenabled()") == ["False"]
+    assert loaded(bare_environment, "gc.disable()", "gc.isenabled()") == [
+        "False"
+    ]
 
 
 @pytest.mark.parametrize(
     ("variable", "limit"), [("3", 3), (None, 2)], ids=["set", "default"]
 )
 def test_the_instance_file_is_one_that_dagster_takes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str | None, limit: int
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    variable: str | None,
+    limit: int,
 ) -> None:
     monkeypatch.delenv("WORKER_MAX_CONCURRENCY", raising=False)
     if variable is not None:

@@ -13,7 +13,9 @@ def halve(number: int) -> int:
 
 
 @pytest.mark.parametrize("threads", [1, 4])
-def test_one_that_fails_is_reported_and_the_others_are_handled(threads: int) -> None:
+def test_one_that_fails_is_reported_and_the_others_are_handled(
+    threads: int,
+) -> None:
     faults = []
     results = drain(
         [2, 3, 4],
@@ -51,7 +53,9 @@ def test_after_the_deadline_none_is_begun_but_the_first() -> None:
         begun.append(number)
         seconds.now += 6
 
-    assert len(drain([1, 2, 3], handle, lambda *_: None, deadline=deadline)) == 2
+    assert (
+        len(drain([1, 2, 3], handle, lambda *_: None, deadline=deadline)) == 2
+    )
     assert begun == [1, 2]
     assert drain([4, 5], handle, lambda *_: None, deadline=deadline) == [None]
 
@@ -84,4 +88,6 @@ def test_a_tick_that_finds_something_ends() -> None:
     def wait(some: float) -> None:
         seconds.now += some
 
-    assert wait_for_due(lambda: next(due), 60, monotonic=seconds, sleep=wait) == 3
+    assert (
+        wait_for_due(lambda: next(due), 60, monotonic=seconds, sleep=wait) == 3
+    )

@@ -14,9 +14,14 @@ from relay_dagster.runs.errors import TenantBusyError
         (ZeroDivisionError("a defect"), "internal_error"),
     ],
 )
-def test_an_error_without_a_code_is_a_defect(error: Exception, code: str) -> None:
+def test_an_error_without_a_code_is_a_defect(
+    error: Exception, code: str
+) -> None:
     assert error_code_of(error) == code
 
 
 def test_a_message_names_the_call() -> None:
-    assert str(ThrottledError("s3.PutObject", "slow down")) == "s3.PutObject: slow down"
+    assert (
+        str(ThrottledError("s3.PutObject", "slow down"))
+        == "s3.PutObject: slow down"
+    )

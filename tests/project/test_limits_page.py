@@ -19,9 +19,13 @@ def test_the_page_is_made_of_where_the_limits_stand() -> None:
     )
 
 
-@pytest.mark.parametrize("limits", FIXED, ids=lambda limits: type(limits).__name__)
+@pytest.mark.parametrize(
+    "limits", FIXED, ids=lambda limits: type(limits).__name__
+)
 def test_every_limit_says_of_what_it_is(limits: object) -> None:
-    assert list(meanings_of(type(limits))) == [field.name for field in fields(limits)]
+    assert list(meanings_of(type(limits))) == [
+        field.name for field in fields(limits)
+    ]
 
 
 def test_every_limit_of_a_setting_is_the_engines() -> None:

@@ -16,7 +16,10 @@ TESTS_ALONE = ("hypothesis", "pytest", "_pytest", "moto")
 ENGINE = ("numpy", "pandas", "pandera", "pyarrow", "jinja2")
 SERVERS = ("fastapi", "starlette", "uvicorn", "httpx", "celery")
 SYSTEM = ("dagster", "boto3", "botocore", "sqlalchemy", *SERVERS)
-API, RUN_PROCESS = "import relay_dagster.api.app", "import relay_dagster.definitions"
+API, RUN_PROCESS = (
+    "import relay_dagster.api.app",
+    "import relay_dagster.definitions",
+)
 LOCAL_RUN = "from local.command import main; assert main(sys.argv[1:]) == 0"
 
 
@@ -39,7 +42,13 @@ LOCAL_RUN = "from local.command import main; assert main(sys.argv[1:]) == 0"
         ),
         pytest.param(
             API,
-            (*TESTS_ALONE, *ENGINE, "dagster", "pydantic_settings", "sqlalchemy"),
+            (
+                *TESTS_ALONE,
+                *ENGINE,
+                "dagster",
+                "pydantic_settings",
+                "sqlalchemy",
+            ),
             id="API",
         ),
         pytest.param(
@@ -69,7 +78,10 @@ def test_a_process_loads_nothing_that_it_does_not_use(
         f"print([name for name in {unwanted} if name in sys.modules])"
     )
     done = subprocess.run(
-        [sys.executable, "-c", shown, *wanted], capture_output=True, text=True, cwd=ROOT
+        [sys.executable, "-c", shown, *wanted],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
     )
     assert done.stdout.splitlines()[-1:] == ["[]"], done.stderr
 
@@ -77,6 +89,9 @@ def test_a_process_loads_nothing_that_it_does_not_use(
 def test_the_garbage_collector_passes_over_the_api() -> None:
     program = f"import gc; {API}; print(gc.get_freeze_count() > 50_000, gc.isenabled())"
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
     )
     assert done.stdout.split() == ["True", "True"], done.stderr

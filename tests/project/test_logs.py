@@ -26,7 +26,9 @@ def line_of(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
 def test_a_line_has_its_facts_the_event_the_level_and_the_time(
     level: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    getattr(event_log(), level)("run_started", run_id="r", tenant_id="acme", attempt=1)
+    getattr(event_log(), level)(
+        "run_started", run_id="r", tenant_id="acme", attempt=1
+    )
     line = line_of(capsys)
     at = datetime.fromisoformat(line.pop("timestamp"))
     assert datetime.now(UTC) - at < timedelta(minutes=1)
@@ -60,14 +62,18 @@ def test_what_json_does_not_have_is_written_as_python_shows_it(
     )
 
 
-@pytest.mark.parametrize("names_it", [True, False], ids=["named", "being handled"])
+@pytest.mark.parametrize(
+    "names_it", [True, False], ids=["named", "being handled"]
+)
 def test_an_exception_comes_with_its_traceback(
     names_it: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
     try:
         raise RuntimeError("it broke")
     except RuntimeError as error:
-        event_log().error("reconcile_error", exc_info=error if names_it else True)
+        event_log().error(
+            "reconcile_error", exc_info=error if names_it else True
+        )
     told = line_of(capsys)["exception"]
     assert told.startswith("Traceback (most recent call last):\n")
     assert told.endswith("RuntimeError: it broke")
@@ -144,7 +150,9 @@ def test_another_handler_gets_the_events_too(
     assert line_of(capsys)["run_id"] == "r"
 
 
-def test_a_second_log_writes_no_line_twice(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_second_log_writes_no_line_twice(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     event_log()
     event_log().info("told")
     assert line_of(capsys)["event"] == "told"

@@ -19,7 +19,10 @@ import pytest
 from explorer.world import History, Receiver
 from relay_core.domain.codes import RunStatus
 from relay_core.domain.records import VendorResult
-from relay_dagster.aws.dynamodb.api_key_store import BrowserSession, SessionStore
+from relay_dagster.aws.dynamodb.api_key_store import (
+    BrowserSession,
+    SessionStore,
+)
 from relay_dagster.aws.dynamodb.deletion_store import DeletionStore
 from relay_dagster.aws.dynamodb.pause_store import PauseStore
 from relay_dagster.aws.dynamodb.tenant_store import TenantStore
@@ -39,7 +42,13 @@ from relay_dagster.triggers.pulls import asked
 from relay_dagster.wiring import Platform
 from support.api_world import ApiWorld
 from support.builders import vendor_document
-from support.fakes import NOW, FakeClock, published_outcome, served_platform, timed
+from support.fakes import (
+    NOW,
+    FakeClock,
+    published_outcome,
+    served_platform,
+    timed,
+)
 from support.pulls_world import pull_all
 
 SPOILED, OTHER = "acme", "other"
@@ -115,14 +124,21 @@ class Installation:
         self.ask("POST", f"{place}/feed-links", {"name": "shop"})
         secret = {"value": "s", "host": "files.example.com"}
         self.ask("PUT", f"{place}/secrets/files", secret)
-        hook = {"url": "https://shop.example.com/hooks", "events": ["run.succeeded"]}
+        hook = {
+            "url": "https://shop.example.com/hooks",
+            "events": ["run.succeeded"],
+        }
         self.ask("POST", f"{place}/webhooks", hook)
         self.ask(
-            "POST", f"{place}/uploads", {"vendor_id": "vendor_1", "file_name": "a.csv"}
+            "POST",
+            f"{place}/uploads",
+            {"vendor_id": "vendor_1", "file_name": "a.csv"},
         )
         self.sign_in(tenant_id, "0")
         # Its vendor has no pull any more: whoever looks at this one removes it.
-        assert self.platform.pulls.change(tenant_id, "vendor_1", asked(self.clock()))
+        assert self.platform.pulls.change(
+            tenant_id, "vendor_1", asked(self.clock())
+        )
         first = str(self.order_run(tenant_id, "0").json()["run_id"])
         self.platform.runs.beat(first, 1)
         self.api.succeed(first, RESULT)
@@ -162,7 +178,9 @@ class Installation:
             UploadTick(self.platform, self.clock).run(poll_seconds=0)
             take_due(self.platform, self.clock)
             pull_all(self.puller)
-            intake = IntakeTick(self.platform, self.dagster, 9, clock=self.clock)
+            intake = IntakeTick(
+                self.platform, self.dagster, 9, clock=self.clock
+            )
             for record in intake.run(poll_seconds=0):
                 self.dagster.request(record)
             assert not intake.fault
@@ -181,21 +199,31 @@ class Installation:
             is_spoiled = each.tenant_id == SPOILED
             with suppress(*[ExternalServiceError] if is_spoiled else []):
                 ledger = self.platform.ledger
-                record = ledger.claim(each.run_id, each.attempt, each.dagster_run_id)
+                record = ledger.claim(
+                    each.run_id, each.attempt, each.dagster_run_id
+                )
                 outcome = published_outcome(self.platform, record)
-                ledger.succeed(record.fence, replace(outcome, vendor_results=(RESULT,)))
+                ledger.succeed(
+                    record.fence, replace(outcome, vendor_results=(RESULT,))
+                )
                 each.state = "succeeded"
 
     def answers(self, tenant_id: str) -> dict[str, int]:
         """Ask for all there is of a tenant, and for its runs again; return the codes."""
         ask = self.api.client.request
-        paths = [*LISTS, *(f"/v1/runs/{each}" for each in self.run_ids[tenant_id])]
+        paths = [
+            *LISTS,
+            *(f"/v1/runs/{each}" for each in self.run_ids[tenant_id]),
+        ]
         codes = {
-            path: ask("GET", path.format(tenant_id), follow_redirects=False).status_code
+            path: ask(
+                "GET", path.format(tenant_id), follow_redirects=False
+            ).status_code
             for path in paths
         }
         return codes | {
-            key: self.order_run(tenant_id, key).status_code for key in ("0", "1")
+            key: self.order_run(tenant_id, key).status_code
+            for key in ("0", "1")
         }
 
     # --- items ----------------------------------------------------------------------------------
@@ -204,8 +232,13 @@ class Installation:
         """Yield table and key of the tenant's items of a kind."""
         names = self.platform.settings
         for table in (names.runs_table, names.tenants_table, names.audit_table):
-            for item in self.platform.clients.dynamodb.scan(TableName=table)["Items"]:
-                key, text = str(item["pk"]["S"]), json.dumps(item, default=sorted)
+            for item in self.platform.clients.dynamodb.scan(TableName=table)[
+                "Items"
+            ]:
+                key, text = (
+                    str(item["pk"]["S"]),
+                    json.dumps(item, default=sorted),
+                )
                 owned = f'"{SPOILED}"' in text or SPOILED in key
                 of_runs = any(each in text for each in self.run_ids[SPOILED])
                 is_others = "-leaver" in key and kind != "DELETION"
@@ -297,7 +330,9 @@ def test_an_item_of_the_next_release_of_each_kind_stops_nobody_else(
         events = platform.webhooks.events_of(OTHER, limit=9).items
         assert [len(each.deliveries) for each in events] == [1] * 4
         others = installation.answers(OTHER)
-        assert {path: code for path, code in others.items() if code >= 400} == {}
+        assert {
+            path: code for path, code in others.items() if code >= 400
+        } == {}
     named = {
         each.facts["key"]
         for each in caplog.records

@@ -31,7 +31,9 @@ def bases_of(page: str) -> tuple[Path, ...]:
 
 def test_every_target_of_make_that_a_page_names_exists() -> None:
     explained = set(re.findall(r"^([a-z-]+):", MAKEFILE, flags=re.MULTILINE))
-    named = {page: set(targets_in(codes_in(text))) for page, text in PAGES.items()}
+    named = {
+        page: set(targets_in(codes_in(text))) for page, text in PAGES.items()
+    }
     assert {
         page: targets - explained
         for page, targets in named.items()

@@ -14,11 +14,16 @@ CODE = codes_in(README)
 
 
 def test_the_first_screen_names_the_two_commands_and_no_other() -> None:
-    assert set(re.findall(r"\bmake ([a-z-]+)", FIRST_SCREEN)) == {"demo", "test"}
+    assert set(re.findall(r"\bmake ([a-z-]+)", FIRST_SCREEN)) == {
+        "demo",
+        "test",
+    }
 
 
 def test_the_local_runners_options_that_are_named_exist() -> None:
-    named = found(r"--[a-z-]+", [code for code in CODE if "local_run.py" in code])
+    named = found(
+        r"--[a-z-]+", [code for code in CODE if "local_run.py" in code]
+    )
     assert named
     assert set(named) <= set(re.findall(r"--[a-z-]+", parser().format_help()))
 
@@ -28,8 +33,12 @@ def test_the_sample_tenant_that_is_named_exists() -> None:
 
 
 def test_every_target_that_makefile_explains_is_phony() -> None:
-    explained = set(re.findall(r"^([a-z-]+):.*## ", MAKEFILE, flags=re.MULTILINE))
+    explained = set(
+        re.findall(r"^([a-z-]+):.*## ", MAKEFILE, flags=re.MULTILINE)
+    )
     phony = set(
-        " ".join(re.findall(r"^\.PHONY: (.+)$", MAKEFILE, flags=re.MULTILINE)).split()
+        " ".join(
+            re.findall(r"^\.PHONY: (.+)$", MAKEFILE, flags=re.MULTILINE)
+        ).split()
     )
     assert explained <= phony

@@ -39,7 +39,9 @@ def problem(variables: dict[str, str], **options: bool) -> str:
 
 def test_only_five_variables_have_no_default() -> None:
     assert {
-        name for name, field in Settings.model_fields.items() if field.is_required()
+        name
+        for name, field in Settings.model_fields.items()
+        if field.is_required()
     } == {
         "artifact_bucket",
         "runs_table",
@@ -47,7 +49,11 @@ def test_only_five_variables_have_no_default() -> None:
         "queue_url",
         "dlq_url",
     }
-    assert (read().artifact_bucket, read().runs_table, read().tenants_table) == (
+    assert (
+        read().artifact_bucket,
+        read().runs_table,
+        read().tenants_table,
+    ) == (
         "bucket",
         "runs",
         "tenants",
@@ -56,24 +62,46 @@ def test_only_five_variables_have_no_default() -> None:
 
 def test_what_is_not_set_is_as_the_contract_says() -> None:
     settings = read()
-    assert (settings.max_attempts, settings.max_concurrency, settings.intake_limit) == (
+    assert (
+        settings.max_attempts,
+        settings.max_concurrency,
+        settings.intake_limit,
+    ) == (
         3,
         2,
         4,
     )
-    assert (settings.backoff_base_seconds, settings.backoff_max_seconds) == (10, 300)
-    assert (settings.heartbeat_seconds, settings.heartbeat_stale_seconds) == (5, 90)
-    assert (settings.visibility_timeout_seconds, settings.retention_days) == (300, 30)
+    assert (settings.backoff_base_seconds, settings.backoff_max_seconds) == (
+        10,
+        300,
+    )
+    assert (settings.heartbeat_seconds, settings.heartbeat_stale_seconds) == (
+        5,
+        90,
+    )
+    assert (settings.visibility_timeout_seconds, settings.retention_days) == (
+        300,
+        30,
+    )
     assert settings.dagster_retention_days == 3
     assert (settings.metrics_enabled, settings.metrics_namespace) == (
         False,
         "RelayInventory",
     )
-    assert (settings.environment, settings.allow_anonymous) == ("unknown", False)
+    assert (settings.environment, settings.allow_anonymous) == (
+        "unknown",
+        False,
+    )
     assert settings.webhook_allow_loopback is False
-    assert (settings.run_timeout_seconds, settings.max_run_memory_mb) == (3600, 0)
+    assert (settings.run_timeout_seconds, settings.max_run_memory_mb) == (
+        3600,
+        0,
+    )
     assert settings.limits == Limits()
-    assert (settings.max_feed_bytes, settings.max_sku_map_bytes) == (2 << 30, 256 << 20)
+    assert (settings.max_feed_bytes, settings.max_sku_map_bytes) == (
+        2 << 30,
+        256 << 20,
+    )
     assert (settings.max_columns, settings.max_cell_bytes) == (1_000, 1 << 20)
     assert (settings.max_vendors, settings.max_config_bytes) == (200, 390_000)
 
@@ -134,7 +162,9 @@ def test_an_empty_variable_is_as_if_it_were_not_set(name: str) -> None:
         ("SQS_QUEUE_URL", "relay-inventory-jobs"),
     ],
 )
-def test_a_bad_variable_is_one_line_that_names_it(name: str, value: str) -> None:
+def test_a_bad_variable_is_one_line_that_names_it(
+    name: str, value: str
+) -> None:
     message = problem({**REQUIRED, name: value})
     assert message.startswith(f"{name} must be")
     assert "\n" not in message
@@ -142,12 +172,17 @@ def test_a_bad_variable_is_one_line_that_names_it(name: str, value: str) -> None
 
 def test_the_intake_limit_follows_the_concurrency() -> None:
     assert read(WORKER_MAX_CONCURRENCY="5").intake_limit == 10
-    assert read(WORKER_MAX_CONCURRENCY="5", RELAY_INTAKE_LIMIT="7").intake_limit == 7
+    assert (
+        read(WORKER_MAX_CONCURRENCY="5", RELAY_INTAKE_LIMIT="7").intake_limit
+        == 7
+    )
     assert read(WORKER_MAX_CONCURRENCY="1000000").intake_limit == 1_000_000
 
 
 def test_trusted_proxies_are_addresses_and_networks() -> None:
-    proxies = read(RELAY_TRUSTED_PROXIES="10.0.0.1, 192.168.7.9/16,::1").trusted_proxies
+    proxies = read(
+        RELAY_TRUSTED_PROXIES="10.0.0.1, 192.168.7.9/16,::1"
+    ).trusted_proxies
     assert proxies == ("10.0.0.1/32", "192.168.0.0/16", "::1/128")
 
 
@@ -162,9 +197,9 @@ def test_aws_region_comes_before_the_default_region() -> None:
 
 def test_the_api_needs_keys() -> None:
     assert problem(REQUIRED, require_api=True).startswith("API_KEYS is not set")
-    assert problem({**REQUIRED, "API_KEYS": " , "}, require_api=True).startswith(
-        "API_KEYS"
-    )
+    assert problem(
+        {**REQUIRED, "API_KEYS": " , "}, require_api=True
+    ).startswith("API_KEYS")
 
 
 def test_the_api_needs_no_keys_where_anybody_may_come() -> None:
@@ -175,7 +210,9 @@ def test_the_api_needs_no_keys_where_anybody_may_come() -> None:
 def test_everybody_is_not_let_in_beside_keys() -> None:
     given = {**REQUIRED, "RELAY_ALLOW_ANONYMOUS": "true", "API_KEYS": "secret"}
     told = problem(given, require_api=True)
-    assert told.startswith("RELAY_ALLOW_ANONYMOUS must not be true beside API_KEYS")
+    assert told.startswith(
+        "RELAY_ALLOW_ANONYMOUS must not be true beside API_KEYS"
+    )
     assert "secret" not in told
     # What has no API does not mind.
     assert Settings.from_env(given).allow_anonymous
@@ -194,7 +231,8 @@ def test_a_base_url_has_no_slash_at_its_end() -> None:
 
 def test_the_ui_has_the_names_that_it_is_given_and_its_url_s() -> None:
     given = read(
-        RELAY_UI_HOSTS="UI.example.com, ::1", DAGSTER_WEBSERVER_URL="http://D:3000/x"
+        RELAY_UI_HOSTS="UI.example.com, ::1",
+        DAGSTER_WEBSERVER_URL="http://D:3000/x",
     )
     assert given.hosts_of_ui == {"ui.example.com", "::1", "d"}
     assert (read().hosts_of_ui, read().ui_behind_proxy) == (frozenset(), False)
@@ -261,12 +299,14 @@ def test_a_limit_is_a_positive_whole_number_or_0_where_its_default_is(
 def test_the_page_about_deployment_names_every_variable_that_is_no_limit_of_inputs() -> (
     None
 ):
-    page = (Path(__file__).resolve().parents[2] / "docs" / "DEPLOY.md").read_text(
-        "utf-8"
-    )
+    page = (
+        Path(__file__).resolve().parents[2] / "docs" / "DEPLOY.md"
+    ).read_text("utf-8")
     for name, field in Settings.model_fields.items():
         if name in LimitSettings.model_fields:
             continue
         alias = field.validation_alias
-        for name in alias.choices if isinstance(alias, AliasChoices) else [alias]:
+        for name in (
+            alias.choices if isinstance(alias, AliasChoices) else [alias]
+        ):
             assert f"`{name}" in page, name

@@ -35,5 +35,7 @@ def test_each_attempt_has_its_own_run_key() -> None:
     ],
     ids=["none", "no attempt", "no run", "no number"],
 )
-def test_a_run_without_our_tags_is_not_from_the_queue(given: dict[str, str]) -> None:
+def test_a_run_without_our_tags_is_not_from_the_queue(
+    given: dict[str, str],
+) -> None:
     assert tags.attempt_of(given) is None

@@ -32,16 +32,24 @@ def test_parts_are_made_from_the_settings_and_nothing_is_sent() -> None:
 
 def test_attempts_and_back_off_are_those_of_the_settings() -> None:
     schedule = poll_schedule(SETTINGS)
-    assert (schedule.max_attempts, schedule.base_seconds, schedule.max_seconds) == (
+    assert (
+        schedule.max_attempts,
+        schedule.base_seconds,
+        schedule.max_seconds,
+    ) == (
         5,
         2,
         20,
     )
 
 
-def test_a_part_that_is_put_in_place_of_another_is_used_for_submissions() -> None:
+def test_a_part_that_is_put_in_place_of_another_is_used_for_submissions() -> (
+    None
+):
     queue = JobQueue(
-        Clients("us-east-1"), "http://127.0.0.1:9/other", "http://127.0.0.1:9/dead"
+        Clients("us-east-1"),
+        "http://127.0.0.1:9/other",
+        "http://127.0.0.1:9/dead",
     )
     platform = replace(connect(SETTINGS), queue=queue)
     assert platform.submission.send == queue.send

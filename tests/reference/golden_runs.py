@@ -34,7 +34,9 @@ def hashes_of_run(name: str, folder: Path) -> dict[str, str]:
     """Run a golden tenant in an empty folder and return the hash of each artifact."""
     vendor_ids = _write_inputs(name, folder)
     out = folder / "out"
-    feeds = [f"--vendor-file={one}={folder / f'{one}.csv'}" for one in vendor_ids]
+    feeds = [
+        f"--vendor-file={one}={folder / f'{one}.csv'}" for one in vendor_ids
+    ]
     maps = [
         f"--sku-map={one}={path}"
         for one in vendor_ids
@@ -51,9 +53,15 @@ def hashes_of_run(name: str, folder: Path) -> dict[str, str]:
     # What the run was given, and a page that says in words what the other reports say.
     told = {f"reports/{name}" for name in _NOT_HELD}
     paths = {
-        str(path.relative_to(out)): path for path in out.rglob("*") if path.is_file()
+        str(path.relative_to(out)): path
+        for path in out.rglob("*")
+        if path.is_file()
     }
-    return {key: _hash(path) for key, path in sorted(paths.items()) if key not in told}
+    return {
+        key: _hash(path)
+        for key, path in sorted(paths.items())
+        if key not in told
+    }
 
 
 def _write_inputs(name: str, folder: Path) -> list[str]:
@@ -74,7 +82,9 @@ def _hash(path: Path) -> str:
     if path.name == "run_summary.json":
         summary = json.loads(data)
         kept = {
-            key: value for key, value in summary.items() if key not in _CLOCK_READINGS
+            key: value
+            for key, value in summary.items()
+            if key not in _CLOCK_READINGS
         }
         data = json.dumps(kept).encode()
     return hashlib.sha256(data).hexdigest()
@@ -82,7 +92,9 @@ def _hash(path: Path) -> str:
 
 def known_hashes() -> Mapping[str, Mapping[str, str]]:
     """Return what was written down."""
-    known: Mapping[str, Mapping[str, str]] = json.loads(HASHES.read_text("utf-8"))
+    known: Mapping[str, Mapping[str, str]] = json.loads(
+        HASHES.read_text("utf-8")
+    )
     return known
 
 

@@ -42,7 +42,11 @@ WORDS = {
     "null_values": ["N/A", "-"],
     "quantity_words": {"In stock": 10, ">100": 100, "None": 0},
     "timestamp_formats": ["%d.%m.%Y", "%m/%d/%Y %H:%M"],
-    "defaults": {"condition": "Used", "lead_time_days": "4", "brand": "No, name"},
+    "defaults": {
+        "condition": "Used",
+        "lead_time_days": "4",
+        "brand": "No, name",
+    },
 }
 
 
@@ -83,7 +87,9 @@ TENANTS: dict[str, Recipe] = {
         bom=True,
         line_end="\r\n",
     ),
-    "clock_change": Recipe(settings={"timezone": "America/Chicago"}, line_end="\r"),
+    "clock_change": Recipe(
+        settings={"timezone": "America/Chicago"}, line_end="\r"
+    ),
     "one_vendor": Recipe(parsers=({"delimiter": "|"},), rows=4_000),
     "many_vendors": Recipe(parsers=({},) * 7, rows=400),
     "no_header": Recipe(parsers=({"columns": FROM_FILE, "skip_lines": 2},)),
@@ -128,7 +134,10 @@ def seeded_tenant(seed: str, recipe: Recipe) -> GoldenTenant:
         }
         for vendor_id, parser in parsers.items()
     ]
-    merge = {"strategy": "best_offer", "best_offer": {"sort_by": list(recipe.sort_by)}}
+    merge = {
+        "strategy": "best_offer",
+        "best_offer": {"sort_by": list(recipe.sort_by)},
+    }
     document = {
         "tenant_id": "golden",
         "timezone": "UTC",
@@ -144,7 +153,10 @@ def seeded_tenant(seed: str, recipe: Recipe) -> GoldenTenant:
         "error_policy": LENIENT,
         **recipe.settings,
     }
-    feeds = {one: make.feed(recipe, {"delimiter": ",", **parsers[one]}) for one in ids}
+    feeds = {
+        one: make.feed(recipe, {"delimiter": ",", **parsers[one]})
+        for one in ids
+    }
     maps = {one: make.sku_map() for one in ids} if recipe.mapped else {}
     return GoldenTenant(document, feeds, maps)
 
@@ -158,12 +170,15 @@ class _Maker:
     def feed(self, recipe: Recipe, parser: Parser) -> bytes:
         """Return one vendor's feed."""
         header = [
-            parser.get("column_map", {}).get(column, column) for column in FROM_FILE
+            parser.get("column_map", {}).get(column, column)
+            for column in FROM_FILE
         ]
         lines = [] if "columns" in parser else [self._record(header, parser)]
         lines[:0] = ["# made by hand"] * parser.get("skip_lines", 0)
         for _ in range(recipe.rows):
-            cells = [self._padded(self._cell(column, parser)) for column in FROM_FILE]
+            cells = [
+                self._padded(self._cell(column, parser)) for column in FROM_FILE
+            ]
             if self._chance(recipe.bad):
                 self._spoil(cells)
             if self._chance(0.02):
@@ -178,7 +193,9 @@ class _Maker:
         """Return a map of some SKUs onto others, some of them twice."""
         numbers = (self._below(900) for _ in range(150))
         pairs = [f"SKU-{number:05},OURS-{number % 70:03}" for number in numbers]
-        return "\n".join(["vendor_sku,sku", *pairs, "A,B", '"q,t",mapped', ""]).encode()
+        return "\n".join(
+            ["vendor_sku,sku", *pairs, "A,B", '"q,t",mapped', ""]
+        ).encode()
 
     def _cell(self, column: str, parser: Parser) -> str:
         numbers: dict[str, Callable[[], str]] = {
@@ -203,7 +220,9 @@ class _Maker:
 
     def _moment(self) -> str:
         day = f"2025-{1 + self._below(12):02}-{1 + self._below(28):02}"
-        clock = f"{self._below(24):02}:{self._below(60):02}:{self._below(60):02}"
+        clock = (
+            f"{self._below(24):02}:{self._below(60):02}:{self._below(60):02}"
+        )
         return day if self._chance(0.1) else f"{day}{self._pick(' T')}{clock}"
 
     def _money(self) -> str:
@@ -221,11 +240,15 @@ class _Maker:
             or (fraction and not fraction.isdecimal())
         ):
             return text
-        if (thousands := parser.get("thousands_separator")) and self._chance(0.5):
+        if (thousands := parser.get("thousands_separator")) and self._chance(
+            0.5
+        ):
             whole = f"{int(whole):,}".replace(",", thousands)
         symbol = self._pick(("", "", *parser.get("currency_symbols", ())))
         plain = (
-            whole + (parser.get("decimal_separator", ".") if point else "") + fraction
+            whole
+            + (parser.get("decimal_separator", ".") if point else "")
+            + fraction
         )
         return f"{symbol} {plain}" if fraction and symbol else plain
 

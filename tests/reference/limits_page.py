@@ -76,7 +76,9 @@ def limits_page() -> str:
         *_table("Variable", _settings()),
         "\n## Fixed limits\n",
         *_table(
-            "Limit", [row for limits in FIXED for row in _attributes(limits)], "Value"
+            "Limit",
+            [row for limits in FIXED for row in _attributes(limits)],
+            "Value",
         ),
         "\n## Limits of messages\n",
         *_table("Limit", TOLD, "Value"),
@@ -97,7 +99,11 @@ def _settings() -> Iterator[tuple[str, float, str]]:
         Settings.model_fields["run_timeout_seconds"],
     )
     for field in fields_:
-        yield f"`{field.validation_alias}`", field.default, str(field.description)
+        yield (
+            f"`{field.validation_alias}`",
+            field.default,
+            str(field.description),
+        )
 
 
 def _attributes(limits: Any) -> Iterator[tuple[str, float, str]]:
@@ -105,7 +111,10 @@ def _attributes(limits: Any) -> Iterator[tuple[str, float, str]]:
     meanings = meanings_of(type(limits))
     for field in fields(limits):
         if f"max_{field.name}" not in LimitSettings.model_fields:
-            name, value = field.name.replace("_", " "), getattr(limits, field.name)
+            name, value = (
+                field.name.replace("_", " "),
+                getattr(limits, field.name),
+            )
             yield name, value, meanings[field.name]
 
 
@@ -116,7 +125,8 @@ def meanings_of(limits: type) -> dict[str, str]:
     listed = (limits.__doc__ or "").partition("Attributes:\n")[2]
     found = re.findall(r"^ {8}(\w+): (.+(?:\n {12}.+)*)", listed, re.MULTILINE)
     return {
-        name: re.sub(r"\n +", " ", meaning).removesuffix(".") for name, meaning in found
+        name: re.sub(r"\n +", " ", meaning).removesuffix(".")
+        for name, meaning in found
     }
 
 

@@ -300,7 +300,9 @@ def clock_times(draw: Callable[..., Any]) -> str:
             microseconds=draw(st.integers(0, 999_999)),
         )
     else:
-        moment = draw(st.datetimes(datetime(1900, 1, 1), datetime(2199, 12, 31)))  # noqa: DTZ001
+        moment = draw(
+            st.datetimes(datetime(1900, 1, 1), datetime(2199, 12, 31))
+        )  # noqa: DTZ001
     text = moment.isoformat(sep=draw(st.sampled_from("T ")))
     return text + draw(st.sampled_from(("", "", "", "Z", "+02:00", "-0930")))
 
@@ -323,7 +325,9 @@ CELLS: dict[str, st.SearchStrategy[str]] = {
         st.sampled_from(TIMES) | clock_times(), st.sampled_from(BAD_TIMES)
     ),
     **{
-        column: mostly(st.sampled_from(GOOD_MONEY) | PRICES, st.sampled_from(BAD_MONEY))
+        column: mostly(
+            st.sampled_from(GOOD_MONEY) | PRICES, st.sampled_from(BAD_MONEY)
+        )
         for column in MONEY
     },
 }
@@ -334,7 +338,9 @@ def cell_for(column: str) -> st.SearchStrategy[str]:
     return CELLS.get(column, ANY_TEXT)
 
 
-def localised(draw: Callable[..., Any], text: str, parser: dict[str, Any]) -> str:
+def localised(
+    draw: Callable[..., Any], text: str, parser: dict[str, Any]
+) -> str:
     """Write a plain number as the vendor would, most of the time."""
     whole, point, fraction = text.partition(".")
     if (
@@ -346,7 +352,9 @@ def localised(draw: Callable[..., Any], text: str, parser: dict[str, Any]) -> st
     if parser["decimal_separator"] == "," and draw(st.integers(0, 99)) != 57:
         point = "," if point else ""
     if parser["thousands_separator"] and draw(st.booleans()):
-        whole = f"{int(whole[:18]):,}".replace(",", parser["thousands_separator"])
+        whole = f"{int(whole[:18]):,}".replace(
+            ",", parser["thousands_separator"]
+        )
     return whole + point + fraction
 
 
@@ -362,7 +370,15 @@ SINGLE_CELLS = (
 )
 SCRAPS = st.lists(
     st.sampled_from(
-        [*"0123456789", *"0.,'- +eE$:TZ", "000", "1,234", "\u00a0", "\u0663", "kr"]
+        [
+            *"0123456789",
+            *"0.,'- +eE$:TZ",
+            "000",
+            "1,234",
+            "\u00a0",
+            "\u0663",
+            "kr",
+        ]
     ),
     max_size=14,
 ).map("".join)

@@ -12,7 +12,9 @@ TEXTS = ("sku", "vendor_sku", "brand", "title")
 OPTIONAL = ("lead_time_days", "msrp", "condition", "updated_at")
 
 
-def add_options(draw: Draw, parser: dict[str, Any], seldom: Any, one_of: Any) -> None:
+def add_options(
+    draw: Draw, parser: dict[str, Any], seldom: Any, one_of: Any
+) -> None:
     """Draw options that change what is a row, and what cells come to."""
     for name, values in (
         (
@@ -25,7 +27,10 @@ def add_options(draw: Draw, parser: dict[str, Any], seldom: Any, one_of: Any) ->
         ("zero_is_null", (["cost"], list(MONEY))),
         ("negative_quantity", ("zero",)),
         ("invalid_as_null", (["msrp", "updated_at"], list(OPTIONAL))),
-        ("quantity_symbols", (["+", ">", "pcs"], ["Stück", "st", "<", "+-", "k"])),
+        (
+            "quantity_symbols",
+            (["+", ">", "pcs"], ["Stück", "st", "<", "+-", "k"]),
+        ),
         ("quoting", (False,)),
         ("blank_extra_fields", ("drop",)),
     ):
@@ -54,9 +59,14 @@ def form_for(draw: Draw, column: str, one_of: Any) -> dict[str, Any]:
     ]
     if column in TEXTS:
         forms.append(
-            {"join": [f"h {column}", "sku"], "with": one_of(draw, ("", "-", " "))}
+            {
+                "join": [f"h {column}", "sku"],
+                "with": one_of(draw, ("", "-", " ")),
+            }
         )
-        forms.append({"column": column, "strip_prefix": "PREFIX-", "strip_suffix": "1"})
+        forms.append(
+            {"column": column, "strip_prefix": "PREFIX-", "strip_suffix": "1"}
+        )
     if column == "quantity_available":
         forms += 2 * [{"sum": [column, f"h {column}", f"i {column}"]}]
     if column == "quantity_available" or column in MONEY:
@@ -64,7 +74,11 @@ def form_for(draw: Draw, column: str, one_of: Any) -> dict[str, Any]:
         step = one_of(draw, ("times", "divided_by"))
         forms += 2 * [{"column": f"h {column}", step: factor}]
         forms.append(
-            {"column": column, step: factor, "values": {"1": "-3", "12": "0.00"}}
+            {
+                "column": column,
+                step: factor,
+                "values": {"1": "-3", "12": "0.00"},
+            }
         )
     return dict(one_of(draw, forms))
 
@@ -73,7 +87,9 @@ def headers_in(source: Any) -> list[str]:
     """Return the headers that an entry of ``column_map`` names."""
     if isinstance(source, str):
         return [source]
-    lists = [source[name] for name in ("join", "sum", "first") if name in source]
+    lists = [
+        source[name] for name in ("join", "sum", "first") if name in source
+    ]
     texts = [source.get(name) for name in ("column", "times", "divided_by")]
     return [
         *(h for each in lists for h in each),

@@ -19,16 +19,22 @@ DUPLICATES = ("compete", "first", "last", "sum", "refuse")
 @st.composite
 def price_rules(draw: Draw, vendor_ids: Sequence[str]) -> list[dict[str, Any]]:
     """Return some rules; most lists are short, so that the later ones are met, too."""
-    return [draw(price_rule(vendor_ids)) for _ in range(draw(st.integers(0, 5)))]
+    return [
+        draw(price_rule(vendor_ids)) for _ in range(draw(st.integers(0, 5)))
+    ]
 
 
 @st.composite
 def price_rule(draw: Draw, vendor_ids: Sequence[str]) -> dict[str, Any]:
-    kind = draw(st.sampled_from(("margin_pct", "markup", "fixed_price", "leave_out")))
+    kind = draw(
+        st.sampled_from(("margin_pct", "markup", "fixed_price", "leave_out"))
+    )
     rule: dict[str, Any] = {"when": draw(conditions(vendor_ids))}
     if kind == "leave_out":
         return {**rule, "leave_out": True}
-    rule[kind] = draw(st.sampled_from(MARGINS if kind == "margin_pct" else AMOUNTS))
+    rule[kind] = draw(
+        st.sampled_from(MARGINS if kind == "margin_pct" else AMOUNTS)
+    )
     if draw(st.booleans()):
         rule["min_price"] = draw(st.sampled_from(AMOUNTS))
     return rule
@@ -49,7 +55,8 @@ def conditions(draw: Draw, vendor_ids: Sequence[str]) -> dict[str, Any]:
             )
     if draw(st.integers(0, 2)) == 1:
         low, high = sorted(
-            draw(st.lists(st.sampled_from(COSTS), min_size=2, max_size=2)), key=float
+            draw(st.lists(st.sampled_from(COSTS), min_size=2, max_size=2)),
+            key=float,
         )
         wanted["cost_from"] = low
         if float(high) > float(low):

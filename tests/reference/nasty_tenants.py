@@ -13,7 +13,14 @@ from typing import Any
 from hypothesis import strategies as st
 
 from nasty_cells import MONEY, cell_for, localised
-from nasty_forms import FACTORS, SERIALS, STOCKS, add_options, form_for, headers_in
+from nasty_forms import (
+    FACTORS,
+    SERIALS,
+    STOCKS,
+    add_options,
+    form_for,
+    headers_in,
+)
 from nasty_rules import DUPLICATES, price_rules, stocks
 from reference_rows import CANONICAL, REQUIRED
 
@@ -40,7 +47,14 @@ ENCODINGS = (
     "cp1252",
     "latin-1",
 )
-RARE_ENCODINGS = ("utf-16-be", "utf-32", "shift_jis", "iso8859-15", "ascii", "cp037")
+RARE_ENCODINGS = (
+    "utf-16-be",
+    "utf-32",
+    "shift_jis",
+    "iso8859-15",
+    "ascii",
+    "cp037",
+)
 SORT_RULES = (
     "in_stock_desc",
     "lowest_landed_cost",
@@ -180,9 +194,13 @@ def settings_of(draw: Draw, vendors: list[dict[str, Any]]) -> dict[str, Any]:
             "min_price": one_of(
                 draw, ("0", "0", "25.00", "0.0001", "9.995", "12.3456")
             ),
-            "shipping_handling_flat": one_of(draw, ("0", "9.99", "0.0001", "4.5555")),
+            "shipping_handling_flat": one_of(
+                draw, ("0", "9.99", "0.0001", "4.5555")
+            ),
             "map_policy": {"enforce": draw(st.booleans())},
-            "rules": draw(price_rules([vendor["vendor_id"] for vendor in vendors])),
+            "rules": draw(
+                price_rules([vendor["vendor_id"] for vendor in vendors])
+            ),
             "rounding": {
                 "mode": one_of(draw, ("nearest", "up", "down")),
                 "increment": one_of(
@@ -208,9 +226,13 @@ def settings_of(draw: Draw, vendors: list[dict[str, Any]]) -> dict[str, Any]:
             "max_invalid_rows": 0
             if seldom(draw)
             else one_of(draw, (10_000, 10_000, 3)),
-            "max_invalid_row_pct": one_of(draw, ("1.0", "1.0", "1.0", "0.5", "0.25")),
+            "max_invalid_row_pct": one_of(
+                draw, ("1.0", "1.0", "1.0", "0.5", "0.25")
+            ),
             "fail_on_missing_required_columns": draw(st.booleans()),
-            "missing_required_vendor_policy": one_of(draw, ("fail", "warn_only")),
+            "missing_required_vendor_policy": one_of(
+                draw, ("fail", "warn_only")
+            ),
         },
     }
 
@@ -221,14 +243,18 @@ def outputs(draw: Draw) -> dict[str, Any]:
     columns: list[Any] = list(CANONICAL)
     if seldom(draw, 2):
         columns = draw(
-            st.lists(st.sampled_from([*columns, *DERIVED]), min_size=1, unique=True)
+            st.lists(
+                st.sampled_from([*columns, *DERIVED]), min_size=1, unique=True
+            )
         )
     format = one_of(draw, ("csv", "csv", "tsv", "jsonl"))
     output: dict[str, Any] = {"format": format, "columns": columns}
     if format != "jsonl":
         output["escape_formulas"] = draw(st.booleans())
     if seldom(draw, 2):
-        headers = draw(st.lists(st.sampled_from(HEADERS), max_size=4, unique=True))
+        headers = draw(
+            st.lists(st.sampled_from(HEADERS), max_size=4, unique=True)
+        )
         output["columns"] = [
             *columns,
             *(draw(named_columns(header)) for header in headers),
@@ -244,7 +270,9 @@ def named_columns(header: str) -> st.SearchStrategy[dict[str, str]]:
             column=st.sampled_from([*CANONICAL, *DERIVED]),
             **{"as": st.just(header)},
         ),
-        st.builds(dict, constant=st.sampled_from(CONSTANTS), **{"as": st.just(header)}),
+        st.builds(
+            dict, constant=st.sampled_from(CONSTANTS), **{"as": st.just(header)}
+        ),
     )
 
 
@@ -254,7 +282,9 @@ def parsers(draw: Draw) -> dict[str, Any]:
     parser: dict[str, Any] = {
         "format": "csv",
         "delimiter": one_of(draw, DELIMITERS) if seldom(draw, 2) else ",",
-        "encoding": one_of(draw, RARE_ENCODINGS if seldom(draw, 12) else ENCODINGS),
+        "encoding": one_of(
+            draw, RARE_ENCODINGS if seldom(draw, 12) else ENCODINGS
+        ),
         "decimal_separator": decimal,
         "thousands_separator": thousands,
         "column_map": {},
@@ -273,7 +303,12 @@ def parsers(draw: Draw) -> dict[str, Any]:
             draw, (["N/A", "-"], ["null", "É"], ["0"], ["nan", "new"])
         )
     if seldom(draw, 3):
-        parser["quantity_words"] = {"In stock": 10, ">100": 100, "5": 7, "None": 0}
+        parser["quantity_words"] = {
+            "In stock": 10,
+            ">100": 100,
+            "5": 7,
+            "None": 0,
+        }
     if seldom(draw, 3):
         parser["timestamp_formats"] = draw(
             st.lists(st.sampled_from(FORMATS), max_size=3)
@@ -289,7 +324,12 @@ def parsers(draw: Draw) -> dict[str, Any]:
 
 def map_column(draw: Draw, column_map: dict[str, Any], column: str) -> None:
     if seldom(draw, 4):
-        others = (f"h {column}", f"h {column}", "Größe", one_of(draw, FROM_FILE))
+        others = (
+            f"h {column}",
+            f"h {column}",
+            "Größe",
+            one_of(draw, FROM_FILE),
+        )
         column_map[column] = one_of(draw, others)
     elif seldom(draw, 8):
         column_map[column] = form_for(draw, column, one_of)
@@ -307,7 +347,9 @@ def good_default(draw: Draw, column: str, decimal: str) -> str:
     return one_of(draw, known.get(column, ("dflt", "x,y")))
 
 
-def headers_of(draw: Draw, parser: dict[str, Any], *, once: bool = False) -> list[str]:
+def headers_of(
+    draw: Draw, parser: dict[str, Any], *, once: bool = False
+) -> list[str]:
     """Return headers in which most of what is needed stands, in any order."""
     names = [
         name
@@ -320,7 +362,16 @@ def headers_of(draw: Draw, parser: dict[str, Any], *, once: bool = False) -> lis
     if seldom(draw, 6):
         names.append(
             one_of(
-                draw, ("note", "vendor_id", "Größe", "sku", "price", '5" pipe', "x y")
+                draw,
+                (
+                    "note",
+                    "vendor_id",
+                    "Größe",
+                    "sku",
+                    "price",
+                    '5" pipe',
+                    "x y",
+                ),
             )
         )
     if once or not seldom(draw, 30):
@@ -340,7 +391,9 @@ def feeds_of(draw: Draw, parser: dict[str, Any]) -> bytes:
             lines.append(one_of(draw, ("", delimiter * 2, "  ", '""')))
         if not seldom(draw, 60):
             lines.append(
-                record_of(draw, [padded(draw, name) for name in headers], delimiter)
+                record_of(
+                    draw, [padded(draw, name) for name in headers], delimiter
+                )
             )
     wanted = {
         name: column
@@ -350,10 +403,15 @@ def feeds_of(draw: Draw, parser: dict[str, Any]) -> bytes:
     for _ in range(0 if seldom(draw, 15) else draw(st.integers(1, 10))):
         if seldom(draw, 10):
             lines.append(
-                one_of(draw, ("", "", " ", delimiter, '""', delimiter * len(headers)))
+                one_of(
+                    draw,
+                    ("", "", " ", delimiter, '""', delimiter * len(headers)),
+                )
             )
         cells = [
-            localised(draw, draw(cell_for(wanted.get(name.strip(), "title"))), parser)
+            localised(
+                draw, draw(cell_for(wanted.get(name.strip(), "title"))), parser
+            )
             if not (name.startswith("f ") or seldom(draw, 9))
             else one_of(draw, odd_cells(name, wanted.get(name.strip())))
             for name in headers
@@ -362,7 +420,9 @@ def feeds_of(draw: Draw, parser: dict[str, Any]) -> bytes:
             cells += one_of(draw, ([""], [" ", ""], ["", "x"]))
         if seldom(draw, 15):
             cells = cells[:-1] if seldom(draw, 2) else [*cells, "more"]
-        lines.append(record_of(draw, [padded(draw, cell) for cell in cells], delimiter))
+        lines.append(
+            record_of(draw, [padded(draw, cell) for cell in cells], delimiter)
+        )
     return encoded(draw, lines, parser["encoding"])
 
 
@@ -376,7 +436,9 @@ def odd_cells(header: str, column: str | None) -> tuple[str, ...]:
 
 
 def encoded(draw: Draw, lines: list[str], encoding: str) -> bytes:
-    ends = one_of(draw, (["\n"], ["\n"], ["\r\n"], ["\r"], ["\n", "\r", "\r\n"]))
+    ends = one_of(
+        draw, (["\n"], ["\n"], ["\r\n"], ["\r"], ["\n", "\r", "\r\n"])
+    )
     text = "".join(line + one_of(draw, ends) for line in lines)
     if seldom(draw, 4):
         text = text.rstrip("\r\n")
@@ -384,7 +446,9 @@ def encoded(draw: Draw, lines: list[str], encoding: str) -> bytes:
         text = "\ufeff" + text
     data = text.encode(encoding, errors="replace")
     if seldom(draw, 50):
-        data += one_of(draw, (b"\xff", b"\x81", b"\xe2\x82", b'\n"open', b"\x00"))
+        data += one_of(
+            draw, (b"\xff", b"\x81", b"\xe2\x82", b'\n"open', b"\x00")
+        )
     return data
 
 
@@ -392,7 +456,18 @@ def padded(draw: Draw, text: str) -> str:
     if not seldom(draw, 8):
         return text
     space = one_of(
-        draw, (" ", "\t", "\u00a0", "\u2003", "\x1c", "\u3000", "\x85", "\ufeff", "\n")
+        draw,
+        (
+            " ",
+            "\t",
+            "\u00a0",
+            "\u2003",
+            "\x1c",
+            "\u3000",
+            "\x85",
+            "\ufeff",
+            "\n",
+        ),
     )
     return one_of(draw, (space + text, text + space, space + text + space))
 
@@ -403,13 +478,19 @@ def record_of(draw: Draw, cells: list[str], delimiter: str) -> str:
 
 def field_of(draw: Draw, cell: str, delimiter: str) -> str:
     inner = cell.replace('"', '""')
-    special = any(mark in cell for mark in (delimiter, "\r", "\n")) or cell.startswith(
-        '"'
-    )
+    special = any(
+        mark in cell for mark in (delimiter, "\r", "\n")
+    ) or cell.startswith('"')
     if seldom(draw, 120):
         return one_of(
             draw,
-            (cell, f'"{inner}"tail', f'"{inner}"x"y"', f' "{inner}"', f'"{inner}" '),
+            (
+                cell,
+                f'"{inner}"tail',
+                f'"{inner}"x"y"',
+                f' "{inner}"',
+                f'"{inner}" ',
+            ),
         )
     return f'"{inner}"' if special or seldom(draw, 6) else cell
 
@@ -418,15 +499,25 @@ def field_of(draw: Draw, cell: str, delimiter: str) -> str:
 def maps(draw: Draw) -> bytes:
     if seldom(draw, 30):
         return one_of(
-            draw, (b"", b"a,b\n", b"vendor_sku\nA\n", b"vendor_sku,sku\n\xff,1\n", b'"')
+            draw,
+            (
+                b"",
+                b"a,b\n",
+                b"vendor_sku\nA\n",
+                b"vendor_sku,sku\n\xff,1\n",
+                b'"',
+            ),
         )
     lines = [
         one_of(
-            draw, ("vendor_sku,sku", "sku, vendor_sku ,note", "\ufeffvendor_sku,sku")
+            draw,
+            ("vendor_sku,sku", "sku, vendor_sku ,note", "\ufeffvendor_sku,sku"),
         )
     ]
     for _ in range(draw(st.integers(0, 6))):
         lines.append(
-            record_of(draw, [draw(cell_for("sku")) for _ in lines[0].split(",")], ",")
+            record_of(
+                draw, [draw(cell_for("sku")) for _ in lines[0].split(",")], ","
+            )
         )
     return ("\n".join(lines) + "\n").encode()

@@ -28,9 +28,13 @@ COMPARED = ("vendor_id", "quantity_available", "price")
 Row = Mapping[str, str]
 
 
-def reference_changes(before: bytes, after: bytes) -> tuple[bytes, dict[str, int]]:
+def reference_changes(
+    before: bytes, after: bytes
+) -> tuple[bytes, dict[str, int]]:
     """Return changes.csv and its numbers, from two merged feeds that have the columns compared."""
-    old, new = ({row["sku"]: row for row in rows(feed)} for feed in (before, after))
+    old, new = (
+        {row["sku"]: row for row in rows(feed)} for feed in (before, after)
+    )
     counts: Counter[str] = Counter(dict.fromkeys(COUNTED, 0))
     lines = [HEADER + "\n"]
     for sku in sorted({*old, *new}):
@@ -47,7 +51,9 @@ def reference_changes(before: bytes, after: bytes) -> tuple[bytes, dict[str, int
         counts[kind] += 1
         if kind != "unchanged":
             pairs = [
-                (side or {}).get(name, "") for name in COMPARED for side in (was, now)
+                (side or {}).get(name, "")
+                for name in COMPARED
+                for side in (was, now)
             ]
             lines.append(csv_line([sku, kind, *pairs]) + "\n")
     return "".join(lines).encode(), dict(counts)
@@ -85,7 +91,10 @@ def greatest_moves(
     rises = [sku for sku in shares if new[sku] > old[sku]]
     falls = [sku for sku in shares if new[sku] < old[sku]]
     ranked = (
-        sorted(skus, key=lambda sku: -abs(shares[sku])) for skus in (rises, falls)
+        sorted(skus, key=lambda sku: -abs(shares[sku]))
+        for skus in (rises, falls)
     )
-    up, down = ([f"{sku} {shares[sku]}" for sku in skus[:most]] for skus in ranked)
+    up, down = (
+        [f"{sku} {shares[sku]}" for sku in skus[:most]] for skus in ranked
+    )
     return up, down

@@ -67,7 +67,9 @@ def part_text(column: str, cell: str, parser: Any) -> str:
         else nulls
     )
     return (
-        "" if text.casefold() in [word.strip().casefold() for word in words] else text
+        ""
+        if text.casefold() in [word.strip().casefold() for word in words]
+        else text
     )
 
 
@@ -98,7 +100,10 @@ def stock(text: str, parser: Any) -> int:
     try:
         return quantity(text, parser)
     except FaultError as fault:
-        if fault.args[0] == "negative_quantity" and parser.negative_quantity == "zero":
+        if (
+            fault.args[0] == "negative_quantity"
+            and parser.negative_quantity == "zero"
+        ):
             return 0
         raise
 
@@ -136,7 +141,9 @@ def changed(
                 return STAYS_NULL
             if rate is None and not {"times", "divided_by"} & said.keys():
                 return read_cell(column, text, parser, zone)
-            written(text, parser)  # what is wrong with the cell comes before its factor
+            written(
+                text, parser
+            )  # what is wrong with the cell comes before its factor
             return amount(text, parser, factor * factor_of(column, said, cells))
         if column == "quantity_available":
             number = stock(text, parser) * factor_of(column, said, cells) // 1
@@ -158,7 +165,11 @@ def text_of(
     if "join" in said:
         return said["with"].join(texts) if all(texts) else "", cells[0]
     if "first" in said:
-        found = [(text, cell) for text, cell in zip(texts, cells, strict=True) if text]
+        found = [
+            (text, cell)
+            for text, cell in zip(texts, cells, strict=True)
+            if text
+        ]
         return found[0] if found else ("", cells[0])
     text = texts[0]
     if "strip_prefix" in said and text.startswith(said["strip_prefix"]):

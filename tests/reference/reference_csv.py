@@ -93,7 +93,9 @@ def is_blank(record: Sequence[str]) -> bool:
     return all(cell.strip() == "" for cell in record)
 
 
-def split_header(records: list[list[str]]) -> tuple[list[str] | None, list[list[str]]]:
+def split_header(
+    records: list[list[str]],
+) -> tuple[list[str] | None, list[list[str]]]:
     """Return the first record that is not blank, and all that follow it."""
     for position, record in enumerate(records):
         if not is_blank(record):

@@ -63,7 +63,9 @@ def run_reference(
         judge_vendors(config, vendors, outcome, warnings)
         if outcome.failure is None:
             merge(config, vendors, outcome, warnings)
-    outcome.warnings = {code: count for code, count in warnings.items() if count}
+    outcome.warnings = {
+        code: count for code, count in warnings.items() if count
+    }
     return outcome
 
 
@@ -84,7 +86,10 @@ def judge_inputs(
         elif not vendor.required:
             warnings["OPTIONAL_VENDOR_MISSING"] += 1
         elif must_be_there:
-            outcome.failure, outcome.stage = "REQUIRED_VENDOR_MISSING", "FETCH_INPUTS"
+            outcome.failure, outcome.stage = (
+                "REQUIRED_VENDOR_MISSING",
+                "FETCH_INPUTS",
+            )
         else:
             warnings["REQUIRED_VENDOR_MISSING"] += 1
     if without_map and outcome.failure is None:
@@ -109,7 +114,9 @@ def judge_vendors(
         outcome.valid_rows[vendor.vendor_id] = len(vendor.offers)
         if vendor.outcome == "parsed":
             outcome.normalized[vendor.vendor_id] = normalized_csv(vendor)
-            if vendor.total_rows == 0 and not must_have_rows(config, vendor.vendor_id):
+            if vendor.total_rows == 0 and not must_have_rows(
+                config, vendor.vendor_id
+            ):
                 warnings["EMPTY_FEED"] += 1
         if vendor.fault is not None:
             outcome.fault_codes[vendor.vendor_id] = vendor.fault
@@ -134,7 +141,9 @@ def normalized_csv(vendor: Vendor) -> bytes:
     for offer in sorted(
         vendor.offers, key=lambda offer: (offer["sku"], offer["row_number"])
     ):
-        lines.append(csv_line(text_of(offer, column, places=4) for column in CANONICAL))
+        lines.append(
+            csv_line(text_of(offer, column, places=4) for column in CANONICAL)
+        )
     return ("\n".join(lines) + "\n").encode()
 
 

@@ -24,7 +24,9 @@ from reference_rules import made, price_rule
 TOLD = 100
 
 
-def explained(config: Any, vendors: Sequence[Vendor], sku: str) -> dict[str, Any]:
+def explained(
+    config: Any, vendors: Sequence[Vendor], sku: str
+) -> dict[str, Any]:
     """Return all that is told of a SKU but the run's id."""
     all_offers = (offer for vendor in vendors for offer in made(config, vendor))
     offers = [offer for offer in all_offers if offer["sku"] == sku]
@@ -32,7 +34,11 @@ def explained(config: Any, vendors: Sequence[Vendor], sku: str) -> dict[str, Any
     competing.sort(key=lambda offer: rank(config, offer))
     aside = sorted(
         (offer for offer in offers if offer["out"] is not None),
-        key=lambda offer: (offer["out"], offer["vendor_id"], offer["row_number"]),
+        key=lambda offer: (
+            offer["out"],
+            offer["vendor_id"],
+            offer["row_number"],
+        ),
     )
     offers = [*competing, *aside]
     best = competing[0] if competing else None
@@ -41,7 +47,10 @@ def explained(config: Any, vendors: Sequence[Vendor], sku: str) -> dict[str, Any
     if best is not None:
         reason = "unpriced"
     if best is not None and price is not None:
-        feed_row, reason = feed_cells(config, merged_cells(config, best, price)), None
+        feed_row, reason = (
+            feed_cells(config, merged_cells(config, best, price)),
+            None,
+        )
     refused = sorted(
         (vendor.vendor_id, number, ";".join(codes))
         for vendor in vendors
@@ -50,7 +59,8 @@ def explained(config: Any, vendors: Sequence[Vendor], sku: str) -> dict[str, Any
     )
     return {
         "sku": sku,
-        "winner": best and {name: best[name] for name in ("vendor_id", "row_number")},
+        "winner": best
+        and {name: best[name] for name in ("vendor_id", "row_number")},
         "feed_row": feed_row,
         "reason": reason,
         "override": None,
@@ -73,7 +83,11 @@ def told(config: Any, offer: Offer, best: Offer | None) -> dict[str, Any]:
         and config.merge.best_offer.landed_cost.include_shipping_handling
     ):
         landed += int(shipping(config, offer) * 10_000)
-    money = {"cost": offer["cost"], "price": offer["price"], "landed_cost": landed}
+    money = {
+        "cost": offer["cost"],
+        "price": offer["price"],
+        "landed_cost": landed,
+    }
     return {
         "vendor_id": offer["vendor_id"],
         "vendor_sku": offer["vendor_sku"],
@@ -81,7 +95,9 @@ def told(config: Any, offer: Offer, best: Offer | None) -> dict[str, Any]:
         "quantity_available": offer["fed"],
         "stock_quantity": None if offer["out"] else offer["quantity_available"],
         **{
-            name: None if value is None else text_of({"cost": value}, "cost", places=4)
+            name: None
+            if value is None
+            else text_of({"cost": value}, "cost", places=4)
             for name, value in money.items()
         },
         "lead_time_days": offer["lead_time_days"],
@@ -93,7 +109,12 @@ def told(config: Any, offer: Offer, best: Offer | None) -> dict[str, Any]:
 
 
 def lost_on(config: Any, offer: Offer, best: Offer) -> str:
-    names = ["has_price", *config.merge.best_offer.sort_by, "vendor_id", "row_order"]
+    names = [
+        "has_price",
+        *config.merge.best_offer.sort_by,
+        "vendor_id",
+        "row_order",
+    ]
     pairs = zip(names, rank(config, offer), rank(config, best), strict=True)
     return next(name for name, own, winners in pairs if own != winners)
 
@@ -105,7 +126,12 @@ def price_steps(config: Any, offer: Offer) -> list[dict[str, Any]] | None:
     def step(name: str, operand: str | None, value: Fraction) -> None:
         nonlocal before
         steps.append(
-            {"step": name, "operand": operand, "before": before, "after": exact(value)}
+            {
+                "step": name,
+                "operand": operand,
+                "before": before,
+                "after": exact(value),
+            }
         )
         before = exact(value)
 
@@ -124,7 +150,9 @@ def price_steps(config: Any, offer: Offer) -> list[dict[str, Any]] | None:
             value += Fraction(rule.markup)
             step("markup", exact(Fraction(rule.markup)), value)
         else:
-            margin = pricing.base_margin_pct if rule is None else rule.margin_pct
+            margin = (
+                pricing.base_margin_pct if rule is None else rule.margin_pct
+            )
             value *= 1 + Fraction(margin)
             step("margin", f"{margin:f}", value)
     elif own is not None:
@@ -139,7 +167,9 @@ def price_steps(config: Any, offer: Offer) -> list[dict[str, Any]] | None:
     step("rounding", f"{rounding.mode} {rounding.increment:f}", value)
     value = max(value, least)
     step("min_price_again", exact(least), value)
-    map_price = amount(offer, "map_price") if pricing.map_policy.enforce else None
+    map_price = (
+        amount(offer, "map_price") if pricing.map_policy.enforce else None
+    )
     value = max(value, map_price or Fraction(0))
     step("map_price", None if map_price is None else exact(map_price), value)
     cents = to_multiple(value, CENT, "nearest")

@@ -37,7 +37,10 @@ def rank(config: Any, offer: Offer) -> tuple[Any, ...]:
         "highest_quantity": -offer["quantity_available"],
     }
     can_be_priced = has_price(config, offer)
-    wanted = tuple(best_offer.sort_by) or ("in_stock_desc", "lowest_landed_cost")
+    wanted = tuple(best_offer.sort_by) or (
+        "in_stock_desc",
+        "lowest_landed_cost",
+    )
     named = tuple(criteria[name] for name in wanted)
     return (not can_be_priced, *named, offer["vendor_id"], offer["row_number"])
 
@@ -58,7 +61,9 @@ def to_multiple(value: Fraction, unit: Fraction, mode: str) -> Fraction:
     count = value / unit
     whole = count.numerator // count.denominator
     rest = count - whole
-    if (mode == "up" and rest > 0) or (mode == "nearest" and rest >= Fraction(1, 2)):
+    if (mode == "up" and rest > 0) or (
+        mode == "nearest" and rest >= Fraction(1, 2)
+    ):
         whole += 1
     return whole * unit
 
@@ -67,7 +72,10 @@ def selling_price(config: Any, offer: Offer) -> Fraction | None:
     """Return the price in whole cents; None where the sku is unpriced."""
     pricing, rule = config.pricing, price_rule(config, offer)
     cost, own_price = amount(offer, "cost"), amount(offer, "price")
-    margin, min_price = Fraction(pricing.base_margin_pct), least_price(config, offer)
+    margin, min_price = (
+        Fraction(pricing.base_margin_pct),
+        least_price(config, offer),
+    )
     if not has_price(config, offer):
         return None
     if rule is not None and rule.fixed_price is not None:
@@ -79,11 +87,15 @@ def selling_price(config: Any, offer: Offer) -> Fraction | None:
     else:
         margin = margin if rule is None else Fraction(rule.margin_pct)
         candidate = (cost + shipping(config, offer)) * (1 + margin)
-    map_price = amount(offer, "map_price") if pricing.map_policy.enforce else None
+    map_price = (
+        amount(offer, "map_price") if pricing.map_policy.enforce else None
+    )
     floor = max(min_price, map_price or Fraction(0))
     candidate = max(candidate, min_price)
     increment = Fraction(pricing.rounding.increment)
-    candidate = max(to_multiple(candidate, increment, pricing.rounding.mode), floor)
+    candidate = max(
+        to_multiple(candidate, increment, pricing.rounding.mode), floor
+    )
     price = to_multiple(candidate, CENT, "nearest")
     if price < floor:
         price = to_multiple(candidate, CENT, "up")

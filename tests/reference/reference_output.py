@@ -23,7 +23,9 @@ def feed_values(config: Any, row: Row) -> dict[str, Any]:
         value = value_of(config, column, row)
         if escapes and isinstance(value, str):
             value = without_formula(value)
-        values[without_formula(column.header) if escapes else column.header] = value
+        values[without_formula(column.header) if escapes else column.header] = (
+            value
+        )
     return values
 
 
@@ -32,7 +34,11 @@ def value_of(config: Any, column: Any, row: Row) -> Any:
         return column.constant
     match column.column:
         case "availability":
-            return "in_stock" if int(row["quantity_available"]) > 0 else "out_of_stock"
+            return (
+                "in_stock"
+                if int(row["quantity_available"]) > 0
+                else "out_of_stock"
+            )
         case "currency":
             return config.default_currency
         case "price_with_currency":
@@ -43,13 +49,19 @@ def value_of(config: Any, column: Any, row: Row) -> Any:
 
 
 def without_formula(text: str) -> str:
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+    return (
+        f"'{text}"
+        if text.startswith(("=", "+", "-", "@", "\t", "\r"))
+        else text
+    )
 
 
 def feed_cells(config: Any, row: Row) -> dict[str, str]:
     """Return a row as it stands in a CSV feed, before quoting."""
     values = feed_values(config, row).items()
-    return {header: "" if value is None else str(value) for header, value in values}
+    return {
+        header: "" if value is None else str(value) for header, value in values
+    }
 
 
 def feed_file(config: Any, rows: Sequence[Row]) -> bytes:
@@ -57,7 +69,9 @@ def feed_file(config: Any, rows: Sequence[Row]) -> bytes:
     if config.output.format == "jsonl":
         lines = [
             json.dumps(
-                feed_values(config, row), ensure_ascii=False, separators=(",", ":")
+                feed_values(config, row),
+                ensure_ascii=False,
+                separators=(",", ":"),
             )
             for row in rows
         ]

@@ -64,7 +64,9 @@ class Vendor:
     skipped: int = 0
     offers: list[Offer] = field(default_factory=list)
     entries: list[Entry] = field(default_factory=list)
-    rejects: list[tuple[int, list[str], list[str]]] = field(default_factory=list)
+    rejects: list[tuple[int, list[str], list[str]]] = field(
+        default_factory=list
+    )
     refused_skus: dict[int, str] = field(default_factory=dict)
 
 
@@ -73,25 +75,35 @@ class FeedFaultError(Exception):
 
 
 def read_vendor(
-    config: Any, vendor: Any, feed: bytes, sku_map: bytes | None, requested_at: Any
+    config: Any,
+    vendor: Any,
+    feed: bytes,
+    sku_map: bytes | None,
+    requested_at: Any,
 ) -> Vendor:
     result = Vendor(vendor.vendor_id)
     try:
         skus = {} if sku_map is None else read_sku_map(sku_map)
         headers, records, first_number = read_feed(feed, vendor.parser)
         positions = (
-            None if headers is None else find_columns(config, vendor, headers, result)
+            None
+            if headers is None
+            else find_columns(config, vendor, headers, result)
         )
     except FeedFaultError as fault:
         result.outcome, result.fault = "failed", fault.args[0]
         return result
     if result.outcome == "left_out" or positions is None or headers is None:
         return result
-    skips = [] if result.outcome == "left_out" else skipping(headers, vendor.parser)
+    skips = (
+        [] if result.outcome == "left_out" else skipping(headers, vendor.parser)
+    )
     for place, record in enumerate(records):
         records[place] = without_blank_end(record, headers, vendor.parser)
     for number, record in enumerate(records, first_number):
-        if any(is_skipped(record, *skip) for skip in skips) and not is_blank(record):
+        if any(is_skipped(record, *skip) for skip in skips) and not is_blank(
+            record
+        ):
             result.skipped += 1
         elif not is_blank(record):
             result.total_rows += 1
@@ -146,7 +158,9 @@ def read_sku_map(data: bytes) -> dict[str, str]:
         raise FeedFaultError("invalid_input")
     skus = {}
     for record in records:
-        cells = dict(zip(names, (cell.strip() for cell in record), strict=False))
+        cells = dict(
+            zip(names, (cell.strip() for cell in record), strict=False)
+        )
         if cells.get("vendor_sku") and cells.get("sku"):
             skus[cells["vendor_sku"]] = cells["sku"]
     return skus
@@ -157,7 +171,9 @@ def read_feed(
 ) -> tuple[list[str] | None, list[list[str]], int]:
     """Return the headers as they stand, the records after them, the first one's number."""
     try:
-        text = drop_physical_lines(decode(feed, parser.encoding), parser.skip_lines)
+        text = drop_physical_lines(
+            decode(feed, parser.encoding), parser.skip_lines
+        )
         records = read_records(text, parser.delimiter, quoting=parser.quoting)
     except UnreadableError as error:
         raise FeedFaultError("DECODE_ERROR") from error
@@ -177,7 +193,11 @@ def skipping(headers: Sequence[str], parser: Any) -> list[tuple[int, Any]]:
     """Return where each entry of skip_rows looks, and for what."""
     names = [header.strip() for header in headers]
     rules = ((rule.column.strip(), rule.texts) for rule in parser.skip_rows)
-    return [(names.index(header), texts) for header, texts in rules if header in names]
+    return [
+        (names.index(header), texts)
+        for header, texts in rules
+        if header in names
+    ]
 
 
 def is_skipped(record: Sequence[str], place: int, texts: Any) -> bool:
@@ -202,7 +222,9 @@ def find_columns(
     """Return where the headers of each canonical column stand; absent columns are left out."""
     names = [header.strip() for header in headers]
     mapped: Mapping[str, Any] = vendor.parser.column_map
-    plain = [source.strip() for source in mapped.values() if isinstance(source, str)]
+    plain = [
+        source.strip() for source in mapped.values() if isinstance(source, str)
+    ]
     wanted: dict[str, list[str]] = {}
     for column in CANONICAL:
         if column == "vendor_id":
@@ -216,7 +238,9 @@ def find_columns(
         for column in CANONICAL
         if (column in mapped or column in REQUIRED)
         and is_missing(
-            wanted.get(column), names, has_default=column in vendor.parser.defaults
+            wanted.get(column),
+            names,
+            has_default=column in vendor.parser.defaults,
         )
     ]
     skipped = [rule.column.strip() for rule in vendor.parser.skip_rows]
@@ -243,7 +267,9 @@ def is_missing(
 ) -> bool:
     """Return whether a header of a column is absent; with a default all of them may be."""
     absent = [header for header in headers or [""] if header not in names]
-    return bool(absent) and not (has_default and len(absent) == len(headers or [""]))
+    return bool(absent) and not (
+        has_default and len(absent) == len(headers or [""])
+    )
 
 
 def headers_of(source: Any) -> list[str]:
@@ -255,7 +281,10 @@ def headers_of(source: Any) -> list[str]:
         if form in said:
             return list(said[form])
     factors = [said.get("times"), said.get("divided_by")]
-    return [said["column"], *(each for each in factors if isinstance(each, str))]
+    return [
+        said["column"],
+        *(each for each in factors if isinstance(each, str)),
+    ]
 
 
 def cut(text: str) -> str:
@@ -288,7 +317,9 @@ def read_row(
 ) -> None:
     if len(record) != len(headers):
         shown = [cut(cell) for cell in record[:50]]
-        entry = Entry("column_count", vendor.vendor_id, number, None, None, shown)
+        entry = Entry(
+            "column_count", vendor.vendor_id, number, None, None, shown
+        )
         result.entries.append(entry)
         result.rejects.append((number, ["column_count"], record))
         return
@@ -302,7 +333,9 @@ def read_row(
             continue
         cells = [record[place] for place in positions.get(column, [])]
         try:
-            offer[column] = value_of(column, cells, vendor.parser, config.zone, rate)
+            offer[column] = value_of(
+                column, cells, vendor.parser, config.zone, rate
+            )
         except FaultError as fault:
             code, *at = fault.args
             row_data = shown_cells(headers, record, places_of(positions))

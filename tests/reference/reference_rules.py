@@ -38,7 +38,9 @@ def made(config: Any, vendor: Vendor) -> list[Offer]:
         offer["rule"] = index
         if index is not None and config.pricing.rules[index].leave_out:
             offer["out"] = "left_out"
-        offer["quantity_available"] = in_stock(own.stock or config.stock, offer["fed"])
+        offer["quantity_available"] = in_stock(
+            own.stock or config.stock, offer["fed"]
+        )
     return offers
 
 
@@ -52,7 +54,9 @@ def in_stock(stock: Any, quantity: int) -> int:
 def rule_of(config: Any, offer: Offer) -> int | None:
     """Return the index of the first rule that an offer meets."""
     rules = enumerate(config.pricing.rules)
-    return next((index for index, rule in rules if meets(rule.when, offer)), None)
+    return next(
+        (index for index, rule in rules if meets(rule.when, offer)), None
+    )
 
 
 def meets(when: Any, offer: Offer) -> bool:
@@ -65,7 +69,10 @@ def meets(when: Any, offer: Offer) -> bool:
             lambda: brand in [each.strip().casefold() for each in when.brands],
         ),
         (when.conditions, lambda: offer["condition"] in when.conditions),
-        (when.cost_from, lambda: cost is not None and cost >= Fraction(when.cost_from)),
+        (
+            when.cost_from,
+            lambda: cost is not None and cost >= Fraction(when.cost_from),
+        ),
         (
             when.cost_below,
             lambda: cost is not None and cost < Fraction(when.cost_below),
@@ -76,7 +83,11 @@ def meets(when: Any, offer: Offer) -> bool:
 
 def price_rule(config: Any, offer: Offer) -> Any:
     """Return the rule that prices an offer; None where the tenant's base does."""
-    return None if offer.get("rule") is None else config.pricing.rules[offer["rule"]]
+    return (
+        None
+        if offer.get("rule") is None
+        else config.pricing.rules[offer["rule"]]
+    )
 
 
 def has_price(config: Any, offer: Offer) -> bool:
@@ -86,7 +97,10 @@ def has_price(config: Any, offer: Offer) -> bool:
 
 
 def kept_at_0(
-    config: Any, before: Sequence[dict[str, Any]], offered: set[str], now: datetime
+    config: Any,
+    before: Sequence[dict[str, Any]],
+    offered: set[str],
+    now: datetime,
 ) -> list[dict[str, Any]]:
     """Return the rows of a published feed's state that stay, of SKUs that nobody offers."""
     if config.output.missing_skus != "zero":

@@ -45,7 +45,9 @@ class EngineRun:
         """The rows of the merged feed."""
         return rows(self.outcome.merged or b"")
 
-    def normalized_rows(self, vendor_id: str = "vendor_1") -> list[dict[str, str]]:
+    def normalized_rows(
+        self, vendor_id: str = "vendor_1"
+    ) -> list[dict[str, str]]:
         """The rows of one vendor's normalized.csv."""
         return rows(self.outcome.normalized[vendor_id])
 
@@ -81,17 +83,23 @@ def run_engine(
         config.vendors,
         {
             v.vendor_id: VendorInput(
-                len(feeds[v.vendor_id] or b""), sku_map_size=sizes.get(v.vendor_id)
+                len(feeds[v.vendor_id] or b""),
+                sku_map_size=sizes.get(v.vendor_id),
             )
             for v in present
         },
         requested_at=requested_at,
-        locations={v.vendor_id: f"feeds of {v.vendor_id}/" for v in config.vendors},
+        locations={
+            v.vendor_id: f"feeds of {v.vendor_id}/" for v in config.vendors
+        },
         limits=limits,
         last_good=None,
     )
     run = EngineRun(
-        Outcome(), verdict.failure, tuple(verdict.faults), tuple(verdict.warnings)
+        Outcome(),
+        verdict.failure,
+        tuple(verdict.faults),
+        tuple(verdict.warnings),
     )
     if verdict.failure is None:
         written = Written()
@@ -121,7 +129,9 @@ def feed_of(
     return VendorFeed(vendor, feeds[name] or b"", f"{name}.csv", sku_map)
 
 
-def through_work_file(vendor: NormalizedVendor, written: Written) -> NormalizedVendor:
+def through_work_file(
+    vendor: NormalizedVendor, written: Written
+) -> NormalizedVendor:
     data = written.work_files.get(vendor.vendor_id)
     if data is None:
         assert vendor.valid_rows == 0
@@ -172,7 +182,9 @@ def tell_merged(
         merged.faults,
         merged.warnings,
     )
-    run.outcome.warnings = dict(Counter(entry.error_code for entry in merged.warnings))
+    run.outcome.warnings = dict(
+        Counter(entry.error_code for entry in merged.warnings)
+    )
     if merged.failure is None:
         assert merged.feed is not None
         assert rules_broken_by(merged.feed) == ()
@@ -183,7 +195,10 @@ def tell_merged(
 def tell_failure(run: EngineRun) -> None:
     outcome = run.outcome
     if run.failure is not None:
-        outcome.failure, outcome.stage = run.failure.error_code, str(run.failure.stage)
+        outcome.failure, outcome.stage = (
+            run.failure.error_code,
+            str(run.failure.stage),
+        )
     if not outcome.warnings:
         for entry in run.warnings:
             count = outcome.warnings.get(entry.error_code, 0)

@@ -25,7 +25,10 @@ def plainly(run: bytes, here: bytes) -> Difference | None:
                 None if line is None else line.decode(errors="backslashreplace")
                 for line in pair
             ]
-            told = [None if line is None else line.removesuffix("\n") for line in whole]
+            told = [
+                None if line is None else line.removesuffix("\n")
+                for line in whole
+            ]
             return Difference(number, *(told if told[0] != told[1] else whole))
     return None
 
@@ -34,7 +37,9 @@ def plainly(run: bytes, here: bytes) -> Difference | None:
 def test_the_first_line_that_differs_is_found(seed: int) -> None:
     rng = random.Random(seed)
     for _ in range(50):
-        lines = [rng.choice(["", "a", "ab", "é,1"]) for _ in range(rng.randrange(6))]
+        lines = [
+            rng.choice(["", "a", "ab", "é,1"]) for _ in range(rng.randrange(6))
+        ]
         run = "\n".join(lines).encode()
         here = bytearray(run)
         if rng.random() < 0.8:
@@ -51,7 +56,9 @@ def test_of_a_long_line_what_is_around_the_difference_is_told() -> None:
         b"a" * 10_000 + b"X" + b"b" * 10_000,
         b"a" * 10_000 + b"Y" + b"b" * 10_000,
     )
-    found = first_differing_line(io.BytesIO(b"h\n" + run), io.BytesIO(b"h\n" + here))
+    found = first_differing_line(
+        io.BytesIO(b"h\n" + run), io.BytesIO(b"h\n" + here)
+    )
     assert found is not None
     assert found == Difference(
         2,
@@ -76,9 +83,9 @@ def test_of_parquet_the_first_row_that_differs_is_told(
         4, '{"sku": "C", "price": null}', '{"sku": "C", "price": 3}'
     )
     longer = pa.concat_tables([run, run])
-    assert first_differing_row(parquet_of(longer), parquet_of(run)) == Difference(
-        5, '{"sku": "A", "price": 1}', None
-    )
+    assert first_differing_row(
+        parquet_of(longer), parquet_of(run)
+    ) == Difference(5, '{"sku": "A", "price": 1}', None)
 
 
 def test_of_parquet_other_columns_are_its_first_line() -> None:

@@ -33,7 +33,9 @@ def other(runs: World) -> World:
     return other
 
 
-def verified(world: ClientWorld, *arguments: str, status: int) -> dict[str, Any]:
+def verified(
+    world: ClientWorld, *arguments: str, status: int
+) -> dict[str, Any]:
     told = world.relay("verify", "--newest", "--json", *arguments)
     assert told.exit_code == status, told.output
     return json.loads(told.stdout)
@@ -41,7 +43,9 @@ def verified(world: ClientWorld, *arguments: str, status: int) -> dict[str, Any]
 
 def replace_in_feed(world: World, old: bytes, new: bytes, run_id: str) -> None:
     key = world.record(run_id).artifacts["merged_inventory"]
-    world.platform.objects.put(key, world.platform.objects.read(key).replace(old, new))
+    world.platform.objects.put(
+        key, world.platform.objects.read(key).replace(old, new)
+    )
 
 
 def test_feeds_of_all_tenants_that_come_out_the_same_end_with_0(
@@ -50,19 +54,26 @@ def test_feeds_of_all_tenants_that_come_out_the_same_end_with_0(
     page = tmp_path / "proof.html"
     proofs = verified(world, "--report", str(page), status=0)
     assert [
-        (run["tenant_id"], run["run_id"], run["result"]) for run in proofs["runs"]
+        (run["tenant_id"], run["run_id"], run["result"])
+        for run in proofs["runs"]
     ] == [
         (TENANT, RUN_ID, "same"),
         ("bolt", OTHER_RUN, "same"),
     ]
-    assert (proofs["same"], proofs["different"], proofs["differences"]) == (2, 0, [])
+    assert (proofs["same"], proofs["different"], proofs["differences"]) == (
+        2,
+        0,
+        [],
+    )
     assert "2 of 2 runs are the same" in page.read_text("utf-8")
 
 
 def test_a_difference_is_told_by_step_and_column_with_rows_and_tenants(
     world: ClientWorld, runs: World, other: World, tmp_path: Path
 ) -> None:
-    replace_in_feed(other, b"S03,vendor_1,5,10.00", b"S03,vendor_1,5,10.01", OTHER_RUN)
+    replace_in_feed(
+        other, b"S03,vendor_1,5,10.00", b"S03,vendor_1,5,10.01", OTHER_RUN
+    )
     report = tmp_path / "proof.json"
     proofs = verified(world, "--report", str(report), status=3)
     (found,) = proofs["differences"]
@@ -77,10 +88,15 @@ def test_a_difference_is_told_by_step_and_column_with_rows_and_tenants(
     }
     assert found["example"]["run_id"] == OTHER_RUN
     assert found["example"]["run"] == "S03,vendor_1,5,10.01"
-    assert json.loads(report.read_text("utf-8"))["differences"] == proofs["differences"]
+    assert (
+        json.loads(report.read_text("utf-8"))["differences"]
+        == proofs["differences"]
+    )
     told = world.relay("verify", "--newest")
     assert told.exit_code == 3
-    assert told.stdout.splitlines()[-1].endswith("1 same, 1 different, 0 not compared")
+    assert told.stdout.splitlines()[-1].endswith(
+        "1 same, 1 different, 0 not compared"
+    )
 
 
 def test_a_report_that_cannot_be_written_is_told_before_anything_is_compared(
@@ -90,7 +106,8 @@ def test_a_report_that_cannot_be_written_is_told_before_anything_is_compared(
         told = world.relay("verify", "--newest", "--report", str(place))
         assert (told.exit_code, told.stdout) == (2, "")
         assert (
-            told.stderr == f"--report: {place} is not a file in an existing folder.\n"
+            told.stderr
+            == f"--report: {place} is not a file in an existing folder.\n"
         )
 
 
@@ -107,7 +124,9 @@ def test_an_engine_that_rounds_otherwise_is_told_by_step_column_skus_and_tenants
     assert verified(world, status=0)["same"] == 2
     engine = tmp_path / "engine" / "relay_core"
     shutil.copytree(
-        ROOT / "relay_core", engine, ignore=shutil.ignore_patterns("__pycache__")
+        ROOT / "relay_core",
+        engine,
+        ignore=shutil.ignore_patterns("__pycache__"),
     )
     pricing = engine / "merge" / "pricing.py"
     nearest = "(2 * at_least_minimum + increment) // (2 * increment)"
@@ -140,11 +159,14 @@ def test_where_nothing_can_be_compared_it_ends_with_2(
 def test_a_budget_of_runs_is_kept(world: ClientWorld, other: World) -> None:
     assert len(verified(world, "--max-runs", "1", status=0)["runs"]) == 1
     late = verified(world, "--max-minutes", "0", status=2)
-    assert {run["reason"] for run in late["runs"]} == {"The time limit was reached."}
+    assert {run["reason"] for run in late["runs"]} == {
+        "The time limit was reached."
+    }
 
 
 @pytest.mark.parametrize(
-    "arguments", [("--since", "3"), ("--newest", "none"), (), ("--report", "x.html")]
+    "arguments",
+    [("--since", "3"), ("--newest", "none"), (), ("--report", "x.html")],
 )
 def test_what_cannot_be_asked_is_one_line(
     world: ClientWorld, arguments: tuple[str, ...]
@@ -160,10 +182,14 @@ def table(**columns: list[str]) -> pa.Table:
 
 def test_rows_that_differ_are_counted_by_column_whatever_their_order() -> None:
     run = table(
-        sku=["a", "b", "c"], price=["1.00", "2.00", "3.00"], title=["x", "y", "z"]
+        sku=["a", "b", "c"],
+        price=["1.00", "2.00", "3.00"],
+        title=["x", "y", "z"],
     )
     here = table(
-        sku=["c", "b", "d"], price=["3.00", "2.01", "9.00"], title=["z", "y", "w"]
+        sku=["c", "b", "d"],
+        price=["3.00", "2.01", "9.00"],
+        title=["z", "y", "w"],
     )
     assert differing_columns(run, here) == {"rows": 2, "price": 1}
 

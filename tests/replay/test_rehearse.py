@@ -66,7 +66,9 @@ def published_sample(runs: World) -> None:
     for vendor_id, (name, data) in sample_feeds("acme_parts").items():
         runs.upload(vendor_id, data, name)
     for vendor_id, (_, data) in sample_sku_maps("acme_parts").items():
-        runs.platform.objects.put(f"tenants/{TENANT}/sku_maps/{vendor_id}.csv", data)
+        runs.platform.objects.put(
+            f"tenants/{TENANT}/sku_maps/{vendor_id}.csv", data
+        )
     runs.run(FIRST)
 
 
@@ -78,10 +80,14 @@ def above_floors(runs: World, margin: Decimal) -> int:
     """Count the SKUs whose price comes of a cost and the base margin, above every floor."""
     costs: dict[tuple[str, ...], set[str]] = {}
     same = ("sku", "vendor_id", "vendor_sku", "updated_at", "title")
-    rules = load_config(parse_document(sample("0.18"), format="yaml")).pricing.rules
+    rules = load_config(
+        parse_document(sample("0.18"), format="yaml")
+    ).pricing.rules
     for vendor_id in ("granite_supply", "rheinteile", "pacific_parts"):
         for row in rows_of(runs, f"normalized_{vendor_id}"):
-            costs.setdefault(tuple(row[name] for name in same), set()).add(row["cost"])
+            costs.setdefault(tuple(row[name] for name in same), set()).add(
+                row["cost"]
+            )
     count = 0
     for row in rows_of(runs, "merged_inventory"):
         (cost,) = costs[tuple(row[name] for name in same)]
@@ -111,7 +117,11 @@ def test_a_greater_margin_changes_the_prices_that_no_floor_holds(
         changed,
         0,
     )
-    assert (changes["added"], changes["removed"], changes["vendor_changed"]) == (
+    assert (
+        changes["added"],
+        changes["removed"],
+        changes["vendor_changed"],
+    ) == (
         0,
         0,
         0,
@@ -126,9 +136,9 @@ def test_the_guide_shows_what_is_told_of_that(
     tried = tmp_path / "acme.yaml"
     tried.write_text(sample("0.25"))
     told = world.relay("rehearse", FIRST, "--config", str(tried)).stdout
-    shown = GUIDE.partition("tenant:\n\n" + " " * 26 + "own config")[2].partition(
-        "\n\n`--json`"
-    )[0]
+    shown = GUIDE.partition("tenant:\n\n" + " " * 26 + "own config")[
+        2
+    ].partition("\n\n`--json`")[0]
     lines = [line.strip() for line in shown.splitlines() if line.strip()][1:]
     assert len(lines) == 24
     missing = {line for line in lines if line not in told} - {AGAINST}
@@ -148,7 +158,10 @@ def test_the_same_config_changes_nothing_and_nothing_is_stored(
     assert told.exit_code == 0, told.output
     assert found["own"] == found["rehearsed"]
     assert found["same"]
-    assert (found["changes"]["unchanged"], found["changes"]["changed"]) == (20, 0)
+    assert (found["changes"]["unchanged"], found["changes"]["changed"]) == (
+        20,
+        0,
+    )
     assert not any(guard["tripped"] for guard in found["guards"])
     assert stored(world) == before
 
@@ -160,10 +173,16 @@ def test_another_format_is_a_change_of_the_feed_and_of_nothing_else(
     runs.store_config()
     sync(runs, FIRST, *WHOLE)
     output = {**config_document()["output"], "format": format}
-    told, (found,) = rehearsed(world, file, config_document(output=output), FIRST)
+    told, (found,) = rehearsed(
+        world, file, config_document(output=output), FIRST
+    )
     assert (told.exit_code, found["same"]) == (3, False)
     assert found["changes"]["unchanged"] == 20
-    assert found["own"]["feed_sha256"] != found["rehearsed"]["feed_sha256"] is not None
+    assert (
+        found["own"]["feed_sha256"]
+        != found["rehearsed"]["feed_sha256"]
+        is not None
+    )
 
 
 def test_every_run_that_is_named_is_tried(
@@ -177,7 +196,10 @@ def test_every_run_that_is_named_is_tried(
     assert told.exit_code == 3, told.output
     counts = [(each["run_id"], each["changes"]["price_up"]) for each in found]
     assert counts == [(FIRST, 20), (SECOND, 15)]
-    assert [each["changes"]["baseline_run_id"] for each in found] == [FIRST, SECOND]
+    assert [each["changes"]["baseline_run_id"] for each in found] == [
+        FIRST,
+        SECOND,
+    ]
 
 
 def test_people_are_shown_how_both_end_what_changes_and_what_the_guards_would_say(
@@ -198,7 +220,10 @@ def test_people_are_shown_how_both_end_what_changes_and_what_the_guards_would_sa
     ]
     assert f"changes from the feed of run {FIRST}" in lines
     assert "20    price up" in lines
-    assert lines[lines.index("largest price increases") + 1] == "S00: 10.00 -> 30.00"
+    assert (
+        lines[lines.index("largest price increases") + 1]
+        == "S00: 10.00 -> 30.00"
+    )
     assert "guards: price_rise, price_level would trip" in lines
     assert "price_rise: 20 of 20, 1.0000; limit 0.01" in lines
 
@@ -230,7 +255,11 @@ def test_a_change_that_the_numbers_do_not_show_is_one(
     told, (found,) = rehearsed(
         world, file, config_document(output={"columns": ["sku"]}), FIRST
     )
-    assert (told.exit_code, found["same"], found["changes"]["changed"]) == (3, False, 0)
+    assert (told.exit_code, found["same"], found["changes"]["changed"]) == (
+        3,
+        False,
+        0,
+    )
     assert found["own"]["feed_sha256"] != found["rehearsed"]["feed_sha256"]
 
 
@@ -239,13 +268,18 @@ def test_a_vendor_that_would_have_had_a_last_good_feed_has_that_of_the_baseline(
 ) -> None:
     other = vendor_document("vendor_2")
     runs.store_config(vendor_document(on_trouble="leave_out"), other)
-    runs.upload("vendor_2", feed(*(f"T{number:02},1,3.00" for number in range(20))))
+    runs.upload(
+        "vendor_2", feed(*(f"T{number:02},1,3.00" for number in range(20)))
+    )
     sync(runs, FIRST, *WHOLE)
     sync(runs, SECOND, *WHOLE[:2])
     tried = config_document(vendor_document(on_trouble="last_good"), other)
     told, (found,) = rehearsed(world, file, tried, SECOND)
     assert told.exit_code == 3, told.output
-    assert (found["changes"]["added"], found["changes"]["unchanged"]) == (20, 20)
+    assert (found["changes"]["added"], found["changes"]["unchanged"]) == (
+        20,
+        20,
+    )
     assert found["rehearsed"]["warnings"] == {"VENDOR_LAST_GOOD": 1}
 
 
@@ -255,7 +289,9 @@ def test_a_vendor_that_would_have_had_a_last_good_feed_has_that_of_the_baseline(
 def test_faults_of_the_config_are_told_with_their_paths(
     world: ClientWorld, runs: World, file: Path
 ) -> None:
-    wrong = config_document(pricing={"min_price": "-1"}, guards={"mode": "maybe"})
+    wrong = config_document(
+        pricing={"min_price": "-1"}, guards={"mode": "maybe"}
+    )
     told, _ = rehearsed(world, file, wrong, FIRST)
     assert (told.exit_code, told.stdout) == (1, "")
     assert [line.split(":")[0] for line in told.stderr.splitlines()] == [
@@ -270,18 +306,26 @@ def test_a_config_of_another_schema_or_tenant_and_a_file_that_is_not_there_are_r
     runs.store_config()
     sync(runs, FIRST, *WHOLE)
     told, _ = rehearsed(world, file, config_document(schema_version=2), FIRST)
-    assert (told.exit_code, told.stderr.startswith("schema_version: ")) == (1, True)
+    assert (told.exit_code, told.stderr.startswith("schema_version: ")) == (
+        1,
+        True,
+    )
     inbound = {"type": "s3", "s3_prefix": "tenants/other/inbound/vendor_1/"}
-    others = config_document(vendor_document(inbound=inbound), tenant_id="other")
+    others = config_document(
+        vendor_document(inbound=inbound), tenant_id="other"
+    )
     told, _ = rehearsed(world, file, others, FIRST)
     assert (
         told.exit_code,
-        f"The config is of tenant other, but run {FIRST} is of acme." in told.stderr,
+        f"The config is of tenant other, but run {FIRST} is of acme."
+        in told.stderr,
     ) == (
         2,
         True,
     )
-    told = world.relay("rehearse", FIRST, "--config", str(file.parent / "nothing.yaml"))
+    told = world.relay(
+        "rehearse", FIRST, "--config", str(file.parent / "nothing.yaml")
+    )
     assert (told.exit_code, "No such file" in told.stderr) == (2, True)
 
 
@@ -290,9 +334,14 @@ def test_where_an_input_is_gone_that_is_said(
 ) -> None:
     runs.store_config()
     sync(runs, FIRST, *WHOLE)
-    runs.platform.objects.delete(runs.record(FIRST).artifacts["inbound_vendor_1"])
+    runs.platform.objects.delete(
+        runs.record(FIRST).artifacts["inbound_vendor_1"]
+    )
     told, _ = rehearsed(world, file, config_document(), FIRST)
-    assert (told.exit_code, f"Run {FIRST} has no inbound_vendor_1" in told.stderr) == (
+    assert (
+        told.exit_code,
+        f"Run {FIRST} has no inbound_vendor_1" in told.stderr,
+    ) == (
         2,
         True,
     )

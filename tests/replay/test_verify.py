@@ -25,13 +25,19 @@ from support.builders import config_document, feed, vendor_document
 from support.client_world import ClientWorld
 from support.run_world import TENANT, World
 
-FIRST, SECOND, THIRD = (f"{n}c1f9a52-7f0c-4f3e-9b4c-2a4f6b8d0e11" for n in "123")
+FIRST, SECOND, THIRD = (
+    f"{n}c1f9a52-7f0c-4f3e-9b4c-2a4f6b8d0e11" for n in "123"
+)
 GUIDE = (Path(__file__).resolve().parents[2] / "docs/CLI.md").read_text("utf-8")
 WHOLE = [f"S{number:02},5,10.00" for number in range(20)]
 
 
 def sync(
-    runs: World, run_id: str, *rows: str, vendor_id: str = "vendor_1", **order: Any
+    runs: World,
+    run_id: str,
+    *rows: str,
+    vendor_id: str = "vendor_1",
+    **order: Any,
 ) -> None:
     """Upload a feed and run."""
     runs.upload(vendor_id, feed(*rows), name=f"{run_id[0]}.csv")
@@ -50,7 +56,9 @@ def verified(world: ClientWorld, run_id: str) -> list[str]:
 def test_a_run_is_proved_by_the_bytes_of_each_of_its_csv_files(
     world: ClientWorld, runs: World
 ) -> None:
-    runs.store_config(error_policy={"max_invalid_rows": 1, "max_invalid_row_pct": 1.0})
+    runs.store_config(
+        error_policy={"max_invalid_rows": 1, "max_invalid_row_pct": 1.0}
+    )
     sync(runs, FIRST, *WHOLE, "S99,x,1.00")
     assert verified(world, FIRST) == [
         "normalized_vendor_1",
@@ -83,13 +91,18 @@ def test_a_run_of_some_vendors_is(world: ClientWorld, runs: World) -> None:
     runs.upload("vendor_2", feed("T01,1,3.00"))
     sync(runs, FIRST, *WHOLE)
     sync(runs, SECOND, *WHOLE[:2], vendors=("vendor_1",))
-    assert verified(world, SECOND) == ["normalized_vendor_1", "merged_inventory"]
+    assert verified(world, SECOND) == [
+        "normalized_vendor_1",
+        "merged_inventory",
+    ]
 
 
 def test_a_run_with_a_sku_map_is(world: ClientWorld, runs: World) -> None:
     sku_map = {"type": "s3", "s3_key": f"tenants/{TENANT}/maps/v1.csv"}
     runs.store_config(vendor_document("vendor_1", sku_map=sku_map))
-    runs.platform.objects.put(sku_map["s3_key"], b"vendor_sku,sku\nS03,MAPPED\n")
+    runs.platform.objects.put(
+        sku_map["s3_key"], b"vendor_sku,sku\nS03,MAPPED\n"
+    )
     sync(runs, FIRST, *WHOLE)
     runs.platform.objects.put(sku_map["s3_key"], b"vendor_sku,sku\nS03,OTHER\n")
     assert b"MAPPED" in runs.artifact("merged_inventory", FIRST)
@@ -117,7 +130,8 @@ def test_a_run_with_overrides_and_a_quarantine_is_by_what_it_has_pinned(
     world: ClientWorld, runs: World
 ) -> None:
     runs.store_config(
-        guards={"quarantine": {"max_pct": 1}}, output={"columns": ["sku", "price"]}
+        guards={"quarantine": {"max_pct": 1}},
+        output={"columns": ["sku", "price"]},
     )
     sync(runs, FIRST, *WHOLE)
     overrides = runs.platform.overrides
@@ -126,7 +140,9 @@ def test_a_run_with_overrides_and_a_quarantine_is_by_what_it_has_pinned(
     overrides.put(TENANT, load_overrides([{"sku": "S03", "price": "8.88"}], ()))
     assert b"S00,10.00\n" in runs.artifact("merged_inventory", SECOND)
     assert b"S03,9.99\n" in runs.artifact("merged_inventory", SECOND)
-    assert {"merged_inventory", "quarantine", "changes"} <= {*verified(world, SECOND)}
+    assert {"merged_inventory", "quarantine", "changes"} <= {
+        *verified(world, SECOND)
+    }
     key = runs.record(SECOND).keys.overrides
     runs.platform.objects.put(
         key, runs.artifact("overrides", SECOND).replace(b"9.99", b"7.77")
@@ -141,13 +157,17 @@ def troubled(runs: World, **changes: Any) -> None:
     runs.store_config(
         vendor_document("vendor_1", **changes), vendor_document("vendor_2")
     )
-    runs.upload("vendor_2", feed(*(f"T{number:02},1,3.00" for number in range(20))))
+    runs.upload(
+        "vendor_2", feed(*(f"T{number:02},1,3.00" for number in range(20)))
+    )
     sync(runs, FIRST, *WHOLE)
     sync(runs, SECOND, *WHOLE[:2], "S02,x,1.00")
 
 
 def status_of(runs: World, run_id: str) -> Any:
-    return runs.report("input_manifest", run_id)["vendors"]["vendor_1"]["status"]
+    return runs.report("input_manifest", run_id)["vendors"]["vendor_1"][
+        "status"
+    ]
 
 
 def test_a_run_that_a_last_good_feed_stood_in_for_is(
@@ -155,10 +175,14 @@ def test_a_run_that_a_last_good_feed_stood_in_for_is(
 ) -> None:
     sku_map = {"type": "s3", "s3_key": f"tenants/{TENANT}/maps/v1.csv"}
     good = {"max_age_hours": 24, "quantity_pct": 50}
-    runs.platform.objects.put(sku_map["s3_key"], b"vendor_sku,sku\nS03,MAPPED\n")
+    runs.platform.objects.put(
+        sku_map["s3_key"], b"vendor_sku,sku\nS03,MAPPED\n"
+    )
     troubled(runs, on_trouble="last_good", last_good=good, sku_map=sku_map)
     assert status_of(runs, SECOND) == "last_good"
-    assert b"MAPPED,vendor_1,2,10.00" in runs.artifact("merged_inventory", SECOND)
+    assert b"MAPPED,vendor_1,2,10.00" in runs.artifact(
+        "merged_inventory", SECOND
+    )
     assert verified(world, SECOND) == [
         "normalized_vendor_1",
         "normalized_vendor_2",
@@ -180,10 +204,17 @@ def test_a_run_with_a_last_good_feed_that_was_lent_on_is(
     assert "merged_inventory" in verified(world, THIRD)
 
 
-def test_a_run_that_left_a_vendor_out_is(world: ClientWorld, runs: World) -> None:
+def test_a_run_that_left_a_vendor_out_is(
+    world: ClientWorld, runs: World
+) -> None:
     troubled(runs, on_trouble="leave_out")
     assert status_of(runs, SECOND) == "left_out"
-    names = ["normalized_vendor_2", "invalid_rows", "merged_inventory", "changes"]
+    names = [
+        "normalized_vendor_2",
+        "invalid_rows",
+        "merged_inventory",
+        "changes",
+    ]
     assert verified(world, SECOND) == names
 
 
@@ -194,7 +225,8 @@ def test_a_run_whose_last_good_feed_is_in_trouble_too_is(
     troubled(runs, on_trouble="last_good", required=False)
     header = {"column_map": {"cost": "net"}}
     runs.store_config(
-        {**good, "parser": {"format": "csv", **header}}, vendor_document("vendor_2")
+        {**good, "parser": {"format": "csv", **header}},
+        vendor_document("vendor_2"),
     )
     sync(runs, THIRD, *WHOLE)
     assert status_of(runs, THIRD) == "left_out"
@@ -202,7 +234,9 @@ def test_a_run_whose_last_good_feed_is_in_trouble_too_is(
     assert "merged_inventory" in verified(world, THIRD)
 
 
-def test_a_run_that_failed_for_its_data_is(world: ClientWorld, runs: World) -> None:
+def test_a_run_that_failed_for_its_data_is(
+    world: ClientWorld, runs: World
+) -> None:
     runs.store_config()
     sync(runs, FIRST, "A,x,1.00", "B,1,1.00")
     assert runs.record(FIRST).error_code == "validation_errors"
@@ -235,7 +269,9 @@ def test_limits_that_are_not_the_defaults_are_told_and_kept(
     assert verified(world, FIRST) == ["normalized_vendor_2", "merged_inventory"]
 
 
-def test_a_run_of_an_upload_without_a_byte_is(world: ClientWorld, runs: World) -> None:
+def test_a_run_of_an_upload_without_a_byte_is(
+    world: ClientWorld, runs: World
+) -> None:
     runs.store_config()
     runs.upload("vendor_1", b"")
     runs.run(FIRST)
@@ -259,7 +295,12 @@ def test_the_first_byte_that_is_not_the_same_is_told_with_its_line(
 ) -> None:
     runs.store_config()
     sync(runs, FIRST, *WHOLE)
-    tampered(runs, "merged_inventory", b"S03,vendor_1,5,10.00", b"S03,vendor_1,5,10.01")
+    tampered(
+        runs,
+        "merged_inventory",
+        b"S03,vendor_1,5,10.00",
+        b"S03,vendor_1,5,10.01",
+    )
     told = world.relay("verify", FIRST)
     assert told.exit_code == 3
     assert told.stdout.splitlines() == [
@@ -272,8 +313,14 @@ def test_the_first_byte_that_is_not_the_same_is_told_with_its_line(
         "  here  S03,vendor_1,5,10.00",
     ]
     assert textwrap.indent(told.stdout, "    ") in GUIDE
-    (same, differs) = json.loads(world.relay("verify", FIRST, "--json").stdout)["files"]
-    assert same == {"name": "normalized_vendor_1", "verdict": "the same", "bytes": 1118}
+    (same, differs) = json.loads(world.relay("verify", FIRST, "--json").stdout)[
+        "files"
+    ]
+    assert same == {
+        "name": "normalized_vendor_1",
+        "verdict": "the same",
+        "bytes": 1118,
+    }
     assert differs["first_difference"] == {
         "line": 5,
         "run": "S03,vendor_1,5,10.01",
@@ -296,7 +343,9 @@ def test_the_rows_of_a_parquet_feed_may_be_in_other_bytes_where_another_version_
     tampered(runs, "run_summary", ENGINE_VERSION.encode(), b"0.0.1")
     told = world.relay("verify", FIRST)
     assert told.exit_code == 0
-    assert told.stdout.endswith(f"Run {FIRST} is verified: 2 files, the same rows.\n")
+    assert told.stdout.endswith(
+        f"Run {FIRST} is verified: 2 files, the same rows.\n"
+    )
 
 
 def test_a_file_that_is_there_on_one_side_alone_is_a_difference(
@@ -310,7 +359,8 @@ def test_a_file_that_is_there_on_one_side_alone_is_a_difference(
     )
     objects.delete(links["normalized_vendor_1"])
     objects.put(
-        runs.record(FIRST).keys.invalid_rows, b"vendor_id,row_number,error_codes,raw\n"
+        runs.record(FIRST).keys.invalid_rows,
+        b"vendor_id,row_number,error_codes,raw\n",
     )
     objects.put(runs.record(FIRST).keys.quarantine, b"sku,action\n")
     told = world.relay("verify", FIRST)
@@ -370,7 +420,9 @@ def test_where_a_file_is_gone_that_is_said(
 ) -> None:
     runs.store_config()
     sync(runs, FIRST, *WHOLE)
-    runs.platform.objects.delete(runs.platform.objects.artifacts(FIRST, TENANT)[name])
+    runs.platform.objects.delete(
+        runs.platform.objects.artifacts(FIRST, TENANT)[name]
+    )
     told = world.relay("verify", FIRST)
     assert (told.exit_code, told.stdout) == (2, "")
     assert f"Run {FIRST} has no {name}" in told.stderr
@@ -391,7 +443,8 @@ def test_a_file_that_goes_after_it_was_linked_to_is_gone(
         ):
             trail.file("inbound_vendor_1")
         with pytest.raises(
-            NotReplayableError, match=r"input_manifest\.json cannot be downloaded"
+            NotReplayableError,
+            match=r"input_manifest\.json cannot be downloaded",
         ):
             trail.manifest()
 
@@ -404,7 +457,10 @@ def test_where_the_state_of_the_baseline_is_gone_that_is_said(
     sync(runs, SECOND, *WHOLE)
     runs.platform.objects.delete(runs.record(SECOND).keys.baseline_state)
     told = world.relay("verify", SECOND)
-    assert (told.exit_code, f"Run {SECOND} has no baseline_state" in told.stderr) == (
+    assert (
+        told.exit_code,
+        f"Run {SECOND} has no baseline_state" in told.stderr,
+    ) == (
         2,
         True,
     )
@@ -413,12 +469,16 @@ def test_where_the_state_of_the_baseline_is_gone_that_is_said(
 def test_a_run_of_a_config_of_another_schema_has_nothing_to_compare(
     world: ClientWorld, runs: World
 ) -> None:
-    runs.platform.tenants.put(TENANT, json.dumps(config_document(schema_version=2)))
+    runs.platform.tenants.put(
+        TENANT, json.dumps(config_document(schema_version=2))
+    )
     runs.run(FIRST)
     assert runs.record(FIRST).error_code == "unsupported_schema_version"
     told = world.relay("verify", FIRST)
     assert (told.exit_code, told.stdout) == (2, "")
-    assert f"Run {FIRST} read nothing: unsupported schema version" in told.stderr
+    assert (
+        f"Run {FIRST} read nothing: unsupported schema version" in told.stderr
+    )
 
 
 def test_a_run_that_is_under_way_is_not_compared(
@@ -450,7 +510,9 @@ def test_a_run_that_only_normalized_by_hand_is_proved_so_far(
 ) -> None:
     runs.store_config()
     sync(runs, FIRST, *WHOLE)
-    by_hand = runs.execute(None, assets=["fetched_inventory", "normalized_inventory"])
+    by_hand = runs.execute(
+        None, assets=["fetched_inventory", "normalized_inventory"]
+    )
     assert verified(world, by_hand.run_id) == ["normalized_vendor_1"]
 
 
@@ -460,7 +522,10 @@ def test_a_run_that_nobody_knows_is_refused(world: ClientWorld) -> None:
 
 
 def test_nothing_is_left_on_this_machine(
-    world: ClientWorld, runs: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    world: ClientWorld,
+    runs: World,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     runs.store_config()
     sync(runs, FIRST, *WHOLE)

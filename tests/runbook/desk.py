@@ -38,13 +38,22 @@ class Desk:
     def config(self, **changes: Any) -> dict[str, Any]:
         """Return the tenant's config document: two required vendors, no invalid row allowed."""
         defaults = {"error_policy": {"max_invalid_rows": 0}}
-        document = sample_tenant.config_document(self.tenant, **{**defaults, **changes})
-        return {**document, "output": {"columns": ["sku", "vendor_id", "price"]}}
+        document = sample_tenant.config_document(
+            self.tenant, **{**defaults, **changes}
+        )
+        return {
+            **document,
+            "output": {"columns": ["sku", "vendor_id", "price"]},
+        }
 
-    def store(self, document: Mapping[str, Any] | None = None, **changes: Any) -> None:
+    def store(
+        self, document: Mapping[str, Any] | None = None, **changes: Any
+    ) -> None:
         """PUT a config, by default the good one."""
         wanted = document or self.config(**changes)
-        answer = self.relay.http.put(f"/v1/tenants/{self.tenant}/config", json=wanted)
+        answer = self.relay.http.put(
+            f"/v1/tenants/{self.tenant}/config", json=wanted
+        )
         assert answer.status_code in (200, 201), answer.text
 
     def store_unchecked(self, document: Mapping[str, Any]) -> None:
@@ -69,7 +78,8 @@ class Desk:
     def run_in(self, hours: int) -> dict[str, Any]:
         """Return an ended run that is asked for so many hours from now, when uploads are older."""
         ahead = RunLedger(
-            self.relay.aws.runs, clock=lambda: utc_now() + timedelta(hours=hours)
+            self.relay.aws.runs,
+            clock=lambda: utc_now() + timedelta(hours=hours),
         )
         wanted = NewRun(run_id=str(uuid.uuid4()), tenant_id=self.tenant)
         record = ahead.reserve(wanted).record
@@ -82,7 +92,9 @@ class Desk:
         return wait_for(
             f"run {run['run_id']} has its reports",
             lambda: (
-                (shown := self.relay.shown(run["run_id"]))["errors_artifact_key"]
+                (shown := self.relay.shown(run["run_id"]))[
+                    "errors_artifact_key"
+                ]
                 and shown
             ),
             within=60,
@@ -98,7 +110,12 @@ class Desk:
         self, run: Mapping[str, Any], code: str, stage: str, words: str = ""
     ) -> None:
         """Hold a run, its errors.json and its summary against a failure."""
-        shown = (run["status"], run["error_code"], run["stage"], run["failed_stage"])
+        shown = (
+            run["status"],
+            run["error_code"],
+            run["stage"],
+            run["failed_stage"],
+        )
         assert shown == ("FAILED", code, stage, stage), run
         assert words in run["error_message"].lower(), run["error_message"]
         report = self.report(run, "errors")
@@ -109,7 +126,10 @@ class Desk:
     def succeeded(self) -> dict[str, Any]:
         """Return a new run, which must have published a feed."""
         run = self.run()
-        assert run["status"] == "SUCCEEDED", (run["error_code"], run["error_message"])
+        assert run["status"] == "SUCCEEDED", (
+            run["error_code"],
+            run["error_message"],
+        )
         assert b"A-1" in self.artifact(run, "merged_inventory")
         return run
 
@@ -134,7 +154,9 @@ class Desk:
 
     def artifact(self, run: Mapping[str, Any], name: str) -> bytes:
         """Follow the link of an artifact."""
-        links = self.relay.http.get(f"/v1/runs/{run['run_id']}/artifacts").json()
+        links = self.relay.http.get(
+            f"/v1/runs/{run['run_id']}/artifacts"
+        ).json()
         assert name in links, f"{name} is not among {sorted(links)}"
         answer = httpx.get(links[name], trust_env=False)
         assert answer.status_code == 200, answer.text
@@ -142,13 +164,17 @@ class Desk:
 
     def artifacts(self, run: Mapping[str, Any]) -> set[str]:
         """Return the names of a run's artifacts."""
-        return set(self.relay.http.get(f"/v1/runs/{run['run_id']}/artifacts").json())
+        return set(
+            self.relay.http.get(f"/v1/runs/{run['run_id']}/artifacts").json()
+        )
 
     def report(self, run: Mapping[str, Any], name: str) -> dict[str, Any]:
         """Read a report of a run."""
         return dict(json.loads(self.artifact(run, name)))
 
-    def entries(self, run: Mapping[str, Any], code: str) -> list[dict[str, Any]]:
+    def entries(
+        self, run: Mapping[str, Any], code: str
+    ) -> list[dict[str, Any]]:
         """Return the entries of errors.json that have this code."""
         found = self.report(run, "errors")["entries"]
         return [entry for entry in found if entry["error_code"] == code]

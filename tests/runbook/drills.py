@@ -31,7 +31,11 @@ from support.pulls_world import file, file_server
 ROOT = Path(__file__).resolve().parents[2]
 GREAT_ROWS = [f"A-{number},5,10.00" for number in range(1, 21)]
 GREAT_FEED = feed(*GREAT_ROWS)
-FETCH_INPUTS, NORMALIZE, MERGE_PRICE = "FETCH_INPUTS", "NORMALIZE", "MERGE_PRICE"
+FETCH_INPUTS, NORMALIZE, MERGE_PRICE = (
+    "FETCH_INPUTS",
+    "NORMALIZE",
+    "MERGE_PRICE",
+)
 Body = Callable[[Desk], None]
 
 
@@ -73,7 +77,9 @@ def all_drills() -> list[Drill]:
 @drill("missing_tenant_config")
 def no_config(desk: Desk) -> None:
     """A tenant without a config; fixed by POST /v1/tenants."""
-    run = desk.failed("missing_tenant_config", FETCH_INPUTS, "missing tenant config")
+    run = desk.failed(
+        "missing_tenant_config", FETCH_INPUTS, "missing tenant config"
+    )
     assert desk.artifacts(run) == {"errors", "report", "run_summary"}
     answer = desk.relay.http.post("/v1/tenants", json=desk.config())
     assert answer.status_code == 201, answer.text
@@ -90,7 +96,9 @@ def no_such_version(desk: Desk) -> None:
     desk.relay.send(Job(run_id, desk.tenant, None, 99))
     desk.relay.wait_final(run_id)
     run = desk.reported({"run_id": run_id})
-    desk.is_failed(run, "missing_tenant_config", FETCH_INPUTS, "missing tenant config")
+    desk.is_failed(
+        run, "missing_tenant_config", FETCH_INPUTS, "missing tenant config"
+    )
     assert "99" in run["error_message"]
     assert desk.succeeded()["config_version"] == 1
 
@@ -101,7 +109,9 @@ def no_upload(desk: Desk) -> None:
     desk.store()
     desk.upload("south")
     run = desk.failed(
-        "REQUIRED_VENDOR_MISSING", FETCH_INPUTS, "required vendor inbound missing"
+        "REQUIRED_VENDOR_MISSING",
+        FETCH_INPUTS,
+        "required vendor inbound missing",
     )
     prefix = f"tenants/{desk.tenant}/inbound/north/"
     assert prefix in run["error_message"]
@@ -126,9 +136,14 @@ def old_upload(desk: Desk) -> None:
     desk.upload()
     run = desk.reported(desk.run_in(hours=2))
     desk.is_failed(
-        run, "STALE_FEED", FETCH_INPUTS, "latest file of vendor 'north' is 2 hours old"
+        run,
+        "STALE_FEED",
+        FETCH_INPUTS,
+        "latest file of vendor 'north' is 2 hours old",
     )
-    assert desk.report(run, "input_manifest")["vendors"]["north"]["last_modified"]
+    assert desk.report(run, "input_manifest")["vendors"]["north"][
+        "last_modified"
+    ]
     desk.upload("north")
     desk.succeeded()
 
@@ -137,7 +152,9 @@ def old_upload(desk: Desk) -> None:
 def other_encoding(desk: Desk) -> None:
     """A file in another encoding; parser.encoding fixes it, tried first with the local runner."""
     header = "sku,quantity_available,cost,title"
-    data = feed("A-1,5,10.00,größere Schraube", header=header, encoding="cp1252")
+    data = feed(
+        "A-1,5,10.00,größere Schraube", header=header, encoding="cp1252"
+    )
     desk.store()
     desk.upload("north", data=data)
     desk.upload("south")
@@ -145,7 +162,9 @@ def other_encoding(desk: Desk) -> None:
     assert "north" in run["error_message"]
     assert "feed.csv" in run["error_message"]
     config = desk.config()
-    assert local_run(config, data).endswith(f"DECODE_ERROR: {run['error_message']}")
+    assert local_run(config, data).endswith(
+        f"DECODE_ERROR: {run['error_message']}"
+    )
     config["vendors"][0]["parser"]["encoding"] = "cp1252"
     assert local_run(config, data) == ""
     desk.store(config)
@@ -173,10 +192,13 @@ def renamed_header(desk: Desk) -> None:
     config["vendors"][0]["parser"]["column_map"] = {"cost": "Cost"}
     desk.store(config)
     desk.upload(
-        "north", data=feed("A-1,5,10.00", header="sku,quantity_available,Net cost")
+        "north",
+        data=feed("A-1,5,10.00", header="sku,quantity_available,Net cost"),
     )
     desk.upload("south")
-    run = desk.failed("missing_required_columns", NORMALIZE, "missing required columns")
+    run = desk.failed(
+        "missing_required_columns", NORMALIZE, "missing required columns"
+    )
     for word in ("north", "'Cost'", "'Net cost'"):
         assert word in run["error_message"], run["error_message"]
     config["vendors"][0]["parser"]["column_map"] = {"cost": "Net cost"}
@@ -198,7 +220,9 @@ def too_many_invalid_rows(desk: Desk) -> None:
         "many",
     )
     assert b"north,3,invalid_quantity" in desk.artifact(run, "invalid_rows")
-    desk.store(error_policy={"max_invalid_rows": 1, "max_invalid_row_pct": "0.5"})
+    desk.store(
+        error_policy={"max_invalid_rows": 1, "max_invalid_row_pct": "0.5"}
+    )
     run = desk.succeeded()
     assert desk.entries(run, "invalid_rows_within_threshold")
 
@@ -238,7 +262,8 @@ def other_schema_version(desk: Desk) -> None:
     desk.upload()
     run = desk.failed("unsupported_schema_version", FETCH_INPUTS)
     refused = desk.relay.http.put(
-        f"/v1/tenants/{desk.tenant}/config", json={**desk.config(), "schema_version": 2}
+        f"/v1/tenants/{desk.tenant}/config",
+        json={**desk.config(), "schema_version": 2},
     )
     assert refused.status_code == 422, refused.text
     assert "config_snapshot" in desk.artifacts(run)
@@ -268,8 +293,12 @@ def large_map(desk: Desk) -> None:
     config["vendors"][0]["sku_map"] = {"type": "s3", "s3_key": key}
     desk.store(config)
     desk.upload()
-    desk.relay.aws.objects.put(key, b"vendor_sku,sku\n" + b"N-1,A-1\n" * MAX_MAP_BYTES)
-    run = desk.failed("feed_too_large", FETCH_INPUTS, f"the limit is {MAX_MAP_BYTES}.")
+    desk.relay.aws.objects.put(
+        key, b"vendor_sku,sku\n" + b"N-1,A-1\n" * MAX_MAP_BYTES
+    )
+    run = desk.failed(
+        "feed_too_large", FETCH_INPUTS, f"the limit is {MAX_MAP_BYTES}."
+    )
     assert "north" in run["error_message"]
     desk.relay.aws.objects.put(key, b"vendor_sku,sku\nN-1,A-1\n")
     desk.succeeded()
@@ -280,7 +309,8 @@ def repeated_header(desk: Desk) -> None:
     """A header that is used occurs twice; fixed by a corrected file."""
     desk.store()
     desk.upload(
-        "north", data=feed("A-1,5,6,10.00", header="sku,quantity_available,cost,cost")
+        "north",
+        data=feed("A-1,5,6,10.00", header="sku,quantity_available,cost,cost"),
     )
     desk.upload("south")
     run = desk.failed("invalid_input", NORMALIZE)
@@ -318,7 +348,9 @@ def run_takes_too_long(desk: Desk) -> None:
     desk.store()
     desk.upload()
     copies = f"/tenants/{desk.tenant}/inbound/"
-    hanging = desk.relay.proxy.add(Action.HANG, "s3", "GetObject", containing=copies)
+    hanging = desk.relay.proxy.add(
+        Action.HANG, "s3", "GetObject", containing=copies
+    )
     run = desk.failed("RUN_TIMEOUT", NORMALIZE, "run timeout")
     assert run["attempt"] == 1
     assert f"longer than {TIMEOUT_SECONDS} seconds" in run["error_message"]
@@ -346,8 +378,12 @@ def poison(desk: Desk) -> None:
 
 def dead_jobs(desk: Desk) -> set[tuple[str | None, str | None]]:
     """Return run_id and tenant_id of each body in the dead-letter queue."""
-    letters = (json.loads(letter["body"]) for letter in desk.relay.dead_letters())
-    return {(letter.get("run_id"), letter.get("tenant_id")) for letter in letters}
+    letters = (
+        json.loads(letter["body"]) for letter in desk.relay.dead_letters()
+    )
+    return {
+        (letter.get("run_id"), letter.get("tenant_id")) for letter in letters
+    }
 
 
 # --- what is held back ----------------------------------------------------------------------------
@@ -360,7 +396,9 @@ def half_a_feed_is_right(desk: Desk) -> None:
     run = desk.held("skus_removed", "vendor_rows")
     shown = client_command(desk, "show", run["run_id"])
     assert "vendor_rows of north: 12 of 20, 0.6000; limit 0.50" in shown.stdout
-    (command,) = [line for line in shown.stdout.splitlines() if "relay release" in line]
+    (command,) = [
+        line for line in shown.stdout.splitlines() if "relay release" in line
+    ]
     released = client_command(desk, *shlex.split(command)[1:])
     assert released.returncode == 0, released.stderr
     assert desk.published_run_id() == run["run_id"]
@@ -375,8 +413,13 @@ def half_a_feed_is_wrong(desk: Desk) -> None:
     later = desk.succeeded()
     assert desk.published_run_id() == later["run_id"]
     void = desk.relay.shown(run["run_id"])
-    assert (void["status"], void["error_code"]) == ("CANCELLED", "HOLD_SUPERSEDED")
-    released = client_command(desk, "release", run["run_id"], "--reason", "too late")
+    assert (void["status"], void["error_code"]) == (
+        "CANCELLED",
+        "HOLD_SUPERSEDED",
+    )
+    released = client_command(
+        desk, "release", run["run_id"], "--reason", "too late"
+    )
     assert released.returncode == 1
     assert "It has no feed on hold." in released.stderr
 
@@ -462,7 +505,9 @@ def pause(desk: Desk) -> None:
         "RUN_CREATION_PAUSED",
     )
     assert int(refused.headers["Retry-After"]) > 0
-    answer = http.request("DELETE", "/v1/admin/pause", json={"tenant_id": desk.tenant})
+    answer = http.request(
+        "DELETE", "/v1/admin/pause", json={"tenant_id": desk.tenant}
+    )
     assert answer.status_code < 300, answer.text
     desk.succeeded()
 
@@ -491,7 +536,9 @@ def queue_differs(desk: Desk) -> None:
     relay = desk.relay
     sqs, url = relay.aws.clients.sqs, relay.aws.queue.url
     assert relay.http.get("/v1/ready").status_code == 200
-    sqs.set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": "11"})
+    sqs.set_queue_attributes(
+        QueueUrl=url, Attributes={"VisibilityTimeout": "11"}
+    )
     # What the API has seen stands for two seconds.
     wait_for(
         "the queue is told as misconfigured",
@@ -571,7 +618,9 @@ def supplier_fails(desk: Desk) -> None:
         server.answers[target] = file(feed("A-1,7,10.00"))
         client_command(desk, "pull", desk.tenant, "north")
         wait_for(
-            "the file is pulled", lambda: pull_of(desk)["last_success_at"], within=60
+            "the file is pulled",
+            lambda: pull_of(desk)["last_success_at"],
+            within=60,
         )
     run = desk.succeeded()
     manifest = desk.report(run, "input_manifest")["vendors"]
@@ -600,7 +649,9 @@ def a_tenant_goes(desk: Desk) -> None:
     desk.upload()
     desk.succeeded()
     tenant = desk.tenant
-    closed = client_command(desk, "tenant", "delete", tenant, "--confirm", tenant)
+    closed = client_command(
+        desk, "tenant", "delete", tenant, "--confirm", tenant
+    )
     assert f"Tenant {tenant} is CLOSING." in closed.stdout, closed.stderr
     refused = desk.relay.ask(tenant)
     assert (refused.status_code, refused.json()["error_code"]) == (
@@ -613,7 +664,10 @@ def a_tenant_goes(desk: Desk) -> None:
     client_command(desk, "tenant", "delete", tenant, "--confirm", tenant)
     wait_for(
         f"tenant {tenant} is gone",
-        lambda: "is DELETED" in client_command(desk, "tenant", "status", tenant).stdout,
+        lambda: (
+            "is DELETED"
+            in client_command(desk, "tenant", "status", tenant).stdout
+        ),
         within=120,
         every=2,
     )
@@ -628,7 +682,9 @@ def a_tenant_goes(desk: Desk) -> None:
 def highest(desk: Desk, name: str) -> tuple[float, float]:
     """Return the greatest value of what an alarm watches, in its own words, and its threshold."""
     cloudwatch = boto3.client(
-        "cloudwatch", endpoint_url=desk.relay.stack.url("moto"), region_name="us-east-1"
+        "cloudwatch",
+        endpoint_url=desk.relay.stack.url("moto"),
+        region_name="us-east-1",
     )
     (alarm,) = cloudwatch.describe_alarms(AlarmNames=[f"relay-chaos-{name}"])[
         "MetricAlarms"
@@ -680,14 +736,19 @@ def _ready_states(desk: Desk, status_code: int) -> dict[str, str]:
     answer = desk.relay.http.get("/v1/ready")
     if answer.status_code != status_code:
         return {}
-    return {name: each["state"] for name, each in answer.json()["dependencies"].items()}
+    return {
+        name: each["state"]
+        for name, each in answer.json()["dependencies"].items()
+    }
 
 
 def relay_command(
     desk: Desk, *words: str, stdin: str | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run the ``relay`` command with the installation's variables."""
-    return _run(desk, sys.executable, "-m", "relay_dagster.cli", *words, stdin=stdin)
+    return _run(
+        desk, sys.executable, "-m", "relay_dagster.cli", *words, stdin=stdin
+    )
 
 
 def client_command(
@@ -695,11 +756,18 @@ def client_command(
 ) -> subprocess.CompletedProcess[str]:
     """Run a command that is a client of the API."""
     http = desk.relay.http
-    known = ("--api-url", str(http.base_url), "--api-key", http.headers["X-API-Key"])
+    known = (
+        "--api-url",
+        str(http.base_url),
+        "--api-key",
+        http.headers["X-API-Key"],
+    )
     return relay_command(desk, *words, *known, stdin=stdin)
 
 
-def script(desk: Desk, name: str, *words: str) -> subprocess.CompletedProcess[str]:
+def script(
+    desk: Desk, name: str, *words: str
+) -> subprocess.CompletedProcess[str]:
     """Run a script with the installation's variables."""
     return _run(desk, sys.executable, str(ROOT / "scripts" / name), *words)
 

@@ -86,7 +86,9 @@ def _tell(outcome: Outcome) -> Outcome:
     )
     if outcome.wrong:
         print(
-            f"--- {drill.body.__name__}\n{outcome.wrong}", file=sys.stderr, flush=True
+            f"--- {drill.body.__name__}\n{outcome.wrong}",
+            file=sys.stderr,
+            flush=True,
         )
     return outcome
 

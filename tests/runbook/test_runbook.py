@@ -75,7 +75,9 @@ def test_every_duty_and_every_invariant_is_named() -> None:
 
 
 def test_the_alarms_numbers_are_those_of_the_script() -> None:
-    plan = AlarmPlan(environment="e", namespace="n", queue_name="q", dlq_name="d")
+    plan = AlarmPlan(
+        environment="e", namespace="n", queue_name="q", dlq_name="d"
+    )
     for flag, number in (
         ("--backlog-threshold", plan.backlog_threshold),
         ("--backlog-minutes", plan.backlog_minutes),

@@ -26,9 +26,9 @@ def test_a_job_reads_back_what_it_wrote() -> None:
 
 
 def test_vendors_and_version_may_be_left_out() -> None:
-    assert Job.parse(json.dumps({"run_id": RUN_ID, "tenant_id": "acme"})) == Job(
-        RUN_ID, "acme"
-    )
+    assert Job.parse(
+        json.dumps({"run_id": RUN_ID, "tenant_id": "acme"})
+    ) == Job(RUN_ID, "acme")
 
 
 def test_an_empty_list_of_vendors_is_all() -> None:

@@ -9,7 +9,10 @@ import pytest
 
 from relay_core.domain.codes import RunStatus
 from relay_dagster.runs import message_rules
-from relay_dagster.runs.errors import RunAlreadyFinishedError, TransitionRefusedError
+from relay_dagster.runs.errors import (
+    RunAlreadyFinishedError,
+    TransitionRefusedError,
+)
 from relay_dagster.runs.model import NOTHING_KNOWN, RunRecord
 from support.builders import REQUESTED_AT, RUN_ID
 
@@ -33,7 +36,9 @@ def test_another_message_voids_what_was_known_of_the_first() -> None:
 @pytest.mark.parametrize(
     "record", [RECEIVED, FAILED], ids=["the same message", "a final run"]
 )
-def test_a_send_that_says_nothing_new_changes_nothing(record: RunRecord) -> None:
+def test_a_send_that_says_nothing_new_changes_nothing(
+    record: RunRecord,
+) -> None:
     assert message_rules.sent("m1", NOW)(record) is record
 
 
@@ -61,7 +66,10 @@ def test_the_first_receive_tells_that_the_message_was_sent() -> None:
 
 
 def test_reports_are_those_of_a_final_run() -> None:
-    assert message_rules.reported(NOTHING_KNOWN, NOW)(FAILED).reports_written_at == NOW
+    assert (
+        message_rules.reported(NOTHING_KNOWN, NOW)(FAILED).reports_written_at
+        == NOW
+    )
     with pytest.raises(TransitionRefusedError):
         message_rules.reported(NOTHING_KNOWN, NOW)(RECEIVED)
 

@@ -28,7 +28,9 @@ def test_stage_times_add_up_to_the_time_of_the_attempt() -> None:
 
 
 def test_a_run_that_nobody_claimed_has_no_fence() -> None:
-    record = RunRecord(run_id=RUN_ID, tenant_id="acme", requested_at=REQUESTED_AT)
+    record = RunRecord(
+        run_id=RUN_ID, tenant_id="acme", requested_at=REQUESTED_AT
+    )
     with pytest.raises(ValueError, match="not claimed"):
         _ = record.fence
 
@@ -65,12 +67,16 @@ def test_runs_that_wait_make_a_tenant_busy_too() -> None:
 
 
 def test_an_attempt_that_entered_no_stage_spent_time_in_none() -> None:
-    record = RunRecord(run_id=RUN_ID, tenant_id="acme", requested_at=REQUESTED_AT)
+    record = RunRecord(
+        run_id=RUN_ID, tenant_id="acme", requested_at=REQUESTED_AT
+    )
 
     assert record.stage_times(REQUESTED_AT) == {}
 
 
-def test_a_record_names_its_run_to_the_engine_and_its_failure_to_the_reports() -> None:
+def test_a_record_names_its_run_to_the_engine_and_its_failure_to_the_reports() -> (
+    None
+):
     record = RunRecord(
         run_id=RUN_ID,
         tenant_id="acme",
@@ -98,7 +104,9 @@ def test_reports_add_to_what_the_record_knows() -> None:
         errors_artifact_key="e",
         counts={"total_rows": 5},
     )
-    outcome = Outcome(artifacts={"run_summary": "s"}, counts={"record_count": 3})
+    outcome = Outcome(
+        artifacts={"run_summary": "s"}, counts={"record_count": 3}
+    )
     written = record.with_reports(outcome, REQUESTED_AT)
     assert written.artifacts == {"errors": "e", "run_summary": "s"}
     assert written.counts == {"total_rows": 5, "record_count": 3}

@@ -18,7 +18,11 @@ def at(**after: float) -> datetime:
 QUEUED = RunRecord(run_id="r", tenant_id="acme", requested_at=NOW)
 SENT = replace(QUEUED, message_id="m", sent_at=NOW)
 RUNNING = replace(
-    SENT, status=RunStatus.RUNNING, attempt=1, dispatched_at=NOW, dagster_run_id="d"
+    SENT,
+    status=RunStatus.RUNNING,
+    attempt=1,
+    dispatched_at=NOW,
+    dagster_run_id="d",
 )
 ENDED = replace(RUNNING, status=RunStatus.FAILED, finished_at=NOW)
 WAITS = replace(
@@ -54,10 +58,15 @@ WAITS = replace(
             id="between attempts",
         ),
         pytest.param(
-            replace(SENT, attempt=3), DueQueue.ATTEMPT, NOW, id="no attempt left"
+            replace(SENT, attempt=3),
+            DueQueue.ATTEMPT,
+            NOW,
+            id="no attempt left",
         ),
         pytest.param(ENDED, DueQueue.END, NOW, id="ended"),
-        pytest.param(replace(ENDED, acknowledged_at=NOW), None, None, id="settled"),
+        pytest.param(
+            replace(ENDED, acknowledged_at=NOW), None, None, id="settled"
+        ),
         pytest.param(
             replace(ENDED, acknowledged_at=NOW, dlq_message_id="d"),
             DueQueue.DEAD_LETTER,
@@ -83,7 +92,8 @@ def test_an_attempt_that_is_looked_at_soon_anyway_keeps_its_place() -> None:
 
 
 @pytest.mark.parametrize(
-    ("stale", "visibility", "seconds"), [(90, 300, 10), (20, 300, 5), (90, 8, 2)]
+    ("stale", "visibility", "seconds"),
+    [(90, 300, 10), (20, 300, 5), (90, 8, 2)],
 )
 def test_a_look_comes_in_time_for_heartbeat_and_message(
     stale: float, visibility: float, seconds: float
@@ -98,7 +108,8 @@ THREE = PollSchedule(max_attempts=3, base_seconds=10, max_seconds=300)
 
 
 @pytest.mark.parametrize(
-    ("attempt", "seconds"), [(1, 10), (2, 30), (3, 90), (4, 270), (5, 300), (5000, 300)]
+    ("attempt", "seconds"),
+    [(1, 10), (2, 30), (3, 90), (4, 270), (5, 300), (5000, 300)],
 )
 def test_the_wait_triples_up_to_a_limit(attempt: int, seconds: float) -> None:
     assert THREE.delay(attempt, 0.5).total_seconds() == pytest.approx(seconds)

@@ -10,7 +10,11 @@ import pytest
 
 from relay_dagster.external_errors import ThrottledError
 from relay_dagster.ledger.runs import RunLedger
-from relay_dagster.runs.errors import CommitLostError, JobConflictError, TenantBusyError
+from relay_dagster.runs.errors import (
+    CommitLostError,
+    JobConflictError,
+    TenantBusyError,
+)
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import Idempotency, LockState, NewRun, RunRecord
 from relay_dagster.runs.new_records import adopted, is_job_of, started_by_hand
@@ -53,7 +57,10 @@ def test_of_two_requests_with_one_key_the_slower_gets_the_other_s_run(
     first, second = new_run(), new_run()
     slower = service(platform, lambda: platform.ledger.reserve(first, KEY))
     reservation = slower.reserve(second, KEY)
-    assert (reservation.record.run_id, reservation.created) == (first.run_id, False)
+    assert (reservation.record.run_id, reservation.created) == (
+        first.run_id,
+        False,
+    )
     assert platform.runs.get(second.run_id) is None
 
 
@@ -63,7 +70,10 @@ def test_a_request_whose_first_try_got_through_unheard_finds_its_own_run(
     wanted = new_run()
     again = service(platform, lambda: platform.ledger.reserve(wanted))
     reservation = again.reserve(wanted, None)
-    assert (reservation.record.run_id, reservation.created) == (wanted.run_id, True)
+    assert (reservation.record.run_id, reservation.created) == (
+        wanted.run_id,
+        True,
+    )
 
 
 def test_a_run_id_that_somebody_else_took_for_another_body_is_a_conflict(
@@ -72,7 +82,9 @@ def test_a_run_id_that_somebody_else_took_for_another_body_is_a_conflict(
     wanted = new_run()
     other = Job(wanted.run_id, "other")
     with pytest.raises(JobConflictError):
-        service(platform, lambda: platform.ledger.adopt(other)).reserve(wanted, None)
+        service(platform, lambda: platform.ledger.adopt(other)).reserve(
+            wanted, None
+        )
 
 
 def test_a_job_that_two_ticks_adopt_gets_one_record(platform: Platform) -> None:
@@ -85,7 +97,9 @@ def test_a_run_by_hand_that_is_there_already_is_not_made_again(
     platform: Platform,
 ) -> None:
     run_id = str(uuid.uuid4())
-    slower = service(platform, lambda: platform.ledger.start_by_hand(run_id, "acme"))
+    slower = service(
+        platform, lambda: platform.ledger.start_by_hand(run_id, "acme")
+    )
     assert slower.start_by_hand(run_id, "acme") == platform.runs.get(run_id)
 
 
@@ -106,7 +120,9 @@ class AlwaysLate(RivalFirst):
 def test_a_round_that_is_lost_is_made_again(platform: Platform) -> None:
     record = platform.ledger.reserve(new_run()).record
     late: Any = AlwaysLate(platform.runs, 3)
-    sent = RunLedger(late).messages.mark_sent(record.run_id, "m", cached_record=record)
+    sent = RunLedger(late).messages.mark_sent(
+        record.run_id, "m", cached_record=record
+    )
     assert (sent.message_id, late.times) == ("m", -1)
     assert platform.runs.get(record.run_id) == sent
 
@@ -122,7 +138,9 @@ def test_losing_without_end_is_a_throttle_that_names_the_run(
         record.run_id: lambda: ledger.messages.mark_sent(record.run_id, "m"),
         job.run_id: lambda: ledger.adopt(job),
     }.items():
-        with pytest.raises(ThrottledError, match=f"run {run_id}: too many writers"):
+        with pytest.raises(
+            ThrottledError, match=f"run {run_id}: too many writers"
+        ):
             act()
     wanted = NewRun(run_id=str(uuid.uuid4()), tenant_id="other")
     with pytest.raises(

@@ -13,8 +13,17 @@ from relay_core.domain.codes import RunStatus, Stage
 from relay_core.domain.records import RunFailure
 from relay_core.domain.run_faults import next_action
 from relay_dagster.feeds import hold_rules
-from relay_dagster.runs import attempt_rules, end_rules, message_rules, new_records
-from relay_dagster.runs.errors import HoldMismatchError, RunError, RunNotHeldError
+from relay_dagster.runs import (
+    attempt_rules,
+    end_rules,
+    message_rules,
+    new_records,
+)
+from relay_dagster.runs.errors import (
+    HoldMismatchError,
+    RunError,
+    RunNotHeldError,
+)
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import (
     NOTHING_KNOWN,
@@ -109,7 +118,9 @@ RULES: Mapping[str, Callable[[RunRecord], Rule]] = {
     "tombstoned": lambda _: end_rules.tombstoned(NOW),
     "dispatched": lambda r: attempt_rules.dispatched(r.attempt + 1, NOW),
     "claimed": lambda r: attempt_rules.claimed(r.attempt, DAGSTER_RUN_ID, NOW),
-    "entered": lambda r: attempt_rules.entered(fence(r), Stage.WRITE_OUTPUTS, NOW),
+    "entered": lambda r: attempt_rules.entered(
+        fence(r), Stage.WRITE_OUTPUTS, NOW
+    ),
     "pinned": lambda r: attempt_rules.pinned(fence(r), 3, "baseline-run"),
     "succeeded": lambda r: end_rules.succeeded(fence(r), NOTHING_KNOWN, NOW),
     "failed": lambda r: end_rules.failed(fence(r), FAILURE, NOTHING_KNOWN, NOW),
@@ -184,7 +195,9 @@ def test_every_rule_and_every_move_has_a_name_in_the_other() -> None:
     births = {"requested", "adopted", "started_by_hand"}
     others = set().union(*ALSO_MAKES.values())
     assert set(RULES) | births | others == set(TRANSITIONS)
-    assert {move.name for move in TRANSITIONS.values() if not move.sources} == births
+    assert {
+        move.name for move in TRANSITIONS.values() if not move.sources
+    } == births
 
 
 def test_the_table_names_where_records_begin() -> None:
@@ -195,7 +208,9 @@ def test_the_table_names_where_records_begin() -> None:
         "adopted": new_records.adopted(
             Job(RUN_ID, "acme"), NOW, None, LockState.QUEUED
         ),
-        "started_by_hand": new_records.started_by_hand(RUN_ID, "acme", NOW, None),
+        "started_by_hand": new_records.started_by_hand(
+            RUN_ID, "acme", NOW, None
+        ),
     }
     assert {name: record.status for name, record in begun.items()} == {
         name: TRANSITIONS[name].target for name in begun
@@ -206,9 +221,14 @@ def test_the_table_names_where_records_begin() -> None:
     "record", [pytest.param(r, id=name) for name, r in RECORDS.items()]
 )
 @pytest.mark.parametrize("note", NOTES)
-def test_a_note_leaves_the_status_as_it_is(note: str, record: RunRecord) -> None:
+def test_a_note_leaves_the_status_as_it_is(
+    note: str, record: RunRecord
+) -> None:
     after = applied(NOTES[note], record)
-    assert after is None or (after.status, after.stage) == (record.status, record.stage)
+    assert after is None or (after.status, after.stage) == (
+        record.status,
+        record.stage,
+    )
 
 
 @pytest.mark.parametrize(
@@ -232,8 +252,12 @@ def test_the_table_has_every_status_and_lets_none_that_is_final_go() -> None:
 # --- what a move leaves -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["succeeded", "failed", "poisoned", "cancelled"])
-def test_an_end_frees_the_tenant_and_tells_the_stage_it_came_in(name: str) -> None:
+@pytest.mark.parametrize(
+    "name", ["succeeded", "failed", "poisoned", "cancelled"]
+)
+def test_an_end_frees_the_tenant_and_tells_the_stage_it_came_in(
+    name: str,
+) -> None:
     over = RULES[name](RUNNING)(RUNNING)
     assert (over.lock_state, over.finished_at) == (LockState.NONE, NOW)
     stages = {"succeeded": None, "failed": FAILURE.stage}
@@ -253,13 +277,23 @@ def test_a_run_that_fails_says_what_to_do_and_whose_it_is() -> None:
     ("attempt_code", "whose"),
     [("invalid_config", "tenant_config"), ("throttled", "platform")],
 )
-def test_poison_is_whose_the_last_attempt_was(attempt_code: str, whose: str) -> None:
+def test_poison_is_whose_the_last_attempt_was(
+    attempt_code: str, whose: str
+) -> None:
     """Whether it ends with the last attempt, or where it waits for one more than it may have."""
     given = replace(loss(RUNNING), error_code=attempt_code)
-    last = attempt_rules.attempt_lost(given, PollSchedule(max_attempts=1))(RUNNING)
+    last = attempt_rules.attempt_lost(given, PollSchedule(max_attempts=1))(
+        RUNNING
+    )
     waiting = attempt_rules.attempt_lost(given, POLICY)(RUNNING)
-    for poison in (last, end_rules.poisoned("no attempt is left", NOW)(waiting)):
-        assert (poison.error_code, poison.failure_class) == ("POISON_JOB", whose)
+    for poison in (
+        last,
+        end_rules.poisoned("no attempt is left", NOW)(waiting),
+    ):
+        assert (poison.error_code, poison.failure_class) == (
+            "POISON_JOB",
+            whose,
+        )
         assert poison.next_action == next_action(poison.failure)
     assert waiting.failure_class is None
 
@@ -276,14 +310,21 @@ def test_what_is_held_is_released_by_who_has_seen_it_and_once() -> None:
         "a planned sale",
         HELD.finished_at,
     )
-    assert hold_rules.released(replace(DECISION, reason="again"), NOW)(done) is done
+    assert (
+        hold_rules.released(replace(DECISION, reason="again"), NOW)(done)
+        is done
+    )
 
 
 @pytest.mark.parametrize(
     ("decision", "record", "error"),
     [
         (replace(DECISION, sha256="other"), HELD, HoldMismatchError),
-        (replace(DECISION, guards=frozenset({"price_drop"})), HELD, HoldMismatchError),
+        (
+            replace(DECISION, guards=frozenset({"price_drop"})),
+            HELD,
+            HoldMismatchError,
+        ),
         (DECISION, FINAL["SUCCEEDED"], RunNotHeldError),
         (DECISION, replace(HELD, status=RunStatus.CANCELLED), RunNotHeldError),
         (
@@ -303,14 +344,23 @@ def test_a_release_that_does_not_fit_is_refused(
 
 def test_a_held_feed_that_is_given_up_ends_the_run_where_it_was_held() -> None:
     settled = replace(HELD, acknowledged_at=NOW)
-    for rule in (end_rules.cancel_requested(NOW), hold_rules.superseded("newer-run")):
+    for rule in (
+        end_rules.cancel_requested(NOW),
+        hold_rules.superseded("newer-run"),
+    ):
         over = rule(settled)
         assert (over.status, over.failed_stage) == (
             RunStatus.CANCELLED,
             Stage.WRITE_OUTPUTS,
         )
-        assert (over.finished_at, over.acknowledged_at) == (HELD.finished_at, None)
-    assert hold_rules.superseded("newer-run")(settled).error_code == "HOLD_SUPERSEDED"
+        assert (over.finished_at, over.acknowledged_at) == (
+            HELD.finished_at,
+            None,
+        )
+    assert (
+        hold_rules.superseded("newer-run")(settled).error_code
+        == "HOLD_SUPERSEDED"
+    )
 
 
 def test_a_message_of_any_length_fits_into_the_record() -> None:
@@ -357,9 +407,16 @@ def test_a_run_that_was_terminated_in_dagster_has_an_entry_and_one_that_was_canc
     over = end_rules.cancelled(NOW)(RUNNING)
     entry = end_rules.terminated_entry(over)
     assert entry is not None
-    assert (entry.tenant_id, entry.target, entry.occurred_at) == ("acme", RUN_ID, NOW)
+    assert (entry.tenant_id, entry.target, entry.occurred_at) == (
+        "acme",
+        RUN_ID,
+        NOW,
+    )
     assert entry.actor == dagster_origin(DAGSTER_RUN_ID).actor
-    assert end_rules.terminated_entry(replace(over, cancel_requested_at=NOW)) is None
+    assert (
+        end_rules.terminated_entry(replace(over, cancel_requested_at=NOW))
+        is None
+    )
     assert end_rules.terminated_entry(RUNNING) is None
 
 
@@ -387,4 +444,6 @@ def test_the_documentation_shows_the_picture_as_it_is() -> None:
         if "stateDiagram-v2" in page.read_text("utf-8")
     ]
     assert [page.name for page in shown] == ["ARCHITECTURE.md"]
-    assert f"```mermaid\n{state_diagram()}\n```\n" in shown[0].read_text("utf-8")
+    assert f"```mermaid\n{state_diagram()}\n```\n" in shown[0].read_text(
+        "utf-8"
+    )

@@ -43,7 +43,9 @@ def test_the_verdict(
     assert said in "\n".join(lines)
 
 
-def test_the_bill_has_each_package_that_the_image_installs(tmp_path: Path) -> None:
+def test_the_bill_has_each_package_that_the_image_installs(
+    tmp_path: Path,
+) -> None:
     write_sbom(tmp_path / "sbom.json")
     bill = json.loads((tmp_path / "sbom.json").read_text())
     assert (bill["bomFormat"], bill["metadata"]["component"]["name"]) == (
@@ -52,18 +54,30 @@ def test_the_bill_has_each_package_that_the_image_installs(tmp_path: Path) -> No
     )
     lock = (ROOT / "deploy/image.lock").read_text().splitlines()
     pinned = {
-        line.split(" ")[0] for line in lock if "==" in line and not line.startswith("#")
+        line.split(" ")[0]
+        for line in lock
+        if "==" in line and not line.startswith("#")
     }
     assert {
         f"{each['name']}=={each['version']}" for each in bill["components"]
     } == pinned
-    assert all("hashes" in each["externalReferences"][0] for each in bill["components"])
+    assert all(
+        "hashes" in each["externalReferences"][0] for each in bill["components"]
+    )
 
 
-def test_without_a_network_it_says_so_and_the_bill_is_there(tmp_path: Path) -> None:
-    nowhere = {f"{scheme}_proxy": "http://127.0.0.1:9" for scheme in ("http", "https")}
+def test_without_a_network_it_says_so_and_the_bill_is_there(
+    tmp_path: Path,
+) -> None:
+    nowhere = {
+        f"{scheme}_proxy": "http://127.0.0.1:9" for scheme in ("http", "https")
+    }
     done = subprocess.run(
-        [sys.executable, str(ROOT / "scripts/audit.py"), str(tmp_path / "sbom.json")],
+        [
+            sys.executable,
+            str(ROOT / "scripts/audit.py"),
+            str(tmp_path / "sbom.json"),
+        ],
         env={
             **os.environ,
             **nowhere,

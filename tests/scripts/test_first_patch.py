@@ -43,7 +43,9 @@ def test_the_start_says_nothing_but_which_column_holds_the_sku() -> None:
         "format": "csv",
         "column_map": {"sku": "column 1"},
     }
-    named = config_document(vendor_document(parser={"column_map": {"cost": "Fee"}}))
+    named = config_document(
+        vendor_document(parser={"column_map": {"cost": "Fee"}})
+    )
     assert parser_of(with_sku_alone(named))["column_map"] == {"sku": "sku"}
 
 
@@ -51,7 +53,10 @@ def test_what_was_asked_and_no_more_is_answered_as_by_hand() -> None:
     patched = with_patch(with_sku_alone(BY_HAND), PRINTED)
     assert parser_of(patched)["delimiter"] == ";"
     answered = with_answers(patched, BY_HAND, PRINTED)
-    assert parser_of(answered)["column_map"] == {"sku": "column 1", "cost": "column 3"}
+    assert parser_of(answered)["column_map"] == {
+        "sku": "column 1",
+        "cost": "column 3",
+    }
     assert parser_of(answered)["defaults"] == {"quantity_available": 1}
     assert differences(answered, BY_HAND) == []
     assert options_told(answered) == "delimiter ';', columns 3"

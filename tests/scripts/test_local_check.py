@@ -26,10 +26,14 @@ ROWS = [("Ä-1", "1", "2.50"), ("B-2", "20", "3"), ("C-3", "0", "1999.99")]
 
 
 def table(
-    *rows: tuple[str, ...], mark: str = ",", header: str | None = "Item No,Qty,Cost"
+    *rows: tuple[str, ...],
+    mark: str = ",",
+    header: str | None = "Item No,Qty,Cost",
 ) -> str:
     lines = [mark.join(row) for row in rows]
-    return "\n".join([*([header.replace(",", mark)] if header else []), *lines, ""])
+    return "\n".join(
+        [*([header.replace(",", mark)] if header else []), *lines, ""]
+    )
 
 
 def parquet() -> bytes:
@@ -44,10 +48,19 @@ def parquet() -> bytes:
     return written.getvalue()
 
 
-EUROPEAN = [("Ä-1", "1", "2,50"), ("B-2", "20", "3,00"), ("C-3", "0", "1.999,99")]
-PRICED = [("Ä-1", "1", "€ 2.50"), ("B-2", "20", "€ 3"), ("C-3", "0", '"€ 1,999.99"')]
+EUROPEAN = [
+    ("Ä-1", "1", "2,50"),
+    ("B-2", "20", "3,00"),
+    ("C-3", "0", "1.999,99"),
+]
+PRICED = [
+    ("Ä-1", "1", "€ 2.50"),
+    ("B-2", "20", "€ 3"),
+    ("C-3", "0", '"€ 1,999.99"'),
+]
 LINES = "".join(
-    json.dumps({"Item No": sku, "Qty": int(quantity), "Cost": float(cost)}) + "\n"
+    json.dumps({"Item No": sku, "Qty": int(quantity), "Cost": float(cost)})
+    + "\n"
     for sku, quantity, cost in ROWS
 )
 SHEET = text_row(1, "ACME") + text_row(2, "Item No", "Qty", "Cost")
@@ -59,7 +72,9 @@ NUMBERED = ["column 1", "column 2", "column 3"]
 FILES: dict[str, tuple[bytes, dict[str, Any]]] = {
     "cp1252": (table(*ROWS).encode("cp1252"), {"encoding": "cp1252"}),
     "cp1252, first seen after 100 KB": (
-        table(*((f"S-{n}", "1", "2.00") for n in range(9_000)), *ROWS).encode("cp1252"),
+        table(*((f"S-{n}", "1", "2.00") for n in range(9_000)), *ROWS).encode(
+            "cp1252"
+        ),
         {"encoding": "cp1252"},
     ),
     "UTF-16": (
@@ -68,13 +83,19 @@ FILES: dict[str, tuple[bytes, dict[str, Any]]] = {
     ),
     "semicolons": (table(*ROWS, mark=";").encode(), {"delimiter": ";"}),
     "three lines before the header": (
-        ("ACME wholesale\nas of March, all prices net\n\n" + table(*ROWS)).encode(),
+        (
+            "ACME wholesale\nas of March, all prices net\n\n" + table(*ROWS)
+        ).encode(),
         {"skip_lines": 3},
     ),
     "no header": (table(*ROWS, header=None).encode(), {"columns": NUMBERED}),
     "decimal comma and thousands": (
         table(*EUROPEAN, mark=";").encode(),
-        {"delimiter": ";", "decimal_separator": ",", "thousands_separator": "."},
+        {
+            "delimiter": ";",
+            "decimal_separator": ",",
+            "thousands_separator": ".",
+        },
     ),
     "currency symbol and thousands": (
         table(*PRICED).encode(),
@@ -84,8 +105,14 @@ FILES: dict[str, tuple[bytes, dict[str, Any]]] = {
         workbook(COVER, SHEET, names=("Cover", "Prices")),
         {"format": "xlsx", "sheet": "Prices", "skip_lines": 1},
     ),
-    "gzip": (gzip.compress(table(*ROWS, mark=";").encode()), {"delimiter": ";"}),
-    "zip": (archive({"feed.csv": table(*ROWS, mark=";").encode()}), {"delimiter": ";"}),
+    "gzip": (
+        gzip.compress(table(*ROWS, mark=";").encode()),
+        {"delimiter": ";"},
+    ),
+    "zip": (
+        archive({"feed.csv": table(*ROWS, mark=";").encode()}),
+        {"delimiter": ";"},
+    ),
     "JSON Lines": (LINES.encode(), {"format": "jsonl"}),
     "gzipped JSON Lines": (gzip.compress(LINES.encode()), {"format": "jsonl"}),
     "Parquet": (parquet(), {"format": "parquet"}),
@@ -101,7 +128,9 @@ def config_of(**parser: Any) -> dict[str, Any]:
     return config_document(
         vendor_document(parser=parser),
         default_currency="EUR",
-        output={"columns": ["sku", "quantity_available", "price", "updated_at"]},
+        output={
+            "columns": ["sku", "quantity_available", "price", "updated_at"]
+        },
     )
 
 
@@ -132,13 +161,20 @@ def test_one_patch_has_the_file_read_and_a_second_check_finds_nothing(
     assert bench.run(patched, "--check", vendor_1=data) == 0
     assert "vendor_1.csv: no problems" in capsys.readouterr().out
     assert bench.run(patched, vendor_1=data) == 0
-    assert {("B-2", "20", "3.00"), ("C-3", "0", "1999.99"), ("Ä-1", "1", "2.50")} <= {
-        (row["sku"], row["quantity_available"], row["price"]) for row in bench.merged()
+    assert {
+        ("B-2", "20", "3.00"),
+        ("C-3", "0", "1999.99"),
+        ("Ä-1", "1", "2.50"),
+    } <= {
+        (row["sku"], row["quantity_available"], row["price"])
+        for row in bench.merged()
     }
 
 
 def test_nothing_is_written_and_a_run_is_not_made(bench: Bench) -> None:
-    assert bench.run(config_document(), "--check", vendor_1=feed("A,1,2.50")) == 0
+    assert (
+        bench.run(config_document(), "--check", vendor_1=feed("A,1,2.50")) == 0
+    )
     assert bench.tree() == []
 
 
@@ -148,7 +184,10 @@ def test_no_folder_is_asked_for_and_what_is_printed_is_yaml(
     config = bench.write("c.json", config_of(column_map={"sku": "SKU"}))
     path = bench.write("f.csv", b"SKU;Qty;Cost\n\x1b[1m;1;4,20\n")
     assert (
-        main(["--check", f"--config={config}", f"--vendor-file=vendor_1={path}"]) == 1
+        main(
+            ["--check", f"--config={config}", f"--vendor-file=vendor_1={path}"]
+        )
+        == 1
     )
     printed = capsys.readouterr().out
     assert "\x1b" not in printed
@@ -178,7 +217,9 @@ def test_parsers_that_share_an_anchor_are_patched_each_for_its_own_file(
 ) -> None:
     shared: Any = "SHARED"
     vendors = [{**vendor_document(f"v{n}"), "parser": shared} for n in (1, 2)]
-    text = json.dumps(config_document(*vendors, output={"columns": ["sku", "price"]}))
+    text = json.dumps(
+        config_document(*vendors, output={"columns": ["sku", "price"]})
+    )
     text = text.replace(
         '"SHARED"', '&p {"format": "csv", "column_map": {"sku": "SKU"}}', 1
     )
@@ -186,9 +227,15 @@ def test_parsers_that_share_an_anchor_are_patched_each_for_its_own_file(
     semicolons, tabs = (
         table(*ROWS, mark=mark, header="SKU,Qty,Cost") for mark in ";\t"
     )
-    assert bench.run(text, "--check", v1=semicolons.encode(), v2=tabs.encode()) == 1
+    assert (
+        bench.run(text, "--check", v1=semicolons.encode(), v2=tabs.encode())
+        == 1
+    )
     patch = parse_document(capsys.readouterr().out, format="yaml")
-    assert [vendor["parser"]["delimiter"] for vendor in patch["vendors"]] == [";", "\t"]
+    assert [vendor["parser"]["delimiter"] for vendor in patch["vendors"]] == [
+        ";",
+        "\t",
+    ]
 
 
 def test_what_a_file_cannot_say_is_asked_with_what_it_could_be(
@@ -200,11 +247,10 @@ def test_what_a_file_cannot_say_is_asked_with_what_it_could_be(
     assert bench.run(bare, "--check", vendor_1=data) == 1
     printed = capsys.readouterr().out
     quantities = '"Stock 1", "Stock 2", "Bin"'
-    costs = (
-        '"Price A" (median 1.25), "Price B" (median 1.50), "Stock 1" (median 1.00), '
-    )
+    costs = '"Price A" (median 1.25), "Price B" (median 1.50), "Stock 1" (median 1.00), '
     assert (
-        f"no header is surely quantity_available (it could be {quantities});" in printed
+        f"no header is surely quantity_available (it could be {quantities});"
+        in printed
     )
     assert f"no header is surely cost (it could be {costs}" in printed
     assert "vendors:" not in printed
@@ -214,7 +260,9 @@ def test_all_that_is_wrong_is_told_at_once(
     bench: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:
     header = "Item No;Qty;Cost;MSRP;Updated"
-    rows = [f"A{n};{n};{n},50 €;k.A.;{n + 10}.02.2026 08:30" for n in range(1, 9)]
+    rows = [
+        f"A{n};{n};{n},50 €;k.A.;{n + 10}.02.2026 08:30" for n in range(1, 9)
+    ]
     data = feed("last;few;2,00 €;3,00 €;01.03.2026 08:30", *rows, header=header)
     wanted = {"columns": ["sku", "price", "msrp", "updated_at"]}
     bare = config_document(
@@ -253,10 +301,14 @@ def test_rows_that_the_error_policy_lets_pass_are_nothing_wrong(
     data = feed("A,1,2.50", "B,2,VARIABLE")
     lenient = {"max_invalid_rows": 1, "max_invalid_row_pct": "0.5"}
     assert (
-        bench.run(config_document(error_policy=lenient), "--check", vendor_1=data) == 0
+        bench.run(
+            config_document(error_policy=lenient), "--check", vendor_1=data
+        )
+        == 0
     )
-    assert '1 of 2 rows would be refused: 1 x invalid_decimal, cost, "VARIABLE"' in (
-        capsys.readouterr().out
+    assert (
+        '1 of 2 rows would be refused: 1 x invalid_decimal, cost, "VARIABLE"'
+        in (capsys.readouterr().out)
     )
     own = config_document(
         vendor_document(max_invalid_row_pct="0.1"), error_policy=lenient
@@ -271,7 +323,10 @@ def test_rows_that_the_error_policy_lets_pass_are_nothing_wrong(
         (b"", "the file has no rows"),
         (b"sku,quantity_available,cost\n", "the file has no rows"),
         (b"%PDF-1.7", "the file is a PDF. Export it as CSV"),
-        (OLE2 + "EncryptedPackage".encode("utf-16-le"), "the workbook has a password"),
+        (
+            OLE2 + "EncryptedPackage".encode("utf-16-le"),
+            "the workbook has a password",
+        ),
         (b"PK\x03\x04", "is damaged"),
     ],
 )
@@ -287,7 +342,9 @@ def test_a_file_that_no_patch_mends_is_wrong_and_says_why(
 def test_a_vendor_without_a_file_is_named_and_a_run_fails_for_it_if_it_is_required(
     bench: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    both = config_document(vendor_document("vendor_1"), vendor_document("vendor_2"))
+    both = config_document(
+        vendor_document("vendor_1"), vendor_document("vendor_2")
+    )
     assert bench.run(both, "--check", vendor_1=feed("A,1,2.50")) == 1
     printed = capsys.readouterr().out
     assert "vendors without a file: vendor_2" in printed
@@ -298,11 +355,18 @@ def test_a_vendor_without_a_file_is_named_and_a_run_fails_for_it_if_it_is_requir
 
 
 def test_a_feed_over_its_limit_is_wrong(
-    bench: Bench, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    bench: Bench,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("RELAY_MAX_FEED_BYTES", "20")
-    assert bench.run(config_document(), "--check", vendor_1=feed("A,1,2.50")) == 1
-    assert "feed too large: the feed of vendor 'vendor_1'" in capsys.readouterr().out
+    assert (
+        bench.run(config_document(), "--check", vendor_1=feed("A,1,2.50")) == 1
+    )
+    assert (
+        "feed too large: the feed of vendor 'vendor_1'"
+        in capsys.readouterr().out
+    )
 
 
 def test_a_config_of_another_version_is_told_as_a_run_would(
@@ -332,7 +396,11 @@ def test_the_run_that_is_judged_uses_the_overrides(
     config = bench.write("c.json", config_document())
     overrides = bench.write("o.json", '[{"sku": "A", "leave_out": true}]')
     path = bench.write("prices.csv", feed("A,1,2.50"))
-    command = ["--check", f"--config={config}", f"--vendor-file=vendor_1={path}"]
+    command = [
+        "--check",
+        f"--config={config}",
+        f"--vendor-file=vendor_1={path}",
+    ]
     assert main(command) == 0
     assert main([*command, f"--overrides={overrides}"]) == 1
     assert "# a run would fail: empty_output: " in capsys.readouterr().out

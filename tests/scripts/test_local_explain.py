@@ -23,9 +23,14 @@ PAGE = PAGES["docs/EXPLAIN.md"]
 SAMPLE = ("--tenant", "acme_parts", "--run-id", "R", "--now", NOW)
 
 
-def told(capsys: pytest.CaptureFixture[str], count: int) -> list[dict[str, Any]]:
+def told(
+    capsys: pytest.CaptureFixture[str], count: int
+) -> list[dict[str, Any]]:
     """Return the last lines of standard output, which are JSON."""
-    return [json.loads(line) for line in capsys.readouterr().out.splitlines()[-count:]]
+    return [
+        json.loads(line)
+        for line in capsys.readouterr().out.splitlines()[-count:]
+    ]
 
 
 @pytest.fixture
@@ -39,7 +44,10 @@ def test_each_sku_that_is_named_is_a_line_in_the_order_in_which_they_are(
     skus = ["--explain= B ", "--explain=no such", "--explain=A", "--explain=A"]
     assert (
         bench.run(
-            config_document(), "--run-id=R", *skus, vendor_1=feed("A,1,2.5", "B,1,")
+            config_document(),
+            "--run-id=R",
+            *skus,
+            vendor_1=feed("A,1,2.5", "B,1,"),
         )
         == 0
     )
@@ -64,7 +72,9 @@ def test_it_leaves_what_a_run_leaves_without_it(bench: Bench) -> None:
         assert bench.run(lenient, "--run-id=R", *options, vendor_1=data) == 0
         clocks = ("reports/run_summary.json", "reports/input_manifest.json")
         return {
-            p: (bench.out / p).read_bytes() for p in bench.tree() if p not in clocks
+            p: (bench.out / p).read_bytes()
+            for p in bench.tree()
+            if p not in clocks
         }
 
     assert leave() == leave("--explain=A")
@@ -76,9 +86,15 @@ def test_of_a_run_that_did_not_merge_nothing_is_told_and_it_ends_as_it_would(
     failing = {"vendor_1": feed("A,none,2.5")}
     assert bench.run(config_document(), "--explain= A", **failing) == 1
     assert told(capsys, 1) == [{"sku": "A", "error_code": "RUN_NOT_MERGED"}]
-    assert bench.run(config_document(schema_version=2), "--explain=A", **failing) == 1
+    assert (
+        bench.run(config_document(schema_version=2), "--explain=A", **failing)
+        == 1
+    )
     assert told(capsys, 1) == [{"sku": "A", "error_code": "RUN_NOT_MERGED"}]
-    assert bench.run(config_document(tenant_id="no id"), "--explain=A", **failing) == 2
+    assert (
+        bench.run(config_document(tenant_id="no id"), "--explain=A", **failing)
+        == 2
+    )
     assert capsys.readouterr().out == ""
 
 
@@ -91,7 +107,10 @@ def test_a_held_run_is_explained(
         "state.parquet", (bench.out / "published/state.parquet").read_bytes()
     )
     options = (f"--baseline={baseline}", "--explain=S-00")
-    assert bench.run(config_document(), *options, vendor_1=feed("S-00,1,11.00")) == 3
+    assert (
+        bench.run(config_document(), *options, vendor_1=feed("S-00,1,11.00"))
+        == 3
+    )
     (explained,) = told(capsys, 1)
     assert explained["feed_row"]["price"] == "11.00"
 
@@ -101,12 +120,16 @@ def test_a_vendor_that_is_left_out_is_told_of(
 ) -> None:
     document = config_document(
         vendor_document("good"),
-        vendor_document("bad", on_trouble="leave_out", max_invalid_row_pct="0.1"),
+        vendor_document(
+            "bad", on_trouble="leave_out", max_invalid_row_pct="0.1"
+        ),
     )
     feeds = {"good": feed("A,1,9"), "bad": feed("A,1,1", "B,none,1")}
     assert bench.run(document, "--explain=A", **feeds) == 0
     (explained,) = told(capsys, 1)
-    assert [(each["vendor_id"], each["lost_on"]) for each in explained["offers"]] == [
+    assert [
+        (each["vendor_id"], each["lost_on"]) for each in explained["offers"]
+    ] == [
         ("good", None),
         ("bad", "left_out"),
     ]
@@ -120,7 +143,10 @@ def test_the_page_reads_an_explanation_as_it_is(
 ) -> None:
     (shown,) = re.findall(r"^```\n(.*?)^```$", PAGE, re.M | re.S)
     assert (
-        main([*SAMPLE, f"--output-dir={tmp_path / 'out'}", "--explain=ACM-16097"]) == 0
+        main(
+            [*SAMPLE, f"--output-dir={tmp_path / 'out'}", "--explain=ACM-16097"]
+        )
+        == 0
     )
     (explained,) = told(capsys, 1)
     out = io.StringIO()
@@ -133,7 +159,9 @@ def test_the_page_reads_an_explanation_as_it_is(
 def test_the_page_says_what_decides_of_each_sku(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    rows = re.findall(r"^\| (ACM-\d+) \| (\w+), row (\d+) \| (.+) \|$", PAGE, re.M)
+    rows = re.findall(
+        r"^\| (ACM-\d+) \| (\w+), row (\d+) \| (.+) \|$", PAGE, re.M
+    )
     decided = {
         sku: [(vendor, int(row), None), *re.findall(r"(\w+): `(\w+)`", lost)]
         for sku, vendor, row, lost in rows
@@ -150,7 +178,9 @@ def test_the_page_says_what_decides_of_each_sku(
         for each in explained
         for winner, *others in [each["offers"]]
     } == decided
-    criteria = {offer["lost_on"] for each in explained for offer in each["offers"]}
+    criteria = {
+        offer["lost_on"] for each in explained for offer in each["offers"]
+    }
     assert criteria == {
         *(
             None,
@@ -161,7 +191,10 @@ def test_the_page_says_what_decides_of_each_sku(
         ),
         "vendor_id",
     }
-    assert (unpriced["reason"], unpriced["winner"]["row_number"]) == ("unpriced", 234)
+    assert (unpriced["reason"], unpriced["winner"]["row_number"]) == (
+        "unpriced",
+        234,
+    )
     assert refused["refused"] == [
         {
             "vendor_id": "rheinteile",

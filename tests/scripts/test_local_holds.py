@@ -31,7 +31,9 @@ def rows(
     word: str = "A",
 ) -> list[str]:
     """Return records of so many SKUs."""
-    return [f"{word}-{n:02},{quantity},{cost}" for n in range(first, first + count)]
+    return [
+        f"{word}-{n:02},{quantity},{cost}" for n in range(first, first + count)
+    ]
 
 
 def some(count: int, **changes: Any) -> list[str]:
@@ -43,7 +45,8 @@ def published(bench: Bench, document: Any = None, **feeds: bytes) -> Path:
     """Run feeds that nothing is compared with, and return what the next are compared with."""
     assert (
         bench.run(
-            document or config_document(), **(feeds or {"vendor_1": feed(*rows())})
+            document or config_document(),
+            **(feeds or {"vendor_1": feed(*rows())}),
         )
         == 0
     )
@@ -62,7 +65,11 @@ def last_line(capsys: pytest.CaptureFixture[str]) -> str:
 @pytest.mark.parametrize(
     ("guard", "within", "beyond"),
     [
-        ("skus_removed", rows(10, word="B") + rows(10), rows(11, word="B") + rows(9)),
+        (
+            "skus_removed",
+            rows(10, word="B") + rows(10),
+            rows(11, word="B") + rows(9),
+        ),
         ("out_of_stock", some(10, quantity=0), some(11, quantity=0)),
         ("price_drop", some(4, cost="4.99"), some(5, cost="4.99")),
         ("price_rise", some(4, cost="20.01"), some(5, cost="20.01")),
@@ -103,7 +110,9 @@ def test_a_vendor_that_loses_more_than_half_its_rows_is_held_for_that_alone(
     if status:
         assert last_line(capsys) == "HELD: vendor_rows"
         (tripped,) = [
-            each for each in bench.report("run_summary")["guards"] if each["tripped"]
+            each
+            for each in bench.report("run_summary")["guards"]
+            if each["tripped"]
         ]
         assert (tripped["vendor_id"], tripped["count"], tripped["of"]) == (
             "vendor_2",
@@ -120,7 +129,9 @@ def test_a_price_at_the_limit_itself_is_no_jump(
 ) -> None:
     against = f"--baseline={published(bench)}"
     assert (
-        bench.run(config_document(), against, vendor_1=feed(*some(5, cost=cost)))
+        bench.run(
+            config_document(), against, vendor_1=feed(*some(5, cost=cost))
+        )
         == status
     )
 
@@ -157,17 +168,24 @@ def test_a_feed_of_zeros_is_held_by_what_went_out_of_stock(
     bench: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:
     against = f"--baseline={published(bench)}"
-    assert bench.run(config_document(), against, vendor_1=feed(*rows(quantity=0))) == 3
+    assert (
+        bench.run(config_document(), against, vendor_1=feed(*rows(quantity=0)))
+        == 3
+    )
     assert last_line(capsys) == "HELD: out_of_stock"
 
 
 def test_a_year_of_ordinary_change_passes(bench: Bench) -> None:
     against = f"--baseline={published(bench)}"
     assert (
-        bench.run(config_document(), against, vendor_1=feed(*rows(18, cost="10.30")))
+        bench.run(
+            config_document(), against, vendor_1=feed(*rows(18, cost="10.30"))
+        )
         == 0
     )
-    assert not any(each["tripped"] for each in bench.report("run_summary")["guards"])
+    assert not any(
+        each["tripped"] for each in bench.report("run_summary")["guards"]
+    )
 
 
 # --- what is left ---------------------------------------------------------------------------------
@@ -194,7 +212,10 @@ def test_the_state_of_the_output_folder_is_read_before_the_folder_is_replaced(
     published(bench)
     against = f"--baseline={bench.out / STATE}"
     assert (
-        bench.run(config_document(), against, vendor_1=feed(*rows(cost="11.00"))) == 0
+        bench.run(
+            config_document(), against, vendor_1=feed(*rows(cost="11.00"))
+        )
+        == 0
     )
     assert bench.report("run_summary")["guards"]
     assert STATE in bench.tree()
@@ -203,7 +224,9 @@ def test_the_state_of_the_output_folder_is_read_before_the_folder_is_replaced(
 def test_a_run_that_fails_leaves_the_state_as_it_was(bench: Bench) -> None:
     against = f"--baseline={published(bench)}"
     state = (bench.out / STATE).read_bytes()
-    assert bench.run(config_document(), against, vendor_1=feed("A-1,many,1")) == 1
+    assert (
+        bench.run(config_document(), against, vendor_1=feed("A-1,many,1")) == 1
+    )
     assert (bench.out / STATE).read_bytes() == state
 
 
@@ -223,7 +246,10 @@ def test_a_baseline_that_is_no_state_is_bad_usage_and_nothing_is_written(
     if content is not None:
         path.write_bytes(content)
     assert (
-        bench.run(config_document(), f"--baseline={path}", vendor_1=feed(*rows())) == 2
+        bench.run(
+            config_document(), f"--baseline={path}", vendor_1=feed(*rows())
+        )
+        == 2
     )
     assert str(path) in last_line(capsys)
     assert bench.tree() == []
@@ -233,6 +259,9 @@ def test_a_parquet_file_of_something_else_is_no_state(bench: Bench) -> None:
     path = bench.folder / "other.parquet"
     pq.write_table(pa.table({"sku": ["A"]}), path)
     assert (
-        bench.run(config_document(), f"--baseline={path}", vendor_1=feed(*rows())) == 2
+        bench.run(
+            config_document(), f"--baseline={path}", vendor_1=feed(*rows())
+        )
+        == 2
     )
     assert bench.tree() == []

@@ -44,7 +44,9 @@ ALL_PUBLISHED = [
 def test_a_clean_run_leaves_the_feed_and_no_errors(bench: Bench) -> None:
     assert bench.run(config_document(), vendor_1=feed("A,1,2.50")) == 0
     assert bench.tree() == ALL_PUBLISHED
-    assert [(row["sku"], row["price"]) for row in bench.merged()] == [("A", "2.50")]
+    assert [(row["sku"], row["price"]) for row in bench.merged()] == [
+        ("A", "2.50")
+    ]
     assert bench.report("run_summary")["status"] == "SUCCEEDED"
 
 
@@ -61,7 +63,9 @@ def test_people_read_the_line_of_a_refused_row_where_it_is_another_number(
     assert first["samples"] == [{"row_number": 3, "value": "many", "line": 6}]
 
 
-def test_a_yaml_config_and_a_json_config_give_the_same_feed(bench: Bench) -> None:
+def test_a_yaml_config_and_a_json_config_give_the_same_feed(
+    bench: Bench,
+) -> None:
     yaml_text = json.dumps(config_document())  # JSON is YAML, too
     assert bench.run(yaml_text, vendor_1=feed("A,1,2.50")) == 0
     first = bench.merged()
@@ -71,7 +75,10 @@ def test_a_yaml_config_and_a_json_config_give_the_same_feed(bench: Bench) -> Non
 
 def test_the_manifest_tells_the_file_and_its_hash(bench: Bench) -> None:
     data = feed("A,1,2.50")
-    vendors = (vendor_document("vendor_1"), vendor_document("vendor_2", required=False))
+    vendors = (
+        vendor_document("vendor_1"),
+        vendor_document("vendor_2", required=False),
+    )
     assert bench.run(config_document(*vendors), vendor_1=data) == 0
     found, missing = bench.report("input_manifest")["vendors"].values()
     assert found == {
@@ -105,8 +112,12 @@ def test_refused_rows_are_reported_beside_the_feed(bench: Bench) -> None:
 def test_a_failed_run_says_its_code_last_and_leaves_its_reports(
     bench: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert bench.run(config_document(), vendor_1=feed("A,1,2.50", "B,many,1")) == 1
-    assert last_error_line(capsys).startswith("validation_errors: validation errors")
+    assert (
+        bench.run(config_document(), vendor_1=feed("A,1,2.50", "B,many,1")) == 1
+    )
+    assert last_error_line(capsys).startswith(
+        "validation_errors: validation errors"
+    )
     assert bench.tree() == [
         "normalized/vendor_1/normalized.csv",
         "reports/config_snapshot.json",
@@ -143,7 +154,9 @@ def test_an_unreadable_feed_fails_in_normalize_and_spares_the_others(
     vendors = (vendor_document("vendor_1"), vendor_document("vendor_2"))
     document = config_document(*vendors)
     assert bench.run(
-        document, vendor_1=b"sku,quantity_available\n\xff,1\n", vendor_2=feed("A,1,1")
+        document,
+        vendor_1=b"sku,quantity_available\n\xff,1\n",
+        vendor_2=feed("A,1,1"),
     )
     assert bench.report("errors")["error_code"] == "DECODE_ERROR"
     assert "normalized/vendor_2/normalized.csv" in bench.tree()
@@ -163,7 +176,9 @@ def test_another_schema_version_is_a_failed_run_with_the_config_as_stored(
         "reports/run_summary.json",
     ]
     assert bench.report("config_snapshot")["tenant_config"] == document
-    assert bench.report("run_summary")["vendor_record_counts"] == {"vendor_1": 0}
+    assert bench.report("run_summary")["vendor_record_counts"] == {
+        "vendor_1": 0
+    }
 
 
 EARLIER = (
@@ -212,7 +227,9 @@ def test_a_map_over_its_limit_is_told_also_where_the_command_line_adds_it(
     path = bench.write("map.csv", "vendor_sku,sku\nA,B\nC,D\n")
     document = config_document()
     assert (
-        bench.run(document, f"--sku-map=vendor_1={path}", vendor_1=feed("A,1,2.50"))
+        bench.run(
+            document, f"--sku-map=vendor_1={path}", vendor_1=feed("A,1,2.50")
+        )
         == 1
     )
     assert bench.report("run_summary")["error_code"] == "feed_too_large"
@@ -222,8 +239,14 @@ def test_a_feed_of_another_format_takes_the_place_of_an_earlier_one(
     bench: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bench.write("out/outputs/merged_inventory.csv", "old")
-    output = {"format": "jsonl", "columns": [{"column": "sku", "as": "id"}, "price"]}
-    assert bench.run(config_document(output=output), vendor_1=feed("A,1,2.50")) == 0
+    output = {
+        "format": "jsonl",
+        "columns": [{"column": "sku", "as": "id"}, "price"],
+    }
+    assert (
+        bench.run(config_document(output=output), vendor_1=feed("A,1,2.50"))
+        == 0
+    )
     assert [name for name in bench.tree() if name.startswith("outputs/")] == [
         "outputs/merged_inventory.jsonl"
     ]
@@ -252,9 +275,15 @@ def test_the_same_run_twice_gives_the_same_bytes(bench: Bench) -> None:
         {"type": "s3", "s3_key": "tenants/acme/m.csv"},
         None,
     ],
-    ids=["a file beside the config", "an object stood in for", "none in the config"],
+    ids=[
+        "a file beside the config",
+        "an object stood in for",
+        "none in the config",
+    ],
 )
-def test_a_sku_map_is_applied(bench: Bench, sku_map: Mapping[str, str] | None) -> None:
+def test_a_sku_map_is_applied(
+    bench: Bench, sku_map: Mapping[str, str] | None
+) -> None:
     path = bench.write("maps/m.csv", "vendor_sku,sku\nA,OURS\n")
     named = (
         []
@@ -303,12 +332,18 @@ def test_a_configured_map_that_is_absent_fails_the_run(
             ["--now", "2200-01-01"],
             "--now: '2200-01-01' is not in the years 1900 to 2199",
         ),
-        (["--now", "9999-12-31T23:00-05:00"], "--now: '9999-12-31T23:00-05:00'"),
+        (
+            ["--now", "9999-12-31T23:00-05:00"],
+            "--now: '9999-12-31T23:00-05:00'",
+        ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_bad_usage_writes_nothing(
-    bench: Bench, capsys: pytest.CaptureFixture[str], arguments: list[str], told: str
+    bench: Bench,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    told: str,
 ) -> None:
     assert bench.run(config_document(), *arguments) == 2
     assert told in capsys.readouterr().err
@@ -322,7 +357,9 @@ def test_a_vendor_named_twice_is_bad_usage(bench: Bench) -> None:
 
 def test_an_input_in_a_folder_that_is_replaced_is_refused(bench: Bench) -> None:
     kept = bench.write("out/normalized/vendor_1/normalized.csv", feed("A,1,1"))
-    assert bench.run(config_document(), "--vendor-file", f"vendor_1={kept}") == 2
+    assert (
+        bench.run(config_document(), "--vendor-file", f"vendor_1={kept}") == 2
+    )
     assert kept.exists()
 
 
@@ -332,12 +369,17 @@ def test_every_fault_of_a_config_is_told_on_a_line_of_its_own(
     document = config_document(timezone="Mars/Olympus", novelty=1)
     assert bench.run(document) == 2
     told = capsys.readouterr().err.splitlines()
-    assert [line.partition(":")[0] for line in sorted(told)] == ["novelty", "timezone"]
+    assert [line.partition(":")[0] for line in sorted(told)] == [
+        "novelty",
+        "timezone",
+    ]
     assert not bench.out.exists()
 
 
 def test_a_feed_is_judged_by_the_limits_of_the_environment(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    bench: Bench,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     data = feed("A,1,2.50")
     monkeypatch.setenv("RELAY_MAX_FEED_BYTES", str(len(data)))
@@ -349,15 +391,21 @@ def test_a_feed_is_judged_by_the_limits_of_the_environment(
     )
     assert bench.report("run_summary")["error_code"] == "feed_too_large"
     assert bench.report("errors")["counts"] == {"feed_too_large": 1}
-    assert bench.report("input_manifest")["vendors"]["vendor_1"]["size"] == len(data)
+    assert bench.report("input_manifest")["vendors"]["vendor_1"]["size"] == len(
+        data
+    )
 
 
 def test_of_a_pipe_no_more_is_read_than_a_feed_may_have(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    bench: Bench,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("RELAY_MAX_FEED_BYTES", "1000")
     assert bench.run(config_document(), "--vendor-file=vendor_1=/dev/zero") == 1
-    assert "the feed of vendor 'vendor_1' has 1001 bytes" in last_error_line(capsys)
+    assert "the feed of vendor 'vendor_1' has 1001 bytes" in last_error_line(
+        capsys
+    )
 
 
 def test_a_run_that_needs_more_memory_than_it_may_have_fails_at_once(
@@ -365,7 +413,9 @@ def test_a_run_that_needs_more_memory_than_it_may_have_fails_at_once(
 ) -> None:
     """In a process of its own, as the limit is of a process."""
     config = bench.write("config.json", config_document())
-    data = bench.write("feed.csv", feed(*[f"SKU-{n},1,2.50" for n in range(1_500_000)]))
+    data = bench.write(
+        "feed.csv", feed(*[f"SKU-{n},1,2.50" for n in range(1_500_000)])
+    )
     command = [sys.executable, "scripts/local_run.py", f"--config={config}"]
     command += [f"--vendor-file=vendor_1={data}", f"--output-dir={bench.out}"]
 
@@ -384,8 +434,14 @@ def test_a_run_that_needs_more_memory_than_it_may_have_fails_at_once(
         "feed_too_large: feed too large: the run needs more memory than 1 MiB"
     )
     summary = bench.report("run_summary")
-    assert (summary["status"], summary["error_code"]) == ("FAILED", "feed_too_large")
-    assert bench.report("input_manifest")["vendors"]["vendor_1"]["status"] == "found"
+    assert (summary["status"], summary["error_code"]) == (
+        "FAILED",
+        "feed_too_large",
+    )
+    assert (
+        bench.report("input_manifest")["vendors"]["vendor_1"]["status"]
+        == "found"
+    )
 
 
 @pytest.mark.parametrize(
@@ -402,7 +458,11 @@ def test_a_run_that_needs_more_memory_than_it_may_have_fails_at_once(
             "0",
             "RELAY_MAX_CELL_BYTES must be greater than or equal to 1",
         ),
-        ("RELAY_MAX_COLUMNS", "x", "RELAY_MAX_COLUMNS must be a whole number, not 'x'"),
+        (
+            "RELAY_MAX_COLUMNS",
+            "x",
+            "RELAY_MAX_COLUMNS must be a whole number, not 'x'",
+        ),
     ],
 )
 def test_a_config_over_a_limit_and_a_limit_that_is_none_are_bad_usage(
@@ -414,7 +474,9 @@ def test_a_config_over_a_limit_and_a_limit_that_is_none_are_bad_usage(
     told: str,
 ) -> None:
     monkeypatch.setenv(name, value)
-    document = config_document(vendor_document("vendor_1"), vendor_document("vendor_2"))
+    document = config_document(
+        vendor_document("vendor_1"), vendor_document("vendor_2")
+    )
     assert bench.run(document, vendor_1=feed("A,1,2.50")) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert told in line
@@ -422,7 +484,9 @@ def test_a_config_over_a_limit_and_a_limit_that_is_none_are_bad_usage(
 
 
 @pytest.mark.parametrize("text", ["{", "a: [", "- 1\n- 2\n", "", "\ttab"])
-def test_a_config_that_is_no_document_is_bad_usage(bench: Bench, text: str) -> None:
+def test_a_config_that_is_no_document_is_bad_usage(
+    bench: Bench, text: str
+) -> None:
     assert bench.run(text) == 2
 
 
@@ -441,7 +505,9 @@ def test_an_incomplete_command_line_is_bad_usage(arguments: list[str]) -> None:
     assert ended.value.code == 2
 
 
-def test_an_output_folder_that_cannot_be_made_is_bad_usage(bench: Bench) -> None:
+def test_an_output_folder_that_cannot_be_made_is_bad_usage(
+    bench: Bench,
+) -> None:
     bench.write("out", "a file")
     assert bench.run(config_document(), vendor_1=feed("A,1,1")) == 2
 
@@ -471,7 +537,9 @@ def test_the_sample_tenant_publishes(
 ) -> None:
     assert main(["--tenant", "acme_parts", "--output-dir", str(tmp_path)]) == 0
     assert "SUCCEEDED" in capsys.readouterr().out
-    summary = json.loads((tmp_path / "reports" / "run_summary.json").read_text("utf-8"))
+    summary = json.loads(
+        (tmp_path / "reports" / "run_summary.json").read_text("utf-8")
+    )
     assert (summary["vendor_count"], summary["invalid_rows"]) == (3, 12)
 
 
@@ -482,8 +550,12 @@ def test_an_unknown_sample_tenant_is_bad_usage(
     assert "acme_parts" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("now", ["2026-03-01T12:00:00", "2026-03-01T06:00:00-06:00"])
+@pytest.mark.parametrize(
+    "now", ["2026-03-01T12:00:00", "2026-03-01T06:00:00-06:00"]
+)
 def test_now_stands_in_for_a_null_updated_at(bench: Bench, now: str) -> None:
     document = config_document(output={"columns": ["sku", "updated_at"]})
     assert bench.run(document, "--now", now, vendor_1=feed("A,1,1")) == 0
-    assert bench.merged() == [{"sku": "A", "updated_at": "2026-03-01T12:00:00Z"}]
+    assert bench.merged() == [
+        {"sku": "A", "updated_at": "2026-03-01T12:00:00Z"}
+    ]

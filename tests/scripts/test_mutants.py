@@ -23,7 +23,9 @@ from mutants import ROOT, SUBJECTS, main, mutants_of
         ("f('text', 1.5, None)", set()),
     ],
 )
-def test_a_place_is_changed_in_one_way_each(source: str, changed: set[str]) -> None:
+def test_a_place_is_changed_in_one_way_each(
+    source: str, changed: set[str]
+) -> None:
     assert {each.source for each in mutants_of("m", source)} == changed
 
 
@@ -35,7 +37,9 @@ def test_each_mutant_differs_in_one_place_and_says_where() -> None:
 
 
 @pytest.mark.parametrize("module", SUBJECTS)
-def test_each_subject_is_there_with_its_tests_and_has_mutants(module: str) -> None:
+def test_each_subject_is_there_with_its_tests_and_has_mutants(
+    module: str,
+) -> None:
     source = (ROOT / module).read_text("utf-8")
     assert all((ROOT / test).is_file() for test in SUBJECTS[module])
     found = next(mutants_of(module, source))

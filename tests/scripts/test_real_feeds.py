@@ -28,7 +28,9 @@ from relay_core.config import load_config, parse_document
 def test_a_config_has_the_vendors_whose_files_are_named(tenant: str) -> None:
     text = (CONFIGS / f"{tenant}.yaml").read_text("utf-8")
     config = load_config(parse_document(text, format="yaml"))
-    assert [vendor.vendor_id for vendor in config.vendors] == list(TENANTS[tenant])
+    assert [vendor.vendor_id for vendor in config.vendors] == list(
+        TENANTS[tenant]
+    )
 
 
 def test_every_config_is_run() -> None:
@@ -36,7 +38,9 @@ def test_every_config_is_run() -> None:
 
 
 def test_an_absent_folder_ends_well(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("RELAY_FEEDS_DIR", str(tmp_path / "none"))
     assert main() == 0
@@ -44,7 +48,9 @@ def test_an_absent_folder_ends_well(
 
 
 def test_a_missing_file_is_told_and_ends_badly(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("RELAY_FEEDS_DIR", str(tmp_path))
     assert main() == 1
@@ -87,7 +93,10 @@ RECORDS = [f'{number},"Gauß, 1µm","1,000.00"' for number in range(1, 40)] + [
 
 @pytest.mark.parametrize(
     ("change", "kept", "first"),
-    [(CHANGES[0], range(33, 39), "1030.00"), (CHANGES[1], range(40, 41), "1000.00")],
+    [
+        (CHANGES[0], range(33, 39), "1030.00"),
+        (CHANGES[1], range(40, 41), "1000.00"),
+    ],
     ids=["a year later", "a decimal comma"],
 )
 def test_a_changed_list_has_what_is_left_in_its_own_encoding(
@@ -114,7 +123,9 @@ def test_what_a_guard_should_hold_and_did_not_is_a_fault(
     path.write_text("\n".join([header, *records]), "cp1252")
     empty = CHANGES[2]
     assert run_changed(empty, tmp_path).is_right
-    unchanged = run_changed(replace(empty, changed=lambda record: record), tmp_path)
+    unchanged = run_changed(
+        replace(empty, changed=lambda record: record), tmp_path
+    )
     assert not unchanged.is_right
 
 

@@ -28,8 +28,12 @@ def clients() -> Iterator[Clients]:
         yield Clients("us-east-1")
 
 
-def set_up(clients: Clients, *arguments: str, environ: dict[str, str] = ENVIRON) -> int:
-    return setup_cloudwatch_alarms.main(arguments, environ=environ, clients=clients)
+def set_up(
+    clients: Clients, *arguments: str, environ: dict[str, str] = ENVIRON
+) -> int:
+    return setup_cloudwatch_alarms.main(
+        arguments, environ=environ, clients=clients
+    )
 
 
 def alarms(clients: Clients) -> dict[str, Any]:
@@ -103,11 +107,27 @@ def test_one_call_creates_all_alarms_of_an_installation(
         ),
         (
             "relay-prod-worker-errors",
-            ("WorkerError", "Sum", "GreaterThanThreshold", 5.0, 300, 1, "notBreaching"),
+            (
+                "WorkerError",
+                "Sum",
+                "GreaterThanThreshold",
+                5.0,
+                300,
+                1,
+                "notBreaching",
+            ),
         ),
         (
             "relay-prod-worker-heartbeat",
-            ("WorkerHeartbeat", "Sum", "LessThanThreshold", 1.0, 60, 5, "breaching"),
+            (
+                "WorkerHeartbeat",
+                "Sum",
+                "LessThanThreshold",
+                1.0,
+                60,
+                5,
+                "breaching",
+            ),
         ),
         (
             "relay-prod-runs-held",
@@ -158,7 +178,10 @@ def test_one_call_creates_all_alarms_of_an_installation(
                     NO_BREACH,
                 ),
             )
-            for name, share, period in (("fast", 0.144, 3600), ("slow", 0.06, 21600))
+            for name, share, period in (
+                ("fast", 0.144, 3600),
+                ("slow", 0.06, 21600),
+            )
         ),
     ],
 )
@@ -199,7 +222,9 @@ def test_what_watches_a_queue_watches_the_program_s_own(
 def test_blanks_around_a_variable_count_for_as_little_as_in_the_program(
     clients: Clients,
 ) -> None:
-    set_up(clients, environ={name: f" {text} " for name, text in ENVIRON.items()})
+    set_up(
+        clients, environ={name: f" {text} " for name, text in ENVIRON.items()}
+    )
     made = alarms(clients)
     assert made["relay-prod-worker-heartbeat"]["Dimensions"] == [
         {"Name": "Environment", "Value": "prod"}
@@ -209,7 +234,9 @@ def test_blanks_around_a_variable_count_for_as_little_as_in_the_program(
     ]
 
 
-def test_each_tenant_s_alarm_has_the_tenant_in_its_name(clients: Clients) -> None:
+def test_each_tenant_s_alarm_has_the_tenant_in_its_name(
+    clients: Clients,
+) -> None:
     set_up(
         clients,
         "--tenant",
@@ -243,16 +270,26 @@ def test_running_again_with_other_flags_updates_what_they_change(
 ) -> None:
     set_up(clients)
     capsys.readouterr()
-    set_up(clients, "--consecutive-failure-threshold", "5", "--backlog-threshold", "7")
+    set_up(
+        clients,
+        "--consecutive-failure-threshold",
+        "5",
+        "--backlog-threshold",
+        "7",
+    )
     said = capsys.readouterr().out
-    assert "updated: relay-prod-sqs-backlog (AlarmDescription, Threshold)" in said
+    assert (
+        "updated: relay-prod-sqs-backlog (AlarmDescription, Threshold)" in said
+    )
     assert "unchanged: relay-prod-worker-errors" in said
     made = alarms(clients)
     assert made["relay-prod-consecutive-failures"]["EvaluationPeriods"] == 5
     assert made["relay-prod-sqs-backlog"]["Threshold"] == 7
 
 
-def test_an_update_without_a_topic_keeps_whom_the_alarm_tells(clients: Clients) -> None:
+def test_an_update_without_a_topic_keeps_whom_the_alarm_tells(
+    clients: Clients,
+) -> None:
     set_up(clients, "--sns-topic-arn", TOPIC)
     set_up(clients, "--backlog-threshold", "7")
     assert alarms(clients)["relay-prod-sqs-backlog"]["AlarmActions"] == [TOPIC]
@@ -262,7 +299,9 @@ def test_an_update_does_not_switch_an_alarm_on_that_somebody_switched_off(
     clients: Clients,
 ) -> None:
     set_up(clients)
-    clients.cloudwatch.disable_alarm_actions(AlarmNames=["relay-prod-sqs-backlog"])
+    clients.cloudwatch.disable_alarm_actions(
+        AlarmNames=["relay-prod-sqs-backlog"]
+    )
     set_up(clients, "--backlog-threshold", "7")
     assert alarms(clients)["relay-prod-sqs-backlog"]["ActionsEnabled"] is False
 
@@ -272,14 +311,17 @@ def test_a_dry_run_tells_and_changes_nothing(
 ) -> None:
     assert set_up(clients, "--dry-run") == 0
     assert (
-        "would be created: relay-prod-consecutive-failures" in capsys.readouterr().out
+        "would be created: relay-prod-consecutive-failures"
+        in capsys.readouterr().out
     )
     assert alarms(clients) == {}
 
 
 def test_more_than_a_hundred_tenants_get_their_alarms(clients: Clients) -> None:
     tenants = [
-        word for number in range(130) for word in ("--tenant", f"tenant_{number}")
+        word
+        for number in range(130)
+        for word in ("--tenant", f"tenant_{number}")
     ]
     set_up(clients, *tenants, "--only", "consecutive-failures")
     assert set_up(clients, *tenants, "--only", "consecutive-failures") == 0
@@ -324,12 +366,21 @@ def test_it_tells_when_the_program_s_metrics_are_off(
 def test_the_variable_is_read_as_the_program_reads_it(
     clients: Clients, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert set_up(clients, environ={**ENVIRON, "CLOUDWATCH_METRICS_ENABLED": "1"}) == 0
+    assert (
+        set_up(clients, environ={**ENVIRON, "CLOUDWATCH_METRICS_ENABLED": "1"})
+        == 0
+    )
     assert capsys.readouterr().err == ""
     assert (
-        set_up(clients, environ={**ENVIRON, "CLOUDWATCH_METRICS_ENABLED": "maybe"}) == 2
+        set_up(
+            clients, environ={**ENVIRON, "CLOUDWATCH_METRICS_ENABLED": "maybe"}
+        )
+        == 2
     )
-    assert "CLOUDWATCH_METRICS_ENABLED must be true or false" in capsys.readouterr().err
+    assert (
+        "CLOUDWATCH_METRICS_ENABLED must be true or false"
+        in capsys.readouterr().err
+    )
 
 
 def test_an_aws_that_cannot_be_reached_is_one_line_and_exit_status_1(
@@ -348,7 +399,9 @@ def test_a_region_that_is_missing_is_one_line_and_exit_status_2(
 ) -> None:
     monkeypatch.delenv("AWS_DEFAULT_REGION")
     monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
-    without = {name: value for name, value in ENVIRON.items() if "REGION" not in name}
+    without = {
+        name: value for name, value in ENVIRON.items() if "REGION" not in name
+    }
     assert setup_cloudwatch_alarms.main([], environ=without) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("setup_cloudwatch_alarms: AWS_REGION ")

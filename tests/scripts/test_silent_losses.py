@@ -71,13 +71,17 @@ def test_a_silent_loss_is_told_by_check_run_and_report(
     assert bench.run(config, vendor_1=feed(*rows)) == 0
     assert f"doubt: {code}: {doubt['path']}" in capsys.readouterr().err
 
-    report = html.unescape((bench.out / "reports" / "report.html").read_text("utf-8"))
+    report = html.unescape(
+        (bench.out / "reports" / "report.html").read_text("utf-8")
+    )
     told = report.partition("Worth checking")[2].partition("</section>")[0]
     assert words in told
     assert all(sample in told for sample in doubt["samples"] or ())
     noun = "row" if count == 1 else "rows"
     about = (
-        "pricing.base_margin_pct" if count is None else f"vendor_1, {count:,} {noun}"
+        "pricing.base_margin_pct"
+        if count is None
+        else f"vendor_1, {count:,} {noun}"
     )
     assert about in told
 
@@ -85,6 +89,6 @@ def test_a_silent_loss_is_told_by_check_run_and_report(
 def test_a_run_without_doubts_has_no_such_part(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     assert bench.run(config_document(), vendor_1=feed(*GOOD)) == 0
-    assert "Worth checking" not in (bench.out / "reports" / "report.html").read_text(
-        "utf-8"
-    )
+    assert "Worth checking" not in (
+        bench.out / "reports" / "report.html"
+    ).read_text("utf-8")

@@ -35,7 +35,9 @@ def fed(bench: Bench, config: dict[str, Any], data: bytes) -> str:
     return (bench.out / "outputs" / "merged_inventory.csv").read_text("utf-8")
 
 
-@pytest.mark.parametrize("name", [name for name in EXAMPLES if name != "A real list"])
+@pytest.mark.parametrize(
+    "name", [name for name in EXAMPLES if name != "A real list"]
+)
 def test_a_file_of_the_page_becomes_the_feed_beside_it(
     name: str, tmp_path: Path
 ) -> None:
@@ -49,7 +51,11 @@ def test_the_real_list_takes_the_proposed_parser_and_one_answer(
     bench, name = Bench(tmp_path), "A real list"
     data, config = block(name, "text").encode("cp1252"), document(name)
     paths = bench.write("tenant.json", config), bench.write("parts.csv", data)
-    command = ["--check", f"--config={paths[0]}", f"--vendor-file=parts={paths[1]}"]
+    command = [
+        "--check",
+        f"--config={paths[0]}",
+        f"--vendor-file=parts={paths[1]}",
+    ]
     assert main(command) == 1
     printed = capsys.readouterr().out
     assert printed == block(name, "yml")

@@ -30,7 +30,9 @@ from support.builders import config_document
 from support.fakes import held_outcome, published_outcome
 
 ADMIN = "admin-key"
-SANDBOXES = SandboxPool(ENGINE_MODULES, memory_bytes=DEFAULT_API_LIMITS.task_bytes)
+SANDBOXES = SandboxPool(
+    ENGINE_MODULES, memory_bytes=DEFAULT_API_LIMITS.task_bytes
+)
 """Those of all worlds: a process takes a moment to start, and keeps nothing."""
 TENANT = "acme"
 JSON = {"Content-Type": "application/json"}
@@ -61,7 +63,9 @@ class ApiWorld:
 
     def with_key(self, key: str | None) -> TestClient:
         """Return a client that shows another key, or none."""
-        return TestClient(self.app, headers={} if key is None else {"X-API-Key": key})
+        return TestClient(
+            self.app, headers={} if key is None else {"X-API-Key": key}
+        )
 
     def store_config(self, *vendors: Any, **changes: Any) -> Response:
         """Put a config of `config_document`."""
@@ -112,7 +116,9 @@ class ApiWorld:
         record, ledger = self.claim(run_id), self.platform.ledger
         record = ledger.pin(record.fence, 1, "baseline-run")
         record = ledger.enter_stage(record.fence, Stage.WRITE_OUTPUTS)
-        return ledger.feeds.hold(record.fence, held_outcome(self.platform, record))
+        return ledger.feeds.hold(
+            record.fence, held_outcome(self.platform, record)
+        )
 
     def hold_one(self) -> RunRecord:
         """Publish a feed of the tenant, and let the next one be held back."""
@@ -122,7 +128,9 @@ class ApiWorld:
     def fail(self, run_id: str) -> RunRecord:
         """End a run for its data."""
         record = self.claim(run_id)
-        failure = RunFailure("DECODE_ERROR", "decode error: vendor_1", Stage.NORMALIZE)
+        failure = RunFailure(
+            "DECODE_ERROR", "decode error: vendor_1", Stage.NORMALIZE
+        )
         key = f"{run_id}/tenants/{record.tenant_id}/reports/errors.json"
         self.platform.objects.put(key, b"{}")
         outcome = Outcome(artifacts={"errors": key}, errors_artifact_key=key)
@@ -130,7 +138,9 @@ class ApiWorld:
 
 
 @contextmanager
-def served(app: FastAPI, limits: ApiLimits = DEFAULT_API_LIMITS) -> Iterator[int]:
+def served(
+    app: FastAPI, limits: ApiLimits = DEFAULT_API_LIMITS
+) -> Iterator[int]:
     """Serve an app as `serve` does, on a port of its own, and yield the port."""
     options = server_options(limits)
     config = uvicorn.Config(
@@ -140,7 +150,9 @@ def served(app: FastAPI, limits: ApiLimits = DEFAULT_API_LIMITS) -> Iterator[int
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread = threading.Thread(
+            target=server.run, kwargs={"sockets": [listener]}
+        )
         thread.start()
         try:
             yield int(listener.getsockname()[1])
@@ -149,7 +161,9 @@ def served(app: FastAPI, limits: ApiLimits = DEFAULT_API_LIMITS) -> Iterator[int
             thread.join()
 
 
-def assert_problem(response: Response, status: int, error_code: str) -> dict[str, Any]:
+def assert_problem(
+    response: Response, status: int, error_code: str
+) -> dict[str, Any]:
     """Assert that a response is a whole problem document of this code, and return it."""
     problem: dict[str, Any] = json.loads(response.content)
     assert (response.status_code, problem["error_code"]) == (status, error_code)

@@ -64,7 +64,9 @@ def _one_write_at_a_time() -> Iterator[None]:
 def bootstrapped() -> tuple[Mapping[str, str], State]:
     """Return the variables, and what each service holds then."""
     with mock_aws():
-        variables = dict(bootstrap(Names(region="us-east-1"), Clients("us-east-1")))
+        variables = dict(
+            bootstrap(Names(region="us-east-1"), Clients("us-east-1"))
+        )
         return variables, copy_of_all()
 
 

@@ -13,14 +13,23 @@ REQUESTED_AT = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 RUN_ID = "5c1f9a52-7f0c-4f3e-9b4c-2a4f6b8d0e11"
 
 
-def vendor_document(vendor_id: str = "vendor_1", **changes: Any) -> dict[str, Any]:
+def vendor_document(
+    vendor_id: str = "vendor_1", **changes: Any
+) -> dict[str, Any]:
     """Return one entry of ``vendors``; ``parser`` is merged into the default parser."""
     parser = {"format": "csv", **changes.pop("parser", {})}
     inbound = {"type": "s3", "s3_prefix": f"tenants/acme/inbound/{vendor_id}/"}
-    return {"vendor_id": vendor_id, "inbound": inbound, "parser": parser, **changes}
+    return {
+        "vendor_id": vendor_id,
+        "inbound": inbound,
+        "parser": parser,
+        **changes,
+    }
 
 
-def config_document(*vendors: Mapping[str, Any], **changes: Any) -> dict[str, Any]:
+def config_document(
+    *vendors: Mapping[str, Any], **changes: Any
+) -> dict[str, Any]:
     """Return a whole config document; ``pricing`` is merged into a pricing that adds nothing."""
     pricing = {
         "base_margin_pct": "0",
@@ -36,7 +45,9 @@ def config_document(*vendors: Mapping[str, Any], **changes: Any) -> dict[str, An
         "vendors": [dict(vendor) for vendor in vendors] or [vendor_document()],
         "pricing": pricing,
         "merge": {"strategy": "best_offer"},
-        "output": {"columns": ["sku", "vendor_id", "quantity_available", "price"]},
+        "output": {
+            "columns": ["sku", "vendor_id", "quantity_available", "price"]
+        },
     }
     return {**document, **changes}
 
@@ -47,7 +58,9 @@ def tenant_config(*vendors: Mapping[str, Any], **changes: Any) -> TenantConfig:
 
 
 def feed(
-    *records: str, header: str = "sku,quantity_available,cost", encoding: str = "utf-8"
+    *records: str,
+    header: str = "sku,quantity_available,cost",
+    encoding: str = "utf-8",
 ) -> bytes:
     """Return a feed's bytes: the header, then one line a record."""
     return "".join(f"{line}\n" for line in (header, *records)).encode(encoding)
@@ -55,7 +68,11 @@ def feed(
 
 def run_context(**changes: Any) -> RunContext:
     """Return a run's identity."""
-    defaults = {"run_id": RUN_ID, "tenant_id": "acme", "requested_at": REQUESTED_AT}
+    defaults = {
+        "run_id": RUN_ID,
+        "tenant_id": "acme",
+        "requested_at": REQUESTED_AT,
+    }
     return RunContext(**{**defaults, **changes})
 
 

@@ -22,7 +22,9 @@ def served_world() -> Iterator[ClientWorld]:
 
 
 @pytest.fixture
-def world(served_world: ClientWorld, monkeypatch: pytest.MonkeyPatch) -> ClientWorld:
+def world(
+    served_world: ClientWorld, monkeypatch: pytest.MonkeyPatch
+) -> ClientWorld:
     monkeypatch.setenv("AWS_ENDPOINT_URL", served_world.aws_url)
     httpx.post(f"{served_world.aws_url}/moto-api/reset", trust_env=False)
     _, states = bootstrapped()

@@ -58,8 +58,14 @@ class ClientWorld:
         self, *arguments: str, stdin: str | None = None, **environment: str
     ) -> Told:
         """Run a command with an admin's key."""
-        variables = {"RELAY_API_URL": self.url, "RELAY_API_KEY": ADMIN, **environment}
-        result = CliRunner(env=variables).invoke(cli.app, arguments, input=stdin)
+        variables = {
+            "RELAY_API_URL": self.url,
+            "RELAY_API_KEY": ADMIN,
+            **environment,
+        }
+        result = CliRunner(env=variables).invoke(
+            cli.app, arguments, input=stdin
+        )
         logged = '{"'
         told = [
             x
@@ -90,7 +96,8 @@ class ClientWorld:
             record = self.api.claim(run_id)
         config = config or tenant_config()
         inputs = [
-            VendorFeed(config.vendor(each), feeds[each], "feed.csv") for each in feeds
+            VendorFeed(config.vendor(each), feeds[each], "feed.csv")
+            for each in feeds
         ]
         with closing(ConcurrentIO(threads=2)) as io:
             sink = BucketSink(self.platform.objects, _context(record), io)
@@ -108,16 +115,23 @@ class ClientWorld:
                 stages.write_feed(compared)
             sink.wait()
             status = RunStatus.FAILED if failure else RunStatus.SUCCEEDED
-            scope = RunScope(vendor_ids=tuple(feeds), vendor_count=len(config.vendors))
+            scope = RunScope(
+                vendor_ids=tuple(feeds), vendor_count=len(config.vendors)
+            )
             findings = RunFindings.of(scope, None, normalized, compared)
             at = record.requested_at
-            entered = {"FETCH_INPUTS": at, "NORMALIZE": at + timedelta(seconds=0.25)}
+            entered = {
+                "FETCH_INPUTS": at,
+                "NORMALIZE": at + timedelta(seconds=0.25),
+            }
             timed = replace(record, started_at=at, stage_entered_at=entered)
             end = at + timedelta(seconds=61.75)
             outcome = sink.write_last(findings, timed, status, end)
         if findings.failure is None:
             return self.platform.ledger.succeed(record.fence, outcome)
-        return self.platform.ledger.fail(record.fence, findings.failure, outcome)
+        return self.platform.ledger.fail(
+            record.fence, findings.failure, outcome
+        )
 
 
 def _context(record: RunRecord) -> RunContext:

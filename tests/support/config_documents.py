@@ -28,13 +28,17 @@ def faults_of(document: Any) -> dict[str, str]:
 def changed(path: str, value: Any) -> dict[str, Any]:
     """Return a sound document with one value put, or with ABSENT taken out, at a path."""
     vendors = (vendor_document(), vendor_document("v2"))
-    whole = config_document(*vendors, pricing={"rules": [{"margin_pct": "0.1"}]})
+    whole = config_document(
+        *vendors, pricing={"rules": [{"margin_pct": "0.1"}]}
+    )
     document = json.loads(json.dumps(whole))
     *steps, last = path.split(".")
     place = document
     for step in steps:
         place = (
-            place[int(step)] if isinstance(place, list) else place.setdefault(step, {})
+            place[int(step)]
+            if isinstance(place, list)
+            else place.setdefault(step, {})
         )
     key = int(last) if isinstance(place, list) else last
     if value is ABSENT:
@@ -66,12 +70,17 @@ REQUIRED = (
 )
 
 
-def all_fields(model: type[BaseModel], path: str = "") -> list[tuple[str, bool]]:
+def all_fields(
+    model: type[BaseModel], path: str = ""
+) -> list[tuple[str, bool]]:
     """Return each leaf's path and whether it is required."""
     found = []
     for name, field in model.model_fields.items():
         section = _section_in(field.annotation)
-        if section in (None, OutputColumn) or name in ("column_map", "skip_rows"):
+        if section in (None, OutputColumn) or name in (
+            "column_map",
+            "skip_rows",
+        ):
             found.append((path + name, field.is_required()))
         else:
             step = f"{name}.0." if name in ("vendors", "rules") else f"{name}."

@@ -39,7 +39,10 @@ def of_postgres(
         with instance_for_test(
             overrides={"storage": storage}, temp_dir=str(folder)
         ) as instance:
-            yield instance, lambda: {**kept_by_database(url), **kept_by_dagster(folder)}
+            yield (
+                instance,
+                lambda: {**kept_by_database(url), **kept_by_dagster(folder)},
+            )
 
 
 STORAGES = [

@@ -35,7 +35,9 @@ def change_deletion(
     return changed
 
 
-def end_deletion(deletions: DeletionStore, tenant_id: str, version: int) -> Deletion:
+def end_deletion(
+    deletions: DeletionStore, tenant_id: str, version: int
+) -> Deletion:
     """Let a tenant be gone whose data are removed."""
     now = deletions.database.clock()
     deletion = deletions.get(tenant_id)

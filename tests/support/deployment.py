@@ -33,7 +33,9 @@ class _Loader(yaml.SafeLoader):
     """Reads CloudFormation's short forms (``!Ref x``) as their long ones."""
 
 
-def _long_form(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> dict[str, Any]:
+def _long_form(
+    loader: yaml.SafeLoader, suffix: str, node: yaml.Node
+) -> dict[str, Any]:
     name = suffix if suffix == "Ref" else f"Fn::{suffix}"
     if isinstance(node, yaml.ScalarNode):
         value: Any = loader.construct_scalar(node)
@@ -101,7 +103,9 @@ def created_stack() -> Iterator[Mapping[str, str]]:
             Capabilities=["CAPABILITY_IAM"],
         )
         (stack,) = client.describe_stacks(StackName="relay")["Stacks"]
-        yield {each["OutputKey"]: each["OutputValue"] for each in stack["Outputs"]}
+        yield {
+            each["OutputKey"]: each["OutputValue"] for each in stack["Outputs"]
+        }
 
 
 def _embeddable(shared: dict[str, Any]) -> dict[str, Any]:
@@ -121,7 +125,9 @@ def _embeddable(shared: dict[str, Any]) -> dict[str, Any]:
 def _parameters() -> dict[str, str]:
     ec2 = boto3.client("ec2", region_name=REGION)
     acm = boto3.client("acm", region_name=REGION)
-    subnets = [subnet["SubnetId"] for subnet in ec2.describe_subnets()["Subnets"][:2]]
+    subnets = [
+        subnet["SubnetId"] for subnet in ec2.describe_subnets()["Subnets"][:2]
+    ]
     certificate = acm.request_certificate(DomainName="relay.example.com")
     return {
         "Image": f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/relay-inventory:1",

@@ -87,7 +87,9 @@ def run_in_memory(
     values = stages.go_through(
         found,
         lambda inputs: (
-            VendorFeed(config.vendor(name), feeds[name], f"{name}.csv", maps.get(name))
+            VendorFeed(
+                config.vendor(name), feeds[name], f"{name}.csv", maps.get(name)
+            )
             for name in inputs.to_read()
         ),
     )
@@ -95,15 +97,20 @@ def run_in_memory(
     if values.merged is not None:
         assert values.compared is not None
         assert values.normalized is not None
-        ctx = run_context(requested_at=requested_at, config_version=config_version)
-        stages.write_state(run.keys.state, values.compared, values.normalized, ctx)
+        ctx = run_context(
+            requested_at=requested_at, config_version=config_version
+        )
+        stages.write_state(
+            run.keys.state, values.compared, values.normalized, ctx
+        )
     ctx = run_context()
     entries = {
         name: manifest_entry({"status": str(state.status)}, state)
         for name, state in run.findings.states.items()
     }
     run.write(
-        run.keys.config_snapshot, [config_snapshot_json(ctx, config.to_document())]
+        run.keys.config_snapshot,
+        [config_snapshot_json(ctx, config.to_document())],
     )
     run.write(
         run.keys.input_manifest,

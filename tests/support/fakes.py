@@ -74,7 +74,9 @@ class CallCounter(Counter[str]):
         operation = f"{model.service_model.service_name}.{model.name}"
         with self._lock:
             self[operation] += 1
-            self._keys.setdefault(operation, []).append(params.get("url_path", ""))
+            self._keys.setdefault(operation, []).append(
+                params.get("url_path", "")
+            )
 
 
 @cache
@@ -113,12 +115,20 @@ def timed(platform: Platform, clock: FakeClock) -> Platform:
 
 
 def dispatch_run(
-    platform: Platform, *, run_id: str = RUN_ID, attempt: int = 1, **changes: Any
+    platform: Platform,
+    *,
+    run_id: str = RUN_ID,
+    attempt: int = 1,
+    **changes: Any,
 ) -> None:
     """Bring a run of tenant ``acme`` to an attempt that nobody has claimed; reserve it first."""
     if attempt == 1:
-        platform.ledger.reserve(NewRun(run_id=run_id, tenant_id="acme", **changes))
-    platform.ledger.dispatch(run_id, attempt, message_id="m", receipt_handle="h")
+        platform.ledger.reserve(
+            NewRun(run_id=run_id, tenant_id="acme", **changes)
+        )
+    platform.ledger.dispatch(
+        run_id, attempt, message_id="m", receipt_handle="h"
+    )
 
 
 TRIPPED = {

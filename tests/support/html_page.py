@@ -24,7 +24,9 @@ class Element:
 
     def all(self, *tags: str) -> list[Element]:
         """Return the elements within it that have one of these tags, or all, in order."""
-        return [each for each in self._elements() if not tags or each.tag in tags]
+        return [
+            each for each in self._elements() if not tags or each.tag in tags
+        ]
 
     def one(self, tag: str) -> Element:
         """Return the only element within it that has a tag."""
@@ -51,7 +53,9 @@ class _Reader(HTMLParser):
         super().__init__(convert_charrefs=True)
         self.open = [Element("page")]
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+    def handle_starttag(
+        self, tag: str, attrs: list[tuple[str, str | None]]
+    ) -> None:
         element = Element(tag, {name: value or "" for name, value in attrs})
         assert len(element.attributes) == len(attrs), (
             f"{tag} has an attribute twice: {attrs}"
@@ -60,7 +64,9 @@ class _Reader(HTMLParser):
         if tag not in VOID:
             self.open.append(element)
 
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+    def handle_startendtag(
+        self, tag: str, attrs: list[tuple[str, str | None]]
+    ) -> None:
         self.handle_starttag(tag, attrs)
         if tag not in VOID:
             self.open.pop()

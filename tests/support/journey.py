@@ -22,11 +22,15 @@ MAX_TICKS = 10
 class Journey:
     """A tenant with a config and an uploaded feed, on embedded AWS and an ephemeral Dagster."""
 
-    def __init__(self, platform: Platform, instance: dg.DagsterInstance) -> None:
+    def __init__(
+        self, platform: Platform, instance: dg.DagsterInstance
+    ) -> None:
         self.platform = platform
         self.instance = instance
         self.defs = build_defs(
-            connect_run=lambda: platform, connect_tick=lambda: platform, wait_seconds=0
+            connect_run=lambda: platform,
+            connect_tick=lambda: platform,
+            wait_seconds=0,
         )
         self.client = TestClient(
             create_app(platform), headers={"X-API-Key": "admin-key"}
@@ -76,7 +80,9 @@ class Journey:
             assert record is not None
             if record.acknowledged_at is not None:
                 return
-        raise AssertionError(f"after {MAX_TICKS} ticks the message is not acknowledged")
+        raise AssertionError(
+            f"after {MAX_TICKS} ticks the message is not acknowledged"
+        )
 
     def go(self) -> None:
         run_id = self.post()
@@ -86,7 +92,10 @@ class Journey:
 
 @contextmanager
 def prepared_journey() -> Iterator[Journey]:
-    with embedded_platform() as platform, dg.DagsterInstance.ephemeral() as instance:
+    with (
+        embedded_platform() as platform,
+        dg.DagsterInstance.ephemeral() as instance,
+    ):
         journey = Journey(platform, instance)
         journey.prepare()
         yield journey

@@ -38,7 +38,9 @@ def live_api(home: Path, **variables: str) -> Iterator[LiveApi]:
             for name, value in stack.environment.items():
                 patch.setenv(name, value)
             yield LiveApi(
-                stack.url(API), stack.services[API].log, connect(Settings.from_env())
+                stack.url(API),
+                stack.services[API].log,
+                connect(Settings.from_env()),
             )
 
 
@@ -51,5 +53,7 @@ def _bootstrapped(stack: Stack) -> dict[str, str]:
         text=True,
         check=True,
     )
-    pairs = (shlex.split(line)[1].partition("=") for line in done.stdout.splitlines())
+    pairs = (
+        shlex.split(line)[1].partition("=") for line in done.stdout.splitlines()
+    )
     return {name: value for name, _, value in pairs}

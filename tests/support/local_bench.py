@@ -20,25 +20,37 @@ class Bench:
         self.folder = folder
         self.out = folder / "out"
 
-    def write(self, name: str, content: bytes | str | Mapping[str, Any]) -> Path:
+    def write(
+        self, name: str, content: bytes | str | Mapping[str, Any]
+    ) -> Path:
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         if isinstance(content, Mapping):
             content = json.dumps(content)
-        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        path.write_bytes(
+            content.encode() if isinstance(content, str) else content
+        )
         return path
 
     def run(
         self, document: Mapping[str, Any] | str, *arguments: str, **feeds: bytes
     ) -> int:
         config = self.write(
-            "config.json" if isinstance(document, Mapping) else "c.yaml", document
+            "config.json" if isinstance(document, Mapping) else "c.yaml",
+            document,
         )
         named = [
             f"--vendor-file={vendor}={self.write(f'{vendor}.csv', data)}"
             for vendor, data in feeds.items()
         ]
-        common = ["--config", str(config), "--output-dir", str(self.out), "--now", NOW]
+        common = [
+            "--config",
+            str(config),
+            "--output-dir",
+            str(self.out),
+            "--now",
+            NOW,
+        ]
         return main([*common, *named, *arguments])
 
     def tree(self) -> list[str]:
@@ -48,7 +60,9 @@ class Bench:
         )
 
     def report(self, name: str) -> dict[str, Any]:
-        return json.loads((self.out / "reports" / f"{name}.json").read_text("utf-8"))
+        return json.loads(
+            (self.out / "reports" / f"{name}.json").read_text("utf-8")
+        )
 
     def merged(self) -> list[dict[str, str]]:
         with (self.out / "outputs" / "merged_inventory.csv").open(

@@ -41,14 +41,19 @@ class Nginx:
 
 @contextmanager
 def nginx(
-    home: Path, settings: str = "", *, certificate: trustme.LeafCert | None = None
+    home: Path,
+    settings: str = "",
+    *,
+    certificate: trustme.LeafCert | None = None,
 ) -> Iterator[Nginx]:
     """Run a server in an empty folder; ``settings`` are more lines of its section ``server``."""
     program = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
     assert program is not None, "this test needs Debian's nginx"
     port, tls = free_port(), ""
     if certificate is not None:
-        certificate.private_key_and_cert_chain_pem.write_to_path(str(home / "tls.pem"))
+        certificate.private_key_and_cert_chain_pem.write_to_path(
+            str(home / "tls.pem")
+        )
         tls = f"ssl_certificate {home}/tls.pem; ssl_certificate_key {home}/tls.pem;"
     (home / "files").mkdir()
     places = "".join(
@@ -63,7 +68,13 @@ def nginx(
         f"server {{ listen 127.0.0.1:{port} {'ssl' if tls else ''}; {tls}\n"
         f"root {home}/files; {settings} }} }}\n"
     )
-    command = [program, "-e", str(home / "errors"), "-c", str(home / "nginx.conf")]
+    command = [
+        program,
+        "-e",
+        str(home / "errors"),
+        "-c",
+        str(home / "nginx.conf"),
+    ]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
         try:
 

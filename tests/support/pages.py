@@ -9,9 +9,14 @@ ROOT = Path(__file__).resolve().parents[2]
 MAKEFILE = (ROOT / "Makefile").read_text("utf-8")
 PAGES = {
     str(path.relative_to(ROOT)): path.read_text("utf-8")
-    for path in (*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md")))
+    for path in (
+        *sorted(ROOT.glob("*.md")),
+        *sorted((ROOT / "docs").glob("*.md")),
+    )
 }
-_PATH = re.compile(r"[\w./-]+(/|\.(py|yaml|toml|lock|md)|/[\w.-]+\.(json|csv|svg))")
+_PATH = re.compile(
+    r"[\w./-]+(/|\.(py|yaml|toml|lock|md)|/[\w.-]+\.(json|csv|svg))"
+)
 
 
 def codes_in(page: str) -> list[str]:
@@ -23,7 +28,9 @@ def codes_in(page: str) -> list[str]:
 
 
 def found(pattern: str, codes: list[str]) -> list[str]:
-    return sorted({name for code in codes for name in re.findall(pattern, code)})
+    return sorted(
+        {name for code in codes for name in re.findall(pattern, code)}
+    )
 
 
 def paths_in(codes: list[str]) -> list[str]:

@@ -73,7 +73,10 @@ class Grant:
         """Return whether the need is met."""
         return (
             need.action in self.actions
-            and any(fnmatchcase(need.resource, pattern) for pattern in self.resources)
+            and any(
+                fnmatchcase(need.resource, pattern)
+                for pattern in self.resources
+            )
             and any(fnmatchcase(need.key, pattern) for pattern in self.keys)
         )
 
@@ -106,10 +109,14 @@ class Calls:
 
     def _s3(self, operation: str, params: Mapping[str, Any]) -> Iterator[Need]:
         if operation == "CopyObject":
-            yield Need("s3:GetObject", f"ArtifactBucket/{params['CopySource']['Key']}")
+            yield Need(
+                "s3:GetObject", f"ArtifactBucket/{params['CopySource']['Key']}"
+            )
         if operation == "DeleteObjects":
             for each in params["Delete"]["Objects"]:
-                yield Need("s3:DeleteObjectVersion", f"ArtifactBucket/{each['Key']}")
+                yield Need(
+                    "s3:DeleteObjectVersion", f"ArtifactBucket/{each['Key']}"
+                )
             return
         key = f"/{params['Key']}" if "Key" in params else ""
         yield Need(f"s3:{_S3_ACTIONS[operation]}", f"ArtifactBucket{key}")
@@ -122,12 +129,14 @@ class Calls:
             str(settings.uploads_queue_url): "UploadsQueue",
             f"{settings.uploads_queue_url}-dlq": "UploadsDlq",
         }
-        yield Need(f"sqs:{operation.removesuffix('Batch')}", names[params["QueueUrl"]])
-
-    def _cloudwatch(self, operation: str, params: Mapping[str, Any]) -> Iterator[Need]:
-        alarms = (
-            "arn:${AWS::Partition}:cloudwatch:${AWS::Region}:${AWS::AccountId}:alarm"
+        yield Need(
+            f"sqs:{operation.removesuffix('Batch')}", names[params["QueueUrl"]]
         )
+
+    def _cloudwatch(
+        self, operation: str, params: Mapping[str, Any]
+    ) -> Iterator[Need]:
+        alarms = "arn:${AWS::Partition}:cloudwatch:${AWS::Region}:${AWS::AccountId}:alarm"
         named = [f"{alarms}:{name}" for name in params.get("AlarmNames", [])]
         for resource in named or ["*"]:
             yield Need(f"cloudwatch:{operation}", resource)
@@ -135,13 +144,19 @@ class Calls:
     def _secretsmanager(
         self, operation: str, params: Mapping[str, Any]
     ) -> Iterator[Need]:
-        name = params["Name"] if operation == "CreateSecret" else params["SecretId"]
+        name = (
+            params["Name"]
+            if operation == "CreateSecret"
+            else params["SecretId"]
+        )
         prefix = self.platform.settings.secrets_prefix
         arn = "arn:${AWS::Partition}:secretsmanager:${AWS::Region}:${AWS::AccountId}:secret"
         place = name.replace(prefix, "relay/${EnvironmentName}", 1)
         yield Need(f"secretsmanager:{operation}", f"{arn}:{place}")
 
-    def _dynamodb(self, operation: str, params: Mapping[str, Any]) -> Iterator[Need]:
+    def _dynamodb(
+        self, operation: str, params: Mapping[str, Any]
+    ) -> Iterator[Need]:
         if operation == "TransactWriteItems":
             for item in params["TransactItems"]:
                 ((kind, body),) = item.items()
@@ -149,11 +164,17 @@ class Calls:
                 yield Need(action, self._table(body), _key_in(body))
         elif operation in ("BatchGetItem", "BatchWriteItem"):
             for table, asked in params["RequestItems"].items():
-                for key in asked["Keys"] if operation == "BatchGetItem" else [{}]:
+                for key in (
+                    asked["Keys"] if operation == "BatchGetItem" else [{}]
+                ):
                     resource = self._table({"TableName": table})
-                    yield Need(f"dynamodb:{operation}", resource, _key_in({"Key": key}))
+                    yield Need(
+                        f"dynamodb:{operation}", resource, _key_in({"Key": key})
+                    )
         else:
-            yield Need(f"dynamodb:{operation}", self._table(params), _key_in(params))
+            yield Need(
+                f"dynamodb:{operation}", self._table(params), _key_in(params)
+            )
 
     def _table(self, params: Mapping[str, Any]) -> str:
         settings = self.platform.settings

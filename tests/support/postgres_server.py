@@ -44,7 +44,9 @@ class PostgresServer:
             "DAGSTER_POSTGRES_DB": DATABASE,
         }
 
-    def query(self, text: str, database: str = DATABASE) -> list[tuple[Any, ...]]:
+    def query(
+        self, text: str, database: str = DATABASE
+    ) -> list[tuple[Any, ...]]:
         """Return the rows of a query."""
         connection = psycopg2.connect(
             host=self.host,
@@ -63,7 +65,9 @@ class PostgresServer:
 
 
 @contextmanager
-def running_postgres(host: str = HOST, clients: str = "") -> Iterator[PostgresServer]:
+def running_postgres(
+    host: str = HOST, clients: str = ""
+) -> Iterator[PostgresServer]:
     """Start a server in a temporary folder, and end it.
 
     Args:
@@ -89,7 +93,12 @@ def running_postgres(host: str = HOST, clients: str = "") -> Iterator[PostgresSe
                     "-D",
                     str(home / "data"),
                 ),
-                *("--auth", "scram-sha-256", "--pwfile", str(home / "password")),
+                *(
+                    "--auth",
+                    "scram-sha-256",
+                    "--pwfile",
+                    str(home / "password"),
+                ),
             ],
             check=True,
             stdout=subprocess.DEVNULL,
@@ -131,7 +140,9 @@ def postgres_programs() -> Path:
         FileNotFoundError: PostgreSQL is not installed.
     """
     on_path = shutil.which("initdb")
-    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), reverse=True)
+    folders = sorted(
+        Path("/usr/lib/postgresql").glob("*/bin/initdb"), reverse=True
+    )
     found = [Path(on_path).resolve(), *folders] if on_path else folders
     if not found:
         raise FileNotFoundError(

@@ -14,7 +14,9 @@ def served(request: pytest.FixtureRequest) -> Iterator[Platform]:
     """Start the platform once; a module may say how many bytes a file may have."""
     limit = getattr(request.module, "MAX_FEED_BYTES", 2 << 30)
     with served_platform(
-        pull_allow_loopback=True, webhook_allow_loopback=True, max_feed_bytes=limit
+        pull_allow_loopback=True,
+        webhook_allow_loopback=True,
+        max_feed_bytes=limit,
     ) as platform:
         assert platform.clients.secrets  # made while its variables are there
         yield platform

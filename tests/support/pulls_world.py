@@ -39,7 +39,9 @@ Answering = Callable[[socket.socket, Received], None]
 
 
 def file(
-    body: bytes = CSV, status: int = 200, headers: Mapping[str, str] | None = None
+    body: bytes = CSV,
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
 ) -> Answering:
     """Return what answers with a file."""
     named = {"content-length": str(len(body)), **(headers or {})}
@@ -103,9 +105,13 @@ def file_server(
 ) -> Iterator[FileServer]:
     """Run a server; what is given alone is the answer of ``/feed.csv``."""
     given = (
-        answers if isinstance(answers, Mapping) else {"/feed.csv": answers or file()}
+        answers
+        if isinstance(answers, Mapping)
+        else {"/feed.csv": answers or file()}
     )
-    server = FileServer(answers=dict(given), scheme="http" if tls is None else "https")
+    server = FileServer(
+        answers=dict(given), scheme="http" if tls is None else "https"
+    )
 
     def serve(connection: socket.socket) -> None:
         if tls is None:
@@ -166,7 +172,9 @@ class PullsWorld:
         return self.state()
 
     def state(self, vendor_id: str = VENDOR) -> PullState:
-        return self.platform.pulls.of_vendors(self.tenant_id, [vendor_id])[vendor_id]
+        return self.platform.pulls.of_vendors(self.tenant_id, [vendor_id])[
+            vendor_id
+        ]
 
     def key(self, name: str) -> str:
         """Return the key that a pulled file of the first vendor has."""
@@ -182,7 +190,9 @@ class PullsWorld:
 
     def uploads(self) -> list[bytes]:
         """Return what was pulled, the oldest first."""
-        return [self.platform.objects.read(self.key(name)) for name in self.files()]
+        return [
+            self.platform.objects.read(self.key(name)) for name in self.files()
+        ]
 
     def staged(self) -> list[str]:
         """Return what lies where files are staged, and parts of files."""
@@ -191,7 +201,9 @@ class PullsWorld:
             Bucket=self.platform.objects.bucket
         )
         parts = [each["Key"] for each in found.get("Uploads", [])]
-        objects = [each.key for each in self.platform.objects.list_objects(prefix)]
+        objects = [
+            each.key for each in self.platform.objects.list_objects(prefix)
+        ]
         return [*objects, *(key for key in parts if key.startswith(prefix))]
 
     def events(self) -> list[Event]:
@@ -233,7 +245,9 @@ def pulls_world(served: Platform) -> Iterator[PullsWorld]:
     clock = FakeClock(NOON)
     database = replace(served.database, clock=clock)
     platform = replace(
-        timed(served, clock), tenants=TenantStore(database), pulls=PullStore(database)
+        timed(served, clock),
+        tenants=TenantStore(database),
+        pulls=PullStore(database),
     )
     puller = Puller(platform, clock=clock, wait_seconds=60)
     yield PullsWorld(platform, clock, f"acme-{next(_NUMBERS)}", puller)

@@ -51,9 +51,13 @@ def gathered(parsed: ParsedFeed) -> ReadFeed:
 
 def _add_malformed(feed: ReadFeed, batch: MalformedRecords) -> None:
     numbers = batch.row_numbers.tolist()
-    widths = [None] * len(numbers) if batch.widths is None else batch.widths.tolist()
+    widths = (
+        [None] * len(numbers) if batch.widths is None else batch.widths.tolist()
+    )
     raw_records = batch.raw.to_pylist()
-    all_cells = zip(*(column.to_pylist() for column in batch.cells), strict=True)
+    all_cells = zip(
+        *(column.to_pylist() for column in batch.cells), strict=True
+    )
     records = zip(numbers, widths, raw_records, all_cells, strict=True)
     for number, width, raw, cells in records:
         present_cells = [cell for cell in cells if cell is not None]

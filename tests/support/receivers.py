@@ -154,7 +154,9 @@ def listening(serve: Behavior, host: str = "127.0.0.1") -> Iterator[int]:
                 ).start()
 
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.create_server((host, 0), family=family, backlog=128) as listener:
+    with socket.create_server(
+        (host, 0), family=family, backlog=128
+    ) as listener:
         accepting = threading.Thread(target=accept, daemon=True)
         accepting.start()
         try:

@@ -44,7 +44,9 @@ class World:
     def take_in(self, room: int = 1, **options: Any) -> list[str]:
         """Take in once, without waiting; return the runs that are asked for."""
         dagster = DagsterExecutions(self.instance)
-        intake = IntakeTick(self.platform, dagster, room, clock=self.clock, **options)
+        intake = IntakeTick(
+            self.platform, dagster, room, clock=self.clock, **options
+        )
         return [record.run_id for record in intake.run(poll_seconds=0)]
 
     def posted(self, tenant_id: str = "acme") -> RunRecord:
@@ -75,18 +77,24 @@ class World:
             receipt_handle=str(record.receipt_handle),
         )
 
-    def executing(self, status: dg.DagsterRunStatus = STATUS.STARTED) -> RunRecord:
+    def executing(
+        self, status: dg.DagsterRunStatus = STATUS.STARTED
+    ) -> RunRecord:
         """Return a run that a Dagster run of this status has claimed."""
         record = self.dispatched()
         dagster_run_id = self.add_run(record, status)
-        return self.platform.ledger.claim(record.run_id, record.attempt, dagster_run_id)
+        return self.platform.ledger.claim(
+            record.run_id, record.attempt, dagster_run_id
+        )
 
     def add_run(self, record: RunRecord, status: dg.DagsterRunStatus) -> str:
         run = dg.DagsterRun(
             job_name="inventory_sync",
             run_id=str(uuid.uuid4()),
             status=status,
-            tags=tags.run_tags(record.run_id, record.tenant_id, attempt=record.attempt),
+            tags=tags.run_tags(
+                record.run_id, record.tenant_id, attempt=record.attempt
+            ),
         )
         self.instance.add_run(run)
         return run.run_id
@@ -98,8 +106,13 @@ class World:
 
     def in_sight(self) -> list[str]:
         """Return the run ids of the messages that the intake would get now."""
-        return [Job.parse(one.body).run_id for one in self.platform.queue.receive(10)]
+        return [
+            Job.parse(one.body).run_id
+            for one in self.platform.queue.receive(10)
+        ]
 
     def report(self, record: RunRecord, name: str) -> dict[str, Any]:
-        key = self.platform.objects.artifacts(record.run_id, record.tenant_id)[name]
+        key = self.platform.objects.artifacts(record.run_id, record.tenant_id)[
+            name
+        ]
         return json.loads(self.platform.objects.read(key))

@@ -15,7 +15,12 @@ from relay_core.publish.report.content import report_html
 from relay_core.publish.state import Baseline, read_state
 from relay_core.run import RunStages
 from relay_core.validation.vendor_failures import VendorInput
-from support.builders import REQUESTED_AT, config_document, run_context, vendor_document
+from support.builders import (
+    REQUESTED_AT,
+    config_document,
+    run_context,
+    vendor_document,
+)
 from support.memory_sink import MemorySink
 
 KEYS = ArtifactKeys("", "")
@@ -69,7 +74,10 @@ def go_through(
     )
     came = uploaded_at or {}
     values = stages.go_through(
-        {name: VendorInput(len(data), came.get(name)) for name, data in feeds.items()},
+        {
+            name: VendorInput(len(data), came.get(name))
+            for name, data in feeds.items()
+        },
         lambda inputs: (
             VendorFeed(config.vendor(name), feeds[name], "f.csv")
             for name in inputs.to_read()

@@ -21,7 +21,10 @@ class World:
     """A platform, an instance and the Definitions, with the few acts that tests need."""
 
     def __init__(
-        self, platform: Platform, instance: dg.DagsterInstance, tenant_id: str = TENANT
+        self,
+        platform: Platform,
+        instance: dg.DagsterInstance,
+        tenant_id: str = TENANT,
     ) -> None:
         self.platform = platform
         self.tenant_id = tenant_id
@@ -33,7 +36,9 @@ class World:
         document = config_document(*vendors, **changes)
         self.platform.tenants.put(self.tenant_id, json.dumps(document))
 
-    def upload(self, vendor_id: str, data: bytes, name: str = "feed.csv") -> None:
+    def upload(
+        self, vendor_id: str, data: bytes, name: str = "feed.csv"
+    ) -> None:
         self.platform.objects.put(
             f"tenants/{self.tenant_id}/inbound/{vendor_id}/{name}", data
         )
@@ -73,7 +78,9 @@ class World:
             else [dg.AssetKey(name) for name in assets],
         )
 
-    def run(self, run_id: str = RUN_ID, **request: Any) -> dg.ExecuteInProcessResult:
+    def run(
+        self, run_id: str = RUN_ID, **request: Any
+    ) -> dg.ExecuteInProcessResult:
         """Request, dispatch and execute one run, as the queue would."""
         self.request(run_id, **request)
         self.dispatch(run_id=run_id)

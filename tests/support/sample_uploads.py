@@ -8,7 +8,9 @@ from relay_dagster.wiring import Platform
 
 def upload_tenth(platform: Platform) -> None:
     """Upload the first tenth of a vendor's feed."""
-    config = load_config(parse_document(sample_config_text(TENANT), format="yaml"))
+    config = load_config(
+        parse_document(sample_config_text(TENANT), format="yaml")
+    )
     vendor_id, (name, data) = next(iter(sample_feeds(TENANT).items()))
     lines = data.splitlines(keepends=True)
     key = f"{config.vendor(vendor_id).inbound.s3_prefix}{name}"

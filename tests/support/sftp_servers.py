@@ -30,7 +30,9 @@ class SftpServer:
     user_key: asyncssh.SSHKey | None = None
     logins: list[str] = field(default_factory=list)
     reads: list[str] = field(default_factory=list)
-    connections: list[asyncssh.SSHServerConnection] = field(default_factory=list)
+    connections: list[asyncssh.SSHServerConnection] = field(
+        default_factory=list
+    )
     made_up: list[bytes] = field(default_factory=list)
 
     @property
@@ -54,7 +56,9 @@ class SftpServer:
 
 
 @contextmanager
-def sftp_server(root: Path, key_kind: str = "ssh-ed25519") -> Iterator[SftpServer]:
+def sftp_server(
+    root: Path, key_kind: str = "ssh-ed25519"
+) -> Iterator[SftpServer]:
     """Run a server that takes a password, and a key if it is given one."""
     server = SftpServer(root, asyncssh.generate_private_key(key_kind))
     started, loop = threading.Event(), asyncio.new_event_loop()

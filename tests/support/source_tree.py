@@ -63,7 +63,9 @@ ORDER: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
 }
 
-_PLACES = {place for floors in ORDER.values() for floor in floors for place in floor}
+_PLACES = {
+    place for floors in ORDER.values() for floor in floors for place in floor
+}
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,9 @@ def _imported(tree: ast.Module, package: tuple[str, ...]) -> Iterator[str]:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            parts = package[: len(package) - node.level + 1] if node.level else ()
+            parts = (
+                package[: len(package) - node.level + 1] if node.level else ()
+            )
             source = ".".join([*parts, *([node.module] if node.module else [])])
             yield source
             names = (f"{source}.{alias.name}" for alias in node.names)

@@ -25,11 +25,18 @@ def state_diagram() -> str:
     return "\n".join(
         (
             "stateDiagram-v2",
-            *(f"    {status} : {meaning}" for status, meaning in STATUSES.items()),
+            *(
+                f"    {status} : {meaning}"
+                for status, meaning in STATUSES.items()
+            ),
             *(
                 f"    {a} --> {b} : {', '.join(names)}"
                 for (a, b), names in arrows.items()
             ),
-            *(f"    {status} --> [*]" for status in STATUSES if status.is_final),
+            *(
+                f"    {status} --> [*]"
+                for status in STATUSES
+                if status.is_final
+            ),
         )
     )

@@ -56,7 +56,9 @@ def kept_by_database(url: str) -> dict[str, str]:
             tables = sa.MetaData()
             tables.reflect(connection)
             for table in tables.sorted_tables:
-                for number, row in enumerate(connection.execute(sa.select(table))):
+                for number, row in enumerate(
+                    connection.execute(sa.select(table))
+                ):
                     found[f"{table.name}/{number}"] = repr(tuple(row))
     finally:
         engine.dispose()
@@ -85,7 +87,11 @@ def _rows(path: Path) -> Iterator[tuple[str, str]]:
 
 def _items(platform: Platform) -> Iterator[tuple[str, str]]:
     settings, client = platform.settings, platform.clients.dynamodb
-    for table in (settings.runs_table, settings.tenants_table, settings.audit_table):
+    for table in (
+        settings.runs_table,
+        settings.tenants_table,
+        settings.audit_table,
+    ):
         for page in client.get_paginator("scan").paginate(TableName=table):
             for item in page["Items"]:
                 yield (
@@ -96,10 +102,14 @@ def _items(platform: Platform) -> Iterator[tuple[str, str]]:
 
 def _objects(platform: Platform) -> Iterator[tuple[str, str]]:
     bucket, client = platform.settings.artifact_bucket, platform.clients.s3
-    for page in client.get_paginator("list_object_versions").paginate(Bucket=bucket):
+    for page in client.get_paginator("list_object_versions").paginate(
+        Bucket=bucket
+    ):
         for each in [*page.get("Versions", []), *page.get("DeleteMarkers", [])]:
             yield f"s3/{each['Key']}@{each['VersionId']}", ""
-    for page in client.get_paginator("list_multipart_uploads").paginate(Bucket=bucket):
+    for page in client.get_paginator("list_multipart_uploads").paginate(
+        Bucket=bucket
+    ):
         for upload in page.get("Uploads", []):
             yield f"s3-upload/{upload['Key']}@{upload['UploadId']}", ""
 
@@ -108,7 +118,11 @@ def _messages(platform: Platform) -> Iterator[tuple[str, str]]:
     """Yield the messages that can be received, and leave them in sight."""
     settings, client = platform.settings, platform.clients.sqs
     uploads = settings.uploads_queue_url
-    urls = [settings.queue_url, settings.dlq_url, *([uploads] if uploads else [])]
+    urls = [
+        settings.queue_url,
+        settings.dlq_url,
+        *([uploads] if uploads else []),
+    ]
     for url in urls:
         received: list[Any] = []
         while some := client.receive_message(
@@ -128,6 +142,8 @@ def _messages(platform: Platform) -> Iterator[tuple[str, str]]:
 
 
 def _alarms(platform: Platform) -> Iterator[tuple[str, str]]:
-    for page in platform.clients.cloudwatch.get_paginator("describe_alarms").paginate():
+    for page in platform.clients.cloudwatch.get_paginator(
+        "describe_alarms"
+    ).paginate():
         for alarm in page["MetricAlarms"]:
             yield f"alarm/{alarm['AlarmName']}", json.dumps(alarm["Dimensions"])

@@ -49,7 +49,9 @@ class TriggersWorld:
         document = config_document(*vendors, **changes)
         self.platform.tenants.put(tenant_id, json.dumps(document))
 
-    def upload(self, vendor_id: str = "vendor_1", name: str = "feed.csv") -> str:
+    def upload(
+        self, vendor_id: str = "vendor_1", name: str = "feed.csv"
+    ) -> str:
         """Upload a feed, of which the bucket tells; return its key."""
         key = f"tenants/{TENANT}/inbound/{vendor_id}/{name}"
         self.platform.objects.put(key, uuid.uuid4().bytes)
@@ -59,7 +61,9 @@ class TriggersWorld:
         """Send a message to the queue of uploads."""
         text = body if isinstance(body, str) else json.dumps(body)
         url = self.platform.settings.uploads_queue_url
-        self.platform.clients.sqs.send_message(QueueUrl=str(url), MessageBody=text)
+        self.platform.clients.sqs.send_message(
+            QueueUrl=str(url), MessageBody=text
+        )
 
     def drain(self) -> None:
         """Forget what the bucket has told so far."""
@@ -79,7 +83,9 @@ class TriggersWorld:
 
     def watch(self, seconds: float, every: float = 5) -> int:
         """Look again and again for so long; return how many runs were started."""
-        return self.look() + sum(self.look(every) for _ in range(int(seconds / every)))
+        return self.look() + sum(
+            self.look(every) for _ in range(int(seconds / every))
+        )
 
     def runs(self, tenant_id: str = TENANT) -> Sequence[RunRecord]:
         """Return the tenant's runs, the oldest first."""
@@ -133,7 +139,10 @@ def s3_event(
                 "eventSource": "aws:s3",
                 "eventTime": at.isoformat().replace("+00:00", "Z"),
                 "eventName": "ObjectCreated:Put",
-                "s3": {"bucket": {"name": bucket}, "object": {"key": quote_plus(key)}},
+                "s3": {
+                    "bucket": {"name": bucket},
+                    "object": {"key": quote_plus(key)},
+                },
             }
         ]
     }
@@ -147,4 +156,6 @@ def triggers_world(
     clock = FakeClock(now)
     with served_platform() if shared else embedded_platform() as platform:
         tenants = TenantStore(replace(platform.database, clock=clock))
-        yield TriggersWorld(replace(timed(platform, clock), tenants=tenants), clock)
+        yield TriggersWorld(
+            replace(timed(platform, clock), tenants=tenants), clock
+        )

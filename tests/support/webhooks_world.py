@@ -61,23 +61,34 @@ def event(
     )
 
 
-def tried(webhook_id: str, *codes: int | None, goes_on: bool = False) -> Delivery:
+def tried(
+    webhook_id: str, *codes: int | None, goes_on: bool = False
+) -> Delivery:
     """Return a delivery with a try for each status code, a second apart."""
     attempts = tuple(
         DeliveryAttempt(
-            NOW + number * SECOND, code, 12, None if code == 200 else f"answered {code}"
+            NOW + number * SECOND,
+            code,
+            12,
+            None if code == 200 else f"answered {code}",
         )
         for number, code in enumerate(codes)
     )
-    return Delivery(webhook_id, attempts, NOW + 300 * SECOND if goes_on else None)
+    return Delivery(
+        webhook_id, attempts, NOW + 300 * SECOND if goes_on else None
+    )
 
 
-def due_events(webhooks: WebhookStore, now: datetime, limit: int = 1000) -> list[Event]:
+def due_events(
+    webhooks: WebhookStore, now: datetime, limit: int = 1000
+) -> list[Event]:
     """Return the events that are due and that no sender has, the longest due first."""
     return [item.value for item in webhooks.queue.due(now, limit)]
 
 
-def store_event(webhooks: WebhookStore, after: Event, now: datetime) -> Event | None:
+def store_event(
+    webhooks: WebhookStore, after: Event, now: datetime
+) -> Event | None:
     """Take an event and finish it as a sender does; return it as it is stored then."""
     queue = webhooks.queue
     item = queue.get(Kind.EVENT.key(after.event_id))
@@ -110,4 +121,6 @@ def _is_event(item: Any) -> bool:
 
 
 def _by_time(events: Iterable[Event]) -> list[Event]:
-    return sorted(events, key=lambda each: (each.occurred_at, each.type, each.event_id))
+    return sorted(
+        events, key=lambda each: (each.occurred_at, each.type, each.event_id)
+    )

@@ -38,7 +38,9 @@ def workbook_parts(
     styles: str = STYLES,
 ) -> dict[str, str | bytes]:
     """Return the parts of a workbook; each sheet is what stands in its ``sheetData``."""
-    names = names or tuple(f"Sheet{place}" for place in range(1, len(sheets) + 1))
+    names = names or tuple(
+        f"Sheet{place}" for place in range(1, len(sheets) + 1)
+    )
     listed = "".join(
         f'<sheet name="{name}" sheetId="{place}" r:id="r{place}"'
         f"{' state=' + chr(34) + 'hidden' + chr(34) if name in hidden else ''}/>"
@@ -101,13 +103,19 @@ def ods(*tables: str, styles: str = "", manifest: str = "<manifest/>") -> bytes:
     )
     kind = "application/vnd.oasis.opendocument.spreadsheet"
     return archive(
-        {"mimetype": kind, "content.xml": content, "META-INF/manifest.xml": manifest}
+        {
+            "mimetype": kind,
+            "content.xml": content,
+            "META-INF/manifest.xml": manifest,
+        }
     )
 
 
 def ods_table(*rows: str, name: str = "Sheet1", style: str = "ta1") -> str:
     """Return a sheet of rows, each of which is what stands in its ``table:table-row``."""
-    written = "".join(f"<table:table-row>{row}</table:table-row>" for row in rows)
+    written = "".join(
+        f"<table:table-row>{row}</table:table-row>" for row in rows
+    )
     return f'<table:table table:name="{name}" table:style-name="{style}">{written}</table:table>'
 
 
@@ -126,7 +134,11 @@ def xls(
     from_1904: bool = False,
 ) -> bytes:
     """Return an old workbook; dates and times get number formats that show them."""
-    formats = {date: "yyyy-mm-dd", datetime: "yyyy-mm-dd hh:mm:ss", time: "hh:mm:ss"}
+    formats = {
+        date: "yyyy-mm-dd",
+        datetime: "yyyy-mm-dd hh:mm:ss",
+        time: "hh:mm:ss",
+    }
     book = xlwt.Workbook()
     book.dates_1904 = from_1904
     for name, rows in sheets.items():
@@ -134,7 +146,9 @@ def xls(
         sheet.visibility = 1 if name in hidden else 0
         for number, row in enumerate(rows):
             for column, value in enumerate(row):
-                style = xlwt.easyxf(num_format_str=formats.get(type(value), "General"))
+                style = xlwt.easyxf(
+                    num_format_str=formats.get(type(value), "General")
+                )
                 if value is not None:
                     sheet.write(number, column, value, style)
     packed = io.BytesIO()

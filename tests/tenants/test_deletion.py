@@ -15,7 +15,9 @@ HOUR = timedelta(hours=1)
 ASKED = rules.asked("acme", "ops", NOW, HOUR)
 
 
-def test_what_is_asked_for_is_due_at_once_and_again_when_its_time_has_come() -> None:
+def test_what_is_asked_for_is_due_at_once_and_again_when_its_time_has_come() -> (
+    None
+):
     assert (ASKED.state, ASKED.due_at, ASKED.delete_after) == (
         TenantState.CLOSING,
         NOW,
@@ -35,7 +37,9 @@ def test_it_can_be_taken_back_until_its_time_has_come() -> None:
 
 def test_steps_are_counted_by_their_names_and_over_a_round() -> None:
     begun = rules.begun(ASKED, NOW)
-    after = rules.noted(rules.noted(begun, "files", 2, "runs"), "files", 3, None)
+    after = rules.noted(
+        rules.noted(begun, "files", 2, "runs"), "files", 3, None
+    )
     assert (after.removed, after.found, after.step) == ({"files": 5}, 5, None)
     assert rules.next_round(after).found == 0
     assert rules.next_round(after).removed == {"files": 5}
@@ -49,4 +53,8 @@ def test_a_tombstone_tells_of_no_person_and_is_swept_once() -> None:
     assert not tombstone.is_under_way
     assert rules.sweeping(tombstone).is_swept
     over = rules.swept(rules.sweeping(tombstone))
-    assert (over.is_swept, over.due_at, over.removed) == (False, None, {"files": 2})
+    assert (over.is_swept, over.due_at, over.removed) == (
+        False,
+        None,
+        {"files": 2},
+    )

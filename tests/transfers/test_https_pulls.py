@@ -92,7 +92,9 @@ def test_a_certificate_that_is_wrong_is_said_and_nothing_is_sent(
     with https(certificate(authority)) as server:
         store(world, server)
         state = world.pull()
-    assert state.last_error == f"the server's certificate was refused: {sentence}"
+    assert (
+        state.last_error == f"the server's certificate was refused: {sentence}"
+    )
     assert (state.failures, server.requests, world.files()) == (1, [], [])
 
 
@@ -113,8 +115,13 @@ def test_an_authority_is_trusted_from_the_next_pull_on(
 def test_no_redirect_leads_from_https_to_http_but_on_this_machine_and_no_secret_goes_along(
     world: PullsWorld, authority: trustme.CA
 ) -> None:
-    with https(authority.issue_cert("127.0.0.1")) as server, file_server() as plain:
-        server.answers["/feed.csv"] = redirect("http://files.example.com/feed.csv")
+    with (
+        https(authority.issue_cert("127.0.0.1")) as server,
+        file_server() as plain,
+    ):
+        server.answers["/feed.csv"] = redirect(
+            "http://files.example.com/feed.csv"
+        )
         store(world, server)
         error = world.pull().last_error
         server.answers["/feed.csv"] = redirect(plain.url())
@@ -123,7 +130,9 @@ def test_no_redirect_leads_from_https_to_http_but_on_this_machine_and_no_secret_
         "the server leads on to a URL that is refused: it must begin with https://"
     )
     assert world.uploads() == [CSV]
-    assert ["authorization" in each.headers for each in plain.requests] == [False]
+    assert ["authorization" in each.headers for each in plain.requests] == [
+        False
+    ]
 
 
 def test_what_speaks_no_tls_is_said(world: PullsWorld) -> None:
@@ -137,8 +146,12 @@ def test_a_file_that_breaks_off_within_tls_is_none(
     world: PullsWorld, authority: trustme.CA
 ) -> None:
     with https(authority.issue_cert("127.0.0.1")) as server:
-        server.answers["/feed.csv"] = file(CSV, headers={"content-length": "100"})
+        server.answers["/feed.csv"] = file(
+            CSV, headers={"content-length": "100"}
+        )
         store(world, server)
         error = world.pull().last_error
-    assert error == "the server closed the connection, or its answer was not HTTP"
+    assert (
+        error == "the server closed the connection, or its answer was not HTTP"
+    )
     assert (world.files(), world.staged()) == ([], [])

@@ -72,7 +72,10 @@ def test_a_new_file_becomes_an_upload_like_any_other(
     assert latest is not None
     assert latest.key == world.key(NAME)
     (request,) = server.requests
-    assert (request.method, request.headers["accept-encoding"]) == ("GET", "identity")
+    assert (request.method, request.headers["accept-encoding"]) == (
+        "GET",
+        "identity",
+    )
     assert "authorization" not in request.headers
     assert "if-none-match" not in request.headers
 
@@ -88,13 +91,18 @@ def test_nothing_is_pulled_before_it_is_due(
     assert len(server.requests) == 2
 
 
-def test_a_tag_spares_the_transfer(world: PullsWorld, server: FileServer) -> None:
+def test_a_tag_spares_the_transfer(
+    world: PullsWorld, server: FileServer
+) -> None:
     server.answers["/feed.csv"] = unless_known(CSV, '"v1"')
     world.store({"url": server.url()})
     world.pull()
     state = world.pull(after=HOUR)
     assert server.requests[1].headers["if-none-match"] == '"v1"'
-    assert (state.last_success_at, state.last_unchanged_at) == (NOON, NOON + HOUR)
+    assert (state.last_success_at, state.last_unchanged_at) == (
+        NOON,
+        NOON + HOUR,
+    )
     assert world.files() == [NAME]
 
 
@@ -115,7 +123,10 @@ def test_a_date_spares_the_transfer_whatever_the_servers_clock_says(
     world.pull()
     server.answers["/feed.csv"] = file(b"", 304)
     state = world.pull(after=HOUR)
-    assert server.requests[1].headers["if-modified-since"] == named["last-modified"]
+    assert (
+        server.requests[1].headers["if-modified-since"]
+        == named["last-modified"]
+    )
     assert state.last_unchanged_at == NOON + HOUR
 
 
@@ -138,7 +149,9 @@ def test_the_newest_five_stay(world: PullsWorld, server: FileServer) -> None:
     for number in range(7):
         server.answers["/feed.csv"] = file(CSV + bytes([65 + number]))
         world.pull(after=HOUR)
-    assert world.uploads() == [CSV + bytes([65 + number]) for number in range(2, 7)]
+    assert world.uploads() == [
+        CSV + bytes([65 + number]) for number in range(2, 7)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -162,10 +175,14 @@ def test_a_file_keeps_the_safe_part_of_its_name(
     assert world.files() == [f"20260301T120000Z-{name}"]
 
 
-def test_a_file_of_many_parts_is_whole(world: PullsWorld, server: FileServer) -> None:
+def test_a_file_of_many_parts_is_whole(
+    world: PullsWorld, server: FileServer
+) -> None:
     body = bytes(range(256)) * (20 << 12)
     server.answers["/feed.csv"] = file(body)
-    settings = world.platform.settings.model_copy(update={"max_feed_bytes": 1 << 30})
+    settings = world.platform.settings.model_copy(
+        update={"max_feed_bytes": 1 << 30}
+    )
     pull_world = replace(world.platform, settings=settings)
     world.store({"url": server.url()})
     pull_all(world.another(platform=pull_world))
@@ -186,7 +203,10 @@ def test_another_url_is_pulled_at_once_and_its_bytes_are_known(
     world.clock.advance(minutes=1)
     world.store({"url": server.url("/other.csv")})
     state = world.pull()
-    assert [each.target for each in server.requests] == ["/feed.csv", "/other.csv"]
+    assert [each.target for each in server.requests] == [
+        "/feed.csv",
+        "/other.csv",
+    ]
     assert "if-none-match" not in server.requests[1].headers
     assert state.last_unchanged_at == NOON + MINUTE
     assert world.files() == [NAME]
@@ -220,10 +240,15 @@ def test_a_pull_that_is_taken_out_and_put_back_is_due_at_once(
     world.pull(after=MINUTE)
     assert [each.target for each in server.requests].count("/feed.csv") == 2
     state = world.state("vendor_2")
-    assert (state.last_success_at, state.last_unchanged_at) == (NOON, NOON + 2 * MINUTE)
+    assert (state.last_success_at, state.last_unchanged_at) == (
+        NOON,
+        NOON + 2 * MINUTE,
+    )
 
 
-def test_a_paused_tenants_pulls_go_on(world: PullsWorld, server: FileServer) -> None:
+def test_a_paused_tenants_pulls_go_on(
+    world: PullsWorld, server: FileServer
+) -> None:
     world.platform.pauses.begin(world.tenant_id, "a reason")
     world.store({"url": server.url()})
     world.pull()
@@ -268,9 +293,7 @@ def _no_http(connection: socket.socket, _: Received) -> None:
     connection.sendall(b"220 ftp.example.com ready\r\n")
 
 
-PAGE = (
-    b"<!DOCTYPE html>\n<html><head><title>Log in</title></head><body>...</body></html>"
-)
+PAGE = b"<!DOCTYPE html>\n<html><head><title>Log in</title></head><body>...</body></html>"
 NO_FILES: dict[str, tuple[Answering, str]] = {
     "a status": (file(b"busy", 503), "the server answered 503"),
     "another success": (file(status=206), "the server answered 206"),
@@ -286,10 +309,15 @@ NO_FILES: dict[str, tuple[Answering, str]] = {
     "a packed log-in page": (file(gzip.compress(PAGE)), "is an HTML page"),
     "nothing": (file(b""), "the file is empty"),
     "too little": (_broken_off, "closed the connection"),
-    "too much": (file(b"x" * (1 << 20) + b"y"), "has more than 1,048,576 bytes"),
+    "too much": (
+        file(b"x" * (1 << 20) + b"y"),
+        "has more than 1,048,576 bytes",
+    ),
     "no end": (_endless, "has more than 1,048,576 bytes"),
     "a bomb": (
-        file(gzip.compress(bytes(2 << 20)), headers={"content-encoding": "gzip"}),
+        file(
+            gzip.compress(bytes(2 << 20)), headers={"content-encoding": "gzip"}
+        ),
         "has more than 1,048,576 bytes",
     ),
     "half of what is packed": (
@@ -363,13 +391,17 @@ def test_what_a_server_packs_unasked_is_unpacked(
 ) -> None:
     body = CSV * 30_000
     packed = gzip.compress(body[:100]) + gzip.compress(body[100:])
-    server.answers["/feed.csv"] = file(packed, headers={"content-encoding": "gzip"})
+    server.answers["/feed.csv"] = file(
+        packed, headers={"content-encoding": "gzip"}
+    )
     world.store({"url": server.url()})
     world.pull()
     assert world.uploads() == [body]
 
 
-def test_a_packed_file_stays_packed(world: PullsWorld, server: FileServer) -> None:
+def test_a_packed_file_stays_packed(
+    world: PullsWorld, server: FileServer
+) -> None:
     packed = gzip.compress(CSV)
     server.answers["/feed.csv"] = file(
         packed, headers={"content-type": "application/gzip"}
@@ -435,10 +467,15 @@ def test_a_supplier_that_is_down_for_a_week_is_one_event_and_the_feed_stays(
     tries, state = 0, world.pull(after=HOUR)
     while world.clock() < NOON + timedelta(days=7):
         assert state.next_at is not None
-        tries, state = tries + 1, world.pull(after=state.next_at - world.clock())
+        tries, state = (
+            tries + 1,
+            world.pull(after=state.next_at - world.clock()),
+        )
     assert 30 <= tries <= 40
     told = [
-        each for each in world.events() if each.type is EventType.VENDOR_PULL_FAILED
+        each
+        for each in world.events()
+        if each.type is EventType.VENDOR_PULL_FAILED
     ]
     assert len(told) == 1
     standing = world.platform.runs.feed(world.tenant_id)
@@ -461,7 +498,9 @@ def test_a_supplier_that_is_down_for_a_week_is_one_event_and_the_feed_stays(
 
 
 def _hops(count: int) -> dict[str, Answering]:
-    ways = {f"/{number}": redirect(f"/{number + 1}", 307) for number in range(count)}
+    ways = {
+        f"/{number}": redirect(f"/{number + 1}", 307) for number in range(count)
+    }
     return {**ways, f"/{count}": file()}
 
 
@@ -493,15 +532,22 @@ def test_every_kind_of_redirect_is_followed(
 def test_this_machine_is_pulled_from_only_where_an_operator_allows_it(
     world: PullsWorld, server: FileServer
 ) -> None:
-    settings = world.platform.settings.model_copy(update={"pull_allow_loopback": False})
+    settings = world.platform.settings.model_copy(
+        update={"pull_allow_loopback": False}
+    )
     world.store({"url": server.url()})
     pull_all(world.another(platform=replace(world.platform, settings=settings)))
-    assert world.state().last_error == "the URL must begin with https:// or sftp://"
+    assert (
+        world.state().last_error
+        == "the URL must begin with https:// or sftp://"
+    )
     assert server.requests == []
 
 
 def _keep(world: PullsWorld, host: str, value: str = "Bearer s3cr3t") -> None:
-    world.platform.secrets.put(world.tenant_id, "granite", SecretValue(value, host))
+    world.platform.secrets.put(
+        world.tenant_id, "granite", SecretValue(value, host)
+    )
 
 
 def test_a_secret_is_the_header_authorization(
@@ -553,7 +599,9 @@ def test_a_secret_that_is_not_there_or_no_header_is_said(
 ) -> None:
     world.store({"url": server.url(), "secret": "granite"})
     state = world.pull()
-    assert state.last_error == "SECRET_NOT_FOUND: the tenant has no secret granite"
+    assert (
+        state.last_error == "SECRET_NOT_FOUND: the tenant has no secret granite"
+    )
     _keep(world, f"127.0.0.1:{server.port}", "two\nlines")
     state = world.pull(after=HOUR)
     assert state.last_error is not None

@@ -56,7 +56,9 @@ def test_the_newest_file_of_a_pattern_is_pulled(
     server.put("other.csv", b"no match", 1_800_000_000)
     (server.root / "out" / "stock-9.csv").mkdir()
     (server.root / "out" / "stock-8.csv").symlink_to("stock-1.csv")
-    os.utime(server.root / "out" / "stock-9.csv", (1_900_000_000, 1_900_000_000))
+    os.utime(
+        server.root / "out" / "stock-9.csv", (1_900_000_000, 1_900_000_000)
+    )
     keep(world, server)
     store(world, server)
     state = world.pull()
@@ -97,7 +99,11 @@ def test_a_file_that_has_not_changed_is_not_read_again(
     ],
 )
 def test_a_pattern_has_two_wildcards(
-    world: PullsWorld, server: SftpServer, path: str, names: list[str], wanted: str
+    world: PullsWorld,
+    server: SftpServer,
+    path: str,
+    names: list[str],
+    wanted: str,
 ) -> None:
     for name in names:
         server.put(name, name.encode())
@@ -143,14 +149,20 @@ def test_a_file_keeps_the_safe_part_of_its_name(
     assert world.files() == [f"20260301T120000Z-{kept}"]
 
 
-@pytest.mark.parametrize("kind", ["ssh-ed25519", "ecdsa-sha2-nistp256", "ssh-rsa"])
+@pytest.mark.parametrize(
+    "kind", ["ssh-ed25519", "ecdsa-sha2-nistp256", "ssh-rsa"]
+)
 def test_a_key_logs_in_at_a_server_of_each_kind_of_key(
     world: PullsWorld, tmp_path: Path, kind: str
 ) -> None:
     with sftp_server(tmp_path, kind) as server:
         server.user_key = asyncssh.generate_private_key(kind)
         server.put("stock-1.csv", CSV)
-        keep(world, server, server.user_key.export_private_key("openssh").decode())
+        keep(
+            world,
+            server,
+            server.user_key.export_private_key("openssh").decode(),
+        )
         store(world, server)
         assert world.pull().last_error is None
         assert world.uploads() == [CSV]
@@ -161,11 +173,18 @@ def test_a_server_with_another_host_key_gets_nothing(
 ) -> None:
     keep(world, server)
     for kind in ("ssh-ed25519", "ecdsa-sha2-nistp256"):
-        other = asyncssh.generate_private_key(kind).export_public_key().decode().strip()
+        other = (
+            asyncssh.generate_private_key(kind)
+            .export_public_key()
+            .decode()
+            .strip()
+        )
         store(world, server, host_key=other)
         state = world.pull()
         assert state.last_error is not None
-        assert state.last_error.startswith("the server's host key is another one")
+        assert state.last_error.startswith(
+            "the server's host key is another one"
+        )
     assert server.logins == []
 
 
@@ -185,12 +204,17 @@ def test_a_secret_that_lets_nobody_in_is_said_and_not_shown(
     assert state.failures == 1
 
 
-def test_a_key_with_a_passphrase_is_said(world: PullsWorld, server: SftpServer) -> None:
+def test_a_key_with_a_passphrase_is_said(
+    world: PullsWorld, server: SftpServer
+) -> None:
     key = asyncssh.generate_private_key("ssh-ed25519")
     locked = key.export_private_key("openssh", passphrase="x").decode()
     keep(world, server, locked)
     store(world, server)
-    assert world.pull().last_error == "the secret is a private key with a passphrase"
+    assert (
+        world.pull().last_error
+        == "the secret is a private key with a passphrase"
+    )
 
 
 def test_a_secret_for_another_port_is_sent_nowhere(
@@ -230,7 +254,9 @@ def test_an_empty_file_and_one_that_is_too_large_are_none(
     assert world.pull().last_error == "the file is empty"
     with server.put("stock-2.csv", b"", 1_800_000_000).open("r+b") as sparse:
         sparse.truncate((64 << 20) + 1)
-    os.utime(server.root / "out" / "stock-2.csv", (1_800_000_000, 1_800_000_000))
+    os.utime(
+        server.root / "out" / "stock-2.csv", (1_800_000_000, 1_800_000_000)
+    )
     assert world.pull(after=HOUR).last_error == (
         "the file has more than 67,108,864 bytes, which are the most"
     )
@@ -276,7 +302,9 @@ def test_a_file_that_changes_while_it_is_read_is_none(
     assert (world.files(), world.staged()) == ([], [])
 
 
-def test_a_file_of_many_parts_is_whole(world: PullsWorld, server: SftpServer) -> None:
+def test_a_file_of_many_parts_is_whole(
+    world: PullsWorld, server: SftpServer
+) -> None:
     body = os.urandom(20 << 20)
     server.put("stock-1.csv", body)
     keep(world, server)
@@ -300,7 +328,9 @@ def test_the_newest_of_ten_thousand_files_is_found(
 def test_this_machine_is_pulled_from_only_where_an_operator_allows_it(
     world: PullsWorld, server: SftpServer
 ) -> None:
-    settings = world.platform.settings.model_copy(update={"pull_allow_loopback": False})
+    settings = world.platform.settings.model_copy(
+        update={"pull_allow_loopback": False}
+    )
     keep(world, server)
     store(world, server)
     pull_all(world.another(platform=replace(world.platform, settings=settings)))

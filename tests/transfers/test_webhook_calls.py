@@ -54,7 +54,9 @@ def test_a_receiver_gets_the_body_and_the_headers(host: str) -> None:
     assert set(request.headers) - set(expected) == {"connection"}
 
 
-def test_the_environment_names_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_names_no_proxy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     with receiving() as receiver, receiving(answering(500)) as proxy:
         for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "ALL_PROXY"):
             monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
@@ -69,10 +71,16 @@ def test_the_environment_names_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None
 def test_an_answer_of_success_is_one(status: int) -> None:
     with receiving(answering(status)) as receiver:
         answer = call(receiver.url)
-    assert (answer.status_code, answer.error, answer.is_gone) == (status, None, False)
+    assert (answer.status_code, answer.error, answer.is_gone) == (
+        status,
+        None,
+        False,
+    )
 
 
-@pytest.mark.parametrize("status", [300, 304, 400, 401, 404, 429, 500, 503, 599])
+@pytest.mark.parametrize(
+    "status", [300, 304, 400, 401, 404, 429, 500, 503, 599]
+)
 def test_another_answer_is_none(status: int) -> None:
     with receiving(answering(status)) as receiver:
         answer = call(receiver.url)
@@ -95,7 +103,10 @@ def test_a_redirect_is_not_followed(status: int) -> None:
             answer = call(receiver.url)
         assert inside.requests == []
     assert answer.status_code == status
-    assert answer.error == f"the receiver answered {status}; redirects are not followed"
+    assert (
+        answer.error
+        == f"the receiver answered {status}; redirects are not followed"
+    )
 
 
 def test_a_redirect_to_the_metadata_of_a_cloud_is_not_followed_either() -> None:
@@ -151,7 +162,10 @@ def test_nobody_listening_is_told() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     answer = call(f"http://127.0.0.1:{port}/")
-    assert (answer.status_code, answer.error) == (None, "no connection could be made")
+    assert (answer.status_code, answer.error) == (
+        None,
+        "no connection could be made",
+    )
 
 
 @pytest.mark.parametrize("body", [b"", b"broken off"])
@@ -185,7 +199,10 @@ def test_a_receiver_that_hangs_is_left_when_the_time_is_up(
 ) -> None:
     with receiving(waiting(over)) as receiver:
         answer = call(receiver.url)
-    assert (answer.status_code, answer.error) == (None, "no answer within 0.6 s")
+    assert (answer.status_code, answer.error) == (
+        None,
+        "no answer within 0.6 s",
+    )
     assert SECONDS <= answer.duration_ms / 1000 < SECONDS + 1
 
 
@@ -223,7 +240,9 @@ def test_a_receiver_that_reads_nothing_gains_no_time() -> None:
     assert answer.duration_ms / 1000 < SECONDS + 1
 
 
-def test_a_name_that_takes_long_to_look_up_gains_no_time(over: threading.Event) -> None:
+def test_a_name_that_takes_long_to_look_up_gains_no_time(
+    over: threading.Event,
+) -> None:
     def resolve(_host: str, _port: int) -> Sequence[str]:
         over.wait(60)
         return ["127.0.0.1"]
@@ -234,7 +253,9 @@ def test_a_name_that_takes_long_to_look_up_gains_no_time(over: threading.Event) 
     assert answer.duration_ms / 1000 < SECONDS + 1
 
 
-def test_tls_that_is_never_agreed_on_gains_no_time(over: threading.Event) -> None:
+def test_tls_that_is_never_agreed_on_gains_no_time(
+    over: threading.Event,
+) -> None:
     # The head of a record of 512 bytes, which then come one by one.
     behave = dripping(b"\x16\x03\x03\x02\x00", b"\x02", 0.05, over)
     with listening(behave) as port:
@@ -294,12 +315,17 @@ def test_a_name_with_an_address_that_is_not_public_is_not_called(
     assert (answer.status_code, answer.error) == (None, NOT_PUBLIC)
 
 
-@pytest.mark.parametrize("host", ["2130706433", "127.1", "0x7f.1", "0177.0.0.1"])
+@pytest.mark.parametrize(
+    "host", ["2130706433", "127.1", "0x7f.1", "0177.0.0.1"]
+)
 def test_a_number_that_resolvers_take_for_an_address_is_judged_as_that(
     host: str,
 ) -> None:
     destination = Destination("https", host, 443, "/")
-    assert WebhookClient().call(destination, HEADERS, BODY, NOW).error == NOT_PUBLIC
+    assert (
+        WebhookClient().call(destination, HEADERS, BODY, NOW).error
+        == NOT_PUBLIC
+    )
 
 
 def test_a_name_without_an_address_is_told() -> None:
@@ -313,10 +339,15 @@ def test_a_name_without_an_address_is_told() -> None:
         assert answer.error == "the URL's host has no address"
 
 
-def test_a_name_is_looked_up_once_a_call_and_that_address_is_connected_to() -> None:
+def test_a_name_is_looked_up_once_a_call_and_that_address_is_connected_to() -> (
+    None
+):
     with receiving() as receiver:
         names = Names(["127.0.0.1"], ["10.0.0.1"])
-        caller, url = WebhookClient(resolve=names), f"http://localhost:{receiver.port}/"
+        caller, url = (
+            WebhookClient(resolve=names),
+            f"http://localhost:{receiver.port}/",
+        )
         assert call(url, caller).error is None
         assert names.asked == [("localhost", receiver.port)]
         assert call(url, caller).error == NOT_PUBLIC
@@ -329,7 +360,8 @@ def test_an_address_that_does_not_answer_leaves_time_for_the_next() -> None:
         names = Names(["127.0.0.2", "::1", "127.0.0.1"])
         assert (
             call(
-                f"http://localhost:{receiver.port}/", WebhookClient(resolve=names)
+                f"http://localhost:{receiver.port}/",
+                WebhookClient(resolve=names),
             ).error
             is None
         )
@@ -337,7 +369,9 @@ def test_an_address_that_does_not_answer_leaves_time_for_the_next() -> None:
 
 def test_loopback_is_not_called_once_it_is_no_longer_allowed() -> None:
     with receiving() as receiver:
-        assert not judge_url("https://shop.example/").accepts(ip_address("127.0.0.1"))
+        assert not judge_url("https://shop.example/").accepts(
+            ip_address("127.0.0.1")
+        )
         destination = Destination(
             "http", "127.0.0.1", receiver.port, "/", allow_loopback=False
         )
@@ -372,18 +406,26 @@ def test_tls_and_host_have_the_name_of_the_url(authority: trustme.CA) -> None:
         destination = Destination(
             "https", "shop.example", receiver.port, "/", allow_loopback=True
         )
-        answer = trusting(authority, "127.0.0.1").call(destination, HEADERS, BODY, NOW)
+        answer = trusting(authority, "127.0.0.1").call(
+            destination, HEADERS, BODY, NOW
+        )
     assert (answer.status_code, answer.error) == (204, None)
     assert named == ["shop.example"]
-    assert receiver.requests[0].headers["host"] == f"shop.example:{receiver.port}"
+    assert (
+        receiver.requests[0].headers["host"] == f"shop.example:{receiver.port}"
+    )
 
 
-def test_a_certificate_of_another_name_is_refused(authority: trustme.CA) -> None:
+def test_a_certificate_of_another_name_is_refused(
+    authority: trustme.CA,
+) -> None:
     with receiving(tls=tls_for(authority, "other.example")) as receiver:
         destination = Destination(
             "https", "shop.example", receiver.port, "/", allow_loopback=True
         )
-        answer = trusting(authority, "127.0.0.1").call(destination, HEADERS, BODY, NOW)
+        answer = trusting(authority, "127.0.0.1").call(
+            destination, HEADERS, BODY, NOW
+        )
         assert receiver.requests == []
     assert answer.error is not None
     assert answer.error.startswith(
@@ -395,7 +437,9 @@ def test_a_certificate_of_an_unknown_authority_is_refused(
     authority: trustme.CA,
 ) -> None:
     with receiving(tls=tls_for(authority, "127.0.0.1")) as receiver:
-        answer = call(f"https://127.0.0.1:{receiver.port}/", WebhookClient(seconds=5))
+        answer = call(
+            f"https://127.0.0.1:{receiver.port}/", WebhookClient(seconds=5)
+        )
         assert receiver.requests == []
     assert answer.error is not None
     assert answer.error.startswith("the server's certificate was refused")

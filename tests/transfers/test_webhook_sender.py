@@ -108,7 +108,9 @@ class World:
         return found
 
     def codes(self, event: Event, webhook: Webhook) -> list[int | None]:
-        return [each.status_code for each in self.delivery(event, webhook).attempts]
+        return [
+            each.status_code for each in self.delivery(event, webhook).attempts
+        ]
 
 
 @pytest.fixture
@@ -158,7 +160,10 @@ def test_only_webhooks_that_want_an_event_are_told(world: World) -> None:
         event = world.event()
         world.sender.run()
         assert len(receiver.requests) == 2
-    assert set(world.now(event).deliveries or ()) == {one.webhook_id, two.webhook_id}
+    assert set(world.now(event).deliveries or ()) == {
+        one.webhook_id,
+        two.webhook_id,
+    }
 
 
 def test_an_event_that_nobody_wants_is_not_kept(world: World) -> None:
@@ -181,7 +186,9 @@ def test_a_test_goes_to_its_webhook_whatever_that_wants(world: World) -> None:
 def test_both_secrets_sign_while_one_is_rotated(world: World) -> None:
     with receiving() as receiver:
         old, new = world.webhook(receiver), new_secret()
-        rotation = edited(world.tenant_id, old.webhook_id, rotated(new, world.clock()))
+        rotation = edited(
+            world.tenant_id, old.webhook_id, rotated(new, world.clock())
+        )
         world.platform.webhooks.change(world.tenant_id, rotation)
         world.event()
         world.sender.run()
@@ -193,7 +200,9 @@ def test_both_secrets_sign_while_one_is_rotated(world: World) -> None:
 # --- tries --------------------------------------------------------------------------------------
 
 
-def test_a_failure_is_tried_again_with_the_same_id_and_body(world: World) -> None:
+def test_a_failure_is_tried_again_with_the_same_id_and_body(
+    world: World,
+) -> None:
     with receiving(answering(500)) as receiver:
         webhook, event = world.webhook(receiver), world.event()
         assert str(world.sender.run()) == "0 delivered, 1 failed, 0 open"
@@ -208,7 +217,10 @@ def test_a_failure_is_tried_again_with_the_same_id_and_body(world: World) -> Non
         first.headers["webhook-timestamp"]
     )
     assert apart == 30
-    assert first.headers["webhook-signature"] != second.headers["webhook-signature"]
+    assert (
+        first.headers["webhook-signature"]
+        != second.headers["webhook-signature"]
+    )
     assert world.codes(event, webhook) == [500, 200]
 
 
@@ -221,7 +233,10 @@ def test_a_failure_of_one_webhook_is_tried_again_with_that_one_alone(
         world.sender.run()
         world.clock.advance(seconds=10)
         world.sender.run()
-    assert (world.codes(event, good), world.codes(event, bad)) == ([204], [503, 503])
+    assert (world.codes(event, good), world.codes(event, bad)) == (
+        [204],
+        [503, 503],
+    )
 
 
 def test_it_is_given_up_after_eight_tries_in_a_day(world: World) -> None:
@@ -246,7 +261,9 @@ def test_it_is_given_up_after_eight_tries_in_a_day(world: World) -> None:
     [sending(b""), answering(302), answering(404)],
     ids=["closed", "moved", "unknown"],
 )
-def test_what_is_no_success_is_a_failure(world: World, behave: Behavior) -> None:
+def test_what_is_no_success_is_a_failure(
+    world: World, behave: Behavior
+) -> None:
     with receiving(behave) as receiver:
         webhook, event = world.webhook(receiver), world.event()
         assert str(world.sender.run()) == "0 delivered, 1 failed, 0 open"
@@ -255,12 +272,16 @@ def test_what_is_no_success_is_a_failure(world: World, behave: Behavior) -> None
     assert attempt.error.startswith(("the receiver ", "the server "))
 
 
-def test_a_webhook_that_has_moved_gets_later_tries_where_it_is(world: World) -> None:
+def test_a_webhook_that_has_moved_gets_later_tries_where_it_is(
+    world: World,
+) -> None:
     with receiving(answering(500)) as old, receiving() as new:
         webhook, event = world.webhook(old), world.event()
         world.sender.run()
         moved = edited(
-            world.tenant_id, webhook.webhook_id, updated(world.clock(), url=new.url)
+            world.tenant_id,
+            webhook.webhook_id,
+            updated(world.clock(), url=new.url),
         )
         world.platform.webhooks.change(world.tenant_id, moved)
         world.clock.advance(seconds=30)
@@ -292,7 +313,9 @@ def test_what_waits_for_a_webhook_that_is_gone_ends_quietly(
     assert world.now(event).due_at is None
 
 
-def test_a_url_that_may_not_be_called_any_more_is_a_failure(world: World) -> None:
+def test_a_url_that_may_not_be_called_any_more_is_a_failure(
+    world: World,
+) -> None:
     strict = world.platform.settings.model_copy(
         update={"webhook_allow_loopback": False}
     )
@@ -311,7 +334,9 @@ def test_a_url_that_may_not_be_called_any_more_is_a_failure(world: World) -> Non
 def audit_of(world: World) -> list[tuple[str, str | None, dict[str, object]]]:
     page = world.platform.audit.list_entries(world.tenant_id)
     assert {each.actor.kind for each in page.items} <= {ActorKind.SYSTEM}
-    return [(each.action, each.target, dict(each.details)) for each in page.items]
+    return [
+        (each.action, each.target, dict(each.details)) for each in page.items
+    ]
 
 
 def test_a_receiver_that_is_gone_disables_its_webhook_at_once(
@@ -327,8 +352,14 @@ def test_a_receiver_that_is_gone_disables_its_webhook_at_once(
     now = world.webhook_now(webhook)
     assert (now.enabled, now.disabled_reason) == (False, DisabledReason.GONE)
     assert [world.now(each).due_at for each in events] == [None] * 3
-    details = {"changed": ["enabled"], "enabled": False, "reason": "receiver_gone"}
-    assert audit_of(world) == [(Action.WEBHOOK_CHANGED, webhook.webhook_id, details)]
+    details = {
+        "changed": ["enabled"],
+        "enabled": False,
+        "reason": "receiver_gone",
+    }
+    assert audit_of(world) == [
+        (Action.WEBHOOK_CHANGED, webhook.webhook_id, details)
+    ]
     lines = [json.loads(each) for each in capsys.readouterr().err.splitlines()]
     assert [each["event"] for each in lines] == ["webhook_disabled"]
 
@@ -337,12 +368,17 @@ def test_what_waits_behind_an_answer_that_says_gone_is_not_sent(
     world: World,
 ) -> None:
     with receiving(answering(410)) as receiver:
-        webhook, events = world.webhook(receiver), [world.event() for _ in range(20)]
+        webhook, events = (
+            world.webhook(receiver),
+            [world.event() for _ in range(20)],
+        )
         world.sender.run()
         assert len(receiver.requests) == 1
         receiver.behave = answering(204)
         anew = edited(
-            world.tenant_id, webhook.webhook_id, updated(world.clock(), enabled=True)
+            world.tenant_id,
+            webhook.webhook_id,
+            updated(world.clock(), enabled=True),
         )
         world.platform.webhooks.change(world.tenant_id, anew)
         world.event()
@@ -350,7 +386,9 @@ def test_what_waits_behind_an_answer_that_says_gone_is_not_sent(
     assert [world.now(each).due_at for each in events] == [None] * 20
 
 
-def test_five_days_of_failures_disable_and_a_success_begins_anew(world: World) -> None:
+def test_five_days_of_failures_disable_and_a_success_begins_anew(
+    world: World,
+) -> None:
     with receiving(answering(500)) as receiver:
         webhook = world.webhook(receiver)
         for days in (0, 4.9):
@@ -373,8 +411,14 @@ def test_five_days_of_failures_disable_and_a_success_begins_anew(world: World) -
         world.sender.run()
     now = world.webhook_now(webhook)
     assert (now.enabled, now.disabled_reason) == (False, DisabledReason.FAILING)
-    details = {"changed": ["enabled"], "enabled": False, "reason": "receiver_failing"}
-    assert audit_of(world) == [(Action.WEBHOOK_CHANGED, webhook.webhook_id, details)]
+    details = {
+        "changed": ["enabled"],
+        "enabled": False,
+        "reason": "receiver_failing",
+    }
+    assert audit_of(world) == [
+        (Action.WEBHOOK_CHANGED, webhook.webhook_id, details)
+    ]
 
 
 @pytest.mark.parametrize("changes", [{"enabled": True}, {"url": None}])
@@ -387,7 +431,8 @@ def test_one_that_fails_after_a_change_is_disabled_five_days_later(
         world.sender.run()
         world.clock.advance(hours=40)
         there = {
-            name: value or f"{receiver.url}/new" for name, value in changes.items()
+            name: value or f"{receiver.url}/new"
+            for name, value in changes.items()
         }
         edit = edited(
             world.tenant_id, webhook.webhook_id, updated(world.clock(), **there)
@@ -407,7 +452,9 @@ def test_a_failure_behind_a_success_disables_none_however_long_it_had_failed(
 ) -> None:
     answers = iter([500, 200, 500])
     with receiving() as receiver:
-        receiver.behave = lambda connection: answering(next(answers))(connection)
+        receiver.behave = lambda connection: answering(next(answers))(
+            connection
+        )
         webhook = world.webhook(receiver)
         for days in (0, 5):
             world.clock.advance(days=days)
@@ -417,10 +464,14 @@ def test_a_failure_behind_a_success_disables_none_however_long_it_had_failed(
     assert world.webhook_now(webhook).enabled
 
 
-def test_a_success_after_a_failure_that_was_read_before_it_counts(world: World) -> None:
+def test_a_success_after_a_failure_that_was_read_before_it_counts(
+    world: World,
+) -> None:
     answers = iter([500, 200, 200])
     with receiving() as receiver:
-        receiver.behave = lambda connection: answering(next(answers))(connection)
+        receiver.behave = lambda connection: answering(next(answers))(
+            connection
+        )
         webhook = world.webhook(receiver)
         for _ in range(3):
             world.event()
@@ -469,18 +520,24 @@ def test_a_receiver_that_hangs_delays_no_tick_and_no_other(
         assert str(sender.run(Deadline.after(30))).startswith(
             "20 delivered, 0 failed, "
         )
-        assert time.monotonic() - began < 50  # the receiver that hangs would take 60
+        assert (
+            time.monotonic() - began < 50
+        )  # the receiver that hangs would take 60
         assert (len(alive.requests), len(dead.requests)) == (20, 1)
         assert all(world.codes(each, well) == [204] for each in events)
         # A sender that dies now leaves them due: later, and without a try.
         assert all(world.codes(each, hung) == [] for each in events)
-        assert {world.now(each).due_at for each in events} == {world.clock() + LEASE}
+        assert {world.now(each).due_at for each in events} == {
+            world.clock() + LEASE
+        }
         # One call is under way and one waits; the others are in nobody's hands.
         ahead[0] += 2_000
         assert str(sender.run()) == "0 delivered, 0 failed, 2 open"
         world.clock.advance(minutes=1)
         assert str(sender.run()) == "0 delivered, 0 failed, 2 open"
-        looks = sorted(world.now(each).due_at or world.clock() for each in events)[2:]
+        looks = sorted(
+            world.now(each).due_at or world.clock() for each in events
+        )[2:]
         waits = [look - world.clock() for look in looks]
         assert set(waits) == {POSTPONED_FOR}
 
@@ -503,7 +560,9 @@ def test_webhooks_of_100_tenants_arrive_beside_a_tenant_that_floods_their_host(
         world.webhook(host)
         for _ in range(30):
             world.event()
-        sender = Sender(world.platform, WebhookClient(seconds=60), clock=world.clock)
+        sender = Sender(
+            world.platform, WebhookClient(seconds=60), clock=world.clock
+        )
         assert str(sender.run()) == "0 delivered, 0 failed, 30 open"
         host.behave = answering(204)
         for number in range(100):
@@ -516,7 +575,9 @@ def test_webhooks_of_100_tenants_arrive_beside_a_tenant_that_floods_their_host(
 
 
 @pytest.mark.parametrize("how", ["made", "enabled", "enabled_between_tries"])
-def test_a_webhook_is_not_told_of_what_was_before(world: World, how: str) -> None:
+def test_a_webhook_is_not_told_of_what_was_before(
+    world: World, how: str
+) -> None:
     with receiving(answering(500)) as receiver:
         webhook = world.webhook(receiver)
         if how == "enabled":
@@ -530,7 +591,8 @@ def test_a_webhook_is_not_told_of_what_was_before(world: World, how: str) -> Non
         for enabled in (False, True) if how != "made" else ():
             change = updated(world.clock(), enabled=enabled)
             world.platform.webhooks.change(
-                world.tenant_id, edited(world.tenant_id, webhook.webhook_id, change)
+                world.tenant_id,
+                edited(world.tenant_id, webhook.webhook_id, change),
             )
         world.sender.run()
         assert len(receiver.requests) == 1
@@ -594,7 +656,9 @@ def test_an_event_is_nobody_else_s_as_long_as_a_call_of_it_hangs(
 ) -> None:
     with receiving(waiting(over)) as receiver:
         webhook, event = world.webhook(receiver), world.event()
-        sender = Sender(world.platform, WebhookClient(seconds=60), clock=world.clock)
+        sender = Sender(
+            world.platform, WebhookClient(seconds=60), clock=world.clock
+        )
         other = world.new_sender()
         assert str(sender.run()) == "0 delivered, 0 failed, 1 open"
         for _ in range(3):
@@ -607,7 +671,9 @@ def test_an_event_is_nobody_else_s_as_long_as_a_call_of_it_hangs(
     assert world.codes(event, webhook) == [None]
 
 
-def test_what_cannot_be_written_is_kept_and_not_sent_again(world: World) -> None:
+def test_what_cannot_be_written_is_kept_and_not_sent_again(
+    world: World,
+) -> None:
     faults = list[bool]()
 
     def refuse(**_: object) -> None:
@@ -648,7 +714,9 @@ def test_an_update_of_health_that_cannot_be_written_holds_up_no_result(
     client = world.platform.clients.dynamodb
     with receiving(answering(500)) as receiver:
         webhook, event = world.webhook(receiver), world.event()
-        client.meta.events.register("before-call.dynamodb.TransactWriteItems", refuse)
+        client.meta.events.register(
+            "before-call.dynamodb.TransactWriteItems", refuse
+        )
         try:
             world.sender.run()
             assert world.codes(event, webhook) == [500]

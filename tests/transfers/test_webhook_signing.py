@@ -38,9 +38,13 @@ def test_a_part_of_a_second_is_left_out_of_both() -> None:
 
 
 @pytest.mark.parametrize("secret", [SECRET, OTHER], ids=["new", "old"])
-def test_while_a_secret_is_rotated_a_receiver_may_know_either(secret: str) -> None:
+def test_while_a_secret_is_rotated_a_receiver_may_know_either(
+    secret: str,
+) -> None:
     body = '{"name":"Bücher…"}'.encode()
-    headers = request_headers(EVENT_ID, body, [SECRET, OTHER], datetime.now(UTC))
+    headers = request_headers(
+        EVENT_ID, body, [SECRET, OTHER], datetime.now(UTC)
+    )
     assert len(headers["webhook-signature"].split()) == 2
     assert Webhook(secret).verify(body, headers) == {"name": "Bücher…"}
     with pytest.raises(WebhookVerificationError):

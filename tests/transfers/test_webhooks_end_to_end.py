@@ -32,7 +32,10 @@ def world(served: Platform) -> Iterator[ApiWorld]:
 
 
 def made(world: ApiWorld, receiver: Receiver) -> dict[str, Any]:
-    order = {"url": receiver.url, "events": [str(each) for each in SUBSCRIBABLE]}
+    order = {
+        "url": receiver.url,
+        "events": [str(each) for each in SUBSCRIBABLE],
+    }
     response = world.client.post(PLACE, json=order)
     assert response.status_code == 201, response.text
     webhook: dict[str, Any] = response.json()
@@ -46,17 +49,23 @@ def send_all(world: ApiWorld) -> None:
 def told(receiver: Receiver, secret: str) -> list[dict[str, Any]]:
     """Return what a receiver was sent, each verified, in the order of their instants."""
     verifier = Verifier(secret)
-    bodies = [verifier.verify(each.body, each.headers) for each in receiver.requests]
+    bodies = [
+        verifier.verify(each.body, each.headers) for each in receiver.requests
+    ]
     return sorted(bodies, key=lambda body: (body["timestamp"], body["type"]))
 
 
-def test_each_end_and_each_publication_reaches_the_receiver(world: ApiWorld) -> None:
+def test_each_end_and_each_publication_reaches_the_receiver(
+    world: ApiWorld,
+) -> None:
     with receiving() as receiver:
         webhook = made(world, receiver)
         first = world.succeed(world.post_run().json()["run_id"])
         held = world.hold(world.post_run().json()["run_id"])
         assert held.hold is not None
-        decision = Release(held.hold.sha256, held.hold.guard_names, "seen", "ops")
+        decision = Release(
+            held.hold.sha256, held.hold.guard_names, "seen", "ops"
+        )
         world.platform.ledger.feeds.release(held.run_id, decision)
         failed = world.fail(world.post_run().json()["run_id"])
         gone = world.post_run().json()["run_id"]
@@ -77,7 +86,9 @@ def test_each_end_and_each_publication_reaches_the_receiver(world: ApiWorld) -> 
         ("run.cancelled", gone),
         ("feed.published", first.run_id),
     ]
-    shown = {name: value for name, value in TRIPPED.items() if name != "examples"}
+    shown = {
+        name: value for name, value in TRIPPED.items() if name != "examples"
+    }
     assert bodies[2]["data"] == {
         "run_id": held.run_id,
         "tenant_id": "acme",
@@ -92,13 +103,16 @@ def test_each_end_and_each_publication_reaches_the_receiver(world: ApiWorld) -> 
             "guards": [shown],
         },
     }
-    assert (bodies[5]["data"]["error_code"], bodies[5]["data"]["failure_class"]) == (
+    assert (
+        bodies[5]["data"]["error_code"],
+        bodies[5]["data"]["failure_class"],
+    ) == (
         "DECODE_ERROR",
         "vendor_data",
     )
-    tries = world.client.get(f"{PLACE}/{webhook['webhook_id']}/deliveries").json()[
-        "deliveries"
-    ]
+    tries = world.client.get(
+        f"{PLACE}/{webhook['webhook_id']}/deliveries"
+    ).json()["deliveries"]
     assert {
         (each["status_code"], each["attempt"], each["error"]) for each in tries
     } == {(204, 1, None)}
@@ -119,7 +133,10 @@ def test_a_rotated_secret_and_the_one_before_both_verify_a_test(
         send_all(world)
         for secret in (second, third):
             (body,) = told(receiver, secret)
-            assert (body["type"], body["data"]["tenant_id"]) == ("webhook.test", "acme")
+            assert (body["type"], body["data"]["tenant_id"]) == (
+                "webhook.test",
+                "acme",
+            )
         with pytest.raises(WebhookVerificationError):
             told(receiver, webhook["secret"])
     assert receiver.requests[0].headers["webhook-id"] == delivery_id
@@ -145,5 +162,8 @@ def test_a_failure_is_listed_with_the_next_try_and_one_that_is_gone_is_disabled(
         world.client.post(f"{place}/test")
         send_all(world)
     shown = world.client.get(place).json()
-    assert (shown["enabled"], shown["disabled_reason"]) == (False, "receiver_gone")
+    assert (shown["enabled"], shown["disabled_reason"]) == (
+        False,
+        "receiver_gone",
+    )
     assert world.client.post(f"{place}/test").status_code == 409

@@ -43,7 +43,9 @@ def test_a_snippet_reads_what_is_sent(read: Read) -> None:
 
 
 @pytest.mark.parametrize("what", ["secret", "body", "time", "old"])
-def test_a_snippet_refuses_what_somebody_else_sends(read: Read, what: str) -> None:
+def test_a_snippet_refuses_what_somebody_else_sends(
+    read: Read, what: str
+) -> None:
     secret, at = new_secret(), datetime.now(UTC)
     if what == "old":
         at -= timedelta(minutes=6)
@@ -57,12 +59,15 @@ def test_a_snippet_refuses_what_somebody_else_sends(read: Read, what: str) -> No
 
 def test_the_tries_are_those_that_are_made() -> None:
     rows = re.findall(r"^\| (\d) \| ([^|]+) \| ([^|]+) \|$", PAGE, re.MULTILINE)
-    assert [int(number) for number, *_ in rows] == list(range(1, len(WAITS) + 1))
+    assert [int(number) for number, *_ in rows] == list(
+        range(1, len(WAITS) + 1)
+    )
     assert [seconds(wait) for _, wait, _ in rows] == [
         each.total_seconds() for each in WAITS
     ]
     sums = [
-        sum(each.total_seconds() for each in WAITS[: number + 1]) for number in range(8)
+        sum(each.total_seconds() for each in WAITS[: number + 1])
+        for number in range(8)
     ]
     # Told to the minute, where there are minutes.
     assert [seconds(each) for *_, each in rows] == [
@@ -73,13 +78,15 @@ def test_the_tries_are_those_that_are_made() -> None:
 def seconds(text: str) -> int:
     units = {"s": 1, "min": 60, "h": 3600}
     return sum(
-        int(n) * units[unit] for n, unit in re.findall(r"(\d+) (s|min|h)\b", text)
+        int(n) * units[unit]
+        for n, unit in re.findall(r"(\d+) (s|min|h)\b", text)
     )
 
 
 def test_the_body_that_is_shown_has_the_fields_of_one_that_is_sent() -> None:
     (shown,) = (
-        json.loads(each) for each in re.findall(r"```json\n(.+?)```", PAGE, re.DOTALL)
+        json.loads(each)
+        for each in re.findall(r"```json\n(.+?)```", PAGE, re.DOTALL)
     )
     sent = json.loads(trial_event("acme", "wh_1", datetime.now(UTC)).body)
     assert list(shown) == list(sent)

@@ -31,7 +31,9 @@ def known(url: str) -> PullState:
     return replace(STATE, source=PullConfig(url=url).digest)
 
 
-def test_pulls_that_are_new_changed_or_taken_out_are_noted_and_no_others() -> None:
+def test_pulls_that_are_new_changed_or_taken_out_are_noted_and_no_others() -> (
+    None
+):
     states = {
         "vendor_1": known(URL),
         "vendor_2": known(URL),
@@ -47,7 +49,9 @@ def test_pulls_that_are_new_changed_or_taken_out_are_noted_and_no_others() -> No
     ]
 
 
-def test_another_url_is_due_at_once_and_forgets_the_marks_but_not_the_bytes() -> None:
+def test_another_url_is_due_at_once_and_forgets_the_marks_but_not_the_bytes() -> (
+    None
+):
     state = replace(
         known(URL),
         sha256="ab",

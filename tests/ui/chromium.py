@@ -96,7 +96,11 @@ def open_browser(**options: Any) -> Iterator[Browser]:
     """
     path = find_chromium()
     # Only its own sandbox keeps root from starting it.
-    flags = [*FLAGS, RESOLVER_RULES, *(["--no-sandbox"] if os.geteuid() == 0 else [])]
+    flags = [
+        *FLAGS,
+        RESOLVER_RULES,
+        *(["--no-sandbox"] if os.geteuid() == 0 else []),
+    ]
     with sync_playwright() as driver:
         browser = driver.chromium.launch(
             executable_path=path, headless=True, args=flags

@@ -18,7 +18,12 @@ from relay_dagster.devstack.processes import API, WEBSERVER
 from relay_dagster.runs.ports import utc_now
 from support.builders import feed
 
-HISTORY, FAILED, REFUSED, HELD = "acme_parts", "north_tools", "old_town", "south_yard"
+HISTORY, FAILED, REFUSED, HELD = (
+    "acme_parts",
+    "north_tools",
+    "old_town",
+    "south_yard",
+)
 RELEASED, QUARANTINED, UPLOADED = "west_pier", "east_mill", "iron_bridge"
 OVERRIDDEN_SKU = "SKU-0008"
 # The part of each vendor's records that it sends, run by run: numbers that move.
@@ -56,8 +61,14 @@ class Exhibits:
     def supplier_page(self, tenant: str, vendor: str) -> str:
         """Return the address of a new page for a vendor's supplier."""
         until = (utc_now() + timedelta(days=90)).isoformat()
-        order = {"vendor_id": vendor, "name": "Anna of North", "expires_at": until}
-        made = self.relay.http.post(f"/v1/tenants/{tenant}/supplier-links", json=order)
+        order = {
+            "vendor_id": vendor,
+            "name": "Anna of North",
+            "expires_at": until,
+        }
+        made = self.relay.http.post(
+            f"/v1/tenants/{tenant}/supplier-links", json=order
+        )
         return str(made.json()["url"])
 
     @property
@@ -80,28 +91,45 @@ def exhibited(home: Path) -> Iterator[Exhibits]:
         # The checks' page shows the latest run.
         refused = _ended(relay, _start_refused(relay))
         yield Exhibits(
-            relay, history, uploaded, failed, refused, held, released, quarantined
+            relay,
+            history,
+            uploaded,
+            failed,
+            refused,
+            held,
+            released,
+            quarantined,
         )
 
 
 def _run_history(relay: Installation) -> Iterator[Mapping[str, Any]]:
-    config = load_config(parse_document(sample_config_text(HISTORY), format="yaml"))
+    config = load_config(
+        parse_document(sample_config_text(HISTORY), format="yaml")
+    )
     _store(relay, HISTORY, config.to_document())
     maps = sample_sku_maps(HISTORY)
     for vendor in config.vendors:
         if vendor.sku_map is not None and vendor.sku_map.s3_key:
-            relay.aws.objects.put(vendor.sku_map.s3_key, maps[vendor.vendor_id][1])
+            relay.aws.objects.put(
+                vendor.sku_map.s3_key, maps[vendor.vendor_id][1]
+            )
     for part in PARTS:
         for vendor_id, (name, data) in sample_feeds(HISTORY).items():
             encoding = config.vendor(vendor_id).parser.encoding
-            relay.upload(HISTORY, vendor_id, _first_part(data, encoding, part), name)
+            relay.upload(
+                HISTORY, vendor_id, _first_part(data, encoding, part), name
+            )
         yield _ended(relay, relay.post(HISTORY))
 
 
 def _uploaded(relay: Installation) -> Mapping[str, Any]:
     """Return a run that nobody asked for: uploads have started it."""
     triggers = {"on_upload": {"quiet_seconds": 5}}
-    _store(relay, UPLOADED, sample_tenant.config_document(UPLOADED, triggers=triggers))
+    _store(
+        relay,
+        UPLOADED,
+        sample_tenant.config_document(UPLOADED, triggers=triggers),
+    )
     for vendor, data in sample_tenant.feeds().items():
         relay.upload(UPLOADED, vendor, data)
     (record,) = wait_for(
@@ -153,39 +181,65 @@ def _quarantined(relay: Installation) -> Mapping[str, Any]:
     """Return a run that keeps some prices as they were, of a tenant with an override."""
     guards = {"quarantine": {}}
     _store(
-        relay, QUARANTINED, sample_tenant.config_document(QUARANTINED, guards=guards)
+        relay,
+        QUARANTINED,
+        sample_tenant.config_document(QUARANTINED, guards=guards),
     )
     for vendor, data in sample_tenant.feeds().items():
         relay.upload(QUARANTINED, vendor, data)
     _ended(relay, relay.post(QUARANTINED))
-    override = {"sku": OVERRIDDEN_SKU, "price": "24.90", "note": "the autumn catalogue"}
+    override = {
+        "sku": OVERRIDDEN_SKU,
+        "price": "24.90",
+        "note": "the autumn catalogue",
+    }
     put = f"/v1/tenants/{QUARANTINED}/overrides:put"
-    assert relay.http.post(put, json={"overrides": [override]}).status_code == 200
-    dearer = sample_tenant.feeds()[sample_tenant.VENDORS[0]].replace(b",4.", b",490.")
+    assert (
+        relay.http.post(put, json={"overrides": [override]}).status_code == 200
+    )
+    dearer = sample_tenant.feeds()[sample_tenant.VENDORS[0]].replace(
+        b",4.", b",490."
+    )
     relay.upload(QUARANTINED, sample_tenant.VENDORS[0], dearer)
     return _ended(relay, relay.post(QUARANTINED))
 
 
-def _release_and_roll_back(relay: Installation, held: Mapping[str, Any]) -> None:
+def _release_and_roll_back(
+    relay: Installation, held: Mapping[str, Any]
+) -> None:
     """Release what a run holds back, and publish the feed before it again, an event each."""
     feed_path, hold = f"/v1/tenants/{held['tenant_id']}/feed", held["hold"]
-    guards = sorted({each["guard"] for each in hold["guards"] if each["tripped"]})
-    order = {"sha256": hold["sha256"], "guards": guards, "reason": "the clearance sale"}
+    guards = sorted(
+        {each["guard"] for each in hold["guards"] if each["tripped"]}
+    )
+    order = {
+        "sha256": hold["sha256"],
+        "guards": guards,
+        "reason": "the clearance sale",
+    }
     assert (
-        relay.http.post(f"/v1/runs/{held['run_id']}/release", json=order).status_code
+        relay.http.post(
+            f"/v1/runs/{held['run_id']}/release", json=order
+        ).status_code
         == 200
     )
     before = {"run_id": hold["baseline_run_id"], "reason": "the sale is over"}
-    assert relay.http.post(f"{feed_path}/rollback", json=before).status_code == 200
+    assert (
+        relay.http.post(f"{feed_path}/rollback", json=before).status_code == 200
+    )
     pointers = relay.aws.runs
     wait_for(
         "Dagster is told of it",
-        lambda: not getattr(pointers.feed(str(held["tenant_id"])), "pending", True),
+        lambda: (
+            not getattr(pointers.feed(str(held["tenant_id"])), "pending", True)
+        ),
         within=90,
     )
 
 
-def _store(relay: Installation, tenant: str, document: Mapping[str, Any]) -> None:
+def _store(
+    relay: Installation, tenant: str, document: Mapping[str, Any]
+) -> None:
     answer = relay.http.put(f"/v1/tenants/{tenant}/config", json=document)
     assert answer.status_code == 201, answer.text
 

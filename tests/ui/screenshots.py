@@ -49,7 +49,9 @@ def small(png: bytes) -> bytes:
     """Return a picture in few colours, the rare ones too: a red dot on a grey page stays red."""
     made = io.BytesIO()
     picture = Image.open(io.BytesIO(png)).convert("RGB")
-    few = picture.quantize(COLORS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    few = picture.quantize(
+        COLORS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE
+    )
     few.save(made, "PNG", optimize=True)
     return made.getvalue()
 

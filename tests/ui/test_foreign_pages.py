@@ -21,13 +21,21 @@ from relay_dagster.devstack.processes import (
     free_port,
     port_answers,
 )
-from ui.chromium import REBOUND, Browser, find_chromium, open_browser, serving_a_page
+from ui.chromium import (
+    REBOUND,
+    Browser,
+    find_chromium,
+    open_browser,
+    serving_a_page,
+)
 from ui.views import POLL_MILLISECONDS, SECONDS_TO_LOAD
 
 pytestmark = pytest.mark.integration
 BARE = "bare"
 """Dagster's own webserver, without the guard."""
-_SELECTOR = '{repositoryLocationName: "relay", repositoryName: "__repository__"}'
+_SELECTOR = (
+    '{repositoryLocationName: "relay", repositoryName: "__repository__"}'
+)
 
 
 class TwoUis(Stack):
@@ -37,7 +45,15 @@ class TwoUis(Stack):
         if name != BARE:
             return super().command(name)
         port = str(self.ports[BARE])
-        own = [sys.executable, "-m", "dagster_webserver", "-h", self.host, "-p", port]
+        own = [
+            sys.executable,
+            "-m",
+            "dagster_webserver",
+            "-h",
+            self.host,
+            "-p",
+            port,
+        ]
         return [*own, "-w", str(self.workspace)]
 
     def readiness_check(self, name: str) -> Callable[[], bool]:
@@ -52,13 +68,17 @@ class TwoUis(Stack):
 
     def refusals(self) -> int:
         """Return how many requests our UI has refused."""
-        return self.services[WEBSERVER].log.read_text().count("ui_request_refused")
+        return (
+            self.services[WEBSERVER].log.read_text().count("ui_request_refused")
+        )
 
 
 @pytest.fixture(scope="module")
 def uis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoUis]:
     find_chromium()
-    with TwoUis(tmp_path_factory.mktemp("foreign"), ports={BARE: free_port()}) as stack:
+    with TwoUis(
+        tmp_path_factory.mktemp("foreign"), ports={BARE: free_port()}
+    ) as stack:
         stack.start(CODE, WEBSERVER, BARE)
         yield stack
 
@@ -69,7 +89,9 @@ def browser(uis: TwoUis) -> Iterator[Browser]:
         yield opened
 
 
-@pytest.fixture(params=["localhost", "127.0.0.1"], ids=["other-site", "other-port"])
+@pytest.fixture(
+    params=["localhost", "127.0.0.1"], ids=["other-site", "other-port"]
+)
 def page(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
     """Another origin's page in the operator's browser."""
     with serving_a_page() as port:
@@ -115,12 +137,15 @@ ATTACKS = {
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
-def test_a_foreign_page_runs_no_mutation(uis: TwoUis, page: Page, attack: str) -> None:
+def test_a_foreign_page_runs_no_mutation(
+    uis: TwoUis, page: Page, attack: str
+) -> None:
     name = f"{attack}-from-{urlsplit(page.url).hostname}"
     before = uis.refusals()
     for ui in (BARE, WEBSERVER):
         page.evaluate(
-            ATTACKS[attack], [f"{uis.url(ui)}/graphql", mutation(f"{name}-to-{ui}")]
+            ATTACKS[attack],
+            [f"{uis.url(ui)}/graphql", mutation(f"{name}-to-{ui}")],
         )
     wait_beside(page, lambda: uis.refusals() > before)
     wait_beside(page, lambda: f"{name}-to-{BARE}" in uis.planted())
@@ -163,7 +188,9 @@ def test_a_name_that_was_bound_to_this_machine_reads_nothing(
 ) -> None:
     told = {}
     for ui in (BARE, WEBSERVER):
-        answer = browser.page.goto(f"http://{REBOUND}:{uis.ports[ui]}/server_info")
+        answer = browser.page.goto(
+            f"http://{REBOUND}:{uis.ports[ui]}/server_info"
+        )
         assert answer is not None
         told[ui] = (answer.status, "dagster_version" in answer.text())
     assert told == {BARE: (200, True), WEBSERVER: (421, False)}

@@ -144,7 +144,9 @@ def journey(
         return page.get_by_role("link", name=name, exact=True)
 
     def shows(text: str) -> None:
-        expect(page.locator("body")).to_contain_text(text, timeout=SECONDS * 1000)
+        expect(page.locator("body")).to_contain_text(
+            text, timeout=SECONDS * 1000
+        )
         hand.look()
 
     def upload(rows: Sequence[str]) -> None:
@@ -173,7 +175,9 @@ def journey(
                 page.expect_navigation()
             ):  # between two pages there is no progress either
                 hand.press(link("Refresh"))
-        page.wait_for_selector("#progress", state="detached", timeout=SECONDS * 1000)
+        page.wait_for_selector(
+            "#progress", state="detached", timeout=SECONDS * 1000
+        )
 
     def explain(sku: str) -> None:
         hand.press(link("SKU lookup"))
@@ -215,14 +219,18 @@ def journey(
     shows("All 4 rows are valid.")
     run()
     shows("A new feed with 4 SKUs is on hold")
-    hand.enter(page.get_by_label("Reason for the release"), "the line is discontinued")
+    hand.enter(
+        page.get_by_label("Reason for the release"), "the line is discontinued"
+    )
     hand.press(button("Release feed"))
     shows("released from hold. Reason: the line is discontinued")
 
     explain("N-002")
     shows(f"{VENDOR} has the only offer.")
     shows("3000.00")
-    hand.press(page.get_by_text("Edit override"))  # beside the price that was accepted
+    hand.press(
+        page.get_by_text("Edit override")
+    )  # beside the price that was accepted
     price = page.get_by_label("Price (EUR)", exact=True)
     hand.enter(price, "99,90")
     hand.press(button("Save override"))
@@ -246,7 +254,13 @@ def test_a_merchant_s_day_without_a_fault_that_axe_finds(
 ) -> None:
     key = new_tenant(relay, "by_mouse")
     with open_browser() as browser:
-        journey(Judge(browser.page), relay.stack.url(API), key, tmp_path, scripts=False)
+        journey(
+            Judge(browser.page),
+            relay.stack.url(API),
+            key,
+            tmp_path,
+            scripts=False,
+        )
         assert browser.refused == []
 
 
@@ -258,10 +272,18 @@ def test_the_same_day_by_keyboard_alone_on_a_phone(
         journey(Keys(browser.page), relay.stack.url(API), key, tmp_path)
 
 
-def test_the_same_day_without_scripts(relay: Installation, tmp_path: Path) -> None:
+def test_the_same_day_without_scripts(
+    relay: Installation, tmp_path: Path
+) -> None:
     key = new_tenant(relay, "without_scripts")
     with open_browser(java_script_enabled=False) as browser:
-        journey(Mouse(browser.page), relay.stack.url(API), key, tmp_path, scripts=False)
+        journey(
+            Mouse(browser.page),
+            relay.stack.url(API),
+            key,
+            tmp_path,
+            scripts=False,
+        )
 
 
 def signed_in(page: Page, relay: Installation, tenant: str) -> str:
@@ -282,7 +304,8 @@ POST_FORM = """([action, token]) => {
 
 
 @pytest.mark.parametrize(
-    ("host", "tenant"), [("localhost", "other_site"), ("127.0.0.1", "other_port")]
+    ("host", "tenant"),
+    [("localhost", "other_site"), ("127.0.0.1", "other_port")],
 )
 def test_a_foreign_page_starts_nothing_and_shows_none_of_ours_in_its_frame(
     relay: Installation, host: str, tenant: str
@@ -298,7 +321,9 @@ def test_a_foreign_page_starts_nothing_and_shows_none_of_ours_in_its_frame(
         # The cookie goes to another port of the same host alone.
         assert gone.value.status == (401 if host == "localhost" else 403)
         assert (
-            relay.http.get("/v1/runs", params={"tenant_id": tenant}).json()["runs"]
+            relay.http.get("/v1/runs", params={"tenant_id": tenant}).json()[
+                "runs"
+            ]
             == []
         )
         page.goto(f"http://{host}:{port}/")
@@ -341,6 +366,8 @@ def test_a_list_of_512_mib_goes_past_the_api_and_is_told_of_clearly(
 
 def resident_mib(relay: Installation) -> float:
     """Return how much memory the API's process has."""
-    status = Path(f"/proc/{relay.stack.services[API].process.pid}/status").read_text()
+    status = Path(
+        f"/proc/{relay.stack.services[API].process.pid}/status"
+    ).read_text()
     (line,) = (each for each in status.splitlines() if each.startswith("VmRSS"))
     return int(line.split()[1]) / 1024

@@ -50,7 +50,10 @@ DRAWN = """canvas => {
 def exhibits(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exhibits]:
     """Start the stack and do the runs, once for all tests; where no Chromium is, say so first."""
     find_chromium()
-    with mock.patch.dict(os.environ), exhibited(tmp_path_factory.mktemp("ui")) as made:
+    with (
+        mock.patch.dict(os.environ),
+        exhibited(tmp_path_factory.mktemp("ui")) as made,
+    ):
         yield made
 
 
@@ -101,7 +104,9 @@ def test_each_number_is_drawn(browser: Browser, exhibits: Exhibits) -> None:
     # Beside these, Dagster draws its own count of rows, and one tenant has prices set aside.
     assert charts.count() == len(NUMBERS) + 2
     for place in range(charts.count()):
-        browser.page.wait_for_function(DRAWN, arg=charts.nth(place).element_handle())
+        browser.page.wait_for_function(
+            DRAWN, arg=charts.nth(place).element_handle()
+        )
 
 
 def test_an_address_that_is_pressed_is_copied_and_leads_to_the_file(
@@ -115,9 +120,9 @@ def test_an_address_that_is_pressed_is_copied_and_leads_to_the_file(
     browser.page.get_by_text(objects.uri(key), exact=True).first.click()
     copied = str(browser.page.evaluate("navigator.clipboard.readText()"))
     assert copied == objects.uri(key)
-    assert objects.read(copied.removeprefix(f"s3://{objects.bucket}/")).startswith(
-        b"sku,"
-    )
+    assert objects.read(
+        copied.removeprefix(f"s3://{objects.bucket}/")
+    ).startswith(b"sku,")
 
 
 def test_each_tenant_s_verdict_is_the_one_of_its_latest_run(
@@ -126,18 +131,26 @@ def test_each_tenant_s_verdict_is_the_one_of_its_latest_run(
     checks = BY_NAME["checks"]
     partitions = replace(
         checks,
-        address=lambda ex: f"{checks.address(ex)}&checkDetail=invalid_rows_within_max",
+        address=lambda ex: (
+            f"{checks.address(ex)}&checkDetail=invalid_rows_within_max"
+        ),
         texts=lambda ex: [HISTORY, "Passed (6)", "Failed (1)", "Missing (0)"],
         act=press("Execution history", "Partitions"),
     )
     visit(browser, partitions, exhibits)
 
 
-def test_the_api_s_page_calls_the_api(browser: Browser, exhibits: Exhibits) -> None:
+def test_the_api_s_page_calls_the_api(
+    browser: Browser, exhibits: Exhibits
+) -> None:
     called = replace(
         API_PAGE,
         act=press("/v1/health", "Execute"),
-        texts=lambda ex: ["Request URL", f"{ex.api}/v1/health", '"status": "ok"'],
+        texts=lambda ex: [
+            "Request URL",
+            f"{ex.api}/v1/health",
+            '"status": "ok"',
+        ],
     )
     visit(browser, called, exhibits)
     assert browser.refused == []
@@ -153,7 +166,9 @@ def test_a_code_server_that_died_is_failed_and_loaded_when_it_is_back(
     exhibits.relay.kill(CODE)
     try:
         wait_for(
-            "its page says Failed", lambda: shows("Failed", "View error"), within=60
+            "its page says Failed",
+            lambda: shows("Failed", "View error"),
+            within=60,
         )
     finally:
         exhibits.relay.start(CODE)
@@ -184,7 +199,9 @@ def test_a_sensor_is_switched_off_and_on_again(
 def test_a_run_that_is_launched_by_hand_is_followed_to_its_end(
     browser: Browser, exhibits: Exhibits
 ) -> None:
-    materialize = press("Materialize all…", "Select a partition or create one", HISTORY)
+    materialize = press(
+        "Materialize all…", "Select a partition or create one", HISTORY
+    )
     sockets: list[str] = []
     browser.page.on("websocket", lambda socket: sockets.append(socket.url))
     launched = replace(

@@ -39,7 +39,9 @@ def test_a_request_that_fails_does_not_end_it(status: int | None) -> None:
             page.get_by_role("button", name="Sign in").click()
             expect(page.locator("h1")).to_have_text("The run is in progress")
             page.route("**/app/runs/*", fail_once)
-            with page.expect_request(lambda asked: asked.resource_type == "fetch"):
+            with page.expect_request(
+                lambda asked: asked.resource_type == "fetch"
+            ):
                 pass
             world.succeed(run_id)
             expect(page.locator("h1")).to_contain_text(

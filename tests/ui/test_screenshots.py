@@ -13,7 +13,8 @@ from ui.views import PAGES, VIEWS
 
 NAMES = [view.name for view in (*VIEWS, *PAGES)]
 DOCS = "".join(
-    (PICTURES.parent / name).read_text("utf-8") for name in ("RUNBOOK.md", "PAGE.md")
+    (PICTURES.parent / name).read_text("utf-8")
+    for name in ("RUNBOOK.md", "PAGE.md")
 )
 PICTURE = re.compile(r"!\[([^\]]*)\]\(pictures/([^)]+)\.png\)")
 SHOWN = {path: alt for alt, path in PICTURE.findall(DOCS)}
@@ -53,11 +54,17 @@ def test_where_no_chromium_is_it_is_told_in_one_line(
     )
 
 
-def test_a_picture_in_few_colours_keeps_its_size_and_a_dot_of_another_colour() -> None:
+def test_a_picture_in_few_colours_keeps_its_size_and_a_dot_of_another_colour() -> (
+    None
+):
     page, made = Image.effect_noise((80, 60), 90).convert("RGB"), io.BytesIO()
     page.putpixel((7, 5), (210, 30, 30))
     page.save(made, "PNG")
     with Image.open(io.BytesIO(small(made.getvalue()))) as picture:
-        assert (picture.format, picture.mode, picture.size) == ("PNG", "P", (80, 60))
+        assert (picture.format, picture.mode, picture.size) == (
+            "PNG",
+            "P",
+            (80, 60),
+        )
         red, green, blue = picture.convert("RGB").getpixel((7, 5))
     assert red > 180 > 90 > max(green, blue)

@@ -129,7 +129,9 @@ def assert_finished(page: Page) -> None:
         assert found.violations_count == 0, (
             f"{page.url}, {scheme}: {found.generate_report()}"
         )
-        assert page.evaluate(OVERHANGING) == [], f"{page.url} is wider than {width}"
+        assert page.evaluate(OVERHANGING) == [], (
+            f"{page.url} is wider than {width}"
+        )
     page.set_viewport_size(before)
     page.emulate_media(color_scheme="light")
 
@@ -145,7 +147,9 @@ def press(*texts: str) -> Callable[[Page], None]:
     return act
 
 
-def _asset(name: str, view: str, partition: str = "") -> Callable[[Exhibits], str]:
+def _asset(
+    name: str, view: str, partition: str = ""
+) -> Callable[[Exhibits], str]:
     chosen = f"&partition={partition}" if partition else ""
     return lambda ex: f"{ex.dagster}/assets/{name}?view={view}{chosen}"
 
@@ -170,13 +174,22 @@ def _materialized(ex: Exhibits) -> list[str]:
     run_id = str(ex.latest["run_id"])
     counts = ex.relay.record(run_id).counts
     numbers = [
-        f"{counts[name]}" for name in ("total_rows", "record_count", "unpriced_skus")
+        f"{counts[name]}"
+        for name in ("total_rows", "record_count", "unpriced_skus")
     ]
     first_sku = ex.relay.csv(run_id).decode().splitlines()[1].split(",")[0]
     reports = ("merged_inventory", "errors", "run_summary")
     addresses = [_address(ex, ex.latest, name) for name in reports]
     vendors = [*sample_feeds(HISTORY)]
-    return [*NUMBERS, *numbers, *vendors, "skus_won", first_sku, run_id, *addresses]
+    return [
+        *NUMBERS,
+        *numbers,
+        *vendors,
+        "skus_won",
+        first_sku,
+        run_id,
+        *addresses,
+    ]
 
 
 def _failure(ex: Exhibits) -> list[str]:
@@ -210,7 +223,9 @@ def _hold(ex: Exhibits) -> list[str]:
     ]
 
 
-def _report(of: Callable[[Exhibits], Mapping[str, Any]]) -> Callable[[Exhibits], str]:
+def _report(
+    of: Callable[[Exhibits], Mapping[str, Any]],
+) -> Callable[[Exhibits], str]:
     return lambda ex: str(_links(ex, of(ex))["report"])
 
 
@@ -237,7 +252,12 @@ LAUNCH = "Launch runs to materialize 3 assets"
 VIEWS = (
     View("runs", _dagster("/runs"), _run_list, height=780),
     View("failed_run", _run_page, _failure, height=1000),
-    View("failed_run_error", _run_page, _whole_failure, act=press("View full message")),
+    View(
+        "failed_run_error",
+        _run_page,
+        _whole_failure,
+        act=press("View full message"),
+    ),
     View(
         "tenant",
         _asset("merged_inventory", "partitions", HISTORY),
@@ -360,7 +380,10 @@ VIEWS = (
         lambda ex: [LAUNCH, FAILED, "1 partition", "Launch 1 run"],
         # A press of the title closes the list of tenants.
         act=press(
-            "Materialize all…", "Select a partition or create one", FAILED, LAUNCH
+            "Materialize all…",
+            "Select a partition or create one",
+            FAILED,
+            LAUNCH,
         ),
         height=740,
     ),
@@ -381,7 +404,9 @@ def _page(
         (lambda ex: f"{ex.api}/app/{path(ex)}"),
         "dark" if dark else "light",
     )
-    wide = View(name, address, lambda ex: texts, act, 1240, 1280, tenant, scheme)
+    wide = View(
+        name, address, lambda ex: texts, act, 1240, 1280, tenant, scheme
+    )
     return wide, replace(wide, name=f"{name}_phone", height=1500, width=390)
 
 
@@ -460,7 +485,12 @@ API_PAGE = View(
 LAUNCHPAD = View(
     "launchpad",
     _dagster("/locations/relay/jobs/inventory_sync/playground"),
-    lambda ex: ["New Run", "Scaffold all default config", "No errors", "Launch Run"],
+    lambda ex: [
+        "New Run",
+        "Scaffold all default config",
+        "No errors",
+        "Launch Run",
+    ],
 )
 
 CODE_LOCATIONS = View(

@@ -18,7 +18,9 @@ from support.fakes import NOW
 from support.webhooks_world import SECOND, event, webhook
 
 
-def test_two_secrets_sign_for_a_day_and_a_third_takes_the_oldests_place() -> None:
+def test_two_secrets_sign_for_a_day_and_a_third_takes_the_oldests_place() -> (
+    None
+):
     first, second, third = new_secret(), new_secret(), new_secret()
     once = rotated(second, NOW)(webhook(secret=first))
     day = timedelta(hours=24)
@@ -29,17 +31,25 @@ def test_two_secrets_sign_for_a_day_and_a_third_takes_the_oldests_place() -> Non
 
 
 def test_whoever_enables_or_moves_a_webhook_begins_anew() -> None:
-    broken = disabled(DisabledReason.FAILING)(failing(NOW)(failing(NOW)(webhook())))
+    broken = disabled(DisabledReason.FAILING)(
+        failing(NOW)(failing(NOW)(webhook()))
+    )
     assert (broken.enabled, broken.failing_since) == (False, NOW)
     assert broken.disabled_reason is DisabledReason.FAILING
     enabled = updated(NOW, enabled=True)(broken)
     anew = replace(
-        broken, enabled=True, enabled_at=NOW, failing_since=None, disabled_reason=None
+        broken,
+        enabled=True,
+        enabled_at=NOW,
+        failing_since=None,
+        disabled_reason=None,
     )
     assert enabled == anew
     again = updated(NOW + SECOND, enabled=True)(enabled)
     assert again.enabled_at == NOW
-    moved = updated(NOW, url="https://new.example.com/")(failing(NOW)(webhook()))
+    moved = updated(NOW, url="https://new.example.com/")(
+        failing(NOW)(webhook())
+    )
     assert moved.failing_since is None
 
 
@@ -49,7 +59,9 @@ def test_one_that_a_person_has_disabled_has_no_reason() -> None:
     assert disabled(DisabledReason.GONE)(off) == off
 
 
-def test_a_webhook_wants_the_events_that_it_names_and_a_test_that_is_its_own() -> None:
+def test_a_webhook_wants_the_events_that_it_names_and_a_test_that_is_its_own() -> (
+    None
+):
     one = webhook(events=(EventType.RUN_HELD,))
     trial = replace(event(EventType.TEST), only_for=one.webhook_id)
     assert one.wants(event(EventType.RUN_HELD))
@@ -69,7 +81,10 @@ def test_a_secret_is_as_the_standard_writes_it() -> None:
     made = {new_secret() for _ in range(100)}
     assert len(made) == 100
     for each in made:
-        assert len(base64.b64decode(each.removeprefix("whsec_"), validate=True)) == 32
+        assert (
+            len(base64.b64decode(each.removeprefix("whsec_"), validate=True))
+            == 32
+        )
 
 
 def test_neither_secret_is_shown_where_a_webhook_is_printed() -> None:
@@ -79,7 +94,9 @@ def test_neither_secret_is_shown_where_a_webhook_is_printed() -> None:
 def test_a_body_has_type_instant_and_data_and_is_the_same_every_time() -> None:
     zone = timezone(timedelta(hours=2))
     one = replace(
-        event(), occurred_at=NOW.astimezone(zone), data={"run_id": "r", "b": "é"}
+        event(),
+        occurred_at=NOW.astimezone(zone),
+        data={"run_id": "r", "b": "é"},
     )
     assert one.body == one.body
     assert one.body.decode() == (

@@ -9,7 +9,12 @@ from typing import Any
 import pytest
 
 from relay_core.domain.codes import RunStatus, Stage
-from relay_dagster.feeds.pointer import FeedPointer, FeedUpdate, holding, published
+from relay_dagster.feeds.pointer import (
+    FeedPointer,
+    FeedUpdate,
+    holding,
+    published,
+)
 from relay_dagster.runs.model import Hold, RunRecord
 from relay_dagster.webhooks.model import EventType
 from relay_dagster.webhooks.run_events import events_of, run_data, trial_event
@@ -42,7 +47,9 @@ def feed(run_id: str = "earlier") -> FeedPointer:
 def told(
     before: RunRecord | None, after: RunRecord, move: FeedUpdate | None = None
 ) -> list[tuple[EventType, str | None]]:
-    return [(each.type, each.run_id) for each in events_of(before, after, move, NOW)]
+    return [
+        (each.type, each.run_id) for each in events_of(before, after, move, NOW)
+    ]
 
 
 # --- ends ---------------------------------------------------------------------------------------
@@ -72,7 +79,10 @@ def test_a_run_that_is_hidden_has_none(
 def test_what_is_noted_of_a_run_that_has_ended_is_no_event() -> None:
     for status in ENDS:
         assert (
-            told(run(status), run(status, acknowledged_at=NOW, reports_written_at=NOW))
+            told(
+                run(status),
+                run(status, acknowledged_at=NOW, reports_written_at=NOW),
+            )
             == []
         )
 
@@ -81,7 +91,9 @@ def test_what_is_noted_of_a_run_that_has_ended_is_no_event() -> None:
 
 
 @pytest.mark.parametrize("earlier", [None, feed()], ids=["first", "next"])
-def test_a_success_that_moves_the_feed_has_two(earlier: FeedPointer | None) -> None:
+def test_a_success_that_moves_the_feed_has_two(
+    earlier: FeedPointer | None,
+) -> None:
     after = run()
     move = FeedUpdate(earlier, published(earlier, after, NOW, 10, None))
     assert told(run(RunStatus.RUNNING), after, move) == [
@@ -102,13 +114,17 @@ def test_a_release_has_two() -> None:
 def test_a_rollback_tells_of_the_feed_alone() -> None:
     earlier, again = feed(), run()
     move = FeedUpdate(earlier, published(earlier, again, NOW, 10, None))
-    assert told(again, replace(again), move) == [(EventType.FEED_PUBLISHED, RUN_ID)]
+    assert told(again, replace(again), move) == [
+        (EventType.FEED_PUBLISHED, RUN_ID)
+    ]
 
 
 def test_the_same_feed_published_again_is_told_again() -> None:
     earlier, again = feed(RUN_ID), run()
     move = FeedUpdate(earlier, published(earlier, again, NOW, 10, None))
-    assert told(again, replace(again), move) == [(EventType.FEED_PUBLISHED, RUN_ID)]
+    assert told(again, replace(again), move) == [
+        (EventType.FEED_PUBLISHED, RUN_ID)
+    ]
 
 
 def test_a_hold_publishes_nothing() -> None:
@@ -134,7 +150,9 @@ def test_an_older_held_run_ends_with_its_event_too(status: RunStatus) -> None:
     )
     new = published(earlier, after, NOW, 10, None)
     pointer = holding(earlier, RUN_ID) if status is RunStatus.HELD else new
-    events = told(run(RunStatus.RUNNING), after, FeedUpdate(earlier, pointer, voided))
+    events = told(
+        run(RunStatus.RUNNING), after, FeedUpdate(earlier, pointer, voided)
+    )
     assert events[0] == (ENDS[status], RUN_ID)
     assert events[-1] == (EventType.RUN_CANCELLED, "older")
     assert ((EventType.FEED_PUBLISHED, RUN_ID) in events) == (
@@ -178,7 +196,11 @@ def test_all_that_a_run_has_is_told_in_the_words_of_its_answer() -> None:
             ],
         },
     }
-    assert (event.occurred_at, event.due_at, event.tenant_id) == (NOW, NOW, "acme")
+    assert (event.occurred_at, event.due_at, event.tenant_id) == (
+        NOW,
+        NOW,
+        "acme",
+    )
     assert event.deliveries is None
 
 
@@ -190,7 +212,9 @@ def test_all_that_a_run_has_is_told_in_the_words_of_its_answer() -> None:
         ("empty_output", "tenant_config"),
     ],
 )
-def test_a_failure_is_told_with_whose_it_is(code: str, failure_class: str) -> None:
+def test_a_failure_is_told_with_whose_it_is(
+    code: str, failure_class: str
+) -> None:
     data = run_data(
         run(RunStatus.FAILED, error_code=code, failed_stage=Stage.NORMALIZE)
     )
@@ -208,9 +232,9 @@ def test_what_is_not_known_is_null() -> None:
     }
     trial = trial_event("acme", "wh_1", NOW)
     assert trial.data.keys() == data.keys()
-    assert {name for name, value in trial.data.items() if value is not None} == {
-        "tenant_id"
-    }
+    assert {
+        name for name, value in trial.data.items() if value is not None
+    } == {"tenant_id"}
 
 
 def test_the_largest_body_is_under_20_kb() -> None:
@@ -225,7 +249,9 @@ def test_the_largest_body_is_under_20_kb() -> None:
         RunStatus.FAILED,
         tenant_id="t" * 64,
         error_code=text,
-        counts=dict.fromkeys(["record_count", "total_rows", "invalid_rows"], 10**15),
+        counts=dict.fromkeys(
+            ["record_count", "total_rows", "invalid_rows"], 10**15
+        ),
         changes=dict.fromkeys(CHANGES, 10**15),
         hold=Hold("a" * 64, RUN_ID, (guard,) * 20),
     )

@@ -42,13 +42,17 @@ def running(platform: Platform, record: RunRecord | None = None) -> RunRecord:
     """Bring a run to its next attempt, claimed."""
     record = record or reserved(platform)
     attempt = record.attempt + 1
-    platform.ledger.dispatch(record.run_id, attempt, message_id="m", receipt_handle="h")
+    platform.ledger.dispatch(
+        record.run_id, attempt, message_id="m", receipt_handle="h"
+    )
     return platform.ledger.claim(record.run_id, attempt, f"dagster-{attempt}")
 
 
 def succeeded(platform: Platform) -> RunRecord:
     record = running(platform)
-    return platform.ledger.succeed(record.fence, published_outcome(platform, record))
+    return platform.ledger.succeed(
+        record.fence, published_outcome(platform, record)
+    )
 
 
 def held(platform: Platform) -> RunRecord:
@@ -59,7 +63,9 @@ def held(platform: Platform) -> RunRecord:
 
 def release(platform: Platform, record: RunRecord) -> RunRecord:
     assert record.hold is not None
-    decision = Release(record.hold.sha256, record.hold.guard_names, "seen", "ops")
+    decision = Release(
+        record.hold.sha256, record.hold.guard_names, "seen", "ops"
+    )
     return platform.ledger.feeds.release(record.run_id, decision).record
 
 
@@ -71,7 +77,9 @@ Ending = tuple[Callable[[], Any], str]
 
 def by_success(platform: Platform) -> Ending:
     record = running(platform)
-    return lambda: platform.ledger.succeed(record.fence, Outcome()), record.run_id
+    return lambda: platform.ledger.succeed(
+        record.fence, Outcome()
+    ), record.run_id
 
 
 def by_failure(platform: Platform) -> Ending:
@@ -88,16 +96,20 @@ def by_time_out(platform: Platform) -> Ending:
 def by_the_last_retryable_fault(platform: Platform) -> Ending:
     first = running(platform)
     again = running(
-        platform, platform.ledger.retry_later(first.fence, "ThrottledError", "busy")
+        platform,
+        platform.ledger.retry_later(first.fence, "ThrottledError", "busy"),
     )
     fault = ("ThrottledError", "busy")
-    return lambda: platform.ledger.retry_later(again.fence, *fault), first.run_id
+    return lambda: platform.ledger.retry_later(
+        again.fence, *fault
+    ), first.run_id
 
 
 def by_the_reconciler(platform: Platform) -> Ending:
     first = running(platform)
     again = running(
-        platform, platform.ledger.lose_attempt(first, "dead", "its process is dead")
+        platform,
+        platform.ledger.lose_attempt(first, "dead", "its process is dead"),
     )
     return lambda: platform.ledger.lose_attempt(
         again, "dead", "it is dead"
@@ -106,12 +118,16 @@ def by_the_reconciler(platform: Platform) -> Ending:
 
 def by_poison(platform: Platform) -> Ending:
     record = reserved(platform)
-    return lambda: platform.ledger.poison(record.run_id, "no config"), record.run_id
+    return lambda: platform.ledger.poison(
+        record.run_id, "no config"
+    ), record.run_id
 
 
 def by_a_letter_without_a_record(platform: Platform) -> Ending:
     job = Job(str(uuid.uuid4()), "acme")
-    return lambda: platform.ledger.adopt_dead(job, "found dead", "d1"), job.run_id
+    return lambda: platform.ledger.adopt_dead(
+        job, "found dead", "d1"
+    ), job.run_id
 
 
 def by_a_cancel_before_dispatch(platform: Platform) -> Ending:
@@ -129,7 +145,9 @@ def by_a_hold(platform: Platform) -> Ending:
     succeeded(platform)
     record = platform.ledger.pin(running(platform).fence, 1, "baseline-run")
     outcome = held_outcome(platform, record)
-    return lambda: platform.ledger.feeds.hold(record.fence, outcome), record.run_id
+    return lambda: platform.ledger.feeds.hold(
+        record.fence, outcome
+    ), record.run_id
 
 
 def by_discarding_a_hold(platform: Platform) -> Ending:
@@ -141,7 +159,9 @@ def by_discarding_a_hold(platform: Platform) -> Ending:
 def by_a_hold_that_expires(platform: Platform) -> Ending:
     succeeded(platform)
     record = held(platform)
-    return lambda: platform.ledger.feeds.expire_hold(record.run_id, 30), record.run_id
+    return lambda: platform.ledger.feeds.expire_hold(
+        record.run_id, 30
+    ), record.run_id
 
 
 ENDINGS: dict[Callable[[Platform], Ending], str] = {
@@ -164,7 +184,9 @@ def new_events(platform: Platform, call: Callable[[], Any]) -> list[Event]:
     """Return the events that are there after a call and were not before."""
     known = {each.event_id for each in events_told(platform)}
     call()
-    return [each for each in events_told(platform) if each.event_id not in known]
+    return [
+        each for each in events_told(platform) if each.event_id not in known
+    ]
 
 
 @pytest.mark.parametrize("ending", ENDINGS, ids=lambda ending: ending.__name__)
@@ -220,7 +242,9 @@ def test_what_does_not_end_a_run_leaves_none(platform: Platform) -> None:
     assert events_told(platform) == []
 
 
-def test_a_run_whose_message_could_not_be_sent_leaves_none(platform: Platform) -> None:
+def test_a_run_whose_message_could_not_be_sent_leaves_none(
+    platform: Platform,
+) -> None:
     record = reserved(platform)
     assert platform.ledger.tombstone(record.run_id).hidden
     assert events_told(platform) == []
@@ -230,7 +254,8 @@ def test_what_is_noted_after_an_end_leaves_none(platform: Platform) -> None:
     record = succeeded(platform)
     assert (
         new_events(
-            platform, lambda: platform.ledger.messages.acknowledge(record.run_id)
+            platform,
+            lambda: platform.ledger.messages.acknowledge(record.run_id),
         )
         == []
     )
@@ -244,7 +269,9 @@ def types_and_runs(events: list[Event]) -> set[tuple[str, str | None]]:
     return {(str(each.type), each.run_id) for each in events}
 
 
-def test_a_success_of_all_vendors_tells_of_run_and_feed(platform: Platform) -> None:
+def test_a_success_of_all_vendors_tells_of_run_and_feed(
+    platform: Platform,
+) -> None:
     record = succeeded(platform)
     assert types_and_runs(events_told(platform)) == {
         ("run.succeeded", record.run_id),
@@ -257,7 +284,9 @@ def test_a_release_tells_of_run_and_feed_and_the_same_again_of_nothing(
 ) -> None:
     succeeded(platform)
     record = held(platform)
-    assert types_and_runs(new_events(platform, lambda: release(platform, record))) == {
+    assert types_and_runs(
+        new_events(platform, lambda: release(platform, record))
+    ) == {
         ("run.succeeded", record.run_id),
         ("feed.published", record.run_id),
     }
@@ -352,7 +381,9 @@ def test_an_end_whose_answer_was_lost_leaves_one(
     platform: Platform, clock: FakeClock
 ) -> None:
     record = running(platform)
-    runs = RunStore(Database.of(OverlookedClients(platform.clients), platform.settings))
+    runs = RunStore(
+        Database.of(OverlookedClients(platform.clients), platform.settings)
+    )
     outcome = published_outcome(platform, record)
     ended = RunLedger(runs, clock=clock).succeed(record.fence, outcome)
     assert ended == platform.runs.get(record.run_id)

@@ -58,7 +58,9 @@ def test_a_wait_is_spread_by_a_fifth_either_way() -> None:
     ]
 
 
-def test_an_event_goes_to_each_webhook_that_wants_it_at_its_first_look() -> None:
+def test_an_event_goes_to_each_webhook_that_wants_it_at_its_first_look() -> (
+    None
+):
     webhooks = [
         webhook(webhook_id="a"),
         webhook(webhook_id="other_events", events=(EventType.FEED_PUBLISHED,)),
@@ -67,7 +69,8 @@ def test_an_event_goes_to_each_webhook_that_wants_it_at_its_first_look() -> None
     ]
     after = addressed(event(), webhooks, NOW + SECOND)
     assert after.deliveries == {
-        each: Delivery(each, next_attempt_at=NOW + SECOND) for each in ("a", "b")
+        each: Delivery(each, next_attempt_at=NOW + SECOND)
+        for each in ("a", "b")
     }
     assert after.due_at == NOW + SECOND
     assert due(after, NOW + SECOND) == ["a", "b"]
@@ -80,14 +83,18 @@ def test_an_event_that_nobody_wants_is_not_due_again() -> None:
 
 def test_a_test_goes_to_its_own_webhook_alone() -> None:
     webhooks = [webhook(webhook_id="a"), webhook(webhook_id="b")]
-    trial = new_event(EventType.TEST, "acme", {"run_id": None}, NOW, only_for="b")
+    trial = new_event(
+        EventType.TEST, "acme", {"run_id": None}, NOW, only_for="b"
+    )
     assert list(addressed(trial, webhooks, NOW).deliveries or ()) == ["b"]
 
 
 def test_a_webhook_that_comes_after_the_first_look_is_not_told() -> None:
     before = addressed_event("a")
     assert (
-        addressed(before, [webhook(webhook_id="a"), webhook(webhook_id="new")], NOW)
+        addressed(
+            before, [webhook(webhook_id="a"), webhook(webhook_id="new")], NOW
+        )
         == before
     )
 
@@ -95,7 +102,9 @@ def test_a_webhook_that_comes_after_the_first_look_is_not_told() -> None:
 @pytest.mark.parametrize(
     "left", [[], [webhook(webhook_id="a", enabled=False)]], ids=["gone", "off"]
 )
-def test_what_waits_for_a_webhook_that_is_deleted_or_disabled_ends(left: list) -> None:
+def test_what_waits_for_a_webhook_that_is_deleted_or_disabled_ends(
+    left: list,
+) -> None:
     after = addressed(addressed_event("a"), left, NOW)
     assert after.deliveries == {"a": Delivery("a")}
     assert after.due_at is None
@@ -105,7 +114,9 @@ def test_what_waits_for_a_webhook_that_is_deleted_or_disabled_ends(left: list) -
 def test_later_tries_go_on_whatever_events_the_webhook_wants_now() -> None:
     before = addressed_event("a")
     assert (
-        addressed(before, [webhook(webhook_id="a", events=(EventType.RUN_HELD,))], NOW)
+        addressed(
+            before, [webhook(webhook_id="a", events=(EventType.RUN_HELD,))], NOW
+        )
         == before
     )
 
@@ -132,7 +143,9 @@ def test_after_the_eighth_failure_it_is_given_up() -> None:
         assert not is_given_up(current, "a")
         now = current.due_at
         instants.append(now - NOW)
-        current = tried(current, "a", replace(FAILED, at=now, duration_ms=0), 0.5)
+        current = tried(
+            current, "a", replace(FAILED, at=now, duration_ms=0), 0.5
+        )
     assert is_given_up(current, "a")
     assert len(instants) == 8
     assert instants[-1] == timedelta(hours=27, minutes=35, seconds=5)
@@ -141,7 +154,9 @@ def test_after_the_eighth_failure_it_is_given_up() -> None:
 def test_what_is_postponed_is_due_later_and_has_no_try_more() -> None:
     after = postponed(addressed_event("a", "b"), {"a": NOW + 20 * SECOND})
     assert (due(after, NOW), after.due_at) == (["b"], NOW)
-    assert postponed(after, {"b": NOW + 30 * SECOND}).due_at == NOW + 20 * SECOND
+    assert (
+        postponed(after, {"b": NOW + 30 * SECOND}).due_at == NOW + 20 * SECOND
+    )
     assert due(after, NOW + 20 * SECOND) == ["a", "b"]
     assert after.deliveries is not None
     assert after.deliveries["a"].attempts == ()

@@ -51,7 +51,9 @@ class World:
 
     def add(self, job: Job) -> bool:
         self.jobs.append(job)
-        return self.limiter.submit(job, job.tenant_id or job.receiver, job.receiver)
+        return self.limiter.submit(
+            job, job.tenant_id or job.receiver, job.receiver
+        )
 
     def know(self, *receivers: str) -> None:
         """Let receivers answer in time, so that they count as slow no more."""
@@ -108,7 +110,9 @@ def test_so_many_calls_are_made_at_once_and_no_more(world: World) -> None:
     assert MAX_CALLS == 32
 
 
-def test_a_receiver_is_called_once_at_a_time_for_each_tenant(world: World) -> None:
+def test_a_receiver_is_called_once_at_a_time_for_each_tenant(
+    world: World,
+) -> None:
     first = world.begin("host", "flood")
     flood = [quick("host", "flood") for _ in range(50)]
     others = [quick("host", f"t{number}") for number in range(100)]
@@ -122,7 +126,9 @@ def test_a_receiver_is_called_once_at_a_time_for_each_tenant(world: World) -> No
 
 
 def test_of_a_tenant_so_many_calls_are_made_at_once(world: World) -> None:
-    begun = [world.begin(f"r{number}", "busy") for number in range(MAX_OF_TENANT)]
+    begun = [
+        world.begin(f"r{number}", "busy") for number in range(MAX_OF_TENANT)
+    ]
     fifth = quick("r4", "busy")
     assert world.add(fifth)
     world.know("other")
@@ -152,7 +158,13 @@ def test_receivers_take_turns(world: World) -> None:
     for job in waiting:
         assert world.add(job)
     held[0].may_end.set()
-    assert world.made(5) == [held[0], waiting[0], waiting[3], waiting[1], waiting[2]]
+    assert world.made(5) == [
+        held[0],
+        waiting[0],
+        waiting[3],
+        waiting[1],
+        waiting[2],
+    ]
 
 
 def test_slow_receivers_together_leave_threads_to_others(world: World) -> None:

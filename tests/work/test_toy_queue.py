@@ -52,7 +52,9 @@ REMINDERS = Codec(kind=Reminder)
 
 def to_item(reminder: Reminder) -> dict[str, Any]:
     shard = due_shard("reminder", reminder.name) if reminder.due_at else None
-    return REMINDERS.item(f"REMINDER#{reminder.name}", reminder, **{DUE_SHARD: shard})
+    return REMINDERS.item(
+        f"REMINDER#{reminder.name}", reminder, **{DUE_SHARD: shard}
+    )
 
 
 def reminders(platform: Platform) -> TableQueue[Reminder]:
@@ -75,7 +77,9 @@ class Process:
         self.clock = clock
         self.said: list[str] = []
         self.faults: list[str] = []
-        self.before_saying: Callable[[LeasedItem[Reminder]], None] = lambda _: None
+        self.before_saying: Callable[[LeasedItem[Reminder]], None] = lambda _: (
+            None
+        )
         self.worker: Worker[Reminder, str] = Worker(
             queue=queue, handle=self.say, on_fault=self.note_fault, clock=clock
         )
@@ -104,7 +108,9 @@ class World:
     def add(self, name: str, **changes: object) -> None:
         fields = {"text": name.upper(), "due_at": self.clock(), **changes}
         reminder = Reminder(name=name, **fields)  # type: ignore[arg-type]
-        assert self.table.carry_out(self.table.new("reminder", to_item(reminder)))
+        assert self.table.carry_out(
+            self.table.new("reminder", to_item(reminder))
+        )
 
     def item(self, name: str) -> WorkItem[Reminder]:
         item = self.queue.get(f"REMINDER#{name}")
@@ -164,7 +170,9 @@ def test_two_workers_side_by_side_handle_each_item_once(world: World) -> None:
     world.process.run()
     assert world.process.said
     assert other.said
-    assert sorted(world.process.said + other.said) == [name.upper() for name in names]
+    assert sorted(world.process.said + other.said) == [
+        name.upper() for name in names
+    ]
     assert world.process.faults == other.faults == []
 
 
@@ -194,7 +202,8 @@ def test_a_change_by_another_does_not_cost_the_lease_and_is_not_lost(
     world.add("a")
     leased = world.take("a")
     item = world.queue.update(
-        world.item("a"), lambda item: item.changed(replace(item.value, text="NEW"))
+        world.item("a"),
+        lambda item: item.changed(replace(item.value, text="NEW")),
     )
     assert item is not None
     assert item.due_at == world.clock() + LEASE
@@ -205,7 +214,9 @@ def test_a_change_by_another_does_not_cost_the_lease_and_is_not_lost(
 
 
 @pytest.mark.parametrize("act", ["renew", "change", "finish", "postpone"])
-def test_whoever_has_lost_the_lease_changes_nothing(world: World, act: str) -> None:
+def test_whoever_has_lost_the_lease_changes_nothing(
+    world: World, act: str
+) -> None:
     world.add("a")
     slow = world.take("a")
     world.clock.now += LEASE
@@ -224,7 +235,9 @@ def test_whoever_has_lost_the_lease_changes_nothing(world: World, act: str) -> N
     assert quick.finish(lambda each: said(each, world.clock())) is not None
 
 
-def test_an_item_that_is_removed_is_lost_to_whoever_has_it(world: World) -> None:
+def test_an_item_that_is_removed_is_lost_to_whoever_has_it(
+    world: World,
+) -> None:
     world.add("a")
     slow = world.take("a")
     world.clock.now += LEASE
@@ -251,7 +264,9 @@ def test_one_that_fails_is_reported_and_postponed_and_holds_up_no_other(
     assert (after.value.said, after.value.text) == (0, "B")
 
 
-def test_a_process_that_dies_in_the_middle_is_followed_by_another(world: World) -> None:
+def test_a_process_that_dies_in_the_middle_is_followed_by_another(
+    world: World,
+) -> None:
     class DiedError(BaseException):
         pass
 
@@ -278,9 +293,13 @@ def test_an_item_and_what_goes_with_it_are_stored_together_or_not_at_all(
     world.add("a")
     world.add("there")
     leased = world.take("a")
-    taken_key = world.table.new("other", to_item(Reminder(name="there", text="")))
+    taken_key = world.table.new(
+        "other", to_item(Reminder(name="there", text=""))
+    )
     with pytest.raises(ConditionsFailedError):
-        leased.finish(lambda reminder: said(reminder, world.clock()), [taken_key])
+        leased.finish(
+            lambda reminder: said(reminder, world.clock()), [taken_key]
+        )
     assert world.item("a").value.said == 0
     free_key = world.table.new("other", to_item(Reminder(name="new", text="N")))
     leased.finish(lambda reminder: said(reminder, world.clock()), [free_key])
@@ -329,7 +348,9 @@ def test_with_turns_one_item_of_an_endpoint_is_handled_at_a_time(
         assert may_go.wait(30)
 
     process.before_saying = wait
-    limiter: EndpointLimiter[Call, None] = EndpointLimiter(make_call, lambda: 0.0)
+    limiter: EndpointLimiter[Call, None] = EndpointLimiter(
+        make_call, lambda: 0.0
+    )
     process.worker.turns = Turns(limiter, lambda _: ("acme", "speaker"))
     process.worker.run_page()
     assert begun.wait(30)

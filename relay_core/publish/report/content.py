@@ -92,7 +92,9 @@ def report_of(
     return Report(
         ctx=ctx,
         requested_at=timestamp(ctx.requested_at),
-        requested_on=wording.moment(ctx.requested_at, ZoneInfo(findings.timezone)),
+        requested_on=wording.moment(
+            ctx.requested_at, ZoneInfo(findings.timezone)
+        ),
         engine_version=records.ENGINE_VERSION,
         currency=findings.currency,
         is_held=status is RunStatus.HELD,
@@ -151,7 +153,9 @@ def _figures(findings: RunFindings) -> tuple[parts.Figure, ...]:
     counts = findings.counts()
     total_rows = counts["total_rows"]
     rejected_rows = counts["invalid_rows"]
-    skus = parts.Figure("SKUs in the feed", wording.number(counts["record_count"]))
+    skus = parts.Figure(
+        "SKUs in the feed", wording.number(counts["record_count"])
+    )
     read_rows = parts.Figure("Rows read", wording.number(total_rows))
     rejected = parts.Figure(
         label="Rows rejected",
@@ -169,7 +173,9 @@ def _figures(findings: RunFindings) -> tuple[parts.Figure, ...]:
 
 def _guards(findings: RunFindings) -> parts.Excerpt[parts.Guard]:
     """Return the results of the guards, with those that tripped first."""
-    results = sorted(findings.guards or (), key=lambda result: not result.tripped)
+    results = sorted(
+        findings.guards or (), key=lambda result: not result.tripped
+    )
     guards = (parts.Guard.of(result, findings.titles) for result in results)
     return parts.Excerpt.of(guards, MAX_TABLE_ROWS, len(results))
 
@@ -179,14 +185,18 @@ def _quarantine(findings: RunFindings) -> parts.Excerpt[table_rows.SuspectRow]:
         table_rows.SuspectRow.of(row, findings.titles)
         for row in findings.first_quarantined(MAX_EXAMPLE_ROWS)
     )
-    return parts.Excerpt.of(suspects, MAX_EXAMPLE_ROWS, findings.quarantined or 0)
+    return parts.Excerpt.of(
+        suspects, MAX_EXAMPLE_ROWS, findings.quarantined or 0
+    )
 
 
 def _rows(findings: RunFindings) -> parts.Excerpt[parts.VendorRows]:
     """Return the outcomes of rows by vendor, with those that lost many rows first."""
     counts = [(name, rows) for name, rows in findings.rows.items() if rows.read]
     counts.sort(key=lambda pair: not wording.merged_many(pair[1]))
-    vendor_rows = (parts.VendorRows.of(name, rows.as_dict()) for name, rows in counts)
+    vendor_rows = (
+        parts.VendorRows.of(name, rows.as_dict()) for name, rows in counts
+    )
     return parts.Excerpt.of(vendor_rows, MAX_BARS, len(counts))
 
 
@@ -197,7 +207,9 @@ def _vendors(
 ) -> parts.Excerpt[table_rows.VendorRow]:
     results = findings.vendor_results(ctx.requested_at)
     vendor_rows = (
-        table_rows.VendorRow.of(findings, result, notes.get(result.vendor_id, ()))
+        table_rows.VendorRow.of(
+            findings, result, notes.get(result.vendor_id, ())
+        )
         for result in results
     )
     return parts.Excerpt.of(vendor_rows, MAX_TABLE_ROWS, len(results))

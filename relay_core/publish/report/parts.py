@@ -151,7 +151,9 @@ class VendorRows(NamedTuple):
             for name, (words, tone) in wording.FATE_WORDS.items()
         ]
         if counts["won"] is None:
-            remaining_count = read_count - sum(count for _, _, count in outcomes)
+            remaining_count = read_count - sum(
+                count for _, _, count in outcomes
+            )
             outcomes.append(
                 ("Not merged, because the run failed", "idle", remaining_count)
             )

@@ -73,7 +73,9 @@ class SuspectRow(NamedTuple):
     offer: str
 
     @classmethod
-    def of(cls, row: Mapping[str, str], titles: Mapping[str, str]) -> SuspectRow:
+    def of(
+        cls, row: Mapping[str, str], titles: Mapping[str, str]
+    ) -> SuspectRow:
         """Return the row for a row of quarantine.csv."""
         sku = row["sku"]
         return cls(
@@ -188,7 +190,9 @@ class CauseRow(NamedTuple):
             counted=wording.counted(cause.count, "row"),
             vendor_id=cause.vendor_id,
             samples=tuple(samples),
-            what_to_do=cut(wording.sentence(cause.what_to_do), _MAX_NOTE_LENGTH),
+            what_to_do=cut(
+                wording.sentence(cause.what_to_do), _MAX_NOTE_LENGTH
+            ),
             patch=patch if len(patch) <= _MAX_PATCH_LENGTH else "",
         )
 

@@ -20,7 +20,9 @@ MAX_TEXT_LENGTH = 2_000
 REPORT = "relay_core.publish.report"
 _CONTROL_PICTURES = 0x2400
 _DELETE = 0x7F
-_SYMBOLS = {code: _CONTROL_PICTURES + code for code in range(0x20)} | {_DELETE: 0x2421}
+_SYMBOLS = {code: _CONTROL_PICTURES + code for code in range(0x20)} | {
+    _DELETE: 0x2421
+}
 
 
 @cache

@@ -41,7 +41,10 @@ _GUARD_WORDS = {
         "SKUs removed",
         "SKUs of the previous feed that the new feed does not have",
     ),
-    "out_of_stock": ("Out of stock", "SKUs that were in stock and are now at 0"),
+    "out_of_stock": (
+        "Out of stock",
+        "SKUs that were in stock and are now at 0",
+    ),
     "price_drop": (
         "Price drops",
         "Prices that fell by more than the allowed amount",
@@ -216,7 +219,9 @@ def fault_title(error_code: str, column: str | None) -> str:
 
 def guard_words(result: GuardResult) -> tuple[str, str]:
     """Return a guard's name, with its vendor, and the things that it counts."""
-    key = result.guard if result.side is None else f"{result.guard} {result.side}"
+    key = (
+        result.guard if result.side is None else f"{result.guard} {result.side}"
+    )
     # A later release may have guards that this one does not know.
     name, meaning = _GUARD_WORDS.get(key, (result.guard, ""))
     if result.vendor_id is not None:
@@ -331,7 +336,10 @@ def _succeeded(findings: RunFindings, failed_vendors: Sequence[str]) -> Verdict:
         if merged_many(rows)
     }
     is_doubtful = bool(
-        failed_vendors or findings.tripped or doubtful_rows or findings.quarantined
+        failed_vendors
+        or findings.tripped
+        or doubtful_rows
+        or findings.quarantined
     )
     return Verdict(
         tone="warn" if is_doubtful else "good",
@@ -365,7 +373,9 @@ def _actions(findings: RunFindings, failed_vendors: Sequence[str]) -> list[str]:
     unpriced_skus = findings.unpriced_skus
     actions = []
     if failed_vendors:
-        actions.append(f"Get a file that can be used from {_listed(failed_vendors)}.")
+        actions.append(
+            f"Get a file that can be used from {_listed(failed_vendors)}."
+        )
     if findings.tripped:
         names = [guard_words(result)[0] for result in findings.tripped]
         actions.append(

@@ -22,7 +22,9 @@ Schema = dict[str, Any]
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 REFERENCE = "#/components/schemas/{model}"
 """The reference to a schema of the OpenAPI document, whose name is ``model``."""
-_DECIMAL_PATTERN = r"^\s*[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?\s*$"
+_DECIMAL_PATTERN = (
+    r"^\s*[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?\s*$"
+)
 _NULL: Schema = {"type": "null"}
 _BOUNDS = {"ge": "minimum", "le": "maximum", "lt": "exclusiveMaximum"}
 # A column of the output comes from a column, or is a constant.
@@ -50,7 +52,9 @@ class _ConfigSchema(GenerateJsonSchema):
     def decimal_schema(self, schema: Any) -> JsonSchemaValue:
         """Return the schema of a decimal."""
         places = schema.get("decimal_places")
-        precision = "" if places is None else f", at most {places} decimal places"
+        precision = (
+            "" if places is None else f", at most {places} decimal places"
+        )
         json_schema: JsonSchemaValue = {
             "type": ["number", "string"],
             "pattern": _DECIMAL_PATTERN,
@@ -155,7 +159,9 @@ def _entries_or_null(schema: Schema) -> Schema:
             pattern: _or_null(entry) for pattern, entry in entries
         }
     if isinstance(schema.get("additionalProperties"), dict):
-        accepted["additionalProperties"] = _or_null(schema["additionalProperties"])
+        accepted["additionalProperties"] = _or_null(
+            schema["additionalProperties"]
+        )
     return accepted
 
 

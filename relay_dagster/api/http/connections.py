@@ -45,7 +45,11 @@ class BoundedProtocol(H11Protocol):
     """
 
     def __init__(
-        self, *, limits: ApiLimits, lingering: "set[BoundedProtocol]", **uvicorn: Any
+        self,
+        *,
+        limits: ApiLimits,
+        lingering: "set[BoundedProtocol]",
+        **uvicorn: Any,
     ) -> None:
         super().__init__(**uvicorn)
         self._limits = limits
@@ -100,7 +104,11 @@ class BoundedProtocol(H11Protocol):
         self._awaited = awaited
         if awaited is not None:
             limits = self._limits
-            seconds = limits.head_seconds if state is h11.IDLE else limits.body_seconds
+            seconds = (
+                limits.head_seconds
+                if state is h11.IDLE
+                else limits.body_seconds
+            )
             self._timer = self.loop.call_later(seconds, self._end_slow_request)
 
     def _stop_timer(self) -> None:
@@ -125,7 +133,9 @@ class BoundedProtocol(H11Protocol):
     def on_response_complete(self) -> None:
         """Go on to the next request; abort later if the response is not read."""
         if self.transport.get_write_buffer_size():
-            self.loop.call_later(self._limits.body_seconds, self._abort_if_unread)
+            self.loop.call_later(
+                self._limits.body_seconds, self._abort_if_unread
+            )
         super().on_response_complete()
 
     def _abort_if_unread(self) -> None:
@@ -169,7 +179,9 @@ class BoundedProtocol(H11Protocol):
             detail=detail,
         )
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            self._send_problem(problem, error_codes.CODES[error_code].retry_after)
+            self._send_problem(
+                problem, error_codes.CODES[error_code].retry_after
+            )
         if self.cycle is not None:
             # A handler that still works on the request must not send a response too.
             self.cycle.disconnected = True
@@ -182,7 +194,9 @@ class BoundedProtocol(H11Protocol):
         else:
             self.transport.close()
 
-    def _send_problem(self, problem: dict[str, Any], retry_after: int | None) -> None:
+    def _send_problem(
+        self, problem: dict[str, Any], retry_after: int | None
+    ) -> None:
         status = problem["status"]
         body = json.dumps(problem).encode()
         headers = [

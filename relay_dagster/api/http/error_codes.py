@@ -47,7 +47,9 @@ CODES: Mapping[str, Code] = {
     "TENANT_NOT_FOUND": Code(
         404, "the tenant has no config, or the key has no access to it"
     ),
-    "CONFIG_VERSION_NOT_FOUND": Code(404, "the tenant has no config of this version"),
+    "CONFIG_VERSION_NOT_FOUND": Code(
+        404, "the tenant has no config of this version"
+    ),
     "RUN_NOT_FOUND": Code(
         404, "the run does not exist, or the key has no access to it"
     ),
@@ -59,14 +61,16 @@ CODES: Mapping[str, Code] = {
         404, "the tenant is not being deleted and was not deleted"
     ),
     "FEED_NOT_FOUND": Code(
-        404, "the tenant has no feed, because no run of all vendors has succeeded yet"
+        404,
+        "the tenant has no feed, because no run of all vendors has succeeded yet",
     ),
     "API_KEY_NOT_FOUND": Code(404, "the tenant has no key with this ID"),
     "SECRET_NOT_FOUND": Code(404, "the tenant has no secret with this name"),
     "LINK_NOT_FOUND": Code(404, "the tenant has no link with this ID"),
     "WEBHOOK_NOT_FOUND": Code(404, "the tenant has no webhook with this ID"),
     "METHOD_NOT_ALLOWED": Code(
-        405, "the path does not support this method; the header Allow lists the others"
+        405,
+        "the path does not support this method; the header Allow lists the others",
     ),
     "REQUEST_TIMEOUT": Code(
         408, "the request did not arrive in time; the connection is closed"
@@ -80,7 +84,8 @@ CODES: Mapping[str, Code] = {
         409, "the tenant has a run that has not ended; its ID is active_run_id"
     ),
     "TENANT_CLOSING": Code(
-        409, "the tenant is being deleted; restore it, or wait until it is deleted"
+        409,
+        "the tenant is being deleted; restore it, or wait until it is deleted",
     ),
     "RESTORE_TOO_LATE": Code(409, "the time to restore the tenant has passed"),
     "RUN_ALREADY_FINISHED": Code(409, "the run has already ended"),
@@ -111,7 +116,9 @@ CODES: Mapping[str, Code] = {
     "WEBHOOK_QUOTA_EXCEEDED": Code(
         409, "the tenant has reached the maximum of 10 webhooks"
     ),
-    "KEY_QUOTA_EXCEEDED": Code(409, "the tenant has reached the maximum of 50 keys"),
+    "KEY_QUOTA_EXCEEDED": Code(
+        409, "the tenant has reached the maximum of 50 keys"
+    ),
     "WEBHOOK_DISABLED": Code(409, "the webhook is disabled; enable it first"),
     "ARTIFACTS_EXPIRED": Code(
         410, "files of the run that the response needs were deleted"
@@ -122,9 +129,12 @@ CODES: Mapping[str, Code] = {
         "run again",
     ),
     "CONFIG_VERSION_MISMATCH": Code(
-        412, "If-Match does not name the latest version; retrieve the config again"
+        412,
+        "If-Match does not name the latest version; retrieve the config again",
     ),
-    "PAYLOAD_TOO_LARGE": Code(413, "the body is larger than RELAY_MAX_BODY_BYTES"),
+    "PAYLOAD_TOO_LARGE": Code(
+        413, "the body is larger than RELAY_MAX_BODY_BYTES"
+    ),
     "CONFIG_TOO_LARGE": Code(413, "the config is too large to be stored"),
     "UNSUPPORTED_MEDIA_TYPE": Code(
         415, "the body must be JSON, and the header Content-Type must say so"
@@ -152,10 +162,12 @@ CODES: Mapping[str, Code] = {
         429, "the tenant has reached its maximum of runs in this hour (UTC)"
     ),
     "UPLOAD_QUOTA_EXCEEDED": Code(
-        429, "the tenant has reached its maximum of upload links for today (UTC)"
+        429,
+        "the tenant has reached its maximum of upload links for today (UTC)",
     ),
     "CONFIG_QUOTA_EXCEEDED": Code(
-        429, "the tenant has reached its maximum of config versions for today (UTC)"
+        429,
+        "the tenant has reached its maximum of config versions for today (UTC)",
     ),
     "RATE_LIMITED": Code(
         429,
@@ -163,21 +175,30 @@ CODES: Mapping[str, Code] = {
         "Retry-After",
     ),
     "HEAD_TOO_LARGE": Code(
-        431, "the path and the headers are larger than 64 KiB; the connection is closed"
+        431,
+        "the path and the headers are larger than 64 KiB; the connection is closed",
     ),
-    INTERNAL_ERROR: Code(500, "an unexpected error; the log has it under request_id"),
+    INTERNAL_ERROR: Code(
+        500, "an unexpected error; the log has it under request_id"
+    ),
     DEPENDENCY_UNAVAILABLE: Code(
         503, "a service that the API needs does not respond", 5
     ),
-    "QUEUE_UNAVAILABLE": Code(503, "the queue does not respond; no run was started", 5),
+    "QUEUE_UNAVAILABLE": Code(
+        503, "the queue does not respond; no run was started", 5
+    ),
     "RUN_CREATION_PAUSED": Code(
         503, "run creation is paused; retry after the time in Retry-After", 60
     ),
     "CHECKS_BUSY": Code(
-        503, "other configs are being checked; retry after the time in Retry-After", 5
+        503,
+        "other configs are being checked; retry after the time in Retry-After",
+        5,
     ),
     "EXPLANATIONS_BUSY": Code(
-        503, "other SKUs are being explained; retry after the time in Retry-After", 5
+        503,
+        "other SKUs are being explained; retry after the time in Retry-After",
+        5,
     ),
     "SECRETS_UNAVAILABLE": Code(
         503, "Secrets Manager does not respond, or it denies access", 5
@@ -287,7 +308,8 @@ def problem_responses(*codes: str) -> dict[int | str, dict[str, Any]]:
             if name in codes and code.status == status
         }
         meanings = [
-            f"`{name}`: {code.meaning}" for name, code in codes_of_status.items()
+            f"`{name}`: {code.meaning}"
+            for name, code in codes_of_status.items()
         ]
         examples = {
             name: {"summary": code.meaning, "value": _example_problem(name)}
@@ -333,7 +355,10 @@ HEADERS: Mapping[str, dict[str, Any]] = {
         "description": "The version to send in `If-Match` or `If-None-Match`.",
         "schema": _TEXT,
     },
-    "Link": {"description": 'The URL of the next page, `rel="next"`.', "schema": _TEXT},
+    "Link": {
+        "description": 'The URL of the next page, `rel="next"`.',
+        "schema": _TEXT,
+    },
     "Location": {
         "description": "The URL of the resource that the response refers to.",
         "schema": _TEXT,

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
 
-_RANGE = re.compile(r"bytes=\s*([0-9]{0,99})\s*-\s*([0-9]{0,99})\s*", re.IGNORECASE)
+_RANGE = re.compile(
+    r"bytes=\s*([0-9]{0,99})\s*-\s*([0-9]{0,99})\s*", re.IGNORECASE
+)
 
 
 class NotSatisfiableError(Exception):
@@ -18,7 +20,9 @@ class FileVersion:
     """One version of a file."""
 
     etag: str  # the strong entity tag, with its quotes
-    modified_at: datetime  # the aware instant from which the file has this version
+    modified_at: (
+        datetime  # the aware instant from which the file has this version
+    )
 
     @property
     def last_modified(self) -> str:
@@ -33,7 +37,10 @@ class FileVersion:
         """Return True if the client already has this version, so that 304 is enough."""
         if_none_match = headers.get("if-none-match")
         if if_none_match is not None:
-            tags = [tag.strip().removeprefix("W/") for tag in if_none_match.split(",")]
+            tags = [
+                tag.strip().removeprefix("W/")
+                for tag in if_none_match.split(",")
+            ]
             return if_none_match.strip() == "*" or self.etag in tags
         since = _http_date(headers.get("if-modified-since"))
         return since is not None and self._modified_second <= since

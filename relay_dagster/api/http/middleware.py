@@ -114,7 +114,9 @@ class RequestFrame:
     max_body_bytes: int
     limits: ApiLimits = DEFAULT_API_LIMITS
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(
+        self, scope: Scope, receive: Receive, send: Send
+    ) -> None:
         """Serve one request. Everything else than HTTP passes through."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
@@ -127,14 +129,21 @@ class RequestFrame:
             "at_end": ExitStack(),
         }
         with at_end(scope), logging_with(log_context(scope)):
-            exchange = _Exchange(scope, receive, send, self.max_body_bytes, self.limits)
+            exchange = _Exchange(
+                scope, receive, send, self.max_body_bytes, self.limits
+            )
             content_length = headers.get(b"content-length", b"")
             if _head_size(scope) > self.limits.head_bytes:
                 detail = f"a head has at most {self.limits.head_bytes:,} bytes"
                 await exchange.refuse("HEAD_TOO_LARGE", detail, close=True)
-            elif content_length.isdigit() and int(content_length) > self.max_body_bytes:
+            elif (
+                content_length.isdigit()
+                and int(content_length) > self.max_body_bytes
+            ):
                 too_large = exchange.too_large
-                await exchange.refuse(too_large.code, str(too_large), close=True)
+                await exchange.refuse(
+                    too_large.code, str(too_large), close=True
+                )
             else:
                 await self._serve(exchange)
             exchange.log()
@@ -145,12 +154,16 @@ class RequestFrame:
         except BodyRefusedError as error:
             # A client that is too slow has had its time: the rest is not waited for.
             is_slow = error.code == "REQUEST_TIMEOUT"
-            await exchange.refuse(error.code, str(error), close=True, drain=not is_slow)
+            await exchange.refuse(
+                error.code, str(error), close=True, drain=not is_slow
+            )
         except Exception as error:  # noqa: BLE001 - the last chance to respond
             if exchange.disconnected:
                 return
             internal_error(exchange.scope, error)
-            detail = "an unexpected error; it is in the log under this request_id"
+            detail = (
+                "an unexpected error; it is in the log under this request_id"
+            )
             await exchange.refuse(error_codes.INTERNAL_ERROR, detail)
 
 
@@ -186,7 +199,9 @@ class _Exchange:
         self._send = send
         self._remaining_bytes = max_body_bytes
         self._body_seconds = limits.body_seconds
-        self._body_deadline = asyncio.get_running_loop().time() + limits.body_seconds
+        self._body_deadline = (
+            asyncio.get_running_loop().time() + limits.body_seconds
+        )
         self.too_large = BodyRefusedError(
             "PAYLOAD_TOO_LARGE", f"a body has at most {max_body_bytes:,} bytes"
         )

@@ -14,7 +14,11 @@ from fastapi.responses import JSONResponse
 from pydantic.json_schema import models_json_schema
 
 from relay_dagster.api.http import error_codes
-from relay_dagster.api.http.config_schema import REFERENCE, Schema, config_schemas
+from relay_dagster.api.http.config_schema import (
+    REFERENCE,
+    Schema,
+    config_schemas,
+)
 from relay_dagster.api.http.request_parsing import StrictRoute
 from relay_dagster.wire.base import Problem, examples
 
@@ -36,13 +40,17 @@ class DocumentedApp(FastAPI):
         async def get_document(_: Request) -> Response:
             return Response(document_bytes(), media_type="application/json")
 
-        self.add_route(str(self.openapi_url), get_document, include_in_schema=False)
+        self.add_route(
+            str(self.openapi_url), get_document, include_in_schema=False
+        )
         super().setup()
 
     def openapi(self) -> dict[str, Any]:
         """Return the OpenAPI document; it is made by the first call."""
         if self.openapi_schema is None:
-            routes = [route for route in self.routes if isinstance(route, StrictRoute)]
+            routes = [
+                route for route in self.routes if isinstance(route, StrictRoute)
+            ]
             for route in routes:
                 route.add_documentation()
             document = super().openapi()
@@ -58,12 +66,16 @@ def _all_schemas(
 ) -> dict[str, Schema]:
     """Return FastAPI's schemas with those of bodies, configs and problems, by name."""
     complete = {
-        name: schema for name, schema in schemas.items() if name not in _UNUSED_SCHEMAS
+        name: schema
+        for name, schema in schemas.items()
+        if name not in _UNUSED_SCHEMAS
     }
     complete |= _body_schemas(routes)
     for name, schema in config_schemas().items():
         complete[name] = _without_compound_defaults(schema)
-    problem = Problem.model_json_schema(ref_template=REFERENCE, mode="serialization")
+    problem = Problem.model_json_schema(
+        ref_template=REFERENCE, mode="serialization"
+    )
     problem.pop("$defs")  # they are among FastAPI's
     complete["Problem"] = problem
     # The examples here are complete: FastAPI drops the nulls of an example.

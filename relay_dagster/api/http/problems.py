@@ -21,7 +21,10 @@ from relay_dagster.api.http.middleware import internal_error, request_id_of
 from relay_dagster.api.security.rate_limits import RateLimitedError
 from relay_dagster.aws.dynamodb.cursors import BadCursorError
 from relay_dagster.aws.secrets import SecretsUnavailableError
-from relay_dagster.external_errors import ExternalServiceError, RequestRejectedError
+from relay_dagster.external_errors import (
+    ExternalServiceError,
+    RequestRejectedError,
+)
 from relay_dagster.logs import event_log
 from relay_dagster.runs import errors as run_errors
 from relay_dagster.tenants import errors as tenant_errors
@@ -52,9 +55,12 @@ class ProblemError(Exception):
         error_code: str,  # the code that programs read, one of `CODES`
         detail: str,  # the sentence that people read: the error and the next step
         *,
-        errors: Sequence[ConfigFault] = (),  # the input's errors with their paths
+        errors: Sequence[
+            ConfigFault
+        ] = (),  # the input's errors with their paths
         headers: Mapping[str, str] | None = None,  # the headers of the response
-        members: Mapping[str, Any] | None = None,  # further members of the document
+        members: Mapping[str, Any]
+        | None = None,  # further members of the document
         status: int | None = None,  # the status, if it is not the code's
     ) -> None:
         self.status = status or error_codes.CODES[error_code].status
@@ -76,17 +82,25 @@ def invalid_request(faults: Iterable[ConfigFault]) -> ProblemError:
         for fault in domain_errors.first_faults(faults)
     ]
     detail = _sentence_of(first_faults)
-    return ProblemError(error_codes.INVALID_REQUEST, detail, errors=first_faults)
+    return ProblemError(
+        error_codes.INVALID_REQUEST, detail, errors=first_faults
+    )
 
 
 def _sentence_of(faults: Sequence[ConfigFault]) -> str:
     """Return the first faults as one sentence; ``errors`` has all of them."""
     sentence = "; ".join(map(str, faults[:_MAX_FAULTS_IN_DETAIL]))
-    return f"{sentence}; ..." if len(faults) > _MAX_FAULTS_IN_DETAIL else sentence
+    return (
+        f"{sentence}; ..." if len(faults) > _MAX_FAULTS_IN_DETAIL else sentence
+    )
 
 
 def unavailable(
-    error_code: str, reason: str, *, wait_seconds: int | None = None, **members: Any
+    error_code: str,
+    reason: str,
+    *,
+    wait_seconds: int | None = None,
+    **members: Any,
 ) -> ProblemError:
     """Return the problem of a request that may succeed later.
 
@@ -133,7 +147,10 @@ def problem_of(error: Exception, *, for_admin: bool = False) -> ProblemError:
         # The caller is over one of its rate limits or quotas.
         return unavailable(code, detail, wait_seconds=math.ceil(wait_seconds))
     if error_codes.CODES[code].retry_after is not None:
-        if isinstance(error, run_errors.RunCreationPausedError) and not for_admin:
+        if (
+            isinstance(error, run_errors.RunCreationPausedError)
+            and not for_admin
+        ):
             detail = error.public
         return unavailable(code, detail)
     faults = _faults_of_exception(error)
@@ -154,7 +171,9 @@ def _code_of(error: Exception) -> str:
 
 
 def _faults_of_exception(error: Exception) -> Sequence[ConfigFault]:
-    if isinstance(error, domain_errors.ConfigError | run_errors.UnknownVendorError):
+    if isinstance(
+        error, domain_errors.ConfigError | run_errors.UnknownVendorError
+    ):
         return error.faults
     for kind, path in _PATHS.items():
         if isinstance(error, kind):
@@ -182,7 +201,8 @@ def problem_response(request: Request, problem: ProblemError) -> JSONResponse:
         request_id=request_id_of(request.scope),
         status=problem.status,
         errors=[
-            {"path": fault.path, "message": fault.message} for fault in problem.errors
+            {"path": fault.path, "message": fault.message}
+            for fault in problem.errors
         ],
         members=problem.members,
     )
@@ -228,7 +248,9 @@ async def _answer_exception(request: Request, error: Exception) -> JSONResponse:
     return problem_response(request, report_problem(request, error))
 
 
-async def _answer_routing_error(request: Request, error: Exception) -> JSONResponse:
+async def _answer_routing_error(
+    request: Request, error: Exception
+) -> JSONResponse:
     """Answer a request that no route accepts: its path or its method is unknown."""
     status = int(getattr(error, "status_code", 404))
     headers = {}

@@ -20,7 +20,11 @@ from pydantic import ValidationError
 from relay_core.domain.errors import ConfigFault
 from relay_dagster.api.http import error_codes
 from relay_dagster.api.http.config_schema import REFERENCE
-from relay_dagster.api.http.problems import ProblemError, faults_of, invalid_request
+from relay_dagster.api.http.problems import (
+    ProblemError,
+    faults_of,
+    invalid_request,
+)
 from relay_dagster.api.limits import DEFAULT_API_LIMITS
 from relay_dagster.runs.job_message import ID_PATTERN
 from relay_dagster.wire.base import RequestBody
@@ -51,7 +55,9 @@ TenantFilter = Annotated[
         "access.",
     ),
 ]
-Limit = Annotated[int, Query(ge=1, le=100, description="Maximum number of results.")]
+Limit = Annotated[
+    int, Query(ge=1, le=100, description="Maximum number of results.")
+]
 WebhookId = Annotated[str, Path(description="The webhook's ID.")]
 RunId = Annotated[
     str, Path(description="The run's ID.", json_schema_extra={"format": "uuid"})
@@ -79,7 +85,9 @@ class StrictRoute(APIRoute):
     gets their schema from `BodySchema`.
     """
 
-    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+    def __init__(
+        self, path: str, endpoint: Callable[..., Any], **options: Any
+    ) -> None:
         super().__init__(path, endpoint, **options)
         self.body_schema = _body_schema_of(self.dependant)
         if self.body_schema is not None:
@@ -100,7 +108,9 @@ class StrictRoute(APIRoute):
         responses: dict[int | str, dict[str, Any]] = {}
         if declared.headers:
             status = self.status_code or 200
-            responses |= error_codes.response_with_headers(status, *declared.headers)
+            responses |= error_codes.response_with_headers(
+                status, *declared.headers
+            )
         responses |= self.responses
         codes = [*declared.codes, *self._common_errors(declared.codes)]
         responses |= error_codes.problem_responses(*codes)
@@ -153,12 +163,16 @@ def _query_check(
 ) -> Callable[[Request], Coroutine[Any, Any, None]]:
     """Return a dependency that rejects all query parameters but the allowed ones."""
     allowed_names = ", ".join(sorted(allowed)) or "none"
-    message = f"is no query parameter of this call, which takes: {allowed_names}"
+    message = (
+        f"is no query parameter of this call, which takes: {allowed_names}"
+    )
 
     async def reject_unknown_parameters(request: Request) -> None:
         unknown_names = sorted(request.query_params.keys() - allowed)
         if unknown_names:
-            raise invalid_request(ConfigFault(name, message) for name in unknown_names)
+            raise invalid_request(
+                ConfigFault(name, message) for name in unknown_names
+            )
 
     return reject_unknown_parameters
 
@@ -170,9 +184,13 @@ def _query_check(
 class BodySchema:
     """The JSON body of a route, as the OpenAPI document describes it."""
 
-    schema: Mapping[str, Any]  # the JSON Schema of the body, or a reference to it
+    schema: Mapping[
+        str, Any
+    ]  # the JSON Schema of the body, or a reference to it
     is_required: bool = True
-    model: type[RequestBody] | None = None  # the model that the schema refers to
+    model: type[RequestBody] | None = (
+        None  # the model that the schema refers to
+    )
 
     def to_openapi(self) -> dict[str, Any]:
         """Return the ``requestBody`` of the route's operation."""
@@ -231,7 +249,9 @@ async def _json_bytes(request: Request) -> bytes:
     content_type = request.headers.get("content-type", "")
     media_type = content_type.partition(";")[0].strip().lower()
     if not _JSON_MEDIA_TYPE.fullmatch(media_type):
-        message = "the body must be JSON, sent with Content-Type: application/json"
+        message = (
+            "the body must be JSON, sent with Content-Type: application/json"
+        )
         headers = {"Accept": "application/json"}
         raise ProblemError("UNSUPPORTED_MEDIA_TYPE", message, headers=headers)
     return await request.body()
@@ -255,7 +275,9 @@ def _parse_body(model: type[_Body], body: bytes) -> _Body:
     repeated_keys = _repeated_keys(body)
     if repeated_keys:
         message = "stands more than once; keep one of them"
-        raise invalid_request(ConfigFault(key, message) for key in repeated_keys)
+        raise invalid_request(
+            ConfigFault(key, message) for key in repeated_keys
+        )
     try:
         return model.model_validate_json(body)
     except ValidationError as error:

@@ -26,7 +26,9 @@ _log = event_log()
 
 
 @routes.post("/v1/tenants/{tenant_id}/api-keys", status_code=201)
-@responds_with("TENANT_CLOSING", "KEY_QUOTA_EXCEEDED", headers=("Cache-Control",))
+@responds_with(
+    "TENANT_CLOSING", "KEY_QUOTA_EXCEEDED", headers=("Cache-Control",)
+)
 def create_api_key(
     tenant_id: TenantId,
     call: MayMakeKeys,
@@ -48,8 +50,15 @@ def create_api_key(
     if problem is not None:
         raise invalid_request([ConfigFault("expires_at", problem)])
     require_tenant(call.platform, tenant_id)
-    key_id, key = call.parts.keyring.issue(tenant_id, body, call.caller, call.origin)
-    _log.info("api_key_created", tenant_id=tenant_id, key_id=key_id, scopes=body.scopes)
+    key_id, key = call.parts.keyring.issue(
+        tenant_id, body, call.caller, call.origin
+    )
+    _log.info(
+        "api_key_created",
+        tenant_id=tenant_id,
+        key_id=key_id,
+        scopes=body.scopes,
+    )
     response.headers["Cache-Control"] = "no-store"
     return wire.NewTenantKey(key_id=key_id, api_key=key)
 
@@ -87,7 +96,8 @@ def list_api_keys(
         tenant_id, limit=limit, after=cursor
     )
     return wire.KeyList(
-        api_keys=[wire.ListedKey.of(key) for key in keys], next_cursor=next_cursor
+        api_keys=[wire.ListedKey.of(key) for key in keys],
+        next_cursor=next_cursor,
     )
 
 

@@ -22,7 +22,11 @@ from relay_core.onboarding import check_results, findings
 from relay_dagster.api.engine_tasks import TaskDeadline
 from relay_dagster.api.http import error_codes
 from relay_dagster.api.http.config_schema import config_schema_json
-from relay_dagster.api.http.problems import ProblemError, invalid_request, unavailable
+from relay_dagster.api.http.problems import (
+    ProblemError,
+    invalid_request,
+    unavailable,
+)
 from relay_dagster.api.http.request_parsing import TenantId, json_body, router
 from relay_dagster.api.routes.tenants import require_id
 from relay_dagster.api.security.auth import MayConfigure, Parts
@@ -74,7 +78,9 @@ def check_config(
     lists them.
     """
     require_id(tenant_id)
-    document = parse_document(body, format="json", limits=call.platform.settings.limits)
+    document = parse_document(
+        body, format="json", limits=call.platform.settings.limits
+    )
     return check_document(tenant_id, document, call.parts)
 
 
@@ -106,7 +112,9 @@ def check_document(
         with slot as deadline:
             return _check(tenant_id, document, parts, deadline, vendor_id)
     except sandbox.BusyError as error:
-        raise unavailable("CHECKS_BUSY", "other configs are being checked") from error
+        raise unavailable(
+            "CHECKS_BUSY", "other configs are being checked"
+        ) from error
     except (sandbox.TaskTooSlowError, sandbox.TaskOutOfMemoryError) as error:
         if vendor_id is not None:
             message = (
@@ -129,9 +137,7 @@ def _check(
     platform = parts.platform
     named_tenant = sound_id(document.get("tenant_id"))
     if named_tenant not in (None, tenant_id):
-        message = (
-            f'is "{named_tenant}", the path says "{tenant_id}"; they must be the same'
-        )
+        message = f'is "{named_tenant}", the path says "{tenant_id}"; they must be the same'
         raise invalid_request([errors.ConfigFault("tenant_id", message)])
     try:
         config = load_config(document, platform.settings.limits)
@@ -151,7 +157,9 @@ def _check(
     doubts: Sequence[Doubt] = ()
     if vendor_id is None:
         keeps_skus = config.output.missing_skus == "zero"
-        is_published = not keeps_skus or platform.runs.feed(tenant_id) is not None
+        is_published = (
+            not keeps_skus or platform.runs.feed(tenant_id) is not None
+        )
         doubts = config_doubts(config, is_published=is_published)
     return _valid_config(config, document, uploads, doubts)
 
@@ -160,7 +168,9 @@ def _check(
 
 
 def _invalid_config(
-    tenant_id: str, faults: Sequence[errors.ConfigFault], document: Mapping[str, Any]
+    tenant_id: str,
+    faults: Sequence[errors.ConfigFault],
+    document: Mapping[str, Any],
 ) -> wire.ConfigCheck:
     """Return the response for a config with errors, whose uploads are not read."""
     message = "the config has faults; correct them and check it again"
@@ -169,7 +179,9 @@ def _invalid_config(
         tenant_id=tenant_id,
         valid=False,
         faults=_first_items(
-            Fault(path=_cut(fault.path), message=_cut(fault.message, _MAX_MESSAGE))
+            Fault(
+                path=_cut(fault.path), message=_cut(fault.message, _MAX_MESSAGE)
+            )
             for fault in faults
         ),
         doubts=[],
@@ -183,7 +195,11 @@ def _vendor_ids(document: Mapping[str, Any]) -> list[str]:
     vendors = document.get("vendors")
     if not isinstance(vendors, list):
         return []
-    ids = [vendor.get("vendor_id") for vendor in vendors if isinstance(vendor, dict)]
+    ids = [
+        vendor.get("vendor_id")
+        for vendor in vendors
+        if isinstance(vendor, dict)
+    ]
     return [
         vendor_id
         for vendor_id in ids
@@ -254,7 +270,9 @@ def _vendor_check(upload: CheckedUpload) -> wire.VendorCheck:
         return _not_read(vendor_id, "its feeds do not come from S3")
     if file is None or upload.result is None:
         message = f'there is no upload under "{_cut(prefix)}"'
-        return wire.VendorCheck(vendor_id=vendor_id, status="missing", message=message)
+        return wire.VendorCheck(
+            vendor_id=vendor_id, status="missing", message=message
+        )
     status: wire.VendorCheckStatus = "unreadable"
     details: dict[str, Any] = {}
     if isinstance(upload.result, str):
@@ -301,11 +319,15 @@ def _details(check: check_results.FeedCheck) -> dict[str, Any]:
     return {
         "headers": [_cut(header) for header in best.headers[:_MAX_LIST_ITEMS]],
         "missing_headers": missing_headers,
-        "unused_headers": [_cut(header) for header in best.unused[:_MAX_LIST_ITEMS]],
+        "unused_headers": [
+            _cut(header) for header in best.unused[:_MAX_LIST_ITEMS]
+        ],
         "candidates": candidates,
         "rows_looked_at": best.rows,
         "whole": check.is_whole,
-        "guesses": wire.Guesses.of(check.parser, currency_symbols=currency_symbols),
+        "guesses": wire.Guesses.of(
+            check.parser, currency_symbols=currency_symbols
+        ),
         "as_sent": _reading(check.as_sent),
         "with_patch": check.with_changes and _reading(check.with_changes),
     }

@@ -29,7 +29,9 @@ def delete_tenant(
     tenant_id: TenantId,
     call: Admin,
     response: Response,
-    confirm: Annotated[str, Query(description="The tenant's ID again, to confirm.")],
+    confirm: Annotated[
+        str, Query(description="The tenant's ID again, to confirm.")
+    ],
 ) -> wire.TenantDeletion:
     """Delete a tenant and all of its data.
 
@@ -38,7 +40,9 @@ def delete_tenant(
     be restored.
     """
     if confirm != tenant_id:
-        message = "is not the tenant's id, which it must repeat; nothing is deleted"
+        message = (
+            "is not the tenant's id, which it must repeat; nothing is deleted"
+        )
         raise invalid_request([ConfigFault("confirm", message)])
     require_id(tenant_id)
     deletion = call.platform.closing.ask(tenant_id, call.origin)
@@ -55,7 +59,9 @@ def delete_tenant(
 @responds_with("DELETION_NOT_FOUND")
 def get_deletion(tenant_id: TenantId, call: Admin) -> wire.TenantDeletion:
     """Retrieve the progress of a tenant's deletion, also after it is finished."""
-    deletion = call.platform.deletions.get(tenant_id) if is_id(tenant_id) else None
+    deletion = (
+        call.platform.deletions.get(tenant_id) if is_id(tenant_id) else None
+    )
     if deletion is None:
         message = f"tenant {tenant_id} is not being deleted, and was not"
         raise ProblemError("DELETION_NOT_FOUND", message)

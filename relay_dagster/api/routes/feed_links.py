@@ -27,7 +27,11 @@ from relay_dagster.wire import access as wire
 routes = request_parsing.router("feeds")
 _log = event_log()
 _MAX_SUPPLIER_LINK_LIFE = timedelta(days=366)
-_CREATION_ERRORS = ("TENANT_CLOSING", "LINK_QUOTA_EXCEEDED", "PUBLIC_URL_MISSING")
+_CREATION_ERRORS = (
+    "TENANT_CLOSING",
+    "LINK_QUOTA_EXCEEDED",
+    "PUBLIC_URL_MISSING",
+)
 _URL_PREFIXES = {LinkKind.FEED: "/f/", LinkKind.SUPPLIER: "/s/"}
 _LinkId = Annotated[str, Path(description="The link's ID.")]
 
@@ -57,7 +61,9 @@ def create_feed_link(
 
 
 @routes.get("/v1/tenants/{tenant_id}/feed-links")
-def list_feed_links(tenant_id: TenantId, call: auth.MayRead) -> wire.FeedLinkList:
+def list_feed_links(
+    tenant_id: TenantId, call: auth.MayRead
+) -> wire.FeedLinkList:
     """List a tenant's links to its feed, oldest first. The URLs are not included."""
     require_tenant(call.platform, tenant_id)
     links = call.platform.links.of_tenant(tenant_id, LinkKind.FEED)
@@ -80,20 +86,27 @@ def delete_feed_link(
 
 @routes.post("/v1/tenants/{tenant_id}/supplier-links", status_code=201)
 @responds_with(
-    *_CREATION_ERRORS, "UNKNOWN_VENDOR", *STORED_CONFIG, headers=("Cache-Control",)
+    *_CREATION_ERRORS,
+    "UNKNOWN_VENDOR",
+    *STORED_CONFIG,
+    headers=("Cache-Control",),
 )
 def create_supplier_link(
     tenant_id: TenantId,
     call: auth.MayUpload,
     response: Response,
-    body: Annotated[wire.SupplierLinkRequest, request_body(wire.SupplierLinkRequest)],
+    body: Annotated[
+        wire.SupplierLinkRequest, request_body(wire.SupplierLinkRequest)
+    ],
 ) -> wire.NewSupplierLink:
     """Create a link to a page where a vendor's supplier uploads price lists.
 
     The response is the only place where the link appears.
     """
     # A vendor that does not upload cannot have a supplier's page.
-    prefix_of(body.vendor_id, find_config(call.platform, tenant_id), call.platform)
+    prefix_of(
+        body.vendor_id, find_config(call.platform, tenant_id), call.platform
+    )
     if body.expires_at > utc_now() + _MAX_SUPPLIER_LINK_LIFE:
         fault = ConfigFault("expires_at", "lies more than a year ahead")
         raise problems.invalid_request([fault])
@@ -114,13 +127,17 @@ def list_supplier_links(
     tenant_id: TenantId,
     call: auth.MayRead,
     limit: Limit = 100,
-    cursor: Annotated[str | None, request_parsing.cursor_query(max_length=200)] = None,
+    cursor: Annotated[
+        str | None, request_parsing.cursor_query(max_length=200)
+    ] = None,
 ) -> wire.SupplierLinkList:
     """List a tenant's links for suppliers, oldest first. The URLs are not included."""
     require_tenant(call.platform, tenant_id)
     links = call.platform.links.of_tenant(tenant_id, LinkKind.SUPPLIER)
     first_key = "" if cursor is None else "#".join(read_cursor(cursor))
-    links_by_key = {by_time(link.created_at, link.link_id): link for link in links}
+    links_by_key = {
+        by_time(link.created_at, link.link_id): link for link in links
+    }
     remaining_keys = [key for key in links_by_key if key >= first_key]
     has_next_page = len(remaining_keys) > limit
     return wire.SupplierLinkList(
@@ -132,7 +149,9 @@ def list_supplier_links(
     )
 
 
-@routes.delete("/v1/tenants/{tenant_id}/supplier-links/{link_id}", status_code=204)
+@routes.delete(
+    "/v1/tenants/{tenant_id}/supplier-links/{link_id}", status_code=204
+)
 @responds_with("LINK_NOT_FOUND")
 def delete_supplier_link(
     tenant_id: TenantId, link_id: _LinkId, call: auth.MayUpload
@@ -156,7 +175,9 @@ def _create_link(
     """Store a new link; return its ID and its URL, whose token is not stored."""
     now = utc_now()
     if expires_at is not None and expires_at <= now:
-        fault = ConfigFault("expires_at", "lies in the past; name a later instant")
+        fault = ConfigFault(
+            "expires_at", "lies in the past; name a later instant"
+        )
         raise problems.invalid_request([fault])
     public_url = call.platform.settings.public_url
     if public_url is None:
@@ -183,7 +204,9 @@ def _create_link(
     return link.link_id, f"{public_url}{_URL_PREFIXES[kind]}{token}"
 
 
-def _delete_link(call: auth.Call, tenant_id: str, link_id: str, kind: LinkKind) -> None:
+def _delete_link(
+    call: auth.Call, tenant_id: str, link_id: str, kind: LinkKind
+) -> None:
     if not call.platform.links.remove(tenant_id, link_id, kind, call.origin):
         message = f"tenant {tenant_id} has no link {link_id}"
         raise problems.ProblemError("LINK_NOT_FOUND", message)

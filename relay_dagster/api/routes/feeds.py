@@ -9,7 +9,10 @@ from fastapi import Header, Response
 
 from relay_core.domain.codes import RunStatus
 from relay_dagster.api.http import request_parsing
-from relay_dagster.api.http.error_codes import responds_with, response_with_headers
+from relay_dagster.api.http.error_codes import (
+    responds_with,
+    response_with_headers,
+)
 from relay_dagster.api.http.problems import ProblemError
 from relay_dagster.api.http.request_parsing import RunId, TenantId, request_body
 from relay_dagster.api.routes.runs import find_run, run_response
@@ -61,10 +64,16 @@ def get_feed(
     """Redirect to the live feed of a tenant."""
     pointer = call.platform.runs.feed(tenant_id) if is_id(tenant_id) else None
     if pointer is None:
-        raise ProblemError("FEED_NOT_FOUND", f"tenant {tenant_id} has no feed yet")
+        raise ProblemError(
+            "FEED_NOT_FOUND", f"tenant {tenant_id} has no feed yet"
+        )
     feed = pointer.in_force
     etag = f'"{feed.sha256}"'
-    headers = {"ETag": etag, "X-Run-Id": feed.run_id, "Cache-Control": "no-store"}
+    headers = {
+        "ETag": etag,
+        "X-Run-Id": feed.run_id,
+        "Cache-Control": "no-store",
+    }
     if if_none_match is not None:
         has_feed = if_none_match.strip() == "*" or etag in if_none_match
         if has_feed:

@@ -26,10 +26,13 @@ async def get_readiness(parts: PartsDep) -> Readiness:
     The result is cached for 2 seconds.
     """
     dependencies = await parts.readiness.states()
-    is_ready = all(dependency.state == "ok" for dependency in dependencies.values())
+    is_ready = all(
+        dependency.state == "ok" for dependency in dependencies.values()
+    )
     if is_ready:
         return Readiness(dependencies=dict(dependencies))
     documents = {
-        name: dependency.model_dump() for name, dependency in dependencies.items()
+        name: dependency.model_dump()
+        for name, dependency in dependencies.items()
     }
     raise unavailable("NOT_READY", "not ready", dependencies=documents)

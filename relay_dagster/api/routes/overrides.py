@@ -102,7 +102,9 @@ def list_overrides(
     limit: Annotated[
         int, Query(ge=1, le=1000, description="Maximum number of results.")
     ] = 100,
-    cursor: Annotated[str | None, request_parsing.cursor_query(max_length=1024)] = None,
+    cursor: Annotated[
+        str | None, request_parsing.cursor_query(max_length=1024)
+    ] = None,
 ) -> wire.OverrideList:
     """List a tenant's overrides and accepted prices, sorted by SKU.
 
@@ -127,7 +129,9 @@ def list_overrides(
     return wire.OverrideList(
         version=document.version,
         count=len(in_effect),
-        unused=None if unused_skus is None else len(in_effect.keys() & unused_skus),
+        unused=None
+        if unused_skus is None
+        else len(in_effect.keys() & unused_skus),
         overrides=page,
         next_cursor=page[-1]["sku"] if len(page) < len(remaining) else None,
     )
@@ -235,7 +239,9 @@ def accept_skus(
 
 
 def _quarantined_prices(
-    platform: Platform, record: RunRecord, requested_skus: Collection[str] | None
+    platform: Platform,
+    record: RunRecord,
+    requested_skus: Collection[str] | None,
 ) -> dict[str, Decimal]:
     """Return the computed prices of a run's quarantine, keyed by SKU.
 
@@ -252,7 +258,9 @@ def _quarantined_prices(
     if size is None:
         # A run that still has its summary, and never had this file, has no quarantine.
         had_quarantine = "quarantine" in record.artifacts
-        if had_quarantine or not platform.objects.exists(record.keys.run_summary):
+        if had_quarantine or not platform.objects.exists(
+            record.keys.run_summary
+        ):
             raise errors.ArtifactsExpiredError(f"{key} is gone")
         return prices
     # A SKU can be as long as a cell may be, which is more than the csv module's

@@ -21,7 +21,9 @@ _log = event_log()
 @responds_with("TENANT_CLOSING")
 def pause_runs(
     call: Admin,
-    body: Annotated[wire.PauseRequest, request_parsing.request_body(wire.PauseRequest)],
+    body: Annotated[
+        wire.PauseRequest, request_parsing.request_body(wire.PauseRequest)
+    ],
 ) -> wire.Pausing:
     """Pause the creation of runs, for one tenant or for all tenants.
 
@@ -30,7 +32,9 @@ def pause_runs(
     pause = call.platform.pauses.begin(
         body.tenant_id, body.reason, body.public_reason, origin=call.origin
     )
-    _log.warning("run_creation_paused", tenant_id=body.tenant_id, reason=body.reason)
+    _log.warning(
+        "run_creation_paused", tenant_id=body.tenant_id, reason=body.reason
+    )
     return wire.Pausing.of(pause)
 
 
@@ -85,4 +89,6 @@ def resume_runs(
         raise invalid_request([ConfigFault("tenant_id", message)])
     resumed_tenant = body.tenant_id or tenant_id
     call.platform.pauses.end(resumed_tenant, body.reason, origin=call.origin)
-    _log.warning("run_creation_resumed", tenant_id=resumed_tenant, reason=body.reason)
+    _log.warning(
+        "run_creation_resumed", tenant_id=resumed_tenant, reason=body.reason
+    )

@@ -19,7 +19,9 @@ routes = router("uploads")
 _log = event_log()
 
 
-@routes.post("/v1/tenants/{tenant_id}/vendors/{vendor_id}/pull", status_code=202)
+@routes.post(
+    "/v1/tenants/{tenant_id}/vendors/{vendor_id}/pull", status_code=202
+)
 @responds_with("TENANT_CLOSING", "NO_PULL", *STORED_CONFIG)
 def ask_for_pull(
     tenant_id: TenantId,
@@ -47,6 +49,8 @@ def ask_for_pull(
         return request_pull(note_pull(state) or state)
 
     entry = call.origin.entry(Action.PULL_ASKED, tenant_id, vendor_id, now)
-    state = call.platform.pulls.change(tenant_id, vendor_id, rule, audited=entry)
+    state = call.platform.pulls.change(
+        tenant_id, vendor_id, rule, audited=entry
+    )
     _log.info("pull_asked", tenant_id=tenant_id, vendor_id=vendor_id)
     return PullStanding() if state is None else PullStanding.of(state)

@@ -16,7 +16,10 @@ from fastapi import Header, Query, Response
 from relay_core.domain.codes import RunStatus
 from relay_core.publish.keys import ArtifactKeys
 from relay_dagster.api.http import request_parsing
-from relay_dagster.api.http.error_codes import responds_with, response_with_headers
+from relay_dagster.api.http.error_codes import (
+    responds_with,
+    response_with_headers,
+)
 from relay_dagster.api.http.request_parsing import Limit, RunId, TenantFilter
 from relay_dagster.api.limits import DEFAULT_API_LIMITS
 from relay_dagster.api.security.auth import Call, MayRead, MayRun
@@ -42,7 +45,9 @@ _EXAMPLE_LINK = (
     "5c1f9a52-7f0c-4f3e-9b4c-2a4f6b8d0e11/tenants/acme_parts/reports/run_summary.json"
     "?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Expires=3600&X-Amz-Signature=..."
 )
-_LINKS_EXAMPLE = {"application/json": {"example": {"run_summary": _EXAMPLE_LINK}}}
+_LINKS_EXAMPLE = {
+    "application/json": {"example": {"run_summary": _EXAMPLE_LINK}}
+}
 
 
 @routes.post("/v1/runs", status_code=202)
@@ -60,7 +65,9 @@ _LINKS_EXAMPLE = {"application/json": {"example": {"run_summary": _EXAMPLE_LINK}
 def start_run(
     call: MayRun,
     response: Response,
-    body: Annotated[wire.RunRequest, request_parsing.request_body(wire.RunRequest)],
+    body: Annotated[
+        wire.RunRequest, request_parsing.request_body(wire.RunRequest)
+    ],
     idempotency_key: Annotated[
         str | None,
         Header(
@@ -107,12 +114,15 @@ def _idempotency_of(
     # No vendors and an empty list of vendors both mean all vendors.
     document["vendors"] = body.vendors or None
     return Idempotency(
-        id=_digest([caller_id, body.tenant_id, key]), fingerprint=_digest([document])
+        id=_digest([caller_id, body.tenant_id, key]),
+        fingerprint=_digest([document]),
     )
 
 
 def _digest(parts: list[object]) -> str:
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(
+        json.dumps(parts, sort_keys=True).encode()
+    ).hexdigest()
 
 
 @routes.get("/v1/runs")
@@ -127,7 +137,9 @@ def list_runs(
     limit: Limit = 50,
     cursor: Annotated[
         str | None,
-        request_parsing.cursor_query(max_length=400, pattern="^[A-Za-z0-9_-]+$"),
+        request_parsing.cursor_query(
+            max_length=400, pattern="^[A-Za-z0-9_-]+$"
+        ),
     ] = None,
 ) -> wire.RunList:
     """List runs, newest first.
@@ -175,7 +187,9 @@ def _bounded_page(
 
 @routes.get("/v1/runs/{run_id}")
 @responds_with(headers=("Retry-After",))
-def get_run(run_id: RunId, call: MayRead, response: Response) -> wire.RunDetails:
+def get_run(
+    run_id: RunId, call: MayRead, response: Response
+) -> wire.RunDetails:
     """Retrieve a run."""
     record = find_run(run_id, call)
     _set_retry_after(response, record)
@@ -228,7 +242,9 @@ def get_artifacts(
     ] = None,
     cursor: Annotated[
         str | None,
-        request_parsing.cursor_query(max_length=400, pattern="^[A-Za-z0-9_.-]+$"),
+        request_parsing.cursor_query(
+            max_length=400, pattern="^[A-Za-z0-9_.-]+$"
+        ),
     ] = None,
 ) -> dict[str, str]:
     """Return a link to each artifact of a run.
@@ -241,7 +257,9 @@ def get_artifacts(
     links, next_cursor = artifact_links(record, call.platform, name, cursor)
     response.headers["Cache-Control"] = "no-store"
     if next_cursor is not None:
-        query = urlencode({"name": name or [], "cursor": next_cursor}, doseq=True)
+        query = urlencode(
+            {"name": name or [], "cursor": next_cursor}, doseq=True
+        )
         url = f"/v1/runs/{record.run_id}/artifacts?{query}"
         response.headers["Link"] = f'<{url}>; rel="next"'
     return links
@@ -266,11 +284,15 @@ def artifact_links(
     if cursor is not None:
         last_of_page = _artifact_order(cursor)
         remaining_names = [
-            name for name in remaining_names if _artifact_order(name) > last_of_page
+            name
+            for name in remaining_names
+            if _artifact_order(name) > last_of_page
         ]
     links = {}
     for name in remaining_names[:_MAX_LINKS]:
-        links[name] = platform.objects.presign(keys[name], is_page=name == "report")
+        links[name] = platform.objects.presign(
+            keys[name], is_page=name == "report"
+        )
     has_next_page = len(remaining_names) > _MAX_LINKS
     return links, remaining_names[_MAX_LINKS - 1] if has_next_page else None
 
@@ -289,7 +311,9 @@ def cancel_run(run_id: RunId, call: MayRun, response: Response) -> wire.Run:
     can be stopped. The feed of a run on hold is discarded.
     """
     record = find_run(run_id, call)
-    cancelled = call.platform.ledger.request_cancel(record.run_id, origin=call.origin)
+    cancelled = call.platform.ledger.request_cancel(
+        record.run_id, origin=call.origin
+    )
     _set_retry_after(response, cancelled)
     return run_response(cancelled, call)
 

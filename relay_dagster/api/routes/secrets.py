@@ -9,7 +9,11 @@ from fastapi import Path, Response
 
 from relay_dagster.api.http.error_codes import responds_with
 from relay_dagster.api.http.problems import ProblemError
-from relay_dagster.api.http.request_parsing import TenantId, request_body, router
+from relay_dagster.api.http.request_parsing import (
+    TenantId,
+    request_body,
+    router,
+)
 from relay_dagster.api.routes.tenants import require_tenant
 from relay_dagster.api.security.auth import MayConfigure, MayRead
 from relay_dagster.aws.secrets import SecretValue
@@ -48,7 +52,9 @@ def list_secrets(tenant_id: TenantId, call: MayRead) -> wire.SecretList:
     """List a tenant's secrets, sorted by name. Their values are never returned."""
     require_tenant(call.platform, tenant_id)
     secrets = call.platform.secrets.of_tenant(tenant_id)
-    return wire.SecretList(secrets=[wire.ListedSecret.of(secret) for secret in secrets])
+    return wire.SecretList(
+        secrets=[wire.ListedSecret.of(secret) for secret in secrets]
+    )
 
 
 @routes.delete("/v1/tenants/{tenant_id}/secrets/{name}", status_code=204)

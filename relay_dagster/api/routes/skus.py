@@ -28,7 +28,10 @@ def explain_sku(
     run_id: RunId,
     call: MayRead,
     sku: Annotated[
-        str, Query(description="The SKU as in the feed, after the SKU map is applied.")
+        str,
+        Query(
+            description="The SKU as in the feed, after the SKU map is applied."
+        ),
     ],
 ) -> wire.Explanation:
     """Explain a SKU's row of a run's feed: every offer, and each step of the price.
@@ -43,7 +46,9 @@ def explain_sku(
             "nor held it back; ask for a run of all vendors that has"
         )
     try:
-        document = call.parts.tasks.explain(call.platform.objects, record.keys, sku)
+        document = call.parts.tasks.explain(
+            call.platform.objects, record.keys, sku
+        )
         return wire.Explanation(**document)
     except sandbox.BusyError as error:
         reason = "others are being explained"

@@ -101,7 +101,9 @@ def list_publications(tenant_id: TenantId, call: MayRead) -> PublicationList:
     if pointer is None:
         return PublicationList(publications=[])
     feeds = pointer.publications[: call.platform.ledger.feeds.keep]
-    return PublicationList(publications=[Publication.of(feed) for feed in feeds])
+    return PublicationList(
+        publications=[Publication.of(feed) for feed in feeds]
+    )
 
 
 @routes.get("/v1/tenants/{tenant_id}/status")

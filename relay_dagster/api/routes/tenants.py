@@ -57,7 +57,9 @@ def create_tenant(
 ) -> wire.ConfigVersion:
     """Create a tenant with its first config."""
     config, text = _parse_config(body, call.platform.settings.limits)
-    stored = call.platform.tenants.create(config.tenant_id, text, origin=call.origin)
+    stored = call.platform.tenants.create(
+        config.tenant_id, text, origin=call.origin
+    )
     return _version_response(stored, response)
 
 
@@ -104,12 +106,18 @@ def _find_latest_config(tenant_id: str, platform: Platform) -> StoredConfig:
     try:
         return find_config(platform, tenant_id)
     except UnknownTenantError as error:
-        deletion = platform.deletions.get(tenant_id) if is_id(tenant_id) else None
+        deletion = (
+            platform.deletions.get(tenant_id) if is_id(tenant_id) else None
+        )
         if deletion is None:
             raise
-        message = f"{error}; it was deleted, see /v1/tenants/{tenant_id}/deletion"
+        message = (
+            f"{error}; it was deleted, see /v1/tenants/{tenant_id}/deletion"
+        )
         members = {"state": deletion.state}
-        raise ProblemError(error.error_code, message, members=members) from error
+        raise ProblemError(
+            error.error_code, message, members=members
+        ) from error
 
 
 @routes.get("/v1/tenants/{tenant_id}/versions")
@@ -124,7 +132,9 @@ def list_versions(
     """List the versions of a tenant's config, latest first."""
     require_id(tenant_id)
     before = None if cursor is None else int(cursor)
-    configs = call.platform.tenants.versions(tenant_id, limit=limit, before=before)
+    configs = call.platform.tenants.versions(
+        tenant_id, limit=limit, before=before
+    )
     if not configs and before is None:
         raise UnknownTenantError(tenant_id)
     next_cursor = None
@@ -223,7 +233,9 @@ def _parse_config(body: bytes, limits: Limits) -> tuple[TenantConfig, str]:
     """
     document = parse_document(body, format="json", limits=limits)
     config = load_config(document, limits)
-    return config, json.dumps(document, ensure_ascii=False, separators=(",", ":"))
+    return config, json.dumps(
+        document, ensure_ascii=False, separators=(",", ":")
+    )
 
 
 def _expected_version(
@@ -239,7 +251,9 @@ def _expected_version(
         return None
     if latest is not None and request_parsing.names_version(if_match, latest):
         return latest
-    state = "has no config" if latest is None else f"is at config version {latest}"
+    state = (
+        "has no config" if latest is None else f"is at config version {latest}"
+    )
     message = f"tenant {tenant_id} {state}, which If-Match does not name; read it again"
     members = {"config_version": latest}
     raise ProblemError("CONFIG_VERSION_MISMATCH", message, members=members)
@@ -264,13 +278,17 @@ def _require_release_scope(
         require_scopes(call.caller, [Scope.RELEASE])
 
 
-def _version_response(config: StoredConfig, response: Response) -> wire.ConfigVersion:
+def _version_response(
+    config: StoredConfig, response: Response
+) -> wire.ConfigVersion:
     response.headers["ETag"] = request_parsing.entity_tag(config.version)
     is_new_tenant = config.version == 1
     if is_new_tenant:
         response.status_code = 201
         response.headers["Location"] = f"/v1/tenants/{config.tenant_id}"
-    return wire.ConfigVersion(tenant_id=config.tenant_id, config_version=config.version)
+    return wire.ConfigVersion(
+        tenant_id=config.tenant_id, config_version=config.version
+    )
 
 
 # --- what other routes and the pages need of a tenant -------------------------------
@@ -310,7 +328,9 @@ def find_config(platform: Platform, tenant_id: str) -> StoredConfig:
     return stored
 
 
-def read_stored(platform: Platform, stored: StoredConfig) -> TenantConfig | None:
+def read_stored(
+    platform: Platform, stored: StoredConfig
+) -> TenantConfig | None:
     """Return a stored config as it takes effect, or None if it cannot be read."""
     try:
         return platform.tenants.parsed(stored)
@@ -320,7 +340,9 @@ def read_stored(platform: Platform, stored: StoredConfig) -> TenantConfig | None
 
 def stored_document(stored: StoredConfig) -> dict[str, Any]:
     """Return a stored config as it was sent."""
-    return parse_document(stored.text, format="json", limits=STORED_CONFIG_LIMITS)
+    return parse_document(
+        stored.text, format="json", limits=STORED_CONFIG_LIMITS
+    )
 
 
 def config_document(platform: Platform, stored: StoredConfig) -> dict[str, Any]:

@@ -8,7 +8,11 @@ from typing import Annotated
 from relay_core.domain.errors import ConfigFault
 from relay_dagster.api.http.error_codes import STORED_CONFIG, responds_with
 from relay_dagster.api.http.problems import ProblemError, invalid_request
-from relay_dagster.api.http.request_parsing import TenantId, request_body, router
+from relay_dagster.api.http.request_parsing import (
+    TenantId,
+    request_body,
+    router,
+)
 from relay_dagster.api.routes.tenants import find_config
 from relay_dagster.api.security.auth import MayUpload
 from relay_dagster.aws.dynamodb.tenant_store import StoredConfig
@@ -80,7 +84,9 @@ def sign_upload(
     return UploadLink.of(form, key=key, max_bytes=max_bytes)
 
 
-def prefix_of(vendor_id: str, stored_config: StoredConfig, platform: Platform) -> str:
+def prefix_of(
+    vendor_id: str, stored_config: StoredConfig, platform: Platform
+) -> str:
     """Return the prefix of a vendor's uploads in the bucket.
 
     Raises:
@@ -95,8 +101,6 @@ def prefix_of(vendor_id: str, stored_config: StoredConfig, platform: Platform) -
         fault = ConfigFault("vendor_id", message)
         raise ProblemError("UNKNOWN_VENDOR", message, errors=[fault])
     if vendor.inbound.s3_prefix is None:
-        message = (
-            "is a vendor of inbound.type local, which uploads nothing; set it to s3"
-        )
+        message = "is a vendor of inbound.type local, which uploads nothing; set it to s3"
         raise invalid_request([ConfigFault("vendor_id", message)])
     return vendor.inbound.s3_prefix

@@ -38,7 +38,9 @@ _WEBHOOK = _WEBHOOKS + "/{webhook_id}"
 
 @routes.post(_WEBHOOKS, status_code=201)
 @responds_with(
-    "TENANT_CLOSING", "WEBHOOK_QUOTA_EXCEEDED", headers=("Cache-Control", "Location")
+    "TENANT_CLOSING",
+    "WEBHOOK_QUOTA_EXCEEDED",
+    headers=("Cache-Control", "Location"),
 )
 def create_webhook(
     tenant_id: TenantId,
@@ -72,9 +74,13 @@ def create_webhook(
         Action.WEBHOOK_CREATED, tenant_id, webhook_id, now, **details
     )
     call.platform.webhooks.change(tenant_id, changes.added(webhook), entry)
-    _log.info("webhook_created", tenant_id=tenant_id, webhook_id=webhook_id, **details)
+    _log.info(
+        "webhook_created", tenant_id=tenant_id, webhook_id=webhook_id, **details
+    )
     response.headers["Cache-Control"] = "no-store"
-    response.headers["Location"] = f"/v1/tenants/{tenant_id}/webhooks/{webhook_id}"
+    response.headers["Location"] = (
+        f"/v1/tenants/{tenant_id}/webhooks/{webhook_id}"
+    )
     return wire.NewWebhook.of(webhook)
 
 
@@ -105,13 +111,17 @@ def get_webhook(
     return _list_entry(webhook, call.caller)
 
 
-def find_webhook(platform: Platform, tenant_id: str, webhook_id: str) -> model.Webhook:
+def find_webhook(
+    platform: Platform, tenant_id: str, webhook_id: str
+) -> model.Webhook:
     """Return one of a tenant's webhooks.
 
     Raises:
         UnknownWebhookError: The tenant has no such webhook.
     """
-    webhooks = platform.webhooks.of_tenant(tenant_id) if is_id(tenant_id) else ()
+    webhooks = (
+        platform.webhooks.of_tenant(tenant_id) if is_id(tenant_id) else ()
+    )
     return changes.find(webhooks, tenant_id, webhook_id)
 
 
@@ -121,7 +131,8 @@ def update_webhook(
     webhook_id: WebhookId,
     call: MayConfigure,
     body: Annotated[
-        wire.WebhookPatchRequest, request_parsing.request_body(wire.WebhookPatchRequest)
+        wire.WebhookPatchRequest,
+        request_parsing.request_body(wire.WebhookPatchRequest),
     ],
 ) -> wire.ListedWebhook:
     """Update a webhook. Fields that the request does not have are not changed.
@@ -140,9 +151,13 @@ def update_webhook(
     entry = call.origin.entry(
         Action.WEBHOOK_CHANGED, tenant_id, webhook_id, now, **details
     )
-    rule = changes.edited(tenant_id, webhook_id, changes.updated(now, **changed_fields))
+    rule = changes.edited(
+        tenant_id, webhook_id, changes.updated(now, **changed_fields)
+    )
     webhooks = call.platform.webhooks.change(tenant_id, rule, entry)
-    _log.info("webhook_changed", tenant_id=tenant_id, webhook_id=webhook_id, **details)
+    _log.info(
+        "webhook_changed", tenant_id=tenant_id, webhook_id=webhook_id, **details
+    )
     return wire.ListedWebhook.of(changes.find(webhooks, tenant_id, webhook_id))
 
 
@@ -154,7 +169,11 @@ def delete_webhook(
     webhook = find_webhook(call.platform, tenant_id, webhook_id)
     receiver = judge_url(webhook.url, allow_loopback=True).receiver
     entry = call.origin.entry(
-        Action.WEBHOOK_DELETED, tenant_id, webhook_id, utc_now(), receiver=receiver
+        Action.WEBHOOK_DELETED,
+        tenant_id,
+        webhook_id,
+        utc_now(),
+        receiver=receiver,
     )
     rule = changes.removed(tenant_id, webhook_id)
     call.platform.webhooks.change(tenant_id, rule, entry)
@@ -164,7 +183,10 @@ def delete_webhook(
 @routes.post(_WEBHOOK + "/secret:rotate")
 @responds_with(headers=("Cache-Control",))
 def rotate_webhook_secret(
-    tenant_id: TenantId, webhook_id: WebhookId, call: MayConfigure, response: Response
+    tenant_id: TenantId,
+    webhook_id: WebhookId,
+    call: MayConfigure,
+    response: Response,
 ) -> wire.NewSecret:
     """Replace a webhook's secret.
 
@@ -182,7 +204,10 @@ def rotate_webhook_secret(
     rule = changes.edited(tenant_id, webhook_id, changes.rotated(secret, now))
     call.platform.webhooks.change(tenant_id, rule, entry)
     _log.info(
-        "webhook_changed", tenant_id=tenant_id, webhook_id=webhook_id, changed=changed
+        "webhook_changed",
+        tenant_id=tenant_id,
+        webhook_id=webhook_id,
+        changed=changed,
     )
     response.headers["Cache-Control"] = "no-store"
     return wire.NewSecret(
@@ -223,7 +248,9 @@ def list_deliveries(
     webhook_id: WebhookId,
     call: MayRead,
     limit: request_parsing.Limit = 50,
-    cursor: Annotated[str | None, request_parsing.cursor_query(max_length=200)] = None,
+    cursor: Annotated[
+        str | None, request_parsing.cursor_query(max_length=200)
+    ] = None,
 ) -> wire.DeliveryList:
     """List the attempts to deliver events to a webhook.
 
@@ -245,7 +272,9 @@ def list_deliveries(
         )
         for delivery in page.items
     ]
-    return wire.DeliveryList(deliveries=deliveries, next_cursor=page.next_cursor)
+    return wire.DeliveryList(
+        deliveries=deliveries, next_cursor=page.next_cursor
+    )
 
 
 def _list_entry(webhook: model.Webhook, caller: Caller) -> wire.ListedWebhook:

@@ -15,7 +15,11 @@ from datetime import datetime
 
 from relay_core.domain.destination import is_loopback
 from relay_dagster.api.security import rate_limits
-from relay_dagster.aws.dynamodb.api_key_store import ApiKeyStore, Scope, TenantKey
+from relay_dagster.aws.dynamodb.api_key_store import (
+    ApiKeyStore,
+    Scope,
+    TenantKey,
+)
 from relay_dagster.aws.dynamodb.codec import digest_of
 from relay_dagster.external_errors import ExternalServiceError
 from relay_dagster.logs import event_log
@@ -27,7 +31,9 @@ from relay_dagster.wire.access import KeyRequest
 
 SHORTEST_SECRET = 16
 """The length of an admin's secret, at least, if others than this machine are served."""
-_NAME_AND_SECRET = re.compile(r"([A-Za-z0-9][A-Za-z0-9_.-]{0,63}):(.*)", re.DOTALL)
+_NAME_AND_SECRET = re.compile(
+    r"([A-Za-z0-9][A-Za-z0-9_.-]{0,63}):(.*)", re.DOTALL
+)
 # The ID in a tenant's key leads to the digest. The secret is 32 random bytes.
 _TENANT_KEY = re.compile(r"rk_([0-9a-f]{16})_([A-Za-z0-9_-]{43})")
 _REMEMBERED_SECONDS = 60 * 60.0
@@ -79,7 +85,9 @@ def refuse_unsafe(settings: Settings, host: str) -> None:
         problem = f"lets everybody in, which is refused at {host}; set API_KEYS"
         raise SettingsError("RELAY_ALLOW_ANONYMOUS", problem)
     keys = read_admin_keys(settings.api_keys)
-    short_names = [key.name for key in keys if len(key.secret) < SHORTEST_SECRET]
+    short_names = [
+        key.name for key in keys if len(key.secret) < SHORTEST_SECRET
+    ]
     if short_names and not is_local:
         problem = (
             f"must have secrets of {SHORTEST_SECRET} characters or more "
@@ -88,7 +96,9 @@ def refuse_unsafe(settings: Settings, host: str) -> None:
         raise SettingsError("API_KEYS", problem)
     if short_names:
         _log.warning(
-            "admin_secret_too_short", names=short_names, at_least=SHORTEST_SECRET
+            "admin_secret_too_short",
+            names=short_names,
+            at_least=SHORTEST_SECRET,
         )
 
 
@@ -270,7 +280,9 @@ class Keyring:
         if match is None:
             return None
         tenant_key = self.tenant_keys.of_active_tenant(match.group(1))
-        if tenant_key is None or not hmac.compare_digest(digest, tenant_key.digest):
+        if tenant_key is None or not hmac.compare_digest(
+            digest, tenant_key.digest
+        ):
             return None
         return tenant_key
 

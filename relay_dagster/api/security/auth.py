@@ -157,7 +157,9 @@ def require_scopes(caller: Caller, scopes: Iterable[str]) -> None:
     if missing:
         names = ", ".join(missing)
         message = f"the key lacks the scope {names}; use one that has it"
-        raise ProblemError("SCOPE_MISSING", message, members={"scopes": missing})
+        raise ProblemError(
+            "SCOPE_MISSING", message, members={"scopes": missing}
+        )
 
 
 def origin_of(request: Request, caller: Caller) -> Origin:

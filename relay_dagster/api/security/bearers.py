@@ -88,7 +88,11 @@ class Sessions:
             return None
         self._valid_ids.set(digest, True)
         key = self.keys.of_active_tenant(session.key_id)
-        if key is None or key.tenant_id != session.tenant_id or key.is_over(self.now()):
+        if (
+            key is None
+            or key.tenant_id != session.tenant_id
+            or key.is_over(self.now())
+        ):
             self.store.remove(session.digest)
             return None
         return caller_of(key, ActorKind.SESSION)
@@ -117,14 +121,19 @@ class LinkReaders:
     """The readers of links in one process. An unknown token counts as a wrong key."""
 
     def __init__(
-        self, links: LinkStore, wrong_keys: rate_limits.WrongKeys, limits: ApiLimits
+        self,
+        links: LinkStore,
+        wrong_keys: rate_limits.WrongKeys,
+        limits: ApiLimits,
     ) -> None:
         self._links = links
         self._wrong_keys = wrong_keys
         self._limits = limits
         self._requests = {
             LinkKind.FEED: SlidingWindow(limits.link_reads_per_minute),
-            LinkKind.SUPPLIER: SlidingWindow(limits.supplier_requests_per_minute),
+            LinkKind.SUPPLIER: SlidingWindow(
+                limits.supplier_requests_per_minute
+            ),
         }
         self._checks = SlidingWindow(
             limits.supplier_checks_per_hour,
@@ -162,7 +171,9 @@ class LinkReaders:
                 self._requests[kind].count(link.link_id)
         except rate_limits.RateLimitedError as error:
             reason = _TOO_MANY_REQUESTS[kind]
-            raise rate_limits.RateLimitedError(reason, error.wait_seconds) from error
+            raise rate_limits.RateLimitedError(
+                reason, error.wait_seconds
+            ) from error
         if link is None and not was_valid:
             self._wrong_keys.note(address)
         return link

@@ -70,9 +70,7 @@ class ConcurrencyLimiter:
         """
         with self._lock:
             if self._counts[name] >= self.limit:
-                reason = (
-                    f"{self.limit} requests of the tenant are in work, the most at once"
-                )
+                reason = f"{self.limit} requests of the tenant are in work, the most at once"
                 raise RateLimitedError(reason, _RETRY_SECONDS)
             self._counts[name] += 1
 
@@ -93,7 +91,9 @@ class TokenBuckets:
     clock: Callable[[], float] = time.monotonic  # the time, in seconds
     reason: str = "too many requests of one caller"  # the message of the error
     # The level of each bucket, and the time when it had that level.
-    _levels: RecentValues[tuple[float, float]] = field(default_factory=RecentValues)
+    _levels: RecentValues[tuple[float, float]] = field(
+        default_factory=RecentValues
+    )
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def take(self, name: str) -> None:
@@ -106,12 +106,17 @@ class TokenBuckets:
         per_second = self.per_minute / _MINUTE_SECONDS
         with self._lock:
             now = self.clock()
-            last_level, last_time = self._levels.get(name) or (float(capacity), now)
+            last_level, last_time = self._levels.get(name) or (
+                float(capacity),
+                now,
+            )
             level = min(capacity, last_level + (now - last_time) * per_second)
             if level >= 1:
                 self._levels.set(name, (level - 1, now))
                 return
-        raise RateLimitedError(self.reason, wait_seconds=(1 - level) / per_second)
+        raise RateLimitedError(
+            self.reason, wait_seconds=(1 - level) / per_second
+        )
 
 
 @dataclass(eq=False)

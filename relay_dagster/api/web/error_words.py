@@ -35,7 +35,8 @@ class FieldError(NamedTuple):
 # --- pages --------------------------------------------------------------------------
 
 _NOT_FOUND = PageError(
-    "Page not found", "Check the address, or use the navigation to find the page."
+    "Page not found",
+    "Check the address, or use the navigation to find the page.",
 )
 _TRY_AGAIN = "Try again in a few seconds."
 _PAGE_ERRORS: dict[str, PageError] = {
@@ -95,7 +96,8 @@ _PAGE_ERRORS: dict[str, PageError] = {
         "The check takes too long or needs too much memory. Upload a smaller file.",
     ),
     "EXPLAIN_TOO_SLOW": PageError(
-        "The SKU could not be explained", "It has too many rows. Try another SKU."
+        "The SKU could not be explained",
+        "It has too many rows. Try another SKU.",
     ),
     "OVERRIDE_QUOTA_EXCEEDED": PageError(
         "Too many overrides",
@@ -120,7 +122,9 @@ _PAGE_ERRORS: dict[str, PageError] = {
     "DEPENDENCY_UNAVAILABLE": PageError("Temporarily unavailable", _TRY_AGAIN),
     "QUEUE_UNAVAILABLE": PageError("The run was not started", _TRY_AGAIN),
     "CHECKS_BUSY": PageError("Another file is being checked", _TRY_AGAIN),
-    "EXPLANATIONS_BUSY": PageError("Another SKU is being explained", _TRY_AGAIN),
+    "EXPLANATIONS_BUSY": PageError(
+        "Another SKU is being explained", _TRY_AGAIN
+    ),
 }
 # The titles of errors whose text comes from the API, by code or by status
 _TITLES: dict[str | int, str] = {
@@ -140,15 +144,15 @@ _LINK_ERROR = PageError(
 )
 
 
-def page_error(problem: ProblemError, *, is_supplier: bool = False) -> PageError:
+def page_error(
+    problem: ProblemError, *, is_supplier: bool = False
+) -> PageError:
     """Return the title and the text of an error's page."""
     if is_supplier and problem.status == 404:
         return _LINK_ERROR
     if problem.error_code == "SCOPE_MISSING":
         scopes = ", ".join(problem.members.get("scopes", ()))
-        text = (
-            f"This needs a key with the scope {scopes}. Ask your administrator for one."
-        )
+        text = f"This needs a key with the scope {scopes}. Ask your administrator for one."
         return PageError(_TITLES[403], text)
     if problem.error_code in _PAGE_ERRORS:
         return _PAGE_ERRORS[problem.error_code]
@@ -173,7 +177,8 @@ _OVERRIDE_ERRORS: dict[str, FieldError] = {
     "price": _PRICE_ERROR,
     "min_price": _PRICE_ERROR,
     "max_quantity": FieldError(
-        "Enter a whole number.", "The lowest quantity is 0, for example 0 or 25."
+        "Enter a whole number.",
+        "The lowest quantity is 0, for example 0 or 25.",
     ),
     "vendor_id": FieldError("Choose a vendor from the list."),
     "expires_at": FieldError("Enter today's date or a later date."),
@@ -223,7 +228,9 @@ def _combination_error(override: Mapping[str, Any]) -> FieldError:
     )
 
 
-def reason_errors(faults: Sequence[ConfigFault], reason: str) -> dict[str, FieldError]:
+def reason_errors(
+    faults: Sequence[ConfigFault], reason: str
+) -> dict[str, FieldError]:
     """Return the errors of a form with a reason, keyed by field.
 
     The result is empty if no fault belongs to a field that people fill in.

@@ -22,7 +22,9 @@ HOME = "/app"
 CACHE_FOREVER = {"Cache-Control": "public, max-age=31536000, immutable"}
 NO_STORE = {"Cache-Control": "no-store"}
 _OWN_SCRIPT = "script-src 'self'; connect-src 'self'; "
-_PAGE_AFTER_SIGN_IN = re.compile(r"/app/(tenants|runs)/[\w/?=&%.+~-]*", re.ASCII)
+_PAGE_AFTER_SIGN_IN = re.compile(
+    r"/app/(tenants|runs)/[\w/?=&%.+~-]*", re.ASCII
+)
 
 
 # --- responses ----------------------------------------------------------------------
@@ -143,7 +145,9 @@ def sign_in_page(
 class PageRoute(APIRoute):
     """A route whose errors are pages, not problem documents."""
 
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+    def get_route_handler(
+        self,
+    ) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return FastAPI's handler, with pages for errors."""
         handle = super().get_route_handler()
 

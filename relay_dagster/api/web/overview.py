@@ -97,7 +97,9 @@ def todo_of(
     ended_runs = [run for run in runs if run.has_ended]
     if ended_runs and ended_runs[0].status == RunStatus.FAILED:
         last_run = ended_runs[0]
-        next_step = error_words.next_step(last_run.error_code, last_run.next_action)
+        next_step = error_words.next_step(
+            last_run.error_code, last_run.next_action
+        )
         yield Todo(
             text=f"The latest run failed. {next_step}",
             path=run_path(last_run.run_id),
@@ -119,9 +121,7 @@ def _todo_of_vendor(vendor_id: str, status: VendorStanding | None) -> str:
             f"{pull.last_error}."
         )
     if status is None or status.status is None:
-        return (
-            f"{vendor_id} has not been in a run yet. Upload a file, then start a run."
-        )
+        return f"{vendor_id} has not been in a run yet. Upload a file, then start a run."
     if status.uploaded_at is None:
         return f"{vendor_id} has no file yet. Upload one."
     use = words.vendor_use(status.status, status.rows)
@@ -136,12 +136,16 @@ def _todo_of_vendor(vendor_id: str, status: VendorStanding | None) -> str:
     if status.invalid_rows:
         rows = words.counted(status.invalid_rows, "row")
         verb = "was" if status.invalid_rows == 1 else "were"
-        return f"{rows} of {vendor_id} {verb} rejected. Check the file to see why."
+        return (
+            f"{rows} of {vendor_id} {verb} rejected. Check the file to see why."
+        )
     return ""
 
 
 @routes.post(frame.HOME + "/tenants/{tenant_id}/runs")
-def start(tenant_id: str, visit: visits.Running, form: visits.OwnForm) -> Response:
+def start(
+    tenant_id: str, visit: visits.Running, form: visits.OwnForm
+) -> Response:
     """Start a run of all vendors, and open its page."""
     request = visits.request_of(RunRequest, {"tenant_id": tenant_id})
     record = submit_run(visit, request)

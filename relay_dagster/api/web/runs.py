@@ -132,7 +132,9 @@ def verdict(run: wire.Run, summary: Mapping[str, Any]) -> Verdict:
         activity = words.STAGES.get(run.stage, run.stage)
         return Verdict(tone, "The run is in progress", activity)
     if run.vendors is not None:
-        return Verdict(tone, f"A feed of some vendors{skus}", wording.REVIEW_ONLY)
+        return Verdict(
+            tone, f"A feed of some vendors{skus}", wording.REVIEW_ONLY
+        )
     if run.released_at is not None:
         lead = f"The feed was released from hold. Reason: {run.release_reason}"
     elif run.changes is None:
@@ -153,7 +155,8 @@ def _report_parts(
     ]
     results = summary.get("guards") or (run.hold.guards if run.hold else [])
     guards = [
-        report_parts.Guard.of(GuardResult.of_dict(result), {}) for result in results
+        report_parts.Guard.of(GuardResult.of_dict(result), {})
+        for result in results
     ]
     guards.sort(key=lambda guard: not guard.tripped)
     changes = None
@@ -188,7 +191,9 @@ def _quarantine(
     for row in csv.DictReader(lines):
         # The last row may be incomplete, so it may have no last column.
         if row["suspect_since"]:
-            since = datetime.fromisoformat(row["suspect_since"]).astimezone(shop.zone)
+            since = datetime.fromisoformat(row["suspect_since"]).astimezone(
+                shop.zone
+            )
             rows.append({**row, "since": wording.day(since)})
         if len(rows) == _MAX_QUARANTINED:
             break
@@ -203,7 +208,9 @@ def open_file(run_id: str, name: str, visit: visits.Reading) -> Response:
     if name not in links:
         message = "the run has no such file, or the file was deleted"
         raise ProblemError("ARTIFACTS_EXPIRED", message)
-    return RedirectResponse(links[name], status_code=302, headers=frame.NO_STORE)
+    return RedirectResponse(
+        links[name], status_code=302, headers=frame.NO_STORE
+    )
 
 
 @routes.get(frame.HOME + "/progress.js")
@@ -216,7 +223,9 @@ def progress() -> Response:
 
 
 @routes.post(frame.HOME + "/runs/{run_id}/release")
-def release(run_id: str, visit: visits.Releasing, form: visits.OwnForm) -> Response:
+def release(
+    run_id: str, visit: visits.Releasing, form: visits.OwnForm
+) -> Response:
     """Publish the feed that the page showed, which the form names."""
     fields = {
         "sha256": form.get("sha256"),
@@ -232,7 +241,9 @@ def release(run_id: str, visit: visits.Releasing, form: visits.OwnForm) -> Respo
 
 
 @routes.post(frame.HOME + "/runs/{run_id}/accept")
-def accept(run_id: str, visit: visits.Releasing, form: visits.OwnForm) -> Response:
+def accept(
+    run_id: str, visit: visits.Releasing, form: visits.OwnForm
+) -> Response:
     """Accept the selected prices of the quarantine, or all. The next run uses them."""
     fields: dict[str, Any] = {"reason": form.get("reason")}
     if form.get("all"):
@@ -248,10 +259,14 @@ def accept(run_id: str, visit: visits.Releasing, form: visits.OwnForm) -> Respon
 
 
 @routes.post(frame.HOME + "/runs/{run_id}/cancel")
-def cancel(run_id: str, visit: visits.Running, form: visits.OwnForm) -> Response:
+def cancel(
+    run_id: str, visit: visits.Running, form: visits.OwnForm
+) -> Response:
     """Cancel a run, or discard its feed that is on hold."""
     try:
-        request = visits.request_of(_ReasonRequest, {"reason": form.get("reason")})
+        request = visits.request_of(
+            _ReasonRequest, {"reason": form.get("reason")}
+        )
     except ProblemError as error:
         return _rejected(error, run_id, visit, "cancel", form)
     record = api_runs.find_run(run_id, visit)

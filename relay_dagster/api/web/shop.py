@@ -19,7 +19,9 @@ class Shop(NamedTuple):
 def shop_of(platform: Platform, stored_config: StoredConfig) -> Shop:
     """Return the time zone and the currency of a config."""
     config = tenants.read_stored(platform, stored_config)
-    return Shop() if config is None else Shop(config.zone, config.default_currency)
+    return (
+        Shop() if config is None else Shop(config.zone, config.default_currency)
+    )
 
 
 def shop_of_run(visit: Visit, config_version: int | None) -> Shop:
@@ -29,7 +31,9 @@ def shop_of_run(visit: Visit, config_version: int | None) -> Shop:
     """
     stored_config = None
     if config_version is not None:
-        stored_config = visit.platform.tenants.version(visit.tenant_id, config_version)
+        stored_config = visit.platform.tenants.version(
+            visit.tenant_id, config_version
+        )
     if stored_config is None:
         stored_config = tenants.find_config(visit.platform, visit.tenant_id)
     return shop_of(visit.platform, stored_config)

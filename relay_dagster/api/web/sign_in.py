@@ -24,7 +24,9 @@ def home(request: Request, parts: PartsDep) -> Response:
 
 
 @routes.post(f"{frame.HOME}/sign-in")
-def sign_in(request: Request, parts: PartsDep, form: visits.AnyForm) -> Response:
+def sign_in(
+    request: Request, parts: PartsDep, form: visits.AnyForm
+) -> Response:
     """Open a session for a tenant's key."""
 
     def refuse(problem: str, *, status: int = 401) -> Response:
@@ -42,7 +44,9 @@ def sign_in(request: Request, parts: PartsDep, form: visits.AnyForm) -> Response
             f"This key expired on {date}. Ask your administrator for a new key."
         )
     if caller is None:
-        return refuse("This key is not valid. Check that you copied the whole key.")
+        return refuse(
+            "This key is not valid. Check that you copied the whole key."
+        )
     if caller.tenant_id is not None:
         begin_request(request, parts.rates, caller.tenant_id)
     middleware.log_context(request.scope)["caller"] = caller.id
@@ -67,12 +71,16 @@ def sign_in(request: Request, parts: PartsDep, form: visits.AnyForm) -> Response
 
 
 @routes.post(f"{frame.HOME}/sign-out")
-def sign_out(request: Request, parts: PartsDep, form: visits.OwnForm) -> Response:
+def sign_out(
+    request: Request, parts: PartsDep, form: visits.OwnForm
+) -> Response:
     """Close the session."""
     cookie_name, is_secure = visits.cookie_of(request)
     parts.sessions.close(request.cookies[cookie_name])
     response = frame.go_to(frame.HOME)
-    response.delete_cookie(cookie_name, secure=is_secure, httponly=True, samesite="lax")
+    response.delete_cookie(
+        cookie_name, secure=is_secure, httponly=True, samesite="lax"
+    )
     return response
 
 

@@ -26,7 +26,9 @@ _NO_SKU = words.Verdict(
     "idle",
     "See how a SKU got its price and its vendor, or why it is not in the feed.",
 )
-_NO_FEED = words.Verdict("idle", "You don't have a feed yet. Start a run first.")
+_NO_FEED = words.Verdict(
+    "idle", "You don't have a feed yet. Start a run first."
+)
 _NOT_FOUND = words.Verdict(
     "warn",
     "No vendor's file has this SKU. Check the spelling, including upper and lower case.",
@@ -78,7 +80,9 @@ def _sku_page(
             problem = error_words.page_error(problem_of(error))
             verdict = words.Verdict("warn", f"{problem.title}. {problem.text}")
     values = (
-        rejected_form.values if rejected_form else _form_values(override, shop.zone)
+        rejected_form.values
+        if rejected_form
+        else _form_values(override, shop.zone)
     )
     return frame.page(
         "sku.html.jinja",
@@ -91,7 +95,9 @@ def _sku_page(
         override=_override_lines(override, shop.zone),
         values=values,
         errors=rejected_form.errors if rejected_form else {},
-        vendors=[vendor.vendor_id for vendor in config.vendors] if config else [],
+        vendors=[vendor.vendor_id for vendor in config.vendors]
+        if config
+        else [],
     )
 
 
@@ -107,10 +113,14 @@ def verdict_of(explanation: wire.Explanation) -> words.Verdict:
     if explanation.offers_count == 1:
         return words.Verdict("good", f"{winner.vendor_id} has the only offer.")
     offers = words.counted(explanation.offers_count, "offer")
-    return words.Verdict("good", f"{winner.vendor_id} has the best of {offers}.")
+    return words.Verdict(
+        "good", f"{winner.vendor_id} has the best of {offers}."
+    )
 
 
-def _override_lines(override: Override | None, zone: tzinfo) -> list[tuple[str, str]]:
+def _override_lines(
+    override: Override | None, zone: tzinfo
+) -> list[tuple[str, str]]:
     """Return the labels and the values of an override, as the page lists them."""
     if override is None:
         return []
@@ -155,12 +165,16 @@ def put_override(visit: visits.Configuring, form: visits.OwnForm) -> Response:
         if not errors:
             raise
         rejected_form = visits.RejectedForm("override", form, errors)
-        return _sku_page(visit, form.get("sku", ""), rejected_form=rejected_form)
+        return _sku_page(
+            visit, form.get("sku", ""), rejected_form=rejected_form
+        )
     return _go_to_sku(visit, form)
 
 
 @routes.post(_SKUS + "/override/remove")
-def remove_override(visit: visits.Configuring, form: visits.OwnForm) -> Response:
+def remove_override(
+    visit: visits.Configuring, form: visits.OwnForm
+) -> Response:
     """Remove the override of a SKU."""
     fields = {"skus": [form.get("sku", "")]}
     request = visits.request_of(wire.OverrideRemovalRequest, fields)

@@ -69,19 +69,28 @@ def supplier_of(token: str, request: Request, parts: PartsDep) -> Supplier:
     platform = parts.platform
     address = address_of(request.scope) or ""
     link = parts.link_readers.link(token, address, LinkKind.SUPPLIER)
-    gone = ProblemError("NOT_FOUND", "this link is no longer valid; ask for a new one")
+    gone = ProblemError(
+        "NOT_FOUND", "this link is no longer valid; ask for a new one"
+    )
     if link is None:
         raise gone
-    log_context(request.scope)["caller"] = f"{ActorKind.SUPPLIER_LINK}:{link.link_id}"
+    log_context(request.scope)["caller"] = (
+        f"{ActorKind.SUPPLIER_LINK}:{link.link_id}"
+    )
     platform.links.note_use(link)
     stored_config = tenants.find_config(platform, link.tenant_id)
     config = tenants.read_stored(platform, stored_config)
     if config is None:
         # Suppliers must not see the errors of the config.
-        raise unavailable("DEPENDENCY_UNAVAILABLE", "files cannot be uploaded now")
+        raise unavailable(
+            "DEPENDENCY_UNAVAILABLE", "files cannot be uploaded now"
+        )
     shop = shop_of(platform, stored_config)
     for vendor in config.vendors:
-        if vendor.vendor_id == link.vendor_id and vendor.inbound.s3_prefix is not None:
+        if (
+            vendor.vendor_id == link.vendor_id
+            and vendor.inbound.s3_prefix is not None
+        ):
             return Supplier(link, stored_config, vendor, shop, request, parts)
     raise gone
 
@@ -116,7 +125,9 @@ def check(supplier: ByLink) -> Response:
     return _supplier_page(supplier, vendor_check)
 
 
-def _supplier_page(supplier: Supplier, check: VendorCheck | None = None) -> Response:
+def _supplier_page(
+    supplier: Supplier, check: VendorCheck | None = None
+) -> Response:
     link = supplier.link
     platform = supplier.parts.platform
     check_path = f"/s/{supplier.request.path_params['token']}/check"
@@ -147,20 +158,28 @@ def _supplier_page(supplier: Supplier, check: VendorCheck | None = None) -> Resp
         check=check_path,
         found=check,
         verdict=None if check is None else verdict_of(check),
-        separators=None if check is None else _separators(supplier.vendor, check),
+        separators=None
+        if check is None
+        else _separators(supplier.vendor, check),
     )
 
 
 def _separators(vendor: VendorConfig, check: VendorCheck) -> Separators | None:
     """Return the separators of a text file's columns, if they are unexpected."""
     guesses = check.guesses
-    if guesses is None or guesses.format != "csv" or vendor.parser.format != "csv":
+    if (
+        guesses is None
+        or guesses.format != "csv"
+        or vendor.parser.format != "csv"
+    ):
         return None
     if guesses.delimiter == vendor.parser.delimiter:
         return None
     return Separators(
         found=_SEPARATORS.get(guesses.delimiter, guesses.delimiter),
-        expected=_SEPARATORS.get(vendor.parser.delimiter, vendor.parser.delimiter),
+        expected=_SEPARATORS.get(
+            vendor.parser.delimiter, vendor.parser.delimiter
+        ),
     )
 
 
@@ -170,7 +189,9 @@ def verdict_of(check: VendorCheck) -> words.Verdict:
         return words.Verdict("idle", "You have not uploaded a file yet.")
     reading = check.as_sent
     if reading is None or not reading.usable:
-        return words.Verdict("bad", f"Your file cannot be used: {_cause(check)}.")
+        return words.Verdict(
+            "bad", f"Your file cannot be used: {_cause(check)}."
+        )
     if not reading.rows:
         return words.Verdict("bad", "Your file cannot be used: it has no rows.")
     if check.message.startswith(NO_AMOUNTS):
@@ -182,7 +203,9 @@ def verdict_of(check: VendorCheck) -> words.Verdict:
     return _verdict_of_usable(reading, is_whole=bool(check.whole))
 
 
-def _verdict_of_usable(reading: HeadReading, *, is_whole: bool) -> words.Verdict:
+def _verdict_of_usable(
+    reading: HeadReading, *, is_whole: bool
+) -> words.Verdict:
     if not reading.refused_rows:
         all_valid = words.all_valid(reading.rows, is_whole=is_whole)
         return words.Verdict("good", f"Your file can be used. {all_valid}")
@@ -206,7 +229,10 @@ def _cause(check: VendorCheck) -> str:
     if file_kind is not None:
         return f"the file is {file_kind[1]}"
     cause = error_words.file_error(code)
-    if code != FailureCode.MISSING_REQUIRED_COLUMNS or not check.missing_headers:
+    if (
+        code != FailureCode.MISSING_REQUIRED_COLUMNS
+        or not check.missing_headers
+    ):
         return cause
     columns = [
         words.COLUMNS.get(missing.column, missing.column)

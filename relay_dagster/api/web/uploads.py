@@ -24,7 +24,9 @@ from relay_dagster.wiring import Platform
 _MAX_UPLOADS = 5
 _MAX_RUNS = 5
 _NOT_YET_READ = words.Verdict("idle", "No run has used this file yet.")
-_NEVER_READ = words.Verdict("idle", "A newer file replaced it before a run used it.")
+_NEVER_READ = words.Verdict(
+    "idle", "A newer file replaced it before a run used it."
+)
 
 
 class Upload(NamedTuple):
@@ -116,7 +118,9 @@ def _verdicts_of_runs(
 
     If several runs used the same file, the result is the latest run's.
     """
-    ended_runs = [run for run in platform.runs.newest_runs(tenant_id) if run.has_ended]
+    ended_runs = [
+        run for run in platform.runs.newest_runs(tenant_id) if run.has_ended
+    ]
     verdicts: dict[tuple[str, datetime], words.Verdict] = {}
     for run in reversed(ended_runs[:_MAX_RUNS]):
         key = run.artifacts.get("input_manifest")
@@ -143,7 +147,9 @@ def _verdict_of_run(
         return words.Verdict("bad", f"Not used: {cause}.")
     if rows is None:
         if entry.get("status") == VendorStatus.FOUND:
-            return words.Verdict("idle", "The run ended before it read this file.")
+            return words.Verdict(
+                "idle", "The run ended before it read this file."
+            )
         return words.Verdict("warn", "Not used.")
     if rows["refused"]:
         rejected = words.number(rows["refused"])

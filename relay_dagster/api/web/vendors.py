@@ -37,7 +37,9 @@ class SettingChange(NamedTuple):
 
 
 @routes.get(_VENDOR)
-def show_vendor(vendor_id: str, request: Request, visit: visits.Reading) -> Response:
+def show_vendor(
+    vendor_id: str, request: Request, visit: visits.Reading
+) -> Response:
     """Show a vendor, and the form that uploads its next file."""
     return _vendor_page(vendor_id, request, visit)
 
@@ -46,7 +48,9 @@ def show_vendor(vendor_id: str, request: Request, visit: visits.Reading) -> Resp
 def check_vendor(
     vendor_id: str,
     request: Request,
-    visit: Annotated[visits.Visit, visits.with_scopes(Scope.READ, Scope.CONFIG)],
+    visit: Annotated[
+        visits.Visit, visits.with_scopes(Scope.READ, Scope.CONFIG)
+    ],
     taken: Annotated[int | None, Query(ge=1, lt=2**53)] = None,
 ) -> Response:
     """Check a vendor's latest file with the headers that a person chose for columns.
@@ -102,10 +106,13 @@ def _candidates_by_column(
     return list(candidates.items())
 
 
-def _setting_change(document: Mapping[str, Any], step: PatchStep) -> SettingChange:
+def _setting_change(
+    document: Mapping[str, Any], step: PatchStep
+) -> SettingChange:
     """Return the change that a step of the patch makes."""
     keys = [
-        key.replace("~1", "/").replace("~0", "~") for key in step.path.split("/")[1:]
+        key.replace("~1", "/").replace("~0", "~")
+        for key in step.path.split("/")[1:]
     ]
     value: Any = document
     for key in keys:
@@ -115,7 +122,9 @@ def _setting_change(document: Mapping[str, Any], step: PatchStep) -> SettingChan
             value = value.get(key) if isinstance(value, dict) else None
     # The first three keys lead to the vendor's parser.
     setting = ".".join(keys[3:])
-    before = "Not set" if value is None else json.dumps(value, ensure_ascii=False)
+    before = (
+        "Not set" if value is None else json.dumps(value, ensure_ascii=False)
+    )
     after = json.dumps(step.value, ensure_ascii=False)
     return SettingChange(setting, before, after)
 
@@ -135,7 +144,9 @@ def _vendor_page(
     vendors = {vendor.vendor_id: vendor for vendor in config.vendors}
     vendor = vendors.get(vendor_id)
     if vendor is None:
-        message = f"config version {stored_config.version} does not have this vendor"
+        message = (
+            f"config version {stored_config.version} does not have this vendor"
+        )
         raise ProblemError("NOT_FOUND", message)
     path = vendor_path(tenant_id, vendor_id)
     form = None

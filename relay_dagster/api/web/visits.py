@@ -54,7 +54,9 @@ def cookie_of(request: Request) -> tuple[str, bool]:
     """
     settings: Settings = request.app.state.parts.platform.settings
     public_host = urlsplit(settings.public_url or "").hostname
-    hosts = [host for host in (request.url.hostname, public_host) if host is not None]
+    hosts = [
+        host for host in (request.url.hostname, public_host) if host is not None
+    ]
     is_local = all(is_loopback(host) for host in hosts)
     return ("relay", False) if is_local else ("__Host-relay", True)
 
@@ -79,7 +81,9 @@ def begin_visit(request: Request, parts: auth.PartsDep) -> Visit:
     caller = parts.sessions.caller(session_id, address)
     if caller is None or caller.tenant_id is None:
         raise NotSignedInError
-    middleware.log_context(request.scope)["caller"] = f"session:{caller.actor.id}"
+    middleware.log_context(request.scope)["caller"] = (
+        f"session:{caller.actor.id}"
+    )
     auth.begin_request(request, parts.rates, caller.tenant_id)
     origin = auth.origin_of(request, caller)
     return Visit(caller, origin, parts, token=form_token(session_id))
@@ -120,7 +124,9 @@ def refuse_foreign(request: Request) -> None:
     origin = urlsplit(request.headers.get("origin", "")).netloc
     is_own_site = request.headers.get("sec-fetch-site", "none") in _OWN_SITES
     if not is_own_site or origin not in ("", request.headers.get("host")):
-        message = "another site sent the form; open the page and send it from there"
+        message = (
+            "another site sent the form; open the page and send it from there"
+        )
         raise ProblemError("FORBIDDEN", message)
 
 

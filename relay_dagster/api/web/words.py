@@ -143,7 +143,8 @@ REASONS: dict[str, Verdict] = {
         "out.",
     ),
     "refused": Verdict(
-        "bad", "This SKU is not in the feed, because all of its rows were rejected."
+        "bad",
+        "This SKU is not in the feed, because all of its rows were rejected.",
     ),
 }
 OVERRIDES: dict[str, str] = {
@@ -213,7 +214,9 @@ def vendor_verdict(status: str, rows: int | None) -> Verdict:
 def files_of(names: Iterable[str]) -> list[FileLabel]:
     """Return the files of a run with their labels, the most important first."""
     rank = {name: index for index, name in enumerate(_FILES)}
-    ordered_names = sorted(names, key=lambda name: (rank.get(name, len(rank)), name))
+    ordered_names = sorted(
+        names, key=lambda name: (rank.get(name, len(rank)), name)
+    )
     return [FileLabel(name, _file_label(name)) for name in ordered_names]
 
 
@@ -282,7 +285,9 @@ def reading_verdict(
             f"{subject} can use this file, but would reject {rejected} of {rows}.",
         )
     if is_doubtful:
-        return Verdict("warn", f"{subject} can read {rows}. Check the warnings below.")
+        return Verdict(
+            "warn", f"{subject} can read {rows}. Check the warnings below."
+        )
     verdict = all_valid(reading.rows, is_whole=bool(whole))
     return Verdict("good", f"{subject} can use this file. {verdict}")
 
@@ -296,7 +301,9 @@ def rows_read(count: int, *, is_whole: bool) -> str:
 def all_valid(count: int, *, is_whole: bool = True) -> str:
     """Return a sentence that says that the rows of a file, or its first, are valid."""
     if count == 1:
-        return "Its only row is valid." if is_whole else "Its first row is valid."
+        return (
+            "Its only row is valid." if is_whole else "Its first row is valid."
+        )
     if is_whole:
         return f"All {counted(count, 'row')} are valid."
     return f"All of the first {counted(count, 'row')} are valid."

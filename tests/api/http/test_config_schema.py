@@ -56,7 +56,9 @@ def test_it_allows_the_sample_tenant() -> None:
 
 @pytest.mark.parametrize("example", [*CONFIG, *OUTPUTS])
 def test_it_allows_the_examples_of_the_guides(example: str) -> None:
-    assert faults({**yaml.safe_load(CONFIG[0]), **yaml.safe_load(example)}) == []
+    assert (
+        faults({**yaml.safe_load(CONFIG[0]), **yaml.safe_load(example)}) == []
+    )
 
 
 @pytest.mark.parametrize("example", [*CONFIG, *OUTPUTS])
@@ -65,7 +67,9 @@ def test_it_allows_a_config_as_it_took_effect(example: str) -> None:
         **parse_document(CONFIG[0], format="yaml"),
         **parse_document(example, format="yaml"),
     }
-    assert faults(json.loads(json.dumps(load_config(whole).to_document()))) == []
+    assert (
+        faults(json.loads(json.dumps(load_config(whole).to_document()))) == []
+    )
 
 
 @pytest.mark.parametrize(

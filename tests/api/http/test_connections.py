@@ -36,7 +36,9 @@ POST = (
 
 
 @contextmanager
-def serving(world: ApiWorld, **changes: Any) -> Iterator[Callable[[], socket.socket]]:
+def serving(
+    world: ApiWorld, **changes: Any
+) -> Iterator[Callable[[], socket.socket]]:
     """Serve a world's app with small limits; yield what opens a connection to it."""
     limits = replace(SMALL, **changes)
     app = ApiWorld(world.platform, limits=limits).app
@@ -82,7 +84,9 @@ def problem_in(answer: bytes, status: int, error_code: str) -> dict[str, Any]:
 # --- time ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("sent", [b"", HEALTH[:-2]], ids=["nothing", "half a head"])
+@pytest.mark.parametrize(
+    "sent", [b"", HEALTH[:-2]], ids=["nothing", "half a head"]
+)
 def test_a_head_that_does_not_come_in_time_is_told_and_closed(
     unplugged: ApiWorld, sent: bytes
 ) -> None:
@@ -93,7 +97,9 @@ def test_a_head_that_does_not_come_in_time_is_told_and_closed(
     assert "0.3 seconds" in problem["detail"]
 
 
-def test_the_next_head_on_a_connection_has_its_time_too(unplugged: ApiWorld) -> None:
+def test_the_next_head_on_a_connection_has_its_time_too(
+    unplugged: ApiWorld,
+) -> None:
     with serving(unplugged) as connect:
         line = connect()
         line.sendall(HEALTH)
@@ -111,7 +117,10 @@ def test_a_body_that_does_not_come_in_time_is_told_logged_and_closed(
         problem = problem_in(rest_of(line), 408, "REQUEST_TIMEOUT")
     logged = [json.loads(row) for row in capfd.readouterr().err.splitlines()]
     (request,) = [row for row in logged if row["event"] == "request"]
-    assert (request["status"], request["request_id"]) == (408, problem["request_id"])
+    assert (request["status"], request["request_id"]) == (
+        408,
+        problem["request_id"],
+    )
 
 
 def test_a_body_that_nobody_reads_does_not_keep_a_connection_open(
@@ -134,14 +143,18 @@ def test_a_body_that_nobody_reads_does_not_keep_a_connection_open(
     pytest.fail("the connection is still open")
 
 
-def test_a_request_that_is_whole_takes_as_long_as_it_takes(unplugged: ApiWorld) -> None:
+def test_a_request_that_is_whole_takes_as_long_as_it_takes(
+    unplugged: ApiWorld,
+) -> None:
     async def slow(scope: Any, receive: Any, send: Any) -> None:
         message = {"more_body": True}
         while message.get("more_body"):
             message = await receive()
         # A client that stays is what an app may go on waiting for.
         waiting = asyncio.create_task(receive())
-        finished, _ = await asyncio.wait([waiting], timeout=3 * SMALL.body_seconds)
+        finished, _ = await asyncio.wait(
+            [waiting], timeout=3 * SMALL.body_seconds
+        )
         waiting.cancel()
         await send(
             {
@@ -157,14 +170,18 @@ def test_a_request_that_is_whole_takes_as_long_as_it_takes(unplugged: ApiWorld) 
         served(app, SMALL) as port,
         socket.create_connection(("127.0.0.1", port), PATIENCE) as line,
     ):
-        line.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}")
+        line.sendall(
+            b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}"
+        )
         assert line.recv(65536).startswith(b"HTTP/1.1 204 ")
 
 
 def test_an_answer_that_is_not_taken_does_not_keep_a_connection_open() -> None:
     async def generous(scope: Any, receive: Any, send: Any) -> None:
         body = bytes(64 << 20) if scope["path"] == "/large" else b""
-        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send(
+            {"type": "http.response.start", "status": 200, "headers": []}
+        )
         await send({"type": "http.response.body", "body": body})
 
     app: Any = generous
@@ -181,7 +198,10 @@ def test_an_answer_that_is_not_taken_does_not_keep_a_connection_open() -> None:
         asked("/large")
         started = time.monotonic()
         answers = [asked("/").recv(12)]
-        while answers[-1] != b"HTTP/1.1 200" and time.monotonic() < started + PATIENCE:
+        while (
+            answers[-1] != b"HTTP/1.1 200"
+            and time.monotonic() < started + PATIENCE
+        ):
             answers.append(asked("/").recv(12))
     assert (answers[0], answers[-1]) == (b"HTTP/1.1 503", b"HTTP/1.1 200")
 
@@ -212,7 +232,9 @@ def test_a_head_of_64_kib_is_read_and_a_longer_one_is_told_and_closed(
 def test_a_head_without_an_end_is_told_and_closed(unplugged: ApiWorld) -> None:
     with serving(unplugged, head_seconds=10 * PATIENCE) as connect:
         line = connect()
-        line.sendall(b"GET /v1/health HTTP/1.1\r\nX-Filler: " + b"a" * SMALL.head_bytes)
+        line.sendall(
+            b"GET /v1/health HTTP/1.1\r\nX-Filler: " + b"a" * SMALL.head_bytes
+        )
         problem_in(rest_of(line), 431, "HEAD_TOO_LARGE")
 
 
@@ -236,7 +258,9 @@ def test_who_is_still_sending_an_endless_head_reads_why_it_is_refused(
     ],
     ids=["TLS", "NUL", "no HTTP"],
 )
-def test_what_is_no_http_is_told_and_closed(unplugged: ApiWorld, sent: bytes) -> None:
+def test_what_is_no_http_is_told_and_closed(
+    unplugged: ApiWorld, sent: bytes
+) -> None:
     with serving(unplugged) as connect:
         line = connect()
         line.sendall(sent)
@@ -261,7 +285,9 @@ def test_who_answers_a_request_that_was_refused_answers_nobody() -> None:
 
     async def late(scope: Any, receive: Any, send: Any) -> None:
         await asyncio.sleep(SMALL.body_seconds)
-        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send(
+            {"type": "http.response.start", "status": 200, "headers": []}
+        )
         await send({"type": "http.response.body"})
         answered.set()
 
@@ -333,7 +359,9 @@ def test_who_goes_on_sending_to_a_connection_that_was_refused_is_cut_off(
 
 
 def test_a_crowd_is_told_and_none_of_it_is_kept(unplugged: ApiWorld) -> None:
-    with serving(unplugged, connections=1, head_seconds=10 * PATIENCE) as connect:
+    with serving(
+        unplugged, connections=1, head_seconds=10 * PATIENCE
+    ) as connect:
         line = connect()
         line.sendall(HEALTH)
         answer_of(line)

@@ -57,15 +57,19 @@ def module_of(operation: dict[str, Any]) -> ModuleType:
 def body_for(document: dict[str, Any], operation: dict[str, Any]) -> Any:
     """Return the example of a body, as the client's own model."""
     content = operation["requestBody"]["content"]["application/json"]
-    if "examples" in content:  # a document that the operation describes by itself
+    if (
+        "examples" in content
+    ):  # a document that the operation describes by itself
         name = "CheckConfigBody"
         example = content["examples"]["config"]["value"]
     else:
-        (name,) = re.findall(r"#/components/schemas/(\w+)", str(content["schema"]))
+        (name,) = re.findall(
+            r"#/components/schemas/(\w+)", str(content["schema"])
+        )
         example = document["components"]["schemas"][name]["examples"][0]
-    return getattr(importlib.import_module("relay_generated.models"), name).from_dict(
-        example
-    )
+    return getattr(
+        importlib.import_module("relay_generated.models"), name
+    ).from_dict(example)
 
 
 def test_every_operation_can_be_called_and_answers_as_documented(

@@ -17,20 +17,29 @@ OPEN = {"/v1/health", "/v1/ready"}
 CONFIG_EXAMPLE = examples()["TenantConfig"]
 
 
-def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+def operations(
+    document: dict[str, Any],
+) -> Iterator[tuple[str, str, dict[str, Any]]]:
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             yield path, method, operation
 
 
-def faults(document: dict[str, Any], schema: dict[str, Any], example: Any) -> list[str]:
+def faults(
+    document: dict[str, Any], schema: dict[str, Any], example: Any
+) -> list[str]:
     whole = {**schema, "components": document["components"]}
-    return [error.message for error in Draft202012Validator(whole).iter_errors(example)]
+    return [
+        error.message
+        for error in Draft202012Validator(whole).iter_errors(example)
+    ]
 
 
 def examples_of(document: dict[str, Any], content: dict[str, Any]) -> list[Any]:
     """Return the examples of a body: its own, or its model's."""
-    examples = [example["value"] for example in content.get("examples", {}).values()]
+    examples = [
+        example["value"] for example in content.get("examples", {}).values()
+    ]
     examples += [content["example"]] if "example" in content else []
     name = content["schema"].get("$ref", "").rpartition("/")[2]
     return examples or document["components"]["schemas"].get(name, {}).get(
@@ -42,9 +51,14 @@ def test_every_body_in_and_out_has_an_example_that_its_schema_allows(
     document: dict[str, Any],
 ) -> None:
     for path, method, operation in operations(document):
-        bodies = [operation.get("requestBody", {}), *operation["responses"].values()]
+        bodies = [
+            operation.get("requestBody", {}),
+            *operation["responses"].values(),
+        ]
         contents = [body.get("content", {}) for body in bodies]
-        for content in chain.from_iterable(content.values() for content in contents):
+        for content in chain.from_iterable(
+            content.values() for content in contents
+        ):
             examples = examples_of(document, content)
             assert examples, (method, path)
             for example in examples:
@@ -54,14 +68,20 @@ def test_every_body_in_and_out_has_an_example_that_its_schema_allows(
                 )
 
 
-def test_each_example_is_of_a_body_of_the_document(document: dict[str, Any]) -> None:
+def test_each_example_is_of_a_body_of_the_document(
+    document: dict[str, Any],
+) -> None:
     assert examples().keys() - document["components"]["schemas"].keys() == set()
 
 
 def test_every_parameter_is_described(document: dict[str, Any]) -> None:
     for path, method, operation in operations(document):
         for parameter in operation.get("parameters", ()):
-            assert parameter.get("description"), (method, path, parameter["name"])
+            assert parameter.get("description"), (
+                method,
+                path,
+                parameter["name"],
+            )
 
 
 def test_every_call_but_the_open_ones_names_the_key_it_needs(
@@ -75,7 +95,10 @@ def test_every_call_but_the_open_ones_names_the_key_it_needs(
             method,
             path,
         )
-        assert ("401" in operation["responses"]) == (path not in OPEN), (method, path)
+        assert ("401" in operation["responses"]) == (path not in OPEN), (
+            method,
+            path,
+        )
     scheme = document["components"]["securitySchemes"]["APIKeyHeader"]
     assert (scheme["in"], scheme["name"]) == ("header", "X-API-Key")
 
@@ -87,17 +110,29 @@ def test_every_code_stands_with_some_call_and_every_answer_names_its_codes(
     for path, method, operation in operations(document):
         for status, answer in operation["responses"].items():
             if not status.startswith(("2", "3")):
-                examples = answer["content"]["application/problem+json"]["examples"]
-                assert {CODES[code].status for code in examples} == {int(status)}, (
+                examples = answer["content"]["application/problem+json"][
+                    "examples"
+                ]
+                assert {CODES[code].status for code in examples} == {
+                    int(status)
+                }, (
                     method,
                     path,
                 )
                 named |= examples.keys()
     # What no call of ours answers: a path or a method that does not exist, a connection's end.
-    assert set(CODES) - named == {
-        *("NOT_FOUND", "METHOD_NOT_ALLOWED", "HEAD_TOO_LARGE", "TOO_MANY_CONNECTIONS"),
-        "FEED_LINKS_BUSY",  # of a link to a feed, which is no call of the document
-    }
+    assert (
+        set(CODES) - named
+        == {
+            *(
+                "NOT_FOUND",
+                "METHOD_NOT_ALLOWED",
+                "HEAD_TOO_LARGE",
+                "TOO_MANY_CONNECTIONS",
+            ),
+            "FEED_LINKS_BUSY",  # of a link to a feed, which is no call of the document
+        }
+    )
 
 
 @pytest.mark.parametrize(
@@ -125,8 +160,12 @@ def test_the_schema_of_a_config_allows_what_the_engine_takes(
     load_config(CONFIG_EXAMPLE)
     whole = config_schemas()["TenantConfig"]
     by_number = {**CONFIG_EXAMPLE["pricing"], "min_price": 1.5}
-    assert faults(document, whole, {**CONFIG_EXAMPLE, "pricing": by_number}) == []
-    assert faults(document, whole, {**CONFIG_EXAMPLE, "error_policy": None}) == []
+    assert (
+        faults(document, whole, {**CONFIG_EXAMPLE, "pricing": by_number}) == []
+    )
+    assert (
+        faults(document, whole, {**CONFIG_EXAMPLE, "error_policy": None}) == []
+    )
 
 
 @pytest.mark.parametrize(
@@ -157,6 +196,8 @@ def test_the_pages_of_the_document_are_served_with_all_they_need(
         for part in page.text.replace("href=", "src=").split('src="')[1:]
     ]
     assert len(sources) == 3
-    assert all(source.startswith(str(unplugged.client.base_url)) for source in sources)
+    assert all(
+        source.startswith(str(unplugged.client.base_url)) for source in sources
+    )
     for source in sources:
         assert len(unplugged.with_key(None).get(source).content) > 500

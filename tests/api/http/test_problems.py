@@ -57,29 +57,43 @@ def test_a_method_that_a_path_lacks_is_a_problem_that_lists_those_it_has(
 )
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("POST", "/v1/runs"), ("POST", "/v1/tenants"), ("PUT", "/v1/tenants/acme/config")],
+    [
+        ("POST", "/v1/runs"),
+        ("POST", "/v1/tenants"),
+        ("PUT", "/v1/tenants/acme/config"),
+    ],
 )
 def test_a_body_that_is_not_sent_as_json_is_a_problem(
     unplugged: ApiWorld, method: str, path: str, content_type: str | None
 ) -> None:
     headers = {"Content-Type": content_type} if content_type else {}
-    response = unplugged.client.request(method, path, content=b"{}", headers=headers)
+    response = unplugged.client.request(
+        method, path, content=b"{}", headers=headers
+    )
     assert_problem(response, 415, "UNSUPPORTED_MEDIA_TYPE")
 
 
 def test_json_with_a_character_set_is_json(unplugged: ApiWorld) -> None:
     headers = {"Content-Type": "application/json; charset=utf-8"}
     assert (
-        unplugged.client.post("/v1/runs", content=b"{}", headers=headers).status_code
+        unplugged.client.post(
+            "/v1/runs", content=b"{}", headers=headers
+        ).status_code
         == 422
     )
 
 
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("POST", "/v1/runs"), ("POST", "/v1/tenants"), ("PUT", "/v1/tenants/acme/config")],
+    [
+        ("POST", "/v1/runs"),
+        ("POST", "/v1/tenants"),
+        ("PUT", "/v1/tenants/acme/config"),
+    ],
 )
-@pytest.mark.parametrize("announced", [True, False], ids=["announced", "chunked"])
+@pytest.mark.parametrize(
+    "announced", [True, False], ids=["announced", "chunked"]
+)
 def test_a_body_over_one_mebibyte_is_a_problem(
     unplugged: ApiWorld, method: str, path: str, announced: bool
 ) -> None:
@@ -87,7 +101,9 @@ def test_a_body_over_one_mebibyte_is_a_problem(
         yield from [b" " * 65536] * 17
 
     content = b"".join(chunks()) if announced else chunks()
-    response = unplugged.client.request(method, path, content=content, headers=JSON)
+    response = unplugged.client.request(
+        method, path, content=content, headers=JSON
+    )
     assert_problem(response, 413, "PAYLOAD_TOO_LARGE")
 
 
@@ -132,9 +148,14 @@ def test_how_large_a_body_may_be_is_a_setting() -> None:
         client = ApiWorld(platform).client
         over = client.post("/v1/runs", content=b" " * 101, headers=JSON)
         assert (
-            client.post("/v1/runs", content=b" " * 100, headers=JSON).status_code == 422
+            client.post(
+                "/v1/runs", content=b" " * 100, headers=JSON
+            ).status_code
+            == 422
         )
-    assert "100 bytes" in assert_problem(over, 413, "PAYLOAD_TOO_LARGE")["detail"]
+    assert (
+        "100 bytes" in assert_problem(over, 413, "PAYLOAD_TOO_LARGE")["detail"]
+    )
 
 
 ORDER = {"tenant_id": "acme", "run_type": "inventory_sync"}
@@ -161,7 +182,9 @@ def test_of_many_faults_the_first_hundred_are_told_and_how_many_more_there_are(
         assert errors[-1] == {"path": "", "message": "... and 18900 more"}
 
 
-def test_keys_that_stand_twice_are_faults_like_others(unplugged: ApiWorld) -> None:
+def test_keys_that_stand_twice_are_faults_like_others(
+    unplugged: ApiWorld,
+) -> None:
     body = "{" + ", ".join(f'"k{n}": 0, "k{n}": 0' for n in range(150)) + "}"
     response = unplugged.client.post("/v1/runs", content=body, headers=JSON)
     problem = assert_problem(response, 422, "INVALID_REQUEST")
@@ -169,7 +192,9 @@ def test_keys_that_stand_twice_are_faults_like_others(unplugged: ApiWorld) -> No
     assert problem["errors"][-1] == {"path": "", "message": "... and 50 more"}
 
 
-@pytest.mark.parametrize(("commas", "path"), [(19_999, "tenant_id"), (20_000, "")])
+@pytest.mark.parametrize(
+    ("commas", "path"), [(19_999, "tenant_id"), (20_000, "")]
+)
 def test_a_body_of_too_many_values_is_refused_before_they_are_looked_at(
     unplugged: ApiWorld, commas: int, path: str
 ) -> None:
@@ -245,7 +270,9 @@ def test_a_bucket_that_does_not_answer_is_a_problem(world: ApiWorld) -> None:
     assert_problem(response, 503, "DEPENDENCY_UNAVAILABLE")
 
 
-def test_where_dynamodb_is_unreachable_every_call_is_503(unplugged: ApiWorld) -> None:
+def test_where_dynamodb_is_unreachable_every_call_is_503(
+    unplugged: ApiWorld,
+) -> None:
     answers = [
         unplugged.post_run(),
         unplugged.store_config(),
@@ -269,7 +296,9 @@ def _errors_of(*modules: object) -> list[type[Exception]]:
 
 @pytest.mark.parametrize(
     "kind",
-    _errors_of(core_errors, external_errors, run_errors, tenant_errors, tenant_store),
+    _errors_of(
+        core_errors, external_errors, run_errors, tenant_errors, tenant_store
+    ),
 )
 def test_every_error_of_ours_has_a_status(kind: type[Exception]) -> None:
     error = kind.__new__(kind)
@@ -284,7 +313,9 @@ def test_every_error_of_ours_has_a_status(kind: type[Exception]) -> None:
     for name, value in attributes.items():
         if not hasattr(error, name):
             setattr(error, name, value)
-    if issubclass(kind, (core_errors.ConfigError, run_errors.UnknownVendorError)):
+    if issubclass(
+        kind, (core_errors.ConfigError, run_errors.UnknownVendorError)
+    ):
         error.faults = ()
     assert 400 <= problem_of(error).status <= 503
 
@@ -299,7 +330,9 @@ def test_a_request_s_id_comes_back(unplugged: ApiWorld) -> None:
     assert response.headers["X-Request-Id"] == "order-7/a:b"
 
 
-@pytest.mark.parametrize("request_id", [None, "", "a b", "x" * 129, 'a"b', "<b>", "é"])
+@pytest.mark.parametrize(
+    "request_id", [None, "", "a b", "x" * 129, 'a"b', "<b>", "é"]
+)
 def test_a_request_without_a_usable_id_gets_one(
     unplugged: ApiWorld, request_id: str | None
 ) -> None:

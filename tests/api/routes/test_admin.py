@@ -8,7 +8,9 @@ from support.api_world import ApiWorld, assert_problem, paths_of
 
 
 def pause(world: ApiWorld, **body: object) -> Response:
-    return world.client.post("/v1/admin/pause", json={"reason": "backlog", **body})
+    return world.client.post(
+        "/v1/admin/pause", json={"reason": "backlog", **body}
+    )
 
 
 def resume(world: ApiWorld, **body: object) -> Response:
@@ -20,7 +22,10 @@ def test_a_pause_of_all_stops_every_tenant_s_new_runs_until_it_ends(
 ) -> None:
     assert pause(world).json()["tenant_id"] is None
     response = world.post_run()
-    assert "backlog" in assert_problem(response, 503, "RUN_CREATION_PAUSED")["detail"]
+    assert (
+        "backlog"
+        in assert_problem(response, 503, "RUN_CREATION_PAUSED")["detail"]
+    )
     assert int(response.headers["Retry-After"]) > 0
     assert world.client.get("/v1/runs").json()["runs"] == []
     assert resume(world).status_code == 204
@@ -35,7 +40,9 @@ def test_tenants_are_told_the_public_reason_alone(world: ApiWorld) -> None:
         (None, "for now; try"),
         ("maintenance", "for now: maintenance; try"),
     ):
-        pausing = pause(world, reason="globex owes us", public_reason=public).json()
+        pausing = pause(
+            world, reason="globex owes us", public_reason=public
+        ).json()
         assert (pausing["reason"], pausing["public_reason"]) == (
             "globex owes us",
             public,
@@ -63,17 +70,25 @@ def test_each_pause_ends_by_itself(world: ApiWorld) -> None:
     assert world.post_run().status_code == 202
 
 
-def test_the_tenant_whose_pause_ends_may_stand_in_the_query(world: ApiWorld) -> None:
+def test_the_tenant_whose_pause_ends_may_stand_in_the_query(
+    world: ApiWorld,
+) -> None:
     pause(world, tenant_id="acme")
-    assert world.client.delete("/v1/admin/pause?tenant_id=acme").status_code == 204
+    assert (
+        world.client.delete("/v1/admin/pause?tenant_id=acme").status_code == 204
+    )
     assert world.post_run().status_code == 202
 
 
-def test_two_tenants_at_once_are_refused_where_a_pause_ends(world: ApiWorld) -> None:
+def test_two_tenants_at_once_are_refused_where_a_pause_ends(
+    world: ApiWorld,
+) -> None:
     response = world.client.request(
         "DELETE", "/v1/admin/pause?tenant_id=other", json={"tenant_id": "acme"}
     )
-    assert paths_of(assert_problem(response, 422, "INVALID_REQUEST")) == ["tenant_id"]
+    assert paths_of(assert_problem(response, 422, "INVALID_REQUEST")) == [
+        "tenant_id"
+    ]
 
 
 def test_a_run_that_is_there_is_still_found_by_its_key_while_paused(
@@ -105,16 +120,20 @@ def test_a_pause_says_why_and_nothing_else(
 
 def test_pauses_in_force_are_listed_that_of_all_first(world: ApiWorld) -> None:
     def listed() -> list[dict[str, object]]:
-        pauses: list[dict[str, object]] = world.client.get("/v1/admin/pause").json()[
-            "pauses"
-        ]
+        pauses: list[dict[str, object]] = world.client.get(
+            "/v1/admin/pause"
+        ).json()["pauses"]
         return pauses
 
     assert listed() == []
     pause(world, tenant_id="zenith", public_reason="soon")
     paused = pause(world, reason="backlog").json()
     pause(world, tenant_id="acme", reason="asked for")
-    assert [entry["tenant_id"] for entry in listed()] == [None, "acme", "zenith"]
+    assert [entry["tenant_id"] for entry in listed()] == [
+        None,
+        "acme",
+        "zenith",
+    ]
     assert listed()[0] == {
         "tenant_id": None,
         "reason": "backlog",
@@ -144,7 +163,9 @@ def test_a_list_of_pauses_goes_on_at_its_cursor(world: ApiWorld) -> None:
     assert list(last) == ["pauses"]
 
 
-def test_the_longest_list_of_pauses_is_under_a_mebibyte(world: ApiWorld) -> None:
+def test_the_longest_list_of_pauses_is_under_a_mebibyte(
+    world: ApiWorld,
+) -> None:
     longest = "\N{PACKAGE}" * 500
     for number in range(101):  # one more than a page has
         world.platform.pauses.begin(f"tenant-{number}", longest, longest)

@@ -35,7 +35,9 @@ def test_a_key_is_shown_once_and_kept_nowhere(world: ApiWorld) -> None:
     assert new_key["api_key"].split("_", 2)[2] not in stored
 
 
-def test_a_key_of_a_tenant_that_is_not_there_is_not_made(world: ApiWorld) -> None:
+def test_a_key_of_a_tenant_that_is_not_there_is_not_made(
+    world: ApiWorld,
+) -> None:
     response = world.client.post("/v1/tenants/nobody/api-keys")
     assert_problem(response, 404, "TENANT_NOT_FOUND")
 
@@ -55,7 +57,9 @@ def test_a_deleted_key_is_nobody_s(world: ApiWorld) -> None:
 
 def test_a_key_is_deleted_through_its_own_tenant_alone(world: ApiWorld) -> None:
     new_key = create_key(world)
-    response = world.client.delete(f"/v1/tenants/other/api-keys/{new_key['key_id']}")
+    response = world.client.delete(
+        f"/v1/tenants/other/api-keys/{new_key['key_id']}"
+    )
     assert_problem(response, 404, "API_KEY_NOT_FOUND")
     assert world.with_key(new_key["api_key"]).get("/v1/runs").status_code == 200
 
@@ -71,10 +75,14 @@ def test_a_tenant_s_key_stores_its_own_config_under_its_own_prefix_alone(
 ) -> None:
     client = world.with_key(create_key(world)["api_key"])
     place = "/v1/tenants/acme/config"
-    assert client.put(place, json=config_document()).json()["config_version"] == 2
+    assert (
+        client.put(place, json=config_document()).json()["config_version"] == 2
+    )
     theirs = {"type": "s3", "s3_prefix": "tenants/other/inbound/vendor_1/"}
     document = config_document(vendor_document(inbound=theirs))
-    problem = assert_problem(client.put(place, json=document), 422, "invalid_config")
+    problem = assert_problem(
+        client.put(place, json=document), 422, "invalid_config"
+    )
     assert paths_of(problem) == ["vendors.0.inbound.s3_prefix"]
 
 
@@ -133,7 +141,9 @@ def test_a_list_tells_of_each_key_all_but_its_secret(world: ApiWorld) -> None:
 def test_a_list_goes_on_at_its_cursor(world: ApiWorld) -> None:
     ids = {create_key(world)["key_id"] for _ in range(3)}
     first = world.client.get(PLACE, params={"limit": 2}).json()
-    second = world.client.get(PLACE, params={"cursor": first["next_cursor"]}).json()
+    second = world.client.get(
+        PLACE, params={"cursor": first["next_cursor"]}
+    ).json()
     assert [len(page["api_keys"]) for page in (first, second)] == [2, 1]
     assert {
         key["key_id"] for page in (first, second) for key in page["api_keys"]
@@ -192,13 +202,19 @@ def test_a_key_makes_and_deletes_keys_that_may_no_more_than_itself(
     for scopes in (["keys", "read"], ["read"]):
         assert make_with(client, scopes=scopes).status_code == 201
     problem = assert_problem(
-        make_with(client, scopes=["read", "run", "config"]), 403, "SCOPE_MISSING"
+        make_with(client, scopes=["read", "run", "config"]),
+        403,
+        "SCOPE_MISSING",
     )
     assert problem["scopes"] == ["run", "config"]
     # An ordinary key, too, has scopes that this one lacks.
     assert_problem(client.post(PLACE), 403, "SCOPE_MISSING")
-    own_key, *other_keys = sorted(listed(world), key=lambda key: key["created_at"])
-    assert {key["created_by"] for key in other_keys} == {f"key:{own_key['key_id']}"}
+    own_key, *other_keys = sorted(
+        listed(world), key=lambda key: key["created_at"]
+    )
+    assert {key["created_by"] for key in other_keys} == {
+        f"key:{own_key['key_id']}"
+    }
     for key in other_keys:
         assert client.delete(f"{PLACE}/{key['key_id']}").status_code == 204
     assert [key["name"] for key in listed(world)] == ["team"]
@@ -207,8 +223,12 @@ def test_a_key_makes_and_deletes_keys_that_may_no_more_than_itself(
 def test_a_key_deletes_none_with_a_scope_that_it_lacks(world: ApiWorld) -> None:
     world.store_config()
     client = made(world, scopes=["keys", "read"])
-    wider = make_with(world.client, scopes=["read", "run", "config"]).json()["key_id"]
-    problem = assert_problem(client.delete(f"{PLACE}/{wider}"), 403, "SCOPE_MISSING")
+    wider = make_with(world.client, scopes=["read", "run", "config"]).json()[
+        "key_id"
+    ]
+    problem = assert_problem(
+        client.delete(f"{PLACE}/{wider}"), 403, "SCOPE_MISSING"
+    )
     assert problem["scopes"] == ["run", "config"]
     assert len(listed(world)) == 2
     assert world.client.delete(f"{PLACE}/{wider}").status_code == 204
@@ -217,8 +237,12 @@ def test_a_key_deletes_none_with_a_scope_that_it_lacks(world: ApiWorld) -> None:
 def test_with_a_key_go_those_that_it_has_made(world: ApiWorld) -> None:
     world.store_config()
     key = make_with(world.client, scopes=["keys", "read"]).json()
-    child = make_with(world.with_key(key["api_key"]), scopes=["keys", "read"]).json()
-    grandchild = make_with(world.with_key(child["api_key"]), scopes=["read"]).json()
+    child = make_with(
+        world.with_key(key["api_key"]), scopes=["keys", "read"]
+    ).json()
+    grandchild = make_with(
+        world.with_key(child["api_key"]), scopes=["read"]
+    ).json()
     other_id = create_key(world)["key_id"]
     place = f"{PLACE}/{key['key_id']}"
     assert_problem(
@@ -226,19 +250,24 @@ def test_with_a_key_go_those_that_it_has_made(world: ApiWorld) -> None:
         422,
         "INVALID_REQUEST",
     )
-    assert world.client.delete(place, params={"with_made": "true"}).status_code == 204
+    assert (
+        world.client.delete(place, params={"with_made": "true"}).status_code
+        == 204
+    )
     assert [entry["key_id"] for entry in listed(world)] == [other_id]
     assert_problem(
-        world.with_key(grandchild["api_key"]).get("/v1/runs"), 401, "UNAUTHENTICATED"
+        world.with_key(grandchild["api_key"]).get("/v1/runs"),
+        401,
+        "UNAUTHENTICATED",
     )
     assert_problem(
         world.client.delete(place, params={"with_made": "true"}),
         404,
         "API_KEY_NOT_FOUND",
     )
-    deleted = world.client.get("/v1/audit", params={"action": "key.deleted"}).json()[
-        "audit"
-    ]
+    deleted = world.client.get(
+        "/v1/audit", params={"action": "key.deleted"}
+    ).json()["audit"]
     assert {entry["target"] for entry in deleted} == {
         issued["key_id"] for issued in (key, child, grandchild)
     }
@@ -248,7 +277,9 @@ def test_of_a_key_that_is_gone_none_goes_that_may_more(world: ApiWorld) -> None:
     world.store_config()
     client = made(world, scopes=["keys", "read"])
     key = make_with(world.client, scopes=ALL).json()
-    wider = make_with(world.with_key(key["api_key"]), scopes=["read", "run"]).json()
+    wider = make_with(
+        world.with_key(key["api_key"]), scopes=["read", "run"]
+    ).json()
     place = f"{PLACE}/{key['key_id']}"
     assert world.client.delete(place).status_code == 204
     problem = assert_problem(
@@ -256,7 +287,10 @@ def test_of_a_key_that_is_gone_none_goes_that_may_more(world: ApiWorld) -> None:
     )
     assert problem["scopes"] == ["run"]
     assert world.with_key(wider["api_key"]).get("/v1/runs").status_code == 200
-    assert world.client.delete(place, params={"with_made": "true"}).status_code == 204
+    assert (
+        world.client.delete(place, params={"with_made": "true"}).status_code
+        == 204
+    )
     assert_problem(
         world.with_key(wider["api_key"]).get("/v1/runs"), 401, "UNAUTHENTICATED"
     )
@@ -265,7 +299,9 @@ def test_of_a_key_that_is_gone_none_goes_that_may_more(world: ApiWorld) -> None:
 def test_a_tenant_has_fifty_keys(world: ApiWorld) -> None:
     last = create_key(world)["key_id"]
     table = world.platform.database.tenants
-    more_keys = Update(adds={"key_ids": {f"{number:016}" for number in range(49)}})
+    more_keys = Update(
+        adds={"key_ids": {f"{number:016}" for number in range(49)}}
+    )
     table.carry_out(table.update("ids", Kind.API_KEYS.key("acme"), more_keys))
     assert_problem(world.client.post(PLACE), 409, "KEY_QUOTA_EXCEEDED")
     assert world.client.delete(f"{PLACE}/{last}").status_code == 204
@@ -282,4 +318,6 @@ def test_a_key_makes_none_that_is_good_for_longer(world: ApiWorld) -> None:
         assert paths_of(problem) == ["expires_at"]
         assert "2999-03-01T12:00:00+00:00" in problem["detail"]
     assert make_with(client, expires_at=SOON).status_code == 201
-    assert make_with(client, expires_at="2999-03-01T11:59:59Z").status_code == 201
+    assert (
+        make_with(client, expires_at="2999-03-01T11:59:59Z").status_code == 201
+    )

@@ -54,7 +54,11 @@ def reviewed(world: ApiWorld) -> tuple[str, dict[str, Any]]:
     held = world.hold_one()
     assert held.hold is not None
     sha256 = held.hold.sha256
-    return held.run_id, {"sha256": sha256, "guards": ["skus_removed"], "reason": "seen"}
+    return held.run_id, {
+        "sha256": sha256,
+        "guards": ["skus_removed"],
+        "reason": "seen",
+    }
 
 
 # --- every call that changes something ----------------------------------------------------------
@@ -65,13 +69,21 @@ Call = tuple[str, str, Any, Action, str | None]
 
 
 def create_tenant(world: ApiWorld) -> Call:
-    document = config_document(vendor_document("v", inbound=LOCAL), tenant_id="new")
+    document = config_document(
+        vendor_document("v", inbound=LOCAL), tenant_id="new"
+    )
     return "POST", "/v1/tenants", document, Action.TENANT_CREATED, "new"
 
 
 def put_config(world: ApiWorld) -> Call:
     document = config_document(default_currency="EUR")
-    return "PUT", f"/v1/tenants/{TENANT}/config", document, Action.CONFIG_PUT, TENANT
+    return (
+        "PUT",
+        f"/v1/tenants/{TENANT}/config",
+        document,
+        Action.CONFIG_PUT,
+        TENANT,
+    )
 
 
 def create_key(world: ApiWorld) -> Call:
@@ -90,12 +102,24 @@ def post_run(world: ApiWorld) -> Call:
 
 def cancel_run(world: ApiWorld) -> Call:
     run_id = world.post_run().json()["run_id"]
-    return "POST", f"/v1/runs/{run_id}/cancel", None, Action.RUN_CANCELLED, run_id
+    return (
+        "POST",
+        f"/v1/runs/{run_id}/cancel",
+        None,
+        Action.RUN_CANCELLED,
+        run_id,
+    )
 
 
 def release_run(world: ApiWorld) -> Call:
     run_id, order = reviewed(world)
-    return "POST", f"/v1/runs/{run_id}/release", order, Action.RUN_RELEASED, run_id
+    return (
+        "POST",
+        f"/v1/runs/{run_id}/release",
+        order,
+        Action.RUN_RELEASED,
+        run_id,
+    )
 
 
 def roll_back(world: ApiWorld) -> Call:
@@ -113,7 +137,13 @@ def pause(world: ApiWorld) -> Call:
 
 def resume(world: ApiWorld) -> Call:
     world.client.post("/v1/admin/pause", json={"reason": "backlog"})
-    return "DELETE", "/v1/admin/pause", {"reason": "over"}, Action.RUNS_RESUMED, None
+    return (
+        "DELETE",
+        "/v1/admin/pause",
+        {"reason": "over"},
+        Action.RUNS_RESUMED,
+        None,
+    )
 
 
 def upload_link(world: ApiWorld) -> Call:
@@ -135,7 +165,13 @@ def delete_tenant(world: ApiWorld) -> Call:
 
 def restore_tenant(world: ApiWorld) -> Call:
     world.platform.closing.ask(TENANT)
-    return "POST", f"/v1/tenants/{TENANT}/restore", None, Action.TENANT_RESTORED, TENANT
+    return (
+        "POST",
+        f"/v1/tenants/{TENANT}/restore",
+        None,
+        Action.TENANT_RESTORED,
+        TENANT,
+    )
 
 
 def create_webhook(world: ApiWorld) -> Call:
@@ -147,7 +183,9 @@ def made_webhook(world: ApiWorld) -> str:
     for webhook in world.client.get(WEBHOOKS).json()["webhooks"]:
         world.client.delete(f"{WEBHOOKS}/{webhook['webhook_id']}")
     method, path, order, _, _ = create_webhook(world)
-    return str(world.client.request(method, path, json=order).json()["webhook_id"])
+    return str(
+        world.client.request(method, path, json=order).json()["webhook_id"]
+    )
 
 
 def update_webhook(world: ApiWorld) -> Call:
@@ -174,16 +212,36 @@ def rotate_secret(world: ApiWorld) -> Call:
 
 def delete_webhook(world: ApiWorld) -> Call:
     webhook = made_webhook(world)
-    return "DELETE", f"{WEBHOOKS}/{webhook}", None, Action.WEBHOOK_DELETED, webhook
+    return (
+        "DELETE",
+        f"{WEBHOOKS}/{webhook}",
+        None,
+        Action.WEBHOOK_DELETED,
+        webhook,
+    )
 
 
 def create_feed_link(world: ApiWorld) -> Call:
-    return "POST", FEED_LINKS, {"name": "Google"}, Action.FEED_LINK_CREATED, None
+    return (
+        "POST",
+        FEED_LINKS,
+        {"name": "Google"},
+        Action.FEED_LINK_CREATED,
+        None,
+    )
 
 
 def delete_feed_link(world: ApiWorld) -> Call:
-    link_id = world.client.post(FEED_LINKS, json={"name": "Google"}).json()["link_id"]
-    return "DELETE", f"{FEED_LINKS}/{link_id}", None, Action.FEED_LINK_DELETED, link_id
+    link_id = world.client.post(FEED_LINKS, json={"name": "Google"}).json()[
+        "link_id"
+    ]
+    return (
+        "DELETE",
+        f"{FEED_LINKS}/{link_id}",
+        None,
+        Action.FEED_LINK_DELETED,
+        link_id,
+    )
 
 
 def create_supplier_link(world: ApiWorld) -> Call:
@@ -242,7 +300,9 @@ def put_overrides(world: ApiWorld) -> Call:
 
 def accept(world: ApiWorld) -> Call:
     run = world.succeed(world.post_run().json()["run_id"])
-    world.platform.objects.put(run.keys.quarantine, b"sku,price_computed\nA-1,5.00\n")
+    world.platform.objects.put(
+        run.keys.quarantine, b"sku,price_computed\nA-1,5.00\n"
+    )
     path = f"/v1/runs/{run.run_id}/accept"
     return (
         "POST",
@@ -350,7 +410,10 @@ def test_a_call_that_changes_something_leaves_one_entry(
 ) -> None:
     method, path, body, action, target = act(world)
     before = audit_ids(world)
-    headers = {"X-Forwarded-For": f"1.1.1.1, {ADDRESS}", "X-Request-Id": "the-request"}
+    headers = {
+        "X-Forwarded-For": f"1.1.1.1, {ADDRESS}",
+        "X-Request-Id": "the-request",
+    }
     response = world.client.request(method, path, json=body, headers=headers)
     assert response.is_success, response.text
     (entry,) = [new for new in audit(world) if new["audit_id"] not in before]
@@ -383,7 +446,10 @@ def test_a_test_delivery_leaves_none(world: ApiWorld) -> None:
 def refusals(world: ApiWorld) -> Iterator[tuple[int, Response]]:
     client = world.client
     tenant = world.with_key(world.issue_key(TENANT))
-    yield 403, tenant.post("/v1/tenants", json=config_document(tenant_id="mine"))
+    yield (
+        403,
+        tenant.post("/v1/tenants", json=config_document(tenant_id="mine")),
+    )
     yield 403, tenant.post(KEYS)
     yield 409, client.post("/v1/tenants", json=config_document())
     yield (
@@ -399,7 +465,8 @@ def refusals(world: ApiWorld) -> Iterator[tuple[int, Response]]:
     yield (
         422,
         client.post(
-            WEBHOOKS, json={"url": "http://a.example.com", "events": ["run.held"]}
+            WEBHOOKS,
+            json={"url": "http://a.example.com", "events": ["run.held"]},
         ),
     )
     run_id = world.post_run().json()["run_id"]
@@ -413,13 +480,19 @@ def refusals(world: ApiWorld) -> Iterator[tuple[int, Response]]:
     yield 204, client.delete("/v1/admin/pause")
 
 
-def test_what_is_refused_or_changes_nothing_leaves_none(world: ApiWorld) -> None:
+def test_what_is_refused_or_changes_nothing_leaves_none(
+    world: ApiWorld,
+) -> None:
     calls = refusals(world)
     expected = {Action.KEY_CREATED: 1, Action.RUN_POSTED: 1}
     before = audit_ids(world)
     for status, response in calls:
         assert response.status_code == status, response.text
-    new = [entry["action"] for entry in audit(world) if entry["audit_id"] not in before]
+    new = [
+        entry["action"]
+        for entry in audit(world)
+        if entry["audit_id"] not in before
+    ]
     assert {action: new.count(action) for action in new} == expected
 
 
@@ -428,17 +501,25 @@ def test_a_request_that_is_repeated_leaves_one(world: ApiWorld) -> None:
     before = audit_ids(world)
     for _ in range(2):
         assert (
-            world.client.post(f"/v1/runs/{run_id}/release", json=order).status_code
+            world.client.post(
+                f"/v1/runs/{run_id}/release", json=order
+            ).status_code
             == 200
         )
     for _ in range(2):
         run = world.post_run({"Idempotency-Key": "monday"}).json()
     for _ in range(2):
-        assert world.client.post(f"/v1/runs/{run['run_id']}/cancel").status_code in (
+        assert world.client.post(
+            f"/v1/runs/{run['run_id']}/cancel"
+        ).status_code in (
             202,
             409,
         )
-    new = [entry["action"] for entry in audit(world) if entry["audit_id"] not in before]
+    new = [
+        entry["action"]
+        for entry in audit(world)
+        if entry["audit_id"] not in before
+    ]
     assert new == ["run.cancelled", "run.posted", "run.released"]
 
 
@@ -461,7 +542,9 @@ def test_a_run_whose_message_cannot_be_sent_is_no_act(world: ApiWorld) -> None:
 # --- what is told -------------------------------------------------------------------------------
 
 
-def test_a_put_tells_both_versions_and_what_has_changed(world: ApiWorld) -> None:
+def test_a_put_tells_both_versions_and_what_has_changed(
+    world: ApiWorld,
+) -> None:
     put = world.store_config(default_currency="EUR").json()
     again = world.store_config(default_currency="CHF").json()
     (entry,) = audit(world, tenant_id=TENANT, action="config.put", limit=1)
@@ -493,7 +576,9 @@ def test_no_key_stands_in_the_audit(world: ApiWorld) -> None:
 # --- who is told --------------------------------------------------------------------------------
 
 
-def test_a_tenant_s_key_sees_its_own_tenant_s_entries_alone(world: ApiWorld) -> None:
+def test_a_tenant_s_key_sees_its_own_tenant_s_entries_alone(
+    world: ApiWorld,
+) -> None:
     new_key = world.client.post(KEYS, json={"name": "shop"}).json()
     client = world.with_key(new_key["api_key"])
     world.store_config(vendor_document("v", inbound=LOCAL), tenant_id="other")
@@ -508,7 +593,9 @@ def test_a_tenant_s_key_sees_its_own_tenant_s_entries_alone(world: ApiWorld) -> 
     assert entries[0]["action"] == "run.cancelled"
     actor = {"kind": "tenant_key", "id": new_key["key_id"], "name": "shop"}
     assert entries[0]["actor"] == actor
-    assert_problem(client.get("/v1/audit?tenant_id=other"), 404, "TENANT_NOT_FOUND")
+    assert_problem(
+        client.get("/v1/audit?tenant_id=other"), 404, "TENANT_NOT_FOUND"
+    )
 
 
 def test_why_runs_are_paused_is_told_to_admins_alone(world: ApiWorld) -> None:
@@ -536,7 +623,9 @@ def test_a_list_goes_on_at_its_cursor(world: ApiWorld) -> None:
     second = world.client.get(
         "/v1/audit", params={**query, "cursor": first["next_cursor"]}
     ).json()
-    assert first["audit"] + second["audit"] == audit(world, tenant_id=TENANT, limit=4)
+    assert first["audit"] + second["audit"] == audit(
+        world, tenant_id=TENANT, limit=4
+    )
 
 
 @pytest.mark.parametrize(
@@ -569,11 +658,17 @@ def test_each_line_of_a_request_carries_caller_and_address(
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     assert {line["event"] for line in lines} == {"run_requested", "request"}
     assert {line["address"] for line in lines} == {ADDRESS}
-    assert [line["caller"] for line in lines] == ["admin:ops", "admin:ops", None]
+    assert [line["caller"] for line in lines] == [
+        "admin:ops",
+        "admin:ops",
+        None,
+    ]
 
 
 def test_no_digest_of_an_admin_s_key_is_in_the_log(
     world: ApiWorld, capsys: pytest.CaptureFixture[str]
 ) -> None:
     world.client.get("/v1/runs")
-    assert not re.search("[0-9a-f]{16}", capsys.readouterr().err.replace("-", " "))
+    assert not re.search(
+        "[0-9a-f]{16}", capsys.readouterr().err.replace("-", " ")
+    )

@@ -33,8 +33,10 @@ from support.workbooks import text_row, workbook
 
 PLACE = "/v1/tenants/acme/config:check"
 INBOUND = "tenants/acme/inbound/"
-EUROPEAN = "Artikelnummer;Bestand;Preis\nÄ-1;5;4,20 €\nA-2;7;1.250,00 €\n".encode(
-    "cp1252"
+EUROPEAN = (
+    "Artikelnummer;Bestand;Preis\nÄ-1;5;4,20 €\nA-2;7;1.250,00 €\n".encode(
+        "cp1252"
+    )
 )
 MAPPED = {
     "column_map": {
@@ -53,7 +55,9 @@ def check(world: ApiWorld, document: dict[str, Any]) -> dict[str, Any]:
     return body
 
 
-def patched(document: dict[str, Any], patch: list[dict[str, Any]]) -> dict[str, Any]:
+def patched(
+    document: dict[str, Any], patch: list[dict[str, Any]]
+) -> dict[str, Any]:
     """Apply a JSON Patch, as a client would."""
     changed = copy.deepcopy(document)
     for step in patch:
@@ -70,7 +74,10 @@ def patched(document: dict[str, Any], patch: list[dict[str, Any]]) -> dict[str, 
 
 
 def upload(
-    world: ApiWorld, data: bytes, vendor_id: str = "vendor_1", name: str = "a.csv"
+    world: ApiWorld,
+    data: bytes,
+    vendor_id: str = "vendor_1",
+    name: str = "a.csv",
 ) -> str:
     key = f"{INBOUND}{vendor_id}/{name}"
     world.platform.objects.put(key, data)
@@ -90,7 +97,9 @@ def test_faults_are_those_that_storing_it_would_give(world: ApiWorld) -> None:
         vendor_document(parser={"delimiter": ";;"}), timezone="Mars"
     )
     result = check(world, document)
-    refused = world.client.put(f"/v1/tenants/{TENANT}/config", json=document).json()
+    refused = world.client.put(
+        f"/v1/tenants/{TENANT}/config", json=document
+    ).json()
     assert result["valid"] is False
     assert result["faults"] == refused["errors"]
     assert [fault["path"] for fault in result["faults"]] == [
@@ -107,7 +116,9 @@ def test_another_schema_version_is_a_fault(world: ApiWorld) -> None:
     assert [fault["path"] for fault in result["faults"]] == ["schema_version"]
 
 
-def test_the_patch_makes_an_upload_readable_that_was_not(world: ApiWorld) -> None:
+def test_the_patch_makes_an_upload_readable_that_was_not(
+    world: ApiWorld,
+) -> None:
     key = upload(world, EUROPEAN)
     document = config_document(
         vendor_document("v0"), vendor_document(parser=MAPPED), **PRICED
@@ -132,7 +143,10 @@ def test_the_patch_makes_an_upload_readable_that_was_not(world: ApiWorld) -> Non
         "currency_symbols": ["€"],
     }
     assert vendor["as_sent"]["error_code"] == "DECODE_ERROR"
-    assert (vendor["with_patch"]["usable"], vendor["with_patch"]["refused_rows"]) == (
+    assert (
+        vendor["with_patch"]["usable"],
+        vendor["with_patch"]["refused_rows"],
+    ) == (
         True,
         0,
     )
@@ -148,7 +162,9 @@ def test_the_patch_makes_an_upload_readable_that_was_not(world: ApiWorld) -> Non
     )
 
 
-def test_a_patch_adds_to_a_column_map_and_escapes_nothing_away(world: ApiWorld) -> None:
+def test_a_patch_adds_to_a_column_map_and_escapes_nothing_away(
+    world: ApiWorld,
+) -> None:
     upload(world, b"Part #,Stock,Dealer Cost\nA-1,5,1.50\n")
     document = config_document(
         vendor_document(parser={"column_map": {"sku": "part"}}), **PRICED
@@ -162,7 +178,11 @@ def test_a_patch_adds_to_a_column_map_and_escapes_nothing_away(world: ApiWorld) 
     }
     assert result["vendors"][0]["missing_headers"] == [
         {"column": "sku", "header": "part", "nearest": "Part #"},
-        {"column": "quantity_available", "header": None, "nearest": "Dealer Cost"},
+        {
+            "column": "quantity_available",
+            "header": None,
+            "nearest": "Dealer Cost",
+        },
     ]
 
 
@@ -185,7 +205,9 @@ def test_refused_cells_are_counted_by_code_with_the_first_of_them(
         "sheet_row": None,
         "value": "soon",
     }
-    assert {refusal["error_code"] for refusal in vendor["as_sent"]["refusals"]} == {
+    assert {
+        refusal["error_code"] for refusal in vendor["as_sent"]["refusals"]
+    } == {
         "invalid_decimal",
         "invalid_quantity",
         "column_count",
@@ -193,7 +215,9 @@ def test_refused_cells_are_counted_by_code_with_the_first_of_them(
     assert '2 x invalid_decimal, cost, "soon"' in vendor["message"]
 
 
-def test_the_latest_upload_is_read_whole_a_piece_at_a_time(world: ApiWorld) -> None:
+def test_the_latest_upload_is_read_whole_a_piece_at_a_time(
+    world: ApiWorld,
+) -> None:
     ranges: list[tuple[str, int]] = []
 
     class Watched(ObjectStore):
@@ -207,20 +231,27 @@ def test_the_latest_upload_is_read_whole_a_piece_at_a_time(world: ApiWorld) -> N
     row = "Ü-1,5,1.50,\U0001f600\n".encode()
     upload(world, b"x", name="a.csv")
     key = upload(
-        world, b"sku,quantity_available,cost,title\n" + row * 90_000, name="b.csv"
+        world,
+        b"sku,quantity_available,cost,title\n" + row * 90_000,
+        name="b.csv",
     )
     objects = Watched(world.platform.clients, world.platform.objects.bucket)
     (vendor,) = check(
         ApiWorld(world.platform, objects=objects), config_document(**PRICED)
     )["vendors"]
     assert ranges == [(key, HEAD_BYTES), (key, vendor["size"])]
-    assert (vendor["as_sent"]["rows"], vendor["as_sent"]["refused_rows"]) == (90_000, 0)
+    assert (vendor["as_sent"]["rows"], vendor["as_sent"]["refused_rows"]) == (
+        90_000,
+        0,
+    )
     assert (vendor["rows_looked_at"], vendor["whole"]) == (90_000, True)
 
 
 def test_an_upload_that_vanished_is_missing(world: ApiWorld) -> None:
     class Stale(ObjectStore):
-        def latest_object(self, prefix: str, on_page: object = None) -> ObjectInfo:
+        def latest_object(
+            self, prefix: str, on_page: object = None
+        ) -> ObjectInfo:
             return ObjectInfo(
                 f"{prefix}gone.csv", 9, "e", datetime(2026, 3, 1, tzinfo=UTC)
             )
@@ -251,19 +282,31 @@ def test_what_is_no_feed_is_unreadable_and_said_why(
 def test_an_empty_upload_has_no_rows(world: ApiWorld) -> None:
     upload(world, b"")
     (vendor,) = check(world, config_document())["vendors"]
-    assert (vendor["status"], vendor["message"]) == ("read", "the file has no rows")
-
-
-def test_a_vendor_without_a_place_in_s3_is_not_looked_at(world: ApiWorld) -> None:
-    result = check(
-        world, config_document(vendor_document(inbound={"type": "local"}), **PRICED)
+    assert (vendor["status"], vendor["message"]) == (
+        "read",
+        "the file has no rows",
     )
-    assert [vendor["status"] for vendor in result["vendors"]] == ["not_looked_at"]
-    assert [doubt["path"] for doubt in result["doubts"]] == ["vendors.0.inbound.type"]
+
+
+def test_a_vendor_without_a_place_in_s3_is_not_looked_at(
+    world: ApiWorld,
+) -> None:
+    result = check(
+        world,
+        config_document(vendor_document(inbound={"type": "local"}), **PRICED),
+    )
+    assert [vendor["status"] for vendor in result["vendors"]] == [
+        "not_looked_at"
+    ]
+    assert [doubt["path"] for doubt in result["doubts"]] == [
+        "vendors.0.inbound.type"
+    ]
 
 
 def test_no_more_than_some_vendors_are_looked_at(world: ApiWorld) -> None:
-    vendors = [vendor_document(f"v{number}") for number in range(MAX_VENDORS + 1)]
+    vendors = [
+        vendor_document(f"v{number}") for number in range(MAX_VENDORS + 1)
+    ]
     statuses = [
         vendor["status"]
         for vendor in check(world, config_document(*vendors))["vendors"]
@@ -282,13 +325,16 @@ def test_headers_without_end_are_cut(world: ApiWorld) -> None:
     assert len(response.content) < 20_000
 
 
-def test_doubts_of_the_config_and_of_its_uploads_are_told(world: ApiWorld) -> None:
+def test_doubts_of_the_config_and_of_its_uploads_are_told(
+    world: ApiWorld,
+) -> None:
     upload(world, b"sku,quantity_available,price\nA-1,5,9.99 EUR\n")
     result = check(
         world, config_document(pricing={"base_margin_pct": 20, "min_price": 1})
     )
     assert {
-        doubt["path"]: doubt["message"].split(";")[0] for doubt in result["doubts"]
+        doubt["path"]: doubt["message"].split(";")[0]
+        for doubt in result["doubts"]
     } == {
         "pricing.base_margin_pct": "20 means 2,000 %",
         "vendors.0.parser.column_map": "the file gives a price and no cost: the vendor's price is "
@@ -298,9 +344,15 @@ def test_doubts_of_the_config_and_of_its_uploads_are_told(world: ApiWorld) -> No
     }
 
 
-def test_another_tenant_s_id_in_the_body_is_refused(unplugged: ApiWorld) -> None:
-    response = unplugged.client.post(PLACE, json=config_document(tenant_id="other"))
-    assert paths_of(assert_problem(response, 422, "INVALID_REQUEST")) == ["tenant_id"]
+def test_another_tenant_s_id_in_the_body_is_refused(
+    unplugged: ApiWorld,
+) -> None:
+    response = unplugged.client.post(
+        PLACE, json=config_document(tenant_id="other")
+    )
+    assert paths_of(assert_problem(response, 422, "INVALID_REQUEST")) == [
+        "tenant_id"
+    ]
 
 
 def test_another_tenant_s_prefix_is_a_fault_and_is_not_listed(
@@ -313,7 +365,9 @@ def test_another_tenant_s_prefix_is_a_fault_and_is_not_listed(
     ]
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b"7", b"{", b'{"a": 1, "a": 2}', b"\xff"])
+@pytest.mark.parametrize(
+    "body", [b"", b"[]", b"7", b"{", b'{"a": 1, "a": 2}', b"\xff"]
+)
 def test_a_body_that_is_no_object_is_a_problem(
     unplugged: ApiWorld, body: bytes
 ) -> None:
@@ -321,9 +375,13 @@ def test_a_body_that_is_no_object_is_a_problem(
     assert_problem(response, 422, "invalid_config")
 
 
-def test_bodies_of_another_kind_or_size_are_problems(unplugged: ApiWorld) -> None:
+def test_bodies_of_another_kind_or_size_are_problems(
+    unplugged: ApiWorld,
+) -> None:
     sent = {"content": b"a: 1", "headers": {"Content-Type": "application/yaml"}}
-    assert_problem(unplugged.client.post(PLACE, **sent), 415, "UNSUPPORTED_MEDIA_TYPE")  # type: ignore[arg-type]
+    assert_problem(
+        unplugged.client.post(PLACE, **sent), 415, "UNSUPPORTED_MEDIA_TYPE"
+    )  # type: ignore[arg-type]
     large = json.dumps({"x": "x" * (1 << 20)}).encode()
     response = unplugged.client.post(PLACE, content=large, headers=JSON)
     assert_problem(response, 413, "PAYLOAD_TOO_LARGE")
@@ -346,7 +404,9 @@ def test_a_fault_of_one_vendor_s_upload_tells_nothing_of_the_bucket(
 ) -> None:
     class Failing(ObjectStore):
         def read_range(self, key: str, start: int, stop: int) -> bytes | None:
-            raise UnreachableError("s3.GetObject", f"{self.bucket} did not answer")
+            raise UnreachableError(
+                "s3.GetObject", f"{self.bucket} did not answer"
+            )
 
     upload(world, b"sku\n")
     objects = Failing(world.platform.clients, world.platform.objects.bucket)
@@ -357,12 +417,16 @@ def test_a_fault_of_one_vendor_s_upload_tells_nothing_of_the_bucket(
     assert objects.bucket not in response.text
 
 
-def test_a_tenant_checks_its_own_config_with_its_own_key(world: ApiWorld) -> None:
+def test_a_tenant_checks_its_own_config_with_its_own_key(
+    world: ApiWorld,
+) -> None:
     world.store_config()
     client = world.with_key(world.issue_key(TENANT))
     assert client.post(PLACE, json=config_document()).status_code == 200
     assert world.platform.tenants.latest_version(TENANT) == 1
-    response = client.post("/v1/tenants/other/config:check", json=config_document())
+    response = client.post(
+        "/v1/tenants/other/config:check", json=config_document()
+    )
     assert_problem(response, 404, "TENANT_NOT_FOUND")
 
 
@@ -398,7 +462,9 @@ def test_a_check_that_takes_too_long_is_told_so(
 ) -> None:
     upload(world, b"sku,quantity_available\n" + b"A-1,5\n" * 5000)
     limits = replace(DEFAULT_API_LIMITS, **limit)
-    world.app.state.parts.tasks = EngineTasks(SANDBOXES, TaskSlots(limits), limits)
+    world.app.state.parts.tasks = EngineTasks(
+        SANDBOXES, TaskSlots(limits), limits
+    )
     problem = assert_problem(
         world.client.post(PLACE, json=config_document()), 422, "CHECK_TOO_SLOW"
     )
@@ -410,7 +476,9 @@ def test_an_answer_has_room_for_some_vendors_details_and_says_of_the_others(
 ) -> None:
     names = [f"vendor_{number}" for number in range(MAX_VENDORS)]
     wide = ("\N{GRINNING FACE}" * 190 + f"{column:03}" for column in range(75))
-    feed = f"sku;quantity_available;{';'.join(wide)}\nA-1;5\n".encode()[:HEAD_BYTES]
+    feed = f"sku;quantity_available;{';'.join(wide)}\nA-1;5\n".encode()[
+        :HEAD_BYTES
+    ]
     for name in names:
         upload(world, feed, name)
     document = config_document(*(vendor_document(name) for name in names))
@@ -423,13 +491,20 @@ def test_an_answer_has_room_for_some_vendors_details_and_says_of_the_others(
     assert vendors[-1]["message"].endswith("check fewer vendors at once")
     assert vendors[-1]["size"] == len(feed)
     # What is proposed is what is shown: nobody's changes come without their reasons.
-    changed = {int(step["path"].split("/")[2]) for step in response.json()["patch"]}
+    changed = {
+        int(step["path"].split("/")[2]) for step in response.json()["patch"]
+    }
     assert changed == set(range(sum(detailed)))
 
 
-def test_a_workbook_is_looked_at_whole_where_there_is_room(world: ApiWorld) -> None:
+def test_a_workbook_is_looked_at_whole_where_there_is_room(
+    world: ApiWorld,
+) -> None:
     # So much that it is not in the head.
-    noise = [random.Random(seed).randbytes(HEAD_BYTES // 3).hex() for seed in range(3)]
+    noise = [
+        random.Random(seed).randbytes(HEAD_BYTES // 3).hex()
+        for seed in range(3)
+    ]
     notes = ["Note 1", "Note 2", "Note 3"]
     rows = text_row(1, "SKU", "Qty", "Cost", *notes) + text_row(
         2, "A-1", "1", "2.5", *noise
@@ -444,7 +519,9 @@ def test_a_workbook_is_looked_at_whole_where_there_is_room(world: ApiWorld) -> N
     assert vendor["with_patch"]["usable"]
 
 
-def test_a_workbook_too_large_to_be_looked_at_is_said_to_be(world: ApiWorld) -> None:
+def test_a_workbook_too_large_to_be_looked_at_is_said_to_be(
+    world: ApiWorld,
+) -> None:
     upload(world, b"PK\x03\x04" + bytes(WHOLE_BYTES), name="a.xlsx")
     (vendor,) = check(world, config_document(**PRICED))["vendors"]
     assert vendor["status"] == "unreadable"

@@ -40,13 +40,19 @@ def actions(world: ApiWorld) -> list[str]:
         Action.TENANT_RESTORED,
         Action.TENANT_DELETED,
     )
-    return [str(entry.action) for entry in reversed(entries) if entry.action in kinds]
+    return [
+        str(entry.action)
+        for entry in reversed(entries)
+        if entry.action in kinds
+    ]
 
 
 # --- asked for ------------------------------------------------------------------------------------
 
 
-def test_a_tenant_is_closed_and_can_be_restored_for_a_week(world: ApiWorld) -> None:
+def test_a_tenant_is_closed_and_can_be_restored_for_a_week(
+    world: ApiWorld,
+) -> None:
     world.store_config()
     before = utc_now()
     answer = delete(world)
@@ -68,7 +74,9 @@ def test_a_tenant_is_closed_and_can_be_restored_for_a_week(world: ApiWorld) -> N
     assert stored.delete_after - stored.asked_at == timedelta(hours=168)
 
 
-def test_asking_again_changes_nothing_and_is_not_told_again(closed: ApiWorld) -> None:
+def test_asking_again_changes_nothing_and_is_not_told_again(
+    closed: ApiWorld,
+) -> None:
     first = closed.client.get(f"{PATH}/deletion").json()
     assert delete(closed).json() == first
     assert actions(closed) == ["tenant.deletion_asked"]
@@ -77,16 +85,24 @@ def test_asking_again_changes_nothing_and_is_not_told_again(closed: ApiWorld) ->
 @pytest.mark.parametrize("confirm", ["", "acme2", "ACME", " acme"])
 def test_the_id_must_be_confirmed(world: ApiWorld, confirm: str) -> None:
     world.store_config()
-    problem = assert_problem(delete(world, confirm=confirm), 422, "INVALID_REQUEST")
+    problem = assert_problem(
+        delete(world, confirm=confirm), 422, "INVALID_REQUEST"
+    )
     assert paths_of(problem) == ["confirm"]
-    assert paths_of(assert_problem(world.client.delete(PATH), 422, "INVALID_REQUEST"))
+    assert paths_of(
+        assert_problem(world.client.delete(PATH), 422, "INVALID_REQUEST")
+    )
     assert world.client.get(PATH).json()["state"] == "ACTIVE"
 
 
 def test_what_is_not_there_is_not_deleted(world: ApiWorld) -> None:
     assert_problem(delete(world), 404, "TENANT_NOT_FOUND")
-    assert_problem(world.client.post(f"{PATH}/restore"), 404, "TENANT_NOT_FOUND")
-    assert_problem(world.client.get(f"{PATH}/deletion"), 404, "DELETION_NOT_FOUND")
+    assert_problem(
+        world.client.post(f"{PATH}/restore"), 404, "TENANT_NOT_FOUND"
+    )
+    assert_problem(
+        world.client.get(f"{PATH}/deletion"), 404, "DELETION_NOT_FOUND"
+    )
 
 
 def test_only_admins_delete_restore_and_look(world: ApiWorld) -> None:
@@ -109,22 +125,30 @@ def test_nothing_is_started_or_stored_for_it(closed: ApiWorld) -> None:
     refused = [
         closed.post_run(),
         closed.store_config(default_currency="EUR"),
-        client.post("/v1/tenants", json=client.get(PATH).json()["tenant_config"]),
+        client.post(
+            "/v1/tenants", json=client.get(PATH).json()["tenant_config"]
+        ),
         client.post(f"{PATH}/api-keys"),
         client.post(
-            f"{PATH}/uploads", json={"vendor_id": "vendor_1", "file_name": "a.csv"}
+            f"{PATH}/uploads",
+            json={"vendor_id": "vendor_1", "file_name": "a.csv"},
         ),
-        client.post("/v1/admin/pause", json={"tenant_id": TENANT, "reason": "backlog"}),
+        client.post(
+            "/v1/admin/pause", json={"tenant_id": TENANT, "reason": "backlog"}
+        ),
     ]
     for answer in refused:
         assert_problem(answer, 409, "TENANT_CLOSING")
     actions = {
-        str(entry.action) for entry in closed.platform.audit.list_entries(TENANT).items
+        str(entry.action)
+        for entry in closed.platform.audit.list_entries(TENANT).items
     }
     assert actions == {"tenant.created", "tenant.deletion_asked"}
 
 
-def test_neither_a_release_nor_a_rollback_publishes_a_feed(world: ApiWorld) -> None:
+def test_neither_a_release_nor_a_rollback_publishes_a_feed(
+    world: ApiWorld,
+) -> None:
     world.store_config()
     first = world.post_run().json()["run_id"]
     world.succeed(first)
@@ -150,12 +174,16 @@ def test_its_keys_stop_and_those_of_others_do_not(world: ApiWorld) -> None:
     assert ours.get(PATH).status_code == 200
 
 
-def test_a_queued_run_is_cancelled_at_once_by_who_asked(world: ApiWorld) -> None:
+def test_a_queued_run_is_cancelled_at_once_by_who_asked(
+    world: ApiWorld,
+) -> None:
     world.store_config()
     posted = world.post_run()
     delete(world)
     assert world.run_of(posted).status is RunStatus.CANCELLED
-    (entry,) = world.platform.audit.list_entries(TENANT, Action.RUN_CANCELLED).items
+    (entry,) = world.platform.audit.list_entries(
+        TENANT, Action.RUN_CANCELLED
+    ).items
     assert entry.actor.name == "admin-1"
 
 
@@ -204,7 +232,9 @@ def test_a_tenant_whose_time_is_over_is_not_restored(hasty: ApiWorld) -> None:
     hasty.store_config()
     deletion: dict[str, Any] = delete(hasty).json()
     assert deletion["delete_after"] == deletion["asked_at"]
-    assert_problem(hasty.client.post(f"{PATH}/restore"), 409, "RESTORE_TOO_LATE")
+    assert_problem(
+        hasty.client.post(f"{PATH}/restore"), 409, "RESTORE_TOO_LATE"
+    )
     assert actions(hasty) == ["tenant.deletion_asked"]
     assert (
         hasty.client.get(PATH, headers={"X-API-Key": ADMIN}).json()["state"]

@@ -95,9 +95,19 @@ def test_a_link_is_shown_once_and_gives_the_feed_in_force(
     assert {name: head.headers[name] for name in expected} == expected
     (listed,) = shop.client.get(LINKS).json()["feed_links"]
     assert list(listed) == [
-        *("link_id", "name", "created_at", "created_by", "expires_at", "last_used_at")
+        *(
+            "link_id",
+            "name",
+            "created_at",
+            "created_by",
+            "expires_at",
+            "last_used_at",
+        )
     ]
-    assert (listed["link_id"], listed["name"]) == (new_link["link_id"], "Google")
+    assert (listed["link_id"], listed["name"]) == (
+        new_link["link_id"],
+        "Google",
+    )
     assert listed["last_used_at"] is not None
     stored = str(
         shop.platform.clients.dynamodb.scan(
@@ -139,7 +149,9 @@ CONDITIONS: tuple[tuple[dict[str, str], int, bytes], ...] = (
 )
 
 
-def test_conditions_and_one_range_are_answered_as_http_has_them(shop: ApiWorld) -> None:
+def test_conditions_and_one_range_are_answered_as_http_has_them(
+    shop: ApiWorld,
+) -> None:
     record = publish(shop)
     feed = shop.platform.runs.feed(TENANT)
     assert feed is not None
@@ -155,14 +167,18 @@ def test_conditions_and_one_range_are_answered_as_http_has_them(shop: ApiWorld) 
         headers = dict(condition)
         for word, value in names.items():
             headers = {
-                name: text.replace(word, value) for name, text in headers.items()
+                name: text.replace(word, value)
+                for name, text in headers.items()
             }
         got = anybody.get(link, headers=headers)
         assert (got.status_code, got.content) == (status, body), condition
         if status == 206:
             start = FEED.index(body)
             stop = start + len(body) - 1
-            assert got.headers["content-range"] == f"bytes {start}-{stop}/{len(FEED)}"
+            assert (
+                got.headers["content-range"]
+                == f"bytes {start}-{stop}/{len(FEED)}"
+            )
             assert got.headers["content-length"] == str(len(body))
         if status == 416:
             assert got.headers["content-range"] == f"bytes */{len(FEED)}"
@@ -176,10 +192,14 @@ def test_a_link_that_is_wrong_over_or_revoked_is_not_there(
     publish(shop)
     new_link = make(shop)
     assert anybody.get(path_of(new_link)).status_code == 200
-    assert shop.client.delete(f"{LINKS}/{new_link['link_id']}").status_code == 204
+    assert (
+        shop.client.delete(f"{LINKS}/{new_link['link_id']}").status_code == 204
+    )
     assert_problem(anybody.get(path_of(new_link)), 404, "NOT_FOUND")
     assert_problem(
-        shop.client.delete(f"{LINKS}/{new_link['link_id']}"), 404, "LINK_NOT_FOUND"
+        shop.client.delete(f"{LINKS}/{new_link['link_id']}"),
+        404,
+        "LINK_NOT_FOUND",
     )
     assert_problem(anybody.get(f"/f/{'x' * 43}"), 404, "NOT_FOUND")
     assert anybody.head("/f/short").status_code == 404
@@ -191,7 +211,9 @@ def test_a_link_that_is_wrong_over_or_revoked_is_not_there(
         assert_problem(refused, 422, "INVALID_REQUEST")["errors"][0]["path"]
         == "expires_at"
     )
-    soon = make(shop, expires_at=(datetime.now(UTC) + timedelta(seconds=1)).isoformat())
+    soon = make(
+        shop, expires_at=(datetime.now(UTC) + timedelta(seconds=1)).isoformat()
+    )
     clock = shop.platform.database.clock
     assert clock() < datetime.now(UTC) + timedelta(seconds=1)
     object.__setattr__(
@@ -213,13 +235,17 @@ def test_links_end_with_their_tenant_and_are_their_tenants_alone(
     publish(shop)
     new_link = make(shop)
     assert_problem(
-        shop.client.delete(f"/v1/tenants/other/feed-links/{new_link['link_id']}"),
+        shop.client.delete(
+            f"/v1/tenants/other/feed-links/{new_link['link_id']}"
+        ),
         404,
         "LINK_NOT_FOUND",
     )
     shop.client.delete(f"/v1/tenants/{TENANT}?confirm={TENANT}")
     assert_problem(anybody.get(path_of(new_link)), 404, "NOT_FOUND")
-    assert_problem(shop.client.post(LINKS, json={"name": "x"}), 409, "TENANT_CLOSING")
+    assert_problem(
+        shop.client.post(LINKS, json={"name": "x"}), 409, "TENANT_CLOSING"
+    )
     shop.client.post(f"/v1/tenants/{TENANT}/restore")
     assert anybody.get(path_of(new_link)).status_code == 200
 
@@ -235,7 +261,9 @@ def test_a_tenant_has_20_links(shop: ApiWorld) -> None:
     ]
 
 
-def test_links_need_the_scope_config_a_name_and_a_public_url(world: ApiWorld) -> None:
+def test_links_need_the_scope_config_a_name_and_a_public_url(
+    world: ApiWorld,
+) -> None:
     world.store_config()
     assert_problem(
         world.client.post(LINKS, json={"name": "x"}), 409, "PUBLIC_URL_MISSING"
@@ -246,7 +274,9 @@ def test_links_need_the_scope_config_a_name_and_a_public_url(world: ApiWorld) ->
         {"name": "x" * 65},
         {"name": "x", "expires_at": "soon"},
     ):
-        assert_problem(world.client.post(LINKS, json=order), 422, "INVALID_REQUEST")
+        assert_problem(
+            world.client.post(LINKS, json=order), 422, "INVALID_REQUEST"
+        )
     keys = world.client.post(
         f"/v1/tenants/{TENANT}/api-keys", json={"scopes": ["read"]}
     )
@@ -273,14 +303,20 @@ def test_wrong_tokens_count_as_wrong_keys_and_good_ones_are_still_served(
     unused = make(world)
     anybody = world.with_key(None)
     assert anybody.get(path_of(good)).status_code == 200
-    statuses = [anybody.get(f"/f/{letter * 43}").status_code for letter in "abcd"]
+    statuses = [
+        anybody.get(f"/f/{letter * 43}").status_code for letter in "abcd"
+    ]
     assert statuses == [404, 404, 404, 429]
     assert int(anybody.get(path_of(unused)).headers["retry-after"]) > 0
     assert anybody.get(path_of(good)).status_code == 200
-    assert_problem(world.with_key("nobody").get("/v1/runs"), 429, "RATE_LIMITED")
+    assert_problem(
+        world.with_key("nobody").get("/v1/runs"), 429, "RATE_LIMITED"
+    )
 
 
-def test_a_link_is_read_60_times_a_minute(shop: ApiWorld, anybody: TestClient) -> None:
+def test_a_link_is_read_60_times_a_minute(
+    shop: ApiWorld, anybody: TestClient
+) -> None:
     publish(shop)
     path = path_of(make(shop))
     answers = [anybody.head(path) for _ in range(61)]
@@ -301,7 +337,9 @@ def test_readers_at_once_are_bounded_and_forgotten_when_they_end(
     assert int(busy.headers["retry-after"]) > 0
     ends[0]()
     assert anybody.get(path_of(new_link)).status_code == 200
-    other_readers = [readers.begin(f"other-{number // 4}") for number in range(29)]
+    other_readers = [
+        readers.begin(f"other-{number // 4}") for number in range(29)
+    ]
     assert all(other_readers)
     assert readers.begin("yet another") is None
     for end in (*ends[1:], *other_readers):
@@ -321,7 +359,9 @@ def test_logs_and_audit_name_the_link_and_never_its_token(
     logged = "".join(capsys.readouterr())
     assert token not in logged
     assert f"feed_link:{new_link['link_id']}" in logged
-    entries = shop.client.get(f"/v1/audit?tenant_id={TENANT}").json()["audit"][:2]
+    entries = shop.client.get(f"/v1/audit?tenant_id={TENANT}").json()["audit"][
+        :2
+    ]
     assert [(entry["action"], entry["target"]) for entry in entries] == [
         ("feed_link.deleted", new_link["link_id"]),
         ("feed_link.created", new_link["link_id"]),
@@ -338,7 +378,9 @@ def test_a_rollback_is_another_version_of_the_feed(
     assert anybody.get(path).content == b"sku,price\n"
     order = {"run_id": earlier.run_id, "reason": "better"}
     assert (
-        shop.client.post(f"/v1/tenants/{TENANT}/feed/rollback", json=order).status_code
+        shop.client.post(
+            f"/v1/tenants/{TENANT}/feed/rollback", json=order
+        ).status_code
         == 200
     )
     got: Response = anybody.get(path)

@@ -16,7 +16,9 @@ def feed_of(world: ApiWorld, **headers: str) -> Response:
     )
 
 
-def test_the_feed_is_that_of_the_last_run_that_succeeded(world: ApiWorld) -> None:
+def test_the_feed_is_that_of_the_last_run_that_succeeded(
+    world: ApiWorld,
+) -> None:
     world.succeed(world.post_run().json()["run_id"])
     last = world.succeed(world.post_run().json()["run_id"])
     world.fail(world.post_run().json()["run_id"])
@@ -34,7 +36,9 @@ def test_the_feed_outlives_the_artifacts_of_its_run(world: ApiWorld) -> None:
     run = world.succeed(world.post_run().json()["run_id"])
     world.platform.objects.delete(run.artifacts["merged_inventory"])
     link = urlsplit(feed_of(world).headers["Location"])
-    key = link.path.lstrip("/").removeprefix(f"{world.platform.objects.bucket}/")
+    key = link.path.lstrip("/").removeprefix(
+        f"{world.platform.objects.bucket}/"
+    )
     assert world.platform.objects.read(key) == b"sku\nA-1\n"
 
 

@@ -23,7 +23,14 @@ def test_a_whole_platform_is_ready(world: ApiWorld) -> None:
         for name, dependency in response.json()["dependencies"].items()
     }
     assert states == dict.fromkeys(
-        ["runs_table", "tenants_table", "audit_table", "artifact_bucket", "queue"], "ok"
+        [
+            "runs_table",
+            "tenants_table",
+            "audit_table",
+            "artifact_bucket",
+            "queue",
+        ],
+        "ok",
     )
 
 
@@ -39,7 +46,9 @@ def test_one_dependency_that_does_not_answer_makes_it_not_ready(
 ) -> None:
     database = world.platform.database
     deaf = replace(database, tenants=DeafTable(database.clients, "deaf"))
-    response = ApiWorld(world.platform, database=deaf).with_key(None).get("/v1/ready")
+    response = (
+        ApiWorld(world.platform, database=deaf).with_key(None).get("/v1/ready")
+    )
     problem = assert_problem(response, 503, "NOT_READY")
     states = {
         name: dependency["state"]
@@ -67,7 +76,9 @@ def test_a_queue_that_differs_from_the_variables_is_not_ready(
     assert "arn:" not in response.text
 
 
-def test_who_asks_often_is_answered_from_one_look_at_aws(world: ApiWorld) -> None:
+def test_who_asks_often_is_answered_from_one_look_at_aws(
+    world: ApiWorld,
+) -> None:
     calls = CallCounter(world.platform)
     client = world.with_key(None)
     assert {client.get("/v1/ready").status_code for _ in range(20)} == {200}

@@ -62,7 +62,9 @@ def test_a_held_run_says_why(world: ApiWorld) -> None:
     assert listed["run_id"] == record.run_id
 
 
-def test_a_release_publishes_the_feed_and_says_who_and_why(world: ApiWorld) -> None:
+def test_a_release_publishes_the_feed_and_says_who_and_why(
+    world: ApiWorld,
+) -> None:
     record = world.hold_one()
     before = feed_run(world)
     answer = release(world, record)
@@ -75,7 +77,11 @@ def test_a_release_publishes_the_feed_and_says_who_and_why(world: ApiWorld) -> N
     )
     assert run["released_by"].startswith("admin")
     assert run["released_at"].endswith("Z")
-    assert run["hold"]["baseline_run_id"] == run["baseline_run_id"] == "baseline-run"
+    assert (
+        run["hold"]["baseline_run_id"]
+        == run["baseline_run_id"]
+        == "baseline-run"
+    )
     assert (before != record.run_id, feed_run(world)) == (True, record.run_id)
 
 
@@ -107,7 +113,10 @@ def test_of_equal_releases_at_once_one_counts(
     called = "before-call.dynamodb.TransactWriteItems"
     client.meta.events.register(called, be_first)
     answer = release(world, record)
-    assert (answer.status_code, answer.json()["released_by"]) == (200, "another")
+    assert (answer.status_code, answer.json()["released_by"]) == (
+        200,
+        "another",
+    )
     assert logged(capsys, "run_released") == 0
 
 
@@ -142,7 +151,9 @@ def test_of_equal_rollbacks_at_once_one_counts(
     client.meta.events.register(called, be_first)
     back = {"run_id": before, "reason": "too soon"}
     assert (
-        world.client.post("/v1/tenants/acme/feed/rollback", json=back).status_code
+        world.client.post(
+            "/v1/tenants/acme/feed/rollback", json=back
+        ).status_code
         == 200
     )
     feed = world.platform.runs.feed("acme")
@@ -155,18 +166,24 @@ def test_of_equal_rollbacks_at_once_one_counts(
     assert logged(capsys, "feed_rolled_back") == 0
 
 
-def test_a_release_names_the_hash_and_exactly_the_guards(world: ApiWorld) -> None:
+def test_a_release_names_the_hash_and_exactly_the_guards(
+    world: ApiWorld,
+) -> None:
     record = world.hold_one()
     for wrong in (
         {"sha256": "0" * 64},
         {"guards": []},
         {"guards": ["skus_removed", "price_drop"]},
     ):
-        problem = assert_problem(release(world, record, **wrong), 412, "HOLD_MISMATCH")
+        problem = assert_problem(
+            release(world, record, **wrong), 412, "HOLD_MISMATCH"
+        )
         assert "skus_removed" in problem["detail"]
     assert_problem(release(world, record, reason=" "), 422, "INVALID_REQUEST")
     assert (
-        release(world, record, guards=["skus_removed", "skus_removed"]).status_code
+        release(
+            world, record, guards=["skus_removed", "skus_removed"]
+        ).status_code
         == 200
     )
 
@@ -174,16 +191,25 @@ def test_a_release_names_the_hash_and_exactly_the_guards(world: ApiWorld) -> Non
 def test_only_what_is_held_is_released(world: ApiWorld) -> None:
     record = world.hold_one()
     response = world.client.post(f"/v1/runs/{record.run_id}/cancel")
-    assert (response.status_code, response.json()["status"]) == (202, "CANCELLED")
+    assert (response.status_code, response.json()["status"]) == (
+        202,
+        "CANCELLED",
+    )
     assert_problem(release(world, record), 409, "RUN_NOT_HELD")
     path = f"/v1/runs/{NOBODY_S_RUN}/release"
-    assert_problem(world.client.post(path, json=order(record)), 404, "RUN_NOT_FOUND")
+    assert_problem(
+        world.client.post(path, json=order(record)), 404, "RUN_NOT_FOUND"
+    )
 
 
-def test_nothing_is_released_while_the_tenant_has_a_run(world: ApiWorld) -> None:
+def test_nothing_is_released_while_the_tenant_has_a_run(
+    world: ApiWorld,
+) -> None:
     record = world.hold_one()
     active = world.post_run().json()["run_id"]
-    problem = assert_problem(release(world, record), 409, "TENANT_ALREADY_RUNNING")
+    problem = assert_problem(
+        release(world, record), 409, "TENANT_ALREADY_RUNNING"
+    )
     assert problem["active_run_id"] == active
 
 
@@ -193,7 +219,9 @@ def test_a_feed_whose_copy_is_gone_is_not_released(world: ApiWorld) -> None:
     assert_problem(release(world, record), 409, "FEED_NOT_KEPT")
 
 
-def test_once_the_copy_is_gone_a_release_is_answered_as_before(world: ApiWorld) -> None:
+def test_once_the_copy_is_gone_a_release_is_answered_as_before(
+    world: ApiWorld,
+) -> None:
     superseded = world.hold_one()
     released = world.hold(world.post_run().json()["run_id"])
     first = release(world, released).json()

@@ -36,7 +36,9 @@ def run_id(world: ApiWorld) -> str:
     return str(world.post_run().json()["run_id"])
 
 
-def test_tenants_are_listed_by_id_with_their_feed_and_last_run(world: ApiWorld) -> None:
+def test_tenants_are_listed_by_id_with_their_feed_and_last_run(
+    world: ApiWorld,
+) -> None:
     assert tenants(world) == {"tenants": [], "next_cursor": None}
     for tenant_id in ("zenith", TENANT, "B-side"):
         store(world, tenant_id)
@@ -48,8 +50,16 @@ def test_tenants_are_listed_by_id_with_their_feed_and_last_run(world: ApiWorld) 
     assert [list(tenant) for tenant in listed] == [
         ["tenant_id", "state", "config_version", "published_at", "last_run"]
     ] * 3
-    assert [tenant["tenant_id"] for tenant in listed] == ["B-side", TENANT, "zenith"]
-    assert [tenant["state"] for tenant in listed] == ["ACTIVE", "ACTIVE", "CLOSING"]
+    assert [tenant["tenant_id"] for tenant in listed] == [
+        "B-side",
+        TENANT,
+        "zenith",
+    ]
+    assert [tenant["state"] for tenant in listed] == [
+        "ACTIVE",
+        "ACTIVE",
+        "CLOSING",
+    ]
     assert listed[1]["config_version"] == 2
     feed = world.platform.runs.feed(TENANT)
     assert feed is not None
@@ -68,7 +78,9 @@ def test_tenants_are_listed_by_id_with_their_feed_and_last_run(world: ApiWorld) 
     assert (listed[0]["published_at"], listed[0]["last_run"]) == (None, None)
 
 
-def test_tenants_are_listed_page_by_page_for_admins_alone(world: ApiWorld) -> None:
+def test_tenants_are_listed_page_by_page_for_admins_alone(
+    world: ApiWorld,
+) -> None:
     ids = ["a", "b", "c"]
     for tenant_id in ids:
         store(world, tenant_id)
@@ -77,12 +89,16 @@ def test_tenants_are_listed_page_by_page_for_admins_alone(world: ApiWorld) -> No
     next_page = tenants(world, f"?limit=2&cursor={page['next_cursor']}")
     assert [tenant["tenant_id"] for tenant in next_page["tenants"]] == ["c"]
     assert next_page["next_cursor"] is None
-    assert_problem(world.client.get("/v1/tenants?limit=0"), 422, "INVALID_REQUEST")
+    assert_problem(
+        world.client.get("/v1/tenants?limit=0"), 422, "INVALID_REQUEST"
+    )
     client = world.with_key(world.issue_key("a"))
     assert_problem(client.get("/v1/tenants"), 403, "FORBIDDEN")
 
 
-def test_publications_say_how_each_feed_came_into_force(world: ApiWorld) -> None:
+def test_publications_say_how_each_feed_came_into_force(
+    world: ApiWorld,
+) -> None:
     assert_problem(world.client.get(PUBLICATIONS), 404, "TENANT_NOT_FOUND")
     world.store_config()
     assert publications(world) == []
@@ -98,7 +114,9 @@ def test_publications_say_how_each_feed_came_into_force(world: ApiWorld) -> None
         "reason": "right",
     }
     assert (
-        world.client.post(f"/v1/runs/{held.run_id}/release", json=decision).status_code
+        world.client.post(
+            f"/v1/runs/{held.run_id}/release", json=decision
+        ).status_code
         == 200
     )
     back = {"run_id": first.run_id, "reason": "better"}
@@ -134,7 +152,9 @@ def test_a_feed_beyond_those_that_are_kept_now_is_neither_listed_nor_published_a
     world.store_config()
     first, second = (world.succeed(run_id(world)) for _ in range(2))
     feeds = world.platform.ledger.feeds
-    world.platform.ledger.feeds = replace(feeds, updates=replace(feeds.updates, keep=1))
+    world.platform.ledger.feeds = replace(
+        feeds, updates=replace(feeds.updates, keep=1)
+    )
     assert [publication["run_id"] for publication in publications(world)] == [
         second.run_id
     ]
@@ -163,7 +183,9 @@ def test_an_unknown_query_parameter_is_refused_by_name(
 def test_who_has_no_key_is_told_that_first_and_probes_send_what_they_like(
     world: ApiWorld,
 ) -> None:
-    assert_problem(world.with_key(None).get("/v1/runs?x=1"), 401, "UNAUTHENTICATED")
+    assert_problem(
+        world.with_key(None).get("/v1/runs?x=1"), 401, "UNAUTHENTICATED"
+    )
     for path in ("/v1/health", "/v1/ready"):
         assert world.client.get(f"{path}?x=1").status_code == 200
     order = world.client.post(

@@ -70,12 +70,18 @@ THREE_OVERRIDES = [
         "vendor_id": "vendor_1",
         "note": "sale",
     },
-    {"sku": "A-1", "leave_out": True, "expires_at": "2999-01-01T02:00:00+02:00"},
+    {
+        "sku": "A-1",
+        "leave_out": True,
+        "expires_at": "2999-01-01T02:00:00+02:00",
+    },
     {"sku": "C-3", "min_price": "5", "accept_price": None},
 ]
 
 
-def test_what_is_put_is_listed_by_sku_as_overrides_json_has_it(shop: ApiWorld) -> None:
+def test_what_is_put_is_listed_by_sku_as_overrides_json_has_it(
+    shop: ApiWorld,
+) -> None:
     before = listed(shop)["version"]
     answer = put(shop, *THREE_OVERRIDES)
     assert answer.json() == {"version": before + 1, "count": 3, "changed": 3}
@@ -84,7 +90,11 @@ def test_what_is_put_is_listed_by_sku_as_overrides_json_has_it(shop: ApiWorld) -
         "count": 3,
         "unused": None,
         "overrides": [
-            {"sku": "A-1", "leave_out": True, "expires_at": "2999-01-01T00:00:00Z"},
+            {
+                "sku": "A-1",
+                "leave_out": True,
+                "expires_at": "2999-01-01T00:00:00Z",
+            },
             {
                 "sku": "B-2",
                 "price": "9.90",
@@ -139,7 +149,8 @@ def test_pages_go_on_behind_the_last_sku(shop: ApiWorld) -> None:
     cursor = None
     for _ in range(3):
         page = shop.client.get(
-            OVERRIDES, params={"limit": 2, **({"cursor": cursor} if cursor else {})}
+            OVERRIDES,
+            params={"limit": 2, **({"cursor": cursor} if cursor else {})},
         )
         skus.append([override["sku"] for override in page.json()["overrides"]])
         cursor = page.json()["next_cursor"]
@@ -181,7 +192,10 @@ FAULTY: tuple[tuple[dict[str, Any], str], ...] = (
         {"sku": "A-1", "price": "1", "expires_at": "2999-01-01"},
         "overrides.1.expires_at",
     ),
-    ({"sku": "A-1", "price": "1", "accept_price": "2"}, "overrides.1.accept_price"),
+    (
+        {"sku": "A-1", "price": "1", "accept_price": "2"},
+        "overrides.1.accept_price",
+    ),
     (
         {"sku": "A-1", "price": "1", "accept_until": "2999-01-01T00:00:00Z"},
         "overrides.1.accept_until",
@@ -218,12 +232,16 @@ def test_a_tenant_has_ten_thousand_and_then_none_more(
     assert stores.MAX_OVERRIDES == 10_000
     monkeypatch.setattr(stores, "MAX_OVERRIDES", 3)
     assert (
-        put(shop, *({"sku": f"S-{n}", "price": "1"} for n in range(3))).status_code
+        put(
+            shop, *({"sku": f"S-{n}", "price": "1"} for n in range(3))
+        ).status_code
         == 200
     )
     changed_twice = ({"sku": "S-0", "price": "2"}, {"sku": "S-3", "price": "2"})
     assert_problem(put(shop, *changed_twice), 409, "OVERRIDE_QUOTA_EXCEEDED")
-    assert {override["price"] for override in listed(shop)["overrides"]} == {"1.00"}
+    assert {override["price"] for override in listed(shop)["overrides"]} == {
+        "1.00"
+    }
     assert put(shop, changed_twice[0]).status_code == 200
 
 
@@ -237,7 +255,9 @@ def test_two_calls_at_once_lose_nothing() -> None:
 def put_at_once(shop: ApiWorld) -> None:
     def one(n: int) -> int:
         return put(
-            shop, {"sku": f"S-{n}", "price": "1"}, {"sku": "both", "price": n + 1}
+            shop,
+            {"sku": f"S-{n}", "price": "1"},
+            {"sku": "both", "price": n + 1},
         ).status_code
 
     before = listed(shop)["version"]
@@ -245,7 +265,9 @@ def put_at_once(shop: ApiWorld) -> None:
         assert set(pool.map(one, range(8))) == {200}
     page = listed(shop)
     assert (page["count"], page["version"]) == (9, before + 8)
-    (last,) = (override for override in page["overrides"] if override["sku"] == "both")
+    (last,) = (
+        override for override in page["overrides"] if override["sku"] == "both"
+    )
     (entry, *_) = audit(shop, "overrides.put")
     assert f"S-{int(float(last['price'])) - 1}" in entry["details"]["skus"]
     assert len(shop.platform.objects.list_objects(PLACE)) == 1
@@ -261,8 +283,12 @@ def test_what_is_over_is_as_if_absent(
         {"sku": "B-2", "price": "1", "expires_at": soon.isoformat()},
         {"sku": "C-3", "price": "1"},
     )
-    shop.platform.overrides.accept(TENANT, {"B-2": Decimal("3.00")}, "run", "seen")
-    monkeypatch.setattr("relay_dagster.api.routes.overrides.utc_now", lambda: soon)
+    shop.platform.overrides.accept(
+        TENANT, {"B-2": Decimal("3.00")}, "run", "seen"
+    )
+    monkeypatch.setattr(
+        "relay_dagster.api.routes.overrides.utc_now", lambda: soon
+    )
     overrides = listed(shop)["overrides"]
     assert [override["sku"] for override in overrides] == ["B-2", "C-3"]
     assert overrides[0].keys() == {"sku", "accept_price", "accept_until"}
@@ -277,9 +303,13 @@ def test_those_whose_sku_nobody_offers_are_counted(shop: ApiWorld) -> None:
     assert (listed(shop)["unused"], listed(shop)["count"]) == (1, 2)
 
 
-def test_the_document_outlives_feeds_that_are_superseded(shop: ApiWorld) -> None:
+def test_the_document_outlives_feeds_that_are_superseded(
+    shop: ApiWorld,
+) -> None:
     put(shop, {"sku": "A-1", "price": "1"})
-    remove_superseded(shop.platform, TENANT, datetime.now(UTC) + timedelta(days=9))
+    remove_superseded(
+        shop.platform, TENANT, datetime.now(UTC) + timedelta(days=9)
+    )
     assert listed(shop)["count"] == 1
 
 
@@ -337,9 +367,7 @@ def test_a_tenant_that_is_being_deleted_takes_none(
 def quarantined(world: ApiWorld, *rows: str) -> str:
     """Return a run that was published, and has kept the published prices of some SKUs."""
     run = world.succeed(world.post_run().json()["run_id"])
-    columns = (
-        "sku,action,price_published,price_computed,vendor_id,row_number,suspect_since"
-    )
+    columns = "sku,action,price_published,price_computed,vendor_id,row_number,suspect_since"
     text = "".join(f"{row}\n" for row in (columns, *rows))
     world.platform.objects.put(run.keys.quarantine, text.encode())
     return run.run_id
@@ -369,7 +397,9 @@ def test_prices_are_accepted_by_name_or_all_at_once(shop: ApiWorld) -> None:
     assert prices == {"A-1": "13.19", "C-3": "13.21"}
     (entry, *_) = audit(shop, "skus.accepted")
     assert entry["target"] == run_id
-    assert {name: entry["details"][name] for name in ("count", "skus", "reason")} == {
+    assert {
+        name: entry["details"][name] for name in ("count", "skus", "reason")
+    } == {
         "count": 2,
         "skus": ["A-1", "C-3"],
         "reason": "seen",
@@ -389,7 +419,9 @@ def test_prices_are_accepted_by_name_or_all_at_once(shop: ApiWorld) -> None:
     ]
 
 
-def test_one_sku_that_is_not_in_the_quarantine_accepts_none(shop: ApiWorld) -> None:
+def test_one_sku_that_is_not_in_the_quarantine_accepts_none(
+    shop: ApiWorld,
+) -> None:
     refused = accept(shop, quarantined(shop, *ROWS), skus=["A-1", "Z-9"])
     assert_problem(refused, 404, "SKU_NOT_QUARANTINED")
     assert "Z-9" in refused.json()["detail"]
@@ -400,7 +432,9 @@ def test_all_of_none_is_none(shop: ApiWorld) -> None:
     run = shop.succeed(shop.post_run().json()["run_id"])
     shop.platform.objects.put(run.keys.run_summary, b"{}")
     for order in ({"all": True}, {"skus": ["A-1"]}):
-        assert_problem(accept(shop, run.run_id, **order), 404, "SKU_NOT_QUARANTINED")
+        assert_problem(
+            accept(shop, run.run_id, **order), 404, "SKU_NOT_QUARANTINED"
+        )
     shop.platform.objects.delete(run.keys.run_summary)
     assert_problem(accept(shop, run.run_id, all=True), 410, "ARTIFACTS_EXPIRED")
 
@@ -428,19 +462,25 @@ def test_a_run_is_published_or_held(shop: ApiWorld) -> None:
         {"all": True, "reason": " "},
     ],
 )
-def test_some_or_all_are_named_and_why(shop: ApiWorld, order: dict[str, Any]) -> None:
+def test_some_or_all_are_named_and_why(
+    shop: ApiWorld, order: dict[str, Any]
+) -> None:
     assert_problem(
         accept(shop, quarantined(shop, *ROWS), **order), 422, "INVALID_REQUEST"
     )
 
 
-def test_a_sku_that_no_override_can_name_is_not_accepted(shop: ApiWorld) -> None:
+def test_a_sku_that_no_override_can_name_is_not_accepted(
+    shop: ApiWorld,
+) -> None:
     long = f"{'x' * 200_000},keep,2.00,1.00,vendor_1,2,2026-03-01T12:00:00Z"
     run_id = quarantined(shop, long, ROWS[0])
     assert accept(shop, run_id, all=True).json() == {"accepted": 1}
     assert listed(shop)["count"] == 1
     assert_problem(
-        accept(shop, quarantined(shop, long), all=True), 404, "SKU_NOT_QUARANTINED"
+        accept(shop, quarantined(shop, long), all=True),
+        404,
+        "SKU_NOT_QUARANTINED",
     )
 
 

@@ -25,7 +25,11 @@ NOTHING = {
 
 def store(world: ApiWorld) -> None:
     prefix = f"tenants/{TENANT}/inbound"
-    pulled = {"type": "s3", "s3_prefix": f"{prefix}/pulled/", "pull": {"url": URL}}
+    pulled = {
+        "type": "s3",
+        "s3_prefix": f"{prefix}/pulled/",
+        "pull": {"url": URL},
+    }
     other_inbound = {"type": "s3", "s3_prefix": f"{prefix}/other/"}
     vendors = [
         vendor_document("pulled", inbound=pulled),
@@ -35,12 +39,16 @@ def store(world: ApiWorld) -> None:
 
 
 def standing(world: ApiWorld) -> Any:
-    (vendor,) = world.client.get(f"/v1/tenants/{TENANT}/status").json()["vendors"]
+    (vendor,) = world.client.get(f"/v1/tenants/{TENANT}/status").json()[
+        "vendors"
+    ]
     return vendor
 
 
 def due_pulls(world: ApiWorld) -> list[rules.PullState]:
-    return [item.value for item in world.platform.pulls.queue.due(utc_now(), 10)]
+    return [
+        item.value for item in world.platform.pulls.queue.due(utc_now(), 10)
+    ]
 
 
 def ask(world: ApiWorld, vendor_id: str = "pulled") -> Any:
@@ -69,7 +77,9 @@ def test_a_pull_that_is_asked_for_is_due_now(world: ApiWorld) -> None:
     assert state.due_at is not None
     assert before <= state.due_at <= utc_now()
     assert answer.json() == standing(world)["pull"]
-    (entry, *_) = world.client.get(f"/v1/audit?tenant_id={TENANT}").json()["audit"]
+    (entry, *_) = world.client.get(f"/v1/audit?tenant_id={TENANT}").json()[
+        "audit"
+    ]
     assert (entry["action"], entry["target"]) == ("pull.asked", "pulled")
     assert "s3cr3t" not in f"{answer.text}{entry}{standing(world)}"
 
@@ -84,7 +94,10 @@ def test_a_failure_is_shown_and_what_is_asked_for_does_not_wait_for_the_next_try
     assert standing(world)["pull"]["next_at"] is None
     leased.finish(rules.failed("the server answered 500", now))
     pull = standing(world)["pull"]
-    assert (pull["failures"], pull["last_error"]) == (1, "the server answered 500")
+    assert (pull["failures"], pull["last_error"]) == (
+        1,
+        "the server answered 500",
+    )
     assert due_pulls(world) == []
     assert ask(world).json()["failures"] == 1
     assert len(due_pulls(world)) == 1

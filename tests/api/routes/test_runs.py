@@ -42,7 +42,13 @@ FIELDS_OF_A_RUN = {
         "attempt",
         "requested_at",
     ),
-    *("started_at", "finished_at", "failed_stage", "error_code", "error_message"),
+    *(
+        "started_at",
+        "finished_at",
+        "failed_stage",
+        "error_code",
+        "error_message",
+    ),
     *("errors_artifact_key", "artifacts", "dagster_run_id", "dagster_url"),
 }
 
@@ -55,13 +61,19 @@ def cancel(world: ApiWorld, run_id: str):
     return world.client.post(f"/v1/runs/{run_id}/cancel")
 
 
-def test_a_run_that_is_asked_for_is_queued_with_its_message(world: ApiWorld) -> None:
+def test_a_run_that_is_asked_for_is_queued_with_its_message(
+    world: ApiWorld,
+) -> None:
     world.store_config()
     response = world.post_run()
     run = response.json()
     assert response.status_code == 202
     assert response.headers["Location"] == f"/v1/runs/{run['run_id']}"
-    assert (run["status"], run["stage"], run["attempt"]) == ("QUEUED", "QUEUE", 0)
+    assert (run["status"], run["stage"], run["attempt"]) == (
+        "QUEUED",
+        "QUEUE",
+        0,
+    )
     assert run["config_version"] == 1
     (message,) = world.messages()
     assert message.body == world.run_of(response).job.body()
@@ -110,7 +122,8 @@ def test_a_tenant_whose_stored_config_does_not_hold_is_accepted(
 
 
 @pytest.mark.parametrize(
-    ("vendors", "stored"), [(["vendor_2"], ["vendor_2"]), ([], None), (None, None)]
+    ("vendors", "stored"),
+    [(["vendor_2"], ["vendor_2"]), ([], None), (None, None)],
 )
 def test_no_vendors_named_are_all(
     world: ApiWorld, vendors: object, stored: object
@@ -164,16 +177,22 @@ def test_an_order_that_names_no_type_of_run_is_one_that_names_the_only_one(
     world: ApiWorld,
 ) -> None:
     key = {"Idempotency-Key": "monday"}
-    first = world.client.post("/v1/runs", json={"tenant_id": TENANT}, headers=key)
+    first = world.client.post(
+        "/v1/runs", json={"tenant_id": TENANT}, headers=key
+    )
     again = world.post_run(headers=key)
     assert (first.status_code, again.status_code) == (202, 202)
     assert first.json()["run_id"] == again.json()["run_id"]
 
 
-def test_an_order_that_says_a_thing_twice_is_refused(unplugged: ApiWorld) -> None:
+def test_an_order_that_says_a_thing_twice_is_refused(
+    unplugged: ApiWorld,
+) -> None:
     body = '{"tenant_id": "acme", "tenant_id": "other", "run_type": "inventory_sync"}'
     response = unplugged.client.post("/v1/runs", content=body, headers=JSON)
-    assert paths_of(assert_problem(response, 422, "INVALID_REQUEST")) == ["tenant_id"]
+    assert paths_of(assert_problem(response, 422, "INVALID_REQUEST")) == [
+        "tenant_id"
+    ]
 
 
 def test_a_second_run_of_a_tenant_waits_for_the_first(world: ApiWorld) -> None:
@@ -225,7 +244,9 @@ def test_where_the_queue_is_unreachable_no_run_is_left_and_the_tenant_is_free(
     (job,) = queue.seen
     for call in (world.client.get, world.client.post):
         tail = "/cancel" if call == world.client.post else ""
-        assert_problem(call(f"/v1/runs/{job.run_id}{tail}"), 404, "RUN_NOT_FOUND")
+        assert_problem(
+            call(f"/v1/runs/{job.run_id}{tail}"), 404, "RUN_NOT_FOUND"
+        )
     assert world.post_run().status_code == 202
 
 
@@ -248,7 +269,9 @@ def test_a_run_whose_message_arrived_all_the_same_and_is_under_way_stays(
             world.claim(job.run_id)
             return super().send(job, request_id=request_id)
 
-    response = ApiWorld(world.platform, queue=Racing(world.platform.queue)).post_run()
+    response = ApiWorld(
+        world.platform, queue=Racing(world.platform.queue)
+    ).post_run()
     assert (response.status_code, response.json()["status"]) == (202, "RUNNING")
 
 
@@ -263,8 +286,13 @@ def test_a_run_that_was_over_before_its_message_was_noted_is_shown_as_it_is(
             world.succeed(job.run_id)
             return self._inner.send(job, request_id=request_id)
 
-    response = ApiWorld(world.platform, queue=Quick(world.platform.queue)).post_run()
-    assert (response.status_code, response.json()["status"]) == (202, "SUCCEEDED")
+    response = ApiWorld(
+        world.platform, queue=Quick(world.platform.queue)
+    ).post_run()
+    assert (response.status_code, response.json()["status"]) == (
+        202,
+        "SUCCEEDED",
+    )
 
 
 # --- Idempotency-Key ----------------------------------------------------------------------------
@@ -282,7 +310,9 @@ def test_the_same_key_and_body_lead_to_the_same_run_also_while_it_is_active(
     assert len(world.messages()) == 1
 
 
-def test_the_same_key_leads_to_the_same_run_when_it_has_ended(world: ApiWorld) -> None:
+def test_the_same_key_leads_to_the_same_run_when_it_has_ended(
+    world: ApiWorld,
+) -> None:
     key = {"Idempotency-Key": "monday"}
     run_id = world.post_run(headers=key).json()["run_id"]
     world.succeed(run_id)
@@ -299,12 +329,16 @@ def test_the_same_key_with_another_body_is_refused(world: ApiWorld) -> None:
     assert paths_of(problem) == ["Idempotency-Key"]
 
 
-def test_the_key_is_looked_at_before_the_vendors_and_the_lock(world: ApiWorld) -> None:
+def test_the_key_is_looked_at_before_the_vendors_and_the_lock(
+    world: ApiWorld,
+) -> None:
     world.store_config(vendor_document("vendor_1"))
     key = {"Idempotency-Key": "monday"}
     first = world.post_run(headers=key, vendors=["vendor_1"])
     world.store_config(vendor_document("vendor_2"))
-    assert world.post_run(headers=key, vendors=["vendor_1"]).json() == first.json()
+    assert (
+        world.post_run(headers=key, vendors=["vendor_1"]).json() == first.json()
+    )
 
 
 def test_naming_no_vendors_is_the_same_body_however_it_is_written(
@@ -327,7 +361,11 @@ def test_a_key_belongs_to_one_tenant_and_one_caller() -> None:
         world.succeed(mine.json()["run_id"])
         theirs = world.post_run(headers={**key, "X-API-Key": "other-key"})
     runs = {run.json()["run_id"] for run in (mine, elsewhere, theirs)}
-    assert [run.status_code for run in (mine, elsewhere, theirs)] == [202, 202, 202]
+    assert [run.status_code for run in (mine, elsewhere, theirs)] == [
+        202,
+        202,
+        202,
+    ]
     assert len(runs) == 3
 
 
@@ -360,7 +398,9 @@ def test_of_requests_at_once_with_one_key_all_get_the_same_run(
 ) -> None:
     key = {"Idempotency-Key": "monday"}
     with ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(lambda _: served_world.post_run(headers=key), range(8)))
+        answers = list(
+            pool.map(lambda _: served_world.post_run(headers=key), range(8))
+        )
     assert {answer.status_code for answer in answers} == {202}
     assert len({answer.json()["run_id"] for answer in answers}) == 1
     assert len(served_world.messages()) == 1
@@ -377,7 +417,11 @@ def test_a_run_shows_all_of_its_fields(world: ApiWorld) -> None:
 def test_a_run_that_succeeded(world: ApiWorld) -> None:
     record = world.succeed(world.post_run().json()["run_id"])
     run = get(world, record.run_id).json()
-    assert (run["status"], run["stage"], run["attempt"]) == ("SUCCEEDED", "COMPLETE", 1)
+    assert (run["status"], run["stage"], run["attempt"]) == (
+        "SUCCEEDED",
+        "COMPLETE",
+        1,
+    )
     assert (run["failed_stage"], run["error_code"]) == (None, None)
     assert (run["failure_class"], run["next_action"]) == (None, None)
     assert run["artifacts"] == dict(record.artifacts)
@@ -385,7 +429,9 @@ def test_a_run_that_succeeded(world: ApiWorld) -> None:
     assert run["dagster_url"] == "http://dagster.test/runs/dagster-1"
 
 
-def test_a_run_that_dagster_has_deleted_has_no_page_there(world: ApiWorld) -> None:
+def test_a_run_that_dagster_has_deleted_has_no_page_there(
+    world: ApiWorld,
+) -> None:
     record = world.succeed(world.post_run().json()["run_id"])
     days = timedelta(days=world.platform.settings.dagster_retention_days)
     admin = Caller("admin")
@@ -393,17 +439,25 @@ def test_a_run_that_dagster_has_deleted_has_no_page_there(world: ApiWorld) -> No
     for age in (days - timedelta(minutes=1), days):
         old = replace(record, finished_at=utc_now() - age)
         urls.append(
-            run_response(old, Call(admin, SYSTEM, world.app.state.parts)).dagster_url
+            run_response(
+                old, Call(admin, SYSTEM, world.app.state.parts)
+            ).dagster_url
         )
     assert urls == ["http://dagster.test/runs/dagster-1", None]
 
 
-def test_a_tenant_s_key_is_not_told_where_a_run_executes(world: ApiWorld) -> None:
+def test_a_tenant_s_key_is_not_told_where_a_run_executes(
+    world: ApiWorld,
+) -> None:
     world.store_config()
     held = world.hold_one()
     client = world.with_key(world.issue_key("acme"))
     (order,) = [held.hold] if held.hold else []
-    body = {"sha256": order.sha256, "guards": ["skus_removed"], "reason": "seen"}
+    body = {
+        "sha256": order.sha256,
+        "guards": ["skus_removed"],
+        "reason": "seen",
+    }
     runs = [
         client.get(f"/v1/runs/{held.run_id}").json(),
         client.post(f"/v1/runs/{held.run_id}/release", json=body).json(),
@@ -446,13 +500,22 @@ def test_a_run_between_two_attempts_tells_what_happened_and_when_it_goes_on(
     record = world.claim(world.post_run().json()["run_id"])
     world.platform.ledger.retry_later(record.fence, "throttled", "S3 is busy")
     run = get(world, record.run_id).json()
-    assert (run["status"], run["stage"], run["attempt"]) == ("QUEUED", "QUEUE", 1)
-    assert (run["error_code"], run["error_message"]) == ("throttled", "S3 is busy")
+    assert (run["status"], run["stage"], run["attempt"]) == (
+        "QUEUED",
+        "QUEUE",
+        1,
+    )
+    assert (run["error_code"], run["error_message"]) == (
+        "throttled",
+        "S3 is busy",
+    )
     assert (run["failure_class"], run["next_action"]) == (None, None)
     assert run["next_attempt_at"]
 
 
-def test_a_run_that_is_not_final_says_when_to_ask_again(world: ApiWorld) -> None:
+def test_a_run_that_is_not_final_says_when_to_ask_again(
+    world: ApiWorld,
+) -> None:
     run_id = world.post_run().json()["run_id"]
     assert int(get(world, run_id).headers["Retry-After"]) > 0
     world.succeed(run_id)
@@ -460,7 +523,9 @@ def test_a_run_that_is_not_final_says_when_to_ask_again(world: ApiWorld) -> None
 
 
 @pytest.mark.parametrize("call", ["GET ", "GET /artifacts", "POST /cancel"])
-def test_a_run_that_is_not_there_is_not_found(world: ApiWorld, call: str) -> None:
+def test_a_run_that_is_not_there_is_not_found(
+    world: ApiWorld, call: str
+) -> None:
     method, _, tail = call.partition(" ")
     for run_id in (NOBODY_S_RUN, "7", "a%0Ab", "x" * 300):
         response = world.client.request(method, f"/v1/runs/{run_id}{tail}")
@@ -473,7 +538,9 @@ def test_a_run_that_is_not_there_is_not_found(world: ApiWorld, call: str) -> Non
 # --- artifacts ----------------------------------------------------------------------------------
 
 
-def test_there_is_a_signed_link_for_each_artifact_that_exists(world: ApiWorld) -> None:
+def test_there_is_a_signed_link_for_each_artifact_that_exists(
+    world: ApiWorld,
+) -> None:
     record = world.succeed(world.post_run().json()["run_id"])
     prefix = f"{record.run_id}/tenants/{TENANT}/"
     for key in (
@@ -483,7 +550,11 @@ def test_there_is_a_signed_link_for_each_artifact_that_exists(world: ApiWorld) -
     ):
         world.platform.objects.put(prefix + key, b"x")
     links = world.client.get(f"/v1/runs/{record.run_id}/artifacts").json()
-    assert list(links) == ["merged_inventory", "run_summary", "inbound_vendor_1"]
+    assert list(links) == [
+        "merged_inventory",
+        "run_summary",
+        "inbound_vendor_1",
+    ]
     link = urlsplit(links["merged_inventory"])
     signature = parse_qs(link.query)
     assert link.path.endswith(f"{prefix}outputs/merged_inventory.csv")
@@ -511,11 +582,16 @@ def test_a_browser_shows_the_report_and_saves_a_page_that_a_vendor_has_uploaded(
     )
 
 
-def test_links_come_by_the_two_hundred_the_run_s_own_first(world: ApiWorld) -> None:
+def test_links_come_by_the_two_hundred_the_run_s_own_first(
+    world: ApiWorld,
+) -> None:
     record = world.succeed(world.post_run().json()["run_id"])
     vendors = [f"v{number:03}" for number in range(100)]
     for vendor in vendors:
-        for key in (f"inbound/{vendor}/a.csv", f"normalized/{vendor}/normalized.csv"):
+        for key in (
+            f"inbound/{vendor}/a.csv",
+            f"normalized/{vendor}/normalized.csv",
+        ):
             world.platform.objects.put(f"{record.keys.prefix}{key}", b"x")
     world.platform.objects.put(record.keys.errors, b"{}")
     place = f"/v1/runs/{record.run_id}/artifacts"
@@ -535,7 +611,9 @@ def test_links_come_by_the_two_hundred_the_run_s_own_first(world: ApiWorld) -> N
     of_vendors = [f"{kind}_{vendor}" for kind in kinds for vendor in vendors]
     assert list(map(len, pages)) == [200, 2]
     assert [name for page in pages for name in page] == own_names + of_vendors
-    named = {"name": [of_vendors[7], "merged_inventory", "nothing", of_vendors[7]]}
+    named = {
+        "name": [of_vendors[7], "merged_inventory", "nothing", of_vendors[7]]
+    }
     answer = world.client.get(place, params=named)
     assert list(answer.json()) == ["merged_inventory", of_vendors[7]]
     assert "Link" not in answer.headers
@@ -553,7 +631,9 @@ def test_links_come_by_the_two_hundred_the_run_s_own_first(world: ApiWorld) -> N
 def test_more_names_than_a_page_has_and_what_is_no_cursor_are_refused(
     unplugged: ApiWorld, query: dict[str, Any], path: str
 ) -> None:
-    answer = unplugged.client.get(f"/v1/runs/{NOBODY_S_RUN}/artifacts", params=query)
+    answer = unplugged.client.get(
+        f"/v1/runs/{NOBODY_S_RUN}/artifacts", params=query
+    )
     assert paths_of(assert_problem(answer, 422, "INVALID_REQUEST")) == [path]
 
 
@@ -565,10 +645,15 @@ def test_a_run_that_wrote_nothing_has_no_links(world: ApiWorld) -> None:
 # --- cancelled ----------------------------------------------------------------------------------
 
 
-def test_a_run_with_nothing_under_way_is_cancelled_at_once(world: ApiWorld) -> None:
+def test_a_run_with_nothing_under_way_is_cancelled_at_once(
+    world: ApiWorld,
+) -> None:
     run_id = world.post_run().json()["run_id"]
     response = cancel(world, run_id)
-    assert (response.status_code, response.json()["status"]) == (202, "CANCELLED")
+    assert (response.status_code, response.json()["status"]) == (
+        202,
+        "CANCELLED",
+    )
     assert world.post_run().status_code == 202
 
 
@@ -591,11 +676,14 @@ def test_a_run_that_has_ended_is_not_cancelled(world: ApiWorld) -> None:
 
 def listed(world: ApiWorld, query: str = "") -> list[str]:
     return [
-        run["run_id"] for run in world.client.get(f"/v1/runs{query}").json()["runs"]
+        run["run_id"]
+        for run in world.client.get(f"/v1/runs{query}").json()["runs"]
     ]
 
 
-def test_runs_are_listed_newest_first_by_tenant_and_status(world: ApiWorld) -> None:
+def test_runs_are_listed_newest_first_by_tenant_and_status(
+    world: ApiWorld,
+) -> None:
     first = world.succeed(world.post_run().json()["run_id"]).run_id
     other_run = world.post_run(tenant_id="other").json()["run_id"]
     second = world.post_run().json()["run_id"]
@@ -606,7 +694,9 @@ def test_runs_are_listed_newest_first_by_tenant_and_status(world: ApiWorld) -> N
 
 
 def test_a_listing_goes_on_where_its_page_ended(world: ApiWorld) -> None:
-    runs = [world.post_run(tenant_id=f"t{n}").json()["run_id"] for n in range(5)]
+    runs = [
+        world.post_run(tenant_id=f"t{n}").json()["run_id"] for n in range(5)
+    ]
     ids = []
     cursor = ""
     while cursor is not None:
@@ -640,7 +730,9 @@ def test_a_page_ends_before_its_answer_is_too_long(
     pages = 0
     cursor = ""
     while cursor is not None:
-        answer = world.client.get(f"/v1/runs?limit=100{cursor and f'&cursor={cursor}'}")
+        answer = world.client.get(
+            f"/v1/runs?limit=100{cursor and f'&cursor={cursor}'}"
+        )
         assert len(answer.content) <= DEFAULT_API_LIMITS.answer_bytes
         ids += [run["run_id"] for run in answer.json()["runs"]]
         pages = pages + 1
@@ -668,12 +760,17 @@ def test_a_listing_refuses_what_it_cannot_read(
     assert paths_of(assert_problem(response, 422, "INVALID_REQUEST")) == [path]
 
 
-def test_a_tenant_has_so_many_runs_in_an_hour_whichever_process_it_asks() -> None:
+def test_a_tenant_has_so_many_runs_in_an_hour_whichever_process_it_asks() -> (
+    None
+):
     with embedded_platform(FakeClock(), max_runs_per_hour=2) as platform:
         first = ApiWorld(platform)
         second = ApiWorld(platform)
         for world in (first, second):
-            assert cancel(world, world.post_run().json()["run_id"]).status_code == 202
+            assert (
+                cancel(world, world.post_run().json()["run_id"]).status_code
+                == 202
+            )
         refused = first.post_run()
         assert_problem(refused, 429, "RUN_QUOTA_EXCEEDED")
         assert refused.headers["Retry-After"] == "3600"

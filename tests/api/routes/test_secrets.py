@@ -35,9 +35,15 @@ def test_a_secret_is_kept_replaced_listed_and_deleted_for_good(
     world: ApiWorld, capsys: pytest.CaptureFixture[str]
 ) -> None:
     world.store_config()
-    answers = [put(world), put(world, value="another", host="GRANITE.example.com:8443")]
+    answers = [
+        put(world),
+        put(world, value="another", host="GRANITE.example.com:8443"),
+    ]
     assert [answer.status_code for answer in answers] == [204, 204]
-    assert stored(world) == {"value": "another", "host": "granite.example.com:8443"}
+    assert stored(world) == {
+        "value": "another",
+        "host": "granite.example.com:8443",
+    }
     secret = SecretValue("another", "granite.example.com:8443")
     assert world.platform.secrets.get(TENANT, "granite") == secret
     assert "another" not in repr(secret)
@@ -47,7 +53,9 @@ def test_a_secret_is_kept_replaced_listed_and_deleted_for_good(
     assert list(granite) == ["name", "host", "created_at", "updated_at"]
     assert granite["updated_at"] > granite["created_at"]
     assert world.client.delete(f"{SECRETS}/granite").status_code == 204
-    assert_problem(world.client.delete(f"{SECRETS}/granite"), 404, "SECRET_NOT_FOUND")
+    assert_problem(
+        world.client.delete(f"{SECRETS}/granite"), 404, "SECRET_NOT_FOUND"
+    )
     with pytest.raises(ClientError, match="ResourceNotFound"):
         stored(world)
     assert put(world).status_code == 204
@@ -94,7 +102,9 @@ def test_what_is_no_secret_of_a_host_is_refused_and_not_repeated(
 def test_the_longest_secret_and_names_like_ids(world: ApiWorld) -> None:
     world.store_config()
     assert (
-        put(world, "a" * 64, value="x" * 16_384, host="[2001:db8::1]:22").status_code
+        put(
+            world, "a" * 64, value="x" * 16_384, host="[2001:db8::1]:22"
+        ).status_code
         == 204
     )
     for name in ("a" * 65, "-a", "a.b"):
@@ -124,7 +134,9 @@ def test_secrets_need_a_tenant_the_scope_config_and_the_right(
     assert_problem(reader.delete(f"{SECRETS}/a"), 403, "SCOPE_MISSING")
 
     def refuse(**_: Any) -> None:
-        error = {"Error": {"Code": "AccessDeniedException", "Message": "not for you"}}
+        error = {
+            "Error": {"Code": "AccessDeniedException", "Message": "not for you"}
+        }
         raise ClientError(error, "CreateSecret")  # type: ignore[arg-type]
 
     monkeypatch.setattr(world.platform.clients.secrets, "create_secret", refuse)

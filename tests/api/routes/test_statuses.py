@@ -45,7 +45,9 @@ def succeed(world: ApiWorld, *results: VendorResult, **order: Any) -> RunRecord:
     return world.succeed(world.post_run(**order).json()["run_id"], *results)
 
 
-def test_a_tenant_that_has_never_run_has_nothing_to_show(world: ApiWorld) -> None:
+def test_a_tenant_that_has_never_run_has_nothing_to_show(
+    world: ApiWorld,
+) -> None:
     world.store_config()
     assert status_of(world) == {
         "state": "ACTIVE",
@@ -61,7 +63,9 @@ def test_a_tenant_that_has_never_run_has_nothing_to_show(world: ApiWorld) -> Non
     }
 
 
-def test_a_feed_shows_its_run_its_age_and_each_vendors_result(world: ApiWorld) -> None:
+def test_a_feed_shows_its_run_its_age_and_each_vendors_result(
+    world: ApiWorld,
+) -> None:
     world.store_config(triggers={"schedule": {"cron": "0 * * * *"}})
     run = succeed(world, FOUND, MISSING)
     status = status_of(world)
@@ -92,11 +96,16 @@ def test_what_is_held_and_what_is_under_way_is_named(world: ApiWorld) -> None:
     held = world.hold_one()
     active = world.post_run().json()["run_id"]
     status = status_of(world)
-    assert (status["held_run_id"], status["active_run_id"]) == (held.run_id, active)
+    assert (status["held_run_id"], status["active_run_id"]) == (
+        held.run_id,
+        active,
+    )
     assert status["published_run_id"] not in (held.run_id, active)
 
 
-def test_the_vendors_are_of_the_last_ended_run_of_all_of_them(world: ApiWorld) -> None:
+def test_the_vendors_are_of_the_last_ended_run_of_all_of_them(
+    world: ApiWorld,
+) -> None:
     world.store_config()
     succeed(world, FOUND)
     partial_run = succeed(world, MISSING, vendors=["vendor_1"])
@@ -141,7 +150,9 @@ def test_no_more_than_two_runs_are_read_for_it_however_many_there_are(
     assert requests == [ended_ids[:0:-1]]
 
 
-def test_reports_that_come_late_hide_no_later_run_s_results(world: ApiWorld) -> None:
+def test_reports_that_come_late_hide_no_later_run_s_results(
+    world: ApiWorld,
+) -> None:
     world.store_config()
     first = world.fail(world.post_run().json()["run_id"])
     succeed(world, FOUND)
@@ -167,5 +178,7 @@ def test_a_tenant_that_is_unknown_has_no_status(
     world: ApiWorld, tenant_id: str
 ) -> None:
     assert_problem(
-        world.client.get(f"/v1/tenants/{tenant_id}/status"), 404, "TENANT_NOT_FOUND"
+        world.client.get(f"/v1/tenants/{tenant_id}/status"),
+        404,
+        "TENANT_NOT_FOUND",
     )

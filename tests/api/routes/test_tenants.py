@@ -38,8 +38,13 @@ def test_a_tenant_whose_id_differs_in_case_alone_is_not_created(
 ) -> None:
     create(world)
     upper_case = TENANT.upper()
-    inbound = {"type": "s3", "s3_prefix": f"tenants/{upper_case}/inbound/vendor_1/"}
-    document = config_document(vendor_document(inbound=inbound), tenant_id=upper_case)
+    inbound = {
+        "type": "s3",
+        "s3_prefix": f"tenants/{upper_case}/inbound/vendor_1/",
+    }
+    document = config_document(
+        vendor_document(inbound=inbound), tenant_id=upper_case
+    )
     for method, path in (
         ("POST", "/v1/tenants"),
         ("PUT", f"/v1/tenants/{upper_case}/config"),
@@ -70,7 +75,9 @@ def test_a_tenant_shows_when_its_schedule_is_due_next(world: ApiWorld) -> None:
     scheduled = config_document(triggers={"schedule": {"cron": "0 6 * * *"}})
     world.client.put("/v1/tenants/acme/config", json=scheduled)
     for query in ("", "?config_version=1"):
-        next_run_at = world.client.get(f"/v1/tenants/acme{query}").json()["next_run_at"]
+        next_run_at = world.client.get(f"/v1/tenants/acme{query}").json()[
+            "next_run_at"
+        ]
         due = datetime.fromisoformat(next_run_at)
         assert (due.hour, due.minute) == (6, 0)
         assert timedelta(0) < due - datetime.now(UTC) <= timedelta(days=1)
@@ -90,9 +97,9 @@ def test_each_version_stays_as_it_was_stored(world: ApiWorld) -> None:
     assert response.headers["ETag"] == '"2"'
 
     def zone(query: str) -> str:
-        return world.client.get(f"/v1/tenants/acme{query}").json()["tenant_config"][
-            "timezone"
-        ]
+        return world.client.get(f"/v1/tenants/acme{query}").json()[
+            "tenant_config"
+        ]["timezone"]
 
     assert (zone("?config_version=1"), zone("?config_version=2")) == (
         "UTC",
@@ -104,7 +111,9 @@ def test_each_version_stays_as_it_was_stored(world: ApiWorld) -> None:
 def test_an_unknown_tenant_is_not_found(world: ApiWorld) -> None:
     for tenant_id in ("nobody", "a b", "-a", "x" * 65, "a%0Ab"):
         assert_problem(
-            world.client.get(f"/v1/tenants/{tenant_id}"), 404, "TENANT_NOT_FOUND"
+            world.client.get(f"/v1/tenants/{tenant_id}"),
+            404,
+            "TENANT_NOT_FOUND",
         )
     for tenant_id in ("a%2Fb", ".."):
         assert world.client.get(f"/v1/tenants/{tenant_id}").status_code == 404
@@ -120,8 +129,12 @@ def test_an_unknown_version_is_not_found_and_the_latest_is_told(
 
 
 @pytest.mark.parametrize("version", ["0", "-1", "x", "1.5", "", str(2**60)])
-def test_a_version_is_a_whole_number_from_1(unplugged: ApiWorld, version: str) -> None:
-    response = unplugged.client.get(f"/v1/tenants/acme?config_version={version}")
+def test_a_version_is_a_whole_number_from_1(
+    unplugged: ApiWorld, version: str
+) -> None:
+    response = unplugged.client.get(
+        f"/v1/tenants/acme?config_version={version}"
+    )
     assert paths_of(assert_problem(response, 422, "INVALID_REQUEST")) == [
         "config_version"
     ]
@@ -163,14 +176,20 @@ def test_a_config_is_not_put_over_a_version_that_if_match_does_not_name(
 
 @pytest.mark.parametrize("if_match", ['"1"', "*"])
 def test_if_match_creates_no_tenant(world: ApiWorld, if_match: str) -> None:
-    assert_problem(put_matching(world, if_match), 412, "CONFIG_VERSION_MISMATCH")
+    assert_problem(
+        put_matching(world, if_match), 412, "CONFIG_VERSION_MISMATCH"
+    )
     assert world.platform.tenants.latest_version(TENANT) is None
 
 
-def test_two_writers_at_once_never_share_a_version(served_world: ApiWorld) -> None:
+def test_two_writers_at_once_never_share_a_version(
+    served_world: ApiWorld,
+) -> None:
     create(served_world)
     with ThreadPoolExecutor(6) as pool:
-        answers = list(pool.map(lambda _: served_world.store_config(), range(6)))
+        answers = list(
+            pool.map(lambda _: served_world.store_config(), range(6))
+        )
     assert sorted(answer.json()["config_version"] for answer in answers) == [
         2,
         3,
@@ -186,19 +205,32 @@ def test_of_two_writers_who_read_the_same_version_one_is_refused(
 ) -> None:
     create(served_world)
     with ThreadPoolExecutor(4) as pool:
-        answers = list(pool.map(lambda _: put_matching(served_world, '"1"'), range(4)))
-    assert sorted(answer.status_code for answer in answers) == [200, 412, 412, 412]
+        answers = list(
+            pool.map(lambda _: put_matching(served_world, '"1"'), range(4))
+        )
+    assert sorted(answer.status_code for answer in answers) == [
+        200,
+        412,
+        412,
+        412,
+    ]
 
 
 def test_a_config_for_another_tenant_than_the_path_s_is_refused(
     world: ApiWorld,
 ) -> None:
-    response = world.client.put("/v1/tenants/other/config", json=config_document())
-    assert paths_of(assert_problem(response, 422, "INVALID_REQUEST")) == ["tenant_id"]
+    response = world.client.put(
+        "/v1/tenants/other/config", json=config_document()
+    )
+    assert paths_of(assert_problem(response, 422, "INVALID_REQUEST")) == [
+        "tenant_id"
+    ]
     assert world.platform.tenants.latest_version("other") is None
 
 
-def test_all_faults_of_a_config_come_at_once_with_their_paths(world: ApiWorld) -> None:
+def test_all_faults_of_a_config_come_at_once_with_their_paths(
+    world: ApiWorld,
+) -> None:
     vendors = (
         vendor_document("vendor_1", parser={"delimiter": ";;"}),
         vendor_document("vendor_2", parser={"encoding": "klingon"}),
@@ -225,7 +257,9 @@ def test_a_schema_version_other_than_1_is_refused(world: ApiWorld) -> None:
 @pytest.mark.parametrize(
     "body", [b"", b"{", b"[]", b"null", b"\xff", b'{"a": NaN}', b"[" * 50_000]
 )
-def test_a_body_that_is_no_config_is_refused(unplugged: ApiWorld, body: bytes) -> None:
+def test_a_body_that_is_no_config_is_refused(
+    unplugged: ApiWorld, body: bytes
+) -> None:
     response = unplugged.client.post("/v1/tenants", content=body, headers=JSON)
     assert_problem(response, 422, "invalid_config")
 
@@ -235,13 +269,19 @@ def test_a_repeated_key_of_a_config_is_refused(unplugged: ApiWorld) -> None:
     response = unplugged.client.post("/v1/tenants", content=body, headers=JSON)
     assert (
         "timezone"
-        in assert_problem(response, 422, "invalid_config")["errors"][0]["message"]
+        in assert_problem(response, 422, "invalid_config")["errors"][0][
+            "message"
+        ]
     )
 
 
 @pytest.mark.parametrize("call", ["config", "config:check"])
-def test_a_config_that_is_too_long_is_refused(world: ApiWorld, call: str) -> None:
-    document = config_document(vendor_document(parser={"null_values": ["x" * 400_000]}))
+def test_a_config_that_is_too_long_is_refused(
+    world: ApiWorld, call: str
+) -> None:
+    document = config_document(
+        vendor_document(parser={"null_values": ["x" * 400_000]})
+    )
     send = world.client.put if call == "config" else world.client.post
     assert_problem(
         send(f"/v1/tenants/acme/{call}", json=document), 413, "CONFIG_TOO_LARGE"
@@ -250,20 +290,25 @@ def test_a_config_that_is_too_long_is_refused(world: ApiWorld, call: str) -> Non
 
 @pytest.mark.parametrize("call", ["config", "config:check"])
 def test_a_config_is_judged_by_the_limits_of_the_settings(call: str) -> None:
-    document = config_document(*(vendor_document(f"v{place}") for place in range(3)))
+    document = config_document(
+        *(vendor_document(f"v{place}") for place in range(3))
+    )
     with embedded_platform(max_vendors=2) as platform:
         client = ApiWorld(platform).client
         send = client.put if call == "config" else client.post
         answer = send(f"/v1/tenants/acme/{call}", json=document).json()
     assert [
-        fault["path"] for fault in answer["errors" if call == "config" else "faults"]
+        fault["path"]
+        for fault in answer["errors" if call == "config" else "faults"]
     ] == ["vendors"]
 
 
 def test_a_config_of_more_than_a_new_one_may_have_is_shown_where_it_is_stored(
     world: ApiWorld,
 ) -> None:
-    stored = config_document(*(vendor_document(f"v{place}") for place in range(201)))
+    stored = config_document(
+        *(vendor_document(f"v{place}") for place in range(201))
+    )
     world.platform.tenants.create(TENANT, json.dumps(stored))
     config = world.client.get("/v1/tenants/acme").json()["tenant_config"]
     assert len(config["vendors"]) == 201
@@ -273,7 +318,9 @@ def test_a_config_of_more_than_a_new_one_may_have_is_shown_where_it_is_stored(
 def test_a_stored_config_that_no_longer_holds_is_shown_as_it_stands(
     world: ApiWorld,
 ) -> None:
-    world.platform.tenants.create(TENANT, '{"schema_version": 2, "margin": 0.10}')
+    world.platform.tenants.create(
+        TENANT, '{"schema_version": 2, "margin": 0.10}'
+    )
     tenant = world.client.get("/v1/tenants/acme").json()
     assert tenant["tenant_config"] == {"schema_version": 2, "margin": "0.10"}
 
@@ -299,7 +346,9 @@ def test_an_unknown_tenant_has_no_versions(world: ApiWorld) -> None:
         assert_problem(response, 404, "TENANT_NOT_FOUND")
 
 
-@pytest.mark.parametrize("query", ["cursor=0", "cursor=x", "limit=0", "limit=101"])
+@pytest.mark.parametrize(
+    "query", ["cursor=0", "cursor=x", "limit=0", "limit=101"]
+)
 def test_a_listing_of_versions_refuses_what_it_cannot_read(
     unplugged: ApiWorld, query: str
 ) -> None:
@@ -313,7 +362,10 @@ def test_a_tenant_stores_so_many_versions_in_a_day() -> None:
     with embedded_platform() as platform:
         counted = TenantStore(replace(platform.database, clock=FakeClock()), 2)
         world = ApiWorld(platform, tenants=counted)
-        assert [world.store_config().status_code for _ in range(2)] == [201, 200]
+        assert [world.store_config().status_code for _ in range(2)] == [
+            201,
+            200,
+        ]
         refused = world.store_config()
         assert_problem(refused, 429, "CONFIG_QUOTA_EXCEEDED")
         assert refused.headers["Retry-After"] == str(12 * 3600)
@@ -350,7 +402,9 @@ def test_guards_and_currency_are_changed_by_who_may_release(
     if is_free:
         assert answer.status_code == 200
     else:
-        assert assert_problem(answer, 403, "SCOPE_MISSING")["scopes"] == ["release"]
+        assert assert_problem(answer, 403, "SCOPE_MISSING")["scopes"] == [
+            "release"
+        ]
         assert world.platform.tenants.latest_version(TENANT) == 1
     assert put("config", "release").status_code == 200
     # It is so now, and a key without the right may go on from it.
@@ -372,7 +426,9 @@ def test_what_can_no_longer_be_read_is_followed_by_who_may_release(
 
 
 def test_many_faults_are_listed_and_the_first_ten_told(world: ApiWorld) -> None:
-    answer = world.store_config(**{f"unknown_{number}": 1 for number in range(150)})
+    answer = world.store_config(
+        **{f"unknown_{number}": 1 for number in range(150)}
+    )
     problem = assert_problem(answer, 422, "invalid_config")
     assert len(problem["errors"]) == 101
     assert problem["detail"].count("unknown_") == 10

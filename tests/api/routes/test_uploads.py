@@ -38,7 +38,9 @@ def link(world: ApiWorld, file_name: str = "feed.csv") -> dict[str, Any]:
 
 
 def policy_of(form: dict[str, Any]) -> dict[str, Any]:
-    policy: dict[str, Any] = json.loads(base64.b64decode(form["fields"]["policy"]))
+    policy: dict[str, Any] = json.loads(
+        base64.b64decode(form["fields"]["policy"])
+    )
     return policy
 
 
@@ -111,8 +113,13 @@ def test_the_form_is_good_for_one_key_so_many_bytes_and_a_quarter_of_an_hour(
 
 def test_s3_takes_no_more_than_it_can_at_once(world: ApiWorld) -> None:
     world.store_config()
-    settings = world.platform.settings.model_copy(update={"max_feed_bytes": 9 << 30})
-    assert link(ApiWorld(world.platform, settings=settings))["max_bytes"] == 5 << 30
+    settings = world.platform.settings.model_copy(
+        update={"max_feed_bytes": 9 << 30}
+    )
+    assert (
+        link(ApiWorld(world.platform, settings=settings))["max_bytes"]
+        == 5 << 30
+    )
 
 
 def test_a_tenant_gets_so_many_links_in_a_day(world: ApiWorld) -> None:
@@ -122,18 +129,27 @@ def test_a_tenant_gets_so_many_links_in_a_day(world: ApiWorld) -> None:
         update={"max_upload_links_per_day": 2}
     )
     limited = ApiWorld(world.platform, settings=settings)
-    assert [ask(limited, f"{n}.csv").status_code for n in range(2)] == [201, 201]
+    assert [ask(limited, f"{n}.csv").status_code for n in range(2)] == [
+        201,
+        201,
+    ]
     refused = ask(limited, "3.csv")
     assert_problem(refused, 429, "UPLOAD_QUOTA_EXCEEDED")
     assert 0 < int(refused.headers["Retry-After"]) <= 24 * 3600
     assert (
-        len(world.client.get("/v1/audit?action=upload_link.created").json()["audit"])
+        len(
+            world.client.get("/v1/audit?action=upload_link.created").json()[
+                "audit"
+            ]
+        )
         == 2
     )
 
 
 def test_links_lead_to_the_host_that_suppliers_see() -> None:
-    with embedded_platform(public_s3_endpoint_url="https://files.test") as platform:
+    with embedded_platform(
+        public_s3_endpoint_url="https://files.test"
+    ) as platform:
         world = ApiWorld(platform)
         world.store_config()
         assert link(world)["url"].startswith("https://files.test/")
@@ -162,7 +178,13 @@ def test_links_lead_to_the_host_that_suppliers_see() -> None:
             "a\x85.csv",
             "a\u2028.csv",
         ),
-        *("\ufffe.csv", "${filename}", "${filename}.csv", "x" * 1025, "é" * 500),
+        *(
+            "\ufffe.csv",
+            "${filename}",
+            "${filename}.csv",
+            "x" * 1025,
+            "é" * 500,
+        ),
         *(None, 7, ["a.csv"]),
     ],
 )
@@ -179,11 +201,15 @@ def test_a_lone_surrogate_is_no_json(world: ApiWorld) -> None:
     body = b'{"vendor_id": "vendor_1", "file_name": "\\ud800.csv"}'
     headers = {"Content-Type": "application/json"}
     assert_problem(
-        world.client.post(PATH, content=body, headers=headers), 422, "INVALID_REQUEST"
+        world.client.post(PATH, content=body, headers=headers),
+        422,
+        "INVALID_REQUEST",
     )
 
 
-def test_a_key_may_be_as_long_as_s3_takes_it_and_no_longer(world: ApiWorld) -> None:
+def test_a_key_may_be_as_long_as_s3_takes_it_and_no_longer(
+    world: ApiWorld,
+) -> None:
     world.store_config()
     longest = "x" * (1024 - len(PREFIX))
     assert len(link(world, longest)["key"]) == 1024
@@ -218,7 +244,9 @@ def test_every_fault_of_an_order_is_told_at_once(world: ApiWorld) -> None:
 def test_the_prefix_is_that_of_the_latest_config(world: ApiWorld) -> None:
     world.store_config()
     world.store_config(
-        vendor_document(inbound={"type": "s3", "s3_prefix": "tenants/acme/elsewhere"})
+        vendor_document(
+            inbound={"type": "s3", "s3_prefix": "tenants/acme/elsewhere"}
+        )
     )
     assert link(world)["key"] == "tenants/acme/elsewhere/feed.csv"
 
@@ -242,7 +270,9 @@ def test_a_tenants_key_makes_its_own_links_alone(world: ApiWorld) -> None:
     body = {"vendor_id": "vendor_1", "file_name": "feed.csv"}
     assert client.post(PATH, json=body).status_code == 201
     assert_problem(
-        client.post("/v1/tenants/other/uploads", json=body), 404, "TENANT_NOT_FOUND"
+        client.post("/v1/tenants/other/uploads", json=body),
+        404,
+        "TENANT_NOT_FOUND",
     )
 
 
@@ -255,6 +285,10 @@ def test_a_pause_of_run_creation_stops_no_uploads(world: ApiWorld) -> None:
     assert ask(world).status_code == 201
 
 
-def test_a_stored_config_that_can_no_longer_be_read_says_so(world: ApiWorld) -> None:
-    world.platform.tenants.put("acme", json.dumps(config_document(schema_version=2)))
+def test_a_stored_config_that_can_no_longer_be_read_says_so(
+    world: ApiWorld,
+) -> None:
+    world.platform.tenants.put(
+        "acme", json.dumps(config_document(schema_version=2))
+    )
     assert_problem(ask(world), 422, "unsupported_schema_version")

@@ -24,8 +24,12 @@ def place_of(receiver: Webhook) -> str:
     return f"/v1/tenants/acme/webhooks/{receiver.webhook_id}"
 
 
-def deliveries(world: ApiWorld, receiver: Webhook, **query: Any) -> dict[str, Any]:
-    response = world.client.get(f"{place_of(receiver)}/deliveries", params=query)
+def deliveries(
+    world: ApiWorld, receiver: Webhook, **query: Any
+) -> dict[str, Any]:
+    response = world.client.get(
+        f"{place_of(receiver)}/deliveries", params=query
+    )
     assert response.status_code == 200, response.text
     page: dict[str, Any] = response.json()
     return page
@@ -70,21 +74,29 @@ def test_a_tenant_has_so_many_tests_a_minute(
     assert world.client.post(path).status_code == 202
 
 
-def test_one_that_is_disabled_is_not_tried(world: ApiWorld, receiver: Webhook) -> None:
+def test_one_that_is_disabled_is_not_tried(
+    world: ApiWorld, receiver: Webhook
+) -> None:
     world.client.patch(place_of(receiver), json={"enabled": False})
     answer = world.client.post(f"{place_of(receiver)}/test")
     assert_problem(answer, 409, "WEBHOOK_DISABLED")
     assert due_events(world.platform.webhooks, utc_now()) == []
 
 
-def test_each_try_is_listed_the_last_first(world: ApiWorld, receiver: Webhook) -> None:
+def test_each_try_is_listed_the_last_first(
+    world: ApiWorld, receiver: Webhook
+) -> None:
     waits = tried(receiver.webhook_id, None, 503, goes_on=True)
     first = replace(
-        event(), deliveries={receiver.webhook_id: tried(receiver.webhook_id, 200)}
+        event(),
+        deliveries={receiver.webhook_id: tried(receiver.webhook_id, 200)},
     )
     second = replace(
         event(EventType.RUN_SUCCEEDED, after=5),
-        deliveries={receiver.webhook_id: waits, "wh_other": tried("wh_other", 410)},
+        deliveries={
+            receiver.webhook_id: waits,
+            "wh_other": tried("wh_other", 410),
+        },
     )
     for page in (first, second):
         world.platform.webhooks.add_event(page)
@@ -125,7 +137,9 @@ def test_each_try_is_listed_the_last_first(world: ApiWorld, receiver: Webhook) -
     }
 
 
-def test_a_list_goes_on_at_its_cursor(world: ApiWorld, receiver: Webhook) -> None:
+def test_a_list_goes_on_at_its_cursor(
+    world: ApiWorld, receiver: Webhook
+) -> None:
     for number in range(3):
         three = tried(receiver.webhook_id, 500, 500, 200)
         stored_event = replace(
@@ -148,7 +162,10 @@ def test_an_event_that_nobody_has_tried_yet_is_not_listed(
     world: ApiWorld, receiver: Webhook
 ) -> None:
     assert world.client.post(f"{place_of(receiver)}/test").status_code == 202
-    assert deliveries(world, receiver) == {"deliveries": [], "next_cursor": None}
+    assert deliveries(world, receiver) == {
+        "deliveries": [],
+        "next_cursor": None,
+    }
 
 
 @pytest.mark.parametrize(
@@ -158,20 +175,27 @@ def test_an_event_that_nobody_has_tried_yet_is_not_listed(
         ({"limit": 101}, "limit"),
         ({"cursor": "yesterday"}, "cursor"),
         ({"cursor": "x" * 300}, "cursor"),
-        ({"cursor": to_cursor("2026-03-01T12:00:00.000000Z#msg_0#1")}, "cursor"),
+        (
+            {"cursor": to_cursor("2026-03-01T12:00:00.000000Z#msg_0#1")},
+            "cursor",
+        ),
     ],
 )
 def test_what_cannot_be_asked_for_is_told(
     world: ApiWorld, receiver: Webhook, query: dict[str, Any], path: str
 ) -> None:
-    response = world.client.get(f"{place_of(receiver)}/deliveries", params=query)
+    response = world.client.get(
+        f"{place_of(receiver)}/deliveries", params=query
+    )
     assert paths_of(assert_problem(response, 422, "INVALID_REQUEST")) == [path]
 
 
 def test_the_longest_page_is_under_a_mebibyte(
     world: ApiWorld, receiver: Webhook
 ) -> None:
-    long = replace(tried(receiver.webhook_id, *[500] * 8).attempts[0], error="e" * 1000)
+    long = replace(
+        tried(receiver.webhook_id, *[500] * 8).attempts[0], error="e" * 1000
+    )
     for number in range(13):
         delivery = replace(tried(receiver.webhook_id), attempts=(long,) * 8)
         stored_event = replace(

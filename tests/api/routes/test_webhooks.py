@@ -63,7 +63,10 @@ def test_a_webhook_is_made_with_a_secret_that_is_shown_this_once(
     assert response.headers["Cache-Control"] == "no-store"
     assert response.headers["Location"] == place_of(webhook)
     secret = webhook.pop("secret")
-    assert len(base64.b64decode(secret.removeprefix("whsec_"), validate=True)) == 32
+    assert (
+        len(base64.b64decode(secret.removeprefix("whsec_"), validate=True))
+        == 32
+    )
     created = datetime.fromisoformat(webhook["created_at"])
     assert timedelta(0) <= datetime.now(UTC) - created < timedelta(minutes=1)
     assert webhook == {
@@ -85,7 +88,10 @@ def test_a_webhook_is_made_with_a_secret_that_is_shown_this_once(
     ("url", "receiver"),
     [
         (URL, "https://shop.example.com"),
-        ("https://shop.example.com:8443?key=s3cr3t", "https://shop.example.com:8443"),
+        (
+            "https://shop.example.com:8443?key=s3cr3t",
+            "https://shop.example.com:8443",
+        ),
     ],
 )
 def test_a_key_that_only_reads_is_shown_no_path_and_query(
@@ -98,7 +104,11 @@ def test_a_key_that_only_reads_is_shown_no_path_and_query(
         ).json()
         client = world.with_key(key["api_key"])
         (entry,) = client.get(PLACE).json()["webhooks"]
-        assert entry["url"] == client.get(place_of(webhook)).json()["url"] == expected
+        assert (
+            entry["url"]
+            == client.get(place_of(webhook)).json()["url"]
+            == expected
+        )
 
 
 def test_webhooks_are_listed_as_they_were_made(world: ApiWorld) -> None:
@@ -114,9 +124,16 @@ def test_no_secret_and_no_path_of_a_url_is_in_the_audit_or_the_log(
     rotated = world.client.post(f"{place_of(webhook)}/secret:rotate").json()
     patch(world, webhook, url=f"{URL}/more")
     world.client.delete(place_of(webhook))
-    audit = world.client.get("/v1/audit", params={"tenant_id": "acme"}).json()["audit"]
+    audit = world.client.get("/v1/audit", params={"tenant_id": "acme"}).json()[
+        "audit"
+    ]
     written = json.dumps(audit) + capsys.readouterr().err
-    for hidden in (webhook["secret"], rotated["secret"], "whsec_", "s3cr3t-path"):
+    for hidden in (
+        webhook["secret"],
+        rotated["secret"],
+        "whsec_",
+        "s3cr3t-path",
+    ):
         assert hidden not in written
     details = {entry["action"]: entry["details"] for entry in reversed(audit)}
     receiver = "https://shop.example.com:443"
@@ -124,7 +141,10 @@ def test_no_secret_and_no_path_of_a_url_is_in_the_audit_or_the_log(
         "receiver": receiver,
         "events": ORDER["events"],
     }
-    assert details["webhook.changed"] == {"changed": ["url"], "receiver": receiver}
+    assert details["webhook.changed"] == {
+        "changed": ["url"],
+        "receiver": receiver,
+    }
     assert details["webhook.deleted"] == {"receiver": receiver}
 
 
@@ -139,7 +159,9 @@ def test_a_tenant_has_ten_at_the_most(world: ApiWorld) -> None:
 
 def test_a_tenant_that_is_not_there_has_none(world: ApiWorld) -> None:
     place = "/v1/tenants/nobody/webhooks"
-    assert_problem(world.client.post(place, json=ORDER), 404, "TENANT_NOT_FOUND")
+    assert_problem(
+        world.client.post(place, json=ORDER), 404, "TENANT_NOT_FOUND"
+    )
     assert_problem(world.client.get(place), 404, "TENANT_NOT_FOUND")
 
 
@@ -212,7 +234,9 @@ REFUSED = (
 )
 
 
-def test_any_other_url_is_refused_when_made_and_when_changed(world: ApiWorld) -> None:
+def test_any_other_url_is_refused_when_made_and_when_changed(
+    world: ApiWorld,
+) -> None:
     webhook = made(world)
     for url in REFUSED:
         for answer in (create(world, url=url), patch(world, webhook, url=url)):
@@ -226,7 +250,11 @@ def test_loopback_is_taken_only_where_an_operator_allows_it() -> None:
     with embedded_platform(webhook_allow_loopback=True) as platform:
         world = ApiWorld(platform)
         world.store_config()
-        for url in ("http://127.0.0.1:8000/h", "http://localhost/", "https://[::1]:9/"):
+        for url in (
+            "http://127.0.0.1:8000/h",
+            "http://localhost/",
+            "https://[::1]:9/",
+        ):
             assert made(world, url=url)["url"] == url
         for url in (
             "http://10.0.0.1/",
@@ -271,7 +299,9 @@ def test_what_cannot_be_is_refused_with_its_path(
         assert_problem(create(world, **change), 422, "INVALID_REQUEST")
     ) == [path]
     webhook = made(world)
-    problem = assert_problem(patch(world, webhook, **change), 422, "INVALID_REQUEST")
+    problem = assert_problem(
+        patch(world, webhook, **change), 422, "INVALID_REQUEST"
+    )
     assert paths_of(problem) == [path]
 
 
@@ -287,7 +317,9 @@ def test_an_event_that_is_none_is_refused_with_the_words_there_are(
     )
 
 
-@pytest.mark.parametrize("body", ["", "[]", "null", '{"url": "https://a.example.com"}'])
+@pytest.mark.parametrize(
+    "body", ["", "[]", "null", '{"url": "https://a.example.com"}']
+)
 def test_an_order_names_url_and_events(world: ApiWorld, body: str) -> None:
     response = world.client.post(PLACE, content=body, headers=JSON)
     assert_problem(response, 422, "INVALID_REQUEST")
@@ -352,13 +384,19 @@ def test_a_rotated_secret_signs_beside_the_one_before_and_a_third_ends_the_first
         answer = response.json()
         assert response.status_code == 200
         assert response.headers["Cache-Control"] == "no-store"
-        assert answer.keys() == {"webhook_id", "secret", "previous_secret_until"}
+        assert answer.keys() == {
+            "webhook_id",
+            "secret",
+            "previous_secret_until",
+        }
         secrets.append(answer["secret"])
         (stored,) = world.platform.webhooks.of_tenant("acme")
         now = datetime.now(UTC)
         assert stored.signing_secrets(now) == (secrets[-1], secrets[-2])
         until = datetime.fromisoformat(answer["previous_secret_until"])
-        assert timedelta(hours=23, minutes=59) < until - now <= timedelta(hours=24)
+        assert (
+            timedelta(hours=23, minutes=59) < until - now <= timedelta(hours=24)
+        )
         assert stored.signing_secrets(until) == (secrets[-1],)
     assert len(set(secrets)) == 3
 
@@ -388,7 +426,9 @@ def test_a_deleted_webhook_is_gone(world: ApiWorld) -> None:
     assert [entry["webhook_id"] for entry in listed(world)] == [
         other_webhook["webhook_id"]
     ]
-    assert_problem(world.client.delete(place_of(webhook)), 404, "WEBHOOK_NOT_FOUND")
+    assert_problem(
+        world.client.delete(place_of(webhook)), 404, "WEBHOOK_NOT_FOUND"
+    )
 
 
 # --- whose --------------------------------------------------------------------------------------
@@ -403,7 +443,9 @@ CALLS = (
 )
 
 
-@pytest.mark.parametrize("webhook_id", [NOBODY_S, "wh_1", "x" * 3000, "%2e%2e", "é"])
+@pytest.mark.parametrize(
+    "webhook_id", [NOBODY_S, "wh_1", "x" * 3000, "%2e%2e", "é"]
+)
 def test_a_webhook_that_is_not_there_is_not_found(
     world: ApiWorld, webhook_id: str
 ) -> None:
@@ -428,7 +470,9 @@ def test_another_tenant_s_webhook_is_not_there(world: ApiWorld) -> None:
         theirs = mine.replace("/acme/", "/other/")
         for client in (foreign, world.client):
             assert_problem(
-                client.request(method, theirs, json=body), 404, "WEBHOOK_NOT_FOUND"
+                client.request(method, theirs, json=body),
+                404,
+                "WEBHOOK_NOT_FOUND",
             )
     assert [entry["enabled"] for entry in listed(world)] == [True]
 

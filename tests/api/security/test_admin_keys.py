@@ -6,7 +6,11 @@ import json
 
 import pytest
 
-from relay_dagster.api.security.api_keys import AdminKey, read_admin_keys, refuse_unsafe
+from relay_dagster.api.security.api_keys import (
+    AdminKey,
+    read_admin_keys,
+    refuse_unsafe,
+)
 from relay_dagster.settings import Settings, SettingsError
 
 LONG = "0123456789abcdef"
@@ -33,7 +37,11 @@ def settings(*words: str, anonymous: bool = False) -> Settings:
         # No name that could be one stands in front: it is all secret.
         (
             (":x", "-a:x", f"{'a' * 65}:x"),
-            (("admin-1", ":x"), ("admin-2", "-a:x"), ("admin-3", f"{'a' * 65}:x")),
+            (
+                ("admin-1", ":x"),
+                ("admin-2", "-a:x"),
+                ("admin-3", f"{'a' * 65}:x"),
+            ),
         ),
         ((f"{'a' * 64}:x",), (("a" * 64, "x"),)),
     ],
@@ -48,7 +56,10 @@ def test_a_key_is_named_or_called_by_its_place(
     ("words", "problem"),
     [
         (("ops:",), "API_KEYS must have a secret after ops:"),
-        (("ops:one", "ops:two"), "API_KEYS must name each key once; ops stands twice"),
+        (
+            ("ops:one", "ops:two"),
+            "API_KEYS must name each key once; ops stands twice",
+        ),
         (
             ("admin-2:one", "two"),
             "API_KEYS must name each key once; admin-2 stands twice",

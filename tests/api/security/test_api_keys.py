@@ -16,7 +16,11 @@ from relay_dagster.api.security.api_keys import (
     Keyring,
 )
 from relay_dagster.api.security.rate_limits import RateLimitedError, WrongKeys
-from relay_dagster.aws.dynamodb.api_key_store import DEFAULT_SCOPES, Scope, TenantKey
+from relay_dagster.aws.dynamodb.api_key_store import (
+    DEFAULT_SCOPES,
+    Scope,
+    TenantKey,
+)
 from relay_dagster.external_errors import ThrottledError
 from relay_dagster.tenants.audit import SYSTEM, Origin
 from relay_dagster.tenants.errors import UnknownTenantError
@@ -49,11 +53,15 @@ class Kept:
     def note_use(self, key: TenantKey) -> None:
         self.used.append(key.key_id)
 
-    def made_by(self, tenant_id: str, key_ids: Collection[str]) -> list[TenantKey]:
+    def made_by(
+        self, tenant_id: str, key_ids: Collection[str]
+    ) -> list[TenantKey]:
         return [key for key in self.keys.values() if key.maker in key_ids]
 
     def remove(self, tenant_id: str, key_id: str, origin: Origin) -> bool:
-        is_known = key_id in self.keys and self.keys[key_id].tenant_id == tenant_id
+        is_known = (
+            key_id in self.keys and self.keys[key_id].tenant_id == tenant_id
+        )
         return is_known and self.keys.pop(key_id) is not None
 
 
@@ -77,8 +85,15 @@ def keyring(key_store: Kept, clock: Seconds) -> Keyring:
 def issue(
     keyring: Keyring, tenant_id: str = "acme", **wanted: object
 ) -> tuple[str, str]:
-    fields = {"name": "shop", "scopes": DEFAULT_SCOPES, "expires_at": None, **wanted}
-    return keyring.issue(tenant_id, KeyRequest.model_construct(**fields), BY, SYSTEM)
+    fields = {
+        "name": "shop",
+        "scopes": DEFAULT_SCOPES,
+        "expires_at": None,
+        **wanted,
+    }
+    return keyring.issue(
+        tenant_id, KeyRequest.model_construct(**fields), BY, SYSTEM
+    )
 
 
 def test_each_admin_key_is_a_caller_of_its_own_who_reaches_all(
@@ -91,7 +106,9 @@ def test_each_admin_key_is_a_caller_of_its_own_who_reaches_all(
     assert BY.reaches("acme")
 
 
-def test_a_tenant_s_key_is_its_own_caller_until_it_is_revoked(keyring: Keyring) -> None:
+def test_a_tenant_s_key_is_its_own_caller_until_it_is_revoked(
+    keyring: Keyring,
+) -> None:
     key_id, key = issue(keyring)
     caller = Caller(f"key:{key_id}", "acme", "shop", frozenset(DEFAULT_SCOPES))
     assert keyring.caller(key, HERE) == caller
@@ -143,7 +160,9 @@ def test_a_key_works_where_its_use_cannot_be_noted(
     assert keyring.caller(issue(keyring)[1], HERE) is not None
 
 
-def test_a_key_itself_is_kept_nowhere(keyring: Keyring, key_store: Kept) -> None:
+def test_a_key_itself_is_kept_nowhere(
+    keyring: Keyring, key_store: Kept
+) -> None:
     key_id, key = issue(keyring)
     assert key not in str(key_store.keys[key_id])
 
@@ -151,7 +170,9 @@ def test_a_key_itself_is_kept_nowhere(keyring: Keyring, key_store: Kept) -> None
 @pytest.mark.parametrize(
     "change", [lambda key: key[:-1] + "!", lambda key: f"{key}x", str.upper]
 )
-def test_a_key_that_is_changed_is_nobody_s(keyring: Keyring, change: object) -> None:
+def test_a_key_that_is_changed_is_nobody_s(
+    keyring: Keyring, change: object
+) -> None:
     _, key = issue(keyring)
     assert keyring.caller(change(key), HERE) is None  # type: ignore[operator]
 
@@ -214,7 +235,9 @@ def test_good_keys_and_admins_are_judged_whatever_comes_from_their_address(
         keyring.caller(unseen_key, HERE)
 
 
-def test_a_key_is_known_as_good_for_an_hour(keyring: Keyring, clock: Seconds) -> None:
+def test_a_key_is_known_as_good_for_an_hour(
+    keyring: Keyring, clock: Seconds
+) -> None:
     _, key = issue(keyring)
     assert keyring.caller(key, HERE) is not None
     clock.now += 3600
@@ -226,7 +249,9 @@ def test_a_key_is_known_as_good_for_an_hour(keyring: Keyring, clock: Seconds) ->
 # --- rates --------------------------------------------------------------------------------------
 
 
-def test_a_tenant_has_one_rate_and_each_admin_ten_times_that(clock: Seconds) -> None:
+def test_a_tenant_has_one_rate_and_each_admin_ten_times_that(
+    clock: Seconds,
+) -> None:
     rates = CallerRates(600, 100, 4, clock)
     admins = Caller("admin:1"), Caller("admin:2")
 
@@ -305,6 +330,10 @@ def test_with_a_key_go_those_that_it_has_made_and_they_have_made(
     assert keyring.revoke("acme", ids[1], SYSTEM, list) == [ids[1]]
     assert set(key_store.keys) == {ids[0], ids[2], other_id}
     # The second time takes those that the first has left.
-    assert keyring.revoke("acme", ids[1], SYSTEM, list, with_made=True) == [ids[2]]
-    assert keyring.revoke("acme", ids[0], SYSTEM, list, with_made=True) == [ids[0]]
+    assert keyring.revoke("acme", ids[1], SYSTEM, list, with_made=True) == [
+        ids[2]
+    ]
+    assert keyring.revoke("acme", ids[0], SYSTEM, list, with_made=True) == [
+        ids[0]
+    ]
     assert set(key_store.keys) == {other_id}

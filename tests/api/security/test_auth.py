@@ -53,7 +53,12 @@ ROUTES = (
     ("GET", "/v1/tenants/{tenant_id}/publications", False, (200, 200, 404)),
     ("GET", "/v1/tenants/{tenant_id}/feed-links", False, (200, 200, 404)),
     ("POST", "/v1/tenants/{tenant_id}/feed-links", False, (409, 409, 404)),
-    ("DELETE", "/v1/tenants/{tenant_id}/feed-links/{link_id}", False, (404, 404, 404)),
+    (
+        "DELETE",
+        "/v1/tenants/{tenant_id}/feed-links/{link_id}",
+        False,
+        (404, 404, 404),
+    ),
     ("GET", "/s/{token}", True, (404, 404, 404)),
     ("GET", "/s/{token}/check", True, (404, 404, 404)),
     ("GET", "/v1/tenants/{tenant_id}/supplier-links", False, (200, 200, 404)),
@@ -66,13 +71,28 @@ ROUTES = (
     ),
     ("GET", "/v1/tenants/{tenant_id}/overrides", False, (200, 200, 404)),
     ("POST", "/v1/tenants/{tenant_id}/overrides:put", False, (200, 200, 404)),
-    ("POST", "/v1/tenants/{tenant_id}/overrides:remove", False, (200, 200, 404)),
+    (
+        "POST",
+        "/v1/tenants/{tenant_id}/overrides:remove",
+        False,
+        (200, 200, 404),
+    ),
     ("GET", "/v1/tenants/{tenant_id}/secrets", False, (200, 200, 404)),
     ("PUT", "/v1/tenants/{tenant_id}/secrets/{name}", False, (204, 204, 404)),
-    ("DELETE", "/v1/tenants/{tenant_id}/secrets/{name}", False, (204, 204, 404)),
+    (
+        "DELETE",
+        "/v1/tenants/{tenant_id}/secrets/{name}",
+        False,
+        (204, 204, 404),
+    ),
     ("GET", "/v1/tenants/{tenant_id}/api-keys", False, (200, 200, 404)),
     ("POST", "/v1/tenants/{tenant_id}/api-keys", False, (201, 403, 404)),
-    ("DELETE", "/v1/tenants/{tenant_id}/api-keys/{key_id}", False, (404, 403, 404)),
+    (
+        "DELETE",
+        "/v1/tenants/{tenant_id}/api-keys/{key_id}",
+        False,
+        (404, 403, 404),
+    ),
     ("GET", "/v1/tenants/{tenant_id}/webhooks", False, (200, 200, 404)),
     ("POST", "/v1/tenants/{tenant_id}/webhooks", False, (201, 201, 404)),
     ("GET", WEBHOOK, False, (404, 404, 404)),
@@ -122,14 +142,25 @@ BODIES = {
     },
     WEBHOOK: {"enabled": True},
     "/v1/runs/{run_id}/accept": {"all": True, "reason": "seen"},
-    "/v1/runs/{run_id}/release": {"sha256": "ab12", "guards": [], "reason": "seen"},
-    "/v1/tenants/{tenant_id}/feed/rollback": {"run_id": NOBODY_S_RUN, "reason": "seen"},
+    "/v1/runs/{run_id}/release": {
+        "sha256": "ab12",
+        "guards": [],
+        "reason": "seen",
+    },
+    "/v1/tenants/{tenant_id}/feed/rollback": {
+        "run_id": NOBODY_S_RUN,
+        "reason": "seen",
+    },
 }
 QUERIES = {"/v1/runs/{run_id}/explain": {"sku": "A-1"}}
 
 
 def call(
-    world: ApiWorld, key: str | None, method: str, path: str, run_id: str = NOBODY_S_RUN
+    world: ApiWorld,
+    key: str | None,
+    method: str,
+    path: str,
+    run_id: str = NOBODY_S_RUN,
 ):
     ids = {
         "run_id": run_id,
@@ -172,10 +203,14 @@ def test_the_table_lists_every_route_there_is(
         for method in getattr(route, "methods", None) or ()
         if method != "HEAD" and not route.path.startswith("/app")
     }
-    assert described | hidden == {(method, path) for method, path, _, _ in ROUTES}
+    assert described | hidden == {
+        (method, path) for method, path, _, _ in ROUTES
+    }
 
 
-@pytest.mark.parametrize("key", [None, "", "wrong", ADMIN + "x", ADMIN[:-1], "é"])
+@pytest.mark.parametrize(
+    "key", [None, "", "wrong", ADMIN + "x", ADMIN[:-1], "é"]
+)
 def test_without_a_good_key_only_open_routes_answer(
     unplugged: ApiWorld, key: str | None
 ) -> None:
@@ -217,11 +252,17 @@ def test_a_tenant_lists_its_own_runs_alone(world: ApiWorld) -> None:
     own_run = world.post_run().json()["run_id"]
     world.post_run(tenant_id="other")
     client = world.with_key(world.issue_key("acme"))
-    assert [run["run_id"] for run in client.get("/v1/runs").json()["runs"]] == [own_run]
-    assert_problem(client.get("/v1/runs?tenant_id=other"), 404, "TENANT_NOT_FOUND")
+    assert [run["run_id"] for run in client.get("/v1/runs").json()["runs"]] == [
+        own_run
+    ]
+    assert_problem(
+        client.get("/v1/runs?tenant_id=other"), 404, "TENANT_NOT_FOUND"
+    )
 
 
-def test_what_belongs_to_others_answers_like_what_is_not_there(world: ApiWorld) -> None:
+def test_what_belongs_to_others_answers_like_what_is_not_there(
+    world: ApiWorld,
+) -> None:
     world.store_config()
     client = world.with_key(world.issue_key("acme"))
     run_id = world.post_run(tenant_id="other").json()["run_id"]
@@ -279,7 +320,9 @@ SCOPES = {
 CLOSED = [(method, path) for method, path, is_open, _ in ROUTES if not is_open]
 
 
-def test_every_route_that_needs_a_key_says_what_for(document: dict[str, Any]) -> None:
+def test_every_route_that_needs_a_key_says_what_for(
+    document: dict[str, Any],
+) -> None:
     paths = document["paths"]
     declared = {
         (method.upper(), path): [
@@ -296,8 +339,12 @@ def test_every_route_that_needs_a_key_says_what_for(document: dict[str, Any]) ->
     assert declared == expected
 
 
-def test_a_key_does_what_its_scopes_say_and_nothing_else(world: ApiWorld) -> None:
-    world = ApiWorld(world.platform, limits=replace(DEFAULT_API_LIMITS, burst=600))
+def test_a_key_does_what_its_scopes_say_and_nothing_else(
+    world: ApiWorld,
+) -> None:
+    world = ApiWorld(
+        world.platform, limits=replace(DEFAULT_API_LIMITS, burst=600)
+    )
     world.store_config()
     for scope in Scope:
         new_key = world.client.post(
@@ -351,7 +398,9 @@ def test_each_of_several_admin_keys_is_good() -> None:
 
 def test_toys_may_do_without_keys() -> None:
     with embedded_platform(allow_anonymous=True) as platform:
-        assert ApiWorld(platform).with_key(None).get("/v1/runs").status_code == 200
+        assert (
+            ApiWorld(platform).with_key(None).get("/v1/runs").status_code == 200
+        )
 
 
 NASTY = (
@@ -382,7 +431,10 @@ def test_no_path_leads_out_of_a_tenant_s_place(world: ApiWorld) -> None:
             assert response.status_code in (404, 422), (path, segment)
             if not path.startswith("/s/"):  # its problems are pages
                 code = response.json()["error_code"]
-                assert code.endswith(("NOT_FOUND", "INVALID_REQUEST")), (path, segment)
+                assert code.endswith(("NOT_FOUND", "INVALID_REQUEST")), (
+                    path,
+                    segment,
+                )
     assert not world.platform.tenants.all_tenant_ids()
 
 
@@ -401,7 +453,9 @@ def test_a_tenant_that_asks_too_often_waits_with_all_its_keys_and_others_do_not(
     with embedded_platform(rate_limit_per_minute=10) as platform:
         world = ApiWorld(platform)
         world.store_config()
-        world.store_config(vendor_document("v", inbound=LOCAL), tenant_id="other")
+        world.store_config(
+            vendor_document("v", inbound=LOCAL), tenant_id="other"
+        )
         busy, also, calm = map(
             world.with_key, map(world.issue_key, ("acme", "acme", "other"))
         )
@@ -421,7 +475,9 @@ def test_a_tenant_that_asks_too_often_waits_with_all_its_keys_and_others_do_not(
 class Waiting(DeletionStore):
     """Answers once it may, of one tenant."""
 
-    inside: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
+    inside: threading.Semaphore = field(
+        default_factory=lambda: threading.Semaphore(0)
+    )
     go_on: threading.Event = field(default_factory=threading.Event)
 
     def under_way(self, tenant_id: str) -> None:
@@ -502,5 +558,10 @@ def test_an_address_is_the_last_one_that_no_trusted_proxy_has(
 def test_callers_behind_a_trusted_proxy_are_told_apart() -> None:
     with embedded_platform(trusted_proxies=("testclient",)) as platform:
         client = ApiWorld(platform).with_key("guess")
-        assert statuses(client, 31, **{"X-Forwarded-For": "198.51.100.1"}) == {401, 429}
-        assert statuses(client, 30, **{"X-Forwarded-For": "198.51.100.2"}) == {401}
+        assert statuses(client, 31, **{"X-Forwarded-For": "198.51.100.1"}) == {
+            401,
+            429,
+        }
+        assert statuses(client, 30, **{"X-Forwarded-For": "198.51.100.2"}) == {
+            401
+        }

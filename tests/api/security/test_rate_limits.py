@@ -66,7 +66,9 @@ def test_a_burst_is_no_more_than_a_minute_s() -> None:
         ("testclient", False),
     ],
 )
-def test_an_address_is_one_however_it_is_written(address: str, same: bool) -> None:
+def test_an_address_is_one_however_it_is_written(
+    address: str, same: bool
+) -> None:
     wrong_keys = WrongKeys(1, Seconds())
     wrong_keys.note("192.0.2.1")
     if same:

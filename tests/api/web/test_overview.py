@@ -29,7 +29,9 @@ def result(vendor_id: str = "vendor_1", **changes: object) -> VendorResult:
     return VendorResult(**(facts | changes))  # type: ignore[arg-type]
 
 
-def test_a_tenant_without_a_run_is_told_what_to_begin_with(visitor: Visitor) -> None:
+def test_a_tenant_without_a_run_is_told_what_to_begin_with(
+    visitor: Visitor,
+) -> None:
     page = visitor.open(HOME)
     assert page.one("h1").text == "Create your first feed"
     assert "No runs yet." in page.text
@@ -42,10 +44,14 @@ def test_a_run_is_started_and_followed(visitor: Visitor) -> None:
     run_id = response.headers["location"].rpartition("/")[2]
     page = visitor.open(HOME)
     (button,) = (
-        link for link in page.all("a") if link.attributes.get("class") == "button"
+        link
+        for link in page.all("a")
+        if link.attributes.get("class") == "button"
     )
     assert button.attributes["href"] == f"/app/runs/{run_id}"
-    again = visitor.client.post(f"{HOME}/runs", data={"token": token_of(visitor)})
+    again = visitor.client.post(
+        f"{HOME}/runs", data={"token": token_of(visitor)}
+    )
     assert again.status_code == 409
 
 
@@ -69,10 +75,14 @@ def test_a_live_feed_has_its_age_and_its_vendors(visitor: Visitor) -> None:
     assert cells == ["1,200", "1,200"]
 
 
-def test_a_list_that_cannot_be_pulled_is_something_to_do(visitor: Visitor) -> None:
+def test_a_list_that_cannot_be_pulled_is_something_to_do(
+    visitor: Visitor,
+) -> None:
     inbound = {"type": "s3", "s3_prefix": "tenants/acme/inbound/vendor_1/"}
     pull = {"url": "https://files.example.com/stock.csv?token=s3cr3t"}
-    visitor.world.store_config(vendor_document(inbound={**inbound, "pull": pull}))
+    visitor.world.store_config(
+        vendor_document(inbound={**inbound, "pull": pull})
+    )
     platform = visitor.world.platform
     PullPlanner(platform).run()
     for times_listed in (0, 0, 1):
@@ -114,7 +124,8 @@ def test_times_are_those_of_the_tenant_s_zone(visitor: Visitor) -> None:
     visitor.world.post_run()
     page = visitor.open(HOME)
     assert re.search(
-        r"Next scheduled run: \w{3} \d+, \d{4}, 6:00 AM \(America/Chicago\)", page.text
+        r"Next scheduled run: \w{3} \d+, \d{4}, 6:00 AM \(America/Chicago\)",
+        page.text,
     )
     assert "newest first. Time zone: America/Chicago" in page.text
 
@@ -141,8 +152,14 @@ def test_a_vendor_whose_file_was_not_used_whole_is_a_task(
 
 def test_runs_that_are_paused_are_told_as_such(visitor: Visitor) -> None:
     pause = {"tenant_id": "acme", "reason": "x", "public_reason": "until noon"}
-    assert visitor.world.client.post("/v1/admin/pause", json=pause).status_code < 300
+    assert (
+        visitor.world.client.post("/v1/admin/pause", json=pause).status_code
+        < 300
+    )
     response = visitor.fill(visitor.open(HOME), "/runs")
     page = read_page(response.content)
-    assert (response.status_code, page.one("h1").text) == (503, "Runs are paused")
+    assert (response.status_code, page.one("h1").text) == (
+        503,
+        "Runs are paused",
+    )
     assert "until noon" in page.text

@@ -31,7 +31,9 @@ def path_of(run_id: str) -> str:
 
 
 def audit(world: ApiWorld, action: str) -> dict[str, Any]:
-    entries = world.client.get("/v1/audit", params={"action": action}).json()["audit"]
+    entries = world.client.get("/v1/audit", params={"action": action}).json()[
+        "audit"
+    ]
     entry: dict[str, Any] = entries[0]
     return entry
 
@@ -50,13 +52,19 @@ def test_a_held_feed_is_released_with_a_reason_as_it_was_shown(
     entry = audit(visitor.world, "run.released")
     assert (entry["actor"]["kind"], entry["target"]) == ("session", held.run_id)
     late = visitor.fill(page, "/cancel", reason="too late")
-    assert (late.status_code, "The run has already ended" in late.text) == (409, True)
+    assert (late.status_code, "The run has already ended" in late.text) == (
+        409,
+        True,
+    )
 
 
 def test_a_held_feed_is_discarded_with_a_reason(visitor: Visitor) -> None:
     held = visitor.world.hold_one()
     page = visitor.open(path_of(held.run_id))
-    assert visitor.fill(page, "/cancel", reason="prices are wrong").status_code == 303
+    assert (
+        visitor.fill(page, "/cancel", reason="prices are wrong").status_code
+        == 303
+    )
     assert "Canceled" in visitor.open(path_of(held.run_id)).text
     assert audit(visitor.world, "run.cancelled")["details"] == {
         "reason": "prices are wrong"
@@ -74,23 +82,39 @@ def test_a_decision_needs_a_reason(visitor: Visitor, reason: str) -> None:
         assert rejected.status_code == 422
         again = read_page(rejected.content)
         (error,) = (
-            each for each in again.all("p") if each.attributes.get("class") == "error"
+            each
+            for each in again.all("p")
+            if each.attributes.get("class") == "error"
         )
         wanted = "Enter at most 500" if reason.strip() else "Enter a reason."
         assert wanted in error.text
-        fields = [each for each in again.all("textarea") if "aria-invalid" in str(each)]
-        (field,) = (f for f in fields if f.attributes.get("aria-invalid") == "true")
-        assert error.attributes["id"] in field.attributes["aria-describedby"].split()
+        fields = [
+            each
+            for each in again.all("textarea")
+            if "aria-invalid" in str(each)
+        ]
+        (field,) = (
+            f for f in fields if f.attributes.get("aria-invalid") == "true"
+        )
+        assert (
+            error.attributes["id"]
+            in field.attributes["aria-describedby"].split()
+        )
         assert field.text == reason.strip()
         assert field.attributes["id"] == f"reason-{act[1:]}"
     assert visitor.world.platform.runs.get(held.run_id).status == "HELD"  # type: ignore[union-attr]
 
 
-def test_a_feed_that_is_another_by_now_is_not_released(visitor: Visitor) -> None:
+def test_a_feed_that_is_another_by_now_is_not_released(
+    visitor: Visitor,
+) -> None:
     held = visitor.world.hold_one()
     page = visitor.open(path_of(held.run_id))
     refused = visitor.fill(page, "/release", reason="seen", sha256="0" * 64)
-    assert (refused.status_code, "The feed on hold has changed" in refused.text) == (
+    assert (
+        refused.status_code,
+        "The feed on hold has changed" in refused.text,
+    ) == (
         412,
         True,
     )
@@ -121,7 +145,10 @@ def test_a_run_under_way_shows_how_far_it_is_and_can_be_cancelled(
     ]
     assert visitor.fill(page, "/cancel", reason="too early").status_code == 303
     cancelled = visitor.open(path_of(run_id))
-    assert ("The run was canceled" in cancelled.text, cancelled.all("script")) == (
+    assert (
+        "The run was canceled" in cancelled.text,
+        cancelled.all("script"),
+    ) == (
         True,
         [],
     )
@@ -141,13 +168,17 @@ def test_a_failed_run_leads_to_the_files_that_it_could_not_use(
 ) -> None:
     world = visitor.world
     record = world.claim(world.post_run().json()["run_id"])
-    failure = RunFailure("DECODE_ERROR", "decode error: vendor_1", Stage.NORMALIZE)
+    failure = RunFailure(
+        "DECODE_ERROR", "decode error: vendor_1", Stage.NORMALIZE
+    )
     results = (
         VendorResult("vendor_1", "found", None, None, None, None, None),
         VendorResult("vendor_2", "found", None, None, 5, 0, None),
         VendorResult("vendor_3", "found", None, None, 5, 1, None),
     )
-    world.platform.ledger.fail(record.fence, failure, Outcome(vendor_results=results))
+    world.platform.ledger.fail(
+        record.fence, failure, Outcome(vendor_results=results)
+    )
     links = [
         each.attributes["href"]
         for each in visitor.open(path_of(record.run_id)).all("a")
@@ -157,18 +188,19 @@ def test_a_failed_run_leads_to_the_files_that_it_could_not_use(
     assert links == [f"{vendors}/vendor_1/check", f"{vendors}/vendor_3/check"]
 
 
-def test_where_rows_went_and_what_is_quarantined_stand_there(visitor: Visitor) -> None:
+def test_where_rows_went_and_what_is_quarantined_stand_there(
+    visitor: Visitor,
+) -> None:
     world = visitor.world
     record = world.claim(world.post_run().json()["run_id"])
     summary = record.keys.run_summary
     quarantine = record.keys.quarantine
     world.platform.objects.put(summary, json.dumps(SUMMARY).encode())
     rows = "".join(
-        f"<b>{n},keep,1.00,9.00,vendor_1,{n},2026-03-01T12:00:00Z\n" for n in range(2)
+        f"<b>{n},keep,1.00,9.00,vendor_1,{n},2026-03-01T12:00:00Z\n"
+        for n in range(2)
     )
-    head = (
-        "sku,action,price_published,price_computed,vendor_id,row_number,suspect_since\n"
-    )
+    head = "sku,action,price_published,price_computed,vendor_id,row_number,suspect_since\n"
     world.platform.objects.put(quarantine, f"{head}{rows}".encode())
     artifacts = {"run_summary": summary, "quarantine": quarantine}
     end(world, record, artifacts)
@@ -180,9 +212,15 @@ def test_where_rows_went_and_what_is_quarantined_stand_there(visitor: Visitor) -
     assert "Mar 1, 2026" in page.text
     assert "prices in USD" in page.text
     one_price = visitor.fill(page, "/accept", sku="<b>1", reason="a sale")
-    assert one_price.headers["location"] == f"{path_of(record.run_id)}?accepted=1"
-    assert "1 price accepted" in visitor.open(one_price.headers["location"]).text
-    everything = visitor.fill(page, "/accept", all="true", reason="a sale, all of it")
+    assert (
+        one_price.headers["location"] == f"{path_of(record.run_id)}?accepted=1"
+    )
+    assert (
+        "1 price accepted" in visitor.open(one_price.headers["location"]).text
+    )
+    everything = visitor.fill(
+        page, "/accept", all="true", reason="a sale, all of it"
+    )
     assert everything.headers["location"].endswith("?accepted=2")
     assert audit(world, "skus.accepted")["actor"]["kind"] == "session"
     nothing = visitor.fill(page, "/accept", reason="which?")
@@ -190,8 +228,13 @@ def test_where_rows_went_and_what_is_quarantined_stand_there(visitor: Visitor) -
     again = read_page(nothing.content)
     assert "Select at least one price." in again.text
     (reason,) = again.all("textarea")
-    assert (reason.text, reason.attributes.get("aria-invalid")) == ("which?", None)
-    silent = read_page(visitor.fill(page, "/accept", sku="<b>1", reason=" ").content)
+    assert (reason.text, reason.attributes.get("aria-invalid")) == (
+        "which?",
+        None,
+    )
+    silent = read_page(
+        visitor.fill(page, "/accept", sku="<b>1", reason=" ").content
+    )
     assert "Enter a reason." in silent.text
     boxes = {
         each.attributes["value"]: "checked" in each.attributes
@@ -215,18 +258,22 @@ def test_a_form_of_too_many_fields_is_refused_before_its_fields_are_read(
     assert problem in answer.text
 
 
-def test_a_sku_of_any_text_is_named_whole_and_shown_short(visitor: Visitor) -> None:
+def test_a_sku_of_any_text_is_named_whole_and_shown_short(
+    visitor: Visitor,
+) -> None:
     world = visitor.world
     sku = "\u202e<b>" + "x" * 10_000
     record = world.claim(world.post_run().json()["run_id"])
-    head = (
-        "sku,action,price_published,price_computed,vendor_id,row_number,suspect_since\n"
-    )
+    head = "sku,action,price_published,price_computed,vendor_id,row_number,suspect_since\n"
     row = f"{sku},keep,1.00,9.00,vendor_1,1,2026-03-01T12:00:00Z\n"
     world.platform.objects.put(record.keys.quarantine, f"{head}{row}".encode())
     end(world, record, {"quarantine": record.keys.quarantine})
     page = visitor.open(path_of(record.run_id))
-    (box,) = (field for field in page.all("input") if field.attributes["name"] == "sku")
+    (box,) = (
+        field
+        for field in page.all("input")
+        if field.attributes["name"] == "sku"
+    )
     assert box.attributes["value"] == sku
     assert "x" * 2001 not in page.text
 
@@ -246,17 +293,23 @@ def test_a_file_is_a_link_away(visitor: Visitor) -> None:
     page = visitor.open(path_of(record.run_id))
     (link,) = (a for a in page.all("a") if a.text == "Feed")
     answer = visitor.client.get(link.attributes["href"])
-    assert (answer.status_code, "X-Amz-Signature" in answer.headers["location"]) == (
+    assert (
+        answer.status_code,
+        "X-Amz-Signature" in answer.headers["location"],
+    ) == (
         302,
         True,
     )
     assert answer.headers["referrer-policy"] == "no-referrer"
     assert (
-        visitor.client.get(f"{path_of(record.run_id)}/files/secret").status_code == 410
+        visitor.client.get(f"{path_of(record.run_id)}/files/secret").status_code
+        == 410
     )
 
 
-def test_scopes_decide_what_is_offered_and_what_is_taken(world: ApiWorld) -> None:
+def test_scopes_decide_what_is_offered_and_what_is_taken(
+    world: ApiWorld,
+) -> None:
     world.store_config()
     held = world.hold_one()
     reader = signed_in(world, "read")
@@ -270,7 +323,10 @@ def test_scopes_decide_what_is_offered_and_what_is_taken(world: ApiWorld) -> Non
     for act in ("release", "cancel"):
         form = {"token": token, "reason": "x"}
         refused = reader.client.post(f"{path_of(held.run_id)}/{act}", data=form)
-        assert (refused.status_code, "a key with the scope" in refused.text) == (
+        assert (
+            refused.status_code,
+            "a key with the scope" in refused.text,
+        ) == (
             403,
             True,
         )
@@ -285,9 +341,13 @@ def test_a_run_of_another_tenant_is_not_there(world: ApiWorld) -> None:
     visitor = signed_in(world)
     for run_id in (posted["run_id"], NOBODY_S_RUN):
         for act in ("", "/files/report"):
-            assert visitor.client.get(f"{path_of(run_id)}{act}").status_code == 404
+            assert (
+                visitor.client.get(f"{path_of(run_id)}{act}").status_code == 404
+            )
         token = (
-            visitor.open(f"/app/tenants/{TENANT}").all("input")[0].attributes["value"]
+            visitor.open(f"/app/tenants/{TENANT}")
+            .all("input")[0]
+            .attributes["value"]
         )
         form = {"token": token, "reason": "x", "sha256": "0"}
         for act in ("release", "cancel"):

@@ -62,7 +62,9 @@ def test_a_session_is_a_random_id_in_a_cookie_that_is_kept_hashed_with_its_key(
     assert cookie["max-age"] == str(12 * 3600)
     assert re.fullmatch(r"[A-Za-z0-9_-]{43}", cookie.value)
     (stored,) = (
-        item for item in items_of(world) if item["pk"]["S"].startswith("SESSION#")
+        item
+        for item in items_of(world)
+        if item["pk"]["S"].startswith("SESSION#")
     )
     digest = hashlib.sha256(cookie.value.encode()).hexdigest()
     assert (stored["pk"]["S"], stored["key_id"]["S"]) == (
@@ -73,7 +75,9 @@ def test_a_session_is_a_random_id_in_a_cookie_that_is_kept_hashed_with_its_key(
     again = visitor.sign_in(visitor.key)
     assert cookie.value not in again.headers["set-cookie"]
     (stored,) = (
-        item for item in items_of(world) if item["pk"]["S"].startswith("SESSION#")
+        item
+        for item in items_of(world)
+        if item["pk"]["S"].startswith("SESSION#")
     )
     assert stored["pk"]["S"] != f"SESSION#{digest}"
 
@@ -85,7 +89,11 @@ def test_on_loopback_the_cookie_goes_without_tls(world: ApiWorld) -> None:
     )
     response = Visitor(world, client).sign_in(world.issue_key(TENANT))
     (cookie,) = SimpleCookie(response.headers["set-cookie"]).values()
-    assert (cookie.key, cookie["secure"], cookie["httponly"]) == ("relay", "", True)
+    assert (cookie.key, cookie["secure"], cookie["httponly"]) == (
+        "relay",
+        "",
+        True,
+    )
     assert client.get(HOME).status_code == 200
 
 
@@ -108,7 +116,9 @@ def test_behind_a_proxy_that_says_loopback_the_public_address_counts(
 @pytest.mark.parametrize(
     "path", ["/app", HOME, "/app/nothing-here", "/app/tenants/other"]
 )
-def test_every_page_keeps_out_what_is_not_its_own(visitor: Visitor, path: str) -> None:
+def test_every_page_keeps_out_what_is_not_its_own(
+    visitor: Visitor, path: str
+) -> None:
     answer = visitor.client.get(path, follow_redirects=path == "/app")
     headers = answer.headers
     assert headers.get_list("content-security-policy") == [CSP]
@@ -135,7 +145,9 @@ def test_the_stylesheet_is_the_report_s_and_a_file_of_the_page(
     assert sheet.headers["referrer-policy"] == "no-referrer"
 
 
-def test_whoever_is_not_signed_in_is_asked_to_and_led_on(world: ApiWorld) -> None:
+def test_whoever_is_not_signed_in_is_asked_to_and_led_on(
+    world: ApiWorld,
+) -> None:
     world.store_config()
     visitor = browser(world)
     page = visitor.open(HOME, 401)
@@ -182,11 +194,15 @@ def test_an_admin_key_does_not_sign_in(world: ApiWorld) -> None:
     assert "set-cookie" not in response.headers
     page = read_page(response.content)
     (error,) = (
-        each for each in page.all("p") if each.attributes.get("class") == "error"
+        each
+        for each in page.all("p")
+        if each.attributes.get("class") == "error"
     )
     assert "Use a tenant key to sign in." in error.text
     (field,) = (e for e in page.all("input") if e.attributes["name"] == "key")
-    assert error.attributes["id"] in field.attributes["aria-describedby"].split()
+    assert (
+        error.attributes["id"] in field.attributes["aria-describedby"].split()
+    )
 
 
 def test_wrong_keys_of_the_form_count_as_wrong_keys(world: ApiWorld) -> None:
@@ -213,7 +229,9 @@ def test_made_up_sessions_count_as_wrong_keys_and_a_good_one_goes_on(
     assert visitor.client.get(HOME).status_code == 200
     statuses = []
     for number in range(4):
-        thief.client.cookies.set(COOKIE, f"made-up-{number}", domain="testserver.local")
+        thief.client.cookies.set(
+            COOKIE, f"made-up-{number}", domain="testserver.local"
+        )
         statuses.append(thief.client.get(HOME).status_code)
     assert statuses == [401, 401, 401, 429]
     assert visitor.client.get(HOME).status_code == 200
@@ -229,7 +247,9 @@ def test_a_session_ends_where_somebody_signs_out(visitor: Visitor) -> None:
     assert thief.client.get(HOME).status_code == 401
 
 
-def test_a_session_ends_with_its_key_at_the_next_click(visitor: Visitor) -> None:
+def test_a_session_ends_with_its_key_at_the_next_click(
+    visitor: Visitor,
+) -> None:
     keys = f"/v1/tenants/{TENANT}/api-keys"
     visitor.world.client.delete(f"{keys}/{key_id_of(visitor)}")
     page = visitor.client.get(HOME)
@@ -237,26 +257,40 @@ def test_a_session_ends_with_its_key_at_the_next_click(visitor: Visitor) -> None
     assert "session has ended" in page.text
     assert f'{COOKIE}=""' in page.headers["set-cookie"]
     assert not [
-        item for item in items_of(visitor.world) if "SESSION#" in item["pk"]["S"]
+        item
+        for item in items_of(visitor.world)
+        if "SESSION#" in item["pk"]["S"]
     ]
 
 
 def test_a_session_ends_with_its_tenant(visitor: Visitor) -> None:
-    visitor.world.client.delete(f"/v1/tenants/{TENANT}", params={"confirm": TENANT})
+    visitor.world.client.delete(
+        f"/v1/tenants/{TENANT}", params={"confirm": TENANT}
+    )
     assert visitor.client.get(HOME).status_code == 401
 
 
 def test_a_session_ends_after_twelve_hours(visitor: Visitor) -> None:
     platform = visitor.world.platform
-    database = replace(platform.database, clock=lambda: utc_now() + timedelta(hours=12))
+    database = replace(
+        platform.database, clock=lambda: utc_now() + timedelta(hours=12)
+    )
     later = replace(platform.sessions, database=database)
     state = visitor.world.app.state.parts
-    state.sessions = Sessions(later, platform.api_keys, state.keyring.wrong_keys)
+    state.sessions = Sessions(
+        later, platform.api_keys, state.keyring.wrong_keys
+    )
     assert timedelta(hours=12) == SESSION_LIFE
     assert visitor.client.get(HOME).status_code == 401
     visitor.sign_in(visitor.key)  # and what is over is swept
     assert (
-        len([item for item in items_of(visitor.world) if "SESSION#" in item["pk"]["S"]])
+        len(
+            [
+                item
+                for item in items_of(visitor.world)
+                if "SESSION#" in item["pk"]["S"]
+            ]
+        )
         == 1
     )
 
@@ -306,7 +340,9 @@ def test_a_foreign_page_s_form_is_refused(
 ) -> None:
     page = visitor.open(HOME)
     (form,) = (
-        form for form in page.all("form") if form.attributes["action"] == f"{HOME}/runs"
+        form
+        for form in page.all("form")
+        if form.attributes["action"] == f"{HOME}/runs"
     )
     good = form.one("input").attributes["value"]
     sent = {"token": good if token else "é" * 64}
@@ -325,15 +361,21 @@ def test_a_token_of_another_session_is_refused(world: ApiWorld) -> None:
         if form.attributes["action"].endswith("/runs")
     )
     token = form.one("input").attributes["value"]
-    assert second.client.post(f"{HOME}/runs", data={"token": token}).status_code == 403
-    assert first.client.post(f"{HOME}/runs", data={"token": token}).status_code == 303
+    assert (
+        second.client.post(f"{HOME}/runs", data={"token": token}).status_code
+        == 403
+    )
+    assert (
+        first.client.post(f"{HOME}/runs", data={"token": token}).status_code
+        == 303
+    )
 
 
 def test_the_audit_names_the_session_by_its_key(visitor: Visitor) -> None:
     visitor.fill(visitor.open(HOME), "/runs")
-    audit = visitor.world.client.get("/v1/audit", params={"tenant_id": TENANT}).json()[
-        "audit"
-    ]
+    audit = visitor.world.client.get(
+        "/v1/audit", params={"tenant_id": TENANT}
+    ).json()["audit"]
     (posted,) = (entry for entry in audit if entry["action"] == "run.posted")
     assert posted["actor"] == {
         "kind": "session", "id": key_id_of(visitor), "name": key_id_of(visitor)
@@ -348,7 +390,10 @@ def test_pages_have_the_api_s_rate_limits(world: ApiWorld) -> None:
     visitor = signed_in(few)
     statuses = {visitor.client.get(HOME).status_code for _ in range(8)}
     assert statuses == {200, 429}
-    assert few.with_key(visitor.key).get(f"/v1/tenants/{TENANT}").status_code == 429
+    assert (
+        few.with_key(visitor.key).get(f"/v1/tenants/{TENANT}").status_code
+        == 429
+    )
 
 
 def test_pages_are_not_in_the_openapi_document(world: ApiWorld) -> None:
@@ -374,7 +419,9 @@ def test_no_page_is_open_without_a_session(world: ApiWorld) -> None:
     }
     for method, path in paths:
         place = path.replace("{path:path}", "x").format(**ids)
-        answer = browser(world).client.request(method, place, data={"token": "x"})
+        answer = browser(world).client.request(
+            method, place, data={"token": "x"}
+        )
         assert (answer.status_code, "Sign in" in answer.text) == (401, True), (
             method,
             path,
@@ -446,7 +493,9 @@ def test_no_page_of_another_tenant_is_there(world: ApiWorld) -> None:
     assert items_of(world) == before
 
 
-def test_a_tenant_s_deletion_takes_its_sessions_and_links(world: ApiWorld) -> None:
+def test_a_tenant_s_deletion_takes_its_sessions_and_links(
+    world: ApiWorld,
+) -> None:
     settings = world.platform.settings.model_copy(
         update={"public_url": "https://shop.example"}
     )
@@ -455,7 +504,9 @@ def test_a_tenant_s_deletion_takes_its_sessions_and_links(world: ApiWorld) -> No
     signed_in(public)
     until = (utc_now() + timedelta(days=9)).isoformat()
     order = {"vendor_id": "vendor_1", "name": "Anna", "expires_at": until}
-    link = public.client.post(f"/v1/tenants/{TENANT}/supplier-links", json=order)
+    link = public.client.post(
+        f"/v1/tenants/{TENANT}/supplier-links", json=order
+    )
     assert link.status_code == 201
     TenantData(world.platform.database).remove_settings(TENANT, 1)
     kinds = {item["pk"]["S"].partition("#")[0] for item in items_of(world)}

@@ -68,11 +68,15 @@ def test_texts_of_vendors_are_texts_and_short(world: ApiWorld) -> None:
     record = world.succeed(world.post_run().json()["run_id"])
     records = [f"A-1,5,10.00,{long}", f"{long},5,10.00,a hammer"]
     data = feed(*records, header="sku,quantity_available,cost,title")
-    run = run_in_memory(load_config(document), {"vendor_1": data}, keys=record.keys)
+    run = run_in_memory(
+        load_config(document), {"vendor_1": data}, keys=record.keys
+    )
     for key, part in run.files.items():
         world.platform.objects.put(key, part)
     visitor = signed_in(world)
-    answers = [visitor.client.get(SKUS, params={"sku": sku}) for sku in ("A-1", long)]
+    answers = [
+        visitor.client.get(SKUS, params={"sku": sku}) for sku in ("A-1", long)
+    ]
     assert [answer.status_code for answer in answers] == [200, 422]
     assert "alert(1)" in answers[0].text
     for answer in answers:
@@ -93,7 +97,9 @@ def test_a_word_on_a_sku_is_of_just_this_one(world: ApiWorld, sku: str) -> None:
 def test_without_a_sku_the_page_asks_for_one(visitor: Visitor) -> None:
     page = visitor.open(SKUS)
     assert page.one("h1").text == "SKU lookup"
-    (form,) = (form for form in page.all("form") if form.attributes["method"] == "get")
+    (form,) = (
+        form for form in page.all("form") if form.attributes["method"] == "get"
+    )
     assert [field.attributes["name"] for field in form.all("input")] == ["sku"]
 
 
@@ -101,7 +107,9 @@ def test_an_unknown_sku_is_told(visitor: Visitor) -> None:
     page = visitor.open(f"{SKUS}?sku=a-1", 404)
     assert "No vendor's file has this SKU." in page.text
     assert "upper and lower case" in page.text
-    (form,) = (each for each in page.all("form") if each.attributes["method"] == "get")
+    (form,) = (
+        each for each in page.all("form") if each.attributes["method"] == "get"
+    )
     assert form.one("input").attributes["value"] == "a-1"
 
 
@@ -117,9 +125,14 @@ def test_a_word_on_a_sku_that_nobody_offers_any_more_can_be_taken_back(
     visitor.open(f"{SKUS}?sku=Z-9", 404)
 
 
-def test_before_the_first_feed_there_is_nothing_to_look_up(world: ApiWorld) -> None:
+def test_before_the_first_feed_there_is_nothing_to_look_up(
+    world: ApiWorld,
+) -> None:
     world.store_config()
-    assert "You don't have a feed yet." in signed_in(world).open(f"{SKUS}?sku=A-1").text
+    assert (
+        "You don't have a feed yet."
+        in signed_in(world).open(f"{SKUS}?sku=A-1").text
+    )
 
 
 def test_a_merchant_has_the_last_word_on_a_sku_and_takes_it_back(
@@ -132,11 +145,13 @@ def test_a_merchant_has_the_last_word_on_a_sku_and_takes_it_back(
     page = visitor.open(put.headers["location"])
     assert "Price 99.90" in page.text
     assert "Note <i>sale</i>" in page.text
-    listed = visitor.world.client.get("/v1/tenants/acme/overrides").json()["overrides"]
-    assert listed == [{"sku": "A-1", "price": "99.90", "note": "<i>sale</i>"}]
-    (entry, *_) = visitor.world.client.get("/v1/audit?action=overrides.put").json()[
-        "audit"
+    listed = visitor.world.client.get("/v1/tenants/acme/overrides").json()[
+        "overrides"
     ]
+    assert listed == [{"sku": "A-1", "price": "99.90", "note": "<i>sale</i>"}]
+    (entry, *_) = visitor.world.client.get(
+        "/v1/audit?action=overrides.put"
+    ).json()["audit"]
     assert entry["actor"]["kind"] == "session"
     last_day = utc_now() + timedelta(days=3)
     day = last_day.date().isoformat()
@@ -146,7 +161,9 @@ def test_a_merchant_has_the_last_word_on_a_sku_and_takes_it_back(
     assert response.status_code == 303
     page = visitor.open(f"{SKUS}?sku=A-1")
     assert "Maximum quantity 0" in page.text
-    assert f"In effect until {wording.day(last_day)}, 11:59 PM (UTC)" in page.text
+    assert (
+        f"In effect until {wording.day(last_day)}, 11:59 PM (UTC)" in page.text
+    )
     assert visitor.fill(page, "/override/remove").status_code == 303
     assert "This SKU has no override." in visitor.open(f"{SKUS}?sku=A-1").text
 
@@ -159,10 +176,14 @@ def test_a_vendor_that_was_chosen_stays_so_while_it_offers_nothing(
     page = visitor.open(f"{SKUS}?sku=%3Cb%3E%26")
     assert "north has the only offer." in page.text
     options = page.one("select").all("option")
-    assert [option.text for option in options] == ["Any vendor", "north", "south"]
-    assert [option.text for option in options if "selected" in option.attributes] == [
-        "south"
+    assert [option.text for option in options] == [
+        "Any vendor",
+        "north",
+        "south",
     ]
+    assert [
+        option.text for option in options if "selected" in option.attributes
+    ] == ["south"]
 
 
 @pytest.mark.parametrize(
@@ -188,7 +209,9 @@ def test_an_error_is_beside_its_field_and_nothing_of_the_form_is_lost(
     assert response.status_code == 422
     again = read_page(response.content)
     (shown,) = (
-        each for each in again.all("p") if each.attributes.get("class") == "error"
+        each
+        for each in again.all("p")
+        if each.attributes.get("class") == "error"
     )
     assert error in shown.text
     (marked,) = (
@@ -202,9 +225,13 @@ def test_an_error_is_beside_its_field_and_nothing_of_the_form_is_lost(
         assert marked.attributes["value"] == text
     assert "The override was not saved." in again.text
     assert "A-1" in again.one("h1").text
-    assert not visitor.world.client.get("/v1/tenants/acme/overrides").json()["count"]
+    assert not visitor.world.client.get("/v1/tenants/acme/overrides").json()[
+        "count"
+    ]
     if others:
-        (box,) = (e for e in again.all("input") if e.attributes["name"] == "leave_out")
+        (box,) = (
+            e for e in again.all("input") if e.attributes["name"] == "leave_out"
+        )
         assert "checked" in box.attributes
 
 
@@ -214,7 +241,10 @@ def test_an_error_is_beside_its_field_and_nothing_of_the_form_is_lost(
         ({}, "The override is empty."),
         ({"note": "sale"}, "The override is empty."),
         ({"price": "1", "min_price": "1"}, "Enter a price or a minimum price."),
-        ({"price": "1", "leave_out": "true"}, "Leave the SKU out, or set its values."),
+        (
+            {"price": "1", "leave_out": "true"},
+            "Leave the SKU out, or set its values.",
+        ),
     ],
 )
 def test_fields_that_do_not_go_together_are_an_error_of_the_form(
@@ -237,12 +267,20 @@ def test_the_last_day_of_an_override_is_one_of_the_tenant_s_zone(
     world.store_config(timezone="America/Chicago")
     visitor = signed_in(world)
     page = visitor.open(f"{SKUS}?sku=A-1")
-    sent = visitor.fill(page, "/override", price="9.90", expires_on="2099-01-31")
-    (stored,) = world.client.get("/v1/tenants/acme/overrides").json()["overrides"]
+    sent = visitor.fill(
+        page, "/override", price="9.90", expires_on="2099-01-31"
+    )
+    (stored,) = world.client.get("/v1/tenants/acme/overrides").json()[
+        "overrides"
+    ]
     assert stored["expires_at"] == "2099-02-01T05:59:59Z"
     page = visitor.open(sent.headers["location"])
-    assert "In effect until Jan 31, 2099, 11:59 PM (America/Chicago)" in page.text
-    (field,) = (e for e in page.all("input") if e.attributes["name"] == "expires_on")
+    assert (
+        "In effect until Jan 31, 2099, 11:59 PM (America/Chicago)" in page.text
+    )
+    (field,) = (
+        e for e in page.all("input") if e.attributes["name"] == "expires_on"
+    )
     assert field.attributes["value"] == "2099-01-31"
 
 
@@ -250,11 +288,19 @@ def test_an_override_that_ends_at_midnight_has_the_day_before_as_its_last(
     world: ApiWorld,
 ) -> None:
     world.store_config()
-    override = {"sku": "A-1", "price": "1", "expires_at": "2099-02-01T00:00:00Z"}
+    override = {
+        "sku": "A-1",
+        "price": "1",
+        "expires_at": "2099-02-01T00:00:00Z",
+    }
     order = {"overrides": [override]}
-    assert world.client.post("/v1/tenants/acme/overrides:put", json=order).is_success
+    assert world.client.post(
+        "/v1/tenants/acme/overrides:put", json=order
+    ).is_success
     page = signed_in(world).open(f"{SKUS}?sku=A-1")
-    (field,) = (e for e in page.all("input") if e.attributes["name"] == "expires_on")
+    (field,) = (
+        e for e in page.all("input") if e.attributes["name"] == "expires_on"
+    )
     assert field.attributes["value"] == "2099-01-31"
 
 

@@ -18,7 +18,13 @@ from relay_core.sandbox import BusyError
 from relay_dagster.api.engine_tasks import EngineTasks, TaskSlots
 from relay_dagster.api.limits import ApiLimits
 from relay_dagster.runs.ports import utc_now
-from support.api_world import SANDBOXES, TENANT, ApiWorld, assert_problem, paths_of
+from support.api_world import (
+    SANDBOXES,
+    TENANT,
+    ApiWorld,
+    assert_problem,
+    paths_of,
+)
 from support.builders import config_document, vendor_document
 from support.fakes import embedded_platform, served_platform
 from support.page_visitor import SITE, browser
@@ -47,7 +53,12 @@ def shop(platform: Any) -> ApiWorld:
 
 def ask(world: ApiWorld, **order: Any) -> Response:
     until = (utc_now() + timedelta(days=90)).isoformat()
-    body = {"vendor_id": "vendor_1", "name": " Anna ", "expires_at": until, **order}
+    body = {
+        "vendor_id": "vendor_1",
+        "name": " Anna ",
+        "expires_at": until,
+        **order,
+    }
     return world.client.post(LINKS, json=body)
 
 
@@ -72,7 +83,9 @@ def test_a_list_of_links_goes_on_at_its_cursor(shop: ApiWorld) -> None:
         ids.append([link["name"] for link in page["supplier_links"]])
         query = page["next_cursor"] and f"?limit=2&cursor={page['next_cursor']}"
     assert ids == [names[:2], names[2:4], names[4:]]
-    assert_problem(shop.client.get(f"{LINKS}?cursor=none"), 422, "INVALID_REQUEST")
+    assert_problem(
+        shop.client.get(f"{LINKS}?cursor=none"), 422, "INVALID_REQUEST"
+    )
 
 
 def test_a_link_is_shown_once_listed_without_its_token_and_revoked(
@@ -95,18 +108,27 @@ def test_a_link_is_shown_once_listed_without_its_token_and_revoked(
         )
     )
     assert token not in stored
-    feeds = shop.client.get(f"/v1/tenants/{TENANT}/feed-links").json()["feed_links"]
+    feeds = shop.client.get(f"/v1/tenants/{TENANT}/feed-links").json()[
+        "feed_links"
+    ]
     assert feeds == []
     assert browser(shop).client.get(f"/f/{token}").status_code == 404
-    assert shop.client.delete(f"{LINKS}/{new_link['link_id']}").status_code == 204
+    assert (
+        shop.client.delete(f"{LINKS}/{new_link['link_id']}").status_code == 204
+    )
     for path in (f"/s/{token}", f"/s/{token}/check"):
         gone = browser(shop).client.get(path)
-        assert (gone.status_code, "Ask your customer for a new link." in gone.text) == (
+        assert (
+            gone.status_code,
+            "Ask your customer for a new link." in gone.text,
+        ) == (
             404,
             True,
         )
     assert_problem(
-        shop.client.delete(f"{LINKS}/{new_link['link_id']}"), 404, "LINK_NOT_FOUND"
+        shop.client.delete(f"{LINKS}/{new_link['link_id']}"),
+        404,
+        "LINK_NOT_FOUND",
     )
 
 
@@ -115,9 +137,17 @@ def test_a_link_is_shown_once_listed_without_its_token_and_revoked(
     [
         ({"vendor_id": "nobody"}, "UNKNOWN_VENDOR", "vendor_id"),
         ({"expires_at": None}, "INVALID_REQUEST", "expires_at"),
-        ({"expires_at": "2020-01-01T00:00:00Z"}, "INVALID_REQUEST", "expires_at"),
         (
-            {"expires_at": (datetime.now(UTC) + timedelta(days=367)).isoformat()},
+            {"expires_at": "2020-01-01T00:00:00Z"},
+            "INVALID_REQUEST",
+            "expires_at",
+        ),
+        (
+            {
+                "expires_at": (
+                    datetime.now(UTC) + timedelta(days=367)
+                ).isoformat()
+            },
             "INVALID_REQUEST",
             "expires_at",
         ),
@@ -142,7 +172,11 @@ def test_links_need_the_scope_upload(shop: ApiWorld) -> None:
     ).json()
     reader = shop.with_key(new_key["api_key"])
     assert reader.get(LINKS).status_code == 200
-    order = {"vendor_id": "vendor_1", "name": "x", "expires_at": "2099-01-01T00:00:00Z"}
+    order = {
+        "vendor_id": "vendor_1",
+        "name": "x",
+        "expires_at": "2099-01-01T00:00:00Z",
+    }
     assert_problem(reader.post(LINKS, json=order), 403, "SCOPE_MISSING")
     assert_problem(reader.delete(f"{LINKS}/0"), 403, "SCOPE_MISSING")
 
@@ -162,7 +196,9 @@ def test_a_supplier_sends_a_list_and_reads_what_is_wrong_with_it() -> None:
         }
         bad = b"sku,quantity_available,cost\nA-1,5,4.20\nA-2,7,four\n"
         target = form.attributes["action"]
-        sent = httpx.post(target, data=fields, files={"file": bad}, trust_env=False)
+        sent = httpx.post(
+            target, data=fields, files={"file": bad}, trust_env=False
+        )
         back = visitor.client.get(sent.headers["location"].removeprefix(SITE))
         assert back.headers["location"] == f"{path}/check"
         checked = visitor.open(f"{path}/check")
@@ -187,7 +223,10 @@ def test_a_supplier_sends_a_list_and_reads_what_is_wrong_with_it() -> None:
         (b"%PDF-1.7 \x00\xff", "cannot be used"),
         (b"sku,quantity_available,cost\n\xff\xff,1,1\n", "Your file"),
         (b"", "cannot be used"),
-        (b"sku,quantity_available,cost\nA-1,1,\n", "no row has a cost or a price."),
+        (
+            b"sku,quantity_available,cost\nA-1,1,\n",
+            "no row has a cost or a price.",
+        ),
     ],
 )
 def test_a_check_speaks_the_supplier_s_words(
@@ -196,7 +235,14 @@ def test_a_check_speaks_the_supplier_s_words(
     put(shop, data)
     text = browser(shop).open(f"{path_of(shop)}/check").one("main").text
     assert words in text
-    for internal in ("vendor_1", "vendor_2", TENANT, "parser", "column_map", "config"):
+    for internal in (
+        "vendor_1",
+        "vendor_2",
+        TENANT,
+        "parser",
+        "column_map",
+        "config",
+    ):
         assert internal not in text
 
 
@@ -225,7 +271,9 @@ def test_a_list_that_takes_too_long_to_check_is_told_in_the_supplier_s_words(
 ) -> None:
     put(shop, b"sku,quantity_available\n" + b"A-1,5\n" * 5000)
     limits = ApiLimits(task_cpu_seconds=0.001)
-    shop.app.state.parts.tasks = EngineTasks(SANDBOXES, TaskSlots(limits), limits)
+    shop.app.state.parts.tasks = EngineTasks(
+        SANDBOXES, TaskSlots(limits), limits
+    )
     answer = browser(shop).client.get(f"{path_of(shop)}/check")
     assert answer.status_code == 422
     assert "The check takes too long or needs too much memory." in answer.text
@@ -271,8 +319,13 @@ def test_what_runs_made_of_the_last_lists_is_told(shop: ApiWorld) -> None:
     for key, document in files.values():
         shop.platform.objects.put(key, json.dumps(document).encode())
     outcome = published_outcome(shop.platform, record)
-    artifacts = {**outcome.artifacts, **{name: key for name, (key, _) in files.items()}}
-    shop.platform.ledger.succeed(record.fence, replace(outcome, artifacts=artifacts))
+    artifacts = {
+        **outcome.artifacts,
+        **{name: key for name, (key, _) in files.items()},
+    }
+    shop.platform.ledger.succeed(
+        record.fence, replace(outcome, artifacts=artifacts)
+    )
     page = browser(shop).open(path_of(shop))
     assert "Used, but 3 of 200 rows were rejected." in page.text
 
@@ -289,14 +342,18 @@ def test_twenty_lists_an_hour_and_then_no_form(shop: ApiWorld) -> None:
         )
         assert key.endswith(f"-{number + 1:02}")
         shop.platform.objects.put(key, GOOD)
-    assert "maximum number of files for this hour" in browser(shop).open(path).text
+    assert (
+        "maximum number of files for this hour" in browser(shop).open(path).text
+    )
     assert browser(shop).open(path).all("form") == []
 
 
 def test_twenty_checks_an_hour(shop: ApiWorld) -> None:
     path = path_of(shop)
     visitor = browser(shop)
-    statuses = [visitor.client.get(f"{path}/check").status_code for _ in range(21)]
+    statuses = [
+        visitor.client.get(f"{path}/check").status_code for _ in range(21)
+    ]
     assert (set(statuses[:20]), statuses[20]) == ({200}, 429)
     assert visitor.client.get(path).status_code == 200
 
@@ -320,10 +377,13 @@ def test_wrong_links_count_as_wrong_keys(shop: ApiWorld) -> None:
     path = path_of(few)
     visitor = browser(few)
     statuses = [
-        visitor.client.get(f"/s/{number:043}").status_code for number in range(3)
+        visitor.client.get(f"/s/{number:043}").status_code
+        for number in range(3)
     ]
     assert statuses == [404, 404, 429]
-    assert few.with_key("rk_wrong").get(f"/v1/tenants/{TENANT}").status_code == 429
+    assert (
+        few.with_key("rk_wrong").get(f"/v1/tenants/{TENANT}").status_code == 429
+    )
     assert visitor.client.get(path).status_code == 429
 
 

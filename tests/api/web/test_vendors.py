@@ -20,8 +20,10 @@ from support.page_visitor import HOME, SITE, Visitor, signed_in
 VENDOR = f"{HOME}/vendors/vendor_1"
 INBOUND = "tenants/acme/inbound/vendor_1/"
 GOOD = b"sku,quantity_available,cost\nA-1,5,4.20\nA-2,7,3.10\n"
-EUROPEAN = "Artikelnummer;Bestand;Preis\nÄ-1;5;4,20 €\nA-2;7;1.250,00 €\n".encode(
-    "cp1252"
+EUROPEAN = (
+    "Artikelnummer;Bestand;Preis\nÄ-1;5;4,20 €\nA-2;7;1.250,00 €\n".encode(
+        "cp1252"
+    )
 )
 LONG = "\u202e<script>alert(1)</script>" + "x" * 10_000
 
@@ -37,14 +39,19 @@ def test_a_list_goes_straight_to_s3_and_the_browser_comes_back_to_its_check(
     visitor = signed_in(served_world)
     answer = visitor.client.get(VENDOR)
     page = visitor.open(VENDOR)
-    (form,) = (form for form in page.all("form") if "enctype" in form.attributes)
+    (form,) = (
+        form for form in page.all("form") if "enctype" in form.attributes
+    )
     assert (form.attributes["method"], form.attributes["enctype"]) == (
         "post",
         "multipart/form-data",
     )
     target = form.attributes["action"]
     origin = "/".join(target.split("/")[:3])
-    assert f"form-action 'self' {origin};" in answer.headers["content-security-policy"]
+    assert (
+        f"form-action 'self' {origin};"
+        in answer.headers["content-security-policy"]
+    )
     fields = {
         field.attributes["name"]: field.attributes["value"]
         for field in form.all("input")
@@ -53,7 +60,9 @@ def test_a_list_goes_straight_to_s3_and_the_browser_comes_back_to_its_check(
     assert fields["key"].startswith(INBOUND)
     assert fields["success_action_redirect"] == f"{SITE}{VENDOR}/check"
     assert "token" not in fields
-    sent = httpx.post(target, data=fields, files={"file": GOOD}, trust_env=False)
+    sent = httpx.post(
+        target, data=fields, files={"file": GOOD}, trust_env=False
+    )
     assert sent.status_code == 303
     back = visitor.client.get(sent.headers["location"].removeprefix(SITE))
     assert back.headers["location"] == f"{VENDOR}/check"
@@ -91,7 +100,9 @@ def test_a_list_that_was_never_sent_is_told(visitor: Visitor) -> None:
 def test_the_line_of_a_cell_that_cannot_be_used_stands_beside_its_row(
     visitor: Visitor,
 ) -> None:
-    put(visitor, b"\nsku,quantity_available,cost\n\nA-1,many,4.20\nA-2,7,3.10\n")
+    put(
+        visitor, b"\nsku,quantity_available,cost\n\nA-1,many,4.20\nA-2,7,3.10\n"
+    )
     assert "2 (line 4)" in visitor.open(f"{VENDOR}/check").text
 
 
@@ -114,12 +125,15 @@ def test_a_parser_that_reads_the_list_is_shown_line_by_line_and_taken_over(
     assert "A run can read 2 rows. Check the warnings below." in after.text
     stored = visitor.world.client.get(f"/v1/tenants/{TENANT}").json()
     assert stored["tenant_config"]["vendors"][0]["parser"]["delimiter"] == ";"
-    (entry, *_) = visitor.world.client.get("/v1/audit?action=config.put").json()[
-        "audit"
-    ]
+    (entry, *_) = visitor.world.client.get(
+        "/v1/audit?action=config.put"
+    ).json()["audit"]
     assert entry["actor"]["kind"] == "session"
     late = visitor.fill(page, "/parser")  # of a second tab
-    assert (late.status_code, "Your settings have changed" in late.text) == (412, True)
+    assert (late.status_code, "Your settings have changed" in late.text) == (
+        412,
+        True,
+    )
     assert visitor.world.platform.tenants.latest_version(TENANT) == 3
 
 
@@ -128,11 +142,14 @@ def test_a_list_without_prices_is_no_good_list(visitor: Visitor) -> None:
     page = visitor.open(f"{VENDOR}/check")
     assert "A run can read 2 rows. Check the warnings below." in page.text
     assert (
-        "No row has a cost or a price, so nothing of the file can be sold" in page.text
+        "No row has a cost or a price, so nothing of the file can be sold"
+        in page.text
     )
 
 
-def test_headers_of_no_known_name_are_choices_with_samples(visitor: Visitor) -> None:
+def test_headers_of_no_known_name_are_choices_with_samples(
+    visitor: Visitor,
+) -> None:
     put(
         visitor,
         b"sku,quantity_available,Net EUR,Gross EUR\nA-1,5,4.20,5.10\nA-2,7,3.10,4.00\n",
@@ -148,7 +165,9 @@ def test_headers_of_no_known_name_are_choices_with_samples(visitor: Visitor) -> 
     chosen = visitor.open(f"{VENDOR}/check?as_cost=Net+EUR")
     assert "All 2 rows are valid." in chosen.text
     assert visitor.fill(chosen, "/parser").status_code == 303
-    stored = visitor.world.client.get(f"/v1/tenants/{TENANT}").json()["tenant_config"]
+    stored = visitor.world.client.get(f"/v1/tenants/{TENANT}").json()[
+        "tenant_config"
+    ]
     assert stored["vendors"][0]["parser"]["column_map"]["cost"] == "Net EUR"
 
 
@@ -165,7 +184,10 @@ def test_of_two_tabs_that_take_over_two_parsers_the_second_is_told(
     )
     assert visitor.fill(first, "/parser").status_code == 303
     late = visitor.fill(second, "/parser")
-    assert (late.status_code, "Your settings have changed" in late.text) == (412, True)
+    assert (late.status_code, "Your settings have changed" in late.text) == (
+        412,
+        True,
+    )
     stored = visitor.world.client.get(f"/v1/tenants/{TENANT}").json()
     assert stored["config_version"] == 2
     assert (
@@ -174,14 +196,18 @@ def test_of_two_tabs_that_take_over_two_parsers_the_second_is_told(
     )
 
 
-def test_a_setting_is_taken_over_whole_however_long_it_is(visitor: Visitor) -> None:
+def test_a_setting_is_taken_over_whole_however_long_it_is(
+    visitor: Visitor,
+) -> None:
     header = "\u202e<b>" + "x" * 5_000
     put(visitor, f"sku,quantity_available,{header}\nA-1,5,4.20\n".encode())
     page = visitor.open(f"{VENDOR}/check?as_cost={quote(header)}")
     assert "Its only row is valid." in page.text
     assert "x" * 2001 not in page.text
     assert visitor.fill(page, "/parser").status_code == 303
-    stored = visitor.world.client.get(f"/v1/tenants/{TENANT}").json()["tenant_config"]
+    stored = visitor.world.client.get(f"/v1/tenants/{TENANT}").json()[
+        "tenant_config"
+    ]
     assert stored["vendors"][0]["parser"]["column_map"]["cost"] == header
 
 
@@ -248,7 +274,9 @@ def test_scopes_decide_what_the_page_has(world: ApiWorld) -> None:
     world.store_config()
     reader = signed_in(world, "read")
     page = reader.open(VENDOR)
-    assert [form for form in page.all("form") if "enctype" in form.attributes] == []
+    assert [
+        form for form in page.all("form") if "enctype" in form.attributes
+    ] == []
     assert reader.client.get(f"{VENDOR}/check").status_code == 403
     token = page.all("input")[0].attributes["value"]
     form = {"token": token, "version": "1", "step": "[]"}

@@ -5,7 +5,11 @@ from datetime import timedelta
 
 import pytest
 
-from relay_dagster.aws.dynamodb.api_key_store import ApiKeyStore, Scope, TenantKey
+from relay_dagster.aws.dynamodb.api_key_store import (
+    ApiKeyStore,
+    Scope,
+    TenantKey,
+)
 from relay_dagster.aws.dynamodb.codec import unmarshal
 from relay_dagster.aws.dynamodb.database import ConditionsFailedError
 from relay_dagster.aws.dynamodb.schema import Kind
@@ -40,9 +44,9 @@ def test_what_is_kept_of_a_key_is_its_digest(
     keys: ApiKeyStore, platform: Platform
 ) -> None:
     keys.add(KEY)
-    items = platform.clients.dynamodb.scan(TableName=platform.settings.tenants_table)[
-        "Items"
-    ]
+    items = platform.clients.dynamodb.scan(
+        TableName=platform.settings.tenants_table
+    )["Items"]
     item, ids = sorted(
         map(unmarshal, items), key=lambda each: len(each["pk"]), reverse=True
     )
@@ -93,7 +97,9 @@ def test_a_key_s_last_use_is_noted_once_an_hour(
     assert noted == [NOW, NOW, hour, hour]
 
 
-def test_a_key_that_is_gone_does_not_come_back_by_its_use(keys: ApiKeyStore) -> None:
+def test_a_key_that_is_gone_does_not_come_back_by_its_use(
+    keys: ApiKeyStore,
+) -> None:
     keys.note_use(KEY)
     assert keys.get(KEY.key_id) is None
 

@@ -26,7 +26,10 @@ def entries(audit: AuditStore) -> list[AuditEntry]:
     """Entries of two tenants and of all, the newest first."""
     made = [
         SYSTEM.entry(
-            ACTIONS[n % 3], (None, "acme", "other")[n // 3], "t", NOW + timedelta(n)
+            ACTIONS[n % 3],
+            (None, "acme", "other")[n // 3],
+            "t",
+            NOW + timedelta(n),
         )
         for n in range(9)
     ]
@@ -40,11 +43,15 @@ def test_an_entry_that_is_there_is_never_written_over(
 ) -> None:
     entry = SYSTEM.entry(Action.KEY_DELETED, "acme", "key", NOW)
     audit.add(entry)
-    forged = replace(entry, target="another", occurred_at=NOW - timedelta(days=399))
+    forged = replace(
+        entry, target="another", occurred_at=NOW - timedelta(days=399)
+    )
     audit.add(forged)
     assert audit.list_entries().items == (entry,)
     # What such an entry is about goes through: it may be told of again after a restore.
-    pause = platform.database.tenants.new("pause", marshal({"pk": "PAUSE#acme"}))
+    pause = platform.database.tenants.new(
+        "pause", marshal({"pk": "PAUSE#acme"})
+    )
     platform.database.transact(pause, platform.database.audit_write(forged))
     assert platform.database.tenants.item("PAUSE#acme") is not None
     assert audit.list_entries().items == (entry,)
@@ -61,7 +68,8 @@ def test_a_listing_has_what_is_asked_for_newest_first(
     wanted = [
         entry
         for entry in entries
-        if tenant_id in (None, entry.tenant_id) and action in (None, entry.action)
+        if tenant_id in (None, entry.tenant_id)
+        and action in (None, entry.action)
     ]
     page = audit.list_entries(tenant_id, action)
     assert (list(page.items), page.next_cursor) == (wanted, None)
@@ -93,11 +101,15 @@ def test_a_listing_goes_on_where_a_page_ends(
     assert tuple(found) == audit.list_entries(tenant_id, action).items
 
 
-def test_an_entry_expires_after_400_days(audit: AuditStore, platform: Platform) -> None:
+def test_an_entry_expires_after_400_days(
+    audit: AuditStore, platform: Platform
+) -> None:
     audit.add(SYSTEM.entry(Action.RUN_POSTED, "acme", "r", NOW))
     table = platform.settings.audit_table
     (item,) = platform.clients.dynamodb.scan(TableName=table)["Items"]
-    assert unmarshal(item)["expires_at"] == (NOW + timedelta(days=400)).timestamp()
+    assert (
+        unmarshal(item)["expires_at"] == (NOW + timedelta(days=400)).timestamp()
+    )
     described = platform.clients.dynamodb.describe_time_to_live(TableName=table)
     assert described["TimeToLiveDescription"] == {
         "TimeToLiveStatus": "ENABLED",

@@ -36,7 +36,9 @@ def stored(platform: Platform, count: int, **changes: Any) -> list[RunRecord]:
     return runs
 
 
-def test_the_longest_due_come_first_whatever_their_shard(platform: Platform) -> None:
+def test_the_longest_due_come_first_whatever_their_shard(
+    platform: Platform,
+) -> None:
     runs = stored(platform, 40)
     assert (
         platform.runs.due(DueQueue.END, REQUESTED_AT + 60 * SECOND, limit=25)
@@ -50,7 +52,9 @@ def test_what_is_not_due_yet_or_in_another_lane_is_not_found(
     runs = stored(platform, 10)
     stored(platform, 3, due_queue=DueQueue.MESSAGE)
     stored(platform, 3, due_queue=None, due_at=None)
-    assert platform.runs.due(DueQueue.END, REQUESTED_AT + 4 * SECOND) == runs[:5]
+    assert (
+        platform.runs.due(DueQueue.END, REQUESTED_AT + 4 * SECOND) == runs[:5]
+    )
 
 
 def test_what_is_not_due_costs_nothing(platform: Platform) -> None:
@@ -60,10 +64,15 @@ def test_what_is_not_due_costs_nothing(platform: Platform) -> None:
     assert dict(calls) == {"dynamodb.Query": SHARDS}
 
 
-def test_a_look_is_noted_without_a_change_of_revision(platform: Platform) -> None:
+def test_a_look_is_noted_without_a_change_of_revision(
+    platform: Platform,
+) -> None:
     (run,) = stored(platform, 1)
     later = replace(
-        run, due_at=REQUESTED_AT + timedelta(hours=1), watched_as="1:4", watched_at=None
+        run,
+        due_at=REQUESTED_AT + timedelta(hours=1),
+        watched_as="1:4",
+        watched_at=None,
     )
     assert platform.runs.note_check(later)
     assert platform.runs.get(run.run_id) == later
@@ -76,8 +85,12 @@ def test_what_a_look_no_longer_knows_is_taken_away(platform: Platform) -> None:
     assert platform.runs.get(run.run_id) == replace(run, hidden_until=None)
 
 
-def test_a_look_at_a_record_that_has_changed_is_not_noted(platform: Platform) -> None:
+def test_a_look_at_a_record_that_has_changed_is_not_noted(
+    platform: Platform,
+) -> None:
     (run,) = stored(platform, 1)
     changed = platform.runs.commit(RecordChange(run, replace(run, attempt=1)))
-    assert not platform.runs.note_check(replace(run, due_at=None, due_queue=None))
+    assert not platform.runs.note_check(
+        replace(run, due_at=None, due_queue=None)
+    )
     assert platform.runs.get(run.run_id) == changed

@@ -40,7 +40,11 @@ NOTHING_OF = VendorResult("v2", "missing", None, None, None, None, None)
 
 
 def a_run(**changes: Any) -> RunRecord:
-    defaults = {"run_id": RUN_ID, "tenant_id": "acme", "requested_at": REQUESTED_AT}
+    defaults = {
+        "run_id": RUN_ID,
+        "tenant_id": "acme",
+        "requested_at": REQUESTED_AT,
+    }
     return RunRecord(**{**defaults, **changes})
 
 
@@ -48,7 +52,9 @@ def full_record() -> RunRecord:
     """Return a record that has a value for everything."""
     at = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
     names = [
-        each.name for each in fields(RunRecord) if str(each.type).startswith("datetime")
+        each.name
+        for each in fields(RunRecord)
+        if str(each.type).startswith("datetime")
     ]
     instants = {name: at + timedelta(seconds=n) for n, name in enumerate(names)}
     instants["expires_at"] = datetime(2026, 4, 1, tzinfo=UTC)
@@ -77,9 +83,14 @@ def full_record() -> RunRecord:
         errors_artifact_key="k",
         counts={"total_rows": 5},
         changes={"added": 2, "removed": 0},
-        vendor_results=(VendorResult("v1", "found", at, 3, 5, 1, 4), NOTHING_OF),
+        vendor_results=(
+            VendorResult("v1", "found", at, 3, 5, 1, 4),
+            NOTHING_OF,
+        ),
         baseline_run_id="b",
-        hold=Hold("ab12", "b", ({"guard": "price_drop", "count": 5, "examples": []},)),
+        hold=Hold(
+            "ab12", "b", ({"guard": "price_drop", "count": 5, "examples": []},)
+        ),
         released_by="ops",
         release_reason="seen",
         feed_key="f",
@@ -100,7 +111,9 @@ def full_record() -> RunRecord:
 def test_a_record_comes_back_as_it_went_in() -> None:
     record = full_record()
     assert not [
-        each.name for each in fields(record) if getattr(record, each.name) is None
+        each.name
+        for each in fields(record)
+        if getattr(record, each.name) is None
     ]
     # What it came to with each vendor is in an item of its own.
     assert to_record(to_item(record)) == replace(record, vendor_results=())
@@ -123,20 +136,31 @@ def test_a_settled_run_is_in_no_list_of_what_is_due_and_a_hidden_one_in_one_of_i
     None
 ):
     indexes = {schema.LISTED, schema.LISTED_TENANT, schema.DUE_SHARD}
-    assert indexes <= to_item(a_run(due_queue=DueQueue.END, due_at=REQUESTED_AT)).keys()
-    assert indexes & to_item(a_run()).keys() == {schema.LISTED, schema.LISTED_TENANT}
+    assert (
+        indexes
+        <= to_item(a_run(due_queue=DueQueue.END, due_at=REQUESTED_AT)).keys()
+    )
+    assert indexes & to_item(a_run()).keys() == {
+        schema.LISTED,
+        schema.LISTED_TENANT,
+    }
     hidden = to_item(a_run(hidden=True))
     assert indexes & hidden.keys() == {schema.LISTED_TENANT}
     assert hidden[schema.LISTED_TENANT] == {"S": "HIDDEN#acme"}
 
 
 def test_what_is_due_is_spread_over_shards() -> None:
-    runs = [a_run(run_id=str(uuid.uuid4()), due_queue=DueQueue.END) for _ in range(200)]
+    runs = [
+        a_run(run_id=str(uuid.uuid4()), due_queue=DueQueue.END)
+        for _ in range(200)
+    ]
     shards = {unmarshal(to_item(run))[schema.DUE_SHARD] for run in runs}
     assert shards == {"end#0", "end#1", "end#2", "end#3"}
 
 
-def test_a_record_of_as_many_vendors_as_a_tenant_may_have_fits_into_an_item() -> None:
+def test_a_record_of_as_many_vendors_as_a_tenant_may_have_fits_into_an_item() -> (
+    None
+):
     vendors = [f"{number:064d}" for number in range(DEFAULT_LIMITS.vendors)]
     kinds = ("inbound", "normalized")
     names = [f"{kind}_{vendor}" for kind in kinds for vendor in vendors]
@@ -181,5 +205,7 @@ def test_what_expires_does_so_in_whole_seconds_since_the_epoch() -> None:
     ],
     ids=["no item", "a holder", "waiters"],
 )
-def test_a_lock_is_read_whatever_of_it_there_is(item: Any, lock: TenantLock) -> None:
+def test_a_lock_is_read_whatever_of_it_there_is(
+    item: Any, lock: TenantLock
+) -> None:
     assert to_lock("acme", item) == lock

@@ -25,7 +25,9 @@ def test_a_version_is_parsed_once() -> None:
     assert parsed.of(replace(FIRST, version=2)) is not config
 
 
-def test_a_deleted_tenant_s_version_is_not_that_of_a_new_one_with_its_id() -> None:
+def test_a_deleted_tenant_s_version_is_not_that_of_a_new_one_with_its_id() -> (
+    None
+):
     parsed = ParsedConfigs()
     parsed.of(FIRST)
     other = json.dumps(config_document(default_currency="EUR"))
@@ -33,9 +35,13 @@ def test_a_deleted_tenant_s_version_is_not_that_of_a_new_one_with_its_id() -> No
     assert parsed.of(again).default_currency == "EUR"
 
 
-def test_those_asked_for_last_are_kept_within_the_bytes_of_their_texts() -> None:
+def test_those_asked_for_last_are_kept_within_the_bytes_of_their_texts() -> (
+    None
+):
     parsed = ParsedConfigs(2 * len(TEXT))
-    first, second, third = (replace(FIRST, version=number) for number in (1, 2, 3))
+    first, second, third = (
+        replace(FIRST, version=number) for number in (1, 2, 3)
+    )
     kept = [parsed.of(first), parsed.of(second)]
     assert parsed.of(first) is kept[0]
     parsed.of(third)
@@ -48,8 +54,13 @@ def test_one_that_is_longer_than_all_may_be_is_not_kept() -> None:
     assert parsed.of(FIRST) is not parsed.of(FIRST)
 
 
-def test_one_that_can_no_longer_take_effect_is_not_parsed_again_either() -> None:
-    parsed, broken = ParsedConfigs(), replace(FIRST, text='{"tenant_id": "acme"}')
+def test_one_that_can_no_longer_take_effect_is_not_parsed_again_either() -> (
+    None
+):
+    parsed, broken = (
+        ParsedConfigs(),
+        replace(FIRST, text='{"tenant_id": "acme"}'),
+    )
     found = []
     for _ in range(2):
         with pytest.raises(ConfigError) as error:

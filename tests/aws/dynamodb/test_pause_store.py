@@ -26,10 +26,14 @@ def test_a_pause_of_one_tenant_is_its_own(pauses: PauseStore) -> None:
     assert pauses.of("other") is None
 
 
-def test_a_pause_of_all_holds_for_each_and_comes_first(pauses: PauseStore) -> None:
+def test_a_pause_of_all_holds_for_each_and_comes_first(
+    pauses: PauseStore,
+) -> None:
     pauses.begin("acme", "audit")
     pauses.begin(None, "backlog")
-    assert pauses.of("acme") == pauses.of("other") == Pause(None, "backlog", NOW)
+    assert (
+        pauses.of("acme") == pauses.of("other") == Pause(None, "backlog", NOW)
+    )
 
 
 def test_the_latest_reason_counts(pauses: PauseStore) -> None:

@@ -52,7 +52,9 @@ def test_one_that_is_asked_for_while_it_is_under_way_is_due_behind_it(
     assert shown(pulls).next_at == NOW
 
 
-def test_one_that_is_put_back_while_it_is_forgotten_stays(pulls: PullStore) -> None:
+def test_one_that_is_put_back_while_it_is_forgotten_stays(
+    pulls: PullStore,
+) -> None:
     leased = take_pull(pulls, "acme", "v1", NOW)
     another = PullConfig(url="https://files.example.com/other.csv")
     pulls.change("acme", "v1", rules.noted(another, NOW))
@@ -72,7 +74,10 @@ def test_a_pull_that_an_earlier_commit_had_leased_is_due_again(
         Key={"pk": {"S": KEY}},
         UpdateExpression="SET #lease = :lease, leased_until = :until, due_at = :until",
         ExpressionAttributeNames={"#lease": "lease"},
-        ExpressionAttributeValues={":lease": {"S": "a-lease"}, ":until": {"S": until}},
+        ExpressionAttributeValues={
+            ":lease": {"S": "a-lease"},
+            ":until": {"S": until},
+        },
     )
     assert pulls.queue.due(NOW + LEASE, 9) == []
     (item,) = pulls.queue.due(NOW + timedelta(minutes=2), 9)

@@ -26,7 +26,13 @@ from relay_dagster.runs.errors import (
     TenantBusyError,
 )
 from relay_dagster.runs.job_message import Job
-from relay_dagster.runs.model import Idempotency, LockState, NewRun, Outcome, RunRecord
+from relay_dagster.runs.model import (
+    Idempotency,
+    LockState,
+    NewRun,
+    Outcome,
+    RunRecord,
+)
 from relay_dagster.tenants.errors import QuotaExceededError, RefusedError
 from relay_dagster.wiring import Platform
 from support.builders import REQUESTED_AT
@@ -58,9 +64,13 @@ def test_only_a_run_id_finds_a_run(platform: Platform) -> None:
     assert platform.runs.get_many(["", str(uuid.uuid4())]) == {}
 
 
-def test_a_record_is_written_over_only_as_it_was_read(platform: Platform) -> None:
+def test_a_record_is_written_over_only_as_it_was_read(
+    platform: Platform,
+) -> None:
     first = platform.runs.commit(RecordChange(None, a_run()))
-    second = platform.runs.commit(RecordChange(first, replace(first, attempt=1)))
+    second = platform.runs.commit(
+        RecordChange(first, replace(first, attempt=1))
+    )
     with pytest.raises(CommitLostError):
         platform.runs.commit(RecordChange(first, replace(first, attempt=2)))
     with pytest.raises(CommitLostError):
@@ -101,7 +111,9 @@ class ForgetfulClients(Clients):
 def test_a_write_that_got_through_unseen_is_not_taken_for_a_stranger(
     platform: Platform,
 ) -> None:
-    runs = RunStore(Database.of(ForgetfulClients(platform.clients), platform.settings))
+    runs = RunStore(
+        Database.of(ForgetfulClients(platform.clients), platform.settings)
+    )
     record = runs.commit(RecordChange(None, a_run(lock_state=LockState.OWNER)))
     assert platform.runs.get(record.run_id) == record
 
@@ -185,7 +197,8 @@ def ended_long_ago(platform: Platform, count: int) -> None:
     table = platform.settings.runs_table
     for start in range(0, count, 25):
         puts = [
-            {"PutRequest": {"Item": marshal(row)}} for row in rows[start : start + 25]
+            {"PutRequest": {"Item": marshal(row)}}
+            for row in rows[start : start + 25]
         ]
         platform.clients.dynamodb.batch_write_item(RequestItems={table: puts})
 
@@ -199,10 +212,15 @@ def test_a_status_is_looked_for_in_few_pages_and_the_listing_goes_on_from_there(
     ended_long_ago(platform, 501)
     calls = CallCounter(platform)
     everybody_s = platform.runs.list_runs(status=RunStatus.QUEUED)
-    assert (ids(everybody_s.items), calls["dynamodb.Query"]) == ([waiting.run_id], 1)
+    assert (ids(everybody_s.items), calls["dynamodb.Query"]) == (
+        [waiting.run_id],
+        1,
+    )
     first = platform.runs.list_runs("acme", RunStatus.QUEUED)
     assert (first.items, calls["dynamodb.Query"]) == ((), 6)
-    second = platform.runs.list_runs("acme", RunStatus.QUEUED, cursor=first.next_cursor)
+    second = platform.runs.list_runs(
+        "acme", RunStatus.QUEUED, cursor=first.next_cursor
+    )
     assert (ids(second.items), second.next_cursor) == ([waiting.run_id], None)
 
 
@@ -216,8 +234,12 @@ def test_a_cursor_that_no_listing_made_is_refused(
         platform.runs.list_runs(cursor=cursor)
 
 
-def test_more_records_than_a_batch_holds_are_all_found(platform: Platform) -> None:
-    made = [platform.runs.commit(RecordChange(None, a_run())) for _ in range(120)]
+def test_more_records_than_a_batch_holds_are_all_found(
+    platform: Platform,
+) -> None:
+    made = [
+        platform.runs.commit(RecordChange(None, a_run())) for _ in range(120)
+    ]
     assert platform.runs.get_many(each.run_id for each in made) == {
         r.run_id: r for r in made
     }
@@ -246,14 +268,18 @@ class ReluctantClients(Clients):
         return {**answer, "UnprocessedKeys": left}
 
 
-def test_keys_that_were_not_processed_are_asked_for_again(platform: Platform) -> None:
+def test_keys_that_were_not_processed_are_asked_for_again(
+    platform: Platform,
+) -> None:
     made = [platform.runs.commit(RecordChange(None, a_run())) for _ in range(3)]
     slow = ReluctantClients(platform.clients, ever=True)
     runs = RunStore(Database.of(slow, platform.settings, sleep=lambda _: None))
     assert len(runs.get_many(each.run_id for each in made)) == 3
 
 
-def test_keys_that_are_never_processed_are_a_throttle(platform: Platform) -> None:
+def test_keys_that_are_never_processed_are_a_throttle(
+    platform: Platform,
+) -> None:
     never = ReluctantClients(platform.clients, ever=False)
     runs = RunStore(Database.of(never, platform.settings, sleep=lambda _: None))
     with pytest.raises(ThrottledError):
@@ -275,7 +301,9 @@ def test_each_attempt_has_a_heartbeat_of_its_own(platform: Platform) -> None:
     assert platform.runs.heartbeats([record]) == {record.run_id: 0}
     assert [platform.runs.beat(record.run_id, 1) for _ in range(3)] == [1, 2, 3]
     assert platform.runs.heartbeats([record]) == {record.run_id: 3}
-    assert platform.runs.heartbeats([replace(record, attempt=2)]) == {record.run_id: 0}
+    assert platform.runs.heartbeats([replace(record, attempt=2)]) == {
+        record.run_id: 0
+    }
 
 
 def test_an_attempt_that_was_given_up_hears_of_it_at_its_next_heartbeat(
@@ -304,9 +332,13 @@ def test_an_attempt_whose_heartbeats_are_gone_with_its_tenant_leaves_no_new_one(
     assert platform.runs.heartbeats([record]) == {record.run_id: 0}
 
 
-def test_a_table_that_is_not_there_is_told_by_the_check(platform: Platform) -> None:
+def test_a_table_that_is_not_there_is_told_by_the_check(
+    platform: Platform,
+) -> None:
     platform.database.runs.check()
-    nowhere = platform.settings.model_copy(update={"runs_table": "no-such-table"})
+    nowhere = platform.settings.model_copy(
+        update={"runs_table": "no-such-table"}
+    )
     with pytest.raises(MissingResourceError):
         Database.of(platform.clients, nowhere).runs.check()
 
@@ -340,16 +372,22 @@ def test_of_twenty_requests_for_one_tenant_one_wins_and_the_others_learn_its_run
     shared: Platform,
 ) -> None:
     def reserve(_: int) -> Any:
-        return shared.ledger.reserve(NewRun(run_id=str(uuid.uuid4()), tenant_id="busy"))
+        return shared.ledger.reserve(
+            NewRun(run_id=str(uuid.uuid4()), tenant_id="busy")
+        )
 
     results = at_once(20, reserve)
-    won = [each.record.run_id for each in results if not isinstance(each, RunError)]
+    won = [
+        each.record.run_id for each in results if not isinstance(each, RunError)
+    ]
     lost = [each for each in results if isinstance(each, TenantBusyError)]
     assert (len(won), len(lost)) == (1, 19)
     assert {each.active_run_id for each in lost} == set(won)
 
 
-def test_of_twenty_requests_with_one_key_all_get_the_same_run(shared: Platform) -> None:
+def test_of_twenty_requests_with_one_key_all_get_the_same_run(
+    shared: Platform,
+) -> None:
     key = Idempotency("key", "body")
 
     def reserve(_: int) -> Any:
@@ -361,7 +399,9 @@ def test_of_twenty_requests_with_one_key_all_get_the_same_run(shared: Platform) 
     assert sum(each.created for each in results) == 1
 
 
-def test_of_ten_requests_at_a_quota_of_three_three_are_given(shared: Platform) -> None:
+def test_of_ten_requests_at_a_quota_of_three_three_are_given(
+    shared: Platform,
+) -> None:
     def reserve(_: int) -> Any:
         """Ask as a process of its own would, and end what was given, so that the next is free."""
         while True:
@@ -397,7 +437,11 @@ def test_a_run_ends_once_however_many_end_it(shared: Platform) -> None:
         lambda: shared.ledger.retry_later(fence, "x", "x"),
     ]
     results = at_once(8, lambda n: ends[n % 4]())
-    final = [each for each in results if isinstance(each, RunRecord) and each.has_ended]
+    final = [
+        each
+        for each in results
+        if isinstance(each, RunRecord) and each.has_ended
+    ]
     found = shared.runs.get(record.run_id)
     assert found is not None
     assert [each.status for each in final] == [found.status]

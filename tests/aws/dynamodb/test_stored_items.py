@@ -51,7 +51,13 @@ from relay_dagster.tenants.deletion import Deletion
 from relay_dagster.triggers import pulls
 from relay_dagster.triggers.pulled_files import FileMark, StagedFile
 from relay_dagster.triggers.rules import TriggerState, TriggerUpdate
-from relay_dagster.webhooks.changes import added, disabled, edited, failing, rotated
+from relay_dagster.webhooks.changes import (
+    added,
+    disabled,
+    edited,
+    failing,
+    rotated,
+)
 from relay_dagster.webhooks.model import (
     Delivery,
     DeliveryAttempt,
@@ -103,7 +109,9 @@ def items_of(platform: Platform) -> Items:
         for item in (item for page in pages for item in page["Items"]):
             key = str(item["pk"]["S"])
             if key.startswith("BEAT#"):
-                item["expires_at"] = {"N": "DRAWN"}  # by the clock of the process
+                item["expires_at"] = {
+                    "N": "DRAWN"
+                }  # by the clock of the process
             found[f"{table.removeprefix('relay-')}/{key}"] = item
     return found
 
@@ -112,7 +120,11 @@ class Story:
     """Acts in turn, and what each has left in the tables."""
 
     def __init__(self, platform: Platform, clock: FakeClock) -> None:
-        self.platform, self.clock, self.ledger = platform, clock, platform.ledger
+        self.platform, self.clock, self.ledger = (
+            platform,
+            clock,
+            platform.ledger,
+        )
         database = replace(platform.database, clock=clock)
         self.tenants = TenantStore(database, versions_per_day=9)
         self.keys = ApiKeyStore(database)
@@ -124,7 +136,9 @@ class Story:
 
     def start(self, number: int, **changes: Any) -> None:
         """Bring a run to its first claimed attempt."""
-        self.ledger.reserve(NewRun(run_id=run_id(number), tenant_id="acme", **changes))
+        self.ledger.reserve(
+            NewRun(run_id=run_id(number), tenant_id="acme", **changes)
+        )
         self.attempt(number)
 
     def attempt(self, number: int, attempt: int = 1) -> None:
@@ -132,7 +146,9 @@ class Story:
         self.ledger.dispatch(
             run_id(number), attempt, message_id="m", receipt_handle="h"
         )
-        self.ledger.claim(run_id(number), attempt, f"dagster-{number}-{attempt}")
+        self.ledger.claim(
+            run_id(number), attempt, f"dagster-{number}-{attempt}"
+        )
 
     def record(self, number: int) -> RunRecord:
         record = self.platform.runs.get(run_id(number))
@@ -146,7 +162,9 @@ class Story:
 
     def configs_put(self) -> None:
         self.tenants.put(
-            "acme", json.dumps(config_document(timezone="Europe/Rome")), origin=WHO
+            "acme",
+            json.dumps(config_document(timezone="Europe/Rome")),
+            origin=WHO,
         )
 
     def api_keys(self) -> None:
@@ -174,7 +192,9 @@ class Story:
     def api_keys_used_and_added(self) -> None:
         key = self.keys.get("k1")
         assert key is not None
-        self.keys.add(replace(key, key_id="k2", created_by=None, expires_at=None), WHO)
+        self.keys.add(
+            replace(key, key_id="k2", created_by=None, expires_at=None), WHO
+        )
         self.keys.note_use(key)
 
     def paused(self) -> None:
@@ -198,10 +218,17 @@ class Story:
             created_at=self.clock(),
         )
         other = replace(
-            hook, webhook_id=f"wh_{'1' * 30}_2", created_by="k1", description="ö"
+            hook,
+            webhook_id=f"wh_{'1' * 30}_2",
+            created_by="k1",
+            description="ö",
         )
         entry = WHO.entry(
-            Action.WEBHOOK_CREATED, "acme", hook.webhook_id, self.clock(), url="u"
+            Action.WEBHOOK_CREATED,
+            "acme",
+            hook.webhook_id,
+            self.clock(),
+            url="u",
         )
         self.webhooks.change("acme", added(hook), entry)
         self.webhooks.change("acme", added(other))
@@ -237,7 +264,9 @@ class Story:
             "wh_2": Delivery("wh_2", (DeliveryAttempt(at, 200, 3, None),)),
         }
         tried = replace(event, deliveries=deliveries, due_at=at + 5 * MINUTE)
-        assert store_event(self.platform.webhooks, tried, self.clock()) is not None
+        assert (
+            store_event(self.platform.webhooks, tried, self.clock()) is not None
+        )
         only = {"wh_2": deliveries["wh_2"]}
         other = self.webhooks.event(f"msg_{'2' * 32}")
         assert other is not None
@@ -265,7 +294,9 @@ class Story:
     def secret_and_upload_link(self) -> None:
         secrets = SecretStore(self.keys.database, "relay")
         secrets.put("acme", "sftp", SecretValue("p", "files.example.com"), WHO)
-        entry = WHO.entry(Action.UPLOAD_LINK_CREATED, "acme", "v1", self.clock())
+        entry = WHO.entry(
+            Action.UPLOAD_LINK_CREATED, "acme", "v1", self.clock()
+        )
         self.deletions.add_link(entry, 9)
 
     def trigger_states(self) -> None:
@@ -283,7 +314,9 @@ class Story:
             wanted_since=NOW,
             due_at=NOW + 2 * MINUTE,
         )
-        self.triggers.update("acme", lambda _: replace(full, revision=before.revision))
+        self.triggers.update(
+            "acme", lambda _: replace(full, revision=before.revision)
+        )
         self.triggers.update(
             "other", lambda state: replace(state, next_run_at=NOW, due_at=NOW)
         )
@@ -300,7 +333,9 @@ class Story:
             self.pulls.change,
             PullConfig(url="https://files.example.com/stock.csv"),
         )
-        mark = FileMark(etag='"v1"', last_modified="Sun, 01 Mar 2026 08:00:00 GMT")
+        mark = FileMark(
+            etag='"v1"', last_modified="Sun, 01 Mar 2026 08:00:00 GMT"
+        )
         staged = StagedFile(
             key="published/acme/pulls/v1/a-lease",
             source=pull.digest,
@@ -322,7 +357,9 @@ class Story:
         move = TriggerUpdate(
             before, replace(before, wanted=None, wanted_since=None, due_at=None)
         )
-        wanted = NewRun(run_id=run_id(0), tenant_id="acme", trigger=Trigger.UPLOAD)
+        wanted = NewRun(
+            run_id=run_id(0), tenant_id="acme", trigger=Trigger.UPLOAD
+        )
         self.ledger.start_triggered(wanted, move)
 
     def cancelled_at_once(self) -> None:
@@ -367,7 +404,9 @@ class Story:
 
     def failed(self) -> None:
         self.attempt(1, 2)
-        failure = RunFailure("NO_VENDOR_DATA", "nothing of any vendor", Stage.NORMALIZE)
+        failure = RunFailure(
+            "NO_VENDOR_DATA", "nothing of any vendor", Stage.NORMALIZE
+        )
         vendors = (
             VendorResult("v1", "found", NOW, 3, 5, 1, 4),
             VendorResult("v2", "missing", None, None, None, None, None),
@@ -403,7 +442,10 @@ class Story:
             Outcome(
                 feed_key="published/acme/3.csv",
                 feed_sha256="cd" * 32,
-                guards=(TRIPPED, {"guard": "price", "limit": 0.5, "note": "ö" * 300}),
+                guards=(
+                    TRIPPED,
+                    {"guard": "price", "limit": 0.5, "note": "ö" * 300},
+                ),
             ),
         )
 
@@ -420,7 +462,8 @@ class Story:
         self.start(4)
         self.ledger.pin(self.record(4).fence, None, run_id(2))
         self.ledger.feeds.hold(
-            self.record(4).fence, Outcome(feed_sha256="ef" * 32, guards=(TRIPPED,))
+            self.record(4).fence,
+            Outcome(feed_sha256="ef" * 32, guards=(TRIPPED,)),
         )
         self.start(5)
         outcome = Outcome(
@@ -432,7 +475,9 @@ class Story:
 
     def adopted(self) -> None:
         for number in (6, 7):
-            self.ledger.adopt(Job(run_id(number), "acme", ("v1",), 1), "req-9", NOW)
+            self.ledger.adopt(
+                Job(run_id(number), "acme", ("v1",), 1), "req-9", NOW
+            )
         self.ledger.messages.note_receive(
             run_id(7), "m7", "h7", hidden_for=timedelta(hours=1)
         )
@@ -448,16 +493,22 @@ class Story:
     def poisoned(self) -> None:
         self.ledger.poison(run_id(7), "it ends no attempt")
         self.ledger.messages.record_dlq(run_id(7), "dlq-7")
-        self.ledger.messages.note_reports(run_id(7), Outcome(artifacts={"errors": "k"}))
+        self.ledger.messages.note_reports(
+            run_id(7), Outcome(artifacts={"errors": "k"})
+        )
         self.ledger.messages.acknowledge(run_id(7))
 
     def dead_letter_resolved(self) -> None:
-        entry = WHO.entry(Action.DEAD_LETTER_DISCARDED, "acme", run_id(7), self.clock())
+        entry = WHO.entry(
+            Action.DEAD_LETTER_DISCARDED, "acme", run_id(7), self.clock()
+        )
         self.ledger.messages.resolve_dead_letter(run_id(7), entry)
         self.ledger.adopt_dead(Job(run_id(8), "acme"), "it died", "dlq-8", NOW)
 
     def not_sent(self) -> None:
-        wanted = NewRun(run_id=run_id(9), tenant_id="acme", in_place_of=run_id(8))
+        wanted = NewRun(
+            run_id=run_id(9), tenant_id="acme", in_place_of=run_id(8)
+        )
         self.ledger.reserve(wanted, Idempotency("j" * 64, "f" * 64), 30)
 
     def uncounted(self) -> None:
@@ -476,7 +527,9 @@ class Story:
         self.deletions.ask("acme", timedelta(hours=1), WHO)
         now = self.clock()
         change_deletion(
-            self.deletions, "acme", lambda each: deletion_rules.stopped(each, now)
+            self.deletions,
+            "acme",
+            lambda each: deletion_rules.stopped(each, now),
         )
 
     def deleting(self) -> None:
@@ -537,11 +590,16 @@ def play(
             scene(story)
             after = items_of(platform)
             written = {
-                key: item for key, item in after.items() if before.get(key) != item
+                key: item
+                for key, item in after.items()
+                if before.get(key) != item
             }
             yield (
                 scene.__name__,
-                {**written, **{key: {} for key in before.keys() - after.keys()}},
+                {
+                    **written,
+                    **{key: {} for key in before.keys() - after.keys()},
+                },
             )
 
 
@@ -554,13 +612,18 @@ def told(scenes: Iterable[tuple[str, Items]]) -> Any:
         )
         for name, items in scenes
     }
-    return {name: [json.loads(each) for each in scene] for name, scene in texts.items()}
+    return {
+        name: [json.loads(each) for each in scene]
+        for name, scene in texts.items()
+    }
 
 
 def as_text(found: Any) -> str:
     """Return the story as the file has it: an item a line."""
     scenes = (
-        f'"{name}": [\n' + ",\n".join(json.dumps(item) for item in items) + "\n]"
+        f'"{name}": [\n'
+        + ",\n".join(json.dumps(item) for item in items)
+        + "\n]"
         for name, items in found.items()
     )
     return "{\n" + ",\n".join(scenes) + "\n}\n"
@@ -610,16 +673,18 @@ def test_items_of_every_kind_that_the_next_release_has_stored_are_read_and_writt
             if place in known and item:
                 assert {name: item.get(name) for name in LATER} == LATER, place
                 changed.add(place.partition("/")[2].partition("#")[0])
-            own = {name: value for name, value in item.items() if name not in LATER}
+            own = {
+                name: value for name, value in item.items() if name not in LATER
+            }
             stripped[place] = {**own, "schema": {"N": "1"}} if item else {}
             known.difference_update([place] if not item else [])
         known.update(place for place, item in items.items() if item)
         return stripped
 
     scenes = play(as_the_next_release_stores)
-    assert told((name, of_this_release(items)) for name, items in scenes) == json.loads(
-        STORED.read_text()
-    )
+    assert told(
+        (name, of_this_release(items)) for name, items in scenes
+    ) == json.loads(STORED.read_text())
     assert changed == KINDS - {
         "IDEMP",
         "GONE",
@@ -631,10 +696,14 @@ def test_items_of_every_kind_that_the_next_release_has_stored_are_read_and_writt
 
 def test_the_story_has_items_of_every_kind_each_with_its_schema() -> None:
     found = [
-        item for scene in json.loads(STORED.read_text()).values() for item in scene
+        item
+        for scene in json.loads(STORED.read_text()).values()
+        for item in scene
     ]
     assert all(item["schema"] == {"N": "1"} for _, item in found if item)
     kinds = {
-        place.partition("/")[2].partition("#")[0] for place, _ in found if "#" in place
+        place.partition("/")[2].partition("#")[0]
+        for place, _ in found
+        if "#" in place
     }
     assert kinds == KINDS

@@ -63,7 +63,9 @@ def by_hand(platform: Platform) -> object:
 
 
 def redriven(platform: Platform) -> object:
-    return platform.submission.resubmit(TENANT, None, in_place_of=str(uuid.uuid4()))
+    return platform.submission.resubmit(
+        TENANT, None, in_place_of=str(uuid.uuid4())
+    )
 
 
 def webhook(platform: Platform) -> object:
@@ -124,7 +126,9 @@ def test_a_job_that_waits_does_not_get_the_lock(platform: Platform) -> None:
 def test_a_run_that_was_there_goes_on_to_its_end(platform: Platform) -> None:
     record = platform.ledger.reserve(new_run()).record
     platform.deletions.ask(TENANT, WEEK)
-    platform.ledger.dispatch(record.run_id, 1, message_id="m", receipt_handle="h")
+    platform.ledger.dispatch(
+        record.run_id, 1, message_id="m", receipt_handle="h"
+    )
     platform.ledger.claim(record.run_id, 1, "dagster-1")
     assert platform.ledger.cancel(record.run_id).has_ended
 
@@ -148,9 +152,13 @@ def test_what_was_sent_before_a_tenant_went_is_no_job_of_the_next(
 def test_of_many_who_ask_at_once_one_is_told_of() -> None:
     with served_platform() as platform, ThreadPoolExecutor(8) as pool:
         ApiWorld(platform).store_config()
-        asked = [pool.submit(platform.deletions.ask, TENANT, WEEK) for _ in range(8)]
+        asked = [
+            pool.submit(platform.deletions.ask, TENANT, WEEK) for _ in range(8)
+        ]
         assert len({each.result().asked_at for each in asked}) == 1
-        told = platform.audit.list_entries(TENANT, Action.TENANT_DELETION_ASKED).items
+        told = platform.audit.list_entries(
+            TENANT, Action.TENANT_DELETION_ASKED
+        ).items
         assert len(told) == 1
 
 
@@ -161,7 +169,8 @@ def test_no_run_begins_once_a_deletion_is_asked_for() -> None:
         asked = pool.submit(platform.closing.ask, TENANT).result()
         began = [record for each in makers for record in each.result()]
         assert all(
-            each.requested_at < asked.asked_at + timedelta(seconds=1) for each in began
+            each.requested_at < asked.asked_at + timedelta(seconds=1)
+            for each in began
         )
         assert platform.closing.stop(TENANT)
         assert platform.runs.lock(TENANT).active_run_id is None

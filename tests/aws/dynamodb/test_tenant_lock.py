@@ -19,14 +19,18 @@ from support.builders import REQUESTED_AT, RUN_ID
 from support.fakes import embedded_clients
 
 NONE, QUEUED, OWNER = LockState.NONE, LockState.QUEUED, LockState.OWNER
-NAMES = SimpleNamespace(runs_table="runs", tenants_table="tenants", audit_table="audit")
+NAMES = SimpleNamespace(
+    runs_table="runs", tenants_table="tenants", audit_table="audit"
+)
 WRITES = RunItemWrites(Database.of(embedded_clients(), NAMES))
 FREE = "attribute_not_exists(holder)"
 WAITER = by_time(REQUESTED_AT, RUN_ID)
 OF_EVERY_WRITE = "SET schema = if_not_exists(schema, 1)"
 
 
-def a_run(lock_state: LockState, status: RunStatus = RunStatus.QUEUED) -> RunRecord:
+def a_run(
+    lock_state: LockState, status: RunStatus = RunStatus.QUEUED
+) -> RunRecord:
     return RunRecord(
         run_id=RUN_ID,
         tenant_id="acme",
@@ -58,7 +62,9 @@ def filled_in(arguments: Mapping[str, Any], parameter: str) -> str | None:
     for placeholder, typed in arguments["ExpressionAttributeValues"].items():
         ((kind, value),) = typed.items()
         texts[placeholder] = str(value[0] if kind == "SS" else value)
-    return re.sub(r"[#:]\w+", lambda found: texts[found[0]], arguments[parameter])
+    return re.sub(
+        r"[#:]\w+", lambda found: texts[found[0]], arguments[parameter]
+    )
 
 
 @pytest.mark.parametrize(
@@ -73,7 +79,10 @@ def filled_in(arguments: Mapping[str, Any], parameter: str) -> str | None:
     ids=["taken", "queued for", "taken in turn", "given up waiting", "freed"],
 )
 def test_each_change_has_its_write_and_condition(
-    before: LockState | None, after: LockState, expression: str, condition: str | None
+    before: LockState | None,
+    after: LockState,
+    expression: str,
+    condition: str | None,
 ) -> None:
     write = written(before and a_run(before), a_run(after, RunStatus.CANCELLED))
     assert write == (expression, condition)
@@ -82,7 +91,10 @@ def test_each_change_has_its_write_and_condition(
 @pytest.mark.parametrize("state", LockState)
 def test_a_record_that_keeps_its_state_writes_no_lock(state: LockState) -> None:
     assert (
-        WRITES.lock(RecordChange(a_run(state), replace(a_run(state), attempt=1))) == []
+        WRITES.lock(
+            RecordChange(a_run(state), replace(a_run(state), attempt=1))
+        )
+        == []
     )
 
 
@@ -99,7 +111,9 @@ def test_a_newcomer_steps_back_where_others_wait() -> None:
         (RunStatus.CANCELLED, "REMOVE holder"),
     ],
 )
-def test_an_end_counts_failures_running(status: RunStatus, expression: str) -> None:
+def test_an_end_counts_failures_running(
+    status: RunStatus, expression: str
+) -> None:
     update, _ = written(a_run(OWNER), a_run(NONE, status))
     assert update == expression
 

@@ -84,13 +84,17 @@ def test_a_first_version_may_be_put(tenants: TenantStore) -> None:
     assert tenants.put("acme", "{}").version == 1
 
 
-def test_a_writer_that_may_not_create_meets_no_new_tenant(tenants: TenantStore) -> None:
+def test_a_writer_that_may_not_create_meets_no_new_tenant(
+    tenants: TenantStore,
+) -> None:
     with pytest.raises(UnknownTenantError):
         tenants.put("acme", "{}", may_create=False)
     assert tenants.latest_version("acme") is None
 
 
-def test_a_writer_that_expects_another_version_is_refused(tenants: TenantStore) -> None:
+def test_a_writer_that_expects_another_version_is_refused(
+    tenants: TenantStore,
+) -> None:
     with pytest.raises(VersionMismatchError) as unknown:
         tenants.put("acme", "{}", if_match=1)
     assert unknown.value.latest is None
@@ -101,7 +105,9 @@ def test_a_writer_that_expects_another_version_is_refused(tenants: TenantStore) 
     assert stale.value.latest == 2
 
 
-def test_two_writers_at_once_never_share_a_version(shared_tenants: TenantStore) -> None:
+def test_two_writers_at_once_never_share_a_version(
+    shared_tenants: TenantStore,
+) -> None:
     barrier = threading.Barrier(8)
 
     def put(number: int) -> int:
@@ -151,12 +157,19 @@ def test_tenants_are_found_by_when_their_first_config_was_stored(
         clock.advance(seconds=10)
     tenants.put("one", "{}")
     assert tenants.all_tenant_ids() == ["one", "two", "three"]
-    assert tenants.created_since(NOW + timedelta(seconds=10)) == ["two", "three"]
+    assert tenants.created_since(NOW + timedelta(seconds=10)) == [
+        "two",
+        "three",
+    ]
 
 
-def test_a_table_that_is_not_there_is_told_by_the_check(platform: Platform) -> None:
+def test_a_table_that_is_not_there_is_told_by_the_check(
+    platform: Platform,
+) -> None:
     platform.database.tenants.check()
-    nowhere = platform.settings.model_copy(update={"tenants_table": "no-such-table"})
+    nowhere = platform.settings.model_copy(
+        update={"tenants_table": "no-such-table"}
+    )
     with pytest.raises(MissingResourceError):
         Database.of(platform.clients, nowhere).tenants.check()
 
@@ -170,7 +183,9 @@ def test_versions_are_listed_latest_first_and_go_on_below_one(
     page = tenants.versions("acme", limit=2)
     assert [each.version for each in page] == [5, 4]
     assert page[0].stored_at == NOW + timedelta(hours=4)
-    assert [each.version for each in tenants.versions("acme", limit=9, before=4)] == [
+    assert [
+        each.version for each in tenants.versions("acme", limit=9, before=4)
+    ] == [
         3,
         2,
         1,
@@ -186,7 +201,11 @@ def test_a_version_that_the_index_does_not_have_yet_is_listed(
     table, key = tenants.database.tenants, config_key("acme", 3)
     moved = table.update("config", key, Update(sets={schema.OWNER: "other"}))
     table.carry_out(moved)  # of acme's part of the index
-    assert [each.version for each in tenants.versions("acme", limit=3)] == [4, 3, 2]
+    assert [each.version for each in tenants.versions("acme", limit=3)] == [
+        4,
+        3,
+        2,
+    ]
 
 
 def test_an_unknown_tenant_has_no_versions(tenants: TenantStore) -> None:
@@ -210,13 +229,18 @@ def test_a_tenant_stores_so_many_versions_in_a_day_and_then_waits_for_the_next(
         assert counting.put("acme", "{}").version == version
     with pytest.raises(QuotaExceededError) as refused:
         counting.put("acme", "{}")
-    assert (refused.value.wait_seconds, counting.latest_version("acme")) == (1, 3)
+    assert (refused.value.wait_seconds, counting.latest_version("acme")) == (
+        1,
+        3,
+    )
     assert counting.put("other", "{}").version == 1
     clock.advance(seconds=1)
     assert [counting.put("acme", "{}").version for _ in range(3)] == [4, 5, 6]
 
 
-def test_a_version_that_is_refused_counts_as_none(counting: TenantStore) -> None:
+def test_a_version_that_is_refused_counts_as_none(
+    counting: TenantStore,
+) -> None:
     counting.create("acme", "{}")
     for _ in range(3):
         with pytest.raises(VersionMismatchError):
@@ -228,7 +252,8 @@ def test_writers_at_once_store_no_more_than_a_day_s_versions(
     shared_platform: Platform,
 ) -> None:
     stores = [
-        TenantStore(shared_platform.database, versions_per_day=5) for _ in range(10)
+        TenantStore(shared_platform.database, versions_per_day=5)
+        for _ in range(10)
     ]
 
     def put(store: TenantStore) -> bool:

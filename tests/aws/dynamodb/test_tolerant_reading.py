@@ -45,7 +45,10 @@ class World:
         database = Database.of(platform.clients, platform.settings, self.count)
         database = replace(database, clock=clock)
         self.runs, self.triggers = RunStore(database), TriggerStore(database)
-        self.webhooks, self.deletions = WebhookStore(database), DeletionStore(database)
+        self.webhooks, self.deletions = (
+            WebhookStore(database),
+            DeletionStore(database),
+        )
         self.ledger = platform.ledger
 
     def count(self) -> None:
@@ -186,7 +189,10 @@ def test_what_is_not_known_of_one_webhook_stays_and_so_does_one_that_cannot_be_r
     webhooks_of(world)
     stored_webhook(world.platform)
     mine, other = json.loads(world.item("WEBHOOKS#acme")["webhooks"]["S"])
-    mine, other = {**mine, "colour": "blue"}, {**other, "events": ["run.dreamt"]}
+    mine, other = (
+        {**mine, "colour": "blue"},
+        {**other, "events": ["run.dreamt"]},
+    )
     world.write("WEBHOOKS#acme", webhooks={"S": json.dumps([mine, other])})
     change_webhook(world)
     assert world.unreadable > 0
@@ -211,18 +217,28 @@ def test_a_run_that_cannot_be_read_is_postponed_and_the_others_are_found(
     unreadable, other = two_runs(world)
     world.write(f"RUN#{unreadable}", trigger={"S": "sftp"})
     until = world.clock.advance(hours=2)
-    assert [each.run_id for each in world.runs.due(DueQueue.MESSAGE, until)] == []
+    assert [
+        each.run_id for each in world.runs.due(DueQueue.MESSAGE, until)
+    ] == []
     due = [run for queue in DueQueue for run in world.runs.due(queue, until)]
     assert [run.run_id for run in due] == [other]
     assert world.unreadable == 1  # and then no more: it is due later
-    assert len([run for queue in DueQueue for run in world.runs.due(queue, until)]) == 1
+    assert (
+        len([run for queue in DueQueue for run in world.runs.due(queue, until)])
+        == 1
+    )
     assert world.unreadable == 1
     world.write(f"RUN#{unreadable}", trigger={"S": "queue"})
     until += timedelta(minutes=5)
-    assert len([run for queue in DueQueue for run in world.runs.due(queue, until)]) == 2
+    assert (
+        len([run for queue in DueQueue for run in world.runs.due(queue, until)])
+        == 2
+    )
 
 
-def test_a_run_that_cannot_be_read_is_left_out_of_a_listing(world: World) -> None:
+def test_a_run_that_cannot_be_read_is_left_out_of_a_listing(
+    world: World,
+) -> None:
     unreadable, other = two_runs(world)
     world.write(f"RUN#{unreadable}", status={"S": "PONDERING"})
     assert [each.run_id for each in world.runs.list_runs().items] == [other]

@@ -22,7 +22,9 @@ WRITES = [
 
 
 def cancelled(*codes: str, item: dict[str, Any] | None = None) -> ClientError:
-    reasons = [{"Code": code, **({"Item": item} if item else {})} for code in codes]
+    reasons = [
+        {"Code": code, **({"Item": item} if item else {})} for code in codes
+    ]
     answer = {
         "Error": {"Code": "TransactionCanceledException"},
         "CancellationReasons": reasons,
@@ -62,9 +64,17 @@ class ScriptedDynamoDB:
         refused("TransactionConflictException"),
         refused("TransactionInProgressException"),
     ],
-    ids=["conflict", "throttled", "throughput", "conflict of all", "in progress"],
+    ids=[
+        "conflict",
+        "throttled",
+        "throughput",
+        "conflict of all",
+        "in progress",
+    ],
 )
-def test_a_collision_is_tried_again_with_a_new_token(error: ClientError) -> None:
+def test_a_collision_is_tried_again_with_a_new_token(
+    error: ClientError,
+) -> None:
     dynamodb = ScriptedDynamoDB(error, error)
     dynamodb.run()
     assert len({call["ClientRequestToken"] for call in dynamodb.calls}) == 3
@@ -72,13 +82,17 @@ def test_a_collision_is_tried_again_with_a_new_token(error: ClientError) -> None
 
 
 def test_collisions_without_end_are_a_throttle() -> None:
-    dynamodb = ScriptedDynamoDB(*[cancelled("None", "TransactionConflict")] * 100)
+    dynamodb = ScriptedDynamoDB(
+        *[cancelled("None", "TransactionConflict")] * 100
+    )
     with pytest.raises(ThrottledError, match="TransactionConflict"):
         dynamodb.run()
     assert sum(dynamodb.pauses) < 6
 
 
-def test_a_condition_that_failed_is_named_by_its_role_even_beside_a_collision() -> None:
+def test_a_condition_that_failed_is_named_by_its_role_even_beside_a_collision() -> (
+    None
+):
     found = {"pk": {"S": "LOCK#acme"}}
     dynamodb = ScriptedDynamoDB(
         cancelled("TransactionConflict", "ConditionalCheckFailed", item=found)

@@ -53,7 +53,10 @@ def test_a_webhook_is_read_as_it_was_written(platform: Platform) -> None:
 
 
 def test_webhooks_of_many_tenants_are_one_read(platform: Platform) -> None:
-    mine, other = stored_webhook(platform), stored_webhook(platform, tenant_id="other")
+    mine, other = (
+        stored_webhook(platform),
+        stored_webhook(platform, tenant_id="other"),
+    )
     calls = CallCounter(platform)
     found = platform.webhooks.of_tenants(["acme", "other", "nobody"])
     assert found == {"acme": (mine,), "other": (other,), "nobody": ()}
@@ -79,7 +82,9 @@ def test_a_change_is_told_in_its_own_transaction(platform: Platform) -> None:
     assert platform.audit.list_entries("acme").items == (entry,)
 
 
-def test_what_changes_nothing_or_is_refused_is_not_told(platform: Platform) -> None:
+def test_what_changes_nothing_or_is_refused_is_not_told(
+    platform: Platform,
+) -> None:
     one = stored_webhook(platform)
     entry = SYSTEM.entry(Action.WEBHOOK_CHANGED, "acme", one.webhook_id, NOW)
     same = edited("acme", one.webhook_id, updated(NOW, url=one.url))
@@ -104,7 +109,9 @@ def test_a_tenant_has_ten_at_the_most(platform: Platform) -> None:
 
 def test_the_last_one_goes_and_another_comes(platform: Platform) -> None:
     one = stored_webhook(platform)
-    assert platform.webhooks.change("acme", removed("acme", one.webhook_id)) == ()
+    assert (
+        platform.webhooks.change("acme", removed("acme", one.webhook_id)) == ()
+    )
     two = stored_webhook(platform)
     assert platform.webhooks.of_tenant("acme") == (two,)
 
@@ -127,7 +134,9 @@ def test_changes_at_once_are_all_kept_and_the_eleventh_is_refused() -> None:
 def test_a_new_event_is_due_at_once_and_read_as_it_was_written(
     platform: Platform,
 ) -> None:
-    one = replace(event(), data={"run_id": "r", "counts": {"rows": 3}, "hold": None})
+    one = replace(
+        event(), data={"run_id": "r", "counts": {"rows": 3}, "hold": None}
+    )
     platform.webhooks.add_event(one)
     assert platform.webhooks.event(one.event_id) == one
     assert due_events(platform.webhooks, NOW) == [one]
@@ -143,7 +152,9 @@ def test_the_longest_due_come_first(platform: Platform) -> None:
     assert dict(calls) == {"dynamodb.Query": SHARDS, "dynamodb.BatchGetItem": 1}
 
 
-def test_an_event_is_due_until_its_deliveries_are_over(platform: Platform) -> None:
+def test_an_event_is_due_until_its_deliveries_are_over(
+    platform: Platform,
+) -> None:
     one = event()
     platform.webhooks.add_event(one)
     later = NOW + 60 * SECOND
@@ -154,8 +165,12 @@ def test_an_event_is_due_until_its_deliveries_are_over(platform: Platform) -> No
     assert stored == replace(waits, revision=3)
     assert due_events(platform.webhooks, NOW) == []
     assert due_events(platform.webhooks, later) == [stored]
-    over = replace(waits, deliveries={"wh_1": tried("wh_1", 500, 200)}, due_at=None)
-    assert store_event(platform.webhooks, over, later) == replace(over, revision=5)
+    over = replace(
+        waits, deliveries={"wh_1": tried("wh_1", 500, 200)}, due_at=None
+    )
+    assert store_event(platform.webhooks, over, later) == replace(
+        over, revision=5
+    )
     assert due_events(platform.webhooks, later) == []
     assert platform.webhooks.event(one.event_id) == replace(over, revision=5)
 
@@ -180,19 +195,27 @@ def test_an_event_that_another_sender_has_changed_stays_as_it_is(
     assert platform.webhooks.event(one.event_id) == first
 
 
-def test_an_event_that_nobody_is_told_of_is_not_kept(platform: Platform) -> None:
+def test_an_event_that_nobody_is_told_of_is_not_kept(
+    platform: Platform,
+) -> None:
     one = event()
     platform.webhooks.add_event(one)
-    assert store_event(platform.webhooks, replace(one, deliveries={}), NOW) is None
+    assert (
+        store_event(platform.webhooks, replace(one, deliveries={}), NOW) is None
+    )
     assert platform.webhooks.event(one.event_id) is None
 
 
-def test_an_event_is_no_run_and_lives_for_thirty_days(platform: Platform) -> None:
+def test_an_event_is_no_run_and_lives_for_thirty_days(
+    platform: Platform,
+) -> None:
     platform.webhooks.add_event(event())
-    (item,) = platform.clients.dynamodb.scan(TableName=platform.settings.runs_table)[
-        "Items"
-    ]
-    assert unmarshal(item)["expires_at"] == int((NOW + timedelta(days=30)).timestamp())
+    (item,) = platform.clients.dynamodb.scan(
+        TableName=platform.settings.runs_table
+    )["Items"]
+    assert unmarshal(item)["expires_at"] == int(
+        (NOW + timedelta(days=30)).timestamp()
+    )
     assert platform.runs.list_runs("acme").items == ()
     assert platform.runs.list_runs().items == ()
 
@@ -233,7 +256,9 @@ def test_tries_are_listed_one_by_one_the_last_first(
     wanted = stored_tries(platform, (200,), (500, None, 200), (), (503, 503))
     pages, cursor = [], None
     while not pages or cursor is not None:
-        page = platform.webhooks.tries_of("acme", "wh_1", limit=limit, cursor=cursor)
+        page = platform.webhooks.tries_of(
+            "acme", "wh_1", limit=limit, cursor=cursor
+        )
         cursor = page.next_cursor
         pages.append([(one.event_id, one.number) for one in page.items])
     assert [one for page in pages for one in page] == wanted
@@ -247,35 +272,58 @@ def test_a_page_that_goes_on_is_not_moved_by_what_comes_meanwhile(
     first = platform.webhooks.tries_of("acme", "wh_1", limit=2)
     newer = replace(event(after=90), deliveries={"wh_1": tried("wh_1", 200)})
     platform.webhooks.add_event(newer)
-    rest = platform.webhooks.tries_of("acme", "wh_1", limit=5, cursor=first.next_cursor)
+    rest = platform.webhooks.tries_of(
+        "acme", "wh_1", limit=5, cursor=first.next_cursor
+    )
     shown = [(one.event_id, one.number) for one in (*first.items, *rest.items)]
     assert shown == wanted
 
 
 def test_only_the_last_try_tells_of_the_next(platform: Platform) -> None:
-    one = replace(event(), deliveries={"wh_1": tried("wh_1", None, 500, goes_on=True)})
+    one = replace(
+        event(), deliveries={"wh_1": tried("wh_1", None, 500, goes_on=True)}
+    )
     platform.webhooks.add_event(one)
     page = platform.webhooks.tries_of("acme", "wh_1", limit=10)
-    assert [each.next_attempt_at for each in page.items] == [NOW + 300 * SECOND, None]
+    assert [each.next_attempt_at for each in page.items] == [
+        NOW + 300 * SECOND,
+        None,
+    ]
     assert [each.attempt.status_code for each in page.items] == [500, None]
 
 
 def test_a_webhook_without_tries_among_many_events_ends_its_pages_early(
     platform: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("relay_dagster.aws.dynamodb.webhook_store._EVENTS_AT_ONCE", 5)
+    monkeypatch.setattr(
+        "relay_dagster.aws.dynamodb.webhook_store._EVENTS_AT_ONCE", 5
+    )
     for number in range(31):
-        other = replace(event(after=number), deliveries={"wh_2": tried("wh_2", 200)})
+        other = replace(
+            event(after=number), deliveries={"wh_2": tried("wh_2", 200)}
+        )
         platform.webhooks.add_event(other)
     page = platform.webhooks.tries_of("acme", "wh_1", limit=10)
     assert page.items == ()
-    rest = platform.webhooks.tries_of("acme", "wh_1", limit=10, cursor=page.next_cursor)
-    assert (page.next_cursor is None, rest.items, rest.next_cursor) == (False, (), None)
+    rest = platform.webhooks.tries_of(
+        "acme", "wh_1", limit=10, cursor=page.next_cursor
+    )
+    assert (page.next_cursor is None, rest.items, rest.next_cursor) == (
+        False,
+        (),
+        None,
+    )
 
 
 @pytest.mark.parametrize(
     "rest",
-    ["", "RUN", "msg_" + "g" * 32, "msg_" + "a" * 32 + "#0", "msg_" + "a" * 32 + "#x"],
+    [
+        "",
+        "RUN",
+        "msg_" + "g" * 32,
+        "msg_" + "a" * 32 + "#0",
+        "msg_" + "a" * 32 + "#x",
+    ],
 )
 def test_a_cursor_that_no_list_returned_is_refused(
     platform: Platform, rest: str
@@ -287,7 +335,8 @@ def test_a_cursor_that_no_list_returned_is_refused(
 
 def test_a_cursor_leads_to_no_other_tenants_event(platform: Platform) -> None:
     foreign = replace(
-        event(tenant_id="other"), deliveries={"wh_1": tried("wh_1", 200, 200, 200)}
+        event(tenant_id="other"),
+        deliveries={"wh_1": tried("wh_1", 200, 200, 200)},
     )
     platform.webhooks.add_event(foreign)
     cursor = to_cursor(f"2026-03-01T12:00:00.000000Z#{foreign.event_id}#3")

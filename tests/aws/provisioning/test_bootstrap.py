@@ -40,7 +40,8 @@ def test_what_is_printed_is_enough_for_the_settings() -> None:
         settings = Settings.from_env(dict(pairs))
         assert (
             check(
-                settings.model_copy(update={"region": "us-east-1"}), embedded_clients()
+                settings.model_copy(update={"region": "us-east-1"}),
+                embedded_clients(),
             )
             == []
         )
@@ -55,16 +56,21 @@ def test_what_is_there_stays_as_it_is() -> None:
             update={"max_attempts": 9, "visibility_timeout_seconds": 30}
         )
         assert provision(other, clients).changes == ()
-        settings = Settings.from_env({**dict(first), "WORKER_POISON_MAX_RECEIVES": "9"})
+        settings = Settings.from_env(
+            {**dict(first), "WORKER_POISON_MAX_RECEIVES": "9"}
+        )
         assert check(settings, clients) == [
             "queue_misconfigured: RedrivePolicy.maxReceiveCount is 3, not 9"
         ]
         assert (
-            clients.s3.get_object(Bucket=NAMES.bucket, Key="k")["Body"].read() == b"x"
+            clients.s3.get_object(Bucket=NAMES.bucket, Key="k")["Body"].read()
+            == b"x"
         )
 
 
-def test_queues_have_their_names_and_what_is_dead_is_kept_for_fourteen_days() -> None:
+def test_queues_have_their_names_and_what_is_dead_is_kept_for_fourteen_days() -> (
+    None
+):
     clients = embedded_clients()
     with mock_aws():
         variables = dict(
@@ -80,7 +86,9 @@ def test_queues_have_their_names_and_what_is_dead_is_kept_for_fourteen_days() ->
 
 
 def attributes(clients: Clients, url: str) -> dict[str, Any]:
-    answer = clients.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])
+    answer = clients.sqs.get_queue_attributes(
+        QueueUrl=url, AttributeNames=["All"]
+    )
     return {str(name): value for name, value in answer["Attributes"].items()}
 
 
@@ -88,7 +96,9 @@ def test_items_that_are_over_expire() -> None:
     clients = embedded_clients()
     with mock_aws():
         bootstrap(NAMES, clients)
-        answer = clients.dynamodb.describe_time_to_live(TableName=NAMES.runs_table)
+        answer = clients.dynamodb.describe_time_to_live(
+            TableName=NAMES.runs_table
+        )
         assert answer["TimeToLiveDescription"] == {
             "TimeToLiveStatus": "ENABLED",
             "AttributeName": "expires_at",
@@ -156,7 +166,9 @@ class ForeignBucket(Clients):
 
 
 def test_a_bucket_of_somebody_else_is_named_in_one_line() -> None:
-    with pytest.raises(SettingsError, match=r"^ARTIFACT_BUCKET must be another name"):
+    with pytest.raises(
+        SettingsError, match=r"^ARTIFACT_BUCKET must be another name"
+    ):
         bootstrap(NAMES, ForeignBucket())
 
 
@@ -183,7 +195,9 @@ def test_it_tells_what_it_creates_and_the_second_time_that_there_is_nothing_to_d
     clients: Clients,
 ) -> None:
     first, second = provision(NAMES, clients), provision(NAMES, clients)
-    created = [change for change in first.changes if change.startswith("created")]
+    created = [
+        change for change in first.changes if change.startswith("created")
+    ]
     assert created == [
         "created bucket relay-inventory",
         "created table relay-inventory-runs",
@@ -197,16 +211,22 @@ def test_it_tells_what_it_creates_and_the_second_time_that_there_is_nothing_to_d
     assert second == Provisioned(first.variables, ())
 
 
-def test_the_bucket_is_private_encrypted_and_versioned(clients: Clients) -> None:
+def test_the_bucket_is_private_encrypted_and_versioned(
+    clients: Clients,
+) -> None:
     bootstrap(NAMES, clients)
     s3, bucket = clients.s3, NAMES.bucket
-    block = s3.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"]
+    block = s3.get_public_access_block(Bucket=bucket)[
+        "PublicAccessBlockConfiguration"
+    ]
     rules = s3.get_bucket_encryption(Bucket=bucket)[
         "ServerSideEncryptionConfiguration"
     ]["Rules"]
     assert set(block.values()) == {True}
     assert len(block) == 4
-    assert rules[0]["ApplyServerSideEncryptionByDefault"] == {"SSEAlgorithm": "AES256"}
+    assert rules[0]["ApplyServerSideEncryptionByDefault"] == {
+        "SSEAlgorithm": "AES256"
+    }
     assert s3.get_bucket_versioning(Bucket=bucket)["Status"] == "Enabled"
 
 
@@ -230,16 +250,22 @@ def test_artifacts_of_every_run_expire(clients: Clients) -> None:
 @pytest.mark.parametrize(
     "key", ["tenants/acme/inbound/v/feed.csv", "published/acme/x.csv"]
 )
-def test_uploads_and_published_feeds_never_expire(clients: Clients, key: str) -> None:
+def test_uploads_and_published_feeds_never_expire(
+    clients: Clients, key: str
+) -> None:
     bootstrap(NAMES, clients)
     assert expires_after(clients, key) == set()
 
 
-def test_what_was_deleted_of_published_feeds_is_forgotten(clients: Clients) -> None:
+def test_what_was_deleted_of_published_feeds_is_forgotten(
+    clients: Clients,
+) -> None:
     bootstrap(NAMES, clients)
     answer = clients.s3.get_bucket_lifecycle_configuration(Bucket=NAMES.bucket)
     (rule,) = [
-        each for each in answer["Rules"] if each["Filter"]["Prefix"] == "published/"
+        each
+        for each in answer["Rules"]
+        if each["Filter"]["Prefix"] == "published/"
     ]
     assert rule["NoncurrentVersionExpiration"] == {"NoncurrentDays": 7}
     assert rule["Expiration"] == {"ExpiredObjectDeleteMarker": True}
@@ -273,7 +299,9 @@ def test_tables_are_on_demand_and_can_be_recovered_to_any_moment(
     bootstrap(NAMES, clients)
     described = clients.dynamodb.describe_table(TableName=table)["Table"]
     backups = clients.dynamodb.describe_continuous_backups(TableName=table)
-    recovery = backups["ContinuousBackupsDescription"]["PointInTimeRecoveryDescription"]
+    recovery = backups["ContinuousBackupsDescription"][
+        "PointInTimeRecoveryDescription"
+    ]
     assert described["BillingModeSummary"]["BillingMode"] == "PAY_PER_REQUEST"
     assert recovery["PointInTimeRecoveryStatus"] == "ENABLED"
 
@@ -306,7 +334,8 @@ def test_a_setting_of_the_bucket_that_differs_stays(clients: Clients) -> None:
     other = NAMES.model_copy(update={"retention_days": 7})
     assert provision(other, clients, repair=True).changes == ()
     assert (
-        clients.s3.get_bucket_versioning(Bucket=NAMES.bucket)["Status"] == "Suspended"
+        clients.s3.get_bucket_versioning(Bucket=NAMES.bucket)["Status"]
+        == "Suspended"
     )
     assert expires_after(clients, RUN_ID) == {30}
 
@@ -321,7 +350,10 @@ def test_protections_of_tables_that_are_switched_off_are_set_again(
     )
     clients.dynamodb.update_time_to_live(
         TableName=NAMES.runs_table,
-        TimeToLiveSpecification={"Enabled": False, "AttributeName": "expires_at"},
+        TimeToLiveSpecification={
+            "Enabled": False,
+            "AttributeName": "expires_at",
+        },
     )
     assert provision(NAMES, clients).changes == (
         "set expiry of items of table relay-inventory-runs to by expires_at",
@@ -361,7 +393,9 @@ DIFFERENCES = [
 
 
 @pytest.mark.parametrize(
-    ("change", "told"), DIFFERENCES, ids=[each[0].__name__ for each in DIFFERENCES]
+    ("change", "told"),
+    DIFFERENCES,
+    ids=[each[0].__name__ for each in DIFFERENCES],
 )
 def test_attributes_of_the_queues_are_checked_and_repaired_on_demand(
     clients: Clients, change: Callable[[Clients, Settings], None], told: str
@@ -398,8 +432,12 @@ def test_a_variable_that_says_otherwise_than_the_queue_is_told(
     assert check(settings, clients) == [told]
 
 
-@pytest.mark.parametrize("name", ["relay-inventory-jobs", "relay-inventory-jobs-dlq"])
-def test_a_queue_that_is_gone_is_told_by_its_name(clients: Clients, name: str) -> None:
+@pytest.mark.parametrize(
+    "name", ["relay-inventory-jobs", "relay-inventory-jobs-dlq"]
+)
+def test_a_queue_that_is_gone_is_told_by_its_name(
+    clients: Clients, name: str
+) -> None:
     settings = settings_of(clients)
     clients.sqs.delete_queue(
         QueueUrl=clients.sqs.get_queue_url(QueueName=name)["QueueUrl"]
@@ -417,8 +455,12 @@ def test_a_table_with_another_key_is_left(clients: Clients) -> None:
         BillingMode="PAY_PER_REQUEST",
     )
     provision(NAMES, clients, repair=True)
-    described = clients.dynamodb.describe_table(TableName=NAMES.tenants_table)["Table"]
-    assert described["KeySchema"] == [{"AttributeName": "id", "KeyType": "HASH"}]
+    described = clients.dynamodb.describe_table(TableName=NAMES.tenants_table)[
+        "Table"
+    ]
+    assert described["KeySchema"] == [
+        {"AttributeName": "id", "KeyType": "HASH"}
+    ]
     assert not described.get("GlobalSecondaryIndexes")
 
 
@@ -456,9 +498,9 @@ def test_what_was_overwritten_of_the_uploads_is_forgotten_in_the_end(
     bootstrap(NAMES, clients)
     answer = clients.s3.get_bucket_lifecycle_configuration(Bucket=NAMES.bucket)
     days = {
-        rule["Filter"]["Prefix"]: rule.get("NoncurrentVersionExpiration", {}).get(
-            "NoncurrentDays"
-        )
+        rule["Filter"]["Prefix"]: rule.get(
+            "NoncurrentVersionExpiration", {}
+        ).get("NoncurrentDays")
         for rule in answer["Rules"]
     }
     assert days["tenants/"] == 30

@@ -23,13 +23,17 @@ def clients() -> Iterator[Clients]:
 
 
 def orders(clients: Clients) -> dict[str, Any]:
-    answer: Any = clients.s3.get_bucket_notification_configuration(Bucket=NAMES.bucket)
+    answer: Any = clients.s3.get_bucket_notification_configuration(
+        Bucket=NAMES.bucket
+    )
     return answer
 
 
 def queue_arn(clients: Clients, name: str) -> str:
     url = clients.sqs.create_queue(QueueName=name)["QueueUrl"]
-    answer = clients.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
+    answer = clients.sqs.get_queue_attributes(
+        QueueUrl=url, AttributeNames=["QueueArn"]
+    )
     return answer["Attributes"]["QueueArn"]
 
 
@@ -56,7 +60,9 @@ def test_what_is_uploaded_is_told_and_nothing_else(clients: Clients) -> None:
 
 def test_the_bucket_alone_may_send(clients: Clients) -> None:
     url = dict(bootstrap(NAMES, clients))["UPLOADS_QUEUE_URL"]
-    answer = clients.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["Policy"])
+    answer = clients.sqs.get_queue_attributes(
+        QueueUrl=url, AttributeNames=["Policy"]
+    )
     (statement,) = json.loads(answer["Attributes"]["Policy"])["Statement"]
     assert statement["Principal"] == {"Service": "s3.amazonaws.com"}
     assert statement["Condition"]["ArnEquals"] == {
@@ -72,7 +78,8 @@ def test_other_notifications_and_rights_stay(clients: Clients) -> None:
         "Events": ["s3:ObjectRemoved:*"],
     }
     clients.s3.put_bucket_notification_configuration(
-        Bucket=NAMES.bucket, NotificationConfiguration={"QueueConfigurations": [other]}
+        Bucket=NAMES.bucket,
+        NotificationConfiguration={"QueueConfigurations": [other]},
     )
     changes = provision(NAMES, clients).changes
     assert [change.split(" to ")[0] for change in changes] == [
@@ -83,12 +90,15 @@ def test_other_notifications_and_rights_stay(clients: Clients) -> None:
     assert provision(NAMES, clients).changes == ()
 
 
-def test_a_notification_that_was_changed_is_left_alone(clients: Clients) -> None:
+def test_a_notification_that_was_changed_is_left_alone(
+    clients: Clients,
+) -> None:
     bootstrap(NAMES, clients)
     (ours,) = orders(clients)["QueueConfigurations"]
     ours["Filter"]["Key"]["FilterRules"][0]["Value"] = "tenants/acme/"
     clients.s3.put_bucket_notification_configuration(
-        Bucket=NAMES.bucket, NotificationConfiguration={"QueueConfigurations": [ours]}
+        Bucket=NAMES.bucket,
+        NotificationConfiguration={"QueueConfigurations": [ours]},
     )
     assert provision(NAMES, clients, repair=True).changes == ()
     (stored,) = orders(clients)["QueueConfigurations"]

@@ -42,7 +42,9 @@ def by_fraction(cell: str, factor: Fraction) -> int | str:
 
 
 RATES = st.one_of(
-    st.sampled_from([Fraction("1.0832"), Fraction("0.00000001"), Fraction(1_000_000)]),
+    st.sampled_from(
+        [Fraction("1.0832"), Fraction("0.00000001"), Fraction(1_000_000)]
+    ),
     st.integers(1, 10**14).map(lambda number: Fraction(number, 10**8)),
 )
 CELLS = st.one_of(
@@ -53,7 +55,9 @@ CELLS = st.one_of(
 
 
 @given(cell=CELLS, factor=RATES)
-def test_an_amount_times_a_rate_is_rounded_once(cell: str, factor: Fraction) -> None:
+def test_an_amount_times_a_rate_is_rounded_once(
+    cell: str, factor: Fraction
+) -> None:
     assert read(cell, factor) == by_fraction(cell, factor)
 
 

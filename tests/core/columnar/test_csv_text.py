@@ -18,7 +18,9 @@ CELLS = st.text('ab,;"\r\n é', max_size=6)
 
 
 @given(st.lists(st.tuples(CELLS, CELLS), min_size=1, max_size=8))
-def test_quoted_fields_read_back_as_they_were(rows: list[tuple[str, str]]) -> None:
+def test_quoted_fields_read_back_as_they_were(
+    rows: list[tuple[str, str]],
+) -> None:
     columns = [
         quoted(pa.array(list(column), pa.string()))
         for column in zip(*rows, strict=True)
@@ -26,20 +28,31 @@ def test_quoted_fields_read_back_as_they_were(rows: list[tuple[str, str]]) -> No
 
     text = bytes(lines(columns)).decode()
 
-    assert [tuple(row) for row in csv.reader(io.StringIO(text, newline=""))] == rows
+    assert [
+        tuple(row) for row in csv.reader(io.StringIO(text, newline=""))
+    ] == rows
 
 
 def test_a_field_is_quoted_only_where_it_must_be() -> None:
     cells = pa.array(['5" pipe', "a b", "a;b", "a\nb", "", "'"])
 
-    assert quoted(cells).to_pylist() == ['"5"" pipe"', "a b", "a;b", '"a\nb"', "", "'"]
+    assert quoted(cells).to_pylist() == [
+        '"5"" pipe"',
+        "a b",
+        "a;b",
+        '"a\nb"',
+        "",
+        "'",
+    ]
     assert quoted(cells, ";").to_pylist()[2] == '"a;b"'
     assert quoted(pa.array(["a§b", "a"]), "§").to_pylist() == ['"a§b"', "a"]
 
 
 @pytest.mark.parametrize("delimiter", [",", "\t", ";", "|"])
 @pytest.mark.parametrize("mark", ["{delimiter}", '"', "\r", "\n"])
-def test_one_field_among_plain_ones_is_quoted(delimiter: str, mark: str) -> None:
+def test_one_field_among_plain_ones_is_quoted(
+    delimiter: str, mark: str
+) -> None:
     mark = mark.format(delimiter=delimiter)
     plain = ["A-1", "B2", "", "Z9"]
     special = f"C{mark}3"
@@ -55,7 +68,9 @@ def test_a_record_of_one_empty_field_is_still_a_record() -> None:
 
 
 @given(st.lists(st.integers(0, 10**13 - 1), max_size=6))
-def test_money_keeps_two_places_and_more_only_where_needed(amounts: list[int]) -> None:
+def test_money_keeps_two_places_and_more_only_where_needed(
+    amounts: list[int],
+) -> None:
     written = money_text(np.array(amounts, np.int64)).to_pylist()
 
     for amount, text in zip(amounts, written, strict=True):

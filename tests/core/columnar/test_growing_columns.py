@@ -73,11 +73,15 @@ def test_what_is_skipped_is_zero() -> None:
 
 
 @given(NUMBERS)
-def test_numbers_and_nulls_come_back_row_by_row(parts: list[list[int | None]]) -> None:
+def test_numbers_and_nulls_come_back_row_by_row(
+    parts: list[list[int | None]],
+) -> None:
     column = GrowingNumbers(np.int64)
     for part in parts:
         nulls = np.array([number is None for number in part], np.bool_)
-        column.append(np.array([number or 0 for number in part], np.int64), nulls)
+        column.append(
+            np.array([number or 0 for number in part], np.int64), nulls
+        )
 
     values, nulls = column.consume()
 
@@ -104,7 +108,9 @@ def test_texts_come_back_with_room_for_a_word_behind_them(
 
 
 @pytest.mark.parametrize("max_bytes", [MAX_SHORT_BYTES, 8])
-def test_lines_are_put_in_order_however_many_bytes_they_have(max_bytes: int) -> None:
+def test_lines_are_put_in_order_however_many_bytes_they_have(
+    max_bytes: int,
+) -> None:
     lines = GrowingTexts()
     for part in (["b,1\n", "never\n"], ["a,22\n", "c\n"]):
         lines.append(pa.array(part))
@@ -112,6 +118,8 @@ def test_lines_are_put_in_order_however_many_bytes_they_have(max_bytes: int) -> 
     vendor = NormalizedVendor("v", VendorStatus.FOUND)
     columns = VendorColumns({}, np.array([2, 0, 3]))
     with mock.patch.object(growing_columns, "MAX_SHORT_BYTES", max_bytes):
-        _, *pieces = SortedVendor(vendor, columns, lines.consume()).consume_lines()
+        _, *pieces = SortedVendor(
+            vendor, columns, lines.consume()
+        ).consume_lines()
 
     assert b"".join(pieces) == b"a,22\nb,1\nc\n"

@@ -12,7 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay_core.columnar.csv_text import money_text, whole_text
-from relay_core.columnar.numbers import FAULTS, ColumnValues, read_amounts, read_wholes
+from relay_core.columnar.numbers import (
+    FAULTS,
+    ColumnValues,
+    read_amounts,
+    read_wholes,
+)
 from relay_core.domain.cell_rules import read_money, read_whole
 from relay_core.domain.codes import RowFault
 from relay_core.domain.columns import BY_NAME, RejectionCodes
@@ -51,7 +56,9 @@ def column(texts: list[str]) -> pa.StringArray:
     return pa.array([text.strip() for text in texts], pa.string())
 
 
-def by_cell(texts: list[str], rule: Callable[[str], int]) -> list[int | str | None]:
+def by_cell(
+    texts: list[str], rule: Callable[[str], int]
+) -> list[int | str | None]:
     """Read each cell with the scalar rule: a value, a fault's code, or None for a null."""
 
     def one(text: str) -> int | str | None:
@@ -66,7 +73,10 @@ def by_cell(texts: list[str], rule: Callable[[str], int]) -> list[int | str | No
 def by_column(typed: ColumnValues) -> list[int | str | None]:
     """Read a typed column in the same terms."""
     rows = zip(typed.values.tolist(), typed.nulls, typed.faults, strict=True)
-    return [None if n else str(FAULTS[f - 1]) if f else value for value, n, f in rows]
+    return [
+        None if n else str(FAULTS[f - 1]) if f else value
+        for value, n, f in rows
+    ]
 
 
 @given(st.lists(NUMBERS, max_size=8), OPTIONS)
@@ -97,14 +107,15 @@ def test_a_column_of_whole_numbers_reads_as_its_cells_do(
     def rule(text: str) -> int:
         return read_whole(BY_NAME[name], text, parser)
 
-    assert by_column(read_wholes(column(texts), parser, refusals_of(name))) == by_cell(
-        texts, rule
-    )
+    assert by_column(
+        read_wholes(column(texts), parser, refusals_of(name))
+    ) == by_cell(texts, rule)
 
 
 @given(
     st.lists(
-        st.one_of(NUMBERS, st.sampled_from([" 1.50", "2 ", " ", "\u00a03"])), max_size=8
+        st.one_of(NUMBERS, st.sampled_from([" 1.50", "2 ", " ", "\u00a03"])),
+        max_size=8,
     )
 )
 def test_plain_numbers_need_no_trimming_before(texts: list[str]) -> None:
@@ -114,9 +125,9 @@ def test_plain_numbers_need_no_trimming_before(texts: list[str]) -> None:
         return read_money(text, parser)
 
     untrimmed = pa.array(texts, pa.string())
-    assert by_column(read_amounts(untrimmed, parser, refusals_of("cost"))) == by_cell(
-        texts, rule
-    )
+    assert by_column(
+        read_amounts(untrimmed, parser, refusals_of("cost"))
+    ) == by_cell(texts, rule)
 
 
 @given(st.lists(NUMBERS, max_size=8))
@@ -131,7 +142,9 @@ def test_a_cell_that_counts_as_canonical_stands_as_its_value_is_written(
     for numbers, write in ((amounts, money_text), (wholes, whole_text)):
         rows = np.flatnonzero(numbers.is_canonical & (numbers.faults == 0))
         written = write(numbers.values[rows], numbers.nulls[rows])
-        assert numbers.text.take(pa.array(rows)).to_pylist() == written.to_pylist()
+        assert (
+            numbers.text.take(pa.array(rows)).to_pylist() == written.to_pylist()
+        )
 
 
 @pytest.mark.parametrize(
@@ -152,7 +165,9 @@ def test_a_cell_that_counts_as_canonical_stands_as_its_value_is_written(
     ],
 )
 def test_what_is_no_number_is_refused(text: str) -> None:
-    column = read_amounts(pa.array([text, "1"]), parser_of(), refusals_of("cost"))
+    column = read_amounts(
+        pa.array([text, "1"]), parser_of(), refusals_of("cost")
+    )
 
     assert by_column(column) == [RowFault.INVALID_DECIMAL, 10_000]
 
@@ -179,9 +194,18 @@ def test_what_is_no_number_is_refused(text: str) -> None:
             (".5e+3", 5_000_000),
             ("1e-99999999999999999999", 0),
         ),
-        *(("0e99999999999999999999", 0), ("0" * 50 + "1." + "0" * 50 + "1", 10_000)),
-        *(("12345678901234567890e-15", 123_456_789), ("999999999.99994", 10**13 - 1)),
-        *(("999999999.99995", "amount_out_of_range"), ("1e9", "amount_out_of_range")),
+        *(
+            ("0e99999999999999999999", 0),
+            ("0" * 50 + "1." + "0" * 50 + "1", 10_000),
+        ),
+        *(
+            ("12345678901234567890e-15", 123_456_789),
+            ("999999999.99994", 10**13 - 1),
+        ),
+        *(
+            ("999999999.99995", "amount_out_of_range"),
+            ("1e9", "amount_out_of_range"),
+        ),
         *(
             ("1e99999999999999999999", "amount_out_of_range"),
             ("9" * 50, "amount_out_of_range"),
@@ -189,11 +213,15 @@ def test_what_is_no_number_is_refused(text: str) -> None:
         *(("-1e-99", "negative_amount"), ("-1e99", "negative_amount")),
     ],
 )
-def test_an_amount_of_any_length_is_read_exactly(text: str, amount: int | str) -> None:
+def test_an_amount_of_any_length_is_read_exactly(
+    text: str, amount: int | str
+) -> None:
     assert by_column(
         read_amounts(pa.array([text]), parser_of(), refusals_of("cost"))
     ) == [amount]
-    assert by_cell([text], lambda cell: read_money(cell, parser_of())) == [amount]
+    assert by_cell([text], lambda cell: read_money(cell, parser_of())) == [
+        amount
+    ]
 
 
 def test_a_slice_of_a_column_is_read_from_where_it_starts() -> None:

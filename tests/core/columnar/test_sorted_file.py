@@ -25,17 +25,21 @@ SCHEMA = pa.schema(
 )
 PREFIX = "p" * 100
 """Longer than what of a text is in the index."""
-KEYS = st.text("abp\u00e9\u2028\U0001f600", max_size=4) | st.text("ab", max_size=2).map(
-    PREFIX.__add__
-)
+KEYS = st.text("abp\u00e9\u2028\U0001f600", max_size=4) | st.text(
+    "ab", max_size=2
+).map(PREFIX.__add__)
 
 
 def rows(keys: list[str], text: str = "x") -> pa.Table:
-    return pa.table([keys, [text] * len(keys), list(range(len(keys)))], schema=SCHEMA)
+    return pa.table(
+        [keys, [text] * len(keys), list(range(len(keys)))], schema=SCHEMA
+    )
 
 
 def file_of(*tables: pa.Table, behind: tuple[pa.Table, ...] = ()) -> bytes:
-    return b"".join(map(bytes, sorted_file_chunks(SCHEMA, "key", tables, behind)))
+    return b"".join(
+        map(bytes, sorted_file_chunks(SCHEMA, "key", tables, behind))
+    )
 
 
 def index_of(data: bytes) -> list[tuple[str, int, int]]:
@@ -56,13 +60,17 @@ def looked_up(data: bytes, key: str) -> list[int]:
 
 def test_a_file_comes_back_with_the_tables_behind_it() -> None:
     whole = rows(["a", "b", "c"])
-    behind = (pa.table({"n": [1, 2]}), pa.table({"t": pa.array([], pa.string())}))
+    behind = (
+        pa.table({"n": [1, 2]}),
+        pa.table({"t": pa.array([], pa.string())}),
+    )
     again, *further_tables = read_sorted_file(
         file_of(whole.slice(0, 2), whole.slice(2), behind=behind)
     )
     assert again.equals(whole)
     assert [
-        other.equals(table) for other, table in zip(further_tables, behind, strict=True)
+        other.equals(table)
+        for other, table in zip(further_tables, behind, strict=True)
     ] == [True] * 2
 
 
@@ -101,7 +109,10 @@ def test_batches_are_small_and_a_long_row_ends_its_own() -> None:
     assert sorted(sizes)[-2] < 1 << 19
     assert len(sizes) > 2
     assert (
-        sum(part.stop - part.start for part in ranges_with("k19999", index_of(data), 0))
+        sum(
+            part.stop - part.start
+            for part in ranges_with("k19999", index_of(data), 0)
+        )
         < 1 << 19
     )
 

@@ -30,7 +30,9 @@ TEXTS = st.lists(
 def test_the_order_is_that_of_code_points_and_stable(texts: list[str]) -> None:
     order, _ = order_by_text(pa.array(texts, pa.string()))
 
-    assert order.tolist() == sorted(range(len(texts)), key=lambda place: texts[place])
+    assert order.tolist() == sorted(
+        range(len(texts)), key=lambda place: texts[place]
+    )
 
 
 @given(TEXTS)
@@ -92,21 +94,29 @@ def test_ranges_part_sorted_columns_between_texts(
 ) -> None:
     ordered = [sorted(texts) for texts in columns]
 
-    ranges = common_ranges([pa.array(texts, pa.string()) for texts in ordered], most)
+    ranges = common_ranges(
+        [pa.array(texts, pa.string()) for texts in ordered], most
+    )
 
     parts = [
         [texts[part] for texts, part in zip(ordered, row, strict=True)]
         for row in ranges
     ]
-    assert [list(chain(*column)) for column in zip(*parts, strict=True)] == ordered
-    distinct_texts = [{text for texts in part for text in texts} for part in parts]
+    assert [
+        list(chain(*column)) for column in zip(*parts, strict=True)
+    ] == ordered
+    distinct_texts = [
+        {text for texts in part for text in texts} for part in parts
+    ]
     assert all(
-        max(a) < min(b) for a, b in combinations(filter(None, distinct_texts), 2)
+        max(a) < min(b)
+        for a, b in combinations(filter(None, distinct_texts), 2)
     )
     sizes = [sum(map(len, part)) for part in parts]
     assert all(sizes) or len(sizes) == 1
     assert all(
-        s <= most or len(t) == 1 for s, t in zip(sizes, distinct_texts, strict=True)
+        s <= most or len(t) == 1
+        for s, t in zip(sizes, distinct_texts, strict=True)
     )
 
 
@@ -125,10 +135,14 @@ class CountedTexts:
         return self._texts[place]
 
 
-def test_ranges_of_many_columns_take_no_more_looks_a_column_than_those_of_few() -> None:
+def test_ranges_of_many_columns_take_no_more_looks_a_column_than_those_of_few() -> (
+    None
+):
     def looks(columns: int, rows: int = 8_000, most: int = 500) -> float:
         texts = [f"SKU-{number:06}" for number in range(rows)]
-        counted = [CountedTexts(texts[place::columns]) for place in range(columns)]
+        counted = [
+            CountedTexts(texts[place::columns]) for place in range(columns)
+        ]
         common_ranges(counted, most)  # type: ignore[arg-type]
         return sum(column.looked_at for column in counted) / columns
 
@@ -139,7 +153,9 @@ def test_ranges_of_many_columns_take_no_more_looks_a_column_than_those_of_few() 
 def test_a_long_text_takes_no_more_passes_over_the_others_than_its_first_bytes(
     longest: int,
 ) -> None:
-    texts = [f"SKU-{number % 70:06}" for number in range(300)] + ["S" * longest] * 2
+    texts = [f"SKU-{number % 70:06}" for number in range(300)] + [
+        "S" * longest
+    ] * 2
     passes = mock.patch.object(
         TextWords, "big_endian", autospec=True, side_effect=TextWords.big_endian
     )
@@ -151,10 +167,16 @@ def test_a_long_text_takes_no_more_passes_over_the_others_than_its_first_bytes(
 
 
 @pytest.mark.parametrize("longest", [8, 300, 20_000])
-def test_one_long_text_among_repeated_ones_is_put_in_order(longest: int) -> None:
-    texts = [f"SKU-{number % 70:06}" for number in range(300)] + ["S" * longest] * 2
+def test_one_long_text_among_repeated_ones_is_put_in_order(
+    longest: int,
+) -> None:
+    texts = [f"SKU-{number % 70:06}" for number in range(300)] + [
+        "S" * longest
+    ] * 2
 
     order, starts = order_by_text(pa.array(texts))
 
-    assert order.tolist() == sorted(range(len(texts)), key=lambda place: texts[place])
+    assert order.tolist() == sorted(
+        range(len(texts)), key=lambda place: texts[place]
+    )
     assert len(starts) == 71

@@ -31,7 +31,9 @@ def test_trimming_is_that_of_python(texts: list[str]) -> None:
 
 def test_white_space_of_every_script_is_trimmed_and_nothing_else() -> None:
     characters = [
-        chr(code) for code in range(sys.maxunicode + 1) if not 0xD800 <= code <= 0xDFFF
+        chr(code)
+        for code in range(sys.maxunicode + 1)
+        if not 0xD800 <= code <= 0xDFFF
     ]
     texts = [f"{character}x{character}" for character in characters]
 
@@ -48,10 +50,14 @@ def test_trimming_a_slice_leaves_the_rest_alone() -> None:
 def test_a_blank_cell_is_one_that_may_be(texts: list[str]) -> None:
     blank = {row for row, text in enumerate(texts) if not text.strip()}
 
-    assert blank <= set(possibly_blank_rows(pa.array(texts, pa.string())).tolist())
+    assert blank <= set(
+        possibly_blank_rows(pa.array(texts, pa.string())).tolist()
+    )
 
 
-@given(st.lists(st.sampled_from(["", "a", "é"]), max_size=20), st.integers(0, 3))
+@given(
+    st.lists(st.sampled_from(["", "a", "é"]), max_size=20), st.integers(0, 3)
+)
 def test_empty_cells_become_nulls_and_back_without_a_copy(
     texts: list[str], skipped: int
 ) -> None:
@@ -67,7 +73,8 @@ def test_empty_cells_become_nulls_and_back_without_a_copy(
 
 def test_words_match_in_any_case_and_the_first_of_equal_ones_wins() -> None:
     indices = word_index(
-        pa.array(["N/A", "n/a", "STRASSE", "straße", "x"]), ["n/A", "Straße", "N/a"]
+        pa.array(["N/A", "n/a", "STRASSE", "straße", "x"]),
+        ["n/A", "Straße", "N/a"],
     )
 
     assert indices.tolist() == [0, 0, 1, 1, -1]
@@ -75,7 +82,9 @@ def test_words_match_in_any_case_and_the_first_of_equal_ones_wins() -> None:
 
 def test_words_match_in_a_slice_that_was_cast() -> None:
     """Its bytes begin behind those of other cells, and it is no slice itself."""
-    text = pa.array(["others", "New", "used"], pa.large_string())[1:].cast(pa.string())
+    text = pa.array(["others", "New", "used"], pa.large_string())[1:].cast(
+        pa.string()
+    )
     assert word_index(text, ["new", "used"]).tolist() == [0, 1]
 
 

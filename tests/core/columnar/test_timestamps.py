@@ -36,10 +36,14 @@ DATES = st.one_of(
 )
 TIMES = st.one_of(
     st.just(""),
-    st.from_regex(r"\A[ T][0-2][0-9]:[0-6][0-9](:[0-6][0-9](\.[0-9]{0,10})?)?\Z"),
+    st.from_regex(
+        r"\A[ T][0-2][0-9]:[0-6][0-9](:[0-6][0-9](\.[0-9]{0,10})?)?\Z"
+    ),
     st.from_regex(r"\A[ T]0[1-3]:[0-5][0-9]\Z"),
 )
-OFFSETS = st.one_of(st.just(""), st.from_regex(r"\A(Z|[+-][0-2][0-9]:?[0-6][0-9])\Z"))
+OFFSETS = st.one_of(
+    st.just(""), st.from_regex(r"\A(Z|[+-][0-2][0-9]:?[0-6][0-9])\Z")
+)
 STAMPS = st.builds(lambda *parts: "".join(parts), DATES, TIMES, OFFSETS)
 CLOCK_CHANGES = st.builds(
     "{} {:02}:{:02}".format,
@@ -76,7 +80,9 @@ def read(
         .vendors[0]
         .parser
     )
-    return read_timestamps(pa.array(texts, pa.string()), parser, zone, refusals())
+    return read_timestamps(
+        pa.array(texts, pa.string()), parser, zone, refusals()
+    )
 
 
 def by_cell(
@@ -100,32 +106,53 @@ def by_cell(
 def by_column(values: ColumnValues) -> list[int | str]:
     return [
         str(FAULTS[fault - 1]) if fault else value
-        for value, fault in zip(values.values.tolist(), values.faults, strict=True)
+        for value, fault in zip(
+            values.values.tolist(), values.faults, strict=True
+        )
     ]
 
 
-@given(st.lists(st.one_of(STAMPS, CLOCK_CHANGES), max_size=8), st.sampled_from(ZONES))
+@given(
+    st.lists(st.one_of(STAMPS, CLOCK_CHANGES), max_size=8),
+    st.sampled_from(ZONES),
+)
 def test_a_column_of_timestamps_reads_as_its_cells_do(
     texts: list[str], name: str
 ) -> None:
-    assert by_column(read(texts, ZoneInfo(name))) == by_cell(texts, ZoneInfo(name))
+    assert by_column(read(texts, ZoneInfo(name))) == by_cell(
+        texts, ZoneInfo(name)
+    )
 
 
-@given(st.sampled_from(FORMATS), st.lists(MOMENTS, min_size=1, max_size=5), st.data())
+@given(
+    st.sampled_from(FORMATS),
+    st.lists(MOMENTS, min_size=1, max_size=5),
+    st.data(),
+)
 def test_formats_of_a_vendor_read_as_strptime_reads_them(
     formats: tuple[str, ...], moments: list[datetime], data: st.DataObject
 ) -> None:
-    texts = [moment.strftime(data.draw(st.sampled_from(formats))) for moment in moments]
+    texts = [
+        moment.strftime(data.draw(st.sampled_from(formats)))
+        for moment in moments
+    ]
     shorter = [re.sub(r"\b0(?=[0-9])", "", text) for text in texts]
     cut = [text[: data.draw(st.integers(1, len(text)))] for text in texts]
-    cells = [text.strip() for text in (*texts, *shorter, *cut, *map(str.upper, texts))]
+    cells = [
+        text.strip()
+        for text in (*texts, *shorter, *cut, *map(str.upper, texts))
+    ]
 
     zone = ZoneInfo("America/Chicago")
-    assert by_column(read(cells, zone, formats)) == by_cell(cells, zone, formats)
+    assert by_column(read(cells, zone, formats)) == by_cell(
+        cells, zone, formats
+    )
 
 
 @pytest.mark.parametrize("formats", FORMATS, ids=str)
-def test_odd_dates_are_read_as_strptime_reads_them(formats: tuple[str, ...]) -> None:
+def test_odd_dates_are_read_as_strptime_reads_them(
+    formats: tuple[str, ...],
+) -> None:
     cells = [
         *(
             "31.02.2024",
@@ -158,15 +185,26 @@ def test_odd_dates_are_read_as_strptime_reads_them(formats: tuple[str, ...]) -> 
     ]
     zone = ZoneInfo("Europe/Lisbon")
 
-    assert by_column(read(cells, zone, formats)) == by_cell(cells, zone, formats)
+    assert by_column(read(cells, zone, formats)) == by_cell(
+        cells, zone, formats
+    )
 
 
 def test_a_slice_of_a_column_reads_as_the_rows_that_it_has() -> None:
-    stamps = ["2024-01-02 03:04:05", "2025-06-07 08:09:10", "", "2026-11-12 13:14:15"]
+    stamps = [
+        "2024-01-02 03:04:05",
+        "2025-06-07 08:09:10",
+        "",
+        "2026-11-12 13:14:15",
+    ]
 
-    values = read_timestamps(pa.array(stamps)[1:], PLAIN, ZoneInfo("UTC"), refusals())
+    values = read_timestamps(
+        pa.array(stamps)[1:], PLAIN, ZoneInfo("UTC"), refusals()
+    )
 
-    instants = pa.array(values.values, mask=values.nulls).cast(pa.timestamp("us"))
+    instants = pa.array(values.values, mask=values.nulls).cast(
+        pa.timestamp("us")
+    )
     assert pc.strftime(instants, "%Y-%m-%d %H:%M").to_pylist() == [
         s[:16] or None for s in stamps[1:]
     ]
@@ -175,9 +213,13 @@ def test_a_slice_of_a_column_reads_as_the_rows_that_it_has() -> None:
 @pytest.mark.parametrize(
     ("local", "utc"),
     [
-        pytest.param("2024-11-03 01:30", "2024-11-03T06:30:00", id="first_of_two"),
         pytest.param(
-            "2024-03-10 02:30", "2024-03-10T08:30:00", id="skipped_moves_forward"
+            "2024-11-03 01:30", "2024-11-03T06:30:00", id="first_of_two"
+        ),
+        pytest.param(
+            "2024-03-10 02:30",
+            "2024-03-10T08:30:00",
+            id="skipped_moves_forward",
         ),
         pytest.param("2024-07-01", "2024-07-01T05:00:00", id="summer"),
     ],
@@ -207,10 +249,18 @@ def parser_with(formats: CountedFormats) -> ParserConfig:
 
 def test_what_is_no_timestamp_is_refused_without_a_scalar_rule() -> None:
     cells = pa.array(
-        ["yesterday", "2024-02-30", "2024-01-01 24:00", "1899-12-31", "2024-1-1"]
+        [
+            "yesterday",
+            "2024-02-30",
+            "2024-01-01 24:00",
+            "1899-12-31",
+            "2024-1-1",
+        ]
     )
     formats = CountedFormats()
-    values = read_timestamps(cells, parser_with(formats), ZoneInfo("UTC"), refusals())
+    values = read_timestamps(
+        cells, parser_with(formats), ZoneInfo("UTC"), refusals()
+    )
 
     assert by_column(values) == ["invalid_timestamp"] * 5
     assert formats.times_read == FOR_THE_COLUMN
@@ -229,10 +279,13 @@ class CountedZone(ZoneInfo):
         return super().utcoffset(moment)
 
 
-def test_a_zone_is_asked_about_a_day_once_however_many_batches_have_it() -> None:
+def test_a_zone_is_asked_about_a_day_once_however_many_batches_have_it() -> (
+    None
+):
     zone = CountedZone("America/Chicago")
     days = [
-        f"{2000 + number // 28}-07-{number % 28 + 1:02} 12:00" for number in range(200)
+        f"{2000 + number // 28}-07-{number % 28 + 1:02} 12:00"
+        for number in range(200)
     ]
     read(days, zone)
     asked = CountedZone.asked
@@ -249,7 +302,9 @@ def test_texts_in_the_vendors_formats_are_read_without_a_scalar_rule() -> None:
         ["31.12.2024 23:59:58", "12/31/2024 11:59 PM", "2024-12-31 23:59", ""]
     )
 
-    values = read_timestamps(cells, parser_with(formats), ZoneInfo("UTC"), refusals())
+    values = read_timestamps(
+        cells, parser_with(formats), ZoneInfo("UTC"), refusals()
+    )
 
     iso = ["2024-12-31 23:59:58", "2024-12-31 23:59", "2024-12-31 23:59"]
     assert by_column(values) == [*by_cell(iso, ZoneInfo("UTC")), 0]
@@ -260,7 +315,9 @@ def test_the_scalar_rule_reads_a_text_of_any_other_format_once() -> None:
     formats = CountedFormats(("%Y, day %j",))
     cells = pa.array(["2024, day 33", "2024, day 34"] * 50)
 
-    column = read_timestamps(cells, parser_with(formats), ZoneInfo("UTC"), refusals())
+    column = read_timestamps(
+        cells, parser_with(formats), ZoneInfo("UTC"), refusals()
+    )
 
     assert by_column(column) == by_cell(
         ["2024-02-02", "2024-02-03"] * 50, ZoneInfo("UTC")
@@ -268,7 +325,9 @@ def test_the_scalar_rule_reads_a_text_of_any_other_format_once() -> None:
     assert formats.times_read == FOR_THE_COLUMN + 2
 
 
-def test_a_format_is_taken_apart_once_however_many_batches_are_read_with_it() -> None:
+def test_a_format_is_taken_apart_once_however_many_batches_are_read_with_it() -> (
+    None
+):
     formats = ("%Y_%m_%d",)
     read(["2024_01_02"], ZoneInfo("UTC"), formats)
     before = timestamps._pattern_of.cache_info()

@@ -21,7 +21,8 @@ def faults_of(**options: Any) -> list[str]:
     with pytest.raises(ConfigError) as error:
         load_config(config_document(vendor_document(parser=options)))
     return [
-        fault.path.removeprefix("vendors.0.parser.") for fault in error.value.faults
+        fault.path.removeprefix("vendors.0.parser.")
+        for fault in error.value.faults
     ]
 
 
@@ -43,7 +44,9 @@ def faults_of(**options: Any) -> list[str]:
 def test_an_object_names_its_headers_and_stays_in_a_snapshot(
     column: str, source: dict[str, Any], headers: tuple[str, ...]
 ) -> None:
-    config = tenant_config(vendor_document(parser={"column_map": {column: source}}))
+    config = tenant_config(
+        vendor_document(parser={"column_map": {column: source}})
+    )
     parser = config.vendors[0].parser
 
     assert parser.mapped_headers == {column: headers}
@@ -56,7 +59,9 @@ def test_an_object_names_its_headers_and_stays_in_a_snapshot(
 def test_a_snapshot_has_an_object_as_it_was_given_with_its_defaults() -> None:
     source = {"join": ["A", "B"]}
     document = tenant_config(
-        vendor_document(parser={"column_map": {"sku": source}, "skip_rows": [ROWS]})
+        vendor_document(
+            parser={"column_map": {"sku": source}, "skip_rows": [ROWS]}
+        )
     ).to_document()
 
     parser = document["vendors"][0]["parser"]
@@ -104,12 +109,16 @@ def test_a_fault_of_an_object_has_its_path(
     column: str, source: Any, path: str | None
 ) -> None:
     if path is None:
-        assert parser_of(column_map={column: source}).mapped_headers[column] == (
+        assert parser_of(column_map={column: source}).mapped_headers[
+            column
+        ] == (
             "A",
             "1.5",
         )
         return
-    assert faults_of(column_map={column: source}) == [f"column_map.{column}{path}"]
+    assert faults_of(column_map={column: source}) == [
+        f"column_map.{column}{path}"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -134,11 +143,16 @@ def test_a_fault_of_an_object_has_its_path(
         ({"quantity_symbols": ["x"] * 51}, "quantity_symbols"),
         ({"padded_numbers": True}, "padded_numbers"),
         ({"format": "jsonl", "quoting": False}, "quoting"),
-        ({"format": "xlsx", "blank_extra_fields": "drop"}, "blank_extra_fields"),
+        (
+            {"format": "xlsx", "blank_extra_fields": "drop"},
+            "blank_extra_fields",
+        ),
         ({"timestamp_formats": ["Excel"]}, "timestamp_formats.0"),
     ],
 )
-def test_a_fault_of_an_option_has_its_path(options: dict[str, Any], path: str) -> None:
+def test_a_fault_of_an_option_has_its_path(
+    options: dict[str, Any], path: str
+) -> None:
     assert faults_of(**options) == [path]
 
 
@@ -148,7 +162,9 @@ def test_all_faults_are_told_at_once() -> None:
         "cost": {"sum": ["A", "B"]},
         "brand": {"column": "B"},
     }
-    assert faults_of(column_map=column_map, skip_rows=[{"column": "A", "is": 1}]) == [
+    assert faults_of(
+        column_map=column_map, skip_rows=[{"column": "A", "is": 1}]
+    ) == [
         "column_map.sku.join",
         "column_map.cost",
         "column_map.brand",

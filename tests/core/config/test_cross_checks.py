@@ -50,7 +50,9 @@ def test_a_format_that_gives_no_whole_date_is_refused(form: str) -> None:
     ],
 )
 def test_a_format_that_gives_a_whole_date_is_taken(form: str) -> None:
-    assert parser_of(timestamp_formats=[f" {form} "]).timestamp_formats == (form,)
+    assert parser_of(timestamp_formats=[f" {form} "]).timestamp_formats == (
+        form,
+    )
 
 
 @pytest.mark.parametrize(
@@ -104,7 +106,10 @@ def test_a_default_is_read_as_the_vendor_writes() -> None:
 
 
 def test_a_default_is_not_judged_by_an_option_that_is_faulty_itself() -> None:
-    parser = {"decimal_separator": ";", "defaults": {"cost": "1;5", "condition": "x"}}
+    parser = {
+        "decimal_separator": ";",
+        "defaults": {"cost": "1;5", "condition": "x"},
+    }
     assert list(faults_of(config_document(vendor_document(parser=parser)))) == [
         "vendors.0.parser.decimal_separator",
         "vendors.0.parser.defaults.condition",
@@ -122,17 +127,29 @@ def test_a_default_is_not_judged_by_an_option_that_is_faulty_itself() -> None:
         ),
         ("sku_map", {"type": "s3"}, "sku_map.s3_key"),
         ("sku_map", {"type": "s3", "s3_key": "maps/m.csv"}, "sku_map.s3_key"),
-        ("sku_map", {"type": "s3", "s3_key": "tenants/acme/maps/"}, "sku_map.s3_key"),
+        (
+            "sku_map",
+            {"type": "s3", "s3_key": "tenants/acme/maps/"},
+            "sku_map.s3_key",
+        ),
         ("sku_map", {"type": "file"}, "sku_map.local_path"),
         ("sku_map", {"type": "file", "local_path": ""}, "sku_map.local_path"),
         (
             "sku_map",
-            {"type": "file", "local_path": "m.csv", "s3_key": "tenants/acme/m.csv"},
+            {
+                "type": "file",
+                "local_path": "m.csv",
+                "s3_key": "tenants/acme/m.csv",
+            },
             "sku_map.s3_key",
         ),
         (
             "sku_map",
-            {"type": "s3", "local_path": "m.csv", "s3_key": "tenants/acme/m.csv"},
+            {
+                "type": "s3",
+                "local_path": "m.csv",
+                "s3_key": "tenants/acme/m.csv",
+            },
             "sku_map.local_path",
         ),
         ("sku_map", {"s3_key": "tenants/acme/m.csv"}, "sku_map.type"),
@@ -184,11 +201,14 @@ def test_options_that_do_not_apply_are_told_all_at_once() -> None:
         "sheet": "x",
     }
     assert list(faults_of(document)) == [
-        f"vendors.0.parser.{option}" for option in ("sheet", "delimiter", "encoding")
+        f"vendors.0.parser.{option}"
+        for option in ("sheet", "delimiter", "encoding")
     ]
 
 
-@pytest.mark.parametrize("form", ["csv", "jsonl", "xlsx", "xls", "ods", "parquet"])
+@pytest.mark.parametrize(
+    "form", ["csv", "jsonl", "xlsx", "xls", "ods", "parquet"]
+)
 def test_a_snapshot_of_each_format_loads_as_a_config(form: str) -> None:
     config = load_config(changed("vendors.0.parser.format", form))
     assert load_config(config.to_document()) == config

@@ -15,7 +15,9 @@ from support.config_documents import faults_of
 def test_every_fault_of_them_is_named_at_once() -> None:
     faulty = config_document(
         vendor_document("v1", currency="GBP", shipping_handling_flat="1.00001"),
-        vendor_document("v2", currency="EUR", shipping_handling_flat="999999999"),
+        vendor_document(
+            "v2", currency="EUR", shipping_handling_flat="999999999"
+        ),
         vendor_document("v3", currency="CHF"),
         vendor_document("v4", currency="eur"),
         vendor_document("v5", parser={"column_map": {"colour": "Farbe"}}),
@@ -37,7 +39,9 @@ def test_every_fault_of_them_is_named_at_once() -> None:
             "a" * 41,
         ],
         pricing={"ending": 10},
-        output={"columns": ["colour_", "shelf", {"column": "nothing", "as": "x"}]},
+        output={
+            "columns": ["colour_", "shelf", {"column": "nothing", "as": "x"}]
+        },
     )
     found = faults_of(faulty)
     assert list(found) == [
@@ -73,8 +77,12 @@ def test_an_ending_is_0_to_9_99_with_2_places(ending: Any) -> None:
 
 def test_more_than_30_extra_columns_are_a_fault() -> None:
     names = [f"c{number}" for number in range(31)]
-    assert list(faults_of(config_document(extra_columns=names))) == ["extra_columns"]
-    assert tenant_config(extra_columns=names[:30]).extra_columns == tuple(names[:30])
+    assert list(faults_of(config_document(extra_columns=names))) == [
+        "extra_columns"
+    ]
+    assert tenant_config(extra_columns=names[:30]).extra_columns == tuple(
+        names[:30]
+    )
 
 
 def test_a_rate_that_nobody_uses_and_a_vendor_in_the_tenants_own_currency_are_no_faults() -> (
@@ -91,7 +99,10 @@ def test_a_snapshot_of_them_loads_as_the_same_config() -> None:
         vendor_document(
             currency="EUR",
             shipping_handling_flat="4.5",
-            parser={"column_map": {"shelf": "Regal"}, "defaults": {"shelf": "0"}},
+            parser={
+                "column_map": {"shelf": "Regal"},
+                "defaults": {"shelf": "0"},
+            },
         ),
         exchange_rates={"EUR": "1.0832"},
         extra_columns=["shelf"],

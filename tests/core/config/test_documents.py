@@ -70,7 +70,9 @@ def test_other_plain_yaml_is_text(text: str) -> None:
     assert (type(value), value) == (str, text.strip("'").removeprefix("!!str "))
 
 
-@pytest.mark.parametrize(("written", "text"), [("! 5", "5"), ("! no", "no"), ("!", "")])
+@pytest.mark.parametrize(
+    ("written", "text"), [("! 5", "5"), ("! no", "no"), ("!", "")]
+)
 def test_a_yaml_scalar_without_a_tag_of_its_own_is_text(
     written: str, text: str
 ) -> None:
@@ -78,7 +80,9 @@ def test_a_yaml_scalar_without_a_tag_of_its_own_is_text(
 
 
 def test_a_later_anchor_takes_the_name_of_an_earlier_one() -> None:
-    document = parse_document("a: &x 1\nb: [*x, &x [2], *x]\nc: *x", format="yaml")
+    document = parse_document(
+        "a: &x 1\nb: [*x, &x [2], *x]\nc: *x", format="yaml"
+    )
     assert document == {"a": 1, "b": [1, [2], [2]], "c": [2]}
 
 
@@ -125,7 +129,10 @@ def test_every_repeated_key_is_named_with_its_place() -> None:
             "b.0",
             'line 3, column 11: the key "c" appears more than once; keep only one',
         ),
-        ("", 'line 4, column 1: the key "a" appears more than once; keep only one'),
+        (
+            "",
+            'line 4, column 1: the key "a" appears more than once; keep only one',
+        ),
     ]
     assert faults_of('{"a": 1, "b": [{"c": 1, "c": 1}], "a": 2}', "json") == [
         ("", 'the key "a" appears more than once; keep only one'),
@@ -156,7 +163,9 @@ def test_every_repeated_key_is_named_with_its_place() -> None:
         ("<<: 5", "line 1, column 5: << must be followed by a mapping"),
     ],
 )
-def test_malformed_yaml_is_one_fault_with_its_place(text: str, place: str) -> None:
+def test_malformed_yaml_is_one_fault_with_its_place(
+    text: str, place: str
+) -> None:
     ((path, message),) = faults_of(text)
     assert path == ""
     assert message.startswith(place)
@@ -168,14 +177,19 @@ def test_malformed_yaml_is_one_fault_with_its_place(text: str, place: str) -> No
         ('{"a": 1,}', "line 1, column 9: the config is not valid JSON"),
         ('{"a":\n 01}', "line 2, column 3: the config is not valid JSON"),
         ("", "line 1, column 1: the config is not valid JSON"),
-        ('{"a": NaN}', "the config is not valid JSON: NaN is not a JSON number"),
+        (
+            '{"a": NaN}',
+            "the config is not valid JSON: NaN is not a JSON number",
+        ),
         (
             '{"a": -Infinity}',
             "the config is not valid JSON: -Infinity is not a JSON number",
         ),
     ],
 )
-def test_malformed_json_is_one_fault_with_its_place(text: str, message: str) -> None:
+def test_malformed_json_is_one_fault_with_its_place(
+    text: str, message: str
+) -> None:
     ((path, found),) = faults_of(text, "json")
     assert path == ""
     assert found.startswith(message)
@@ -191,7 +205,9 @@ def test_malformed_json_is_one_fault_with_its_place(text: str, message: str) -> 
         ("5", "a number"),
     ],
 )
-def test_a_text_that_is_no_mapping_says_what_it_is(text: str, kind: str) -> None:
+def test_a_text_that_is_no_mapping_says_what_it_is(
+    text: str, kind: str
+) -> None:
     assert faults_of(text) == [
         ("", f"the config must be a mapping of keys to values, not {kind}")
     ]
@@ -221,13 +237,21 @@ def _bomb() -> str:
 @pytest.mark.parametrize(
     ("text", "kind", "message"),
     [
-        pytest.param(_bomb(), "yaml", "has more than 20,000 values", id="alias bomb"),
+        pytest.param(
+            _bomb(), "yaml", "has more than 20,000 values", id="alias bomb"
+        ),
         pytest.param("[" * 50_000, "yaml", "nested deeper", id="yaml lists"),
-        pytest.param("{a: " * 50_000, "yaml", "nested deeper", id="yaml mappings"),
+        pytest.param(
+            "{a: " * 50_000, "yaml", "nested deeper", id="yaml mappings"
+        ),
         pytest.param("- " * 50_000, "yaml", "nested deeper", id="yaml blocks"),
         pytest.param("[" * 19_000, "json", "nested deeper", id="json lists"),
-        pytest.param('{"a":' * 19_000, "json", "nested deeper", id="json objects"),
-        pytest.param(" " * 2_000_001, "json", "is longer than 2,000,000", id="long"),
+        pytest.param(
+            '{"a":' * 19_000, "json", "nested deeper", id="json objects"
+        ),
+        pytest.param(
+            " " * 2_000_001, "json", "is longer than 2,000,000", id="long"
+        ),
     ],
 )
 def test_a_monstrous_text_is_refused_at_once(
@@ -250,7 +274,9 @@ def test_any_text_gives_a_mapping_or_a_config_error(text: str) -> None:
 
 
 _JSON = st.recursive(
-    st.booleans() | st.integers() | st.text(st.characters(codec="utf-8"), max_size=8),
+    st.booleans()
+    | st.integers()
+    | st.text(st.characters(codec="utf-8"), max_size=8),
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(st.text(max_size=4), inner, max_size=3)
@@ -267,12 +293,17 @@ _JSON = st.recursive(
 def test_json_comes_back_as_it_was(document: dict[str, Any]) -> None:
     text = json.dumps(document)
     parsed = parse_document(text, format="json")
-    assert json.loads(json.dumps(parsed)) == _with_long_integers_as_text(document)
+    assert json.loads(json.dumps(parsed)) == _with_long_integers_as_text(
+        document
+    )
 
 
 def _with_long_integers_as_text(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _with_long_integers_as_text(item) for key, item in value.items()}
+        return {
+            key: _with_long_integers_as_text(item)
+            for key, item in value.items()
+        }
     if isinstance(value, list):
         return [_with_long_integers_as_text(item) for item in value]
     is_long = isinstance(value, int) and len(str(abs(value))) > 18
@@ -308,13 +339,21 @@ def test_python_numbers_become_their_text_and_nulls_go() -> None:
 @pytest.mark.parametrize(
     ("document", "path", "message"),
     [
-        ({"a": float("nan")}, "a", "is not a finite number of at most 2,466 digits"),
+        (
+            {"a": float("nan")},
+            "a",
+            "is not a finite number of at most 2,466 digits",
+        ),
         (
             {"a": [Decimal("Infinity")]},
             "a.0",
             "is not a finite number of at most 2,466 digits",
         ),
-        ({"a": 10**5000}, "a", "is not a finite number of at most 2,466 digits"),
+        (
+            {"a": 10**5000},
+            "a",
+            "is not a finite number of at most 2,466 digits",
+        ),
         (
             {"a": b"x"},
             "a",

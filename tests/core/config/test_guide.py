@@ -37,9 +37,7 @@ def _row_of(path: str) -> str:
     """Return the guide's row of a field, found by its name in the reference of its section."""
     if path.startswith("pricing.rules.0."):
         return _row_in("pricing.rules[]", path.removeprefix("pricing.rules.0."))
-    sections = (
-        r"vendors\.0\.parser|vendors\.0|pricing|stock|merge|output|error_policy|guards"
-    )
+    sections = r"vendors\.0\.parser|vendors\.0|pricing|stock|merge|output|error_policy|guards"
     sections += "|triggers"
     section = re.match(sections, path)
     title = section[0].replace(".0", "[]") if section else None
@@ -119,7 +117,12 @@ def feed_of(
 
 def test_price_rules_come_to_the_prices_that_the_guide_says() -> None:
     rows = [
-        *("A,5,5.00,ACME,", "B,5,20,acme ,new", "C,5,1000,Other,new", "D,5,20,,"),
+        *(
+            "A,5,5.00,ACME,",
+            "B,5,20,acme ,new",
+            "C,5,1000,Other,new",
+            "D,5,20,,",
+        ),
         *("E,5,20,Other,refurb", "F,5,1.00,Crate & Co,used"),
     ]
     data = feed(*rows, header="sku,quantity_available,cost,brand,condition")
@@ -141,7 +144,9 @@ def test_price_rules_come_to_the_prices_that_the_guide_says() -> None:
 
 
 def test_columns_made_of_others_come_to_what_the_guide_says() -> None:
-    header = "Line,Part,East,West,Overseas,Pack Price,Pack,Long Name,Short Name,Make"
+    header = (
+        "Line,Part,East,West,Overseas,Pack Price,Pack,Long Name,Short Name,Make"
+    )
     data = feed("AB,1040,5,,7,14.00,12,,Bolt,MFR:ACM", header=header)
     run = run_document(
         example_of("### Build columns from other columns"), {"parts_inc": data}
@@ -210,7 +215,10 @@ def test_duplicates_come_to_what_the_guide_says() -> None:
     run = run_document(
         {
             **document,
-            "error_policy": {"max_invalid_rows": 9, "max_invalid_row_pct": "1.0"},
+            "error_policy": {
+                "max_invalid_rows": 9,
+                "max_invalid_row_pct": "1.0",
+            },
         },
         {"three_warehouses": rows, "careful": feed("C,1,1", "A,9,1", "A,8,1")},
     )
@@ -221,7 +229,9 @@ def test_duplicates_come_to_what_the_guide_says() -> None:
 def test_missing_skus_stay_as_the_guide_says() -> None:
     output = example_of("### Missing SKUs")["output"]
     before = go_through({"v": feed("A,5,1", "B,7,2")}, output=output)
-    now = go_through({"v": feed("B,6,2")}, output=output, baseline=before.baseline)
+    now = go_through(
+        {"v": feed("B,6,2")}, output=output, baseline=before.baseline
+    )
     lines = now.files[KEYS.merged_inventory("csv")].decode().splitlines()
     assert lines == ["sku,quantity_available,price", "A,0,1.00", "B,6,2.00"]
     assert now.findings.counted_warnings() == {"MISSING_SKUS_ZEROED": 1}

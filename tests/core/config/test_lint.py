@@ -23,11 +23,15 @@ def at(vendor_id: str, place: str) -> dict[str, Any]:
 
 
 def test_an_ordinary_config_raises_no_doubt() -> None:
-    parser = {"column_map": {"sku": "Part", "vendor_sku": "Part", "cost": "Net"}}
+    parser = {
+        "column_map": {"sku": "Part", "vendor_sku": "Part", "cost": "Net"}
+    }
     policy = {"max_invalid_rows": 25, "max_invalid_row_pct": "0.01"}
     pricing = {"base_margin_pct": "0.99"}
     assert (
-        doubts(vendor_document(parser=parser), pricing=pricing, error_policy=policy)
+        doubts(
+            vendor_document(parser=parser), pricing=pricing, error_policy=policy
+        )
         == {}
     )
 
@@ -68,10 +72,18 @@ def test_limits_that_do_nothing_or_take_anything_are_doubtful(
 
 
 def test_vendors_that_read_each_other_s_uploads_are_doubtful() -> None:
-    found = doubts(at("a", "in/x/"), at("b", "in/"), at("c", "in"), at("d", "in-2"))
-    assert set(found) == {"vendors.0.inbound.s3_prefix", "vendors.2.inbound.s3_prefix"}
+    found = doubts(
+        at("a", "in/x/"), at("b", "in/"), at("c", "in"), at("d", "in-2")
+    )
+    assert set(found) == {
+        "vendors.0.inbound.s3_prefix",
+        "vendors.2.inbound.s3_prefix",
+    }
     assert "is in the prefix of vendor" in found["vendors.0.inbound.s3_prefix"]
-    assert 'is also the prefix of vendor "b"' in found["vendors.2.inbound.s3_prefix"]
+    assert (
+        'is also the prefix of vendor "b"'
+        in found["vendors.2.inbound.s3_prefix"]
+    )
 
 
 def test_a_map_among_the_uploads_would_be_read_as_a_feed() -> None:
@@ -88,7 +100,10 @@ def test_one_header_for_two_columns_is_doubtful() -> None:
 
 
 def test_named_columns_are_held_against_the_map() -> None:
-    parser = {"columns": ["sku", "qty"], "column_map": {"quantity_available": "Qty"}}
+    parser = {
+        "columns": ["sku", "qty"],
+        "column_map": {"quantity_available": "Qty"},
+    }
     assert list(doubts(vendor_document(parser=parser))) == [
         "vendors.0.parser.column_map.quantity_available",
         "vendors.0.parser.column_map",
@@ -118,6 +133,10 @@ def test_unknown_headers_of_a_column_are_named_in_its_order() -> None:
 
 def test_what_only_the_local_runner_finds_is_doubtful() -> None:
     vendor = vendor_document(
-        inbound={"type": "local"}, sku_map={"type": "file", "local_path": "map.csv"}
+        inbound={"type": "local"},
+        sku_map={"type": "file", "local_path": "map.csv"},
     )
-    assert list(doubts(vendor)) == ["vendors.0.inbound.type", "vendors.0.sku_map.type"]
+    assert list(doubts(vendor)) == [
+        "vendors.0.inbound.type",
+        "vendors.0.sku_map.type",
+    ]

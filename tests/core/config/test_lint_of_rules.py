@@ -10,7 +10,9 @@ from support.builders import tenant_config, vendor_document
 LARGEST = 2_147_483_647
 
 
-def doubts(*rules: Any, is_published: bool = True, **changes: Any) -> dict[str, str]:
+def doubts(
+    *rules: Any, is_published: bool = True, **changes: Any
+) -> dict[str, str]:
     """Return the doubts about a config of two vendors with these price rules."""
     pricing = {"min_price": "1", "rules": list(rules)}
     vendors = (
@@ -59,18 +61,25 @@ def test_a_rule_that_an_earlier_one_covers_is_never_come_to(
         ({"vendors": ["v1"]}, {"brands": ["a"]}),
         ({"brands": ["a"]}, {"brands": ["a", "b"]}),
         ({"cost_from": 0}, {}),
-        ({"cost_from": 5, "cost_below": 10}, {"cost_from": 4, "cost_below": 10}),
+        (
+            {"cost_from": 5, "cost_below": 10},
+            {"cost_from": 4, "cost_below": 10},
+        ),
         ({"cost_from": 5, "cost_below": 10}, {"cost_from": 5}),
         ({"cost_below": 10}, {"cost_below": 11}),
     ],
     ids=str,
 )
-def test_a_rule_with_offers_of_its_own_raises_no_doubt(outer: Any, inner: Any) -> None:
+def test_a_rule_with_offers_of_its_own_raises_no_doubt(
+    outer: Any, inner: Any
+) -> None:
     assert doubts(rule(**outer), rule(**inner)) == {}
 
 
 def test_no_cost_is_below_0() -> None:
-    assert list(doubts(rule(cost_below=0))) == ["pricing.rules.0.when.cost_below"]
+    assert list(doubts(rule(cost_below=0))) == [
+        "pricing.rules.0.when.cost_below"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -119,5 +128,7 @@ def test_stock_that_offers_nothing_or_all_or_nothing_is_doubtful(
 def test_without_a_published_feed_no_sku_is_kept() -> None:
     output = {"columns": ["sku", "price"], "missing_skus": "zero"}
     assert doubts(output=output) == {}
-    assert list(doubts(output=output, is_published=False)) == ["output.missing_skus"]
+    assert list(doubts(output=output, is_published=False)) == [
+        "output.missing_skus"
+    ]
     assert doubts(is_published=False) == {}

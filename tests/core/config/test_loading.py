@@ -34,7 +34,9 @@ from support.config_documents import (
 
 @pytest.mark.parametrize("path", [*REQUIRED, "vendors.0.inbound.s3_prefix"])
 @pytest.mark.parametrize("value", [ABSENT, None], ids=["absent", "null"])
-def test_a_required_field_is_missed_by_its_path(path: str, value: object) -> None:
+def test_a_required_field_is_missed_by_its_path(
+    path: str, value: object
+) -> None:
     faults = faults_of(changed(path, value))
     assert list(faults) == [path]
     assert faults[path].startswith("is required")
@@ -162,14 +164,18 @@ def test_all_else_has_its_default() -> None:
     ],
 )
 def test_null_is_as_if_absent(path: str) -> None:
-    assert load_config(changed(path, None)) == load_config(changed("schema_version", 1))
+    assert load_config(changed(path, None)) == load_config(
+        changed("schema_version", 1)
+    )
 
 
 def test_null_in_a_trigger_is_as_if_absent() -> None:
     given = changed(
         "triggers", {"on_upload": {"quiet_seconds": None}, "schedule": None}
     )
-    assert load_config(given) == load_config(changed("triggers", {"on_upload": {}}))
+    assert load_config(given) == load_config(
+        changed("triggers", {"on_upload": {}})
+    )
     assert load_config(changed("triggers", None)).triggers.on_upload is None
 
 
@@ -193,7 +199,8 @@ def test_null_switches_a_guard_off_also_in_the_config_as_it_took_effect(
 
 
 @pytest.mark.parametrize(
-    "option", ["mode", "min_baseline_skus", "min_price_jumps", "max_price_jumps_pct"]
+    "option",
+    ["mode", "min_baseline_skus", "min_price_jumps", "max_price_jumps_pct"],
 )
 def test_an_option_that_guards_share_cannot_be_null(option: str) -> None:
     with pytest.raises(
@@ -258,7 +265,8 @@ def test_every_fault_of_a_config_is_named_at_once() -> None:
 
 def test_the_error_reads_as_path_and_message() -> None:
     with pytest.raises(
-        ConfigError, match=r"^vendors\.1\.parser\.delimiter: must be one character"
+        ConfigError,
+        match=r"^vendors\.1\.parser\.delimiter: must be one character",
     ):
         load_config(changed("vendors.1.parser.delimiter", ";;"))
 
@@ -267,12 +275,17 @@ def test_without_a_sound_tenant_id_prefixes_are_still_held_to_tenants() -> None:
     document = {**changed("tenant_id", "a b"), "timezone": "UTC"}
     assert list(faults_of(document)) == ["tenant_id"]
     document["vendors"][0]["inbound"]["s3_prefix"] = "elsewhere/"
-    assert list(faults_of(document)) == ["tenant_id", "vendors.0.inbound.s3_prefix"]
+    assert list(faults_of(document)) == [
+        "tenant_id",
+        "vendors.0.inbound.s3_prefix",
+    ]
 
 
 @pytest.mark.parametrize("document", [None, [], "x", 5])
 def test_what_is_no_mapping_is_refused(document: Any) -> None:
-    assert faults_of(document) == {"": "the config must be a mapping of keys to values"}
+    assert faults_of(document) == {
+        "": "the config must be a mapping of keys to values"
+    }
 
 
 # --- schema_version -----------------------------------------------------------------------------
@@ -290,11 +303,15 @@ def test_another_schema_version_comes_before_every_fault(version: Any) -> None:
 
 @pytest.mark.parametrize("version", [1, 1.0, Decimal(1), None])
 def test_schema_version_1_is_read(version: Any) -> None:
-    assert load_config(config_document(schema_version=version)).schema_version == 1
+    assert (
+        load_config(config_document(schema_version=version)).schema_version == 1
+    )
 
 
 def test_the_zone_is_that_of_the_time_zone() -> None:
-    assert tenant_config(timezone="America/Chicago").zone.key == "America/Chicago"
+    assert (
+        tenant_config(timezone="America/Chicago").zone.key == "America/Chicago"
+    )
 
 
 def test_a_config_is_frozen() -> None:
@@ -325,7 +342,9 @@ def test_a_vendor_that_the_config_lacks_is_named() -> None:
 # --- there and back -----------------------------------------------------------------------------
 
 
-_TEXT = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=8)
+_TEXT = st.text(
+    st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=8
+)
 _FILLED = _TEXT.filter(lambda text: text.strip() != "")
 _ID = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_-]{0,12}", fullmatch=True)
 
@@ -381,7 +400,9 @@ def _documents(draw: st.DrawFn) -> dict[str, Any]:
     ]
     return config_document(
         *vendors,
-        timezone=draw(st.sampled_from(["UTC", "America/Chicago", "Asia/Kathmandu"])),
+        timezone=draw(
+            st.sampled_from(["UTC", "America/Chicago", "Asia/Kathmandu"])
+        ),
         pricing={
             "base_margin_pct": draw(_decimals(6, 100)),
             "min_price": draw(_decimals(4, 10**6)),
@@ -389,7 +410,9 @@ def _documents(draw: st.DrawFn) -> dict[str, Any]:
         },
         output={
             "columns": draw(
-                st.lists(st.sampled_from(CANONICAL_COLUMNS), min_size=1, unique=True)
+                st.lists(
+                    st.sampled_from(CANONICAL_COLUMNS), min_size=1, unique=True
+                )
             )
         },
         error_policy={"max_invalid_row_pct": draw(_decimals(20, 1))},
@@ -398,12 +421,16 @@ def _documents(draw: st.DrawFn) -> dict[str, Any]:
 
 @settings(max_examples=60)
 @given(_documents())
-def test_a_config_comes_back_from_its_document(document: dict[str, Any]) -> None:
+def test_a_config_comes_back_from_its_document(
+    document: dict[str, Any],
+) -> None:
     config = load_config(document)
     written = json.dumps(config.to_document())
     assert load_config(config.to_document()) == config
     assert load_config(parse_document(written, format="json")) == config
-    assert load_config(json.loads(written)).to_document() == config.to_document()
+    assert (
+        load_config(json.loads(written)).to_document() == config.to_document()
+    )
 
 
 @settings(max_examples=100)
@@ -412,9 +439,14 @@ def test_a_config_comes_back_from_its_document(document: dict[str, Any]) -> None
         [path for path, _ in all_fields(TenantConfig) if "sku_map" not in path]
     ),
     st.recursive(
-        st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+        st.none()
+        | st.booleans()
+        | st.integers()
+        | st.floats()
+        | st.text(max_size=5),
         lambda inner: (
-            st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner)
+            st.lists(inner, max_size=2)
+            | st.dictionaries(st.text(max_size=3), inner)
         ),
         max_leaves=5,
     ),

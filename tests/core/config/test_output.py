@@ -20,8 +20,14 @@ def output_of(**output: Any) -> Any:
     ("columns", "faults"),
     [
         (["sku", PRICE, "sku"], {"2": "appears more than once"}),
-        (["sku", {"column": "price", "as": " sku "}], {"1": "appears more than once"}),
-        ([PRICE, {"constant": "x", "as": "Price"}], {"1": "appears more than once"}),
+        (
+            ["sku", {"column": "price", "as": " sku "}],
+            {"1": "appears more than once"},
+        ),
+        (
+            [PRICE, {"constant": "x", "as": "Price"}],
+            {"1": "appears more than once"},
+        ),
         (
             ["availabilty", {"column": "prize", "as": " "}],
             {
@@ -52,14 +58,27 @@ def test_each_fault_of_a_column_has_its_path(
 
 def test_a_header_is_trimmed_and_a_constant_is_not() -> None:
     first, second = output_of(
-        columns=[{"column": "price", "as": " Net "}, {"constant": " 007 ", "as": 8}]
+        columns=[
+            {"column": "price", "as": " Net "},
+            {"constant": " 007 ", "as": 8},
+        ]
     ).columns
-    assert (first.header, second.header, second.constant) == ("Net", "8", " 007 ")
+    assert (first.header, second.header, second.constant) == (
+        "Net",
+        "8",
+        " 007 ",
+    )
 
 
-def test_a_column_may_stand_under_two_headers_and_a_constant_may_be_empty() -> None:
+def test_a_column_may_stand_under_two_headers_and_a_constant_may_be_empty() -> (
+    None
+):
     output = output_of(columns=["price", PRICE, {"constant": "", "as": "none"}])
-    assert [each.header for each in output.columns] == ["price", "Price", "none"]
+    assert [each.header for each in output.columns] == [
+        "price",
+        "Price",
+        "none",
+    ]
 
 
 def test_what_is_read_is_known_of_every_column() -> None:
@@ -69,10 +88,13 @@ def test_what_is_read_is_known_of_every_column() -> None:
 
 
 @pytest.mark.parametrize("format", ["jsonl", "parquet"])
-def test_formulas_are_escaped_where_a_spreadsheet_opens_the_file(format: str) -> None:
+def test_formulas_are_escaped_where_a_spreadsheet_opens_the_file(
+    format: str,
+) -> None:
     found = faults_of(
         changed(
-            "output", {"format": format, "columns": ["sku"], "escape_formulas": True}
+            "output",
+            {"format": format, "columns": ["sku"], "escape_formulas": True},
         )
     )
     assert found == {
@@ -85,9 +107,13 @@ def test_formulas_are_escaped_where_a_spreadsheet_opens_the_file(format: str) ->
     ).escape_formulas
 
 
-def test_a_snapshot_has_the_columns_as_they_were_written_and_loads_again() -> None:
+def test_a_snapshot_has_the_columns_as_they_were_written_and_loads_again() -> (
+    None
+):
     columns = ["sku", PRICE, {"constant": "", "as": "none"}, "availability"]
-    config = load_config(changed("output", {"format": "tsv", "columns": columns}))
+    config = load_config(
+        changed("output", {"format": "tsv", "columns": columns})
+    )
     told = config.to_document()
     defaults = {
         "escape_formulas": False,

@@ -44,7 +44,11 @@ def test_every_fault_of_the_new_fields_is_named_at_once() -> None:
         {"leave_out": "yes"},
         "always",
         stock={"hold_back": 2**31, "pct": "50"},
-        output={"columns": ["sku"], "missing_skus": "keep", "missing_sku_days": 366},
+        output={
+            "columns": ["sku"],
+            "missing_skus": "keep",
+            "missing_sku_days": 366,
+        },
     )
     faulty["vendors"] = [vendor]
     found = faults_of(faulty)
@@ -91,16 +95,25 @@ def test_days_go_with_zero() -> None:
     load_config(document(output={"columns": ["sku"], "missing_sku_days": 30}))
 
 
-def test_a_config_whose_vendors_are_faulty_is_not_told_that_it_has_none() -> None:
+def test_a_config_whose_vendors_are_faulty_is_not_told_that_it_has_none() -> (
+    None
+):
     faulty = document({"when": {"vendors": ["v"]}, "markup": 1}, vendors=[])
     assert list(faults_of(faulty)) == ["vendors"]
 
 
-def test_rules_are_limited_where_they_are_stored_and_not_where_they_were() -> None:
-    rules = [{"when": {"cost_from": number}, "markup": 1} for number in range(201)]
+def test_rules_are_limited_where_they_are_stored_and_not_where_they_were() -> (
+    None
+):
+    rules = [
+        {"when": {"cost_from": number}, "markup": 1} for number in range(201)
+    ]
     assert "the limit is 200" in faults_of(document(*rules))["pricing.rules"]
     load_config(document(*rules[:200]))
-    assert len(load_config(document(*rules), STORED_CONFIG_LIMITS).pricing.rules) == 201
+    assert (
+        len(load_config(document(*rules), STORED_CONFIG_LIMITS).pricing.rules)
+        == 201
+    )
     few = replace(DEFAULT_LIMITS, price_rules=0)
     assert load_config(document(), few).pricing.rules == ()
 
@@ -119,5 +132,8 @@ def test_a_rule_is_read_exactly_and_written_as_it_is_read() -> None:
     assert (rule.when.brands, rule.margin_pct) == (("Acme",), Decimal("0.250"))
     assert rule.leave_out is False
     written = config.to_document()["pricing"]["rules"][0]
-    assert (written["when"]["cost_from"], written["margin_pct"]) == ("0.10", "0.250")
+    assert (written["when"]["cost_from"], written["margin_pct"]) == (
+        "0.10",
+        "0.250",
+    )
     assert load_config(config.to_document()) == config

@@ -18,7 +18,11 @@ RSA = "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAAgQC7 backup@host"
 
 
 def pull_of(**given: Any) -> PullConfig:
-    inbound = {"type": "s3", "s3_prefix": "tenants/acme/inbound/v/", "pull": given}
+    inbound = {
+        "type": "s3",
+        "s3_prefix": "tenants/acme/inbound/v/",
+        "pull": given,
+    }
     config = load_config(config_document(vendor_document("v", inbound=inbound)))
     assert load_config(config.to_document()) == config
     pull = config.vendors[0].inbound.pull
@@ -95,10 +99,22 @@ def test_a_url_leads_somewhere(
             "must have port 443 or 8443",
         ),
         ({"url": "https://10.0.0.1/a"}, "url", "must lead to a public address"),
-        ({"url": "https://169.254.169.254/a"}, "url", "must lead to a public address"),
-        ({"url": "https://files.example.com/a#b"}, "url", "must have no fragment"),
+        (
+            {"url": "https://169.254.169.254/a"},
+            "url",
+            "must lead to a public address",
+        ),
+        (
+            {"url": "https://files.example.com/a#b"},
+            "url",
+            "must have no fragment",
+        ),
         ({"url": "https://files.example.com/a b"}, "url", "visible ASCII"),
-        ({"url": f"https://files.example.com/{'a' * 2048}"}, "url", "at most 2048"),
+        (
+            {"url": f"https://files.example.com/{'a' * 2048}"},
+            "url",
+            "at most 2048",
+        ),
         (
             {"url": "sftp://files.example.com/a", "host_key": KEY},
             "url",
@@ -150,7 +166,11 @@ def test_a_url_leads_somewhere(
             "host_key",
             "a public key",
         ),
-        ({"url": HTTPS, "settle_seconds": 5}, "settle_seconds", "applies only to sftp"),
+        (
+            {"url": HTTPS, "settle_seconds": 5},
+            "settle_seconds",
+            "applies only to sftp",
+        ),
         (
             {"url": SFTP, "host_key": KEY, "settle_seconds": 3601},
             "settle_seconds",
@@ -181,14 +201,16 @@ def test_a_default_may_be_named(given: dict[str, Any]) -> None:
 
 def test_a_key_may_have_a_comment() -> None:
     assert (
-        pull_of(url=SFTP, host_key=f" {KEY} root@sftp ").host_key == f"{KEY} root@sftp"
+        pull_of(url=SFTP, host_key=f" {KEY} root@sftp ").host_key
+        == f"{KEY} root@sftp"
     )
 
 
 def test_a_local_vendor_is_pulled_from_nowhere() -> None:
     inbound = {"type": "local", "pull": {"url": HTTPS}}
     with pytest.raises(
-        ConfigError, match=r'^vendors\.0\.inbound\.pull: applies only if type is "s3"'
+        ConfigError,
+        match=r'^vendors\.0\.inbound\.pull: applies only if type is "s3"',
     ):
         load_config(config_document(vendor_document("v", inbound=inbound)))
 

@@ -39,7 +39,9 @@ def due(cron: str, zone: str, begin: datetime, end: datetime) -> list[datetime]:
 
 
 def clock(instants: list[datetime], zone: str) -> list[str]:
-    return [f"{each.astimezone(ZoneInfo(zone)):%d %H:%M %z}" for each in instants]
+    return [
+        f"{each.astimezone(ZoneInfo(zone)):%d %H:%M %z}" for each in instants
+    ]
 
 
 def night(zone: str, day: date) -> tuple[datetime, datetime]:
@@ -55,7 +57,9 @@ def minutes(begin: datetime, end: datetime) -> Iterator[datetime]:
         instant += timedelta(minutes=1)
 
 
-def by_hand(cron: str, zone: str, begin: datetime, end: datetime) -> list[datetime]:
+def by_hand(
+    cron: str, zone: str, begin: datetime, end: datetime
+) -> list[datetime]:
     """Return the same minute by minute, with no knowledge of how clocks are changed."""
     here, shown_before, found = ZoneInfo(zone), set(), []
     wanted = CronSim(cron, datetime(2026, 1, 1, tzinfo=UTC))
@@ -63,9 +67,9 @@ def by_hand(cron: str, zone: str, begin: datetime, end: datetime) -> list[dateti
     for instant in minutes(begin, end):
         wall = instant.astimezone(here).replace(tzinfo=None)
         forward = (wall - before) // timedelta(minutes=1)
-        passed = [before + timedelta(minutes=n) for n in range(1, forward + 1)] or [
-            wall
-        ]
+        passed = [
+            before + timedelta(minutes=n) for n in range(1, forward + 1)
+        ] or [wall]
         matches = [
             each
             for each in passed
@@ -135,7 +139,8 @@ def test_a_time_of_day_runs_once_on_each_day(
 ) -> None:
     begin, _ = night(zone, day)
     assert (
-        clock(due(cron, zone, begin, begin + timedelta(days=2)), zone)[:2] == expected
+        clock(due(cron, zone, begin, begin + timedelta(days=2)), zone)[:2]
+        == expected
     )
 
 
@@ -149,7 +154,9 @@ def test_hours_that_begin_with_a_star_follow_elapsed_time() -> None:
 
 def test_times_that_fall_on_one_minute_run_once() -> None:
     begin, _ = night("Europe/Berlin", date(2026, 3, 29))
-    found = due("*/15 2,3 * * *", "Europe/Berlin", begin, begin + timedelta(hours=5))
+    found = due(
+        "*/15 2,3 * * *", "Europe/Berlin", begin, begin + timedelta(hours=5)
+    )
     assert clock(found, "Europe/Berlin") == [
         f"29 03:{n:02d} +0200" for n in (0, 15, 30, 45)
     ]
@@ -174,7 +181,8 @@ def test_the_next_time_is_the_first_after_an_instant(
 ) -> None:
     config = tenant_config(triggers={"schedule": {"cron": cron}})
     assert (
-        config.next_run_after(datetime(2026, 3, 1, 12, 0, 0, 1, tzinfo=UTC)) == expected
+        config.next_run_after(datetime(2026, 3, 1, 12, 0, 0, 1, tzinfo=UTC))
+        == expected
     )
 
 
@@ -216,7 +224,9 @@ def test_a_due_time_is_not_after_itself() -> None:
     ],
 )
 def test_what_is_no_cron_is_a_fault_with_its_path(cron: str, said: str) -> None:
-    (fault,) = faults_of(changed("triggers", {"schedule": {"cron": cron}})).items()
+    (fault,) = faults_of(
+        changed("triggers", {"schedule": {"cron": cron}})
+    ).items()
     assert fault[0] == "triggers.schedule.cron"
     assert said in fault[1]
 

@@ -80,8 +80,16 @@ from support.config_documents import (
             "tenants/acme/../other/",
             "must not contain //",
         ),
-        ("vendors.0.inbound.s3_prefix", "tenants/acme/./x", "must not contain //"),
-        ("vendors.0.inbound.s3_prefix", "tenants/acme//x", "must not contain //"),
+        (
+            "vendors.0.inbound.s3_prefix",
+            "tenants/acme/./x",
+            "must not contain //",
+        ),
+        (
+            "vendors.0.inbound.s3_prefix",
+            "tenants/acme//x",
+            "must not contain //",
+        ),
         (
             "vendors.0.inbound.s3_prefix",
             "tenants/acme/a\nb",
@@ -131,7 +139,11 @@ from support.config_documents import (
         ("pricing", 5, "must be a mapping of keys to values, not a number"),
         ("pricing.base_margin_pct", "-0.01", "must be 0 or more"),
         ("pricing.base_margin_pct", "100.000001", "must be 100 or less"),
-        ("pricing.base_margin_pct", "0.1234567", "has more than 6 decimal places"),
+        (
+            "pricing.base_margin_pct",
+            "0.1234567",
+            "has more than 6 decimal places",
+        ),
         ("pricing.base_margin_pct", "20%", "must be a number"),
         ("pricing.base_margin_pct", "0,2", "must be a number"),
         ("pricing.base_margin_pct", True, "must be a number, not a boolean"),
@@ -145,18 +157,34 @@ from support.config_documents import (
         ("pricing.min_price", "9" * 5000, "must be a number"),
         ("pricing.min_price", 1_000_000_000, "must be below 1,000,000,000"),
         ("pricing.shipping_handling_flat", "-0.0001", "must be 0 or more"),
-        ("pricing.map_policy.enforce", "no", "must be true or false without quotes"),
+        (
+            "pricing.map_policy.enforce",
+            "no",
+            "must be true or false without quotes",
+        ),
         (
             "pricing.map_policy.map_floor_behavior",
             "min",
             'must be "max(price, map_price)"',
         ),
-        ("pricing.rounding.mode", "half_up", 'must be one of "nearest", "up", "down"'),
+        (
+            "pricing.rounding.mode",
+            "half_up",
+            'must be one of "nearest", "up", "down"',
+        ),
         ("guards.mode", False, "put it in quotes"),  # as YAML reads ``off``
         ("pricing.rounding.increment", 0, "must be 0.0001 or more"),
-        ("pricing.rounding.increment", "0.00015", "has more than 4 decimal places"),
+        (
+            "pricing.rounding.increment",
+            "0.00015",
+            "has more than 4 decimal places",
+        ),
         ("merge.strategy", "cheapest", 'must be "best_offer"'),
-        ("merge.best_offer.sort_by", "in_stock_desc", "must be a list, not text"),
+        (
+            "merge.best_offer.sort_by",
+            "in_stock_desc",
+            "must be a list, not text",
+        ),
         (
             "merge.best_offer.landed_cost.include_shipping_handling",
             0,
@@ -167,7 +195,11 @@ from support.config_documents import (
             2147483648,
             "must be 2147483647 or less",
         ),
-        ("output.format", "json", 'must be one of "csv", "tsv", "jsonl", "parquet"'),
+        (
+            "output.format",
+            "json",
+            'must be one of "csv", "tsv", "jsonl", "parquet"',
+        ),
         ("output.columns", [], "must not be empty"),
         ("error_policy.max_invalid_rows", -1, "must be 0 or more"),
         (
@@ -197,7 +229,9 @@ from support.config_documents import (
         ("pricing.rounding.step", 1, "unknown key"),
     ],
 )
-def test_a_fault_is_named_by_its_path(path: str, value: Any, message: str) -> None:
+def test_a_fault_is_named_by_its_path(
+    path: str, value: Any, message: str
+) -> None:
     faults = faults_of(changed(path, value))
     assert list(faults) == [path]
     assert message in faults[path]
@@ -232,7 +266,11 @@ def test_a_fault_is_named_by_its_path(path: str, value: Any, message: str) -> No
             ["a", "b", "c", " "],
         ),
         (P + "quantity_words", {"yes": 1, "Yes ": 2, "YES": 1}, ["Yes "]),
-        (P + "timestamp_formats", ["%Y-%m-%d", "%d/%m", "%Q %Y %m %d"], ["1", "2"]),
+        (
+            P + "timestamp_formats",
+            ["%Y-%m-%d", "%d/%m", "%Q %Y %m %d"],
+            ["1", "2"],
+        ),
     ],
 )
 def test_each_faulty_item_is_named_at_once(
@@ -282,7 +320,9 @@ def test_documents_of_python_objects_are_read_as_exactly(value: Any) -> None:
 
 def test_the_share_of_invalid_rows_has_no_limit_of_places() -> None:
     config = tenant_config(
-        error_policy={"max_invalid_row_pct": "0.333333333333333333333333333333333"}
+        error_policy={
+            "max_invalid_row_pct": "0.333333333333333333333333333333333"
+        }
     )
     assert str(config.error_policy.max_invalid_row_pct).endswith("3" * 33)
 
@@ -303,7 +343,9 @@ def test_the_share_of_invalid_rows_has_no_limit_of_places() -> None:
 def test_where_text_is_wanted_a_number_is_its_source_text(
     written: str, text: str
 ) -> None:
-    yaml = json.dumps(config_document(vendor_document(parser={"null_values": ["@"]})))
+    yaml = json.dumps(
+        config_document(vendor_document(parser={"null_values": ["@"]}))
+    )
     document = parse_document(yaml.replace('"@"', written), format="yaml")
     assert load_config(document).vendors[0].parser.null_values == (text,)
 
@@ -317,7 +359,9 @@ def test_a_boolean_where_text_is_wanted_says_to_quote_it(word: str) -> None:
     assert QUOTE_IT in faults_of(document)["vendors.0.parser.column_map.brand"]
 
 
-def test_an_unquoted_no_as_a_word_says_to_quote_it_and_a_quoted_one_is_read() -> None:
+def test_an_unquoted_no_as_a_word_says_to_quote_it_and_a_quoted_one_is_read() -> (
+    None
+):
     text = json.dumps(
         config_document(vendor_document(parser={"quantity_words": {"@": 0}}))
     )
@@ -342,20 +386,26 @@ def test_names_and_words_are_trimmed_and_keep_their_order() -> None:
         currency_symbols=[" US$ ", "$"],
         quantity_words={" Low ": 1, "high": 9},
     )
-    assert list(parser.column_map.items()) == [("cost", "Net price"), ("sku", "Part")]
+    assert list(parser.column_map.items()) == [
+        ("cost", "Net price"),
+        ("sku", "Part"),
+    ]
     assert parser.columns == ("b", "a", "")
     assert parser.null_values == ("N/A", "-", "n/a")
     assert parser.currency_symbols == ("US$", "$")
     assert list(parser.quantity_words.items()) == [("Low", 1), ("high", 9)]
 
 
-@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|", "\x01", " ", "¦", "😀"])
+@pytest.mark.parametrize(
+    "delimiter", [",", ";", "\t", "|", "\x01", " ", "¦", "😀"]
+)
 def test_a_delimiter_is_any_other_one_character(delimiter: str) -> None:
     assert parser_of(delimiter=delimiter).delimiter == delimiter
 
 
 @pytest.mark.parametrize(
-    "encoding", ["utf-8", "UTF_16", "cp1252", "latin-1", "shift_jis", "utf-8-sig"]
+    "encoding",
+    ["utf-8", "UTF_16", "cp1252", "latin-1", "shift_jis", "utf-8-sig"],
 )
 def test_an_encoding_is_any_text_encoding_of_python(encoding: str) -> None:
     assert parser_of(encoding=encoding).encoding == encoding
@@ -370,7 +420,8 @@ def test_a_prefix_ends_in_a_slash(written: str) -> None:
 def test_a_name_with_two_dots_in_it_is_a_fine_key() -> None:
     sku_map = {"type": "s3", "s3_key": "tenants/acme/maps/v1..2.csv"}
     assert (
-        tenant_config(vendor_document(sku_map=sku_map)).vendors[0].sku_map is not None
+        tenant_config(vendor_document(sku_map=sku_map)).vendors[0].sku_map
+        is not None
     )
 
 
@@ -378,4 +429,7 @@ def test_an_empty_sort_order_is_the_default() -> None:
     config = tenant_config(
         merge={"strategy": "best_offer", "best_offer": {"sort_by": []}}
     )
-    assert config.merge.best_offer.sort_by == ("in_stock_desc", "lowest_landed_cost")
+    assert config.merge.best_offer.sort_by == (
+        "in_stock_desc",
+        "lowest_landed_cost",
+    )

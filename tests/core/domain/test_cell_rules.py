@@ -40,7 +40,9 @@ class Parser:
 
 def micros(*parts: int) -> int:
     moment = datetime(*parts, tzinfo=UTC)  # type: ignore[arg-type, misc]
-    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(
+        microseconds=1
+    )
 
 
 def fault_of(read: Callable[..., object], *args: object) -> str:
@@ -58,7 +60,10 @@ def outcome(read: Callable[..., int], text: str, parser: Parser) -> int | str:
 
 
 def test_trimming_takes_white_space_of_any_script() -> None:
-    assert read_cell("title", "\u00a0\u3000 a b\u2003\t\r\n", Parser(), UTC) == "a b"
+    assert (
+        read_cell("title", "\u00a0\u3000 a b\u2003\t\r\n", Parser(), UTC)
+        == "a b"
+    )
 
 
 # --- whole numbers ------------------------------------------------------------------------------
@@ -99,9 +104,13 @@ def test_a_whole_number_is_a_quantity(text: str, quantity: int) -> None:
         "-1.5",
     ],
 )
-def test_what_is_no_whole_number_in_range_is_an_invalid_quantity(text: str) -> None:
+def test_what_is_no_whole_number_in_range_is_an_invalid_quantity(
+    text: str,
+) -> None:
     assert fault_of(read_quantity, text, Parser()) == RowFault.INVALID_QUANTITY
-    assert fault_of(read_lead_time, text, Parser()) == RowFault.INVALID_LEAD_TIME
+    assert (
+        fault_of(read_lead_time, text, Parser()) == RowFault.INVALID_LEAD_TIME
+    )
 
 
 @pytest.mark.parametrize("text", ["-1", "-1.0", "-" + "9" * 5000])
@@ -109,7 +118,9 @@ def test_a_quantity_below_zero_has_a_fault_of_its_own_and_a_lead_time_has_not(
     text: str,
 ) -> None:
     assert fault_of(read_quantity, text, Parser()) == RowFault.NEGATIVE_QUANTITY
-    assert fault_of(read_lead_time, text, Parser()) == RowFault.INVALID_LEAD_TIME
+    assert (
+        fault_of(read_lead_time, text, Parser()) == RowFault.INVALID_LEAD_TIME
+    )
 
 
 def test_quantity_words_are_the_whole_cell_in_any_case_and_come_before_the_number() -> (
@@ -118,14 +129,21 @@ def test_quantity_words_are_the_whole_cell_in_any_case_and_come_before_the_numbe
     parser = Parser(
         quantity_words={" In Stock": 10, ">100": 100, "5": 50, "STRASSE": 1}
     )
-    assert [read_quantity(t, parser) for t in ("in stock ", ">100", "5", "straße")] == [
+    assert [
+        read_quantity(t, parser) for t in ("in stock ", ">100", "5", "straße")
+    ] == [
         10,
         100,
         50,
         1,
     ]
-    assert fault_of(read_quantity, "in stock soon", parser) == RowFault.INVALID_QUANTITY
-    assert fault_of(read_lead_time, ">100", parser) == RowFault.INVALID_LEAD_TIME
+    assert (
+        fault_of(read_quantity, "in stock soon", parser)
+        == RowFault.INVALID_QUANTITY
+    )
+    assert (
+        fault_of(read_lead_time, ">100", parser) == RowFault.INVALID_LEAD_TIME
+    )
 
 
 @pytest.mark.parametrize(
@@ -205,7 +223,9 @@ def test_money_is_exact_to_four_places_half_up(text: str, amount: int) -> None:
         ("9" * 5000, RowFault.AMOUNT_OUT_OF_RANGE),
     ],
 )
-def test_an_amount_that_breaks_a_rule_says_which(text: str, fault: RowFault) -> None:
+def test_an_amount_that_breaks_a_rule_says_which(
+    text: str, fault: RowFault
+) -> None:
     assert fault_of(read_money, text, Parser()) == fault
 
 
@@ -261,7 +281,11 @@ def test_monstrous_numbers_are_judged_at_once() -> None:
     started = time.perf_counter()
     outcomes = [
         outcome(read, text, parser)
-        for text in ("9" * 1_000_000, "1e" + "9" * 1_000_000, "0." + "9" * 1_000_000)
+        for text in (
+            "9" * 1_000_000,
+            "1e" + "9" * 1_000_000,
+            "0." + "9" * 1_000_000,
+        )
         for read in (read_money, read_quantity)
     ]
     assert outcomes == [
@@ -301,12 +325,21 @@ def test_another_condition_is_refused(text: str) -> None:
         ("2026-03-01 13:45", micros(2026, 3, 1, 13, 45)),
         ("2026-03-01T13:45:59", micros(2026, 3, 1, 13, 45, 59)),
         ("2026-03-01T13:45:59.5", micros(2026, 3, 1, 13, 45, 59, 500_000)),
-        ("2026-03-01 13:45:59.123456789", micros(2026, 3, 1, 13, 45, 59, 123_456)),
+        (
+            "2026-03-01 13:45:59.123456789",
+            micros(2026, 3, 1, 13, 45, 59, 123_456),
+        ),
         ("2026-03-01T13:45Z", micros(2026, 3, 1, 13, 45)),
         ("2026-03-01T13:45:59+02:00", micros(2026, 3, 1, 11, 45, 59)),
-        ("2026-03-01 13:45:59.25-0530", micros(2026, 3, 1, 19, 15, 59, 250_000)),
+        (
+            "2026-03-01 13:45:59.25-0530",
+            micros(2026, 3, 1, 19, 15, 59, 250_000),
+        ),
         ("1900-01-01", micros(1900, 1, 1)),
-        ("2199-12-31 23:59:59.999999", micros(2199, 12, 31, 23, 59, 59, 999_999)),
+        (
+            "2199-12-31 23:59:59.999999",
+            micros(2199, 12, 31, 23, 59, 59, 999_999),
+        ),
         ("2024-02-29", micros(2024, 2, 29)),
         ("2026-01-01T00:00+23:59", micros(2025, 12, 31, 0, 1)),
     ],
@@ -343,7 +376,10 @@ def test_iso_dates_and_times_are_read(text: str, expected: int) -> None:
     ],
 )
 def test_other_dates_are_refused(text: str) -> None:
-    assert fault_of(read_timestamp, text, Parser(), UTC) == RowFault.INVALID_TIMESTAMP
+    assert (
+        fault_of(read_timestamp, text, Parser(), UTC)
+        == RowFault.INVALID_TIMESTAMP
+    )
 
 
 def test_a_local_time_is_in_the_zone_the_first_of_two_and_moved_out_of_the_gap() -> (
@@ -359,14 +395,18 @@ def test_a_local_time_is_in_the_zone_the_first_of_two_and_moved_out_of_the_gap()
 
 
 def test_the_vendors_formats_are_tried_in_order_after_the_iso_form() -> None:
-    parser = Parser(timestamp_formats=("%d/%m/%Y", "%m/%d/%Y", "%d %b %Y %H:%M %z"))
+    parser = Parser(
+        timestamp_formats=("%d/%m/%Y", "%m/%d/%Y", "%d %b %Y %H:%M %z")
+    )
     assert read_timestamp("2026-03-01", parser, UTC) == micros(2026, 3, 1)
     assert read_timestamp("02/03/2026", parser, UTC) == micros(2026, 3, 2)
     assert read_timestamp("02/13/2026", parser, UTC) == micros(2026, 2, 13)
     assert read_timestamp("1 mar 2026 12:00 +0100", parser, CHICAGO) == micros(
         2026, 3, 1, 11
     )
-    assert read_timestamp("02/03/2026", parser, CHICAGO) == micros(2026, 3, 2, 6)
+    assert read_timestamp("02/03/2026", parser, CHICAGO) == micros(
+        2026, 3, 2, 6
+    )
     assert (
         fault_of(read_timestamp, "02/03/1899", parser, UTC)
         == RowFault.INVALID_TIMESTAMP
@@ -400,7 +440,9 @@ def test_each_column_is_read_by_its_own_rule(
 
 
 def test_a_null_is_a_fault_of_the_required_columns_alone() -> None:
-    assert fault_of(read_cell, "sku", " ", Parser(), UTC) == RowFault.MISSING_SKU
+    assert (
+        fault_of(read_cell, "sku", " ", Parser(), UTC) == RowFault.MISSING_SKU
+    )
     assert (
         fault_of(read_cell, "quantity_available", "", Parser(), UTC)
         == RowFault.MISSING_QUANTITY
@@ -411,7 +453,9 @@ def test_a_message_shows_the_cell_and_what_to_do() -> None:
     with pytest.raises(CellError) as caught:
         read_money("call us", Parser())
     message = str(caught.value)
-    assert message.startswith('"call us" is not an amount that the parser can read. ')
+    assert message.startswith(
+        '"call us" is not an amount that the parser can read. '
+    )
     assert "parser.currency_symbols" in message
 
 

@@ -44,7 +44,13 @@ def test_an_address_that_everybody_reaches_is_public(text: str) -> None:
             "192.168.1.1",
             "198.18.0.1",
         ),
-        *("198.51.100.1", "203.0.113.1", "224.0.0.1", "239.255.255.250", "240.0.0.1"),
+        *(
+            "198.51.100.1",
+            "203.0.113.1",
+            "224.0.0.1",
+            "239.255.255.250",
+            "240.0.0.1",
+        ),
         *(
             "255.255.255.255",
             "::",
@@ -63,7 +69,12 @@ def test_an_address_that_everybody_reaches_is_public(text: str) -> None:
             "100::1",
             "4000::1",
         ),
-        *("5f00::1", "2001::1", "2001:0:4136:e378:8000:63bf:3fff:fdd2", "2001:10::1"),
+        *(
+            "5f00::1",
+            "2001::1",
+            "2001:0:4136:e378:8000:63bf:3fff:fdd2",
+            "2001:10::1",
+        ),
     ],
 )
 def test_an_address_of_our_own_networks_or_of_nobody_is_not(text: str) -> None:
@@ -79,21 +90,38 @@ def test_an_address_of_our_own_networks_or_of_nobody_is_not(text: str) -> None:
 def test_an_address_is_judged_by_what_it_wraps(inner: str, form: str) -> None:
     number = int(ip_address(inner))
     six = f"2002:{number >> 16:x}:{number & 0xFFFF:x}::1"
-    assert not is_public(ip_address(six if form == "6to4" else form.format(inner)))
+    assert not is_public(
+        ip_address(six if form == "6to4" else form.format(inner))
+    )
 
 
 @pytest.mark.parametrize(
     ("url", "receiver", "target", "host_header"),
     [
-        ("https://shop.example", "https://shop.example:443", "/", "shop.example"),
-        ("HTTPS://Shop.Example/a", "https://shop.example:443", "/a", "shop.example"),
+        (
+            "https://shop.example",
+            "https://shop.example:443",
+            "/",
+            "shop.example",
+        ),
+        (
+            "HTTPS://Shop.Example/a",
+            "https://shop.example:443",
+            "/a",
+            "shop.example",
+        ),
         (
             "https://a.example:8443/x/y?b=1&c=%20",
             "https://a.example:8443",
             "/x/y?b=1&c=%20",
             "a.example:8443",
         ),
-        ("https://a.example:443?b", "https://a.example:443", "/?b", "a.example"),
+        (
+            "https://a.example:443?b",
+            "https://a.example:443",
+            "/?b",
+            "a.example",
+        ),
         ("https://8.8.8.8/", "https://8.8.8.8:443", "/", "8.8.8.8"),
         (
             "https://[2606:4700::1111]/",

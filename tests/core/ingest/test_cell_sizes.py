@@ -47,7 +47,9 @@ def place(message: str) -> str:
         pytest.param(f"x{'é' * 49}x".encode(), b"x", id="of two bytes"),
     ],
 )
-@pytest.mark.parametrize("before", [b"", b"b,2,n\n" * 3], ids=["first", "later"])
+@pytest.mark.parametrize(
+    "before", [b"", b"b,2,n\n" * 3], ids=["first", "later"]
+)
 def test_a_cell_has_at_most_so_many_bytes_without_its_quotes(
     cell: bytes, byte: bytes, before: bytes
 ) -> None:
@@ -64,7 +66,9 @@ def test_a_cell_has_at_most_so_many_bytes_without_its_quotes(
     [
         pytest.param(b"%b,1", '1 ("sku")', id="of fewer fields"),
         pytest.param(b"a,1,n,more,%b", "5", id="of more fields"),
-        pytest.param(b"a" + b"," * 2_000 + b"%b", "2001", id="of far more fields"),
+        pytest.param(
+            b"a" + b"," * 2_000 + b"%b", "2001", id="of far more fields"
+        ),
     ],
 )
 def test_a_cell_of_a_record_that_does_not_fit_is_judged_before_its_width(
@@ -107,14 +111,18 @@ def test_a_cell_is_measured_with_the_delimiter_that_stands_in_it() -> None:
 
 def test_a_cell_is_measured_as_utf_8_whatever_the_feeds_encoding() -> None:
     feed = "sku,quantity_available\n{},1\n"
-    assert read(feed.format("é" * 50).encode("latin-1"), encoding="latin-1") == 1
+    assert (
+        read(feed.format("é" * 50).encode("latin-1"), encoding="latin-1") == 1
+    )
     assert "record 2" in refused(
         feed.format("é" * 51).encode("latin-1"), encoding="latin-1"
     )
 
 
 @pytest.mark.parametrize("quote", [b"", b'"'], ids=["plain", "quoted"])
-def test_a_cell_larger_than_a_block_is_told_with_its_record(quote: bytes) -> None:
+def test_a_cell_larger_than_a_block_is_told_with_its_record(
+    quote: bytes,
+) -> None:
     small = b"a,1,n\n" * 1_500_000 + b"\n\na,1\na,1,n,more\n ,, \n"
     large = b"a,1," + quote + b"x" * (2 * BLOCK) + quote + b"\n"
     message = refused(HEADER + small + large + b"a,1,n\n", Limits())
@@ -138,7 +146,9 @@ def test_a_quote_in_the_header_that_is_left_open_for_longer_is_a_large_cell_too(
     assert place(refused(b'sku,"qty' + b"\na,1" * 100)) == "record 1, column 2"
 
 
-def test_a_quote_that_is_never_closed_is_none_where_the_feed_ends_before() -> None:
+def test_a_quote_that_is_never_closed_is_none_where_the_feed_ends_before() -> (
+    None
+):
     feed = HEADER + b'a,1,"' + b'""' * 100
     with pytest.raises(
         FeedUnreadableError, match=re.escape("opens in line 2 is never")
@@ -148,7 +158,9 @@ def test_a_quote_that_is_never_closed_is_none_where_the_feed_ends_before() -> No
     assert "record 2" in refused(feed + b"x")
 
 
-def test_a_record_of_many_cells_within_the_limit_is_read_whatever_its_size() -> None:
+def test_a_record_of_many_cells_within_the_limit_is_read_whatever_its_size() -> (
+    None
+):
     cells = b",".join([b"x" * (1 << 20)] * 14)
     header = b"sku,quantity_available," + b",".join(
         b"h%d" % place for place in range(12)

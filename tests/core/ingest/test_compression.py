@@ -19,7 +19,9 @@ TEXT = b"sku,quantity_available\n" * 1000
 GZIP = gzip.compress(TEXT, mtime=0)
 
 
-def archive(files: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
+def archive(
+    files: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED
+) -> bytes:
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", method) as file:
         for name, data in files.items():
@@ -43,7 +45,8 @@ ZIP = archive({"feed.csv": TEXT})
         TEXT,
         GZIP,
         b"".join(
-            gzip.compress(part, mtime=0) for part in (TEXT[:700], b"", TEXT[700:])
+            gzip.compress(part, mtime=0)
+            for part in (TEXT[:700], b"", TEXT[700:])
         ),
         GZIP + bytes(5000),
         ZIP,
@@ -87,7 +90,9 @@ def ends_of_gzip() -> Iterator[bytes]:
     lucky = random.Random(1)
     texts = (b"", b"hello", bytes(70_000), bytes(range(256)) * 300, b"z" * 256)
     members = [
-        gzip.compress(text, level, mtime=0) for text in texts for level in (0, 9)
+        gzip.compress(text, level, mtime=0)
+        for text in texts
+        for level in (0, 9)
     ]
     for _ in range(400):
         data = b"".join(lucky.choices(members, k=lucky.randint(1, 4)))
@@ -110,11 +115,18 @@ def test_what_stands_behind_the_members_is_told_from_their_own_zeros() -> None:
 def test_zeros_behind_a_gzip_are_gone_through_a_piece_at_a_time() -> None:
     assert bytes(unpack(GZIP + bytes(3 << 20), "gzip", DEFAULT_LIMITS)) == TEXT
     with pytest.raises(FeedUnreadableError, match="cannot be unpacked as gzip"):
-        unpack(GZIP + bytes(3 << 20) + b"x" + bytes(3 << 20), "gzip", DEFAULT_LIMITS)
+        unpack(
+            GZIP + bytes(3 << 20) + b"x" + bytes(3 << 20),
+            "gzip",
+            DEFAULT_LIMITS,
+        )
 
 
 def test_no_more_than_one_layer_comes_off() -> None:
-    assert bytes(unpack(gzip.compress(GZIP, mtime=0), "gzip", DEFAULT_LIMITS)) == GZIP
+    assert (
+        bytes(unpack(gzip.compress(GZIP, mtime=0), "gzip", DEFAULT_LIMITS))
+        == GZIP
+    )
     assert bytes(unpack(GZIP, "none", DEFAULT_LIMITS)) == GZIP
 
 
@@ -179,7 +191,8 @@ def test_what_comes_out_is_counted(data: bytes) -> None:
 def test_a_bomb_is_unpacked_no_further_than_its_limit() -> None:
     packer = zlib.compressobj(9, wbits=31)
     bomb = (
-        b"".join(packer.compress(bytes(1 << 20)) for _ in range(256)) + packer.flush()
+        b"".join(packer.compress(bytes(1 << 20)) for _ in range(256))
+        + packer.flush()
     )
     with pytest.raises(
         FeedUnreadableError, match="unpacked file has more than 1000000 bytes"
@@ -197,5 +210,9 @@ def test_an_archive_that_lists_too_many_files_is_not_read() -> None:
         + bytes(6)
     )
     with pytest.raises(FeedUnreadableError, match="too many files") as caught:
-        unpack(ZIP[:4] + listed * ((20 << 20) // 46 + 1) + end, "zip", DEFAULT_LIMITS)
+        unpack(
+            ZIP[:4] + listed * ((20 << 20) // 46 + 1) + end,
+            "zip",
+            DEFAULT_LIMITS,
+        )
     assert caught.value.error_code == "DECODE_ERROR"

@@ -35,16 +35,27 @@ def test_a_record_larger_than_a_block_is_read_once_and_numbered_right() -> None:
         + small
     )
 
-    batches = list(parse_feed(feed, PARSER, Limits(cell_bytes=2 * BLOCK)).batches)
+    batches = list(
+        parse_feed(feed, PARSER, Limits(cell_bytes=2 * BLOCK)).batches
+    )
 
     numbers = np.concatenate([batch.row_numbers for batch in batches])
     assert numbers.tolist() == list(range(2, 2003))
-    quantities = [cell for batch in batches for cell in batch.columns[1].to_pylist()]
+    quantities = [
+        cell for batch in batches for cell in batch.columns[1].to_pylist()
+    ]
     assert quantities == ["1"] * 1000 + ["2"] + ["1"] * 1000
 
 
-def numbers_of(batches: list[TextBatch | MalformedRecords], kind: type) -> list[int]:
-    return [n for b in batches if isinstance(b, kind) for n in b.row_numbers.tolist()]
+def numbers_of(
+    batches: list[TextBatch | MalformedRecords], kind: type
+) -> list[int]:
+    return [
+        n
+        for b in batches
+        if isinstance(b, kind)
+        for n in b.row_numbers.tolist()
+    ]
 
 
 def test_malformed_records_keep_their_numbers_across_blocks() -> None:
@@ -53,16 +64,22 @@ def test_malformed_records_keep_their_numbers_across_blocks() -> None:
         lines[place] = b"short\n"
 
     batches = list(
-        parse_feed(b"sku,quantity_available\n" + b"".join(lines), PARSER).batches
+        parse_feed(
+            b"sku,quantity_available\n" + b"".join(lines), PARSER
+        ).batches
     )
 
     malformed = [place + 2 for place in range(0, 9000, 1500)]
     assert numbers_of(batches, MalformedRecords) == malformed
-    assert numbers_of(batches, TextBatch) == sorted({*range(2, 9002)} - {*malformed})
+    assert numbers_of(batches, TextBatch) == sorted(
+        {*range(2, 9002)} - {*malformed}
+    )
 
 
 @pytest.mark.parametrize("usual", [1, 2, 3])
-def test_records_are_the_same_whichever_width_most_of_them_have(usual: int) -> None:
+def test_records_are_the_same_whichever_width_most_of_them_have(
+    usual: int,
+) -> None:
     records = [
         (b"a,b", b"c", b"d,e,f", b'"g,g",h', b" , ,", b"", b'i,"j\nj"')[n % 7]
         for n in range(700)
@@ -95,7 +112,9 @@ def test_records_are_the_same_whichever_width_most_of_them_have(usual: int) -> N
         )
         if not raw.startswith("p")
     }
-    kinds = [n % 7 for n in range(700) if n % 7 != 5]  # an empty line takes no number
+    kinds = [
+        n % 7 for n in range(700) if n % 7 != 5
+    ]  # an empty line takes no number
     numbered = dict(enumerate(kinds, 2002))
     assert fitting == {
         n: [["a", "b"], ["g,g", "h"], ["i", "j\nj"]][(0, 3, 6).index(kind)]
@@ -119,19 +138,26 @@ def test_a_comma_at_the_end_of_every_line_is_read_by_columns_and_not_line_by_lin
 
     assert isinstance(malformed, MalformedRecords)
     assert malformed.widths is not None
-    assert ({*malformed.widths.tolist()}, len(malformed.row_numbers)) == ({3}, 20_000)
+    assert ({*malformed.widths.tolist()}, len(malformed.row_numbers)) == (
+        {3},
+        20_000,
+    )
     assert malformed.raw[-1].as_py() == "a,1,"
     assert not handed_over.called
 
 
-def test_records_of_many_widths_are_handed_over_on_the_readers_own_thread() -> None:
+def test_records_of_many_widths_are_handed_over_on_the_readers_own_thread() -> (
+    None
+):
     feed = b"sku,quantity_available\n" + b"".join(
         b"a,1" + b"," * (n % 4) + b"\n" for n in range(20_000)
     )
     threads: list[bool] = []
 
     def keep(
-        unusual: UnusualRecords, row: pa_csv.InvalidRow, usual=UnusualRecords.add
+        unusual: UnusualRecords,
+        row: pa_csv.InvalidRow,
+        usual=UnusualRecords.add,
     ) -> str:
         threads.append(threading.current_thread() is threading.main_thread())
         return usual(unusual, row)
@@ -155,14 +181,22 @@ def test_records_of_widths_that_few_have_come_together_in_their_order() -> None:
         parse_feed("\n".join(["a,b", *records, ""]).encode(), PARSER).batches
     )
 
-    malformed = [batch for batch in batches if isinstance(batch, MalformedRecords)]
+    malformed = [
+        batch for batch in batches if isinstance(batch, MalformedRecords)
+    ]
     assert len(malformed) < 5
-    malformed_records = gathered(ParsedFeed(("a", "b"), iter(malformed))).malformed
+    malformed_records = gathered(
+        ParsedFeed(("a", "b"), iter(malformed))
+    ).malformed
     assert sorted(malformed_records) == [n for n in range(2, 601) if n != 12]
     expected = [*csv.reader(io.StringIO("\n".join(records)))]
     for number, (width, raw, cells) in malformed_records.items():
         record = expected[number - 2]
-        assert (width, raw, cells) == (len(record), records[number - 2], record[:50])
+        assert (width, raw, cells) == (
+            len(record),
+            records[number - 2],
+            record[:50],
+        )
 
 
 def test_wide_records_are_sampled_no_longer_than_narrow_ones() -> None:
@@ -187,9 +221,13 @@ def test_records_far_wider_than_the_header_are_malformed_like_others() -> None:
     blank = b"," * 4_999
     rows = b"\n".join([b"a,1", wide, quoted, blank, b"b,2"])
 
-    batches = list(parse_feed(b"sku,quantity_available\n" + rows, PARSER).batches)
+    batches = list(
+        parse_feed(b"sku,quantity_available\n" + rows, PARSER).batches
+    )
 
-    (malformed,) = (batch for batch in batches if isinstance(batch, MalformedRecords))
+    (malformed,) = (
+        batch for batch in batches if isinstance(batch, MalformedRecords)
+    )
     assert malformed.widths is not None
     assert (malformed.widths.tolist(), malformed.row_numbers.tolist()) == (
         [5_000, 5_000],
@@ -206,7 +244,9 @@ def test_records_far_wider_than_the_header_are_malformed_like_others() -> None:
         pytest.param(b"," * 1_000_000, 0, id="a record of a million fields"),
         pytest.param(b"x," * 1_000_000 + b"\na,1", 2, id="and one that fits"),
         pytest.param(
-            (b"a,1" + b"," * 2_000 + b"\n") * 100, 100, id="records of thousands"
+            (b"a,1" + b"," * 2_000 + b"\n") * 100,
+            100,
+            id="records of thousands",
         ),
         pytest.param(b"\n" * 1_000_000 + b"a,1", 1, id="a million empty lines"),
     ],
@@ -220,11 +260,15 @@ def test_millions_of_fields_and_of_empty_lines_are_not_read_one_by_one(
     opened = mock.patch.object(pa_csv, "open_csv", side_effect=pa_csv.open_csv)
 
     with counted as fields, opened as readers:
-        batches = list(parse_feed(b"sku,quantity_available\n" + rows, PARSER).batches)
+        batches = list(
+            parse_feed(b"sku,quantity_available\n" + rows, PARSER).batches
+        )
 
     assert sum(len(batch.row_numbers) for batch in batches) == records
     assert fields.call_count <= 4
-    assert {len(call.args[1].column_names) for call in readers.call_args_list} == {2}
+    assert {
+        len(call.args[1].column_names) for call in readers.call_args_list
+    } == {2}
 
 
 @pytest.mark.parametrize(("width", "refused"), [(1_000, False), (1_001, True)])
@@ -262,7 +306,9 @@ def test_a_quote_that_is_never_closed_is_found_behind_many_blocks() -> None:
     )
     parsed = parse_feed(feed, PARSER, Limits(cell_bytes=len(feed)))
 
-    with pytest.raises(FeedUnreadableError, match="opens in line 12 ") as caught:
+    with pytest.raises(
+        FeedUnreadableError, match="opens in line 12 "
+    ) as caught:
         list(parsed.batches)
     assert caught.value.error_code == "DECODE_ERROR"
 
@@ -270,18 +316,26 @@ def test_a_quote_that_is_never_closed_is_found_behind_many_blocks() -> None:
 @pytest.mark.parametrize(
     ("body", "lines"),
     [
-        pytest.param(b"a,1\nb,2\nc\nd,4\n", [2, 3, 4, 5], id="each line is a record"),
+        pytest.param(
+            b"a,1\nb,2\nc\nd,4\n", [2, 3, 4, 5], id="each line is a record"
+        ),
         pytest.param(b"a,1\nb,2", [2, 3], id="no line end at the end"),
         pytest.param(b"a,1\n\nb,2\n", [2, 4], id="an empty line"),
         pytest.param(b'a,"1\n\n"\nb,2\n', [2, 5], id="line ends in quotes"),
         pytest.param(b"a,1\r\nb,2\r\n", [2, 3], id="two bytes end a line"),
-        pytest.param(b'"a\n",1\rb,2\n', [2, 4], id="as many line feeds as records"),
+        pytest.param(
+            b'"a\n",1\rb,2\n', [2, 4], id="as many line feeds as records"
+        ),
     ],
 )
-def test_records_are_found_in_their_lines(body: bytes, lines: list[int]) -> None:
+def test_records_are_found_in_their_lines(
+    body: bytes, lines: list[int]
+) -> None:
     parsed = parse_feed(b"sku,quantity_available\n" + body, PARSER)
     assert parsed.locator is not None
-    numbers = sorted(int(n) for batch in parsed.batches for n in batch.row_numbers)
+    numbers = sorted(
+        int(n) for batch in parsed.batches for n in batch.row_numbers
+    )
     assert parsed.locator.find(numbers) == lines
 
 

@@ -32,7 +32,10 @@ def records(
         yield fields
 
 
-@given(st.text('",\r\na', max_size=20), st.sampled_from(["", "a\n", ",\r\n", '"\n"\n']))
+@given(
+    st.text('",\r\na', max_size=20),
+    st.sampled_from(["", "a\n", ",\r\n", '"\n"\n']),
+)
 def test_the_quote_that_is_never_closed_is_found_as_record_by_record(
     text: str, before: str
 ) -> None:
@@ -88,10 +91,13 @@ def test_the_first_field_that_is_too_large_is_found_as_field_by_field(
 
 @given(
     st.lists(
-        st.lists(st.sampled_from(["", "a", '"b"', '"c,\n""d"']), min_size=1), max_size=6
+        st.lists(st.sampled_from(["", "a", '"b"', '"c,\n""d"']), min_size=1),
+        max_size=6,
     )
 )
-def test_a_field_s_place_is_its_record_and_its_column(records: list[list[str]]) -> None:
+def test_a_field_s_place_is_its_record_and_its_column(
+    records: list[list[str]],
+) -> None:
     scanner = RecordScanner(b",")
     text = ""
     places = []
@@ -103,9 +109,9 @@ def test_a_field_s_place_is_its_record_and_its_column(records: list[list[str]]) 
                 places.append((len(text), (number, column)))
             text += field + ("\n" if column == len(record) else ",")
     data = memoryview(text.encode())
-    assert [scanner.numbers_at(data, 0, position) for position, _ in places] == [
-        place for _, place in places
-    ]
+    assert [
+        scanner.numbers_at(data, 0, position) for position, _ in places
+    ] == [place for _, place in places]
 
 
 @pytest.mark.parametrize("quoting", [True, False])
@@ -114,7 +120,18 @@ def test_lines_of_records_are_those_found_one_by_one(quoting: bool) -> None:
     scanner = RecordScanner(b",", quoting=quoting)
     checked = 0
     for _ in range(600):
-        parts = ["a", ",", '"', '"', "\n", "\r\n", "\r", ',"b"', ',"b\nc"', '""']
+        parts = [
+            "a",
+            ",",
+            '"',
+            '"',
+            "\n",
+            "\r\n",
+            "\r",
+            ',"b"',
+            ',"b\nc"',
+            '""',
+        ]
         text = memoryview(
             "".join(random.choices(parts, k=random.randrange(1, 12))).encode()
         )
@@ -127,7 +144,9 @@ def test_lines_of_records_are_those_found_one_by_one(quoting: bool) -> None:
         except UnclosedQuoteError:
             continue  # such a feed has no rows
         checked += 1
-        assert physical_lines(text, scanner, 0, range(1, len(lines) + 1)) == lines
+        assert (
+            physical_lines(text, scanner, 0, range(1, len(lines) + 1)) == lines
+        )
     assert checked > 200
 
 

@@ -25,7 +25,9 @@ ENCODINGS = [
 
 
 @given(
-    st.text("aé€日😀+-\n", max_size=12), st.sampled_from(ENCODINGS), st.integers(1, 5)
+    st.text("aé€日😀+-\n", max_size=12),
+    st.sampled_from(ENCODINGS),
+    st.integers(1, 5),
 )
 def test_a_text_is_the_same_wherever_its_pieces_end(
     text: str, encoding: str, piece: int
@@ -60,7 +62,9 @@ def test_a_byte_that_is_not_in_the_encoding_is_found_in_any_piece(
 
 
 @pytest.mark.parametrize(
-    ("encoding", "wide"), [("cp1252", "€"), ("utf-16", "😀")], ids=["cp1252", "utf-16"]
+    ("encoding", "wide"),
+    [("cp1252", "€"), ("utf-16", "😀")],
+    ids=["cp1252", "utf-16"],
 )
 def test_one_wide_character_does_not_make_a_text_of_wide_ones_of_a_whole_feed(
     encoding: str, wide: str

@@ -85,7 +85,9 @@ def test_the_end_of_a_process_is_the_feeds_fault_or_a_defect(
     program: str, error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message) as caught:
-        read_apart(LARGE, PARSER, DEFAULT_LIMITS, Sandbox.start(program=program))
+        read_apart(
+            LARGE, PARSER, DEFAULT_LIMITS, Sandbox.start(program=program)
+        )
     if isinstance(caught.value, FeedUnreadableError):
         assert caught.value.error_code == "feed_too_large"
 
@@ -102,7 +104,9 @@ def test_a_vendor_whose_workbook_is_unreadable_harms_no_other() -> None:
     corners = text_row(1, "sku", "quantity_available", "cost")
     bomb = workbook(corners + text_row(2, "x" * (20 << 20)))
     vendors = [
-        vendor_document("bad", parser={"format": "xlsx"}, on_trouble="leave_out"),
+        vendor_document(
+            "bad", parser={"format": "xlsx"}, on_trouble="leave_out"
+        ),
         vendor_document("good"),
     ]
     limits = Limits(feed_bytes=8 << 20)

@@ -24,8 +24,13 @@ def feed_of(name: str) -> bytes:
 
 
 def test_the_sample_tenant_in_other_formats_has_the_same_merged_feed() -> None:
-    feeds = {vendor: data for vendor, (_, data) in sample_feeds("acme_parts").items()}
-    maps = {vendor: data for vendor, (_, data) in sample_sku_maps("acme_parts").items()}
+    feeds = {
+        vendor: data for vendor, (_, data) in sample_feeds("acme_parts").items()
+    }
+    maps = {
+        vendor: data
+        for vendor, (_, data) in sample_sku_maps("acme_parts").items()
+    }
     document = parse_document(sample_config_text("acme_parts"), format="yaml")
     plain = run_document(document, feeds, maps)
 
@@ -65,7 +70,17 @@ def test_a_workbook_of_libreoffice_shows_what_its_sheet_shows() -> None:
 
 def test_parquet_of_duckdb_is_text_by_type() -> None:
     assert read(feed_of("duckdb.parquet"), "parquet") == ReadFeed(
-        ("sku", "qty", "cost", "price", "day", "moment", "instant", "active", "tags"),
+        (
+            "sku",
+            "qty",
+            "cost",
+            "price",
+            "day",
+            "moment",
+            "instant",
+            "active",
+            "tags",
+        ),
         {
             1: [
                 *("A-1", "12", "19.99", "19.99", "2026-03-01"),
@@ -81,16 +96,22 @@ def test_parquet_of_duckdb_is_text_by_type() -> None:
     )
 
 
-@pytest.mark.parametrize("form", ["csv", "jsonl", "xlsx", "xls", "ods", "parquet"])
+@pytest.mark.parametrize(
+    "form", ["csv", "jsonl", "xlsx", "xls", "ods", "parquet"]
+)
 @pytest.mark.parametrize("compression", ["auto", "gzip", "zip"])
-def test_an_upload_of_no_bytes_is_an_empty_feed(form: str, compression: str) -> None:
+def test_an_upload_of_no_bytes_is_an_empty_feed(
+    form: str, compression: str
+) -> None:
     options = {} if form in WORKBOOK_FORMATS else {"compression": compression}
     assert read(b"", form, **options).headers is None
 
 
 @pytest.mark.parametrize("form", ["jsonl", "parquet"])
 def test_each_format_comes_out_of_its_compression(form: str) -> None:
-    data = {"jsonl": b'{"sku": "A"}\n', "parquet": feed_of("duckdb.parquet")}[form]
+    data = {"jsonl": b'{"sku": "A"}\n', "parquet": feed_of("duckdb.parquet")}[
+        form
+    ]
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as file:
         file.writestr("a", data)
@@ -103,7 +124,9 @@ def test_each_format_comes_out_of_its_compression(form: str) -> None:
 @pytest.mark.parametrize(
     "data", [b"sku,qty\nA,1\n", b"PK\x03\x04", b"PAR1", b"\xd0\xcf\x11\xe0\xa1"]
 )
-def test_what_is_of_another_format_is_a_decode_error(form: str, data: bytes) -> None:
+def test_what_is_of_another_format_is_a_decode_error(
+    form: str, data: bytes
+) -> None:
     with pytest.raises(FeedUnreadableError) as caught:
         read(data, form, **({} if form == "xlsx" else {"compression": "none"}))
     assert caught.value.error_code == "DECODE_ERROR"

@@ -61,13 +61,16 @@ def test_a_mark_of_byte_order_within_a_feed_is_no_white_space() -> None:
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 def test_lines_end_as_in_csv_and_blank_ones_take_no_number(end: str) -> None:
     feed = read(
-        lines("", '{"sku":"a\u0085\u2028b"}', " \t ", "\u2028", GOOD, end=end), "jsonl"
+        lines("", '{"sku":"a\u0085\u2028b"}', " \t ", "\u2028", GOOD, end=end),
+        "jsonl",
     )
     assert feed.rows == {1: ["a\u0085\u2028b", ""], 2: ["A", "1"]}
 
 
 def test_the_last_line_needs_no_end_and_a_byte_order_mark_is_dropped() -> None:
-    assert read(b"\xef\xbb\xbf" + GOOD.encode(), "jsonl").rows == {1: ["A", "1"]}
+    assert read(b"\xef\xbb\xbf" + GOOD.encode(), "jsonl").rows == {
+        1: ["A", "1"]
+    }
 
 
 def test_another_encoding_is_read() -> None:
@@ -115,7 +118,11 @@ def test_what_is_no_json_object_is_an_invalid_record(line: str) -> None:
     feed = read(lines(GOOD, line, GOOD), "jsonl")
     assert feed.headers == ("sku", "qty")
     assert feed.rows == {1: ["A", "1"], 3: ["A", "1"]}
-    raw = f'"{line.replace(chr(34), chr(34) * 2)}"' if set('",') & set(line) else line
+    raw = (
+        f'"{line.replace(chr(34), chr(34) * 2)}"'
+        if set('",') & set(line)
+        else line
+    )
     assert feed.malformed == {2: (None, raw, [line])}
 
 
@@ -126,7 +133,8 @@ def test_a_hundred_levels_are_an_object() -> None:
 
 def test_a_list_is_an_empty_cell_unless_a_column_is_read_from_it() -> None:
     feed = read(
-        lines('{"sku":"A","tags":[1,2]}', '{"sku":{"a":1}}', '{"sku":["A"]}'), "jsonl"
+        lines('{"sku":"A","tags":[1,2]}', '{"sku":{"a":1}}', '{"sku":["A"]}'),
+        "jsonl",
     )
     assert feed.rows == {1: ["A", ""]}
     assert [record[0] for record in feed.malformed.values()] == [None, None]
@@ -138,7 +146,13 @@ def test_a_list_is_an_empty_cell_unless_a_column_is_read_from_it() -> None:
 
 def test_keys_stand_in_order_of_appearance_wherever_that_is() -> None:
     records = ['{"a":1,"b":2}'] * 5000
-    late = [*records, '{"a":1,"z":3}', "oops", *records, '{"c":1,"b":"\\u0041"}']
+    late = [
+        *records,
+        '{"a":1,"z":3}',
+        "oops",
+        *records,
+        '{"c":1,"b":"\\u0041"}',
+    ]
     feed = read(lines('{"b":007,"first":1}', '{"b":1}', *late), "jsonl")
     assert feed.headers == ("b", "a", "z", "c")
     assert feed.rows[5003] == ["", "1", "3", ""]
@@ -160,7 +174,9 @@ def test_a_feed_of_many_blocks_is_read_whole() -> None:
     for number in (1, 2, 70_000, 70_002, 100_000, 150_001, 200_000):
         n = number - 1
         cells = [f"A-{n}", str(n % 7 or ""), f'{"x" * 40} " {n}', ""]
-        assert feed.rows[number] == (["", "", "", ""] if n == 150_000 else cells)
+        assert feed.rows[number] == (
+            ["", "", "", ""] if n == 150_000 else cells
+        )
         assert feed.numbers[number] == (
             "...." if n == 150_000 or n % 7 == 0 else ".n.."
         )
@@ -169,21 +185,29 @@ def test_a_feed_of_many_blocks_is_read_whole() -> None:
 def test_few_of_many_keys_in_each_line_are_few_cells_at_once() -> None:
     lines = [f'{{"sku":"A{n}","k{n % 900}":{n},"t":[]}}' for n in range(9_000)]
     parsed = read_json_lines("\n".join(lines).encode(), PARSER, DEFAULT_LIMITS)
-    batches = [batch for batch in parsed.batches if isinstance(batch, TextBatch)]
+    batches = [
+        batch for batch in parsed.batches if isinstance(batch, TextBatch)
+    ]
     assert (
-        max(len(batch.columns) * len(batch.row_numbers) for batch in batches) <= 4 << 20
+        max(len(batch.columns) * len(batch.row_numbers) for batch in batches)
+        <= 4 << 20
     )
     feed = gathered(ParsedFeed(parsed.headers, iter(batches)))
     assert list(feed.rows) == list(range(1, 9_001))
     for number in (1, 901, 4_662, 9_000):
         row = dict(zip(parsed.headers or (), feed.rows[number], strict=True))
-        held = {"sku": f"A{number - 1}", f"k{(number - 1) % 900}": str(number - 1)}
+        held = {
+            "sku": f"A{number - 1}",
+            f"k{(number - 1) % 900}": str(number - 1),
+        }
         assert {key: cell for key, cell in row.items() if cell} == held
         assert feed.numbers[number].count("n") == 1
 
 
 def test_a_key_that_begins_with_a_colon_is_found_behind_one_like_it() -> None:
-    feed = read(lines('{"a":"x"}', '{"a":"x",":k":1}', '{"a":"x",":z":": q"}'), "jsonl")
+    feed = read(
+        lines('{"a":"x"}', '{"a":"x",":k":1}', '{"a":"x",":z":": q"}'), "jsonl"
+    )
     assert feed.headers == ("a", ":k", ":z")
     assert feed.rows[3] == ["x", "", ": q"]
 
@@ -193,8 +217,12 @@ def test_an_empty_object_keeps_its_number() -> None:
     assert read(lines("{}"), "jsonl").headers == ()
 
 
-def test_lines_without_an_object_are_refused_and_none_is_an_empty_feed() -> None:
-    with pytest.raises(FeedUnreadableError, match="no line is a JSON object") as caught:
+def test_lines_without_an_object_are_refused_and_none_is_an_empty_feed() -> (
+    None
+):
+    with pytest.raises(
+        FeedUnreadableError, match="no line is a JSON object"
+    ) as caught:
         read(lines("[1]", "2"), "jsonl")
     assert caught.value.error_code == "invalid_input"
     assert read(b" \n\r\n", "jsonl").headers is None
@@ -204,7 +232,10 @@ def test_lines_without_an_object_are_refused_and_none_is_an_empty_feed() -> None
     ("data", "message"),
     [
         (lines(GOOD, '{"sku":"' + "x" * 101 + '"}'), r"record 2, column 1 \("),
-        (lines(GOOD, '{"sku":"A","x":"' + "é" * 51 + '"}'), r"record 2, column 3 \("),
+        (
+            lines(GOOD, '{"sku":"A","x":"' + "é" * 51 + '"}'),
+            r"record 2, column 3 \(",
+        ),
         (lines(GOOD, '{"a":1,"x":[' + "1," * 60 + "1]}"), "record 2, column 2"),
         (lines(GOOD, "oops" * 26), "record 2, column 1"),
         (lines('{"' + "k" * 101 + '":1}'), "record 1, column 1"),
@@ -236,10 +267,14 @@ def test_a_long_line_of_millions_of_values_is_not_built() -> None:
 
 @pytest.mark.parametrize("cell_bytes", [1 << 20, 1 << 23])
 @pytest.mark.parametrize("text", ["x", "\\n", "\\u00e9"])
-def test_a_long_line_takes_a_few_times_its_bytes(text: str, cell_bytes: int) -> None:
+def test_a_long_line_takes_a_few_times_its_bytes(
+    text: str, cell_bytes: int
+) -> None:
     long = lines('{"sku":"' + text * ((4 << 20) // len(text)) + '"}')
     expected = (
-        pytest.raises(FeedUnreadableError) if len(long) > cell_bytes else nullcontext()
+        pytest.raises(FeedUnreadableError)
+        if len(long) > cell_bytes
+        else nullcontext()
     )
     tracemalloc.start()
     try:
@@ -254,7 +289,11 @@ def test_a_long_line_takes_a_few_times_its_bytes(text: str, cell_bytes: int) -> 
 def test_too_many_keys_are_refused(size: int) -> None:
     record = json.dumps({f"key {place}": 1 for place in range(size)})
     with pytest.raises(FeedUnreadableError, match="the limit") as caught:
-        read(lines(GOOD, record), "jsonl", limits=Limits(columns=19, cell_bytes=1000))
+        read(
+            lines(GOOD, record),
+            "jsonl",
+            limits=Limits(columns=19, cell_bytes=1000),
+        )
     assert caught.value.error_code == "invalid_input"
 
 
@@ -286,14 +325,19 @@ SPACING = st.sampled_from([(",", ":"), (", ", ": "), (" , ", " :\t")])
 
 
 @given(
-    st.lists(st.tuples(OBJECTS, SPACING, st.booleans()), min_size=1, max_size=12),
+    st.lists(
+        st.tuples(OBJECTS, SPACING, st.booleans()), min_size=1, max_size=12
+    ),
     st.data(),
 )
 def test_a_line_is_the_same_whatever_lines_are_around_it(
-    written: list[tuple[dict[str, Any], tuple[str, str], bool]], data: st.DataObject
+    written: list[tuple[dict[str, Any], tuple[str, str], bool]],
+    data: st.DataObject,
 ) -> None:
     texts = [json.dumps(o, separators=s, ensure_ascii=a) for o, s, a in written]
-    for place in data.draw(st.lists(st.integers(0, len(texts) - 1), max_size=3)):
+    for place in data.draw(
+        st.lists(st.integers(0, len(texts) - 1), max_size=3)
+    ):
         text = texts[place]
         at = data.draw(st.integers(0, len(text)))
         texts[place] = (
@@ -302,7 +346,9 @@ def test_a_line_is_the_same_whatever_lines_are_around_it(
             + text[at:]
         )
     texts = [text for text in texts if text.strip()]
-    expected = {number: read_object(text) for number, text in enumerate(texts, 1)}
+    expected = {
+        number: read_object(text) for number, text in enumerate(texts, 1)
+    }
     objects = [record for record in expected.values() if record is not None]
     headers = tuple(dict.fromkeys(key for record in objects for key in record))
     if not objects:
@@ -311,11 +357,15 @@ def test_a_line_is_the_same_whatever_lines_are_around_it(
     feed = read(lines(*texts), "jsonl", column_map={"title": "no such key"})
 
     assert feed.headers == headers
-    sku_header = next((header for header in headers if header.strip() == "sku"), "")
+    sku_header = next(
+        (header for header in headers if header.strip() == "sku"), ""
+    )
     for number, record in expected.items():
         if record is None or (
             sku_header and isinstance(record.get(sku_header), list | dict)
         ):
             assert number in feed.malformed
         else:
-            assert feed.rows[number] == [cell(record.get(key)) for key in headers]
+            assert feed.rows[number] == [
+                cell(record.get(key)) for key in headers
+            ]

@@ -20,7 +20,11 @@ def one_cell(cell: str) -> list[str]:
 
 
 def typed(kind: str, value: str, text: str = "shown") -> str:
-    names = {"date": "date-value", "time": "time-value", "boolean": "boolean-value"}
+    names = {
+        "date": "date-value",
+        "time": "time-value",
+        "boolean": "boolean-value",
+    }
     return (
         f'{CELL} office:value-type="{kind}" office:{names.get(kind, "value")}="{value}">'
         f"<text:p>{text}</text:p></table:table-cell>"
@@ -46,7 +50,11 @@ ERROR = ' calcext:value-type="error"'
         (typed("currency", "-3.50", "-3,50 EUR"), "-3.5", "n"),
         (typed("date", "2026-03-01"), "2026-03-01", "."),
         (typed("date", "2026-03-01T00:00:00"), "2026-03-01", "."),
-        (typed("date", "2026-03-01T12:29:59.999999999"), "2026-03-01 12:30:00", "."),
+        (
+            typed("date", "2026-03-01T12:29:59.999999999"),
+            "2026-03-01 12:30:00",
+            ".",
+        ),
         (typed("date", "1899-12-30"), "1899-12-30", "."),
         (typed("time", "PT09H15M00S"), "09:15:00", "."),
         (typed("time", "PT36H00M00S"), "1900-01-01 12:00:00", "."),
@@ -54,7 +62,9 @@ ERROR = ' calcext:value-type="error"'
         (typed("boolean", "true", "WAHR"), "true", "."),
         (text("<text:p>007</text:p>"), "007", "."),
         (
-            text("<text:p> a<text:s text:c='3'/>b<text:tab/>c<text:s/></text:p>"),
+            text(
+                "<text:p> a<text:s text:c='3'/>b<text:tab/>c<text:s/></text:p>"
+            ),
             " a   b\tc ",
             ".",
         ),
@@ -63,7 +73,11 @@ ERROR = ' calcext:value-type="error"'
             "a\nb\nc",
             ".",
         ),
-        (text("<text:p>a<text:span>b</text:span>c &amp;</text:p>"), "abc &", "."),
+        (
+            text("<text:p>a<text:span>b</text:span>c &amp;</text:p>"),
+            "abc &",
+            ".",
+        ),
         (
             text(
                 "<office:annotation><text:p>x</text:p></office:annotation><text:p>a</text:p>"
@@ -71,11 +85,17 @@ ERROR = ' calcext:value-type="error"'
             *"a.",
         ),
         (text("", ' office:string-value="x"'), "x", "."),
-        (text("<text:p>#N/A</text:p>", f' office:string-value=""{ERROR}'), "#N/A", "."),
+        (
+            text("<text:p>#N/A</text:p>", f' office:string-value=""{ERROR}'),
+            "#N/A",
+            ".",
+        ),
         (typed("float", f'0"{ERROR} office:x="', "#DIV/0!"), "#DIV/0!", "."),
     ],
 )
-def test_a_cell_is_the_text_that_it_shows(cell: str, expected: str, kind: str) -> None:
+def test_a_cell_is_the_text_that_it_shows(
+    cell: str, expected: str, kind: str
+) -> None:
     assert one_cell(cell) == [expected, kind]
 
 
@@ -89,7 +109,9 @@ def test_a_cell_without_a_value_is_no_cell(cell: str) -> None:
 def repeated(table: str, *, cell: str, cells: int, rows: int) -> str:
     """Return a table in which a row's first cell, found by its text, and the row stand so often."""
     row = f"<table:table-row>{text(f'<text:p>{cell}</text:p>')}"
-    repeated = row.replace(CELL, f'{CELL} table:number-columns-repeated="{cells}"')
+    repeated = row.replace(
+        CELL, f'{CELL} table:number-columns-repeated="{cells}"'
+    )
     repeated = repeated.replace(
         "-row>", f'-row table:number-rows-repeated="{rows}">', 1
     )
@@ -125,27 +147,44 @@ def test_what_is_repeated_beyond_any_sheet_is_refused(
     table = repeated(
         ods_table(HEADER, ods_texts("A")), cell="A", cells=cells, rows=rows
     )
-    with pytest.raises(FeedUnreadableError, match=f"more than .* {message}") as caught:
+    with pytest.raises(
+        FeedUnreadableError, match=f"more than .* {message}"
+    ) as caught:
         read(ods(table), "ods")
     assert caught.value.error_code == "DECODE_ERROR"
 
 
 def test_texts_that_are_repeated_count() -> None:
     table = repeated(
-        ods_table(HEADER, ods_texts("A" * 100)), cell="A" * 100, cells=2, rows=50
+        ods_table(HEADER, ods_texts("A" * 100)),
+        cell="A" * 100,
+        cells=2,
+        rows=50,
     )
-    assert len(read(ods(table), "ods", limits=Limits(feed_bytes=10_000)).rows) == 50
-    with pytest.raises(FeedUnreadableError, match="more than 9999 bytes") as caught:
+    assert (
+        len(read(ods(table), "ods", limits=Limits(feed_bytes=10_000)).rows)
+        == 50
+    )
+    with pytest.raises(
+        FeedUnreadableError, match="more than 9999 bytes"
+    ) as caught:
         read(ods(table), "ods", limits=Limits(feed_bytes=9_999))
     assert caught.value.error_code == "feed_too_large"
 
 
 @pytest.mark.parametrize(
     "content",
-    ["<text:s text:c='999999999'/>" * 50 + "x", "<text:s/>" * 900_000 + "x" * 200_000],
+    [
+        "<text:s text:c='999999999'/>" * 50 + "x",
+        "<text:s/>" * 900_000 + "x" * 200_000,
+    ],
 )
-def test_spaces_that_are_counted_are_a_large_cell_and_no_memory(content: str) -> None:
-    with pytest.raises(FeedUnreadableError, match="record 2, column 1") as caught:
+def test_spaces_that_are_counted_are_a_large_cell_and_no_memory(
+    content: str,
+) -> None:
+    with pytest.raises(
+        FeedUnreadableError, match="record 2, column 1"
+    ) as caught:
         one_cell(text(f"<text:p>{content}</text:p>"))
     assert caught.value.error_code == "invalid_input"
 
@@ -187,7 +226,9 @@ def test_rows_in_groups_and_cells_that_others_cover_are_read() -> None:
     [
         archive({"content.xml": "<a", "META-INF/manifest.xml": ""}),
         archive({"mimetype": "", "META-INF/manifest.xml": ""}),
-        archive({"content.xml": "<!DOCTYPE x []><x/>", "META-INF/manifest.xml": ""}),
+        archive(
+            {"content.xml": "<!DOCTYPE x []><x/>", "META-INF/manifest.xml": ""}
+        ),
         ods(ods_table(HEADER))[:-60],
         ods(
             ods_table(

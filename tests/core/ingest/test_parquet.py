@@ -32,7 +32,9 @@ def test_rows_count_from_1_over_all_row_groups() -> None:
     feed = read(parquet(GOOD, row_group_size=2), "parquet")
     assert feed.rows == {1: ["A", "1"], 2: ["", "2"], 3: ["C", ""]}
     assert feed.numbers == dict.fromkeys((1, 2, 3), ".n")
-    assert read(parquet({"sku": pa.array([], pa.string())}), "parquet").rows == {}
+    assert (
+        read(parquet({"sku": pa.array([], pa.string())}), "parquet").rows == {}
+    )
 
 
 @pytest.mark.parametrize(
@@ -58,12 +60,16 @@ def test_a_column_without_a_text_is_empty_and_refused_where_it_is_read(
 
 def test_limits_hold() -> None:
     wide = parquet({f"c{place}": [1] for place in range(5)})
-    with pytest.raises(FeedUnreadableError, match="5 columns, but the limit is 4"):
+    with pytest.raises(
+        FeedUnreadableError, match="5 columns, but the limit is 4"
+    ):
         read(wide, "parquet", limits=Limits(columns=4))
     long = parquet({"sku": ["A", "x" * 101]})
     with pytest.raises(FeedUnreadableError, match="record 2, column 1"):
         read(long, "parquet", limits=Limits(cell_bytes=100))
-    with pytest.raises(FeedUnreadableError, match="more than 100 bytes") as caught:
+    with pytest.raises(
+        FeedUnreadableError, match="more than 100 bytes"
+    ) as caught:
         read(long, "parquet", limits=Limits(feed_bytes=100))
     assert caught.value.error_code == "feed_too_large"
 
@@ -101,7 +107,9 @@ def test_texts_that_unpack_to_more_memory_than_there_is_are_too_large() -> None:
         column_encoding={"sku": "DELTA_BYTE_ARRAY"},
     )
     assert len(data) < 1 << 20
-    with pytest.raises(FeedUnreadableError, match="needs more memory") as caught:
+    with pytest.raises(
+        FeedUnreadableError, match="needs more memory"
+    ) as caught:
         read(data, "parquet", limits=Limits(feed_bytes=8 << 20))
     assert caught.value.error_code == "feed_too_large"
 
@@ -127,7 +135,11 @@ def test_texts_that_are_not_utf_8_are_a_decode_error() -> None:
     bad = pa.Array.from_buffers(
         pa.string(),
         1,
-        [None, pa.py_buffer(np.array([0, 2], np.int32)), pa.py_buffer(b"\xff\xfe")],
+        [
+            None,
+            pa.py_buffer(np.array([0, 2], np.int32)),
+            pa.py_buffer(b"\xff\xfe"),
+        ],
     )
     with pytest.raises(FeedUnreadableError) as caught:
         read(parquet({"sku": bad}), "parquet")
@@ -136,7 +148,9 @@ def test_texts_that_are_not_utf_8_are_a_decode_error() -> None:
 
 def test_a_damaged_file_is_read_or_refused() -> None:
     numbers = np.arange(2000)
-    whole = parquet({"sku": numbers.astype(str), "qty": numbers, "cost": numbers / 7})
+    whole = parquet(
+        {"sku": numbers.astype(str), "qty": numbers, "cost": numbers / 7}
+    )
     lucky = random.Random(7)
     for _ in range(150):
         data = bytearray(whole)

@@ -44,7 +44,10 @@ NOON = datetime.fromisoformat("2026-03-01T12:00:00")
         (pa.array([True, None, False]), ["true", "", "false"]),
         (pa.array([date(2026, 3, 1), None]), ["2026-03-01", ""]),
         (pa.array([date(2026, 3, 1)], pa.date64()), ["2026-03-01"]),
-        (pa.array([NOON, None], pa.timestamp("s")), ["2026-03-01 12:00:00", ""]),
+        (
+            pa.array([NOON, None], pa.timestamp("s")),
+            ["2026-03-01 12:00:00", ""],
+        ),
         (pa.array([NOON], pa.timestamp("ns")), ["2026-03-01 12:00:00"]),
         (
             pa.array([NOON.replace(microsecond=120_000)], pa.timestamp("us")),

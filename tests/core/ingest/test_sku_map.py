@@ -13,10 +13,20 @@ from support.builders import feed
 LONG = "x" * 64
 TEXTS = st.one_of(
     st.sampled_from(
-        ["a", "a\x00", "ab", "\u00e4", "12345678", "123456789", LONG + "1", LONG + "2"]
+        [
+            "a",
+            "a\x00",
+            "ab",
+            "\u00e4",
+            "12345678",
+            "123456789",
+            LONG + "1",
+            LONG + "2",
+        ]
     ),
     st.text(
-        st.characters(exclude_characters="\r\n", exclude_categories=["Cs"]), min_size=1
+        st.characters(exclude_characters="\r\n", exclude_categories=["Cs"]),
+        min_size=1,
     ),
 ).filter(lambda text: text == text.strip() != "")
 
@@ -48,7 +58,13 @@ def test_rows_of_too_many_or_too_few_fields_count_in_their_order_where_they_have
     None
 ):
     read_map = read(
-        "a,1,x", "a,2,x,y", "b,3", "b,4,x", "c,5,x", "c", header="vendor_sku,sku,note"
+        "a,1,x",
+        "a,2,x,y",
+        "b,3",
+        "b,4,x",
+        "c,5,x",
+        "c",
+        header="vendor_sku,sku,note",
     )
 
     assert read_map == {"a": "2", "b": "4", "c": "5"}
@@ -58,7 +74,9 @@ def test_rows_of_too_many_or_too_few_fields_count_in_their_order_where_they_have
     st.lists(st.tuples(TEXTS, TEXTS), max_size=12),
     st.lists(st.one_of(st.just(""), TEXTS), min_size=1, max_size=12),
 )
-@example([(LONG + "1", "P"), (LONG + "2", "Q")], [LONG + "2", LONG + "3", LONG + "1"])
+@example(
+    [(LONG + "1", "P"), (LONG + "2", "Q")], [LONG + "2", LONG + "3", LONG + "1"]
+)
 def test_cells_become_what_a_dict_says(
     pairs: list[tuple[str, str]], cells: list[str]
 ) -> None:
@@ -78,6 +96,7 @@ def test_cells_become_what_a_dict_says(
 
 def written(pairs: list[tuple[str, str]]) -> bytes:
     quoted = (
-        ",".join('"' + text.replace('"', '""') + '"' for text in pair) for pair in pairs
+        ",".join('"' + text.replace('"', '""') + '"' for text in pair)
+        for pair in pairs
     )
     return feed(*quoted, header="vendor_sku,sku")

@@ -40,7 +40,9 @@ def test_a_workbook_of_another_format_names_the_one_to_set(
 
 @pytest.mark.parametrize("named", BOOKS)
 def test_a_workbook_with_a_password_says_so(named: str) -> None:
-    data = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + "EncryptedPackage".encode("utf-16-le")
+    data = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + "EncryptedPackage".encode(
+        "utf-16-le"
+    )
     with pytest.raises(FeedUnreadableError, match="has a password") as caught:
         read(data, named)
     assert caught.value.error_code == "DECODE_ERROR"
@@ -51,6 +53,8 @@ def test_a_workbook_with_a_password_says_so(named: str) -> None:
     "data", [archive({"feed.csv": "sku"}), b"PK\x03\x04", b"sku\nA\n"]
 )
 def test_what_is_no_workbook_is_a_decode_error(data: bytes, named: str) -> None:
-    with pytest.raises(FeedUnreadableError, match="cannot be read as an") as caught:
+    with pytest.raises(
+        FeedUnreadableError, match="cannot be read as an"
+    ) as caught:
         read(data, named)
     assert caught.value.error_code == "DECODE_ERROR"

@@ -25,7 +25,13 @@ def test_cells_are_the_texts_that_they_show() -> None:
         ("sku", "qty", "cost", "day", "active"),
         {
             2: ["00123", "12", "19.99", "2026-03-01", "true"],
-            3: [" a ", "0.3", "1000000000000000000000", "2026-03-01 12:30:15", "false"],
+            3: [
+                " a ",
+                "0.3",
+                "1000000000000000000000",
+                "2026-03-01 12:30:15",
+                "false",
+            ],
             5: ["", "-7", "12345678901234600", "09:15:00", ""],
         },
         {2: ".nn..", 3: ".nn..", 5: ".nn.."},
@@ -33,7 +39,9 @@ def test_cells_are_the_texts_that_they_show() -> None:
 
 
 def test_dates_of_the_1904_system() -> None:
-    feed = read(xls({"S": [["sku"], [date(2026, 3, 1)]]}, from_1904=True), "xls")
+    feed = read(
+        xls({"S": [["sku"], [date(2026, 3, 1)]]}, from_1904=True), "xls"
+    )
     assert feed.rows == {2: ["2026-03-01"]}
 
 
@@ -59,7 +67,9 @@ def test_rows_count_from_the_header_and_options_of_a_sheet_apply() -> None:
 
 
 def test_the_first_sheet_that_is_shown_is_read_unless_one_is_named() -> None:
-    data = xls({name: [["sku"], [name]] for name in ("Old", "New")}, hidden=("Old",))
+    data = xls(
+        {name: [["sku"], [name]] for name in ("Old", "New")}, hidden=("Old",)
+    )
     assert read(data, "xls").rows == {2: ["New"]}
     assert read(data, "xls", sheet="Old").rows == {2: ["Old"]}
     with pytest.raises(

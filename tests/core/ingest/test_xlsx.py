@@ -53,7 +53,11 @@ def one_cell(cell: str, *, properties: str = "") -> list[str]:
         ('<c r="A2" t="n" s="99"><v>5</v></c>', "5", "n"),
         ('<c r="A2" s="3"><v>12.5</v></c>', "12.5", "n"),
         ('<c r="A2" s="1"><v>46082</v></c>', "2026-03-01", "."),
-        ('<c r="A2" s="2"><v>46082.520833333336</v></c>', "2026-03-01 12:30:00", "."),
+        (
+            '<c r="A2" s="2"><v>46082.520833333336</v></c>',
+            "2026-03-01 12:30:00",
+            ".",
+        ),
         ('<c r="A2" s="2"><v>46082.9999999</v></c>', "2026-03-02", "."),
         ('<c r="A2" s="1"><v>0.5</v></c>', "12:00:00", "."),
         ('<c r="A2" s="1"><v>0</v></c>', "00:00:00", "."),
@@ -70,7 +74,11 @@ def one_cell(cell: str, *, properties: str = "") -> list[str]:
         ('<c r="A2" s="4"><v>0.999999</v></c>', "00:00:00", "."),
         ('<c r="A2" s="2"><v>60.75</v></c>', "1900-02-29 18:00:00", "."),
         ('<c r="A2" t="d"><v>soon</v></c>', "soon", "."),
-        ('<c r="A2" t="d"><v>2026-03-01T12:30:00</v></c>', "2026-03-01 12:30:00", "."),
+        (
+            '<c r="A2" t="d"><v>2026-03-01T12:30:00</v></c>',
+            "2026-03-01 12:30:00",
+            ".",
+        ),
         ('<c r="A2" t="d"><v>2026-03-01</v></c>', "2026-03-01", "."),
         (
             '<c r="A2" t="d"><v>2026-03-01T12:29:59.999</v></c>',
@@ -97,13 +105,23 @@ def one_cell(cell: str, *, properties: str = "") -> list[str]:
             ".",
         ),
         (f"{TEXT}<t>a_x000D_b&#10;&lt;&#x41;</t></is></c>", "a\rb\n<A", "."),
-        (f"{TEXT}<t>fax005F_1 _x005F_x000D_</t></is></c>", "fax005F_1 _x000D_", "."),
+        (
+            f"{TEXT}<t>fax005F_1 _x005F_x000D_</t></is></c>",
+            "fax005F_1 _x000D_",
+            ".",
+        ),
         (f"{TEXT}<t>a\r\nb\rc</t></is></c>", "a\nb\nc", "."),
-        ("<c r='A2' t='inlineStr'><is><t><![CDATA[a<b]]></t></is></c>", "a<b", "."),
+        (
+            "<c r='A2' t='inlineStr'><is><t><![CDATA[a<b]]></t></is></c>",
+            "a<b",
+            ".",
+        ),
         ('<c t="inlineStr" cm="1" r="A2"><is><t>x</t></is></c>', "x", "."),
     ],
 )
-def test_a_cell_is_the_text_that_it_shows(cell: str, text: str, kind: str) -> None:
+def test_a_cell_is_the_text_that_it_shows(
+    cell: str, text: str, kind: str
+) -> None:
     assert one_cell(cell) == [text, kind]
 
 
@@ -133,7 +151,9 @@ def test_a_cell_without_a_value_is_no_cell(cell: str) -> None:
 )
 def test_dates_of_the_1904_system(serial: str, text: str) -> None:
     properties = '<workbookPr date1904="1"/>'
-    assert one_cell(f'<c r="A2" s="1"><v>{serial}</v></c>', properties=properties) == [
+    assert one_cell(
+        f'<c r="A2" s="1"><v>{serial}</v></c>', properties=properties
+    ) == [
         text,
         ".",
     ]
@@ -154,9 +174,13 @@ def test_texts_that_cells_share_are_found_by_place() -> None:
     "number", [*range(14, 23), *range(27, 37), 45, 46, 47, *range(50, 59)]
 )
 def test_numbers_of_built_in_formats_are_dates(number: int) -> None:
-    styles = f"<styleSheet><cellXfs><xf numFmtId='{number}'/></cellXfs></styleSheet>"
+    styles = (
+        f"<styleSheet><cellXfs><xf numFmtId='{number}'/></cellXfs></styleSheet>"
+    )
     rows = f'{text_row(1, "sku")}<row r="2"><c r="A2"><v>61.5</v></c></row>'
-    feed = read(archive(workbook_parts(rows) | {"xl/styles.xml": styles}), "xlsx")
+    feed = read(
+        archive(workbook_parts(rows) | {"xl/styles.xml": styles}), "xlsx"
+    )
     assert (feed.rows, feed.numbers) == ({2: ["1900-03-01 12:00:00"]}, {2: "."})
 
 
@@ -176,13 +200,17 @@ def test_numbers_of_built_in_formats_are_dates(number: int) -> None:
         ("0*d", "61"),
     ],
 )
-def test_a_format_with_a_letter_of_dates_shows_one(code: str, text: str) -> None:
+def test_a_format_with_a_letter_of_dates_shows_one(
+    code: str, text: str
+) -> None:
     styles = (
         f"<styleSheet><numFmts><numFmt numFmtId='170' formatCode='{code}'/></numFmts>"
         "<cellXfs><xf numFmtId='170'/></cellXfs></styleSheet>"
     )
     rows = f'{text_row(1, "sku")}<row r="2"><c r="A2"><v>61</v></c></row>'
-    feed = read(archive(workbook_parts(rows) | {"xl/styles.xml": styles}), "xlsx")
+    feed = read(
+        archive(workbook_parts(rows) | {"xl/styles.xml": styles}), "xlsx"
+    )
     assert feed.rows == {2: [text]}
 
 
@@ -203,7 +231,9 @@ def test_a_sheet_without_a_filled_cell_is_an_empty_feed(rows: str) -> None:
     assert read(workbook(rows), "xlsx").headers is None
 
 
-def test_a_cell_that_stands_twice_is_its_last_and_columns_may_run_backwards() -> None:
+def test_a_cell_that_stands_twice_is_its_last_and_columns_may_run_backwards() -> (
+    None
+):
     cells = '<c r="B2"><v>1</v></c><c r="A2"><v>2</v></c><c r="B2"><v>3</v></c>'
     assert read(workbook(f'{HEADER}<row r="2">{cells}</row>'), "xlsx").rows == {
         2: ["2", "3"]
@@ -211,7 +241,9 @@ def test_a_cell_that_stands_twice_is_its_last_and_columns_may_run_backwards() ->
 
 
 def test_parts_are_found_in_any_case_and_by_absolute_targets() -> None:
-    parts = workbook_parts(HEADER + shared_row(2, 0), shared="<si><t>A</t></si>")
+    parts = workbook_parts(
+        HEADER + shared_row(2, 0), shared="<si><t>A</t></si>"
+    )
     parts["xl/SharedStrings.xml"] = parts.pop("xl/sharedStrings.xml")
     relations = str(parts["xl/_rels/workbook.xml.rels"])
     parts["xl/_rels/workbook.xml.rels"] = relations.replace(
@@ -251,7 +283,9 @@ def test_without_a_header_records_begin_with_1_behind_what_is_skipped() -> None:
     )
 
 
-def test_a_cell_beyond_the_header_makes_a_malformed_record_unless_it_is_blank() -> None:
+def test_a_cell_beyond_the_header_makes_a_malformed_record_unless_it_is_blank() -> (
+    None
+):
     rows = [
         HEADER,
         text_row(2, "A", "1", " "),
@@ -288,9 +322,14 @@ def test_the_first_sheet_that_is_shown_is_read_unless_one_is_named() -> None:
 def test_cells_in_two_corners_of_the_largest_sheet_cost_no_more_than_two_cells() -> (
     None
 ):
-    rows = text_row(1, "sku") + '<row r="1048576"><c r="XFD1048576"><v>1</v></c></row>'
+    rows = (
+        text_row(1, "sku")
+        + '<row r="1048576"><c r="XFD1048576"><v>1</v></c></row>'
+    )
     feed = read(
-        workbook(f'{rows}</sheetData><dimension ref="A1:XFD1048576"/><sheetData>'),
+        workbook(
+            f'{rows}</sheetData><dimension ref="A1:XFD1048576"/><sheetData>'
+        ),
         "xlsx",
     )
     assert list(feed.malformed) == [1048576]
@@ -309,7 +348,9 @@ def with_prefix(rows: str) -> str:
 
 
 def encoded(rows: str, encoding: str) -> bytes:
-    return f'<?xml version="1.0" encoding="{encoding}"?>{sheet(rows)}'.encode(encoding)
+    return f'<?xml version="1.0" encoding="{encoding}"?>{sheet(rows)}'.encode(
+        encoding
+    )
 
 
 @pytest.mark.parametrize(
@@ -392,7 +433,8 @@ BOMB = "<!DOCTYPE x [<!ENTITY a 'aaaa'><!ENTITY b '&a;&a;&a;'>]>"
             | {"xl/worksheets/1.xml": f"<worksheet><sheetData>{HEADER}"}
         ),
         archive(
-            workbook_parts("") | {"xl/workbook.xml": BOMB + "<workbook>&b;</workbook>"}
+            workbook_parts("")
+            | {"xl/workbook.xml": BOMB + "<workbook>&b;</workbook>"}
         ),
         archive(workbook_parts("") | {"xl/styles.xml": "<a><b></a>"}),
     ],
@@ -414,7 +456,9 @@ def test_styles_without_end_are_not_built() -> None:
 
 
 def test_rows_that_each_end_in_another_column_come_together() -> None:
-    rows = "".join(text_row(n, "A", *[""] * (n % 60), "x") for n in range(2, 200))
+    rows = "".join(
+        text_row(n, "A", *[""] * (n % 60), "x") for n in range(2, 200)
+    )
     parsed = open_feed(workbook(HEADER + rows), ParserConfig(format="xlsx"))
     malformed = [
         batch for batch in parsed.batches if isinstance(batch, MalformedRecords)
@@ -436,7 +480,9 @@ def test_large_cells_and_too_many_columns_are_refused() -> None:
         with pytest.raises(FeedUnreadableError, match=place) as caught:
             read(data, "xlsx", limits=limits)
         assert caught.value.error_code == "invalid_input"
-    with pytest.raises(FeedUnreadableError, match="4 columns, but the limit is 3"):
+    with pytest.raises(
+        FeedUnreadableError, match="4 columns, but the limit is 3"
+    ):
         read(workbook(text_row(1, "a", "b", "c", "d")), "xlsx", limits=limits)
 
 
@@ -455,7 +501,9 @@ def test_large_cells_and_too_many_columns_are_refused() -> None:
 )
 def test_what_it_unpacks_to_is_counted(data: bytes) -> None:
     read(data, "xlsx")
-    with pytest.raises(FeedUnreadableError, match="more than 3800 bytes") as caught:
+    with pytest.raises(
+        FeedUnreadableError, match="more than 3800 bytes"
+    ) as caught:
         read(data, "xlsx", limits=Limits(feed_bytes=3800))
     assert caught.value.error_code == "feed_too_large"
 
@@ -496,7 +544,8 @@ def test_a_padded_number_has_the_digits_that_its_format_shows(
         for style, at in enumerate("ABCD")
     )
     data = workbook(
-        f'{text_row(1, "a", "b", "c", "d")}<row r="2">{row}</row>', styles=styles
+        f'{text_row(1, "a", "b", "c", "d")}<row r="2">{row}</row>',
+        styles=styles,
     )
 
     assert read(data, "xlsx", padded_numbers=True).rows[2] == [

@@ -27,7 +27,9 @@ from support.builders import tenant_config, vendor_document
 
 OFFERS = st.lists(
     st.tuples(
-        st.integers(0, 3), st.integers(-2, 2), st.sampled_from([0, 1, 2**62, -(2**62)])
+        st.integers(0, 3),
+        st.integers(-2, 2),
+        st.sampled_from([0, 1, 2**62, -(2**62)]),
     ),
     min_size=1,
     max_size=25,
@@ -42,7 +44,8 @@ def test_the_best_offer_of_a_group_is_the_least_by_all_criteria_in_turn(
     order = np.argsort(groups, kind="stable")
     starts = np.flatnonzero(np.diff(groups[order], prepend=-1))
     numbers = [
-        np.array([offer[place] for offer in offers], np.int64) for place in (1, 2)
+        np.array([offer[place] for offer in offers], np.int64)
+        for place in (1, 2)
     ]
     criteria = [Criterion("", lambda _, made=made: made) for made in numbers]
 
@@ -52,7 +55,9 @@ def test_the_best_offer_of_a_group_is_the_least_by_all_criteria_in_turn(
         rows = [row for row, offer in enumerate(offers) if offer[0] == group]
         return min(rows, key=lambda row: (offers[row][1:], row))
 
-    assert winners.tolist() == [least(group) for group in sorted(set(groups.tolist()))]
+    assert winners.tolist() == [
+        least(group) for group in sorted(set(groups.tolist()))
+    ]
 
 
 class Offer(NamedTuple):
@@ -73,7 +78,9 @@ VENDORS = ("zeta", "alpha", "Mid")
 AMOUNTS = st.sampled_from([None, 0, 1, 10_000, 10_001, 10**13 - 1])
 ROWS = st.tuples(
     st.sampled_from(VENDORS),
-    st.sampled_from(["A", "a", "A\x00", "AB", "\u00e9", "\uffff", "\U0001f600"]),
+    st.sampled_from(
+        ["A", "a", "A\x00", "AB", "\u00e9", "\uffff", "\U0001f600"]
+    ),
     st.sampled_from([0, 1, 2, 2**31 - 1]),
     st.sampled_from([None, 0, 3, 4]),
     AMOUNTS,
@@ -89,10 +96,14 @@ ROWS = st.tuples(
     range_rows=st.integers(1, 40),
 )
 def test_every_winner_is_that_of_the_rules_written_down(
-    rows: list[tuple[Any, ...]], rules: list[str], vendors: list[str], range_rows: int
+    rows: list[tuple[Any, ...]],
+    rules: list[str],
+    vendors: list[str],
+    range_rows: int,
 ) -> None:
     offers = [
-        Offer(vendor, number, *rest) for number, (vendor, *rest) in enumerate(rows, 2)
+        Offer(vendor, number, *rest)
+        for number, (vendor, *rest) in enumerate(rows, 2)
     ]
     config = tenant_config(
         *map(vendor_document, vendors),
@@ -129,7 +140,9 @@ def by_hand(config: TenantConfig, offers: Sequence[Offer]) -> list[Offer]:
             "in_stock_desc": offer.quantity == 0,
             "lowest_landed_cost": (offer.cost is None, offer.cost or 0),
             "vendor_priority": order.index(offer.vendor_id),
-            "shortest_lead_time": 3 if offer.lead_time is None else offer.lead_time,
+            "shortest_lead_time": 3
+            if offer.lead_time is None
+            else offer.lead_time,
             "most_recent": -offer.updated_at,
             "highest_quantity": -offer.quantity,
         }
@@ -175,7 +188,9 @@ def as_normalized(vendor_id: str, offers: Sequence[Offer]) -> NormalizedVendor:
 
 
 def amount(ten_thousandths: int | None) -> Decimal | None:
-    return None if ten_thousandths is None else Decimal(ten_thousandths).scaleb(-4)
+    return (
+        None if ten_thousandths is None else Decimal(ten_thousandths).scaleb(-4)
+    )
 
 
 def test_criteria_begin_with_who_is_left_out_and_end_where_no_two_offers_are_alike() -> (
@@ -206,9 +221,15 @@ def test_shipping_is_part_of_the_landed_cost_where_it_is_included(
         merge={"strategy": "best_offer", "best_offer": {"landed_cost": landed}},
         pricing={"shipping_handling_flat": "5"},
     )
-    (criterion,) = (c for c in criteria_of(config) if c.name == "lowest_landed_cost")
+    (criterion,) = (
+        c for c in criteria_of(config) if c.name == "lowest_landed_cost"
+    )
     offers = pa.table(
-        {"cost": pa.array([Decimal(1), Decimal(0)], OFFER_SCHEMA.field("cost").type)}
+        {
+            "cost": pa.array(
+                [Decimal(1), Decimal(0)], OFFER_SCHEMA.field("cost").type
+            )
+        }
     )
 
     assert criterion.numbers(offers).tolist() == expected

@@ -15,7 +15,8 @@ from support.builders import tenant_config
 def test_every_name_that_a_config_can_give_has_a_rule(name: str) -> None:
     best_offer = {"strategy": "best_offer", "best_offer": {"sort_by": [name]}}
     found = [
-        criterion.name for criterion in criteria_of(tenant_config(merge=best_offer))
+        criterion.name
+        for criterion in criteria_of(tenant_config(merge=best_offer))
     ]
     aside = ["override", "left_out", "duplicate_skus"]
     assert found == [*aside, "has_price", name, "vendor_id", "row_order"]

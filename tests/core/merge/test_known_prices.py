@@ -32,7 +32,10 @@ def price_of(row: str, **pricing: Any) -> str:
             id="shipping_is_marked_up_too",
         ),
         pytest.param(
-            ",,7.5", {"base_margin_pct": "0.20"}, "7.50", id="own_price_as_it_is"
+            ",,7.5",
+            {"base_margin_pct": "0.20"},
+            "7.50",
+            id="own_price_as_it_is",
         ),
         pytest.param(
             "0,,7.5", {"min_price": "1"}, "1.00", id="a_cost_of_zero_is_a_cost"
@@ -46,7 +49,9 @@ def price_of(row: str, **pricing: Any) -> str:
             "25.00",
             id="increment_does_not_undercut_min_price",
         ),
-        pytest.param("1,30.1234,", {}, "30.13", id="map_of_four_places_rounds_up"),
+        pytest.param(
+            "1,30.1234,", {}, "30.13", id="map_of_four_places_rounds_up"
+        ),
         pytest.param("1,30.1250,", {}, "30.13", id="map_half_up"),
         pytest.param(
             "1,30.1234,",
@@ -56,18 +61,27 @@ def price_of(row: str, **pricing: Any) -> str:
         ),
         pytest.param("1.005,,", {}, "1.01", id="half_up"),
         pytest.param("12.30,,", {"ending": "0.99"}, "12.99", id="ending"),
-        pytest.param("12.99,,", {"ending": "0.99"}, "12.99", id="ending_as_it_is"),
+        pytest.param(
+            "12.99,,", {"ending": "0.99"}, "12.99", id="ending_as_it_is"
+        ),
         pytest.param(
             "12.991,13.00,", {"ending": "0.99"}, "13.99", id="ending_over_map"
         ),
         pytest.param(
             "0.50,,", {"ending": "0.99"}, "0.99", id="ending_of_the_multiple_0"
         ),
-        pytest.param("12.30,,", {"ending": "0"}, "13.00", id="ending_of_whole_amounts"),
         pytest.param(
-            ",,12.30", {"ending": "9.99"}, "19.99", id="ending_of_tens_over_own_price"
+            "12.30,,", {"ending": "0"}, "13.00", id="ending_of_whole_amounts"
         ),
-        pytest.param("12.30,,", {"ending": "1"}, "21.00", id="ending_of_1_is_of_tens"),
+        pytest.param(
+            ",,12.30",
+            {"ending": "9.99"},
+            "19.99",
+            id="ending_of_tens_over_own_price",
+        ),
+        pytest.param(
+            "12.30,,", {"ending": "1"}, "21.00", id="ending_of_1_is_of_tens"
+        ),
         pytest.param(
             "1,,",
             {"ending": "0.9", "rules": [{"fixed_price": "5"}]},
@@ -76,7 +90,9 @@ def price_of(row: str, **pricing: Any) -> str:
         ),
         pytest.param("1.0049,,", {}, "1.00", id="below_half"),
         pytest.param("1.001,,", {"rounding": {"mode": "up"}}, "1.01", id="up"),
-        pytest.param("1.009,,", {"rounding": {"mode": "down"}}, "1.00", id="down"),
+        pytest.param(
+            "1.009,,", {"rounding": {"mode": "down"}}, "1.00", id="down"
+        ),
         pytest.param(
             "1.0049,,",
             {"rounding": {"mode": "nearest", "increment": "0.0001"}},
@@ -85,7 +101,10 @@ def price_of(row: str, **pricing: Any) -> str:
         ),
         pytest.param(
             "1.0049,,",
-            {"min_price": "1", "rounding": {"mode": "nearest", "increment": "0.0001"}},
+            {
+                "min_price": "1",
+                "rounding": {"mode": "nearest", "increment": "0.0001"},
+            },
             "1.00",
             id="cents_that_come_to_the_floor_are_not_under_it",
         ),
@@ -96,7 +115,10 @@ def price_of(row: str, **pricing: Any) -> str:
             id="tie_goes_up",
         ),
         pytest.param(
-            "0,,", {"min_price": "0.0001"}, "0.01", id="tiny_min_price_rounds_up"
+            "0,,",
+            {"min_price": "0.0001"},
+            "0.01",
+            id="tiny_min_price_rounds_up",
         ),
         pytest.param(
             "1,,",
@@ -115,7 +137,10 @@ def price_of(row: str, **pricing: Any) -> str:
         ),
         pytest.param(
             "1,,",
-            {"base_margin_pct": "0.000001", "shipping_handling_flat": "999999999.9999"},
+            {
+                "base_margin_pct": "0.000001",
+                "shipping_handling_flat": "999999999.9999",
+            },
             "1000001001.00",
             id="largest_shipping_of_a_fine_margin",
         ),
@@ -137,9 +162,19 @@ def test_the_merged_feed_fills_lead_time_and_rounds_money_to_cents() -> None:
     document = config_document(
         vendor_document(),
         output={
-            "columns": ["sku", "lead_time_days", "cost", "price", "msrp", "updated_at"]
+            "columns": [
+                "sku",
+                "lead_time_days",
+                "cost",
+                "price",
+                "msrp",
+                "updated_at",
+            ]
         },
-        merge={"strategy": "best_offer", "best_offer": {"fallback_lead_time_days": 9}},
+        merge={
+            "strategy": "best_offer",
+            "best_offer": {"fallback_lead_time_days": 9},
+        },
     )
     feed = b"sku,quantity_available,cost,msrp\nB,1,1.995,\nA,1,2,3.0049\n"
     assert run_document(document, {"vendor_1": feed}).outcome.merged == (
@@ -153,13 +188,19 @@ def test_a_null_alone_in_its_record_is_written_as_two_quotes() -> None:
     document = config_document(vendor_document(), output={"columns": ["brand"]})
     feed = b"sku,quantity_available,cost,brand\nA,1,1,\nB,1,1,b\n"
     assert (
-        run_document(document, {"vendor_1": feed}).outcome.merged == b'brand\n""\nb\n'
+        run_document(document, {"vendor_1": feed}).outcome.merged
+        == b'brand\n""\nb\n'
     )
 
 
 def test_skus_sort_by_code_point() -> None:
     document = config_document(vendor_document(), output={"columns": ["sku"]})
     skus = ["\U0001f600", "\uffee", "é", "a", "B", "AA", "A\0", "A", "9", "10"]
-    feed = "sku,quantity_available,cost\n" + "".join(f"{sku},1,1\n" for sku in skus)
+    feed = "sku,quantity_available,cost\n" + "".join(
+        f"{sku},1,1\n" for sku in skus
+    )
     merged = run_document(document, {"vendor_1": feed.encode()}).outcome.merged
-    assert merged == ("sku\n" + "".join(f"{sku}\n" for sku in reversed(skus))).encode()
+    assert (
+        merged
+        == ("sku\n" + "".join(f"{sku}\n" for sku in reversed(skus))).encode()
+    )

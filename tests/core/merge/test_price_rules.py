@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_UP, Decimal, localcontext
+from decimal import (
+    ROUND_CEILING,
+    ROUND_FLOOR,
+    ROUND_HALF_UP,
+    Decimal,
+    localcontext,
+)
 from typing import Any
 
 import numpy as np
@@ -31,7 +37,8 @@ def offers_of(*rows: Cells) -> pa.Table:
     kinds |= {"brand": pa.string(), "condition": pa.string()}
     ranks = [VENDORS.index(row.get("vendor", "v1")) for row in rows]
     columns = {
-        n: pa.array([row.get(n) for row in rows], kind) for n, kind in kinds.items()
+        n: pa.array([row.get(n) for row in rows], kind)
+        for n, kind in kinds.items()
     }
     return pa.table({**columns, VENDOR_RANK: pa.array(ranks, pa.int16())})
 
@@ -56,8 +63,12 @@ def meets(when: Any, row: Cells) -> bool:
         ),
     ]
     cost = row["cost"]
-    low = when.cost_from is None or (cost is not None and cost >= when.cost_from)
-    high = when.cost_below is None or (cost is not None and cost < when.cost_below)
+    low = when.cost_from is None or (
+        cost is not None and cost >= when.cost_from
+    )
+    high = when.cost_below is None or (
+        cost is not None and cost < when.cost_below
+    )
     return all(of is None or cell in of for of, cell in listed) and low and high
 
 
@@ -75,7 +86,11 @@ def by_decimal(
             )
             asked = (cost + pricing.shipping_handling_flat) * (1 + margin)
             asked += (rule and rule.markup) or 0
-        asked = asked if rule is None or rule.fixed_price is None else rule.fixed_price
+        asked = (
+            asked
+            if rule is None or rule.fixed_price is None
+            else rule.fixed_price
+        )
         if asked is None:
             return None
         low = (
@@ -88,12 +103,17 @@ def by_decimal(
             Decimal(1), ROUNDINGS[pricing.rounding.mode]
         )
         floor = max(
-            low, (row["map_price"] or Decimal(0)) if pricing.map_policy.enforce else low
+            low,
+            (row["map_price"] or Decimal(0))
+            if pricing.map_policy.enforce
+            else low,
         )
         price = max(steps * step, floor)
         cents = price.quantize(Decimal("0.01"), ROUND_HALF_UP)
         return (
-            cents if cents >= floor else price.quantize(Decimal("0.01"), ROUND_CEILING)
+            cents
+            if cents >= floor
+            else price.quantize(Decimal("0.01"), ROUND_CEILING)
         ), floor
 
 
@@ -123,12 +143,17 @@ ROWS = st.fixed_dictionaries(
     margin=st.sampled_from(MARGINS),
     minimum=st.sampled_from(AMOUNTS),
     shipping=st.sampled_from(("0", "0.0001", "9.99", "999999999.9999")),
-    increment=st.sampled_from(("0.0001", "0.01", "0.05", "0.99", "3.3333", "123456")),
+    increment=st.sampled_from(
+        ("0.0001", "0.01", "0.05", "0.99", "3.3333", "123456")
+    ),
     mode=st.sampled_from(tuple(ROUNDINGS)),
     enforce=st.booleans(),
 )
 @example(
-    rules=[{"markup": "999999999.9999", "min_price": "0"}, {"margin_pct": "0.000001"}],
+    rules=[
+        {"markup": "999999999.9999", "min_price": "0"},
+        {"margin_pct": "0.000001"},
+    ],
     rows=[
         {
             **dict.fromkeys(("brand", "condition", "price", "map_price")),
@@ -166,7 +191,9 @@ def test_no_order_of_rules_takes_a_price_under_a_floor_or_away_from_plain_decima
     cents, has_price = price_winners(inputs, pricing)
     for place, row in enumerate(rows):
         expected = [
-            index for index, each in enumerate(pricing.rules) if meets(each.when, row)
+            index
+            for index, each in enumerate(pricing.rules)
+            if meets(each.when, row)
         ]
         assert rules_of(offers)[place] == (expected or [-1])[0]
         rule = pricing.rules[expected[0]] if expected else None
@@ -218,7 +245,9 @@ def test_the_first_rule_that_an_offer_meets_is_its_rule() -> None:
     ) == [0, -1, -1, 1, 2, -1, -1, 2]
 
 
-def test_an_empty_when_always_holds_and_a_null_meets_no_list_and_no_bound() -> None:
+def test_an_empty_when_always_holds_and_a_null_meets_no_list_and_no_bound() -> (
+    None
+):
     lists = {"brands": ["a"], "conditions": ["new"], "cost_from": 0}
     config = config_of(
         *(
@@ -227,7 +256,9 @@ def test_an_empty_when_always_holds_and_a_null_meets_no_list_and_no_bound() -> N
         ),
         {"markup": 1},
     )
-    assert chosen(config, {}, {"brand": "a"}, {"condition": "new"}, {"cost": 0}) == [
+    assert chosen(
+        config, {}, {"brand": "a"}, {"condition": "new"}, {"cost": 0}
+    ) == [
         3,
         0,
         1,
@@ -242,7 +273,13 @@ def test_as_many_rules_as_there_may_be_are_told_apart(count: int) -> None:
         for n in range(count)
     ]
     rows = [{"cost": n} for n in (0, count - 1, 31, count // 2, count)]
-    assert chosen(config_of(*rules), *rows) == [0, count - 1, 31, count // 2, -1]
+    assert chosen(config_of(*rules), *rows) == [
+        0,
+        count - 1,
+        31,
+        count // 2,
+        -1,
+    ]
 
 
 def test_a_rule_leaves_out_its_own_offers_and_no_other() -> None:
@@ -254,13 +291,19 @@ def test_a_rule_leaves_out_its_own_offers_and_no_other() -> None:
         ((prices,), [False] * 3),
     ):
         priced = PriceRules.of(config_of(*rules))
-        assert priced.leaves_out(priced.applied(offers_of(*rows))).tolist() == expected
+        assert (
+            priced.leaves_out(priced.applied(offers_of(*rows))).tolist()
+            == expected
+        )
 
 
 def test_rules_without_a_condition_hold_for_all_and_the_first_of_them_is_taken() -> (
     None
 ):
-    assert chosen(config_of({"markup": 1}, {"markup": 2}), {}, {"cost": 1}) == [0, 0]
+    assert chosen(config_of({"markup": 1}, {"markup": 2}), {}, {"cost": 1}) == [
+        0,
+        0,
+    ]
 
 
 def test_without_rules_offers_are_as_they_are() -> None:
@@ -270,5 +313,7 @@ def test_without_rules_offers_are_as_they_are() -> None:
 
 
 def test_no_offers_have_no_rules() -> None:
-    config = config_of({"when": {"brands": ["a"], "cost_from": 1}, "leave_out": True})
+    config = config_of(
+        {"when": {"brands": ["a"], "cost_from": 1}, "leave_out": True}
+    )
     assert chosen(config) == []

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_UP, Decimal, localcontext
+from decimal import (
+    ROUND_CEILING,
+    ROUND_FLOOR,
+    ROUND_HALF_UP,
+    Decimal,
+    localcontext,
+)
 
 import numpy as np
 import pyarrow as pa
@@ -24,12 +30,13 @@ def amounts(most: str) -> st.SearchStrategy[Decimal]:
 
 
 MARGINS = st.one_of(
-    st.sampled_from(["0", "0.2", "100"]).map(Decimal), st.decimals(0, 100, places=6)
+    st.sampled_from(["0", "0.2", "100"]).map(Decimal),
+    st.decimals(0, 100, places=6),
 )
 CELLS = st.one_of(st.none(), amounts("99.9999"), amounts("999999999.9999"))
-INCREMENTS = st.sampled_from(["0.0001", "0.01", "0.05", "0.99", "1", "3.3333"]).map(
-    Decimal
-)
+INCREMENTS = st.sampled_from(
+    ["0.0001", "0.01", "0.05", "0.99", "1", "3.3333"]
+).map(Decimal)
 
 
 def by_decimal(
@@ -44,17 +51,23 @@ def by_decimal(
     with localcontext(prec=60):
         margin, low = 1 + pricing.base_margin_pct, pricing.min_price
         asked = (
-            own if cost is None else (cost + pricing.shipping_handling_flat) * margin
+            own
+            if cost is None
+            else (cost + pricing.shipping_handling_flat) * margin
         )
         step = pricing.rounding.increment
         steps = (max(asked or Decimal(0), low) / step).quantize(
             Decimal(1), ROUNDINGS[pricing.rounding.mode]
         )
-        least = max(low, floor or Decimal(0)) if pricing.map_policy.enforce else low
+        least = (
+            max(low, floor or Decimal(0)) if pricing.map_policy.enforce else low
+        )
         price = max(steps * step, least)
         cents = price.quantize(Decimal("0.01"), ROUND_HALF_UP)
         cents = (
-            cents if cents >= least else price.quantize(Decimal("0.01"), ROUND_CEILING)
+            cents
+            if cents >= least
+            else price.quantize(Decimal("0.01"), ROUND_CEILING)
         )
     return cents or None
 
@@ -77,9 +90,10 @@ def by_steps(
 ) -> Decimal | None:
     """Return what the last step of a price comes to; each begins where the one before ended."""
     steps = explain_price(inputs(cost, own, floor, pricing), pricing)
-    assert [step.before for step in steps] == [None, *(step.after for step in steps)][
-        : len(steps)
-    ]
+    assert [step.before for step in steps] == [
+        None,
+        *(step.after for step in steps),
+    ][: len(steps)]
     return (Decimal(steps[-1].after) or None) if steps else None
 
 
@@ -90,7 +104,9 @@ def inputs(
     pricing: PricingConfig,
 ) -> PriceInputs:
     cells = {"cost": cost, "price": own, "map_price": floor}
-    offer = pa.table({name: pa.array([cell], AMOUNT) for name, cell in cells.items()})
+    offer = pa.table(
+        {name: pa.array([cell], AMOUNT) for name, cell in cells.items()}
+    )
     return PriceInputs.of(offer, np.array([0]), pricing)
 
 
@@ -147,9 +163,15 @@ def test_a_price_is_that_of_decimals(
 def test_a_price_s_steps_begin_with_its_cost_and_name_the_floor_that_is_enforced(
     floor: Decimal | None, enforce: bool
 ) -> None:
-    pricing = tenant_config(pricing={"map_policy": {"enforce": enforce}}).pricing
+    pricing = tenant_config(
+        pricing={"map_policy": {"enforce": enforce}}
+    ).pricing
     steps = explain_price(inputs(Decimal(10), None, floor, pricing), pricing)
-    assert [each.step for each in steps[:3]] == ["cost", "shipping_handling", "margin"]
+    assert [each.step for each in steps[:3]] == [
+        "cost",
+        "shipping_handling",
+        "margin",
+    ]
     (named,) = (each.operand for each in steps if each.step == "map_price")
     assert named == ("30.00" if floor and enforce else None)
 
@@ -161,9 +183,13 @@ def test_the_last_step_is_the_ending_and_comes_to_the_price(
     ending: str, price: str
 ) -> None:
     pricing = tenant_config(pricing={"ending": ending}).pricing
-    steps = explain_price(inputs(Decimal("12.30"), None, None, pricing), pricing)
+    steps = explain_price(
+        inputs(Decimal("12.30"), None, None, pricing), pricing
+    )
     operand = f"{Decimal(ending):.2f}"
-    assert steps[-1] == PriceStep("ending", operand, before="12.30", after=price)
+    assert steps[-1] == PriceStep(
+        "ending", operand, before="12.30", after=price
+    )
     assert by_column(Decimal("12.30"), None, None, pricing) == Decimal(price)
 
 
@@ -191,7 +217,9 @@ def test_prices_are_exact_on_both_sides_of_what_64_bits_hold(
         for factor in (above, below)
         for some in (-1, 0, 1)
     ]
-    amounts = sorted({Decimal(each).scaleb(-4) for each in units if each < 10**13})
+    amounts = sorted(
+        {Decimal(each).scaleb(-4) for each in units if each < 10**13}
+    )
     assert len(amounts) > 20
     for amount in amounts:
         expected = by_decimal(amount, None, None, pricing)

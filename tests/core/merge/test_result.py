@@ -15,7 +15,11 @@ from relay_core.domain.errors import ContractBrokenError
 from relay_core.merge import result
 from relay_core.merge.best_offer import Winners
 from relay_core.merge.deferred_columns import DeferredColumns
-from relay_core.merge.result import merge_vendors, rules_broken_by, unpriced_warnings
+from relay_core.merge.result import (
+    merge_vendors,
+    rules_broken_by,
+    unpriced_warnings,
+)
 from relay_core.merge.row_counts import RuleEffects
 from relay_core.normalize.result import no_offers
 from support.builders import feed, tenant_config, vendor_document
@@ -59,7 +63,10 @@ def test_a_sku_without_a_price_has_the_line_that_the_encoder_writes(
     [
         (["A,1,0.00"], "never published. Set pricing.min_price."),
         (["A,1,"], "never published. Map a cost or a price column."),
-        (["A,1,", "B,1,0"], "Map a cost or a price column, or set pricing.min_price."),
+        (
+            ["A,1,", "B,1,0"],
+            "Map a cost or a price column, or set pricing.min_price.",
+        ),
     ],
     ids=["all come to nothing", "none has an amount", "both"],
 )
@@ -103,7 +110,9 @@ def test_a_feed_without_its_columns_is_a_defect() -> None:
         rules_broken_by(priced_feed("A").drop_columns("price"))
 
 
-def test_a_feed_holds_no_offers_any_more_but_what_its_state_is_yet_to_take() -> None:
+def test_a_feed_holds_no_offers_any_more_but_what_its_state_is_yet_to_take() -> (
+    None
+):
     config = tenant_config(vendor_document("v"))
     vendor = normalize_vendor(config, config.vendors[0], feed("A,1,2"))
     offers = weakref.ref(vendor.offers)

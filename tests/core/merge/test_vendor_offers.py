@@ -71,7 +71,10 @@ def test_each_row_is_an_offer_where_nothing_else_is_said(policy: str) -> None:
         ({"pct": 0}, [0] * 6),
         ({"zero_below": 3}, [0, 0, 0, 3, 10, MOST]),
         ({"cap": 4}, [0, 1, 2, 3, 4, 4]),
-        ({"hold_back": 1, "pct": 90, "zero_below": 2, "cap": 7}, [0, 0, 0, 0, 7, 7]),
+        (
+            {"hold_back": 1, "pct": 90, "zero_below": 2, "cap": 7},
+            [0, 0, 0, 0, 7, 7],
+        ),
         ({"zero_below": 5, "cap": 2}, [0, 0, 0, 0, 2, 2]),
         ({"hold_back": MOST, "zero_below": MOST, "cap": MOST}, [0] * 6),
     ],

@@ -12,7 +12,12 @@ from relay_core.domain.errors import FeedUnreadableError
 from relay_core.normalize.file_kinds import kind_of
 from relay_core.onboarding.feed_check import check_feed
 from relay_core.onboarding.feed_sample import FeedSample
-from support.builders import config_document, feed, tenant_config, vendor_document
+from support.builders import (
+    config_document,
+    feed,
+    tenant_config,
+    vendor_document,
+)
 from support.local_bench import Bench
 from support.workbooks import archive, text_row, workbook
 
@@ -41,14 +46,19 @@ def test_an_archive_is_told_where_a_workbook_is_wanted(format: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "packed", [gzip.compress(feed()), archive({"a.csv": feed()})], ids=["gzip", "zip"]
+    "packed",
+    [gzip.compress(feed()), archive({"a.csv": feed()})],
+    ids=["gzip", "zip"],
 )
 def test_an_archive_is_told_where_compression_is_off(
     packed: bytes, tmp_path: Path
 ) -> None:
     bench, parser = Bench(tmp_path), {"compression": "none"}
     assert (
-        bench.run(config_document(vendor_document(parser=parser)), vendor_1=packed) == 1
+        bench.run(
+            config_document(vendor_document(parser=parser)), vendor_1=packed
+        )
+        == 1
     )
     assert "the file is an archive (" in bench.report("errors")["error_message"]
 
@@ -85,7 +95,9 @@ def test_a_check_says_it_and_proposes_nothing(name: str) -> None:
     data, said = FILES[name]
     config = tenant_config()
     with pytest.raises(FeedUnreadableError) as refused:
-        check_feed(FeedSample(data, is_whole=True), config.vendors[0].parser, config)
+        check_feed(
+            FeedSample(data, is_whole=True), config.vendors[0].parser, config
+        )
     assert said in str(refused.value)
 
 

@@ -15,9 +15,12 @@ from support.workbooks import text_row, workbook
 POLICY = {"max_invalid_rows": 99, "max_invalid_row_pct": "1.0"}
 
 
-def run(data: bytes, policy: dict[str, Any] | None = None, **parser: Any) -> EngineRun:
+def run(
+    data: bytes, policy: dict[str, Any] | None = None, **parser: Any
+) -> EngineRun:
     document = config_document(
-        vendor_document(parser=parser), error_policy={**POLICY, **(policy or {})}
+        vendor_document(parser=parser),
+        error_policy={**POLICY, **(policy or {})},
     )
     return run_document(document, {"vendor_1": data})
 
@@ -28,12 +31,20 @@ def cells(column: str, *records: str, header: str, **parser: Any) -> list[str]:
     parser.setdefault("defaults", {}).setdefault("quantity_available", "1")
     done = run(feed(*numbered, header=f"key,{header}"), **_with_sku(parser))
     found = {row["sku"]: row[column] for row in done.normalized_rows()}
-    refused = {e.row_number: f"{e.error_code} {e.value}" for e in done.outcome.entries}
-    return [found.get(f"K{at}", refused.get(at + 2, "")) for at in range(len(records))]
+    refused = {
+        e.row_number: f"{e.error_code} {e.value}" for e in done.outcome.entries
+    }
+    return [
+        found.get(f"K{at}", refused.get(at + 2, ""))
+        for at in range(len(records))
+    ]
 
 
 def _with_sku(parser: dict[str, Any]) -> dict[str, Any]:
-    return {**parser, "column_map": {"sku": "key", **parser.get("column_map", {})}}
+    return {
+        **parser,
+        "column_map": {"sku": "key", **parser.get("column_map", {})},
+    }
 
 
 @pytest.mark.parametrize(
@@ -58,11 +69,13 @@ def _with_sku(parser: dict[str, Any]) -> dict[str, Any]:
         ("5, 02 ", "2.50"),
     ],
 )
-def test_an_amount_is_divided_exactly_and_rounded_once(written: str, read: str) -> None:
+def test_an_amount_is_divided_exactly_and_rounded_once(
+    written: str, read: str
+) -> None:
     source = {"column": "Cost", "divided_by": "Pack"}
-    assert cells("cost", written, header="Cost,Pack", column_map={"cost": source}) == [
-        read
-    ]
+    assert cells(
+        "cost", written, header="Cost,Pack", column_map={"cost": source}
+    ) == [read]
 
 
 def test_an_amount_is_multiplied_up_to_its_limit() -> None:
@@ -93,7 +106,9 @@ def test_a_quantity_times_a_factor_has_its_limit_and_is_rounded_down() -> None:
         column_map=packs,
     ) == ["60", "invalid_quantity 2147483647", "0", "invalid_quantity x"]
     parts = {"quantity_available": {"column": "Q", "divided_by": 12}}
-    assert cells("quantity_available", "23", "24", header="Q", column_map=parts) == [
+    assert cells(
+        "quantity_available", "23", "24", header="Q", column_map=parts
+    ) == [
         "1",
         "2",
     ]
@@ -109,7 +124,14 @@ def test_quantities_are_summed_part_by_part() -> None:
         null_values=["n/a"],
         negative_quantity="zero",
         defaults={"quantity_available": "9"},
-    ) == ["3", "4", "5", "9", "invalid_quantity x", "invalid_quantity 2147483647"]
+    ) == [
+        "3",
+        "4",
+        "5",
+        "9",
+        "invalid_quantity x",
+        "invalid_quantity 2147483647",
+    ]
 
 
 def test_texts_are_joined_stripped_and_replaced() -> None:
@@ -153,7 +175,10 @@ def test_the_first_cell_that_is_not_null_is_read_and_refused() -> None:
     ],
 )
 def test_symbols_come_off_a_quantity(written: str, read: str) -> None:
-    options = {"quantity_symbols": [">", "+", "pcs"], "quantity_words": {"many": 50}}
+    options = {
+        "quantity_symbols": [">", "+", "pcs"],
+        "quantity_words": {"many": 50},
+    }
     header = "quantity_available"
     assert cells(header, written, header=header, **options) == [read]
 
@@ -194,7 +219,9 @@ def test_zeros_and_what_is_invalid_stay_null_whatever_the_default() -> None:
         ("1234567", "invalid_timestamp 1234567"),
     ],
 )
-def test_a_serial_is_days_and_its_fraction_a_time(written: str, read: str) -> None:
+def test_a_serial_is_days_and_its_fraction_a_time(
+    written: str, read: str
+) -> None:
     found = cells(
         "updated_at", written, header="updated_at", timestamp_formats=["excel"]
     )
@@ -202,7 +229,9 @@ def test_a_serial_is_days_and_its_fraction_a_time(written: str, read: str) -> No
 
 
 def test_records_that_are_no_rows_are_skipped_before_they_are_judged() -> None:
-    data = feed("A,1,a", "Head", "total,9,x,y,z", "B,x,b", ",,", "C,1,", "D,1,d")
+    data = feed(
+        "A,1,a", "Head", "total,9,x,y,z", "B,x,b", ",,", "C,1,", "D,1,d"
+    )
     done = run(
         data.replace(b"cost", b"title"),
         skip_rows=[
@@ -283,7 +312,9 @@ def test_headers_that_objects_and_skips_name_are_used_like_mapped_ones(
         assert code or [row["sku"] for row in done.merged] == ["S"]
 
 
-def test_blank_fields_beyond_the_header_are_dropped_in_the_order_of_rows() -> None:
+def test_blank_fields_beyond_the_header_are_dropped_in_the_order_of_rows() -> (
+    None
+):
     rows = [f"S,{n},1" + (",, " if n % 3 else "") for n in range(1, 200)]
     done = run(feed(*rows, "S,1,1,,x"), blank_extra_fields="drop")
 
@@ -297,7 +328,10 @@ def test_blank_fields_beyond_the_header_are_dropped_in_the_order_of_rows() -> No
 
 def test_a_quote_is_a_character_where_quoting_is_off() -> None:
     data = feed(
-        'A,1,"5 in', 'B,1,x"y,z"', 'C,1,"q"', header="sku,quantity_available,title"
+        'A,1,"5 in',
+        'B,1,x"y,z"',
+        'C,1,"q"',
+        header="sku,quantity_available,title",
     )
     done = run(data, quoting=False)
 
@@ -312,10 +346,26 @@ def test_a_quote_is_a_character_where_quoting_is_off() -> None:
     [
         ("sku,quantity_available\nA,x\n", {}, [(2, None)]),
         ("list\n\nsku,quantity_available\nA,x\n", {"skip_lines": 2}, [(2, 4)]),
-        ("\nsku,quantity_available\r\n\r\nA,x\rB,1\r\n\r\nC,y", {}, [(2, 4), (4, 7)]),
-        ('sku,quantity_available\n"A\n\n",x\n\n"B",y\n', {}, [(2, None), (3, 6)]),
-        ('sku,quantity_available\n\n"A,x\nB,y\n', {"quoting": False}, [(2, 3), (3, 4)]),
-        ("A,x\n\nB\n", {"columns": ["sku", "quantity_available"]}, [(1, None), (2, 3)]),
+        (
+            "\nsku,quantity_available\r\n\r\nA,x\rB,1\r\n\r\nC,y",
+            {},
+            [(2, 4), (4, 7)],
+        ),
+        (
+            'sku,quantity_available\n"A\n\n",x\n\n"B",y\n',
+            {},
+            [(2, None), (3, 6)],
+        ),
+        (
+            'sku,quantity_available\n\n"A,x\nB,y\n',
+            {"quoting": False},
+            [(2, 3), (3, 4)],
+        ),
+        (
+            "A,x\n\nB\n",
+            {"columns": ["sku", "quantity_available"]},
+            [(1, None), (2, 3)],
+        ),
     ],
 )
 def test_an_entry_has_the_line_of_its_record_where_that_is_another_number(
@@ -323,7 +373,9 @@ def test_an_entry_has_the_line_of_its_record_where_that_is_another_number(
 ) -> None:
     entries = entries_of(text.encode(), **options)
 
-    assert [(entry["row_number"], entry.get("line")) for entry in entries] == expected
+    assert [
+        (entry["row_number"], entry.get("line")) for entry in entries
+    ] == expected
     keys = list(entries[-1])
     assert "line" not in keys or keys[keys.index("row_number") + 1] == "line"
 
@@ -341,7 +393,8 @@ def test_samples_of_causes_have_the_place_of_their_records_beyond_the_entries_to
         feed(*rows, header="sku,quantity_available"), skip_lines=0
     ).normalized
     assert [
-        [(one.row_number, one.line) for one in each.samples] for each in vendor.causes
+        [(one.row_number, one.line) for one in each.samples]
+        for each in vendor.causes
     ] == [
         [(2, None)],
         [(10_003, 10_004)],
@@ -371,7 +424,10 @@ def test_lines_are_found_beyond_the_first_window(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(csv_records, "_WINDOW_BYTES", 16)
-    rows = [f"K{n},{'x' if n % 7 == 0 else 1}" + "\n" * (n % 3) for n in range(1, 60)]
+    rows = [
+        f"K{n},{'x' if n % 7 == 0 else 1}" + "\n" * (n % 3)
+        for n in range(1, 60)
+    ]
     rows[30] = '"K\n31",1'
 
     text = "\n".join(["sku,quantity_available", *rows]).split("\n")

@@ -30,8 +30,13 @@ def causes_of(data: bytes, limits: Limits | None = None) -> Sequence[Cause]:
     return vendor.causes
 
 
-def told(causes: Sequence[Cause]) -> list[tuple[str, str | None, str | None, int]]:
-    return [(each.error_code, each.column, each.shape, each.count) for each in causes]
+def told(
+    causes: Sequence[Cause],
+) -> list[tuple[str, str | None, str | None, int]]:
+    return [
+        (each.error_code, each.column, each.shape, each.count)
+        for each in causes
+    ]
 
 
 def values(cause: Cause) -> list[tuple[int, str]]:
@@ -40,7 +45,9 @@ def values(cause: Cause) -> list[tuple[int, str]]:
 
 def test_cells_are_told_apart_by_column_fault_and_shape() -> None:
     causes = causes_of(
-        feed("A,x,12;50", "B,-1,99;9", ",few,-3", "D,1,n/a", "E,1,7;00", "F,1,1")
+        feed(
+            "A,x,12;50", "B,-1,99;9", ",few,-3", "D,1,n/a", "E,1,7;00", "F,1,1"
+        )
     )
     assert told(causes) == [
         ("missing_sku", "sku", "", 1),
@@ -53,24 +60,32 @@ def test_cells_are_told_apart_by_column_fault_and_shape() -> None:
     assert {each.vendor_id for each in causes} == {"acme"}
 
 
-def test_samples_are_the_first_cells_that_differ_as_they_stand_in_the_file() -> None:
+def test_samples_are_the_first_cells_that_differ_as_they_stand_in_the_file() -> (
+    None
+):
     (cause,) = causes_of(
         feed("A, x ,1", "B, x ,1", "C,y,1", "D, x ,1", "E,y ,1", "F,z,1")
     )
-    assert (cause.count, values(cause)) == (6, [(2, " x "), (4, "y"), (6, "y ")])
+    assert (cause.count, values(cause)) == (
+        6,
+        [(2, " x "), (4, "y"), (6, "y ")],
+    )
 
 
 def test_every_refused_cell_counts_also_those_that_no_entry_tells_of() -> None:
     (cause,) = causes_of(
         feed(*(f"A,x{n},1" for n in range(500))), Limits(report_entries=5)
     )
-    assert (cause.count, values(cause)) == (500, [(2, "x0"), (3, "x1"), (4, "x2")])
+    assert (cause.count, values(cause)) == (
+        500,
+        [(2, "x0"), (3, "x1"), (4, "x2")],
+    )
 
 
 def test_a_long_cell_is_cut_and_so_is_its_shape() -> None:
-    (cause,) = causes_of(feed(f"A,{'x' * 1_500},1", f"B,{'12.' * 500},1")[:-1] + b"\n")[
-        :1
-    ]
+    (cause,) = causes_of(
+        feed(f"A,{'x' * 1_500},1", f"B,{'12.' * 500},1")[:-1] + b"\n"
+    )[:1]
     assert cause.samples == (CauseSample(2, "x" * 1_000 + "…"),)
     assert cause.shape == "A…"
 
@@ -90,14 +105,18 @@ def test_what_to_do_is_what_the_entries_say() -> None:
     vendor = normalize_vendor(
         CONFIG, CONFIG.vendors[0], feed("A,x,y", "B,-1,-2", ",1,1", "D,,1")
     )
-    messages = {entry.error_code: entry.error_message for entry in entries_of(vendor)}
+    messages = {
+        entry.error_code: entry.error_message for entry in entries_of(vendor)
+    }
     assert len(vendor.causes) == len(messages) == 6
     for cause in vendor.causes:
         fix = as_sentence(cause.what_to_do)
         assert messages[cause.error_code].endswith(f". {fix}")
 
 
-def test_shapes_of_a_column_beyond_so_many_are_one_cause_and_lose_no_count() -> None:
+def test_shapes_of_a_column_beyond_so_many_are_one_cause_and_lose_no_count() -> (
+    None
+):
     marks = "!#$%&*+-/:<=>?@^_|~"
     rows = [f"A,{mark},1" for mark in marks] * 3
     causes = causes_of(feed(*rows), Limits(report_causes=5))
@@ -127,7 +146,9 @@ def test_causes_are_the_same_however_many_rows_are_judged_at_a_time(
 
 
 def test_the_counts_of_causes_are_those_of_the_faults() -> None:
-    vendor = normalize_vendor(CONFIG, CONFIG.vendors[0], feed(*ROWS, "A", "B,1,2,3"))
+    vendor = normalize_vendor(
+        CONFIG, CONFIG.vendors[0], feed(*ROWS, "A", "B,1,2,3")
+    )
     counts: Counter[str] = Counter()
     for cause in vendor.causes:
         counts[cause.error_code] += cause.count
@@ -139,7 +160,9 @@ def test_a_cause_comes_back_from_its_document() -> None:
         assert Cause.of(cause.as_dict()) == cause
 
 
-def test_what_a_column_is_made_of_stands_behind_what_is_said_of_its_cells() -> None:
+def test_what_a_column_is_made_of_stands_behind_what_is_said_of_its_cells() -> (
+    None
+):
     made = {"sum": ["East", "West"]}
     config = tenant_config(
         vendor_document(parser={"column_map": {"quantity_available": made}})

@@ -42,7 +42,8 @@ def test_each_refused_row_has_the_line_that_the_encoder_writes(
 
 def normalized(records: list[list[str]]) -> NormalizedVendor:
     quoted = (
-        ['"' + cell.replace('"', '""') + '"' for cell in record] for record in records
+        ['"' + cell.replace('"', '""') + '"' for cell in record]
+        for record in records
     )
     data = "".join(",".join(record) + "\n" for record in quoted).encode()
     config = tenant_config(vendor_document("v", parser={"format": "csv"}))
@@ -90,7 +91,11 @@ def test_a_long_header_is_cut_in_the_row_data_as_a_cell_is() -> None:
     (entry,) = entries_of(vendor)
     assert entry.row_data == {
         **dict(
-            zip(["sku", "quantity_available", "cost"], ["A", "no", "1"], strict=True)
+            zip(
+                ["sku", "quantity_available", "cost"],
+                ["A", "no", "1"],
+                strict=True,
+            )
         ),
         "x" * 1_000 + "…": "é",
     }
@@ -103,12 +108,18 @@ def test_a_long_header_is_cut_in_the_row_data_as_a_cell_is() -> None:
 @pytest.mark.parametrize(
     "row", ["A,no,1,é{:0999}", "A,no,no,é{:02000}", "A,1,1,é{:0999},more"]
 )
-def test_no_more_rows_are_kept_than_fill_the_room_and_no_fewer(row: str) -> None:
-    data = feed(*map(row.format, range(300)), header="sku,quantity_available,cost,note")
+def test_no_more_rows_are_kept_than_fill_the_room_and_no_fewer(
+    row: str,
+) -> None:
+    data = feed(
+        *map(row.format, range(300)), header="sku,quantity_available,cost,note"
+    )
     config = tenant_config(vendor_document("v"))
     given = [VendorFeed(config.vendors[0], data, "f.csv")]
     every, some = (
-        normalize_vendors(config, given, limits=Limits(report_bytes=size))[0].entries
+        normalize_vendors(config, given, limits=Limits(report_bytes=size))[
+            0
+        ].entries
         for size in (32 << 20, 50_000)
     )
     sizes = list(accumulate(len(line.encode()) for line in every))
@@ -131,7 +142,9 @@ def test_long_texts_are_cut_at_characters() -> None:
     assert cut_texts(text, 4).to_pylist() == ["éééé…", "éééé", "", "abcd…"]
 
 
-def test_cells_of_a_refused_row_are_cut_in_its_entry_and_whole_in_its_record() -> None:
+def test_cells_of_a_refused_row_are_cut_in_its_entry_and_whole_in_its_record() -> (
+    None
+):
     long = "x" * 1_001
     config = tenant_config(vendor_document("v"))
     vendor = normalize_vendor(
@@ -139,6 +152,11 @@ def test_cells_of_a_refused_row_are_cut_in_its_entry_and_whole_in_its_record() -
     )
 
     value, ragged = entries_of(vendor)
-    assert value.value == value.row_data["quantity_available"] == "x" * 1_000 + "…"
+    assert (
+        value.value == value.row_data["quantity_available"] == "x" * 1_000 + "…"
+    )
     assert ragged.row_data == ["B", "x" * 1_000 + "…"]
-    assert vendor.rejected_rows["raw"].to_pylist() == [f"A,{long},1", f"B,{long}"]
+    assert vendor.rejected_rows["raw"].to_pylist() == [
+        f"A,{long},1",
+        f"B,{long}",
+    ]

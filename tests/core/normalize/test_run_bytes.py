@@ -33,7 +33,9 @@ def _parquet() -> bytes:
 def _failures(*feeds: tuple[str, bytes], most: int) -> list[str | None]:
     """Return the fault of each vendor where a run's feeds may unpack to so many bytes."""
     parsers = [{"format": kind} for kind, _ in feeds]
-    vendors = [vendor_document(f"vendor_{n}", parser=p) for n, p in enumerate(parsers)]
+    vendors = [
+        vendor_document(f"vendor_{n}", parser=p) for n, p in enumerate(parsers)
+    ]
     config = tenant_config(*vendors)
     given = [
         VendorFeed(v, data, "f")
@@ -42,19 +44,28 @@ def _failures(*feeds: tuple[str, bytes], most: int) -> list[str | None]:
     read = normalize_vendors(
         config, given, limits=replace(DEFAULT_LIMITS, run_bytes=most)
     )
-    return [None if each.fault is None else each.fault.error_code for each in read]
+    return [
+        None if each.fault is None else each.fault.error_code for each in read
+    ]
 
 
 TOO_LARGE = "feed_too_large"
 
 
-def test_the_vendor_that_passes_the_limit_fails_for_it_and_no_other_does() -> None:
+def test_the_vendor_that_passes_the_limit_fails_for_it_and_no_other_does() -> (
+    None
+):
     small, size = feed("A,5,10.00"), len(ROWS)
     feeds = [("csv", ROWS), ("csv", ROWS), ("csv", small), ("csv", small)]
     most = size + len(small)
     assert _failures(*feeds, most=most) == [None, TOO_LARGE, None, TOO_LARGE]
     assert _failures(*feeds, most=2 * size + 2 * len(small)) == [None] * 4
-    assert _failures(*feeds, most=size - 1) == [TOO_LARGE, TOO_LARGE, None, None]
+    assert _failures(*feeds, most=size - 1) == [
+        TOO_LARGE,
+        TOO_LARGE,
+        None,
+        None,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -64,10 +75,15 @@ def test_the_vendor_that_passes_the_limit_fails_for_it_and_no_other_does() -> No
         ("parquet", _parquet(), TEXTS - len("".join(CELLS[0]))),
     ],
 )
-def test_it_is_of_what_a_feed_unpacks_to(kind: str, data: bytes, size: int) -> None:
+def test_it_is_of_what_a_feed_unpacks_to(
+    kind: str, data: bytes, size: int
+) -> None:
     size = max(size, len(data))
     assert _failures((kind, data), (kind, data), most=2 * size) == [None, None]
-    assert _failures((kind, data), (kind, data), most=2 * size - 1) == [None, TOO_LARGE]
+    assert _failures((kind, data), (kind, data), most=2 * size - 1) == [
+        None,
+        TOO_LARGE,
+    ]
 
 
 def test_the_parts_of_a_workbook_are_within_it() -> None:
@@ -80,7 +96,10 @@ def test_the_parts_of_a_workbook_are_within_it() -> None:
 def test_a_feed_that_cannot_be_read_counts_as_far_as_it_was_unpacked() -> None:
     broken = ROWS + b'X,"1'
     feeds = [("csv", broken), ("csv", ROWS)]
-    assert _failures(*feeds, most=len(broken) + len(ROWS)) == ["DECODE_ERROR", None]
+    assert _failures(*feeds, most=len(broken) + len(ROWS)) == [
+        "DECODE_ERROR",
+        None,
+    ]
     assert _failures(*feeds, most=len(broken) + len(ROWS) - 1) == [
         "DECODE_ERROR",
         TOO_LARGE,

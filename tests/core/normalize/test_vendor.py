@@ -57,26 +57,39 @@ def test_a_large_feed_waits_until_the_vendor_before_it_is_written() -> None:
     happened: list[str] = []
 
     with mock.patch.object(vendor_pass, "_MAX_BYTES_BESIDE", 10):
-        normalized(feed("A,1,2.00", "B,1,2.00"), feed("C,1,2.00"), happened=happened)
+        normalized(
+            feed("A,1,2.00", "B,1,2.00"), feed("C,1,2.00"), happened=happened
+        )
 
     assert happened == ["read a", "write 2 of a", "read b", "write 1 of b"]
 
 
 def test_offers_are_there_when_all_is_written() -> None:
-    vendors = normalized(feed("B,1,2.00", "A,x,2.00", "A,1,3.00"), feed("x,-1,2.00"))
+    vendors = normalized(
+        feed("B,1,2.00", "A,x,2.00", "A,1,3.00"), feed("x,-1,2.00")
+    )
 
-    assert [vendor.offers["sku"].to_pylist() for vendor in vendors] == [["A", "B"], []]
+    assert [vendor.offers["sku"].to_pylist() for vendor in vendors] == [
+        ["A", "B"],
+        [],
+    ]
     assert [vendor.total_rows for vendor in vendors] == [3, 1]
 
 
 def test_all_vendors_together_keep_as_many_entries_as_a_report() -> None:
-    vendors = normalized(feed("A,x,1", "B,x,1"), feed("C,x,1", "D,x,1"), entries=3)
+    vendors = normalized(
+        feed("A,x,1", "B,x,1"), feed("C,x,1", "D,x,1"), entries=3
+    )
 
-    assert [[entry.sku for entry in entries_of(vendor)] for vendor in vendors] == [
+    assert [
+        [entry.sku for entry in entries_of(vendor)] for vendor in vendors
+    ] == [
         ["A", "B"],
         ["C"],
     ]
-    assert [vendor.fault_counts for vendor in vendors] == [{"invalid_quantity": 2}] * 2
+    assert [vendor.fault_counts for vendor in vendors] == [
+        {"invalid_quantity": 2}
+    ] * 2
 
 
 def test_rows_of_several_faults_fill_a_report_and_the_rows_behind_them_are_counted() -> (
@@ -127,7 +140,9 @@ def test_rows_are_refused_alike_however_many_are_judged_at_a_time(
 def test_every_refused_row_is_kept_in_order_however_many_are_written_at_a_time() -> (
     None
 ):
-    records = [f"A{place},{'x' if place % 3 else place},1" for place in range(200)]
+    records = [
+        f"A{place},{'x' if place % 3 else place},1" for place in range(200)
+    ]
     with (
         mock.patch.object(csv_reader, "_BLOCK_BYTES", 256),
         mock.patch.object(rejected_rows, "_BYTES_AT_ONCE", 9),
@@ -140,7 +155,9 @@ def test_every_refused_row_is_kept_in_order_however_many_are_written_at_a_time()
     assert few.entries == many.entries
 
 
-def test_columns_of_more_text_than_short_offsets_reach_come_to_the_same_rows() -> None:
+def test_columns_of_more_text_than_short_offsets_reach_come_to_the_same_rows() -> (
+    None
+):
     rows = feed("B,1,2.00", "A,x,2.00", "A,1", "A,1,3.00")
     short, _ = normalized(rows, feed())
 
@@ -152,7 +169,9 @@ def test_columns_of_more_text_than_short_offsets_reach_come_to_the_same_rows() -
     assert long.rejected_rows.equals(short.rejected_rows)
 
 
-def test_refused_records_have_room_for_more_text_than_short_offsets_reach() -> None:
+def test_refused_records_have_room_for_more_text_than_short_offsets_reach() -> (
+    None
+):
     read, _ = normalized(feed("A,x,1", "B,1", "C,y,1", "D"), feed())
 
     assert read.rejected_rows.schema == REJECTED_ROWS
@@ -160,7 +179,9 @@ def test_refused_records_have_room_for_more_text_than_short_offsets_reach() -> N
     assert read.rejected_rows["row_number"].to_pylist() == [2, 3, 4, 5]
 
 
-def test_conditions_of_a_parquet_file_are_read_wherever_a_batch_begins() -> None:
+def test_conditions_of_a_parquet_file_are_read_wherever_a_batch_begins() -> (
+    None
+):
     """Long offsets, as some programs write, and more text than one batch has."""
     size = 40_000
     columns = {
@@ -170,7 +191,10 @@ def test_conditions_of_a_parquet_file_are_read_wherever_a_batch_begins() -> None
         "title": ["t" * 300] * size,
     }
     table = pa.table(
-        {name: pa.array(each, pa.large_string()) for name, each in columns.items()}
+        {
+            name: pa.array(each, pa.large_string())
+            for name, each in columns.items()
+        }
     )
     pq.write_table(table, written := io.BytesIO())
     config = tenant_config(vendor_document(parser={"format": "parquet"}))

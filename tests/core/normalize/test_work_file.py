@@ -8,7 +8,9 @@ from relay_core.validation.row_schemas import OFFER_SCHEMA
 from support.builders import REQUESTED_AT, feed, tenant_config, vendor_document
 from support.normalizing import Written, normalize_vendor, normalize_vendors
 
-CONFIG = tenant_config(vendor_document("v"), output={"columns": ["sku", "price"]})
+CONFIG = tenant_config(
+    vendor_document("v"), output={"columns": ["sku", "price"]}
+)
 FEED = feed("B,1,2.5", "B,-1,x", "C,2", "A,0,", 'A,7,"1.2345"')
 
 
@@ -54,7 +56,9 @@ def test_a_vendor_of_many_batches_comes_back_in_order() -> None:
     rows = [f"S{number:06},1,{number}" for number in range(150_000)]
     back = read_work_file(work_file(feed(*reversed(rows))))
 
-    assert back.offers["sku"].to_pylist() == [row.partition(",")[0] for row in rows]
+    assert back.offers["sku"].to_pylist() == [
+        row.partition(",")[0] for row in rows
+    ]
     assert back.offers["row_number"].to_pylist() == list(range(150_001, 1, -1))
 
 

@@ -40,7 +40,8 @@ def test_the_headers_whose_cells_fit_come_by_name(
     column: str, headers: tuple[str, ...]
 ) -> None:
     found = tuple(
-        each.header for each in candidates(column, CELLS, PARSER, ZoneInfo("UTC"))
+        each.header
+        for each in candidates(column, CELLS, PARSER, ZoneInfo("UTC"))
     )
     assert set(found) == set(headers)
     assert column != "quantity_available" or found == headers
@@ -55,7 +56,8 @@ def test_a_few_cells_that_do_not_fit_and_no_more() -> None:
 
 def test_of_amounts_the_middle_one_is_told() -> None:
     found = {
-        each.header: each for each in candidates("cost", CELLS, PARSER, ZoneInfo("UTC"))
+        each.header: each
+        for each in candidates("cost", CELLS, PARSER, ZoneInfo("UTC"))
     }
     fee = found["Fee"]
     assert (fee.header, fee.median, fee.samples) == (
@@ -67,4 +69,7 @@ def test_of_amounts_the_middle_one_is_told() -> None:
 
 def test_five_are_named() -> None:
     cells = {f"Stock {place}": ["1"] for place in range(9)}
-    assert len(candidates("quantity_available", cells, PARSER, ZoneInfo("UTC"))) == 5
+    assert (
+        len(candidates("quantity_available", cells, PARSER, ZoneInfo("UTC")))
+        == 5
+    )

@@ -20,6 +20,8 @@ def test_each_vendor_has_its_own_changes() -> None:
 
 def test_a_patch_with_which_the_config_does_not_load_is_none() -> None:
     assert (
-        parser_patch(DOCUMENT, {0: {"delimiter": ";"}, 1: {"delimiter": "too long"}})
+        parser_patch(
+            DOCUMENT, {0: {"delimiter": ";"}, 1: {"delimiter": "too long"}}
+        )
         == []
     )

@@ -25,9 +25,17 @@ LINES = (
     b'{"sku":"B","quantity_available":2,"cost":3}\n'
 )
 HEADER = text_row(1, "sku", "quantity_available", "cost")
-SHEET = workbook(HEADER + text_row(2, "A", "1", "2.5") + text_row(3, "B", "2", "3"))
+SHEET = workbook(
+    HEADER + text_row(2, "A", "1", "2.5") + text_row(3, "B", "2", "3")
+)
 OLD_SHEET = xls(
-    {"S": [["sku", "quantity_available", "cost"], ["A", "1", "2.5"], ["B", "2", "3"]]}
+    {
+        "S": [
+            ["sku", "quantity_available", "cost"],
+            ["A", "1", "2.5"],
+            ["B", "2", "3"],
+        ]
+    }
 )
 OPEN_SHEET = ods(
     ods_table(
@@ -38,7 +46,10 @@ OPEN_SHEET = ods(
     )
 )
 PARQUET = (FEEDS / "duckdb.parquet").read_bytes()
-MAPPED = {"column_map": {"quantity_available": "qty"}, "negative_quantity": "zero"}
+MAPPED = {
+    "column_map": {"quantity_available": "qty"},
+    "negative_quantity": "zero",
+}
 
 
 def zipped(data: bytes) -> bytes:
@@ -53,7 +64,9 @@ def checked(data: bytes, *, is_whole: bool = True, **options: Any) -> FeedCheck:
         vendor_document(parser=options),
         output={"columns": ["sku", "quantity_available", "price"]},
     )
-    return check_feed(FeedSample(data, is_whole), config.vendors[0].parser, config)
+    return check_feed(
+        FeedSample(data, is_whole), config.vendors[0].parser, config
+    )
 
 
 @pytest.mark.parametrize(
@@ -62,7 +75,10 @@ def checked(data: bytes, *, is_whole: bool = True, **options: Any) -> FeedCheck:
         (gzip.compress(CSV, mtime=0), {}),
         (zipped(CSV), {}),
         (LINES, {"format": "jsonl"}),
-        (gzip.compress(LINES, mtime=0), {"format": "jsonl", "compression": "gzip"}),
+        (
+            gzip.compress(LINES, mtime=0),
+            {"format": "jsonl", "compression": "gzip"},
+        ),
         (SHEET, {"format": "xlsx"}),
         (OLD_SHEET, {"format": "xls"}),
         (OPEN_SHEET, {"format": "ods"}),
@@ -83,18 +99,42 @@ def test_a_file_of_the_configured_kind_is_read_as_a_run_reads_it(
     [
         (LINES, {"delimiter": ";"}, {"format": "jsonl", "delimiter": ","}),
         (gzip.compress(LINES, mtime=0), {}, {"format": "jsonl"}),
-        (SHEET, {"encoding": "cp1252"}, {"format": "xlsx", "encoding": "utf-8"}),
-        (PARQUET, MAPPED | {"skip_lines": 2}, {"format": "parquet", "skip_lines": 0}),
-        (CSV, {"format": "xlsx", "sheet": "Prices"}, {"format": "csv", "sheet": None}),
+        (
+            SHEET,
+            {"encoding": "cp1252"},
+            {"format": "xlsx", "encoding": "utf-8"},
+        ),
+        (
+            PARQUET,
+            MAPPED | {"skip_lines": 2},
+            {"format": "parquet", "skip_lines": 0},
+        ),
+        (
+            CSV,
+            {"format": "xlsx", "sheet": "Prices"},
+            {"format": "csv", "sheet": None},
+        ),
         (CSV, {"format": "jsonl"}, {"format": "csv"}),
         (CSV, {"compression": "gzip"}, {"compression": "auto"}),
-        (gzip.compress(CSV, mtime=0), {"compression": "zip"}, {"compression": "auto"}),
+        (
+            gzip.compress(CSV, mtime=0),
+            {"compression": "zip"},
+            {"compression": "auto"},
+        ),
         (zipped(CSV), {"compression": "none"}, {"compression": "auto"}),
-        (SHEET, {"compression": "zip"}, {"format": "xlsx", "compression": "auto"}),
+        (
+            SHEET,
+            {"compression": "zip"},
+            {"format": "xlsx", "compression": "auto"},
+        ),
         (SHEET, {"format": "xls"}, {"format": "xlsx"}),
         (OLD_SHEET, {"format": "xlsx", "skip_lines": 0}, {"format": "xls"}),
         (OLD_SHEET, {"delimiter": ";"}, {"format": "xls", "delimiter": ","}),
-        (OPEN_SHEET, {"encoding": "cp1252"}, {"format": "ods", "encoding": "utf-8"}),
+        (
+            OPEN_SHEET,
+            {"encoding": "cp1252"},
+            {"format": "ods", "encoding": "utf-8"},
+        ),
     ],
 )
 def test_another_kind_is_proposed_and_reads(
@@ -104,12 +144,16 @@ def test_another_kind_is_proposed_and_reads(
     assert dict(check.changes) == changes
     assert check.as_sent.error_code == "DECODE_ERROR"
     assert check.with_changes is not None
-    assert (check.with_changes.error_message, check.with_changes.rejected_rows) == (
+    assert (
+        check.with_changes.error_message,
+        check.with_changes.rejected_rows,
+    ) == (
         None,
         0,
     )
-    assert "does not match parser.format and parser.compression" in describe_check(
-        check
+    assert (
+        "does not match parser.format and parser.compression"
+        in describe_check(check)
     )
 
 
@@ -125,7 +169,11 @@ def test_the_sheet_and_the_rows_before_its_header_are_found() -> None:
     assert dict(check.changes) == {
         "sheet": "Prices",
         "skip_lines": 2,
-        "column_map": {"sku": "SKU", "quantity_available": "Qty", "cost": "Cost"},
+        "column_map": {
+            "sku": "SKU",
+            "quantity_available": "Qty",
+            "cost": "Cost",
+        },
     }
     assert check.with_changes is not None
     assert (check.with_changes.rows, check.with_changes.rejected_rows) == (1, 0)
@@ -138,7 +186,8 @@ def test_rows_that_are_skipped_already_are_not_proposed() -> None:
     )
     for skip in (3, 2, 1):
         assert (
-            "skip_lines" not in checked(data, format="xlsx", skip_lines=skip).changes
+            "skip_lines"
+            not in checked(data, format="xlsx", skip_lines=skip).changes
             or skip < 3
         )
 
@@ -161,18 +210,27 @@ def test_a_cut_archive_is_not_looked_into_and_a_cut_gzip_is() -> None:
 
 
 def test_no_more_of_an_archive_is_unpacked_than_is_looked_at() -> None:
-    text = unpacked(FeedSample(zipped(CSV + b"C,3,4\n" * 1_000_000), True, rows=7))
+    text = unpacked(
+        FeedSample(zipped(CSV + b"C,3,4\n" * 1_000_000), True, rows=7)
+    )
     assert (len(text.data), text.is_whole, text.rows) == (1 << 20, False, 7)
     parquet = unpacked(FeedSample(zipped(PARQUET + bytes(2 << 20)), True))
-    assert (len(parquet.data), parquet.is_whole) == (len(PARQUET) + (2 << 20), True)
+    assert (len(parquet.data), parquet.is_whole) == (
+        len(PARQUET) + (2 << 20),
+        True,
+    )
 
 
 def test_lines_that_are_cut_are_left_out() -> None:
-    check = checked(LINES + b'{"sku":"C","quanti', is_whole=False, format="jsonl")
+    check = checked(
+        LINES + b'{"sku":"C","quanti', is_whole=False, format="jsonl"
+    )
     assert (check.as_sent.rows, check.as_sent.rejected_rows) == (2, 0)
 
 
 def test_a_workbook_with_a_password_says_so() -> None:
-    data = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + "EncryptedPackage".encode("utf-16-le")
+    data = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + "EncryptedPackage".encode(
+        "utf-16-le"
+    )
     with pytest.raises(FeedUnreadableError, match="has a password"):
         checked(data, format="xlsx")

@@ -26,10 +26,13 @@ def doubts(
 ) -> dict[str, Doubt]:
     config = tenant_config(vendor_document(**(own or {})), **changes)
     vendor, upload = config.vendors[0], FeedSample(data, is_whole=True)
-    check = with_rows(check_feed(upload, vendor.parser, config), upload, vendor, config)
+    check = with_rows(
+        check_feed(upload, vendor.parser, config), upload, vendor, config
+    )
     assert check.is_whole
     return {
-        each.code: each for each in [*check.doubts, *policy_doubts_of(config, [check])]
+        each.code: each
+        for each in [*check.doubts, *policy_doubts_of(config, [check])]
     }
 
 
@@ -39,7 +42,9 @@ def test_a_list_without_an_amount_is_told_of_that_first() -> None:
         f'<c r="C{n}"><f>D{n}*0.8</f></c></row>'
         for n in range(2, 5)
     )
-    workbooks = workbook(text_row(1, "sku", "quantity_available", "cost") + rows)
+    workbooks = workbook(
+        text_row(1, "sku", "quantity_available", "cost") + rows
+    )
     lists = {"xlsx": workbooks, "csv": feed("A,1,", "B,1,")}
     rule = {"when": {"vendors": ["vendor_1"]}, "fixed_price": "9.00"}
     for kind, data in lists.items():
@@ -88,7 +93,9 @@ def test_a_margin_over_one_is_told_both_ways_and_one_of_one_is_not() -> None:
     assert {each.code for each in at_most} <= {"config"}
 
 
-def test_rows_that_share_an_sku_and_differ_are_counted_over_a_share_of_them() -> None:
+def test_rows_that_share_an_sku_and_differ_are_counted_over_a_share_of_them() -> (
+    None
+):
     rows = [f"A{n},1,1.00" for n in range(197)]
     assert doubts(feed(*rows, "A1,1,1.00")) == {}
     assert (
@@ -121,13 +128,22 @@ def test_a_few_rows_of_many_may_share_an_sku() -> None:
         ("44E1", False),
     ],
 )
-def test_skus_that_a_spreadsheet_has_rounded(sku: str, is_doubtful: bool) -> None:
-    assert ("sku_exponent" in doubts(feed(f"{sku},1,1.00", "B,1,1.00"))) == is_doubtful
+def test_skus_that_a_spreadsheet_has_rounded(
+    sku: str, is_doubtful: bool
+) -> None:
+    assert (
+        "sku_exponent" in doubts(feed(f"{sku},1,1.00", "B,1,1.00"))
+    ) == is_doubtful
 
 
 @pytest.mark.parametrize(
     ("last", "is_doubtful"),
-    [("Total", True), ("GRAND TOTAL:", True), ("Summe", True), ("Totally", False)],
+    [
+        ("Total", True),
+        ("GRAND TOTAL:", True),
+        ("Summe", True),
+        ("Totally", False),
+    ],
 )
 def test_a_last_line_of_totals(last: str, is_doubtful: bool) -> None:
     data = feed("A,1,1.00", f"{last},1900,8437.00")

@@ -25,7 +25,11 @@ LISTS: dict[str, tuple[bytes, dict[str, Any], dict[str, Any]]] = {
         '2015-05-13T00:21:38;1101;Løiten "Linie";0,70;399,90\r\n'
         ";1201;Märzen, lys;0,50;49,90\r\n".encode("cp1252"),
         {
-            "column_map": {"sku": "Varenummer", "title": "Varenavn", "cost": "Pris"},
+            "column_map": {
+                "sku": "Varenummer",
+                "title": "Varenavn",
+                "cost": "Pris",
+            },
             "defaults": {"quantity_available": "1"},
         },
         {"encoding": "cp1252", "delimiter": ";", "decimal_separator": ","},
@@ -33,7 +37,11 @@ LISTS: dict[str, tuple[bytes, dict[str, Any], dict[str, Any]]] = {
     "a hospital's list: line breaks in headers, dollars, thousands": (
         b'Code,Text," Inpatient \nPrice "\r\n7,SPLINT,"$4,588.85 "\r\n8,GAUZE,$485.00 \r\n',
         {
-            "column_map": {"sku": "Code", "title": "Text", "cost": "Inpatient \nPrice"},
+            "column_map": {
+                "sku": "Code",
+                "title": "Text",
+                "cost": "Inpatient \nPrice",
+            },
             "defaults": {"quantity_available": "1"},
         },
         {"thousands_separator": ",", "currency_symbols": ["$"]},
@@ -65,7 +73,11 @@ LISTS: dict[str, tuple[bytes, dict[str, Any], dict[str, Any]]] = {
             "delimiter": ";",
             "skip_lines": 3,
             "decimal_separator": ",",
-            "column_map": {"sku": "SKU", "quantity_available": "Qty", "cost": "Cost"},
+            "column_map": {
+                "sku": "SKU",
+                "quantity_available": "Qty",
+                "cost": "Cost",
+            },
         },
     ),
     "UTF-16 with tabs": (
@@ -181,7 +193,9 @@ def checked(data: bytes, *, is_whole: bool = True, **options: Any) -> FeedCheck:
         vendor_document(parser=options),
         output={"columns": ["sku", "quantity_available", "price"]},
     )
-    return check_feed(FeedSample(data, is_whole), config.vendors[0].parser, config)
+    return check_feed(
+        FeedSample(data, is_whole), config.vendors[0].parser, config
+    )
 
 
 def run_of(config: TenantConfig, data: bytes) -> NormalizedVendor:
@@ -198,14 +212,19 @@ def test_the_options_of_a_list_are_found_from_its_bytes(name: str) -> None:
     check = checked(data, **options)
     assert dict(check.changes) == expected
     assert check.with_changes is not None
-    assert (check.with_changes.error_message, check.with_changes.rejected_rows) == (
+    assert (
+        check.with_changes.error_message,
+        check.with_changes.rejected_rows,
+    ) == (
         None,
         0,
     )
 
 
 @pytest.mark.parametrize("name", LISTS)
-def test_a_run_reads_the_whole_list_with_the_options_that_were_found(name: str) -> None:
+def test_a_run_reads_the_whole_list_with_the_options_that_were_found(
+    name: str,
+) -> None:
     data, options, _ = LISTS[name]
     found = checked(data, **options)
     whole = {**options, **found.changes}
@@ -225,9 +244,15 @@ def test_a_run_reads_the_whole_list_with_the_options_that_were_found(name: str) 
 @pytest.mark.parametrize("name", LISTS)
 def test_with_the_right_options_nothing_is_to_be_changed(name: str) -> None:
     data, options, expected = LISTS[name]
-    column_map = {**options.get("column_map", {}), **expected.get("column_map", {})}
+    column_map = {
+        **options.get("column_map", {}),
+        **expected.get("column_map", {}),
+    }
     assert (
-        checked(data, **{**options, **expected, "column_map": column_map}).changes == {}
+        checked(
+            data, **{**options, **expected, "column_map": column_map}
+        ).changes
+        == {}
     )
 
 
@@ -240,7 +265,10 @@ def test_with_the_right_options_nothing_is_to_be_changed(name: str) -> None:
             b'sku,title,quantity_available,cost\n"A","5" bolt","1","2"\n"B,x",1,2\n',
             {"quoting"},
         ),
-        (feed("A,-,2", "B,<5,2", "C,12 on order,2", "D,5-10,2"), {"quantity_symbols"}),
+        (
+            feed("A,-,2", "B,<5,2", "C,12 on order,2", "D,5-10,2"),
+            {"quantity_symbols"},
+        ),
         (b"sku,Qty 1,Qty 2,cost\nA,1,2,2\n", {"column_map"}),
         (b"sku,Stock East,Stock West,cost\nA,B-7,12 weeks,2\n", {"column_map"}),
         (
@@ -264,16 +292,18 @@ def test_what_would_change_more_than_it_mends_is_not_proposed(
     assert not kept & {*checked(data).changes}
 
 
-def test_numbers_that_a_sheet_shows_with_zeros_in_front_are_read_as_shown() -> None:
+def test_numbers_that_a_sheet_shows_with_zeros_in_front_are_read_as_shown() -> (
+    None
+):
     header = text_row(1, "sku", "quantity_available", "cost")
-    cells = (
-        '<c r="A2" s="2"><v>417</v></c><c r="B2"><v>3</v></c><c r="C2"><v>2.5</v></c>'
-    )
+    cells = '<c r="A2" s="2"><v>417</v></c><c r="B2"><v>3</v></c><c r="C2"><v>2.5</v></c>'
     sheet = f'{header}<row r="2">{cells}</row>'
     data = workbook(sheet, styles=STYLES.replace("dd.mm.yyyy", "000000"))
     check = checked(data, format="xlsx")
     assert check.changes == {"padded_numbers": True}
-    config = tenant_config(vendor_document(parser={"format": "xlsx", **check.changes}))
+    config = tenant_config(
+        vendor_document(parser={"format": "xlsx", **check.changes})
+    )
     assert run_of(config, data).offers["sku"].to_pylist() == ["000417"]
     assert checked(data, format="xlsx", padded_numbers=True).changes == {}
 
@@ -283,7 +313,9 @@ def test_totals_at_the_end_of_a_long_list_are_skipped_and_in_doubt() -> None:
     upload = FeedSample(feed(*rows, "Grand total:,5300,5300.00"), is_whole=True)
     config = tenant_config()
     vendor = config.vendors[0]
-    check = with_rows(check_feed(upload, vendor.parser, config), upload, vendor, config)
+    check = with_rows(
+        check_feed(upload, vendor.parser, config), upload, vendor, config
+    )
     rule = {"column": "sku", "is": ["Grand total:"]}
     assert check.changes == {"skip_rows": [rule]}
     assert (check.as_sent.rows, check.best.rows) == (5_301, 5_300)
@@ -300,10 +332,10 @@ def test_totals_at_the_end_of_a_long_list_are_skipped_and_in_doubt() -> None:
     assert (again.changes, again.doubts) == ({}, ())
 
 
-def test_headers_that_nothing_is_read_from_are_named_as_columns_of_ones_own() -> None:
-    header = (
-        "sku,quantity_available,cost,GTIN / EAN,Größe,Availability,2nd Price,,GTIN-EAN"
-    )
+def test_headers_that_nothing_is_read_from_are_named_as_columns_of_ones_own() -> (
+    None
+):
+    header = "sku,quantity_available,cost,GTIN / EAN,Größe,Availability,2nd Price,,GTIN-EAN"
     told = sentences_of(checked(feed("A,1,2,3,4,5,6,7,8", header=header)))[-1]
     assert told == (
         "nothing is read from 5 headers; a text passes through as one of extra_columns, mapped in "
@@ -321,7 +353,11 @@ def test_headers_that_nothing_is_read_from_are_named_as_columns_of_ones_own() ->
 )
 def test_what_a_check_refuses_a_run_refuses(path: Any) -> None:
     data = path.read_bytes()
-    options = {"delimiter": "\t", "encoding": "utf-16"} if path.suffix == ".tsv" else {}
+    options = (
+        {"delimiter": "\t", "encoding": "utf-16"}
+        if path.suffix == ".tsv"
+        else {}
+    )
     config = tenant_config(vendor_document(parser=options))
     reading = checked(data, **options).as_sent
     run = run_of(config, data)
@@ -390,7 +426,9 @@ def test_a_column_that_may_be_left_out_is_not_mapped_to_cells_that_are_refused()
     data = b"sku,quantity_available,cost,Condition\nA,1,2,mint\n"
     config = tenant_config(output={"columns": ["sku", "price", "condition"]})
     assert (
-        check_feed(FeedSample(data, True), config.vendors[0].parser, config).changes
+        check_feed(
+            FeedSample(data, True), config.vendors[0].parser, config
+        ).changes
         == {}
     )
 
@@ -412,7 +450,10 @@ def test_the_missing_headers_are_those_of_the_config_as_sent() -> None:
 @pytest.mark.parametrize(
     ("data", "told"),
     [
-        (b"PK\x03\x04", "ZIP archive's or an Excel workbook's do, and is damaged"),
+        (
+            b"PK\x03\x04",
+            "ZIP archive's or an Excel workbook's do, and is damaged",
+        ),
         (b"\x1f\x8bno", "gzip's do, and is damaged"),
         (b"%PDF-1.7", "a PDF. Export it as CSV"),
         (
@@ -451,7 +492,9 @@ def test_bytes_of_no_sense_are_told_without_an_error(data: bytes) -> None:
     assert checked(data, is_whole=False).changes == {}
 
 
-@pytest.mark.parametrize("columns", [None, ["sku", "quantity_available", "cost"]])
+@pytest.mark.parametrize(
+    "columns", [None, ["sku", "quantity_available", "cost"]]
+)
 def test_five_thousand_rows_are_looked_at_with_a_header_and_without(
     columns: list[str] | None,
 ) -> None:
@@ -470,7 +513,10 @@ def test_amounts_under_a_header_that_nobody_has_mapped_tell_how_numbers_are_writ
 ):
     data = b'SKU,1/1/19 Fee,Free text\nA,"$1,970.00",x\nB,$178.00,y\n'
     check = checked(data, column_map={"sku": "SKU"})
-    assert check.changes == {"thousands_separator": ",", "currency_symbols": ["$"]}
+    assert check.changes == {
+        "thousands_separator": ",",
+        "currency_symbols": ["$"],
+    }
     assert check.currencies == {"USD"}
     assert [
         (column, tuple(c.header for c in some))
@@ -484,6 +530,6 @@ def test_amounts_under_a_header_that_nobody_has_mapped_tell_how_numbers_are_writ
 def test_what_a_run_would_refuse_the_file_for_hides_no_refused_cells() -> None:
     check = checked(b"sku,cost\nA,VARIABLE\nB,2\n")
     assert check.as_sent.error_code == "missing_required_columns"
-    assert [(each.column, each.value) for each in check.as_sent.rejected_cells] == [
-        ("cost", "VARIABLE")
-    ]
+    assert [
+        (each.column, each.value) for each in check.as_sent.rejected_cells
+    ] == [("cost", "VARIABLE")]

@@ -18,7 +18,9 @@ def rows_of(
     data: bytes, *, is_whole: bool = True, most: int = 200, **options: Any
 ) -> list[tuple[int, list[str]]]:
     """Return the numbered records that the engine reads of a head."""
-    head, parser = whole_records(FeedSample(data, is_whole), parser_of(**options), most)
+    head, parser = whole_records(
+        FeedSample(data, is_whole), parser_of(**options), most
+    )
     return [
         (number, list(cells))
         for batch in parse_feed(head, parser).batches
@@ -35,7 +37,9 @@ def rows_of(
 def test_a_wide_delimiter_splits_and_stays_in_quotes(delimiter: str) -> None:
     text = f'sku{delimiter}title\n1{delimiter}"a{delimiter}b"\n'
 
-    assert rows_of(text.encode(), delimiter=delimiter) == [(2, ["1", f"a{delimiter}b"])]
+    assert rows_of(text.encode(), delimiter=delimiter) == [
+        (2, ["1", f"a{delimiter}b"])
+    ]
 
 
 def test_a_record_that_is_cut_is_left_out() -> None:
@@ -68,7 +72,9 @@ def test_a_quote_that_the_head_does_not_close_ends_the_rows() -> None:
 
 
 @pytest.mark.parametrize("start", [b"", b"\n\n"])
-def test_a_header_that_the_head_does_not_close_is_unreadable(start: bytes) -> None:
+def test_a_header_that_the_head_does_not_close_is_unreadable(
+    start: bytes,
+) -> None:
     with pytest.raises(FeedUnreadableError, match="never closed"):
         rows_of(start + b'"sku,title\nA,x\n', is_whole=False)
 

@@ -10,7 +10,12 @@ import pytest
 from relay_core.config import load_config
 from relay_core.config.json_patch import PatchStep, apply_patch
 from relay_core.domain.records import Cause
-from support.builders import config_document, feed, tenant_config, vendor_document
+from support.builders import (
+    config_document,
+    feed,
+    tenant_config,
+    vendor_document,
+)
 from support.normalizing import normalize_vendor
 
 
@@ -23,7 +28,9 @@ def causes_of(*rows: str, **parser: Any) -> Sequence[Cause]:
 
 
 def patched(cause: Cause) -> dict[str, Any]:
-    return {step["path"].rpartition("/")[2]: step["value"] for step in cause.patch}
+    return {
+        step["path"].rpartition("/")[2]: step["value"] for step in cause.patch
+    }
 
 
 STYLES: list[tuple[Sequence[str], Mapping[str, Any], dict[str, Any]]] = [
@@ -36,7 +43,11 @@ STYLES: list[tuple[Sequence[str], Mapping[str, Any], dict[str, Any]]] = [
     ),
     (["1,234.50"], {}, {"thousands_separator": ","}),
     (["€ 12.50", "€ 3"], {}, {"currency_symbols": ["€"]}),
-    (["12.50 kr"], {"currency_symbols": ["€"]}, {"currency_symbols": ["€", "kr"]}),
+    (
+        ["12.50 kr"],
+        {"currency_symbols": ["€"]},
+        {"currency_symbols": ["€", "kr"]},
+    ),
     (["12,50"], {"defaults": {"cost": "1.50"}}, {}),
     (["1,234"], {"defaults": {}}, {}),
 ]
@@ -48,7 +59,9 @@ STYLES: list[tuple[Sequence[str], Mapping[str, Any], dict[str, Any]]] = [
 def test_numbers_in_another_style_have_the_patch_that_reads_them(
     cells: Sequence[str], parser: Mapping[str, Any], changes: dict[str, Any]
 ) -> None:
-    (cause,) = causes_of(*(f'A,1,"{cell}"' for cell in cells), "B,2,3", **parser)[:1]
+    (cause,) = causes_of(
+        *(f'A,1,"{cell}"' for cell in cells), "B,2,3", **parser
+    )[:1]
     assert patched(cause) == changes
     assert cause.what_to_do.startswith(
         "set parser." if changes else "correct the cell, or set"
@@ -66,7 +79,10 @@ def test_each_cause_has_the_changes_that_it_needs() -> None:
         ("sku", ""): {},
         ("quantity_available", "A"): {},
         ("cost", "9,9"): {"decimal_separator": ","},
-        ("cost", "€ 9,9"): {"decimal_separator": ",", "currency_symbols": ["€"]},
+        ("cost", "€ 9,9"): {
+            "decimal_separator": ",",
+            "currency_symbols": ["€"],
+        },
     }
     words = {each.shape: each.what_to_do for each in causes}
     assert (
@@ -77,7 +93,9 @@ def test_each_cause_has_the_changes_that_it_needs() -> None:
 
 @pytest.mark.parametrize("with_defaults", [True, False])
 def test_a_patched_config_reads_what_was_refused(with_defaults: bool) -> None:
-    document = config_document(vendor_document("first"), vendor_document("acme"))
+    document = config_document(
+        vendor_document("first"), vendor_document("acme")
+    )
     config = load_config(document)
     rows = feed('A,1,"12,50"', 'B,1,"3,20"')
     (cause,) = normalize_vendor(config, config.vendor("acme"), rows).causes

@@ -26,7 +26,10 @@ def guessed(*cells: str, **parser: Any) -> tuple[list[str], str]:
         (["soon", "next week"], ()),
         (["01.03.2026", "31.12.2025"], ("%d.%m.%Y",)),
         (["1.3.26 8:05"], ("%d.%m.%y %H:%M",)),
-        (["03/01/2026 08:00 PM", "03/31/2026 08:00 AM"], ("%m/%d/%Y %I:%M %p",)),
+        (
+            ["03/01/2026 08:00 PM", "03/31/2026 08:00 AM"],
+            ("%m/%d/%Y %I:%M %p",),
+        ),
         (["31/03/2026", "01/02/2026"], ("%d/%m/%Y",)),
         (["20260301", "20260331"], ("%Y%m%d",)),
         (["01-Mar-2026"], ("%d-%b-%Y",)),
@@ -40,7 +43,9 @@ def test_the_formats_that_read_the_cells_are_found(
     assert guessed(*cells) == ([*formats], "")
 
 
-@pytest.mark.parametrize("cells", [["01/02/2026"], ["05/05/2026", "06/06/2026"]])
+@pytest.mark.parametrize(
+    "cells", [["01/02/2026"], ["05/05/2026", "06/06/2026"]]
+)
 def test_a_day_that_may_be_a_month_is_left_to_people(cells: list[str]) -> None:
     formats, note = guessed(*cells)
     assert formats == []

@@ -7,7 +7,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from relay_core.onboarding.word_guess import guess_null_values, quantity_word_notes
+from relay_core.onboarding.word_guess import (
+    guess_null_values,
+    quantity_word_notes,
+)
 from support.builders import tenant_config, vendor_document
 
 PARSER = tenant_config(vendor_document()).vendors[0].parser
@@ -19,7 +22,10 @@ ZONE = ZoneInfo("UTC")
     [
         ({"cost": ["1.50", "N/A", "n/a", "-"]}, ("n/a", "-")),
         (
-            {"updated_at": ["2026-03-01", "NULL"], "condition": ["new", "none"]},
+            {
+                "updated_at": ["2026-03-01", "NULL"],
+                "condition": ["new", "none"],
+            },
             ("none", "NULL"),
         ),
         ({"quantity_available": ["n/a"]}, ()),
@@ -33,7 +39,16 @@ def test_words_for_nothing_are_found_where_a_column_may_be_empty(
 
 
 def test_words_for_quantities_are_named_and_faulty_numbers_are_not() -> None:
-    cells = ["In stock", "5", "In stock", ">100", "-2", "1,5", "few", "none left"]
+    cells = [
+        "In stock",
+        "5",
+        "In stock",
+        ">100",
+        "-2",
+        "1,5",
+        "few",
+        "none left",
+    ]
     (note,) = quantity_word_notes(
         {"quantity_available": cells, "cost": ["call"]}, PARSER, ZONE
     )

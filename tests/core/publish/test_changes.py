@@ -29,7 +29,10 @@ from support.memory_sink import MemorySink
 
 KEYS = ArtifactKeys("", "")
 PUBLISHED = "the-published-run"
-VENDORS = (vendor_document("v1", required=False), vendor_document("v2", required=False))
+VENDORS = (
+    vendor_document("v1", required=False),
+    vendor_document("v2", required=False),
+)
 COLUMNS = {"columns": ["sku", "vendor_id", "quantity_available", "price"]}
 
 
@@ -53,7 +56,9 @@ class Run(MemorySink):
         return read_state(self.files[KEYS.state], keeps_rows=True)
 
 
-def run(baseline: Baseline | None = None, changes: Any = None, **feeds: bytes) -> Run:
+def run(
+    baseline: Baseline | None = None, changes: Any = None, **feeds: bytes
+) -> Run:
     """Merge feeds; every price is its cost."""
     forgiving = {"max_invalid_rows": 1_000_000, "max_invalid_row_pct": "1.0"}
     options = {"output": COLUMNS, "error_policy": forgiving, **(changes or {})}
@@ -92,7 +97,9 @@ GUARDS_OFF = {"guards": {"mode": "off"}}
 
 
 def test_each_kind_of_change_is_a_line_and_what_is_the_same_is_none() -> None:
-    before = run(v1=feed("GONE,1,2", "MORE,1,2", "SAME,1,2", "DEAR,1,2", "OTHER,1,2"))
+    before = run(
+        v1=feed("GONE,1,2", "MORE,1,2", "SAME,1,2", "DEAR,1,2", "OTHER,1,2")
+    )
     after = run(
         before.baseline,
         v1=feed("MORE,7,2", "SAME,1,2", "DEAR,1,2.01", '"NEW, ""5""",0,3'),
@@ -123,7 +130,9 @@ def test_each_kind_of_change_is_a_line_and_what_is_the_same_is_none() -> None:
 def test_a_sku_counts_in_each_number_that_applies() -> None:
     before = run(v1=feed("A,0,2", "B,3,2"))
     after = run(before.baseline, v1=feed("B,0,1.99"), v2=feed("A,1,3"))
-    told = {name: count for name, count in after.changes.counts.items() if count}
+    told = {
+        name: count for name, count in after.changes.counts.items() if count
+    }
     assert told == {
         "changed": 2,
         "price_up": 1,
@@ -142,10 +151,16 @@ def test_a_feed_that_changes_nothing_has_a_header_alone() -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [GUARDS_OFF, {"guards": {"min_baseline_skus": 100}}, {"guards": {"mode": "warn"}}],
+    [
+        GUARDS_OFF,
+        {"guards": {"min_baseline_skus": 100}},
+        {"guards": {"mode": "warn"}},
+    ],
     ids=["guards off", "too few SKUs to judge", "guards only warn"],
 )
-def test_changes_are_told_whatever_the_guards_do(changes: dict[str, Any]) -> None:
+def test_changes_are_told_whatever_the_guards_do(
+    changes: dict[str, Any],
+) -> None:
     assert both(["A,1,2"], ["B,1,2"], **changes).changes.counts["removed"] == 1
 
 
@@ -178,7 +193,10 @@ def test_skus_that_are_only_kept_at_0_are_skus_of_the_published_feed() -> None:
     baseline = run(v1=feed("A,0,2", "B,0,2")).baseline
     figures = replace(baseline.figures, kept=baseline.figures.quantities == 0)
     after = run(replace(baseline, figures=figures), v1=feed("A,4,2"))
-    assert (after.changes.counts["came_in_stock"], after.changes.counts["removed"]) == (
+    assert (
+        after.changes.counts["came_in_stock"],
+        after.changes.counts["removed"],
+    ) == (
         1,
         1,
     )
@@ -201,11 +219,13 @@ def test_the_greatest_moves_are_those_of_the_greatest_share_the_first_by_sku_of_
     assert both(before, before).changes.greatest_moves(2) == ([], [])
 
 
-def test_a_move_of_prices_that_whole_numbers_of_64_bits_do_not_hold_is_exact() -> None:
+def test_a_move_of_prices_that_whole_numbers_of_64_bits_do_not_hold_is_exact() -> (
+    None
+):
     pricing = {"pricing": {"base_margin_pct": "100"}}
-    up, _ = both(["A,1,0.01"], ["A,1,999999999.99"], **pricing).changes.greatest_moves(
-        1
-    )
+    up, _ = both(
+        ["A,1,0.01"], ["A,1,999999999.99"], **pricing
+    ).changes.greatest_moves(1)
     assert [move.after for move in up] == ["100999999998.99"]
     assert up[0].share == "10099999999898.0000"
 
@@ -217,7 +237,8 @@ WORDS = ("a", "B", "é", "😀", '"', ",", "\n", "\r", " x", "0", "Z" * 9, "\0")
 
 def catalogue(rng: Random, count: int) -> list[str]:
     skus = {
-        "".join(rng.choices(WORDS, k=rng.randint(1, 4))).strip() for _ in range(count)
+        "".join(rng.choices(WORDS, k=rng.randint(1, 4))).strip()
+        for _ in range(count)
     }
     return sorted(skus - {""})
 
@@ -256,7 +277,10 @@ def test_changes_agree_with_a_plain_reading_of_both_feeds(seed: int) -> None:
 def test_changes_of_more_skus_than_a_range_and_a_slice_have_agree_as_well(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for size in ("merge.best_offer.RANGE_ROWS", "validation.comparison._RANGE_ROWS"):
+    for size in (
+        "merge.best_offer.RANGE_ROWS",
+        "validation.comparison._RANGE_ROWS",
+    ):
         monkeypatch.setattr(f"relay_core.{size}", 1 << 10)
     monkeypatch.setattr("relay_core.publish.changes._SLICE_ROWS", 1 << 9)
     rng = Random(1)
@@ -272,4 +296,7 @@ def test_changes_of_more_skus_than_a_range_and_a_slice_have_agree_as_well(
     mixed = feed(*(f"S{n:06},1,2" for n in range(2_000, 4_000)))
     first = run(v1=before, v2=mixed)
     second = run(first.baseline, v1=after, v2=mixed)
-    assert second.files[KEYS.changes] == reference_changes(first.feed, second.feed)[0]
+    assert (
+        second.files[KEYS.changes]
+        == reference_changes(first.feed, second.feed)[0]
+    )

@@ -19,7 +19,13 @@ from reference_rows import CANONICAL, read_vendor
 from relay_core.config import TenantConfig, load_config
 from relay_core.domain.errors import ArtifactsExpiredError, SkuNotFoundError
 from relay_core.normalize.vendor_feed import VendorFeed
-from support.builders import REQUESTED_AT, RUN_ID, feed, tenant_config, vendor_document
+from support.builders import (
+    REQUESTED_AT,
+    RUN_ID,
+    feed,
+    tenant_config,
+    vendor_document,
+)
 from support.explaining import RunInMemory, run_in_memory
 
 HEADER = "sku,quantity_available,cost,price,map_price,lead_time_days,updated_at"
@@ -43,7 +49,8 @@ MAX_BYTES = 1 << 20
 
 def config(*vendors: Any, **changes: Any) -> TenantConfig:
     documents = [
-        each if isinstance(each, dict) else vendor_document(each) for each in vendors
+        each if isinstance(each, dict) else vendor_document(each)
+        for each in vendors
     ]
     return tenant_config(*documents, **{"error_policy": LENIENT} | changes)
 
@@ -99,7 +106,10 @@ def test_of_every_sku_of_a_seeded_tenant_winner_and_price_are_the_feeds(
     }
     assert_tells_what_happened(
         NastyTenant(
-            dict(tenant.document), dict(feeds), dict(tenant.sku_maps), REQUESTED_AT
+            dict(tenant.document),
+            dict(feeds),
+            dict(tenant.sku_maps),
+            REQUESTED_AT,
         )
     )
 
@@ -122,7 +132,9 @@ def assert_tells_what_happened(tenant: NastyTenant) -> None:
     """Hold what is told of every SKU of a tenant against its feed, and a plain reading."""
     document = {**tenant.document, "output": {"columns": list(CANONICAL)}}
     config = load_config({**document, "error_policy": LENIENT})
-    feeds = {name: data for name, data in tenant.feeds.items() if data is not None}
+    feeds = {
+        name: data for name, data in tenant.feeds.items() if data is not None
+    }
     run = run_in_memory(config, feeds, sku_maps=tenant.sku_maps)
     if run.findings.failure is not None:
         return
@@ -142,7 +154,9 @@ def assert_tells_what_happened(tenant: NastyTenant) -> None:
         row["sku"]: row for row in csv.DictReader(io.StringIO(text, newline=""))
     }
     offered = {offer["sku"] for vendor in vendors for offer in vendor.offers}
-    refused = {sku for vendor in vendors for sku in vendor.refused_skus.values()}
+    refused = {
+        sku for vendor in vendors for sku in vendor.refused_skus.values()
+    }
     for sku in sorted(offered | refused):
         told = run.explain(sku)
         assert tuple(told) == KEYS
@@ -171,13 +185,23 @@ def test_it_names_the_first_criterion_in_which_each_offer_differs_from_the_winne
         merge={"strategy": "best_offer", "best_offer": {"sort_by": sort_by}},
     )
     feeds = {
-        "b": feed("S,5,1,,,3,2026-01-02", "S,0,0.5,,,3,2026-01-02", header=HEADER),
+        "b": feed(
+            "S,5,1,,,3,2026-01-02", "S,0,0.5,,,3,2026-01-02", header=HEADER
+        ),
         "a": feed(
-            *("S,5,1,,,3,2026-01-02", "S,9,1,,,3,2026-01-02", "S,5,,,,3,2026-01-02"),
+            *(
+                "S,5,1,,,3,2026-01-02",
+                "S,9,1,,,3,2026-01-02",
+                "S,5,,,,3,2026-01-02",
+            ),
             header=HEADER,
         ),
         "c": feed(
-            *("S,5,1,,,4,2026-01-02", "S,5,1,,,3,2026-01-01", "S,5,2,,,3,2026-01-02"),
+            *(
+                "S,5,1,,,4,2026-01-02",
+                "S,5,1,,,3,2026-01-01",
+                "S,5,2,,,3,2026-01-02",
+            ),
             header=HEADER,
         ),
     }
@@ -193,11 +217,17 @@ def test_it_names_the_first_criterion_in_which_each_offer_differs_from_the_winne
     ]
 
 
-def test_offers_of_a_vendor_that_is_left_out_come_last_and_do_not_compete() -> None:
+def test_offers_of_a_vendor_that_is_left_out_come_last_and_do_not_compete() -> (
+    None
+):
     strict = {"on_trouble": "leave_out", "max_invalid_row_pct": "0.1"}
-    tenant = config("b", vendor_document("a", **strict), vendor_document("c", **strict))
+    tenant = config(
+        "b", vendor_document("a", **strict), vendor_document("c", **strict)
+    )
     bad = ("S,5,1", "S,7,1", "T,1,1", "T,none,1")
-    run = run_in_memory(tenant, {"b": feed("S,1,9"), "a": feed(*bad), "c": feed(*bad)})
+    run = run_in_memory(
+        tenant, {"b": feed("S,1,9"), "a": feed(*bad), "c": feed(*bad)}
+    )
 
     told = run.explain("S")
     assert told["winner"] == {"vendor_id": "b", "row_number": 2}
@@ -217,7 +247,11 @@ def test_offers_of_a_vendor_that_is_left_out_come_last_and_do_not_compete() -> N
     ]
 
     told = run.explain("T")
-    assert (told["winner"], told["feed_row"], told["price_steps"]) == (None, None, None)
+    assert (told["winner"], told["feed_row"], told["price_steps"]) == (
+        None,
+        None,
+        None,
+    )
     assert (told["reason"], told["offers_count"]) == ("left_out", 2)
     assert [each["vendor_id"] for each in told["refused"]] == ["a", "c"]
 
@@ -237,18 +271,29 @@ class LastGood:
         return self._feed
 
 
-def test_a_last_good_feed_is_told_with_the_quantities_that_it_is_offered_with() -> None:
+def test_a_last_good_feed_is_told_with_the_quantities_that_it_is_offered_with() -> (
+    None
+):
     last_good = {"max_age_hours": 48, "quantity_pct": 50}
     tenant = config(
         vendor_document(
-            "v", on_trouble="last_good", last_good=last_good, max_invalid_row_pct="0.3"
+            "v",
+            on_trouble="last_good",
+            last_good=last_good,
+            max_invalid_row_pct="0.3",
         )
     )
     lent = LastGood(tenant, feed("S,7,2", "T,1,1", "U,1,1", "R,many,1"))
-    run = run_in_memory(tenant, {"v": feed("S,1,1", "Q,none,1")}, last_good=lent)
+    run = run_in_memory(
+        tenant, {"v": feed("S,1,1", "Q,none,1")}, last_good=lent
+    )
 
     (offer,) = run.explain("S")["offers"]
-    assert (offer["row_number"], offer["quantity_available"], offer["cost"]) == (
+    assert (
+        offer["row_number"],
+        offer["quantity_available"],
+        offer["cost"],
+    ) == (
         2,
         3,
         "2.00",
@@ -264,7 +309,9 @@ def test_a_last_good_feed_is_told_with_the_quantities_that_it_is_offered_with() 
 # --- the price ----------------------------------------------------------------------------------
 
 
-def test_each_step_of_a_price_is_told_exactly_also_where_it_changes_nothing() -> None:
+def test_each_step_of_a_price_is_told_exactly_also_where_it_changes_nothing() -> (
+    None
+):
     pricing = {
         "base_margin_pct": "0.333333",
         "min_price": "12.5",
@@ -296,7 +343,9 @@ def test_each_step_of_a_price_is_told_exactly_also_where_it_changes_nothing() ->
     ]
 
 
-def test_where_rounding_goes_under_the_least_price_the_next_step_says_so() -> None:
+def test_where_rounding_goes_under_the_least_price_the_next_step_says_so() -> (
+    None
+):
     rounding = {"mode": "down", "increment": "5"}
     tenant = config("v", pricing={"min_price": "12.345", "rounding": rounding})
     run = run_in_memory(tenant, {"v": feed("A,1,3")})
@@ -347,7 +396,11 @@ def test_a_sku_is_trimmed_and_then_exact_after_the_map() -> None:
     assert run.explain("OURS")["offers"][0]["vendor_sku"] == "THEIRS"
     assert run.explain("a b")["offers_count"] == 1
     told = run.explain("SPOILT")
-    assert (told["reason"], told["offers"], told["refused_count"]) == ("refused", [], 1)
+    assert (told["reason"], told["offers"], told["refused_count"]) == (
+        "refused",
+        [],
+        1,
+    )
     for sku in (
         "THEIRS",
         "ours",
@@ -365,7 +418,9 @@ def test_a_sku_is_trimmed_and_then_exact_after_the_map() -> None:
 
 
 def test_refused_records_that_fit_no_column_have_no_sku() -> None:
-    run = run_in_memory(config("v"), {"v": feed("A,1,1", "A,1,1,1", ",1,1", "A,x,y")})
+    run = run_in_memory(
+        config("v"), {"v": feed("A,1,1", "A,1,1,1", ",1,1", "A,x,y")}
+    )
     told = run.explain("A")
     assert told["refused"] == [
         {
@@ -395,22 +450,32 @@ def test_of_large_files_a_few_parts_are_read(place: int) -> None:
         assert sum(run.parts_read[key]) < 700_000 < 2 * sizes[key]
 
 
-def test_of_a_sku_that_a_feed_repeats_the_best_are_told_and_all_counted() -> None:
+def test_of_a_sku_that_a_feed_repeats_the_best_are_told_and_all_counted() -> (
+    None
+):
     rows = [f"S,1,{1 + number * 7919 % 30_000}" for number in range(30_000)]
     rows[9] = "S,1,0.5"
     refused = ["S,none,1"] * 250
     run = run_in_memory(
-        config("v", "w"), {"v": feed(*rows, *refused), "w": feed("S,1,0.75", "S,0,0.1")}
+        config("v", "w"),
+        {"v": feed(*rows, *refused), "w": feed("S,1,0.75", "S,0,0.1")},
     )
 
     told = run.explain("S")
     assert (told["offers_count"], len(told["offers"])) == (30_002, 100)
     costs = [each["cost"] for each in told["offers"]]
-    assert costs == ["0.50", "0.75", *(f"{number}.00" for number in range(1, 99))]
+    assert costs == [
+        "0.50",
+        "0.75",
+        *(f"{number}.00" for number in range(1, 99)),
+    ]
     assert told["offers"][0]["row_number"] == 11
     assert (told["refused_count"], len(told["refused"])) == (250, 100)
     assert told["refused"][-1]["row_number"] == 30_002 + 99
-    assert max(size for sizes in run.parts_read.values() for size in sizes) <= 8 << 20
+    assert (
+        max(size for sizes in run.parts_read.values() for size in sizes)
+        <= 8 << 20
+    )
 
 
 @pytest.mark.parametrize(
@@ -434,21 +499,36 @@ def test_of_rows_that_one_stands_for_the_others_are_told_after_what_competed(
     assert (told["offers_count"], len(told["offers"])) == (60_001, 100)
     assert len(run.parts_read["work/v/offers.arrow"]) > 3
     best, second, *others = told["offers"]
-    assert (best["row_number"], best["quantity_available"]) == (winner, quantity)
+    assert (best["row_number"], best["quantity_available"]) == (
+        winner,
+        quantity,
+    )
     assert best["stock_quantity"] == min(quantity, 50_000)
-    assert (second["vendor_id"], second["lost_on"]) == ("w", "lowest_landed_cost")
+    assert (second["vendor_id"], second["lost_on"]) == (
+        "w",
+        "lowest_landed_cost",
+    )
     first = 3 if winner == 2 else 2
-    assert [each["row_number"] for each in others] == list(range(first, first + 98))
+    assert [each["row_number"] for each in others] == list(
+        range(first, first + 98)
+    )
     assert {each["lost_on"] for each in others} == {"duplicate_skus"}
     assert {
         (each["stock_quantity"], each["quantity_available"]) for each in others
     } == {(None, 1)}
 
 
-def test_offers_that_a_price_rule_leaves_out_come_last_with_their_rule() -> None:
-    rules = [{"when": {"vendors": ["b"]}, "leave_out": True}, {"fixed_price": "7.5"}]
+def test_offers_that_a_price_rule_leaves_out_come_last_with_their_rule() -> (
+    None
+):
+    rules = [
+        {"when": {"vendors": ["b"]}, "leave_out": True},
+        {"fixed_price": "7.5"},
+    ]
     tenant = config("b", "a", pricing={"rules": rules})
-    run = run_in_memory(tenant, {"b": feed("S,5,1", "T,1,1"), "a": feed("S,1,9")})
+    run = run_in_memory(
+        tenant, {"b": feed("S,5,1", "T,1,1"), "a": feed("S,1,9")}
+    )
     told = run.explain("S")
     assert lost_on(told) == [("a", 2, None), ("b", 2, "left_out")]
     assert [each["rule"] for each in told["offers"]] == [1, 0]
@@ -465,7 +545,9 @@ def test_an_explanation_is_no_longer_than_an_answer_may_be() -> None:
     header, long = "sku,quantity_available,cost,vendor_sku,title", "ü" * 50_000
     tenant = config("v", output={"columns": ["sku", "title", "price"]})
     rows = [
-        f"{sku},1,{number + 1},{long},{long}" for sku in "ST" for number in range(40)
+        f"{sku},1,{number + 1},{long},{long}"
+        for sku in "ST"
+        for number in range(40)
     ]
     run = run_in_memory(
         tenant, {"v": feed(*rows, "U,1,1,short," + long, header=header)}
@@ -475,7 +557,11 @@ def test_an_explanation_is_no_longer_than_an_answer_may_be() -> None:
     assert len(json.dumps(told, ensure_ascii=False).encode()) < MAX_BYTES
     assert (told["offers_count"], len(told["offers"])) == (40, 40)
     assert {each["vendor_sku"] for each in told["offers"]} == {"ü" * 1000 + "…"}
-    assert told["feed_row"] == {"sku": "S", "title": "ü" * 1000 + "…", "price": "1.00"}
+    assert told["feed_row"] == {
+        "sku": "S",
+        "title": "ü" * 1000 + "…",
+        "price": "1.00",
+    }
     assert run.explain("U")["feed_row"]["title"] == long
 
 
@@ -490,6 +576,8 @@ def test_files_that_are_gone_are_missed() -> None:
         "work/w/offers.arrow",
         "work/refused.arrow",
     ):
-        files = {name: data for name, data in whole.files.items() if name != key}
+        files = {
+            name: data for name, data in whole.files.items() if name != key
+        }
         with pytest.raises(ArtifactsExpiredError, match="start a new run"):
             RunInMemory(files=files).explain("S")

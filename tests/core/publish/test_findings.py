@@ -14,7 +14,9 @@ CAME = REQUESTED_AT - timedelta(hours=2, minutes=59)
 
 
 def results(run: ReportedRun) -> dict[str, VendorResult]:
-    return {one.vendor_id: one for one in run.findings.vendor_results(REQUESTED_AT)}
+    return {
+        one.vendor_id: one for one in run.findings.vendor_results(REQUESTED_AT)
+    }
 
 
 def result(vendor_id: str, status: str = "found", **told: Any) -> VendorResult:
@@ -22,15 +24,25 @@ def result(vendor_id: str, status: str = "found", **told: Any) -> VendorResult:
     return VendorResult(vendor_id, status, **{**dict.fromkeys(known), **told})
 
 
-def test_a_vendor_has_the_rows_of_its_upload_and_the_skus_that_it_has_won() -> None:
+def test_a_vendor_has_the_rows_of_its_upload_and_the_skus_that_it_has_won() -> (
+    None
+):
     run = go_through(
         {"north": feed("A,1,1", "B,1,2", "C,x,1"), "south": feed("A,1,2")},
-        uploaded_at={"north": CAME, "south": REQUESTED_AT + timedelta(minutes=1)},
+        uploaded_at={
+            "north": CAME,
+            "south": REQUESTED_AT + timedelta(minutes=1),
+        },
     )
     south_came = REQUESTED_AT + timedelta(minutes=1)
     assert [*results(run).values()] == [
         result(
-            "north", uploaded_at=CAME, age_hours=2, rows=3, invalid_rows=1, skus_won=2
+            "north",
+            uploaded_at=CAME,
+            age_hours=2,
+            rows=3,
+            invalid_rows=1,
+            skus_won=2,
         ),
         result(
             "south",
@@ -43,7 +55,9 @@ def test_a_vendor_has_the_rows_of_its_upload_and_the_skus_that_it_has_won() -> N
     ]
 
 
-def test_a_vendor_without_an_upload_has_no_rows_which_is_not_none_of_them() -> None:
+def test_a_vendor_without_an_upload_has_no_rows_which_is_not_none_of_them() -> (
+    None
+):
     vendors = {"north": {}, "south": {"required": False}}
     run = go_through({"north": feed("A,1,1")}, vendors=vendors)
     assert results(run)["south"] == result("south", "missing", skus_won=0)

@@ -12,7 +12,10 @@ def test_keys_lie_under_the_run_and_its_tenant() -> None:
     keys = ArtifactKeys(RUN_ID, "acme")
 
     assert keys.errors == f"{RUN_ID}/tenants/acme/reports/errors.json"
-    assert keys.normalized("v") == f"{RUN_ID}/tenants/acme/normalized/v/normalized.csv"
+    assert (
+        keys.normalized("v")
+        == f"{RUN_ID}/tenants/acme/normalized/v/normalized.csv"
+    )
     assert (
         ArtifactKeys("", "acme").merged_inventory("csv")
         == "outputs/merged_inventory.csv"

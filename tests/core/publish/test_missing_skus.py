@@ -15,7 +15,14 @@ from support.builders import REQUESTED_AT, feed, tenant_config, vendor_document
 from support.explaining import run_in_memory
 from support.reported_runs import KEYS, ReportedRun, go_through
 
-COLUMNS = ["sku", "vendor_id", "quantity_available", "price", "brand", "lead_time_days"]
+COLUMNS = [
+    "sku",
+    "vendor_id",
+    "quantity_available",
+    "price",
+    "brand",
+    "lead_time_days",
+]
 HEADER = "sku,quantity_available,cost,brand,lead_time_days"
 BEFORE = {"v": feed("A,5,1,Acme,3", "B,7,2,,", "D,1,4,,", header=HEADER)}
 OFF = {"mode": "off"}
@@ -24,7 +31,11 @@ OFF = {"mode": "off"}
 def run(
     now: dict[str, bytes], baseline: Baseline | None, **changes: Any
 ) -> ReportedRun:
-    output = {"columns": COLUMNS, "missing_skus": "zero", **changes.pop("output", {})}
+    output = {
+        "columns": COLUMNS,
+        "missing_skus": "zero",
+        **changes.pop("output", {}),
+    }
     return go_through(
         now, baseline=baseline, output=output, **{"guards": OFF, **changes}
     )
@@ -40,11 +51,15 @@ def offered(run: ReportedRun, at: datetime) -> Baseline:
     place = STATE_SCHEMA.get_field_index("offered_at")
     column = pa.array([at] * len(table), STATE_SCHEMA.field(place).type)
     out = io.BytesIO()
-    pq.write_table(table.set_column(place, STATE_SCHEMA.field(place), column), out)
+    pq.write_table(
+        table.set_column(place, STATE_SCHEMA.field(place), column), out
+    )
     return read_state(out.getvalue(), keeps_rows=True)
 
 
-def test_a_missing_sku_stays_as_it_was_published_with_nothing_in_stock() -> None:
+def test_a_missing_sku_stays_as_it_was_published_with_nothing_in_stock() -> (
+    None
+):
     before = run(BEFORE, None)
     now = run({"v": feed("B,6,2", "C,1,1")}, before.baseline)
     assert lines(now) == [
@@ -68,7 +83,9 @@ def test_without_zero_or_a_published_feed_nothing_is_kept() -> None:
         now, baseline=before.baseline, output={"columns": COLUMNS}, guards=OFF
     )
     assert lines(dropped) == ["B,v,6,2.00,,7"]
-    assert lines(run(now, before.baseline, default_currency="EUR")) == ["B,v,6,2.00,,7"]
+    assert lines(run(now, before.baseline, default_currency="EUR")) == [
+        "B,v,6,2.00,,7"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -88,11 +105,15 @@ def test_it_stays_for_less_than_so_many_days_to_the_microsecond(
     assert len(lines(now)) == (3 if is_kept else 1)
 
 
-def test_days_count_from_when_it_was_offered_last_however_often_it_was_kept() -> None:
+def test_days_count_from_when_it_was_offered_last_however_often_it_was_kept() -> (
+    None
+):
     at = datetime(2026, 2, 1, tzinfo=UTC)
     once = run({"v": feed("B,6,2")}, offered(run(BEFORE, None), at))
     rows = pq.read_table(io.BytesIO(once.files[KEYS.state])).to_pylist()
-    assert [(row["sku"], row["offered_at"], row["kept_at_0"]) for row in rows] == [
+    assert [
+        (row["sku"], row["offered_at"], row["kept_at_0"]) for row in rows
+    ] == [
         ("A", at, True),
         ("B", REQUESTED_AT, False),
         ("D", at, True),
@@ -118,7 +139,9 @@ def test_a_sku_of_a_vendor_that_the_config_has_no_more_stays() -> None:
     assert again.findings.changes.counts["unchanged"] == 2
 
 
-def test_an_unpriced_sku_is_kept_and_named_too_and_kept_ones_make_no_feed() -> None:
+def test_an_unpriced_sku_is_kept_and_named_too_and_kept_ones_make_no_feed() -> (
+    None
+):
     before = run(BEFORE, None)
     now = run({"v": feed("A,9,", "B,6,2")}, before.baseline)
     assert lines(now)[0] == "A,v,0,1.00,Acme,3"
@@ -131,7 +154,9 @@ def test_an_unpriced_sku_is_kept_and_named_too_and_kept_ones_make_no_feed() -> N
     assert empty.findings.failure.error_code == "empty_output"
 
 
-def test_rules_stock_and_rounding_do_not_touch_it_and_guards_do_not_see_it() -> None:
+def test_rules_stock_and_rounding_do_not_touch_it_and_guards_do_not_see_it() -> (
+    None
+):
     before = run(BEFORE, None)
     now = run(
         {"v": feed("B,6,2")},
@@ -143,8 +168,14 @@ def test_rules_stock_and_rounding_do_not_touch_it_and_guards_do_not_see_it() -> 
         },
         stock={"cap": 3},
     )
-    assert lines(now) == ["A,v,0,1.00,Acme,3", "B,v,3,10.00,,7", "D,v,0,4.00,,7"]
-    tripped = {each.guard: (each.count, each.of) for each in now.findings.tripped}
+    assert lines(now) == [
+        "A,v,0,1.00,Acme,3",
+        "B,v,3,10.00,,7",
+        "D,v,0,4.00,,7",
+    ]
+    tripped = {
+        each.guard: (each.count, each.of) for each in now.findings.tripped
+    }
     assert tripped["skus_removed"] == (2, 3)
     codes = list(now.findings.counted_warnings())
     assert codes == ["MISSING_SKUS_ZEROED", "GUARD_TRIPPED"]
@@ -154,7 +185,8 @@ def test_a_feed_of_many_rows_keeps_its_order_and_every_cell() -> None:
     skus = [f"S{number:06}" for number in range(150_000)]
     half = [sku for place, sku in enumerate(skus) if place % 3]
     before = run(
-        {"v": feed(*(f"{sku},2,3,b{sku},4" for sku in skus), header=HEADER)}, None
+        {"v": feed(*(f"{sku},2,3,b{sku},4" for sku in skus), header=HEADER)},
+        None,
     )
     now = run(
         {"v": feed(*(f"{sku},1,3,n{sku},5" for sku in half), header=HEADER)},
@@ -166,11 +198,16 @@ def test_a_feed_of_many_rows_keeps_its_order_and_every_cell() -> None:
     ]
     assert lines(now) == expected
     state = pq.read_table(io.BytesIO(now.files[KEYS.state]))
-    assert state["brand"].to_pylist() == [line.split(",")[4] for line in expected]
+    assert state["brand"].to_pylist() == [
+        line.split(",")[4] for line in expected
+    ]
 
 
 def test_it_is_explained_with_and_without_offers() -> None:
-    output = {"columns": ["sku", "quantity_available", "price"], "missing_skus": "zero"}
+    output = {
+        "columns": ["sku", "quantity_available", "price"],
+        "missing_skus": "zero",
+    }
     tenant = tenant_config(vendor_document("v"), output=output, guards=OFF)
     before = run_in_memory(tenant, BEFORE)
     baseline = read_state(before.files[before.keys.state], keeps_rows=True)
@@ -183,6 +220,10 @@ def test_it_is_explained_with_and_without_offers() -> None:
             "quantity_available": "0",
             "price": price,
         }
-    assert (gone["winner"], gone["offers"], gone["price_steps"]) == (None, [], None)
+    assert (gone["winner"], gone["offers"], gone["price_steps"]) == (
+        None,
+        [],
+        None,
+    )
     assert unpriced["winner"] == {"vendor_id": "v", "row_number": 3}
     assert now.explain("B")["reason"] is None

@@ -60,7 +60,9 @@ def ran(
     return RunFindings.of(scope, None, normalized, compared)
 
 
-def errors(findings: RunFindings, limits: Limits = DEFAULT_LIMITS) -> dict[str, Any]:
+def errors(
+    findings: RunFindings, limits: Limits = DEFAULT_LIMITS
+) -> dict[str, Any]:
     report = errors_json(run_context(), replace(findings, limits=limits))
     assert report is not None
     assert len(report) <= limits.report_bytes
@@ -71,7 +73,9 @@ def test_a_run_without_a_word_to_say_has_no_errors_report() -> None:
     assert errors_json(run_context(), ran(feed("A,1,2"))) is None
 
 
-def test_entries_are_faults_then_warnings_then_rows_and_every_code_is_counted() -> None:
+def test_entries_are_faults_then_warnings_then_rows_and_every_code_is_counted() -> (
+    None
+):
     report = errors(ran(feed("A,1,2", "B,1,", ",1,1"), feed("C,x,-1")))
 
     assert [entry["error_code"] for entry in report["entries"]] == [
@@ -91,9 +95,13 @@ def test_entries_are_faults_then_warnings_then_rows_and_every_code_is_counted() 
     assert report["truncated"] is False
 
 
-def test_rows_and_skus_are_cut_at_ten_thousand_each_and_counted_before() -> None:
+def test_rows_and_skus_are_cut_at_ten_thousand_each_and_counted_before() -> (
+    None
+):
     many = feed(
-        *(f"U{place},1," for place in range(10_500)), *("B,x,1",) * 10_200, "A,1,1"
+        *(f"U{place},1," for place in range(10_500)),
+        *("B,x,1",) * 10_200,
+        "A,1,1",
     )
     findings = ran(many, feed("C,y,1"))
 
@@ -103,12 +111,18 @@ def test_rows_and_skus_are_cut_at_ten_thousand_each_and_counted_before() -> None
     assert report["counts"]["invalid_quantity"] == 10_201
     assert report["truncated"] is True
     assert len(report["entries"]) == 20_001
-    assert b"".join(invalid_rows_chunks(findings.normalized)).count(b"\n") == 10_202
+    assert (
+        b"".join(invalid_rows_chunks(findings.normalized)).count(b"\n")
+        == 10_202
+    )
 
 
 def test_causes_stand_before_the_entries_the_most_frequent_first() -> None:
     report = errors(
-        ran(feed("A,1,2", "B,x,1"), feed("C,y,1", 'D,1,"2,50"', "E,z,1", "F,1", ",1,1"))
+        ran(
+            feed("A,1,2", "B,x,1"),
+            feed("C,y,1", 'D,1,"2,50"', "E,z,1", "F,1", ",1,1"),
+        )
     )
 
     assert list(report) == [
@@ -122,7 +136,8 @@ def test_causes_stand_before_the_entries_the_most_frequent_first() -> None:
         "entries",
     ]
     told = [
-        (each["vendor_id"], each["column"], each["count"]) for each in report["causes"]
+        (each["vendor_id"], each["column"], each["count"])
+        for each in report["causes"]
     ]
     assert told == [
         ("v1", "quantity_available", 2),
@@ -140,7 +155,11 @@ def test_causes_stand_before_the_entries_the_most_frequent_first() -> None:
         "samples": [{"row_number": 3, "value": "2,50"}],
         "what_to_do": 'set parser.decimal_separator to ","',
         "patch": [
-            {"op": "add", "path": "/vendors/1/parser/decimal_separator", "value": ","}
+            {
+                "op": "add",
+                "path": "/vendors/1/parser/decimal_separator",
+                "value": ",",
+            }
         ],
     }
 
@@ -149,9 +168,13 @@ def test_a_report_without_a_refused_row_has_no_causes() -> None:
     assert errors(ran(feed("A,1,2", "B,1,")))["causes"] == []
 
 
-def test_the_first_causes_of_many_are_told_and_count_to_the_limit_of_bytes() -> None:
+def test_the_first_causes_of_many_are_told_and_count_to_the_limit_of_bytes() -> (
+    None
+):
     marks = "!#$%&*+-/:<=>?@^_|~"
-    findings = ran(feed(*(f"A,{mark},{'y' * 900}" for mark in marks), "A,!,1", "B,1,1"))
+    findings = ran(
+        feed(*(f"A,{mark},{'y' * 900}" for mark in marks), "A,!,1", "B,1,1")
+    )
     few = errors(findings, Limits(report_causes=3, report_bytes=20_000))
     assert [(each["shape"], each["count"]) for each in few["causes"]] == [
         ("A…", len(marks)),
@@ -183,7 +206,9 @@ def test_a_failure_of_one_vendors_rows_names_a_cause_of_that_vendor() -> None:
 
 
 def test_a_report_is_no_longer_than_its_limit_and_says_that_it_is_cut() -> None:
-    findings = ran(feed(*(f"A{place},{'x' * 900},1" for place in range(300)), "B,1,1"))
+    findings = ran(
+        feed(*(f"A{place},{'x' * 900},1" for place in range(300)), "B,1,1")
+    )
     whole = errors(findings)
     cut = errors(findings, Limits(report_bytes=100_000))
 
@@ -199,12 +224,16 @@ def test_a_report_may_be_as_long_as_its_limit_to_the_byte() -> None:
     whole = errors_json(run_context(), findings)
     assert whole is not None
     exact, cut = (
-        errors_json(run_context(), replace(findings, limits=Limits(report_bytes=most)))
+        errors_json(
+            run_context(), replace(findings, limits=Limits(report_bytes=most))
+        )
         for most in (len(whole), len(whole) - 1)
     )
     assert exact == whole
     assert cut is not None
-    assert len(json.loads(cut)["entries"]) == len(json.loads(whole)["entries"]) - 1
+    assert (
+        len(json.loads(cut)["entries"]) == len(json.loads(whole)["entries"]) - 1
+    )
 
 
 def test_a_record_with_many_long_bad_cells_takes_less_room_in_the_report_than_in_the_feed() -> (
@@ -217,7 +246,10 @@ def test_a_record_with_many_long_bad_cells_takes_less_room_in_the_report_than_in
     report = errors_json(run_context(), ran(data))
 
     assert report is not None
-    assert sum("column" in entry for entry in json.loads(report)["entries"]) == 20 * 8
+    assert (
+        sum("column" in entry for entry in json.loads(report)["entries"])
+        == 20 * 8
+    )
     assert len(report) < len(data) / 4
 
 

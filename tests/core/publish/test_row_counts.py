@@ -14,7 +14,9 @@ from support.reported_runs import go_through
 ORDER = tuple(RowCounts.__dataclass_fields__)
 
 
-def rows(feeds: dict[str, bytes], **asked: Any) -> dict[str, dict[str, int | None]]:
+def rows(
+    feeds: dict[str, bytes], **asked: Any
+) -> dict[str, dict[str, int | None]]:
     found = go_through(feeds, **asked).findings.rows
     return {name: each.as_dict() for name, each in found.items()}
 
@@ -40,7 +42,10 @@ def test_each_row_of_a_vendor_is_counted_once() -> None:
             "min_price": 0,
             "shipping_handling_flat": 0,
             "rules": [
-                {"when": {"cost_from": "0.5", "cost_below": "0.6"}, "leave_out": True}
+                {
+                    "when": {"cost_from": "0.5", "cost_below": "0.6"},
+                    "leave_out": True,
+                }
             ],
         },
     ) == {
@@ -66,7 +71,9 @@ def test_rows_for_which_another_stands_are_duplicates_of_a_vendor_that_is_left_o
     assert found["north"] == counts(3, 0, 1, 1, 1, 0, 0, 0, 0)
 
 
-def test_an_empty_feed_has_zeros_and_one_that_cannot_be_read_is_absent() -> None:
+def test_an_empty_feed_has_zeros_and_one_that_cannot_be_read_is_absent() -> (
+    None
+):
     optional = {"required": False, "on_trouble": "leave_out"}
     feeds = {
         "north": feed("A,1,1"),

@@ -14,7 +14,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from relay_core.domain.columns import CANONICAL_COLUMNS, MONEY_COLUMNS, Kind, names_of
+from relay_core.domain.columns import (
+    CANONICAL_COLUMNS,
+    MONEY_COLUMNS,
+    Kind,
+    names_of,
+)
 from relay_core.domain.errors import StateUnreadableError
 from relay_core.normalize.vendor_feed import VendorFeed
 from relay_core.normalize.work_file import read_work_file
@@ -33,7 +38,9 @@ from support.memory_sink import MemorySink
 from support.normalizing import Written, normalize_vendors
 
 KEYS = ArtifactKeys("", "")
-VENDORS = tuple(vendor_document(name, required=False) for name in ("v1", "v2", "v3"))
+VENDORS = tuple(
+    vendor_document(name, required=False) for name in ("v1", "v2", "v3")
+)
 STATE_COLUMNS = [name for name in CANONICAL_COLUMNS if name != "vendor_id"]
 
 
@@ -41,11 +48,14 @@ def state_of(
     *output: str, through_work_files: bool = False, **feeds: bytes
 ) -> dict[str, bytes]:
     """Run feeds; return the files, of which the state is one."""
-    config = tenant_config(*VENDORS, output={"columns": list(output or ["sku"])})
+    config = tenant_config(
+        *VENDORS, output={"columns": list(output or ["sku"])}
+    )
     sink = MemorySink()
     stages = RunStages(config, config.vendors, REQUESTED_AT, KEYS, sink)
     given = [
-        VendorFeed(config.vendor(name), data, "f.csv") for name, data in feeds.items()
+        VendorFeed(config.vendor(name), data, "f.csv")
+        for name, data in feeds.items()
     ]
     if through_work_files:
         written = Written()
@@ -101,15 +111,21 @@ def records(rng: Random, count: int) -> list[str]:
 def feeds_of(seed: int, count: int) -> dict[str, bytes]:
     rng = Random(seed)
     header = ",".join(STATE_COLUMNS)
-    feeds = {name: feed(*records(rng, count), header=header) for name in ("v1", "v2")}
+    feeds = {
+        name: feed(*records(rng, count), header=header) for name in ("v1", "v2")
+    }
     # One without most columns, so that they are null in it alone.
     plain = [f"S{number:06},9,0.5" for number in range(0, count, 50)]
     return {**feeds, "v3": feed(*plain)}
 
 
-def rows_of(files: dict[str, bytes], vendor_id: str) -> dict[str, dict[str, str]]:
+def rows_of(
+    files: dict[str, bytes], vendor_id: str
+) -> dict[str, dict[str, str]]:
     text = files[KEYS.normalized(vendor_id)].decode()
-    return {row["sku"]: row for row in csv.DictReader(io.StringIO(text, newline=""))}
+    return {
+        row["sku"]: row for row in csv.DictReader(io.StringIO(text, newline=""))
+    }
 
 
 def as_stored(name: str, cell: str) -> Any:
@@ -138,13 +154,17 @@ def test_a_state_has_every_column_of_each_winner_as_its_vendor_gave_it(
         if name not in ("price", "lead_time_days"):
             expected = [as_stored(name, row[name]) for row in winners]
             assert (name, state[name].to_pylist()) == (name, expected)
-    days = [as_stored("lead_time_days", row["lead_time_days"]) for row in winners]
+    days = [
+        as_stored("lead_time_days", row["lead_time_days"]) for row in winners
+    ]
     assert state["lead_time_days"].to_pylist() == [
         7 if each is None else each for each in days
     ]
     merged = list(
         csv.DictReader(
-            io.StringIO(files[KEYS.merged_inventory("csv")].decode(), newline="")
+            io.StringIO(
+                files[KEYS.merged_inventory("csv")].decode(), newline=""
+            )
         )
     )
     prices = [row["price"] for row in merged]
@@ -168,7 +188,8 @@ def test_the_state_is_the_same_whatever_the_output_asks_for_and_wherever_offers_
 
 def test_a_vendor_without_a_valid_row_takes_no_part_in_the_state() -> None:
     files = state_of(
-        v1=feed("A,1,2,first", header="sku,quantity_available,cost,title"), v2=feed()
+        v1=feed("A,1,2,first", header="sku,quantity_available,cost,title"),
+        v2=feed(),
     )
     assert table_of_state(files)["title"].to_pylist() == ["first"]
 
@@ -177,7 +198,9 @@ def test_a_vendor_without_a_valid_row_takes_no_part_in_the_state() -> None:
 
 
 def test_of_a_state_its_figures_are_read_back() -> None:
-    files = state_of(v1=feed("A,1,2.5", "B,0,3"), v2=feed("B,4,3"), v3=feed("C,1,1"))
+    files = state_of(
+        v1=feed("A,1,2.5", "B,0,3"), v2=feed("B,4,3"), v3=feed("C,1,1")
+    )
     baseline = read_state(files[KEYS.state])
     figures = baseline.figures
     assert figures.skus.to_pylist() == ["A", "B", "C"]
@@ -190,7 +213,12 @@ def test_of_a_state_its_figures_are_read_back() -> None:
 
 
 def changed(rows: list[dict[str, Any]], told: bytes = b"") -> bytes:
-    context = {"run_id": "r", "tenant_id": "t", "config_version": 1, "currency": "USD"}
+    context = {
+        "run_id": "r",
+        "tenant_id": "t",
+        "config_version": 1,
+        "currency": "USD",
+    }
     metadata = told or json.dumps({**context, "vendor_rows": {}}).encode()
     sink = pa.BufferOutputStream()
     pq.write_table(
@@ -209,12 +237,18 @@ def row(sku: str | None = "A", **cells: Any) -> dict[str, Any]:
         "quantity_available": 1,
         "price": Decimal("1.00"),
     }
-    times = {"updated_at": datetime(2026, 1, 1, tzinfo=UTC), "offered_at": REQUESTED_AT}
+    times = {
+        "updated_at": datetime(2026, 1, 1, tzinfo=UTC),
+        "offered_at": REQUESTED_AT,
+    }
     return {**made, **times, "kept_at_0": False, **cells}
 
 
 def test_a_state_of_another_writer_is_read() -> None:
-    assert read_state(changed([row("A"), row("B", kept_at_0=True)])).figures.offers == 1
+    assert (
+        read_state(changed([row("A"), row("B", kept_at_0=True)])).figures.offers
+        == 1
+    )
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,11 @@ from relay_core.domain.errors import ContractBrokenError
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.validation import contracts
 from relay_core.validation.contracts import CANONICAL_SCHEMA, MERGED_SCHEMA
-from relay_core.validation.row_checks import broken_rules, check_offers, rejected_cells
+from relay_core.validation.row_checks import (
+    broken_rules,
+    check_offers,
+    rejected_cells,
+)
 from relay_core.validation.row_schemas import (
     CENTS,
     FEED_ROW_RULES,
@@ -72,7 +76,9 @@ def test_the_canonical_contract_has_the_columns_of_the_registry_in_their_types()
     }
     required = [c.name for c in COLUMNS if c.required]
     not_null = [
-        name for name, column in CANONICAL_SCHEMA.columns.items() if not column.nullable
+        name
+        for name, column in CANONICAL_SCHEMA.columns.items()
+        if not column.nullable
     ]
     assert not_null == [*required, "updated_at", "row_number"]
 
@@ -87,7 +93,11 @@ def test_the_contracts_say_all_of_themselves_in_yaml() -> None:
         "nullable": True,
         "greater_than_or_equal_to": 0,
     }
-    assert canonical["columns"]["condition"]["isin"] == ["new", "used", "refurb"]
+    assert canonical["columns"]["condition"]["isin"] == [
+        "new",
+        "used",
+        "refurb",
+    ]
     assert canonical["columns"]["updated_at"] == {
         "dtype": "timestamp[us, tz=UTC][pyarrow]",
         "greater_than_or_equal_to": FIRST_INSTANT,
@@ -110,11 +120,16 @@ def rules_of(schema: pandera.DataFrameSchema) -> list[ColumnRule]:
                 continue
             (limit,) = check.statistics.values()
             stored = whole(limit, kind)
-            steps = {"greater_than": ("least", 1), "less_than": ("greatest", -1)}
+            steps = {
+                "greater_than": ("least", 1),
+                "less_than": ("greatest", -1),
+            }
             side, step = steps.get(check.name, ("least", 0))
             limits[side] = stored + step
         rules.append(
-            ColumnRule(name, kind, column.nullable, bool(column.unique), **limits)
+            ColumnRule(
+                name, kind, column.nullable, bool(column.unique), **limits
+            )
         )
     return rules
 
@@ -124,7 +139,9 @@ def whole(limit: Any, kind: pa.DataType) -> int:
     if pa.types.is_decimal(kind):
         return int(Decimal(limit).scaleb(kind.scale))
     if pa.types.is_timestamp(kind):
-        return (limit - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+        return (limit - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(
+            microseconds=1
+        )
     return int(limit)
 
 
@@ -140,10 +157,14 @@ def bad_row(column: str) -> str:
     cells = dict(zip(HEADER.split(","), GOOD.split(","), strict=True)) | {
         column: BAD_CELLS[column]
     }
-    return ",".join(f'"{cell}"' if "," in cell else cell for cell in cells.values())
+    return ",".join(
+        f'"{cell}"' if "," in cell else cell for cell in cells.values()
+    )
 
 
-def normalized(*rows: str, requested_at: datetime | None = None) -> NormalizedVendor:
+def normalized(
+    *rows: str, requested_at: datetime | None = None
+) -> NormalizedVendor:
     given = {} if requested_at is None else {"requested_at": requested_at}
     return normalize_vendor(
         CONFIG, CONFIG.vendors[0], feed(*rows, header=HEADER), **given
@@ -157,7 +178,9 @@ def mutants(schema: pandera.DataFrameSchema) -> list[Any]:
         for place, check in enumerate(column.checks):
             mutant = deepcopy(schema)
             del mutant.columns[name].checks[place]
-            made.append(pytest.param(name, mutant, id=f"{name} without {check.name}"))
+            made.append(
+                pytest.param(name, mutant, id=f"{name} without {check.name}")
+            )
         if name in MISSING:
             mutant = deepcopy(schema)
             mutant.columns[name].properties["nullable"] = True
@@ -176,7 +199,9 @@ def test_the_contract_refuses_each_bad_cell(column: str) -> None:
 
 @pytest.mark.parametrize(("column", "mutant"), mutants(CANONICAL_SCHEMA))
 def test_without_a_rule_a_bad_row_gets_through(
-    column: str, mutant: pandera.DataFrameSchema, monkeypatch: pytest.MonkeyPatch
+    column: str,
+    mutant: pandera.DataFrameSchema,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     kept = {name: c.nullable for name, c in mutant.columns.items()}
     lost_null = kept[column] and not CANONICAL_SCHEMA.columns[column].nullable
@@ -245,7 +270,9 @@ def feed_rows(*rows: Mapping[str, Any]) -> pa.Table:
 @pytest.mark.parametrize(("column", "value"), BREAKING)
 def test_the_merged_contract_refuses(column: str, value: Any) -> None:
     made = feed_rows(
-        FEED_ROW, {**FEED_ROW, "sku": "B"}, {**FEED_ROW, "sku": "C", column: value}
+        FEED_ROW,
+        {**FEED_ROW, "sku": "B"},
+        {**FEED_ROW, "sku": "C", column: value},
     )
 
     broken = broken_rules(made)
@@ -271,14 +298,18 @@ def offers(**columns: Any) -> pa.Table:
         "updated_at": [datetime(2024, 1, 1, tzinfo=UTC)] * size,
         "row_number": list(range(size)),
     } | columns
-    arrays = [pa.array(whole.get(f.name, [None] * size), f.type) for f in OFFER_SCHEMA]
+    arrays = [
+        pa.array(whole.get(f.name, [None] * size), f.type) for f in OFFER_SCHEMA
+    ]
     return pa.table(arrays, schema=OFFER_SCHEMA)
 
 
 @pytest.mark.parametrize(
     "suspect", [[False] * 4, [True] * 4, [False, True, False, False]]
 )
-def test_what_is_refused_does_not_hang_on_what_was_doubted(suspect: list[bool]) -> None:
+def test_what_is_refused_does_not_hang_on_what_was_doubted(
+    suspect: list[bool],
+) -> None:
     rows = offers(
         quantity_available=[0, -1, 5, None],
         cost=[Decimal(1), None, Decimal(-1), Decimal(0)],

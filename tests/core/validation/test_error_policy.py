@@ -19,10 +19,20 @@ from support.builders import tenant_config
             {"max_invalid_rows": 3}, [1, 2], [9, 9], True, False, id="max_met"
         ),
         pytest.param(
-            {"max_invalid_rows": 2}, [1, 2], [9, 9], False, False, id="max_passed"
+            {"max_invalid_rows": 2},
+            [1, 2],
+            [9, 9],
+            False,
+            False,
+            id="max_passed",
         ),
         pytest.param(
-            {"max_invalid_row_pct": "0.1"}, [1, 2], [20, 10], False, True, id="pct_met"
+            {"max_invalid_row_pct": "0.1"},
+            [1, 2],
+            [20, 10],
+            False,
+            True,
+            id="pct_met",
         ),
         pytest.param(
             {"max_invalid_row_pct": "0.3333333333333333333"},
@@ -55,7 +65,9 @@ def test_the_message_names_the_limit_its_value_and_the_count() -> None:
 
     message = judge_policy(policy.error_policy, [4], [10]).message
 
-    assert message.startswith("validation errors: 4 of 10 rows are rejected, but ")
+    assert message.startswith(
+        "validation errors: 4 of 10 rows are rejected, but "
+    )
     assert "max_invalid_row_pct is 0.25" in message
     assert "max_invalid_rows" not in message
 

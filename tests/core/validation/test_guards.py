@@ -17,7 +17,11 @@ from hypothesis import strategies as st
 from relay_core.config.models import GuardsConfig
 from relay_core.domain.records import GuardResult
 from relay_core.validation.comparison import Comparison, FeedFigures
-from relay_core.validation.guards import falls_below, judge_guards, vendor_rows_share
+from relay_core.validation.guards import (
+    falls_below,
+    judge_guards,
+    vendor_rows_share,
+)
 from support.builders import tenant_config
 
 
@@ -40,12 +44,16 @@ def guards(**options: Any) -> GuardsConfig:
 
 def figures(feed: Feed) -> FeedFigures:
     rows = [feed[sku] for sku in sorted(feed)]
-    vendors = pa.array([row.vendor for row in rows], pa.string()).dictionary_encode()
+    vendors = pa.array(
+        [row.vendor for row in rows], pa.string()
+    ).dictionary_encode()
     table = pa.table(
         {
             "sku": pa.array(sorted(feed), pa.string()),
             "vendor_id": vendors,
-            "quantity_available": pa.array([row.quantity for row in rows], pa.int32()),
+            "quantity_available": pa.array(
+                [row.quantity for row in rows], pa.int32()
+            ),
             "price": pa.array([row.cents for row in rows], pa.int64()),
             "kept_at_0": pa.array([row.kept for row in rows], pa.bool_()),
         }
@@ -61,7 +69,9 @@ def judged(
     before: Feed, after: Feed, config: GuardsConfig | None = None
 ) -> list[GuardResult]:
     config = config or guards()
-    return judge_guards(config, compared(before, after), exempt=(), vendor_rows=())
+    return judge_guards(
+        config, compared(before, after), exempt=(), vendor_rows=()
+    )
 
 
 def tripped(results: Sequence[GuardResult]) -> list[str]:
@@ -81,7 +91,11 @@ def test_skus_may_go_up_to_the_limit(left: int, trips: list[str]) -> None:
     assert tripped(results) == trips
     first = results[0]
     assert (first.count, first.of, first.limit) == (20 - left, 20, "0.50")
-    assert first.examples[0] == {"sku": f"S{left:03}", "before": "10.00", "after": None}
+    assert first.examples[0] == {
+        "sku": f"S{left:03}",
+        "before": "10.00",
+        "after": None,
+    }
     assert len(first.examples) == 5
 
 
@@ -105,7 +119,9 @@ def test_fewer_than_ten_skus_in_stock_say_nothing_of_stock_and_level() -> None:
 
 def test_ten_skus_in_stock_are_judged_by_stock_level_and_quarantine() -> None:
     ten = skus(10, Row(quantity=1))
-    results = judged(ten, skus(10, Row(cents=1, quantity=0)), guards(quarantine={}))
+    results = judged(
+        ten, skus(10, Row(cents=1, quantity=0)), guards(quarantine={})
+    )
     assert [result.guard for result in results][1:] == [
         "out_of_stock",
         "price_drop",
@@ -117,8 +133,12 @@ def test_ten_skus_in_stock_are_judged_by_stock_level_and_quarantine() -> None:
     assert (results[1].count, results[1].of) == (10, 10)
 
 
-def test_a_quarantine_counts_what_keeps_its_price_and_shows_the_new_one() -> None:
-    suspect = replace(figures(TWENTY), suspect_cents=np.array([0, 7] + [-1] * 18))
+def test_a_quarantine_counts_what_keeps_its_price_and_shows_the_new_one() -> (
+    None
+):
+    suspect = replace(
+        figures(TWENTY), suspect_cents=np.array([0, 7] + [-1] * 18)
+    )
     (found,) = (
         result
         for result in judge_guards(
@@ -153,10 +173,12 @@ def test_some_prices_may_jump_and_any_may_reach_the_limit(
 
 def test_jumps_count_where_they_are_both_many_and_a_great_share() -> None:
     thousand = skus(1000)
-    assert tripped(judged(thousand, {**thousand, **skus(10, Row(cents=1))})) == []
-    assert tripped(judged(thousand, {**thousand, **skus(11, Row(cents=1))})) == [
-        "price_drop"
-    ]
+    assert (
+        tripped(judged(thousand, {**thousand, **skus(10, Row(cents=1))})) == []
+    )
+    assert tripped(
+        judged(thousand, {**thousand, **skus(11, Row(cents=1))})
+    ) == ["price_drop"]
 
 
 @pytest.mark.parametrize(
@@ -192,14 +214,18 @@ def test_a_vendor_may_lose_rows_up_to_the_limit(now: int, trips: bool) -> None:
     assert result.examples == ()
 
 
-def test_a_vendor_of_few_rows_is_not_judged_and_one_that_grew_has_lost_none() -> None:
+def test_a_vendor_of_few_rows_is_not_judged_and_one_that_grew_has_lost_none() -> (
+    None
+):
     assert vendor_rows_share(guards(), "v1", 9, 0) is None
     grown = vendor_rows_share(guards(), "v1", 10, 50)
     assert grown is not None
     assert (grown.count, grown.value) == (0, "0.0000")
 
 
-def test_skus_of_an_exempt_vendor_count_neither_above_nor_below_the_line() -> None:
+def test_skus_of_an_exempt_vendor_count_neither_above_nor_below_the_line() -> (
+    None
+):
     before = {**skus(12), **{f"T{n:02}": Row(vendor="v2") for n in range(30)}}
     results = judge_guards(
         guards(), compared(before, skus(12)), exempt={"v2"}, vendor_rows=()
@@ -217,7 +243,9 @@ def test_a_guard_that_is_off_gives_no_result() -> None:
         max_vendor_rows_lost_pct=None,
     )
     rows = [("v1", 100, 0)]
-    results = judge_guards(off, compared(TWENTY, skus(1)), exempt=(), vendor_rows=rows)
+    results = judge_guards(
+        off, compared(TWENTY, skus(1)), exempt=(), vendor_rows=rows
+    )
     assert results == []
 
 
@@ -229,7 +257,9 @@ def test_nothing_in_common_gives_a_share_of_nothing() -> None:
 
 def test_a_share_is_told_with_four_places_half_up() -> None:
     assert GuardResult("g", None, None, False, "0.5", 1, 8000).value == "0.0001"
-    assert GuardResult("g", None, None, False, "0.5", 1, 20000).value == "0.0001"
+    assert (
+        GuardResult("g", None, None, False, "0.5", 1, 20000).value == "0.0001"
+    )
     assert GuardResult("g", None, None, False, "0.5", 2, 3).value == "0.6667"
 
 
@@ -258,17 +288,26 @@ def test_products_are_compared_exactly_on_both_sides_of_what_64_bits_hold(
 ) -> None:
     above, below = factor.as_integer_ratio()
     edges = [
-        2**power // above + some for power in (61, 62, 63, 64) for some in (-1, 0, 1)
+        2**power // above + some
+        for power in (61, 62, 63, 64)
+        for some in (-1, 0, 1)
     ]
-    pairs = [(old, old * above // below + some) for old in edges for some in (-1, 0, 1)]
+    pairs = [
+        (old, old * above // below + some)
+        for old in edges
+        for some in (-1, 0, 1)
+    ]
     # One side alone may be what 64 bits do not hold.
     pairs += [(old, 1) for old in edges] + [
         (1, 2**power // below + 1) for power in (62, 63, 64)
     ]
     for some in (pairs, *([pair] for pair in pairs)):
-        old, new = (np.array(each, np.int64) for each in zip(*some, strict=True))
+        old, new = (
+            np.array(each, np.int64) for each in zip(*some, strict=True)
+        )
         expected = [
-            Fraction(after) < Fraction(before) * factor for before, after in some
+            Fraction(after) < Fraction(before) * factor
+            for before, after in some
         ]
         assert falls_below(old, new, factor).tolist() == expected
 
@@ -283,7 +322,10 @@ _ROWS = st.builds(
     kept=st.sampled_from([False] * 5 + [True]),
 )
 _FEEDS = st.dictionaries(
-    st.sampled_from([f"S{n:02}" for n in range(24)]), _ROWS, min_size=1, max_size=24
+    st.sampled_from([f"S{n:02}" for n in range(24)]),
+    _ROWS,
+    min_size=1,
+    max_size=24,
 )
 
 
@@ -299,13 +341,17 @@ def test_the_guards_agree_with_a_plain_reading_of_their_rules(
     )
 
 
-def expected(before: Feed, after: Feed, exempt: Sequence[str]) -> list[dict[str, Any]]:
+def expected(
+    before: Feed, after: Feed, exempt: Sequence[str]
+) -> list[dict[str, Any]]:
     """Return the results by the contract's words, SKU by SKU."""
     before, after = (
         {sku: row for sku, row in feed.items() if not row.kept}
         for feed in (before, after)
     )
-    counted = [sku for sku in sorted(before) if before[sku].vendor not in exempt]
+    counted = [
+        sku for sku in sorted(before) if before[sku].vendor not in exempt
+    ]
     both = [sku for sku in sorted(before) if sku in after]
     stocked = [sku for sku in both if before[sku].quantity > 0]
 
@@ -327,7 +373,8 @@ def expected(before: Feed, after: Feed, exempt: Sequence[str]) -> list[dict[str,
         return {
             "guard": guard,
             **more,
-            "tripped": len(hits) >= least and Decimal(len(hits)) > Decimal(limit) * of,
+            "tripped": len(hits) >= least
+            and Decimal(len(hits)) > Decimal(limit) * of,
             "value": str(value),
             "limit": limit,
             "count": len(hits),
@@ -339,7 +386,10 @@ def expected(before: Feed, after: Feed, exempt: Sequence[str]) -> list[dict[str,
         return [
             price(sku)
             for sku in both
-            if (low is not None and after[sku].cents < before[sku].cents * Decimal(low))
+            if (
+                low is not None
+                and after[sku].cents < before[sku].cents * Decimal(low)
+            )
             or (
                 high is not None
                 and after[sku].cents > before[sku].cents * Decimal(high)
@@ -347,7 +397,9 @@ def expected(before: Feed, after: Feed, exempt: Sequence[str]) -> list[dict[str,
         ]
 
     gone = [
-        {**price_of(before, sku), "after": None} for sku in counted if sku not in after
+        {**price_of(before, sku), "after": None}
+        for sku in counted
+        if sku not in after
     ]
     out = [
         {"sku": sku, "before": before[sku].quantity, "after": 0}
@@ -357,14 +409,26 @@ def expected(before: Feed, after: Feed, exempt: Sequence[str]) -> list[dict[str,
     results = [result("skus_removed", gone, len(counted), "0.50")]
     if len(stocked) >= 10:
         results.append(result("out_of_stock", out, len(stocked), "0.50"))
-    results.append(result("price_drop", moved("0.5", None), len(both), "0.01", least=5))
-    results.append(result("price_rise", moved(None, "2"), len(both), "0.01", least=5))
+    results.append(
+        result("price_drop", moved("0.5", None), len(both), "0.01", least=5)
+    )
+    results.append(
+        result("price_rise", moved(None, "2"), len(both), "0.01", least=5)
+    )
     if len(both) >= 10:
         results.append(
-            result("price_level", moved("0.80", None), len(both), "0.5", side="low")
+            result(
+                "price_level", moved("0.80", None), len(both), "0.5", side="low"
+            )
         )
         results.append(
-            result("price_level", moved(None, "1.25"), len(both), "0.5", side="high")
+            result(
+                "price_level",
+                moved(None, "1.25"),
+                len(both),
+                "0.5",
+                side="high",
+            )
         )
     return results
 

@@ -40,7 +40,9 @@ def upload(
     age: timedelta | None = timedelta(0),
     sku_map_size: int | None = None,
 ) -> VendorInput:
-    return VendorInput(size, None if age is None else REQUESTED_AT - age, sku_map_size)
+    return VendorInput(
+        size, None if age is None else REQUESTED_AT - age, sku_map_size
+    )
 
 
 def judged(
@@ -56,7 +58,8 @@ def judged(
         uploads,
         requested_at=REQUESTED_AT,
         locations={
-            vendor.vendor_id: f"place/{vendor.vendor_id}/" for vendor in config.vendors
+            vendor.vendor_id: f"place/{vendor.vendor_id}/"
+            for vendor in config.vendors
         },
         limits=LIMITS,
         last_good=Published(ages or {}),
@@ -107,7 +110,10 @@ def test_trouble_of_a_required_vendor_fails_the_run(code: str) -> None:
     verdict = judged(vendor, GOOD, uploads=uploads)
     assert codes(verdict) == ([code], [])
     assert verdict.failure is not None
-    assert (verdict.failure.error_code, verdict.failure.stage) == (code, "FETCH_INPUTS")
+    assert (verdict.failure.error_code, verdict.failure.stage) == (
+        code,
+        "FETCH_INPUTS",
+    )
     assert "'bad'" in verdict.failure.error_message
 
 
@@ -153,7 +159,9 @@ def test_the_run_s_code_is_the_gravest_and_every_trouble_is_told() -> None:
 def test_a_vendor_in_trouble_is_left_out_with_the_trouble_s_code_and_words(
     code: str, required: bool
 ) -> None:
-    vendor, uploads = in_trouble(code, on_trouble="leave_out", required=required)
+    vendor, uploads = in_trouble(
+        code, on_trouble="leave_out", required=required
+    )
     verdict = judged(vendor, GOOD, uploads=uploads)
     state = verdict.states["bad"]
     assert (verdict.failure, state.status) == (None, VendorStatus.LEFT_OUT)
@@ -192,12 +200,16 @@ def last_good(code: str, hours: int = 48, **changes: Any) -> Any:
 
 
 @pytest.mark.parametrize("required", [True, False])
-@pytest.mark.parametrize("code", [code for code in TROUBLES if code != "STALE_FEED"])
+@pytest.mark.parametrize(
+    "code", [code for code in TROUBLES if code != "STALE_FEED"]
+)
 def test_the_last_good_feed_stands_in_with_its_age_in_whole_hours(
     code: str, required: bool
 ) -> None:
     vendor, uploads = last_good(code, required=required)
-    verdict = judged(vendor, GOOD, uploads=uploads, ages={"bad": 6 * HOUR - MOMENT})
+    verdict = judged(
+        vendor, GOOD, uploads=uploads, ages={"bad": 6 * HOUR - MOMENT}
+    )
     state = verdict.states["bad"]
     assert (verdict.failure, state.status) == (None, VendorStatus.LAST_GOOD)
     assert (state.last_good_run_id, state.age_hours) == (LAST_GOOD_RUN, 5)
@@ -239,7 +251,9 @@ def test_a_last_good_feed_is_used_up_to_its_exact_age(
     [(HOUR, False), (HOUR + MOMENT, True)],
     ids=["to the hour", "a moment older"],
 )
-def test_an_upload_is_stale_from_its_exact_age_on(age: timedelta, fails: bool) -> None:
+def test_an_upload_is_stale_from_its_exact_age_on(
+    age: timedelta, fails: bool
+) -> None:
     vendor = vendor_document("v", max_feed_age_hours=1)
     verdict = judged(vendor, uploads={"v": upload(age=age)})
     assert (verdict.failure is not None) is fails
@@ -250,7 +264,9 @@ def test_an_upload_without_an_age_is_never_stale() -> None:
     assert judged(vendor, uploads={"v": upload(age=None)}).failure is None
 
 
-@pytest.mark.parametrize("ages", [{}, {"bad": 49 * HOUR}], ids=["none", "too old"])
+@pytest.mark.parametrize(
+    "ages", [{}, {"bad": 49 * HOUR}], ids=["none", "too old"]
+)
 @pytest.mark.parametrize("code", TROUBLES)
 def test_without_a_last_good_feed_a_required_vendor_fails_and_an_optional_one_is_left_out(
     code: str, ages: dict[str, timedelta]
@@ -259,7 +275,10 @@ def test_without_a_last_good_feed_a_required_vendor_fails_and_an_optional_one_is
         2 if code == "STALE_FEED" else 48
     )  # the upload of three hours ago is too old, too
     vendor, uploads = last_good(code, hours=hours)
-    assert codes(judged(vendor, GOOD, uploads=uploads, ages=ages)) == ([code], [])
+    assert codes(judged(vendor, GOOD, uploads=uploads, ages=ages)) == (
+        [code],
+        [],
+    )
     vendor, uploads = last_good(code, hours=hours, required=False)
     verdict = judged(vendor, GOOD, uploads=uploads, ages=ages)
     assert verdict.states["bad"].status is VendorStatus.LEFT_OUT

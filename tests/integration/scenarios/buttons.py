@@ -27,7 +27,9 @@ def a_run_is_terminated_in_the_ui(relay: Installation) -> str:
     again = relay.wait_final(relay.post(tenant))
     assert again.status == "SUCCEEDED", brief(again)
     everything_settled(relay)
-    return f"CANCELLED in {record.failed_stage}; the tenant's next run SUCCEEDED"
+    return (
+        f"CANCELLED in {record.failed_stage}; the tenant's next run SUCCEEDED"
+    )
 
 
 @scenario("17", seconds=60)
@@ -81,7 +83,9 @@ def a_busy_tenant_is_materialized_by_hand(relay: Installation) -> str:
     work = relay.hold_work(tenant)
     run_id = relay.post(tenant)
     work.wait_for_hits(1, RUN_SECONDS)
-    again = relay.dagster.reexecute(str(first.dagster_run_id), from_failure=False)
+    again = relay.dagster.reexecute(
+        str(first.dagster_run_id), from_failure=False
+    )
     wait_for(
         "Dagster holds the second run back",
         lambda: relay.dagster.status(again) == "QUEUED",
@@ -114,11 +118,21 @@ def twenty_tenants_are_backfilled(relay: Installation) -> str:
     relay.dagster.backfill(tenants, ASSETS)
 
     def started() -> list[str]:
-        return [run.run_id for run in relay.dagster.runs() if run.run_id not in before]
+        return [
+            run.run_id
+            for run in relay.dagster.runs()
+            if run.run_id not in before
+        ]
 
-    wait_for("twenty Dagster runs", lambda: len(started()) == BACKFILL, within=120)
-    records = [relay.wait_final(run, within=6 * RUN_SECONDS) for run in started()]
+    wait_for(
+        "twenty Dagster runs", lambda: len(started()) == BACKFILL, within=120
+    )
+    records = [
+        relay.wait_final(run, within=6 * RUN_SECONDS) for run in started()
+    ]
     assert {record.tenant_id for record in records} == set(tenants)
-    assert {(record.status, record.attempt) for record in records} == {("SUCCEEDED", 1)}
+    assert {(record.status, record.attempt) for record in records} == {
+        ("SUCCEEDED", 1)
+    }
     everything_settled(relay)
     return f"{BACKFILL} runs of their own, SUCCEEDED"

@@ -29,7 +29,9 @@ def one_tenant_is_posted_to_fifty_times_at_once(relay: Installation) -> str:
     answers = side_by_side(*[lambda: relay.ask(tenant)] * REQUESTS)
     codes = Counter(answer.status_code for answer in answers)
     assert codes == {202: 1, 409: REQUESTS - 1}, codes
-    accepted = next(answer.json() for answer in answers if answer.status_code == 202)
+    accepted = next(
+        answer.json() for answer in answers if answer.status_code == 202
+    )
     named = {
         answer.json()["active_run_id"]
         for answer in answers
@@ -48,7 +50,11 @@ def thirty_tenants_at_once_one_poisoned(relay: Installation) -> str:
     tenants = [relay.new_tenant("crowd") for _ in range(TENANTS)]
     poisoned = tenants[TENANTS // 3]
     refusing = relay.proxy.add(
-        Action.FAIL, "s3", "CopyObject", "PutObject", containing=f"tenants/{poisoned}/"
+        Action.FAIL,
+        "s3",
+        "CopyObject",
+        "PutObject",
+        containing=f"tenants/{poisoned}/",
     )
     runs = side_by_side(
         *(lambda tenant=tenant: relay.post(tenant) for tenant in tenants)
@@ -83,13 +89,21 @@ def ten_jobs_wait_for_one_busy_tenant(relay: Installation) -> str:
         assert relay.wait_final(other).status == "SUCCEEDED"
     records = [relay.aws.runs.get(job.run_id) for job in jobs]
     early = [
-        brief(record) for record in records if record is not None and record.attempt
+        brief(record)
+        for record in records
+        if record is not None and record.attempt
     ]
     assert not early, early
-    assert not any(relay.dagster.runs(job.run_id) for job in jobs), "they take capacity"
+    assert not any(relay.dagster.runs(job.run_id) for job in jobs), (
+        "they take capacity"
+    )
     work.release()
     for run_id in (first, *(job.run_id for job in jobs)):
         record = relay.wait_final(run_id, within=6 * RUN_SECONDS)
-        assert (record.status, record.attempt) == ("SUCCEEDED", 1), brief(record)
+        assert (record.status, record.attempt) == ("SUCCEEDED", 1), brief(
+            record
+        )
     everything_settled(relay)
-    return f"3 others SUCCEEDED meanwhile; then {JOBS} runs SUCCEEDED, attempt 1"
+    return (
+        f"3 others SUCCEEDED meanwhile; then {JOBS} runs SUCCEEDED, attempt 1"
+    )

@@ -64,14 +64,20 @@ def what_deletes_a_tenant_dies_in_between(relay: Installation) -> str:
     assert state.state is TenantState.DELETING
     relay.start(CODE, DAEMON)
     removed(relay, tenant, {run_id, dagster_run_id})
-    again = relay.http.put(f"/v1/tenants/{tenant}/config", json=relay.config_of(tenant))
-    assert (again.status_code, again.json()["config_version"]) == (201, 1), again.text
+    again = relay.http.put(
+        f"/v1/tenants/{tenant}/config", json=relay.config_of(tenant)
+    )
+    assert (again.status_code, again.json()["config_version"]) == (201, 1), (
+        again.text
+    )
     everything_settled(relay)
     return "DELETED by the next; made anew it begins at version 1"
 
 
 def delete(relay: Installation, tenant: str) -> None:
-    answer = relay.http.delete(f"/v1/tenants/{tenant}", params={"confirm": tenant})
+    answer = relay.http.delete(
+        f"/v1/tenants/{tenant}", params={"confirm": tenant}
+    )
     assert answer.status_code == 202, answer.text
 
 
@@ -90,10 +96,16 @@ def removed(relay: Installation, tenant: str, run_ids: set[str]) -> None:
         within=REMOVED_WITHIN,
     )
     settings = relay.aws.settings
-    known = (f"{settings.audit_table}/", f"{settings.tenants_table}/DELETION#{tenant}")
+    known = (
+        f"{settings.audit_table}/",
+        f"{settings.tenants_table}/DELETION#{tenant}",
+    )
 
     def left() -> list[str]:
-        kept = {**kept_by_aws(relay.aws), **kept_by_dagster(relay.stack.dagster_home)}
+        kept = {
+            **kept_by_aws(relay.aws),
+            **kept_by_dagster(relay.stack.dagster_home),
+        }
         return [
             place
             for place in naming(kept, {tenant, *run_ids})

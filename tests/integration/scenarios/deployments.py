@@ -48,7 +48,8 @@ def everything_is_deployed_anew(relay: Installation) -> str:
     relay.start(*DAGSTER, API)
     runs.append(relay.post(tenants[2]))
     records = [
-        relay.wait_final(run_id, within=RUN_SECONDS + STALE_SECONDS) for run_id in runs
+        relay.wait_final(run_id, within=RUN_SECONDS + STALE_SECONDS)
+        for run_id in runs
     ]
     for record in records:
         assert record.status == "SUCCEEDED", brief(record)

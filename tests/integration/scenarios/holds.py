@@ -9,7 +9,12 @@ import httpx
 
 from integration import sample_tenant
 from integration.fault_rules import Action, Rule
-from integration.installation import RUN_SECONDS, Installation, brief, side_by_side
+from integration.installation import (
+    RUN_SECONDS,
+    Installation,
+    brief,
+    side_by_side,
+)
 from integration.scenario import scenario
 from integration.settled import Exceptions, everything_settled
 from integration.waiting import wait_for
@@ -19,7 +24,9 @@ from relay_dagster.feeds.pointer import FeedPointer
 from relay_dagster.runs.model import RunRecord
 from support import builders
 
-FEW_ROWS = builders.feed("SKU-0001,5,9.00,few,2026-02-01", header=sample_tenant.HEADER)
+FEW_ROWS = builders.feed(
+    "SKU-0001,5,9.00,few,2026-02-01", header=sample_tenant.HEADER
+)
 
 
 @scenario("28", seconds=50)
@@ -57,7 +64,10 @@ def a_run_comes_in_while_a_hold_is_released(relay: Installation) -> str:
     assert told == (409, "TENANT_ALREADY_RUNNING"), answer.text
     held(relay, newer)
     given_up = relay.record(record.run_id)
-    assert (given_up.status, given_up.error_code) == ("CANCELLED", "HOLD_SUPERSEDED")
+    assert (given_up.status, given_up.error_code) == (
+        "CANCELLED",
+        "HOLD_SUPERSEDED",
+    )
     assert release(relay, record).json()["error_code"] == "RUN_NOT_HELD"
     assert in_force(relay, tenant) == before
     everything_settled(relay, Exceptions(few=[tenant]))
@@ -75,7 +85,10 @@ def the_api_dies_while_it_releases(relay: Installation) -> str:
         lambda: relay.record(record.run_id).acknowledged_at is not None,
         within=RUN_SECONDS,
     )
-    for action, is_written in ((Action.HOLD, False), (Action.HOLD_ANSWER, True)):
+    for action, is_written in (
+        (Action.HOLD, False),
+        (Action.HOLD_ANSWER, True),
+    ):
         writing = moving(relay, tenant, RunStatus.SUCCEEDED, action)
         with ThreadPoolExecutor(1) as pool:
             asked = pool.submit(release, relay, record)
@@ -92,7 +105,9 @@ def the_api_dies_while_it_releases(relay: Installation) -> str:
             )
         writing.discard()
         relay.start(API)
-        assert in_force(relay, tenant) == (record.run_id if is_written else before)
+        assert in_force(relay, tenant) == (
+            record.run_id if is_written else before
+        )
     assert release(relay, record).status_code == 200
     assert released_once(relay, tenant) == record.run_id
     everything_settled(relay, Exceptions(few=[tenant]))
@@ -113,11 +128,17 @@ def published_tenant(relay: Installation, word: str) -> tuple[str, str]:
 
 
 def moving(
-    relay: Installation, tenant: str, status: RunStatus, action: Action = Action.HOLD
+    relay: Installation,
+    tenant: str,
+    status: RunStatus,
+    action: Action = Action.HOLD,
 ) -> Rule:
     """Hold the transaction that ends a run of the tenant so."""
     return relay.proxy.add(
-        action, "dynamodb", "TransactWriteItems", containing=(tenant, f'"{status}"')
+        action,
+        "dynamodb",
+        "TransactWriteItems",
+        containing=(tenant, f'"{status}"'),
     )
 
 

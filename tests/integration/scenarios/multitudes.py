@@ -53,7 +53,9 @@ def the_queue_is_purged(relay: Installation) -> str:
         relay.dagster.switch_sensor("sqs_run_sensor", on=True)
     for run_id in runs:
         record = relay.wait_final(run_id, within=2 * RUN_SECONDS)
-        assert (record.status, record.attempt) == ("SUCCEEDED", 1), brief(record)
+        assert (record.status, record.attempt) == ("SUCCEEDED", 1), brief(
+            record
+        )
     took = time.monotonic() - purged
     everything_settled(relay)
     return f"{PURGED} runs sent again and SUCCEEDED, attempt 1, within {took:.0f} s"
@@ -91,7 +93,9 @@ def a_stray_lies_among_300_dead_letters(relay: Installation) -> str:
     letter = relay.aws.clients.sqs.send_message(
         QueueUrl=queue.dlq_url, MessageBody=record.job.body()
     )
-    tomorrow = RunLedger(relay.aws.runs, clock=lambda: utc_now() + timedelta(days=1))
+    tomorrow = RunLedger(
+        relay.aws.runs, clock=lambda: utc_now() + timedelta(days=1)
+    )
     tomorrow.messages.mark_sent(record.run_id, letter["MessageId"])
     moved = time.monotonic()
     record = relay.wait_final(record.run_id, within=60 + RUN_SECONDS)
@@ -99,7 +103,10 @@ def a_stray_lies_among_300_dead_letters(relay: Installation) -> str:
     assert (record.status, record.attempt) == ("SUCCEEDED", 1), brief(record)
 
     def all_are_listed() -> bool:
-        return len({each.run_id for each in DeadLetters(relay.aws).all()}) == LETTERS
+        return (
+            len({each.run_id for each in DeadLetters(relay.aws).all()})
+            == LETTERS
+        )
 
     # A sweep that reads them at the same time hides them until it ends.
     wait_for(
@@ -115,7 +122,9 @@ def a_stray_lies_among_300_dead_letters(relay: Installation) -> str:
 @scenario("27", seconds=140)
 def runs_meet_their_limits_beside_a_well_one(relay: Installation) -> str:
     """A run takes too long, one too much memory: FAILED, finally; the one beside them SUCCEEDED."""
-    slow, big, well = (relay.new_tenant(word) for word in ("slow", "big", "well"))
+    slow, big, well = (
+        relay.new_tenant(word) for word in ("slow", "big", "well")
+    )
     rows = (f"SKU-{row},1,2.50" for row in range(ROWS_FOR_TOO_MUCH_MEMORY))
     relay.upload(big, "north", builders.feed(*rows))
     held = relay.proxy.add(
@@ -127,7 +136,9 @@ def runs_meet_their_limits_beside_a_well_one(relay: Installation) -> str:
         RELAY_MAX_RUN_MEMORY_MB=str(MEMORY_MB),
     ):
         runs = [relay.post(tenant) for tenant in (slow, big, well)]
-        ends = [relay.wait_final(run_id, within=2 * RUN_SECONDS) for run_id in runs]
+        ends = [
+            relay.wait_final(run_id, within=2 * RUN_SECONDS) for run_id in runs
+        ]
     held.discard()
     told = [(end.status, end.error_code, end.attempt) for end in ends]
     assert told == [
@@ -161,11 +172,17 @@ def _queued_runs(relay: Installation, count: int) -> Iterator[None]:
         for start in range(0, count, 25):
             some = runs[start : start + 25]
             keys = [
-                {"DeleteRequest": {"Key": {"pk": {"S": Kind.RUN.key(run.run_id)}}}}
+                {
+                    "DeleteRequest": {
+                        "Key": {"pk": {"S": Kind.RUN.key(run.run_id)}}
+                    }
+                }
                 for run in some
             ]
             table = relay.aws.settings.runs_table
-            relay.aws.clients.dynamodb.batch_write_item(RequestItems={table: keys})
+            relay.aws.clients.dynamodb.batch_write_item(
+                RequestItems={table: keys}
+            )
 
 
 @contextlib.contextmanager
@@ -179,7 +196,9 @@ def _code_server_with(relay: Installation, **variables: str) -> Iterator[None]:
         _restart_code_server(relay, before)
 
 
-def _restart_code_server(relay: Installation, environment: dict[str, str]) -> None:
+def _restart_code_server(
+    relay: Installation, environment: dict[str, str]
+) -> None:
     relay.kill(CODE)
     relay.stack.environment = environment
     relay.start(CODE)

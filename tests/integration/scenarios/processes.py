@@ -45,7 +45,9 @@ def the_daemon_dies_again_and_again(relay: Installation) -> str:
         relay.start(DAEMON)
     for run_id in runs:
         record = relay.wait_final(run_id, within=6 * RUN_SECONDS)
-        assert (record.status, record.attempt) == ("SUCCEEDED", 1), brief(record)
+        assert (record.status, record.attempt) == ("SUCCEEDED", 1), brief(
+            record
+        )
     everything_settled(relay)
     return f"{BURST} runs SUCCEEDED, attempt 1, through {DAEMON_KILLS} kills; DLQ empty"
 
@@ -78,7 +80,9 @@ def the_code_server_is_dead_at_a_dequeue(relay: Installation) -> str:
     relay.start(CODE)
     for run_id in runs:
         record = relay.wait_final(run_id)
-        assert (record.status, record.attempt) == ("SUCCEEDED", 1), brief(record)
+        assert (record.status, record.attempt) == ("SUCCEEDED", 1), brief(
+            record
+        )
     everything_settled(relay)
     return "dequeued again when the code server was back; SUCCEEDED, attempt 1"
 

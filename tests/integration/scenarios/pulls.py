@@ -25,7 +25,9 @@ def daemon_and_transfer_die_in_a_pull(relay: Installation) -> str:
     begun, over = threading.Event(), threading.Event()
 
     def half(connection: socket.socket, _: Received) -> None:
-        head = f"HTTP/1.1 200 OK\r\ncontent-length: {len(feed)}\r\n\r\n".encode()
+        head = (
+            f"HTTP/1.1 200 OK\r\ncontent-length: {len(feed)}\r\n\r\n".encode()
+        )
         connection.sendall(head + feed[: len(feed) // 2])
         begun.set()
         over.wait(300)

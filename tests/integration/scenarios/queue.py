@@ -78,7 +78,10 @@ def a_sensor_evaluation_dies_after_a_receive(relay: Installation) -> str:
 def receiving_fails_for_a_minute(relay: Installation) -> str:
     """SQS answers receives with 500 for a minute: logged, counted, and it goes on by itself."""
     tenant = relay.new_tenant("outage")
-    told, counted = len(relay.events("queue_receive_error")), _worker_errors(relay)
+    told, counted = (
+        len(relay.events("queue_receive_error")),
+        _worker_errors(relay),
+    )
     started = time.monotonic()
     outage = relay.proxy.add(
         Action.FAIL, "sqs", "ReceiveMessage", containing="relay-inventory-jobs"
@@ -108,7 +111,11 @@ def receiving_fails_for_a_minute(relay: Installation) -> str:
 @scenario("15", seconds=40)
 def what_is_no_job_goes_to_the_dead_letters(relay: Installation) -> str:
     """Bodies that are no job, and another job under a known run_id: DLQ; nobody is held up."""
-    counted, sqs, queue = _worker_errors(relay), relay.aws.clients.sqs, relay.aws.queue
+    counted, sqs, queue = (
+        _worker_errors(relay),
+        relay.aws.clients.sqs,
+        relay.aws.queue,
+    )
     bodies = ["not a job", json.dumps({"run_id": str(uuid.uuid4())}), "[1, 2]"]
     for body in bodies:
         sqs.send_message(QueueUrl=queue.url, MessageBody=body)
@@ -133,7 +140,9 @@ def what_is_no_job_goes_to_the_dead_letters(relay: Installation) -> str:
     assert relay.record(run_id).finished_at == record.finished_at
     everything_settled(relay, Exceptions(dead=bodies))
     relay.empty_dead_letters()
-    return "4 in the DLQ, each with its cause; the honest run SUCCEEDED, attempt 1"
+    return (
+        "4 in the DLQ, each with its cause; the honest run SUCCEEDED, attempt 1"
+    )
 
 
 @scenario("16", seconds=110)
@@ -159,7 +168,9 @@ def jobs_outwait_all_their_visibility_timeouts(relay: Installation) -> str:
         rule.release()
     for run_id in [*runs, second.run_id]:
         record = relay.wait_final(run_id, within=2 * RUN_SECONDS)
-        assert (record.status, record.attempt) == ("SUCCEEDED", 1), brief(record)
+        assert (record.status, record.attempt) == ("SUCCEEDED", 1), brief(
+            record
+        )
     everything_settled(relay)
     return (
         f"{len(runs) + 1} runs SUCCEEDED, attempt 1, after {ALL_VISIBILITIES} s of waiting "
@@ -172,7 +183,10 @@ def two_processes_race_for_one_attempt(relay: Installation) -> str:
     """Two processes claim one attempt at the same moment, its message comes again: one executes."""
     tenant = relay.new_tenant("race")
     claims = relay.proxy.add(
-        Action.HOLD, "dynamodb", "TransactWriteItems", containing=(tenant, "RUNNING")
+        Action.HOLD,
+        "dynamodb",
+        "TransactWriteItems",
+        containing=(tenant, "RUNNING"),
     )
     rival = subprocess.Popen(
         [sys.executable, str(RIVAL)],
@@ -188,7 +202,9 @@ def two_processes_race_for_one_attempt(relay: Installation) -> str:
         run_id = relay.post(tenant)
         claims.wait_for_hits(1, RUN_SECONDS)
         own = relay.dagster.runs(run_id)[0]
-        rival.stdin.write(json.dumps({name: own.tags[name] for name in TAGS}) + "\n")
+        rival.stdin.write(
+            json.dumps({name: own.tags[name] for name in TAGS}) + "\n"
+        )
         rival.stdin.flush()
         claims.wait_for_hits(2)
         relay.aws.queue.extend(str(relay.record(run_id).receipt_handle), 0)
@@ -230,7 +246,9 @@ def the_reconciler_is_down_for_long(relay: Installation) -> str:
         relay.dagster.switch_sensor("run_reconciler", on=True)
     assert (record.status, record.attempt) == ("SUCCEEDED", 1), brief(record)
     everything_settled(relay)
-    replaced = sum(e.get("run_id") == run_id for e in relay.events("message_replaced"))
+    replaced = sum(
+        e.get("run_id") == run_id for e in relay.events("message_replaced")
+    )
     return f"SUCCEEDED, attempt 1, acknowledged late; message replaced {replaced} times"
 
 

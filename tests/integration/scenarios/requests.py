@@ -30,7 +30,9 @@ def nothing_breaks(relay: Installation) -> str:
 def the_api_dies_between_record_and_send(relay: Installation) -> str:
     """API SIGKILLed after the record, before the send: the run starts, late, once."""
     tenant = relay.new_tenant("unsent")
-    sending = relay.proxy.add(Action.HOLD, "sqs", "SendMessage", containing=tenant)
+    sending = relay.proxy.add(
+        Action.HOLD, "sqs", "SendMessage", containing=tenant
+    )
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(relay.ask, tenant)
         sending.wait_for_hits(1)
@@ -99,7 +101,9 @@ def the_queue_is_unreachable_at_a_request(relay: Installation) -> str:
 def a_message_comes_late_after_a_refusal(relay: Installation) -> str:
     """SQS hangs at POST, the message arrives later: 503, no run; the message starts nothing."""
     tenant = relay.new_tenant("late")
-    hanging = relay.proxy.add(Action.HANG, "sqs", "SendMessage", containing=tenant)
+    hanging = relay.proxy.add(
+        Action.HANG, "sqs", "SendMessage", containing=tenant
+    )
     _assert_refused(relay, tenant)
     hanging.release()
     sent = relay.proxy.seen("sqs", "SendMessage", tenant)[-1].request
@@ -130,7 +134,9 @@ def the_answer_to_a_send_is_lost(relay: Installation) -> str:
     if answer.status_code == 503:
         assert _listed(relay, tenant) == []
         everything_settled(relay)
-        return f"503 after {swallowing.hits} sends; the messages started nothing"
+        return (
+            f"503 after {swallowing.hits} sends; the messages started nothing"
+        )
     record = relay.wait_final(answer.json()["run_id"])
     assert (record.status, record.attempt) == ("SUCCEEDED", 1), brief(record)
     everything_settled(relay)
@@ -138,7 +144,9 @@ def the_answer_to_a_send_is_lost(relay: Installation) -> str:
 
 
 @scenario("18", seconds=35)
-def cancel_before_dispatch_while_running_and_at_the_end(relay: Installation) -> str:
+def cancel_before_dispatch_while_running_and_at_the_end(
+    relay: Installation,
+) -> str:
     """Cancel before dispatch, while it publishes, at the end: CANCELLED; CANCELLED; 409."""
     early, busy = relay.new_tenant("early"), relay.new_tenant("busy")
     received = relay.proxy.add(
@@ -165,14 +173,16 @@ def cancel_before_dispatch_while_running_and_at_the_end(relay: Installation) -> 
     publishing.release()
     record = relay.wait_final(running)
     assert record.status == "CANCELLED", brief(record)
-    wait_for("the feed is taken away", lambda: not relay.has_csv(running), within=60)
+    wait_for(
+        "the feed is taken away", lambda: not relay.has_csv(running), within=60
+    )
 
     code, problem = _cancel(relay, running)
-    assert (code, problem["error_code"]) == (409, "RUN_ALREADY_FINISHED"), problem
-    everything_settled(relay)
-    return (
-        f"CANCELLED at once; CANCELLED in {record.failed_stage}, nothing published; 409"
+    assert (code, problem["error_code"]) == (409, "RUN_ALREADY_FINISHED"), (
+        problem
     )
+    everything_settled(relay)
+    return f"CANCELLED at once; CANCELLED in {record.failed_stage}, nothing published; 409"
 
 
 def _assert_refused(relay: Installation, tenant: str) -> None:
@@ -183,7 +193,9 @@ def _assert_refused(relay: Installation, tenant: str) -> None:
 
 
 def _listed(relay: Installation, tenant: str) -> list[object]:
-    return list(relay.http.get("/v1/runs", params={"tenant_id": tenant}).json()["runs"])
+    return list(
+        relay.http.get("/v1/runs", params={"tenant_id": tenant}).json()["runs"]
+    )
 
 
 def _cancel(relay: Installation, run_id: str) -> tuple[int, dict[str, object]]:

@@ -29,15 +29,19 @@ TENANTS = 5
 def the_daemon_dies_within_the_debounce(relay: Installation) -> str:
     """The daemon dies while uploads are quiet: what was noted starts one run once it is back."""
     tenant = relay.new_tenant("quiet", triggers=_on_upload(QUIET_SECONDS))
-    wait_for("the uploads are noted", lambda: _noted(relay, tenant) == 2, within=30)
+    wait_for(
+        "the uploads are noted", lambda: _noted(relay, tenant) == 2, within=30
+    )
     relay.kill(DAEMON, CODE)
     assert _runs(relay, tenant) == []
     relay.start(CODE, DAEMON)
-    (run,) = wait_for("a run starts", lambda: _runs(relay, tenant), within=RUN_SECONDS)
+    (run,) = wait_for(
+        "a run starts", lambda: _runs(relay, tenant), within=RUN_SECONDS
+    )
     last = relay.aws.triggers.get(tenant).upload_run_at
     record = relay.wait_final(run.run_id)
-    assert (record.status, record.trigger) == ("SUCCEEDED", Trigger.UPLOAD), brief(
-        record
+    assert (record.status, record.trigger) == ("SUCCEEDED", Trigger.UPLOAD), (
+        brief(record)
     )
     assert last is not None
     everything_settled(relay)
@@ -50,12 +54,18 @@ def two_daemons_look_at_one_schedule(relay: Installation) -> str:
     """Two more processes look at the schedules of five tenants: one run for each due time."""
     cron = (utc_now() + timedelta(hours=12)).strftime("%M %H * * *")
     schedule = {"schedule": {"cron": cron}}
-    tenants = [relay.new_tenant("clock", triggers=schedule) for _ in range(TENANTS)]
+    tenants = [
+        relay.new_tenant("clock", triggers=schedule) for _ in range(TENANTS)
+    ]
     with _clock(relay), _clock(relay):
         for tenant in tenants:
             _fall_due(relay, tenant)
         started = [
-            wait_for("a run starts", lambda name=tenant: _runs(relay, name), within=20)
+            wait_for(
+                "a run starts",
+                lambda name=tenant: _runs(relay, name),
+                within=20,
+            )
             for tenant in tenants
         ]
         ended = [relay.wait_final(run.run_id) for (run,) in started]
@@ -85,7 +95,11 @@ def vendors_upload_while_the_tenant_is_busy(relay: Installation) -> str:
         lambda: relay.aws.triggers.get(tenant).wanted is Trigger.UPLOAD,
         within=90,
     )
-    stays("nothing starts beside it", lambda: len(_runs(relay, tenant)) == 2, seconds=8)
+    stays(
+        "nothing starts beside it",
+        lambda: len(_runs(relay, tenant)) == 2,
+        seconds=8,
+    )
     work.release()
     relay.wait_final(posted)
     runs = wait_for(
@@ -94,8 +108,8 @@ def vendors_upload_while_the_tenant_is_busy(relay: Installation) -> str:
         within=RUN_SECONDS,
     )
     record = relay.wait_final(runs[-1].run_id)
-    assert (record.status, record.trigger) == ("SUCCEEDED", Trigger.UPLOAD), brief(
-        record
+    assert (record.status, record.trigger) == ("SUCCEEDED", Trigger.UPLOAD), (
+        brief(record)
     )
     everything_settled(relay)
     assert len(_runs(relay, tenant)) == 3

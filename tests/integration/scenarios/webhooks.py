@@ -29,7 +29,9 @@ def api_and_sender_die_as_a_run_ends(relay: Installation) -> str:
         relay.kill(API)
         work.release()
         record = relay.wait_final(run_id)
-        assert (record.status, record.attempt) == ("SUCCEEDED", 1), brief(record)
+        assert (record.status, record.attempt) == ("SUCCEEDED", 1), brief(
+            record
+        )
         receiver.wait_for(1, RUN_SECONDS)
         relay.kill_alone(CODE)
         over.set()
@@ -39,20 +41,23 @@ def api_and_sender_die_as_a_run_ends(relay: Installation) -> str:
         requests = receiver.wait_for(2, RUN_SECONDS + LEASE.total_seconds())
         tries = wait_for(
             "the delivery is over",
-            lambda: relay.http.get(f"{place}/{made['webhook_id']}/deliveries").json()[
-                "deliveries"
-            ],
+            lambda: relay.http.get(
+                f"{place}/{made['webhook_id']}/deliveries"
+            ).json()["deliveries"],
             within=60,
         )
         everything_settled(relay)
     assert {each.headers["webhook-id"] for each in requests} == {
         tries[0]["delivery_id"]
     }
-    assert [(each["attempt"], each["status_code"]) for each in tries] == [(1, 204)], (
-        tries
-    )
+    assert [(each["attempt"], each["status_code"]) for each in tries] == [
+        (1, 204)
+    ], tries
     for request in requests:
         told = Webhook(made["secret"]).verify(request.body, request.headers)
-        assert (told["type"], told["data"]["run_id"]) == ("run.succeeded", run_id)
+        assert (told["type"], told["data"]["run_id"]) == (
+            "run.succeeded",
+            run_id,
+        )
     assert len({request.body for request in requests}) == 1
     return f"{len(requests)} requests of one id, the same bytes; one try is noted, answered 204"

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from integration.fault_rules import Action
-from integration.installation import MAX_ATTEMPTS, RUN_SECONDS, Installation, brief
+from integration.installation import (
+    MAX_ATTEMPTS,
+    RUN_SECONDS,
+    Installation,
+    brief,
+)
 from integration.scenario import scenario
 from integration.settled import Exceptions, everything_settled
 from integration.waiting import wait_for
@@ -17,12 +22,18 @@ def s3_throttles_twice(relay: Installation) -> str:
     """S3 answers 503 twice: SUCCEEDED, attempt 1."""
     tenant = relay.new_tenant("slow")
     throttle = relay.proxy.add(
-        Action.THROTTLE, "s3", "PutObject", containing=f"/tenants/{tenant}/", times=2
+        Action.THROTTLE,
+        "s3",
+        "PutObject",
+        containing=f"/tenants/{tenant}/",
+        times=2,
     )
     record = relay.wait_final(relay.post(tenant))
-    assert (record.status, record.attempt, throttle.hits) == ("SUCCEEDED", 1, 2), brief(
-        record
-    )
+    assert (record.status, record.attempt, throttle.hits) == (
+        "SUCCEEDED",
+        1,
+        2,
+    ), brief(record)
     everything_settled(relay)
     return "SUCCEEDED, attempt 1"
 
@@ -31,7 +42,8 @@ def s3_throttles_twice(relay: Installation) -> str:
 def services_fail_for_a_while(relay: Installation) -> str:
     """DynamoDB throttles twice, S3 fails through one attempt, hangs, hangs up: all SUCCEEDED."""
     tenants = {
-        word: relay.new_tenant(word) for word in ("ddb", "fails", "hangs", "drops")
+        word: relay.new_tenant(word)
+        for word in ("ddb", "fails", "hangs", "drops")
     }
 
     def on(word: str) -> str:
@@ -62,7 +74,13 @@ def services_fail_for_a_while(relay: Installation) -> str:
             containing=f"{on('hangs')}normalized/",
             times=1,
         ),
-        add(Action.DROP_AFTER, "s3", "PutObject", containing=on("drops"), times=2),
+        add(
+            Action.DROP_AFTER,
+            "s3",
+            "PutObject",
+            containing=on("drops"),
+            times=2,
+        ),
     ]
     runs = {word: relay.post(tenant) for word, tenant in tenants.items()}
     attempts = {}
@@ -79,8 +97,13 @@ def services_fail_for_a_while(relay: Installation) -> str:
 @scenario("13", seconds=120)
 def s3_throttles_one_tenant_for_ever(relay: Installation) -> str:
     """S3 throttles one tenant for ever: three attempts, POISON_JOB, DLQ; other tenants unharmed."""
-    poor, rich = relay.new_tenant("poor"), [relay.new_tenant("rich") for _ in range(3)]
-    throttle = relay.proxy.add(Action.THROTTLE, "s3", containing=f"tenants/{poor}/")
+    poor, rich = (
+        relay.new_tenant("poor"),
+        [relay.new_tenant("rich") for _ in range(3)],
+    )
+    throttle = relay.proxy.add(
+        Action.THROTTLE, "s3", containing=f"tenants/{poor}/"
+    )
     run_id = relay.post(poor)
     others = [relay.post(tenant) for tenant in rich]
     for other in others:
@@ -90,7 +113,9 @@ def s3_throttles_one_tenant_for_ever(relay: Installation) -> str:
     told = (record.status, record.error_code, record.attempt)
     assert told == ("FAILED", "POISON_JOB", MAX_ATTEMPTS), brief(record)
     assert relay.aws.runs.lock(poor).active_run_id is None
-    letters = wait_for("the message is in the DLQ", relay.dead_letters, within=60)
+    letters = wait_for(
+        "the message is in the DLQ", relay.dead_letters, within=60
+    )
     assert [letter["run_id"] for letter in letters] == [run_id], letters
     assert "SlowDown" in letters[0]["cause"], letters
     throttle.release()

@@ -11,10 +11,14 @@ from relay_core.config import parse_document
 from support.pages import PAGES
 
 PAGE = PAGES["docs/OUTPUTS.md"]
-SMALLEST = re.findall(r"```yaml\n(.*?)```", PAGES["docs/CONFIG.md"], re.DOTALL)[0]
+SMALLEST = re.findall(r"```yaml\n(.*?)```", PAGES["docs/CONFIG.md"], re.DOTALL)[
+    0
+]
 (UPLOAD, *_) = re.findall(r"```csv\n(.*?)```", PAGE, re.DOTALL)
 EXAMPLES = re.findall(
-    r"### (.*?)\n\n```yaml\n(.*?)```\n\n```(?:csv|tsv|json)\n(.*?)```", PAGE, re.DOTALL
+    r"### (.*?)\n\n```yaml\n(.*?)```\n\n```(?:csv|tsv|json)\n(.*?)```",
+    PAGE,
+    re.DOTALL,
 )
 
 
@@ -23,9 +27,12 @@ def test_every_output_of_the_page_is_tried() -> None:
 
 
 @pytest.mark.parametrize(
-    ("output", "file"), [pytest.param(*each, id=title) for title, *each in EXAMPLES]
+    ("output", "file"),
+    [pytest.param(*each, id=title) for title, *each in EXAMPLES],
 )
-def test_an_output_of_the_page_gives_the_file_below_it(output: str, file: str) -> None:
+def test_an_output_of_the_page_gives_the_file_below_it(
+    output: str, file: str
+) -> None:
     document = {
         **parse_document(SMALLEST, format="yaml"),
         **parse_document(output, format="yaml"),

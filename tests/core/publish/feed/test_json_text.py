@@ -12,7 +12,9 @@ from relay_core.publish.feed import json_texts
 
 ODD = st.text(
     st.one_of(
-        st.sampled_from("\"'\\/ab \t\n\r\x00\x1b\x1f\x7f\x80é\u2028\ufeff\U0001f600"),
+        st.sampled_from(
+            "\"'\\/ab \t\n\r\x00\x1b\x1f\x7f\x80é\u2028\ufeff\U0001f600"
+        ),
         st.characters(codec="utf-8"),
     ),
     max_size=6,
@@ -21,7 +23,9 @@ ODD = st.text(
 
 @given(st.lists(ODD, max_size=6), st.integers(0, 2))
 @example(["it's", 'said "no"', "both ' and \"", "back\\slash", "plain"], 0)
-def test_texts_are_shown_as_json_shows_them(texts: list[str], skipped: int) -> None:
+def test_texts_are_shown_as_json_shows_them(
+    texts: list[str], skipped: int
+) -> None:
     column = pa.array(texts, pa.large_string())[skipped:]
 
     assert json_texts(column).to_pylist() == [

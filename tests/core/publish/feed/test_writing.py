@@ -67,12 +67,16 @@ def cells_of(delimiter: str, data: bytes) -> list[dict[str, str | None]]:
 
 def objects_of(data: bytes) -> list[dict[str, str | None]]:
     rows = [json.loads(line) for line in data.decode().split("\n")[:-1]]
-    return [{k: "" if v is None else str(v) for k, v in row.items()} for row in rows]
+    return [
+        {k: "" if v is None else str(v) for k, v in row.items()} for row in rows
+    ]
 
 
 def records_of(data: bytes) -> list[dict[str, str | None]]:
     rows = pq.read_table(pa.BufferReader(data)).to_pylist()
-    return [{header: _cell(value) for header, value in row.items()} for row in rows]
+    return [
+        {header: _cell(value) for header, value in row.items()} for row in rows
+    ]
 
 
 def _cell(value: Any) -> str:
@@ -147,7 +151,9 @@ def test_the_bytes_of_a_csv_are_those_of_plain_names_where_nothing_else_is_asked
     ]
 
 
-def test_a_tsv_is_the_csv_with_tabs_where_a_tab_is_quoted_and_a_comma_is_not() -> None:
+def test_a_tsv_is_the_csv_with_tabs_where_a_tab_is_quoted_and_a_comma_is_not() -> (
+    None
+):
     columns = ["sku", "brand", "title", {"constant": "a,b", "as": "x,\ty"}]
     lines = written("tsv", columns).split(b"\n")
     assert lines[:3] == [
@@ -159,8 +165,12 @@ def test_a_tsv_is_the_csv_with_tabs_where_a_tab_is_quoted_and_a_comma_is_not() -
 
 @pytest.mark.parametrize("format", ["csv", "tsv"])
 def test_a_null_alone_in_its_record_is_a_record(format: str) -> None:
-    assert written(format, ["vendor_sku"]) == b'vendor_sku\nown-a\n""\n""\n=1+1\n'
-    assert written(format, [{"constant": "", "as": "x"}]) == b'x\n""\n""\n""\n""\n'
+    assert (
+        written(format, ["vendor_sku"]) == b'vendor_sku\nown-a\n""\n""\n=1+1\n'
+    )
+    assert (
+        written(format, [{"constant": "", "as": "x"}]) == b'x\n""\n""\n""\n""\n'
+    )
 
 
 def test_json_lines_are_what_the_encoder_writes() -> None:
@@ -169,7 +179,9 @@ def test_json_lines_are_what_the_encoder_writes() -> None:
     assert lines.pop() == ""
     for line in lines:
         row = json.loads(line)
-        assert json.dumps(row, ensure_ascii=False, separators=(",", ":")) == line
+        assert (
+            json.dumps(row, ensure_ascii=False, separators=(",", ":")) == line
+        )
         assert isinstance(row["quantity_available"], int)
         assert isinstance(row["Qty"], int)
         assert isinstance(row["lead_time_days"], int)
@@ -213,25 +225,36 @@ def test_parquet_is_typed_and_compressed() -> None:
     )
     assert all(field.nullable for field in file.schema_arrow)
     group = file.metadata.row_group(0)
-    assert {group.column(n).compression for n in range(group.num_columns)} == {"ZSTD"}
+    assert {group.column(n).compression for n in range(group.num_columns)} == {
+        "ZSTD"
+    }
     row = file.read().to_pylist()[0]
     assert row["cost"] == Decimal("10.1235")  # 4 places, of which a CSV has 2
     assert row["updated_at"] == datetime(2024, 3, 10, 2, 30, tzinfo=UTC)
     assert (file.read()["vendor_sku"].null_count, row["nothing"]) == (2, "")
 
 
-def test_parquet_has_groups_of_so_many_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parquet_has_groups_of_so_many_rows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     assert feed_module.GROUP_ROWS == 1_000_000
     monkeypatch.setattr(feed_module, "GROUP_ROWS", 64)
-    file = pq.ParquetFile(pa.BufferReader(written("parquet", data=feed(*SAME_ROWS))))
-    sizes = [file.metadata.row_group(n).num_rows for n in range(file.num_row_groups)]
+    file = pq.ParquetFile(
+        pa.BufferReader(written("parquet", data=feed(*SAME_ROWS)))
+    )
+    sizes = [
+        file.metadata.row_group(n).num_rows for n in range(file.num_row_groups)
+    ]
     assert sizes == [64, 64, 64, 8]
 
 
-def test_what_a_spreadsheet_would_reckon_gets_a_mark_where_it_is_asked_for() -> None:
+def test_what_a_spreadsheet_would_reckon_gets_a_mark_where_it_is_asked_for() -> (
+    None
+):
     columns = ["vendor_sku", "title", "price", {"constant": "-1", "as": "@x"}]
     assert (
-        written("csv", columns).split(b"\n")[-2] == b"=1+1,\\back\x01slash\x7f,3.33,-1"
+        written("csv", columns).split(b"\n")[-2]
+        == b"=1+1,\\back\x01slash\x7f,3.33,-1"
     )
     rows = cells_of(",", written("csv", columns, escape_formulas=True))
     assert list(rows[0]) == ["vendor_sku", "title", "price", "'@x"]

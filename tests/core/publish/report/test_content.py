@@ -38,21 +38,30 @@ def shown(run: ReportedRun) -> Report:
 def compared(records: Sequence[str], **changes: Any) -> Report:
     published = go_through({"north": feed(*MANY)})
     return shown(
-        go_through({"north": feed(*records)}, baseline=published.baseline, **changes)
+        go_through(
+            {"north": feed(*records)}, baseline=published.baseline, **changes
+        )
     )
 
 
-def test_a_run_that_is_compared_with_nothing_has_neither_changes_nor_guards() -> None:
+def test_a_run_that_is_compared_with_nothing_has_neither_changes_nor_guards() -> (
+    None
+):
     report = shown(go_through({"north": feed("A,1,1")}))
     assert report.changes is None
     assert not report.guards
     assert not report.unpriced
     assert report.shares is None
-    assert report.verdict.sentence == "There is no previous feed to compare it with."
+    assert (
+        report.verdict.sentence
+        == "There is no previous feed to compare it with."
+    )
 
 
 def test_the_numbers_are_those_of_the_summary() -> None:
-    report = shown(go_through({"north": feed("A,1,1", "B,x,1", "C,1,", "D,1,1")}))
+    report = shown(
+        go_through({"north": feed("A,1,1", "B,x,1", "C,1,", "D,1,1")})
+    )
     assert [(each.value, each.note) for each in report.figures] == [
         ("2", ""),
         ("4", ""),
@@ -64,8 +73,13 @@ def test_the_numbers_are_those_of_the_summary() -> None:
 
 def test_a_failed_run_has_no_number_of_skus() -> None:
     report = shown(go_through({"north": feed("A,x,1"), "south": b"\xff"}))
-    assert [each.label for each in report.figures] == ["Rows read", "Rows rejected"]
-    assert [fault.error_code for fault in report.faults.rows] == ["DECODE_ERROR"]
+    assert [each.label for each in report.figures] == [
+        "Rows read",
+        "Rows rejected",
+    ]
+    assert [fault.error_code for fault in report.faults.rows] == [
+        "DECODE_ERROR"
+    ]
     assert "vendor south" in report.verdict.next_actions[0]
 
 
@@ -113,7 +127,10 @@ def test_guards_that_trip_come_first_and_show_their_first_skus() -> None:
     assert report.is_held
     tripped = [guard for guard in report.guards.rows if guard.tripped]
     assert list(report.guards.rows[: len(tripped)]) == tripped
-    assert [guard.name for guard in tripped] == ["SKUs removed", "Vendor rows of north"]
+    assert [guard.name for guard in tripped] == [
+        "SKUs removed",
+        "Vendor rows of north",
+    ]
     removed = tripped[0]
     assert (removed.share, removed.limit, removed.counted) == (
         "85%",
@@ -121,7 +138,9 @@ def test_guards_that_trip_come_first_and_show_their_first_skus() -> None:
         "17 of 20",
     )
     assert removed.examples[0] == Move("SKU-04", "4.00", "removed")
-    assert all(not guard.examples for guard in report.guards.rows[len(tripped) :])
+    assert all(
+        not guard.examples for guard in report.guards.rows[len(tripped) :]
+    )
 
 
 def test_each_vendor_has_its_rows_its_share_and_its_age() -> None:
@@ -136,7 +155,14 @@ def test_each_vendor_has_its_rows_its_share_and_its_age() -> None:
     )
     north, south = report.vendors.rows
     assert north == VendorRow(
-        "north", "good", "Latest file", "3", "0 (0%)", "2 (66.7%)", "26 hours", ""
+        "north",
+        "good",
+        "Latest file",
+        "3",
+        "0 (0%)",
+        "2 (66.7%)",
+        "26 hours",
+        "",
     )
     assert (south.rows, south.rejected, south.won, south.age) == (
         "2",
@@ -162,11 +188,15 @@ def test_a_vendor_that_is_left_out_says_why_and_is_to_be_asked() -> None:
     assert (south.tone, south.use) == ("warn", "Left out")
     assert "DECODE_ERROR" in south.note
     assert report.verdict.word == "Succeeded, with warnings"
-    assert report.verdict.next_actions == ("Get a file that can be used from south.",)
+    assert report.verdict.next_actions == (
+        "Get a file that can be used from south.",
+    )
 
 
 def test_a_last_good_feed_has_the_age_of_its_own() -> None:
-    run = go_through({"north": feed("A,1,1")}, uploaded_at={"north": REQUESTED_AT})
+    run = go_through(
+        {"north": feed("A,1,1")}, uploaded_at={"north": REQUESTED_AT}
+    )
     state = VendorState(VendorStatus.LAST_GOOD, None, "r0", age_hours=50)
     run.findings = replace(run.findings, states={"north": state})
     (north,) = shown(run).vendors.rows
@@ -177,7 +207,9 @@ def test_a_vendor_without_an_upload_is_shown() -> None:
     report = shown(
         go_through({"north": feed("A,1,1")}, vendors={"north": {}, "south": {}})
     )
-    assert [(each.vendor_id, each.tone, each.use) for each in report.vendors.rows] == [
+    assert [
+        (each.vendor_id, each.tone, each.use) for each in report.vendors.rows
+    ] == [
         ("north", "good", "Latest file"),
         ("south", "bad", "No file"),
     ]
@@ -219,11 +251,20 @@ def test_a_run_has_the_zone_of_its_config() -> None:
     assert findings.timezone == "Asia/Tokyo"
 
 
-def test_causes_are_grouped_by_code_and_column_with_samples_and_the_patch() -> None:
+def test_causes_are_grouped_by_code_and_column_with_samples_and_the_patch() -> (
+    None
+):
     north = feed(
-        "A,1,$1.00", "B,1,$2.00", "C,1,$3.00", "D,1,$4.00", "E,x,5.00", "F,1,6.00"
+        "A,1,$1.00",
+        "B,1,$2.00",
+        "C,1,$3.00",
+        "D,1,$4.00",
+        "E,x,5.00",
+        "F,1,6.00",
     )
-    report = shown(go_through({"north": north, "south": feed("A,1,1", "B,1,TBD")}))
+    report = shown(
+        go_through({"north": north, "south": feed("A,1,1", "B,1,TBD")})
+    )
     amounts, quantities = report.causes.rows
     assert (amounts.title, amounts.error_code) == (
         "cost: not a valid amount",
@@ -252,14 +293,20 @@ def test_a_record_that_does_not_fit_its_header_is_a_cause_of_its_own() -> None:
 
 def test_the_tenants_own_rules_are_shown_with_what_each_did() -> None:
     run = go_through(
-        {"north": feed("A,5,1", "A,2,1", "B,9,20"), "south": feed("C,1,500", "D,4,1")},
+        {
+            "north": feed("A,5,1", "A,2,1", "B,9,20"),
+            "south": feed("C,1,500", "D,4,1"),
+        },
         vendors={
             "north": {"duplicate_skus": "sum"},
             "south": {"stock": {"hold_back": 2}},
         },
         pricing={
             "rules": [
-                {"when": {"vendors": ["south"], "cost_from": 100}, "leave_out": True},
+                {
+                    "when": {"vendors": ["south"], "cost_from": 100},
+                    "leave_out": True,
+                },
                 {"when": {"cost_below": 10}, "markup": "2.50", "min_price": 4},
                 {"when": {"brands": ["x"]}, "margin_pct": "0.1"},
             ]
@@ -302,7 +349,9 @@ def test_rows_are_shown_by_where_they_went_and_many_of_one_sku_are_the_first_thi
     None
 ):
     rows = [f"A,{n},1.00" for n in range(1_500)]
-    report = shown(go_through({"north": feed(*rows, "B,x,1"), "south": feed("C,1,1")}))
+    report = shown(
+        go_through({"north": feed(*rows, "B,x,1"), "south": feed("C,1,1")})
+    )
     first = report.rows.rows[0]
     assert (first.vendor_id, first.read) == ("north", "1,501 rows")
     assert [(fate.rows, fate.words) for fate in first.fates] == [
@@ -323,7 +372,8 @@ def test_moves_have_titles_and_thousands() -> None:
         go_through(
             {
                 "north": feed(
-                    *(f"S{n},1,{cost},Bolt {n}" for n in range(12)), header=header
+                    *(f"S{n},1,{cost},Bolt {n}" for n in range(12)),
+                    header=header,
                 )
             }
         )
@@ -339,7 +389,9 @@ def test_moves_have_titles_and_thousands() -> None:
     )
     changes = shown(again).changes
     assert changes is not None
-    assert changes.rises[0] == Move("S0", "1,000.00", "1,200.50", "+20.1%", "Bolt 0")
+    assert changes.rises[0] == Move(
+        "S0", "1,000.00", "1,200.50", "+20.1%", "Bolt 0"
+    )
     assert not now.findings.titles
 
 
@@ -360,7 +412,10 @@ def test_the_last_ten_feeds_are_drawn_and_this_one_with_them() -> None:
         f"{n} SKUs" for n in (*range(13, 22), 5)
     ]
     assert {bar.tone for bar in history.bars[:-1]} == {"idle"}
-    assert (history.bars[-1].tone, history.bars[-1].label.endswith(", this run")) == (
+    assert (
+        history.bars[-1].tone,
+        history.bars[-1].label.endswith(", this run"),
+    ) == (
         "warn",
         True,
     )
@@ -380,12 +435,18 @@ def test_a_state_that_tells_of_no_history_or_of_another_kind_has_none() -> None:
         assert list(read_state(sink.getvalue().to_pybytes()).history) == []
 
 
-def test_prices_that_are_kept_back_are_shown_with_both_and_who_offers_them() -> None:
-    config = tenant_config(vendor_document("v1"), guards={"quarantine": {"max_pct": 1}})
+def test_prices_that_are_kept_back_are_shown_with_both_and_who_offers_them() -> (
+    None
+):
+    config = tenant_config(
+        vendor_document("v1"), guards={"quarantine": {"max_pct": 1}}
+    )
     rows = [f"S{n:02},5,{n + 10}.00,Lamp {n}" for n in range(12)]
     header = "sku,quantity_available,cost,title"
     before = run_in_memory(config, {"v1": feed(*rows, header=header)})
-    assert not report_of(run_context(), before.findings, RunStatus.SUCCEEDED).quarantine
+    assert not report_of(
+        run_context(), before.findings, RunStatus.SUCCEEDED
+    ).quarantine
     low = feed(*(f"S{n:02},5,1.00,Lamp {n}" for n in range(12)), header=header)
     baseline = read_state(before.files[before.keys.state], keeps_rows=True)
     run = run_in_memory(config, {"v1": low}, baseline=baseline)
@@ -396,6 +457,8 @@ def test_prices_that_are_kept_back_are_shown_with_both_and_who_offers_them() -> 
     )
     assert report.verdict.tone == "warn"
     assert "Review 12 new prices below." in report.verdict.next_actions[0]
-    page = report_html(run_context(), run.findings, RunStatus.SUCCEEDED).decode()
+    page = report_html(
+        run_context(), run.findings, RunStatus.SUCCEEDED
+    ).decode()
     assert "<h2>Prices to review</h2>" in page
     assert f"relay accept {run_context().run_id} SKU" in page

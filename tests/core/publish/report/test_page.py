@@ -74,12 +74,16 @@ PAGES: Mapping[str, Callable[[], bytes]] = {
     "cancelled": lambda: html_of(
         RunStatus.CANCELLED, RunFindings(vendor_ids=["north"])
     ),
-    "reported by the reconciler": lambda: html_of(RunStatus.FAILED, _poisoned()),
+    "reported by the reconciler": lambda: html_of(
+        RunStatus.FAILED, _poisoned()
+    ),
 }
 
 
 def _poisoned() -> RunFindings:
-    failure = RunFailure("POISON_JOB", "attempts used up (3 of 3)", Stage.NORMALIZE)
+    failure = RunFailure(
+        "POISON_JOB", "attempts used up (3 of 3)", Stage.NORMALIZE
+    )
     return RunFindings(vendor_ids=["north"], vendor_count=1).failed(failure)
 
 
@@ -96,16 +100,28 @@ def page(html: bytes) -> Element:
 # --- nothing runs, nothing is fetched -----------------------------------------------------------
 
 
-def test_nothing_runs_and_nothing_is_fetched(html: bytes, page: Element) -> None:
+def test_nothing_runs_and_nothing_is_fetched(
+    html: bytes, page: Element
+) -> None:
     assert (
         page.all(
-            "script", "link", "img", "iframe", "object", "embed", "form", "base", "a"
+            "script",
+            "link",
+            "img",
+            "iframe",
+            "object",
+            "embed",
+            "form",
+            "base",
+            "a",
         )
         == []
     )
     names = {name for element in page.all() for name in element.attributes}
     assert not {name for name in names if name.startswith("on")}
-    assert names.isdisjoint({"src", "href", "xlink:href", "srcset", "action", "style"})
+    assert names.isdisjoint(
+        {"src", "href", "xlink:href", "srcset", "action", "style"}
+    )
     assert not re.search(r"url\(|@import|https?:|javascript:", html.decode())
 
 
@@ -130,11 +146,18 @@ def test_the_page_says_its_language_and_its_title(page: Element) -> None:
     (viewport,) = [
         m for m in page.all("meta") if m.attributes.get("name") == "viewport"
     ]
-    assert viewport.attributes["content"] == "width=device-width, initial-scale=1"
+    assert (
+        viewport.attributes["content"] == "width=device-width, initial-scale=1"
+    )
 
 
-def test_there_is_one_first_heading_and_no_level_is_left_out(page: Element) -> None:
-    levels = [int(each.tag[1]) for each in page.all("h1", "h2", "h3", "h4", "h5", "h6")]
+def test_there_is_one_first_heading_and_no_level_is_left_out(
+    page: Element,
+) -> None:
+    levels = [
+        int(each.tag[1])
+        for each in page.all("h1", "h2", "h3", "h4", "h5", "h6")
+    ]
     assert levels[0] == 1
     assert levels.count(1) == 1
     assert all(below <= above + 1 for above, below in pairwise(levels))
@@ -152,14 +175,20 @@ def test_each_table_has_a_caption_and_each_head_says_what_it_is_of(
             cells = row.all("th", "td")
             assert len(cells) == len(heads)
             assert [
-                cell.attributes.get("scope") for cell in cells if cell.tag == "th"
+                cell.attributes.get("scope")
+                for cell in cells
+                if cell.tag == "th"
             ] == ["row"]
 
 
-def test_a_table_that_is_too_wide_can_be_moved_by_keyboard(page: Element) -> None:
+def test_a_table_that_is_too_wide_can_be_moved_by_keyboard(
+    page: Element,
+) -> None:
     names = {element.attributes.get("id") for element in page.all()}
     regions = [
-        each for each in page.all("div") if each.attributes.get("role") == "region"
+        each
+        for each in page.all("div")
+        if each.attributes.get("role") == "region"
     ]
     assert len(regions) == len(page.all("table"))
     for region in regions:
@@ -181,13 +210,17 @@ def test_a_chart_says_in_words_what_it_shows(page: Element) -> None:
 
 
 def test_no_name_is_given_twice(page: Element) -> None:
-    names = [each.attributes["id"] for each in page.all() if "id" in each.attributes]
+    names = [
+        each.attributes["id"] for each in page.all() if "id" in each.attributes
+    ]
     assert len(names) == len(set(names))
 
 
 # --- colours ------------------------------------------------------------------------------------
 
-CSS = (Path(report.__file__).parent / "templates" / "page.css").read_text("utf-8")
+CSS = (Path(report.__file__).parent / "templates" / "page.css").read_text(
+    "utf-8"
+)
 PAIRS = [
     *((ink, ground) for ink in ("ink", "soft") for ground in ("card", "page")),
     *((tone, "card") for tone in ("good", "warn", "bad", "idle", "accent")),
@@ -198,17 +231,22 @@ PAIRS = [
 def luminance(color: str) -> float:
     parts = [int(color[at : at + 2], 16) / 255 for at in (1, 3, 5)]
     linear = [
-        c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts
+        c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4
+        for c in parts
     ]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("pair", PAIRS, ids=" on ".join)
-def test_words_stand_out_from_their_ground(scheme: str, pair: tuple[str, str]) -> None:
+def test_words_stand_out_from_their_ground(
+    scheme: str, pair: tuple[str, str]
+) -> None:
     light, dark = re.findall(r":root \{(.*?)\}", CSS, re.DOTALL)[:2]
     colors = dict(
-        re.findall(r"--([a-z-]+): (#[0-9a-f]{6});", dark if scheme == "dark" else light)
+        re.findall(
+            r"--([a-z-]+): (#[0-9a-f]{6});", dark if scheme == "dark" else light
+        )
     )
     low, high = sorted(luminance(colors[name]) for name in pair)
     assert (high + 0.05) / (low + 0.05) >= 4.5
@@ -221,12 +259,15 @@ def hostile_runs() -> list[ReportedRun]:
     quoted = '"' + HOSTILE.replace('"', '""') + '"'
     many = [f'{quoted[:-1]}{n:02}",5,{n}.00' for n in range(1, 31)]
     published = go_through({"north": feed(*many)})
-    moved = [line.replace(",5,", ",0,").replace(".00", "9.00") for line in many[:12]]
+    moved = [
+        line.replace(",5,", ",0,").replace(".00", "9.00") for line in many[:12]
+    ]
     refused = [f"A{n},{quoted},1" for n in range(3)]
     unpriced = [f"{quoted},1,"]
     return [
         go_through(
-            {"north": feed(*moved, *refused, *unpriced)}, baseline=published.baseline
+            {"north": feed(*moved, *refused, *unpriced)},
+            baseline=published.baseline,
         ),
         go_through({"north": feed(header=f"sku,{quoted}")}),
     ]
@@ -262,11 +303,19 @@ def test_hostile_words_can_be_read_where_they_stand(place: str) -> None:
 
 
 def test_an_endless_report_stays_within_two_mebibytes() -> None:
-    vendors = {f"{'v' * 60}{n:03}": {"on_trouble": "leave_out"} for n in range(200)}
-    run = go_through({name: feed(*MANY[:2]) for name in vendors}, vendors=vendors)
+    vendors = {
+        f"{'v' * 60}{n:03}": {"on_trouble": "leave_out"} for n in range(200)
+    }
+    run = go_through(
+        {name: feed(*MANY[:2]) for name in vendors}, vendors=vendors
+    )
     long = "'" * 1_000_000
-    warnings = [ReportEntry("EMPTY_FEED", long, vendor_id=name) for name in vendors]
-    warnings += [ReportEntry("UNPRICED_SKU", "", sku=long) for _ in range(2_000)]
+    warnings = [
+        ReportEntry("EMPTY_FEED", long, vendor_id=name) for name in vendors
+    ]
+    warnings += [
+        ReportEntry("UNPRICED_SKU", "", sku=long) for _ in range(2_000)
+    ]
     faults = [ReportEntry("DECODE_ERROR", long) for _ in vendors]
     for status, failure in (
         (RunStatus.SUCCEEDED, None),
@@ -306,7 +355,9 @@ def test_the_same_run_has_the_same_page_whenever_it_is_made() -> None:
 def test_another_attempt_of_a_run_has_the_same_page() -> None:
     findings = succeeded().findings
     first, second = (
-        report_html(replace(run_context(), attempt=n), findings, findings.status)
+        report_html(
+            replace(run_context(), attempt=n), findings, findings.status
+        )
         for n in (1, 2)
     )
     assert first == second

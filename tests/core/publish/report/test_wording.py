@@ -49,7 +49,9 @@ def test_a_move_has_a_sign_and_a_place(share: str, shown: str) -> None:
         (1, 9999, "<0.1%"),
     ],
 )
-def test_a_part_that_is_there_is_never_nothing(count: int, of: int, shown: str) -> None:
+def test_a_part_that_is_there_is_never_nothing(
+    count: int, of: int, shown: str
+) -> None:
     assert wording.part(count, of) == shown
 
 
@@ -72,11 +74,16 @@ def test_an_age_is_in_whole_hours_then_days(hours: float, shown: str) -> None:
     [
         (UTC, "Mar 1, 2026, 12:05 PM (UTC)"),
         (ZoneInfo("Europe/Berlin"), "Mar 1, 2026, 1:05 PM (Europe/Berlin)"),
-        (ZoneInfo("Pacific/Auckland"), "Mar 2, 2026, 1:05 AM (Pacific/Auckland)"),
+        (
+            ZoneInfo("Pacific/Auckland"),
+            "Mar 2, 2026, 1:05 AM (Pacific/Auckland)",
+        ),
         (ZoneInfo("America/Chicago"), "Mar 1, 2026, 6:05 AM (America/Chicago)"),
     ],
 )
-def test_a_time_is_of_the_tenant_s_zone_and_names_it(zone: tzinfo, shown: str) -> None:
+def test_a_time_is_of_the_tenant_s_zone_and_names_it(
+    zone: tzinfo, shown: str
+) -> None:
     instant = datetime(2026, 3, 1, 12, 5, 59, tzinfo=UTC)
     assert wording.moment(instant, zone) == shown
 
@@ -124,7 +131,9 @@ def test_every_guard_has_words() -> None:
     results.append(GuardResult("vendor_rows", "north", None, True, "0.5", 1, 1))
     told = dict(map(wording.guard_words, results))
     assert len(told) == len(set(told.values())) == len(results)
-    assert told["Vendor rows of north"] == "Rows that the vendor no longer sends"
+    assert (
+        told["Vendor rows of north"] == "Rows that the vendor no longer sends"
+    )
     assert "" not in told.values()
 
 
@@ -143,7 +152,9 @@ def test_a_failure_says_when_it_was_and_what_the_shop_has(stage: Stage) -> None:
 
 
 def test_a_run_that_is_as_it_should_be_asks_for_nothing() -> None:
-    said = wording.verdict(RunStatus.SUCCEEDED, RunFindings(record_count=1), [], "")
+    said = wording.verdict(
+        RunStatus.SUCCEEDED, RunFindings(record_count=1), [], ""
+    )
     assert (said.tone, said.headline, said.next_actions) == (
         "good",
         "The new feed has 1 SKU",
@@ -160,9 +171,13 @@ def test_a_run_of_some_vendors_says_that_it_publishes_nothing() -> None:
 
 
 def test_a_vendor_in_trouble_is_named_to_be_asked() -> None:
-    said = wording.verdict(RunStatus.SUCCEEDED, RunFindings(), ["north", "south"], "")
+    said = wording.verdict(
+        RunStatus.SUCCEEDED, RunFindings(), ["north", "south"], ""
+    )
     assert said.tone == "warn"
-    assert said.next_actions == ("Get a file that can be used from north, south.",)
+    assert said.next_actions == (
+        "Get a file that can be used from north, south.",
+    )
 
 
 @pytest.mark.parametrize("fault", list(RowFault))
