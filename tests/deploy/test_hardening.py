@@ -224,9 +224,8 @@ def test_a_ui_without_the_guard_gets_no_requests() -> None:
 def test_a_task_writes_to_tmp_alone_and_has_no_capability(task: str) -> None:
     made = container(task)
     assert made["ReadonlyRootFilesystem"] is True
-    assert made["MountPoints"] == [
-        {"SourceVolume": "tmp", "ContainerPath": "/tmp"}
-    ]  # noqa: S108
+    mount = {"SourceVolume": "tmp", "ContainerPath": "/tmp"}  # noqa: S108
+    assert made["MountPoints"] == [mount]
     assert TASKS[task]["Volumes"] == [{"Name": "tmp"}]
     assert made["LinuxParameters"]["Capabilities"] == {"Drop": ["ALL"]}
 

@@ -300,9 +300,9 @@ def clock_times(draw: Callable[..., Any]) -> str:
             microseconds=draw(st.integers(0, 999_999)),
         )
     else:
-        moment = draw(
-            st.datetimes(datetime(1900, 1, 1), datetime(2199, 12, 31))
-        )  # noqa: DTZ001
+        first = datetime(1900, 1, 1)  # noqa: DTZ001
+        last = datetime(2199, 12, 31)  # noqa: DTZ001
+        moment = draw(st.datetimes(first, last))
     text = moment.isoformat(sep=draw(st.sampled_from("T ")))
     return text + draw(st.sampled_from(("", "", "", "Z", "+02:00", "-0930")))
 

@@ -167,9 +167,8 @@ def serial(text: str) -> datetime | None:
         return None
     seconds = Fraction(found[2] or 0) * 86_400
     whole = (2 * seconds + 1) // 2
-    return datetime(1899, 12, 30) + timedelta(
-        days=int(found[1]), seconds=int(whole)
-    )  # noqa: DTZ001
+    epoch = datetime(1899, 12, 30)  # noqa: DTZ001
+    return epoch + timedelta(days=int(found[1]), seconds=int(whole))
 
 
 def in_zone(written: datetime, zone: tzinfo) -> datetime:
