@@ -85,7 +85,7 @@ class RunStages:
     config: TenantConfig
     # The run's vendors, in the order of the config
     vendors: Sequence[VendorConfig]
-    requested_at: datetime  # aware; stands in for a null ``updated_at``
+    requested_at: datetime  # aware; used instead of a null ``updated_at``
     keys: ArtifactKeys  # the keys of the run's files
     sink: Sink  # the destination of the run's files
     # Whether work files are written: another process may continue with them, and they

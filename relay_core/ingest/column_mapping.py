@@ -33,7 +33,7 @@ class ColumnPlan:
     missing: tuple[str, ...] = ()
     """The headers that are expected and not in the file."""
     unusable: bool = False
-    """Whether a required column cannot be read at all."""
+    """True if a required column cannot be read at all."""
     repeated: tuple[str, ...] = ()
     """The headers that are read and occur more than once."""
     parts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)

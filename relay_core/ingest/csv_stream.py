@@ -37,7 +37,7 @@ class CsvDialect:
     delimiter: str
     """The delimiter: one character of ASCII."""
     quoting: bool
-    """Whether a quote opens a field."""
+    """True if a quote opens a field."""
     end_mark: str
     """The first field of the record that is added at the end of each text.
 

@@ -85,7 +85,7 @@ class _Column:
     cells: pa.StringArray
     """The texts of the values; a list, an object and null are empty."""
     is_number: RowMask
-    """Whether each value is a number."""
+    """True if each value is a number."""
     nested_lines: RowIndex
     """The indices of the lines whose value is a list or an object."""
 

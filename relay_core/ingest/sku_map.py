@@ -42,7 +42,7 @@ class SkuMap:
     hashes: arrays.Words | None
     """The hash of each vendor SKU, in order; None if two of them have the same hash."""
     has_prefix: arrays.RowMask
-    """Whether a hash starts with given bits, by these bits; most cells have others."""
+    """True if a hash starts with given bits, by these bits; most cells have others."""
 
     def apply(
         self,

@@ -42,7 +42,7 @@ class NumberColumn:
 
     @property
     def is_plain(self) -> bool:
-        """Whether every cell can be read verbatim, without an option."""
+        """True if every cell can be read verbatim, without an option."""
         name = self.column.name
         parser = self.parser
         if not isinstance(self.source, str):
@@ -246,7 +246,7 @@ class NumberColumn:
 
     @property
     def _multiplies(self) -> bool:
-        """Whether numbers are multiplied by their factor, not divided."""
+        """True if numbers are multiplied by their factor, not divided."""
         return (
             isinstance(self.source, Changed) and self.source.times is not None
         )

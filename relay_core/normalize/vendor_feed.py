@@ -51,7 +51,7 @@ class FeedReader:
     """The reader of a run's feeds."""
 
     config: TenantConfig
-    requested_at: datetime  # aware; stands in for a null ``updated_at``
+    requested_at: datetime  # aware; used instead of a null ``updated_at``
     # The columns of offers to keep, the SKU among them
     columns: Collection[str]
     limits: Limits  # the limits of feeds

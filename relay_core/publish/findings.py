@@ -258,7 +258,7 @@ class RunFindings:
         self,
         failure: records.RunFailure | None,
     ) -> records.RunFailure | None:
-        """Return a failure for rejected rows with the remedy of most of these rows."""
+        """Return a failure for rejected rows with the fix for most of these rows."""
         if failure is None or failure.error_code not in _CODES_OF_ROWS:
             return failure
         failed_vendors = failure.vendors or self.vendor_ids

@@ -118,7 +118,7 @@ class BrokenRule:
 
     @property
     def is_uniqueness(self) -> bool:
-        """Whether the rule is that no two rows have the same cell."""
+        """True if the rule is that no two rows have the same cell."""
         return self.rule == "field_uniqueness"
 
 

@@ -1,7 +1,7 @@
 """The published copies of a tenant's feeds under ``published/<tenant_id>/``.
 
 Just before it succeeds or is held, a run copies its feed there, and the feed's state,
-which later runs are compared with. The tenant's feed pointer names the feed in force.
+which later runs are compared with. The tenant's feed pointer names the live feed.
 Nothing here changes a record.
 """
 

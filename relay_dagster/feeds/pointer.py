@@ -1,4 +1,4 @@
-"""A tenant's feed pointer: the feed in force, the earlier ones, and the one held back.
+"""A tenant's feed pointer: the live feed, the earlier ones, and the one held back.
 
 Frozen values and pure functions. A `FeedPointer` changes in the transaction of what
 changes it: a run's success or hold, a release, a cancellation, a rollback. `FeedUpdate`
@@ -100,7 +100,7 @@ def published(
     keep: int,
     rolled_back_by: str | None,
 ) -> FeedPointer:
-    """Return the pointer with a run's feed in force and no feed held back.
+    """Return the pointer with a run's feed live and no feed held back.
 
     It lists the last ``keep`` publications. ``rolled_back_by`` is the caller who
     publishes an earlier feed again, None for a feed that is published for the first

@@ -66,7 +66,7 @@ class UploadTick:
         return f"{self.events} events, {self.started} runs started"
 
     def _pass(self, queue: UploadQueue, seconds: float) -> None:
-        """Wait for the first events, record all that have come, start what is due."""
+        """Wait for the first events, record all that have come, start due runs."""
         wait_seconds = int(min(seconds, LONG_POLL_SECONDS))
         batch = queue.receive(wait_seconds=wait_seconds)
         messages = batch

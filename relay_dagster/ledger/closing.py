@@ -1,7 +1,7 @@
 """The end of a tenant's runs when the tenant is to be deleted.
 
 Nothing new begins by then: every transaction that would create something is conditional
-on that. The runs that are under way are cancelled here, when the deletion is requested
+on that. The runs that are in progress are cancelled here, when the deletion is requested
 and again by the reconciler until they are over.
 """
 
@@ -49,7 +49,7 @@ class TenantClosing:
         return deletion
 
     def stop(self, tenant_id: str, origin: Origin = SYSTEM) -> bool:
-        """Cancel a tenant's runs; return True if none of them is under way any more."""
+        """Cancel a tenant's runs; return True if none of them is in progress any more."""
         lock = self.runs.lock(tenant_id)
         feed = self.runs.feed(tenant_id)
         run_ids = [lock.holder, *lock.waiters]

@@ -36,7 +36,7 @@ class FeedUpdates:
         *,
         rolled_back_by: str | None = None,
     ) -> FeedUpdate | None:
-        """Return the update that puts a run's feed in force.
+        """Return the update that puts a run's feed live.
 
         None for a run without a feed: one of some vendors only, or without published
         files. ``rolled_back_by`` is the caller who publishes an earlier feed again.

@@ -126,7 +126,7 @@ class FeedLedger:
         by: str = "system",
         origin: audit.Origin = audit.SYSTEM,
     ) -> Rollback:
-        """Publish an earlier feed again; the feed in force changes nothing.
+        """Publish an earlier feed again; the live feed changes nothing.
 
         Raises:
             FeedNotKeptError: the feed is not among the publications that are kept.

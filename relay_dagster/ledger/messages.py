@@ -35,7 +35,7 @@ class MessageLedger:
         *,
         cached_record: RunRecord | None = None,
     ) -> RunRecord:
-        """Note the message that stands for the run now; a run that has ended stays."""
+        """Note the message that represents the run now; a run that has ended stays."""
         rule = message_rules.sent(message_id, self._clock())
         return self._writer.apply_rule(run_id, rule, cached_record)
 

@@ -1,4 +1,4 @@
-"""The verbs of a run's life: every change of a run record, whoever asks for it.
+"""The verbs of a run's life: every change of a run record, no matter who asks for it.
 
 Each verb reads the record consistently, applies one rule of ``runs/``, and commits the
 result on condition that nothing has changed since; `RecordWriter` does that. The
@@ -171,7 +171,7 @@ class RunLedger:
     def tombstone(self, run_id: str) -> RunRecord:
         """End and hide a run whose message was not sent; free its tenant and its key.
 
-        A run that is under way stays as it is.
+        A run that is in progress stays as it is.
         """
         rule = end_rules.tombstoned(self._clock())
         return self._writer.apply_rule(run_id, rule)
@@ -185,7 +185,7 @@ class RunLedger:
     ) -> RunRecord:
         """Ask for the end of a run.
 
-        A run without an attempt under way is cancelled at once, and a held feed is
+        A run without an attempt in progress is cancelled at once, and a held feed is
         discarded. ``details`` are for the audit.
 
         Raises:
@@ -298,7 +298,7 @@ class RunLedger:
 
         Raises:
             TenantBusyError: the run waits for its tenant, which has an active run.
-            DispatchRefusedError: an attempt is under way, or this is not the next one.
+            DispatchRefusedError: an attempt is in progress, or this is not the next one.
         """
         open_attempt = attempt_rules.dispatched(attempt, self._clock())
         if message_id is None:
@@ -433,7 +433,7 @@ class RunLedger:
         )
 
     def cancel(self, run_id: str) -> RunRecord:
-        """End the run ``CANCELLED``, whoever executes it.
+        """End the run ``CANCELLED``, no matter which process executes it.
 
         Raises:
             RunAlreadyFinishedError: the run has ended.
@@ -446,7 +446,7 @@ class RunLedger:
         return self._writer.apply(change).record
 
     def poison(self, run_id: str, error_message: str) -> RunRecord:
-        """End the run with ``POISON_JOB``, whoever executes it.
+        """End the run with ``POISON_JOB``, no matter which process executes it.
 
         Raises:
             RunAlreadyFinishedError: the run has ended.

@@ -1,4 +1,4 @@
-"""Events of the feeds in force that no run of Dagster makes.
+"""Events of the live feeds that no run of Dagster makes.
 
 They are publications, releases and rollbacks, and the verdict whether a feed is late. A
 change of a feed pointer stores what is to be reported, in its own transaction. The queue

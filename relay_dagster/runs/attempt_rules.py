@@ -29,7 +29,7 @@ def dispatched(record: RunRecord, attempt: int, now: datetime) -> RunRecord:
     Raises:
         RunAlreadyFinishedError: the run has ended.
         CancelRequestedError: somebody has asked for the run's cancellation.
-        DispatchRefusedError: an attempt is under way, or this is not the next one.
+        DispatchRefusedError: an attempt is in progress, or this is not the next one.
     """
     transitions.refuse_ended(record)
     transitions.refuse_cancelled(record)

@@ -91,7 +91,7 @@ def poisoned(
 def cancel_requested(record: RunRecord, now: datetime) -> RunRecord:
     """Ask for the end of a run.
 
-    A run without an attempt under way is cancelled at once, and a held feed is
+    A run without an attempt in progress is cancelled at once, and a held feed is
     discarded.
 
     Raises:
@@ -126,7 +126,7 @@ def cancelled(record: RunRecord, now: datetime) -> RunRecord:
 
 @rule
 def tombstoned(record: RunRecord, now: datetime) -> RunRecord:
-    """End and hide a run whose message was not sent; a run that is under way stays."""
+    """End and hide a run whose message was not sent; a run that is in progress stays."""
     if record.has_ended or record.message_id is not None or record.attempt > 0:
         return record
     record_after = transitions.ended("tombstoned", record, now)

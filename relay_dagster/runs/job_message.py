@@ -1,4 +1,4 @@
-"""The message that stands for a run on the queue, and the form of ids.
+"""The message that represents a run on the queue, and the form of ids.
 
 Anybody may send a message, so each of its values is checked. Whether a message belongs
 to a record is decided in `new_records`. The ids of callers are checked here before one

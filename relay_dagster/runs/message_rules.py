@@ -10,7 +10,7 @@ from relay_dagster.runs.transitions import refuse_ended, rule
 
 @rule
 def sent(record: RunRecord, message_id: str, now: datetime) -> RunRecord:
-    """Note the message that stands for the run now; a run that has ended stays."""
+    """Note the message that represents the run now; a run that has ended stays."""
     if record.has_ended or record.message_id == message_id:
         return record
     return replace(

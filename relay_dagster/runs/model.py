@@ -63,7 +63,7 @@ class LockState(StrEnum):
 class DueQueue(StrEnum):
     """The queue of the due index that a run is in, and so who checks it next.
 
-    ``ATTEMPT`` and ``END`` are the reconciler's: runs that are under way or about to
+    ``ATTEMPT`` and ``END`` are the reconciler's: runs that are in progress or about to
     be, and runs that have ended and are not settled. ``READY`` and ``TURN`` are the
     intake's, which asks Dagster for an attempt without a message: one that follows
     another, and the first attempt of a run whose turn with its tenant has come.

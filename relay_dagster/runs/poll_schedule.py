@@ -101,7 +101,7 @@ class PollSchedule:
 
     @property
     def between_checks(self) -> timedelta:
-        """Return how long an attempt that is under way is left alone.
+        """Return how long an attempt that is in progress is left alone.
 
         Its message must not come into sight meanwhile. A heartbeat that stops must be
         noticed in time: it is stale ``stale_seconds`` after the check that first saw it
@@ -119,7 +119,7 @@ class PollSchedule:
     ) -> RunRecord:
         """Return a changed record with its queue and the time of its next check.
 
-        While an attempt is under way, a check that is due sooner keeps its time.
+        While an attempt is in progress, a check that is due sooner keeps its time.
         """
         queue, due_at = self._next_check(after, now)
         if before is not None and _is_same_attempt(before, after):

@@ -37,7 +37,7 @@ class Deletion:
     asked_at: datetime
     delete_after: datetime  # until then the tenant can be restored
     asked_by: str | None = None  # the caller; forgotten in the end
-    # When no run of the tenant was under way any more
+    # When no run of the tenant was in progress any more
     stopped_at: datetime | None = None
     deleting_since: datetime | None = None
     deleted_at: datetime | None = None
@@ -79,7 +79,7 @@ def asked(
 
 
 def stopped(deletion: Deletion, now: datetime) -> Deletion:
-    """Return a deletion whose tenant has no run under way: it waits for its time."""
+    """Return a deletion whose tenant has no run in progress: it waits for its time."""
     return replace(deletion, stopped_at=now, due_at=deletion.delete_after)
 
 

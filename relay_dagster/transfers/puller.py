@@ -2,7 +2,7 @@
 
 One puller lives as long as its process: transfers go on between ticks, and no tick waits
 for one. A check plans the pulls of tenants whose configs have changed, finds the pulls
-that are due, and renews the leases of those under way. It has a thread of its own, so
+that are due, and renews the leases of those in progress. It has a thread of its own, so
 that a tick waits for it no longer than a second, however slowly the tables answer. A
 process that dies loses nothing: its leases run out, and another process pulls.
 """
@@ -42,7 +42,7 @@ log = event_log()
 
 @dataclass(eq=False)
 class Puller:
-    """Pulls what is due, tick by tick."""
+    """Pulls due files, tick by tick."""
 
     platform: Platform  # the stores
     _: KW_ONLY
@@ -70,11 +70,11 @@ class Puller:
         )
         self._planner = PullPlanner(self.platform, self.clock)
         self._checker = ThreadPoolExecutor(1, thread_name_prefix="pulls")
-        self._check: Future[None] | None = None  # the check under way
+        self._check: Future[None] | None = None  # the check in progress
         self._turn = threading.Lock()
 
     def run(self) -> int:
-        """Take what is due while there is room; return the number of pulls in hand."""
+        """Take due pulls while there is room; return the number of pulls in hand."""
         if not self._turn.acquire(blocking=False):
             return 0
         try:

@@ -44,7 +44,7 @@ class CallResult:
 
 @dataclass
 class Sent:
-    """The outcome of a run; false if nothing was sent and nothing is under way."""
+    """The outcome of a run; false if nothing was sent and nothing is in progress."""
 
     delivered: int = 0
     failed: int = 0
@@ -52,11 +52,11 @@ class Sent:
     disabled: int = 0
     open: int = 0
     is_elsewhere: bool = (
-        False  # whether another run of the same sender is under way
+        False  # whether another run of the same sender is in progress
     )
 
     def __bool__(self) -> bool:
-        """Return True if the run did something, or left calls under way."""
+        """Return True if the run did something, or left calls in progress."""
         return self.is_elsewhere or bool(
             self.delivered or self.failed or self.open
         )

@@ -40,7 +40,7 @@ MAX_IN_FLIGHT = 1000
 PAGE_SIZE = 100
 THREADS = 8
 CHECK_SECONDS = 1.0
-"""The pause between two queries of what is due, if the last one found nothing."""
+"""The pause between two queries for due events, if the last one found nothing."""
 QUIET_SECONDS = 1.0
 """A run ends if nothing has moved for so long: calls that hang are left to the next."""
 GATHER_SECONDS = 1.0
@@ -55,7 +55,7 @@ log = event_log()
 
 @dataclass(eq=False)
 class Sender:
-    """Sends what is due, run by run."""
+    """Sends due events, run by run."""
 
     platform: Platform  # the stores, and where failures are counted
     caller: WebhookClient = field(

@@ -147,7 +147,7 @@ def noted(
 
 @rule
 def asked(state: PullState, now: datetime) -> PullState:
-    """Let a pull be due now, or as soon as the one under way is over."""
+    """Let a pull be due now, or as soon as the one in progress is over."""
     return replace(state, asked_at=now, due_at=now)
 
 

@@ -110,7 +110,7 @@ class DeliveryAttempt:
 
     @property
     def is_gone(self) -> bool:
-        """Whether the receiver says that it never wants another event."""
+        """True if the receiver says that it never wants another event."""
         return self.status_code == HTTPStatus.GONE
 
 

@@ -1,4 +1,4 @@
-"""One item of work: a stored value that falls due, and the lease of whoever is at it.
+"""One item of work: a stored value that falls due, and the lease of even if another worker has it.
 
 The module is pure: it has the rules of leases and knows no table and no clock. What an
 item is about, and when it is due next, is decided by the rules of its kind
@@ -43,7 +43,7 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class WorkItem(Generic[T]):
-    """A value as it is stored, with the lease of whoever is at it.
+    """A value as it is stored, with the lease of even if another worker has it.
 
     A leased item is due when its lease runs out, so nobody finds it before that unless
     somebody changes it. Every method returns the item of the next revision.

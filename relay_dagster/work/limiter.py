@@ -33,7 +33,7 @@ class _Endpoint(Generic[_Call]):
     tenant_id: str
     waiting: deque[_Call] = field(default_factory=deque)
     called_at: float | None = (
-        None  # when the call under way began; None for no call
+        None  # when the call in progress began; None for no call
     )
     seconds: float | None = (
         None  # that the last call took; None before the first

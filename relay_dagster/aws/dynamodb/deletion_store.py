@@ -1,6 +1,6 @@
 """Stores tenants' deletions in the tenants table, as ``DELETION#<tenant_id>``.
 
-The queue finds what is due by the index of tenants, in a list of its own. What exactly
+The queue finds due items by the index of tenants, in a list of its own. What exactly
 is removed, and in which order, is decided by ``maintenance/deletion.py``.
 """
 
@@ -130,7 +130,7 @@ class DeletionStore:
         grace: timedelta,
         origin: Origin = SYSTEM,
     ) -> Deletion:
-        """Begin a tenant's deletion, or return the one under way.
+        """Begin a tenant's deletion, or return the one in progress.
 
         Raises:
             UnknownTenantError: There is no such tenant.

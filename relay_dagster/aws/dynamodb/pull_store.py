@@ -66,7 +66,7 @@ class PullStore:
     ) -> dict[str, PullState]:
         """Return the pulls of a tenant's vendors, by vendor, read consistently.
 
-        A pull that is under way is due at None.
+        A pull that is in progress is due at None.
         """
         keys = [Kind.PULL.key(tenant_id, vendor_id) for vendor_id in vendor_ids]
         states = self.database.runs.read_all(keys, _read_shown)
@@ -96,7 +96,7 @@ class PullStore:
     ) -> PullState | None:
         """Change a pull by a rule and return it; return None if it stays as it is.
 
-        A pull that is under way goes on, and is due at None in the returned state.
+        A pull that is in progress goes on, and is due at None in the returned state.
 
         Raises:
             TenantClosingError: The tenant is being deleted.

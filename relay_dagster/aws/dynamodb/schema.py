@@ -4,7 +4,7 @@ Every table has a single key, ``pk``. It begins with the kind of the item, a `Ki
 
 * The runs table has indexes for the runs of a tenant, for all runs, and for the runs with
   a status, each by time. The events and the pulls of a tenant are listed in the first of
-  these, under names of their own. Another index lists what is due, by the instant: runs
+  these, under names of their own. Another index lists due items by the instant: runs
   that are not settled, triggers, pulls, and events that are not delivered. It is sparse
   and divided into shards.
 * The tenants table has an index that lists tenants by the time of their first config,

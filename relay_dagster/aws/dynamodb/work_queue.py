@@ -153,9 +153,10 @@ class TableQueue(Generic[T]):
         rule: Callable[[WorkItem[T]], WorkItem[T] | None],
         also: Sequence[Write] = (),
     ) -> WorkItem[T] | None:
-        """Change an item whoever is at it, and return it; None if the rule changes nothing.
+        """Change an item even if another worker has it, and return the changed item.
 
-        ``new_item`` stands for one that is not stored yet.
+        None means that the rule changes nothing. ``new_item`` is used if no item is
+        stored yet.
         """
 
         def try_once() -> WorkItem[T] | None:

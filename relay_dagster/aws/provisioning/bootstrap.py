@@ -63,7 +63,7 @@ def bootstrap(
     names: Names | None = None,
     clients: Clients | None = None,
 ) -> list[tuple[str, str]]:
-    """Create what is missing, and return the variables to export."""
+    """Create missing resources, and return the variables to export."""
     return list(provision(names, clients).variables)
 
 
@@ -74,7 +74,7 @@ def provision(
     *,
     repair: bool = False,
 ) -> Provisioned:
-    """Create what is missing, and with ``repair`` set the attributes of the job queue.
+    """Create missing resources, and with ``repair`` set the attributes of the job queue.
 
     Raises:
         SettingsError: The bucket belongs to another account.

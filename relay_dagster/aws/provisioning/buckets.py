@@ -1,6 +1,6 @@
 """Creates the bucket, and sets its protections and the notification of uploads.
 
-What is set already stays as it is, and so do lifecycle rules and notifications of others.
+Settings that exist stay as they are, and so do lifecycle rules and notifications of others.
 """
 
 from collections.abc import Callable, Mapping
