@@ -1,12 +1,8 @@
 """The verbs of a run's life: every change of a run record, no matter who asks for it.
 
-Each verb reads the record consistently, applies one rule of ``runs/``, and commits the
-result on condition that nothing has changed since; `RecordWriter` does that. The
-decisions about a tenant's feed are in ``ledger/feeds.py``, and the notes about a run's
-message and reports in ``ledger/messages.py``.
-
-Every verb that takes a run_id raises `UnknownRunError` if there is no such record, and
-`ExternalServiceError` if the store fails. The other errors are named in each method.
+`RecordWriter` reads the record, applies one rule of ``runs/``, and commits the result if
+nothing has changed since. Every verb that takes a run_id raises `UnknownRunError` if there
+is no such record, and `ExternalServiceError` if the store fails.
 """
 
 import random

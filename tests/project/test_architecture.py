@@ -47,7 +47,8 @@ NOT_FOR_THE_API = {
 }
 # Folders that decide what becomes of records: rules, and the ledger that applies them.
 DECIDING = ("tenants", "runs", "feeds", "webhooks", "triggers", "ledger")
-MAX_MODULES, MAX_LINES = 20, 600
+MAX_MODULES = 20
+MAX_LINES = 500
 DEFINES_FOR_DAGSTER = {
     "asset",
     "asset_check",

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 from fastapi import Query, Response
 from starlette.datastructures import QueryParams
 
-from relay_core.config import Override
+from relay_core.config import Override, TenantConfig
 from relay_core.domain.errors import RelayError, SkuNotFoundError
 from relay_dagster.api.http.problems import ProblemError, problem_of
 from relay_dagster.api.routes import overrides, tenants
@@ -79,10 +79,10 @@ def _sku_page(
                 raise
             problem = error_words.page_error(problem_of(error))
             verdict = words.Verdict("warn", f"{problem.title}. {problem.text}")
-    values = (
-        rejected_form.values
-        if rejected_form
-        else _form_values(override, shop.zone)
+    form = rejected_form or visits.RejectedForm(
+        action="",
+        values=QueryParams(_form_values(override, shop.zone)),
+        errors={},
     )
     return frame.page(
         "sku.html.jinja",
@@ -93,11 +93,17 @@ def _sku_page(
         explanation=explanation,
         verdict=verdict,
         override=_override_lines(override, shop.zone),
-        values=values,
-        errors=rejected_form.errors if rejected_form else {},
-        vendors=[vendor.vendor_id for vendor in config.vendors]
-        if config
-        else [],
+        values=form.values,
+        errors=form.errors,
+        vendors=_vendor_ids(config),
+    )
+
+
+def _vendor_ids(config: TenantConfig | None) -> list[str]:
+    return (
+        []
+        if config is None
+        else [vendor.vendor_id for vendor in config.vendors]
     )
 
 
