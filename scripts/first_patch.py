@@ -27,7 +27,7 @@ OPTIONS = (
     "timestamp_formats",
 )
 """The options that must be as by hand, besides the number of columns without a header."""
-_QUESTION = re.compile(r"no header is surely (\w+)")
+_QUESTION = re.compile(r"No header (?:clearly )?matches (\w+)")
 
 
 def read_config(path: Path) -> Document:

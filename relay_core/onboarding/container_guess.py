@@ -39,7 +39,7 @@ def unpacked(feed: FeedSample) -> FeedSample:
     if outer == "zip" or feed.data.startswith((PARQUET, OLE2)):
         if not feed.is_whole:
             raise unreadable(
-                "the file is too large to be looked at; a run reads it"
+                "the file is too large to be checked. A run can read it."
             )
         if outer == "zip" and workbook_format(feed.data) is None:
             return _unpacked_zip(feed)
@@ -81,8 +81,8 @@ def _unpacked_zip(feed: FeedSample) -> FeedSample:
         compression.open_archive(feed.data).close()
     except compression.ARCHIVE_ERRORS as error:
         raise unreadable(
-            "the file begins as a ZIP archive's or an Excel workbook's do, and is "
-            f"damaged: {error}"
+            "the file starts like a ZIP archive or an Excel workbook, but it is damaged: "
+            f"{error}. Ask the vendor to send it again."
         ) from error
     pieces = compression.pieces(feed.data, "zip")
     data = next(pieces, b"")
@@ -100,7 +100,8 @@ def _unpacked_gzip(feed: FeedSample) -> FeedSample:
         data = unpacker.decompress(feed.data, _SAMPLE_BYTES)
     except zlib.error as error:
         raise unreadable(
-            f"the file begins as gzip's do, and is damaged: {error}"
+            f"the file starts like a gzip file, but it is damaged: {error}. Ask the "
+            "vendor to send it again."
         ) from error
     is_whole = feed.is_whole and unpacker.eof and not unpacker.unused_data
     return replace(feed, data=data, is_whole=is_whole)

@@ -1,6 +1,6 @@
-"""Doubts about rows that are valid but that the vendor probably did not intend.
+"""Doubts about rows that are valid, but that the vendor probably did not intend.
 
-They are the same in `config:check`, in local checks and in runs.
+`config:check`, local checks and runs report the same doubts.
 """
 
 from collections.abc import Iterator
@@ -19,9 +19,9 @@ from relay_core.merge.vendor_offers import offers_of
 from relay_core.normalize.result import NormalizedVendor
 
 _MAX_SAME_ROWS = 100
-"""It is doubtful if more rows than this share an SKU with another row."""
+"""More rows than this with the same SKU as another row are doubtful."""
 _MAX_SAME_FRACTION = 100
-"""It is doubtful, too, if more than one row in this many does."""
+"""More than one row in this many with the same SKU as another are doubtful, too."""
 _MAX_SAMPLE_ROWS = 1_000
 _TOTALS = frozenset(
     (
@@ -37,16 +37,16 @@ _TOTALS = frozenset(
 )
 _EXPONENT = r"^[0-9](\.[0-9]+)?[eE]\+?[0-9]+$"
 _ZERO_COST_MESSAGE = (
-    "an amount of 0 is taken as what the item costs, so it is sold for shipping and margin "
-    "alone; where 0 means that it is not known, name the column in parser.zero_is_null"
+    "The cost is 0, so the price consists of shipping and margin only. If 0 means that "
+    "the cost is unknown, list the column in parser.zero_is_null."
 )
 _SKU_EXPONENT_MESSAGE = (
-    "SKUs look like numbers that a spreadsheet has rounded, so that several products are "
-    "one; ask for a file whose SKUs are text"
+    "The SKUs look like numbers that a spreadsheet rounded, so different products may "
+    "have the same SKU. Ask the vendor for a file with SKUs as text."
 )
 _TOTALS_LINE_MESSAGE = (
-    "the last record looks like a line of totals, and is read as a product; skip it with "
-    "parser.skip_rows"
+    "The last row looks like a total, but it is read as a product. Skip it with "
+    "parser.skip_rows."
 )
 
 
@@ -62,7 +62,7 @@ def row_doubts(
     vendor: NormalizedVendor,
     offers: pa.Table,
 ) -> Iterator[Doubt]:
-    """Yield the doubts about a vendor's rows, one a code.
+    """Yield the doubts about a vendor's rows, one per code.
 
     Args:
         config: The tenant's config.
@@ -108,19 +108,19 @@ def row_doubts(
 
 
 def is_totals(sku: str) -> bool:
-    """Return whether a text is the name of a line of totals."""
+    """Return True if a text is the label of a row of totals."""
     return sku.casefold().removesuffix(":").strip() in _TOTALS
 
 
 def has_amounts(config: TenantConfig, offers: pa.Table) -> bool:
-    """Return whether any of the `ruled_offers` can have a price, or there are no offers."""
+    """Return True if any of the `ruled_offers` can have a price, or if there are none."""
     if not len(offers):
         return True
     return bool(has_amount(offers, config.pricing).any())
 
 
 def _has_zero_cost(config: TenantConfig, offers: pa.Table) -> RowMask:
-    """Return a mask, one an offer: true if the price is made of an amount of 0."""
+    """Return a mask, one per offer: true if the price is based on an amount of 0."""
     cost, has_no_cost = text.integers_of(offers["cost"])
     price, has_no_price = text.integers_of(offers["price"])
     has_zero_price = (price == 0) & ~has_no_price
@@ -146,7 +146,7 @@ def _shared_sku_doubts(
     parser_path: str,
     offers: pa.Table,
 ) -> Iterator[Doubt]:
-    """Yield the doubt about rows that share an SKU without being copies of each other.
+    """Yield the doubt about rows that have the same SKU and are not equal.
 
     The offers are sorted by SKU, so rows with the same SKU are side by side.
     """
@@ -175,8 +175,7 @@ def _shared_sku_doubts(
         vendor.vendor_id,
         count,
         lint.first_samples(skus.take(sample_rows).to_pylist()),
-        f"{count:,} of {total:,} rows share an SKU with another row and differ from it in "
-        f"cost, price or quantity: {lost_rows:,} of them are not in the feed; map the "
-        "column that tells products apart to sku, or say with duplicate_skus which row "
-        "counts",
+        f"{count:,} of {total:,} rows have the same SKU as another row, but a different "
+        f"cost, price or quantity. {lost_rows:,} of them are not in the feed. Map the "
+        "column that identifies products to sku, or choose a row with duplicate_skus.",
     )

@@ -1,7 +1,8 @@
 """The check of a vendor's feed against its config, with a proposal of config changes.
 
 Modules with names that end in `_guess` make the guesses, and `proposal` combines them.
-The combination is tried on the same bytes, and kept only if the feed reads better with it.
+The check tries the combination on the same bytes. It keeps the combination only if the
+feed reads better with it.
 """
 
 from collections.abc import Mapping
@@ -24,7 +25,7 @@ from relay_core.onboarding.sample_reader import MAX_WHOLE_BYTES
 _HARMLESS_OPTIONS = frozenset(
     ("encoding", "padded_numbers", "quoting", "skip_rows")
 )
-"""The options that are worth changing if the reading does not get worse by it."""
+"""Options that are worth a change even if the reading only stays as good."""
 
 
 def check_feed(
@@ -115,16 +116,16 @@ def _wrong_container(
 ) -> Reading:
     """Return the reading of a file that is not of the parser's format or compression."""
     actual_format = changes.get("format", parser.format)
-    difference = "it is compressed in another way"
-    if actual_format != parser.format:
-        difference = f"it is {actual_format}"
-    return Reading(
-        error_code=FailureCode.DECODE_ERROR,
-        error_message=(
-            f"the file does not match parser.format and parser.compression: {difference}. "
-            "Set both options to match the file."
-        ),
+    message = (
+        f"the file's compression is not parser.compression ({parser.compression}). "
+        "Set the option to match the file."
     )
+    if actual_format != parser.format:
+        message = (
+            f"the format of the file is {actual_format}, but parser.format is "
+            f"{parser.format}. Set the option to match the file."
+        )
+    return Reading(error_code=FailureCode.DECODE_ERROR, error_message=message)
 
 
 def _without_totals(
@@ -137,7 +138,7 @@ def _without_totals(
 
 
 def _is_better(reading: Reading, check: FeedCheck) -> bool:
-    """Return whether a reading is better enough for the changes of a check."""
+    """Return True if a reading is good enough for the changes of a check."""
     as_sent = check.as_sent
     if as_sent.is_usable and not _HARMLESS_OPTIONS.isdisjoint(check.changes):
         return reading.rank >= as_sent.rank

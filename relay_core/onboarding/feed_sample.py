@@ -102,8 +102,8 @@ def whole_records(
             line_in_body = csv_records.line_number(body, error.position)
             raise unreadable(
                 f"the quote that opens in line {parser.skip_lines + line_in_body} is "
-                "never closed, as far as the file was read; close it, or write it twice "
-                '("") where it belongs to a quoted text'
+                "never closed in the part of the file that was read. Close it, or double "
+                'it ("") if it belongs to a quoted text.'
             ) from error
     body_start = len(text) - len(body)
     data = text[: body_start + body_end]

@@ -1,4 +1,4 @@
-"""The results of a feed check in words: sentences, lint warnings, and the limits it passes."""
+"""The results of a feed check in sentences, and the doubts about its config."""
 
 import json
 import re
@@ -21,9 +21,10 @@ from relay_core.onboarding.check_results import (
     Reading,
 )
 from relay_core.onboarding.header_names import plain_words
+from relay_core.publish.report import wording
 from relay_core.validation.error_policy import judge_policy, own_share_faults
 
-NO_AMOUNTS = "no row has a cost or a price, so nothing of the file can be sold"
+NO_AMOUNTS = "No row has a cost or a price, so no row can be sold."
 """The beginning of the results of a file without amounts."""
 _MAX_LISTED_CELLS = 3
 _PRICE_SOURCES = frozenset(("cost", "price"))
@@ -35,8 +36,8 @@ _TAKEN_NAMES = frozenset(
     )
 )
 _MAX_NAME_LENGTH = 30
-"""The maximum length of a name that is made of a header; an extra column's may have 40."""
-# Currencies that nobody writes with a mere "$".
+"""The maximum length of a name made from a header; an extra column may have 40."""
+# Currencies that are never written with a plain "$".
 _WITHOUT_DOLLAR_SIGN = frozenset(
     ("CHF", "CNY", "DKK", "EUR", "GBP", "INR", "JPY", "NOK", "PLN", "SEK")
 )
@@ -59,10 +60,10 @@ def limits_passed(
     vendor: VendorConfig,
     config: TenantConfig,
 ) -> list[str]:
-    """Return messages on the limits of rejected rows that a reading passes.
+    """Return messages on the limits of rejected rows that a reading exceeds.
 
-    The vendor's own limit comes first, then the run's. A run is judged as if the reading's
-    rows were all its rows.
+    The vendor's own limit comes first, then the run's. The run's limit is judged as if
+    the run had no other rows.
     """
     rejected_rows = [reading.rejected_rows]
     rows = [reading.rows]
@@ -78,13 +79,14 @@ def limits_passed(
 
 def describe_check(check: FeedCheck) -> str:
     """Return the results of a check as one message."""
-    return "; ".join(sentences_of(check))
+    return " ".join(sentences_of(check))
 
 
 def sentences_of(check: FeedCheck) -> list[str]:
     """Return the results of a check as sentences.
 
-    The readings come first, as sent and with the patch, then the remaining decisions.
+    The readings come first, with the current config and with the proposed changes.
+    The decisions that remain for people follow.
     """
     if check.with_changes is None:
         readings = [describe_reading(check.as_sent, is_whole=check.is_whole)]
@@ -93,32 +95,36 @@ def sentences_of(check: FeedCheck) -> list[str]:
         with_patch = describe_reading(
             check.with_changes, is_whole=check.is_whole
         )
-        readings = [f"as sent: {as_sent}", f"with the patch: {with_patch}"]
+        readings = [
+            f"With the current config: {as_sent}",
+            f"With the proposed changes: {with_patch}",
+        ]
     return [*_amount_warnings(check), *readings, *_remaining_decisions(check)]
 
 
 def describe_reading(reading: Reading, *, is_whole: bool = False) -> str:
-    """Return a reading as a sentence.
+    """Return a reading in sentences.
 
     Args:
         reading: The reading to describe.
         is_whole: Whether it is a reading of the whole file.
     """
     if reading.error_message is not None:
-        return reading.error_message
+        return wording.sentence(reading.error_message)
     if not reading.rows:
-        return "the file has no rows"
-    rows = f"{reading.rows:,}"
+        return "The file has no rows."
+    rows = wording.counted(reading.rows, "row")
     if not is_whole and reading.rows >= MAX_ROWS:
         rows = f"the first {rows}"
     if not reading.rejected_rows:
-        return f"none of {rows} rows would be refused"
-    samples = []
+        return f"No errors in {rows}."
+    errors = []
     for cells in reading.rejected_cells[:_MAX_LISTED_CELLS]:
-        column = f", {cells.column}" if cells.column else ""
-        value = shorten(cells.value)
-        samples.append(f"{cells.count} x {cells.error_code}{column}, {value}")
-    return f"{reading.rejected_rows} of {rows} rows would be refused: {'; '.join(samples)}"
+        column = f" in {cells.column}" if cells.column else ""
+        error = f"{cells.error_code}{column} ({wording.counted(cells.count, 'row')})"
+        errors.append(f"{error}, for example {shorten(cells.value)}")
+    rejected_rows = wording.number(reading.rejected_rows)
+    return f"{rejected_rows} of {rows} would be rejected: {'; '.join(errors)}."
 
 
 def upload_doubts(
@@ -126,7 +132,7 @@ def upload_doubts(
 ) -> Iterator[Doubt]:
     """Yield the doubts about a vendor's config that depend on its feed.
 
-    Doubts about headers come first, then doubts about rows.
+    Doubts about headers come first, and doubts about rows follow.
 
     Args:
         path: The vendor's path in the config, such as `vendors.0`.
@@ -157,8 +163,8 @@ def _amount_warnings(check: FeedCheck) -> Iterator[str]:
         return
     if check.parser.format in WORKBOOK_FORMATS:
         yield (
-            f"{NO_AMOUNTS}; save it in a spreadsheet program, which stores what its "
-            "formulas come to"
+            f"{NO_AMOUNTS} If formulas calculate the amounts, save the file in a "
+            "spreadsheet program, which stores their results."
         )
     else:
         yield NO_AMOUNTS
@@ -180,7 +186,8 @@ def _header_warnings(
     if best.headers and not _has_price_source(check):
         yield ConfigFault(
             column_map,
-            "the file gives neither cost nor price: no offer of this vendor can be priced",
+            "The file has neither a cost nor a price, so this vendor's offers have no "
+            "price. Map the column of one of them.",
         )
     elif (
         best.headers
@@ -189,22 +196,23 @@ def _header_warnings(
     ):
         yield ConfigFault(
             column_map,
-            "the file gives a price and no cost: the vendor's price is published as it is, "
-            "without margin and shipping; map the column to cost if it is what you pay",
+            "The file has a price but no cost, so the vendor's price is published "
+            "without margin and shipping. If you pay this price, map its column to cost.",
         )
     foreign_currencies = _foreign_currencies(check, config.default_currency)
     if foreign_currencies:
         yield ConfigFault(
             f"{path}.parser.currency_symbols",
-            f"the amounts are marked {', '.join(foreign_currencies)}, and "
-            f"default_currency is {config.default_currency}: they are not converted",
+            f"The amounts are in {', '.join(foreign_currencies)}, but default_currency "
+            f"is {config.default_currency}, and they are not converted. To convert them, "
+            "set the vendor's currency and exchange_rates.",
         )
 
 
 def _foreign_currencies(check: FeedCheck, own_currency: str) -> list[str]:
     """Return the codes of the currencies that amounts name and that are not the tenant's.
 
-    A mere `$` may be the dollar of another country, so it names no foreign currency then.
+    A plain `$` may be the dollar of another country, which is then not foreign.
     """
     possibly_own = {own_currency}
     if own_currency not in _WITHOUT_DOLLAR_SIGN:
@@ -218,28 +226,32 @@ def _remaining_decisions(check: FeedCheck) -> Iterator[str]:
     best = check.best
     with_digits = sum(any(map(str.isdigit, header)) for header in best.headers)
     if check.parser.columns is None and with_digits * 2 > len(best.headers):
-        yield "the first record looks like a row and not like headers; name parser.columns"
-    for column, candidates in check.unknown.items():
-        suggestion = ", and none looks like it"
-        if candidates:
-            suggestion = (
-                f" (it could be {', '.join(map(_describe, candidates))})"
-            )
         yield (
-            f"no header is surely {column}{suggestion}; map it in parser.column_map, or "
-            "give it a value in parser.defaults"
+            "The first record looks like a row, not like headers. If the file has no "
+            "header, name its columns in parser.columns."
         )
+    for column, candidates in check.unknown.items():
+        question = f"No header matches {column}."
+        if candidates:
+            headers = ", ".join(map(_describe, candidates))
+            question = (
+                f"No header clearly matches {column}. Candidates: {headers}."
+            )
+        action = "Map the column in parser.column_map."
+        if column != "sku":
+            action = "Map the column in parser.column_map, or set a value in parser.defaults."
+        yield f"{question} {action}"
     headers_by_name = _extra_names(best.unused)
     if headers_by_name and best.is_usable:
         total = len(headers_by_name)
-        noun = "1 header" if total == 1 else f"{total} headers"
         names = (
             f"{name}: {_quoted(header)}"
             for name, header in headers_by_name.items()
         )
         yield (
-            f"nothing is read from {noun}; a text passes through as one of extra_columns, "
-            f"mapped in parser.column_map: {listed(names, ', ', total)}"
+            f"The config does not use {wording.counted(total, 'header')} of the file. To "
+            "pass a column through to the feed, add its name to extra_columns, and map "
+            f"it in parser.column_map: {listed(names, ', ', total)}."
         )
 
 
@@ -249,12 +261,12 @@ def _describe(candidate: Candidate) -> str:
 
 
 def _quoted(header: str) -> str:
-    """Return a header as a config may have it, with a line break as an escape."""
+    """Return a header in quotes, with line breaks as escapes."""
     return json.dumps(header[:MAX_QUOTED], ensure_ascii=False)
 
 
 def _extra_names(headers: Iterable[str]) -> dict[str, str]:
-    """Return the headers, keyed by the name that an extra column made of each could have."""
+    """Return the headers, keyed by a possible name of an extra column for each."""
     headers_by_name: dict[str, str] = {}
     for header in dict.fromkeys(headers):
         if not header:

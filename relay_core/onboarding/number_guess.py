@@ -60,8 +60,8 @@ class NumberGuess:
     Attributes:
         changes: The parser options to change; empty if the parser reads all numbers.
         currencies: The currencies that the amounts name.
-        note: The reason why nothing is proposed although cells are rejected, if it is
-            known.
+        note: The reason why there are no changes although cells are rejected, and the
+            next step; empty if unknown.
     """
 
     changes: Mapping[str, Any] = field(default_factory=dict)
@@ -92,7 +92,10 @@ def guess_numbers(
         return NumberGuess(currencies=currencies)
     if len(currencies) > 1:
         codes = ", ".join(sorted(currencies))
-        note = f"the amounts are in more than one currency: {codes}"
+        note = (
+            f"The amounts are in more than one currency: {codes}. Ask the vendor for a "
+            "file with one currency."
+        )
         return NumberGuess(currencies=currencies, note=note)
 
     new_symbols = [
@@ -110,8 +113,8 @@ def guess_numbers(
         )
         if ambiguous_text is not None:
             note = (
-                f'"{ambiguous_text[:40]}" may be written with decimals or with '
-                "thousands; say which"
+                f'The separator in "{ambiguous_text[:40]}" could mark decimals or '
+                "thousands. Set parser.decimal_separator and parser.thousands_separator."
             )
             return NumberGuess(currencies=currencies, note=note)
     return NumberGuess(_changes_to(style, new_symbols, parser), currencies)

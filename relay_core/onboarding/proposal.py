@@ -357,7 +357,10 @@ def _with_numbers(
     """Return a check with a number style, and with the note that belongs to it."""
     parser = dry_run.changed_parser(check.parser, numbers.changes)
     if parser is None:
-        note = "the numbers are written in another way than parser.defaults; change both"
+        note = (
+            "The numbers of the file use other separators than those in parser.defaults. "
+            "Change the separators of the parser and the defaults together."
+        )
         return replace(check, notes=(*check.notes, note))
     notes = check.notes
     if numbers.note:

@@ -72,8 +72,8 @@ def guess_timestamps(
                 text for text, instant in instants if instant is not None
             )
             note = (
-                f'updated_at: "{text[:40]}" may begin with the day or with the month; '
-                f'set parser.timestamp_formats to ["{best}"] or ["{swapped}"]'
+                f'The date "{text[:40]}" in updated_at could start with the day or the '
+                f'month. Set parser.timestamp_formats to ["{best}"] or ["{swapped}"].'
             )
             return [], note
         formats.append(best)

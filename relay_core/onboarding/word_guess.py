@@ -140,6 +140,6 @@ def quantity_word_notes(
         if len(words) > MAX_WORDS:
             listed_words += f", and {len(words) - MAX_WORDS} more"
         yield (
-            f"{column} holds {listed_words}: give each a number in "
-            "parser.quantity_words, or have the cells corrected"
+            f"Some cells of {column} are not numbers: {listed_words}. Give each word a "
+            "number in parser.quantity_words, or ask the vendor to correct the cells."
         )

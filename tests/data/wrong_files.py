@@ -88,10 +88,10 @@ PACKED: dict[str, tuple[bytes, str]] = {
 }
 # Lists with a mistake that is ordinary: what a check says or proposes, and a run's code and words.
 MISTAKES: dict[str, tuple[bytes, str, str, str]] = {
-    "nothing": (b"", "the file has no rows", "no_rows_parsed", "has no row"),
+    "nothing": (b"", "The file has no rows.", "no_rows_parsed", "has no row"),
     "a header alone": (
         feed(),
-        "the file has no rows",
+        "The file has no rows.",
         "no_rows_parsed",
         "has no row",
     ),
@@ -127,7 +127,7 @@ MISTAKES: dict[str, tuple[bytes, str, str, str]] = {
     ),
     "cut in its last record": (
         feed("A,1,2") + b"C,1",
-        "1 x column_count",
+        "column_count (1 row)",
         "validation_errors",
         "1 of 2 rows are rejected",
     ),
@@ -151,13 +151,13 @@ MISTAKES: dict[str, tuple[bytes, str, str, str]] = {
     ),
     "two currencies": (
         feed("A,1,€5", "B,1,$6"),
-        "the amounts are in more than one currency: EUR, USD",
+        "The amounts are in more than one currency: EUR, USD.",
         "validation_errors",
         "2 of 2 rows are rejected",
     ),
     "words for stock": (
         feed("A,call,2", "B,soon,2"),
-        '"call" (1), "soon" (1): give each a number in parser.quantity_words',
+        '"call" (1), "soon" (1). Give each word a number in parser.quantity_words',
         "validation_errors",
         "2 of 2 rows are rejected",
     ),
@@ -175,7 +175,7 @@ MISTAKES: dict[str, tuple[bytes, str, str, str]] = {
     ),
     "the list of another supplier": (
         feed("x,y", header="name,phone"),
-        "no header is surely cost, and none looks like it",
+        "No header matches cost. Map the column",
         "missing_required_columns",
         "headers found are 'name', 'phone'",
     ),

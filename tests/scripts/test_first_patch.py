@@ -24,9 +24,9 @@ BY_HAND = config_document(
     )
 )
 COLUMNS = ["column 1", "column 2", "column 3"]
-PRINTED = f"""# vendor_1, f.csv: something is wrong
-#   no header is surely quantity_available; map it
-#   no header is surely cost (it could be "column 3"); map it
+PRINTED = f"""# vendor_1, f.csv: problems found
+#   No header matches quantity_available. Map the column
+#   No header clearly matches cost. Candidates: "column 3". Map the column
 vendors:
 - vendor_id: vendor_1
   parser: {{format: csv, delimiter: ;, columns: {COLUMNS}, column_map: {{sku: column 1}}}}
@@ -64,7 +64,7 @@ def test_what_was_asked_and_no_more_is_answered_as_by_hand() -> None:
 
 def test_without_a_patch_nothing_changes_and_the_differences_are_told() -> None:
     bare = with_sku_alone(BY_HAND)
-    assert with_patch(bare, "# vendor_1, f.csv: nothing is wrong\n") == bare
+    assert with_patch(bare, "# vendor_1, f.csv: no problems\n") == bare
     assert differences(bare, BY_HAND) == [
         "vendor_1: delimiter is ',', by hand ';'",
         "vendor_1: columns is 0, by hand 3",

@@ -21,22 +21,22 @@ LOSSES: dict[str, tuple[list[str], dict[str, Any], str, int | None, str]] = {
         {},
         "same_sku",
         2_000,
-        "2,000 of 2,000 rows share an SKU with another row and differ from it in cost, price or "
-        "quantity: 1,700 of them are not in the feed",
+        "2,000 of 2,000 rows have the same SKU as another row, but a different cost, price or "
+        "quantity. 1,700 of them are not in the feed.",
     ),
     "SKUs that a spreadsheet has rounded": (
         [f"4.00123E+12,{n % 7},{n}.00" for n in range(1, 201)],
         {},
         "sku_exponent",
         200,
-        "SKUs look like numbers that a spreadsheet has rounded",
+        "The SKUs look like numbers that a spreadsheet rounded",
     ),
     "a line of totals": (
         [*GOOD, "Total,11,66.00"],
         {},
         "totals_line",
         1,
-        "The last record looks like a line of totals, and is read as a product",
+        "The last row looks like a total, but it is read as a product.",
     ),
     "a margin of 20 for 20 %": (
         GOOD,
@@ -50,7 +50,7 @@ LOSSES: dict[str, tuple[list[str], dict[str, Any], str, int | None, str]] = {
         {},
         "zero_cost",
         2,
-        "An amount of 0 is taken as what the item costs",
+        "The cost is 0, so the price consists of shipping and margin only.",
     ),
 }
 

@@ -206,9 +206,16 @@ def clock(moment: datetime) -> str:
 # --- errors, guards and changes -------------------------------------------------------
 
 
-def sentence(clause: str) -> str:
-    """Return a clause as a sentence; an empty clause stays empty."""
-    return f"{clause[:1].upper()}{clause[1:]}." if clause else ""
+def sentence(text: str) -> str:
+    """Return a text of the engine as a sentence; an empty text stays empty."""
+    if not text:
+        return ""
+    capitalized = f"{text[0].upper()}{text[1:]}"
+    return (
+        capitalized
+        if capitalized.endswith((".", "!", "?"))
+        else f"{capitalized}."
+    )
 
 
 def fault_title(error_code: str, column: str | None) -> str:

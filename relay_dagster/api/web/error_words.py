@@ -10,6 +10,7 @@ from relay_core.config.overrides import MAX_NOTE, MAX_SKU_BYTES
 from relay_core.domain.codes import FailureCode
 from relay_core.domain.errors import ConfigFault
 from relay_core.domain.run_faults import VENDOR_ROWS
+from relay_core.publish.report import wording
 from relay_dagster.api.http.problems import ProblemError
 
 MAX_REASON = 500
@@ -158,13 +159,7 @@ def page_error(
         return _PAGE_ERRORS[problem.error_code]
     title_of_status = _TITLES.get(problem.status, "Something went wrong")
     title = _TITLES.get(problem.error_code, title_of_status)
-    return PageError(title, as_sentence(problem.detail))
-
-
-def as_sentence(text: str) -> str:
-    """Return a text of the API or the engine as a sentence."""
-    sentence = f"{text[:1].upper()}{text[1:]}"
-    return sentence if sentence.endswith((".", "!", "?")) else f"{sentence}."
+    return PageError(title, wording.sentence(problem.detail))
 
 
 # --- fields -------------------------------------------------------------------------

@@ -45,7 +45,6 @@ def page(
     variables = {
         "visit": visit,
         "words": words,
-        "error_words": error_words,
         "style": style_version,
         **context,
     }

@@ -18,6 +18,7 @@ from relay_core.publish.report.wording import (
     moment,
     number,
     part,
+    sentence,
 )
 from relay_dagster.api.web import error_words
 from relay_dagster.runs.model import Trigger
@@ -25,7 +26,15 @@ from relay_dagster.runs.ports import utc_now
 from relay_dagster.wire.config_checks import HeadReading
 
 # The templates get this module as `words`, with these functions of the report.
-__all__ = ["clock", "counted", "local_time", "moment", "number", "part"]
+__all__ = [
+    "clock",
+    "counted",
+    "local_time",
+    "moment",
+    "number",
+    "part",
+    "sentence",
+]
 
 
 class Verdict(NamedTuple):

@@ -338,11 +338,12 @@ def test_headers_that_nothing_is_read_from_are_named_as_columns_of_ones_own() ->
     header = "sku,quantity_available,cost,GTIN / EAN,Größe,Availability,2nd Price,,GTIN-EAN"
     told = sentences_of(checked(feed("A,1,2,3,4,5,6,7,8", header=header)))[-1]
     assert told == (
-        "nothing is read from 5 headers; a text passes through as one of extra_columns, mapped in "
+        "The config does not use 5 headers of the file. To pass a column through to the feed, "
+        "add its name to extra_columns, and map it in "
         'parser.column_map: gtin_ean: "GTIN / EAN", grosse: "Größe", '
         'x_availability: "Availability", '
         'x_2nd_price: "2nd Price", '
-        'gtin_ean_2: "GTIN-EAN"'
+        'gtin_ean_2: "GTIN-EAN".'
     )
 
 
@@ -376,7 +377,7 @@ def test_what_a_check_refuses_a_run_refuses(path: Any) -> None:
 @pytest.mark.parametrize(
     ("cells", "note"),
     [
-        (['"1,234"', '"2,500"'], "decimals or with thousands"),
+        (['"1,234"', '"2,500"'], "could mark decimals or thousands"),
         (["€5", "$6"], "EUR, USD"),
     ],
     ids=["either separator", "two currencies"],
@@ -452,9 +453,9 @@ def test_the_missing_headers_are_those_of_the_config_as_sent() -> None:
     [
         (
             b"PK\x03\x04",
-            "ZIP archive's or an Excel workbook's do, and is damaged",
+            "like a ZIP archive or an Excel workbook, but it is damaged",
         ),
-        (b"\x1f\x8bno", "gzip's do, and is damaged"),
+        (b"\x1f\x8bno", "like a gzip file, but it is damaged"),
         (b"%PDF-1.7", "a PDF. Export it as CSV"),
         (
             OLE2 + "EncryptedPackage".encode("utf-16-le"),

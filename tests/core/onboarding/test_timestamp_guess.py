@@ -49,7 +49,10 @@ def test_the_formats_that_read_the_cells_are_found(
 def test_a_day_that_may_be_a_month_is_left_to_people(cells: list[str]) -> None:
     formats, note = guessed(*cells)
     assert formats == []
-    assert f'"{cells[0]}" may begin with the day or with the month' in note
+    assert (
+        f'"{cells[0]}" in updated_at could start with the day or the month'
+        in note
+    )
     assert '["%m/%d/%Y"] or ["%d/%m/%Y"]' in note
 
 

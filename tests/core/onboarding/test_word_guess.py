@@ -53,5 +53,6 @@ def test_words_for_quantities_are_named_and_faulty_numbers_are_not() -> None:
         {"quantity_available": cells, "cost": ["call"]}, PARSER, ZONE
     )
     assert note.startswith(
-        'quantity_available holds "In stock" (2), ">100" (1), "few" (1), "none left" (1): give each'
+        'Some cells of quantity_available are not numbers: "In stock" (2), ">100" (1), '
+        '"few" (1), "none left" (1). Give each word a number'
     )
