@@ -1,4 +1,4 @@
-"""docs/SUPPLIERS.md: each file of it goes through its config to the feed that is shown."""
+"""docs/SUPPLIERS.md: each of its files becomes the feed that is shown below it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def block(name: str, kind: str) -> str:
 
 
 def document(name: str) -> dict[str, Any]:
-    parts = (block(each, "yaml") for each in ("A real list", name))
+    parts = (block(each, "yaml") for each in ("Walk through a real file", name))
     first, own = (parse_document(part, format="yaml") for part in parts)
     return {**first, **own}
 
@@ -36,7 +36,7 @@ def fed(bench: Bench, config: dict[str, Any], data: bytes) -> str:
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in EXAMPLES if name != "A real list"]
+    "name", [name for name in EXAMPLES if name != "Walk through a real file"]
 )
 def test_a_file_of_the_page_becomes_the_feed_beside_it(
     name: str, tmp_path: Path
@@ -48,7 +48,7 @@ def test_a_file_of_the_page_becomes_the_feed_beside_it(
 def test_the_real_list_takes_the_proposed_parser_and_one_answer(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    bench, name = Bench(tmp_path), "A real list"
+    bench, name = Bench(tmp_path), "Walk through a real file"
     data, config = block(name, "text").encode("cp1252"), document(name)
     paths = bench.write("tenant.json", config), bench.write("parts.csv", data)
     command = [

@@ -16,7 +16,7 @@ SMALLEST = re.findall(r"```yaml\n(.*?)```", PAGES["docs/CONFIG.md"], re.DOTALL)[
 ]
 (UPLOAD, *_) = re.findall(r"```csv\n(.*?)```", PAGE, re.DOTALL)
 EXAMPLES = re.findall(
-    r"### (.*?)\n\n```yaml\n(.*?)```\n\n```(?:csv|tsv|json)\n(.*?)```",
+    r"### ([^\n]+)\n\n```yaml\n(.*?)```\n\n```(?:csv|tsv|json)\n(.*?)```",
     PAGE,
     re.DOTALL,
 )
