@@ -28,7 +28,7 @@ RULES = {
     "stands": r"\bstands?\b|\bstood\b",
     "so many": r"\bso (many|much|long as is|few)\b",
     "such a": r"\bsuch an? \w+",
-    "of which": r"\bof (which|whom)\b",
+    "of which": r"(?<!each )(?<!one )\bof (which|whom)\b",
     "what is": r"\bwhat (is|are|was|were|has|have|it|they|comes|came|follows)\b",
     "whoever": r"\bwhoever\b",
     "the most": r"\bat the (most|least)\b|\b(are|is) the most\b",
