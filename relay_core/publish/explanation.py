@@ -117,8 +117,8 @@ def explain_sku(
 
 def _not_found(run_id: str, sku: str) -> SkuNotFoundError:
     return SkuNotFoundError(
-        f"no row of run {run_id} has the SKU {sku[:MAX_QUOTED]!r}, after the SKU maps; "
-        "write it as the merged feed does",
+        f"no row of run {run_id} has the SKU {sku[:MAX_QUOTED]!r} after the SKU maps; "
+        "write the SKU exactly as in the merged feed"
     )
 
 

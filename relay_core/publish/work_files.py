@@ -56,8 +56,8 @@ def size_of(files: RunFiles, key: str) -> int:
     if key not in files.sizes:
         file_name = key.rpartition("/")[2]
         raise ArtifactsExpiredError(
-            f"{file_name} of the run is gone, and with it what explains its feed; "
-            "start a new run",
+            f"{file_name} of the run was deleted, so its feed cannot be explained; "
+            "start a new run"
         )
     return files.sizes[key]
 

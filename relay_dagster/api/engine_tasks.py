@@ -212,7 +212,9 @@ class EngineTasks:
             key, (start, stop) = part
             content = objects.read_range(key, start, stop)
             if content is None or len(content) < stop - start:
-                raise ArtifactsExpiredError(f"{key} is gone")
+                raise ArtifactsExpiredError(
+                    f"{key} was deleted; start a new run"
+                )
             return content
 
         with (

@@ -14,7 +14,7 @@ class UnknownRunError(RunError):
     """No record has this run_id."""
 
     error_code = "RUN_NOT_FOUND"
-    sentence = "there is no run {}"
+    sentence = "run {} does not exist; check the run id"
 
 
 class TenantBusyError(RunError):
@@ -26,7 +26,7 @@ class TenantBusyError(RunError):
         self.active_run_id = active_run_id
         super().__init__(
             f"tenant {tenant_id} already has an unfinished run, {active_run_id}; "
-            "wait for it to finish, or cancel it"
+            "wait until it ends, or cancel it"
         )
 
 
@@ -40,9 +40,9 @@ class TenantClosingError(RunError):
 
     def __init__(self, tenant_id: str, *, is_deleted: bool = False) -> None:
         self.is_deleted = is_deleted
-        state = "has been deleted since" if is_deleted else "is being deleted"
+        state = "was deleted" if is_deleted else "is being deleted"
         super().__init__(
-            f"tenant {tenant_id} {state}: nothing is started or stored for it"
+            f"tenant {tenant_id} {state}, so nothing can be started or stored for it"
         )
 
 
@@ -50,28 +50,31 @@ class IdempotencyKeyReusedError(RunError):
     """The same ``Idempotency-Key`` came with another body."""
 
     error_code = "IDEMPOTENCY_KEY_REUSED"
-    sentence = "this Idempotency-Key was used for run {} with another body; use a new key"
+    sentence = "this Idempotency-Key was already used for run {} with another body; use a new key"
 
 
 class RunAlreadyFinishedError(RunError):
     """The run has ended; nothing changes it any more."""
 
     error_code = "RUN_ALREADY_FINISHED"
-    sentence = "run {} has already finished: {}"
+    sentence = "run {} has already ended with the status {}"
 
 
 class RunNotHeldError(RunError):
     """The run's feed is not held back: there is nothing to release."""
 
     error_code = "RUN_NOT_HELD"
-    sentence = "the feed of run {} is not held back; the run is {}"
+    sentence = "the feed of run {} is not on hold; the status of the run is {}"
 
 
 class HoldMismatchError(RunError):
     """The reviewed feed is not the one that is held back, or other guards tripped."""
 
     error_code = "HOLD_MISMATCH"
-    sentence = "the feed of run {} has sha256 {} and is held by {}; review that, then name both"
+    sentence = (
+        "the feed of run {} has the sha256 {} and is on hold because of {}; review the feed, "
+        "then send both values"
+    )
 
 
 class FeedNotKeptError(RunError):
@@ -79,7 +82,8 @@ class FeedNotKeptError(RunError):
 
     error_code = "FEED_NOT_KEPT"
     sentence = (
-        "the feed of run {1} is not among the last publications of tenant {0}"
+        "the feed of run {1} is not among the kept publications of tenant {0}; choose one of "
+        "/v1/tenants/{0}/publications"
     )
 
 
@@ -98,7 +102,7 @@ class RunCreationPausedError(RunError):
         public_reason: str | None = None,
     ) -> None:
         tenants = "all tenants" if tenant_id is None else f"tenant {tenant_id}"
-        pause = f"no runs of {tenants} are started for now"
+        pause = f"run creation is paused for {tenants}"
         self.public = f"{pause}: {public_reason}" if public_reason else pause
         super().__init__(f"{pause}: {reason}")
 
@@ -117,21 +121,21 @@ class QueueUnavailableError(RunError):
     """The run's message could not be sent, so there is no run."""
 
     error_code = "QUEUE_UNAVAILABLE"
-    sentence = "the queue does not answer, no run was started"
+    sentence = "the queue does not respond, so no run was started"
 
 
 class JobConflictError(RunError):
     """A message has the run_id of a record that was made for another body."""
 
     error_code = "job_conflict"
-    sentence = "run {} was requested with another body"
+    sentence = "run {} was already requested with another body"
 
 
 class JobExpiredError(RunError):
     """A message has the run_id of a run whose record is no longer kept."""
 
     error_code = "job_expired"
-    sentence = "run {} ended long ago, its record is gone"
+    sentence = "run {} ended long ago, and its record was deleted"
 
 
 class CommitLostError(RunError):

@@ -4,16 +4,17 @@ None of them is an external error. The refusals of runs are in ``runs/errors.py`
 """
 
 _QUOTA_SENTENCES = {
-    "RUN_QUOTA_EXCEEDED": "tenant {} has had {} runs in this hour, which are the most",
-    "UPLOAD_QUOTA_EXCEEDED": "tenant {} has had {} upload links today (UTC), which are the most",
-    "CONFIG_QUOTA_EXCEEDED": "tenant {} has had {} config versions today (UTC), which are the most",
-    "LINK_QUOTA_EXCEEDED": "tenant {} has {} links, the most it may have; revoke one",
-    "SECRET_QUOTA_EXCEEDED": "tenant {} has {} secrets, the most it may have; delete one",
-    "WEBHOOK_QUOTA_EXCEEDED": "tenant {} has {} webhooks, the most it may have; delete one",
-    "OVERRIDE_QUOTA_EXCEEDED": "tenant {} would have more than {:,} overrides; "
-    "remove those that nobody needs",
-    "KEY_QUOTA_EXCEEDED": "tenant {} has {} keys, the most it may have, expired ones too; "
-    "delete those that nobody needs",
+    "RUN_QUOTA_EXCEEDED": "tenant {} has started the maximum of {} runs in this hour (UTC)",
+    "UPLOAD_QUOTA_EXCEEDED": "tenant {} has created the maximum of {} upload links for today (UTC)",
+    "CONFIG_QUOTA_EXCEEDED": "tenant {} has stored the maximum of {} config versions "
+    "for today (UTC)",
+    "LINK_QUOTA_EXCEEDED": "tenant {} has the maximum of {} links; revoke one first",
+    "SECRET_QUOTA_EXCEEDED": "tenant {} has the maximum of {} secrets; delete one first",
+    "WEBHOOK_QUOTA_EXCEEDED": "tenant {} has the maximum of {} webhooks; delete one first",
+    "OVERRIDE_QUOTA_EXCEEDED": "tenant {} would exceed the maximum of {:,} overrides; "
+    "remove overrides that are no longer needed",
+    "KEY_QUOTA_EXCEEDED": "tenant {} has the maximum of {} keys, including expired keys; "
+    "delete keys that are no longer needed",
 }
 
 
@@ -52,8 +53,8 @@ class TenantExistsError(RefusedError):
 
     error_code = "TENANT_EXISTS"
     sentence = (
-        "tenant {}, or one whose id differs in upper and lower case alone, already has a config; "
-        "store a new version of it"
+        "tenant {}, or one whose id differs only in letter case, already has a config; "
+        "store the next version with PUT"
     )
 
 
@@ -61,7 +62,7 @@ class UnknownTenantError(RefusedError):
     """The tenant has no config."""
 
     error_code = "TENANT_NOT_FOUND"
-    sentence = "tenant {} has no config"
+    sentence = "tenant {} has no config; check the id, or store a config first"
 
 
 class VersionMismatchError(RefusedError):
@@ -78,7 +79,8 @@ class VersionMismatchError(RefusedError):
         self.latest = latest
         state = "has no config" if latest is None else f"is at version {latest}"
         super().__init__(
-            f"tenant {tenant_id} {state}, not at version {expected}"
+            f"tenant {tenant_id} {state}, not at version {expected}; retrieve the config "
+            "again"
         )
 
 
@@ -86,11 +88,13 @@ class MakerGoneError(RefusedError):
     """The key that creates another key was deleted just now."""
 
     error_code = "UNAUTHENTICATED"
-    sentence = "the key in X-API-Key has just been deleted"
+    sentence = "the key in X-API-Key was just deleted; use another key"
 
 
 class RestoreTooLateError(RefusedError):
     """The removal of the tenant's data has begun: there is nothing whole to restore."""
 
     error_code = "RESTORE_TOO_LATE"
-    sentence = "the time to restore tenant {} is over; its deletion goes on"
+    sentence = (
+        "tenant {} can no longer be restored, because its data is being deleted"
+    )

@@ -80,7 +80,7 @@ def open_https(
                 chunks = _file_chunks(response, max_bytes)
                 yield Download(name, _mark_of(response), chunks)
             return
-    raise CallError(f"the server leads on more than {MAX_REDIRECTS} times")
+    raise CallError(f"the server redirects more than {MAX_REDIRECTS} times")
 
 
 def _authorization(secret: str) -> str:
@@ -99,7 +99,7 @@ def _redirect_target(
     )
     if not location:
         raise CallError(
-            f"the server answered {response.status} and names no place"
+            f"the server answered {response.status} without a Location header"
         )
     base_url = (
         f"{destination.scheme}://{destination.host_header}{destination.target}"
@@ -108,10 +108,12 @@ def _redirect_target(
         url = urldefrag(urljoin(base_url, location)).url
         return judge_url(url, allow_loopback=destination.allow_loopback)
     except UnfitUrlError as error:
-        message = f"the server leads on to a URL that is refused: it {error}"
+        message = (
+            f"the server redirects to a URL that is not allowed: it {error}"
+        )
         raise CallError(message) from error
     except ValueError as error:
-        raise CallError("the server leads on to what is no URL") from error
+        raise CallError("the server redirects to an invalid URL") from error
 
 
 def _mark_of(response: httpcore.Response) -> FileMark:
@@ -137,14 +139,14 @@ def _file_chunks(
     headers = _headers_of(response)
     if int(headers.get(b"content-length", b"0")) > max_bytes:
         raise CallError(
-            f"the file has more than {max_bytes:,} bytes, which are the most"
+            f"the file has more than {max_bytes:,} bytes, which is the limit"
         )
     coding = headers.get(b"content-encoding", b"identity").strip().lower()
     if coding in _GZIP_CODINGS:
         return _unpacked_chunks(streams.read_response(response))
     if coding not in _NO_CODINGS:
         raise CallError(
-            "the server packs the file in a way that it was not asked for"
+            "the server compresses the file by an unsupported method"
         )
     return streams.read_response(response)
 
@@ -167,9 +169,11 @@ def _unpacked_chunks(chunks: Iterator[bytes]) -> Iterator[bytes]:
                     piece = member.decompress(packed, _PIECE_BYTES)
                     packed = _unread_data(member)
     except zlib.error as error:
-        raise CallError("the file is packed as gzip, and damaged") from error
+        raise CallError(
+            "the file is compressed with gzip and damaged"
+        ) from error
     if not member.eof:
-        raise CallError("the file is packed as gzip, and cut short")
+        raise CallError("the file is compressed with gzip and incomplete")
 
 
 def _unread_data(member: "zlib._Decompress") -> bytes:

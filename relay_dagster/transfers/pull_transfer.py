@@ -177,7 +177,7 @@ class Transfer:
             size += len(chunk)
             if size > max_bytes:
                 raise CallError(
-                    f"the file has more than {max_bytes:,} bytes, which are the most"
+                    f"the file has more than {max_bytes:,} bytes, which is the limit"
                 )
             if is_head_over:
                 yield chunk

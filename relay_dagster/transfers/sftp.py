@@ -93,7 +93,7 @@ def open_sftp(
             _log_in(transport, destination.user, secret, allowance, host_key)
             sftp = paramiko.SFTPClient.from_transport(transport)
             if sftp is None:
-                raise CallError("the server has no SFTP")
+                raise CallError("the server does not support SFTP")
             folder, pattern = split(unquote(destination.target))
             mark = _newest_file(sftp, folder, pattern)
         if mark == last_mark:
@@ -134,7 +134,7 @@ def _log_in(
         raise CallError(_OTHER_KEY)
     if secret is None:
         raise CallError(
-            "the server wants a password or a key, and the pull names no secret"
+            "the server requires a password or a key, but the pull has no secret"
         )
     if secret.lstrip().startswith(_PRIVATE_KEY_START):
         transport.auth_publickey(user, _private_key(secret))
@@ -157,7 +157,7 @@ def _private_key(text: str) -> paramiko.PKey:
             key = serialization.load_pem_private_key(data, None)
     except TypeError as error:
         raise CallError(
-            "the secret is a private key with a passphrase"
+            "the secret is a private key with a passphrase, which is not supported"
         ) from error
     except (ValueError, UnsupportedAlgorithm) as error:
         raise CallError(_UNKNOWN_KEY) from error
@@ -184,7 +184,7 @@ def _newest_file(
             file = (entry.st_mtime or 0, entry.filename, entry.st_size or 0)
             newest = file if newest is None else max(newest, file)
     if newest is None:
-        raise CallError("no file in the folder is called so")
+        raise CallError("no file in the folder matches the name")
     mtime, name, size = newest
     return FileMark(path=join(folder, name), size=size, mtime=mtime)
 
@@ -203,7 +203,7 @@ def _chunks(
     size = mark.size or 0
     if size > max_bytes:
         raise CallError(
-            f"the file has more than {max_bytes:,} bytes, which are the most"
+            f"the file has more than {max_bytes:,} bytes, which is the limit"
         )
     unread = size
     with _as_call_error(allowance), sftp.open(str(mark.path), "rb") as file:
@@ -217,7 +217,7 @@ def _chunks(
         after = file.stat()
         is_same = (after.st_size, after.st_mtime) == (mark.size, mark.mtime)
         if unread or not is_same:
-            raise CallError("the file was changed while it was read")
+            raise CallError("the file changed while it was read")
 
 
 @contextmanager
@@ -226,17 +226,19 @@ def _as_call_error(allowance: Allowance) -> Iterator[None]:
     try:
         yield
     except paramiko.AuthenticationException as error:
-        raise CallError(
-            "the server does not let the user in by the secret"
-        ) from error
+        raise CallError("the server rejects the user or the secret") from error
     except FileNotFoundError as error:
-        raise CallError("the server has no such folder or file") from error
+        raise CallError(
+            "the server does not have this folder or file"
+        ) from error
     except PermissionError as error:
         raise CallError(
-            "the server does not let the user read there"
+            "the user has no permission to read the folder or file"
         ) from error
     except UnicodeDecodeError as error:
-        raise CallError("the folder has a name that is not UTF-8") from error
+        raise CallError(
+            "the folder contains a name that is not UTF-8"
+        ) from error
     except (paramiko.SSHException, EOFError, OSError) as error:
         # If the time is up, that is the reason.
         allowance.seconds_left()

@@ -60,7 +60,9 @@ class Allowance:
 
     def timeout_error(self) -> CallError:
         """Return the error of a call whose time is up."""
-        return CallError(f"no answer within {self._limit_seconds:g} s")
+        return CallError(
+            f"the server did not respond within {self._limit_seconds:g} s"
+        )
 
     def shorten(self, seconds: float) -> None:
         """Let the call take at most a number of seconds from now."""
@@ -74,7 +76,7 @@ class Allowance:
         """
         self.response_bytes -= count
         if self.response_bytes < 0:
-            raise CallError("the head of the answer was too long")
+            raise CallError("the headers of the response are too large")
 
 
 class JudgedBackend(httpcore.NetworkBackend):
@@ -123,7 +125,7 @@ class JudgedBackend(httpcore.NetworkBackend):
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             return connection
         self._allowance.seconds_left()
-        raise CallError("no connection could be made")
+        raise CallError("the server cannot be reached")
 
     def _addresses(self, host: str, port: int) -> Sequence[str]:
         try:
@@ -189,7 +191,7 @@ class _Stream(httpcore.NetworkStream):
                 message = f"the server's certificate was refused: {reason}"
                 raise CallError(message) from error
             except (ssl.SSLError, ValueError) as error:
-                raise CallError("no TLS connection could be made") from error
+                raise CallError("no TLS connection can be made") from error
             finally:
                 # The encrypted socket has taken the connection over.
                 self._socket.close()

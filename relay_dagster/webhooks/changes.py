@@ -27,7 +27,7 @@ class UnknownWebhookError(RefusedError):
     """The tenant has no such webhook."""
 
     error_code = "WEBHOOK_NOT_FOUND"
-    sentence = "tenant {} has no webhook {}"
+    sentence = "tenant {} has no webhook {}; check the webhook id"
 
 
 class WebhookDisabledError(RefusedError):

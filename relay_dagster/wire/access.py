@@ -32,7 +32,7 @@ def _in_utc(instant: datetime) -> datetime:
         return instant.astimezone(UTC)
     except OverflowError:
         raise ValueError(
-            "is no instant of the years 1 to 9999 in UTC",
+            "must be a date and time of the years 1 to 9999 in UTC"
         ) from None
 
 
@@ -178,7 +178,7 @@ def _lower_case_host(text: str) -> str:
     """Return a host, with its port if it has one, in lower case."""
     match = _HOST.fullmatch(text.strip())
     if match is None or not 1 <= int(match.group(2) or 1) <= _MAX_PORT:
-        raise ValueError("must be a host, or host:port")
+        raise ValueError("must be a host or host:port")
     return text.strip().lower()
 
 

@@ -56,7 +56,9 @@ def unique_items(noun: str) -> Callable[[Any], Any]:
         names = ", ".join(repeated[:_MAX_REPEATED_NAMES])
         unnamed = len(repeated) - _MAX_REPEATED_NAMES
         suffix = f" and {unnamed} more" if unnamed > 0 else ""
-        raise ValueError(f"each {noun} once; named again: {names}{suffix}")
+        raise ValueError(
+            f"must have each {noun} once; remove the repeated ones: {names}{suffix}"
+        )
 
     return reject_repeated_items
 

@@ -101,7 +101,7 @@ class AcceptRequest(RequestBody):
         has_skus = info.data["skus"] is not None
         has_all = value is not None
         if has_skus is has_all:
-            raise ValueError("one of skus and all: true is wanted")
+            raise ValueError("must have either skus or all: true")
         return value
 
 

@@ -224,20 +224,20 @@ class TenantDeletion(TenantStanding):
 def _file_name(text: str) -> str:
     """Return the name of a file, if it is safe in a path and in a form of S3."""
     if not text.strip():
-        raise ValueError("must name a file")
+        raise ValueError("must be the name of a file")
     if text in (".", ".."):
-        raise ValueError("is a folder; name the file")
+        raise ValueError("is the name of a folder; enter the name of a file")
     if "/" in text or "\\" in text:
-        raise ValueError(
-            "must be a name alone, without the folders that it lies in",
-        )
+        raise ValueError("must be only a name, without folders")
     categories = {unicodedata.category(character) for character in text}
     if not categories.isdisjoint(_UNPRINTABLE_CATEGORIES):
         raise ValueError(
-            "has characters that cannot be printed; rename the file",
+            "contains characters that cannot be printed; rename the file"
         )
     if "${" in text:
-        raise ValueError("must not hold ${, which S3 replaces; rename the file")
+        raise ValueError(
+            "must not contain ${, which S3 would replace; rename the file"
+        )
     return text
 
 

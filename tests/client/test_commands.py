@@ -235,7 +235,7 @@ def test_a_failed_run_is_shown_with_status_0_and_watched_with_status_1(
         "validation_errors: validation errors: "
     )
     assert f"relay errors {run_id}" in watched.stdout
-    assert "vendor_data; next step: Mend " in watched.stdout
+    assert "vendor_data; next step: Fix " in watched.stdout
 
 
 def test_a_cancelled_run_that_is_watched_ends_with_status_1_and_says_so(

@@ -131,7 +131,7 @@ def test_the_command_asks_the_api(world: ClientWorld) -> None:
     told = world.relay("explain", record.run_id, "a-1")
     assert (told.exit_code, told.stdout) == (1, "")
     assert told.stderr.startswith("SKU_NOT_FOUND: no row of run ")
-    assert "as the merged feed does" in told.stderr
+    assert "as in the merged feed" in told.stderr
 
 
 def test_overrides_are_put_of_a_file_listed_and_removed(

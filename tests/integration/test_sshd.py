@@ -172,8 +172,7 @@ def test_a_wrong_password_and_another_host_key_let_nobody_in(
     sshd.put("stock.csv", CSV)
     store(world, sshd, secret="no such password")
     assert (
-        world.pull().last_error
-        == "the server does not let the user in by the secret"
+        world.pull().last_error == "the server rejects the user or the secret"
     )
     store(world, sshd, host_key=sshd.other_key)
     error = world.pull(after=HOUR).last_error
@@ -261,7 +260,7 @@ def test_a_sparse_file_of_two_gibibytes_is_too_large_before_it_is_read(
     error = world.state().last_error
     assert (
         error
-        == "the file has more than 2,147,483,648 bytes, which are the most"
+        == "the file has more than 2,147,483,648 bytes, which is the limit"
     )
     assert time.monotonic() - began < 30
     assert world.staged() == []

@@ -143,7 +143,7 @@ def test_a_run_that_is_going_to_fail_is_accepted(
 
 @pytest.mark.parametrize(
     ("tenant_id", "whose"),
-    [(None, "of all tenants"), ("acme", "of tenant acme")],
+    [(None, "for all tenants"), ("acme", "for tenant acme")],
 )
 def test_a_pause_stops_new_runs_and_says_why(
     platform: Platform, tenant_id: str | None, whose: str
@@ -152,7 +152,7 @@ def test_a_pause_stops_new_runs_and_says_why(
         platform, pauses=Pauses(Pause(tenant_id, "the backlog grows", NOW))
     )
     with pytest.raises(
-        RunCreationPausedError, match=f"{whose} .*the backlog grows"
+        RunCreationPausedError, match=f"{whose}: the backlog grows"
     ):
         paused.submit("acme")
     assert platform.runs.lock("acme").active_run_id is None

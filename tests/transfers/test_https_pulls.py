@@ -127,7 +127,7 @@ def test_no_redirect_leads_from_https_to_http_but_on_this_machine_and_no_secret_
         server.answers["/feed.csv"] = redirect(plain.url())
         world.pull(after=HOUR)
     assert error == (
-        "the server leads on to a URL that is refused: it must begin with https://"
+        "the server redirects to a URL that is not allowed: it must begin with https://"
     )
     assert world.uploads() == [CSV]
     assert ["authorization" in each.headers for each in plain.requests] == [
@@ -138,7 +138,7 @@ def test_no_redirect_leads_from_https_to_http_but_on_this_machine_and_no_secret_
 def test_what_speaks_no_tls_is_said(world: PullsWorld) -> None:
     with listening(sending(b"220 files.example.com ready\r\n")) as port:
         store(world, FileServer(port, scheme="https"))
-        assert world.pull().last_error == "no TLS connection could be made"
+        assert world.pull().last_error == "no TLS connection can be made"
 
 
 @pytest.mark.usefixtures("trusted")

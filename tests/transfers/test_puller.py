@@ -322,14 +322,14 @@ NO_FILES: dict[str, tuple[Answering, str]] = {
     ),
     "half of what is packed": (
         file(gzip.compress(CSV)[:-9], headers={"content-encoding": "gzip"}),
-        "cut short",
+        "compressed with gzip and incomplete",
     ),
     "packed as nobody asked": (
         file(headers={"content-encoding": "br"}),
-        "packs the file",
+        "compresses the file",
     ),
     "no HTTP": (_no_http, "its answer was not HTTP"),
-    "a redirect to nowhere": (file(b"", 302), "names no place"),
+    "a redirect to nowhere": (file(b"", 302), "without a Location header"),
     "a redirect to http": (
         redirect("http://example.com/feed.csv"),
         "must begin with https://",
@@ -350,7 +350,7 @@ NO_FILES: dict[str, tuple[Answering, str]] = {
         redirect("https://example.com:9200/"),
         "must have port",
     ),
-    "a loop": (redirect("/feed.csv"), "leads on more than 5 times"),
+    "a loop": (redirect("/feed.csv"), "redirects more than 5 times"),
 }
 
 
@@ -381,7 +381,7 @@ def test_a_file_that_takes_too_long_is_none(
     world.store({"url": server.url()})
     pull_all(world.another(seconds=0.5))
     state = world.state()
-    assert state.last_error == "no answer within 0.5 s"
+    assert state.last_error == "the server did not respond within 0.5 s"
     assert world.files() == []
     assert PULL_SECONDS == 15 * 60
 

@@ -211,9 +211,8 @@ def test_a_key_with_a_passphrase_is_said(
     locked = key.export_private_key("openssh", passphrase="x").decode()
     keep(world, server, locked)
     store(world, server)
-    assert (
-        world.pull().last_error
-        == "the secret is a private key with a passphrase"
+    assert world.pull().last_error == (
+        "the secret is a private key with a passphrase, which is not supported"
     )
 
 
@@ -232,8 +231,11 @@ def test_a_secret_for_another_port_is_sent_nowhere(
 @pytest.mark.parametrize(
     ("path", "sentence"),
     [
-        ("/out/none-*.csv", "no file in the folder is called so"),
-        ("/nowhere/stock-*.csv", "the server has no such folder or file"),
+        ("/out/none-*.csv", "no file in the folder matches the name"),
+        (
+            "/nowhere/stock-*.csv",
+            "the server does not have this folder or file",
+        ),
     ],
 )
 def test_what_is_not_there_is_said(
@@ -258,7 +260,7 @@ def test_an_empty_file_and_one_that_is_too_large_are_none(
         server.root / "out" / "stock-2.csv", (1_800_000_000, 1_800_000_000)
     )
     assert world.pull(after=HOUR).last_error == (
-        "the file has more than 67,108,864 bytes, which are the most"
+        "the file has more than 67,108,864 bytes, which is the limit"
     )
     assert world.files() == []
     assert world.staged() == []
@@ -298,7 +300,7 @@ def test_a_file_that_changes_while_it_is_read_is_none(
     server.on_read = grow  # type: ignore[method-assign]
     keep(world, server)
     store(world, server)
-    assert world.pull().last_error == "the file was changed while it was read"
+    assert world.pull().last_error == "the file changed while it was read"
     assert (world.files(), world.staged()) == ([], [])
 
 
@@ -355,5 +357,5 @@ def test_what_speaks_no_ssh_or_says_nothing_is_no_server(
             pull_all(world.another(seconds=1.0))
         assert world.state().last_error in (
             "the server closed the connection, or does not speak SFTP",
-            "no answer within 1 s",
+            "the server did not respond within 1 s",
         )

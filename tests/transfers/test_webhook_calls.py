@@ -129,15 +129,15 @@ NOT_HTTP = "the server closed the connection, or its answer was not HTTP"
         (sending(b"HTTP/1.1 99999 Huh\r\n\r\n"), NOT_HTTP),
         (
             sending(b"HTTP/1.1 200 OK\r\na: " + b"b" * 200_000),
-            "the head of the answer was too long",
+            "the headers of the response are too large",
         ),
         (
             sending(b"HTTP/1.1 100 Continue\r\n\r\n" * 9_000),
-            "the head of the answer was too long",
+            "the headers of the response are too large",
         ),
         (
             sending(b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 30_000),
-            "the head of the answer was too long",
+            "the headers of the response are too large",
         ),
     ],
     ids=[
@@ -164,7 +164,7 @@ def test_nobody_listening_is_told() -> None:
     answer = call(f"http://127.0.0.1:{port}/")
     assert (answer.status_code, answer.error) == (
         None,
-        "no connection could be made",
+        "the server cannot be reached",
     )
 
 
@@ -201,7 +201,7 @@ def test_a_receiver_that_hangs_is_left_when_the_time_is_up(
         answer = call(receiver.url)
     assert (answer.status_code, answer.error) == (
         None,
-        "no answer within 0.6 s",
+        "the server did not respond within 0.6 s",
     )
     assert SECONDS <= answer.duration_ms / 1000 < SECONDS + 1
 
@@ -236,7 +236,7 @@ def test_a_receiver_that_reads_nothing_gains_no_time() -> None:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
         destination = judge_url(url, allow_loopback=True)
         answer = CALLER.call(destination, HEADERS, b"x" * (30 << 20), NOW)
-    assert answer.error == "no answer within 0.6 s"
+    assert answer.error == "the server did not respond within 0.6 s"
     assert answer.duration_ms / 1000 < SECONDS + 1
 
 
@@ -249,7 +249,7 @@ def test_a_name_that_takes_long_to_look_up_gains_no_time(
 
     caller = WebhookClient(seconds=SECONDS, resolve=resolve)
     answer = call("http://localhost:1/", caller)
-    assert answer.error == "no answer within 0.6 s"
+    assert answer.error == "the server did not respond within 0.6 s"
     assert answer.duration_ms / 1000 < SECONDS + 1
 
 
@@ -260,7 +260,7 @@ def test_tls_that_is_never_agreed_on_gains_no_time(
     behave = dripping(b"\x16\x03\x03\x02\x00", b"\x02", 0.05, over)
     with listening(behave) as port:
         answer = call(f"https://127.0.0.1:{port}/")
-    assert answer.error == "no answer within 0.6 s"
+    assert answer.error == "the server did not respond within 0.6 s"
     assert answer.duration_ms / 1000 < SECONDS + 1
 
 
@@ -450,7 +450,7 @@ def test_a_receiver_without_tls_is_told() -> None:
         answer = call(f"https://127.0.0.1:{port}/", WebhookClient(seconds=2))
     assert (answer.status_code, answer.error) == (
         None,
-        "no TLS connection could be made",
+        "no TLS connection can be made",
     )
 
 

@@ -64,7 +64,7 @@ class BoundedProtocol(H11Protocol):
         super().connection_made(transport)
         limit = self._limits.connections
         if len(self.connections) > limit:
-            detail = f"more than {limit} connections; try again later"
+            detail = f"more than {limit} connections are open; try again later"
             self._refuse("TOO_MANY_CONNECTIONS", detail)
         else:
             self._update_timer()
@@ -78,10 +78,10 @@ class BoundedProtocol(H11Protocol):
     def send_400_response(self, msg: str) -> None:
         """Refuse a request that is not HTTP, or whose head is too large."""
         if len(self.conn.trailing_data[0]) > self._limits.head_bytes:
-            detail = f"a head has at most {self._limits.head_bytes:,} bytes"
+            detail = f"the head has more than {self._limits.head_bytes:,} bytes"
             self._refuse("HEAD_TOO_LARGE", detail)
         else:
-            detail = "the request is not HTTP"
+            detail = "the request is not valid HTTP"
             self._refuse(error_codes.INVALID_REQUEST, detail, status=400)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -119,7 +119,7 @@ class BoundedProtocol(H11Protocol):
 
     def _end_slow_request(self) -> None:
         if self.conn.their_state is not h11.SEND_BODY:
-            detail = f"a head has {self._limits.head_seconds:g} seconds to come"
+            detail = f"the headers did not arrive within {self._limits.head_seconds:g} seconds"
             self._refuse("REQUEST_TIMEOUT", detail)
         elif self.cycle.response_complete:
             self.transport.close()

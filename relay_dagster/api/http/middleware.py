@@ -134,7 +134,9 @@ class RequestFrame:
             )
             content_length = headers.get(b"content-length", b"")
             if _head_size(scope) > self.limits.head_bytes:
-                detail = f"a head has at most {self.limits.head_bytes:,} bytes"
+                detail = (
+                    f"the head has more than {self.limits.head_bytes:,} bytes"
+                )
                 await exchange.refuse("HEAD_TOO_LARGE", detail, close=True)
             elif (
                 content_length.isdigit()
@@ -161,9 +163,7 @@ class RequestFrame:
             if exchange.disconnected:
                 return
             internal_error(exchange.scope, error)
-            detail = (
-                "an unexpected error; it is in the log under this request_id"
-            )
+            detail = "an unexpected error occurred; search the log for the request_id"
             await exchange.refuse(error_codes.INTERNAL_ERROR, detail)
 
 
@@ -221,7 +221,9 @@ class _Exchange:
             async with asyncio.timeout_at(deadline):
                 message = await self._receive()
         except TimeoutError:
-            detail = f"a body has {self._body_seconds:g} seconds to come"
+            detail = (
+                f"the body did not arrive within {self._body_seconds:g} seconds"
+            )
             raise BodyRefusedError("REQUEST_TIMEOUT", detail) from None
         if message["type"] == "http.disconnect":
             self.disconnected = True

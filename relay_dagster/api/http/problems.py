@@ -138,7 +138,10 @@ def problem_of(error: Exception, *, for_admin: bool = False) -> ProblemError:
         return invalid_request(faults_of(error.errors()))
     code = _code_of(error)
     if code == error_codes.INTERNAL_ERROR:
-        return ProblemError(code, "an unexpected error; it is in the log")
+        return ProblemError(
+            code,
+            "an unexpected error occurred; search the log for the request_id",
+        )
     if code == error_codes.DEPENDENCY_UNAVAILABLE:
         return unavailable(code, error_codes.CODES[code].meaning)
     detail = str(error)
@@ -254,13 +257,13 @@ async def _answer_routing_error(
     """Answer a request that no route accepts: its path or its method is unknown."""
     status = int(getattr(error, "status_code", 404))
     headers = {}
-    detail = "the request is not understood"
+    detail = "the request is not valid HTTP"
     if status == 404:
-        detail = "there is nothing at this path"
+        detail = "the path does not exist; see /openapi.json for all paths"
     if status == 405:
         methods = ", ".join(allowed_methods(request.app, request.url.path))
         headers["Allow"] = methods
-        detail = f"this path takes {methods}"
+        detail = f"the path does not support this method; use {methods}"
     code = _ROUTING_CODES[status]
     problem = ProblemError(code, detail, headers=headers, status=status)
     return problem_response(request, problem)

@@ -163,9 +163,7 @@ def _query_check(
 ) -> Callable[[Request], Coroutine[Any, Any, None]]:
     """Return a dependency that rejects all query parameters but the allowed ones."""
     allowed_names = ", ".join(sorted(allowed)) or "none"
-    message = (
-        f"is no query parameter of this call, which takes: {allowed_names}"
-    )
+    message = f"is not a query parameter of this call; the parameters are: {allowed_names}"
 
     async def reject_unknown_parameters(request: Request) -> None:
         unknown_names = sorted(request.query_params.keys() - allowed)
@@ -250,7 +248,7 @@ async def _json_bytes(request: Request) -> bytes:
     media_type = content_type.partition(";")[0].strip().lower()
     if not _JSON_MEDIA_TYPE.fullmatch(media_type):
         message = (
-            "the body must be JSON, sent with Content-Type: application/json"
+            "the body must be JSON; send it with Content-Type: application/json"
         )
         headers = {"Accept": "application/json"}
         raise ProblemError("UNSUPPORTED_MEDIA_TYPE", message, headers=headers)
@@ -274,7 +272,7 @@ def _parse_body(model: type[_Body], body: bytes) -> _Body:
     require_few_values(body.count(b","))
     repeated_keys = _repeated_keys(body)
     if repeated_keys:
-        message = "stands more than once; keep one of them"
+        message = "appears more than once; keep only one"
         raise invalid_request(
             ConfigFault(key, message) for key in repeated_keys
         )
@@ -292,7 +290,7 @@ def require_few_values(separators: int) -> None:
     """
     limit = DEFAULT_API_LIMITS.body_values
     if separators >= limit:
-        message = f"the body holds more than {limit:,} values"
+        message = f"the body has more than {limit:,} values; send fewer values"
         raise invalid_request([ConfigFault("", message)])
 
 

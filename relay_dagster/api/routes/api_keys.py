@@ -129,7 +129,7 @@ def delete_api_key(
             with_made=with_made,
         )
     if not revoked_ids:
-        message = f"tenant {tenant_id} has no key {key_id}"
+        message = f"tenant {tenant_id} has no key {key_id}; check the key id"
         raise ProblemError("API_KEY_NOT_FOUND", message)
     for revoked_id in revoked_ids:
         _log.info("api_key_deleted", tenant_id=tenant_id, key_id=revoked_id)

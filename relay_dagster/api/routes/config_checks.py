@@ -47,7 +47,7 @@ _MAX_MESSAGE = 1000
 _MAX_FAULTS_BYTES = 256 << 10
 _MAX_DETAILS_BYTES = 512 << 10
 _BRIEF_FIELDS = ("vendor_id", "status", "s3_key", "size", "last_modified")
-_NO_ROOM = "the answer has no room for more of it: check fewer vendors at once"
+_NO_ROOM = "the response has no room for details; check fewer vendors at once"
 _Item = TypeVar("_Item", bound=ResponseBody)
 # Any JSON object is accepted: the response says what is wrong with it.
 _ANY_CONFIG_SCHEMA = {
@@ -118,8 +118,8 @@ def check_document(
     except (sandbox.TaskTooSlowError, sandbox.TaskOutOfMemoryError) as error:
         if vendor_id is not None:
             message = (
-                "the list takes too long or too much memory to be checked; "
-                "a run has more"
+                "the check of the file takes too much time or memory; a run allows more "
+                "of both"
             )
             raise ProblemError("CHECK_TOO_SLOW", message) from error
         message = error_codes.CODES["CHECK_TOO_SLOW"].meaning
@@ -137,7 +137,7 @@ def _check(
     platform = parts.platform
     named_tenant = sound_id(document.get("tenant_id"))
     if named_tenant not in (None, tenant_id):
-        message = f'is "{named_tenant}", the path says "{tenant_id}"; they must be the same'
+        message = f'is "{named_tenant}", but must be the tenant in the path, "{tenant_id}"'
         raise invalid_request([errors.ConfigFault("tenant_id", message)])
     try:
         config = load_config(document, platform.settings.limits)
@@ -173,7 +173,7 @@ def _invalid_config(
     document: Mapping[str, Any],
 ) -> wire.ConfigCheck:
     """Return the response for a config with errors, whose uploads are not read."""
-    message = "the config has faults; correct them and check it again"
+    message = "the config has errors; fix them, and check it again"
     vendor_ids = _vendor_ids(document)[:_MAX_LIST_ITEMS]
     return wire.ConfigCheck(
         tenant_id=tenant_id,
@@ -228,7 +228,9 @@ def _valid_config(
             vendor_checks.append(vendor_check)
             reported.append(upload)
     if len(uploads) == MAX_VENDORS:
-        message = f"only the first {MAX_VENDORS} vendors are looked at"
+        message = (
+            f"the check reads only the files of the first {MAX_VENDORS} vendors"
+        )
         for vendor in config.vendors[MAX_VENDORS:_MAX_LIST_ITEMS]:
             vendor_checks.append(_not_read(vendor.vendor_id, message))
     all_doubts = [*doubts, *_doubts_of_uploads(config, reported)]

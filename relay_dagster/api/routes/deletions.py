@@ -40,9 +40,7 @@ def delete_tenant(
     be restored.
     """
     if confirm != tenant_id:
-        message = (
-            "is not the tenant's id, which it must repeat; nothing is deleted"
-        )
+        message = "must repeat the tenant's id; nothing was deleted"
         raise invalid_request([ConfigFault("confirm", message)])
     require_id(tenant_id)
     deletion = call.platform.closing.ask(tenant_id, call.origin)
@@ -63,7 +61,7 @@ def get_deletion(tenant_id: TenantId, call: Admin) -> wire.TenantDeletion:
         call.platform.deletions.get(tenant_id) if is_id(tenant_id) else None
     )
     if deletion is None:
-        message = f"tenant {tenant_id} is not being deleted, and was not"
+        message = f"tenant {tenant_id} is not being deleted and was not deleted"
         raise ProblemError("DELETION_NOT_FOUND", message)
     return wire.TenantDeletion.of(deletion)
 

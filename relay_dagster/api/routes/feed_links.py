@@ -108,7 +108,7 @@ def create_supplier_link(
         body.vendor_id, find_config(call.platform, tenant_id), call.platform
     )
     if body.expires_at > utc_now() + _MAX_SUPPLIER_LINK_LIFE:
-        fault = ConfigFault("expires_at", "lies more than a year ahead")
+        fault = ConfigFault("expires_at", "must be at most a year ahead")
         raise problems.invalid_request([fault])
     link_id, url = _create_link(
         call,
@@ -175,15 +175,13 @@ def _create_link(
     """Store a new link; return its ID and its URL, whose token is not stored."""
     now = utc_now()
     if expires_at is not None and expires_at <= now:
-        fault = ConfigFault(
-            "expires_at", "lies in the past; name a later instant"
-        )
+        fault = ConfigFault("expires_at", "must be in the future")
         raise problems.invalid_request([fault])
     public_url = call.platform.settings.public_url
     if public_url is None:
         message = (
-            "a link needs RELAY_PUBLIC_URL, where this API is reached, "
-            "in its environment"
+            "links require RELAY_PUBLIC_URL; set it to the API's public URL in its "
+            "environment"
         )
         raise problems.ProblemError("PUBLIC_URL_MISSING", message)
     token = secrets.token_urlsafe(32)
@@ -208,6 +206,6 @@ def _delete_link(
     call: auth.Call, tenant_id: str, link_id: str, kind: LinkKind
 ) -> None:
     if not call.platform.links.remove(tenant_id, link_id, kind, call.origin):
-        message = f"tenant {tenant_id} has no link {link_id}"
+        message = f"tenant {tenant_id} has no link {link_id}; check the link id"
         raise problems.ProblemError("LINK_NOT_FOUND", message)
     _log.info(f"{kind}_link_deleted", tenant_id=tenant_id, link_id=link_id)

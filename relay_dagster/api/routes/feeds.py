@@ -65,7 +65,8 @@ def get_feed(
     pointer = call.platform.runs.feed(tenant_id) if is_id(tenant_id) else None
     if pointer is None:
         raise ProblemError(
-            "FEED_NOT_FOUND", f"tenant {tenant_id} has no feed yet"
+            "FEED_NOT_FOUND",
+            f"tenant {tenant_id} has no feed yet; start a run of all vendors",
         )
     feed = pointer.in_force
     etag = f'"{feed.sha256}"'

@@ -35,4 +35,8 @@ async def get_readiness(parts: PartsDep) -> Readiness:
         name: dependency.model_dump()
         for name, dependency in dependencies.items()
     }
-    raise unavailable("NOT_READY", "not ready", dependencies=documents)
+    raise unavailable(
+        "NOT_READY",
+        "at least one dependency is not ready",
+        dependencies=documents,
+    )

@@ -27,7 +27,7 @@ def read_linked_feed(token: str, request: Request, parts: PartsDep) -> Response:
     address = middleware.address_of(request.scope) or ""
     link = parts.link_readers.link(token, address)
     if link is None:
-        message = "the link is nobody's, has expired or was revoked"
+        message = "the link does not exist, has expired, or was revoked; ask for a new one"
         raise problems.ProblemError("NOT_FOUND", message)
     caller = f"feed_link:{link.link_id}"
     middleware.log_context(request.scope)["caller"] = caller
@@ -76,7 +76,7 @@ def _feed_response(
         headers["Content-Range"] = f"bytes {start}-{stop - 1}/{head.size}"
     end_reading = parts.link_readers.begin(link.link_id)
     if end_reading is None:
-        reason = "too many read the feed just now"
+        reason = "too many clients are reading the feed"
         raise problems.unavailable("FEED_LINKS_BUSY", reason)
     # The reader counts until the feed is sent, or the client disconnects.
     middleware.at_end(request.scope).callback(end_reading)
@@ -86,4 +86,4 @@ def _feed_response(
 
 
 def _no_feed() -> problems.ProblemError:
-    return problems.ProblemError("FEED_NOT_FOUND", "there is no feed yet")
+    return problems.ProblemError("FEED_NOT_FOUND", "the tenant has no feed yet")

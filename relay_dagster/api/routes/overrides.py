@@ -77,7 +77,7 @@ def _read_overrides(
     for index, document in enumerate(documents):
         for name in ACCEPTANCE:
             if document.get(name) is not None:
-                message = "is set by accept alone; leave it out"
+                message = "can be set only by accepting a price; remove it"
                 path = f"overrides.{index}.{name}"
                 faults.append(errors.ConfigFault(path, message))
     try:
@@ -87,7 +87,7 @@ def _read_overrides(
     now = utc_now()
     for index, override in enumerate(overrides):
         if override.expires_at is not None and override.expires_at <= now:
-            message = "lies in the past; name a later instant"
+            message = "must be in the future"
             path = f"overrides.{index}.expires_at"
             faults.append(errors.ConfigFault(path, message))
     if faults:
@@ -212,8 +212,8 @@ def accept_skus(
     record = find_run(run_id, call)
     if record.published_at is None and record.status is not RunStatus.HELD:
         raise errors.RunNotMergedError(
-            f"run {run_id} is {record.status}: "
-            "its feed is neither published nor held back"
+            f"run {run_id} is {record.status}, and its feed is neither published nor on "
+            "hold; choose a run with a feed"
         )
     requested_skus = None if body.skus is None else frozenset(body.skus)
     prices = _quarantined_prices(call.platform, record, requested_skus)
@@ -221,8 +221,8 @@ def accept_skus(
     if unknown_skus or not prices:
         sku = f"SKU {unknown_skus[0][:200]!r}" if unknown_skus else "any SKU"
         message = (
-            f"run {run_id} has not kept the published price of {sku}; "
-            "nothing is accepted"
+            f"run {run_id} did not keep the published price of {sku}; "
+            "no price was accepted"
         )
         raise problems.ProblemError("SKU_NOT_QUARANTINED", message)
     change = call.platform.overrides.accept(
@@ -261,7 +261,9 @@ def _quarantined_prices(
         if had_quarantine or not platform.objects.exists(
             record.keys.run_summary
         ):
-            raise errors.ArtifactsExpiredError(f"{key} is gone")
+            raise errors.ArtifactsExpiredError(
+                f"{key} was deleted; start a new run"
+            )
         return prices
     # A SKU can be as long as a cell may be, which is more than the csv module's
     # default.

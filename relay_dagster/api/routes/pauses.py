@@ -85,7 +85,7 @@ def resume_runs(
     does not end the pauses of single tenants, and the other way around.
     """
     if tenant_id is not None and body.tenant_id not in (None, tenant_id):
-        message = "is one tenant in the body and another in the query"
+        message = "differs between the body and the query; name one tenant"
         raise invalid_request([ConfigFault("tenant_id", message)])
     resumed_tenant = body.tenant_id or tenant_id
     call.platform.pauses.end(resumed_tenant, body.reason, origin=call.origin)

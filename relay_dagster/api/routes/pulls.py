@@ -38,7 +38,9 @@ def ask_for_pull(
     vendors = {vendor.vendor_id: vendor for vendor in config.vendors}
     vendor = vendors.get(vendor_id)
     if vendor is None or vendor.inbound.pull is None:
-        message = "the config has no vendor of that id whose file is pulled"
+        message = (
+            "the config does not have this vendor, or does not pull its file"
+        )
         raise ProblemError("NO_PULL", message)
     now = utc_now()
     note_pull = pulls.noted(vendor.inbound.pull, now)

@@ -69,6 +69,6 @@ def delete_secret(
     if is_id(name):
         is_deleted = call.platform.secrets.remove(tenant_id, name, call.origin)
     if not is_deleted:
-        message = f"tenant {tenant_id} has no secret {name}"
+        message = f"tenant {tenant_id} has no secret {name}; check the name"
         raise ProblemError("SECRET_NOT_FOUND", message)
     _log.info("secret_deleted", tenant_id=tenant_id, name=name)

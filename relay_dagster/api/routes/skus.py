@@ -42,8 +42,8 @@ def explain_sku(
     # A run that was held and then discarded still has its hold.
     if record.published_at is None and record.hold is None:
         raise errors.RunNotMergedError(
-            f"run {run_id} is {record.status}: it has neither published its feed "
-            "nor held it back; ask for a run of all vendors that has"
+            f"run {run_id} is {record.status}, and its feed is neither published nor on "
+            "hold; choose a run of all vendors with a feed"
         )
     try:
         document = call.parts.tasks.explain(
@@ -51,13 +51,10 @@ def explain_sku(
         )
         return wire.Explanation(**document)
     except sandbox.BusyError as error:
-        reason = "others are being explained"
+        reason = "other SKUs are being explained"
         raise problems.unavailable("EXPLANATIONS_BUSY", reason) from error
     except (sandbox.TaskTooSlowError, sandbox.TaskOutOfMemoryError) as error:
-        message = (
-            "has too many rows to be explained; "
-            "errors.json and normalized.csv have them"
-        )
+        message = "has too many rows to explain; read them in normalized.csv and errors.json"
         fault = errors.ConfigFault("sku", message)
         raise problems.ProblemError(
             "EXPLAIN_TOO_SLOW", str(fault), errors=[fault]

@@ -111,9 +111,7 @@ def _find_latest_config(tenant_id: str, platform: Platform) -> StoredConfig:
         )
         if deletion is None:
             raise
-        message = (
-            f"{error}; it was deleted, see /v1/tenants/{tenant_id}/deletion"
-        )
+        message = f"tenant {tenant_id} was deleted; see /v1/tenants/{tenant_id}/deletion"
         members = {"state": deletion.state}
         raise ProblemError(
             error.error_code, message, members=members
@@ -203,8 +201,8 @@ def store_config(
     config, text = _parse_config(body, call.platform.settings.limits)
     if config.tenant_id != tenant_id:
         message = (
-            f'is "{config.tenant_id}", the path says "{tenant_id}"; '
-            "they must be the same"
+            f'is "{config.tenant_id}", but must be the tenant in the path, '
+            f'"{tenant_id}"'
         )
         raise invalid_request([ConfigFault("tenant_id", message)])
     tenants = call.platform.tenants
@@ -254,7 +252,7 @@ def _expected_version(
     state = (
         "has no config" if latest is None else f"is at config version {latest}"
     )
-    message = f"tenant {tenant_id} {state}, which If-Match does not name; read it again"
+    message = f"tenant {tenant_id} {state}, which If-Match does not name; retrieve it again"
     members = {"config_version": latest}
     raise ProblemError("CONFIG_VERSION_MISMATCH", message, members=members)
 

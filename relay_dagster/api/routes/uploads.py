@@ -75,8 +75,8 @@ def sign_upload(
     size = len(key.encode())
     if size > MAX_KEY_BYTES:
         message = (
-            f"is too long: with the vendor's prefix it has {size:,} bytes, "
-            f"and S3 takes {MAX_KEY_BYTES:,}; rename the file"
+            f"is too long: the name and the vendor's prefix have {size:,} bytes, "
+            f"but the limit is {MAX_KEY_BYTES:,}; rename the file"
         )
         raise invalid_request([ConfigFault("file_name", message)])
     max_bytes = min(platform.settings.max_feed_bytes, MAX_BYTES)
@@ -101,6 +101,8 @@ def prefix_of(
         fault = ConfigFault("vendor_id", message)
         raise ProblemError("UNKNOWN_VENDOR", message, errors=[fault])
     if vendor.inbound.s3_prefix is None:
-        message = "is a vendor of inbound.type local, which uploads nothing; set it to s3"
+        message = (
+            "has inbound.type local, which allows no uploads; set it to s3"
+        )
         raise invalid_request([ConfigFault("vendor_id", message)])
     return vendor.inbound.s3_prefix

@@ -68,7 +68,7 @@ def read_admin_keys(words: Iterable[str]) -> tuple[AdminKey, ...]:
         if not secret:
             raise SettingsError("API_KEYS", f"must have a secret after {name}:")
         if name in keys:
-            problem = f"must name each key once; {name} stands twice"
+            problem = f"must name each key once, but {name} appears twice"
             raise SettingsError("API_KEYS", problem)
         keys[name] = AdminKey(name, secret)
     return tuple(keys.values())
@@ -82,7 +82,7 @@ def refuse_unsafe(settings: Settings, host: str) -> None:
     """
     is_local = is_loopback(host)
     if settings.allow_anonymous and not is_local:
-        problem = f"lets everybody in, which is refused at {host}; set API_KEYS"
+        problem = f"gives everyone access, which is not allowed on {host}; set API_KEYS instead"
         raise SettingsError("RELAY_ALLOW_ANONYMOUS", problem)
     keys = read_admin_keys(settings.api_keys)
     short_names = [

@@ -96,15 +96,17 @@ def _caller_of(request: Request, parts: Parts, key: str | None) -> Caller:
     if parts.platform.settings.allow_anonymous:
         return api_keys.ANONYMOUS
     if not key:
-        raise _unauthenticated("is missing")
+        raise _unauthenticated("is missing; send your key in this header")
     address = middleware.address_of(request.scope) or ""
     try:
         caller = parts.keyring.caller(key, address)
     except api_keys.KeyExpiredError as error:
         expired_at = f"{error.at:%Y-%m-%dT%H:%M:%SZ}"
-        raise _unauthenticated(f"has expired at {expired_at}") from error
+        raise _unauthenticated(
+            f"expired at {expired_at}; use another key"
+        ) from error
     if caller is None:
-        raise _unauthenticated("is nobody's")
+        raise _unauthenticated("is unknown; check the key, or create a new one")
     return caller
 
 
@@ -142,7 +144,7 @@ def authorize(
         if "tenant_id" in request.path_params:
             caller.require(request.path_params["tenant_id"])
         if ADMIN in required.scopes:
-            raise ProblemError("FORBIDDEN", "this needs an admin key")
+            raise ProblemError("FORBIDDEN", "the call requires an admin key")
         require_scopes(caller, required.scopes)
     return Call(caller, origin_of(request, caller), parts)
 
@@ -156,7 +158,7 @@ def require_scopes(caller: Caller, scopes: Iterable[str]) -> None:
     missing = [str(scope) for scope in scopes if scope not in caller.scopes]
     if missing:
         names = ", ".join(missing)
-        message = f"the key lacks the scope {names}; use one that has it"
+        message = f"the key lacks the scope {names}; use a key that has it"
         raise ProblemError(
             "SCOPE_MISSING", message, members={"scopes": missing}
         )

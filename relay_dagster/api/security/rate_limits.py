@@ -70,7 +70,7 @@ class ConcurrencyLimiter:
         """
         with self._lock:
             if self._counts[name] >= self.limit:
-                reason = f"{self.limit} requests of the tenant are in work, the most at once"
+                reason = f"the tenant has {self.limit} requests in progress, which is the limit"
                 raise RateLimitedError(reason, _RETRY_SECONDS)
             self._counts[name] += 1
 
@@ -89,7 +89,9 @@ class TokenBuckets:
     per_minute: int  # the number of tokens that are refilled in a minute
     burst: int  # the number of tokens that a full bucket has, if a minute refills them
     clock: Callable[[], float] = time.monotonic  # the time, in seconds
-    reason: str = "too many requests of one caller"  # the message of the error
+    reason: str = (
+        "too many requests from this caller"  # the message of the error
+    )
     # The level of each bucket, and the time when it had that level.
     _levels: RecentValues[tuple[float, float]] = field(
         default_factory=RecentValues

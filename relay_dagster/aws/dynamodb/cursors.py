@@ -18,7 +18,9 @@ class BadCursorError(ValueError):
     """A cursor that no listing has returned."""
 
     def __init__(self) -> None:
-        super().__init__("cursor is not one that a listing returned")
+        super().__init__(
+            "the cursor is not valid; send the next_cursor of the previous page"
+        )
 
 
 def cursor_after(row: Mapping[str, Any] | None) -> str | None:

@@ -37,8 +37,8 @@ def test_tenants_are_told_the_public_reason_alone(world: ApiWorld) -> None:
     client = world.with_key(world.issue_key("acme"))
     order = {"tenant_id": "acme", "run_type": "inventory_sync"}
     for public, words in (
-        (None, "for now; try"),
-        ("maintenance", "for now: maintenance; try"),
+        (None, "paused for all tenants; try"),
+        ("maintenance", ": maintenance; try"),
     ):
         pausing = pause(
             world, reason="globex owes us", public_reason=public

@@ -58,11 +58,11 @@ def test_a_key_is_named_or_called_by_its_place(
         (("ops:",), "API_KEYS must have a secret after ops:"),
         (
             ("ops:one", "ops:two"),
-            "API_KEYS must name each key once; ops stands twice",
+            "API_KEYS must name each key once, but ops appears twice",
         ),
         (
             ("admin-2:one", "two"),
-            "API_KEYS must name each key once; admin-2 stands twice",
+            "API_KEYS must name each key once, but admin-2 appears twice",
         ),
     ],
 )

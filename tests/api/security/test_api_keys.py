@@ -280,7 +280,7 @@ def test_a_tenant_has_four_requests_in_work_and_those_turned_away_cost_nothing(
     for _ in range(4):
         rates.begin("acme")
     for _ in range(50):
-        with pytest.raises(RateLimitedError, match="in work") as refused:
+        with pytest.raises(RateLimitedError, match="in progress") as refused:
             rates.begin("acme")
         assert refused.value.wait_seconds == 1
     rates.begin("other")
