@@ -82,8 +82,8 @@ def margin_doubts(config: TenantConfig) -> Iterator[Doubt]:
                 vendor_id=None,
                 count=None,
                 samples=None,
-                message=f"{number} is a margin of {_plain(margin * 100)} %; for "
-                f"{number} %, write {_plain(margin / 100)}",
+                message=f"{number} is a margin of {_plain(margin * 100)} %. For "
+                f"{number} %, write {_plain(margin / 100)}.",
             )
 
 
@@ -107,9 +107,10 @@ def policy_doubts(
         vendor_id=None,
         count=rejected,
         samples=first_samples(samples),
-        message=f"{rejected:,} of {total:,} rows are rejected, and with a limit of 0 one "
-        f"rejected row fails a run; fix the rows, or set max_invalid_rows to "
-        f"{rejected} or more and max_invalid_row_pct to {share.normalize():f} or more",
+        message=f"{rejected:,} of {total:,} rows are rejected, and with a limit of 0, "
+        "one rejected row fails a run. Fix the rows, or set max_invalid_rows "
+        f"to {rejected} or more and max_invalid_row_pct to "
+        f"{share.normalize():f} or more.",
     )
 
 
@@ -141,8 +142,9 @@ def lint_warnings(
     if not config.pricing.min_price:
         yield ConfigFault(
             "pricing.min_price",
-            "is 0, so a vendor's wrong cost, such as 0.01, becomes a published price; "
-            "set the lowest price that you would sell any item for",
+            "The minimum price is 0, so a vendor's wrong cost, such as 0.01, "
+            "becomes a published price. Set the lowest price that you would "
+            "sell any item for.",
         )
     yield from _lint_output(config)
     yield from _lint_error_policy(config.error_policy)
@@ -155,8 +157,8 @@ def lint_warnings(
     if config.output.missing_skus == "zero" and not is_published:
         yield ConfigFault(
             "output.missing_skus",
-            "zero keeps SKUs of the live feed, but the tenant has no live feed yet, so "
-            "the first run keeps none",
+            "The option zero keeps SKUs of the live feed, but the tenant has "
+            "no live feed yet. The first run keeps none.",
         )
 
 
@@ -178,7 +180,8 @@ def _lint_output(config: TenantConfig) -> Iterator[ConfigFault]:
         if column not in config.output.reads:
             yield ConfigFault(
                 "output.columns",
-                f'has no "{column}", so {consequence}; add it',
+                f'The feed has no column "{column}", so {consequence}. Add '
+                "the column.",
             )
 
 
@@ -188,21 +191,23 @@ def _lint_error_policy(policy: ErrorPolicy) -> Iterator[ConfigFault]:
     if rows and not share:
         yield ConfigFault(
             "error_policy.max_invalid_row_pct",
-            "is 0, and both limits apply, so one rejected row fails a run even though "
-            f"max_invalid_rows is {rows}; raise this limit, too",
+            "The limit is 0, and both limits apply, so one rejected row "
+            f"fails a run even though max_invalid_rows is {rows}. Raise this "
+            "limit, too.",
         )
     if share and not rows:
         yield ConfigFault(
             "error_policy.max_invalid_rows",
-            "is 0, and both limits apply, so one rejected row fails a run even though "
-            f"max_invalid_row_pct is {_plain(share)}; raise this limit, too",
+            "The limit is 0, and both limits apply, so one rejected row "
+            f"fails a run even though max_invalid_row_pct is {_plain(share)}. "
+            "Raise this limit, too.",
         )
     if share >= _TOLERANT_SHARE and rows >= _TOLERANT_ROWS:
         yield ConfigFault(
             "error_policy.max_invalid_row_pct",
-            f"{_plain(share)} is {_plain(share * 100)} %, so a feed is published even if "
-            "that share of its rows is rejected, and it lacks their offers; lower the "
-            "limit",
+            f"{_plain(share)} is {_plain(share * 100)} %, so a feed is "
+            "published even if that share of its rows is rejected. It lacks "
+            "the offers of these rows. Lower the limit.",
         )
 
 
@@ -227,9 +232,10 @@ def _lint_prefixes(config: TenantConfig) -> Iterator[ConfigFault]:
             )
             yield ConfigFault(
                 path,
-                f'"{prefix}" {relation} of vendor "{outer_vendor}", so uploads of '
-                f'"{vendor_id}" are also read as files of "{outer_vendor}"; give each '
-                "vendor a separate prefix",
+                f'The prefix "{prefix}" {relation} of vendor '
+                f'"{outer_vendor}", so uploads of "{vendor_id}" are also '
+                f'read as files of "{outer_vendor}". Give each vendor a '
+                "separate prefix.",
             )
         outer_prefixes.append((prefix, vendor_id))
     owners = {prefix: vendor_id for prefix, _, vendor_id in prefixes}
@@ -240,8 +246,9 @@ def _lint_prefixes(config: TenantConfig) -> Iterator[ConfigFault]:
         if owner is not None:
             yield ConfigFault(
                 f"vendors.{index}.sku_map.s3_key",
-                f'is in the prefix of vendor "{owner}", so the map is read as the feed '
-                "if it is the newest file there; store the map outside of all prefixes",
+                f'The map is in the prefix of vendor "{owner}", so it is read '
+                "as a file of the vendor if it is the newest file there. "
+                "Store the map outside of all prefixes.",
             )
 
 
@@ -259,14 +266,14 @@ def _lint_vendor(path: str, vendor: VendorConfig) -> Iterator[ConfigFault]:
     if vendor.inbound.type == "local":
         yield ConfigFault(
             f"{path}.inbound.type",
-            "local works only with the local runner, so runs that the API starts find no "
-            "file of this vendor; use s3",
+            "The type local is for the local runner, so runs that the API "
+            "starts find no file of this vendor. Use s3.",
         )
     if vendor.sku_map is not None and vendor.sku_map.type == "file":
         yield ConfigFault(
             f"{path}.sku_map.type",
-            "file works only with the local runner, so runs that the API starts find no "
-            "map; use s3",
+            "The type file is for the local runner, so runs that the API "
+            "starts find no map. Use s3.",
         )
     yield from _lint_parser(f"{path}.parser", vendor.parser)
 
@@ -280,8 +287,8 @@ def _lint_parser(path: str, parser: ParserConfig) -> Iterator[ConfigFault]:
         if len(columns) > 1 and not set(columns) <= _SHAREABLE_COLUMNS:
             yield ConfigFault(
                 f"{path}.column_map.{columns[-1]}",
-                f'"{header}" is mapped to {" and ".join(columns)}; map each column to '
-                "its own header",
+                f'The header "{header}" is mapped to {" and ".join(columns)}. '
+                "Map each column to its own header.",
             )
     if parser.columns is None:
         return
@@ -290,8 +297,8 @@ def _lint_parser(path: str, parser: ParserConfig) -> Iterator[ConfigFault]:
             if header not in parser.columns:
                 yield ConfigFault(
                     f"{path}.column_map.{column}",
-                    f'"{header}" is not in parser.columns; correct the header, or add '
-                    "it there",
+                    f'The header "{header}" is not in parser.columns. Correct '
+                    "the header, or add it there.",
                 )
     filled_columns = {
         *parser.columns,
@@ -302,6 +309,6 @@ def _lint_parser(path: str, parser: ParserConfig) -> Iterator[ConfigFault]:
     if not filled_columns & {"cost", "price"}:
         yield ConfigFault(
             f"{path}.column_map",
-            "maps neither cost nor price, so no offer of this vendor can be priced; map "
-            "one of them",
+            "The vendor has neither a cost nor a price, so its offers have "
+            "no price. Map one of them.",
         )

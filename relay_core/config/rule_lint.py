@@ -24,15 +24,16 @@ def lint_price_rules(
         if covering_index is not None:
             yield ConfigFault(
                 path,
-                f"never applies: pricing.rules.{covering_index} comes first and matches "
-                "every offer that this rule matches, and an offer gets only the first "
-                "rule that matches; move this rule up, or narrow the earlier one",
+                "The rule never applies, because "
+                f"pricing.rules.{covering_index} comes first and matches "
+                "every offer that this rule matches. Move this rule up, or "
+                "narrow the earlier one.",
             )
         elif rule.when.cost_below == 0:
             yield ConfigFault(
                 f"{path}.when.cost_below",
-                "no cost is below 0, so the rule never applies; raise the "
-                "limit, or remove the rule",
+                "No cost is below 0, so the rule never applies. Raise the "
+                "limit, or remove the rule.",
             )
         else:
             yield from _lint_fixed_price(path, rule, pricing)
@@ -67,8 +68,9 @@ def _lint_fixed_price(
         )
         yield ConfigFault(
             f"{path}.fixed_price",
-            f"applies to offers of {costs}, so an offer that costs more than {price:f} "
-            "is sold below cost; set when.cost_below or a min_price",
+            f"The rule applies to offers of {costs}, so an offer that costs "
+            f"more than {price:f} is sold below cost. Set when.cost_below or "
+            "a min_price.",
         )
 
 
@@ -122,12 +124,13 @@ def lint_stock(path: str, stock: StockConfig) -> Iterator[ConfigFault]:
     if largest_quantity < max(stock.zero_below, 1) or stock.cap == 0:
         yield ConfigFault(
             path,
-            "makes every quantity 0, so nothing is in stock; lower "
-            "hold_back or zero_below, or raise pct or cap",
+            "These options make every quantity 0, so nothing is in stock. "
+            "Lower hold_back or zero_below, or raise pct or cap.",
         )
     elif stock.cap is not None and stock.cap < stock.zero_below:
         yield ConfigFault(
             f"{path}.cap",
-            f"is below zero_below, which is {stock.zero_below}, so every quantity "
-            f"becomes either 0 or {stock.cap}; raise cap, or lower zero_below",
+            f"The cap is below zero_below, which is {stock.zero_below}, so "
+            f"every quantity becomes either 0 or {stock.cap}. Raise cap, or "
+            "lower zero_below.",
         )

@@ -43,7 +43,7 @@ LOSSES: dict[str, tuple[list[str], dict[str, Any], str, int | None, str]] = {
         {"pricing": {"base_margin_pct": 20}},
         "margin_over_one",
         None,
-        "20 is a margin of 2,000 %; for 20 %, write 0.20",
+        "20 is a margin of 2,000 %. For 20 %, write 0.20.",
     ),
     "a cost of 0": (
         [*GOOD, "Z-1,1,0", "Z-2,1,0.00"],

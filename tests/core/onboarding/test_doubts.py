@@ -89,7 +89,7 @@ def test_a_margin_over_one_is_told_both_ways_and_one_of_one_is_not() -> None:
     (doubt,) = (each for each in found if each.code == "margin_over_one")
     assert (doubt.path, doubt.message) == (
         "pricing.base_margin_pct",
-        "20 is a margin of 2,000 %; for 20 %, write 0.20",
+        "20 is a margin of 2,000 %. For 20 %, write 0.20.",
     )
     assert (doubt.vendor_id, doubt.count, doubt.samples) == (None, None, None)
     at_most = config_doubts(tenant_config(pricing={"base_margin_pct": "1.0"}))
