@@ -1,4 +1,4 @@
-"""The refusals of what is asked of a run; none of them is an external error."""
+"""The errors of requests for a run; none of them is an external error."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from relay_dagster.tenants.errors import RefusedError
 
 
 class RunError(RefusedError):
-    """Base of the refusals of a run, or of a change of its record."""
+    """The base of the errors of a run, and of a change of its record."""
 
 
 class UnknownRunError(RunError):
@@ -61,14 +61,14 @@ class RunAlreadyFinishedError(RunError):
 
 
 class RunNotHeldError(RunError):
-    """The run's feed is not held back: there is nothing to release."""
+    """The run's feed is not on hold, so it cannot be released."""
 
     error_code = "RUN_NOT_HELD"
     sentence = "the feed of run {} is not on hold; the status of the run is {}"
 
 
 class HoldMismatchError(RunError):
-    """The reviewed feed is not the one that is held back, or other guards tripped."""
+    """The reviewed feed is not the one on hold, or other guards tripped."""
 
     error_code = "HOLD_MISMATCH"
     sentence = (
@@ -155,7 +155,7 @@ class TransitionRefusedError(RunError):
 
 
 class DispatchRefusedError(TransitionRefusedError):
-    """The attempt cannot be dispatched: another is under way, or it is not the next."""
+    """The attempt cannot be dispatched: another is running, or it is not the next."""
 
 
 class ClaimRefusedError(TransitionRefusedError):

@@ -1,6 +1,6 @@
-"""The base of every refusal, and the refusals of what is asked for a tenant.
+"""The base of errors of requests, and the errors of requests for a tenant.
 
-None of them is an external error. The refusals of runs are in ``runs/errors.py``.
+None of them is an external error. Those of runs are in ``runs/errors.py``.
 """
 
 _QUOTA_SENTENCES = {

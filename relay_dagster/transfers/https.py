@@ -21,9 +21,7 @@ _GZIP_CODINGS = (b"gzip", b"x-gzip")
 _NO_CODINGS = (b"", b"identity")
 # zlib's number for data with the header and trailer of gzip
 _GZIP_WINDOW_BITS = 31
-_NO_HEADER_TEXT = (
-    "the secret is no text of a header: it has characters that none may have"
-)
+_NO_HEADER_TEXT = "the secret contains characters that a header cannot have"
 _PIECE_BYTES = 256 << 10
 _MAX_MARK_BYTES = 1024
 _REQUEST_HEADERS = {

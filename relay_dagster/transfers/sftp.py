@@ -40,7 +40,7 @@ _OTHER_KEY = (
     "the server's host key is another one than host_key; nothing was sent"
 )
 _UNKNOWN_KEY = (
-    "the secret is a private key of a kind that is not known, or damaged"
+    "the secret is a private key that is damaged or of an unknown kind"
 )
 # The signature algorithms of a kind of key, where they are called otherwise than it
 _SIGNATURES = {"ssh-rsa": ("rsa-sha2-512", "rsa-sha2-256")}

@@ -605,7 +605,7 @@ def test_a_secret_that_is_not_there_or_no_header_is_said(
     _keep(world, f"127.0.0.1:{server.port}", "two\nlines")
     state = world.pull(after=HOUR)
     assert state.last_error is not None
-    assert "no text of a header" in state.last_error
+    assert "that a header cannot have" in state.last_error
     assert "two" not in state.last_error
     assert server.requests == []
 
