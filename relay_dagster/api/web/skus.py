@@ -79,11 +79,7 @@ def _sku_page(
                 raise
             problem = error_words.page_error(problem_of(error))
             verdict = words.Verdict("warn", f"{problem.title}. {problem.text}")
-    form = rejected_form or visits.RejectedForm(
-        action="",
-        values=QueryParams(_form_values(override, shop.zone)),
-        errors={},
-    )
+    form = rejected_form or _form_of(override, shop.zone)
     return frame.page(
         "sku.html.jinja",
         visit,
@@ -99,12 +95,16 @@ def _sku_page(
     )
 
 
+def _form_of(override: Override | None, zone: tzinfo) -> visits.RejectedForm:
+    """Return the form with an override's values, and without errors."""
+    values = QueryParams(_form_values(override, zone))
+    return visits.RejectedForm(action="", values=values, errors={})
+
+
 def _vendor_ids(config: TenantConfig | None) -> list[str]:
-    return (
-        []
-        if config is None
-        else [vendor.vendor_id for vendor in config.vendors]
-    )
+    if config is None:
+        return []
+    return [vendor.vendor_id for vendor in config.vendors]
 
 
 def verdict_of(explanation: wire.Explanation) -> words.Verdict:
