@@ -191,7 +191,7 @@ def _quarantined(relay: Installation) -> Mapping[str, Any]:
     override = {
         "sku": OVERRIDDEN_SKU,
         "price": "24.90",
-        "note": "the autumn catalogue",
+        "note": "the autumn catalog",
     }
     put = f"/v1/tenants/{QUARANTINED}/overrides:put"
     assert (

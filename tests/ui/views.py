@@ -427,7 +427,7 @@ PAGES = (
         "page_overview",
         HELD,
         lambda ex: f"tenants/{HELD}",
-        *("in your feed", "To do", "Review the feed"),
+        *("in your feed", "To do", "Review feed"),
     ),
     *_page(
         "page_run",
@@ -461,7 +461,7 @@ PAGES = (
         *(
             "Edit override",
             "24.90",
-            "the autumn catalogue",
+            "the autumn catalog",
             "Save override",
         ),
         act=_press_last,

@@ -37,7 +37,7 @@ class FieldError(NamedTuple):
 
 _NOT_FOUND = PageError(
     "Page not found",
-    "Check the address, or use the navigation to find the page.",
+    "Check the address, or go to the overview.",
 )
 _TRY_AGAIN = "Try again in a few seconds."
 _PAGE_ERRORS: dict[str, PageError] = {

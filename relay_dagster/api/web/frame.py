@@ -111,7 +111,7 @@ def sign_in_page(
     request: Request,
     *,
     status: int = 200,
-    problem: str = "",
+    problem: error_words.FieldError | None = None,
     next_path: str | None = None,
 ) -> Response:
     """Return the sign-in page, and remove the cookie of a session that ended.
@@ -128,7 +128,7 @@ def sign_in_page(
         "sign_in.html.jinja",
         status=status,
         problem=problem,
-        has_ended=has_cookie and not problem,
+        has_ended=has_cookie and problem is None,
         next=page_after_sign_in(next_path),
     )
     if has_cookie:

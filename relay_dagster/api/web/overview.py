@@ -92,7 +92,7 @@ def todo_of(
             text="A new feed is on hold because too much has changed. Review it, then "
             "release or discard it.",
             path=run_path(status.held_run_id),
-            link="Review the feed",
+            link="Review feed",
         )
     ended_runs = [run for run in runs if run.has_ended]
     if ended_runs and ended_runs[0].status == RunStatus.FAILED:
@@ -103,13 +103,13 @@ def todo_of(
         yield Todo(
             text=f"The latest run failed. {next_step}",
             path=run_path(last_run.run_id),
-            link="View the failed run",
+            link="View failed run",
         )
     for vendor in vendors:
         text = _todo_of_vendor(vendor.vendor_id, vendor.status)
         if text:
             path = vendor_path(tenant_id, vendor.vendor_id)
-            yield Todo(text, path, link="View the vendor")
+            yield Todo(text, path, link="View vendor")
 
 
 def _todo_of_vendor(vendor_id: str, status: VendorStanding | None) -> str:

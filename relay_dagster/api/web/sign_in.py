@@ -9,6 +9,7 @@ from relay_dagster.api.security.api_keys import KeyExpiredError
 from relay_dagster.api.security.auth import PartsDep, begin_request
 from relay_dagster.api.security.bearers import SESSION_LIFE
 from relay_dagster.api.web import frame, visits
+from relay_dagster.api.web.error_words import FieldError
 
 routes = frame.page_router()
 
@@ -29,10 +30,12 @@ def sign_in(
 ) -> Response:
     """Open a session for a tenant's key."""
 
-    def refuse(problem: str, *, status: int = 401) -> Response:
-        next_path = form.get("next")
+    def refuse(text: str, hint: str, *, status: int = 401) -> Response:
         return frame.sign_in_page(
-            request, status=status, problem=problem, next_path=next_path
+            request,
+            status=status,
+            problem=FieldError(text, hint),
+            next_path=form.get("next"),
         )
 
     address = middleware.address_of(request.scope) or ""
@@ -41,18 +44,20 @@ def sign_in(
     except KeyExpiredError as error:
         date = wording.day(error.at)
         return refuse(
-            f"This key expired on {date}. Ask your administrator for a new key."
+            f"This key expired on {date}.",
+            "Ask your administrator for a new key.",
         )
     if caller is None:
         return refuse(
-            "This key is not valid. Check that you copied the whole key."
+            "This key is not valid.", "Check that you copied the whole key."
         )
     if caller.tenant_id is not None:
         begin_request(request, parts.rates, caller.tenant_id)
     middleware.log_context(request.scope)["caller"] = caller.id
     if caller.is_admin:
-        problem = "This is an admin key. Use a tenant key to sign in."
-        return refuse(problem, status=403)
+        return refuse(
+            "This is an admin key.", "Use a tenant key to sign in.", status=403
+        )
     session_id = parts.sessions.open(caller)
     cookie_name, is_secure = visits.cookie_of(request)
     if cookie_name in request.cookies:

@@ -5,7 +5,7 @@ The page does not show anything else about the tenant.
 
 import re
 from dataclasses import dataclass
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 from fastapi import Depends, Request, Response
 
@@ -38,13 +38,12 @@ _SEPARATORS = {
     "|": "vertical bars",
     " ": "spaces",
 }
-
-
-class Separators(NamedTuple):
-    """The separators between a file's columns, and the expected ones, in words."""
-
-    found: str
-    expected: str
+_ENCODINGS = {
+    "cp1252": "Windows-1252",
+    "latin-1": "ISO 8859-1",
+    "utf-8": "UTF-8",
+    "utf-16": "UTF-16",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,29 +157,31 @@ def _supplier_page(
         check=check_path,
         found=check,
         verdict=None if check is None else verdict_of(check),
-        separators=None
-        if check is None
-        else _separators(supplier.vendor, check),
+        difference=_difference(supplier.vendor, check) if check else "",
     )
 
 
-def _separators(vendor: VendorConfig, check: VendorCheck) -> Separators | None:
-    """Return the separators of a text file's columns, if they are unexpected."""
+def _difference(vendor: VendorConfig, check: VendorCheck) -> str:
+    """Return the difference between a text file and the expected format.
+
+    The result is empty if the difference is unknown.
+    """
     guesses = check.guesses
-    if (
-        guesses is None
-        or guesses.format != "csv"
-        or vendor.parser.format != "csv"
-    ):
-        return None
-    if guesses.delimiter == vendor.parser.delimiter:
-        return None
-    return Separators(
-        found=_SEPARATORS.get(guesses.delimiter, guesses.delimiter),
-        expected=_SEPARATORS.get(
-            vendor.parser.delimiter, vendor.parser.delimiter
-        ),
-    )
+    parser = vendor.parser
+    if guesses is None or guesses.format != "csv" or parser.format != "csv":
+        return ""
+    if guesses.delimiter != parser.delimiter:
+        found = _SEPARATORS.get(guesses.delimiter, guesses.delimiter)
+        expected = _SEPARATORS.get(parser.delimiter, parser.delimiter)
+        return (
+            f"This file separates its columns with {found}, but {expected} are "
+            "expected."
+        )
+    if guesses.encoding != parser.encoding:
+        found = _ENCODINGS.get(guesses.encoding, guesses.encoding)
+        expected = _ENCODINGS.get(parser.encoding, parser.encoding)
+        return f"The text encoding of this file is {found}, but {expected} is expected."
+    return ""
 
 
 def verdict_of(check: VendorCheck) -> words.Verdict:

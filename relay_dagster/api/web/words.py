@@ -92,7 +92,7 @@ COLUMNS: dict[str, str] = {
     "msrp": "list price (MSRP)",
     "condition": "condition",
     "brand": "brand",
-    "updated_at": "date of the last update",
+    "updated_at": "last update",
 }
 _FEED_HEADERS: dict[str, str] = {
     **COLUMNS,
@@ -265,12 +265,16 @@ def row_errors(error_codes: str) -> str:
 
 
 def operand(step: str, value: str | None) -> str:
-    """Return the value that a price step applied; a margin is a percentage."""
+    """Return the value that a price step applied, for people; "" for none."""
     if value is None:
         return ""
     if step == "margin":
         return wording.percent(value)
-    return f"{value[:1].upper()}{value[1:]}"
+    if step == "rounding":
+        # The value is the direction and the increment: "up 0.05".
+        direction, _, increment = value.partition(" ")
+        return f"{direction.capitalize()} in steps of {increment}"
+    return value
 
 
 def reading_verdict(

@@ -208,7 +208,7 @@ def test_where_rows_went_and_what_is_quarantined_stand_there(
     assert page.one("h1").text == "A new feed with 1,370 SKUs"
     assert "Where the rows went" in page.text
     assert "<b>0" in page.text
-    assert "2 new prices are far from the published price" in page.text
+    assert "2 new prices are far from the published prices" in page.text
     assert "Mar 1, 2026" in page.text
     assert "prices in USD" in page.text
     one_price = visitor.fill(page, "/accept", sku="<b>1", reason="a sale")

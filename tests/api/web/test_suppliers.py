@@ -255,6 +255,15 @@ def test_another_separator_is_named(shop: ApiWorld) -> None:
     )
 
 
+def test_another_encoding_is_named(shop: ApiWorld) -> None:
+    put(shop, "sku,quantity_available,cost\nÄ-1,5,4.20\n".encode("cp1252"))
+    page = browser(shop).open(f"{path_of(shop)}/check")
+    assert (
+        "The text encoding of this file is Windows-1252, but UTF-8 is expected."
+        in page.text
+    )
+
+
 def test_times_are_those_of_the_customer_s_zone(shop: ApiWorld) -> None:
     shop.store_config(vendor_document(), timezone="Europe/Berlin")
     until = utc_now() + timedelta(days=9)
