@@ -393,7 +393,9 @@ def test_an_attempt_that_takes_too_long_ends_its_run_for_good_and_its_process() 
             "RUN_TIMEOUT",
         )
         assert (record.failed_stage, record.attempt) == (Stage.FETCH_INPUTS, 1)
-        assert "took longer than 0.05 seconds" in str(record.error_message)
+        assert "stopped after 0.05 seconds, which is the limit" in str(
+            record.error_message
+        )
         assert record.failure_class is FailureClass.PLATFORM
         assert "RELAY_RUN_TIMEOUT_SECONDS" in str(record.next_action)
         assert (metrics.errors, metrics.ends) == (
