@@ -1,9 +1,9 @@
-"""The guess of which canonical columns a feed's headers are.
+"""Guesses of the canonical columns that a feed's headers belong to.
 
-A header is matched to a column only if its name is certain. It has the name that the
-config maps, in another case, with other blanks or with a typo; it has a name that price
-lists commonly use; or it is the only header with a word of that column. Candidates are
-found by their cells and sorted by their names. They map nothing: people choose.
+A header matches a column only if its name is certain, in one of three ways. It has the
+name that the config maps, with different case, blanks or a typo. It has a name that
+price lists commonly use. Or it is the only header with a word of that column. The cells
+decide which headers are candidates, and the names sort them. People choose among them.
 """
 
 import re

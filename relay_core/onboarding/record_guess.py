@@ -1,4 +1,4 @@
-"""The guess of where the records of a file end, and of which records are not rows."""
+"""Guesses of the end of records in a file, and of records that are not rows."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence

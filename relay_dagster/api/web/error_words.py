@@ -27,7 +27,7 @@ class PageError(NamedTuple):
 
 
 class FieldError(NamedTuple):
-    """An error of a form's field, and a hint how to fix it."""
+    """An error of a form's field, and a hint on how to fix it."""
 
     text: str
     hint: str = ""
