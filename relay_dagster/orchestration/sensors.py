@@ -10,7 +10,7 @@ threads than there are sensors.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -87,26 +87,15 @@ _TickResult = dg.SensorResult | dg.SkipReason
 
 @dataclass(frozen=True)
 class _Ticks:
-    """The tick of each sensor; the sender and the puller outlive a tick."""
+    """The tick of each sensor."""
 
-    connect: Callable[[], Platform]
+    sender: Callable[
+        [], "Sender"
+    ]  # returns the one sender, which outlives a tick
+    puller: Callable[
+        [], "Puller"
+    ]  # returns the one puller, which outlives a tick
     wait_seconds: float
-
-    # Only the code server's process loads these two modules: no run does.
-
-    @cached_property
-    def _sender(self) -> "Sender":
-        """The sender, whose threads wait for receivers that hang."""
-        from relay_dagster.transfers.webhook_sender import Sender
-
-        return Sender(self.connect())
-
-    @cached_property
-    def _puller(self) -> "Puller":
-        """The puller, whose threads read vendors' files."""
-        from relay_dagster.transfers.puller import Puller
-
-        return Puller(self.connect())
 
     def take_jobs(self, platform: Platform, context: _Context) -> _TickResult:
         return take_in(platform, context.instance, context.cursor)
@@ -127,14 +116,14 @@ class _Ticks:
 
         def take() -> int:
             nonlocal pulls
-            pulls = self._puller.run()
+            pulls = self.puller().run()
             return take_due(platform)
 
         started = wait_for_due(take, self.wait_seconds)
         return dg.SkipReason(f"runs started: {started}, pulls in hand: {pulls}")
 
     def send_webhooks(self, _: Platform, __: _Context) -> _TickResult:
-        count = wait_for_due(self._sender.run, self.wait_seconds)
+        count = wait_for_due(self.sender().run, self.wait_seconds)
         return dg.SkipReason(str(count))
 
     def keep_house(self, platform: Platform, context: _Context) -> _TickResult:
@@ -151,7 +140,21 @@ def all_sensors(
     wait_seconds: float = WAIT_SECONDS,
 ) -> list[dg.SensorDefinition]:
     """Return the sensors, which connect when a tick first needs the platform."""
-    ticks = _Ticks(connect, wait_seconds)
+    # Only the code server's process loads these two modules: no run does.
+
+    @cache
+    def sender() -> "Sender":
+        from relay_dagster.transfers.webhook_sender import Sender
+
+        return Sender(connect())
+
+    @cache
+    def puller() -> "Puller":
+        from relay_dagster.transfers.puller import Puller
+
+        return Puller(connect())
+
+    ticks = _Ticks(sender, puller, wait_seconds)
     return [
         _sensor(connect, SQS_RUN_SENSOR, ticks.take_jobs, asks_for_runs=True),
         _sensor(connect, "run_reconciler", ticks.reconcile),

@@ -12,14 +12,13 @@ from typing import Any
 
 from relay_dagster.aws.dynamodb import codec, schema
 from relay_dagster.aws.dynamodb.database import Database
-from relay_dagster.aws.dynamodb.expressions import Update
 from relay_dagster.aws.dynamodb.schema import Kind, Partition, due_shard
 from relay_dagster.aws.dynamodb.table import Table
 from relay_dagster.aws.dynamodb.work_queue import (
-    LEASE_ATTRIBUTES,
     LEASE_OWNER,
     DueShards,
     TableQueue,
+    due_now,
 )
 from relay_dagster.aws.dynamodb.writes import Write
 from relay_dagster.tenants.audit import AuditEntry
@@ -126,16 +125,8 @@ def pulls_planned_now(table: Table, tenant_id: str, now: datetime) -> Write:
 
     Whoever is planning them by an earlier config loses the lease.
     """
-    due_now = {
-        schema.DUE_SHARD: due_shard(schema.PULL_PLAN, tenant_id),
-        schema.DUE_AT: codec.instant_text(now),
-    }
-    update = Update(
-        sets=due_now,
-        adds={"revision": 1},
-        removes=LEASE_ATTRIBUTES,
-    )
-    return table.update("pull_plan", Kind.PULL_PLAN.key(tenant_id), update)
+    key = Kind.PULL_PLAN.key(tenant_id)
+    return due_now(table, "pull_plan", key, schema.PULL_PLAN, tenant_id, now)
 
 
 def _pull_item(state: PullState) -> codec.Item:

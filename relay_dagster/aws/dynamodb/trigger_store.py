@@ -12,13 +12,13 @@ from datetime import UTC, datetime
 
 from relay_dagster.aws.dynamodb import codec, schema
 from relay_dagster.aws.dynamodb.database import Database
-from relay_dagster.aws.dynamodb.expressions import Update
 from relay_dagster.aws.dynamodb.schema import Kind, due_shard
 from relay_dagster.aws.dynamodb.table import Table
 from relay_dagster.aws.dynamodb.work_queue import (
     LEASE_ATTRIBUTES,
     DueShards,
     TableQueue,
+    due_now,
 )
 from relay_dagster.aws.dynamodb.writes import Write
 from relay_dagster.triggers.rules import TriggerQueue, TriggerState
@@ -100,16 +100,8 @@ def trigger_change(
 
 def triggers_due_now(table: Table, tenant_id: str, now: datetime) -> Write:
     """Return the write by which a tenant's triggers are due: its config has changed."""
-    due_now = {
-        schema.DUE_SHARD: due_shard(TriggerQueue.DUE, tenant_id),
-        schema.DUE_AT: codec.instant_text(now),
-    }
-    update = Update(
-        sets=due_now,
-        adds={"revision": 1},
-        removes=LEASE_ATTRIBUTES,
-    )
-    return table.update("trigger", Kind.TRIGGER.key(tenant_id), update)
+    key = Kind.TRIGGER.key(tenant_id)
+    return due_now(table, "trigger", key, TriggerQueue.DUE, tenant_id, now)
 
 
 def _to_item(state: TriggerState) -> codec.Item:

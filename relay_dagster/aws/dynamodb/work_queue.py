@@ -16,7 +16,7 @@ from boto3.dynamodb.conditions import Attr
 
 from relay_dagster.aws.dynamodb import codec, schema
 from relay_dagster.aws.dynamodb.database import ConditionsFailedError, Database
-from relay_dagster.aws.dynamodb.expressions import at_revision
+from relay_dagster.aws.dynamodb.expressions import Update, at_revision
 from relay_dagster.aws.dynamodb.table import UNREADABLE_AGAIN, Table
 from relay_dagster.aws.dynamodb.writes import Write
 from relay_dagster.work.item import Lease, LeaseLostError, T, WorkItem
@@ -26,6 +26,20 @@ LEASE_OWNER = "lease_owner"
 LEASE_UNTIL = "lease_until"
 LEASE_ATTRIBUTES = (LEASE_OWNER, LEASE_UNTIL)
 _OWNER_BYTES = 16
+
+
+def due_now(
+    table: Table, role: str, key: str, queue: str, name: str, now: datetime
+) -> Write:
+    """Return the write that makes an item due now, and ends its lease if it has one."""
+    due_attributes = {
+        schema.DUE_SHARD: schema.due_shard(queue, name),
+        schema.DUE_AT: codec.instant_text(now),
+    }
+    update = Update(
+        sets=due_attributes, adds={"revision": 1}, removes=LEASE_ATTRIBUTES
+    )
+    return table.update(role, key, update)
 
 
 class ItemChangedError(Exception):
