@@ -134,7 +134,7 @@ def numbered(number: int, **changes: object) -> TenantKey:
 def test_a_tenant_has_fifty_keys(keys: ApiKeyStore) -> None:
     for number in range(50):
         keys.add(numbered(number))
-    with pytest.raises(QuotaExceededError, match="has 50 keys"):
+    with pytest.raises(QuotaExceededError, match="maximum of 50 keys"):
         keys.add(numbered(50))
     keys.add(numbered(100, tenant_id="other"))
     made, _ = keys.of_tenant("acme", limit=1)

@@ -74,7 +74,7 @@ def test_no_two_tenants_have_ids_that_differ_in_case_alone(
 ) -> None:
     tenants.create("Acme", "{}")
     for store in (tenants.create, tenants.put):
-        with pytest.raises(TenantExistsError, match="case alone"):
+        with pytest.raises(TenantExistsError, match="only in letter case"):
             store("aCME", "{}")
     assert tenants.put("Acme", "{}").version == 2
     assert tenants.latest_version("aCME") is None
