@@ -97,7 +97,9 @@ def test_what_changes_nothing_or_is_refused_is_not_told(
 def test_a_tenant_has_ten_at_the_most(platform: Platform) -> None:
     for _ in range(10):
         stored_webhook(platform)
-    with pytest.raises(QuotaExceededError, match="acme has the maximum of 10 webhooks"):
+    with pytest.raises(
+        QuotaExceededError, match="acme has the maximum of 10 webhooks"
+    ):
         stored_webhook(platform)
     gone = platform.webhooks.of_tenant("acme")[3]
     platform.webhooks.change("acme", removed("acme", gone.webhook_id))
