@@ -38,7 +38,7 @@ _is_sandbox = threading.Event()
 
 
 class Task(Protocol):
-    """The work of a sandbox; it is pickled, and the sandbox imports what it needs."""
+    """The work of a sandbox; it is pickled, and the sandbox imports its modules."""
 
     def __call__(self, ask: Ask) -> Any:
         """Return the result, or an iterator of results."""
@@ -107,7 +107,7 @@ class Sandbox:
             modules: The modules that it imports before its first task. The time for
                 that is not the task's.
             memory_bytes: The most memory that the process may have; 0 is no limit.
-            program: Python code to run in place of the server of tasks.
+            program: Python code to run instead of the server of tasks.
         """
         pipe, sandbox_pipe = connection.Pipe()
         child_seconds_before = _seconds_of_children()

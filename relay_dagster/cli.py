@@ -147,7 +147,7 @@ def deletions(
         ),
     ] = False,
 ) -> None:
-    """Remove tenants whose deletion is due, in place of the code server."""
+    """Remove tenants whose deletion is due, instead of the code server."""
     import dagster as dg
 
     from relay_dagster.maintenance.deletion import DeletionTick

@@ -87,7 +87,7 @@ _Limit = Annotated[int, Field(ge=1)]
 _LimitOrNone = Annotated[int, Field(ge=0)]
 _Attempts = Annotated[int, Field(ge=1, le=1000)]
 _Visibility = Annotated[int, Field(ge=1, le=_MAX_VISIBILITY_SECONDS)]
-# So many days before or after now, a year still has four digits.
+# Up to this number of days from now, a year still has four digits.
 _Days = Annotated[int, Field(ge=1, le=100_000)]
 _Seconds = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
 _SecondsOrNone = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]

@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[1]
 MAX_WORDS = 35
 
 RULES = {
-    "stands": r"\bstands?\b|\bstood\b",
+    "stands": r"\b(stands?|stood)\b(?! (for|in for|still)\b)",
     "so many": r"\bso (many|much|long as is|few)\b",
     "such a": r"\bsuch an? \w+",
     "of which": r"(?<!each )(?<!one )\bof (which|whom)\b",
@@ -191,7 +191,7 @@ def _docstrings(tree: ast.Module) -> Iterator[Passage]:
 
 
 def _weak_docstrings(path: Path, tree: ast.Module) -> Iterator[Place]:
-    """Yield docstrings of functions that begin with a pronoun in place of a verb."""
+    """Yield docstrings of functions that begin with a pronoun instead of a verb."""
     for node in ast.walk(tree):
         if not isinstance(node, _FUNCTIONS):
             continue

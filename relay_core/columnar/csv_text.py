@@ -196,7 +196,7 @@ def join_fields(
 ) -> pa.StringArray:
     """Join columns of written fields to records without a line end.
 
-    A text in place of a column is the field of every record. A null is an empty field.
+    A text instead of a column is the field of every record. A null is an empty field.
     """
     if len(fields) == 1:
         return fields[0]

@@ -1,7 +1,7 @@
 """Columns of numbers: whole ones, and amounts in ten-thousandths, rounded half up.
 
 Arrow casts the cells of a few digits all at once. Patterns take the other cells apart,
-however long they are, and tell what is wrong with those that are not numbers.
+however long they are, and report why a cell is not a number.
 """
 
 import re
@@ -23,7 +23,7 @@ from relay_core.domain.columns import RejectionCodes
 
 FAULTS: tuple[RowFault, ...] = tuple(RowFault)
 REJECTED_VALUE = -1
-"""The number in place of a cell that is unreadable, negative or too large.
+"""The number instead of a cell that is unreadable, negative or too large.
 
 The contract of rows rejects it as it rejects any negative number; the cell's fault code
 says why.
@@ -43,7 +43,7 @@ _ANY_AMOUNT = (
 _ROUNDING_PLACES = 5
 """The number of decimal places that decide how an amount is rounded."""
 _MAX_DIGITS = 15
-"""An amount with so many digits, decimal places included, is beyond the limit."""
+"""An amount with this number of digits, decimal places included, exceeds the limit."""
 _MAX_SCALED_DIGITS = 4_000
 """The number of an amount's digits that decide the product with a factor."""
 _MAX_LEADING_ZEROS = 40
@@ -377,7 +377,7 @@ def _scaled(
         products = amounts.astype(object) * times.astype(object)
         rounded = _rounded(products, divided_by.astype(object))
         return np.asarray(rounded.astype(np.int64))
-    # The estimate only has to tell what is far beyond the limit; it rounds no amount.
+    # The estimate only finds amounts far beyond the limit; it rounds no amount.
     estimates = amounts.astype(np.float64) * times / divided_by
     is_beyond = estimates >= 2 * limit
     whole, remainder = np.divmod(np.where(is_beyond, 0, amounts), divided_by)

@@ -23,7 +23,7 @@ from relay_core.columnar.threads import ordered_map
 _BLOCK = 1 << 17
 """The number of rows that a thread reads at once."""
 _MAX_BYTES = 256
-"""Texts that are equal in so many first bytes are ranked."""
+"""Texts are ranked if this number of their first bytes is equal."""
 
 
 class TextOrder(NamedTuple):

@@ -94,7 +94,7 @@ def with_nulls(
 
 
 def without_nulls(text: pa.StringArray) -> pa.StringArray:
-    """Return ``text`` with the empty text in place of nulls."""
+    """Return ``text`` with the empty text instead of nulls."""
     return pc.fill_null(text, "") if text.null_count else text
 
 
@@ -179,7 +179,7 @@ def fill(
     mask: arrays.RowMask | None,
     value: str,
 ) -> pa.StringArray:
-    """Return ``text`` with ``value`` in the rows of a mask; None stands for no row."""
+    """Return ``text`` with ``value`` in the rows of a mask; None selects no row."""
     if mask is None or not mask.any():
         return text
     return pc.if_else(pa.array(mask), value, text)
@@ -189,7 +189,7 @@ def lower_ascii(text: pa.StringArray) -> pa.StringArray:
     """Return texts with the capital letters of ASCII as small letters.
 
     Arrow's kernel misreads an array whose first text begins behind other bytes of the
-    buffer, as it does in a slice that was cast. Such an array is copied first.
+    buffer, as it does in a slice that was cast. The function copies these arrays first.
     """
     bounds, _ = offsets_and_bytes(text)
     if not text.offset and bounds[0]:

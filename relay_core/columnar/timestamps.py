@@ -28,7 +28,7 @@ from relay_core.domain.columns import RejectionCodes
 from relay_core.domain.errors import CellError
 
 BEFORE_ALL = -62_135_596_800_000_000
-"""The year 1, in place of a timestamp that cannot be read; no contract admits it."""
+"""The year 1, instead of a timestamp that cannot be read; no contract admits it."""
 
 _SECOND = 1_000_000
 """Microseconds in a second."""
@@ -293,7 +293,7 @@ def _pattern_of(time_format: str) -> tuple[str | None, bool]:
 
 
 def _directive_pattern(name: str, *, is_apart: bool) -> str | None:
-    """Return the pattern of a directive; a number that stands apart needs no zero."""
+    """Return the pattern of a directive; a number between separators needs no leading zero."""
     if name in _NUMBERS:
         if not is_apart or name in "Yy":
             return f"[0-9]{{{_NUMBERS[name]}}}"

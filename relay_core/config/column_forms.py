@@ -250,7 +250,7 @@ class Changed(ColumnForm):
         if not steps and value is None:
             raise refuse(
                 f"must have at least one of {', '.join(_STEPS)}; to use a header unchanged, "
-                "write its text in place of the object",
+                "write its text instead of the object",
                 of_section=True,
             )
         return value

@@ -106,7 +106,7 @@ class _Node(NamedTuple):
 
     @property
     def is_scalar(self) -> bool:
-        """Whether the value is neither a mapping nor a list."""
+        """Return True if the value is neither a mapping nor a list."""
         return bool(self.tag)
 
 

@@ -29,7 +29,7 @@ class RunStatus(StrEnum):
 
     @property
     def is_final(self) -> bool:
-        """Whether a run keeps this status forever."""
+        """Return True if a run keeps this status forever."""
         return self in (
             RunStatus.SUCCEEDED,
             RunStatus.FAILED,
@@ -38,7 +38,7 @@ class RunStatus(StrEnum):
 
     @property
     def has_ended(self) -> bool:
-        """Whether a run with this status executes no more: it is final or held."""
+        """Return True if a run with this status no longer executes: it is final or held."""
         return self.is_final or self is RunStatus.HELD
 
 
@@ -53,7 +53,7 @@ class VendorStatus(StrEnum):
 
     @property
     def is_used(self) -> bool:
-        """Whether the run uses offers of the vendor."""
+        """Return True if the run uses the vendor's offers."""
         return self in (VendorStatus.FOUND, VendorStatus.LAST_GOOD)
 
 
@@ -77,7 +77,7 @@ class FailureCode(StrEnum):
 
 
 class FailureClass(StrEnum):
-    """Whoever can fix a failure: the tenant, its vendors, or the operators."""
+    """The party that can fix a failure: the tenant, its vendors, or the operators."""
 
     TENANT_CONFIG = "tenant_config"
     VENDOR_DATA = "vendor_data"

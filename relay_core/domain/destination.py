@@ -41,7 +41,7 @@ _ENDS_IN_V4 = (
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 _MAX_NAME_LENGTH = 253
-# A resolver reads a name with such an end as an address: 127.1, 0x7f.1, 2130706433.
+# A resolver reads a name with this ending as an address: 127.1, 0x7f.1, 2130706433.
 _ENDS_IN_A_NUMBER = re.compile(r"(?:.*\.)?(?:[0-9]+|0[xX][0-9A-Fa-f]*)")
 
 

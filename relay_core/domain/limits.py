@@ -106,7 +106,7 @@ class Limits:
     )
 
     def of_feeds(self) -> dict[str, int]:
-        """Return the limits that decide what is read of a feed, by name.
+        """Return the limits that decide how much of a feed is read, by name.
 
         The limit of all feeds of a run is among them only if it is not the default.
         """
@@ -123,7 +123,7 @@ MEANINGS = {
 }
 """The subject of each limit and what exceeding it causes, by name."""
 CHECK_LIMITS = replace(DEFAULT_LIMITS, feed_bytes=256 << 20)
-"""The limits of a file that is only checked, of which few bytes are read."""
+"""The limits of a file that is only checked: only its first bytes are read."""
 _CONFIG_LIMITS = (
     "vendors",
     "config_bytes",

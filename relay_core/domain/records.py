@@ -183,7 +183,7 @@ class RunFailure:
 
     @property
     def failure_class(self) -> FailureClass:
-        """Whoever can fix the failure."""
+        """The party that can fix the failure."""
         return class_of(self.error_code, self.attempt_code)
 
 

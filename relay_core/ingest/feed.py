@@ -38,7 +38,7 @@ class TextBatch:
     number_cells: Mapping[int, RowMask] = field(default_factory=dict)
     """By column, the cells that are numbers with a point in the file.
 
-    A text is no number, whatever it looks like. A column without numbers may be left
+    A text cell is never a number, even if it looks like one. A column without numbers may be left
     out.
     """
 
@@ -122,7 +122,7 @@ def check_cell_sizes(
     """Check that no cell of some records is too large.
 
     Raises:
-        FeedUnreadableError: ``invalid_input``, for the first record with such a cell.
+        FeedUnreadableError: ``invalid_input``, for the first record with a cell that is too large.
     """
     large_cells: list[tuple[int, int]] = []
     for index, column in enumerate(columns):
@@ -175,7 +175,7 @@ def check_header(headers: Sequence[str], limits: Limits) -> None:
             "columns.",
         )
     for column_number, cell in enumerate(headers, 1):
-        # Four bytes is the most that a character has; most cells need no encoding.
+        # A character has at most four bytes, so most cells need not be encoded.
         may_be_large = 4 * len(cell) > limits.cell_bytes
         if may_be_large and len(cell.encode()) > limits.cell_bytes:
             raise large_cell_error(1, column_number, headers, limits)

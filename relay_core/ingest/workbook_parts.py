@@ -116,7 +116,7 @@ class Parts:
     ) -> Iterator[tuple[str, dict[str, str]]]:
         """Yield the start tags of these local names, with attributes by local name.
 
-        This is for tags of which a part has few.
+        Use it only for tags that are rare in a part.
 
         Raises:
             FeedUnreadableError: As `elements` raises it; ``DECODE_ERROR`` also if there

@@ -165,7 +165,7 @@ def _batches(
     kept_cells: int,
     limits: Limits,
 ) -> Iterator[feed.TextBatch | feed.MalformedRecords]:
-    """Yield all records; a row without a filled cell is no record.
+    """Yield all records, and skip rows without a filled cell.
 
     ``kept_cells`` is the number of cells to keep of a malformed record.
     """

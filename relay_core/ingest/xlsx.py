@@ -240,7 +240,7 @@ class XlsxBook:
 
 
 def _row_number(reference: str) -> int:
-    """Return the number of a row, or 0 if its reference is no number."""
+    """Return the number of a row, or 0 if its reference is not a number."""
     return (
         int(reference) if reference.isdecimal() and len(reference) < 10 else 0
     )
@@ -269,7 +269,7 @@ def _text_of(item: Element) -> str:
 
 
 def _unescaped(text: str) -> str:
-    """Return a text with the characters that ``_x000D_`` and the like stand for."""
+    """Return a text in which escapes such as ``_x000D_`` are decoded."""
     if "_x" not in text:
         return text
     return _ESCAPED_CHARACTER.sub(lambda match: chr(int(match[1], 16)), text)

@@ -24,15 +24,15 @@ RULE = "rule"
 NO_RULE = -1
 _WORD_BITS = 64
 _ANY_RULE = ~np.uint64(0)
-_BELOW_ALL = -1  # stands for all costs below the lowest bound
+_BELOW_ALL = -1  # the index of all costs below the lowest bound
 
 
 @dataclass(frozen=True, slots=True)
 class _RuleMatcher:
     """The rules that each distinct value of one column meets."""
 
-    # Returns the index of each offer's value, one an offer; -1 or the last index stands
-    # for no value, and for a value that no rule names.
+    # Returns the index of each offer's value, one an offer. -1 or the last index means
+    # that the offer has no value, or a value that no rule names.
     value_index: Callable[[pa.Table], arrays.RowIndex]
     # The rules met: one row per 64 rules, one column per value
     masks: arrays.Words

@@ -1,6 +1,6 @@
 """Winners to prices, exactly: whole numbers, no binary float.
 
-A price is made in the steps that `PriceSteps` names, of which the last is the price.
+A price is computed in the steps that `PriceSteps` names; the last one is the price.
 `price_explanation` shows the steps of one winner. Amounts are ten-thousandths. The
 candidate is kept as a numerator over the margin's denominator until it is rounded to
 the increment.

@@ -100,7 +100,7 @@ def _cut(
     start: int,
     stop: int | None,
 ) -> pa.StringArray:
-    """Return texts of which some are cut, then trimmed."""
+    """Return texts in which the rows of a mask are cut, then trimmed."""
     cut = partial(_sliced, start=start, stop=stop)
     return texts.change_rows(text, np.flatnonzero(mask), cut)
 

@@ -157,7 +157,7 @@ class NumberColumn:
         return wholes
 
     def without_words(self, text: pa.StringArray) -> pa.StringArray:
-        """Return cells with digits in place of the vendor's words for quantities."""
+        """Return cells with digits instead of the vendor's words for quantities."""
         if not self.column.takes_words or not self.parser.quantity_words:
             return text
         word_index = texts.word_index(text, self.parser.quantity_words)

@@ -56,7 +56,7 @@ class RejectedRows:
 
 @dataclass(slots=True)
 class EntryLog:
-    """Collects one vendor's first rejected rows, of which entries are made."""
+    """Collects one vendor's first rejected rows, to make report entries from them."""
 
     vendor_id: str
     header_count: int  # the number of the feed's headers

@@ -46,7 +46,7 @@ class RowReader:
     plan: ColumnPlan  # the headers that each column is read from
     parser: ParserConfig  # the vendor's options
     zone: ZoneInfo  # the zone of instants without one
-    requested_at: int  # the instant in place of a null one, in microseconds
+    requested_at: int  # the instant instead of a null one, in microseconds
     sku_map: SkuMap | None  # the vendor's SKU map, if it has one
     # The rate of the vendor's currency; None if the currency is the tenant's.
     rate: Fraction | None = None

@@ -151,7 +151,7 @@ class _FeedSize:
         """Count the bytes of the feed.
 
         Raises:
-            FeedUnreadableError: ``feed_too_large``: the run does not have so many left.
+            FeedUnreadableError: ``feed_too_large``: the run has fewer bytes left.
         """
         self.counted = max(self.counted, size)
         if self.counted > self.room:

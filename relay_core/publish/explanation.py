@@ -1,4 +1,4 @@
-"""The explanation of a SKU: why its row of a run's feed is what it is.
+"""The explanation of a SKU: how a run arrived at the SKU's row of its feed.
 
 Everything is read from the files that the run has left: the SKU's valid and rejected
 rows, its row of the feed, and the config, statuses and overrides that applied.

@@ -40,7 +40,7 @@ class RunScope:
     vendor_ids: Sequence[str] = ()
     vendor_count: int = 0  # the number of the config's vendors
     limits: Limits = DEFAULT_LIMITS  # the limits of feeds and reports
-    # Whether the run is of all vendors; only the feed of such a run is published.
+    # True if the run is of all vendors; only these runs publish their feed.
     of_all_vendors: bool = True
     has_quarantine: bool = False  # whether the config has a quarantine
     timezone: str = "UTC"  # the tenant's time zone, in which reports show times
@@ -73,7 +73,7 @@ class RunFindings:
     vendor_ids: Sequence[str] = ()
     vendor_count: int = 0  # the number of the config's vendors
     limits: Limits = DEFAULT_LIMITS  # the limits of feeds and reports
-    # Whether the run is of all vendors; only the feed of such a run is published.
+    # True if the run is of all vendors; only these runs publish their feed.
     of_all_vendors: bool = True
     has_quarantine: bool = False  # whether the config has a quarantine
     timezone: str = "UTC"  # the tenant's time zone, in which reports show times

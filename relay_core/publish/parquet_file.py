@@ -69,7 +69,7 @@ def parquet_chunks(
 
 
 class _ChunkSink(io.RawIOBase):
-    """A file that keeps what is written to it until it is drained."""
+    """A file in memory that keeps written bytes until it is drained."""
 
     def __init__(self) -> None:
         self._size = 0

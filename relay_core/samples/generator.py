@@ -51,7 +51,7 @@ _Spoil = Callable[[list[str]], object]
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """One article of the catalogue; ``cents`` is what it costs about everywhere."""
+    """One article of the catalogue; ``cents`` is its typical cost at all vendors."""
 
     sku: str
     english: str

@@ -61,7 +61,7 @@ class FeedFigures:
         return np.asarray(self.vendor_ids.indices.to_numpy(), np.int64)
 
     def offered(self, rows: arrays.RowIndex) -> arrays.RowMask:
-        """Return the mask of the given rows that are offered; -1 is no row."""
+        """Return the mask of the given rows that are offered; -1 means "no row"."""
         is_offered = np.append(~self.kept, False)
         return is_offered[rows]
 

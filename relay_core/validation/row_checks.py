@@ -1,6 +1,6 @@
 """The check of rows against the contracts.
 
-Rows that keep all rules are told by plain data (`row_schemas`): the least and the
+Plain data (`row_schemas`) recognizes rows that keep all rules: the least and the
 greatest number of a column are in its range, so all between them are. Only other rows
 need a verdict of the contracts. pandas and Pandera are loaded for the first of these,
 which saves most runs a third of their start.

@@ -136,7 +136,7 @@ def _parts(platform: Platform, limits: ApiLimits) -> Parts:
     wrong_keys = WrongKeys(limits.wrong_keys_per_minute)
     admin_keys = read_admin_keys(settings.api_keys)
     tests_per_minute = limits.webhook_tests_per_minute
-    too_many_tests = f"a tenant's webhooks are tested {tests_per_minute} times a minute at the most"
+    too_many_tests = f"a tenant may test its webhooks at most {tests_per_minute} times a minute"
     sandboxes = SandboxPool(ENGINE_MODULES, memory_bytes=limits.task_bytes)
     return Parts(
         platform,

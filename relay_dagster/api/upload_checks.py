@@ -1,7 +1,7 @@
 """Checks of vendors' latest uploads with a config that is not stored.
 
 The uploads are read here: the first bytes of each, a few at a time. The engine checks
-them in sandboxes, through `engine_tasks`; ``relay_core.onboarding`` says what it finds.
+them in sandboxes, through `engine_tasks`; ``relay_core.onboarding`` makes the findings.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -194,7 +194,7 @@ def _kind_of_response(error: ClientError) -> type[ExternalServiceError]:
 
 
 def maps_aws_errors(function: Callable[_P, _R]) -> Callable[_P, _R]:
-    """Make a function raise an `ExternalServiceError` in place of botocore's errors."""
+    """Make a function raise an `ExternalServiceError` instead of botocore's errors."""
 
     @functools.wraps(function)
     def wrapper(*args: _P.args, **kwargs: _P.kwargs) -> _R:

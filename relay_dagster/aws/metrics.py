@@ -49,7 +49,7 @@ TIME_LIMIT_SECONDS = 3.0
 """How long a caller waits for its metrics to be sent."""
 
 GATHERING_SECONDS = 10.0
-"""How long refused requests, of which there may be many a second, are counted."""
+"""The time over which refused requests are counted; there may be many a second."""
 
 # The number of metrics that CloudWatch takes in one call
 _MAX_METRICS = 1000

@@ -258,7 +258,7 @@ class ObjectStore:
         *,
         content_type: str | None = None,
     ) -> Written:
-        """Store bytes under a key, in place of any object there."""
+        """Store bytes under a key, instead of any object there."""
         self.clients.s3.put_object(
             Bucket=self.bucket,
             Key=key,
@@ -274,7 +274,7 @@ class ObjectStore:
         *,
         content_type: str | None = None,
     ) -> Written:
-        """Store chunks of bytes under a key, in place of any object there.
+        """Store chunks of bytes under a key, instead of any object there.
 
         The object appears when all chunks are stored. If a chunk raises an error, nothing
         is stored.
@@ -322,7 +322,7 @@ class ObjectStore:
         return response is not None
 
     def copy(self, source_key: str, target_key: str) -> None:
-        """Copy an object, in place of any object at the target.
+        """Copy an object, instead of any object at the target.
 
         Raises:
             MissingResourceError: There is no such object.

@@ -132,7 +132,7 @@ class OverrideStore:
         overrides: Iterable[Override],
         origin: Origin = SYSTEM,
     ) -> OverrideChange:
-        """Store overrides in place of those of the same SKUs; accepted prices stay.
+        """Store overrides instead of those of the same SKUs; accepted prices stay.
 
         Raises:
             QuotaExceededError: The tenant would have more overrides than it may have.

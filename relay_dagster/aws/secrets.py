@@ -91,7 +91,7 @@ class SecretStore:
         secret: SecretValue,
         origin: Origin = SYSTEM,
     ) -> bool:
-        """Store a secret, in place of the one with its name. Return True if it is new.
+        """Store a secret, instead of the one with its name. Return True if it is new.
 
         Raises:
             QuotaExceededError: The tenant has as many secrets as it may have.

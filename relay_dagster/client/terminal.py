@@ -173,7 +173,7 @@ class TableView:
     Attributes:
         columns: The columns by their titles.
         folded: The columns that a narrow terminal may wrap.
-        empty: The message on standard error in place of a table without rows.
+        empty: The message on standard error instead of a table without rows.
     """
 
     columns: Mapping[str, Column]

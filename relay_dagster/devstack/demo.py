@@ -365,15 +365,15 @@ def _send_a_tenth(console: Console, world: World, *, release: bool) -> None:
         _pull_from(world, vendor_id, url)
         output.title(
             console,
-            "Then a vendor's file is pulled from his server, and is a tenth of his feed",
+            "Pull a file from a vendor's server: only a tenth of the usual rows",
         )
         console.print(
-            f"  {url}: {len(tenth):,} lines in place of {len(lines):,}",
+            f"  {url}: {len(tenth):,} lines instead of {len(lines):,}",
         )
         run = _started_by_upload(world)
     output.title(
         console,
-        f"Nobody has posted it: run {run.run_id}, trigger {run.trigger}",
+        f"The file started run {run.run_id} by itself (trigger {run.trigger})",
     )
     run = _follow(console, world, run, started_at, RunStatus.HELD)
     if run.hold is None:
@@ -435,11 +435,11 @@ def _show_feed_link(console: Console, world: World) -> None:
     tag = response.headers["ETag"]
     output.title(
         console,
-        "A link for a shop that takes a plain URL: no key, no redirect",
+        "A feed link for a shop: a plain URL without a key or a redirect",
     )
     console.print(f"  curl -fsS {url}", markup=False)
     console.print(
-        f"  gives the feed in force: {size:,} bytes, ETag {tag}",
+        f"  returns the live feed: {size:,} bytes, ETag {tag}",
         markup=False,
     )
 

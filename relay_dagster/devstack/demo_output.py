@@ -49,15 +49,15 @@ def show_result(
     console = session.screen.out
     title(console, f"The merged feed, the first {HEAD_ROWS}")
     _show_rows(head_of_feed(artifacts["merged_inventory"]))
-    title(console, f"What is known of it: relay show {run.run_id}")
+    title(console, f"The run's report: relay show {run.run_id}")
     RunReport.fetched(session, run).show()
-    title(console, "What its rules did")
+    title(console, "Effects of the config's rules")
     summary = json.loads(artifacts["run_summary"].read_text())
     for rule in summary.get("rules", ()):
         vendor = f" of {rule['vendor_id']}" if rule["vendor_id"] else ""
         effect = f"{rule['count']:>7,}  {rule['did']}{vendor}"
         console.print(f"  {effect} [dim]{rule['path']}: {rule['rule']}[/]")
-    title(console, f"What was refused, and why: relay errors {run.run_id}")
+    title(console, f"Rejected rows by cause: relay errors {run.run_id}")
     errors = ErrorReport.model_validate_json(artifacts["errors"].read_text())
     show_causes(session.screen, run, errors, {})
 
@@ -71,7 +71,7 @@ def _show_rows(rows: list[dict[str, Any]]) -> None:
 
 
 def show_waits(console: Console, record: RunRecord) -> None:
-    """Print the run's waits, and for what it waited, from its POST to its end."""
+    """Print each wait of the run with its reason, from the POST to the end."""
     duration = between(record.requested_at, record.finished_at)
     title(console, f"From the POST to {record.status}: {duration}")
     waits = (
@@ -98,7 +98,7 @@ def suppliers_options(
     """Print the effect of each option for suppliers' files."""
     title(
         console,
-        "What each option for suppliers' files does: tenant tool_yard",
+        "Effects of the options for suppliers' files: tenant tool_yard",
     )
     table = Table("option", "", "what it does", box=None, pad_edge=False)
     for option in effects:
@@ -123,8 +123,8 @@ def show_places(console: Console, artifacts: Mapping[str, Path]) -> None:
     for name, path in artifacts.items():
         console.print(f"  {name:<26} {path}")
     console.print(
-        "\n  Everything that was started has been ended. [bold]make dev[/] leaves it "
-        "running, with Dagster's UI.",
+        "\n  The demo has stopped all its processes. Run [bold]make dev[/] to keep "
+        "the stack running, with Dagster's UI.",
     )
 
 
@@ -136,7 +136,10 @@ def left_running(
 ) -> None:
     """Print the addresses and the key of a stack that stays."""
     api = stack.url(API)
-    title(console, "It runs. Ctrl-C ends it, and what is in it is gone then.")
+    title(
+        console,
+        "The stack is running. Press Ctrl-C to stop it and delete its data.",
+    )
     console.print(f"  Dagster's UI   {stack.url(WEBSERVER)}")
     console.print(f"  API            {api}/v1")
     console.print(f"  Logs           {stack.logs}")
@@ -147,7 +150,7 @@ def left_running(
         f'    -d \'{{"tenant_id": "{tenant}", "run_type": "inventory_sync"}}\'',
         markup=False,
     )
-    title(console, "Variables for a shell of your own")
+    title(console, "Environment variables for another shell")
     client_variables = {"RELAY_API_URL": api, "RELAY_API_KEY": api_key}
     variables = {**stack.environment, **client_variables}
     for name, value in sorted(variables.items()):

@@ -189,5 +189,5 @@ def _row_difference(
         if cell != row_without[column]:
             new = cell or "nothing"
             old = row_without[column] or "nothing"
-            return f"{sku}: {column} {new} in place of {old}"
+            return f"{sku}: {column} {new} instead of {old}"
     return ""

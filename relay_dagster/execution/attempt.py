@@ -1,8 +1,8 @@
 """One attempt of a run in the process that executes it: its claim, its fence, its end.
 
 Every change of the record goes through the ledger. The reports are written just before
-the record's end, so a run that has ended has them. Whoever ends the run in another way
-writes them again.
+the record's end, so a run that has ended has them. A process that ends the run in
+another way writes them again.
 """
 
 import threading

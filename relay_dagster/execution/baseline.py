@@ -1,6 +1,6 @@
 """The baseline of a run: the publication in force when its first attempt begins.
 
-A run is compared with the baseline, and may use its inputs in place of an upload that
+A run is compared with the baseline, and may use its inputs instead of an upload that
 failed. The baseline is pinned with the config version. Its state and the inputs that
 are used are copied into the run, so no later change of the tenant's feed affects an
 attempt.

@@ -1,8 +1,8 @@
 """A tenant's feed pointer: the live feed, the earlier ones, and the one held back.
 
-Frozen values and pure functions. A `FeedPointer` changes in the transaction of what
-changes it: a run's success or hold, a release, a cancellation, a rollback. `FeedUpdate`
-is such a change.
+The module has frozen values and pure functions. A `FeedPointer` is written in the same
+transaction as the event that changes it: a run's success or hold, a release, a
+cancellation, or a rollback. `FeedUpdate` is one of these changes.
 """
 
 from collections.abc import Collection

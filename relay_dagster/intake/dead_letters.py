@@ -58,7 +58,7 @@ class DeadLetter:
 
     @property
     def has_cause(self) -> bool:
-        """Return True if whoever made it a dead letter gave a cause."""
+        """Return True if the dead letter has a cause."""
         return (
             self.message is not None
             and job_queue.CAUSE in self.message.attributes

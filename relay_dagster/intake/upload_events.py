@@ -62,10 +62,10 @@ def uploads_in(body: str) -> list[CreatedObject]:
             return uploads
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise NotAnEventError(
-            f"an event lacks what it must have: {error!r}"
+            f"a required part of an event is missing or invalid: {error!r}"
         ) from error
     keys = ", ".join(map(str, document))[:_MAX_SHOWN] or "none"
-    raise NotAnEventError(f"it is no event of S3; its keys are {keys}")
+    raise NotAnEventError(f"it is not an event of S3; its keys are {keys}")
 
 
 def _of_record(record: Mapping[str, Any]) -> Iterator[CreatedObject]:

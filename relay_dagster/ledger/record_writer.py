@@ -1,8 +1,8 @@
 """The one way in which a run's record is written, with all that goes with it.
 
 The tenant's lock, feed pointer, webhook events and audit entries are written in the
-same transaction as the record. It is conditional on what was read; where somebody else
-has changed that, the record is read and changed again.
+same transaction as the record. The transaction fails if another process has changed the
+record since it was read; then the record is read and changed again.
 """
 
 from collections.abc import Callable, Sequence

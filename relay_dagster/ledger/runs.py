@@ -287,7 +287,7 @@ class RunLedger:
         receipt_handle: str = "",
         cached_record: RunRecord | None = None,
     ) -> RunRecord:
-        """Open the next attempt, before Dagster is asked for a run of it.
+        """Open the next attempt, before Dagster creates a run for it.
 
         A run that waits takes the tenant's lock. The message is the one that asks for
         the attempt, if there is one.

@@ -117,7 +117,7 @@ class Submission:
         in_place_of: str,
         origin: Origin = SYSTEM,
     ) -> RunRecord:
-        """Start a run in place of one that died, with the latest config, now mended.
+        """Start a run instead of one that died, with the latest config, now mended.
 
         An operator asks for it, so no pause and no quota stops it. A vendor that the
         config lacks fails the run.

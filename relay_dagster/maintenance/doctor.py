@@ -396,9 +396,7 @@ class _Examination:
             return
         held_record = records[held_key]
         if held_record is None or held_record.status is not RunStatus.HELD:
-            message = (
-                f"run {feed.held_run_id}, which is said to be held, is not"
-            )
+            message = f"the feed pointer says that run {feed.held_run_id} is held, but it is not"
             yield Invariant.HOLD_WITHOUT_RUN, message
 
     def _publication_faults(

@@ -58,7 +58,7 @@ class RunSessions(dg.ConfigurableResource):
         except RunStoppedError as stopped:
             raise _failure(str(stopped), session.claimed_attempt) from None
         except Exception as error:
-            # An error with a code is shown by its code. A defect needs its traceback.
+            # The code explains an error that has one. A defect needs its traceback.
             code = error_code_of(error)
             if code == INTERNAL_ERROR:
                 raise
@@ -132,7 +132,7 @@ def fetched_inventory(
     check_specs=checks.NORMALIZED_CHECKS,
     kinds={"pandas", "pandera"},
     metadata=column_schema((column.name, column.kind) for column in COLUMNS),
-    description="Each vendor's rows in the canonical columns; what was refused is listed.",
+    description="Each vendor's valid rows in the canonical columns, and a list of rejected rows.",
 )
 def normalized_inventory(
     context: dg.AssetExecutionContext,
@@ -166,7 +166,7 @@ def normalized_inventory(
     deps=[normalized_inventory],
     check_specs=checks.MERGED_CHECKS,
     kinds={"csv"},
-    description="The best offer of each SKU, priced: the feed that the merchant gets.",
+    description="The best offer for each SKU with its price: the feed that the merchant receives.",
 )
 def merged_inventory(
     context: dg.AssetExecutionContext,
@@ -202,7 +202,7 @@ published_feed = dg.AssetSpec(
     group_name="inventory",
     tags={"domain": "inventory", "tier": "core"},
     kinds={"csv"},
-    description="The feed in force: an event for each publication by a run, a release, a rollback.",
+    description="The live feed, with an event for each publication by a run, release, or rollback.",
 )
 
 

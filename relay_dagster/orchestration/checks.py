@@ -38,21 +38,21 @@ def _specs(asset: str, **descriptions: str) -> tuple[dg.AssetCheckSpec, ...]:
 
 NORMALIZED_CHECKS = _specs(
     "normalized_inventory",
-    canonical_schema_holds="Every row of every feed keeps the canonical schema; the refused rows, "
+    canonical_schema_holds="Every row matches the canonical schema; rejected rows are counted "
     "by vendor and code.",
-    invalid_rows_within_max="No more rows are refused than error_policy.max_invalid_rows.",
-    invalid_pct_within_max="No greater part of the rows is refused than "
+    invalid_rows_within_max="The number of rejected rows is at most error_policy.max_invalid_rows.",
+    invalid_pct_within_max="The share of rejected rows is at most "
     "error_policy.max_invalid_row_pct.",
 )
 MERGED_CHECKS = _specs(
     "merged_inventory",
-    merged_schema_holds="Every row of the merged feed keeps the merged schema: each with a price, "
-    "none of zero.",
-    one_row_per_sku="No SKU stands twice in the merged feed.",
-    feed_within_guards="Beside the published feed the merged one loses and changes no more than "
-    "the guards allow.",
+    merged_schema_holds="Every row of the merged feed matches the merged schema and has a price "
+    "above zero.",
+    one_row_per_sku="Each SKU appears once in the merged feed.",
+    feed_within_guards="Compared with the live feed, the merged feed loses and changes no more "
+    "SKUs than the guards allow.",
 )
-_FRESH = "The feed was published no later than an hour after its schedule was last due."
+_FRESH = "The feed was published within an hour of the last scheduled time."
 (FRESH_CHECK,) = _specs("published_feed", **{FEED_IS_FRESH: _FRESH})
 
 

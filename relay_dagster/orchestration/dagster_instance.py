@@ -1,7 +1,7 @@
 """Dagster's instance behind the ports of `runs`: executions, and the tenants' partitions.
 
-Only this module asks an instance about runs. The intake and the reconciler decide what follows
-from the answers; they know the protocols of ``runs/ports.py`` alone.
+Only this module asks an instance about runs. The intake and the reconciler act on
+the answers; they know only the protocols of ``runs/ports.py``.
 """
 
 import threading

@@ -1,9 +1,9 @@
 """Events of the live feeds that no run of Dagster makes.
 
 They are publications, releases and rollbacks, and the verdict whether a feed is late. A
-change of a feed pointer stores what is to be reported, in its own transaction. The queue
-of work lets one daemon report a feed at a time. A daemon that died between a report and
-its note is found out by the next, which asks Dagster what it has.
+change of a feed pointer stores its report as work, in the same transaction. The queue
+of work lets one daemon report a feed at a time. If a daemon dies between a report and
+its note, the next one asks Dagster for the events that it already has.
 """
 
 from collections.abc import Iterable, Mapping
@@ -212,7 +212,7 @@ def judge_freshness(
     """Report the verdicts that differ from the last ones, and return their number.
 
     ``feeds`` are those of all tenants that have a schedule and a feed. Dagster keeps one
-    verdict for a check and a partition that is no run's, so the last one is deleted
+    verdict for a check and a partition without a run, so the last one is deleted
     first. After the deadline none is reported.
     """
     history = DagsterHistory(on.open_instance)

@@ -234,7 +234,7 @@ def _check_settings(settings: UiSettings, host: str) -> None:
     if not settings.ui_behind_proxy and not is_loopback(host):
         problem = (
             f"must be true to listen on {host}, which is off loopback: "
-            "relay ui asks nobody to log in, so a proxy that does must stand before it"
+            "relay ui has no login of its own, so put a proxy with a login in front of it"
         )
         raise SettingsError("RELAY_UI_BEHIND_PROXY", problem)
 

@@ -1,7 +1,7 @@
 """The message that represents a run on the queue, and the form of ids.
 
-Anybody may send a message, so each of its values is checked. Whether a message belongs
-to a record is decided in `new_records`. The ids of callers are checked here before one
+Anybody may send a message, so each of its values is checked. `new_records` decides
+whether a message belongs to a record. The ids of callers are checked here before one
 becomes part of a key or of an address.
 """
 

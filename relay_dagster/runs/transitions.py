@@ -144,7 +144,7 @@ _TABLE = (
         _UNFINISHED,
         None,
         "API",
-        "it is to end, and an attempt is under way",
+        "it is to end, and an attempt is running",
     ),
     Transition(
         "cancelled",

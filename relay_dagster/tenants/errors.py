@@ -1,6 +1,6 @@
 """The base of errors of requests, and the errors of requests for a tenant.
 
-None of them is an external error. Those of runs are in ``runs/errors.py``.
+None of them is an external error. ``runs/errors.py`` has the errors of runs.
 """
 
 _QUOTA_SENTENCES = {

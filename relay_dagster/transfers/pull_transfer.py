@@ -108,7 +108,7 @@ class Transfer:
     def _open(
         self, destination: Destination, secret: str | None
     ) -> AbstractContextManager[Download | None]:
-        """Open the file; what is opened is None if it is the one that was pulled last."""
+        """Open the file, or yield None if it is the one that was pulled last."""
         mark = self._state.mark
         allowance = Allowance(self.request.seconds)
         max_bytes = self.platform.settings.max_feed_bytes
@@ -135,7 +135,7 @@ class Transfer:
         return False
 
     def _store(self, download: Download) -> str:
-        """Stage a file, and take it over if it is new."""
+        """Stage a file, and make it an upload if it is new."""
         leased = self.request.leased
         state = self._state
         objects = self.platform.objects

@@ -57,7 +57,7 @@ _PRIVATE_KEYS: tuple[
     (RSAPrivateKey, paramiko.RSAKey, PrivateFormat.TraditionalOpenSSL),
 )
 
-# What paramiko logs of servers quotes what they say, so it is not logged.
+# paramiko's log quotes texts of the servers, so it is turned off.
 logging.getLogger("paramiko").setLevel(logging.CRITICAL)
 
 

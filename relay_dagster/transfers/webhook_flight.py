@@ -29,7 +29,7 @@ class WebhookCall:
 
     @property
     def facts(self) -> dict[str, str]:
-        """What the log says of the call."""
+        """The call's fields for the log."""
         return log_facts(self.webhook, event_id=self.flight.event.event_id)
 
 

@@ -45,7 +45,7 @@ QUIET_SECONDS = 1.0
 """A run ends if nothing has moved for so long: calls that hang are left to the next."""
 GATHER_SECONDS = 1.0
 """Results of one event that come within that time are stored in one write."""
-# A run waits for so many results, but not longer than that.
+# A run waits for this number of results, but not longer than `RESULTS_SECONDS`.
 RESULTS_AT_ONCE = 100
 RESULTS_SECONDS = 0.05
 POSTPONED_FOR = timedelta(minutes=1)
@@ -96,7 +96,7 @@ class Sender:
         self._sent = Sent()
 
     def run(self, deadline: Deadline | None = None) -> Sent:
-        """Send while anything moves; what is not stored by the deadline stays in hand."""
+        """Send until nothing moves; results not stored by the deadline stay in hand."""
         if not self._turn.acquire(blocking=False):
             return Sent(is_elsewhere=True)
         self._sent = Sent()
@@ -311,7 +311,7 @@ class Sender:
                 self._in_flight.discard(flight)
             flight.changed_at = None
         except LeaseLostError:
-            # Another sender has it, because this process stood still for too long.
+            # Another sender has the lease, because this process was paused for too long.
             self._in_flight.discard(flight)
 
     def _report(self, event: Event, error: Exception) -> None:

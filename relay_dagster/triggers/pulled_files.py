@@ -26,7 +26,7 @@ class FileMark:
 
 
 NO_MARK = FileMark()
-"""The mark of a file of which nothing is known."""
+"""The mark of an unknown file."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from relay_dagster.webhooks.model import Event, EventType, new_event
 FIRST_RETRY = timedelta(minutes=5)
 LAST_RETRY = timedelta(hours=6)
 REPORTED_FAILURES = 3
-"""After so many failures in a row an event is sent, once until a pull succeeds."""
+"""The number of failures in a row that sends an event, once until a pull succeeds."""
 MAX_KEPT = 5
 """The number of a vendor's pulled files that stay beside his uploads."""
 # The shortest wait of a pull that must wait for the file to be settled
@@ -155,7 +155,7 @@ def asked(state: PullState, now: datetime) -> PullState:
 
 
 def begun(state: PullState) -> PullState:
-    """Begin a pull: whoever asks from now on asks for the next one."""
+    """Begin a pull: a request from now on is for the next one."""
     return replace(state, asked_at=None)
 
 

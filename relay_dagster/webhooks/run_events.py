@@ -1,7 +1,7 @@
 """The events of a run's changes, and the data that receivers get with them.
 
-Pure. Whoever stores a change of a run stores its events in the same transaction: none is
-lost, and none tells of an end that was not stored.
+The module is pure. The store writes a run's change and its events in one transaction:
+none is lost, and none reports an end that was not stored.
 """
 
 from collections.abc import Iterator

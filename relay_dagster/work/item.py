@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any, Generic, Protocol, Self, TypeVar, cast
 
 LEASE = timedelta(minutes=1)
-"""The length of every lease. Whoever has one renews it once half of it is over, so a
+"""The length of every lease. Its owner renews it once half of it is over, so a
 lease that has run out belongs to a process that died."""
 
 
@@ -73,9 +73,9 @@ class WorkItem(Generic[T]):
         return self._next(value, Lease(owner, now + LEASE))
 
     def changed(self, value: T) -> Self:
-        """Return the item with another value, by somebody who does not have the lease.
+        """Return the item with another value, set by a process without the lease.
 
-        Whoever has the lease keeps it, and the item is not due before its end.
+        The lease's owner keeps it, and the item is not due before the lease ends.
         """
         return self._next(value, self.lease)
 

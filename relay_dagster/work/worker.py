@@ -86,7 +86,7 @@ class Worker(Generic[T, R]):
         return len(self._in_hand)
 
     def run(self, deadline: Deadline) -> Summary[R]:
-        """Handle what is due, page by page, until there is no more or the time is up."""
+        """Handle due items, page by page, until none is left or the time is up."""
         summary = Summary[R]()
         is_more = True
         while is_more:
@@ -99,7 +99,7 @@ class Worker(Generic[T, R]):
         return summary
 
     def run_page(self, deadline: Deadline | None = None) -> Summary[R]:
-        """Renew the leases in hand, and handle one page of what is due.
+        """Renew the leases in hand, and handle one page of due items.
 
         After the deadline no item is begun, except the first of the page.
         """

@@ -52,10 +52,10 @@ def test_each_option_is_used_and_does_something() -> None:
     )
     assert (
         effects["vendors.1.parser.column_map.cost"]
-        == "TY-101: price 2.99 in place of 7.99"
+        == "TY-101: price 2.99 instead of 7.99"
     )
     assert (
-        effects["vendors.3.currency"] == "TY-104: price 17.99 in place of 16.99"
+        effects["vendors.3.currency"] == "TY-104: price 17.99 instead of 16.99"
     )
 
 

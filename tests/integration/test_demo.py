@@ -66,7 +66,7 @@ def test_the_demo_ends_with_a_feed_and_leaves_nothing_behind(
     for part in (
         "COMPLETE",
         "The merged feed",
-        "What was refused, and why",
+        "Rejected rows by cause",
         "Where to look",
     ):
         assert part in told
@@ -76,8 +76,8 @@ def test_the_demo_ends_with_a_feed_and_leaves_nothing_behind(
         "vendor_rows of",
         "the good feed of the first run",
         "demo (admin_key)",
-        "gives the feed in force: ",
-        "Then a vendor's file is pulled from his server",
+        "returns the live feed: ",
+        "Pull a file from a vendor's server: ",
         "Relay itself (system)",
     ):
         assert part in told

@@ -107,7 +107,7 @@ def _body_schemas(routes: Iterable[StrictRoute]) -> dict[str, Schema]:
 def _without_compound_defaults(schema: Schema) -> Schema:
     """Return the schema of a config section without lists or mappings as defaults.
 
-    Client generators drop a property that may be null and has such a default, and every
+    Client generators drop a property that may be null and has this default, and every
     schema that refers to it. The document at ``/v1/config.schema.json`` has all
     defaults.
     """

@@ -49,7 +49,7 @@ _MAX_DETAILS_BYTES = 512 << 10
 _BRIEF_FIELDS = ("vendor_id", "status", "s3_key", "size", "last_modified")
 _NO_ROOM = "the response has no room for details; check fewer vendors at once"
 _Item = TypeVar("_Item", bound=ResponseBody)
-# Any JSON object is accepted: the response says what is wrong with it.
+# Any JSON object is accepted: the response lists its errors.
 _ANY_CONFIG_SCHEMA = {
     "type": "object",
     "additionalProperties": True,

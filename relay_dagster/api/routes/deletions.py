@@ -1,7 +1,7 @@
 """Deletions of tenants: start, look up and cancel.
 
-``ledger/closing.py`` says what a deletion stops immediately, and
-``maintenance/deletion.py`` what is removed later.
+``ledger/closing.py`` has the work that a deletion stops immediately, and
+``maintenance/deletion.py`` the data that it removes later.
 """
 
 from typing import Annotated

@@ -98,7 +98,7 @@ def release_run(
 ) -> wire.Run:
     """Publish the feed of a run that is on hold.
 
-    The request names what was reviewed, the feed's hash and the guards that tripped, so
+    The request names the reviewed feed by its hash and the guards that tripped, so
     that no other feed is published by mistake.
     """
     record = find_run(run_id, call)

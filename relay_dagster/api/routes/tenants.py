@@ -196,7 +196,7 @@ def store_config(
     Raises:
         ConfigError: The config is not valid.
         ProblemError: It is another tenant's (422), its version is not the next one
-            (412), or the caller may not change what it changes (403).
+            (412), or the caller may not make one of its changes (403).
     """
     config, text = _parse_config(body, call.platform.settings.limits)
     if config.tenant_id != tenant_id:

@@ -105,7 +105,7 @@ def seconds_left_of_day(now: datetime) -> float:
 
 
 def digest_of(secret: str) -> str:
-    """Return the SHA-256 of a secret in hex, which is stored in place of the secret."""
+    """Return the SHA-256 of a secret in hex, which is stored instead of the secret."""
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
 
 

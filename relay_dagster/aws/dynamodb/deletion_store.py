@@ -146,7 +146,7 @@ class DeletionStore:
             delete_after=deletion.delete_after.isoformat(),
         )
         item = _to_item(deletion)
-        # A tombstone may be in the hands of whoever sweeps it.
+        # The sweep may have the lease of a tombstone.
         attributes = {*_DELETIONS.names, *item, *LEASE_ATTRIBUTES}
         is_over = DOES_NOT_EXIST | Attr("state").eq(TenantState.DELETED.value)
         table = self.database.tenants
@@ -230,7 +230,7 @@ class DeletionStore:
         return writes
 
     def add_link(self, entry: AuditEntry, links_per_day: int) -> None:
-        """Count an upload link, of which only its audit entry is stored.
+        """Count an upload link; only its audit entry is stored.
 
         Raises:
             QuotaExceededError: The tenant has as many links today as it may have.

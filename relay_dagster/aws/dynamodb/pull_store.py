@@ -123,7 +123,7 @@ class PullStore:
 def pulls_planned_now(table: Table, tenant_id: str, now: datetime) -> Write:
     """Return the write by which a tenant's pulls are planned: its config has changed.
 
-    Whoever is planning them by an earlier config loses the lease.
+    A process that plans them by an earlier config loses the lease.
     """
     key = Kind.PULL_PLAN.key(tenant_id)
     return due_now(table, "pull_plan", key, schema.PULL_PLAN, tenant_id, now)

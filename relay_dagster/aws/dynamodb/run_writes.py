@@ -382,7 +382,7 @@ class RunItemWrites:
         return writes
 
     def triggers(self, update: TriggerUpdate) -> Write:
-        """Return the write by which a run takes from the tenant's triggers what it does."""
+        """Return the write that removes the work of this run from the tenant's triggers."""
         return trigger_change(self._table, update.before, update.after)
 
     def vendor_results(self, run: RunRecord) -> list[Write]:

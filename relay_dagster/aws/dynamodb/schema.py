@@ -111,7 +111,7 @@ class Kind(StrEnum):
     API_KEYS = "KEYS"  # the ids of a tenant's API keys
     LINK = "LINK"  # a link, as a digest
     SECRET = "SECRET"  # noqa: S105 - this is the prefix of a key, not a secret
-    SESSION = "SESSION"  # a session of a person who has signed in to the pages
+    SESSION = "SESSION"  # a signed-in person's session on the pages
     OVERRIDES = "OVERRIDES"  # the version of the overrides that is in force
     WEBHOOKS = "WEBHOOKS"  # all webhooks of a tenant, with their secrets
     PAUSE = "PAUSE"  # a pause; one without a name is of all tenants

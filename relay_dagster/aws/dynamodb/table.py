@@ -200,7 +200,7 @@ class Table:
         item: Item,
         condition: ConditionBase | None = None,
     ) -> Write:
-        """Return the write that stores an item in place of the one with its key."""
+        """Return the write that stores an item instead of the one with its key."""
         request = Expressions()
         request.add_condition(condition)
         layout = codec.marshal({schema.SCHEMA: schema.SCHEMA_NUMBER})
@@ -472,7 +472,7 @@ class Table:
         )
 
     def _all_rows(self, operation: str, **request: Any) -> Iterator[_Row]:
-        """Yield the rows of all pages. Each page is asked for when it is needed."""
+        """Yield the rows of all pages. Each page is fetched when it is needed."""
         paginator: Any = self.clients.dynamodb.get_paginator(operation)  # type: ignore[call-overload]
         pages = iter(paginator.paginate(TableName=self.name, **request))
 

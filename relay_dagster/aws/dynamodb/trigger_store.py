@@ -2,7 +2,7 @@
 
 They are found by when they are due, in queues beside those of the runs. A run takes what
 it is for in the transaction of its record: ``RunStore.commit``. Every other change takes
-the triggers out of the hands of whoever is checking them, because a check of triggers
+the lease from the process that is checking the triggers, because a check of triggers
 that have changed meanwhile is void.
 """
 

@@ -27,7 +27,7 @@ from relay_dagster.tenants.audit import AuditEntry
 from relay_dagster.webhooks import model
 from relay_dagster.webhooks.changes import Webhooks, WebhooksRule
 
-# To fill a page of tries, so many events are read at a time, so many times.
+# Limits of the reads that fill one page of tries: events per read, and reads.
 _EVENTS_AT_ONCE = 50
 _READS = 6
 _EVENT_ID = re.compile(model.EVENT_ID_PATTERN)
@@ -149,7 +149,7 @@ class WebhookStore:
         self.database.transact_while_active(event.tenant_id, write)
 
     def event_write(self, event: model.Event) -> Write:
-        """Return the write that adds an event, for the transaction of what it tells."""
+        """Return the write that adds an event, for the transaction of the change it reports."""
         return new_event_write(self.database.runs, event)
 
     def event(self, event_id: str) -> model.Event | None:

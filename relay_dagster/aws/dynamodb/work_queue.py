@@ -83,7 +83,7 @@ class DueShards:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableQueue(Generic[T]):
-    """The items of one kind; a `WorkQueue` of whoever handles them."""
+    """The stored items of one kind, as a `WorkQueue` for their workers."""
 
     database: Database
     index: DueIndex  # where those that are due are listed

@@ -30,7 +30,7 @@ def table_exists(clients: Clients, name: str) -> bool:
 
 
 def await_table(clients: Clients, name: str) -> None:
-    """Wait until a table can be used, whoever is creating it."""
+    """Wait until a table can be used, even if another process creates it."""
     waiter = clients.dynamodb.get_waiter("table_exists")
     waiter.wait(TableName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 120})
 
