@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import Self, TypeVar
 
 TICK_SECONDS = 20.0
-"""The time of a tick over things that are due."""
+"""The length of a tick that handles due items."""
 
 AFTER_A_FAULT = timedelta(seconds=30)
 """The delay of a thing that could not be handled; others go first."""

@@ -357,7 +357,7 @@ class Settings(
     LimitSettings,
     UiSettings,
 ):
-    """All settings of the environment."""
+    """The settings that Relay reads from the environment."""
 
     artifact_bucket: str = _read("ARTIFACT_BUCKET")
     keep_published: _Kept = _read("RELAY_KEEP_PUBLISHED", 10)

@@ -85,7 +85,7 @@ def without_quantity_symbols(
 ) -> pa.StringArray:
     """Remove at most one symbol of any case from each end, with white space beside it.
 
-    A plus is removed from the end alone. A cell of nothing but symbols becomes ``?``.
+    A plus is removed only from the end. A cell of nothing but symbols becomes ``?``.
     """
     bounds, data = offsets_and_bytes(text)
     starts = bounds[:-1]

@@ -161,7 +161,7 @@ def change_rows(
     rows: arrays.RowIndex,
     change: Callable[[pa.StringArray], pa.Array],
 ) -> pa.StringArray:
-    """Return ``text`` with ``change`` applied to the given rows alone."""
+    """Return ``text`` with ``change`` applied only to the given rows."""
     if not len(rows):
         return text
     if len(rows) == len(text):

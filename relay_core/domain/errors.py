@@ -26,7 +26,7 @@ class ConfigFault:
 
 
 class ConfigError(RelayError):
-    """A tenant config has faults: the first of them, then the number of the others."""
+    """A tenant config is invalid. The message has the first fault and counts the others."""
 
     error_code = INVALID_CONFIG
 

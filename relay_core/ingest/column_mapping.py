@@ -198,7 +198,7 @@ def _with_nearest(header: str, names: Sequence[str]) -> str:
 
 def nearest_header(header: str, names: Sequence[str]) -> str | None:
     """Return the name that is most like a header, or None if there are no names."""
-    # Of names that differ in case alone, the first one is returned.
+    # Of names that differ only in case, the first one is returned.
     by_folded_name = {
         name.casefold(): name for name in reversed(names[:_MAX_COMPARED])
     }

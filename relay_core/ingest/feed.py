@@ -108,7 +108,7 @@ class ParsedFeed:
     Records that fit the header come in order, and so do those of any other width.
     """
     size: int = 0
-    """The bytes of the unpacked text; 0 for formats whose cells alone are text."""
+    """The bytes of the unpacked text; 0 for formats in which only the cells are text."""
     locator: RecordLocator | None = None
     """Finds records in the file; None for formats that people do not open."""
 

@@ -1,6 +1,6 @@
 """JSON Lines to text columns with record numbers; a line must be a valid JSON object.
 
-A key may occur in the last line alone. Therefore all lines are read before the first
+A key may occur only in the last line. Therefore all lines are read before the first
 batch, and their cells stay in memory as columns. Numbers keep the form of the file.
 """
 

@@ -1,4 +1,4 @@
-"""Columns that neither the merge nor the output reads, gathered for the winners alone.
+"""Columns that neither the merge nor the output reads, gathered only for the winners.
 
 They stay where they were read until the state of the feed is written (late
 materialization). A row locator of each offer leads back to them, so that no text is

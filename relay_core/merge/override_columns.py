@@ -42,7 +42,7 @@ class OverrideColumns:
     price: arrays.TenThousandths  # the price, in ten-thousandths
     min_price: arrays.TenThousandths  # the least price, in ten-thousandths
     max_quantity: arrays.WholeNumbers  # the greatest quantity of each offer
-    # The rank of the vendor whose offers alone compete
+    # The rank of the only vendor whose offers compete
     vendor: arrays.WholeNumbers
     # The price that is accepted though it has moved far, in cents
     accept_price: arrays.Cents

@@ -74,7 +74,7 @@ def _first(parts: Sequence[HeaderCells]) -> HeaderCells:
 
 
 def _changed(form: Changed, part: HeaderCells) -> HeaderCells:
-    """Return cells without prefix and suffix, then with values replaced."""
+    """Return the cells with prefixes and suffixes removed, then values replaced."""
     text = part.text
     numbers = part.numbers
     if form.strip_prefix:

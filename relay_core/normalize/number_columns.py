@@ -297,7 +297,7 @@ def _no_values(size: int) -> ColumnValues:
 
 
 def _product(factors: WholeNumbers | int, number: int) -> WholeNumbers | int:
-    """Return products: Python's whole numbers if 64 bits may not suffice."""
+    """Return the products, as Python integers if 64 bits may not suffice."""
     if isinstance(factors, int):
         return factors * number
     if int(factors.max(initial=1)) * number > _MAX_FACTOR:

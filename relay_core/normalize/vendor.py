@@ -34,7 +34,7 @@ from relay_core.normalize.typed_batch import TypedBatch
 from relay_core.validation.row_schemas import OFFER_SCHEMA, offer_fields
 
 ReadAgain: TypeAlias = Callable[[], Iterator[TextBatch | MalformedRecords]]
-"""Begins to read a feed anew."""
+"""Begins to read a feed again."""
 _NO_LINES = empty_texts(0)
 _LINES_AT_ONCE = 1 << 16  # the number of lines that are written at a time
 
@@ -49,7 +49,7 @@ class ReadRows:
     vendor: NormalizedVendor  # the vendor, without rows
     validator: RowValidator  # the check of the rows
     kept: Collection[str]  # the names of the columns that are kept
-    # Begins to read the feed anew, to look up rows with the same SKU; None if such rows
+    # Begins to read the feed again, to look up rows with the same SKU; None if such rows
     # are not rejected.
     again: ReadAgain | None = None
     # The kept columns that have a value in any row.
@@ -113,7 +113,7 @@ def read_rows(
         reader: The reader of the feed's cells.
         columns: The columns of offers to keep, the SKU among them.
         limits: The limits of reports.
-        again: Begins to read the feed anew; given if rows with the same SKU are
+        again: Begins to read the feed again; given if rows with the same SKU are
             rejected.
 
     Raises:

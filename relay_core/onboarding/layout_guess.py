@@ -29,7 +29,7 @@ _HEADER_RECORDS = 30  # the header is one of this many first records
 _MIN_CONSISTENT_SHARE = 0.9
 _MIN_FILLED_SHARE = 0.6
 _MAX_RANKED_WIDTH = 16
-# A number, an amount or a day, judged by the characters alone.
+# A number, an amount or a day, judged only by its characters.
 _FIGURE = re.compile(r"[^\W\d]{0,3}\W*\d[\d\W_]*[^\W\d]{0,3}")
 
 

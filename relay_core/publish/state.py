@@ -226,7 +226,7 @@ def read_state(
         KeyError,
     ) as error:
         raise StateUnreadableError(
-            f"it is no state of a published feed: {error}",
+            f"it is not the state of a published feed: {error}",
         ) from error
 
 

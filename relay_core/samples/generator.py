@@ -1,6 +1,6 @@
 """Feeds of the sample tenant ``acme_parts``: one catalogue, as three vendors write it.
 
-Bytes come from a seed and whole numbers alone, so that they are the same on every machine.
+Bytes come only from a seed and whole numbers, so that they are the same on every machine.
 Each vendor also has a few records that are wrong, each in its own way; `bad_records` counts them.
 """
 

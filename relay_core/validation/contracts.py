@@ -2,7 +2,7 @@
 
 ``CANONICAL_SCHEMA.to_yaml()`` and ``MERGED_SCHEMA.to_yaml()`` show both in full. Types
 are Arrow's; money is exact, instants are UTC, and a null text is no empty text. pandas
-is used here alone, because Pandera judges its frames. `row_checks` loads this module
+is used only here, because Pandera judges its frames. `row_checks` loads this module
 only for rows that need a verdict.
 """
 

@@ -3,7 +3,7 @@
 Ten thousand overrides do not fit into an item. A version is therefore an object of JSON
 Lines, by SKU, under ``published/<tenant_id>/overrides/``. ``OVERRIDES#<tenant_id>`` in
 the tenants table names the version that is in force. A new version is stored first and
-named afterwards, on the condition that no other version has been named meanwhile.
+named afterwards, on the condition that no other version has been named in the meantime.
 """
 
 import io
@@ -257,7 +257,7 @@ class OverrideStore:
         )
 
     def _try_to_change(self, tenant_id: str, step: _Step) -> OverrideChange:
-        """Change a tenant's document, unless somebody else changes it meanwhile.
+        """Change a tenant's document, unless somebody else changes it in the meantime.
 
         Raises:
             ConditionsFailedError: Somebody else has changed the document.

@@ -194,7 +194,7 @@ def started_world(console: Console, stack: Stack) -> Iterator[World]:
 def _provision(stack: Stack) -> str:
     """Make the resources on the embedded AWS, and the stack's variables; return an API key."""
     api_key = secrets.token_urlsafe(24)
-    # From here on, this process uses the embedded AWS alone.
+    # From here on, this process uses only the embedded AWS.
     for name in set(os.environ) - set(processes.foreign_free(os.environ)):
         del os.environ[name]
     os.environ.update(stack.environment)
@@ -384,7 +384,7 @@ def _send_a_tenth(console: Console, world: World, *, release: bool) -> None:
         request = {
             "sha256": run.hold.sha256,
             "guards": run.hold.guard_names,
-            "reason": "the demo was told to",
+            "reason": "the demo ran with --release",
         }
         path = f"/v1/runs/{run.run_id}/release"
         released = world.session.api.request(Run, "POST", path, json=request)

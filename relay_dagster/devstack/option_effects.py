@@ -90,7 +90,7 @@ def _without_option(
         parent = parent[step]
     value = parent.pop(name)
     if isinstance(value, Mapping) and parents[-1] == "column_map":
-        # The column is kept, as its first header alone.
+        # The column is kept, with only its first header.
         parent[name] = _first_header(value)
     return changed_document, value
 

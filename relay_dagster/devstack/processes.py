@@ -61,7 +61,7 @@ def free_port() -> int:
 
 
 def embedded_aws_environment(endpoint: str) -> dict[str, str]:
-    """Return the variables that make boto3 use a moto server at ``endpoint`` alone."""
+    """Return the variables that make boto3 use only a moto server at ``endpoint``."""
     hosts = dict.fromkeys(
         (HOST, "localhost", urlsplit(endpoint).hostname or HOST),
     )
@@ -312,7 +312,7 @@ class Stack:
             is_ready=self.readiness_check(name),
         )
         with service.log.open("ab") as log:
-            # In a session of its own: Ctrl-C reaches this process alone, and ending the
+            # In a session of its own: Ctrl-C reaches only this process, and ending the
             # process group ends the runs that the process started.
             service.process = subprocess.Popen(
                 service.argv,

@@ -295,7 +295,7 @@ class Attempt:
         self._end_process()
 
     def _has_just_succeeded(self) -> bool:
-        """Return True if this attempt has ended the run well meanwhile."""
+        """Return True if this attempt has ended the run well in the meantime."""
         with suppress(ExternalServiceError):
             record = self._stored_record()
             if record is not None:
@@ -358,7 +358,7 @@ class Attempt:
             self._announce("run_failed")
 
     def _withdraw_if_ended(self) -> None:
-        """Delete the published feed if the run has ended otherwise meanwhile."""
+        """Delete the published feed if the run has ended otherwise in the meantime."""
         record = self._platform.runs.get(self.record.run_id)
         if record is None:
             return

@@ -2,7 +2,7 @@
 
 The first attempt copies the files, then writes ``input_manifest.json`` if there is
 none. Later attempts read the manifest and list nothing, so all attempts read the same
-bytes, whatever a vendor uploads meanwhile. Once every vendor is read, the manifest is
+bytes, whatever a vendor uploads in the meantime. Once every vendor is read, the manifest is
 completed with the state of each vendor; the pins stay.
 """
 

@@ -112,7 +112,7 @@ class DeadLetters:
     def redrive(self, run_id: str) -> RunRecord:
         """Start a new run of the job's tenant and vendors, then delete the dead letter.
 
-        The run takes the latest config, which the operator has mended. If no run
+        The run takes the latest config, which the operator has fixed. If no run
         starts, the dead letter stays.
 
         Raises:

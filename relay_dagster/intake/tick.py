@@ -336,7 +336,7 @@ class IntakeTick:
                 cached_record=record,
             )
         except errors.RunError as error:
-            # Its tenant is busy, or it was cancelled meanwhile: the reconciler takes
+            # Its tenant is busy, or it was cancelled in the meantime: the reconciler takes
             # over.
             _log.info("run_waits", reason=str(error), **record.log_facts)
             self._leave_alone(record, message)

@@ -85,7 +85,7 @@ class RecordWriter:
 
         With ``yield_to_waiters``, a run does not take the tenant's lock while other
         runs wait for it. ``sent_at`` is when the run's message was sent; a tenant that
-        was deleted before may begin anew.
+        was deleted before may begin again.
 
         Raises:
             CommitLostError: there is a record of this run_id, or an item of another

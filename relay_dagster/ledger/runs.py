@@ -134,7 +134,7 @@ class RunLedger:
                 # An earlier try of this very request got through, but not its response.
                 record = new_records.matched(stored_record, requested.job)
                 return Reservation(record, created=True)
-            # Another request took the key meanwhile: the next round finds its run.
+            # Another request took the key in the meantime: the next round finds its run.
         raise ThrottledError(
             "reserve",
             f"run {new_run.run_id}: {record_writer.TOO_MANY_WRITERS}",
@@ -464,7 +464,7 @@ class RunLedger:
         fields that only checks write, such as ``watched_as``. Without a ``queue``, the
         record stays in its own.
 
-        Return False if the record has changed meanwhile; that change has set the next
+        Return False if the record has changed in the meantime; that change has set the next
         check.
         """
         checked = replace(

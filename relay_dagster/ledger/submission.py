@@ -117,7 +117,7 @@ class Submission:
         in_place_of: str,
         origin: Origin = SYSTEM,
     ) -> RunRecord:
-        """Start a run instead of one that died, with the latest config, now mended.
+        """Start a run instead of one that died, with the latest config, since fixed.
 
         An operator asks for it, so no pause and no quota stops it. A vendor that the
         config lacks fails the run.
@@ -191,7 +191,7 @@ class Submission:
     def _sent(self, record: RunRecord) -> RunRecord:
         """Send a run's message and note it.
 
-        A fault of the queue is logged and raised. A fault of the store is logged alone:
+        A fault of the queue is logged and raised. A fault of the store is only logged:
         the message is on its way, and its receiver notes it.
         """
         try:

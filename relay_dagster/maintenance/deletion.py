@@ -117,7 +117,7 @@ class TenantRemoval:
         log.warning("tenant_deleted", tenant_id=tenant_id, removed=removed)
 
     def _sweep(self, leased: LeasedItem[Deletion]) -> None:
-        """Search once more for data of a deleted tenant that was not created anew."""
+        """Search once more for data of a deleted tenant that was not created again."""
         try:
             if not leased.value.is_swept:
                 leased.change(rules.sweeping, self._sweep_conditions(leased))

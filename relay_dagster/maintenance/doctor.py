@@ -1,7 +1,7 @@
 """The invariants of runs, locks, and feeds, examined over all that is stored.
 
 Nothing is changed here. DynamoDB scans the runs table for suspicious items, which are read again,
-consistently, and judged anew: a change that was only in progress is no finding. Nor is a problem
+consistently, and judged again: a change that was only in progress is no finding. Nor is a problem
 of minutes, because the reconciler settles what dead processes leave.
 """
 

@@ -88,7 +88,7 @@ class ReconcileTick:
     def _postpone(self, record: RunRecord, error: Exception) -> None:
         """Report a run that could not be handled, and let a later tick check it."""
         if isinstance(error, RunError):
-            # Another process has changed the run meanwhile.
+            # Another process has changed the run in the meantime.
             _log.warning(
                 "run_not_reconciled",
                 error=str(error),
@@ -317,7 +317,7 @@ class ReconcileTick:
         )
 
     def _make_due(self, record: RunRecord) -> bool:
-        """Make a waiting run due at once; return False if it has changed meanwhile."""
+        """Make a waiting run due at once; return False if it has changed in the meantime."""
         ledger = self.platform.ledger
         return ledger.check_again(record, timedelta(0), queue=DueQueue.TURN)
 

@@ -2,7 +2,7 @@
 
 The restored tables are those of one instant. Deletions after it are made again from the entries of
 the audit. Runs that were unfinished at it are cancelled, because they would publish older uploads.
-Copies of feeds that the restored pointers name are brought back. All runs are paused meanwhile,
+Copies of feeds that the restored pointers name are brought back. All runs stay paused
 until an operator resumes them. Every step can be repeated.
 """
 
@@ -62,7 +62,7 @@ def recover(
     for status in _UNFINISHED:
         for records in pages_of(platform, status):
             for record in records:
-                with suppress(RunError):  # it has ended meanwhile
+                with suppress(RunError):  # it has ended in the meantime
                     platform.ledger.request_cancel(record.run_id, origin=origin)
                     recovery.cancelled.append(record.run_id)
     feeds = platform.runs.feeds(platform.tenants.all_tenant_ids())

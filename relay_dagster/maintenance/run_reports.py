@@ -43,7 +43,7 @@ def _write_missing(platform: Platform, record: RunRecord) -> Outcome:
 
 
 def _findings(platform: Platform, record: RunRecord) -> RunFindings:
-    """Return the findings that are known from the record and the config alone."""
+    """Return the findings that are known from only the record and the config."""
     config = _config_of(platform, record)
     if config is None:
         return RunFindings(vendor_ids=record.vendors or ())

@@ -134,7 +134,7 @@ class DagsterExecutions(OnInstance):
         """End the process of a silent run, if the launcher can do so without asking it.
 
         Dagster's default launcher asks the process through the code server, which waits for
-        the answer and starts no other run meanwhile: a frozen process would stop everything.
+        the answer and starts no other run in the meantime: a frozen process would stop everything.
         """
         launcher = type(self.open_instance().run_launcher).__name__
         if launcher not in _ASKING_LAUNCHERS:

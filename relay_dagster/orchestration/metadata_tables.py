@@ -97,7 +97,7 @@ def vendor_table(
 
 
 def row_table(counts: Mapping[str, RowCounts]) -> dg.TableMetadataValue:
-    """Return the counts of each vendor's rows by what became of them."""
+    """Return the counts of each vendor's rows by outcome."""
     columns = {"vendor_id": "string"}
     columns |= dict.fromkeys(RowCounts.__dataclass_fields__, "int")
     rows = [

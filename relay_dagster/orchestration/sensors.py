@@ -4,7 +4,7 @@ Exactly one sensor reads the queue, because Dagster keeps run keys by the sensor
 others ask Dagster for no run: they submit runs as the API does.
 
 A tick costs more than many queries for due work, so sensors that others wait for query again and
-again within a tick. Each occupies a thread of the code server meanwhile, which must have more
+again within a tick. Each occupies a thread of the code server in the meantime, which must have more
 threads than there are sensors.
 """
 

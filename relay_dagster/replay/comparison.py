@@ -218,7 +218,7 @@ def _rows_by_key(table: pa.Table) -> pd.DataFrame:
     )
     for key in _KEYS:
         if set(key) <= set(frame.columns):
-            # Rows with the same key are told apart by their order.
+            # The order of rows with the same key distinguishes them.
             repetition = frame.groupby(key).cumcount()
             key_columns = [frame[name] for name in key]
             return frame.set_index([*key_columns, repetition])

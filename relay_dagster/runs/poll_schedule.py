@@ -103,7 +103,7 @@ class PollSchedule:
     def between_checks(self) -> timedelta:
         """Return how long an attempt that is in progress is left alone.
 
-        Its message must not come into sight meanwhile. A heartbeat that stops must be
+        Its message must not come into sight in the meantime. A heartbeat that stops must be
         noticed in time: it is stale ``stale_seconds`` after the check that first saw it
         stand still.
         """

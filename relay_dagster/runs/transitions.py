@@ -33,7 +33,7 @@ _Next = TypeVar("_Next")
 def rule(
     step: Callable[Concatenate[_Stored, _Facts], _Next],
 ) -> Callable[_Facts, Callable[[_Stored], _Next]]:
-    """Turn a function of a stored value and of facts into one of the facts alone.
+    """Turn a function of a stored value and of facts into one of only the facts.
 
     It returns a function of the stored value. So a caller gives the facts once, and the
     ledger applies the rule each time that it has read the value again.

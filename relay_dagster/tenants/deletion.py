@@ -46,7 +46,7 @@ class Deletion:
     found: int = 0  # how much the steps of this round have removed so far
     # How much, by step, in all
     removed: Mapping[str, int] = field(default_factory=dict)
-    # Whether the keys are being searched; no new tenant meanwhile
+    # Whether the keys are being searched; no new tenant in the meantime
     is_swept: bool = False
     due_at: datetime | None = (
         None  # when the deletion goes on; None for never again
@@ -136,7 +136,7 @@ def done(deletion: Deletion, now: datetime) -> Deletion:
 
 
 def sweeping(tombstone: Deletion) -> Deletion:
-    """Return a tombstone whose keys are being searched: no tenant begins meanwhile."""
+    """Return a tombstone whose keys are being searched: no tenant begins in the meantime."""
     return replace(next_round(tombstone), is_swept=True)
 
 

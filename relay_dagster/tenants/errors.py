@@ -49,7 +49,7 @@ class QuotaExceededError(RefusedError):
 
 
 class TenantExistsError(RefusedError):
-    """The tenant, or one whose id differs in case alone, already has a config."""
+    """The tenant, or one whose id differs only in case, already has a config."""
 
     error_code = "TENANT_EXISTS"
     sentence = (

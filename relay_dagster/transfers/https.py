@@ -1,4 +1,4 @@
-"""A file by HTTPS: redirects are judged one by one, and a secret goes to one host alone."""
+"""A file by HTTPS: redirects are judged one by one, and a secret goes to one host only."""
 
 import ssl
 import zlib

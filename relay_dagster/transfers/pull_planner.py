@@ -65,7 +65,7 @@ class PullPlanner:
                 self._note_changed_pulls(tenant_id, config)
             except TenantClosingError:
                 log.info("pulls_not_planned", tenant_id=tenant_id)
-        # A config that is stored meanwhile takes the lease, and the plan stays due.
+        # A config that is stored in the meantime takes the lease, and the plan stays due.
         leased.finish(lambda _: None)
 
     def _note_changed_pulls(self, tenant_id: str, config: TenantConfig) -> None:

@@ -206,7 +206,7 @@ class Transfer:
         return True
 
     def _take_over(self, file: StagedFile, every: timedelta) -> None:
-        """Count a file as pulled that lies beside the uploads; keep the newest of them."""
+        """Count a file beside the uploads as pulled; keep only the newest files."""
         objects = self.platform.objects
         folder, _, _ = file.target.rpartition("/")
         pulled_keys = sorted(

@@ -37,7 +37,7 @@ _PIECE_BYTES = 255 << 10
 paramiko's own reading ahead is not used: its thread outlives a dropped connection.
 """
 _OTHER_KEY = (
-    "the server's host key is another one than host_key; nothing was sent"
+    "the server's host key does not match host_key; nothing was sent"
 )
 _UNKNOWN_KEY = (
     "the secret is a private key that is damaged or of an unknown kind"
@@ -145,7 +145,7 @@ def _log_in(
 def _private_key(text: str) -> paramiko.PKey:
     """Return the private key that a secret has.
 
-    The key is read and written anew, because paramiko takes an ECDSA key without a
+    The key is read and written again, because paramiko takes an ECDSA key without a
     comment for a damaged one.
     """
     data = f"{text.strip()}\n".encode()

@@ -21,7 +21,7 @@ from relay_dagster.webhooks.webhook_schedule import is_failing_for_good
 
 RECENTLY = timedelta(minutes=1)
 """If a webhook is read without a failure so long after one was noted, somebody has
-changed it, and its failures count anew."""
+changed it, and its failures count again."""
 log = event_log()
 
 
@@ -67,7 +67,7 @@ class EndpointHealth:
     def _disable(
         self, webhook: Webhook, attempt: DeliveryAttempt, reason: DisabledReason
     ) -> bool:
-        """Disable a webhook, unless it was changed meanwhile; return True if it was us."""
+        """Disable a webhook, unless it was changed in the meantime; return True if it was us."""
         has_disabled = False
 
         def edit(stored: Webhook) -> Webhook:

@@ -169,7 +169,7 @@ def staged(state: PullState, file: StagedFile) -> PullState:
 def pulled(
     state: PullState, file: StagedFile, now: datetime, every: timedelta
 ) -> PullState:
-    """Note that a new file lies beside the vendor's uploads."""
+    """Note that a new file is beside the vendor's uploads."""
     after = _succeeded(state, file.source, file.mark)
     after = replace(after, sha256=file.sha256, last_success_at=now)
     return _due_after(after, now, every)
@@ -221,7 +221,7 @@ def postponed(state: PullState, now: datetime, wait: timedelta) -> PullState:
 
 @rule
 def forgotten(state: PullState, now: datetime) -> PullState | None:
-    """Remove a pull that the config has no more, unless somebody has asked meanwhile."""
+    """Remove a pull that the config has no more, unless somebody has asked in the meantime."""
     return None if state.asked_at is None else replace(state, due_at=now)
 
 
@@ -232,7 +232,7 @@ def _succeeded(state: PullState, source: str, mark: FileMark) -> PullState:
 
 
 def _due_after(state: PullState, now: datetime, wait: timedelta) -> PullState:
-    """Return the state due after a wait, or now if somebody has asked meanwhile."""
+    """Return the state due after a wait, or now if somebody has asked in the meantime."""
     return replace(state, due_at=now + wait if state.asked_at is None else now)
 
 

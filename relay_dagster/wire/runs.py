@@ -190,7 +190,7 @@ class Run(base.ResponseBody):
 
 
 class RowCounts(base.ResponseBody):
-    """The numbers of a vendor's rows, by what became of them.
+    """The numbers of a vendor's rows, by outcome.
 
     `read` is the sum of all others. Numbers that a failed run does not know are null.
     """

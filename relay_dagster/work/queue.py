@@ -49,7 +49,7 @@ class WorkQueue(Protocol[T]):
     ) -> WorkItem[T] | None:
         """Store an item as a step makes it, and return it; None if the step removes it.
 
-        If others have changed the item meanwhile, the step is called again with the
+        If others have changed the item in the meantime, the step is called again with the
         item as it is stored. ``also`` are writes of the same transaction.
 
         Raises:
@@ -99,7 +99,7 @@ class LeasedItem(Generic[T]):
         )
 
     def renew(self) -> None:
-        """Begin the lease anew; do nothing if the item is finished.
+        """Begin the lease again; do nothing if the item is finished.
 
         Raises:
             LeaseLostError: The lease belongs to somebody else.
@@ -109,7 +109,7 @@ class LeasedItem(Generic[T]):
                 self.change(lambda value: value)
 
     def change(self, rule: Callable[[T], T], also: Sequence[Any] = ()) -> T:
-        """Store what a rule makes of the value, begin the lease anew, return the value.
+        """Store what a rule makes of the value, begin the lease again, return the value.
 
         Raises:
             LeaseLostError: The lease belongs to somebody else; nothing was stored.

@@ -178,7 +178,7 @@ def test_a_wrong_password_and_another_host_key_let_nobody_in(
     error = world.pull(after=HOUR).last_error
     assert (
         error
-        == "the server's host key is another one than host_key; nothing was sent"
+        == "the server's host key does not match host_key; nothing was sent"
     )
     assert world.files() == []
 

@@ -49,7 +49,7 @@ def test_a_cancelled_run_has_a_summary_and_no_errors(
     running(platform)
     record = write_reports(platform, platform.ledger.cancel(RUN_ID))
     assert report(platform, record, "run_summary")["status"] == "CANCELLED"
-    assert b"The run was canceled" in platform.objects.read(
+    assert b"The run was cancelled" in platform.objects.read(
         record.artifacts["report"]
     )
     assert "errors" not in record.artifacts

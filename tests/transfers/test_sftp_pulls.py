@@ -183,7 +183,7 @@ def test_a_server_with_another_host_key_gets_nothing(
         state = world.pull()
         assert state.last_error is not None
         assert state.last_error.startswith(
-            "the server's host key is another one"
+            "the server's host key does not match host_key"
         )
     assert server.logins == []
 

@@ -286,7 +286,7 @@ def verdict(
         return Verdict(
             tone="idle",
             word="Canceled",
-            headline="The run was canceled",
+            headline="The run was cancelled",
             sentence=NOTHING_PUBLISHED,
             next_actions=("Start another run when you need a new feed.",),
         )

@@ -67,7 +67,7 @@ def _expiry_problem(body: wire.KeyRequest, caller: Caller) -> str | None:
     """Return why a new key cannot expire when the request says, or None if it can."""
     expires_at = body.expires_at
     if expires_at is not None and expires_at <= utc_now():
-        return "lies in the past; name a later instant"
+        return "is in the past; choose a later time"
     latest = caller.expires_at
     if latest is not None and (expires_at is None or expires_at > latest):
         return (

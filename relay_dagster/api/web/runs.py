@@ -117,7 +117,7 @@ def verdict(run: wire.Run, summary: Mapping[str, Any]) -> Verdict:
     if run.status == RunStatus.FAILED:
         return Verdict(tone, "No new feed was made", wording.NOTHING_PUBLISHED)
     if run.status == RunStatus.CANCELLED:
-        return Verdict(tone, "The run was canceled", wording.NOTHING_PUBLISHED)
+        return Verdict(tone, "The run was cancelled", wording.NOTHING_PUBLISHED)
     record_count = summary.get("record_count")
     skus = ""
     if record_count is not None:

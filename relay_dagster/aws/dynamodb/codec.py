@@ -94,12 +94,12 @@ def epoch_seconds(instant: datetime) -> int:
 
 
 def hour_of(instant: datetime) -> datetime:
-    """Return the beginning of the UTC hour in which an instant lies."""
+    """Return the start of an instant's UTC hour."""
     return instant.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
 
 
 def seconds_left_of_day(now: datetime) -> float:
-    """Return the number of seconds until the UTC day ends, when daily quotas start anew."""
+    """Return the number of seconds until the UTC day ends, when daily quotas start again."""
     midnight = datetime.combine(now.astimezone(UTC).date() + DAY, time.min, UTC)
     return (midnight - now).total_seconds()
 
@@ -224,7 +224,7 @@ def from_row(kind: Any, row: Sequence[Any]) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """How a field is stored where its type alone does not say it."""
+    """How a field is stored if its type does not say it."""
 
     # Returns the plain attribute of a value, or None to store none
     write: Callable[[Any], Any]
@@ -276,7 +276,7 @@ class Codec(Generic[_T]):
     kind: Callable[..., _T]
     # The field that is stored as a part of the item's key, if there is one
     in_key: str | None = None
-    # The forms of the fields that their types alone do not describe, by field
+    # The forms of the fields that their types do not describe, by field
     forms: Mapping[str, Form] = field(default_factory=dict)
     # The attributes whose names differ from those of their fields, by field
     renamed: Mapping[str, str] = field(default_factory=dict)

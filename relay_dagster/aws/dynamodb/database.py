@@ -106,7 +106,7 @@ class Database:
 
     @errors.maps_aws_errors
     def transact(self, *writes: Write) -> None:
-        """Carry out all writes or none, except for optional ones, which may fail alone.
+        """Carry out all writes or none, except for optional ones, which may fail individually.
 
         A request that is repeated because its response was lost has the same token, so it
         does no harm. Transactions that change the same item simultaneously collide, which

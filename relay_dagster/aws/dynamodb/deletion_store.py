@@ -32,7 +32,7 @@ from relay_dagster.tenants import errors
 from relay_dagster.tenants.audit import SYSTEM, Action, AuditEntry, Origin
 from relay_dagster.tenants.deletion import Deletion, TenantState
 
-# The tenant is in the key alone, or a deletion would be among the tenant's items.
+# The tenant is only in the key; otherwise a deletion would be among the tenant's items.
 _DELETIONS = codec.Codec(
     kind=Deletion,
     in_key="tenant_id",
@@ -102,7 +102,7 @@ class DeletionStore:
     def listed(self) -> set[str]:
         """Return the tenants that are being deleted, or were deleted a moment ago.
 
-        A tenant that was created anew is not among them.
+        A tenant that was created again is not among them.
         """
         table = self.database.tenants
         rows = table.rows(_LISTED)
@@ -113,7 +113,7 @@ class DeletionStore:
         tenant_keys = [Kind.TENANT.key(tenant_id) for tenant_id in tenant_ids]
         deletions = table.items_by_key(deletion_keys)
         # Tenants are read last: one that exists although its deletion was over was
-        # created anew.
+        # created again.
         tenants = table.items_by_key(tenant_keys)
         closed_ids = set()
         for tenant_id in tenant_ids:
@@ -194,7 +194,7 @@ class DeletionStore:
             # Somebody else has just restored it.
 
     def tenant_is_gone(self, tenant_id: str) -> Write:
-        """Return the condition that a deleted tenant was not created anew."""
+        """Return the condition that a deleted tenant was not created again."""
         key = Kind.TENANT.key(tenant_id)
         write = self.database.tenants.require("tenant", key, DOES_NOT_EXIST)
         return replace(

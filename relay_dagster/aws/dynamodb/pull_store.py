@@ -154,6 +154,6 @@ def _plan_item(plan: PullPlan) -> codec.Item:
 
 
 def _read_plan(item: codec.Item) -> PullPlan:
-    # An item that was only made due has its tenant in its key alone.
+    # An item that was only made due has its tenant only in its key.
     tenant_id = Kind.PULL_PLAN.name_in(codec.unmarshal(item))
     return _PLANS.read({**codec.marshal({"tenant_id": tenant_id}), **item})

@@ -3,7 +3,7 @@
 An index lags and holds little more than keys, so code that finds an item by an index
 reads it again by its key. Every item is parsed separately: an item that this release
 cannot read is skipped, logged, and counted, and does not keep the others from being
-read. A write leaves the attributes alone that this release does not know.
+read. A write keeps attributes that this release does not know.
 """
 
 import heapq
@@ -322,7 +322,7 @@ class Table:
         return errors.unless(_CHANGED_MEANWHILE, call) is not None
 
     def postpone(self, item: Item, attribute: str, instant: str) -> None:
-        """Let an item be due at a later instant, unless the item has changed meanwhile.
+        """Let an item be due at a later instant, unless the item has changed in the meantime.
 
         ``attribute`` holds the instant at which the item is due, as text.
         """

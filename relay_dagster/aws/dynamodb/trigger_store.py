@@ -3,7 +3,7 @@
 They are found by when they are due, in queues beside those of the runs. A run takes what
 it is for in the transaction of its record: ``RunStore.commit``. Every other change takes
 the lease from the process that is checking the triggers, because a check of triggers
-that have changed meanwhile is void.
+that have changed in the meantime is void.
 """
 
 from collections.abc import Callable, Iterator
@@ -58,7 +58,7 @@ class TriggerStore:
     ) -> WorkItem[TriggerState] | None:
         """Change a tenant's triggers by a rule and return them; None if they stay.
 
-        The rule is applied again if somebody else has changed them meanwhile.
+        The rule is applied again if somebody else has changed them in the meantime.
         """
         key = Kind.TRIGGER.key(tenant_id)
         new_item = WorkItem(key, TriggerState(tenant_id=tenant_id))
@@ -112,6 +112,6 @@ def _to_item(state: TriggerState) -> codec.Item:
 
 
 def _to_state(item: codec.Item) -> TriggerState:
-    # An item that was only made due has its tenant in its key alone.
+    # An item that was only made due has its tenant only in its key.
     tenant_id = Kind.TRIGGER.name_in(codec.unmarshal(item))
     return _TRIGGERS.read({**codec.marshal({"tenant_id": tenant_id}), **item})

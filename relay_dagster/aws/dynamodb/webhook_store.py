@@ -112,7 +112,7 @@ class WebhookStore:
     ) -> Webhooks:
         """Store what a rule makes of a tenant's webhooks, and return them.
 
-        The rule is applied again if somebody else has changed them meanwhile.
+        The rule is applied again if somebody else has changed them in the meantime.
 
         Raises:
             TenantClosingError: The rule adds a webhook to a tenant that is being

@@ -136,7 +136,7 @@ class TableQueue(Generic[T]):
     ) -> WorkItem[T] | None:
         """Store an item as a step makes it, and return it; None if the step removes it.
 
-        If others have changed the item meanwhile, the step is called again with the
+        If others have changed the item in the meantime, the step is called again with the
         item as it is stored.
 
         Raises:
@@ -185,7 +185,7 @@ class TableQueue(Generic[T]):
     def write(self, before: WorkItem[T], after: WorkItem[T] | None) -> Write:
         """Return the write that changes or (None) removes an item as it was read.
 
-        Its lease must be as it was read, too: an item that was removed and stored anew
+        Its lease must be as it was read, too: an item that was removed and stored again
         may be at the same revision.
         """
         table = self.index.table

@@ -146,7 +146,7 @@ def test_a_run_under_way_shows_how_far_it_is_and_can_be_cancelled(
     assert visitor.fill(page, "/cancel", reason="too early").status_code == 303
     cancelled = visitor.open(path_of(run_id))
     assert (
-        "The run was canceled" in cancelled.text,
+        "The run was cancelled" in cancelled.text,
         cancelled.all("script"),
     ) == (
         True,
