@@ -95,7 +95,7 @@ def test_vendors_show_what_they_gave_to_the_last_run(
         "uploaded",
         "age",
         "rows",
-        "refused",
+        "rejected",
         "won",
     ]
     uploaded = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ"

@@ -189,18 +189,18 @@ def test_each_try_is_a_line(world: ClientWorld) -> None:
             "at",
             "delivery_id",
             "event",
-            "try",
-            "answer",
+            "attempt",
+            "response",
             "took",
             "next",
             "error",
         ),
     ]
     assert re.search(
-        rf"{one.event_id}  run.failed  2    503 .* 12:05:00Z  answered 503$",
+        rf"{one.event_id}  run.failed  2        503 .* 12:05:00Z  answered 503$",
         lines[1],
     )
-    assert re.search(r"run.failed  1    -  .*  answered None$", lines[2])
+    assert re.search(r"run.failed  1        -  .*  answered None$", lines[2])
     limited = world.relay(
         "webhooks", "deliveries", TENANT, webhook_id, "--limit", "1"
     )

@@ -30,7 +30,7 @@ _VENDOR_COLUMNS: dict[str, terminal.Column] = {
         "-" if vendor.age_hours is None else f"{vendor.age_hours:,} h"
     ),
     "rows": lambda vendor: terminal.cell_of_count(vendor.rows),
-    "refused": lambda vendor: terminal.cell_of_count(vendor.invalid_rows),
+    "rejected": lambda vendor: terminal.cell_of_count(vendor.invalid_rows),
     "won": lambda vendor: terminal.cell_of_count(vendor.skus_won),
 }
 _PULL_COLUMNS: dict[str, terminal.Column] = {
