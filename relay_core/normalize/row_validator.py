@@ -33,9 +33,21 @@ class RowValidator:
         self._thread = ThreadPoolExecutor(1)
         self._waiting: list[TypedBatch] = []
         self._checks: list[Future[None]] = []
+        self._expects_rejections = False
+
+    def expect_rejections(self) -> None:
+        """Begin to load the contracts, which will have to judge a row.
+
+        The thread of the checks loads them while more rows are read.
+        """
+        if not self._expects_rejections:
+            self._expects_rejections = True
+            self._thread.submit(row_checks.load_contracts)
 
     def add(self, batch: TypedBatch) -> None:
         """Take rows."""
+        if not self._expects_rejections and _has_fault(batch).any():
+            self.expect_rejections()
         self._waiting.append(batch)
         row_count = sum(waiting.size for waiting in self._waiting)
         cell_count = row_count * len(batch.raw.columns)

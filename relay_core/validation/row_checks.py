@@ -6,6 +6,7 @@ need a verdict of the contracts. pandas and Pandera are loaded for the first of 
 which saves most runs a third of their start.
 """
 
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,6 +22,12 @@ from relay_core.validation.row_schemas import BrokenRule, ColumnRule
 
 VALIDATED_ROWS = 1 << 17
 """The approximate number of rows that are checked at a time."""
+_CONTRACTS = "relay_core.validation.contracts"
+
+
+def are_contracts_loaded() -> bool:
+    """Return whether this process has loaded the contracts."""
+    return _CONTRACTS in sys.modules
 
 
 def load_contracts() -> None:

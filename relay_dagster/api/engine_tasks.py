@@ -243,8 +243,10 @@ def check_feeds(
     config: TenantConfig, feeds: Mapping[str, FeedSample], _: sandbox.Ask
 ) -> CheckResults:
     """Check feeds, in a sandbox."""
+    from relay_core.columnar.arrow_start import use_arrow_alone
     from relay_core.onboarding import feed_check
 
+    use_arrow_alone()
     results: dict[str, FeedCheck | str] = {}
     for vendor_id, feed in feeds.items():
         vendor = config.vendor(vendor_id)
@@ -266,8 +268,10 @@ def read_whole(
     ask: sandbox.Ask,
 ) -> FeedCheck:
     """Complete a check with all of an upload, in a sandbox."""
+    from relay_core.columnar.arrow_start import use_arrow_alone
     from relay_core.onboarding import feed_check
 
+    use_arrow_alone()
     content = b"".join(ask(offset) for offset in range(0, size, PIECE_BYTES))
     feed = FeedSample(content, is_whole=True)
     return feed_check.with_rows(check, feed, config.vendor(vendor_id), config)
@@ -277,8 +281,10 @@ def explain_with(
     keys: ArtifactKeys, sku: str, sizes: Mapping[str, int], ask: sandbox.Ask
 ) -> dict[str, Any]:
     """Explain a SKU, in a sandbox."""
+    from relay_core.columnar.arrow_start import use_arrow_alone
     from relay_core.publish.explanation import explain_sku
 
+    use_arrow_alone()
     return explain_sku(_RunFiles(sizes, ask), keys, keys.run_id, sku)
 
 

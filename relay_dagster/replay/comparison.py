@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import zip_longest
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.json as pa_json
@@ -18,6 +17,9 @@ import pyarrow.parquet as pq
 
 from relay_dagster.replay.engine import KEYS
 from relay_dagster.replay.run_artifacts import RunArtifacts
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _CONTEXT_BYTES = (
     500  # how much of a line is shown before and after a difference
@@ -208,8 +210,11 @@ def first_differing_line(run: BinaryIO, here: BinaryIO) -> Difference | None:
     return None
 
 
-def _rows_by_key(table: pa.Table) -> pd.DataFrame:
+def _rows_by_key(table: pa.Table) -> "pd.DataFrame":
     """Return the rows of a table as texts, indexed by their key if they have one."""
+    # Only runs with a file that differs load pandas.
+    import pandas as pd
+
     frame = pd.DataFrame(
         {
             name: table[name].cast(pa.string()).fill_null("").to_numpy()

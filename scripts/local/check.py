@@ -14,6 +14,7 @@ import yaml
 
 from local.request import Request
 from local.run import KEYS, steps
+from relay_core.columnar.arrow_start import use_arrow_alone
 from relay_core.config import TenantConfig, VendorConfig
 from relay_core.config.json_patch import apply_patch, parser_patch
 from relay_core.config.lint import config_doubts
@@ -44,6 +45,7 @@ def check(request: Request) -> int:
     Returns:
         The exit status: 0 if a run would use the feeds, else 1.
     """
+    use_arrow_alone()
     config = request.config
     if config is None:
         code = UnsupportedSchemaVersionError.error_code

@@ -21,6 +21,27 @@ API, RUN_PROCESS = (
     "import relay_dagster.definitions",
 )
 LOCAL_RUN = "from local.command import main; assert main(sys.argv[1:]) == 0"
+LOCAL_CHECK = "from local.command import main; main([*sys.argv[1:], '--check'])"
+MEMORY_LIMIT = (
+    "from relay_dagster.execution.memory_limit import MemoryLimit; "
+    "limit = MemoryLimit(1 << 20); limit.hold(); limit.lift()"
+)
+ENGINE_TASKS = """
+import json
+from pathlib import Path
+from relay_core.config import load_config
+from relay_core.onboarding.feed_sample import FeedSample
+from relay_dagster.api import engine_tasks
+config = load_config(json.loads(Path(sys.argv[1].partition('=')[2]).read_bytes()))
+content = Path(sys.argv[2].rpartition('=')[2]).read_bytes()
+sample = FeedSample(content, is_whole=True)
+checks = engine_tasks.check_feeds(config, {'vendor_1': sample}, None)
+assert not isinstance(checks['vendor_1'], str), checks
+"""
+VERDICT = (
+    "from relay_core.validation import row_checks; row_checks.load_contracts()"
+)
+CONTRACTS = ("pandas", "pandera")
 
 
 @pytest.mark.parametrize(
@@ -36,9 +57,16 @@ LOCAL_RUN = "from local.command import main; assert main(sys.argv[1:]) == 0"
                 "asyncio",
                 "local.explain",
                 # Every row keeps the contracts.
-                *("pandas", "pandera"),
+                *CONTRACTS,
             ),
             id="local run",
+        ),
+        pytest.param(LOCAL_CHECK, CONTRACTS, id="local check"),
+        pytest.param(ENGINE_TASKS, CONTRACTS, id="check for the API"),
+        pytest.param(
+            "import relay_dagster.replay.rehearse, relay_dagster.replay.verify",
+            CONTRACTS,
+            id="replay",
         ),
         pytest.param(
             API,
@@ -52,8 +80,12 @@ LOCAL_RUN = "from local.command import main; assert main(sys.argv[1:]) == 0"
             id="API",
         ),
         pytest.param(
-            f"{RUN_PROCESS}; from relay_core.validation import row_checks; "
-            "row_checks.load_contracts()",
+            f"{RUN_PROCESS}; {MEMORY_LIMIT}",
+            CONTRACTS,
+            id="run process, while no row is in doubt",
+        ),
+        pytest.param(
+            f"{RUN_PROCESS}; {VERDICT}",
             (
                 *(*TESTS_ALONE, "fastapi", "starlette", "uvicorn", "celery"),
                 *("pydantic_settings", "typeguard", "paramiko", "httpcore"),
@@ -74,7 +106,7 @@ def test_a_process_loads_nothing_that_it_does_not_use(
         f"--output-dir={tmp_path}",
     ]
     shown = (
-        f"import sys; sys.path[:0] = [{str(ROOT / 'scripts')!r}, {str(ROOT)!r}]; {program}; "
+        f"import sys; sys.path[:0] = [{str(ROOT / 'scripts')!r}, {str(ROOT)!r}]\n{program}\n"
         f"print([name for name in {unwanted} if name in sys.modules])"
     )
     done = subprocess.run(
