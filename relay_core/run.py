@@ -303,7 +303,10 @@ class RunStages:
             return
         self.sink.write(
             self.keys.invalid_rows,
-            reports.invalid_rows_chunks(uploads),
+            reports.invalid_rows_chunks(
+                uploads,
+                escape_formulas=self.config.output.escape_formulas,
+            ),
         )
         if self.hands_over:
             chunks = work_file.rejected_rows_chunks(uploads)
@@ -321,6 +324,7 @@ class RunStages:
                 f"the feed breaks its contract: {merged.broken_rules[:3]}",
             )
         write = self.sink.write
+        escape_formulas = self.config.output.escape_formulas
         write(
             self.keys.merged_inventory(self.config.output.format),
             feed_chunks(merged),
@@ -332,12 +336,16 @@ class RunStages:
             write(self.keys.unused_overrides, [unused_overrides])
         quarantine = compared.quarantine
         if quarantine is not None:
-            write(self.keys.quarantine, quarantine.csv_chunks())
+            chunks = quarantine.csv_chunks(escape_formulas=escape_formulas)
+            write(self.keys.quarantine, chunks)
             if self.hands_over:
                 chunks = quarantine.work_file_chunks(self.config)
                 write(self.keys.quarantined_skus, chunks)
         if compared.changes is not None:
-            write(self.keys.changes, compared.changes.csv_chunks())
+            chunks = compared.changes.csv_chunks(
+                escape_formulas=escape_formulas,
+            )
+            write(self.keys.changes, chunks)
 
     def write_state(
         self,

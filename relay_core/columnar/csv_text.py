@@ -17,10 +17,12 @@ import pyarrow.compute as pc
 from relay_core.columnar import arrays
 from relay_core.columnar import text as texts
 from relay_core.columnar.numbers import ColumnValues
+from relay_core.domain.cell_rules import FORMULA_STARTS
 
 _DAY_SECONDS = 86_400
 _MAX_SPECIAL = ord(",")
 """No byte that must be quoted is greater, unless the delimiter is."""
+_FORMULA = f"^([{FORMULA_STARTS}])"
 _Quads: TypeAlias = list[npt.NDArray[np.uint32]]
 """Columns of four characters, each as one number."""
 
@@ -53,6 +55,11 @@ def _must_be_quoted(delimiter: int, data: arrays.Bytes) -> arrays.ByteMask:
         np.equal(data, line_end, out=is_mark)
         is_special |= is_mark
     return np.asarray(is_special)
+
+
+def without_formulas(text: pa.StringArray) -> pa.StringArray:
+    """Return texts that no spreadsheet takes for formulas, one a text."""
+    return pc.replace_substring_regex(text, _FORMULA, r"'\1")
 
 
 def whole_text(

@@ -44,14 +44,14 @@ def _check_sku(sku: str) -> str:
 
 
 def _read_instant(value: Any) -> Any:
-    """Read an ISO date and time with an offset; fractions of a second are dropped."""
+    """Read an ISO date and time with an offset, to the microsecond."""
     try:
         moment = (
             datetime.fromisoformat(value) if isinstance(value, str) else value
         )
         if not isinstance(moment, datetime) or moment.tzinfo is None:
             raise ValueError(value)
-        return moment.astimezone(UTC).replace(microsecond=0)
+        return moment.astimezone(UTC)
     except (ValueError, OverflowError):
         raise refuse(
             "must be a date and time with an offset, for example 2026-03-01T12:00:00Z, "
@@ -64,7 +64,8 @@ def _price_text(amount: Decimal) -> str:
 
 
 def _moment_text(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
+    # A fraction of a second is written only if there is one.
+    return moment.replace(tzinfo=None).isoformat() + "Z"
 
 
 Sku = Annotated[values.Trimmed, AfterValidator(_check_sku)]

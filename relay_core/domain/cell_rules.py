@@ -33,6 +33,8 @@ EXCEL = "excel"
 """The entry of ``timestamp_formats`` for a spreadsheet's serial numbers."""
 FIRST_SERIAL = 61
 """The first serial number that all spreadsheets give the same date."""
+FORMULA_STARTS = "-=+@\t\r"
+"""A spreadsheet takes a text that begins with one of these for a formula."""
 YEARS = range(1900, 2200)
 """The years that a timestamp may have, as it is written."""
 

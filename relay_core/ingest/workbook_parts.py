@@ -90,12 +90,10 @@ class Parts:
                 part declares a document type.
         """
         parser: XMLPullParser[Element] = XMLPullParser()
-        is_first = True
+        prolog = _Prolog(self._expat_parser())
         try:
             for piece in self.pieces(part):
-                if is_first:  # a document type would be in the first piece
-                    self._expat_parser().Parse(piece, False)
-                    is_first = False
+                prolog.check(piece)
                 parser.feed(piece)
                 events = cast(
                     "Iterator[tuple[str, Element]]",
@@ -162,6 +160,25 @@ class Parts:
         parser = ParserCreate(namespace_separator="}")
         parser.StartDoctypeDeclHandler = reject
         return parser
+
+
+class _Prolog:
+    """The text of a part before its first element, where a document type may be."""
+
+    def __init__(self, parser: XMLParserType) -> None:
+        """Take a parser that rejects document types."""
+        self._parser = parser
+        self._has_ended = False
+        parser.StartElementHandler = self._end
+
+    def check(self, piece: bytes) -> None:
+        """Read the next piece of the part, unless the first element has started."""
+        if not self._has_ended:
+            self._parser.Parse(piece, False)
+
+    def _end(self, *_: object) -> None:
+        self._has_ended = True
+        self._parser.StartElementHandler = None
 
 
 def damaged_workbook(format: str, reason: str) -> FeedUnreadableError:

@@ -59,12 +59,21 @@ class Changes:
         """Return the counts as run_summary.json shows them."""
         return {"baseline_run_id": self.baseline_run_id, **self.counts}
 
-    def csv_chunks(self) -> Iterator[bytes | memoryview]:
-        """Yield changes.csv piece by piece."""
+    def csv_chunks(
+        self,
+        *,
+        escape_formulas: bool = False,
+    ) -> Iterator[bytes | memoryview]:
+        """Yield changes.csv piece by piece.
+
+        With ``escape_formulas``, no spreadsheet takes a SKU for a formula.
+        """
         yield csv_text.header_line(CHANGES_COLUMNS)
 
         def lines_of(batch: pa.RecordBatch) -> memoryview:
             sku, *other_columns = batch.columns
+            if escape_formulas:
+                sku = csv_text.without_formulas(sku)
             cells = [column.cast(pa.string()) for column in other_columns]
             return csv_text.lines([csv_text.quoted(sku), *cells])
 

@@ -34,8 +34,6 @@ _STORED_TYPES = {
     Kind.MONEY: pa.decimal128(18, 4),
     Kind.INSTANT: pa.timestamp("ms", "UTC"),
 }
-# A spreadsheet takes a cell that begins with one of these characters for a formula.
-_FORMULA = "^([-=+@\t\r])"
 
 
 # --- the columns that a feed can have -------------------------------------------------
@@ -132,7 +130,7 @@ class Field:
             self.config.output.escape_formulas
             and self.source.kind in TEXT_KINDS
         ):
-            return _without_formulas(texts)
+            return csv_text.without_formulas(texts)
         return texts
 
 
@@ -141,7 +139,7 @@ def fields_of(config: TenantConfig) -> list[Field]:
     columns = config.output.columns
     headers = pa.array([column.header for column in columns])
     if config.output.escape_formulas:
-        headers = _without_formulas(headers)
+        headers = csv_text.without_formulas(headers)
     fields = []
     for header, column in zip(headers.to_pylist(), columns, strict=True):
         if column.column is None:
@@ -178,11 +176,6 @@ def _cell_texts(kind: Kind, cells: pa.Array) -> pa.StringArray:
         # Ten-thousandths become cents, rounded half up; none of them is negative.
         numbers = (numbers + 50) // 100
     return csv_text.cents_text(numbers, is_null)
-
-
-def _without_formulas(texts: pa.StringArray) -> pa.StringArray:
-    """Return texts that no spreadsheet takes for formulas, one a text."""
-    return pc.replace_substring_regex(texts, _FORMULA, r"'\1")
 
 
 # --- formats --------------------------------------------------------------------------

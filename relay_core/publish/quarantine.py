@@ -62,10 +62,19 @@ class Quarantine:
             for row in zip(*columns, strict=True)
         ]
 
-    def csv_chunks(self) -> Iterator[bytes | memoryview]:
-        """Yield quarantine.csv piece by piece."""
+    def csv_chunks(
+        self,
+        *,
+        escape_formulas: bool = False,
+    ) -> Iterator[bytes | memoryview]:
+        """Yield quarantine.csv piece by piece.
+
+        With ``escape_formulas``, no spreadsheet takes a SKU for a formula.
+        """
         yield csv_text.header_line(QUARANTINE_COLUMNS)
         skus, *other_columns = self._texts()
+        if escape_formulas:
+            skus = csv_text.without_formulas(skus)
         yield csv_text.lines([csv_text.quoted(skus), *other_columns])
 
     def work_file_chunks(self, config: TenantConfig) -> Iterator[memoryview]:

@@ -188,19 +188,27 @@ def _array(lines: Sequence[str]) -> str:
 
 def invalid_rows_chunks(
     normalized: Sequence[NormalizedVendor],
+    *,
+    escape_formulas: bool = False,
 ) -> Iterator[bytes | memoryview]:
-    """Yield invalid_rows.csv piece by piece: every rejected record, by vendor."""
+    """Yield invalid_rows.csv piece by piece: every rejected record, by vendor.
+
+    With ``escape_formulas``, no spreadsheet takes a record for a formula.
+    """
     yield csv_text.header_line(INVALID_ROWS_COLUMNS)
     for vendor in normalized:
         batches = vendor.rejected_rows.to_batches(max_chunksize=_MAX_BATCH_ROWS)
         for batch in batches:
             for part in _parts_of(batch):
+                raw = part["raw"]
+                if escape_formulas:
+                    raw = csv_text.without_formulas(raw)
                 yield csv_text.lines(
                     [
                         vendor.vendor_id,
                         csv_text.whole_text(part["row_number"].to_numpy()),
                         part["error_codes"],
-                        csv_text.quoted(part["raw"]),
+                        csv_text.quoted(raw),
                     ],
                 )
 

@@ -7,6 +7,7 @@ used instead, which is that of the run whose feed is published.
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Protocol
 
 from relay_core.config import TenantConfig, VendorConfig
@@ -21,6 +22,7 @@ from relay_core.domain.limits import Limits
 from relay_core.domain.records import ReportEntry, RunFailure
 
 _HOUR = timedelta(hours=1)
+_TENTH_OF_HOUR = timedelta(minutes=6)
 _INPUT_CODES = (
     FailureCode.REQUIRED_VENDOR_MISSING,
     FailureCode.STALE_FEED,
@@ -297,10 +299,12 @@ def _failure_of_input(
     if max_age_hours is not None and upload.uploaded_at is not None:
         age = requested_at - upload.uploaded_at
         if age > max_age_hours * _HOUR:
+            # Rounded up, so that the age never reads like the limit.
+            tenths = -(-age // _TENTH_OF_HOUR)
             return run_faults.fault_of(
                 FailureCode.STALE_FEED,
                 vendor.vendor_id,
-                hours=age // _HOUR,
+                hours=Decimal(tenths).scaleb(-1),
                 max_hours=max_age_hours,
             )
     if upload.size > limits.feed_bytes:

@@ -252,6 +252,35 @@ def test_of_the_two_parts_the_one_whose_time_has_passed_is_as_if_absent() -> (
     assert left(expires_at=past, accept_until=past) == []
 
 
+@pytest.mark.parametrize(
+    ("fraction", "is_used"),
+    [(".900Z", True), (".000001Z", True), (".000Z", False), ("Z", False)],
+)
+def test_a_fraction_of_a_second_decides_whether_an_override_is_used(
+    fraction: str, is_used: bool
+) -> None:
+    expiry = f"{REQUESTED_AT:%Y-%m-%dT%H:%M:%S}{fraction}"
+    found = overrides({"sku": "A", "price": "1", "expires_at": expiry})
+    assert [override.sku for override in found] == ["A"] * is_used
+
+
+@pytest.mark.parametrize(
+    ("instant", "written"),
+    [
+        ("2026-03-01T12:00:05.900Z", "2026-03-01T12:00:05.900000Z"),
+        ("2026-03-01T14:00:05.000001+02:00", "2026-03-01T12:00:05.000001Z"),
+        ("2026-03-01T12:00:05.000Z", "2026-03-01T12:00:05Z"),
+    ],
+)
+def test_an_override_keeps_its_fraction_of_a_second_where_it_is_stored(
+    instant: str, written: str
+) -> None:
+    document = {"sku": "A", "price": "1.00", "expires_at": instant}
+    (override,) = load_overrides([document], IDS)
+    assert override.as_dict()["expires_at"] == written
+    assert load_overrides([override.as_dict()], IDS) == (override,)
+
+
 def test_an_override_for_a_sku_that_nobody_offers_does_nothing() -> None:
     assert rows(run({"sku": "Z", "price": "1"})) == rows(run())
 

@@ -3,10 +3,8 @@
 This is HTTP only. The engine judges overrides, and the store changes them.
 """
 
-import csv
 import json
-import sys
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal
 from typing import Annotated, Any
 
@@ -21,6 +19,7 @@ from relay_dagster.api.http import problems, request_parsing
 from relay_dagster.api.http.error_codes import STORED_CONFIG, responds_with
 from relay_dagster.api.http.request_parsing import RunId, TenantId, request_body
 from relay_dagster.api.limits import DEFAULT_API_LIMITS
+from relay_dagster.api.quarantine_file import QuarantineFile
 from relay_dagster.api.routes.runs import find_run
 from relay_dagster.api.routes.tenants import find_config, require_tenant
 from relay_dagster.api.security.auth import MayConfigure, MayRead, MayRelease
@@ -215,16 +214,7 @@ def accept_skus(
             f"run {run_id} is {record.status}, and its feed is neither published nor on "
             "hold; choose a run with a feed"
         )
-    requested_skus = None if body.skus is None else frozenset(body.skus)
-    prices = _quarantined_prices(call.platform, record, requested_skus)
-    unknown_skus = sorted((requested_skus or frozenset()) - prices.keys())
-    if unknown_skus or not prices:
-        sku = f"SKU {unknown_skus[0][:200]!r}" if unknown_skus else "any SKU"
-        message = (
-            f"run {run_id} did not keep the published price of {sku}; "
-            "no price was accepted"
-        )
-        raise problems.ProblemError("SKU_NOT_QUARANTINED", message)
+    prices = _quarantined_prices(call.platform, record, body.skus)
     change = call.platform.overrides.accept(
         record.tenant_id, prices, record.run_id, body.reason, call.origin
     )
@@ -243,50 +233,48 @@ def _quarantined_prices(
     record: RunRecord,
     requested_skus: Collection[str] | None,
 ) -> dict[str, Decimal]:
-    """Return the computed prices of a run's quarantine, keyed by SKU.
-
-    SKUs that are too long for an override are left out, as are SKUs that are not
-    requested; None requests all.
+    """Return the computed prices of requested SKUs of a quarantine; None requests all.
 
     Raises:
         ArtifactsExpiredError: The run had a quarantine, and its file is gone.
+        ProblemError: A requested SKU is not in the quarantine, or it has none at all.
         QuotaExceededError: There are more prices than a tenant can have overrides.
     """
     prices: dict[str, Decimal] = {}
-    key = record.keys.quarantine
-    size = platform.objects.size_of(key)
-    if size is None:
-        # A run that still has its summary, and never had this file, has no quarantine.
-        had_quarantine = "quarantine" in record.artifacts
-        if had_quarantine or not platform.objects.exists(
-            record.keys.run_summary
-        ):
-            raise errors.ArtifactsExpiredError(
-                f"{key} was deleted; start a new run"
-            )
-        return prices
-    # A SKU can be as long as a cell may be, which is more than the csv module's
-    # default.
-    csv.field_size_limit(sys.maxsize)
-    chunks = platform.objects.chunks(key, 0, size)
-    for row in csv.DictReader(_lines(chunks)):
-        sku = row["sku"]
-        is_requested = requested_skus is None or sku in requested_skus
-        if is_requested and len(sku.encode()) <= MAX_SKU_BYTES:
-            prices[sku] = Decimal(row["price_computed"])
-        if len(prices) > MAX_OVERRIDES:
-            raise QuotaExceededError(
-                "OVERRIDE_QUOTA_EXCEEDED", record.tenant_id, MAX_OVERRIDES
-            )
+    unknown_skus = set(requested_skus or ())
+    file = QuarantineFile.find(platform.objects, record.keys)
+    if file is None:
+        _require_summary(platform, record)
+    else:
+        unknown_skus = {file.without_mark(sku) for sku in unknown_skus}
+        skus = None if requested_skus is None else frozenset(unknown_skus)
+        for number, (sku, price) in enumerate(file.prices(skus)):
+            if number == MAX_OVERRIDES:
+                raise QuotaExceededError(
+                    "OVERRIDE_QUOTA_EXCEEDED", record.tenant_id, MAX_OVERRIDES
+                )
+            # A longer SKU cannot have an override.
+            if len(sku.encode()) <= MAX_SKU_BYTES:
+                prices[sku] = price
+        unknown_skus -= prices.keys()
+    if unknown_skus or not prices:
+        sku = f"SKU {min(unknown_skus)[:200]!r}" if unknown_skus else "any SKU"
+        message = (
+            f"run {record.run_id} did not keep the published price of {sku}; "
+            "no price was accepted"
+        )
+        raise problems.ProblemError("SKU_NOT_QUARANTINED", message)
     return prices
 
 
-def _lines(chunks: Iterator[bytes]) -> Iterator[str]:
-    """Yield the lines of a file, each with its line feed, with one chunk in memory."""
-    incomplete_line = b""
-    for chunk in chunks:
-        *lines, incomplete_line = (incomplete_line + chunk).split(b"\n")
-        for line in lines:
-            yield f"{line.decode()}\n"
-    if incomplete_line:
-        yield incomplete_line.decode()
+def _require_summary(platform: Platform, record: RunRecord) -> None:
+    """Require that a run never had a quarantine: its summary is there, and no key of it.
+
+    Raises:
+        ArtifactsExpiredError: The run had a quarantine, or its files are gone.
+    """
+    had_quarantine = "quarantine" in record.artifacts
+    if had_quarantine or not platform.objects.exists(record.keys.run_summary):
+        raise errors.ArtifactsExpiredError(
+            f"{record.keys.quarantine} was deleted; start a new run"
+        )

@@ -148,7 +148,7 @@ def _form_values(override: Override | None, zone: tzinfo) -> dict[str, str]:
     values = {name: str(value) for name, value in override.as_dict().items()}
     if override.expires_at is not None:
         # An override that ends at midnight has the day before as its last day.
-        last_moment = override.expires_at - timedelta(seconds=1)
+        last_moment = override.expires_at - timedelta(microseconds=1)
         values["expires_on"] = last_moment.astimezone(zone).date().isoformat()
     return values
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -417,6 +418,60 @@ def test_prices_are_accepted_by_name_or_all_at_once(shop: ApiWorld) -> None:
         "B,\n2",
         "C-3",
     ]
+
+
+MANY = [
+    f"S{number:07},keep,131.99,13.19,vendor_1,2," for number in range(10**6)
+]
+
+
+def seconds_to_accept(world: ApiWorld, run_id: str, **order: Any) -> float:
+    """Return the processor time of an answer, with that of the bucket."""
+    began = time.process_time()
+    assert accept(world, run_id, **order).status_code in (200, 404, 409)
+    return time.process_time() - began
+
+
+@pytest.mark.parametrize("quoted", ["", '"T,1",keep,2.00,1.00,vendor_1,2,'])
+def test_a_quarantine_of_a_million_skus_is_searched_within_a_second(
+    shop: ApiWorld, quoted: str
+) -> None:
+    run_id = quarantined(shop, *filter(None, (quoted, *MANY)))
+    many = [f"S{number:07}" for number in range(0, 10**6, 100)]
+    for order in (
+        {"skus": ["Z-9"]},
+        {"skus": [*many[:-1], "Z-9"]},
+        {"all": True},
+    ):
+        assert seconds_to_accept(shop, run_id, **order) < 1
+    assert listed(shop)["overrides"] == []
+    assert accept(shop, run_id, skus=["S0999999"]).json() == {"accepted": 1}
+
+
+def test_a_sku_is_accepted_as_quarantine_csv_or_as_the_feed_writes_it(
+    shop: ApiWorld,
+) -> None:
+    rows = ["'+B,keep,2.00,1.00,v,2,", "'-C,keep,2.00,1.50,v,2,"]
+    plain_id = quarantined(shop, *rows)
+    run_id = quarantined(shop, *rows)
+    keys = ArtifactKeys(run_id, TENANT)
+    snapshot = {"tenant_config": {"output": {"escape_formulas": True}}}
+    shop.platform.objects.put(
+        keys.config_snapshot, json.dumps(snapshot).encode()
+    )
+    skus = ["+B", "'-C"]
+    assert accept(shop, run_id, skus=skus).json() == {"accepted": 2}
+    prices = {
+        row["sku"]: row["accept_price"] for row in listed(shop)["overrides"]
+    }
+    assert prices == {"+B": "1.00", "-C": "1.50"}
+    assert accept(shop, run_id, all=True).json() == {"accepted": 2}
+    assert len(listed(shop)["overrides"]) == 2
+    # Where nothing is escaped, the mark is part of the SKU.
+    assert_problem(
+        accept(shop, plain_id, skus=["+B"]), 404, "SKU_NOT_QUARANTINED"
+    )
+    assert accept(shop, plain_id, skus=["'-C"]).json() == {"accepted": 1}
 
 
 def test_one_sku_that_is_not_in_the_quarantine_accepts_none(

@@ -445,6 +445,28 @@ def test_what_is_no_workbook_or_damaged_is_a_decode_error(data: bytes) -> None:
     assert caught.value.error_code == "DECODE_ERROR"
 
 
+@pytest.mark.parametrize(
+    "part", ["xl/worksheets/1.xml", "xl/sharedStrings.xml", "xl/workbook.xml"]
+)
+@pytest.mark.parametrize(
+    "before",
+    [" " * (1 << 20), f"<!--{'x' * (3 << 20)}-->", "<?x y?>" * (1 << 18)],
+    ids=["spaces", "a comment", "instructions"],
+)
+def test_a_document_type_is_found_however_far_behind_the_start(
+    part: str, before: str
+) -> None:
+    rows = HEADER + shared_row(2, 0)
+    parts = workbook_parts(rows, shared="<si><t>a</t></si>")
+    assert read(archive(parts), "xlsx").headers == ("sku", "qty")
+    parts[part] = f"{before}<!DOCTYPE x [<!ENTITY a 'aaaa'>]>{parts[part]}"
+    with pytest.raises(
+        FeedUnreadableError, match="declares a document type"
+    ) as caught:
+        read(archive(parts), "xlsx")
+    assert caught.value.error_code == "DECODE_ERROR"
+
+
 def test_styles_without_end_are_not_built() -> None:
     styles = f"<styleSheet><cellXfs>{'<xf/>' * 300_000}</cellXfs></styleSheet>"
     data = archive(workbook_parts(HEADER) | {"xl/styles.xml": styles})

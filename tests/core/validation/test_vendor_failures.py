@@ -259,6 +259,26 @@ def test_an_upload_is_stale_from_its_exact_age_on(
     assert (verdict.failure is not None) is fails
 
 
+@pytest.mark.parametrize(
+    ("age", "hours"),
+    [
+        (HOUR + MOMENT, "1.1"),
+        (2 * HOUR - timedelta(seconds=36), "2.0"),
+        (30 * HOUR, "30.0"),
+    ],
+)
+def test_the_age_of_a_stale_upload_never_reads_like_its_limit(
+    age: timedelta, hours: str
+) -> None:
+    vendor = vendor_document("v", max_feed_age_hours=1)
+    failure = judged(vendor, uploads={"v": upload(age=age)}).failure
+    assert failure is not None
+    assert failure.error_message == (
+        f"stale feed: the latest file of vendor 'v' is {hours} hours old, but "
+        "max_feed_age_hours is 1. Ask the vendor for a new file."
+    )
+
+
 def test_an_upload_without_an_age_is_never_stale() -> None:
     vendor = vendor_document("v", max_feed_age_hours=1)
     assert judged(vendor, uploads={"v": upload(age=None)}).failure is None
