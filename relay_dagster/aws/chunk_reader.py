@@ -53,18 +53,14 @@ class ChunkReader(io.RawIOBase):
     def _take(self, size: float) -> bytes:
         """Return ``size`` bytes without hashing them, or fewer at the end."""
         pieces: list[memoryview] = []
-        while size > 0 and self._has_current_chunk():
+        while size > 0:
+            if not self._current_chunk:
+                chunk = next(self._chunks, None)
+                if chunk is None:
+                    break
+                self._current_chunk = memoryview(chunk).cast("B")
             piece_size = int(min(size, len(self._current_chunk)))
             pieces.append(self._current_chunk[:piece_size])
             self._current_chunk = self._current_chunk[piece_size:]
             size -= piece_size
         return b"".join(pieces)
-
-    def _has_current_chunk(self) -> bool:
-        """Go on to the next chunk that has bytes, if the current one has no more."""
-        while not self._current_chunk:
-            chunk = next(self._chunks, None)
-            if chunk is None:
-                return False
-            self._current_chunk = memoryview(chunk).cast("B")
-        return True

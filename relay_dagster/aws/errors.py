@@ -143,10 +143,18 @@ def has_answered(*codes: str) -> Callable[[BaseException], bool]:
     return is_answer
 
 
-def unless(codes: Container[str], call: Callable[[], _R]) -> _R | None:
-    """Return the result of a call, or None if the response is an error with one of the codes."""
+def unless(
+    codes: Container[str],
+    call: Callable[..., _R],
+    *values: Any,
+    **arguments: Any,
+) -> _R | None:
+    """Return the result of a call with the values and the named arguments.
+
+    Return None if the response is an error with one of the codes.
+    """
     try:
-        return call()
+        return call(*values, **arguments)
     except ClientError as error:
         if error_code(error) in codes:
             return None
@@ -251,18 +259,15 @@ def in_batches(
     Raises:
         ThrottledError: A call returned entries many times.
     """
-    again = retrying(
-        lambda error: isinstance(error, ThrottledError),
-        sleep=sleep,
-    )
     remaining_entries = iter(entries)
-    batch: Any = None
-
-    def process_batch() -> None:
-        nonlocal batch
-        batch = call(batch)
-        if batch:
-            raise ThrottledError("dynamodb.Batch", "some stayed unprocessed")
-
     while batch := list(islice(remaining_entries, size)):
-        again(process_batch)
+        tries = retrying(
+            lambda error: isinstance(error, ThrottledError),
+            sleep=sleep,
+        )
+        for attempt in tries:
+            with attempt:
+                batch = call(batch)
+                if batch:
+                    message = "some stayed unprocessed"
+                    raise ThrottledError("dynamodb.Batch", message)

@@ -106,7 +106,27 @@ class Queue:
             MessageAttributeNames=["All"],
             **options,
         )
-        return [_message_of(raw) for raw in response.get("Messages", [])]
+        messages = []
+        for raw in response.get("Messages", []):
+            system_attributes: Any = raw.get("Attributes", {})
+            sent_seconds = (
+                int(system_attributes.get("SentTimestamp") or 0) / 1000
+            )
+            receive_count = system_attributes.get("ApproximateReceiveCount", 1)
+            attributes = {}
+            for name, value in raw.get("MessageAttributes", {}).items():
+                if "StringValue" in value:
+                    attributes[name] = value["StringValue"]
+            message = Message(
+                message_id=raw["MessageId"],
+                receipt_handle=raw["ReceiptHandle"],
+                body=raw["Body"],
+                receive_count=int(receive_count),
+                sent_at=datetime.fromtimestamp(sent_seconds, UTC),
+                attributes=attributes,
+            )
+            messages.append(message)
+        return messages
 
     def extend(self, receipt_handle: str, seconds: float) -> bool:
         """Hide a message for a number of seconds; 0 shows it.
@@ -114,15 +134,14 @@ class Queue:
         Return False for a stale handle.
         """
         visibility = max(0, min(round(seconds), MAX_VISIBILITY_SECONDS))
-
-        def call() -> object:
-            return self.clients.sqs.change_message_visibility(
-                QueueUrl=self.url,
-                ReceiptHandle=receipt_handle,
-                VisibilityTimeout=visibility,
-            )
-
-        return errors.unless(_STALE_HANDLE, call) is not None
+        response = errors.unless(
+            _STALE_HANDLE,
+            self.clients.sqs.change_message_visibility,
+            QueueUrl=self.url,
+            ReceiptHandle=receipt_handle,
+            VisibilityTimeout=visibility,
+        )
+        return response is not None
 
     def show_all(self, messages: Sequence[Message]) -> None:
         """Make received messages visible again, as far as they still exist."""
@@ -134,14 +153,13 @@ class Queue:
 
         Return False for a stale handle. The message may then still be in the queue.
         """
-
-        def call() -> object:
-            return self.clients.sqs.delete_message(
-                QueueUrl=self.url,
-                ReceiptHandle=receipt_handle,
-            )
-
-        return errors.unless(_STALE_HANDLE, call) is not None
+        response = errors.unless(
+            _STALE_HANDLE,
+            self.clients.sqs.delete_message,
+            QueueUrl=self.url,
+            ReceiptHandle=receipt_handle,
+        )
+        return response is not None
 
     def delete_all(self, messages: Sequence[Message]) -> None:
         """Delete messages. A message with a stale handle is received again."""
@@ -327,24 +345,6 @@ def read_dead_letters(
         if deadline.has_passed():
             return
     queue.dead.show_all(read_messages)
-
-
-def _message_of(raw: Mapping[str, Any]) -> Message:
-    """Return the message that SQS describes."""
-    system_attributes = raw.get("Attributes", {})
-    sent_at_milliseconds = int(system_attributes.get("SentTimestamp") or 0)
-    attributes = {}
-    for name, value in raw.get("MessageAttributes", {}).items():
-        if "StringValue" in value:
-            attributes[name] = value["StringValue"]
-    return Message(
-        message_id=raw["MessageId"],
-        receipt_handle=raw["ReceiptHandle"],
-        body=raw["Body"],
-        receive_count=int(system_attributes.get("ApproximateReceiveCount", 1)),
-        sent_at=datetime.fromtimestamp(sent_at_milliseconds / 1000, UTC),
-        attributes=attributes,
-    )
 
 
 def _legal(value: str) -> str:

@@ -41,10 +41,6 @@ _STREAMED_CHUNK_BYTES = 256 << 10
 _SHORT_PAGE_KEYS = 300
 
 
-def _ignore() -> None:
-    """Do nothing."""
-
-
 @errors.adapter
 @dataclass(eq=False)
 class ObjectStore:
@@ -70,7 +66,7 @@ class ObjectStore:
     def latest_object(
         self,
         prefix: str,
-        on_page: Callable[[], object] = _ignore,
+        on_page: Callable[[], object] | None = None,
     ) -> ObjectInfo | None:
         """Return the newest object under a prefix, or None where there is none.
 
@@ -138,14 +134,15 @@ class ObjectStore:
     def _listed(
         self,
         prefix: str,
-        on_page: Callable[[], object] = _ignore,
+        on_page: Callable[[], object] | None = None,
         **options: Any,
     ) -> Iterator[ObjectInfo]:
         """Yield the objects under a prefix, page by page, in the order of their keys."""
         paginator = self.clients.s3.get_paginator("list_objects_v2")
         pages = paginator.paginate(Bucket=self.bucket, Prefix=prefix, **options)
         for page in pages:
-            on_page()
+            if on_page is not None:
+                on_page()
             for entry in page.get("Contents", []):
                 yield ObjectInfo(
                     entry["Key"],
@@ -158,15 +155,13 @@ class ObjectStore:
 
     def head(self, key: str) -> ObjectHead | None:
         """Return the facts of an object, or None where there is no such object."""
-
-        def call() -> Any:
-            return self.clients.s3.head_object(
-                Bucket=self.bucket,
-                Key=key,
-                ChecksumMode="ENABLED",
-            )
-
-        response = errors.unless(errors.NO_OBJECT, call)
+        response: Any = errors.unless(
+            errors.NO_OBJECT,
+            self.clients.s3.head_object,
+            Bucket=self.bucket,
+            Key=key,
+            ChecksumMode="ENABLED",
+        )
         if response is None:
             return None
         sha256 = whole_sha256(response)
@@ -201,12 +196,13 @@ class ObjectStore:
 
     def read_or_none(self, key: str) -> bytes | None:
         """Return an object's bytes, or None where there is no such object."""
-
-        def call() -> bytes:
-            response = self.clients.s3.get_object(Bucket=self.bucket, Key=key)
-            return response["Body"].read()
-
-        return errors.unless(errors.NO_OBJECT, call)
+        response: Any = errors.unless(
+            errors.NO_OBJECT,
+            self.clients.s3.get_object,
+            Bucket=self.bucket,
+            Key=key,
+        )
+        return None if response is None else response["Body"].read()
 
     def read_range(self, key: str, start: int, stop: int) -> bytes | None:
         """Return the bytes of an object from ``start`` to before ``stop``.
@@ -303,22 +299,21 @@ class ObjectStore:
         content_type: str | None = None,
     ) -> bool:
         """Store bytes under a key. Return False, and store nothing, if the key is taken."""
-
-        def put() -> Any:
-            return self.clients.s3.put_object(
-                Bucket=self.bucket,
-                Key=key,
-                Body=data,
-                IfNoneMatch="*",
-                **_type_option(content_type),
-            )
-
         # S3 asks for another attempt while another writer stores the same key.
         again = errors.retrying(
             errors.has_answered(*errors.WRITE_CONFLICT),
             tries=5,
         )
-        response = errors.unless(errors.PRECONDITION_FAILED, lambda: again(put))
+        response = errors.unless(
+            errors.PRECONDITION_FAILED,
+            again,
+            self.clients.s3.put_object,
+            Bucket=self.bucket,
+            Key=key,
+            Body=data,
+            IfNoneMatch="*",
+            **_type_option(content_type),
+        )
         return response is not None
 
     def copy(self, source_key: str, target_key: str) -> None:
@@ -333,7 +328,9 @@ class ObjectStore:
         """Copy an object like `copy`. Return False where there is no such object."""
         response = errors.unless(
             errors.NO_OBJECT,
-            lambda: self._copy(source_key, target_key),
+            self._copy,
+            source_key,
+            target_key,
         )
         return response is not None
 

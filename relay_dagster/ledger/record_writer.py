@@ -98,7 +98,7 @@ class RecordWriter:
         writes = [
             *maker.lock(change, yield_to_waiters=yield_to_waiters),
             *maker.vendor_results(change.after),
-            maker.tenant_active(change.after, sent_at),
+            maker.database.tenant_active(record.tenant_id, sent_at),
             *further_writes,
         ]
         return self._runs.commit(change, writes)
@@ -151,24 +151,46 @@ class RecordWriter:
         before: RunRecord,
         after: RunRecord,
     ) -> RunRecord:
-        feed_update = (
-            None if change.feed_update is None else change.feed_update(after)
-        )
+        """Commit a record and all that goes with the change, in one transaction."""
+        feed_update = None
+        if change.feed_update is not None:
+            feed_update = change.feed_update(after)
         if feed_update is not None:
             after = with_publication(after, feed_update.after)
-            feed_update = self._scheduled_update(feed_update)
-        entry = (
-            None if change.audit_entry is None else change.audit_entry(after)
-        )
-        after, entries = _with_pending_entry(after, entry)
+        if feed_update is not None and feed_update.superseded is not None:
+            held_run, superseded_run = feed_update.superseded
+            superseded_run = self._schedule.scheduled(
+                held_run,
+                superseded_run,
+                self._clock(),
+            )
+            feed_update = replace(
+                feed_update,
+                superseded=(held_run, superseded_run),
+            )
+        entry = None
+        if change.audit_entry is not None:
+            entry = change.audit_entry(after)
+        entries = [] if entry is None else [entry]
+        if after.pending_audit is not None and not after.hidden:
+            # The audit learns who asked for a run with the first change that does not
+            # withdraw it: until its message is sent, there may be no run.
+            entries.insert(0, after.pending_audit)
+            after = replace(after, pending_audit=None)
         record_change = self._record_change(before, after, feed_update, entries)
         maker = self._runs.writes
-        writes = self._writes_of(before, record_change)
+        tenant_active = maker.database.tenant_active(after.tenant_id)
+        writes = [*maker.lock(record_change), *maker.vendor_results(after)]
+        is_owner = after.lock_state is LockState.OWNER
+        if is_owner and before.lock_state is not LockState.OWNER:
+            writes.append(tenant_active)
+        elif after.hidden and not before.hidden and after.idempotency_id:
+            writes.append(maker.forget(after))
         if feed_update is not None:
             writes += maker.feed(feed_update)
         if change.needs_idle_tenant:
             writes.append(maker.tenant_idle(record_change))
-            writes.append(maker.tenant_active(after))
+            writes.append(tenant_active)
         return self._runs.commit(record_change, writes)
 
     def _record_change(
@@ -183,42 +205,3 @@ class RecordWriter:
         after = self._schedule.scheduled(before, after, now)
         events = events_of(before, after, feed_update, now)
         return RecordChange(before, after, tuple(events), tuple(entries))
-
-    def _writes_of(
-        self,
-        before: RunRecord,
-        change: RecordChange,
-    ) -> list[Write]:
-        """Return the writes of lock, results and caller's key that a change needs."""
-        after = change.after
-        maker = self._runs.writes
-        writes = [*maker.lock(change), *maker.vendor_results(after)]
-        is_owner = after.lock_state is LockState.OWNER
-        if is_owner and before.lock_state is not LockState.OWNER:
-            writes.append(maker.tenant_active(after))
-        elif after.hidden and not before.hidden and after.idempotency_id:
-            writes.append(maker.forget(after))
-        return writes
-
-    def _scheduled_update(self, update: FeedUpdate) -> FeedUpdate:
-        """Return a feed update with the next check of the run that it supersedes."""
-        if update.superseded is None:
-            return update
-        before, after = update.superseded
-        after = self._schedule.scheduled(before, after, self._clock())
-        return replace(update, superseded=(before, after))
-
-
-def _with_pending_entry(
-    record: RunRecord,
-    entry: AuditEntry | None,
-) -> tuple[RunRecord, list[AuditEntry]]:
-    """Return the record and the audit entries of its change.
-
-    The audit learns who asked for a run with the first change that does not withdraw
-    it: until its message is sent, there may be no run.
-    """
-    entries = [] if entry is None else [entry]
-    if record.pending_audit is None or record.hidden:
-        return record, entries
-    return replace(record, pending_audit=None), [record.pending_audit, *entries]

@@ -60,7 +60,11 @@ class Job:
             raise NotAJobError(f"the body is not JSON: {error}") from error
         if not isinstance(document, dict):
             raise NotAJobError("the body is not a JSON object")
-        config_version = _read_version(document.get("config_version"))
+        config_version = document.get("config_version")
+        # A boolean is an int for isinstance.
+        is_version = type(config_version) is int and 1 <= config_version < 2**53
+        if config_version is not None and not is_version:
+            raise _refusal("config_version", "a version", config_version)
         return cls(
             run_id=_read_text(document, "run_id", is_run_id, "a UUID"),
             tenant_id=_read_text(document, "tenant_id", is_id, "a tenant's id"),
@@ -89,15 +93,6 @@ def _read_text(
     value = document.get(name)
     if not isinstance(value, str) or not is_valid(value):
         raise _refusal(name, expectation, value)
-    return value
-
-
-def _read_version(value: object) -> int | None:
-    if value is None:
-        return None
-    # A boolean is an int for isinstance.
-    if type(value) is not int or not 1 <= value < 2**53:
-        raise _refusal("config_version", "a version", value)
     return value
 
 

@@ -122,7 +122,13 @@ class PollSchedule:
         While an attempt is in progress, a check that is due sooner keeps its time.
         """
         queue, due_at = self._next_check(after, now)
-        if before is not None and _is_same_attempt(before, after):
+        is_same_attempt = (
+            before is not None
+            and before.is_dispatched
+            and after.is_dispatched
+            and before.attempt == after.attempt
+        )
+        if before is not None and is_same_attempt:
             due_before = before.due_at if before.due_queue is queue else None
             if due_before is not None and due_at is not None:
                 is_sooner = now < due_before < due_at
@@ -167,11 +173,6 @@ class PollSchedule:
         last_sign = max(signs, default=now)
         message_life = timedelta(seconds=self.message_lost_seconds)
         return DueQueue.MESSAGE, last_sign + message_life
-
-
-def _is_same_attempt(before: RunRecord, after: RunRecord) -> bool:
-    are_dispatched = before.is_dispatched and after.is_dispatched
-    return are_dispatched and before.attempt == after.attempt
 
 
 def _before_sight(hidden_until: datetime, now: datetime) -> datetime:

@@ -117,26 +117,23 @@ class Database:
             ExternalServiceError: DynamoDB did not carry out the transaction.
         """
         requests: Any = [write.request() for write in writes]
-
-        def try_once() -> None:
-            token = str(uuid.uuid4())
-            try:
-                self.clients.dynamodb.transact_write_items(
-                    TransactItems=requests,
-                    ClientRequestToken=token,
-                )
-            except ClientError as error:
-                meaning = _meaning(error, writes)
-                if meaning is None:
-                    raise
-                raise meaning from error
-
-        again = errors.retrying(
+        tries = errors.retrying(
             lambda error: isinstance(error, ThrottledError),
             sleep=self.runs.sleep,
         )
         try:
-            again(try_once)
+            for attempt in tries:
+                with attempt:
+                    try:
+                        self.clients.dynamodb.transact_write_items(
+                            TransactItems=requests,
+                            ClientRequestToken=str(uuid.uuid4()),
+                        )
+                    except ClientError as error:
+                        meaning = _meaning(error, writes)
+                        if meaning is None:
+                            raise
+                        raise meaning from error
         except ConditionsFailedError as error:
             failed_writes = [
                 write for write in writes if write.role in error.items

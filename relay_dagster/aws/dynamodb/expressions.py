@@ -4,7 +4,7 @@ Conditions come from `boto3.dynamodb.conditions`. boto3 has nothing of the kind 
 updates, so `Update` describes the changes of an item's attributes.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -18,11 +18,8 @@ from boto3.dynamodb.conditions import (
 
 from relay_dagster.aws.dynamodb import schema
 from relay_dagster.aws.dynamodb.codec import (
-    Item,
     epoch_seconds,
-    instant_text,
     marshal,
-    unmarshal,
 )
 
 EXISTS = Attr(schema.KEY).exists()
@@ -51,102 +48,79 @@ class Update:
     deletes: Mapping[str, Any] = field(default_factory=dict)
 
 
-class Expressions:
-    """Collects the expressions of one request, which share their placeholders."""
+def request_arguments(
+    *,
+    partition: schema.Partition | None = None,
+    bound: ConditionBase | None = None,
+    matching: ConditionBase | None = None,
+    update: Update | None = None,
+    condition: ConditionBase | None = None,
+) -> dict[str, Any]:
+    """Return the arguments of a request for its expressions, which share placeholders.
 
-    def __init__(self) -> None:
-        """Begin with no expression."""
-        self._builder = ConditionExpressionBuilder()
-        self._texts: dict[str, str] = {}
-        self._names: dict[str, str] = {}
-        self._values: dict[str, Any] = {}
+    A query looks at the rows of a ``partition`` whose sort key meets ``bound``, and returns
+    those that are ``matching``. A write makes an ``update`` if a ``condition`` holds. None
+    adds no argument.
+    """
+    key_condition: ConditionBase | None = None
+    if partition is not None:
+        key_condition = Key(partition.attribute).eq(partition.value)
+        if bound is not None:
+            key_condition = key_condition & bound
+    arguments: dict[str, Any] = {}
+    names: dict[str, str] = {}
+    values: dict[str, Any] = {}
+    if update is not None:
+        written = {
+            schema.SCHEMA: schema.SCHEMA_NUMBER,
+            **update.sets,
+            **update.adds,
+            **update.deletes,
+        }
+        names = {f"#{name}": name for name in (*written, *update.removes)}
+        values = {f":{name}": value for name, value in written.items()}
+        arguments["UpdateExpression"] = _update_expression(update)
+    conditions = (
+        ("KeyConditionExpression", key_condition, True),
+        ("FilterExpression", matching, False),
+        ("ConditionExpression", condition, False),
+    )
+    builder = ConditionExpressionBuilder()
+    for parameter, required, is_of_keys in conditions:
+        if required is not None:
+            built = builder.build_expression(required, is_of_keys)
+            arguments[parameter] = built.condition_expression
+            names.update(built.attribute_name_placeholders)
+            values.update(built.attribute_value_placeholders)
+    if names:
+        arguments["ExpressionAttributeNames"] = names
+    if values:
+        arguments["ExpressionAttributeValues"] = marshal(values)
+    return arguments
 
-    def add_condition(self, condition: ConditionBase | None) -> None:
-        """Add the condition of a write; None adds nothing."""
-        if condition is not None:
-            self._add("ConditionExpression", condition, is_key_condition=False)
 
-    def add_filter(self, condition: ConditionBase | None) -> None:
-        """Add the condition of the rows that a query returns; None adds nothing."""
-        if condition is not None:
-            self._add("FilterExpression", condition, is_key_condition=False)
-
-    def add_key_condition(self, condition: ConditionBase) -> None:
-        """Add the condition of the keys that a query looks at."""
-        self._add("KeyConditionExpression", condition, is_key_condition=True)
-
-    def _add(
-        self,
-        parameter: str,
-        condition: ConditionBase,
-        *,
-        is_key_condition: bool,
-    ) -> None:
-        built = self._builder.build_expression(condition, is_key_condition)
-        self._texts[parameter] = built.condition_expression
-        self._names.update(built.attribute_name_placeholders)
-        self._values.update(marshal(built.attribute_value_placeholders))
-
-    def add_update(self, update: Update) -> None:
-        """Add the changes of an item, and the number of the layout if it has none yet."""
-        self._add_names([schema.SCHEMA])
-        self._add_values({schema.SCHEMA: schema.SCHEMA_NUMBER})
-        assignments = [
-            f"#{schema.SCHEMA} = if_not_exists(#{schema.SCHEMA}, :{schema.SCHEMA})",
-            *(f"#{name} = :{name}" for name in update.sets),
-        ]
-        clauses = ["SET " + ", ".join(assignments)]
-        if update.removes:
-            attributes = [f"#{name}" for name in update.removes]
-            clauses.append("REMOVE " + ", ".join(attributes))
-        if update.adds:
-            operands = [f"#{name} :{name}" for name in update.adds]
-            clauses.append("ADD " + ", ".join(operands))
-        if update.deletes:
-            operands = [f"#{name} :{name}" for name in update.deletes]
-            clauses.append("DELETE " + ", ".join(operands))
-        self._add_names(update.removes)
-        for changes in (update.sets, update.adds, update.deletes):
-            self._add_names(changes)
-            self._add_values(changes)
-        self._texts["UpdateExpression"] = " ".join(clauses)
-
-    def _add_names(self, attributes: Iterable[str]) -> None:
-        self._names.update({f"#{name}": name for name in attributes})
-
-    def _add_values(self, values: Mapping[str, Any]) -> None:
-        self._values.update(
-            marshal({f":{name}": values[name] for name in values}),
-        )
-
-    def arguments(self) -> dict[str, Any]:
-        """Return the arguments of the request, each of them only where it is not empty."""
-        arguments: dict[str, Any] = dict(self._texts)
-        if self._names:
-            arguments["ExpressionAttributeNames"] = self._names
-        if self._values:
-            arguments["ExpressionAttributeValues"] = self._values
-        return arguments
+def _update_expression(update: Update) -> str:
+    """Return the text of an update, which numbers the item's layout if it has no number."""
+    number_layout = (
+        f"#{schema.SCHEMA} = if_not_exists(#{schema.SCHEMA}, :{schema.SCHEMA})"
+    )
+    assignments = [f"#{name} = :{name}" for name in update.sets]
+    clauses = ["SET " + ", ".join([number_layout, *assignments])]
+    if update.removes:
+        attributes = [f"#{name}" for name in update.removes]
+        clauses.append("REMOVE " + ", ".join(attributes))
+    if update.adds:
+        operands = [f"#{name} :{name}" for name in update.adds]
+        clauses.append("ADD " + ", ".join(operands))
+    if update.deletes:
+        operands = [f"#{name} :{name}" for name in update.deletes]
+        clauses.append("DELETE " + ", ".join(operands))
+    return " ".join(clauses)
 
 
 def item_key(key: str) -> Any:
     """Return a key as the calls of DynamoDB take it."""
     return marshal({schema.KEY: key})
-
-
-def in_partition(
-    partition: schema.Partition,
-    bound: ConditionBase | None,
-) -> ConditionBase:
-    """Return the condition of a partition's rows, and of their sort key if it is bound."""
-    condition = Key(partition.attribute).eq(partition.value)
-    return condition if bound is None else condition & bound
-
-
-def is_due(item: Item, until: datetime) -> bool:
-    """Return True if an item is still due, which its index may know too late."""
-    due_at = unmarshal(item).get(schema.DUE_AT)
-    return due_at is not None and due_at <= instant_text(until)
 
 
 def count_up(

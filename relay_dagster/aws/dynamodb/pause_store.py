@@ -10,7 +10,6 @@ from relay_dagster.aws.dynamodb import codec, schema
 from relay_dagster.aws.dynamodb.database import Database
 from relay_dagster.aws.dynamodb.expressions import EXISTS
 from relay_dagster.aws.dynamodb.schema import Kind, Partition
-from relay_dagster.aws.dynamodb.table import Table
 from relay_dagster.runs.ports import Pause
 from relay_dagster.tenants.audit import SYSTEM, Action, Origin
 
@@ -23,19 +22,19 @@ class PauseStore:
 
     database: Database
 
-    @property
-    def _table(self) -> Table:
-        return self.database.tenants
-
     def of(self, tenant_id: str) -> Pause | None:
         """Return the pause that stops a tenant's runs, or None where there is none.
 
         The pause of all tenants comes before the tenant's own.
         """
-        items = self._table.items(
+        items = self.database.tenants.items(
             [Kind.PAUSE.key(""), Kind.PAUSE.key(tenant_id)],
         )
-        return self._table.parse(items[0], _PAUSES.read) if items else None
+        return (
+            self.database.tenants.parse(items[0], _PAUSES.read)
+            if items
+            else None
+        )
 
     def in_force(self) -> list[Pause]:
         """Return all pauses, that of all tenants first, then by tenant.
@@ -47,9 +46,11 @@ class PauseStore:
             schema.LISTED,
             schema.ALL_PAUSES,
         )
-        keys = {str(row[schema.KEY]) for row in self._table.rows(pauses)}
+        keys = {
+            str(row[schema.KEY]) for row in self.database.tenants.rows(pauses)
+        }
         keys.add(Kind.PAUSE.key(""))
-        return self._table.read_all(sorted(keys), _PAUSES.read)
+        return self.database.tenants.read_all(sorted(keys), _PAUSES.read)
 
     def begin(
         self,
@@ -74,7 +75,7 @@ class PauseStore:
         attributes = _PAUSES.names | item.keys()
         self.database.transact_while_active(
             tenant_id,
-            self._table.overwrite("pause", item, attributes),
+            self.database.tenants.overwrite("pause", item, attributes),
             self.database.audited(
                 origin,
                 Action.RUNS_PAUSED,
@@ -96,7 +97,7 @@ class PauseStore:
         """Allow new runs again, if there is a pause; one of the other scope stays."""
         key = Kind.PAUSE.key(tenant_id or "")
         self.database.carry_out(
-            self._table.delete("pause", key, EXISTS),
+            self.database.tenants.delete("pause", key, EXISTS),
             self.database.audited(
                 origin,
                 Action.RUNS_RESUMED,

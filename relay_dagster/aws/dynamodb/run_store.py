@@ -26,7 +26,6 @@ from relay_dagster.aws.dynamodb.database import ConditionsFailedError, Database
 from relay_dagster.aws.dynamodb.expressions import EXISTS, Update, at_revision
 from relay_dagster.aws.dynamodb.run_writes import RecordChange, RunItemWrites
 from relay_dagster.aws.dynamodb.schema import Kind
-from relay_dagster.aws.dynamodb.table import Table
 from relay_dagster.aws.dynamodb.webhook_store import new_event_write
 from relay_dagster.aws.dynamodb.work_queue import DueShards, TableQueue
 from relay_dagster.aws.dynamodb.writes import Write
@@ -50,17 +49,15 @@ class RunStore:
 
     database: Database
 
-    @property
-    def _table(self) -> Table:
-        return self.database.runs
-
     # --- records ----------------------------------------------------------------------
 
     def get(self, run_id: str) -> RunRecord | None:
         """Return a record, read consistently, or None. Hidden records are returned too."""
         if not is_run_id(run_id):
             return None
-        return self._table.read(Kind.RUN.key(run_id), run_writes.to_record)
+        return self.database.runs.read(
+            Kind.RUN.key(run_id), run_writes.to_record
+        )
 
     def get_visible(self, run_id: str) -> RunRecord | None:
         """Return a record like `get`, or None if it is hidden."""
@@ -70,12 +67,12 @@ class RunStore:
     def get_many(self, run_ids: Iterable[str]) -> dict[str, RunRecord]:
         """Return the records that exist by run id, like `get`."""
         keys = [Kind.RUN.key(run_id) for run_id in run_ids if is_run_id(run_id)]
-        records = self._table.read_all(keys, run_writes.to_record)
+        records = self.database.runs.read_all(keys, run_writes.to_record)
         return {record.run_id: record for record in records}
 
     def has_expired(self, run_id: str) -> bool:
         """Return True if a run's record was deleted because it had expired."""
-        return self._table.item(Kind.GONE.key(run_id)) is not None
+        return self.database.runs.item(Kind.GONE.key(run_id)) is not None
 
     def ids_by_request(
         self,
@@ -87,7 +84,7 @@ class RunStore:
         The first run is the one behind the sort key ``after``. The last one was requested
         before the instant.
         """
-        rows = self._table.rows(
+        rows = self.database.runs.rows(
             schema.listed_runs(None),
             Key(schema.REQUESTED_KEY).gt(after or " "),
             page_size=_REQUESTS_PAGE,
@@ -109,8 +106,10 @@ class RunStore:
         }
         key = Kind.RUN.key(record.run_id)
         return self.database.carry_out(
-            self._table.delete("record", key, at_revision(record.revision)),
-            self._table.put("tombstone", codec.marshal(tombstone)),
+            self.database.runs.delete(
+                "record", key, at_revision(record.revision)
+            ),
+            self.database.runs.put("tombstone", codec.marshal(tombstone)),
         )
 
     def list_runs(
@@ -131,7 +130,7 @@ class RunStore:
         """
         partition = schema.listed_runs(tenant_id, status)
         is_filtered = tenant_id is not None and status is not None
-        rows, last_row = self._table.page(
+        rows, last_row = self.database.runs.page(
             partition,
             matching=Attr("status").eq(str(status)) if is_filtered else None,
             limit=limit,
@@ -162,7 +161,7 @@ class RunStore:
         limit: int = 200,
     ) -> list[RunRecord]:
         """Return a queue's runs that are due by an instant, the longest due first."""
-        records = self._table.read_due(
+        records = self.database.runs.read_due(
             queue,
             until,
             limit,
@@ -182,13 +181,13 @@ class RunStore:
             if name in item
         }
         is_current = at_revision(record.revision)
-        write = self._table.overwrite(
+        write = self.database.runs.overwrite(
             "record",
             checked,
             run_writes.CHECKED,
             is_current,
         )
-        return self._table.carry_out(write)
+        return self.database.runs.carry_out(write)
 
     # --- changes of a record ----------------------------------------------------------
 
@@ -217,14 +216,12 @@ class RunStore:
             revision=revision,
             write_id=uuid.uuid4().hex,
         )
+        stored = replace(change, after=after)
+        table = self.database.runs
         writes = [
-            run_writes.record_write(
-                self._table,
-                "record",
-                replace(change, after=after),
-            ),
+            run_writes.record_write(table, "record", stored),
             *also,
-            *(new_event_write(self._table, event) for event in change.events),
+            *(new_event_write(table, event) for event in change.events),
             *(self.database.audit_write(entry) for entry in change.audit),
         ]
         try:
@@ -253,7 +250,9 @@ class RunStore:
     def lock(self, tenant_id: str) -> TenantLock:
         """Return a tenant's lock, read consistently."""
         key = Kind.LOCK.key(tenant_id)
-        lock = self._table.read(key, partial(run_writes.to_lock, tenant_id))
+        lock = self.database.runs.read(
+            key, partial(run_writes.to_lock, tenant_id)
+        )
         return lock or run_writes.to_lock(tenant_id, None)
 
     def locks(self, tenant_ids: Iterable[str]) -> dict[str, TenantLock]:
@@ -261,16 +260,18 @@ class RunStore:
         names_by_key = {
             Kind.LOCK.key(tenant_id): tenant_id for tenant_id in tenant_ids
         }
-        return self._table.read_by_name(names_by_key, run_writes.to_lock)
+        return self.database.runs.read_by_name(names_by_key, run_writes.to_lock)
 
     def feed(self, tenant_id: str) -> FeedPointer | None:
         """Return a tenant's feed pointer, or None if it has not published a feed yet."""
-        return self._table.read(Kind.FEED.key(tenant_id), run_writes.to_feed)
+        return self.database.runs.read(
+            Kind.FEED.key(tenant_id), run_writes.to_feed
+        )
 
     def feeds(self, tenant_ids: Iterable[str]) -> dict[str, FeedPointer]:
         """Return the feed pointers of those tenants that have one, read consistently."""
         keys = [Kind.FEED.key(tenant_id) for tenant_id in tenant_ids]
-        feeds = self._table.read_all(keys, run_writes.to_feed)
+        feeds = self.database.runs.read_all(keys, run_writes.to_feed)
         return {feed.tenant_id: feed for feed in feeds}
 
     @property
@@ -278,7 +279,7 @@ class RunStore:
         """The feed pointers with publications that are to be reported to Dagster."""
         return TableQueue(
             database=self.database,
-            index=DueShards(self._table, schema.PUBLISHED),
+            index=DueShards(self.database.runs, schema.PUBLISHED),
             role="feed",
             to_item=run_writes.feed_item,
             read=run_writes.to_feed,
@@ -299,12 +300,12 @@ class RunStore:
                 return ()
             return run_writes.to_results(item)
 
-        return self._table.read(Kind.RESULTS.key(tenant_id), read) or ()
+        return self.database.runs.read(Kind.RESULTS.key(tenant_id), read) or ()
 
     def last_runs(self, tenant_ids: Iterable[str]) -> dict[str, RunRecord]:
         """Return the last ended run of all vendors, by tenant, where there is one."""
         keys = [Kind.RESULTS.key(tenant_id) for tenant_id in tenant_ids]
-        items = self._table.items_by_key(keys).values()
+        items = self.database.runs.items_by_key(keys).values()
         run_ids = [str(codec.unmarshal(item)["run_id"]) for item in items]
         records = self.get_many(run_ids).values()
         return {record.tenant_id: record for record in records}
@@ -325,7 +326,9 @@ class RunStore:
                 return None
             return plain["run_id"], plain["fingerprint"]
 
-        return self._table.read(Kind.IDEMPOTENCY.key(idempotency_id), read)
+        return self.database.runs.read(
+            Kind.IDEMPOTENCY.key(idempotency_id), read
+        )
 
     # --- heartbeats -------------------------------------------------------------------
 
@@ -349,7 +352,7 @@ class RunStore:
         if has_beaten:
             condition &= EXISTS
         expiry = codec.epoch_seconds(utc_now() + _HEARTBEAT_LIFE)
-        write = self._table.update(
+        write = self.database.runs.update(
             "beats",
             Kind.HEARTBEAT.key(run_id, attempt),
             Update(adds={"beats": 1}, sets={schema.EXPIRY: expiry}),
@@ -372,7 +375,9 @@ class RunStore:
         expiry = codec.epoch_seconds(utc_now() + _HEARTBEAT_LIFE)
         update = Update(sets={"stopped": True, schema.EXPIRY: expiry})
         key = Kind.HEARTBEAT.key(run_id, attempt)
-        self._table.carry_out(self._table.update("beats", key, update))
+        self.database.runs.carry_out(
+            self.database.runs.update("beats", key, update)
+        )
 
     def heartbeats(self, records: Iterable[RunRecord]) -> dict[str, int]:
         """Return the number of heartbeats of each run's latest attempt, by run id.
@@ -383,7 +388,7 @@ class RunStore:
             Kind.HEARTBEAT.key(record.run_id, record.attempt): record.run_id
             for record in records
         }
-        return self._table.read_by_name(names_by_key, _heartbeat_count)
+        return self.database.runs.read_by_name(names_by_key, _heartbeat_count)
 
 
 def _heartbeat_count(_run_id: str, item: Item | None) -> int:

@@ -119,9 +119,8 @@ def to_item(record: RunRecord) -> Item:
     return codec.marshal(plain)
 
 
-def to_record(item: Item) -> RunRecord:
-    """Return the run of an item, without its vendors' results."""
-    return _RECORDS.read(item)
+to_record = _RECORDS.read
+"""Returns the run of an item, without its vendors' results."""
 
 
 def to_results(item: Item) -> tuple[VendorResult, ...]:
@@ -143,9 +142,8 @@ def feed_item(feed: FeedPointer) -> Item:
     return _FEEDS.item(key, feed, **{schema.DUE_SHARD: shard})
 
 
-def to_feed(item: Item) -> FeedPointer:
-    """Return the feed pointer of an item."""
-    return _FEEDS.read(item)
+to_feed = _FEEDS.read
+"""Returns the feed pointer of an item."""
 
 
 def to_lock(tenant_id: str, item: Item | None) -> TenantLock:
@@ -189,10 +187,6 @@ class RunItemWrites:
     """Makes the writes of a change, which ``RunStore.commit`` carries out."""
 
     database: Database
-
-    @property
-    def _table(self) -> Table:
-        return self.database.runs
 
     def lock(
         self,
@@ -259,7 +253,9 @@ class RunItemWrites:
             clear = Update(sets={"consecutive_failures": 0})
             return self._lock(run, clear, _IS_FREE_AND_UNWANTED)
         key = Kind.LOCK.key(run.tenant_id)
-        condition = self._table.require("lock", key, _IS_FREE_AND_UNWANTED)
+        condition = self.database.runs.require(
+            "lock", key, _IS_FREE_AND_UNWANTED
+        )
         return self._unless_busy(condition, run)
 
     def _lock(
@@ -269,7 +265,7 @@ class RunItemWrites:
         condition: ConditionBase | None = None,
     ) -> Write:
         key = Kind.LOCK.key(run.tenant_id)
-        write = self._table.update("lock", key, update, condition)
+        write = self.database.runs.update("lock", key, update, condition)
         return self._unless_busy(write, run)
 
     def _unless_busy(self, write: Write, run: RunRecord) -> Write:
@@ -284,7 +280,7 @@ class RunItemWrites:
         """Return the error of a lock that another run has, or had a moment ago."""
         active_run_id = to_lock(run.tenant_id, lock_item).active_run_id
         if active_run_id is None:
-            current_item = self._table.item(Kind.LOCK.key(run.tenant_id))
+            current_item = self.database.runs.item(Kind.LOCK.key(run.tenant_id))
             active_run_id = to_lock(run.tenant_id, current_item).active_run_id
         if active_run_id is None or active_run_id == run.run_id:
             return CommitLostError(
@@ -292,21 +288,13 @@ class RunItemWrites:
             )
         return TenantBusyError(run.tenant_id, active_run_id)
 
-    def tenant_active(
-        self,
-        run: RunRecord,
-        sent_at: datetime | None = None,
-    ) -> Write:
-        """Return the condition that a run's tenant is not being deleted."""
-        return self.database.tenant_active(run.tenant_id, sent_at)
-
     def quota(self, run: RunRecord, runs_per_hour: int) -> Write:
         """Return the write that counts a run, on the condition that it is not one too many."""
         hour = codec.hour_of(run.requested_at)
         key = schema.run_count_key(run.tenant_id, hour)
         expires_at = hour + codec.DAY
         update, is_below = count_up("runs", runs_per_hour, expires_at)
-        write = self._table.update("quota", key, update, is_below)
+        write = self.database.runs.update("quota", key, update, is_below)
         next_hour = hour + timedelta(hours=1)
         wait_seconds = (next_hour - run.requested_at).total_seconds()
 
@@ -328,8 +316,10 @@ class RunItemWrites:
         """Subtract a run from the count of its hour, because it was not created after all."""
         hour = codec.hour_of(run.requested_at)
         key = schema.run_count_key(run.tenant_id, hour)
-        self._table.carry_out(
-            self._table.update("quota", key, Update(adds={"runs": -1}), EXISTS),
+        self.database.runs.carry_out(
+            self.database.runs.update(
+                "quota", key, Update(adds={"runs": -1}), EXISTS
+            ),
         )
 
     def remember(
@@ -347,7 +337,7 @@ class RunItemWrites:
         }
         # DynamoDB deletes items some time after their expiry, which counts here.
         is_expired = Attr(schema.EXPIRY).lte(codec.epoch_seconds(now))
-        return self._table.put(
+        return self.database.runs.put(
             "idempotency",
             codec.marshal(item),
             DOES_NOT_EXIST | is_expired,
@@ -357,18 +347,22 @@ class RunItemWrites:
         """Return the write by which a caller's idempotency key no longer leads to a run."""
         key = Kind.IDEMPOTENCY.key(str(run.idempotency_id))
         is_of_run = Attr("run_id").eq(run.run_id)
-        return self._table.delete("forget", key, DOES_NOT_EXIST | is_of_run)
+        return self.database.runs.delete(
+            "forget", key, DOES_NOT_EXIST | is_of_run
+        )
 
     def feed(self, update: FeedUpdate) -> list[Write]:
         """Return the writes of the feed pointer, and of the held run that it supersedes."""
         after_item = feed_item(update.after)
         if update.before is None:
-            writes = [self._table.new("feed", after_item)]
+            writes = [self.database.runs.new("feed", after_item)]
         else:
             before_item = feed_item(update.before)
             revision = update.before.revision
             writes = [
-                self._table.change("feed", before_item, after_item, revision),
+                self.database.runs.change(
+                    "feed", before_item, after_item, revision
+                ),
             ]
         if update.superseded is not None:
             held_run, superseded_run = update.superseded
@@ -378,12 +372,14 @@ class RunItemWrites:
                 write_id=uuid.uuid4().hex,
             )
             change = RecordChange(held_run, superseded_run)
-            writes.append(record_write(self._table, "superseded", change))
+            writes.append(
+                record_write(self.database.runs, "superseded", change)
+            )
         return writes
 
     def triggers(self, update: TriggerUpdate) -> Write:
         """Return the write that removes the work of this run from the tenant's triggers."""
-        return trigger_change(self._table, update.before, update.after)
+        return trigger_change(self.database.runs, update.before, update.after)
 
     def vendor_results(self, run: RunRecord) -> list[Write]:
         """Return the write of the vendors' results if a run of all vendors ends, or none.
@@ -405,5 +401,7 @@ class RunItemWrites:
         }
         item = codec.marshal(plain)
         is_newest = DOES_NOT_EXIST | Attr("results_of").lte(requested_key)
-        write = self._table.overwrite("results", item, item.keys(), is_newest)
+        write = self.database.runs.overwrite(
+            "results", item, item.keys(), is_newest
+        )
         return [replace(write, optional=True)]

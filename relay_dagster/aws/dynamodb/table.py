@@ -27,7 +27,7 @@ from relay_dagster.aws import errors
 from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.dynamodb import codec, expressions, schema
 from relay_dagster.aws.dynamodb.codec import Item, ItemReader
-from relay_dagster.aws.dynamodb.expressions import Expressions, Update
+from relay_dagster.aws.dynamodb.expressions import Update, request_arguments
 from relay_dagster.aws.dynamodb.schema import Partition
 from relay_dagster.aws.dynamodb.writes import Write
 from relay_dagster.external_errors import UnreadableItemError
@@ -201,13 +201,11 @@ class Table:
         condition: ConditionBase | None = None,
     ) -> Write:
         """Return the write that stores an item instead of the one with its key."""
-        request = Expressions()
-        request.add_condition(condition)
         layout = codec.marshal({schema.SCHEMA: schema.SCHEMA_NUMBER})
         arguments = {
             "TableName": self.name,
             "Item": {**item, **layout},
-            **request.arguments(),
+            **request_arguments(condition=condition),
         }
         return Write(role, "Put", arguments)
 
@@ -293,14 +291,10 @@ class Table:
         condition: ConditionBase | None,
         update: Update | None = None,
     ) -> Write:
-        request = Expressions()
-        if update is not None:
-            request.add_update(update)
-        request.add_condition(condition)
         arguments = {
             "TableName": self.name,
             "Key": expressions.item_key(key),
-            **request.arguments(),
+            **request_arguments(update=update, condition=condition),
         }
         return Write(role, action, arguments)
 
@@ -316,10 +310,12 @@ class Table:
             "Delete": client.delete_item,
         }
 
-        def call() -> object:
-            return calls[write.action](**write.arguments)
-
-        return errors.unless(_CHANGED_MEANWHILE, call) is not None
+        response = errors.unless(
+            _CHANGED_MEANWHILE,
+            calls[write.action],
+            **write.arguments,
+        )
+        return response is not None
 
     def postpone(self, item: Item, attribute: str, instant: str) -> None:
         """Let an item be due at a later instant, unless the item has changed in the meantime.
@@ -361,15 +357,13 @@ class Table:
 
         ``bound`` is a condition of the sort key.
         """
-        request = Expressions()
-        request.add_key_condition(expressions.in_partition(partition, bound))
         return self._all_rows(
             "query",
             IndexName=partition.index,
             PaginationConfig={}
             if page_size is None
             else {"PageSize": page_size},
-            **request.arguments(),
+            **request_arguments(partition=partition, bound=bound),
         )
 
     def page(
@@ -389,14 +383,15 @@ class Table:
         thousands of rows are looked at. The page may then have few rows or none, even
         though more rows follow.
         """
-        conditions = Expressions()
-        conditions.add_key_condition(expressions.in_partition(partition, bound))
-        conditions.add_filter(matching)
         request: dict[str, Any] = {
             "TableName": self.name,
             "IndexName": partition.index,
             "ScanIndexForward": forward,
-            **conditions.arguments(),
+            **request_arguments(
+                partition=partition,
+                bound=bound,
+                matching=matching,
+            ),
         }
         rows: list[_Row] = []
         is_filtered = matching is not None
@@ -443,12 +438,16 @@ class Table:
         The items are read consistently. One that this release cannot read is postponed.
         """
         items = self.items(self.due_keys(queue, until, limit))
+        latest_due_at = codec.instant_text(until)
         values = []
         for item, value in self.parse_all(items, read):
             if value is None:
                 later = codec.instant_text(until + UNREADABLE_AGAIN)
                 self.postpone(item, schema.DUE_AT, later)
-            elif expressions.is_due(item, until):
+                continue
+            # The index may learn too late that an item is no longer due.
+            due_at = codec.unmarshal(item).get(schema.DUE_AT)
+            if due_at is not None and due_at <= latest_due_at:
                 values.append(value)
         return values
 

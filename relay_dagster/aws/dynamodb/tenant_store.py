@@ -20,7 +20,6 @@ from relay_dagster.aws.dynamodb.database import ConditionsFailedError, Database
 from relay_dagster.aws.dynamodb.expressions import Update
 from relay_dagster.aws.dynamodb.pull_store import pulls_planned_now
 from relay_dagster.aws.dynamodb.schema import Kind, Partition, config_key
-from relay_dagster.aws.dynamodb.table import Table
 from relay_dagster.aws.dynamodb.trigger_store import triggers_due_now
 from relay_dagster.aws.dynamodb.writes import Write
 from relay_dagster.tenants import errors
@@ -59,14 +58,6 @@ class _ParseResult:
     outcome: TenantConfig | RelayError
     text_length: int
 
-    @classmethod
-    def of_text(cls, text: str) -> "_ParseResult":
-        """Return the result of parsing a text."""
-        try:
-            return cls(load_stored_config(text), len(text))
-        except RelayError as error:
-            return cls(error.with_traceback(None), len(text))
-
 
 class ParsedConfigs:
     """Parses stored configs and caches those that were used last, for many threads."""
@@ -85,30 +76,29 @@ class ParsedConfigs:
             RelayError: The config no longer takes effect.
         """
         key = (stored.tenant_id, stored.version, stored.stored_at)
-        result = self._cached(key)
+        with self._lock:
+            result = self._results.get(key)
+            if result is not None:
+                self._results.move_to_end(key)
         if result is None:
-            result = _ParseResult.of_text(stored.text)
-            self._cache(key, result)
+            outcome: TenantConfig | RelayError
+            try:
+                outcome = load_stored_config(stored.text)
+            except RelayError as error:
+                outcome = error.with_traceback(None)
+            result = _ParseResult(outcome, len(stored.text))
+            with self._lock:
+                replaced_result = self._results.get(key)
+                if replaced_result is not None:
+                    self._characters -= replaced_result.text_length
+                self._results[key] = result
+                self._characters += result.text_length
+                while self._characters > self._max_characters:
+                    _, dropped_result = self._results.popitem(last=False)
+                    self._characters -= dropped_result.text_length
         if isinstance(result.outcome, RelayError):
             raise result.outcome.with_traceback(None)
         return result.outcome
-
-    def _cached(self, key: object) -> _ParseResult | None:
-        with self._lock:
-            if key in self._results:
-                self._results.move_to_end(key)
-            return self._results.get(key)
-
-    def _cache(self, key: object, result: _ParseResult) -> None:
-        with self._lock:
-            replaced_result = self._results.get(key)
-            if replaced_result is not None:
-                self._characters -= replaced_result.text_length
-            self._results[key] = result
-            self._characters += result.text_length
-            while self._characters > self._max_characters:
-                _, dropped_result = self._results.popitem(last=False)
-                self._characters -= dropped_result.text_length
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,10 +139,6 @@ class TenantStore:
     # The configs that were used last
     parsed_configs: ParsedConfigs = field(default_factory=ParsedConfigs)
 
-    @property
-    def _table(self) -> Table:
-        return self.database.tenants
-
     # --- reads ------------------------------------------------------------------------
 
     def latest_version(self, tenant_id: str) -> int | None:
@@ -166,7 +152,9 @@ class TenantStore:
 
     def version(self, tenant_id: str, version: int) -> StoredConfig | None:
         """Return one version, or None where there is no such version."""
-        return self._table.read(config_key(tenant_id, version), _CONFIGS.read)
+        return self.database.tenants.read(
+            config_key(tenant_id, version), _CONFIGS.read
+        )
 
     def parsed(self, stored: StoredConfig) -> TenantConfig:
         """Return a version as it takes effect; each version is parsed once.
@@ -193,7 +181,7 @@ class TenantStore:
             newest = min(newest, before - 1)
         numbers = range(newest, max(newest - limit, 0), -1)
         keys = [config_key(tenant_id, number) for number in numbers]
-        configs = self._table.read_all(keys, _CONFIGS.read)
+        configs = self.database.tenants.read_all(keys, _CONFIGS.read)
         if len(configs) < len(keys):
             configs += self._versions_before(keys[-1], tenant_id, limit)
         return tuple(configs[:limit])
@@ -214,7 +202,7 @@ class TenantStore:
             start,
             forward=False,
         )
-        return self._table.read_all(older_keys, _CONFIGS.read)
+        return self.database.tenants.read_all(older_keys, _CONFIGS.read)
 
     # --- writes -----------------------------------------------------------------------
 
@@ -278,7 +266,7 @@ class TenantStore:
 
     def _tenant_item(self, tenant_id: str) -> _TenantItem:
         key = Kind.TENANT.key(tenant_id)
-        return self._table.read(key, _TENANTS.read) or _UNKNOWN_TENANT
+        return self.database.tenants.read(key, _TENANTS.read) or _UNKNOWN_TENANT
 
     def _write(
         self,
@@ -305,7 +293,7 @@ class TenantStore:
         try:
             self.database.transact_while_active(
                 tenant_id,
-                self._table.new("text", item),
+                self.database.tenants.new("text", item),
                 *self._tenant_writes(config, day_count),
                 self.database.audit_write(
                     _audit_entry(config, previous, origin),
@@ -359,7 +347,9 @@ class TenantStore:
             item = codec.marshal({**tenant, "updated_at": stored_at})
             is_latest = Attr("version").eq(config.version - 1)
             return [
-                self._table.overwrite("tenant", item, item.keys(), is_latest),
+                self.database.tenants.overwrite(
+                    "tenant", item, item.keys(), is_latest
+                ),
             ]
         new_item = codec.marshal(
             {
@@ -371,13 +361,13 @@ class TenantStore:
             },
         )
         owner = Attr("tenant_id")
-        name = self._table.update(
+        name = self.database.tenants.update(
             "name",
             Kind.NAME.key(tenant_id.lower()),
             Update(sets={"tenant_id": tenant_id}),
             owner.not_exists() | owner.eq(tenant_id),
         )
-        return [self._table.new("tenant", new_item), name]
+        return [self.database.tenants.new("tenant", new_item), name]
 
     # --- lists, by an index that lags -------------------------------------------------
 
@@ -390,7 +380,9 @@ class TenantStore:
             schema.LISTED,
             schema.ALL_TENANTS,
         )
-        rows = self._table.rows(tenants, Key(schema.CREATED_KEY).gte(earliest))
+        rows = self.database.tenants.rows(
+            tenants, Key(schema.CREATED_KEY).gte(earliest)
+        )
         return [str(row[schema.CREATED_KEY]).partition("#")[2] for row in rows]
 
     def all_tenant_ids(self) -> list[str]:
