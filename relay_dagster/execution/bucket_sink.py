@@ -22,12 +22,12 @@ from relay_dagster.runs.model import Outcome, RunRecord
 
 JSON = "application/json"
 _CONTENT_TYPES = {
-    "csv": "text/csv; charset=utf-8",
-    "html": "text/html; charset=utf-8",
-    "json": JSON,
-    "jsonl": "application/x-ndjson",
-    "parquet": "application/vnd.apache.parquet",
-    "tsv": "text/tab-separated-values; charset=utf-8",
+    ".csv": "text/csv; charset=utf-8",
+    ".html": "text/html; charset=utf-8",
+    ".json": JSON,
+    ".jsonl": "application/x-ndjson",
+    ".parquet": "application/vnd.apache.parquet",
+    ".tsv": "text/tab-separated-values; charset=utf-8",
 }
 
 
@@ -52,7 +52,7 @@ class BucketSink:
     def feed_format(self) -> str | None:
         """Return the format of the merged feed, or None if no feed is written."""
         key = self.artifacts.get(MERGED_INVENTORY)
-        return None if key is None else _extension_of(key)
+        return None if key is None else PurePosixPath(key).suffix[1:]
 
     def write(self, key: str, chunks: Iterable[bytes | memoryview]) -> None:
         """Begin to write a file; an artifact is listed once it is written."""
@@ -60,7 +60,9 @@ class BucketSink:
 
     def _put(self, key: str, chunks: Iterable[bytes | memoryview]) -> None:
         name = self.keys.artifact_name(key)
-        content_type = _CONTENT_TYPES[_extension_of(key)] if name else None
+        content_type = None
+        if name:
+            content_type = _CONTENT_TYPES[PurePosixPath(key).suffix]
         written = self.objects.put_stream(
             key,
             chunks,
@@ -143,7 +145,3 @@ class BucketSink:
             else findings.changes.counts,
             feed_sha256=self._feed_sha256,
         )
-
-
-def _extension_of(key: str) -> str:
-    return PurePosixPath(key).suffix.removeprefix(".")

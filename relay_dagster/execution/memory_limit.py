@@ -9,6 +9,7 @@ import errno
 import os
 import resource
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from relay_core.publish.report.content import load_templates
@@ -27,13 +28,13 @@ _NO_THREAD = ("can't start new thread", "Failed to launch worker thread")
 """The messages of Python and Arrow if there is no memory for a thread's stack."""
 
 
+@dataclass(eq=False)
 class MemoryLimit:
     """A limit of this process's memory in MiB, from `hold` to `lift`; 0 is no limit."""
 
-    def __init__(self, megabytes: int) -> None:
-        self.megabytes = megabytes
-        self._limits_before: tuple[int, int] | None = None
-        self._score_before = ""
+    megabytes: int
+    _limits_before: tuple[int, int] | None = None
+    _score_before: str = ""
 
     def hold(self, *, beside: int = 0) -> None:
         """Limit the process to the memory that is mapped now, plus ``megabytes``.

@@ -60,7 +60,12 @@ def remove_superseded(
 ) -> list[str]:
     """Delete copies of feeds that were out of reach a day ago; return their keys."""
     until = now - KEPT_AFTER
-    copies = _copies_of(platform.objects, tenant_id)
+    prefix = published_prefix(tenant_id)
+    copies = []
+    for stored in platform.objects.list_objects(prefix):
+        # Pulled files lie in folders beside the copies.
+        if "/" not in stored.key.removeprefix(prefix):
+            copies.append(stored)
     old_run_ids = {
         _run_id_of(copy) for copy in copies if copy.last_modified <= until
     }
@@ -130,16 +135,6 @@ def _is_out_of_reach(
         seq >= pushed_out_by and published_at <= until
         for seq, published_at in updates
     )
-
-
-def _copies_of(objects: ObjectStore, tenant_id: str) -> list[ObjectInfo]:
-    """Return a tenant's copies; pulled files lie in folders beside them."""
-    prefix = published_prefix(tenant_id)
-    return [
-        copy
-        for copy in objects.list_objects(prefix)
-        if "/" not in copy.key.removeprefix(prefix)
-    ]
 
 
 def _run_id_of(copy: ObjectInfo) -> str:

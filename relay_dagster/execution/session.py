@@ -345,27 +345,23 @@ class RunSession:
         return normalized
 
     def _feeds(self, inputs: PinnedInputs) -> Iterator[VendorFeed]:
+        """Yield the feed of each vendor that is read, with its SKU map."""
         uploads = set(self._vendors_with_own_upload())
         for vendor_id in self._verdict.to_read():
-            if vendor_id in uploads:
-                yield self._upload(inputs, vendor_id)
-            else:
+            if vendor_id not in uploads:
                 yield self._last_good_feed(vendor_id)
-
-    def _upload(self, inputs: PinnedInputs, vendor_id: str) -> VendorFeed:
-        """Return a vendor's upload, with its SKU map."""
-        sku_map = None
-        if vendor_id in inputs.sku_map_sizes:
-            sku_map = self._ahead.take(
-                self.attempt.sink.keys.sku_map(vendor_id),
-            )
-        feed = self._ahead.take(inputs.copy_of(vendor_id))
-        if self.attempt.record.attempt > 1:
-            # The process of an earlier attempt may still write the copy.
-            feed = inputs.verified(self._platform.objects, vendor_id, feed)
-        vendor = self._stages.config.vendor(vendor_id)
-        file_name = PurePosixPath(inputs.entries[vendor_id]["s3_key"]).name
-        return VendorFeed(vendor, feed, file_name, sku_map)
+                continue
+            sku_map = None
+            if vendor_id in inputs.sku_map_sizes:
+                map_key = self.attempt.sink.keys.sku_map(vendor_id)
+                sku_map = self._ahead.take(map_key)
+            feed = self._ahead.take(inputs.copy_of(vendor_id))
+            if self.attempt.record.attempt > 1:
+                # The process of an earlier attempt may still write the copy.
+                feed = inputs.verified(self._platform.objects, vendor_id, feed)
+            vendor = self._stages.config.vendor(vendor_id)
+            file_name = PurePosixPath(inputs.entries[vendor_id]["s3_key"]).name
+            yield VendorFeed(vendor, feed, file_name, sku_map)
 
     def _last_good_feed(self, vendor_id: str) -> VendorFeed:
         """Return the feed that the baseline's run used of a vendor."""

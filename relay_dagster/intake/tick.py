@@ -117,14 +117,6 @@ class IntakeTick:
     def _remaining_room(self) -> int:
         return self.room - len(self.dispatched)
 
-    @property
-    def _visibility(self) -> int:
-        return self.platform.settings.visibility_timeout_seconds
-
-    @property
-    def _max_attempts(self) -> int:
-        return self.platform.settings.max_attempts
-
     # --- due runs ---------------------------------------------------------------------
 
     def _take_due(self, queue: DueQueue, limit: int) -> None:
@@ -141,7 +133,9 @@ class IntakeTick:
 
     def _take(self, record: RunRecord) -> None:
         facts = self._facts_of_run(record)
-        action = decision.next_action(record, facts, self._max_attempts)
+        action = decision.next_action(
+            record, facts, self.platform.settings.max_attempts
+        )
         if isinstance(action, decision.Dispatch):
             self._dispatch(action, record)
         else:
@@ -171,7 +165,10 @@ class IntakeTick:
             messages = self.platform.queue.receive(
                 min(MAX_MESSAGES, self._remaining_room),
                 wait_seconds=max(0, min(wait, LONG_POLL_SECONDS)),
-                hidden_seconds=min(RECEIVED_HIDDEN_SECONDS, self._visibility),
+                hidden_seconds=min(
+                    RECEIVED_HIDDEN_SECONDS,
+                    self.platform.settings.visibility_timeout_seconds,
+                ),
             )
             yield from messages
             elapsed = self.monotonic() - started
@@ -183,25 +180,6 @@ class IntakeTick:
 
     def _handle(self, message: Message) -> None:
         self.seen += 1
-        facts = self._facts_of_message(message)
-        for action in decision.decide(facts, self._max_attempts):
-            self._act(action, message, facts.record)
-
-    def _report_fault(self, message: Message, error: Exception) -> None:
-        """Report a message that could not be handled, and let others come before it."""
-        report_fault(
-            self.platform.metrics,
-            "message_not_handled",
-            error,
-            **_log_facts(message),
-        )
-        with suppress(ExternalServiceError):
-            self.platform.queue.extend(message.receipt_handle, self._visibility)
-
-    # --- facts ------------------------------------------------------------------------
-
-    def _facts_of_message(self, message: Message) -> decision.MessageFacts:
-        now = self.clock()
         try:
             job = Job.parse(message.body)
             record = self.platform.ledger.adopt(
@@ -213,10 +191,31 @@ class IntakeTick:
             errors.JobExpiredError,
             errors.TenantClosingError,
         ) as error:
-            return decision.MessageFacts(
-                message.receive_count, now, refusal=_refusal_of(error)
+            facts = decision.MessageFacts(
+                message.receive_count,
+                self.clock(),
+                refusal=_refusal_of(error),
             )
-        return self._facts_of_run(record, message.receive_count)
+        else:
+            facts = self._facts_of_run(record, message.receive_count)
+        for action in decision.decide(
+            facts, self.platform.settings.max_attempts
+        ):
+            self._act(action, message, facts.record)
+
+    def _report_fault(self, message: Message, error: Exception) -> None:
+        """Report a message that could not be handled, and let others come before it."""
+        report_fault(
+            self.platform.metrics,
+            "message_not_handled",
+            error,
+            **_log_facts(message),
+        )
+        with suppress(ExternalServiceError):
+            self.platform.queue.extend(
+                message.receipt_handle,
+                self.platform.settings.visibility_timeout_seconds,
+            )
 
     def _facts_of_run(
         self, record: RunRecord, receive_count: int = 0
@@ -297,7 +296,7 @@ class IntakeTick:
         self, message: Message, run_id: str, seconds: float | None = None
     ) -> None:
         if seconds is None:
-            seconds = self._visibility
+            seconds = self.platform.settings.visibility_timeout_seconds
         self.platform.ledger.messages.note_receive(
             run_id,
             message.message_id,
@@ -344,7 +343,10 @@ class IntakeTick:
         self.dispatched.append(record)
         _log.info("run_dispatched", attempt=record.attempt, **record.log_facts)
         if message is not None:
-            self.platform.queue.extend(message.receipt_handle, self._visibility)
+            self.platform.queue.extend(
+                message.receipt_handle,
+                self.platform.settings.visibility_timeout_seconds,
+            )
 
 
 def _refusal_of(

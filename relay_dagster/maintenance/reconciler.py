@@ -6,7 +6,7 @@ handled is postponed, and a later tick checks it again.
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import zip_longest
@@ -55,7 +55,7 @@ class ReconcileTick:
         """Handle due runs for at most this many seconds; return how many were handled."""
         deadline = Deadline.after(seconds, self.monotonic)
         runs = self.platform.runs
-        records = [*_taking_turns(self._due_records())]
+        records = [*self._due_records()]
         heartbeats = runs.heartbeats(
             [record for record in records if record.attempt],
         )
@@ -76,14 +76,16 @@ class ReconcileTick:
 
         return len(drain(records, check, self._postpone, deadline=deadline))
 
-    def _due_records(self) -> list[list[RunRecord]]:
-        """Return the due records of each queue."""
+    def _due_records(self) -> Iterator[RunRecord]:
+        """Yield a due record of each queue in turn: ended runs delay no unfinished ones."""
         now = self.clock()
-        queues = (DueQueue.ATTEMPT, DueQueue.END)
-        return [
-            [*self.platform.runs.due(queue, now, MAX_RECORDS)]
-            for queue in queues
-        ]
+        runs = self.platform.runs
+        unfinished = runs.due(DueQueue.ATTEMPT, now, MAX_RECORDS)
+        ended = runs.due(DueQueue.END, now, MAX_RECORDS)
+        for turn in zip_longest(unfinished, ended):
+            for record in turn:
+                if record is not None:
+                    yield record
 
     def _postpone(self, record: RunRecord, error: Exception) -> None:
         """Report a run that could not be handled, and let a later tick check it."""
@@ -320,11 +322,3 @@ class ReconcileTick:
         """Make a waiting run due at once; return False if it has changed in the meantime."""
         ledger = self.platform.ledger
         return ledger.check_again(record, timedelta(0), queue=DueQueue.TURN)
-
-
-def _taking_turns(queues: Iterable[Iterable[RunRecord]]) -> Iterator[RunRecord]:
-    """Yield one record of each queue in turn: many ended runs do not delay unfinished ones."""
-    for turn in zip_longest(*queues):
-        for record in turn:
-            if record is not None:
-                yield record

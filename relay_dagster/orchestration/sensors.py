@@ -98,7 +98,33 @@ class _Ticks:
     wait_seconds: float
 
     def take_jobs(self, platform: Platform, context: _Context) -> _TickResult:
-        return take_in(platform, context.instance, context.cursor)
+        """Take in jobs while there is room; return the runs to ask for, or why there are none.
+
+        If Dagster's storage fails, the next tick asks for the attempts that are open by then.
+        """
+        instance = context.instance
+        executions = dagster_instance.DagsterExecutions(instance)
+        executions.promote(
+            PRIORITY_OF_SERVED,
+            PRIORITY,
+            utc_now() - SERVED_LATELY,
+        )
+        unfinished = executions.count_unfinished(SQS_RUN_SENSOR)
+        room = platform.settings.intake_limit - unfinished
+        tick = IntakeTick(
+            platform,
+            executions,
+            room,
+            turns_first=context.cursor == TURNS_FIRST,
+        )
+        records = tick.run()
+        if not records:
+            return dg.SkipReason(tick.summary())
+        partitions = dagster_instance.DagsterPartitions(instance)
+        partitions.add_tenants(record.tenant_id for record in records)
+        requests = [_run_request(record, tick) for record in records]
+        next_cursor = QUEUE_FIRST if tick.turns_first else TURNS_FIRST
+        return dg.SensorResult(run_requests=requests, cursor=next_cursor)
 
     def reconcile(self, platform: Platform, context: _Context) -> _TickResult:
         executions = dagster_instance.DagsterExecutions(
@@ -198,35 +224,6 @@ def _sensor(
             raise
 
     return sensor
-
-
-def take_in(
-    platform: Platform,
-    instance: dg.DagsterInstance,
-    cursor: str | None = None,
-) -> dg.SensorResult | dg.SkipReason:
-    """Take in jobs while there is room; return the runs to ask for, or why there are none.
-
-    If Dagster's storage fails, the next tick asks for the attempts that are open by then.
-    """
-    executions = dagster_instance.DagsterExecutions(instance)
-    executions.promote(PRIORITY_OF_SERVED, PRIORITY, utc_now() - SERVED_LATELY)
-    unfinished = executions.count_unfinished(SQS_RUN_SENSOR)
-    room = platform.settings.intake_limit - unfinished
-    tick = IntakeTick(
-        platform,
-        executions,
-        room,
-        turns_first=cursor == TURNS_FIRST,
-    )
-    records = tick.run()
-    if not records:
-        return dg.SkipReason(tick.summary())
-    partitions = dagster_instance.DagsterPartitions(instance)
-    partitions.add_tenants(record.tenant_id for record in records)
-    requests = [_run_request(record, tick) for record in records]
-    next_cursor = QUEUE_FIRST if tick.turns_first else TURNS_FIRST
-    return dg.SensorResult(run_requests=requests, cursor=next_cursor)
 
 
 def _run_request(record: RunRecord, tick: IntakeTick) -> dg.RunRequest:

@@ -11,7 +11,7 @@ from typing import Any
 from relay_core.domain.cell_rules import cut
 from relay_core.domain.codes import RunStatus
 from relay_dagster.feeds.pointer import FeedUpdate
-from relay_dagster.runs.model import RunRecord
+from relay_dagster.runs.model import Hold, RunRecord
 from relay_dagster.webhooks.model import Event, EventType, new_event
 
 # An event is small: a receiver that wants to know more asks for the run.
@@ -79,16 +79,14 @@ def run_data(run: RunRecord) -> dict[str, Any]:
         "failure_class": None if failure_class is None else str(failure_class),
         "counts": dict(run.counts) or None,
         "changes": changes,
-        "hold": _hold_data(run),
+        "hold": None if run.hold is None else _hold_data(run.hold),
     }
 
 
-def _hold_data(run: RunRecord) -> dict[str, Any] | None:
+def _hold_data(hold: Hold) -> dict[str, Any]:
     """Return the hold of a run's feed, its guards without their examples."""
-    if run.hold is None:
-        return None
     guards = []
-    for result in run.hold.guards[:_MAX_GUARDS]:
+    for result in hold.guards[:_MAX_GUARDS]:
         guard = {}
         for name, value in result.items():
             if name != "examples":
@@ -97,8 +95,8 @@ def _hold_data(run: RunRecord) -> dict[str, Any] | None:
                 )
         guards.append(guard)
     return {
-        "sha256": run.hold.sha256,
-        "baseline_run_id": run.hold.baseline_run_id,
+        "sha256": hold.sha256,
+        "baseline_run_id": hold.baseline_run_id,
         "guards": guards,
     }
 

@@ -122,9 +122,14 @@ class RequestFrame:
             await self.app(scope, receive, send)
             return
         headers = {name.lower(): value for name, value in scope["headers"]}
+        request_id = (
+            headers.get(REQUEST_ID_HEADER, b"").decode("latin-1").strip()
+        )
+        if not _REQUEST_ID.fullmatch(request_id):
+            request_id = str(uuid.uuid4())
         scope["state"] = {
             **scope.get("state", {}),
-            "request_id": _sent_or_new_id(headers.get(REQUEST_ID_HEADER, b"")),
+            "request_id": request_id,
             "log_context": {"caller": None, "address": address_of(scope)},
             "at_end": ExitStack(),
         }
@@ -165,12 +170,6 @@ class RequestFrame:
             internal_error(exchange.scope, error)
             detail = "an unexpected error occurred; search the log for the request_id"
             await exchange.refuse(error_codes.INTERNAL_ERROR, detail)
-
-
-def _sent_or_new_id(header: bytes) -> str:
-    """Return the ID that the client sent, if it is well-formed, or else a new ID."""
-    sent_id = header.decode("latin-1").strip()
-    return sent_id if _REQUEST_ID.fullmatch(sent_id) else str(uuid.uuid4())
 
 
 def _head_size(scope: Scope) -> int:

@@ -95,21 +95,22 @@ def submit_run(
 ) -> RunRecord:
     """Submit a run, and return its record."""
     call.caller.require(body.tenant_id)
+    idempotency = None
+    if idempotency_key is not None:
+        idempotency = _idempotency_of(call.caller.id, body, idempotency_key)
     return call.platform.submission.submit(
         body.tenant_id,
         body.vendors,
         request_id=call.origin.request_id,
-        idempotency=_idempotency_of(call.caller.id, body, idempotency_key),
+        idempotency=idempotency,
         origin=call.origin,
     )
 
 
 def _idempotency_of(
-    caller_id: str, body: wire.RunRequest, key: str | None
-) -> Idempotency | None:
+    caller_id: str, body: wire.RunRequest, key: str
+) -> Idempotency:
     """Return the digests to store for a request that has an ``Idempotency-Key``."""
-    if key is None:
-        return None
     document = body.model_dump(mode="json")
     # No vendors and an empty list of vendors both mean all vendors.
     document["vendors"] = body.vendors or None

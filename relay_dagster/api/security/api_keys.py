@@ -259,7 +259,7 @@ class Keyring:
         ]
         if matching_admins:
             return matching_admins[0]
-        if self._remembered_tenant(digest) is None:
+        if self.likely_tenant(key) is None:
             self.wrong_keys.require_few(address)
         tenant_key = self._find_tenant_key(key, digest)
         if tenant_key is None or tenant_key.is_over(self.now()):
@@ -288,10 +288,7 @@ class Keyring:
 
     def likely_tenant(self, key: str) -> str | None:
         """Return the tenant of a key that was valid within the last hour, or None."""
-        return self._remembered_tenant(digest_of(key))
-
-    def _remembered_tenant(self, digest: str) -> str | None:
-        remembered = self._valid_keys.get(digest)
+        remembered = self._valid_keys.get(digest_of(key))
         if remembered is None:
             return None
         valid_at, tenant_id = remembered
