@@ -15,7 +15,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from relay_core.columnar.arrays import WholeNumbers
 from relay_core.columnar.text import lengths_of
 
 _BATCH_BYTES = 1 << 18
@@ -132,22 +131,19 @@ def _small_batches(tables: Iterable[pa.Table]) -> Iterator[pa.RecordBatch]:
         for batch in table.to_batches():
             if not len(batch):
                 continue
-            row_ends = np.cumsum(_row_sizes(batch))
+            # The size of a row in bytes is approximate.
+            fixed_bytes = _FIXED_BYTES_PER_CELL * batch.num_columns
+            row_sizes = np.full(batch.num_rows, fixed_bytes)
+            for column in batch.columns:
+                is_large = pa.types.is_large_string(column.type)
+                if is_large or pa.types.is_string(column.type):
+                    row_sizes += lengths_of(column)
+            row_ends = np.cumsum(row_sizes)
             batch_ends = np.arange(_BATCH_BYTES, row_ends[-1], _BATCH_BYTES)
             cuts = np.searchsorted(row_ends, batch_ends) + 1
             bounds = np.unique([0, *cuts, len(row_ends)]).tolist()
             for start, stop in pairwise(bounds):
                 yield batch.slice(start, stop - start)
-
-
-def _row_sizes(batch: pa.RecordBatch) -> WholeNumbers:
-    """Return the approximate size of each row in bytes."""
-    sizes = np.full(batch.num_rows, _FIXED_BYTES_PER_CELL * batch.num_columns)
-    for column in batch.columns:
-        is_large = pa.types.is_large_string(column.type)
-        if is_large or pa.types.is_string(column.type):
-            sizes += lengths_of(column)
-    return sizes
 
 
 def _read_stream(source: Any) -> pa.Table:

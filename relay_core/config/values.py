@@ -153,11 +153,11 @@ def _check_timezone(text: str) -> str:
 
 
 def _check_currency(text: str) -> str:
-    if not is_currency(text):
+    if text not in _CURRENCIES:
         upper_case = text.upper()
-        hint = (
-            f'; did you mean "{upper_case}"?' if is_currency(upper_case) else ""
-        )
+        hint = ""
+        if upper_case in _CURRENCIES:
+            hint = f'; did you mean "{upper_case}"?'
         raise refuse(
             f"{shorten(text)} is not a currency code of ISO 4217, such as USD{hint}",
         )

@@ -39,7 +39,7 @@ class RunStatus(StrEnum):
     @property
     def has_ended(self) -> bool:
         """Return True if a run with this status no longer executes: it is final or held."""
-        return self.is_final or self is RunStatus.HELD
+        return self not in (RunStatus.QUEUED, RunStatus.RUNNING)
 
 
 class VendorStatus(StrEnum):

@@ -139,35 +139,29 @@ class RunFindings:
             timezone=scope.timezone,
         )
         if inputs is not None:
-            findings = findings._with_inputs(inputs)
+            findings = replace(
+                findings,
+                failure=inputs.failure,
+                faults=inputs.faults,
+                warnings=inputs.warnings,
+                states=inputs.states,
+                uploaded_at=inputs.uploaded_at,
+            )
         if normalized is not None:
-            findings = findings._with_normalized(normalized)
+            findings = replace(
+                findings,
+                faults=normalized.faults,
+                warnings=normalized.warnings,
+                states=normalized.states,
+                normalized=normalized.vendors,
+                replaced=normalized.replaced,
+                rows=row_counts(normalized.vendors, None),
+            )
+            failure = findings._with_remedy(normalized.failure)
+            findings = replace(findings, failure=failure)
         if compared is not None:
             findings = findings._with_compared(compared)
         return findings
-
-    def _with_inputs(self, inputs: InputVerdict) -> "RunFindings":
-        return replace(
-            self,
-            failure=inputs.failure,
-            faults=inputs.faults,
-            warnings=inputs.warnings,
-            states=inputs.states,
-            uploaded_at=inputs.uploaded_at,
-        )
-
-    def _with_normalized(self, normalized: Normalized) -> "RunFindings":
-        findings = replace(
-            self,
-            faults=normalized.faults,
-            warnings=normalized.warnings,
-            states=normalized.states,
-            normalized=normalized.vendors,
-            replaced=normalized.replaced,
-            rows=row_counts(normalized.vendors, None),
-        )
-        failure = findings._with_remedy(normalized.failure)
-        return replace(findings, failure=failure)
 
     def _with_compared(self, compared: Compared) -> "RunFindings":
         merged = compared.merged
@@ -300,46 +294,37 @@ class RunFindings:
         uploads = {upload.vendor_id: upload for upload in self.uploads}
         results = []
         for vendor_id in self.vendor_ids:
-            if vendor_id in self.states or vendor_id in uploads:
-                upload = uploads.get(vendor_id)
-                results.append(
-                    self._vendor_result(vendor_id, upload, requested_at),
-                )
+            upload = uploads.get(vendor_id)
+            state = self.states.get(vendor_id)
+            if upload is None and state is None:
+                continue
+            uploaded_at = self.uploaded_at.get(vendor_id)
+            age_hours = None if state is None else state.age_hours
+            if age_hours is None and uploaded_at is not None:
+                age_hours = max(0, (requested_at - uploaded_at) // _HOUR)
+            status = codes.VendorStatus.FOUND if state is None else state.status
+            total_rows = None
+            invalid_rows = None
+            if upload is not None:
+                has_failed = upload.status is codes.VendorStatus.FAILED
+                # A file without rows that has failed could not be read.
+                if upload.total_rows or not has_failed:
+                    total_rows = upload.total_rows
+                    invalid_rows = upload.invalid_rows
+            skus_won = None
+            if self.record_count:
+                skus_won = self.skus_won.get(vendor_id, 0)
+            result = records.VendorResult(
+                vendor_id=vendor_id,
+                status=str(status),
+                uploaded_at=uploaded_at,
+                age_hours=age_hours,
+                rows=total_rows,
+                invalid_rows=invalid_rows,
+                skus_won=skus_won,
+            )
+            results.append(result)
         return tuple(results)
-
-    def _vendor_result(
-        self,
-        vendor_id: str,
-        upload: NormalizedVendor | None,
-        requested_at: datetime,
-    ) -> records.VendorResult:
-        state = self.states.get(
-            vendor_id,
-            VendorState(codes.VendorStatus.FOUND),
-        )
-        uploaded_at = self.uploaded_at.get(vendor_id)
-        age_hours = state.age_hours
-        if age_hours is None and uploaded_at is not None:
-            age_hours = max(0, (requested_at - uploaded_at) // _HOUR)
-        total_rows = None
-        invalid_rows = None
-        if upload is not None:
-            has_failed = upload.status is codes.VendorStatus.FAILED
-            if upload.total_rows or not has_failed:  # else it could not be read
-                total_rows = upload.total_rows
-                invalid_rows = upload.invalid_rows
-        skus_won = None
-        if self.record_count:
-            skus_won = self.skus_won.get(vendor_id, 0)
-        return records.VendorResult(
-            vendor_id=vendor_id,
-            status=str(state.status),
-            uploaded_at=uploaded_at,
-            age_hours=age_hours,
-            rows=total_rows,
-            invalid_rows=invalid_rows,
-            skus_won=skus_won,
-        )
 
     def counts(self) -> dict[str, int]:
         """Return the numbers of the run that its record keeps."""

@@ -71,22 +71,19 @@ def manifest_entry(
             "last_good_run_id": None,
             "age_hours": None,
         }
-    else:
-        outcome = {
-            "status": str(state.status),
-            "trouble": _trouble(state),
-            "last_good_run_id": state.last_good_run_id,
-            "age_hours": state.age_hours,
+        return {**pins, **outcome}
+    trouble = None
+    if state.failure is not None:
+        trouble = {
+            "error_code": state.failure.error_code,
+            "error_message": state.failure.error_message,
         }
-    return {**pins, **outcome}
-
-
-def _trouble(state: VendorState) -> dict[str, str] | None:
-    if state.failure is None:
-        return None
     return {
-        "error_code": state.failure.error_code,
-        "error_message": state.failure.error_message,
+        **pins,
+        "status": str(state.status),
+        "trouble": trouble,
+        "last_good_run_id": state.last_good_run_id,
+        "age_hours": state.age_hours,
     }
 
 

@@ -86,6 +86,8 @@ def report_of(
 ) -> Report:
     """Return the content of a run's report."""
     notes = _failure_notes(findings)
+    failure = findings.failure
+    action = "" if failure is None else next_action(failure)
     changes = None
     if findings.changes is not None:
         changes = table_rows.ChangesRow.of(findings.changes, findings.titles)
@@ -98,11 +100,17 @@ def report_of(
         engine_version=records.ENGINE_VERSION,
         currency=findings.currency,
         is_held=status is RunStatus.HELD,
-        verdict=_verdict(ctx, findings, status, notes),
+        verdict=wording.verdict(
+            status, findings, list(notes), action, ctx.run_id
+        ),
         faults=parts.Excerpt.of(
             findings.faults, MAX_EXAMPLE_ROWS, len(findings.faults)
         ),
-        doubts=_doubts(findings),
+        doubts=parts.Excerpt.of(
+            map(table_rows.DoubtRow.of, findings.doubts),
+            MAX_GROUPS,
+            len(findings.doubts),
+        ),
         figures=_figures(findings),
         changes=changes,
         guards=_guards(findings),
@@ -129,21 +137,6 @@ def _failure_notes(findings: RunFindings) -> Mapping[str, Sequence[str]]:
         if is_of_vendor and warning.error_code != WarningCode.UNPRICED_SKU:
             notes[str(warning.vendor_id)].append(warning.error_message)
     return {name: notes[name] for name in findings.vendor_ids if name in notes}
-
-
-def _verdict(
-    ctx: records.RunContext,
-    findings: RunFindings,
-    status: RunStatus,
-    notes: Mapping[str, Sequence[str]],
-) -> wording.Verdict:
-    action = "" if findings.failure is None else next_action(findings.failure)
-    return wording.verdict(status, findings, list(notes), action, ctx.run_id)
-
-
-def _doubts(findings: RunFindings) -> parts.Excerpt[table_rows.DoubtRow]:
-    doubts = map(table_rows.DoubtRow.of, findings.doubts)
-    return parts.Excerpt.of(doubts, MAX_GROUPS, len(findings.doubts))
 
 
 def _figures(findings: RunFindings) -> tuple[parts.Figure, ...]:

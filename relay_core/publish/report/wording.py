@@ -353,32 +353,31 @@ def _succeeded(findings: RunFindings, failed_vendors: Sequence[str]) -> Verdict:
         word="Succeeded, with warnings" if is_doubtful else "Succeeded",
         headline=headline,
         sentence=sentence,
-        next_actions=(
-            *_sku_actions(doubtful_rows),
-            *_actions(findings, failed_vendors),
-        ),
+        next_actions=tuple(_actions(findings, failed_vendors, doubtful_rows)),
     )
 
 
-def _sku_actions(doubtful_rows: Mapping[str, RowCounts]) -> list[str]:
-    """Return a next step for each of the first vendors whose rows share many SKUs."""
+def _actions(
+    findings: RunFindings,
+    failed_vendors: Sequence[str],
+    doubtful_rows: Mapping[str, RowCounts],
+) -> list[str]:
+    """Return the next steps after a run that succeeded, the most important first.
+
+    ``doubtful_rows`` are the outcomes of the vendors whose rows share many SKUs.
+    """
+    quarantined = findings.quarantined
+    rejected_rows = findings.counts()["invalid_rows"]
+    unpriced_skus = findings.unpriced_skus
     actions = []
-    for vendor_id, rows in doubtful_rows.items():
+    for vendor_id in list(doubtful_rows)[:_MAX_NAMED_VENDORS]:
+        rows = doubtful_rows[vendor_id]
         lost_rows = number(rows.same_sku or 0)
         actions.append(
             f"Check which column of {vendor_id} identifies its products: {lost_rows} "
             f"of {counted(rows.read, 'row')} have the same SKU as a better row and are "
             "not in the feed."
         )
-    return actions[:_MAX_NAMED_VENDORS]
-
-
-def _actions(findings: RunFindings, failed_vendors: Sequence[str]) -> list[str]:
-    """Return the next steps after a run that succeeded, the most important first."""
-    quarantined = findings.quarantined
-    rejected_rows = findings.counts()["invalid_rows"]
-    unpriced_skus = findings.unpriced_skus
-    actions = []
     if failed_vendors:
         actions.append(
             f"Get a file that can be used from {_listed(failed_vendors)}."
