@@ -21,7 +21,6 @@ from relay_core.normalize.fallback import FallbackPolicy
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.normalize.vendor import ReadRows, SortedVendor, sorted_rows
 from relay_core.normalize.vendor_feed import VendorFeed
-from relay_core.onboarding.patches import with_patches
 from relay_core.publish.keys import ArtifactKeys
 from relay_core.validation.row_schemas import OFFER_SCHEMA
 
@@ -102,7 +101,11 @@ class VendorPass:
         if is_large:
             pa.default_memory_pool().release_unused()
         ordered = sorted_rows(rows, self.room)
-        ordered.vendor = with_patches(self.config, ordered.vendor)
+        if ordered.vendor.causes:
+            # The search for patches loads more code than a small run needs.
+            from relay_core.onboarding.patches import with_patches
+
+            ordered.vendor = with_patches(self.config, ordered.vendor)
         ordered = self.fallback.used_rows(ordered)
         if ordered.vendor.status is VendorStatus.LEFT_OUT:
             ordered.vendor = self._with_duplicates(ordered)

@@ -18,6 +18,8 @@ from pathlib import Path
 gc.disable()
 # Looking for plugins of pydantic would search everything that is installed.
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+# numpy would start threads for matrices, and no step has one.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 # The script also works in a checkout that is not installed, and from any folder.
 _SCRIPT = Path(__file__).resolve()

@@ -11,7 +11,6 @@ from typing import Any, Literal
 from relay_core.config.json_reader import read_json
 from relay_core.config.refusals import whole_fault
 from relay_core.config.scalars import type_name
-from relay_core.config.yaml_reader import read_yaml
 from relay_core.domain.errors import ConfigError, ConfigTooLargeError
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits
 
@@ -50,6 +49,9 @@ def parse_document(
     if format == "json":
         document = read_json(decoded, limits)
     else:
+        # Stored configs are JSON: their readers load no parser of YAML.
+        from relay_core.config.yaml_reader import read_yaml
+
         document = read_yaml(decoded, limits)
         _check_size(document, limits)
     if isinstance(document, dict):

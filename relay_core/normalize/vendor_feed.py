@@ -25,7 +25,6 @@ from relay_core.ingest.feed import (
 )
 from relay_core.ingest.formats import open_feed
 from relay_core.ingest.sku_map import SkuMap, read_sku_map
-from relay_core.normalize.file_kinds import with_kind
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.normalize.row_reader import RowReader, to_microseconds
 from relay_core.normalize.vendor import ReadRows, read_rows
@@ -70,6 +69,9 @@ class FeedReader:
         try:
             return self._read(feed, size)
         except FeedUnreadableError as error:
+            # The kinds of files load the readers of workbooks.
+            from relay_core.normalize.file_kinds import with_kind
+
             error = with_kind(size.judge(error), feed.data, feed.vendor.parser)
             vendor_id = feed.vendor.vendor_id
             fault = unreadable_feed(vendor_id, feed.file_name, error)

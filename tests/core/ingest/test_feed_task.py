@@ -14,8 +14,7 @@ from reference_runs import run_document
 from relay_core.config import ParserConfig
 from relay_core.domain.errors import ContractBrokenError, FeedUnreadableError
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits
-from relay_core.ingest.feed_task import MODULES
-from relay_core.ingest.formats import read_apart
+from relay_core.ingest.feed_task import MODULES, read_apart
 from relay_core.sandbox import Sandbox
 from support.builders import config_document, feed, vendor_document
 from support.workbooks import text_row, workbook
@@ -51,7 +50,7 @@ def test_a_program_that_runs_many_threads_can_read_apart() -> None:
         "import sys, threading; from concurrent.futures import ThreadPoolExecutor as T\n"
         "from relay_core.config import ParserConfig\n"
         "from relay_core.domain.limits import DEFAULT_LIMITS\n"
-        "from relay_core.ingest.formats import read_apart\n"
+        "from relay_core.ingest.feed_task import read_apart\n"
         "data = sys.stdin.buffer.read()\n"
         "parser = ParserConfig.model_validate({'format': 'xlsx'})\n"
         "def rows(_): return sum(len(b.row_numbers)"
