@@ -30,8 +30,10 @@ class AlarmKind(StrEnum):
     HOLDS = "runs-held"
     DEAD_LETTERS = "dead-letters"
     RATE_LIMITED = "rate-limited"
+    ACCESS_DENIED = "access-denied"
     PULLS = "pulls-failed"
     INVARIANTS = "invariants"
+    DOCTOR_CUT_SHORT = "doctor-cut-short"
     SLO_FAST = "slo-fast-burn"
     SLO_SLOW = "slo-slow-burn"
 
@@ -61,6 +63,7 @@ class AlarmPlan:
     worker_error_period: int = 300
     heartbeat_minutes: int = 5
     refusal_threshold: int = 300
+    denial_threshold: int = 100
     pull_failure_threshold: int = 20
     topics: Sequence[str] = ()
     name_prefix: str = "relay"
@@ -151,6 +154,11 @@ _DESCRIPTIONS = {
         "in 300 s: a tenant or an admin sends too many requests, or somebody tries keys. The "
         "log entries of event request with status 429 have the caller and the address."
     ),
+    AlarmKind.ACCESS_DENIED: (
+        "The API answered more than {plan.denial_threshold} requests with 401 or 403 in 300 s: "
+        "somebody tries keys, or a program uses a key that was deleted. The log entries of "
+        "event request with status 401 and 403 have the address."
+    ),
     AlarmKind.PULLS: (
         "More than {plan.pull_failure_threshold} pulls of vendors' files failed in an hour. "
         "This many failures are probably caused here, and not by suppliers. The log entries "
@@ -160,6 +168,11 @@ _DESCRIPTIONS = {
     AlarmKind.INVARIANTS: (
         "The hourly check found stored data that contradicts itself. The log has an entry "
         "invariant_broken for each case. relay doctor lists the current cases."
+    ),
+    AlarmKind.DOCTOR_CUT_SHORT: (
+        "The hourly check of stored data did not finish in its time, so part of the data is "
+        "not checked yet. The next check goes on where this one stopped. Run relay doctor, "
+        "which has no time limit."
     ),
     AlarmKind.SLO_FAST: (
         "Within an hour, 14.4 % of feeds were late because of the platform. At that rate, two "
@@ -254,6 +267,13 @@ def _health_conditions(plan: AlarmPlan) -> dict[AlarmKind, _Condition]:
             plan.refusal_threshold,
             300,
         ),
+        AlarmKind.ACCESS_DENIED: _Condition(
+            metrics.ACCESS_DENIED,
+            "Sum",
+            ">",
+            plan.denial_threshold,
+            300,
+        ),
         AlarmKind.PULLS: _Condition(
             metrics.PULL_FAILED,
             "Sum",
@@ -263,6 +283,13 @@ def _health_conditions(plan: AlarmPlan) -> dict[AlarmKind, _Condition]:
         ),
         AlarmKind.INVARIANTS: _Condition(
             metrics.INVARIANTS_BROKEN,
+            "Maximum",
+            ">",
+            0,
+            3600,
+        ),
+        AlarmKind.DOCTOR_CUT_SHORT: _Condition(
+            metrics.DOCTOR_CUT_SHORT,
             "Maximum",
             ">",
             0,

@@ -94,6 +94,12 @@ _THRESHOLDS = (
         minimum=0,
     ),
     _Threshold(
+        "--denial-threshold",
+        "denial_threshold",
+        "maximum number of 401 and 403 responses in 300 s",
+        minimum=0,
+    ),
+    _Threshold(
         "--pull-failure-threshold",
         "pull_failure_threshold",
         "maximum number of failed pulls in an hour",

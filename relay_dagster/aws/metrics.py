@@ -34,7 +34,9 @@ WORKER_ERROR = "WorkerError"
 WEBHOOK_FAILED = "WebhookFailed"
 PULL_FAILED = "PullFailed"
 RATE_LIMITED = "RateLimited"
+ACCESS_DENIED = "AccessDenied"
 INVARIANTS_BROKEN = "InvariantsBroken"
+DOCTOR_CUT_SHORT = "DoctorCutShort"
 PUBLISH_LAG_SECONDS = "PublishLagSeconds"
 SLO_GOOD = "SloGood"
 SLO_BAD = "SloBad"
@@ -102,7 +104,7 @@ class Metrics:
     # How long refused requests are counted before their number is sent
     gathering_seconds: float = GATHERING_SECONDS
     _lock: threading.Lock = field(default_factory=threading.Lock)
-    _refusals: int = 0
+    _refusals: Counter[str] = field(default_factory=Counter)
 
     def run_finished(self, record: RunRecord) -> None:
         """Send the metrics of a run's end. A cancelled run has none."""
@@ -154,11 +156,18 @@ class Metrics:
 
     def rate_limited(self) -> None:
         """Count a request that was refused by a rate limit. The number is sent later."""
+        self._count_refusal(RATE_LIMITED)
+
+    def access_denied(self) -> None:
+        """Count a request without the right to it. The number is sent later."""
+        self._count_refusal(ACCESS_DENIED)
+
+    def _count_refusal(self, name: str) -> None:
         if not self.enabled:
             return
         with self._lock:
-            self._refusals += 1
-            if self._refusals > 1:
+            self._refusals[name] += 1
+            if self._refusals.total() > 1:
                 return
         sender = threading.Timer(self.gathering_seconds, self._send_refusals)
         sender.daemon = True
@@ -167,8 +176,12 @@ class Metrics:
     def _send_refusals(self) -> None:
         with self._lock:
             refusals = self._refusals
-            self._refusals = 0
-        self.count(RATE_LIMITED, refusals)
+            self._refusals = Counter()
+        self._send(
+            lambda: [
+                self._datum(name, count) for name, count in refusals.items()
+            ],
+        )
 
     # --- values -----------------------------------------------------------------------
 

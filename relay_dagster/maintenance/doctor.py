@@ -5,48 +5,38 @@ consistently, and judged again: a change that was only in progress is no finding
 of minutes, because the reconciler settles what dead processes leave.
 """
 
-import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Any
 
 from relay_core.domain.codes import RunStatus
 from relay_core.domain.run_faults import listed
 from relay_dagster.aws.dynamodb import schema
 from relay_dagster.aws.dynamodb.codec import instant_text, unmarshal
-from relay_dagster.aws.dynamodb.run_writes import to_feed, to_record
+from relay_dagster.aws.dynamodb.run_writes import to_record
 from relay_dagster.aws.dynamodb.schema import Kind
-from relay_dagster.aws.metrics import INVARIANTS_BROKEN
-from relay_dagster.drain import Deadline
-from relay_dagster.external_errors import (
-    MissingResourceError,
-    UnreadableItemError,
-)
-from relay_dagster.feeds.pointer import FeedPointer, Publication
+from relay_dagster.aws.metrics import DOCTOR_CUT_SHORT, INVARIANTS_BROKEN
 from relay_dagster.intake.dead_letters import DeadLetters
 from relay_dagster.logs import event_log
+from relay_dagster.maintenance.feed_invariants import FeedExamination
 from relay_dagster.maintenance.housekeeping import Memory, Occasion
+from relay_dagster.maintenance.invariants import GRACE as GRACE
+from relay_dagster.maintenance.invariants import SLICES as SLICES
+from relay_dagster.maintenance.invariants import Extent as Extent
+from relay_dagster.maintenance.invariants import Finding as Finding
+from relay_dagster.maintenance.invariants import Invariant as Invariant
+from relay_dagster.maintenance.invariants import Progress, read_items
 from relay_dagster.runs.model import DueQueue, LockState, RunRecord
 from relay_dagster.wiring import Platform
 
-GRACE = timedelta(hours=1)
-"""How long a problem must have lasted: the reconciler settles others in minutes."""
-SLICES = 24
-"""Runs' artifacts and kept feeds are examined in this many parts, one an hour."""
-_SLICE_BOUNDS = (
-    "",
-    *(f"{part * 2**32 // SLICES:08x}" for part in range(1, SLICES)),
-    "~",
-)
-"""The run IDs between the parts: one listing of the bucket has the files of a part."""
 _READERS = 16
 _MAX_ITEMS_PER_READ = 100
+_MAX_SUSPECTS = 5_000
+"""The suspects that are judged before more are looked for; a page may add some."""
 _CHECKED_QUEUES = (DueQueue.ATTEMPT, DueQueue.END)
 """The reconciler's queues: in the others, runs may wait for a message or a slot."""
-_T = TypeVar("_T")
 _SUSPECTS = (
     f"begins_with({schema.KEY}, :lock)"
     " AND (attribute_exists(holder) OR attribute_exists(waiters))"
@@ -54,86 +44,44 @@ _SUSPECTS = (
     f" OR begins_with({schema.KEY}, :run) AND (attribute_not_exists(acknowledged_at)"
     " AND (attribute_not_exists(due_at) OR due_at < :late OR lock_state = :owner)"
     f" OR {schema.LISTED_STATUS} = :held OR {schema.KEY} BETWEEN :first AND :last"
-    " AND requested_at > :oldest AND finished_at < :late)"
+    " AND requested_at > :oldest AND attribute_exists(finished_at))"
 )
 """Locks, feeds, suspicious or held runs, and the runs whose artifacts are looked for."""
 
 _log = event_log()
 
 
-class Invariant(StrEnum):
-    """The invariants, each by the name of the finding if it is broken."""
-
-    UNCHECKED_RUN = "run_never_checked"
-    OVERDUE_RUN = "run_not_checked_in_time"
-    LOCK_WITHOUT_RUN = "lock_without_run"
-    RUN_WITHOUT_LOCK = "run_without_lock"
-    FEED_GONE = "feed_gone"
-    OTHER_FEED = "other_feed"
-    HELD_FEED_GONE = "held_feed_gone"
-    HOLD_WITHOUT_RUN = "hold_without_run"
-    ARTIFACTS_GONE = "artifacts_gone"
-    UNKNOWN_DEAD_LETTER = "unknown_dead_letter"
-    UNREADABLE_ITEM = "unreadable_item"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """A broken invariant, with the run, tenant, or message, and a sentence about it."""
-
-    invariant: Invariant
-    subject: str
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class Extent:
-    """The extent of an examination."""
-
-    reads_bytes: bool = (
-        False  # whether the live feeds are read whole and hashed
-    )
-    # The part of the runs' artifacts and of the feeds kept for a rollback to look for, without
-    # dead letters, because reading those hides them from the sweep for a while. None for all
-    part: int | None = None
-    deadline: Deadline | None = None  # nothing more is read after it
-
-    def has(self, run_id: str) -> bool:
-        """Return True if the files of a run are examined."""
-        if self.part is None:
-            return True
-        return _SLICE_BOUNDS[self.part] <= run_id < _SLICE_BOUNDS[self.part + 1]
-
-    def bounds(self) -> tuple[str, str]:
-        """Return the run IDs between which the runs of this part are."""
-        if self.part is None:
-            return _SLICE_BOUNDS[0], _SLICE_BOUNDS[-1]
-        return _SLICE_BOUNDS[self.part], _SLICE_BOUNDS[self.part + 1]
-
-    def is_cut_short(self) -> bool:
-        """Return True if the time is up."""
-        return self.deadline is not None and self.deadline.has_passed()
-
-
 def examine(
     platform: Platform,
     now: datetime,
     extent: Extent,
+    progress: Progress | None = None,
 ) -> Iterator[Finding]:
-    """Yield each broken invariant within the extent; tenants being deleted are left out."""
+    """Yield each broken invariant within the extent.
+
+    Tenants that are being deleted are left out. The examination begins at ``progress``,
+    and updates it after each group of suspects.
+    """
+    progress = progress or Progress()
     examination = _Examination(platform, now, extent)
-    suspects = examination.suspects()
     judges = (
         (Kind.RUN, examination.runs),
         (Kind.LOCK, examination.locks),
-        (Kind.FEED, examination.feeds),
+        (Kind.FEED, FeedExamination(platform, extent).findings),
     )
     with ThreadPoolExecutor(_READERS) as pool:
-        for kind, judge in judges:
-            batches = _batches(sorted(suspects[kind]))
-            unless_late = _UnlessLate(judge, extent)
-            for findings in pool.map(unless_late, batches):
-                yield from findings
+        while not progress.is_complete:
+            suspects, after = examination.suspects(progress.after)
+            for kind, judge in judges:
+                batches = _batches(sorted(suspects[kind]))
+                unless_late = _UnlessLate(judge, extent)
+                for findings in pool.map(unless_late, batches):
+                    yield from findings
+            if extent.is_cut_short():
+                # Some of these suspects may not have been judged.
+                return
+            progress.after = after
+            progress.is_complete = after is None
     if extent.part is None:
         yield from examination.dead_letters()
 
@@ -174,15 +122,44 @@ class _Examination:
         kept_days = timedelta(days=platform.settings.retention_days)
         self._oldest = now - kept_days + GRACE
 
-    def suspects(self) -> Mapping[str, Sequence[Any]]:
-        """Return the suspects by kind: names, and for locks a pair with each run they name."""
+    def suspects(
+        self,
+        after: str | None,
+    ) -> tuple[Mapping[str, Sequence[Any]], str | None]:
+        """Return some thousands of suspects after a key, and the key of the last.
+
+        They are sorted by kind: names, and for locks a pair with each run they name.
+        The key is None if no suspects follow.
+        """
         suspects: dict[str, list[Any]] = {
             Kind.RUN: [],
             Kind.LOCK: [],
             Kind.FEED: [],
         }
+        closed_tenants = self._platform.deletions.listed()
+        attributes = ("tenant_id", "holder", "waiters")
+        table = self._platform.database.runs
+        values = self._values_of_suspects()
+        while sum(map(len, suspects.values())) < _MAX_SUSPECTS:
+            rows, after = table.scan(attributes, _SUSPECTS, values, after)
+            for row in rows:
+                if self._extent.is_cut_short():
+                    return suspects, after
+                kind, _, name = str(row[schema.KEY]).partition("#")
+                if row.get("tenant_id", name) in closed_tenants:
+                    continue
+                names: list[Any] = [name]
+                if kind == Kind.LOCK:
+                    names = [(name, run_id) for run_id in _runs_named_by(row)]
+                suspects[kind] += names
+            if after is None:
+                break
+        return suspects, after
+
+    def _values_of_suspects(self) -> Mapping[str, str]:
+        """Return the values of the placeholders in the condition of suspects."""
         first_run_id, last_run_id = self._extent.bounds()
-        values = {
+        return {
             "run": Kind.RUN.key(""),
             "lock": Kind.LOCK.key(""),
             "feed": Kind.FEED.key(""),
@@ -193,44 +170,6 @@ class _Examination:
             "owner": LockState.OWNER,
             "held": RunStatus.HELD,
         }
-        closed_tenants = self._platform.deletions.listed()
-        attributes = ("tenant_id", "holder", "waiters")
-        table = self._platform.database.runs
-        for row in table.scan(attributes, _SUSPECTS, values):
-            if self._extent.is_cut_short():
-                break
-            kind, _, name = str(row[schema.KEY]).partition("#")
-            if row.get("tenant_id", name) in closed_tenants:
-                continue
-            if kind == Kind.LOCK:
-                suspects[kind] += [
-                    (name, run_id) for run_id in _runs_named_by(row)
-                ]
-            else:
-                suspects[kind].append(name)
-        return suspects
-
-    def _read(
-        self,
-        keys: Iterable[str],
-        read: Callable[[Mapping[str, Any]], _T],
-        unreadable: list[Finding],
-    ) -> dict[str, _T | None]:
-        """Return the values of items by key, None if absent; note the unreadable ones."""
-        table = self._platform.database.runs
-        requested = [*keys]
-        items = table.items_by_key(requested)
-        values: dict[str, _T | None] = {}
-        for key in requested:
-            if key not in items:
-                values[key] = None
-                continue
-            try:
-                values[key] = table.parse(items[key], read)
-            except UnreadableItemError as error:
-                finding = Finding(Invariant.UNREADABLE_ITEM, key, str(error))
-                unreadable.append(finding)
-        return values
 
     def _lock(self, tenant_id: str) -> Mapping[str, Any]:
         """Return a tenant's lock as stored, even if this release cannot read all of it."""
@@ -242,7 +181,12 @@ class _Examination:
     def runs(self, run_ids: Sequence[str]) -> Iterator[Finding]:
         """Yield the findings on runs and on their files; the IDs are in order."""
         unreadable: list[Finding] = []
-        records = self._read(map(Kind.RUN.key, run_ids), to_record, unreadable)
+        records = read_items(
+            self._platform.database.runs,
+            map(Kind.RUN.key, run_ids),
+            to_record,
+            unreadable,
+        )
         examined = [run_id for run_id in run_ids if self._extent.has(run_id)]
         stored_keys: Set[str] = set()
         if examined:
@@ -253,8 +197,8 @@ class _Examination:
                 continue
             if record.acknowledged_at is None:
                 yield from self._open_run(record)
-            else:
-                yield from self._files(record, stored_keys)
+            # A run that has not ended names no files.
+            yield from self._files(record, stored_keys)
         yield from unreadable
 
     def _open_run(self, record: RunRecord) -> Iterator[Finding]:
@@ -310,7 +254,8 @@ class _Examination:
         """
         unreadable: list[Finding] = []
         run_keys = [Kind.RUN.key(run_id) for _, run_id in pairs]
-        records = self._read(run_keys, to_record, unreadable)
+        table = self._platform.database.runs
+        records = read_items(table, run_keys, to_record, unreadable)
         yield from unreadable
         for tenant_id, run_id in pairs:
             key = Kind.RUN.key(run_id)
@@ -338,104 +283,6 @@ class _Examination:
         if record.lock_state is not LockState.NONE:
             return False
         return record.finished_at is None or record.finished_at < self._late
-
-    # --- feeds -------------------------------------------------------------------------
-
-    def feeds(self, tenant_ids: Sequence[str]) -> Iterator[Finding]:
-        """Yield the findings on live feeds, on those kept for a rollback, and on holds."""
-        unreadable: list[Finding] = []
-        pointers = self._read(
-            map(Kind.FEED.key, tenant_ids),
-            to_feed,
-            unreadable,
-        )
-        feeds = [feed for feed in pointers.values() if feed is not None]
-        run_ids = set()
-        for feed in feeds:
-            run_ids |= {
-                publication.run_id for publication in self._examined(feed)
-            }
-            if feed.held_run_id is not None:
-                run_ids.add(feed.held_run_id)
-        records = self._read(map(Kind.RUN.key, run_ids), to_record, unreadable)
-        yield from unreadable
-        for feed in feeds:
-            if self._extent.is_cut_short():
-                break
-            for invariant, message in self._faults(feed, records):
-                # If the pointer has changed since it was read, its files may be gone by right.
-                if self._platform.runs.feed(feed.tenant_id) == feed:
-                    yield Finding(
-                        invariant,
-                        f"tenant {feed.tenant_id}",
-                        message,
-                    )
-
-    def _examined(self, feed: FeedPointer) -> list[Publication]:
-        """Return the live publication, and those of this part that can be published again."""
-        earlier = feed.publications[1 : self._platform.settings.keep_published]
-        examined = [
-            publication
-            for publication in earlier
-            if self._extent.has(publication.run_id)
-        ]
-        return [feed.in_force, *examined]
-
-    def _faults(
-        self,
-        feed: FeedPointer,
-        records: Mapping[str, RunRecord | None],
-    ) -> Iterator[tuple[Invariant, str]]:
-        for publication in self._examined(feed):
-            record = records.get(Kind.RUN.key(publication.run_id))
-            yield from self._publication_faults(feed, publication, record)
-        if feed.held_run_id is None:
-            return
-        held_key = Kind.RUN.key(feed.held_run_id)
-        if held_key not in records:
-            return
-        held_record = records[held_key]
-        if held_record is None or held_record.status is not RunStatus.HELD:
-            message = f"the feed pointer says that run {feed.held_run_id} is held, but it is not"
-            yield Invariant.HOLD_WITHOUT_RUN, message
-
-    def _publication_faults(
-        self,
-        feed: FeedPointer,
-        publication: Publication,
-        record: RunRecord | None,
-    ) -> Iterator[tuple[Invariant, str]]:
-        run_id = publication.run_id
-        if record is not None and record.feed_sha256 not in (
-            None,
-            publication.sha256,
-        ):
-            message = f"run {run_id} made a feed of another hash than the published one"
-            yield Invariant.OTHER_FEED, message
-            return
-        key = publication.key
-        head = self._platform.objects.head(key)
-        if head is None:
-            yield Invariant.FEED_GONE, f"{key} of run {run_id} is gone"
-            return
-        sha256 = head.sha256
-        if self._extent.reads_bytes and publication is feed.in_force:
-            sha256 = self._hash_of(key, head.size)
-        if sha256 not in (None, publication.sha256):
-            yield (
-                Invariant.OTHER_FEED,
-                f"{key} has other bytes than were published",
-            )
-
-    def _hash_of(self, key: str, size: int) -> str | None:
-        """Return the SHA-256 of an object's bytes, or None if the object has just gone."""
-        digest = hashlib.sha256()
-        try:
-            for chunk in self._platform.objects.chunks(key, 0, size):
-                digest.update(chunk)
-        except MissingResourceError:
-            return None
-        return digest.hexdigest()
 
     # --- dead letters ------------------------------------------------------------------
 
@@ -474,22 +321,48 @@ def _finding(record: RunRecord, invariant: Invariant, message: str) -> Finding:
     )
 
 
-def report_broken(occasion: Occasion, _: Memory | None = None) -> int:
+@dataclass
+class ExaminationMemory(Memory):
+    """The part that was examined last, and the key where its examination stopped."""
+
+    part: int | None = None  # None before the first examination
+    after: str | None = None
+    is_complete: bool = True
+
+    def next_part(self, hour: int) -> int:
+        """Return the part to examine: the unfinished one, or the one after it."""
+        if self.part is None:
+            return hour % SLICES
+        return (self.part + 1) % SLICES if self.is_complete else self.part
+
+
+def report_broken(
+    occasion: Occasion,
+    memory: ExaminationMemory | None = None,
+) -> int:
     """Log each broken invariant, send the number of them, and return it.
 
     Only one part of the artifacts is looked for, and only until the deadline: a tick that takes
-    too long is lost with all its duties.
+    too long is lost with all its duties. The next examination goes on where this one stops.
     """
     platform = occasion.platform
-    extent = Extent(part=occasion.now.hour % SLICES, deadline=occasion.deadline)
-    findings = list(examine(platform, occasion.now, extent))
-    if extent.is_cut_short():
-        _log.warning("invariants_cut_short", found=len(findings))
+    memory = memory or ExaminationMemory()
+    part = memory.next_part(occasion.now.hour)
+    progress = Progress(None if memory.is_complete else memory.after)
+    extent = Extent(part=part, deadline=occasion.deadline)
+    findings = list(examine(platform, occasion.now, extent, progress))
+    memory.part = part
+    memory.after = progress.after
+    memory.is_complete = progress.is_complete
     for finding in findings:
         _log.error(
             "invariant_broken",
             invariant=finding.invariant,
             subject=finding.subject,
         )
-    platform.metrics.count(INVARIANTS_BROKEN, len(findings))
+    if not progress.is_complete:
+        _log.warning("invariants_cut_short", found=len(findings))
+        platform.metrics.count(DOCTOR_CUT_SHORT)
+    if findings or progress.is_complete:
+        platform.metrics.count(INVARIANTS_BROKEN, len(findings))
     return len(findings)

@@ -17,7 +17,7 @@ from relay_dagster.aws.metrics import report_fault
 from relay_dagster.drain import Deadline, drain
 from relay_dagster.maintenance import expiry, housekeeping, messages
 from relay_dagster.maintenance.deletion import DeletionTick
-from relay_dagster.maintenance.doctor import report_broken
+from relay_dagster.maintenance.doctor import ExaminationMemory, report_broken
 from relay_dagster.maintenance.housekeeping import Memory
 from relay_dagster.orchestration.dagster_history import DagsterHistory
 from relay_dagster.orchestration.dagster_instance import (
@@ -158,6 +158,7 @@ DUTIES = (
         interval=3600,
         seconds=45,
         act=report_broken,
+        memory=ExaminationMemory,
         sentence="invariants broken: {}",
     ),
     Duty(

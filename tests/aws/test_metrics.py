@@ -16,6 +16,7 @@ from relay_core.domain.codes import FailureCode, RunStatus
 from relay_core.domain.records import VendorResult
 from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.metrics import (
+    DOCTOR_CUT_SHORT,
     INVARIANTS_BROKEN,
     PULL_FAILED,
     WEBHOOK_FAILED,
@@ -400,11 +401,16 @@ def test_every_alarm_watches_a_metric_that_the_program_writes(
     platform.metrics.worker_error("throttled")
     platform.metrics.runs_held({})
     platform.metrics.count(INVARIANTS_BROKEN, 0)
+    platform.metrics.count(DOCTOR_CUT_SHORT)
     platform.metrics.count(PULL_FAILED)
     metrics(platform.clients, gathering_seconds=0).rate_limited()
+    metrics(platform.clients, gathering_seconds=0).access_denied()
     wait_for(
         "refusals are sent",
-        lambda: "RateLimited" in str(written(platform)),
+        lambda: (
+            {"RateLimited", "AccessDenied"}
+            <= {name for _, name, _ in written(platform)}
+        ),
         within=10,
     )
     settings = platform.settings
@@ -445,6 +451,8 @@ def test_every_alarm_watches_a_metric_that_the_program_writes(
         "WorkerError",
         "WorkerHeartbeat",
         "RateLimited",
+        "AccessDenied",
+        "DoctorCutShort",
         "PullFailed",
         "InvariantsBroken",
         "SloBad",
@@ -485,8 +493,12 @@ def test_refusals_are_counted_and_sent_together() -> None:
     sender = metrics(cloudwatch, gathering_seconds=0.1)
     for _ in range(3):
         sender.rate_limited()
+    sender.access_denied()
     wait_for("refusals are sent", lambda: cloudwatch.calls, within=10)
     (call,) = cloudwatch.calls
-    (datum,) = call["MetricData"]
-    assert (datum["MetricName"], datum["Value"]) == ("RateLimited", 3)
+    values = {
+        datum["MetricName"]: datum["Value"] for datum in call["MetricData"]
+    }
+    assert values == {"RateLimited": 3, "AccessDenied": 1}
+    datum = call["MetricData"][0]
     assert datum["Dimensions"] == [{"Name": "Environment", "Value": "staging"}]

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import boto3
@@ -17,10 +18,17 @@ from relay_core.domain.codes import RunStatus
 from relay_core.publish.keys import ArtifactKeys
 from relay_dagster.aws.dynamodb.run_writes import feed_item, to_item
 from relay_dagster.aws.dynamodb.schema import Kind
+from relay_dagster.aws.metrics import (
+    DOCTOR_CUT_SHORT,
+    INVARIANTS_BROKEN,
+    Metrics,
+)
 from relay_dagster.drain import Deadline
 from relay_dagster.external_errors import MissingResourceError
+from relay_dagster.maintenance import doctor
 from relay_dagster.maintenance.doctor import (
     SLICES,
+    ExaminationMemory,
     Extent,
     Invariant,
     examine,
@@ -66,6 +74,16 @@ def world() -> Iterator[World]:
 def found(world: World, **extent: Any) -> list[tuple[Invariant, str]]:
     findings = examine(world.platform, utc_now() + LATER, Extent(**extent))
     return [(each.invariant, each.subject) for each in findings]
+
+
+class Counted(Metrics):
+    """Keeps the numbers that are sent."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, int]] = []
+
+    def count(self, name: str, number: int = 1) -> None:
+        self.sent.append((name, number))
 
 
 @contextlib.contextmanager
@@ -393,14 +411,16 @@ def test_a_table_that_is_not_there_is_told_and_no_defect(world: World) -> None:
         list(examine(elsewhere, utc_now(), Extent()))
 
 
-def put_with(world: World, key: str, **options: Any) -> None:
-    """Store other bytes under a key, as somebody else's client does."""
+def put_with(
+    world: World, key: str, content: bytes = b"sku\n", **options: Any
+) -> None:
+    """Store bytes under a key, as somebody else's client does."""
     config = Config(
         request_checksum_calculation="when_required", region_name="us-east-1"
     )
     client = boto3.client("s3", config=config)
     client.put_object(
-        Bucket=world.platform.objects.bucket, Key=key, Body=b"sku\n", **options
+        Bucket=world.platform.objects.bucket, Key=key, Body=content, **options
     )
 
 
@@ -488,17 +508,118 @@ def test_the_hourly_look_says_how_many_are_broken(world: World) -> None:
     )
 
 
+def test_files_that_are_gone_are_found_without_patience(world: World) -> None:
+    """They do not come back, so nothing is to be waited for."""
+    with without(world, world.record(FIRST).artifacts["report"]):
+        findings = examine(world.platform, utc_now(), Extent())
+        assert [each.invariant for each in findings] == [
+            Invariant.ARTIFACTS_GONE
+        ]
+
+
+def test_a_look_that_is_cut_short_goes_on_where_it_stopped(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page of the scan has about three of these locks, of runs that do not exist."""
+    monkeypatch.setattr(doctor, "_MAX_SUSPECTS", 1)
+    locks = [
+        {
+            "pk": {"S": Kind.LOCK.key(f"t{number}")},
+            "holder": {"S": NOBODY},
+            "padding": {"S": "x" * 300_000},
+        }
+        for number in range(9)
+    ]
+    metrics = Counted()
+    platform = replace(world.platform, metrics=metrics)
+    events = platform.clients.dynamodb.meta.events
+    pages: list[str] = []
+
+    def note_page(params: Any, **_: Any) -> None:
+        start = (
+            params["ExclusiveStartKey"]["pk"]["S"]
+            if "ExclusiveStartKey" in params
+            else ""
+        )
+        pages.append(start)
+
+    def second_page_asked_for(first: int) -> float:
+        return 100.0 if len(pages) > first else 0.0
+
+    memory = ExaminationMemory()
+    parts = []
+    broken = []
+    with stored(world, locks):
+        events.register("provide-client-params.dynamodb.Scan", note_page)
+        try:
+            for _ in range(8):
+                # The time is up when a second page is asked for.
+                seconds = partial(second_page_asked_for, len(pages) + 1)
+                deadline = Deadline.after(60, seconds)
+                occasion = Occasion(platform, utc_now(), deadline)
+                broken.append(report_broken(occasion, memory))
+                parts.append(memory.part)
+                if memory.is_complete:
+                    break
+        finally:
+            events.unregister("provide-client-params.dynamodb.Scan", note_page)
+    assert memory.is_complete
+    assert len(set(parts)) == 1
+    assert sum(broken) == 9
+    cut_short = len(broken) - 1
+    assert cut_short >= 2
+    assert metrics.sent.count((DOCTOR_CUT_SHORT, 1)) == cut_short
+    assert (INVARIANTS_BROKEN, 0) not in metrics.sent[:-1]
+
+
+def test_the_next_look_is_at_the_next_part(world: World) -> None:
+    memory = ExaminationMemory()
+    parts = []
+    for _ in range(SLICES + 1):
+        occasion = Occasion(world.platform, utc_now(), Deadline.after(60))
+        report_broken(occasion, memory)
+        parts.append(memory.part)
+    assert set(parts) == set(range(SLICES))
+    assert parts[0] == parts[-1]
+
+
 def test_the_hourly_look_ends_with_its_time(
     world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    metrics = Counted()
     with changed(world, Kind.LOCK.key("other"), holder={"S": NOBODY}):
         assert (
             report_broken(
-                Occasion(world.platform, utc_now(), Deadline.after(-1))
+                Occasion(
+                    replace(world.platform, metrics=metrics),
+                    utc_now(),
+                    Deadline.after(-1),
+                )
             )
             == 0
         )
+    assert metrics.sent == [(DOCTOR_CUT_SHORT, 1)]
     assert "invariants_cut_short" in capsys.readouterr().err
+
+
+def test_a_feed_whose_copy_has_another_checksum_is_read_and_never_broken(
+    world: World,
+) -> None:
+    """Early releases published copies that have a CRC32 alone."""
+    pointer = world.platform.runs.feed(TENANT)
+    assert pointer is not None
+    key = pointer.in_force.key
+    content = world.platform.objects.read(key)
+    with without(world, key):
+        put_with(world, key, content, ChecksumAlgorithm="CRC32")
+        assert found(world) == []
+        assert found(world, reads_bytes=True) == []
+        deadline = Deadline.after(60)
+        assert found(world, part=0, deadline=deadline) == []
+        put_with(world, key, ChecksumAlgorithm="CRC32")
+        assert found(world) == [(Invariant.OTHER_FEED, f"tenant {TENANT}")]
+        # An hourly look has no time to read it, and says nothing against it.
+        assert found(world, part=0, deadline=deadline) == []
 
 
 @pytest.mark.parametrize("rows", [1, 2, 3])

@@ -38,6 +38,7 @@ _ROUTING_CODES = {
     404: "NOT_FOUND",
     405: "METHOD_NOT_ALLOWED",
 }
+_DENIED = (401, 403)
 _PATHS: dict[type[Exception], str] = {
     domain_errors.UnsupportedSchemaVersionError: "schema_version",
     run_errors.IdempotencyKeyReusedError: "Idempotency-Key",
@@ -220,8 +221,8 @@ def problem_response(request: Request, problem: ProblemError) -> JSONResponse:
 def report_problem(request: Request, error: Exception) -> ProblemError:
     """Return the problem of a request's exception, after logging and counting it.
 
-    Only failures of the API or of a dependency are logged, and exceeded rate limits are
-    counted.
+    Only failures of the API or of a dependency are logged. Exceeded rate limits and
+    denied access are counted.
     """
     if isinstance(error, ExternalServiceError):
         _log.error(
@@ -233,8 +234,11 @@ def report_problem(request: Request, error: Exception) -> ProblemError:
     problem = problem_of(error, for_admin=is_admin)
     if problem.status == 500:
         internal_error(request.scope, error)
+    metrics = request.app.state.parts.platform.metrics
     if problem.error_code == "RATE_LIMITED":
-        request.app.state.parts.platform.metrics.rate_limited()
+        metrics.rate_limited()
+    if problem.status in _DENIED:
+        metrics.access_denied()
     return problem
 
 

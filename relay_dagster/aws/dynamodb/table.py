@@ -358,7 +358,6 @@ class Table:
         ``bound`` is a condition of the sort key.
         """
         return self._all_rows(
-            "query",
             IndexName=partition.index,
             PaginationConfig={}
             if page_size is None
@@ -456,23 +455,32 @@ class Table:
         attributes: Sequence[str],
         condition: str,
         values: Mapping[str, str],
-    ) -> Iterator[_Row]:
-        """Yield the keys and some attributes of all items that meet a condition.
+        after: str | None = None,
+    ) -> tuple[list[_Row], str | None]:
+        """Return a page of all items that meet a condition: keys and some attributes.
 
         The condition is an expression, and ``values`` are those of its placeholders,
         without their colons. Items that change during the scan are met in either state.
+        The second value is the key after which the next page begins, or None at the
+        end. ``after`` is the key that came with the page before.
         """
         placeholders = {f":{name}": value for name, value in values.items()}
-        return self._all_rows(
-            "scan",
-            ProjectionExpression=", ".join((schema.KEY, *attributes)),
-            FilterExpression=condition,
-            ExpressionAttributeValues=codec.marshal(placeholders),
-        )
+        request: dict[str, Any] = {
+            "TableName": self.name,
+            "ProjectionExpression": ", ".join((schema.KEY, *attributes)),
+            "FilterExpression": condition,
+            "ExpressionAttributeValues": codec.marshal(placeholders),
+        }
+        if after is not None:
+            request["ExclusiveStartKey"] = expressions.item_key(after)
+        response = self.clients.dynamodb.scan(**request)
+        rows: list[_Row] = [codec.unmarshal(row) for row in response["Items"]]
+        last_key = response.get("LastEvaluatedKey")
+        return rows, None if last_key is None else last_key[schema.KEY]["S"]
 
-    def _all_rows(self, operation: str, **request: Any) -> Iterator[_Row]:
+    def _all_rows(self, **request: Any) -> Iterator[_Row]:
         """Yield the rows of all pages. Each page is fetched when it is needed."""
-        paginator: Any = self.clients.dynamodb.get_paginator(operation)  # type: ignore[call-overload]
+        paginator: Any = self.clients.dynamodb.get_paginator("query")
         pages = iter(paginator.paginate(TableName=self.name, **request))
 
         @errors.maps_aws_errors
