@@ -174,6 +174,16 @@ def deletions(
 
 
 @app.command()
+def transfers() -> None:
+    """Pull vendors' files that are due, in place of the code server, until a signal stops it."""
+    from relay_dagster.settings import Settings
+    from relay_dagster.transfers.process import serve
+    from relay_dagster.wiring import connect
+
+    serve(connect(Settings.from_env()))
+
+
+@app.command()
 def demo(
     output_dir: Annotated[
         Path,

@@ -367,6 +367,7 @@ class Settings(
     )
     deletion_grace_hours: _Hours = _read("RELAY_DELETION_GRACE_HOURS", 168)
     deletions_apart: bool = _read("RELAY_DELETIONS_APART", False)
+    transfers_apart: bool = _read("RELAY_TRANSFERS_APART", False)
     runs_table: str = _read("RUNS_TABLE")
     tenants_table: str = _read("TENANTS_TABLE")
     audit_table: str = _read(

@@ -51,8 +51,12 @@ class ChunkReader(io.RawIOBase):
         return Written(self._size, self._digest.hexdigest())
 
     def _take(self, size: float) -> bytes:
-        """Return ``size`` bytes without hashing them, or fewer at the end."""
-        pieces: list[memoryview] = []
+        """Return ``size`` bytes without hashing them, or fewer at the end.
+
+        Chunks are joined as they come: a list of a million small ones would take far
+        more memory than their bytes.
+        """
+        data = bytearray()
         while size > 0:
             if not self._current_chunk:
                 chunk = next(self._chunks, None)
@@ -60,7 +64,7 @@ class ChunkReader(io.RawIOBase):
                     break
                 self._current_chunk = memoryview(chunk).cast("B")
             piece_size = int(min(size, len(self._current_chunk)))
-            pieces.append(self._current_chunk[:piece_size])
+            data += self._current_chunk[:piece_size]
             self._current_chunk = self._current_chunk[piece_size:]
             size -= piece_size
-        return b"".join(pieces)
+        return bytes(data)

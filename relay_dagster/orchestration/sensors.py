@@ -138,11 +138,13 @@ class _Ticks:
         return dg.SkipReason(UploadTick(platform).run())
 
     def start_due_runs(self, platform: Platform, _: _Context) -> _TickResult:
-        pulls = 0
+        is_apart = platform.settings.transfers_apart
+        pulls = "left to relay transfers"
 
         def take() -> int:
             nonlocal pulls
-            pulls = self.puller().run()
+            if not is_apart:
+                pulls = str(self.puller().run())
             return take_due(platform)
 
         started = wait_for_due(take, self.wait_seconds)

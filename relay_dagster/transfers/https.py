@@ -12,7 +12,7 @@ import httpcore
 
 from relay_core.domain.destination import Destination, UnfitUrlError, judge_url
 from relay_dagster.transfers import streams
-from relay_dagster.transfers.streams import Allowance, CallError
+from relay_dagster.transfers.allowance import Allowance, CallError, PieceCount
 from relay_dagster.triggers.pulled_files import NO_MARK, Download, FileMark
 
 MAX_REDIRECTS = 5
@@ -75,7 +75,7 @@ def open_https(
             if is_unchanged and last_mark != NO_MARK:
                 yield None
             else:
-                chunks = _file_chunks(response, max_bytes)
+                chunks = _file_chunks(response, allowance, max_bytes)
                 yield Download(name, _mark_of(response), chunks)
             return
     raise CallError(f"the server redirects more than {MAX_REDIRECTS} times")
@@ -129,7 +129,7 @@ def _mark_text(header: bytes) -> str | None:
 
 
 def _file_chunks(
-    response: httpcore.Response, max_bytes: int
+    response: httpcore.Response, allowance: Allowance, max_bytes: int
 ) -> Iterator[bytes]:
     """Return the bytes of a response that has a file; read nothing of any other."""
     if response.status != HTTPStatus.OK:
@@ -140,27 +140,44 @@ def _file_chunks(
             f"the file has more than {max_bytes:,} bytes, which is the limit"
         )
     coding = headers.get(b"content-encoding", b"identity").strip().lower()
+    chunks = _counted_chunks(response, allowance)
     if coding in _GZIP_CODINGS:
-        return _unpacked_chunks(streams.read_response(response))
+        return _unpacked_chunks(chunks, allowance)
     if coding not in _NO_CODINGS:
         raise CallError(
             "the server compresses the file by an unsupported method"
         )
-    return streams.read_response(response)
+    return chunks
 
 
-def _unpacked_chunks(chunks: Iterator[bytes]) -> Iterator[bytes]:
+def _counted_chunks(
+    response: httpcore.Response, allowance: Allowance
+) -> Iterator[bytes]:
+    pieces = PieceCount(allowance)
+    for chunk in streams.read_response(response):
+        pieces.add(len(chunk))
+        yield chunk
+
+
+def _unpacked_chunks(
+    chunks: Iterator[bytes], allowance: Allowance
+) -> Iterator[bytes]:
     """Yield data that a server has packed as gzip, unasked, a bounded piece at a time."""
+    members = PieceCount(allowance)
+    member_bytes = 0
     member = zlib.decompressobj(wbits=_GZIP_WINDOW_BITS)
     try:
         for chunk in chunks:
             packed = chunk
             while packed:
                 if member.eof:
+                    members.add(member_bytes)
+                    member_bytes = 0
                     member = zlib.decompressobj(wbits=_GZIP_WINDOW_BITS)
                 piece = member.decompress(packed, _PIECE_BYTES)
                 packed = _unread_data(member)
                 while piece:
+                    member_bytes += len(piece)
                     yield piece
                     if member.eof:
                         break

@@ -15,10 +15,12 @@ from relay_core.config.pulls import PullConfig
 from relay_core.domain.destination import Destination, UnfitUrlError
 from relay_core.normalize.file_kinds import HEAD_BYTES, PAGE, is_page
 from relay_dagster.aws.secrets import SecretsUnavailableError
+from relay_dagster.aws.spooled_upload import SpooledUpload
 from relay_dagster.feeds.pointer import published_prefix
+from relay_dagster.transfers.allowance import Allowance, CallError
 from relay_dagster.transfers.https import open_https
+from relay_dagster.transfers.room import TransferRoom
 from relay_dagster.transfers.sftp import open_sftp
-from relay_dagster.transfers.streams import Allowance, CallError
 from relay_dagster.triggers import pulls
 from relay_dagster.triggers.pulled_files import (
     Download,
@@ -31,8 +33,10 @@ from relay_dagster.wiring import Platform
 from relay_dagster.work.item import LeaseLostError
 from relay_dagster.work.queue import LeasedItem
 
-PULL_SECONDS = 15 * 60.0
-"""The longest that a transfer may take."""
+_CUT_SHORT = (
+    "the process that pulled the file ended before the transfer did; if this happens "
+    "again, the server may send what Relay cannot handle"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +46,7 @@ class PullRequest:
     leased: LeasedItem[PullState]  # the pull's state
     pull: PullConfig  # the pull as the latest config has it
     upload_prefix: str  # the prefix of the vendor's uploads
-    seconds: float = PULL_SECONDS  # the longest that the transfer may take
+    room: TransferRoom  # the turns and limits of the transfer
 
 
 @dataclass(frozen=True)
@@ -68,14 +72,20 @@ class Transfer:
             self.platform.objects.remove_all(
                 self._staging_prefix, lambda: False
             )
+            # The server may have been the cause, so its turn comes later.
+            raise CallError(_CUT_SHORT)
         destination = self._destination()
-        state = self._state
-        with self._open(destination, self._secret(destination)) as download:
+        secret = self._secret(destination)
+        max_bytes = self.platform.settings.max_feed_bytes
+        with (
+            self.request.room.transfer(max_bytes) as allowance,
+            self._open(destination, secret, allowance) as download,
+        ):
             if download is None:
-                return self._note_unchanged(state.mark)
+                return self._note_unchanged(self._state.mark)
             if not self._is_settled(download.mark):
                 return "a file is there that may not be whole yet"
-            return self._store(download)
+            return self._store(download, allowance)
 
     # --- the way to the file --------------------------------------------------------
 
@@ -106,11 +116,13 @@ class Transfer:
         return secret.value
 
     def _open(
-        self, destination: Destination, secret: str | None
+        self,
+        destination: Destination,
+        secret: str | None,
+        allowance: Allowance,
     ) -> AbstractContextManager[Download | None]:
         """Open the file, or yield None if it is the one that was pulled last."""
         mark = self._state.mark
-        allowance = Allowance(self.request.seconds)
         max_bytes = self.platform.settings.max_feed_bytes
         host_key = self.request.pull.host_key
         if host_key is None:
@@ -134,14 +146,15 @@ class Transfer:
         self.request.leased.finish(pulls.unsettled(mark, now, settle))
         return False
 
-    def _store(self, download: Download) -> str:
+    def _store(self, download: Download, allowance: Allowance) -> str:
         """Stage a file, and make it an upload if it is new."""
         leased = self.request.leased
         state = self._state
         objects = self.platform.objects
         # The owner of a lease is unique, so no other process stages under this key.
         staging_key = f"{self._staging_prefix}{leased.owner}"
-        written = objects.put_stream(staging_key, self._judged_chunks(download))
+        upload = SpooledUpload(objects, staging_key)
+        written = upload.put(self._judged_chunks(download, allowance))
         if written.sha256 == state.sha256:
             objects.delete(staging_key)
             return self._note_unchanged(download.mark)
@@ -160,8 +173,12 @@ class Transfer:
         self._take_over(file, self._every)
         return f"{written.size} bytes are new"
 
-    def _judged_chunks(self, download: Download) -> Iterator[bytes]:
+    def _judged_chunks(
+        self, download: Download, allowance: Allowance
+    ) -> Iterator[bytes]:
         """Yield the bytes of a file.
+
+        The server's pace excludes the time until the caller takes the next chunk.
 
         Raises:
             CallError: The file is empty, too large, or a page for people.
@@ -180,7 +197,8 @@ class Transfer:
                     f"the file has more than {max_bytes:,} bytes, which is the limit"
                 )
             if is_head_over:
-                yield chunk
+                with allowance.paused():
+                    yield chunk
                 continue
             head += chunk
             if size >= HEAD_BYTES:

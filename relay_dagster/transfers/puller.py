@@ -11,30 +11,25 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import KW_ONLY, dataclass
-from datetime import datetime
+from dataclasses import KW_ONLY, dataclass, field
+from datetime import datetime, timedelta
 
 from relay_dagster.aws.metrics import PULL_FAILED, report_fault
 from relay_dagster.drain import Deadline
 from relay_dagster.logs import event_log
 from relay_dagster.runs.errors import TenantClosingError
 from relay_dagster.runs.ports import utc_now
+from relay_dagster.transfers.allowance import CallError, CallStoppedError
 from relay_dagster.transfers.pull_planner import PullPlanner, latest_config
-from relay_dagster.transfers.pull_transfer import (
-    PULL_SECONDS,
-    PullRequest,
-    Transfer,
-)
-from relay_dagster.transfers.streams import CallError
+from relay_dagster.transfers.pull_transfer import PullRequest, Transfer
+from relay_dagster.transfers.room import TransferRoom
 from relay_dagster.triggers import pulls
 from relay_dagster.triggers.pulls import PullState
 from relay_dagster.wiring import Platform
-from relay_dagster.work.limiter import EndpointLimiter
 from relay_dagster.work.queue import LeasedItem
-from relay_dagster.work.worker import Call, Turns, Worker, make_call
+from relay_dagster.work.worker import Turns, Worker
 
-MAX_TRANSFERS = 8
-MAX_IN_HAND = 2000
+MAX_IN_HAND = 4000
 PAGE_SIZE = 50
 WAIT_SECONDS = 1.0
 log = event_log()
@@ -46,24 +41,20 @@ class Puller:
 
     platform: Platform  # the stores
     _: KW_ONLY
+    # The turns and limits of its transfers
+    room: TransferRoom = field(default_factory=TransferRoom)
     clock: Callable[[], datetime] = utc_now  # tells the time, aware
-    seconds: float = PULL_SECONDS  # the longest that a transfer may take
     wait_seconds: float = (
         WAIT_SECONDS  # the longest that a tick waits for its check
     )
 
     def __post_init__(self) -> None:
         """Begin with nothing in hand."""
-        # Files differ in size, so none of them makes its server a slow one: the clock
-        # of the limiter stands still.
-        limiter: EndpointLimiter[Call, None] = EndpointLimiter(
-            make_call, lambda: 0.0, at_once=MAX_TRANSFERS
-        )
         self._pulls: Worker[PullState, None] = Worker(
             queue=self.platform.pulls.queue,
             handle=self._pull,
             on_fault=self._report_pull,
-            turns=Turns(limiter, _endpoint_of),
+            turns=Turns(self.room.limiter, _host_of),
             clock=self.clock,
             page_size=PAGE_SIZE,
             max_in_hand=MAX_IN_HAND,
@@ -99,12 +90,17 @@ class Puller:
     def _run_check(self) -> None:
         self._planner.run()
         self._pulls.run_page()
+        self.room.tend()
 
     # --- one pull, on a thread of the limiter ---------------------------------------
 
     def _pull(self, leased: LeasedItem[PullState]) -> None:
         try:
             self._pull_while_active(leased)
+        except CallError as error:
+            self._fail(leased, str(error))
+        except CallStoppedError:
+            leased.postpone(timedelta(0), "the process ends")
         except TenantClosingError:
             leased.finish(pulls.postponed(self.clock(), pulls.FIRST_RETRY))
 
@@ -125,13 +121,10 @@ class Puller:
             leased=leased,
             pull=pull,
             upload_prefix=str(vendor.inbound.s3_prefix),
-            seconds=self.seconds,
+            room=self.room,
         )
-        try:
-            outcome = Transfer(self.platform, request, self.clock).run()
-            log.info("pulled", result=outcome, **_log_facts(state))
-        except CallError as error:
-            self._fail(leased, str(error))
+        outcome = Transfer(self.platform, request, self.clock).run()
+        log.info("pulled", result=outcome, **_log_facts(state))
 
     def _fail(self, leased: LeasedItem[PullState], error: str) -> None:
         """Note that there is no file to be had, and send an event if that goes on."""
@@ -150,7 +143,7 @@ class Puller:
         report_fault(metrics, "pull_not_made", error, **_log_facts(state))
 
 
-def _endpoint_of(state: PullState) -> tuple[str, str]:
+def _host_of(state: PullState) -> tuple[str, str]:
     """Return the tenant and the host at which a pull waits for its turn."""
     return state.tenant_id, state.host
 

@@ -1,6 +1,6 @@
 """A file by SFTP: the newest one of a pattern, from a server whose host key is known.
 
-The client is paramiko. It blocks, as everything does that a pull's thread calls, and it
+The connection is paramiko's. It blocks, as everything does that a pull's thread calls, and it
 takes a socket that is connected to a judged address. No server is trusted at first
 sight: nothing is sent before the server's key is the one in the config.
 """
@@ -8,7 +8,6 @@ sight: nothing is sent before the server's key is the one in the config.
 import io
 import logging
 import stat
-import threading
 from base64 import b64decode
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,16 +25,16 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PrivateFormat
 
 from relay_core.domain.destination import Destination
-from relay_dagster.transfers.streams import Allowance, CallError, JudgedBackend
+from relay_dagster.transfers.allowance import Allowance, CallError
+from relay_dagster.transfers.call_errors import as_call_error
+from relay_dagster.transfers.sftp_session import MAX_READ_BYTES, SftpSession
+from relay_dagster.transfers.ssh_connection import HANDSHAKE_SECONDS, connected
+from relay_dagster.transfers.streams import JudgedBackend
 from relay_dagster.triggers.pulled_files import Download, FileMark
 
 MAX_FILES = 100_000
 """The most files of a folder that is searched."""
-_PIECE_BYTES = 255 << 10
-"""The bytes of one request; a server that knows smaller ones only answers with less.
-
-paramiko's own reading ahead is not used: its thread outlives a dropped connection.
-"""
+NO_SFTP = "the server closed the connection, or does not speak SFTP"
 _OTHER_KEY = (
     "the server's host key does not match host_key; nothing was sent"
 )
@@ -81,38 +80,26 @@ def open_sftp(
         CallError: There is no file to be had.
     """
     backend = JudgedBackend(destination, allowance)
-    transport = paramiko.Transport(
-        backend.dial(destination.host, destination.port)
-    )
-    # Whatever the server does, the connection ends when the time is up.
-    timer = threading.Timer(allowance.seconds_left(), transport.close)
-    timer.daemon = True
-    timer.start()
-    try:
-        with _as_call_error(allowance):
-            _log_in(transport, destination.user, secret, allowance, host_key)
-            sftp = paramiko.SFTPClient.from_transport(transport)
-            if sftp is None:
-                raise CallError("the server does not support SFTP")
+    connection = backend.dial(destination.host, destination.port)
+    with connected(connection, allowance) as transport:
+        with as_call_error(NO_SFTP, allowance):
+            _log_in(transport, destination.user, secret, host_key)
+            session = SftpSession(transport, allowance)
+            session.begin()
             folder, pattern = split(unquote(destination.target))
-            mark = _newest_file(sftp, folder, pattern)
+            mark = _newest_file(session, folder, pattern)
         if mark == last_mark:
             yield None
         else:
             _, name = split(str(mark.path))
-            yield Download(
-                name, mark, _chunks(sftp, mark, allowance, max_bytes)
-            )
-    finally:
-        timer.cancel()
-        transport.close()
+            chunks = _chunks(session, mark, allowance, max_bytes)
+            yield Download(name, mark, chunks)
 
 
 def _log_in(
     transport: paramiko.Transport,
     user: str,
     secret: str | None,
-    allowance: Allowance,
     host_key: str,
 ) -> None:
     """Check the server's key, then log in.
@@ -123,10 +110,8 @@ def _log_in(
     kind, _, key_and_comment = host_key.partition(" ")
     key_text, _, _ = key_and_comment.partition(" ")
     transport.get_security_options().key_types = _SIGNATURES.get(kind, (kind,))
-    transport.banner_timeout = allowance.seconds_left()
-    transport.auth_timeout = allowance.seconds_left()
     try:
-        transport.start_client(timeout=allowance.seconds_left())
+        transport.start_client(timeout=2 * HANDSHAKE_SECONDS)
     except paramiko.ssh_exception.IncompatiblePeer as error:
         raise CallError(_OTHER_KEY) from error
     expected_key = paramiko.PKey.from_type_string(kind, b64decode(key_text))
@@ -169,19 +154,17 @@ def _private_key(text: str) -> paramiko.PKey:
     raise CallError(_UNKNOWN_KEY)
 
 
-def _newest_file(
-    sftp: paramiko.SFTPClient, folder: str, pattern: str
-) -> FileMark:
+def _newest_file(session: SftpSession, folder: str, pattern: str) -> FileMark:
     """Return the newest file of a pattern; of equally new ones, the last by name."""
     # A bracket is a character like any other.
     pattern = pattern.replace("[", "[[]")
     newest: tuple[int, str, int] | None = None
-    for count, entry in enumerate(sftp.listdir_iter(folder)):
+    for count, (name, facts) in enumerate(session.entries(folder)):
         if count == MAX_FILES:
             raise CallError(f"the folder has more than {MAX_FILES:,} files")
-        is_file = stat.S_ISREG(entry.st_mode or 0) and "/" not in entry.filename
-        if is_file and fnmatchcase(entry.filename, pattern):
-            file = (entry.st_mtime or 0, entry.filename, entry.st_size or 0)
+        is_file = stat.S_ISREG(facts.mode) and _is_name(name)
+        if is_file and fnmatchcase(name, pattern):
+            file = (facts.mtime, name, facts.size)
             newest = file if newest is None else max(newest, file)
     if newest is None:
         raise CallError("no file in the folder matches the name")
@@ -189,8 +172,13 @@ def _newest_file(
     return FileMark(path=join(folder, name), size=size, mtime=mtime)
 
 
+def _is_name(text: str) -> bool:
+    """Return False for a text that leads to another folder."""
+    return "/" not in text and text not in {".", ".."}
+
+
 def _chunks(
-    sftp: paramiko.SFTPClient,
+    session: SftpSession,
     mark: FileMark,
     allowance: Allowance,
     max_bytes: int,
@@ -205,42 +193,18 @@ def _chunks(
         raise CallError(
             f"the file has more than {max_bytes:,} bytes, which is the limit"
         )
-    unread = size
-    with _as_call_error(allowance), sftp.open(str(mark.path), "rb") as file:
-        file.MAX_REQUEST_SIZE = _PIECE_BYTES
-        while unread:
-            piece = file.read(min(unread, _PIECE_BYTES))
+    with as_call_error(NO_SFTP, allowance):
+        handle = session.open_file(str(mark.path))
+        offset = 0
+        while offset < size:
+            piece_bytes = min(size - offset, MAX_READ_BYTES)
+            piece = session.read(handle, offset, piece_bytes)
             if not piece:
                 break
-            unread -= len(piece)
+            offset += len(piece)
             yield piece
-        after = file.stat()
-        is_same = (after.st_size, after.st_mtime) == (mark.size, mark.mtime)
-        if unread or not is_same:
+        after = session.facts(handle)
+        is_same = (after.size, after.mtime) == (mark.size, mark.mtime)
+        if offset < size or not is_same:
             raise CallError("the file changed while it was read")
-
-
-@contextmanager
-def _as_call_error(allowance: Allowance) -> Iterator[None]:
-    """Raise what a server does wrong as a `CallError`, in words of ours."""
-    try:
-        yield
-    except paramiko.AuthenticationException as error:
-        raise CallError("the server rejects the user or the secret") from error
-    except FileNotFoundError as error:
-        raise CallError(
-            "the server does not have this folder or file"
-        ) from error
-    except PermissionError as error:
-        raise CallError(
-            "the user has no permission to read the folder or file"
-        ) from error
-    except UnicodeDecodeError as error:
-        raise CallError(
-            "the folder contains a name that is not UTF-8"
-        ) from error
-    except (paramiko.SSHException, EOFError, OSError) as error:
-        # If the time is up, that is the reason.
-        allowance.seconds_left()
-        message = "the server closed the connection, or does not speak SFTP"
-        raise CallError(message) from error
+        session.close(handle)

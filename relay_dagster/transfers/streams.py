@@ -5,27 +5,25 @@ connected to, so a name that leads elsewhere a moment later leads nowhere. No pr
 the environment comes between. The bytes that are read of a response are limited too.
 """
 
-import math
 import socket
 import ssl
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any
 
 import httpcore
 
 from relay_core.domain.destination import Destination
+from relay_dagster.transfers.allowance import Allowance, CallError
+from relay_dagster.transfers.call_errors import as_call_error
 
+CONNECT_SECONDS = 30.0
+"""The longest that looking a name up, connecting, or TLS's handshake may take."""
+NO_HTTP = "the server closed the connection, or its answer was not HTTP"
 Resolver = Callable[[str, int], Sequence[str]]
 """Returns the addresses of a name, as text; raises `OSError` if it has none."""
-
-
-class CallError(Exception):
-    """The host was not reached, or gave no answer. The message is a sentence of ours."""
 
 
 def system_addresses(host: str, port: int) -> list[str]:
@@ -33,50 +31,6 @@ def system_addresses(host: str, port: int) -> list[str]:
     entries = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     addresses = [str(socket_address[0]) for *_, socket_address in entries]
     return list(dict.fromkeys(addresses))
-
-
-@dataclass
-class Allowance:
-    """The time that a call may still take, and the bytes that it may still read."""
-
-    seconds: float  # the longest that the call may take
-    response_bytes: float = math.inf  # the bytes that may still be read
-
-    def __post_init__(self) -> None:
-        """Begin to count."""
-        self._limit_seconds = self.seconds
-        self._until = time.monotonic() + self.seconds
-
-    def seconds_left(self) -> float:
-        """Return the time that is left, in seconds.
-
-        Raises:
-            CallError: The time is up.
-        """
-        seconds = self._until - time.monotonic()
-        if seconds <= 0:
-            raise self.timeout_error()
-        return seconds
-
-    def timeout_error(self) -> CallError:
-        """Return the error of a call whose time is up."""
-        return CallError(
-            f"the server did not respond within {self._limit_seconds:g} s"
-        )
-
-    def shorten(self, seconds: float) -> None:
-        """Let the call take at most a number of seconds from now."""
-        self._until = min(self._until, time.monotonic() + seconds)
-
-    def count_bytes(self, count: int) -> None:
-        """Count bytes that were read.
-
-        Raises:
-            CallError: They are more than the call may read.
-        """
-        self.response_bytes -= count
-        if self.response_bytes < 0:
-            raise CallError("the headers of the response are too large")
 
 
 class JudgedBackend(httpcore.NetworkBackend):
@@ -117,7 +71,7 @@ class JudgedBackend(httpcore.NetworkBackend):
                 )
         for number, address in enumerate(addresses):
             # A dead address leaves the others their share of the time.
-            seconds = self._allowance.seconds_left() / (len(addresses) - number)
+            seconds = self._connect_seconds() / (len(addresses) - number)
             try:
                 connection = socket.create_connection((address, port), seconds)
             except OSError:
@@ -126,6 +80,9 @@ class JudgedBackend(httpcore.NetworkBackend):
             return connection
         self._allowance.seconds_left()
         raise CallError("the server cannot be reached")
+
+    def _connect_seconds(self) -> float:
+        return min(self._allowance.seconds_left(), CONNECT_SECONDS)
 
     def _addresses(self, host: str, port: int) -> Sequence[str]:
         try:
@@ -146,9 +103,10 @@ class JudgedBackend(httpcore.NetworkBackend):
         # Nothing can break off a look-up, so one that takes too long is abandoned.
         thread = threading.Thread(target=resolve, name="host_name", daemon=True)
         thread.start()
-        thread.join(self._allowance.seconds_left())
+        thread.join(self._connect_seconds())
         if not lookups:
-            raise self._allowance.timeout_error()
+            self._allowance.seconds_left()
+            raise CallError("the URL's host could not be looked up in time")
         (addresses,) = lookups
         if not addresses:
             raise CallError("the URL's host has no address")
@@ -163,10 +121,21 @@ class _Stream(httpcore.NetworkStream):
         self._allowance = allowance
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        with self._in_time(httpcore.ReadError):
-            data = self._socket.recv(max_bytes)
+        data = None
+        while data is None:
+            data = self._read_within(self._allowance.wait_seconds(), max_bytes)
         self._allowance.count_bytes(len(data))
         return data
+
+    def _read_within(self, seconds: float, max_bytes: int) -> bytes | None:
+        """Return bytes that have come; return None if none come in time."""
+        self._socket.settimeout(seconds)
+        try:
+            return self._socket.recv(max_bytes)
+        except TimeoutError:
+            return None
+        except OSError as error:
+            raise httpcore.ReadError(type(error).__name__) from error
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         unsent = memoryview(buffer)
@@ -205,11 +174,14 @@ class _Stream(httpcore.NetworkStream):
 
     @contextmanager
     def _in_time(self, error_type: type[Exception]) -> Iterator[None]:
-        self._socket.settimeout(self._allowance.seconds_left())
+        seconds = min(self._allowance.seconds_left(), CONNECT_SECONDS)
+        self._socket.settimeout(seconds)
         try:
             yield
         except TimeoutError as error:
-            raise self._allowance.timeout_error() from error
+            if seconds < CONNECT_SECONDS:
+                raise self._allowance.timeout_error() from error
+            raise CallError("the server did not respond in time") from error
         except OSError as error:
             raise error_type(type(error).__name__) from error
 
@@ -248,7 +220,7 @@ def exchange(
         network_backend=backend,
     )
     with ExitStack() as stack:
-        with _as_call_error():
+        with as_call_error(NO_HTTP):
             stack.enter_context(connection)
             stream = connection.stream(
                 method, url, headers=all_headers, content=body
@@ -263,14 +235,5 @@ def read_response(response: httpcore.Response) -> Iterator[bytes]:
     Raises:
         CallError: The response broke off.
     """
-    with _as_call_error():
+    with as_call_error(NO_HTTP):
         yield from response.iter_stream()
-
-
-@contextmanager
-def _as_call_error() -> Iterator[None]:
-    try:
-        yield
-    except (httpcore.ProtocolError, httpcore.NetworkError, OSError) as error:
-        message = "the server closed the connection, or its answer was not HTTP"
-        raise CallError(message) from error

@@ -19,7 +19,8 @@ from standardwebhooks import Webhook as Signer
 
 from relay_core.domain.destination import Destination
 from relay_dagster.transfers import streams
-from relay_dagster.transfers.streams import Allowance, CallError, Resolver
+from relay_dagster.transfers.allowance import Allowance, CallError
+from relay_dagster.transfers.streams import Resolver
 from relay_dagster.webhooks.model import DeliveryAttempt
 
 CALL_SECONDS = 15.0

@@ -17,11 +17,10 @@ from relay_dagster.drain import AFTER_A_FAULT, Deadline, drain
 from relay_dagster.logs import event_log
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.work.item import LeaseLostError, T, WorkItem
-from relay_dagster.work.limiter import EndpointLimiter
 from relay_dagster.work.queue import LeasedItem, WorkQueue
+from relay_dagster.work.tenant_limiter import TenantLimiter
 
 R = TypeVar("R")
-Call = Callable[[], None]
 RENEWALS_AT_ONCE = 8
 _POLL_SECONDS = 0.02
 
@@ -36,18 +35,13 @@ class Summary(Generic[R]):
     due_count: int = 0  # the number of items that were due
 
 
-def make_call(call: Call) -> None:
-    """Make a call: the ``make`` of the limiter of a worker's turns."""
-    call()
-
-
 @dataclass(frozen=True, slots=True)
 class Turns(Generic[T]):
-    """The limiter at which items wait for their turn, each at an endpoint of its own."""
+    """The limiter at which items wait for their turn, each of a tenant and at a host."""
 
-    limiter: EndpointLimiter[Call, None]
-    # Returns the tenant and the endpoint that an item waits for.
-    endpoint_of: Callable[[T], tuple[str, str]]
+    limiter: TenantLimiter
+    # Returns the tenant and the host that an item waits for.
+    host_of: Callable[[T], tuple[str, str]]
 
 
 @dataclass(eq=False, kw_only=True)
@@ -105,9 +99,6 @@ class Worker(Generic[T, R]):
         """
         if self.turns is None:
             self._forget_closed()
-        else:
-            # Nobody waits for these results: a turn's thread has stored its own.
-            self.turns.limiter.made(0, 0)
         self._renew()
         room = min(self.page_size, self.max_in_hand - len(self._in_hand))
         if room <= 0:
@@ -142,9 +133,9 @@ class Worker(Generic[T, R]):
 
     def _wait_for_turn(self, turns: Turns[T], item: WorkItem[T]) -> None:
         self._in_hand[item.key] = None
-        tenant_id, endpoint = turns.endpoint_of(item.value)
+        tenant_id, host = turns.host_of(item.value)
         call = partial(self._have_turn, item)
-        if not turns.limiter.submit(call, tenant_id, endpoint):
+        if not turns.limiter.submit(call, tenant_id, host):
             del self._in_hand[item.key]
 
     def _have_turn(self, item: WorkItem[T]) -> None:

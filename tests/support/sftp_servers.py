@@ -6,7 +6,7 @@ import asyncio
 import os
 import stat
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +14,8 @@ from typing import Any
 
 import asyncssh
 
+Garbling = Callable[["asyncssh.SSHServerProcess[bytes]"], Awaitable[None]]
+"""What a server does with the channel once the user is in."""
 USER, PASSWORD = "acme", "pass w0rd"
 
 
@@ -57,10 +59,22 @@ class SftpServer:
 
 @contextmanager
 def sftp_server(
-    root: Path, key_kind: str = "ssh-ed25519"
+    root: Path,
+    key_kind: str = "ssh-ed25519",
+    garble: Garbling | None = None,
 ) -> Iterator[SftpServer]:
-    """Run a server that takes a password, and a key if it is given one."""
+    """Run a server that takes a password, and a key if it is given one.
+
+    ``garble`` has the channel in place of a server of files.
+    """
     server = SftpServer(root, asyncssh.generate_private_key(key_kind))
+    options: dict[str, Any] = {}
+    if garble is None:
+        options["sftp_factory"] = lambda channel: _Files(server, channel)
+    else:
+        # A packet's length is readable in front of it, so that a server can lie about it.
+        options["encryption_algs"] = ["aes128-ctr"]
+        options["mac_algs"] = ["hmac-sha2-256-etm@openssh.com"]
     started, loop = threading.Event(), asyncio.new_event_loop()
     over = asyncio.Event()
 
@@ -69,8 +83,8 @@ def sftp_server(
             "127.0.0.1",
             0,
             server_host_keys=[server.host_key],
-            server_factory=lambda: _Login(server),
-            sftp_factory=lambda channel: _Files(server, channel),
+            server_factory=lambda: _Login(server, garble),
+            **options,
         ) as listener:
             server.port = listener.get_port()
             started.set()
@@ -96,11 +110,18 @@ def sftp_server(
 
 
 class _Login(asyncssh.SSHServer):
-    def __init__(self, server: SftpServer) -> None:
+    def __init__(self, server: SftpServer, garble: Garbling | None) -> None:
         self._server = server
+        self._garble = garble
 
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
         self._server.connections.append(conn)
+
+    def session_requested(self) -> Any:
+        assert self._garble is not None
+        connection = self._server.connections[-1]
+        session = _Garbled(self._garble, None, 0, allow_scp=False)
+        return connection.create_server_channel(None), session
 
     def password_auth_supported(self) -> bool:
         return True
@@ -116,6 +137,22 @@ class _Login(asyncssh.SSHServer):
         known = self._server.user_key
         self._server.logins.append(username)
         return known is not None and key == known.convert_to_public()
+
+
+class _Garbled(asyncssh.SSHServerProcess[bytes]):
+    """A process in place of a server of files."""
+
+    def subsystem_requested(self, subsystem: str) -> bool:
+        return subsystem == "sftp"
+
+    def session_started(self) -> None:
+        begun = self._start_process(
+            asyncssh.SSHReader(self, self._chan),
+            asyncssh.SSHWriter(self, self._chan),
+            asyncssh.SSHWriter(self, self._chan, 1),
+        )
+        assert self._conn is not None
+        self._conn.create_task(begun)  # type: ignore[arg-type] # it is a coroutine here
 
 
 class _Files(asyncssh.SFTPServer):

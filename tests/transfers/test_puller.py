@@ -19,7 +19,7 @@ from relay_dagster.aws.dynamodb.work_queue import TableQueue
 from relay_dagster.aws.secrets import SecretValue
 from relay_dagster.drain import AFTER_A_FAULT
 from relay_dagster.transfers import puller as puller_module
-from relay_dagster.transfers.pull_transfer import PULL_SECONDS
+from relay_dagster.transfers.room import TRANSFER_SECONDS, TransferRoom
 from relay_dagster.triggers import pulls as rules
 from relay_dagster.triggers.pulled_files import StagedFile
 from relay_dagster.webhooks.model import EventType
@@ -379,11 +379,11 @@ def test_a_file_that_takes_too_long_is_none(
 ) -> None:
     server.answers["/feed.csv"] = _slow
     world.store({"url": server.url()})
-    pull_all(world.another(seconds=0.5))
+    pull_all(world.another(room=TransferRoom(0.5)))
     state = world.state()
     assert state.last_error == "the server did not respond within 0.5 s"
     assert world.files() == []
-    assert PULL_SECONDS == 15 * 60
+    assert TRANSFER_SECONDS == 15 * 60
 
 
 def test_what_a_server_packs_unasked_is_unpacked(
@@ -707,12 +707,20 @@ def test_a_process_that_is_gone_is_followed_and_what_it_still_does_is_void(
     assert gate.asked.wait(20)
     world.clock.advance(seconds=LEASE.total_seconds() + 1)
     server.answers["/feed.csv"] = file()
-    pull_all(world.another())
-    assert world.uploads() == [CSV]
+    other = world.another()
+    pull_all(other)
     gate.may_go.set()
     world.puller.wait(20)
-    assert len(world.files()) == 1
-    assert world.state().failures == 0
+    # The death counts as a failure: the server may have caused it.
+    state = world.state()
+    assert (state.failures, world.files()) == (1, [])
+    assert state.last_error is not None
+    assert state.last_error.startswith("the process that pulled the file ended")
+    assert state.next_at == world.clock() + 5 * MINUTE
+    assert len(server.requests) == 1
+    world.clock.advance(minutes=5)
+    pull_all(other)
+    assert (world.uploads(), world.state().failures) == ([CSV], 0)
 
 
 def test_a_file_that_a_dead_process_has_staged_becomes_one_upload(
@@ -760,9 +768,29 @@ def test_what_a_dead_process_has_left_is_swept(
     queue = world.platform.pulls.queue
     (item,) = queue.due(world.clock(), 9)
     assert queue.take(item, world.clock()) is not None
-    world.pull(after=LEASE)
-    assert world.uploads() == [CSV]
+    assert world.pull(after=LEASE).failures == 1
     assert world.staged() == []
+    world.pull(after=5 * MINUTE)
+    assert world.uploads() == [CSV]
+
+
+def test_the_death_of_the_process_at_each_try_is_reported_after_three(
+    world: PullsWorld, server: FileServer
+) -> None:
+    world.store({"url": server.url()})
+    queue = world.platform.pulls.queue
+    for number in range(3):
+        (item,) = queue.due(world.clock(), 9)
+        assert queue.take(item, world.clock()) is not None
+        state = world.pull(after=LEASE)
+        assert state.failures == number + 1
+        assert state.next_at is not None
+        world.clock.advance(
+            seconds=(state.next_at - world.clock()).total_seconds()
+        )
+    (event,) = world.events()
+    assert event.data["failures"] == 3
+    assert server.requests == []
 
 
 def test_a_pull_that_is_asked_for_during_one_follows_it(

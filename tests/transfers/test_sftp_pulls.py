@@ -13,6 +13,7 @@ import asyncssh
 import pytest
 
 from relay_dagster.aws.secrets import SecretValue
+from relay_dagster.transfers.room import TransferRoom
 from support.pulls_world import CSV, NOON, PullsWorld, pull_all
 from support.receivers import listening
 from support.sftp_servers import PASSWORD, SftpServer, sftp_server
@@ -354,7 +355,7 @@ def test_what_speaks_no_ssh_or_says_nothing_is_no_server(
         with listening(serve) as server.port:
             keep(world, server)
             store(world, server)
-            pull_all(world.another(seconds=1.0))
+            pull_all(world.another(room=TransferRoom(1.0)))
         assert world.state().last_error in (
             "the server closed the connection, or does not speak SFTP",
             "the server did not respond within 1 s",

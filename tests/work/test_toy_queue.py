@@ -21,9 +21,9 @@ from relay_dagster.aws.dynamodb.work_queue import DueShards, TableQueue
 from relay_dagster.drain import AFTER_A_FAULT, Deadline
 from relay_dagster.wiring import Platform
 from relay_dagster.work.item import LEASE, LeaseLostError, WorkItem
-from relay_dagster.work.limiter import EndpointLimiter
 from relay_dagster.work.queue import LeasedItem
-from relay_dagster.work.worker import Call, Turns, Worker, make_call
+from relay_dagster.work.tenant_limiter import TenantLimiter
+from relay_dagster.work.worker import Turns, Worker
 from support.fakes import FakeClock, served_platform
 
 SECOND = timedelta(seconds=1)
@@ -348,10 +348,7 @@ def test_with_turns_one_item_of_an_endpoint_is_handled_at_a_time(
         assert may_go.wait(30)
 
     process.before_saying = wait
-    limiter: EndpointLimiter[Call, None] = EndpointLimiter(
-        make_call, lambda: 0.0
-    )
-    process.worker.turns = Turns(limiter, lambda _: ("acme", "speaker"))
+    process.worker.turns = Turns(TenantLimiter(), lambda _: ("acme", "speaker"))
     process.worker.run_page()
     assert begun.wait(30)
     assert (process.worker.in_hand, process.said) == (4, [])

@@ -17,6 +17,7 @@ from relay_dagster.aws.dynamodb.table import Table
 from relay_dagster.aws.dynamodb.work_queue import (
     LEASE_OWNER,
     DueShards,
+    Shares,
     TableQueue,
     due_now,
 )
@@ -25,6 +26,9 @@ from relay_dagster.tenants.audit import AuditEntry
 from relay_dagster.triggers.pulls import PullPlan, PullState, Rule, begun
 from relay_dagster.work.item import WorkItem
 
+MAX_OF_TENANT = 40
+"""The most pulls of a tenant that a process has in hand, due ones that wait included."""
+MAX_SEARCHED = 20_000
 _PULLS = codec.Codec(kind=PullState)
 _PLANS = codec.Codec(kind=PullPlan)
 
@@ -45,6 +49,7 @@ class PullStore:
             to_item=_pull_item,
             read=_PULLS.read,
             begin=begun,
+            shares=Shares(_tenant_of, MAX_OF_TENANT, MAX_SEARCHED),
         )
 
     @property
@@ -127,6 +132,12 @@ def pulls_planned_now(table: Table, tenant_id: str, now: datetime) -> Write:
     """
     key = Kind.PULL_PLAN.key(tenant_id)
     return due_now(table, "pull_plan", key, schema.PULL_PLAN, tenant_id, now)
+
+
+def _tenant_of(key: str) -> str:
+    """Return the tenant of a pull, from its key."""
+    _, tenant_id, _ = key.split("#", 2)
+    return tenant_id
 
 
 def _pull_item(state: PullState) -> codec.Item:

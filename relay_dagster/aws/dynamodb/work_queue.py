@@ -7,6 +7,7 @@ was found by one is read again by its key.
 """
 
 import secrets
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -81,6 +82,33 @@ class DueShards:
         return codec.instant_text(due_at)
 
 
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """The share of each tenant in what a queue finds due, so that none hides others' items."""
+
+    tenant_of: Callable[[str], str]  # returns the tenant of an item's key
+    most: int  # the most items of a tenant that are in hand or found due
+    searched: (
+        int  # the most due keys that are searched for items of other tenants
+    )
+
+    def within(
+        self, keys: Sequence[str], besides: Collection[str]
+    ) -> list[str]:
+        """Return the keys that are within their tenants' shares.
+
+        Keys in ``besides`` are left out, and count for the shares.
+        """
+        counts = Counter(self.tenant_of(key) for key in besides)
+        keys_within = []
+        for key in keys:
+            tenant_id = self.tenant_of(key)
+            if key not in besides and counts[tenant_id] < self.most:
+                counts[tenant_id] += 1
+                keys_within.append(key)
+        return keys_within
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableQueue(Generic[T]):
     """The stored items of one kind, as a `WorkQueue` for their workers."""
@@ -94,6 +122,7 @@ class TableQueue(Generic[T]):
     begin: Callable[[T], T] = lambda value: value
     # Attributes that may have been written without a new revision.
     always: Collection[str] = ()
+    shares: Shares | None = None  # None if no tenant's items are left out
 
     def get(self, key: str) -> WorkItem[T] | None:
         """Return an item, read consistently; None if there is none."""
@@ -111,8 +140,7 @@ class TableQueue(Generic[T]):
         read is postponed.
         """
         table = self.index.table
-        keys = self.index.keys(now, limit + len(besides))
-        keys = [key for key in keys if key not in besides][:limit]
+        keys = self._due_keys(now, limit, besides)
         due_items = []
         for item, work_item in table.parse_all(table.items(keys), self._read):
             if work_item is None:
@@ -120,6 +148,23 @@ class TableQueue(Generic[T]):
             elif work_item.is_due(now):
                 due_items.append(work_item)
         return due_items
+
+    def _due_keys(
+        self, now: datetime, limit: int, besides: Collection[str]
+    ) -> list[str]:
+        """Return up to ``limit`` keys of due items, within the share of each tenant."""
+        shares = self.shares
+        if shares is None:
+            keys = self.index.keys(now, limit + len(besides))
+            return [key for key in keys if key not in besides][:limit]
+        shared_keys: list[str] = []
+        # The further search is needed only if a few tenants' items come first.
+        for searched_count in (limit + len(besides), shares.searched):
+            keys = self.index.keys(now, searched_count)
+            shared_keys = shares.within(keys, besides)
+            if len(shared_keys) >= limit or len(keys) < searched_count:
+                break
+        return shared_keys[:limit]
 
     def take(self, item: WorkItem[T], now: datetime) -> WorkItem[T] | None:
         """Lease an item and return it; None if another writer was faster."""

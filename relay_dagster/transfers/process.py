@@ -1,0 +1,40 @@
+"""The process of `relay transfers`: all calls to strangers' servers that move files.
+
+It needs no database of Dagster and starts no run, so a server that brings it to its end
+stops nothing else. On SIGTERM it gives its leases back, and another process goes on.
+"""
+
+import signal
+import threading
+
+from relay_dagster.aws.metrics import report_fault
+from relay_dagster.logs import event_log
+from relay_dagster.transfers.puller import Puller
+from relay_dagster.wiring import Platform
+
+CHECK_SECONDS = 1.0
+"""The pause between two queries for transfers that are due."""
+STOP_SECONDS = 20.0
+"""The longest that the process waits at its end until all leases are given back."""
+log = event_log()
+
+
+def serve(platform: Platform) -> None:
+    """Make due transfers until a signal stops the process."""
+    is_over = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: is_over.set())
+    log.info("transfers_begun")
+    puller = Puller(platform)
+    while not is_over.wait(CHECK_SECONDS):
+        make_due(puller, platform)
+    puller.room.stop(STOP_SECONDS)
+    log.info("transfers_ended")
+
+
+def make_due(puller: Puller, platform: Platform) -> None:
+    """Begin the transfers that are due; report an error, and go on with the next check."""
+    try:
+        puller.run()
+    except Exception as error:  # noqa: BLE001 - the next check may succeed
+        report_fault(platform.metrics, "tick_error", error, process="transfers")
