@@ -17,12 +17,9 @@ from relay_core.domain.columns import BY_NAME, JUDGED_COLUMNS, NUMBER_COLUMNS
 from relay_core.domain.limits import Limits, ReportRoom
 from relay_core.domain.records import Cause
 from relay_core.ingest.feed import MalformedRecords, RecordLocator, TextBatch
+from relay_core.normalize.entry_lines import Locations
 from relay_core.normalize.rejection_causes import CauseLog, RejectedBatch
-from relay_core.normalize.rejection_entries import (
-    EntryLog,
-    Locations,
-    shown_columns,
-)
+from relay_core.normalize.rejection_entries import EntryLog, shown_columns
 from relay_core.normalize.row_reader import RowReader
 from relay_core.normalize.typed_batch import TypedBatch
 from relay_core.validation.row_schemas import REJECTED_ROWS

@@ -1,57 +1,24 @@
 """Entries of ``errors.json`` for the first rejected rows of a vendor."""
 
-import heapq
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import chain
-from operator import attrgetter
-from typing import Any, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from relay_core.columnar.arrays import RecordNumbers, WholeNumbers
-from relay_core.columnar.numbers import FAULTS
-from relay_core.columnar.text import offsets_and_bytes
-from relay_core.domain.cell_rules import as_sentence, explain
-from relay_core.domain.codes import RowFault
-from relay_core.domain.columns import JUDGED_COLUMNS
+from relay_core.columnar.text import lengths_of, offsets_and_bytes
 from relay_core.domain.limits import Limits, ReportRoom
-from relay_core.domain.records import ReportEntry
 from relay_core.ingest.feed import MalformedRecords
-from relay_core.normalize.rejection_causes import (
-    COLUMN_COUNT_ADVICE,
-    RECORD_ADVICE,
-    RejectedBatch,
-    cut_texts,
+from relay_core.normalize.entry_lines import (
+    EntryLines,
+    Locations,
+    RejectedRows,
+    malformed_lines,
+    row_lines,
 )
-
-Locations: TypeAlias = Mapping[int, Mapping[str, Any]]
-"""The line or sheet row of records, by number, as arguments of an entry."""
-_ROWS_AT_ONCE = (
-    256  # the number of rows whose cells are Python's own texts at a time
-)
-_BY_ROW = attrgetter("row_number")
-
-
-@dataclass(frozen=True, slots=True)
-class RejectedRows:
-    """Rows with faults, with the cells that reports show."""
-
-    numbers: RecordNumbers  # the record number of each row
-    # The fault codes: a row a record, a judged column each
-    codes: npt.NDArray[np.uint8]
-    shown: pa.Table  # the feed's columns that a report shows, by header
-    # The feed's cells of each judged column
-    judged: Mapping[str, pa.StringArray]
-    skus: pa.StringArray  # the canonical SKUs; empty if there is none
-    least_size: int  # the least number of bytes of the rows' entries
-
-    @property
-    def entry_count(self) -> int:
-        """The number of entries: one for each fault."""
-        return int(np.count_nonzero(self.codes))
+from relay_core.normalize.rejection_causes import RejectedBatch, cut_texts
 
 
 @dataclass(slots=True)
@@ -157,8 +124,17 @@ class EntryLog:
 
         The entries take of the room.
         """
-        malformed = chain.from_iterable(
-            malformed_entries(
+        if not room.entries or not room.size:
+            return ()
+        logs = [
+            (
+                row_lines(self.vendor_id, rows, self.made_of, locations)
+                for rows in rejected
+            )
+            for rejected in (self._rejected, self._repeated)
+        ]
+        logs.append(
+            malformed_lines(
                 self.vendor_id,
                 self.header_count,
                 records,
@@ -166,36 +142,22 @@ class EntryLog:
             )
             for records in self._malformed
         )
-        in_order = heapq.merge(
-            self._row_entries(self._rejected, locations),
-            self._row_entries(self._repeated, locations),
-            sorted(malformed, key=_BY_ROW),
-            key=_BY_ROW,
-        )
-        lines: list[str] = []
-        size = 0
-        for entry in in_order:
-            line = entry.as_json()
-            size += len(line.encode())
-            if len(lines) == room.entries or size > room.size:
-                break
-            lines.append(line)
-        room.entries -= len(lines)
-        room.size = max(0, room.size - size)
-        return tuple(lines)
-
-    def _row_entries(
-        self,
-        log: Sequence[RejectedRows],
-        locations: Locations,
-    ) -> Iterator[ReportEntry]:
-        for rows in log:
-            yield from row_entries(
-                self.vendor_id,
-                rows,
-                self.made_of,
-                locations,
-            )
+        parts: list[EntryLines] = []
+        for log in logs:
+            parts += _lines_within(room, chain.from_iterable(log))
+        if not parts:
+            return ()
+        numbers = np.concatenate([part.numbers for part in parts])
+        lines = pa.concat_arrays([part.lines for part in parts])
+        order = np.argsort(numbers, kind="stable")
+        sizes = np.cumsum(lengths_of(lines)[order])
+        lines_in_bytes = int(np.searchsorted(sizes, room.size, side="right"))
+        count = min(room.entries, lines_in_bytes)
+        # The first line that does not fit takes the rest of the room.
+        last = min(count, len(lines) - 1)
+        room.entries -= count
+        room.size = max(0, room.size - int(sizes[last]))
+        return tuple(lines.take(pa.array(order[:count])).to_pylist())
 
     def _cut(
         self,
@@ -208,101 +170,6 @@ class EntryLog:
             name: cut_texts(cells.slice(0, count), limit)
             for name, cells in columns.items()
         }
-
-
-def row_entries(
-    vendor_id: str,
-    rejected: RejectedRows,
-    made_of: Mapping[str, str],
-    locations: Locations,
-) -> Iterator[ReportEntry]:
-    """Yield an entry for each fault of some rows.
-
-    Args:
-        vendor_id: The vendor.
-        rejected: The rows.
-        made_of: The descriptions of columns that are made of several headers, or of
-            changed cells.
-        locations: The records' lines or sheet rows.
-    """
-    for start in range(0, len(rejected.numbers), _ROWS_AT_ONCE):
-        stop = start + _ROWS_AT_ONCE
-        numbers = rejected.numbers[start:stop].tolist()
-        codes = rejected.codes[start:stop].tolist()
-        skus = rejected.skus.slice(start, _ROWS_AT_ONCE).to_pylist()
-        row_data = rejected.shown.slice(start, _ROWS_AT_ONCE).to_pylist()
-        judged = {
-            column: cells.slice(start, _ROWS_AT_ONCE).to_pylist()
-            for column, cells in rejected.judged.items()
-        }
-        for row, number in enumerate(numbers):
-            location = locations.get(number, {})
-            for column, code in zip(JUDGED_COLUMNS, codes[row], strict=True):
-                if not code:
-                    continue
-                fault = FAULTS[code - 1]
-                cell = judged[column][row] if column in judged else None
-                message = explain(fault, column, (cell or "").strip())
-                if column in made_of:
-                    message = (
-                        f"{message} The column {column} is {made_of[column]}."
-                    )
-                yield ReportEntry(
-                    error_code=str(fault),
-                    error_message=message,
-                    vendor_id=vendor_id,
-                    sku=skus[row] or None,
-                    row_number=number,
-                    column=column,
-                    value=cell,
-                    row_data=row_data[row],
-                    **location,
-                )
-
-
-def malformed_entries(
-    vendor_id: str,
-    header_count: int,
-    malformed: MalformedRecords,
-    locations: Locations,
-) -> Iterator[ReportEntry]:
-    """Yield an entry for each malformed record.
-
-    Args:
-        vendor_id: The vendor.
-        header_count: The number of the feed's headers.
-        malformed: The records.
-        locations: The records' lines or sheet rows.
-    """
-    numbers = malformed.row_numbers.tolist()
-    columns = [column.to_pylist() for column in malformed.cells]
-    records = zip(*columns, strict=True)
-    if malformed.widths is None:
-        entry = ReportEntry(
-            str(RowFault.INVALID_RECORD),
-            "The line is not a JSON object, or it has a list or an object as the value of a "
-            f"column. {as_sentence(RECORD_ADVICE)}",
-            vendor_id=vendor_id,
-        )
-        for number, cells in zip(numbers, records, strict=True):
-            location = locations.get(number, {})
-            yield replace(entry, row_number=number, value=cells[0], **location)
-        return
-    widths = malformed.widths.tolist()
-    for number, width, cells in zip(numbers, widths, records, strict=True):
-        yield ReportEntry(
-            str(RowFault.COLUMN_COUNT),
-            f"The record has {_fields(width)}, but the header has {header_count}. "
-            f"{as_sentence(COLUMN_COUNT_ADVICE)}",
-            vendor_id=vendor_id,
-            row_number=number,
-            row_data=cells[:width],
-            **locations.get(number, {}),
-        )
-
-
-def _fields(count: int) -> str:
-    return "1 field" if count == 1 else f"{count} fields"
 
 
 def shown_columns(
@@ -364,3 +231,18 @@ def _least_sizes(
         bounds, _ = offsets_and_bytes(column)
         sizes += np.minimum(np.diff(bounds), limits.cell_characters)
     return sizes
+
+
+def _lines_within(
+    room: ReportRoom,
+    parts: Iterable[EntryLines],
+) -> Iterator[EntryLines]:
+    """Yield parts of entries in order, until they fill the room."""
+    entries_left = room.entries
+    bytes_left = room.size
+    for part in parts:
+        yield part
+        entries_left -= len(part.lines)
+        bytes_left -= int(lengths_of(part.lines).sum())
+        if entries_left <= 0 or bytes_left <= 0:
+            return

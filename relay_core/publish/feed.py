@@ -8,12 +8,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from relay_core.columnar import csv_text, text
-from relay_core.columnar.arrays import ByteMask, Bytes
+from relay_core.columnar.json_text import json_texts
 from relay_core.columnar.threads import ordered_map
 from relay_core.config import TenantConfig
 from relay_core.domain.columns import COLUMNS, Kind, extra_column
@@ -258,29 +257,6 @@ def _json_lines(fields: Sequence[Field], rows: pa.Table) -> Chunks:
         return text.bytes_of(csv_text.join_fields(parts, ""))
 
     yield from ordered_map(lines_of, rows.to_batches(SLICE_ROWS))
-
-
-def json_texts(texts: pa.LargeStringArray) -> pa.LargeStringArray:
-    """Return each text as a JSON string with its quotes, one a text."""
-    escaped_rows = text.rows_containing(texts, _must_be_escaped)
-    escaped = text.change_rows(texts, escaped_rows, _escaped)
-    return csv_text.join_fields(['"', escaped, '"'], "")
-
-
-def _must_be_escaped(data: Bytes) -> ByteMask:
-    is_control = data < ord(" ")
-    is_mark = (data == ord('"')) | (data == ord("\\"))
-    return np.asarray(is_control | is_mark)
-
-
-def _escaped(texts: pa.LargeStringArray) -> pa.LargeStringArray:
-    controls = map(chr, range(ord(" ")))
-    for mark in ("\\", '"', *controls):
-        # Most marks are absent, and a search is cheaper than a replacement.
-        if pc.any(pc.match_substring(texts, mark)).as_py():
-            escape = as_json(mark)[1:-1]
-            texts = pc.replace_substring(texts, mark, escape)
-    return texts
 
 
 def _parquet(fields: Sequence[Field], rows: pa.Table) -> Chunks:

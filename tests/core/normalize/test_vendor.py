@@ -101,8 +101,8 @@ def test_rows_of_several_faults_fill_a_report_and_the_rows_behind_them_are_count
         mock.patch.object(csv_reader, "_BLOCK_BYTES", 64),
         mock.patch.object(
             rejection_entries,
-            "row_entries",
-            side_effect=rejection_entries.row_entries,
+            "row_lines",
+            side_effect=rejection_entries.row_lines,
         ) as written,
     ):
         read, _ = normalized(feed(*["A,x,y"] * 90), feed(), entries=3)

@@ -8,7 +8,7 @@ import pyarrow as pa
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from relay_core.publish.feed import json_texts
+from relay_core.columnar.json_text import json_texts
 
 ODD = st.text(
     st.one_of(
