@@ -5,6 +5,7 @@ sandbox that starts another shares its limits with it: both are refused memory, 
 inner one takes processor time of the outer one, and they end together.
 """
 
+import errno
 import importlib
 import os
 import resource
@@ -378,11 +379,24 @@ def _run_task(pipe: "connection.Connection[Any, Any]") -> tuple[str, Any]:
             pipe.send((_RESULT, result))
     except (RelayError, TaskFailedError, TaskTooSlowError) as error:
         return _ERROR, error
-    except MemoryError:
-        return _ERROR, TaskOutOfMemoryError(traceback.format_exc())
-    except Exception:  # noqa: BLE001 - the process that asked raises it
-        return _ERROR, TaskFailedError(traceback.format_exc())
+    except Exception as error:  # noqa: BLE001 - the process that asked raises it
+        kind = TaskFailedError
+        if _is_out_of_memory(error):
+            kind = TaskOutOfMemoryError
+        return _ERROR, kind(traceback.format_exc())
     return _END, None
+
+
+def _is_out_of_memory(error: BaseException | None) -> bool:
+    """Return True if an error, or one that led to it, is that memory was refused."""
+    while error is not None:
+        if isinstance(error, MemoryError):
+            return True
+        # Pages that the system maps, or moves to make room, are refused with this error.
+        if isinstance(error, OSError) and error.errno == errno.ENOMEM:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _remaining_cpu_seconds() -> float:

@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from integration.waiting import wait_for
+from relay_core.columnar.growing_columns import GrowingArray
 from relay_core.domain.errors import SkuNotFoundError
 from relay_core.sandbox import (
     Ask,
@@ -95,6 +97,18 @@ class Hoard:
 
     def __call__(self, ask: Ask) -> Any:
         return len(bytearray(1 << 30))
+
+
+class Map:
+    """A task that grows pages of its own until it has a gigabyte."""
+
+    def __call__(self, ask: Ask) -> Any:
+        column = GrowingArray(np.uint8)
+        try:
+            while column.size < 1 << 30:
+                column.skip(1 << 24)
+        except OSError as error:
+            raise RuntimeError("the column cannot grow") from error
 
 
 class Spend:
@@ -243,7 +257,23 @@ def test_the_time_of_all_processes_that_a_task_starts_is_its_own(
         pool.do(SpendInThree(), cpu_seconds=0.8)
 
 
-@pytest.mark.parametrize("task", [Hoard(), Inner(Hoard())])
+def test_a_process_that_was_refused_memory_is_replaced() -> None:
+    pool = SandboxPool((), memory_bytes=512 << 20)
+    try:
+        before = children()
+        assert pool.do(Answer(1)) == 1
+        child = children() - before
+        with pytest.raises(
+            TaskOutOfMemoryError, match="the column cannot grow"
+        ):
+            pool.do(Map())
+        assert pool.do(Answer(2)) == 2
+        assert not child & children()
+    finally:
+        pool.close()
+
+
+@pytest.mark.parametrize("task", [Hoard(), Inner(Hoard()), Map(), Inner(Map())])
 def test_the_memory_of_a_sandbox_is_refused_to_the_processes_that_it_starts(
     task: Any,
 ) -> None:

@@ -115,7 +115,12 @@ def check_document(
         raise unavailable(
             "CHECKS_BUSY", "other configs are being checked"
         ) from error
-    except (sandbox.TaskTooSlowError, sandbox.TaskOutOfMemoryError) as error:
+    except (
+        sandbox.TaskTooSlowError,
+        sandbox.TaskOutOfMemoryError,
+        # A library that is refused memory may end its process.
+        sandbox.SandboxEndedError,
+    ) as error:
         if vendor_id is not None:
             message = (
                 "the check of the file takes too much time or memory; a run allows more "

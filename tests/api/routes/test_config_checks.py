@@ -251,6 +251,23 @@ def test_the_latest_upload_is_read_whole_a_piece_at_a_time(
     assert (vendor["rows_looked_at"], vendor["whole"]) == (90_000, True)
 
 
+def test_an_upload_that_needs_too_much_memory_is_read_in_part(
+    world: ApiWorld,
+) -> None:
+    """The next check, in a process of the same pool, has its memory for itself."""
+    rows = (f"S{number:07},5,1.50\n".encode() for number in range(3_000_000))
+    upload(
+        world, b"sku,quantity_available,cost\n" + b"".join(rows), name="a.csv"
+    )
+    (vendor,) = check(world, config_document(**PRICED))["vendors"]
+    assert (vendor["status"], vendor["whole"]) == ("read", False)
+    assert vendor["rows_looked_at"] == 5_000
+    small = b"sku,quantity_available,cost\n" + b"A,1,1.50\n" * 5
+    upload(world, small, name="b.csv")
+    (vendor,) = check(world, config_document(**PRICED))["vendors"]
+    assert (vendor["rows_looked_at"], vendor["whole"]) == (5, True)
+
+
 def test_an_upload_that_vanished_is_missing(world: ApiWorld) -> None:
     class Stale(ObjectStore):
         def latest_object(

@@ -289,6 +289,24 @@ def test_a_config_that_is_too_long_is_refused(
 
 
 @pytest.mark.parametrize("call", ["config", "config:check"])
+@pytest.mark.parametrize(
+    ("key", "status"), [("k{}", 422), ("unknown_sort_key_{}", 413)]
+)
+def test_a_config_of_very_many_errors_is_answered_with_one_sentence(
+    world: ApiWorld, call: str, key: str, status: int
+) -> None:
+    document = config_document()
+    sort_keys = [key.format(number) for number in range(40_000)]
+    document["merge"]["best_offer"] = {"sort_by": sort_keys}
+    send = world.client.put if call == "config" else world.client.post
+    response = send(f"/v1/tenants/acme/{call}", json=document)
+    assert response.status_code == status
+    (error,) = response.json()["errors"]
+    assert response.json()["detail"] == error["message"]
+    assert '"' not in error["message"]
+
+
+@pytest.mark.parametrize("call", ["config", "config:check"])
 def test_a_config_is_judged_by_the_limits_of_the_settings(call: str) -> None:
     document = config_document(
         *(vendor_document(f"v{place}") for place in range(3))
