@@ -206,7 +206,7 @@ def publish(
         with session.materializing(MERGED):
             session.claim()
             session.write(session.merge())
-            session.end()
+            session.attempt.end()
     finally:
         session.close()
     record = platform.runs.get(run_id)

@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from datetime import tzinfo
 from typing import Any
@@ -26,9 +26,16 @@ def with_patches(
     The patch is guessed from the causes' samples together with valid numbers, so that it
     does not break the reading of the valid ones.
     """
-    cells = _number_cells(vendor)
+    cells: dict[str, list[str]] = defaultdict(list)
+    for cause in vendor.causes:
+        if cause.column in NUMBER_COLUMNS:
+            texts = [sample.value.strip() for sample in cause.samples]
+            cells[cause.column] += filter(None, texts)
     if not cells:
+        # No number is rejected.
         return vendor
+    for name, valid_texts in vendor.valid_samples.items():
+        cells[name] += valid_texts
     index = config.vendor_index(vendor.vendor_id)
     parser = config.vendors[index].parser
     changes = guess_numbers(cells, parser).changes
@@ -39,22 +46,6 @@ def with_patches(
             cause = _with_patch(cause, index, needed_changes)
         causes.append(cause)
     return replace(vendor, causes=tuple(causes))
-
-
-def _number_cells(vendor: NormalizedVendor) -> Mapping[str, Sequence[str]]:
-    """Return rejected and valid cells of number columns, by column.
-
-    They are empty if no number is rejected.
-    """
-    cells: dict[str, list[str]] = defaultdict(list)
-    for cause in vendor.causes:
-        if cause.column in NUMBER_COLUMNS:
-            texts = [sample.value.strip() for sample in cause.samples]
-            cells[cause.column] += filter(None, texts)
-    if cells:
-        for name, valid_texts in vendor.valid_samples.items():
-            cells[name] += valid_texts
-    return cells
 
 
 def _needed_changes(

@@ -186,7 +186,15 @@ class RunFindings:
             rules=rules,
             currency=merged.config.default_currency,
         )
-        return replace(findings, titles=merged.titles(findings.shown_skus()))
+        shown_skus = {
+            suspect["sku"] for suspect in findings.first_quarantined(MAX_MOVES)
+        }
+        for result in findings.tripped:
+            shown_skus.update(example["sku"] for example in result.examples)
+        if findings.changes is not None:
+            for moves in findings.changes.greatest_moves(MAX_MOVES):
+                shown_skus.update(move.sku for move in moves)
+        return replace(findings, titles=merged.titles(shown_skus))
 
     def failed(self, failure: records.RunFailure) -> "RunFindings":
         """Return the findings of the run with a failure that is its own only fault."""
@@ -260,16 +268,6 @@ class RunFindings:
             if cause.vendor_id in failed_vendors:
                 return replace(failure, remedy=cause.in_words)
         return failure
-
-    def shown_skus(self) -> set[str]:
-        """Return the SKUs whose changes reports show."""
-        skus = {suspect["sku"] for suspect in self.first_quarantined(MAX_MOVES)}
-        for result in self.tripped:
-            skus.update(example["sku"] for example in result.examples)
-        if self.changes is not None:
-            for moves in self.changes.greatest_moves(MAX_MOVES):
-                skus.update(move.sku for move in moves)
-        return skus
 
     def first_quarantined(self, limit: int) -> Sequence[Mapping[str, str]]:
         """Return the first quarantined SKUs, as quarantine.csv has them."""

@@ -134,7 +134,7 @@ class BucketSink:
             self.keys.report,
             [report_html(self.context, findings, status)],
         )
-        self.wait()
+        self.io.wait()
         return Outcome(
             artifacts=dict(self.artifacts),
             errors_artifact_key=self.artifacts.get("errors"),

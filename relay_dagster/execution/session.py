@@ -1,10 +1,10 @@
 """The steps of one run in the process that executes it; no Dagster here.
 
-The assets call `claim`, `load_config`, `pin_inputs`, `normalize`, `merge`, `write` and
-`end`, in this order. The first three are done once in a process: each asset calls them,
-since any of them may be the first one selected. `materializing` decides the meaning of
-an exception: a failure of the data has ended the run already, and any other error sends
-the run back to the queue for its next attempt.
+The assets call `claim`, `load_config`, `pin_inputs`, `normalize`, `merge` and `write`, in
+this order, then the attempt's `end`. The first three are done once in a process: each
+asset calls them, since any of them may be the first one selected. `materializing` decides
+the meaning of an exception: a failure of the data has ended the run already, and any
+other error sends the run back to the queue for its next attempt.
 """
 
 import json
@@ -257,14 +257,15 @@ class RunSession:
     # --- inputs -----------------------------------------------------------------------
 
     def pin_inputs(self) -> PinnedInputs:
-        """Return the run's pinned inputs.
+        """Return the run's pinned inputs, and begin to read the feeds among them.
 
         Raises:
             RunStoppedError: a required input is missing; the run has failed.
         """
         if self._inputs is not None:
             return self._inputs
-        self._fetch_baseline()
+        if self.attempt.record.baseline_run_id is not None:
+            self._fetch_baseline(self.attempt.record.baseline_run_id)
         self._snapshot = InputSnapshot(
             self.attempt.sink,
             self._stages.vendors,
@@ -283,15 +284,20 @@ class RunSession:
         self._hand_on(RunValues(verdict))
         self.stop_if_failed()
         if reads_feeds:
-            self._read_ahead(inputs)
+            sizes = {}
+            for vendor_id in self._vendors_with_own_upload():
+                if vendor_id in inputs.sku_map_sizes:
+                    map_key = self.attempt.sink.keys.sku_map(vendor_id)
+                    sizes[map_key] = inputs.sku_map_sizes[vendor_id]
+                sizes[inputs.copy_of(vendor_id)] = inputs.size_of(vendor_id)
+            io = self.attempt.io
+            self._ahead = ReadAhead(self._platform.objects, io, sizes)
+            self._ahead.fill()
         self._inputs = inputs
         return inputs
 
-    def _fetch_baseline(self) -> None:
-        """Hand the baseline to the stages, if the run has one."""
-        run_id = self.attempt.record.baseline_run_id
-        if run_id is None:
-            return
+    def _fetch_baseline(self, run_id: str) -> None:
+        """Hand the baseline to the stages: the state of a run's feed."""
         config = self._stages.config
         zeroes_missing_skus = config.output.missing_skus == "zero"
         has_quarantine = config.guards.quarantine is not None
@@ -314,17 +320,6 @@ class RunSession:
         )
         with_work = NORMALIZED not in self._launch.assets
         return self._snapshot.reuse(earlier_runs.items, with_work=with_work)
-
-    def _read_ahead(self, inputs: PinnedInputs) -> None:
-        """Begin to read the uploads and SKU maps of this run."""
-        sizes = {}
-        for vendor_id in self._vendors_with_own_upload():
-            if vendor_id in inputs.sku_map_sizes:
-                map_key = self.attempt.sink.keys.sku_map(vendor_id)
-                sizes[map_key] = inputs.sku_map_sizes[vendor_id]
-            sizes[inputs.copy_of(vendor_id)] = inputs.size_of(vendor_id)
-        self._ahead = ReadAhead(self._platform.objects, self.attempt.io, sizes)
-        self._ahead.fill()
 
     def _vendors_with_own_upload(self) -> list[str]:
         """Return the vendors whose upload is read, in order."""
@@ -431,10 +426,6 @@ class RunSession:
                 self._normalized,
                 sink.context,
             )
-
-    def end(self) -> None:
-        """End the run: write its reports, publish or hold its feed, free the tenant."""
-        self.attempt.end()
 
     def close(self) -> None:
         """Lift the memory limit, and stop the threads beside the steps."""

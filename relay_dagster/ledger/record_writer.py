@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from relay_dagster.aws.dynamodb.run_store import RunStore
-from relay_dagster.aws.dynamodb.run_writes import RecordChange
+from relay_dagster.aws.dynamodb.run_writes import RecordChange, RunItemWrites
 from relay_dagster.aws.dynamodb.writes import Write
 from relay_dagster.external_errors import ThrottledError
 from relay_dagster.feeds.pointer import FeedUpdate, with_publication
@@ -61,7 +61,11 @@ class ChangeResult:
 
 
 class RecordWriter:
-    """Writes records of runs."""
+    """Writes records of runs.
+
+    Attributes:
+        item_writes: Makes the writes that go with a record's.
+    """
 
     def __init__(
         self,
@@ -69,6 +73,7 @@ class RecordWriter:
         schedule: PollSchedule,
         clock: Callable[[], datetime],
     ) -> None:
+        self.item_writes = RunItemWrites(runs.database)
         self._runs = runs
         self._schedule = schedule
         self._clock = clock
@@ -94,7 +99,7 @@ class RecordWriter:
             TenantClosingError: the tenant is being deleted.
         """
         change = self._record_change(None, record, None, ())
-        maker = self._runs.writes
+        maker = self.item_writes
         writes = [
             *maker.lock(change, yield_to_waiters=yield_to_waiters),
             *maker.vendor_results(change.after),
@@ -178,7 +183,7 @@ class RecordWriter:
             entries.insert(0, after.pending_audit)
             after = replace(after, pending_audit=None)
         record_change = self._record_change(before, after, feed_update, entries)
-        maker = self._runs.writes
+        maker = self.item_writes
         tenant_active = maker.database.tenant_active(after.tenant_id)
         writes = [*maker.lock(record_change), *maker.vendor_results(after)]
         is_owner = after.lock_state is LockState.OWNER

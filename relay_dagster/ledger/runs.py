@@ -116,7 +116,7 @@ class RunLedger:
                 return Reservation(earlier_run, created=False)
             now = self._clock()
             requested = new_records.requested(new_run, now, idempotency)
-            maker = self._runs.writes
+            maker = self._writer.item_writes
             writes = []
             if idempotency is not None:
                 writes.append(maker.remember(requested, idempotency, now))
@@ -153,7 +153,7 @@ class RunLedger:
             TenantClosingError: the tenant is being deleted.
         """
         record = new_records.requested(new_run, self._clock(), None)
-        trigger_write = self._runs.writes.triggers(update)
+        trigger_write = self._writer.item_writes.triggers(update)
         return self._writer.create(
             record,
             further_writes=[trigger_write],
@@ -162,7 +162,7 @@ class RunLedger:
 
     def uncount(self, record: RunRecord) -> None:
         """Take a run whose message was not sent out of the count of its hour."""
-        self._runs.writes.uncount(record)
+        self._writer.item_writes.uncount(record)
 
     def tombstone(self, run_id: str) -> RunRecord:
         """End and hide a run whose message was not sent; free its tenant and its key.

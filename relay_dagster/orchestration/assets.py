@@ -119,7 +119,7 @@ def fetched_inventory(
         run.load_config()
         inputs = run.pin_inputs()
         if run.ends_here:
-            run.end()
+            run.attempt.end()
     context.add_asset_metadata(
         metadata.fetched_metadata(inputs, run.attempt.sink),
     )
@@ -153,7 +153,7 @@ def normalized_inventory(
             yield from results
             raise
         if run.ends_here:
-            run.end()
+            run.attempt.end()
     # With the rows that they are about: Dagster forgets a verdict that is older than its rows.
     context.add_asset_metadata(
         metadata.normalized_metadata(normalized.vendors, run.attempt.sink),
@@ -185,7 +185,7 @@ def merged_inventory(
         except (RunStoppedError, ContractBrokenError):
             yield from results
             raise
-        run.end()
+        run.attempt.end()
     # Only now is it materialized: a run that was cancelled at the last moment has not got here.
     # A result's own metadata would be stored a second time, with the step's output.
     context.add_asset_metadata(metadata.merged_metadata(merged, run.attempt))

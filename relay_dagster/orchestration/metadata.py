@@ -21,7 +21,7 @@ from relay_dagster.execution.bucket_sink import BucketSink
 from relay_dagster.execution.inputs import PinnedInputs
 from relay_dagster.orchestration import metadata_tables as tables
 from relay_dagster.orchestration.jobs import REPORT_PATH
-from relay_dagster.runs.model import RunRecord
+from relay_dagster.runs.model import Hold, RunRecord
 
 PREVIEW_ROWS = 10
 REPORTS = (
@@ -81,31 +81,13 @@ def merged_metadata(
 ) -> dict[str, Any]:
     """Return the metadata of the merged feed and of the run, which ends with it."""
     findings = attempt.findings
-    record = attempt.record
     vendors = findings.normalized
-    vendor_rows = [
-        row_counts.as_dict() for row_counts in findings.rows.values()
-    ]
-    rule_effects = [{str(rule.did): rule.count} for rule in findings.rules]
-    columns = [
-        (field.header, field.source.kind) for field in fields_of(merged.config)
-    ]
+    fields = fields_of(merged.config)
+    columns = [(field.header, field.source.kind) for field in fields]
+    headers = [field.header for field in fields]
+    first_rows = preview(merged, PREVIEW_ROWS)
     return {
-        "run_id": record.run_id,
-        "status": str(record.status),
-        "started_by": str(record.trigger),
-        "report": report_link(record.tenant_id, record.run_id),
-        **_next_run(merged, record),
-        **_hold(record),
-        "dagster/row_count": merged.record_count,
-        **_row_counts(vendors),
-        "rows_merged": merged.record_count,
-        **_sums("rows", vendor_rows),
-        "unpriced_skus": merged.unpriced_skus,
-        **_quarantined(findings),
-        **_changes(findings),
-        **_sums("rules", rule_effects),
-        **_seconds(record),
+        **_run_facts(merged, findings, attempt.record),
         **tables.column_schema(columns),
         # Dagster keeps the order: links come before the long tables.
         **_artifact_paths(attempt.sink, REPORTS),
@@ -116,7 +98,10 @@ def merged_metadata(
         "quarantine": tables.quarantine_table(findings),
         "rules": tables.applied_rule_table(findings.rules),
         "warnings": tables.warning_table(findings.counted_warnings()),
-        "preview": _preview_table(merged),
+        "preview": tables.table(
+            [[row[header] for header in headers] for row in first_rows],
+            dict.fromkeys(headers, "string"),
+        ),
     }
 
 
@@ -149,39 +134,49 @@ def failure_metadata(attempt: Attempt) -> dict[str, Any]:
 # --- parts of the metadata -------------------------------------------------------------
 
 
-def _next_run(merged: MergedInventory, record: RunRecord) -> dict[str, str]:
-    """Return when the schedule starts the next run, if the tenant has a schedule."""
+def _run_facts(
+    merged: MergedInventory,
+    findings: RunFindings,
+    record: RunRecord,
+) -> dict[str, Any]:
+    """Return the numbers and texts of a run that has merged, in their order."""
+    facts: dict[str, Any] = {
+        "run_id": record.run_id,
+        "status": str(record.status),
+        "started_by": str(record.trigger),
+        "report": report_link(record.tenant_id, record.run_id),
+    }
     ended_at = record.finished_at or record.requested_at
     next_run = merged.config.next_run_after(ended_at)
-    return {} if next_run is None else {"next_run_at": timestamp(next_run)}
+    if next_run is not None:
+        facts["next_run_at"] = timestamp(next_run)
+    if record.hold is not None:
+        facts |= _hold(record.run_id, record.hold)
+    facts["dagster/row_count"] = merged.record_count
+    facts |= _row_counts(findings.normalized)
+    facts["rows_merged"] = merged.record_count
+    facts |= _sums("rows", [rows.as_dict() for rows in findings.rows.values()])
+    facts["unpriced_skus"] = merged.unpriced_skus
+    if findings.quarantined is not None:
+        facts["quarantined"] = findings.quarantined
+    if findings.changes is not None:
+        facts["baseline_run_id"] = findings.changes.baseline_run_id
+        facts |= _sums("changes", [findings.changes.counts])
+    facts |= _sums(
+        "rules",
+        [{str(rule.did): rule.count} for rule in findings.rules],
+    )
+    facts |= _seconds(record)
+    return facts
 
 
-def _hold(record: RunRecord) -> dict[str, str]:
+def _hold(run_id: str, hold: Hold) -> dict[str, str]:
     """Return the guards that keep the feed on hold, and the command that releases it."""
-    if record.hold is None:
-        return {}
-    guards = sorted(record.hold.guard_names)
-    command = [f"relay release {record.run_id} --sha256 {record.hold.sha256}"]
+    guards = sorted(hold.guard_names)
+    command = [f"relay release {run_id} --sha256 {hold.sha256}"]
     command += [f"--guard {guard}" for guard in guards]
     command.append("--reason ...")
     return {"held_by": ", ".join(guards), "to_release": " ".join(command)}
-
-
-def _quarantined(findings: RunFindings) -> dict[str, int]:
-    if findings.quarantined is None:
-        return {}
-    return {"quarantined": findings.quarantined}
-
-
-def _changes(findings: RunFindings) -> dict[str, Any]:
-    """Return the counts of changes against the baseline, if the run has one."""
-    changes = findings.changes
-    if changes is None:
-        return {}
-    counts = {
-        f"changes/{name}": count for name, count in changes.counts.items()
-    }
-    return {"baseline_run_id": changes.baseline_run_id, **counts}
 
 
 def _sums(
@@ -217,18 +212,6 @@ def _seconds(record: RunRecord) -> dict[str, float]:
     return {
         f"seconds/{stage}": round(value, 3) for stage, value in seconds.items()
     }
-
-
-def _preview_table(merged: MergedInventory) -> dg.TableMetadataValue:
-    """Return the first rows of the feed."""
-    columns = {
-        column.header: "string" for column in merged.config.output.columns
-    }
-    rows = [
-        [row[header] for header in columns]
-        for row in preview(merged, PREVIEW_ROWS)
-    ]
-    return tables.table(rows, columns)
 
 
 def _artifact_paths(

@@ -86,7 +86,7 @@ def with_feed(attempt: Attempt) -> None:
     """Let the attempt have written its merged feed."""
     attempt.sink.write(MERGED, [b"sku\nA-1\n"])
     attempt.sink.write(attempt.sink.keys.state, [b"state"])
-    attempt.sink.wait()
+    attempt.io.wait()
 
 
 # --- the claim ----------------------------------------------------------------------------------

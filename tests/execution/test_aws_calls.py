@@ -89,7 +89,7 @@ def _run(platform: Platform) -> None:
         with session.materializing(MERGED):
             session.claim()
             session.write(session.merge())
-            session.end()
+            session.attempt.end()
     finally:
         session.close()
 

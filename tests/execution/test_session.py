@@ -120,7 +120,7 @@ def test_only_the_call_ends_a_run(platform: Platform) -> None:
             pass
         assert current(platform).status is RunStatus.RUNNING
         with claimed(run, FETCHED):
-            run.end()
+            run.attempt.end()
         assert current(platform).status is RunStatus.SUCCEEDED
 
 
@@ -143,7 +143,7 @@ def test_what_a_run_came_to_with_each_vendor_is_stored_beside_it(
             run.normalize(run.pin_inputs())
         with claimed(run, MERGED):
             run.write(run.merge())
-            run.end()
+            run.attempt.end()
     assert current(platform).vendor_results == ()
     assert platform.runs.vendor_results(TENANT) == (
         VendorResult("north", "found", uploaded, 0, 2, 0, 2),

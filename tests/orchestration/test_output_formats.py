@@ -100,3 +100,14 @@ def test_the_preview_in_dagster_has_the_tenant_s_headers(world: World) -> None:
     )
     first = shown.metadata["preview"].records[0].data  # type: ignore[union-attr]
     assert first == {"sku": "S00", "Net": "10.00", "availability": "in_stock"}
+
+
+def test_the_preview_has_escaped_headers_as_the_feed_has(world: World) -> None:
+    columns = ["sku", {"column": "price", "as": "=Net"}]
+    world.store_config(output={"escape_formulas": True, "columns": columns})
+    world.upload("vendor_1", feed(*WHOLE))
+    (shown,) = world.run(FIRST).asset_materializations_for_node(
+        "merged_inventory"
+    )
+    first = shown.metadata["preview"].records[0].data  # type: ignore[union-attr]
+    assert first == {"sku": "S00", "'=Net": "10.00"}

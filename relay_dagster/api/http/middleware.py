@@ -81,25 +81,21 @@ def at_end(scope: Mapping[str, Any]) -> ExitStack:
     return stack
 
 
-def path_to_log(scope: Mapping[str, Any]) -> str:
-    """Return the request's path for the log, without the token of a link."""
-    path = str(scope["path"])
-    for prefix in LINK_PATHS:
-        if path.startswith(prefix):
-            return f"{prefix}..."
-    return path
-
-
 def internal_error(scope: Mapping[str, Any], error: BaseException) -> None:
     """Log an unexpected error with its stack trace."""
     _log.error("request_failed", **_request_facts(scope), exc_info=error)
 
 
 def _request_facts(scope: Mapping[str, Any]) -> dict[str, str]:
+    """Return the facts of a request for the log, its path without a link's token."""
+    path = str(scope["path"])
+    for prefix in LINK_PATHS:
+        if path.startswith(prefix):
+            path = f"{prefix}..."
     return {
         "request_id": request_id_of(scope),
         "method": scope["method"],
-        "path": path_to_log(scope),
+        "path": path,
     }
 
 

@@ -230,7 +230,18 @@ def request_body(model: type[_Body], *, optional: bool = False) -> Any:
     def read_model(body: Annotated[bytes, Depends(read_bytes)]) -> _Body:
         if optional and not body:
             return model()
-        return _parse_body(model, body)
+        # Each value may have an error, and all errors are in memory at the same time.
+        require_few_values(body.count(b","))
+        repeated_keys = _repeated_keys(body)
+        if repeated_keys:
+            message = "appears more than once; keep only one"
+            raise invalid_request(
+                ConfigFault(key, message) for key in repeated_keys
+            )
+        try:
+            return model.model_validate_json(body)
+        except ValidationError as error:
+            raise invalid_body(error) from error
 
     reference = {"$ref": REFERENCE.format(model=model.__name__)}
     _BODY_SCHEMAS[read_model] = BodySchema(reference, not optional, model)
@@ -260,26 +271,6 @@ async def _optional_json_bytes(request: Request) -> bytes:
     if await request.body():
         return await _json_bytes(request)
     return b""
-
-
-def _parse_body(model: type[_Body], body: bytes) -> _Body:
-    """Return a JSON body as its model.
-
-    Raises:
-        ProblemError: The body is not valid (422, with the path of each error).
-    """
-    # Each value may have an error, and all errors are in memory at the same time.
-    require_few_values(body.count(b","))
-    repeated_keys = _repeated_keys(body)
-    if repeated_keys:
-        message = "appears more than once; keep only one"
-        raise invalid_request(
-            ConfigFault(key, message) for key in repeated_keys
-        )
-    try:
-        return model.model_validate_json(body)
-    except ValidationError as error:
-        raise invalid_body(error) from error
 
 
 def require_few_values(separators: int) -> None:

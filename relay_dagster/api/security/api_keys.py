@@ -164,6 +164,9 @@ class CallerRates:
 
     All keys of a tenant share one rate, and the tenant's requests that are handled at
     the same time are limited. Each admin has ten times the rate of a tenant.
+
+    Attributes:
+        admins: The rates of admins, by the ID of the caller.
     """
 
     def __init__(
@@ -174,18 +177,10 @@ class CallerRates:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._tenants = rate_limits.TokenBuckets(per_minute, burst, clock)
-        self._admins = rate_limits.TokenBuckets(
+        self.admins = rate_limits.TokenBuckets(
             _ADMIN_FACTOR * per_minute, _ADMIN_FACTOR * burst, clock
         )
         self._at_work = rate_limits.ConcurrencyLimiter(at_work)
-
-    def take_admin(self, caller: Caller) -> None:
-        """Count an admin's request.
-
-        Raises:
-            RateLimitedError: The admin made too many requests.
-        """
-        self._admins.take(caller.id)
 
     def begin(self, tenant_id: str) -> None:
         """Count a tenant's request, which is being handled until `end`.

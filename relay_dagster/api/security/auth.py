@@ -86,7 +86,7 @@ def authenticate(request: Request, parts: Parts, key: str | None) -> Caller:
     middleware.log_context(request.scope)["caller"] = caller.id
     request.state.is_admin = caller.is_admin
     if caller.tenant_id is None:
-        parts.rates.take_admin(caller)
+        parts.rates.admins.take(caller.id)
     elif likely_tenant is None:
         begin_request(request, parts.rates, caller.tenant_id)
     return caller

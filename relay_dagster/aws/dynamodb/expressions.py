@@ -55,19 +55,20 @@ def request_arguments(
     matching: ConditionBase | None = None,
     update: Update | None = None,
     condition: ConditionBase | None = None,
+    **further_arguments: Any,
 ) -> dict[str, Any]:
-    """Return the arguments of a request for its expressions, which share placeholders.
+    """Return the arguments of a request: its expressions, and the further arguments.
 
     A query looks at the rows of a ``partition`` whose sort key meets ``bound``, and returns
     those that are ``matching``. A write makes an ``update`` if a ``condition`` holds. None
-    adds no argument.
+    adds no expression.
     """
     key_condition: ConditionBase | None = None
     if partition is not None:
         key_condition = Key(partition.attribute).eq(partition.value)
         if bound is not None:
             key_condition = key_condition & bound
-    arguments: dict[str, Any] = {}
+    arguments = further_arguments
     names: dict[str, str] = {}
     values: dict[str, Any] = {}
     if update is not None:

@@ -24,9 +24,9 @@ from relay_dagster.aws.dynamodb.codec import Item
 from relay_dagster.aws.dynamodb.cursors import cursor_after, start_key
 from relay_dagster.aws.dynamodb.database import ConditionsFailedError, Database
 from relay_dagster.aws.dynamodb.expressions import EXISTS, Update, at_revision
-from relay_dagster.aws.dynamodb.run_writes import RecordChange, RunItemWrites
+from relay_dagster.aws.dynamodb.run_writes import RecordChange
 from relay_dagster.aws.dynamodb.schema import Kind
-from relay_dagster.aws.dynamodb.webhook_store import new_event_write
+from relay_dagster.aws.dynamodb.webhook_store import event_item
 from relay_dagster.aws.dynamodb.work_queue import DueShards, TableQueue
 from relay_dagster.aws.dynamodb.writes import Write
 from relay_dagster.feeds.pointer import FeedPointer
@@ -191,11 +191,6 @@ class RunStore:
 
     # --- changes of a record ----------------------------------------------------------
 
-    @property
-    def writes(self) -> RunItemWrites:
-        """The maker of the writes that accompany a change."""
-        return RunItemWrites(self.database)
-
     def commit(
         self,
         change: RecordChange,
@@ -221,7 +216,8 @@ class RunStore:
         writes = [
             run_writes.record_write(table, "record", stored),
             *also,
-            *(new_event_write(table, event) for event in change.events),
+            # A write that is repeated stores the same events again.
+            *(table.put("event", event_item(event)) for event in change.events),
             *(self.database.audit_write(entry) for entry in change.audit),
         ]
         try:

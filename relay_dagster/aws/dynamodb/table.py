@@ -202,11 +202,11 @@ class Table:
     ) -> Write:
         """Return the write that stores an item instead of the one with its key."""
         layout = codec.marshal({schema.SCHEMA: schema.SCHEMA_NUMBER})
-        arguments = {
-            "TableName": self.name,
-            "Item": {**item, **layout},
-            **request_arguments(condition=condition),
-        }
+        arguments = request_arguments(
+            condition=condition,
+            TableName=self.name,
+            Item={**item, **layout},
+        )
         return Write(role, "Put", arguments)
 
     def new(self, role: str, item: Item) -> Write:
@@ -221,7 +221,13 @@ class Table:
         condition: ConditionBase | None = None,
     ) -> Write:
         """Return the write that changes attributes of an item, or creates the item."""
-        return self._write(role, "Update", key, condition, update)
+        arguments = request_arguments(
+            update=update,
+            condition=condition,
+            TableName=self.name,
+            Key=expressions.item_key(key),
+        )
+        return Write(role, "Update", arguments)
 
     def overwrite(
         self,
@@ -277,26 +283,21 @@ class Table:
         condition: ConditionBase | None = None,
     ) -> Write:
         """Return the write that deletes an item."""
-        return self._write(role, "Delete", key, condition)
+        arguments = request_arguments(
+            condition=condition,
+            TableName=self.name,
+            Key=expressions.item_key(key),
+        )
+        return Write(role, "Delete", arguments)
 
     def require(self, role: str, key: str, condition: ConditionBase) -> Write:
         """Return the write that changes nothing, and requires a condition of an item."""
-        return self._write(role, "ConditionCheck", key, condition)
-
-    def _write(
-        self,
-        role: str,
-        action: str,
-        key: str,
-        condition: ConditionBase | None,
-        update: Update | None = None,
-    ) -> Write:
-        arguments = {
-            "TableName": self.name,
-            "Key": expressions.item_key(key),
-            **request_arguments(update=update, condition=condition),
-        }
-        return Write(role, action, arguments)
+        arguments = request_arguments(
+            condition=condition,
+            TableName=self.name,
+            Key=expressions.item_key(key),
+        )
+        return Write(role, "ConditionCheck", arguments)
 
     def carry_out(self, write: Write) -> bool:
         """Carry out one write.
@@ -382,16 +383,14 @@ class Table:
         thousands of rows are looked at. The page may then have few rows or none, even
         though more rows follow.
         """
-        request: dict[str, Any] = {
-            "TableName": self.name,
-            "IndexName": partition.index,
-            "ScanIndexForward": forward,
-            **request_arguments(
-                partition=partition,
-                bound=bound,
-                matching=matching,
-            ),
-        }
+        request = request_arguments(
+            partition=partition,
+            bound=bound,
+            matching=matching,
+            TableName=self.name,
+            IndexName=partition.index,
+            ScanIndexForward=forward,
+        )
         rows: list[_Row] = []
         is_filtered = matching is not None
         for _ in range(_FILTERED_REQUESTS if is_filtered else limit + 1):

@@ -19,7 +19,6 @@ from relay_dagster.aws.dynamodb import codec, cursors, schema
 from relay_dagster.aws.dynamodb.cursors import BadCursorError
 from relay_dagster.aws.dynamodb.database import Database
 from relay_dagster.aws.dynamodb.schema import Kind, Partition
-from relay_dagster.aws.dynamodb.table import Table
 from relay_dagster.aws.dynamodb.work_queue import DueShards, TableQueue
 from relay_dagster.aws.dynamodb.writes import Write
 from relay_dagster.runs.ports import Page
@@ -82,7 +81,7 @@ class WebhookStore:
             database=self.database,
             index=DueShards(self.database.runs, schema.EVENT),
             role="event",
-            to_item=_event_item,
+            to_item=event_item,
             read=to_event,
         )
 
@@ -149,8 +148,11 @@ class WebhookStore:
         self.database.transact_while_active(event.tenant_id, write)
 
     def event_write(self, event: model.Event) -> Write:
-        """Return the write that adds an event, for the transaction of the change it reports."""
-        return new_event_write(self.database.runs, event)
+        """Return the write that adds an event, for the transaction of the change it reports.
+
+        If the write is repeated, the event is the same.
+        """
+        return self.database.runs.put("event", event_item(event))
 
     def event(self, event_id: str) -> model.Event | None:
         """Return an event, read consistently; None if there is none, or no longer."""
@@ -261,11 +263,6 @@ class WebhookStore:
         return _StoredWebhooks(item, by_id, tuple(webhooks))
 
 
-def new_event_write(table: Table, event: model.Event) -> Write:
-    """Return the write that adds an event; if it is repeated, the event is the same."""
-    return table.put("event", _event_item(event))
-
-
 def _cursor_after_try(delivery_try: model.Try) -> str:
     sort_key = codec.by_time(delivery_try.occurred_at, delivery_try.event_id)
     return cursors.to_cursor(f"{sort_key}#{delivery_try.number}")
@@ -315,7 +312,8 @@ _EVENTS = codec.Codec(
 to_event = _EVENTS.read
 
 
-def _event_item(event: model.Event) -> codec.Item:
+def event_item(event: model.Event) -> codec.Item:
+    """Return the item of an event, with the keys of the indexes that list it."""
     plain = {
         schema.LISTED_TENANT: Kind.EVENTS.key(event.tenant_id),
         schema.REQUESTED_KEY: codec.by_time(event.occurred_at, event.event_id),

@@ -269,7 +269,7 @@ def test_a_tenant_has_one_rate_and_each_admin_ten_times_that(
         for tenant_id in ("acme", "other"):
             use_up(100, partial(ask, tenant_id))
         for admin in admins:
-            use_up(1000, partial(rates.take_admin, admin))
+            use_up(1000, partial(rates.admins.take, admin.id))
         clock.now += 60
 
 
