@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.relay-setup
-# What .venv was made from: the lock, and the folder (a moved .venv has wrong paths in its scripts).
-WANTED = $$(git hash-object requirements.lock) $(CURDIR)
+# What .venv was made from: the lock, the kernel's source, and the folder (a moved .venv has wrong
+# paths in its scripts).
+WANTED = $$(cat requirements.lock relay_core/kernel/scan.pyx relay_core/kernel/rows.pxi | git hash-object --stdin) $(CURDIR)
 
 # Bytecode halves the start-up of every process; a caller's setting must not switch it off.
 unexport PYTHONDONTWRITEBYTECODE
@@ -13,7 +14,7 @@ unexport PYTHONPATH
 unexport VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock demo dev test check thorough coverage format lint types definitions smoke chaos integration skew soak real-feeds fuzz-api explore scale bench bench-api bench-changes bench-explain bench-formats bench-forms bench-hostile bench-hostile-requests bench-idle bench-memory bench-overrides bench-pulls bench-proof bench-quick bench-rules bench-runs bench-webhooks profile runbook schema template screenshots mutants cluster audit figures clean
+.PHONY: help setup lock demo dev test check thorough coverage format lint types definitions smoke chaos integration skew soak real-feeds fuzz-api fuzz-kernel explore scale bench bench-api bench-changes bench-explain bench-formats bench-forms bench-hostile bench-hostile-requests bench-idle bench-memory bench-overrides bench-pulls bench-proof bench-quick bench-rules bench-runs bench-webhooks profile runbook schema template screenshots mutants cluster audit figures clean
 
 help: ## List these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 32
@@ -106,6 +107,10 @@ real-feeds: setup ## Run the local runner over the feeds in RELAY_FEEDS_DIR (def
 fuzz-api: setup ## Fuzz the live API with its OpenAPI document: EXAMPLES, SEED, KEYS=tenant
 	@$(BIN)/python tests/fuzzing/campaign.py $(if $(EXAMPLES),--examples $(EXAMPLES)) \
 	  $(if $(SEED),--seed $(SEED)) $(if $(KEYS),--keys $(KEYS))
+
+fuzz-kernel: setup ## Read random feeds with the kernel and without it, and compare: MINUTES, SEED
+	@$(BIN)/python tests/fuzzing/kernel_campaign.py $(if $(MINUTES),--minutes $(MINUTES)) \
+	  $(if $(SEED),--seed $(SEED))
 
 explore: setup ## Kill, cut off, and interrupt each process that changes runs, at every call: SEEDS, ONLY
 	@$(BIN)/python tests/explorer/explore.py $(if $(SEEDS),--seeds $(SEEDS)) $(if $(ONLY),--only $(ONLY))

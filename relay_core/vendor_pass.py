@@ -19,7 +19,7 @@ from relay_core.merge.vendor_offers import joins_duplicates
 from relay_core.normalize import work_file
 from relay_core.normalize.fallback import FallbackPolicy
 from relay_core.normalize.result import NormalizedVendor
-from relay_core.normalize.vendor import ReadRows, SortedVendor, sorted_rows
+from relay_core.normalize.vendor import SortedVendor, VendorRows, sorted_rows
 from relay_core.normalize.vendor_feed import VendorFeed
 from relay_core.publish.keys import ArtifactKeys
 from relay_core.validation.row_schemas import OFFER_SCHEMA
@@ -93,7 +93,7 @@ class VendorPass:
 
     def finish(
         self,
-        rows: ReadRows | NormalizedVendor,
+        rows: VendorRows | NormalizedVendor,
         *,
         is_large: bool,
     ) -> NormalizedVendor:
@@ -126,7 +126,8 @@ class VendorPass:
         vendor = ordered.vendor
         if not joins_duplicates(self.config.vendor(vendor.vendor_id)):
             return vendor
-        skus = ordered.kept.cells(OFFER_SCHEMA.field("sku"), ordered.kept.rows)
+        sku = OFFER_SCHEMA.field("sku")
+        (skus,) = ordered.kept.cells([sku], ordered.kept.rows)
         distinct_count = pc.count_distinct(skus).as_py()
         return replace(vendor, duplicates=len(skus) - distinct_count)
 

@@ -112,12 +112,48 @@ class _Records:
             end_mark,
         )
         self._unusual = csv_stream.UnusualRecords(header_records)
+        # The usual width if it is known before records are read.
+        self._usual: int | None = None
         self._record_count: int | None = None  # known once all records are read
 
     def parsed(self) -> feed.ParsedFeed:
         """Return the feed; its records are read with its batches."""
         locator = feed.RecordLocator("line", self._lines_of)
-        return feed.ParsedFeed(self._headers, self._batches(), locator=locator)
+        csv = None
+        if self._text.delimiter == self._delimiter:
+            csv = feed.CsvText(
+                self._text.body[self._position :],
+                self._delimiter.encode(),
+                self._header_records,
+                self._fits_header,
+                self._lines_before,
+                self._read_records,
+            )
+        return feed.ParsedFeed(
+            self._headers,
+            self._batches(),
+            locator=locator,
+            csv=csv,
+        )
+
+    def _fits_header(self) -> bool:
+        body = self._text.body[self._position :]
+        return self._usual_width(body) == len(self._headers)
+
+    def _lines_before(self) -> int:
+        return self._text.line(self._position) - 1
+
+    def _read_records(self, records: bytes) -> feed.Batches:
+        """Read some of the text's records; most may be of other widths."""
+        text = DecodedCsv(
+            memoryview(records),
+            self._delimiter.encode(),
+            self._text.parser,
+            self._limits,
+        )
+        reader = _Records(text, self._headers, 0, header_records=0)
+        reader._usual = len(self._headers)
+        return reader._batches()
 
     def _lines_of(self, record_numbers: Sequence[int]) -> list[int]:
         """Return the lines of the file at which records start."""
@@ -160,6 +196,9 @@ class _Records:
 
     def _usual_width(self, body: memoryview) -> int:
         """Return the width of most of the first records, else that of the header."""
+        if self._usual is not None:
+            self._unusual.are_expected = True
+            return self._usual
         header_width = len(self._headers)
         counts = Counter[int]()
         try:

@@ -7,7 +7,7 @@ only checks the size of cells and the number of columns.
 import codecs
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -94,6 +94,30 @@ def sheet_rows(
     return [number + rows_before for number in record_numbers]
 
 
+Batches: TypeAlias = "Iterator[TextBatch | MalformedRecords]"
+
+
+@dataclass(frozen=True, slots=True)
+class CsvText:
+    """The records of a CSV feed as text, for a reader that splits them itself.
+
+    It reads no ``ParsedFeed.batches``.
+    """
+
+    body: memoryview
+    """The text as UTF-8, from the first data record, or an empty line before it, on."""
+    delimiter: bytes
+    """The delimiter: one byte."""
+    header_records: int
+    """The number of records before the text: 1, or 0 for a feed without a header."""
+    fits_header: Callable[[], bool]
+    """Returns whether most of the first records have the width of the header."""
+    lines_before: Callable[[], int]
+    """Returns the number of line ends of the file before the text."""
+    read_records: Callable[[bytes], Batches]
+    """Reads some records of the text, with their numbers among these, from 1."""
+
+
 @dataclass(frozen=True, slots=True)
 class ParsedFeed:
     """The headers of a feed, exactly as in the file, and its records."""
@@ -111,6 +135,8 @@ class ParsedFeed:
     """The bytes of the unpacked text; 0 for formats in which only the cells are text."""
     locator: RecordLocator | None = None
     """Finds records in the file; None for formats that people do not open."""
+    csv: CsvText | None = None
+    """The records as text; None for other formats and rare delimiters."""
 
 
 def check_cell_sizes(

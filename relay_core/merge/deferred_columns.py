@@ -34,7 +34,7 @@ It follows those of all vendors, too.
 """
 
 _Cells: TypeAlias = "pa.Array | pa.ChunkedArray"
-_Source: TypeAlias = Callable[[pa.Field, RowIndex], _Cells]
+_Source: TypeAlias = Callable[[Sequence[pa.Field], RowIndex], Sequence[_Cells]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +86,15 @@ class DeferredColumns:
         ]
         back = np.empty_like(by_rank)
         back[by_rank] = np.arange(len(by_rank))
-        sources = list(zip(self.sources.values(), rows_of_sources, strict=True))
-        columns = {}
-        for field in self.fields:
-            parts = [source(field, rows) for source, rows in sources]
-            columns[field.name] = _taken(parts, back)
-        return columns
+        sources = zip(self.sources.values(), rows_of_sources, strict=True)
+        columns_of_sources = [
+            source(self.fields, rows) for source, rows in sources
+        ]
+        parts_of_columns = zip(*columns_of_sources, strict=True)
+        return {
+            field.name: _taken(parts, back)
+            for field, parts in zip(self.fields, parts_of_columns, strict=True)
+        }
 
 
 def _ranks_of(feed: pa.Table) -> npt.NDArray[np.int16]:
@@ -107,8 +110,13 @@ def _ranks_of(feed: pa.Table) -> npt.NDArray[np.int16]:
     return ranks
 
 
-def _cells(table: pa.Table, field: pa.Field, rows: RowIndex) -> _Cells:
-    return table[field.name].take(pa.array(rows))
+def _cells(
+    table: pa.Table,
+    fields: Sequence[pa.Field],
+    rows: RowIndex,
+) -> list[_Cells]:
+    row_array = pa.array(rows)
+    return [table[field.name].take(row_array) for field in fields]
 
 
 def _taken(parts: Sequence[_Cells], rows: RowIndex) -> _Cells:

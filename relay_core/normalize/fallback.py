@@ -11,7 +11,7 @@ from relay_core.domain.codes import VendorStatus, WarningCode
 from relay_core.domain.limits import ReportRoom
 from relay_core.domain.records import ReportEntry
 from relay_core.normalize.result import NormalizedVendor
-from relay_core.normalize.vendor import ReadRows, SortedVendor, sorted_rows
+from relay_core.normalize.vendor import SortedVendor, sorted_rows
 from relay_core.normalize.vendor_feed import FeedReader, VendorFeed
 from relay_core.validation import vendor_failures
 from relay_core.validation.error_policy import own_share_faults
@@ -76,7 +76,7 @@ class FallbackPolicy:
         if feed is None:
             return None
         rows = self.reader.read(feed)
-        if not isinstance(rows, ReadRows):
+        if isinstance(rows, NormalizedVendor):
             return None
         ordered = sorted_rows(rows, ReportRoom(0, 0))
         failure = self._failure_of(vendor, ordered.vendor)

@@ -26,8 +26,8 @@ from relay_core.validation.row_schemas import REJECTED_ROWS
 
 _BYTES_AT_ONCE = 8 << 20
 """The least number of bytes of rejected records that are written together."""
-_MAX_VALID_SAMPLES = 20
-"""The number of valid rows whose numbers are kept."""
+VALID_SAMPLES = 20
+"""The number of valid rows, the first ones of a feed, whose numbers are kept."""
 
 
 @dataclass(slots=True)
@@ -43,8 +43,9 @@ class RejectionLog:
     counts: Counter[str] = field(default_factory=Counter)
     records: int = 0  # the number of rejected records
     malformed: int = 0  # the number of those that do not fit the header
-    # Valid numbers of some rows, as written, by column.
-    valid_samples: dict[str, Sequence[str]] = field(default_factory=dict)
+    _valid_samples: dict[str, list[str]] = field(default_factory=dict)
+    _sampled_rows: int = 0
+    _has_rejected_cells: bool = False
     _causes: CauseLog = field(init=False)
     _entries: EntryLog = field(init=False)
     _table: "_RejectedTable" = field(init=False)
@@ -79,9 +80,16 @@ class RejectionLog:
             batch: The batch.
             rejected: The masks of rejected cells, by column; only of columns with some.
         """
+        is_rejected = np.zeros(batch.size, np.bool_)
+        for mask in rejected.values():
+            is_rejected |= mask
+        samples_needed = VALID_SAMPLES - self._sampled_rows
+        if samples_needed:
+            valid_rows = np.flatnonzero(~is_rejected)[:samples_needed]
+            self._keep_valid_samples(batch.raw, valid_rows)
         if not rejected:
             return
-        is_rejected = np.logical_or.reduce(list(rejected.values()))
+        self._has_rejected_cells = True
         rows = np.flatnonzero(is_rejected)
         codes = np.zeros((len(rows), len(JUDGED_COLUMNS)), np.uint8)
         for index, column in enumerate(JUDGED_COLUMNS):
@@ -105,9 +113,6 @@ class RejectionLog:
             source_columns,
         )
         self._take(rejected_batch, is_repeated=False)
-        if not self.valid_samples:
-            valid_rows = np.flatnonzero(~is_rejected)[:_MAX_VALID_SAMPLES]
-            self._keep_valid_samples(batch.raw, valid_rows)
 
     def add_repeated(
         self,
@@ -136,6 +141,14 @@ class RejectionLog:
         self._causes.add_malformed(malformed)
         self._table.add_malformed(malformed, fault)
         self._entries.add_malformed(malformed)
+
+    @property
+    def valid_samples(self) -> Mapping[str, Sequence[str]]:
+        """The numbers of the first valid rows, as written, by column.
+
+        There are none if no row is rejected for a cell of its own.
+        """
+        return self._valid_samples if self._has_rejected_cells else {}
 
     def table(self) -> pa.Table:
         """Return every rejected record in row order (`REJECTED_ROWS`)."""
@@ -204,13 +217,15 @@ class RejectionLog:
         rows: arrays.RowIndex,
     ) -> None:
         plan = self.reader.plan
+        self._sampled_rows += len(rows)
         if not len(rows):
             return
         for name in NUMBER_COLUMNS:
             if name in plan.positions and name not in plan.parts:
                 column = batch.columns[plan.positions[name]]
                 cells = trim(column.take(pa.array(rows))).to_pylist()
-                self.valid_samples[name] = [cell for cell in cells if cell]
+                samples = self._valid_samples.setdefault(name, [])
+                samples += [cell for cell in cells if cell]
 
     def _locations(self, sample_numbers: Sequence[int]) -> Locations:
         """Return the locations of reported records, if not their numbers."""

@@ -3,14 +3,16 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy.typing as npt
 import pyarrow as pa
 
 from relay_core.columnar.arrays import RowIndex, RowMask
 from relay_core.columnar.text import take_short, with_nulls
+from relay_core.columnar.threads import ordered_map
 from relay_core.domain.codes import Stage, VendorStatus, WarningCode
+from relay_core.domain.columns import INPUT_COLUMNS, is_extra
 from relay_core.domain.records import Cause, ReportEntry, RunFailure
 from relay_core.domain.run_faults import failure_of
 from relay_core.normalize.typed_batch import null_cells, typed
@@ -26,6 +28,30 @@ Cells: TypeAlias = "pa.Array | tuple[npt.NDArray[Any], RowMask]"
 """A column of all rows: texts, or numbers and the mask of their nulls."""
 
 
+class KeptColumns(Protocol):
+    """The cells of all rows of a feed, and the order of the valid rows."""
+
+    @property
+    def rows(self) -> RowIndex:
+        """The valid rows, in order."""
+
+    def cells(
+        self,
+        fields: Sequence[pa.Field],
+        rows: RowIndex,
+    ) -> list[pa.Array | pa.ChunkedArray]:
+        """Return some rows' cells of columns; those of a missing column are null."""
+
+    def offers(
+        self,
+        fields: Sequence[pa.Field],
+    ) -> list[pa.Array | pa.ChunkedArray]:
+        """Return the valid cells of some columns, in order, and release these."""
+
+    def rest(self) -> "KeptColumns":
+        """Return the columns that winners may still need."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class VendorColumns:
     """Columns of all rows of a feed, and the order of the valid rows."""
@@ -35,13 +61,20 @@ class VendorColumns:
 
     def cells(
         self,
-        field: pa.Field,
+        fields: Sequence[pa.Field],
         rows: RowIndex,
-    ) -> pa.Array | pa.ChunkedArray:
-        """Return some rows' cells of a column that is not consumed.
+    ) -> list[pa.Array | pa.ChunkedArray]:
+        """Return some rows' cells of columns that are not released.
 
         The cells of a missing column are null.
         """
+        return [self._cells(field, rows) for field in fields]
+
+    def _cells(
+        self,
+        field: pa.Field,
+        rows: RowIndex,
+    ) -> pa.Array | pa.ChunkedArray:
         column = self.columns.get(field.name)
         if column is None:
             return null_cells(field.type, len(rows))
@@ -54,11 +87,26 @@ class VendorColumns:
             return pa.chunked_array(chunks)
         return with_nulls(texts)
 
-    def consume(self, field: pa.Field) -> pa.Array | pa.ChunkedArray:
-        """Return the valid cells of a column, in order, and release the column."""
-        cells = self.cells(field, self.rows)
+    def offers(
+        self,
+        fields: Sequence[pa.Field],
+    ) -> list[pa.Array | pa.ChunkedArray]:
+        """Return the valid cells of some columns, in order, and release these."""
+        return list(ordered_map(self._consume, fields))
+
+    def _consume(self, field: pa.Field) -> pa.Array | pa.ChunkedArray:
+        cells = self._cells(field, self.rows)
         self.columns.pop(field.name, None)
         return cells
+
+    def rest(self) -> "VendorColumns":
+        """Return the columns that winners may still need."""
+        columns = {
+            name: column
+            for name, column in self.columns.items()
+            if name in INPUT_COLUMNS or is_extra(name)
+        }
+        return VendorColumns(columns, self.rows)
 
 
 @cache
@@ -97,7 +145,7 @@ class NormalizedVendor:
     # order.
     offers: pa.Table = field(default_factory=no_offers)
     # Other columns of the rows; None if the vendor was read by another process.
-    deferred: VendorColumns | None = None
+    deferred: KeptColumns | None = None
     # All rejected records (``REJECTED_ROWS``).
     rejected_rows: pa.Table = field(default_factory=REJECTED_ROWS.empty_table)
 

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -27,7 +27,12 @@ from relay_core.domain import columns as canonical
 from relay_core.domain.limits import Limits, ReportRoom
 from relay_core.ingest.feed import MalformedRecords, ParsedFeed, TextBatch
 from relay_core.normalize.rejected_rows import RejectionLog
-from relay_core.normalize.result import Cells, NormalizedVendor, VendorColumns
+from relay_core.normalize.result import (
+    Cells,
+    KeptColumns,
+    NormalizedVendor,
+    VendorColumns,
+)
 from relay_core.normalize.row_reader import RowReader
 from relay_core.normalize.row_validator import RowValidator
 from relay_core.normalize.typed_batch import TypedBatch
@@ -35,16 +40,26 @@ from relay_core.validation.row_schemas import OFFER_SCHEMA, offer_fields
 
 ReadAgain: TypeAlias = Callable[[], Iterator[TextBatch | MalformedRecords]]
 """Begins to read a feed again."""
-_NO_LINES = empty_texts(0)
 _LINES_AT_ONCE = 1 << 16  # the number of lines that are written at a time
+
+
+class VendorRows(Protocol):
+    """All rows of a feed, rejected ones too."""
+
+    def ordered(self, room: ReportRoom) -> "SortedVendor":
+        """Return the valid rows in order of SKU, then of rows; this consumes the rows.
+
+        Args:
+            room: The room for the vendor's entries, which take of it.
+
+        Raises:
+            ContractBrokenError: The columns are not those of the contract.
+        """
 
 
 @dataclass(slots=True)
 class ReadRows:
-    """All rows of a feed, in its order, rejected ones too.
-
-    `sorted_rows` consumes them.
-    """
+    """All rows of a feed as columns, in its order, rejected ones too."""
 
     vendor: NormalizedVendor  # the vendor, without rows
     validator: RowValidator  # the check of the rows
@@ -79,6 +94,55 @@ class ReadRows:
                 )
             self.numbers[name].append(values, nulls)
         self.lines.append(lines)
+
+    def ordered(self, room: ReportRoom) -> "SortedVendor":
+        """Return the valid rows in order of SKU, then of rows; this consumes the rows.
+
+        Args:
+            room: The room for the vendor's entries, which take of it.
+
+        Raises:
+            ContractBrokenError: The columns are not those of the contract.
+        """
+        is_rejected = self.validator.rejected()
+        log = self.validator.log
+        texts = {name: text.consume() for name, text in self.texts.items()}
+        numbers = {
+            name: column.consume() for name, column in self.numbers.items()
+        }
+        columns: dict[str, Cells] = {**texts, **numbers}
+        skus = texts.get("sku")
+        valid_rows = np.empty(0, np.int64)
+        if len(is_rejected) and self.again is not None:
+            by_sku = order_by_text(skus, ~is_rejected)
+            record_numbers, _ = numbers["row_number"]
+            valid_rows = _reject_repeated(
+                log,
+                by_sku,
+                skus,
+                record_numbers,
+                self.again,
+            )
+
+        def order() -> RowIndex:
+            if not len(is_rejected) or self.again is not None:
+                return valid_rows
+            return order_by_text(skus, ~is_rejected).rows
+
+        vendor = replace(
+            self.vendor,
+            total_rows=len(is_rejected) + log.malformed,
+            skipped=self.skipped,
+            last_sku=None
+            if skus is None or not len(skus)
+            else skus[-1].as_py(),
+        )
+        vendor, rows = with_reports(vendor, log, room, order)
+        return SortedVendor(
+            vendor,
+            VendorColumns(columns, rows),
+            ReadyLines(self.lines.consume()),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,14 +255,34 @@ def lines_of_batch(
     return csv_text.joined_lines(fields)
 
 
+class Lines(Protocol):
+    """The lines of normalized.csv of all rows of a feed."""
+
+    def of_rows(self, rows: RowIndex) -> memoryview:
+        """Return the lines of some rows."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ReadyLines:
+    """Lines that were written when the rows were read."""
+
+    text: pa.StringArray | pa.LargeStringArray
+
+    def of_rows(self, rows: RowIndex) -> memoryview:
+        """Return the lines of some rows."""
+        return bytes_of(self.text.take(pa.array(rows)))
+
+
+_NO_LINES = ReadyLines(empty_texts(0))
+
+
 @dataclass(slots=True)
 class SortedVendor:
     """A vendor whose rows are in order, before its offers are made."""
 
     vendor: NormalizedVendor  # the vendor, without offers
-    kept: VendorColumns  # the kept columns of its rows
-    # The lines of normalized.csv in the order of records: most of the memory in use.
-    lines: pa.StringArray | pa.LargeStringArray
+    kept: KeptColumns  # the kept columns of its rows
+    lines: Lines  # the lines of normalized.csv: most of the memory in use
 
     @classmethod
     def without_rows(cls, vendor: NormalizedVendor) -> "SortedVendor":
@@ -223,8 +307,7 @@ class SortedVendor:
         names = (*canonical.CANONICAL_COLUMNS, *extra_columns)
 
         def chunk(start: int) -> memoryview:
-            part = rows[start : start + _LINES_AT_ONCE]
-            return bytes_of(lines.take(pa.array(part)))
+            return lines.of_rows(rows[start : start + _LINES_AT_ONCE])
 
         starts = range(0, len(rows), _LINES_AT_ONCE)
         return chain([csv_text.header_line(names)], ordered_map(chunk, starts))
@@ -232,22 +315,12 @@ class SortedVendor:
     def with_offers(self, columns: Collection[str]) -> NormalizedVendor:
         """Return the vendor with some columns of its offers, taken from ``kept``."""
         fields = list(offer_fields(columns))
-        cells = list(ordered_map(self.kept.consume, fields))
-        offers = pa.table(cells, schema=pa.schema(fields))
-        deferred = {
-            name: column
-            for name, column in self.kept.columns.items()
-            if name in canonical.INPUT_COLUMNS or canonical.is_extra(name)
-        }
-        return replace(
-            self.vendor,
-            offers=offers,
-            deferred=VendorColumns(deferred, self.kept.rows),
-        )
+        offers = pa.table(self.kept.offers(fields), schema=pa.schema(fields))
+        return replace(self.vendor, offers=offers, deferred=self.kept.rest())
 
 
 def sorted_rows(
-    rows: ReadRows | NormalizedVendor,
+    rows: VendorRows | NormalizedVendor,
     room: ReportRoom,
 ) -> SortedVendor:
     """Put the valid rows in order of SKU, then of rows; this consumes the rows.
@@ -261,41 +334,41 @@ def sorted_rows(
     """
     if isinstance(rows, NormalizedVendor):
         return SortedVendor.without_rows(rows)
-    is_rejected = rows.validator.rejected()
-    log = rows.validator.log
-    texts = {name: text.consume() for name, text in rows.texts.items()}
-    numbers = {name: column.consume() for name, column in rows.numbers.items()}
-    columns: dict[str, Cells] = {**texts, **numbers}
-    skus = texts.get("sku")
-    order = np.empty(0, np.int64)
-    if len(is_rejected) and rows.again is not None:
-        by_sku = order_by_text(skus, ~is_rejected)
-        record_numbers, _ = numbers["row_number"]
-        order = _reject_repeated(log, by_sku, skus, record_numbers, rows.again)
+    return rows.ordered(room)
+
+
+def with_reports(
+    vendor: NormalizedVendor,
+    log: RejectionLog,
+    room: ReportRoom,
+    order: Callable[[], RowIndex],
+) -> tuple[NormalizedVendor, RowIndex]:
+    """Return a vendor with its rejected rows, and the order of its valid rows.
+
+    The reports are made on another thread while this one puts the rows in order.
+
+    Args:
+        vendor: The vendor.
+        log: The rejected rows.
+        room: The room for the vendor's entries, which take of it.
+        order: Returns the valid rows in order.
+    """
     with ThreadPoolExecutor(1) as thread:
         reported = thread.submit(log.reported, room)
         rejected_rows = thread.submit(log.table)
-        if len(is_rejected) and rows.again is None:
-            order = order_by_text(skus, ~is_rejected).rows
+        rows = order()
     entries, causes = reported.result()
     vendor = replace(
-        rows.vendor,
+        vendor,
         is_read=True,
-        total_rows=len(is_rejected) + log.malformed,
         invalid_rows=log.records,
-        skipped=rows.skipped,
-        last_sku=None if skus is None or not len(skus) else skus[-1].as_py(),
         fault_counts=dict(log.counts),
         causes=causes,
         valid_samples=log.valid_samples,
         entries=entries,
         rejected_rows=rejected_rows.result(),
     )
-    return SortedVendor(
-        vendor,
-        VendorColumns(columns, order),
-        rows.lines.consume(),
-    )
+    return vendor, rows
 
 
 def _reject_repeated(

@@ -27,7 +27,8 @@ from relay_core.ingest.formats import open_feed
 from relay_core.ingest.sku_map import SkuMap, read_sku_map
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.normalize.row_reader import RowReader, to_microseconds
-from relay_core.normalize.vendor import ReadRows, read_rows
+from relay_core.normalize.scanned_feed import scan_feed
+from relay_core.normalize.vendor import VendorRows, read_rows
 
 _BATCHES_PER_RELEASE = 4
 """The number of batches after which the pages that were read are released."""
@@ -59,7 +60,7 @@ class FeedReader:
     bytes_left: int
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def read(self, feed: VendorFeed) -> ReadRows | NormalizedVendor:
+    def read(self, feed: VendorFeed) -> VendorRows | NormalizedVendor:
         """Return the rows of a feed, or the vendor if there are none to sort.
 
         An unusable feed is the vendor's ``fault``, never an exception. The feed takes
@@ -84,7 +85,7 @@ class FeedReader:
         self,
         feed: VendorFeed,
         size: "_FeedSize",
-    ) -> ReadRows | NormalizedVendor:
+    ) -> VendorRows | NormalizedVendor:
         vendor = feed.vendor
         feed_bytes = max(0, min(self.limits.feed_bytes, self.bytes_left))
         limits = replace(self.limits, feed_bytes=feed_bytes)
@@ -118,6 +119,10 @@ class FeedReader:
         reader = self._row_reader(vendor, plan, sku_map)
         rejects_repeated = vendor.duplicate_skus == "refuse"
         again = read_again if rejects_repeated else None
+        if again is None:
+            scanned = scan_feed(judged, parsed, reader, limits, feed.data)
+            if scanned is not None:
+                return scanned
         return read_rows(judged, parsed, reader, self.columns, limits, again)
 
     def _row_reader(

@@ -79,13 +79,14 @@ def _all_columns(
     for start in range(0, len(offers), _ROWS_AT_ONCE):
         rows = ordered.kept.rows[start : start + _ROWS_AT_ONCE]
         part = offers.slice(start, len(rows))
-        columns = []
-        for column in schema:
-            if column.name in part.column_names:
-                columns.append(part[column.name])
-            else:
-                columns.append(ordered.kept.cells(column, rows))
-        yield pa.table(columns, schema=schema).combine_chunks()
+        others = [
+            column for column in schema if column.name not in part.column_names
+        ]
+        columns = {name: part[name] for name in part.column_names}
+        names = (column.name for column in others)
+        columns |= zip(names, ordered.kept.cells(others, rows), strict=True)
+        in_order = [columns[name] for name in schema.names]
+        yield pa.table(in_order, schema=schema).combine_chunks()
 
 
 def read_work_file(data: bytes | memoryview) -> NormalizedVendor:

@@ -7,7 +7,7 @@ which saves most runs a third of their start.
 """
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -58,6 +58,26 @@ def check_offers(schema: pa.Schema) -> None:
         schema.empty_table(),
     )
     raise ContractBrokenError(f"rows are no canonical rows: {broken[:3]}")
+
+
+def accepts(
+    extremes: Mapping[str, Sequence[tuple[int, int]]],
+) -> bool:
+    """Return whether the canonical contract accepts all numbers between some extremes.
+
+    Args:
+        extremes: The least and the greatest number of each part of a column, by column.
+            The least one of a part without numbers is greater than the other.
+    """
+    for rule in row_schemas.OFFER_RULES:
+        for least, greatest in extremes.get(rule.name, ()):
+            if least > greatest:
+                continue
+            if rule.least is not None and least < rule.least:
+                return False
+            if rule.greatest is not None and greatest > rule.greatest:
+                return False
+    return True
 
 
 def rejected_cells(rows: pa.Table, suspect: RowMask) -> Mapping[str, RowMask]:

@@ -22,7 +22,7 @@ from relay_core.columnar.growing_columns import (
 from relay_core.columnar.text import MAX_SHORT_BYTES, offsets_and_bytes
 from relay_core.domain.codes import VendorStatus
 from relay_core.normalize.result import NormalizedVendor, VendorColumns
-from relay_core.normalize.vendor import SortedVendor
+from relay_core.normalize.vendor import ReadyLines, SortedVendor
 
 NUMBERS = st.lists(
     st.lists(st.none() | st.integers(0, 1 << 31), max_size=9), max_size=9
@@ -119,7 +119,7 @@ def test_lines_are_put_in_order_however_many_bytes_they_have(
     columns = VendorColumns({}, np.array([2, 0, 3]))
     with mock.patch.object(growing_columns, "MAX_SHORT_BYTES", max_bytes):
         _, *pieces = SortedVendor(
-            vendor, columns, lines.consume()
+            vendor, columns, ReadyLines(lines.consume())
         ).consume_lines()
 
     assert b"".join(pieces) == b"a,22\nb,1\nc\n"

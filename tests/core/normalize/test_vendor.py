@@ -17,7 +17,6 @@ from relay_core.domain.limits import Limits
 from relay_core.ingest import csv_reader
 from relay_core.normalize import rejected_rows, rejection_entries, vendor_feed
 from relay_core.normalize.result import NormalizedVendor
-from relay_core.normalize.vendor import ReadRows, read_rows
 from relay_core.normalize.vendor_feed import VendorFeed
 from relay_core.validation import row_checks
 from relay_core.validation.row_schemas import REJECTED_ROWS
@@ -38,16 +37,19 @@ def normalized(
         for vendor, data in zip(CONFIG.vendors, feeds, strict=True)
     ]
 
-    def read(vendor: NormalizedVendor, *others: Any) -> ReadRows:
+    judge_columns = vendor_feed._judge_columns
+
+    def judge(*given: Any) -> NormalizedVendor:
+        vendor = judge_columns(*given)
         events.append(f"read {vendor.vendor_id}")
-        return read_rows(vendor, *others)
+        return vendor
 
     class Sink(MemorySink):
         def write(self, key: str, chunks: Iterable[bytes | memoryview]) -> None:
             lines = b"".join(chunks).count(b"\n") - 1
             events.append(f"write {lines} of {key.split('/')[1]}")
 
-    with mock.patch.object(vendor_feed, "read_rows", read):
+    with mock.patch.object(vendor_feed, "_judge_columns", judge):
         return normalize_vendors(
             CONFIG, given, sink=Sink(), limits=Limits(report_entries=entries)
         )

@@ -1,0 +1,19 @@
+"""Whether this installation has the compiled kernel, and whether it is used.
+
+Other modules reach the kernel as ``compiled.scan``, and only if `is_used`.
+"""
+
+is_installed = True
+"""Whether the kernel was compiled when this project was installed."""
+try:
+    from relay_core.kernel import scan as scan
+except ImportError:  # there was no compiler
+    is_installed = False
+
+is_enabled = True
+"""Whether feeds are read with the kernel if there is one; tests turn it off."""
+
+
+def is_used() -> bool:
+    """Return whether feeds are read with the kernel."""
+    return is_installed and is_enabled

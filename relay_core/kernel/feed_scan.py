@@ -1,0 +1,131 @@
+"""The kernel's reader of one feed, for the options of a parser that the kernel knows."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pyarrow as pa
+
+from relay_core.columnar import text as texts
+from relay_core.columnar.arrays import Bytes, WholeNumbers
+from relay_core.config import ParserConfig
+from relay_core.domain import columns as canonical
+from relay_core.domain.columns import Kind
+from relay_core.ingest.column_mapping import ColumnPlan
+from relay_core.ingest.feed import CsvText
+from relay_core.ingest.sku_map import SkuMap
+from relay_core.kernel import compiled
+
+if TYPE_CHECKING:  # the kernel may be missing
+    from relay_core.kernel.scan import Scanner, SkuTable
+
+_MAX_CHARACTER_BYTES = 4
+
+
+def text_places(extra_columns: Sequence[str]) -> dict[str, int]:
+    """Return the index of each text in a packed row, by the column of offers."""
+    names = (
+        *canonical.names_of(Kind.TEXT),
+        *map(canonical.extra_column, extra_columns),
+    )
+    texts_of_feeds = (name for name in names if name != "vendor_id")
+    return {name: place for place, name in enumerate(texts_of_feeds)}
+
+
+@dataclass(frozen=True, slots=True)
+class FeedOptions:
+    """The options that decide how the cells of one feed are read."""
+
+    plan: ColumnPlan  # the headers that each column is read from
+    parser: ParserConfig  # the vendor's options
+    zone: ZoneInfo  # the zone of instants without one
+    requested_at: int  # the instant in place of a null one, in microseconds
+    sku_map: SkuMap | None  # the vendor's SKU map, if it has one
+    has_rate: bool  # whether amounts are in another currency than the tenant's
+
+    @property
+    def are_known(self) -> bool:
+        """True if the kernel knows all options; no cell of a feed matters."""
+        parser = self.parser
+        if self.has_rate or parser.skip_rows or self.plan.missing:
+            return False
+        if parser.blank_extra_fields == "drop":
+            return False
+        if not all(
+            isinstance(source, str) for source in parser.column_map.values()
+        ):
+            return False
+        if not parser.defaults.keys() <= self.plan.positions.keys():
+            return False
+        # A quantity that is all digits could be one of the vendor's words.
+        return not any(word[:1].isdigit() for word in parser.quantity_words)
+
+    def scanner(self, text: CsvText, width: int, cell_bytes: int) -> "Scanner":
+        """Return the kernel's reader of a text.
+
+        Args:
+            text: The text.
+            width: The number of headers.
+            cell_bytes: The size of the largest cell.
+        """
+        parser = self.parser
+        places = text_places(parser.extra_columns)
+        columns = []
+        null_words = []
+        longest_null = []
+        for name, position in self.plan.positions.items():
+            has_default = bool(parser.defaults.get(name))
+            zero_is_null = name in parser.zero_is_null
+            kind, place = _kind_and_place(name, places)
+            columns.append((kind, position, place, has_default, zero_is_null))
+            words = [word.casefold() for word in parser.null_words(name)]
+            null_words.append([word.encode() for word in words])
+            longest = max(map(len, words), default=0)
+            longest_null.append(_MAX_CHARACTER_BYTES * longest)
+        symbols = sorted(parser.currency_symbols, key=len, reverse=True)
+        return compiled.scan.Scanner(
+            text.body,
+            width=width,
+            columns=np.array(columns, np.int32),
+            null_words=null_words,
+            longest_null=longest_null,
+            text_count=len(places),
+            delimiter=text.delimiter[0],
+            decimal=ord(parser.decimal_separator),
+            thousands=ord(parser.thousands_separator or "\0"),
+            quoting=parser.quoting,
+            is_utc=self.zone.key == "UTC",
+            cell_bytes=cell_bytes,
+            null_instant=self.requested_at,
+            symbols=[symbol.encode() for symbol in symbols],
+            sku_map=None if self.sku_map is None else _table(self.sku_map),
+        )
+
+
+def _kind_and_place(name: str, places: dict[str, int]) -> tuple[int, int]:
+    """Return the kernel's kind of a column, and its place in a packed row."""
+    scan = compiled.scan
+    column = canonical.BY_NAME.get(name)
+    if column is None or column.kind is Kind.TEXT:
+        return scan.TEXT, places[canonical.source_column(name)]
+    if column.kind is Kind.MONEY:
+        return scan.MONEY, canonical.MONEY_COLUMNS.index(name)
+    if column.kind is Kind.CONDITION:
+        return scan.CONDITION, 0
+    if column.kind is Kind.INSTANT:
+        return scan.INSTANT, 0
+    is_quantity = name == "quantity_available"
+    return (scan.QUANTITY if is_quantity else scan.LEAD_TIME), 0
+
+
+def _table(sku_map: SkuMap) -> "SkuTable":
+    vendor_skus = _bounds_and_bytes(sku_map.vendor_skus)
+    skus = _bounds_and_bytes(sku_map.skus)
+    return compiled.scan.SkuTable(*vendor_skus, *skus)
+
+
+def _bounds_and_bytes(text: pa.StringArray) -> tuple[WholeNumbers, Bytes]:
+    bounds, data = texts.offsets_and_bytes(text)
+    return bounds.astype(np.int64), data

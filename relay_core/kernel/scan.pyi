@@ -1,0 +1,105 @@
+"""One pass over the text of a CSV feed, record by record, without the interpreter's lock."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from relay_core.columnar.arrays import (
+    Bytes,
+    RecordNumbers,
+    RowIndex,
+    WholeNumbers,
+)
+
+TEXT: int
+QUANTITY: int
+LEAD_TIME: int
+MONEY: int
+CONDITION: int
+INSTANT: int
+NUMBERS: tuple[str, ...]
+NUMBER_COUNT: int
+
+class SkuTable:
+    def __init__(
+        self,
+        key_bounds: WholeNumbers,
+        key_bytes: Bytes,
+        value_bounds: WholeNumbers,
+        value_bytes: Bytes,
+    ) -> None: ...
+
+class Scanner:
+    def __init__(
+        self,
+        text: memoryview,
+        *,
+        width: int,
+        columns: npt.NDArray[np.int32],
+        null_words: Sequence[Sequence[bytes]],
+        longest_null: Sequence[int],
+        text_count: int,
+        delimiter: int,
+        decimal: int,
+        thousands: int,
+        quoting: bool,
+        is_utc: bool,
+        cell_bytes: int,
+        null_instant: int,
+        symbols: Sequence[bytes],
+        sku_map: SkuTable | None,
+    ) -> None: ...
+    def scan(
+        self,
+        start: int,
+        limit: int,
+        rows: Bytes,
+        offsets: WholeNumbers,
+        numbers: RecordNumbers,
+        doubts: WholeNumbers,
+        extremes: WholeNumbers,
+        doubtful_first: int,
+    ) -> tuple[bool, int, int, int, int, int, int, int, int]: ...
+
+class RowReader:
+    def __init__(
+        self,
+        buffers: Sequence[Bytes],
+        offsets: WholeNumbers,
+        text_count: int,
+    ) -> None: ...
+    def gather(
+        self,
+        order: RowIndex,
+        fields: npt.NDArray[np.int32],
+        values: WholeNumbers,
+        places: npt.NDArray[np.int32],
+        bounds: WholeNumbers,
+    ) -> None: ...
+    def gather_texts(
+        self,
+        order: RowIndex,
+        places: npt.NDArray[np.int32],
+        bounds: WholeNumbers,
+        starts: WholeNumbers,
+        data: Bytes,
+    ) -> None: ...
+    def write_lines(
+        self,
+        order: RowIndex,
+        vendor_id: bytes,
+        out: Bytes,
+    ) -> tuple[int, int]: ...
+
+def part_starts(text: memoryview, size: int, quoting: bool) -> list[int]: ...
+def pack_rows(
+    numbers: WholeNumbers,
+    text_starts: WholeNumbers,
+    text_lengths: WholeNumbers,
+    data: Bytes,
+    rows: Bytes,
+    offsets: WholeNumbers,
+) -> int: ...
+def join_records(text: memoryview, doubts: WholeNumbers, out: Bytes) -> int: ...
+def head_room(text_count: int) -> int: ...

@@ -1,0 +1,334 @@
+"""A vendor's rows as the kernel packs them, and columns and lines made of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from relay_core.columnar.arrays import (
+    Bytes,
+    RecordNumbers,
+    RowIndex,
+    RowMask,
+    WholeNumbers,
+)
+from relay_core.columnar.growing_columns import GrowingArray
+from relay_core.columnar.text import (
+    MAX_SHORT_BYTES,
+    WORD,
+    offsets_and_bytes,
+    take_short,
+    with_nulls,
+)
+from relay_core.domain.columns import CONDITIONS
+from relay_core.kernel import compiled
+from relay_core.kernel.feed_scan import text_places
+from relay_core.kernel.text_parts import TextPart
+from relay_core.normalize.typed_batch import TypedBatch, typed
+
+Cells: TypeAlias = "pa.Array | pa.ChunkedArray"
+"""The cells of a column of offers."""
+
+if TYPE_CHECKING:  # the kernel may be missing
+    from relay_core.kernel.scan import RowReader
+
+_NO_CELL = np.zeros(0, np.uint8)
+_LINE_BYTES = 256
+"""The room for a line; a block of lines that needs more gets more."""
+_NULL = -1
+_BUFFER_BITS = 40
+"""The bits of a row's offset that are its offset in a buffer."""
+_ROW_NUMBER = "row_number"
+_CONDITION_TEXTS = pa.array([None, *CONDITIONS], pa.string())
+
+
+@dataclass(slots=True)
+class GrowingRows:
+    """Packed rows of a vendor, in any order."""
+
+    extra_columns: Sequence[str]  # the tenant's extra columns
+    _buffers: list[Bytes] = field(default_factory=list)
+    _offsets: GrowingArray = field(
+        default_factory=lambda: GrowingArray(np.int64),
+    )
+    _numbers: GrowingArray = field(
+        default_factory=lambda: GrowingArray(np.int64),
+    )
+
+    @property
+    def count(self) -> int:
+        """The number of rows."""
+        return self._numbers.size
+
+    def add_part(self, part: TextPart, records_before: int) -> None:
+        """Take the rows of a part; ``records_before`` are before its first record."""
+        self._add(part.rows, part.offsets, part.numbers + records_before)
+
+    def _add(
+        self,
+        rows: Bytes,
+        offsets: WholeNumbers,
+        numbers: RecordNumbers,
+    ) -> None:
+        if len(numbers):
+            buffer_offset = len(self._buffers) << _BUFFER_BITS
+            self._buffers.append(rows)
+            self._offsets.append(offsets + buffer_offset)
+            self._numbers.append(numbers)
+
+    def add_batch(self, batch: TypedBatch) -> None:
+        """Take rows that another reader has read, also those with faults."""
+        places = text_places(self.extra_columns)
+        starts = np.zeros((len(places), batch.size), np.int64)
+        lengths = np.zeros((len(places), batch.size), np.int64)
+        data = [_NO_CELL]
+        size = 0
+        for name, place in places.items():
+            text = batch.texts.get(name)
+            if text is None:
+                continue
+            bounds, all_bytes = offsets_and_bytes(text)
+            starts[place] = bounds[:-1] - bounds[0] + size
+            lengths[place] = np.diff(bounds)
+            data.append(all_bytes[bounds[0] : bounds[-1]])
+            size += len(data[-1])
+        head_room = compiled.scan.head_room(len(places))
+        rows = np.empty((batch.size + 1) * head_room + size, np.uint8)
+        offsets = np.empty(batch.size, np.int64)
+        compiled.scan.pack_rows(
+            _numbers_of(batch),
+            starts,
+            lengths,
+            np.concatenate(data),
+            rows,
+            offsets,
+        )
+        self._add(rows, offsets, batch.raw.row_numbers)
+
+    def ordered(self, accepted: RowMask) -> "PackedRows":
+        """Return the accepted rows in the order of their records."""
+        offsets = self._offsets.array()
+        numbers = self._numbers.array()
+        if not accepted.all():
+            offsets = offsets[accepted]
+            numbers = numbers[accepted]
+        if (numbers[1:] < numbers[:-1]).any():
+            order = np.argsort(numbers, kind="stable")
+            offsets = offsets[order]
+            numbers = numbers[order]
+        return self._packed(offsets, numbers)
+
+    def last_sku(self) -> str | None:
+        """Return the SKU of the last record; None if there are no rows."""
+        if not self.count:
+            return None
+        last = int(self._numbers.array().argmax())
+        packed = self._packed(self._offsets.array(), self._numbers.array())
+        sku: str = packed.skus(np.array([last]))[0].as_py()
+        return sku
+
+    def _packed(
+        self,
+        offsets: WholeNumbers,
+        numbers: RecordNumbers,
+    ) -> "PackedRows":
+        buffers = tuple(self._buffers)
+        return PackedRows(buffers, offsets, numbers, tuple(self.extra_columns))
+
+
+def _numbers_of(batch: TypedBatch) -> WholeNumbers:
+    """Return a batch's numbers as the kernel packs them."""
+    names = compiled.scan.NUMBERS
+    numbers = np.full((len(names), batch.size), _NULL, np.int64)
+    for index, name in enumerate(names):
+        if name == "condition":
+            numbers[index] = _condition_codes(batch)
+            continue
+        column = batch.numbers.get(name)
+        if column is not None:
+            numbers[index] = np.where(column.nulls, _NULL, column.values)
+    return numbers
+
+
+def _condition_codes(batch: TypedBatch) -> WholeNumbers:
+    conditions = batch.texts.get("condition")
+    if conditions is None:
+        return np.zeros(batch.size, np.int64)
+    # A row with another word is rejected.
+    index = pc.index_in(conditions, value_set=_CONDITION_TEXTS)
+    return np.asarray(index.fill_null(0), np.int64)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PackedRows:
+    """Packed rows in the order of their records."""
+
+    buffers: tuple[Bytes, ...]  # the rows, in any order
+    # The offset of each row: its buffer's index, shifted, and its offset in there
+    offsets: WholeNumbers
+    numbers: RecordNumbers  # the number of each row's record
+    extra_columns: tuple[str, ...]  # the tenant's extra columns
+
+    def columns(
+        self,
+        fields: Sequence[pa.Field],
+        rows: RowIndex,
+    ) -> list[Cells]:
+        """Return some rows' cells of columns of offers, read in one pass."""
+        names = compiled.scan.NUMBERS
+        places = text_places(self.extra_columns)
+        numbers = [column for column in fields if column.name in names]
+        texts = sorted(
+            places[column.name] for column in fields if column.name in places
+        )
+        values, bounds, data = self._gathered(
+            [names.index(column.name) for column in numbers],
+            texts,
+            rows,
+        )
+        cells: dict[str, Cells] = {}
+        for column, values_of_column in zip(numbers, values, strict=True):
+            cells[column.name] = _number_cells(column, values_of_column)
+        for place, bounds_of_text, data_of_text in zip(
+            texts,
+            bounds,
+            data,
+            strict=True,
+        ):
+            cells_of_text = _texts(bounds_of_text, data_of_text)
+            cells[list(places)[place]] = cells_of_text
+        if any(column.name == _ROW_NUMBER for column in fields):
+            cells[_ROW_NUMBER] = pa.array(self.numbers[rows])
+        return [cells[column.name] for column in fields]
+
+    def _gathered(
+        self,
+        numbers: Sequence[int],
+        texts: Sequence[int],
+        rows: RowIndex,
+    ) -> tuple[WholeNumbers, WholeNumbers, list[Bytes]]:
+        """Return numbers, and the offsets and bytes of texts, one row a column."""
+        reader = self.reader()
+        values = np.empty((len(numbers), len(rows)), np.int64)
+        bounds = np.empty((len(texts), len(rows) + 1), np.int64)
+        places = np.array(texts, np.int32)
+        fields = np.array(numbers, np.int32)
+        reader.gather(rows, fields, values, places, bounds)
+        # The last word of each text can be read.
+        sizes = bounds[:, -1] + WORD
+        starts = np.cumsum([0, *sizes])
+        data = np.empty(starts[-1], np.uint8)
+        reader.gather_texts(rows, places, bounds, starts, data)
+        texts_of_columns = []
+        for start, size in zip(starts.tolist(), sizes.tolist(), strict=False):
+            data[start + size - WORD : start + size] = 0
+            texts_of_columns.append(data[start : start + size])
+        return values, bounds, texts_of_columns
+
+    def reader(self) -> "RowReader":
+        """Return the kernel's reader of the rows."""
+        places = text_places(self.extra_columns)
+        return compiled.scan.RowReader(self.buffers, self.offsets, len(places))
+
+    def skus(
+        self,
+        rows: RowIndex | None = None,
+    ) -> pa.StringArray | pa.LargeStringArray:
+        """Return the SKUs of some rows, by default of all, as one array."""
+        if rows is None:
+            rows = np.arange(len(self.offsets))
+        _, bounds, data = self._gathered([], [0], rows)
+        return _text_array(bounds[0], data[0])
+
+    def lines(self, vendor_id: str, rows: RowIndex) -> memoryview:
+        """Return the lines of normalized.csv of some rows."""
+        reader = self.reader()
+        encoded_id = vendor_id.encode()
+        pieces = []
+        room = _LINE_BYTES * len(rows)
+        while len(rows):
+            out = np.empty(room, np.uint8)
+            count, used = reader.write_lines(rows, encoded_id, out)
+            pieces.append(out[:used])
+            rows = rows[count:]
+            if not count:
+                room *= 4  # one line needs more
+        if len(pieces) == 1:
+            return memoryview(pieces[0].data)
+        return memoryview(np.concatenate([_NO_CELL, *pieces]).data)
+
+
+def _number_cells(column: pa.Field, numbers: WholeNumbers) -> pa.Array:
+    if column.name == "condition":
+        return _CONDITION_TEXTS.take(pa.array(numbers))
+    if column.name == "updated_at":
+        return typed(column.type, numbers, np.zeros(len(numbers), np.bool_))
+    nulls = numbers == _NULL
+    numbers[nulls] = 0
+    return typed(column.type, numbers, nulls)
+
+
+def _texts(bounds: WholeNumbers, data: Bytes) -> Cells:
+    """Return texts with nulls in place of empty ones, and with short offsets."""
+    text = _text_array(bounds, data)
+    if pa.types.is_string(text.type):
+        return with_nulls(text)
+    chunks = take_short(text, np.arange(len(text)))
+    if isinstance(chunks, pa.Array):
+        return with_nulls(chunks)
+    return pa.chunked_array([with_nulls(chunk) for chunk in chunks.chunks])
+
+
+def _text_array(
+    bounds: WholeNumbers,
+    data: Bytes,
+) -> pa.StringArray | pa.LargeStringArray:
+    is_large = int(bounds[-1]) > MAX_SHORT_BYTES
+    offset_type = np.int64 if is_large else np.int32
+    buffers = [
+        None,
+        pa.py_buffer(bounds.astype(offset_type)),
+        pa.py_buffer(data),
+    ]
+    kind = pa.large_string() if is_large else pa.string()
+    return pa.Array.from_buffers(kind, len(bounds) - 1, buffers)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PackedColumns:
+    """The columns of packed rows, and the order of the valid rows."""
+
+    packed: PackedRows
+    rows: RowIndex  # the valid rows, in order
+
+    def cells(
+        self,
+        fields: Sequence[pa.Field],
+        rows: RowIndex,
+    ) -> list[Cells]:
+        """Return some rows' cells of columns of offers."""
+        rows = np.ascontiguousarray(rows, np.int64)
+        return self.packed.columns(fields, rows)
+
+    def offers(self, fields: Sequence[pa.Field]) -> list[Cells]:
+        """Return the valid cells of some columns, in order."""
+        return self.packed.columns(fields, self.rows)
+
+    def rest(self) -> "PackedColumns":
+        """Return the columns that winners may still need: all of them."""
+        return self
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PackedLines:
+    """The lines of normalized.csv, written on request."""
+
+    packed: PackedRows
+    vendor_id: str
+
+    def of_rows(self, rows: RowIndex) -> memoryview:
+        """Return the lines of some rows."""
+        return self.packed.lines(self.vendor_id, rows)

@@ -1,0 +1,284 @@
+"""One vendor's feed, most of whose rows the kernel reads.
+
+The kernel reads plain records. All others are doubtful: they are read by the reader of
+cells, as a small feed of their own, with the numbers that they have in the file.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from relay_core.columnar.arrays import RowIndex, WholeNumbers
+from relay_core.columnar.sorting import order_by_text
+from relay_core.domain.errors import FeedUnreadableError
+from relay_core.domain.limits import Limits, ReportRoom
+from relay_core.ingest import csv_records
+from relay_core.ingest.feed import (
+    Buffer,
+    CsvText,
+    MalformedRecords,
+    ParsedFeed,
+    RecordLocator,
+)
+from relay_core.kernel import compiled, text_parts
+from relay_core.kernel.feed_scan import FeedOptions
+from relay_core.normalize.packed_rows import (
+    GrowingRows,
+    PackedColumns,
+    PackedLines,
+)
+from relay_core.normalize.rejected_rows import VALID_SAMPLES, RejectionLog
+from relay_core.normalize.result import NormalizedVendor
+from relay_core.normalize.row_reader import RowReader
+from relay_core.normalize.row_validator import RowValidator
+from relay_core.normalize.vendor import SortedVendor, with_reports
+from relay_core.validation import row_checks
+
+if TYPE_CHECKING:  # the kernel may be missing
+    from relay_core.kernel.scan import Scanner
+
+_MAX_RAGGED_BYTES = 8 << 20
+"""More records of other widths are read in another order without the kernel."""
+_MAX_DOUBTFUL_BYTES = 1 << 20
+"""A feed with more doubtful bytes than this, and than others, needs no kernel."""
+_NUMBER = 2  # the column of a doubtful record's number
+_LINES = 3  # the column of the line ends before it
+
+
+@dataclass(slots=True)
+class ScannedRows:
+    """The rows of a feed: the plain ones, then those of doubtful records."""
+
+    vendor: NormalizedVendor  # the vendor, without rows
+    validator: RowValidator  # the check of the rows of doubtful records
+    rows: GrowingRows
+    plain_count: int = 0  # the number of plain rows
+
+    def ordered(self, room: ReportRoom) -> SortedVendor:
+        """Return the valid rows in order of SKU, then of rows.
+
+        Args:
+            room: The room for the vendor's entries, which take of it.
+
+        Raises:
+            ContractBrokenError: The columns are not those of the contract.
+        """
+        is_rejected = self.validator.rejected()
+        log = self.validator.log
+        last_sku = self.rows.last_sku()
+        accepted = np.ones(self.rows.count, np.bool_)
+        accepted[self.plain_count :] = ~is_rejected
+        packed = self.rows.ordered(accepted)
+
+        def order() -> RowIndex:
+            return order_by_text(packed.skus()).rows
+
+        vendor = replace(
+            self.vendor,
+            total_rows=self.rows.count + log.malformed,
+            last_sku=last_sku,
+        )
+        vendor, rows = with_reports(vendor, log, room, order)
+        return SortedVendor(
+            vendor,
+            PackedColumns(packed, rows),
+            PackedLines(packed, vendor.vendor_id),
+        )
+
+
+@dataclass(slots=True)
+class _Doubts:
+    """The doubtful records of a text, in its order."""
+
+    text: CsvText
+    size: int = 0  # the bytes of the records
+    ragged_bytes: int = 0  # the bytes of those that do not fit the header
+    _parts: list[WholeNumbers] = field(default_factory=list)
+
+    def add(self, part: text_parts.TextPart, records: int, lines: int) -> None:
+        """Take the doubtful records of a part, behind some records and line ends."""
+        doubts = part.doubts + np.array([0, 0, records, lines])
+        self._parts.append(doubts)
+        self.size += int((doubts[:, 1] - doubts[:, 0]).sum())
+        self.ragged_bytes += part.ragged_bytes
+
+    def clear(self) -> None:
+        """Forget all records."""
+        self._parts = []
+        self.size = 0
+
+    def are_too_many(self, position: int) -> bool:
+        """Return whether the text up to a position must be read without the kernel."""
+        if self.ragged_bytes > _MAX_RAGGED_BYTES:
+            return True
+        return self.size > _MAX_DOUBTFUL_BYTES and 2 * self.size > position
+
+    def records(self) -> WholeNumbers:
+        """Return all records, a row each, as the kernel lists them."""
+        if len(self._parts) != 1:
+            no_records = np.empty((0, 4), np.int64)
+            self._parts = [np.concatenate([no_records, *self._parts])]
+        return self._parts[0]
+
+    def joined(self) -> bytes:
+        """Return the records as a text of their own."""
+        records = self.records()
+        joined = np.empty(self.size + len(records), np.uint8)
+        compiled.scan.join_records(self.text.body, records, joined)
+        return joined.tobytes()
+
+    def lines_of(self, record_numbers: Sequence[int]) -> list[int]:
+        """Return the lines of the file at which some of the records start."""
+        records = self.records()
+        rows = np.searchsorted(records[:, _NUMBER], record_numbers)
+        lines_before = records[rows, _LINES] + self.text.lines_before()
+        lines: list[int] = (lines_before + 1).tolist()
+        return lines
+
+
+def scan_feed(
+    vendor: NormalizedVendor,
+    parsed: ParsedFeed,
+    reader: RowReader,
+    limits: Limits,
+    data: Buffer,
+) -> ScannedRows | None:
+    """Read all rows of a vendor's feed with the kernel.
+
+    Args:
+        vendor: The vendor.
+        parsed: The feed; none of its batches is read.
+        reader: The reader of the feed's cells.
+        limits: The limits of feeds and reports.
+        data: The bytes of the file, whose pages are released once they are read.
+
+    Returns:
+        The rows, or None if the feed must be read without the kernel: the kernel is
+        not used, or it does not know the feed's format or one of its options, or the
+        structure of the feed is broken.
+    """
+    text = parsed.csv
+    if text is None or not compiled.is_used():
+        return None
+    options = _options_of(reader)
+    if not options.are_known or not text.fits_header():
+        return None
+    headers = parsed.headers or ()
+    doubts = _Doubts(text)
+    log = RejectionLog(
+        vendor.vendor_id,
+        headers,
+        reader,
+        limits,
+        RecordLocator("line", doubts.lines_of),
+    )
+    rows = GrowingRows(reader.parser.extra_columns)
+    scanned = ScannedRows(vendor, RowValidator(log), rows)
+    scanner = options.scanner(text, len(headers), limits.cell_bytes)
+    try:
+        for position in _read_plain(scanner, scanned, doubts):
+            if doubts.are_too_many(position):
+                return None
+            csv_records.release_mapped(data)
+        _read_doubtful(reader, scanned, doubts)
+    except (text_parts.UnreadableTextError, FeedUnreadableError):
+        return None
+    return scanned
+
+
+def _options_of(reader: RowReader) -> FeedOptions:
+    return FeedOptions(
+        reader.plan,
+        reader.parser,
+        reader.zone,
+        reader.requested_at,
+        reader.sku_map,
+        has_rate=reader.rate is not None,
+    )
+
+
+def _read_plain(
+    scanner: "Scanner",
+    scanned: ScannedRows,
+    doubts: _Doubts,
+) -> Iterator[int]:
+    """Read the plain records; yield the position behind each part of the text.
+
+    The first plain records are doubtful if any other record is: they may be samples of
+    valid rows.
+
+    Raises:
+        UnreadableTextError: The text must be read without the kernel.
+    """
+    body = doubts.text.body
+    rows = scanned.rows
+    records = doubts.text.header_records
+    lines = 0
+    extremes = []
+    starts = compiled.scan.part_starts(
+        body,
+        text_parts.PART_BYTES,
+        scanned.validator.log.reader.parser.quoting,
+    )
+    parts = text_parts.text_parts(scanner, starts, len(body), VALID_SAMPLES)
+    for part in parts:
+        rows.add_part(part, records)
+        doubts.add(part, records, lines)
+        records += part.records
+        lines += part.lines
+        extremes.append(part.extremes)
+        yield part.end
+    first_doubts = doubts.records()
+    if 0 < len(first_doubts) <= VALID_SAMPLES:
+        start, _, first_number, _ = first_doubts[0].tolist()
+        _, end, _, _ = first_doubts[-1].tolist()
+        part = next(text_parts.read_part(scanner, start, end))
+        if len(part.numbers) == len(first_doubts) == part.records:
+            rows.add_part(part, first_number - 1)
+            extremes.append(part.extremes)
+            doubts.clear()
+    scanned.plain_count = rows.count
+    _check_extremes(extremes)
+
+
+def _check_extremes(extremes: Sequence[WholeNumbers]) -> None:
+    """Check that the contract of offers accepts the numbers of all plain rows.
+
+    Raises:
+        UnreadableTextError: It would reject one, so it must judge every row.
+    """
+    of_parts = {
+        name: [tuple(part[index].tolist()) for part in extremes]
+        for index, name in enumerate(
+            compiled.scan.NUMBERS[: compiled.scan.NUMBER_COUNT],
+        )
+    }
+    if not row_checks.accepts(of_parts):
+        raise text_parts.UnreadableTextError
+
+
+def _read_doubtful(
+    reader: RowReader,
+    scanned: ScannedRows,
+    doubts: _Doubts,
+) -> None:
+    """Read the doubtful records as the other reader does.
+
+    Raises:
+        FeedUnreadableError: A record cannot be read.
+    """
+    records = doubts.records()
+    if not len(records):
+        return
+    numbers = records[:, _NUMBER].copy()
+    for batch in doubts.text.read_records(doubts.joined()):
+        in_file = replace(batch, row_numbers=numbers[batch.row_numbers - 1])
+        if isinstance(in_file, MalformedRecords):
+            scanned.validator.add_malformed(in_file)
+            continue
+        typed_batch = reader.read(in_file)
+        scanned.rows.add_batch(typed_batch)
+        scanned.validator.add(typed_batch)
+    scanned.validator.flush()

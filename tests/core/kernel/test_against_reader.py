@@ -1,0 +1,198 @@
+"""The kernel reads what the reader without it reads, cell by cell."""
+
+from __future__ import annotations
+
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from relay_core.config import load_config
+from relay_core.kernel import compiled, text_parts
+from support import kernel_examples
+from support.builders import config_document, vendor_document
+from support.kernel_examples import Example, difference, examples, read
+
+pytestmark = pytest.mark.skipif(
+    not compiled.is_installed, reason="the kernel was not compiled"
+)
+FEEDS = Path(__file__).parents[2] / "data" / "feeds"
+PLAIN = Example(
+    load_config(
+        config_document(
+            vendor_document(),
+            error_policy={"max_invalid_row_pct": 1, "max_invalid_rows": 9},
+        )
+    ),
+    b"sku,quantity_available,cost,title,updated_at\n"
+    + b"".join(
+        b"A%03d,%d,%d.25,bolt %d,2026-01-01T00:00:00Z\n" % (i, i, i, i)
+        for i in range(400)
+    )
+    + b"B,many,1,broken,\n"
+    + b"C,5,1.5,,\n",
+)
+
+
+def test_random_feeds_are_read_as_without_the_kernel() -> None:
+    by_kernel = 0
+    for example in islice(examples(seed=44), 60):
+        assert difference(example) is None
+        by_kernel += read(example, with_kernel=True).by_kernel
+    assert by_kernel > 20
+
+
+@pytest.mark.parametrize("part_bytes", [1, 50, text_parts.PART_BYTES])
+@pytest.mark.parametrize("path", sorted(FEEDS.glob("*.csv")), ids=str)
+def test_sample_feeds_are_read_as_without_the_kernel(
+    path: Path, part_bytes: int
+) -> None:
+    config = load_config(
+        config_document(
+            vendor_document(
+                parser={
+                    "delimiter": ",",
+                    "null_values": ["N/A"],
+                    "currency_symbols": ["$"],
+                    "thousands_separator": ",",
+                }
+            )
+        )
+    )
+    example = Example(config, path.read_bytes(), part_bytes=part_bytes)
+    assert difference(example) is None
+
+
+def test_a_plain_feed_is_read_by_the_kernel_but_for_its_doubtful_records() -> (
+    None
+):
+    reading = read(PLAIN, with_kernel=True)
+    assert reading.by_kernel
+    assert reading.result["invalid_rows"] == 1
+    assert reading.result["total_rows"] == 402
+    assert reading.result["last_sku"] == "C"
+    (rejected,) = reading.result["rejected_rows"]
+    assert rejected["row_number"] == 402
+    assert difference(PLAIN) is None
+
+
+class Tampering:
+    """The kernel, of whose results one is changed."""
+
+    def __init__(self, change: str) -> None:
+        self.change = change
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(compiled_scan, name)
+
+    def Scanner(self, *args: Any, **options: Any) -> Any:  # noqa: N802  # the kernel's name
+        return TamperingScanner(
+            compiled_scan.Scanner(*args, **options), self.change
+        )
+
+
+class TamperingScanner:
+    def __init__(self, scanner: Any, change: str) -> None:
+        self.scanner = scanner
+        self.change = change
+
+    def scan(
+        self,
+        start: int,
+        limit: int,
+        rows: Any,
+        offsets: Any,
+        numbers: Any,
+        doubts: Any,
+        *others: Any,
+    ) -> Any:
+        found = self.scanner.scan(
+            start, limit, rows, offsets, numbers, doubts, *others
+        )
+        row_count, doubt_count = found[3], found[5]
+        if row_count > 9:
+            quantity_at = (
+                int(offsets[9]) + 9
+            )  # behind the flags and the instant
+            if self.change == "digit":
+                rows[quantity_at] ^= 1
+            if self.change == "null":
+                rows[quantity_at + 4 : quantity_at + 8] = 0  # a lead time
+            if self.change == "row number":
+                numbers[9] += 1
+        if doubt_count and self.change == "doubtful number":
+            doubts[doubt_count - 1, 2] += 1
+        if doubt_count and self.change == "line":
+            doubts[doubt_count - 1, 3] += 1
+        return found
+
+
+if compiled.is_installed:
+    compiled_scan = compiled.scan
+
+
+@pytest.mark.parametrize(
+    "change", ["digit", "null", "row number", "doubtful number"]
+)
+def test_a_fault_of_the_kernel_is_found(
+    monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    monkeypatch.setattr(compiled, "scan", Tampering(change))
+    assert difference(PLAIN) is not None
+
+
+def test_random_feeds_find_a_wrong_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(compiled, "scan", Tampering("line"))
+    assert any(map(difference, islice(examples(seed=1), 60)))
+
+
+def test_texts_of_every_length_survive() -> None:
+    """A length of 255 bytes and more takes four bytes more."""
+    lengths = [*range(250, 260), 70_000]
+    rows = b"".join(
+        b"%s,1,%s\n" % (b"k" * length, b'"%s"' % (b'""' * length))
+        for length in lengths
+    )
+    feed = b"sku,quantity_available,title\n" + rows * 3
+    config = load_config(config_document(vendor_document()))
+    example = Example(config, feed)
+    assert read(example, with_kernel=True).by_kernel
+    assert difference(example) is None
+
+
+def test_a_hash_of_the_map_leads_to_its_sku() -> None:
+    keys = [f"K{number}" for number in range(1_000)]
+    table = compiled.scan.SkuTable(
+        np.cumsum([0, *map(len, keys)]),
+        np.frombuffer("".join(keys).encode(), np.uint8),
+        np.cumsum([0, *map(len, keys)]),
+        np.frombuffer("".join(keys).lower().encode(), np.uint8),
+    )
+    assert table is not None
+    sku_map = "\n".join(
+        ["vendor_sku,sku", *(f"{key},{key.lower()}" for key in keys)]
+    )
+    rows = "\n".join(f"{key},1" for key in [*keys, "K1000", "K"])
+    example = Example(
+        PLAIN.config,
+        f"sku,quantity_available\n{rows}\n".encode(),
+        sku_map.encode(),
+    )
+    assert difference(example) is None
+    skus = read(example, with_kernel=True).result["column sku"]
+    assert set(skus) == {*map(str.lower, keys), "K1000", "K"}
+
+
+def test_examples_vary() -> None:
+    """No option of the examples is refused by every config."""
+    taken = list(islice(examples(seed=3, per_config=1), 60))
+    parsers = [example.config.vendors[0].parser for example in taken]
+    assert {parser.decimal_separator for parser in parsers} == {".", ","}
+    assert any(parser.thousands_separator for parser in parsers)
+    assert any(parser.currency_symbols for parser in parsers)
+    assert any(parser.columns for parser in parsers)
+    assert kernel_examples.EXTRA in parsers[0].extra_columns
