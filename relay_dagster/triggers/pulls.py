@@ -21,6 +21,8 @@ FIRST_RETRY = timedelta(minutes=5)
 LAST_RETRY = timedelta(hours=6)
 REPORTED_FAILURES = 3
 """The number of failures in a row that sends an event, once until a pull succeeds."""
+ASK_AGAIN_AFTER = timedelta(minutes=5)
+"""The time after which a vendor's pull may be requested again."""
 MAX_KEPT = 5
 """The number of a vendor's pulled files that stay beside his uploads."""
 # The shortest wait of a pull that must wait for the file to be settled
@@ -39,7 +41,8 @@ class PullState:
     pulled last. ``seen`` is a file that was too new to be read when it was first seen,
     at ``seen_at``. ``staged`` is a new file that is being taken over. ``failures`` are
     those since the last success, and ``is_reported`` tells whether an event was made of
-    them. ``asked_at`` is when somebody asked for a pull that has not begun yet.
+    them. ``asked_at`` is when somebody asked for a pull that has not begun yet, and
+    ``last_asked_at`` when the API was last asked for one.
     ``due_at`` is the time of the next pull.
     """
 
@@ -58,6 +61,7 @@ class PullState:
     failures: int = 0
     is_reported: bool = False
     asked_at: datetime | None = None
+    last_asked_at: datetime | None = None
     due_at: datetime | None = None
     revision: int = 0
 
@@ -148,7 +152,14 @@ def noted(
 @rule
 def asked(state: PullState, now: datetime) -> PullState:
     """Let a pull be due now, or as soon as the one in progress is over."""
-    return replace(state, asked_at=now, due_at=now)
+    return replace(state, asked_at=now, last_asked_at=now, due_at=now)
+
+
+def wait_to_ask(state: PullState, now: datetime) -> timedelta:
+    """Return the time until a pull may be requested again; 0 if it may be now."""
+    if state.last_asked_at is None:
+        return timedelta(0)
+    return max(state.last_asked_at + ASK_AGAIN_AFTER - now, timedelta(0))
 
 
 # --- changes by the puller ------------------------------------------------------------

@@ -281,15 +281,17 @@ def test_what_builds_is_pinned_too() -> None:
 # --- network --------------------------------------------------------------------------------------
 
 
-def test_dagsters_processes_reach_aws_receivers_suppliers_and_each_other_alone() -> (
-    None
-):
-    outside = properties("DagsterSecurityGroup")["SecurityGroupEgress"]
-    ports = {port for some in PORTS.values() for port in some}
-    assert {(each["FromPort"], each["ToPort"]) for each in outside} == {
-        (p, p) for p in ports
-    }
-    assert {each["FromPort"] for each in outside if "CidrIpv6" in each} == ports
+def outside(group: str) -> set[int]:
+    """Return the ports of the internet that a group reaches, by either protocol of it."""
+    rules = properties(group)["SecurityGroupEgress"]
+    ports = {each["FromPort"] for each in rules}
+    assert all(each["FromPort"] == each["ToPort"] for each in rules)
+    assert {each["FromPort"] for each in rules if "CidrIpv6" in each} == ports
+    return ports
+
+
+def test_dagsters_processes_reach_aws_receivers_and_each_other_alone() -> None:
+    assert outside("DagsterSecurityGroup") == set(PORTS["https"])
     own = ("DagsterSecurityGroup", 4000)
     assert inside("DagsterSecurityGroup") == {
         own,
@@ -304,6 +306,15 @@ def inside(group: str) -> set[tuple[str, int]]:
         for each in of_type("AWS::EC2::SecurityGroupEgress").values()
         if each["GroupId"]["Fn::GetAtt"][0] == group
     }
+
+
+def test_transfers_reach_aws_and_suppliers_alone_and_nobody_reaches_them() -> (
+    None
+):
+    ports = {port for some in PORTS.values() for port in some}
+    assert outside("TransfersSecurityGroup") == ports == {22, 443, 2222, 8443}
+    assert "SecurityGroupIngress" not in properties("TransfersSecurityGroup")
+    assert inside("TransfersSecurityGroup") == set()
 
 
 def test_runs_reach_aws_and_the_database_alone_and_nobody_reaches_them() -> (

@@ -39,9 +39,13 @@ from relay_dagster.orchestration.sensors import all_sensors
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import NewRun, RunRecord
 from relay_dagster.runs.ports import utc_now
+from relay_dagster.transfers.pull_planner import PullPlanner
 from relay_dagster.transfers.puller import Puller
+from relay_dagster.triggers import pulls as rules
+from relay_dagster.triggers.pulled_files import NO_MARK, StagedFile
 from relay_dagster.webhooks.model import EventType
 from relay_dagster.wiring import Platform
+from relay_dagster.work.item import LEASE
 from support.api_world import ApiWorld
 from support.builders import (
     config_document,
@@ -54,7 +58,7 @@ from support.explaining import run_in_memory
 from support.fakes import FakeClock, embedded_platform
 from support.page_visitor import HOME, signed_in
 from support.permissions import Grant, Need, grants, recorded
-from support.pulls_world import file_server, pull_all, pull_config
+from support.pulls_world import file, file_server, pull_all, pull_config
 from support.webhooks_world import stored_webhook
 
 TENANT = "acme"
@@ -450,12 +454,8 @@ def be_the_code_server(platform: Platform, clock: FakeClock) -> Act:
             }
         ]
     )
-    serving = ExitStack()
-    keep_what_is_pulled(platform, serving.enter_context(file_server()).url())
 
     def tick() -> None:
-        with serving:
-            pull(platform)
         with dg.DagsterInstance.ephemeral() as instance:
             executions = DagsterExecutions(instance)
             platform.metrics.count(WORKER_HEARTBEAT)
@@ -466,8 +466,13 @@ def be_the_code_server(platform: Platform, clock: FakeClock) -> Act:
                 clock.advance(seconds=120)
                 ReconcileTick(platform, executions, clock=clock).run()
             UploadTick(platform).run(poll_seconds=0)
-            # The sensor itself would wait for events; deletions are another process's.
-            changes = {"uploads_queue_url": None, "deletions_apart": True}
+            # The sensor itself would wait for events; deletions and transfers are
+            # other processes'.
+            changes = {
+                "uploads_queue_url": None,
+                "deletions_apart": True,
+                "transfers_apart": True,
+            }
             settings = platform.settings.model_copy(update=changes)
             for sensor in all_sensors(
                 lambda: replace(platform, settings=settings), wait_seconds=0
@@ -476,6 +481,71 @@ def be_the_code_server(platform: Platform, clock: FakeClock) -> Act:
                     sensor(context)
 
     return Act(tick)
+
+
+def take_over(platform: Platform, staged: str) -> None:
+    """Have a file taken over that a dead process had staged."""
+    platform.objects.put(staged, b"whole")
+    left = rules.staged(
+        StagedFile(
+            key=staged,
+            source="",
+            target="tenants/sigma/inbound/vendor_1/pulled/2026-feed.csv",
+            sha256="",
+            mark=NO_MARK,
+        )
+    )
+    ask = rules.asked(utc_now())
+    platform.pulls.change("sigma", "vendor_1", lambda state: ask(left(state)))
+    pull_all(Puller(platform, wait_seconds=60))
+    state = platform.pulls.of_vendors("sigma", ["vendor_1"])["vendor_1"]
+    assert (state.staged, state.failures) == (None, 0)
+
+
+def be_the_transfers(platform: Platform, clock: FakeClock) -> Act:
+    """Pull a file, one of several parts that breaks off, and one whose process died."""
+    serving = ExitStack()
+    broken = file(bytes(9 << 20), headers={"content-length": "99999999"})
+    answers = {"/feed.csv": file(), "/broken.csv": broken}
+    server = serving.enter_context(file_server(answers))
+    keep_what_is_pulled(platform, server.url())
+    for tenant, target in (("kappa", "/broken.csv"), ("sigma", "/feed.csv")):
+        pulls = pull_config({"url": server.url(target)}, tenant_id=tenant)
+        platform.tenants.put(tenant, json.dumps(pulls))
+    PullPlanner(platform).run()
+    queue = platform.pulls.queue
+    (abandoned,) = (
+        item
+        for item in queue.due(utc_now(), 9)
+        if item.value.tenant_id == "sigma"
+    )
+    assert queue.take(abandoned, utc_now() - 2 * LEASE) is not None
+    failed_twice = rules.failed("busy", utc_now())
+    for _ in range(2):
+        platform.pulls.change("kappa", "vendor_1", failed_twice)
+    platform.pulls.change("kappa", "vendor_1", rules.asked(utc_now()))
+    staged = "published/sigma/pulls/vendor_1/dead"
+    platform.objects.put(staged, b"half")
+    platform.clients.s3.create_multipart_upload(
+        Bucket=platform.objects.bucket, Key=staged
+    )
+    # Its pulls are to be planned.
+    platform.tenants.put(
+        "lambda", json.dumps(pull_config(None, tenant_id="lambda"))
+    )
+
+    def transfer() -> None:
+        with serving:
+            pull(platform)
+        states = [
+            platform.pulls.of_vendors(tenant, ["vendor_1"])["vendor_1"]
+            for tenant in ("kappa", "sigma")
+        ]
+        assert [state.failures for state in states] == [3, 1]
+        assert not platform.objects.exists(staged)
+        take_over(platform, staged)
+
+    return Act(transfer)
 
 
 def be_the_deletion(platform: Platform, clock: FakeClock) -> Act:
@@ -506,6 +576,7 @@ ROLES: dict[str, Callable[[Platform, FakeClock], Act]] = {
     "CodeRole": be_the_code_server,
     "DeletionRole": be_the_deletion,
     "RunRole": be_a_run,
+    "TransfersRole": be_the_transfers,
 }
 
 
@@ -631,9 +702,9 @@ def test_the_api_s_keys_and_the_database_s_password_are_given_to_different_tasks
         "ApiExecutionRole": ("ApiKeysSecretArn",),
         "ExecutionRole": ("DatabaseSecret",),
         "VerifyExecutionRole": ("VerifyKeySecretArn",),
-        "CodeRole": (
+        "TransfersRole": (
             "arn:${AWS::Partition}:secretsmanager:${AWS::Region}:${AWS::AccountId}:secret:"
-            "relay/${EnvironmentName}/*",
+            "relay/${EnvironmentName}/${NamePrefix}/*",
         ),
     }
     tasks = of_type("AWS::ECS::TaskDefinition")
@@ -658,7 +729,7 @@ def test_the_daemon_gives_runs_no_role_that_reads_the_api_s_keys() -> None:
 def test_each_task_has_a_role_of_its_own() -> None:
     tasks = of_type("AWS::ECS::TaskDefinition").values()
     taken = [task["TaskRoleArn"]["Fn::GetAtt"][0] for task in tasks]
-    assert len(taken) == len({*taken}) == 7
+    assert len(taken) == len({*taken}) == 8
 
 
 @pytest.mark.parametrize("role", roles())

@@ -18,19 +18,28 @@ from support.deployment import (
     container,
     created_stack,
     defaults,
+    of_type,
     properties,
     template,
 )
 from write_template import with_section
 
 NAMES = Names()
-SERVICES = {"api", "code", "daemon", "deletion", "webserver"}
+SERVICES = {
+    "api",
+    "code",
+    "daemon",
+    "deletion",
+    "transfers",
+    "webserver",
+}
 TASKS = {
     "ApiTask",
     "CodeTask",
     "DaemonTask",
     "DeletionTask",
     "RunTask",
+    "TransfersTask",
     "WebserverTask",
 }
 
@@ -186,11 +195,12 @@ def test_the_code_server_has_more_threads_than_sensors_that_wait_in_them() -> (
 
 def variables(task: str) -> set[str]:
     found = container(task)
-    return {each["Name"] for each in [*found["Environment"], *found["Secrets"]]}
+    secrets = found.get("Secrets", [])
+    return {each["Name"] for each in [*found["Environment"], *secrets]}
 
 
 @pytest.mark.parametrize(
-    "task", ["ApiTask", "CodeTask", "DeletionTask", "RunTask"]
+    "task", ["ApiTask", "CodeTask", "DeletionTask", "RunTask", "TransfersTask"]
 )
 def test_whoever_runs_the_product_has_every_variable_that_it_needs(
     task: str,
@@ -221,7 +231,40 @@ def test_the_code_server_leaves_deletions_to_the_process_that_has_the_rights() -
     assert group == {"Fn::GetAtt": ["RunSecurityGroup", "GroupId"]}
 
 
-@pytest.mark.parametrize("task", sorted(TASKS - {"ApiTask"}))
+def test_the_code_server_leaves_transfers_to_a_task_that_nothing_else_shares() -> (
+    None
+):
+    assert "RELAY_TRANSFERS_APART" in variables("CodeTask")
+    assert container("TransfersTask")["Command"] == ["relay", "transfers"]
+    assert int(properties("TransfersTask")["Memory"]) == 512
+    groups = {
+        name: service["NetworkConfiguration"]["AwsvpcConfiguration"][
+            "SecurityGroups"
+        ]
+        for name, service in of_type("AWS::ECS::Service").items()
+    }
+    own = groups.pop("TransfersService")
+    assert own == [{"Fn::GetAtt": ["TransfersSecurityGroup", "GroupId"]}]
+    assert own not in groups.values()
+
+
+def test_secrets_of_tenants_are_those_of_this_stack() -> None:
+    prefix = {"Fn::Sub": "relay/${EnvironmentName}/${NamePrefix}"}
+    given = {
+        task: each["Value"]
+        for task in sorted(TASKS)
+        for each in container(task)["Environment"]
+        if each["Name"] == "RELAY_SECRETS_PREFIX"
+    }
+    assert given == {
+        "ApiTask": prefix,
+        "DeletionTask": prefix,
+        "TransfersTask": prefix,
+    }
+    assert "secret:relay/${EnvironmentName}/*" not in TEMPLATE.read_text()
+
+
+@pytest.mark.parametrize("task", sorted(TASKS - {"ApiTask", "TransfersTask"}))
 def test_whoever_runs_dagster_has_every_variable_that_its_settings_name(
     task: str,
 ) -> None:
@@ -247,7 +290,40 @@ def test_the_api_cannot_reach_dagster_s_database() -> None:
     ]
 
 
-@pytest.mark.parametrize("task", sorted(TASKS - {"ApiTask"}))
+def test_the_code_server_leaves_transfers_to_a_task_that_nothing_else_shares() -> (
+    None
+):
+    assert "RELAY_TRANSFERS_APART" in variables("CodeTask")
+    assert container("TransfersTask")["Command"] == ["relay", "transfers"]
+    assert int(properties("TransfersTask")["Memory"]) == 512
+    groups = {
+        name: service["NetworkConfiguration"]["AwsvpcConfiguration"][
+            "SecurityGroups"
+        ]
+        for name, service in of_type("AWS::ECS::Service").items()
+    }
+    own = groups.pop("TransfersService")
+    assert own == [{"Fn::GetAtt": ["TransfersSecurityGroup", "GroupId"]}]
+    assert own not in groups.values()
+
+
+def test_secrets_of_tenants_are_those_of_this_stack() -> None:
+    prefix = {"Fn::Sub": "relay/${EnvironmentName}/${NamePrefix}"}
+    given = {
+        task: each["Value"]
+        for task in sorted(TASKS)
+        for each in container(task)["Environment"]
+        if each["Name"] == "RELAY_SECRETS_PREFIX"
+    }
+    assert given == {
+        "ApiTask": prefix,
+        "DeletionTask": prefix,
+        "TransfersTask": prefix,
+    }
+    assert "secret:relay/${EnvironmentName}/*" not in TEMPLATE.read_text()
+
+
+@pytest.mark.parametrize("task", sorted(TASKS - {"ApiTask", "TransfersTask"}))
 def test_the_database_is_reached_by_tls_alone_and_proves_its_name_where_it_can(
     task: str,
 ) -> None:

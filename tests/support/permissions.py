@@ -151,7 +151,9 @@ class Calls:
         )
         prefix = self.platform.settings.secrets_prefix
         arn = "arn:${AWS::Partition}:secretsmanager:${AWS::Region}:${AWS::AccountId}:secret"
-        place = name.replace(prefix, "relay/${EnvironmentName}", 1)
+        place = name.replace(
+            prefix, "relay/${EnvironmentName}/${NamePrefix}", 1
+        )
         yield Need(f"secretsmanager:{operation}", f"{arn}:{place}")
 
     def _dynamodb(

@@ -9,6 +9,7 @@ from relay_dagster.api.http.problems import ProblemError
 from relay_dagster.api.http.request_parsing import TenantId, router
 from relay_dagster.api.routes.tenants import find_config
 from relay_dagster.api.security.auth import MayRun
+from relay_dagster.api.security.rate_limits import RateLimitedError
 from relay_dagster.logs import event_log
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.tenants.audit import Action
@@ -30,7 +31,7 @@ def ask_for_pull(
     ],
     call: MayRun,
 ) -> PullStanding:
-    """Pull a vendor's file now.
+    """Pull a vendor's file now. You can request this once in 5 minutes per vendor.
 
     If a pull of the file is already running, the next one starts when it is finished.
     """
@@ -47,6 +48,12 @@ def ask_for_pull(
     request_pull = pulls.asked(now)
 
     def rule(state: pulls.PullState) -> pulls.PullState | None:
+        wait = pulls.wait_to_ask(state, now)
+        if wait:
+            reason = (
+                "the vendor's file can be pulled on request once in 5 minutes"
+            )
+            raise RateLimitedError(reason, wait.total_seconds())
         # The sensor may not have noted the pull yet.
         return request_pull(note_pull(state) or state)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -99,8 +101,38 @@ def test_a_failure_is_shown_and_what_is_asked_for_does_not_wait_for_the_next_try
         "the server answered 500",
     )
     assert due_pulls(world) == []
+    let_ask_again(world)
     assert ask(world).json()["failures"] == 1
     assert len(due_pulls(world)) == 1
+
+
+def let_ask_again(world: ApiWorld) -> None:
+    """Have the last request of the pull made five minutes earlier."""
+
+    def earlier(state: rules.PullState) -> rules.PullState:
+        assert state.last_asked_at is not None
+        earlier_at = state.last_asked_at - rules.ASK_AGAIN_AFTER
+        return replace(state, last_asked_at=earlier_at)
+
+    world.platform.pulls.change(TENANT, "pulled", earlier)
+
+
+def test_a_vendors_pull_is_asked_for_once_in_five_minutes(
+    world: ApiWorld,
+) -> None:
+    store(world)
+    assert ask(world).status_code == 202
+    before = world.platform.pulls.of_vendors(TENANT, ["pulled"])
+    refused = ask(world)
+    problem = assert_problem(refused, 429, "RATE_LIMITED")
+    assert "once in 5 minutes" in problem["detail"]
+    assert 295 <= int(refused.headers["retry-after"]) <= 300
+    assert world.platform.pulls.of_vendors(TENANT, ["pulled"]) == before
+    asked = world.client.get(f"/v1/audit?tenant_id={TENANT}&action=pull.asked")
+    assert len(asked.json()["audit"]) == 1
+    let_ask_again(world)
+    assert ask(world).status_code == 202
+    assert timedelta(minutes=5) == rules.ASK_AGAIN_AFTER
 
 
 @pytest.mark.parametrize("vendor_id", ["other", "nobody", "%20"])
