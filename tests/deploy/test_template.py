@@ -290,39 +290,6 @@ def test_the_api_cannot_reach_dagster_s_database() -> None:
     ]
 
 
-def test_the_code_server_leaves_transfers_to_a_task_that_nothing_else_shares() -> (
-    None
-):
-    assert "RELAY_TRANSFERS_APART" in variables("CodeTask")
-    assert container("TransfersTask")["Command"] == ["relay", "transfers"]
-    assert int(properties("TransfersTask")["Memory"]) == 512
-    groups = {
-        name: service["NetworkConfiguration"]["AwsvpcConfiguration"][
-            "SecurityGroups"
-        ]
-        for name, service in of_type("AWS::ECS::Service").items()
-    }
-    own = groups.pop("TransfersService")
-    assert own == [{"Fn::GetAtt": ["TransfersSecurityGroup", "GroupId"]}]
-    assert own not in groups.values()
-
-
-def test_secrets_of_tenants_are_those_of_this_stack() -> None:
-    prefix = {"Fn::Sub": "relay/${EnvironmentName}/${NamePrefix}"}
-    given = {
-        task: each["Value"]
-        for task in sorted(TASKS)
-        for each in container(task)["Environment"]
-        if each["Name"] == "RELAY_SECRETS_PREFIX"
-    }
-    assert given == {
-        "ApiTask": prefix,
-        "DeletionTask": prefix,
-        "TransfersTask": prefix,
-    }
-    assert "secret:relay/${EnvironmentName}/*" not in TEMPLATE.read_text()
-
-
 @pytest.mark.parametrize("task", sorted(TASKS - {"ApiTask", "TransfersTask"}))
 def test_the_database_is_reached_by_tls_alone_and_proves_its_name_where_it_can(
     task: str,
