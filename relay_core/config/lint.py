@@ -8,6 +8,7 @@ the API's own process uses this module.
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from decimal import ROUND_UP, Decimal
+from urllib.parse import urlsplit
 
 from relay_core.config import (
     ErrorPolicy,
@@ -268,6 +269,14 @@ def _lint_vendor(path: str, vendor: VendorConfig) -> Iterator[ConfigFault]:
             f"{path}.inbound.type",
             "The type local is for the local runner, so runs that the API "
             "starts find no file of this vendor. Use s3.",
+        )
+    pull = vendor.inbound.pull
+    if pull is not None and urlsplit(pull.url).query:
+        yield ConfigFault(
+            f"{path}.inbound.pull.url",
+            "The URL has a query, which every key with the scope read can see, and "
+            "which config_snapshot.json keeps. If it has a token, ask the vendor for "
+            "a login, and store that as a secret.",
         )
     if vendor.sku_map is not None and vendor.sku_map.type == "file":
         yield ConfigFault(

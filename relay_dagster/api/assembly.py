@@ -2,13 +2,13 @@
 
 import uvicorn
 from fastapi import FastAPI
-from fastapi_swagger import patch_fastapi
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from relay_core.sandbox import SandboxPool
 from relay_dagster.api.engine_tasks import EngineTasks, TaskSlots
 from relay_dagster.api.http import problems
 from relay_dagster.api.http.connections import server_options
+from relay_dagster.api.http.docs_page import add_docs
 from relay_dagster.api.http.middleware import RequestFrame
 from relay_dagster.api.http.openapi_document import DocumentedApp
 from relay_dagster.api.limits import DEFAULT_API_LIMITS, ApiLimits
@@ -117,8 +117,7 @@ def create_app(
         methods=["GET", "HEAD"],
         include_in_schema=False,
     )
-    # This serves Swagger UI at /docs from the package's own files, not from a CDN.
-    patch_fastapi(app, redirect_from_root_to_docs=False)
+    add_docs(app)
     problems.install(app)
     settings = platform.settings
     app.add_middleware(

@@ -30,10 +30,11 @@ _SECURITY_HEADERS = (
 )
 _CSP = b"content-security-policy"
 _CSP_OF_DATA = b"default-src 'none'; frame-ancestors 'none'"
-_CSP_OF_PATHS = {
-    "/docs": b"default-src 'self' 'unsafe-inline'; img-src 'self' data:; "
-    b"frame-ancestors 'none'"
-}
+# A shared cache may store any response to a request without an Authorization header,
+# and a key may be in another header.
+_CACHE_CONTROL = b"cache-control"
+_NO_STORE = b"no-store"
+_UNCACHED_PATHS = "/v1/"
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -238,10 +239,12 @@ class _Exchange:
                 (REQUEST_ID_HEADER, request_id),
                 *_SECURITY_HEADERS,
             ]
-            has_csp = any(name.lower() == _CSP for name, _ in headers)
-            if not has_csp:
-                policy = _CSP_OF_PATHS.get(self.scope["path"], _CSP_OF_DATA)
-                headers.append((_CSP, policy))
+            names = {name.lower() for name, _ in headers}
+            if _CSP not in names:
+                headers.append((_CSP, _CSP_OF_DATA))
+            is_uncached = str(self.scope["path"]).startswith(_UNCACHED_PATHS)
+            if is_uncached and _CACHE_CONTROL not in names:
+                headers.append((_CACHE_CONTROL, _NO_STORE))
             message = {**message, "headers": headers}
         await self._send(message)
 

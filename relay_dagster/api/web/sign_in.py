@@ -10,8 +10,10 @@ from relay_dagster.api.security.auth import PartsDep, begin_request
 from relay_dagster.api.security.bearers import SESSION_LIFE
 from relay_dagster.api.web import frame, visits
 from relay_dagster.api.web.error_words import FieldError
+from relay_dagster.logs import event_log
 
 routes = frame.page_router()
+_log = event_log()
 
 
 @routes.get(frame.HOME)
@@ -31,6 +33,8 @@ def sign_in(
     """Open a session for a tenant's key."""
 
     def refuse(text: str, hint: str, *, status: int = 401) -> Response:
+        _log.warning("sign_in_failed", status=status, reason=text)
+        parts.platform.metrics.access_denied()
         return frame.sign_in_page(
             request,
             status=status,

@@ -21,6 +21,7 @@ from relay_dagster.wire import skus as wire
 routes = frame.page_router()
 
 _TEXT_FIELDS = ("sku", "price", "min_price", "vendor_id", "note")
+_MAX_DIGITS = 40
 _SKUS = frame.HOME + "/tenants/{tenant_id}/skus"
 _NO_SKU = words.Verdict(
     "idle",
@@ -208,6 +209,7 @@ def _override_of(form: QueryParams, zone: tzinfo) -> dict[str, Any]:
     if quantity:
         # Other texts than digits stay texts, which are errors of the field.
         is_number = quantity.isascii() and quantity.isdigit()
+        is_number = is_number and len(quantity) <= _MAX_DIGITS
         override["max_quantity"] = int(quantity) if is_number else quantity
     last_day = form.get("expires_on", "").strip()
     if last_day:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
 import json
 import logging
+import re
 import socket
 import threading
 import time
@@ -374,12 +377,31 @@ def test_a_crowd_is_told_and_none_of_it_is_kept(unplugged: ApiWorld) -> None:
 def test_answers_are_data_and_only_pages_are_shown(unplugged: ApiWorld) -> None:
     for path, policy in (
         ("/v1/health", "default-src 'none'"),
-        ("/docs", "default-src 'self'"),
+        ("/docs", "default-src 'self'; script-src 'self' 'sha256-"),
     ):
         headers = unplugged.client.get(path).headers
         assert headers["X-Content-Type-Options"] == "nosniff"
         assert headers["Strict-Transport-Security"] == "max-age=31536000"
         assert headers["Content-Security-Policy"].startswith(policy)
+
+
+def test_the_page_of_the_api_runs_no_other_script_than_its_own(
+    unplugged: ApiWorld,
+) -> None:
+    response = unplugged.client.get("/docs")
+    (script,) = re.findall("<script>(.*?)</script>", response.text, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest())
+    policy = response.headers["Content-Security-Policy"]
+    directives = [part.split() for part in policy.split(";")]
+    scripts = next(part for part in directives if part[0] == "script-src")
+    assert scripts == ["script-src", "'self'", f"'sha256-{digest.decode()}'"]
+
+
+@pytest.mark.parametrize("path", ["/v1/runs", "/v1/tenants/acme/feed", "/v1/x"])
+def test_no_cache_keeps_an_answer(unplugged: ApiWorld, path: str) -> None:
+    for key in ("wrong", None):
+        answer = unplugged.with_key(key).get(path)
+        assert answer.headers["Cache-Control"] == "no-store"
 
 
 def test_the_document_is_made_once(unplugged: ApiWorld) -> None:

@@ -13,8 +13,15 @@ from fastapi.testclient import TestClient
 from relay_dagster.api.limits import DEFAULT_API_LIMITS
 from relay_dagster.aws.dynamodb.api_key_store import Scope
 from relay_dagster.aws.dynamodb.deletion_store import DeletionStore
+from relay_dagster.aws.metrics import Metrics
 from relay_dagster.runs.ports import utc_now
-from support.api_world import ADMIN, NOBODY_S_RUN, ApiWorld, assert_problem
+from support.api_world import (
+    ADMIN,
+    NOBODY_S_RUN,
+    TENANT,
+    ApiWorld,
+    assert_problem,
+)
 from support.builders import config_document, vendor_document
 from support.fakes import embedded_platform
 
@@ -185,6 +192,34 @@ def call(
     return client.request(
         method, place, params=query, json=body, follow_redirects=False
     )
+
+
+class Counted(Metrics):
+    """Counts requests without a right."""
+
+    def __init__(self) -> None:
+        self.denied = 0
+
+    def access_denied(self) -> None:
+        self.denied += 1
+
+
+def test_requests_without_a_right_are_counted(world: ApiWorld) -> None:
+    metrics = Counted()
+    world = ApiWorld(world.platform, metrics=metrics)
+    world.store_config()
+    order = {"name": "shop", "scopes": ["read"]}
+    keys = f"/v1/tenants/{TENANT}/api-keys"
+    key = world.client.post(keys, json=order).json()["api_key"]
+    reader = world.with_key(key)
+    assert reader.get(f"/v1/tenants/{TENANT}").status_code == 200
+    assert metrics.denied == 0
+    assert world.with_key(None).get("/v1/runs").status_code == 401
+    assert world.with_key("rk_wrong").get("/v1/runs").status_code == 401
+    body = {"tenant_id": TENANT, "run_type": "manual"}
+    assert reader.post("/v1/runs", json=body).status_code == 403
+    assert world.with_key(None).get("/v1/nothing").status_code == 404
+    assert metrics.denied == 3
 
 
 def test_the_table_lists_every_route_there_is(

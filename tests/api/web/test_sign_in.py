@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from dataclasses import replace
 from datetime import timedelta
@@ -153,6 +154,24 @@ def test_whoever_is_not_signed_in_is_asked_to_and_led_on(
     page = visitor.open(HOME, 401)
     response = visitor.fill(page, "/app/sign-in", key=world.issue_key(TENANT))
     assert response.headers["location"] == HOME
+
+
+def test_a_sign_in_that_fails_has_an_event_of_its_own(
+    world: ApiWorld, capfd: pytest.CaptureFixture[str]
+) -> None:
+    world.store_config()
+    visitor = browser(world)
+    capfd.readouterr()
+    for key in ("rk_wrong", ADMIN):
+        visitor.fill(visitor.open(HOME, 401), "/app/sign-in", key=key)
+    lines = map(json.loads, capfd.readouterr().err.splitlines())
+    events = [line for line in lines if line["event"] == "sign_in_failed"]
+    assert [
+        (line["status"], line["reason"], line["address"]) for line in events
+    ] == [
+        (401, "This key is not valid.", "testclient"),
+        (403, "This is an admin key.", "testclient"),
+    ]
 
 
 def test_a_wrong_key_does_not_change_where_one_is_led(world: ApiWorld) -> None:

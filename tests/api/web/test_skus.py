@@ -194,6 +194,7 @@ def test_a_vendor_that_was_chosen_stays_so_while_it_offers_nothing(
         ("min_price", "-1", "Enter a valid price. Use a period"),
         ("max_quantity", "-1", "Enter a whole number."),
         ("max_quantity", "1.5", "Enter a whole number."),
+        ("max_quantity", "9" * 5_000, "Enter a whole number."),
         ("expires_on", "2020-01-01", "Enter today's date or a later date."),
         ("expires_on", "soon", "Enter today's date or a later date."),
         ("note", "x" * 501, "Enter at most 500 characters."),
@@ -259,6 +260,13 @@ def test_fields_that_do_not_go_together_are_an_error_of_the_form(
         if each.attributes.get("role") == "alert"
     )
     assert error in alert.text
+
+
+def test_a_sku_that_turns_the_direction_of_text_turns_nothing_else(
+    visitor: Visitor,
+) -> None:
+    page = visitor.client.get(f"{SKUS}?sku=A%E2%80%AEB").text
+    assert "<code><bdi>A\u202eB</bdi></code>" in page
 
 
 def test_the_last_day_of_an_override_is_one_of_the_tenant_s_zone(

@@ -131,6 +131,22 @@ def test_unknown_headers_of_a_column_are_named_in_its_order() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("query", "is_doubtful"), [("", False), ("?t=s", True)]
+)
+def test_a_query_of_a_pull_is_doubtful_because_keys_can_read_it(
+    query: str, is_doubtful: bool
+) -> None:
+    inbound = {
+        "type": "s3",
+        "s3_prefix": "tenants/acme/inbound/v/",
+        "pull": {"url": f"https://files.example.com/a.csv{query}"},
+    }
+    found = doubts(vendor_document(inbound=inbound))
+    assert list(found) == ["vendors.0.inbound.pull.url"] * is_doubtful
+    assert all("store that as a secret" in text for text in found.values())
+
+
 def test_what_only_the_local_runner_finds_is_doubtful() -> None:
     vendor = vendor_document(
         inbound={"type": "local"},
