@@ -1,9 +1,10 @@
-"""The output folder of a local run, and the thread that writes to it."""
+"""The output folder of a local run, and the threads that write to it."""
 
 from __future__ import annotations
 
 import shutil
 import tempfile
+from collections import deque
 from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
@@ -29,6 +30,7 @@ _FILES = (
     "published/state.parquet",
 )
 """The files that a run writes and a later one replaces. Other files stay as they are."""
+_FILES_AT_ONCE = 2
 
 
 @dataclass(slots=True)
@@ -81,7 +83,9 @@ def _replace(tree: Path, output_dir: Path, name: str) -> None:
 
 
 class FolderSink:
-    """A `Sink` of the engine that writes files on another thread, one at a time.
+    """A `Sink` of the engine that writes files on other threads, two at a time.
+
+    The feed and its state are made beside each other, as two vendors' files are.
 
     Args:
         tree: The folder to write to.
@@ -89,24 +93,23 @@ class FolderSink:
 
     def __init__(self, tree: Path) -> None:
         self._tree = tree
-        self._executor = ThreadPoolExecutor(1)
-        self._last_write: Future[None] | None = None
+        self._executor = ThreadPoolExecutor(_FILES_AT_ONCE)
+        self._writes: deque[Future[None]] = deque()
 
     def __enter__(self) -> FolderSink:
         """Return the sink."""
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        """Stop the thread."""
+        """Stop the threads."""
         self._executor.shutdown()
 
     def write(self, key: str, chunks: Iterable[bytes | memoryview]) -> None:
-        """Start to write a file, after the file before it is written."""
-        self.wait()
-        self._last_write = self._executor.submit(
-            _write,
-            self._tree / key,
-            chunks,
+        """Start to write a file, when at most one other file is being written."""
+        if len(self._writes) == _FILES_AT_ONCE:
+            self._writes.popleft().result()
+        self._writes.append(
+            self._executor.submit(_write, self._tree / key, chunks),
         )
 
     def wait(self) -> None:
@@ -115,14 +118,13 @@ class FolderSink:
         Raises:
             OSError: A file could not be written.
         """
-        if self._last_write is not None:
-            self._last_write.result()
+        while self._writes:
+            self._writes.popleft().result()
 
     def drain(self) -> None:
         """Wait until no file is being written, and ignore the result."""
-        if self._last_write is not None:
-            wait([self._last_write])
-            self._last_write = None
+        wait(self._writes)
+        self._writes.clear()
 
 
 def _write(path: Path, chunks: Iterable[bytes | memoryview]) -> None:
