@@ -27,6 +27,7 @@ from relay_dagster.api.routes import (
     pulls,
     runs,
     secrets,
+    sessions,
     skus,
     statuses,
     tenants,
@@ -40,8 +41,9 @@ from relay_dagster.api.security.api_keys import (
     refuse_unsafe,
 )
 from relay_dagster.api.security.auth import Parts
-from relay_dagster.api.security.bearers import LinkReaders, Sessions
+from relay_dagster.api.security.links import LinkReaders
 from relay_dagster.api.security.rate_limits import TokenBuckets, WrongKeys
+from relay_dagster.api.security.sessions import Sessions
 from relay_dagster.api.web import overview, sign_in, suppliers, vendors
 from relay_dagster.api.web import runs as run_pages
 from relay_dagster.api.web import skus as sku_pages
@@ -55,6 +57,7 @@ _ROUTERS = (
     tenants.routes,
     deletions.routes,
     api_keys.routes,
+    sessions.routes,
     statuses.routes,
     config_checks.routes,
     uploads.routes,
@@ -133,6 +136,12 @@ def _parts(platform: Platform, limits: ApiLimits) -> Parts:
     """Return the parts that the routes of one app share."""
     settings = platform.settings
     wrong_keys = WrongKeys(limits.wrong_keys_per_minute)
+    # Any page that is open in an office's browser can send wrong cookies and links, so
+    # they do not keep the office from using its keys.
+    wrong_tokens = WrongKeys(
+        limits.wrong_keys_per_minute,
+        reason="too many wrong links or sessions from this address",
+    )
     admin_keys = read_admin_keys(settings.api_keys)
     tests_per_minute = limits.webhook_tests_per_minute
     too_many_tests = f"a tenant may test its webhooks at most {tests_per_minute} times a minute"
@@ -140,8 +149,8 @@ def _parts(platform: Platform, limits: ApiLimits) -> Parts:
     return Parts(
         platform,
         keyring=Keyring(admin_keys, platform.api_keys, wrong_keys),
-        sessions=Sessions(platform.sessions, platform.api_keys, wrong_keys),
-        link_readers=LinkReaders(platform.links, wrong_keys, limits),
+        sessions=Sessions(platform.sessions, platform.api_keys, wrong_tokens),
+        link_readers=LinkReaders(platform.links, wrong_tokens, limits),
         rates=CallerRates(
             settings.rate_limit_per_minute, limits.burst, limits.at_work
         ),

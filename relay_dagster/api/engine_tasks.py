@@ -7,7 +7,7 @@ run's files. `TaskSlots` decides who may start a task, and how long it may take.
 
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -62,15 +62,29 @@ class TaskDeadline(Deadline):
         return seconds
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _WaitingTask:
+    """A supplier's task that waits for a slot."""
+
+    tenant_id: str
+    gives_way_until: float  # the time until which tasks by keys go first
+
+
 class TaskSlots:
     """The slots for tasks: one a tenant, a few in all. Only suppliers wait for one."""
 
-    def __init__(self, limits: ApiLimits = DEFAULT_API_LIMITS) -> None:
+    def __init__(
+        self,
+        limits: ApiLimits = DEFAULT_API_LIMITS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._limits = limits
+        self._clock = clock
         self._changed = threading.Condition()
         # The tenant of each running task; "" for a task that a supplier started.
         self._running: list[str] = []
-        self._waiting = 0
+        # Suppliers' tasks, the one that has waited the longest first.
+        self._waiting: list[_WaitingTask] = []
 
     @contextmanager
     def take(self, tenant_id: str) -> Iterator[TaskDeadline]:
@@ -80,7 +94,10 @@ class TaskSlots:
             BusyError: No slot is free, or the tenant has one.
         """
         with self._changed:
-            is_full = len(self._running) >= self._limits.tasks
+            slots = self._limits.tasks
+            if self._waiting and self._is_first_in_line(self._waiting[0]):
+                slots -= 1
+            is_full = len(self._running) >= slots
             if is_full or tenant_id in self._running:
                 raise sandbox.BusyError
             self._running.append(tenant_id)
@@ -88,27 +105,63 @@ class TaskSlots:
             yield deadline
 
     @contextmanager
-    def take_when_idle(self) -> Iterator[TaskDeadline]:
-        """Take a slot once no task is running, and yield the deadline of its task.
+    def take_behind_keys(self, tenant_id: str) -> Iterator[TaskDeadline]:
+        """Wait for a slot for a supplier's task, and yield the deadline of the task.
 
-        So a supplier's task is not its tenant's, and callers with a key find a slot.
+        The task waits until no other task is running. After a while it no longer gives
+        way to tasks by keys, and takes the next free slot. A supplier's task is not its
+        tenant's, and never takes all slots.
 
         Raises:
-            BusyError: Other tasks were running all the time, or enough callers wait.
+            BusyError: A task of the tenant's suppliers waits, or too many of all do.
         """
         with self._changed:
-            if self._waiting >= self._limits.link_checks_waiting:
+            waiting_tenants = [task.tenant_id for task in self._waiting]
+            if (
+                tenant_id in waiting_tenants
+                or len(waiting_tenants) >= self._limits.link_checks_waiting
+            ):
                 raise sandbox.BusyError
-            self._waiting += 1
-            is_idle = self._changed.wait_for(
-                lambda: not self._running, timeout=self._limits.task_seconds
-            )
-            self._waiting -= 1
-            if not is_idle:
-                raise sandbox.BusyError
-            self._running.append("")
+            patience = self._limits.link_check_patience_seconds
+            task = _WaitingTask(tenant_id, self._clock() + patience)
+            self._waiting.append(task)
+            try:
+                self._wait_for_slot(task)
+                self._running.append("")
+            finally:
+                self._waiting.remove(task)
+                self._changed.notify_all()
         with self._released("") as deadline:
             yield deadline
+
+    def _wait_for_slot(self, task: _WaitingTask) -> None:
+        """Wait until a supplier's task may run.
+
+        Raises:
+            BusyError: Other tasks did not end in time.
+        """
+        for seconds in (
+            self._limits.link_check_patience_seconds,
+            # Each task before this one, and the one that runs, may take all its time.
+            self._limits.task_seconds * (self._limits.link_checks_waiting + 1),
+        ):
+            if self._changed.wait_for(lambda: self._may_run(task), seconds):
+                return
+        raise sandbox.BusyError
+
+    def _may_run(self, task: _WaitingTask) -> bool:
+        """Return True if a supplier's task may take a slot now."""
+        if self._waiting[0] is not task:
+            return False
+        if not self._running:
+            return True
+        has_free_slot = len(self._running) < self._limits.tasks
+        return has_free_slot and self._is_first_in_line(task)
+
+    def _is_first_in_line(self, task: _WaitingTask) -> bool:
+        """Return True if the next free slot is that of a supplier's task."""
+        has_waited = self._clock() >= task.gives_way_until
+        return has_waited and "" not in self._running
 
     @contextmanager
     def _released(self, tenant_id: str) -> Iterator[TaskDeadline]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from relay_dagster.aws.clients import LONG_POLL_SECONDS
+from relay_dagster.aws.dynamodb.codec import digest_of
 from relay_dagster.aws.job_queue import MAX_MESSAGES, Message, UploadQueue
 from relay_dagster.aws.metrics import report_fault
 from relay_dagster.drain import drain
@@ -22,13 +23,14 @@ from relay_dagster.intake.upload_events import (
 )
 from relay_dagster.logs import event_log
 from relay_dagster.runs.ports import utc_now
-from relay_dagster.triggers import rules
+from relay_dagster.triggers import link_uploads, rules
 from relay_dagster.triggers.rules import TriggerQueue, TriggerState, UploadEvent
 from relay_dagster.wiring import Platform
 
 POLL_SECONDS = 35
 """The length of a tick, which may last 60 seconds: between two ticks no event is seen."""
 MAX_RECEIVED = 500
+_EVENT_ID_LENGTH = 16
 log = event_log()
 
 
@@ -127,6 +129,11 @@ class UploadTick:
     def _note(self, tenant_id: str, uploads: Sequence[CreatedObject]) -> None:
         """Store a tenant's uploads with its triggers; start a run that is due at once."""
         check = TriggerCheck(self.platform, self.clock)
+        uploads = [
+            upload
+            for upload in uploads
+            if self._is_within_quota(tenant_id, upload)
+        ]
 
         def note(state: TriggerState) -> TriggerState | None:
             # The plan is read after the triggers, which a config that is stored in
@@ -145,6 +152,27 @@ class UploadTick:
         if item is not None and item.is_due(self.clock()):
             worker = check.worker(TriggerQueue.DUE)
             self.started += worker.handle_now(item) is not None
+
+    def _is_within_quota(self, tenant_id: str, upload: CreatedObject) -> bool:
+        """Count a supplier's upload; return False if its link has sent too many."""
+        link_id = link_uploads.link_of_upload(upload.key)
+        if link_id is None:
+            return True
+        # An event that is received again is the same event.
+        event_id = digest_of(f"{upload.key} {upload.at.isoformat()}")
+        has_room = self.platform.links.count_upload(
+            tenant_id,
+            link_id,
+            event_id[:_EVENT_ID_LENGTH],
+            min(upload.at, self.clock()),
+        )
+        if not has_room:
+            log.warning(
+                "too_many_supplier_uploads",
+                tenant_id=tenant_id,
+                link_id=link_id,
+            )
+        return has_room
 
     def _send_to_dlq(
         self,

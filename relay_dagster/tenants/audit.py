@@ -32,6 +32,8 @@ class Action(StrEnum):
     FEED_LINK_DELETED = "feed_link.deleted"
     SUPPLIER_LINK_CREATED = "supplier_link.created"
     SUPPLIER_LINK_DELETED = "supplier_link.deleted"
+    SESSION_STARTED = "session.started"
+    SESSION_ENDED = "session.ended"
     SECRET_PUT = "secret.put"  # noqa: S105 - an act, no secret
     SECRET_DELETED = "secret.deleted"  # noqa: S105 - an act, no secret
     PULL_ASKED = "pull.asked"

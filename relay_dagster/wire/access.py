@@ -108,6 +108,32 @@ class KeyList(base.Page):
     next_cursor: base.NextCursor
 
 
+# --- sessions -----------------------------------------------------------------------
+
+
+class ListedSession(base.ResponseBody):
+    """A browser that is signed in to the pages with a key of the tenant."""
+
+    session_id: str
+    key_id: str = Field(description="The key that the browser signed in with.")
+    created_at: datetime
+    last_used_at: datetime | None = Field(
+        description="The time of the last use, recorded at most once a minute. Null for "
+        "a session that an earlier release opened.",
+    )
+    expires_at: datetime = Field(
+        description="The time when the session ends. It ends earlier after 2 hours "
+        "without use.",
+    )
+
+
+class SessionList(base.Page):
+    """A page of a tenant's open sessions, oldest first."""
+
+    sessions: list[ListedSession]
+    next_cursor: base.NextCursor
+
+
 # --- links --------------------------------------------------------------------------
 
 
@@ -115,7 +141,10 @@ class FeedLinkRequest(base.RequestBody):
     """The body of `POST /v1/tenants/{tenant_id}/feed-links`."""
 
     name: _Name
-    expires_at: _Expiry = None
+    expires_at: _UtcInstant | None = Field(
+        None,
+        description="A time in the future. By default, the link expires after 400 days.",
+    )
 
 
 class NewFeedLink(base.ResponseBody):
@@ -132,7 +161,10 @@ class ListedFeedLink(base.ResponseBody):
     name: str
     created_at: datetime
     created_by: str
-    expires_at: datetime | None
+    expires_at: datetime | None = Field(
+        description="Null for a link that an earlier release created without an "
+        "expiry.",
+    )
     last_used_at: datetime | None = Field(
         description="The time of the last use, recorded at most once an hour.",
     )

@@ -9,7 +9,7 @@ import subprocess
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from relay_core.domain.records import VendorResult
 from relay_core.merge.row_counts import RowCounts
 from relay_core.publish.keys import ArtifactKeys
 from relay_dagster.api.http.error_codes import CODES
+from relay_dagster.aws.dynamodb.api_key_store import BrowserSession
 from relay_dagster.runs.model import NewRun
 from relay_dagster.tenants.audit import Action
 from support.api_world import ADMIN, ApiWorld
@@ -124,6 +125,20 @@ def keep_back(api: LiveApi, folder: Path) -> None:
     )
 
 
+def sign_in(api: LiveApi, folder: Path) -> None:
+    """Let a browser be signed in with a key of the tenant."""
+    now = datetime.now(UTC)
+    session = BrowserSession(
+        digest="8" * 64,
+        tenant_id="acme_parts",
+        key_id="8c1d6f0a2b3e4c5d",
+        created_at=now,
+        ends_at=now + timedelta(hours=12),
+        last_used_at=now,
+    )
+    api.platform.sessions.add(session)
+
+
 # What happens elsewhere before a command is run.
 BEFORE: dict[str, Callable[[LiveApi, Path], None]] = {
     "config:check": upload,
@@ -133,6 +148,7 @@ BEFORE: dict[str, Callable[[LiveApi, Path], None]] = {
     "/accept": keep_back,
     "/deliveries": deliver,
     "/pull": have_a_pull,
+    "tee sessions.json": sign_in,
 }
 
 
@@ -196,9 +212,7 @@ def test_every_command_of_the_guide_answers_as_it_says(tmp_path: Path) -> None:
                 if part in script:
                     act(api, folder)
             # One shell after another, each with the variables of those before.
-            declare = (
-                "declare -p RUN_ID KEY_ID EARLIER SHA256 WEBHOOK_ID LINK_ID"
-            )
+            declare = "declare -p RUN_ID KEY_ID SESSION_ID EARLIER SHA256 WEBHOOK_ID LINK_ID"
             whole = f". {state}\n{script}\n{declare} > {state} 2>/dev/null || true\n"
             process = subprocess.run(
                 ["bash", "-c", whole],
@@ -230,7 +244,7 @@ def call_of(script: str) -> tuple[str, str]:
     template = template.replace("acme_parts", "{tenant_id}")
     template = template.replace("secrets/granite", "secrets/{name}")
     template = template.replace("vendors/granite_supply", "vendors/{vendor_id}")
-    for name in ("run_id", "key_id", "webhook_id", "link_id"):
+    for name in ("run_id", "key_id", "session_id", "webhook_id", "link_id"):
         template = template.replace(f"${name.upper()}", f"{{{name}}}")
     default = "POST" if " -d " in script else "GET"
     return (method.group(1) if method else default, template)

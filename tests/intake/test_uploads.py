@@ -114,6 +114,59 @@ def test_an_upload_that_the_last_run_has_pinned_is_spent(
     assert world.state.uploads == frozenset()
 
 
+LINK_ID = "0123456789abcdef"
+LINK_KEY = f"tenants/acme/inbound/vendor_1/link-{LINK_ID}-20260301T12-01"
+
+
+def send_form(world: TriggersWorld, count: int, key: str = LINK_KEY) -> None:
+    """Send a form of a supplier's page again and again; S3 tells of it twice."""
+    for _ in range(count):
+        event = s3_event(key, world.clock.advance(milliseconds=1))
+        world.tell(event)
+        world.tell(event)
+    world.take_in()
+
+
+def test_a_supplier_s_files_start_something_twenty_times_an_hour(
+    world: TriggersWorld,
+) -> None:
+    world.store(**QUIET)
+    send_form(world, 30)
+    twentieth = NOON + timedelta(milliseconds=20)
+    assert world.state.last_upload_at == twentieth
+    arrived = world.platform.links.upload_count("acme", LINK_ID, NOON)
+    assert arrived == 20
+
+
+def test_a_file_over_the_quota_starts_nothing_and_others_do(
+    world: TriggersWorld,
+) -> None:
+    world.store(**AT_ONCE)
+    for number in range(20):
+        world.platform.links.count_upload(
+            "acme", LINK_ID, f"event {number}", NOON
+        )
+    world.platform.objects.put(LINK_KEY, b"late")
+    world.drain()
+    send_form(world, 1)
+    assert world.watch(120, every=40) == 0
+    assert not world.runs()
+    send_form(world, 1, LINK_KEY.replace(LINK_ID, "f" * 16))
+    assert len(world.runs()) == 1
+
+
+def test_a_supplier_s_quota_is_new_with_each_hour(
+    world: TriggersWorld,
+) -> None:
+    world.store(**AT_ONCE)
+    send_form(world, 30)
+    links = world.platform.links
+    next_hour = NOON + timedelta(hours=1)
+    assert links.upload_count("acme", LINK_ID, next_hour) == 0
+    assert links.count_upload("acme", LINK_ID, "event", next_hour)
+    assert not links.count_upload("acme", LINK_ID, "event", NOON)
+
+
 class Unlisted:
     """A bucket that nobody may list."""
 

@@ -8,6 +8,7 @@ from typing import Any
 from fastapi.testclient import TestClient
 from httpx import Response
 
+from relay_dagster.api.security.sessions import sign_in_token
 from support.api_world import TENANT, ApiWorld
 from support.html_page import Element, read_page
 
@@ -54,7 +55,22 @@ class Visitor:
     def sign_in(self, key: str) -> Response:
         """Sign in by a key, in place of who is signed in here."""
         self.key = key
-        return self.client.post("/app/sign-in", data={"key": key})
+        return self.client.post("/app/sign-in", data=self.sign_in_form(key))
+
+    def sign_in_form(self, key: str) -> dict[str, str]:
+        """Return the fields of the sign-in form as it was shown to this browser."""
+        if self._form_cookie is None:
+            self.client.get("/app/sign-in")
+        assert self._form_cookie is not None
+        return {"key": key, "token": sign_in_token(self._form_cookie)}
+
+    @property
+    def _form_cookie(self) -> str | None:
+        """The cookie that the token of the sign-in form belongs to."""
+        for name, value in self.client.cookies.items():
+            if name.endswith("-sign-in"):
+                return value
+        return None
 
 
 def browser(world: ApiWorld) -> Visitor:

@@ -6,10 +6,13 @@ does.
 """
 
 import asyncio
+import fcntl
 import json
+import sys
+import termios
 import uuid
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import h11
 from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol
@@ -38,6 +41,23 @@ def server_options(limits: ApiLimits) -> dict[str, Any]:
     }
 
 
+class _CountedTransport:
+    """A transport that counts the bytes which the server writes."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self.written_bytes = 0
+
+    def write(self, data: bytes) -> None:
+        """Write bytes, which the transport may keep for a while."""
+        self.written_bytes += len(data)
+        self._transport.write(data)
+
+    def __getattr__(self, name: str) -> Any:
+        """Return everything else from the transport itself."""
+        return getattr(self._transport, name)
+
+
 class BoundedProtocol(H11Protocol):
     """One connection.
 
@@ -58,10 +78,12 @@ class BoundedProtocol(H11Protocol):
         # The state of the client and the request for which the timer runs.
         self._awaited: object = None
         self._timer: asyncio.TimerHandle | None = None
+        self._measures_pace = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Accept a new connection, or refuse it if there are too many."""
-        super().connection_made(transport)
+        self._counted = _CountedTransport(transport)
+        super().connection_made(cast("asyncio.Transport", self._counted))
         limit = self._limits.connections
         if len(self.connections) > limit:
             detail = f"more than {limit} connections are open; try again later"
@@ -143,21 +165,50 @@ class BoundedProtocol(H11Protocol):
             self.transport.abort()
 
     def pause_writing(self) -> None:
-        """Pause the app until the client has read more; abort if it stops reading."""
+        """Pause the app until the client has read more; abort if it reads too slowly."""
         super().pause_writing()
-        self._check_progress_later(self.transport.get_write_buffer_size())
+        if not self._measures_pace:
+            self._measures_pace = True
+            self._check_pace_later()
 
-    def _check_progress_later(self, unread_bytes: int) -> None:
+    def _check_pace_later(self) -> None:
         self.loop.call_later(
-            self._limits.body_seconds, self._abort_if_stuck, unread_bytes
+            self._limits.body_seconds,
+            self._abort_if_slow,
+            self._read_bytes(),
+            self._counted.written_bytes,
         )
 
-    def _abort_if_stuck(self, previously_unread_bytes: int) -> None:
-        unread_bytes = self.transport.get_write_buffer_size()
-        if unread_bytes and unread_bytes == previously_unread_bytes:
+    def _read_bytes(self) -> int:
+        """Return the number of bytes that the client has taken of all responses."""
+        return self._counted.written_bytes - self._unread_bytes()
+
+    def _unread_bytes(self) -> int:
+        """Return the number of bytes that wait here or in the system for the client."""
+        waiting_bytes = self.transport.get_write_buffer_size()
+        socket = self.transport.get_extra_info("socket")
+        try:
+            answer = fcntl.ioctl(socket.fileno(), termios.TIOCOUTQ, bytes(4))
+        except (OSError, ValueError):
+            # The connection is closed, or the system does not say.
+            return waiting_bytes
+        return waiting_bytes + int.from_bytes(answer, sys.byteorder)
+
+    def _abort_if_slow(self, earlier_read: int, earlier_written: int) -> None:
+        """Abort the connection if the client has left bytes unread for too long.
+
+        ``earlier_read`` and ``earlier_written`` are the numbers of bytes that the client
+        had taken, and that were written, when the period began.
+        """
+        read_bytes = self._read_bytes()
+        is_behind = read_bytes < earlier_written
+        is_slow = read_bytes - earlier_read < self._limits.reader_bytes
+        if is_behind and is_slow:
             self.transport.abort()
-        elif unread_bytes and self.flow.write_paused:
-            self._check_progress_later(unread_bytes)
+        elif self.flow.write_paused:
+            self._check_pace_later()
+        else:
+            self._measures_pace = False
 
     # --- refusing -------------------------------------------------------------------
 

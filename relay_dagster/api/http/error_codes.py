@@ -67,6 +67,9 @@ CODES: Mapping[str, Code] = {
     "API_KEY_NOT_FOUND": Code(404, "the tenant has no key with this ID"),
     "SECRET_NOT_FOUND": Code(404, "the tenant has no secret with this name"),
     "LINK_NOT_FOUND": Code(404, "the tenant has no link with this ID"),
+    "SESSION_NOT_FOUND": Code(
+        404, "the tenant has no open session with this ID"
+    ),
     "WEBHOOK_NOT_FOUND": Code(404, "the tenant has no webhook with this ID"),
     "METHOD_NOT_ALLOWED": Code(
         405,
@@ -105,7 +108,9 @@ CODES: Mapping[str, Code] = {
         409, "the tenant has reached the maximum of 50 secrets"
     ),
     "LINK_QUOTA_EXCEEDED": Code(
-        409, "the tenant or the vendor has reached the maximum of 20 links"
+        409,
+        "the tenant has reached the maximum of 200 links, or of 20 links to its feed "
+        "or for one vendor",
     ),
     "OVERRIDE_QUOTA_EXCEEDED": Code(
         409, "the tenant would exceed the maximum of 10,000 overrides"

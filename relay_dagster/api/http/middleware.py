@@ -140,6 +140,10 @@ class RequestFrame:
                     f"the head has more than {self.limits.head_bytes:,} bytes"
                 )
                 await exchange.refuse("HEAD_TOO_LARGE", detail, close=True)
+            elif scope["query_string"].count(b"&") >= self.limits.query_fields:
+                # FastAPI parses the query on the event loop, before it knows the caller.
+                detail = f"the query has more than {self.limits.query_fields:,} fields"
+                await exchange.refuse("HEAD_TOO_LARGE", detail, close=True)
             elif (
                 content_length.isdigit()
                 and int(content_length) > self.max_body_bytes

@@ -37,7 +37,7 @@ class DocumentedApp(FastAPI):
         def document_bytes() -> bytes:
             return bytes(JSONResponse(self.openapi()).body)
 
-        async def get_document(_: Request) -> Response:
+        def get_document(_: Request) -> Response:
             return Response(document_bytes(), media_type="application/json")
 
         self.add_route(

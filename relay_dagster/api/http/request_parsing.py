@@ -20,6 +20,7 @@ from pydantic import ValidationError
 from relay_core.domain.errors import ConfigFault
 from relay_dagster.api.http import error_codes
 from relay_dagster.api.http.config_schema import REFERENCE
+from relay_dagster.api.http.middleware import BodyRefusedError
 from relay_dagster.api.http.problems import (
     ProblemError,
     faults_of,
@@ -176,6 +177,28 @@ def _query_check(
 
 
 # --- bodies -------------------------------------------------------------------------
+
+
+async def read_body(request: Request, max_bytes: int) -> bytes:
+    """Return the bytes of a body that may have fewer than other bodies.
+
+    Raises:
+        BodyRefusedError: The body has more than ``max_bytes`` (413), or did not arrive
+            in time.
+    """
+    detail = f"this body has at most {max_bytes:,} bytes"
+    too_large = BodyRefusedError("PAYLOAD_TOO_LARGE", detail)
+    content_length = request.headers.get("content-length", "")
+    if content_length.isdigit() and int(content_length) > max_bytes:
+        raise too_large
+    chunks = []
+    remaining_bytes = max_bytes
+    async for chunk in request.stream():
+        remaining_bytes -= len(chunk)
+        if remaining_bytes < 0:
+            raise too_large
+        chunks.append(chunk)
+    return b"".join(chunks)
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,14 +100,14 @@ def check_document(
 ) -> wire.ConfigCheck:
     """Check a config, and read the latest uploads, or one vendor's, with it.
 
-    With ``waits``, as for a supplier, the check waits until no other check is running.
+    With ``waits``, as for a supplier, the check lets those by keys go first for a while.
 
     Raises:
         ProblemError: Other configs are being checked (503), or the check needs too much
             time or memory (422).
     """
     slots = parts.tasks.slots
-    slot = slots.take_when_idle() if waits else slots.take(tenant_id)
+    slot = slots.take_behind_keys(tenant_id) if waits else slots.take(tenant_id)
     try:
         with slot as deadline:
             return _check(tenant_id, document, parts, deadline, vendor_id)

@@ -18,7 +18,7 @@ from relay_dagster.api.routes.uploads import prefix_of
 from relay_dagster.api.security import auth
 from relay_dagster.aws.dynamodb import link_store
 from relay_dagster.aws.dynamodb.codec import by_time, digest_of
-from relay_dagster.aws.dynamodb.cursors import read_cursor, to_cursor
+from relay_dagster.aws.dynamodb.cursors import page_by_time
 from relay_dagster.aws.dynamodb.link_store import LinkKind
 from relay_dagster.logs import event_log
 from relay_dagster.runs.ports import utc_now
@@ -26,6 +26,7 @@ from relay_dagster.wire import access as wire
 
 routes = request_parsing.router("feeds")
 _log = event_log()
+_FEED_LINK_LIFE = timedelta(days=400)
 _MAX_SUPPLIER_LINK_LIFE = timedelta(days=366)
 _CREATION_ERRORS = (
     "TENANT_CLOSING",
@@ -53,8 +54,9 @@ def create_feed_link(
     the link appears.
     """
     require_tenant(call.platform, tenant_id)
+    expires_at = body.expires_at or utc_now() + _FEED_LINK_LIFE
     link_id, url = _create_link(
-        call, tenant_id, LinkKind.FEED, body.name, body.expires_at
+        call, tenant_id, LinkKind.FEED, body.name, expires_at
     )
     response.headers["Cache-Control"] = "no-store"
     return wire.NewFeedLink(link_id=link_id, url=url)
@@ -134,18 +136,13 @@ def list_supplier_links(
     """List a tenant's links for suppliers, oldest first. The URLs are not included."""
     require_tenant(call.platform, tenant_id)
     links = call.platform.links.of_tenant(tenant_id, LinkKind.SUPPLIER)
-    first_key = "" if cursor is None else "#".join(read_cursor(cursor))
-    links_by_key = {
+    links_by_time = {
         by_time(link.created_at, link.link_id): link for link in links
     }
-    remaining_keys = [key for key in links_by_key if key >= first_key]
-    has_next_page = len(remaining_keys) > limit
+    page, next_cursor = page_by_time(links_by_time, limit, cursor)
     return wire.SupplierLinkList(
-        supplier_links=[
-            wire.ListedSupplierLink.of(links_by_key[key])
-            for key in remaining_keys[:limit]
-        ],
-        next_cursor=to_cursor(remaining_keys[limit]) if has_next_page else None,
+        supplier_links=[wire.ListedSupplierLink.of(link) for link in page],
+        next_cursor=next_cursor,
     )
 
 
@@ -168,13 +165,13 @@ def _create_link(
     tenant_id: str,
     kind: LinkKind,
     name: str,
-    expires_at: datetime | None,
+    expires_at: datetime,
     *,
     vendor_id: str | None = None,
 ) -> tuple[str, str]:
     """Store a new link; return its ID and its URL, whose token is not stored."""
     now = utc_now()
-    if expires_at is not None and expires_at <= now:
+    if expires_at <= now:
         fault = ConfigFault("expires_at", "must be in the future")
         raise problems.invalid_request([fault])
     public_url = call.platform.settings.public_url

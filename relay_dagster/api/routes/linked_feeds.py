@@ -11,8 +11,8 @@ from starlette.responses import StreamingResponse
 
 from relay_dagster.api.http import middleware, problems
 from relay_dagster.api.http.file_version import FileVersion, NotSatisfiableError
-from relay_dagster.api.security.auth import Parts, PartsDep
-from relay_dagster.aws.dynamodb.link_store import Link
+from relay_dagster.api.security.auth import Parts, PartsDep, link_of
+from relay_dagster.aws.dynamodb.link_store import Link, LinkKind
 from relay_dagster.feeds.pointer import FeedPointer
 
 
@@ -21,17 +21,14 @@ def read_linked_feed(token: str, request: Request, parts: PartsDep) -> Response:
 
     Raises:
         ProblemError: The link does not exist or has expired, or there is no feed yet
-            (404); the link, or the process, has too many readers (503).
-        RateLimitedError: The link is read too often (429).
+            (404); the link, its tenant, or the process has too many readers (503).
+        RateLimitedError: The link is read too often, or its tenant makes too many
+            requests (429).
     """
-    address = middleware.address_of(request.scope) or ""
-    link = parts.link_readers.link(token, address)
+    link = link_of(request, parts, token, LinkKind.FEED)
     if link is None:
         message = "the link does not exist, has expired, or was revoked; ask for a new one"
         raise problems.ProblemError("NOT_FOUND", message)
-    caller = f"feed_link:{link.link_id}"
-    middleware.log_context(request.scope)["caller"] = caller
-    parts.platform.links.note_use(link)
     pointer = parts.platform.runs.feed(link.tenant_id)
     if pointer is None:
         raise _no_feed()
@@ -74,14 +71,17 @@ def _feed_response(
     if byte_range is not None:
         status = 206
         headers["Content-Range"] = f"bytes {start}-{stop - 1}/{head.size}"
-    end_reading = parts.link_readers.begin(link.link_id)
+    end_reading = parts.link_readers.begin(link.link_id, link.tenant_id)
     if end_reading is None:
         reason = "too many clients are reading the feed"
         raise problems.unavailable("FEED_LINKS_BUSY", reason)
-    # The reader counts until the feed is sent, or the client disconnects.
+    # From here on it is a reader, until the feed is sent or the client disconnects, and
+    # no longer one of the tenant's requests in progress.
+    request_in_progress = middleware.at_end(request.scope).pop_all()
     middleware.at_end(request.scope).callback(end_reading)
     headers["Content-Length"] = str(stop - start)
-    chunks = objects.chunks(feed.key, start, stop)
+    with request_in_progress:
+        chunks = objects.chunks(feed.key, start, stop)
     return StreamingResponse(chunks, status_code=status, headers=headers)
 
 

@@ -36,7 +36,6 @@ _NAME_AND_SECRET = re.compile(
 )
 # The ID in a tenant's key leads to the digest. The secret is 32 random bytes.
 _TENANT_KEY = re.compile(r"rk_([0-9a-f]{16})_([A-Za-z0-9_-]{43})")
-_REMEMBERED_SECONDS = 60 * 60.0
 _ADMIN_FACTOR = 10
 _log = event_log()
 
@@ -221,13 +220,10 @@ class Keyring:
     wrong_keys: rate_limits.WrongKeys
     clock: Callable[[], float] = time.monotonic  # seconds
     now: Callable[[], datetime] = utc_now
-    # The time when a key was last valid, and its tenant, by the key's digest.
-    _valid_keys: rate_limits.RecentValues[tuple[float, str]] = field(
-        default_factory=rate_limits.RecentValues
-    )
 
     def __post_init__(self) -> None:
         """Compute the digests of the admins' keys."""
+        self._valid_keys = rate_limits.ValidSecrets(self.clock)
         self._admins = [
             (digest_of(key.secret), Caller(f"admin:{key.name}", name=key.name))
             for key in self.admin_keys
@@ -254,7 +250,7 @@ class Keyring:
         ]
         if matching_admins:
             return matching_admins[0]
-        if self.likely_tenant(key) is None:
+        if self._valid_keys.tenant(digest) is None:
             self.wrong_keys.require_few(address)
         tenant_key = self._find_tenant_key(key, digest)
         if tenant_key is None or tenant_key.is_over(self.now()):
@@ -263,7 +259,7 @@ class Keyring:
             if tenant_key is not None and tenant_key.expires_at is not None:
                 raise KeyExpiredError(tenant_key.expires_at)
             return None
-        self._valid_keys.set(digest, (self.clock(), tenant_key.tenant_id))
+        self._valid_keys.remember(digest, tenant_key.tenant_id)
         # A valid key works even if its use cannot be noted.
         with suppress(ExternalServiceError):
             self.tenant_keys.note_use(tenant_key)
@@ -283,12 +279,7 @@ class Keyring:
 
     def likely_tenant(self, key: str) -> str | None:
         """Return the tenant of a key that was valid within the last hour, or None."""
-        remembered = self._valid_keys.get(digest_of(key))
-        if remembered is None:
-            return None
-        valid_at, tenant_id = remembered
-        is_recent = self.clock() - valid_at < _REMEMBERED_SECONDS
-        return tenant_id if is_recent else None
+        return self._valid_keys.tenant(digest_of(key))
 
     def issue(
         self, tenant_id: str, request: KeyRequest, by: Caller, origin: Origin

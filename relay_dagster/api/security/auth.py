@@ -19,8 +19,10 @@ from relay_dagster.api.http.request_parsing import ADMIN
 from relay_dagster.api.readiness import ReadinessProbe
 from relay_dagster.api.security import api_keys
 from relay_dagster.api.security.api_keys import Caller, CallerRates
-from relay_dagster.api.security.bearers import LinkReaders, Sessions
+from relay_dagster.api.security.links import LinkReaders
 from relay_dagster.api.security.rate_limits import TokenBuckets
+from relay_dagster.api.security.sessions import Sessions
+from relay_dagster.aws.dynamodb.link_store import Link, LinkKind
 from relay_dagster.tenants.audit import Origin
 from relay_dagster.tenants.scopes import Scope
 from relay_dagster.wiring import Platform
@@ -114,6 +116,32 @@ def _unauthenticated(problem: str) -> ProblemError:
     message = f"the key in X-API-Key {problem}"
     headers = {"WWW-Authenticate": _SCHEME}
     return ProblemError("UNAUTHENTICATED", message, headers=headers)
+
+
+def link_of(
+    request: Request, parts: Parts, token: str, kind: LinkKind
+) -> Link | None:
+    """Return the link with a token, or None; count the request with it.
+
+    Raises:
+        RateLimitedError: The link is used too often, its tenant has made too many
+            requests or has too many in progress, or too many wrong links came from the
+            address.
+    """
+    readers = parts.link_readers
+    likely_tenant = readers.likely_tenant(token)
+    if likely_tenant is not None:
+        begin_request(request, parts.rates, likely_tenant)
+    address = middleware.address_of(request.scope) or ""
+    link = readers.link(token, address, kind)
+    if link is None:
+        return None
+    log_context = middleware.log_context(request.scope)
+    log_context["caller"] = f"{kind}_link:{link.link_id}"
+    if likely_tenant is None:
+        begin_request(request, parts.rates, link.tenant_id)
+    parts.platform.links.note_use(link)
+    return link
 
 
 def begin_request(request: Request, rates: CallerRates, tenant_id: str) -> None:

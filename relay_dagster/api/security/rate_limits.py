@@ -1,5 +1,6 @@
 """Rate limits, counted by name in the memory of one process of the API."""
 
+import re
 import threading
 import time
 from collections import Counter, deque
@@ -11,8 +12,11 @@ from typing import Generic, TypeVar
 _MAX_NAMES = 10_000
 _MINUTE_SECONDS = 60.0
 _RETRY_SECONDS = 1.0
+_REMEMBERED_SECONDS = 60 * 60.0
 # A customer of a provider gets a whole network of this prefix length.
 _IPV6_PREFIX_LENGTH = 64
+# 32 random bytes in base64, the secret part of links and sessions.
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
 _Value = TypeVar("_Value")
 
 
@@ -52,6 +56,37 @@ class RecentValues(Generic[_Value]):
         """Forget a name."""
         with self._lock:
             self._values.pop(name, None)
+
+
+def is_token(text: str) -> bool:
+    """Return True if a text has the form of the secret of a link or a session."""
+    return _TOKEN.fullmatch(text) is not None
+
+
+@dataclass(eq=False)
+class ValidSecrets:
+    """The keys, tokens or cookies that were valid within the last hour, by digest."""
+
+    clock: Callable[[], float] = time.monotonic  # the time, in seconds
+    # The time when a secret was last valid, and the tenant that it belongs to.
+    _uses: RecentValues[tuple[float, str]] = field(default_factory=RecentValues)
+
+    def tenant(self, digest: str) -> str | None:
+        """Return the tenant of a secret, or None if it was not valid in the last hour."""
+        last_use = self._uses.get(digest)
+        if last_use is None:
+            return None
+        valid_at, tenant_id = last_use
+        is_recent = self.clock() - valid_at < _REMEMBERED_SECONDS
+        return tenant_id if is_recent else None
+
+    def remember(self, digest: str, tenant_id: str) -> None:
+        """Remember that a secret of a tenant is valid now."""
+        self._uses.set(digest, (self.clock(), tenant_id))
+
+    def forget(self, digest: str) -> None:
+        """Forget a secret, which is no longer valid."""
+        self._uses.forget(digest)
 
 
 @dataclass(eq=False)
@@ -165,14 +200,15 @@ class SlidingWindow:
 
 
 class WrongKeys:
-    """Limits the wrong keys from one address within a minute."""
+    """Limits the wrong keys, or the wrong tokens, from one address within a minute."""
 
     def __init__(
-        self, per_minute: int, clock: Callable[[], float] = time.monotonic
+        self,
+        per_minute: int,
+        clock: Callable[[], float] = time.monotonic,
+        reason: str = "too many wrong keys from this address",
     ) -> None:
-        self._window = SlidingWindow(
-            per_minute, clock, reason="too many wrong keys from this address"
-        )
+        self._window = SlidingWindow(per_minute, clock, reason=reason)
 
     def require_few(self, address: str) -> None:
         """Require that an address has not sent too many wrong keys.

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import secrets
 from collections.abc import Callable, Coroutine, Mapping
 from functools import cache
 from typing import Any
@@ -14,6 +15,8 @@ from starlette.responses import HTMLResponse, RedirectResponse
 from relay_core.publish.report.templating import REPORT, pages
 from relay_dagster.api.http import middleware
 from relay_dagster.api.http.problems import ProblemError, report_problem
+from relay_dagster.api.security.rate_limits import is_token
+from relay_dagster.api.security.sessions import is_same_token, sign_in_token
 from relay_dagster.api.web import error_words, words
 from relay_dagster.api.web.visits import NotSignedInError, Visit, cookie_of
 
@@ -107,6 +110,17 @@ def page_after_sign_in(text: str | None) -> str:
     return text if text and _PAGE_AFTER_SIGN_IN.fullmatch(text) else HOME
 
 
+def is_sign_in_form(request: Request, token: str) -> bool:
+    """Return True if a token is that of the sign-in form shown to this browser."""
+    cookie = request.cookies.get(_sign_in_cookie_name(request), "")
+    return is_token(cookie) and is_same_token(sign_in_token(cookie), token)
+
+
+def _sign_in_cookie_name(request: Request) -> str:
+    name, _ = cookie_of(request)
+    return f"{name}-sign-in"
+
+
 def sign_in_page(
     request: Request,
     *,
@@ -117,20 +131,35 @@ def sign_in_page(
     """Return the sign-in page, and remove the cookie of a session that ended.
 
     ``problem`` is the error of the key. ``next_path`` is the page to open after signing
-    in; the default is the requested page.
+    in; the default is the requested page. A page of another site could send its own
+    sign-in form, so this form has a token that belongs to a cookie of the browser.
     """
     if request.method == "GET":
         query = f"?{request.url.query}" if request.url.query else ""
         next_path = f"{request.url.path}{query}"
     cookie_name, is_secure = cookie_of(request)
     has_cookie = cookie_name in request.cookies
+    form_cookie_name = _sign_in_cookie_name(request)
+    form_cookie = request.cookies.get(form_cookie_name, "")
+    has_form_cookie = is_token(form_cookie)
+    if not has_form_cookie:
+        form_cookie = secrets.token_urlsafe(32)
     response = page(
         "sign_in.html.jinja",
         status=status,
         problem=problem,
         has_ended=has_cookie and problem is None,
         next=page_after_sign_in(next_path),
+        token=sign_in_token(form_cookie),
     )
+    if not has_form_cookie:
+        response.set_cookie(
+            form_cookie_name,
+            form_cookie,
+            secure=is_secure,
+            httponly=True,
+            samesite="lax",
+        )
     if has_cookie:
         response.delete_cookie(
             cookie_name, secure=is_secure, httponly=True, samesite="lax"

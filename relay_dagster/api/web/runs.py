@@ -242,7 +242,7 @@ def release(
 
 @routes.post(frame.HOME + "/runs/{run_id}/accept")
 def accept(
-    run_id: str, visit: visits.Releasing, form: visits.OwnForm
+    run_id: str, visit: visits.Releasing, form: visits.LargeForm
 ) -> Response:
     """Accept the selected prices of the quarantine, or all. The next run uses them."""
     fields: dict[str, Any] = {"reason": form.get("reason")}

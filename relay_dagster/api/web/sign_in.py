@@ -5,11 +5,17 @@ from fastapi import Request, Response
 from relay_core.publish.report import wording
 from relay_dagster.api.http import middleware
 from relay_dagster.api.http.problems import ProblemError
-from relay_dagster.api.security.api_keys import KeyExpiredError
-from relay_dagster.api.security.auth import PartsDep, begin_request
-from relay_dagster.api.security.bearers import SESSION_LIFE
+from relay_dagster.api.security.api_keys import Caller, KeyExpiredError
+from relay_dagster.api.security.auth import (
+    Parts,
+    PartsDep,
+    begin_request,
+    origin_of,
+)
+from relay_dagster.api.security.sessions import SESSION_LIFE
 from relay_dagster.api.web import frame, visits
 from relay_dagster.api.web.error_words import FieldError
+from relay_dagster.aws.dynamodb.api_key_store import SessionEnd
 from relay_dagster.logs import event_log
 
 routes = frame.page_router()
@@ -28,9 +34,9 @@ def home(request: Request, parts: PartsDep) -> Response:
 
 @routes.post(f"{frame.HOME}/sign-in")
 def sign_in(
-    request: Request, parts: PartsDep, form: visits.AnyForm
+    request: Request, parts: PartsDep, form: visits.SignInForm
 ) -> Response:
-    """Open a session for a tenant's key."""
+    """Open a session for a tenant's key. The form must be of the same browser."""
 
     def refuse(text: str, hint: str, *, status: int = 401) -> Response:
         _log.warning("sign_in_failed", status=status, reason=text)
@@ -42,6 +48,12 @@ def sign_in(
             next_path=form.get("next"),
         )
 
+    if not frame.is_sign_in_form(request, form.get("token", "")):
+        return refuse(
+            "This form has expired.",
+            "Enter the key again. The browser must accept cookies.",
+            status=403,
+        )
     address = middleware.address_of(request.scope) or ""
     try:
         caller = parts.keyring.caller(form.get("key", "").strip(), address)
@@ -62,15 +74,24 @@ def sign_in(
         return refuse(
             "This is an admin key.", "Use a tenant key to sign in.", status=403
         )
-    session_id = parts.sessions.open(caller)
-    cookie_name, is_secure = visits.cookie_of(request)
-    if cookie_name in request.cookies:
+    return _signed_in(request, parts, caller, form.get("next"))
+
+
+def _signed_in(
+    request: Request, parts: Parts, caller: Caller, next_path: str | None
+) -> Response:
+    """Open a session, and redirect the browser to the next page with its cookie."""
+    origin = origin_of(request, caller)
+    earlier_secret = visits.session_secret_of(request)
+    if earlier_secret:
         # The browser had a session already, of this key or of another one.
-        parts.sessions.close(request.cookies[cookie_name])
-    response = frame.go_to(frame.page_after_sign_in(form.get("next")))
+        parts.sessions.close(earlier_secret, SessionEnd.REPLACED, origin)
+    secret = parts.sessions.open(caller, origin)
+    cookie_name, is_secure = visits.cookie_of(request)
+    response = frame.go_to(frame.page_after_sign_in(next_path))
     response.set_cookie(
         cookie_name,
-        session_id,
+        secret,
         max_age=int(SESSION_LIFE.total_seconds()),
         secure=is_secure,
         httponly=True,
@@ -81,11 +102,13 @@ def sign_in(
 
 @routes.post(f"{frame.HOME}/sign-out")
 def sign_out(
-    request: Request, parts: PartsDep, form: visits.OwnForm
+    request: Request, visit: visits.AnyVisit, form: visits.OwnForm
 ) -> Response:
     """Close the session."""
+    visit.parts.sessions.close(
+        visits.session_secret_of(request), SessionEnd.SIGNED_OUT, visit.origin
+    )
     cookie_name, is_secure = visits.cookie_of(request)
-    parts.sessions.close(request.cookies[cookie_name])
     response = frame.go_to(frame.HOME)
     response.delete_cookie(
         cookie_name, secure=is_secure, httponly=True, samesite="lax"

@@ -207,9 +207,12 @@ def _override_of(form: QueryParams, zone: tzinfo) -> dict[str, Any]:
         override["leave_out"] = True
     quantity = form.get("max_quantity", "").strip()
     if quantity:
-        # Other texts than digits stay texts, which are errors of the field.
-        is_number = quantity.isascii() and quantity.isdigit()
-        is_number = is_number and len(quantity) <= _MAX_DIGITS
+        # Other texts than digits, and too many digits, are errors of the field.
+        is_number = (
+            quantity.isascii()
+            and quantity.isdigit()
+            and len(quantity) <= _MAX_DIGITS
+        )
         override["max_quantity"] = int(quantity) if is_number else quantity
     last_day = form.get("expires_on", "").strip()
     if last_day:

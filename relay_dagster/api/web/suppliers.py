@@ -12,17 +12,14 @@ from fastapi import Depends, Request, Response
 from relay_core.config import VendorConfig
 from relay_core.domain.codes import FailureCode
 from relay_core.onboarding.findings import NO_AMOUNTS
-from relay_dagster.api.http.middleware import address_of, log_context
 from relay_dagster.api.http.problems import ProblemError, unavailable
-from relay_dagster.api.limits import DEFAULT_API_LIMITS
 from relay_dagster.api.routes import tenants
 from relay_dagster.api.routes.config_checks import check_document
-from relay_dagster.api.security.auth import Parts, PartsDep
+from relay_dagster.api.security.auth import Parts, PartsDep, link_of
 from relay_dagster.api.web import error_words, frame, uploads, words
 from relay_dagster.api.web.shop import Shop, shop_of
 from relay_dagster.aws.dynamodb.link_store import Link, LinkKind
 from relay_dagster.aws.dynamodb.tenant_store import StoredConfig
-from relay_dagster.tenants.audit import ActorKind
 from relay_dagster.wire.config_checks import HeadReading, VendorCheck
 
 routes = frame.page_router()
@@ -63,20 +60,16 @@ def supplier_of(token: str, request: Request, parts: PartsDep) -> Supplier:
 
     Raises:
         ProblemError: The link or its vendor no longer exists (404).
-        RateLimitedError: The link was used too often.
+        RateLimitedError: The link was used too often, or its tenant makes too many
+            requests.
     """
     platform = parts.platform
-    address = address_of(request.scope) or ""
-    link = parts.link_readers.link(token, address, LinkKind.SUPPLIER)
+    link = link_of(request, parts, token, LinkKind.SUPPLIER)
     gone = ProblemError(
         "NOT_FOUND", "this link is no longer valid; ask for a new one"
     )
     if link is None:
         raise gone
-    log_context(request.scope)["caller"] = (
-        f"{ActorKind.SUPPLIER_LINK}:{link.link_id}"
-    )
-    platform.links.note_use(link)
     stored_config = tenants.find_config(platform, link.tenant_id)
     config = tenants.read_stored(platform, stored_config)
     if config is None:
@@ -130,12 +123,7 @@ def _supplier_page(
     link = supplier.link
     platform = supplier.parts.platform
     check_path = f"/s/{supplier.request.path_params['token']}/check"
-    file_name = uploads.next_name_of_link(
-        platform,
-        supplier.vendor,
-        link.link_id,
-        limit=DEFAULT_API_LIMITS.supplier_uploads_per_hour,
-    )
+    file_name = uploads.next_name_of_link(platform, supplier.vendor, link)
     form = None
     if file_name is not None:
         form = uploads.upload_form(

@@ -16,8 +16,10 @@ from relay_core.domain.codes import VendorStatus
 from relay_dagster.api.routes.runs import summary_of
 from relay_dagster.api.routes.uploads import sign_upload
 from relay_dagster.api.web import error_words, visits, words
+from relay_dagster.aws.dynamodb.link_store import Link
 from relay_dagster.aws.dynamodb.tenant_store import StoredConfig
 from relay_dagster.runs.ports import utc_now
+from relay_dagster.triggers import link_uploads
 from relay_dagster.wire.tenants import UploadLink, UploadRequest
 from relay_dagster.wiring import Platform
 
@@ -67,18 +69,25 @@ def upload_form(
 
 
 def next_name_of_link(
-    platform: Platform, vendor: VendorConfig, link_id: str, limit: int
+    platform: Platform, vendor: VendorConfig, link: Link
 ) -> str | None:
     """Return the name of the next file of a supplier's link.
 
-    Return None if the link uploaded ``limit`` files within the hour. All open forms
-    have the same name until a file has it, so a link cannot upload more files than
-    that, however often its page is opened.
+    Return None if as many files as allowed arrived by the link within the hour. All
+    open forms have the same name until a file has it. A form can be sent several times,
+    so the files that S3 has reported count too.
     """
-    hour = f"{utc_now():%Y%m%dT%H}"
-    prefix = f"{vendor.inbound.s3_prefix}link-{link_id}-{hour}-"
-    count = len(platform.objects.newest_objects(prefix, limit))
-    return f"link-{link_id}-{hour}-{count + 1:02}" if count < limit else None
+    now = utc_now()
+    name_prefix = link_uploads.name_prefix(link.link_id, now)
+    limit = link_uploads.UPLOADS_PER_HOUR
+    stored_files = platform.objects.newest_objects(
+        f"{vendor.inbound.s3_prefix}{name_prefix}", limit
+    )
+    number = len(stored_files) + 1
+    reported = platform.links.upload_count(link.tenant_id, link.link_id, now)
+    if number > limit or reported >= limit:
+        return None
+    return f"{name_prefix}{number:02}"
 
 
 # --- the latest files ---------------------------------------------------------------

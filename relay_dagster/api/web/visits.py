@@ -16,8 +16,9 @@ from starlette.datastructures import QueryParams
 from relay_core.domain.destination import is_loopback
 from relay_dagster.api.http import middleware, request_parsing
 from relay_dagster.api.http.problems import ProblemError
+from relay_dagster.api.limits import DEFAULT_API_LIMITS
 from relay_dagster.api.security import auth
-from relay_dagster.api.security.bearers import form_token, is_form_token
+from relay_dagster.api.security.sessions import form_token, is_same_token
 from relay_dagster.api.web.error_words import FieldError
 from relay_dagster.settings import Settings
 from relay_dagster.tenants.scopes import Scope
@@ -61,8 +62,8 @@ def cookie_of(request: Request) -> tuple[str, bool]:
     return ("relay", False) if is_local else ("__Host-relay", True)
 
 
-def session_id_of(request: Request) -> str:
-    """Return the session ID in the request's cookie, or "" if it has none."""
+def session_secret_of(request: Request) -> str:
+    """Return the session's secret in the request's cookie, or "" if it has none."""
     name, _ = cookie_of(request)
     return request.cookies.get(name, "")
 
@@ -72,21 +73,27 @@ def begin_visit(request: Request, parts: auth.PartsDep) -> Visit:
 
     Raises:
         NotSignedInError: The visitor has not signed in.
-        RateLimitedError: The tenant has made too many requests.
+        RateLimitedError: The tenant has made too many requests or has too many in
+            progress, or too many wrong cookies came from the address.
     """
-    session_id = session_id_of(request)
-    if not session_id:
+    secret = session_secret_of(request)
+    if not secret:
         raise NotSignedInError
+    # A tenant that is over its rate is turned away before anything is looked up.
+    likely_tenant = parts.sessions.likely_tenant(secret)
+    if likely_tenant is not None:
+        auth.begin_request(request, parts.rates, likely_tenant)
     address = middleware.address_of(request.scope) or ""
-    caller = parts.sessions.caller(session_id, address)
+    caller = parts.sessions.caller(secret, address)
     if caller is None or caller.tenant_id is None:
         raise NotSignedInError
     middleware.log_context(request.scope)["caller"] = (
         f"session:{caller.actor.id}"
     )
-    auth.begin_request(request, parts.rates, caller.tenant_id)
+    if likely_tenant is None:
+        auth.begin_request(request, parts.rates, caller.tenant_id)
     origin = auth.origin_of(request, caller)
-    return Visit(caller, origin, parts, token=form_token(session_id))
+    return Visit(caller, origin, parts, token=form_token(secret))
 
 
 def _authorize(
@@ -130,32 +137,82 @@ def refuse_foreign(request: Request) -> None:
         raise ProblemError("FORBIDDEN", message)
 
 
-async def sent_form(request: Request) -> QueryParams:
-    """Return the fields of a form.
+async def _sign_in_body(request: Request) -> bytes:
+    """Return the bytes of the sign-in form, which anybody may send."""
+    refuse_foreign(request)
+    limit = DEFAULT_API_LIMITS.sign_in_bytes
+    return await _body_of_form(request, limit)
+
+
+async def _own_body(request: Request, visit: AnyVisit) -> bytes:
+    """Return the bytes of a form that a signed-in visitor has sent."""
+    refuse_foreign(request)
+    return await _body_of_form(request, DEFAULT_API_LIMITS.form_bytes)
+
+
+async def _large_body(request: Request, visit: AnyVisit) -> bytes:
+    """Return the bytes of the form that lists SKUs."""
+    refuse_foreign(request)
+    return await _body_of_form(request, DEFAULT_API_LIMITS.accept_form_bytes)
+
+
+async def _body_of_form(request: Request, max_bytes: int) -> bytes:
+    """Return the bytes of a form, which are not parsed here, on the event loop.
 
     Raises:
-        ProblemError: The form is of another page (403), or has too many fields (422).
+        BodyRefusedError: The form has too many bytes or fields (413), or did not arrive
+            in time.
     """
-    refuse_foreign(request)
-    body = await request.body()
-    request_parsing.require_few_values(body.count(b"&"))
-    return QueryParams(body.decode(errors="replace"))
+    body = await request_parsing.read_body(request, max_bytes)
+    max_fields = DEFAULT_API_LIMITS.form_fields
+    if body.count(b"&") >= max_fields:
+        detail = f"a form has at most {max_fields:,} fields"
+        raise middleware.BodyRefusedError("PAYLOAD_TOO_LARGE", detail)
+    return body
+
+
+def _sign_in_form(
+    body: Annotated[bytes, Depends(_sign_in_body)],
+) -> QueryParams:
+    """Return the fields of the sign-in form."""
+    return _parse_form(body)
 
 
 def _own_form(
-    request: Request,
-    visit: AnyVisit,
-    form: Annotated[QueryParams, Depends(sent_form)],
+    request: Request, body: Annotated[bytes, Depends(_own_body)]
 ) -> QueryParams:
     """Return the fields of a form that one of the session's pages has sent."""
-    if not is_form_token(session_id_of(request), form.get("token", "")):
+    return _form_of_session(request, body)
+
+
+def _large_form(
+    request: Request, body: Annotated[bytes, Depends(_large_body)]
+) -> QueryParams:
+    """Return the fields of the form that lists SKUs, like `_own_form`."""
+    return _form_of_session(request, body)
+
+
+def _form_of_session(request: Request, body: bytes) -> QueryParams:
+    """Return the fields of a form with the token of the session.
+
+    Raises:
+        ProblemError: The form is of another session (403).
+    """
+    form = _parse_form(body)
+    session_token = form_token(session_secret_of(request))
+    if not is_same_token(session_token, form.get("token", "")):
         message = "the form belongs to another session; open the page again"
         raise ProblemError("FORBIDDEN", message)
     return form
 
 
-AnyForm = Annotated[QueryParams, Depends(sent_form)]
+def _parse_form(body: bytes) -> QueryParams:
+    return QueryParams(body.decode(errors="replace"))
+
+
+SignInForm = Annotated[QueryParams, Depends(_sign_in_form)]
 OwnForm = Annotated[QueryParams, Depends(_own_form)]
+LargeForm = Annotated[QueryParams, Depends(_large_form)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,26 +2,37 @@
 
 A key is ``KEY#<key_id>``, with the digest of its secret and never the secret.
 ``KEYS#<tenant_id>`` has the ids of a tenant's keys, so that they can be counted when one
-is added. ``SESSION#<digest>`` is a person's session of the pages, opened with a key.
+is added. ``SESSION#<digest>`` is a person's session of the pages, opened with a key, and
+``SESSIONS#<key_id>`` has the digests of the key's latest sessions, the oldest first.
 
-``api/security/api_keys.py`` creates and compares keys, and ``api/security/bearers.py``
+``api/security/api_keys.py`` creates and compares keys, and ``api/security/sessions.py``
 says what a session permits. The API's routes say what each scope permits.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
+from enum import StrEnum
 
-from boto3.dynamodb.conditions import Attr
+from boto3.dynamodb.conditions import Attr, ConditionBase
 
 from relay_dagster.aws.dynamodb import schema
-from relay_dagster.aws.dynamodb.codec import Codec, marshal, unmarshal
+from relay_dagster.aws.dynamodb.codec import (
+    Codec,
+    epoch_seconds,
+    marshal,
+    unmarshal,
+)
 from relay_dagster.aws.dynamodb.database import (
     ConditionsFailedError,
     Database,
     is_closed,
 )
-from relay_dagster.aws.dynamodb.expressions import EXISTS, Update
+from relay_dagster.aws.dynamodb.expressions import (
+    DOES_NOT_EXIST,
+    EXISTS,
+    Update,
+)
 from relay_dagster.aws.dynamodb.schema import Kind
 from relay_dagster.aws.dynamodb.table import Table
 from relay_dagster.aws.dynamodb.writes import Write
@@ -31,7 +42,23 @@ from relay_dagster.tenants.scopes import DEFAULT_SCOPES, Scope
 
 MAX_KEYS = 50
 """The number of keys that a tenant may have, expired ones included."""
-_MAX_SESSIONS_SWEPT = 25
+MAX_SESSIONS = 20
+"""The number of sessions that a key may have open. If there are more, the oldest end."""
+MAX_IDLE = timedelta(hours=2)
+"""How long a session goes on without being used."""
+_USE_NOTED_EVERY = timedelta(minutes=1)
+_SESSION_ID_LENGTH = 16
+
+
+class SessionEnd(StrEnum):
+    """Why a session has ended, as the audit says it."""
+
+    SIGNED_OUT = "signed_out"
+    DELETED = "deleted"  # by a call of the API
+    REPLACED = "replaced"  # by a newer session of the same key or browser
+    EXPIRED = "expired"
+    IDLE = "idle"
+    KEY_ENDED = "key_ended"  # the key was deleted, or has expired
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +94,8 @@ class TenantKey:
 class BrowserSession:
     """A browser that is signed in with a key until an instant.
 
-    ``digest`` is the SHA-256 of the session's id in hex.
+    ``digest`` is the SHA-256 of the session's secret in hex. ``last_used_at`` lags by up
+    to a minute, and is None for a session that an earlier release has opened.
     """
 
     digest: str
@@ -75,10 +103,21 @@ class BrowserSession:
     key_id: str
     created_at: datetime
     ends_at: datetime
+    last_used_at: datetime | None = None
 
-    def is_over(self, now: datetime) -> bool:
-        """Return True if the session has ended."""
-        return self.ends_at <= now
+    @property
+    def session_id(self) -> str:
+        """The id of the session, which people may see."""
+        return self.digest[:_SESSION_ID_LENGTH]
+
+    def end_reason(self, now: datetime) -> SessionEnd | None:
+        """Return the reason why the session has ended by itself; None if it goes on."""
+        if self.ends_at <= now:
+            return SessionEnd.EXPIRED
+        last_used_at = self.last_used_at
+        if last_used_at is not None and last_used_at + MAX_IDLE <= now:
+            return SessionEnd.IDLE
+        return None
 
 
 # DynamoDB deletes items by an attribute with the name `schema.EXPIRY`, so a key, which
@@ -274,7 +313,7 @@ def _too_many_keys(tenant_id: str) -> QuotaExceededError:
 
 @dataclass(frozen=True, slots=True)
 class SessionStore:
-    """The sessions of browsers, by the digests of their ids."""
+    """The sessions of browsers, by the digests of their secrets."""
 
     database: Database
 
@@ -285,37 +324,155 @@ class SessionStore:
     def find(self, digest: str) -> BrowserSession | None:
         """Return a session, read consistently, or None where it is over or unknown."""
         session = self._table.read(Kind.SESSION.key(digest), _SESSIONS.read)
-        if session is None or session.is_over(self.database.clock()):
+        if session is None:
             return None
-        return session
+        reason = session.end_reason(self.database.clock())
+        if reason is None:
+            return session
+        self.end(session, reason)
+        return None
 
-    def add(self, session: BrowserSession) -> None:
-        """Store a new session, and delete some of its tenant's that are over.
+    def of_tenant(self, tenant_id: str) -> list[BrowserSession]:
+        """Return a tenant's open sessions, the oldest first, by an index that lags."""
+        return self._listed(tenant_id, Kind.SESSION.key(""))
+
+    def by_id(self, tenant_id: str, session_id: str) -> BrowserSession | None:
+        """Return a tenant's open session with an id, or None, by an index that lags."""
+        sessions = self._listed(tenant_id, Kind.SESSION.key(session_id))
+        for session in sessions:
+            if session.session_id == session_id:
+                return session
+        return None
+
+    def _listed(self, tenant_id: str, prefix: str) -> list[BrowserSession]:
+        keys = self.database.owned_keys(tenant_id, prefix)
+        now = self.database.clock()
+        open_sessions = [
+            session
+            for session in self._table.read_all(keys, _SESSIONS.read)
+            if session.end_reason(now) is None
+        ]
+        return sorted(open_sessions, key=_session_order)
+
+    def add(self, session: BrowserSession, origin: Origin = SYSTEM) -> None:
+        """Store a new session. If its key has too many, the oldest of them end.
 
         Raises:
             TenantClosingError: The tenant is being deleted.
         """
-        self._sweep(session.tenant_id)
-        item = _SESSIONS.item(Kind.SESSION.key(session.digest), session)
-        self.database.transact_while_active(
-            session.tenant_id,
+        self.database.until_it_holds(
+            lambda: self._try_to_add(session, origin),
+            "dynamodb.TransactWriteItems",
+            f"sessions of key {session.key_id}",
+        )
+
+    def _try_to_add(self, session: BrowserSession, origin: Origin) -> None:
+        list_key = Kind.SESSIONS.key(session.key_id)
+        list_item = self._table.item(list_key)
+        digests: list[str] = []
+        is_unchanged: ConditionBase = DOES_NOT_EXIST
+        if list_item is not None:
+            digests = unmarshal(list_item)["digests"]
+            is_unchanged = Attr("digests").eq(digests)
+        session_keys = [Kind.SESSION.key(digest) for digest in digests]
+        sessions = self._table.read_all(session_keys, _SESSIONS.read)
+        remaining_sessions, ended_sessions = _make_room(
+            sessions, session.created_at
+        )
+        list_update = Update(
+            sets={
+                "tenant_id": session.tenant_id,
+                "digests": [
+                    *(remaining.digest for remaining in remaining_sessions),
+                    session.digest,
+                ],
+                schema.EXPIRY: epoch_seconds(session.ends_at),
+            }
+        )
+        writes = self._start_writes(session, origin)
+        writes.append(
+            self._table.update("sessions", list_key, list_update, is_unchanged)
+        )
+        for ended_session, reason in ended_sessions:
+            writes += self._end_writes(ended_session, reason, origin)
+        self.database.transact_while_active(session.tenant_id, *writes)
+
+    def _start_writes(
+        self, session: BrowserSession, origin: Origin
+    ) -> list[Write]:
+        item = _SESSIONS.item(
+            Kind.SESSION.key(session.digest),
+            session,
+            **{schema.EXPIRY: epoch_seconds(session.ends_at)},
+        )
+        return [
             self._table.new("session", item),
+            self.database.audited(
+                origin,
+                Action.SESSION_STARTED,
+                session.tenant_id,
+                session.session_id,
+                key_id=session.key_id,
+                expires_at=session.ends_at.isoformat(),
+            ),
+        ]
+
+    def end(
+        self,
+        session: BrowserSession,
+        reason: SessionEnd,
+        origin: Origin = SYSTEM,
+    ) -> bool:
+        """Delete a session. Return False if it has been deleted already."""
+        writes = self._end_writes(session, reason, origin)
+        return self.database.carry_out(*writes)
+
+    def _end_writes(
+        self, session: BrowserSession, reason: SessionEnd, origin: Origin
+    ) -> list[Write]:
+        return [
+            self._table.delete(
+                f"session {session.digest}",
+                Kind.SESSION.key(session.digest),
+                EXISTS,
+            ),
+            self.database.audited(
+                origin,
+                Action.SESSION_ENDED,
+                session.tenant_id,
+                session.session_id,
+                key_id=session.key_id,
+                reason=str(reason),
+            ),
+        ]
+
+    def note_use(self, session: BrowserSession) -> None:
+        """Store that a session was used, at most once a minute, unless it has ended."""
+        self.database.note_use(
+            "session",
+            Kind.SESSION.key(session.digest),
+            session.last_used_at,
+            every=_USE_NOTED_EVERY,
         )
 
-    def _sweep(self, tenant_id: str) -> None:
-        """Delete those of a tenant's first sessions that are over."""
-        now = self.database.clock()
-        keys, _ = self.database.owned_page(
-            tenant_id,
-            Kind.SESSION.key(""),
-            _MAX_SESSIONS_SWEPT,
-        )
-        for session in self._table.read_all(keys, _SESSIONS.read):
-            if session.is_over(now):
-                self.remove(session.digest)
 
-    def remove(self, digest: str) -> None:
-        """Delete a session, if there is one."""
-        self._table.carry_out(
-            self._table.delete("session", Kind.SESSION.key(digest)),
-        )
+def _session_order(session: BrowserSession) -> tuple[datetime, str]:
+    return session.created_at, session.digest
+
+
+def _make_room(
+    sessions: Iterable[BrowserSession], now: datetime
+) -> tuple[list[BrowserSession], list[tuple[BrowserSession, SessionEnd]]]:
+    """Return the sessions of a key that go on beside a new one, and those that end."""
+    remaining_sessions = []
+    ended_sessions = []
+    for session in sorted(sessions, key=_session_order):
+        reason = session.end_reason(now)
+        if reason is None:
+            remaining_sessions.append(session)
+        else:
+            ended_sessions.append((session, reason))
+    while len(remaining_sessions) >= MAX_SESSIONS:
+        oldest_session = remaining_sessions.pop(0)
+        ended_sessions.append((oldest_session, SessionEnd.REPLACED))
+    return remaining_sessions, ended_sessions

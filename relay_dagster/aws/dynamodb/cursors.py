@@ -7,11 +7,13 @@ not know.
 import base64
 import binascii
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from relay_dagster.aws.dynamodb import schema
 from relay_dagster.aws.dynamodb.codec import Item, marshal, read_instant
 from relay_dagster.aws.dynamodb.schema import Kind, Partition
+
+_T = TypeVar("_T")
 
 
 class BadCursorError(ValueError):
@@ -75,3 +77,20 @@ def read_cursor(cursor: str) -> tuple[str, str]:
     except (binascii.Error, ValueError) as error:
         raise BadCursorError from error
     return instant, name
+
+
+def page_by_time(
+    values: Mapping[str, _T], limit: int, cursor: str | None
+) -> tuple[list[_T], str | None]:
+    """Return a page of values that are all at hand, and the cursor of the next page.
+
+    ``values`` is sorted by its keys, which `codec.by_time` makes.
+
+    Raises:
+        BadCursorError: The cursor was not made by `to_cursor`.
+    """
+    first_key = "" if cursor is None else "#".join(read_cursor(cursor))
+    remaining_keys = [key for key in values if key >= first_key]
+    page = [values[key] for key in remaining_keys[:limit]]
+    has_next_page = len(remaining_keys) > limit
+    return page, to_cursor(remaining_keys[limit]) if has_next_page else None

@@ -260,10 +260,12 @@ class Database:
         role: str,
         key: str,
         last_used_at: datetime | None,
+        *,
+        every: timedelta = USE_NOTED_EVERY,
     ) -> None:
-        """Store that a key or a link was used, at most once an hour, if it still exists."""
+        """Store that something was used, unless its last use is new or it is deleted."""
         now = self.clock()
-        if last_used_at is None or now - last_used_at >= USE_NOTED_EVERY:
+        if last_used_at is None or now - last_used_at >= every:
             update = Update(sets={"last_used_at": codec.instant_text(now)})
             write = self.tenants.update(role, key, update, expressions.EXISTS)
             self.tenants.carry_out(write)

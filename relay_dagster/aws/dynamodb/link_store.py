@@ -9,16 +9,29 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from relay_dagster.aws.dynamodb.codec import Codec, digest_of
+from boto3.dynamodb.conditions import Attr
+
+from relay_dagster.aws.dynamodb import schema
+from relay_dagster.aws.dynamodb.codec import (
+    DAY,
+    Codec,
+    digest_of,
+    epoch_seconds,
+    hour_of,
+    unmarshal,
+)
 from relay_dagster.aws.dynamodb.database import Database, is_closed
-from relay_dagster.aws.dynamodb.expressions import EXISTS
+from relay_dagster.aws.dynamodb.expressions import EXISTS, Update
 from relay_dagster.aws.dynamodb.schema import Kind
 from relay_dagster.aws.dynamodb.table import Table
 from relay_dagster.tenants.audit import SYSTEM, Action, Origin
 from relay_dagster.tenants.errors import QuotaExceededError
+from relay_dagster.triggers.link_uploads import UPLOADS_PER_HOUR
 
 MAX_LINKS = 20
 """The number of links that a tenant may have to its feed, and for each vendor."""
+MAX_LINKS_IN_ALL = 200
+"""The number of links of both kinds that a tenant may have, expired ones included."""
 _ID_LENGTH = 16
 
 
@@ -107,31 +120,23 @@ class LinkStore:
 
     def of_tenant(self, tenant_id: str, kind: LinkKind) -> tuple[Link, ...]:
         """Return a tenant's links of a kind, the oldest first, by an index that lags."""
-        keys = self.database.owned_keys(tenant_id, Kind.LINK.key(""))
-        links = self._table.read_all(keys, _LINKS.read)
+        links = self._all_of_tenant(tenant_id)
         links_of_kind = [link for link in links if link.kind is kind]
         return tuple(sorted(links_of_kind, key=lambda link: link.created_at))
+
+    def _all_of_tenant(self, tenant_id: str) -> list[Link]:
+        keys = self.database.owned_keys(tenant_id, Kind.LINK.key(""))
+        return self._table.read_all(keys, _LINKS.read)
 
     def add(self, link: Link, origin: Origin = SYSTEM) -> None:
         """Store a new link.
 
         Raises:
-            QuotaExceededError: The tenant has as many links as it may have, to its feed
-                or for the vendor.
+            QuotaExceededError: The tenant has as many links as it may have, to its feed,
+                for the vendor, or in all.
             TenantClosingError: The tenant is being deleted.
         """
-        links = self.of_tenant(link.tenant_id, link.kind)
-        links_of_vendor = [
-            existing
-            for existing in links
-            if existing.vendor_id == link.vendor_id
-        ]
-        if len(links_of_vendor) >= MAX_LINKS:
-            raise QuotaExceededError(
-                "LINK_QUOTA_EXCEEDED",
-                link.tenant_id,
-                MAX_LINKS,
-            )
+        self._require_room(link)
         item = _LINKS.item(Kind.LINK.key(link.link_id), link)
         expiry = (
             None if link.expires_at is None else link.expires_at.isoformat()
@@ -153,6 +158,23 @@ class LinkStore:
             self._table.new("link", item),
             self.database.audit_write(entry),
         )
+
+    def _require_room(self, link: Link) -> None:
+        links = self._all_of_tenant(link.tenant_id)
+        similar_links = [
+            existing
+            for existing in links
+            if existing.kind is link.kind
+            and existing.vendor_id == link.vendor_id
+        ]
+        for count, maximum in (
+            (len(similar_links), MAX_LINKS),
+            (len(links), MAX_LINKS_IN_ALL),
+        ):
+            if count >= maximum:
+                raise QuotaExceededError(
+                    "LINK_QUOTA_EXCEEDED", link.tenant_id, maximum
+                )
 
     def remove(
         self,
@@ -185,6 +207,44 @@ class LinkStore:
             Kind.LINK.key(link.link_id),
             link.last_used_at,
         )
+
+    # --- files that arrive ------------------------------------------------------------
+
+    def count_upload(
+        self, tenant_id: str, link_id: str, event_id: str, at: datetime
+    ) -> bool:
+        """Count a file that arrived by a link in the hour of an instant.
+
+        The same event counts once. Return False if the link has uploaded as many files
+        in that hour as it may; then the file is not counted.
+        """
+        hour = hour_of(at)
+        attribute = _uploads_attribute(link_id)
+        uploads = Attr(attribute)
+        expiry = epoch_seconds(hour + DAY)
+        update = Update(
+            adds={attribute: {event_id}}, sets={schema.EXPIRY: expiry}
+        )
+        has_room = (
+            uploads.not_exists()
+            | uploads.size().lt(UPLOADS_PER_HOUR)
+            | uploads.contains(event_id)
+        )
+        key = schema.link_uploads_key(tenant_id, hour)
+        write = self.database.runs.update("uploads", key, update, has_room)
+        return self.database.carry_out(write)
+
+    def upload_count(self, tenant_id: str, link_id: str, at: datetime) -> int:
+        """Return how many files arrived by a link in the hour of an instant."""
+        key = schema.link_uploads_key(tenant_id, hour_of(at))
+        item = self.database.runs.item(key)
+        events = unmarshal(item or {}).get(_uploads_attribute(link_id), ())
+        return len(events)
+
+
+def _uploads_attribute(link_id: str) -> str:
+    """Return the attribute with the events of a link's uploads."""
+    return f"link_{link_id}"
 
 
 def _vendor_detail(link: Link) -> dict[str, str]:

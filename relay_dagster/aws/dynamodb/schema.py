@@ -94,6 +94,7 @@ class Kind(StrEnum):
         "RUNS"  # the number of runs that a tenant's callers made in an hour
     )
     LINK_COUNT = "LINKS"  # the number of upload links that they made on a day
+    SENT = "SENT"  # the files that arrived by a tenant's links in an hour
     TRIGGER = "TRIGGER"  # the state of a tenant's triggers
     PULL = "PULL"  # a vendor's last pulled file, and the time of the next pull
     PULL_PLAN = (
@@ -112,6 +113,7 @@ class Kind(StrEnum):
     LINK = "LINK"  # a link, as a digest
     SECRET = "SECRET"  # noqa: S105 - this is the prefix of a key, not a secret
     SESSION = "SESSION"  # a signed-in person's session on the pages
+    SESSIONS = "SESSIONS"  # the digests of the latest sessions of an API key
     OVERRIDES = "OVERRIDES"  # the version of the overrides that is in force
     WEBHOOKS = "WEBHOOKS"  # all webhooks of a tenant, with their secrets
     PAUSE = "PAUSE"  # a pause; one without a name is of all tenants
@@ -166,6 +168,11 @@ def due_items(queue: str, shard: int) -> Partition:
 def run_count_key(tenant_id: str, hour: datetime) -> str:
     """Return the key of the number of runs that a tenant's callers made in an hour."""
     return Kind.RUN_COUNT.key(tenant_id, f"{hour:%Y-%m-%dT%H}")
+
+
+def link_uploads_key(tenant_id: str, hour: datetime) -> str:
+    """Return the key of the files that arrived by a tenant's links in an hour."""
+    return Kind.SENT.key(tenant_id, f"{hour:%Y-%m-%dT%H}")
 
 
 def config_key(tenant_id: str, version: int) -> str:

@@ -14,7 +14,7 @@ from relay_dagster.aws.dynamodb.run_writes import to_record
 from relay_dagster.aws.dynamodb.schema import Kind, Partition
 from relay_dagster.runs.model import RunRecord
 
-# The count of an hour's runs is stored for a day, so that many hours cover all counts.
+# The counts of an hour are stored for a day, so that many hours cover all counts.
 _COUNTED_HOURS = 26
 _CONFIGS_AT_ONCE = 1000
 _VERSION_DIGITS = 10
@@ -69,6 +69,7 @@ class TenantData:
         for hours_ago in range(_COUNTED_HOURS):
             hour = codec.hour_of(now) - timedelta(hours=hours_ago)
             keys.add(schema.run_count_key(tenant_id, hour))
+            keys.add(schema.link_uploads_key(tenant_id, hour))
         for day in (now, now - codec.DAY):
             keys.add(Kind.LINK_COUNT.key(tenant_id, day.date()))
         return self._remove(keys)

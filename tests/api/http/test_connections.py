@@ -209,6 +209,38 @@ def test_an_answer_that_is_not_taken_does_not_keep_a_connection_open() -> None:
     assert (answers[0], answers[-1]) == (b"HTTP/1.1 503", b"HTTP/1.1 200")
 
 
+@pytest.mark.parametrize(
+    ("bytes_at_once", "is_closed"), [(512, True), (65536, False)]
+)
+def test_who_reads_too_slowly_is_closed(
+    bytes_at_once: int, is_closed: bool
+) -> None:
+    async def long(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        closing = asyncio.create_task(receive())
+        start = {"type": "http.response.start", "status": 200, "headers": []}
+        await send(start)
+        message = {"type": "http.response.body", "more_body": True}
+        while not closing.done():
+            await send({**message, "body": bytes(64 << 10)})
+            await asyncio.sleep(0)
+        disconnected.set()
+
+    disconnected = threading.Event()
+    app: Any = long
+    limits = replace(SMALL, reader_bytes=64 << 10)
+    with (
+        served(app, limits) as port,
+        socket.create_connection(("127.0.0.1", port), PATIENCE) as line,
+    ):
+        line.sendall(HEALTH)
+        until = time.monotonic() + PATIENCE
+        while not disconnected.is_set() and time.monotonic() < until:
+            line.recv(bytes_at_once)
+            disconnected.wait(0.01)
+        assert disconnected.is_set() is is_closed
+
+
 # --- size ---------------------------------------------------------------------------------------
 
 
@@ -317,6 +349,17 @@ def test_no_connection_leaves_the_limits_by_becoming_a_web_socket(
         line = connect()
         line.sendall(HEALTH[:-2] + upgrade)
         assert answer_of(line).startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_query_of_too_many_fields_is_refused_before_it_is_read(
+    unplugged: ApiWorld,
+) -> None:
+    few = unplugged.with_key(None).get("/app?" + "a&" * 1099)
+    assert few.status_code == 200
+    for path in ("/app", "/v1/runs", "/f/x"):
+        many = unplugged.with_key(None).get(f"{path}?" + "a&" * 1100)
+        assert many.status_code == 431
+        assert many.json()["error_code"] == "HEAD_TOO_LARGE"
 
 
 # --- how many -----------------------------------------------------------------------------------

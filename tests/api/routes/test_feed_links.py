@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
+import socket
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -13,10 +15,14 @@ from fastapi.testclient import TestClient
 from httpx import Response
 
 from relay_dagster.api.limits import ApiLimits
+from relay_dagster.api.security.api_keys import CallerRates
+from relay_dagster.aws.dynamodb.link_store import _LINKS, Link, LinkKind
+from relay_dagster.aws.dynamodb.schema import Kind
 from relay_dagster.runs.model import RunRecord
 from relay_dagster.wiring import Platform
-from support.api_world import TENANT, ApiWorld, assert_problem
-from support.fakes import embedded_platform
+from support.api_world import TENANT, ApiWorld, assert_problem, served
+from support.builders import vendor_document
+from support.fakes import CallCounter, embedded_platform
 
 LINKS = f"/v1/tenants/{TENANT}/feed-links"
 PUBLIC = "https://relay.example.com"
@@ -261,6 +267,63 @@ def test_a_tenant_has_20_links(shop: ApiWorld) -> None:
     ]
 
 
+def test_a_tenant_has_200_links_of_both_kinds(shop: ApiWorld) -> None:
+    links = shop.platform.links
+    token = "x" * 43
+    for number in range(180):
+        digest = hashlib.sha256(f"{token}{number}".encode()).hexdigest()
+        links.database.tenants.carry_out(
+            links.database.tenants.new(
+                "link",
+                link_item(digest, vendor_id=f"vendor_{number // 20}"),
+            )
+        )
+    for number in range(20):
+        make(shop, name=f"link {number}")
+    until = (datetime.now(UTC) + timedelta(days=9)).isoformat()
+    order = {"vendor_id": "vendor_1", "name": "Anna", "expires_at": until}
+    place = f"/v1/tenants/{TENANT}/supplier-links"
+    shop.store_config(vendor_document(), vendor_document("vendor_1x"))
+    order["vendor_id"] = "vendor_1x"
+    refused = shop.client.post(place, json=order)
+    problem = assert_problem(refused, 409, "LINK_QUOTA_EXCEEDED")
+    assert "maximum of 200 links" in problem["detail"]
+    (some, *_) = shop.client.get(place).json()["supplier_links"]
+    shop.client.delete(f"{place}/{some['link_id']}")
+    assert shop.client.post(place, json=order).status_code == 201
+    for link in links.of_tenant(TENANT, LinkKind.SUPPLIER):
+        links.remove(TENANT, link.link_id, LinkKind.SUPPLIER)
+
+
+def link_item(digest: str, vendor_id: str) -> dict[str, Any]:
+    """Return the stored form of a supplier's link."""
+    link = Link(
+        link_id=digest[:16],
+        tenant_id=TENANT,
+        kind=LinkKind.SUPPLIER,
+        digest=digest,
+        name="Anna",
+        created_at=datetime.now(UTC),
+        created_by="admin",
+        vendor_id=vendor_id,
+    )
+    return _LINKS.item(Kind.LINK.key(link.link_id), link)
+
+
+@pytest.mark.parametrize("order", [{}, {"expires_at": None}])
+def test_a_link_without_an_end_ends_after_400_days(
+    shop: ApiWorld, order: dict[str, Any]
+) -> None:
+    make(shop, **order)
+    (listed,) = shop.client.get(LINKS).json()["feed_links"]
+    created_at, expires_at = (
+        datetime.fromisoformat(listed[name])
+        for name in ("created_at", "expires_at")
+    )
+    life = expires_at - created_at
+    assert abs(life - timedelta(days=400)) < timedelta(seconds=30)
+
+
 def test_links_need_the_scope_config_a_name_and_a_public_url(
     world: ApiWorld,
 ) -> None:
@@ -294,7 +357,7 @@ def test_before_the_first_feed_there_is_none() -> None:
         assert_problem(got, 404, "FEED_NOT_FOUND")
 
 
-def test_wrong_tokens_count_as_wrong_keys_and_good_ones_are_still_served(
+def test_wrong_tokens_have_a_count_of_their_own_and_good_ones_are_served(
     platform: Platform, shop: ApiWorld
 ) -> None:
     world = ApiWorld(platform, limits=ApiLimits(wrong_keys_per_minute=3))
@@ -309,9 +372,100 @@ def test_wrong_tokens_count_as_wrong_keys_and_good_ones_are_still_served(
     assert statuses == [404, 404, 404, 429]
     assert int(anybody.get(path_of(unused)).headers["retry-after"]) > 0
     assert anybody.get(path_of(good)).status_code == 200
-    assert_problem(
-        world.with_key("nobody").get("/v1/runs"), 429, "RATE_LIMITED"
+    wrong_key = world.with_key("nobody").get("/v1/runs")
+    assert_problem(wrong_key, 401, "UNAUTHENTICATED")
+
+
+def test_a_revoked_link_that_was_good_counts_and_is_looked_up_no_more(
+    platform: Platform, shop: ApiWorld
+) -> None:
+    world = ApiWorld(platform, limits=ApiLimits(wrong_keys_per_minute=3))
+    publish(world)
+    new_link = make(world)
+    anybody = world.with_key(None)
+    assert anybody.get(path_of(new_link)).status_code == 200
+    world.client.delete(f"{LINKS}/{new_link['link_id']}")
+    calls = CallCounter(platform)
+    statuses = [anybody.get(path_of(new_link)).status_code for _ in range(30)]
+    assert statuses == [404] * 3 + [429] * 27
+    assert calls["dynamodb.GetItem"] == 3
+
+
+def test_reads_by_links_are_their_tenant_s_requests(shop: ApiWorld) -> None:
+    publish(shop)
+    paths = [path_of(make(shop)) for _ in range(2)]
+    key = shop.issue_key(TENANT)
+    anybody = shop.with_key(None)
+    shop.app.state.parts.rates = CallerRates(60, 3, 4)
+    statuses = [anybody.get(path).status_code for path in (*paths, *paths)]
+    assert statuses == [200, 200, 200, 429]
+    calls = CallCounter(shop.platform)
+    refused = anybody.get(paths[0])
+    assert_problem(refused, 429, "RATE_LIMITED")
+    assert not calls, "a known link is refused before it is looked up"
+    assert shop.with_key(key).get(f"/v1/tenants/{TENANT}").status_code == 429
+
+
+def test_a_read_is_in_work_until_the_feed_is_on_its_way(
+    shop: ApiWorld,
+) -> None:
+    publish(shop)
+    path = path_of(make(shop))
+    anybody = shop.with_key(None)
+    rates = shop.app.state.parts.rates
+    for _ in range(4):
+        rates.begin(TENANT)
+    assert_problem(anybody.get(path), 429, "RATE_LIMITED")
+    rates.end(TENANT)
+    for _ in range(5):
+        assert anybody.get(path).content == FEED
+    assert rates._at_work._counts == {TENANT: 3}
+    for _ in range(3):
+        rates.end(TENANT)
+
+
+def store_other(world: ApiWorld) -> None:
+    inbound = {"type": "s3", "s3_prefix": "tenants/other/inbound/vendor_1/"}
+    world.store_config(vendor_document(inbound=inbound), tenant_id="other")
+
+
+@pytest.fixture
+def large_feed(shop: ApiWorld) -> bytes:
+    """A feed that no connection holds while nobody reads it."""
+    data = b"A-1,10.00\n" * (2 << 20)
+    publish(shop, data)
+    return data
+
+
+def test_one_tenant_s_slow_readers_keep_nobody_else_out(
+    shop: ApiWorld, large_feed: bytes
+) -> None:
+    store_other(shop)
+    other = shop.post_run(tenant_id="other").json()["run_id"]
+    record = shop.succeed(other)
+    shop.platform.objects.put(str(record.feed_key), FEED)
+    response = shop.client.post(
+        "/v1/tenants/other/feed-links", json={"name": "theirs"}
     )
+    their_path = path_of(response.json())
+    paths = [path_of(make(shop)) for _ in range(3)]
+    with served(shop.app) as port, ExitStack() as opened:
+
+        def ask(path: str) -> bytes:
+            line = opened.enter_context(socket.socket())
+            line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            line.settimeout(30)
+            line.connect(("127.0.0.1", port))
+            line.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            return line.recv(12)
+
+        slow = [ask(path) for path in paths[:2] for _ in range(4)]
+        assert slow == [b"HTTP/1.1 200"] * 8
+        assert ask(paths[2]) == b"HTTP/1.1 503"
+        for _ in range(4):
+            assert ask(their_path) == b"HTTP/1.1 200"
+        key = shop.with_key(shop.issue_key(TENANT))
+        assert key.get(f"/v1/tenants/{TENANT}").status_code == 200
 
 
 def test_a_link_is_read_60_times_a_minute(
@@ -331,17 +485,16 @@ def test_readers_at_once_are_bounded_and_forgotten_when_they_end(
     publish(shop)
     new_link = make(shop)
     readers = shop.app.state.parts.link_readers
-    ends = [readers.begin(new_link["link_id"]) for _ in range(4)]
+    ends = [readers.begin(new_link["link_id"], TENANT) for _ in range(4)]
     busy = anybody.get(path_of(new_link))
     assert_problem(busy, 503, "FEED_LINKS_BUSY")
     assert int(busy.headers["retry-after"]) > 0
     ends[0]()
     assert anybody.get(path_of(new_link)).status_code == 200
-    other_readers = [
-        readers.begin(f"other-{number // 4}") for number in range(29)
-    ]
+    others = [(f"link-{n // 4}", f"tenant-{n // 8}") for n in range(29)]
+    other_readers = [readers.begin(*other) for other in others]
     assert all(other_readers)
-    assert readers.begin("yet another") is None
+    assert readers.begin("yet another", "tenant-9") is None
     for end in (*ends[1:], *other_readers):
         end()
     assert not readers._readers

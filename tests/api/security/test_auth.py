@@ -100,6 +100,13 @@ ROUTES = (
         False,
         (404, 403, 404),
     ),
+    ("GET", "/v1/tenants/{tenant_id}/sessions", False, (200, 403, 404)),
+    (
+        "DELETE",
+        "/v1/tenants/{tenant_id}/sessions/{session_id}",
+        False,
+        (404, 403, 404),
+    ),
     ("GET", "/v1/tenants/{tenant_id}/webhooks", False, (200, 200, 404)),
     ("POST", "/v1/tenants/{tenant_id}/webhooks", False, (201, 201, 404)),
     ("GET", WEBHOOK, False, (404, 404, 404)),
@@ -176,6 +183,7 @@ def call(
     }
     ids |= {
         "link_id": "fl_0",
+        "session_id": "0123456789abcdef",
         "name": "granite",
         "token": "x" * 43,
         "vendor_id": "vendor_1",
@@ -322,6 +330,8 @@ SCOPES = {
     "POST /v1/tenants/{tenant_id}/config:check": "config",
     "POST /v1/tenants/{tenant_id}/api-keys": "keys",
     "DELETE /v1/tenants/{tenant_id}/api-keys/{key_id}": "keys",
+    "GET /v1/tenants/{tenant_id}/sessions": "keys",
+    "DELETE /v1/tenants/{tenant_id}/sessions/{session_id}": "keys",
     "POST /v1/tenants/{tenant_id}/uploads": "upload",
     "POST /v1/tenants/{tenant_id}/vendors/{vendor_id}/pull": "run",
     "POST /v1/tenants/{tenant_id}/supplier-links": "upload",

@@ -15,11 +15,12 @@ from fastapi.testclient import TestClient
 
 from relay_dagster.api.limits import ApiLimits
 from relay_dagster.api.security.api_keys import CallerRates
-from relay_dagster.api.security.bearers import SESSION_LIFE, Sessions
+from relay_dagster.api.security.sessions import SESSION_LIFE, Sessions
 from relay_dagster.aws.dynamodb.tenant_data import TenantData
 from relay_dagster.runs.ports import utc_now
 from support.api_world import ADMIN, NOBODY_S_RUN, TENANT, ApiWorld
 from support.builders import vendor_document
+from support.fakes import CallCounter
 from support.html_page import read_page
 from support.page_visitor import COOKIE, HOME, Visitor, browser, signed_in
 
@@ -109,7 +110,13 @@ def test_behind_a_proxy_that_says_loopback_the_public_address_counts(
     client = TestClient(
         proxied.app, base_url="http://127.0.0.1:8000", follow_redirects=False
     )
-    response = Visitor(proxied, client).sign_in(proxied.issue_key(TENANT))
+    visitor = Visitor(proxied, client)
+    form = visitor.sign_in_form(proxied.issue_key(TENANT))
+    # The browser, which speaks TLS with the proxy, sends a cookie that wants TLS.
+    (cookie,) = client.cookies.jar
+    headers = {"Cookie": f"{cookie.name}={cookie.value}"}
+    response = client.post("/app/sign-in", data=form, headers=headers)
+    assert (cookie.name, cookie.secure) == ("__Host-relay-sign-in", True)
     assert response.headers["set-cookie"].startswith("__Host-relay=")
     assert "; Secure" in response.headers["set-cookie"]
 
@@ -202,7 +209,8 @@ def test_nobody_is_led_where_no_page_is(world: ApiWorld, path: str) -> None:
 def test_nobody_is_led_to_another_site(world: ApiWorld, elsewhere: str) -> None:
     world.store_config()
     visitor = browser(world)
-    form = {"key": world.issue_key(TENANT), "next": elsewhere}
+    form = visitor.sign_in_form(world.issue_key(TENANT))
+    form["next"] = elsewhere
     response = visitor.client.post("/app/sign-in", data=form)
     assert response.headers["location"] == "/app"
 
@@ -238,22 +246,60 @@ def test_wrong_keys_of_the_form_count_as_wrong_keys(world: ApiWorld) -> None:
     assert denied.status_code == 429
 
 
-def test_made_up_sessions_count_as_wrong_keys_and_a_good_one_goes_on(
+def with_cookie(world: ApiWorld, value: str) -> Visitor:
+    visitor = browser(world)
+    visitor.client.cookies.set(COOKIE, value, domain="testserver.local")
+    return visitor
+
+
+def test_made_up_sessions_have_a_count_of_their_own_and_a_good_one_goes_on(
     world: ApiWorld,
 ) -> None:
     world.store_config()
     few = ApiWorld(world.platform, limits=ApiLimits(wrong_keys_per_minute=3))
     visitor = signed_in(few)
-    thief = browser(few)
     assert visitor.client.get(HOME).status_code == 200
-    statuses = []
-    for number in range(4):
-        thief.client.cookies.set(
-            COOKIE, f"made-up-{number}", domain="testserver.local"
-        )
-        statuses.append(thief.client.get(HOME).status_code)
+    statuses = [
+        with_cookie(few, f"{number:043}").client.get(HOME).status_code
+        for number in range(4)
+    ]
     assert statuses == [401, 401, 401, 429]
     assert visitor.client.get(HOME).status_code == 200
+    wrong_link = browser(few).client.get(f"/f/{'x' * 43}")
+    assert wrong_link.status_code == 429
+    new_key = few.with_key(few.issue_key(TENANT))
+    assert new_key.get(f"/v1/tenants/{TENANT}").status_code == 200
+
+
+def test_the_cookie_of_an_ended_session_counts_and_is_looked_up_no_more(
+    world: ApiWorld,
+) -> None:
+    world.store_config()
+    few = ApiWorld(world.platform, limits=ApiLimits(wrong_keys_per_minute=3))
+    visitor = signed_in(few)
+    cookie = visitor.client.cookies[COOKIE]
+    visitor.fill(visitor.open(HOME), "/app/sign-out")
+    calls = CallCounter(few.platform)
+    statuses = [
+        with_cookie(few, cookie).client.get(HOME).status_code for _ in range(5)
+    ]
+    assert statuses == [401, 401, 401, 429, 429]
+    # A known cookie and two unknown ones: one consistent read each.
+    assert calls["dynamodb.GetItem"] == 3
+
+
+def test_a_session_over_its_tenant_s_rate_is_refused_without_a_look(
+    world: ApiWorld,
+) -> None:
+    world.store_config()
+    visitor = signed_in(world)
+    assert visitor.client.get(HOME).status_code == 200
+    parts = world.app.state.parts
+    parts.rates = CallerRates(60, 1, 4)
+    parts.rates.begin(TENANT)
+    calls = CallCounter(world.platform)
+    assert visitor.client.get(HOME).status_code == 429
+    assert not calls
 
 
 def test_a_session_ends_where_somebody_signs_out(visitor: Visitor) -> None:
@@ -297,7 +343,7 @@ def test_a_session_ends_after_twelve_hours(visitor: Visitor) -> None:
     later = replace(platform.sessions, database=database)
     state = visitor.world.app.state.parts
     state.sessions = Sessions(
-        later, platform.api_keys, state.keyring.wrong_keys
+        later, platform.api_keys, state.sessions.wrong_tokens
     )
     assert timedelta(hours=12) == SESSION_LIFE
     assert visitor.client.get(HOME).status_code == 401
@@ -530,3 +576,73 @@ def test_a_tenant_s_deletion_takes_its_sessions_and_links(
     TenantData(world.platform.database).remove_settings(TENANT, 1)
     kinds = {item["pk"]["S"].partition("#")[0] for item in items_of(world)}
     assert kinds == {"TENANT", "CONFIG"}
+
+
+# --- the sign-in form ---------------------------------------------------------------------------
+
+
+def test_a_stranger_s_page_cannot_sign_a_browser_in(world: ApiWorld) -> None:
+    world.store_config()
+    key = world.issue_key(TENANT)
+    victim = browser(world)
+    stranger = browser(world)
+    form = stranger.sign_in_form(key)
+    for sent in ({"key": key}, {**form, "token": ""}, form):
+        refused = victim.client.post("/app/sign-in", data=sent)
+        assert refused.status_code == 403
+        assert "This form has expired." in refused.text
+        assert COOKIE not in victim.client.cookies
+    page = read_page(refused.content)
+    again = victim.fill(page, "/app/sign-in", key=key)
+    assert (again.status_code, victim.client.get(HOME).status_code) == (
+        303,
+        200,
+    )
+
+
+def test_the_cookie_of_the_form_is_out_of_reach_of_scripts_and_other_sites(
+    world: ApiWorld,
+) -> None:
+    client = browser(world).client
+    (cookie,) = SimpleCookie(client.get("/app").headers["set-cookie"]).values()
+    assert cookie.key == f"{COOKIE}-sign-in"
+    assert re.fullmatch(r"[A-Za-z0-9_-]{43}", cookie.value)
+    assert (cookie["httponly"], cookie["secure"], cookie["samesite"]) == (
+        True,
+        True,
+        "lax",
+    )
+    assert (cookie["path"], cookie["domain"], cookie["max-age"]) == (
+        "/",
+        "",
+        "",
+    )
+    assert "set-cookie" not in client.get("/app").headers
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"key=rk_wrong&next=".ljust((8 << 10) + 1, b"x"),
+        b"a&" * (512 << 10),
+        b"&".join([b"a"] * 1101),
+    ],
+    ids=["8 KiB and a byte", "1 MiB of fields", "1,101 fields"],
+)
+def test_a_long_sign_in_form_is_refused_before_anything_is_made_of_it(
+    world: ApiWorld, body: bytes
+) -> None:
+    few = ApiWorld(world.platform, limits=ApiLimits(wrong_keys_per_minute=1))
+    client = browser(few).client
+    for content in (body, iter([body[:100], body[100:]])):
+        refused = client.post("/app/sign-in", content=content)
+        assert refused.status_code == 413
+        assert refused.json()["error_code"] == "PAYLOAD_TOO_LARGE"
+    wrong = few.with_key("rk_wrong").get(f"/v1/tenants/{TENANT}")
+    assert wrong.status_code == 401, "the form was not read as a wrong key"
+
+
+def test_a_form_of_8_kib_is_read(world: ApiWorld) -> None:
+    client = browser(world).client
+    body = b"key=rk_wrong&next=".ljust(8 << 10, b"x")
+    assert client.post("/app/sign-in", content=body).status_code == 403

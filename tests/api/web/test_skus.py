@@ -322,3 +322,19 @@ def test_who_may_not_configure_has_no_form(world: ApiWorld) -> None:
     form = {"token": token, "sku": "A-1", "leave_out": "true"}
     for act in ("override", "override/remove"):
         assert reader.client.post(f"{SKUS}/{act}", data=form).status_code == 403
+
+
+@pytest.mark.parametrize("digits", ["9" * 41, "9" * 5000, "0" * 41])
+def test_a_number_of_more_than_forty_digits_is_an_error_of_its_field(
+    visitor: Visitor, digits: str
+) -> None:
+    page = visitor.open(f"{HOME}/skus?sku=A-1")
+    answer = visitor.fill(page, "/override", max_quantity=digits)
+    assert answer.status_code == 422
+    (field,) = (
+        field
+        for field in read_page(answer.content).all("input")
+        if field.attributes.get("name") == "max_quantity"
+    )
+    assert field.attributes["aria-invalid"] == "true"
+    assert field.attributes["value"] == digits

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import threading
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -14,9 +13,9 @@ import pytest
 from httpx import Response
 
 from relay_core.publish.report import wording
-from relay_core.sandbox import BusyError
 from relay_dagster.api.engine_tasks import EngineTasks, TaskSlots
 from relay_dagster.api.limits import ApiLimits
+from relay_dagster.api.security.api_keys import CallerRates
 from relay_dagster.runs.ports import utc_now
 from support.api_world import (
     SANDBOXES,
@@ -26,7 +25,7 @@ from support.api_world import (
     paths_of,
 )
 from support.builders import config_document, vendor_document
-from support.fakes import embedded_platform, served_platform
+from support.fakes import CallCounter, embedded_platform, served_platform
 from support.page_visitor import SITE, browser
 
 LINKS = f"/v1/tenants/{TENANT}/supplier-links"
@@ -381,7 +380,7 @@ def test_thirty_requests_a_minute(shop: ApiWorld) -> None:
     assert int(answers[30].headers["retry-after"]) >= 1
 
 
-def test_wrong_links_count_as_wrong_keys(shop: ApiWorld) -> None:
+def test_wrong_links_have_a_count_of_their_own(shop: ApiWorld) -> None:
     few = ApiWorld(shop.platform, limits=ApiLimits(wrong_keys_per_minute=2))
     path = path_of(few)
     visitor = browser(few)
@@ -390,10 +389,57 @@ def test_wrong_links_count_as_wrong_keys(shop: ApiWorld) -> None:
         for number in range(3)
     ]
     assert statuses == [404, 404, 429]
-    assert (
-        few.with_key("rk_wrong").get(f"/v1/tenants/{TENANT}").status_code == 429
-    )
     assert visitor.client.get(path).status_code == 429
+    wrong_key = few.with_key("rk_wrong").get(f"/v1/tenants/{TENANT}")
+    assert wrong_key.status_code == 401
+
+
+def test_requests_by_links_are_their_tenant_s(shop: ApiWorld) -> None:
+    path = path_of(shop)
+    other_path = path_of(shop, vendor_id="vendor_2")
+    visitor = browser(shop)
+    key = shop.issue_key(TENANT)
+    shop.app.state.parts.rates = CallerRates(60, 3, 4)
+    statuses = [
+        visitor.client.get(each).status_code
+        for each in (path, other_path, path, other_path, path)
+    ]
+    assert statuses == [200, 200, 200, 429, 429]
+    assert shop.with_key(key).get(f"/v1/tenants/{TENANT}").status_code == 429
+
+
+def test_a_page_is_one_of_its_tenant_s_requests_in_work(
+    shop: ApiWorld,
+) -> None:
+    path = path_of(shop)
+    visitor = browser(shop)
+    assert visitor.client.get(path).status_code == 200
+    rates = shop.app.state.parts.rates
+    for _ in range(4):
+        rates.begin(TENANT)
+    calls = CallCounter(shop.platform)
+    assert visitor.client.get(path).status_code == 429
+    assert not calls, "a known link is refused before it is looked up"
+    rates.end(TENANT)
+    assert visitor.client.get(path).status_code == 200
+
+
+def test_what_arrives_counts_also_where_one_form_is_sent_again_and_again(
+    shop: ApiWorld,
+) -> None:
+    new_link = ask(shop).json()
+    path = new_link["url"].removeprefix(SITE)
+    links = shop.platform.links
+    now = utc_now()
+    for number in range(20):
+        assert browser(shop).open(path).all("form") != []
+        for _ in range(2):  # S3 tells of some things twice
+            assert links.count_upload(
+                TENANT, new_link["link_id"], f"event-{number}", now
+            )
+    assert browser(shop).open(path).all("form") == []
+    assert not links.count_upload(TENANT, new_link["link_id"], "one more", now)
+    assert browser(shop).open(path_of(shop)).all("form") != []
 
 
 def test_logs_name_the_link_and_never_its_token(
@@ -438,52 +484,6 @@ def test_headers_are_those_of_all_pages(shop: ApiWorld) -> None:
     assert policy.endswith("frame-ancestors 'none'; base-uri 'none'")
     assert headers["referrer-policy"] == "no-referrer"
     assert headers["cache-control"] == "no-store"
-
-
-# --- behind those who have keys -----------------------------------------------------------------
-
-
-def test_a_supplier_s_check_waits_behind_those_of_keys() -> None:
-    slots = TaskSlots(ApiLimits(task_seconds=5))
-    order = []
-    began = threading.Event()
-
-    def supplier() -> None:
-        began.set()
-        with slots.take_when_idle():
-            order.append("supplier")
-
-    thread = threading.Thread(target=supplier)
-    with slots.take("one"):
-        thread.start()
-        began.wait(5)
-        with slots.take("two"):
-            order.append("key")
-        assert order == ["key"]
-    thread.join(5)
-    assert order == ["key", "supplier"]
-
-
-def test_a_supplier_s_check_leaves_a_slot_and_its_tenant_s_turn() -> None:
-    slots = TaskSlots()
-    with (
-        slots.take_when_idle(),
-        slots.take(TENANT),
-        pytest.raises(BusyError),
-        slots.take("another"),
-    ):
-        pass
-
-
-def test_few_suppliers_wait_and_none_for_ever() -> None:
-    slots = TaskSlots(ApiLimits(task_seconds=0.05, link_checks_waiting=0))
-    with pytest.raises(BusyError), slots.take_when_idle():
-        pass
-    slots = TaskSlots(ApiLimits(task_seconds=0.05))
-    with slots.take(TENANT), pytest.raises(BusyError), slots.take_when_idle():
-        pass
-    with slots.take_when_idle():
-        pass
 
 
 def test_nobody_comes_after_the_tenant_s_deletion(shop: ApiWorld) -> None:

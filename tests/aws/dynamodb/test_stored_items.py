@@ -196,6 +196,15 @@ class Story:
             replace(key, key_id="k2", created_by=None, expires_at=None), WHO
         )
         self.keys.note_use(key)
+        session = BrowserSession(
+            digest="6" * 64,
+            tenant_id="acme",
+            key_id="k1",
+            created_at=self.clock(),
+            ends_at=NOW + timedelta(hours=9),
+            last_used_at=self.clock(),
+        )
+        SessionStore(self.keys.database).add(session, WHO)
 
     def paused(self) -> None:
         self.pauses.begin("acme", "a reason", origin=WHO)
@@ -285,11 +294,14 @@ class Story:
         )
         links = LinkStore(self.keys.database)
         links.add(link, WHO)
+        links.count_upload("acme", link.link_id, "e1", self.clock())
         self.secret_and_upload_link()
 
     def link_used(self) -> None:
-        (link,) = LinkStore(self.keys.database).of_tenant("acme", LinkKind.FEED)
-        LinkStore(self.keys.database).note_use(link)
+        links = LinkStore(self.keys.database)
+        (link,) = links.of_tenant("acme", LinkKind.FEED)
+        links.note_use(link)
+        links.count_upload("acme", link.link_id, "e2", self.clock())
 
     def secret_and_upload_link(self) -> None:
         secrets = SecretStore(self.keys.database, "relay")
