@@ -15,8 +15,7 @@ from celery.signals import celeryd_init
 from dagster_celery.make_app import make_app
 from dagster_celery.tasks import create_execute_job_task, create_resume_job_task
 
-# Loaded once in the parent process: the children that execute runs are forked from it.
-import relay_dagster.definitions  # noqa: F401
+from relay_dagster.launching.preloading import load_for_runs
 from relay_dagster.settings import Settings, SettingsError
 
 NEEDED = ("CELERY_BROKER_URL", "CELERY_RESULT_BACKEND", "DAGSTER_HOME")
@@ -61,4 +60,6 @@ def refuse_bad_settings(**_: object) -> None:
         sys.exit(2)
 
 
+# Loaded once in the parent process: the children that execute runs are forked from it.
+load_for_runs()
 app = make_worker_app()

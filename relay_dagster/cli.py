@@ -99,6 +99,14 @@ def api(host: Host = "127.0.0.1", port: Port = 8000) -> None:
 
 
 @app.command()
+def code(host: Host = "127.0.0.1", port: Port = 4266) -> None:
+    """Serve the sensors and assets to Dagster, and start runs, until a signal stops it."""
+    from relay_dagster.launching.code_server import serve
+
+    serve(host, port)
+
+
+@app.command()
 def ui(
     host: Annotated[
         str,

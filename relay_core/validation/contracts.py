@@ -118,7 +118,11 @@ def broken_rules(
     Raises:
         ContractBrokenError: The columns or their types are not those of the contract.
     """
-    frame: pd.DataFrame = rows.to_pandas(types_mapper=pd.ArrowDtype)
+    # Without threads, a process that has loaded the contracts can still be forked.
+    frame: pd.DataFrame = rows.to_pandas(
+        types_mapper=pd.ArrowDtype,
+        use_threads=False,
+    )
     try:
         schema.validate(frame, lazy=True)
     except SchemaErrors as errors:

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from datetime import datetime
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -24,6 +24,7 @@ from botocore.exceptions import (
     InvalidRegionError,
     NoRegionError,
 )
+from botocore.loaders import Loader, create_loader
 from botocore.utils import parse_timestamp
 
 from relay_dagster.settings import SettingsError
@@ -39,6 +40,12 @@ LONG_POLL_SECONDS = 5
 """The longest wait of one poll. Between two polls, the intake starts attempts."""
 
 _MAX_CONNECTIONS = 32
+_COMMON_MODELS = (
+    "endpoints",
+    "partitions",
+    "sdk-default-configuration",
+    "_retry",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +84,23 @@ def _instant(value: Any) -> datetime:
         ValueError,
     ):  # a number of seconds, or the text of a header
         return parse_timestamp(value)
+
+
+@cache
+def _models(data_path: str | None) -> Loader:
+    """Return a reader of the services' descriptions, which keeps all that it reads."""
+    return create_loader(data_path)
+
+
+def load_models(services: Iterable[str]) -> None:
+    """Read the descriptions of services, which otherwise their first client reads."""
+    session = botocore.session.get_session()
+    models = _models(session.get_config_variable("data_path"))
+    for name in _COMMON_MODELS:
+        models.load_data_with_path(name)
+    for service in services:
+        for kind in ("service-2", "endpoint-rule-set-1"):
+            models.load_service_model(service, kind, api_version=None)
 
 
 @dataclass(eq=False)
@@ -208,9 +232,17 @@ class Clients:
 
     def _new_session(self) -> boto3.Session:
         session = botocore.session.get_session()
+        models = _models(session.get_config_variable("data_path"))
+        session.register_component("data_loader", models)
         parsers = session.get_component("response_parser_factory")
         parsers.set_parser_defaults(timestamp_parser=_instant)
-        return boto3.Session(region_name=self.region, botocore_session=session)
+        boto3_session = boto3.Session(
+            region_name=self.region,
+            botocore_session=session,
+        )
+        # Each session of boto3 adds its own folder once more.
+        models.search_paths[:] = dict.fromkeys(models.search_paths)
+        return boto3_session
 
     def _endpoint_variable(self, service: str, endpoint_url: str | None) -> str:
         """Return the variable that holds the endpoint of a service's client."""

@@ -6,7 +6,6 @@ killed and started again by its name.
 
 import contextlib
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -27,6 +26,7 @@ START_TIMEOUT_SECONDS = 90
 STOP_TIMEOUT_SECONDS = 3
 """A daemon or code server in the middle of a long poll would take up to 20 seconds."""
 
+RUNS_AT_ONCE = 2
 MOTO = "moto"
 CODE = "code"
 WEBSERVER = "webserver"
@@ -37,6 +37,14 @@ INSTANCE = "instance"
 _MAKE_INSTANCE = (
     "from dagster import DagsterInstance; DagsterInstance.get().dispose()"
 )
+
+_STORAGE = """
+storage:
+  custom:
+    module: relay_dagster.orchestration.sqlite_storage
+    class: SqliteStorage
+    config: {{base_dir: "{folder}"}}
+"""
 
 _FOREIGN_NAMES = (
     "ARTIFACT_BUCKET",
@@ -133,8 +141,8 @@ class Stack:
             self.ports.setdefault(name, free_port())
         self.dagster_home.mkdir(parents=True, exist_ok=True)
         self.logs.mkdir(parents=True, exist_ok=True)
-        settings = PROJECT_ROOT / "dagster.yaml"
-        shutil.copyfile(settings, self.dagster_home / "dagster.yaml")
+        settings = self.dagster_settings()
+        (self.dagster_home / "dagster.yaml").write_text(settings, "utf-8")
         self.workspace.write_text(
             "load_from:\n"
             "  - grpc_server:\n"
@@ -146,7 +154,9 @@ class Stack:
             **embedded_aws_environment(self.url(MOTO)),
             "DAGSTER_HOME": str(self.dagster_home),
             "DAGSTER_WEBSERVER_URL": self.url(WEBSERVER),
-            "WORKER_MAX_CONCURRENCY": "2",
+            "WORKER_MAX_CONCURRENCY": str(RUNS_AT_ONCE),
+            # A tick of the sensor asks for all runs that end before the next tick.
+            "RELAY_INTAKE_LIMIT": str(8 * RUNS_AT_ONCE),
             **self.environment,
         }
 
@@ -154,6 +164,11 @@ class Stack:
     def dagster_home(self) -> Path:
         """The folder of Dagster's instance."""
         return self.home / "dagster"
+
+    def dagster_settings(self) -> str:
+        """Return the text of `dagster.yaml`."""
+        settings = (PROJECT_ROOT / "dagster.yaml").read_text("utf-8")
+        return settings + _STORAGE.format(folder=self.dagster_home)
 
     @property
     def workspace(self) -> Path:
@@ -261,28 +276,12 @@ class Stack:
                 self.host,
                 port,
             ],
-            CODE: self._code_server(),
+            CODE: [*relay, "code", *address],
             WEBSERVER: [*relay, "ui", *address, "--workspace", workspace],
             DAEMON: [_script("dagster-daemon"), "run", "-w", workspace],
             API: [*relay, "api", *address],
         }
         return commands[name]
-
-    def _code_server(self) -> list[str]:
-        command = [sys.executable, "-m", "dagster", "api", "grpc"]
-        command += ["-h", self.host, "-p", str(self.ports[CODE])]
-        command += [
-            "-m",
-            "relay_dagster.definitions",
-            "--location-name",
-            "relay",
-        ]
-        command += [
-            "--max-workers",
-            "16",
-            "--use-python-environment-entry-point",
-        ]
-        return command
 
     def readiness_check(self, name: str) -> Callable[[], bool]:
         """Return a function that tells whether a process is ready."""

@@ -38,6 +38,7 @@ from relay_dagster.runs.model import RunRecord
 from relay_dagster.settings import Settings
 from relay_dagster.wiring import Platform, connect
 from support.fakes import peek_dead
+from support.processes import children_of, is_warm_process
 
 KEY = "key-of-the-scenarios"
 MAX_ATTEMPTS = 3
@@ -268,6 +269,14 @@ class Installation:
         pid = self.run_process(run_id)
         os.kill(pid, number)
         return pid
+
+    def warm_process(self) -> int:
+        """Return the process that the code server's runs are forked from."""
+        server = self.stack.services[CODE].process
+        assert server is not None
+        pids = [*filter(is_warm_process, children_of(server.pid))]
+        assert len(pids) == 1, pids
+        return pids[0]
 
     def kill_alone(self, name: str) -> None:
         """SIGKILL one process, leaving its children, among them the runs, alive."""

@@ -72,6 +72,24 @@ def checkout(commit: str) -> Iterator[Path]:
         yield Path(folder)
 
 
+class OlderStack(Stack):
+    """A stack whose processes may be of a release without a code server of its own."""
+
+    def dagster_settings(self) -> str:
+        return (PROJECT_ROOT / "dagster.yaml").read_text("utf-8")
+
+    def command(self, name: str) -> list[str]:
+        root = self.checkouts.get(name, PROJECT_ROOT)
+        if name != CODE or (root / "relay_dagster" / "launching").exists():
+            return super().command(name)
+        return [
+            *(sys.executable, "-m", "dagster", "api", "grpc"),
+            *("-h", self.host, "-p", str(self.ports[CODE])),
+            *("-m", "relay_dagster.definitions", "--location-name", "relay"),
+            *("--max-workers", "16", "--use-python-environment-entry-point"),
+        ]
+
+
 class Skew:
     """A stack whose processes change their release from phase to phase."""
 
@@ -184,7 +202,7 @@ def main(arguments: list[str]) -> int:
     with (
         checkout(commit) as base,
         tempfile.TemporaryDirectory(prefix="relay-skew-") as home,
-        demo.started_world(console, Stack(Path(home))) as world,
+        demo.started_world(console, OlderStack(Path(home))) as world,
     ):
         skew, begun = Skew(console, world), time.monotonic()
         # Forward, code before API; then all the way back; then the API first, which none should.

@@ -31,3 +31,11 @@ def test_a_bad_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORKER_MAX_CONCURRENCY", "many")
     with pytest.raises(SettingsError, match=r"^WORKER_MAX_CONCURRENCY must be"):
         RunQueue()
+
+
+@pytest.mark.parametrize(("option", "seconds"), [(1, 0.5), (2, 2), (None, 5)])
+def test_the_shortest_option_is_the_shortest_pause_that_the_daemon_makes(
+    option: int | None, seconds: float
+) -> None:
+    queue = RunQueue(dequeue_interval_seconds=option)
+    assert queue.dequeue_interval_seconds == seconds

@@ -26,6 +26,22 @@ def of_sqlite(
 
 
 @contextmanager
+def with_kept_connections(
+    folder: Path,
+) -> Iterator[tuple[dg.DagsterInstance, Callable[[], dict[str, str]]]]:
+    """Yield an instance as in the development stack, and what tells all that it keeps."""
+    custom = {
+        "module": "relay_dagster.orchestration.sqlite_storage",
+        "class": "SqliteStorage",
+        "config": {"base_dir": str(folder)},
+    }
+    with instance_for_test(
+        overrides={"storage": {"custom": custom}}, temp_dir=str(folder)
+    ) as instance:
+        yield instance, lambda: kept_by_dagster(folder)
+
+
+@contextmanager
 def of_postgres(
     folder: Path,
 ) -> Iterator[tuple[dg.DagsterInstance, Callable[[], dict[str, str]]]]:
@@ -47,5 +63,6 @@ def of_postgres(
 
 STORAGES = [
     pytest.param(of_sqlite, id="sqlite"),
+    pytest.param(with_kept_connections, id="kept connections"),
     pytest.param(of_postgres, id="postgres", marks=pytest.mark.integration),
 ]

@@ -60,6 +60,7 @@ ORDER: dict[str, tuple[tuple[str, ...], ...]] = {
         ("replay",),
         ("devstack",),
         ("definitions", "lazy_commands"),
+        ("launching",),
         ("cli", "celery_app", "run_coordinator", "run_launcher"),
     ),
 }

@@ -199,6 +199,54 @@ def an_orphan_wakes_up(relay: Installation) -> str:
     return "SUCCEEDED, attempt 2; the orphan ended without a trace"
 
 
+@scenario("38", seconds=60)
+def the_warm_process_dies_under_runs(relay: Installation) -> str:
+    """Warm process SIGKILLed under two runs: one ends, attempt 1; one is killed, attempt 2."""
+    tenants = [relay.new_tenant("orphaned") for _ in range(3)]
+    works = [relay.hold_work(tenant) for tenant in tenants[:2]]
+    runs = [relay.post(tenant) for tenant in tenants[:2]]
+    for work in works:
+        work.wait_for_hits(1, RUN_SECONDS)
+    warm = relay.warm_process()
+    os.kill(warm, signal.SIGKILL)
+    relay.signal_run(runs[1])
+    for work in works:
+        work.release()
+    runs.append(relay.post(tenants[2]))
+    ended = [relay.wait_final(run_id) for run_id in runs]
+    outcomes = [(record.status, record.attempt) for record in ended]
+    assert outcomes == [("SUCCEEDED", 1), ("SUCCEEDED", 2), ("SUCCEEDED", 1)]
+    assert relay.warm_process() != warm
+    everything_settled(relay)
+    return (
+        "SUCCEEDED, attempt 1; the killed run attempt 2; another warm process"
+    )
+
+
+@scenario("38", seconds=40)
+def the_warm_process_dies_as_it_forks(relay: Installation) -> str:
+    """Warm process SIGKILLed as it forks a run: the run starts cold, once, attempt 1."""
+    tenant = relay.new_tenant("unforked")
+    warm = relay.warm_process()
+    os.kill(warm, signal.SIGSTOP)
+    run_id = relay.post(tenant)
+    wait_for(
+        "the run is being started",
+        lambda: (
+            [run.status.value for run in relay.dagster.runs(run_id)]
+            == ["STARTING"]
+        ),
+        within=RUN_SECONDS,
+    )
+    assert not relay.record(run_id).is_claimed
+    os.kill(warm, signal.SIGKILL)
+    record = relay.wait_final(run_id)
+    assert (record.status, record.attempt) == ("SUCCEEDED", 1), brief(record)
+    assert len(relay.events("warm_process_failed")) == 1
+    everything_settled(relay)
+    return "SUCCEEDED, attempt 1, from a cold start"
+
+
 def _is_alive(pid: int) -> bool:
     try:
         with open(f"/proc/{pid}/stat") as stat:  # noqa: PTH123 - not a file of anybody's
