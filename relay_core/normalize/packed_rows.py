@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -42,7 +43,6 @@ _NULL = -1
 _BUFFER_BITS = 40
 """The bits of a row's offset that are its offset in a buffer."""
 _ROW_NUMBER = "row_number"
-_CONDITION_TEXTS = pa.array([None, *CONDITIONS], pa.string())
 
 
 @dataclass(slots=True)
@@ -158,7 +158,7 @@ def _condition_codes(batch: TypedBatch) -> WholeNumbers:
     if conditions is None:
         return np.zeros(batch.size, np.int64)
     # A row with another word is rejected.
-    index = pc.index_in(conditions, value_set=_CONDITION_TEXTS)
+    index = pc.index_in(conditions, value_set=_condition_texts())
     return np.asarray(index.fill_null(0), np.int64)
 
 
@@ -261,9 +261,18 @@ class PackedRows:
         return memoryview(np.concatenate([_NO_CELL, *pieces]).data)
 
 
+@cache
+def _condition_texts() -> pa.StringArray:
+    """Return the texts of conditions; the first of them is null.
+
+    An array that is made while a module is loaded would load pandas.
+    """
+    return pa.array([None, *CONDITIONS], pa.string())
+
+
 def _number_cells(column: pa.Field, numbers: WholeNumbers) -> pa.Array:
     if column.name == "condition":
-        return _CONDITION_TEXTS.take(pa.array(numbers))
+        return _condition_texts().take(pa.array(numbers))
     if column.name == "updated_at":
         return typed(column.type, numbers, np.zeros(len(numbers), np.bool_))
     nulls = numbers == _NULL
