@@ -115,6 +115,27 @@ def test_who_logs_may_write_where_it_logs_and_nobody_else() -> None:
 def test_access_logs_are_forgotten() -> None:
     (rule,) = BUCKETS["LogBucket"]["LifecycleConfiguration"]["Rules"]
     assert rule["ExpirationInDays"] == {"Ref": "AccessLogRetentionDays"}
+    # Paths of links contain tokens, so these logs are as secret as the links.
+    assert defaults()["AccessLogRetentionDays"] == 30
+
+
+def test_only_alarms_of_single_tenants_of_this_installation_are_deleted() -> (
+    None
+):
+    (statement,) = (
+        each
+        for policy in properties("DeletionRole")["Policies"]
+        for each in policy["PolicyDocument"]["Statement"]
+        if each["Action"] == "cloudwatch:DeleteAlarms"
+    )
+    names = [
+        each["Fn::Sub"].rpartition(":alarm:")[2]
+        for each in statement["Resource"]
+    ]
+    assert names == [
+        "relay-${EnvironmentName}-consecutive-failures-*",
+        "${NamePrefix}-${EnvironmentName}-consecutive-failures-*",
+    ]
 
 
 # --- load balancers -------------------------------------------------------------------------------
@@ -322,9 +343,15 @@ def test_runs_reach_aws_and_the_database_alone_and_nobody_reaches_them() -> (
 ):
     runs = properties("RunSecurityGroup")
     assert "SecurityGroupIngress" not in runs
+    to_network, elsewhere = runs["SecurityGroupEgress"]
+    assert to_network["CidrIp"] == {"Ref": "RunEgressCidr"}
+    condition, to_internet, none = elsewhere["Fn::If"]
+    assert none == {"Ref": "AWS::NoValue"}
+    assert template()["Conditions"][condition] == {
+        "Fn::Equals": [{"Ref": "RunEgressCidr"}, "0.0.0.0/0"]
+    }
     assert {
-        (each["FromPort"], each["ToPort"])
-        for each in runs["SecurityGroupEgress"]
+        (each["FromPort"], each["ToPort"]) for each in (to_network, to_internet)
     } == {(443, 443)}
     assert inside("RunSecurityGroup") == {("DatabaseSecurityGroup", 5432)}
     let_in = of_type("AWS::EC2::SecurityGroupIngress").values()

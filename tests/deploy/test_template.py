@@ -10,7 +10,7 @@ from cfnlint.api import lint_file
 from relay_dagster.aws.provisioning import resources
 from relay_dagster.aws.provisioning.bootstrap import Names
 from relay_dagster.orchestration.build import build_defs
-from relay_dagster.settings import ProvisioningSettings
+from relay_dagster.settings import ProvisioningSettings, Settings
 from support.deployment import (
     ACCOUNT,
     REGION,
@@ -72,6 +72,13 @@ def test_defaults_are_those_of_the_program() -> None:
         given["VisibilityTimeoutSeconds"] == settings.visibility_timeout_seconds
     )
     assert given["RetentionDays"] == settings.retention_days
+    in_runs = {
+        each["Name"]: each["Value"]
+        for each in container("RunTask")["Environment"]
+    }
+    assert in_runs["RELAY_RUN_TIMEOUT_SECONDS"] == {"Ref": "RunTimeoutSeconds"}
+    timeout = Settings.model_fields["run_timeout_seconds"].default
+    assert given["RunTimeoutSeconds"] == timeout
 
 
 def test_no_feed_needs_more_memory_than_a_run_s_task_has() -> None:

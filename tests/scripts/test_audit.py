@@ -43,6 +43,26 @@ def test_the_verdict(
     assert said in "\n".join(lines)
 
 
+@pytest.mark.parametrize(("status", "passes"), [(0, 1), (1, 0), (2, 1)])
+def test_integration_fails_for_a_known_vulnerability_alone(
+    tmp_path: Path, status: int, passes: int
+) -> None:
+    (step,) = (
+        line
+        for line in (ROOT / ".ci/run").read_text().splitlines()
+        if "audit.py" in line
+    )
+    program = tmp_path / ".venv/bin/python"
+    program.parent.mkdir(parents=True)
+    program.write_text(f"#!/bin/sh\nexit {status}\n")
+    program.chmod(0o755)
+    script = f"set -euo pipefail\n{step}\n"
+    ended = subprocess.run(
+        ["bash", "-c", script], cwd=tmp_path, check=False, capture_output=True
+    )
+    assert (ended.returncode == 0) is bool(passes)
+
+
 def test_the_bill_has_each_package_that_the_image_installs(
     tmp_path: Path,
 ) -> None:

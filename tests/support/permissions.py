@@ -137,7 +137,13 @@ class Calls:
         self, operation: str, params: Mapping[str, Any]
     ) -> Iterator[Need]:
         alarms = "arn:${AWS::Partition}:cloudwatch:${AWS::Region}:${AWS::AccountId}:alarm"
-        named = [f"{alarms}:{name}" for name in params.get("AlarmNames", [])]
+        environment = self.platform.settings.environment
+        named = [
+            f"{alarms}:{name}".replace(
+                f"-{environment}-", "-${EnvironmentName}-", 1
+            )
+            for name in params.get("AlarmNames", [])
+        ]
         for resource in named or ["*"]:
             yield Need(f"cloudwatch:{operation}", resource)
 
