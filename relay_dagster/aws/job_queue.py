@@ -190,11 +190,17 @@ class Queue:
         """Send a body with the attributes that are not empty. Return the message id."""
         message_attributes: Any = {}
         for name, value in attributes.items():
-            if value:
-                message_attributes[name] = {
-                    "DataType": "String",
-                    "StringValue": _legal(value),
-                }
+            if not value:
+                continue
+            # SQS accepts 1,000 characters, of those that XML allows.
+            legal_characters = []
+            for character in value[:_MAX_ATTRIBUTE_CHARACTERS]:
+                is_legal = character.isprintable() or character in "\t\n\r"
+                legal_characters.append(character if is_legal else " ")
+            message_attributes[name] = {
+                "DataType": "String",
+                "StringValue": "".join(legal_characters),
+            }
         options: Any = {"DelaySeconds": delay_seconds} if delay_seconds else {}
         response = self.clients.sqs.send_message(
             QueueUrl=self.url,
@@ -345,12 +351,3 @@ def read_dead_letters(
         if deadline.has_passed():
             return
     queue.dead.show_all(read_messages)
-
-
-def _legal(value: str) -> str:
-    """Return a value that SQS accepts: 1,000 characters, of those that XML allows."""
-    characters = []
-    for character in value:
-        is_legal = character.isprintable() or character in "\t\n\r"
-        characters.append(character if is_legal else " ")
-    return "".join(characters)[:_MAX_ATTRIBUTE_CHARACTERS]

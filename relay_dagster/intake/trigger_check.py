@@ -84,7 +84,8 @@ class TriggerCheck:
         schedule_plan = self._plan_since_first_put(before, plan)
         after = rules.caught_up(before, schedule_plan, now)
         if after.wanted is Trigger.UPLOAD:
-            if self._has_active_run(after.tenant_id):
+            lock = self.platform.runs.lock(after.tenant_id)
+            if lock.active_run_id is not None:
                 # Nobody knows yet which uploads that run consumes. They are judged once
                 # it has ended.
                 self._wait(leased, after, plan, "another run is active")
@@ -138,9 +139,6 @@ class TriggerCheck:
         """Store triggers with the time of their next check."""
         resting = rules.resting(after, plan, self.clock())
         leased.finish(lambda _: resting)
-
-    def _has_active_run(self, tenant_id: str) -> bool:
-        return self.platform.runs.lock(tenant_id).active_run_id is not None
 
     def _plan_of(self, stored: StoredConfig) -> Plan:
         try:

@@ -4,7 +4,6 @@ A duty goes through all records in rounds. A tick without enough time stops some
 next tick goes on from there.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
@@ -130,8 +129,11 @@ def _is_needed(platform: Platform, record: RunRecord, now: datetime) -> bool:
     if not unreachable and platform.objects.exists(str(record.feed_key)):
         return True
     records = platform.runs.get_many(run_ids)
-    return len(records) < len(run_ids) or record.run_id in _baselines_of(
-        records,
+    if len(records) < len(run_ids):
+        return True
+    return any(
+        published_run.baseline_run_id == record.run_id
+        for published_run in records.values()
     )
 
 
@@ -140,10 +142,6 @@ def _runs_of(feed: FeedPointer) -> set[str]:
     if feed.held_run_id is not None:
         run_ids.add(feed.held_run_id)
     return run_ids
-
-
-def _baselines_of(records: Mapping[str, RunRecord]) -> set[str | None]:
-    return {record.baseline_run_id for record in records.values()}
 
 
 def expire_configs(occasion: Occasion, position: Round) -> int:

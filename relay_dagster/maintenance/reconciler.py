@@ -310,15 +310,14 @@ class ReconcileTick:
             if (
                 waiting_run is None
                 or waiting_run.lock_state is not LockState.QUEUED
-                or self._make_due(waiting_run)
             ):
+                return
+            # The record is read again if it has changed in the meantime.
+            ledger = self.platform.ledger
+            turn = DueQueue.TURN
+            if ledger.check_again(waiting_run, timedelta(0), queue=turn):
                 return
         raise ThrottledError(
             "call_next",
             f"tenant {tenant_id}: too many writers at once",
         )
-
-    def _make_due(self, record: RunRecord) -> bool:
-        """Make a waiting run due at once; return False if it has changed in the meantime."""
-        ledger = self.platform.ledger
-        return ledger.check_again(record, timedelta(0), queue=DueQueue.TURN)

@@ -50,7 +50,21 @@ class RunSessions(dg.ConfigurableResource):
             RunFailed: The run or the attempt ended inside; the message begins with the code.
         """
         if self._session is None:
-            self._session = RunSession(self.connect(), _launch(context))
+            run = context.run
+            # Dagster names no assets if it is all of them.
+            selected = [
+                key.to_user_string() for key in run.asset_selection or ()
+            ]
+            launch = Launch(
+                dagster_run_id=run.run_id,
+                tenant_id=context.partition_key,
+                tags=run.tags,
+                assets=frozenset(
+                    run.step_keys_to_execute or selected or ASSETS,
+                ),
+                is_reexecution=run.parent_run_id is not None,
+            )
+            self._session = RunSession(self.connect(), launch)
         session = self._session
         try:
             with session.materializing(context.asset_key.to_user_string()):
@@ -81,19 +95,6 @@ def _failure(description: str, attempt: Attempt | None) -> RunFailed:
         None if attempt is None else metadata.failure_metadata(attempt)
     )
     return RunFailed(description, shown_metadata, allow_retries=False)
-
-
-def _launch(context: dg.AssetExecutionContext) -> Launch:
-    run = context.run
-    # Dagster names no assets if it is all of them.
-    selected = [key.to_user_string() for key in run.asset_selection or ()]
-    return Launch(
-        dagster_run_id=run.run_id,
-        tenant_id=context.partition_key,
-        tags=run.tags,
-        assets=frozenset(run.step_keys_to_execute or selected or ASSETS),
-        is_reexecution=run.parent_run_id is not None,
-    )
 
 
 _IN_COMMON: Any = {

@@ -200,14 +200,6 @@ class RunRecord:
             and self.dlq_message_id is None
         )
 
-    def is_due(self, queue: DueQueue, until: datetime) -> bool:
-        """Return True if the run has to be checked in a queue, up to an instant."""
-        return (
-            self.due_queue is queue
-            and self.due_at is not None
-            and self.due_at <= until
-        )
-
     @property
     def has_dead_letter(self) -> bool:
         """Return True if the run's message is known to be in the dead-letter queue."""

@@ -148,9 +148,8 @@ class RequestFrame:
                 content_length.isdigit()
                 and int(content_length) > self.max_body_bytes
             ):
-                too_large = exchange.too_large
                 await exchange.refuse(
-                    too_large.code, str(too_large), close=True
+                    "PAYLOAD_TOO_LARGE", exchange.body_limit, close=True
                 )
             else:
                 await self._serve(exchange)
@@ -202,9 +201,8 @@ class _Exchange:
         self._body_deadline = (
             asyncio.get_running_loop().time() + limits.body_seconds
         )
-        self.too_large = BodyRefusedError(
-            "PAYLOAD_TOO_LARGE", f"a body has at most {max_body_bytes:,} bytes"
-        )
+        # The sentence that says how large a body may be
+        self.body_limit = f"a body has at most {max_body_bytes:,} bytes"
         self._body_is_incomplete = True
         self._status: int | None = None
         self._started = time.perf_counter()
@@ -230,7 +228,7 @@ class _Exchange:
         self._body_is_incomplete = bool(message.get("more_body"))
         self._remaining_bytes -= len(message.get("body", b""))
         if self._remaining_bytes < 0:
-            raise self.too_large
+            raise BodyRefusedError("PAYLOAD_TOO_LARGE", self.body_limit)
         return message
 
     async def send(self, message: Message) -> None:

@@ -167,7 +167,8 @@ class RunStore:
             limit,
             run_writes.to_record,
         )
-        return [record for record in records if record.is_due(queue, until)]
+        # The index may learn too late that a run is in another queue.
+        return [record for record in records if record.due_queue is queue]
 
     def note_check(self, record: RunRecord) -> bool:
         """Store what a check has found, as a part of the record.
