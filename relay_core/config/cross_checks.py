@@ -26,6 +26,7 @@ from pydantic_core import PydanticCustomError
 
 import relay_core.config.refusals as refusals
 import relay_core.config.values as values
+import relay_core.domain.document_paths as document_paths
 from relay_core.config.refusals import refuse
 from relay_core.config.scalars import BareWord
 from relay_core.domain.cell_rules import (
@@ -34,7 +35,11 @@ from relay_core.domain.cell_rules import (
     read_cell,
     shorten,
 )
-from relay_core.domain.codes import WORKBOOK_FORMATS, RowFault
+from relay_core.domain.codes import (
+    DOCUMENT_FORMATS,
+    WORKBOOK_FORMATS,
+    RowFault,
+)
 from relay_core.domain.columns import (
     CANONICAL_COLUMNS,
     EXTRA_COLUMN,
@@ -392,10 +397,11 @@ LocalPath = Annotated[_Path | None, _goes_with("file")]
 
 
 FORMATS_WITH = {
-    "compression": ("csv", "jsonl", "parquet"),
+    "record": DOCUMENT_FORMATS,
+    "compression": ("csv", "jsonl", *DOCUMENT_FORMATS, "parquet"),
     "sheet": WORKBOOK_FORMATS,
     "delimiter": ("csv",),
-    "encoding": ("csv", "jsonl"),
+    "encoding": ("csv", "jsonl", *DOCUMENT_FORMATS),
     "skip_lines": ("csv", *WORKBOOK_FORMATS),
     "columns": ("csv", *WORKBOOK_FORMATS),
     "padded_numbers": ("xlsx",),
@@ -436,6 +442,61 @@ def refuse_idle(
             f'applies only if {option} is {words}, but {option} is "{chosen}"; '
             "remove it",
         )
+
+
+# --- paths in documents ---------------------------------------------------------------
+
+
+def _check_record(path: str | None, info: ValidationInfo) -> str | None:
+    """Refuse a path of records that cannot be read, and XML without one."""
+    if path is None:
+        if info.data.get("format") == "xml":
+            raise refuse(
+                'is required if format is "xml", such as /catalog/product'
+            )
+        return path
+    try:
+        document_paths.record_names(path)
+    except document_paths.PathError as error:
+        raise refuse(
+            f"{error}, such as /catalog/product, not {shorten(path)}"
+        ) from error
+    return path
+
+
+def check_paths(source: Any, info: ValidationInfo) -> Any:
+    """Refuse headers of a document's records that are no paths.
+
+    ``source`` is a header, or has the headers that it reads.
+    """
+    if info.data.get("format") not in DOCUMENT_FORMATS:
+        return source
+    level = len(document_paths.record_names(info.data.get("record") or "/"))
+    headers = (source,) if isinstance(source, str) else source.headers
+    for header in headers:
+        try:
+            path = document_paths.value_path(header.strip())
+        except document_paths.PathError as error:
+            raise refuse(f"{shorten(header)} {error}") from error
+        if path.levels_up > level:
+            raise refuse(
+                f"{shorten(header)} begins {path.levels_up} levels above the record, but "
+                f"parser.record has {level}",
+            )
+    return source
+
+
+RecordPath = Annotated[
+    Annotated[
+        values.Filled,
+        Field(
+            description="The path of the records: `/`, or names joined by `/`. Required "
+            "with format `xml`; `/` by default with format `json`.",
+        ),
+    ]
+    | None,
+    AfterValidator(_check_record),
+]
 
 
 # --- entries of a parser's options ----------------------------------------------------

@@ -1,5 +1,6 @@
 """The section ``parser`` of a config: how a vendor writes a feed."""
 
+import itertools
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -20,8 +21,11 @@ from relay_core.config.column_forms import MappedSource, ReadSource
 from relay_core.config.refusals import refuse
 from relay_core.config.timestamp_formats import TimestampFormat
 from relay_core.domain.cell_rules import shorten
+from relay_core.domain.document_paths import ROOT
 
-FeedFormat = Literal["csv", "jsonl", "xlsx", "xls", "ods", "parquet"]
+FeedFormat = Literal[
+    "csv", "jsonl", "json", "xml", "xlsx", "xls", "ods", "parquet"
+]
 Compression = Literal["auto", "none", "gzip", "zip"]
 EVERY_COLUMN = "*"
 """The key of ``null_values`` for all columns."""
@@ -30,7 +34,14 @@ MAX_SKIP_TEXTS = 200
 MAX_SYMBOLS = 50
 
 ColumnMap = Annotated[
-    dict[cross_checks.MappedColumn, Annotated[MappedSource, ReadSource]],
+    dict[
+        cross_checks.MappedColumn,
+        Annotated[
+            MappedSource,
+            ReadSource,
+            AfterValidator(cross_checks.check_paths),
+        ],
+    ],
     cross_checks.BY_COLUMN,
     cross_checks.ENTRIES,
 ]
@@ -70,6 +81,11 @@ class SkipRule(values.Section):
             description="`empty`, or 1 to 200 texts in any letter case.",
         ),
     ]
+
+    @property
+    def headers(self) -> tuple[str, ...]:
+        """The header that the rule reads."""
+        return (self.column,)
 
     @model_serializer
     def _as_config(self) -> dict[str, Any]:
@@ -132,6 +148,7 @@ class ParserConfig(values.Section):
     """How a vendor writes its files. Names and texts are trimmed."""
 
     format: FeedFormat
+    record: cross_checks.RecordPath = values.optional()
     compression: Compression = "auto"
     sheet: values.Filled | None = None
     delimiter: values.Delimiter = ","
@@ -149,7 +166,10 @@ class ParserConfig(values.Section):
         | None
     ) = None
     skip_rows: Annotated[
-        tuple[SkipRule, ...],
+        tuple[
+            Annotated[SkipRule, AfterValidator(cross_checks.check_paths)],
+            ...,
+        ],
         cross_checks.at_most(MAX_SKIP_ROWS),
         Field(json_schema_extra={"maxItems": MAX_SKIP_ROWS}),
     ] = ()
@@ -216,6 +236,17 @@ class ParserConfig(values.Section):
                 f'"{value}" is already the decimal separator; choose another one',
             )
         return value
+
+    @property
+    def record_path(self) -> str:
+        """The path of the records of a JSON document or of XML."""
+        return self.record or ROOT
+
+    @property
+    def named_headers(self) -> tuple[str, ...]:
+        """The headers that the config names, in the order of its options."""
+        mapped = itertools.chain.from_iterable(self.mapped_headers.values())
+        return (*mapped, *self.skip_headers)
 
     @property
     def mapped_headers(self) -> dict[str, tuple[str, ...]]:

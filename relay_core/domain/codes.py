@@ -4,6 +4,8 @@ from enum import StrEnum
 
 WORKBOOK_FORMATS = ("xlsx", "xls", "ods")
 """The formats of feeds that are workbooks."""
+DOCUMENT_FORMATS = ("json", "xml")
+"""The formats of feeds whose records are at a path of a document."""
 
 
 class Stage(StrEnum):

@@ -31,9 +31,17 @@ def open_feed(
         return replace(parse_feed(data, parser, limits), size=len(data))
     if parser.format == "jsonl":
         return replace(read_json_lines(data, parser, limits), size=len(data))
+    # Other readers load much code that these formats do not need.
+    if parser.format == "json":
+        from relay_core.ingest.json_document import read_json_document
+
+        return read_json_document(data, parser, limits)
+    if parser.format == "xml":
+        from relay_core.ingest.xml_document import read_xml_document
+
+        return read_xml_document(data, parser, limits)
     if parser.format == "parquet" and not may_explode(data):
         return read_parquet(data, parser, limits)
-    # The readers of workbooks load much code that other formats do not need.
     from relay_core.ingest.feed_task import read_apart
 
     return read_apart(data, parser, limits)

@@ -4,12 +4,10 @@ A key may occur only in the last line. Therefore all lines are read before the f
 batch, and their cells stay in memory as columns. Numbers keep the form of the file.
 """
 
-import gc
 import json
 import re
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
@@ -18,7 +16,6 @@ import numpy as np
 import pyarrow as pa
 
 from relay_core.columnar import csv_text
-from relay_core.columnar import text as texts
 from relay_core.columnar.arrays import RowIndex, RowMask
 from relay_core.config import ParserConfig
 from relay_core.domain.codes import FailureCode
@@ -27,31 +24,28 @@ from relay_core.domain.limits import Limits
 from relay_core.ingest import feed
 from relay_core.ingest.column_mapping import plan_columns
 from relay_core.ingest.csv_records import window_end
+from relay_core.ingest.json_faults import (
+    HALF_PAIR,
+    MAYBE_SURROGATE,
+    STRING,
+    is_too_deep,
+    unique_pairs,
+)
+from relay_core.ingest.keyed_cells import (
+    MAX_CELLS,
+    NESTED_TYPES,
+    KeyedBlock,
+    paused_garbage_collector,
+)
 
 _BLOCK_BYTES = 4 << 20
-_MAX_CELLS = 4 << 20
-"""The most cells of a batch; each line may have few of many keys."""
 _MAX_VALUES = 2 << 20
 """The most values of a line that is longer than a cell may be."""
 _MAX_LEVELS = 100
 """The most levels of objects and lists in a line, the line's own object included."""
 _LINE = re.compile(r"[^\r\n]+")
-_STRING = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"')
 _WHITE_SPACE = " \t\r\n"
 _SPACED_COLON = re.compile(r'"[ \t]+:')
-_HALF_PAIR = re.compile(
-    r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
-    r"|(\\u[dD][89a-fA-F])|\\.",
-)
-"""The group matches an escaped surrogate that is not half of a pair."""
-_MAYBE_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
-_LEVEL_STEPS = np.zeros(256, np.int8)
-_LEVEL_STEPS[[ord("["), ord("{")]] = 1
-_LEVEL_STEPS[[ord("]"), ord("}")]] = -1
-_TEXT_TYPES = frozenset((str, bytes, type(None)))
-"""The types of values that Arrow makes texts of; numbers are bytes here."""
-_NESTED_TYPES = frozenset((list, dict))
-_WORDS = {"True": "true", "False": "false"}
 
 
 def read_json_lines(
@@ -77,63 +71,12 @@ def read_json_lines(
 
 
 @dataclass(frozen=True, slots=True)
-class _Column:
-    """The cells of a block's lines under one key; one entry a line that has the key."""
-
-    lines: RowIndex
-    """The indices of the lines in the block."""
-    cells: pa.StringArray
-    """The texts of the values; a list, an object and null are empty."""
-    is_number: RowMask
-    """True if each value is a number."""
-    nested_lines: RowIndex
-    """The indices of the lines whose value is a list or an object."""
-
-    @classmethod
-    def of(cls, lines: Sequence[int], values: Sequence[object]) -> "_Column":
-        line_indices = np.asarray(lines, np.int64)
-        types = set(map(type, values))
-        is_number = np.zeros(len(values), np.bool_)
-        if bytes in types:
-            is_number[:] = [type(value) is bytes for value in values]
-        nested_lines = line_indices[:0]
-        if not types.isdisjoint(_NESTED_TYPES):
-            nested_lines = line_indices[
-                [type(value) in _NESTED_TYPES for value in values]
-            ]
-        if not types <= _TEXT_TYPES:
-            values = [
-                value if type(value) in _TEXT_TYPES else _WORDS.get(str(value))
-                for value in values
-            ]
-        cells = texts.without_nulls(pa.array(values, pa.string()))
-        return cls(line_indices, cells, is_number, nested_lines)
-
-    def at(self, lines: RowIndex) -> tuple[pa.StringArray, RowMask]:
-        """Return the cells of some lines, empty if they lack the key, and the numbers."""
-        bounds = np.searchsorted(self.lines, (lines[0], lines[-1] + 1))
-        start, stop = bounds.tolist()
-        if np.array_equal(self.lines[start:stop], lines):
-            return self.cells.slice(start, stop - start), self.is_number[
-                start:stop
-            ]
-        indices = np.searchsorted(self.lines, lines)
-        nearest_lines = self.lines[np.minimum(indices, len(self.lines) - 1)]
-        has_key = nearest_lines == lines
-        cells = self.cells.take(pa.array(indices, mask=~has_key))
-        is_number = np.zeros(len(lines), np.bool_)
-        is_number[has_key] = self.is_number[indices[has_key]]
-        return texts.without_nulls(cells), is_number
-
-
-@dataclass(frozen=True, slots=True)
 class _Block:
     """Lines that were read."""
 
     start: int  # the offset in the text at which the lines start
     end: int  # the offset at which they end
-    first_number: int  # the record number of the first line
-    columns: Mapping[str, _Column]  # the cells by key
+    cells: KeyedBlock  # the cells of the lines
     is_object: RowMask  # whether each line is an object
 
 
@@ -159,20 +102,15 @@ class _JsonLines:
         while start < len(self._text):
             end = window_end(self._text, start, _BLOCK_BYTES)
             lines = self._lines(start, end)
-            with _paused_garbage_collector():
+            with paused_garbage_collector():
                 objects = self._objects(lines, next_number)
-                values_by_key = _values_by_key(objects)
-            columns = {
-                key: _Column.of(*cells) for key, cells in values_by_key.items()
-            }
+                cells = KeyedBlock.of(objects, next_number)
             is_object = np.array(
                 [record is not None for record in objects],
                 np.bool_,
             )
-            self._blocks.append(
-                _Block(start, end, next_number, columns, is_object),
-            )
-            keys.update(dict.fromkeys(values_by_key))
+            self._blocks.append(_Block(start, end, cells, is_object))
+            keys.update(dict.fromkeys(cells.columns))
             feed.check_header(tuple(keys), self._limits)
             start = end
             next_number += len(lines)
@@ -196,38 +134,18 @@ class _JsonLines:
         A line is malformed if it is no object, or has a list or an object under a key
         that columns are read from.
         """
-        max_lines = max(1, _MAX_CELLS // max(1, len(headers)))
+        max_lines = max(1, MAX_CELLS // max(1, len(headers)))
         while self._blocks:
             block = self._blocks.popleft()
             is_valid = block.is_object.copy()
-            for key in block.columns.keys() & keys_read:
-                is_valid[block.columns[key].nested_lines] = False
+            for key in block.cells.columns.keys() & keys_read:
+                is_valid[block.cells.columns[key].nested_lines] = False
             valid_lines = np.flatnonzero(is_valid)
             for start in range(0, len(valid_lines), max_lines):
                 batch_lines = valid_lines[start : start + max_lines]
-                yield self._batch(block, batch_lines, headers)
+                yield block.cells.batch(batch_lines, headers, self._limits)
             if not is_valid.all():
                 yield self._malformed(block, np.flatnonzero(~is_valid))
-
-    def _batch(
-        self,
-        block: _Block,
-        lines: RowIndex,
-        headers: tuple[str, ...],
-    ) -> feed.TextBatch:
-        columns = []
-        number_cells = {}
-        for index, key in enumerate(headers):
-            if key not in block.columns:
-                columns.append(texts.empty_texts(len(lines)))
-                continue
-            cells, is_number = block.columns[key].at(lines)
-            columns.append(cells)
-            if is_number.any():
-                number_cells[index] = is_number
-        record_numbers = lines + block.first_number
-        feed.check_cell_sizes(columns, record_numbers, headers, self._limits)
-        return feed.TextBatch(columns, record_numbers, number_cells)
 
     def _malformed(
         self,
@@ -236,7 +154,7 @@ class _JsonLines:
     ) -> feed.MalformedRecords:
         all_lines = self._lines(block.start, block.end)
         raw = pa.array([all_lines[line] for line in lines])
-        record_numbers = lines + block.first_number
+        record_numbers = lines + block.cells.first_number
         return feed.MalformedRecords(
             None,
             record_numbers,
@@ -268,7 +186,7 @@ class _JsonLines:
         if len(line) <= self._limits.cell_bytes:
             return read_object(line)
         # About the number of values in the line, on any level.
-        if _STRING.sub("", line).count(",") >= _MAX_VALUES:
+        if STRING.sub("", line).count(",") >= _MAX_VALUES:
             raise FeedUnreadableError(
                 FailureCode.INVALID_INPUT,
                 f"line {number} has more than {_MAX_VALUES:,} values, which is the limit. "
@@ -278,7 +196,7 @@ class _JsonLines:
         if record is None:  # a report shows the line as one cell
             raise feed.large_cell_error(number, 1, (), self._limits)
         for column_number, value in enumerate(record.values(), 1):
-            is_nested = type(value) in _NESTED_TYPES
+            is_nested = type(value) in NESTED_TYPES
             if is_nested and _json_size(value) > self._limits.cell_bytes:
                 raise feed.large_cell_error(
                     number,
@@ -289,54 +207,7 @@ class _JsonLines:
         return record
 
 
-@contextmanager
-def _paused_garbage_collector() -> Iterator[None]:
-    """Keep the collector from JSON's many values, which never form a cycle."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
-
-
-def _values_by_key(
-    objects: Sequence[Mapping[str, object] | None],
-) -> Mapping[str, tuple[Sequence[int], Sequence[object]]]:
-    """Return the indices of the objects with each key, and their values, by key."""
-    key_lists = {
-        None if record is None else tuple(record) for record in objects
-    }
-    if len(key_lists) == 1:
-        (keys,) = key_lists
-        if keys is not None:
-            all_values = [
-                record.values() for record in objects if record is not None
-            ]
-            all_lines = range(len(objects))
-            columns = zip(*all_values, strict=True)
-            return {
-                key: (all_lines, values)
-                for key, values in zip(keys, columns, strict=True)
-            }
-    values_by_key: dict[str, tuple[list[int], list[object]]] = {}
-    for index, record in enumerate(objects):
-        for key, value in (record or {}).items():
-            lines, values = values_by_key.setdefault(key, ([], []))
-            lines.append(index)
-            values.append(value)
-    return values_by_key
-
-
 # --- lines to objects ---------------------------------------------------------------
-
-
-def _unique_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    record = dict(pairs)
-    if len(record) < len(pairs):
-        raise ValueError("a key occurs twice")
-    return record
 
 
 _AS_WRITTEN: dict[str, Any] = {
@@ -348,7 +219,7 @@ _AS_WRITTEN: dict[str, Any] = {
 
 No other value is bytes, and no type is made faster from a text.
 """
-_UNIQUE_KEYS = json.JSONDecoder(object_pairs_hook=_unique_pairs, **_AS_WRITTEN)
+_UNIQUE_KEYS = json.JSONDecoder(object_pairs_hook=unique_pairs, **_AS_WRITTEN)
 _ANY_KEYS = json.JSONDecoder(**_AS_WRITTEN)
 """Of a key that occurs twice, this decoder takes the last value."""
 
@@ -361,7 +232,7 @@ def read_object(line: str) -> Mapping[str, Any] | None:
     """
     if _is_too_deep(line, object_count=1):
         return None
-    if _MAYBE_SURROGATE.search(line) and any(_HALF_PAIR.findall(line)):
+    if MAYBE_SURROGATE.search(line) and any(HALF_PAIR.findall(line)):
         return None
     start = len(line) - len(line.lstrip(_WHITE_SPACE))
     try:
@@ -387,7 +258,7 @@ def _objects_at_once(
     """
     mark = uuid4().hex
     text = f',"{mark}",'.join(lines)
-    if _is_too_deep(text, len(lines)) or _MAYBE_SURROGATE.search(text):
+    if _is_too_deep(text, len(lines)) or MAYBE_SURROGATE.search(text):
         return None
     try:
         values = _ANY_KEYS.decode(f"[{text}]")
@@ -421,15 +292,4 @@ def _is_too_deep(text: str, object_count: int) -> bool:
     """Return whether a JSON text of some objects has more than `_MAX_LEVELS` levels."""
     if text.count("[") + text.count("{") - object_count < _MAX_LEVELS:
         return False
-    if "\\" in text:  # a backslash may precede a quote: blank out whole strings
-        text = _STRING.sub(_blanks, text)
-    data = np.frombuffer(text.encode("ascii", "replace"), np.uint8)
-    steps = _LEVEL_STEPS[data]
-    quotes_before = np.cumsum(data == ord('"'), dtype=np.int64)
-    steps[quotes_before & 1 == 1] = 0
-    levels = np.cumsum(steps, dtype=np.int64)
-    return bool(levels.max() > _MAX_LEVELS)
-
-
-def _blanks(match: re.Match[str]) -> str:
-    return " " * len(match[0])
+    return is_too_deep(text, _MAX_LEVELS)

@@ -86,7 +86,8 @@ PAGE = FileKind(
 )
 _XML_KIND = FileKind(
     "XML",
-    "ask the vendor for the price list as CSV, .xlsx, or JSON Lines",
+    "set parser.format to xml, and parser.record to the path of the records",
+    "xml",
     is_text=True,
 )
 _JSON_LINES = FileKind(
@@ -97,7 +98,8 @@ _JSON_LINES = FileKind(
 )
 _JSON_DOCUMENT = FileKind(
     "a JSON document",
-    "write it as JSON Lines, with one object per line and no list around them",
+    "set parser.format to json, and parser.record to the path of the records",
+    "json",
     is_text=True,
 )
 _MARKS = {
@@ -245,9 +247,12 @@ def _kind_of_text(text: str, format: str) -> FileKind | None:
             return PAGE
         if is_xml:
             return _XML_KIND
-    first_line = beginning.split("\n", 1)[0]
+    first_line, _, more_lines = beginning.partition("\n")
     is_record = _is_object(first_line)
-    if beginning.startswith("{") and format != "jsonl" and is_record:
+    # A document may be one line, too.
+    has_lines = is_record and more_lines.lstrip().startswith("{")
+    is_lines = has_lines if format == "json" else is_record
+    if beginning.startswith("{") and format != "jsonl" and is_lines:
         return _JSON_LINES
     if _JSON_LIST.match(beginning):
         return _JSON_DOCUMENT
