@@ -26,7 +26,6 @@ from pydantic_core import PydanticCustomError
 
 import relay_core.config.refusals as refusals
 import relay_core.config.values as values
-import relay_core.domain.document_paths as document_paths
 from relay_core.config.refusals import refuse
 from relay_core.config.scalars import BareWord
 from relay_core.domain.cell_rules import (
@@ -442,61 +441,6 @@ def refuse_idle(
             f'applies only if {option} is {words}, but {option} is "{chosen}"; '
             "remove it",
         )
-
-
-# --- paths in documents ---------------------------------------------------------------
-
-
-def _check_record(path: str | None, info: ValidationInfo) -> str | None:
-    """Refuse a path of records that cannot be read, and XML without one."""
-    if path is None:
-        if info.data.get("format") == "xml":
-            raise refuse(
-                'is required if format is "xml", such as /catalog/product'
-            )
-        return path
-    try:
-        document_paths.record_names(path)
-    except document_paths.PathError as error:
-        raise refuse(
-            f"{error}, such as /catalog/product, not {shorten(path)}"
-        ) from error
-    return path
-
-
-def check_paths(source: Any, info: ValidationInfo) -> Any:
-    """Refuse headers of a document's records that are no paths.
-
-    ``source`` is a header, or has the headers that it reads.
-    """
-    if info.data.get("format") not in DOCUMENT_FORMATS:
-        return source
-    level = len(document_paths.record_names(info.data.get("record") or "/"))
-    headers = (source,) if isinstance(source, str) else source.headers
-    for header in headers:
-        try:
-            path = document_paths.value_path(header.strip())
-        except document_paths.PathError as error:
-            raise refuse(f"{shorten(header)} {error}") from error
-        if path.levels_up > level:
-            raise refuse(
-                f"{shorten(header)} begins {path.levels_up} levels above the record, but "
-                f"parser.record has {level}",
-            )
-    return source
-
-
-RecordPath = Annotated[
-    Annotated[
-        values.Filled,
-        Field(
-            description="The path of the records: `/`, or names joined by `/`. Required "
-            "with format `xml`; `/` by default with format `json`.",
-        ),
-    ]
-    | None,
-    AfterValidator(_check_record),
-]
 
 
 # --- entries of a parser's options ----------------------------------------------------

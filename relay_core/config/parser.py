@@ -17,11 +17,12 @@ from pydantic import (
 
 import relay_core.config.cross_checks as cross_checks
 import relay_core.config.values as values
+import relay_core.domain.document_paths as document_paths
 from relay_core.config.column_forms import MappedSource, ReadSource
 from relay_core.config.refusals import refuse
 from relay_core.config.timestamp_formats import TimestampFormat
 from relay_core.domain.cell_rules import shorten
-from relay_core.domain.document_paths import ROOT
+from relay_core.domain.codes import DOCUMENT_FORMATS
 
 FeedFormat = Literal[
     "csv", "jsonl", "json", "xml", "xlsx", "xls", "ods", "parquet"
@@ -33,13 +34,71 @@ MAX_SKIP_ROWS = 50
 MAX_SKIP_TEXTS = 200
 MAX_SYMBOLS = 50
 
+# --- paths in documents ---------------------------------------------------------------
+
+
+def _check_record(path: str | None, info: ValidationInfo) -> str | None:
+    """Refuse a path of records that cannot be read, and XML without one."""
+    if path is None:
+        if info.data.get("format") == "xml":
+            raise refuse(
+                'is required if format is "xml", such as /catalog/product'
+            )
+        return path
+    try:
+        document_paths.record_names(path)
+    except document_paths.PathError as error:
+        raise refuse(
+            f"{error}, such as /catalog/product, not {shorten(path)}"
+        ) from error
+    return path
+
+
+def _check_paths(source: Any, info: ValidationInfo) -> Any:
+    """Refuse headers of a document's records that are no paths.
+
+    ``source`` is a header, or has the headers that it reads.
+    """
+    if info.data.get("format") not in DOCUMENT_FORMATS:
+        return source
+    level = len(document_paths.record_names(info.data.get("record") or "/"))
+    headers = (source,) if isinstance(source, str) else source.headers
+    for header in headers:
+        try:
+            path = document_paths.value_path(header.strip())
+        except document_paths.PathError as error:
+            raise refuse(f"{shorten(header)} {error}") from error
+        if path.levels_up > level:
+            raise refuse(
+                f"{shorten(header)} begins {path.levels_up} levels above the record, but "
+                f"parser.record has {level}",
+            )
+    return source
+
+
+_RecordPath = Annotated[
+    Annotated[
+        values.Filled,
+        Field(
+            description="The path of the records: `/`, or names joined by `/`. Required "
+            "with format `xml`; `/` by default with format `json`.",
+        ),
+    ]
+    | None,
+    AfterValidator(_check_record),
+]
+
+
+# --- columns --------------------------------------------------------------------------
+
+
 ColumnMap = Annotated[
     dict[
         cross_checks.MappedColumn,
         Annotated[
             MappedSource,
             ReadSource,
-            AfterValidator(cross_checks.check_paths),
+            AfterValidator(_check_paths),
         ],
     ],
     cross_checks.BY_COLUMN,
@@ -148,7 +207,7 @@ class ParserConfig(values.Section):
     """How a vendor writes its files. Names and texts are trimmed."""
 
     format: FeedFormat
-    record: cross_checks.RecordPath = values.optional()
+    record: _RecordPath = values.optional()
     compression: Compression = "auto"
     sheet: values.Filled | None = None
     delimiter: values.Delimiter = ","
@@ -167,7 +226,7 @@ class ParserConfig(values.Section):
     ) = None
     skip_rows: Annotated[
         tuple[
-            Annotated[SkipRule, AfterValidator(cross_checks.check_paths)],
+            Annotated[SkipRule, AfterValidator(_check_paths)],
             ...,
         ],
         cross_checks.at_most(MAX_SKIP_ROWS),
@@ -240,7 +299,7 @@ class ParserConfig(values.Section):
     @property
     def record_path(self) -> str:
         """The path of the records of a JSON document or of XML."""
-        return self.record or ROOT
+        return self.record or document_paths.ROOT
 
     @property
     def named_headers(self) -> tuple[str, ...]:

@@ -33,11 +33,11 @@ def open_feed(
         return replace(read_json_lines(data, parser, limits), size=len(data))
     # Other readers load much code that these formats do not need.
     if parser.format == "json":
-        from relay_core.ingest.json_document import read_json_document
+        from relay_core.ingest.documents.json_document import read_json_document
 
         return read_json_document(data, parser, limits)
     if parser.format == "xml":
-        from relay_core.ingest.xml_document import read_xml_document
+        from relay_core.ingest.documents.xml_document import read_xml_document
 
         return read_xml_document(data, parser, limits)
     if parser.format == "parquet" and not may_explode(data):

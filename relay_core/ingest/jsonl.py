@@ -24,7 +24,7 @@ from relay_core.domain.limits import Limits
 from relay_core.ingest import feed
 from relay_core.ingest.column_mapping import plan_columns
 from relay_core.ingest.csv_records import window_end
-from relay_core.ingest.json_faults import (
+from relay_core.ingest.documents.json_faults import (
     HALF_PAIR,
     MAYBE_SURROGATE,
     STRING,

@@ -49,6 +49,7 @@ _HTML = re.compile(
     r"<(!doctype\s+html|html|head|body|table|meta|script|style|div|title)\b",
     re.I,
 )
+_XHTML = re.compile(r"<(!doctype\s+html|html)\b", re.IGNORECASE)
 _XML = re.compile(
     r"<(\?xml\b|!doctype\s+(?!html)|[a-z_][\w.:-]*(\s[^<>]*)?/?>\s*<)",
     re.IGNORECASE,
@@ -242,8 +243,9 @@ def _kind_of_text(text: str, format: str) -> FileKind | None:
         beginning = beginning.partition("-->")[2].lstrip()
     if beginning.startswith("<"):
         is_xml = _XML.match(beginning)
-        has_html = _HTML.search(beginning[:1024])
-        if _HTML.match(beginning) or (is_xml and has_html):
+        # Product feeds have elements of HTML too, such as <title>, but no page's root.
+        is_xhtml = is_xml and _XHTML.search(beginning[:1024])
+        if _HTML.match(beginning) or is_xhtml:
             return PAGE
         if is_xml:
             return _XML_KIND

@@ -14,6 +14,7 @@ from relay_core.ingest import compression
 from relay_core.ingest.charset import decode_head, likely_encodings
 from relay_core.ingest.jsonl import read_object
 from relay_core.ingest.workbooks import workbook_format
+from relay_core.onboarding.document_guess import guess_document
 from relay_core.onboarding.feed_sample import (
     OLE2,
     PARQUET,
@@ -58,7 +59,8 @@ def container_changes(
         inner: The same upload as `unpacked` returns it.
         parser: The vendor's parser.
     """
-    actual_format = _format_of(inner, parser)
+    document = guess_document(inner, parser)
+    actual_format = document[0] if document else _format_of(inner, parser)
     changes: dict[str, Any] = {}
     if actual_format != parser.format:
         changes["format"] = actual_format
@@ -69,6 +71,8 @@ def container_changes(
                 and getattr(parser, option) != default
             ):
                 changes[option] = default
+    if document and document[1] != parser.record:
+        changes["record"] = document[1]
     outer = compression.compression_of(feed.data)
     is_workbook = actual_format in WORKBOOK_FORMATS
     if not is_workbook and parser.compression not in ("auto", outer):

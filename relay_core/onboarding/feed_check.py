@@ -45,7 +45,7 @@ def check_feed(
     if kind is not None and is_unsupported and not kind.is_text:
         raise FeedUnreadableError(FailureCode.DECODE_ERROR, str(kind))
     changes = container_changes(feed, inner_feed, parser)
-    if changes:
+    if changes.keys() - {"record"}:
         as_sent = _wrong_container(changes, parser)
     else:
         as_sent = dry_run.read_sample(inner_feed, parser, config)

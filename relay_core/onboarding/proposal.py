@@ -329,7 +329,7 @@ def with_options(check: FeedCheck, **options: Any) -> FeedCheck:
 def _layout_changes(feed: FeedSample, parser: ParserConfig) -> dict[str, Any]:
     if parser.format in WORKBOOK_FORMATS:
         return layout_guess.guess_sheet(feed.data, parser)
-    if parser.format == "parquet":
+    if parser.format in ("parquet", "xml"):
         return {}
     encoding = guess_encoding(
         feed.data, parser.encoding, is_whole=feed.is_whole

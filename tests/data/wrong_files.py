@@ -36,11 +36,26 @@ FILES: dict[str, tuple[bytes, str]] = {
         b'<?xml version="1.0"?>\n<html xmlns="x"><body/></html>',
         "an HTML page",
     ),
-    "XML": (b'<?xml version="1.0"?>\n<items><item sku="A"/></items>\n', "XML"),
-    "XML without a head": (b'<items a="1"><item sku="A"/></items>\n', "XML"),
-    "a JSON array": (b'[{"sku": "A", "price": 9}]\n', "a JSON document"),
-    "a JSON array over lines": (b'[\n  {"sku": "A"}\n]\n', "a JSON document"),
-    "a JSON object over lines": (b'{\n  "items": [1]\n}\n', "a JSON document"),
+    "XML": (
+        b'<?xml version="1.0"?>\n<items><item sku="A"/></items>\n',
+        "XML. Set parser.format to xml",
+    ),
+    "XML without a head": (
+        b'<items a="1"><item sku="A"/></items>\n',
+        "XML. Set parser.format to xml",
+    ),
+    "a JSON array": (
+        b'[{"sku": "A", "price": 9}]\n',
+        "a JSON document. Set parser.format to json",
+    ),
+    "a JSON array over lines": (
+        b'[\n  {"sku": "A"}\n]\n',
+        "a JSON document. Set parser.format to json",
+    ),
+    "a JSON object over lines": (
+        b'{\n  "items": [1]\n}\n',
+        "a JSON document. Set parser.format to json",
+    ),
     "JSON Lines": (
         b'{"sku": "A"}\n{"sku": "B"}\n',
         "JSON Lines. Set parser.format to jsonl",

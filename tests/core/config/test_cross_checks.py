@@ -215,6 +215,6 @@ def test_a_snapshot_of_each_format_loads_as_a_config(form: str) -> None:
 
 
 def test_an_unknown_format_says_nothing_of_its_options() -> None:
-    document = changed("vendors.0.parser.format", "xml")
+    document = changed("vendors.0.parser.format", "edi")
     document["vendors"][0]["parser"]["delimiter"] = ";"
     assert list(faults_of(document)) == ["vendors.0.parser.format"]

@@ -59,6 +59,7 @@ def test_all_else_has_its_default() -> None:
             },
             "parser": {
                 "format": "csv",
+                "record": None,
                 "compression": "auto",
                 "sheet": None,
                 "delimiter": ",",

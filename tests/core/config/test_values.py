@@ -103,8 +103,9 @@ from support.config_documents import (
         ("vendors.0.sku_map", "map.csv", "must be a mapping of keys to values"),
         (
             P + "format",
-            "xml",
-            'must be one of "csv", "jsonl", "xlsx", "xls", "ods", "parquet", not "xml"',
+            "edi",
+            'must be one of "csv", "jsonl", "json", "xml", "xlsx", "xls", "ods", '
+            '"parquet", not "edi"',
         ),
         (P + "delimiter", "", "must be one character"),
         (P + "delimiter", ";;", "must be one character"),

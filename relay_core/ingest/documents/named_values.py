@@ -4,7 +4,7 @@
 keeps only values at these paths. Of several values at a path, the first one counts.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -73,7 +73,7 @@ class _Frame:
     tests: list[_Pending] = field(default_factory=list)
     # The number of children that met a state's name, by path and step
     counts: dict[tuple[str, int], int] = field(default_factory=dict)
-    # What was found of the paths that begin at the value, by header
+    # The first value at each path that begins here, by header
     found: dict[str, _Found] = field(default_factory=dict)
 
     @property
@@ -99,7 +99,7 @@ class NamedValues:
             document itself.
     """
 
-    def __init__(self, paths: dict[int, Sequence[ValuePath]]) -> None:
+    def __init__(self, paths: Mapping[int, Sequence[ValuePath]]) -> None:
         self._paths = paths
         self._frames: list[_Frame] = []
         self._next_position = 0

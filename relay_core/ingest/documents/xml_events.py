@@ -8,7 +8,7 @@ from xml.parsers import expat
 
 from relay_core.domain.codes import FailureCode
 from relay_core.domain.errors import FeedUnreadableError
-from relay_core.ingest.document_records import MAX_LEVELS, broken_document
+from relay_core.ingest.documents.records import MAX_LEVELS, broken_document
 from relay_core.ingest.feed import Buffer
 
 _PIECE_BYTES = 1 << 20
@@ -149,7 +149,7 @@ class _Doctype:
 
         def finish() -> None:
             self.end = parser.CurrentByteIndex
-            while text[self.end : self.end + 1] != b">":
+            while text[self.end] != ord(">"):
                 self.end += 1
             self.end += 1
 

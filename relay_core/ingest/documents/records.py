@@ -21,12 +21,12 @@ from relay_core.domain.document_paths import (
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.domain.limits import Limits
 from relay_core.ingest import feed
+from relay_core.ingest.documents.named_values import Cell, NamedValues
 from relay_core.ingest.keyed_cells import (
     MAX_CELLS,
     KeyedBlock,
     KeyedColumn,
 )
-from relay_core.ingest.named_values import Cell, NamedValues
 
 MAX_LEVELS = 100
 """The most levels of a document, from its root to its innermost value."""
@@ -123,7 +123,7 @@ class DocumentRecords:
             self._owner_numbers[level] += 1
 
     def leave_level(self, level: int, found: Mapping[str, Cell]) -> None:
-        """End a value around the records; ``found`` has what it has at the paths."""
+        """End a value around the records; ``found`` has its values at the paths."""
         for header, cell in found.items():
             around = self._around[header]
             around.cells[self._owner_numbers[level]] = cell

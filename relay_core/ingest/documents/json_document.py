@@ -10,11 +10,11 @@ from typing import Any
 from relay_core.config import ParserConfig
 from relay_core.domain.limits import Limits
 from relay_core.ingest import feed
-from relay_core.ingest.document_records import DocumentPlan, DocumentRecords
-from relay_core.ingest.document_survey import Survey, nothing_there
-from relay_core.ingest.json_tokens import JsonCursor
+from relay_core.ingest.documents.json_tokens import JsonCursor
+from relay_core.ingest.documents.named_values import NO_VALUE, Cell, NamedValues
+from relay_core.ingest.documents.records import DocumentPlan, DocumentRecords
+from relay_core.ingest.documents.survey import Survey, nothing_there
 from relay_core.ingest.keyed_cells import paused_garbage_collector
-from relay_core.ingest.named_values import NO_VALUE, Cell, NamedValues
 
 
 def read_json_document(

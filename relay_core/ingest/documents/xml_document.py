@@ -9,21 +9,26 @@ from dataclasses import dataclass, field
 from relay_core.config import ParserConfig
 from relay_core.domain.limits import Limits
 from relay_core.ingest import feed
-from relay_core.ingest.document_records import (
+from relay_core.ingest.documents.named_values import (
+    NO_VALUE,
+    Cell,
+    NamedValues,
+    NoValue,
+)
+from relay_core.ingest.documents.records import (
     DocumentPlan,
     DocumentRecords,
     check_width,
 )
-from relay_core.ingest.document_survey import Survey, nothing_there
-from relay_core.ingest.keyed_cells import paused_garbage_collector
-from relay_core.ingest.named_values import NO_VALUE, Cell, NamedValues, NoValue
-from relay_core.ingest.xml_events import (
+from relay_core.ingest.documents.survey import Survey, nothing_there
+from relay_core.ingest.documents.xml_events import (
     XmlEvents,
     attribute_names,
     encoding_of,
     local_name,
     read_events,
 )
+from relay_core.ingest.keyed_cells import paused_garbage_collector
 
 _UNSET = NoValue()
 """The value of an element of a record that is still open."""
@@ -62,7 +67,6 @@ def survey_xml(text: memoryview) -> Survey:
     """
     reader = _SurveyReader()
     read_events(text, reader)
-    reader.survey.leave(is_cell=False)
     return reader.survey
 
 
@@ -257,6 +261,10 @@ class _SurveyReader(XmlEvents):
         """Take a part of the open element's own text."""
         if not part.isspace():
             self._have_text[-1] = True
+
+    def finish(self) -> None:
+        """End the document."""
+        self.survey.leave(is_cell=False)
 
     def end(self) -> None:
         """End an element."""

@@ -87,6 +87,10 @@ class Survey:
         )
         return [self._paths[index] for index in order]
 
+    def has_values_at(self, path: str) -> bool:
+        """Return True if the document has values at a path."""
+        return any(place.path == path for place in self._paths)
+
     def _child(
         self,
         parent: SurveyedPath | None,

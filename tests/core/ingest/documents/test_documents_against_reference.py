@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from reference.reference_documents import Node, of_json, of_xml, table
 from relay_core.domain.errors import FeedUnreadableError
-from relay_core.ingest import json_tokens
+from relay_core.ingest.documents import json_tokens
 from support.reading import read
 
 NAMES = st.sampled_from(["a", "b", "c", "@i", "x/y", "", "é"])

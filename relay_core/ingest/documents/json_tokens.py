@@ -11,13 +11,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
-from relay_core.ingest.document_records import MAX_LEVELS, broken_document
-from relay_core.ingest.json_faults import (
+from relay_core.ingest.documents.json_faults import (
     MAYBE_SURROGATE,
     find_fault,
     is_too_deep,
     unique_pairs,
 )
+from relay_core.ingest.documents.records import MAX_LEVELS, broken_document
 
 _WINDOW_BYTES = 1 << 20
 """The size of the part of a document that is in memory as a text."""

@@ -10,7 +10,7 @@ import pytest
 from relay_core.config import ParserConfig
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.domain.limits import DEFAULT_LIMITS
-from relay_core.ingest import json_tokens
+from relay_core.ingest.documents import json_tokens
 from relay_core.ingest.formats import open_feed
 from support.reading import ReadFeed, read
 

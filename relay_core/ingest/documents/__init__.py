@@ -1,0 +1,1 @@
+"""Readers of documents whose records are at a path: JSON and XML."""

@@ -1,0 +1,82 @@
+"""The guess of the path of records in a JSON document or in XML."""
+
+from relay_core.config import ParserConfig
+from relay_core.domain.codes import DOCUMENT_FORMATS
+from relay_core.domain.document_paths import ROOT
+from relay_core.domain.errors import FeedUnreadableError
+from relay_core.ingest.charset import guess_encoding
+from relay_core.ingest.documents.json_document import survey_json
+from relay_core.ingest.documents.survey import Survey
+from relay_core.ingest.documents.xml_document import survey_xml
+from relay_core.ingest.documents.xml_events import encoding_of
+from relay_core.ingest.feed import decode_feed
+from relay_core.normalize.file_kinds import kind_of
+from relay_core.onboarding.feed_sample import FeedSample, unreadable
+
+
+def guess_document(
+    feed: FeedSample,
+    parser: ParserConfig,
+) -> tuple[str, str | None] | None:
+    """Return the format and the path of records of a feed that is a document.
+
+    The path is the one with most records of two or more headers, then the shortest, then
+    the first. It is the configured path if that has records, or if the document is
+    broken. Return None for a feed that is not a document.
+
+    Raises:
+        FeedUnreadableError: The document is too large to be checked.
+    """
+    format = _document_format(feed, parser)
+    if format is None:
+        return None
+    if not feed.is_whole:
+        raise unreadable(
+            "the file is too large to be checked. A run can read it."
+        )
+    survey = _survey(feed, format, parser)
+    if survey is None:
+        return (format, parser.record) if parser.format == format else None
+    best = survey.paths()[0]
+    if parser.format in ("jsonl", "csv") and _is_one_line(feed):
+        # One line with an object is a line of JSON Lines, unless it has a list of records.
+        return (format, best.path) if best.record_count > 1 else None
+    if parser.format == format and survey.has_values_at(parser.record_path):
+        return format, parser.record
+    if format == "json" and best.path == ROOT:
+        return format, None
+    return format, best.path
+
+
+def _document_format(feed: FeedSample, parser: ParserConfig) -> str | None:
+    if parser.format in DOCUMENT_FORMATS and not kind_of(
+        feed.data, parser.format
+    ):
+        return parser.format
+    kind = kind_of(feed.data, "json" if _is_one_line(feed) else "csv")
+    if kind is not None and kind.format in DOCUMENT_FORMATS:
+        return kind.format
+    return "json" if kind is None and _is_one_line(feed) else None
+
+
+def _is_one_line(feed: FeedSample) -> bool:
+    """Return True if a feed is one line that begins like a JSON object."""
+    text = feed.data.strip()
+    return text.startswith(b"{") and b"\n" not in text
+
+
+def _survey(
+    feed: FeedSample,
+    format: str,
+    parser: ParserConfig,
+) -> Survey | None:
+    """Return the survey of a document; None if it is broken."""
+    try:
+        if format == "xml":
+            encoding = encoding_of(feed.data, parser.encoding)
+            return survey_xml(decode_feed(feed.data, encoding))
+        guessed = guess_encoding(feed.data, parser.encoding, is_whole=True)
+        text = decode_feed(feed.data, guessed or parser.encoding)
+        return survey_json(text)
+    except FeedUnreadableError:
+        return None
