@@ -168,7 +168,7 @@ bench-rules: setup ## Measure the cost of a tenant's own rules: ROWS, ROUNDS
 bench-runs: setup ## Measure a run beside an empty Dagster job: RUNS, BURST
 	@$(BIN)/python -m benchmarks.runs_bench $(if $(RUNS),--runs $(RUNS)) $(if $(BURST),--burst $(BURST))
 
-bench-pulls: setup ## Measure the pulls of a thousand vendors at once, and of 500 MB: VENDORS, MEGABYTES
+bench-pulls: setup ## Measure the pulls of a thousand vendors at once, of 500 MB, and from hostile servers: VENDORS, MEGABYTES
 	@$(BIN)/python -m benchmarks.pulls_bench $(if $(VENDORS),--vendors $(VENDORS)) \
 	  $(if $(MEGABYTES),--megabytes $(MEGABYTES))
 

@@ -103,6 +103,10 @@ def test_pulls_are_measured_until_the_last_vendor_was_looked_at() -> None:
         ("20 vendors looked at", "s"),
         ("longest tick", "s"),
         ("memory for 20 MB", "MiB"),
+        ("memory beside floods (T1)", "MiB"),
+        ("CPU of all floods (T6)", "s"),
+        ("garbage that is no failure (T7)", "pulls"),
+        ("wait beside drips / 60 (T5)", "s"),
     ]
     assert "2 tenants' pulls noted in " in printed
 

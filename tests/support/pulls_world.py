@@ -102,8 +102,9 @@ def file_server(
     answers: Mapping[str, Answering] | Answering | None = None,
     *,
     tls: ssl.SSLContext | None = None,
+    host: str = "127.0.0.1",
 ) -> Iterator[FileServer]:
-    """Run a server; what is given alone is the answer of ``/feed.csv``."""
+    """Run a server at a host; what is given alone is the answer of ``/feed.csv``."""
     given = (
         answers
         if isinstance(answers, Mapping)
@@ -120,7 +121,7 @@ def file_server(
             with tls.wrap_socket(connection, server_side=True) as encrypted:
                 server.take(encrypted)
 
-    with listening(serve) as server.port:
+    with listening(serve, host) as server.port:
         yield server
 
 
