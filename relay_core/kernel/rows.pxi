@@ -17,7 +17,6 @@ cdef enum:
     _CONDITION_SHIFT = 4
     _OFFSET_BITS = 40
     _ROWS_AHEAD = 12
-    _OFFSETS_AHEAD = 24
     _LINE_ROOM = 192
 
 cdef uint64_t _OFFSET_MASK = (<uint64_t>1 << _OFFSET_BITS) - 1
@@ -100,17 +99,16 @@ cdef inline Py_ssize_t _read_length(
 cdef class RowReader:
     """Reads packed rows in any order.
 
-    Args of the constructor: buffers of rows; for each row, the index of its buffer times
-    ``1 << 40`` plus its offset in the buffer; the number of a row's texts.
+    Args of the constructor: buffers of rows, and the number of a row's texts. The place of
+    a row is the index of its buffer times ``1 << 40``, plus its offset in the buffer.
     """
 
     cdef list buffers
     cdef uint64_t[::1] addresses
     cdef int64_t[::1] sizes
-    cdef const int64_t[::1] offsets
     cdef Py_ssize_t text_count
 
-    def __init__(self, buffers, offsets, text_count):
+    def __init__(self, buffers, text_count):
         cdef const uint8_t[::1] view
         cdef Py_ssize_t index
         self.buffers = list(buffers)  # they stay in memory as long as this object
@@ -121,18 +119,16 @@ cdef class RowReader:
             self.sizes[index] = view.shape[0]
             if view.shape[0]:
                 self.addresses[index] = <uint64_t>&view[0]
-        self.offsets = offsets
         self.text_count = text_count
 
     cdef inline int fetch(
-        self, const int64_t[::1] order, Py_ssize_t index
+        self, const int64_t[::1] places, Py_ssize_t index
     ) except -3 nogil:
-        """Ask for the memory of rows that are read some rows later."""
+        """Ask for the memory of a row that is read some rows later."""
         cdef uint64_t place
         cdef const uint8_t *row
-        if index + _OFFSETS_AHEAD < order.shape[0]:
-            relay_prefetch(&self.offsets[order[index + _OFFSETS_AHEAD]])
-            place = self.offsets[order[index + _ROWS_AHEAD]]
+        if index + _ROWS_AHEAD < places.shape[0]:
+            place = places[index + _ROWS_AHEAD]
             row = <const uint8_t *>(
                 self.addresses[place >> _OFFSET_BITS] + (place & _OFFSET_MASK)
             )
@@ -141,14 +137,13 @@ cdef class RowReader:
         return 0
 
     cdef inline const uint8_t *head(
-        self, Py_ssize_t row, _Head *head, const uint8_t **texts, Py_ssize_t *left
+        self, uint64_t place, _Head *head, const uint8_t **texts, Py_ssize_t *left
     ) except NULL nogil:
-        """Read the head of a row.
+        """Read the head of the row at a place.
 
         Return where its lengths are, set where its long lengths or texts start, and the
         number of bytes from there to the end of the buffer.
         """
-        cdef uint64_t place = self.offsets[row]
         cdef Py_ssize_t offset = place & _OFFSET_MASK
         cdef Py_ssize_t size = self.sizes[place >> _OFFSET_BITS]
         cdef const uint8_t *start
@@ -177,16 +172,16 @@ cdef class RowReader:
 
     def gather(
         self,
-        const int64_t[::1] order,
+        const int64_t[::1] rows,
         const int32_t[::1] fields,
         int64_t[:, ::1] values,
         const int32_t[::1] places,
         int64_t[:, ::1] bounds,
     ):
-        """Read some numbers and the lengths of some texts of the rows in ``order``.
+        """Read some numbers and the lengths of some texts of rows.
 
         Args:
-            order: The rows.
+            rows: The places of the rows.
             fields: The indices of numbers in `NUMBERS`.
             values: Gets the numbers, one row a field.
             places: The indices of texts.
@@ -203,9 +198,9 @@ cdef class RowReader:
         for place in range(places.shape[0]):
             bounds[place, 0] = 0
         with nogil:
-            for index in range(order.shape[0]):
-                self.fetch(order, index)
-                lengths = self.head(order[index], &head, &texts, &left)
+            for index in range(rows.shape[0]):
+                self.fetch(rows, index)
+                lengths = self.head(rows[index], &head, &texts, &left)
                 numbers[0] = head.quantity
                 numbers[1] = head.lead_time
                 for field in range(_AMOUNTS):
@@ -236,16 +231,16 @@ cdef class RowReader:
 
     def gather_texts(
         self,
-        const int64_t[::1] order,
+        const int64_t[::1] rows,
         const int32_t[::1] places,
         const int64_t[:, ::1] bounds,
         const int64_t[::1] starts,
         uint8_t[::1] data,
     ):
-        """Read some texts of the rows in ``order``.
+        """Read some texts of rows.
 
         Args:
-            order: The rows.
+            rows: The places of the rows.
             places: The indices of texts, ascending.
             bounds: The offsets of each text's bytes, as `gather` has written them.
             starts: Where the bytes of each text start in ``data``.
@@ -259,9 +254,9 @@ cdef class RowReader:
         if not places.shape[0]:
             return
         with nogil:
-            for index in range(order.shape[0]):
-                self.fetch(order, index)
-                lengths = self.head(order[index], &head, &texts, &left)
+            for index in range(rows.shape[0]):
+                self.fetch(rows, index)
+                lengths = self.head(rows[index], &head, &texts, &left)
                 long_lengths = texts
                 if self.skip_long(lengths, &texts, &left) > left:
                     raise IndexError("a text is not in its buffer")
@@ -280,11 +275,11 @@ cdef class RowReader:
                     texts += length
 
     def write_lines(
-        self, const int64_t[::1] order, const uint8_t[::1] vendor_id, uint8_t[::1] out
+        self, const int64_t[::1] rows, const uint8_t[::1] vendor_id, uint8_t[::1] out
     ):
         """Write the lines of normalized.csv of as many rows as there is room for.
 
-        Return the number of lines and of bytes.
+        ``rows`` are their places. Return the number of lines and of bytes.
         """
         cdef Py_ssize_t index, place, left, length, total, written = 0
         cdef Py_ssize_t vendor_bytes = vendor_id.shape[0]
@@ -302,9 +297,9 @@ cdef class RowReader:
         at = start
         end = start + out.shape[0]
         with nogil:
-            for index in range(order.shape[0]):
-                self.fetch(order, index)
-                lengths = self.head(order[index], &head, &texts, &left)
+            for index in range(rows.shape[0]):
+                self.fetch(rows, index)
+                lengths = self.head(rows[index], &head, &texts, &left)
                 long_lengths = texts
                 total = self.skip_long(lengths, &texts, &left)
                 if total > left:

@@ -8,7 +8,6 @@ import numpy.typing as npt
 from relay_core.columnar.arrays import (
     Bytes,
     RecordNumbers,
-    RowIndex,
     WholeNumbers,
 )
 
@@ -66,12 +65,11 @@ class RowReader:
     def __init__(
         self,
         buffers: Sequence[Bytes],
-        offsets: WholeNumbers,
         text_count: int,
     ) -> None: ...
     def gather(
         self,
-        order: RowIndex,
+        rows: WholeNumbers,
         fields: npt.NDArray[np.int32],
         values: WholeNumbers,
         places: npt.NDArray[np.int32],
@@ -79,7 +77,7 @@ class RowReader:
     ) -> None: ...
     def gather_texts(
         self,
-        order: RowIndex,
+        rows: WholeNumbers,
         places: npt.NDArray[np.int32],
         bounds: WholeNumbers,
         starts: WholeNumbers,
@@ -87,7 +85,7 @@ class RowReader:
     ) -> None: ...
     def write_lines(
         self,
-        order: RowIndex,
+        rows: WholeNumbers,
         vendor_id: bytes,
         out: Bytes,
     ) -> tuple[int, int]: ...

@@ -895,17 +895,17 @@ def part_starts(const uint8_t[::1] text, Py_ssize_t size, bint quoting):
     A part starts behind a line feed with an even number of quotes before it. If a quote
     is a letter in some cell, a start may be inside of a record.
     """
-    cdef Py_ssize_t position = 0, end, length = text.shape[0]
+    cdef Py_ssize_t position = 0, index, length = text.shape[0]
     cdef Py_ssize_t quotes = 0
+    cdef const uint8_t *part
     starts = [0]
     while length - position > size:
-        end = position + size
         with nogil:
             if quoting:
-                while position < end:
-                    quotes += text[position] == _QUOTE
-                    position += 1
-            position = end
+                part = &text[position]  # ``size`` bytes from here on are in the text
+                for index in range(size):
+                    quotes += part[index] == _QUOTE
+            position += size
             while position < length:
                 if text[position] == _QUOTE and quoting:
                     quotes += 1

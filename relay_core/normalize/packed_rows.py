@@ -187,7 +187,7 @@ class PackedRows:
         values, bounds, data = self._gathered(
             [names.index(column.name) for column in numbers],
             texts,
-            rows,
+            self.offsets.take(rows),
         )
         cells: dict[str, Cells] = {}
         for column, values_of_column in zip(numbers, values, strict=True):
@@ -208,9 +208,12 @@ class PackedRows:
         self,
         numbers: Sequence[int],
         texts: Sequence[int],
-        rows: RowIndex,
+        rows: WholeNumbers,
     ) -> tuple[WholeNumbers, WholeNumbers, list[Bytes]]:
-        """Return numbers, and the offsets and bytes of texts, one row a column."""
+        """Return numbers, and the offsets and bytes of texts, one row a column.
+
+        ``rows`` are the places of rows.
+        """
         reader = self.reader()
         values = np.empty((len(numbers), len(rows)), np.int64)
         bounds = np.empty((len(texts), len(rows) + 1), np.int64)
@@ -231,16 +234,15 @@ class PackedRows:
     def reader(self) -> "RowReader":
         """Return the kernel's reader of the rows."""
         places = text_places(self.extra_columns)
-        return compiled.scan.RowReader(self.buffers, self.offsets, len(places))
+        return compiled.scan.RowReader(self.buffers, len(places))
 
     def skus(
         self,
         rows: RowIndex | None = None,
     ) -> pa.StringArray | pa.LargeStringArray:
         """Return the SKUs of some rows, by default of all, as one array."""
-        if rows is None:
-            rows = np.arange(len(self.offsets))
-        _, bounds, data = self._gathered([], [0], rows)
+        offsets = self.offsets if rows is None else self.offsets.take(rows)
+        _, bounds, data = self._gathered([], [0], offsets)
         return _text_array(bounds[0], data[0])
 
     def lines(self, vendor_id: str, rows: RowIndex) -> memoryview:
@@ -249,11 +251,12 @@ class PackedRows:
         encoded_id = vendor_id.encode()
         pieces = []
         room = _LINE_BYTES * len(rows)
-        while len(rows):
+        places = self.offsets.take(rows)
+        while len(places):
             out = np.empty(room, np.uint8)
-            count, used = reader.write_lines(rows, encoded_id, out)
+            count, used = reader.write_lines(places, encoded_id, out)
             pieces.append(out[:used])
-            rows = rows[count:]
+            places = places[count:]
             if not count:
                 room *= 4  # one line needs more
         if len(pieces) == 1:
