@@ -244,6 +244,7 @@ def doctor(
     import json
     from dataclasses import asdict
 
+    from relay_core.kernel import compiled
     from relay_dagster.client.terminal import Screen
     from relay_dagster.maintenance.doctor import Extent, examine
     from relay_dagster.runs.ports import utc_now
@@ -254,6 +255,11 @@ def doctor(
     extent = Extent(reads_bytes=reads_bytes)
     findings = list(examine(platform, utc_now(), extent))
     screen = Screen()
+    if not compiled.is_installed and not as_json:
+        screen.say(
+            "The compiled kernel is not installed, so files are read more slowly. "
+            "To compile it, install gcc, and run `make setup` again.",
+        )
     if as_json:
         documents = [asdict(finding) for finding in findings]
         typer.echo(json.dumps(documents, indent=2))

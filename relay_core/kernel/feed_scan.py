@@ -1,6 +1,6 @@
 """The kernel's reader of one feed, for the options of a parser that the kernel knows."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
@@ -41,7 +41,8 @@ class FeedOptions:
     plan: ColumnPlan  # the headers that each column is read from
     parser: ParserConfig  # the vendor's options
     zone: ZoneInfo  # the zone of instants without one
-    requested_at: int  # the instant in place of a null one, in microseconds
+    # The numbers in place of nulls, by column; None if one of them is not valid
+    null_numbers: Mapping[str, int] | None
     sku_map: SkuMap | None  # the vendor's SKU map, if it has one
     has_rate: bool  # whether amounts are in another currency than the tenant's
 
@@ -57,7 +58,7 @@ class FeedOptions:
             isinstance(source, str) for source in parser.column_map.values()
         ):
             return False
-        if not parser.defaults.keys() <= self.plan.positions.keys():
+        if self.null_numbers is None:
             return False
         # A quantity that is all digits could be one of the vendor's words.
         return not any(word[:1].isdigit() for word in parser.quantity_words)
@@ -76,10 +77,8 @@ class FeedOptions:
         null_words = []
         longest_null = []
         for name, position in self.plan.positions.items():
-            has_default = bool(parser.defaults.get(name))
-            zero_is_null = name in parser.zero_is_null
             kind, place = _kind_and_place(name, places)
-            columns.append((kind, position, place, has_default, zero_is_null))
+            columns.append((kind, position, place, name in parser.zero_is_null))
             words = [word.casefold() for word in parser.null_words(name)]
             null_words.append([word.encode() for word in words])
             longest = max(map(len, words), default=0)
@@ -98,10 +97,30 @@ class FeedOptions:
             quoting=parser.quoting,
             is_utc=self.zone.key == "UTC",
             cell_bytes=cell_bytes,
-            null_instant=self.requested_at,
+            null_numbers=self._null_numbers(),
+            null_texts=self._null_texts(places),
             symbols=[symbol.encode() for symbol in symbols],
             sku_map=None if self.sku_map is None else _table(self.sku_map),
         )
+
+
+    def _null_numbers(self) -> WholeNumbers:
+        """Return the numbers in place of nulls, as the kernel packs them."""
+        names = compiled.scan.NUMBERS
+        numbers = np.full(len(names), -1, np.int64)
+        numbers[names.index("condition")] = 0
+        for name, number in (self.null_numbers or {}).items():
+            numbers[names.index(name)] = number
+        return numbers
+
+    def _null_texts(self, places: dict[str, int]) -> list[bytes]:
+        """Return the texts in place of nulls, one for each text of a row."""
+        texts_of_row = [b""] * len(places)
+        for name, default in self.parser.defaults.items():
+            place = places.get(canonical.source_column(name))
+            if place is not None:
+                texts_of_row[place] = default.encode()
+        return texts_of_row
 
 
 def _kind_and_place(name: str, places: dict[str, int]) -> tuple[int, int]:

@@ -45,7 +45,8 @@ class Scanner:
         quoting: bool,
         is_utc: bool,
         cell_bytes: int,
-        null_instant: int,
+        null_numbers: WholeNumbers,
+        null_texts: Sequence[bytes],
         symbols: Sequence[bytes],
         sku_map: SkuTable | None,
     ) -> None: ...

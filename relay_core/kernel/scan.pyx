@@ -63,6 +63,8 @@ NUMBER_COUNT = 7  # the first of them, which are numbers and not codes
 cdef enum:
     _NULL = -1
     _DOUBT = -2
+    _DOUBLED = 1
+    _DEFAULT = 2
     _MAX_DIGITS = 9
     _PLACES = 4
     _QUOTE = 34
@@ -146,8 +148,8 @@ cdef class Scanner:
         text: The records as UTF-8.
         width: The number of cells of a record that fits the header.
         columns: A row for each column that is read: its kind, the index of its cells in
-            a record, its place among the row's amounts or texts, and whether a null and
-            a zero are doubtful.
+            a record, its place among the row's amounts or texts, and whether a zero is
+            doubtful.
         null_words: For each column, its words for null in lower case, as bytes.
         longest_null: For each column, the number of bytes up to which a cell that is
             not ASCII may be a word for null in other letters.
@@ -157,7 +159,8 @@ cdef class Scanner:
         quoting: Whether a quote opens a cell.
         is_utc: Whether times without an offset are in UTC.
         cell_bytes: The largest cell.
-        null_instant: The instant of a row without one, in microseconds.
+        null_numbers: The numbers in place of nulls, one for each of `NUMBERS`.
+        null_texts: The texts in place of nulls, one for each text, as bytes.
         symbols: The texts that may begin or end an amount, longest first, as bytes.
         sku_map: The vendor's SKU map, or None.
     """
@@ -167,7 +170,9 @@ cdef class Scanner:
     cdef Py_ssize_t width, text_count, cell_bytes
     cdef uint8_t delimiter, decimal, thousands
     cdef bint quoting, is_utc
-    cdef int64_t null_instant
+    cdef const int64_t[::1] null_numbers
+    cdef const uint8_t[::1] null_bytes
+    cdef const int64_t[::1] null_bounds
     cdef const uint8_t[::1] word_bytes
     cdef const int64_t[::1] word_bounds
     cdef const int64_t[::1] words_of
@@ -181,8 +186,8 @@ cdef class Scanner:
 
     def __init__(
         self, text, *, width, columns, null_words, longest_null, text_count,
-        delimiter, decimal, thousands, quoting, is_utc, cell_bytes, null_instant,
-        symbols, sku_map,
+        delimiter, decimal, thousands, quoting, is_utc, cell_bytes, null_numbers,
+        null_texts, symbols, sku_map,
     ):
         self.text = text
         self.width = width
@@ -194,7 +199,9 @@ cdef class Scanner:
         self.quoting = quoting
         self.is_utc = is_utc
         self.cell_bytes = cell_bytes
-        self.null_instant = null_instant
+        self.null_numbers = null_numbers
+        self.null_bounds = np.cumsum([0, *map(len, null_texts)], dtype=np.int64)
+        self.null_bytes = np.frombuffer(b"".join(null_texts) + b"\0", np.uint8)
         self.longest_null = np.array(longest_null, np.int64)
         words = [word for column_words in null_words for word in column_words]
         counts = [len(column_words) for column_words in null_words]
@@ -404,16 +411,16 @@ cdef class Scanner:
         cdef Py_ssize_t column, cell, start, end
         cdef int64_t value
         cdef int kind, place
-        head.instant = self.null_instant
+        head.quantity = self.null_numbers[0]
+        head.lead_time = self.null_numbers[1]
         for place in range(4):
-            head.amounts[place] = _NULL
-        head.quantity = _NULL
-        head.lead_time = _NULL
-        head.condition = 0
+            head.amounts[place] = self.null_numbers[2 + place]
+        head.instant = self.null_numbers[6]
+        head.condition = self.null_numbers[7]
         for place in range(self.text_count):
-            texts[place, 0] = 0
-            texts[place, 1] = 0
-            texts[place, 2] = 0
+            texts[place, 0] = self.null_bounds[place]
+            texts[place, 1] = self.null_bounds[place + 1]
+            texts[place, 2] = _DEFAULT
         for column in range(self.columns.shape[0]):
             kind = self.columns[column, 0]
             cell = self.columns[column, 1]
@@ -427,19 +434,17 @@ cdef class Scanner:
                 if value:
                     end = start
             if start == end:
-                if self.columns[column, 3]:
-                    return _DOUBT
                 continue
             if kind == _TEXT:
                 texts[place, 0] = start
                 texts[place, 1] = end
-                texts[place, 2] = doubled[cell]
+                texts[place, 2] = _DOUBLED if doubled[cell] else 0
                 continue
             if doubled[cell]:
                 return _DOUBT
             if kind == _MONEY:
                 value = self.amount(start, end)
-                if value < 0 or (value == 0 and self.columns[column, 4]):
+                if value < 0 or (value == 0 and self.columns[column, 3]):
                     return _DOUBT
                 head.amounts[place] = value
             elif kind == _INSTANT:
@@ -464,12 +469,13 @@ cdef class Scanner:
             return _DOUBT
         if not self.has_map:
             return _NULL
-        if texts[0, 2]:
+        if texts[0, 2]:  # neither a default nor a cell with quotes is looked up here
             return _DOUBT
         cell = self.sku_map.find(self.text, texts[0, 0], texts[0, 1])
         if cell >= 0 and texts[1, 0] == texts[1, 1]:
             texts[1, 0] = texts[0, 0]
             texts[1, 1] = texts[0, 1]
+            texts[1, 2] = 0
         return cell
 
     cdef Py_ssize_t pack(
@@ -502,7 +508,7 @@ cdef class Scanner:
                 at = _write_length(lengths, at, length)
                 continue
             index = texts[place, 1] - texts[place, 0]
-            if texts[place, 2]:
+            if texts[place, 2] == _DOUBLED:
                 index = self.unquoted_length(texts[place, 0], texts[place, 1])
             at = _write_length(lengths + place, at, index)
         if mapped >= 0 and length:
@@ -512,6 +518,10 @@ cdef class Scanner:
             index = texts[place, 0]
             stop = texts[place, 1]
             if index == stop:
+                continue
+            if texts[place, 2] == _DEFAULT:
+                memcpy(at, &self.null_bytes[index], stop - index)
+                at += stop - index
                 continue
             if stop > self.text.shape[0]:
                 raise IndexError("a cell is not in the text")

@@ -12,7 +12,9 @@ import numpy as np
 
 from relay_core.columnar.arrays import RowIndex, WholeNumbers
 from relay_core.columnar.sorting import order_by_text
-from relay_core.domain.errors import FeedUnreadableError
+from relay_core.domain.cell_rules import read_cell
+from relay_core.domain.columns import BY_NAME, CONDITIONS, Kind
+from relay_core.domain.errors import CellError, FeedUnreadableError
 from relay_core.domain.limits import Limits, ReportRoom
 from relay_core.ingest import csv_records
 from relay_core.ingest.feed import (
@@ -193,10 +195,28 @@ def _options_of(reader: RowReader) -> FeedOptions:
         reader.plan,
         reader.parser,
         reader.zone,
-        reader.requested_at,
+        _null_numbers(reader),
         reader.sku_map,
         has_rate=reader.rate is not None,
     )
+
+
+def _null_numbers(reader: RowReader) -> dict[str, int] | None:
+    """Return the numbers in place of nulls, by column; None if one is not valid."""
+    numbers = {"updated_at": reader.requested_at}
+    for name, default in reader.parser.defaults.items():
+        column = BY_NAME.get(name)
+        if column is None or column.kind is Kind.TEXT:
+            continue
+        try:
+            value = read_cell(name, default, reader.parser, reader.zone)
+        except CellError:
+            return None
+        if isinstance(value, str):
+            value = CONDITIONS.index(value) + 1
+        if value is not None:
+            numbers[name] = value
+    return numbers
 
 
 def _read_plain(

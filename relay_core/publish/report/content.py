@@ -16,6 +16,7 @@ from relay_core.domain.cell_rules import cut
 from relay_core.domain.codes import RunStatus, WarningCode
 from relay_core.domain.limits import MAX_QUOTED
 from relay_core.domain.run_faults import next_action
+from relay_core.kernel import compiled
 from relay_core.publish.findings import RunFindings
 from relay_core.publish.report import parts, table_rows, wording
 from relay_core.publish.report.table_rows import MAX_EXAMPLE_ROWS
@@ -41,6 +42,7 @@ class Report:
     requested_at: str
     requested_on: str
     engine_version: str
+    is_compiled: bool  # whether this installation has the compiled kernel
     currency: str
     is_held: bool
     verdict: wording.Verdict
@@ -98,6 +100,7 @@ def report_of(
             ctx.requested_at, ZoneInfo(findings.timezone)
         ),
         engine_version=records.ENGINE_VERSION,
+        is_compiled=compiled.is_installed,
         currency=findings.currency,
         is_held=status is RunStatus.HELD,
         verdict=wording.verdict(

@@ -1,0 +1,52 @@
+"""An installation without a compiler works, and says what it lacks."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from relay_core.domain.codes import RunStatus
+from relay_core.kernel import compiled
+from relay_core.publish.report.content import report_html
+from support.builders import feed, run_context
+from support.reported_runs import go_through
+
+SAYS = "Compiled kernel"
+
+
+def foot() -> str:
+    reported = go_through({"north": feed("A,1,2.00")})
+    page = report_html(run_context(), reported.findings, RunStatus.SUCCEEDED)
+    return page.decode().split("<footer>")[1]
+
+
+def test_the_foot_of_the_report_says_that_the_kernel_is_missing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(compiled, "is_installed", True)
+    assert SAYS not in foot()
+    monkeypatch.setattr(compiled, "is_installed", False)
+    assert "Not installed, so files are read more slowly" in foot()
+
+
+def test_the_kernel_is_used_if_it_is_installed_and_not_turned_off(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(compiled, "is_installed", True)
+    assert compiled.is_used()
+    monkeypatch.setattr(compiled, "is_enabled", False)
+    assert not compiled.is_used()
+
+
+def test_the_engine_loads_without_the_compiled_module() -> None:
+    code = (
+        "import sys; sys.modules['relay_core.kernel.scan'] = None\n"
+        "import relay_core.run; from relay_core.kernel import compiled\n"
+        "print(compiled.is_installed, compiled.is_used())"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert ended.stdout.split() == ["False", "False"]
