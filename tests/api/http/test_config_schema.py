@@ -98,7 +98,7 @@ def test_it_allows_what_the_engine_takes(path: str, value: Any) -> None:
         ("tenant_id", "a b"),
         ("vendors", []),
         ("vendors.0.parser.delimeter", ";"),
-        ("vendors.0.parser.format", "xml"),
+        ("vendors.0.parser.format", "edi"),
         ("vendors.0.parser.column_map", {"Colour": "Farbe"}),
         ("vendors.0.last_good", {"max_age_hours": 0}),
         ("vendors.0.max_feed_age_hours", 8761),
