@@ -77,6 +77,7 @@ def test_a_queue_that_differs_from_the_variables_is_told(
         ["api"],
         ["bootstrap", "--check"],
         ["deletions"],
+        ["transfers"],
         ["doctor"],
         ["dlq", "list"],
     ],

@@ -582,13 +582,16 @@ def supplier_fails(desk: Desk) -> None:
     target = "/feed.csv?token=s3cr3t"
     with file_server({target: file(page)}) as server:
         document = desk.config()
-        pull = {"url": server.url(target), "secret": "north-login"}
+        pull: dict[str, Any] = {
+            "url": server.url(target),
+            "secret": "north-login",
+        }
         document["vendors"][0]["inbound"]["pull"] = pull
         desk.store(document)
         pull_failed(desk, "SECRET_NOT_FOUND")
-        for host, words in (
-            ("files.example.com", "SECRET_NOT_FOR_HOST"),
-            (f"127.0.0.1:{server.port}", "an HTML page"),
+        for minutes, host, words in (
+            (61, "files.example.com", "SECRET_NOT_FOR_HOST"),
+            (62, f"127.0.0.1:{server.port}", "an HTML page"),
         ):
             put = client_command(
                 desk,
@@ -601,8 +604,9 @@ def supplier_fails(desk: Desk) -> None:
                 stdin="Basic x",
             )
             assert put.returncode == 0, put.stderr
-            asked = client_command(desk, "pull", desk.tenant, "north")
-            assert asked.returncode == 0, asked.stderr
+            # A changed pull is due at once, and a requested one only every 5 minutes.
+            pull["every_minutes"] = minutes
+            desk.store(document)
             pull_failed(desk, words)
         assert [each.headers["authorization"] for each in server.requests] == [
             "Basic x"
@@ -616,7 +620,8 @@ def supplier_fails(desk: Desk) -> None:
         failures, _ = highest(desk, "pulls-failed")
         assert failures >= 3
         server.answers[target] = file(feed("A-1,7,10.00"))
-        client_command(desk, "pull", desk.tenant, "north")
+        asked = client_command(desk, "pull", desk.tenant, "north")
+        assert asked.returncode == 0, asked.stderr
         wait_for(
             "the file is pulled",
             lambda: pull_of(desk)["last_success_at"],

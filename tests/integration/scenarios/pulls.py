@@ -17,7 +17,7 @@ from support.pulls_world import file, file_server
 from support.receivers import Received
 
 
-@scenario("37", seconds=200)
+@scenario("37", seconds=260)
 def daemon_and_transfer_die_in_a_pull(relay: Installation) -> str:
     """Daemon and code server die in a pull, S3 is away at the end of the next: one whole upload."""
     tenant = relay.new_tenant("pulled")
@@ -41,11 +41,19 @@ def daemon_and_transfer_die_in_a_pull(relay: Installation) -> str:
         relay.kill(DAEMON, CODE)
         over.set()
         server.answers["/feed.csv"] = file(feed)
+        relay.start(CODE, DAEMON)
+        # The death counts as a failure of the pull, which would wait for its next turn.
+        wait_for(
+            "the death is counted",
+            lambda: _pull_of(relay, tenant)["failures"] == 1,
+            within=LEASE.total_seconds() + 60,
+        )
         away = relay.proxy.add(
             Action.FAIL, "s3", "CopyObject", containing=f"/tenants/{tenant}/"
         )
-        relay.start(CODE, DAEMON)
-        away.wait_for_hits(1, LEASE.total_seconds() + 60)
+        path = f"/v1/tenants/{tenant}/vendors/{vendor}/pull"
+        assert relay.http.post(path).status_code == 202
+        away.wait_for_hits(1, 60)
         away.release()
         standing = wait_for(
             "the file is pulled",
