@@ -83,6 +83,7 @@ class ApiStack(Stack):
         environment = {
             "API_KEYS": KEY,
             "RELAY_RATE_LIMIT_PER_MINUTE": "1000000",
+            "RELAY_PUBLIC_URL": "http://127.0.0.1",
         }
         super().__init__(
             home, ports={CONSTANT: free_port()}, environment=environment

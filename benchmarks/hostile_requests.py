@@ -9,6 +9,7 @@ and that of health. Exit status 1 where something is over the contract's limits.
 
 from __future__ import annotations
 
+import argparse
 import io
 import json
 import socket
@@ -31,6 +32,8 @@ import httpx
 
 from benchmarks import tables
 from benchmarks.api_bench import KEY, ApiStack, api_platform
+from benchmarks.goals import Goal
+from benchmarks.hostile_links import Tenants, figures
 from relay_core.domain.codes import RunStatus
 from relay_core.domain.records import VendorResult
 from relay_core.publish.keys import ArtifactKeys
@@ -582,15 +585,39 @@ def measure(stack: ApiStack, attack: Attack, callers: Callers) -> Harm:
 def harms_of(chosen: Iterable[Attack]) -> list[Harm]:
     """Start everything, and return what each attack does to it."""
     with api_platform() as (stack, platform, _):
-        furnish(platform)
-        with closing(Callers(stack.url(API))) as callers:
-            callers.warm_up()
-            return [measure(stack, attack, callers) for attack in chosen]
+        return harms_on(stack, platform, chosen)
+
+
+def harms_on(
+    stack: ApiStack, platform: Platform, chosen: Iterable[Attack]
+) -> list[Harm]:
+    """Return what each attack does to a stack."""
+    furnish(platform)
+    with closing(Callers(stack.url(API))) as callers:
+        callers.warm_up()
+        return [measure(stack, attack, callers) for attack in chosen]
+
+
+def link_figures() -> list[Goal]:
+    """Start everything, and return what hostile links, cookies and forms do to others."""
+    with (
+        api_platform() as (stack, platform, _),
+        closing(Tenants(stack.url(API), KEY, platform)) as tenants,
+    ):
+        return list(figures(tenants))
 
 
 def main() -> int:
-    """Send them all once and print the table; exit status 1 where one did too much."""
-    harms = harms_of(attacks())
+    """Send them all once and print the tables; exit status 1 where one did too much."""
+    options = argparse.ArgumentParser(
+        description=(__doc__ or "").splitlines()[0]
+    )
+    options.add_argument(
+        "--links", action="store_true", help="only links, cookies and forms"
+    )
+    only_links = options.parse_args().links
+    harms = [] if only_links else harms_of(attacks())
+    reached = link_figures()
     print(f"{tables.machine()}\n")
     header = (
         "",
@@ -602,7 +629,9 @@ def main() -> int:
         "health s",
     )
     print(tables.table(header, [harm.row() for harm in harms]))
+    print(f"\n{tables.goals(reached)}")
     too_much = [harm.name for harm in harms if harm.is_too_much]
+    too_much += [goal.what for goal in reached if not goal.met]
     print("\nover the limits: " + ("; ".join(too_much) or "none"))
     return int(bool(too_much))
 

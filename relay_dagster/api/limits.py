@@ -16,6 +16,8 @@ class ApiLimits:
             closed.
         head_bytes: Bytes of a request's line and headers. A longer head is answered with 431
             `HEAD_TOO_LARGE`, and the connection is closed.
+        head_lines: Lines of a request's head. A longer head is answered with 431
+            `HEAD_TOO_LARGE`, and the connection is closed.
         head_seconds: Seconds until a request's head must have arrived. A later one is answered
             with 408 `REQUEST_TIMEOUT`, and the connection is closed.
         body_seconds: Seconds until a request's body must have arrived. A later one is answered
@@ -76,6 +78,7 @@ class ApiLimits:
 
     connections: int = 512
     head_bytes: int = 64 << 10
+    head_lines: int = 1000
     head_seconds: float = 10
     body_seconds: float = 30
     reader_bytes: int = 256 << 10

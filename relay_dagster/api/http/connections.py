@@ -79,6 +79,8 @@ class BoundedProtocol(H11Protocol):
         self._awaited: object = None
         self._timer: asyncio.TimerHandle | None = None
         self._measures_pace = False
+        # The number of lines of the head that is arriving.
+        self._head_lines = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Accept a new connection, or refuse it if there are too many."""
@@ -93,9 +95,24 @@ class BoundedProtocol(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Process the bytes that the client sent."""
-        if not self._is_refused:
-            super().data_received(data)
-            self._update_timer()
+        if self._is_refused:
+            return
+        if self._has_many_headers(data):
+            limit = self._limits.head_lines
+            detail = f"the head has more than {limit:,} lines"
+            self._refuse("HEAD_TOO_LARGE", detail)
+            return
+        super().data_received(data)
+        if self.conn.their_state is not h11.IDLE:
+            self._head_lines = 0
+        self._update_timer()
+
+    def _has_many_headers(self, data: bytes) -> bool:
+        """Return True if a request's head, which is not parsed yet, has too many lines."""
+        if self.conn.their_state is h11.IDLE:
+            head, _, _ = data.partition(b"\r\n\r\n")
+            self._head_lines += head.count(b"\n")
+        return self._head_lines > self._limits.head_lines
 
     def send_400_response(self, msg: str) -> None:
         """Refuse a request that is not HTTP, or whose head is too large."""

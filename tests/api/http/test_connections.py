@@ -264,6 +264,22 @@ def test_a_head_of_64_kib_is_read_and_a_longer_one_is_told_and_closed(
         problem_in(rest_of(line), 431, "HEAD_TOO_LARGE")
 
 
+@pytest.mark.parametrize(("headers", "status"), [(900, 200), (1000, 431)])
+def test_a_head_of_many_lines_is_refused_before_it_is_read(
+    unplugged: ApiWorld, headers: int, status: int
+) -> None:
+    with serving(unplugged, head_bytes=64 << 10) as connect:
+        line = connect()
+        head = HEALTH[:-2] + b"x:\r\n" * headers + b"\r\n"
+        for _ in range(2 if status == 200 else 1):
+            line.sendall(head[:2000])
+            line.sendall(head[2000:])
+            if status == 200:
+                assert answer_of(line).startswith(b"HTTP/1.1 200 ")
+            else:
+                problem_in(rest_of(line), 431, "HEAD_TOO_LARGE")
+
+
 def test_a_head_without_an_end_is_told_and_closed(unplugged: ApiWorld) -> None:
     with serving(unplugged, head_seconds=10 * PATIENCE) as connect:
         line = connect()
