@@ -38,7 +38,7 @@ from relay_core.domain.codes import RunStatus
 from relay_core.domain.records import VendorResult
 from relay_core.publish.keys import ArtifactKeys
 from relay_dagster.api.limits import DEFAULT_API_LIMITS
-from relay_dagster.aws.dynamodb.run_writes import RecordChange
+from relay_dagster.aws.dynamodb.run_writes import RecordChange, RunItemWrites
 from relay_dagster.devstack.processes import API
 from relay_dagster.runs.model import RunRecord
 from relay_dagster.tenants.scopes import DEFAULT_SCOPES, Scope
@@ -56,6 +56,8 @@ HALF_HEAD = "half a head"
 """In place of a method: a head that never ends."""
 BOMB = "bomb"
 """The vendor whose workbook holds a text of 1.5 GB."""
+ACCEPTS, QUARANTINED = 8, 1_000_000
+"""Twice the requests that a tenant may have in work; the SKUs that `WIDE_RUN` quarantined."""
 HALF_HEADS, PATIENCE_SECONDS = 512, 30.0
 _MIB = 1 << 20
 _JSON = {"Content-Type": "application/json"}
@@ -271,6 +273,16 @@ def bursts() -> Iterator[Attack]:
         "links to 600 artifacts": f"/v1/runs/{WIDE_RUN}/artifacts",
     }.items():
         yield Attack(f"{BURST} at once: {name}", "GET", path, **many)
+    order = _json({"skus": ["Z"], "reason": "seen"})
+    yield Attack(
+        f"{ACCEPTS} at once: a SKU that {QUARANTINED:,} quarantined lack",
+        "POST",
+        f"/v1/runs/{WIDE_RUN}/accept",
+        order,
+        _JSON,
+        WIDE,
+        ACCEPTS,
+    )
     key = _json({"scopes": ["read"]})
     yield Attack(
         "64 keys at once", "POST", f"{place}/api-keys", key, _JSON, WIDE, 64
@@ -546,17 +558,26 @@ def furnish_wide(platform: Platform, now: datetime) -> None:
                 f"{keys.prefix}{kind.format(vendor)}" for vendor in vendors
             ]
             list(many.map(lambda key: platform.objects.put(key, b"x"), places))
+    quarantine = io.BytesIO()
+    quarantine.write(b"sku,action,price_published,price_computed,vendor_id,")
+    quarantine.write(b"row_number,suspect_since\n")
+    for number in range(QUARANTINED):
+        quarantine.write(b"S%07d,keep,131.99,13.19,v,2,\n" % number)
+    platform.objects.put(keys.quarantine, quarantine.getvalue())
     artifacts = {f"normalized_{vendor}": "k" * 200 for vendor in vendors}
     results = tuple(
         VendorResult(vendor, "found", now, 1, 5, 1, 4) for vendor in vendors
     )
     ended = {"tenant_id": WIDE, "status": RunStatus.SUCCEEDED}
     whole = RunRecord(
-        run_id=WIDE_RUN, requested_at=now, vendor_results=results, **ended
+        run_id=WIDE_RUN,
+        requested_at=now,
+        published_at=now,
+        vendor_results=results,
+        **ended,
     )
-    platform.runs.commit(
-        RecordChange(None, whole), platform.runs.writes.vendor_results(whole)
-    )
+    writes = RunItemWrites(platform.database).vendor_results(whole)
+    platform.runs.commit(RecordChange(None, whole), writes)
     for number in range(RUNS_OF_SOME):
         some = RunRecord(
             run_id=str(uuid.uuid4()),

@@ -19,7 +19,7 @@ from relay_core.domain.errors import ArtifactsExpiredError
 from relay_core.publish.keys import ArtifactKeys
 from relay_dagster.aws.object_store import ObjectStore
 
-_PIECE_BYTES = 2 << 20
+_PIECE_BYTES = 1 << 20
 _CONCURRENT_READS = 4
 
 
