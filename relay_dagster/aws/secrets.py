@@ -215,7 +215,9 @@ class SecretStore:
         again = errors.retrying(_is_being_deleted, tries=5)
         try:
             again(
-                lambda: client.create_secret(Name=secret_id, SecretString=text),
+                client.create_secret,
+                Name=secret_id,
+                SecretString=text,
             )
         except ClientError as error:
             if not _already_exists(error):
@@ -231,15 +233,12 @@ class SecretStore:
 
     @errors.maps_aws_errors
     def _delete(self, secret_id: str) -> None:
-        client = self.database.clients.secrets
-
-        def delete() -> object:
-            return client.delete_secret(
-                SecretId=secret_id,
-                ForceDeleteWithoutRecovery=True,
-            )
-
-        errors.unless({"ResourceNotFoundException"}, delete)
+        errors.unless(
+            {"ResourceNotFoundException"},
+            self.database.clients.secrets.delete_secret,
+            SecretId=secret_id,
+            ForceDeleteWithoutRecovery=True,
+        )
 
 
 def _secret_text(secret: SecretValue) -> str:

@@ -6,9 +6,10 @@ handled is postponed, and a later tick checks it again.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import zip_longest
 
 from relay_core.domain.codes import RunStatus
@@ -31,7 +32,13 @@ from relay_dagster.maintenance.run_decision import (
 )
 from relay_dagster.maintenance.run_reports import write_reports
 from relay_dagster.runs.errors import CancelRequestedError, RunError
-from relay_dagster.runs.model import DueQueue, LockState, RunRecord, Trigger
+from relay_dagster.runs.model import (
+    DueQueue,
+    LockState,
+    RunRecord,
+    TenantLock,
+    Trigger,
+)
 from relay_dagster.runs.ports import AttemptState, Executions, utc_now
 from relay_dagster.wiring import Platform
 
@@ -65,15 +72,7 @@ class ReconcileTick:
             if record.lock_state is LockState.QUEUED
         }
         locks = runs.locks(waiting_tenants)
-
-        def check(record: RunRecord) -> None:
-            # If a run's heartbeats or lock cannot be read, only this run's check fails.
-            heartbeat = heartbeats[record.run_id] if record.attempt else 0
-            is_its_turn = False
-            if record.lock_state is LockState.QUEUED:
-                is_its_turn = locks[record.tenant_id].is_turn_of(record.run_id)
-            self._check(record, heartbeat, is_its_turn)
-
+        check = partial(self._check, heartbeats, locks)
         return len(drain(records, check, self._postpone, deadline=deadline))
 
     def _due_records(self) -> Iterator[RunRecord]:
@@ -108,17 +107,23 @@ class ReconcileTick:
 
     def _check(
         self,
+        heartbeats: Mapping[str, int],
+        locks: Mapping[str, TenantLock],
         record: RunRecord,
-        heartbeats: int,
-        is_its_turn: bool,
     ) -> None:
+        """Decide about a run, and act; ``heartbeats`` are by run ID, ``locks`` by tenant."""
         now = self.clock()
+        # If a run's heartbeats or lock cannot be read, only this run's check fails.
+        heartbeat = heartbeats[record.run_id] if record.attempt else 0
+        is_its_turn = False
+        if record.lock_state is LockState.QUEUED:
+            is_its_turn = locks[record.tenant_id].is_turn_of(record.run_id)
         ledger = self.platform.ledger
         schedule = ledger.schedule
         execution = AttemptState.ABSENT
         if record.is_dispatched or (record.has_ended and record.attempt):
             execution = self.executions.state(record)
-        watched = run_decision.watched(record, heartbeats, execution, now)
+        watched = run_decision.watched(record, heartbeat, execution, now)
         silence = now - (watched.watched_at or now)
         facts = RunFacts(
             record=watched,

@@ -254,7 +254,12 @@ def request_body(model: type[_Body], *, optional: bool = False) -> Any:
         if optional and not body:
             return model()
         # Each value may have an error, and all errors are in memory at the same time.
-        require_few_values(body.count(b","))
+        limit = DEFAULT_API_LIMITS.body_values
+        if body.count(b",") >= limit:
+            message = (
+                f"the body has more than {limit:,} values; send fewer values"
+            )
+            raise invalid_request([ConfigFault("", message)])
         repeated_keys = _repeated_keys(body)
         if repeated_keys:
             message = "appears more than once; keep only one"
@@ -294,18 +299,6 @@ async def _optional_json_bytes(request: Request) -> bytes:
     if await request.body():
         return await _json_bytes(request)
     return b""
-
-
-def require_few_values(separators: int) -> None:
-    """Reject a body that has too many values, by the number of separators between them.
-
-    Raises:
-        ProblemError: The body has too many values (422).
-    """
-    limit = DEFAULT_API_LIMITS.body_values
-    if separators >= limit:
-        message = f"the body has more than {limit:,} values; send fewer values"
-        raise invalid_request([ConfigFault("", message)])
 
 
 def invalid_body(error: ValidationError) -> ProblemError:

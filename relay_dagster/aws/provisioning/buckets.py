@@ -143,7 +143,7 @@ def notify_of_uploads(
 
 def _setting(read: Callable[..., Any], bucket: str) -> Mapping[str, Any]:
     """Return a setting of the bucket, which is empty if it is not set."""
-    response = errors.unless(_NOT_SET, lambda: read(Bucket=bucket)) or {}
+    response = errors.unless(_NOT_SET, read, Bucket=bucket) or {}
     return {
         name: response[name] for name in response if name != "ResponseMetadata"
     }

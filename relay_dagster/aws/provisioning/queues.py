@@ -22,18 +22,22 @@ def dlq_name_of(queue_name: str) -> str:
 
 def find_queue_url(clients: Clients, name: str) -> str | None:
     """Return the URL of a queue, or None where there is no such queue."""
-
-    def call() -> str:
-        return clients.sqs.get_queue_url(QueueName=name)["QueueUrl"]
-
-    return errors.unless(errors.NO_QUEUE, call)
+    response = errors.unless(
+        errors.NO_QUEUE,
+        clients.sqs.get_queue_url,
+        QueueName=name,
+    )
+    return None if response is None else response["QueueUrl"]
 
 
 def find_queue_arn(clients: Clients, url: str) -> str | None:
     """Return the ARN of a queue, or None where there is no such queue."""
     return errors.unless(
         errors.NO_QUEUE,
-        lambda: _attribute(clients, url, "QueueArn"),
+        _attribute,
+        clients,
+        url,
+        "QueueArn",
     )
 
 
