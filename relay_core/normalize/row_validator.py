@@ -42,7 +42,7 @@ class RowValidator:
         """
         if not self._expects_rejections:
             self._expects_rejections = True
-            self._thread.submit(row_checks.load_contracts)
+            self._thread.submit(row_checks.loaded_contracts)
 
     def add(self, batch: TypedBatch) -> None:
         """Take rows."""

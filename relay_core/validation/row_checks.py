@@ -6,6 +6,7 @@ need a verdict of the contracts. pandas and Pandera are loaded for the first of 
 which saves most runs a third of their start.
 """
 
+import gc
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -32,15 +33,26 @@ def are_contracts_loaded() -> bool:
 
 def load_contracts() -> None:
     """Load the contracts now, with all that their first verdict loads."""
-    contracts = _contracts()
+    contracts = loaded_contracts()
     no_rows = row_schemas.OFFER_SCHEMA.empty_table()
     contracts.broken_rules(contracts.CANONICAL_SCHEMA, no_rows)
 
 
-def _contracts() -> Any:
-    """Return the module of the contracts."""
-    from relay_core.validation import contracts
+def loaded_contracts() -> Any:
+    """Return the module of the contracts; the first call loads it."""
+    if are_contracts_loaded():
+        from relay_core.validation import contracts
 
+        return contracts
+    # The garbage collector would scan all that is loaded, again and again.
+    collects_garbage = gc.isenabled()
+    gc.disable()
+    try:
+        from relay_core.validation import contracts
+    finally:
+        gc.freeze()
+        if collects_garbage:
+            gc.enable()
     return contracts
 
 
@@ -52,7 +64,7 @@ def check_offers(schema: pa.Schema) -> None:
     """
     if schema.equals(row_schemas.OFFER_SCHEMA):
         return
-    contracts = _contracts()
+    contracts = loaded_contracts()
     broken = contracts.broken_rules(
         contracts.CANONICAL_SCHEMA,
         schema.empty_table(),
@@ -128,7 +140,7 @@ def broken_rules(rows: pa.Table) -> list[BrokenRule]:
     )
     if keeps_rules:
         return []
-    contracts = _contracts()
+    contracts = loaded_contracts()
     broken: list[BrokenRule] = contracts.broken_rules(
         contracts.MERGED_SCHEMA,
         rows,
@@ -138,7 +150,7 @@ def broken_rules(rows: pa.Table) -> list[BrokenRule]:
 
 def _rejected(rule: ColumnRule, cells: pa.ChunkedArray) -> RowMask:
     """Return the mask of the cells that the canonical contract rejects."""
-    contracts = _contracts()
+    contracts = loaded_contracts()
     column = contracts.CANONICAL_SCHEMA.columns[rule.name]
     rejected: RowMask = contracts.rejected(cells, column)
     return rejected
