@@ -8,7 +8,10 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
+
+from relay_dagster.devstack.moto_transactions import copy_named_items_only
 
 HOST = "127.0.0.1"
 
@@ -62,7 +65,11 @@ def _server(host: str, port: int) -> Any:
     )
     from werkzeug.serving import make_server
 
-    application = OneAtATime(DomainDispatcherApplication(create_backend_app))
+    copy_named_items_only()
+    dispatcher: Any = DomainDispatcherApplication(create_backend_app)
+    # It lists moto's folder, which has some 150 folders, for each request.
+    dispatcher.get_backend_for_host = cache(dispatcher.get_backend_for_host)
+    application = OneAtATime(dispatcher)
     return make_server(
         host,
         port,
