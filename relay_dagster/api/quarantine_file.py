@@ -1,26 +1,21 @@
 """Reads the computed prices of a run's quarantine.csv, which can have a million rows.
 
-The API reads it in its own process, so lines without quotes do not go through the csv
-module, and parts of the file are fetched ahead.
+The API reads it in its own process, a chunk at a time, so lines without quotes do not go
+through the csv module.
 """
 
 import csv
 import json
 import sys
 from collections.abc import Iterable, Iterator, Set
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import chain
 from typing import Self
 
 from relay_core.domain.cell_rules import FORMULA_STARTS
-from relay_core.domain.errors import ArtifactsExpiredError
 from relay_core.publish.keys import ArtifactKeys
 from relay_dagster.aws.object_store import ObjectStore
-
-_PIECE_BYTES = 1 << 20
-_CONCURRENT_READS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +51,7 @@ class QuarantineFile:
         ``skus`` are the SKUs of the feed to look for; None looks for all.
 
         Raises:
-            ArtifactsExpiredError: The file was deleted meanwhile.
+            MissingResourceError: The file was deleted meanwhile.
         """
         written_skus = None if skus is None else self._written(skus)
         rows = self._rows(written_skus)
@@ -75,7 +70,7 @@ class QuarantineFile:
 
     def _rows(self, skus: Set[str] | None) -> Iterator[list[str]]:
         """Yield the header, then the rows of some SKUs, or all rows."""
-        pieces = self._pieces()
+        pieces = self.objects.chunks(self.key, 0, self.size)
         first_piece = next(pieces, b"")
         header, _, rest = first_piece.partition(b"\n")
         yield header.decode().split(",")
@@ -95,22 +90,6 @@ class QuarantineFile:
                 if encoded_skus is None or sku in encoded_skus:
                     yield line.decode().split(",")
         yield from _quoted_rows([incomplete_line], skus)
-
-    def _pieces(self) -> Iterator[bytes]:
-        """Yield the file in pieces; the next ones are fetched at the same time."""
-        starts = range(0, self.size, _PIECE_BYTES)
-        with ThreadPoolExecutor(_CONCURRENT_READS) as threads:
-            for index in range(0, len(starts), _CONCURRENT_READS):
-                next_starts = starts[index : index + _CONCURRENT_READS]
-                yield from threads.map(self._piece, next_starts)
-
-    def _piece(self, start: int) -> bytes:
-        stop = min(start + _PIECE_BYTES, self.size)
-        piece = self.objects.read_range(self.key, start, stop)
-        if piece is None:
-            message = f"{self.key} was deleted; start a new run"
-            raise ArtifactsExpiredError(message)
-        return piece
 
 
 def _quoted_rows(
