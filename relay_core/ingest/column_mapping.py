@@ -19,6 +19,8 @@ if TYPE_CHECKING:  # a process that reads feeds loads no pydantic
 _MAX_SHOWN_LENGTH = 200
 """The number of characters of a header that a message shows."""
 _MAX_COMPARED = 1_000
+_MIN_LIKENESS = 0.6
+"""The likeness of two headers, from 0 to 1, from which one may be the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,23 +183,26 @@ def missing_columns_error(
     """Return the error of a feed that lacks headers; it names the nearest ones."""
     names = [header.strip()[:_MAX_SHOWN_LENGTH] for header in headers]
     missing_names = (_with_nearest(header, names) for header in missing)
+    may_default = any(header != "sku" for header in missing)
+    fix = "Map the vendor's headers in parser.column_map"
+    if may_default:
+        fix += ", or set a default in parser.defaults"
     return FeedUnreadableError(
         FailureCode.MISSING_REQUIRED_COLUMNS,
         f"missing required columns: {listed(missing_names, ', ', len(missing))}. "
         f"The headers found are {listed(map(repr, names), ', ', len(names)) or 'none'}. "
-        "Map the vendor's headers in parser.column_map, or set a default in "
-        "parser.defaults.",
+        f"{fix}.",
     )
 
 
 def _with_nearest(header: str, names: Sequence[str]) -> str:
     name = header[:_MAX_SHOWN_LENGTH]
     nearest = nearest_header(name, names)
-    return f"{name!r} (nearest: {'none' if nearest is None else repr(nearest)})"
+    return repr(name) if nearest is None else f"{name!r} (nearest: {nearest!r})"
 
 
 def nearest_header(header: str, names: Sequence[str]) -> str | None:
-    """Return the name that is most like a header, or None if there are no names."""
+    """Return the name that is most like a header, or None if no name is like it."""
     # Of names that differ only in case, the first one is returned.
     by_folded_name = {
         name.casefold(): name for name in reversed(names[:_MAX_COMPARED])
@@ -206,6 +211,6 @@ def nearest_header(header: str, names: Sequence[str]) -> str | None:
         header.casefold(),
         list(by_folded_name),
         n=1,
-        cutoff=0.0,
+        cutoff=_MIN_LIKENESS,
     )
     return by_folded_name[matches[0]] if matches else None

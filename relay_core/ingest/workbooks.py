@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import zip_longest
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -33,6 +33,8 @@ _BATCH_BYTES = 8 << 20
 """The approximate size of a batch's texts."""
 _MAX_CELLS = 4 << 20
 """The most cells of a batch."""
+Book: TypeAlias = XlsBook | OdsBook | XlsxBook
+"""An open workbook."""
 
 
 def read_workbook(
@@ -80,7 +82,7 @@ def open_book(
     limits: Limits,
     *,
     padded: bool = False,
-) -> XlsBook | OdsBook | XlsxBook:
+) -> Book:
     """Open a workbook; ``padded`` numbers get the leading zeros of their format.
 
     Raises:

@@ -5,6 +5,7 @@ This module loads nothing heavy, and its values can be sent between processes.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
 from relay_core.config import ParserConfig
@@ -52,6 +53,14 @@ class MissingHeader:
     nearest: str | None
 
 
+class Certainty(StrEnum):
+    """How certain a guess is, in words."""
+
+    CERTAIN = "certain"
+    LIKELY = "likely"
+    UNSURE = "unsure"
+
+
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """A header of the file that could be a certain column.
@@ -68,6 +77,29 @@ class Candidate:
     score: float
     samples: tuple[str, ...] = ()
     median: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """A part of the proposal, with its certainty and the reason for it.
+
+    Attributes:
+        option: The option of the parser, such as `column_map.sku`.
+        value: The proposed value as people read it, such as a header.
+        certainty: How certain the guess is.
+        reason: The reason, as a clause.
+        samples: The first different cells that are read with it, at most five.
+        alternatives: The next candidates, the likeliest first.
+        candidates: The headers that a column may have, the proposed one first.
+    """
+
+    option: str
+    value: str
+    certainty: Certainty
+    reason: str
+    samples: tuple[str, ...] = ()
+    alternatives: tuple[str, ...] = ()
+    candidates: tuple[Candidate, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +158,10 @@ class FeedCheck:
         unknown: Candidates for the columns that are missing even with the changes, the
             most similar name first.
         currencies: The currencies that the amounts name.
+        guesses: The parts of the proposal that a file shows less than clearly, and the
+            columns that a product cannot do without.
         notes: Other decisions that people have to make.
+        faults: The reasons why nothing may be proposed for the file.
         is_whole: Whether `best` is a reading of the whole file.
         doubts: Valid rows that the vendor probably did not intend.
         has_amounts: Whether any cell under cost and price is an amount.
@@ -139,7 +174,9 @@ class FeedCheck:
     missing: tuple[MissingHeader, ...] = ()
     unknown: Mapping[str, tuple[Candidate, ...]] = field(default_factory=dict)
     currencies: frozenset[str] = frozenset()
+    guesses: tuple[Guess, ...] = ()
     notes: tuple[str, ...] = ()
+    faults: tuple[str, ...] = ()
     is_whole: bool = False
     doubts: tuple[Doubt, ...] = ()
     has_amounts: bool = True

@@ -97,15 +97,17 @@ def changed_parser(
 ) -> ParserConfig | None:
     """Return a parser with some options changed, or None if the options do not fit together.
 
-    The entries of `column_map` in the changes are added to those of the parser.
+    The entries of `column_map` and of `defaults` in the changes are added to those of the
+    parser.
     """
     options = {
         name: value
         for name, value in parser.model_dump().items()
         if value is not None
     }
-    column_map = {**options["column_map"], **changes.get("column_map", {})}
-    changed_options = {**options, **changes, "column_map": column_map}
+    changed_options = {**options, **changes}
+    for name in ("column_map", "defaults"):
+        changed_options[name] = {**options[name], **changes.get(name, {})}
     context = LoadContext(extra_columns=[*parser.extra_columns])
     try:
         return ParserConfig.model_validate(changed_options, context=context)

@@ -11,14 +11,17 @@ from functools import partial
 from typing import Any
 
 from relay_core.config import ParserConfig, TenantConfig, VendorConfig
+from relay_core.domain.cell_rules import shorten
 from relay_core.domain.codes import FailureCode
 from relay_core.domain.errors import FeedUnreadableError
+from relay_core.ingest.charset import decode_head
 from relay_core.ingest.sku_map import SkuMap
 from relay_core.normalize.file_kinds import KINDS_TELL, kind_of
-from relay_core.onboarding import doubts, dry_run
+from relay_core.onboarding import doubts, dry_run, price_trial
 from relay_core.onboarding.check_results import FeedCheck, Reading
 from relay_core.onboarding.container_guess import container_changes, unpacked
 from relay_core.onboarding.feed_sample import FeedSample
+from relay_core.onboarding.layout_guess import is_aligned
 from relay_core.onboarding.proposal import Proposer, with_options
 from relay_core.onboarding.sample_reader import MAX_WHOLE_BYTES
 
@@ -60,7 +63,14 @@ def check_feed(
         if _is_better(reading, check):
             check = replace(check, with_changes=reading)
         else:
-            check = replace(check, changes={})
+            check = replace(check, changes={}, guesses=())
+    tried_check = _with_trial(check, inner_feed, parser)
+    fault = _no_table(check, inner_feed)
+    if fault:
+        return _refused(check, parser, fault)
+    check = tried_check
+    if check.faults:
+        return check
     return proposer.with_unknown(check)
 
 
@@ -90,6 +100,10 @@ def with_rows(
         is_whole = reading.error_code != FailureCode.FEED_TOO_LARGE
     if not is_whole:
         reading, rows = read(unpacked(upload), parser)
+    if is_whole and check.changes:
+        check = _with_trial(check, whole_upload, vendor.parser)
+        if not check.changes:
+            return with_rows(check, upload, vendor, config, sku_map)
     check = replace(check, is_whole=is_whole, doubts=())
     if rows is not None and reading.is_usable:
         offers = doubts.ruled_offers(config, rows)
@@ -109,6 +123,63 @@ def with_rows(
     if check.changes:
         return replace(check, with_changes=reading)
     return replace(check, as_sent=reading)
+
+
+def _with_trial(
+    check: FeedCheck, feed: FeedSample, parser: ParserConfig
+) -> FeedCheck:
+    """Return a check without its changes, if they would cut amounts of the feed."""
+    if not check.best.headers:
+        return check
+    tried_parser = check.parser if check.changes else parser
+    broken = price_trial.broken_amounts(feed, tried_parser)
+    if broken is None:
+        return check
+    if not broken.is_fatal:
+        notes = (*check.notes, f"{broken} These rows would be rejected.")
+        return replace(check, notes=notes)
+    fault = f"{broken} No settings are proposed for this file."
+    return _refused(check, parser, fault)
+
+
+def _refused(check: FeedCheck, parser: ParserConfig, fault: str) -> FeedCheck:
+    """Return a check that proposes nothing, and says why."""
+    return replace(
+        check,
+        parser=parser,
+        changes={},
+        with_changes=None,
+        guesses=(),
+        notes=(),
+        faults=(fault,),
+    )
+
+
+def _no_table(check: FeedCheck, feed: FeedSample) -> str:
+    """Return the reason why a file is no table, or an empty text."""
+    best = check.best
+    if check.as_sent.is_usable or not best.headers:
+        return ""
+    if check.parser.format == "csv" and is_aligned(
+        decode_head(feed.data, check.parser.encoding, is_whole=feed.is_whole)
+    ):
+        return (
+            "The columns of the file are aligned with spaces, and no delimiter separates "
+            "them. Ask the vendor for a CSV file or a workbook."
+        )
+    if not best.rows:
+        headers = ", ".join(map(shorten, best.headers[:5]))
+        return (
+            f"The file has no rows below its first record ({headers}). Ask the vendor for "
+            "a file with rows."
+        )
+    if check.parser.format != "csv" or len(best.headers) > 1:
+        return ""
+    return (
+        "The file has one column, and no delimiter separates others. A price list has at "
+        "least a column of products and one of prices. Ask the vendor for a CSV file or a "
+        "workbook."
+    )
 
 
 def _wrong_container(

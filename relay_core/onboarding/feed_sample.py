@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 
 from relay_core.config import ParserConfig
@@ -68,7 +69,7 @@ def whole_lines(
     Raises:
         FeedUnreadableError: `DECODE_ERROR`, if the bytes are not in `parser.encoding`.
     """
-    lines = _LINES.findall(_text_of(feed, parser))
+    lines = _LINES.findall(_text_of(feed, parser.encoding))
     if not feed.is_whole:
         # The last line may be cut.
         lines = lines[:-1]
@@ -87,11 +88,36 @@ def whole_records(
         FeedUnreadableError: `DECODE_ERROR`, if the bytes are not in `parser.encoding`,
             or if a quote is never closed in the bytes at hand.
     """
-    text, delimiter = _with_one_byte_delimiter(
-        _text_of(feed, parser), parser.delimiter
+    data = _cut_records(
+        feed,
+        parser.encoding,
+        parser.delimiter,
+        parser.skip_lines,
+        max_records,
+        quoting=parser.quoting,
     )
-    body = csv_records.skip_lines(memoryview(text), parser.skip_lines)
-    scanner = RecordScanner(delimiter, quoting=parser.quoting)
+    return data, parser.model_copy(update=_PLAIN_TEXT)
+
+
+@lru_cache(maxsize=8)
+def _cut_records(
+    feed: FeedSample,
+    encoding: str,
+    delimiter_text: str,
+    skip_lines: int,
+    max_records: int,
+    *,
+    quoting: bool,
+) -> bytes:
+    """Return a feed's first whole records as UTF-8.
+
+    They are cached, since a check reads the same records several times.
+    """
+    text, delimiter = _with_one_byte_delimiter(
+        _text_of(feed, encoding), delimiter_text
+    )
+    body = csv_records.skip_lines(memoryview(text), skip_lines)
+    scanner = RecordScanner(delimiter, quoting=quoting)
     records = _records(body, scanner, is_whole=feed.is_whole)
     body_end = 0
     try:
@@ -101,16 +127,16 @@ def whole_records(
         if feed.is_whole or not body_end:
             line_in_body = csv_records.line_number(body, error.position)
             raise unreadable(
-                f"the quote that opens in line {parser.skip_lines + line_in_body} is "
+                f"the quote that opens in line {skip_lines + line_in_body} is "
                 "never closed in the part of the file that was read. Close it, or double "
                 'it ("") if it belongs to a quoted text.'
             ) from error
     body_start = len(text) - len(body)
     data = text[: body_start + body_end]
-    configured_delimiter = parser.delimiter.encode("utf-8")
+    configured_delimiter = delimiter_text.encode("utf-8")
     if delimiter != configured_delimiter:
         data = data.replace(delimiter, configured_delimiter)
-    return data, parser.model_copy(update=_PLAIN_TEXT)
+    return data
 
 
 def sample_records(
@@ -193,10 +219,8 @@ def _with_one_byte_delimiter(text: str, delimiter: str) -> tuple[bytes, bytes]:
     return data.replace(delimiter_bytes, stand_in), stand_in
 
 
-def _text_of(feed: FeedSample, parser: ParserConfig) -> str:
+def _text_of(feed: FeedSample, encoding: str) -> str:
     try:
-        return decode_head(feed.data, parser.encoding, is_whole=feed.is_whole)
+        return decode_head(feed.data, encoding, is_whole=feed.is_whole)
     except UnicodeError as error:
-        raise unreadable(
-            f"the bytes are not {parser.encoding}: {error}"
-        ) from error
+        raise unreadable(f"the bytes are not {encoding}: {error}") from error

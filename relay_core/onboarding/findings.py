@@ -17,10 +17,13 @@ from relay_core.domain.run_faults import listed
 from relay_core.onboarding.check_results import (
     MAX_ROWS,
     Candidate,
+    Certainty,
     FeedCheck,
+    Guess,
     Reading,
 )
 from relay_core.onboarding.header_names import plain_words
+from relay_core.onboarding.header_rows import is_figure
 from relay_core.publish.report import wording
 from relay_core.validation.error_policy import judge_policy, own_share_faults
 
@@ -141,6 +144,17 @@ def upload_doubts(
     """
     for warning in _header_warnings(path, check, config):
         yield lint.of_config(warning)
+    vendor_id = config.vendors[int(path.rpartition(".")[2])].vendor_id
+    for guess in check.guesses:
+        if guess.certainty != Certainty.CERTAIN:
+            yield Doubt(
+                "guess",
+                f"{path}.parser.{guess.option}",
+                vendor_id,
+                None,
+                guess.samples or None,
+                f"{_describe_guess(guess)} Check it before you apply these settings.",
+            )
     yield from check.doubts
 
 
@@ -222,10 +236,15 @@ def _foreign_currencies(check: FeedCheck, own_currency: str) -> list[str]:
 
 def _remaining_decisions(check: FeedCheck) -> Iterator[str]:
     """Yield a sentence for each decision that people have to make."""
+    yield from check.faults
+    for guess in check.guesses:
+        yield _describe_guess(guess)
     yield from check.notes
     best = check.best
-    with_digits = sum(any(map(str.isdigit, header)) for header in best.headers)
-    if check.parser.columns is None and with_digits * 2 > len(best.headers):
+    if check.faults:
+        return
+    figures = sum(map(is_figure, best.headers))
+    if check.parser.columns is None and figures * 2 > len(best.headers):
         yield (
             "The first record looks like a row, not like headers. If the file has no "
             "header, name its columns in parser.columns."
@@ -253,6 +272,19 @@ def _remaining_decisions(check: FeedCheck) -> Iterator[str]:
             "pass a column through to the feed, add its name to extra_columns, and map "
             f"it in parser.column_map: {listed(names, ', ', total)}."
         )
+
+
+def _describe_guess(guess: Guess) -> str:
+    """Return a guess with its certainty, its reason, values, and the next candidates."""
+    column = guess.option.rpartition(".")[2]
+    text = f"{column}: {_quoted(guess.value)} ({guess.certainty}), because {guess.reason}."
+    if guess.samples:
+        text += f" Values: {', '.join(map(shorten, guess.samples))}."
+    if guess.alternatives:
+        text += (
+            f" Next candidates: {', '.join(map(_quoted, guess.alternatives))}."
+        )
+    return text
 
 
 def _describe(candidate: Candidate) -> str:

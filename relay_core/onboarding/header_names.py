@@ -19,8 +19,11 @@ _BRACKETS_AT_END = re.compile(r"[(\[][^()\[\]]*[)\]]\s*$")
 _NAMES: dict[str, str] = {
     "sku": "sku, item sku, part number, item number, article number, product number, "
     "stock number, catalog number, product code, item code, part code, stock code, "
-    "article code, charge code, artikelnummer, art nr, artikel nr, teilenummer, "
-    "varenummer, referencia, reference, part, item, article, product id, item id, id",
+    "article code, charge code, charge number, cdm number, cdm code, cdm, "
+    "chargemaster number, service code, procedure code, procedure id, procedure number, "
+    "px code, item num, part num, supply number, material number, catalogue number, "
+    "artikelnummer, art nr, artikel nr, art, teilenummer, varenummer, referencia, "
+    "reference, code, material, procedure, part, item, article, product id, item id, id",
     "vendor_sku": "vendor sku, supplier sku, vendor part number, supplier part number, "
     "manufacturer part number, mfr part number, mfg part number, mpn",
     "quantity_available": "quantity available, qty available, available quantity, "
@@ -32,8 +35,10 @@ _NAMES: dict[str, str] = {
     "lieferzeit",
     "cost": "cost, your cost, unit cost, cost price, dealer cost, net cost, net price, "
     "dealer price, wholesale price, wholesale, your price, purchase price, buy price, "
-    "einkaufspreis, ek, ek preis, nettopreis, unit price, price each, price, amount, "
-    "preis, pris, precio, prix",
+    "einkaufspreis, ek, ek preis, nettopreis, unit price, price each, price, "
+    "gross charge, gross charges, standard charge, standard charges, standard price, "
+    "charge amount, charge, charges, charge price, fee, rate, amount, preis, pris, "
+    "precio, prix",
     "map_price": "map price, map, minimum advertised price",
     "price": "price",
     "msrp": "msrp, msrp price, list price, retail price, rrp, srp, "
@@ -46,6 +51,46 @@ _NAMES: dict[str, str] = {
     "updated_at": "updated at, last updated, updated, last modified, modified date, "
     "timestamp, stand",
 }
+_TEXT_OF_PRICE_WORDS = (
+    "price prices pricing cost costs charge charges fee fees rate rates amount tariff net "
+    "gross wholesale dealer msrp rrp retail list preis pris precio prix prezzo cash usd "
+    "eur gbp"
+)
+_PRICE_WORDS = frozenset(_TEXT_OF_PRICE_WORDS.split())
+_TEXT_OF_NO_PRICE_WORDS = (
+    "qty quantity count units code codes id number no rev revenue cpt hcpcs ndc drg weight "
+    "size pack min max minimum maximum discount percent pct tax vat date year dept "
+    "department modifier age volume length width height stock hand lead days type class "
+    "description desc name"
+)
+_NO_PRICE_WORDS = frozenset(_TEXT_OF_NO_PRICE_WORDS.split())
+_TEXT_OF_CODE_WORDS = (
+    "sku code id number num part item cdm procedure material catalog catalogue model ndc "
+    "upc ean gtin isbn mnemonic article chargemaster product supply px sim ref reference "
+    "key charge service artikel"
+)
+_CODE_WORDS = frozenset(_TEXT_OF_CODE_WORDS.split())
+_TEXT_OF_NO_CODE_WORDS = (
+    "description desc name title price cost charges fee rate amount qty quantity date "
+    "department dept category class type group rev revenue unit uom size pack brand "
+    "manufacturer mfr mfg vendor supplier status modifier location facility hospital "
+    "address notes note text gl account tax drg url link image stock inventory hand"
+)
+_NO_CODE_WORDS = frozenset(_TEXT_OF_NO_CODE_WORDS.split())
+_OFTEN_REPEATED_CODES = frozenset(
+    ("cpt", "hcpcs", "billing", "ms", "drg", "apc")
+)
+_TEXT_OF_STOCK_WORDS = (
+    "qty quantity stock inventory onhand hand available bestand lager antall"
+)
+STOCK_WORDS = frozenset(_TEXT_OF_STOCK_WORDS.split())
+"""The words of headers of quantities."""
+_TEXT_OF_NO_STOCK_WORDS = (
+    "min max minimum maximum order ordered reorder pack box case pallet incoming transit "
+    "reserved price value cost code number name id date status unit"
+)
+NO_STOCK_WORDS = frozenset(_TEXT_OF_NO_STOCK_WORDS.split())
+"""The words of headers whose numbers are not in stock."""
 
 
 @lru_cache(maxsize=4096)
@@ -102,6 +147,33 @@ def count_known(cells: Sequence[str], names: frozenset[str]) -> int:
 def similarity(joined_name: str, other_name: str) -> float:
     """Return the similarity of two joined names, from 0 to 1."""
     return difflib.SequenceMatcher(None, joined_name, other_name).ratio()
+
+
+def likeness_to_code(header: str) -> float:
+    """Return how much a header names the identity of a product, from -0.6 to 1."""
+    rank = ranks_of("sku").get(joined_words(header))
+    if rank is not None:
+        return 1.0 - rank / 200
+    words = frozenset(plain_words(header))
+    if not words.isdisjoint(_NO_CODE_WORDS):
+        return -0.6
+    if not words.isdisjoint(_OFTEN_REPEATED_CODES):
+        return 0.0
+    return 0.4 if not words.isdisjoint(_CODE_WORDS) else 0.0
+
+
+def likeness_to_price(header: str) -> float:
+    """Return how much a header names what a product costs, from -0.8 to 1."""
+    joined = joined_words(header)
+    rank = ranks_of("cost").get(joined)
+    if rank is not None:
+        return 1.0 - rank / 200
+    words = frozenset(plain_words(header))
+    if not words.isdisjoint(_NO_PRICE_WORDS):
+        return -0.8
+    if joined in ranks_of("msrp") or joined in ranks_of("map_price"):
+        return 0.4
+    return 0.6 if not words.isdisjoint(_PRICE_WORDS) else 0.0
 
 
 def contains_phrase(words: Sequence[str], phrase: Sequence[str]) -> bool:

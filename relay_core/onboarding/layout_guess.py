@@ -1,36 +1,41 @@
 """The guess of a file's layout: delimiter or sheet, and the position of the header."""
 
 import re
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import islice
 from typing import Any
 
 from relay_core.config import ParserConfig
+from relay_core.domain.codes import WORKBOOK_FORMATS
 from relay_core.domain.errors import FeedUnreadableError
-from relay_core.ingest.feed import TextBatch
-from relay_core.ingest.formats import open_feed
-from relay_core.ingest.workbooks import open_book
+from relay_core.ingest.charset import decode_head, guess_encoding
+from relay_core.ingest.workbook_cells import SheetRow
+from relay_core.ingest.workbooks import Book, open_book
 from relay_core.onboarding.container_guess import SAMPLE_LIMITS
-from relay_core.onboarding.feed_sample import SampleRecord, sample_records
+from relay_core.onboarding.feed_sample import (
+    FeedSample,
+    SampleRecord,
+    sample_records,
+)
 from relay_core.onboarding.header_names import count_known, known_names
+from relay_core.onboarding.header_rows import (
+    filled_cells,
+    find_header,
+    is_figure,
+)
 
 _DELIMITERS = ",;\t|"
-_MAX_RECORDS = 200
-_MAX_SHEET_RECORDS = 100
-_MAX_SHEET_COLUMNS = 200
-_MAX_SHEETS = 5
-_CERTAIN_NAMES = (
-    2  # a sheet whose header has this many known names ends the search
-)
-_HEADER_RECORDS = 30  # the header is one of this many first records
+_MAX_RECORDS = 400
+_MAX_SHEETS = 20
+_MAX_COUNTED_ROWS = 50_000
+_HEADER_RECORDS = 60  # the header is one of this many first records
 _MIN_CONSISTENT_SHARE = 0.9
-_MIN_FILLED_SHARE = 0.6
 _MAX_RANKED_WIDTH = 16
-# A number, an amount or a day, judged only by its characters.
-_FIGURE = re.compile(r"[^\W\d]{0,3}\W*\d[\d\W_]*[^\W\d]{0,3}")
+_ALIGNED = re.compile(r"[\w.)] {2,}[\w$(]")
+_MIN_ALIGNED_SHARE = 0.8
+"""The share of the lines of a text with columns that are aligned, at least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,20 +75,37 @@ class _Evidence:
 
 
 @dataclass(frozen=True, slots=True)
-class _Header:
-    """The header among the records of a file.
+class SheetGuess:
+    """The sheet of a workbook that has the list.
 
     Attributes:
-        index: The index of the header among the records.
-        record: The record of the header.
-        known_names: The number of its cells that are known names.
-        columns: Names for the fields, if the record is a row like the others.
+        changes: The parser options to change so that the parser reads the sheet.
+        name: The name of the sheet.
+        row_counts: The number of rows that look like a table, for each visible sheet.
+            There are none if the workbook has one sheet.
     """
 
-    index: int
-    record: SampleRecord
-    known_names: int
-    columns: tuple[str, ...] | None
+    changes: Mapping[str, Any]
+    name: str = ""
+    row_counts: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def rivals(self) -> list[str]:
+        """The other sheets with at least half as many rows."""
+        rows = self.row_counts.get(self.name, 0)
+        return [
+            name
+            for name, count in self.row_counts.items()
+            if name != self.name and count and count * 2 >= rows
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Sheet:
+    """A sheet of a workbook: its first records, and its number of rows like a table."""
+
+    records: Sequence[SampleRecord]
+    row_count: int
 
 
 def guess_layout(text: str, parser: ParserConfig, *, is_whole: bool) -> Layout:
@@ -115,37 +137,77 @@ def guess_layout(text: str, parser: ParserConfig, *, is_whole: bool) -> Layout:
     return configured_layout if configured.rank >= best.rank else best.layout
 
 
-def guess_sheet(data: bytes, parser: ParserConfig) -> dict[str, Any]:
-    """Return the parser options to change so that the parser reads the feed's sheet.
+def layout_changes(feed: FeedSample, parser: ParserConfig) -> dict[str, Any]:
+    """Return the encoding and the layout to change so that a parser reads a text."""
+    if parser.format in (*WORKBOOK_FORMATS, "parquet", "xml"):
+        return {}
+    encoding = guess_encoding(
+        feed.data, parser.encoding, is_whole=feed.is_whole
+    )
+    if encoding is None:
+        return {}
+    options: dict[str, Any] = {"encoding": encoding}
+    if parser.format == "csv":
+        text = decode_head(feed.data, encoding, is_whole=feed.is_whole)
+        layout = guess_layout(text, parser, is_whole=feed.is_whole)
+        options |= asdict(layout)
+    changes = {
+        name: value
+        for name, value in options.items()
+        if value != getattr(parser, name)
+    }
+    if changes.get("columns"):
+        changes["columns"] = [*changes["columns"]]
+    return changes
+
+
+def is_aligned(text: str) -> bool:
+    """Return True if spaces align the columns of a text, and no delimiter separates them."""
+    lines = [
+        line for line in islice(text.splitlines(), _MAX_RECORDS) if line.strip()
+    ]
+    if not lines:
+        return False
+    aligned = sum(_ALIGNED.search(line) is not None for line in lines)
+    if aligned < _MIN_ALIGNED_SHARE * len(lines):
+        return False
+    most_delimited = max(
+        sum(delimiter in line for line in lines) for delimiter in _DELIMITERS
+    )
+    return most_delimited < _MIN_ALIGNED_SHARE * len(lines)
+
+
+def guess_sheet(data: bytes, parser: ParserConfig) -> SheetGuess:
+    """Return the sheet of a workbook that has the list, and how to read it.
+
+    It is the visible sheet with the most rows that look like a table, or the one that the
+    config names if it has such rows.
 
     Raises:
         FeedUnreadableError: The bytes are not a workbook of the parser's format.
     """
-    sheets = open_book(data, parser.format, SAMPLE_LIMITS).sheets
-    visible_sheets = [name for name, is_visible in sheets if is_visible]
-    if not visible_sheets:
-        return {}
-    first_sheet = visible_sheets[0]
-    best_sheet = first_sheet
-    if parser.sheet is not None and parser.sheet in visible_sheets:
-        best_sheet = parser.sheet
-    header = _sheet_header(data, best_sheet, parser)
-    other_sheets = [name for name in visible_sheets if name != best_sheet]
-    for sheet in other_sheets[: _MAX_SHEETS - 1]:
-        known_names = 0 if header is None else header.known_names
-        if known_names >= _CERTAIN_NAMES:
-            break
-        other_header = _sheet_header(data, sheet, parser)
-        # One known name alone may be a cell of a row.
-        if other_header is not None and other_header.known_names > max(
-            known_names, 1
-        ):
-            best_sheet = sheet
-            header = other_header
+    book = open_book(data, parser.format, SAMPLE_LIMITS)
+    visible = {
+        name: index
+        for index, (name, is_visible) in enumerate(book.sheets)
+        if is_visible
+    }
+    if not visible:
+        return SheetGuess({})
+    max_rows = _MAX_COUNTED_ROWS if len(visible) > 1 else _MAX_RECORDS
+    sheets = {
+        name: _read_sheet(book, index, max_rows)
+        for name, index in islice(visible.items(), _MAX_SHEETS)
+    }
+    first_name = next(iter(sheets))
+    best_name = max(sheets, key=lambda name: sheets[name].row_count)
+    if parser.sheet in sheets and sheets[parser.sheet].row_count > 1:
+        best_name = parser.sheet
+    header = find_header(sheets[best_name].records, known_names(parser))
 
     changes: dict[str, Any] = {}
-    if best_sheet != (parser.sheet or first_sheet):
-        changes["sheet"] = best_sheet
+    if best_name != (parser.sheet or first_name):
+        changes["sheet"] = best_name
     if parser.columns is None and header is not None:
         rows_before = header.record.line - 1
         is_first = header.index == 0
@@ -155,7 +217,10 @@ def guess_sheet(data: bytes, parser: ParserConfig) -> dict[str, Any]:
             changes["skip_lines"] = 0 if is_first else rows_before
         if header.columns is not None:
             changes["columns"] = [*header.columns]
-    return changes
+    row_counts = {}
+    if len(sheets) > 1:
+        row_counts = {name: sheet.row_count for name, sheet in sheets.items()}
+    return SheetGuess(changes, best_name, row_counts)
 
 
 # --- texts ----------------------------------------------------------------------------
@@ -180,14 +245,14 @@ def _evidence(
     records = [
         record
         for record in islice(all_records, _MAX_RECORDS)
-        if _filled_cells(record)
+        if filled_cells(record)
     ]
     if parser.columns is not None:
         layout = Layout(delimiter, skip, parser.columns)
         return _evidence_without_header(layout, len(parser.columns), records)
     names = known_names(parser)
     records = _without_blank_ends(records, names)
-    header = _find_header(records, names)
+    header = find_header(records, names)
     if header is None:
         return None
     width = len(header.record.cells)
@@ -216,7 +281,16 @@ def _evidence_without_header(
 
 
 def _share_of_width(records: Sequence[SampleRecord], width: int) -> float:
-    return sum(len(record.cells) == width for record in records) / len(records)
+    """Return the share of records with a width, blank cells beyond it not counted."""
+    fitting = sum(
+        len(record.cells) == width
+        or (
+            len(record.cells) > width
+            and not any(map(str.strip, record.cells[width:]))
+        )
+        for record in records
+    )
+    return fitting / len(records)
 
 
 def _without_blank_ends(
@@ -243,127 +317,37 @@ def _without_blank_ends(
     ]
 
 
-# --- headers --------------------------------------------------------------------------
-
-
-def _find_header(
-    records: Sequence[SampleRecord],
-    names: frozenset[str],
-) -> _Header | None:
-    """Return the header: the first full record, or a record with more known names."""
-    widths = Counter(
-        len(record.cells) for record in records if len(record.cells) > 1
-    )
-    if not widths:
-        return None
-    width = max(widths, key=lambda width: (widths[width], width))
-    indexes = [
-        index
-        for index, record in enumerate(records)
-        if len(record.cells) == width
-    ]
-    first_indexes = [index for index in indexes if index < _HEADER_RECORDS]
-    header_indexes = first_indexes or indexes
-    filled = {index: _filled_cells(records[index]) for index in header_indexes}
-    min_filled = _MIN_FILLED_SHARE * max(filled.values())
-    first_full = next(
-        index for index in header_indexes if filled[index] >= min_filled
-    )
-    known_counts = {
-        index: count_known(records[index].cells, names)
-        for index in header_indexes
-    }
-    best = max(known_counts, key=lambda index: (known_counts[index], -index))
-    # One known name alone may be a cell of a row.
-    index = (
-        best
-        if known_counts[best] > max(1, known_counts[first_full])
-        else first_full
-    )
-    columns = _columns_without_header(records[index:], names)
-    return _Header(index, records[index], known_counts[index], columns)
-
-
-def _columns_without_header(
-    records: Sequence[SampleRecord],
-    names: frozenset[str],
-) -> tuple[str, ...] | None:
-    """Return column names if the first record is a row like the others, or None.
-
-    Then no cell of the first record is a known name, and the cells above figures are
-    figures.
-    """
-    first_cells = records[0].cells
-    if count_known(first_cells, names):
-        return None
-    rows = [
-        record.cells
-        for record in records[1:]
-        if len(record.cells) == len(first_cells)
-    ]
-    cells_above_figures = [
-        first_cell.strip()
-        for first_cell, cells in zip(
-            first_cells, zip(*rows, strict=True), strict=False
-        )
-        if _are_figures(cells)
-    ]
-    if not _are_figures(cells_above_figures):
-        return None
-    return tuple(
-        f"column {number}" for number in range(1, len(first_cells) + 1)
-    )
-
-
-def _are_figures(cells: Iterable[str]) -> bool:
-    """Return whether there are figures among the cells and nothing else but blanks."""
-    texts = [cell.strip() for cell in cells if cell.strip()]
-    return bool(texts) and all(map(_FIGURE.fullmatch, texts))
-
-
-def _filled_cells(record: SampleRecord) -> int:
-    return sum(bool(cell.strip()) for cell in record.cells)
-
-
 # --- workbooks ------------------------------------------------------------------------
 
 
-def _sheet_header(
-    data: bytes, sheet: str, parser: ParserConfig
-) -> _Header | None:
-    """Return the header among the first rows of a sheet, or None if it has none."""
-    probe = ParserConfig.model_validate(
-        {
-            "format": parser.format,
-            "sheet": sheet,
-            "columns": [
-                f"column {number}" for number in range(_MAX_SHEET_COLUMNS)
-            ],
-        }
-    )
+def _read_sheet(book: Book, sheet_index: int, max_rows: int) -> _Sheet:
+    """Return the first records of a sheet, and the number of its rows like a table.
+
+    A row of a table has at least two filled cells, and one of them is a figure.
+    """
     records: list[SampleRecord] = []
+    row_count = 0
     with suppress(FeedUnreadableError):
-        for batch in open_feed(data, probe, SAMPLE_LIMITS).batches:
-            if isinstance(batch, TextBatch):
-                records.extend(_sheet_records(batch))
-            if len(records) >= _MAX_SHEET_RECORDS:
-                break
-        return _find_header(records[:_MAX_SHEET_RECORDS], known_names(parser))
-    return None
+        for row in islice(book.rows(sheet_index), max_rows):
+            row_count += _is_table_row(row)
+            if len(records) < _MAX_RECORDS:
+                records.extend(_records_of(row))
+    return _Sheet(records, row_count)
 
 
-def _sheet_records(batch: TextBatch) -> Iterator[SampleRecord]:
-    """Yield the first records of a batch, each up to its last cell that is not blank."""
-    columns = [
-        column.slice(0, _MAX_SHEET_RECORDS).to_pylist()
-        for column in batch.columns
-    ]
-    rows = zip(*columns, strict=True)
-    for row_number, cells in zip(
-        batch.row_numbers.tolist(), rows, strict=False
-    ):
-        filled_numbers = [
-            number for number, cell in enumerate(cells, 1) if cell.strip()
-        ]
-        if filled_numbers:
-            yield SampleRecord(row_number, cells[: filled_numbers[-1]])
+def _is_table_row(row: SheetRow) -> bool:
+    _, cells = row
+    if len(cells) < 2:
+        return False
+    return any(is_number or is_figure(text) for _, text, is_number in cells)
+
+
+def _records_of(row: SheetRow) -> Iterator[SampleRecord]:
+    """Yield the record of a row up to its last cell that is not blank, if there is one."""
+    number, cells = row
+    texts = {column: text for column, text, _ in cells if text.strip()}
+    if texts:
+        width = max(texts) + 1
+        yield SampleRecord(
+            number, tuple(texts.get(column, "") for column in range(width))
+        )

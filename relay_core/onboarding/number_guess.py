@@ -47,6 +47,10 @@ _CURRENCY_CODES = {
     "Kč": "CZK",
     "Ft": "HUF",
 }
+_GROUPED = re.compile(r"\D*[1-9]\d{0,2}(?:,\d{3})+\D*")
+_DIGIT = re.compile(r"\d")
+_POINTED_GROUP = re.compile(r"\D*[1-9]\d{0,2}(?:\.\d{3})+\D*")
+_GROUP_DIGITS = 3
 _MAX_SYMBOLS = 4
 _MAX_AMOUNT_LENGTH = 40
 _MIN_SYMBOL_SHARE = 0.02
@@ -79,10 +83,10 @@ def guess_numbers(
         cells: The cells of each column, trimmed and without nulls.
         parser: The vendor's parser.
     """
+    symbols = _currency_symbols(cells)
     distinct_cells = {
-        column: list(dict.fromkeys(texts)) for column, texts in cells.items()
+        column: _of_different_forms(texts) for column, texts in cells.items()
     }
-    symbols = _currency_symbols(distinct_cells)
     currencies = frozenset(filter(None, map(_currency_of, symbols)))
     own_style = (parser.decimal_separator, parser.thousands_separator)
     own_unread = _read_numbers(distinct_cells, parser, own_style, ()).count(
@@ -112,12 +116,24 @@ def guess_numbers(
             distinct_cells, [*best_readings.values()]
         )
         if ambiguous_text is not None:
-            note = (
-                f'The separator in "{ambiguous_text[:40]}" could mark decimals or '
-                "thousands. Set parser.decimal_separator and parser.thousands_separator."
-            )
+            grouped = _grouped_style(distinct_cells, best_readings)
+            if grouped is not None:
+                changes = _changes_to(grouped, new_symbols, parser)
+                return NumberGuess(changes, currencies)
+            note = either_separator(ambiguous_text)
             return NumberGuess(currencies=currencies, note=note)
     return NumberGuess(_changes_to(style, new_symbols, parser), currencies)
+
+
+def either_separator(text: str) -> str:
+    """Return the question about the separator of a text, with the two answers."""
+    mark = "," if "," in text else "."
+    other_mark = "." if mark == "," else ","
+    return (
+        f'The separator in "{text[:40]}" could mark decimals or thousands. For thousands, '
+        f'set parser.decimal_separator to "{other_mark}" and parser.thousands_separator to '
+        f'"{mark}". For decimals, set parser.decimal_separator to "{mark}".'
+    )
 
 
 def are_amounts(texts: Sequence[str]) -> bool:
@@ -127,6 +143,14 @@ def are_amounts(texts: Sequence[str]) -> bool:
     sample = texts[:_MAX_TEXTS]
     amounts = sum(_amount_form(text) is not None for text in sample)
     return amounts >= _MIN_AMOUNT_SHARE * len(sample)
+
+
+def _of_different_forms(texts: Sequence[str]) -> list[str]:
+    """Return the first text of each form; a form is a text with its digits alike."""
+    texts_by_form: dict[str, str] = {}
+    for text in texts:
+        texts_by_form.setdefault(_DIGIT.sub("9", text), text)
+    return list(texts_by_form.values())
 
 
 def _changes_to(
@@ -197,6 +221,47 @@ def _ambiguous_text(
     return next(
         text for text, value, other_value in values if value != other_value
     )
+
+
+def _grouped_style(
+    cells: Mapping[str, Sequence[str]],
+    readings: Mapping[_Style, Sequence[int | None]],
+) -> _Style | None:
+    """Return the style with a comma between thousands, if the other cells show it.
+
+    A dollar or a pound shows it, and so do whole numbers up to 999 without a comma.
+    """
+    style = (".", ",")
+    if style not in readings:
+        return None
+    for texts in cells.values():
+        grouped = [text for text in texts if _GROUPED.fullmatch(text)]
+        plain = [text for text in texts if text.isdecimal()]
+        has_symbol = any(symbol in text for text in texts for symbol in "$£")
+        longest = max(map(len, plain), default=0)
+        are_all = len(plain) + len(grouped) == len(texts)
+        is_clear = are_all and longest == _GROUP_DIGITS
+        if grouped and not has_symbol and not is_clear:
+            return None
+    return style
+
+
+def ambiguous_decimals(texts: Sequence[str]) -> str | None:
+    """Return a text whose point could mark thousands, if no other text says otherwise.
+
+    So it is if each text has exactly three digits behind its point, or none.
+    """
+    forms = _of_different_forms(texts)
+    pointed = [text for text in forms if "." in text]
+    if any(symbol in text for text in pointed for symbol in "$£"):
+        return None
+    if not pointed or not all(map(_POINTED_GROUP.fullmatch, pointed)):
+        return None
+    plain_forms = [text for text in forms if "." not in text]
+    is_long = any(
+        len(_DIGIT.findall(text)) > _GROUP_DIGITS for text in plain_forms
+    )
+    return None if is_long else pointed[0]
 
 
 def _read_numbers(

@@ -1,7 +1,7 @@
 """The proposal of a parser for a feed: all guesses, each made on top of those before."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 from relay_core.config import ParserConfig, TenantConfig
@@ -10,10 +10,11 @@ from relay_core.config.parser import EVERY_COLUMN
 from relay_core.domain import columns as canonical
 from relay_core.domain.codes import WORKBOOK_FORMATS, RowFault
 from relay_core.domain.errors import FeedUnreadableError
-from relay_core.ingest.charset import decode_head, guess_encoding
 from relay_core.onboarding import (
+    column_guess,
     dry_run,
     header_guess,
+    header_rows,
     layout_guess,
     number_guess,
     record_guess,
@@ -21,8 +22,14 @@ from relay_core.onboarding import (
     timestamp_guess,
     word_guess,
 )
-from relay_core.onboarding.check_results import FeedCheck, Reading
+from relay_core.onboarding.check_results import (
+    Certainty,
+    FeedCheck,
+    Guess,
+    Reading,
+)
 from relay_core.onboarding.feed_sample import FeedSample
+from relay_core.publish.report import wording
 
 _MAX_HEADERS = 200
 _PRICE_SOURCES = frozenset(("cost", "price"))
@@ -112,9 +119,13 @@ class Proposer:
         """Return a check with the guesses of encoding, delimiter, sheet and header."""
         changes = dict(container_changes)
         parser = dry_run.changed_parser(self._parser, changes) or self._parser
-        changes |= _layout_changes(self._feed, parser)
+        changes |= layout_guess.layout_changes(self._feed, parser)
         parser = dry_run.changed_parser(parser, changes) or parser
         check = FeedCheck(Reading(), parser, changes)
+        if parser.format in WORKBOOK_FORMATS:
+            sheets = layout_guess.guess_sheet(self._feed.data, parser)
+            check = _with_sheets(check, sheets)
+            parser = check.parser
         record_ends = record_guess.guess_record_ends(
             self._feed, parser, self._config
         )
@@ -136,25 +147,110 @@ class Proposer:
         column_map: dict[str, Any] = {
             **header_guess.match_headers(headers, parser, wanted_columns)
         }
-        if column_map:
-            check = with_options(check, column_map=column_map)
-        warehouses = self._warehouse_headers(headers, check.parser)
+        matched = with_options(check, column_map=column_map)
+        warehouses = self._warehouse_headers(headers, matched.parser)
         if warehouses:
             column_map["quantity_available"] = {"sum": warehouses}
+        missing_columns = {
+            header.column for header in dry_run.missing_headers(headers, parser)
+        }
+        if _PRICE_SOURCES.isdisjoint(columns):
+            missing_columns.add("cost")
+        return self._with_choices(check, headers, missing_columns, column_map)
+
+    def _with_choices(
+        self,
+        check: FeedCheck,
+        headers: Sequence[str],
+        missing_columns: set[str],
+        matches: Mapping[str, Any],
+    ) -> FeedCheck:
+        """Return a check with the likeliest columns of SKU, price and quantity.
+
+        Args:
+            check: The check with the layout.
+            headers: The headers of the file.
+            missing_columns: The columns that the config does not find.
+            matches: The headers that are certain by their names.
+        """
+        parser = check.parser
+        column_map = dict(matches)
+        columns = column_guess.describe_columns(
+            *sample_reader.record_columns(self._feed, parser)
+        )
+        choices = column_guess.choose_columns(
+            columns, parser, missing_columns, matches
+        )
+        if not all(choice.column.is_named for choice in choices):
+            names = header_rows.unique_names(headers)
+            rows_start = sample_reader.rows_start(self._feed, parser)
+            check = with_options(
+                check, skip_lines=rows_start - 1, columns=names
+            )
+        chosen = {choice.canonical for choice in choices}
+        for canonical_column in missing_columns & {"sku", "cost"} - chosen:
+            column_map.pop(canonical_column, None)
+        for choice in choices:
+            column_map[choice.canonical] = choice.column.header
+        if column_map:
             check = with_options(check, column_map=column_map)
-        return check
+        guesses = [*check.guesses, *(choice.guess for choice in choices)]
+        notes = [*check.notes]
+        if "cost" in missing_columns and "cost" not in column_map:
+            notes.extend(column_guess.range_notes(columns))
+        is_mapped = "quantity_available" in {*column_map, *parser.column_map}
+        if "quantity_available" in missing_columns and not is_mapped:
+            check = with_options(
+                check,
+                defaults={**parser.defaults, "quantity_available": "1"},
+            )
+            guesses.append(column_guess.default_quantity(columns))
+        return replace(check, guesses=tuple(guesses), notes=tuple(notes))
 
     def _with_number_style(self, check: FeedCheck) -> FeedCheck:
-        numbers = number_guess.guess_numbers(
-            sample_reader.cells_by_column(
-                self._feed,
-                check.parser,
-                canonical.NUMBER_COLUMNS,
-            ),
+        cells = sample_reader.cells_by_column(
+            self._feed,
             check.parser,
+            canonical.NUMBER_COLUMNS,
         )
+        numbers = number_guess.guess_numbers(cells, check.parser)
         check = replace(check, currencies=numbers.currencies)
-        return _with_numbers(check, numbers)
+        check = _with_numbers(check, numbers)
+        ambiguous_text = None
+        if check.parser.thousands_separator is None:
+            ambiguous_text = number_guess.ambiguous_decimals(
+                cells.get("cost", ())
+            )
+        if ambiguous_text is None or check.parser.decimal_separator != ".":
+            return check
+        return self._without_cost(check, ambiguous_text)
+
+    def _without_cost(self, check: FeedCheck, ambiguous_text: str) -> FeedCheck:
+        """Return a check that proposes no cost, because its amounts may mean others."""
+        if "cost" not in check.changes.get("column_map", {}):
+            return check
+        column_map = {
+            column: header
+            for column, header in check.changes["column_map"].items()
+            if column != "cost"
+        }
+        changes = {**check.changes, "column_map": column_map}
+        guesses = [
+            guess
+            for guess in check.guesses
+            if guess.option != "column_map.cost"
+        ]
+        return replace(
+            check,
+            changes=changes,
+            parser=dry_run.changed_parser(self._parser, changes)
+            or self._parser,
+            guesses=tuple(guesses),
+            notes=(
+                *check.notes,
+                number_guess.either_separator(ambiguous_text),
+            ),
+        )
 
     def _with_words_and_times(self, check: FeedCheck) -> FeedCheck:
         """Return a check with quantity symbols, timestamp formats and null values."""
@@ -326,29 +422,35 @@ def with_options(check: FeedCheck, **options: Any) -> FeedCheck:
     return replace(check, parser=parser, changes={**check.changes, **options})
 
 
-def _layout_changes(feed: FeedSample, parser: ParserConfig) -> dict[str, Any]:
-    if parser.format in WORKBOOK_FORMATS:
-        return layout_guess.guess_sheet(feed.data, parser)
-    if parser.format in ("parquet", "xml"):
-        return {}
-    encoding = guess_encoding(
-        feed.data, parser.encoding, is_whole=feed.is_whole
+def _with_sheets(
+    check: FeedCheck, sheets: layout_guess.SheetGuess
+) -> FeedCheck:
+    """Return a check that reads the best sheet of a workbook, and names the others."""
+    if sheets.changes:
+        check = with_options(check, **sheets.changes)
+    if not sheets.row_counts:
+        return check
+    counts = ", ".join(
+        f'"{name}" ({wording.counted(rows, "row")})'
+        for name, rows in sheets.row_counts.items()
     )
-    if encoding is None:
-        return {}
-    options: dict[str, Any] = {"encoding": encoding}
-    if parser.format == "csv":
-        text = decode_head(feed.data, encoding, is_whole=feed.is_whole)
-        layout = layout_guess.guess_layout(text, parser, is_whole=feed.is_whole)
-        options |= asdict(layout)
-    changes = {
-        name: value
-        for name, value in options.items()
-        if value != getattr(parser, name)
-    }
-    if changes.get("columns"):
-        changes["columns"] = [*changes["columns"]]
-    return changes
+    note = (
+        f'The workbook has {len(sheets.row_counts)} sheets: {counts}. The sheet "{sheets.name}" '
+        "is read. To read another one, set parser.sheet."
+    )
+    guesses = check.guesses
+    rivals = sheets.rivals
+    if (rivals and check.parser.sheet is None) or "sheet" in sheets.changes:
+        certainty = Certainty.UNSURE if rivals else Certainty.LIKELY
+        guess = Guess(
+            "sheet",
+            sheets.name,
+            certainty,
+            "it has the most rows that look like a table",
+            alternatives=tuple(rivals),
+        )
+        guesses = (*guesses, guess)
+    return replace(check, guesses=guesses, notes=(*check.notes, note))
 
 
 def _with_numbers(

@@ -1,7 +1,9 @@
 """Guesses of the end of records in a file, and of records that are not rows."""
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -13,17 +15,22 @@ from relay_core.config import ParserConfig, TenantConfig
 from relay_core.config.parser import MAX_SKIP_ROWS
 from relay_core.domain.codes import RowFault
 from relay_core.domain.columns import MONEY_COLUMNS
+from relay_core.ingest.charset import decode_head
 from relay_core.ingest.column_mapping import ColumnPlan, plan_columns
+from relay_core.ingest.feed import MalformedRecords
 from relay_core.onboarding import dry_run, sample_reader
 from relay_core.onboarding.check_results import Reading
 from relay_core.onboarding.doubts import is_totals
 from relay_core.onboarding.feed_sample import FeedSample
+from relay_core.onboarding.header_rows import unique_names
 
 _RECORD_ENDS: tuple[dict[str, Any], ...] = (
     {"blank_extra_fields": "drop"},
     {"quoting": False},
     {"quoting": False, "blank_extra_fields": "drop"},
 )
+_MIN_FITTING_SHARE = 0.5
+"""With fewer records of the header's width, the header has other fields."""
 _TELLING_COLUMNS = ("cost", "price", "quantity_available", "title", "sku")
 """The columns whose empty cells identify records that are not rows, the clearest first."""
 _MIN_FIELDS_PER_CELL = 3
@@ -58,15 +65,42 @@ def guess_record_ends(
         fit = _fit(reading)
         if fit <= best_fit:
             continue
-        if not changed_parser.quoting and _has_quoted_cells(
-            feed,
-            changed_parser,
-            reading.headers,
-        ):
+        if not changed_parser.quoting and _has_quoted_cells(feed, parser):
             continue
         best_fit = fit
         best_changes = changes
+    share_of_width, rows = best_fit
+    if rows and share_of_width < _MIN_FITTING_SHARE:
+        return _without_last_fields(feed, parser) or best_changes
     return best_changes
+
+
+def _without_last_fields(
+    feed: FeedSample, parser: ParserConfig
+) -> dict[str, Any]:
+    """Return the options that read records without the last fields of the header.
+
+    They are empty if most records are not of one width below that of the header.
+    """
+    if parser.columns is not None:
+        return {}
+    parsed_feed, _ = sample_reader.open_sample(feed, parser)
+    headers = parsed_feed.headers or ()
+    widths: Counter[int] = Counter()
+    for batch in parsed_feed.batches:
+        if isinstance(batch, MalformedRecords) and batch.widths is not None:
+            widths.update(batch.widths.tolist())
+        else:
+            widths[len(headers)] += len(batch.row_numbers)
+    width, count = max(widths.items(), key=itemgetter(1), default=(0, 0))
+    is_common = count > _MIN_FITTING_SHARE * widths.total()
+    if not 1 < width < len(headers) or not is_common:
+        return {}
+    return {
+        "columns": unique_names(headers)[:width],
+        "skip_lines": sample_reader.rows_start(feed, parser) - 1,
+        "blank_extra_fields": "drop",
+    }
 
 
 def guess_skip_rows(
@@ -129,20 +163,12 @@ def _fit(reading: Reading) -> tuple[float, int]:
     return 1 - wrong_records / reading.rows, reading.rows
 
 
-def _has_quoted_cells(
-    feed: FeedSample,
-    parser: ParserConfig,
-    headers: Sequence[str],
-) -> bool:
-    """Return whether quotes enclose any header or cell of a feed read without quoting."""
-    names = [name for name in dict.fromkeys(headers) if name]
-    cells = sample_reader.cells_by_header(
-        feed, parser, names, with_numbers=True
-    )
-    for texts in (names, *cells.values()):
-        if any(len(text) > 1 and text[0] == text[-1] == '"' for text in texts):
-            return True
-    return False
+def _has_quoted_cells(feed: FeedSample, parser: ParserConfig) -> bool:
+    """Return whether quotes enclose any header or cell of a feed."""
+    text = decode_head(feed.data, parser.encoding, is_whole=feed.is_whole)
+    mark = re.escape(parser.delimiter)
+    enclosed = rf'(?:^|{mark})"[^"\r\n]*"(?:{mark}|$)'
+    return re.search(enclosed, text, re.MULTILINE) is not None
 
 
 def _unique_headers(plan: ColumnPlan, names: Sequence[str]) -> list[int]:

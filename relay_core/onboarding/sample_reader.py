@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
+from itertools import islice
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -11,13 +12,16 @@ import pyarrow.compute as pc
 
 from relay_core.columnar import text
 from relay_core.config import LoadContext, ParserConfig
+from relay_core.domain.codes import WORKBOOK_FORMATS
 from relay_core.domain.limits import CHECK_LIMITS
+from relay_core.ingest.charset import decode_head
 from relay_core.ingest.column_mapping import plan_columns
 from relay_core.ingest.feed import MalformedRecords, ParsedFeed, TextBatch
 from relay_core.ingest.formats import open_feed
 from relay_core.normalize.row_reader import RowReader
 from relay_core.onboarding.feed_sample import (
     FeedSample,
+    sample_records,
     whole_lines,
     whole_records,
 )
@@ -26,6 +30,7 @@ MAX_WHOLE_BYTES = 64 << 20
 """The maximum unpacked size of a file that a check reads as a whole."""
 _WHOLE_LIMITS = replace(CHECK_LIMITS, feed_bytes=MAX_WHOLE_BYTES)
 _MAX_COLUMNS = 200
+_MAX_HEADER_RECORDS = 100  # the header and blank records around it
 
 
 def open_sample(
@@ -48,10 +53,21 @@ def open_sample(
             feed, parser, feed.rows + header_records
         )
         return open_feed(data, text_parser, CHECK_LIMITS), text_parser
+    reader = parser
+    if parser.format in WORKBOOK_FORMATS:
+        # The records of a workbook do not depend on what is read from them.
+        reader = ParserConfig(
+            format=parser.format,
+            sheet=parser.sheet,
+            skip_lines=parser.skip_lines,
+            columns=parser.columns,
+            padded_numbers=parser.padded_numbers,
+            skip_rows=parser.skip_rows,
+        )
     headers, batches = _first_records(
         feed.data,
-        parser.model_dump_json(),
-        parser.extra_columns,
+        reader.model_dump_json(),
+        reader.extra_columns,
         feed.rows,
     )
     return ParsedFeed(headers, iter(batches)), parser
@@ -65,6 +81,33 @@ def read_headers(feed: FeedSample, parser: ParserConfig) -> tuple[str, ...]:
     """
     parsed_feed, _ = open_sample(feed, parser)
     return parsed_feed.headers or ()
+
+
+def rows_start(feed: FeedSample, parser: ParserConfig) -> int:
+    """Return the line or sheet row after the header of a file, from 1.
+
+    Raises:
+        FeedUnreadableError: The bytes are not of the parser's format or encoding.
+    """
+    if parser.format in WORKBOOK_FORMATS:
+        probe = parser.model_copy(update={"columns": ("column 1",)})
+        parsed_feed = open_feed(feed.data, probe, CHECK_LIMITS)
+        first_batch = next(iter(parsed_feed.batches))
+        return parser.skip_lines + int(first_batch.row_numbers.min()) + 1
+    decoded = decode_head(feed.data, parser.encoding, is_whole=feed.is_whole)
+    records = sample_records(
+        decoded,
+        parser.delimiter,
+        skip=parser.skip_lines,
+        quoting=parser.quoting,
+        is_whole=feed.is_whole,
+    )
+    lines = [
+        record.line
+        for record in islice(records, _MAX_HEADER_RECORDS)
+        if any(cell.strip() for cell in record.cells)
+    ]
+    return lines[1] if len(lines) > 1 else lines[0] + 1
 
 
 def record_columns(

@@ -120,8 +120,8 @@ class VendorCheck(ResponseBody):
     unused_headers: list[str] = Field([])
     candidates: list[HeaderCandidate] = Field(
         [],
-        description="The headers that a person can choose for each uncertain column, "
-        "most similar first.",
+        description="The headers that a person can choose for each uncertain column. If "
+        "`patch` maps one of them, it is the first; else, the most similar one is.",
     )
     rows_looked_at: int | None = Field(
         None,

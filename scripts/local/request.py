@@ -31,6 +31,35 @@ _MAX_CONFIG_BYTES = 8_000_000
 """The maximum size of a config file, including white space and comments."""
 
 
+_CHECKED_CONFIG: Mapping[str, Any] = {
+    "schema_version": 1,
+    "tenant_id": "check",
+    "timezone": "UTC",
+    "default_currency": "USD",
+    "pricing": {
+        "base_margin_pct": "0.20",
+        "min_price": "0.01",
+        "shipping_handling_flat": 0,
+    },
+    "merge": {"strategy": "best_offer"},
+    "output": {
+        "columns": [
+            "sku",
+            "quantity_available",
+            "price",
+            "vendor_id",
+            "updated_at",
+        ]
+    },
+}
+"""The sections that a config needs for a run, but not for a check of its feeds."""
+_CHECKED_VENDOR: Mapping[str, Any] = {
+    "inbound": {"type": "local"},
+    "parser": {"format": "csv"},
+}
+"""The sections that a vendor needs for a run, but not for a check of its feed."""
+
+
 class UsageError(Exception):
     """The command line or the config has errors.
 
@@ -177,6 +206,8 @@ def read_request(
     requested_at = _moment(arguments.now)
     limits = settings.limits
     document = _document(arguments, limits)
+    if arguments.check:
+        document = _completed(document)
     config = None
     unsupported = ""
     vendor_ids: set[str] | None = None
@@ -283,6 +314,21 @@ def _document(
         return parse_document(text, format=file_format, limits=limits)
     except ConfigError as error:
         raise UsageError(*map(str, error.faults)) from None
+
+
+def _completed(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a config with the sections that a check of feeds does not need.
+
+    So a config that only names its vendors can be checked.
+    """
+    vendors = document.get("vendors")
+    if not isinstance(vendors, list):
+        return document
+    completed_vendors = [
+        {**_CHECKED_VENDOR, **vendor} if isinstance(vendor, dict) else vendor
+        for vendor in vendors
+    ]
+    return {**_CHECKED_CONFIG, **document, "vendors": completed_vendors}
 
 
 def _config(document: Mapping[str, Any], limits: Limits) -> TenantConfig:

@@ -88,7 +88,10 @@ FILES: dict[str, tuple[bytes, dict[str, Any]]] = {
         ).encode(),
         {"skip_lines": 3},
     ),
-    "no header": (table(*ROWS, header=None).encode(), {"columns": NUMBERED}),
+    "no header": (
+        table(*ROWS, header=None).encode(),
+        {"columns": NUMBERED, "defaults": {"quantity_available": "1"}},
+    ),
     "decimal comma and thousands": (
         table(*EUROPEAN, mark=";").encode(),
         {
@@ -238,7 +241,7 @@ def test_parsers_that_share_an_anchor_are_patched_each_for_its_own_file(
     ]
 
 
-def test_what_a_file_cannot_say_is_asked_with_what_it_could_be(
+def test_what_a_file_does_not_say_is_guessed_with_doubts_and_the_next_candidates(
     bench: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:
     header = "Code,Text,Bin,Stock 1,Stock 2,Price A,Price B"
@@ -246,14 +249,49 @@ def test_what_a_file_cannot_say_is_asked_with_what_it_could_be(
     bare = config_of(column_map={"sku": "Code"})
     assert bench.run(bare, "--check", vendor_1=data) == 1
     printed = capsys.readouterr().out
-    quantities = '"Stock 1", "Stock 2", "Bin"'
-    costs = '"Price A" (median 1.25), "Price B" (median 1.50), "Stock 1" (median 1.00), '
-    assert (
-        f"No header clearly matches quantity_available. Candidates: {quantities}."
-        in printed
+    shown = parse_document(printed, format="yaml")
+    (vendor,) = shown["vendors"]
+    assert vendor["parser"] == {
+        "format": "csv",
+        "column_map": {"sku": "Code", "cost": "Price A"},
+        "defaults": {"quantity_available": "1"},
+    }
+    guesses = [doubt for doubt in shown["doubts"] if doubt["code"] == "guess"]
+    assert [(doubt["path"], doubt["samples"]) for doubt in guesses] == [
+        ("vendors.0.parser.column_map.cost", ["1.25", "2.75"]),
+        ("vendors.0.parser.defaults.quantity_available", None),
+    ]
+    assert guesses[0]["message"] == (
+        'cost: "Price A" (unsure), because 100% of its values are amounts. Values: '
+        '"1.25", "2.75". Next candidates: "Price B", "Bin". Check it before you apply '
+        "these settings."
     )
-    assert f"No header clearly matches cost. Candidates: {costs}" in printed
-    assert "vendors:" not in printed
+    assert 'Next candidates: "Stock 1", "Stock 2".' in guesses[1]["message"]
+    patched = with_patch(bare, printed)
+    assert bench.run(patched, "--check", vendor_1=data) == 0
+    assert "guess" not in capsys.readouterr().out
+
+
+def test_a_config_that_only_names_its_vendor_is_checked(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = bench.write("c.yaml", b"vendors:\n- vendor_id: v\n")
+    path = bench.write("f.csv", b'CDM#,Text,Charge\n7,SPLINT,"$1,024.00"\n')
+    command = ["--check", f"--config={config}", f"--vendor-file=v={path}"]
+    assert main(command) == 1
+    shown = parse_document(capsys.readouterr().out, format="yaml")
+    assert shown["vendors"] == [
+        {
+            "vendor_id": "v",
+            "parser": {
+                "format": "csv",
+                "column_map": {"sku": "CDM#", "cost": "Charge"},
+                "defaults": {"quantity_available": "1"},
+                "thousands_separator": ",",
+                "currency_symbols": ["$"],
+            },
+        }
+    ]
 
 
 def test_all_that_is_wrong_is_told_at_once(

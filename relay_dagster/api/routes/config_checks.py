@@ -313,6 +313,11 @@ def _details(check: check_results.FeedCheck) -> dict[str, Any]:
         )
         for missing in check.missing
     ]
+    candidates_by_column = {
+        guess.option.rpartition(".")[2]: guess.candidates
+        for guess in check.guesses
+        if guess.certainty != check_results.Certainty.CERTAIN
+    }
     candidates = [
         wire.HeaderCandidate(
             column=column,
@@ -320,7 +325,10 @@ def _details(check: check_results.FeedCheck) -> dict[str, Any]:
             score=candidate.score,
             samples=[_cut(sample) for sample in candidate.samples],
         )
-        for column, candidates_of_column in check.unknown.items()
+        for column, candidates_of_column in (
+            *candidates_by_column.items(),
+            *check.unknown.items(),
+        )
         for candidate in candidates_of_column
     ]
     return {

@@ -90,6 +90,7 @@ def check_vendor(
         steps=[json.dumps([step.op, step.path, step.value]) for step in steps],
         version=stored_config.version,
         candidates=_candidates_by_column(vendor_check),
+        proposed=_proposed_headers(vendor_check),
         chosen=chosen_headers,
         taken=taken,
     )
@@ -104,6 +105,19 @@ def _candidates_by_column(
         for candidate in check.candidates:
             candidates.setdefault(candidate.column, []).append(candidate)
     return list(candidates.items())
+
+
+def _proposed_headers(check: VendorCheck | None) -> dict[str, str]:
+    """Return the header that the check proposes for each uncertain column."""
+    if check is None or check.with_patch is None:
+        return {}
+    unused_headers = {*check.unused_headers}
+    headers: dict[str, str] = {}
+    for candidate in check.candidates:
+        is_first = candidate.column not in headers
+        if is_first and candidate.header not in unused_headers:
+            headers[candidate.column] = candidate.header
+    return headers
 
 
 def _setting_change(

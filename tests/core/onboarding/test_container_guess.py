@@ -197,7 +197,11 @@ def test_a_workbook_of_libreoffice_is_found_whole() -> None:
     assert dict(check.changes) == {
         "format": "xlsx",
         "skip_lines": 2,
-        "column_map": {"quantity_available": "Bestand", "cost": "Preis"},
+        "column_map": {
+            "sku": "Artikel",
+            "quantity_available": "Bestand",
+            "cost": "Preis",
+        },
     }
 
 

@@ -407,11 +407,18 @@ def test_words_for_prices_change_nothing() -> None:
     assert (check.changes, check.as_sent.rejected_rows) == ({}, 1)
 
 
-def test_two_headers_that_may_both_be_the_column_are_left_to_people() -> None:
+def test_of_two_headers_that_may_both_be_the_column_the_first_is_an_unsure_guess() -> (
+    None
+):
     data = b"sku,quantity_available,Inpatient Price,Outpatient Price\nA,1,2,3\n"
     check = checked(data)
-    assert check.changes == {}
-    assert set(check.best.unused) == {"Inpatient Price", "Outpatient Price"}
+    assert check.changes == {"column_map": {"cost": "Inpatient Price"}}
+    (guess,) = check.guesses
+    assert (guess.option, guess.certainty, guess.alternatives) == (
+        "column_map.cost",
+        "unsure",
+        ("Outpatient Price",),
+    )
 
 
 def test_columns_are_looked_for_only_where_the_feed_is_to_hold_them() -> None:
@@ -509,22 +516,22 @@ def test_five_thousand_rows_are_looked_at_with_a_header_and_without(
     assert check.as_sent.rows == 5_000
 
 
-def test_amounts_under_a_header_that_nobody_has_mapped_tell_how_numbers_are_written() -> (
-    None
-):
+def test_one_pass_proposes_the_price_its_style_and_a_quantity() -> None:
     data = b'SKU,1/1/19 Fee,Free text\nA,"$1,970.00",x\nB,$178.00,y\n'
     check = checked(data, column_map={"sku": "SKU"})
     assert check.changes == {
+        "column_map": {"cost": "1/1/19 Fee"},
+        "defaults": {"quantity_available": "1"},
         "thousands_separator": ",",
         "currency_symbols": ["$"],
     }
     assert check.currencies == {"USD"}
+    assert check.unknown == {}
     assert [
-        (column, tuple(c.header for c in some))
-        for column, some in check.unknown.items()
+        (guess.option, guess.value, guess.certainty) for guess in check.guesses
     ] == [
-        ("quantity_available", ()),
-        ("cost", ("1/1/19 Fee",)),
+        ("column_map.cost", "1/1/19 Fee", "likely"),
+        ("defaults.quantity_available", "1", "likely"),
     ]
 
 
