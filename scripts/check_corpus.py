@@ -28,7 +28,7 @@ from relay_core.onboarding.findings import sentences_of
 LISTS = (
     Path(__file__).resolve().parent.parent / "tests" / "data" / "check_lists"
 )
-"""The lists, and what is right for each of them."""
+"""The lists, with their expected results."""
 RIGHT = "right as proposed, or clearly refused"
 ASKED = "asked, or not proposed"
 WRONG = "wrong and unsaid"
@@ -41,7 +41,7 @@ class Result:
     Attributes:
         name: The name of the file.
         verdict: `RIGHT`, `ASKED`, or `WRONG`.
-        reason: The difference from what is right; empty if there is none.
+        reason: The difference from the expected result; empty if there is none.
         cpu_seconds: The processor time of the check.
     """
 
@@ -66,7 +66,7 @@ def main() -> int:
 
 
 def expectations() -> Mapping[str, Mapping[str, Any]]:
-    """Return what is right for each list, by the name of its file."""
+    """Return the expected result of each list, by the name of its file."""
     text = (LISTS / "expected.json").read_text("utf-8")
     expected: Mapping[str, Mapping[str, Any]] = json.loads(text)
     return expected

@@ -37,7 +37,7 @@ _MIN_COVERAGE = 0.5
 """The share of the commonly filled columns that a header names, at least."""
 _MIN_FILLED_SHARE = 0.6
 _MAX_ROWS_BEFORE = 2
-"""The number of records like rows that may stand before a header with known names."""
+"""The number of records like rows before a header with known names, at most."""
 _MIN_ROWS = 2
 """The number of rows that show that a table has no header."""
 NO_VALUES = frozenset(("n/a", "na", "#n/a", "none", "null", "nan", "tbd", "-"))

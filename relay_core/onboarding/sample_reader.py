@@ -55,7 +55,7 @@ def open_sample(
         return open_feed(data, text_parser, CHECK_LIMITS), text_parser
     reader = parser
     if parser.format in WORKBOOK_FORMATS:
-        # The records of a workbook do not depend on what is read from them.
+        # The records of a workbook are the same for all other options.
         reader = ParserConfig(
             format=parser.format,
             sheet=parser.sheet,

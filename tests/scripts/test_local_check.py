@@ -245,7 +245,9 @@ def test_what_a_file_does_not_say_is_guessed_with_doubts_and_the_next_candidates
     bench: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:
     header = "Code,Text,Bin,Stock 1,Stock 2,Price A,Price B"
-    data = feed("A,bolt,4,1,2,1.25,1.50", "B,nut,5,3,0,2.75,3", header=header)
+    data = feed(
+        "A,bolt,4,1,2,1.25,1.50", "B,nut,5,3,0,2.75,3.00", header=header
+    )
     bare = config_of(column_map={"sku": "Code"})
     assert bench.run(bare, "--check", vendor_1=data) == 1
     printed = capsys.readouterr().out
