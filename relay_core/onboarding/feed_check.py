@@ -17,7 +17,7 @@ from relay_core.domain.errors import FeedUnreadableError
 from relay_core.ingest.charset import decode_head
 from relay_core.ingest.sku_map import SkuMap
 from relay_core.normalize.file_kinds import KINDS_TELL, kind_of
-from relay_core.onboarding import doubts, dry_run, price_trial
+from relay_core.onboarding import doubts, dry_run, record_guess
 from relay_core.onboarding.check_results import FeedCheck, Reading
 from relay_core.onboarding.container_guess import container_changes, unpacked
 from relay_core.onboarding.feed_sample import FeedSample
@@ -132,7 +132,7 @@ def _with_trial(
     if not check.best.headers:
         return check
     tried_parser = check.parser if check.changes else parser
-    broken = price_trial.broken_amounts(feed, tried_parser)
+    broken = record_guess.broken_amounts(feed, tried_parser)
     if broken is None:
         return check
     if not broken.is_fatal:
