@@ -136,7 +136,9 @@ REPRESENTATIVES = {
     "orchestration/test_sqlite_storage.py": "test_the_death_of_a_process_loses_no_event",
     "replay/test_verify.py": "test_a_run_is_proved_by_the_bytes_of_each_of_its_csv_files",
     "scripts/test_local_run.py": "test_refused_rows_are_reported_beside_the_feed",
-    "transfers/test_hostile_servers.py": "test_a_server_that_sends_too_much_before_the_login_fails_its_own_pull",
+    "transfers/test_hostile_servers.py": (
+        "test_a_server_that_sends_too_much_before_the_login_fails_its_own_pull"
+    ),
     "transfers/test_puller.py": "test_a_new_file_becomes_an_upload_like_any_other",
     "transfers/test_sftp_pulls.py": "test_the_newest_file_of_a_pattern_is_pulled",
     "transfers/test_webhook_sender.py": "test_a_failure_is_tried_again_with_the_same_id_and_body",

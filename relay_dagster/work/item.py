@@ -10,8 +10,8 @@ from datetime import datetime, timedelta
 from typing import Any, Generic, Protocol, Self, TypeVar, cast
 
 LEASE = timedelta(minutes=1)
-"""The length of every lease. Its owner renews it once half of it is over, so a
-lease that has run out belongs to a process that died."""
+"""The length of a lease, unless its queue has another. Its owner renews it once half of
+it is over, so a lease that has run out belongs to a process that died."""
 
 
 class LeaseLostError(Exception):
@@ -68,9 +68,15 @@ class WorkItem(Generic[T]):
         is_free = self.lease is None or self.lease.until <= now
         return is_free and self.due_at is not None and self.due_at <= now
 
-    def leased(self, owner: str, value: T, now: datetime) -> Self:
+    def leased(
+        self,
+        owner: str,
+        value: T,
+        now: datetime,
+        length: timedelta = LEASE,
+    ) -> Self:
         """Return the item with another value and a lease of an owner that begins now."""
-        return self._next(value, Lease(owner, now + LEASE))
+        return self._next(value, Lease(owner, now + length))
 
     def changed(self, value: T) -> Self:
         """Return the item with another value, set by a process without the lease.

@@ -11,7 +11,6 @@ from typing import Any, Generic, Protocol
 
 from relay_dagster.logs import event_log
 from relay_dagster.work.item import (
-    LEASE,
     LeaseLostError,
     T,
     WorkItem,
@@ -26,6 +25,10 @@ log = event_log()
 
 class WorkQueue(Protocol[T]):
     """The stored items of one kind."""
+
+    @property
+    def lease(self) -> timedelta:
+        """The length of a lease."""
 
     def due(
         self,
@@ -95,7 +98,7 @@ class LeasedItem(Generic[T]):
         return (
             self.is_open
             and lease is not None
-            and lease.until <= self.clock() + LEASE / 2
+            and lease.until <= self.clock() + self.queue.lease / 2
         )
 
     def renew(self) -> None:
@@ -119,7 +122,9 @@ class LeasedItem(Generic[T]):
 
             def step(item: WorkItem[T]) -> WorkItem[T]:
                 item.check_owner(owner)
-                return item.leased(owner, rule(item.value), self.clock())
+                value = rule(item.value)
+                length = self.queue.lease
+                return item.leased(owner, value, self.clock(), length)
 
             self._store(step, also)
             return self.value

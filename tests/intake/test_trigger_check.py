@@ -10,9 +10,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from relay_dagster.aws.dynamodb.deletion_store import DeletionStore
+from relay_dagster.aws.dynamodb.trigger_store import TRIGGER_LEASE
+from relay_dagster.drain import WAIT_SECONDS
 from relay_dagster.intake.trigger_check import take_due
 from relay_dagster.runs.model import Trigger
 from relay_dagster.tenants.audit import Action, ActorKind
+from relay_dagster.triggers.rules import TriggerQueue
 from support.triggers_world import NOON, TriggersWorld, s3_event, triggers_world
 
 HOURLY = {"schedule": {"cron": "0 * * * *"}}
@@ -44,6 +47,21 @@ def test_a_run_starts_within_ten_seconds_of_its_due_time(
     ).items
     assert (entry.target, entry.actor.kind) == (run.run_id, ActorKind.SYSTEM)
     assert entry.details["trigger"] == "schedule"
+
+
+def test_a_due_time_that_a_dead_process_had_taken_starts_within_ten_seconds(
+    world: TriggersWorld,
+) -> None:
+    world.store(**HOURLY)
+    world.look()
+    world.clock.now = at(13)
+    queue = world.platform.triggers.queue(TriggerQueue.DUE)
+    (item,) = queue.due(world.clock(), 9)
+    assert queue.take(item, world.clock()) is not None
+    assert world.watch(8, every=WAIT_SECONDS - 1) == 1
+    (run,) = world.runs()
+    assert at(13) < run.requested_at <= at(13) + timedelta(seconds=8)
+    assert WAIT_SECONDS + TRIGGER_LEASE.total_seconds() <= 8
 
 
 def test_each_due_time_leads_to_one_run(world: TriggersWorld) -> None:

@@ -8,7 +8,7 @@ that have changed in the meantime is void.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from relay_dagster.aws.dynamodb import codec, schema
 from relay_dagster.aws.dynamodb.database import Database
@@ -24,6 +24,9 @@ from relay_dagster.aws.dynamodb.writes import Write
 from relay_dagster.triggers.rules import TriggerQueue, TriggerState
 from relay_dagster.work.item import WorkItem
 
+TRIGGER_LEASE = timedelta(seconds=3)
+"""The length of a trigger's lease. A check takes less, and a due run starts within 10 s
+even if the process that began the check died: sensors look every 5 s."""
 _TRIGGERS = codec.Codec(kind=TriggerState)
 _EVER = datetime(9999, 1, 1, tzinfo=UTC)
 
@@ -44,6 +47,7 @@ class TriggerStore:
             read=_to_state,
             # An item that was only made due lacks all other attributes.
             always=_TRIGGERS.names,
+            lease=TRIGGER_LEASE,
         )
 
     def get(self, tenant_id: str) -> TriggerState:

@@ -10,7 +10,7 @@ import secrets
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Generic, Protocol
 
 from boto3.dynamodb.conditions import Attr
@@ -20,7 +20,7 @@ from relay_dagster.aws.dynamodb.database import ConditionsFailedError, Database
 from relay_dagster.aws.dynamodb.expressions import Update, at_revision
 from relay_dagster.aws.dynamodb.table import UNREADABLE_AGAIN, Table
 from relay_dagster.aws.dynamodb.writes import Write
-from relay_dagster.work.item import Lease, LeaseLostError, T, WorkItem
+from relay_dagster.work.item import LEASE, Lease, LeaseLostError, T, WorkItem
 from relay_dagster.work.queue import Step
 
 LEASE_OWNER = "lease_owner"
@@ -123,6 +123,7 @@ class TableQueue(Generic[T]):
     # Attributes that may have been written without a new revision.
     always: Collection[str] = ()
     shares: Shares | None = None  # None if no tenant's items are left out
+    lease: timedelta = LEASE  # the length of a lease
 
     def get(self, key: str) -> WorkItem[T] | None:
         """Return an item, read consistently; None if there is none."""
@@ -169,7 +170,8 @@ class TableQueue(Generic[T]):
     def take(self, item: WorkItem[T], now: datetime) -> WorkItem[T] | None:
         """Lease an item and return it; None if another writer was faster."""
         owner = secrets.token_hex(_OWNER_BYTES)
-        leased_item = item.leased(owner, self.begin(item.value), now)
+        value = self.begin(item.value)
+        leased_item = item.leased(owner, value, now, self.lease)
         is_stored = self.index.table.carry_out(self.write(item, leased_item))
         return leased_item if is_stored else None
 
