@@ -50,6 +50,31 @@ def write_jsonl(feed: Path, target: Path) -> None:
     )
 
 
+def write_json(feed: Path, target: Path) -> None:
+    """Write a feed as one list of objects, numbers as numbers."""
+    duckdb.sql(
+        f"COPY ({_SELECT.format(feed=feed)}) TO '{target}' (FORMAT json, ARRAY true)"
+    )
+
+
+def write_xml(feed: Path, target: Path) -> None:
+    """Write a feed as an element for each row, with an element for each cell."""
+    table = (
+        duckdb.sql(_SELECT.format(feed=feed)).to_arrow_table().combine_chunks()
+    )
+    cells = []
+    for name in table.schema.names:
+        column = table.column(name).combine_chunks()
+        text = _escaped(pc.fill_null(column.cast(pa.string()), ""))
+        cell = joined(f"  <{name}>", text, f"</{name}>\n")
+        cells.append(where(np.asarray(column.is_null()), "", cell))
+    rows = joined(" <product>\n", *cells, " </product>\n")
+    with target.open("wb") as file:
+        file.write(b'<?xml version="1.0" encoding="UTF-8"?>\n<catalog>\n')
+        file.write("".join(rows.to_pylist()).encode())
+        file.write(b"</catalog>\n")
+
+
 def write_parquet(feed: Path, target: Path) -> None:
     """Write a feed as Parquet, each column of its type."""
     duckdb.sql(
@@ -130,6 +155,8 @@ FORMATS: dict[str, tuple[Callable[[Path, Path], None], Mapping[str, str]]] = {
     "csv, gzip": (write_gzip, {"format": "csv"}),
     "csv, zip": (write_zip, {"format": "csv"}),
     "jsonl": (write_jsonl, {"format": "jsonl"}),
+    "json": (write_json, {"format": "json"}),
+    "xml": (write_xml, {"format": "xml", "record": "/catalog/product"}),
     "parquet": (write_parquet, {"format": "parquet"}),
     "xlsx": (write_xlsx, {"format": "xlsx"}),
 }

@@ -148,7 +148,14 @@ def rules_goals(samples: Mapping[str, Samples], alone: str) -> Iterator[Goal]:
             )
 
 
-FORMAT_LIMITS = {"csv, gzip": 2.0, "jsonl": 2.5, "parquet": 1.0, "xlsx": 25.0}
+FORMAT_LIMITS = {
+    "csv, gzip": 2.0,
+    "jsonl": 2.5,
+    "json": 3.0,
+    "xml": 4.0,
+    "parquet": 1.0,
+    "xlsx": 25.0,
+}
 _FORMAT_MEMORY = 1.5
 
 

@@ -35,6 +35,8 @@ _BYTES_A_CSV_BYTE = {
     "csv, zip": 1.0,
     "csv, gzip": 1.0,
     "jsonl": 2.2,
+    "json": 2.2,
+    "xml": 3.5,
     "xlsx": 5.0,
     "parquet": 1.0,
 }
@@ -194,6 +196,86 @@ def _escaped_letters(source: Source) -> bytes:
 def _without_ends(source: Source) -> bytes:
     first, rest = source.packed.split(b"\n", 1)
     return first + b"\n" + rest.replace(b"}\n", b"\n")
+
+
+# --- documents --------------------------------------------------------------------------------
+
+
+def _beside(text: str) -> Callable[[Source], bytes]:
+    """Return a list of records with a text before the first record's own values."""
+
+    def made(source: Source) -> bytes:
+        return source.packed.replace(b"{", b"{" + text.encode() + b",", 1)
+
+    return made
+
+
+def _many_keys(source: Source) -> bytes:
+    keys = ",".join(f'"k{number}":1' for number in range(source.size // 14))
+    return f"[{{{keys}}}]".encode()
+
+
+def _within(before: str, text: str, after: str) -> Callable[[Source], bytes]:
+    """Return XML whose first element begins with a text, repeated up to the size."""
+
+    def made(source: Source) -> bytes:
+        repeated = before + text * (source.size // len(text)) + after
+        return source.packed.replace(
+            b"<catalog>", b"<catalog>" + repeated.encode(), 1
+        )
+
+    return made
+
+
+def _many_attributes(source: Source) -> bytes:
+    names = " ".join(f'a{number}=""' for number in range(source.size // 12))
+    return f"<catalog><product {names}/></catalog>".encode()
+
+
+def _entities(source: Source) -> bytes:
+    doctype = b'<!DOCTYPE catalog [<!ENTITY a "aaaaaaaaaa">]>'
+    return source.packed.replace(b"<catalog>", doctype + b"<catalog>", 1)
+
+
+_DOCUMENTS = (
+    PackedFeed(
+        "100,000 levels beside a value",
+        "json",
+        _beside(_nested(100_000)),
+        "DECODE_ERROR",
+    ),
+    PackedFeed("a key twice", "json", _beside('"x":1,"x":2'), "DECODE_ERROR"),
+    PackedFeed(
+        "a JSON document that is cut",
+        "json",
+        lambda source: source.packed[:-100],
+        "DECODE_ERROR",
+    ),
+    PackedFeed("a record of all keys", "json", _many_keys, "invalid_input"),
+    PackedFeed(
+        "an XML document that is cut",
+        "xml",
+        lambda source: source.packed[:-100],
+        "DECODE_ERROR",
+    ),
+    PackedFeed(
+        "an element of all attributes", "xml", _many_attributes, "invalid_input"
+    ),
+    PackedFeed("declared entities", "xml", _entities, "invalid_input"),
+    PackedFeed("a text as long as the file", "xml", _within("", "x", "")),
+    PackedFeed(
+        "a comment as long as the file", "xml", _within("<!--", " x", "-->")
+    ),
+    PackedFeed(
+        "a text in pieces of CDATA",
+        "xml",
+        _within("<product>", "<![CDATA[x]]>", "</product>"),
+        "invalid_input",
+    ),
+    PackedFeed(
+        "nothing but start tags", "xml", _within("", "<a>", ""), "DECODE_ERROR"
+    ),
+)
 
 
 # --- workbooks ------------------------------------------------------------------------------------
@@ -433,6 +515,7 @@ PACKED_FEEDS = (
     ),
     PackedFeed("letters as escapes", "jsonl", _escaped_letters),
     PackedFeed("no last brace in any line", "jsonl", _without_ends),
+    *_DOCUMENTS,
     PackedFeed(
         "an encrypted workbook", "xlsx", _encrypted_workbook, "DECODE_ERROR"
     ),

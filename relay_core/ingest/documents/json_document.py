@@ -14,7 +14,13 @@ from relay_core.ingest.documents.json_tokens import JsonCursor
 from relay_core.ingest.documents.named_values import NO_VALUE, Cell, NamedValues
 from relay_core.ingest.documents.records import DocumentPlan, DocumentRecords
 from relay_core.ingest.documents.survey import Survey, nothing_there
-from relay_core.ingest.keyed_cells import paused_garbage_collector
+from relay_core.ingest.keyed_cells import (
+    NESTED_TYPES,
+    paused_garbage_collector,
+)
+
+_MAX_HEADERS = 100
+"""The number of key sequences that a reader remembers."""
 
 
 def read_json_document(
@@ -66,6 +72,8 @@ class _Reader:
     plan: DocumentPlan
     records: DocumentRecords
     _named: NamedValues | None = field(init=False)
+    # Keys of earlier records that are headers as they are
+    _headers: set[tuple[str, ...]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         """Look for the named paths of the plan."""
@@ -133,7 +141,7 @@ class _Reader:
         fits, value = self.cursor.decoded()
         if fits:
             if isinstance(value, dict):
-                _flatten(value, "", record)
+                record = self._record_of(value)
             else:
                 record["."] = value
             record |= self._name_values(name, value, level)
@@ -144,6 +152,19 @@ class _Reader:
             if self._named:
                 record |= self._named.leave(NO_VALUE)
         self.records.add(record, line)
+
+    def _record_of(self, value: dict[str, Any]) -> dict[str, Cell]:
+        """Return the cells of a decoded object by their headers."""
+        keys = tuple(value)
+        if keys in self._headers and NESTED_TYPES.isdisjoint(
+            map(type, value.values())
+        ):
+            return value
+        record: dict[str, Cell] = {}
+        _flatten(value, "", record)
+        if tuple(record) == keys and len(self._headers) < _MAX_HEADERS:
+            self._headers.add(keys)
+        return record
 
     def _read_members(self, record: dict[str, Cell], prefix: str) -> None:
         """Read an object within a record that does not fit into a window."""

@@ -4,6 +4,7 @@ Names are local ones: prefixes are dropped. A value is an attribute, or an eleme
 text, trimmed. Nothing that a document refers to is fetched.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from relay_core.config import ParserConfig
@@ -16,6 +17,7 @@ from relay_core.ingest.documents.named_values import (
     NoValue,
 )
 from relay_core.ingest.documents.records import (
+    MAX_LEVELS,
     DocumentPlan,
     DocumentRecords,
     check_width,
@@ -24,6 +26,7 @@ from relay_core.ingest.documents.survey import Survey, nothing_there
 from relay_core.ingest.documents.xml_events import (
     XmlEvents,
     attribute_names,
+    check_level,
     encoding_of,
     local_name,
     read_events,
@@ -96,6 +99,7 @@ class _Reader(XmlEvents):
     plan: DocumentPlan
     records: DocumentRecords
     limits: Limits
+    line: Callable[[], int] = field(init=False)
     _named: NamedValues | None = field(init=False)
     _place: _Place = field(init=False)
     _places: list[_Place] = field(default_factory=list)
@@ -118,17 +122,19 @@ class _Reader(XmlEvents):
             self._record = {}
             self._line = 1
 
-    def start(self, name: str, attributes: dict[str, str], line: int) -> None:
+    def start(self, name: str, attributes: dict[str, str]) -> None:
         """Begin an element."""
         place = self._place.children.get(name) or self._new_place(name)
         self._places.append(self._place)
         self._place = place
+        if len(self._places) > MAX_LEVELS:
+            check_level(len(self._places), self.line)
         if self._texts:
             self._have_children[-1] = True
         self._texts.append("")
         self._have_children.append(False)
         if place.level is not None:
-            self._enter_level(place, line)
+            self._enter_level(place)
         elif self._named:
             self._named.enter(place.name)
         if attributes:
@@ -147,7 +153,7 @@ class _Reader(XmlEvents):
         if len(before) <= limit or len(before.strip()) <= limit:
             self._texts[-1] = before + part
 
-    def end(self) -> None:
+    def end(self, name: str) -> None:
         """End an element."""
         place = self._place
         text = self._texts.pop().strip()
@@ -171,7 +177,7 @@ class _Reader(XmlEvents):
         """End the document."""
         self._leave_level(0, NO_VALUE)
 
-    def _enter_level(self, place: _Place, line: int) -> None:
+    def _enter_level(self, place: _Place) -> None:
         """Begin an element on the way to the records, or a record."""
         level = place.level
         if level is None:
@@ -181,7 +187,7 @@ class _Reader(XmlEvents):
             self._named.enter(place.name, level)
         if level == self.plan.record_level:
             self._record = {}
-            self._line = line
+            self._line = self.line()
 
     def _leave_level(self, level: int, cell: Cell | NoValue) -> None:
         """End an element on the way to the records, or a record."""
@@ -237,6 +243,7 @@ class _Reader(XmlEvents):
 class _SurveyReader(XmlEvents):
     """Enters the elements and attributes of a document into a survey."""
 
+    line: Callable[[], int] = field(init=False)
     survey: Survey = field(default_factory=Survey)
     # Whether the open elements have text, and child elements
     _have_text: list[bool] = field(default_factory=list)
@@ -246,10 +253,11 @@ class _SurveyReader(XmlEvents):
         """Begin with the document itself."""
         self.survey.enter("")
 
-    def start(self, name: str, attributes: dict[str, str], line: int) -> None:
+    def start(self, name: str, attributes: dict[str, str]) -> None:
         """Begin an element."""
         if self._have_children:
             self._have_children[-1] = True
+        check_level(len(self._have_children) + 1, self.line)
         self.survey.enter(local_name(name))
         for _, attribute in attribute_names(attributes):
             self.survey.enter(attribute)
@@ -266,7 +274,7 @@ class _SurveyReader(XmlEvents):
         """End the document."""
         self.survey.leave(is_cell=False)
 
-    def end(self) -> None:
+    def end(self, name: str) -> None:
         """End an element."""
         has_text = self._have_text.pop()
         has_children = self._have_children.pop()

@@ -2,7 +2,7 @@
 
 import codecs
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol
 from xml.parsers import expat
 
@@ -29,15 +29,21 @@ _MARKS = (
 
 
 class XmlEvents(Protocol):
-    """The receiver of a document's events."""
+    """The receiver of a document's events.
 
-    def start(self, name: str, attributes: dict[str, str], line: int) -> None:
+    It calls `check_level` for each element that it begins.
+    """
+
+    # Returns the line on which the event is, from 1
+    line: Callable[[], int]
+
+    def start(self, name: str, attributes: dict[str, str]) -> None:
         """Begin an element; its name and attributes have their prefixes."""
 
     def text(self, part: str) -> None:
         """Take a part of the open element's own text."""
 
-    def end(self) -> None:
+    def end(self, name: str) -> None:
         """End the element that began last."""
 
     def finish(self) -> None:
@@ -77,6 +83,17 @@ def attribute_names(attributes: dict[str, str]) -> Iterator[tuple[str, str]]:
             yield attribute, f"@{local_name(attribute)}"
 
 
+def check_level(level: int, line: Callable[[], int]) -> None:
+    """Check that an element at a level, from 1, is not too deep.
+
+    Raises:
+        FeedUnreadableError: ``DECODE_ERROR``.
+    """
+    if level > MAX_LEVELS:
+        reason = f"the document has more than {MAX_LEVELS} levels"
+        raise _broken(reason, line())
+
+
 def read_events(text: memoryview, events: XmlEvents) -> None:
     """Read a document as UTF-8 from its first byte to its last.
 
@@ -99,23 +116,9 @@ def read_events(text: memoryview, events: XmlEvents) -> None:
             text[doctype.end :],
         ]
     parser = _new_parser()
-    level = 0
-
-    def start(name: str, attributes: dict[str, str]) -> None:
-        nonlocal level
-        level += 1
-        if level > MAX_LEVELS:
-            reason = f"the document has more than {MAX_LEVELS} levels"
-            raise _broken(reason, parser.CurrentLineNumber)
-        events.start(name, attributes, parser.CurrentLineNumber)
-
-    def end(_: str) -> None:
-        nonlocal level
-        level -= 1
-        events.end()
-
-    parser.StartElementHandler = start
-    parser.EndElementHandler = end
+    events.line = lambda: parser.CurrentLineNumber
+    parser.StartElementHandler = events.start
+    parser.EndElementHandler = events.end
     parser.CharacterDataHandler = events.text
     try:
         for piece in pieces:
