@@ -353,7 +353,7 @@ def run_takes_too_long(desk: Desk) -> None:
     )
     run = desk.failed("RUN_TIMEOUT", NORMALIZE, "run timeout")
     assert run["attempt"] == 1
-    assert f"longer than {TIMEOUT_SECONDS} seconds" in run["error_message"]
+    assert f"stopped after {TIMEOUT_SECONDS} seconds" in run["error_message"]
     hanging.release()
     desk.succeeded()
 

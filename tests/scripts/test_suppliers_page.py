@@ -67,5 +67,27 @@ def test_the_real_list_takes_the_proposed_parser(
     assert fed(bench, config, data) == block(name, "csv")
 
 
+def test_the_check_proposes_the_path_of_the_records_of_xml(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench, name = Bench(tmp_path), "XML or a JSON document"
+    config = document(name)
+    mapped = config["vendors"][0]["parser"]
+    config["vendors"][0]["parser"] = {"format": "csv"}
+    config_path = bench.write("tenant.json", config)
+    feed_path = bench.write("feed.xml", block(name, "text").encode())
+    command = [
+        "--check",
+        f"--config={config_path}",
+        f"--vendor-file=fjord_supply={feed_path}",
+    ]
+    assert main(command) == 1
+    printed = parse_document(capsys.readouterr().out, format="yaml")
+    parser = printed["vendors"][0]["parser"]
+    assert (parser["format"], parser["record"]) == ("xml", mapped["record"])
+    for column in ("sku", "title", "quantity_available"):
+        assert parser["column_map"][column] == mapped["column_map"][column]
+
+
 def test_the_page_shows_each_kind_of_list() -> None:
-    assert len(EXAMPLES) == 6
+    assert len(EXAMPLES) == 7
