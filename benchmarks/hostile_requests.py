@@ -649,8 +649,9 @@ def main() -> int:
         "other's slowest s",
         "health s",
     )
-    print(tables.table(header, [harm.row() for harm in harms]))
-    print(f"\n{tables.goals(reached)}")
+    if harms:
+        print(f"{tables.table(header, [harm.row() for harm in harms])}\n")
+    print(tables.goals(reached))
     too_much = [harm.name for harm in harms if harm.is_too_much]
     too_much += [goal.what for goal in reached if not goal.met]
     print("\nover the limits: " + ("; ".join(too_much) or "none"))

@@ -13,6 +13,7 @@ from benchmarks.hostile_requests import (
     Attack,
     attacks,
     harms_of,
+    link_figures,
 )
 
 # What configs and the vendors of orders may hold is the engine's to say, and is held with it.
@@ -54,3 +55,13 @@ def test_no_request_makes_the_api_grow_much_or_holds_another_caller_up() -> (
         for each in OURS
         if each.times > 1
     )
+
+
+@pytest.mark.integration
+def test_hostile_links_cookies_and_forms_keep_nobody_else_out() -> None:
+    with patch.dict(os.environ):
+        reached = link_figures()
+    assert len(reached) == 7
+    # How long others wait is told by the benchmark, as above.
+    counts = [figure for figure in reached if figure.unit != "s"]
+    assert [figure.what for figure in counts if not figure.met] == []

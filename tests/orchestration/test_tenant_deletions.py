@@ -6,6 +6,7 @@ import json
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ import pytest
 import sqlalchemy as sa
 
 from alarms import AlarmPlan, set_up_alarms
+from relay_dagster.aws.dynamodb.api_key_store import BrowserSession
+from relay_dagster.aws.dynamodb.codec import digest_of
 from relay_dagster.drain import Deadline
 from relay_dagster.intake.uploads import UploadTick
 from relay_dagster.maintenance.deletion import DeletionTick
@@ -113,6 +116,8 @@ def furnish(estate: Estate, tenant_id: str) -> None:
         )
     api = ApiWorld(platform)
     api.issue_key(tenant_id)
+    sign_in(platform, tenant_id)
+    platform.links.count_upload(tenant_id, "0" * 16, "event", utc_now())
     hook = {"url": "https://shop.example.com/hooks", "events": ["run.failed"]}
     assert (
         api.client.post(
@@ -163,6 +168,18 @@ def furnish(estate: Estate, tenant_id: str) -> None:
     )
     report_publications(on)
     judge_freshness(on, scheduled_feeds(platform))
+
+
+def sign_in(platform: Platform, tenant_id: str) -> None:
+    """Leave a session of the pages."""
+    session = BrowserSession(
+        digest=digest_of(tenant_id),
+        tenant_id=tenant_id,
+        key_id=digest_of(tenant_id)[:16],
+        created_at=utc_now(),
+        ends_at=utc_now() + timedelta(hours=12),
+    )
+    platform.sessions.add(session)
 
 
 def upload(platform: Platform, tenant_id: str) -> None:
@@ -269,6 +286,7 @@ def test_nothing_is_left_of_a_deleted_tenant_and_nothing_is_taken_from_another(
         "EVENT",
     }
     assert items >= {"TENANT", "CONFIG", "WEBHOOKS", "PAUSE"}
+    assert items >= {"SESSION", "SESSIONS", "SENT"}
     assert {
         "asset_keys",
         "job_ticks",

@@ -11,6 +11,7 @@ import hmac
 import secrets
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -20,6 +21,7 @@ from relay_dagster.api.security.rate_limits import is_token
 from relay_dagster.aws.dynamodb import api_key_store
 from relay_dagster.aws.dynamodb.api_key_store import BrowserSession, SessionEnd
 from relay_dagster.aws.dynamodb.codec import digest_of
+from relay_dagster.external_errors import ExternalServiceError
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.tenants.audit import SYSTEM, ActorKind, Origin
 
@@ -85,7 +87,9 @@ class Sessions:
             self.wrong_tokens.note(address)
             return None
         self._valid_cookies.remember(digest, session.tenant_id)
-        self.store.note_use(session)
+        # A session works even if its use cannot be noted.
+        with suppress(ExternalServiceError):
+            self.store.note_use(session)
         return caller_of(key, ActorKind.SESSION)
 
     def _key_of(
