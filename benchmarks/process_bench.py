@@ -26,6 +26,7 @@ from benchmarks.goals import (
     ENGINE,
     FLOOR,
     POLARS,
+    WITHOUT_KERNEL,
     Goal,
     process_goals,
 )
@@ -99,7 +100,7 @@ def _measure_size(rows: int, chosen: argparse.Namespace) -> dict[str, Samples]:
     ) as home:
         folder, out = Path(home, "feeds"), Path(home, "written")
         generate(shape, folder)
-        samples = {ENGINE: Samples(), **{name: Samples() for name in PEERS}}
+        samples = {name: Samples() for name in (ENGINE, WITHOUT_KERNEL, *PEERS)}
         if chosen.dagster:
             samples[DAGSTER] = Samples()
             with dagster_runs(folder, Path(home, "stack")) as runs:
@@ -146,7 +147,10 @@ def _command(name: str, folder: Path, out: Path) -> list[str]:
             str(folder),
             str(out),
         ]
-    return [sys.executable, str(LOCAL_RUN), *local_options(folder, out)]
+    runner = [str(LOCAL_RUN)]
+    if name == WITHOUT_KERNEL:
+        runner = ["-m", "benchmarks.engine_without_kernel"]
+    return [sys.executable, *runner, *local_options(folder, out)]
 
 
 def local_options(folder: Path, out: Path) -> list[str]:

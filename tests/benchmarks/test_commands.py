@@ -45,7 +45,10 @@ def test_whole_processes_are_measured_ours_peers_and_a_run_in_dagster(
 
     assert re.findall(
         r"^\| (\w[\w, ]*\w) +\| +\d+\.\d\d \| +\d", printed, re.MULTILINE
-    ) == [*("engine", "Polars", "DuckDB", "floor", "engine, a run in Dagster")]
+    ) == [
+        *("engine", "engine, no kernel", "Polars", "DuckDB", "floor"),
+        "engine, a run in Dagster",
+    ]
     assert "whole process, one row" in printed
     assert "a run in Dagster: CPU to its first step" in printed
 

@@ -81,20 +81,22 @@ def test_whole_processes_have_goals_of_their_own() -> None:
     of_peers = {
         ENGINE: process(1.0),
         POLARS: process(1.25),
-        DUCKDB: process(2.1),
+        DUCKDB: process(2.6),
+        FLOOR: process(0.4),
     }
     assert [
         (goal.limit, goal.met)
         for goal in process_goals(1_000_000, "1m", of_peers)
     ] == [
-        (0.75, False),
-        (0.5, True),
+        (0.65, False),
+        (0.4, True),
+        (2.5, True),
     ]
-    one_row = {ENGINE: process(0.61), DAGSTER: process(5.0, first_step_s=1.1)}
+    one_row = {ENGINE: process(0.46), DAGSTER: process(5.0, first_step_s=1.1)}
     assert [
         (goal.limit, goal.met) for goal in process_goals(1, "1", one_row)
     ] == [
-        (0.6, False),
+        (0.45, False),
         (1.1, True),
     ]
     assert list(process_goals(7, "7", one_row)) == []
