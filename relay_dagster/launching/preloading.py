@@ -16,10 +16,12 @@ _LATE_MODULES = (
     "encodings.ascii",
     "multiprocessing.synchronize",
     "pyarrow.dataset",
+    "relay_core.ingest.feed_task",
+    "relay_core.onboarding.patches",
     "relay_dagster.orchestration.sqlite_storage",
     "relay_dagster.run_coordinator",
 )
-"""Modules that Dagster, boto3, and Arrow load on their way through a run."""
+"""Modules that Dagster, boto3, Arrow, and the engine load on their way through a run."""
 _SERVICES = ("cloudwatch", "dynamodb", "s3", "sqs")
 
 
