@@ -168,8 +168,9 @@ bench-quick: setup ## Measure the CPU time of a run of 50,000 rows, relative to 
 bench-rules: setup ## Measure the cost of a tenant's own rules: ROWS, ROUNDS
 	@$(BIN)/python -m benchmarks.rules_bench $(if $(ROWS),--rows $(ROWS)) $(if $(ROUNDS),--rounds $(ROUNDS))
 
-bench-runs: setup ## Measure a run beside an empty Dagster job: RUNS, BURST
-	@$(BIN)/python -m benchmarks.runs_bench $(if $(RUNS),--runs $(RUNS)) $(if $(BURST),--burst $(BURST))
+bench-runs: setup ## Measure a run on relay dev, and beside an empty Dagster job: DEV_RUNS, RUNS, BURST
+	@$(BIN)/python -m benchmarks.runs_bench $(if $(DEV_RUNS),--dev-runs $(DEV_RUNS)) \
+	  $(if $(RUNS),--runs $(RUNS)) $(if $(BURST),--burst $(BURST))
 
 bench-pulls: setup ## Measure the pulls of a thousand vendors at once, of 500 MB, and from hostile servers: VENDORS, MEGABYTES
 	@$(BIN)/python -m benchmarks.pulls_bench $(if $(VENDORS),--vendors $(VENDORS)) \

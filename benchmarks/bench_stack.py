@@ -42,11 +42,7 @@ class BenchStack(Stack):
         ports = {name: free_port() for name in extra}
         environment = {
             "WORKER_MAX_CONCURRENCY": str(concurrency),
-            **(
-                {"RELAY_INTAKE_LIMIT": str(INTAKE_SHARE * concurrency)}
-                if is_loaded
-                else {}
-            ),
+            "RELAY_INTAKE_LIMIT": str(INTAKE_SHARE * concurrency),
         }
         super().__init__(home, ports=ports, environment=environment)
         self._name_locations()

@@ -30,6 +30,11 @@ class Instants:
         """Seconds from asking until whoever asked can see the end."""
         return self.shown - self.asked
 
+    @property
+    def execution(self) -> float:
+        """Seconds from the end of Dagster's queue until the run has ended."""
+        return self.ended - self.launched
+
     def phases(self) -> dict[str, float]:
         """Return the seconds of each phase."""
         instants = [getattr(self, one.name) for one in fields(self)]

@@ -22,7 +22,7 @@ from pathlib import Path
 import dagster as dg
 import httpx
 
-from benchmarks import tables
+from benchmarks import dev_runs, tables
 from benchmarks.bench_stack import (
     BARE,
     EMPTY,
@@ -48,6 +48,9 @@ REST_SECONDS = 5.0
 """The daemon looks about every five seconds: a run is asked for at any point of that."""
 BURST_TIMEOUT_SECONDS = 600
 OVERHEAD_LIMIT = 1.15
+ONE_MACHINE, CELERY = "one machine", "Celery"
+RATES = {ONE_MACHINE: 100, CELERY: 120}
+"""Runs in a minute, if many tenants ask at once."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -56,6 +59,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     chosen.folder.mkdir(parents=True, exist_ok=True)
     print(tables.machine())
     results: dict[str, object] = {"machine": tables.machine()}
+    if chosen.dev_runs:
+        on_dev = dev_runs.measure(chosen.dev_runs)
+        results["on relay dev"] = asdict(on_dev)
+        timed_on_dev = {"demo": on_dev.demo, "one row": on_dev.one_row}
+        print(
+            "\n## On a quiet `relay dev`\n",
+            _rest_table(timed_on_dev),
+            tables.goals(on_dev.goals),
+            sep="\n",
+            flush=True,
+        )
     with _started("default", chosen.concurrency) as subjects:
         if chosen.runs:
             timed = _at_rest(subjects, chosen.runs)
@@ -69,15 +83,16 @@ def main(argv: Sequence[str] | None = None) -> int:
                 sep="\n",
                 flush=True,
             )
-        bursts = {"default launcher": _bursts(subjects, chosen)}
+        bursts = {ONE_MACHINE: _bursts(subjects, chosen)}
     if chosen.burst and redis_server():
         with _started("celery", chosen.concurrency) as subjects:
-            bursts["Celery, code loaded"] = _bursts(subjects, chosen)
+            bursts[CELERY] = _bursts(subjects, chosen)
     if chosen.burst:
         results["runs a minute"] = bursts
         print(
             f"\n## {chosen.burst} at once, runs a minute\n",
             _burst_table(bursts),
+            tables.goals(_burst_goals(bursts)),
             sep="\n",
         )
     (chosen.folder / "runs.json").write_text(
@@ -90,6 +105,12 @@ def _options() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(description=main.__doc__)
     options.add_argument(
         "--runs", type=int, default=20, help="of each kind, at rest; 0 is none"
+    )
+    options.add_argument(
+        "--dev-runs",
+        type=int,
+        default=20,
+        help="of the demo's tenant and of one row, on relay dev; 0 is none",
     )
     options.add_argument(
         "--burst", type=int, default=50, help="tenants at once; 0 is none"
@@ -257,6 +278,18 @@ def _burst_table(bursts: Mapping[str, Mapping[str, float]]) -> str:
         for kind, rates in bursts.items()
     ]
     return tables.table(("", *names, "ours of the first"), rows)
+
+
+def _burst_goals(bursts: Mapping[str, Mapping[str, float]]) -> list[Goal]:
+    return [
+        Goal(
+            f"many at once, {kind}, for each run",
+            60 / RATES[kind],
+            60 / rates[OURS],
+            "s",
+        )
+        for kind, rates in bursts.items()
+    ]
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ class Subject(Protocol):
 
 
 class ProductRuns:
-    """Runs of our own: tenants of one vendor with a feed of 100 rows.
+    """Runs of our own: tenants of one vendor with a feed of 100 rows, or of ``rows``.
 
     Args:
         http: the API.
@@ -55,18 +55,23 @@ class ProductRuns:
         platform: Platform,
         instance: dg.DagsterInstance,
         folder: Path,
+        rows: int = 100,
     ) -> None:
         self._http, self._platform, self._instance = http, platform, instance
-        self._shape = Shape(rows=100, vendors=1, mapped=0)
+        self._shape = Shape(rows=rows, vendors=1, mapped=0)
         write_feeds(self._shape, folder)
         self._feed = (folder / "vendor_1.csv").read_bytes()
         self._unfinished: set[str] = set()
         self._ended = 0
 
+    def tenant(self, number: int) -> str:
+        """Return a tenant's ID."""
+        return f"bench-{number:03d}"
+
     def store_tenants(self, numbers: range) -> None:
         """Store the configs of some tenants and upload their feeds."""
         for number in numbers:
-            tenant = _tenant(number)
+            tenant = self.tenant(number)
             document, prefix = stored_tenant(self._shape, tenant)
             self._http.put(
                 f"/v1/tenants/{tenant}/config", json=document
@@ -114,7 +119,7 @@ class ProductRuns:
 
     def _post(self, number: int) -> str:
         answer = self._http.post(
-            "/v1/runs", json={**_ORDER, "tenant_id": _tenant(number)}
+            "/v1/runs", json={**_ORDER, "tenant_id": self.tenant(number)}
         )
         answer.raise_for_status()
         return str(answer.json()["run_id"])
@@ -213,10 +218,6 @@ def stored_tenant(shape: Shape, tenant: str) -> tuple[dict[str, Any], str]:
     document = config_document(shape) | {"tenant_id": tenant}
     document["vendors"][0]["inbound"] = {"type": "s3", "s3_prefix": prefix}
     return document, prefix
-
-
-def _tenant(number: int) -> str:
-    return f"bench-{number:03d}"
 
 
 def _succeeded(record: RunRecord) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import resource
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from typing import Any
 import pytest
 
 from integration.waiting import wait_for
+from relay_dagster.execution.memory_limit import MemoryLimit
 from relay_dagster.launching import warm_process
 from relay_dagster.launching.warm_process import (
     LOST_STATUS,
@@ -77,6 +79,22 @@ def answer_until_told(pipe: Connection) -> None:
     pipe.recv()
 
 
+def exceed_the_memory_limit(answers: Connection) -> None:
+    """Limit this process as a run does, and ask for more; tell what came of it."""
+    limit = MemoryLimit(64)
+    limit.hold()
+    try:
+        bytearray(256 << 20)
+    except MemoryError as error:
+        answers.send((limit.is_reached(error), oom_score(os.getpid())))
+    else:
+        answers.send(None)
+
+
+def oom_score(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/oom_score_adj").read_text())
+
+
 def described(context: WarmContext) -> dict[str, Any]:
     receiver, sender = context.Pipe(duplex=False)
     started = context.Process(target=describe, args=(sender,))
@@ -130,6 +148,20 @@ def test_a_killed_process_is_seen_at_once_with_its_signal() -> None:
     started.kill()
     started.join(SECONDS)
     assert (started.is_alive(), started.exitcode) == (False, -signal.SIGKILL)
+
+
+def test_the_memory_of_a_process_is_limited_and_not_that_of_the_warm_one(
+    warm_pid: int,
+) -> None:
+    context = WarmContext()
+    receiver, sender = context.Pipe(duplex=False)
+    started = context.Process(target=exceed_the_memory_limit, args=(sender,))
+    started.start()
+    assert receiver.poll(SECONDS)
+    assert receiver.recv() == (True, 500)
+    assert oom_score(warm_pid) == oom_score(os.getpid())
+    limits = resource.prlimit(warm_pid, resource.RLIMIT_AS)
+    assert limits == resource.getrlimit(resource.RLIMIT_AS)
 
 
 def test_a_process_outlives_the_warm_one_and_is_still_watched(
