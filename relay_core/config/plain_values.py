@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -60,11 +60,8 @@ class _Cleaner:
             raise refusals.whole_fault(refusals.too_deep(self.limits))
         if isinstance(value, Mapping):
             return self._mapping(value, path)
-        return self._list(value, path)
-
-    def _list(self, items: Iterable[Any], path: _Path) -> list[Any]:
         plain_items = []
-        for index, item in enumerate(items):
+        for index, item in enumerate(value):
             plain = self.clean(item, (*path, index))
             if item is None:
                 # A null has no meaning in a list.

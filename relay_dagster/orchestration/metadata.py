@@ -166,7 +166,11 @@ def _run_facts(
         "rules",
         [{str(rule.did): rule.count} for rule in findings.rules],
     )
-    facts |= _seconds(record)
+    if record.started_at is not None and record.finished_at is not None:
+        for stage, seconds in record.stage_times(record.finished_at).items():
+            facts[f"seconds/{stage}"] = round(seconds, 3)
+        duration = record.finished_at - record.started_at
+        facts["seconds/total"] = round(duration.total_seconds(), 3)
     return facts
 
 
@@ -197,20 +201,6 @@ def _row_counts(vendors: Sequence[NormalizedVendor]) -> dict[str, int]:
         "rows_in": sum(vendor.total_rows for vendor in vendors),
         "rows_valid": sum(vendor.valid_rows for vendor in vendors),
         "rows_invalid": sum(vendor.invalid_rows for vendor in vendors),
-    }
-
-
-def _seconds(record: RunRecord) -> dict[str, float]:
-    """Return the seconds of each stage and of the whole attempt."""
-    if record.finished_at is None or record.started_at is None:
-        return {}
-    duration = record.finished_at - record.started_at
-    seconds = {
-        **record.stage_times(record.finished_at),
-        "total": duration.total_seconds(),
-    }
-    return {
-        f"seconds/{stage}": round(value, 3) for stage, value in seconds.items()
     }
 
 

@@ -337,21 +337,24 @@ def run_response(record: RunRecord, call: Call) -> wire.Run:
             baseline_run_id=str(record.baseline_run_id), **record.changes
         )
     dagster_run_id = record.dagster_run_id if call.caller.is_admin else None
+    dagster_url = None
+    if dagster_run_id is not None:
+        dagster_url = _dagster_url(record, dagster_run_id, call.platform)
     return wire.Run.of(
         record,
         hold=hold,
         changes=changes,
         dagster_run_id=dagster_run_id,
-        dagster_url=_dagster_url(record, dagster_run_id, call.platform),
+        dagster_url=dagster_url,
     )
 
 
 def _dagster_url(
-    record: RunRecord, dagster_run_id: str | None, platform: Platform
+    record: RunRecord, dagster_run_id: str, platform: Platform
 ) -> str | None:
     """Return the URL of a run in Dagster's UI, or None if the UI has no page of it."""
     webserver_url = platform.settings.dagster_webserver_url
-    if not webserver_url or not dagster_run_id:
+    if not webserver_url:
         return None
     now = utc_now()
     age = now - (record.finished_at or now)
