@@ -5,10 +5,8 @@ complete: a garbled answer may end as any exception. Whatever code that talks to
 raises is therefore a failure of this call. Code that stores the file runs outside.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-
-import paramiko
 
 from relay_dagster.logs import event_log
 from relay_dagster.transfers.allowance import (
@@ -17,26 +15,16 @@ from relay_dagster.transfers.allowance import (
     CallStoppedError,
 )
 
+Sentences = Sequence[tuple[type[Exception], str]]
+"""Kinds of errors with their sentences; the first kind that fits counts."""
 log = event_log()
-
-# The first kind that fits gives the sentence.
-_SENTENCES: tuple[tuple[type[Exception], str], ...] = (
-    (
-        paramiko.AuthenticationException,
-        "the server rejects the user or the secret",
-    ),
-    (FileNotFoundError, "the server does not have this folder or file"),
-    (
-        PermissionError,
-        "the user has no permission to read the folder or file",
-    ),
-    (UnicodeDecodeError, "the folder contains a name that is not UTF-8"),
-)
 
 
 @contextmanager
 def as_call_error(
-    sentence: str, allowance: Allowance | None = None
+    sentence: str,
+    allowance: Allowance | None = None,
+    sentences: Sentences = (),
 ) -> Iterator[None]:
     """Raise any error as a `CallError`, with ``sentence`` if no other fits.
 
@@ -49,9 +37,9 @@ def as_call_error(
     except Exception as error:
         if allowance is not None:
             allowance.seconds_left()
-        for kind, known_sentence in _SENTENCES:
+        for kind, fitting_sentence in sentences:
             if isinstance(error, kind):
-                raise CallError(known_sentence) from error
+                raise CallError(fitting_sentence) from error
         # The error's own text may quote what the server sent.
         log.info("call_garbled", kind=type(error).__name__)
         raise CallError(sentence) from error

@@ -35,9 +35,19 @@ from relay_dagster.triggers.pulled_files import Download, FileMark
 MAX_FILES = 100_000
 """The most files of a folder that is searched."""
 NO_SFTP = "the server closed the connection, or does not speak SFTP"
-_OTHER_KEY = (
-    "the server's host key does not match host_key; nothing was sent"
+_SENTENCES = (
+    (
+        paramiko.AuthenticationException,
+        "the server rejects the user or the secret",
+    ),
+    (FileNotFoundError, "the server does not have this folder or file"),
+    (
+        PermissionError,
+        "the user has no permission to read the folder or file",
+    ),
+    (UnicodeDecodeError, "the folder contains a name that is not UTF-8"),
 )
+_OTHER_KEY = "the server's host key does not match host_key; nothing was sent"
 _UNKNOWN_KEY = (
     "the secret is a private key that is damaged or of an unknown kind"
 )
@@ -82,7 +92,7 @@ def open_sftp(
     backend = JudgedBackend(destination, allowance)
     connection = backend.dial(destination.host, destination.port)
     with connected(connection, allowance) as transport:
-        with as_call_error(NO_SFTP, allowance):
+        with as_call_error(NO_SFTP, allowance, _SENTENCES):
             _log_in(transport, destination.user, secret, host_key)
             session = SftpSession(transport, allowance)
             session.begin()
@@ -193,7 +203,7 @@ def _chunks(
         raise CallError(
             f"the file has more than {max_bytes:,} bytes, which is the limit"
         )
-    with as_call_error(NO_SFTP, allowance):
+    with as_call_error(NO_SFTP, allowance, _SENTENCES):
         handle = session.open_file(str(mark.path))
         offset = 0
         while offset < size:
@@ -207,4 +217,3 @@ def _chunks(
         is_same = (after.size, after.mtime) == (mark.size, mark.mtime)
         if offset < size or not is_same:
             raise CallError("the file changed while it was read")
-        session.close(handle)

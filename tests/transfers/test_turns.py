@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from collections.abc import Callable
 from datetime import timedelta
 
 from relay_dagster.aws.dynamodb.pull_store import MAX_OF_TENANT
@@ -57,7 +58,10 @@ def test_a_tenant_waits_for_no_more_than_a_share_of_two_others_with_slow_hosts(
     assert TRANSFER_SECONDS == LONGEST_WAIT_SECONDS == 15 * 60
 
 
-def tick_until(puller: Puller, is_done, seconds: float) -> None:
+def tick_until(
+    puller: Puller, is_done: Callable[[], bool], seconds: float
+) -> None:
+    """Tick until something is done, at most for some seconds."""
     deadline = time.monotonic() + seconds
     while not is_done():
         assert time.monotonic() < deadline
