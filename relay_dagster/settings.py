@@ -380,6 +380,7 @@ class Settings(
     dlq_url: _Url = _read("SQS_DLQ_URL")
     uploads_queue_url: _Url | None = _read("UPLOADS_QUEUE_URL", None)
     api_keys: _Words = _read("API_KEYS", (), repr=False)
+    read_only_admins: _Words = _read("RELAY_READ_ONLY_ADMINS", ())
     allow_anonymous: bool = _read("RELAY_ALLOW_ANONYMOUS", False)
     trusted_proxies: _Networks = _read("RELAY_TRUSTED_PROXIES", ())
     webhook_allow_loopback: bool = _read("RELAY_WEBHOOK_ALLOW_LOOPBACK", False)

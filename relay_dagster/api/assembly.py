@@ -142,7 +142,7 @@ def _parts(platform: Platform, limits: ApiLimits) -> Parts:
         limits.wrong_keys_per_minute,
         reason="too many wrong links or sessions from this address",
     )
-    admin_keys = read_admin_keys(settings.api_keys)
+    admin_keys = read_admin_keys(settings.api_keys, settings.read_only_admins)
     tests_per_minute = limits.webhook_tests_per_minute
     too_many_tests = f"a tenant may test its webhooks at most {tests_per_minute} times a minute"
     sandboxes = SandboxPool(ENGINE_MODULES, memory_bytes=limits.task_bytes)

@@ -665,6 +665,11 @@ def test_what_verifies_feeds_asks_the_api_alone() -> None:
     assert made["Command"] == ["relay", "verify", "--newest"]
     assert [each["Name"] for each in made["Environment"]] == ["RELAY_API_URL"]
     assert [each["Name"] for each in made["Secrets"]] == ["RELAY_API_KEY"]
+    in_api = {
+        each["Name"]: each["Value"]
+        for each in container("ApiTask")["Environment"]
+    }
+    assert in_api["RELAY_READ_ONLY_ADMINS"] == "verify"
 
 
 def test_the_daemon_starts_and_ends_runs_and_reaches_nothing_of_the_product() -> (

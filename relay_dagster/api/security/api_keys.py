@@ -8,7 +8,7 @@ import hmac
 import re
 import secrets
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -49,12 +49,16 @@ class AdminKey:
 
     name: str
     secret: str = field(repr=False)
+    reads_only: bool = False  # whether the admin can change nothing
 
 
-def read_admin_keys(words: Iterable[str]) -> tuple[AdminKey, ...]:
+def read_admin_keys(
+    words: Iterable[str], read_only: Collection[str] = ()
+) -> tuple[AdminKey, ...]:
     """Return the keys of ``API_KEYS``.
 
-    Each word is ``name:secret``, or a secret whose name is made of its position.
+    Each word is ``name:secret``, or a secret whose name is made of its position. The
+    admins named in ``read_only`` can change nothing.
 
     Raises:
         SettingsError: A secret is empty, or two keys have the same name. The message
@@ -69,7 +73,7 @@ def read_admin_keys(words: Iterable[str]) -> tuple[AdminKey, ...]:
         if name in keys:
             problem = f"must name each key once, but {name} appears twice"
             raise SettingsError("API_KEYS", problem)
-        keys[name] = AdminKey(name, secret)
+        keys[name] = AdminKey(name, secret, name in read_only)
     return tuple(keys.values())
 
 
@@ -114,6 +118,9 @@ class Caller:
     scopes: frozenset[Scope] = frozenset(Scope)
     expires_at: datetime | None = None  # the expiry of the caller's key
     kind: ActorKind = ActorKind.TENANT_KEY  # the kind of a tenant's caller
+    reads_only: bool = (
+        False  # whether the caller is an admin who can change nothing
+    )
 
     @property
     def actor(self) -> Actor:
@@ -224,10 +231,12 @@ class Keyring:
     def __post_init__(self) -> None:
         """Compute the digests of the admins' keys."""
         self._valid_keys = rate_limits.ValidSecrets(self.clock)
-        self._admins = [
-            (digest_of(key.secret), Caller(f"admin:{key.name}", name=key.name))
-            for key in self.admin_keys
-        ]
+        self._admins = []
+        for key in self.admin_keys:
+            admin = Caller(
+                f"admin:{key.name}", name=key.name, reads_only=key.reads_only
+            )
+            self._admins.append((digest_of(key.secret), admin))
 
     def caller(self, key: str, address: str) -> Caller | None:
         """Return the owner of a key, or None for a wrong key.

@@ -32,6 +32,7 @@ _HEADER = APIKeyHeader(
     auto_error=False,
     description="An admin key, or a key of a tenant.",
 )
+_READING_METHODS = ("GET", "HEAD")
 _SCHEME = 'ApiKey realm="relay", header="X-API-Key"'
 
 
@@ -168,6 +169,9 @@ def authorize(
     """
     parts: Parts = request.app.state.parts
     caller = authenticate(request, parts, key)
+    if caller.reads_only and request.method not in _READING_METHODS:
+        message = "the key can only read; use an admin key that can change data"
+        raise ProblemError("FORBIDDEN", message)
     if not caller.is_admin:
         if "tenant_id" in request.path_params:
             caller.require(request.path_params["tenant_id"])

@@ -441,6 +441,31 @@ def test_each_of_several_admin_keys_is_good() -> None:
     assert [answer.status_code for answer in answers] == [200, 200, 401]
 
 
+def test_an_admin_key_can_be_for_reading_alone() -> None:
+    with embedded_platform() as platform:
+        settings = platform.settings.model_copy(
+            update={
+                "api_keys": ("ops:first", "verify:second"),
+                "read_only_admins": ("verify", "nobody"),
+            }
+        )
+        world = ApiWorld(replace(platform, settings=settings))
+        reader = world.with_key("second")
+        assert reader.get("/v1/tenants").status_code == 200
+        config = config_document()
+        for send, path in (
+            (reader.put, "/v1/tenants/acme/config"),
+            (reader.post, "/v1/tenants"),
+            (reader.post, "/v1/tenants/acme/config:check"),
+        ):
+            assert_problem(send(path, json=config), 403, "FORBIDDEN")
+        assert_problem(reader.delete("/v1/tenants/acme"), 403, "FORBIDDEN")
+        created = world.with_key("first").put(
+            "/v1/tenants/acme/config", json=config
+        )
+        assert created.is_success
+
+
 def test_toys_may_do_without_keys() -> None:
     with embedded_platform(allow_anonymous=True) as platform:
         assert (
