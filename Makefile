@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.relay-setup
 # What .venv was made from: the lock, the kernel's source, and the folder (a moved .venv has wrong
 # paths in its scripts).
-WANTED = $$(cat requirements.lock relay_core/kernel/scan.pyx relay_core/kernel/rows.pxi | git hash-object --stdin) $(CURDIR)
+WANTED = $$(cat requirements.lock relay_core/kernel/scan.pyx relay_core/kernel/*.pxi | git hash-object --stdin) $(CURDIR)
 
 # Bytecode halves the start-up of every process; a caller's setting must not switch it off.
 unexport PYTHONDONTWRITEBYTECODE

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from relay_core.kernel import compiled
 from support.fixtures import clock, instance, ledger, platform, world
 
 __all__ = ["clock", "instance", "ledger", "platform", "world"]
@@ -86,6 +87,7 @@ THOROUGH = {
     "client": "an API on a port, and commands that wait for its runs",
     "core/config/test_limits.py": "hostile documents of many megabytes",
     "core/ingest/test_parquet.py": "hostile files of many megabytes",
+    "core/kernel/test_sanitized.py": "a kernel that is compiled with sanitizers",
     "core/test_against_reference.py": "a search over generated feeds",
     "core/test_rules_against_reference.py": "a search over generated rules",
     "deploy/test_dagster_yaml.py": "instances with the storage of a deployment",
@@ -174,10 +176,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=[],
         help="a tier to leave out",
     )
+    parser.addoption(
+        "--without-kernel",
+        action="store_true",
+        help="read feeds as an installation without a compiler does",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Refuse a list that names a test that does not exist."""
+    """Refuse a list that names a test that does not exist, and turn the kernel off if asked."""
+    if config.getoption("--without-kernel"):
+        compiled.is_enabled = False
     tests = config.rootpath / "tests"
     places = [place for tier in TIERS.values() for place in tier]
     absent = [place for place in places if not (tests / place).exists()]

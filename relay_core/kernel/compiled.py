@@ -3,10 +3,16 @@
 Other modules reach the kernel as ``compiled.scan``, and only if `is_used`.
 """
 
+_VERSION = 3
+"""The version of the kernel that this code needs: ``VERSION`` in its source."""
+
 is_installed = True
 """Whether the kernel was compiled when this project was installed."""
 try:
     from relay_core.kernel import scan as scan
+
+    # A kernel that was compiled from older source is as good as none.
+    is_installed = getattr(scan, "VERSION", None) == _VERSION
 except ImportError:  # there was no compiler
     is_installed = False
 

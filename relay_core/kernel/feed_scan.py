@@ -103,7 +103,6 @@ class FeedOptions:
             sku_map=None if self.sku_map is None else _table(self.sku_map),
         )
 
-
     def _null_numbers(self) -> WholeNumbers:
         """Return the numbers in place of nulls, as the kernel packs them."""
         names = compiled.scan.NUMBERS

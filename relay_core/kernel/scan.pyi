@@ -8,9 +8,11 @@ import numpy.typing as npt
 from relay_core.columnar.arrays import (
     Bytes,
     RecordNumbers,
+    RowIndex,
     WholeNumbers,
 )
 
+VERSION: int
 TEXT: int
 QUANTITY: int
 LEAD_TIME: int
@@ -102,3 +104,10 @@ def pack_rows(
 ) -> int: ...
 def join_records(text: memoryview, doubts: WholeNumbers, out: Bytes) -> int: ...
 def head_room(text_count: int) -> int: ...
+def keep_lowest(
+    rows: RowIndex,
+    bounds: WholeNumbers,
+    groups: RowIndex,
+    numbers: WholeNumbers,
+    winners: RowIndex,
+) -> int: ...

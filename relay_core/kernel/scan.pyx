@@ -32,6 +32,9 @@ cdef struct _Head:
     int64_t lead_time
     int64_t condition
 
+VERSION = 3
+"""Changes with each function and format that Python code depends on."""
+
 # The kinds of columns.
 TEXT = 0
 QUANTITY = 1
@@ -930,3 +933,4 @@ def part_starts(const uint8_t[::1] text, Py_ssize_t size, bint quoting):
 
 
 include "rows.pxi"
+include "groups.pxi"

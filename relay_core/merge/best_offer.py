@@ -22,6 +22,7 @@ from relay_core.columnar.threads import ordered_map
 from relay_core.config import Override, TenantConfig
 from relay_core.domain.codes import VendorStatus
 from relay_core.domain.columns import CANONICAL_COLUMNS, extra_column
+from relay_core.kernel import compiled
 from relay_core.merge import pricing, vendor_offers
 from relay_core.merge.criteria import Criterion, criteria_of
 from relay_core.merge.deferred_columns import ROW_LOCATOR, DeferredColumns
@@ -388,6 +389,9 @@ def best_of_groups(
     contested = np.flatnonzero(sizes > 1)
     rows = rows[np.repeat(sizes > 1, sizes)]
     sizes = sizes[contested]
+    if compiled.is_used():
+        _compete(rows, sizes, contested, offers, criteria, winners)
+        return np.asarray(winners)
     for criterion in criteria:
         if not len(contested):
             break
@@ -402,3 +406,37 @@ def best_of_groups(
         contested = contested[sizes > 1]
         sizes = sizes[sizes > 1]
     return np.asarray(winners)
+
+
+def _compete(
+    rows: arrays.RowIndex,
+    sizes: arrays.WholeNumbers,
+    groups: arrays.RowIndex,
+    offers: pa.Table,
+    criteria: Sequence[Criterion],
+    winners: arrays.RowIndex,
+) -> None:
+    """Decide between the offers of each group with the kernel.
+
+    Args:
+        rows: The offers of the groups, one group after another.
+        sizes: The number of offers of each group.
+        groups: The index of each group in ``winners``.
+        offers: All offers.
+        criteria: The criteria, in order.
+        winners: Gets the best offer of each group.
+    """
+    bounds = np.zeros(len(sizes) + 1, np.int64)
+    np.cumsum(sizes, out=bounds[1:])
+    for criterion in criteria:
+        if not len(groups):
+            break
+        numbers = np.ascontiguousarray(criterion.numbers(offers), np.int64)
+        count = compiled.scan.keep_lowest(
+            rows,
+            bounds,
+            groups,
+            numbers,
+            winners,
+        )
+        groups = groups[:count]

@@ -8,6 +8,7 @@ a reading differs; its seed and its feed are printed.
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import os
 import random
 import sys
@@ -18,6 +19,22 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+
+_KERNEL = "relay_core.kernel.scan"
+
+
+def _load_kernel(path: str) -> None:
+    """Load the kernel from a file, before another module loads the installed one."""
+    spec = importlib.util.spec_from_file_location(_KERNEL, path)
+    if spec is None or spec.loader is None:
+        raise ImportError(path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[_KERNEL] = module
+    spec.loader.exec_module(module)
+
+
+if "--kernel" in sys.argv:
+    _load_kernel(sys.argv[sys.argv.index("--kernel") + 1])
 
 from relay_core.config import TenantConfig, load_config  # noqa: E402  # the path is set above
 from relay_core.kernel import compiled, text_parts  # noqa: E402
@@ -39,6 +56,8 @@ def main() -> int:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--minutes", type=float, default=10)
     options.add_argument("--seed", type=int, default=int(time.time()))
+    options.add_argument("--feeds", type=int, help="the number of feeds")
+    options.add_argument("--kernel", help="a compiled kernel to load instead")
     chosen = options.parse_args()
     if not compiled.is_installed:
         print("The kernel was not compiled.", file=sys.stderr)
@@ -48,7 +67,7 @@ def main() -> int:
     by_kernel = 0
     for seed in count(chosen.seed):
         for number, example in enumerate(_examples(seed)):
-            if time.monotonic() > end:
+            if time.monotonic() > end or total == chosen.feeds:
                 print(
                     f"{total} feeds, {by_kernel} of them by the kernel: equal"
                 )

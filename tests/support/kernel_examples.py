@@ -6,12 +6,14 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
+from unittest import mock
 
 from relay_core.config import TenantConfig, load_config
 from relay_core.domain.columns import extra_column
 from relay_core.domain.errors import ConfigError
 from relay_core.domain.limits import DEFAULT_LIMITS, ReportRoom
 from relay_core.kernel import compiled, text_parts
+from relay_core.normalize import packed_rows
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.normalize.scanned_feed import ScannedRows
 from relay_core.normalize.vendor import sorted_rows
@@ -167,10 +169,13 @@ def read(example: Example, *, with_kernel: bool) -> Reading:
         DEFAULT_LIMITS.run_bytes,
     )
     feed = VendorFeed(vendor, example.feed, "feed.csv", example.sku_map)
-    before = compiled.is_enabled, text_parts.PART_BYTES
-    compiled.is_enabled = with_kernel
-    text_parts.PART_BYTES = example.part_bytes
-    try:
+    with (
+        mock.patch.object(compiled, "is_enabled", with_kernel),
+        mock.patch.object(text_parts, "PART_BYTES", example.part_bytes),
+        mock.patch.object(
+            packed_rows, "_LINE_BYTES", min(example.part_bytes, 256)
+        ),
+    ):
         rows = reader.read(feed)
         by_kernel = isinstance(rows, ScannedRows)
         ordered = sorted_rows(rows, ReportRoom(1_000, 1 << 20))
@@ -178,8 +183,6 @@ def read(example: Example, *, with_kernel: bool) -> Reading:
         cells = ordered.kept.cells(columns, ordered.kept.rows)
         lines = b"".join(map(bytes, ordered.consume_lines(extra_columns)))
         offers = ordered.with_offers(["sku", "cost"]).offers
-    finally:
-        compiled.is_enabled, text_parts.PART_BYTES = before
     result = {
         field.name: getattr(ordered.vendor, field.name)
         for field in fields(NormalizedVendor)

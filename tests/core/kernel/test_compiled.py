@@ -1,4 +1,4 @@
-"""An installation without a compiler works, and says what it lacks."""
+"""An installation without a compiler works, and says so."""
 
 from __future__ import annotations
 
@@ -35,6 +35,7 @@ def test_the_kernel_is_used_if_it_is_installed_and_not_turned_off(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(compiled, "is_installed", True)
+    monkeypatch.setattr(compiled, "is_enabled", True)
     assert compiled.is_used()
     monkeypatch.setattr(compiled, "is_enabled", False)
     assert not compiled.is_used()
@@ -50,3 +51,16 @@ def test_the_engine_loads_without_the_compiled_module() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert ended.stdout.split() == ["False", "False"]
+
+
+def test_a_kernel_of_another_version_is_not_used() -> None:
+    code = (
+        "import sys, types; kernel = types.ModuleType('relay_core.kernel.scan')\n"
+        "kernel.VERSION = 0; sys.modules['relay_core.kernel.scan'] = kernel\n"
+        "import relay_core.kernel; relay_core.kernel.scan = kernel\n"
+        "from relay_core.kernel import compiled; print(compiled.is_installed)"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert ended.stdout.strip() == "False"

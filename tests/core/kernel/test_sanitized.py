@@ -1,0 +1,89 @@
+"""The kernel, compiled with sanitizers, touches no byte that is not its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+SOURCE = ROOT / "relay_core" / "kernel" / "scan.pyx"
+CAMPAIGN = ROOT / "tests" / "fuzzing" / "kernel_campaign.py"
+COMPILER = ("gcc", "-shared", "-fPIC", "-O0", "-g1")
+SANITIZE = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+FEEDS = 60
+
+
+def sanitizer() -> str | None:
+    """Return the paths of the sanitizer's libraries, if the compiler has them."""
+    if shutil.which("gcc") is None:
+        return None
+    paths = [
+        subprocess.run(
+            ["gcc", f"-print-file-name={name}"],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+        for name in ("libasan.so", "libubsan.so", "libstdc++.so")
+    ]
+    return " ".join(paths) if all(map(os.path.isabs, paths)) else None
+
+
+def compiled_kernel(source: Path, folder: Path) -> Path:
+    """Compile a source of the kernel with sanitizers."""
+    c_source = folder / "scan.c"
+    kernel = folder / f"scan{sysconfig.get_config_var('EXT_SUFFIX')}"
+    subprocess.run(
+        [sys.executable, "-m", "cython", source, "-o", c_source], check=True
+    )
+    include = f"-I{sysconfig.get_paths()['include']}"
+    subprocess.run(
+        [*COMPILER, *SANITIZE, include, c_source, "-o", kernel],
+        check=True,
+    )
+    return kernel
+
+
+def campaign(kernel: Path, libraries: str) -> subprocess.CompletedProcess[str]:
+    options = ["--kernel", kernel, "--feeds", str(FEEDS), "--seed", "7"]
+    return subprocess.run(
+        [sys.executable, CAMPAIGN, *options],
+        env={
+            **os.environ,
+            "LD_PRELOAD": libraries,
+            "ASAN_OPTIONS": "detect_leaks=0",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.skipif(sanitizer() is None, reason="gcc has no sanitizers here")
+def test_the_kernel_stays_within_its_buffers(tmp_path: Path) -> None:
+    ended = campaign(compiled_kernel(SOURCE, tmp_path), str(sanitizer()))
+    assert ended.returncode == 0, ended.stdout[-2000:] + ended.stderr[-4000:]
+    assert "equal" in ended.stdout
+
+
+@pytest.mark.skipif(sanitizer() is None, reason="gcc has no sanitizers here")
+def test_a_write_behind_a_buffer_is_found(tmp_path: Path) -> None:
+    """Lines are written although there is no room for them."""
+    for path in SOURCE.parent.glob("*.p*"):
+        shutil.copy(path, tmp_path / path.name)
+    rows = tmp_path / "rows.pxi"
+    text = rows.read_text("utf-8")
+    checked = "if end - at < _LINE_ROOM"
+    assert text.count(checked) == 1
+    rows.write_text(text.replace(checked, "if end + 4096 - at < _LINE_ROOM"))
+    ended = campaign(
+        compiled_kernel(tmp_path / "scan.pyx", tmp_path), str(sanitizer())
+    )
+    assert ended.returncode != 0
+    assert "AddressSanitizer: heap-buffer-overflow" in ended.stderr
