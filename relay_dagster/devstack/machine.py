@@ -3,8 +3,11 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-_STACK_MB = 1_100
-"""The memory of the emulator, API, code server, webserver, and daemon between runs, in MiB."""
+_STACK_MB = 1_300
+"""The memory of the emulator, API, code server, webserver, and daemon between runs, in MiB.
+
+The code server's warm process has 180 of them.
+"""
 _PROCESS_MB = 300
 """The memory of a run's process before it reads a feed, in MiB."""
 _LEAST_MB = 128

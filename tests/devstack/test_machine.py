@@ -23,16 +23,16 @@ V1 = {
 @pytest.mark.parametrize(
     ("files", "runs", "expected"),
     [
-        ({}, 1, 8192 - 1100 - 300),
-        ({}, 2, (8192 - 1100) // 2 - 300),
-        (V2 | {"sys/fs/cgroup/a/b/memory.max": "max"}, 1, 3072 - 1100 - 300),
+        ({}, 1, 8192 - 1300 - 300),
+        ({}, 2, (8192 - 1300) // 2 - 300),
+        (V2 | {"sys/fs/cgroup/a/b/memory.max": "max"}, 1, 3072 - 1300 - 300),
         (
             V2 | {"sys/fs/cgroup/a/b/memory.max": str(2 << 30)},
             1,
-            2048 - 1100 - 300,
+            2048 - 1300 - 300,
         ),
         (V2 | {"sys/fs/cgroup/a/b/memory.max": str(2 << 30)}, 4, 128),
-        (V1, 1, 4096 - 1100 - 300),
+        (V1, 1, 4096 - 1300 - 300),
     ],
 )
 def test_a_run_has_its_part_of_the_machine_or_of_the_control_group(

@@ -33,7 +33,7 @@ from support import builders
 PURGED = int(os.environ.get("PURGED", "10"))
 QUEUED = 1_500
 LETTERS = 300
-MEMORY_MB = 900
+MEMORY_MB = 300
 TIME_SECONDS = 60
 ROWS_FOR_TOO_MUCH_MEMORY = 3_000_000
 
