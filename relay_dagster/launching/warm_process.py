@@ -28,10 +28,17 @@ from relay_dagster.logs import event_log
 
 WARM_START = "relay_dagster.launching.warm_start"
 """The module that the warm process imports before it forks."""
-ANSWER_SECONDS = 30.0
-"""The longest wait for the warm process, which may have to load first."""
+ANSWER_SECONDS = 20.0
+"""The longest wait for the warm process, which may have to load first.
+
+Dagster's daemon waits 60 seconds for a run to start, and then starts it again.
+"""
 COLD_SECONDS = 60.0
-"""The time in which runs start cold after the warm process has failed."""
+"""The time in which runs start cold after the warm process has failed.
+
+Meanwhile, another one loads.
+"""
+_END_SECONDS = 1.0
 LOST_STATUS = 255
 """The exit status of a process that outlived the warm process, its parent."""
 
@@ -135,7 +142,7 @@ class WarmProcess(process.BaseProcess):
                     cold_seconds=COLD_SECONDS,
                 )
                 WarmProcess.cold_until = time.monotonic() + COLD_SECONDS
-                _kill_warm_process()
+                _replace_warm_process()
         return popen_spawn_posix.Popen(process_obj)
 
 
@@ -145,9 +152,13 @@ class WarmContext(context.ForkServerContext):
     Process = WarmProcess  # type: ignore[assignment]
 
 
-def _kill_warm_process() -> None:
-    """End a warm process that does not answer; its runs go on."""
+def _replace_warm_process() -> None:
+    """End a warm process that has failed, and start another one; runs go on."""
     pid = forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]
-    if pid is not None:
-        with suppress(ProcessLookupError):
+    with suppress(OSError):
+        if pid is not None:
+            life = os.pidfd_open(pid)
             os.kill(pid, signal.SIGKILL)
+            connection.wait([life], _END_SECONDS)
+            os.close(life)
+        forkserver.ensure_running()

@@ -200,7 +200,7 @@ def test_a_process_starts_once_and_cold_if_the_warm_one_dies_as_it_forks(
     assert "warm_process_failed" in capfd.readouterr().err
 
 
-def test_a_warm_process_that_does_not_answer_is_ended(
+def test_a_warm_process_that_does_not_answer_is_replaced(
     warm_pid: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -208,7 +208,11 @@ def test_a_warm_process_that_does_not_answer_is_ended(
     monkeypatch.setattr(warm_process, "ANSWER_SECONDS", 0.5)
     os.kill(warm_pid, signal.SIGSTOP)
     assert described(WarmContext())["parent"] == os.getpid()
-    wait_for_end(warm_pid)
+    assert not Path(f"/proc/{warm_pid}").exists()
+    monkeypatch.undo()
+    WarmProcess.cold_until = 0.0
+    answer = described(WarmContext())
+    assert answer["parent"] == pid_of_warm_process() != warm_pid
 
 
 def test_runs_start_cold_for_a_while_after_a_failure_and_then_warm_again(
