@@ -295,7 +295,11 @@ def test_the_image_installs_what_is_tested() -> None:
 
 def test_what_builds_is_pinned_too() -> None:
     built = pins("deploy/build.lock")
-    assert {pin.partition("==")[0] for pin in built} == {"setuptools", "uv"}
+    assert {pin.partition("==")[0] for pin in built} == {
+        "cython",
+        "setuptools",
+        "uv",
+    }
     assert all(built.values())
 
 
