@@ -14,7 +14,7 @@ unexport PYTHONPATH
 unexport VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock demo dev test check thorough coverage format lint types definitions smoke chaos integration skew soak check-corpus real-feeds fuzz-api fuzz-kernel explore scale bench bench-api bench-changes bench-explain bench-formats bench-forms bench-hostile bench-hostile-requests bench-idle bench-memory bench-overrides bench-pulls bench-proof bench-quick bench-rules bench-runs bench-webhooks profile runbook schema template screenshots mutants cluster audit figures clean
+.PHONY: help setup lock demo dev test check thorough coverage format lint types definitions smoke chaos integration skew soak check-corpus real-feeds fuzz-api fuzz-documents fuzz-kernel explore scale bench bench-api bench-changes bench-explain bench-formats bench-forms bench-hostile bench-hostile-requests bench-idle bench-memory bench-overrides bench-pulls bench-proof bench-quick bench-rules bench-runs bench-webhooks profile runbook schema template screenshots mutants cluster audit figures clean
 
 help: ## List these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 32
@@ -113,6 +113,10 @@ fuzz-api: setup ## Fuzz the live API with its OpenAPI document: EXAMPLES, SEED, 
 
 fuzz-kernel: setup ## Read random feeds with the kernel and without it, and compare: MINUTES, SEED
 	@$(BIN)/python tests/fuzzing/kernel_campaign.py $(if $(MINUTES),--minutes $(MINUTES)) \
+	  $(if $(SEED),--seed $(SEED))
+
+fuzz-documents: setup ## Fuzz the readers of JSON documents and XML for ten minutes: MINUTES, SEED
+	@$(BIN)/python tests/fuzzing/documents.py $(if $(MINUTES),--minutes $(MINUTES)) \
 	  $(if $(SEED),--seed $(SEED))
 
 explore: setup ## Kill, cut off, and interrupt each process that changes runs, at every call: SEEDS, ONLY

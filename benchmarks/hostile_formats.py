@@ -270,7 +270,6 @@ _DOCUMENTS = (
         "a text in pieces of CDATA",
         "xml",
         _within("<product>", "<![CDATA[x]]>", "</product>"),
-        "invalid_input",
     ),
     PackedFeed(
         "nothing but start tags", "xml", _within("", "<a>", ""), "DECODE_ERROR"

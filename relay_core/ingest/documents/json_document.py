@@ -12,7 +12,11 @@ from relay_core.domain.limits import Limits
 from relay_core.ingest import feed
 from relay_core.ingest.documents.json_tokens import JsonCursor
 from relay_core.ingest.documents.named_values import NO_VALUE, Cell, NamedValues
-from relay_core.ingest.documents.records import DocumentPlan, DocumentRecords
+from relay_core.ingest.documents.records import (
+    DocumentPlan,
+    DocumentRecords,
+    check_width,
+)
 from relay_core.ingest.documents.survey import Survey, nothing_there
 from relay_core.ingest.keyed_cells import (
     NESTED_TYPES,
@@ -178,6 +182,7 @@ class _Reader:
         prefix: str,
     ) -> None:
         """Read a value within a record that does not fit into a window."""
+        check_width(len(record), self.records.limits)
         fits, value = self.cursor.decoded()
         if fits:
             _flatten({key: value}, prefix, record)

@@ -134,6 +134,7 @@ class DocumentRecords:
         Raises:
             FeedUnreadableError: ``invalid_input`` for too many headers.
         """
+        check_width(len(record), self.limits)
         self._pending.append(record)
         self._pending_lines.append(line)
         for level, numbers in self._pending_owners.items():

@@ -11,7 +11,7 @@ from relay_core.domain.errors import FeedUnreadableError
 from relay_core.ingest.documents.records import MAX_LEVELS, broken_document
 from relay_core.ingest.feed import Buffer
 
-_PIECE_BYTES = 1 << 20
+_PIECE_BYTES = 4 << 20
 _TEXT_BYTES = 1 << 16
 """The size of the texts that expat hands on; longer ones come in pieces."""
 _HEAD_BYTES = 1024
