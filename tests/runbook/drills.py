@@ -139,7 +139,7 @@ def old_upload(desk: Desk) -> None:
         run,
         "STALE_FEED",
         FETCH_INPUTS,
-        "latest file of vendor 'north' is 2 hours old",
+        "latest file of vendor 'north' is 2",
     )
     assert desk.report(run, "input_manifest")["vendors"]["north"][
         "last_modified"
