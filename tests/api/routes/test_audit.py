@@ -19,6 +19,7 @@ from relay_dagster.tenants.audit import Action
 from support.api_world import ADMIN, TENANT, ApiWorld, assert_problem, paths_of
 from support.builders import config_document, vendor_document
 from support.fakes import embedded_platform
+from support.page_visitor import signed_in
 
 KEYS = f"/v1/tenants/{TENANT}/api-keys"
 ADDRESS = "198.51.100.7"
@@ -93,6 +94,19 @@ def create_key(world: ApiWorld) -> Call:
 def delete_key(world: ApiWorld) -> Call:
     key_id = made_key(world)
     return "DELETE", f"{KEYS}/{key_id}", None, Action.KEY_DELETED, key_id
+
+
+def delete_session(world: ApiWorld) -> Call:
+    signed_in(world)
+    path = f"/v1/tenants/{TENANT}/sessions"
+    session_id = world.client.get(path).json()["sessions"][-1]["session_id"]
+    return (
+        "DELETE",
+        f"{path}/{session_id}",
+        None,
+        Action.SESSION_ENDED,
+        session_id,
+    )
 
 
 def post_run(world: ApiWorld) -> Call:
@@ -332,6 +346,7 @@ ACTS: dict[str, Callable[[ApiWorld], Call]] = {
     "PUT /v1/tenants/{tenant_id}/config": put_config,
     "POST /v1/tenants/{tenant_id}/api-keys": create_key,
     "DELETE /v1/tenants/{tenant_id}/api-keys/{key_id}": delete_key,
+    "DELETE /v1/tenants/{tenant_id}/sessions/{session_id}": delete_session,
     "POST /v1/tenants/{tenant_id}/uploads": upload_link,
     "POST /v1/tenants/{tenant_id}/webhooks": create_webhook,
     "PATCH /v1/tenants/{tenant_id}/webhooks/{webhook_id}": update_webhook,
