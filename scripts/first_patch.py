@@ -45,6 +45,37 @@ def with_sku_alone(by_hand: Document) -> Document:
     return _with_parsers(by_hand, sku_parser)
 
 
+def with_nothing(by_hand: Document) -> Document:
+    """Return a config whose parsers say nothing about their files."""
+    return _with_parsers(by_hand, lambda _: {"format": "csv"})
+
+
+def asks(output: str) -> bool:
+    """Return True if the output of a check asks for a column."""
+    return _QUESTION.search(output) is not None
+
+
+def column_differences(proposed: Document, by_hand: Document) -> list[str]:
+    """Return the vendors whose SKU or cost is read from another header than by hand."""
+    lines = []
+    for vendor, vendor_by_hand in zip(
+        proposed["vendors"], by_hand["vendors"], strict=True
+    ):
+        for column in ("sku", "cost"):
+            header = _trimmed(_header(vendor["parser"], column))
+            header_by_hand = _trimmed(_header(vendor_by_hand["parser"], column))
+            if header != header_by_hand:
+                lines.append(
+                    f"{vendor['vendor_id']}: {column} is {header!r}, by hand "
+                    f"{header_by_hand!r}"
+                )
+    return lines
+
+
+def _trimmed(header: str | None) -> str | None:
+    return None if header is None else header.strip()
+
+
 def with_patch(document: Document, output: str) -> Document:
     """Return a config with the parsers in the output of a check."""
     patched_parsers: dict[str, Document] = {}

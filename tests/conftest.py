@@ -88,6 +88,7 @@ THOROUGH = {
     "core/config/test_limits.py": "hostile documents of many megabytes",
     "core/ingest/test_parquet.py": "hostile files of many megabytes",
     "core/kernel/test_sanitized.py": "a kernel that is compiled with sanitizers",
+    "core/onboarding/test_never_a_wrong_price.py": "a search over generated lists",
     "core/test_against_reference.py": "a search over generated feeds",
     "core/test_rules_against_reference.py": "a search over generated rules",
     "deploy/test_dagster_yaml.py": "instances with the storage of a deployment",
@@ -118,6 +119,7 @@ THOROUGH = {
     "runbook": "the procedures on a stack",
     "scripts": "whole runs on this machine",
     "intake/test_uploads.py": "ticks over queues",
+    "scripts/test_check_corpus.py": "a check of each list of the corpus",
     "ui": "pages in a browser",
     "transfers": "servers and receivers on ports, and waits",
     "webhooks/test_outbox.py": "events of whole runs",
@@ -137,6 +139,7 @@ REPRESENTATIVES = {
     "orchestration/test_assets.py": "test_a_run_from_the_queue_publishes_the_best_offers",
     "orchestration/test_sqlite_storage.py": "test_the_death_of_a_process_loses_no_event",
     "replay/test_verify.py": "test_a_run_is_proved_by_the_bytes_of_each_of_its_csv_files",
+    "scripts/test_check_corpus.py": "test_one_list_of_each_cause_is_right",
     "scripts/test_local_run.py": "test_refused_rows_are_reported_beside_the_feed",
     "transfers/test_hostile_servers.py": (
         "test_a_server_that_sends_too_much_before_the_login_fails_its_own_pull"

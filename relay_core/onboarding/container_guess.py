@@ -1,5 +1,6 @@
 """The guess of what an upload is: its compression and its file format."""
 
+import re
 import zlib
 from collections.abc import Mapping
 from contextlib import suppress
@@ -25,6 +26,7 @@ from relay_core.onboarding.feed_sample import (
 
 SAMPLE_LIMITS = replace(DEFAULT_LIMITS, feed_bytes=256 << 20)
 """The limits of a file that has to be unpacked as a whole."""
+_ZEROS_FORMAT = re.compile(rb'formatCode\s*=\s*"00')
 _SAMPLE_BYTES = 1 << 20  # the size of the sample of a compressed text
 
 
@@ -78,6 +80,15 @@ def container_changes(
     if not is_workbook and parser.compression not in ("auto", outer):
         changes["compression"] = "auto"
     return changes
+
+
+def has_padded_formats(data: bytes) -> bool:
+    """Return True if a workbook has a number format of zeros, such as `000000`."""
+    with suppress(*compression.ARCHIVE_ERRORS, KeyError, RuntimeError):
+        with compression.open_archive(data) as archive:
+            styles = archive.read("xl/styles.xml")
+        return _ZEROS_FORMAT.search(styles) is not None
+    return True
 
 
 def _unpacked_zip(feed: FeedSample) -> FeedSample:

@@ -30,6 +30,7 @@ _DELIMITERS = ",;\t|"
 _MAX_RECORDS = 400
 _MAX_SHEETS = 20
 _MAX_COUNTED_ROWS = 50_000
+_MAX_COUNTED_CELLS = 1_000_000
 _HEADER_RECORDS = 60  # the header is one of this many first records
 _MIN_CONSISTENT_SHARE = 0.9
 _MAX_RANKED_WIDTH = 16
@@ -328,8 +329,12 @@ def _read_sheet(book: Book, sheet_index: int, max_rows: int) -> _Sheet:
     records: list[SampleRecord] = []
     row_count = 0
     with suppress(FeedUnreadableError):
+        remaining_cells = _MAX_COUNTED_CELLS
         for row in islice(book.rows(sheet_index), max_rows):
             row_count += _is_table_row(row)
+            remaining_cells -= len(row[1])
+            if remaining_cells < 0:
+                break
             if len(records) < _MAX_RECORDS:
                 records.extend(_records_of(row))
     return _Sheet(records, row_count)

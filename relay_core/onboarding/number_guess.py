@@ -253,8 +253,6 @@ def ambiguous_decimals(texts: Sequence[str]) -> str | None:
     """
     forms = _of_different_forms(texts)
     pointed = [text for text in forms if "." in text]
-    if any(symbol in text for text in pointed for symbol in "$£"):
-        return None
     if not pointed or not all(map(_POINTED_GROUP.fullmatch, pointed)):
         return None
     plain_forms = [text for text in forms if "." not in text]

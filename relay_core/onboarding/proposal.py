@@ -28,6 +28,7 @@ from relay_core.onboarding.check_results import (
     Guess,
     Reading,
 )
+from relay_core.onboarding.container_guess import has_padded_formats
 from relay_core.onboarding.feed_sample import FeedSample
 from relay_core.publish.report import wording
 
@@ -366,6 +367,7 @@ class Proposer:
         if (
             parser.format != "xlsx"
             or parser.padded_numbers
+            or not has_padded_formats(self._feed.data)
             or padded_parser is None
         ):
             return False

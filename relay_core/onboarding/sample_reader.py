@@ -90,10 +90,12 @@ def rows_start(feed: FeedSample, parser: ParserConfig) -> int:
         FeedUnreadableError: The bytes are not of the parser's format or encoding.
     """
     if parser.format in WORKBOOK_FORMATS:
-        probe = parser.model_copy(update={"columns": ("column 1",)})
-        parsed_feed = open_feed(feed.data, probe, CHECK_LIMITS)
-        first_batch = next(iter(parsed_feed.batches))
-        return parser.skip_lines + int(first_batch.row_numbers.min()) + 1
+        parsed_feed, _ = open_sample(feed, parser)
+        locator = parsed_feed.locator
+        header_row = parser.skip_lines + 1
+        if locator is not None:
+            (header_row,) = locator.find([1])
+        return header_row + 1
     decoded = decode_head(feed.data, parser.encoding, is_whole=feed.is_whole)
     records = sample_records(
         decoded,

@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from first_patch import (
+    asks,
+    column_differences,
     differences,
     options_told,
     with_answers,
+    with_nothing,
     with_patch,
     with_sku_alone,
 )
@@ -69,3 +72,14 @@ def test_without_a_patch_nothing_changes_and_the_differences_are_told() -> None:
         "vendor_1: delimiter is ',', by hand ';'",
         "vendor_1: columns is 0, by hand 3",
     ]
+
+
+def test_a_proposal_is_compared_by_the_headers_of_sku_and_cost() -> None:
+    bare = with_nothing(BY_HAND)
+    assert parser_of(bare) == {"format": "csv"}
+    patched = with_patch(bare, PRINTED)
+    assert column_differences(patched, BY_HAND) == [
+        "vendor_1: cost is None, by hand 'column 3'"
+    ]
+    assert asks(PRINTED)
+    assert not asks(PRINTED.replace("No header", "Some header"))
