@@ -77,16 +77,46 @@ def guess_numbers(
     cells: Mapping[str, Sequence[str]],
     parser: ParserConfig,
 ) -> NumberGuess:
-    """Return the parser changes that read the cells of number columns.
+    """Return the guess of how a vendor writes numbers, from all cells of a file.
 
     Args:
         cells: The cells of each column, trimmed and without nulls.
         parser: The vendor's parser.
     """
-    symbols = _currency_symbols(cells)
-    distinct_cells = {
+    forms = {
         column: _of_different_forms(texts) for column, texts in cells.items()
     }
+    return _guess(forms, _currency_symbols(cells), parser, is_file=True)
+
+
+def guess_from_samples(
+    cells: Mapping[str, Sequence[str]],
+    parser: ParserConfig,
+) -> NumberGuess:
+    """Return the guess of how a vendor writes numbers, from a few cells of a file.
+
+    Args:
+        cells: The cells of each column, trimmed and without nulls.
+        parser: The vendor's parser.
+    """
+    distinct_cells = {
+        column: list(dict.fromkeys(texts)) for column, texts in cells.items()
+    }
+    symbols = _currency_symbols(distinct_cells)
+    return _guess(distinct_cells, symbols, parser, is_file=False)
+
+
+def _guess(
+    distinct_cells: Mapping[str, Sequence[str]],
+    symbols: Sequence[str],
+    parser: ParserConfig,
+    *,
+    is_file: bool,
+) -> NumberGuess:
+    """Return the guess for cells and the currency symbols at their ends.
+
+    Only all cells of a file can show that a comma marks thousands.
+    """
     currencies = frozenset(filter(None, map(_currency_of, symbols)))
     own_style = (parser.decimal_separator, parser.thousands_separator)
     own_unread = _read_numbers(distinct_cells, parser, own_style, ()).count(
@@ -117,7 +147,7 @@ def guess_numbers(
         )
         if ambiguous_text is not None:
             grouped = _grouped_style(distinct_cells, best_readings)
-            if grouped is not None:
+            if grouped is not None and is_file:
                 changes = _changes_to(grouped, new_symbols, parser)
                 return NumberGuess(changes, currencies)
             note = either_separator(ambiguous_text)

@@ -15,7 +15,7 @@ from relay_core.domain.errors import CellError
 from relay_core.domain.records import Cause
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.onboarding.dry_run import changed_parser
-from relay_core.onboarding.number_guess import guess_numbers
+from relay_core.onboarding.number_guess import guess_from_samples
 
 
 def with_patches(
@@ -38,7 +38,7 @@ def with_patches(
         cells[name] += valid_texts
     index = config.vendor_index(vendor.vendor_id)
     parser = config.vendors[index].parser
-    changes = guess_numbers(cells, parser).changes
+    changes = guess_from_samples(cells, parser).changes
     causes = []
     for cause in vendor.causes:
         needed_changes = _needed_changes(cause, parser, changes, config.zone)
