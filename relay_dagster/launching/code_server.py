@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,9 @@ class CodeServer(DagsterApiServer):
         if can_fork():
             start_method: Any = WarmContext()
             self._mp_ctx = start_method
-            start_warm_process()
+            # Without a folder for its socket, each run starts cold and logs the reason.
+            with suppress(OSError):
+                start_warm_process()
 
 
 def serve(host: str, port: int) -> None:

@@ -227,6 +227,10 @@ def the_warm_process_dies_under_runs(relay: Installation) -> str:
 def the_warm_process_dies_as_it_forks(relay: Installation) -> str:
     """Warm process SIGKILLed as it forks a run: the run starts cold, once, attempt 1."""
     tenant = relay.new_tenant("unforked")
+    # After an earlier failure, this code server may still start its runs cold.
+    relay.kill(CODE)
+    relay.start(CODE)
+    failures = len(relay.events("warm_process_failed"))
     warm = relay.warm_process()
     os.kill(warm, signal.SIGSTOP)
     run_id = relay.post(tenant)
@@ -242,7 +246,7 @@ def the_warm_process_dies_as_it_forks(relay: Installation) -> str:
     os.kill(warm, signal.SIGKILL)
     record = relay.wait_final(run_id)
     assert (record.status, record.attempt) == ("SUCCEEDED", 1), brief(record)
-    assert len(relay.events("warm_process_failed")) == 1
+    assert len(relay.events("warm_process_failed")) == failures + 1
     everything_settled(relay)
     return "SUCCEEDED, attempt 1, from a cold start"
 
