@@ -32,6 +32,7 @@ _NULL_WORDS = frozenset(
         "n.v.",
     )
 )
+_CURRENCY_MARKS = re.compile(r"[$€£¥\s]")
 _NUMBER = re.compile(r"[+-]?[\d.,'\s]+")
 _WITH_SYMBOLS = re.compile(r"(?P<front>\D*?)\s*\d[\d.,']*\s*(?P<back>\D*)")
 _AT_LEAST_OR_ABOUT = frozenset((">", ">=", "≥", "~", "≈"))
@@ -77,7 +78,9 @@ def guess_null_values(
             continue
         for text in dict.fromkeys(texts):
             folded = text.casefold()
-            if folded in _NULL_WORDS and not is_valid_cell(
+            # A spreadsheet writes an amount of nothing as a symbol and a dash.
+            bare = _CURRENCY_MARKS.sub("", folded)
+            if bare in _NULL_WORDS and not is_valid_cell(
                 column, text, parser, zone
             ):
                 words[folded] = text

@@ -492,10 +492,12 @@ def test_an_answer_has_room_for_some_vendors_details_and_says_of_the_others(
     world: ApiWorld,
 ) -> None:
     names = [f"vendor_{number}" for number in range(MAX_VENDORS)]
-    wide = ("\N{GRINNING FACE}" * 190 + f"{column:03}" for column in range(150))
-    feed = f"sku;quantity_available;{';'.join(wide)}\nA-1;5\n".encode()[
-        :HEAD_BYTES
-    ]
+    wide = ("\N{GRINNING FACE}" * 190 + f"{column:03}" for column in range(75))
+    feed = (
+        f"sku;quantity_available;{';'.join(wide)}\nA-1;5{';x' * 75}\n".encode()[
+            :HEAD_BYTES
+        ]
+    )
     for name in names:
         upload(world, feed, name)
     document = config_document(*(vendor_document(name) for name in names))
