@@ -42,9 +42,16 @@ if TYPE_CHECKING:  # the kernel may be missing
     from relay_core.kernel.scan import Scanner
 
 _MAX_RAGGED_BYTES = 8 << 20
-"""More records of other widths are read in another order without the kernel."""
+"""The limit of bytes of records that do not fit the header.
+
+The other reader reads them in several passes if there are more, and reports list causes
+in the order of these passes.
+"""
 _MAX_DOUBTFUL_BYTES = 1 << 20
-"""A feed with more doubtful bytes than this, and than others, needs no kernel."""
+"""The number of doubtful bytes from which on they must be less than half of the feed.
+
+Otherwise the other reader reads the whole feed, which takes less time and memory.
+"""
 _NUMBER = 2  # the column of a doubtful record's number
 _LINES = 3  # the column of the line ends before it
 
