@@ -10,11 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from relay_core.onboarding.feed_sample import SampleRecord
-from relay_core.onboarding.header_names import (
-    MAX_HEADERS,
-    count_known,
-    joined_words,
-)
+from relay_core.onboarding.header_names import MAX_HEADERS, count_known
 
 _CODES = (
     "USD|EUR|GBP|CHF|CAD|AUD|NZD|JPY|CNY|INR|SEK|NOK|DKK|PLN|CZK|HUF|RON|TRY|ZAR|"
@@ -109,11 +105,6 @@ def find_header(
     if len(row_indexes) < _MIN_ROWS:
         return _first_full(records, names)
     return _without_header(records, row_indexes[0])
-
-
-def figure_columns(records: Sequence[SampleRecord]) -> frozenset[int]:
-    """Return the indexes of the columns whose cells are mostly figures."""
-    return _columns_of(records).figures
 
 
 def is_row(record: SampleRecord, figures: frozenset[int]) -> bool:
@@ -274,8 +265,3 @@ def unique_names(headers: Sequence[str]) -> list[str]:
             suffix += 1
         names.append(name)
     return names
-
-
-def is_same_name(header: str, name: str) -> bool:
-    """Return True if two headers have the same plain words."""
-    return joined_words(header) == joined_words(name)
