@@ -26,7 +26,7 @@ from relay_core.onboarding.feed_sample import (
 
 SAMPLE_LIMITS = replace(DEFAULT_LIMITS, feed_bytes=256 << 20)
 """The limits of a file that has to be unpacked as a whole."""
-_ZEROS_FORMAT = re.compile(rb'formatCode\s*=\s*"00')
+_ZEROS_FORMAT = re.compile(rb"formatCode\s*=\s*.00")
 _SAMPLE_BYTES = 1 << 20  # the size of the sample of a compressed text
 
 
