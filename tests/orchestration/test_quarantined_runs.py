@@ -115,7 +115,7 @@ def test_nine_prices_are_kept_back_three_are_accepted_and_time_confirms_the_othe
     assert shown["quarantined"].value == 9
     assert column_of(shown["quarantine"], "sku") == NINE
     page = world.artifact("report", RUNS[1]).decode()
-    assert all(f"<code>{sku}</code>" in page for sku in NINE)
+    assert all(f"<code><bdi>{sku}</bdi></code>" in page for sku in NINE)
 
     assert accept(world, 1, skus=THREE) == {"accepted": 3}
     clock.advance(seconds=3600)
