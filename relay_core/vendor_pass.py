@@ -72,9 +72,11 @@ class VendorPass:
         """
         reader = self.fallback.reader
         finished: list[Future[NormalizedVendor]] = []
+        has_large = False
         with ThreadPoolExecutor(1) as thread:
             for feed in feeds:
                 is_large = len(feed.data) > _MAX_BYTES_BESIDE
+                has_large |= is_large
                 is_tight = reader.bytes_left < 2 * reader.limits.feed_bytes
                 if finished and (is_large or is_tight):
                     # A last good feed of the previous vendor takes its bytes first.
@@ -89,7 +91,11 @@ class VendorPass:
                     thread.submit(self.finish, rows, is_large=is_large),
                 )
                 del rows
-        return [vendor.result() for vendor in finished]
+        vendors = [vendor.result() for vendor in finished]
+        if has_large:
+            # The merge takes blocks of other sizes than reading has left.
+            pa.default_memory_pool().release_unused()
+        return vendors
 
     def finish(
         self,

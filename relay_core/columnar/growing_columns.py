@@ -55,15 +55,26 @@ class GrowingArray:
         size_in_bytes = self.size * self._dtype.itemsize
         if size_in_bytes <= len(self._pages):
             return
-        new_size = max(size_in_bytes, 2 * len(self._pages))
-        new_size = -(-new_size // mmap.PAGESIZE) * mmap.PAGESIZE
+        self._resize(max(size_in_bytes, 2 * len(self._pages)))
+
+    def cut(self, size: int) -> None:
+        """Remove all values but the first ``size``, and release their pages.
+
+        Nothing can be appended later.
+        """
+        self.size = size
+        self._resize(max(size * self._dtype.itemsize, 1))
+
+    def _resize(self, size_in_bytes: int) -> None:
+        new_size = -(-size_in_bytes // mmap.PAGESIZE) * mmap.PAGESIZE
         try:
             self._pages.resize(new_size)
         except SystemError:  # only Linux can move pages without a copy
-            smaller_pages = self._pages
+            old_pages = self._pages
             self._pages = _new_pages(new_size)
-            with memoryview(smaller_pages) as view:
-                self._pages[: len(view)] = view
+            with memoryview(old_pages) as view:
+                copied = min(len(view), new_size)
+                self._pages[:copied] = view[:copied]
         if new_size >= _HUGE_PAGES and hasattr(mmap, "MADV_HUGEPAGE"):
             self._pages.madvise(mmap.MADV_HUGEPAGE)
 

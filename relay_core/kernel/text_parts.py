@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from relay_core.columnar.arrays import Bytes, RecordNumbers, WholeNumbers
+from relay_core.columnar.growing_columns import GrowingArray
 from relay_core.columnar.threads import ordered_map
 
 if TYPE_CHECKING:  # the kernel may be missing
@@ -120,7 +121,9 @@ def _scanned(
 ) -> TextPart:
     """Return a part of a text, as far as there is room for its rows."""
     size = limit - start
-    rows = np.empty(room, np.uint8)
+    # Pages of their own: the heap would keep those of rows that are released.
+    rows = GrowingArray(np.uint8)
+    rows.skip(room)
     offsets = np.empty(size // 16 + 64, np.int64)
     numbers = np.empty(len(offsets), np.int64)
     doubts = np.empty((size // 64 + 64, 4), np.int64)
@@ -128,7 +131,7 @@ def _scanned(
     scanned = scanner.scan(
         start,
         limit,
-        rows,
+        rows.array(),
         offsets,
         numbers,
         doubts,
@@ -139,14 +142,13 @@ def _scanned(
     if not is_readable:
         raise UnreadableTextError
     line_count, ragged_bytes, doubtful_left = counts
-    # The buffer gives back the memory that it does not need.
-    rows.resize(used, refcheck=False)
+    rows.cut(used)
     return TextPart(
         start,
         end,
         records,
         line_count,
-        rows,
+        rows.array(),
         offsets[:row_count].copy(),
         numbers[:row_count].copy(),
         doubts[:doubt_count].copy(),

@@ -1,6 +1,6 @@
 """A vendor's rows as the kernel packs them, and columns and lines made of them."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, TypeAlias
@@ -24,11 +24,18 @@ from relay_core.columnar.text import (
     take_short,
     with_nulls,
 )
-from relay_core.domain.columns import CONDITIONS
+from relay_core.domain.columns import (
+    CONDITIONS,
+    INPUT_COLUMNS,
+    extra_column,
+)
 from relay_core.kernel import compiled
 from relay_core.kernel.feed_scan import text_places
 from relay_core.kernel.text_parts import TextPart
+from relay_core.normalize.result import Cells as ColumnOfRows
+from relay_core.normalize.result import VendorColumns
 from relay_core.normalize.typed_batch import TypedBatch, typed
+from relay_core.validation.row_schemas import offer_fields
 
 Cells: TypeAlias = "pa.Array | pa.ChunkedArray"
 """The cells of a column of offers."""
@@ -191,7 +198,9 @@ class PackedRows:
         )
         cells: dict[str, Cells] = {}
         for column, values_of_column in zip(numbers, values, strict=True):
-            cells[column.name] = _number_cells(column, values_of_column)
+            # A view of it would keep the values of all columns in memory.
+            copied_values = values_of_column.copy()
+            cells[column.name] = _number_cells(column, copied_values)
         for place, bounds_of_text, data_of_text in zip(
             texts,
             bounds,
@@ -203,6 +212,30 @@ class PackedRows:
         if any(column.name == _ROW_NUMBER for column in fields):
             cells[_ROW_NUMBER] = pa.array(self.numbers[rows])
         return [cells[column.name] for column in fields]
+
+    def unpacked(self, fields: Sequence[pa.Field]) -> dict[str, ColumnOfRows]:
+        """Return columns of all rows, in the order of their records."""
+        names = compiled.scan.NUMBERS
+        places = text_places(self.extra_columns)
+        numbers = [column for column in fields if column.name in names]
+        requested = {column.name for column in fields}
+        texts = [name for name in places if name in requested]
+        values, bounds, data = self._gathered(
+            [names.index(column.name) for column in numbers],
+            [places[name] for name in texts],
+            self.offsets,
+        )
+        columns: dict[str, ColumnOfRows] = {}
+        for column, values_of_column in zip(numbers, values, strict=True):
+            columns[column.name] = _column_of_rows(column, values_of_column)
+        for name, bounds_of_text, data_of_text in zip(
+            texts,
+            bounds,
+            data,
+            strict=True,
+        ):
+            columns[name] = _text_array(bounds_of_text, data_of_text)
+        return columns
 
     def _gathered(
         self,
@@ -283,6 +316,19 @@ def _number_cells(column: pa.Field, numbers: WholeNumbers) -> pa.Array:
     return typed(column.type, numbers, nulls)
 
 
+def _column_of_rows(column: pa.Field, numbers: WholeNumbers) -> ColumnOfRows:
+    """Return numbers in as few bytes as the column of offers has."""
+    if column.name == "condition":
+        conditions = _condition_texts().fill_null("")
+        return conditions.take(pa.array(numbers))
+    nulls = numbers == _NULL
+    if column.name == "updated_at":
+        nulls[:] = False
+    numbers[nulls] = 0
+    is_short = column.type.bit_width == 32
+    return numbers.astype(np.int32 if is_short else np.int64), nulls
+
+
 def _texts(bounds: WholeNumbers, data: Bytes) -> Cells:
     """Return texts with nulls in place of empty ones, and with short offsets."""
     text = _text_array(bounds, data)
@@ -329,9 +375,15 @@ class PackedColumns:
         """Return the valid cells of some columns, in order."""
         return self.packed.columns(fields, self.rows)
 
-    def rest(self) -> "PackedColumns":
-        """Return the columns that winners may still need: all of them."""
-        return self
+    def rest(self, offered: Collection[str]) -> VendorColumns:
+        """Return the columns that winners may still need, without ``offered``.
+
+        They take less memory than the packed rows, which have the offers' cells too.
+        """
+        extra_columns = map(extra_column, self.packed.extra_columns)
+        names = {*INPUT_COLUMNS, *extra_columns}.difference(offered)
+        columns = self.packed.unpacked(list(offer_fields(names)))
+        return VendorColumns(columns, self.rows)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,6 +1,6 @@
 """The result of normalizing one vendor, and all vendors of a run."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, Protocol, TypeAlias
@@ -48,8 +48,8 @@ class KeptColumns(Protocol):
     ) -> list[pa.Array | pa.ChunkedArray]:
         """Return the valid cells of some columns, in order, and release these."""
 
-    def rest(self) -> "KeptColumns":
-        """Return the columns that winners may still need."""
+    def rest(self, offered: Collection[str]) -> "KeptColumns":
+        """Return the columns that winners may still need, without ``offered``."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,12 +99,13 @@ class VendorColumns:
         self.columns.pop(field.name, None)
         return cells
 
-    def rest(self) -> "VendorColumns":
-        """Return the columns that winners may still need."""
+    def rest(self, offered: Collection[str]) -> "VendorColumns":
+        """Return the columns that winners may still need, without ``offered``."""
         columns = {
             name: column
             for name, column in self.columns.items()
             if name in INPUT_COLUMNS or is_extra(name)
+            if name not in offered
         }
         return VendorColumns(columns, self.rows)
 

@@ -192,6 +192,8 @@ def scan_feed(
                 return None
             csv_records.release_mapped(data)
         _read_doubtful(reader, scanned, doubts)
+        # The doubtful records lie in pages of the whole file.
+        csv_records.release_mapped(data)
     except (text_parts.UnreadableTextError, FeedUnreadableError):
         return None
     return scanned

@@ -316,7 +316,8 @@ class SortedVendor:
         """Return the vendor with some columns of its offers, taken from ``kept``."""
         fields = list(offer_fields(columns))
         offers = pa.table(self.kept.offers(fields), schema=pa.schema(fields))
-        return replace(self.vendor, offers=offers, deferred=self.kept.rest())
+        deferred = self.kept.rest(columns)
+        return replace(self.vendor, offers=offers, deferred=deferred)
 
 
 def sorted_rows(

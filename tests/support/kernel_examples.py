@@ -9,7 +9,7 @@ from typing import Any
 from unittest import mock
 
 from relay_core.config import TenantConfig, load_config
-from relay_core.domain.columns import extra_column
+from relay_core.domain.columns import INPUT_COLUMNS, extra_column, is_extra
 from relay_core.domain.errors import ConfigError
 from relay_core.domain.limits import DEFAULT_LIMITS, ReportRoom
 from relay_core.kernel import compiled, text_parts
@@ -182,7 +182,17 @@ def read(example: Example, *, with_kernel: bool) -> Reading:
         columns = list(offer_fields(names))
         cells = ordered.kept.cells(columns, ordered.kept.rows)
         lines = b"".join(map(bytes, ordered.consume_lines(extra_columns)))
-        offers = ordered.with_offers(["sku", "cost"]).offers
+        with_offers = ordered.with_offers(["sku", "cost"])
+        offers = with_offers.offers
+        deferred = with_offers.deferred
+        assert deferred is not None
+        others = [
+            column
+            for column in columns
+            if column.name in INPUT_COLUMNS or is_extra(column.name)
+            if column.name not in offers.column_names
+        ]
+        deferred_cells = deferred.cells(others, deferred.rows)
     result = {
         field.name: getattr(ordered.vendor, field.name)
         for field in fields(NormalizedVendor)
@@ -191,6 +201,8 @@ def read(example: Example, *, with_kernel: bool) -> Reading:
     result["rejected_rows"] = ordered.vendor.rejected_rows.to_pylist()
     for column, of_column in zip(columns, cells, strict=True):
         result[f"column {column.name}"] = of_column.to_pylist()
+    for column, of_column in zip(others, deferred_cells, strict=True):
+        result[f"deferred {column.name}"] = of_column.to_pylist()
     result["lines"] = lines.split(b"\n")
     result["offers"] = offers.to_pylist()
     return Reading(by_kernel, result)

@@ -72,6 +72,19 @@ def test_what_is_skipped_is_zero() -> None:
     assert array.array().tolist() == [7, *[0] * mmap.PAGESIZE, 8]
 
 
+@pytest.mark.usefixtures("pages")
+@pytest.mark.parametrize("size", [0, 1, 1_000])
+def test_a_cut_array_has_the_first_values(size: int) -> None:
+    array = GrowingArray(np.int64)
+    array.append(np.arange(mmap.PAGESIZE))
+
+    array.cut(size)
+
+    assert array.array().tolist() == list(range(size))
+    page_count = -(-8 * size // mmap.PAGESIZE)
+    assert len(array._pages) == max(page_count, 1) * mmap.PAGESIZE
+
+
 @given(NUMBERS)
 def test_numbers_and_nulls_come_back_row_by_row(
     parts: list[list[int | None]],
