@@ -222,5 +222,9 @@ def _with_one_byte_delimiter(text: str, delimiter: str) -> tuple[bytes, bytes]:
 def _text_of(feed: FeedSample, encoding: str) -> str:
     try:
         return decode_head(feed.data, encoding, is_whole=feed.is_whole)
+    except UnicodeDecodeError as error:
+        offset = f"{error.start:,}"
+        reason = f"the byte at offset {offset} is not valid {encoding}"
+        raise unreadable(f"{reason}. The file has another encoding.") from error
     except UnicodeError as error:
-        raise unreadable(f"the bytes are not {encoding}: {error}") from error
+        raise unreadable(f"the file is not valid {encoding}") from error
