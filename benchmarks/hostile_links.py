@@ -1,6 +1,6 @@
 """What hostile links, cookies and forms cost others: a part of `make bench-hostile-requests`.
 
-One tenant has links to its feed and to its suppliers' pages, and whoever has them means harm.
+One tenant has links to its feed and to its suppliers' pages, whose holder means harm.
 Another tenant has a link, a key and a supplier of its own. Each figure has the contract's limit.
 """
 

@@ -163,9 +163,7 @@ def attacks() -> Iterator[Attack]:
         + b"}",
         "a key of 100,000 characters over 3,000 twice": b'{"%s":{%s}}'
         % (b"k" * 100_000, repeated),
-        "1 MiB of keys that stand twice": b"{"
-        + b",".join([b'"a":1'] * 174_000)
-        + b"}",
+        "1 MiB of repeated keys": b"{" + b",".join([b'"a":1'] * 174_000) + b"}",
         "1 MiB of empty lists": b'{"vendors":['
         + b",".join([b"[]"] * 340_000)
         + b"]}",

@@ -500,7 +500,7 @@ cdef class Scanner:
             first = self.sku_map.value_bounds[mapped]
             length = self.sku_map.value_bounds[mapped + 1] - first
             need += length
-        # Whoever reads the last row may look at as many bytes as a head can have.
+        # A reader of the last row may look at as many bytes as a head can have.
         if used + need + _head_room(self.text_count) > rows.shape[0]:
             return -1
         lengths = _write_head(&rows[used], head)

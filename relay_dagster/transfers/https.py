@@ -46,7 +46,7 @@ def open_https(
     the system has now.
 
     Raises:
-        CallError: There is no file to be had.
+        CallError: The file cannot be fetched.
     """
     path, _, _ = destination.target.partition("?")
     name = unquote(basename(path))

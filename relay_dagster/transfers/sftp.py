@@ -87,7 +87,7 @@ def open_sftp(
     file that has more than ``max_bytes`` is not read.
 
     Raises:
-        CallError: There is no file to be had.
+        CallError: The file cannot be fetched.
     """
     backend = JudgedBackend(destination, allowance)
     connection = backend.dial(destination.host, destination.port)

@@ -1,4 +1,4 @@
-"""Servers that try to exhaust whoever moves a file from or to them; each does one thing wrong.
+"""Servers that try to exhaust a client that moves files; each of them does one thing wrong.
 
 Those of HTTP are answers for `support.pulls_world.file_server`. Those of SSH come in two kinds:
 some never get as far as a login and need no key, the others let the user in, and garble SFTP.
