@@ -57,6 +57,11 @@ class ValuePath:
         )
 
 
+def is_name(text: str) -> bool:
+    """Return True if a text can be a step of a path."""
+    return text not in ("", ".", "..") and "/" not in text and "[" not in text
+
+
 def record_names(path: str) -> tuple[str, ...]:
     """Return the names of the path of records; none for the document itself.
 
@@ -69,7 +74,7 @@ def record_names(path: str) -> tuple[str, ...]:
         return ()
     names = tuple(path[1:].split("/"))
     for name in names:
-        if name in ("", ".", "..") or "[" in name:
+        if not is_name(name):
             raise PathError('must be "/" or names joined by "/"')
     return names
 

@@ -4,7 +4,6 @@ A key may occur only in the last line. Therefore all lines are read before the f
 batch, and their cells stay in memory as columns. Numbers keep the form of the file.
 """
 
-import json
 import re
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,11 +24,12 @@ from relay_core.ingest import feed
 from relay_core.ingest.column_mapping import plan_columns
 from relay_core.ingest.csv_records import window_end
 from relay_core.ingest.documents.json_faults import (
+    ANY_KEYS,
     HALF_PAIR,
     MAYBE_SURROGATE,
     STRING,
+    UNIQUE_KEYS,
     is_too_deep,
-    unique_pairs,
 )
 from relay_core.ingest.keyed_cells import (
     MAX_CELLS,
@@ -210,20 +210,6 @@ class _JsonLines:
 # --- lines to objects ---------------------------------------------------------------
 
 
-_AS_WRITTEN: dict[str, Any] = {
-    "parse_float": str.encode,
-    "parse_int": str.encode,
-    "parse_constant": int,  # raises: NaN and the infinities are not valid JSON
-}
-"""Options of a decoder that keep numbers as the file has them, as bytes.
-
-No other value is bytes, and no type is made faster from a text.
-"""
-_UNIQUE_KEYS = json.JSONDecoder(object_pairs_hook=unique_pairs, **_AS_WRITTEN)
-_ANY_KEYS = json.JSONDecoder(**_AS_WRITTEN)
-"""Of a key that occurs twice, this decoder takes the last value."""
-
-
 def read_object(line: str) -> Mapping[str, Any] | None:
     """Return the object of one line, its numbers as bytes; None if it is no object.
 
@@ -236,7 +222,7 @@ def read_object(line: str) -> Mapping[str, Any] | None:
         return None
     start = len(line) - len(line.lstrip(_WHITE_SPACE))
     try:
-        value, end = _UNIQUE_KEYS.raw_decode(line, start)
+        value, end = UNIQUE_KEYS.raw_decode(line, start)
     except ValueError:
         return None
     if not isinstance(value, dict):
@@ -261,7 +247,7 @@ def _objects_at_once(
     if _is_too_deep(text, len(lines)) or MAYBE_SURROGATE.search(text):
         return None
     try:
-        values = _ANY_KEYS.decode(f"[{text}]")
+        values = ANY_KEYS.decode(f"[{text}]")
     except (ValueError, RecursionError):
         return None
     objects: list[Mapping[str, Any] | None] = values[::2]

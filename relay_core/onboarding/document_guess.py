@@ -27,7 +27,8 @@ def guess_document(
     Raises:
         FeedUnreadableError: The document is too large to be checked.
     """
-    format = _document_format(feed, parser)
+    is_one_line = _is_one_line(feed)
+    format = _document_format(feed, parser, is_one_line=is_one_line)
     if format is None:
         return None
     if not feed.is_whole:
@@ -38,7 +39,7 @@ def guess_document(
     if survey is None:
         return (format, parser.record) if parser.format == format else None
     best = survey.paths()[0]
-    if parser.format in ("jsonl", "csv") and _is_one_line(feed):
+    if parser.format in ("jsonl", "csv") and is_one_line:
         # One line with an object is a line of JSON Lines, unless it has a list of records.
         return (format, best.path) if best.record_count > 1 else None
     if parser.format == format and survey.has_values_at(parser.record_path):
@@ -48,15 +49,20 @@ def guess_document(
     return format, best.path
 
 
-def _document_format(feed: FeedSample, parser: ParserConfig) -> str | None:
+def _document_format(
+    feed: FeedSample,
+    parser: ParserConfig,
+    *,
+    is_one_line: bool,
+) -> str | None:
     if parser.format in DOCUMENT_FORMATS and not kind_of(
         feed.data, parser.format
     ):
         return parser.format
-    kind = kind_of(feed.data, "json" if _is_one_line(feed) else "csv")
+    kind = kind_of(feed.data, "json" if is_one_line else "csv")
     if kind is not None and kind.format in DOCUMENT_FORMATS:
         return kind.format
-    return "json" if kind is None and _is_one_line(feed) else None
+    return "json" if kind is None and is_one_line else None
 
 
 def _is_one_line(feed: FeedSample) -> bool:

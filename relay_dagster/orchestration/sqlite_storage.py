@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import sqlalchemy as sa
 from dagster._core.storage.base_storage import DagsterStorage
@@ -57,62 +57,46 @@ def _has_tables(engine: sa.Engine) -> bool:
         return connection.exec_driver_sql(version).scalar() is not None
 
 
-class SqliteRuns(SqliteRunStorage):
+class _OneFile:
+    """The connections to a file that has all tables of a storage."""
+
+    _file_name: ClassVar[str]  # the name of the file, without its suffix
+
+    def __init__(self, conn_string: str, inst_data: Any = None) -> None:
+        self._engine = _engine(conn_string)
+        super().__init__(conn_string, inst_data)  # type: ignore[call-arg]  # Dagster's
+
+    @classmethod
+    def from_local(cls, base_dir: str, inst_data: Any = None) -> Any:
+        """Return the storage in a folder, with the tables that it needs."""
+        Path(base_dir).mkdir(parents=True, exist_ok=True)
+        conn_string = create_db_conn_string(base_dir, cls._file_name)
+        storage = cls(conn_string, inst_data)
+        if _has_tables(storage._engine):
+            return storage
+        return super().from_local(base_dir, inst_data)  # type: ignore[misc]  # Dagster's
+
+    @contextmanager
+    def connect(self) -> Iterator[sa.Connection]:
+        """Lend a connection with a transaction."""
+        with self._engine.begin() as connection:
+            yield connection
+
+    def dispose(self) -> None:
+        """Close the connections."""
+        self._engine.dispose()
+
+
+class SqliteRuns(_OneFile, SqliteRunStorage):
     """Dagster's table of runs in SQLite."""
 
-    def __init__(self, conn_string: str, inst_data: Any = None) -> None:
-        self._engine = _engine(conn_string)
-        super().__init__(conn_string, inst_data)
-
-    @classmethod
-    def from_local(cls, base_dir: str, inst_data: Any = None) -> Self:
-        """Return the storage in a folder, with the tables that it needs."""
-        Path(base_dir).mkdir(parents=True, exist_ok=True)
-        storage = cls(create_db_conn_string(base_dir, "runs"), inst_data)
-        if _has_tables(storage._engine):
-            return storage
-        return super().from_local(base_dir, inst_data)
-
-    @contextmanager
-    def connect(self) -> Iterator[sa.Connection]:
-        """Lend a connection with a transaction."""
-        with self._engine.begin() as connection:
-            yield connection
-
-    def dispose(self) -> None:
-        """Close the connections."""
-        self._engine.dispose()
+    _file_name = "runs"
 
 
-class SqliteSchedules(SqliteScheduleStorage):
+class SqliteSchedules(_OneFile, SqliteScheduleStorage):
     """Dagster's table of sensors and their ticks in SQLite."""
 
-    def __init__(self, conn_string: str, inst_data: Any = None) -> None:
-        self._engine = _engine(conn_string)
-        super().__init__(conn_string, inst_data)
-
-    @classmethod
-    def from_local(
-        cls,
-        base_dir: str,
-        inst_data: Any = None,
-    ) -> SqliteScheduleStorage:
-        """Return the storage in a folder, with the tables that it needs."""
-        Path(base_dir).mkdir(parents=True, exist_ok=True)
-        storage = cls(create_db_conn_string(base_dir, "schedules"), inst_data)
-        if _has_tables(storage._engine):
-            return storage
-        return super().from_local(base_dir, inst_data)
-
-    @contextmanager
-    def connect(self) -> Iterator[sa.Connection]:
-        """Lend a connection with a transaction."""
-        with self._engine.begin() as connection:
-            yield connection
-
-    def dispose(self) -> None:
-        """Close the connections."""
-        self._engine.dispose()
+    _file_name = "schedules"
 
 
 class SqliteEvents(SqliteEventLogStorage):

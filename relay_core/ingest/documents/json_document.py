@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from relay_core.config import ParserConfig
+from relay_core.domain.document_paths import is_name
 from relay_core.domain.limits import Limits
 from relay_core.ingest import feed
 from relay_core.ingest.documents.json_tokens import JsonCursor
@@ -194,7 +195,7 @@ class _Reader:
             if self._named:
                 self._named.enter(key)
             # Values below a key without a header have no headers either.
-            cells = record if _has_header(key) else {}
+            cells = record if is_name(key) else {}
             self._read_members(cells, f"{prefix}{key}/")
             if self._named:
                 self._named.leave(NO_VALUE)
@@ -225,11 +226,6 @@ class _Reader:
         return named.leave(NO_VALUE)
 
 
-def _has_header(key: str) -> bool:
-    """Return True if a key can be a step of a header."""
-    return key not in ("", ".", "..") and "/" not in key and "[" not in key
-
-
 def _flatten(
     value: dict[str, Any],
     prefix: str,
@@ -237,7 +233,7 @@ def _flatten(
 ) -> None:
     """Enter the values of an object into a record, by their headers."""
     for key, member in value.items():
-        if not _has_header(key):
+        if not is_name(key):
             continue
         if isinstance(member, dict):
             _flatten(member, f"{prefix}{key}/", record)
@@ -275,6 +271,6 @@ def _survey_decoded(name: str, value: Any, survey: Survey) -> None:
     survey.enter(name)
     if isinstance(value, dict):
         for key, member in value.items():
-            if _has_header(key):
+            if is_name(key):
                 _survey_decoded(key, member, survey)
     survey.leave(is_cell=not isinstance(value, dict))

@@ -1,6 +1,6 @@
-"""Faults of JSON that `json` lets pass, or reports without their place.
+"""The decoders of JSON, and its faults that `json` lets pass or reports without a place.
 
-These are repeated keys, NaN and the infinities, escaped surrogates without their other
+These faults are repeated keys, NaN and the infinities, escaped surrogates without their other
 half, and too many levels.
 """
 
@@ -45,6 +45,20 @@ def unique_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(record) < len(pairs):
         raise ValueError("a key occurs twice")
     return record
+
+
+_AS_WRITTEN: dict[str, Any] = {
+    "parse_float": str.encode,
+    "parse_int": str.encode,
+    "parse_constant": int,  # raises: NaN and the infinities are not valid JSON
+}
+"""Options of a decoder that keep numbers as the file has them, as bytes.
+
+No other value is bytes, and no type is made faster from a text.
+"""
+UNIQUE_KEYS = json.JSONDecoder(object_pairs_hook=unique_pairs, **_AS_WRITTEN)
+ANY_KEYS = json.JSONDecoder(**_AS_WRITTEN)
+"""Of a key that occurs twice, this decoder takes the last value. It is faster."""
 
 
 def is_too_deep(text: str, max_levels: int) -> bool:

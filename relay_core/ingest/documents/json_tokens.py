@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from relay_core.ingest.documents.json_faults import (
+    ANY_KEYS,
     MAYBE_SURROGATE,
+    UNIQUE_KEYS,
     find_fault,
     is_too_deep,
-    unique_pairs,
 )
 from relay_core.ingest.documents.records import MAX_LEVELS, broken_document
 
@@ -42,14 +43,6 @@ _REASONS = {
     "Unterminated string starting at": "the string has no end",
 }
 """The messages of `json` as clauses."""
-_AS_WRITTEN: dict[str, Any] = {
-    "parse_float": str.encode,
-    "parse_int": str.encode,
-    "parse_constant": int,  # raises: NaN and the infinities are not valid JSON
-}
-_UNIQUE_KEYS = json.JSONDecoder(object_pairs_hook=unique_pairs, **_AS_WRITTEN)
-_ANY_KEYS = json.JSONDecoder(**_AS_WRITTEN)
-"""Of a key that occurs twice, this decoder takes the last value. It is faster."""
 _SPACED_COLONS = (" :", "\t:", "\n:", "\r:")
 
 
@@ -263,11 +256,11 @@ class JsonCursor:
         text = self.text
         start = text.position
         try:
-            value, end = _ANY_KEYS.raw_decode(text.part, start)
+            value, end = ANY_KEYS.raw_decode(text.part, start)
             if type(value) in _CONTAINERS and self._may_repeat_keys(
                 value, start, end
             ):
-                value, end = _UNIQUE_KEYS.raw_decode(text.part, start)
+                value, end = UNIQUE_KEYS.raw_decode(text.part, start)
         except json.JSONDecodeError as error:
             is_cut = error.msg.startswith("Unterminated string") or (
                 error.pos > len(text.part) - _LONGEST_TOKEN

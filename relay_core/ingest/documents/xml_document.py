@@ -17,7 +17,6 @@ from relay_core.ingest.documents.named_values import (
     NoValue,
 )
 from relay_core.ingest.documents.records import (
-    MAX_LEVELS,
     DocumentPlan,
     DocumentRecords,
     check_width,
@@ -127,8 +126,7 @@ class _Reader(XmlEvents):
         place = self._place.children.get(name) or self._new_place(name)
         self._places.append(self._place)
         self._place = place
-        if len(self._places) > MAX_LEVELS:
-            check_level(len(self._places), self.line)
+        check_level(len(self._places), self.line)
         if self._texts:
             self._have_children[-1] = True
         self._texts.append("")
