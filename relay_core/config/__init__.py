@@ -1,7 +1,6 @@
 """A tenant's config: from text to frozen models, with a path for every fault."""
 
 from relay_core.config.cross_checks import LoadContext as LoadContext
-from relay_core.config.documents import parse_document as parse_document
 from relay_core.config.loading import TenantConfig as TenantConfig
 from relay_core.config.loading import load_config as load_config
 from relay_core.config.loading import load_stored_config as load_stored_config
@@ -18,3 +17,4 @@ from relay_core.config.overrides import (
 )
 from relay_core.config.overrides import parse_overrides as parse_overrides
 from relay_core.config.parser import ParserConfig as ParserConfig
+from relay_core.config.reading.documents import parse_document as parse_document

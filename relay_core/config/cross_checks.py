@@ -7,9 +7,7 @@ that were read before, and the `LoadContext` of the whole config.
 import re
 from collections.abc import Callable, Iterable, Mapping, Sized
 from dataclasses import dataclass, field
-from datetime import UTC
 from decimal import Decimal
-from types import SimpleNamespace
 from typing import Annotated, Any, NamedTuple
 
 from pydantic import (
@@ -30,21 +28,17 @@ from relay_core.config.refusals import refuse
 from relay_core.config.scalars import BareWord
 from relay_core.domain.cell_rules import (
     MONEY_LIMIT,
-    describe,
-    read_cell,
     shorten,
 )
 from relay_core.domain.codes import (
     DOCUMENT_FORMATS,
     WORKBOOK_FORMATS,
-    RowFault,
 )
 from relay_core.domain.columns import (
     CANONICAL_COLUMNS,
     EXTRA_COLUMN,
     RESERVED_COLUMNS,
 )
-from relay_core.domain.errors import CellError
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits
 
 _MAX_KEY_BYTES = 1024
@@ -65,9 +59,12 @@ class LoadContext:
     currency: str | None = None  # the tenant's currency; None if it is invalid
     # The rate of each currency that has one; None for an invalid rate
     rates: dict[str, Decimal | None] = field(default_factory=dict)
+    # The ids of the channels that were read so far
+    channel_ids: set[str] = field(default_factory=set)
 
 
-def _context(info: ValidationInfo) -> LoadContext:
+def context_of(info: ValidationInfo) -> LoadContext:
+    """Return the facts that the sections of the config share."""
     return (
         info.context if isinstance(info.context, LoadContext) else LoadContext()
     )
@@ -82,7 +79,7 @@ def at_most(limit: str | int, noun: str = "entries") -> BeforeValidator:
 
     def check(value: Any, info: ValidationInfo) -> Any:
         if isinstance(limit, str):
-            highest: int = getattr(_context(info).limits, limit)
+            highest: int = getattr(context_of(info).limits, limit)
         else:
             highest = limit
         is_collection = isinstance(value, Sized) and not isinstance(value, str)
@@ -153,7 +150,7 @@ def refuse_bare(key: Any) -> Any:
 
 def _note_vendor(vendor_id: str, info: ValidationInfo) -> str:
     """Refuse a vendor's id that an earlier vendor of the config has."""
-    vendor_ids = _context(info).vendor_ids
+    vendor_ids = context_of(info).vendor_ids
     if vendor_id in vendor_ids:
         raise refuse(
             f'"{vendor_id}" appears more than once; give each vendor its own id',
@@ -164,7 +161,7 @@ def _note_vendor(vendor_id: str, info: ValidationInfo) -> str:
 
 def _check_known_vendor(vendor_id: str, info: ValidationInfo) -> str:
     """Refuse a vendor that the config lacks, unless its list of vendors is invalid."""
-    vendor_ids = _context(info).vendor_ids
+    vendor_ids = context_of(info).vendor_ids
     if vendor_ids and vendor_id not in vendor_ids:
         raise refuse(
             f"the config has no vendor {shorten(vendor_id)}",
@@ -187,7 +184,7 @@ def _read_column(text: str, info: ValidationInfo) -> str:
             "vendor_id cannot be mapped or given a default, because it is always the "
             "vendor's id in this config; remove it",
         )
-    if text not in (*CANONICAL_COLUMNS, *_context(info).extra_columns):
+    if text not in (*CANONICAL_COLUMNS, *context_of(info).extra_columns):
         raise PydanticCustomError(
             refusals.UNKNOWN_COLUMN,
             "no canonical column",
@@ -197,7 +194,7 @@ def _read_column(text: str, info: ValidationInfo) -> str:
 
 def read_output_column(text: str, info: ValidationInfo) -> str:
     """Refuse a name that no column of the merged feed can have."""
-    if text not in (*values.WRITABLE_COLUMNS, *_context(info).extra_columns):
+    if text not in (*values.WRITABLE_COLUMNS, *context_of(info).extra_columns):
         raise PydanticCustomError(
             refusals.UNKNOWN_OUTPUT_COLUMN,
             "no canonical column",
@@ -216,7 +213,7 @@ def _check_extra_column(name: str, entry: Entry, info: ValidationInfo) -> None:
             f'"{name}" is the name of a built-in column; choose another name',
         )
     refuse_repeated(name, entry.seen)
-    _context(info).extra_columns.append(name)
+    context_of(info).extra_columns.append(name)
 
 
 _ANY_EXTRA: JsonDict = {"type": "string", "pattern": EXTRA_COLUMN}
@@ -254,18 +251,18 @@ BY_COLUMN = Field(
 
 
 def _note_currency(currency: str, info: ValidationInfo) -> str:
-    _context(info).currency = currency
+    context_of(info).currency = currency
     return currency
 
 
 def _note_rates(rates: Any, info: ValidationInfo) -> Any:
     if isinstance(rates, Mapping):
-        _context(info).rates = dict.fromkeys(map(str, rates))
+        context_of(info).rates = dict.fromkeys(map(str, rates))
     return rates
 
 
 def _check_rate(rate: Decimal, entry: Entry, info: ValidationInfo) -> None:
-    context = _context(info)
+    context = context_of(info)
     if entry.key == context.currency:
         raise refuse(
             f"{entry.key} is the default_currency, whose rate is always 1; remove it",
@@ -275,7 +272,7 @@ def _check_rate(rate: Decimal, entry: Entry, info: ValidationInfo) -> None:
 
 def _check_vendor_currency(currency: str, info: ValidationInfo) -> str:
     """Refuse a vendor's currency that is not the tenant's and has no rate."""
-    context = _context(info)
+    context = context_of(info)
     has_rate = currency in (context.currency, *context.rates)
     if context.currency is not None and not has_rate:
         raise refuse(
@@ -287,7 +284,7 @@ def _check_vendor_currency(currency: str, info: ValidationInfo) -> str:
 def _check_vendor_shipping(amount: Decimal, info: ValidationInfo) -> Decimal:
     """Refuse a vendor's flat amount that is too large in the tenant's currency."""
     currency = str(info.data.get("currency"))
-    rate = _context(info).rates.get(currency)
+    rate = context_of(info).rates.get(currency)
     if rate is not None and amount * rate >= MONEY_LIMIT:
         raise refuse(
             f"must be below {MONEY_LIMIT:,} in the default_currency, not {amount:f}",
@@ -336,7 +333,7 @@ def _goes_with(kind: str) -> AfterValidator:
 
 def _check_tenant_key(key: str, info: ValidationInfo) -> str:
     """Refuse a key that is not under the tenant's own prefix."""
-    tenant_id = _context(info).tenant_id
+    tenant_id = context_of(info).tenant_id
     prefix = "tenants/" if tenant_id is None else f"tenants/{tenant_id}/"
     if not key.startswith(prefix):
         hint = "; remove s3:// and the bucket" if key.startswith("s3:") else ""
@@ -395,6 +392,20 @@ LocalPath = Annotated[_Path | None, _goes_with("file")]
 # --- options that go with others ------------------------------------------------------
 
 
+def above(option: str) -> AfterValidator:
+    """Return the validator that refuses an amount at or below the option beside it."""
+
+    def check(value: Decimal | None, info: ValidationInfo) -> Decimal | None:
+        lowest = info.data.get(option)
+        if value is not None and lowest is not None and value <= lowest:
+            raise refuse(
+                f"must be greater than {option}, which is {lowest:f}, not {value:f}",
+            )
+        return value
+
+    return AfterValidator(check)
+
+
 FORMATS_WITH = {
     "record": DOCUMENT_FORMATS,
     "compression": ("csv", "jsonl", *DOCUMENT_FORMATS, "parquet"),
@@ -441,56 +452,3 @@ def refuse_idle(
             f'applies only if {option} is {words}, but {option} is "{chosen}"; '
             "remove it",
         )
-
-
-# --- entries of a parser's options ----------------------------------------------------
-
-
-def _check_word(quantity: int, entry: Entry, info: ValidationInfo) -> None:
-    """Refuse a word's quantity if an equal word has another one."""
-    word = str(entry.key).strip().casefold()
-    if entry.seen.setdefault(word, quantity) != quantity:
-        raise refuse(
-            "appears more than once, because letter case is ignored; keep only one",
-        )
-
-
-def _check_default(text: str, entry: Entry, info: ValidationInfo) -> None:
-    """Refuse a default that its column's rule would reject in a cell."""
-    if entry.key not in CANONICAL_COLUMNS:
-        return
-    parser: Any = SimpleNamespace(**info.data)
-    try:
-        read_cell(entry.key, text, parser, UTC)
-    except CellError as error:
-        fault = RowFault(error.error_code)
-        problem = describe(fault, entry.key, text)
-        raise refuse(
-            f"{problem}; write the default the way the vendor writes its cells",
-        ) from error
-    except AttributeError:
-        # An option that this column's rule needs is invalid and has its own fault.
-        pass
-
-
-def _check_new_text(text: str, entry: Entry, _: ValidationInfo) -> None:
-    refuse_repeated(text, entry.seen)
-
-
-QuantityWords = Annotated[
-    dict[
-        Annotated[values.Filled, BeforeValidator(refuse_bare)],
-        Annotated[values.Quantity, judged(_check_word)],
-    ],
-    ENTRIES,
-]
-Defaults = Annotated[
-    dict[MappedColumn, Annotated[values.Trimmed, judged(_check_default)]],
-    BY_COLUMN,
-    ENTRIES,
-]
-ColumnNames = Annotated[
-    tuple[Annotated[values.Trimmed, judged(_check_new_text)], ...],
-    Field(min_length=1),
-    ENTRIES,
-]

@@ -16,7 +16,11 @@ from relay_core.config import (
     TenantConfig,
     VendorConfig,
 )
-from relay_core.config.rule_lint import lint_price_rules, lint_stock
+from relay_core.config.rule_lint import (
+    lint_channel,
+    lint_price_rules,
+    lint_stock,
+)
 from relay_core.domain.cell_rules import cut
 from relay_core.domain.errors import ConfigFault
 from relay_core.domain.limits import MAX_QUOTED
@@ -155,6 +159,8 @@ def lint_warnings(
     for index, vendor in enumerate(config.vendors):
         if vendor.stock is not None:
             yield from lint_stock(f"vendors.{index}.stock", vendor.stock)
+    for index, channel in enumerate(config.channels):
+        yield from lint_channel(f"channels.{index}", channel)
     if config.output.missing_skus == "zero" and not is_published:
         yield ConfigFault(
             "output.missing_skus",

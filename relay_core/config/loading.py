@@ -19,9 +19,10 @@ from pydantic import Field, ValidationError
 import relay_core.config.cross_checks as cross_checks
 import relay_core.config.models as models
 import relay_core.config.values as values
-from relay_core.config.documents import parse_document
-from relay_core.config.plain_values import plain_document
+from relay_core.config.channels import Channels
 from relay_core.config.pydantic_faults import faults_of
+from relay_core.config.reading.documents import parse_document
+from relay_core.config.reading.plain_values import plain_document
 from relay_core.config.refusals import nearest
 from relay_core.config.scalars import NumberText, exact_number, type_name
 from relay_core.config.triggers import TriggersConfig
@@ -60,11 +61,20 @@ class TenantConfig(values.Section):
     error_policy: models.ErrorPolicy = models.ErrorPolicy()
     guards: models.GuardsConfig = models.GuardsConfig()
     triggers: TriggersConfig = TriggersConfig()
+    channels: Channels = ()
 
     @property
     def zone(self) -> ZoneInfo:
         """The time zone of timestamps without an offset."""
         return ZoneInfo(self.timezone)
+
+    @property
+    def reads(self) -> set[str]:
+        """The columns of a row that the feed and the channels are made from."""
+        sources = self.output.reads
+        for channel in self.channels:
+            sources |= channel.reads
+        return sources
 
     def next_run_after(self, instant: datetime) -> datetime | None:
         """Return the schedule's first due time after an instant, in UTC.

@@ -44,40 +44,28 @@ Ending = Annotated[
 AMOUNTS = ("margin_pct", "markup", "fixed_price")
 """The options with which a price rule sets a price."""
 _EFFECTS = "margin_pct, markup, fixed_price and leave_out: true"
-_Vendors = Annotated[
+Vendors = Annotated[
     tuple[cross_checks.KnownVendor, ...],
     Field(min_length=1, description="IDs of vendors of this config."),
 ]
-_Brands = Annotated[
+Brands = Annotated[
     tuple[values.Filled, ...],
     Field(min_length=1, description="Brands in any letter case."),
 ]
+Conditions = Annotated[tuple[Condition, ...], Field(min_length=1)]
 
 
 class RuleConditions(values.Section):
     """The offers that a price rule applies to: an offer must meet every condition."""
 
-    vendors: _Vendors | None = None
-    brands: _Brands | None = None
-    conditions: Annotated[tuple[Condition, ...], Field(min_length=1)] | None = (
-        None
-    )
+    vendors: Vendors | None = None
+    brands: Brands | None = None
+    conditions: Conditions | None = None
     cost_from: values.Money | None = None
-    cost_below: values.Money | None = None
-
-    @field_validator("cost_below")
-    @classmethod
-    def _is_above(
-        cls,
-        value: Decimal | None,
-        info: ValidationInfo,
-    ) -> Decimal | None:
-        cost_from = info.data.get("cost_from")
-        if value is not None and cost_from is not None and value <= cost_from:
-            raise refuse(
-                f"must be greater than cost_from, which is {cost_from:f}, not {value:f}",
-            )
-        return value
+    cost_below: Annotated[
+        values.Money | None,
+        cross_checks.above("cost_from"),
+    ] = None
 
 
 class PriceRule(values.Section):
@@ -384,8 +372,8 @@ def _check_new_header(
 _NewColumn = Annotated[OutputColumn, cross_checks.judged(_check_new_header)]
 
 
-class OutputConfig(values.Section):
-    """The format and the columns of the feed."""
+class FileConfig(values.Section):
+    """The format and the columns of a file that is made of the feed's rows."""
 
     format: OutputFormat = "csv"
     columns: Annotated[
@@ -398,6 +386,22 @@ class OutputConfig(values.Section):
         values.Bool,
         cross_checks.idle_without("format", "csv", "tsv", default=False),
     ] = False
+
+    @property
+    def reads(self) -> set[str]:
+        """The columns of a row that the file's columns are made from."""
+        sources: set[str] = set()
+        for column in self.columns:
+            if column.column in DERIVED_COLUMNS:
+                sources.update(DERIVED_COLUMNS[column.column])
+            elif column.column is not None:
+                sources.add(source_column(column.column))
+        return sources
+
+
+class OutputConfig(FileConfig):
+    """The feed's file, and the SKUs that it keeps."""
+
     missing_skus: Literal["drop", "zero"] = "drop"
     missing_sku_days: Annotated[
         int,
@@ -409,14 +413,3 @@ class OutputConfig(values.Section):
             default=_MISSING_SKU_DAYS,
         ),
     ] = _MISSING_SKU_DAYS
-
-    @property
-    def reads(self) -> set[str]:
-        """The columns of a row that the feed's columns are made from."""
-        sources: set[str] = set()
-        for column in self.columns:
-            if column.column in DERIVED_COLUMNS:
-                sources.update(DERIVED_COLUMNS[column.column])
-            elif column.column is not None:
-                sources.add(source_column(column.column))
-        return sources

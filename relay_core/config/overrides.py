@@ -20,8 +20,8 @@ from pydantic import (
 
 import relay_core.config.cross_checks as cross_checks
 import relay_core.config.values as values
-from relay_core.config.plain_values import plain_document
 from relay_core.config.pydantic_faults import faults_of
+from relay_core.config.reading.plain_values import plain_document
 from relay_core.config.refusals import refuse
 from relay_core.config.scalars import NumberText, read_number
 from relay_core.domain.cell_rules import MONEY_LIMIT, shorten

@@ -16,6 +16,7 @@ from pydantic import (
 )
 
 import relay_core.config.cross_checks as cross_checks
+import relay_core.config.parser_entries as parser_entries
 import relay_core.config.values as values
 import relay_core.domain.document_paths as document_paths
 from relay_core.config.column_forms import MappedSource, ReadSource
@@ -219,7 +220,7 @@ class ParserConfig(values.Section):
     skip_lines: values.Count = 0
     columns: (
         Annotated[
-            cross_checks.ColumnNames,
+            parser_entries.ColumnNames,
             cross_checks.at_most("parser_columns"),
         ]
         | None
@@ -244,7 +245,7 @@ class ParserConfig(values.Section):
     ] = ()
     zero_is_null: tuple[Literal["cost", "price", "map_price", "msrp"], ...] = ()
     quantity_words: Annotated[
-        cross_checks.QuantityWords,
+        parser_entries.QuantityWords,
         cross_checks.at_most("quantity_words"),
     ] = Field(default={})
     quantity_symbols: Annotated[
@@ -262,7 +263,7 @@ class ParserConfig(values.Section):
         ...,
     ] = ()
     # The last field, because a default is read with the options above.
-    defaults: cross_checks.Defaults = Field(default={})
+    defaults: parser_entries.Defaults = Field(default={})
     _extra_columns: tuple[str, ...] = ()
 
     def model_post_init(self, context: Any, /) -> None:

@@ -1,4 +1,4 @@
-"""Lint warnings about the tenant's own rules: price rules and stock."""
+"""Lint warnings about the tenant's own rules: price rules, stock, and channels."""
 
 from collections.abc import Collection, Iterator, Sequence
 from decimal import Decimal
@@ -9,6 +9,7 @@ from relay_core.config import (
     RuleConditions,
     StockConfig,
 )
+from relay_core.config.channels import ChannelConfig
 from relay_core.domain.cell_rules import LARGEST_WHOLE, MONEY_LIMIT
 from relay_core.domain.errors import ConfigFault
 
@@ -134,3 +135,28 @@ def lint_stock(path: str, stock: StockConfig) -> Iterator[ConfigFault]:
             f"every quantity becomes either 0 or {stock.cap}. Raise cap, or "
             "lower zero_below.",
         )
+
+
+def lint_channel(path: str, channel: ChannelConfig) -> Iterator[ConfigFault]:
+    """Yield the warnings about the channel at a path."""
+    if "sku" not in channel.output.reads:
+        yield ConfigFault(
+            f"{path}.output.columns",
+            'The file has no column "sku", so its rows cannot be matched to '
+            "items, and deliveries cannot send changes. Add the column.",
+        )
+    if channel.when.price_below == 0:
+        yield ConfigFault(
+            f"{path}.when.price_below",
+            "No price is below 0, so the file has no rows. Raise the limit.",
+        )
+    price = channel.price
+    if price.flat < 0 and not price.min_price:
+        yield ConfigFault(
+            f"{path}.price.min_price",
+            f"The minimum price is 0, and flat is {price.flat:f}, so the file "
+            "lacks the items whose price comes to 0.00 or less. Set the lowest "
+            "price that you would sell any item for.",
+        )
+    if channel.stock is not None:
+        yield from lint_stock(f"{path}.stock", channel.stock)

@@ -84,6 +84,7 @@ class Limits:
     price_rules: int = _limit(
         200, "Rules in `pricing.rules`. More are a config error"
     )
+    channels: int = _limit(20, "Channels of a config. More are a config error")
     report_entries: int = _limit(
         10_000,
         "Entries of rows in `errors.json`, and entries of SKUs. A report with more is "
@@ -135,6 +136,7 @@ _CONFIG_LIMITS = (
     "parser_columns",
     "extra_columns",
     "price_rules",
+    "channels",
 )
 _UNLIMITED = 1 << 31
 STORED_CONFIG_LIMITS = replace(

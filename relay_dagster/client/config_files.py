@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from relay_core.config import load_config, parse_document
-from relay_core.config.plain_values import plain_document
+from relay_core.config.reading.plain_values import plain_document
 from relay_core.config.scalars import BareWord, NumberText
 from relay_dagster.client.errors import BadUsageError
 

@@ -29,7 +29,9 @@ def changed(path: str, value: Any) -> dict[str, Any]:
     """Return a sound document with one value put, or with ABSENT taken out, at a path."""
     vendors = (vendor_document(), vendor_document("v2"))
     whole = config_document(
-        *vendors, pricing={"rules": [{"margin_pct": "0.1"}]}
+        *vendors,
+        pricing={"rules": [{"margin_pct": "0.1"}]},
+        channels=[{"channel_id": "shop", "output": {"columns": ["sku"]}}],
     )
     document = json.loads(json.dumps(whole))
     *steps, last = path.split(".")
@@ -83,7 +85,8 @@ def all_fields(
         ):
             found.append((path + name, field.is_required()))
         else:
-            step = f"{name}.0." if name in ("vendors", "rules") else f"{name}."
+            lists = ("vendors", "rules", "channels")
+            step = f"{name}.0." if name in lists else f"{name}."
             found += all_fields(section, path + step)
     return found
 

@@ -38,7 +38,7 @@ def _row_of(path: str) -> str:
     if path.startswith("pricing.rules.0."):
         return _row_in("pricing.rules[]", path.removeprefix("pricing.rules.0."))
     sections = r"vendors\.0\.parser|vendors\.0|pricing|stock|merge|output|error_policy|guards"
-    sections += "|triggers"
+    sections += r"|triggers|channels\.0"
     section = re.match(sections, path)
     title = section[0].replace(".0", "[]") if section else None
     name = path.removeprefix(f"{section[0]}.") if section else path
@@ -76,6 +76,9 @@ WITH_SECTIONS = tenant_config(
     guards={"quarantine": {}},
     pricing={"rules": [{"leave_out": True}]},
     triggers={"on_upload": {}},
+    channels=[
+        {"channel_id": "shop", "output": {"columns": ["sku"]}, "stock": {}},
+    ],
 )
 
 
@@ -84,7 +87,8 @@ WITH_SECTIONS = tenant_config(
 )
 def test_the_guide_has_every_field_and_its_default(path: str) -> None:
     row = _row_of(path)
-    if path in REQUIRED or path.endswith(("schedule.cron", "pull.url")):
+    required = ("schedule.cron", "pull.url", "channel_id", "0.output.columns")
+    if path in REQUIRED or path.endswith(required):
         assert "| required |" in row
     elif path.endswith(".leave_out"):
         assert "| `false` |" in row

@@ -18,7 +18,7 @@ from relay_core.config import (
     parse_document,
     refusals,
 )
-from relay_core.config.plain_values import plain_document
+from relay_core.config.reading.plain_values import plain_document
 from relay_core.domain.errors import (
     ConfigError,
     ConfigFault,

@@ -149,6 +149,7 @@ def test_all_else_has_its_default() -> None:
             "quarantine": None,
         },
         "triggers": {"on_upload": None, "schedule": None},
+        "channels": [],
     }
 
 
@@ -158,7 +159,9 @@ def test_all_else_has_its_default() -> None:
         path
         for path, required in all_fields(TenantConfig)
         if not required and "sku_map" not in path and "s3_prefix" not in path
-        if not path.startswith(("triggers.", "vendors.0.stock."))
+        if not path.startswith(
+            ("triggers.", "vendors.0.stock.", "channels.0.stock.")
+        )
         and "margin_pct" not in path
         if not path.startswith("vendors.0.inbound.pull.")
         if not path.startswith("guards.") or "price_level." in path

@@ -8,7 +8,7 @@ import codecs
 import json
 from typing import Any, Literal
 
-from relay_core.config.json_reader import read_json
+from relay_core.config.reading.json_reader import read_json
 from relay_core.config.refusals import whole_fault
 from relay_core.config.scalars import type_name
 from relay_core.domain.errors import ConfigError, ConfigTooLargeError
@@ -50,7 +50,7 @@ def parse_document(
         document = read_json(decoded, limits)
     else:
         # Stored configs are JSON: their readers load no parser of YAML.
-        from relay_core.config.yaml_reader import read_yaml
+        from relay_core.config.reading.yaml_reader import read_yaml
 
         document = read_yaml(decoded, limits)
         _check_size(document, limits)
