@@ -54,6 +54,8 @@ class LoadContext:
     limits: Limits = DEFAULT_LIMITS  # the limits of the config
     # The ids of the vendors that were read so far
     vendor_ids: set[str] = field(default_factory=set)
+    # Whether there are none on purpose; otherwise none means that they are invalid
+    has_no_vendors: bool = False
     # The names of the tenant's extra columns
     extra_columns: list[str] = field(default_factory=list)
     currency: str | None = None  # the tenant's currency; None if it is invalid
@@ -161,8 +163,10 @@ def _note_vendor(vendor_id: str, info: ValidationInfo) -> str:
 
 def _check_known_vendor(vendor_id: str, info: ValidationInfo) -> str:
     """Refuse a vendor that the config lacks, unless its list of vendors is invalid."""
-    vendor_ids = context_of(info).vendor_ids
-    if vendor_ids and vendor_id not in vendor_ids:
+    context = context_of(info)
+    vendor_ids = context.vendor_ids
+    are_known = bool(vendor_ids) or context.has_no_vendors
+    if are_known and vendor_id not in vendor_ids:
         raise refuse(
             f"the config has no vendor {shorten(vendor_id)}",
             lambda: refusals.nearest(vendor_id, sorted(vendor_ids)),

@@ -51,7 +51,6 @@ class TenantConfig(values.Section):
     extra_columns: cross_checks.ExtraColumns = ()
     vendors: Annotated[
         tuple[models.VendorConfig, ...],
-        Field(min_length=1),
         cross_checks.at_most("vendors"),
     ]
     pricing: models.PricingConfig = values.empty_section()
@@ -79,14 +78,12 @@ class TenantConfig(values.Section):
     def next_run_after(self, instant: datetime) -> datetime | None:
         """Return the schedule's first due time after an instant, in UTC.
 
-        Return None if the config has no schedule.
+        Return None if the config has no schedule, or no vendors to run.
         """
         schedule = self.triggers.schedule
-        return (
-            None
-            if schedule is None
-            else schedule.next_after(instant, self.zone)
-        )
+        if schedule is None or not self.vendors:
+            return None
+        return schedule.next_after(instant, self.zone)
 
     def vendor(self, vendor_id: str) -> models.VendorConfig:
         """Return the vendor of this id.
@@ -203,7 +200,11 @@ def load_config(
     _check_version(document.get("schema_version"))
     plain, faults = plain_document(document, limits)
     tenant_id = values.sound_id(plain.get("tenant_id"))
-    context = cross_checks.LoadContext(tenant_id, limits)
+    context = cross_checks.LoadContext(
+        tenant_id,
+        limits,
+        has_no_vendors=plain.get("vendors") == [],
+    )
     try:
         config = TenantConfig.model_validate(plain, context=context)
     except ValidationError as error:

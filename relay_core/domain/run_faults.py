@@ -246,6 +246,14 @@ def no_rows(vendor_id: str | None) -> ReportEntry:
     return fault_of(FailureCode.NO_ROWS_PARSED, vendor_id, reason=reason)
 
 
+def no_vendors() -> ReportEntry:
+    """Return the entry of a run whose config has no vendors."""
+    return ReportEntry(
+        str(FailureCode.NO_ROWS_PARSED),
+        "no rows parsed: the config has no vendors. Add a vendor to the config.",
+    )
+
+
 def no_valid_rows(total: int) -> ReportEntry:
     """Return the entry of rows that are all rejected, although within the limits."""
     return ReportEntry(

@@ -197,6 +197,8 @@ def _faults_of_rows(
     ]
     if fatal:
         return list(map(run_faults.no_rows, fatal))
+    if not config.vendors:
+        return [run_faults.no_vendors()]
     if len(empty) == len(used):
         return [run_faults.no_rows(None)]
     invalid_rows = [vendor.invalid_rows for vendor in parsed]

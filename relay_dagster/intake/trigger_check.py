@@ -116,7 +116,7 @@ class TriggerCheck:
         ) as error:
             self._wait(leased, after, plan, str(error))
             return None
-        except errors.CommitLostError:
+        except (errors.CommitLostError, errors.NoVendorsError):
             # The config has changed, or the tenant's lock: the triggers are due again.
             leased.postpone(timedelta(0), "another writer was faster")
             return None

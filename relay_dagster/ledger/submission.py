@@ -56,6 +56,7 @@ class Submission:
         Raises:
             IdempotencyKeyReusedError: the key came with another body.
             RunCreationPausedError: an operator has paused the creation of runs.
+            NoVendorsError: the config has no vendors.
             UnknownVendorError: the config lacks a vendor.
             TenantBusyError: the tenant has an active run.
             QuotaExceededError: the tenant has had its runs of this hour.
@@ -88,6 +89,7 @@ class Submission:
 
         Raises:
             RunCreationPausedError: an operator has paused the creation of runs.
+            NoVendorsError: the config has no vendors any more.
             TenantBusyError: the tenant has an active run.
             CommitLostError: the triggers have changed; somebody else was first.
         """
@@ -96,7 +98,7 @@ class Submission:
         new_run = NewRun(
             tenant_id=tenant_id,
             trigger=trigger,
-            config_version=self.configs.latest_version(tenant_id),
+            config_version=self._version_for(tenant_id),
         )
         record = self.ledger.start_triggered(new_run, update)
         _log.info(
@@ -123,13 +125,14 @@ class Submission:
         config lacks fails the run.
 
         Raises:
+            NoVendorsError: the config has no vendors.
             TenantBusyError: the tenant has an active run.
             QueueUnavailableError: the message could not be sent; no run was started.
         """
         new_run = NewRun(
             tenant_id=tenant_id,
             vendors=tuple(vendors or ()),
-            config_version=self.configs.latest_version(tenant_id),
+            config_version=self._version_for(tenant_id),
             origin=origin,
             in_place_of=in_place_of,
         )
@@ -229,15 +232,14 @@ class Submission:
     def _version_for(
         self,
         tenant_id: str,
-        vendors: Sequence[str] | None,
+        vendors: Sequence[str] | None = None,
     ) -> int | None:
         """Return the config version for a run; None if the tenant has no config.
 
         Raises:
-            UnknownVendorError: the config lacks a vendor.
+            NoVendorsError: the config has no vendors.
+            UnknownVendorError: the config lacks one of `vendors`.
         """
-        if not vendors:
-            return self.configs.latest_version(tenant_id)
         stored = self.configs.latest(tenant_id)
         if stored is None:
             return None
@@ -246,6 +248,8 @@ class Submission:
         except RelayError:
             # The run will fail with the errors of its config.
             return stored.version
+        if not config.vendors:
+            raise errors.NoVendorsError(tenant_id)
         try:
             config.selecting(vendors)
         except ConfigError as error:

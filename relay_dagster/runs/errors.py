@@ -117,6 +117,15 @@ class UnknownVendorError(RunError):
         super().__init__(message)
 
 
+class NoVendorsError(RunError):
+    """The tenant's config has no vendors, so there is nothing to run."""
+
+    error_code = "NO_VENDORS"
+    sentence = (
+        "tenant {} has no vendors; add one to its config, then start a run"
+    )
+
+
 class QueueUnavailableError(RunError):
     """The run's message could not be sent, so there is no run."""
 

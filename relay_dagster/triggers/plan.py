@@ -16,14 +16,24 @@ class Plan:
     stored_at: datetime  # when the config was stored
 
     @property
+    def has_no_vendors(self) -> bool:
+        """True if there is nothing to run, whatever the triggers are."""
+        return self.config is not None and not self.config.vendors
+
+    @property
     def on_upload(self) -> OnUploadConfig | None:
         """The settings of runs that uploads start; None if uploads start none."""
-        return None if self.config is None else self.config.triggers.on_upload
+        if self.config is None or self.has_no_vendors:
+            return None
+        return self.config.triggers.on_upload
 
     @property
     def schedule(self) -> tuple[str | None, str | None]:
-        """The cron expression and the time zone; None for no schedule."""
-        if self.config is None:
+        """The cron expression and the time zone; None if no run is scheduled.
+
+        A schedule without vendors has no run.
+        """
+        if self.config is None or self.has_no_vendors:
             return None, None
         schedule = self.config.triggers.schedule
         cron = None if schedule is None else schedule.cron

@@ -127,8 +127,13 @@ def noted(
 
 
 def caught_up(state: TriggerState, plan: Plan, now: datetime) -> TriggerState:
-    """Return the state after all due times and quiet times up to now."""
+    """Return the state after all due times and quiet times up to now.
+
+    A tenant without vendors wants no run.
+    """
     state = _with_schedule(state, plan, now)
+    if plan.has_no_vendors:
+        return replace(dropped(state), wanted=None, wanted_since=None)
     if plan.on_upload is None:
         return dropped(state)
     if state.wanted is None and _has_come(_uploads_due_at(state, plan), now):

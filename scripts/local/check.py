@@ -76,6 +76,13 @@ def check(request: Request) -> int:
                 f"vendors without a file: {', '.join(vendors_without_file)}",
             ),
         )
+    if request.assumed:
+        print(
+            _comment(
+                f"the config lacks {', '.join(request.assumed)}: a run needs them, and "
+                "this check uses defaults",
+            ),
+        )
     print(_comment(_verdict(run)))
     doubts = [doubt.as_dict() for doubt in _doubts(config, request, checks)]
     print(_yaml({"doubts": doubts}), end="")

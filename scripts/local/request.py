@@ -88,6 +88,7 @@ class Request:
         memory_mb: The maximum memory of the run in MiB; 0 means no limit.
         explain: The SKUs to explain.
         overrides: The overrides that are in effect.
+        assumed: The required options that the config lacks, and that a check assumed.
     """
 
     document: Mapping[str, Any]
@@ -101,6 +102,7 @@ class Request:
     memory_mb: int
     explain: Sequence[str] = ()
     overrides: Sequence[Override] = ()
+    assumed: Sequence[str] = ()
 
 
 def parser() -> argparse.ArgumentParser:
@@ -206,8 +208,9 @@ def read_request(
     requested_at = _moment(arguments.now)
     limits = settings.limits
     document = _document(arguments, limits)
+    assumed: Sequence[str] = ()
     if arguments.check:
-        document = _completed(document)
+        document, assumed = _completed(document, arguments.vendor_file)
     config = None
     unsupported = ""
     vendor_ids: set[str] | None = None
@@ -219,6 +222,10 @@ def read_request(
     else:
         vendor_ids = {vendor.vendor_id for vendor in config.vendors}
         tenant_id = config.tenant_id
+        if not vendor_ids:
+            raise UsageError(
+                "vendors: the config has no vendors, so there is nothing to run. Add a vendor.",
+            )
     feeds, sku_maps = _input_files(arguments, config, vendor_ids, limits)
     run_id = arguments.run_id or str(uuid.uuid4())
     overrides = _overrides(arguments.overrides, vendor_ids or (), requested_at)
@@ -237,6 +244,7 @@ def read_request(
         settings.max_run_memory_mb,
         arguments.explain,
         overrides,
+        assumed,
     )
 
 
@@ -316,19 +324,42 @@ def _document(
         raise UsageError(*map(str, error.faults)) from None
 
 
-def _completed(document: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return a config with the sections that a check of feeds does not need.
+def _completed(
+    document: Mapping[str, Any],
+    vendor_files: Sequence[str],
+) -> tuple[Mapping[str, Any], Sequence[str]]:
+    """Return a config with the options that a check of feeds does not need.
 
-    So a config that only names its vendors can be checked.
+    So a config can be checked as soon as it names its vendors. If it has none, the
+    vendors are those of the named files.
+
+    Returns:
+        The config, and the paths of the added options outside of its vendors.
     """
-    vendors = document.get("vendors")
-    if not isinstance(vendors, list):
-        return document
-    completed_vendors = [
-        {**_CHECKED_VENDOR, **vendor} if isinstance(vendor, dict) else vendor
-        for vendor in vendors
+    vendors = document.get("vendors") or [
+        {"vendor_id": pair.partition("=")[0]} for pair in vendor_files
     ]
-    return {**_CHECKED_CONFIG, **document, "vendors": completed_vendors}
+    if isinstance(vendors, list):
+        vendors = [
+            {**_CHECKED_VENDOR, **vendor}
+            if isinstance(vendor, dict)
+            else vendor
+            for vendor in vendors
+        ]
+    completed = {**document, "vendors": vendors}
+    assumed = []
+    for name, default in _CHECKED_CONFIG.items():
+        if document.get(name) is None:
+            completed[name] = default
+            assumed.append(name)
+        elif isinstance(default, dict) and isinstance(document[name], dict):
+            completed[name] = {**default, **document[name]}
+            assumed += [
+                f"{name}.{option}"
+                for option in default
+                if option not in document[name]
+            ]
+    return completed, [path for path in assumed if path != "schema_version"]
 
 
 def _config(document: Mapping[str, Any], limits: Limits) -> TenantConfig:

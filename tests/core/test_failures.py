@@ -372,6 +372,14 @@ def test_the_first_faulty_vendor_gives_the_code_and_every_fault_is_told() -> (
     assert list(result.outcome.normalized) == ["fine"]
 
 
+def test_a_run_without_vendors_says_so() -> None:
+    result = run({}, vendors=[])
+    message = failed(result, "no_rows_parsed", "MERGE_PRICE")
+    assert message.endswith(
+        "the config has no vendors. Add a vendor to the config."
+    )
+
+
 @pytest.mark.parametrize("data", [b"", b"\n\n", b"sku,quantity_available\n,\n"])
 def test_no_rows_parsed_names_the_required_vendor(data: bytes) -> None:
     vendors = [vendor_document("full"), vendor_document("hollow")]

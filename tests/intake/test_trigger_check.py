@@ -77,6 +77,24 @@ def test_each_due_time_leads_to_one_run(world: TriggersWorld) -> None:
     ]
 
 
+def test_triggers_of_a_tenant_without_vendors_start_nothing(
+    world: TriggersWorld,
+) -> None:
+    world.store(**HOURLY, on_upload={"quiet_seconds": 5})
+    world.look()
+    world.upload()
+    world.take_in()
+    world.store_without_vendors()
+    # Neither the upload, nor the time that was due before the vendors went.
+    world.clock.now = at(13, 20)
+    assert world.watch(60) == 0
+    assert world.state.next_run_at is None
+    assert world.state.wanted is None
+    world.store(**HOURLY)
+    assert world.watch(60) == 0
+    assert world.look(3600) == 1
+
+
 def test_of_eight_that_look_at_once_one_starts_the_run() -> None:
     with triggers_world(HALF_PAST, shared=True) as world:
         world.store(**HOURLY)

@@ -19,6 +19,7 @@ from relay_dagster.ledger.record_writer import RecordWriter
 from relay_dagster.ledger.runs import RunLedger
 from relay_dagster.ledger.submission import Submission
 from relay_dagster.runs.errors import (
+    NoVendorsError,
     QueueUnavailableError,
     RunCreationPausedError,
     TenantBusyError,
@@ -127,6 +128,22 @@ def test_a_vendor_that_the_config_lacks_is_refused_before_there_is_a_run(
         submission(platform).submit("acme", ["vendor_9"])
     assert [fault.path for fault in caught.value.faults] == ["vendors.0"]
     assert platform.runs.lock("acme").active_run_id is None
+
+
+def without_vendors() -> Configs:
+    return Configs(Stored(3, json.dumps(config_document(vendors=[]))))
+
+
+@pytest.mark.parametrize("vendors", [None, [], ["vendor_1"]], ids=str)
+def test_a_tenant_without_vendors_has_no_runs(
+    platform: Platform, vendors: list[str] | None
+) -> None:
+    empty = submission(platform, configs=without_vendors())
+    with pytest.raises(NoVendorsError, match="tenant acme has no vendors"):
+        empty.submit("acme", vendors)
+    with pytest.raises(NoVendorsError):
+        empty.resubmit("acme", vendors, in_place_of="r-1")
+    assert platform.runs.list_runs().items == ()
 
 
 @pytest.mark.parametrize(

@@ -361,12 +361,12 @@ def run_takes_too_long(desk: Desk) -> None:
 @drill("POISON_JOB")
 def poison(desk: Desk) -> None:
     """A stored config that does not validate uses all attempts up; found in the DLQ, then fixed."""
-    broken = {**desk.config(), "vendors": []}
+    broken = {**desk.config(), "timezone": "Nowhere"}
     desk.store_unchecked(broken)
     desk.upload()
     run = desk.failed("POISON_JOB", FETCH_INPUTS)
     assert run["attempt"] == 3
-    assert "vendors" in run["error_message"]
+    assert "timezone" in run["error_message"]
     wait_for(
         "its message is in the DLQ",
         lambda: (run["run_id"], desk.tenant) in dead_jobs(desk),

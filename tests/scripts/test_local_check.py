@@ -382,6 +382,54 @@ def test_a_file_that_no_patch_mends_is_wrong_and_says_why(
     assert parse_document(printed, format="yaml").keys() == {"doubts"}
 
 
+@pytest.mark.parametrize(
+    ("document", "assumed"),
+    [
+        (
+            {
+                "tenant_id": "shop",
+                "timezone": "Europe/Berlin",
+                "default_currency": "EUR",
+            },
+            "pricing, merge, output",
+        ),
+        (
+            {
+                "tenant_id": "shop",
+                "vendors": [{"vendor_id": "vendor_1"}],
+                "pricing": {"min_price": 1},
+            },
+            "timezone, default_currency, pricing.base_margin_pct, "
+            "pricing.shipping_handling_flat, merge, output",
+        ),
+    ],
+    ids=["no vendors", "half of a pricing"],
+)
+def test_a_config_of_three_lines_is_enough_for_a_check(
+    document: dict[str, Any],
+    assumed: str,
+    bench: Bench,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    data = table(*ROWS, mark=";").encode()
+    assert bench.run(document, "--check", vendor_1=data) == 1
+    printed = capsys.readouterr().out
+    assert f"# the config lacks {assumed}: a run needs them" in printed
+    (vendor,) = parse_document(printed, format="yaml")["vendors"]
+    assert vendor == {
+        "vendor_id": "vendor_1",
+        "parser": {
+            "format": "csv",
+            "delimiter": ";",
+            "column_map": {
+                "sku": "Item No",
+                "quantity_available": "Qty",
+                "cost": "Cost",
+            },
+        },
+    }
+
+
 def test_a_vendor_without_a_file_is_named_and_a_run_fails_for_it_if_it_is_required(
     bench: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:

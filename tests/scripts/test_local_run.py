@@ -483,6 +483,16 @@ def test_a_config_over_a_limit_and_a_limit_that_is_none_are_bad_usage(
     assert bench.tree() == []
 
 
+def test_a_config_without_vendors_has_nothing_to_run(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert bench.run(config_document(vendors=[])) == 2
+    assert last_error_line(capsys) == (
+        "vendors: the config has no vendors, so there is nothing to run. Add a vendor."
+    )
+    assert bench.tree() == []
+
+
 @pytest.mark.parametrize("text", ["{", "a: [", "- 1\n- 2\n", "", "\ttab"])
 def test_a_config_that_is_no_document_is_bad_usage(
     bench: Bench, text: str

@@ -49,6 +49,13 @@ class TriggersWorld:
         document = config_document(*vendors, **changes)
         self.platform.tenants.put(tenant_id, json.dumps(document))
 
+    def store_without_vendors(self) -> None:
+        """Store the latest config with its triggers, but without its vendors."""
+        latest = self.platform.tenants.latest(TENANT)
+        assert latest is not None
+        document = {**json.loads(latest.text), "vendors": []}
+        self.platform.tenants.put(TENANT, json.dumps(document))
+
     def upload(
         self, vendor_id: str = "vendor_1", name: str = "feed.csv"
     ) -> str:

@@ -86,6 +86,10 @@ CODES: Mapping[str, Code] = {
     "TENANT_ALREADY_RUNNING": Code(
         409, "the tenant has a run that has not ended; its ID is active_run_id"
     ),
+    "NO_VENDORS": Code(
+        409,
+        "the tenant's config has no vendors, so there is nothing to run",
+    ),
     "TENANT_CLOSING": Code(
         409,
         "the tenant is being deleted; restore it, or wait until it is deleted",

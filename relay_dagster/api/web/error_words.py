@@ -58,6 +58,10 @@ _PAGE_ERRORS: dict[str, PageError] = {
         "Another run is in progress",
         "Wait until it ends, or cancel it. Then try again.",
     ),
+    "NO_VENDORS": PageError(
+        "There are no vendors yet",
+        "Add a vendor and upload its file. Then start a run.",
+    ),
     "TENANT_CLOSING": PageError(
         "Your account is being deleted",
         "You can no longer start runs or save changes. Contact your administrator if "

@@ -96,7 +96,7 @@ def test_it_allows_what_the_engine_takes(path: str, value: Any) -> None:
     [
         ("surprise", 1),
         ("tenant_id", "a b"),
-        ("vendors", []),
+        ("vendors", {}),
         ("vendors.0.parser.delimeter", ";"),
         ("vendors.0.parser.format", "edi"),
         ("vendors.0.parser.column_map", {"Colour": "Farbe"}),

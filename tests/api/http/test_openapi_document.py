@@ -172,7 +172,7 @@ def test_the_schema_of_a_config_allows_what_the_engine_takes(
     ("key", "value"),
     [
         ("tenant_id", "a b"),
-        ("vendors", []),
+        ("vendors", {}),
         ("surprise", 1),
         ("pricing", {**CONFIG_EXAMPLE["pricing"], "min_price": -1}),
         ("output", {"columns": ["sku", "sku"]}),

@@ -85,9 +85,9 @@ def test_a_run_is_asked_for_in_few_calls(world: ApiWorld) -> None:
     calls = CallCounter(world.platform)
     world.post_run()
     assert dict(calls) == {
-        # Whether runs are paused; the latest config version.
+        # Whether runs are paused; the latest config version, and its vendors.
         "dynamodb.BatchGetItem": 1,
-        "dynamodb.GetItem": 1,
+        "dynamodb.GetItem": 2,
         # The run and the tenant's lock; then the message that stands for it.
         "dynamodb.TransactWriteItems": 2,
         "sqs.SendMessage": 1,
@@ -140,6 +140,12 @@ def test_a_vendor_that_the_config_lacks_is_refused_and_no_run_is_left(
         world.post_run(vendors=["vendor_1", "vendor_x"]), 422, "UNKNOWN_VENDOR"
     )
     assert paths_of(problem) == ["vendors.1"]
+    assert world.platform.runs.list_runs().items == ()
+
+
+def test_a_tenant_without_vendors_has_no_runs(world: ApiWorld) -> None:
+    world.store_config(vendors=[])
+    assert_problem(world.post_run(), 409, "NO_VENDORS")
     assert world.platform.runs.list_runs().items == ()
 
 

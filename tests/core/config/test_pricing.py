@@ -98,8 +98,13 @@ def test_days_go_with_zero() -> None:
 def test_a_config_whose_vendors_are_faulty_is_not_told_that_it_has_none() -> (
     None
 ):
-    faulty = document({"when": {"vendors": ["v"]}, "markup": 1}, vendors=[])
+    faulty = document({"when": {"vendors": ["v"]}, "markup": 1}, vendors={})
     assert list(faults_of(faulty)) == ["vendors"]
+
+
+def test_a_rule_for_a_vendor_of_a_config_without_vendors_is_a_fault() -> None:
+    faulty = document({"when": {"vendors": ["v"]}, "markup": 1}, vendors=[])
+    assert list(faults_of(faulty)) == ["pricing.rules.0.when.vendors.0"]
 
 
 def test_rules_are_limited_where_they_are_stored_and_not_where_they_were() -> (
