@@ -63,6 +63,8 @@ class LoadContext:
     rates: dict[str, Decimal | None] = field(default_factory=dict)
     # The ids of the channels that were read so far
     channel_ids: set[str] = field(default_factory=set)
+    # The ids of the deliveries that were read so far
+    delivery_ids: set[str] = field(default_factory=set)
 
 
 def context_of(info: ValidationInfo) -> LoadContext:

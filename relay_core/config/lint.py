@@ -18,6 +18,7 @@ from relay_core.config import (
 )
 from relay_core.config.rule_lint import (
     lint_channel,
+    lint_deliveries,
     lint_price_rules,
     lint_stock,
 )
@@ -161,6 +162,7 @@ def lint_warnings(
             yield from lint_stock(f"vendors.{index}.stock", vendor.stock)
     for index, channel in enumerate(config.channels):
         yield from lint_channel(f"channels.{index}", channel)
+    yield from lint_deliveries(config)
     if config.output.missing_skus == "zero" and not is_published:
         yield ConfigFault(
             "output.missing_skus",

@@ -20,6 +20,7 @@ import relay_core.config.cross_checks as cross_checks
 import relay_core.config.models as models
 import relay_core.config.values as values
 from relay_core.config.channels import Channels
+from relay_core.config.deliveries import Deliveries
 from relay_core.config.pydantic_faults import faults_of
 from relay_core.config.reading.documents import parse_document
 from relay_core.config.reading.plain_values import plain_document
@@ -61,6 +62,7 @@ class TenantConfig(values.Section):
     guards: models.GuardsConfig = models.GuardsConfig()
     triggers: TriggersConfig = TriggersConfig()
     channels: Channels = ()
+    deliveries: Deliveries = ()
 
     @property
     def zone(self) -> ZoneInfo:

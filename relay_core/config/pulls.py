@@ -65,6 +65,10 @@ def _check_host_key(line: str) -> str:
     return line
 
 
+HostKey = Annotated[values.Trimmed, AfterValidator(_check_host_key)]
+"""A server's public key in one line, as OpenSSH writes it."""
+
+
 class PullConfig(values.Section):
     """How Relay pulls a file from the vendor's server."""
 
@@ -81,13 +85,7 @@ class PullConfig(values.Section):
         values.WHOLE,
     ] = 60
     secret: values.Id | None = None
-    host_key: (
-        Annotated[
-            values.Trimmed,
-            AfterValidator(_check_host_key),
-        ]
-        | None
-    ) = values.optional()
+    host_key: HostKey | None = values.optional()
     settle_seconds: Annotated[
         int,
         Field(ge=0, le=3600),

@@ -1,4 +1,4 @@
-"""Lint warnings about the tenant's own rules: price rules, stock, and channels."""
+"""Lint warnings about the tenant's own rules: prices, stock, channels, deliveries."""
 
 from collections.abc import Collection, Iterator, Sequence
 from decimal import Decimal
@@ -8,8 +8,10 @@ from relay_core.config import (
     PricingConfig,
     RuleConditions,
     StockConfig,
+    TenantConfig,
 )
 from relay_core.config.channels import ChannelConfig
+from relay_core.config.deliveries import WHOLE_EVERY_HOURS
 from relay_core.domain.cell_rules import LARGEST_WHOLE, MONEY_LIMIT
 from relay_core.domain.errors import ConfigFault
 
@@ -38,6 +40,38 @@ def lint_price_rules(
             )
         else:
             yield from _lint_fixed_price(path, rule, pricing)
+
+
+def lint_deliveries(config: TenantConfig) -> Iterator[ConfigFault]:
+    """Yield the warnings about a config's deliveries."""
+    files = {channel.channel_id: channel.output for channel in config.channels}
+    paths_by_target: dict[tuple[object, ...], str] = {}
+    for index, delivery in enumerate(config.deliveries):
+        path = f"deliveries.{index}"
+        file = files.get(str(delivery.channel_id), config.output)
+        if delivery.what == "changes" and "sku" not in file.reads:
+            yield ConfigFault(
+                f"{path}.what",
+                'The file has no column "sku", so there are no changes, and the '
+                "delivery always sends the whole file. Add the column.",
+            )
+        hours = delivery.whole_every_hours
+        if delivery.what == "feed" and hours != WHOLE_EVERY_HOURS:
+            yield ConfigFault(
+                f"{path}.whole_every_hours",
+                "The delivery sends the whole file each time, so the option changes "
+                "nothing. Remove it, or set what to changes.",
+            )
+        target: tuple[object, ...] = (delivery.url, delivery.file_name)
+        if delivery.file_name is None:
+            target = (*target, delivery.channel_id, delivery.what)
+        other_path = paths_by_target.setdefault(target, path)
+        if other_path != path:
+            yield ConfigFault(
+                f"{path}.file_name",
+                f"The delivery writes the same file as {other_path}, so each "
+                "replaces the file of the other. Give each its own folder or name.",
+            )
 
 
 def _covering_rule(

@@ -85,6 +85,9 @@ class Limits:
         200, "Rules in `pricing.rules`. More are a config error"
     )
     channels: int = _limit(20, "Channels of a config. More are a config error")
+    deliveries: int = _limit(
+        20, "Deliveries of a config. More are a config error"
+    )
     report_entries: int = _limit(
         10_000,
         "Entries of rows in `errors.json`, and entries of SKUs. A report with more is "
@@ -137,6 +140,7 @@ _CONFIG_LIMITS = (
     "extra_columns",
     "price_rules",
     "channels",
+    "deliveries",
 )
 _UNLIMITED = 1 << 31
 STORED_CONFIG_LIMITS = replace(

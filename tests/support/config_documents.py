@@ -17,6 +17,14 @@ from support.builders import config_document, tenant_config, vendor_document
 ROOT = Path(__file__).resolve().parents[2]
 ABSENT = object()
 QUOTE_IT = 'put it in quotes, for example "no"'
+DELIVERY = {
+    "delivery_id": "marketplace",
+    "url": "sftp://acme@files.example.com/in/",
+    "secret": "marketplace",
+    "host_key": "ssh-ed25519 "
+    "AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl",
+}
+"""A delivery with the options that it must have."""
 
 
 def faults_of(document: Any) -> dict[str, str]:
@@ -32,6 +40,7 @@ def changed(path: str, value: Any) -> dict[str, Any]:
         *vendors,
         pricing={"rules": [{"margin_pct": "0.1"}]},
         channels=[{"channel_id": "shop", "output": {"columns": ["sku"]}}],
+        deliveries=[DELIVERY],
     )
     document = json.loads(json.dumps(whole))
     *steps, last = path.split(".")
@@ -85,7 +94,7 @@ def all_fields(
         ):
             found.append((path + name, field.is_required()))
         else:
-            lists = ("vendors", "rules", "channels")
+            lists = ("vendors", "rules", "channels", "deliveries")
             step = f"{name}.0." if name in lists else f"{name}."
             found += all_fields(section, path + step)
     return found

@@ -16,11 +16,13 @@ from relay_core.domain.limits import DEFAULT_LIMITS, Limits
 _MAX_BITS = 8_192
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _Path = tuple[object, ...]
-# A null switches a guard off; everywhere else it is the same as an absent value.
+# A null switches a guard off, or the whole files between changes; everywhere else it is
+# the same as an absent value.
 _SECTIONS_WITH_NULLS: tuple[_Path, ...] = (
     ("guards",),
     ("guards", "quarantine"),
 )
+_LISTS_WITH_NULLS = {"deliveries": ("whole_every_hours",)}
 
 
 def plain_document(
@@ -83,8 +85,8 @@ class _Cleaner:
             if key is None:
                 continue
             value = self.clean(item, (*path, key))
-            is_null_with_meaning = item is None and path in _SECTIONS_WITH_NULLS
-            if value is None and not is_null_with_meaning:
+            has_meaning = item is None and _is_null_with_meaning(path, key)
+            if value is None and not has_meaning:
                 continue
             if key in plain:
                 self._refuse(path, refusals.repeated_key(key))
@@ -123,3 +125,11 @@ class _Cleaner:
 
     def _refuse(self, path: _Path, message: str) -> None:
         self.faults.append(ConfigFault(refusals.join_path(path), message))
+
+
+def _is_null_with_meaning(path: _Path, key: str) -> bool:
+    """Return True if a null under a key of the section at a path is not the default."""
+    if path in _SECTIONS_WITH_NULLS:
+        return True
+    is_in_list = len(path) == len(("list", "index"))
+    return is_in_list and key in _LISTS_WITH_NULLS.get(str(path[0]), ())

@@ -9,6 +9,7 @@ from reference_runs import run_document
 from relay_core.config import TenantConfig, load_config, parse_document
 from support.builders import feed, tenant_config, vendor_document
 from support.config_documents import (
+    DELIVERY,
     REQUIRED,
     ROOT,
     all_fields,
@@ -38,7 +39,7 @@ def _row_of(path: str) -> str:
     if path.startswith("pricing.rules.0."):
         return _row_in("pricing.rules[]", path.removeprefix("pricing.rules.0."))
     sections = r"vendors\.0\.parser|vendors\.0|pricing|stock|merge|output|error_policy|guards"
-    sections += r"|triggers|channels\.0"
+    sections += r"|triggers|channels\.0|deliveries\.0"
     section = re.match(sections, path)
     title = section[0].replace(".0", "[]") if section else None
     name = path.removeprefix(f"{section[0]}.") if section else path
@@ -79,6 +80,7 @@ WITH_SECTIONS = tenant_config(
     channels=[
         {"channel_id": "shop", "output": {"columns": ["sku"]}, "stock": {}},
     ],
+    deliveries=[DELIVERY],
 )
 
 
@@ -87,8 +89,14 @@ WITH_SECTIONS = tenant_config(
 )
 def test_the_guide_has_every_field_and_its_default(path: str) -> None:
     row = _row_of(path)
-    required = ("schedule.cron", "pull.url", "channel_id", "0.output.columns")
-    if path in REQUIRED or path.endswith(required):
+    required = (
+        "schedule.cron",
+        "pull.url",
+        "channels.0.channel_id",
+        "0.output.columns",
+    )
+    of_delivery = ("delivery_id", "0.url", "0.secret", "0.host_key")
+    if path in REQUIRED or path.endswith((*required, *of_delivery)):
         assert "| required |" in row
     elif path.endswith(".leave_out"):
         assert "| `false` |" in row

@@ -150,6 +150,7 @@ def test_all_else_has_its_default() -> None:
         },
         "triggers": {"on_upload": None, "schedule": None},
         "channels": [],
+        "deliveries": [],
     }
 
 
@@ -165,6 +166,7 @@ def test_all_else_has_its_default() -> None:
         and "margin_pct" not in path
         if not path.startswith("vendors.0.inbound.pull.")
         if not path.startswith("guards.") or "price_level." in path
+        if path != "deliveries.0.whole_every_hours"
     ],
 )
 def test_null_is_as_if_absent(path: str) -> None:
