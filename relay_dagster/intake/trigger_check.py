@@ -171,16 +171,16 @@ class TriggerCheck:
     # --- uploads --------------------------------------------------------------------
 
     def _has_new_upload(self, state: TriggerState, plan: Plan) -> bool:
-        """Return True if no run has pinned the latest upload of one of the vendors.
+        """Return True if no run has pinned the latest upload of one of the inputs.
 
-        For each vendor the last run counts that looked at it.
+        For each input the last run counts that looked at it.
         """
         unjudged_uploads = self._latest_uploads(state, plan)
         if not unjudged_uploads:
             return False
         for run in self.platform.runs.newest_runs(state.tenant_id):
-            for vendor_id, pinned_at in self._pinned_uploads(run).items():
-                uploaded_at = unjudged_uploads.pop(vendor_id, None)
+            for input_name, pinned_at in self._pinned_uploads(run).items():
+                uploaded_at = unjudged_uploads.pop(input_name, None)
                 if uploaded_at is None:
                     continue
                 if pinned_at is None or uploaded_at > pinned_at:
@@ -192,25 +192,26 @@ class TriggerCheck:
     def _latest_uploads(
         self, state: TriggerState, plan: Plan
     ) -> dict[str, datetime]:
-        """Return the times of the latest uploads of vendors that have uploaded."""
+        """Return the times of the latest uploads of inputs that have uploads."""
         objects = self.platform.objects
         uploads = {}
-        for vendor_id, prefix in plan.prefixes.items():
-            if vendor_id not in state.uploads:
+        for input_name, tenant_input in plan.inputs.items():
+            prefix = tenant_input.prefix
+            if input_name not in state.uploads or prefix is None:
                 continue
             upload = None
-            event = state.newest.get(vendor_id)
-            if event is not None and event.key.startswith(prefix):
+            event = state.newest.get(input_name)
+            if event is not None and tenant_input.takes(event.key):
                 upload = objects.listed_object(event.key)
             upload = upload or objects.latest_object(prefix)
             if upload is not None:
-                uploads[vendor_id] = upload.last_modified
+                uploads[input_name] = upload.last_modified
         return uploads
 
     def _pinned_uploads(self, run: RunRecord) -> Mapping[str, datetime | None]:
-        """Return when the vendors' inputs of a run were uploaded; None for no input.
+        """Return when a run's files were uploaded, by input; None without a file.
 
-        Inputs that were used again are not among them.
+        Files that were used again are not among them.
         """
         objects = self.platform.objects
         manifest = read_manifest(objects, run.keys) if run.attempt else None

@@ -139,14 +139,14 @@ class UploadTick:
             # The plan is read after the triggers, which a config that is stored in
             # between changes.
             plan = check.plan(tenant_id)
-            vendor_uploads = []
+            input_uploads = []
             for upload in uploads:
-                for vendor_id in plan.vendors_of(upload.key):
+                for input_name in plan.inputs_taking(upload.key):
                     event = UploadEvent(upload.at, upload.key)
-                    vendor_uploads.append((vendor_id, event))
-            if not vendor_uploads:
+                    input_uploads.append((input_name, event))
+            if not input_uploads:
                 return None
-            return rules.noted(state, vendor_uploads, plan, self.clock())
+            return rules.noted(state, input_uploads, plan, self.clock())
 
         item = self.platform.triggers.update(tenant_id, note)
         if item is not None and item.is_due(self.clock()):

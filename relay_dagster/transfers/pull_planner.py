@@ -72,9 +72,9 @@ class PullPlanner:
         states = self.platform.pulls.of_tenant(tenant_id)
 
         def note(changed_pull: tuple[str, PullConfig | None]) -> None:
-            vendor_id, pull = changed_pull
+            input_name, pull = changed_pull
             rule = pulls.noted(pull, self.clock())
-            self.platform.pulls.change(tenant_id, vendor_id, rule)
+            self.platform.pulls.change(tenant_id, input_name, rule)
 
         drain(pulls.changed_pulls(config, states), note, fail)
 

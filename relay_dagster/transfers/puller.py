@@ -24,6 +24,7 @@ from relay_dagster.transfers.pull_planner import PullPlanner, latest_config
 from relay_dagster.transfers.pull_transfer import PullRequest, Transfer
 from relay_dagster.transfers.room import TransferRoom
 from relay_dagster.triggers import pulls
+from relay_dagster.triggers.inputs import inputs_of
 from relay_dagster.triggers.pulls import PullState
 from relay_dagster.wiring import Platform
 from relay_dagster.work.queue import LeasedItem
@@ -112,15 +113,15 @@ class Puller:
         if config is None:
             leased.finish(pulls.postponed(self.clock(), pulls.FIRST_RETRY))
             return
-        pull = pulls.configured_pulls(config).get(state.vendor_id)
-        if pull is None:
+        tenant_input = inputs_of(config).get(state.input_name)
+        pull = None if tenant_input is None else tenant_input.inbound.pull
+        if tenant_input is None or pull is None:
             leased.finish(pulls.forgotten(self.clock()))
             return
-        vendor = config.vendor(state.vendor_id)
         request = PullRequest(
             leased=leased,
             pull=pull,
-            upload_prefix=str(vendor.inbound.s3_prefix),
+            upload_prefix=str(tenant_input.prefix),
             room=self.room,
         )
         outcome = Transfer(self.platform, request, self.clock).run()

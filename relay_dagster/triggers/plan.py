@@ -6,6 +6,7 @@ from datetime import datetime
 
 from relay_core.config import TenantConfig
 from relay_core.config.triggers import OnUploadConfig
+from relay_dagster.triggers.inputs import Input, inputs_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,22 +41,16 @@ class Plan:
         return cron, self.config.timezone
 
     @property
-    def prefixes(self) -> Mapping[str, str]:
-        """The prefix of each vendor that uploads."""
-        if self.config is None:
-            return {}
-        prefixes = {}
-        for vendor in self.config.vendors:
-            if vendor.inbound.s3_prefix:
-                prefixes[vendor.vendor_id] = vendor.inbound.s3_prefix
-        return prefixes
+    def inputs(self) -> Mapping[str, Input]:
+        """The tenant's inputs by name."""
+        return {} if self.config is None else inputs_of(self.config)
 
-    def vendors_of(self, key: str) -> set[str]:
-        """Return the vendors whose prefix a key begins with, if uploads start runs."""
+    def inputs_taking(self, key: str) -> set[str]:
+        """Return the names of the inputs that take an upload, if uploads start runs."""
         if self.on_upload is None:
             return set()
         return {
-            vendor_id
-            for vendor_id, prefix in self.prefixes.items()
-            if key.startswith(prefix)
+            name
+            for name, tenant_input in self.inputs.items()
+            if tenant_input.takes(key)
         }

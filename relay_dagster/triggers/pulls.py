@@ -1,6 +1,6 @@
-"""The stored state of a vendor's pulls, and the rules by which it changes.
+"""The stored state of an input's pulls, and the rules by which it changes.
 
-Pure: no clock, no AWS, no network. Each vendor with a pull has one item: the marks of
+Pure: no clock, no AWS, no network. Each input with a pull has one item: the marks of
 the file that was pulled last, the failures since, and the time of the next pull. The
 queue of work (`relay_dagster/work/`) sees to it that one process pulls at a time.
 """
@@ -14,6 +14,7 @@ from relay_core.config import TenantConfig
 from relay_core.config.pulls import PullConfig
 from relay_core.domain.cell_rules import cut
 from relay_dagster.runs.transitions import rule
+from relay_dagster.triggers.inputs import inputs_of, name_of
 from relay_dagster.triggers.pulled_files import NO_MARK, FileMark, StagedFile
 from relay_dagster.webhooks.model import Event, EventType, new_event
 
@@ -22,9 +23,9 @@ LAST_RETRY = timedelta(hours=6)
 REPORTED_FAILURES = 3
 """The number of failures in a row that sends an event, once until a pull succeeds."""
 ASK_AGAIN_AFTER = timedelta(minutes=5)
-"""The time after which a vendor's pull may be requested again."""
+"""The time after which an input's pull may be requested again."""
 MAX_KEPT = 5
-"""The number of a vendor's pulled files that stay beside his uploads."""
+"""The number of pulled files of an input that stay beside its uploads."""
 # The shortest wait of a pull that must wait for the file to be settled
 _MIN_WAIT = timedelta(seconds=1)
 # Doubled that often, the first wait is far longer than the longest one.
@@ -34,7 +35,7 @@ _MAX_ERROR = 500
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PullState:
-    """The state of a vendor's pulls. Instants are aware, UTC.
+    """The state of an input's pulls. Instants are aware, UTC.
 
     ``source`` is the digest of the pull in the config, empty if the config has none, and
     ``host`` the host that it leads to. ``mark`` and ``sha256`` are of the file that was
@@ -48,6 +49,7 @@ class PullState:
 
     tenant_id: str
     vendor_id: str
+    part_id: str | None = None
     source: str = ""
     host: str = ""
     mark: FileMark = NO_MARK
@@ -64,6 +66,11 @@ class PullState:
     last_asked_at: datetime | None = None
     due_at: datetime | None = None
     revision: int = 0
+
+    @property
+    def input_name(self) -> str:
+        """The name of the input."""
+        return name_of(self.vendor_id, self.part_id)
 
     @property
     def next_at(self) -> datetime | None:
@@ -95,30 +102,30 @@ class PullPlan:
 
 
 def configured_pulls(config: TenantConfig) -> dict[str, PullConfig]:
-    """Return the pulls of a config, by vendor."""
-    return {
-        vendor.vendor_id: vendor.inbound.pull
-        for vendor in config.vendors
-        if vendor.inbound.pull is not None
-    }
+    """Return the pulls of a config, by the names of their inputs."""
+    pulls = {}
+    for name, tenant_input in inputs_of(config).items():
+        if tenant_input.inbound.pull is not None:
+            pulls[name] = tenant_input.inbound.pull
+    return pulls
 
 
 def changed_pulls(
     config: TenantConfig, states: Mapping[str, PullState]
 ) -> list[tuple[str, PullConfig | None]]:
-    """Return the vendors whose pulls differ from their stored states, with their pulls.
+    """Return the inputs whose pulls differ from their stored states, with their pulls.
 
-    The pull of a vendor that has none any more is None.
+    The pull of an input that has none any more is None.
     """
     pulls = configured_pulls(config)
     changed: list[tuple[str, PullConfig | None]] = []
-    for vendor_id, pull in pulls.items():
-        state = states.get(vendor_id)
+    for input_name, pull in pulls.items():
+        state = states.get(input_name)
         if state is None or state.source != pull.digest:
-            changed.append((vendor_id, pull))
-    for vendor_id, state in states.items():
-        if vendor_id not in pulls and state.source:
-            changed.append((vendor_id, None))
+            changed.append((input_name, pull))
+    for input_name, state in states.items():
+        if input_name not in pulls and state.source:
+            changed.append((input_name, None))
     return changed
 
 
@@ -180,7 +187,7 @@ def staged(state: PullState, file: StagedFile) -> PullState:
 def pulled(
     state: PullState, file: StagedFile, now: datetime, every: timedelta
 ) -> PullState:
-    """Note that a new file is beside the vendor's uploads."""
+    """Note that a new file is beside the input's uploads."""
     after = _succeeded(state, file.source, file.mark)
     after = replace(after, sha256=file.sha256, last_success_at=now)
     return _due_after(after, now, every)

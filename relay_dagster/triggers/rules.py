@@ -56,11 +56,11 @@ class TriggerState:
     next_run_at: datetime | None = (
         None  # the due time that no run has taken yet
     )
-    # The vendors that have uploaded since the last run for an upload
+    # The names of the inputs with uploads since the last run for an upload
     uploads: frozenset[str] = frozenset()
     first_upload_at: datetime | None = None
     last_upload_at: datetime | None = None
-    # The newest upload of each of these vendors
+    # The newest upload of each of these inputs
     newest: Mapping[str, UploadEvent] = field(default_factory=dict)
     upload_run_at: datetime | None = (
         None  # when the last run for an upload was made
@@ -101,7 +101,7 @@ def noted(
     plan: Plan,
     now: datetime,
 ) -> TriggerState:
-    """Return the state with uploads, by vendor and in any order.
+    """Return the state with uploads, by input and in any order.
 
     They never postpone the next check.
     """
@@ -111,10 +111,10 @@ def noted(
         for upload_time in (state.first_upload_at, state.last_upload_at)
         if upload_time is not None
     ]
-    for vendor_id, event in uploads:
+    for input_name, event in uploads:
         # A clock that is far off must not hold up a run, or start it at once.
         upload_times.append(min(max(event.at, now - MAX_EVENT_AGE), now))
-        newest[vendor_id] = max(event, newest.get(vendor_id, event))
+        newest[input_name] = max(event, newest.get(input_name, event))
     after = replace(
         state,
         uploads=state.uploads | newest.keys(),

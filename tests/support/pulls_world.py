@@ -173,7 +173,7 @@ class PullsWorld:
         return self.state()
 
     def state(self, vendor_id: str = VENDOR) -> PullState:
-        return self.platform.pulls.of_vendors(self.tenant_id, [vendor_id])[
+        return self.platform.pulls.of_inputs(self.tenant_id, [vendor_id])[
             vendor_id
         ]
 

@@ -150,7 +150,7 @@ def _vendor_statuses(
         for vendor in config.vendors:
             if vendor.inbound.pull is not None:
                 pulled_ids.append(vendor.vendor_id)
-    pull_states = platform.pulls.of_vendors(tenant_id, pulled_ids)
+    pull_states = platform.pulls.of_inputs(tenant_id, pulled_ids)
     pulls = {vendor_id: wire.PullStanding() for vendor_id in pulled_ids}
     for vendor_id in pulls.keys() & pull_states.keys():
         pulls[vendor_id] = wire.PullStanding.of(pull_states[vendor_id])

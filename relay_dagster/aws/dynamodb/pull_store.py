@@ -1,8 +1,8 @@
-"""Stores vendors' pulls in the runs table, and which tenants' pulls are to be planned.
+"""Stores the pulls of inputs in the runs table, and which tenants' pulls are to be planned.
 
-A pull is ``PULL#<tenant_id>#<vendor_id>``. A tenant whose config has changed has an item
-``PULLPLAN#<tenant_id>`` until its pulls were compared with the config. Both are found by
-when they are due, in queues of their own.
+A pull is ``PULL#<tenant_id>#<name>``, by the name of its input. A tenant whose config has
+changed has an item ``PULLPLAN#<tenant_id>`` until its pulls were compared with the
+config. Both are found by when they are due, in queues of their own.
 """
 
 from collections.abc import Iterable
@@ -23,6 +23,7 @@ from relay_dagster.aws.dynamodb.work_queue import (
 )
 from relay_dagster.aws.dynamodb.writes import Write
 from relay_dagster.tenants.audit import AuditEntry
+from relay_dagster.triggers.inputs import ids_of
 from relay_dagster.triggers.pulls import PullPlan, PullState, Rule, begun
 from relay_dagster.work.item import WorkItem
 
@@ -35,7 +36,7 @@ _PLANS = codec.Codec(kind=PullPlan)
 
 @dataclass(frozen=True, slots=True)
 class PullStore:
-    """The pulls of all tenants' vendors."""
+    """The pulls of all tenants' inputs."""
 
     database: Database
 
@@ -63,21 +64,21 @@ class PullStore:
             read=_read_plan,
         )
 
-    def of_vendors(
+    def of_inputs(
         self,
         tenant_id: str,
-        vendor_ids: Iterable[str],
+        names: Iterable[str],
     ) -> dict[str, PullState]:
-        """Return the pulls of a tenant's vendors, by vendor, read consistently.
+        """Return the pulls of a tenant's inputs, by name, read consistently.
 
         A pull that is in progress is due at None.
         """
-        keys = [Kind.PULL.key(tenant_id, vendor_id) for vendor_id in vendor_ids]
+        keys = [Kind.PULL.key(tenant_id, name) for name in names]
         states = self.database.runs.read_all(keys, _read_shown)
-        return {state.vendor_id: state for state in states}
+        return {state.input_name: state for state in states}
 
     def of_tenant(self, tenant_id: str) -> dict[str, PullState]:
-        """Return a tenant's pulls by vendor, with those of earlier configs.
+        """Return a tenant's pulls by input, with those of earlier configs.
 
         The index that finds them lags.
         """
@@ -87,13 +88,13 @@ class PullStore:
             Kind.PULLS.key(tenant_id),
         )
         rows = self.database.runs.rows(partition)
-        vendor_ids = [str(row[schema.REQUESTED_KEY]) for row in rows]
-        return self.of_vendors(tenant_id, vendor_ids)
+        names = [str(row[schema.REQUESTED_KEY]) for row in rows]
+        return self.of_inputs(tenant_id, names)
 
     def change(
         self,
         tenant_id: str,
-        vendor_id: str,
+        input_name: str,
         rule: Rule,
         *,
         audited: AuditEntry | None = None,
@@ -105,8 +106,11 @@ class PullStore:
         Raises:
             TenantClosingError: The tenant is being deleted.
         """
-        new_state = PullState(tenant_id=tenant_id, vendor_id=vendor_id)
-        new_item = WorkItem(Kind.PULL.key(tenant_id, vendor_id), new_state)
+        vendor_id, part_id = ids_of(input_name)
+        new_state = PullState(
+            tenant_id=tenant_id, vendor_id=vendor_id, part_id=part_id
+        )
+        new_item = WorkItem(Kind.PULL.key(tenant_id, input_name), new_state)
 
         def change(item: WorkItem[PullState]) -> WorkItem[PullState] | None:
             state = rule(item.value)
@@ -141,14 +145,14 @@ def _tenant_of(key: str) -> str:
 
 
 def _pull_item(state: PullState) -> codec.Item:
-    name = f"{state.tenant_id}#{state.vendor_id}"
+    name = f"{state.tenant_id}#{state.input_name}"
     plain: dict[str, Any] = {
         schema.LISTED_TENANT: Kind.PULLS.key(state.tenant_id),
-        schema.REQUESTED_KEY: state.vendor_id,
+        schema.REQUESTED_KEY: state.input_name,
     }
     if state.due_at is not None:
         plain[schema.DUE_SHARD] = due_shard(schema.PULL, name)
-    key = Kind.PULL.key(state.tenant_id, state.vendor_id)
+    key = Kind.PULL.key(state.tenant_id, state.input_name)
     return _PULLS.item(key, state, **plain)
 
 

@@ -29,7 +29,7 @@ def pulls(platform: Platform) -> PullStore:
 
 
 def shown(pulls: PullStore) -> rules.PullState:
-    return pulls.of_vendors("acme", ["v1"])["v1"]
+    return pulls.of_inputs("acme", ["v1"])["v1"]
 
 
 def test_a_pull_that_is_under_way_has_no_next_time(pulls: PullStore) -> None:
@@ -61,7 +61,7 @@ def test_one_that_is_put_back_while_it_is_forgotten_stays(
     leased.finish(rules.forgotten(NOW))
     assert (shown(pulls).source, shown(pulls).next_at) == (another.digest, NOW)
     take_pull(pulls, "acme", "v1", NOW).finish(rules.forgotten(NOW))
-    assert pulls.of_vendors("acme", ["v1"]) == {}
+    assert pulls.of_inputs("acme", ["v1"]) == {}
 
 
 def test_a_pull_that_an_earlier_commit_had_leased_is_due_again(
