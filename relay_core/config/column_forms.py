@@ -20,8 +20,8 @@ from pydantic import (
 )
 
 import relay_core.config.cross_checks as cross_checks
+from relay_core.config.reading.scalars import NumberText, type_name
 from relay_core.config.refusals import refuse
-from relay_core.config.scalars import NumberText, type_name
 from relay_core.config.values import WHOLE, Filled, Section, Trimmed
 from relay_core.domain.cell_rules import LARGEST_FACTOR
 from relay_core.domain.columns import BY_NAME, MONEY_COLUMNS, Kind

@@ -1,4 +1,4 @@
-"""The rules of a config that join fields: vendors, currencies, keys, options, entries.
+"""The rules of a config that join fields: vendors, currencies, keys, options.
 
 Validators here get pydantic's ``ValidationInfo``: the valid fields of the same section
 that were read before, and the `LoadContext` of the whole config.
@@ -24,16 +24,10 @@ from pydantic_core import PydanticCustomError
 
 import relay_core.config.refusals as refusals
 import relay_core.config.values as values
+from relay_core.config.reading.scalars import BareWord
 from relay_core.config.refusals import refuse
-from relay_core.config.scalars import BareWord
-from relay_core.domain.cell_rules import (
-    MONEY_LIMIT,
-    shorten,
-)
-from relay_core.domain.codes import (
-    DOCUMENT_FORMATS,
-    WORKBOOK_FORMATS,
-)
+from relay_core.domain.cell_rules import MONEY_LIMIT, shorten
+from relay_core.domain.codes import DOCUMENT_FORMATS, WORKBOOK_FORMATS
 from relay_core.domain.columns import (
     CANONICAL_COLUMNS,
     EXTRA_COLUMN,
@@ -41,6 +35,8 @@ from relay_core.domain.columns import (
 )
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits
 
+CATALOG = "catalog"
+"""The name of the catalog among vendors' ids, which no vendor has beside a catalog."""
 _MAX_KEY_BYTES = 1024
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
@@ -58,6 +54,9 @@ class LoadContext:
     has_no_vendors: bool = False
     # The names of the tenant's extra columns
     extra_columns: list[str] = field(default_factory=list)
+    gtin_column: str | None = None  # the extra column of GTINs
+    mpn_column: str | None = None  # the extra column of manufacturers' numbers
+    has_catalog: bool = False  # whether the config has the section `catalog`
     currency: str | None = None  # the tenant's currency; None if it is invalid
     # The rate of each currency that has one; None for an invalid rate
     rates: dict[str, Decimal | None] = field(default_factory=dict)
@@ -153,8 +152,12 @@ def refuse_bare(key: Any) -> Any:
 
 
 def _note_vendor(vendor_id: str, info: ValidationInfo) -> str:
-    """Refuse a vendor's id that an earlier vendor of the config has."""
+    """Refuse a vendor's id that an earlier vendor of the config has, or the catalog."""
     vendor_ids = context_of(info).vendor_ids
+    if vendor_id == CATALOG and context_of(info).has_catalog:
+        raise refuse(
+            f'"{CATALOG}" names the catalog of the config; give the vendor another id',
+        )
     if vendor_id in vendor_ids:
         raise refuse(
             f'"{vendor_id}" appears more than once; give each vendor its own id',
@@ -222,12 +225,12 @@ def _check_extra_column(name: str, entry: Entry, info: ValidationInfo) -> None:
     context_of(info).extra_columns.append(name)
 
 
-_ANY_EXTRA: JsonDict = {"type": "string", "pattern": EXTRA_COLUMN}
+ANY_EXTRA: JsonDict = {"type": "string", "pattern": EXTRA_COLUMN}
 ExtraColumns = Annotated[
     tuple[
         Annotated[
             str,
-            WithJsonSchema(_ANY_EXTRA),
+            WithJsonSchema(ANY_EXTRA),
             judged(_check_extra_column),
         ],
         ...,
@@ -240,14 +243,45 @@ FeedColumn = Annotated[
     str,
     AfterValidator(read_output_column),
     WithJsonSchema(
-        {"anyOf": [{"enum": list(values.WRITABLE_COLUMNS)}, _ANY_EXTRA]},
+        {"anyOf": [{"enum": list(values.WRITABLE_COLUMNS)}, ANY_EXTRA]},
     ),
 ]
 MappedColumn = Annotated[str, AfterValidator(_read_column)]
+
+
+def _check_known_extra(name: str, info: ValidationInfo) -> str:
+    columns = context_of(info).extra_columns
+    if name not in columns:
+        raise refuse(
+            f"{shorten(name)} is not in extra_columns; add it there",
+            lambda: refusals.nearest(name, columns),
+        )
+    return name
+
+
+def _note_gtin_column(name: str, info: ValidationInfo) -> str:
+    context_of(info).gtin_column = name
+    return name
+
+
+def _note_mpn_column(name: str, info: ValidationInfo) -> str:
+    context_of(info).mpn_column = name
+    return name
+
+
+_KnownExtra = Annotated[
+    str,
+    AfterValidator(_check_known_extra),
+    WithJsonSchema(ANY_EXTRA),
+]
+GtinColumn = Annotated[_KnownExtra, AfterValidator(_note_gtin_column)]
+MpnColumn = Annotated[_KnownExtra, AfterValidator(_note_mpn_column)]
+
+
 BY_COLUMN = Field(
     json_schema_extra={
         "propertyNames": {
-            "anyOf": [{"enum": list(CANONICAL_COLUMNS)}, _ANY_EXTRA],
+            "anyOf": [{"enum": list(CANONICAL_COLUMNS)}, ANY_EXTRA],
         },
     },
 )
@@ -362,6 +396,11 @@ def _check_tenant_key(key: str, info: ValidationInfo) -> str:
 def _check_prefix(text: str, info: ValidationInfo) -> str:
     prefix = f"{text.removesuffix('/')}/"
     return _check_tenant_key(prefix, info)
+
+
+def overlap(prefix: str, other: str) -> bool:
+    """Return whether two prefixes are equal, or one lies in the other."""
+    return prefix.startswith(other) or other.startswith(prefix)
 
 
 def _check_s3_key(text: str, info: ValidationInfo) -> str:

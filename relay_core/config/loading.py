@@ -19,13 +19,18 @@ from pydantic import Field, ValidationError
 import relay_core.config.cross_checks as cross_checks
 import relay_core.config.models as models
 import relay_core.config.values as values
+from relay_core.config.catalog import Catalog
 from relay_core.config.channels import Channels
 from relay_core.config.deliveries import Deliveries
 from relay_core.config.pydantic_faults import faults_of
 from relay_core.config.reading.documents import parse_document
 from relay_core.config.reading.plain_values import plain_document
+from relay_core.config.reading.scalars import (
+    NumberText,
+    exact_number,
+    type_name,
+)
 from relay_core.config.refusals import nearest
-from relay_core.config.scalars import NumberText, exact_number, type_name
 from relay_core.config.triggers import TriggersConfig
 from relay_core.domain import errors
 from relay_core.domain.cell_rules import MONEY_UNIT, shorten
@@ -50,10 +55,13 @@ class TenantConfig(values.Section):
     default_currency: cross_checks.TenantCurrency
     exchange_rates: cross_checks.ExchangeRates = Field(default={})
     extra_columns: cross_checks.ExtraColumns = ()
+    gtin_column: cross_checks.GtinColumn | None = None
+    mpn_column: cross_checks.MpnColumn | None = None
     vendors: Annotated[
         tuple[models.VendorConfig, ...],
         cross_checks.at_most("vendors"),
     ]
+    catalog: Catalog = None
     pricing: models.PricingConfig = values.empty_section()
     stock: models.StockConfig = models.StockConfig()
     merge: models.MergeConfig = values.empty_section()
@@ -206,6 +214,7 @@ def load_config(
         tenant_id,
         limits,
         has_no_vendors=plain.get("vendors") == [],
+        has_catalog=plain.get("catalog") is not None,
     )
     try:
         config = TenantConfig.model_validate(plain, context=context)

@@ -15,8 +15,8 @@ import relay_core.config.cross_checks as cross_checks
 import relay_core.config.values as values
 from relay_core.config.parser import ParserConfig
 from relay_core.config.pulls import PullConfig
+from relay_core.config.reading.scalars import type_name
 from relay_core.config.refusals import refuse
-from relay_core.config.scalars import type_name
 from relay_core.domain.cell_rules import MONEY_LIMIT
 from relay_core.domain.columns import DERIVED_COLUMNS, source_column
 from relay_core.domain.limits import DEFAULT_LIMITS
@@ -199,13 +199,6 @@ class LastGoodConfig(values.Section):
     quantity_pct: values.Percent = 100
 
 
-_HoursOfYear = Annotated[
-    int,
-    Field(ge=1, le=8760),
-    values.WHOLE,
-]
-
-
 class VendorConfig(values.Section):
     """A vendor of the tenant: its files, and how to read and use them."""
 
@@ -221,7 +214,7 @@ class VendorConfig(values.Section):
             default=LastGoodConfig(),
         ),
     ] = LastGoodConfig()
-    max_feed_age_hours: _HoursOfYear | None = None
+    max_feed_age_hours: values.HoursOfYear | None = None
     max_invalid_row_pct: values.Share | None = None
     duplicate_skus: DuplicateSkus = "compete"
     stock: StockConfig | None = None
@@ -295,7 +288,7 @@ class QuarantineConfig(values.Section):
     price_drop_pct: values.Share | None = Decimal("0.50")
     price_rise_pct: PriceRise | None = Decimal("1.00")
     action: Literal["keep", "zero"] = "keep"
-    confirm_hours: _HoursOfYear | None = 24
+    confirm_hours: values.HoursOfYear | None = 24
     max_pct: values.Share = Decimal("0.10")
 
 

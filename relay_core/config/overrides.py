@@ -22,8 +22,8 @@ import relay_core.config.cross_checks as cross_checks
 import relay_core.config.values as values
 from relay_core.config.pydantic_faults import faults_of
 from relay_core.config.reading.plain_values import plain_document
+from relay_core.config.reading.scalars import NumberText, read_number
 from relay_core.config.refusals import refuse
-from relay_core.config.scalars import NumberText, read_number
 from relay_core.domain.cell_rules import MONEY_LIMIT, shorten
 from relay_core.domain.errors import ConfigError, ConfigFault
 from relay_core.domain.limits import STORED_CONFIG_LIMITS

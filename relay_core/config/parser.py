@@ -258,22 +258,26 @@ class ParserConfig(values.Section):
         tuple[TimestampFormat, ...],
         cross_checks.at_most("timestamp_formats"),
     ] = ()
-    invalid_as_null: tuple[
-        Literal["lead_time_days", "msrp", "condition", "updated_at"],
-        ...,
-    ] = ()
+    invalid_as_null: tuple[parser_entries.NullableColumn, ...] = ()
     # The last field, because a default is read with the options above.
     defaults: parser_entries.Defaults = Field(default={})
     _extra_columns: tuple[str, ...] = ()
+    _gtin_column: str | None = None
 
     def model_post_init(self, context: Any, /) -> None:
         """Keep the names of the tenant's extra columns, which a feed may have."""
         self._extra_columns = tuple(getattr(context, "extra_columns", ()))
+        self._gtin_column = getattr(context, "gtin_column", None)
 
     @property
     def extra_columns(self) -> tuple[str, ...]:
         """The names of the tenant's extra columns."""
         return self._extra_columns
+
+    @property
+    def gtin_column(self) -> str | None:
+        """The name of the extra column that has GTINs, or None."""
+        return self._gtin_column
 
     @field_validator(*cross_checks.FORMATS_WITH)
     @classmethod

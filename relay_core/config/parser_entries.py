@@ -1,10 +1,17 @@
-"""The entries of a parser's options: words for quantities, defaults, column names."""
+"""The entries of a parser's options: words for quantities, defaults, names of columns."""
 
 from datetime import UTC
 from types import SimpleNamespace
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationInfo
+from pydantic import (
+    BeforeValidator,
+    Field,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    WithJsonSchema,
+    WrapValidator,
+)
 
 import relay_core.config.cross_checks as cross_checks
 import relay_core.config.values as values
@@ -13,6 +20,7 @@ from relay_core.domain.cell_rules import describe, read_cell
 from relay_core.domain.codes import RowFault
 from relay_core.domain.columns import CANONICAL_COLUMNS
 from relay_core.domain.errors import CellError
+from relay_core.domain.gtins import read_gtin
 
 
 def _check_word(
@@ -34,6 +42,10 @@ def _check_default(
     info: ValidationInfo,
 ) -> None:
     """Refuse a default that its column's rule would reject in a cell."""
+    is_gtin = entry.key == cross_checks.context_of(info).gtin_column
+    if is_gtin and text and read_gtin(text) is None:
+        problem = describe(RowFault.INVALID_GTIN, entry.key, text)
+        raise refuse(f"{problem}; correct or remove the default")
     if entry.key not in CANONICAL_COLUMNS:
         return
     parser: Any = SimpleNamespace(**info.data)
@@ -58,6 +70,30 @@ def _check_new_text(
     cross_checks.refuse_repeated(text, entry.seen)
 
 
+def _read_nullable(
+    name: Any,
+    read: ValidatorFunctionWrapHandler,
+    info: ValidationInfo,
+) -> Any:
+    """Read a column whose invalid cells can be null: one of four, or of GTINs."""
+    gtin_column = cross_checks.context_of(info).gtin_column
+    if gtin_column is not None and name == gtin_column:
+        return name
+    return read(name)
+
+
+NullableColumn = Annotated[
+    Literal["lead_time_days", "msrp", "condition", "updated_at"],
+    WrapValidator(_read_nullable),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"enum": ["lead_time_days", "msrp", "condition", "updated_at"]},
+                cross_checks.ANY_EXTRA,
+            ],
+        },
+    ),
+]
 QuantityWords = Annotated[
     dict[
         Annotated[values.Filled, BeforeValidator(cross_checks.refuse_bare)],

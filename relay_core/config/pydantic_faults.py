@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 import relay_core.config.refusals as refusals
-from relay_core.config.scalars import type_name
+from relay_core.config.reading.scalars import type_name
 from relay_core.config.values import WRITABLE_COLUMNS
 from relay_core.domain.cell_rules import shorten
 from relay_core.domain.columns import CANONICAL_COLUMNS

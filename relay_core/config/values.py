@@ -23,8 +23,12 @@ from pydantic import (
 )
 from pydantic.config import JsonDict
 
+from relay_core.config.reading.scalars import (
+    NumberText,
+    exact_number,
+    type_name,
+)
 from relay_core.config.refusals import nearest, refuse
-from relay_core.config.scalars import NumberText, exact_number, type_name
 from relay_core.domain.cell_rules import LARGEST_WHOLE, MONEY_LIMIT, shorten
 from relay_core.domain.columns import CANONICAL_COLUMNS, DERIVED_COLUMNS
 from relay_core.domain.limits import MAX_QUOTED
@@ -98,6 +102,7 @@ AS_TEXT = PlainSerializer(_plain_decimal, return_type=str)
 Count = Annotated[int, Field(ge=0), WHOLE]
 Quantity = Annotated[int, Field(ge=0, le=LARGEST_WHOLE), WHOLE]
 Percent = Annotated[int, Field(ge=0, le=100), WHOLE]
+HoursOfYear = Annotated[int, Field(ge=1, le=8760), WHOLE]
 Money = Annotated[
     Decimal,
     Field(ge=0, lt=MONEY_LIMIT, decimal_places=4),

@@ -317,6 +317,9 @@ _PROBLEMS = {
     RowFault.INVALID_TIMESTAMP: (
         "is not a date or time from 1900 to 2199 that the parser can read"
     ),
+    RowFault.INVALID_GTIN: (
+        "is not a GTIN of 8, 12, 13, or 14 digits with a right check digit"
+    ),
 }
 """The problem of a cell with text, by fault; the text comes first in the message."""
 _PROBLEMS_OF_NULLS = {
@@ -342,6 +345,8 @@ _FIXES = {
     RowFault.INVALID_CONDITION: "write new, used, or refurb, or leave the cell empty",
     RowFault.INVALID_TIMESTAMP: "write YYYY-MM-DD HH:MM:SS, or add the vendor's format to "
     "parser.timestamp_formats",
+    RowFault.INVALID_GTIN: "copy the number under the barcode, leave the cell empty, or "
+    "add the column to parser.invalid_as_null",
     RowFault.MISSING_SKU: "enter a SKU in every row",
     RowFault.MISSING_QUANTITY: "fill in the cell, or set quantity_available in "
     "parser.defaults",

@@ -68,6 +68,7 @@ class FailureCode(StrEnum):
     STALE_FEED = "STALE_FEED"
     FEED_TOO_LARGE = "feed_too_large"
     MISSING_SKU_MAP = "missing_sku_map"
+    MISSING_CATALOG = "missing_catalog"
     DECODE_ERROR = "DECODE_ERROR"
     MISSING_REQUIRED_COLUMNS = "missing_required_columns"
     INVALID_INPUT = "invalid_input"
@@ -90,6 +91,7 @@ _CLASSES: dict[str, FailureClass] = {
     FailureCode.MISSING_TENANT_CONFIG: FailureClass.TENANT_CONFIG,
     FailureCode.UNSUPPORTED_SCHEMA_VERSION: FailureClass.TENANT_CONFIG,
     FailureCode.MISSING_SKU_MAP: FailureClass.TENANT_CONFIG,
+    FailureCode.MISSING_CATALOG: FailureClass.TENANT_CONFIG,
     FailureCode.EMPTY_OUTPUT: FailureClass.TENANT_CONFIG,
     FailureCode.RUN_TIMEOUT: FailureClass.PLATFORM,
     FailureCode.POISON_JOB: FailureClass.PLATFORM,
@@ -141,3 +143,4 @@ class RowFault(StrEnum):
     INVALID_LEAD_TIME = "invalid_lead_time"
     INVALID_CONDITION = "invalid_condition"
     INVALID_TIMESTAMP = "invalid_timestamp"
+    INVALID_GTIN = "invalid_gtin"

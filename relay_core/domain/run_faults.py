@@ -37,6 +37,10 @@ _SENTENCES: dict[str, str] = {
         "missing sku map: vendor {vendor!r} has no SKU map at {location}. "
         "Upload the map there, or remove sku_map from the vendor's config."
     ),
+    FailureCode.MISSING_CATALOG: (
+        "missing catalog: the catalog has no file under {location}. Upload the list of "
+        "products there, or remove catalog from the config."
+    ),
     FailureCode.STALE_FEED: (
         "stale feed: the latest file of vendor {vendor!r} is {hours} hours old, but "
         "max_feed_age_hours is {max_hours}. Ask the vendor for a new file."
@@ -114,6 +118,10 @@ _ACTIONS: dict[str, str] = {
     FailureCode.MISSING_SKU_MAP: (
         "Upload the SKU map of {vendors} to the location in error_message, or remove "
         "sku_map from the config"
+    ),
+    FailureCode.MISSING_CATALOG: (
+        "Upload the list of products to the location in error_message, or remove catalog "
+        "from the config"
     ),
     FailureCode.DECODE_ERROR: (
         "Set parser.encoding of {vendors} to the encoding of the file, or upload a file "

@@ -108,7 +108,10 @@ def changed_parser(
     changed_options = {**options, **changes}
     for name in ("column_map", "defaults"):
         changed_options[name] = {**options[name], **changes.get(name, {})}
-    context = LoadContext(extra_columns=[*parser.extra_columns])
+    context = LoadContext(
+        extra_columns=[*parser.extra_columns],
+        gtin_column=parser.gtin_column,
+    )
     try:
         return ParserConfig.model_validate(changed_options, context=context)
     except ValidationError:

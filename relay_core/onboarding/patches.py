@@ -8,7 +8,7 @@ from datetime import tzinfo
 from typing import Any
 
 from relay_core.config import ParserConfig, TenantConfig
-from relay_core.config.json_patch import parser_steps
+from relay_core.config.reading.json_patch import parser_steps
 from relay_core.domain.cell_rules import read_cell
 from relay_core.domain.columns import NUMBER_COLUMNS
 from relay_core.domain.errors import CellError

@@ -68,6 +68,7 @@ def open_sample(
         feed.data,
         reader.model_dump_json(),
         reader.extra_columns,
+        reader.gtin_column,
         feed.rows,
     )
     return ParsedFeed(headers, iter(batches)), parser
@@ -240,13 +241,17 @@ def _first_records(
     data: bytes,
     parser_json: str,
     extra_columns: Sequence[str],
+    gtin_column: str | None,
     max_rows: int,
 ) -> tuple[tuple[str, ...] | None, Sequence[TextBatch | MalformedRecords]]:
     """Return the headers and first records of a workbook or a Parquet file.
 
     They are cached, since a check reads the same file several times.
     """
-    context = LoadContext(extra_columns=[*extra_columns])
+    context = LoadContext(
+        extra_columns=[*extra_columns],
+        gtin_column=gtin_column,
+    )
     parser = ParserConfig.model_validate_json(parser_json, context=context)
     parsed_feed = open_feed(data, parser, CHECK_LIMITS)
     batches = []

@@ -12,7 +12,7 @@ from typing import Any
 
 from relay_core.config import load_config, parse_document
 from relay_core.config.reading.plain_values import plain_document
-from relay_core.config.scalars import BareWord, NumberText
+from relay_core.config.reading.scalars import BareWord, NumberText
 from relay_dagster.client.errors import BadUsageError
 
 _JSON_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")

@@ -16,8 +16,8 @@ from local.request import Request
 from local.run import KEYS, steps
 from relay_core.columnar.arrow_start import use_arrow_alone
 from relay_core.config import TenantConfig, VendorConfig
-from relay_core.config.json_patch import apply_patch, parser_patch
 from relay_core.config.lint import config_doubts
+from relay_core.config.reading.json_patch import apply_patch, parser_patch
 from relay_core.domain.errors import (
     FeedUnreadableError,
     UnsupportedSchemaVersionError,

@@ -126,6 +126,7 @@ def test_each_row_fault_is_tested() -> None:
     assert {row[0] for row in ROW_FAULTS} | {
         RowFault.INVALID_RECORD,
         RowFault.DUPLICATE_SKU,
+        RowFault.INVALID_GTIN,
     } == set(RowFault)
 
 

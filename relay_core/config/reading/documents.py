@@ -9,8 +9,8 @@ import json
 from typing import Any, Literal
 
 from relay_core.config.reading.json_reader import read_json
+from relay_core.config.reading.scalars import type_name
 from relay_core.config.refusals import whole_fault
-from relay_core.config.scalars import type_name
 from relay_core.domain.errors import ConfigError, ConfigTooLargeError
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits
 

@@ -12,7 +12,7 @@ from itertools import accumulate
 from typing import Any
 
 import relay_core.config.refusals as refusals
-from relay_core.config.scalars import NumberText, read_number
+from relay_core.config.reading.scalars import NumberText, read_number
 from relay_core.domain.errors import (
     ConfigError,
     ConfigFault,

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import relay_core.config.refusals as refusals
-from relay_core.config.scalars import BareWord, read_number
+from relay_core.config.reading.scalars import BareWord, read_number
 from relay_core.domain.errors import ConfigFault
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits
 

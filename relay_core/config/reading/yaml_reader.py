@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import yaml
 
 import relay_core.config.refusals as refusals
-from relay_core.config.scalars import (
+from relay_core.config.reading.scalars import (
     BareWord,
     NumberText,
     read_number,

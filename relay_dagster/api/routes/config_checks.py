@@ -13,8 +13,8 @@ from fastapi import Response
 
 from relay_core import sandbox
 from relay_core.config import TenantConfig, load_config, parse_document
-from relay_core.config.json_patch import parser_patch, parser_steps
 from relay_core.config.lint import config_doubts
+from relay_core.config.reading.json_patch import parser_patch, parser_steps
 from relay_core.config.values import sound_id
 from relay_core.domain import errors
 from relay_core.domain.records import Doubt

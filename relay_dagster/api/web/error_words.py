@@ -265,6 +265,8 @@ _NEXT_STEPS: dict[str, str] = {
     f"you do not need. {_NEW_RUN}",
     FailureCode.MISSING_SKU_MAP: "Ask your administrator to upload the missing SKU "
     f"map. {_NEW_RUN}",
+    FailureCode.MISSING_CATALOG: "Upload the list of your products, the catalog. "
+    f"{_NEW_RUN}",
     FailureCode.DECODE_ERROR: _CHECK_FILE,
     FailureCode.MISSING_REQUIRED_COLUMNS: _CHECK_FILE,
     FailureCode.INVALID_INPUT: _CHECK_FILE,

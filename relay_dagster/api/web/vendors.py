@@ -6,7 +6,11 @@ from typing import Annotated, Any, NamedTuple
 
 from fastapi import Query, Request, Response
 
-from relay_core.config.json_patch import PatchStep, apply_patch, set_members
+from relay_core.config.reading.json_patch import (
+    PatchStep,
+    apply_patch,
+    set_members,
+)
 from relay_core.domain.errors import ConfigFault
 from relay_dagster.api.http.problems import ProblemError, invalid_request
 from relay_dagster.api.routes import tenants

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from boto3.dynamodb.conditions import Attr, Key
 
 from relay_core.config import TenantConfig, load_stored_config
-from relay_core.config.json_patch import changed_paths
+from relay_core.config.reading.json_patch import changed_paths
 from relay_core.domain.errors import ConfigTooLargeError, RelayError
 from relay_dagster.aws.dynamodb import codec, schema
 from relay_dagster.aws.dynamodb.database import ConditionsFailedError, Database

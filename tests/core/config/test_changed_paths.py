@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from relay_core.config.json_patch import changed_paths
+from relay_core.config.reading.json_patch import changed_paths
 
 
 @pytest.mark.parametrize(

@@ -38,8 +38,10 @@ def _row_of(path: str) -> str:
     """Return the guide's row of a field, found by its name in the reference of its section."""
     if path.startswith("pricing.rules.0."):
         return _row_in("pricing.rules[]", path.removeprefix("pricing.rules.0."))
+    path = path.replace("catalog.parser.", "vendors.0.parser.")
+    path = path.replace("catalog.inbound.", "vendors.0.inbound.")
     sections = r"vendors\.0\.parser|vendors\.0|pricing|stock|merge|output|error_policy|guards"
-    sections += r"|triggers|channels\.0|deliveries\.0"
+    sections += r"|triggers|catalog|channels\.0|deliveries\.0"
     section = re.match(sections, path)
     title = section[0].replace(".0", "[]") if section else None
     name = path.removeprefix(f"{section[0]}.") if section else path
@@ -81,6 +83,14 @@ WITH_SECTIONS = tenant_config(
         {"channel_id": "shop", "output": {"columns": ["sku"]}, "stock": {}},
     ],
     deliveries=[DELIVERY],
+    catalog={
+        "inbound": {
+            "type": "s3",
+            "s3_prefix": "tenants/acme/inbound/catalog/",
+            "pull": {"url": "https://files.example.com/products.csv"},
+        },
+        "parser": {"format": "csv"},
+    },
 )
 
 
@@ -94,6 +104,8 @@ def test_the_guide_has_every_field_and_its_default(path: str) -> None:
         "pull.url",
         "channels.0.channel_id",
         "0.output.columns",
+        "catalog.inbound.type",
+        "catalog.parser.format",
     )
     of_delivery = ("delivery_id", "0.url", "0.secret", "0.host_key")
     if path in REQUIRED or path.endswith((*required, *of_delivery)):

@@ -2,7 +2,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from relay_core.config.json_patch import PatchStep, apply_patch, set_members
+from relay_core.config.reading.json_patch import (
+    PatchStep,
+    apply_patch,
+    set_members,
+)
 
 
 def test_members_are_added_replaced_and_merged() -> None:

@@ -101,6 +101,9 @@ def test_all_else_has_its_default() -> None:
         "default_currency": "USD",
         "exchange_rates": {},
         "extra_columns": [],
+        "gtin_column": None,
+        "mpn_column": None,
+        "catalog": None,
         "pricing": {
             "base_margin_pct": "0",
             "min_price": "0",
@@ -165,6 +168,7 @@ def test_all_else_has_its_default() -> None:
         )
         and "margin_pct" not in path
         if not path.startswith("vendors.0.inbound.pull.")
+        if not path.startswith("catalog.")
         if not path.startswith("guards.") or "price_level." in path
         if path != "deliveries.0.whole_every_hours"
     ],

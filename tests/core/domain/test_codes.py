@@ -10,6 +10,7 @@ TENANT_CONFIG = {
     "missing_tenant_config",
     "unsupported_schema_version",
     "missing_sku_map",
+    "missing_catalog",
     "empty_output",
 }
 PLATFORM = {"POISON_JOB", "RUN_TIMEOUT"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from relay_core.config import load_config
-from relay_core.config.json_patch import apply_patch, parser_patch
+from relay_core.config.reading.json_patch import apply_patch, parser_patch
 from support.builders import config_document, vendor_document
 
 DOCUMENT = config_document(vendor_document("one"), vendor_document("two"))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from relay_core.config import load_config
-from relay_core.config.json_patch import PatchStep, apply_patch
+from relay_core.config.reading.json_patch import PatchStep, apply_patch
 from relay_core.domain.records import Cause
 from support.builders import (
     config_document,

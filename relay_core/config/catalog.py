@@ -1,0 +1,199 @@
+"""The section ``catalog`` of a config: the merchant's own list of products."""
+
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic_core import InitErrorDetails
+
+import relay_core.config.cross_checks as cross_checks
+import relay_core.config.values as values
+from relay_core.config.models import InboundConfig
+from relay_core.config.parser import ParserConfig
+from relay_core.config.refusals import refuse
+
+CATALOG = cross_checks.CATALOG
+"""The id of the catalog where a command or a file names a vendor."""
+Key = Literal["gtin", "mpn", "sku"]
+_COLUMN_OPTIONS: dict[str, str] = {"gtin": "gtin_column", "mpn": "mpn_column"}
+"""The option of the config that names the column of a key."""
+
+
+def _default_keys(value: Any, info: ValidationInfo) -> Any:
+    """Return the keys whose columns the config has, if none are named."""
+    if value is not None:
+        return value
+    return [key for key in ("gtin", "mpn", "sku") if _has_column(key, info)]
+
+
+def _has_column(key: str, info: ValidationInfo) -> bool:
+    option = _COLUMN_OPTIONS.get(key)
+    context = cross_checks.context_of(info)
+    return option is None or getattr(context, option) is not None
+
+
+def _check_key(
+    key: Key,
+    entry: cross_checks.Entry,
+    info: ValidationInfo,
+) -> None:
+    """Refuse a key that is listed twice, or whose column the config lacks."""
+    cross_checks.refuse_repeated(key, entry.seen)
+    if not _has_column(key, info):
+        raise refuse(
+            f'"{key}" needs the option {_COLUMN_OPTIONS[key]}, which names its '
+            "extra column; set the option or remove the key",
+        )
+
+
+def _check_unmatched(value: str, info: ValidationInfo) -> str:
+    """Refuse to keep rows by their SKU if their SKU is no key."""
+    keys = info.data.get("match")
+    if value == "keep" and keys is not None and "sku" not in keys:
+        raise refuse(
+            'must be "leave_out" if match lacks "sku", because a row that is kept has '
+            "its own SKU",
+        )
+    return value
+
+
+def _check_given(
+    column: str,
+    entry: cross_checks.Entry,
+    info: ValidationInfo,
+) -> None:
+    """Refuse a column that the catalog cannot give, or that is named twice."""
+    given = ("brand", "title", *cross_checks.context_of(info).extra_columns)
+    if column not in given:
+        raise refuse(f'"{column}" must be one of {", ".join(given)}')
+    cross_checks.refuse_repeated(column, entry.seen)
+
+
+_Keys = Annotated[
+    tuple[Annotated[Key, cross_checks.judged(_check_key)], ...],
+    Field(min_length=1),
+    cross_checks.ENTRIES,
+    BeforeValidator(_default_keys),
+]
+_Given = Annotated[
+    tuple[
+        Annotated[
+            str,
+            WithJsonSchema(
+                {
+                    "anyOf": [
+                        {"enum": ["brand", "title"]},
+                        cross_checks.ANY_EXTRA,
+                    ]
+                },
+            ),
+            cross_checks.judged(_check_given),
+        ],
+        ...,
+    ],
+    cross_checks.ENTRIES,
+]
+
+
+class CatalogConfig(values.Section):
+    """The merchant's own list of products: its file, and how vendors' rows match it."""
+
+    inbound: InboundConfig = values.empty_section()
+    parser: ParserConfig = values.empty_section()
+    match: _Keys = Field(
+        default=None,
+        validate_default=True,
+        description="The keys that find a row's product, in order. By default, `gtin` "
+        "and `mpn` if their columns are set, and then `sku`.",
+    )
+    unmatched: Annotated[
+        Literal["keep", "leave_out"],
+        AfterValidator(_check_unmatched),
+    ] = Field(default="keep", validate_default=True)
+    gives: _Given = ()
+    max_feed_age_hours: values.HoursOfYear | None = None
+    _identifier_columns: tuple[str, ...] = ()
+
+    def model_post_init(self, context: Any, /) -> None:
+        """Keep the names of the tenant's columns of identifiers."""
+        columns = (
+            getattr(context, "gtin_column", None),
+            getattr(context, "mpn_column", None),
+        )
+        self._identifier_columns = tuple(filter(None, columns))
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that are read of the catalog."""
+        names = (
+            "sku",
+            "brand",
+            "title",
+            *self._identifier_columns,
+            *self.gives,
+        )
+        return tuple(dict.fromkeys(names))
+
+    @model_validator(mode="after")
+    def _reads_what_it_maps(self) -> "CatalogConfig":
+        unread = [
+            *_unread("column_map", self.parser.column_map, self.columns),
+            *_unread("defaults", self.parser.defaults, self.columns),
+        ]
+        if unread:
+            raise ValidationError.from_exception_data("catalog", unread)
+        return self
+
+
+def _unread(
+    option: str,
+    entries: Iterable[str],
+    columns: Iterable[str],
+) -> Iterable[InitErrorDetails]:
+    """Yield the faults of entries for columns that are not read of the catalog."""
+    read = tuple(columns)
+    for name in entries:
+        if name not in read:
+            yield InitErrorDetails(
+                type=refuse(
+                    f"is not read from the catalog; remove it, because only {', '.join(read)} "
+                    "are read",
+                ),
+                loc=("parser", option, name),
+                input=name,
+            )
+
+
+def _check_prefix(
+    catalog: CatalogConfig | None,
+    info: ValidationInfo,
+) -> CatalogConfig | None:
+    """Refuse a prefix that equals, holds, or lies in the prefix of a vendor."""
+    prefix = None if catalog is None else catalog.inbound.s3_prefix
+    if prefix is None:
+        return catalog
+    for vendor in info.data.get("vendors") or ():
+        other = vendor.inbound.s3_prefix
+        if other is not None and cross_checks.overlap(prefix, other):
+            error = InitErrorDetails(
+                type=refuse(
+                    f'"{prefix}" overlaps "{other}", the prefix of vendor '
+                    f'"{vendor.vendor_id}"; give the catalog a separate prefix',
+                ),
+                loc=("inbound", "s3_prefix"),
+                input=prefix,
+            )
+            raise ValidationError.from_exception_data("catalog", [error])
+    return catalog
+
+
+Catalog = Annotated[CatalogConfig | None, AfterValidator(_check_prefix)]
+"""The section, whose prefix is separate from the prefixes of vendors."""
