@@ -16,7 +16,7 @@ from pydantic_core import InitErrorDetails
 
 import relay_core.config.cross_checks as cross_checks
 import relay_core.config.values as values
-from relay_core.config.models import InboundConfig
+from relay_core.config.inputs.parts import InboundConfig
 from relay_core.config.parser import ParserConfig
 from relay_core.config.refusals import refuse
 

@@ -6,7 +6,7 @@ the API's own process uses this module.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from decimal import ROUND_UP, Decimal
 from urllib.parse import urlsplit
 
@@ -16,6 +16,8 @@ from relay_core.config import (
     TenantConfig,
     VendorConfig,
 )
+from relay_core.config.inputs.changes import ChangesConfig
+from relay_core.config.inputs.parts import InboundConfig
 from relay_core.config.rule_lint import (
     lint_channel,
     lint_deliveries,
@@ -143,6 +145,7 @@ def lint_warnings(
     With ``is_published`` the tenant has a live feed that a run is compared with.
     """
     yield from _lint_prefixes(config)
+    yield from _lint_map_keys(config)
     for index, vendor in enumerate(config.vendors):
         yield from _lint_vendor(f"vendors.{index}", vendor)
     if not config.pricing.min_price:
@@ -247,7 +250,16 @@ def _lint_prefixes(config: TenantConfig) -> Iterator[ConfigFault]:
                 "separate prefix.",
             )
         outer_prefixes.append((prefix, vendor_id))
-    owners = {prefix: vendor_id for prefix, _, vendor_id in prefixes}
+
+
+def _lint_map_keys(config: TenantConfig) -> Iterator[ConfigFault]:
+    """Yield the warnings about SKU maps that are in the prefix of a vendor."""
+    owners = {
+        part.inbound.s3_prefix: vendor.vendor_id
+        for vendor in config.vendors
+        for part in vendor.input_parts
+        if part.inbound.s3_prefix is not None
+    }
     for index, vendor in enumerate(config.vendors):
         if vendor.sku_map is None or vendor.sku_map.s3_key is None:
             continue
@@ -272,13 +284,35 @@ def _owner_of(key: str, owners: Mapping[str, str]) -> str | None:
 
 
 def _lint_vendor(path: str, vendor: VendorConfig) -> Iterator[ConfigFault]:
-    if vendor.inbound.type == "local":
+    yield from _lint_files(path, vendor.inbound, vendor.changes)
+    if vendor.sku_map is not None and vendor.sku_map.type == "file":
+        yield ConfigFault(
+            f"{path}.sku_map.type",
+            "The type file is for the local runner, so runs that the API "
+            "starts find no map. Use s3.",
+        )
+    given = {column for part in vendor.parts for column in part.columns or ()}
+    yield from _lint_parser(f"{path}.parser", vendor.parser, given)
+    for index, part in enumerate(vendor.parts):
+        part_path = f"{path}.parts.{index}"
+        yield from _lint_files(part_path, part.inbound, part.changes)
+        # A part of columns may well have no price.
+        columns = given if part.columns is None else {"cost"}
+        yield from _lint_parser(f"{part_path}.parser", part.parser, columns)
+
+
+def _lint_files(
+    path: str,
+    inbound: InboundConfig,
+    changes: ChangesConfig | None,
+) -> Iterator[ConfigFault]:
+    if inbound.type == "local":
         yield ConfigFault(
             f"{path}.inbound.type",
             "The type local is for the local runner, so runs that the API "
             "starts find no file of this vendor. Use s3.",
         )
-    pull = vendor.inbound.pull
+    pull = inbound.pull
     if pull is not None and urlsplit(pull.url).query:
         yield ConfigFault(
             f"{path}.inbound.pull.url",
@@ -286,16 +320,23 @@ def _lint_vendor(path: str, vendor: VendorConfig) -> Iterator[ConfigFault]:
             "which config_snapshot.json keeps. If it has a token, ask the vendor for "
             "a login, and store that as a secret.",
         )
-    if vendor.sku_map is not None and vendor.sku_map.type == "file":
+    if changes is not None and changes.full == changes.delta:
         yield ConfigFault(
-            f"{path}.sku_map.type",
-            "The type file is for the local runner, so runs that the API "
-            "starts find no map. Use s3.",
+            f"{path}.changes.delta",
+            "The pattern equals that of full files, so every name fits both, and no "
+            "file is read. Give deltas a pattern of their own.",
         )
-    yield from _lint_parser(f"{path}.parser", vendor.parser)
 
 
-def _lint_parser(path: str, parser: ParserConfig) -> Iterator[ConfigFault]:
+def _lint_parser(
+    path: str,
+    parser: ParserConfig,
+    given: Collection[str],
+) -> Iterator[ConfigFault]:
+    """Yield the warnings about a parser.
+
+    ``given`` are the columns that other files give.
+    """
     columns_by_header: dict[str, list[str]] = defaultdict(list)
     for column, source in parser.column_map.items():
         if isinstance(source, str):
@@ -318,6 +359,7 @@ def _lint_parser(path: str, parser: ParserConfig) -> Iterator[ConfigFault]:
                     "the header, or add it there.",
                 )
     filled_columns = {
+        *given,
         *parser.columns,
         *columns_by_header,
         *parser.defaults,

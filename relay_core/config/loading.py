@@ -14,7 +14,7 @@ from itertools import chain
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 import relay_core.config.cross_checks as cross_checks
 import relay_core.config.models as models
@@ -22,6 +22,13 @@ import relay_core.config.values as values
 from relay_core.config.catalog import Catalog
 from relay_core.config.channels import Channels
 from relay_core.config.deliveries import Deliveries
+from relay_core.config.inputs.checks import (
+    InputAt,
+    inputs_of_vendors,
+    misfits_of_inputs,
+    refuse_all,
+)
+from relay_core.config.inputs.parts import InputPart
 from relay_core.config.pydantic_faults import faults_of
 from relay_core.config.reading.documents import parse_document
 from relay_core.config.reading.plain_values import plain_document
@@ -71,6 +78,15 @@ class TenantConfig(values.Section):
     triggers: TriggersConfig = TriggersConfig()
     channels: Channels = ()
     deliveries: Deliveries = ()
+
+    @model_validator(mode="after")
+    def _inputs_are_apart(self) -> "TenantConfig":
+        inputs = [*inputs_of_vendors(self.vendors)]
+        if self.catalog is not None:
+            part = InputPart(None, self.catalog.inbound, self.catalog.parser)
+            inputs.append(InputAt(("catalog",), part, is_apart=True))
+        refuse_all("TenantConfig", misfits_of_inputs(inputs))
+        return self
 
     @property
     def zone(self) -> ZoneInfo:

@@ -13,8 +13,15 @@ from pydantic import (
 
 import relay_core.config.cross_checks as cross_checks
 import relay_core.config.values as values
+from relay_core.config.inputs.changes import ChangesConfig
+from relay_core.config.inputs.checks import misfits_of_vendor, refuse_all
+from relay_core.config.inputs.parts import (
+    MAX_PARTS,
+    InboundConfig,
+    InputPart,
+    PartConfig,
+)
 from relay_core.config.parser import ParserConfig
-from relay_core.config.pulls import PullConfig
 from relay_core.config.reading.scalars import type_name
 from relay_core.config.refusals import refuse
 from relay_core.domain.cell_rules import MONEY_LIMIT
@@ -160,17 +167,6 @@ DEFAULT_SORT: tuple[SortRule, ...] = ("in_stock_desc", "lowest_landed_cost")
 DuplicateSkus = Literal["compete", "first", "last", "sum", "refuse"]
 
 
-class InboundConfig(values.Section):
-    """Where a vendor's files arrive; a slash at the end of `s3_prefix` is implied."""
-
-    type: Literal["s3", "local"]
-    s3_prefix: cross_checks.S3Prefix = values.optional()
-    pull: Annotated[
-        PullConfig | None,
-        cross_checks.idle_without("type", "s3"),
-    ] = None
-
-
 class SkuMapConfig(values.Section):
     """The file that maps a vendor's SKUs to the tenant's SKUs."""
 
@@ -222,6 +218,41 @@ class VendorConfig(values.Section):
     shipping_handling_flat: cross_checks.VendorShipping | None = None
     parser: ParserConfig = values.empty_section()
     sku_map: SkuMapConfig | None = None
+    parts: Annotated[
+        tuple[PartConfig, ...],
+        cross_checks.at_most(MAX_PARTS),
+        Field(
+            description="More files of the vendor. Its own `inbound` and `parser` are "
+            "those of the base.",
+            json_schema_extra={"maxItems": MAX_PARTS},
+        ),
+    ] = ()
+    changes: ChangesConfig | None = None
+
+    @model_validator(mode="after")
+    def _parts_go_together(self) -> "VendorConfig":
+        refuse_all("VendorConfig", misfits_of_vendor(self))
+        return self
+
+    @property
+    def input_parts(self) -> tuple[InputPart, ...]:
+        """The parts of the vendor's input in reading order; the base is the first."""
+        given = {column for part in self.parts for column in part.columns or ()}
+        deleted = None if self.changes is None else self.changes.deleted
+        base = InputPart(
+            part_id=None,
+            inbound=self.inbound,
+            parser=self.parser.reading(without=given, deleted=deleted),
+            changes=self.changes,
+            max_feed_age_hours=self.max_feed_age_hours,
+            duplicate_skus=self.duplicate_skus,
+        )
+        return (base, *(part.as_input(given) for part in self.parts))
+
+    @property
+    def has_file_list(self) -> bool:
+        """True if the vendor's input may have several files."""
+        return bool(self.parts) or self.changes is not None
 
 
 class LandedCostConfig(values.Section):

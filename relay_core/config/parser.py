@@ -1,7 +1,7 @@
 """The section ``parser`` of a config: how a vendor writes a feed."""
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -24,6 +24,7 @@ from relay_core.config.refusals import refuse
 from relay_core.config.timestamp_formats import TimestampFormat
 from relay_core.domain.cell_rules import shorten
 from relay_core.domain.codes import DOCUMENT_FORMATS
+from relay_core.domain.columns import CANONICAL_COLUMNS
 
 FeedFormat = Literal[
     "csv", "jsonl", "json", "xml", "xlsx", "xls", "ods", "parquet"
@@ -60,10 +61,20 @@ def _check_paths(source: Any, info: ValidationInfo) -> Any:
 
     ``source`` is a header, or has the headers that it reads.
     """
-    if info.data.get("format") not in DOCUMENT_FORMATS:
-        return source
-    level = len(document_paths.record_names(info.data.get("record") or "/"))
     headers = (source,) if isinstance(source, str) else source.headers
+    check_headers(headers, info.data.get("format"), info.data.get("record"))
+    return source
+
+
+def check_headers(
+    headers: Iterable[str],
+    format: str | None,
+    record: str | None,
+) -> None:
+    """Refuse headers of records at a path of a document that are no paths."""
+    if format not in DOCUMENT_FORMATS:
+        return
+    level = len(document_paths.record_names(record or "/"))
     for header in headers:
         try:
             path = document_paths.value_path(header.strip())
@@ -74,7 +85,6 @@ def _check_paths(source: Any, info: ValidationInfo) -> Any:
                 f"{shorten(header)} begins {path.levels_up} levels above the record, but "
                 f"parser.record has {level}",
             )
-    return source
 
 
 _RecordPath = Annotated[
@@ -263,6 +273,8 @@ class ParserConfig(values.Section):
     defaults: parser_entries.Defaults = Field(default={})
     _extra_columns: tuple[str, ...] = ()
     _gtin_column: str | None = None
+    _columns_read: tuple[str, ...] | None = None
+    _deleted: SkipRule | None = None
 
     def model_post_init(self, context: Any, /) -> None:
         """Keep the names of the tenant's extra columns, which a feed may have."""
@@ -327,6 +339,50 @@ class ParserConfig(values.Section):
     def skip_headers(self) -> tuple[str, ...]:
         """The headers that ``skip_rows`` reads, one an entry."""
         return tuple(rule.column for rule in self.skip_rows)
+
+    def reading(
+        self,
+        *,
+        only: Collection[str] | None = None,
+        without: Collection[str] = (),
+        deleted: SkipRule | None = None,
+    ) -> "ParserConfig":
+        """Return the parser of files that have some of the columns.
+
+        A file without the quantity of its rows, which another file gives, has a
+        quantity of 0.
+
+        Args:
+            only: The columns to read; None for all.
+            without: The columns not to read.
+            deleted: The records of a file of changes that delete rows.
+        """
+        columns = [
+            column
+            for column in self.readable_columns
+            if (only is None or column in only) and column not in without
+        ]
+        if len(columns) == len(self.readable_columns) and deleted is None:
+            return self
+        defaults = dict(self.defaults)
+        if "quantity_available" not in columns:
+            defaults["quantity_available"] = "0"
+        parser = self.model_copy(update={"defaults": defaults})
+        parser._columns_read = tuple(columns)
+        parser._deleted = deleted
+        return parser
+
+    @property
+    def readable_columns(self) -> tuple[str, ...]:
+        """The canonical columns and extra columns that the files may have."""
+        if self._columns_read is None:
+            return (*CANONICAL_COLUMNS, *self._extra_columns)
+        return self._columns_read
+
+    @property
+    def deleted(self) -> SkipRule | None:
+        """The records of a file of changes that delete rows; None if there are none."""
+        return self._deleted
 
     def null_words(self, column: str) -> tuple[str, ...]:
         """Return the cells of a column that mean null."""

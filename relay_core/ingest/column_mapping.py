@@ -8,7 +8,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from relay_core.domain.codes import FailureCode
-from relay_core.domain.columns import CANONICAL_COLUMNS, REQUIRED_COLUMNS
+from relay_core.domain.columns import REQUIRED_COLUMNS
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.domain.limits import Limits
 from relay_core.domain.run_faults import listed
@@ -154,7 +154,7 @@ def expected_headers(
     free_names = set(names) - mapped_names - {"vendor_id"}
     mapped_headers = parser.mapped_headers
     headers: dict[str, tuple[str, ...]] = {}
-    for column in (*CANONICAL_COLUMNS, *parser.extra_columns):
+    for column in parser.readable_columns:
         if column in mapped_headers:
             headers[column] = mapped_headers[column]
         elif column in free_names:

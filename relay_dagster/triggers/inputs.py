@@ -8,7 +8,7 @@ commands call it: ``acme`` for the files of vendor acme, which are the vendor's 
 from dataclasses import dataclass
 
 from relay_core.config import TenantConfig
-from relay_core.config.models import InboundConfig
+from relay_core.config.inputs.parts import InboundConfig
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,10 +91,11 @@ def all_fields(
         if section in (None, OutputColumn) or name in (
             "column_map",
             "skip_rows",
+            "deleted",
         ):
             found.append((path + name, field.is_required()))
         else:
-            lists = ("vendors", "rules", "channels", "deliveries")
+            lists = ("vendors", "rules", "channels", "deliveries", "parts")
             step = f"{name}.0." if name in lists else f"{name}."
             found += all_fields(section, path + step)
     return found

@@ -16,13 +16,17 @@ from relay_core.domain.limits import DEFAULT_LIMITS, Limits
 _MAX_BITS = 8_192
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _Path = tuple[object, ...]
-# A null switches a guard off, or the whole files between changes; everywhere else it is
-# the same as an absent value.
+# A null switches a guard off, or the whole files between changes, or keeps unmatched rows;
+# everywhere else it is the same as an absent value.
 _SECTIONS_WITH_NULLS: tuple[_Path, ...] = (
     ("guards",),
     ("guards", "quarantine"),
 )
-_LISTS_WITH_NULLS = {"deliveries": ("whole_every_hours",)}
+_LISTS_WITH_NULLS: dict[_Path, tuple[str, ...]] = {
+    ("deliveries",): ("whole_every_hours",),
+    ("vendors", "parts"): ("unmatched",),
+}
+"""The keys in the entries of lists; a list within another has both names."""
 
 
 def plain_document(
@@ -131,5 +135,6 @@ def _is_null_with_meaning(path: _Path, key: str) -> bool:
     """Return True if a null under a key of the section at a path is not the default."""
     if path in _SECTIONS_WITH_NULLS:
         return True
-    is_in_list = len(path) == len(("list", "index"))
-    return is_in_list and key in _LISTS_WITH_NULLS.get(str(path[0]), ())
+    names = path[::2]
+    is_entry = len(path) == 2 * len(names)
+    return is_entry and key in _LISTS_WITH_NULLS.get(names, ())

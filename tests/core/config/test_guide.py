@@ -40,6 +40,10 @@ def _row_of(path: str) -> str:
         return _row_in("pricing.rules[]", path.removeprefix("pricing.rules.0."))
     path = path.replace("catalog.parser.", "vendors.0.parser.")
     path = path.replace("catalog.inbound.", "vendors.0.inbound.")
+    part = re.match(r"vendors\.0\.parts\.0\.(\w+)", path)
+    if part:
+        # The rows of its own sections are those of the vendor's.
+        return _row_in("vendors[].parts[]", part[1])
     sections = r"vendors\.0\.parser|vendors\.0|pricing|stock|merge|output|error_policy|guards"
     sections += r"|triggers|catalog|channels\.0|deliveries\.0"
     section = re.match(sections, path)
@@ -75,6 +79,14 @@ WITH_SECTIONS = tenant_config(
             "s3_prefix": "tenants/acme/inbound/vendor_1/",
             "pull": {"url": "https://files.example.com/stock.csv"},
         },
+        parts=[
+            {
+                "part_id": "prices",
+                "gives": ["cost"],
+                "inbound": {"type": "local"},
+                "parser": {"format": "csv"},
+            },
+        ],
     ),
     guards={"quarantine": {}},
     pricing={"rules": [{"leave_out": True}]},
@@ -106,13 +118,19 @@ def test_the_guide_has_every_field_and_its_default(path: str) -> None:
         "0.output.columns",
         "catalog.inbound.type",
         "catalog.parser.format",
+        "part_id",
+        "parts.0.gives",
+        "changes.full",
+        "changes.delta",
     )
     of_delivery = ("delivery_id", "0.url", "0.secret", "0.host_key")
+    if re.match(r"vendors\.0\.parts\.0\.(inbound|parser|changes)\.", path):
+        return
     if path in REQUIRED or path.endswith((*required, *of_delivery)):
         assert "| required |" in row
     elif path.endswith(".leave_out"):
         assert "| `false` |" in row
-    elif "sku_map" not in path and "s3_prefix" not in path:
+    elif not any(word in path for word in ("sku_map", "s3_prefix", "changes.")):
         assert f"| `{_shown(value_at(WITH_SECTIONS, path))}` |" in row
 
 

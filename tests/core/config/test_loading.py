@@ -92,6 +92,8 @@ def test_all_else_has_its_default() -> None:
             "currency": None,
             "shipping_handling_flat": None,
             "sku_map": None,
+            "parts": [],
+            "changes": None,
         }
     ]
     assert document == {
@@ -164,7 +166,10 @@ def test_all_else_has_its_default() -> None:
         for path, required in all_fields(TenantConfig)
         if not required and "sku_map" not in path and "s3_prefix" not in path
         if not path.startswith(
-            ("triggers.", "vendors.0.stock.", "channels.0.stock.")
+            (
+                *("triggers.", "vendors.0.stock.", "channels.0.stock."),
+                *("vendors.0.parts.", "vendors.0.changes."),
+            )
         )
         and "margin_pct" not in path
         if not path.startswith("vendors.0.inbound.pull.")
