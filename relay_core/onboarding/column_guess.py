@@ -49,6 +49,8 @@ _MIN_SCORE = {"sku": 0.0, "cost": 0.4}
 _SURE_MARGIN = 0.25
 """The difference of scores from which the best column is clearly better."""
 _MAX_CODE_LENGTH = 24
+_MIN_UNIQUE = 0.9
+"""The share of different cells of a SKU whose header names something else, at least."""
 _MAX_RANGES = 0.5
 """The share of ranges in a column of prices, at most."""
 _MIN_WHOLE_SHARE = 0.9
@@ -153,10 +155,9 @@ def choose_columns(
     """
     by_header = {column.header: column for column in columns}
     names = [column.header for column in columns]
+    expected = expected_headers(names, parser)
     taken_headers = {
-        header
-        for headers in expected_headers(names, parser).values()
-        for header in headers
+        header for headers in expected.values() for header in headers
     }
     taken_headers.update(
         header for header in matches.values() if isinstance(header, str)
@@ -171,9 +172,10 @@ def choose_columns(
             matched_column = by_header.get(matched)
         choice = None
         if not _is_settled(canonical, parser, matches):
-            choice = choose(
-                columns, taken_headers - _shared(canonical, matches)
-            )
+            shared_headers = _shared(canonical, matches)
+            if canonical == "sku":
+                shared_headers.update(expected.get("title", ()))
+            choice = choose(columns, taken_headers - shared_headers)
         # Ranges of amounts are no price, whatever the header says.
         if (
             choice is None
@@ -367,10 +369,13 @@ def _sku_score(column: Column, title_index: int | None) -> float:
     """Return how well a column identifies products."""
     if column.filled < 0.5 or column.unique < 0.3:
         return -1.0
-    if column.prices > 0.3 or column.days > 0.5 or column.ranges > 0.3:
+    likeness = header_names.likeness_to_code(column.header)
+    # A code such as 978-0641723445 has the form of a range of amounts.
+    is_range = column.ranges > 0.3 and likeness <= 0
+    is_name = likeness < 0 and column.unique < _MIN_UNIQUE
+    if column.prices > 0.3 or column.days > 0.5 or is_range or is_name:
         return -1.0
-    score = 2 * (column.unique - 0.5) * column.filled
-    score += header_names.likeness_to_code(column.header)
+    score = 2 * (column.unique - 0.5) * column.filled + likeness
     is_short = column.length <= _MAX_CODE_LENGTH
     if is_short and column.spaced < 0.2:
         score += 0.5

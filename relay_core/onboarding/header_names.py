@@ -74,7 +74,8 @@ _TEXT_OF_NO_CODE_WORDS = (
     "description desc name title price cost charges fee rate amount qty quantity date "
     "department dept category class type group rev revenue unit uom size pack brand "
     "manufacturer mfr mfg vendor supplier status modifier location facility hospital "
-    "address notes note text gl account tax drg url link image stock inventory hand"
+    "address notes note text gl account tax drg url link image stock inventory hand "
+    "company artist author publisher country year"
 )
 _NO_CODE_WORDS = frozenset(_TEXT_OF_NO_CODE_WORDS.split())
 _OFTEN_REPEATED_CODES = frozenset(
@@ -173,6 +174,9 @@ def likeness_to_price(header: str) -> float:
         return -0.8
     if joined in ranks_of("msrp") or joined in ranks_of("map_price"):
         return 0.4
+    if "net" in words:
+        # Of a net and a gross price, the net price is what a product costs.
+        return 0.65
     return 0.6 if not words.isdisjoint(_PRICE_WORDS) else 0.0
 
 

@@ -9,6 +9,7 @@ import re
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -33,6 +34,7 @@ from support.builders import config_document, vendor_document
 from support.workbooks import text_row, workbook
 
 PLACE = "/v1/tenants/acme/config:check"
+DOCUMENTS = Path(__file__).parents[2] / "data" / "documents" / "published"
 INBOUND = "tenants/acme/inbound/"
 EUROPEAN = (
     "Artikelnummer;Bestand;Preis\nÄ-1;5;4,20 €\nA-2;7;1.250,00 €\n".encode(
@@ -161,6 +163,89 @@ def test_the_patch_makes_an_upload_readable_that_was_not(
         vendor["with_patch"],
         [],
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "headers", "samples"),
+    [
+        (
+            "xml_schema_purchase_order.xml",
+            {
+                "format": "xml",
+                "record": "/purchaseOrder/items/item",
+                "column_map": {
+                    "sku": "@partNum",
+                    "quantity_available": "quantity",
+                    "cost": "USPrice",
+                },
+            },
+            [
+                "@partNum",
+                "productName",
+                "quantity",
+                "USPrice",
+                "comment",
+                "shipDate",
+            ],
+            {("cost", "USPrice"): ["148.95", "39.98"]},
+        ),
+        (
+            "retail_store_products.json",
+            {
+                "format": "json",
+                "column_map": {"sku": "id"},
+                "defaults": {"quantity_available": "1"},
+            },
+            ["id", "name", "description", "price", "tags"],
+            {},
+        ),
+    ],
+)
+def test_a_document_gets_its_format_its_record_and_its_columns(
+    world: ApiWorld,
+    name: str,
+    changes: dict[str, Any],
+    headers: list[str],
+    samples: dict[tuple[str, str], list[str]],
+) -> None:
+    upload(world, (DOCUMENTS / name).read_bytes(), name=name)
+    document = config_document(**PRICED)
+    result = check(world, document)
+    (vendor,) = result["vendors"]
+    assert (vendor["headers"], vendor["whole"]) == (headers, True)
+    assert vendor["guesses"]["format"] == changes["format"]
+    assert vendor["as_sent"]["error_code"] == "DECODE_ERROR"
+    assert {
+        (candidate["column"], candidate["header"]): candidate["samples"]
+        for candidate in vendor["candidates"]
+    } == samples
+    parser = patched(document, result["patch"])["vendors"][0]["parser"]
+    assert parser == changes
+    again = check(world, patched(document, result["patch"]))
+    assert (again["vendors"][0]["as_sent"], again["patch"]) == (
+        vendor["with_patch"],
+        [],
+    )
+    assert again["vendors"][0]["as_sent"]["refused_rows"] == 0
+
+
+def test_a_record_that_is_not_there_is_told_with_the_paths_that_are(
+    world: ApiWorld,
+) -> None:
+    data = (DOCUMENTS / "shopify_variants.json").read_bytes()
+    upload(world, data, name="variants.json")
+    parser = {"format": "json", "record": "/products"}
+    document = config_document(vendor_document(parser=parser), **PRICED)
+    result = check(world, document)
+    (vendor,) = result["vendors"]
+    assert vendor["as_sent"]["error_code"] == "invalid_input"
+    assert "/products" in vendor["as_sent"]["error_message"]
+    assert "/variants (4)" in vendor["as_sent"]["error_message"]
+    assert result["patch"][0] == {
+        "op": "replace",
+        "path": "/vendors/0/parser/record",
+        "value": "/variants",
+    }
 
 
 def test_a_patch_adds_to_a_column_map_and_escapes_nothing_away(

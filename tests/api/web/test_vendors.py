@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -19,6 +20,7 @@ from support.page_visitor import HOME, SITE, Visitor, signed_in
 
 VENDOR = f"{HOME}/vendors/vendor_1"
 INBOUND = "tenants/acme/inbound/vendor_1/"
+DOCUMENTS = Path(__file__).parents[2] / "data" / "documents" / "published"
 GOOD = b"sku,quantity_available,cost\nA-1,5,4.20\nA-2,7,3.10\n"
 EUROPEAN = (
     "Artikelnummer;Bestand;Preis\nÄ-1;5;4,20 €\nA-2;7;1.250,00 €\n".encode(
@@ -135,6 +137,68 @@ def test_a_parser_that_reads_the_list_is_shown_line_by_line_and_taken_over(
         True,
     )
     assert visitor.world.platform.tenants.latest_version(TENANT) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "samples", "verdict"),
+    [
+        (
+            "cd_catalog.xml",
+            {
+                "format": '"xml"',
+                "record": '"/CATALOG/CD"',
+                "column_map": '{"cost": "PRICE", "sku": "TITLE"}',
+                "defaults": '{"quantity_available": "1"}',
+            },
+            {
+                "TITLE": "Empire Burlesque · Hide your heart · Greatest Hits · "
+                "Still got the blues · Eros",
+                "ARTIST": "Bob Dylan · Bonnie Tylor · Dolly Parton · Gary More · "
+                "Eros Ramazzotti",
+            },
+            "All 26 rows are valid.",
+        ),
+        (
+            "shopify_variants.json",
+            {
+                "format": '"json"',
+                "record": '"/variants"',
+                "column_map": '{"quantity_available": "inventory_quantity"}',
+            },
+            {},
+            "All 4 rows are valid.",
+        ),
+    ],
+)
+def test_a_document_is_shown_with_its_record_and_columns_and_taken_over(
+    visitor: Visitor,
+    name: str,
+    settings: dict[str, str],
+    samples: dict[str, str],
+    verdict: str,
+) -> None:
+    put(visitor, (DOCUMENTS / name).read_bytes(), name)
+    page = visitor.open(f"{VENDOR}/check")
+    options = [cell.text for cell in page.all("th") if cell.all("code")]
+    values = [cell.text for cell in page.all("td")][: 2 * len(options)]
+    assert dict(zip(options, values[1::2], strict=True)) == settings
+    assert values[::2] == ['"csv"', *["Not set"] * (len(options) - 1)]
+    choices = {
+        label.all("bdi")[0].text: label.all("bdi")[1].text
+        for label in page.all("label")
+        if label.attributes.get("class") == "choice"
+    }
+    assert choices == samples
+    assert verdict in page.text
+    response = visitor.fill(page, "/parser")
+    stored = visitor.world.client.get(f"/v1/tenants/{TENANT}").json()
+    parser = stored["tenant_config"]["vendors"][0]["parser"]
+    assert {option: json.dumps(parser[option]) for option in settings} == (
+        settings
+    )
+    after = visitor.open(response.headers["location"])
+    assert "The settings were applied (version " in after.text
+    assert "Proposed settings" not in after.text
 
 
 def test_a_list_without_prices_is_no_good_list(visitor: Visitor) -> None:

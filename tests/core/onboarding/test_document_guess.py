@@ -145,3 +145,32 @@ def test_a_broken_document_is_named() -> None:
 def test_the_beginning_of_a_document_cannot_be_checked() -> None:
     with pytest.raises(FeedUnreadableError, match="too large to be checked"):
         checked(GOOGLE.encode(), is_whole=False, format="csv")
+
+
+def test_codes_with_a_hyphen_are_not_taken_for_ranges_of_amounts() -> None:
+    books = [
+        {"id": "978-0641723445", "pages_i": 384, "price": 12.5},
+        {"id": "978-1423103349", "pages_i": 304, "price": 6.49},
+    ]
+    check = checked(json.dumps(books, indent=1).encode(), format="csv")
+    assert check.changes["column_map"]["sku"] == "id"
+
+
+def test_the_net_price_goes_before_the_gross_price() -> None:
+    lines = [
+        {"code": "A-1", "grossProductPrice": 15, "netProductPrice": 10.5},
+        {"code": "A-2", "grossProductPrice": 2.4, "netProductPrice": 2},
+    ]
+    check = checked(json.dumps(lines, indent=1).encode(), format="csv")
+    assert check.changes["column_map"]["cost"] == "netProductPrice"
+
+
+def test_a_company_that_repeats_is_not_the_sku_of_a_list_of_titles() -> None:
+    records = [
+        {"title": "Empire Burlesque", "company": "Columbia", "cost": 10.9},
+        {"title": "Greatest Hits", "company": "RCA", "cost": 9.9},
+        {"title": "Still got the blues", "company": "Virgin", "cost": 10.2},
+        {"title": "Hide your heart", "company": "RCA", "cost": 9.8},
+    ]
+    check = checked(json.dumps(records, indent=1).encode(), format="csv")
+    assert check.changes["column_map"] == {"sku": "title"}
