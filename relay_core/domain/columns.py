@@ -110,10 +110,27 @@ def names_of(*kinds: Kind) -> tuple[str, ...]:
 CANONICAL_COLUMNS = tuple(BY_NAME)
 REQUIRED_COLUMNS = tuple(column.name for column in COLUMNS if column.required)
 INPUT_COLUMNS = tuple(column.name for column in COLUMNS if column.from_feed)
+_GTIN = RejectionCodes(unreadable=RowFault.INVALID_GTIN)
 JUDGED_COLUMNS = tuple(
     column.name for column in COLUMNS if column.rejections != _NO_REJECTIONS
 )
-"""The columns whose cells can be rejected."""
+"""The canonical columns whose cells can be rejected."""
+
+
+def judged_columns(gtin_column: str | None) -> tuple[str, ...]:
+    """Return the columns whose cells can be rejected; an extra one of GTINs is last."""
+    return (
+        JUDGED_COLUMNS
+        if gtin_column is None
+        else (*JUDGED_COLUMNS, gtin_column)
+    )
+
+
+def rejections_of(column: str) -> RejectionCodes:
+    """Return the faults of a judged column's cells."""
+    return BY_NAME[column].rejections if column in BY_NAME else _GTIN
+
+
 DERIVED_COLUMNS: dict[str, tuple[str, ...]] = {
     "availability": ("quantity_available",),
     "currency": (),

@@ -13,6 +13,7 @@ from relay_core.columnar.arrays import Bytes, WholeNumbers
 from relay_core.config import ParserConfig
 from relay_core.domain import columns as canonical
 from relay_core.domain.columns import Kind
+from relay_core.domain.gtins import read_gtin
 from relay_core.ingest.column_mapping import ColumnPlan
 from relay_core.ingest.feed import CsvText
 from relay_core.ingest.sku_map import SkuMap
@@ -78,6 +79,8 @@ class FeedOptions:
         longest_null = []
         for name, position in self.plan.positions.items():
             kind, place = _kind_and_place(name, places)
+            if name == parser.gtin_column:
+                kind = compiled.scan.GTIN
             columns.append((kind, position, place, name in parser.zero_is_null))
             words = [word.casefold() for word in parser.null_words(name)]
             null_words.append([word.encode() for word in words])
@@ -117,8 +120,11 @@ class FeedOptions:
         texts_of_row = [b""] * len(places)
         for name, default in self.parser.defaults.items():
             place = places.get(canonical.source_column(name))
-            if place is not None:
-                texts_of_row[place] = default.encode()
+            if place is None:
+                continue
+            if name == self.parser.gtin_column:
+                default = read_gtin(default) or ""
+            texts_of_row[place] = default.encode()
         return texts_of_row
 
 

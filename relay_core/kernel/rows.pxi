@@ -274,6 +274,87 @@ cdef class RowReader:
                             break
                     texts += length
 
+    def replace_texts(
+        self,
+        const int64_t[::1] rows,
+        const int32_t[::1] columns,
+        const int64_t[:, ::1] starts,
+        const int64_t[:, ::1] lengths,
+        const uint8_t[::1] data,
+        uint8_t[::1] out,
+        int64_t[::1] offsets,
+    ):
+        """Pack rows again, with other texts in some places; return the number of bytes.
+
+        Args:
+            rows: The places of the rows.
+            columns: The row of ``starts`` and ``lengths`` that has a text, one a text
+                of a row; -1 for a text that stays.
+            starts: Where the texts start in ``data``, one row a replaced text.
+            lengths: The lengths of the texts, one row a replaced text; -1 for a text
+                that stays.
+            data: The bytes of all texts.
+            out: Gets the rows. A head must fit behind them.
+            offsets: Gets the offset of each row.
+        """
+        cdef Py_ssize_t index, place, left, length, first, column, total, used = 0
+        cdef const uint8_t *old_lengths
+        cdef const uint8_t *long_lengths
+        cdef const uint8_t *texts
+        cdef uint8_t *new_lengths
+        cdef uint8_t *at
+        cdef _Head head
+        if (
+            columns.shape[0] != self.text_count
+            or offsets.shape[0] < rows.shape[0]
+            or starts.shape[1] < rows.shape[0]
+            or lengths.shape[1] < rows.shape[0]
+        ):
+            raise IndexError("the arrays have other sizes than the rows")
+        with nogil:
+            for index in range(rows.shape[0]):
+                self.fetch(rows, index)
+                old_lengths = self.head(rows[index], &head, &texts, &left)
+                long_lengths = texts
+                total = self.skip_long(old_lengths, &texts, &left)
+                if total > left:
+                    raise IndexError("a text is not in its buffer")
+                for column in range(starts.shape[0]):
+                    length = lengths[column, index]
+                    if length < 0:
+                        continue
+                    first = starts[column, index]
+                    if first < 0 or first + length > data.shape[0]:
+                        raise IndexError("a text is not in its buffer")
+                    total += length
+                if used + total + 2 * _head_room(self.text_count) > out.shape[0]:
+                    raise IndexError("there is no room for a row")
+                new_lengths = _write_head(&out[used], &head)
+                at = new_lengths + self.text_count
+                left = long_lengths - old_lengths  # the lengths are read twice
+                for place in range(self.text_count):
+                    length = _read_length(old_lengths + place, &long_lengths)
+                    column = columns[place]
+                    if column >= 0 and lengths[column, index] >= 0:
+                        length = lengths[column, index]
+                    at = _write_length(new_lengths + place, at, length)
+                long_lengths = old_lengths + left
+                for place in range(self.text_count):
+                    length = _read_length(old_lengths + place, &long_lengths)
+                    column = columns[place]
+                    if column >= 0 and lengths[column, index] >= 0:
+                        total = lengths[column, index]
+                        if total:
+                            memcpy(at, &data[starts[column, index]], total)
+                            at += total
+                    elif length:
+                        memcpy(at, texts, length)
+                        at += length
+                    texts += length
+                offsets[index] = used
+                used = at - &out[0]
+        return used
+
     def write_lines(
         self, const int64_t[::1] rows, const uint8_t[::1] vendor_id, uint8_t[::1] out
     ):

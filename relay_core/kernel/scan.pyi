@@ -19,6 +19,7 @@ LEAD_TIME: int
 MONEY: int
 CONDITION: int
 INSTANT: int
+GTIN: int
 NUMBERS: tuple[str, ...]
 NUMBER_COUNT: int
 
@@ -86,6 +87,16 @@ class RowReader:
         starts: WholeNumbers,
         data: Bytes,
     ) -> None: ...
+    def replace_texts(
+        self,
+        rows: WholeNumbers,
+        columns: npt.NDArray[np.int32],
+        starts: WholeNumbers,
+        lengths: WholeNumbers,
+        data: Bytes,
+        out: Bytes,
+        offsets: WholeNumbers,
+    ) -> int: ...
     def write_lines(
         self,
         rows: WholeNumbers,

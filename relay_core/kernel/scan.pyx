@@ -32,7 +32,7 @@ cdef struct _Head:
     int64_t lead_time
     int64_t condition
 
-VERSION = 3
+VERSION = 4
 """Changes with each function and format that Python code depends on."""
 
 # The kinds of columns.
@@ -42,6 +42,7 @@ LEAD_TIME = 2
 MONEY = 3
 CONDITION = 4
 INSTANT = 5
+GTIN = 6
 cdef enum:
     _TEXT = 0
     _QUANTITY = 1
@@ -49,6 +50,7 @@ cdef enum:
     _MONEY = 3
     _CONDITION = 4
     _INSTANT = 5
+    _GTIN = 6
 
 # The numbers of a row, by the index that `gather_numbers` takes.
 NUMBERS = (
@@ -445,6 +447,14 @@ cdef class Scanner:
                 continue
             if doubled[cell]:
                 return _DOUBT
+            if kind == _GTIN:
+                start = self.gtin_start(start, end)
+                if start < 0:
+                    return _DOUBT
+                texts[place, 0] = start
+                texts[place, 1] = end
+                texts[place, 2] = 0
+                continue
             if kind == _MONEY:
                 value = self.amount(start, end)
                 if value < 0 or (value == 0 and self.columns[column, 3]):
@@ -742,6 +752,34 @@ cdef class Scanner:
             ):
                 return 3
         return 0
+
+    cdef inline Py_ssize_t gtin_start(
+        self, Py_ssize_t start, Py_ssize_t end
+    ) except? -3 nogil:
+        """Return where the digits start that a GTIN is written with, or -1.
+
+        A GTIN has 8, 12, 13 or 14 digits, of which the last completes the weighted sum
+        of the others. It is written as the shortest of these that has no less than all
+        digits behind the zeros in front.
+        """
+        cdef Py_ssize_t length = end - start, index, first = end
+        cdef int total = 0, digit
+        if length != 8 and length != 12 and length != 13 and length != 14:
+            return -1
+        for index in range(start, end):
+            digit = <int>self.text[index] - 48
+            if digit < 0 or digit > 9:
+                return -1
+            if digit and first == end:
+                first = index
+            # The last digit but one counts three times, and so does each second one.
+            total += digit if (end - index) % 2 else 3 * digit
+        if first == end or total % 10:
+            return -1
+        length = end - first
+        if length <= 8:
+            return end - 8
+        return end - (12 if length < 12 else length)
 
     cdef int condition(self, Py_ssize_t start, Py_ssize_t end) except? -3 nogil:
         """Return the code of a condition, or `_DOUBT`."""

@@ -16,7 +16,6 @@ from relay_core.columnar.json_text import json_texts
 from relay_core.columnar.numbers import FAULTS
 from relay_core.domain.cell_rules import as_sentence, explain
 from relay_core.domain.codes import RowFault
-from relay_core.domain.columns import JUDGED_COLUMNS
 from relay_core.domain.records import as_json
 from relay_core.ingest.feed import MalformedRecords
 from relay_core.normalize.rejection_causes import (
@@ -37,6 +36,7 @@ class RejectedRows:
     # The fault codes: a row a record, a judged column each
     codes: npt.NDArray[np.uint8]
     shown: pa.Table  # the feed's columns that a report shows, by header
+    columns: Sequence[str]  # the judged columns, in the order of ``codes``
     # The feed's cells of each judged column
     judged: Mapping[str, pa.StringArray]
     skus: pa.StringArray  # the canonical SKUs; empty if there is none
@@ -54,6 +54,7 @@ class RejectedRows:
             numbers=self.numbers[start:stop],
             codes=self.codes[start:stop],
             shown=self.shown.slice(start, count),
+            columns=self.columns,
             judged={
                 column: cells.slice(start, count)
                 for column, cells in self.judged.items()
@@ -215,7 +216,7 @@ def _fault_fields(
     cell_fields: list[str] = []
     index_of_entry = np.empty(len(codes), np.int64)
     for column_index in np.unique(column_of_entry).tolist():
-        column = JUDGED_COLUMNS[column_index]
+        column = rows.columns[column_index]
         entries_of_column = np.flatnonzero(column_of_entry == column_index)
         cells: list[str | None] = [None]
         cell_index = np.zeros(len(entries_of_column), np.int64)

@@ -80,9 +80,11 @@ def _changed(form: Changed, part: HeaderCells) -> HeaderCells:
     if form.strip_prefix:
         has_prefix = texts.flags_of(pc.starts_with(text, form.strip_prefix))
         text = _cut(text, has_prefix, len(form.strip_prefix), None)
+        numbers = None if numbers is None else numbers & ~has_prefix
     if form.strip_suffix:
         has_suffix = texts.flags_of(pc.ends_with(text, form.strip_suffix))
         text = _cut(text, has_suffix, 0, -len(form.strip_suffix))
+        numbers = None if numbers is None else numbers & ~has_suffix
     if form.values:
         value_index = texts.word_index(text, form.values)
         is_replaced = (value_index >= 0) & ~texts.is_empty(text)

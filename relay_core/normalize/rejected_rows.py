@@ -13,7 +13,11 @@ from relay_core.columnar.csv_text import join_fields, quoted
 from relay_core.columnar.numbers import FAULTS, fault_code
 from relay_core.columnar.text import trim, with_nulls
 from relay_core.domain.codes import RowFault
-from relay_core.domain.columns import BY_NAME, JUDGED_COLUMNS, NUMBER_COLUMNS
+from relay_core.domain.columns import (
+    NUMBER_COLUMNS,
+    judged_columns,
+    rejections_of,
+)
 from relay_core.domain.limits import Limits, ReportRoom
 from relay_core.domain.records import Cause
 from relay_core.ingest.feed import MalformedRecords, RecordLocator, TextBatch
@@ -46,6 +50,8 @@ class RejectionLog:
     _valid_samples: dict[str, list[str]] = field(default_factory=dict)
     _sampled_rows: int = 0
     _has_rejected_cells: bool = False
+    # The columns whose cells can be rejected
+    _judged: Sequence[str] = field(init=False)
     _causes: CauseLog = field(init=False)
     _entries: EntryLog = field(init=False)
     _table: "_RejectedTable" = field(init=False)
@@ -59,9 +65,16 @@ class RejectionLog:
         }
         used_columns = self.reader.plan.read_positions
         columns_shown = shown_columns(self.headers, used_columns, self.limits)
-        self._causes = CauseLog(self.vendor_id, self.limits, made_of)
+        self._judged = judged_columns(parser.gtin_column)
+        self._causes = CauseLog(
+            self.vendor_id,
+            self.limits,
+            self._judged,
+            made_of,
+        )
         self._entries = EntryLog(
             self.vendor_id,
+            self._judged,
             len(self.headers),
             columns_shown,
             made_of,
@@ -91,8 +104,8 @@ class RejectionLog:
             return
         self._has_rejected_cells = True
         rows = np.flatnonzero(is_rejected)
-        codes = np.zeros((len(rows), len(JUDGED_COLUMNS)), np.uint8)
-        for index, column in enumerate(JUDGED_COLUMNS):
+        codes = np.zeros((len(rows), len(self._judged)), np.uint8)
+        for index, column in enumerate(self._judged):
             if column in rejected:
                 fault_codes = _fault_codes(batch, column, rows)
                 codes[:, index] = np.where(
@@ -121,8 +134,8 @@ class RejectionLog:
         skus: pa.StringArray,
     ) -> None:
         """Take rows of a batch that repeat SKUs, after all others of the feed."""
-        codes = np.zeros((len(rows), len(JUDGED_COLUMNS)), np.uint8)
-        codes[:, JUDGED_COLUMNS.index("sku")] = fault_code(
+        codes = np.zeros((len(rows), len(self._judged)), np.uint8)
+        codes[:, self._judged.index("sku")] = fault_code(
             RowFault.DUPLICATE_SKU,
         )
         rejected_batch = self._rejected_batch(batch, rows, codes, skus, {})
@@ -187,7 +200,7 @@ class RejectionLog:
         columns = [column.take(row_array) for column in batch.columns]
         positions = self.reader.plan.positions
         judged = {}
-        for column in JUDGED_COLUMNS:
+        for column in self._judged:
             if column in source_columns:
                 judged[column] = _picked(columns, source_columns[column])
             elif column in positions:
@@ -252,7 +265,7 @@ def _fault_codes(
 
     A cell without one gets the contract's code.
     """
-    rejections = BY_NAME[column].rejections
+    rejections = rejections_of(column)
     contract_code = fault_code(rejections.unreadable or rejections.null)
     if column not in batch.faults:
         return np.full(len(rows), contract_code)

@@ -18,7 +18,6 @@ from relay_core.columnar.csv_text import join_fields
 from relay_core.columnar.numbers import FAULTS
 from relay_core.domain.cell_rules import advise
 from relay_core.domain.codes import RowFault
-from relay_core.domain.columns import JUDGED_COLUMNS
 from relay_core.domain.limits import Limits
 from relay_core.domain.records import Cause, CauseSample
 from relay_core.ingest.feed import MalformedRecords
@@ -55,6 +54,7 @@ class CauseLog:
 
     vendor_id: str
     limits: Limits  # bound the shapes of a column that are counted apart
+    judged: Sequence[str]  # the columns whose cells can be rejected
     # The descriptions of columns that are made of several headers, or of changed cells.
     made_of: Mapping[str, str] = field(default_factory=dict)
     _columns: "dict[str, _ColumnCauses]" = field(default_factory=dict)
@@ -66,7 +66,7 @@ class CauseLog:
 
     def add(self, batch: RejectedBatch) -> None:
         """Count the rejected cells of a batch."""
-        for index, name in enumerate(JUDGED_COLUMNS):
+        for index, name in enumerate(self.judged):
             codes = batch.codes[:, index]
             rows = np.flatnonzero(codes)
             if len(rows) and name in batch.judged:
@@ -98,7 +98,7 @@ class CauseLog:
 
     def causes(self) -> Iterator[Cause]:
         """Yield the causes: by column, shape and fault, then by width."""
-        for name in JUDGED_COLUMNS:
+        for name in self.judged:
             if name in self._columns:
                 yield from self._causes_of_column(name, self._columns[name])
         for width, count in self._widths.items():

@@ -26,6 +26,7 @@ class EntryLog:
     """Collects one vendor's first rejected rows, to make report entries from them."""
 
     vendor_id: str
+    judged: Sequence[str]  # the columns whose cells can be rejected
     header_count: int  # the number of the feed's headers
     # The columns that a report shows, by header
     shown_columns: Mapping[str, int]
@@ -75,6 +76,7 @@ class EntryLog:
             numbers=batch.numbers[:count],
             codes=batch.codes[:count],
             shown=pa.table(self._cut(shown_cells, count)),
+            columns=self.judged,
             judged=self._cut(batch.judged, count),
             skus=batch.skus.slice(0, count),
             least_size=int(sizes[:count][-1]),

@@ -5,7 +5,7 @@ This works on one batch at a time. The contract decides which rows are rejected
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from fractions import Fraction
 from functools import partial
@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 
 from relay_core.columnar import arrays
 from relay_core.columnar import text as texts
+from relay_core.columnar.gtins import read_gtins
 from relay_core.columnar.numbers import ColumnValues, fault_code
 from relay_core.columnar.timestamps import read_timestamps
 from relay_core.config import ParserConfig
@@ -66,6 +67,11 @@ class RowReader:
             )
             text_columns["condition"] = conditions
             faults["condition"] = condition_faults
+        gtin_column = self.parser.gtin_column
+        if gtin_column is not None and self.has(gtin_column):
+            gtins, gtin_faults = self._gtins(batch, gtin_column, source_columns)
+            text_columns[canonical.extra_column(gtin_column)] = gtins
+            faults[gtin_column] = gtin_faults
         numbers = {
             column: self._numbers(batch, column, source_columns)
             for column in canonical.NUMBER_COLUMNS
@@ -134,7 +140,7 @@ class RowReader:
             if self.has(column)
         }
         for name in self.parser.extra_columns:
-            if self.has(name):
+            if self.has(name) and name != self.parser.gtin_column:
                 column = canonical.extra_column(name)
                 columns[column] = self._text(batch, name, {})
         if self.sku_map is not None:
@@ -208,20 +214,31 @@ class RowReader:
 
         Fills ``source_columns`` for a column of several headers.
         """
+        return self._cells(batch, column, source_columns).text
+
+    def _cells(
+        self,
+        batch: TextBatch,
+        column: str,
+        source_columns: dict[str, arrays.WholeNumbers],
+    ) -> HeaderCells:
+        """Return a column of texts as `_text` does, with the cells that are numbers."""
         default = self.parser.defaults.get(column, "")
         parts = self._parts(batch, column)
         if not parts:
             size = len(batch.row_numbers)
-            return (
-                pa.repeat(default, size) if default else texts.empty_texts(size)
-            )
+            text = texts.empty_texts(size)
+            if default:
+                text = pa.repeat(default, size)
+            return HeaderCells(text, 0)
         source = self.parser.column_map.get(column, column)
         cells = made_of(source, parts)
         if isinstance(cells.source_columns, np.ndarray):
             source_columns[column] = cells.source_columns
         if not default:
-            return cells.text
-        return texts.fill(cells.text, texts.is_empty(cells.text), default)
+            return cells
+        text = texts.fill(cells.text, texts.is_empty(cells.text), default)
+        return replace(cells, text=text)
 
     def _numbers(
         self,
@@ -262,6 +279,25 @@ class RowReader:
         instants.values[instants.nulls] = self.requested_at
         instants.nulls[:] = False
         return instants
+
+    def _gtins(
+        self,
+        batch: TextBatch,
+        column: str,
+        source_columns: dict[str, arrays.WholeNumbers],
+    ) -> tuple[pa.StringArray, arrays.FaultCodes]:
+        """Return GTINs as they are written, and the faults of other cells.
+
+        Fills ``source_columns`` as `_text` does.
+        """
+        cells = self._cells(batch, column, source_columns)
+        gtins = read_gtins(cells.text, cells.numbers)
+        if column in self.parser.invalid_as_null:
+            no_faults = np.zeros(len(cells.text), np.uint8)
+            return texts.fill(gtins.text, gtins.is_invalid, ""), no_faults
+        fault = fault_code(canonical.rejections_of(column).unreadable)
+        faults = np.where(gtins.is_invalid, fault, np.uint8(0))
+        return gtins.text, faults
 
     def _conditions(
         self,

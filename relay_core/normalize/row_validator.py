@@ -8,6 +8,8 @@ import pyarrow as pa
 
 from relay_core.columnar.arrays import RowMask
 from relay_core.columnar.growing_columns import GrowingArray
+from relay_core.columnar.text import with_nulls
+from relay_core.domain.columns import extra_column
 from relay_core.ingest.feed import MalformedRecords
 from relay_core.normalize.rejected_rows import RejectionLog
 from relay_core.normalize.typed_batch import TypedBatch
@@ -85,7 +87,8 @@ class RowValidator:
         rows = pa.Table.from_batches([batch.rows(names) for batch in batches])
         row_checks.check_offers(rows.schema)
         suspect = np.concatenate([_has_fault(batch) for batch in batches])
-        rejected = row_checks.rejected_cells(rows, suspect)
+        rejected = dict(row_checks.rejected_cells(rows, suspect))
+        rejected |= self._rejected_gtins(batches, suspect)
         start = 0
         for batch in batches:
             stop = start + batch.size
@@ -100,6 +103,20 @@ class RowValidator:
         for mask in rejected.values():
             is_rejected |= mask
         self._rejected.append(is_rejected)
+
+    def _rejected_gtins(
+        self,
+        batches: Sequence[TypedBatch],
+        suspect: RowMask,
+    ) -> dict[str, RowMask]:
+        """Return the mask of rejected GTINs by their column, if there are some."""
+        name = self.log.reader.parser.gtin_column
+        if name is None or not self.log.reader.has(name):
+            return {}
+        column = extra_column(name)
+        cells = [with_nulls(batch.texts[column]) for batch in batches]
+        mask = row_checks.rejected_gtins(pa.chunked_array(cells), suspect)
+        return {} if mask is None else {name: mask}
 
 
 def _has_fault(batch: TypedBatch) -> RowMask:

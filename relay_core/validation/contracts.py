@@ -18,6 +18,7 @@ from relay_core.columnar.arrays import RowMask
 from relay_core.columnar.numbers import AMOUNT
 from relay_core.domain.columns import CONDITIONS
 from relay_core.domain.errors import ContractBrokenError
+from relay_core.domain.gtins import read_gtin
 from relay_core.validation import row_schemas
 from relay_core.validation.lean_pandera import (
     SchemaErrors,
@@ -88,6 +89,28 @@ class Offer(pandera.DataFrameModel):
         ordered = True
 
 
+class ProductNumber(pandera.DataFrameModel):
+    """The GTIN of a valid row, for tenants with a column of GTINs."""
+
+    gtin: Text = pandera.Field(nullable=True)
+
+    @pandera.check("gtin")
+    @classmethod
+    def has_right_check_digit(
+        cls, cells: "pd.Series[str]"
+    ) -> "pd.Series[bool]":
+        """Return which cells have 8, 12, 13, or 14 digits, as a GTIN is written."""
+        digits = cells.to_numpy(object).tolist()
+        is_gtin = [read_gtin(text) == text for text in digits]
+        return pd.Series(is_gtin, index=cells.index, dtype="bool")
+
+    class Config:
+        """Only this column."""
+
+        name = "product number"
+        strict = True
+
+
 class FeedRow(pandera.DataFrameModel):
     """One row of the merged feed: one a SKU, each with a price."""
 
@@ -107,6 +130,7 @@ class FeedRow(pandera.DataFrameModel):
 
 CANONICAL_SCHEMA = Offer.to_schema()
 MERGED_SCHEMA = FeedRow.to_schema()
+PRODUCT_NUMBER_SCHEMA = ProductNumber.to_schema()
 
 
 def broken_rules(

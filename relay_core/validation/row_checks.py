@@ -16,7 +16,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from relay_core.columnar.arrays import RowMask
-from relay_core.columnar.text import flags_of, integers_in, one_chunk
+from relay_core.columnar.gtins import are_gtins
+from relay_core.columnar.text import (
+    flags_of,
+    integers_in,
+    one_chunk,
+    without_nulls,
+)
 from relay_core.domain.errors import ContractBrokenError
 from relay_core.validation import row_schemas
 from relay_core.validation.row_schemas import BrokenRule, ColumnRule
@@ -102,25 +108,43 @@ def rejected_cells(rows: pa.Table, suspect: RowMask) -> Mapping[str, RowMask]:
         suspect: The mask of rows that are expected to be rejected. It changes only the
             time that the check takes.
     """
-    trusted = ~suspect
-    suspect_rows = np.flatnonzero(suspect)
     rejected = {}
     for rule in row_schemas.OFFER_RULES:
-        cells = rows[rule.name]
-        if not _keeps_rule(cells, rule, trusted):
-            mask = _rejected(rule, cells)
-        elif len(suspect_rows):
-            suspect_cells = cells.take(pa.array(suspect_rows))
-            every_row = np.ones(len(suspect_cells), np.bool_)
-            if _keeps_rule(suspect_cells, rule, every_row):
-                continue
-            mask = np.zeros(len(cells), np.bool_)
-            mask[suspect_rows] = _rejected(rule, suspect_cells)
-        else:
-            continue
-        if mask.any():
+        mask = _rejected_by(rule, rows[rule.name], suspect)
+        if mask is not None:
             rejected[rule.name] = mask
     return rejected
+
+
+def rejected_gtins(
+    cells: pa.ChunkedArray,
+    suspect: RowMask,
+) -> RowMask | None:
+    """Return the mask of the GTINs that their contract rejects; None for none of them.
+
+    Args:
+        cells: The cells of the extra column that has GTINs.
+        suspect: As `rejected_cells` takes it.
+    """
+    return _rejected_by(row_schemas.GTIN_RULE, cells, suspect)
+
+
+def _rejected_by(
+    rule: ColumnRule,
+    cells: pa.ChunkedArray,
+    suspect: RowMask,
+) -> RowMask | None:
+    """Return the mask of the cells that a rule's contract rejects; None for no cell."""
+    suspect_rows = np.flatnonzero(suspect)
+    mask = np.zeros(len(cells), np.bool_)
+    if not _keeps_rule(cells, rule, ~suspect):
+        mask = _rejected(rule, cells)
+    elif len(suspect_rows):
+        suspect_cells = cells.take(pa.array(suspect_rows))
+        every_row = np.ones(len(suspect_cells), np.bool_)
+        if not _keeps_rule(suspect_cells, rule, every_row):
+            mask[suspect_rows] = _rejected(rule, suspect_cells)
+    return mask if mask.any() else None
 
 
 def broken_rules(rows: pa.Table) -> list[BrokenRule]:
@@ -149,9 +173,12 @@ def broken_rules(rows: pa.Table) -> list[BrokenRule]:
 
 
 def _rejected(rule: ColumnRule, cells: pa.ChunkedArray) -> RowMask:
-    """Return the mask of the cells that the canonical contract rejects."""
+    """Return the mask of the cells that the contract of a rule rejects."""
     contracts = loaded_contracts()
-    column = contracts.CANONICAL_SCHEMA.columns[rule.name]
+    schema = contracts.CANONICAL_SCHEMA
+    if rule.is_gtin:
+        schema = contracts.PRODUCT_NUMBER_SCHEMA
+    column = schema.columns[rule.name]
     rejected: RowMask = contracts.rejected(cells, column)
     return rejected
 
@@ -168,6 +195,10 @@ def _keeps_rule(
         is_null = flags_of(cells.is_null())
         if (is_null & mask).any():
             return False
+    if rule.is_gtin:
+        is_null = flags_of(cells.is_null())
+        is_gtin = are_gtins(without_nulls(one_chunk(cells)))
+        return bool((is_gtin | is_null | ~mask).all())
     if rule.words is not None:
         is_word = flags_of(pc.is_in(cells, pa.array(rule.words)))
         is_null = flags_of(cells.is_null())

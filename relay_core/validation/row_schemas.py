@@ -42,6 +42,7 @@ class ColumnRule:
     least: int | None = None
     greatest: int | None = None
     words: tuple[str, ...] | None = None  # the only texts, if they are limited
+    is_gtin: bool = False  # whether the texts are GTINs, as they are written
 
 
 def _amount(name: str) -> ColumnRule:
@@ -77,6 +78,9 @@ OFFER_RULES = (
     ColumnRule("row_number", pa.int64()),
 )
 """The rules of one valid row of a vendor's feed: the contract `Offer`."""
+
+GTIN_RULE = ColumnRule("gtin", pa.string(), nullable=True, is_gtin=True)
+"""The rule of the extra column that has GTINs: the contract `ProductNumber`."""
 
 FEED_ROW_RULES = (
     ColumnRule("sku", pa.string(), unique=True),
