@@ -151,8 +151,9 @@ bench: setup ## Measure whole processes, and then the work alone: ROUNDS, PROCES
 bench-changes: setup ## Measure the comparison of a feed with the published feed: ROUNDS
 	@$(BIN)/python -m benchmarks.changes_bench $(if $(ROUNDS),--rounds $(ROUNDS))
 
-bench-formats: setup ## Measure each feed format beside a CSV file with the same rows: ROUNDS
-	@$(BIN)/python -m benchmarks.formats_bench $(if $(ROUNDS),--rounds $(ROUNDS))
+bench-formats: setup ## Measure each feed format beside a CSV file with the same rows: ROWS, ROUNDS
+	@$(BIN)/python -m benchmarks.formats_bench $(if $(ROWS),--rows $(ROWS)) \
+	  $(if $(ROUNDS),--rounds $(ROUNDS))
 
 bench-forms: setup ## Measure the cost of the options for suppliers' files: ROWS, ROUNDS, BEFORE
 	@$(BIN)/python -m benchmarks.forms_bench $(if $(ROWS),--rows $(ROWS)) \

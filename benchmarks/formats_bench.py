@@ -1,6 +1,7 @@
 """``make bench-formats``: the engine on the same rows in every format, beside a CSV of them.
 
-Memory is that of the run's process and of the one that reads a workbook or a Parquet file for it.
+CPU time is that of the whole process. Memory is that of the run's process and of the one that
+reads a workbook or a Parquet file for it.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     chosen = _options().parse_args(argv)
     folder = chosen.folder / "formats"
     print(tables.machine(), flush=True)
-    generate(Shape(rows=chosen.rows, bad=0.0, mapped=0), folder / CSV)
+    shape = Shape(rows=chosen.rows, bad=0.0, mapped=0)
+    cells_mib = generate(shape, folder / CSV) / 2**20
     write = [sys.executable, "-m", "benchmarks.formats", str(folder)]
     subprocess.run(write, cwd=ROOT, check=True)
     names = [
@@ -42,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     samples = interleave(entrants, chosen.rounds, chosen.folder, tell)
     shutil.rmtree(folder)
     check_agreement(samples)
-    reached = list(format_goals(samples))
+    reached = list(format_goals(samples, cells_mib=cells_mib))
     print(
         f"\n## {chosen.rows:,} rows\n",
         tables.variants(samples, base=CSV),

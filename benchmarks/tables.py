@@ -112,7 +112,10 @@ def processes(samples: Mapping[str, Samples], *, of: str) -> str:
 
 def variants(samples: Mapping[str, Samples], *, base: str) -> str:
     """Return the table of what the engine takes for feeds of other kinds."""
-    header = ("feeds", "work s", "spread", "CPU s", "peak MiB", f"of {base}")
+    header = (
+        *("feeds", "work s", "spread", "CPU s", "peak MiB"),
+        *(f"CPU of {base}", f"work of {base}"),
+    )
     rows = (
         (
             *(name, _seconds(runs.median("work_s")), _spread(runs)),
@@ -120,7 +123,10 @@ def variants(samples: Mapping[str, Samples], *, base: str) -> str:
                 _seconds(runs.median("cpu_s")),
                 f"{max(runs.all('peak_mib')):,.0f}",
             ),
-            f"{runs.times(samples[base]):.2f} x",
+            *(
+                f"{runs.times(samples[base], what):.2f} x"
+                for what in ("cpu_s", "work_s")
+            ),
         )
         for name, runs in samples.items()
     )

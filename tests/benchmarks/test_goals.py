@@ -12,6 +12,7 @@ from benchmarks.goals import (
     POLARS,
     Size,
     changes_goals,
+    format_goals,
     hostile_goals,
     process_goals,
     single_feed_goal,
@@ -151,3 +152,23 @@ def test_feeds_that_differ_between_contenders_are_refused() -> None:
 def test_a_contender_that_wrote_no_feed_is_refused() -> None:
     with pytest.raises(DisagreementError):
         check_agreement({ENGINE: samples(1.0, sha256=None)})
+
+
+def test_documents_are_judged_by_the_cpu_time_of_the_whole_process() -> None:
+    def measured(cpu_s: float, peak_mib: float) -> Samples:
+        return Samples([Measured(0.1, 1.0, cpu_s, 1.0, peak_mib, "same")])
+
+    formats = {
+        "csv": measured(2.0, 100.0),
+        "json": measured(6.2, 240.0),
+        "xml": measured(7.9, 260.0),
+    }
+    goals = [*format_goals(formats, cells_mib=50.0)]
+    assert [
+        (goal.what, goal.limit, goal.measured, goal.met) for goal in goals
+    ] == [
+        ("CPU of a CSV: json", 3.0, 3.1, False),
+        ("memory of a CSV and its cells: json", 250.0, 240.0, True),
+        ("CPU of a CSV: xml", 4.0, 3.95, True),
+        ("memory of a CSV and its cells: xml", 250.0, 260.0, False),
+    ]
