@@ -8,6 +8,8 @@ MAX_LISTED = 10
 """The number of items of a list that a message names."""
 MAX_QUOTED = 200
 """The number of characters of somebody else's text that a message quotes."""
+MAX_LEVELS = 100
+"""The number of levels of a JSON or XML document, or of a line of JSON Lines, at most."""
 
 
 def _limit(value: int, meaning: str) -> int:

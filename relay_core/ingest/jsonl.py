@@ -19,7 +19,7 @@ from relay_core.columnar.arrays import RowIndex, RowMask
 from relay_core.config import ParserConfig
 from relay_core.domain.codes import FailureCode
 from relay_core.domain.errors import FeedUnreadableError
-from relay_core.domain.limits import Limits
+from relay_core.domain.limits import MAX_LEVELS, Limits
 from relay_core.ingest import feed
 from relay_core.ingest.column_mapping import plan_columns
 from relay_core.ingest.csv_records import window_end
@@ -41,8 +41,6 @@ from relay_core.ingest.keyed_cells import (
 _BLOCK_BYTES = 4 << 20
 _MAX_VALUES = 2 << 20
 """The most values of a line that is longer than a cell may be."""
-_MAX_LEVELS = 100
-"""The most levels of objects and lists in a line, the line's own object included."""
 _LINE = re.compile(r"[^\r\n]+")
 _WHITE_SPACE = " \t\r\n"
 _SPACED_COLON = re.compile(r'"[ \t]+:')
@@ -275,7 +273,7 @@ def _json_size(value: Any) -> int:
 
 
 def _is_too_deep(text: str, object_count: int) -> bool:
-    """Return whether a JSON text of some objects has more than `_MAX_LEVELS` levels."""
-    if text.count("[") + text.count("{") - object_count < _MAX_LEVELS:
+    """Return whether a JSON text of some objects has more than `MAX_LEVELS` levels."""
+    if text.count("[") + text.count("{") - object_count < MAX_LEVELS:
         return False
-    return is_too_deep(text, _MAX_LEVELS)
+    return is_too_deep(text, MAX_LEVELS)

@@ -12,6 +12,7 @@ from relay_core.ingest.documents.xml_events import encoding_of
 from relay_core.ingest.feed import decode_feed
 from relay_core.normalize.file_kinds import kind_of
 from relay_core.onboarding.feed_sample import FeedSample, unreadable
+from relay_core.onboarding.sample_reader import open_sample
 
 
 def guess_document(
@@ -35,6 +36,8 @@ def guess_document(
         raise unreadable(
             "the file is too large to be checked. A run can read it."
         )
+    if parser.format == format and _has_records(feed, parser):
+        return format, parser.record
     survey = _survey(feed, format, parser)
     if survey is None:
         return (format, parser.record) if parser.format == format else None
@@ -43,6 +46,7 @@ def guess_document(
         # One line with an object is a line of JSON Lines, unless it has a list of records.
         return (format, best.path) if best.record_count > 1 else None
     if parser.format == format and survey.has_values_at(parser.record_path):
+        # The records cannot be read, and the reading says why.
         return format, parser.record
     if format == "json" and best.path == ROOT:
         return format, None
@@ -63,6 +67,15 @@ def _document_format(
     if kind is not None and kind.format in DOCUMENT_FORMATS:
         return kind.format
     return "json" if kind is None and is_one_line else None
+
+
+def _has_records(feed: FeedSample, parser: ParserConfig) -> bool:
+    """Return True if the configured path has records; the check reads the same ones."""
+    try:
+        parsed_feed, _ = open_sample(feed, parser)
+    except FeedUnreadableError:
+        return False
+    return parsed_feed.headers is not None
 
 
 def _is_one_line(feed: FeedSample) -> bool:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
+from relay_core.domain.limits import MAX_LEVELS
 from relay_core.ingest.documents.json_faults import (
     ANY_KEYS,
     MAYBE_SURROGATE,
@@ -18,7 +19,7 @@ from relay_core.ingest.documents.json_faults import (
     find_fault,
     is_too_deep,
 )
-from relay_core.ingest.documents.records import MAX_LEVELS, broken_document
+from relay_core.ingest.documents.records import broken_document
 
 _WINDOW_BYTES = 1 << 20
 """The size of the part of a document that is in memory as a text."""

@@ -28,8 +28,6 @@ from relay_core.ingest.keyed_cells import (
     KeyedColumn,
 )
 
-MAX_LEVELS = 100
-"""The most levels of a document, from its root to its innermost value."""
 _BLOCK_CELLS = 1 << 19
 """The number of cells after which records become columns."""
 

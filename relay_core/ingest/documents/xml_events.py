@@ -8,7 +8,8 @@ from xml.parsers import expat
 
 from relay_core.domain.codes import FailureCode
 from relay_core.domain.errors import FeedUnreadableError
-from relay_core.ingest.documents.records import MAX_LEVELS, broken_document
+from relay_core.domain.limits import MAX_LEVELS
+from relay_core.ingest.documents.records import broken_document
 from relay_core.ingest.feed import Buffer
 
 _PIECE_BYTES = 4 << 20

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from relay_core.domain.errors import FeedUnreadableError
+from relay_core.onboarding import document_guess
 from relay_core.onboarding.check_results import FeedCheck
 from relay_core.onboarding.feed_check import check_feed
 from relay_core.onboarding.feed_sample import FeedSample
@@ -174,3 +175,23 @@ def test_a_company_that_repeats_is_not_the_sku_of_a_list_of_titles() -> None:
     ]
     check = checked(json.dumps(records, indent=1).encode(), format="csv")
     assert check.changes["column_map"] == {"sku": "title"}
+
+
+def test_a_right_record_needs_no_survey_of_the_document(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def survey(_text: object) -> None:
+        pytest.fail("the document was surveyed")
+
+    monkeypatch.setattr(document_guess, "survey_xml", survey)
+    check = checked(GOOGLE.encode(), format="xml", record="/rss/channel/item")
+    assert "record" not in check.changes
+
+
+def test_a_record_with_too_many_headers_is_kept() -> None:
+    cells = "".join(f"<c{number}>1</c{number}>" for number in range(1_100))
+    others = "<q><sku>1</sku><cost>2</cost></q>" * 2
+    data = f"<a><p>{cells}</p>{others}</a>".encode()
+    check = checked(data, format="xml", record="/a/p")
+    assert check.as_sent.error_code == "invalid_input"
+    assert "record" not in check.changes
