@@ -313,7 +313,7 @@ class RunStages:
             self.sink.write(self.keys.rejected_rows, chunks)
 
     def write_feed(self, compared: Compared) -> None:
-        """Write the merged feed and its changes.
+        """Write the merged feed, its channels, and its changes.
 
         Raises:
             ContractBrokenError: The feed breaks its contract.
@@ -329,6 +329,12 @@ class RunStages:
             self.keys.merged_inventory(self.config.output.format),
             feed_chunks(merged),
         )
+        for channel in compared.channels:
+            key = self.keys.channel(
+                channel.channel_id,
+                channel.config.output.suffix,
+            )
+            write(key, channel.file_chunks())
         if self.hands_over and merged.kept is not None:
             write(self.keys.kept_skus, kept_chunks(self.config, merged.kept))
         if self.hands_over and self.overrides:

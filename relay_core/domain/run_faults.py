@@ -71,6 +71,14 @@ _SENTENCES: dict[str, str] = {
         "(guards.quarantine). Review them in quarantine.csv, and accept the prices that are "
         "right."
     ),
+    WarningCode.CHANNEL_UNPRICED: (
+        "channel {channel!r} lacks {rows} rows of the feed, because their price comes to 0.00 "
+        "or less. Set price.min_price of the channel."
+    ),
+    WarningCode.CHANNEL_EMPTY: (
+        "channel {channel!r} has no rows, so its file has only a header. Check the "
+        "conditions in when of the channel."
+    ),
     WarningCode.OPTIONAL_VENDOR_MISSING: f"optional {_MISSING_FEED}",
     WarningCode.REQUIRED_VENDOR_MISSING: f"required {_MISSING_FEED}",
     FailureCode.NO_ROWS_PARSED: (

@@ -75,7 +75,7 @@ class _MergedRange(NamedTuple):
 
 def columns_to_merge(config: TenantConfig) -> list[str]:
     """Return the columns of offers that are read before the state is written."""
-    needed = {*_PRICED_BY, *row_schemas.FEED_ROW_COLUMNS, *config.output.reads}
+    needed = {*_PRICED_BY, *row_schemas.FEED_ROW_COLUMNS, *config.reads}
     if any(rule.when.brands for rule in config.pricing.rules):
         needed.add("brand")
     columns = row_columns(config)

@@ -291,6 +291,12 @@ def whole_cents(
     """Return prices as `price_winners` does, without endings and overrides."""
     terms = PriceTerms.of(pricing, inputs)
     bases = PriceBases.of(inputs, pricing)
+    cents = cents_of(terms, bases)
+    return cents, inputs.has_amount & (cents > 0)
+
+
+def cents_of(terms: PriceTerms, bases: PriceBases) -> arrays.Cents:
+    """Return the last of the `PriceSteps` of each winner, exact at any size."""
     is_large = _is_large(terms, bases)
     cents = np.zeros(len(is_large), np.int64)
     for rows, kind in ((~is_large, np.int64), (is_large, np.object_)):
@@ -298,7 +304,7 @@ def whole_cents(
             row_terms = terms.of_rows(rows, kind)
             row_bases = bases.of_rows(rows, kind)
             cents[rows] = price_steps(row_terms, row_bases).cents
-    return cents, inputs.has_amount & (cents > 0)
+    return cents
 
 
 def _is_large(terms: PriceTerms, bases: PriceBases) -> arrays.RowMask:

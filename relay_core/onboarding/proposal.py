@@ -139,7 +139,7 @@ class Proposer:
         parser = check.parser
         wanted_columns = {
             *canonical.REQUIRED_COLUMNS,
-            *self._config.output.reads,
+            *self._config.reads,
         }
         wanted_columns.discard("price")
         columns = (*parser.column_map, *parser.defaults, *headers)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import chain
 
 from relay_core.config import Override, TenantConfig, VendorConfig
 from relay_core.domain.codes import WarningCode
@@ -17,6 +18,7 @@ from relay_core.normalize.result import (
 )
 from relay_core.publish import changes
 from relay_core.publish.changes import Changes
+from relay_core.publish.channels import Channel, channels_of
 from relay_core.publish.kept_rows import KeptRows
 from relay_core.publish.quarantine import Quarantine
 from relay_core.publish.state import Baseline, Publication, StateContext
@@ -44,6 +46,7 @@ class Compared:
     )
     # The earlier publications, the oldest first
     history: Sequence[Publication] = ()
+    channels: Sequence[Channel] = ()  # the channels of the feed
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +92,7 @@ class FeedComparer:
         """
         compared = Compared(merged)
         baseline = self.comparable
+        channels: list[Channel] = []
         if merged.feed is not None and merged.failure is None:
             if baseline is not None:
                 feeds = Comparison.of(
@@ -98,8 +102,12 @@ class FeedComparer:
                 compared = self._beside(baseline, merged, feeds, normalized)
                 merged = compared.merged
             if merged.feed is not None:
+                channels = channels_of(self.config, merged.feed)
+                channel_warnings = chain.from_iterable(
+                    channel.warnings() for channel in channels
+                )
                 merged = replace(
-                    merged,
+                    merged.with_warnings(*channel_warnings),
                     broken_rules=rules_broken_by(merged.feed),
                 )
         return replace(
@@ -107,6 +115,7 @@ class FeedComparer:
             merged=merged,
             rows=row_counts(normalized.vendors, merged),
             history=() if baseline is None else baseline.history,
+            channels=channels,
         )
 
     def _beside(

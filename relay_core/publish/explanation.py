@@ -52,6 +52,10 @@ class _RejectedRows:
             )
             self.rows += columns.to_pylist()
 
+    def as_json(self) -> dict[str, Any]:
+        """Return the count and the first rows as JSON values."""
+        return {"refused_count": self.count, "refused": self.rows}
+
 
 @dataclass(slots=True)
 class _PublishedRows:
@@ -99,9 +103,9 @@ def explain_sku(
         explained,
         kept_skus.rows,
         quarantined_skus.rows,
+        sku_overrides,
     )
-    if sku_overrides:
-        outcome["override"] = sku_overrides[0].as_dict()
+    channels = outcome.pop("channels")
     return explanation_json.fitting(
         {
             "run_id": run_id,
@@ -109,8 +113,8 @@ def explain_sku(
             **outcome,
             "offers_count": ranking.count,
             "offers": explanation_json.offers_as_json(config, explained),
-            "refused_count": rejected.count,
-            "refused": rejected.rows,
+            **rejected.as_json(),
+            "channels": channels,
         },
     )
 

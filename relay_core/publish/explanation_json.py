@@ -8,9 +8,10 @@ import pyarrow as pa
 
 from relay_core.columnar import csv_text
 from relay_core.columnar.text import integers_of
-from relay_core.config import TenantConfig
+from relay_core.config import Override, TenantConfig
 from relay_core.domain.cell_rules import cut
 from relay_core.merge.vendor_offers import FED_QUANTITY, VENDOR_RANK
+from relay_core.publish.channels import channels_of
 from relay_core.publish.feed import fields_of, row_texts
 from relay_core.publish.offer_ranking import LANDED_COST, ExplainedOffers
 from relay_core.publish.state import SUSPECT_SINCE
@@ -26,8 +27,13 @@ def outcome_of(
     explained: ExplainedOffers | None,
     kept: Sequence[pa.Table],
     quarantined: Sequence[pa.Table],
+    overrides: Sequence[Override],
 ) -> dict[str, Any]:
-    """Return the winner, its row of the feed and its price, or the reason for none."""
+    """Return the winner, its row of the feed and its price, or the reason for none.
+
+    The last of the values are the channels that have the row. ``overrides`` has the
+    SKU's override, if there is one.
+    """
     outcome: dict[str, Any] = {
         "winner": None,
         "feed_row": None,
@@ -35,7 +41,10 @@ def outcome_of(
         "override": None,
         "quarantine": None,
         "price_steps": None,
+        "channels": [],
     }
+    if overrides:
+        outcome["override"] = overrides[0].as_dict()
     feed_rows = [*kept, *quarantined]
     if explained is None:
         outcome["reason"] = "refused"
@@ -55,13 +64,35 @@ def outcome_of(
     if quarantined:
         outcome["reason"] = "quarantined"
         outcome["quarantine"] = _quarantine(config, quarantined[0])
-    fields = fields_of(config)
+    fields = fields_of(config.output, config.default_currency)
     for rows in feed_rows:
         texts = row_texts(fields, rows)
         if texts:
             outcome["feed_row"] = texts[0]
+            outcome["channels"] = _channels_with(config, rows)
             break
     return outcome
+
+
+def _channels_with(
+    config: TenantConfig,
+    row: pa.Table,
+) -> list[dict[str, Any]]:
+    """Return the channels that have a row of the feed, with its values there."""
+    channels = []
+    for channel in channels_of(config, row):
+        rows = channel.rows()
+        if not len(rows):
+            continue
+        prices = csv_text.cents_text(channel.prices).to_pylist()
+        channels.append(
+            {
+                "channel_id": channel.channel_id,
+                "quantity": rows["quantity_available"][0].as_py(),
+                "price": prices[0],
+            },
+        )
+    return channels
 
 
 def _winner(config: TenantConfig, offers: pa.Table) -> dict[str, Any]:

@@ -1,7 +1,8 @@
-"""The merged feed in its tenant's format: fields of rows, and one writer a format.
+"""Rows of the merged feed as a file: fields of rows, and one writer a format.
 
-`SOURCES` is the one table of the columns that a feed can have. A field makes its cells
-from rows of the feed; its text is the cell of a CSV file before quoting.
+The feed's own file and those of channels are written here. `SOURCES` is the one table
+of the columns that a file can have. A field makes its cells from rows of the feed; its
+text is the cell of a CSV file before quoting.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +15,7 @@ import pyarrow.compute as pc
 from relay_core.columnar import csv_text, text
 from relay_core.columnar.json_text import json_texts
 from relay_core.columnar.threads import ordered_map
-from relay_core.config import TenantConfig
+from relay_core.config.models import FileConfig
 from relay_core.domain.columns import COLUMNS, Kind, extra_column
 from relay_core.domain.records import as_json
 from relay_core.merge.result import MergedInventory
@@ -28,6 +29,8 @@ SLICE_ROWS = 1 << 16
 """The number of rows that become text at a time."""
 GROUP_ROWS = 1_000_000
 """The number of rows in a row group of Parquet."""
+OUT_OF_STOCK = "out_of_stock"
+"""The availability of a row without a quantity."""
 _STORED_TYPES = {
     Kind.WHOLE: pa.int32(),
     Kind.MONEY: pa.decimal128(18, 4),
@@ -44,11 +47,11 @@ class Source:
 
     kind: Kind  # the kind of the cells, which decides how they are written
     stored_type: pa.DataType  # the type of the cells in Parquet
-    # The function that makes the cells from rows of a tenant's feed, one a row
-    cells: Callable[[TenantConfig, pa.RecordBatch], pa.Array]
+    # The function that makes the cells from the currency and rows of a feed, one a row
+    cells: Callable[[str, pa.RecordBatch], pa.Array]
 
 
-def _column(name: str, _: TenantConfig, rows: pa.RecordBatch) -> pa.Array:
+def _column(name: str, _: str, rows: pa.RecordBatch) -> pa.Array:
     cells = rows[name]
     if pa.types.is_dictionary(cells.type):
         return cells.dictionary_decode()
@@ -57,31 +60,31 @@ def _column(name: str, _: TenantConfig, rows: pa.RecordBatch) -> pa.Array:
 
 def _constant(
     cell: str,
-    _: TenantConfig,
+    _: str,
     rows: pa.RecordBatch,
 ) -> pa.StringArray:
     return pa.repeat(pa.scalar(cell), len(rows))
 
 
-def _availability(_: TenantConfig, rows: pa.RecordBatch) -> pa.StringArray:
+def _availability(_: str, rows: pa.RecordBatch) -> pa.StringArray:
     is_in_stock = pc.greater(rows["quantity_available"], 0)
-    return pc.if_else(is_in_stock, "in_stock", "out_of_stock")
+    return pc.if_else(is_in_stock, "in_stock", OUT_OF_STOCK)
 
 
-def _currency(config: TenantConfig, rows: pa.RecordBatch) -> pa.StringArray:
-    return _constant(config.default_currency, config, rows)
+def _currency(currency: str, rows: pa.RecordBatch) -> pa.StringArray:
+    return _constant(currency, currency, rows)
 
 
 def _price_with_currency(
-    config: TenantConfig,
+    currency: str,
     rows: pa.RecordBatch,
 ) -> pa.StringArray:
     prices = _cell_texts(Kind.MONEY, rows["price"])
-    return csv_text.join_fields([prices, config.default_currency], " ")
+    return csv_text.join_fields([prices, currency], " ")
 
 
 def _text_source(
-    cells: Callable[[TenantConfig, pa.RecordBatch], pa.Array],
+    cells: Callable[[str, pa.RecordBatch], pa.Array],
 ) -> Source:
     return Source(Kind.TEXT, pa.string(), cells)
 
@@ -112,35 +115,32 @@ SOURCES = {
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One column of a tenant's feed."""
+    """One column of a file."""
 
     header: str  # the header of the column
     source: Source  # the source of its cells
-    config: TenantConfig  # the tenant's config
+    currency: str  # the currency of the feed's amounts
+    escapes_formulas: bool  # whether no spreadsheet takes a text for a formula
 
     def cells(self, rows: pa.RecordBatch) -> pa.Array:
         """Return the typed cells of rows of the feed, one a row."""
-        return self.source.cells(self.config, rows)
+        return self.source.cells(self.currency, rows)
 
     def text(self, rows: pa.RecordBatch) -> pa.StringArray:
         """Return the CSV text of rows of the feed before quoting, one a row."""
         texts = _cell_texts(self.source.kind, self.cells(rows))
-        if (
-            self.config.output.escape_formulas
-            and self.source.kind in TEXT_KINDS
-        ):
+        if self.escapes_formulas and self.source.kind in TEXT_KINDS:
             return csv_text.without_formulas(texts)
         return texts
 
 
-def fields_of(config: TenantConfig) -> list[Field]:
-    """Return the fields of a tenant's feed, in order."""
-    columns = config.output.columns
-    headers = pa.array([column.header for column in columns])
-    if config.output.escape_formulas:
+def fields_of(file: FileConfig, currency: str) -> list[Field]:
+    """Return the fields of a file whose amounts are in a currency, in order."""
+    headers = pa.array([column.header for column in file.columns])
+    if file.escape_formulas:
         headers = csv_text.without_formulas(headers)
     fields = []
-    for header, column in zip(headers.to_pylist(), columns, strict=True):
+    for header, column in zip(headers.to_pylist(), file.columns, strict=True):
         if column.column is None:
             source = _text_source(partial(_constant, str(column.constant)))
         elif column.column in SOURCES:
@@ -148,7 +148,7 @@ def fields_of(config: TenantConfig) -> list[Field]:
         else:
             extra = extra_column(column.column)
             source = _text_source(partial(_column, extra))
-        fields.append(Field(header, source, config))
+        fields.append(Field(header, source, currency, file.escape_formulas))
     return fields
 
 
@@ -186,34 +186,60 @@ def feed_chunks(merged: MergedInventory) -> Chunks:
     Raises:
         ValueError: The run has no feed.
     """
-    fields = fields_of(merged.config)
-    rows = _written_rows(merged)
-    write = _WRITERS[merged.config.output.format]
-    return write(fields, rows)
+    config = merged.config
+    rows = _feed_rows(merged)
+    return file_chunks(config.output, config.default_currency, rows)
 
 
-def preview(merged: MergedInventory, rows: int = 10) -> list[dict[str, str]]:
+def preview(merged: MergedInventory, limit: int = 10) -> list[dict[str, str]]:
     """Return the first rows of the feed, each as a mapping of headers to text.
 
     Raises:
         ValueError: The run has no feed.
     """
-    fields = fields_of(merged.config)
-    first_rows = _written_rows(merged).slice(0, rows)
-    return row_texts(fields, first_rows)
+    config = merged.config
+    rows = _feed_rows(merged)
+    return first_texts(config.output, config.default_currency, rows, limit)
 
 
-def _written_rows(merged: MergedInventory) -> pa.Table:
-    """Return the feed's rows with the columns that its file is made from.
-
-    The SKU is always among them, because a feed of constants reads no column, and its
-    rows must still be counted.
-    """
+def _feed_rows(merged: MergedInventory) -> pa.Table:
     if merged.feed is None:
         raise ValueError("a run without a feed writes none")
-    columns = {"sku", *merged.config.output.reads}
-    names = [name for name in merged.feed.column_names if name in columns]
-    return merged.feed.select(names)
+    return merged.feed
+
+
+def file_chunks(file: FileConfig, currency: str, rows: pa.Table) -> Chunks:
+    """Yield the file of some rows of a feed piece by piece.
+
+    Args:
+        file: The format and the columns.
+        currency: The currency of the feed's amounts.
+        rows: The rows, with the columns that the file is made from.
+    """
+    write = _WRITERS[file.format]
+    return write(fields_of(file, currency), written_columns(file, rows))
+
+
+def first_texts(
+    file: FileConfig,
+    currency: str,
+    rows: pa.Table,
+    limit: int,
+) -> list[dict[str, str]]:
+    """Return the first rows of a file, each as a mapping of headers to text."""
+    first_rows = written_columns(file, rows).slice(0, limit)
+    return row_texts(fields_of(file, currency), first_rows)
+
+
+def written_columns(file: FileConfig, rows: pa.Table) -> pa.Table:
+    """Return rows with the columns that a file is made from.
+
+    The SKU is always among them, because a file of constants reads no column, and its
+    rows must still be counted.
+    """
+    columns = {"sku", *file.reads}
+    names = [name for name in rows.column_names if name in columns]
+    return rows.select(names)
 
 
 def _delimited(

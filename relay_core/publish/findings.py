@@ -17,6 +17,7 @@ from relay_core.normalize.result import (
 )
 from relay_core.publish.applied_rules import AppliedRule, applied_rules
 from relay_core.publish.changes import Changes
+from relay_core.publish.channels import ChannelSummary, summary_of
 from relay_core.publish.compared import Compared, row_counts
 from relay_core.publish.quarantine import Quarantine
 from relay_core.publish.state import Publication
@@ -113,6 +114,8 @@ class RunFindings:
     # The tenant's rules, with the effect of each
     rules: Sequence[AppliedRule] = ()
     currency: str = ""  # the currency of the feed's amounts
+    # The channels of the feed
+    channels: Sequence[ChannelSummary] = ()
 
     @classmethod
     def of(
@@ -185,6 +188,7 @@ class RunFindings:
             history=compared.history,
             rules=rules,
             currency=merged.config.default_currency,
+            channels=[summary_of(channel) for channel in compared.channels],
         )
         shown_skus = {
             suspect["sku"] for suspect in findings.first_quarantined(MAX_MOVES)
@@ -240,6 +244,12 @@ class RunFindings:
     def uploads(self) -> list[NormalizedVendor]:
         """The uploads that were read; all rejected and counted rows are theirs."""
         return uploads_of(self.normalized, self.replaced)
+
+    def channel_rows(self) -> dict[str, int] | None:
+        """Return the number of rows of each channel, or None for a failed run."""
+        if self.failure is not None:
+            return None
+        return {channel.channel_id: channel.rows for channel in self.channels}
 
     def causes(
         self,

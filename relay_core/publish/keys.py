@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 MERGED_INVENTORY = "merged_inventory"
 """The name of the feed as an artifact and as a file."""
+CHANNEL_PREFIX = "channel_"
+"""The beginning of the names of channels' files as artifacts."""
 _RUN_ARTIFACTS = (
     "config_snapshot",
     "input_manifest",
@@ -87,6 +89,10 @@ class ArtifactKeys:
             case ["outputs", file_name]:
                 stem, _, _ = file_name.partition(".")
                 return MERGED_INVENTORY if stem == MERGED_INVENTORY else ""
+            case ["outputs", "channels", file_name]:
+                # An id has no dot, so the rest is the format.
+                channel_id, _, _ = file_name.partition(".")
+                return f"{CHANNEL_PREFIX}{channel_id}"
         for name in _RUN_ARTIFACTS:
             if getattr(self, name) == key:
                 return name
@@ -95,11 +101,19 @@ class ArtifactKeys:
     @staticmethod
     def belongs_to_run(name: str) -> bool:
         """Return whether an artifact is of the whole run and not of one vendor."""
-        return name == MERGED_INVENTORY or name in _RUN_ARTIFACTS
+        return (
+            name == MERGED_INVENTORY
+            or name in _RUN_ARTIFACTS
+            or name.startswith(CHANNEL_PREFIX)
+        )
 
     def merged_inventory(self, feed_format: str) -> str:
         """Return the key of the merged feed in a format."""
         return f"{self.outputs}{MERGED_INVENTORY}.{feed_format}"
+
+    def channel(self, channel_id: str, suffix: str) -> str:
+        """Return the key of a channel's file; ``suffix`` is such as ``csv.gz``."""
+        return f"{self.outputs}channels/{channel_id}.{suffix}"
 
     def inbound(
         self,

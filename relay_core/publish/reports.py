@@ -267,6 +267,7 @@ def run_summary_json(
         name: rows.as_dict() for name, rows in findings.rows.items()
     }
     summary["quarantined"] = findings.quarantined
+    summary["channels"] = findings.channel_rows()
     return _document(summary)
 
 

@@ -82,7 +82,8 @@ def merged_metadata(
     """Return the metadata of the merged feed and of the run, which ends with it."""
     findings = attempt.findings
     vendors = findings.normalized
-    fields = fields_of(merged.config)
+    config = merged.config
+    fields = fields_of(config.output, config.default_currency)
     columns = [(field.header, field.source.kind) for field in fields]
     headers = [field.header for field in fields]
     first_rows = preview(merged, PREVIEW_ROWS)

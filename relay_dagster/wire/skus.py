@@ -184,6 +184,14 @@ class Quarantined(ResponseBody):
     suspect_since: datetime
 
 
+class ExplainedChannel(ResponseBody):
+    """The SKU's row in a channel."""
+
+    channel_id: str
+    quantity: int
+    price: str
+
+
 Reason = Literal["kept_at_0", "quarantined", "unpriced", "left_out", "refused"]
 
 
@@ -218,4 +226,8 @@ class Explanation(ResponseBody):
     refused_count: int
     refused: list[RefusedRow] = Field(
         description="The rejected rows, by vendor and row. At most 100.",
+    )
+    channels: list[ExplainedChannel] = Field(
+        default=[],
+        description="The channels that have the SKU, in the order of the config.",
     )

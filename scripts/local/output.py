@@ -18,6 +18,8 @@ from relay_core.config.models import OutputFormat
 _FILES = (
     "normalized/*/normalized.csv",
     *(f"outputs/merged_inventory.{name}" for name in get_args(OutputFormat)),
+    *(f"outputs/channels/*.{name}" for name in get_args(OutputFormat)),
+    *(f"outputs/channels/*.{name}.gz" for name in get_args(OutputFormat)),
     "reports/config_snapshot.json",
     "reports/input_manifest.json",
     "reports/errors.json",

@@ -73,6 +73,7 @@ def explained(
             {"vendor_id": vendor_id, "row_number": number, "error_codes": codes}
             for vendor_id, number, codes in refused[:TOLD]
         ],
+        "channels": [],
     }
 
 

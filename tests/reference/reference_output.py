@@ -64,6 +64,13 @@ def feed_cells(config: Any, row: Row) -> dict[str, str]:
     }
 
 
+def headers_of(config: Any) -> list[str]:
+    headers = [column.header for column in config.output.columns]
+    if config.output.escape_formulas:
+        return [without_formula(header) for header in headers]
+    return headers
+
+
 def feed_file(config: Any, rows: Sequence[Row]) -> bytes:
     """Return the feed in a format that is text."""
     if config.output.format == "jsonl":
@@ -78,7 +85,7 @@ def feed_file(config: Any, rows: Sequence[Row]) -> bytes:
     else:
         delimiter = DELIMITERS[config.output.format]
         records = [
-            list(feed_cells(config, rows[0])),
+            headers_of(config),
             *(feed_cells(config, r).values() for r in rows),
         ]
         lines = [csv_line(record, delimiter) for record in records]

@@ -255,6 +255,19 @@ def test_a_feed_of_another_format_takes_the_place_of_an_earlier_one(
     assert f"feed: {told};" in capsys.readouterr().out
 
 
+def test_the_files_of_channels_take_the_place_of_earlier_ones(
+    bench: Bench,
+) -> None:
+    for name in ("old.csv.gz", "shop.jsonl", "mine.txt"):
+        bench.write(f"out/outputs/channels/{name}", "old")
+    shop = {"channel_id": "shop", "output": {"columns": ["sku"]}}
+    document = config_document(channels=[shop])
+    assert bench.run(document, vendor_1=feed("A,1,2.50")) == 0
+    folder = bench.out / "outputs" / "channels"
+    assert {path.name for path in folder.iterdir()} == {"mine.txt", "shop.csv"}
+    assert (folder / "shop.csv").read_bytes() == b"sku\nA\n"
+
+
 def test_the_same_run_twice_gives_the_same_bytes(bench: Bench) -> None:
     data = feed("B,1,2", "A,1,2")
     places = [bench.folder / "out" / name for name in ALL_PUBLISHED[:3]]

@@ -55,6 +55,7 @@ class Report:
     rules: parts.Excerpt[table_rows.RuleRow]
     rows: parts.Excerpt[parts.VendorRows]
     vendors: parts.Excerpt[table_rows.VendorRow]
+    channels: tuple[table_rows.ChannelTable, ...]
     shares: parts.Chart | None
     history: parts.Chart | None
     causes: parts.Excerpt[table_rows.CauseGroup]
@@ -125,6 +126,7 @@ def report_of(
         ),
         rows=_rows(findings),
         vendors=_vendors(ctx, findings, notes),
+        channels=_channels(findings),
         shares=_vendor_shares(findings),
         history=_history(ctx, findings, status),
         causes=_cause_groups(findings.causes()),
@@ -209,6 +211,10 @@ def _vendors(
         for result in results
     )
     return parts.Excerpt.of(vendor_rows, MAX_TABLE_ROWS, len(results))
+
+
+def _channels(findings: RunFindings) -> tuple[table_rows.ChannelTable, ...]:
+    return tuple(map(table_rows.ChannelTable.of, findings.channels))
 
 
 def _vendor_shares(findings: RunFindings) -> parts.Chart | None:

@@ -18,11 +18,14 @@ from relay_core.domain.codes import VendorStatus
 from relay_core.domain.limits import MAX_QUOTED
 from relay_core.publish.applied_rules import AppliedRule
 from relay_core.publish.changes import Changes, PriceMove
+from relay_core.publish.channels import ChannelSummary
 from relay_core.publish.findings import RunFindings
 from relay_core.publish.report import parts, wording
 
 MAX_EXAMPLE_ROWS = 10
 """The number of examples in a list."""
+MAX_CHANNEL_ROWS = 5
+"""The number of rows of a channel."""
 MAX_CAUSES = 5
 """The number of causes in a group."""
 _MAX_NOTE_LENGTH = 500
@@ -33,6 +36,29 @@ _VERBS = {
     "held back": "not offered",
     "set aside": "not used",
 }
+
+
+class ChannelTable(NamedTuple):
+    """A channel with the first rows of its file."""
+
+    channel_id: str
+    counted: str  # the number of rows, in words
+    headers: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+    @classmethod
+    def of(cls, channel: ChannelSummary) -> ChannelTable:
+        """Return the table of a channel."""
+        headers = [cut(header, MAX_QUOTED) for header in channel.headers]
+        rows = []
+        for row in channel.first_rows[:MAX_CHANNEL_ROWS]:
+            rows.append(tuple(cut(cell, MAX_QUOTED) for cell in row.values()))
+        return cls(
+            channel_id=channel.channel_id,
+            counted=wording.counted(channel.rows, "row"),
+            headers=tuple(headers),
+            rows=tuple(rows),
+        )
 
 
 class ChangesRow(NamedTuple):

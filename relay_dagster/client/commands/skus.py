@@ -27,6 +27,9 @@ _REJECTED_ROWS = TableView(
     {"vendor": "vendor_id", "row": "row_number", "why": "error_codes"},
     folded=("why",),
 )
+_CHANNELS = TableView(
+    {"channel": "channel_id", "quantity": "quantity", "price": "price"},
+)
 _OFFER_COLUMNS: dict[str, Column] = {
     "vendor": "vendor_id",
     "row": "row_number",
@@ -109,6 +112,9 @@ def show_explanation(screen: Screen, explanation: wire.Explanation) -> None:
             ),
         )
         _REJECTED_ROWS.show(screen, explanation.refused)
+    if explanation.channels:
+        screen.section("channels")
+        _CHANNELS.show(screen, explanation.channels)
 
 
 def _verdict(explanation: wire.Explanation) -> str:

@@ -43,6 +43,7 @@ KEYS = (
     "offers",
     "refused_count",
     "refused",
+    "channels",
 )
 MAX_BYTES = 1 << 20
 

@@ -462,3 +462,32 @@ def test_prices_that_are_kept_back_are_shown_with_both_and_who_offers_them() -> 
     ).decode()
     assert "<h2>Prices to review</h2>" in page
     assert f"relay accept {run_context().run_id} SKU" in page
+
+
+def test_each_channel_has_its_first_rows() -> None:
+    file = {"columns": ["sku", "price", {"constant": "", "as": "<note>"}]}
+    run = go_through(
+        {"north": feed(*MANY)},
+        channels=[
+            {"channel_id": "shop", "output": file, "price": {"flat": 1}},
+            {
+                "channel_id": "empty",
+                "output": file,
+                "when": {"price_from": 99},
+            },
+        ],
+    )
+    shop, empty = shown(run).channels
+    assert (shop.channel_id, shop.counted) == ("shop", "20 rows")
+    assert shop.headers == ("sku", "price", "<note>")
+    assert len(shop.rows) == 5
+    assert shop.rows[0] == ("SKU-01", "2.00", "")
+    assert (empty.counted, empty.rows) == ("0 rows", ())
+    page = run.html.decode()
+    assert "First rows of the file" in page
+    assert "The file has only its header" in page
+    assert "&lt;note&gt;" in page
+    assert (
+        "<h2>Channels</h2>"
+        not in go_through({"north": feed(*MANY)}).html.decode()
+    )
