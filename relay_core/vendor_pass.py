@@ -75,7 +75,7 @@ class VendorPass:
         has_large = False
         with ThreadPoolExecutor(1) as thread:
             for feed in feeds:
-                is_large = len(feed.data) > _MAX_BYTES_BESIDE
+                is_large = feed.size > _MAX_BYTES_BESIDE
                 has_large |= is_large
                 is_tight = reader.bytes_left < 2 * reader.limits.feed_bytes
                 if finished and (is_large or is_tight):

@@ -79,6 +79,6 @@ def _feeds(config: TenantConfig, folder: Path) -> Iterator[VendorFeed]:
             data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         own_map = folder / f"{vendor.vendor_id}.map.csv"
         sku_map = own_map.read_bytes() if own_map.exists() else None
-        yield VendorFeed(
+        yield VendorFeed.of_one(
             vendor, memoryview(data), f"{vendor.vendor_id}.csv", sku_map
         )

@@ -23,9 +23,23 @@ _MISSING_FEED = (
     "vendor inbound missing: vendor {vendor!r} has no file under {location}. "
     "Upload its file there, or correct inbound.s3_prefix in the config."
 )
+_VENDOR = "vendor {vendor!r}"
+"""The words for a vendor in sentences, which those about a part name the part before."""
 _UPLOAD_LESS = (
     "Upload a smaller file with only the columns and rows that are needed."
 )
+TOO_MANY_DELTAS = "too_many_deltas"
+"""The sentence of `STALE_FEED` about too many files of changes."""
+STALE_DELTAS = "stale_deltas"
+"""The sentence of `STALE_FEED` about files of changes that stopped coming."""
+NOTHING_MATCHES = "nothing_matches"
+"""The sentence of `NO_ROWS_PARSED` about a part of which no row is used."""
+_CODES_OF_SENTENCES = {
+    TOO_MANY_DELTAS: FailureCode.STALE_FEED,
+    STALE_DELTAS: FailureCode.STALE_FEED,
+    NOTHING_MATCHES: FailureCode.NO_ROWS_PARSED,
+}
+"""The code of each sentence that has a name of its own."""
 VENDOR_ROWS = "vendor_rows"
 """The failure of a vendor that lost many rows; its guard has the same name."""
 _SENTENCES: dict[str, str] = {
@@ -44,6 +58,23 @@ _SENTENCES: dict[str, str] = {
     FailureCode.STALE_FEED: (
         "stale feed: the latest file of vendor {vendor!r} is {hours} hours old, but "
         "max_feed_age_hours is {max_hours}. Ask the vendor for a new file."
+    ),
+    TOO_MANY_DELTAS: (
+        "stale feed: vendor {vendor!r} has {count} files of changes after its latest full "
+        "file, but max_deltas is {limit}. Ask the vendor for a new full file."
+    ),
+    STALE_DELTAS: (
+        "stale feed: the newest file of vendor {vendor!r} is {hours} hours old, but "
+        "max_delta_age_hours is {max_hours}. Ask the vendor for its files of changes."
+    ),
+    NOTHING_MATCHES: (
+        "no rows parsed: no row of vendor {vendor!r} matches a base row. Its first sku is "
+        "{part_key!r}, and the first {key} of the base is {base_key!r}. Map the columns that "
+        "have the same values: sku in the parser of the part, and {key} in that of the base."
+    ),
+    WarningCode.PART_LEFT_OUT: (
+        "vendor {vendor!r} is left out, so the vendor is used without it. "
+        "Reason: {failure.error_code}: {failure.error_message}"
     ),
     WarningCode.VENDOR_LEFT_OUT: (
         "vendor {vendor!r} is left out, so none of its SKUs is offered. "
@@ -169,14 +200,26 @@ _ACTIONS_OF_OPERATORS: dict[str, str] = {
 
 
 def fault_of(
-    code: str, vendor_id: str | None = None, **facts: object
+    code: str,
+    vendor_id: str | None = None,
+    *,
+    part_id: str | None = None,
+    **facts: object,
 ) -> ReportEntry:
     """Return the entry of a fault or a warning.
 
-    ``facts`` are the values of the places in the code's sentence.
+    Args:
+        code: The code, or the name of one of its sentences.
+        vendor_id: The vendor that it is about.
+        part_id: The part of the vendor's input that it is about; None for the base.
+        facts: The values of the places in the sentence.
     """
-    message = _SENTENCES[code].format(vendor=vendor_id, **facts)
-    return ReportEntry(str(code), message, vendor_id)
+    sentence = _SENTENCES[code]
+    if part_id is not None:
+        sentence = sentence.replace(_VENDOR, f"part {{part!r}} of {_VENDOR}")
+    message = sentence.format(vendor=vendor_id, part=part_id, **facts)
+    error_code = _CODES_OF_SENTENCES.get(code, code)
+    return ReportEntry(str(error_code), message, vendor_id)
 
 
 def too_large(
@@ -184,11 +227,14 @@ def too_large(
     noun: str,
     size: int,
     limit: int,
+    *,
+    part_id: str | None = None,
 ) -> ReportEntry:
     """Return the fault of a vendor's feed or SKU map of too many bytes."""
     return fault_of(
         FailureCode.FEED_TOO_LARGE,
         vendor_id,
+        part_id=part_id,
         noun=noun,
         size=size,
         limit=limit,
@@ -247,18 +293,24 @@ def unreadable_feed(
     vendor_id: str,
     file_name: str,
     error: FeedUnreadableError,
+    part_id: str | None = None,
 ) -> ReportEntry:
-    """Return the entry of a feed that cannot be used."""
+    """Return the entry of a file that cannot be used; a part's file names the part."""
     title = _TITLES.get(FailureCode(error.error_code), "")
-    message = f"{title}vendor {vendor_id!r}, file {file_name!r}: {error}"
+    part = "" if part_id is None else f", part {part_id!r}"
+    message = f"{title}vendor {vendor_id!r}{part}, file {file_name!r}: {error}"
     return ReportEntry(str(error.error_code), message, vendor_id)
 
 
-def no_rows(vendor_id: str | None) -> ReportEntry:
+def no_rows(
+    vendor_id: str | None,
+    part_id: str | None = None,
+) -> ReportEntry:
     """Return the entry of a feed, or of all feeds, without a row."""
     reason = "no file has a row"
     if vendor_id is not None:
-        reason = f"the file of vendor {vendor_id!r} has no row"
+        part = "" if part_id is None else f"part {part_id!r} of "
+        reason = f"the file of {part}vendor {vendor_id!r} has no row"
     return fault_of(FailureCode.NO_ROWS_PARSED, vendor_id, reason=reason)
 
 

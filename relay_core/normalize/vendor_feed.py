@@ -1,12 +1,14 @@
 """A vendor's input, and whether its map, text and columns can be read."""
 
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from relay_core.columnar.text import bytes_of
-from relay_core.config import TenantConfig, VendorConfig
+from relay_core.config import ParserConfig, TenantConfig, VendorConfig
+from relay_core.config.inputs.parts import InputPart
+from relay_core.config.inputs.uploads import FileKind
 from relay_core.domain.codes import FailureCode, VendorStatus
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.domain.limits import Limits
@@ -35,15 +37,40 @@ _BATCHES_PER_RELEASE = 4
 
 
 @dataclass(frozen=True, slots=True)
+class FeedFile:
+    """One file of a vendor's input."""
+
+    data: Buffer  # the file's bytes
+    name: str  # the file's name, for the messages
+    part_id: str | None = None  # the part that it is of; None for the base
+    kind: FileKind = "full"  # whether it is full, or a delta of a full file
+
+
+@dataclass(frozen=True, slots=True)
 class VendorFeed:
-    """One vendor's input."""
+    """One vendor's input: its files in reading order."""
 
     vendor: VendorConfig  # the vendor, one of the config's
-    data: Buffer  # the file's bytes
-    file_name: str  # the file's name, for the messages
+    files: Sequence[FeedFile]
     sku_map: Buffer | None = (
         None  # the bytes of the vendor's SKU map, if it has one
     )
+
+    @classmethod
+    def of_one(
+        cls,
+        vendor: VendorConfig,
+        data: Buffer,
+        file_name: str,
+        sku_map: Buffer | None = None,
+    ) -> "VendorFeed":
+        """Return the input of a vendor of one file."""
+        return cls(vendor, (FeedFile(data, file_name),), sku_map)
+
+    @property
+    def size(self) -> int:
+        """The bytes of all files."""
+        return sum(len(file.data) for file in self.files)
 
 
 @dataclass(slots=True)
@@ -61,21 +88,37 @@ class FeedReader:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def read(self, feed: VendorFeed) -> VendorRows | NormalizedVendor:
-        """Return the rows of a feed, or the vendor if there are none to sort.
+        """Return the rows of a vendor's files, or the vendor if there are none to sort.
 
-        An unusable feed is the vendor's ``fault``, never an exception. The feed takes
+        Unusable files are the vendor's ``fault``, never an exception. Each file takes
         its bytes of those that are left, unless it is too large.
         """
+        files = [
+            self.read_file(feed, part, file)
+            for part in feed.vendor.input_parts
+            for file in feed.files
+            if file.part_id == part.part_id
+        ]
+        (rows,) = files
+        return rows
+
+    def read_file(
+        self,
+        feed: VendorFeed,
+        part: InputPart,
+        file: FeedFile,
+    ) -> VendorRows | NormalizedVendor:
+        """Return the rows of one file of a vendor, as `read` returns those of all."""
         size = _FeedSize(self.bytes_left, self.limits)
         try:
-            return self._read(feed, size)
+            return self._read(feed, part, file, size)
         except FeedUnreadableError as error:
             # The kinds of files load the readers of workbooks.
             from relay_core.normalize.file_kinds import with_kind
 
-            error = with_kind(size.judge(error), feed.data, feed.vendor.parser)
+            error = with_kind(size.judge(error), file.data, part.parser)
             vendor_id = feed.vendor.vendor_id
-            fault = unreadable_feed(vendor_id, feed.file_name, error)
+            fault = unreadable_feed(vendor_id, file.name, error, part.part_id)
             return NormalizedVendor(vendor_id, VendorStatus.FAILED, fault=fault)
         finally:
             with self._lock:
@@ -84,6 +127,8 @@ class FeedReader:
     def _read(
         self,
         feed: VendorFeed,
+        part: InputPart,
+        file: FeedFile,
         size: "_FeedSize",
     ) -> VendorRows | NormalizedVendor:
         vendor = feed.vendor
@@ -91,11 +136,11 @@ class FeedReader:
         limits = replace(self.limits, feed_bytes=feed_bytes)
 
         def opened() -> ParsedFeed:
-            parsed = open_feed(feed.data, vendor.parser, limits)
+            parsed = open_feed(file.data, part.parser, limits)
             size.count(parsed.size)
             return replace(
                 parsed,
-                batches=size.of_cells(parsed.batches, feed.data),
+                batches=size.of_cells(parsed.batches, file.data),
             )
 
         def read_again() -> Iterator[TextBatch | MalformedRecords]:
@@ -104,7 +149,7 @@ class FeedReader:
         sku_map = None
         if feed.sku_map is not None:
             sku_map = read_sku_map(feed.sku_map, limits)
-        size.count(len(feed.data))
+        size.count(len(file.data))
         parsed = opened()
         if parsed.headers is None:
             return NormalizedVendor(
@@ -112,15 +157,15 @@ class FeedReader:
                 VendorStatus.FOUND,
                 is_read=True,
             )
-        plan = plan_columns(parsed.headers, vendor.parser)
-        judged = _judge_columns(self.config, feed, parsed, plan)
+        plan = plan_columns(parsed.headers, part.parser)
+        judged = _judge_columns(self.config, vendor, file, parsed, plan)
         if judged.status is not VendorStatus.FOUND:
             return judged
-        reader = self._row_reader(vendor, plan, sku_map)
+        reader = self._row_reader(vendor, part.parser, plan, sku_map)
         rejects_repeated = vendor.duplicate_skus == "refuse"
         again = read_again if rejects_repeated else None
         if again is None:
-            scanned = scan_feed(judged, parsed, reader, limits, feed.data)
+            scanned = scan_feed(judged, parsed, reader, limits, file.data)
             if scanned is not None:
                 return scanned
         return read_rows(judged, parsed, reader, self.columns, limits, again)
@@ -128,12 +173,13 @@ class FeedReader:
     def _row_reader(
         self,
         vendor: VendorConfig,
+        parser: ParserConfig,
         plan: ColumnPlan,
         sku_map: SkuMap | None,
     ) -> RowReader:
         return RowReader(
             plan=plan,
-            parser=vendor.parser,
+            parser=parser,
             zone=self.config.zone,
             requested_at=to_microseconds(self.requested_at),
             sku_map=sku_map,
@@ -214,7 +260,8 @@ def repeated_headers(plan: ColumnPlan) -> FeedUnreadableError:
 
 def _judge_columns(
     config: TenantConfig,
-    feed: VendorFeed,
+    vendor_config: VendorConfig,
+    file: FeedFile,
     parsed: ParsedFeed,
     plan: ColumnPlan,
 ) -> NormalizedVendor:
@@ -224,7 +271,7 @@ def _judge_columns(
         FeedUnreadableError: A column is missing, and the error policy fails the run for
             it.
     """
-    vendor = NormalizedVendor(feed.vendor.vendor_id, VendorStatus.FOUND)
+    vendor = NormalizedVendor(vendor_config.vendor_id, VendorStatus.FOUND)
     is_strict = config.error_policy.fail_on_missing_required_columns
     is_unusable = bool(plan.missing) and (is_strict or plan.unusable)
     if is_unusable or plan.repeated:
@@ -236,11 +283,21 @@ def _judge_columns(
         error = missing_columns_error(plan.missing, parsed.headers or ())
         if is_strict:
             raise error
-        warning = unreadable_feed(vendor.vendor_id, feed.file_name, error)
+        warning = unreadable_feed(
+            vendor.vendor_id,
+            file.name,
+            error,
+            file.part_id,
+        )
         status = VendorStatus.LEFT_OUT if plan.unusable else VendorStatus.FOUND
         vendor = replace(vendor, status=status, warnings=(warning,))
     if plan.repeated and vendor.status is VendorStatus.FOUND:
         error = repeated_headers(plan)
-        fault = unreadable_feed(vendor.vendor_id, feed.file_name, error)
+        fault = unreadable_feed(
+            vendor.vendor_id,
+            file.name,
+            error,
+            file.part_id,
+        )
         return replace(vendor, status=VendorStatus.FAILED, fault=fault)
     return vendor

@@ -4,13 +4,16 @@
 used instead, which is that of the run whose feed is published.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Protocol
 
 from relay_core.config import TenantConfig, VendorConfig
+from relay_core.config.inputs.parts import InputPart
+from relay_core.config.inputs.uploads import FileKind
 from relay_core.domain import run_faults
 from relay_core.domain.codes import (
     FailureCode,
@@ -50,13 +53,55 @@ class VendorState:
 
 
 @dataclass(frozen=True, slots=True)
-class VendorInput:
-    """A vendor's upload and its SKU map, before they are read."""
+class InputFile:
+    """One file of a vendor's input, before it is read."""
 
-    size: int  # the upload's bytes
-    # When the upload came, aware; None if it has no age, as for a local file.
+    size: int  # the file's bytes
+    # When the file was uploaded, aware; None if it has no age, as a local file.
     uploaded_at: datetime | None = None
+    part_id: str | None = None  # the part that it is of; None for the base
+    kind: FileKind = "full"  # whether it is full, or a delta of a full file
+
+
+@dataclass(frozen=True, slots=True)
+class VendorInput:
+    """A vendor's files in reading order, and its SKU map, before they are read."""
+
+    files: Sequence[InputFile]
     sku_map_size: int | None = None  # the map's bytes; None if there is no map
+
+    @classmethod
+    def of_one(
+        cls,
+        size: int,
+        uploaded_at: datetime | None = None,
+        sku_map_size: int | None = None,
+    ) -> "VendorInput":
+        """Return the input of a vendor of one file."""
+        return cls((InputFile(size, uploaded_at),), sku_map_size)
+
+    def of_part(self, part_id: str | None) -> list[InputFile]:
+        """Return the files of a part, in reading order."""
+        return [file for file in self.files if file.part_id == part_id]
+
+    def uploaded_at(self, vendor: VendorConfig) -> datetime | None:
+        """Return when the vendor's quantities were uploaded, if that is known.
+
+        It is the time of the newest file of the part that gives them; of several parts,
+        that of the oldest.
+        """
+        times = []
+        for part in vendor.input_parts:
+            if not part.gives_quantity:
+                continue
+            times_of_part = [
+                file.uploaded_at
+                for file in self.of_part(part.part_id)
+                if file.uploaded_at is not None
+            ]
+            if times_of_part:
+                times.append(max(times_of_part))
+        return min(times, default=None)
 
 
 class LastGoodInputs(Protocol):
@@ -82,6 +127,10 @@ class InputVerdict:
     states: Mapping[str, VendorState] = field(default_factory=dict)
     # When each vendor's upload came, aware, if that is known.
     uploaded_at: Mapping[str, datetime] = field(default_factory=dict)
+    # The failures of the parts that a vendor is used without, by vendor and part.
+    parts_left_out: Mapping[str, Mapping[str, ReportEntry]] = field(
+        default_factory=dict,
+    )
 
     def to_read(self) -> list[str]:
         """Return the vendors to read: their uploads, or the inputs used instead."""
@@ -121,18 +170,22 @@ def judge_inputs(
     states: dict[str, VendorState] = {}
     faults: list[ReportEntry] = []
     warnings: list[ReportEntry] = []
+    parts_left_out: dict[str, Mapping[str, ReportEntry]] = {}
     for vendor in vendors:
         upload = inputs.get(vendor.vendor_id)
-        location = locations.get(vendor.vendor_id)
-        failure = _failure_of_input(
+        failures = _failures_of_parts(
             vendor,
             upload,
             requested_at,
-            location,
+            locations.get(vendor.vendor_id),
             limits,
         )
+        failure = _failure_of_input(vendor, upload, failures, limits)
         if failure is None:
             states[vendor.vendor_id] = VendorState(VendorStatus.FOUND)
+            parts_left_out[vendor.vendor_id] = {
+                str(part_id): entry for part_id, entry in failures.items()
+            }
             continue
         state = settle(vendor, failure, requested_at, last_good, upload=upload)
         may_be_absent = is_absence(failure) and may_be_empty(config, vendor)
@@ -144,32 +197,30 @@ def judge_inputs(
         else:
             warnings.append(warning_of(vendor, state))
     faults.sort(key=_rank_of_fault)
-    return _verdict_of(faults or nothing_left(states), warnings, states, inputs)
-
-
-def _verdict_of(
-    faults: Sequence[ReportEntry],
-    warnings: Sequence[ReportEntry],
-    states: Mapping[str, VendorState],
-    inputs: Mapping[str, VendorInput],
-) -> InputVerdict:
-    """Return the verdict on the inputs; the first fault gives the run its code."""
+    faults = faults or nothing_left(states)
     return InputVerdict(
+        # The first fault gives the run its code.
         failure=run_faults.failure_of(faults, Stage.FETCH_INPUTS),
         faults=tuple(faults),
         warnings=tuple(warnings),
         states=states,
-        uploaded_at=upload_times(inputs),
+        uploaded_at=upload_times(vendors, inputs),
+        parts_left_out=parts_left_out,
     )
 
 
-def upload_times(inputs: Mapping[str, VendorInput]) -> dict[str, datetime]:
+def upload_times(
+    vendors: Iterable[VendorConfig],
+    inputs: Mapping[str, VendorInput],
+) -> dict[str, datetime]:
     """Return when each vendor's upload came, if that is known."""
-    return {
-        vendor_id: upload.uploaded_at
-        for vendor_id, upload in inputs.items()
-        if upload.uploaded_at is not None
-    }
+    times = {}
+    for vendor in vendors:
+        if vendor.vendor_id in inputs:
+            uploaded_at = inputs[vendor.vendor_id].uploaded_at(vendor)
+            if uploaded_at is not None:
+                times[vendor.vendor_id] = uploaded_at
+    return times
 
 
 def _rank_of_fault(fault: ReportEntry) -> int:
@@ -195,8 +246,9 @@ def settle(
     if vendor.on_trouble == "last_good":
         uploaded_at = None
         run_id = None
-        if upload is not None and failure.error_code == FailureCode.STALE_FEED:
-            uploaded_at = upload.uploaded_at
+        is_only_stale = failure.error_code == FailureCode.STALE_FEED
+        if upload is not None and is_only_stale and not vendor.has_file_list:
+            uploaded_at = upload.uploaded_at(vendor)
         elif last_good is not None:
             uploaded_at = last_good.uploaded_at(vendor.vendor_id)
             run_id = last_good.run_id
@@ -284,37 +336,107 @@ def stage_of(failure: ReportEntry) -> Stage:
 def _failure_of_input(
     vendor: VendorConfig,
     upload: VendorInput | None,
+    failures: Mapping[str | None, ReportEntry],
+    limits: Limits,
+) -> ReportEntry | None:
+    """Return the failure of a vendor's files or of its SKU map, if there is one.
+
+    ``failures`` are those of its parts; a part that is not required fails no vendor.
+    """
+    for part in vendor.input_parts:
+        if part.required and part.part_id in failures:
+            return failures[part.part_id]
+    if upload is None:
+        return None
+    return _failure_of_sku_map(vendor, upload.sku_map_size, limits)
+
+
+def _failures_of_parts(
+    vendor: VendorConfig,
+    upload: VendorInput | None,
     requested_at: datetime,
     location: str | None,
     limits: Limits,
+) -> dict[str | None, ReportEntry]:
+    """Return the failures of the parts whose files cannot be used, by part."""
+    failures = {}
+    for part in vendor.input_parts:
+        files = [] if upload is None else upload.of_part(part.part_id)
+        failure = _failure_of_files(vendor, part, files, requested_at)
+        if failure is None and not files:
+            failure = _absence_of(vendor, part, location)
+        for file in files:
+            if failure is None and file.size > limits.feed_bytes:
+                failure = run_faults.too_large(
+                    vendor.vendor_id,
+                    "feed",
+                    file.size,
+                    limits.feed_bytes,
+                    part_id=part.part_id,
+                )
+        if failure is not None:
+            failures[part.part_id] = failure
+    return failures
+
+
+def _absence_of(
+    vendor: VendorConfig,
+    part: InputPart,
+    location: str | None,
+) -> ReportEntry:
+    """Return the failure of a part without files.
+
+    ``location`` is the expected location of the base's files, if not its prefix.
+    """
+    if part.part_id is not None:
+        location = None
+    code = WarningCode.OPTIONAL_VENDOR_MISSING
+    if vendor.required and part.required:
+        code = WarningCode.REQUIRED_VENDOR_MISSING
+    return run_faults.fault_of(
+        code,
+        vendor.vendor_id,
+        part_id=part.part_id,
+        location=location or part.inbound.s3_prefix or _ANY_PREFIX,
+    )
+
+
+def _failure_of_files(
+    vendor: VendorConfig,
+    part: InputPart,
+    files: Sequence[InputFile],
+    requested_at: datetime,
 ) -> ReportEntry | None:
-    """Return the failure of a vendor's upload or of its SKU map, if there is one."""
-    if upload is None:
-        location = location or vendor.inbound.s3_prefix or _ANY_PREFIX
-        code = WarningCode.OPTIONAL_VENDOR_MISSING
-        if vendor.required:
-            code = WarningCode.REQUIRED_VENDOR_MISSING
-        return run_faults.fault_of(code, vendor.vendor_id, location=location)
-    max_age_hours = vendor.max_feed_age_hours
-    if max_age_hours is not None and upload.uploaded_at is not None:
-        age = requested_at - upload.uploaded_at
-        if age > max_age_hours * _HOUR:
-            # Rounded up, so that the age never reads like the limit.
-            tenths = -(-age // _TENTH_OF_HOUR)
-            return run_faults.fault_of(
-                FailureCode.STALE_FEED,
-                vendor.vendor_id,
-                hours=Decimal(tenths).scaleb(-1),
-                max_hours=max_age_hours,
+    """Return the failure of a part's files that are too old, or too many."""
+    stale = partial(
+        run_faults.fault_of,
+        vendor_id=vendor.vendor_id,
+        part_id=part.part_id,
+    )
+    times = [file.uploaded_at for file in files if file.uploaded_at is not None]
+    judged: list[tuple[str, list[datetime], int | None]] = [
+        (FailureCode.STALE_FEED, times[:1], part.max_feed_age_hours),
+    ]
+    if part.changes is not None:
+        delta_count = len(files) - 1
+        max_deltas = part.changes.max_deltas
+        if delta_count > max_deltas:
+            return stale(
+                run_faults.TOO_MANY_DELTAS,
+                count=delta_count,
+                limit=max_deltas,
             )
-    if upload.size > limits.feed_bytes:
-        return run_faults.too_large(
-            vendor.vendor_id,
-            "feed",
-            upload.size,
-            limits.feed_bytes,
-        )
-    return _failure_of_sku_map(vendor, upload.sku_map_size, limits)
+        max_hours = part.changes.max_delta_age_hours
+        judged.append((run_faults.STALE_DELTAS, times[-1:], max_hours))
+    for code, times_of_code, max_hours in judged:
+        for uploaded_at in times_of_code:
+            age = requested_at - uploaded_at
+            if max_hours is not None and age > max_hours * _HOUR:
+                # Rounded up, so that the age never reads like the limit.
+                tenths = -(-age // _TENTH_OF_HOUR)
+                hours = Decimal(tenths).scaleb(-1)
+                return stale(code, hours=hours, max_hours=max_hours)
+    return None
 
 
 def _failure_of_sku_map(

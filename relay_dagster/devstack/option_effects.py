@@ -126,10 +126,14 @@ class _EngineRun:
         def feeds(inputs: InputVerdict) -> Iterator[VendorFeed]:
             for vendor_id in inputs.to_read():
                 name, data = samples[vendor_id]
-                yield VendorFeed(config.vendor(vendor_id), data, name, None)
+                yield VendorFeed.of_one(
+                    config.vendor(vendor_id), data, name, None
+                )
 
         inputs = {
-            vendor.vendor_id: VendorInput(len(samples[vendor.vendor_id][1]))
+            vendor.vendor_id: VendorInput.of_one(
+                len(samples[vendor.vendor_id][1])
+            )
             for vendor in config.vendors
         }
         run = cls()

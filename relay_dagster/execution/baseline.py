@@ -121,7 +121,9 @@ class PublishedInputs:
         )
         self._sink.artifacts[keys.artifact_name(feed_key)] = feed_key
         feed = self._objects.read(feed_key)
-        return VendorFeed(self._vendors[vendor_id], feed, file_name, sku_map)
+        return VendorFeed.of_one(
+            self._vendors[vendor_id], feed, file_name, sku_map
+        )
 
     @cached_property
     def _manifest_entries(self) -> Mapping[str, Any]:

@@ -76,7 +76,7 @@ class PinnedInputs:
         inputs = {}
         for vendor_id in self.vendors_with_feed():
             last_modified = self.entries[vendor_id]["last_modified"]
-            inputs[vendor_id] = VendorInput(
+            inputs[vendor_id] = VendorInput.of_one(
                 self.size_of(vendor_id),
                 datetime.fromisoformat(last_modified),
                 self.sku_map_sizes.get(vendor_id),

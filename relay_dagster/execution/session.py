@@ -356,7 +356,7 @@ class RunSession:
                 feed = inputs.verified(self._platform.objects, vendor_id, feed)
             vendor = self._stages.config.vendor(vendor_id)
             file_name = PurePosixPath(inputs.entries[vendor_id]["s3_key"]).name
-            yield VendorFeed(vendor, feed, file_name, sku_map)
+            yield VendorFeed.of_one(vendor, feed, file_name, sku_map)
 
     def _last_good_feed(self, vendor_id: str) -> VendorFeed:
         """Return the feed that the baseline's run used of a vendor."""
@@ -473,7 +473,10 @@ def _earlier_verdict(
     return InputVerdict(
         states=states,
         warnings=warnings,
-        uploaded_at=vendor_failures.upload_times(inputs.vendor_inputs()),
+        uploaded_at=vendor_failures.upload_times(
+            config.vendors,
+            inputs.vendor_inputs(),
+        ),
     )
 
 

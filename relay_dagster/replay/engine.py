@@ -91,7 +91,7 @@ class ReplayInputs:
         vendor = self.config.vendor(vendor_id)
         file = last_good.artifacts.file(last_good.feed)
         sku_map = last_good.sku_map_data(vendor)
-        return VendorFeed(vendor, file.data, last_good.feed, sku_map)
+        return VendorFeed.of_one(vendor, file.data, last_good.feed, sku_map)
 
     def found(self) -> dict[str, VendorInput]:
         """Return the inputs of the vendors that have a feed, by vendor."""
@@ -104,7 +104,7 @@ class ReplayInputs:
             map_name = f"sku_map_{vendor.vendor_id}"
             if vendor.sku_map is not None and map_name in self.artifacts.links:
                 map_size = len(self.artifacts.file(map_name).data)
-            inputs[vendor.vendor_id] = VendorInput(
+            inputs[vendor.vendor_id] = VendorInput.of_one(
                 entry.size or 0,
                 entry.last_modified,
                 map_size,
@@ -134,7 +134,7 @@ class ReplayInputs:
         if vendor.sku_map is not None:
             sku_map = self.artifacts.file(f"sku_map_{vendor_id}").data
         upload_name = PurePosixPath(str(entry.s3_key)).name
-        return VendorFeed(vendor, file.data, upload_name, sku_map)
+        return VendorFeed.of_one(vendor, file.data, upload_name, sku_map)
 
     def _last_good(self, vendor_id: str) -> _LastGoodFile | None:
         """Return the feed that the source run used, or else the feed that the run kept."""

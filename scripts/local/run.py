@@ -290,7 +290,7 @@ def _feeds(
     for vendor_id in vendor_ids:
         feed = request.feeds[vendor_id]
         sku_map = request.sku_maps.get(vendor_id)
-        yield VendorFeed(
+        yield VendorFeed.of_one(
             config.vendor(vendor_id),
             feed.data,
             feed.name,
@@ -301,7 +301,7 @@ def _feeds(
 def _input(vendor_id: str, request: Request) -> VendorInput:
     """Return a vendor's input. A local file has no upload time, so it has no age."""
     sku_map = request.sku_maps.get(vendor_id)
-    return VendorInput(
+    return VendorInput.of_one(
         len(request.feeds[vendor_id].data),
         sku_map_size=None if sku_map is None else len(sku_map.data),
     )

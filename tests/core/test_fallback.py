@@ -54,7 +54,7 @@ class Published:
 
     def read(self, vendor_id: str) -> VendorFeed | None:
         vendor = self.config.vendor(vendor_id)
-        return VendorFeed(vendor, self.feeds[vendor_id], "earlier.csv")
+        return VendorFeed.of_one(vendor, self.feeds[vendor_id], "earlier.csv")
 
 
 @dataclass
@@ -117,9 +117,12 @@ def run(
     )
     at = REQUESTED_AT - age
     values = stages.go_through(
-        {name: VendorInput(len(data), at) for name, data in uploads.items()},
+        {
+            name: VendorInput.of_one(len(data), at)
+            for name, data in uploads.items()
+        },
         lambda inputs: (
-            VendorFeed(config.vendor(name), uploads[name], "feed.csv")
+            VendorFeed.of_one(config.vendor(name), uploads[name], "feed.csv")
             if name in uploads
             else last_good.read(name)
             for name in inputs.to_read()

@@ -52,7 +52,10 @@ def stages(sink: KeptSink, *, hands_over: bool = False) -> RunStages:
 
 
 def feeds() -> list[VendorFeed]:
-    return [VendorFeed(vendor, TWO_ROWS, "f.csv") for vendor in CONFIG.vendors]
+    return [
+        VendorFeed.of_one(vendor, TWO_ROWS, "f.csv")
+        for vendor in CONFIG.vendors
+    ]
 
 
 def test_a_stage_leaves_its_files() -> None:
@@ -98,7 +101,7 @@ def test_a_feed_that_breaks_its_contract_is_not_written() -> None:
 
 
 def test_each_stage_hands_on_its_value_and_lets_go_of_the_offers() -> None:
-    found = {name: VendorInput(len(TWO_ROWS)) for name in INPUT_IDS}
+    found = {name: VendorInput.of_one(len(TWO_ROWS)) for name in INPUT_IDS}
 
     judged, normalized, compared = stages(KeptSink()).steps(
         found, lambda _: feeds()
@@ -126,7 +129,7 @@ def test_the_findings_of_a_failed_run_are_those_of_the_values_that_it_has() -> (
     None
 ):
     run = stages(KeptSink())
-    found = {name: VendorInput(len(TWO_ROWS)) for name in INPUT_IDS}
+    found = {name: VendorInput.of_one(len(TWO_ROWS)) for name in INPUT_IDS}
     *_, values = run.steps(found, lambda _: feeds())
     failure = RunFailure("feed_too_large", "…", Stage.WRITE_OUTPUTS)
 

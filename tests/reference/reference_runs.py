@@ -82,7 +82,7 @@ def run_engine(
         config,
         config.vendors,
         {
-            v.vendor_id: VendorInput(
+            v.vendor_id: VendorInput.of_one(
                 len(feeds[v.vendor_id] or b""),
                 sku_map_size=sizes.get(v.vendor_id),
             )
@@ -126,7 +126,7 @@ def feed_of(
 ) -> VendorFeed:
     name = vendor.vendor_id
     sku_map = None if vendor.sku_map is None else sku_maps[name]
-    return VendorFeed(vendor, feeds[name] or b"", f"{name}.csv", sku_map)
+    return VendorFeed.of_one(vendor, feeds[name] or b"", f"{name}.csv", sku_map)
 
 
 def through_work_file(

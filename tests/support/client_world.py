@@ -96,7 +96,7 @@ class ClientWorld:
             record = self.api.claim(run_id)
         config = config or tenant_config()
         inputs = [
-            VendorFeed(config.vendor(each), feeds[each], "feed.csv")
+            VendorFeed.of_one(config.vendor(each), feeds[each], "feed.csv")
             for each in feeds
         ]
         with closing(ConcurrentIO(threads=2)) as io:

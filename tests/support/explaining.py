@@ -79,7 +79,7 @@ def run_in_memory(
         config_version=config_version,
     )
     found = {
-        name: VendorInput(
+        name: VendorInput.of_one(
             len(data), sku_map_size=len(maps[name]) if name in maps else None
         )
         for name, data in feeds.items()
@@ -87,7 +87,7 @@ def run_in_memory(
     values = stages.go_through(
         found,
         lambda inputs: (
-            VendorFeed(
+            VendorFeed.of_one(
                 config.vendor(name), feeds[name], f"{name}.csv", maps.get(name)
             )
             for name in inputs.to_read()

@@ -168,7 +168,7 @@ def read(example: Example, *, with_kernel: bool) -> Reading:
         DEFAULT_LIMITS,
         DEFAULT_LIMITS.run_bytes,
     )
-    feed = VendorFeed(vendor, example.feed, "feed.csv", example.sku_map)
+    feed = VendorFeed.of_one(vendor, example.feed, "feed.csv", example.sku_map)
     with (
         mock.patch.object(compiled, "is_enabled", with_kernel),
         mock.patch.object(text_parts, "PART_BYTES", example.part_bytes),

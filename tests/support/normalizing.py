@@ -89,7 +89,7 @@ def normalize_vendor(
     sku_map: bytes | None = None,
 ) -> NormalizedVendor:
     """Return one vendor with all columns of its offers."""
-    given = [VendorFeed(vendor, feed, file_name, sku_map)]
+    given = [VendorFeed.of_one(vendor, feed, file_name, sku_map)]
     (read,) = normalize_vendors(
         config, given, requested_at=requested_at, columns=OFFER_SCHEMA.names
     )

@@ -75,11 +75,11 @@ def go_through(
     came = uploaded_at or {}
     values = stages.go_through(
         {
-            name: VendorInput(len(data), came.get(name))
+            name: VendorInput.of_one(len(data), came.get(name))
             for name, data in feeds.items()
         },
         lambda inputs: (
-            VendorFeed(config.vendor(name), feeds[name], "f.csv")
+            VendorFeed.of_one(config.vendor(name), feeds[name], "f.csv")
             for name in inputs.to_read()
         ),
     )

@@ -23,7 +23,7 @@ CONFIG = tenant_config(vendor_document("acme"))
 def causes_of(data: bytes, limits: Limits | None = None) -> Sequence[Cause]:
     (vendor,) = normalize_vendors(
         CONFIG,
-        [VendorFeed(CONFIG.vendors[0], data, "f.csv")],
+        [VendorFeed.of_one(CONFIG.vendors[0], data, "f.csv")],
         requested_at=REQUESTED_AT,
         limits=limits or Limits(),
     )

@@ -115,7 +115,7 @@ def test_no_more_rows_are_kept_than_fill_the_room_and_no_fewer(
         *map(row.format, range(300)), header="sku,quantity_available,cost,note"
     )
     config = tenant_config(vendor_document("v"))
-    given = [VendorFeed(config.vendors[0], data, "f.csv")]
+    given = [VendorFeed.of_one(config.vendors[0], data, "f.csv")]
     every, some = (
         normalize_vendors(config, given, limits=Limits(report_bytes=size))[
             0

@@ -38,7 +38,7 @@ def _failures(*feeds: tuple[str, bytes], most: int) -> list[str | None]:
     ]
     config = tenant_config(*vendors)
     given = [
-        VendorFeed(v, data, "f")
+        VendorFeed.of_one(v, data, "f")
         for v, (_, data) in zip(config.vendors, feeds, strict=True)
     ]
     read = normalize_vendors(
@@ -108,7 +108,7 @@ def test_a_feed_that_cannot_be_read_counts_as_far_as_it_was_unpacked() -> None:
 
 def test_the_fault_names_the_limit() -> None:
     config = tenant_config()
-    given = [VendorFeed(config.vendors[0], ROWS, "f.csv")]
+    given = [VendorFeed.of_one(config.vendors[0], ROWS, "f.csv")]
     (read,) = normalize_vendors(
         config, given, limits=replace(DEFAULT_LIMITS, run_bytes=9)
     )

@@ -35,7 +35,7 @@ def read(data: bytes | memoryview) -> VendorRows:
         DEFAULT_LIMITS,
         DEFAULT_LIMITS.run_bytes,
     )
-    rows = reader.read(VendorFeed(CONFIG.vendors[0], data, "feed.csv"))
+    rows = reader.read(VendorFeed.of_one(CONFIG.vendors[0], data, "feed.csv"))
     assert isinstance(rows, ScannedRows)
     return rows
 

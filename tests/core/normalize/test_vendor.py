@@ -33,7 +33,7 @@ def normalized(
     events = [] if happened is None else happened
 
     given = [
-        VendorFeed(vendor, data, "f.csv")
+        VendorFeed.of_one(vendor, data, "f.csv")
         for vendor, data in zip(CONFIG.vendors, feeds, strict=True)
     ]
 
@@ -200,6 +200,8 @@ def test_conditions_of_a_parquet_file_are_read_wherever_a_batch_begins() -> (
     )
     pq.write_table(table, written := io.BytesIO())
     config = tenant_config(vendor_document(parser={"format": "parquet"}))
-    feeds = [VendorFeed(config.vendors[0], written.getvalue(), "feed.parquet")]
+    feeds = [
+        VendorFeed.of_one(config.vendors[0], written.getvalue(), "feed.parquet")
+    ]
     (vendor,) = normalize_vendors(config, feeds)
     assert (vendor.total_rows, vendor.fault_counts) == (size, {})

@@ -18,7 +18,7 @@ def work_file(data: bytes) -> bytes:
     written = Written()
     normalize_vendors(
         CONFIG,
-        [VendorFeed(CONFIG.vendors[0], data, "f.csv")],
+        [VendorFeed.of_one(CONFIG.vendors[0], data, "f.csv")],
         requested_at=REQUESTED_AT,
         sink=written,
         hands_over=True,

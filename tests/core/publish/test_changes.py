@@ -73,9 +73,9 @@ def run(
         baseline=baseline,
     )
     values = stages.go_through(
-        {name: VendorInput(len(data)) for name, data in feeds.items()},
+        {name: VendorInput.of_one(len(data)) for name, data in feeds.items()},
         lambda inputs: (
-            VendorFeed(config.vendor(name), feeds[name], "f.csv")
+            VendorFeed.of_one(config.vendor(name), feeds[name], "f.csv")
             for name in inputs.to_read()
         ),
     )

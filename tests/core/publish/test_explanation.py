@@ -263,7 +263,7 @@ class LastGood:
     run_id: str | None = "earlier"
 
     def __init__(self, tenant: TenantConfig, data: bytes) -> None:
-        self._feed = VendorFeed(tenant.vendors[0], data, "f.csv")
+        self._feed = VendorFeed.of_one(tenant.vendors[0], data, "f.csv")
 
     def uploaded_at(self, vendor_id: str) -> datetime | None:
         return datetime(2026, 3, 1, 3, tzinfo=UTC)

@@ -48,7 +48,7 @@ def ran(
     vendors = normalize_vendors(
         config,
         [
-            VendorFeed(*pair, "f.csv")
+            VendorFeed.of_one(*pair, "f.csv")
             for pair in zip(config.vendors, feeds, strict=True)
         ],
         requested_at=REQUESTED_AT,
@@ -257,7 +257,7 @@ def test_refused_records_are_written_in_pieces_however_large_they_are() -> None:
     record = "A,x," + "y" * 50_000
     data = feed(*[record] * 400, header="sku,quantity_available,note")
     config = tenant_config()
-    given = [VendorFeed(config.vendors[0], data, "feed.csv")]
+    given = [VendorFeed.of_one(config.vendors[0], data, "feed.csv")]
     normalized = normalize_vendors(config, given, requested_at=REQUESTED_AT)
     sizes = [len(bytes(chunk)) for chunk in invalid_rows_chunks(normalized)]
     assert sum(sizes) > len(data)

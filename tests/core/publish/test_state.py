@@ -54,7 +54,7 @@ def state_of(
     sink = MemorySink()
     stages = RunStages(config, config.vendors, REQUESTED_AT, KEYS, sink)
     given = [
-        VendorFeed(config.vendor(name), data, "f.csv")
+        VendorFeed.of_one(config.vendor(name), data, "f.csv")
         for name, data in feeds.items()
     ]
     if through_work_files:

@@ -40,7 +40,7 @@ def upload(
     age: timedelta | None = timedelta(0),
     sku_map_size: int | None = None,
 ) -> VendorInput:
-    return VendorInput(
+    return VendorInput.of_one(
         size, None if age is None else REQUESTED_AT - age, sku_map_size
     )
 
