@@ -16,6 +16,7 @@ from relay_core.config import TenantConfig
 from relay_core.config.values import WRITABLE_COLUMNS
 from relay_core.domain.columns import EXTRA_COLUMN
 from relay_dagster.wire.base import examples
+from relay_dagster.wire.option_words import words_of
 
 Schema = dict[str, Any]
 
@@ -33,7 +34,9 @@ _ONE_SOURCE = [
     for name in ("column", "constant")
 ]
 # In these sections a null is not the same as an absent field: it switches a guard off.
-_SECTIONS_WITH_NULLS = ("GuardsConfig", "QuarantineConfig")
+SECTIONS_WITH_NULLS = ("GuardsConfig", "QuarantineConfig")
+FIELDS_WITH_NULLS = (("DeliveryConfig", "whole_every_hours"),)
+"""Fields of other sections where a null is not the same as an absent field."""
 
 
 class _ConfigSchema(GenerateJsonSchema):
@@ -111,12 +114,13 @@ def config_schemas(reference: str = REFERENCE) -> dict[str, Schema]:
     schemas = {**tenant_config.pop("$defs"), "TenantConfig": tenant_config}
     for name, schema in schemas.items():
         required = schema.setdefault("required", [])
-        if name not in _SECTIONS_WITH_NULLS:
+        if name not in SECTIONS_WITH_NULLS:
             for key, property_schema in schema["properties"].items():
                 accepted = _entries_or_null(property_schema)
                 if key not in required:
                     accepted = _or_null(accepted)
                 schema["properties"][key] = accepted
+        _add_words(name, schema)
     schemas["OutputConfig"]["properties"]["columns"]["uniqueItems"] = True
     schemas["OutputColumn"] = {
         "anyOf": [
@@ -128,6 +132,17 @@ def config_schemas(reference: str = REFERENCE) -> dict[str, Schema]:
     tenant_config["description"] = "A tenant config of schema_version 1."
     tenant_config["examples"] = [examples()["TenantConfig"]]
     return schemas
+
+
+def _add_words(name: str, schema: Schema) -> None:
+    """Add the words of a section's options, which the settings pages show, too."""
+    for key, property_schema in schema["properties"].items():
+        words = words_of(name, key)
+        property_schema["title"] = words.label
+        texts = [words.help, property_schema.get("description", "")]
+        description = " ".join(filter(None, texts))
+        if description:
+            property_schema["description"] = description
 
 
 def _json_number(number: Any) -> float:

@@ -481,6 +481,8 @@ def test_no_page_is_open_without_a_session(world: ApiWorld) -> None:
         "vendor_id": "vendor_1",
         "run_id": NOBODY_S_RUN,
         "name": "report",
+        "slug": "prices",
+        "number": 1,
     }
     for method, path in paths:
         place = path.replace("{path:path}", "x").format(**ids)
@@ -502,6 +504,8 @@ def test_nothing_is_changed_by_looking_at_pages(world: ApiWorld) -> None:
         "vendor_id": "vendor_1",
         "run_id": held.run_id,
         "name": "report",
+        "slug": "prices",
+        "number": 1,
     }
     paths = [
         route.path.replace("{path:path}", "x").format(**ids)
@@ -538,6 +542,8 @@ def test_no_page_of_another_tenant_is_there(world: ApiWorld) -> None:
         "vendor_id": "vendor_1",
         "run_id": run_id,
         "name": "report",
+        "slug": "prices",
+        "number": 1,
     }
     before = items_of(world)
     posts = [

@@ -1,0 +1,1 @@
+"""The settings pages: forms that are made of the config's own schema."""

@@ -1,0 +1,192 @@
+"""The settings pages whose forms are made of the config's schema."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import Query, Response
+
+from relay_core.config import TenantConfig
+from relay_core.domain.errors import ConfigFault
+from relay_dagster.api.http.problems import ProblemError
+from relay_dagster.api.routes import tenants
+from relay_dagster.api.web import frame, visits
+from relay_dagster.api.web.settings import editing, effects
+from relay_dagster.api.web.settings.fields import FieldErrors
+from relay_dagster.api.web.settings.groups import (
+    PAGES,
+    PRICES,
+    SAFETY,
+    SCHEDULE,
+    SettingsPage,
+    apply_groups,
+    shown_groups,
+)
+from relay_dagster.api.web.shop import shop_of
+from relay_dagster.aws.dynamodb.tenant_store import StoredConfig
+from relay_dagster.runs.ports import utc_now
+from relay_dagster.tenants.scopes import Scope
+
+routes = frame.page_router()
+
+SETTINGS = frame.HOME + "/tenants/{tenant_id}/settings"
+_NEXT_TIMES = 5
+Saved = Annotated[int | None, Query(ge=1, lt=2**53)]
+"""The config version that a form has just stored."""
+
+
+def settings_path(visit: visits.Visit, *parts: str) -> str:
+    """Return the path of a settings page of the visitor's tenant."""
+    root = SETTINGS.format(tenant_id=visit.tenant_id)
+    return "/".join([root, *parts])
+
+
+def page_of(slug: str) -> SettingsPage:
+    """Return the page with a slug.
+
+    Raises:
+        ProblemError: There is none (404).
+    """
+    if slug not in PAGES:
+        raise ProblemError("NOT_FOUND", "there is no such page of settings")
+    return PAGES[slug]
+
+
+@routes.get(SETTINGS)
+def show_all(visit: visits.Configuring) -> Response:
+    """Show the list of settings pages."""
+    stored = tenants.find_config(visit.platform, visit.tenant_id)
+    return frame.page(
+        "settings.html.jinja",
+        visit,
+        pages=PAGES.values(),
+        shop=shop_of(visit.platform, stored),
+        stored=stored,
+        vendor_ids=vendor_ids_of(visit, stored),
+    )
+
+
+def vendor_ids_of(visit: visits.Visit, stored: StoredConfig) -> list[str]:
+    """Return the names of a config's vendors."""
+    document = tenants.config_document(visit.platform, stored)
+    return [str(vendor["vendor_id"]) for vendor in document["vendors"]]
+
+
+@routes.get(SETTINGS + "/{slug}")
+def show_page(
+    slug: str, visit: visits.Configuring, saved: Saved = None
+) -> Response:
+    """Show a page of settings."""
+    stored = tenants.find_config(visit.platform, visit.tenant_id)
+    document = tenants.config_document(visit.platform, stored)
+    return _form_page(visit, page_of(slug), document, saved=saved)
+
+
+@routes.post(SETTINGS + "/{slug}")
+def change_page(
+    slug: str, visit: visits.Configuring, form: visits.OwnForm
+) -> Response:
+    """Review the changes of a page's form, or save them."""
+    page = page_of(slug)
+    stored = tenants.find_config(visit.platform, visit.tenant_id)
+    effective = tenants.config_document(visit.platform, stored)
+
+    def change(document: dict[str, Any]) -> Mapping[str, Any]:
+        return apply_groups(page.groups, form, document, effective)
+
+    def show_form(
+        document: Mapping[str, Any], faults: Sequence[ConfigFault]
+    ) -> Response:
+        return _form_page(visit, page, document, faults)
+
+    return editing.respond(
+        editing.Edit(
+            visit,
+            form,
+            title=page.title,
+            path=settings_path(visit, slug),
+            change=change,
+            show_form=show_form,
+        )
+    )
+
+
+def _form_page(
+    visit: visits.Visit,
+    page: SettingsPage,
+    document: Mapping[str, Any],
+    faults: Sequence[ConfigFault] = (),
+    *,
+    saved: int | None = None,
+) -> Response:
+    """Return the page of a form with a config, which may not be stored."""
+    stored = tenants.find_config(visit.platform, visit.tenant_id)
+    errors = FieldErrors(faults)
+    groups = shown_groups(page.groups, document, errors)
+    describe = _DESCRIPTIONS.get(page.slug)
+    config = tenants.read_stored(visit.platform, stored)
+    details: Mapping[str, Any] = {}
+    if describe is not None and config is not None:
+        details = describe(visit, config)
+    return frame.page(
+        f"settings_{page.slug}.html.jinja"
+        if describe is not None
+        else "settings_form.html.jinja",
+        visit,
+        status=422 if faults else 200,
+        page=page,
+        pages=PAGES.values(),
+        path=settings_path(visit, page.slug),
+        groups=groups,
+        faults=faults,
+        other_faults=errors.of_no_field(),
+        version=stored.version,
+        saved=saved,
+        shop=shop_of(visit.platform, stored),
+        details=details,
+    )
+
+
+# --- what the pages show beside their forms -----------------------------------------
+
+
+def _describe_prices(
+    visit: visits.Visit, config: TenantConfig
+) -> Mapping[str, Any]:
+    return {"rules": effects.rule_lines(visit, config)}
+
+
+def _describe_safety(
+    visit: visits.Visit, config: TenantConfig
+) -> Mapping[str, Any]:
+    return {"guards": effects.guard_sentences(visit)}
+
+
+def _describe_schedule(
+    visit: visits.Visit, config: TenantConfig
+) -> Mapping[str, Any]:
+    """Return the next times of the schedule, and whether runs are paused."""
+    times: list[datetime] = []
+    instant = utc_now()
+    while len(times) < _NEXT_TIMES:
+        next_time = config.next_run_after(instant)
+        if next_time is None:
+            break
+        times.append(next_time)
+        instant = next_time
+    return {
+        "times": times,
+        "starts_on_upload": config.triggers.on_upload is not None,
+    }
+
+
+_DESCRIPTIONS: Mapping[
+    str, Callable[[visits.Visit, TenantConfig], Mapping[str, Any]]
+] = {
+    PRICES.slug: _describe_prices,
+    SAFETY.slug: _describe_safety,
+    SCHEDULE.slug: _describe_schedule,
+}
+"""The functions that return what a page shows beside its form, by slug."""
+# The scope that a change on a page needs besides `config`.
+RELEASE_PAGES = {SAFETY.slug: Scope.RELEASE}
