@@ -47,9 +47,14 @@ from relay_dagster.api.security.sessions import Sessions
 from relay_dagster.api.web import overview, sign_in, suppliers, vendors
 from relay_dagster.api.web import runs as run_pages
 from relay_dagster.api.web import skus as sku_pages
-from relay_dagster.api.web.settings import history as settings_history
-from relay_dagster.api.web.settings import pages as settings_pages
-from relay_dagster.api.web.settings import rules as settings_rules
+from relay_dagster.api.web.settings import (
+    history,
+    links,
+    pages,
+    people,
+    rules,
+)
+from relay_dagster.api.web.settings import vendors as vendor_settings
 from relay_dagster.aws.clients import SHORT_TIMEOUTS
 from relay_dagster.logs import event_log, log_libraries
 from relay_dagster.settings import Settings
@@ -83,9 +88,12 @@ _PAGE_ROUTERS = (
     vendors.routes,
     sku_pages.routes,
     suppliers.routes,
-    settings_history.routes,
-    settings_rules.routes,
-    settings_pages.routes,  # the last of the settings, because of its route of all slugs
+    history.routes,
+    rules.routes,
+    vendor_settings.routes,
+    links.routes,
+    people.routes,
+    pages.routes,  # the last of the settings, because of its route of all slugs
     sign_in.routes,  # the last, because its route of unknown pages matches every path
 )
 ENGINE_MODULES = (

@@ -483,6 +483,9 @@ def test_no_page_is_open_without_a_session(world: ApiWorld) -> None:
         "name": "report",
         "slug": "prices",
         "number": 1,
+        "link_id": "x",
+        "key_id": "x",
+        "webhook_id": "x",
     }
     for method, path in paths:
         place = path.replace("{path:path}", "x").format(**ids)
@@ -506,6 +509,9 @@ def test_nothing_is_changed_by_looking_at_pages(world: ApiWorld) -> None:
         "name": "report",
         "slug": "prices",
         "number": 1,
+        "link_id": "x",
+        "key_id": "x",
+        "webhook_id": "x",
     }
     paths = [
         route.path.replace("{path:path}", "x").format(**ids)
@@ -544,6 +550,9 @@ def test_no_page_of_another_tenant_is_there(world: ApiWorld) -> None:
         "name": "report",
         "slug": "prices",
         "number": 1,
+        "link_id": "x",
+        "key_id": "x",
+        "webhook_id": "x",
     }
     before = items_of(world)
     posts = [

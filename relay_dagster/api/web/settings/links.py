@@ -1,0 +1,149 @@
+"""The pages of links: to the feed, and to suppliers' pages.
+
+A link's address appears only on the page that answers its form.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from fastapi import Response
+from starlette.datastructures import QueryParams
+
+from relay_dagster.api.http.problems import ProblemError
+from relay_dagster.api.routes import feed_links, tenants
+from relay_dagster.api.web import frame, visits
+from relay_dagster.api.web.settings import plain_forms
+from relay_dagster.api.web.settings.pages import (
+    SETTINGS,
+    settings_path,
+    vendor_ids_of,
+)
+from relay_dagster.api.web.settings.plain_forms import NO_FORM, SentForm
+from relay_dagster.tenants.scopes import Scope
+from relay_dagster.wire import access as wire
+
+routes = frame.page_router()
+
+_FORM = "link"
+_MAX_LINKS = 100
+Uploading = Annotated[
+    visits.Visit, visits.with_scopes(Scope.CONFIG, Scope.UPLOAD)
+]
+
+
+# --- links to the feed --------------------------------------------------------------
+
+
+@routes.get(SETTINGS + "/links")
+def show_links(visit: visits.Configuring) -> Response:
+    """Show the links to the feed."""
+    return _links_page(visit)
+
+
+@routes.post(SETTINGS + "/links")
+def add_link(visit: visits.Configuring, form: visits.OwnForm) -> Response:
+    """Create a link to the feed, and show its address."""
+    try:
+        fields = _link_fields(visit, form)
+        channel_id = form.get("channel_id")
+        if channel_id:
+            fields["channel_id"] = channel_id
+        request = visits.request_of(wire.FeedLinkRequest, fields)
+        link = feed_links.create_feed_link(
+            visit.tenant_id, visit, Response(), request
+        )
+    except ProblemError as problem:
+        return _links_page(visit, plain_forms.rejected(problem, _FORM, form))
+    return _links_page(visit, url=link.url)
+
+
+@routes.post(SETTINGS + "/links/{link_id}/delete")
+def delete_link(
+    link_id: str, visit: visits.Configuring, form: visits.OwnForm
+) -> Response:
+    """Delete a link to the feed."""
+    feed_links.delete_feed_link(visit.tenant_id, link_id, visit)
+    return frame.go_to(settings_path(visit, "links"))
+
+
+def _links_page(
+    visit: visits.Visit, sent: SentForm = NO_FORM, *, url: str = ""
+) -> Response:
+    links = feed_links.list_feed_links(visit.tenant_id, visit).feed_links
+    stored = tenants.find_config(visit.platform, visit.tenant_id)
+    config = tenants.config_document(visit.platform, stored)
+    channels = config.get("channels") or ()
+    return plain_forms.shown_page(
+        "settings_links.html.jinja",
+        visit,
+        sent,
+        path=settings_path(visit, "links"),
+        links=links[-_MAX_LINKS:],
+        channel_ids=[str(channel["channel_id"]) for channel in channels],
+        has_public_url=visit.platform.settings.public_url is not None,
+        url=url,
+    )
+
+
+def _link_fields(visit: visits.Visit, form: QueryParams) -> dict[str, Any]:
+    """Return the fields of a link's request."""
+    fields: dict[str, Any] = {"name": form.get("name", "")}
+    expires_at = plain_forms.last_day(form, visit)
+    if expires_at is not None:
+        fields["expires_at"] = expires_at
+    return fields
+
+
+# --- links to suppliers' pages ------------------------------------------------------
+
+
+@routes.get(SETTINGS + "/suppliers")
+def show_suppliers(visit: visits.Configuring) -> Response:
+    """Show the links to suppliers' pages."""
+    return _suppliers_page(visit)
+
+
+@routes.post(SETTINGS + "/suppliers")
+def add_supplier_link(visit: Uploading, form: visits.OwnForm) -> Response:
+    """Create a link to a supplier's page, and show its address."""
+    try:
+        fields: Mapping[str, Any] = {
+            **_link_fields(visit, form),
+            "vendor_id": form.get("vendor_id", ""),
+        }
+        request = visits.request_of(wire.SupplierLinkRequest, fields)
+        link = feed_links.create_supplier_link(
+            visit.tenant_id, visit, Response(), request
+        )
+    except ProblemError as problem:
+        sent = plain_forms.rejected(problem, _FORM, form)
+        return _suppliers_page(visit, sent)
+    return _suppliers_page(visit, url=link.url)
+
+
+@routes.post(SETTINGS + "/suppliers/{link_id}/delete")
+def delete_supplier_link(
+    link_id: str, visit: Uploading, form: visits.OwnForm
+) -> Response:
+    """Delete a link to a supplier's page."""
+    feed_links.delete_supplier_link(visit.tenant_id, link_id, visit)
+    return frame.go_to(settings_path(visit, "suppliers"))
+
+
+def _suppliers_page(
+    visit: visits.Visit, sent: SentForm = NO_FORM, *, url: str = ""
+) -> Response:
+    links = feed_links.list_supplier_links(
+        visit.tenant_id, visit, limit=_MAX_LINKS
+    ).supplier_links
+    stored = tenants.find_config(visit.platform, visit.tenant_id)
+    return plain_forms.shown_page(
+        "settings_suppliers.html.jinja",
+        visit,
+        sent,
+        path=settings_path(visit, "suppliers"),
+        links=links,
+        vendor_ids=vendor_ids_of(visit, stored),
+        has_public_url=visit.platform.settings.public_url is not None,
+        url=url,
+    )
