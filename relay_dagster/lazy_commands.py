@@ -34,6 +34,12 @@ class LazyEntry(NamedTuple):
 
 LAZY_COMMANDS = (
     LazyEntry(
+        "new",
+        "first_config.command",
+        "commands",
+        "Write a first config from vendors' files, and print the command that runs it.",
+    ),
+    LazyEntry(
         "run",
         "client.commands.runs",
         "commands",
@@ -158,7 +164,7 @@ LAZY_COMMANDS = (
         "tenant",
         "client.commands.tenants",
         "tenant",
-        "Show the status of a tenant, delete it, and restore it.",
+        "Create a tenant, show its status, delete it, and restore it.",
     ),
     LazyEntry(
         "keys",

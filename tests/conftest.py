@@ -73,6 +73,7 @@ SLOW = {
     "orchestration": "processes and instances of Dagster",
     "project/test_cli.py": "resources made anew",
     "project/test_loading.py": "processes of their own",
+    "first_config/test_command.py": "files of every kind, each read by a run too",
     "intake/test_trigger_check.py": "ticks over many tenants",
     "intake/test_upload_events.py": "ticks over queues",
 }

@@ -33,7 +33,7 @@ TOO_MANY_DELTAS = "too_many_deltas"
 STALE_DELTAS = "stale_deltas"
 """The sentence of `STALE_FEED` about files of changes that stopped coming."""
 NOTHING_MATCHES = "nothing_matches"
-"""The sentence of `NO_ROWS_PARSED` about a part of which no row is used."""
+"""The sentence of `NO_ROWS_PARSED` about a part without a row that is used."""
 _CODES_OF_SENTENCES = {
     TOO_MANY_DELTAS: FailureCode.STALE_FEED,
     STALE_DELTAS: FailureCode.STALE_FEED,

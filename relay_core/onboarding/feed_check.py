@@ -15,12 +15,13 @@ from relay_core.domain.cell_rules import shorten
 from relay_core.domain.codes import FailureCode
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.ingest.charset import decode_head
+from relay_core.ingest.csv_records import release_mapped
 from relay_core.ingest.sku_map import SkuMap
 from relay_core.normalize.file_kinds import KINDS_TELL, kind_of
 from relay_core.onboarding import doubts, dry_run, record_guess
 from relay_core.onboarding.check_results import FeedCheck, Reading
 from relay_core.onboarding.container_guess import container_changes, unpacked
-from relay_core.onboarding.feed_sample import FeedSample
+from relay_core.onboarding.feed_sample import FeedSample, is_read_whole
 from relay_core.onboarding.layout_guess import is_aligned
 from relay_core.onboarding.proposal import Proposer, with_options
 from relay_core.onboarding.sample_reader import MAX_WHOLE_BYTES
@@ -29,6 +30,37 @@ _HARMLESS_OPTIONS = frozenset(
     ("encoding", "padded_numbers", "quoting", "skip_rows")
 )
 """Options that are worth a change even if the reading only stays as good."""
+_HEAD_BYTES = 4 << 20
+"""The size of the sample of a file that is not checked as a whole."""
+
+
+def check_file(
+    data: bytes | memoryview,
+    vendor: VendorConfig,
+    config: TenantConfig,
+    sku_map: SkuMap | None = None,
+) -> FeedCheck:
+    """Check a vendor's file: guess from its head, and read it whole if it is not too large.
+
+    Args:
+        data: The bytes of the file, which may be mapped into memory.
+        vendor: The vendor.
+        config: The tenant's config.
+        sku_map: The vendor's SKU map.
+
+    Raises:
+        FeedUnreadableError: The bytes are of a kind that is not supported. The message
+            names the kind.
+    """
+    is_whole = len(data) <= MAX_WHOLE_BYTES
+    upload_data = bytes(data if is_whole else data[:_HEAD_BYTES])
+    upload = FeedSample(upload_data, is_whole=is_whole)
+    is_short = len(data) <= _HEAD_BYTES
+    release_mapped(data)
+    head = FeedSample(upload_data[:_HEAD_BYTES], is_whole=is_short)
+    sample = upload if is_read_whole(head.data) else head
+    check = check_feed(sample, vendor.parser, config)
+    return with_rows(check, upload, vendor, config, sku_map)
 
 
 def check_feed(

@@ -153,7 +153,7 @@ def upload_doubts(
                 vendor_id,
                 None,
                 guess.samples or None,
-                f"{_describe_guess(guess)} Check it before you apply these settings.",
+                f"{describe_guess(guess)} Check it before you apply these settings.",
             )
     yield from check.doubts
 
@@ -238,7 +238,7 @@ def _remaining_decisions(check: FeedCheck) -> Iterator[str]:
     """Yield a sentence for each decision that people have to make."""
     yield from check.faults
     for guess in check.guesses:
-        yield _describe_guess(guess)
+        yield describe_guess(guess)
     yield from check.notes
     best = check.best
     if check.faults:
@@ -274,7 +274,7 @@ def _remaining_decisions(check: FeedCheck) -> Iterator[str]:
         )
 
 
-def _describe_guess(guess: Guess) -> str:
+def describe_guess(guess: Guess) -> str:
     """Return a guess with its certainty, its reason, values, and the next candidates."""
     column = guess.option.rpartition(".")[2]
     text = f"{column}: {_quoted(guess.value)} ({guess.certainty}), because {guess.reason}."

@@ -117,7 +117,7 @@ def _guess(
 
     Only all cells of a file can show that a comma marks thousands.
     """
-    currencies = frozenset(filter(None, map(_currency_of, symbols)))
+    currencies = frozenset(filter(None, map(currency_of, symbols)))
     own_style = (parser.decimal_separator, parser.thousands_separator)
     own_unread = _read_numbers(distinct_cells, parser, own_style, ()).count(
         None
@@ -354,7 +354,7 @@ def _is_currency_symbol(text: str) -> bool:
     return has_currency_sign or text in _SYMBOL_WORDS or is_currency(text)
 
 
-def _currency_of(symbol: str) -> str | None:
+def currency_of(symbol: str) -> str | None:
     """Return the code of the currency that a symbol names, or None if it is unknown."""
     if symbol in _CURRENCY_CODES:
         return _CURRENCY_CODES[symbol]

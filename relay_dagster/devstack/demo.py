@@ -42,7 +42,8 @@ from relay_dagster.devstack.option_effects import option_effects
 from relay_dagster.devstack.processes import Stack, StackError
 from relay_dagster.runs.model import Trigger
 from relay_dagster.settings import ConcurrencySettings, Settings
-from relay_dagster.wire.access import AuditList, NewFeedLink
+from relay_dagster.tenants.scopes import Scope
+from relay_dagster.wire.access import AuditList, NewFeedLink, NewTenantKey
 from relay_dagster.wire.runs import PublicationList, Run, RunDetails
 from relay_dagster.wiring import Platform, connect
 
@@ -103,6 +104,8 @@ def _demonstrate(
     release: bool,
 ) -> dict[str, Path]:
     """Take the sample tenant through a day; return the paths of the first run's artifacts."""
+    output.title(console, "The merchant's page, until the demo ends")
+    output.page(console, world.stack, _make_page_key(world))
     run = post_and_follow(console, world)
     artifacts = _download(world, run.run_id, output_dir / run.run_id)
     output.show_result(world.session, run, artifacts)
@@ -129,7 +132,14 @@ def run_dev(*, api_port: int, ui_port: int) -> int:
                 console,
                 Stack(Path(home), ports=ports),
             ) as world:
-                output.left_running(console, world.stack, world.api_key, TENANT)
+                page_key = _make_page_key(world)
+                output.left_running(
+                    console,
+                    world.stack,
+                    world.api_key,
+                    page_key,
+                    TENANT,
+                )
                 _watch(world.stack)
         except KeyboardInterrupt:
             console.print("everything that was started is ended")
@@ -237,6 +247,19 @@ def _ended_by_signals(stack: Stack) -> Iterator[None]:
         stack.close()
         for number, handler in earlier_handlers.items():
             signal.signal(number, handler)
+
+
+def _make_page_key(world: World) -> str:
+    """Create a key of the sample tenant with all scopes, to sign in to its page."""
+    request = {"name": "page", "scopes": list(Scope)}
+    path = tenant_path(TENANT, "api-keys")
+    created = world.session.api.request(
+        NewTenantKey,
+        "POST",
+        path,
+        json=request,
+    )
+    return created.api_key
 
 
 # --- the sample tenant -----------------------------------------------------------------

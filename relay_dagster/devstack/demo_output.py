@@ -128,18 +128,34 @@ def show_places(console: Console, artifacts: Mapping[str, Path]) -> None:
     )
 
 
+def page(console: Console, stack: Stack, page_key: str) -> None:
+    """Print the address of the page, and the tenant's key to sign in with."""
+    console.print(f"  Page           {stack.url(API)}/app", markup=False)
+    console.print(f"  Key            {page_key}", markup=False)
+
+
 def left_running(
     console: Console,
     stack: Stack,
     api_key: str,
+    page_key: str,
     tenant: str,
 ) -> None:
-    """Print the addresses and the key of a stack that stays."""
+    """Print the addresses and the keys of a stack that stays.
+
+    Args:
+        console: The terminal.
+        stack: The stack.
+        api_key: The admin key.
+        page_key: The key of the tenant, for its page.
+        tenant: The sample tenant.
+    """
     api = stack.url(API)
     title(
         console,
         "The stack is running. Press Ctrl-C to stop it and delete its data.",
     )
+    page(console, stack, page_key)
     console.print(f"  Dagster's UI   {stack.url(WEBSERVER)}")
     console.print(f"  API            {api}/v1")
     console.print(f"  Logs           {stack.logs}")

@@ -24,19 +24,13 @@ from relay_core.domain.errors import (
 )
 from relay_core.domain.records import Doubt
 from relay_core.domain.run_faults import too_large
-from relay_core.ingest.csv_records import release_mapped
 from relay_core.ingest.sku_map import read_sku_map
 from relay_core.onboarding import findings
 from relay_core.onboarding.check_results import FeedCheck
-from relay_core.onboarding.feed_check import check_feed, with_rows
-from relay_core.onboarding.feed_sample import FeedSample, is_read_whole
-from relay_core.onboarding.sample_reader import MAX_WHOLE_BYTES
+from relay_core.onboarding.feed_check import check_file
 from relay_core.publish.findings import RunFindings
 from relay_core.run import RunStages
 from relay_dagster.mapped_files import InputFile
-
-_HEAD_BYTES = 4 << 20
-"""The size of the sample of a file that is not checked as a whole."""
 
 
 def check(request: Request) -> int:
@@ -132,27 +126,15 @@ def _checked(
     if size > limit:
         error = too_large(vendor.vendor_id, "feed", size, limit)
         return _VendorCheck(vendor, feed.name, error.error_message)
-    upload = _upload(feed)
-    head = FeedSample(upload.data[:_HEAD_BYTES], is_whole=size <= _HEAD_BYTES)
-    sample = upload if is_read_whole(head.data) else head
     try:
-        result = check_feed(sample, vendor.parser, config)
         sku_map = None
         map_file = request.sku_maps.get(vendor.vendor_id)
         if map_file is not None:
             sku_map = read_sku_map(map_file.data, request.limits)
-        result = with_rows(result, upload, vendor, config, sku_map)
+        result = check_file(feed.data, vendor, config, sku_map)
     except FeedUnreadableError as error:
         return _VendorCheck(vendor, feed.name, str(error))
     return _VendorCheck(vendor, feed.name, result)
-
-
-def _upload(feed: InputFile) -> FeedSample:
-    """Return a file as a whole, or its first bytes if it is too large for that."""
-    is_whole = len(feed.data) <= MAX_WHOLE_BYTES
-    data = bytes(feed.data if is_whole else feed.data[:_HEAD_BYTES])
-    release_mapped(feed.data)
-    return FeedSample(data, is_whole=is_whole)
 
 
 def _run_findings(config: TenantConfig, request: Request) -> RunFindings:

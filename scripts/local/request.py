@@ -31,28 +31,6 @@ _MAX_CONFIG_BYTES = 8_000_000
 """The maximum size of a config file, including white space and comments."""
 
 
-_CHECKED_CONFIG: Mapping[str, Any] = {
-    "schema_version": 1,
-    "tenant_id": "check",
-    "timezone": "UTC",
-    "default_currency": "USD",
-    "pricing": {
-        "base_margin_pct": "0.20",
-        "min_price": "0.01",
-        "shipping_handling_flat": 0,
-    },
-    "merge": {"strategy": "best_offer"},
-    "output": {
-        "columns": [
-            "sku",
-            "quantity_available",
-            "price",
-            "vendor_id",
-            "updated_at",
-        ]
-    },
-}
-"""The sections that a config needs for a run, but not for a check of its feeds."""
 _CHECKED_VENDOR: Mapping[str, Any] = {
     "inbound": {"type": "local"},
     "parser": {"format": "csv"},
@@ -222,16 +200,11 @@ def read_request(
     else:
         vendor_ids = {vendor.vendor_id for vendor in config.vendors}
         tenant_id = config.tenant_id
-        if not vendor_ids:
-            raise UsageError(
-                "vendors: the config has no vendors, so there is nothing to run. Add a vendor.",
-            )
     feeds, sku_maps = _input_files(arguments, config, vendor_ids, limits)
     run_id = arguments.run_id or str(uuid.uuid4())
     overrides = _overrides(arguments.overrides, vendor_ids or (), requested_at)
-    baseline = None
-    if arguments.baseline is not None:
-        baseline = _state(arguments.baseline)
+    baseline_path = arguments.baseline
+    baseline = None if baseline_path is None else _state(baseline_path)
     return Request(
         document,
         config,
@@ -336,6 +309,8 @@ def _completed(
     Returns:
         The config, and the paths of the added options outside of its vendors.
     """
+    from relay_core.samples.starter import starter_config
+
     vendors = document.get("vendors") or [
         {"vendor_id": pair.partition("=")[0]} for pair in vendor_files
     ]
@@ -348,8 +323,8 @@ def _completed(
         ]
     completed = {**document, "vendors": vendors}
     assumed = []
-    for name, default in _CHECKED_CONFIG.items():
-        if document.get(name) is None:
+    for name, default in starter_config().items():
+        if completed.get(name) is None:
             completed[name] = default
             assumed.append(name)
         elif isinstance(default, dict) and isinstance(document[name], dict):
@@ -359,7 +334,7 @@ def _completed(
                 for option in default
                 if option not in document[name]
             ]
-    return completed, [path for path in assumed if path != "schema_version"]
+    return completed, assumed
 
 
 def _config(document: Mapping[str, Any], limits: Limits) -> TenantConfig:
@@ -367,9 +342,14 @@ def _config(document: Mapping[str, Any], limits: Limits) -> TenantConfig:
     from relay_core.domain.errors import ConfigError
 
     try:
-        return load_config(document, limits)
+        config = load_config(document, limits)
     except ConfigError as error:
         raise UsageError(*map(str, error.faults)) from None
+    if not config.vendors:
+        raise UsageError(
+            "vendors: the config has no vendors, so there is nothing to run. Add a vendor.",
+        )
+    return config
 
 
 def _sample_config(tenant: str) -> str:

@@ -48,6 +48,7 @@ def prepared(world: ClientWorld, folder: Path) -> None:
     for _ in range(2):
         world.api.client.put("/v1/tenants/acme_parts/config", json=document)
     (folder / "stock.csv").write_bytes(FEEDS["granite_supply"])
+    (folder / "price_list.csv").write_bytes(feed("A,1,2.00"))
     (folder / "overrides.csv").write_text("sku,price\nACM-10007,99.90\n")
     # JSON is YAML.
     (folder / "acme_parts.yaml").write_text(str(document).replace("'", '"'))
@@ -153,8 +154,10 @@ def test_the_guide_names_every_client_command() -> None:
         "verify",
     }
     commands |= {"rehearse", "upload", "audit", "cancel", "feed", "artifacts"}
-    commands |= {"tenants", "pause", "resume", "pull", "accept"}
-    commands |= {f"tenant {verb}" for verb in ("status", "delete", "restore")}
+    commands |= {"new", "tenants", "pause", "resume", "pull", "accept"}
+    commands |= {
+        f"tenant {verb}" for verb in ("new", "status", "delete", "restore")
+    }
     commands |= {"keys create", "keys list", "keys delete"}
     commands |= {f"overrides {verb}" for verb in ("list", "put", "remove")}
     commands |= {f"secrets {verb}" for verb in ("put", "list", "delete")}

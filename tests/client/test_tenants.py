@@ -112,3 +112,61 @@ def test_a_tenant_that_is_unknown_is_refused(world: ClientWorld) -> None:
     told = world.relay("tenant", "status", "nobody")
     assert (told.exit_code, told.stdout) == (1, "")
     assert told.stderr.startswith("TENANT_NOT_FOUND: ")
+
+
+def test_a_new_tenant_has_no_vendors_and_a_key_for_its_page(
+    world: ClientWorld,
+) -> None:
+    options = ("--timezone", "Europe/Berlin", "--currency", "EUR")
+    told = world.relay("tenant", "new", "shop", *options)
+    assert told.exit_code == 0, told.output
+    page, key = told.stdout.splitlines()
+    assert page == f"Page: {world.url}/app"
+    key = key.removeprefix("Key:  ")
+    assert "shown only this once" in told.stderr
+    tenant = world.api.client.get(
+        "/v1/tenants/shop", headers={"X-API-Key": key}
+    ).json()
+    config = tenant["tenant_config"]
+    assert tenant["config_version"] == 1
+    assert (config["timezone"], config["default_currency"]) == (
+        "Europe/Berlin",
+        "EUR",
+    )
+    assert config["vendors"] == []
+    assert config["output"]["columns"] == [
+        "sku",
+        "quantity_available",
+        "price",
+        "vendor_id",
+        "updated_at",
+    ]
+    pricing = config["pricing"]
+    assert (pricing["base_margin_pct"], pricing["min_price"]) == (
+        "0.20",
+        "0.01",
+    )
+    (listed,) = world.api.client.get("/v1/tenants/shop/api-keys").json()[
+        "api_keys"
+    ]
+    assert set(listed["scopes"]) == {
+        "read",
+        "run",
+        "config",
+        "release",
+        "upload",
+        "keys",
+    }
+    run = world.relay("run", "shop")
+    assert (run.exit_code, run.stdout) == (1, "")
+    assert run.stderr.startswith("NO_VENDORS: tenant shop has no vendors")
+    assert world.relay("tenant", "status", "shop").exit_code == 0
+
+
+def test_a_tenant_that_exists_is_not_made_anew(world: ClientWorld) -> None:
+    world.api.store_config()
+    told = world.relay(
+        "tenant", "new", TENANT, "--timezone", "UTC", "--currency", "USD"
+    )
+    assert (told.exit_code, told.stdout) == (1, "")
+    assert told.stderr.startswith("TENANT_EXISTS: ")

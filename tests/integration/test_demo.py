@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -70,6 +71,8 @@ def test_the_demo_ends_with_a_feed_and_leaves_nothing_behind(
         "Where to look",
     ):
         assert part in told
+    assert re.search(r"^  Page +http://127\.0\.0\.1:\d+/app$", told, re.MULTILINE)
+    assert re.search(r"^  Key +rk_\w{16}_[\w-]{43}$", told, re.MULTILINE)
     for part in (
         "trigger upload",
         "The run is HELD",

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
 
 from local.request import parser
 from relay_core.samples import SAMPLE_TENANTS
@@ -11,6 +16,23 @@ from support.pages import MAKEFILE, PAGES, codes_in, found
 README = PAGES["README.md"]
 FIRST_SCREEN = "\n".join(README.splitlines()[:12])
 CODE = codes_in(README)
+ROOT = Path(__file__).resolve().parents[2]
+BIN = str(Path(sys.executable).parent)
+
+
+def bash(commands: str) -> str:
+    """Run commands of the README in the project's folder, and return their output."""
+    result = subprocess.run(
+        ["bash", "-ec", commands.replace(".venv/bin", BIN)],
+        cwd=ROOT,
+        env=os.environ,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout
 
 
 def test_the_first_screen_names_the_two_commands_and_no_other() -> None:
@@ -26,6 +48,34 @@ def test_the_local_runners_options_that_are_named_exist() -> None:
     )
     assert named
     assert set(named) <= set(re.findall(r"--[a-z-]+", parser().format_help()))
+
+
+def test_the_first_minute_makes_files_a_feed(tmp_path: Path) -> None:
+    section = README.partition("## From files to a feed\n")[2]
+    section = section.partition("\n## ")[0]
+    blocks = re.findall(r"(?:^    .+\n)+", section, flags=re.MULTILINE)
+    new, run = (
+        textwrap.dedent(block)
+        .removeprefix("make setup\n")
+        .replace("out/shop", str(tmp_path))
+        for block in blocks
+    )
+    printed = bash(new).splitlines()
+    # The README wraps the command that is printed.
+    command, _, shows_feed = run.replace("\\\n    ", "").rpartition("\ncat ")
+    assert printed[-1].replace(BIN, ".venv/bin") == command
+    lines = bash(f"{command}\ncat {shows_feed}").splitlines()[-8:]
+    # The last column is the time of the run.
+    assert [line.rpartition(",")[0] for line in lines] == [
+        "sku,quantity_available,price,vendor_id",
+        "000417,13,22.50,depot_sheets",
+        "001023,2,49.20,depot_sheets",
+        "002208,9,10.68,depot_sheets",
+        "TY-100,0,11.40,corner_shop",
+        "TY-101,500,0.42,corner_shop",
+        "TY-103,5,0.01,corner_shop",
+        "TY-104,30,13.44,corner_shop",
+    ]
 
 
 def test_the_sample_tenant_that_is_named_exists() -> None:

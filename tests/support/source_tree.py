@@ -58,6 +58,7 @@ ORDER: dict[str, tuple[tuple[str, ...], ...]] = {
         ("api",),
         ("client",),
         ("replay",),
+        ("first_config",),
         ("devstack",),
         ("definitions", "lazy_commands"),
         ("launching",),

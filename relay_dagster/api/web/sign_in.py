@@ -22,6 +22,12 @@ routes = frame.page_router()
 _log = event_log()
 
 
+@routes.get("/")
+def root() -> Response:
+    """Redirect the bare address of the server to the pages."""
+    return frame.go_to(frame.HOME)
+
+
 @routes.get(frame.HOME)
 def home(request: Request, parts: PartsDep) -> Response:
     """Redirect signed-in users to the overview; show everyone else the sign-in form."""

@@ -1,6 +1,6 @@
 """Commands about tenants: list them, show the status of one, delete and restore it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -8,9 +8,11 @@ from typing import Annotated
 
 import typer
 
+from relay_core.samples.starter import starter_config
 from relay_dagster.client import terminal
 from relay_dagster.client.api_client import tenant_path
-from relay_dagster.client.errors import ApiError
+from relay_dagster.client.config_files import json_text
+from relay_dagster.client.errors import ApiError, ClientError
 from relay_dagster.client.session import (
     Output,
     Session,
@@ -20,6 +22,7 @@ from relay_dagster.client.session import (
 )
 from relay_dagster.client.terminal import instant
 from relay_dagster.wire import tenants as wire
+from relay_dagster.wire.access import NewTenantKey
 
 Tenant = Annotated[str, argument("TENANT", "Tenant ID.")]
 _VENDOR_COLUMNS: dict[str, terminal.Column] = {
@@ -42,8 +45,10 @@ _PULL_COLUMNS: dict[str, terminal.Column] = {
     "last error": lambda vendor: vendor.pull.last_error or "-",
 }
 
+_ALL_SCOPES = ("read", "run", "config", "release", "upload", "keys")
+
 tenant = typer.Typer(
-    help="Show the status of a tenant, delete it, and restore it.",
+    help="Create a tenant, show its status, delete it, and restore it.",
     no_args_is_help=True,
 )
 commands = typer.Typer()
@@ -87,6 +92,49 @@ def tenants(session: Session) -> Output:
         all_tenants,
         lambda: _TENANTS.show(session.screen, all_tenants),
     )
+
+
+@command(tenant)
+def new(
+    session: Session,
+    tenant: Tenant,
+    timezone: Annotated[
+        str,
+        option(
+            "Time zone of schedules and dates, such as Europe/Berlin.",
+            show_default=False,
+            metavar="ZONE",
+        ),
+    ],
+    currency: Annotated[
+        str,
+        option(
+            "Currency of the feed, such as EUR.",
+            show_default=False,
+            metavar="CODE",
+        ),
+    ],
+) -> Output:
+    """Create a tenant without vendors, and print the page's address and a key for it.
+
+    The key has all scopes and is shown only this once. This command needs an admin key.
+    """
+    config = starter_config(tenant, timezone, currency)
+    session.api.request(
+        wire.ConfigVersion,
+        "POST",
+        "/v1/tenants",
+        content=json_text(config).encode(),
+        headers={"Content-Type": "application/json"},
+    )
+    new_key = _first_key(session, tenant)
+    document = {
+        "tenant_id": tenant,
+        "page_url": f"{session.api.url}/app",
+        "key_id": new_key.key_id,
+        "api_key": new_key.api_key,
+    }
+    return Output(document, lambda: _show_new(session.screen, document))
 
 
 @command(tenant)
@@ -183,6 +231,33 @@ def show_status(
             folded=("vendor_id", "last error"),
         )
         view.show(screen, pulled_vendors)
+
+
+def _first_key(session: Session, tenant: str) -> NewTenantKey:
+    """Return a new key of a tenant that was just created."""
+    try:
+        return session.api.request(
+            NewTenantKey,
+            "POST",
+            tenant_path(tenant, "api-keys"),
+            json={"scopes": _ALL_SCOPES},
+        )
+    except ClientError:
+        session.screen.complain(
+            f"Tenant {tenant} is created, but it has no key. To create one: "
+            f"relay keys create {tenant}",
+        )
+        raise
+
+
+def _show_new(screen: terminal.Screen, document: Mapping[str, str]) -> None:
+    """Write the address of a new tenant's page, and the key for it."""
+    screen.say(f"Page: {document['page_url']}", whole=True)
+    screen.say(f"Key:  {document['api_key']}", whole=True)
+    screen.complain(
+        f"Tenant {document['tenant_id']} is created. Sign in to the page with the key, "
+        "which is shown only this once.",
+    )
 
 
 def _upload_age(vendor: wire.VendorStanding) -> str:

@@ -215,6 +215,11 @@ def test_nobody_is_led_to_another_site(world: ApiWorld, elsewhere: str) -> None:
     assert response.headers["location"] == "/app"
 
 
+def test_the_bare_address_leads_to_the_page(world: ApiWorld) -> None:
+    answer = browser(world).client.get("/", follow_redirects=False)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/app")
+
+
 def test_an_admin_key_does_not_sign_in(world: ApiWorld) -> None:
     response = browser(world).sign_in(ADMIN)
     assert response.status_code == 403
