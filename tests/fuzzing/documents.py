@@ -148,7 +148,9 @@ def attack(
 ) -> tuple[int, list[tuple[str, bytes]]]:
     """Return the number of documents, and the wrong ones with their reasons."""
     draw = random.Random(seed)  # the documents are no secret
-    stored = sorted(CORPUS.iterdir())
+    stored = sorted(
+        path for path in CORPUS.rglob("*") if path.suffix in (".json", ".xml")
+    )
     wrong = []
     tried = 0
     until = time.monotonic() + seconds

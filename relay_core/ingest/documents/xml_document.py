@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from relay_core.config import ParserConfig
-from relay_core.domain.limits import Limits
+from relay_core.domain.limits import MAX_LEVELS, Limits
 from relay_core.ingest import feed
 from relay_core.ingest.documents.named_values import (
     NO_VALUE,
@@ -102,9 +102,10 @@ class _Reader(XmlEvents):
     _named: NamedValues | None = field(init=False)
     _place: _Place = field(init=False)
     _places: list[_Place] = field(default_factory=list)
-    # The texts of the open elements, and whether they have child elements
+    # The texts of the open elements
     _texts: list[str] = field(default_factory=list)
-    _have_children: list[bool] = field(default_factory=list)
+    # Whether the open element has a child element so far
+    _has_children: bool = False
     # The cells of the record that is open, by header
     _record: dict[str, Cell | NoValue] | None = None
     _line: int = 0  # the line on which it begins
@@ -126,11 +127,10 @@ class _Reader(XmlEvents):
         place = self._place.children.get(name) or self._new_place(name)
         self._places.append(self._place)
         self._place = place
-        check_level(len(self._places), self.line)
-        if self._texts:
-            self._have_children[-1] = True
+        if len(self._places) > MAX_LEVELS:
+            check_level(len(self._places), self.line)
+        self._has_children = False
         self._texts.append("")
-        self._have_children.append(False)
         if place.level is not None:
             self._enter_level(place)
         elif self._named:
@@ -146,6 +146,9 @@ class _Reader(XmlEvents):
         if self._record is None and self._named is None:
             return
         before = self._texts[-1]
+        if not before:
+            self._texts[-1] = part
+            return
         limit = self.limits.cell_bytes
         # Too large a cell is refused later; the rest of it need not be in memory.
         if len(before) <= limit or len(before.strip()) <= limit:
@@ -155,7 +158,8 @@ class _Reader(XmlEvents):
         """End an element."""
         place = self._place
         text = self._texts.pop().strip()
-        has_children = self._have_children.pop()
+        has_children = self._has_children
+        self._has_children = True  # the element around this one has this child
         cell = NO_VALUE if has_children and not text else text
         record = self._record
         if record is not None and record[place.header] is _UNSET:

@@ -275,7 +275,9 @@ def test_a_run_with_the_proposal_makes_an_offer_of_each_record(
 ) -> None:
     published = DOCUMENTS[name]
     config = tenant_config(vendor_document(parser=published.changes))
-    feed = VendorFeed(config.vendors[0], (FOLDER / name).read_bytes(), name)
+    feed = VendorFeed.of_one(
+        config.vendors[0], (FOLDER / name).read_bytes(), name
+    )
     written = Written()
     (vendor,) = normalize_vendors(config, [feed], sink=written)
     rows_left = published.record_count - published.skipped_count
