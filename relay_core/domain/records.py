@@ -151,6 +151,17 @@ class Doubt:
 
 
 @dataclass(frozen=True, slots=True)
+class PartUpload:
+    """The newest file of a part of a vendor in a run."""
+
+    part_id: str | None  # None for the vendor's base
+    # The time of its upload; None if there was none
+    uploaded_at: datetime | None
+    # Its age in whole hours, at the time of the request
+    age_hours: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class VendorResult:
     """The result of a run for one vendor."""
 
@@ -165,6 +176,8 @@ class VendorResult:
     invalid_rows: int | None  # the rejected rows of the upload
     # The vendor's rows of the feed; None if the run made no feed
     skus_won: int | None
+    # The parts of a vendor of several files, its base first
+    parts: tuple[PartUpload, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

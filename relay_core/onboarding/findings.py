@@ -138,13 +138,14 @@ def upload_doubts(
     Doubts about headers come first, and doubts about rows follow.
 
     Args:
-        path: The vendor's path in the config, such as `vendors.0`.
+        path: The path of the feed's section in the config, such as `vendors.0`, or
+            `vendors.0.parts.1`.
         check: The check of the vendor's feed.
         config: The tenant's config.
     """
     for warning in _header_warnings(path, check, config):
         yield lint.of_config(warning)
-    vendor_id = config.vendors[int(path.rpartition(".")[2])].vendor_id
+    vendor_id = config.vendors[int(path.split(".")[1])].vendor_id
     for guess in check.guesses:
         if guess.certainty != Certainty.CERTAIN:
             yield Doubt(

@@ -77,7 +77,7 @@ def _with_patch(
     bare_document: dict[str, Any] = {
         "vendors": [{"parser": {}}] * (vendor_index + 1)
     }
-    steps = parser_steps(bare_document, vendor_index, changes)
+    steps = parser_steps(bare_document, ("vendors", vendor_index), changes)
     settings = [
         f"parser.{option} to {json.dumps(value, ensure_ascii=False)}"
         for option, value in changes.items()

@@ -17,18 +17,20 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from relay_core import sandbox
 from relay_core.config import TenantConfig
 from relay_core.domain.errors import ArtifactsExpiredError, FeedUnreadableError
+from relay_core.domain.input_names import ids_of
 from relay_core.onboarding.check_results import FeedCheck
 from relay_core.onboarding.feed_sample import FeedSample
 from relay_core.publish.keys import ArtifactKeys
 from relay_dagster.api.limits import DEFAULT_API_LIMITS, ApiLimits
 from relay_dagster.aws.object_store import ObjectStore
 from relay_dagster.drain import Deadline
+from relay_dagster.triggers.inputs import inputs_of
 
 if TYPE_CHECKING:
     from relay_core.columnar.sorted_file import ByteRange
 
 CheckResults = Mapping[str, FeedCheck | str]
-"""The check of each feed, or why its bytes cannot be read at all, by vendor ID."""
+"""The check of each feed, or why its bytes cannot be read at all, by the input's name."""
 PartialFile = tuple[int, sandbox.Ask]
 """The size of an upload, and the function that returns its piece from an offset."""
 PIECE_BYTES = 4 << 20
@@ -191,7 +193,7 @@ class EngineTasks:
         feeds: Mapping[str, FeedSample],
         deadline: TaskDeadline,
     ) -> CheckResults:
-        """Return the check of each vendor's feed, which has the first bytes of a file.
+        """Return the check of each input's feed, which has the first bytes of a file.
 
         Raises:
             TaskTooSlowError: The check needs too much time.
@@ -201,8 +203,8 @@ class EngineTasks:
             return {}
         max_rows = max(_MIN_ROWS_PER_UPLOAD, _MAX_ROWS // len(feeds))
         feeds = {
-            vendor_id: replace(feed, rows=min(feed.rows, max_rows))
-            for vendor_id, feed in feeds.items()
+            name: replace(feed, rows=min(feed.rows, max_rows))
+            for name, feed in feeds.items()
         }
         results: CheckResults = self.sandboxes.do(
             partial(check_feeds, config, feeds),
@@ -225,8 +227,8 @@ class EngineTasks:
         """
         started = time.monotonic()
         complete_results = dict(results)
-        for vendor_id, (size, read_piece) in partial_files.items():
-            check = complete_results[vendor_id]
+        for name, (size, read_piece) in partial_files.items():
+            check = complete_results[name]
             if isinstance(check, str) or size > MAX_WHOLE_BYTES:
                 continue
             spent_seconds = time.monotonic() - started
@@ -234,8 +236,8 @@ class EngineTasks:
             if cpu_seconds < _MIN_CPU_SECONDS:
                 break
             try:
-                complete_results[vendor_id] = self.sandboxes.do(
-                    partial(read_whole, config, vendor_id, check, size),
+                complete_results[name] = self.sandboxes.do(
+                    partial(read_whole, config, name, check, size),
                     cpu_seconds=cpu_seconds,
                     seconds=deadline.left(),
                     answer=read_piece,
@@ -301,21 +303,20 @@ def check_feeds(
 
     use_arrow_alone()
     results: dict[str, FeedCheck | str] = {}
-    for vendor_id, feed in feeds.items():
-        vendor = config.vendor(vendor_id)
+    for name, feed in feeds.items():
+        alone = inputs_of(config)[name].alone(config)
+        vendor = alone.vendor(ids_of(name)[0])
         try:
-            check = feed_check.check_feed(feed, vendor.parser, config)
-            results[vendor_id] = feed_check.with_rows(
-                check, feed, vendor, config
-            )
+            check = feed_check.check_feed(feed, vendor.parser, alone)
+            results[name] = feed_check.with_rows(check, feed, vendor, alone)
         except FeedUnreadableError as error:
-            results[vendor_id] = str(error)
+            results[name] = str(error)
     return results
 
 
 def read_whole(
     config: TenantConfig,
-    vendor_id: str,
+    name: str,
     check: FeedCheck,
     size: int,
     ask: sandbox.Ask,
@@ -327,7 +328,9 @@ def read_whole(
     use_arrow_alone()
     content = b"".join(ask(offset) for offset in range(0, size, PIECE_BYTES))
     feed = FeedSample(content, is_whole=True)
-    return feed_check.with_rows(check, feed, config.vendor(vendor_id), config)
+    alone = inputs_of(config)[name].alone(config)
+    vendor = alone.vendor(ids_of(name)[0])
+    return feed_check.with_rows(check, feed, vendor, alone)
 
 
 def explain_with(

@@ -1,4 +1,4 @@
-"""Checks of vendors' latest uploads with a config that is not stored.
+"""Checks of inputs' latest uploads with a config that is not stored.
 
 The uploads are read here: the first bytes of each, a few at a time. The engine checks
 them in sandboxes, through `engine_tasks`; ``relay_core.onboarding`` makes the findings.
@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from relay_core.config import TenantConfig, VendorConfig
+from relay_core.config import TenantConfig
 from relay_core.onboarding.check_results import FeedCheck
 from relay_core.onboarding.feed_sample import FeedSample, is_read_whole
 from relay_dagster.api.engine_tasks import (
@@ -20,17 +20,18 @@ from relay_dagster.api.engine_tasks import (
 )
 from relay_dagster.aws.object_store import ObjectStore
 from relay_dagster.aws.stored_objects import ObjectInfo
+from relay_dagster.triggers.inputs import Input
 
 HEAD_BYTES = 1 << 20
 """The number of bytes that are read first of each upload."""
 WHOLE_BYTES = 8 << 20
-"""The number of bytes that may be read of whole files, of all vendors together."""
+"""The number of bytes that may be read of whole files, of all inputs together."""
 _THREADS = 4
 
 
 @dataclass(frozen=True, slots=True)
 class UploadSample:
-    """The bytes that were read of a vendor's latest upload."""
+    """The bytes that were read of an input's latest upload."""
 
     file: ObjectInfo
     feed: FeedSample
@@ -38,13 +39,12 @@ class UploadSample:
 
 @dataclass(frozen=True, slots=True)
 class CheckedUpload:
-    """A vendor's latest upload and its check."""
+    """An input's latest upload and its check."""
 
-    vendor_index: int  # the vendor's index in the config
-    vendor: VendorConfig
+    tenant_input: Input
     file: (
         ObjectInfo | None
-    )  # None if the vendor has no upload, or does not use S3
+    )  # None if the input has no upload, or does not use S3
     # The check, or the reason why the bytes cannot be read at all. None without a file.
     result: FeedCheck | str | None
 
@@ -55,66 +55,58 @@ class CheckedUpload:
 
     @property
     def changes(self) -> Mapping[str, Any]:
-        """The proposed changes of the vendor's parser, keyed by option."""
+        """The proposed changes of the input's parser, keyed by option."""
         return {} if self.check is None else self.check.changes
 
 
 def check_uploads(
     config: TenantConfig,
-    vendors: Sequence[tuple[int, VendorConfig]],
+    inputs: Sequence[Input],
     objects: ObjectStore,
     tasks: EngineTasks,
     deadline: TaskDeadline,
 ) -> list[CheckedUpload]:
-    """Read the latest uploads of some vendors, and check them.
+    """Read the latest uploads of some inputs, each by itself, and check them.
 
-    ``vendors`` has each vendor with its index in the config. The result has one upload
-    a vendor, in the same order.
+    The result has one upload an input, in the same order.
 
     Raises:
         TaskTooSlowError: The deadline has passed, or the checks need too much CPU time.
         TaskOutOfMemoryError: The checks need too much memory.
     """
-    samples = _read_samples(vendors, objects, deadline)
-    feeds = {vendor_id: sample.feed for vendor_id, sample in samples.items()}
+    samples = _read_samples(inputs, objects, deadline)
+    feeds = {name: sample.feed for name, sample in samples.items()}
     results = tasks.check(config, feeds, deadline)
     partial_files = {}
-    for vendor_id, sample in samples.items():
+    for name, sample in samples.items():
         if not sample.feed.is_whole:
             read_piece = partial(_read_piece, objects, sample.file)
-            partial_files[vendor_id] = (sample.file.size, read_piece)
+            partial_files[name] = (sample.file.size, read_piece)
     results = tasks.read_on(config, results, partial_files, deadline)
     uploads = []
-    for vendor_index, vendor in vendors:
-        sample_of_vendor = samples.get(vendor.vendor_id)
-        uploads.append(
-            CheckedUpload(
-                vendor_index,
-                vendor,
-                file=None
-                if sample_of_vendor is None
-                else sample_of_vendor.file,
-                result=results.get(vendor.vendor_id),
-            )
-        )
+    for tenant_input in inputs:
+        input_sample = samples.get(tenant_input.name)
+        file = None if input_sample is None else input_sample.file
+        result = results.get(tenant_input.name)
+        uploads.append(CheckedUpload(tenant_input, file, result))
     return uploads
 
 
 def _read_samples(
-    vendors: Sequence[tuple[int, VendorConfig]],
+    inputs: Sequence[Input],
     objects: ObjectStore,
     deadline: TaskDeadline,
 ) -> dict[str, UploadSample]:
-    """Read the first bytes of each vendor's latest upload, and some whole files."""
+    """Read the first bytes of each input's latest upload, and some whole files."""
     pool = ThreadPoolExecutor(_THREADS)
     try:
         samples = pool.map(
-            lambda vendor: _read_head(vendor, objects, deadline),
-            [vendor for _, vendor in vendors],
+            lambda tenant_input: _read_head(tenant_input, objects, deadline),
+            inputs,
         )
         heads = {
-            vendor.vendor_id: sample
-            for (_, vendor), sample in zip(vendors, samples, strict=True)
+            tenant_input.name: sample
+            for tenant_input, sample in zip(inputs, samples, strict=True)
             if sample is not None
         }
     finally:
@@ -124,13 +116,15 @@ def _read_samples(
 
 
 def _read_head(
-    vendor: VendorConfig, objects: ObjectStore, deadline: TaskDeadline
+    tenant_input: Input, objects: ObjectStore, deadline: TaskDeadline
 ) -> UploadSample | None:
-    """Return the first bytes of a vendor's latest upload, or None without an upload."""
-    prefix = vendor.inbound.s3_prefix
+    """Return the first bytes of an input's latest upload, or None without an upload."""
+    prefix = tenant_input.prefix
     if prefix is None:
         return None
-    file = objects.latest_object(prefix, on_page=deadline.left)
+    file = objects.latest_object(
+        prefix, on_page=deadline.left, fits=tenant_input.takes
+    )
     head = None if file is None else objects.read_range(file.key, 0, HEAD_BYTES)
     if file is None or head is None:
         return None

@@ -67,16 +67,18 @@ class ObjectStore:
         self,
         prefix: str,
         on_page: Callable[[], object] | None = None,
+        fits: Callable[[str], bool] = lambda _: True,
     ) -> ObjectInfo | None:
         """Return the newest object under a prefix, or None where there is none.
 
-        Of objects that were last changed at the same instant, the one with the greatest
-        key is returned. Folders are ignored. ``on_page`` is called for each thousand
-        objects, and can end the listing by raising an error.
+        Of equally new objects, the one with the greatest key is returned. Folders are
+        ignored, and objects whose key does not fit. ``on_page`` is called for each
+        thousand objects, and can end the listing by raising an error.
         """
         objects = self._listed(prefix, on_page)
         files = (stored for stored in objects if not stored.is_folder)
-        return max(files, key=lambda file: file.age_order, default=None)
+        fitting = (file for file in files if fits(file.key))
+        return max(fitting, key=lambda file: file.age_order, default=None)
 
     def newest_objects(self, prefix: str, count: int) -> list[ObjectInfo]:
         """Return the newest objects under a prefix, in the order of `latest_object`."""

@@ -6,11 +6,13 @@ since their schedules share a minute.
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from relay_core.domain.errors import RelayError
+from relay_core.domain.input_names import ids_of
 from relay_dagster.aws.dynamodb.tenant_store import StoredConfig
 from relay_dagster.aws.metrics import report_fault
 from relay_dagster.drain import TICK_SECONDS, Deadline
@@ -179,10 +181,9 @@ class TriggerCheck:
         if not unjudged_uploads:
             return False
         for run in self.platform.runs.newest_runs(state.tenant_id):
-            for input_name, pinned_at in self._pinned_uploads(run).items():
-                uploaded_at = unjudged_uploads.pop(input_name, None)
-                if uploaded_at is None:
-                    continue
+            pinned_uploads = self._pinned_uploads(run, unjudged_uploads)
+            for input_name, pinned_at in pinned_uploads.items():
+                uploaded_at = unjudged_uploads.pop(input_name)
                 if pinned_at is None or uploaded_at > pinned_at:
                     return True
             if not unjudged_uploads:
@@ -203,27 +204,46 @@ class TriggerCheck:
             event = state.newest.get(input_name)
             if event is not None and tenant_input.takes(event.key):
                 upload = objects.listed_object(event.key)
-            upload = upload or objects.latest_object(prefix)
+            upload = upload or objects.latest_object(
+                prefix, fits=tenant_input.takes
+            )
             if upload is not None:
                 uploads[input_name] = upload.last_modified
         return uploads
 
-    def _pinned_uploads(self, run: RunRecord) -> Mapping[str, datetime | None]:
-        """Return when a run's files were uploaded, by input; None without a file.
+    def _pinned_uploads(
+        self, run: RunRecord, input_names: Iterable[str]
+    ) -> Mapping[str, datetime | None]:
+        """Return when a run's newest files were uploaded, by input; None without a file.
 
-        Files that were used again are not among them.
+        Files that were used again are not among them, and neither are inputs that the
+        run has not looked at.
         """
         objects = self.platform.objects
         manifest = read_manifest(objects, run.keys) if run.attempt else None
         if manifest is None:
             return {}
         pinned: dict[str, datetime | None] = {}
-        for vendor_id, entry in manifest["vendors"].items():
-            if entry["selection"] not in (None, "latest"):
+        for input_name in input_names:
+            vendor_id, part_id = ids_of(input_name)
+            entry = manifest["vendors"].get(vendor_id)
+            if entry is None or entry["selection"] not in (None, "latest"):
                 continue
-            last_modified = entry["last_modified"]
-            is_pinned = bool(last_modified)
-            pinned[vendor_id] = (
-                datetime.fromisoformat(last_modified) if is_pinned else None
-            )
+            is_looked_at = part_id is None or "files" in entry
+            if is_looked_at:
+                pinned[input_name] = _newest_upload(entry, part_id)
         return pinned
+
+
+def _newest_upload(
+    entry: Mapping[str, Any], part_id: str | None
+) -> datetime | None:
+    """Return when the newest file of a part was uploaded, from the manifest's entry."""
+    # A vendor of one file has no list.
+    files = entry.get("files", [{**entry, "part_id": None}])
+    upload_times = [
+        datetime.fromisoformat(file["last_modified"])
+        for file in files
+        if file["part_id"] == part_id and file["last_modified"]
+    ]
+    return max(upload_times, default=None)

@@ -25,6 +25,14 @@ class CallError(Exception):
     """The host was not reached, or gave no answer. The message is a sentence of ours."""
 
 
+class UnfitFileError(CallError):
+    """The host has sent a file that can never be used, however often it is sent."""
+
+
+class EmptyFileError(UnfitFileError):
+    """The host has sent a file without a byte."""
+
+
 class CallStoppedError(Exception):
     """This process ends, so it breaks off the call. The server has done nothing wrong."""
 
@@ -146,6 +154,11 @@ class Allowance:
                 self.end(CallError(self.bytes_error))
             if self._end is not None:
                 raise self._end
+
+    @property
+    def bytes_left(self) -> float:
+        """The bytes that the call may still read."""
+        return self.response_bytes - self._read_bytes
 
     @property
     def age(self) -> float:

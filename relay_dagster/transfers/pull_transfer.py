@@ -1,31 +1,43 @@
-"""One pull of a vendor's file: opened, staged while it comes, taken over when complete.
+"""One pull of an input: its new files, each staged while it comes, and then taken over.
 
 A new file is complete under ``published/<tenant_id>/pulls/`` before anything says so.
-Then its keys are stored, and it is copied beside the vendor's uploads. A process that
+Then its keys are stored, and it is copied beside the input's uploads. A process that
 dies leaves either no upload, or one that the next process finds there and counts as
-pulled.
+pulled. An input has one new file at most, or a series of them if it has changes.
 """
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from posixpath import basename
+from time import sleep
 
+from relay_core.config.inputs.uploads import FileKind
 from relay_core.config.pulls import PullConfig
 from relay_core.domain.destination import Destination, UnfitUrlError
 from relay_core.normalize.file_kinds import HEAD_BYTES, PAGE, is_page
 from relay_dagster.aws.secrets import SecretsUnavailableError
 from relay_dagster.aws.spooled_upload import SpooledUpload
+from relay_dagster.aws.stored_objects import ObjectInfo
 from relay_dagster.feeds.pointer import published_prefix
-from relay_dagster.transfers.allowance import Allowance, CallError
+from relay_dagster.transfers.allowance import (
+    Allowance,
+    CallError,
+    EmptyFileError,
+    UnfitFileError,
+)
 from relay_dagster.transfers.https import open_https
 from relay_dagster.transfers.room import TransferRoom
-from relay_dagster.transfers.sftp import open_sftp
-from relay_dagster.triggers import pulls
+from relay_dagster.transfers.sftp import SftpFolder, open_folder, open_sftp
+from relay_dagster.triggers import file_series, pulls
+from relay_dagster.triggers.file_series import NO_FILES, ListedFile, Survey
+from relay_dagster.triggers.inputs import Input
 from relay_dagster.triggers.pulled_files import (
     Download,
     FileMark,
     StagedFile,
+    pulled_at,
     target_key,
 )
 from relay_dagster.triggers.pulls import PullState
@@ -33,6 +45,9 @@ from relay_dagster.wiring import Platform
 from relay_dagster.work.item import LeaseLostError
 from relay_dagster.work.queue import LeasedItem
 
+MAX_FITTING = 20_000
+"""The number of files of a folder that may match the patterns of an input's changes."""
+_SECOND = timedelta(seconds=1)
 _CUT_SHORT = (
     "the process that pulled the file ended before the transfer did; if this happens "
     "again, the server may send what Relay cannot handle"
@@ -44,8 +59,8 @@ class PullRequest:
     """A pull to be made, by the process that has its lease."""
 
     leased: LeasedItem[PullState]  # the pull's state
-    pull: PullConfig  # the pull as the latest config has it
-    upload_prefix: str  # the prefix of the vendor's uploads
+    tenant_input: Input  # the input as the latest config has it
+    pull: PullConfig  # the pull of the input
     room: TransferRoom  # the turns and limits of the transfer
 
 
@@ -77,15 +92,15 @@ class Transfer:
         destination = self._destination()
         secret = self._secret(destination)
         max_bytes = self.platform.settings.max_feed_bytes
-        with (
-            self.request.room.transfer(max_bytes) as allowance,
-            self._open(destination, secret, allowance) as download,
-        ):
-            if download is None:
-                return self._note_unchanged(self._state.mark)
-            if not self._is_settled(download.mark):
-                return "a file is there that may not be whole yet"
-            return self._store(download, allowance)
+        with self.request.room.transfer(max_bytes) as allowance:
+            if self.request.tenant_input.has_changes:
+                return self._pull_series(destination, secret, allowance)
+            with self._open(destination, secret, allowance) as download:
+                if download is None:
+                    return self._note_unchanged(self._state.mark)
+                if not self._is_settled(download.mark):
+                    return "a file is there that may not be whole yet"
+                return self._pull_file(download, allowance)
 
     # --- the way to the file --------------------------------------------------------
 
@@ -135,7 +150,7 @@ class Transfer:
 
     def _is_settled(self, mark: FileMark) -> bool:
         """Return True if a file of SFTP has not changed for long enough, by our clock."""
-        settle = timedelta(seconds=self.request.pull.settle_seconds)
+        settle = self._settle
         if mark.path is None or not settle:
             return True
         state = self._state
@@ -146,32 +161,64 @@ class Transfer:
         self.request.leased.finish(pulls.unsettled(mark, now, settle))
         return False
 
-    def _store(self, download: Download, allowance: Allowance) -> str:
+    def _pull_file(self, download: Download, allowance: Allowance) -> str:
         """Stage a file, and make it an upload if it is new."""
-        leased = self.request.leased
+        file = self._staged(download, allowance)
+        if file is None:
+            return self._note_unchanged(download.mark)
+        self._upload(file)
+        self.request.leased.finish(
+            pulls.pulled(file, self.clock(), self._every)
+        )
+        return "a file is new"
+
+    def _staged(
+        self, download: Download, allowance: Allowance
+    ) -> StagedFile | None:
+        """Stage a file, and return it as the upload that it is to be; None if it is not new."""
         state = self._state
         objects = self.platform.objects
         # The owner of a lease is unique, so no other process stages under this key.
-        staging_key = f"{self._staging_prefix}{leased.owner}"
+        staging_key = f"{self._staging_prefix}{self.request.leased.owner}"
         upload = SpooledUpload(objects, staging_key)
         written = upload.put(self._judged_chunks(download, allowance))
-        if written.sha256 == state.sha256:
+        if written.sha256 == state.sha256 and self._is_of_last_kind(download):
             objects.delete(staging_key)
-            return self._note_unchanged(download.mark)
-        file = StagedFile(
+            return None
+        return StagedFile(
             key=staging_key,
             source=state.source,
-            target=target_key(
-                self.request.upload_prefix, download.name, self.clock()
-            ),
+            target=self._target_of(download.name, self.clock()),
             sha256=written.sha256,
             mark=download.mark,
         )
+
+    def _upload(self, file: StagedFile) -> None:
+        """Store the keys of a staged file, and make it an upload."""
+        state = self._state
         is_active = self.platform.database.tenant_active(state.tenant_id)
-        leased.change(pulls.staged(file), [is_active])
-        objects.copy(staging_key, file.target)
-        self._take_over(file, self._every)
-        return f"{written.size} bytes are new"
+        self.request.leased.change(pulls.staged(file), [is_active])
+        self.platform.objects.copy(file.key, file.target)
+        self._clean_up(file)
+
+    def _target_of(self, name: str, now: datetime) -> str:
+        """Return the key of the upload that a file with a name becomes."""
+        return target_key(str(self.request.tenant_input.prefix), name, now)
+
+    def _is_of_last_kind(self, download: Download) -> bool:
+        """Return False for a full file after a delta, and for a delta after a full file."""
+        last_path = self._state.mark.path
+        if last_path is None:
+            return True
+        kinds = [
+            self._kind_of(name) for name in (download.name, basename(last_path))
+        ]
+        return kinds[0] == kinds[1]
+
+    def _kind_of(self, name: str) -> FileKind | None:
+        """Return the kind of a server's file by the name that its upload has."""
+        target = self._target_of(name, self.clock())
+        return self.request.tenant_input.kind_of(target)
 
     def _judged_chunks(
         self, download: Download, allowance: Allowance
@@ -181,7 +228,7 @@ class Transfer:
         The server's pace excludes the time until the caller takes the next chunk.
 
         Raises:
-            CallError: The file is empty, too large, or a page for people.
+            UnfitFileError: The file is empty, too large, or a page for people.
             LeaseLostError: The pull is in other hands.
         """
         max_bytes = self.platform.settings.max_feed_bytes
@@ -193,7 +240,7 @@ class Transfer:
             is_head_over = size >= HEAD_BYTES
             size += len(chunk)
             if size > max_bytes:
-                raise CallError(
+                raise UnfitFileError(
                     f"the file has more than {max_bytes:,} bytes, which is the limit"
                 )
             if is_head_over:
@@ -204,9 +251,122 @@ class Transfer:
             if size >= HEAD_BYTES:
                 yield _judged_head(head)
         if not size:
-            raise CallError("the file is empty")
+            raise EmptyFileError("the file is empty")
         if size < HEAD_BYTES:
             yield _judged_head(head)
+
+    # --- the files of an input with changes -----------------------------------------
+
+    def _pull_series(
+        self,
+        destination: Destination,
+        secret: str | None,
+        allowance: Allowance,
+    ) -> str:
+        """Pull the new files of a folder, in order, as far as there is room for them."""
+        host_key = str(self.request.pull.host_key)
+        max_bytes = self.platform.settings.max_feed_bytes
+        with open_folder(
+            destination, secret, allowance, max_bytes, host_key=host_key
+        ) as folder:
+            survey = self._survey(folder)
+            files = survey.ready
+            wait = self._every
+            if survey.next_ready_at is not None:
+                wait = max(survey.next_ready_at - self.clock(), pulls.MIN_WAIT)
+            new_count = 0
+            for index, file in enumerate(files):
+                if index and not self._has_room(allowance, file):
+                    wait = timedelta(0)
+                    break
+                try:
+                    new_count += self._pull_one_of_series(folder, file)
+                except UnfitFileError:
+                    later_kinds = {later.kind for later in files[index + 1 :]}
+                    if "full" not in later_kinds:
+                        raise
+                    # A full file follows, so nothing of this one is missed.
+                    self.request.leased.change(pulls.passed_over(file.mark))
+        now = self.clock()
+        outcome = pulls.postponed(now, wait)
+        if not new_count and survey.next_ready_at is None:
+            state = self._state
+            outcome = pulls.unchanged(state.source, state.mark, now, wait)
+        self.request.leased.finish(outcome)
+        return f"{new_count} files are new"
+
+    def _survey(self, folder: SftpFolder) -> Survey:
+        """List the folder, and store what the list tells.
+
+        Raises:
+            CallError: The folder has no file that can be pulled, or too many.
+        """
+        files = []
+        for mark in folder.files():
+            kind = self._kind_of(basename(str(mark.path)))
+            if kind is not None:
+                files.append(ListedFile(mark, kind))
+            if len(files) > MAX_FITTING:
+                raise CallError(
+                    f"the folder has more than {MAX_FITTING:,} files that match the "
+                    "patterns in changes; the vendor must move old files away"
+                )
+        series = self._state.series or NO_FILES
+        survey = file_series.survey(series, files, self.clock(), self._settle)
+        if not files or not survey.series.is_begun:
+            pattern = "changes.full" if files else "the patterns in changes"
+            raise CallError(f"no file in the folder matches {pattern}")
+        if survey.series != series:
+            self.request.leased.change(pulls.surveyed(survey.series))
+        return survey
+
+    def _pull_one_of_series(self, folder: SftpFolder, file: ListedFile) -> bool:
+        """Pull a file of a folder; return False if it adds nothing to the uploads."""
+        leased = self.request.leased
+        try:
+            staged_file = self._staged(
+                folder.download(file.mark), folder.allowance
+            )
+        except EmptyFileError:
+            if file.kind == "full":
+                raise
+            # Nothing has changed.
+            staged_file = None
+        if staged_file is None:
+            leased.change(pulls.passed_over(file.mark))
+            return False
+        with folder.allowance.paused():
+            pulled_at = self._next_second()
+            target = self._target_of(basename(str(file.mark.path)), pulled_at)
+            staged_file = replace(staged_file, target=target)
+            self._upload(staged_file)
+            leased.change(pulls.pulled(staged_file, self.clock(), self._every))
+        return True
+
+    def _next_second(self) -> datetime:
+        """Wait for a second in which no file of the input was pulled, and return it.
+
+        So the keys of uploads have the order in which they were pulled, even if clocks
+        differ.
+        """
+        now = self.clock()
+        prefix = self._target_of("", now).rpartition("/")[0]
+        free_at = now
+        for upload in self._pulled_uploads(prefix):
+            upload_time = pulled_at(upload.key)
+            if upload_time is not None:
+                free_at = max(free_at, upload_time + _SECOND)
+        wait = min(free_at - now, _SECOND)
+        sleep(max(0.0, wait.total_seconds()))
+        return max(self.clock(), free_at)
+
+    def _has_room(self, allowance: Allowance, file: ListedFile) -> bool:
+        """Return True if one more file may be pulled over the same connection.
+
+        After a time, other transfers have their turns.
+        """
+        is_early = allowance.age < self.request.room.pace.first_seconds
+        return is_early and (file.mark.size or 0) < allowance.bytes_left
 
     # --- the outcome ----------------------------------------------------------------
 
@@ -219,20 +379,33 @@ class Transfer:
         is_there = objects.exists(file.target)
         if not is_there and not objects.copy_if_there(file.key, file.target):
             return False
+        self._clean_up(file)
         # Nothing is known of the file that the server has now.
-        self._take_over(file, every=timedelta(0))
+        self.request.leased.finish(
+            pulls.pulled(file, self.clock(), timedelta(0))
+        )
         return True
 
-    def _take_over(self, file: StagedFile, every: timedelta) -> None:
-        """Count a file beside the uploads as pulled; keep only the newest files."""
-        objects = self.platform.objects
+    def _clean_up(self, file: StagedFile) -> None:
+        """Remove a staged file that is an upload, and pulled uploads that are too old.
+
+        The newest ones stay, and all from the last full file on.
+        """
         folder, _, _ = file.target.rpartition("/")
-        pulled_keys = sorted(
-            info.key for info in objects.list_objects(f"{folder}/")
-        )
-        for key in (*pulled_keys[: -pulls.MAX_KEPT], file.key):
-            objects.delete(key)
-        self.request.leased.finish(pulls.pulled(file, self.clock(), every))
+        uploads = self._pulled_uploads(folder)
+        kept_count = pulls.MAX_KEPT
+        for count, upload in enumerate(reversed(uploads), start=1):
+            if self.request.tenant_input.kind_of(upload.key) == "full":
+                kept_count = max(kept_count, count)
+                break
+        for upload in uploads[:-kept_count]:
+            self.platform.objects.delete(upload.key)
+        self.platform.objects.delete(file.key)
+
+    def _pulled_uploads(self, folder: str) -> list[ObjectInfo]:
+        """Return the pulled files in a folder of uploads, the oldest first."""
+        files = self.platform.objects.list_objects(f"{folder}/")
+        return sorted(files, key=lambda file: file.age_order)
 
     def _note_unchanged(self, mark: FileMark) -> str:
         now = self.clock()
@@ -249,19 +422,25 @@ class Transfer:
     @property
     def _staging_prefix(self) -> str:
         state = self._state
-        return f"{published_prefix(state.tenant_id)}pulls/{state.vendor_id}/"
+        # No input's prefix is within another's.
+        folder = state.input_name.replace("/", "!")
+        return f"{published_prefix(state.tenant_id)}pulls/{folder}/"
 
     @property
     def _every(self) -> timedelta:
         return timedelta(minutes=self.request.pull.every_minutes)
+
+    @property
+    def _settle(self) -> timedelta:
+        return timedelta(seconds=self.request.pull.settle_seconds)
 
 
 def _judged_head(head: bytes) -> bytes:
     """Return the first bytes of a file.
 
     Raises:
-        CallError: The file is a page for people.
+        UnfitFileError: The file is a page for people.
     """
     if is_page(head):
-        raise CallError(str(PAGE))
+        raise UnfitFileError(str(PAGE))
     return head

@@ -98,8 +98,6 @@ class Puller:
     def _pull(self, leased: LeasedItem[PullState]) -> None:
         try:
             self._pull_while_active(leased)
-        except CallError as error:
-            self._fail(leased, str(error))
         except CallStoppedError:
             leased.postpone(timedelta(0), "the process ends")
         except TenantClosingError:
@@ -114,24 +112,27 @@ class Puller:
             leased.finish(pulls.postponed(self.clock(), pulls.FIRST_RETRY))
             return
         tenant_input = inputs_of(config).get(state.input_name)
-        pull = None if tenant_input is None else tenant_input.inbound.pull
+        pull = None if tenant_input is None else tenant_input.pull
         if tenant_input is None or pull is None:
             leased.finish(pulls.forgotten(self.clock()))
             return
-        request = PullRequest(
-            leased=leased,
-            pull=pull,
-            upload_prefix=str(tenant_input.prefix),
-            room=self.room,
-        )
-        outcome = Transfer(self.platform, request, self.clock).run()
-        log.info("pulled", result=outcome, **_log_facts(state))
+        request = PullRequest(leased, tenant_input, pull, self.room)
+        try:
+            outcome = Transfer(self.platform, request, self.clock).run()
+        except CallError as error:
+            self._fail(leased, str(error), names_part=tenant_input.names_part)
+        else:
+            log.info("pulled", result=outcome, **_log_facts(state))
 
-    def _fail(self, leased: LeasedItem[PullState], error: str) -> None:
+    def _fail(
+        self, leased: LeasedItem[PullState], error: str, *, names_part: bool
+    ) -> None:
         """Note that there is no file to be had, and send an event if that goes on."""
         now = self.clock()
         rule = pulls.failed(error, now)
-        event = pulls.event_of(leased.value, rule(leased.value), now)
+        event = pulls.event_of(
+            leased.value, rule(leased.value), now, names_part=names_part
+        )
         also = (
             [] if event is None else [self.platform.webhooks.event_write(event)]
         )
@@ -151,4 +152,7 @@ def _host_of(state: PullState) -> tuple[str, str]:
 
 def _log_facts(state: PullState) -> dict[str, str]:
     """Return what the log says of a pull."""
-    return {"tenant_id": state.tenant_id, "vendor_id": state.vendor_id}
+    facts = {"tenant_id": state.tenant_id, "vendor_id": state.vendor_id}
+    if state.part_id is not None:
+        facts["part_id"] = state.part_id
+    return facts

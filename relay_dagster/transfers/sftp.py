@@ -1,4 +1,4 @@
-"""A file by SFTP: the newest one of a pattern, from a server whose host key is known.
+"""Files by SFTP: the newest one or all of a pattern, from a server with a known host key.
 
 The connection is paramiko's. It blocks, as everything does that a pull's thread calls, and it
 takes a socket that is connected to a judged address. No server is trusted at first
@@ -11,6 +11,7 @@ import stat
 from base64 import b64decode
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from posixpath import join, split
 from typing import Any
@@ -25,7 +26,11 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PrivateFormat
 
 from relay_core.domain.destination import Destination
-from relay_dagster.transfers.allowance import Allowance, CallError
+from relay_dagster.transfers.allowance import (
+    Allowance,
+    CallError,
+    UnfitFileError,
+)
 from relay_dagster.transfers.call_errors import as_call_error
 from relay_dagster.transfers.sftp_session import MAX_READ_BYTES, SftpSession
 from relay_dagster.transfers.ssh_connection import HANDSHAKE_SECONDS, connected
@@ -35,6 +40,7 @@ from relay_dagster.triggers.pulled_files import Download, FileMark
 MAX_FILES = 100_000
 """The most files of a folder that is searched."""
 NO_SFTP = "the server closed the connection, or does not speak SFTP"
+NO_MATCH = "no file in the folder matches the name"
 _SENTENCES = (
     (
         paramiko.AuthenticationException,
@@ -82,12 +88,38 @@ def open_sftp(
 ) -> Iterator[Download | None]:
     """Open the newest file of a pattern; yield None if it is the one with the last mark.
 
+    Of equally new files, the last by name is the newest.
+
+    Raises:
+        CallError: The file cannot be fetched.
+    """
+    with open_folder(
+        destination, secret, allowance, max_bytes, host_key=host_key
+    ) as folder:
+        marks = folder.files()
+        newest = max(marks, key=lambda mark: mark.order, default=None)
+        if newest is None:
+            raise CallError(NO_MATCH)
+        yield None if newest == last_mark else folder.download(newest)
+
+
+@contextmanager
+def open_folder(
+    destination: Destination,
+    secret: str | None,
+    allowance: Allowance,
+    max_bytes: int,
+    *,
+    host_key: str,
+) -> Iterator["SftpFolder"]:
+    """Open a folder with the files of a pattern.
+
     The last part of the path may have ``*`` and ``?``. The secret is a password or an
     OpenSSH private key, and ``host_key`` the server's public key as OpenSSH writes it. A
     file that has more than ``max_bytes`` is not read.
 
     Raises:
-        CallError: The file cannot be fetched.
+        CallError: The folder cannot be opened.
     """
     backend = JudgedBackend(destination, allowance)
     connection = backend.dial(destination.host, destination.port)
@@ -96,14 +128,47 @@ def open_sftp(
             _log_in(transport, destination.user, secret, host_key)
             session = SftpSession(transport, allowance)
             session.begin()
-            folder, pattern = split(unquote(destination.target))
-            mark = _newest_file(session, folder, pattern)
-        if mark == last_mark:
-            yield None
-        else:
-            _, name = split(str(mark.path))
-            chunks = _chunks(session, mark, allowance, max_bytes)
-            yield Download(name, mark, chunks)
+        folder, pattern = split(unquote(destination.target))
+        yield SftpFolder(session, folder, pattern, allowance, max_bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class SftpFolder:
+    """An open folder of a server, and the pattern of the files that are read there."""
+
+    session: SftpSession
+    path: str
+    pattern: str  # of the files' names, with ``*`` and ``?``
+    allowance: Allowance
+    max_bytes: int  # the size of the largest file that is read
+
+    def files(self) -> Iterator[FileMark]:
+        """Yield the marks of the files of the pattern, in any order.
+
+        Raises:
+            CallError: The folder cannot be listed, or has too many files.
+        """
+        # A bracket is a character like any other.
+        pattern = self.pattern.replace("[", "[[]")
+        with as_call_error(NO_SFTP, self.allowance, _SENTENCES):
+            entries = self.session.entries(self.path)
+            for count, (name, facts) in enumerate(entries):
+                if count == MAX_FILES:
+                    raise CallError(
+                        f"the folder has more than {MAX_FILES:,} files"
+                    )
+                is_file = stat.S_ISREG(facts.mode) and _is_name(name)
+                if is_file and fnmatchcase(name, pattern):
+                    path = join(self.path, name)
+                    yield FileMark(
+                        path=path, size=facts.size, mtime=facts.mtime
+                    )
+
+    def download(self, mark: FileMark) -> Download:
+        """Return a file of the folder, which is opened when it is read."""
+        _, name = split(str(mark.path))
+        chunks = _chunks(self.session, mark, self.allowance, self.max_bytes)
+        return Download(name, mark, chunks)
 
 
 def _log_in(
@@ -164,24 +229,6 @@ def _private_key(text: str) -> paramiko.PKey:
     raise CallError(_UNKNOWN_KEY)
 
 
-def _newest_file(session: SftpSession, folder: str, pattern: str) -> FileMark:
-    """Return the newest file of a pattern; of equally new ones, the last by name."""
-    # A bracket is a character like any other.
-    pattern = pattern.replace("[", "[[]")
-    newest: tuple[int, str, int] | None = None
-    for count, (name, facts) in enumerate(session.entries(folder)):
-        if count == MAX_FILES:
-            raise CallError(f"the folder has more than {MAX_FILES:,} files")
-        is_file = stat.S_ISREG(facts.mode) and _is_name(name)
-        if is_file and fnmatchcase(name, pattern):
-            file = (facts.mtime, name, facts.size)
-            newest = file if newest is None else max(newest, file)
-    if newest is None:
-        raise CallError("no file in the folder matches the name")
-    mtime, name, size = newest
-    return FileMark(path=join(folder, name), size=size, mtime=mtime)
-
-
 def _is_name(text: str) -> bool:
     """Return False for a text that leads to another folder."""
     return "/" not in text and text not in {".", ".."}
@@ -200,7 +247,7 @@ def _chunks(
     """
     size = mark.size or 0
     if size > max_bytes:
-        raise CallError(
+        raise UnfitFileError(
             f"the file has more than {max_bytes:,} bytes, which is the limit"
         )
     with as_call_error(NO_SFTP, allowance, _SENTENCES):

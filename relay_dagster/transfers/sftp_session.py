@@ -122,6 +122,7 @@ class SftpSession:
         self._allowance = allowance
         self._request_number = 0
         self._channel: paramiko.Channel | None = None
+        self._file: bytes | None = None  # the handle of the open file
 
     def begin(self) -> None:
         """Open the channel and agree on the version."""
@@ -154,10 +155,14 @@ class SftpSession:
         self._request(_CLOSE, _text(handle))
 
     def open_file(self, path: str) -> bytes:
-        """Return the handle of a file, opened for reading."""
-        return self._open(
+        """Return the handle of a file, opened for reading; the one before is closed."""
+        if self._file is not None:
+            self._request(_CLOSE, _text(self._file))
+        self._file = None
+        self._file = self._open(
             _OPEN, _text(path.encode()) + struct.pack(">II", _FOR_READING, 0)
         )
+        return self._file
 
     def read(self, handle: bytes, offset: int, size: int) -> bytes:
         """Return up to ``size`` bytes of a file; return none at its end."""

@@ -1,7 +1,8 @@
 """The files that suppliers upload with their links: their names, and their quota.
 
 A file's name says which link uploaded it, and for which hour its form was made. All open
-forms of a link have the same name until a file has it.
+forms of a link have the same name until a file has it. If the name has to tell what kind
+of file it is, the file is in a folder with that name instead.
 """
 
 import re
@@ -19,5 +20,8 @@ def name_prefix(link_id: str, at: datetime) -> str:
 
 def link_of_upload(key: str) -> str | None:
     """Return the ID of the link that uploaded an object; None if no link did."""
-    match = _NAME.fullmatch(key.rpartition("/")[2])
-    return None if match is None else match[1]
+    for segment in reversed(key.split("/")):
+        match = _NAME.fullmatch(segment)
+        if match is not None:
+            return match[1]
+    return None

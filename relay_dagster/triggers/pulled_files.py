@@ -1,11 +1,14 @@
 """Files of vendors' servers: their marks, and their ways to become uploads. Pure."""
 
+import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 _MAX_NAME = 100
+_DIGEST_LENGTH = 16
+_INSTANT_FORMAT = "%Y%m%dT%H%M%SZ"
 _UNSAFE_CHARACTERS = re.compile("[^A-Za-z0-9._-]")
 
 
@@ -23,6 +26,17 @@ class FileMark:
     path: str | None = None
     size: int | None = None
     mtime: int | None = None
+
+    @property
+    def order(self) -> tuple[int, str]:
+        """A sort key of an SFTP server's files: the time of change, then the path."""
+        return self.mtime or 0, self.path or ""
+
+    @property
+    def digest(self) -> str:
+        """A text that tells an SFTP server's file from others, and from a later one."""
+        text = f"{self.mtime} {self.size} {self.path}"
+        return hashlib.sha256(text.encode()).hexdigest()[:_DIGEST_LENGTH]
 
 
 NO_MARK = FileMark()
@@ -50,6 +64,15 @@ class StagedFile:
 
 
 def target_key(prefix: str, name: str, now: datetime) -> str:
-    """Return the key of a pulled file with a name, under a vendor's prefix."""
+    """Return the key of a pulled file with a name, under an input's prefix."""
     safe_name = _UNSAFE_CHARACTERS.sub("_", name)[-_MAX_NAME:] or "feed"
-    return f"{prefix}pulled/{now:%Y%m%dT%H%M%SZ}-{safe_name}"
+    return f"{prefix}pulled/{now.strftime(_INSTANT_FORMAT)}-{safe_name}"
+
+
+def pulled_at(key: str) -> datetime | None:
+    """Return the time in the key of a pulled file; None if the key has none."""
+    text, _, _ = key.rpartition("/")[2].partition("-")
+    try:
+        return datetime.strptime(text, _INSTANT_FORMAT).replace(tzinfo=UTC)
+    except ValueError:
+        return None

@@ -13,8 +13,10 @@ from typing import Any
 from relay_core.config import TenantConfig
 from relay_core.config.pulls import PullConfig
 from relay_core.domain.cell_rules import cut
+from relay_core.domain.input_names import name_of
 from relay_dagster.runs.transitions import rule
-from relay_dagster.triggers.inputs import inputs_of, name_of
+from relay_dagster.triggers.file_series import FileSeries, with_pulled
+from relay_dagster.triggers.inputs import inputs_of
 from relay_dagster.triggers.pulled_files import NO_MARK, FileMark, StagedFile
 from relay_dagster.webhooks.model import Event, EventType, new_event
 
@@ -26,8 +28,8 @@ ASK_AGAIN_AFTER = timedelta(minutes=5)
 """The time after which an input's pull may be requested again."""
 MAX_KEPT = 5
 """The number of pulled files of an input that stay beside its uploads."""
-# The shortest wait of a pull that must wait for the file to be settled
-_MIN_WAIT = timedelta(seconds=1)
+MIN_WAIT = timedelta(seconds=1)
+"""The shortest wait of a pull that must wait for a file to be settled."""
 # Doubled that often, the first wait is far longer than the longest one.
 _MAX_DOUBLINGS = 10
 _MAX_ERROR = 500
@@ -40,11 +42,11 @@ class PullState:
     ``source`` is the digest of the pull in the config, empty if the config has none, and
     ``host`` the host that it leads to. ``mark`` and ``sha256`` are of the file that was
     pulled last. ``seen`` is a file that was too new to be read when it was first seen,
-    at ``seen_at``. ``staged`` is a new file that is being taken over. ``failures`` are
-    those since the last success, and ``is_reported`` tells whether an event was made of
-    them. ``asked_at`` is when somebody asked for a pull that has not begun yet, and
-    ``last_asked_at`` when the API was last asked for one.
-    ``due_at`` is the time of the next pull.
+    at ``seen_at``. ``series`` has the files of an input with changes. ``staged`` is a new
+    file that is being taken over. ``failures`` are those since the last success, and
+    ``is_reported`` tells whether an event was made of them. ``asked_at`` is when somebody
+    asked for a pull that has not begun yet, and ``last_asked_at`` when the API was last
+    asked for one. ``due_at`` is the time of the next pull.
     """
 
     tenant_id: str
@@ -56,6 +58,7 @@ class PullState:
     sha256: str | None = None
     seen: FileMark = NO_MARK
     seen_at: datetime | None = None
+    series: FileSeries | None = None
     staged: StagedFile | None = None
     last_success_at: datetime | None = None
     last_unchanged_at: datetime | None = None
@@ -105,8 +108,8 @@ def configured_pulls(config: TenantConfig) -> dict[str, PullConfig]:
     """Return the pulls of a config, by the names of their inputs."""
     pulls = {}
     for name, tenant_input in inputs_of(config).items():
-        if tenant_input.inbound.pull is not None:
-            pulls[name] = tenant_input.inbound.pull
+        if tenant_input.pull is not None:
+            pulls[name] = tenant_input.pull
     return pulls
 
 
@@ -150,6 +153,7 @@ def noted(
         source=pull.digest,
         host=pull.destination(allow_loopback=True).host,
         mark=NO_MARK,
+        series=None,
         asked_at=now,
         due_at=now,
         **_NO_FAILURES,
@@ -178,6 +182,12 @@ def begun(state: PullState) -> PullState:
 
 
 @rule
+def surveyed(state: PullState, series: FileSeries) -> PullState:
+    """Note what the list of a folder's files tells of an input with changes."""
+    return replace(state, series=series)
+
+
+@rule
 def staged(state: PullState, file: StagedFile) -> PullState:
     """Note a new file that is complete: from here on it is taken over, by whomever."""
     return replace(state, staged=file)
@@ -191,6 +201,12 @@ def pulled(
     after = _succeeded(state, file.source, file.mark)
     after = replace(after, sha256=file.sha256, last_success_at=now)
     return _due_after(after, now, every)
+
+
+@rule
+def passed_over(state: PullState, mark: FileMark) -> PullState:
+    """Note a file of an input with changes that adds nothing to the uploads."""
+    return _succeeded(state, state.source, mark)
 
 
 @rule
@@ -228,7 +244,7 @@ def unsettled(
     is_same = state.seen == seen and state.seen_at is not None
     seen_at = state.seen_at if is_same and state.seen_at else now
     after = replace(state, seen=seen, seen_at=seen_at)
-    return _due_after(after, now, max(seen_at + settle - now, _MIN_WAIT))
+    return _due_after(after, now, max(seen_at + settle - now, MIN_WAIT))
 
 
 @rule
@@ -245,8 +261,12 @@ def forgotten(state: PullState, now: datetime) -> PullState | None:
 
 def _succeeded(state: PullState, source: str, mark: FileMark) -> PullState:
     # The marks of another source than the config's say nothing of the next file.
-    known_mark = mark if state.source == source else NO_MARK
-    return replace(state, mark=known_mark, staged=None, **_NO_FAILURES)
+    if state.source != source:
+        return replace(state, mark=NO_MARK, staged=None, **_NO_FAILURES)
+    series = state.series
+    if series is not None:
+        series = with_pulled(series, mark.digest)
+    return replace(state, mark=mark, series=series, staged=None, **_NO_FAILURES)
 
 
 def _due_after(state: PullState, now: datetime, wait: timedelta) -> PullState:
@@ -255,7 +275,7 @@ def _due_after(state: PullState, now: datetime, wait: timedelta) -> PullState:
 
 
 def event_of(
-    before: PullState, after: PullState, now: datetime
+    before: PullState, after: PullState, now: datetime, *, names_part: bool
 ) -> Event | None:
     """Return the event of a change: one, when failures in a row are to be reported."""
     if before.is_reported or not after.is_reported:
@@ -263,7 +283,9 @@ def event_of(
     data: dict[str, Any] = {
         "tenant_id": after.tenant_id,
         "vendor_id": after.vendor_id,
-        "failures": after.failures,
-        "last_error": after.last_error,
     }
+    if names_part:
+        data["part_id"] = after.part_id
+    data["failures"] = after.failures
+    data["last_error"] = after.last_error
     return new_event(EventType.VENDOR_PULL_FAILED, after.tenant_id, data, now)

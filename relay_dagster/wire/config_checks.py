@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from relay_dagster.wire.base import Fault, OpenEnum, ResponseBody
 
@@ -104,9 +104,14 @@ class DoubtFound(ResponseBody):
 
 
 class VendorCheck(ResponseBody):
-    """The check of a vendor's latest upload."""
+    """The check of a vendor's latest upload, or of one of its parts."""
 
     vendor_id: str
+    part_id: str | None = Field(
+        None,
+        description="The part that the file is for. Null for the vendor's own file. Only "
+        "a vendor with `parts` or `changes` has this field.",
+    )
     status: Annotated[VendorCheckStatus, OpenEnum()]
     message: str = Field(description="The result, for people.")
     s3_key: str | None = None
@@ -140,6 +145,15 @@ class VendorCheck(ResponseBody):
         None,
         description="The result with `patch` applied. Null if there is no change.",
     )
+
+    @model_serializer(mode="wrap")
+    def _without_unset_part(
+        self, serialize: SerializerFunctionWrapHandler
+    ) -> Any:
+        document = serialize(self)
+        if "part_id" not in self.model_fields_set:
+            document.pop("part_id", None)
+        return document
 
 
 class Operation(ResponseBody):

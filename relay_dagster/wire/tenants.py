@@ -108,6 +108,24 @@ class PullStanding(base.ResponseBody):
     )
 
 
+class PartStanding(base.ResponseBody):
+    """The latest file of a vendor's part in that run, and the pulls of the part."""
+
+    part_id: str | None = Field(description="Null for the vendor's own file.")
+    uploaded_at: datetime | None = Field(
+        None,
+        description="The time when the part's newest file was uploaded.",
+    )
+    age_hours: int | None = Field(
+        None,
+        description="The age of that file when the run was requested.",
+    )
+    pull: PullStanding | None = Field(
+        None,
+        description="Null if the config does not pull the part's files.",
+    )
+
+
 class VendorStanding(base.ResponseBody):
     """A vendor's result in the latest ended run of all vendors, and its pulls."""
 
@@ -142,6 +160,12 @@ class VendorStanding(base.ResponseBody):
     pull: PullStanding | None = Field(
         None,
         description="Null if the config does not pull the vendor's file.",
+    )
+    parts: list[PartStanding] | None = Field(
+        None,
+        description="The vendor's own file and its parts, in the order of the config. "
+        "Only a vendor with `parts` or `changes` has this field.",
+        exclude_if=lambda parts: parts is None,
     )
 
 
@@ -245,6 +269,11 @@ class UploadRequest(base.RequestBody):
     """The body of `POST /v1/tenants/{tenant_id}/uploads`."""
 
     vendor_id: base.Id
+    part_id: base.Id | None = Field(
+        None,
+        description="The part of the vendor that the file is for. The default is the "
+        "vendor's own file.",
+    )
     file_name: Annotated[
         str,
         StringConstraints(min_length=1, max_length=1024),

@@ -219,7 +219,10 @@ def _print_patch(request: Request, checks: Mapping[int, _VendorCheck]) -> None:
         for index, vendor_check in checks.items()
         if vendor_check.feed_check is not None
     }
-    patch = parser_patch(request.document, changes)
+    patch = parser_patch(
+        request.document,
+        {("vendors", index): parser for index, parser in changes.items()},
+    )
     if not patch:
         return
     patched_vendors = apply_patch(request.document, patch)["vendors"]

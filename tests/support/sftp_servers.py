@@ -62,12 +62,17 @@ def sftp_server(
     root: Path,
     key_kind: str = "ssh-ed25519",
     garble: Garbling | None = None,
+    *,
+    host_key: asyncssh.SSHKey | None = None,
+    port: int = 0,
 ) -> Iterator[SftpServer]:
     """Run a server that takes a password, and a key if it is given one.
 
-    ``garble`` has the channel in place of a server of files.
+    ``garble`` has the channel in place of a server of files. A server that comes back has
+    the ``host_key`` and the ``port`` that it had.
     """
-    server = SftpServer(root, asyncssh.generate_private_key(key_kind))
+    key = host_key or asyncssh.generate_private_key(key_kind)
+    server = SftpServer(root, key)
     options: dict[str, Any] = {}
     if garble is None:
         options["sftp_factory"] = lambda channel: _Files(server, channel)
@@ -81,7 +86,7 @@ def sftp_server(
     async def serve() -> None:
         async with asyncssh.listen(
             "127.0.0.1",
-            0,
+            port,
             server_host_keys=[server.host_key],
             server_factory=lambda: _Login(server, garble),
             **options,

@@ -13,7 +13,8 @@ from relay_core.domain.errors import RelayError
 
 ParserChanges = Mapping[str, Any]
 """New options of a parser, by name."""
-_Path = tuple[str | int, ...]
+Path = tuple[str | int, ...]
+"""The keys and indexes that lead to a member of a config."""
 _ABSENT = object()
 
 
@@ -31,7 +32,7 @@ class PatchStep:
 
 def set_members(
     document: Mapping[str, Any],
-    path: _Path,
+    path: Path,
     members: Mapping[str, Any],
 ) -> list[PatchStep]:
     """Return the steps that set members of the object at a path.
@@ -53,7 +54,7 @@ def set_members(
     return steps
 
 
-def _pointer(path: _Path) -> str:
+def _pointer(path: Path) -> str:
     pointer = ""
     for key in path:
         escaped = str(key).replace("~", "~0").replace("/", "~1")
@@ -94,15 +95,15 @@ def _copy(value: Any) -> Any:
 
 def parser_patch(
     document: Mapping[str, Any],
-    changes: Mapping[int, ParserChanges],
+    changes: Mapping[Path, ParserChanges],
 ) -> list[PatchStep]:
-    """Return the steps that change the parsers of vendors, by their index.
+    """Return the steps that change the parsers of inputs, by the paths of their sections.
 
     Return no step if the config could not be loaded after them.
     """
     steps: list[PatchStep] = []
-    for index, vendor_changes in changes.items():
-        steps += parser_steps(document, index, vendor_changes)
+    for path, input_changes in changes.items():
+        steps += parser_steps(document, path, input_changes)
     try:
         load_config(apply_patch(document, steps))
     except RelayError:
@@ -112,11 +113,11 @@ def parser_patch(
 
 def parser_steps(
     document: Mapping[str, Any],
-    index: int,
+    path: Path,
     changes: ParserChanges,
 ) -> list[PatchStep]:
-    """Return the steps that change the parser of the vendor at an index."""
-    return set_members(document, ("vendors", index, "parser"), changes)
+    """Return the steps that change the parser of the input whose section is at a path."""
+    return set_members(document, (*path, "parser"), changes)
 
 
 # --- differences ----------------------------------------------------------------------
@@ -136,7 +137,7 @@ def changed_paths(before: str, after: str) -> list[str]:
     return [join_path(path) for path in _differing_paths((), old, new)]
 
 
-def _differing_paths(path: _Path, old: Any, new: Any) -> Iterator[_Path]:
+def _differing_paths(path: Path, old: Any, new: Any) -> Iterator[Path]:
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         for name in {**old, **new}:
             old_member = old.get(name, _ABSENT)

@@ -32,13 +32,14 @@ from relay_dagster.api.routes.tenants import require_id
 from relay_dagster.api.security.auth import MayConfigure, Parts
 from relay_dagster.api.upload_checks import CheckedUpload, check_uploads
 from relay_dagster.runs.job_message import is_id
+from relay_dagster.triggers.inputs import Input, inputs_of
 from relay_dagster.wire import config_checks as wire
 from relay_dagster.wire.base import Fault, ResponseBody
 
 routes = router("tenants")
 
-MAX_VENDORS = 20
-"""The number of vendors whose uploads one check reads, at most."""
+MAX_FILES = 20
+"""The number of inputs whose uploads one check reads, at most."""
 _MAX_LIST_ITEMS = 200
 _MAX_SAMPLES = 20
 _MAX_TEXT = 200
@@ -46,7 +47,14 @@ _MAX_MESSAGE = 1000
 # A response has at most 1 MiB; the rest of it, around these, is short.
 _MAX_FAULTS_BYTES = 256 << 10
 _MAX_DETAILS_BYTES = 512 << 10
-_BRIEF_FIELDS = ("vendor_id", "status", "s3_key", "size", "last_modified")
+_BRIEF_FIELDS = (
+    "vendor_id",
+    "part_id",
+    "status",
+    "s3_key",
+    "size",
+    "last_modified",
+)
 _NO_ROOM = "the response has no room for details; check fewer vendors at once"
 _Item = TypeVar("_Item", bound=ResponseBody)
 # Any JSON object is accepted: the response lists its errors.
@@ -95,10 +103,10 @@ def check_document(
     document: dict[str, Any],
     parts: Parts,
     *,
-    vendor_id: str | None = None,
+    input_name: str | None = None,
     waits: bool = False,
 ) -> wire.ConfigCheck:
-    """Check a config, and read the latest uploads, or one vendor's, with it.
+    """Check a config, and read the latest uploads, or one input's, with it.
 
     With ``waits``, as for a supplier, the check lets those by keys go first for a while.
 
@@ -110,7 +118,7 @@ def check_document(
     slot = slots.take_behind_keys(tenant_id) if waits else slots.take(tenant_id)
     try:
         with slot as deadline:
-            return _check(tenant_id, document, parts, deadline, vendor_id)
+            return _check(tenant_id, document, parts, deadline, input_name)
     except sandbox.BusyError as error:
         raise unavailable(
             "CHECKS_BUSY", "other configs are being checked"
@@ -121,7 +129,7 @@ def check_document(
         # A library that is refused memory may end its process.
         sandbox.SandboxEndedError,
     ) as error:
-        if vendor_id is not None:
+        if input_name is not None:
             message = (
                 "the check of the file takes too much time or memory; a run allows more "
                 "of both"
@@ -137,7 +145,7 @@ def _check(
     document: dict[str, Any],
     parts: Parts,
     deadline: TaskDeadline,
-    vendor_id: str | None,
+    input_name: str | None,
 ) -> wire.ConfigCheck:
     platform = parts.platform
     named_tenant = sound_id(document.get("tenant_id"))
@@ -151,22 +159,22 @@ def _check(
     except errors.UnsupportedSchemaVersionError as error:
         fault = errors.ConfigFault("schema_version", str(error))
         return _invalid_config(tenant_id, [fault], document)
-    vendors = [
-        (index, vendor)
-        for index, vendor in enumerate(config.vendors)
-        if vendor_id in (None, vendor.vendor_id)
+    inputs = [
+        tenant_input
+        for name, tenant_input in inputs_of(config).items()
+        if input_name in (None, name)
     ]
     uploads = check_uploads(
-        config, vendors[:MAX_VENDORS], platform.objects, parts.tasks, deadline
+        config, inputs[:MAX_FILES], platform.objects, parts.tasks, deadline
     )
     doubts: Sequence[Doubt] = ()
-    if vendor_id is None:
+    if input_name is None:
         keeps_skus = config.output.missing_skus == "zero"
         is_published = (
             not keeps_skus or platform.runs.feed(tenant_id) is not None
         )
         doubts = config_doubts(config, is_published=is_published)
-    return _valid_config(config, document, uploads, doubts)
+    return _valid_config(config, document, uploads, doubts, inputs[MAX_FILES:])
 
 
 # --- the response -------------------------------------------------------------------
@@ -190,7 +198,10 @@ def _invalid_config(
             for fault in faults
         ),
         doubts=[],
-        vendors=[_not_read(vendor_id, message) for vendor_id in vendor_ids],
+        vendors=[
+            _not_read({"vendor_id": vendor_id}, message)
+            for vendor_id in vendor_ids
+        ],
         patch=[],
     )
 
@@ -217,6 +228,7 @@ def _valid_config(
     document: dict[str, Any],
     uploads: Sequence[CheckedUpload],
     doubts: Sequence[Doubt],
+    other_inputs: Sequence[Input],
 ) -> wire.ConfigCheck:
     """Return the response for a config without errors."""
     vendor_checks: list[wire.VendorCheck] = []
@@ -224,7 +236,8 @@ def _valid_config(
     remaining_bytes = _MAX_DETAILS_BYTES
     for upload in uploads:
         vendor_check = _vendor_check(upload)
-        steps = parser_steps(document, upload.vendor_index, upload.changes)
+        path = upload.tenant_input.path
+        steps = parser_steps(document, path, upload.changes)
         operations = [wire.Operation.of(step) for step in steps]
         remaining_bytes -= sum(map(_size, [vendor_check, *operations]))
         if remaining_bytes < 0:
@@ -232,14 +245,11 @@ def _valid_config(
         else:
             vendor_checks.append(vendor_check)
             reported.append(upload)
-    if len(uploads) == MAX_VENDORS:
-        message = (
-            f"the check reads only the files of the first {MAX_VENDORS} vendors"
-        )
-        for vendor in config.vendors[MAX_VENDORS:_MAX_LIST_ITEMS]:
-            vendor_checks.append(_not_read(vendor.vendor_id, message))
+    message = f"the check reads only the files of the first {MAX_FILES} vendors"
+    for tenant_input in other_inputs[: _MAX_LIST_ITEMS - MAX_FILES]:
+        vendor_checks.append(_not_read(_ids(tenant_input), message))
     all_doubts = [*doubts, *_doubts_of_uploads(config, reported)]
-    changes = {upload.vendor_index: upload.changes for upload in reported}
+    changes = {upload.tenant_input.path: upload.changes for upload in reported}
     patch = parser_patch(document, changes)
     return wire.ConfigCheck(
         tenant_id=config.tenant_id,
@@ -262,24 +272,22 @@ def _doubts_of_uploads(
     checks: list[check_results.FeedCheck] = []
     for upload in uploads:
         if upload.check is not None:
-            path = f"vendors.{upload.vendor_index}"
+            path = ".".join(map(str, upload.tenant_input.path))
             doubts.extend(findings.upload_doubts(path, upload.check, config))
             checks.append(upload.check)
     return [*doubts, *findings.policy_doubts_of(config, checks)]
 
 
 def _vendor_check(upload: CheckedUpload) -> wire.VendorCheck:
-    """Return the response's part about one vendor."""
-    vendor_id = upload.vendor.vendor_id
-    prefix = upload.vendor.inbound.s3_prefix
+    """Return the response's part about one input."""
+    ids = _ids(upload.tenant_input)
+    prefix = upload.tenant_input.prefix
     file = upload.file
     if prefix is None:
-        return _not_read(vendor_id, "its feeds do not come from S3")
+        return _not_read(ids, "its feeds do not come from S3")
     if file is None or upload.result is None:
         message = f'there is no upload under "{_cut(prefix)}"'
-        return wire.VendorCheck(
-            vendor_id=vendor_id, status="missing", message=message
-        )
+        return wire.VendorCheck(**ids, status="missing", message=message)
     status: wire.VendorCheckStatus = "unreadable"
     details: dict[str, Any] = {}
     if isinstance(upload.result, str):
@@ -291,7 +299,7 @@ def _vendor_check(upload: CheckedUpload) -> wire.VendorCheck:
         if check.best.is_usable or check.best.headers:
             status = "read"
     return wire.VendorCheck(
-        vendor_id=vendor_id,
+        **ids,
         status=status,
         message=_cut(message, _MAX_MESSAGE),
         s3_key=file.key,
@@ -363,15 +371,25 @@ def _reading(reading: check_results.Reading) -> wire.HeadReading:
     )
 
 
-def _not_read(vendor_id: str, message: str) -> wire.VendorCheck:
-    return wire.VendorCheck(
-        vendor_id=vendor_id, status="not_looked_at", message=message
-    )
+def _ids(tenant_input: Input) -> dict[str, Any]:
+    """Return the fields that name an input."""
+    if not tenant_input.names_part:
+        return {"vendor_id": tenant_input.vendor_id}
+    return {
+        "vendor_id": tenant_input.vendor_id,
+        "part_id": tenant_input.part.part_id,
+    }
+
+
+def _not_read(ids: Mapping[str, Any], message: str) -> wire.VendorCheck:
+    return wire.VendorCheck(**ids, status="not_looked_at", message=message)
 
 
 def _without_details(vendor_check: wire.VendorCheck) -> wire.VendorCheck:
-    """Return a vendor's part for a response that has no room for its details."""
-    fields = {name: getattr(vendor_check, name) for name in _BRIEF_FIELDS}
+    """Return an input's part for a response that has no room for its details."""
+    fields = vendor_check.model_dump(
+        include=set(_BRIEF_FIELDS), exclude_unset=True
+    )
     message = f"{vendor_check.message}; {_NO_ROOM}"
     return wire.VendorCheck(**fields, message=message)
 

@@ -14,7 +14,7 @@ from relay_dagster.api.http import problems, request_parsing
 from relay_dagster.api.http.error_codes import STORED_CONFIG, responds_with
 from relay_dagster.api.http.request_parsing import Limit, TenantId, request_body
 from relay_dagster.api.routes.tenants import find_config, require_tenant
-from relay_dagster.api.routes.uploads import prefix_of
+from relay_dagster.api.routes.uploads import input_with_uploads
 from relay_dagster.api.security import auth
 from relay_dagster.aws.dynamodb import link_store
 from relay_dagster.aws.dynamodb.codec import by_time, digest_of
@@ -106,8 +106,8 @@ def create_supplier_link(
     The response is the only place where the link appears.
     """
     # A vendor that does not upload cannot have a supplier's page.
-    prefix_of(
-        body.vendor_id, find_config(call.platform, tenant_id), call.platform
+    input_with_uploads(
+        find_config(call.platform, tenant_id), call.platform, body.vendor_id
     )
     if body.expires_at > utc_now() + _MAX_SUPPLIER_LINK_LIFE:
         fault = ConfigFault("expires_at", "must be at most a year ahead")

@@ -4,12 +4,13 @@ This is HTTP only. It reads records, the feed's pointer and the lock, but no fil
 runs.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Annotated
 
 from relay_core.config import TenantConfig
 from relay_core.domain.codes import RunStatus
+from relay_core.domain.input_names import ids_of
 from relay_core.domain.records import VendorResult
 from relay_dagster.api.http import request_parsing
 from relay_dagster.api.http.request_parsing import Limit, TenantId
@@ -21,6 +22,7 @@ from relay_dagster.feeds.pointer import FeedPointer
 from relay_dagster.runs.job_message import ID_PATTERN
 from relay_dagster.runs.model import RunRecord
 from relay_dagster.runs.ports import utc_now
+from relay_dagster.triggers.inputs import Input, inputs_of
 from relay_dagster.wire import tenants as wire
 from relay_dagster.wire.runs import LastRun, Publication, PublicationList
 from relay_dagster.wiring import Platform
@@ -145,22 +147,58 @@ def _vendor_statuses(
     results: Sequence[VendorResult],
 ) -> list[wire.VendorStanding]:
     """Return the statuses of the last run's vendors, then of other pulled vendors."""
-    pulled_ids = []
-    if config is not None:
-        for vendor in config.vendors:
-            if vendor.inbound.pull is not None:
-                pulled_ids.append(vendor.vendor_id)
-    pull_states = platform.pulls.of_inputs(tenant_id, pulled_ids)
-    pulls = {vendor_id: wire.PullStanding() for vendor_id in pulled_ids}
-    for vendor_id in pulls.keys() & pull_states.keys():
-        pulls[vendor_id] = wire.PullStanding.of(pull_states[vendor_id])
+    inputs = {} if config is None else inputs_of(config)
+    pulled_names = [
+        name
+        for name, tenant_input in inputs.items()
+        if tenant_input.pull is not None
+    ]
+    pull_states = platform.pulls.of_inputs(tenant_id, pulled_names)
+    pulls = {name: wire.PullStanding() for name in pulled_names}
+    for name in pulls.keys() & pull_states.keys():
+        pulls[name] = wire.PullStanding.of(pull_states[name])
+    results_by_vendor = {result.vendor_id: result for result in results}
+    pulled_vendors = dict.fromkeys(ids_of(name)[0] for name in pulled_names)
     statuses = []
-    for result in results:
-        pull = pulls.pop(result.vendor_id, None)
-        statuses.append(wire.VendorStanding.of(result, pull=pull))
-    for vendor_id, pull in pulls.items():
-        statuses.append(wire.VendorStanding(vendor_id=vendor_id, pull=pull))
+    for vendor_id in results_by_vendor | pulled_vendors:
+        result = results_by_vendor.get(vendor_id)
+        fields = {
+            "vendor_id": vendor_id,
+            "pull": pulls.get(vendor_id),
+            "parts": _part_statuses(vendor_id, inputs, pulls, result),
+        }
+        if result is None:
+            statuses.append(wire.VendorStanding(**fields))
+        else:
+            statuses.append(wire.VendorStanding.of(result, **fields))
     return statuses
+
+
+def _part_statuses(
+    vendor_id: str,
+    inputs: Mapping[str, Input],
+    pulls: Mapping[str, wire.PullStanding],
+    result: VendorResult | None,
+) -> list[wire.PartStanding] | None:
+    """Return the statuses of a vendor's parts; None for a vendor of one file."""
+    files = {}
+    if result is not None:
+        files = {part.part_id: part for part in result.parts}
+    statuses = []
+    for name, tenant_input in inputs.items():
+        if tenant_input.vendor_id != vendor_id or not tenant_input.names_part:
+            continue
+        part_id = tenant_input.part.part_id
+        file = files.get(part_id)
+        statuses.append(
+            wire.PartStanding(
+                part_id=part_id,
+                uploaded_at=None if file is None else file.uploaded_at,
+                age_hours=None if file is None else file.age_hours,
+                pull=pulls.get(name),
+            )
+        )
+    return statuses or None
 
 
 def _vendor_results(

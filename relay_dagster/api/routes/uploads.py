@@ -6,6 +6,7 @@ This is HTTP only. A form posts the file to S3, where it starts the tenant's tri
 from typing import Annotated
 
 from relay_core.domain.errors import ConfigFault
+from relay_core.domain.input_names import name_of
 from relay_dagster.api.http.error_codes import STORED_CONFIG, responds_with
 from relay_dagster.api.http.problems import ProblemError, invalid_request
 from relay_dagster.api.http.request_parsing import (
@@ -20,6 +21,7 @@ from relay_dagster.aws.object_store import MAX_BYTES, MAX_KEY_BYTES
 from relay_dagster.logs import event_log
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.tenants.audit import Action
+from relay_dagster.triggers.inputs import Input, inputs_of
 from relay_dagster.wire.tenants import UploadLink, UploadRequest
 from relay_dagster.wiring import Platform
 
@@ -36,7 +38,7 @@ def make_upload_link(
     call: MayUpload,
     body: Annotated[UploadRequest, request_body(UploadRequest)],
 ) -> UploadLink:
-    """Create a form that uploads one file of a vendor.
+    """Create a form that uploads one file of a vendor, or of one of its parts.
 
     The form works without a key, and expires after 15 minutes. Uploads also work while
     run creation is paused.
@@ -48,7 +50,7 @@ def make_upload_link(
         tenant_id,
         link.key,
         utc_now(),
-        vendor_id=body.vendor_id,
+        **_input_detail(body),
         expires_at=link.expires_at.isoformat(),
     )
     links_per_day = call.platform.settings.max_upload_links_per_day
@@ -58,20 +60,39 @@ def make_upload_link(
 
 
 def sign_upload(
-    body: UploadRequest,
-    stored_config: StoredConfig,
-    platform: Platform,
-    redirect: str | None = None,
+    body: UploadRequest, stored_config: StoredConfig, platform: Platform
 ) -> UploadLink:
     """Return the signed form for a vendor's file.
 
-    After the upload, S3 redirects the browser to ``redirect`` if it is set.
+    Raises:
+        ProblemError: The config has no such vendor or part, it takes no uploads, or the
+            file name is too long or is no input (422).
+    """
+    tenant_input = input_with_uploads(
+        stored_config, platform, body.vendor_id, body.part_id
+    )
+    key = f"{tenant_input.prefix}{body.file_name}"
+    changes = tenant_input.part.changes
+    if changes is not None and not tenant_input.takes(key):
+        message = (
+            f'must match either changes.full ("{changes.full}") or changes.delta '
+            f'("{changes.delta}"), and not both; otherwise no run reads the file'
+        )
+        raise invalid_request([ConfigFault("file_name", message)])
+    return sign_key(key, platform)
+
+
+def sign_key(
+    key: str, platform: Platform, redirect: str | None = None
+) -> UploadLink:
+    """Return the signed form for a key.
+
+    A key that ends in ``${filename}`` allows any name there. After the upload, S3
+    redirects the browser to ``redirect`` if it is set.
 
     Raises:
-        ProblemError: The config has no such vendor, the vendor does not upload, or the
-            file name is too long (422).
+        ProblemError: The key is too long (422).
     """
-    key = prefix_of(body.vendor_id, stored_config, platform) + body.file_name
     size = len(key.encode())
     if size > MAX_KEY_BYTES:
         message = (
@@ -84,25 +105,42 @@ def sign_upload(
     return UploadLink.of(form, key=key, max_bytes=max_bytes)
 
 
-def prefix_of(
-    vendor_id: str, stored_config: StoredConfig, platform: Platform
-) -> str:
-    """Return the prefix of a vendor's uploads in the bucket.
+def input_with_uploads(
+    stored_config: StoredConfig,
+    platform: Platform,
+    vendor_id: str,
+    part_id: str | None = None,
+) -> Input:
+    """Return an input of a config that takes uploads: a vendor's base, or a part of it.
 
     Raises:
-        ProblemError: The config has no such vendor, or the vendor does not upload
+        ProblemError: The config has no such vendor or part, or it takes no uploads
             (422).
     """
-    config = platform.tenants.parsed(stored_config)
-    vendors = {vendor.vendor_id: vendor for vendor in config.vendors}
-    vendor = vendors.get(vendor_id)
-    if vendor is None:
-        message = f"config version {stored_config.version} has no vendor {vendor_id!r}"
+    inputs = inputs_of(platform.tenants.parsed(stored_config))
+    version = stored_config.version
+    if vendor_id not in inputs:
+        message = f"config version {version} has no vendor {vendor_id!r}"
         fault = ConfigFault("vendor_id", message)
         raise ProblemError("UNKNOWN_VENDOR", message, errors=[fault])
-    if vendor.inbound.s3_prefix is None:
+    tenant_input = inputs.get(name_of(vendor_id, part_id))
+    if tenant_input is None:
+        message = (
+            f"vendor {vendor_id!r} of config version {version} has no part "
+            f"{part_id!r}"
+        )
+        raise invalid_request([ConfigFault("part_id", message)])
+    if tenant_input.prefix is None:
+        field = "vendor_id" if part_id is None else "part_id"
         message = (
             "has inbound.type local, which allows no uploads; set it to s3"
         )
-        raise invalid_request([ConfigFault("vendor_id", message)])
-    return vendor.inbound.s3_prefix
+        raise invalid_request([ConfigFault(field, message)])
+    return tenant_input
+
+
+def _input_detail(body: UploadRequest) -> dict[str, str]:
+    """Return the input of an upload as details of the audit log."""
+    if body.part_id is None:
+        return {"vendor_id": body.vendor_id}
+    return {"vendor_id": body.vendor_id, "part_id": body.part_id}

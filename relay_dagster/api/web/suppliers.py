@@ -4,12 +4,13 @@ The page does not show anything else about the tenant.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Request, Response
 
-from relay_core.config import VendorConfig
+from relay_core.config.parser import ParserConfig
 from relay_core.domain.codes import FailureCode
 from relay_core.onboarding.findings import NO_AMOUNTS
 from relay_dagster.api.http.problems import ProblemError, unavailable
@@ -20,6 +21,7 @@ from relay_dagster.api.web import error_words, frame, uploads, words
 from relay_dagster.api.web.shop import Shop, shop_of
 from relay_dagster.aws.dynamodb.link_store import Link, LinkKind
 from relay_dagster.aws.dynamodb.tenant_store import StoredConfig
+from relay_dagster.triggers.inputs import Input, inputs_of
 from relay_dagster.wire.config_checks import HeadReading, VendorCheck
 
 routes = frame.page_router()
@@ -49,7 +51,7 @@ class Supplier:
 
     link: Link
     stored_config: StoredConfig
-    vendor: VendorConfig
+    inputs: Mapping[str | None, Input]  # those that take uploads, by part ID
     shop: Shop
     request: Request
     parts: Parts
@@ -78,13 +80,14 @@ def supplier_of(token: str, request: Request, parts: PartsDep) -> Supplier:
             "DEPENDENCY_UNAVAILABLE", "files cannot be uploaded now"
         )
     shop = shop_of(platform, stored_config)
-    for vendor in config.vendors:
-        if (
-            vendor.vendor_id == link.vendor_id
-            and vendor.inbound.s3_prefix is not None
-        ):
-            return Supplier(link, stored_config, vendor, shop, request, parts)
-    raise gone
+    inputs = {
+        tenant_input.part.part_id: tenant_input
+        for tenant_input in inputs_of(config).values()
+        if tenant_input.vendor_id == link.vendor_id and tenant_input.prefix
+    }
+    if not inputs:
+        raise gone
+    return Supplier(link, stored_config, inputs, shop, request, parts)
 
 
 ByLink = Annotated[Supplier, Depends(supplier_of)]
@@ -92,14 +95,27 @@ ByLink = Annotated[Supplier, Depends(supplier_of)]
 
 @routes.get("/s/{token}")
 def show(supplier: ByLink) -> Response:
-    """Show the form that uploads a supplier's file, and the results of the latest."""
+    """Show the forms that upload a supplier's files, and the results of the latest."""
     return _supplier_page(supplier)
 
 
 @routes.get("/s/{token}/check")
 def check(supplier: ByLink) -> Response:
     """Check the supplier's latest file."""
+    return _check_page(supplier, None)
+
+
+@routes.get("/s/{token}/check/{part_id}")
+def check_part(part_id: str, supplier: ByLink) -> Response:
+    """Check the supplier's latest file of a part."""
+    return _check_page(supplier, part_id)
+
+
+def _check_page(supplier: Supplier, part_id: str | None) -> Response:
     request = supplier.request
+    checked_input = supplier.inputs.get(part_id)
+    if checked_input is None:
+        raise ProblemError("NOT_FOUND", "there is no file of this kind")
     if request.url.query:
         # After an upload, S3 redirects here with the key and other parameters.
         return frame.go_to(request.url.path)
@@ -108,54 +124,72 @@ def check(supplier: ByLink) -> Response:
         supplier.link.tenant_id,
         tenants.stored_document(supplier.stored_config),
         supplier.parts,
-        vendor_id=supplier.vendor.vendor_id,
+        input_name=checked_input.name,
         waits=True,
     )
     vendor_check = None
     if config_check.valid and config_check.vendors:
         vendor_check = config_check.vendors[0]
-    return _supplier_page(supplier, vendor_check)
+    return _supplier_page(supplier, checked_input, vendor_check)
 
 
 def _supplier_page(
-    supplier: Supplier, check: VendorCheck | None = None
+    supplier: Supplier,
+    checked_input: Input | None = None,
+    check: VendorCheck | None = None,
 ) -> Response:
     link = supplier.link
     platform = supplier.parts.platform
-    check_path = f"/s/{supplier.request.path_params['token']}/check"
-    file_name = uploads.next_name_of_link(platform, supplier.vendor, link)
-    form = None
-    if file_name is not None:
-        form = uploads.upload_form(
-            supplier.request,
-            platform,
-            supplier.stored_config,
-            supplier.vendor.vendor_id,
-            redirect_path=check_path,
-            file_name=file_name,
+    inputs = list(supplier.inputs.values())
+    name = uploads.next_name_of_link(platform, inputs, link)
+    places = []
+    for tenant_input in inputs:
+        check_path = f"/s/{supplier.request.path_params['token']}/check"
+        if tenant_input.part.part_id is not None:
+            check_path += f"/{tenant_input.part.part_id}"
+        form = None
+        if name is not None:
+            form = uploads.upload_form(
+                supplier.request,
+                platform,
+                tenant_input,
+                redirect_path=check_path,
+                name=name,
+            )
+        places.append(
+            uploads.UploadPlace(
+                part_id=tenant_input.part.part_id,
+                changes=tenant_input.part.changes,
+                form=form,
+                latest=uploads.last_uploads(
+                    platform, link.tenant_id, tenant_input
+                ),
+                check_path=check_path,
+                is_checked=tenant_input is checked_input and check is not None,
+            )
         )
+    difference = ""
+    if checked_input is not None and check is not None:
+        difference = _difference(checked_input.part.parser, check)
     return frame.page(
         "supplier.html.jinja",
-        form_target=None if form is None else form.url,
+        form_target=uploads.target_of(places),
         shop=supplier.shop,
         name=link.name,
         until=link.expires_at,
-        upload=form,
-        uploads=uploads.last_uploads(platform, link.tenant_id, supplier.vendor),
-        check=check_path,
+        places=places,
         found=check,
         verdict=None if check is None else verdict_of(check),
-        difference=_difference(supplier.vendor, check) if check else "",
+        difference=difference,
     )
 
 
-def _difference(vendor: VendorConfig, check: VendorCheck) -> str:
+def _difference(parser: ParserConfig, check: VendorCheck) -> str:
     """Return the difference between a text file and the expected format.
 
     The result is empty if the difference is unknown.
     """
     guesses = check.guesses
-    parser = vendor.parser
     if guesses is None or guesses.format != "csv" or parser.format != "csv":
         return ""
     if guesses.delimiter != parser.delimiter:

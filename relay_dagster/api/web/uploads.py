@@ -5,22 +5,22 @@ These are the form that uploads a file to S3, and the results of the latest file
 
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from fastapi import Request
 
-from relay_core.config import VendorConfig
+from relay_core.config.inputs.changes import ChangesConfig
+from relay_core.config.inputs.uploads import FileKind
 from relay_core.domain.codes import VendorStatus
 from relay_dagster.api.routes.runs import summary_of
-from relay_dagster.api.routes.uploads import sign_upload
+from relay_dagster.api.routes.uploads import sign_key
 from relay_dagster.api.web import error_words, visits, words
 from relay_dagster.aws.dynamodb.link_store import Link
-from relay_dagster.aws.dynamodb.tenant_store import StoredConfig
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.triggers import link_uploads
-from relay_dagster.wire.tenants import UploadLink, UploadRequest
+from relay_dagster.triggers.inputs import Input
 from relay_dagster.wiring import Platform
 
 _MAX_UPLOADS = 5
@@ -29,6 +29,11 @@ _NOT_YET_READ = words.Verdict("idle", "No run has used this file yet.")
 _NEVER_READ = words.Verdict(
     "idle", "A newer file replaced it before a run used it."
 )
+_NO_INPUT = words.Verdict(
+    "warn", "Not used: the name does not tell what kind of file it is."
+)
+# The texts that stand in for * in the pattern of a file's name
+_FILLERS = ("", "0", "file")
 
 
 class Upload(NamedTuple):
@@ -43,35 +48,101 @@ class Upload(NamedTuple):
 # --- the form -----------------------------------------------------------------------
 
 
+class UploadChoice(NamedTuple):
+    """A kind of file that a form uploads, and the key for a file of this kind."""
+
+    kind: FileKind
+    key: str
+
+
+class UploadForm(NamedTuple):
+    """A form that uploads a file of an input to S3."""
+
+    url: str
+    fields: Mapping[str, str]  # the hidden fields, before the file
+    # The kinds of files among which a person chooses; none if the fields have the key
+    choices: Sequence[UploadChoice]
+    max_bytes: int
+    expires_at: datetime
+
+
+class UploadPlace(NamedTuple):
+    """An input on a page: its form, and its latest files."""
+
+    part_id: str | None  # None for the vendor's own file
+    changes: ChangesConfig | None
+    form: UploadForm | None  # None if no file can be uploaded now
+    latest: Sequence[Upload]
+    check_path: str | None  # the path of the check of its latest file
+    is_checked: bool = (
+        False  # whether the page shows the check of its latest file
+    )
+
+
+def target_of(places: Sequence[UploadPlace]) -> str | None:
+    """Return the address to which the forms of a page are sent; None without a form."""
+    for place in places:
+        if place.form is not None:
+            return place.form.url
+    return None
+
+
 def upload_form(
     request: Request,
     platform: Platform,
-    stored_config: StoredConfig,
-    vendor_id: str,
+    tenant_input: Input,
     *,
     redirect_path: str,
-    file_name: str | None = None,
-) -> UploadLink:
-    """Return a form that uploads a vendor's file; S3 then redirects to a page.
+    name: str | None = None,
+) -> UploadForm:
+    """Return a form that uploads a file of an input; S3 then redirects to a page.
 
-    ``file_name`` defaults to a new name. The audit log does not record the form.
+    ``name`` is the name of the file, or of its folder if the file's own name tells its
+    kind. It defaults to a new name. The audit log does not record the form.
     """
-    if file_name is None:
-        file_name = f"upload-{utc_now():%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
+    if name is None:
+        name = f"upload-{utc_now():%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
     _, is_remote = visits.cookie_of(request)
     public_url = platform.settings.public_url
     base_url = str(request.base_url).rstrip("/")
     if is_remote and public_url:
         base_url = public_url
-    upload = UploadRequest(vendor_id=vendor_id, file_name=file_name)
     redirect = f"{base_url}{redirect_path}"
-    return sign_upload(upload, stored_config, platform, redirect=redirect)
+    key = f"{tenant_input.prefix}{name}"
+    choices = _choices(tenant_input, key)
+    if choices:
+        # The form then allows any name in the folder.
+        key = f"{key}/${{filename}}"
+    link = sign_key(key, platform, redirect=redirect)
+    fields = dict(link.fields)
+    if choices:
+        del fields["key"]
+    return UploadForm(
+        link.url, fields, choices, link.max_bytes, link.expires_at
+    )
+
+
+def _choices(tenant_input: Input, folder: str) -> list[UploadChoice]:
+    """Return the kinds of files of an input with changes, each with a key in a folder."""
+    changes = tenant_input.part.changes
+    if changes is None:
+        return []
+    choices: list[UploadChoice] = []
+    kinds: tuple[FileKind, ...] = ("full", "delta")
+    for kind in kinds:
+        pattern = changes.full if kind == "full" else changes.delta
+        for filler in _FILLERS:
+            file_name = pattern.replace("*", filler).replace("?", "0")
+            if file_name and changes.kind_of(file_name) == kind:
+                choices.append(UploadChoice(kind, f"{folder}/{file_name}"))
+                break
+    return choices
 
 
 def next_name_of_link(
-    platform: Platform, vendor: VendorConfig, link: Link
+    platform: Platform, inputs: Sequence[Input], link: Link
 ) -> str | None:
-    """Return the name of the next file of a supplier's link.
+    """Return the name of the next file of a supplier's link, for any of some inputs.
 
     Return None if as many files as allowed arrived by the link within the hour. All
     open forms have the same name until a file has it. A form can be sent several times,
@@ -80,10 +151,12 @@ def next_name_of_link(
     now = utc_now()
     name_prefix = link_uploads.name_prefix(link.link_id, now)
     limit = link_uploads.UPLOADS_PER_HOUR
-    stored_files = platform.objects.newest_objects(
-        f"{vendor.inbound.s3_prefix}{name_prefix}", limit
-    )
-    number = len(stored_files) + 1
+    number = 1
+    for tenant_input in inputs:
+        stored_files = platform.objects.newest_objects(
+            f"{tenant_input.prefix}{name_prefix}", limit
+        )
+        number += len(stored_files)
     reported = platform.links.upload_count(link.tenant_id, link.link_id, now)
     if number > limit or reported >= limit:
         return None
@@ -94,19 +167,24 @@ def next_name_of_link(
 
 
 def last_uploads(
-    platform: Platform, tenant_id: str, vendor: VendorConfig
+    platform: Platform, tenant_id: str, tenant_input: Input
 ) -> list[Upload]:
-    """Return a vendor's latest files and their results in runs, newest first."""
-    prefix = vendor.inbound.s3_prefix
-    if not prefix:
+    """Return an input's latest files and their results in runs, newest first."""
+    if not tenant_input.prefix:
         return []
-    files = platform.objects.newest_objects(prefix, _MAX_UPLOADS)
+    files = platform.objects.newest_objects(tenant_input.prefix, _MAX_UPLOADS)
     if not files:
         return []
-    verdicts = _verdicts_of_runs(platform, tenant_id, vendor.vendor_id)
+    verdicts = _verdicts_of_runs(platform, tenant_id, tenant_input.vendor_id)
     uploads = []
-    for index, file in enumerate(files):
-        without_run = _NOT_YET_READ if index == 0 else _NEVER_READ
+    is_replaced = False
+    for file in files:
+        kind = tenant_input.kind_of(file.key)
+        without_run = _NEVER_READ if is_replaced else _NOT_YET_READ
+        if kind is None:
+            without_run = _NO_INPUT
+        # A full file replaces all files before it.
+        is_replaced = is_replaced or kind == "full"
         identity = _identity_of(file.key, file.last_modified)
         verdict = verdicts.get(identity, without_run)
         uploads.append(
@@ -137,12 +215,17 @@ def _verdicts_of_runs(
             continue
         manifest = json.loads(platform.objects.read_or_none(key) or b"{}")
         entry = manifest.get("vendors", {}).get(vendor_id) or {}
-        if not entry.get("s3_key"):
+        # A vendor of one file has no list.
+        files = [
+            file for file in entry.get("files", [entry]) if file.get("s3_key")
+        ]
+        if not files:
             continue
         rows = summary_of(run, platform).get("rows") or {}
-        modified_at = datetime.fromisoformat(entry["last_modified"])
-        identity = _identity_of(entry["s3_key"], modified_at)
-        verdicts[identity] = _verdict_of_run(entry, rows.get(vendor_id))
+        verdict = _verdict_of_run(entry, rows.get(vendor_id))
+        for file in files:
+            modified_at = datetime.fromisoformat(file["last_modified"])
+            verdicts[_identity_of(file["s3_key"], modified_at)] = verdict
     return verdicts
 
 

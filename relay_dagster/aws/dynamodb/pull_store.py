@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from relay_core.domain.input_names import ids_of
 from relay_dagster.aws.dynamodb import codec, schema
 from relay_dagster.aws.dynamodb.database import Database
 from relay_dagster.aws.dynamodb.schema import Kind, Partition, due_shard
@@ -23,7 +24,6 @@ from relay_dagster.aws.dynamodb.work_queue import (
 )
 from relay_dagster.aws.dynamodb.writes import Write
 from relay_dagster.tenants.audit import AuditEntry
-from relay_dagster.triggers.inputs import ids_of
 from relay_dagster.triggers.pulls import PullPlan, PullState, Rule, begun
 from relay_dagster.work.item import WorkItem
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from relay_core.domain.input_names import name_of
 from relay_core.domain.records import location_in_words
 from relay_dagster.client.api_client import JSON, tenant_path
 from relay_dagster.client.config_files import (
@@ -127,7 +128,8 @@ def show_check(screen: Screen, result: ConfigCheck) -> None:
         screen.section("doubts", fault_lines(doubts))
     for vendor in result.vendors:
         if vendor.status != "not_looked_at" or result.valid:
-            title = f"vendor {vendor.vendor_id}: {_state(vendor)}"
+            name = name_of(vendor.vendor_id, vendor.part_id)
+            title = f"vendor {name}: {_state(vendor)}"
             screen.section(title, _findings(vendor))
     if result.patch:
         screen.section(
@@ -143,7 +145,7 @@ def _verdict(result: ConfigCheck) -> str:
         plural = "s" if len(result.faults) > 1 else ""
         return f"not valid: {len(result.faults)} error{plural}"
     unusable_vendors = [
-        vendor.vendor_id
+        name_of(vendor.vendor_id, vendor.part_id)
         for vendor in result.vendors
         if vendor.as_sent and not vendor.as_sent.usable
     ]

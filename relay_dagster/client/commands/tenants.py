@@ -1,13 +1,14 @@
 """Commands about tenants: list them, show the status of one, delete and restore it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import typer
 
+from relay_core.domain.input_names import name_of
 from relay_core.samples.starter import starter_config
 from relay_dagster.client import terminal
 from relay_dagster.client.api_client import tenant_path
@@ -29,21 +30,32 @@ _VENDOR_COLUMNS: dict[str, terminal.Column] = {
     "vendor_id": "vendor_id",
     "status": lambda vendor: vendor.status or "-",
     "uploaded": "uploaded_at",
-    "age": lambda vendor: (
-        "-" if vendor.age_hours is None else f"{vendor.age_hours:,} h"
-    ),
+    "age": lambda vendor: _age_in_hours(vendor.age_hours),
     "rows": lambda vendor: terminal.cell_of_count(vendor.rows),
     "rejected": lambda vendor: terminal.cell_of_count(vendor.invalid_rows),
     "won": lambda vendor: terminal.cell_of_count(vendor.skus_won),
 }
 _PULL_COLUMNS: dict[str, terminal.Column] = {
-    "vendor_id": "vendor_id",
-    "new file": lambda vendor: instant(vendor.pull.last_success_at),
-    "unchanged": lambda vendor: instant(vendor.pull.last_unchanged_at),
-    "next": lambda vendor: instant(vendor.pull.next_at),
-    "failures": lambda vendor: terminal.cell_of_count(vendor.pull.failures),
-    "last error": lambda vendor: vendor.pull.last_error or "-",
+    "vendor_id": "name",
+    "new file": lambda row: instant(row.status.pull.last_success_at),
+    "unchanged": lambda row: instant(row.status.pull.last_unchanged_at),
+    "next": lambda row: instant(row.status.pull.next_at),
+    "failures": lambda row: terminal.cell_of_count(row.status.pull.failures),
+    "last error": lambda row: row.status.pull.last_error or "-",
 }
+_PART_COLUMNS: dict[str, terminal.Column] = {
+    "vendor_id/part_id": "name",
+    "uploaded": lambda row: instant(row.status.uploaded_at),
+    "age": lambda row: _age_in_hours(row.status.age_hours),
+}
+
+
+class _Input(NamedTuple):
+    """The files of a vendor, or of one of its parts, in a table."""
+
+    name: str  # as commands call it
+    status: wire.VendorStanding | wire.PartStanding
+
 
 _ALL_SCOPES = ("read", "run", "config", "release", "upload", "keys")
 
@@ -221,16 +233,35 @@ def show_status(
         screen,
         status.vendors,
     )
-    pulled_vendors = [
-        vendor for vendor in status.vendors if vendor.pull is not None
-    ]
-    if pulled_vendors:
+    parts = list(_parts_of(status.vendors))
+    if parts:
+        screen.section("newest file of each part")
+        view = terminal.TableView(_PART_COLUMNS, folded=("vendor_id/part_id",))
+        view.show(screen, parts)
+    pulled_inputs = []
+    for vendor in status.vendors:
+        inputs = [_Input(vendor.vendor_id, vendor)]
+        # The first part is the vendor's own file.
+        inputs += list(_parts_of([vendor]))[1:]
+        pulled_inputs += [row for row in inputs if row.status.pull is not None]
+    if pulled_inputs:
         screen.section("vendors whose files are pulled")
         view = terminal.TableView(
             _PULL_COLUMNS,
             folded=("vendor_id", "last error"),
         )
-        view.show(screen, pulled_vendors)
+        view.show(screen, pulled_inputs)
+
+
+def _parts_of(vendors: Sequence[wire.VendorStanding]) -> Iterator[_Input]:
+    """Yield the parts of vendors of several files, each vendor's own file first."""
+    for vendor in vendors:
+        for part in vendor.parts or ():
+            yield _Input(name_of(vendor.vendor_id, part.part_id), part)
+
+
+def _age_in_hours(hours: int | None) -> str:
+    return "-" if hours is None else f"{hours:,} h"
 
 
 def _first_key(session: Session, tenant: str) -> NewTenantKey:

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from relay_core.domain.input_names import ids_of
 from relay_dagster.client.api_client import tenant_path
 from relay_dagster.client.errors import BadUsageError, ClientError
 from relay_dagster.client.links import send_file
@@ -40,6 +41,10 @@ _SECRETS = TableView(
     folded=("host",),
     empty="The tenant has no secrets.",
 )
+_Vendor = Annotated[
+    str,
+    argument("VENDOR", "Vendor ID, or VENDOR/PART for one of its parts."),
+]
 _SecretName = Annotated[str, argument("NAME", "Name of the secret.")]
 
 
@@ -47,7 +52,7 @@ _SecretName = Annotated[str, argument("NAME", "Name of the secret.")]
 def upload(
     session: Session,
     tenant: Annotated[str, argument("TENANT", "Tenant ID.")],
-    vendor: Annotated[str, argument("VENDOR", "Vendor ID.")],
+    vendor: _Vendor,
     file: Annotated[
         Path,
         argument("FILE", "File to upload; it keeps its name."),
@@ -67,7 +72,7 @@ def upload(
             UploadLink,
             "POST",
             tenant_path(tenant, "uploads"),
-            json={"vendor_id": vendor, "file_name": name},
+            json=_upload_request(vendor, name),
         )
         if size > link.max_bytes:
             raise BadUsageError(
@@ -89,16 +94,27 @@ def upload(
 def pull(
     session: Session,
     tenant: Tenant,
-    vendor: Annotated[str, argument("VENDOR", "Vendor ID.")],
+    vendor: _Vendor,
 ) -> Output:
     """Pull a vendor's file now.
 
     For the result, see `relay tenant status`.
     """
-    path = tenant_path(tenant, "vendors", vendor, "pull")
-    standing = session.api.request(PullStanding, "POST", path)
+    vendor_id, part_id = ids_of(vendor)
+    path = tenant_path(tenant, "vendors", vendor_id, "pull")
+    query = {} if part_id is None else {"part_id": part_id}
+    standing = session.api.request(PullStanding, "POST", path, params=query)
     line = f"The file of {vendor} is being pulled. For the result: relay tenant status {tenant}"
     return Output(standing, lambda: session.screen.say(line))
+
+
+def _upload_request(vendor: str, file_name: str) -> dict[str, str]:
+    """Return the body of the request for a link to upload a file."""
+    vendor_id, part_id = ids_of(vendor)
+    body = {"vendor_id": vendor_id, "file_name": file_name}
+    if part_id is not None:
+        body["part_id"] = part_id
+    return body
 
 
 def next_run_sentence(session: Session, tenant_id: str) -> str:

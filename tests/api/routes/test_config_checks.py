@@ -17,7 +17,7 @@ from httpx import Response
 
 from relay_dagster.api.engine_tasks import EngineTasks, TaskSlots
 from relay_dagster.api.limits import DEFAULT_API_LIMITS
-from relay_dagster.api.routes.config_checks import MAX_VENDORS
+from relay_dagster.api.routes.config_checks import MAX_FILES
 from relay_dagster.api.upload_checks import HEAD_BYTES, WHOLE_BYTES
 from relay_dagster.aws.object_store import ObjectStore
 from relay_dagster.aws.stored_objects import ObjectInfo
@@ -352,7 +352,7 @@ def test_an_upload_that_needs_too_much_memory_is_read_in_part(
 def test_an_upload_that_vanished_is_missing(world: ApiWorld) -> None:
     class Stale(ObjectStore):
         def latest_object(
-            self, prefix: str, on_page: object = None
+            self, prefix: str, on_page: object = None, fits: object = None
         ) -> ObjectInfo:
             return ObjectInfo(
                 f"{prefix}gone.csv", 9, "e", datetime(2026, 3, 1, tzinfo=UTC)
@@ -407,13 +407,13 @@ def test_a_vendor_without_a_place_in_s3_is_not_looked_at(
 
 def test_no_more_than_some_vendors_are_looked_at(world: ApiWorld) -> None:
     vendors = [
-        vendor_document(f"v{number}") for number in range(MAX_VENDORS + 1)
+        vendor_document(f"v{number}") for number in range(MAX_FILES + 1)
     ]
     statuses = [
         vendor["status"]
         for vendor in check(world, config_document(*vendors))["vendors"]
     ]
-    assert statuses == ["missing"] * MAX_VENDORS + ["not_looked_at"]
+    assert statuses == ["missing"] * MAX_FILES + ["not_looked_at"]
 
 
 def test_headers_without_end_are_cut(world: ApiWorld) -> None:
@@ -576,7 +576,7 @@ def test_a_check_that_takes_too_long_is_told_so(
 def test_an_answer_has_room_for_some_vendors_details_and_says_of_the_others(
     world: ApiWorld,
 ) -> None:
-    names = [f"vendor_{number}" for number in range(MAX_VENDORS)]
+    names = [f"vendor_{number}" for number in range(MAX_FILES)]
     wide = ("\N{GRINNING FACE}" * 190 + f"{column:03}" for column in range(75))
     feed = (
         f"sku;quantity_available;{';'.join(wide)}\nA-1;5{';x' * 75}\n".encode()[
@@ -591,7 +591,7 @@ def test_an_answer_has_room_for_some_vendors_details_and_says_of_the_others(
     vendors = response.json()["vendors"]
     detailed = [bool(vendor["headers"]) for vendor in vendors]
     assert detailed == sorted(detailed, reverse=True)
-    assert 1 < sum(detailed) < MAX_VENDORS
+    assert 1 < sum(detailed) < MAX_FILES
     assert vendors[-1]["message"].endswith("check fewer vendors at once")
     assert vendors[-1]["size"] == len(feed)
     # What is proposed is what is shown: nobody's changes come without their reasons.

@@ -484,6 +484,7 @@ def test_no_page_is_open_without_a_session(world: ApiWorld) -> None:
     ids = {
         "tenant_id": TENANT,
         "vendor_id": "vendor_1",
+        "part_id": "prices",
         "run_id": NOBODY_S_RUN,
         "name": "report",
         "slug": "prices",
@@ -510,6 +511,7 @@ def test_nothing_is_changed_by_looking_at_pages(world: ApiWorld) -> None:
     ids = {
         "tenant_id": TENANT,
         "vendor_id": "vendor_1",
+        "part_id": "prices",
         "run_id": held.run_id,
         "name": "report",
         "slug": "prices",
@@ -551,6 +553,7 @@ def test_no_page_of_another_tenant_is_there(world: ApiWorld) -> None:
     ids = {
         "tenant_id": "other",
         "vendor_id": "vendor_1",
+        "part_id": "prices",
         "run_id": run_id,
         "name": "report",
         "slug": "prices",

@@ -11,7 +11,11 @@ DOCUMENT = config_document(vendor_document("one"), vendor_document("two"))
 
 def test_each_vendor_has_its_own_changes() -> None:
     steps = parser_patch(
-        DOCUMENT, {0: {}, 1: {"delimiter": ";", "column_map": {"sku": "SKU"}}}
+        DOCUMENT,
+        {
+            ("vendors", 0): {},
+            ("vendors", 1): {"delimiter": ";", "column_map": {"sku": "SKU"}},
+        },
     )
     config = load_config(apply_patch(DOCUMENT, steps))
     assert [vendor.parser.delimiter for vendor in config.vendors] == [",", ";"]
@@ -21,7 +25,11 @@ def test_each_vendor_has_its_own_changes() -> None:
 def test_a_patch_with_which_the_config_does_not_load_is_none() -> None:
     assert (
         parser_patch(
-            DOCUMENT, {0: {"delimiter": ";"}, 1: {"delimiter": "too long"}}
+            DOCUMENT,
+            {
+                ("vendors", 0): {"delimiter": ";"},
+                ("vendors", 1): {"delimiter": "too long"},
+            },
         )
         == []
     )
