@@ -80,6 +80,10 @@ class RunFindings:
     timezone: str = "UTC"  # the tenant's time zone, in which reports show times
     # When each vendor's upload came, aware, if that is known.
     uploaded_at: Mapping[str, datetime] = field(default_factory=dict)
+    # The same of the newest file of each part, of vendors of several files.
+    parts_uploaded_at: Mapping[str, Mapping[str | None, datetime | None]] = (
+        field(default_factory=dict)
+    )
     failure: records.RunFailure | None = None  # the run's failure
     faults: Sequence[records.ReportEntry] = ()  # the run's own faults
     # The warnings; of those about SKUs only as many as a report keeps.
@@ -149,6 +153,7 @@ class RunFindings:
                 warnings=inputs.warnings,
                 states=inputs.states,
                 uploaded_at=inputs.uploaded_at,
+                parts_uploaded_at=inputs.parts_uploaded_at,
             )
         if normalized is not None:
             findings = replace(
@@ -308,8 +313,8 @@ class RunFindings:
                 continue
             uploaded_at = self.uploaded_at.get(vendor_id)
             age_hours = None if state is None else state.age_hours
-            if age_hours is None and uploaded_at is not None:
-                age_hours = max(0, (requested_at - uploaded_at) // _HOUR)
+            if age_hours is None:
+                age_hours = _age_hours(uploaded_at, requested_at)
             status = codes.VendorStatus.FOUND if state is None else state.status
             total_rows = None
             invalid_rows = None
@@ -330,9 +335,22 @@ class RunFindings:
                 rows=total_rows,
                 invalid_rows=invalid_rows,
                 skus_won=skus_won,
+                parts=self._parts_of(vendor_id, requested_at),
             )
             results.append(result)
         return tuple(results)
+
+    def _parts_of(
+        self, vendor_id: str, requested_at: datetime
+    ) -> tuple[records.PartUpload, ...]:
+        """Return the newest file of each part of a vendor of several files."""
+        times = self.parts_uploaded_at.get(vendor_id, {})
+        return tuple(
+            records.PartUpload(
+                part_id, uploaded_at, _age_hours(uploaded_at, requested_at)
+            )
+            for part_id, uploaded_at in times.items()
+        )
 
     def counts(self) -> dict[str, int]:
         """Return the numbers of the run that its record keeps."""
@@ -346,3 +364,12 @@ class RunFindings:
         if self.quarantined is not None:
             counts["quarantined"] = self.quarantined
         return counts
+
+
+def _age_hours(
+    uploaded_at: datetime | None, requested_at: datetime
+) -> int | None:
+    """Return the age of a file in whole hours; None if its time is unknown."""
+    if uploaded_at is None:
+        return None
+    return max(0, (requested_at - uploaded_at) // _HOUR)

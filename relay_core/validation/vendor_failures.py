@@ -92,16 +92,19 @@ class VendorInput:
         """
         times = []
         for part in vendor.input_parts:
-            if not part.gives_quantity:
-                continue
-            times_of_part = [
-                file.uploaded_at
-                for file in self.of_part(part.part_id)
-                if file.uploaded_at is not None
-            ]
-            if times_of_part:
-                times.append(max(times_of_part))
+            uploaded_at = self.part_uploaded_at(part.part_id)
+            if part.gives_quantity and uploaded_at is not None:
+                times.append(uploaded_at)
         return min(times, default=None)
+
+    def part_uploaded_at(self, part_id: str | None) -> datetime | None:
+        """Return when the newest file of a part was uploaded, if that is known."""
+        times = [
+            file.uploaded_at
+            for file in self.of_part(part_id)
+            if file.uploaded_at is not None
+        ]
+        return max(times, default=None)
 
 
 class LastGoodInputs(Protocol):
@@ -127,6 +130,11 @@ class InputVerdict:
     states: Mapping[str, VendorState] = field(default_factory=dict)
     # When each vendor's upload came, aware, if that is known.
     uploaded_at: Mapping[str, datetime] = field(default_factory=dict)
+    # When the newest file of each part came, by the part's id, of each vendor of several
+    # files. None if the part has no file.
+    parts_uploaded_at: Mapping[str, Mapping[str | None, datetime | None]] = (
+        field(default_factory=dict)
+    )
     # The failures of the parts that a vendor is used without, by vendor and part.
     parts_left_out: Mapping[str, Mapping[str, ReportEntry]] = field(
         default_factory=dict,
@@ -205,6 +213,7 @@ def judge_inputs(
         warnings=tuple(warnings),
         states=states,
         uploaded_at=upload_times(vendors, inputs),
+        parts_uploaded_at=upload_times_of_parts(vendors, inputs),
         parts_left_out=parts_left_out,
     )
 
@@ -220,6 +229,23 @@ def upload_times(
             uploaded_at = inputs[vendor.vendor_id].uploaded_at(vendor)
             if uploaded_at is not None:
                 times[vendor.vendor_id] = uploaded_at
+    return times
+
+
+def upload_times_of_parts(
+    vendors: Iterable[VendorConfig],
+    inputs: Mapping[str, VendorInput],
+) -> dict[str, dict[str | None, datetime | None]]:
+    """Return when each part's newest file came, of the vendors of several files."""
+    no_files = VendorInput(())
+    times = {}
+    for vendor in vendors:
+        if vendor.has_file_list:
+            vendor_input = inputs.get(vendor.vendor_id, no_files)
+            times[vendor.vendor_id] = {
+                part.part_id: vendor_input.part_uploaded_at(part.part_id)
+                for part in vendor.input_parts
+            }
     return times
 
 

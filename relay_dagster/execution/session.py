@@ -470,12 +470,17 @@ def _earlier_verdict(
         if state.failure is not None and not state.status.is_used:
             vendor = config.vendor(vendor_id)
             warnings.append(vendor_failures.warning_of(vendor, state))
+    vendor_inputs = inputs.vendor_inputs()
     return InputVerdict(
         states=states,
         warnings=warnings,
         uploaded_at=vendor_failures.upload_times(
             config.vendors,
-            inputs.vendor_inputs(),
+            vendor_inputs,
+        ),
+        parts_uploaded_at=vendor_failures.upload_times_of_parts(
+            config.vendors,
+            vendor_inputs,
         ),
     )
 
