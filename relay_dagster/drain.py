@@ -5,9 +5,10 @@ it. Things that a tick does not come to stay due, and are the longest due of the
 tick.
 """
 
+import threading
 import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Self, TypeVar
@@ -109,3 +110,44 @@ def wait_for_due(
         sleep(every)
         result = handle()
     return result
+
+
+@dataclass(eq=False)
+class BackgroundCheck:
+    """A check for due things on a thread of its own, one at a time.
+
+    A tick waits for it only so long, however slowly the tables answer.
+    """
+
+    check: Callable[[], object]
+    wait_seconds: float  # the longest that a tick waits for a check
+
+    def __post_init__(self) -> None:
+        """Begin with no check."""
+        self._threads = ThreadPoolExecutor(1, thread_name_prefix="check")
+        self._current: Future[object] | None = None  # the check in progress
+        self._turn = threading.Lock()
+
+    def run(self) -> None:
+        """Begin a check unless one is in progress, and wait for it.
+
+        Raises:
+            Exception: What the check raised, if it ended in time.
+        """
+        if not self._turn.acquire(blocking=False):
+            return
+        try:
+            current = self._current or self._threads.submit(self.check)
+            self._current = current
+            wait([current], self.wait_seconds)
+            if current.done():
+                self._current = None
+                current.result()
+        finally:
+            self._turn.release()
+
+    def wait(self, seconds: float) -> None:
+        """Wait until the check in progress is over, but at most some seconds."""
+        current = self._current
+        if current is not None:
+            wait([current], seconds)

@@ -176,7 +176,7 @@ LAZY_COMMANDS = (
         "secrets",
         "client.commands.uploads",
         "secrets",
-        "Store, list, and delete the secrets with which vendors' files are pulled.",
+        "Store, list, and delete the secrets for servers of vendors and shops.",
     ),
     LazyEntry(
         "overrides",
@@ -191,6 +191,12 @@ LAZY_COMMANDS = (
         "feed_links",
         "Create, list, and revoke links to a tenant's feed for programs that take a "
         "plain URL.",
+    ),
+    LazyEntry(
+        "deliveries",
+        "client.commands.deliveries",
+        "deliveries",
+        "List a tenant's deliveries, and send the live feed to one of its servers.",
     ),
     LazyEntry(
         "webhooks",

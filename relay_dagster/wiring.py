@@ -8,6 +8,7 @@ from relay_dagster.aws.dynamodb.api_key_store import ApiKeyStore, SessionStore
 from relay_dagster.aws.dynamodb.audit_store import AuditStore
 from relay_dagster.aws.dynamodb.database import Database
 from relay_dagster.aws.dynamodb.deletion_store import DeletionStore
+from relay_dagster.aws.dynamodb.delivery_store import DeliveryStore
 from relay_dagster.aws.dynamodb.link_store import LinkStore
 from relay_dagster.aws.dynamodb.pause_store import PauseStore
 from relay_dagster.aws.dynamodb.pull_store import PullStore
@@ -39,6 +40,7 @@ class Platform:
     deletions: DeletionStore
     triggers: TriggerStore
     pulls: PullStore
+    deliveries: DeliveryStore
     pauses: PauseStore
     api_keys: ApiKeyStore
     links: LinkStore
@@ -117,6 +119,7 @@ def connect(
         deletions=DeletionStore(database),
         triggers=TriggerStore(database),
         pulls=PullStore(database),
+        deliveries=DeliveryStore(database),
         pauses=PauseStore(database),
         api_keys=ApiKeyStore(database),
         links=LinkStore(database),

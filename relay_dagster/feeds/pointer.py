@@ -92,6 +92,12 @@ class FeedUpdate:
     # feed
     superseded: tuple[RunRecord, RunRecord] | None = None
 
+    @property
+    def is_publication(self) -> bool:
+        """True if the change puts another feed into force."""
+        before = self.before
+        return before is None or before.in_force != self.after.in_force
+
 
 def published(
     before: FeedPointer | None,

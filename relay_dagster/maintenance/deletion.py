@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
 
-from relay_dagster.aws.dynamodb.tenant_data import TenantData
 from relay_dagster.aws.dynamodb.writes import Write
 from relay_dagster.aws.job_queue import read_dead_letters
 from relay_dagster.aws.metrics import remove_alarms, report_fault
+from relay_dagster.aws.tenant_data import TenantData
 from relay_dagster.drain import TICK_SECONDS, Deadline
 from relay_dagster.external_errors import ExternalServiceError
 from relay_dagster.feeds.pointer import published_prefix

@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 from itertools import islice
 
 from relay_core.domain.codes import RunStatus
-from relay_dagster.aws.dynamodb.tenant_data import TenantData
 from relay_dagster.aws.metrics import report_fault
+from relay_dagster.aws.tenant_data import TenantData
 from relay_dagster.drain import drain
 from relay_dagster.execution.published_copies import KEPT_AFTER, superseded_runs
 from relay_dagster.feeds.pointer import FeedPointer

@@ -30,7 +30,7 @@ from relay_dagster.runs.ports import utc_now
 from relay_dagster.wiring import Platform
 
 if TYPE_CHECKING:
-    from relay_dagster.transfers.puller import Puller
+    from relay_dagster.transfers.process import Transfers
     from relay_dagster.transfers.webhook_sender import Sender
 
 SQS_RUN_SENSOR = "sqs_run_sensor"
@@ -66,8 +66,8 @@ _DESCRIPTIONS = {
     ),
     "schedule_sensor": (
         "Starts runs when tenants' schedules are due, starts runs that waited for a "
-        "busy or paused tenant, and pulls vendors' files that are due. Due times that "
-        "pass while it is off make one run."
+        "busy or paused tenant, pulls vendors' files that are due, and delivers feeds. "
+        "Due times that pass while it is off make one run."
     ),
     "webhook_sender": (
         "Sends events to tenants' webhooks, and retries failed deliveries. While it is "
@@ -92,9 +92,8 @@ class _Ticks:
     sender: Callable[
         [], "Sender"
     ]  # returns the one sender, which outlives a tick
-    puller: Callable[
-        [], "Puller"
-    ]  # returns the one puller, which outlives a tick
+    # Returns the transfers of the process, which outlive a tick
+    transfers: Callable[[], "Transfers"]
     wait_seconds: float
 
     def take_jobs(self, platform: Platform, context: _Context) -> _TickResult:
@@ -144,7 +143,7 @@ class _Ticks:
         def take() -> int:
             nonlocal pulls
             if not is_apart:
-                pulls = str(self.puller().run())
+                pulls, _ = map(str, self.transfers().run())
             return take_due(platform)
 
         started = wait_for_due(take, self.wait_seconds)
@@ -177,12 +176,12 @@ def all_sensors(
         return Sender(connect())
 
     @cache
-    def puller() -> "Puller":
-        from relay_dagster.transfers.puller import Puller
+    def transfers() -> "Transfers":
+        from relay_dagster.transfers.process import Transfers
 
-        return Puller(connect())
+        return Transfers(connect())
 
-    ticks = _Ticks(sender, puller, wait_seconds)
+    ticks = _Ticks(sender, transfers, wait_seconds)
     return [
         _sensor(connect, SQS_RUN_SENSOR, ticks.take_jobs, asks_for_runs=True),
         _sensor(connect, "run_reconciler", ticks.reconcile),

@@ -37,6 +37,7 @@ class Action(StrEnum):
     SECRET_PUT = "secret.put"  # noqa: S105 - an act, no secret
     SECRET_DELETED = "secret.deleted"  # noqa: S105 - an act, no secret
     PULL_ASKED = "pull.asked"
+    DELIVERY_ASKED = "delivery.asked"
     OVERRIDES_PUT = "overrides.put"
     OVERRIDES_REMOVED = "overrides.removed"
     SKUS_ACCEPTED = "skus.accepted"

@@ -48,6 +48,7 @@ class Pace:
     bytes_per_second: float = MIN_BYTES_PER_SECOND
     first_seconds: float = 60.0
     window_seconds: float = 30.0
+    verb: str = "sends"  # what a server does that is too slow
 
 
 @dataclass(eq=False)
@@ -70,6 +71,7 @@ class Allowance:
         self._until = self._began_at + self.seconds
         self._end: Exception | None = None  # why the call has to end
         self._read_bytes = 0
+        self._moved_bytes = 0  # bytes that were read or sent
         # The window that is judged next: since when, and the bytes before it
         first_seconds = self.pace.first_seconds if self.pace else math.inf
         self._window_at = self._began_at + first_seconds
@@ -150,10 +152,16 @@ class Allowance:
         """
         with self._lock:
             self._read_bytes += count
+            self._moved_bytes += count
             if self._read_bytes > self.response_bytes:
                 self.end(CallError(self.bytes_error))
             if self._end is not None:
                 raise self._end
+
+    def note_sent(self, count: int) -> None:
+        """Note bytes that the server has taken, which count for its pace."""
+        with self._lock:
+            self._moved_bytes += count
 
     @property
     def bytes_left(self) -> float:
@@ -168,25 +176,26 @@ class Allowance:
     @property
     def bytes_per_second(self) -> float:
         """The mean speed of the call so far."""
-        return self._read_bytes / max(self.age, 1.0)
+        return self._moved_bytes / max(self.age, 1.0)
 
     def _judge_pace(self, now: float) -> None:
         """End the call if the server was too slow in the window of time that is over."""
         if self.pace is None or self._paused_at is not None:
             return
         if now < self._window_at:
-            self._bytes_before_window = self._read_bytes
+            self._bytes_before_window = self._moved_bytes
             return
         elapsed = now - self._window_at
         if elapsed < self.pace.window_seconds:
             return
-        window_bytes = self._read_bytes - self._bytes_before_window
+        window_bytes = self._moved_bytes - self._bytes_before_window
         if window_bytes < self.pace.bytes_per_second * elapsed:
             kibibytes = self.pace.bytes_per_second / 1024
-            message = f"the server sends less than {kibibytes:g} KiB/s"
+            verb = self.pace.verb
+            message = f"the server {verb} less than {kibibytes:g} KiB/s"
             self._end = CallError(message)
         self._window_at = now
-        self._bytes_before_window = self._read_bytes
+        self._bytes_before_window = self._moved_bytes
 
 
 @dataclass

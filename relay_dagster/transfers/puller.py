@@ -7,15 +7,13 @@ that a tick waits for it no longer than a second, however slowly the tables answ
 process that dies loses nothing: its leases run out, and another process pulls.
 """
 
-import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import KW_ONLY, dataclass, field
 from datetime import datetime, timedelta
 
 from relay_dagster.aws.metrics import PULL_FAILED, report_fault
-from relay_dagster.drain import Deadline
+from relay_dagster.drain import BackgroundCheck, Deadline
 from relay_dagster.logs import event_log
 from relay_dagster.runs.errors import TenantClosingError
 from relay_dagster.runs.ports import utc_now
@@ -61,31 +59,17 @@ class Puller:
             max_in_hand=MAX_IN_HAND,
         )
         self._planner = PullPlanner(self.platform, self.clock)
-        self._checker = ThreadPoolExecutor(1, thread_name_prefix="pulls")
-        self._check: Future[None] | None = None  # the check in progress
-        self._turn = threading.Lock()
+        self._check = BackgroundCheck(self._run_check, self.wait_seconds)
 
     def run(self) -> int:
         """Take due pulls while there is room; return the number of pulls in hand."""
-        if not self._turn.acquire(blocking=False):
-            return 0
-        try:
-            check = self._check or self._checker.submit(self._run_check)
-            self._check = check
-            wait([check], self.wait_seconds)
-            if check.done():
-                self._check = None
-                check.result()
-        finally:
-            self._turn.release()
+        self._check.run()
         return self._pulls.in_hand
 
     def wait(self, seconds: float) -> None:
         """Wait until nothing is in hand, but at most some seconds."""
         deadline = Deadline.after(seconds)
-        check = self._check
-        if check is not None:
-            wait([check], seconds)
+        self._check.wait(seconds)
         self._pulls.wait(max(0.0, deadline.at - time.monotonic()))
 
     def _run_check(self) -> None:

@@ -9,7 +9,7 @@ waits long for the servers of others.
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from relay_dagster.transfers.allowance import (
     Allowance,
@@ -61,12 +61,35 @@ class TransferRoom:
             ),
             pace=self.pace,
         )
+        with self._in_progress(allowance):
+            yield allowance
+
+    @contextmanager
+    def upload(self, file_bytes: int) -> Iterator[Allowance]:
+        """Yield the allowance of one transfer of ``file_bytes`` to a server.
+
+        A server answers each write, which takes far fewer bytes than the file.
+
+        Raises:
+            CallStoppedError: This process ends.
+        """
+        allowance = Allowance(
+            self.seconds,
+            file_bytes // 10 + _EXTRA_BYTES,
+            bytes_error="the server sends too much while it gets the file",
+            pace=replace(self.pace, verb="takes"),
+        )
+        with self._in_progress(allowance):
+            yield allowance
+
+    @contextmanager
+    def _in_progress(self, allowance: Allowance) -> Iterator[None]:
         with self._lock:
             if self._is_stopped:
                 raise CallStoppedError
             self._allowances.append(allowance)
         try:
-            yield allowance
+            yield
         finally:
             with self._lock:
                 self._allowances.remove(allowance)

@@ -26,6 +26,10 @@ from relay_dagster.transfers.ssh_connection import (
 MAX_MESSAGE_BYTES = 1 << 20
 MAX_READ_BYTES = 255 << 10
 """The bytes of one read; a server that knows smaller ones only answers with less."""
+MAX_WRITE_BYTES = 32 << 10
+"""The bytes of one write; every server takes a message of that size."""
+MAX_OPEN_WRITES = 64
+"""The most writes that wait for their answers, so that a distant server is not slow."""
 _VERSION = 3
 _MAX_PACKET_BYTES = 1 << 15
 
@@ -34,19 +38,27 @@ _VERSION_ANSWER = 2
 _OPEN = 3
 _CLOSE = 4
 _READ = 5
+_WRITE = 6
 _FSTAT = 8
 _OPENDIR = 11
 _READDIR = 12
+_REMOVE = 13
+_RENAME = 18
 _STATUS = 101
 _HANDLE = 102
 _DATA = 103
 _NAME = 104
 _ATTRIBUTES = 105
+_EXTENDED = 200
 
 _FOR_READING = 1
+# For writing, created if it is not there, and emptied
+_FOR_A_NEW_FILE = 2 | 8 | 16
+_DONE = 0
 _AT_END = 1
 _NOT_THERE = 2
 _NOT_PERMITTED = 3
+_POSIX_RENAME = b"posix-rename@openssh.com"
 
 _HAS_SIZE = 1
 _HAS_OWNER = 2
@@ -84,6 +96,11 @@ class _Fields:
         piece = bytes(self._data[:size])
         self._data = self._data[size:]
         return piece
+
+    @property
+    def is_read(self) -> bool:
+        """True if nothing is left of the message."""
+        return not self._data
 
     def number(self) -> int:
         return int.from_bytes(self.take(4), "big")
@@ -123,6 +140,8 @@ class SftpSession:
         self._request_number = 0
         self._channel: paramiko.Channel | None = None
         self._file: bytes | None = None  # the handle of the open file
+        self._open_writes: set[int] = set()
+        self.replaces_on_rename = False  # whether it announces to do so
 
     def begin(self) -> None:
         """Open the channel and agree on the version."""
@@ -137,6 +156,11 @@ class SftpSession:
         kind, fields = self._answer()
         if kind != _VERSION_ANSWER or fields.number() < _VERSION:
             raise SftpGarbledError("the server has another version")
+        while not fields.is_read:
+            extension = fields.text()
+            fields.text()  # its version
+            if extension == _POSIX_RENAME:
+                self.replaces_on_rename = True
 
     def entries(self, folder: str) -> Iterator[tuple[str, FileFacts]]:
         """Yield the name and the facts of each entry of a folder."""
@@ -186,6 +210,64 @@ class SftpSession:
             raise SftpGarbledError("an answer is of another kind")
         return fields.facts()
 
+    # --- files that are written ---------------------------------------------------------
+
+    def create_file(self, path: str) -> bytes:
+        """Return the handle of an empty file, opened for writing."""
+        return self._open(
+            _OPEN,
+            _text(path.encode()) + struct.pack(">II", _FOR_A_NEW_FILE, 0),
+        )
+
+    def write(self, handle: bytes, offset: int, data: bytes) -> None:
+        """Write bytes of a file at an offset.
+
+        The answers of the last writes are open until `settle_writes` has read them.
+        """
+        for start in range(0, len(data), MAX_WRITE_BYTES):
+            piece = data[start : start + MAX_WRITE_BYTES]
+            place = struct.pack(">Q", offset + start)
+            number = self._ask(_WRITE, _text(handle) + place + _text(piece))
+            self._open_writes.add(number)
+            if len(self._open_writes) >= MAX_OPEN_WRITES:
+                self._settle_write()
+
+    def settle_writes(self) -> None:
+        """Wait until the server has answered all writes."""
+        while self._open_writes:
+            self._settle_write()
+
+    def close_file(self, handle: bytes) -> None:
+        """Close a file; its bytes are complete then."""
+        self._act(_CLOSE, _text(handle))
+
+    def remove(self, path: str) -> None:
+        """Remove a file."""
+        self._act(_REMOVE, _text(path.encode()))
+
+    def rename(self, path: str, new_path: str) -> None:
+        """Rename a file; a server may refuse that if the new path has one."""
+        self._act(_RENAME, _text(path.encode()) + _text(new_path.encode()))
+
+    def replace(self, path: str, new_path: str) -> None:
+        """Rename a file over whatever the new path has."""
+        paths = _text(path.encode()) + _text(new_path.encode())
+        self._act(_EXTENDED, _text(_POSIX_RENAME) + paths)
+
+    def _act(self, kind: int, content: bytes) -> None:
+        """Make a request whose answer is only that it was done."""
+        answer_kind, fields = self._request(kind, content)
+        _check_done(answer_kind, fields)
+
+    def _settle_write(self) -> None:
+        """Read the answer of one of the open writes, in whatever order they come."""
+        kind, fields = self._answer()
+        number = fields.number()
+        if number not in self._open_writes:
+            raise SftpGarbledError("an answer is to another request")
+        self._open_writes.remove(number)
+        _check_done(kind, fields)
+
     # --- requests and answers -----------------------------------------------------------
 
     def _open(self, kind: int, content: bytes) -> bytes:
@@ -198,12 +280,17 @@ class SftpSession:
 
     def _request(self, kind: int, content: bytes) -> tuple[int, _Fields]:
         """Send a request, and return its answer's kind and fields."""
-        self._request_number += 1
-        self._send(kind, struct.pack(">I", self._request_number) + content)
+        number = self._ask(kind, content)
         answer_kind, fields = self._answer()
-        if fields.number() != self._request_number:
+        if fields.number() != number:
             raise SftpGarbledError("an answer is to another request")
         return answer_kind, fields
+
+    def _ask(self, kind: int, content: bytes) -> int:
+        """Send a request, and return its number."""
+        self._request_number += 1
+        self._send(kind, struct.pack(">I", self._request_number) + content)
+        return self._request_number
 
     def _send(self, kind: int, content: bytes) -> None:
         unsent = struct.pack(">IB", len(content) + 1, kind) + content
@@ -259,6 +346,15 @@ def _is_at_end(fields: _Fields) -> bool:
     if code != _AT_END:
         _refuse_code(code)
     return True
+
+
+def _check_done(kind: int, fields: _Fields) -> None:
+    """Raise the status of a request that was not done."""
+    if kind != _STATUS:
+        raise SftpGarbledError("an answer is of another kind")
+    code = fields.number()
+    if code != _DONE:
+        _refuse_code(code)
 
 
 def _refuse(fields: _Fields) -> NoReturn:

@@ -47,7 +47,7 @@ _DATA_HEAD_BYTES = 8
 
 
 class _CountedSocket:
-    """A socket whose received bytes count against an allowance.
+    """A socket whose bytes count against an allowance.
 
     It receives as much as there is, so small pieces are those of the network, not those
     of paramiko, which asks for a packet's head, its body and its checksum one by one.
@@ -70,7 +70,9 @@ class _CountedSocket:
         return bytes(piece)
 
     def send(self, data: bytes) -> int:
-        return self._connection.send(data)
+        count = self._connection.send(data)
+        self._allowance.note_sent(count)
+        return count
 
     def settimeout(self, seconds: float) -> None:
         self._connection.settimeout(seconds)

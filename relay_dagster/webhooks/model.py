@@ -37,6 +37,8 @@ class EventType(StrEnum):
     RUN_CANCELLED = "run.cancelled"
     FEED_PUBLISHED = "feed.published"
     VENDOR_PULL_FAILED = "vendor.pull_failed"
+    FEED_DELIVERED = "feed.delivered"
+    FEED_DELIVERY_FAILED = "feed.delivery_failed"
     TEST = "webhook.test"
 
 

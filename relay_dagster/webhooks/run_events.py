@@ -39,7 +39,7 @@ def events_of(
     yield from _end_events(before, after, now)
     if feed is None:
         return
-    if feed.before is None or feed.before.in_force != feed.after.in_force:
+    if feed.is_publication:
         yield new_event(
             EventType.FEED_PUBLISHED,
             after.tenant_id,

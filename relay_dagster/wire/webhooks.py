@@ -19,6 +19,8 @@ _Event = Literal[
     EventType.RUN_CANCELLED,
     EventType.FEED_PUBLISHED,
     EventType.VENDOR_PULL_FAILED,
+    EventType.FEED_DELIVERED,
+    EventType.FEED_DELIVERY_FAILED,
 ]
 _Url = Annotated[
     str,

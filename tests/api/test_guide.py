@@ -27,6 +27,7 @@ from relay_dagster.runs.model import NewRun
 from relay_dagster.tenants.audit import Action
 from support.api_world import ADMIN, ApiWorld
 from support.builders import feed
+from support.config_documents import DELIVERY
 from support.explaining import run_in_memory
 from support.fakes import held_outcome, published_outcome
 from support.live_api import LiveApi, live_api
@@ -114,6 +115,16 @@ def have_a_pull(api: LiveApi, folder: Path) -> None:
     )
 
 
+def have_a_delivery(api: LiveApi, folder: Path) -> None:
+    """Let the feed of the guide be delivered."""
+    document = json.loads((folder / "config.json").read_text())
+    document["deliveries"] = [{**DELIVERY, "delivery_id": "bazaar"}]
+    place = f"{api.url}/v1/tenants/acme_parts/config"
+    headers = {"X-API-Key": ADMIN}
+    answer = httpx.put(place, json=document, headers=headers, trust_env=False)
+    assert answer.status_code == 200
+
+
 def keep_back(api: LiveApi, folder: Path) -> None:
     """Leave the file of the SKUs whose published price the run that was held has kept."""
     run_id = json.loads((folder / "held.json").read_text())["runs"][0]["run_id"]
@@ -146,7 +157,8 @@ BEFORE: dict[str, Callable[[LiveApi, Path], None]] = {
     "/explain": leave_files,
     "status=HELD": hold_one,
     "/accept": keep_back,
-    "/deliveries": deliver,
+    "$WEBHOOK_ID/deliveries": deliver,
+    "acme_parts/deliveries": have_a_delivery,
     "/pull": have_a_pull,
     "tee sessions.json": sign_in,
 }
@@ -244,6 +256,7 @@ def call_of(script: str) -> tuple[str, str]:
     template = template.replace("acme_parts", "{tenant_id}")
     template = template.replace("secrets/granite", "secrets/{name}")
     template = template.replace("vendors/granite_supply", "vendors/{vendor_id}")
+    template = template.replace("deliveries/bazaar", "deliveries/{delivery_id}")
     for name in ("run_id", "key_id", "session_id", "webhook_id", "link_id"):
         template = template.replace(f"${name.upper()}", f"{{{name}}}")
     default = "POST" if " -d " in script else "GET"

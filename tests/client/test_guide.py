@@ -18,6 +18,7 @@ from support.builders import (
     vendor_document,
 )
 from support.client_world import ClientWorld
+from support.config_documents import DELIVERY
 from support.explaining import run_in_memory
 from support.run_world import World
 from support.webhooks_world import event, stored_webhook, tried
@@ -44,7 +45,11 @@ def prepared(world: ClientWorld, folder: Path) -> None:
     vendors[0]["inbound"]["pull"] = {
         "url": "https://files.example.com/stock.csv"
     }
-    document = config_document(*vendors, tenant_id="acme_parts")
+    document = config_document(
+        *vendors,
+        tenant_id="acme_parts",
+        deliveries=[{**DELIVERY, "delivery_id": "bazaar"}],
+    )
     for _ in range(2):
         world.api.client.put("/v1/tenants/acme_parts/config", json=document)
     (folder / "stock.csv").write_bytes(FEEDS["granite_supply"])
@@ -136,6 +141,7 @@ def test_the_guide_names_every_client_command() -> None:
         "keys",
         "webhooks",
         "feed-links",
+        "deliveries",
         "secrets",
         "overrides",
     )
@@ -162,6 +168,7 @@ def test_the_guide_names_every_client_command() -> None:
     commands |= {f"overrides {verb}" for verb in ("list", "put", "remove")}
     commands |= {f"secrets {verb}" for verb in ("put", "list", "delete")}
     commands |= {f"feed-links {verb}" for verb in ("create", "list", "delete")}
+    commands |= {"deliveries list", "deliveries send"}
     commands |= {
         f"webhooks {verb}"
         for verb in ("create", "list", "show", "update", "delete")

@@ -45,6 +45,7 @@ ORDER: dict[str, tuple[tuple[str, ...], ...]] = {
         ("feeds",),
         ("webhooks",),
         ("triggers",),
+        ("deliveries",),
         ("wire",),
         ("work",),
         ("aws",),

@@ -70,6 +70,7 @@ CODES: Mapping[str, Code] = {
     "SESSION_NOT_FOUND": Code(
         404, "the tenant has no open session with this ID"
     ),
+    "DELIVERY_NOT_FOUND": Code(404, "the config has no delivery with this ID"),
     "WEBHOOK_NOT_FOUND": Code(404, "the tenant has no webhook with this ID"),
     "METHOD_NOT_ALLOWED": Code(
         405,
@@ -238,6 +239,7 @@ OF_PATHS = {
     "{tenant_id}": "TENANT_NOT_FOUND",
     "{run_id}": "RUN_NOT_FOUND",
     "{webhook_id}": "WEBHOOK_NOT_FOUND",
+    "{delivery_id}": "DELIVERY_NOT_FOUND",
 }
 """The code of every call whose path has a parameter, keyed by the parameter."""
 STORED_CONFIG = ("invalid_config", "unsupported_schema_version")

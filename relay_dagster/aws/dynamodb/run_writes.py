@@ -23,6 +23,7 @@ from relay_core.domain.records import VendorResult
 from relay_dagster.aws.dynamodb import codec, schema
 from relay_dagster.aws.dynamodb.codec import Item
 from relay_dagster.aws.dynamodb.database import Database
+from relay_dagster.aws.dynamodb.delivery_store import deliveries_planned_now
 from relay_dagster.aws.dynamodb.expressions import (
     DOES_NOT_EXIST,
     EXISTS,
@@ -352,7 +353,10 @@ class RunItemWrites:
         )
 
     def feed(self, update: FeedUpdate) -> list[Write]:
-        """Return the writes of the feed pointer, and of the held run that it supersedes."""
+        """Return the writes of the feed pointer, and of the held run that it supersedes.
+
+        A publication also leaves the work of sending it to the tenant's servers.
+        """
         after_item = feed_item(update.after)
         if update.before is None:
             writes = [self.database.runs.new("feed", after_item)]
@@ -364,6 +368,15 @@ class RunItemWrites:
                     "feed", before_item, after_item, revision
                 ),
             ]
+        if update.is_publication:
+            publication = update.after.in_force
+            writes.append(
+                deliveries_planned_now(
+                    self.database.runs,
+                    update.after.tenant_id,
+                    publication.published_at,
+                ),
+            )
         if update.superseded is not None:
             held_run, superseded_run = update.superseded
             superseded_run = replace(

@@ -3,10 +3,10 @@
 Every table has a single key, ``pk``. It begins with the kind of the item, a `Kind`.
 
 * The runs table has indexes for the runs of a tenant, for all runs, and for the runs with
-  a status, each by time. The events and the pulls of a tenant are listed in the first of
-  these, under names of their own. Another index lists due items by the instant: runs
-  that are not settled, triggers, pulls, and events that are not delivered. It is sparse
-  and divided into shards.
+  a status, each by time. The events, pulls, and deliveries of a tenant are listed in the
+  first of these, under names of their own. Another index lists due items by the instant:
+  runs that are not settled, triggers, pulls, deliveries, and events that are not sent.
+  It is sparse and divided into shards.
 * The tenants table has an index that lists tenants by the time of their first config,
   deletions by the instant at which they are due, and pauses. Another lists the items of a
   tenant.
@@ -72,6 +72,8 @@ PULL = "pull"
 PULL_PLAN = (
     "pull_plan"  # tenants whose pulls are to be compared with their configs
 )
+DELIVERY = "delivery"
+DELIVERY_PLAN = "delivery_plan"  # tenants with a publication to send
 
 SHARDS = 4
 """The number of shards of each queue in the due index.
@@ -100,6 +102,8 @@ class Kind(StrEnum):
     PULL_PLAN = (
         "PULLPLAN"  # a tenant whose pulls are to be compared with its config
     )
+    DELIVERY = "DELIVERY"  # the file that a server got last, and the next one
+    DELIVERY_PLAN = "DELIVERYPLAN"  # a tenant with a publication to send
     RESULTS = (
         "RESULTS"  # each vendor's result in a tenant's last run of all vendors
     )
@@ -124,6 +128,7 @@ class Kind(StrEnum):
     HIDDEN = "HIDDEN"  # runs that are shown to nobody
     EVENTS = "EVENTS"
     PULLS = "PULLS"
+    DELIVERIES = "DELIVERIES"
 
     def key(self, *names: object) -> str:
         """Return the key of the item that the names identify."""

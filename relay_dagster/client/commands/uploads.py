@@ -28,7 +28,7 @@ from relay_dagster.wire.tenants import PullStanding, UploadLink
 
 commands = typer.Typer()
 secrets = typer.Typer(
-    help="Store, list, and delete the secrets with which vendors' files are pulled.",
+    help="Store, list, and delete the secrets for servers of vendors and shops.",
     no_args_is_help=True,
 )
 _SECRETS = TableView(

@@ -22,8 +22,8 @@ from relay_dagster.wire import webhooks as wire
 
 WebhookId = Annotated[str, argument("WEBHOOK_ID", "Webhook ID, as listed.")]
 _EVENTS = (
-    "Event to send: run.succeeded, run.failed, run.held, run.cancelled, feed.published or "
-    "vendor.pull_failed; can be repeated."
+    "Event to send: run.succeeded, run.failed, run.held, run.cancelled, feed.published, "
+    "vendor.pull_failed, feed.delivered or feed.delivery_failed; can be repeated."
 )
 
 webhooks = typer.Typer(

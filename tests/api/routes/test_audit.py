@@ -18,6 +18,7 @@ from relay_dagster.runs.ports import utc_now
 from relay_dagster.tenants.audit import Action
 from support.api_world import ADMIN, TENANT, ApiWorld, assert_problem, paths_of
 from support.builders import config_document, vendor_document
+from support.config_documents import DELIVERY
 from support.fakes import embedded_platform
 from support.page_visitor import signed_in
 
@@ -304,6 +305,13 @@ def ask_for_pull(world: ApiWorld) -> Call:
     return "POST", path, None, Action.PULL_ASKED, "v"
 
 
+def ask_for_delivery(world: ApiWorld) -> Call:
+    world.succeed(world.post_run().json()["run_id"])
+    world.store_config(tenant_id=TENANT, deliveries=[DELIVERY])
+    path = f"/v1/tenants/{TENANT}/deliveries/marketplace/send"
+    return "POST", path, None, Action.DELIVERY_ASKED, "marketplace"
+
+
 def put_overrides(world: ApiWorld) -> Call:
     price = (
         len(world.client.get("/v1/audit").json()["audit"]) + 1
@@ -361,6 +369,7 @@ ACTS: dict[str, Callable[[ApiWorld], Call]] = {
     "POST /v1/tenants/{tenant_id}/supplier-links": create_supplier_link,
     "DELETE /v1/tenants/{tenant_id}/supplier-links/{link_id}": delete_supplier_link,
     "POST /v1/tenants/{tenant_id}/vendors/{vendor_id}/pull": ask_for_pull,
+    "POST /v1/tenants/{tenant_id}/deliveries/{delivery_id}/send": ask_for_delivery,
     "POST /v1/runs/{run_id}/accept": accept,
     "POST /v1/tenants/{tenant_id}/overrides:put": put_overrides,
     "POST /v1/tenants/{tenant_id}/overrides:remove": remove_overrides,

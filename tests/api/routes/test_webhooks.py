@@ -313,7 +313,8 @@ def test_an_event_that_is_none_is_refused_with_the_words_there_are(
     )
     assert refused["errors"][0]["message"] == (
         "Input should be 'run.succeeded', 'run.failed', 'run.held', 'run.cancelled', "
-        "'feed.published' or 'vendor.pull_failed'"
+        "'feed.published', 'vendor.pull_failed', 'feed.delivered' or "
+        "'feed.delivery_failed'"
     )
 
 

@@ -66,6 +66,13 @@ ROUTES = (
         False,
         (404, 404, 404),
     ),
+    ("GET", "/v1/tenants/{tenant_id}/deliveries", False, (200, 200, 404)),
+    (
+        "POST",
+        "/v1/tenants/{tenant_id}/deliveries/{delivery_id}/send",
+        False,
+        (404, 404, 404),
+    ),
     ("GET", "/s/{token}", True, (404, 404, 404)),
     ("GET", "/s/{token}/check", True, (404, 404, 404)),
     ("GET", "/v1/tenants/{tenant_id}/supplier-links", False, (200, 200, 404)),
@@ -180,6 +187,7 @@ def call(
         "run_id": run_id,
         "key_id": "0123456789abcdef",
         "webhook_id": f"wh_{'0' * 32}",
+        "delivery_id": "bazaar",
     }
     ids |= {
         "link_id": "fl_0",
@@ -343,6 +351,7 @@ SCOPES = {
     f"POST {WEBHOOK}/test": "config",
     "POST /v1/tenants/{tenant_id}/feed-links": "config",
     "DELETE /v1/tenants/{tenant_id}/feed-links/{link_id}": "config",
+    "POST /v1/tenants/{tenant_id}/deliveries/{delivery_id}/send": "release",
     "POST /v1/tenants/{tenant_id}/overrides:put": "config",
     "POST /v1/tenants/{tenant_id}/overrides:remove": "config",
     "PUT /v1/tenants/{tenant_id}/secrets/{name}": "config",

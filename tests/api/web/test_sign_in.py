@@ -16,7 +16,7 @@ from fastapi.testclient import TestClient
 from relay_dagster.api.limits import ApiLimits
 from relay_dagster.api.security.api_keys import CallerRates
 from relay_dagster.api.security.sessions import SESSION_LIFE, Sessions
-from relay_dagster.aws.dynamodb.tenant_data import TenantData
+from relay_dagster.aws.tenant_data import TenantData
 from relay_dagster.runs.ports import utc_now
 from support.api_world import ADMIN, NOBODY_S_RUN, TENANT, ApiWorld
 from support.builders import vendor_document

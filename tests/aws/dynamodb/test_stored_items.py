@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from relay_core.config import load_overrides
+from relay_core.config.deliveries import DeliveryConfig
 from relay_core.config.pulls import PullConfig
 from relay_core.domain.codes import Stage
 from relay_core.domain.records import RunFailure, VendorResult
@@ -30,12 +31,16 @@ from relay_dagster.aws.dynamodb.api_key_store import (
     TenantKey,
 )
 from relay_dagster.aws.dynamodb.deletion_store import DeletionStore
+from relay_dagster.aws.dynamodb.delivery_store import DeliveryStore
 from relay_dagster.aws.dynamodb.link_store import Link, LinkKind, LinkStore
 from relay_dagster.aws.dynamodb.pause_store import PauseStore
 from relay_dagster.aws.dynamodb.pull_store import PullStore
 from relay_dagster.aws.dynamodb.tenant_store import TenantStore
 from relay_dagster.aws.overrides import OverrideStore
 from relay_dagster.aws.secrets import SecretStore, SecretValue
+from relay_dagster.deliveries import requests, sending
+from relay_dagster.deliveries.model import PublicationMark, SentFile
+from relay_dagster.deliveries.requests import Rule
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import (
     Idempotency,
@@ -69,7 +74,9 @@ from relay_dagster.webhooks.model import (
 from relay_dagster.wiring import Platform
 from relay_dagster.work.queue import LeasedItem
 from support.builders import RUN_ID, config_document
+from support.config_documents import DELIVERY
 from support.deletions import change_deletion, end_deletion
+from support.deliveries_world import take_delivery
 from support.fakes import CHANGES, NOW, TRIPPED, FakeClock, embedded_platform
 from support.pulls_world import take_pull
 from support.webhooks_world import due_events, store_event
@@ -133,6 +140,7 @@ class Story:
         self.override_store = OverrideStore(database, platform.objects)
         self.webhooks, self.triggers = platform.webhooks, platform.triggers
         self.pulls = PullStore(database)
+        self.deliveries = DeliveryStore(database)
 
     def start(self, number: int, **changes: Any) -> None:
         """Bring a run to its first claimed attempt."""
@@ -574,13 +582,34 @@ class Story:
         )
         self.override_store.remove("beta", ["A-1"], WHO)
 
+    def delivery_asked(self) -> None:
+        self.deliveries.change("beta", "bazaar", self.delivery_request(1))
+        for instant in (self.clock(), self.clock() + 2 * MINUTE):
+            leased = take_delivery(self.deliveries, "beta", instant)
+        rule = sending.failed(leased.value, "no", NOW, is_doubtful=True)
+        leased.finish(rule)
+
+    def delivery_request(self, seq: int) -> Rule:
+        publication = PublicationMark(run_id(seq), seq, NOW)
+        entry = DeliveryConfig(**DELIVERY)
+        return requests.asked(entry, publication, self.clock())
+
+    def delivered(self) -> None:
+        self.deliveries.change("beta", "bazaar", self.delivery_request(2))
+        leased = take_delivery(self.deliveries, "beta", self.clock())
+        state = leased.value
+        assert state.pending is not None
+        assert state.doubtful_seqs == (1,)
+        sent = SentFile(state.pending, "5" * 64, "k", "feed", 7, state.asked_at)
+        leased.finish(sending.delivered(sent, NOW))
+
 
 SCENES: tuple[Callable[[Story], None], ...] = tuple(
     act
     for name, act in vars(Story).items()
     if not name.startswith("_") and callable(act)
 )
-HELPERS = {"start", "attempt", "record"}
+HELPERS = {"start", "attempt", "record", "delivery_request"}
 
 
 def play(
@@ -651,7 +680,12 @@ def test_items_are_stored_as_they_were() -> None:
         assert items == stored[name], name
 
 
-KINDS = frozenset(map(str, schema.Kind)) - {"HIDDEN", "EVENTS", "PULLS"}
+KINDS = frozenset(map(str, schema.Kind)) - {
+    "HIDDEN",
+    "EVENTS",
+    "PULLS",
+    "DELIVERIES",
+}
 LATER: dict[str, Any] = {
     "schema": {"N": "2"},
     "colour": {"S": "blue"},

@@ -60,12 +60,14 @@ class TenantData:
         keys = {
             Kind.TRIGGER.key(tenant_id),
             Kind.PULL_PLAN.key(tenant_id),
+            Kind.DELIVERY_PLAN.key(tenant_id),
             Kind.FEED.key(tenant_id),
             Kind.RESULTS.key(tenant_id),
             Kind.LOCK.key(tenant_id),
         }
         keys.update(self._listed_keys(Kind.EVENTS.key(tenant_id)))
         keys.update(self._listed_keys(Kind.PULLS.key(tenant_id)))
+        keys.update(self._listed_keys(Kind.DELIVERIES.key(tenant_id)))
         for hours_ago in range(_COUNTED_HOURS):
             hour = codec.hour_of(now) - timedelta(hours=hours_ago)
             keys.add(schema.run_count_key(tenant_id, hour))

@@ -1,0 +1,201 @@
+"""One delivery of a publication: its file, the way there, and the outcome.
+
+The file is renamed to its name only while the lease holds, so a process that was paused
+for too long puts no older file over a newer one. A process that dies leaves a try that
+was not ended. The next process then counts it as a failure, and sends the same file
+again, or the whole of a newer publication.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from relay_core.config.deliveries import DeliveryConfig
+from relay_core.domain.destination import Destination, UnfitUrlError
+from relay_dagster.aws.secrets import SecretsUnavailableError
+from relay_dagster.deliveries import sending
+from relay_dagster.deliveries.events import event_of_delivery
+from relay_dagster.deliveries.file_names import file_name
+from relay_dagster.deliveries.model import (
+    DeliveryState,
+    PublicationMark,
+    SentFile,
+)
+from relay_dagster.feeds.pointer import Publication
+from relay_dagster.transfers.allowance import Allowance, CallError
+from relay_dagster.transfers.room import TransferRoom
+from relay_dagster.transfers.sftp_upload import SftpUpload, open_upload
+from relay_dagster.wiring import Platform
+from relay_dagster.work.item import LeaseLostError
+from relay_dagster.work.queue import LeasedItem
+
+_CUT_SHORT = (
+    "the process that sent the file ended before the transfer did; if this happens "
+    "again, the server may send what Relay cannot handle"
+)
+
+
+class UndeliverableError(Exception):
+    """The publication has nothing for this delivery, whenever it is tried."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileToSend:
+    """A file of a publication, as a server is to get it."""
+
+    what: str  # ``feed`` or ``changes``
+    key: str  # the S3 key of the published copy, whole
+    size: int  # in bytes
+    rows: int | None
+    chunks: Iterator[bytes]
+
+
+@dataclass
+class DeliveryTransfer:
+    """The making of one delivery, by the process that has its lease."""
+
+    platform: Platform  # the stores
+    leased: LeasedItem[DeliveryState]  # the delivery's state
+    delivery: DeliveryConfig  # the entry as the latest config has it
+    publication: Publication  # the live feed
+    room: TransferRoom  # the turns and limits of the transfer
+    clock: Callable[[], datetime]  # tells the time, aware
+    # Whether the server may have the file under its name, although it did not say so
+    is_doubtful: bool = field(default=False, init=False)
+
+    def run(self) -> str:
+        """Send the file, store the outcome, and return it in words.
+
+        Raises:
+            CallError: The server does not take it. The outcome is not stored.
+            UndeliverableError: There is no file to send. The outcome is not stored.
+            LeaseLostError: The delivery is in other hands.
+        """
+        if self.leased.was_abandoned:
+            # The server may have been the cause, so its turn comes later.
+            raise CallError(_CUT_SHORT)
+        publication = PublicationMark.of(self.publication)
+        if self._state.pending != publication:
+            self.leased.change(sending.caught_up(publication))
+        file = self._file(publication)
+        destination = self._destination()
+        secret = self._secret(destination)
+        name = file_name(
+            self.delivery,
+            self._state.tenant_id,
+            publication,
+            file.key,
+            file.what,
+        )
+        asked_at = self._state.asked_at
+        with (
+            self.room.upload(file.size) as allowance,
+            open_upload(
+                destination,
+                name,
+                secret,
+                allowance,
+                host_key=self.delivery.host_key,
+            ) as upload,
+        ):
+            self._send(file, upload, allowance)
+        sent = SentFile(
+            publication=publication,
+            source=self.delivery.digest,
+            key=file.key,
+            what=file.what,
+            rows=file.rows,
+            asked_at=asked_at,
+        )
+        self._note(sent, name)
+        return f"{file.what} of {file.size} bytes as {name}"
+
+    # --- the file -------------------------------------------------------------------
+
+    def _file(self, publication: PublicationMark) -> FileToSend:
+        """Return the file to send: changes, or the whole file in their place."""
+        key = self.publication.key
+        size = self.platform.objects.size_of(key)
+        if size is None:
+            raise UndeliverableError("the file of the live feed is gone")
+        return FileToSend(
+            what=sending.FEED,
+            key=key,
+            size=size,
+            rows=self.publication.record_count,
+            chunks=self.platform.objects.chunks(key, 0, size),
+        )
+
+    # --- the way there --------------------------------------------------------------
+
+    def _destination(self) -> Destination:
+        allow_loopback = self.platform.settings.pull_allow_loopback
+        try:
+            return self.delivery.destination(allow_loopback=allow_loopback)
+        except UnfitUrlError as error:
+            raise CallError(f"the URL {error}") from error
+
+    def _secret(self, destination: Destination) -> str:
+        """Return the secret of the delivery, which must be for its own host."""
+        name = self.delivery.secret
+        try:
+            secret = self.platform.secrets.get(self._state.tenant_id, name)
+        except SecretsUnavailableError as error:
+            raise CallError(f"{error.error_code}: {error}") from error
+        if secret is None:
+            raise CallError(
+                f"SECRET_NOT_FOUND: the tenant has no secret {name}"
+            )
+        if secret.host not in destination.host_names:
+            raise CallError(
+                f"SECRET_NOT_FOR_HOST: the secret {name} is for another host or port"
+            )
+        return secret.value
+
+    def _send(
+        self, file: FileToSend, upload: SftpUpload, allowance: Allowance
+    ) -> None:
+        """Write the file beside its name, and rename it while the lease holds."""
+        for chunk in _unhurried(file.chunks, allowance):
+            self._check_lease()
+            upload.write(chunk)
+        upload.complete()
+        self._check_lease()
+        self.leased.renew()
+        try:
+            upload.rename()
+        finally:
+            self.is_doubtful = upload.is_doubtful
+
+    def _check_lease(self) -> None:
+        """End the transfer if another process may have taken the delivery over."""
+        lease = self.leased.item.lease
+        has_run_out = lease is None or lease.until <= self.clock()
+        if self.leased.is_lost or has_run_out:
+            raise LeaseLostError(self.leased.key)
+
+    # --- the outcome ----------------------------------------------------------------
+
+    def _note(self, sent: SentFile, name: str) -> None:
+        now = self.clock()
+        event = event_of_delivery(
+            self._state.tenant_id, self.delivery, sent, name, now
+        )
+        event_write = self.platform.webhooks.event_write(event)
+        self.leased.finish(sending.delivered(sent, now), [event_write])
+
+    @property
+    def _state(self) -> DeliveryState:
+        return self.leased.value
+
+
+def _unhurried(
+    chunks: Iterator[bytes], allowance: Allowance
+) -> Iterator[bytes]:
+    """Yield chunks; the server's pace excludes the time until each is read."""
+    while True:
+        with allowance.paused():
+            chunk = next(chunks, b"")
+        if not chunk:
+            return
+        yield chunk
