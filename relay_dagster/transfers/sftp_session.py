@@ -7,6 +7,7 @@ message that is longer than a mebibyte, so each answer costs what its bytes cost
 
 import struct
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -156,11 +157,13 @@ class SftpSession:
         kind, fields = self._answer()
         if kind != _VERSION_ANSWER or fields.number() < _VERSION:
             raise SftpGarbledError("the server has another version")
-        while not fields.is_read:
-            extension = fields.text()
-            fields.text()  # its version
-            if extension == _POSIX_RENAME:
-                self.replaces_on_rename = True
+        # Files can be read from a server whose extensions are garbled.
+        with suppress(SftpGarbledError):
+            while not fields.is_read:
+                extension = fields.text()
+                fields.text()  # its version
+                if extension == _POSIX_RENAME:
+                    self.replaces_on_rename = True
 
     def entries(self, folder: str) -> Iterator[tuple[str, FileFacts]]:
         """Yield the name and the facts of each entry of a folder."""
