@@ -140,9 +140,11 @@ class ApiClient:
         tenants = (tenant for page in pages for tenant in page.tenants)
         return islice(tenants, limit)
 
-    def feed_link(self, tenant_id: str) -> str:
-        """Return a link to the tenant's live feed."""
-        response = self._transmit("GET", tenant_path(tenant_id, "feed"))
+    def feed_link(self, tenant_id: str, channel_id: str | None = None) -> str:
+        """Return a link to the tenant's live feed, or to the file of a channel."""
+        params = {} if channel_id is None else {"channel_id": channel_id}
+        path = tenant_path(tenant_id, "feed")
+        response = self._transmit("GET", path, params=params)
         if response.is_redirect and "Location" in response.headers:
             return response.headers["Location"]
         raise responses.error_of(response, self.url)

@@ -20,7 +20,7 @@ from relay_dagster import tags
 from relay_dagster.execution.bucket_sink import BucketSink
 from relay_dagster.execution.concurrent_io import ConcurrentIO
 from relay_dagster.execution.heartbeat import Heartbeat, end_process
-from relay_dagster.execution.published_copies import publish, published_key
+from relay_dagster.execution.published_copies import copies_of, feed_copy_key
 from relay_dagster.external_errors import ExternalServiceError, error_code_of
 from relay_dagster.logs import event_log
 from relay_dagster.runs.errors import (
@@ -28,7 +28,7 @@ from relay_dagster.runs.errors import (
     FenceLostError,
     RunError,
 )
-from relay_dagster.runs.model import Outcome, RunRecord
+from relay_dagster.runs.model import ChannelFile, Outcome, RunRecord
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.wiring import Platform
 
@@ -310,28 +310,28 @@ class Attempt:
         # An attempt that has lost its run must not write over the other one's reports.
         self.enter(self.record.stage)
         feed_key = None
+        channels: tuple[ChannelFile, ...] = ()
         feed_format = self.sink.feed_format
         is_of_all_vendors = self.record.vendors is None
         has_failed = status is RunStatus.FAILED
         if feed_format is not None and is_of_all_vendors and not has_failed:
-            self.io.start(
-                publish,
-                self._platform.objects,
-                self.sink.keys,
-                feed_format,
-            )
-            feed_key = published_key(self.record, feed_format)
+            channels = self.sink.channels(self.findings)
+            copies = copies_of(self.sink.keys, feed_format, channels)
+            for file_key, copy_key in copies.items():
+                self.io.start(self._platform.objects.copy, file_key, copy_key)
+            feed_key = feed_copy_key(self.record, feed_format)
         outcome = self.sink.write_last(
             self.findings,
             self.record,
             status,
             utc_now(),
         )
+        outcome = replace(outcome, feed_key=feed_key, channels=channels)
         if status is not RunStatus.HELD:
-            return replace(outcome, feed_key=feed_key)
+            return outcome
         tripped = self.findings.tripped[:_MAX_GUARDS]
         guards = tuple(result.as_dict(_MAX_SKU_LENGTH) for result in tripped)
-        return replace(outcome, feed_key=feed_key, guards=guards)
+        return replace(outcome, guards=guards)
 
     def _report_poison(self) -> None:
         failure = self.record.failure

@@ -12,17 +12,22 @@ from relay_core.domain.records import RunContext
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.normalize.work_file import WORK_FILE, read_work_file
 from relay_core.publish.findings import RunFindings
-from relay_core.publish.keys import MERGED_INVENTORY, ArtifactKeys
+from relay_core.publish.keys import (
+    CHANNEL_PREFIX,
+    MERGED_INVENTORY,
+    ArtifactKeys,
+)
 from relay_core.publish.report.content import report_html
 from relay_core.publish.reports import errors_json, run_summary_json
 from relay_dagster.aws.object_store import ObjectStore
 from relay_dagster.execution.concurrent_io import ConcurrentIO
 from relay_dagster.execution.published_copies import unpublish
-from relay_dagster.runs.model import Outcome, RunRecord
+from relay_dagster.runs.model import ChannelFile, Outcome, RunRecord
 
 JSON = "application/json"
 _CONTENT_TYPES = {
     ".csv": "text/csv; charset=utf-8",
+    ".gz": "application/gzip",
     ".html": "text/html; charset=utf-8",
     ".json": JSON,
     ".jsonl": "application/x-ndjson",
@@ -46,7 +51,8 @@ class BucketSink:
         self.keys = ArtifactKeys(context.run_id, context.tenant_id)
         # The keys of written artifacts, by name
         self.artifacts: dict[str, str] = {}
-        self._feed_sha256: str | None = None
+        # The hashes of the feed and of its channels, by the artifacts' names
+        self._sha256_by_name: dict[str, str] = {}
 
     @property
     def feed_format(self) -> str | None:
@@ -70,8 +76,24 @@ class BucketSink:
         )
         if name:
             self.artifacts[name] = key
-        if name == MERGED_INVENTORY:
-            self._feed_sha256 = written.sha256
+        if name == MERGED_INVENTORY or name.startswith(CHANNEL_PREFIX):
+            self._sha256_by_name[name] = written.sha256
+
+    def channels(self, findings: RunFindings) -> tuple[ChannelFile, ...]:
+        """Return the files of channels that are written, in the config's order."""
+        channel_files = []
+        for channel in findings.channels:
+            name = f"{CHANNEL_PREFIX}{channel.channel_id}"
+            file_name = PurePosixPath(self.artifacts[name]).name
+            channel_files.append(
+                ChannelFile(
+                    channel_id=channel.channel_id,
+                    suffix=file_name.removeprefix(f"{channel.channel_id}."),
+                    sha256=self._sha256_by_name[name],
+                    rows=channel.rows,
+                ),
+            )
+        return tuple(channel_files)
 
     def wait(self) -> None:
         """Wait until all files are written; raise the first error."""
@@ -143,5 +165,5 @@ class BucketSink:
             changes=None
             if findings.changes is None
             else findings.changes.counts,
-            feed_sha256=self._feed_sha256,
+            feed_sha256=self._sha256_by_name.get(MERGED_INVENTORY),
         )

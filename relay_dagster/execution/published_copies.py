@@ -16,40 +16,52 @@ from relay_dagster.aws.stored_objects import ObjectInfo
 from relay_dagster.feeds.pointer import (
     FeedPointer,
     Publication,
+    copy_name,
     published_prefix,
 )
-from relay_dagster.runs.model import RunRecord
+from relay_dagster.runs.model import ChannelFile, RunRecord
 from relay_dagster.wiring import Platform
 
 KEPT_AFTER = timedelta(days=1)
 """How long a feed is kept after it is out of reach: links live for an hour."""
 
 
-def published_key(run: RunRecord | ArtifactKeys, feed_format: str) -> str:
-    """Return the key of the published copy of a run's feed in a format.
-
-    An empty format returns the common prefix of the run's copies.
-    """
-    return f"{published_prefix(run.tenant_id)}{run.run_id}.{feed_format}"
+def feed_copy_key(run: RunRecord | ArtifactKeys, feed_format: str) -> str:
+    """Return the key of the published copy of a run's feed in a format."""
+    name = copy_name(run.run_id, feed_format)
+    return f"{published_prefix(run.tenant_id)}{name}"
 
 
 def state_key(run: RunRecord | ArtifactKeys) -> str:
     """Return the key of the published copy of the state of a run's feed."""
-    return published_key(run, "state.parquet")
+    return feed_copy_key(run, "state.parquet")
 
 
-def publish(objects: ObjectStore, keys: ArtifactKeys, feed_format: str) -> None:
-    """Copy a run's feed and its state; every attempt copies the same bytes."""
-    objects.copy(
-        keys.merged_inventory(feed_format),
-        published_key(keys, feed_format),
-    )
-    objects.copy(keys.state, state_key(keys))
+def copies_of(
+    keys: ArtifactKeys,
+    feed_format: str,
+    channels: Iterable[ChannelFile] = (),
+) -> dict[str, str]:
+    """Return the keys of the copies to publish, by the keys of the run's files.
+
+    They are those of the feed, its state, and its channels. Every attempt copies the
+    same bytes.
+    """
+    copies = {
+        keys.merged_inventory(feed_format): feed_copy_key(keys, feed_format),
+        keys.state: state_key(keys),
+    }
+    for channel in channels:
+        file_key = keys.channel(channel.channel_id, channel.suffix)
+        name = copy_name(keys.run_id, channel.suffix, channel.channel_id)
+        copies[file_key] = f"{published_prefix(keys.tenant_id)}{name}"
+    return copies
 
 
 def unpublish(objects: ObjectStore, run: RunRecord | ArtifactKeys) -> None:
     """Delete a run's published copies, if there are any."""
-    for copy in objects.list_objects(published_key(run, "")):
+    prefix = feed_copy_key(run, "")
+    for copy in objects.list_objects(prefix):
         objects.delete(copy.key)
 
 

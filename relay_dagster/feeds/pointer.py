@@ -5,12 +5,12 @@ transaction as the event that changes it: a run's success or hold, a release, a
 cancellation, or a rollback. `FeedUpdate` is one of these changes.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
-from relay_dagster.runs.model import RunRecord
+from relay_dagster.runs.model import ChannelFile, RunRecord
 
 MAX_PENDING = 100
 """The most publications that wait to be reported; with more, the oldest is dropped."""
@@ -19,6 +19,17 @@ MAX_PENDING = 100
 def published_prefix(tenant_id: str) -> str:
     """Return the S3 prefix of all published copies of a tenant's feeds."""
     return f"published/{tenant_id}/"
+
+
+def copy_name(owner_id: str, suffix: str, channel_id: str | None = None) -> str:
+    """Return the name of a copy of a feed, or of one of its channels.
+
+    ``owner_id`` is the id of the run, or that of the tenant in a download. ``suffix`` is
+    the end of the name, such as ``csv``.
+    """
+    if channel_id is None:
+        return f"{owner_id}.{suffix}"
+    return f"{owner_id}.{channel_id}.{suffix}"
 
 
 class PublishedBy(StrEnum):
@@ -48,6 +59,80 @@ class Publication:
     record_count: int | None = (
         None  # the number of rows; None if it was never noted
     )
+    # The files of channels that were published with the feed
+    channels: tuple[ChannelFile, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedFile:
+    """A published copy: the feed's, or that of one of its channels."""
+
+    channel_id: str | None  # None for the feed itself
+    key: str
+    sha256: str
+    rows: int | None  # the number of rows; None if it was never noted
+
+    @property
+    def suffix(self) -> str:
+        """The end of the copy's name, such as ``csv.gz``."""
+        name = self.key.rpartition("/")[2]
+        # Neither the id of a run nor that of a channel has a dot.
+        return name.split(".", 1 if self.channel_id is None else 2)[-1]
+
+
+def files_of(publication: Publication) -> tuple[PublishedFile, ...]:
+    """Return the published copies of a publication: the feed's first, then channels'."""
+    feed = PublishedFile(
+        None,
+        publication.key,
+        publication.sha256,
+        publication.record_count,
+    )
+    return feed, *_beside(feed, publication.run_id, publication.channels)
+
+
+def files_of_run(run: RunRecord) -> tuple[PublishedFile, ...]:
+    """Return the copies of a run's feed and its channels; none without a feed."""
+    if run.feed_key is None:
+        return ()
+    feed = PublishedFile(
+        None,
+        run.feed_key,
+        str(run.feed_sha256),
+        run.counts.get("record_count"),
+    )
+    return feed, *_beside(feed, run.run_id, run.channels)
+
+
+def file_of(
+    publication: Publication,
+    channel_id: str | None,
+) -> PublishedFile | None:
+    """Return a publication's copy of a channel, or of the feed for None.
+
+    Return None where the publication lacks the channel.
+    """
+    for file in files_of(publication):
+        if file.channel_id == channel_id:
+            return file
+    return None
+
+
+def _beside(
+    feed: PublishedFile,
+    run_id: str,
+    channels: Iterable[ChannelFile],
+) -> Iterator[PublishedFile]:
+    """Yield the copies of a run's channels, which lie beside that of its feed."""
+    folder, _, _ = feed.key.rpartition("/")
+    for channel in channels:
+        name = copy_name(run_id, channel.suffix, channel.channel_id)
+        yield PublishedFile(
+            channel.channel_id,
+            f"{folder}/{name}",
+            channel.sha256,
+            channel.rows,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,12 +215,15 @@ def published(
         how=published_by,
         by=run.released_by if rolled_back_by is None else rolled_back_by,
         record_count=run.counts.get("record_count"),
+        channels=run.channels,
     )
+    # Dagster gets no report of the channels.
+    to_report = replace(newest, channels=())
     return FeedPointer(
         run.tenant_id,
         (newest, *earlier)[:keep],
         revision=1 if before is None else before.revision + 1,
-        pending=(*pending, newest)[-MAX_PENDING:],
+        pending=(*pending, to_report)[-MAX_PENDING:],
         due_at=now,
     )
 

@@ -18,6 +18,7 @@ from relay_dagster.aws.dynamodb.codec import instant_text, unmarshal
 from relay_dagster.aws.dynamodb.run_writes import to_record
 from relay_dagster.aws.dynamodb.schema import Kind
 from relay_dagster.aws.metrics import DOCTOR_CUT_SHORT, INVARIANTS_BROKEN
+from relay_dagster.feeds.pointer import files_of_run
 from relay_dagster.intake.dead_letters import DeadLetters
 from relay_dagster.logs import event_log
 from relay_dagster.maintenance.feed_invariants import FeedExamination
@@ -242,8 +243,9 @@ class _Examination:
             yield _finding(record, Invariant.ARTIFACTS_GONE, message)
 
     def _has_feed(self, record: RunRecord) -> bool:
-        key = record.feed_key
-        return key is not None and self._platform.objects.exists(key)
+        files = files_of_run(record)
+        objects = self._platform.objects
+        return bool(files) and all(objects.exists(file.key) for file in files)
 
     # --- locks -------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from relay_core.domain.codes import RunStatus
 from relay_dagster.aws.dynamodb.run_writes import to_feed, to_record
 from relay_dagster.aws.dynamodb.schema import Kind
 from relay_dagster.external_errors import MissingResourceError
-from relay_dagster.feeds.pointer import FeedPointer, Publication
+from relay_dagster.feeds.pointer import FeedPointer, Publication, files_of
 from relay_dagster.maintenance.invariants import (
     Extent,
     Finding,
@@ -105,19 +105,20 @@ class FeedExamination:
             message = f"run {run_id} made a feed of another hash than the published one"
             yield Invariant.OTHER_FEED, message
             return
-        key = publication.key
-        head = self.platform.objects.head(key)
-        if head is None:
-            yield Invariant.FEED_GONE, f"{key} of run {run_id} is gone"
-            return
         is_live = publication is feed.in_force
-        sha256 = head.sha256
-        if self._is_read(sha256, is_live=is_live):
-            sha256 = self._hash_of(key, head.size)
-        # Without the SHA-256 of its bytes, nothing is known against a feed.
-        if sha256 and sha256 != publication.sha256:
-            message = f"{key} has other bytes than were published"
-            yield Invariant.OTHER_FEED, message
+        for file in files_of(publication):
+            head = self.platform.objects.head(file.key)
+            if head is None:
+                yield Invariant.FEED_GONE, f"{file.key} of run {run_id} is gone"
+                return
+            sha256 = head.sha256
+            if self._is_read(sha256, is_live=is_live):
+                sha256 = self._hash_of(file.key, head.size)
+            # Without the SHA-256 of its bytes, nothing is known against a copy.
+            if sha256 and sha256 != file.sha256:
+                message = f"{file.key} has other bytes than were published"
+                yield Invariant.OTHER_FEED, message
+                return
 
     def _is_read(self, sha256: str | None, *, is_live: bool) -> bool:
         """Return True if a feed is read whole, because its checksum is not enough.

@@ -99,10 +99,8 @@ def merged_metadata(
         "quarantine": tables.quarantine_table(findings),
         "rules": tables.applied_rule_table(findings.rules),
         "warnings": tables.warning_table(findings.counted_warnings()),
-        "preview": tables.table(
-            [[row[header] for header in headers] for row in first_rows],
-            dict.fromkeys(headers, "string"),
-        ),
+        "preview": tables.text_table(headers, first_rows),
+        **tables.channel_tables(findings.channels),
     }
 
 

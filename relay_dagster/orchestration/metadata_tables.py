@@ -11,7 +11,9 @@ from relay_core.merge.result import MergedInventory
 from relay_core.merge.row_counts import RowCounts
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.publish.applied_rules import AppliedRule
+from relay_core.publish.channels import ChannelSummary
 from relay_core.publish.findings import RunFindings
+from relay_core.publish.keys import CHANNEL_PREFIX
 from relay_core.publish.quarantine import QUARANTINE_COLUMNS
 
 _MAX_QUARANTINED = 100
@@ -30,6 +32,31 @@ def table(
         dg.TableRecord(dict(zip(columns, row, strict=True))) for row in rows
     ]
     return dg.MetadataValue.table(records, schema=schema)
+
+
+def text_table(
+    headers: Sequence[str],
+    rows: Iterable[Mapping[str, str]],
+) -> dg.TableMetadataValue:
+    """Return the first rows of a file as a table of texts."""
+    return table(
+        [[row[header] for header in headers] for row in rows],
+        dict.fromkeys(headers, "string"),
+    )
+
+
+def channel_tables(
+    channels: Sequence[ChannelSummary],
+) -> dict[str, dg.TableMetadataValue]:
+    """Return the rows of each channel, and the first rows of each file, by label."""
+    if not channels:
+        return {}
+    counts = [(channel.channel_id, channel.rows) for channel in channels]
+    tables = {"channels": table(counts, {"channel": "string", "rows": "int"})}
+    for channel in channels:
+        label = f"{CHANNEL_PREFIX}{channel.channel_id}"
+        tables[label] = text_table(channel.headers, channel.first_rows)
+    return tables
 
 
 def column_schema(

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any, NamedTuple
@@ -15,7 +15,7 @@ from relay_core.domain.errors import UnsupportedSchemaVersionError
 from relay_core.domain.records import GuardResult
 from relay_core.publish.changes import Changes, PriceMove
 from relay_core.publish.findings import RunFindings
-from relay_core.publish.keys import MERGED_INVENTORY
+from relay_core.publish.keys import CHANNEL_PREFIX, MERGED_INVENTORY
 from relay_core.publish.state import StateContext
 from relay_core.run import RunStages
 from relay_core.validation.comparison import Comparison, FeedFigures
@@ -61,6 +61,7 @@ _FIGURES = (
     _Figure("SKUs in the feed", "record_count", "{:,}".format),
     _Figure("SKUs without a price", "unpriced_skus", "{:,}".format),
     _Figure("warnings", "warnings", named_counts),
+    _Figure("rows of channels", "channels", named_counts),
 )
 
 commands = typer.Typer()
@@ -103,22 +104,23 @@ def rehearse(
 
 @dataclass
 class _FeedDigest:
-    """A `Sink` of the engine that keeps only the feed's hash.
+    """A `Sink` of the engine that keeps only the hashes of the feed and its channels.
 
     Attributes:
-        sha256: The SHA-256 of the feed, or None if the engine made none.
+        sha256_by_name: The SHA-256 of the files that the engine made, by artifact.
     """
 
-    sha256: str | None = None
+    sha256_by_name: dict[str, str] = field(default_factory=dict)
 
     def write(self, key: str, chunks: Iterable[bytes | memoryview]) -> None:
-        """Hash the feed; other files are not made."""
-        if KEYS.artifact_name(key) != MERGED_INVENTORY:
+        """Hash the feed or a channel; other files are not made."""
+        name = KEYS.artifact_name(key)
+        if name != MERGED_INVENTORY and not name.startswith(CHANNEL_PREFIX):
             return
         digest = hashlib.sha256()
         for chunk in chunks:
             digest.update(chunk)
-        self.sha256 = digest.hexdigest()
+        self.sha256_by_name[name] = digest.hexdigest()
 
     def wait(self) -> None:
         """Return at once, since nothing is written in the background."""
@@ -303,7 +305,14 @@ def _outcome(findings: RunFindings, digest: _FeedDigest) -> dict[str, Any]:
         "error_message": None if failure is None else failure.error_message,
         **findings.counts(),
         "warnings": dict(sorted(findings.counted_warnings().items())),
-        "feed_sha256": digest.sha256,
+        "feed_sha256": digest.sha256_by_name.get(MERGED_INVENTORY),
+        "channels": findings.channel_rows() or {},
+        "channel_sha256": {
+            channel.channel_id: digest.sha256_by_name.get(
+                f"{CHANNEL_PREFIX}{channel.channel_id}",
+            )
+            for channel in findings.channels
+        },
     }
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from relay_core.domain.codes import FailureCode, RunStatus, Stage
 from relay_core.domain.records import ENGINE_VERSION
+from relay_core.publish.keys import CHANNEL_PREFIX
 from relay_dagster.client.session import Session
 from relay_dagster.client.terminal import Screen
 from relay_dagster.replay.comparison import (
@@ -24,6 +25,7 @@ _COMPARED_PREFIXES = (
     "changes",
     "quarantine",
     "merged_inventory",
+    CHANNEL_PREFIX,
 )
 _FAILURES_OF_THE_SYSTEM = (FailureCode.POISON_JOB, FailureCode.RUN_TIMEOUT)
 """The failures that a replay does not repeat, because they do not come from the data."""

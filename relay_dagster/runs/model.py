@@ -89,6 +89,16 @@ class Fence:
     dagster_run_id: str  # the Dagster run that has claimed the attempt
 
 
+@dataclass(frozen=True, slots=True)
+class ChannelFile:
+    """The file of a channel that a run has made for publication."""
+
+    channel_id: str
+    suffix: str  # the end of its name, such as ``csv.gz``
+    sha256: str  # the hash of the file as it is stored
+    rows: int | None = None  # the number of its rows
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRecord:
     """Everything that is known of one run. Instants are aware, in UTC.
@@ -165,6 +175,7 @@ class RunRecord:
     release_reason: str | None = None
     feed_key: str | None = None
     feed_sha256: str | None = None
+    channels: tuple[ChannelFile, ...] = ()
     published_at: datetime | None = None
     published_seq: int | None = None
 
@@ -299,6 +310,7 @@ class RunRecord:
             vendor_results=outcome.vendor_results or self.vendor_results,
             feed_key=outcome.feed_key or self.feed_key,
             feed_sha256=outcome.feed_sha256 or self.feed_sha256,
+            channels=outcome.channels or self.channels,
         )
 
     def stage_times(self, until: datetime) -> dict[str, float]:
@@ -391,6 +403,7 @@ class Outcome:
     (``record_count``, ``total_rows``, ...), and ``changes`` the numbers of changes
     against the feed of ``baseline_run_id``. ``feed_key`` is the key of the published
     copy of a feed of all vendors, ``feed_sha256`` the hash of the merged feed.
+    ``channels`` are the files of channels that are copied with it.
     ``guards`` are the results of the guards that trip and hold the feed back.
     """
 
@@ -401,6 +414,7 @@ class Outcome:
     vendor_results: tuple[VendorResult, ...] = ()
     feed_key: str | None = None
     feed_sha256: str | None = None
+    channels: tuple[ChannelFile, ...] = ()
     guards: tuple[Mapping[str, Any], ...] = ()
 
 

@@ -141,6 +141,11 @@ class FeedLinkRequest(base.RequestBody):
     """The body of `POST /v1/tenants/{tenant_id}/feed-links`."""
 
     name: _Name
+    channel_id: base.Id | None = Field(
+        None,
+        description="The channel whose file the link leads to. By default, the link leads "
+        "to the feed itself.",
+    )
     expires_at: _UtcInstant | None = Field(
         None,
         description="A time in the future. By default, the link expires after 400 days.",
@@ -154,8 +159,8 @@ class NewFeedLink(base.ResponseBody):
     url: str
 
 
-class ListedFeedLink(base.ResponseBody):
-    """A link to a tenant's feed, without its URL."""
+class ListedLink(base.ResponseBody):
+    """A link of a tenant, without its URL."""
 
     link_id: str
     name: str
@@ -167,6 +172,14 @@ class ListedFeedLink(base.ResponseBody):
     )
     last_used_at: datetime | None = Field(
         description="The time of the last use, recorded at most once an hour.",
+    )
+
+
+class ListedFeedLink(ListedLink):
+    """A link to a tenant's feed or to one of its channels, without its URL."""
+
+    channel_id: str | None = Field(
+        description="The channel, or null for the feed itself.",
     )
 
 
@@ -190,7 +203,7 @@ class NewSupplierLink(NewFeedLink):
     """A new link to a supplier's page. The URL appears only in this response."""
 
 
-class ListedSupplierLink(ListedFeedLink):
+class ListedSupplierLink(ListedLink):
     """A link to a supplier's page, without its URL."""
 
     vendor_id: str

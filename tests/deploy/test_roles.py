@@ -25,7 +25,7 @@ from relay_dagster.aws.dynamodb.run_writes import feed_item
 from relay_dagster.aws.metrics import WORKER_HEARTBEAT
 from relay_dagster.aws.object_store import ObjectStore
 from relay_dagster.aws.secrets import SecretValue
-from relay_dagster.execution.published_copies import published_key
+from relay_dagster.execution.published_copies import feed_copy_key
 from relay_dagster.feeds.pointer import FeedPointer, Publication
 from relay_dagster.intake.tick import IntakeTick
 from relay_dagster.intake.uploads import UploadTick
@@ -434,7 +434,7 @@ def be_the_code_server(platform: Platform, clock: FakeClock) -> Act:
     platform.ledger.request_cancel(new_run(platform, "epsilon"))
     # The doctor asks for the head of the feed in force, and for the run's files.
     keys = ArtifactKeys(delta, "delta")
-    platform.objects.put(key := published_key(keys, "csv"), b"sku\n")
+    platform.objects.put(key := feed_copy_key(keys, "csv"), b"sku\n")
     feed_of = Publication(
         delta,
         key,

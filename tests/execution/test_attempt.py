@@ -20,7 +20,7 @@ from relay_core.domain.limits import DEFAULT_LIMITS
 from relay_core.domain.records import RunFailure
 from relay_dagster import tags
 from relay_dagster.execution.attempt import Attempt, Launch, RunStoppedError
-from relay_dagster.execution.published_copies import published_key, state_key
+from relay_dagster.execution.published_copies import feed_copy_key, state_key
 from relay_dagster.execution.session import ASSETS
 from relay_dagster.external_errors import ThrottledError
 from relay_dagster.ledger.runs import RunLedger
@@ -262,7 +262,7 @@ def test_a_cancel_takes_away_what_was_published(platform: Platform) -> None:
     dispatch_run(platform)
     with claimed(platform) as attempt:
         with_feed(attempt)
-        platform.objects.copy(MERGED, published_key(attempt.record, "csv"))
+        platform.objects.copy(MERGED, feed_copy_key(attempt.record, "csv"))
         with pytest.raises(RunStoppedError, match="CANCELLED"):
             attempt.cancel()
     assert platform.objects.list_objects("published/") == []
@@ -281,7 +281,7 @@ def test_a_success_that_comes_after_another_end_publishes_nothing(
 
         def copy(self, source_key: str, target_key: str) -> None:
             platform.objects.copy(source_key, target_key)
-            if target_key == published_key(current(platform), "csv"):
+            if target_key == feed_copy_key(current(platform), "csv"):
                 platform.ledger.cancel(RUN_ID)
 
     dispatch_run(platform)

@@ -10,7 +10,7 @@ import pytest
 
 from relay_core.domain.codes import RunStatus
 from relay_dagster.execution.published_copies import (
-    published_key,
+    feed_copy_key,
     remove_superseded,
     state_key,
     superseded_runs,
@@ -158,13 +158,13 @@ def test_a_tenant_s_feeds_are_told_from_those_of_one_whose_id_begins_alike(
     ten = [succeeded(platform, "acme_10"), succeeded(platform, "acme_10")]
     succeeded(platform)
     remove_superseded(platform, "acme", utc_now() + 2 * DAY)
-    assert {published_key(each, "csv") for each in ten} <= set(keys(platform))
+    assert {feed_copy_key(each, "csv") for each in ten} <= set(keys(platform))
 
 
 def test_feeds_that_may_still_be_linked_to_stay(platform: Platform) -> None:
     runs = [succeeded(platform), succeeded(platform)]
     assert remove_superseded(platform, "acme", utc_now()) == []
-    copies = [(published_key(each, "csv"), state_key(each)) for each in runs]
+    copies = [(feed_copy_key(each, "csv"), state_key(each)) for each in runs]
     assert set(keys(platform)) == {key for pair in copies for key in pair}
 
 
@@ -172,7 +172,7 @@ def test_the_feed_in_force_stays_however_old_it_is(platform: Platform) -> None:
     run = succeeded(platform)
     assert remove_superseded(platform, "acme", utc_now() + 900 * DAY) == []
     assert (
-        platform.objects.read(published_key(run, "csv")) == run.run_id.encode()
+        platform.objects.read(feed_copy_key(run, "csv")) == run.run_id.encode()
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from explorer.settling import settle
 from explorer.watch import ENDED, EVENT_OF, BrokenError
-from explorer.world import REFUSED, World
+from explorer.world import CHANNEL, REFUSED, World
 
 
 def check(world: World) -> None:
@@ -59,15 +59,20 @@ def _of_queues(world: World) -> Iterator[str]:
         yield f"{poison} runs are poison, {len(world.dead_letters())} are dead letters"
 
 
+def _is_whole(run_id: str, names: set[str]) -> bool:
+    """Return whether feed, state and channel of a run are published together."""
+    suffixes = ("csv", "state.parquet", f"{CHANNEL}.csv")
+    return {f"{run_id}.{suffix}" for suffix in suffixes} <= names
+
+
 def _of_feeds(world: World) -> Iterator[str]:
     feed, runs = world.feed(), {each["run_id"]: each for each in world.runs()}
-    copies = {
-        each.rpartition("/")[2].partition(".")[0] for each in world.copies()
-    }
+    names = {copy.rpartition("/")[2] for copy in world.copies()}
+    copies = {name.partition(".")[0] for name in names}
     if feed is not None:
         in_force = feed["publications"][0]
-        if in_force["run_id"] not in copies:
-            yield f"the feed in force, of run {in_force['run_id']}, is gone"
+        if not _is_whole(in_force["run_id"], names):
+            yield f"the feed in force, of run {in_force['run_id']}, is not whole"
         held = feed.get("held_run_id")
         if held is not None and runs[held]["status"] != "HELD":
             yield f"the pointer holds run {held}, which is {runs[held]['status']}"
@@ -77,8 +82,8 @@ def _of_feeds(world: World) -> Iterator[str]:
             and (feed or {}).get("held_run_id") != run_id
         ):
             yield f"run {run_id} is HELD, and the pointer does not hold it"
-        if run["status"] == "HELD" and run_id not in copies:
-            yield f"the feed of held run {run_id} is gone"
+        if run["status"] == "HELD" and not _is_whole(run_id, names):
+            yield f"the feed of held run {run_id} is not whole"
         if run["status"] in ("FAILED", "CANCELLED") and run_id in copies:
             yield f"run {run_id} is {run['status']}, and its feed lies among the published"
         if run["status"] == "SUCCEEDED" and not world.watch.moves[run_id]:

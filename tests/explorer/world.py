@@ -30,8 +30,8 @@ from relay_dagster.aws.dynamodb.tenant_store import TenantStore
 from relay_dagster.drain import Deadline
 from relay_dagster.execution.published_copies import (
     KEPT_AFTER,
-    publish,
-    published_key,
+    copies_of,
+    feed_copy_key,
     remove_superseded,
     unpublish,
 )
@@ -55,7 +55,13 @@ from relay_dagster.runs.errors import (
     RunError,
 )
 from relay_dagster.runs.job_message import Job
-from relay_dagster.runs.model import Idempotency, Outcome, Release, RunRecord
+from relay_dagster.runs.model import (
+    ChannelFile,
+    Idempotency,
+    Outcome,
+    Release,
+    RunRecord,
+)
 from relay_dagster.runs.ports import AttemptState, Removed
 from relay_dagster.settings import Settings
 from relay_dagster.tenants.errors import UnknownTenantError
@@ -69,6 +75,7 @@ from support.builders import config_document
 from support.webhooks_world import webhook
 
 TENANT = "acme"
+CHANNEL = "shop"
 REFUSED = (RunError, UnknownTenantError)
 UNSURE = ExternalServiceError
 RETENTION_DAYS = 30
@@ -509,14 +516,19 @@ class Process:
         data = f"sku\n{record.run_id}\n".encode()
         objects.put(keys.merged_inventory("csv"), data)
         objects.put(keys.state, b"state")
+        objects.put(keys.channel(CHANNEL, "csv"), data)
         self.platform.ledger.enter_stage(
             record.fence, record.stage
         )  # still its own?
-        publish(objects, keys, "csv")
+        sha256 = hashlib.sha256(data).hexdigest()
+        channels = (ChannelFile(CHANNEL, "csv", sha256, 1),)
+        for key, copy in copies_of(keys, "csv", channels).items():
+            objects.copy(key, copy)
         return Outcome(
             artifacts={"merged_inventory": keys.merged_inventory("csv")},
-            feed_key=published_key(record, "csv"),
-            feed_sha256=hashlib.sha256(data).hexdigest(),
+            feed_key=feed_copy_key(record, "csv"),
+            feed_sha256=sha256,
+            channels=channels,
         )
 
     def _ending_of(self, record: RunRecord) -> str:

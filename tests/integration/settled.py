@@ -13,7 +13,7 @@ from integration.sample_tenant import expected_csv
 from integration.waiting import wait_for
 from relay_core.domain.codes import RunStatus
 from relay_dagster.aws.dynamodb.run_writes import to_lock, to_record
-from relay_dagster.execution.published_copies import published_key
+from relay_dagster.execution.published_copies import feed_copy_key
 from relay_dagster.maintenance.doctor import GRACE, Extent, Finding, examine
 from relay_dagster.runs.model import RunRecord, Trigger
 from relay_dagster.runs.ports import utc_now
@@ -200,7 +200,7 @@ def _published(
     """Say where the tenant's feed is not what the run's end has made of it."""
     run, key = (
         f"run {record.run_id} ({record.status})",
-        published_key(record, "csv"),
+        feed_copy_key(record, "csv"),
     )
     if record.status is RunStatus.HELD:
         if not relay.aws.objects.exists(key):

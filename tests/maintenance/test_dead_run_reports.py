@@ -10,7 +10,7 @@ import pytest
 
 from relay_core.domain.codes import RunStatus, Stage
 from relay_core.domain.records import RunFailure
-from relay_dagster.execution.published_copies import published_key
+from relay_dagster.execution.published_copies import feed_copy_key
 from relay_dagster.maintenance.reconciler import write_reports
 from relay_dagster.runs.model import Outcome, RunRecord
 from relay_dagster.wiring import Platform
@@ -70,10 +70,10 @@ def test_what_a_run_that_did_not_succeed_has_published_is_taken_away(
 ) -> None:
     merged = f"{RUN_ID}/tenants/{TENANT}/outputs/merged_inventory.csv"
     record = running(platform)
-    for key in (merged, published_key(record, "csv")):
+    for key in (merged, feed_copy_key(record, "csv")):
         platform.objects.put(key, b"sku\n")
     record = write_reports(platform, platform.ledger.cancel(RUN_ID))
-    assert not platform.objects.exists(published_key(record, "csv"))
+    assert not platform.objects.exists(feed_copy_key(record, "csv"))
     assert "merged_inventory" not in record.artifacts
 
 

@@ -59,7 +59,8 @@ def world() -> Iterator[World]:
         dg.DagsterInstance.ephemeral() as instance,
     ):
         world = World(platform, instance)
-        world.store_config()
+        file = {"columns": ["sku", "price"], "compression": "gzip"}
+        world.store_config(channels=[{"channel_id": "shop", "output": file}])
         for run_id, rows in ((FIRST, ROWS), (HELD, ROWS[:2])):
             world.upload("vendor_1", feed(*rows), name=f"{run_id[0]}.csv")
             world.run(run_id)
@@ -122,6 +123,19 @@ def without(world: World, key: str) -> Iterator[None]:
         yield
     finally:
         objects.copy(kept, key)
+
+
+def channel_copy(world: World, run_id: str) -> str:
+    """Return the key of the published copy of a run's channel."""
+    return f"published/{TENANT}/{run_id}.shop.csv.gz"
+
+
+@contextlib.contextmanager
+def with_other_bytes(world: World, key: str) -> Iterator[None]:
+    """Put other bytes in an object's place; put the object back in the end."""
+    with without(world, key):
+        world.platform.objects.put(key, b"sku\n")
+        yield
 
 
 @contextlib.contextmanager
@@ -229,6 +243,18 @@ DAMAGES: dict[str, tuple[Callable[[World], Any], Invariant]] = {
             world, world.platform.runs.feed(TENANT).in_force.key
         ),
         Invariant.FEED_GONE,
+    ),
+    "a pointer whose channel is gone": (
+        lambda world: without(world, channel_copy(world, FIRST)),
+        Invariant.FEED_GONE,
+    ),
+    "a pointer to another hash of a channel": (
+        lambda world: with_other_bytes(world, channel_copy(world, FIRST)),
+        Invariant.OTHER_FEED,
+    ),
+    "a held feed whose channel is gone": (
+        lambda world: without(world, channel_copy(world, HELD)),
+        Invariant.HELD_FEED_GONE,
     ),
     "a held feed that is gone": (
         lambda world: without(world, world.record(HELD).feed_key),

@@ -13,7 +13,7 @@ import pytest
 from relay_core.domain.codes import RunStatus
 from relay_dagster.aws.metrics import Metrics
 from relay_dagster.drain import AFTER_A_FAULT
-from relay_dagster.execution.published_copies import published_key, state_key
+from relay_dagster.execution.published_copies import feed_copy_key, state_key
 from relay_dagster.ledger.runs import RunLedger
 from relay_dagster.maintenance.reconciler import ReconcileTick
 from relay_dagster.orchestration.dagster_instance import DagsterExecutions
@@ -246,10 +246,10 @@ def test_a_run_that_died_while_it_published_leaves_no_feed(
     world: World,
 ) -> None:
     record = world.executing(STATUS.FAILURE)
-    world.platform.objects.put(published_key(record, "csv"), b"sku\n")
+    world.platform.objects.put(feed_copy_key(record, "csv"), b"sku\n")
     world.platform.ledger.poison(record.run_id, "attempts used up")
     world.tick()
-    assert not world.platform.objects.exists(published_key(record, "csv"))
+    assert not world.platform.objects.exists(feed_copy_key(record, "csv"))
 
 
 def test_reports_of_a_run_that_died_before_its_end_tell_how_it_ended(
@@ -280,7 +280,7 @@ def test_a_success_that_is_settled_removes_feeds_that_are_long_out_of_force(
     left = {
         each.key for each in world.platform.objects.list_objects("published/")
     }
-    assert left == {published_key(record, "csv"), state_key(record)}
+    assert left == {feed_copy_key(record, "csv"), state_key(record)}
 
 
 class Reluctant(DagsterExecutions):

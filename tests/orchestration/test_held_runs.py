@@ -9,7 +9,7 @@ import dagster as dg
 import pytest
 
 from relay_core.domain.codes import RunStatus
-from relay_dagster.execution.published_copies import published_key, state_key
+from relay_dagster.execution.published_copies import feed_copy_key, state_key
 from relay_dagster.runs.errors import (
     FeedNotKeptError,
     HoldMismatchError,
@@ -102,7 +102,7 @@ def test_a_feed_that_lost_most_of_the_published_one_is_held_and_the_shop_keeps_t
     }
     assert (in_force(world), held_run_id(world)) == (FIRST, SECOND)
     assert world.platform.runs.lock(TENANT).active_run_id is None
-    for copy in (published_key(record, "csv"), state_key(record)):
+    for copy in (feed_copy_key(record, "csv"), state_key(record)):
         assert world.platform.objects.exists(copy)
     assert {"merged_inventory", "baseline_state", "run_summary"} <= set(
         record.artifacts

@@ -1,5 +1,6 @@
 """`relay verify`: the same bytes for whatever a run can be, and the first byte that is not."""
 
+import gzip
 import io
 import json
 import tempfile
@@ -84,6 +85,42 @@ def test_a_run_with_a_feed_of_another_format_is(
     runs.store_config(output={"format": format, "columns": ["sku", "price"]})
     sync(runs, FIRST, *WHOLE)
     assert verified(world, FIRST) == ["normalized_vendor_1", "merged_inventory"]
+
+
+@pytest.mark.parametrize("compression", ["none", "gzip"])
+def test_a_run_with_channels_is(
+    world: ClientWorld, runs: World, compression: str
+) -> None:
+    file = {"columns": ["sku", "price"], "compression": compression}
+    runs.store_config(channels=[{"channel_id": "shop", "output": file}])
+    sync(runs, FIRST, *WHOLE)
+    names = ["normalized_vendor_1", "merged_inventory", "channel_shop"]
+    assert verified(world, FIRST) == names
+    # Only the unpacked bytes are the same everywhere.
+    key = runs.record(FIRST).artifacts["channel_shop"]
+    data = runs.platform.objects.read(key)
+    if compression == "gzip":
+        packed = gzip.compress(gzip.decompress(data), 1)
+        assert packed != data
+        runs.platform.objects.put(key, packed)
+        assert verified(world, FIRST) == names
+
+
+@pytest.mark.parametrize("data", [b"no gzip", gzip.compress(b"sku\nS00\n")])
+def test_another_packed_file_is_told(
+    world: ClientWorld, runs: World, data: bytes
+) -> None:
+    file = {"columns": ["sku"], "compression": "gzip"}
+    runs.store_config(channels=[{"channel_id": "shop", "output": file}])
+    sync(runs, FIRST, *WHOLE)
+    runs.platform.objects.put(
+        runs.record(FIRST).artifacts["channel_shop"], data
+    )
+    told = world.relay("verify", FIRST, "--json")
+    files = {file["name"]: file for file in json.loads(told.stdout)["files"]}
+    assert files["channel_shop"]["verdict"] == "differs"
+    line = files["channel_shop"]["first_difference"]["line"]
+    assert line == (1 if data == b"no gzip" else 3)
 
 
 def test_a_run_of_some_vendors_is(world: ClientWorld, runs: World) -> None:

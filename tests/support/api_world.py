@@ -103,21 +103,25 @@ class ApiWorld:
         )
         return self.platform.ledger.claim(run_id, 1, "dagster-1")
 
-    def succeed(self, run_id: str, *results: VendorResult) -> RunRecord:
-        """End a run well, with a merged feed that is published where it is one of all vendors."""
+    def succeed(
+        self, run_id: str, *results: VendorResult, **channels: bytes
+    ) -> RunRecord:
+        """End a run well, with a merged feed that is published where it is one of all vendors.
+
+        ``channels`` are the files of channels, by id.
+        """
         record = self.claim(run_id)
-        outcome = replace(
-            published_outcome(self.platform, record), vendor_results=results
-        )
+        outcome = published_outcome(self.platform, record, channels=channels)
+        outcome = replace(outcome, vendor_results=results)
         return self.platform.ledger.succeed(record.fence, outcome)
 
-    def hold(self, run_id: str) -> RunRecord:
-        """End a run with its merged feed held back."""
+    def hold(self, run_id: str, **channels: bytes) -> RunRecord:
+        """End a run with its merged feed and ``channels`` held back."""
         record, ledger = self.claim(run_id), self.platform.ledger
         record = ledger.pin(record.fence, 1, "baseline-run")
         record = ledger.enter_stage(record.fence, Stage.WRITE_OUTPUTS)
         return ledger.feeds.hold(
-            record.fence, held_outcome(self.platform, record)
+            record.fence, held_outcome(self.platform, record, channels)
         )
 
     def hold_one(self) -> RunRecord:

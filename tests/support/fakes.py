@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -18,9 +18,9 @@ import pytest
 from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.job_queue import JobQueue, Message
 from relay_dagster.devstack.moto_server import serving
-from relay_dagster.execution.published_copies import publish, published_key
+from relay_dagster.execution.published_copies import copies_of, feed_copy_key
 from relay_dagster.ledger.runs import RunLedger
-from relay_dagster.runs.model import NewRun, Outcome, RunRecord
+from relay_dagster.runs.model import ChannelFile, NewRun, Outcome, RunRecord
 from relay_dagster.settings import Settings
 from relay_dagster.wiring import Platform, connect, poll_schedule
 from support.bootstrapped_aws import bootstrapped, bootstrapped_aws, put_back
@@ -156,24 +156,47 @@ CHANGES = {
 
 
 def published_outcome(
-    platform: Platform, record: RunRecord, feed: bytes = b"sku\nA-1\n"
+    platform: Platform,
+    record: RunRecord,
+    feed: bytes = b"sku\nA-1\n",
+    channels: Mapping[str, bytes] | None = None,
 ) -> Outcome:
-    """Write a run's merged feed, publish it where the run is of all vendors; return its outcome."""
+    """Write a run's merged feed, publish it where the run is of all vendors; return its outcome.
+
+    ``channels`` has the files of channels by id, in CSV.
+    """
     keys = record.keys
     platform.objects.put(keys.merged_inventory("csv"), feed)
     platform.objects.put(keys.state, b"state")
     artifacts = {"merged_inventory": keys.merged_inventory("csv")}
     if record.vendors is not None:
         return Outcome(artifacts=artifacts)
-    publish(platform.objects, keys, "csv")
-    published = published_key(record, "csv")
-    sha256 = hashlib.sha256(feed).hexdigest()
-    return Outcome(artifacts=artifacts, feed_key=published, feed_sha256=sha256)
+    files = []
+    for channel_id, data in (channels or {}).items():
+        key = keys.channel(channel_id, "csv")
+        platform.objects.put(key, data)
+        artifacts[f"channel_{channel_id}"] = key
+        digest = hashlib.sha256(data).hexdigest()
+        files.append(
+            ChannelFile(channel_id, "csv", digest, data.count(b"\n") - 1)
+        )
+    for key, copy in copies_of(keys, "csv", files).items():
+        platform.objects.copy(key, copy)
+    return Outcome(
+        artifacts=artifacts,
+        feed_key=feed_copy_key(record, "csv"),
+        feed_sha256=hashlib.sha256(feed).hexdigest(),
+        channels=tuple(files),
+    )
 
 
-def held_outcome(platform: Platform, record: RunRecord) -> Outcome:
-    """Return the outcome of a run whose feed is held back."""
-    outcome = published_outcome(platform, record, b"sku\n")
+def held_outcome(
+    platform: Platform,
+    record: RunRecord,
+    channels: Mapping[str, bytes] | None = None,
+) -> Outcome:
+    """Return the outcome of a run whose feed is held back, with files of channels."""
+    outcome = published_outcome(platform, record, b"sku\n", channels)
     return replace(outcome, guards=(TRIPPED,), changes=CHANGES)
 
 

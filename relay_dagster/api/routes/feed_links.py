@@ -48,7 +48,7 @@ def create_feed_link(
     response: Response,
     body: Annotated[wire.FeedLinkRequest, request_body(wire.FeedLinkRequest)],
 ) -> wire.NewFeedLink:
-    """Create a link to a tenant's live feed.
+    """Create a link to a tenant's live feed, or to the file of a channel.
 
     Anyone who has the link can download the feed. The response is the only place where
     the link appears.
@@ -56,7 +56,12 @@ def create_feed_link(
     require_tenant(call.platform, tenant_id)
     expires_at = body.expires_at or utc_now() + _FEED_LINK_LIFE
     link_id, url = _create_link(
-        call, tenant_id, LinkKind.FEED, body.name, expires_at
+        call,
+        tenant_id,
+        LinkKind.FEED,
+        body.name,
+        expires_at,
+        channel_id=body.channel_id,
     )
     response.headers["Cache-Control"] = "no-store"
     return wire.NewFeedLink(link_id=link_id, url=url)
@@ -168,6 +173,7 @@ def _create_link(
     expires_at: datetime,
     *,
     vendor_id: str | None = None,
+    channel_id: str | None = None,
 ) -> tuple[str, str]:
     """Store a new link; return its ID and its URL, whose token is not stored."""
     now = utc_now()
@@ -193,6 +199,7 @@ def _create_link(
         created_by=call.caller.id,
         expires_at=expires_at,
         vendor_id=vendor_id,
+        channel_id=channel_id,
     )
     call.platform.links.add(link, call.origin)
     _log.info(f"{kind}_link_created", tenant_id=tenant_id, link_id=link.link_id)

@@ -3,9 +3,10 @@
 This is HTTP only. The ledger makes each decision's changes, in one transaction.
 """
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
-from fastapi import Header, Response
+from fastapi import Header, Query, Response
 
 from relay_core.domain.codes import RunStatus
 from relay_dagster.api.http import request_parsing
@@ -16,13 +17,24 @@ from relay_dagster.api.http.error_codes import (
 from relay_dagster.api.http.problems import ProblemError
 from relay_dagster.api.http.request_parsing import RunId, TenantId, request_body
 from relay_dagster.api.routes.runs import find_run, run_response
-from relay_dagster.api.security.auth import MayRead, MayRelease
+from relay_dagster.api.security.auth import Call, MayRead, MayRelease
+from relay_dagster.feeds.pointer import (
+    PublishedFile,
+    file_of,
+    files_of,
+    files_of_run,
+)
 from relay_dagster.logs import event_log
 from relay_dagster.runs.errors import FeedNotKeptError
 from relay_dagster.runs.job_message import is_id
 from relay_dagster.runs.model import Release
 from relay_dagster.wire import runs as wire
+from relay_dagster.wire.base import Id
 
+ChannelQuery = Annotated[
+    Id | None,
+    Query(description="The channel. By default, the feed itself."),
+]
 routes = request_parsing.router("feeds")
 tenant_routes = request_parsing.router("tenants")
 _log = event_log()
@@ -53,6 +65,7 @@ _FEED_RESPONSES: dict[int | str, dict[str, Any]] = {
 def get_feed(
     tenant_id: TenantId,
     call: MayRead,
+    channel_id: ChannelQuery = None,
     if_none_match: Annotated[
         str | None,
         Header(
@@ -61,18 +74,20 @@ def get_feed(
         ),
     ] = None,
 ) -> Response:
-    """Redirect to the live feed of a tenant."""
+    """Redirect to the live feed of a tenant, or to the file of one of its channels."""
     pointer = call.platform.runs.feed(tenant_id) if is_id(tenant_id) else None
     if pointer is None:
         raise ProblemError(
             "FEED_NOT_FOUND",
             f"tenant {tenant_id} has no feed yet; start a run of all vendors",
         )
-    feed = pointer.in_force
+    feed = file_of(pointer.in_force, channel_id)
+    if feed is None:
+        raise lacking_channel(str(channel_id))
     etag = f'"{feed.sha256}"'
     headers = {
         "ETag": etag,
-        "X-Run-Id": feed.run_id,
+        "X-Run-Id": pointer.in_force.run_id,
         "Cache-Control": "no-store",
     }
     if if_none_match is not None:
@@ -81,6 +96,21 @@ def get_feed(
             return Response(status_code=304, headers=headers)
     headers["Location"] = call.platform.objects.presign(feed.key)
     return Response(status_code=302, headers=headers)
+
+
+def lacking_channel(channel_id: str) -> ProblemError:
+    """Return the error of a live feed that was published without a channel."""
+    return ProblemError(
+        "FEED_NOT_FOUND",
+        f"the live feed has no channel {channel_id}; add it to channels in the config, "
+        "and start a run of all vendors",
+    )
+
+
+def _are_kept(call: Call, files: Sequence[PublishedFile]) -> bool:
+    """Return whether all published copies of a feed are there."""
+    objects = call.platform.objects
+    return bool(files) and all(objects.exists(file.key) for file in files)
 
 
 @routes.post("/v1/runs/{run_id}/release")
@@ -103,7 +133,7 @@ def release_run(
     """
     record = find_run(run_id, call)
     is_held = record.status is RunStatus.HELD
-    if is_held and not call.platform.objects.exists(str(record.feed_key)):
+    if is_held and not _are_kept(call, files_of_run(record)):
         raise FeedNotKeptError(record.tenant_id, record.run_id)
     decision = Release(
         body.sha256, frozenset(body.guards), body.reason, by=call.caller.id
@@ -138,7 +168,10 @@ def roll_back_feed(
     publication = None
     if pointer is not None:
         publication = pointer.republishable(body.run_id, feeds.keep)
-    if publication is None or not call.platform.objects.exists(publication.key):
+    if publication is None or not _are_kept(
+        call,
+        files_of(publication),
+    ):
         raise FeedNotKeptError(tenant_id, body.run_id)
 
     rollback = feeds.roll_back(

@@ -4,16 +4,15 @@ It is for programs that can only download a plain URL, so it is streamed, withou
 or a redirect.
 """
 
-from pathlib import PurePosixPath
-
 from fastapi import Request, Response
 from starlette.responses import StreamingResponse
 
 from relay_dagster.api.http import middleware, problems
 from relay_dagster.api.http.file_version import FileVersion, NotSatisfiableError
+from relay_dagster.api.routes.feeds import lacking_channel
 from relay_dagster.api.security.auth import Parts, PartsDep, link_of
 from relay_dagster.aws.dynamodb.link_store import Link, LinkKind
-from relay_dagster.feeds.pointer import FeedPointer
+from relay_dagster.feeds.pointer import FeedPointer, copy_name, file_of
 
 
 def read_linked_feed(token: str, request: Request, parts: PartsDep) -> Response:
@@ -39,12 +38,14 @@ def _feed_response(
     request: Request, parts: Parts, link: Link, pointer: FeedPointer
 ) -> Response:
     """Return the response with a feed: 200, 206, 304 or 416."""
-    feed = pointer.in_force
+    feed = file_of(pointer.in_force, link.channel_id)
+    if feed is None:
+        raise lacking_channel(str(link.channel_id))
     objects = parts.platform.objects
     head = objects.head(feed.key)
     if head is None:
         raise _no_feed()
-    version = FileVersion(f'"{feed.sha256}"', feed.published_at)
+    version = FileVersion(f'"{feed.sha256}"', pointer.in_force.published_at)
     headers = {
         "ETag": version.etag,
         "Last-Modified": version.last_modified,
@@ -52,7 +53,7 @@ def _feed_response(
     }
     if version.matches(request.headers):
         return Response(status_code=304, headers=headers)
-    file_name = f"{link.tenant_id}{PurePosixPath(feed.key).suffix}"
+    file_name = copy_name(link.tenant_id, feed.suffix, link.channel_id)
     headers |= {
         "Accept-Ranges": "bytes",
         "Content-Type": head.content_type,

@@ -58,7 +58,8 @@ class Link:
 
     ``created_by`` is the id of a caller. ``expires_at`` is None for a link that never
     expires. ``last_used_at`` lags by up to an hour. ``vendor_id`` names the vendor whose
-    supplier has the link, and is None for a link to a feed.
+    supplier has the link, and is None for a link to a feed. ``channel_id`` names the
+    channel whose file a link to a feed leads to, and is None for the feed itself.
     """
 
     link_id: str
@@ -71,6 +72,7 @@ class Link:
     expires_at: datetime | None = None
     last_used_at: datetime | None = None
     vendor_id: str | None = None
+    channel_id: str | None = None
 
     def is_over(self, now: datetime) -> bool:
         """Return True if the link has expired."""

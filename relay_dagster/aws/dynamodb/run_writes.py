@@ -57,6 +57,7 @@ _RECORDS = codec.Codec(
         "hold": codec.JSON_TEXT,
         "pending_audit": codec.JSON_TEXT,
         "vendor_results": codec.ROWS,
+        "channels": codec.ROWS,
         schema.EXPIRY: codec.SECONDS,
     },
     # Stored items keep these names: a record that lost one would leave its queue, forget

@@ -38,6 +38,16 @@ _OutputFile = Annotated[
     ),
 ]
 
+_Channel = Annotated[
+    str | None,
+    option(
+        "Channel; by default the feed itself.",
+        "--channel",
+        show_default=False,
+        metavar="CHANNEL_ID",
+    ),
+]
+
 commands = typer.Typer()
 feed_links = typer.Typer(
     help="Create, list, and revoke links to a tenant's feed for programs that take a "
@@ -48,6 +58,7 @@ _LINKS = TableView(
     {
         "link_id": "link_id",
         "name": "name",
+        "channel": "channel_id",
         "created": "created_at",
         "by": "created_by",
         "expires": expiry,
@@ -59,10 +70,18 @@ _LINKS = TableView(
 
 
 @command(commands)
-def feed(session: Session, tenant: Tenant, output: _OutputFile = None) -> None:
-    """Download the live feed."""
-    link = session.api.feed_link(tenant)
-    write_file(session, f"The feed of {tenant}", link, output)
+def feed(
+    session: Session,
+    tenant: Tenant,
+    channel: _Channel = None,
+    output: _OutputFile = None,
+) -> None:
+    """Download the live feed, or the file of one of its channels."""
+    link = session.api.feed_link(tenant, channel)
+    name = f"The feed of {tenant}"
+    if channel is not None:
+        name = f"Channel {channel} of {tenant}"
+    write_file(session, name, link, output)
 
 
 @command(commands)
@@ -137,6 +156,7 @@ def create(
     session: Session,
     tenant: Tenant,
     name: Annotated[str, option("Name of the recipient.", show_default=False)],
+    channel: _Channel = None,
     days: Annotated[
         int | None,
         option(
@@ -147,11 +167,13 @@ def create(
         ),
     ] = None,
 ) -> None:
-    """Create a link to the live feed and print it.
+    """Create a link to the live feed or to one of its channels, and print it.
 
     The link is shown only this once. Its ID goes to standard error.
     """
     body = {"name": name}
+    if channel is not None:
+        body["channel_id"] = channel
     if days is not None:
         body["expires_at"] = (
             datetime.now(UTC) + timedelta(days=days)

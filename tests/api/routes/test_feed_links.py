@@ -108,6 +108,7 @@ def test_a_link_is_shown_once_and_gives_the_feed_in_force(
             "created_by",
             "expires_at",
             "last_used_at",
+            "channel_id",
         )
     ]
     assert (listed["link_id"], listed["name"]) == (
