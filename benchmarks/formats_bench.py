@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     samples = interleave(entrants, chosen.rounds, chosen.folder, tell)
     shutil.rmtree(folder)
     check_agreement(samples)
-    reached = list(format_goals(samples, cells_mib=cells_mib))
+    reached = list(format_goals(samples, rows=chosen.rows, cells_mib=cells_mib))
     print(
         f"\n## {chosen.rows:,} rows\n",
         tables.variants(samples, base=CSV),

@@ -163,7 +163,7 @@ def test_documents_are_judged_by_the_cpu_time_of_the_whole_process() -> None:
         "json": measured(6.2, 240.0),
         "xml": measured(7.9, 260.0),
     }
-    goals = [*format_goals(formats, cells_mib=50.0)]
+    goals = [*format_goals(formats, rows=100_000, cells_mib=50.0)]
     assert [
         (goal.what, goal.limit, goal.measured, goal.met) for goal in goals
     ] == [
@@ -172,3 +172,5 @@ def test_documents_are_judged_by_the_cpu_time_of_the_whole_process() -> None:
         ("CPU of a CSV: xml", 4.0, 3.95, True),
         ("memory of a CSV and its cells: xml", 250.0, 260.0, False),
     ]
+    larger = format_goals(formats, rows=1_000_000, cells_mib=50.0)
+    assert [goal.what for goal in larger] == [goals[1].what, goals[3].what]
