@@ -165,6 +165,8 @@ class FeedCheck:
         is_whole: Whether `best` is a reading of the whole file.
         doubts: Valid rows that the vendor probably did not intend.
         has_amounts: Whether any cell under cost and price is an amount.
+        samples: The first different cells under each header of the file; empty if
+            nobody asked for them.
     """
 
     as_sent: Reading
@@ -180,6 +182,7 @@ class FeedCheck:
     is_whole: bool = False
     doubts: tuple[Doubt, ...] = ()
     has_amounts: bool = True
+    samples: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def best(self) -> Reading:

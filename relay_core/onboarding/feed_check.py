@@ -24,8 +24,14 @@ from relay_core.onboarding.container_guess import container_changes, unpacked
 from relay_core.onboarding.feed_sample import FeedSample, is_read_whole
 from relay_core.onboarding.layout_guess import is_aligned
 from relay_core.onboarding.proposal import Proposer, with_options
-from relay_core.onboarding.sample_reader import MAX_WHOLE_BYTES
+from relay_core.onboarding.sample_reader import (
+    MAX_WHOLE_BYTES,
+    cells_by_header,
+)
 
+_MAX_SAMPLED_HEADERS = 200
+_SAMPLED_ROWS = 200
+_SAMPLES = 5
 _HARMLESS_OPTIONS = frozenset(
     ("encoding", "padded_numbers", "quoting", "skip_rows")
 )
@@ -155,6 +161,28 @@ def with_rows(
     if check.changes:
         return replace(check, with_changes=reading)
     return replace(check, as_sent=reading)
+
+
+def with_samples(
+    check: FeedCheck, upload: FeedSample, vendor: VendorConfig
+) -> FeedCheck:
+    """Return a check with the first different cells under each header of the file."""
+    parser = check.parser if check.changes else vendor.parser
+    headers = [
+        header
+        for header in dict.fromkeys(check.best.headers[:_MAX_SAMPLED_HEADERS])
+        if header
+    ]
+    feed = replace(unpacked(upload), rows=_SAMPLED_ROWS)
+    try:
+        cells = cells_by_header(feed, parser, headers, with_numbers=True)
+    except FeedUnreadableError:
+        return check
+    samples = {
+        header: tuple(dict.fromkeys(cells[header]))[:_SAMPLES]
+        for header in headers
+    }
+    return replace(check, samples=samples)
 
 
 def _with_trial(

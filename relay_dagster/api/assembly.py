@@ -49,6 +49,7 @@ from relay_dagster.api.web import overview, sign_in, suppliers, vendors
 from relay_dagster.api.web import runs as run_pages
 from relay_dagster.api.web import skus as sku_pages
 from relay_dagster.api.web.settings import (
+    columns,
     history,
     links,
     pages,
@@ -92,6 +93,7 @@ _PAGE_ROUTERS = (
     suppliers.routes,
     history.routes,
     rules.routes,
+    columns.routes,
     vendor_settings.routes,
     links.routes,
     people.routes,

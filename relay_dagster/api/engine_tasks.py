@@ -308,7 +308,8 @@ def check_feeds(
         vendor = alone.vendor(ids_of(name)[0])
         try:
             check = feed_check.check_feed(feed, vendor.parser, alone)
-            results[name] = feed_check.with_rows(check, feed, vendor, alone)
+            check = feed_check.with_rows(check, feed, vendor, alone)
+            results[name] = feed_check.with_samples(check, feed, vendor)
         except FeedUnreadableError as error:
             results[name] = str(error)
     return results

@@ -1,9 +1,15 @@
 """The response of `config:check`, which ``api/routes/config_checks.py`` makes."""
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import (
+    Field,
+    PrivateAttr,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
 
 from relay_dagster.wire.base import Fault, OpenEnum, ResponseBody
 
@@ -145,6 +151,18 @@ class VendorCheck(ResponseBody):
         None,
         description="The result with `patch` applied. Null if there is no change.",
     )
+    # The first different values under each header, for the pages; no response has them.
+    _samples: dict[str, tuple[str, ...]] = PrivateAttr(default_factory=dict)
+
+    def with_samples(self, samples: Mapping[str, tuple[str, ...]]) -> Self:
+        """Return the check with the first different values under each header."""
+        self._samples = dict(samples)
+        return self
+
+    @property
+    def samples(self) -> Mapping[str, tuple[str, ...]]:
+        """The first different values under each header, which no response has."""
+        return self._samples
 
     @model_serializer(mode="wrap")
     def _without_unset_part(

@@ -298,7 +298,7 @@ def _vendor_check(upload: CheckedUpload) -> wire.VendorCheck:
         details = _details(check)
         if check.best.is_usable or check.best.headers:
             status = "read"
-    return wire.VendorCheck(
+    vendor_check = wire.VendorCheck(
         **ids,
         status=status,
         message=_cut(message, _MAX_MESSAGE),
@@ -307,6 +307,8 @@ def _vendor_check(upload: CheckedUpload) -> wire.VendorCheck:
         last_modified=file.last_modified,
         **details,
     )
+    samples = {} if upload.check is None else upload.check.samples
+    return vendor_check.with_samples(samples)
 
 
 def _details(check: check_results.FeedCheck) -> dict[str, Any]:

@@ -1,0 +1,229 @@
+"""The page where a person says what each column of a vendor's file is."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from fastapi import Response
+from starlette.datastructures import QueryParams
+
+from relay_core.config.reading.json_patch import PatchStep, apply_patch
+from relay_core.domain.columns import INPUT_COLUMNS
+from relay_core.domain.errors import ConfigFault
+from relay_dagster.api.http.problems import invalid_request
+from relay_dagster.api.routes import tenants
+from relay_dagster.api.routes.config_checks import check_document
+from relay_dagster.api.web import frame, visits, words
+from relay_dagster.api.web.overview import vendor_path
+from relay_dagster.api.web.settings import editing
+from relay_dagster.api.web.settings.groups import PAGES
+from relay_dagster.api.web.settings.pages import SETTINGS, settings_path
+from relay_dagster.api.web.settings.vendors import vendor_index
+from relay_dagster.wire.config_checks import ConfigCheck, VendorCheck
+
+routes = frame.page_router()
+
+_COLUMNS = SETTINGS + "/vendors/{vendor_id}/columns"
+_MAX_HEADERS = 200
+_MAX_CELL = 40
+# These columns are made by Relay, so no header of a file is one of them.
+_NOT_IN_FILES = ("vendor_id",)
+
+
+class FileColumn(NamedTuple):
+    """A column of a vendor's file, and what it is read as."""
+
+    header: str
+    samples: Sequence[str]
+    column: str  # the column of Relay, or "" if it is not used
+
+
+@routes.get(_COLUMNS)
+def show_columns(vendor_id: str, visit: visits.Configuring) -> Response:
+    """Show the columns of a vendor's latest file, as the check would read them."""
+    stored = tenants.find_config(visit.platform, visit.tenant_id)
+    document = tenants.stored_document(stored)
+    index = vendor_index(document, vendor_id)
+    check = check_document(
+        visit.tenant_id, document, visit.parts, vendor_id=vendor_id
+    )
+    steps = [PatchStep(step.op, step.path, step.value) for step in check.patch]
+    parser = apply_patch(document, steps)["vendors"][index]["parser"]
+    return _columns_page(visit, vendor_id, parser, check)
+
+
+@routes.post(_COLUMNS)
+def choose_columns(
+    vendor_id: str, visit: visits.Configuring, form: visits.OwnForm
+) -> Response:
+    """Check the file with other columns, review the change, or save it."""
+    repeated = _repeated_column(form)
+    is_trial = form.get("step") in ("try", "edit") or bool(repeated)
+
+    def change(document: dict[str, Any]) -> Mapping[str, Any]:
+        vendor = document["vendors"][vendor_index(document, vendor_id)]
+        vendor["parser"] = _chosen_parser(form)
+        return document
+
+    def show_form(
+        document: Mapping[str, Any], faults: Sequence[ConfigFault]
+    ) -> Response:
+        if faults and not repeated:
+            raise invalid_request(faults)
+        index = vendor_index(document, vendor_id)
+        parser = document["vendors"][index]["parser"]
+        check = check_document(
+            visit.tenant_id,
+            dict(document),
+            visit.parts,
+            vendor_id=vendor_id,
+        )
+        return _columns_page(
+            visit, vendor_id, parser, check, is_chosen=True, repeated=repeated
+        )
+
+    if is_trial:
+        stored = tenants.find_config(visit.platform, visit.tenant_id)
+        draft = editing.draft_of(visit, stored, change)
+        return show_form(draft.document, draft.faults)
+    return editing.respond(
+        editing.Edit(
+            visit,
+            form,
+            title=f"Columns of {vendor_id}",
+            path=settings_path(visit, "vendors", vendor_id, "columns"),
+            change=change,
+            show_form=show_form,
+            next_path=vendor_path(visit.tenant_id, vendor_id),
+        )
+    )
+
+
+def _choices_of(form: QueryParams) -> list[tuple[str, str]]:
+    """Return the header and the column of each row of the form."""
+    choices = []
+    for index in range(_MAX_HEADERS):
+        header = form.get(f"header.{index}")
+        if header is None:
+            break
+        choices.append((header, form.get(f"as.{index}", "")))
+    return choices
+
+
+def _repeated_column(form: QueryParams) -> str:
+    """Return a column that two headers of the file are; "" if there is none."""
+    columns: set[str] = set()
+    for _, column in _choices_of(form):
+        if column and column in columns:
+            return column
+        columns.add(column)
+    return ""
+
+
+def _chosen_parser(form: QueryParams) -> dict[str, Any]:
+    """Return the parser of the form with the columns that a person chose.
+
+    Entries that read several headers stay, unless another header is chosen for them.
+
+    Raises:
+        ProblemError: The form was changed by hand, and has no parser (422).
+    """
+    try:
+        parser = json.loads(form.get("parser", ""), parse_float=str)
+        column_map = dict(parser.get("column_map") or {})
+    except (AttributeError, TypeError, ValueError, RecursionError) as error:
+        fault = ConfigFault("parser", "must be a parser of the config")
+        raise invalid_request([fault]) from error
+    choices = _choices_of(form)
+    headers = {header for header, _ in choices}
+    chosen_map = {
+        column: source
+        for column, source in column_map.items()
+        if not isinstance(source, str) or source not in headers
+    }
+    for header, column in choices:
+        # A header that is a column's own name needs no entry.
+        if column and (header != column or column in column_map):
+            chosen_map[column] = header
+    if chosen_map or column_map:
+        parser["column_map"] = chosen_map
+    return dict(parser)
+
+
+def _columns_page(
+    visit: visits.Visit,
+    vendor_id: str,
+    parser: Mapping[str, Any],
+    check: ConfigCheck,
+    *,
+    is_chosen: bool = False,
+    repeated: str = "",
+) -> Response:
+    """Return the page of a file's columns as a parser reads them.
+
+    ``is_chosen`` is True if the check was made with this parser, not with a proposal.
+    """
+    stored = tenants.find_config(visit.platform, visit.tenant_id)
+    vendor_check = check.vendors[0] if check.vendors else None
+    reading = None
+    if vendor_check is not None:
+        reading = vendor_check.as_sent
+        if not is_chosen and vendor_check.with_patch is not None:
+            reading = vendor_check.with_patch
+    config = tenants.config_document(visit.platform, stored)
+    columns = [
+        column for column in INPUT_COLUMNS if column not in _NOT_IN_FILES
+    ]
+    columns += config.get("extra_columns") or []
+    return frame.page(
+        "settings_columns.html.jinja",
+        visit,
+        status=422 if repeated else 200,
+        pages=PAGES.values(),
+        vendor_id=vendor_id,
+        vendor_path=vendor_path(visit.tenant_id, vendor_id),
+        path=settings_path(visit, "vendors", vendor_id, "columns"),
+        check=check,
+        vendor_check=vendor_check,
+        reading=reading,
+        file_columns=_file_columns(vendor_check, parser),
+        combined=_combined(parser),
+        choices={column: words.named(column) for column in columns},
+        parser=json.dumps(parser, ensure_ascii=False),
+        repeated=repeated and words.named(repeated),
+        version=stored.version,
+    )
+
+
+def _file_columns(
+    check: VendorCheck | None, parser: Mapping[str, Any]
+) -> list[FileColumn]:
+    """Return the columns of a file, each with what a parser reads it as."""
+    if check is None:
+        return []
+    columns = {
+        source: column
+        for column, source in (parser.get("column_map") or {}).items()
+        if isinstance(source, str)
+    }
+    mapped = {*(parser.get("column_map") or {})}
+    file_columns = []
+    for header in check.headers[:_MAX_HEADERS]:
+        column = columns.get(header, "")
+        if not column and header in INPUT_COLUMNS and header not in mapped:
+            column = header
+        samples = [
+            cell if len(cell) <= _MAX_CELL else f"{cell[:_MAX_CELL]}..."
+            for cell in check.samples.get(header, ())
+        ]
+        file_columns.append(FileColumn(header, samples, column))
+    return file_columns
+
+
+def _combined(parser: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the columns that are made of several headers, with their JSON."""
+    return [
+        (words.named(column), json.dumps(source, ensure_ascii=False))
+        for column, source in (parser.get("column_map") or {}).items()
+        if not isinstance(source, str)
+    ]
