@@ -31,7 +31,7 @@ _NOT_IN_FILES = ("vendor_id",)
 
 
 class FileColumn(NamedTuple):
-    """A column of a vendor's file, and what it is read as."""
+    """A column of a vendor's file, and the column of Relay that it is read as."""
 
     header: str
     samples: Sequence[str]
