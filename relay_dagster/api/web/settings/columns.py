@@ -10,7 +10,8 @@ from starlette.datastructures import QueryParams
 from relay_core.config.reading.json_patch import PatchStep, apply_patch
 from relay_core.domain.columns import INPUT_COLUMNS
 from relay_core.domain.errors import ConfigFault
-from relay_dagster.api.http.problems import invalid_request
+from relay_core.domain.input_names import name_of
+from relay_dagster.api.http.problems import ProblemError, invalid_request
 from relay_dagster.api.routes import tenants
 from relay_dagster.api.routes.config_checks import check_document
 from relay_dagster.api.web import frame, visits, words
@@ -30,6 +31,45 @@ _MAX_CELL = 40
 _NOT_IN_FILES = ("vendor_id",)
 
 
+class VendorFile(NamedTuple):
+    """A vendor's own file, or the file of one of its parts."""
+
+    vendor_id: str
+    part_id: str | None
+
+    @property
+    def name(self) -> str:
+        """The name of the input that the file arrives at."""
+        return name_of(self.vendor_id, self.part_id)
+
+    def section(self, document: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the section of a config that describes the file.
+
+        Raises:
+            ProblemError: The config has no such vendor, or no such part (404).
+        """
+        index = vendor_index(document, self.vendor_id)
+        vendor: dict[str, Any] = document["vendors"][index]
+        if self.part_id is None:
+            return vendor
+        for part in vendor.get("parts") or ():
+            if part.get("part_id") == self.part_id:
+                section: dict[str, Any] = part
+                return section
+        raise ProblemError("NOT_FOUND", "the vendor does not have this file")
+
+    def check(
+        self, visit: visits.Visit, document: Mapping[str, Any]
+    ) -> ConfigCheck:
+        """Return the check of the latest file with a config."""
+        return check_document(
+            visit.tenant_id,
+            dict(document),
+            visit.parts,
+            input_name=self.name,
+        )
+
+
 class FileColumn(NamedTuple):
     """A column of a vendor's file, and the column of Relay that it is read as."""
 
@@ -39,17 +79,20 @@ class FileColumn(NamedTuple):
 
 
 @routes.get(_COLUMNS)
-def show_columns(vendor_id: str, visit: visits.Configuring) -> Response:
-    """Show the columns of a vendor's latest file, as the check would read them."""
+def show_columns(
+    vendor_id: str, visit: visits.Configuring, part: str | None = None
+) -> Response:
+    """Show the columns of a vendor's latest file, as the check would read them.
+
+    ``part`` is the ID of a part of the vendor; by default, the file is its own.
+    """
     stored = tenants.find_config(visit.platform, visit.tenant_id)
     document = tenants.stored_document(stored)
-    index = vendor_index(document, vendor_id)
-    check = check_document(
-        visit.tenant_id, document, visit.parts, vendor_id=vendor_id
-    )
+    file = VendorFile(vendor_id, part or None)
+    check = file.check(visit, document)
     steps = [PatchStep(step.op, step.path, step.value) for step in check.patch]
-    parser = apply_patch(document, steps)["vendors"][index]["parser"]
-    return _columns_page(visit, vendor_id, parser, check)
+    section = file.section(apply_patch(document, steps))
+    return _columns_page(visit, file, section["parser"], check)
 
 
 @routes.post(_COLUMNS)
@@ -57,12 +100,12 @@ def choose_columns(
     vendor_id: str, visit: visits.Configuring, form: visits.OwnForm
 ) -> Response:
     """Check the file with other columns, review the change, or save it."""
+    file = VendorFile(vendor_id, form.get("part") or None)
     repeated = _repeated_column(form)
     is_trial = form.get("step") in ("try", "edit") or bool(repeated)
 
     def change(document: dict[str, Any]) -> Mapping[str, Any]:
-        vendor = document["vendors"][vendor_index(document, vendor_id)]
-        vendor["parser"] = _chosen_parser(form)
+        file.section(document)["parser"] = _chosen_parser(form)
         return document
 
     def show_form(
@@ -70,16 +113,10 @@ def choose_columns(
     ) -> Response:
         if faults and not repeated:
             raise invalid_request(faults)
-        index = vendor_index(document, vendor_id)
-        parser = document["vendors"][index]["parser"]
-        check = check_document(
-            visit.tenant_id,
-            dict(document),
-            visit.parts,
-            vendor_id=vendor_id,
-        )
+        parser = file.section(document)["parser"]
+        check = file.check(visit, document)
         return _columns_page(
-            visit, vendor_id, parser, check, is_chosen=True, repeated=repeated
+            visit, file, parser, check, is_chosen=True, repeated=repeated
         )
 
     if is_trial:
@@ -90,7 +127,7 @@ def choose_columns(
         editing.Edit(
             visit,
             form,
-            title=f"Columns of {vendor_id}",
+            title=f"Columns of {file.name}",
             path=settings_path(visit, "vendors", vendor_id, "columns"),
             change=change,
             show_form=show_form,
@@ -152,7 +189,7 @@ def _chosen_parser(form: QueryParams) -> dict[str, Any]:
 
 def _columns_page(
     visit: visits.Visit,
-    vendor_id: str,
+    file: VendorFile,
     parser: Mapping[str, Any],
     check: ConfigCheck,
     *,
@@ -180,9 +217,9 @@ def _columns_page(
         visit,
         status=422 if repeated else 200,
         pages=PAGES.values(),
-        vendor_id=vendor_id,
-        vendor_path=vendor_path(visit.tenant_id, vendor_id),
-        path=settings_path(visit, "vendors", vendor_id, "columns"),
+        file=file,
+        vendor_path=vendor_path(visit.tenant_id, file.vendor_id),
+        path=settings_path(visit, "vendors", file.vendor_id, "columns"),
         check=check,
         vendor_check=vendor_check,
         reading=reading,
