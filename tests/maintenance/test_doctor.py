@@ -311,6 +311,21 @@ def test_every_artifact_that_a_record_names_is_asked_for(world: World) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "invariant"),
+    [
+        ("report", Invariant.ARTIFACTS_GONE),
+        ("merged_inventory", Invariant.ARTIFACTS_GONE),
+    ],
+)
+def test_files_that_are_gone_are_named_at_once(
+    world: World, name: str, invariant: Invariant
+) -> None:
+    with without(world, world.record(FIRST).artifacts[name]):
+        findings = list(examine(world.platform, utc_now(), Extent()))
+    assert [finding.invariant for finding in findings] == [invariant]
+
+
 def test_files_that_are_over_with_their_days_are_no_fault(world: World) -> None:
     days = timedelta(days=world.platform.settings.retention_days)
     with without(world, world.record(FIRST).artifacts["run_summary"]):
