@@ -129,7 +129,7 @@ class ApiWorld:
         self.succeed(self.post_run().json()["run_id"])
         return self.hold(self.post_run().json()["run_id"])
 
-    def fail(self, run_id: str) -> RunRecord:
+    def fail(self, run_id: str, *results: VendorResult) -> RunRecord:
         """End a run for its data."""
         record = self.claim(run_id)
         failure = RunFailure(
@@ -137,7 +137,11 @@ class ApiWorld:
         )
         key = f"{run_id}/tenants/{record.tenant_id}/reports/errors.json"
         self.platform.objects.put(key, b"{}")
-        outcome = Outcome(artifacts={"errors": key}, errors_artifact_key=key)
+        outcome = Outcome(
+            artifacts={"errors": key},
+            errors_artifact_key=key,
+            vendor_results=results,
+        )
         return self.platform.ledger.fail(record.fence, failure, outcome)
 
 

@@ -7,12 +7,15 @@ from fastapi import Response
 
 from relay_core.domain.codes import RunStatus, VendorStatus
 from relay_dagster.api.routes import statuses, tenants
+from relay_dagster.api.routes.feeds import get_feed
 from relay_dagster.api.routes.runs import list_runs, submit_run
 from relay_dagster.api.web import error_words, frame, visits, words
+from relay_dagster.api.web.quarantine import count_waiting
 from relay_dagster.api.web.shop import shop_of
 from relay_dagster.triggers.pulls import REPORTED_FAILURES
-from relay_dagster.wire.runs import Run, RunRequest
+from relay_dagster.wire.runs import Publication, Run, RunRequest
 from relay_dagster.wire.tenants import TenantStatus, VendorStanding
+from relay_dagster.wiring import Platform
 
 routes = frame.page_router()
 
@@ -64,6 +67,12 @@ def show_overview(tenant_id: str, visit: visits.Reading) -> Response:
         vendor_id = str(vendor["vendor_id"])
         vendors.append(Vendor(vendor_id, status_by_vendor.get(vendor_id)))
     todo = list(todo_of(tenant_id, status, runs, vendors))
+    waiting = _waiting_prices(feed, visit.platform)
+    if feed is not None and waiting:
+        text = f"{words.counted(waiting, 'new price')} to review."
+        path = f"{run_path(feed.run_id)}#quarantine"
+        todo.append(Todo(text, path, link="Review prices"))
+    pause = visit.platform.pauses.of(tenant_id)
     tone: words.Tone = "warn" if todo else "good"
     if feed is None:
         tone = "idle"
@@ -77,7 +86,34 @@ def show_overview(tenant_id: str, visit: visits.Reading) -> Response:
         todo=todo,
         vendors=vendors,
         runs=runs,
+        has_failed=_has_failed(runs),
+        pause=pause,
     )
+
+
+@routes.get(frame.HOME + "/tenants/{tenant_id}/feed")
+def open_feed(tenant_id: str, visit: visits.Reading) -> Response:
+    """Redirect to the live feed, by a link that expires after an hour."""
+    return get_feed(tenant_id, visit)
+
+
+def _waiting_prices(feed: Publication | None, platform: Platform) -> int:
+    """Return the number of prices of the live feed's run that wait for a review."""
+    record = None if feed is None else platform.runs.get(feed.run_id)
+    if record is None:
+        return 0
+    return count_waiting(record.tenant_id, record.artifacts, platform)
+
+
+def _has_failed(runs: Sequence[Run]) -> bool:
+    """Return True if the latest run that has ended was of all vendors, and failed.
+
+    The statuses of the vendors are those of this run then.
+    """
+    ended_runs = [run for run in runs if run.has_ended]
+    if not ended_runs or ended_runs[0].vendors is not None:
+        return False
+    return ended_runs[0].status == RunStatus.FAILED
 
 
 def todo_of(

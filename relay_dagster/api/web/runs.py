@@ -1,10 +1,6 @@
 """A run's page: its result, its changes, and the forms to decide on it."""
 
-import csv
-import io
-import sys
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+from collections.abc import Mapping
 from typing import Annotated, Any, NamedTuple
 
 from fastapi import Query, Response
@@ -21,6 +17,7 @@ from relay_dagster.api.routes.feeds import release_run
 from relay_dagster.api.routes.overrides import accept_skus
 from relay_dagster.api.web import error_words, frame, visits, words
 from relay_dagster.api.web.overview import run_path
+from relay_dagster.api.web.quarantine import quarantined_prices
 from relay_dagster.api.web.shop import Shop, shop_of_run
 from relay_dagster.wire import runs as wire
 from relay_dagster.wire.base import RequestBody
@@ -31,8 +28,6 @@ routes = frame.page_router()
 
 _MAX_ROWS = 200
 _MAX_VENDORS = 10
-_MAX_QUARANTINED = 100
-_QUARANTINE_BYTES = 1 << 20
 _COUNTS = tuple(
     name for name in wire.FeedChanges.model_fields if name != "baseline_run_id"
 )
@@ -92,7 +87,9 @@ def _run_page(
         vendors_to_check=_vendors_to_check(run, visit.platform),
         report=_report_parts(run, summary, shop),
         quarantined=summary.get("quarantined") or 0,
-        quarantine=_quarantine(run, visit.platform, shop),
+        quarantine=quarantined_prices(
+            run.tenant_id, record.artifacts, visit.platform, shop.zone
+        ),
         files=words.files_of(run.artifacts),
         accepted=accepted,
         rejected=rejected_form,
@@ -171,33 +168,6 @@ def _report_parts(
         "changes": changes,
         "currency": shop.currency,
     }
-
-
-def _quarantine(
-    run: wire.Run, platform: Platform, shop: Shop
-) -> Sequence[Mapping[str, str]]:
-    """Return the first rows of quarantine.csv, with ``since`` in the shop's time zone.
-
-    There are none if the run has no quarantine.
-    """
-    key = run.artifacts.get("quarantine")
-    if key is None:
-        return []
-    data = platform.objects.read_range(key, 0, _QUARANTINE_BYTES) or b""
-    lines = io.StringIO(data.decode(errors="replace"), newline="")
-    # A SKU can be as long as a cell may be, more than the csv module's default.
-    csv.field_size_limit(sys.maxsize)
-    rows: list[Mapping[str, str]] = []
-    for row in csv.DictReader(lines):
-        # The last row may be incomplete, so it may have no last column.
-        if row["suspect_since"]:
-            since = datetime.fromisoformat(row["suspect_since"]).astimezone(
-                shop.zone
-            )
-            rows.append({**row, "since": wording.day(since)})
-        if len(rows) == _MAX_QUARANTINED:
-            break
-    return rows
 
 
 @routes.get(frame.HOME + "/runs/{run_id}/files/{name}")

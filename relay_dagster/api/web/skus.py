@@ -23,6 +23,10 @@ routes = frame.page_router()
 _TEXT_FIELDS = ("sku", "price", "min_price", "vendor_id", "note")
 _MAX_DIGITS = 40
 _SKUS = frame.HOME + "/tenants/{tenant_id}/skus"
+_DONE = {
+    "saved": "The override is saved. The next run uses it.",
+    "removed": "The override is removed. The next run decides by your settings.",
+}
 _NO_SKU = words.Verdict(
     "idle",
     "See how a SKU got its price and its vendor, or why it is not in the feed.",
@@ -41,9 +45,13 @@ def show_sku(
     visit: visits.Reading,
     sku: Annotated[str, Query(max_length=1024)] = "",
     run: Annotated[str | None, Query(max_length=64)] = None,
+    override: Annotated[str, Query(max_length=10)] = "",
 ) -> Response:
-    """Explain a SKU of the live feed, or of the run that the query names."""
-    return _sku_page(visit, sku.strip(), run)
+    """Explain a SKU of the live feed, or of the run that the query names.
+
+    ``override`` is the change of the SKU's override that was just made.
+    """
+    return _sku_page(visit, sku.strip(), run, done=_DONE.get(override, ""))
 
 
 def _sku_page(
@@ -51,8 +59,12 @@ def _sku_page(
     sku: str,
     run: str | None = None,
     rejected_form: visits.RejectedForm | None = None,
+    done: str = "",
 ) -> Response:
-    """Return the page of a SKU, with the values and the errors of a rejected form."""
+    """Return the page of a SKU, with the values and the errors of a rejected form.
+
+    ``done`` is a sentence about the change that was just made.
+    """
     status = get_status(visit.tenant_id, visit)
     run_id = run or status.published_run_id or status.held_run_id
     stored_config = tenants.find_config(visit.platform, visit.tenant_id)
@@ -62,6 +74,7 @@ def _sku_page(
     stored_override = document.overrides.get(sku)
     override = stored_override and stored_override.in_effect_at(utc_now())
     explanation: wire.Explanation | None = None
+    near_sku = ""
     verdict = _NO_SKU
     http_status = 200 if rejected_form is None else 422
     if run_id is None:
@@ -72,6 +85,7 @@ def _sku_page(
             verdict = verdict_of(explanation)
         except SkuNotFoundError:
             verdict = _NOT_FOUND
+            near_sku = _near_sku(run_id, visit, sku)
             if override is None and rejected_form is None:
                 http_status = 404
         except RelayError as error:
@@ -88,12 +102,31 @@ def _sku_page(
         shop=shop,
         sku=sku,
         explanation=explanation,
+        near_sku=near_sku,
+        done=done,
+        next_run_at=status.next_run_at,
         verdict=verdict,
         override=_override_lines(override, shop.zone),
         values=form.values,
         errors=form.errors,
         vendors=_vendor_ids(config),
     )
+
+
+def _near_sku(run_id: str, visit: visits.Visit, sku: str) -> str:
+    """Return the SKU in other letter case, if the run has it, or an empty text."""
+    for variant in dict.fromkeys((sku.upper(), sku.lower())):
+        if variant == sku:
+            continue
+        try:
+            explain_sku(run_id, visit, variant)
+        except SkuNotFoundError:
+            continue
+        except (RelayError, ProblemError):
+            # Other SKUs are being explained, or the files were deleted meanwhile.
+            return ""
+        return variant
+    return ""
 
 
 def _form_of(override: Override | None, zone: tzinfo) -> visits.RejectedForm:
@@ -175,7 +208,7 @@ def put_override(visit: visits.Configuring, form: visits.OwnForm) -> Response:
         return _sku_page(
             visit, form.get("sku", ""), rejected_form=rejected_form
         )
-    return _go_to_sku(visit, form)
+    return _go_to_sku(visit, form, "saved")
 
 
 @routes.post(_SKUS + "/override/remove")
@@ -186,11 +219,11 @@ def remove_override(
     fields = {"skus": [form.get("sku", "")]}
     request = visits.request_of(wire.OverrideRemovalRequest, fields)
     overrides.remove_overrides(visit.tenant_id, visit, request)
-    return _go_to_sku(visit, form)
+    return _go_to_sku(visit, form, "removed")
 
 
-def _go_to_sku(visit: visits.Visit, form: QueryParams) -> Response:
-    query = urlencode({"sku": form.get("sku", "")})
+def _go_to_sku(visit: visits.Visit, form: QueryParams, change: str) -> Response:
+    query = urlencode({"sku": form.get("sku", ""), "override": change})
     return frame.go_to(f"{frame.HOME}/tenants/{visit.tenant_id}/skus?{query}")
 
 

@@ -200,13 +200,18 @@ def run_state(status: str) -> Verdict:
     return _RUN_STATES.get(status, unknown_status)
 
 
-def vendor_use(status: str, rows: int | None) -> Verdict:
+def vendor_use(
+    status: str, rows: int | None, *, has_failed: bool = False
+) -> Verdict:
     """Return the file of a vendor that a run used.
 
     ``rows`` is the file's number of rows, or None if the run could not read the file.
+    If the run has failed, it has used no file.
     """
     if status == VendorStatus.FOUND and rows is None:
         return Verdict("bad", "Could not be read")
+    if status == VendorStatus.FOUND and has_failed:
+        return Verdict("idle", "Not used, because the run failed")
     if status not in wording.USE_WORDS:
         return Verdict("idle", status.replace("_", " ").capitalize())
     return Verdict(*wording.USE_WORDS[status])

@@ -100,6 +100,65 @@ def test_a_list_that_cannot_be_pulled_is_something_to_do(
         assert "Not in a run yet" in page.text
 
 
+def test_the_last_and_the_next_pull_of_a_vendor_are_shown(
+    visitor: Visitor,
+) -> None:
+    inbound = {"type": "s3", "s3_prefix": "tenants/acme/inbound/vendor_1/"}
+    pull = {"url": "https://files.example.com/stock.csv"}
+    visitor.world.store_config(
+        vendor_document(inbound={**inbound, "pull": pull})
+    )
+    platform = visitor.world.platform
+    PullPlanner(platform).run()
+    platform.pulls.change("acme", "vendor_1", asked(utc_now()))
+    leased = take_pull(platform.pulls, "acme", "vendor_1", utc_now())
+    leased.finish(failed("the server answered 500", utc_now()))
+    page = visitor.open(HOME)
+    assert "The last pull failed: the server answered 500" in page.text
+    assert re.search(r"Next pull: \w{3} \d+, \d{4}", page.text)
+
+
+def test_a_pause_is_shown_in_place_of_the_button(visitor: Visitor) -> None:
+    platform = visitor.world.platform
+    platform.pauses.begin("acme", "moving", "maintenance until noon")
+    page = visitor.open(HOME)
+    assert "Runs are paused: maintenance until noon" in page.text
+    assert "moving" not in page.text
+    assert page.all("button")[-1].text != "Start run"
+    platform.pauses.begin("acme", "moving", None)
+    assert "Contact your administrator" in visitor.open(HOME).text
+
+
+def test_after_a_failed_run_no_file_is_shown_as_used(visitor: Visitor) -> None:
+    world = visitor.world
+    world.succeed(world.post_run().json()["run_id"], result())
+    assert "Latest file" in visitor.open(HOME).text
+    run_id = world.post_run().json()["run_id"]
+    world.fail(run_id, result())
+    page = visitor.open(HOME)
+    assert "Not used, because the run failed" in page.text
+
+
+def test_the_live_feed_can_be_downloaded(visitor: Visitor) -> None:
+    world = visitor.world
+    assert "Download feed" not in visitor.open(HOME).text
+    world.succeed(world.post_run().json()["run_id"], result())
+    (link,) = (
+        link
+        for link in visitor.open(HOME).all("a")
+        if link.text == "Download feed"
+    )
+    answer = visitor.client.get(link.attributes["href"])
+    assert answer.status_code == 302
+    assert "/published/" in answer.headers["location"]
+
+
+def test_a_tenant_without_vendors_has_no_run_to_start(visitor: Visitor) -> None:
+    visitor.world.store_config(vendors=[])
+    page = visitor.open(HOME)
+    assert "Start run" not in page.text
+
+
 def test_a_held_feed_is_the_first_thing_to_do(visitor: Visitor) -> None:
     held = visitor.world.hold_one()
     (first, *_) = visitor.open(HOME).all("li")
@@ -151,12 +210,13 @@ def test_a_vendor_whose_file_was_not_used_whole_is_a_task(
 
 
 def test_runs_that_are_paused_are_told_as_such(visitor: Visitor) -> None:
+    overview = visitor.open(HOME)
     pause = {"tenant_id": "acme", "reason": "x", "public_reason": "until noon"}
     assert (
         visitor.world.client.post("/v1/admin/pause", json=pause).status_code
         < 300
     )
-    response = visitor.fill(visitor.open(HOME), "/runs")
+    response = visitor.fill(overview, "/runs")
     page = read_page(response.content)
     assert (response.status_code, page.one("h1").text) == (
         503,

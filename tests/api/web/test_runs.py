@@ -12,7 +12,7 @@ from relay_core.domain.records import RunFailure, VendorResult
 from relay_dagster.runs.model import Outcome
 from support.api_world import NOBODY_S_RUN, TENANT, ApiWorld
 from support.html_page import read_page
-from support.page_visitor import Visitor, signed_in
+from support.page_visitor import HOME, Visitor, signed_in
 
 SUMMARY = {
     "record_count": 1370,
@@ -211,18 +211,6 @@ def test_where_rows_went_and_what_is_quarantined_stand_there(
     assert "2 new prices are far from the published prices" in page.text
     assert "Mar 1, 2026" in page.text
     assert "prices in USD" in page.text
-    one_price = visitor.fill(page, "/accept", sku="<b>1", reason="a sale")
-    assert (
-        one_price.headers["location"] == f"{path_of(record.run_id)}?accepted=1"
-    )
-    assert (
-        "1 price accepted" in visitor.open(one_price.headers["location"]).text
-    )
-    everything = visitor.fill(
-        page, "/accept", all="true", reason="a sale, all of it"
-    )
-    assert everything.headers["location"].endswith("?accepted=2")
-    assert audit(world, "skus.accepted")["actor"]["kind"] == "session"
     nothing = visitor.fill(page, "/accept", reason="which?")
     assert nothing.status_code == 422
     again = read_page(nothing.content)
@@ -244,6 +232,30 @@ def test_where_rows_went_and_what_is_quarantined_stand_there(
     assert boxes == {"<b>0": False, "<b>1": True}
     unknown = visitor.fill(page, "/accept", sku="<b>7", reason="that one")
     assert unknown.status_code == 404
+    overview = visitor.open(HOME)
+    assert "2 new prices to review." in overview.text
+    one_price = visitor.fill(page, "/accept", sku="<b>1", reason="a sale")
+    assert (
+        one_price.headers["location"] == f"{path_of(record.run_id)}?accepted=1"
+    )
+    accepted = visitor.open(one_price.headers["location"])
+    assert "1 price accepted" in accepted.text
+    assert accepted.text.count("<b>1 Accepted") == 1
+    assert [
+        field.attributes["value"]
+        for field in accepted.all("input")
+        if field.attributes["name"] == "sku"
+    ] == ["<b>0"]
+    assert "1 new price to review." in visitor.open(HOME).text
+    everything = visitor.fill(
+        page, "/accept", all="true", reason="a sale, all of it"
+    )
+    assert everything.headers["location"].endswith("?accepted=2")
+    assert audit(world, "skus.accepted")["actor"]["kind"] == "session"
+    done = visitor.open(everything.headers["location"])
+    assert done.text.count("Accepted") == 2
+    assert done.all("textarea") == []
+    assert "to review." not in visitor.open(HOME).text
 
 
 @pytest.mark.parametrize(("count", "status"), [(1100, 403), (1101, 413)])

@@ -48,6 +48,35 @@ def test_a_sku_is_explained_with_its_steps_and_offers(visitor: Visitor) -> None:
     assert "1 row of this SKU" in page.text
 
 
+def test_a_sku_in_other_letters_is_offered(visitor: Visitor) -> None:
+    page = visitor.open(f"{SKUS}?sku=a-1", 404)
+    (link,) = (link for link in page.all("a") if link.text == "A-1")
+    assert link.attributes["href"] == f"{SKUS}?sku=A-1"
+    assert "Did you mean" in page.text
+    assert "Did you mean" not in visitor.open(f"{SKUS}?sku=a-2", 404).text
+
+
+def test_a_change_of_an_override_says_from_when_it_counts(
+    visitor: Visitor,
+) -> None:
+    document = {**DOCUMENT, "triggers": {"schedule": {"cron": "0 6 * * *"}}}
+    visitor.world.client.put("/v1/tenants/acme/config", json=document)
+    page = visitor.open(f"{SKUS}?sku=A-1")
+    assert "The next run uses it." not in page.text
+    saved = visitor.fill(page, "/override", price="9.99")
+    page = visitor.open(saved.headers["location"])
+    assert re.search(
+        r"The override is saved. The next run uses it. It is scheduled for "
+        r"\w{3} \d+, \d{4}, 6:00 AM \(UTC\)\.",
+        page.text,
+    )
+    removed = visitor.fill(page, "/override/remove")
+    assert (
+        "The override is removed."
+        in visitor.open(removed.headers["location"]).text
+    )
+
+
 def test_a_price_of_zero_is_named_as_the_reason(visitor: Visitor) -> None:
     assert "or its price is 0.00" in visitor.open(f"{SKUS}?sku=ZERO").text
 
@@ -141,7 +170,7 @@ def test_a_merchant_has_the_last_word_on_a_sku_and_takes_it_back(
     page = visitor.open(f"{SKUS}?sku=A-1")
     assert "This SKU has no override." in page.text
     put = visitor.fill(page, "/override", price="99.90", note="<i>sale</i>")
-    assert put.headers["location"] == f"{SKUS}?sku=A-1"
+    assert put.headers["location"] == f"{SKUS}?sku=A-1&override=saved"
     page = visitor.open(put.headers["location"])
     assert "Price 99.90" in page.text
     assert "Note <i>sale</i>" in page.text
