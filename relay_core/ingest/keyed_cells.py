@@ -73,10 +73,19 @@ class KeyedColumn:
         indices = np.searchsorted(self.lines, lines)
         nearest_lines = self.lines[np.minimum(indices, len(self.lines) - 1)]
         has_key = nearest_lines == lines
-        cells = self.cells.take(pa.array(indices, mask=~has_key))
+        # Arrow reserves the mean size of a cell for each index, even for one that is null.
+        present_cells = self.cells.take(pa.array(indices[has_key]))
+        bounds = np.zeros(len(lines) + 1, np.int32)
+        bounds[1:][has_key] = texts.lengths_of(present_cells)
+        np.cumsum(bounds, out=bounds)
+        cells = pa.StringArray.from_buffers(
+            len(lines),
+            pa.py_buffer(bounds),
+            pa.py_buffer(texts.bytes_of(present_cells)),
+        )
         is_number = np.zeros(len(lines), np.bool_)
         is_number[has_key] = self.is_number[indices[has_key]]
-        return texts.without_nulls(cells), is_number
+        return cells, is_number
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tracemalloc
 
+import pyarrow as pa
 import pytest
 
 from relay_core.config import ParserConfig
@@ -250,3 +251,15 @@ def test_texts_beside_the_records_are_not_kept() -> None:
     tracemalloc.stop()
     assert feed.rows == {1: ["1"]}
     assert peak < 20 << 20, peak
+
+
+def test_a_large_cell_of_one_record_costs_the_others_nothing() -> None:
+    large = "x" * (1 << 20)
+    records = "<p><a>1</a></p>" * 100_000
+    data = f"<c><p><a>0</a><b>{large}</b></p>{records}</c>".encode()
+    pool = pa.default_memory_pool()
+    most_before = pool.max_memory() or 0
+    feed = read(data, "xml", record="/c/p")
+    assert feed.rows[1] == ["0", large]
+    assert feed.rows[100_001] == ["1", ""]
+    assert (pool.max_memory() or 0) <= max(most_before, 1 << 30)
