@@ -91,8 +91,12 @@ class DeliverySender:
         self._check.wait(seconds)
         self._deliveries.wait(max(0.0, deadline.at - time.monotonic()))
 
-    def _run_check(self) -> None:
+    def plan(self) -> None:
+        """Let the deliveries be due of all tenants that have a new publication."""
         self._plans.run(Deadline.after(TICK_SECONDS))
+
+    def _run_check(self) -> None:
+        self.plan()
         self._deliveries.run_page()
         self.room.tend()
 

@@ -33,6 +33,9 @@ _CUT_SHORT = (
     "the process that sent the file ended before the transfer did; if this happens "
     "again, the server may send what Relay cannot handle"
 )
+_GONE = "the file of the live feed is gone"
+PIECE_BYTES = 4 << 20
+"""The bytes of a file that are read from the bucket at once."""
 
 
 class UndeliverableError(Exception):
@@ -117,14 +120,26 @@ class DeliveryTransfer:
         key = self.publication.key
         size = self.platform.objects.size_of(key)
         if size is None:
-            raise UndeliverableError("the file of the live feed is gone")
+            raise UndeliverableError(_GONE)
         return FileToSend(
             what=sending.FEED,
             key=key,
             size=size,
             rows=self.publication.record_count,
-            chunks=self.platform.objects.chunks(key, 0, size),
+            chunks=self._chunks(key, size),
         )
+
+    def _chunks(self, key: str, size: int) -> Iterator[bytes]:
+        """Yield the bytes of a published copy, each piece read when it is needed.
+
+        The server may be slow, so no connection to the bucket stays open meanwhile.
+        """
+        for start in range(0, size, PIECE_BYTES):
+            stop = min(start + PIECE_BYTES, size)
+            piece = self.platform.objects.read_range(key, start, stop)
+            if not piece:
+                raise UndeliverableError(_GONE)
+            yield piece
 
     # --- the way there --------------------------------------------------------------
 

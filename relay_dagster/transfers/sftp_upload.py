@@ -95,8 +95,9 @@ class SftpUpload:
         session = self._session
         part = f"{self._path}{PART}"
         if session.replaces_on_rename:
-            session.replace(part, self._path)
-            return
+            with suppress(SftpRefusedError):
+                session.replace(part, self._path)
+                return
         with suppress(SftpRefusedError):
             session.rename(part, self._path)
             return

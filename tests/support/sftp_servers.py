@@ -36,6 +36,9 @@ class SftpServer:
         default_factory=list
     )
     made_up: list[bytes] = field(default_factory=list)
+    # What the server was asked to do with names: `replace`, `rename`, or `remove`
+    acts: list[str] = field(default_factory=list)
+    can_replace: bool = True  # whether it renames a file over another one
 
     @property
     def host_line(self) -> str:
@@ -55,6 +58,16 @@ class SftpServer:
 
     def on_read(self, path: str, offset: int) -> None:
         """Called for each read of a file; a test may exchange it."""
+
+    def on_write(self, path: str, offset: int) -> None:
+        """Called for each write of a file; a test may exchange it."""
+
+    def on_replaced(self) -> None:
+        """Called after a file was renamed over its name; a test may exchange it."""
+
+    def drop(self) -> None:
+        """Break off the last connection."""
+        self.connections[-1].abort()
 
 
 @contextmanager
@@ -182,3 +195,22 @@ class _Files(asyncssh.SFTPServer):
     def read(self, file_obj: Any, offset: int, size: int) -> Any:
         self._server.on_read(os.fsdecode(file_obj.name), offset)
         return super().read(file_obj, offset, size)
+
+    def write(self, file_obj: Any, offset: int, data: bytes) -> Any:
+        self._server.on_write(os.fsdecode(file_obj.name), offset)
+        return super().write(file_obj, offset, data)
+
+    def posix_rename(self, oldpath: bytes, newpath: bytes) -> None:
+        self._server.acts.append("replace")
+        if not self._server.can_replace:
+            raise asyncssh.SFTPOpUnsupported("not here")
+        super().posix_rename(oldpath, newpath)
+        self._server.on_replaced()
+
+    def rename(self, oldpath: bytes, newpath: bytes, flags: int = 0) -> None:
+        self._server.acts.append("rename")
+        super().rename(oldpath, newpath)
+
+    def remove(self, path: bytes) -> None:
+        self._server.acts.append("remove")
+        super().remove(path)
