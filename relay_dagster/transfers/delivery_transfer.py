@@ -21,7 +21,7 @@ from relay_dagster.deliveries.model import (
     PublicationMark,
     SentFile,
 )
-from relay_dagster.feeds.pointer import Publication
+from relay_dagster.feeds.pointer import Publication, file_of
 from relay_dagster.transfers.allowance import Allowance, CallError
 from relay_dagster.transfers.room import TransferRoom
 from relay_dagster.transfers.sftp_upload import SftpUpload, open_upload
@@ -117,16 +117,21 @@ class DeliveryTransfer:
 
     def _file(self, publication: PublicationMark) -> FileToSend:
         """Return the file to send: changes, or the whole file in their place."""
-        key = self.publication.key
-        size = self.platform.objects.size_of(key)
+        channel_id = self.delivery.channel_id
+        published = file_of(self.publication, channel_id)
+        if published is None:
+            raise UndeliverableError(
+                f"the live feed was published without channel {channel_id}"
+            )
+        size = self.platform.objects.size_of(published.key)
         if size is None:
             raise UndeliverableError(_GONE)
         return FileToSend(
             what=sending.FEED,
-            key=key,
+            key=published.key,
             size=size,
-            rows=self.publication.record_count,
-            chunks=self._chunks(key, size),
+            rows=published.rows,
+            chunks=self._chunks(published.key, size),
         )
 
     def _chunks(self, key: str, size: int) -> Iterator[bytes]:
