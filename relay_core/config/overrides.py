@@ -185,11 +185,7 @@ def load_overrides(
         {"overrides": document},
         STORED_CONFIG_LIMITS,
     )
-    known_ids = set(vendor_ids)
-    context = cross_checks.LoadContext(
-        vendor_ids=known_ids,
-        has_no_vendors=not known_ids,
-    )
+    context = cross_checks.LoadContext(vendor_ids=set(vendor_ids))
     try:
         section = _Overrides.model_validate(plain, context=context)
     except ValidationError as error:

@@ -1,7 +1,7 @@
 """A SKU's page: the explanation of its row, and the form for its override."""
 
 from datetime import date, datetime, time, timedelta, tzinfo
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 from urllib.parse import urlencode
 
 from fastapi import Query, Response
@@ -73,27 +73,12 @@ def _sku_page(
     document = visit.platform.overrides.document(visit.tenant_id)
     stored_override = document.overrides.get(sku)
     override = stored_override and stored_override.in_effect_at(utc_now())
-    explanation: wire.Explanation | None = None
-    near_sku = ""
-    verdict = _NO_SKU
-    http_status = 200 if rejected_form is None else 422
-    if run_id is None:
-        verdict = _NO_FEED
-    elif sku:
-        try:
-            explanation = explain_sku(run_id, visit, sku)
-            verdict = verdict_of(explanation)
-        except SkuNotFoundError:
-            verdict = _NOT_FOUND
-            near_sku = _near_sku(run_id, visit, sku)
-            if override is None and rejected_form is None:
-                http_status = 404
-        except RelayError as error:
-            # The page still shows the override, if there is one.
-            if override is None:
-                raise
-            problem = error_words.page_error(problem_of(error))
-            verdict = words.Verdict("warn", f"{problem.title}. {problem.text}")
+    lookup = _look_up(run_id, visit, sku, has_override=override is not None)
+    http_status = 200
+    if rejected_form is not None:
+        http_status = 422
+    elif not lookup.is_found and override is None:
+        http_status = 404
     form = rejected_form or _form_of(override, shop.zone)
     return frame.page(
         "sku.html.jinja",
@@ -101,16 +86,56 @@ def _sku_page(
         status=http_status,
         shop=shop,
         sku=sku,
-        explanation=explanation,
-        near_sku=near_sku,
+        explanation=lookup.explanation,
+        near_sku=lookup.near_sku,
         done=done,
         next_run_at=status.next_run_at,
-        verdict=verdict,
+        verdict=lookup.verdict,
         override=_override_lines(override, shop.zone),
         values=form.values,
         errors=form.errors,
         vendors=_vendor_ids(config),
     )
+
+
+class _Lookup(NamedTuple):
+    """The explanation of a SKU, or the reason why there is none."""
+
+    verdict: words.Verdict
+    explanation: wire.Explanation | None = None
+    near_sku: str = ""  # the SKU in other letter case, if only that one exists
+    is_found: bool = True  # False if no vendor's file has the SKU
+
+
+def _look_up(
+    run_id: str | None,
+    visit: visits.Visit,
+    sku: str,
+    *,
+    has_override: bool,
+) -> _Lookup:
+    """Return the explanation of a SKU in a run.
+
+    Raises:
+        RelayError: The SKU cannot be explained, and has no override to show instead.
+    """
+    if run_id is None:
+        return _Lookup(_NO_FEED)
+    if not sku:
+        return _Lookup(_NO_SKU)
+    try:
+        explanation = explain_sku(run_id, visit, sku)
+    except SkuNotFoundError:
+        near_sku = _near_sku(run_id, visit, sku)
+        return _Lookup(_NOT_FOUND, near_sku=near_sku, is_found=False)
+    except RelayError as error:
+        # The page still shows the override, if there is one.
+        if not has_override:
+            raise
+        problem = error_words.page_error(problem_of(error))
+        text = f"{problem.title}. {problem.text}"
+        return _Lookup(words.Verdict("warn", text))
+    return _Lookup(verdict_of(explanation), explanation)
 
 
 def _near_sku(run_id: str, visit: visits.Visit, sku: str) -> str:
