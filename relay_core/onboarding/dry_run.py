@@ -113,9 +113,14 @@ def changed_parser(
         gtin_column=parser.gtin_column,
     )
     try:
-        return ParserConfig.model_validate(changed_options, context=context)
+        new_parser = ParserConfig.model_validate(
+            changed_options, context=context
+        )
     except ValidationError:
         return None
+    return new_parser.reading(
+        only=parser.readable_columns, deleted=parser.deleted
+    )
 
 
 def missing_headers(

@@ -4,6 +4,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Collection, Iterable, Iterator
+from dataclasses import replace
 from itertools import count
 
 from relay_core.config import TenantConfig, VendorConfig, lint
@@ -156,7 +157,10 @@ def upload_doubts(
                 guess.samples or None,
                 f"{describe_guess(guess)} Check it before you apply these settings.",
             )
-    yield from check.doubts
+    vendor_path = ".".join(path.split(".")[:2])
+    for doubt in check.doubts:
+        # The doubts about rows know no parts.
+        yield replace(doubt, path=doubt.path.replace(vendor_path, path, 1))
 
 
 def policy_doubts_of(
@@ -198,14 +202,17 @@ def _header_warnings(
     for message in _amount_warnings(check):
         yield ConfigFault(column_map, message)
     best = check.best
-    if best.headers and not _has_price_source(check):
+    # Another file of the vendor may give the prices.
+    may_have_price = _PRICE_SOURCES.issubset(check.parser.readable_columns)
+    asks_price = bool(best.headers) and may_have_price
+    if asks_price and not _has_price_source(check):
         yield ConfigFault(
             column_map,
             "The file has neither a cost nor a price, so this vendor's offers have no "
             "price. Map the column of one of them.",
         )
     elif (
-        best.headers
+        asks_price
         and "cost" not in best.columns
         and config.pricing.base_margin_pct
     ):

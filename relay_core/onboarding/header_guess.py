@@ -82,6 +82,8 @@ def match_headers(
     }
     matches: dict[str, str] = {}
     for column in columns.CANONICAL_COLUMNS:
+        if column not in parser.readable_columns:
+            continue
         if column == "vendor_id" or set(configured.get(column, ("",))) <= set(
             names
         ):

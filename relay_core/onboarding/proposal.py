@@ -1,6 +1,6 @@
 """The proposal of a parser for a feed: all guesses, each made on top of those before."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -84,7 +84,7 @@ class Proposer:
         """
         best = check.best
         unknown_columns = [header.column for header in best.missing]
-        if _PRICE_SOURCES.isdisjoint((*best.columns, *unknown_columns)):
+        if _lacks_price((*best.columns, *unknown_columns), check.parser):
             unknown_columns.append("cost")
         if not best.headers or not unknown_columns:
             return check
@@ -143,7 +143,7 @@ class Proposer:
         }
         wanted_columns.discard("price")
         columns = (*parser.column_map, *parser.defaults, *headers)
-        if _PRICE_SOURCES.isdisjoint(columns):
+        if _lacks_price(columns, parser):
             wanted_columns.add("cost")
         column_map: dict[str, Any] = {
             **header_guess.match_headers(headers, parser, wanted_columns)
@@ -155,7 +155,7 @@ class Proposer:
         missing_columns = {
             header.column for header in dry_run.missing_headers(headers, parser)
         }
-        if _PRICE_SOURCES.isdisjoint(columns):
+        if _lacks_price(columns, parser):
             missing_columns.add("cost")
         return self._with_choices(check, headers, missing_columns, column_map)
 
@@ -479,3 +479,10 @@ def _null_values(parser: ParserConfig, words: Sequence[str]) -> Any:
         return [*parser.null_values, *words]
     words_of_all = [*parser.null_values.get(EVERY_COLUMN, ()), *words]
     return {**parser.null_values, EVERY_COLUMN: words_of_all}
+
+
+def _lacks_price(columns: Iterable[str], parser: ParserConfig) -> bool:
+    """Return True if a file that may have a cost has neither a cost nor a price."""
+    return "cost" in parser.readable_columns and _PRICE_SOURCES.isdisjoint(
+        columns
+    )

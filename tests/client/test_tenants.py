@@ -13,7 +13,12 @@ from rich.console import Console
 
 from relay_dagster.client.commands.tenants import show_status
 from relay_dagster.client.terminal import Screen
-from relay_dagster.wire.tenants import TenantStatus, VendorStanding
+from relay_dagster.wire.tenants import (
+    PartStanding,
+    PullStanding,
+    TenantStatus,
+    VendorStanding,
+)
 from support.api_world import TENANT
 from support.builders import feed, vendor_document
 from support.client_world import ClientWorld
@@ -62,6 +67,30 @@ def test_what_waits_and_what_is_under_way_is_named_with_how_to_look_at_it() -> (
         "  next scheduled run: 2026-03-01 14:00:00Z",
         "",
     ]
+
+
+def test_the_parts_of_a_vendor_have_lines_of_their_own() -> None:
+    pull = PullStanding(last_error="no answer", failures=3)
+    vendor = VendorStanding(
+        vendor_id="north",
+        status="found",
+        uploaded_at="2026-03-01T12:00:00Z",
+        age_hours=2,
+        parts=[
+            PartStanding(
+                part_id=None, uploaded_at="2026-03-01T12:00:00Z", age_hours=2
+            ),
+            PartStanding(part_id="prices", pull=pull),
+        ],
+    )
+    written = shown(TenantStatus(vendors=[vendor]))
+    section = written[written.index("newest file of each part") :]
+    assert re.search(r"north +2026-03-01 12:00:00Z +2 h\n", section)
+    assert re.search(r"north/prices +- +-\n", section)
+    assert re.search(r"north/prices .* 3 +no answer\n", section)
+    assert "newest file of each part" not in shown(
+        TenantStatus(vendors=[VendorStanding(vendor_id="north")])
+    )
 
 
 def test_at_a_terminal_an_upload_is_so_long_ago() -> None:

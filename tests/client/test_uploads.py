@@ -16,10 +16,12 @@ from relay_dagster.client.errors import NoResponseError, UnexpectedResponseError
 from relay_dagster.client.links import send_file
 from relay_dagster.wire.tenants import UploadLink
 from support.api_world import TENANT
-from support.builders import vendor_document
+from support.builders import part_document, vendor_document
 from support.client_world import ClientWorld, Told
 
 KEY = "tenants/acme/inbound/vendor_1/stock.csv"
+PART = "tenants/acme/inbound/part_prices/"
+PULL = {"url": "https://files.example.com/prices.csv"}
 TOO_LARGE = (
     b"<Error><Code>EntityTooLarge</Code>"
     b"<Message>Your proposed upload exceeds the maximum</Message>"
@@ -108,6 +110,25 @@ def test_a_file_lies_under_the_key_that_is_printed(
     told = upload(world, file)
     assert (told.exit_code, told.stdout) == (0, f"{KEY}\n")
     assert world.platform.objects.read(KEY) == file.read_bytes()
+
+
+def test_a_file_of_a_part_is_named_vendor_and_part(
+    world: ClientWorld, file: Path
+) -> None:
+    part = part_document(
+        inbound={"type": "s3", "s3_prefix": PART, "pull": PULL}
+    )
+    world.api.store_config(vendor_document(parts=[part]))
+    told = upload(world, file, "vendor_1/prices")
+    assert (told.exit_code, told.stdout) == (0, f"{PART}stock.csv\n")
+    assert world.platform.objects.read(f"{PART}stock.csv") == file.read_bytes()
+    refused = upload(world, file, "vendor_1/nothing")
+    assert refused.exit_code == 1
+    assert "has no part 'nothing'" in refused.stderr
+    pulled = world.relay("pull", TENANT, "vendor_1/prices")
+    assert pulled.exit_code == 0
+    assert "The file of vendor_1/prices is being pulled." in pulled.stdout
+    assert world.relay("pull", TENANT, "vendor_1").exit_code == 1
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,22 @@ def vendor_document(
     }
 
 
+def part_document(
+    part_id: str = "prices",
+    gives: str | Sequence[str] = ("cost",),
+    **changes: Any,
+) -> dict[str, Any]:
+    """Return one entry of ``parts``; ``parser`` is merged into the default parser."""
+    prefix = f"tenants/acme/inbound/part_{part_id}/"
+    return {
+        "part_id": part_id,
+        "gives": gives if isinstance(gives, str) else list(gives),
+        "inbound": {"type": "s3", "s3_prefix": prefix},
+        "parser": {"format": "csv", **changes.pop("parser", {})},
+        **changes,
+    }
+
+
 def config_document(
     *vendors: Mapping[str, Any], **changes: Any
 ) -> dict[str, Any]:

@@ -54,6 +54,7 @@ from relay_dagster.tenants import deletion as deletion_rules
 from relay_dagster.tenants.audit import Action, Actor, ActorKind, Origin
 from relay_dagster.tenants.deletion import Deletion
 from relay_dagster.triggers import pulls
+from relay_dagster.triggers.file_series import FileSeries
 from relay_dagster.triggers.pulled_files import FileMark, StagedFile
 from relay_dagster.triggers.rules import TriggerState, TriggerUpdate
 from relay_dagster.webhooks.changes import (
@@ -84,6 +85,7 @@ from support.webhooks_world import due_events, store_event
 STORED = Path(__file__).with_name("stored_items.json")
 WHO = Origin(Actor(ActorKind.TENANT_KEY, "k1", "tool"), "req-1", "192.0.2.7")
 MINUTE = timedelta(minutes=1)
+HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl"
 Items = dict[str, dict[str, Any]]
 
 # What is drawn anew in each run of this test, and the shard that follows from it.
@@ -603,6 +605,28 @@ class Story:
         sent = SentFile(state.pending, "5" * 64, "k", "feed", 7, state.asked_at)
         leased.finish(sending.delivered(sent, NOW))
 
+    def pulls_of_a_part_with_changes(self) -> None:
+        url = "sftp://acme@files.example.com/out/*.csv"
+        name = "v2/stock"
+        self.pulls.change(
+            "beta",
+            name,
+            pulls.noted(PullConfig(url=url, host_key=HOST_KEY), NOW),
+        )
+        pull = take_pull(self.pulls, "beta", name, NOW)
+        full = FileMark(path="/out/full.csv", size=5, mtime=1_700_000_000)
+        series = FileSeries(
+            is_begun=True,
+            pulled=frozenset([full.digest]),
+            forgotten=FileMark(
+                path="/out/old.csv", size=4, mtime=1_600_000_000
+            ),
+            seen={"0123456789abcdef": NOW},
+        )
+        pull.change(pulls.surveyed(series))
+        pull.change(pulls.passed_over(full))
+        pull.finish(pulls.postponed(NOW, MINUTE))
+
 
 SCENES: tuple[Callable[[Story], None], ...] = tuple(
     act
@@ -678,6 +702,21 @@ def test_items_are_stored_as_they_were() -> None:
     assert found.keys() == stored.keys()
     for name, items in found.items():
         assert items == stored[name], name
+
+
+def test_the_pull_of_a_part_comes_back_as_it_was_stored() -> None:
+    with embedded_platform() as platform:
+        name = "v2/stock"
+        series = FileSeries(
+            is_begun=True,
+            pulled=frozenset(["a", "b"]),
+            forgotten=FileMark(path="/out/old.csv", size=4, mtime=1),
+            seen={"c": NOW},
+        )
+        stored = platform.pulls.change("acme", name, pulls.surveyed(series))
+        assert stored is not None
+        assert (stored.part_id, stored.series) == ("stock", series)
+        assert platform.pulls.of_tenant("acme") == {name: stored}
 
 
 KINDS = frozenset(map(str, schema.Kind)) - {
