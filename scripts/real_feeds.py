@@ -2,7 +2,8 @@
 
 First, each tenant's feeds run. Then all of them run again with configs that only name the
 header of the SKU, changed by the one patch that `local_run.py --check` prints for each
-(`first_patch`), and they are checked with configs that name nothing. Then some run again with
+(`first_patch`), and they are checked with configs that name nothing. `relay new` writes a config
+for them, and its command runs. Then some run again with
 changes as they happen within a year, compared with the published feed. Last, some SKUs are
 explained whose offers tie in different ways.
 
@@ -18,6 +19,7 @@ import csv
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -244,6 +246,7 @@ def _further_checks(feeds_dir: Path) -> Iterator[Result]:
     for tenant in TENANTS:
         yield run_patched(tenant, feeds_dir)
         yield run_proposed(tenant, feeds_dir)
+        yield run_new(tenant, feeds_dir)
     for change in CHANGES:
         yield run_changed(change, feeds_dir)
     yield explain_ties(feeds_dir)
@@ -360,6 +363,59 @@ def run_proposed(tenant: str, feeds_dir: Path) -> Result:
         )
     told = "; ".join(differences) or "right, nothing asked"
     return Result(tenant, True, f"as proposed: {told}")
+
+
+def run_new(tenant: str, feeds_dir: Path) -> Result:
+    """Compare the config by hand with the one that `relay new` writes, and run that one.
+
+    The SKU, the price, and how their cells are read have to be as by hand.
+    """
+    paths = _paths(TENANTS[tenant], feeds_dir)
+    by_hand = first_patch.read_config(CONFIGS / f"{tenant}.yaml")
+    with tempfile.TemporaryDirectory() as name:
+        files = map(str, paths.values())
+        relay = (sys.executable, "-m", "relay_dagster.cli")
+        new = _process([*relay, "new", *files, "--output-dir", name])
+        run_status = None
+        written: first_patch.Document = {"vendors": []}
+        if new.returncode == 0:
+            printed_command = last_line(new.stdout)
+            run_status = _process(shlex.split(printed_command)).returncode
+            written = first_patch.read_config(Path(name) / "tenant.yaml")
+    if run_status != 0:
+        return Result(
+            tenant,
+            False,
+            f"by relay new: exit statuses {new.returncode} and {run_status}\n"
+            f"{new.stdout}{new.stderr}",
+        )
+    # The files' names give the vendors other ids.
+    vendors = [
+        {**vendor, "vendor_id": vendor_by_hand["vendor_id"]}
+        for vendor, vendor_by_hand in zip(
+            written["vendors"], by_hand["vendors"], strict=True
+        )
+    ]
+    proposed = {**written, "vendors": vendors}
+    differences = [
+        *first_patch.differences(proposed, by_hand),
+        *first_patch.column_differences(proposed, by_hand),
+    ]
+    told = "; ".join(differences) or "right"
+    is_right = set(differences) <= set(NOT_AS_BY_HAND.get(tenant, ()))
+    return Result(tenant, is_right, f"by relay new: {told}")
+
+
+def _process(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    """Run a command in the project's folder, without a terminal."""
+    return subprocess.run(
+        command,
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def row_counts(folder: Path) -> list[int]:

@@ -88,6 +88,8 @@ def write_first_config(
     Raises:
         BadUsageError: A file cannot be read or written, or the target exists.
     """
+    if any(path.resolve() == target.resolve() for path in paths):
+        raise BadUsageError(f"{target} is one of the vendors' files.")
     if target.exists() and not replaces:
         raise BadUsageError(f"{target} exists. To replace it, add --force.")
     if len(paths) > limits.vendors:

@@ -14,6 +14,7 @@ Comments = Mapping[Path, Sequence[str]]
 _WIDTH = 88
 _MIN_WIDTH = 40
 _PLAIN_TEXT = re.compile(r"[A-Za-z](?:[A-Za-z0-9 _./-]*[A-Za-z0-9_.])?")
+_ESCAPES = {"\t": r"\t", "\n": r"\n"}
 _WORDS_OF_YAML = frozenset(
     ("false", "n", "no", "null", "off", "on", "true", "y", "yes"),
 )
@@ -131,6 +132,8 @@ def _escaped(character: str) -> str:
     """Return a character as it is written between double quotes."""
     if character in '"\\':
         return f"\\{character}"
+    if character in _ESCAPES:
+        return _ESCAPES[character]
     if character.isprintable():
         return character
     return f"\\U{ord(character):08x}"

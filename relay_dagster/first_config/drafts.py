@@ -167,9 +167,7 @@ def draft_of(
     result = _checked(config, file, limits)
     parser: dict[str, Any] = document["parser"]
     if not isinstance(result, str):
-        patch = parser_patch(
-            config_document, {("vendors", 0): result.changes}
-        )
+        patch = parser_patch(config_document, {("vendors", 0): result.changes})
         (patched_vendor,) = apply_patch(config_document, patch)["vendors"]
         parser = patched_vendor["parser"]
     draft = VendorDraft(vendor_id, path, file, result, parser)

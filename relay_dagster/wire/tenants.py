@@ -41,7 +41,7 @@ class Tenant(ConfigVersion):
     next_run_at: datetime | None = Field(
         None,
         description="The next time of the schedule in the latest config. Null without "
-        "a schedule.",
+        "a schedule, or without vendors.",
     )
     tenant_config: dict[str, Any]
 

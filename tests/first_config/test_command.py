@@ -221,6 +221,13 @@ def test_another_file_is_replaced_only_by_force(shop: Shop) -> None:
     assert shop.config.tenant_id == "my_shop"
 
 
+def test_a_vendor_s_file_is_never_replaced(shop: Shop) -> None:
+    path = shop.write("tenant.yaml", SEMICOLONS)
+    status, _ = shop.new(path, "--force")
+    assert status == 2
+    assert shop.text.encode() == SEMICOLONS
+
+
 @pytest.mark.parametrize(
     ("name", "told"),
     [("gone.csv", "No such file"), ("", "Is a directory")],

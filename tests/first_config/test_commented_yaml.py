@@ -52,6 +52,7 @@ def test_a_document_comes_back_whatever_its_texts_and_comments_are(
 
 def test_each_value_has_its_comment_above_it() -> None:
     document = {
+        "mark": "\t",
         "vendors": [
             {"vendor_id": "a", "parser": {"delimiter": ";", "columns": ["x"]}},
             {"vendor_id": "b", "skip": []},
@@ -69,6 +70,7 @@ def test_each_value_has_its_comment_above_it() -> None:
     assert commented_yaml(document, comments) == (
         "# Head.\n"
         "\n"
+        'mark: "\\t"\n'
         "vendors:\n"
         "  # First.\n"
         "    # Its name.\n"

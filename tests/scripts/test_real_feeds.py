@@ -17,6 +17,7 @@ from real_feeds import (
     lost_on,
     main,
     run_changed,
+    run_new,
     run_patched,
     unlisted,
     write_changed,
@@ -141,6 +142,22 @@ def test_one_patch_that_is_not_the_config_by_hand_is_a_fault(
     path.write_text(f"{header}\nM,C1,{text},5,P1,0.05\n", "cp1252")
     line = run_patched("jlcpcb", tmp_path)
     assert (line.is_right, told in line.text) == (text == "5±1", True)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [("5±1", "by relay new: right"), ("5", "encoding is 'utf-8'")],
+)
+def test_a_new_config_that_is_not_the_one_by_hand_is_a_fault(
+    tmp_path: Path, text: str, told: str
+) -> None:
+    (tmp_path / "jlcpcb-basic-parts").mkdir()
+    header = "Manufacturer,LCSC Part #,Description,Stock,MFR.Part #,Price (USD)"
+    rows = "".join(f"M,C{n},{text},5,P1,0.0{n}\n" for n in range(1, 9))
+    path = tmp_path / "jlcpcb-basic-parts" / "Basic Parts.csv"
+    path.write_text(f"{header}\n{rows}", "cp1252")
+    result = run_new("jlcpcb", tmp_path)
+    assert (result.is_right, told in result.text) == (text == "5±1", True)
 
 
 def test_an_explanation_says_what_each_vendors_offer_has_lost_on() -> None:
