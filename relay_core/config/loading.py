@@ -93,6 +93,18 @@ class TenantConfig(values.Section):
         """The time zone of timestamps without an offset."""
         return ZoneInfo(self.timezone)
 
+    def file_of(self, channel_id: str | None) -> models.FileConfig | None:
+        """Return the file of a channel, or that of the feed for None.
+
+        Return None if the config has no such channel.
+        """
+        if channel_id is None:
+            return self.output
+        for channel in self.channels:
+            if channel.channel_id == channel_id:
+                return channel.output
+        return None
+
     @property
     def reads(self) -> set[str]:
         """The columns of a row that the feed and the channels are made from."""

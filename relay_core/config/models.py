@@ -412,6 +412,11 @@ class FileConfig(values.Section):
     ] = False
 
     @property
+    def suffix(self) -> str:
+        """The end of the file's name, such as ``csv``."""
+        return self.format
+
+    @property
     def reads(self) -> set[str]:
         """The columns of a row that the file's columns are made from."""
         sources: set[str] = set()

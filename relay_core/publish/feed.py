@@ -134,13 +134,20 @@ class Field:
         return texts
 
 
-def fields_of(file: FileConfig, currency: str) -> list[Field]:
-    """Return the fields of a file whose amounts are in a currency, in order."""
+def headers_of(file: FileConfig) -> list[str]:
+    """Return the headers of a file as they are written, before quoting."""
     headers = pa.array([column.header for column in file.columns])
     if file.escape_formulas:
         headers = csv_text.without_formulas(headers)
+    written_headers: list[str] = headers.to_pylist()
+    return written_headers
+
+
+def fields_of(file: FileConfig, currency: str) -> list[Field]:
+    """Return the fields of a file whose amounts are in a currency, in order."""
+    headers = headers_of(file)
     fields = []
-    for header, column in zip(headers.to_pylist(), file.columns, strict=True):
+    for header, column in zip(headers, file.columns, strict=True):
         if column.column is None:
             source = _text_source(partial(_constant, str(column.constant)))
         elif column.column in SOURCES:
@@ -268,21 +275,34 @@ def _delimited(
 
 def _json_lines(fields: Sequence[Field], rows: pa.Table) -> Chunks:
     """Yield one object a row; other cells than whole numbers are text or null."""
+    headers = [field.header for field in fields]
 
     def lines_of(batch: pa.RecordBatch) -> memoryview:
-        parts: list[pa.Array | str] = []
+        columns = []
         for field in fields:
             texts = field.text(batch).cast(pa.large_string())
             if field.source.kind is not Kind.WHOLE:
                 texts = json_texts(texts)
-            is_null = field.cells(batch).is_null()
-            separator = "," if parts else "{"
-            parts.append(f"{separator}{as_json(field.header)}:")
-            parts.append(pc.if_else(is_null, "null", texts))
-        parts.append("}\n")
-        return text.bytes_of(csv_text.join_fields(parts, ""))
+            columns.append(texts)
+        nulls = [field.cells(batch).is_null() for field in fields]
+        return json_lines(headers, columns, nulls)
 
     yield from ordered_map(lines_of, rows.to_batches(SLICE_ROWS))
+
+
+def json_lines(
+    headers: Sequence[str],
+    columns: Sequence[pa.Array],
+    nulls: Sequence[pa.BooleanArray],
+) -> memoryview:
+    """Return JSON lines; each column has JSON texts and the mask of its null cells."""
+    parts: list[pa.Array | str] = []
+    for header, texts, is_null in zip(headers, columns, nulls, strict=True):
+        separator = "," if parts else "{"
+        parts.append(f"{separator}{as_json(header)}:")
+        parts.append(pc.if_else(is_null, "null", texts))
+    parts.append("}\n")
+    return text.bytes_of(csv_text.join_fields(parts, ""))
 
 
 def _parquet(fields: Sequence[Field], rows: pa.Table) -> Chunks:

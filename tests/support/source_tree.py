@@ -40,6 +40,7 @@ ORDER: dict[str, tuple[tuple[str, ...], ...]] = {
             "drain",
             "loading",
         ),
+        ("changed_files",),
         ("tenants",),
         ("runs",),
         ("feeds",),
