@@ -34,6 +34,7 @@ from relay_core.normalize import work_file
 from relay_core.normalize.fallback import FallbackPolicy, LastGoodFeeds
 from relay_core.normalize.result import (
     Normalized,
+    NormalizedCatalog,
     NormalizedVendor,
     uploads_of,
     valid_rows_of,
@@ -45,9 +46,16 @@ from relay_core.publish.compared import Compared, FeedComparer
 from relay_core.publish.feed import feed_chunks
 from relay_core.publish.findings import RunFindings, RunScope
 from relay_core.publish.keys import ArtifactKeys
+from relay_core.publish.product_lists import (
+    matched_vendors,
+    uncovered_chunks,
+    uncovered_products,
+    unmatched_chunks,
+)
 from relay_core.publish.state import Baseline
 from relay_core.publish.stored_rows import kept_chunks
 from relay_core.validation import vendor_failures
+from relay_core.validation.catalog_input import with_catalog
 from relay_core.validation.row_schemas import OFFER_SCHEMA
 from relay_core.validation.vendor_failures import InputVerdict, VendorInput
 from relay_core.vendor_pass import Sink, VendorPass
@@ -194,7 +202,14 @@ class RunStages:
             locations=locations or {},
         )
         self.write_overrides()
-        return verdict
+        return with_catalog(
+            verdict,
+            self.config,
+            inputs,
+            requested_at=self.requested_at,
+            limits=self.limits,
+            locations=locations or {},
+        )
 
     def normalize(
         self,
@@ -206,6 +221,25 @@ class RunStages:
         Raises:
             ContractBrokenError: The columns of rows are not those of the contract.
         """
+        vendor_pass = self._vendor_pass(inputs)
+        remaining_feeds = iter(feeds)
+        catalog = None
+        if inputs.reads_catalog:
+            catalog = vendor_pass.read_catalog(next(remaining_feeds))
+        vendors = vendor_pass.normalize(remaining_feeds)
+        normalized = Normalized.of(
+            inputs,
+            vendors,
+            vendor_pass.fallback.states,
+            vendor_pass.fallback.replaced,
+            catalog,
+        )
+        self._write_rejected_rows(normalized)
+        self._write_unmatched_rows(normalized)
+        return normalized
+
+    def _vendor_pass(self, inputs: InputVerdict) -> VendorPass:
+        """Return the way of the run's files through their steps."""
         baseline = self.comparer.comparable
         rows_before = None
         if baseline is not None and self.comparer.is_judged(baseline.figures):
@@ -227,7 +261,7 @@ class RunStages:
             dict(inputs.states),
         )
         room = ReportRoom(self.limits.report_entries, self.limits.report_bytes)
-        vendor_pass = VendorPass(
+        return VendorPass(
             self.config,
             self.keys,
             self.sink,
@@ -236,24 +270,25 @@ class RunStages:
             room,
             hands_over=self.hands_over,
         )
-        vendors = vendor_pass.normalize(feeds)
-        normalized = Normalized.of(
-            inputs,
-            vendors,
-            fallback.states,
-            fallback.replaced,
-        )
-        self._write_rejected_rows(normalized)
-        return normalized
 
     def take_over(
         self,
         inputs: InputVerdict,
         vendors: Sequence[NormalizedVendor],
     ) -> Normalized:
-        """Continue with vendors that another process has normalized."""
-        normalized = Normalized.of(inputs, vendors)
+        """Continue with inputs that another process has normalized.
+
+        Args:
+            inputs: The result of judging the inputs.
+            vendors: The inputs in the order of `InputVerdict.to_read`.
+        """
+        catalog = None
+        if inputs.reads_catalog:
+            catalog = NormalizedCatalog.of(self.config, vendors[0])
+            vendors = vendors[1:]
+        normalized = Normalized.of(inputs, vendors, catalog=catalog)
         self._write_rejected_rows(normalized)
+        self._write_unmatched_rows(normalized)
         return normalized
 
     def merge(self, normalized: Normalized) -> MergedInventory:
@@ -268,8 +303,15 @@ class RunStages:
             normalized.warnings,
             self.limits,
             self.overrides,
+            normalized.catalog,
         )
-        return replace(merged, doubts=doubts)
+        products = None
+        if normalized.catalog is not None and merged.failure is None:
+            products = normalized.catalog.products
+        uncovered = None
+        if products is not None and self.of_all_vendors:
+            uncovered = uncovered_products(self.config, products, merged)
+        return replace(merged, doubts=doubts, uncovered=uncovered)
 
     def compare(
         self,
@@ -297,8 +339,23 @@ class RunStages:
             document = reports.overrides_json(self.overrides)
             self.sink.write(self.keys.overrides, [document])
 
+    def _write_unmatched_rows(self, normalized: Normalized) -> None:
+        vendors = matched_vendors(normalized)
+        if any(
+            len(vendor.matched.unmatched)
+            for vendor in vendors
+            if vendor.matched
+        ):
+            chunks = unmatched_chunks(
+                vendors,
+                escape_formulas=self.config.output.escape_formulas,
+            )
+            self.sink.write(self.keys.unmatched, chunks)
+
     def _write_rejected_rows(self, normalized: Normalized) -> None:
         uploads = uploads_of(normalized.vendors, normalized.replaced)
+        if normalized.catalog is not None:
+            uploads.append(normalized.catalog.rows)
         if not any(upload.invalid_rows for upload in uploads):
             return
         self.sink.write(
@@ -347,6 +404,12 @@ class RunStages:
             if self.hands_over:
                 chunks = quarantine.work_file_chunks(self.config)
                 write(self.keys.quarantined_skus, chunks)
+        if merged.uncovered is not None:
+            chunks = uncovered_chunks(
+                merged.uncovered,
+                escape_formulas=escape_formulas,
+            )
+            write(self.keys.uncovered, chunks)
         if compared.changes is not None:
             chunks = compared.changes.csv_chunks(
                 escape_formulas=escape_formulas,

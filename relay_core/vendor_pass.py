@@ -17,8 +17,9 @@ from relay_core.domain.codes import VendorStatus
 from relay_core.domain.limits import ReportRoom
 from relay_core.merge.vendor_offers import joins_duplicates
 from relay_core.normalize import work_file
+from relay_core.normalize.catalog_file import read_catalog
 from relay_core.normalize.fallback import FallbackPolicy
-from relay_core.normalize.result import NormalizedVendor
+from relay_core.normalize.result import NormalizedCatalog, NormalizedVendor
 from relay_core.normalize.vendor import SortedVendor, VendorRows, sorted_rows
 from relay_core.normalize.vendor_feed import VendorFeed
 from relay_core.publish.keys import ArtifactKeys
@@ -63,6 +64,14 @@ class VendorPass:
     # Whether work files are written, for another process that continues with them.
     hands_over: bool = False
     _rows_begun: int = 0
+
+    def read_catalog(self, feed: VendorFeed) -> NormalizedCatalog:
+        """Read the catalog; the rows of vendors read after that are matched with it."""
+        catalog, ordered = read_catalog(self.fallback.reader, feed)
+        self.fallback.reader.catalog = catalog.products
+        if self.hands_over:
+            self._write_work_file(ordered, catalog.rows)
+        return catalog
 
     def normalize(self, feeds: Iterable[VendorFeed]) -> list[NormalizedVendor]:
         """Take the feeds through the steps; the next feed is requested when it is read.
@@ -121,11 +130,17 @@ class VendorPass:
             return ordered.vendor
         vendor = ordered.with_offers(self.columns)
         if self.hands_over:
-            key = self.keys.work(vendor.vendor_id, work_file.WORK_FILE)
-            extra_columns = self.config.extra_columns
-            chunks = work_file.work_file_chunks(ordered, vendor, extra_columns)
-            self.sink.write(key, chunks)
+            self._write_work_file(ordered, vendor)
         return vendor if vendor.status.is_used else vendor.without_offers()
+
+    def _write_work_file(
+        self,
+        ordered: SortedVendor,
+        vendor: NormalizedVendor,
+    ) -> None:
+        key = self.keys.work(vendor.vendor_id, work_file.WORK_FILE)
+        chunks = work_file.work_file_chunks(ordered, vendor, self.config)
+        self.sink.write(key, chunks)
 
     def _with_duplicates(self, ordered: SortedVendor) -> NormalizedVendor:
         """Return a left-out vendor with its duplicates, which no merge counts."""

@@ -224,15 +224,15 @@ def word_index(
         indices[rows] = indices_or_none[
             values_of(pc.fill_null(matches, no_match))
         ]
-    wide_rows = rows_containing(text, _is_wide)
-    if len(wide_rows):
-        encoded = text.take(pa.array(wide_rows)).dictionary_encode()
+    rows_in_python = wide_rows(text)
+    if len(rows_in_python):
+        encoded = text.take(pa.array(rows_in_python)).dictionary_encode()
         distinct_cells = encoded.dictionary.to_pylist()
         distinct_indices = np.array(
             [index_by_word.get(fold(cell), -1) for cell in distinct_cells],
             np.int64,
         )
-        indices[wide_rows] = distinct_indices[values_of(encoded.indices)]
+        indices[rows_in_python] = distinct_indices[values_of(encoded.indices)]
     return np.asarray(indices)
 
 
@@ -249,6 +249,11 @@ def rows_containing(
     rows = np.searchsorted(bounds, offsets, side="right") - 1
     is_new_row = np.diff(rows, prepend=-1) > 0
     return np.asarray(rows[is_new_row])
+
+
+def wide_rows(text: pa.StringArray) -> arrays.RowIndex:
+    """Return the rows whose text is not ASCII."""
+    return rows_containing(text, _is_wide)
 
 
 def _is_wide(data: arrays.Bytes) -> arrays.ByteMask:

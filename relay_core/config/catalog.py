@@ -17,11 +17,11 @@ from pydantic_core import InitErrorDetails
 import relay_core.config.cross_checks as cross_checks
 import relay_core.config.values as values
 from relay_core.config.inputs.parts import InboundConfig
+from relay_core.config.models import VendorConfig
 from relay_core.config.parser import ParserConfig
 from relay_core.config.refusals import refuse
+from relay_core.domain.codes import CATALOG
 
-CATALOG = cross_checks.CATALOG
-"""The id of the catalog where a command or a file names a vendor."""
 Key = Literal["gtin", "mpn", "sku"]
 _COLUMN_OPTIONS: dict[str, str] = {"gtin": "gtin_column", "mpn": "mpn_column"}
 """The option of the config that names the column of a key."""
@@ -130,6 +130,15 @@ class CatalogConfig(values.Section):
         )
         self._identifier_columns = tuple(filter(None, columns))
 
+    def as_vendor(self) -> VendorConfig:
+        """Return the catalog as a vendor whose rows have only the catalog's columns."""
+        return VendorConfig.model_construct(
+            vendor_id=CATALOG,
+            inbound=self.inbound,
+            parser=self.parser.reading(only=self.columns),
+            max_feed_age_hours=self.max_feed_age_hours,
+        )
+
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns that are read of the catalog."""
@@ -172,28 +181,5 @@ def _unread(
             )
 
 
-def _check_prefix(
-    catalog: CatalogConfig | None,
-    info: ValidationInfo,
-) -> CatalogConfig | None:
-    """Refuse a prefix that equals, holds, or lies in the prefix of a vendor."""
-    prefix = None if catalog is None else catalog.inbound.s3_prefix
-    if prefix is None:
-        return catalog
-    for vendor in info.data.get("vendors") or ():
-        other = vendor.inbound.s3_prefix
-        if other is not None and cross_checks.overlap(prefix, other):
-            error = InitErrorDetails(
-                type=refuse(
-                    f'"{prefix}" overlaps "{other}", the prefix of vendor '
-                    f'"{vendor.vendor_id}"; give the catalog a separate prefix',
-                ),
-                loc=("inbound", "s3_prefix"),
-                input=prefix,
-            )
-            raise ValidationError.from_exception_data("catalog", [error])
-    return catalog
-
-
-Catalog = Annotated[CatalogConfig | None, AfterValidator(_check_prefix)]
-"""The section, whose prefix is separate from the prefixes of vendors."""
+Catalog = CatalogConfig | None
+"""The section, or None for a tenant without a catalog."""

@@ -27,7 +27,7 @@ import relay_core.config.values as values
 from relay_core.config.reading.scalars import BareWord
 from relay_core.config.refusals import refuse
 from relay_core.domain.cell_rules import MONEY_LIMIT, shorten
-from relay_core.domain.codes import DOCUMENT_FORMATS, WORKBOOK_FORMATS
+from relay_core.domain.codes import CATALOG, DOCUMENT_FORMATS, WORKBOOK_FORMATS
 from relay_core.domain.columns import (
     CANONICAL_COLUMNS,
     EXTRA_COLUMN,
@@ -35,8 +35,6 @@ from relay_core.domain.columns import (
 )
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits
 
-CATALOG = "catalog"
-"""The name of the catalog among vendors' ids, which no vendor has beside a catalog."""
 _MAX_KEY_BYTES = 1024
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 

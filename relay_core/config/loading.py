@@ -41,6 +41,7 @@ from relay_core.config.refusals import nearest
 from relay_core.config.triggers import TriggersConfig
 from relay_core.domain import errors
 from relay_core.domain.cell_rules import MONEY_UNIT, shorten
+from relay_core.domain.codes import CATALOG
 from relay_core.domain.limits import (
     DEFAULT_LIMITS,
     MAX_LISTED,
@@ -124,12 +125,19 @@ class TenantConfig(values.Section):
         return schedule.next_after(instant, self.zone)
 
     def vendor(self, vendor_id: str) -> models.VendorConfig:
-        """Return the vendor of this id.
+        """Return the vendor of this id, or the catalog as a vendor.
 
         Raises:
             ConfigError: The config has no such vendor.
         """
+        if self.catalog is not None and vendor_id == CATALOG:
+            return self.catalog.as_vendor()
         return self.selecting([vendor_id])[0]
+
+    @property
+    def catalog_input(self) -> models.VendorConfig | None:
+        """The catalog as a vendor; None for a tenant without one."""
+        return None if self.catalog is None else self.catalog.as_vendor()
 
     def vendor_index(self, vendor_id: str) -> int:
         """Return the index of a vendor among the config's vendors.

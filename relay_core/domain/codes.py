@@ -8,6 +8,10 @@ DOCUMENT_FORMATS = ("json", "xml")
 """The formats of feeds whose records are at a path of a document."""
 
 
+CATALOG = "catalog"
+"""The name of the catalog among vendors' ids, which no vendor has beside a catalog."""
+
+
 class Stage(StrEnum):
     """A stage of a run; stages are defined in the order of time."""
 

@@ -50,6 +50,10 @@ class ReportEntry:
         return as_json(self.as_dict())
 
 
+class CatalogFault(ReportEntry):
+    """A fault of the merchant's catalog, which the tenant can fix."""
+
+
 as_json = json.JSONEncoder(ensure_ascii=False).encode
 """Return a value as JSON text."""
 _ENTRY_FIELDS = tuple(ReportEntry.__dataclass_fields__)
@@ -193,10 +197,15 @@ class RunFailure:
     attempt_code: str | None = None
     # The fix of most of the rows that caused the failure, if it is known
     remedy: str = ""
+    of_catalog: bool = (
+        False  # whether the merchant's catalog caused the failure
+    )
 
     @property
     def failure_class(self) -> FailureClass:
         """The party that can fix the failure."""
+        if self.of_catalog:
+            return FailureClass.TENANT_CONFIG
         return class_of(self.error_code, self.attempt_code)
 
 

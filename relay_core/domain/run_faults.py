@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 
 from relay_core.domain.codes import (
+    CATALOG,
     INVALID_CONFIG,
     FailureCode,
     Stage,
@@ -12,7 +13,7 @@ from relay_core.domain.codes import (
 )
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.domain.limits import MAX_LISTED
-from relay_core.domain.records import ReportEntry, RunFailure
+from relay_core.domain.records import CatalogFault, ReportEntry, RunFailure
 
 _TITLES = {
     FailureCode.DECODE_ERROR: "decode error: ",
@@ -258,7 +259,44 @@ def failure_of(
             vendor_ids[fault.vendor_id] = None
     messages = [fault.error_message for fault in faults]
     message = listed(messages, " | ", len(messages))
-    return RunFailure(code, message, stage, tuple(vendor_ids))
+    return RunFailure(
+        code,
+        message,
+        stage,
+        tuple(vendor_ids),
+        of_catalog=isinstance(faults[0], CatalogFault),
+    )
+
+
+def of_catalog(fault: ReportEntry) -> CatalogFault:
+    """Return a fault of the catalog, which was judged as a vendor, as its own."""
+    catalog = f"vendor {fault.vendor_id!r}"
+    message = fault.error_message.replace(catalog, "the catalog", 1)
+    return CatalogFault(fault.error_code, message, fault.vendor_id)
+
+
+def missing_catalog(vendor_id: str, location: str) -> CatalogFault:
+    """Return the fault of a run whose catalog has no file."""
+    fault = fault_of(
+        FailureCode.MISSING_CATALOG,
+        vendor_id,
+        location=location,
+    )
+    return of_catalog(fault)
+
+
+def no_catalog_rows(total: int) -> CatalogFault:
+    """Return the fault of a catalog without a valid row."""
+    reason = "the file of the catalog has no row"
+    fix = "Upload a file with rows below its header."
+    if total:
+        reason = f"none of the {total} rows of the catalog is valid"
+        fix = "Fix the rows listed in errors.json."
+    return CatalogFault(
+        str(FailureCode.NO_ROWS_PARSED),
+        f"no rows parsed: {reason}. {fix}",
+        CATALOG,
+    )
 
 
 def listed(items: Iterable[str], separator: str, count: int) -> str:
@@ -367,7 +405,7 @@ def next_action(failure: RunFailure) -> str:
         template = _ACTIONS.get(failure.error_code, "Follow error_message")
         if _names_other_kind(failure):
             template = _ACTION_FOR_OTHER_KIND
-        action = template.format(vendors=_vendors_in_words(failure.vendors))
+        action = template.format(vendors=_at_fault(failure))
     return f"{action}, then start a new run."
 
 
@@ -375,6 +413,15 @@ def _names_other_kind(failure: RunFailure) -> bool:
     """Return whether a failure's message names another kind of file than configured."""
     is_of_file = failure.error_code in _CODES_OF_FILES
     return is_of_file and bool(_OTHER_KIND.search(failure.error_message))
+
+
+def _at_fault(failure: RunFailure) -> str:
+    """Return the catalog or the vendors that caused a failure."""
+    return (
+        "the catalog"
+        if failure.of_catalog
+        else _vendors_in_words(failure.vendors)
+    )
 
 
 def _vendors_in_words(vendor_ids: Sequence[str]) -> str:

@@ -1,6 +1,6 @@
 """Vendors to the merged inventory: a checked feed, or a failure."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -22,7 +22,7 @@ from relay_core.domain.records import Doubt, ReportEntry, RunFailure
 from relay_core.merge.best_offer import Winners, merge_offers
 from relay_core.merge.deferred_columns import DeferredColumns
 from relay_core.merge.row_counts import RuleEffects
-from relay_core.normalize.result import NormalizedVendor
+from relay_core.normalize.result import NormalizedCatalog, NormalizedVendor
 from relay_core.validation import error_policy, row_checks
 from relay_core.validation.comparison import KEPT
 from relay_core.validation.row_checks import VALIDATED_ROWS
@@ -48,6 +48,10 @@ class MergedInventory:
     # The warnings of all steps; of those about SKUs only as many as a report keeps.
     warnings: Sequence[ReportEntry] = ()
     unpriced_skus: int = 0  # the number of SKUs without a price
+    # The SKUs without a price, in the column ``sku``; None if no offers were merged
+    unpriced: pa.Table | None = None
+    # The products that no competing offer has; None if the run does not tell them
+    uncovered: pa.Table | None = None
     # The feed's rows by SKU: `FeedRow`, and the columns that the output asks for.
     feed: pa.Table | None = None
     deferred: DeferredColumns | None = (
@@ -71,6 +75,12 @@ class MergedInventory:
     def record_count(self) -> int:
         """The number of rows of the merged feed; 0 if there is none."""
         return 0 if self.feed is None or self.failure else len(self.feed)
+
+    def competing_skus(self) -> Iterator[pa.StringArray]:
+        """Yield the SKUs that have a competing offer, some at a time."""
+        for rows in (self.feed, self.unpriced):
+            if rows is not None:
+                yield from rows["sku"].chunks
 
     def with_warnings(self, *entries: ReportEntry) -> "MergedInventory":
         """Return the same with more warnings."""
@@ -107,6 +117,7 @@ def merge_vendors(
     warnings: Sequence[ReportEntry] = (),
     limits: Limits = DEFAULT_LIMITS,
     overrides: Sequence[Override] = (),
+    catalog: NormalizedCatalog | None = None,
 ) -> MergedInventory:
     """Judge the rows, then pick each SKU's best offer and price it.
 
@@ -120,6 +131,7 @@ def merge_vendors(
         warnings: The warnings of the steps before.
         limits: The limits of reports.
         overrides: The overrides that the run uses.
+        catalog: The catalog, if the run has one.
     """
     parsed = [
         vendor for vendor in normalized if vendor.status is VendorStatus.FOUND
@@ -129,6 +141,8 @@ def merge_vendors(
     for vendor in normalized:
         all_warnings += vendor.warnings
     faults, warnings_of_rows = _judge_rows(config, parsed, used)
+    if catalog is not None and not faults:
+        faults += catalog.fault_of_rows
     all_warnings += warnings_of_rows
     if faults:
         failure = run_faults.failure_of(faults, Stage.MERGE_PRICE)
@@ -160,6 +174,7 @@ def _inventory_of(
         faults=tuple(faults),
         warnings=warnings,
         unpriced_skus=unpriced_count,
+        unpriced=winners.unpriced,
         feed=winners.priced,
         deferred=winners.deferred,
         effects=winners.effects,

@@ -54,6 +54,8 @@ class RowCounts:
     )
     unpriced: int | None = None  # the best rows of SKUs that get no price
     won: int | None = None  # rows in the feed
+    # Rows that are taken out because nothing matches them; None where nothing could
+    unmatched: int | None = None
 
     def __post_init__(self) -> None:
         """Compare the sum of the counts with the rows that were read."""
@@ -68,7 +70,16 @@ class RowCounts:
 
     def as_dict(self) -> dict[str, int | None]:
         """Return the counts as ``run_summary.json`` shows them."""
-        return asdict(self)
+        counts = asdict(self)
+        unmatched = counts.pop("unmatched")
+        if unmatched is None:
+            return counts
+        ordered: dict[str, int | None] = {}
+        for name, count in counts.items():
+            ordered[name] = count
+            if name == "refused":
+                ordered["unmatched"] = unmatched
+        return ordered
 
 
 def count_competing(

@@ -199,7 +199,7 @@ class FallbackPolicy:
         if self.rows_before is None or vendor.on_trouble == "fail":
             return None
         before = self.rows_before.get(vendor.vendor_id, 0)
-        now = normalized.valid_rows
+        now = normalized.offered_rows
         share = vendor_rows_share(
             self.config.guards,
             vendor.vendor_id,

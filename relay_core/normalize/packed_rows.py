@@ -1,7 +1,7 @@
 """A vendor's rows as the kernel packs them, and columns and lines made of them."""
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -34,8 +34,10 @@ from relay_core.kernel.feed_scan import text_places
 from relay_core.kernel.text_parts import TextPart
 from relay_core.normalize.result import Cells as ColumnOfRows
 from relay_core.normalize.result import VendorColumns
-from relay_core.normalize.typed_batch import TypedBatch, typed
-from relay_core.validation.row_schemas import offer_fields
+from relay_core.normalize.typed_batch import TypedBatch, null_cells, typed
+from relay_core.products.matched_rows import key_codes
+from relay_core.products.matcher import ProductMatcher
+from relay_core.validation.row_schemas import MATCHED_BY, offer_fields
 
 Cells: TypeAlias = "pa.Array | pa.ChunkedArray"
 """The cells of a column of offers."""
@@ -64,15 +66,35 @@ class GrowingRows:
     _numbers: GrowingArray = field(
         default_factory=lambda: GrowingArray(np.int64),
     )
+    # The key that matched each row; empty without a catalog
+    _codes: GrowingArray = field(
+        default_factory=lambda: GrowingArray(np.uint8),
+    )
 
     @property
     def count(self) -> int:
         """The number of rows."""
         return self._numbers.size
 
-    def add_part(self, part: TextPart, records_before: int) -> None:
-        """Take the rows of a part; ``records_before`` are before its first record."""
-        self._add(part.rows, part.offsets, part.numbers + records_before)
+    def add_part(
+        self,
+        part: TextPart,
+        records_before: int,
+        matcher: ProductMatcher | None = None,
+    ) -> None:
+        """Take the rows of a part, matched with products if there is a matcher.
+
+        ``records_before`` are before the part's first record.
+        """
+        numbers = part.numbers + records_before
+        if matcher is None or not len(numbers):
+            self._add(part.rows, part.offsets, numbers)
+            return
+        extra_columns = tuple(self.extra_columns)
+        packed = PackedRows((part.rows,), part.offsets, numbers, extra_columns)
+        rows, offsets, codes = packed.matched(matcher)
+        self._add(rows, offsets, numbers)
+        self._codes.append(codes)
 
     def _add(
         self,
@@ -114,19 +136,21 @@ class GrowingRows:
             offsets,
         )
         self._add(rows, offsets, batch.raw.row_numbers)
+        if batch.matched is not None:
+            self._codes.append(batch.matched.codes)
 
     def ordered(self, accepted: RowMask) -> "PackedRows":
         """Return the accepted rows in the order of their records."""
-        offsets = self._offsets.array()
-        numbers = self._numbers.array()
+        packed = self._packed(
+            self._offsets.array(),
+            self._numbers.array(),
+            self._codes.array(),
+        )
         if not accepted.all():
-            offsets = offsets[accepted]
-            numbers = numbers[accepted]
-        if (numbers[1:] < numbers[:-1]).any():
-            order = np.argsort(numbers, kind="stable")
-            offsets = offsets[order]
-            numbers = numbers[order]
-        return self._packed(offsets, numbers)
+            packed = packed.take(np.flatnonzero(accepted))
+        if (packed.numbers[1:] < packed.numbers[:-1]).any():
+            packed = packed.take(np.argsort(packed.numbers, kind="stable"))
+        return packed
 
     def last_sku(self) -> str | None:
         """Return the SKU of the last record; None if there are no rows."""
@@ -141,9 +165,11 @@ class GrowingRows:
         self,
         offsets: WholeNumbers,
         numbers: RecordNumbers,
+        codes: Bytes = _NO_CELL,
     ) -> "PackedRows":
         buffers = tuple(self._buffers)
-        return PackedRows(buffers, offsets, numbers, tuple(self.extra_columns))
+        extra_columns = tuple(self.extra_columns)
+        return PackedRows(buffers, offsets, numbers, extra_columns, codes)
 
 
 def _numbers_of(batch: TypedBatch) -> WholeNumbers:
@@ -178,6 +204,72 @@ class PackedRows:
     offsets: WholeNumbers
     numbers: RecordNumbers  # the number of each row's record
     extra_columns: tuple[str, ...]  # the tenant's extra columns
+    # The key that matched each row, a `MatchedBy`; empty without a catalog
+    codes: Bytes = field(default_factory=lambda: _NO_CELL)
+
+    def take(self, rows: RowIndex) -> "PackedRows":
+        """Return some rows."""
+        return replace(
+            self,
+            offsets=self.offsets[rows],
+            numbers=self.numbers[rows],
+            codes=self.codes[rows] if len(self.codes) else self.codes,
+        )
+
+    def matched(
+        self,
+        matcher: ProductMatcher,
+    ) -> tuple[Bytes, WholeNumbers, Bytes]:
+        """Return the rows packed again with the SKUs of their products.
+
+        Return the rows, the offset of each, and the key that matched each.
+        """
+        fields = [
+            pa.field(name, pa.string())
+            for name in dict.fromkeys(matcher.columns)
+        ]
+        matched = matcher.match(self.unpacked(fields))
+        if not matched.is_changed:
+            (rows,) = self.buffers
+            return rows, self.offsets, matched.codes
+        rows, offsets = self._with_texts(matched.columns)
+        return rows, offsets, matched.codes
+
+    def _with_texts(
+        self,
+        texts: Mapping[str, pa.StringArray],
+    ) -> tuple[Bytes, WholeNumbers]:
+        """Return the rows packed again with other texts, and the offset of each."""
+        places = text_places(self.extra_columns)
+        columns = np.full(len(places), -1, np.int32)
+        starts = np.zeros((len(texts), len(self.offsets)), np.int64)
+        lengths = np.zeros((len(texts), len(self.offsets)), np.int64)
+        data = [_NO_CELL]
+        size = 0
+        for index, (name, text) in enumerate(texts.items()):
+            columns[places[name]] = index
+            bounds, all_bytes = offsets_and_bytes(text)
+            starts[index] = bounds[:-1] - bounds[0] + size
+            lengths[index] = np.diff(bounds)
+            data.append(all_bytes[bounds[0] : bounds[-1]])
+            size += len(data[-1])
+        head_room = compiled.scan.head_room(len(places))
+        old_size = sum(len(buffer) for buffer in self.buffers)
+        long_lengths = 4 * starts.size
+        rows = np.empty(
+            old_size + size + long_lengths + 2 * head_room, np.uint8
+        )
+        offsets = np.empty(len(self.offsets), np.int64)
+        used = self.reader().replace_texts(
+            self.offsets,
+            columns,
+            starts,
+            lengths,
+            np.concatenate(data),
+            rows,
+            offsets,
+        )
+        return rows[: used + head_room].copy(), offsets
 
     def columns(
         self,
@@ -209,8 +301,14 @@ class PackedRows:
         ):
             cells_of_text = _texts(bounds_of_text, data_of_text)
             cells[list(places)[place]] = cells_of_text
-        if any(column.name == _ROW_NUMBER for column in fields):
-            cells[_ROW_NUMBER] = pa.array(self.numbers[rows])
+        for column in fields:
+            if column.name == _ROW_NUMBER:
+                cells[_ROW_NUMBER] = pa.array(self.numbers[rows])
+            elif column.name == MATCHED_BY and len(self.codes):
+                keys, nulls = key_codes(self.codes[rows])
+                cells[MATCHED_BY] = typed(column.type, keys, nulls)
+            elif column.name not in cells:
+                cells[column.name] = null_cells(column.type, len(rows))
         return [cells[column.name] for column in fields]
 
     def unpacked(self, fields: Sequence[pa.Field]) -> dict[str, ColumnOfRows]:

@@ -113,7 +113,7 @@ class RejectionLog:
                     fault_codes,
                     0,
                 )
-        skus = batch.texts["sku"].take(pa.array(rows))
+        skus = batch.own_skus.take(pa.array(rows))
         source_columns = {
             column: columns[rows]
             for column, columns in batch.source_columns.items()

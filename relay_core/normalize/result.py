@@ -5,17 +5,36 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, Protocol, TypeAlias
 
+import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from relay_core.columnar.arrays import RowIndex, RowMask
-from relay_core.columnar.text import take_short, with_nulls
+from relay_core.columnar.text import (
+    one_chunk,
+    take_short,
+    with_nulls,
+    without_nulls,
+)
 from relay_core.columnar.threads import ordered_map
+from relay_core.config import TenantConfig
 from relay_core.domain.codes import Stage, VendorStatus, WarningCode
-from relay_core.domain.columns import INPUT_COLUMNS, is_extra
-from relay_core.domain.records import Cause, ReportEntry, RunFailure
-from relay_core.domain.run_faults import failure_of
+from relay_core.domain.columns import INPUT_COLUMNS, is_extra, source_column
+from relay_core.domain.records import (
+    CatalogFault,
+    Cause,
+    ReportEntry,
+    RunFailure,
+)
+from relay_core.domain.run_faults import (
+    failure_of,
+    no_catalog_rows,
+    of_catalog,
+)
 from relay_core.normalize.typed_batch import null_cells, typed
+from relay_core.products.catalog import Catalog
+from relay_core.products.matched_rows import MatchedRows
+from relay_core.validation.catalog_input import catalog_state
 from relay_core.validation.row_schemas import OFFER_SCHEMA, REJECTED_ROWS
 from relay_core.validation.vendor_failures import (
     InputVerdict,
@@ -24,6 +43,7 @@ from relay_core.validation.vendor_failures import (
     stage_of,
 )
 
+_ROW_NUMBER = "row_number"
 Cells: TypeAlias = "pa.Array | tuple[npt.NDArray[Any], RowMask]"
 """A column of all rows: texts, or numbers and the mask of their nulls."""
 
@@ -147,6 +167,8 @@ class NormalizedVendor:
     offers: pa.Table = field(default_factory=no_offers)
     # Other columns of the rows; None if the vendor was read by another process.
     deferred: KeptColumns | None = None
+    # The rows by the key that matched them; None without a catalog, or unread.
+    matched: MatchedRows | None = None
     # All rejected records (``REJECTED_ROWS``).
     rejected_rows: pa.Table = field(default_factory=REJECTED_ROWS.empty_table)
 
@@ -155,9 +177,75 @@ class NormalizedVendor:
         """The number of valid rows."""
         return self.total_rows - self.invalid_rows
 
+    @property
+    def taken_out(self) -> int:
+        """The number of valid rows that are no offers, as no key matched them."""
+        return 0 if self.matched is None else self.matched.taken_out
+
+    @property
+    def offered_rows(self) -> int:
+        """The number of valid rows that are offers: those of normalized.csv."""
+        return self.valid_rows - self.taken_out
+
     def without_offers(self) -> "NormalizedVendor":
         """Return the vendor without its offers, whose memory can be released."""
         return replace(self, offers=no_offers(), deferred=None)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NormalizedCatalog:
+    """The catalog of a run after reading."""
+
+    # The catalog as a vendor: its rejected rows, and its valid rows as offers.
+    rows: NormalizedVendor
+    products: Catalog | None = None  # None if the catalog has no valid row
+
+    @classmethod
+    def of(
+        cls,
+        config: TenantConfig,
+        rows: NormalizedVendor,
+    ) -> "NormalizedCatalog":
+        """Return the catalog of some rows, whose offers have all columns."""
+        if rows.fault is not None:
+            return cls(replace(rows, fault=of_catalog(rows.fault)))
+        offers = rows.offers
+        if not len(offers):
+            return cls(rows)
+        order = np.argsort(offers[_ROW_NUMBER].to_numpy(), kind="stable")
+        in_order = offers.take(pa.array(order))
+        columns = {
+            name: without_nulls(one_chunk(in_order[name]))
+            for name in catalog_columns(config)
+            if name != _ROW_NUMBER and in_order[name].null_count < len(in_order)
+        }
+        return cls(rows, Catalog.of(config, columns))
+
+    @property
+    def state(self) -> VendorState:
+        """The part of the catalog in the run."""
+        faults = [*self.fault_of_rows]
+        if self.fault is not None:
+            faults = [of_catalog(self.fault)]
+        return catalog_state(faults[0] if faults else None)
+
+    @property
+    def fault(self) -> ReportEntry | None:
+        """The reason that the file cannot be used; None if it has been read."""
+        return self.rows.fault
+
+    @property
+    def fault_of_rows(self) -> Sequence[CatalogFault]:
+        """The fault of a catalog that has been read and has no valid row."""
+        if self.fault is None and self.products is None:
+            return [no_catalog_rows(self.rows.total_rows)]
+        return []
+
+
+def catalog_columns(config: TenantConfig) -> list[str]:
+    """Return the columns of offers that the catalog has."""
+    names = () if config.catalog is None else config.catalog.columns
+    return [*map(source_column, names), _ROW_NUMBER]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -169,6 +257,7 @@ class Normalized:
     states: Mapping[str, VendorState]  # the part of each vendor in the run
     # The uploads that a last good feed replaces.
     replaced: Mapping[str, NormalizedVendor] = field(default_factory=dict)
+    catalog: NormalizedCatalog | None = None  # None if the run has none
     failure: RunFailure | None = None  # the run's failure
     faults: Sequence[ReportEntry] = ()  # the reasons of the failure
     # The warnings, also those about the inputs
@@ -181,6 +270,7 @@ class Normalized:
         vendors: Sequence[NormalizedVendor],
         states: Mapping[str, VendorState] | None = None,
         replaced: Mapping[str, NormalizedVendor] | None = None,
+        catalog: NormalizedCatalog | None = None,
     ) -> "Normalized":
         """Return the result; an unusable feed, or no usable vendor, fails the run.
 
@@ -189,6 +279,7 @@ class Normalized:
             vendors: The vendors as they are used.
             states: The part of each vendor; by default that of the inputs.
             replaced: The uploads that a last good feed replaces.
+            catalog: The catalog, if the run has one.
         """
         states = inputs.states if states is None else states
         # A vendor that was read reports its last good feed itself.
@@ -200,6 +291,8 @@ class Normalized:
         faults = [
             vendor.fault for vendor in vendors if vendor.fault is not None
         ]
+        if catalog is not None and catalog.fault is not None:
+            faults.append(catalog.fault)
         failure = failure_of(faults, Stage.NORMALIZE)
         if failure is None:
             faults = nothing_left(states)
@@ -212,6 +305,7 @@ class Normalized:
             vendors=vendors,
             states=states,
             replaced=replaced or {},
+            catalog=catalog,
             failure=failure,
             faults=faults,
             warnings=warnings,
@@ -267,7 +361,7 @@ def valid_rows_of(
     for vendor in vendors:
         statuses.setdefault(vendor.vendor_id, []).append(vendor.status)
         if vendor.status.is_used:
-            valid_rows[vendor.vendor_id] = vendor.valid_rows
+            valid_rows[vendor.vendor_id] = vendor.offered_rows
     return {
         vendor_id: valid_rows.get(vendor_id, 0)
         for vendor_id in vendor_ids

@@ -29,6 +29,7 @@ from relay_core.ingest.sku_map import SkuMap
 from relay_core.normalize.header_cells import HeaderCells, made_of
 from relay_core.normalize.number_columns import NumberColumn
 from relay_core.normalize.typed_batch import TypedBatch
+from relay_core.products.matcher import ProductMatcher
 
 _TEXTS = canonical.names_of(canonical.Kind.TEXT, canonical.Kind.CONDITION)
 _REQUIRED_NUMBERS = [
@@ -51,6 +52,8 @@ class RowReader:
     sku_map: SkuMap | None  # the vendor's SKU map, if it has one
     # The rate of the vendor's currency; None if the currency is the tenant's.
     rate: Fraction | None = None
+    # Finds the products of rows, by the SKU map too; None without a catalog.
+    matcher: ProductMatcher | None = None
 
     def read(self, batch: TextBatch) -> TypedBatch:
         """Read one batch, without records that are blank or skipped."""
@@ -72,6 +75,10 @@ class RowReader:
             gtins, gtin_faults = self._gtins(batch, gtin_column, source_columns)
             text_columns[canonical.extra_column(gtin_column)] = gtins
             faults[gtin_column] = gtin_faults
+        matched = None
+        if self.matcher is not None:
+            matched = self.matcher.match(text_columns)
+            text_columns |= matched.columns
         numbers = {
             column: self._numbers(batch, column, source_columns)
             for column in canonical.NUMBER_COLUMNS
@@ -91,6 +98,7 @@ class RowReader:
             faults=faults,
             source_columns=source_columns,
             skipped=skipped,
+            matched=matched,
         )
 
     def has(self, column: str) -> bool:

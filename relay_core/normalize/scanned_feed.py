@@ -36,6 +36,8 @@ from relay_core.normalize.result import NormalizedVendor
 from relay_core.normalize.row_reader import RowReader
 from relay_core.normalize.row_validator import RowValidator
 from relay_core.normalize.vendor import SortedVendor, with_reports
+from relay_core.products.matched_rows import matched_rows
+from relay_core.products.matcher import are_unmatched
 from relay_core.validation import row_checks
 
 if TYPE_CHECKING:  # the kernel may be missing
@@ -80,9 +82,13 @@ class ScannedRows:
         accepted = np.ones(self.rows.count, np.bool_)
         accepted[self.plain_count :] = ~is_rejected
         packed = self.rows.ordered(accepted)
+        matcher = log.reader.matcher
+        is_used = None
+        if matcher is not None and matcher.leaves_out:
+            is_used = ~are_unmatched(packed.codes)
 
         def order() -> RowIndex:
-            return order_by_text(packed.skus()).rows
+            return order_by_text(packed.skus(), is_used).rows
 
         vendor = replace(
             self.vendor,
@@ -90,6 +96,11 @@ class ScannedRows:
             last_sku=last_sku,
         )
         vendor, rows = with_reports(vendor, log, room, order)
+        if matcher is not None:
+            is_valid = np.ones(len(packed.numbers), np.bool_)
+            columns = PackedColumns(packed, rows)
+            matched = matched_rows(matcher, packed.codes, is_valid, columns)
+            vendor = replace(vendor, matched=matched)
         return SortedVendor(
             vendor,
             PackedColumns(packed, rows),
@@ -243,6 +254,7 @@ def _read_plain(
     """
     body = doubts.text.body
     rows = scanned.rows
+    matcher = scanned.validator.log.reader.matcher
     records = doubts.text.header_records
     lines = 0
     extremes = []
@@ -253,7 +265,7 @@ def _read_plain(
     )
     parts = text_parts.text_parts(scanner, starts, len(body), VALID_SAMPLES)
     for part in parts:
-        rows.add_part(part, records)
+        rows.add_part(part, records, matcher)
         doubts.add(part, records, lines)
         records += part.records
         lines += part.lines
@@ -265,7 +277,7 @@ def _read_plain(
         _, end, _, _ = first_doubts[-1].tolist()
         part = next(text_parts.read_part(scanner, start, end))
         if len(part.numbers) == len(first_doubts) == part.records:
-            rows.add_part(part, first_number - 1)
+            rows.add_part(part, first_number - 1, matcher)
             extremes.append(part.extremes)
             doubts.clear()
     scanned.plain_count = rows.count

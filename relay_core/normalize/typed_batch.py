@@ -10,6 +10,7 @@ from relay_core.columnar import arrays
 from relay_core.columnar.numbers import ColumnValues
 from relay_core.columnar.text import with_nulls, zero_bytes
 from relay_core.ingest.feed import TextBatch
+from relay_core.products.matcher import Matched
 from relay_core.validation.row_schemas import OFFER_SCHEMA
 
 
@@ -30,11 +31,20 @@ class TypedBatch:
         default_factory=dict,
     )
     skipped: int = 0  # the number of the feed's records that are no rows
+    # The rows after they are matched with products; None without a catalog.
+    matched: Matched | None = None
 
     @property
     def size(self) -> int:
         """The number of rows."""
         return len(self.raw.row_numbers)
+
+    @property
+    def own_skus(self) -> pa.StringArray:
+        """The SKUs that the vendor and its SKU map give; empty if null."""
+        return (
+            self.texts["sku"] if self.matched is None else self.matched.own_skus
+        )
 
     def integers(
         self,

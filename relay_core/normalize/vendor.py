@@ -17,8 +17,12 @@ import numpy as np
 import pyarrow as pa
 
 from relay_core.columnar import csv_text
-from relay_core.columnar.arrays import RecordNumbers, RowIndex
-from relay_core.columnar.growing_columns import GrowingNumbers, GrowingTexts
+from relay_core.columnar.arrays import RecordNumbers, RowIndex, RowMask
+from relay_core.columnar.growing_columns import (
+    GrowingArray,
+    GrowingNumbers,
+    GrowingTexts,
+)
 from relay_core.columnar.sorting import TextOrder, order_by_text
 from relay_core.columnar.text import bytes_of, empty_texts
 from relay_core.columnar.threads import ordered_map
@@ -36,7 +40,13 @@ from relay_core.normalize.result import (
 from relay_core.normalize.row_reader import RowReader
 from relay_core.normalize.row_validator import RowValidator
 from relay_core.normalize.typed_batch import TypedBatch
-from relay_core.validation.row_schemas import OFFER_SCHEMA, offer_fields
+from relay_core.products.matched_rows import key_codes, matched_rows
+from relay_core.products.matcher import are_unmatched
+from relay_core.validation.row_schemas import (
+    MATCHED_BY,
+    OFFER_SCHEMA,
+    offer_fields,
+)
 
 ReadAgain: TypeAlias = Callable[[], Iterator[TextBatch | MalformedRecords]]
 """Begins to read a feed again."""
@@ -74,6 +84,9 @@ class ReadRows:
     numbers: dict[str, GrowingNumbers] = field(default_factory=dict)
     # Of normalized.csv
     lines: GrowingTexts = field(default_factory=GrowingTexts)
+    # The key that matched each row, and the SKU before that; empty without a catalog
+    codes: GrowingArray = field(default_factory=lambda: GrowingArray(np.uint8))
+    own_skus: GrowingTexts = field(default_factory=GrowingTexts)
     skipped: int = 0  # the number of records that `parser.skip_rows` names
 
     def add(self, batch: TypedBatch, lines: pa.StringArray) -> None:
@@ -94,6 +107,10 @@ class ReadRows:
                 )
             self.numbers[name].append(values, nulls)
         self.lines.append(lines)
+        if batch.matched is not None:
+            self.codes.append(batch.matched.codes)
+            if self.again is not None:
+                self.own_skus.append(batch.own_skus)
 
     def ordered(self, room: ReportRoom) -> "SortedVendor":
         """Return the valid rows in order of SKU, then of rows; this consumes the rows.
@@ -112,22 +129,20 @@ class ReadRows:
         }
         columns: dict[str, Cells] = {**texts, **numbers}
         skus = texts.get("sku")
+        is_valid = ~is_rejected
+        is_used = is_valid & ~self._taken_out(len(is_valid))
         valid_rows = np.empty(0, np.int64)
         if len(is_rejected) and self.again is not None:
-            by_sku = order_by_text(skus, ~is_rejected)
             record_numbers, _ = numbers["row_number"]
-            valid_rows = _reject_repeated(
-                log,
-                by_sku,
-                skus,
-                record_numbers,
-                self.again,
-            )
+            by_sku = order_by_text(skus, is_used)
+            valid_rows = self._without_repeated(by_sku, skus, record_numbers)
+            is_valid[by_sku.rows] = False
+            is_valid[valid_rows] = True
 
         def order() -> RowIndex:
             if not len(is_rejected) or self.again is not None:
                 return valid_rows
-            return order_by_text(skus, ~is_rejected).rows
+            return order_by_text(skus, is_used).rows
 
         vendor = replace(
             self.vendor,
@@ -138,11 +153,46 @@ class ReadRows:
             else skus[-1].as_py(),
         )
         vendor, rows = with_reports(vendor, log, room, order)
-        return SortedVendor(
-            vendor,
-            VendorColumns(columns, rows),
-            ReadyLines(self.lines.consume()),
-        )
+        kept = VendorColumns(columns, rows)
+        vendor = self._with_matched(vendor, is_valid, kept)
+        return SortedVendor(vendor, kept, ReadyLines(self.lines.consume()))
+
+    def _taken_out(self, row_count: int) -> RowMask:
+        """Return which rows are no offers because no product matches them."""
+        matcher = self.validator.log.reader.matcher
+        if matcher is not None and matcher.leaves_out:
+            return are_unmatched(self.codes.array())
+        return np.zeros(row_count, np.bool_)
+
+    def _without_repeated(
+        self,
+        by_sku: TextOrder,
+        skus: pa.StringArray,
+        record_numbers: RecordNumbers,
+    ) -> RowIndex:
+        """Reject the rows whose SKU others have; return the other rows in order."""
+        log = self.validator.log
+        again = self.again
+        if again is None:
+            return by_sku.rows
+        if log.reader.matcher is not None:
+            skus = self.own_skus.consume()
+        return _reject_repeated(log, by_sku, skus, record_numbers, again)
+
+    def _with_matched(
+        self,
+        vendor: NormalizedVendor,
+        is_valid: RowMask,
+        kept: VendorColumns,
+    ) -> NormalizedVendor:
+        """Return the vendor with its valid rows by the key that matched them."""
+        matcher = self.validator.log.reader.matcher
+        if matcher is None:
+            return vendor
+        codes = self.codes.array()
+        kept.columns[MATCHED_BY] = key_codes(codes)
+        matched = matched_rows(matcher, codes, is_valid, kept)
+        return replace(vendor, matched=matched)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,8 +227,7 @@ def read_rows(
         reader: The reader of the feed's cells.
         columns: The columns of offers to keep, the SKU among them.
         limits: The limits of reports.
-        again: Begins to read the feed again; given if rows with the same SKU are
-            rejected.
+        again: Begins to read the feed again, to reject rows with the same SKU.
 
     Raises:
         FeedUnreadableError: The feed's structure is broken.
@@ -190,8 +239,9 @@ def read_rows(
         limits,
         parsed.locator,
     )
-    kept_columns = columns if again is None else {*columns, "row_number"}
-    rows = ReadRows(vendor, RowValidator(log), kept_columns, again)
+    if again is not None or reader.matcher is not None:
+        columns = {*columns, "row_number"}
+    rows = ReadRows(vendor, RowValidator(log), columns, again)
 
     def read_batch(
         batch: TextBatch | MalformedRecords,
@@ -199,8 +249,8 @@ def read_rows(
         if isinstance(batch, MalformedRecords):
             return _ReadMalformed(*reader.without_skipped(batch))
         typed_batch = reader.read(batch)
-        extra_columns = reader.parser.extra_columns
-        lines = lines_of_batch(vendor.vendor_id, typed_batch, extra_columns)
+        names = reader.parser.extra_columns
+        lines = lines_of_batch(vendor.vendor_id, typed_batch, names)
         return _ReadBatch(typed_batch, lines)
 
     for batch in ordered_map(read_batch, parsed.batches):

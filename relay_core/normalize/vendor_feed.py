@@ -9,7 +9,7 @@ from relay_core.columnar.text import bytes_of
 from relay_core.config import ParserConfig, TenantConfig, VendorConfig
 from relay_core.config.inputs.parts import InputPart
 from relay_core.config.inputs.uploads import FileKind
-from relay_core.domain.codes import FailureCode, VendorStatus
+from relay_core.domain.codes import CATALOG, FailureCode, VendorStatus
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.domain.limits import Limits
 from relay_core.domain.run_faults import unreadable_feed
@@ -31,6 +31,8 @@ from relay_core.normalize.result import NormalizedVendor
 from relay_core.normalize.row_reader import RowReader, to_microseconds
 from relay_core.normalize.scanned_feed import scan_feed
 from relay_core.normalize.vendor import VendorRows, read_rows
+from relay_core.products.catalog import Catalog
+from relay_core.products.matcher import ProductMatcher
 
 _BATCHES_PER_RELEASE = 4
 """The number of batches after which the pages that were read are released."""
@@ -85,6 +87,8 @@ class FeedReader:
     # The number of bytes that feeds of the run may still unpack to; vendors take them
     # in order.
     bytes_left: int
+    # The products that vendors' rows are matched with; None if there are none
+    catalog: Catalog | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def read(self, feed: VendorFeed) -> VendorRows | NormalizedVendor:
@@ -177,6 +181,10 @@ class FeedReader:
         plan: ColumnPlan,
         sku_map: SkuMap | None,
     ) -> RowReader:
+        matcher = None
+        if self.catalog is not None:
+            matcher = ProductMatcher(self.config, sku_map, self.catalog)
+            sku_map = None
         return RowReader(
             plan=plan,
             parser=parser,
@@ -184,6 +192,7 @@ class FeedReader:
             requested_at=to_microseconds(self.requested_at),
             sku_map=sku_map,
             rate=self.config.rate_of(vendor),
+            matcher=matcher,
         )
 
 
@@ -272,7 +281,11 @@ def _judge_columns(
             it.
     """
     vendor = NormalizedVendor(vendor_config.vendor_id, VendorStatus.FOUND)
-    is_strict = config.error_policy.fail_on_missing_required_columns
+    is_catalog = (
+        config.catalog is not None and vendor_config.vendor_id == CATALOG
+    )
+    policy = config.error_policy
+    is_strict = is_catalog or policy.fail_on_missing_required_columns
     is_unusable = bool(plan.missing) and (is_strict or plan.unusable)
     if is_unusable or plan.repeated:
         for _ in (

@@ -9,10 +9,12 @@ import pyarrow.compute as pc
 from relay_core.columnar.sorted_file import read_sorted_file, sorted_file_chunks
 from relay_core.columnar.sorting import order_by_text
 from relay_core.columnar.text import one_chunk
+from relay_core.config import TenantConfig
 from relay_core.domain.codes import VendorStatus
 from relay_core.domain.records import Cause, ReportEntry
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.normalize.vendor import SortedVendor
+from relay_core.products.matched_rows import MatchedRows
 from relay_core.validation.row_schemas import offer_schema
 
 WORK_FILE = "offers.arrow"
@@ -45,27 +47,32 @@ _ROWS_AT_ONCE = 1 << 16
 def work_file_chunks(
     ordered: SortedVendor,
     vendor: NormalizedVendor,
-    extra_columns: Sequence[str] = (),
+    config: TenantConfig,
 ) -> Iterator[memoryview]:
     """Yield the work file of a vendor.
 
     Args:
         ordered: The vendor's rows, which have the columns that the offers lack.
         vendor: The vendor with its offers.
-        extra_columns: The tenant's extra columns.
+        config: The tenant's config.
     """
-    schema = offer_schema(extra_columns)
+    schema = offer_schema_of(config)
     report = {name: getattr(vendor, name) for name in _PLAIN_FIELDS}
     report["fault"] = None if vendor.fault is None else vendor.fault.as_dict()
     report["warnings"] = [entry.as_dict() for entry in vendor.warnings]
     report["causes"] = [cause.as_dict() for cause in vendor.causes]
+    if vendor.matched is not None:
+        report["matched"] = vendor.matched.as_dict()
     metadata = {_REPORT: json.dumps(report, ensure_ascii=False).encode()}
     entries = pa.table({"entry": pa.array(vendor.entries, pa.large_string())})
+    tables = [vendor.rejected_rows, entries]
+    if vendor.matched is not None:
+        tables.append(vendor.matched.unmatched)
     return sorted_file_chunks(
         schema.with_metadata(metadata),
         "sku",
         _all_columns(ordered, vendor, schema),
-        [vendor.rejected_rows, entries],
+        tables,
     )
 
 
@@ -89,17 +96,27 @@ def _all_columns(
         yield pa.table(in_order, schema=schema).combine_chunks()
 
 
+def offer_schema_of(config: TenantConfig) -> pa.Schema:
+    """Return the columns of a tenant's offers in work files."""
+    has_catalog = config.catalog is not None
+    return offer_schema(config.extra_columns, has_catalog=has_catalog)
+
+
 def read_work_file(data: bytes | memoryview) -> NormalizedVendor:
     """Return the vendor of a work file."""
-    offers, rejected_rows, entries = read_sorted_file(data)
+    offers, rejected_rows, entries, *unmatched = read_sorted_file(data)
     report = json.loads(offers.schema.metadata[_REPORT])
     fault = report["fault"]
     plain_fields = {
         name: report[name] for name in _PLAIN_FIELDS if name in report
     }
     plain_fields["status"] = VendorStatus(report["status"])
+    matched = None
+    if unmatched:
+        matched = MatchedRows(unmatched=unmatched[0], **report["matched"])
     return NormalizedVendor(
         **plain_fields,
+        matched=matched,
         fault=None if fault is None else ReportEntry(**fault),
         warnings=tuple(ReportEntry(**entry) for entry in report["warnings"]),
         causes=tuple(map(Cause.of, report["causes"])),

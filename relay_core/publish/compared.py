@@ -23,8 +23,8 @@ from relay_core.publish.kept_rows import KeptRows
 from relay_core.publish.quarantine import Quarantine
 from relay_core.publish.state import Baseline, Publication, StateContext
 from relay_core.validation.comparison import Comparison, FeedFigures
-from relay_core.validation.guards import judge_guards
-from relay_core.validation.vendor_failures import VendorState, exempt
+from relay_core.validation.guards import exempt, judge_guards
+from relay_core.validation.vendor_failures import VendorState
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -241,7 +241,12 @@ def row_counts(
             continue
         vendor_id = vendor.vendor_id
         records = vendor.total_rows + vendor.skipped
-        read_counts = RowCounts(records, vendor.skipped, vendor.invalid_rows)
+        read_counts = RowCounts(
+            records,
+            vendor.skipped,
+            vendor.invalid_rows,
+            unmatched=None if vendor.matched is None else vendor.taken_out,
+        )
         if merged is None or offer_counts is None:
             counts[vendor_id] = read_counts
         elif vendor.status.is_used:
@@ -254,7 +259,7 @@ def row_counts(
             counts[vendor_id] = replace(
                 read_counts,
                 duplicates=vendor.duplicates,
-                left_out=vendor.valid_rows - vendor.duplicates,
+                left_out=vendor.offered_rows - vendor.duplicates,
                 same_sku=0,
                 outbid=0,
                 unpriced=0,

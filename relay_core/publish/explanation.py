@@ -23,13 +23,16 @@ from relay_core.domain.codes import VendorStatus
 from relay_core.domain.errors import SkuNotFoundError
 from relay_core.domain.limits import MAX_QUOTED
 from relay_core.merge.best_offer import Merge
-from relay_core.normalize.work_file import REJECTED_BY_SKU, WORK_FILE
+from relay_core.normalize.work_file import (
+    REJECTED_BY_SKU,
+    WORK_FILE,
+    offer_schema_of,
+)
 from relay_core.publish import explanation_json, work_files
 from relay_core.publish.keys import ArtifactKeys
 from relay_core.publish.offer_ranking import OfferRanking
 from relay_core.publish.quarantine import quarantined_schema
 from relay_core.publish.stored_rows import kept_schema
-from relay_core.validation.row_schemas import offer_schema
 
 MAX_REJECTED = 100
 """The number of rejected rows that an explanation shows."""
@@ -164,7 +167,7 @@ def _vendor_files(
 ) -> Iterator[work_files.WorkFile]:
     """Yield the work files of vendors, in the order of the config."""
     config = ranking.merge.config
-    schema = offer_schema(config.extra_columns)
+    schema = offer_schema_of(config)
     for vendor in config.vendors:
         key = keys.work(vendor.vendor_id, WORK_FILE)
         status = statuses.get(vendor.vendor_id)

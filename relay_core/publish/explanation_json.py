@@ -11,11 +11,13 @@ from relay_core.columnar.text import integers_of
 from relay_core.config import Override, TenantConfig
 from relay_core.domain.cell_rules import cut
 from relay_core.merge.vendor_offers import FED_QUANTITY, VENDOR_RANK
+from relay_core.products.matcher import MatchedBy
 from relay_core.publish.channels import channels_of
 from relay_core.publish.feed import fields_of, row_texts
 from relay_core.publish.offer_ranking import LANDED_COST, ExplainedOffers
 from relay_core.publish.state import SUSPECT_SINCE
 from relay_core.validation.comparison import SUSPECT_PRICE
+from relay_core.validation.row_schemas import MATCHED_BY
 
 # The largest explanation as JSON. Longer ones are cut; their counts stay.
 _MAX_BYTES = (1 << 20) - 1024
@@ -137,6 +139,7 @@ def offers_as_json(
             vendor_ids[rank] for rank in offers[VENDOR_RANK].to_pylist()
         ],
         "vendor_sku": offers["vendor_sku"].to_pylist(),
+        **_matched_by(config, offers),
         "row_number": offers["row_number"].to_pylist(),
         "quantity_available": offers[FED_QUANTITY].to_pylist(),
         "stock_quantity": stock_quantities,
@@ -152,6 +155,23 @@ def offers_as_json(
         dict(zip(columns, cells, strict=True))
         for cells in zip(*columns.values(), strict=True)
     ]
+
+
+def _matched_by(
+    config: TenantConfig,
+    offers: pa.Table,
+) -> dict[str, list[str | None]]:
+    """Return the key that matched each offer; None for one that no key matched.
+
+    Return nothing without a catalog.
+    """
+    if config.catalog is None:
+        return {}
+    codes = offers[MATCHED_BY].to_pylist()
+    names = [
+        None if code is None else MatchedBy(code).name.lower() for code in codes
+    ]
+    return {MATCHED_BY: names}
 
 
 def _money(amounts: pa.ChunkedArray) -> list[str | None]:

@@ -19,6 +19,7 @@ from relay_core.publish.applied_rules import AppliedRule, applied_rules
 from relay_core.publish.changes import Changes
 from relay_core.publish.channels import ChannelSummary, summary_of
 from relay_core.publish.compared import Compared, row_counts
+from relay_core.publish.product_lists import CatalogFindings
 from relay_core.publish.quarantine import Quarantine
 from relay_core.publish.state import Publication
 from relay_core.validation.vendor_failures import InputVerdict, VendorState
@@ -44,6 +45,7 @@ class RunScope:
     # True if the run is of all vendors; only these runs publish their feed.
     of_all_vendors: bool = True
     has_quarantine: bool = False  # whether the config has a quarantine
+    has_catalog: bool = False  # whether the config has a catalog
     timezone: str = "UTC"  # the tenant's time zone, in which reports show times
 
     @classmethod
@@ -62,6 +64,7 @@ class RunScope:
             limits=limits,
             of_all_vendors=of_all_vendors,
             has_quarantine=config.guards.quarantine is not None,
+            has_catalog=config.catalog is not None,
             timezone=config.timezone,
         )
 
@@ -77,6 +80,7 @@ class RunFindings:
     # True if the run is of all vendors; only these runs publish their feed.
     of_all_vendors: bool = True
     has_quarantine: bool = False  # whether the config has a quarantine
+    has_catalog: bool = False  # whether the config has a catalog
     timezone: str = "UTC"  # the tenant's time zone, in which reports show times
     # When each vendor's upload came, aware, if that is known.
     uploaded_at: Mapping[str, datetime] = field(default_factory=dict)
@@ -91,6 +95,11 @@ class RunFindings:
     # The part of each vendor in the run.
     states: Mapping[str, VendorState] = field(default_factory=dict)
     normalized: Sequence[NormalizedVendor] = ()  # the vendors as they are used
+    # The rejected rows of the catalog; None if it was not read
+    catalog_rows: NormalizedVendor | None = None
+    catalog: CatalogFindings | None = None  # None without a read catalog
+    # The part of the catalog in the run; None for a tenant without one
+    catalog_state: VendorState | None = None
     # The uploads that a last good feed replaces.
     replaced: Mapping[str, NormalizedVendor] = field(default_factory=dict)
     guards: Sequence[records.GuardResult] | None = (
@@ -143,6 +152,7 @@ class RunFindings:
             limits=scope.limits,
             of_all_vendors=scope.of_all_vendors,
             has_quarantine=scope.has_quarantine,
+            has_catalog=scope.has_catalog,
             timezone=scope.timezone,
         )
         if inputs is not None:
@@ -152,24 +162,33 @@ class RunFindings:
                 faults=inputs.faults,
                 warnings=inputs.warnings,
                 states=inputs.states,
+                catalog_state=inputs.catalog,
                 uploaded_at=inputs.uploaded_at,
                 parts_uploaded_at=inputs.parts_uploaded_at,
             )
         if normalized is not None:
-            findings = replace(
-                findings,
-                faults=normalized.faults,
-                warnings=normalized.warnings,
-                states=normalized.states,
-                normalized=normalized.vendors,
-                replaced=normalized.replaced,
-                rows=row_counts(normalized.vendors, None),
-            )
-            failure = findings._with_remedy(normalized.failure)
-            findings = replace(findings, failure=failure)
+            findings = findings._with_normalized(normalized)
         if compared is not None:
             findings = findings._with_compared(compared)
         return findings
+
+    def _with_normalized(self, normalized: Normalized) -> "RunFindings":
+        catalog = normalized.catalog
+        findings = replace(
+            self,
+            faults=normalized.faults,
+            warnings=normalized.warnings,
+            states=normalized.states,
+            normalized=normalized.vendors,
+            catalog=CatalogFindings.of(normalized),
+            catalog_rows=None if catalog is None else catalog.rows,
+            replaced=normalized.replaced,
+            rows=row_counts(normalized.vendors, None),
+        )
+        if catalog is not None:
+            findings = replace(findings, catalog_state=catalog.state)
+        failure = findings._with_remedy(normalized.failure)
+        return replace(findings, failure=failure)
 
     def _with_compared(self, compared: Compared) -> "RunFindings":
         merged = compared.merged
@@ -195,6 +214,9 @@ class RunFindings:
             currency=merged.config.default_currency,
             channels=[summary_of(channel) for channel in compared.channels],
         )
+        if self.catalog is not None:
+            catalog = replace(self.catalog, uncovered=merged.uncovered)
+            findings = replace(findings, catalog=catalog)
         shown_skus = {
             suspect["sku"] for suspect in findings.first_quarantined(MAX_MOVES)
         }
@@ -250,6 +272,13 @@ class RunFindings:
         """The uploads that were read; all rejected and counted rows are theirs."""
         return uploads_of(self.normalized, self.replaced)
 
+    @property
+    def reported_files(self) -> list[NormalizedVendor]:
+        """The inputs whose rejected rows are reported; the catalog is the last."""
+        if self.catalog_rows is None:
+            return self.uploads
+        return [*self.uploads, self.catalog_rows]
+
     def channel_rows(self) -> dict[str, int] | None:
         """Return the number of rows of each channel, or None for a failed run."""
         if self.failure is not None:
@@ -261,7 +290,9 @@ class RunFindings:
         limit: int = DEFAULT_LIMITS.report_causes,
     ) -> list[records.Cause]:
         """Return the causes of rejected rows, the most frequent first."""
-        causes = [cause for upload in self.uploads for cause in upload.causes]
+        causes = [
+            cause for file in self.reported_files for cause in file.causes
+        ]
         return sorted(causes, key=lambda cause: -cause.count)[:limit]
 
     def valid_rows(self) -> dict[str, int]:

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from relay_core.domain.codes import CATALOG
+
 MERGED_INVENTORY = "merged_inventory"
 """The name of the feed as an artifact and as a file."""
 CHANNEL_PREFIX = "channel_"
@@ -17,6 +19,8 @@ _RUN_ARTIFACTS = (
     "report",
     "overrides",
     "quarantine",
+    "unmatched",
+    "uncovered",
 )
 # The copy of an upload keeps at most this many bytes of its name, because S3 allows
 # keys of 1,024 bytes.
@@ -47,6 +51,10 @@ class ArtifactKeys:
     changes = RelativeKey("reports/changes.csv")
     overrides = RelativeKey("reports/overrides.json")
     quarantine = RelativeKey("reports/quarantine.csv")
+    # The rows that match no product of the catalog
+    unmatched = RelativeKey("reports/unmatched.csv")
+    # The products of the catalog that nobody offers
+    uncovered = RelativeKey("reports/uncovered.csv")
     run_summary = RelativeKey("reports/run_summary.json")
     report = RelativeKey("reports/report.html")
     # The prefix of the feed's key in every format
@@ -102,10 +110,15 @@ class ArtifactKeys:
     def belongs_to_run(name: str) -> bool:
         """Return whether an artifact is of the whole run and not of one vendor."""
         return (
-            name == MERGED_INVENTORY
+            name in (MERGED_INVENTORY, CATALOG)
             or name in _RUN_ARTIFACTS
             or name.startswith(CHANNEL_PREFIX)
         )
+
+    @staticmethod
+    def upload_name(vendor_id: str, *, is_catalog: bool = False) -> str:
+        """Return the artifact's name of the copy of a vendor's feed, or the catalog's."""
+        return CATALOG if is_catalog else f"inbound_{vendor_id}"
 
     def merged_inventory(self, feed_format: str) -> str:
         """Return the key of the merged feed in a format."""

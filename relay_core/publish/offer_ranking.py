@@ -22,7 +22,7 @@ from relay_core.merge import (
 )
 from relay_core.merge.best_offer import Merge
 from relay_core.merge.pricing import PriceInputs
-from relay_core.validation.row_schemas import offer_schema
+from relay_core.normalize.work_file import offer_schema_of
 
 LANDED_COST = "landed_cost"
 """The column with the cost that offers are compared by; null for no cost."""
@@ -72,7 +72,7 @@ class OfferRanking:
         is_last_good = status is VendorStatus.LAST_GOOD
         left_out = status is VendorStatus.LEFT_OUT
         # Rows that are joined with duplicates wait until the last part has come.
-        waiting = offer_schema(self.merge.config.extra_columns).empty_table()
+        waiting = offer_schema_of(self.merge.config).empty_table()
         for part in parts:
             self.count += len(part)
             rows = pa.concat_tables([waiting, part]).combine_chunks()

@@ -44,19 +44,22 @@ def input_manifest_json(
     vendors: Mapping[str, Mapping[str, Any]],
     generated_at: str,
     overrides: Mapping[str, Any] | None = None,
+    catalog: Mapping[str, Any] | None = None,
 ) -> bytes:
-    """Return input_manifest.json: one entry a vendor, and the pins of the overrides.
+    """Return input_manifest.json: one entry an input, and the pins of the overrides.
 
     Entries come from `manifest_entry`, the overrides' pins from `overrides_pins`.
+    ``catalog`` is the catalog's entry; None for a tenant without one.
     """
-    return _document(
-        {
-            **_identity(ctx),
-            "generated_at": generated_at,
-            "overrides": overrides,
-            "vendors": vendors,
-        },
-    )
+    manifest = {
+        **_identity(ctx),
+        "generated_at": generated_at,
+        "overrides": overrides,
+        "vendors": vendors,
+    }
+    if catalog is not None:
+        manifest["catalog"] = catalog
+    return _document(manifest)
 
 
 def manifest_entry(
@@ -122,7 +125,7 @@ def errors_json(ctx: RunContext, findings: RunFindings) -> bytes | None:
     counts = Counter(entry.error_code for entry in findings.faults)
     counts.update(findings.counted_warnings())
     row_entries: list[str] = []
-    for vendor in findings.uploads:
+    for vendor in findings.reported_files:
         counts.update(vendor.fault_counts)
         missing_count = limits.report_entries - len(row_entries)
         row_entries += islice(vendor.entries, missing_count)
@@ -267,6 +270,9 @@ def run_summary_json(
         name: rows.as_dict() for name, rows in findings.rows.items()
     }
     summary["quarantined"] = findings.quarantined
+    if findings.has_catalog:
+        catalog = findings.catalog
+        summary["catalog"] = None if catalog is None else catalog.as_dict()
     summary["channels"] = findings.channel_rows()
     return _document(summary)
 

@@ -19,9 +19,16 @@ import pyarrow.compute as pc
 from relay_core.columnar import arrays
 from relay_core.columnar.csv_text import cents_text
 from relay_core.columnar.text import flags_of
+from relay_core.config import TenantConfig, VendorConfig
 from relay_core.config.models import GuardsConfig
+from relay_core.domain.codes import VendorStatus
 from relay_core.domain.records import GuardResult
 from relay_core.validation.comparison import Comparison, FeedFigures
+from relay_core.validation.vendor_failures import (
+    VendorState,
+    is_absence,
+    may_be_empty,
+)
 
 Examples: TypeAlias = tuple[Mapping[str, Any], ...]
 MAX_EXAMPLES = 5
@@ -313,3 +320,19 @@ def falls_below(
 def _money(cents: arrays.Cents) -> list[str]:
     texts: list[str] = cents_text(cents).to_pylist()
     return texts
+
+
+def exempt(
+    config: TenantConfig,
+    vendors: Collection[VendorConfig],
+    states: Mapping[str, VendorState],
+) -> set[str]:
+    """Return the vendors that are absent and may be: their SKUs may be gone."""
+    exempt_vendors = set()
+    for vendor in vendors:
+        state = states[vendor.vendor_id]
+        if state.failure is None or state.status is VendorStatus.LAST_GOOD:
+            continue
+        if is_absence(state.failure) and may_be_empty(config, vendor):
+            exempt_vendors.add(vendor.vendor_id)
+    return exempt_vendors

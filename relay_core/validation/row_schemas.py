@@ -98,6 +98,9 @@ OFFER_SCHEMA = pa.schema([(rule.name, rule.type) for rule in OFFER_RULES])
 FEED_ROW_COLUMNS = tuple(rule.name for rule in FEED_ROW_RULES)
 """The columns of the merged feed that its contract has rules for."""
 
+MATCHED_BY = "matched_by"
+"""The column of offers with the key that matched each row; null for an unmatched row."""
+
 REJECTED_ROWS = pa.schema(
     [
         ("row_number", pa.int64()),
@@ -135,9 +138,20 @@ def offer_fields(columns: Collection[str]) -> Iterator[pa.Field]:
     yield from (
         pa.field(name, pa.string()) for name in columns if is_extra(name)
     )
+    if MATCHED_BY in columns:
+        yield pa.field(MATCHED_BY, pa.int32())
 
 
-def offer_schema(extra_columns: Sequence[str]) -> pa.Schema:
-    """Return the columns of offers of a tenant with some extra columns."""
+def offer_schema(
+    extra_columns: Sequence[str],
+    *,
+    has_catalog: bool = False,
+) -> pa.Schema:
+    """Return the columns of offers of a tenant with some extra columns.
+
+    With ``has_catalog``, the last one is the key that matched each row.
+    """
     names = [*OFFER_SCHEMA.names, *map(extra_column, extra_columns)]
+    if has_catalog:
+        names.append(MATCHED_BY)
     return pa.schema(offer_fields(names))

@@ -4,7 +4,7 @@
 used instead, which is that of the run whose feed is published.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -16,6 +16,7 @@ from relay_core.config.inputs.parts import InputPart
 from relay_core.config.inputs.uploads import FileKind
 from relay_core.domain import run_faults
 from relay_core.domain.codes import (
+    CATALOG,
     FailureCode,
     Stage,
     VendorStatus,
@@ -38,7 +39,7 @@ _CODES_OF_ROWS = (
     FailureCode.VALIDATION_ERRORS,
     run_faults.VENDOR_ROWS,
 )
-_ANY_PREFIX = "any prefix (inbound.type local is for the local runner)"
+ANY_PREFIX = "any prefix (inbound.type local is for the local runner)"
 """The expected location of a vendor's feed if its config names none in the bucket."""
 
 
@@ -140,11 +141,21 @@ class InputVerdict:
         default_factory=dict,
     )
 
+    # The part of the catalog in the run, which reads it before all vendors; None for a
+    # tenant without one.
+    catalog: VendorState | None = None
+
+    @property
+    def reads_catalog(self) -> bool:
+        """True if the run has a catalog that can be read."""
+        return self.catalog is not None and self.catalog.status.is_used
+
     def to_read(self) -> list[str]:
-        """Return the vendors to read: their uploads, or the inputs used instead."""
-        return [
+        """Return the inputs to read: the catalog, and vendors' uploads or others."""
+        vendor_ids = [
             name for name, state in self.states.items() if state.status.is_used
         ]
+        return [CATALOG, *vendor_ids] if self.reads_catalog else vendor_ids
 
 
 def may_be_empty(config: TenantConfig, vendor: VendorConfig) -> bool:
@@ -181,14 +192,14 @@ def judge_inputs(
     parts_left_out: dict[str, Mapping[str, ReportEntry]] = {}
     for vendor in vendors:
         upload = inputs.get(vendor.vendor_id)
-        failures = _failures_of_parts(
+        failures = failures_of_parts(
             vendor,
             upload,
             requested_at,
             locations.get(vendor.vendor_id),
             limits,
         )
-        failure = _failure_of_input(vendor, upload, failures, limits)
+        failure = failure_of_input(vendor, upload, failures, limits)
         if failure is None:
             states[vendor.vendor_id] = VendorState(VendorStatus.FOUND)
             parts_left_out[vendor.vendor_id] = {
@@ -359,7 +370,7 @@ def stage_of(failure: ReportEntry) -> Stage:
     return Stage.NORMALIZE
 
 
-def _failure_of_input(
+def failure_of_input(
     vendor: VendorConfig,
     upload: VendorInput | None,
     failures: Mapping[str | None, ReportEntry],
@@ -377,7 +388,7 @@ def _failure_of_input(
     return _failure_of_sku_map(vendor, upload.sku_map_size, limits)
 
 
-def _failures_of_parts(
+def failures_of_parts(
     vendor: VendorConfig,
     upload: VendorInput | None,
     requested_at: datetime,
@@ -423,7 +434,7 @@ def _absence_of(
         code,
         vendor.vendor_id,
         part_id=part.part_id,
-        location=location or part.inbound.s3_prefix or _ANY_PREFIX,
+        location=location or part.inbound.s3_prefix or ANY_PREFIX,
     )
 
 
@@ -481,19 +492,3 @@ def _failure_of_sku_map(
     if size > limit:
         return run_faults.too_large(vendor.vendor_id, "SKU map", size, limit)
     return None
-
-
-def exempt(
-    config: TenantConfig,
-    vendors: Collection[VendorConfig],
-    states: Mapping[str, VendorState],
-) -> set[str]:
-    """Return the vendors that are absent and may be: their SKUs may be gone."""
-    exempt_vendors = set()
-    for vendor in vendors:
-        state = states[vendor.vendor_id]
-        if state.failure is None or state.status is VendorStatus.LAST_GOOD:
-            continue
-        if is_absence(state.failure) and may_be_empty(config, vendor):
-            exempt_vendors.add(vendor.vendor_id)
-    return exempt_vendors

@@ -16,6 +16,7 @@ from typing import Any, cast
 from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
 
+from relay_core.domain.codes import CATALOG
 from relay_core.publish.keys import ArtifactKeys
 from relay_dagster.aws import errors
 from relay_dagster.aws.chunk_reader import ChunkReader, Written
@@ -107,8 +108,8 @@ class ObjectStore:
     def artifacts(self, run_id: str, tenant_id: str) -> dict[str, str]:
         """Return the keys of a run's artifacts by name, in the order of the names.
 
-        Work files are not artifacts. Several attempts may have copied a vendor's feed
-        under different keys. The copy that the run's manifest names is the artifact.
+        Work files are not artifacts. Of several copies of a vendor's feed, the one that
+        the run's manifest names is the artifact.
         """
         run_keys = ArtifactKeys(run_id, tenant_id)
         keys_by_name: dict[str, list[str]] = {}
@@ -116,22 +117,23 @@ class ObjectStore:
             name = run_keys.artifact_name(stored.key)
             if name:
                 keys_by_name.setdefault(name, []).append(stored.key)
-        pinned_keys: set[str] = set()
-        if any(len(keys) > 1 for keys in keys_by_name.values()):
-            pinned_keys = self._pinned_keys(run_keys)
+        body = None
+        copy = f"inbound_{CATALOG}"
+        if any(keys[1:] or name == copy for name, keys in keys_by_name.items()):
+            body = self.read_or_none(run_keys.input_manifest)
+        manifest = json.loads(body or b"{}")
+        if copy in keys_by_name and "catalog" in manifest:
+            keys_by_name[CATALOG] = keys_by_name.pop(copy)
+        entries = [
+            *manifest.get("vendors", {}).values(),
+            manifest.get("catalog"),
+        ]
+        pinned_keys = {entry["run_copy_key"] for entry in entries if entry}
         artifacts = {}
         for name, keys in sorted(keys_by_name.items()):
             pinned = [key for key in keys if key in pinned_keys]
             artifacts[name] = pinned[0] if pinned else keys[-1]
         return artifacts
-
-    def _pinned_keys(self, run_keys: ArtifactKeys) -> set[str]:
-        """Return the keys of the copies of feeds that a run's manifest names."""
-        manifest = json.loads(
-            self.read_or_none(run_keys.input_manifest) or b"{}",
-        )
-        inputs = manifest.get("vendors", {}).values()
-        return {str(vendor_input["run_copy_key"]) for vendor_input in inputs}
 
     def _listed(
         self,

@@ -5,6 +5,7 @@ from typing import Any
 
 from pydantic import Field
 
+from relay_core.domain.codes import CATALOG
 from relay_dagster.wire.base import ResponseBody
 
 
@@ -52,6 +53,14 @@ class InputManifest(ResponseBody):
 
     overrides: PinnedOverrides | None = None
     vendors: dict[str, PinnedInput]
+    catalog: PinnedInput | None = None
+
+    @property
+    def inputs(self) -> dict[str, PinnedInput]:
+        """The input of each vendor, and of the catalog."""
+        if self.catalog is None:
+            return self.vendors
+        return {**self.vendors, CATALOG: self.catalog}
 
 
 class ConfigSnapshot(ResponseBody):

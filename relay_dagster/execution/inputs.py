@@ -21,7 +21,7 @@ from relay_core.config import (
     overrides_in_effect,
     parse_overrides,
 )
-from relay_core.domain.codes import VendorStatus
+from relay_core.domain.codes import CATALOG, VendorStatus
 from relay_core.domain.limits import Limits
 from relay_core.domain.records import ReportEntry
 from relay_core.normalize.work_file import WORK_FILE
@@ -146,6 +146,14 @@ class InputSnapshot:
     now: datetime  # the manifest's instant
     # Returns a tenant's current overrides
     overrides: Callable[[str], OverrideDocument]
+    catalog: VendorConfig | None = (
+        None  # the catalog as a vendor, if there is one
+    )
+
+    @property
+    def _inputs(self) -> list[VendorConfig]:
+        """The vendors, then the catalog."""
+        return [*self.vendors, *filter(None, [self.catalog])]
 
     def take(self, *, is_first: bool) -> PinnedInputs:
         """Return the inputs that are pinned; find, copy and pin them if there are none.
@@ -162,9 +170,9 @@ class InputSnapshot:
             self.sink.io.submit(self._copy_sku_map, vendor)
             for vendor in vendors_with_map
         ]
-        entries = self.sink.io.map(self._copy_latest, self.vendors)
+        entries = self.sink.io.map(self._copy_latest, self._inputs)
         sku_map_sizes = [copy.result() for copy in sku_map_copies]
-        vendor_ids = [vendor.vendor_id for vendor in self.vendors]
+        vendor_ids = [vendor.vendor_id for vendor in self._inputs]
         return self._pin(
             dict(zip(vendor_ids, entries, strict=True)),
             _sizes_by_vendor(vendors_with_map, sku_map_sizes),
@@ -185,7 +193,7 @@ class InputSnapshot:
         ones.
         """
         entries = {
-            vendor.vendor_id: _missing(vendor) for vendor in self.vendors
+            vendor.vendor_id: _missing(vendor) for vendor in self._inputs
         }
         for run in earlier_runs:
             if self._has_inputs(run, with_work):
@@ -200,13 +208,12 @@ class InputSnapshot:
         inputs: PinnedInputs,
         states: Mapping[str, VendorState],
     ) -> None:
-        """Write the manifest again, with the state of each vendor; the pins stay."""
+        """Write the manifest again, with the state of each input; the pins stay."""
         entries = {
             vendor_id: reports.manifest_entry(entry, states.get(vendor_id))
             for vendor_id, entry in inputs.entries.items()
         }
-        body = reports.input_manifest_json(
-            self.sink.context,
+        body = self._manifest_json(
             entries,
             inputs.generated_at,
             inputs.override_pins,
@@ -222,8 +229,7 @@ class InputSnapshot:
         """Write the manifest if there is none; the pins of an existing one hold."""
         objects = self.sink.objects
         keys = self.sink.keys
-        body = reports.input_manifest_json(
-            self.sink.context,
+        body = self._manifest_json(
             entries,
             reports.timestamp(self.now),
             override_pins,
@@ -232,6 +238,21 @@ class InputSnapshot:
             return self._inputs_of(json.loads(body), sku_map_sizes)
         manifest = read_manifest(objects, keys) or json.loads(body)
         return self._inputs_of(manifest, self._copied_sku_map_sizes())
+
+    def _manifest_json(
+        self,
+        entries: Mapping[str, Any],
+        generated_at: str,
+        override_pins: Mapping[str, Any] | None,
+    ) -> bytes:
+        """Return the manifest, with the catalog beside the vendors."""
+        vendors = dict(entries)
+        catalog = None if self.catalog is None else vendors.pop(CATALOG)
+        context = self.sink.context
+        pins = override_pins
+        return reports.input_manifest_json(
+            context, vendors, generated_at, pins, catalog
+        )
 
     def _inputs_of(
         self,
@@ -248,13 +269,13 @@ class InputSnapshot:
                 self.sink.objects.read(copy_key).decode(),
                 (),
             )
-        entries = manifest["vendors"]
+        entries = _entries_of(manifest)
         self.sink.artifacts["input_manifest"] = keys.input_manifest
         for vendor_id, entry in entries.items():
             if entry["run_copy_key"] is not None:
-                self.sink.artifacts[f"inbound_{vendor_id}"] = entry[
-                    "run_copy_key"
-                ]
+                is_catalog = self.catalog is not None and vendor_id == CATALOG
+                name = keys.upload_name(vendor_id, is_catalog=is_catalog)
+                self.sink.artifacts[name] = entry["run_copy_key"]
         for vendor_id in sku_map_sizes:
             self.sink.artifacts[f"sku_map_{vendor_id}"] = keys.sku_map(
                 vendor_id,
@@ -385,7 +406,7 @@ class InputSnapshot:
     ) -> dict[str, Any]:
         """Copy the inputs of vendors from a run, and return the manifest's entries."""
         manifest = read_manifest(self.sink.objects, source)
-        source_entries = {} if manifest is None else manifest["vendors"]
+        source_entries = {} if manifest is None else _entries_of(manifest)
         entries = {}
         vendors_with_feed = []
         for vendor_id in vendor_ids:
@@ -444,6 +465,14 @@ def read_manifest(
     """Return the manifest of a run, or None if it has none."""
     body = objects.read_or_none(keys.input_manifest)
     return None if body is None else dict(json.loads(body))
+
+
+def _entries_of(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the entries of a manifest: those of vendors, then the catalog's."""
+    entries = dict(manifest["vendors"])
+    if "catalog" in manifest:
+        entries[CATALOG] = manifest["catalog"]
+    return entries
 
 
 def _sizes_by_vendor(

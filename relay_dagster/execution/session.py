@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 from relay_core.columnar.threads import tune_process
 from relay_core.config import TenantConfig
-from relay_core.domain.codes import FailureCode, Stage
+from relay_core.domain.codes import CATALOG, FailureCode, Stage
 from relay_core.domain.errors import UnsupportedSchemaVersionError
 from relay_core.domain.records import RunFailure
 from relay_core.domain.run_faults import too_little_memory
@@ -272,6 +272,7 @@ class RunSession:
             self._platform.settings.limits,
             now=utc_now(),
             overrides=self._platform.overrides.document,
+            catalog=self._stages.config.catalog_input,
         )
         inputs = self._find_inputs()
         self._stages = replace(self._stages, overrides=inputs.overrides)
@@ -322,12 +323,13 @@ class RunSession:
         return self._snapshot.reuse(earlier_runs.items, with_work=with_work)
 
     def _vendors_with_own_upload(self) -> list[str]:
-        """Return the vendors whose upload is read, in order."""
+        """Return the vendors whose upload is read, in order; the catalog comes first."""
         states = self._verdict.states
         return [
             vendor_id
             for vendor_id in self._verdict.to_read()
-            if states[vendor_id].last_good_run_id is None
+            if vendor_id not in states
+            or states[vendor_id].last_good_run_id is None
         ]
 
     # --- the engine's steps -----------------------------------------------------------
@@ -336,7 +338,10 @@ class RunSession:
         """Read every feed and write its rows; a failed vendor stops no other."""
         normalized = self._stages.normalize(self._verdict, self._feeds(inputs))
         self._hand_on(replace(self._values, normalized=normalized))
-        self._snapshot.complete(inputs, normalized.states)
+        states = dict(normalized.states)
+        if normalized.catalog is not None:
+            states[CATALOG] = normalized.catalog.state
+        self._snapshot.complete(inputs, states)
         return normalized
 
     def _feeds(self, inputs: PinnedInputs) -> Iterator[VendorFeed]:
@@ -465,6 +470,9 @@ def _earlier_verdict(
 ) -> InputVerdict:
     """Return the verdict on inputs that an earlier run has judged and read."""
     states = inputs.states()
+    catalog = None
+    if config.catalog is not None:
+        catalog = states.pop(CATALOG)
     warnings = []
     for vendor_id, state in states.items():
         if state.failure is not None and not state.status.is_used:
@@ -474,6 +482,7 @@ def _earlier_verdict(
     return InputVerdict(
         states=states,
         warnings=warnings,
+        catalog=catalog,
         uploaded_at=vendor_failures.upload_times(
             config.vendors,
             vendor_inputs,

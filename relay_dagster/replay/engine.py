@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from relay_core.columnar.threads import tune_process
 from relay_core.config import TenantConfig, VendorConfig
-from relay_core.domain.codes import VendorStatus
+from relay_core.domain.codes import CATALOG, VendorStatus
 from relay_core.normalize.vendor_feed import VendorFeed
 from relay_core.publish.keys import ArtifactKeys
 from relay_core.run import RunStages, RunValues
@@ -96,8 +96,8 @@ class ReplayInputs:
     def found(self) -> dict[str, VendorInput]:
         """Return the inputs of the vendors that have a feed, by vendor."""
         inputs = {}
-        for vendor in self.config.vendors:
-            entry = self.artifacts.manifest().vendors.get(vendor.vendor_id)
+        for vendor in self._inputs():
+            entry = self.artifacts.manifest().inputs.get(vendor.vendor_id)
             if entry is None or entry.s3_key is None:
                 continue
             map_size = None
@@ -111,6 +111,11 @@ class ReplayInputs:
             )
         return inputs
 
+    def _inputs(self) -> list[VendorConfig]:
+        """Return the vendors, and the catalog as a vendor."""
+        catalog = self.config.catalog_input
+        return [*self.config.vendors, *filter(None, [catalog])]
+
     def feeds(self, inputs: InputVerdict) -> Iterator[VendorFeed]:
         """Yield the feeds of the vendors to read, in order.
 
@@ -118,7 +123,8 @@ class ReplayInputs:
             inputs: The verdict on the inputs, which says who uses a last good feed.
         """
         for vendor_id in inputs.to_read():
-            if inputs.states[vendor_id].last_good_run_id is None:
+            state = inputs.states.get(vendor_id)
+            if state is None or state.last_good_run_id is None:
                 yield self._own_feed(vendor_id)
             else:
                 last_good_feed = self.read(vendor_id)
@@ -128,8 +134,11 @@ class ReplayInputs:
     def _own_feed(self, vendor_id: str) -> VendorFeed:
         """Return the feed that the run itself found."""
         vendor = self.config.vendor(vendor_id)
-        entry = self.artifacts.manifest().vendors[vendor_id]
-        file = self.artifacts.file(f"inbound_{vendor_id}", entry.sha256)
+        manifest = self.artifacts.manifest()
+        entry = manifest.inputs[vendor_id]
+        is_catalog = manifest.catalog is not None and vendor_id == CATALOG
+        name = KEYS.upload_name(vendor_id, is_catalog=is_catalog)
+        file = self.artifacts.file(name, entry.sha256)
         sku_map = None
         if vendor.sku_map is not None:
             sku_map = self.artifacts.file(f"sku_map_{vendor_id}").data

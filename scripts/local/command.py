@@ -17,10 +17,12 @@ from relay_dagster.settings import LimitSettings, SettingsError
 if TYPE_CHECKING:
     from local.run import LocalRun
     from relay_core.publish.findings import RunFindings
+    from relay_core.publish.product_lists import CatalogFindings
 
 _OPTIONS_FOR_MISSING_FILES = {
     "REQUIRED_VENDOR_MISSING": "--vendor-file",
     "missing_sku_map": "--sku-map",
+    "missing_catalog": "--vendor-file",
 }
 
 
@@ -129,9 +131,29 @@ def _count_lines(findings: RunFindings) -> list[str]:
     ]
     if findings.failure is None:
         lines.append(f"{findings.record_count:,} SKUs in the merged feed")
+    if findings.catalog is not None:
+        lines += _catalog_lines(findings.catalog)
     warnings = findings.counted_warnings()
     if warnings:
         lines.append(f"warnings{_listed(warnings)}")
+    return lines
+
+
+def _catalog_lines(catalog: CatalogFindings) -> list[str]:
+    """Return the lines about the rows that match the catalog, and those that don't."""
+    matched: Counter[str] = Counter()
+    for counts in catalog.matched_by.values():
+        matched += Counter(counts)
+    lines = [f"{matched.total():,} rows matched{_listed(matched)}"]
+    if catalog.unmatched_count:
+        lines.append(
+            f"{catalog.unmatched_count:,} rows without a product: reports/unmatched.csv",
+        )
+    if catalog.uncovered_count:
+        lines.append(
+            f"{catalog.uncovered_count:,} products without an offer: "
+            "reports/uncovered.csv",
+        )
     return lines
 
 

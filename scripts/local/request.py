@@ -228,10 +228,19 @@ def _input_files(
     limits: Limits,
 ) -> tuple[Mapping[str, InputFile], Mapping[str, InputFile]]:
     """Return the feeds and the SKU maps by vendor."""
+    from relay_core.domain.codes import CATALOG
+
+    feed_ids = vendor_ids
+    if (
+        feed_ids is not None
+        and config is not None
+        and config.catalog is not None
+    ):
+        feed_ids = {*feed_ids, CATALOG}
     feed_paths = _paths_by_vendor(
         arguments.vendor_file,
         "--vendor-file",
-        vendor_ids,
+        feed_ids,
     )
     map_paths = _paths_by_vendor(arguments.sku_map, "--sku-map", vendor_ids)
     if not arguments.check:

@@ -211,8 +211,20 @@ def _run(
             )
             for vendor in config.vendors
         }
+        catalog = None
+        if config.catalog is not None:
+            catalog = manifest_entry(
+                _pins(config.catalog.as_vendor(), request.feeds, hashes),
+                findings.catalog_state,
+            )
     pins = overrides_pins(None, request.overrides)
-    manifest = input_manifest_json(request.context, entries, read_at, pins)
+    manifest = input_manifest_json(
+        request.context,
+        entries,
+        read_at,
+        pins,
+        catalog,
+    )
     sink.write(KEYS.input_manifest, [manifest])
     return findings
 
@@ -260,7 +272,7 @@ def steps(
     return stages.steps(
         {vendor_id: _input(vendor_id, request) for vendor_id in request.feeds},
         feeds,
-        {vendor.vendor_id: _location(vendor) for vendor in config.vendors},
+        {vendor.vendor_id: _location(vendor) for vendor in _inputs(config)},
         within=within,
     )
 
@@ -329,6 +341,13 @@ def _pins(
         "run_copy_key": None,
         "sha256": hashes.result().get(vendor.vendor_id),
     }
+
+
+def _inputs(config: TenantConfig) -> list[VendorConfig]:
+    """Return the vendors of a config, and its catalog as a vendor."""
+    if config.catalog is None:
+        return list(config.vendors)
+    return [*config.vendors, config.catalog.as_vendor()]
 
 
 def _location(vendor: VendorConfig) -> str:

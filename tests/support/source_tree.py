@@ -20,6 +20,7 @@ ORDER: dict[str, tuple[tuple[str, ...], ...]] = {
         ("columnar",),
         ("sandbox",),
         ("ingest",),
+        ("products",),
         ("kernel",),
         ("validation",),
         ("normalize",),

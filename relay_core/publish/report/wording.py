@@ -82,6 +82,7 @@ _FAULT_WORDS: dict[str, str] = {
     RowFault.INVALID_LEAD_TIME: "not a number of days",
     RowFault.INVALID_CONDITION: "not a known condition",
     RowFault.INVALID_TIMESTAMP: "not a valid date and time",
+    RowFault.INVALID_GTIN: "not a valid GTIN",
 }
 
 FATE_WORDS: dict[str, tuple[str, Tone]] = {
