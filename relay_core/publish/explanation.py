@@ -15,6 +15,7 @@ import pyarrow as pa
 from relay_core.columnar import sorted_file
 from relay_core.config import (
     Override,
+    PricingConfig,
     TenantConfig,
     load_overrides,
     load_stored_config,
@@ -75,11 +76,12 @@ def explain_sku(
     keys: ArtifactKeys,
     run_id: str,
     sku: str,
+    pricing: PricingConfig | None = None,
 ) -> dict[str, Any]:
     """Return the explanation of a SKU as JSON values.
 
     The SKU is the one in the feed, after the SKU map; surrounding white space is
-    ignored.
+    ignored. With ``pricing``, the offers are priced by it and not by the run's config.
 
     Raises:
         SkuNotFoundError: No row of the run has the SKU.
@@ -87,6 +89,8 @@ def explain_sku(
     """
     sku = sku.strip()
     config, statuses, overrides = _read_pins(files, keys)
+    if pricing is not None:
+        config = config.model_copy(update={"pricing": pricing})
     sku_overrides = [override for override in overrides if override.sku == sku]
     ranking = OfferRanking(Merge.of(config, sku_overrides))
     rejected = _RejectedRows()

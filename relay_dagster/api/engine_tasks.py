@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from relay_core import sandbox
-from relay_core.config import TenantConfig
+from relay_core.config import PricingConfig, TenantConfig
 from relay_core.domain.errors import ArtifactsExpiredError, FeedUnreadableError
 from relay_core.domain.input_names import ids_of
 from relay_core.onboarding.check_results import FeedCheck
@@ -251,9 +251,15 @@ class EngineTasks:
         return complete_results
 
     def explain(
-        self, objects: ObjectStore, keys: ArtifactKeys, sku: str
+        self,
+        objects: ObjectStore,
+        keys: ArtifactKeys,
+        sku: str,
+        pricing: PricingConfig | None = None,
     ) -> dict[str, Any]:
         """Return the explanation of a SKU of a run, as JSON values.
+
+        With ``pricing``, the offers are priced by it and not by the run's config.
 
         Raises:
             SkuNotFoundError: No row of the run has the SKU.
@@ -283,7 +289,7 @@ class EngineTasks:
             files = objects.list_objects(keys.prefix)
             sizes = {file.key: file.size for file in files}
             explanation: dict[str, Any] = self.sandboxes.do(
-                partial(explain_with, keys, sku, sizes),
+                partial(explain_with, keys, sku, pricing, sizes),
                 cpu_seconds=self.limits.task_cpu_seconds,
                 seconds=deadline.left(),
                 answer=read_parts,
@@ -335,14 +341,19 @@ def read_whole(
 
 
 def explain_with(
-    keys: ArtifactKeys, sku: str, sizes: Mapping[str, int], ask: sandbox.Ask
+    keys: ArtifactKeys,
+    sku: str,
+    pricing: PricingConfig | None,
+    sizes: Mapping[str, int],
+    ask: sandbox.Ask,
 ) -> dict[str, Any]:
     """Explain a SKU, in a sandbox."""
     from relay_core.columnar.arrow_start import use_arrow_alone
     from relay_core.publish.explanation import explain_sku
 
     use_arrow_alone()
-    return explain_sku(_RunFiles(sizes, ask), keys, keys.run_id, sku)
+    files = _RunFiles(sizes, ask)
+    return explain_sku(files, keys, keys.run_id, sku, pricing)
 
 
 @dataclass(frozen=True, slots=True)

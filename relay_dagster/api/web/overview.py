@@ -11,6 +11,7 @@ from relay_dagster.api.routes.feeds import get_feed
 from relay_dagster.api.routes.runs import list_runs, submit_run
 from relay_dagster.api.web import error_words, frame, visits, words
 from relay_dagster.api.web.quarantine import count_waiting
+from relay_dagster.api.web.settings.steps import steps_left
 from relay_dagster.api.web.shop import shop_of
 from relay_dagster.triggers.pulls import REPORTED_FAILURES
 from relay_dagster.wire.runs import Publication, Run, RunRequest
@@ -84,6 +85,7 @@ def show_overview(tenant_id: str, visit: visits.Reading) -> Response:
         feed=feed,
         tenant_status=status,
         todo=todo,
+        steps=steps_left(visit, config, feed_count=len(publications)),
         vendors=vendors,
         runs=runs,
         has_failed=_has_failed(runs),

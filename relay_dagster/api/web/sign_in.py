@@ -5,6 +5,7 @@ from fastapi import Request, Response
 from relay_core.publish.report import wording
 from relay_dagster.api.http import middleware
 from relay_dagster.api.http.problems import ProblemError
+from relay_dagster.api.routes import tenants
 from relay_dagster.api.security.api_keys import Caller, KeyExpiredError
 from relay_dagster.api.security.auth import (
     Parts,
@@ -17,6 +18,7 @@ from relay_dagster.api.web import frame, visits
 from relay_dagster.api.web.error_words import FieldError
 from relay_dagster.aws.dynamodb.api_key_store import SessionEnd
 from relay_dagster.logs import event_log
+from relay_dagster.tenants.scopes import Scope
 
 routes = frame.page_router()
 _log = event_log()
@@ -35,7 +37,16 @@ def home(request: Request, parts: PartsDep) -> Response:
         visit = visits.begin_visit(request, parts)
     except visits.NotSignedInError:
         return frame.sign_in_page(request)
-    return frame.go_to(f"{frame.HOME}/tenants/{visit.tenant_id}")
+    root = f"{frame.HOME}/tenants/{visit.tenant_id}"
+    # A tenant without vendors begins with its first one.
+    if visit.may(Scope.CONFIG) and not _has_vendors(visit):
+        return frame.go_to(f"{root}/settings/new-vendor")
+    return frame.go_to(root)
+
+
+def _has_vendors(visit: visits.Visit) -> bool:
+    stored = tenants.find_config(visit.platform, visit.tenant_id)
+    return bool(tenants.stored_document(stored).get("vendors"))
 
 
 @routes.post(f"{frame.HOME}/sign-in")

@@ -161,7 +161,7 @@ def test_a_tenant_without_vendors_has_no_run_to_start(visitor: Visitor) -> None:
 
 def test_a_held_feed_is_the_first_thing_to_do(visitor: Visitor) -> None:
     held = visitor.world.hold_one()
-    (first, *_) = visitor.open(HOME).all("li")
+    (first, *_) = visitor.open(HOME).one("ul").all("li")
     assert "A new feed is on hold" in first.text
     assert first.one("a").attributes["href"] == f"/app/runs/{held.run_id}"
 
@@ -169,7 +169,7 @@ def test_a_held_feed_is_the_first_thing_to_do(visitor: Visitor) -> None:
 def test_a_failed_run_says_what_to_do(visitor: Visitor) -> None:
     run_id = visitor.world.post_run().json()["run_id"]
     visitor.world.fail(run_id)
-    (first, *_) = visitor.open(HOME).all("li")
+    (first, *_) = visitor.open(HOME).one("ul").all("li")
     assert "Check the vendor's latest file." in first.text
     assert first.one("a").attributes["href"] == f"/app/runs/{run_id}"
 
@@ -204,7 +204,7 @@ def test_a_vendor_whose_file_was_not_used_whole_is_a_task(
 ) -> None:
     run_id = visitor.world.post_run().json()["run_id"]
     visitor.world.succeed(run_id, result(**changes))
-    (task,) = visitor.open(HOME).all("li")
+    (task,) = visitor.open(HOME).one("ul").all("li")
     assert text in task.text
     assert task.one("a").attributes["href"] == f"{HOME}/vendors/vendor_1"
 

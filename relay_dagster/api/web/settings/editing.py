@@ -31,6 +31,8 @@ _MAX_LINES = 200
 _MAX_DOUBTS = 20
 _MAX_DIGITS = 15
 _OWN_FIELDS = ("token", "step")
+# The steps after which the form is shown again: a review is left, or a SKU is tried.
+_FORM_STEPS = ("edit", "try")
 
 
 class Change(Protocol):
@@ -124,7 +126,7 @@ def respond(edit: Edit) -> Response:
         return _changed_by_someone(edit)
     draft = draft_of(visit, stored, edit.change)
     step = edit.form.get("step")
-    if step == "edit" or draft.faults:
+    if step in _FORM_STEPS or draft.faults:
         return edit.show_form(draft.document, draft.faults)
     if step != "save":
         return _review(edit, stored, draft)

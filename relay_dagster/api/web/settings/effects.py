@@ -1,14 +1,24 @@
 """The effects of settings in the latest feed, in sentences."""
 
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from relay_core.config import PriceRule, TenantConfig
+from relay_core.config import PriceRule, PricingConfig, TenantConfig
+from relay_core.config.models import (
+    GuardsConfig,
+    PriceLevelConfig,
+    QuarantineConfig,
+)
+from relay_core.domain.errors import RelayError, SkuNotFoundError
 from relay_core.domain.records import GuardResult
 from relay_core.publish.report import wording
+from relay_dagster.api.http.problems import ProblemError, problem_of
 from relay_dagster.api.routes import tenants
 from relay_dagster.api.routes.runs import summary_of
-from relay_dagster.api.web import visits, words
+from relay_dagster.api.routes.skus import explain_priced
+from relay_dagster.api.web import error_words, visits, words
 from relay_dagster.runs.model import RunRecord
+from relay_dagster.wire.skus import PriceStep
 
 _MAX_NAMES = 5
 
@@ -30,6 +40,19 @@ def latest_run(visit: visits.Visit) -> RunRecord | None:
     if pointer is None:
         return None
     return runs.get(pointer.held_run_id or pointer.in_force.run_id)
+
+
+def config_of(visit: visits.Visit, run: RunRecord) -> TenantConfig | None:
+    """Return the config of a run, or None if it is no longer stored."""
+    if run.config_version is None:
+        return None
+    stored = visit.platform.tenants.version(visit.tenant_id, run.config_version)
+    return (
+        None if stored is None else tenants.read_stored(visit.platform, stored)
+    )
+
+
+# --- price rules --------------------------------------------------------------------
 
 
 def rule_lines(visit: visits.Visit, config: TenantConfig) -> list[RuleLine]:
@@ -108,43 +131,125 @@ def _any_of(names: tuple[str, ...]) -> str:
     return f"{text} or {more} more" if more > 0 else text
 
 
+# --- guards -------------------------------------------------------------------------
+
+
 def guard_sentences(visit: visits.Visit) -> list[words.Verdict]:
-    """Return what the guards said of the latest feed, in sentences."""
-    sentences = []
+    """Return what the guards allow, and what they said of the latest feed."""
     run = latest_run(visit)
     if run is None:
         return []
-    for document in summary_of(run, visit.platform).get("guards") or ():
-        result = GuardResult.of_dict(document)
-        sentences.append(_guard_sentence(result))
+    config = config_of(visit, run)
+    guards = GuardsConfig() if config is None else config.guards
+    results = [
+        GuardResult.of_dict(document)
+        for document in summary_of(run, visit.platform).get("guards") or ()
+    ]
+    sentences = [_guard_sentence(result, guards) for result in results]
+    if guards.quarantine is None:
+        sentences += _review_sentences(results, guards)
     return sentences
 
 
-def _guard_sentence(result: GuardResult) -> words.Verdict:
-    counts = (
-        f"{words.number(result.count)} of {words.number(result.of)} "
-        f"({wording.part(result.count, result.of)})"
+def _guard_sentence(result: GuardResult, guards: GuardsConfig) -> words.Verdict:
+    """Return the limit of a guard, and its result in the latest feed."""
+    name = f"{result.guard} {result.side}" if result.side else result.guard
+    template = _GUARD_SENTENCES.get(name, "{counts} counted.")
+    level = guards.price_level or PriceLevelConfig()
+    text = template.format(
+        counts=f"{words.number(result.count)} of {words.number(result.of)}",
+        limit=wording.percent(result.limit),
+        drop=wording.percent(str(guards.price_drop_pct or 0)),
+        rise=wording.percent(str(guards.price_rise_pct or 0)),
+        low=wording.percent(str(level.low)),
+        high=wording.percent(str(level.high)),
+        least=words.number(guards.min_price_jumps),
+        vendor=result.vendor_id,
     )
-    limit = wording.percent(result.limit)
-    template = _GUARD_SENTENCES.get(
-        f"{result.guard} {result.side}" if result.side else result.guard,
-        "{counts} of " + result.guard.replace("_", " "),
-    )
-    subject = template.format(counts=counts, vendor=result.vendor_id)
     if result.tripped:
-        return words.Verdict(
-            "warn", f"{subject}. This is more than the limit of {limit}."
+        return words.Verdict("warn", f"{text} That was more than allowed.")
+    return words.Verdict("good", text)
+
+
+def _review_sentences(
+    results: Sequence[GuardResult], guards: GuardsConfig
+) -> Iterator[words.Verdict]:
+    """Yield what a review of single prices would have done with the latest feed.
+
+    The guards have counted it if their limits are those that a review begins with.
+    """
+    review = QuarantineConfig()
+    limits = (guards.price_drop_pct, guards.price_rise_pct)
+    moves = [
+        result
+        for result in results
+        if result.guard in ("price_drop", "price_rise")
+    ]
+    if limits == (review.price_drop_pct, review.price_rise_pct) and moves:
+        count = sum(result.count for result in moves)
+        yield words.Verdict(
+            "idle",
+            f"Single prices are not reviewed. With a review, {words.number(count)} of "
+            f"{words.number(moves[0].of)} SKUs of your latest feed would have kept "
+            "their price until you decide.",
         )
-    return words.Verdict("good", f"{subject}. The limit is {limit}.")
 
 
 _GUARD_SENTENCES = {
-    "skus_removed": "{counts} SKUs disappeared",
-    "out_of_stock": "{counts} SKUs in stock went out of stock",
-    "price_drop": "{counts} prices dropped",
-    "price_rise": "{counts} prices rose",
-    "price_level low": "{counts} prices are clearly lower than before",
-    "price_level high": "{counts} prices are clearly higher than before",
-    "quarantined": "{counts} new prices are in review",
-    "vendor_rows": "{counts} rows of {vendor} are no longer in its file",
+    "skus_removed": "At most {limit} of the SKUs may disappear. In your latest feed, "
+    "{counts} SKUs did.",
+    "out_of_stock": "At most {limit} of the SKUs in stock may go out of stock. In your "
+    "latest feed, {counts} did.",
+    "price_drop": "A price may fall by at most {drop} from one feed to the next. In your "
+    "latest feed, {counts} prices fell by more; at least {least}, and more than {limit}, "
+    "put a feed on hold.",
+    "price_rise": "A price may grow by at most {rise} from one feed to the next. In your "
+    "latest feed, {counts} prices grew by more; at least {least}, and more than {limit}, "
+    "put a feed on hold.",
+    "price_level low": "At most half of the prices may be below {low} of the old price. "
+    "In your latest feed, {counts} were.",
+    "price_level high": "At most half of the prices may be above {high} of the old "
+    "price. In your latest feed, {counts} were.",
+    "quarantined": "At most {limit} of the new prices may be in review. In your latest "
+    "feed, {counts} were.",
+    "vendor_rows": "{vendor} may lose at most {limit} of its rows. In your latest feed, "
+    "it lost {counts} rows.",
 }
+
+
+# --- a trial ------------------------------------------------------------------------
+
+
+class Trial(NamedTuple):
+    """The price of one SKU of the latest feed with other settings."""
+
+    sku: str
+    error: str = ""
+    before: str = ""  # the price in the latest feed
+    after: str = ""  # the price with the settings; "" if the SKU gets none
+    steps: Sequence[PriceStep] = ()
+
+
+def trial_of(visit: visits.Visit, pricing: PricingConfig, sku: str) -> Trial:
+    """Return the price that a SKU of the latest feed has with some settings."""
+    run = latest_run(visit)
+    if run is None:
+        return Trial(sku, "You don't have a feed yet. Start a run first.")
+    try:
+        before = explain_priced(run.run_id, visit, sku)
+        after = explain_priced(run.run_id, visit, sku, pricing)
+    except SkuNotFoundError:
+        return Trial(sku, "No vendor's file has this SKU. Check the spelling.")
+    except (RelayError, ProblemError) as error:
+        problem = error_words.page_error(problem_of(error))
+        return Trial(sku, f"{problem.title}. {problem.text}")
+    return Trial(
+        sku,
+        before=_last_amount(before.price_steps),
+        after=_last_amount(after.price_steps),
+        steps=after.price_steps or (),
+    )
+
+
+def _last_amount(steps: Sequence[PriceStep] | None) -> str:
+    return steps[-1].after if steps else ""

@@ -5,8 +5,9 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import Query, Response
+from starlette.datastructures import QueryParams
 
-from relay_core.config import TenantConfig
+from relay_core.config import TenantConfig, load_config
 from relay_core.domain.errors import ConfigFault
 from relay_dagster.api.http.problems import ProblemError
 from relay_dagster.api.routes import tenants
@@ -25,12 +26,12 @@ from relay_dagster.api.web.settings.groups import (
 from relay_dagster.api.web.shop import shop_of
 from relay_dagster.aws.dynamodb.tenant_store import StoredConfig
 from relay_dagster.runs.ports import utc_now
-from relay_dagster.tenants.scopes import Scope
 
 routes = frame.page_router()
 
 SETTINGS = frame.HOME + "/tenants/{tenant_id}/settings"
 _NEXT_TIMES = 5
+_MAX_VERSIONS = 25
 Saved = Annotated[int | None, Query(ge=1, lt=2**53)]
 """The config version that a form has just stored."""
 
@@ -97,7 +98,8 @@ def change_page(
     def show_form(
         document: Mapping[str, Any], faults: Sequence[ConfigFault]
     ) -> Response:
-        return _form_page(visit, page, document, faults)
+        trial = trial_of_form(visit, form, document, faults)
+        return _form_page(visit, page, document, faults, trial=trial)
 
     return editing.respond(
         editing.Edit(
@@ -111,6 +113,66 @@ def change_page(
     )
 
 
+@routes.post(SETTINGS + "/schedule/pause")
+def pause_triggers(visit: visits.Configuring, form: visits.OwnForm) -> Response:
+    """Review the config without automatic runs, or save it."""
+
+    def change(document: dict[str, Any]) -> Mapping[str, Any]:
+        return {**document, "triggers": {}}
+
+    return _respond_to_pause(visit, form, "pause", change)
+
+
+@routes.post(SETTINGS + "/schedule/resume")
+def resume_triggers(
+    visit: visits.Configuring, form: visits.OwnForm
+) -> Response:
+    """Review the config with its latest automatic runs, or save it."""
+
+    def change(document: dict[str, Any]) -> Mapping[str, Any]:
+        return {**document, "triggers": _earlier_triggers(visit)}
+
+    return _respond_to_pause(visit, form, "resume", change)
+
+
+def _respond_to_pause(
+    visit: visits.Visit,
+    form: QueryParams,
+    action: str,
+    change: editing.Change,
+) -> Response:
+    path = settings_path(visit, SCHEDULE.slug)
+
+    def show_form(
+        document: Mapping[str, Any], faults: Sequence[ConfigFault]
+    ) -> Response:
+        return frame.go_to(path)
+
+    return editing.respond(
+        editing.Edit(
+            visit,
+            form,
+            title=SCHEDULE.title,
+            path=f"{path}/{action}",
+            change=change,
+            show_form=show_form,
+            next_path=path,
+        )
+    )
+
+
+def _earlier_triggers(visit: visits.Visit) -> Mapping[str, Any]:
+    """Return the triggers of the latest version that has some; {} if none has."""
+    versions = visit.platform.tenants.versions(
+        visit.tenant_id, limit=_MAX_VERSIONS
+    )
+    for stored in versions:
+        triggers = tenants.stored_document(stored).get("triggers") or {}
+        if any(triggers.values()):
+            return dict(triggers)
+    return {}
+
+
 def _form_page(
     visit: visits.Visit,
     page: SettingsPage,
@@ -118,6 +180,7 @@ def _form_page(
     faults: Sequence[ConfigFault] = (),
     *,
     saved: int | None = None,
+    trial: effects.Trial | None = None,
 ) -> Response:
     """Return the page of a form with a config, which may not be stored."""
     stored = tenants.find_config(visit.platform, visit.tenant_id)
@@ -144,7 +207,23 @@ def _form_page(
         saved=saved,
         shop=shop_of(visit.platform, stored),
         details=details,
+        has_trial=page is PRICES,
+        trial=trial,
     )
+
+
+def trial_of_form(
+    visit: visits.Visit,
+    form: QueryParams,
+    document: Mapping[str, Any],
+    faults: Sequence[ConfigFault],
+) -> effects.Trial | None:
+    """Return the price of the SKU that a form tries, or None if it tries none."""
+    sku = form.get("try_sku", "").strip()
+    if form.get("step") != "try" or faults or not sku:
+        return None
+    config = load_config(document, visit.platform.settings.limits)
+    return effects.trial_of(visit, config.pricing, sku)
 
 
 # --- what the pages show beside their forms -----------------------------------------
@@ -174,9 +253,13 @@ def _describe_schedule(
             break
         times.append(next_time)
         instant = next_time
+    starts_on_upload = config.triggers.on_upload is not None
+    has_triggers = starts_on_upload or bool(times)
     return {
         "times": times,
-        "starts_on_upload": config.triggers.on_upload is not None,
+        "starts_on_upload": starts_on_upload,
+        "has_triggers": has_triggers,
+        "can_resume": not has_triggers and bool(_earlier_triggers(visit)),
     }
 
 
@@ -188,5 +271,3 @@ _DESCRIPTIONS: Mapping[
     SCHEDULE.slug: _describe_schedule,
 }
 """The functions that return what a page shows beside its form, by slug."""
-# The scope that a change on a page needs besides `config`.
-RELEASE_PAGES = {SAFETY.slug: Scope.RELEASE}

@@ -10,7 +10,7 @@ from relay_core.domain.errors import ConfigFault
 from relay_dagster.api.http.problems import ProblemError
 from relay_dagster.api.routes import tenants
 from relay_dagster.api.web import frame, visits
-from relay_dagster.api.web.settings import editing
+from relay_dagster.api.web.settings import editing, effects
 from relay_dagster.api.web.settings.fields import FieldErrors, fields_of
 from relay_dagster.api.web.settings.form_values import (
     read_section,
@@ -26,6 +26,7 @@ from relay_dagster.api.web.settings.options import options_of
 from relay_dagster.api.web.settings.pages import (
     SETTINGS,
     settings_path,
+    trial_of_form,
     vendor_ids_of,
 )
 from relay_dagster.api.web.shop import shop_of
@@ -171,7 +172,12 @@ def _respond(
             return frame.go_to(settings_path(visit, "prices"))
         place = len(rules) if number is None else number
         return _rule_page(
-            visit, number, rules[place - 1], faults, index=place - 1
+            visit,
+            number,
+            rules[place - 1],
+            faults,
+            index=place - 1,
+            trial=trial_of_form(visit, form, document, faults),
         )
 
     return editing.respond(
@@ -194,6 +200,7 @@ def _rule_page(
     faults: Sequence[ConfigFault] = (),
     *,
     index: int | None = None,
+    trial: effects.Trial | None = None,
 ) -> Response:
     """Return the form of a rule; ``number`` is None for a new one."""
     stored = tenants.find_config(visit.platform, visit.tenant_id)
@@ -219,6 +226,8 @@ def _rule_page(
         faults=faults,
         other_faults=other_faults,
         version=stored.version,
+        has_trial=True,
+        trial=trial,
         shop=shop_of(visit.platform, stored),
         vendor_ids=vendor_ids_of(visit, stored),
     )
