@@ -88,9 +88,7 @@ def explain_sku(
         ArtifactsExpiredError: Files of the run are gone.
     """
     sku = sku.strip()
-    config, statuses, overrides = _read_pins(files, keys)
-    if pricing is not None:
-        config = config.model_copy(update={"pricing": pricing})
+    config, statuses, overrides = _read_pins(files, keys, pricing)
     sku_overrides = [override for override in overrides if override.sku == sku]
     ranking = OfferRanking(Merge.of(config, sku_overrides))
     rejected = _RejectedRows()
@@ -105,12 +103,9 @@ def explain_sku(
     explained = ranking.explained()
     if explained is None and not rejected.count and not kept_skus.rows:
         raise _not_found(run_id, sku)
+    kept_rows = kept_skus.rows
     outcome = explanation_json.outcome_of(
-        config,
-        explained,
-        kept_skus.rows,
-        quarantined_skus.rows,
-        sku_overrides,
+        config, explained, kept_rows, quarantined_skus.rows, sku_overrides
     )
     channels = outcome.pop("channels")
     return explanation_json.fitting(
@@ -141,8 +136,12 @@ def _is_unicode(text: str) -> bool:
 def _read_pins(
     files: work_files.RunFiles,
     keys: ArtifactKeys,
+    pricing: PricingConfig | None,
 ) -> tuple[TenantConfig, Mapping[str, VendorStatus], Sequence[Override]]:
-    """Return the run's config, its vendors' statuses, and the overrides in effect."""
+    """Return the run's config, its vendors' statuses, and the overrides in effect.
+
+    With ``pricing``, the config has it in place of its own.
+    """
     pinned_keys = [keys.config_snapshot, keys.input_manifest]
     if keys.overrides in files.sizes:
         pinned_keys.append(keys.overrides)
@@ -160,6 +159,8 @@ def _read_pins(
     entries: list[Any] = []
     for overrides_file in overrides_files:
         entries = json.loads(overrides_file, parse_float=str)
+    if pricing is not None:
+        config = config.model_copy(update={"pricing": pricing})
     return config, statuses, load_overrides(entries, ())
 
 

@@ -135,7 +135,7 @@ def _any_of(names: tuple[str, ...]) -> str:
 
 
 def guard_sentences(visit: visits.Visit) -> list[words.Verdict]:
-    """Return what the guards allow, and what they said of the latest feed."""
+    """Return the limits of the guards, and their results in the latest feed."""
     run = latest_run(visit)
     if run is None:
         return []
