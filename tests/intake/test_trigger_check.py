@@ -84,12 +84,13 @@ def test_triggers_of_a_tenant_without_vendors_start_nothing(
     world.look()
     world.upload()
     world.take_in()
-    world.store_without_vendors()
     # Neither the upload, nor the time that was due before the vendors went.
+    world.clock.now = at(13, 5)
+    world.store_without_vendors()
     world.clock.now = at(13, 20)
     assert world.watch(60) == 0
-    assert world.state.next_run_at is None
-    assert world.state.wanted is None
+    state = world.state
+    assert (state.next_run_at, state.wanted, state.cron) == (None, None, None)
     world.store(**HOURLY)
     assert world.watch(60) == 0
     assert world.look(3600) == 1

@@ -191,6 +191,9 @@ def test_a_due_time_is_not_after_itself() -> None:
     config = tenant_config(triggers={"schedule": {"cron": "0 12 * * *"}})
     assert config.next_run_after(noon) == noon + timedelta(days=1)
     assert tenant_config().next_run_after(noon) is None
+    hourly = {"schedule": {"cron": "0 * * * *"}}
+    without_vendors = tenant_config(vendors=[], triggers=hourly)
+    assert without_vendors.next_run_after(noon) is None
 
 
 @pytest.mark.parametrize(
