@@ -12,11 +12,17 @@ import pytest
 from relay_dagster.aws.dynamodb.deletion_store import DeletionStore
 from relay_dagster.aws.dynamodb.trigger_store import TRIGGER_LEASE
 from relay_dagster.drain import WAIT_SECONDS
-from relay_dagster.intake.trigger_check import take_due
+from relay_dagster.intake.trigger_check import TriggerCheck, take_due
 from relay_dagster.runs.model import Trigger
 from relay_dagster.tenants.audit import Action, ActorKind
 from relay_dagster.triggers.rules import TriggerQueue
-from support.triggers_world import NOON, TriggersWorld, s3_event, triggers_world
+from support.triggers_world import (
+    NOON,
+    TENANT,
+    TriggersWorld,
+    s3_event,
+    triggers_world,
+)
 
 HOURLY = {"schedule": {"cron": "0 * * * *"}}
 HALF_PAST = NOON + timedelta(minutes=30)
@@ -94,6 +100,27 @@ def test_triggers_of_a_tenant_without_vendors_start_nothing(
     world.store(**HOURLY)
     assert world.watch(60) == 0
     assert world.look(3600) == 1
+
+
+def test_vendors_that_go_while_triggers_are_checked_start_nothing(
+    world: TriggersWorld,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    world.store(**HOURLY)
+    world.look()
+    plan = TriggerCheck(world.platform, world.clock).plan(TENANT)
+    world.clock.now = at(13)
+    with monkeypatch.context() as patch:
+        # The check has read the plan before the vendors go.
+        patch.setattr(TriggerCheck, "plan", lambda *_: plan)
+        world.store_without_vendors()
+        assert world.look() == 0
+        assert world.state.wanted is None
+    assert world.watch(60) == 0
+    assert not world.runs()
+    # It is no fault of the check.
+    assert "trigger_not_taken" not in caplog.text
 
 
 def test_of_eight_that_look_at_once_one_starts_the_run() -> None:
