@@ -32,6 +32,7 @@ class AlarmKind(StrEnum):
     RATE_LIMITED = "rate-limited"
     ACCESS_DENIED = "access-denied"
     PULLS = "pulls-failed"
+    DELIVERIES = "deliveries-failed"
     INVARIANTS = "invariants"
     DOCTOR_CUT_SHORT = "doctor-cut-short"
     SLO_FAST = "slo-fast-burn"
@@ -65,6 +66,7 @@ class AlarmPlan:
     refusal_threshold: int = 300
     denial_threshold: int = 100
     pull_failure_threshold: int = 20
+    delivery_failure_threshold: int = 20
     topics: Sequence[str] = ()
     name_prefix: str = "relay"
 
@@ -164,6 +166,12 @@ _DESCRIPTIONS = {
         "This many failures are probably caused here, and not by suppliers. The log entries "
         "of event pull_failed have the reasons. Check outbound connections, DNS, and Secrets "
         "Manager."
+    ),
+    AlarmKind.DELIVERIES: (
+        "More than {plan.delivery_failure_threshold} deliveries of feeds failed in an hour. "
+        "This many failures are probably caused here, and not by the servers. The log entries "
+        "of event delivery_failed have the reasons. Check outbound connections, DNS, and "
+        "Secrets Manager."
     ),
     AlarmKind.INVARIANTS: (
         "The hourly check found stored data that contradicts itself. The log has an entry "
@@ -279,6 +287,13 @@ def _health_conditions(plan: AlarmPlan) -> dict[AlarmKind, _Condition]:
             "Sum",
             ">",
             plan.pull_failure_threshold,
+            3600,
+        ),
+        AlarmKind.DELIVERIES: _Condition(
+            metrics.DELIVERY_FAILED,
+            "Sum",
+            ">",
+            plan.delivery_failure_threshold,
             3600,
         ),
         AlarmKind.INVARIANTS: _Condition(

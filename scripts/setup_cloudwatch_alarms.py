@@ -105,6 +105,12 @@ _THRESHOLDS = (
         "maximum number of failed pulls in an hour",
         minimum=0,
     ),
+    _Threshold(
+        "--delivery-failure-threshold",
+        "delivery_failure_threshold",
+        "maximum number of failed deliveries in an hour",
+        minimum=0,
+    ),
 )
 
 
@@ -257,6 +263,7 @@ def _plan(options: argparse.Namespace) -> AlarmPlan:
         heartbeat_minutes=options.heartbeat_minutes,
         refusal_threshold=options.refusal_threshold,
         pull_failure_threshold=options.pull_failure_threshold,
+        delivery_failure_threshold=options.delivery_failure_threshold,
         topics=tuple(options.sns_topic_arn),
         name_prefix=options.name_prefix,
     )

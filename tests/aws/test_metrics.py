@@ -16,6 +16,7 @@ from relay_core.domain.codes import FailureCode, RunStatus
 from relay_core.domain.records import VendorResult
 from relay_dagster.aws.clients import Clients
 from relay_dagster.aws.metrics import (
+    DELIVERY_FAILED,
     DOCTOR_CUT_SHORT,
     INVARIANTS_BROKEN,
     PULL_FAILED,
@@ -403,6 +404,7 @@ def test_every_alarm_watches_a_metric_that_the_program_writes(
     platform.metrics.count(INVARIANTS_BROKEN, 0)
     platform.metrics.count(DOCTOR_CUT_SHORT)
     platform.metrics.count(PULL_FAILED)
+    platform.metrics.count(DELIVERY_FAILED)
     metrics(platform.clients, gathering_seconds=0).rate_limited()
     metrics(platform.clients, gathering_seconds=0).access_denied()
     wait_for(
@@ -454,6 +456,7 @@ def test_every_alarm_watches_a_metric_that_the_program_writes(
         "AccessDenied",
         "DoctorCutShort",
         "PullFailed",
+        "DeliveryFailed",
         "InvariantsBroken",
         "SloBad",
     }

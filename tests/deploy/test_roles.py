@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import tempfile
 import uuid
 from collections.abc import Callable, Collection
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -39,6 +41,7 @@ from relay_dagster.orchestration.sensors import all_sensors
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import NewRun, RunRecord
 from relay_dagster.runs.ports import utc_now
+from relay_dagster.transfers.delivery_sender import DeliverySender
 from relay_dagster.transfers.pull_planner import PullPlanner
 from relay_dagster.transfers.puller import Puller
 from relay_dagster.triggers import pulls as rules
@@ -53,12 +56,19 @@ from support.builders import (
     tenant_config,
     vendor_document,
 )
+from support.deliveries_world import (
+    FEED,
+    DeliveriesWorld,
+    files_at,
+    send_all,
+)
 from support.deployment import container, of_type, properties
 from support.explaining import run_in_memory
 from support.fakes import FakeClock, embedded_platform
 from support.page_visitor import HOME, signed_in
 from support.permissions import Grant, Need, grants, recorded
 from support.pulls_world import file, file_server, pull_all, pull_config
+from support.sftp_servers import SftpServer, sftp_server
 from support.webhooks_world import stored_webhook
 
 TENANT = "acme"
@@ -483,6 +493,21 @@ def be_the_code_server(platform: Platform, clock: FakeClock) -> Act:
     return Act(tick)
 
 
+def have_a_feed_to_deliver(
+    platform: Platform, server: SftpServer
+) -> DeliveriesWorld:
+    """Have a tenant whose feed was delivered once, and is to be delivered again."""
+    settings = platform.settings.model_copy(
+        update={"pull_allow_loopback": True}
+    )
+    platform = replace(platform, settings=settings)
+    sender = DeliverySender(platform, wait_seconds=60)
+    shop = DeliveriesWorld(platform, FakeClock(), "rho", sender)
+    shop.store(shop.entry(server))
+    shop.publish()
+    return shop
+
+
 def take_over(platform: Platform, staged: str) -> None:
     """Have a file taken over that a dead process had staged."""
     platform.objects.put(staged, b"whole")
@@ -503,7 +528,10 @@ def take_over(platform: Platform, staged: str) -> None:
 
 
 def be_the_transfers(platform: Platform, clock: FakeClock) -> Act:
-    """Pull a file, one of several parts that breaks off, and one whose process died."""
+    """Pull a file, one of several parts that breaks off, and one whose process died.
+
+    Deliver a feed.
+    """
     serving = ExitStack()
     broken = file(bytes(9 << 20), headers={"content-length": "99999999"})
     answers = {"/feed.csv": file(), "/broken.csv": broken}
@@ -529,6 +557,9 @@ def be_the_transfers(platform: Platform, clock: FakeClock) -> Act:
     platform.clients.s3.create_multipart_upload(
         Bucket=platform.objects.bucket, Key=staged
     )
+    folder = serving.enter_context(tempfile.TemporaryDirectory())
+    sftp = serving.enter_context(sftp_server(Path(folder)))
+    shop = have_a_feed_to_deliver(platform, sftp)
     # Its pulls are to be planned.
     platform.tenants.put(
         "lambda", json.dumps(pull_config(None, tenant_id="lambda"))
@@ -537,6 +568,8 @@ def be_the_transfers(platform: Platform, clock: FakeClock) -> Act:
     def transfer() -> None:
         with serving:
             pull(platform)
+            send_all(shop.sender)
+            assert files_at(sftp) == {"stock.csv": FEED}
         states = [
             platform.pulls.of_inputs(tenant, ["vendor_1"])["vendor_1"]
             for tenant in ("kappa", "sigma")

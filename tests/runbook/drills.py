@@ -27,6 +27,7 @@ from relay_dagster.runs.job_message import Job
 from runbook.desk import GOOD_FEED, Desk
 from support.builders import feed
 from support.pulls_world import file, file_server
+from support.sftp_servers import PASSWORD, sftp_server
 
 ROOT = Path(__file__).resolve().parents[2]
 GREAT_ROWS = [f"A-{number},5,10.00" for number in range(1, 21)]
@@ -645,6 +646,82 @@ def pull_of(desk: Desk) -> dict[str, Any]:
     """Return how the first vendor's pulls stand."""
     status = desk.relay.http.get(f"/v1/tenants/{desk.tenant}/status").json()
     return dict(status["vendors"][0]["pull"])
+
+
+@drill("A feed is not delivered")
+def server_refuses(desk: Desk) -> None:
+    """A secret for another host, then a folder that is missing; mended, the feed is sent."""
+    desk.store()
+    desk.upload()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        sftp_server(Path(folder)) as server,
+    ):
+        document = desk.config()
+        document["deliveries"] = [
+            {
+                "delivery_id": "bazaar",
+                "url": server.url("/in/"),
+                "secret": "bazaar-login",
+                "host_key": server.host_line,
+                "file_name": "stock.csv",
+            }
+        ]
+        desk.store(document)
+        desk.succeeded()
+        for host, words in (
+            ("files.example.com", "SECRET_NOT_FOR_HOST"),
+            (f"127.0.0.1:{server.port}", "does not have this folder"),
+        ):
+            put = client_command(
+                desk,
+                "secrets",
+                "put",
+                desk.tenant,
+                "bazaar-login",
+                "--host",
+                host,
+                stdin=PASSWORD,
+            )
+            assert put.returncode == 0, put.stderr
+            send_delivery(desk)
+            delivery_failed(desk, words)
+        told = client_command(desk, "deliveries", "list", desk.tenant).stdout
+        assert "does not have this folder" in " ".join(told.split()), told
+        made = script(desk, "setup_cloudwatch_alarms.py")
+        assert made.returncode == 0, made.stderr
+        failures, _ = highest(desk, "deliveries-failed")
+        assert failures >= 2
+        target = Path(folder) / "in"
+        target.mkdir()
+        send_delivery(desk)
+        wait_for(
+            "the feed is delivered",
+            lambda: delivery_of(desk)["last_delivered_at"],
+            within=60,
+        )
+        assert (target / "stock.csv").read_bytes().startswith(b"sku,")
+    assert delivery_of(desk)["failures"] == 0
+
+
+def send_delivery(desk: Desk) -> None:
+    asked = client_command(desk, "deliveries", "send", desk.tenant, "bazaar")
+    assert asked.returncode == 0, asked.stderr
+
+
+def delivery_failed(desk: Desk, words: str) -> None:
+    """Wait until the last delivery has failed with these words."""
+    wait_for(
+        f"a delivery fails with {words}",
+        lambda: words in (delivery_of(desk)["last_error"] or ""),
+        within=60,
+    )
+
+
+def delivery_of(desk: Desk) -> dict[str, Any]:
+    """Return how the first delivery stands."""
+    path = f"/v1/tenants/{desk.tenant}/deliveries"
+    return dict(desk.relay.http.get(path).json()["deliveries"][0])
 
 
 @drill("Delete a tenant")

@@ -86,6 +86,7 @@ def test_the_alarms_numbers_are_those_of_the_script() -> None:
         ("--refusal-threshold", plan.refusal_threshold),
         ("--denial-threshold", plan.denial_threshold),
         ("--pull-failure-threshold", plan.pull_failure_threshold),
+        ("--delivery-failure-threshold", plan.delivery_failure_threshold),
     ):
         assert re.search(rf"`{flag}`\s+\({number}\)", RUNBOOK), flag
 
