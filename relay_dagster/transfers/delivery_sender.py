@@ -13,6 +13,7 @@ from datetime import datetime
 
 from relay_core.config.deliveries import DeliveryConfig
 from relay_dagster.aws.metrics import DELIVERY_FAILED, report_fault
+from relay_dagster.changed_files import ChangedFiles
 from relay_dagster.deliveries import requests, sending
 from relay_dagster.deliveries.events import event_of_failure
 from relay_dagster.deliveries.model import (
@@ -78,6 +79,7 @@ class DeliverySender:
             clock=self.clock,
             threads=PLANS_AT_ONCE,
         )
+        self._changed_files = ChangedFiles()
         self._check = BackgroundCheck(self._run_check, self.wait_seconds)
 
     def run(self) -> int:
@@ -177,6 +179,7 @@ class DeliverySender:
                     entry,
                     feed.in_force,
                     self.room,
+                    self._changed_files,
                     self.clock,
                 )
             )

@@ -9,10 +9,13 @@ again, or the whole of a newer publication.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from relay_core.config.deliveries import DeliveryConfig
 from relay_core.domain.destination import Destination, UnfitUrlError
 from relay_dagster.aws.secrets import SecretsUnavailableError
+from relay_dagster.changed_files import ChangedFiles, FileVersion
 from relay_dagster.deliveries import sending
 from relay_dagster.deliveries.events import event_of_delivery
 from relay_dagster.deliveries.file_names import file_name
@@ -21,7 +24,11 @@ from relay_dagster.deliveries.model import (
     PublicationMark,
     SentFile,
 )
-from relay_dagster.feeds.pointer import Publication, file_of
+from relay_dagster.feeds.pointer import (
+    Publication,
+    PublishedFile,
+    file_of,
+)
 from relay_dagster.transfers.allowance import Allowance, CallError
 from relay_dagster.transfers.room import TransferRoom
 from relay_dagster.transfers.sftp_upload import SftpUpload, open_upload
@@ -62,6 +69,7 @@ class DeliveryTransfer:
     delivery: DeliveryConfig  # the entry as the latest config has it
     publication: Publication  # the live feed
     room: TransferRoom  # the turns and limits of the transfer
+    changed_files: ChangedFiles  # makes files of changes
     clock: Callable[[], datetime]  # tells the time, aware
     # Whether the server may have the file under its name, although it did not say so
     is_doubtful: bool = field(default=False, init=False)
@@ -80,28 +88,19 @@ class DeliveryTransfer:
         publication = PublicationMark.of(self.publication)
         if self._state.pending != publication:
             self.leased.change(sending.caught_up(publication))
-        file = self._file(publication)
         destination = self._destination()
         secret = self._secret(destination)
-        name = file_name(
-            self.delivery,
-            self._state.tenant_id,
-            publication,
-            file.key,
-            file.what,
-        )
         asked_at = self._state.asked_at
-        with (
-            self.room.upload(file.size) as allowance,
-            open_upload(
-                destination,
-                name,
-                secret,
-                allowance,
-                host_key=self.delivery.host_key,
-            ) as upload,
-        ):
-            self._send(file, upload, allowance)
+        with TemporaryDirectory(prefix="relay-delivery-") as folder:
+            file = self._file(publication, Path(folder))
+            name = file_name(
+                self.delivery,
+                self._state.tenant_id,
+                publication,
+                file.key,
+                file.what,
+            )
+            self._upload(file, name, destination, secret)
         sent = SentFile(
             publication=publication,
             source=self.delivery.digest,
@@ -115,14 +114,24 @@ class DeliveryTransfer:
 
     # --- the file -------------------------------------------------------------------
 
-    def _file(self, publication: PublicationMark) -> FileToSend:
-        """Return the file to send: changes, or the whole file in their place."""
+    def _file(self, publication: PublicationMark, folder: Path) -> FileToSend:
+        """Return the file to send: changes, or the whole file in their place.
+
+        The folder is for the files of this machine from which changes are made.
+        """
         channel_id = self.delivery.channel_id
         published = file_of(self.publication, channel_id)
         if published is None:
             raise UndeliverableError(
                 f"the live feed was published without channel {channel_id}"
             )
+        base = sending.base_of_changes(
+            self._state, self.delivery, publication, self.clock()
+        )
+        if base is not None:
+            changes = self._changes(base, published, folder)
+            if changes is not None:
+                return changes
         size = self.platform.objects.size_of(published.key)
         if size is None:
             raise UndeliverableError(_GONE)
@@ -133,6 +142,53 @@ class DeliveryTransfer:
             rows=published.rows,
             chunks=self._chunks(published.key, size),
         )
+
+    def _changes(
+        self, base: SentFile, published: PublishedFile, folder: Path
+    ) -> FileToSend | None:
+        """Return the file of changes against a delivered file.
+
+        Return None where the whole file is sent instead.
+        """
+        base_path = folder / "base"
+        older = self._version(base.publication.run_id, base.key, base_path)
+        if older is None:
+            return None
+        run_id = self.publication.run_id
+        newer = self._version(run_id, published.key, folder / "live")
+        if newer is None:
+            return None
+        target = folder / "changes"
+        rows = self.changed_files.make(
+            self._state.tenant_id, older, newer, target
+        )
+        if rows is None:
+            return None
+        return FileToSend(
+            what=sending.CHANGES,
+            key=published.key,
+            size=target.stat().st_size,
+            rows=rows,
+            chunks=_chunks_of(target),
+        )
+
+    def _version(self, run_id: str, key: str, path: Path) -> FileVersion | None:
+        """Return a published copy on this machine; None if it is no longer kept."""
+        tenant_id = self._state.tenant_id
+        record = self.platform.runs.get(run_id)
+        if record is None or record.config_version is None:
+            return None
+        stored = self.platform.tenants.version(tenant_id, record.config_version)
+        if stored is None:
+            return None
+        config = self.platform.tenants.parsed(stored)
+        file = config.file_of(self.delivery.channel_id)
+        size = self.platform.objects.size_of(key)
+        if file is None or size is None:
+            return None
+        with path.open("wb") as copy:
+            copy.writelines(self._chunks(key, size))
+        return FileVersion(path, file)
 
     def _chunks(self, key: str, size: int) -> Iterator[bytes]:
         """Yield the bytes of a published copy, each piece read when it is needed.
@@ -172,6 +228,26 @@ class DeliveryTransfer:
             )
         return secret.value
 
+    def _upload(
+        self,
+        file: FileToSend,
+        name: str,
+        destination: Destination,
+        secret: str,
+    ) -> None:
+        """Send a file under a name."""
+        with (
+            self.room.upload(file.size) as allowance,
+            open_upload(
+                destination,
+                name,
+                secret,
+                allowance,
+                host_key=self.delivery.host_key,
+            ) as upload,
+        ):
+            self._send(file, upload, allowance)
+
     def _send(
         self, file: FileToSend, upload: SftpUpload, allowance: Allowance
     ) -> None:
@@ -207,6 +283,13 @@ class DeliveryTransfer:
     @property
     def _state(self) -> DeliveryState:
         return self.leased.value
+
+
+def _chunks_of(path: Path) -> Iterator[bytes]:
+    """Yield the bytes of a file of this machine."""
+    with path.open("rb") as file:
+        while chunk := file.read(PIECE_BYTES):
+            yield chunk
 
 
 def _unhurried(

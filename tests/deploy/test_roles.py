@@ -561,9 +561,8 @@ def be_the_transfers(platform: Platform, clock: FakeClock) -> Act:
     sftp = serving.enter_context(sftp_server(Path(folder)))
     shop = have_a_feed_to_deliver(platform, sftp)
     # Its pulls are to be planned.
-    platform.tenants.put(
-        "lambda", json.dumps(pull_config(None, tenant_id="lambda"))
-    )
+    new_pull = pull_config({"url": server.url()}, tenant_id="lambda")
+    platform.tenants.put("lambda", json.dumps(new_pull))
 
     def transfer() -> None:
         with serving:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import uuid
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from relay_dagster.aws.dynamodb.tenant_store import TenantStore
 from relay_dagster.aws.dynamodb.work_queue import TableQueue
 from relay_dagster.aws.secrets import SecretValue
 from relay_dagster.deliveries.model import DeliveryState
-from relay_dagster.runs.model import NewRun
+from relay_dagster.runs.model import ChannelFile, NewRun
 from relay_dagster.transfers.delivery_sender import DeliverySender
 from relay_dagster.webhooks.model import Event
 from relay_dagster.wiring import Platform
@@ -69,17 +70,33 @@ class DeliveriesWorld:
         document["vendors"][0]["inbound"]["type"] = "local"
         self.platform.tenants.put(self.tenant_id, json.dumps(document))
 
-    def publish(self, feed: bytes = FEED) -> str:
-        """Have a run publish a feed, and return the run's id."""
+    def publish(
+        self, feed: bytes = FEED, channels: dict[str, bytes] | None = None
+    ) -> str:
+        """Have a run publish a feed and its channels, and return the run's id."""
         run_id = str(uuid.uuid4())
         ledger = self.platform.ledger
         ledger.reserve(NewRun(run_id=run_id, tenant_id=self.tenant_id))
         ledger.dispatch(run_id, 1, message_id="m", receipt_handle="h")
         record = ledger.claim(run_id, 1, f"dagster-{run_id}")
+        config = self.platform.tenants.latest(self.tenant_id)
+        version = None if config is None else config.version
+        record = ledger.pin(record.fence, version, None)
         record = ledger.enter_stage(record.fence, Stage.WRITE_OUTPUTS)
         outcome = published_outcome(self.platform, record, feed)
         rows = feed.count(b"\n") - 1
-        outcome = replace(outcome, counts={"record_count": rows})
+        channel_files = []
+        for channel_id, data in (channels or {}).items():
+            name = f"published/{self.tenant_id}/{run_id}.{channel_id}.csv"
+            self.platform.objects.put(name, data)
+            sha256 = hashlib.sha256(data).hexdigest()
+            file = ChannelFile(channel_id, "csv", sha256, data.count(b"\n") - 1)
+            channel_files.append(file)
+        outcome = replace(
+            outcome,
+            counts={"record_count": rows},
+            channels=tuple(channel_files),
+        )
         ledger.succeed(record.fence, outcome)
         return run_id
 

@@ -19,6 +19,7 @@ from relay_dagster.transfers.process import Transfers
 from relay_dagster.transfers.room import TransferRoom
 from relay_dagster.wiring import Platform
 from relay_dagster.work.item import LEASE
+from support.config_documents import DELIVERY
 from support.deliveries_world import (
     FEED,
     NOON,
@@ -371,7 +372,7 @@ def test_an_entry_that_was_changed_or_taken_out_is_not_sent(
     shop.store(
         shop.entry(
             server,
-            host_key="ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl",
+            host_key=DELIVERY["host_key"],
         )
     )
     shop.publish()
@@ -392,3 +393,116 @@ def test_pulls_and_deliveries_of_a_process_share_one_room(
     transfers = Transfers(shop.platform)
     assert transfers.puller.room is transfers.sender.room
     assert transfers.run() == (0, 0)
+
+
+# --- changes, and channels ------------------------------------------------------------------------
+
+HEADER = b"sku,vendor_id,quantity_available,price\n"
+
+
+def feed_of(*rows: bytes) -> bytes:
+    return HEADER + b"".join(row + b"\n" for row in rows)
+
+
+ONE = feed_of(b"A-1,v,5,1.00", b"B-1,v,4,2.00", b"C-1,v,3,3.00")
+TWO = feed_of(b"A-1,v,5,1.00", b"B-1,v,0,2.00")
+THREE = feed_of(b"A-1,v,5,1.00", b"B-1,v,4,2.00", b"D-1,v,1,4.00")
+CHANGES = {"what": "changes", "file_name": "{what}-{seq}.csv"}
+
+
+def test_changes_follow_the_whole_file(
+    shop: DeliveriesWorld, server: SftpServer
+) -> None:
+    shop.store(shop.entry(server, **CHANGES))
+    for feed in (ONE, TWO, THREE):
+        shop.publish(feed)
+        state = shop.send()
+        assert state.last_error is None
+    assert files_at(server) == {
+        "feed-1.csv": ONE,
+        "changes-2.csv": feed_of(b"B-1,v,0,2.00", b"C-1,v,0,3.00"),
+        "changes-3.csv": feed_of(b"B-1,v,4,2.00", b"D-1,v,1,4.00"),
+    }
+    assert state.delivered is not None
+    assert (state.delivered.what, state.delivered.rows) == ("changes", 2)
+    assert state.last_whole_at == NOON
+
+
+def test_changes_are_since_the_publication_that_was_delivered(
+    shop: DeliveriesWorld, server: SftpServer
+) -> None:
+    shop.store(shop.entry(server, **CHANGES))
+    shop.publish(ONE)
+    shop.send()
+    shop.publish(TWO)
+    shop.publish(THREE)
+    shop.send()
+    assert files_at(server) == {
+        "feed-1.csv": ONE,
+        "changes-3.csv": feed_of(b"D-1,v,1,4.00", b"C-1,v,0,3.00"),
+    }
+
+
+def test_the_whole_stands_in_where_the_last_delivery_is_doubtful(
+    shop: DeliveriesWorld, server: SftpServer
+) -> None:
+    shop.store(shop.entry(server, **CHANGES))
+    shop.publish(ONE)
+    shop.send()
+    shop.publish(TWO)
+    server.on_replaced = server.drop  # type: ignore[method-assign]
+    assert shop.send().failures == 1
+    server.on_replaced = lambda: None  # type: ignore[method-assign]
+    shop.publish(THREE)
+    shop.send()
+    assert files_at(server)["feed-3.csv"] == THREE
+    assert "changes-3.csv" not in files_at(server)
+
+
+def test_the_whole_stands_in_where_the_columns_differ_or_the_older_is_gone(
+    shop: DeliveriesWorld, server: SftpServer
+) -> None:
+    entry = shop.entry(server, **CHANGES)
+    shop.store(entry)
+    first = shop.publish(ONE)
+    shop.send()
+    shop.platform.objects.delete(f"published/{shop.tenant_id}/{first}.csv")
+    shop.publish(TWO)
+    shop.send()
+    assert files_at(server)["feed-2.csv"] == TWO
+    shop.store(entry, output={"columns": ["sku", "price"]})
+    shop.publish(b"sku,price\nA-1,1.00\n")
+    shop.send()
+    assert "feed-3.csv" in files_at(server)
+
+
+def test_the_whole_is_sent_again_after_its_hours(
+    shop: DeliveriesWorld, server: SftpServer
+) -> None:
+    shop.store(shop.entry(server, **CHANGES, whole_every_hours=2))
+    shop.publish(ONE)
+    shop.send()
+    for feed in (TWO, THREE):
+        shop.publish(feed)
+        shop.send(after=HOUR)
+    assert [*files_at(server)] == ["changes-2.csv", "feed-1.csv", "feed-3.csv"]
+
+
+def test_a_channel_is_delivered_by_itself(
+    shop: DeliveriesWorld, server: SftpServer
+) -> None:
+    channels = [{"channel_id": "shop", "output": {"columns": ["sku", "price"]}}]
+    entry = shop.entry(server, channel_id="shop", file_name=None)
+    shop.store(entry, channels=channels)
+    data = b"sku,price\nA-1,1.00\n"
+    run_id = shop.publish(ONE, {"shop": data})
+    state = shop.send()
+    assert files_at(server) == {f"{run_id}.shop.csv": data}
+    assert state.delivered is not None
+    assert state.delivered.rows == 1
+    shop.publish(TWO)
+    state = shop.send()
+    assert state.last_error == (
+        "the live feed was published without channel shop"
+    )
+    assert (state.pending, state.due_at, state.failures) == (None, None, 1)
