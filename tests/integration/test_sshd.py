@@ -17,9 +17,11 @@ from pathlib import Path
 import pytest
 
 from integration.waiting import wait_for
+from relay_core.config import load_config
 from relay_dagster.aws.secrets import SecretValue
 from relay_dagster.devstack.processes import free_port, port_answers
-from support.pulls_world import CSV, PullsWorld, pull_all
+from relay_dagster.triggers.inputs import inputs_of
+from support.pulls_world import CSV, PullsWorld, pull_all, series_config
 
 pytestmark = pytest.mark.integration
 HOUR = timedelta(hours=1)
@@ -40,7 +42,27 @@ class Sshd:
     host_key: str
     user_key: str
     other_key: str
-    process_id: int
+    process: subprocess.Popen[bytes]
+    command: list[str]
+
+    @property
+    def process_id(self) -> int:
+        return self.process.pid
+
+    def wait_until_up(self) -> None:
+        def answers() -> bool:
+            assert self.process.poll() is None
+            return port_answers("127.0.0.1", self.port)
+
+        wait_for("an answer of sshd", answers, within=30)
+
+    def stop(self) -> None:
+        self.process.terminate()
+        self.process.wait(30)
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(self.command, stderr=subprocess.DEVNULL)
+        self.wait_until_up()
 
     @property
     def url(self) -> str:
@@ -112,22 +134,16 @@ def sshd(tmp_path: Path) -> Iterator[Sshd]:
     command = _with_user(
         tmp_path, [program, "-D", "-e", "-f", str(tmp_path / "config")]
     )
-    with (
-        (tmp_path / "log").open("wb") as log,
-        subprocess.Popen(command, stderr=log) as process,
-    ):
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen(command, stderr=log)
+        server = Sshd(
+            folder, port, host_line, user_key, other_line, process, command
+        )
         try:
-
-            def answers() -> bool:
-                assert process.poll() is None, (tmp_path / "log").read_text()
-                return port_answers("127.0.0.1", port)
-
-            wait_for("an answer of sshd", answers, within=30)
-            yield Sshd(
-                folder, port, host_line, user_key, other_line, process.pid
-            )
+            server.wait_until_up()
+            yield server
         finally:
-            process.terminate()
+            server.stop()
 
 
 def store(
@@ -205,11 +221,11 @@ def test_a_connection_that_drops_leaves_nothing(
         sparse.truncate(GIBIBYTES)
     store(world, sshd)
     puller = world.another()
-    puller.tick()
+    puller.run()
     # The process of this connection, once it sends.
     ending = threading.Thread(target=_end_sessions, args=(sshd.process_id,))
     ending.start()
-    puller.finish(120)
+    puller.wait(120)
     ending.join()
     error = world.state().last_error
     assert error == "the server closed the connection, or does not speak SFTP"
@@ -264,3 +280,63 @@ def test_a_sparse_file_of_two_gibibytes_is_too_large_before_it_is_read(
     )
     assert time.monotonic() - began < 30
     assert world.staged() == []
+
+
+def test_no_delta_is_lost_while_either_side_is_down_and_their_order_is_kept(
+    world: PullsWorld, sshd: Sshd
+) -> None:
+    """For an hour there is no server, and for another one nothing that pulls."""
+    secret = SecretValue(sshd.user_key, f"127.0.0.1:{sshd.port}")
+    world.platform.secrets.put(world.tenant_id, "granite", secret)
+    config = series_config(
+        world.tenant_id,
+        url=sshd.url,
+        host_key=sshd.host_key,
+        every_minutes=5,
+    )
+    world.store_document(config)
+    bodies: list[bytes] = []
+
+    def send(name: str) -> None:
+        """Put a file where the vendor puts it, with the time of the world."""
+        body = CSV + f"{name},{len(bodies)}\n".encode()
+        path = sshd.put(f"{name}.csv", body)
+        at = int(world.clock().timestamp())
+        os.utime(path, (at, at))
+        bodies.append(body)
+
+    send("full-1")
+    send("other")
+    bodies.pop()
+    world.clock.advance(seconds=300)
+    send("delta-000")
+    world.pull()
+    assert world.uploads() == bodies
+
+    sshd.stop()
+    # Names do not tell the order, but times do.
+    for number in range(12, 0, -1):
+        world.clock.advance(seconds=300)
+        send(f"delta-{number:03}")
+        world.pull()
+    state = world.state()
+    assert state.failures > 1
+    assert world.uploads() == bodies[:2]
+    sshd.start()
+    state = world.pull(after=HOUR)
+    assert (state.failures, state.last_error) == (0, None)
+    assert world.uploads() == bodies
+
+    for number in range(20, 32):
+        world.clock.advance(seconds=300)
+        send(f"delta-{number:03}")
+    world.pull()
+    assert world.uploads() == bodies
+
+    # A run reads them in this order, too.
+    (tenant_input,) = inputs_of(load_config(config)).values()
+    stored = world.platform.objects.list_objects(f"{tenant_input.prefix}")
+    chosen = tenant_input.part.chosen(stored)
+    assert [
+        world.platform.objects.read(upload.key) for upload in chosen
+    ] == bodies

@@ -141,6 +141,22 @@ def pull_config(
     return config_document(*vendors, tenant_id=tenant_id, **changes)
 
 
+def series_config(tenant_id: str, **pull: Any) -> dict[str, Any]:
+    """Return a config of a vendor with changes, whose files are pulled at once."""
+    inbound = {
+        "type": "s3",
+        "s3_prefix": f"tenants/{tenant_id}/inbound/{VENDOR}/",
+        "pull": {"secret": "granite", "settle_seconds": 0, **pull},
+    }
+    vendor = vendor_document(
+        vendor_id=VENDOR,
+        inbound=inbound,
+        changes={"full": "full*.csv", "delta": "delta*.csv"},
+        duplicate_skus="last",
+    )
+    return config_document(vendor, tenant_id=tenant_id)
+
+
 @dataclass
 class PullsWorld:
     """Tenants whose vendors' files are pulled, and a puller."""
@@ -158,8 +174,11 @@ class PullsWorld:
     ) -> None:
         """Store a config with a vendor for each pull, and have it noted."""
         tenant_id = tenant_id or self.tenant_id
-        document = pull_config(*pulls, tenant_id=tenant_id, **changes)
-        self.platform.tenants.put(tenant_id, json.dumps(document))
+        self.store_document(pull_config(*pulls, tenant_id=tenant_id, **changes))
+
+    def store_document(self, document: Mapping[str, Any]) -> None:
+        """Store a config, and have it noted."""
+        self.platform.tenants.put(document["tenant_id"], json.dumps(document))
         self.note()
 
     def note(self) -> None:

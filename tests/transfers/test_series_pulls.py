@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -16,18 +15,17 @@ from relay_dagster.transfers.pull_transfer import PullRequest, Transfer
 from relay_dagster.transfers.room import TransferRoom
 from relay_dagster.triggers.inputs import inputs_of
 from relay_dagster.triggers.pulls import PullState
-from support.builders import config_document, vendor_document
 from support.pulls_world import (
     NOON,
     VENDOR,
     PullsWorld,
     pull_all,
+    series_config,
     take_pull,
 )
 from support.sftp_servers import PASSWORD, SftpServer, sftp_server
 
 HOUR = timedelta(hours=1)
-PATTERNS = {"full": "full*.csv", "delta": "delta*.csv"}
 HEADER = b"sku,quantity_available,cost\n"
 
 
@@ -56,29 +54,10 @@ def config(
 ) -> dict[str, Any]:
     secret = SecretValue(PASSWORD, f"127.0.0.1:{server.port}")
     world.platform.secrets.put(world.tenant_id, "granite", secret)
-    inbound = {
-        "type": "s3",
-        "s3_prefix": f"tenants/{world.tenant_id}/inbound/{VENDOR}/",
-        "pull": {
-            "url": server.url("/out/*.csv"),
-            "secret": "granite",
-            "host_key": server.host_line,
-            "settle_seconds": 0,
-            **pull,
-        },
-    }
-    vendor = vendor_document(
-        vendor_id=VENDOR,
-        inbound=inbound,
-        changes=PATTERNS,
-        duplicate_skus="last",
+    url = server.url("/out/*.csv")
+    return series_config(
+        world.tenant_id, url=url, host_key=server.host_line, **pull
     )
-    return config_document(vendor, tenant_id=world.tenant_id)
-
-
-def store(world: PullsWorld, document: dict[str, Any]) -> None:
-    world.platform.tenants.put(world.tenant_id, json.dumps(document))
-    world.note()
 
 
 def pulled_names(world: PullsWorld) -> list[str]:
@@ -102,7 +81,7 @@ def test_the_newest_full_file_and_its_deltas_are_pulled_then_every_new_file(
     server.put("delta-3.csv", body("E"), 400)
     server.put("delta-2.csv", body("D"), 400)
     server.put("other.csv", body("X"), 500)
-    store(world, config(world, server))
+    world.store_document(config(world, server))
     state = settle(world)
     assert world.files() == [
         "20260301T120000Z-full-2.csv",
@@ -144,7 +123,7 @@ def test_all_files_from_the_last_full_one_on_stay(
     server.put("full-2.csv", body("B"), 200)
     for number in range(7):
         server.put(f"delta-{number}.csv", body(f"D{number}"), 300 + number)
-    store(world, config(world, server))
+    world.store_document(config(world, server))
     settle(world)
     assert pulled_names(world) == [
         "full-2.csv",
@@ -157,7 +136,7 @@ def test_deltas_of_an_hour_without_the_server_are_all_pulled_in_order(
 ) -> None:
     with sftp_server(tmp_path) as server:
         server.put("full-1.csv", body("A"), 100)
-        store(world, config(world, server))
+        world.store_document(config(world, server))
         settle(world)
         key, port = server.host_key, server.port
     state = world.pull(after=HOUR)
@@ -189,7 +168,7 @@ def test_a_process_that_dies_between_two_files_loses_none_and_repeats_none(
     server.put("delta-1.csv", body("B"), 200)
     server.put("delta-2.csv", body("C"), 300)
     document = config(world, server)
-    store(world, document)
+    world.store_document(document)
     objects = world.platform.objects
     copy = type(objects).copy
     copies: list[str] = []
@@ -226,7 +205,7 @@ def test_the_same_bytes_are_no_new_file_unless_they_are_of_another_kind(
     server.put("full-1.csv", body("A"), 100)
     server.put("delta-1.csv", body("A"), 200)
     server.put("delta-2.csv", body("A"), 300)
-    store(world, config(world, server))
+    world.store_document(config(world, server))
     settle(world)
     assert pulled_names(world) == ["full-1.csv", "delta-1.csv"]
     server.put("full-2.csv", body("A"), 400)
@@ -240,7 +219,7 @@ def test_an_empty_delta_changes_nothing_and_holds_nothing_up(
     server.put("full-1.csv", body("A"), 100)
     server.put("delta-1.csv", b"", 200)
     server.put("delta-2.csv", body("B"), 300)
-    store(world, config(world, server))
+    world.store_document(config(world, server))
     state = settle(world)
     assert pulled_names(world) == ["full-1.csv", "delta-2.csv"]
     assert state.failures == 0
@@ -252,7 +231,7 @@ def test_a_file_that_cannot_be_used_holds_up_the_next_until_a_full_one_comes(
     server.put("full-1.csv", body("A"), 100)
     server.put("delta-1.csv", b"<!DOCTYPE html><html></html>", 200)
     server.put("delta-2.csv", body("B"), 300)
-    store(world, config(world, server))
+    world.store_document(config(world, server))
     state = world.pull()
     assert pulled_names(world) == ["full-1.csv"]
     assert state.failures == 1
@@ -267,7 +246,7 @@ def test_a_file_that_is_being_written_holds_up_those_behind_it(
     world: PullsWorld, server: SftpServer, no_wait: list[float]
 ) -> None:
     server.put("full-1.csv", body("A"), 100)
-    store(world, config(world, server, settle_seconds=60))
+    world.store_document(config(world, server, settle_seconds=60))
     state = world.pull()
     assert (world.files(), state.due_at) == ([], NOON + timedelta(seconds=60))
     server.put("delta-1.csv", body("B"), 200)
@@ -289,7 +268,7 @@ def test_a_folder_without_a_full_file_is_a_failure(
     world: PullsWorld, server: SftpServer, name: str, error: str
 ) -> None:
     server.put(name, body("A"), 100)
-    store(world, config(world, server))
+    world.store_document(config(world, server))
     state = world.pull()
     assert (state.last_error, state.failures) == (error, 1)
     assert world.files() == []
@@ -300,7 +279,7 @@ def test_after_its_first_minute_a_pull_gives_its_turn_to_others(
 ) -> None:
     server.put("full-1.csv", body("A"), 100)
     server.put("delta-1.csv", body("B"), 200)
-    store(world, config(world, server))
+    world.store_document(config(world, server))
     world.puller.room.pace = type(world.puller.room.pace)(first_seconds=0)
     state = world.pull()
     assert pulled_names(world) == ["full-1.csv"]
@@ -317,11 +296,11 @@ def test_another_url_begins_again_with_the_newest_full_file(
     server.put("full-2.csv", body("B"), 200)
     server.put("delta-1.csv", body("C"), 300)
     document = config(world, server)
-    store(world, document)
+    world.store_document(document)
     settle(world)
     pull = document["vendors"][0]["inbound"]["pull"]
     pull["url"] = server.url("/out/?*.csv")
-    store(world, document)
+    world.store_document(document)
     settle(world)
     assert pulled_names(world) == [
         "full-2.csv",
