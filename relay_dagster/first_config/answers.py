@@ -107,16 +107,20 @@ def _ask_sku(draft: VendorDraft, screen: Screen) -> VendorDraft:
     check = draft.check
     headers = () if check is None else check.best.headers
     candidates = draft.sku_candidates[:_MAX_CANDIDATES]
-    if draft.is_refused or not headers or not candidates:
+    if draft.is_refused or not headers:
         return draft
     screen.say(f"{draft.path.name}: which column has the SKU?")
     for number, candidate in enumerate(candidates, 1):
         samples = ", ".join(map(shorten, candidate.samples[:_MAX_SAMPLES]))
         values = f" ({samples})" if samples else ""
         screen.say(f"{number}. {candidate.header}{values}", indent=2)
-    first_header = candidates[0].header
+    listed_headers = ", ".join(map(shorten, filter(None, headers)))
+    if candidates:
+        question = f"Number or header [{candidates[0].header}]:"
+    else:
+        question = f"Header ({listed_headers}):"
     while True:
-        answer = screen.ask(f"Number or header [{first_header}]:")
+        answer = screen.ask(question)
         if not answer:
             return draft
         if answer in headers:
@@ -125,7 +129,7 @@ def _ask_sku(draft: VendorDraft, screen: Screen) -> VendorDraft:
             return draft.with_sku(candidates[int(answer) - 1].header)
         screen.complain(
             f"The file has no column {shorten(answer)}. Its columns are: "
-            f"{', '.join(map(shorten, filter(None, headers)))}.",
+            f"{listed_headers}.",
         )
 
 

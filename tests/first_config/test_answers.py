@@ -102,6 +102,18 @@ def test_an_answer_that_is_none_is_asked_again(
     assert shown.count("Enter the margin as a share or a percentage") == 2
 
 
+def test_where_no_header_is_likely_all_of_them_are_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    vendor = draft(b"Name,Price\n" + b"Saw,1.00\n" * 30)
+    assert vendor.sku_header is None
+    answers, shown = asked(monkeypatch, vendor, typed="Name\n\n\n")
+    assert 'Header ("Name", "Price"):' in shown
+    assert answers.drafts[0].sku_header == "Name"
+    answers, _ = asked(monkeypatch, vendor, typed="")
+    assert answers.drafts[0].sku_header is None
+
+
 def test_where_input_ends_the_likeliest_is_taken(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
