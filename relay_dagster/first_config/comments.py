@@ -114,8 +114,10 @@ def config_comments(
         path = ("vendors", index)
         first_sentence, *sentences = vendor_notes(index, draft, config)
         comments[path] = (f"{draft.path.name}: {first_sentence}", *sentences)
+        prefix = f"tenants/{config.tenant_id}/inbound/{draft.vendor_id}/"
         comments[(*path, "inbound")] = (
-            "The command of a local run names the file. On a server, use type s3.",
+            "The command of a local run names the file. On a server, replace this with "
+            f"{{type: s3, s3_prefix: {prefix}}}.",
         )
         comments |= _parser_comments((*path, "parser"), draft)
     return comments

@@ -320,8 +320,12 @@ def _completed(
     """
     from relay_core.samples.starter import starter_config
 
+    # A file can be of a part of its vendor: VENDOR/PART=FILE.
+    named_ids = dict.fromkeys(
+        pair.partition("=")[0].partition("/")[0] for pair in vendor_files
+    )
     vendors = document.get("vendors") or [
-        {"vendor_id": pair.partition("=")[0]} for pair in vendor_files
+        {"vendor_id": vendor_id} for vendor_id in named_ids
     ]
     if isinstance(vendors, list):
         vendors = [
