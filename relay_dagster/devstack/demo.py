@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -35,11 +35,12 @@ from relay_dagster.client.hold_report import show_hold
 from relay_dagster.client.links import download_to
 from relay_dagster.client.session import Session
 from relay_dagster.client.terminal import Screen
+from relay_dagster.devstack import demo_channels, processes
 from relay_dagster.devstack import demo_output as output
-from relay_dagster.devstack import processes
 from relay_dagster.devstack.machine import run_memory_mb
 from relay_dagster.devstack.option_effects import option_effects
 from relay_dagster.devstack.processes import Stack, StackError
+from relay_dagster.devstack.sftp_server import SftpFolder, serving_folder
 from relay_dagster.runs.model import Trigger
 from relay_dagster.settings import ConcurrencySettings, Settings
 from relay_dagster.tenants.scopes import Scope
@@ -57,7 +58,13 @@ class DemoError(Exception):
     """The demo failed; the message names the step."""
 
 
-_FAILURES = (DemoError, StackError, ClientError, httpx.HTTPError)
+_FAILURES = (
+    DemoError,
+    StackError,
+    ClientError,
+    httpx.HTTPError,
+    demo_channels.NotDeliveredError,
+)
 
 
 @dataclass
@@ -68,6 +75,8 @@ class World:
     platform: Platform
     session: Session
     api_key: str
+    # The sections of the config that the demo adds to the sample's
+    settings: dict[str, Any] = field(default_factory=dict)
 
 
 def run_demo(output_dir: Path, *, release: bool = False) -> int:
@@ -78,11 +87,17 @@ def run_demo(output_dir: Path, *, release: bool = False) -> int:
         "Relay Inventory: the sample tenant, end to end, on embedded AWS",
     )
     with tempfile.TemporaryDirectory(prefix="relay-demo-") as home:
+        shop_path = Path(home, "marketplace")
+        shop_path.mkdir()
         try:
-            with started_world(console, Stack(Path(home))) as world:
+            with (
+                serving_folder(shop_path) as folder,
+                started_world(console, Stack(Path(home))) as world,
+            ):
                 artifacts = _demonstrate(
                     console,
                     world,
+                    folder,
                     output_dir,
                     release=release,
                 )
@@ -99,11 +114,15 @@ def run_demo(output_dir: Path, *, release: bool = False) -> int:
 def _demonstrate(
     console: Console,
     world: World,
+    folder: SftpFolder,
     output_dir: Path,
     *,
     release: bool,
 ) -> dict[str, Path]:
     """Take the sample tenant through a day; return the paths of the first run's artifacts."""
+    demo_channels.store_secret(world.session, TENANT, folder)
+    world.settings = demo_channels.settings_for(folder)
+    _store_config(world, **world.settings)
     output.title(console, "The merchant's page, until the demo ends")
     output.page(console, world.stack, _make_page_key(world))
     run = post_and_follow(console, world)
@@ -112,6 +131,8 @@ def _demonstrate(
     record = world.platform.runs.get(run.run_id)
     if record is not None:
         output.show_waits(console, record)
+        demo_channels.show_channels(console, artifacts, record)
+    demo_channels.show_delivery(console, world.session, TENANT, folder)
     effects = option_effects(SUPPLIERS_TENANT, datetime.now(UTC))
     output.suppliers_options(console, effects)
     _show_feed_link(console, world)
@@ -361,7 +382,7 @@ def _download(world: World, run_id: str, folder: Path) -> dict[str, Path]:
     folder.mkdir(parents=True, exist_ok=True)
     files = {}
     for name, link in world.session.api.artifacts(run_id).items():
-        suffix = Path(httpx.URL(link).path).suffix
+        suffix = "".join(Path(httpx.URL(link).path).suffixes)
         files[name] = folder / f"{name}{suffix}"
         download_to(files[name], name, link)
     return files
@@ -421,7 +442,7 @@ def _pull_from(world: World, vendor_id: str, url: str) -> None:
         if vendor["vendor_id"] == vendor_id:
             vendor["inbound"]["pull"] = {"url": url}
     triggers = {"on_upload": {"quiet_seconds": 0}}
-    _store_config(world, vendors=vendors, triggers=triggers)
+    _store_config(world, **world.settings, vendors=vendors, triggers=triggers)
 
 
 @contextmanager

@@ -71,7 +71,9 @@ def test_the_demo_ends_with_a_feed_and_leaves_nothing_behind(
         "Where to look",
     ):
         assert part in told
-    assert re.search(r"^  Page +http://127\.0\.0\.1:\d+/app$", told, re.MULTILINE)
+    assert re.search(
+        r"^  Page +http://127\.0\.0\.1:\d+/app$", told, re.MULTILINE
+    )
     assert re.search(r"^  Key +rk_\w{16}_[\w-]{43}$", told, re.MULTILINE)
     for part in (
         "trigger upload",
@@ -82,6 +84,9 @@ def test_the_demo_ends_with_a_feed_and_leaves_nothing_behind(
         "returns the live feed: ",
         "Pull a file from a vendor's server: ",
         "Relay itself (system)",
+        "The same feed for other shops: its channels",
+        "Delivered to sftp://shop@127.0.0.1:",
+        "marketplace-1.csv",
     ):
         assert part in told
     assert "relay release " in told

@@ -19,7 +19,7 @@ deliveries = typer.Typer(
     help="List a tenant's deliveries, and send the live feed to one of its servers.",
     no_args_is_help=True,
 )
-_DELIVERIES = TableView(
+DELIVERIES = TableView(
     {
         "delivery_id": "delivery_id",
         "delivered": "last_delivered_at",
@@ -34,6 +34,7 @@ _DELIVERIES = TableView(
     folded=("last error",),
     empty="The tenant has no deliveries.",
 )
+"""The table of a tenant's deliveries."""
 
 
 @command(deliveries, "list")
@@ -43,7 +44,7 @@ def list_deliveries(session: Session, tenant: Tenant) -> Output:
     standings = session.api.request(FeedDeliveryList, "GET", path)
     return Output(
         standings,
-        lambda: _DELIVERIES.show(session.screen, standings.deliveries),
+        lambda: DELIVERIES.show(session.screen, standings.deliveries),
     )
 
 
