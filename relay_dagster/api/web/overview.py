@@ -6,6 +6,7 @@ from typing import NamedTuple
 from fastapi import Response
 
 from relay_core.domain.codes import RunStatus, VendorStatus
+from relay_core.domain.input_names import name_of
 from relay_dagster.api.routes import statuses, tenants
 from relay_dagster.api.routes.feeds import get_feed
 from relay_dagster.api.routes.runs import list_runs, submit_run
@@ -15,7 +16,11 @@ from relay_dagster.api.web.settings.steps import steps_left
 from relay_dagster.api.web.shop import shop_of
 from relay_dagster.triggers.pulls import REPORTED_FAILURES
 from relay_dagster.wire.runs import Publication, Run, RunRequest
-from relay_dagster.wire.tenants import TenantStatus, VendorStanding
+from relay_dagster.wire.tenants import (
+    PullStanding,
+    TenantStatus,
+    VendorStanding,
+)
 from relay_dagster.wiring import Platform
 
 routes = frame.page_router()
@@ -152,12 +157,12 @@ def todo_of(
 
 def _todo_of_vendor(vendor_id: str, status: VendorStanding | None) -> str:
     """Return the task that a vendor needs, or "" for none."""
-    pull = None if status is None else status.pull
-    if pull is not None and pull.failures >= REPORTED_FAILURES:
-        return (
-            f"The file of {vendor_id} cannot be fetched from its server: "
-            f"{pull.last_error}."
-        )
+    for name, pull in _pulls_of(vendor_id, status):
+        if pull is not None and pull.failures >= REPORTED_FAILURES:
+            return (
+                f"The file of {name} cannot be fetched from its server: "
+                f"{pull.last_error}."
+            )
     if status is None or status.status is None:
         return f"{vendor_id} has not been in a run yet. Upload a file, then start a run."
     if status.uploaded_at is None:
@@ -178,6 +183,16 @@ def _todo_of_vendor(vendor_id: str, status: VendorStanding | None) -> str:
             f"{rows} of {vendor_id} {verb} rejected. Check the file to see why."
         )
     return ""
+
+
+def _pulls_of(
+    vendor_id: str, status: VendorStanding | None
+) -> Iterator[tuple[str, PullStanding | None]]:
+    """Yield the pulls of a vendor, and of its parts, each with the name of its files."""
+    if status is not None:
+        yield vendor_id, status.pull
+        for part in status.parts or ():
+            yield name_of(vendor_id, part.part_id), part.pull
 
 
 @routes.post(frame.HOME + "/tenants/{tenant_id}/runs")

@@ -10,7 +10,7 @@ from relay_core.domain.records import VendorResult
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.transfers.pull_planner import PullPlanner
 from relay_dagster.triggers.pulls import asked, failed
-from support.builders import vendor_document
+from support.builders import part_document, vendor_document
 from support.html_page import read_page
 from support.page_visitor import HOME, Visitor
 from support.pulls_world import take_pull
@@ -98,6 +98,24 @@ def test_a_list_that_cannot_be_pulled_is_something_to_do(
         )
         assert "s3cr3t" not in page.text
         assert "Not in a run yet" in page.text
+
+
+def test_a_pull_of_a_part_that_fails_is_named(visitor: Visitor) -> None:
+    inbound = {"type": "s3", "s3_prefix": "tenants/acme/inbound/prices/"}
+    pull = {"url": "https://files.example.com/prices.csv"}
+    part = part_document(inbound={**inbound, "pull": pull})
+    visitor.world.store_config(vendor_document(parts=[part]))
+    platform = visitor.world.platform
+    PullPlanner(platform).run()
+    name = "vendor_1/prices"
+    for _ in range(3):
+        platform.pulls.change("acme", name, asked(utc_now()))
+        leased = take_pull(platform.pulls, "acme", name, utc_now())
+        leased.finish(failed("the server answered 500", utc_now()))
+    assert (
+        "The file of vendor_1/prices cannot be fetched from its server: "
+        "the server answered 500."
+    ) in visitor.open(HOME).text
 
 
 def test_the_last_and_the_next_pull_of_a_vendor_are_shown(

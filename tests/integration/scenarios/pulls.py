@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import socket
+import tempfile
 import threading
+from pathlib import Path
 
 from integration.fault_rules import Action
 from integration.installation import Installation
@@ -15,6 +17,7 @@ from relay_dagster.devstack.processes import CODE, DAEMON
 from relay_dagster.work.item import LEASE
 from support.pulls_world import file, file_server
 from support.receivers import Received
+from support.sftp_servers import PASSWORD, SftpServer, sftp_server
 
 
 @scenario("37", seconds=260)
@@ -71,6 +74,81 @@ def daemon_and_transfer_die_in_a_pull(relay: Installation) -> str:
     assert (standing["failures"], standing["last_error"]) == (0, None)
     everything_settled(relay)
     return f"one upload, {upload.size:,} bytes, whole; nothing is left where files are staged"
+
+
+@scenario("39", seconds=200)
+def daemon_dies_between_deltas_of_an_hour(relay: Installation) -> str:
+    """Deltas of an hour wait, and the daemon dies amid them: each is pulled once, in order."""
+    tenant = relay.new_tenant("deltas")
+    vendor = next(iter(feeds()))
+    header = b"sku,quantity_available,cost\n"
+    count = 12
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        sftp_server(Path(folder)) as server,
+    ):
+        for number in range(count):
+            body = header + f"D{number},{number},2.00\n".encode()
+            # By name they come in the other order.
+            name = f"delta-{count - number:02}.csv"
+            server.put(name, body, 1_700_000_000 + 300 * number)
+        server.put("full-1.csv", header + b"F,1,2.00\n", 1_699_999_000)
+        _pull_series(relay, tenant, server)
+        prefix = f"tenants/{tenant}/inbound/{vendor}/pulled/"
+        objects = relay.aws.objects
+        wait_for(
+            "some are pulled",
+            lambda: len(objects.list_objects(prefix)) > 3,
+            within=90,
+        )
+        relay.kill(DAEMON, CODE)
+        some = len(objects.list_objects(prefix))
+        relay.start(CODE, DAEMON)
+        # The death counts as a failure of the pull, which would wait for its next turn.
+        wait_for(
+            "the death is counted",
+            lambda: _pull_of(relay, tenant)["last_error"],
+            within=LEASE.total_seconds() + 60,
+        )
+        path = f"/v1/tenants/{tenant}/vendors/{vendor}/pull"
+        assert relay.http.post(path).status_code == 202
+        files = wait_for(
+            "all are pulled",
+            lambda: (
+                found
+                if len(found := objects.list_objects(prefix)) > count
+                else None
+            ),
+            within=90,
+        )
+    in_order = sorted(files, key=lambda file: file.age_order)
+    names = [file.key.rpartition("Z-")[2] for file in in_order]
+    assert names == [
+        "full-1.csv",
+        *(f"delta-{count - number:02}.csv" for number in range(count)),
+    ]
+    assert objects.list_objects(f"published/{tenant}/pulls/") == []
+    everything_settled(relay)
+    return f"{some} of {count + 1} files before the death, all once and in order after it"
+
+
+def _pull_series(relay: Installation, tenant: str, server: SftpServer) -> None:
+    """Store a config whose first vendor's files are pulled from a server, and are deltas."""
+    secret = {"value": PASSWORD, "host": f"127.0.0.1:{server.port}"}
+    path = f"/v1/tenants/{tenant}/secrets/granite"
+    assert relay.http.put(path, json=secret).is_success
+    document = relay.config_of(tenant)
+    vendor = document["vendors"][0]
+    vendor["changes"] = {"full": "full-*.csv", "delta": "delta-*.csv"}
+    vendor["duplicate_skus"] = "last"
+    vendor["inbound"]["pull"] = {
+        "url": server.url("/out/*.csv"),
+        "secret": "granite",
+        "host_key": server.host_line,
+        "settle_seconds": 0,
+    }
+    answer = relay.http.put(f"/v1/tenants/{tenant}/config", json=document)
+    assert answer.status_code == 200, answer.text
 
 
 def _pull_of(relay: Installation, tenant: str) -> dict[str, object]:
