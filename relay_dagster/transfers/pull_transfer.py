@@ -206,14 +206,11 @@ class Transfer:
         return target_key(str(self.request.tenant_input.prefix), name, now)
 
     def _is_of_last_kind(self, download: Download) -> bool:
-        """Return False for a full file after a delta, and for a delta after a full file."""
-        last_path = self._state.mark.path
-        if last_path is None:
+        """Return True if a file is full, or a delta, as the one that was pulled last."""
+        if not self.request.tenant_input.has_changes:
             return True
-        kinds = [
-            self._kind_of(name) for name in (download.name, basename(last_path))
-        ]
-        return kinds[0] == kinds[1]
+        last_name = basename(self._state.mark.path or "")
+        return self._kind_of(download.name) == self._kind_of(last_name)
 
     def _kind_of(self, name: str) -> FileKind | None:
         """Return the kind of a server's file by the name that its upload has."""
@@ -336,8 +333,8 @@ class Transfer:
             leased.change(pulls.passed_over(file.mark))
             return False
         with folder.allowance.paused():
-            pulled_at = self._next_second()
-            target = self._target_of(basename(str(file.mark.path)), pulled_at)
+            name = basename(str(file.mark.path))
+            target = self._target_of(name, self._next_second())
             staged_file = replace(staged_file, target=target)
             self._upload(staged_file)
             leased.change(pulls.pulled(staged_file, self.clock(), self._every))

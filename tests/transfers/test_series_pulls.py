@@ -213,6 +213,23 @@ def test_the_same_bytes_are_no_new_file_unless_they_are_of_another_kind(
     assert pulled_names(world)[2:] == ["full-2.csv"]
 
 
+def test_the_bytes_that_were_pulled_as_no_input_are_pulled_again(
+    world: PullsWorld, server: SftpServer, no_wait: list[float]
+) -> None:
+    server.put("stock.csv", body("A"), 100)
+    document = config(world, server)
+    vendor = document["vendors"][0]
+    changes = vendor.pop("changes")
+    world.store_document(document)
+    world.pull()
+    assert pulled_names(world) == ["stock.csv"]
+    vendor["changes"] = changes
+    server.put("full-1.csv", body("A"), 200)
+    world.store_document(document)
+    world.pull(after=HOUR)
+    assert pulled_names(world) == ["stock.csv", "full-1.csv"]
+
+
 def test_an_empty_delta_changes_nothing_and_holds_nothing_up(
     world: PullsWorld, server: SftpServer, no_wait: list[float]
 ) -> None:
