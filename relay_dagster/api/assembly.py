@@ -56,6 +56,7 @@ from relay_dagster.api.web.settings import (
     people,
     rules,
 )
+from relay_dagster.api.web.settings import deliveries as delivery_pages
 from relay_dagster.api.web.settings import vendors as vendor_settings
 from relay_dagster.aws.clients import SHORT_TIMEOUTS
 from relay_dagster.logs import event_log, log_libraries
@@ -96,6 +97,7 @@ _PAGE_ROUTERS = (
     columns.routes,
     vendor_settings.routes,
     links.routes,
+    delivery_pages.routes,
     people.routes,
     pages.routes,  # the last of the settings, because of its route of all slugs
     sign_in.routes,  # the last, because its route of unknown pages matches every path

@@ -492,6 +492,7 @@ def test_no_page_is_open_without_a_session(world: ApiWorld) -> None:
         "link_id": "x",
         "key_id": "x",
         "webhook_id": "x",
+        "delivery_id": "x",
     }
     for method, path in paths:
         place = path.replace("{path:path}", "x").format(**ids)
@@ -519,6 +520,7 @@ def test_nothing_is_changed_by_looking_at_pages(world: ApiWorld) -> None:
         "link_id": "x",
         "key_id": "x",
         "webhook_id": "x",
+        "delivery_id": "x",
     }
     paths = [
         route.path.replace("{path:path}", "x").format(**ids)
@@ -561,6 +563,7 @@ def test_no_page_of_another_tenant_is_there(world: ApiWorld) -> None:
         "link_id": "x",
         "key_id": "x",
         "webhook_id": "x",
+        "delivery_id": "x",
     }
     before = items_of(world)
     posts = [

@@ -1,0 +1,53 @@
+"""The page of the published files: the first rows of each, and the servers that get them."""
+
+from dataclasses import dataclass
+
+from fastapi import Response
+
+from relay_dagster.api.routes import deliveries
+from relay_dagster.api.web import frame, visits
+from relay_dagster.api.web.settings import plain_forms
+from relay_dagster.api.web.settings.first_rows import FirstRows, first_rows
+from relay_dagster.api.web.settings.pages import SETTINGS, settings_path
+from relay_dagster.api.web.settings.plain_forms import NO_FORM
+from relay_dagster.feeds.pointer import PublishedFile, files_of
+
+routes = frame.page_router()
+
+
+@dataclass(frozen=True, slots=True)
+class ShownFile:
+    """A published file with its first rows."""
+
+    file: PublishedFile
+    head: FirstRows | None  # None for a file that cannot be shown
+
+
+@routes.get(SETTINGS + "/deliveries")
+def show_deliveries(visit: visits.Reading) -> Response:
+    """Show the published files, and the deliveries with their state."""
+    platform = visit.platform
+    feed = platform.runs.feed(visit.tenant_id)
+    files = () if feed is None else files_of(feed.in_force)
+    return plain_forms.shown_page(
+        "settings_deliveries.html.jinja",
+        visit,
+        NO_FORM,
+        path=settings_path(visit, "deliveries"),
+        files=[
+            ShownFile(file, first_rows(platform.objects, file))
+            for file in files
+        ],
+        deliveries=deliveries.deliveries_of(
+            platform, visit.tenant_id
+        ).deliveries,
+    )
+
+
+@routes.post(SETTINGS + "/deliveries/{delivery_id}/send")
+def send_delivery(
+    delivery_id: str, visit: visits.Releasing, form: visits.OwnForm
+) -> Response:
+    """Send the live feed to a server now."""
+    deliveries.send_now(visit, visit.tenant_id, delivery_id)
+    return frame.go_to(settings_path(visit, "deliveries"))
