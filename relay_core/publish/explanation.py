@@ -108,17 +108,17 @@ def explain_sku(
         config, explained, kept_rows, quarantined_skus.rows, sku_overrides
     )
     channels = outcome.pop("channels")
-    return explanation_json.fitting(
-        {
-            "run_id": run_id,
-            "sku": sku,
-            **outcome,
-            "offers_count": ranking.count,
-            "offers": explanation_json.offers_as_json(config, explained),
-            **rejected.as_json(),
-            "channels": channels,
-        },
-    )
+    explanation = {
+        "run_id": run_id,
+        "sku": sku,
+        **outcome,
+        "offers_count": ranking.count,
+        "offers": explanation_json.offers_as_json(config, explained),
+        **rejected.as_json(),
+    }
+    if config.channels:
+        explanation["channels"] = channels
+    return explanation_json.fitting(explanation)
 
 
 def _not_found(run_id: str, sku: str) -> SkuNotFoundError:

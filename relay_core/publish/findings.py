@@ -46,6 +46,7 @@ class RunScope:
     of_all_vendors: bool = True
     has_quarantine: bool = False  # whether the config has a quarantine
     has_catalog: bool = False  # whether the config has a catalog
+    has_channels: bool = False  # whether the config has channels
     timezone: str = "UTC"  # the tenant's time zone, in which reports show times
 
     @classmethod
@@ -65,6 +66,7 @@ class RunScope:
             of_all_vendors=of_all_vendors,
             has_quarantine=config.guards.quarantine is not None,
             has_catalog=config.catalog is not None,
+            has_channels=bool(config.channels),
             timezone=config.timezone,
         )
 
@@ -81,6 +83,7 @@ class RunFindings:
     of_all_vendors: bool = True
     has_quarantine: bool = False  # whether the config has a quarantine
     has_catalog: bool = False  # whether the config has a catalog
+    has_channels: bool = False  # whether the config has channels
     timezone: str = "UTC"  # the tenant's time zone, in which reports show times
     # When each vendor's upload came, aware, if that is known.
     uploaded_at: Mapping[str, datetime] = field(default_factory=dict)
@@ -153,6 +156,7 @@ class RunFindings:
             of_all_vendors=scope.of_all_vendors,
             has_quarantine=scope.has_quarantine,
             has_catalog=scope.has_catalog,
+            has_channels=scope.has_channels,
             timezone=scope.timezone,
         )
         if inputs is not None:

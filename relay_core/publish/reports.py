@@ -273,7 +273,8 @@ def run_summary_json(
     if findings.has_catalog:
         catalog = findings.catalog
         summary["catalog"] = None if catalog is None else catalog.as_dict()
-    summary["channels"] = findings.channel_rows()
+    if findings.has_channels:
+        summary["channels"] = findings.channel_rows()
     return _document(summary)
 
 

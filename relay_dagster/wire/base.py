@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import cache
 from importlib import resources
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 import pydantic
 from pydantic import BaseModel, ConfigDict, Field
@@ -76,9 +76,13 @@ class RequestBody(BaseModel):
 class ResponseBody(BaseModel):
     """The body of a response, or a part of it.
 
-    The API sends every field. A field has a default for clients that read the response
-    of an older API, which did not have the field yet.
+    The API sends every field but those of options that a config does not use. A field
+    has a default for clients that read the response of an older API, which did not have
+    the field yet.
     """
+
+    # The fields that are sent only if the config uses their option
+    OPTIONAL_FIELDS: ClassVar[frozenset[str]] = frozenset()
 
     model_config = ConfigDict(
         frozen=True,
@@ -93,11 +97,16 @@ class ResponseBody(BaseModel):
         schema: Any,
         handler: pydantic.GetJsonSchemaHandler,
     ) -> dict[str, Any]:
-        """Return the schema without defaults, because a response has every field."""
+        """Return the schema without defaults, because no response relies on them."""
         json_schema = handler(schema)
         resolved_schema = handler.resolve_ref_schema(json_schema)
         for field in resolved_schema.get("properties", {}).values():
             field.pop("default", None)
+        if cls.OPTIONAL_FIELDS:
+            required = resolved_schema["required"]
+            resolved_schema["required"] = [
+                name for name in required if name not in cls.OPTIONAL_FIELDS
+            ]
         return json_schema
 
     _document: Any = pydantic.PrivateAttr(None)

@@ -116,13 +116,23 @@ class AcceptedSkus(ResponseBody):
 # --- explanations -------------------------------------------------------------------
 
 
+FILE = Field(
+    default=None,
+    description="The name of the upload that has the row. Absent unless the vendor has "
+    "parts or changes.",
+)
+
+
 class Winner(ResponseBody):
     """The winning offer."""
+
+    OPTIONAL_FIELDS = frozenset({"file"})
 
     vendor_id: str
     row_number: int = Field(
         description="The row's number in the vendor's upload.",
     )
+    file: str | None = FILE
 
 
 class PriceStep(ResponseBody):
@@ -144,9 +154,17 @@ class PriceStep(ResponseBody):
 class ExplainedOffer(ResponseBody):
     """A vendor's offer of the SKU."""
 
+    OPTIONAL_FIELDS = frozenset({"matched_by", "file"})
+
     vendor_id: str
     vendor_sku: str | None
+    matched_by: str | None = Field(
+        default=None,
+        description="The key by which the catalog knows the row: `sku_map`, `gtin`, "
+        "`mpn`, or `sku`. Null for an unmatched row. Absent if the config has no catalog.",
+    )
     row_number: int
+    file: str | None = FILE
     quantity_available: int
     stock_quantity: int | None = Field(
         description="Null if the offer did not compete.",
@@ -168,8 +186,11 @@ class ExplainedOffer(ResponseBody):
 class RefusedRow(ResponseBody):
     """A row of the SKU that was rejected."""
 
+    OPTIONAL_FIELDS = frozenset({"file"})
+
     vendor_id: str
     row_number: int
+    file: str | None = FILE
     error_codes: str = Field(
         description="The error codes, as in `invalid_rows.csv`.",
     )
@@ -197,6 +218,8 @@ Reason = Literal["kept_at_0", "quarantined", "unpriced", "left_out", "refused"]
 
 class Explanation(ResponseBody):
     """The explanation of a SKU in a run's feed."""
+
+    OPTIONAL_FIELDS = frozenset({"channels"})
 
     run_id: str
     sku: str
@@ -229,5 +252,6 @@ class Explanation(ResponseBody):
     )
     channels: list[ExplainedChannel] = Field(
         default=[],
-        description="The channels that have the SKU, in the order of the config.",
+        description="The channels that have the SKU, in the order of the config. Absent "
+        "if the config has no channels.",
     )

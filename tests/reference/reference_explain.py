@@ -73,7 +73,6 @@ def explained(
             {"vendor_id": vendor_id, "row_number": number, "error_codes": codes}
             for vendor_id, number, codes in refused[:TOLD]
         ],
-        "channels": [],
     }
 
 

@@ -17,7 +17,8 @@ from relay_dagster.wire import skus as wire
 routes = request_parsing.router("skus")
 
 
-@routes.get("/v1/runs/{run_id}/explain")
+# A field of an option that the config does not use is not sent.
+@routes.get("/v1/runs/{run_id}/explain", response_model_exclude_unset=True)
 @responds_with(
     "SKU_NOT_FOUND",
     "RUN_NOT_MERGED",

@@ -373,7 +373,17 @@ def test_the_summary_counts_the_rows_of_each_channel_last() -> None:
     run = run_of(channel("b"), channel("a", when={"in_stock": False}))
     summary = summary_of(run)
     assert list(summary.items())[-1] == ("channels", {"b": 4, "a": 1})
-    assert summary_of(run_of())["channels"] == {}
+
+
+def test_without_channels_no_report_names_them() -> None:
+    run = run_in_memory(
+        tenant_config(vendor_document("v")), {"v": feed("A,1,2")}
+    )
+    assert "channels" not in summary_of(run)
+    assert list(run.explain("A"))[-1] == "refused"
+    failed_run = go_through({"v": feed("A,1,")})
+    assert failed_run.findings.failure is not None
+    assert "channels" not in summary_of(failed_run)
 
 
 def test_a_failed_run_has_no_channels() -> None:

@@ -43,7 +43,6 @@ KEYS = (
     "offers",
     "refused_count",
     "refused",
-    "channels",
 )
 MAX_BYTES = 1 << 20
 
