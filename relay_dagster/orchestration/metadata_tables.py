@@ -1,6 +1,7 @@
 """Tables for Dagster's pages: inputs, vendors, rows, errors, guards, and rules of a run."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import dagster as dg
@@ -124,14 +125,23 @@ def vendor_table(
 
 
 def row_table(counts: Mapping[str, RowCounts]) -> dg.TableMetadataValue:
-    """Return the counts of each vendor's rows by outcome."""
-    columns = {"vendor_id": "string"}
-    columns |= dict.fromkeys(RowCounts.__dataclass_fields__, "int")
-    rows = [
-        (vendor_id, *row_counts.as_dict().values())
+    """Return the counts of each vendor's rows by outcome.
+
+    A count that only other vendors have is null.
+    """
+    counts_by_name = {
+        vendor_id: row_counts.as_dict()
         for vendor_id, row_counts in counts.items()
+    }
+    # The vendor with most counts has them in the order of all.
+    names = max(counts_by_name.values(), key=len, default={})
+    names = dict.fromkeys(chain(names, *counts_by_name.values()))
+    names.pop("parts", None)
+    rows = [
+        [vendor_id, *map(row_counts.get, names)]
+        for vendor_id, row_counts in counts_by_name.items()
     ]
-    return table(rows, columns)
+    return table(rows, {"vendor_id": "string", **dict.fromkeys(names, "int")})
 
 
 def fault_table(vendors: Sequence[NormalizedVendor]) -> dg.TableMetadataValue:

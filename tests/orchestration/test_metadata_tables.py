@@ -111,6 +111,17 @@ def test_rows_are_shown_by_where_they_went() -> None:
     assert rows_of(shown)[0]["same_sku"] == 1
 
 
+def test_a_count_that_only_one_vendor_has_is_null_for_the_others() -> None:
+    shown = row_table(
+        {
+            "north": RowCounts(3, 0, 1, 0, 0, 1, 0, 0, 1),
+            "south": RowCounts(2, 0, 0, 0, 0, 0, 0, 0, 1, unmatched=1),
+        }
+    )
+    assert columns_of(shown)[4:6] == ["unmatched", "duplicates"]
+    assert [row["unmatched"] for row in rows_of(shown)] == [None, 1]
+
+
 def test_faults_are_counted_by_vendor_and_code_the_most_frequent_first(
     normalized: list[NormalizedVendor],
 ) -> None:
