@@ -35,6 +35,9 @@ def status_of(folder: Path, out: Path, *more: str) -> int:
         f"--vendor-file={one}={folder / f'{one}.csv'}"
         for one in vendor_ids(folder)
     ]
+    catalog = folder / "catalog.csv"
+    if catalog.exists():
+        feeds.append(f"--vendor-file=catalog={catalog}")
     options = [
         f"--config={folder / 'config.json'}",
         f"--output-dir={out}",

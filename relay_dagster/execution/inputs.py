@@ -269,7 +269,7 @@ class InputSnapshot:
                 self.sink.objects.read(copy_key).decode(),
                 (),
             )
-        entries = _entries_of(manifest)
+        entries = entries_of(manifest)
         self.sink.artifacts["input_manifest"] = keys.input_manifest
         for vendor_id, entry in entries.items():
             if entry["run_copy_key"] is not None:
@@ -406,7 +406,7 @@ class InputSnapshot:
     ) -> dict[str, Any]:
         """Copy the inputs of vendors from a run, and return the manifest's entries."""
         manifest = read_manifest(self.sink.objects, source)
-        source_entries = {} if manifest is None else _entries_of(manifest)
+        source_entries = {} if manifest is None else entries_of(manifest)
         entries = {}
         vendors_with_feed = []
         for vendor_id in vendor_ids:
@@ -467,7 +467,7 @@ def read_manifest(
     return None if body is None else dict(json.loads(body))
 
 
-def _entries_of(manifest: Mapping[str, Any]) -> dict[str, Any]:
+def entries_of(manifest: Mapping[str, Any]) -> dict[str, Any]:
     """Return the entries of a manifest: those of vendors, then the catalog's."""
     entries = dict(manifest["vendors"])
     if "catalog" in manifest:

@@ -16,7 +16,7 @@ from relay_core.domain.input_names import ids_of
 from relay_dagster.aws.dynamodb.tenant_store import StoredConfig
 from relay_dagster.aws.metrics import report_fault
 from relay_dagster.drain import TICK_SECONDS, Deadline
-from relay_dagster.execution.inputs import read_manifest
+from relay_dagster.execution.inputs import entries_of, read_manifest
 from relay_dagster.logs import event_log
 from relay_dagster.runs import errors
 from relay_dagster.runs.model import RunRecord, Trigger
@@ -223,10 +223,11 @@ class TriggerCheck:
         manifest = read_manifest(objects, run.keys) if run.attempt else None
         if manifest is None:
             return {}
+        entries = entries_of(manifest)
         pinned: dict[str, datetime | None] = {}
         for input_name in input_names:
             vendor_id, part_id = ids_of(input_name)
-            entry = manifest["vendors"].get(vendor_id)
+            entry = entries.get(vendor_id)
             if entry is None or entry["selection"] not in (None, "latest"):
                 continue
             is_looked_at = part_id is None or "files" in entry

@@ -1,7 +1,7 @@
 """The inputs of a tenant: the places where files arrive.
 
 Uploads, pulls, and triggers know a tenant's files by input. An input is the base of a
-vendor, which is the vendor's own files, or one of its parts.
+vendor, which is the vendor's own files, or one of its parts, or the catalog.
 """
 
 from collections.abc import Iterator
@@ -30,6 +30,11 @@ class Input:
     def name(self) -> str:
         """The name of the input, unlike that of any other input of the tenant."""
         return name_of(self.vendor_id, self.part.part_id)
+
+    @property
+    def is_catalog(self) -> bool:
+        """True if it is the catalog, and no vendor's."""
+        return self.path == ("catalog",)
 
     @property
     def prefix(self) -> str | None:
@@ -82,3 +87,7 @@ def _inputs(config: TenantConfig) -> Iterator[Input]:
     for path, part, _ in inputs_of_vendors(config.vendors):
         vendor = config.vendors[int(path[1])]
         yield Input(vendor.vendor_id, path, part, vendor.has_file_list)
+    catalog = config.catalog_input
+    if catalog is not None:
+        (part,) = catalog.input_parts
+        yield Input(catalog.vendor_id, ("catalog",), part)

@@ -169,6 +169,23 @@ class VendorStanding(base.ResponseBody):
     )
 
 
+class CatalogStanding(base.ResponseBody):
+    """The catalog of the latest ended run, and its pulls."""
+
+    uploaded_at: datetime | None = Field(
+        None,
+        description="The time of the upload that the run used.",
+    )
+    age_hours: int | None = Field(
+        None,
+        description="The age of that file when the run was requested.",
+    )
+    pull: PullStanding | None = Field(
+        None,
+        description="Null if the config does not pull the catalog's file.",
+    )
+
+
 class TenantStatus(base.ResponseBody):
     """The status of a tenant."""
 
@@ -206,6 +223,12 @@ class TenantStatus(base.ResponseBody):
         [],
         description="The vendors of the latest ended run of all vendors, and other "
         "vendors whose files are pulled.",
+    )
+    catalog: CatalogStanding | None = Field(
+        None,
+        description="The merchant's own list of products. Only a tenant with `catalog` "
+        "has this field.",
+        exclude_if=lambda catalog: catalog is None,
     )
 
 

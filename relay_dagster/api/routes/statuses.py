@@ -1,16 +1,17 @@
 """The status of tenants: their feeds, their runs, and their vendors' results.
 
-This is HTTP only. It reads records, the feed's pointer and the lock, but no files of
-runs.
+This is HTTP only. It reads records, the feed's pointer and the lock, and of the files
+of runs only the manifest that has the upload of the catalog.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from datetime import datetime, timedelta
 from typing import Annotated
 
 from relay_core.config import TenantConfig
-from relay_core.domain.codes import RunStatus
-from relay_core.domain.input_names import ids_of
+from relay_core.domain.codes import CATALOG, RunStatus
 from relay_core.domain.records import VendorResult
 from relay_dagster.api.http import request_parsing
 from relay_dagster.api.http.request_parsing import Limit, TenantId
@@ -28,6 +29,7 @@ from relay_dagster.wire.runs import LastRun, Publication, PublicationList
 from relay_dagster.wiring import Platform
 
 routes = request_parsing.router("tenants")
+_HOUR = timedelta(hours=1)
 
 
 @routes.get("/v1/tenants")
@@ -127,6 +129,8 @@ def get_status(tenant_id: TenantId, call: MayRead) -> wire.TenantStatus:
     last_run = _last_ended_run(platform.runs, tenant_id)
     results = _vendor_results(platform.runs, tenant_id, last_run, pointer)
     config = tenants.read_stored(platform, stored_config)
+    inputs = {} if config is None else inputs_of(config)
+    pulls = _pull_statuses(platform, tenant_id, inputs)
     return wire.TenantStatus(
         **tenants.deletion_fields(deletion),
         published_run_id=None if feed is None else feed.run_id,
@@ -136,18 +140,42 @@ def get_status(tenant_id: TenantId, call: MayRead) -> wire.TenantStatus:
         active_run_id=platform.runs.lock(tenant_id).active_run_id,
         last_run=None if last_run is None else LastRun.of(last_run),
         next_run_at=tenants.next_run_at(config),
-        vendors=_vendor_statuses(platform, tenant_id, config, results),
+        vendors=_vendor_statuses(inputs, pulls, results),
+        catalog=_catalog_status(platform, config, pulls, last_run),
     )
 
 
-def _vendor_statuses(
+def _catalog_status(
+    platform: Platform,
+    config: TenantConfig | None,
+    pulls: Mapping[str, wire.PullStanding],
+    last_run: RunRecord | None,
+) -> wire.CatalogStanding | None:
+    """Return the status of the catalog; None for a tenant without one."""
+    if config is None or config.catalog is None:
+        return None
+    uploaded_at = None
+    age_hours = None
+    manifest = None
+    if last_run is not None:
+        manifest = platform.objects.read_or_none(last_run.keys.input_manifest)
+    entry = json.loads(manifest or b"{}").get("catalog") or {}
+    if last_run is not None and entry.get("last_modified"):
+        uploaded_at = datetime.fromisoformat(entry["last_modified"])
+        age_hours = max(0, (last_run.requested_at - uploaded_at) // _HOUR)
+    return wire.CatalogStanding(
+        uploaded_at=uploaded_at,
+        age_hours=age_hours,
+        pull=pulls.get(CATALOG),
+    )
+
+
+def _pull_statuses(
     platform: Platform,
     tenant_id: str,
-    config: TenantConfig | None,
-    results: Sequence[VendorResult],
-) -> list[wire.VendorStanding]:
-    """Return the statuses of the last run's vendors, then of other pulled vendors."""
-    inputs = {} if config is None else inputs_of(config)
+    inputs: Mapping[str, Input],
+) -> dict[str, wire.PullStanding]:
+    """Return the statuses of the pulls of inputs, by the names of the inputs."""
     pulled_names = [
         name
         for name, tenant_input in inputs.items()
@@ -157,8 +185,19 @@ def _vendor_statuses(
     pulls = {name: wire.PullStanding() for name in pulled_names}
     for name in pulls.keys() & pull_states.keys():
         pulls[name] = wire.PullStanding.of(pull_states[name])
+    return pulls
+
+
+def _vendor_statuses(
+    inputs: Mapping[str, Input],
+    pulls: Mapping[str, wire.PullStanding],
+    results: Sequence[VendorResult],
+) -> list[wire.VendorStanding]:
+    """Return the statuses of the last run's vendors, then of other pulled vendors."""
     results_by_vendor = {result.vendor_id: result for result in results}
-    pulled_vendors = dict.fromkeys(ids_of(name)[0] for name in pulled_names)
+    pulled_vendors = dict.fromkeys(
+        inputs[name].vendor_id for name in pulls if not inputs[name].is_catalog
+    )
     statuses = []
     for vendor_id in results_by_vendor | pulled_vendors:
         result = results_by_vendor.get(vendor_id)
