@@ -12,6 +12,10 @@ CATALOG = "catalog"
 """The name of the catalog among vendors' ids, which no vendor has beside a catalog."""
 
 
+MATCH_KEYS = ("sku_map", "gtin", "mpn", "sku")
+"""The keys that find the product of a row, in the order in which reports count them."""
+
+
 class Stage(StrEnum):
     """A stage of a run; stages are defined in the order of time."""
 

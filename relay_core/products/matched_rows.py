@@ -10,9 +10,9 @@ import pyarrow as pa
 from relay_core.columnar.arrays import Bytes, RowIndex, RowMask
 from relay_core.columnar.numbers import AMOUNT
 from relay_core.config import TenantConfig
+from relay_core.domain.codes import MATCH_KEYS
 from relay_core.domain.columns import source_column
 from relay_core.products.matcher import (
-    KEYS,
     MatchedBy,
     ProductMatcher,
     are_unmatched,
@@ -33,6 +33,7 @@ UNMATCHED_ROWS = pa.schema(
 )
 """A valid row that neither the SKU map nor the catalog knows."""
 _REASON = "reason"
+_KEYS = {key.name.lower(): key for key in MatchedBy}
 _REASONS = ("unknown", "ambiguous")
 
 
@@ -83,7 +84,7 @@ def matched_rows(
     totals = np.bincount(codes[is_valid], minlength=len(MatchedBy))
     rows = np.flatnonzero(is_valid & are_unmatched(codes))
     return MatchedRows(
-        counts={key.name.lower(): int(totals[key]) for key in KEYS},
+        counts={name: int(totals[_KEYS[name]]) for name in MATCH_KEYS},
         unmatched=_table(matcher.config, codes, rows, columns),
         taken_out=len(rows) if matcher.leaves_out else 0,
     )

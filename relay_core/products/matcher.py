@@ -31,8 +31,6 @@ class MatchedBy(IntEnum):
     AMBIGUOUS = 5
 
 
-KEYS = (MatchedBy.SKU_MAP, MatchedBy.GTIN, MatchedBy.MPN, MatchedBy.SKU)
-"""The keys that match a row, in the order in which reports count them."""
 _KEYS_BY_NAME = {
     "gtin": MatchedBy.GTIN,
     "mpn": MatchedBy.MPN,

@@ -11,18 +11,17 @@ from relay_core.columnar import csv_text
 from relay_core.columnar.sorting import order_by_text
 from relay_core.columnar.text import integers_of, one_chunk, without_nulls
 from relay_core.config import TenantConfig
-from relay_core.domain.codes import VendorStatus
+from relay_core.domain.codes import MATCH_KEYS, VendorStatus
 from relay_core.domain.columns import source_column
 from relay_core.merge.result import MergedInventory
 from relay_core.normalize.result import Normalized, NormalizedVendor
 from relay_core.products.catalog import Catalog
 from relay_core.products.matched_rows import UNMATCHED_ROWS
-from relay_core.products.matcher import KEYS
 
 UNMATCHED_COLUMNS = ("vendor_id", *UNMATCHED_ROWS.names)
 UNCOVERED_COLUMNS = ("sku", "gtin", "brand", "mpn", "title")
 _ROWS_AT_ONCE = 1 << 16
-_NO_MATCH = dict.fromkeys((key.name.lower() for key in KEYS), 0)
+_NO_MATCH = dict.fromkeys(MATCH_KEYS, 0)
 
 
 # --- rows that match no product -------------------------------------------------------

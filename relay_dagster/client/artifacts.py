@@ -9,6 +9,16 @@ from relay_core.domain.codes import CATALOG
 from relay_dagster.wire.base import ResponseBody
 
 
+class CatalogSummary(ResponseBody):
+    """The part of `run_summary.json` about the catalog."""
+
+    rows: int
+    matched_by: dict[str, dict[str, int]] = Field(default_factory=dict)
+    unmatched: int
+    ambiguous: int
+    uncovered: int | None = None
+
+
 class RunSummary(ResponseBody):
     """`run_summary.json`: the counts and times of a run."""
 
@@ -18,6 +28,7 @@ class RunSummary(ResponseBody):
     total_rows: int
     unpriced_skus: int
     quarantined: int | None = None
+    catalog: CatalogSummary | None = None
     warnings: dict[str, int] = Field(default_factory=dict)
     stage_times: dict[str, float] = Field(default_factory=dict)
     duration_seconds: float

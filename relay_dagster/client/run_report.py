@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Self
 
-from relay_dagster.client.artifacts import RunSummary
+from relay_dagster.client.artifacts import CatalogSummary, RunSummary
 from relay_dagster.client.errors import ClientError
 from relay_dagster.client.hold_report import show_hold
 from relay_dagster.client.links import read_report
@@ -127,6 +127,8 @@ class RunReport:
                 indent=4,
                 whole=True,
             )
+        if summary.catalog is not None:
+            _show_catalog(screen, summary.catalog)
         screen.say(f"warnings: {named_counts(summary.warnings)}", indent=2)
         if self.run.rows:
             show_rows(screen, self.run.rows)
@@ -134,6 +136,20 @@ class RunReport:
         for stage, seconds in summary.stage_times.items():
             screen.say(f"{duration(seconds):>11}  {stage}", indent=2)
         screen.say(f"{duration(summary.duration_seconds):>11}  total", indent=2)
+
+
+def _show_catalog(screen: Screen, catalog: CatalogSummary) -> None:
+    """Write how many rows match the catalog, and which files list the others."""
+    screen.section("products")
+    counts = {"in the catalog": catalog.rows}
+    for vendor_id, matched in catalog.matched_by.items():
+        for key, count in matched.items():
+            if count:
+                counts[f"rows of {vendor_id} matched by {key}"] = count
+    counts["rows without a product (unmatched.csv)"] = catalog.unmatched
+    if catalog.uncovered is not None:
+        counts["products without an offer (uncovered.csv)"] = catalog.uncovered
+    _show_counts(screen, counts)
 
 
 def show_rows(screen: Screen, rows: Mapping[str, RowCounts]) -> None:

@@ -31,6 +31,8 @@ REPORTS = (
     "invalid_rows",
     "changes",
     "quarantine",
+    "unmatched",
+    "uncovered",
     "overrides",
     "run_summary",
     "input_manifest",
@@ -95,6 +97,7 @@ def merged_metadata(
         "vendors": tables.vendor_table(vendors, wins=findings.skus_won),
         "rows": tables.row_table(findings.rows),
         "errors_by_code": tables.fault_table(vendors),
+        **_matched(findings),
         "guards": tables.guard_table(findings.guards or ()),
         "quarantine": tables.quarantine_table(findings),
         "rules": tables.applied_rule_table(findings.rules),
@@ -133,6 +136,13 @@ def failure_metadata(attempt: Attempt) -> dict[str, Any]:
 # --- parts of the metadata -------------------------------------------------------------
 
 
+def _matched(findings: RunFindings) -> dict[str, Any]:
+    """Return the table of matched rows; nothing without a catalog."""
+    if findings.catalog is None:
+        return {}
+    return {"matched_by": tables.matched_table(findings.catalog.matched_by)}
+
+
 def _run_facts(
     merged: MergedInventory,
     findings: RunFindings,
@@ -158,6 +168,14 @@ def _run_facts(
     facts["unpriced_skus"] = merged.unpriced_skus
     if findings.quarantined is not None:
         facts["quarantined"] = findings.quarantined
+    if findings.catalog is not None:
+        numbers = findings.catalog.as_dict()
+        numbers = {
+            name: count
+            for name, count in numbers.items()
+            if name != "matched_by" and count is not None
+        }
+        facts |= _sums("catalog", [numbers])
     if findings.changes is not None:
         facts["baseline_run_id"] = findings.changes.baseline_run_id
         facts |= _sums("changes", [findings.changes.counts])

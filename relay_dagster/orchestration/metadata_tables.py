@@ -6,6 +6,7 @@ from typing import Any
 
 import dagster as dg
 
+from relay_core.domain.codes import MATCH_KEYS
 from relay_core.domain.columns import REQUIRED_COLUMNS, Kind
 from relay_core.domain.records import GuardResult
 from relay_core.merge.result import MergedInventory
@@ -142,6 +143,19 @@ def row_table(counts: Mapping[str, RowCounts]) -> dg.TableMetadataValue:
         for vendor_id, row_counts in counts_by_name.items()
     ]
     return table(rows, {"vendor_id": "string", **dict.fromkeys(names, "int")})
+
+
+def matched_table(
+    matched_by: Mapping[str, Mapping[str, int]],
+) -> dg.TableMetadataValue:
+    """Return the number of each vendor's rows that each key matched."""
+    columns = {"vendor_id": "string"}
+    columns |= dict.fromkeys(MATCH_KEYS, "int")
+    matched_rows = [
+        (vendor_id, *counts.values())
+        for vendor_id, counts in matched_by.items()
+    ]
+    return table(matched_rows, columns)
 
 
 def fault_table(vendors: Sequence[NormalizedVendor]) -> dg.TableMetadataValue:

@@ -158,6 +158,7 @@ def _failed(
         error_code=str(failure.error_code),
         error_message=cut(failure.error_message, MAX_MESSAGE, "..."),
         attempt_code=failure.attempt_code,
+        of_catalog=failure.of_catalog,
         next_action=next_action(failure),
     )
     return transitions.ended(name, failing, now)

@@ -108,7 +108,8 @@ class RunRecord:
     ``asked_version`` is the config version in the queue's message, ``config_version``
     the one that took effect, and ``baseline_run_id`` the run whose feed was in force
     then. ``vendors`` is None for all vendors. ``attempt_code`` is the error of the last
-    attempt of a run that has used up its attempts.
+    attempt of a run that has used up its attempts, and ``of_catalog`` is True if the
+    merchant's catalog caused the failure.
 
     ``due_at`` is the time of the next check in ``due_queue``; both are None once the
     run is settled. ``hidden_until`` is when the run's message comes into sight again.
@@ -137,6 +138,7 @@ class RunRecord:
     error_code: str | None = None
     error_message: str | None = None
     attempt_code: str | None = None
+    of_catalog: bool = False
     next_action: str | None = None
     next_attempt_at: datetime | None = None
     dispatched_at: datetime | None = None
@@ -286,6 +288,7 @@ class RunRecord:
             self.error_message or "",
             self.failed_stage or self.stage,
             attempt_code=self.attempt_code,
+            of_catalog=self.of_catalog,
         )
 
     @property

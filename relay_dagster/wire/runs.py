@@ -198,6 +198,12 @@ class RowCounts(base.ResponseBody):
     read: int = Field(description="Records that are not blank.")
     skipped: int = Field(description="Rows that `parser.skip_rows` skips.")
     refused: int = Field(description="Rows that were rejected.")
+    unmatched: int | None = Field(
+        None,
+        description="Rows that are taken out because nothing matches them. Only with a "
+        "catalog.",
+        exclude_if=lambda count: count is None,
+    )
     duplicates: int | None = Field(
         description="Rows whose SKU has another row that is used instead.",
     )

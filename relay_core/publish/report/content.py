@@ -19,6 +19,7 @@ from relay_core.domain.run_faults import next_action
 from relay_core.kernel import compiled
 from relay_core.publish.findings import RunFindings
 from relay_core.publish.report import parts, table_rows, wording
+from relay_core.publish.report.product_tables import ProductLists
 from relay_core.publish.report.table_rows import MAX_EXAMPLE_ROWS
 from relay_core.publish.report.templating import REPORT, pages
 from relay_core.publish.reports import timestamp
@@ -55,6 +56,7 @@ class Report:
     rules: parts.Excerpt[table_rows.RuleRow]
     rows: parts.Excerpt[parts.VendorRows]
     vendors: parts.Excerpt[table_rows.VendorRow]
+    products: ProductLists | None
     channels: tuple[table_rows.ChannelTable, ...]
     shares: parts.Chart | None
     history: parts.Chart | None
@@ -89,8 +91,7 @@ def report_of(
 ) -> Report:
     """Return the content of a run's report."""
     notes = _failure_notes(findings)
-    failure = findings.failure
-    action = "" if failure is None else next_action(failure)
+    action = "" if findings.failure is None else next_action(findings.failure)
     changes = None
     if findings.changes is not None:
         changes = table_rows.ChangesRow.of(findings.changes, findings.titles)
@@ -126,6 +127,7 @@ def report_of(
         ),
         rows=_rows(findings),
         vendors=_vendors(ctx, findings, notes),
+        products=ProductLists.of(findings.catalog),
         channels=_channels(findings),
         shares=_vendor_shares(findings),
         history=_history(ctx, findings, status),

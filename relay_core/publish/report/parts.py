@@ -11,12 +11,14 @@ from itertools import islice
 from typing import Generic, NamedTuple, TypeVar
 
 from relay_core.domain.cell_rules import cut
+from relay_core.domain.codes import MATCH_KEYS
 from relay_core.domain.limits import MAX_QUOTED
 from relay_core.domain.records import GuardResult
 from relay_core.publish.report import wording
 from relay_core.publish.report.wording import Tone
 
 _Item = TypeVar("_Item")
+_MAX_MATCHED_VENDORS = 50
 # The counts of changes in the order of their bars, each with its label and tone
 _CHANGE_BARS: tuple[tuple[str, str, Tone], ...] = (
     ("added", "New in the feed", "good"),
@@ -147,7 +149,7 @@ class VendorRows(NamedTuple):
         """
         read_count = counts["read"] or 0
         outcomes = [
-            (words, tone, counts[name] or 0)
+            (words, tone, counts.get(name) or 0)
             for name, (words, tone) in wording.FATE_WORDS.items()
         ]
         if counts["won"] is None:
@@ -233,3 +235,24 @@ class Guard(NamedTuple):
             counted=f"{wording.number(result.count)} of {wording.number(result.of)}",
             examples=tuple(examples),
         )
+
+
+class MatchedVendor(NamedTuple):
+    """The number of a vendor's rows that each key matched."""
+
+    vendor_id: str
+    counts: tuple[str, ...]
+
+
+def matched_vendors(
+    matched_by: Mapping[str, Mapping[str, int]],
+) -> Excerpt[MatchedVendor]:
+    """Return the number of each vendor's rows that each key matched."""
+    rows = [
+        MatchedVendor(
+            vendor_id,
+            tuple(wording.number(counts[key]) for key in MATCH_KEYS),
+        )
+        for vendor_id, counts in matched_by.items()
+    ]
+    return Excerpt.of(rows, _MAX_MATCHED_VENDORS, len(rows))

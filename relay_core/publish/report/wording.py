@@ -92,6 +92,7 @@ FATE_WORDS: dict[str, tuple[str, Tone]] = {
     "duplicates": ("Another row is used for the SKU", "warn"),
     "left_out": ("Left out by your settings", "idle"),
     "unpriced": ("No price", "bad"),
+    "unmatched": ("Taken out, because no product matches", "warn"),
     "refused": ("Rejected", "bad"),
     "skipped": ("Skipped by your settings", "idle"),
 }

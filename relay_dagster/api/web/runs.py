@@ -166,7 +166,21 @@ def _report_parts(
         "rows": excerpt.of(vendor_rows, _MAX_ROWS, len(vendor_rows)),
         "guards": excerpt.of(guards, _MAX_ROWS, len(guards)),
         "changes": changes,
+        "catalog": _catalog_part(summary),
         "currency": shop.currency,
+    }
+
+
+def _catalog_part(summary: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the rows that match the catalog, and the numbers of the others."""
+    catalog = summary.get("catalog")
+    if catalog is None:
+        return None
+    uncovered = catalog["uncovered"]
+    return {
+        "vendors": report_parts.matched_vendors(catalog["matched_by"]),
+        "unmatched": words.counted(catalog["unmatched"], "row"),
+        "uncovered": words.counted(uncovered or 0, "product"),
     }
 
 

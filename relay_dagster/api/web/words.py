@@ -172,12 +172,15 @@ _FILES: dict[str, str] = {
     "report": "Report",
     "changes": "Changed SKUs",
     "quarantine": "Prices to review",
+    "unmatched": "Rows without a product",
+    "uncovered": "Products without an offer",
     "invalid_rows": "Rejected rows",
     "errors": "Errors and warnings",
     "overrides": "SKU overrides used",
     "config_snapshot": "Settings used",
     "input_manifest": "List of vendor files used",
     "run_summary": "Run summary",
+    "catalog": "Catalog",
     "baseline_state": "Previous feed, as compared",
 }
 # The labels of a vendor's files, by the beginning of the name; the longest come first.
