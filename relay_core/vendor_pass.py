@@ -47,6 +47,16 @@ class Sink(Protocol):
         """Return when all files that were begun are written."""
 
 
+class NullSink:
+    """A `Sink` that writes nothing, for runs whose findings are enough."""
+
+    def write(self, key: str, chunks: Iterable[bytes | memoryview]) -> None:
+        """Write nothing."""
+
+    def wait(self) -> None:
+        """Wait for nothing."""
+
+
 @dataclass(slots=True)
 class VendorPass:
     """The way of the vendors through their steps, in order.

@@ -1,6 +1,6 @@
 """The trial of a new config: a run over its files that writes nothing."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import ROUND_UP, Decimal
@@ -14,6 +14,7 @@ from relay_core.publish.findings import RunFindings
 from relay_core.publish.keys import ArtifactKeys
 from relay_core.run import RunStages
 from relay_core.validation.vendor_failures import InputVerdict, VendorInput
+from relay_core.vendor_pass import NullSink
 from relay_dagster.first_config.drafts import VendorDraft
 
 _ANY_ROWS = {"max_invalid_rows": 2**31, "max_invalid_row_pct": 1}
@@ -88,16 +89,6 @@ def tried(
     return Trial(config, document, totals, findings)
 
 
-class _NullSink:
-    """A `Sink` of the engine that writes nothing."""
-
-    def write(self, key: str, chunks: Iterable[bytes | memoryview]) -> None:
-        """Write nothing."""
-
-    def wait(self) -> None:
-        """Wait for nothing."""
-
-
 def _policy(totals: RowTotals) -> dict[str, Any]:
     """Return the error policy that accepts these rejected rows, and no more."""
     share = Decimal(totals.rejected) / totals.rows
@@ -120,7 +111,7 @@ def _run_findings(
         config.vendors,
         datetime.now(UTC),
         ArtifactKeys("", ""),
-        _NullSink(),
+        NullSink(),
         limits=limits,
     )
     inputs = {

@@ -6,7 +6,7 @@ The output is YAML: the findings are its comments, and the patch is its document
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +30,7 @@ from relay_core.onboarding.check_results import FeedCheck
 from relay_core.onboarding.feed_check import check_file
 from relay_core.publish.findings import RunFindings
 from relay_core.run import RunStages
+from relay_core.vendor_pass import NullSink
 from relay_dagster.mapped_files import InputFile
 
 
@@ -104,16 +105,6 @@ class _VendorCheck:
         return None if isinstance(self.result, str) else self.result
 
 
-class _NullSink:
-    """A `Sink` of the engine that writes nothing."""
-
-    def write(self, key: str, chunks: Iterable[bytes | memoryview]) -> None:
-        """Write nothing."""
-
-    def wait(self) -> None:
-        """Wait for nothing."""
-
-
 def _checked(
     vendor: VendorConfig,
     feed: InputFile,
@@ -144,7 +135,7 @@ def _run_findings(config: TenantConfig, request: Request) -> RunFindings:
         config.vendors,
         request.context.requested_at,
         KEYS,
-        _NullSink(),
+        NullSink(),
         overrides=request.overrides,
         limits=request.limits,
     )
