@@ -14,7 +14,7 @@ unexport PYTHONPATH
 unexport VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock demo dev test check thorough coverage format lint types definitions smoke chaos integration skew soak check-corpus real-feeds fuzz-api fuzz-documents fuzz-kernel explore scale bench bench-api bench-catalog bench-changes bench-explain bench-formats bench-forms bench-hostile bench-hostile-requests bench-idle bench-memory bench-overrides bench-pulls bench-proof bench-quick bench-rules bench-runs bench-webhooks profile runbook schema template screenshots mutants cluster audit figures clean
+.PHONY: help setup lock demo dev test check thorough coverage format lint types definitions smoke chaos integration skew soak check-corpus real-feeds fuzz-api fuzz-documents fuzz-kernel explore scale bench bench-api bench-catalog bench-changes bench-channels bench-explain bench-formats bench-forms bench-hostile bench-hostile-requests bench-idle bench-memory bench-overrides bench-pulls bench-proof bench-quick bench-rules bench-runs bench-webhooks profile runbook schema template screenshots mutants cluster audit figures clean
 
 help: ## List these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 32
@@ -150,6 +150,9 @@ bench: setup ## Measure whole processes, and then the work alone: ROUNDS, PROCES
 
 bench-changes: setup ## Measure the comparison of a feed with the published feed: ROUNDS
 	@$(BIN)/python -m benchmarks.changes_bench $(if $(ROUNDS),--rounds $(ROUNDS))
+
+bench-channels: setup ## Measure five channels beside one feed, and the changes of a large file: ROWS, ROUNDS
+	@$(BIN)/python -m benchmarks.channels_bench $(if $(ROWS),--rows $(ROWS)) $(if $(ROUNDS),--rounds $(ROUNDS))
 
 bench-formats: setup ## Measure each feed format beside a CSV file with the same rows: ROWS, ROUNDS
 	@$(BIN)/python -m benchmarks.formats_bench $(if $(ROWS),--rows $(ROWS)) \

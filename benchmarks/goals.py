@@ -140,6 +140,24 @@ def overrides_goals(
             yield Goal(f"CPU time without: {name}", 1.05, ratio)
 
 
+def channels_goals(
+    samples: Mapping[str, Samples], alone: str, packed: str
+) -> Iterator[Goal]:
+    """Yield the goals of runs with channels, against the same run with one feed.
+
+    Packing costs what it costs, so it has no goal.
+    """
+    for name, runs in samples.items():
+        if name not in (alone, packed):
+            ratio = runs.times(samples[alone], "cpu_s")
+            yield Goal(f"CPU time of one feed: {name}", 1.5, ratio)
+
+
+def changed_rows_goals(seconds: float) -> Iterator[Goal]:
+    """Yield the goal of the changes of a large file."""
+    yield Goal("time for 20,000 changed rows", 10.0, seconds, unit="s")
+
+
 def rules_goals(samples: Mapping[str, Samples], alone: str) -> Iterator[Goal]:
     """Yield the goals of runs with rules of the tenant's own, against the same run without any."""
     for name, runs in samples.items():
