@@ -34,6 +34,7 @@ class RunSummary(ResponseBody):
     duration_seconds: float
     engine_version: str | None = None
     limits: dict[str, int] = Field(default_factory=dict)
+    channels: dict[str, int] | None = None
 
 
 class PinnedInput(ResponseBody):

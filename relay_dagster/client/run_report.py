@@ -116,6 +116,8 @@ class RunReport:
         counts["SKUs without a price (left out)"] = summary.unpriced_skus
         if summary.quarantined is not None:
             counts["SKUs that keep their published price"] = summary.quarantined
+        for channel_id, count in (summary.channels or {}).items():
+            counts[f"in channel {channel_id}"] = count
         _show_counts(screen, counts)
         if summary.quarantined:
             screen.say(

@@ -77,7 +77,7 @@ def ended(world: ClientWorld, idempotency_key: str) -> str:
 
 def held(world: ClientWorld) -> dict[str, str]:
     """Return what the guide calls a feed that is published, and one that is held back after it."""
-    earlier = world.api.succeed(asked(world))
+    earlier = world.api.succeed(asked(world), marketplace=b"sku\nA-1\n")
     record = world.api.hold(asked(world))
     assert record.hold is not None
     feeds = {vendor["vendor_id"]: feed("ACM-10007,1,2") for vendor in VENDORS}

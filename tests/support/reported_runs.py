@@ -65,9 +65,23 @@ def go_through(
         vendor_document(name, **own)
         for name, own in (vendors or {name: {} for name in feeds}).items()
     ]
-    config = load_config(
-        config_document(*documents, **{"error_policy": FORGIVING, **changes})
+    document = config_document(
+        *documents, **{"error_policy": FORGIVING, **changes}
     )
+    return go_through_document(
+        document, feeds, baseline=baseline, uploaded_at=uploaded_at
+    )
+
+
+def go_through_document(
+    document: Mapping[str, Any],
+    feeds: Mapping[str, bytes],
+    *,
+    baseline: Baseline | None = None,
+    uploaded_at: Mapping[str, datetime] | None = None,
+) -> ReportedRun:
+    """Take a run of a whole config through its stages, as `go_through` does."""
+    config = load_config(document)
     run = ReportedRun()
     stages = RunStages(
         config, config.vendors, REQUESTED_AT, KEYS, run, baseline=baseline

@@ -16,6 +16,7 @@ from relay_dagster.api.routes import runs as api_runs
 from relay_dagster.api.routes.feeds import release_run
 from relay_dagster.api.routes.overrides import accept_skus
 from relay_dagster.api.web import error_words, frame, visits, words
+from relay_dagster.api.web.channels import channel_tables
 from relay_dagster.api.web.overview import run_path
 from relay_dagster.api.web.quarantine import quarantined_prices
 from relay_dagster.api.web.shop import Shop, shop_of_run
@@ -89,6 +90,9 @@ def _run_page(
         quarantined=summary.get("quarantined") or 0,
         quarantine=quarantined_prices(
             run.tenant_id, record.artifacts, visit.platform, shop.zone
+        ),
+        channels=channel_tables(
+            record.artifacts, summary, visit.platform.objects
         ),
         files=words.files_of(run.artifacts),
         accepted=accepted,

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from relay_core.domain.codes import RunStatus, Stage, VendorStatus
+from relay_core.publish.keys import CHANNEL_PREFIX
 from relay_core.publish.report import wording
 from relay_core.publish.report.wording import (
     Tone,
@@ -185,6 +186,7 @@ _FILES: dict[str, str] = {
 }
 # The labels of a vendor's files, by the beginning of the name; the longest come first.
 _VENDOR_FILES = {
+    CHANNEL_PREFIX: "Channel: {}",
     "last_good_sku_map_": "SKU map of the last good file: {}",
     "last_good_": "Last good file: {}",
     "sku_map_": "SKU map: {}",
