@@ -22,7 +22,7 @@ import httpx
 
 from benchmarks.goals import Goal
 from relay_dagster.aws.dynamodb.link_store import LinkKind
-from relay_dagster.execution.published_copies import published_key
+from relay_dagster.execution.published_copies import feed_copy_key
 from relay_dagster.intake.uploads import UploadTick
 from relay_dagster.runs.model import Outcome
 from relay_dagster.wiring import Platform
@@ -137,7 +137,7 @@ class Tenants:
         ledger.dispatch(run_id, 1, message_id="m", receipt_handle="h")
         record = ledger.claim(run_id, 1, "dagster-run")
         feed = b"A-1,10.00\n" * (_FEED_BYTES // 10)
-        key = published_key(record, "csv")
+        key = feed_copy_key(record, "csv")
         self.platform.objects.put(key, feed)
         sha256 = hashlib.sha256(feed).hexdigest()
         outcome = Outcome(artifacts={}, feed_key=key, feed_sha256=sha256)
