@@ -167,6 +167,17 @@ def rules_goals(samples: Mapping[str, Samples], alone: str) -> Iterator[Goal]:
             )
 
 
+def parts_goals(samples: Mapping[str, Samples]) -> Iterator[Goal]:
+    """Yield the goals of a vendor's several files, against one file of the same rows."""
+    limits = {
+        "a price list and a stock file": ("one file", 1.6),
+        "a full and its deltas": ("a full of the result", 1.5),
+    }
+    for name, (base, limit) in limits.items():
+        times = samples[name].times(samples[base], "cpu_s")
+        yield Goal(f"CPU of {base}: {name}", limit, times)
+
+
 FORMAT_LIMITS = {
     "csv, gzip": 2.0,
     "jsonl": 2.5,

@@ -251,6 +251,7 @@ class RunStages:
             columns_to_read(self.config, columns, hands_over=self.hands_over),
             self.limits,
             self.limits.run_bytes,
+            parts_left_out=inputs.parts_left_out,
         )
         fallback = FallbackPolicy(
             self.config,
@@ -363,10 +364,14 @@ class RunStages:
             reports.invalid_rows_chunks(
                 uploads,
                 escape_formulas=self.config.output.escape_formulas,
+                has_files=self.config.has_file_lists,
             ),
         )
         if self.hands_over:
-            chunks = work_file.rejected_rows_chunks(uploads)
+            chunks = work_file.rejected_rows_chunks(
+                uploads,
+                has_files=self.config.has_file_lists,
+            )
             self.sink.write(self.keys.rejected_rows, chunks)
 
     def write_feed(self, compared: Compared) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import sys
 from pathlib import Path
@@ -31,9 +32,14 @@ def status_of(folder: Path, out: Path, *more: str) -> int:
 
     ``more`` are other options of the runner.
     """
+    files = {one: [f"{one}.csv"] for one in vendor_ids(folder)}
+    listed = folder / "files.json"
+    if listed.exists():
+        files = json.loads(listed.read_text("utf-8"))
     feeds = [
-        f"--vendor-file={one}={folder / f'{one}.csv'}"
-        for one in vendor_ids(folder)
+        f"--vendor-file={name}={folder / file}"
+        for name, names in files.items()
+        for file in names
     ]
     catalog = folder / "catalog.csv"
     if catalog.exists():

@@ -90,6 +90,11 @@ class TenantConfig(values.Section):
         return self
 
     @property
+    def has_file_lists(self) -> bool:
+        """True if the input of a vendor may have several files."""
+        return any(vendor.has_file_list for vendor in self.vendors)
+
+    @property
     def zone(self) -> ZoneInfo:
         """The time zone of timestamps without an offset."""
         return ZoneInfo(self.timezone)

@@ -322,7 +322,7 @@ class ParserConfig(values.Section):
     def named_headers(self) -> tuple[str, ...]:
         """The headers that the config names, in the order of its options."""
         mapped = itertools.chain.from_iterable(self.mapped_headers.values())
-        return (*mapped, *self.skip_headers)
+        return (*mapped, *self.skip_headers, *self.deleted_headers)
 
     @property
     def mapped_headers(self) -> dict[str, tuple[str, ...]]:
@@ -383,6 +383,11 @@ class ParserConfig(values.Section):
     def deleted(self) -> SkipRule | None:
         """The records of a file of changes that delete rows; None if there are none."""
         return self._deleted
+
+    @property
+    def deleted_headers(self) -> tuple[str, ...]:
+        """The header that ``deleted`` reads, if there is one."""
+        return () if self._deleted is None else self._deleted.headers
 
     def null_words(self, column: str) -> tuple[str, ...]:
         """Return the cells of a column that mean null."""

@@ -141,17 +141,17 @@ RESERVED_COLUMNS = ("offered_at", "kept_at_0", "suspect_price", "suspect_since")
 """The names of a state's own columns, which a tenant's extra columns cannot have."""
 EXTRA_COLUMN = "^[a-z][a-z0-9_]{0,39}$"
 """The pattern of the names of a tenant's extra columns, which pass through as text."""
-_EXTRA_PREFIX = "extra:"
+EXTRA_PREFIX = "extra:"
 
 
 def extra_column(name: str) -> str:
     """Return the name of an extra column in a row, which no other column has."""
-    return _EXTRA_PREFIX + name
+    return EXTRA_PREFIX + name
 
 
 def is_extra(column: str) -> bool:
     """Return whether a row's column is an extra column of the tenant."""
-    return column.startswith(_EXTRA_PREFIX)
+    return column.startswith(EXTRA_PREFIX)
 
 
 def source_column(name: str) -> str:

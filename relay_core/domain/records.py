@@ -79,11 +79,13 @@ class CauseSample:
     value: str
     line: int | None = None
     sheet_row: int | None = None
+    file: str | None = None  # of a vendor of several files
 
     @property
     def location(self) -> str:
         """The location of the record in words."""
-        return location_in_words(self.row_number, self.line, self.sheet_row)
+        location = location_in_words(self.row_number, self.line, self.sheet_row)
+        return location if self.file is None else f"{location} of {self.file}"
 
 
 @dataclass(frozen=True, slots=True)

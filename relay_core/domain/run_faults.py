@@ -34,7 +34,7 @@ TOO_MANY_DELTAS = "too_many_deltas"
 STALE_DELTAS = "stale_deltas"
 """The sentence of `STALE_FEED` about files of changes that stopped coming."""
 NOTHING_MATCHES = "nothing_matches"
-"""The sentence of `NO_ROWS_PARSED` about a part without a row that is used."""
+"""The sentence of `NO_ROWS_PARSED` about a part whose rows match no base row."""
 _CODES_OF_SENTENCES = {
     TOO_MANY_DELTAS: FailureCode.STALE_FEED,
     STALE_DELTAS: FailureCode.STALE_FEED,
@@ -350,6 +350,16 @@ def no_rows(
         part = "" if part_id is None else f"part {part_id!r} of "
         reason = f"the file of {part}vendor {vendor_id!r} has no row"
     return fault_of(FailureCode.NO_ROWS_PARSED, vendor_id, reason=reason)
+
+
+def part_left_out(failure: ReportEntry, part_id: str) -> ReportEntry:
+    """Return the warning about a part that a vendor is used without."""
+    return fault_of(
+        WarningCode.PART_LEFT_OUT,
+        failure.vendor_id,
+        part_id=part_id,
+        failure=failure,
+    )
 
 
 def no_vendors() -> ReportEntry:

@@ -3,7 +3,7 @@
 import difflib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -42,6 +42,12 @@ class ColumnPlan:
     """The positions of all headers of each column that ``column_map`` combines."""
     skips: tuple[int | None, ...] = ()
     """The position of each header in ``skip_rows``; None if the header is missing."""
+    deleted: int | None = None
+    """The position of the header of ``changes.deleted``; None if it is missing."""
+
+    def lacking(self, headers: Sequence[str]) -> "ColumnPlan":
+        """Return the plan with more headers that are expected and not in the file."""
+        return replace(self, missing=(*self.missing, *headers))
 
     @property
     def read_positions(self) -> tuple[int, ...]:
@@ -50,7 +56,9 @@ class ColumnPlan:
             part.values() for part in self.parts.values()
         )
         skips = (position for position in self.skips if position is not None)
-        return tuple(dict.fromkeys((*self.positions.values(), *parts, *skips)))
+        deleted = () if self.deleted is None else (self.deleted,)
+        positions = (*self.positions.values(), *parts, *skips, *deleted)
+        return tuple(dict.fromkeys(positions))
 
 
 def plan_columns(headers: Sequence[str], parser: "ParserConfig") -> ColumnPlan:
@@ -78,6 +86,7 @@ def plan_columns(headers: Sequence[str], parser: "ParserConfig") -> ColumnPlan:
     headers_read = {
         *chain.from_iterable(expected.values()),
         *parser.skip_headers,
+        *parser.deleted_headers,
     }
     required = [
         column for column in REQUIRED_COLUMNS if column not in parser.defaults
@@ -97,7 +106,17 @@ def plan_columns(headers: Sequence[str], parser: "ParserConfig") -> ColumnPlan:
             names.index(name) if name in counts else None
             for name in parser.skip_headers
         ),
+        deleted=_first_position(parser.deleted_headers, names),
     )
+
+
+def _first_position(
+    headers: Sequence[str],
+    names: Sequence[str],
+) -> int | None:
+    """Return the position of the first of some headers in a file, or None."""
+    positions = (names.index(header) for header in headers if header in names)
+    return next(positions, None)
 
 
 def _combined_parts(
@@ -169,9 +188,12 @@ def kept_cell_count(
 ) -> int:
     """Return how many cells of a malformed record reports and skips need."""
     count = limits.row_data_columns
-    skip_headers = parser.skip_headers
+    needed_headers = {*parser.skip_headers, *parser.deleted_headers}
+    if parser.deleted_headers:
+        # A malformed record that deletes rows names them by its SKU.
+        needed_headers.update(parser.mapped_headers.get("sku", ("sku",)))
     for index, header in enumerate(headers):
-        if header.strip() in skip_headers:
+        if header.strip() in needed_headers:
             count = max(count, index + 1)
     return count
 

@@ -71,6 +71,7 @@ def _results(
         **parser.model_dump(mode="json"),
         "mapped_headers": parser.mapped_headers,
         "skip_headers": parser.skip_headers,
+        "deleted_headers": parser.deleted_headers,
         "readable_columns": parser.readable_columns,
     }
     task = ReadFeed(parser_options, limits, len(data))

@@ -51,6 +51,8 @@ class FeedOptions:
     def are_known(self) -> bool:
         """True if the kernel knows all options; no cell of a feed matters."""
         parser = self.parser
+        if self.plan.deleted is not None:
+            return False
         if self.has_rate or parser.skip_rows or self.plan.missing:
             return False
         if parser.blank_extra_fields == "drop":

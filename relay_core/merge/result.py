@@ -204,14 +204,14 @@ def _faults_of_rows(
     used: Sequence[NormalizedVendor],
 ) -> list[ReportEntry]:
     """Return the faults of feeds without a row, or of too many rejected rows."""
-    empty = [vendor.vendor_id for vendor in parsed if not vendor.total_rows]
+    empty = [vendor for vendor in parsed if not vendor.total_rows]
     fatal = [
-        vendor_id
-        for vendor_id in empty
-        if not may_be_empty(config, config.vendor(vendor_id))
+        vendor.trouble or run_faults.no_rows(vendor.vendor_id)
+        for vendor in empty
+        if not may_be_empty(config, config.vendor(vendor.vendor_id))
     ]
     if fatal:
-        return list(map(run_faults.no_rows, fatal))
+        return fatal
     if not config.vendors:
         return [run_faults.no_vendors()]
     if len(empty) == len(used):

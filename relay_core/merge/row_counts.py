@@ -1,9 +1,10 @@
 """The outcomes of vendors' rows, and the effects of the tenant's rules."""
 
 from collections import Counter
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from functools import partial
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +14,7 @@ from relay_core.columnar.sorting import TextOrder
 from relay_core.columnar.text import integers_of
 from relay_core.domain.errors import ContractBrokenError
 from relay_core.merge.vendor_offers import VENDOR_RANK
+from relay_core.normalize.file_lists.figures import PartFigures
 
 FATES = ("left_out", "same_sku", "outbid", "unpriced", "won")
 """The fields of `RowCounts` that offers end in.
@@ -20,6 +22,8 @@ FATES = ("left_out", "same_sku", "outbid", "unpriced", "won")
 `count_competing` has all but the first.
 """
 
+_OF_FILE_LISTS = ("replaced", "unmatched", "parts")
+"""The fields of `RowCounts` that only vendors of several files have."""
 RuleEffects: TypeAlias = Counter[tuple[str, int | str]]
 """The effects of the tenant's own rules: how often, by the effect and its subject.
 
@@ -40,6 +44,10 @@ class RowCounts:
     read: int  # all records that are not blank: the sum of the other counts
     skipped: int  # the records that `parser.skip_rows` names
     refused: int  # the rejected records
+    # Rows that later files of changes replace; None if there are no such files
+    replaced: int | None = None
+    # Base rows that a part leaves out; None if no part gives columns
+    unmatched: int | None = None
     duplicates: int | None = (
         None  # rows that another row of the vendor replaces
     )
@@ -54,32 +62,38 @@ class RowCounts:
     )
     unpriced: int | None = None  # the best rows of SKUs that get no price
     won: int | None = None  # rows in the feed
-    # Rows that are taken out because nothing matches them; None where nothing could
-    unmatched: int | None = None
+    # The rows of the vendor's parts, by part; None for a vendor of one file
+    parts: Mapping[str, PartFigures] | None = None
 
     def __post_init__(self) -> None:
         """Compare the sum of the counts with the rows that were read."""
         if self.won is not None:
             counts = self.as_dict()
             records_read = counts.pop("read")
+            counts.pop("parts", None)
             total = sum(count or 0 for count in counts.values())
             if total != records_read:
                 raise ContractBrokenError(
                     f"the rows of a vendor do not add up: {self}",
                 )
 
-    def as_dict(self) -> dict[str, int | None]:
-        """Return the counts as ``run_summary.json`` shows them."""
-        counts = asdict(self)
-        unmatched = counts.pop("unmatched")
-        if unmatched is None:
-            return counts
-        ordered: dict[str, int | None] = {}
-        for name, count in counts.items():
-            ordered[name] = count
-            if name == "refused":
-                ordered["unmatched"] = unmatched
-        return ordered
+    def as_dict(self) -> dict[str, Any]:
+        """Return the counts as ``run_summary.json`` shows them.
+
+        Outcomes that the vendor's files cannot have are absent.
+        """
+        counts = {
+            counted.name: getattr(self, counted.name)
+            for counted in fields(self)
+            if counted.name not in _OF_FILE_LISTS
+            or getattr(self, counted.name) is not None
+        }
+        if self.parts is not None:
+            counts["parts"] = {
+                part_id: figures.as_dict()
+                for part_id, figures in self.parts.items()
+            }
+        return counts
 
 
 def count_competing(

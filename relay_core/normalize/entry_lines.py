@@ -77,6 +77,7 @@ def row_lines(
     rejected: RejectedRows,
     made_of: Mapping[str, str],
     locations: Locations,
+    file: str | None = None,
 ) -> Iterator[EntryLines]:
     """Yield an entry for each fault of some rows, some rows at a time.
 
@@ -86,6 +87,7 @@ def row_lines(
         made_of: The descriptions of columns that are made of several headers, or of
             changed cells.
         locations: The records' lines or sheet rows.
+        file: The name of the file, if entries tell it.
     """
     for start in range(0, len(rejected.numbers), _ROWS_AT_ONCE):
         rows = rejected.slice(start, _ROWS_AT_ONCE)
@@ -99,7 +101,10 @@ def row_lines(
             made_of,
         )
         records = join_fields(
-            [_sku_fields(rows.skus), _number_fields(rows.numbers, locations)],
+            [
+                _sku_fields(rows.skus),
+                _number_fields(rows.numbers, locations, file),
+            ],
             "",
         )
         row_data = _row_data(rows.shown)
@@ -120,6 +125,7 @@ def malformed_lines(
     header_count: int,
     malformed: MalformedRecords,
     locations: Locations,
+    file: str | None = None,
 ) -> Iterator[EntryLines]:
     """Yield an entry for each malformed record, some records at a time.
 
@@ -128,6 +134,7 @@ def malformed_lines(
         header_count: The number of the feed's headers.
         malformed: The records.
         locations: The records' lines or sheet rows.
+        file: The name of the file, if entries tell it.
     """
     for start in range(0, len(malformed.row_numbers), _ROWS_AT_ONCE):
         numbers = malformed.row_numbers[start : start + _ROWS_AT_ONCE]
@@ -135,7 +142,7 @@ def malformed_lines(
             json_texts(column.slice(start, _ROWS_AT_ONCE))
             for column in malformed.cells
         ]
-        number_fields = _number_fields(numbers, locations)
+        number_fields = _number_fields(numbers, locations, file)
         if malformed.widths is None:
             message = (
                 "The line is not a JSON object, or it has a list or an object as the value of a "
@@ -172,9 +179,11 @@ def _sku_fields(skus: pa.StringArray) -> pa.StringArray:
 
 
 def _number_fields(
-    numbers: RecordNumbers, locations: Locations
+    numbers: RecordNumbers,
+    locations: Locations,
+    file: str | None,
 ) -> pa.StringArray:
-    """Return the fields of each record's number and location."""
+    """Return the fields of each record's number, location and file."""
     fields: list[pa.StringArray | str] = [
         ', "row_number": ',
         whole_text(numbers),
@@ -187,6 +196,8 @@ def _number_fields(
                 f", {location[1:-1]}" if number in locations else ""
             )
         fields.append(pa.array(location_fields, pa.string()))
+    if file is not None:
+        fields.append(f', "file": {as_json(file)}')
     return join_fields(fields, "")
 
 

@@ -188,7 +188,7 @@ class FallbackPolicy:
         if normalized.status is VendorStatus.LEFT_OUT:
             return None  # a required column is missing, and the error policy goes on
         if not normalized.total_rows:
-            return run_faults.no_rows(vendor.vendor_id)
+            return normalized.trouble or run_faults.no_rows(vendor.vendor_id)
         share_faults = own_share_faults(
             [vendor],
             [normalized.invalid_rows],

@@ -1,7 +1,7 @@
 """The rejected records of a feed, with the reasons and the text of each."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -43,6 +43,9 @@ class RejectionLog:
     reader: RowReader  # the reader of the feed's cells
     limits: Limits  # the room for entries and causes
     locator: RecordLocator | None = None  # finds records in the file
+    file: str | None = None  # the file's name, if entries tell it
+    # The rejected rows that later files may replace; None if there are no such files
+    held: list[RejectedBatch] | None = None
     # The number of faults of each code.
     counts: Counter[str] = field(default_factory=Counter)
     records: int = 0  # the number of rejected records
@@ -180,8 +183,12 @@ class RejectionLog:
             sample.row_number for cause in causes for sample in cause.samples
         ]
         locations = self._locations(sample_numbers)
+        self._entries.file = self.file
         entries = self._entries.entries(room, locations)
-        return entries, tuple(_located(cause, locations) for cause in causes)
+        located = tuple(
+            _located(cause, locations, self.file) for cause in causes
+        )
+        return entries, located
 
     def _rejected_batch(
         self,
@@ -213,8 +220,36 @@ class RejectionLog:
             skus,
         )
 
+    def release(
+        self,
+        masks: Sequence[arrays.RowMask],
+        mapped: Callable[[pa.StringArray], pa.StringArray],
+    ) -> int:
+        """Count and keep the held rows that no later file replaces.
+
+        Args:
+            masks: The masks of the rows that are replaced, one a held batch.
+            mapped: Returns the tenant's SKUs of SKUs.
+
+        Returns:
+            The number of rows that are replaced.
+        """
+        batches = self.held or ()
+        self.held = None
+        count = 0
+        for batch, is_replaced in zip(batches, masks, strict=True):
+            count += int(np.count_nonzero(is_replaced))
+            rows = batch.where(~is_replaced)
+            if len(rows.numbers):
+                rows = replace(rows, skus=mapped(rows.skus))
+                self._take(rows, is_repeated=False)
+        return count
+
     def _take(self, batch: RejectedBatch, *, is_repeated: bool) -> None:
-        """Count and keep rejected rows."""
+        """Count and keep rejected rows, unless they are held."""
+        if self.held is not None and not is_repeated:
+            self.held.append(batch)
+            return
         totals = np.bincount(batch.codes.ravel(), minlength=len(FAULTS) + 1)[1:]
         for fault, total in zip(FAULTS, totals.tolist(), strict=True):
             if total:
@@ -273,10 +308,10 @@ def _fault_codes(
     return np.where(codes, codes, contract_code)
 
 
-def _located(cause: Cause, locations: Locations) -> Cause:
+def _located(cause: Cause, locations: Locations, file: str | None) -> Cause:
     """Return a cause with the places of its samples."""
     samples = [
-        replace(sample, **locations.get(sample.row_number, {}))
+        replace(sample, **locations.get(sample.row_number, {}), file=file)
         for sample in cause.samples
     ]
     return replace(cause, samples=tuple(samples))

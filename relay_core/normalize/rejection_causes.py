@@ -47,6 +47,22 @@ class RejectedBatch:
     judged: Mapping[str, pa.StringArray]
     skus: pa.StringArray  # the canonical SKUs; empty if there is none
 
+    def where(self, mask: arrays.RowMask) -> "RejectedBatch":
+        """Return the rows of the mask."""
+        if mask.all():
+            return self
+        arrow_mask = pa.array(mask)
+        return RejectedBatch(
+            self.numbers[mask],
+            self.codes[mask],
+            [column.filter(arrow_mask) for column in self.columns],
+            {
+                name: cells.filter(arrow_mask)
+                for name, cells in self.judged.items()
+            },
+            self.skus.filter(arrow_mask),
+        )
+
 
 @dataclass(slots=True)
 class CauseLog:

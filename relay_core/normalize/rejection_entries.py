@@ -33,6 +33,7 @@ class EntryLog:
     # The descriptions of columns that are made of several headers, or of changed cells.
     made_of: Mapping[str, str]
     limits: Limits  # the room for entries
+    file: str | None = None  # the file's name, if entries tell it
     _rejected: list[RejectedRows] = field(default_factory=list)
     _repeated: list[RejectedRows] = field(default_factory=list)
     _malformed: list[MalformedRecords] = field(default_factory=list)
@@ -130,7 +131,13 @@ class EntryLog:
             return ()
         logs = [
             (
-                row_lines(self.vendor_id, rows, self.made_of, locations)
+                row_lines(
+                    self.vendor_id,
+                    rows,
+                    self.made_of,
+                    locations,
+                    self.file,
+                )
                 for rows in rejected
             )
             for rejected in (self._rejected, self._repeated)
@@ -141,6 +148,7 @@ class EntryLog:
                 self.header_count,
                 records,
                 locations,
+                self.file,
             )
             for records in self._malformed
         )

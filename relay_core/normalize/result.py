@@ -31,6 +31,7 @@ from relay_core.domain.run_faults import (
     no_catalog_rows,
     of_catalog,
 )
+from relay_core.normalize.file_lists.figures import ListFigures
 from relay_core.normalize.typed_batch import null_cells, typed
 from relay_core.products.catalog import Catalog
 from relay_core.products.matched_rows import MatchedRows
@@ -171,10 +172,18 @@ class NormalizedVendor:
     matched: MatchedRows | None = None
     # All rejected records (``REJECTED_ROWS``).
     rejected_rows: pa.Table = field(default_factory=REJECTED_ROWS.empty_table)
+    # The name of its file, if it has one
+    file_name: str = ""
+    # The numbers of its rows; None for a vendor of one file, whose rows stay as they are
+    figures: ListFigures | None = None
+    # The reason that files which can be read give no rows
+    trouble: ReportEntry | None = None
 
     @property
     def valid_rows(self) -> int:
-        """The number of valid rows."""
+        """The number of rows of normalized.csv."""
+        if self.figures is not None:
+            return self.figures.valid_rows
         return self.total_rows - self.invalid_rows
 
     @property

@@ -4,7 +4,7 @@ This works on one batch at a time. The contract decides which rows are rejected
 (``validation``); the fault codes say why.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from fractions import Fraction
@@ -22,6 +22,7 @@ from relay_core.columnar.gtins import read_gtins
 from relay_core.columnar.numbers import ColumnValues, fault_code
 from relay_core.columnar.timestamps import read_timestamps
 from relay_core.config import ParserConfig
+from relay_core.config.parser import SkipRule
 from relay_core.domain import columns as canonical
 from relay_core.ingest.column_mapping import ColumnPlan
 from relay_core.ingest.feed import MalformedRecords, TextBatch
@@ -59,6 +60,7 @@ class RowReader:
         """Read one batch, without records that are blank or skipped."""
         batch = _without_blank_records(batch, self.plan.positions)
         batch, skipped = self.without_skipped(batch)
+        batch, deleted_skus = self.without_deleted(batch)
         source_columns: dict[str, arrays.WholeNumbers] = {}
         text_columns = self._texts(batch, source_columns)
         missing_sku = fault_code(canonical.BY_NAME["sku"].rejections.null)
@@ -97,7 +99,8 @@ class RowReader:
             numbers=numbers,
             faults=faults,
             source_columns=source_columns,
-            skipped=skipped,
+            skipped=skipped + len(deleted_skus),
+            deleted_skus=deleted_skus,
             matched=matched,
         )
 
@@ -114,27 +117,43 @@ class RowReader:
         Lines that are no records at all are never skipped.
         """
         rules = self.parser.skip_rows
-        if not rules or (
-            isinstance(batch, MalformedRecords) and batch.widths is None
-        ):
+        if not rules or _are_no_records(batch):
             return batch, 0
-        columns = batch.columns if isinstance(batch, TextBatch) else batch.cells
         is_skipped = np.zeros(len(batch.row_numbers), np.bool_)
         for rule, position in zip(rules, self.plan.skips, strict=True):
-            if position is None:
-                continue  # the feed has no such header
-            if position >= len(columns):
-                is_skipped |= rule.texts == "empty"
-                continue
-            text = texts.trim(texts.without_nulls(columns[position]))
-            if rule.texts == "empty":
-                is_skipped |= texts.is_empty(text)
-            else:
-                is_skipped |= texts.word_index(text, rule.texts) >= 0
+            if position is not None:  # the feed has the header
+                is_skipped |= _matches(rule, batch, position)
         count = int(is_skipped.sum())
         if not count:
             return batch, 0
         return batch.where(~is_skipped), count
+
+    def without_deleted(
+        self,
+        batch: Records,
+    ) -> tuple[Records, pa.StringArray]:
+        """Return the records that delete no rows, and the SKUs of those that do.
+
+        A SKU is empty if the record has none.
+        """
+        rule = self.parser.deleted
+        position = self.plan.deleted
+        if rule is None or position is None or _are_no_records(batch):
+            return batch, texts.empty_texts(0)
+        is_deleted = _matches(rule, batch, position)
+        if not is_deleted.any():
+            return batch, texts.empty_texts(0)
+        deleted = batch.where(is_deleted)
+        if isinstance(deleted, MalformedRecords):
+            size = len(deleted.row_numbers)
+            columns = [texts.without_nulls(cells) for cells in deleted.cells]
+            width = 1 + max(self.plan.positions.values(), default=0)
+            columns += [texts.empty_texts(size)] * (width - len(columns))
+            as_rows = TextBatch(columns, deleted.row_numbers)
+            skus = self._text(as_rows, "sku", {})
+        else:
+            skus = self._text(deleted, "sku", {})
+        return batch.where(~is_deleted), skus
 
     def _texts(
         self,
@@ -152,15 +171,7 @@ class RowReader:
                 column = canonical.extra_column(name)
                 columns[column] = self._text(batch, name, {})
         if self.sku_map is not None:
-            sku = columns["sku"]
-            columns["sku"], is_mapped = self.sku_map.apply(sku)
-            vendor_sku = columns.get("vendor_sku")
-            if vendor_sku is None:
-                vendor_sku = texts.empty_texts(len(batch.row_numbers))
-            is_taken = is_mapped & texts.is_empty(vendor_sku)
-            if is_taken.any():
-                vendor_sku = pc.if_else(pa.array(is_taken), sku, vendor_sku)
-            columns["vendor_sku"] = vendor_sku
+            columns |= mapped_skus(self.sku_map, columns)
         return columns
 
     def _parts(self, batch: TextBatch, column: str) -> list[HeaderCells]:
@@ -323,6 +334,52 @@ class RowReader:
             return texts.fill(conditions, is_invalid, ""), no_faults
         fault = fault_code(canonical.BY_NAME["condition"].rejections.unreadable)
         return conditions, np.where(is_invalid, fault, np.uint8(0))
+
+
+def _columns_of(batch: Records) -> Sequence[pa.StringArray]:
+    return batch.columns if isinstance(batch, TextBatch) else batch.cells
+
+
+def _are_no_records(batch: Records) -> bool:
+    """Return whether a batch has lines that are no records at all."""
+    return isinstance(batch, MalformedRecords) and batch.widths is None
+
+
+def _matches(rule: SkipRule, batch: Records, position: int) -> arrays.RowMask:
+    """Return the mask of the records whose cell a rule names.
+
+    A field that a record lacks is empty.
+    """
+    columns = _columns_of(batch)
+    if position >= len(columns):
+        is_empty = rule.texts == "empty"
+        return np.full(len(batch.row_numbers), is_empty, np.bool_)
+    text = texts.trim(texts.without_nulls(columns[position]))
+    if rule.texts == "empty":
+        return texts.is_empty(text)
+    is_word: arrays.RowMask = texts.word_index(text, rule.texts) >= 0
+    return is_word
+
+
+def mapped_skus(
+    sku_map: SkuMap,
+    columns: Mapping[str, pa.StringArray],
+) -> dict[str, pa.StringArray]:
+    """Return the columns of SKUs after the SKU map; empty if null.
+
+    Args:
+        sku_map: The SKU map.
+        columns: The columns of texts before it, ``sku`` among them.
+    """
+    sku = columns["sku"]
+    mapped_sku, is_mapped = sku_map.apply(sku)
+    vendor_sku = columns.get("vendor_sku")
+    if vendor_sku is None:
+        vendor_sku = texts.empty_texts(len(sku))
+    is_taken = is_mapped & texts.is_empty(vendor_sku)
+    if is_taken.any():
+        vendor_sku = pc.if_else(pa.array(is_taken), sku, vendor_sku)
+    return {"sku": mapped_sku, "vendor_sku": vendor_sku}
 
 
 def to_microseconds(moment: datetime) -> int:

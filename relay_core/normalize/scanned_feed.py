@@ -35,7 +35,11 @@ from relay_core.normalize.rejected_rows import VALID_SAMPLES, RejectionLog
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.normalize.row_reader import RowReader
 from relay_core.normalize.row_validator import RowValidator
-from relay_core.normalize.vendor import SortedVendor, with_reports
+from relay_core.normalize.vendor import (
+    AcceptedRows,
+    SortedVendor,
+    with_reports,
+)
 from relay_core.products.matched_rows import matched_rows
 from relay_core.products.matcher import are_unmatched
 from relay_core.validation import row_checks
@@ -67,6 +71,25 @@ class ScannedRows:
     rows: GrowingRows
     plain_count: int = 0  # the number of plain rows
 
+    def accepted(self) -> AcceptedRows[PackedColumns]:
+        """Return the valid rows in the order of the file.
+
+        Raises:
+            ContractBrokenError: The columns are not those of the contract.
+        """
+        is_rejected = self.validator.rejected()
+        log = self.validator.log
+        is_valid = np.ones(self.rows.count, np.bool_)
+        is_valid[self.plain_count :] = ~is_rejected
+        packed = self.rows.ordered(is_valid)
+        vendor = replace(
+            self.vendor,
+            total_rows=self.rows.count + log.malformed,
+            last_sku=self.rows.last_sku(),
+        )
+        kept = PackedColumns(packed, np.arange(len(packed.numbers)))
+        return AcceptedRows(vendor, kept, log)
+
     def ordered(self, room: ReportRoom) -> SortedVendor:
         """Return the valid rows in order of SKU, then of rows.
 
@@ -76,13 +99,9 @@ class ScannedRows:
         Raises:
             ContractBrokenError: The columns are not those of the contract.
         """
-        is_rejected = self.validator.rejected()
-        log = self.validator.log
-        last_sku = self.rows.last_sku()
-        accepted = np.ones(self.rows.count, np.bool_)
-        accepted[self.plain_count :] = ~is_rejected
-        packed = self.rows.ordered(accepted)
-        matcher = log.reader.matcher
+        rows = self.accepted()
+        packed = rows.kept.packed
+        matcher = rows.log.reader.matcher
         is_used = None
         if matcher is not None and matcher.leaves_out:
             is_used = ~are_unmatched(packed.codes)
@@ -90,20 +109,15 @@ class ScannedRows:
         def order() -> RowIndex:
             return order_by_text(packed.skus(), is_used).rows
 
-        vendor = replace(
-            self.vendor,
-            total_rows=self.rows.count + log.malformed,
-            last_sku=last_sku,
-        )
-        vendor, rows = with_reports(vendor, log, room, order)
+        vendor, in_order = with_reports(rows.vendor, rows.log, room, order)
         if matcher is not None:
             is_valid = np.ones(len(packed.numbers), np.bool_)
-            columns = PackedColumns(packed, rows)
+            columns = PackedColumns(packed, in_order)
             matched = matched_rows(matcher, packed.codes, is_valid, columns)
             vendor = replace(vendor, matched=matched)
         return SortedVendor(
             vendor,
-            PackedColumns(packed, rows),
+            PackedColumns(packed, in_order),
             PackedLines(packed, vendor.vendor_id),
         )
 
@@ -164,6 +178,7 @@ def scan_feed(
     reader: RowReader,
     limits: Limits,
     data: Buffer,
+    file_name: str | None = None,
 ) -> ScannedRows | None:
     """Read all rows of a vendor's feed with the kernel.
 
@@ -173,11 +188,11 @@ def scan_feed(
         reader: The reader of the feed's cells.
         limits: The limits of feeds and reports.
         data: The bytes of the file, whose pages are released once they are read.
+        file_name: The name of the file, if it is one of several.
 
     Returns:
-        The rows, or None if the feed must be read without the kernel: the kernel is
-        not used, or it does not know the feed's format or one of its options, or the
-        structure of the feed is broken.
+        The rows, or None if the feed must be read without the kernel: it is not used,
+        it does not know the format or an option, or the feed's structure is broken.
     """
     text = parsed.csv
     if text is None or not compiled.is_used():
@@ -185,26 +200,26 @@ def scan_feed(
     options = _options_of(reader)
     if not options.are_known or not text.fits_header():
         return None
-    headers = parsed.headers or ()
     doubts = _Doubts(text)
     log = RejectionLog(
         vendor.vendor_id,
-        headers,
+        parsed.headers or (),
         reader,
         limits,
         RecordLocator("line", doubts.lines_of),
+        file_name,
+        None if file_name is None else [],
     )
     rows = GrowingRows(reader.parser.extra_columns)
     scanned = ScannedRows(vendor, RowValidator(log), rows)
-    scanner = options.scanner(text, len(headers), limits.cell_bytes)
+    scanner = options.scanner(text, len(log.headers), limits.cell_bytes)
     try:
         for position in _read_plain(scanner, scanned, doubts):
             if doubts.are_too_many(position):
                 return None
             csv_records.release_mapped(data)
         _read_doubtful(reader, scanned, doubts)
-        # The doubtful records lie in pages of the whole file.
-        csv_records.release_mapped(data)
+        csv_records.release_mapped(data)  # doubtful records are in all pages
     except (text_parts.UnreadableTextError, FeedUnreadableError):
         return None
     return scanned

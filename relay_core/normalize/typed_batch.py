@@ -33,6 +33,8 @@ class TypedBatch:
     skipped: int = 0  # the number of the feed's records that are no rows
     # The rows after they are matched with products; None without a catalog.
     matched: Matched | None = None
+    # The SKUs of the skipped records that delete rows of earlier files
+    deleted_skus: pa.StringArray | None = None
 
     @property
     def size(self) -> int:

@@ -6,12 +6,18 @@ the reading of another vendor.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import (
+    Callable,
+    Collection,
+    Iterable,
+    Iterator,
+    Sequence,
+)
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
-from typing import Protocol, TypeAlias
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -32,7 +38,6 @@ from relay_core.domain.limits import Limits, ReportRoom
 from relay_core.ingest.feed import MalformedRecords, ParsedFeed, TextBatch
 from relay_core.normalize.rejected_rows import RejectionLog
 from relay_core.normalize.result import (
-    Cells,
     KeptColumns,
     NormalizedVendor,
     VendorColumns,
@@ -53,14 +58,41 @@ ReadAgain: TypeAlias = Callable[[], Iterator[TextBatch | MalformedRecords]]
 _LINES_AT_ONCE = 1 << 16  # the number of lines that are written at a time
 
 
+AnyColumns = TypeVar("AnyColumns", bound=KeptColumns, covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptedRows(Generic[AnyColumns]):
+    """The valid rows of a file in its order, and its rejected ones."""
+
+    vendor: NormalizedVendor  # the vendor with the numbers of its records
+    kept: AnyColumns  # the kept columns; its rows are the valid ones
+    log: RejectionLog  # the rejected rows
+    # The SKUs of the records that delete rows of earlier files
+    deleted_skus: Sequence[pa.StringArray] = ()
+
+
 class VendorRows(Protocol):
-    """All rows of a feed, rejected ones too."""
+    """All rows of a vendor, rejected ones too."""
 
     def ordered(self, room: ReportRoom) -> "SortedVendor":
         """Return the valid rows in order of SKU, then of rows; this consumes the rows.
 
         Args:
             room: The room for the vendor's entries, which take of it.
+
+        Raises:
+            ContractBrokenError: The columns are not those of the contract.
+        """
+
+
+class RowsOfFile(VendorRows, Protocol):
+    """All rows of one file, rejected ones too."""
+
+    vendor: NormalizedVendor  # the vendor, without rows
+
+    def accepted(self) -> AcceptedRows[KeptColumns]:
+        """Return the valid rows in the order of the file; this consumes the rows.
 
         Raises:
             ContractBrokenError: The columns are not those of the contract.
@@ -88,10 +120,14 @@ class ReadRows:
     codes: GrowingArray = field(default_factory=lambda: GrowingArray(np.uint8))
     own_skus: GrowingTexts = field(default_factory=GrowingTexts)
     skipped: int = 0  # the number of records that `parser.skip_rows` names
+    # The SKUs of the records that delete rows of earlier files
+    deleted_skus: list[pa.StringArray] = field(default_factory=list)
 
-    def add(self, batch: TypedBatch, lines: pa.StringArray) -> None:
+    def add(self, batch: TypedBatch, lines: pa.StringArray | None) -> None:
         """Take the kept columns of a batch, and its lines of normalized.csv."""
         self.skipped += batch.skipped
+        if batch.deleted_skus is not None:
+            self.deleted_skus.append(batch.deleted_skus)
         self.validator.add(batch)
         for name, text in batch.texts.items():
             if name in self.kept:
@@ -106,11 +142,51 @@ class ReadRows:
                     np.int32 if is_short else np.int64,
                 )
             self.numbers[name].append(values, nulls)
-        self.lines.append(lines)
+        if lines is not None:
+            self.lines.append(lines)
         if batch.matched is not None:
             self.codes.append(batch.matched.codes)
             if self.again is not None:
                 self.own_skus.append(batch.own_skus)
+
+    def add_all(
+        self,
+        batches: Iterable["_ReadBatch | _ReadMalformed"],
+    ) -> None:
+        """Take all batches of a feed, and begin to check the last rows."""
+        for batch in batches:
+            if isinstance(batch, _ReadBatch):
+                self.add(batch.rows, batch.lines)
+                continue
+            self.validator.add_malformed(batch.records)
+            self.skipped += batch.skipped
+            self.deleted_skus.append(batch.deleted_skus)
+        self.validator.flush()
+
+    def accepted(self) -> AcceptedRows[VendorColumns]:
+        """Return the valid rows in the order of the file; this consumes the rows.
+
+        Raises:
+            ContractBrokenError: The columns are not those of the contract.
+        """
+        is_rejected = self.validator.rejected()
+        log = self.validator.log
+        columns: dict[str, Any] = {
+            name: text.consume() for name, text in self.texts.items()
+        }
+        for name, column in self.numbers.items():
+            columns[name] = column.consume()
+        skus = columns.get("sku")
+        vendor = replace(
+            self.vendor,
+            total_rows=len(is_rejected) + log.malformed,
+            skipped=self.skipped,
+            last_sku=None
+            if skus is None or not len(skus)
+            else skus[-1].as_py(),
+        )
+        kept = VendorColumns(columns, np.flatnonzero(~is_rejected))
+        return AcceptedRows(vendor, kept, log, self.deleted_skus)
 
     def ordered(self, room: ReportRoom) -> "SortedVendor":
         """Return the valid rows in order of SKU, then of rows; this consumes the rows.
@@ -121,39 +197,27 @@ class ReadRows:
         Raises:
             ContractBrokenError: The columns are not those of the contract.
         """
-        is_rejected = self.validator.rejected()
-        log = self.validator.log
-        texts = {name: text.consume() for name, text in self.texts.items()}
-        numbers = {
-            name: column.consume() for name, column in self.numbers.items()
-        }
-        columns: dict[str, Cells] = {**texts, **numbers}
-        skus = texts.get("sku")
-        is_valid = ~is_rejected
+        rows = self.accepted()
+        columns: dict[str, Any] = rows.kept.columns
+        skus = columns.get("sku")
+        is_valid = np.zeros(0 if skus is None else len(skus), np.bool_)
+        is_valid[rows.kept.rows] = True
         is_used = is_valid & ~self._taken_out(len(is_valid))
         valid_rows = np.empty(0, np.int64)
-        if len(is_rejected) and self.again is not None:
-            record_numbers, _ = numbers["row_number"]
+        if len(is_valid) and self.again is not None:
+            record_numbers, _ = columns["row_number"]
             by_sku = order_by_text(skus, is_used)
             valid_rows = self._without_repeated(by_sku, skus, record_numbers)
             is_valid[by_sku.rows] = False
             is_valid[valid_rows] = True
 
         def order() -> RowIndex:
-            if not len(is_rejected) or self.again is not None:
+            if not len(is_valid) or self.again is not None:
                 return valid_rows
             return order_by_text(skus, is_used).rows
 
-        vendor = replace(
-            self.vendor,
-            total_rows=len(is_rejected) + log.malformed,
-            skipped=self.skipped,
-            last_sku=None
-            if skus is None or not len(skus)
-            else skus[-1].as_py(),
-        )
-        vendor, rows = with_reports(vendor, log, room, order)
-        kept = VendorColumns(columns, rows)
+        vendor, in_order = with_reports(rows.vendor, rows.log, room, order)
+        kept = VendorColumns(columns, in_order)
         vendor = self._with_matched(vendor, is_valid, kept)
         return SortedVendor(vendor, kept, ReadyLines(self.lines.consume()))
 
@@ -200,7 +264,7 @@ class _ReadBatch:
     """A batch after reading, with its lines of normalized.csv."""
 
     rows: TypedBatch
-    lines: pa.StringArray
+    lines: pa.StringArray | None  # None if they are not written
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +272,9 @@ class _ReadMalformed:
     """Malformed records after reading."""
 
     records: MalformedRecords
-    skipped: int  # the number of records that `parser.skip_rows` names
+    skipped: int  # the number of records that are no rows
+    # The SKUs of those that delete rows of earlier files
+    deleted_skus: pa.StringArray
 
 
 def read_rows(
@@ -218,6 +284,7 @@ def read_rows(
     columns: Collection[str],
     limits: Limits,
     again: ReadAgain | None = None,
+    file_name: str | None = None,
 ) -> ReadRows:
     """Read all rows of a vendor's feed.
 
@@ -228,6 +295,7 @@ def read_rows(
         columns: The columns of offers to keep, the SKU among them.
         limits: The limits of reports.
         again: Begins to read the feed again, to reject rows with the same SKU.
+        file_name: The name of the file, if it is one of several: no lines are made.
 
     Raises:
         FeedUnreadableError: The feed's structure is broken.
@@ -238,6 +306,8 @@ def read_rows(
         reader,
         limits,
         parsed.locator,
+        file_name,
+        None if file_name is None else [],
     )
     if again is not None or reader.matcher is not None:
         columns = {*columns, "row_number"}
@@ -247,20 +317,26 @@ def read_rows(
         batch: TextBatch | MalformedRecords,
     ) -> _ReadBatch | _ReadMalformed:
         if isinstance(batch, MalformedRecords):
-            return _ReadMalformed(*reader.without_skipped(batch))
+            return _malformed_of(reader, batch)
         typed_batch = reader.read(batch)
+        if file_name is not None:
+            return _ReadBatch(typed_batch, None)
         names = reader.parser.extra_columns
         lines = lines_of_batch(vendor.vendor_id, typed_batch, names)
         return _ReadBatch(typed_batch, lines)
 
-    for batch in ordered_map(read_batch, parsed.batches):
-        if isinstance(batch, _ReadMalformed):
-            rows.validator.add_malformed(batch.records)
-            rows.skipped += batch.skipped
-        else:
-            rows.add(batch.rows, batch.lines)
-    rows.validator.flush()
+    rows.add_all(ordered_map(read_batch, parsed.batches))
     return rows
+
+
+def _malformed_of(
+    reader: RowReader,
+    batch: MalformedRecords,
+) -> _ReadMalformed:
+    """Return malformed records without those that are no rows."""
+    records, skipped = reader.without_skipped(batch)
+    records, deleted_skus = reader.without_deleted(records)
+    return _ReadMalformed(records, skipped + len(deleted_skus), deleted_skus)
 
 
 def lines_of_batch(
@@ -436,18 +512,34 @@ def _reject_repeated(
     sizes = np.diff(order.starts, append=len(order.rows))
     is_alone = np.repeat(sizes == 1, sizes)
     repeated = np.sort(order.rows[~is_alone])
-    repeated_numbers = record_numbers[repeated]
-    repeated_skus = skus.take(pa.array(repeated))
-    for batch in again() if len(repeated) else ():
+    add_repeated(
+        log,
+        record_numbers[repeated],
+        skus.take(pa.array(repeated)),
+        again,
+    )
+    return np.asarray(order.rows[is_alone])
+
+
+def add_repeated(
+    log: RejectionLog,
+    record_numbers: RecordNumbers,
+    skus: pa.StringArray,
+    again: ReadAgain,
+) -> None:
+    """Reject rows of a feed that repeat a SKU.
+
+    Args:
+        log: The log of the feed's rejected rows.
+        record_numbers: The numbers of the rows, in order.
+        skus: The SKU of each of them.
+        again: Begins to read the feed again, to look them up.
+    """
+    for batch in again() if len(record_numbers) else ():
         if isinstance(batch, TextBatch) and len(batch.row_numbers):
             first, last = batch.row_numbers[[0, -1]]
-            start, stop = np.searchsorted(repeated_numbers, [first, last + 1])
+            start, stop = np.searchsorted(record_numbers, [first, last + 1])
             if start < stop:
-                numbers = repeated_numbers[start:stop]
+                numbers = record_numbers[start:stop]
                 rows = np.searchsorted(batch.row_numbers, numbers)
-                log.add_repeated(
-                    batch,
-                    rows,
-                    repeated_skus.slice(start, stop - start),
-                )
-    return np.asarray(order.rows[is_alone])
+                log.add_repeated(batch, rows, skus.slice(start, stop - start))

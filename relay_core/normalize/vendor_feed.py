@@ -1,7 +1,7 @@
 """A vendor's input, and whether its map, text and columns can be read."""
 
 import threading
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -12,6 +12,7 @@ from relay_core.config.inputs.uploads import FileKind
 from relay_core.domain.codes import CATALOG, FailureCode, VendorStatus
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.domain.limits import Limits
+from relay_core.domain.records import ReportEntry
 from relay_core.domain.run_faults import unreadable_feed
 from relay_core.ingest.column_mapping import (
     ColumnPlan,
@@ -27,12 +28,16 @@ from relay_core.ingest.feed import (
 )
 from relay_core.ingest.formats import open_feed
 from relay_core.ingest.sku_map import SkuMap, read_sku_map
+from relay_core.normalize.file_lists.combining import combined
+from relay_core.normalize.file_lists.file_rows import ReadFile
+from relay_core.normalize.file_lists.listed_rows import ListOptions
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.normalize.row_reader import RowReader, to_microseconds
 from relay_core.normalize.scanned_feed import scan_feed
-from relay_core.normalize.vendor import VendorRows, read_rows
+from relay_core.normalize.vendor import RowsOfFile, VendorRows, read_rows
 from relay_core.products.catalog import Catalog
 from relay_core.products.matcher import ProductMatcher
+from relay_core.validation.row_schemas import offer_schema
 
 _BATCHES_PER_RELEASE = 4
 """The number of batches after which the pages that were read are released."""
@@ -89,6 +94,10 @@ class FeedReader:
     bytes_left: int
     # The products that vendors' rows are matched with; None if there are none
     catalog: Catalog | None = None
+    # The failures of the parts that a vendor is used without, by vendor and part.
+    parts_left_out: Mapping[str, Mapping[str, ReportEntry]] = field(
+        default_factory=dict,
+    )
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def read(self, feed: VendorFeed) -> VendorRows | NormalizedVendor:
@@ -103,39 +112,48 @@ class FeedReader:
             for file in feed.files
             if file.part_id == part.part_id
         ]
-        (rows,) = files
-        return rows
+        if feed.vendor.has_file_list:
+            return self._combined(feed, files)
+        (file,) = files
+        return file.rows
+
+    def _combined(
+        self,
+        feed: VendorFeed,
+        files: Sequence[ReadFile],
+    ) -> VendorRows | NormalizedVendor:
+        """Return the rows of several files."""
+        vendor_id = feed.vendor.vendor_id
+        try:
+            sku_map = None
+            if feed.sku_map is not None:
+                sku_map = read_sku_map(feed.sku_map, self.limits)
+        except FeedUnreadableError as error:
+            fault = unreadable_feed(vendor_id, feed.files[0].name, error)
+            return NormalizedVendor(vendor_id, VendorStatus.FAILED, fault=fault)
+        matcher = None
+        if self.catalog is not None:
+            matcher = ProductMatcher(self.config, sku_map, self.catalog)
+        return combined(
+            feed.vendor,
+            files,
+            self.parts_left_out.get(vendor_id, {}),
+            ListOptions(
+                sku_map,
+                matcher,
+                to_microseconds(self.requested_at),
+                self.config.extra_columns,
+            ),
+        )
 
     def read_file(
         self,
         feed: VendorFeed,
         part: InputPart,
         file: FeedFile,
-    ) -> VendorRows | NormalizedVendor:
-        """Return the rows of one file of a vendor, as `read` returns those of all."""
+    ) -> ReadFile:
+        """Return the rows of one file of a vendor, or its fault, as `read` does."""
         size = _FeedSize(self.bytes_left, self.limits)
-        try:
-            return self._read(feed, part, file, size)
-        except FeedUnreadableError as error:
-            # The kinds of files load the readers of workbooks.
-            from relay_core.normalize.file_kinds import with_kind
-
-            error = with_kind(size.judge(error), file.data, part.parser)
-            vendor_id = feed.vendor.vendor_id
-            fault = unreadable_feed(vendor_id, file.name, error, part.part_id)
-            return NormalizedVendor(vendor_id, VendorStatus.FAILED, fault=fault)
-        finally:
-            with self._lock:
-                self.bytes_left -= size.counted
-
-    def _read(
-        self,
-        feed: VendorFeed,
-        part: InputPart,
-        file: FeedFile,
-        size: "_FeedSize",
-    ) -> VendorRows | NormalizedVendor:
-        vendor = feed.vendor
         feed_bytes = max(0, min(self.limits.feed_bytes, self.bytes_left))
         limits = replace(self.limits, feed_bytes=feed_bytes)
 
@@ -147,13 +165,36 @@ class FeedReader:
                 batches=size.of_cells(parsed.batches, file.data),
             )
 
-        def read_again() -> Iterator[TextBatch | MalformedRecords]:
-            return opened().batches
+        rows: RowsOfFile | NormalizedVendor
+        try:
+            sku_map = None
+            if feed.sku_map is not None and not feed.vendor.has_file_list:
+                sku_map = read_sku_map(feed.sku_map, limits)
+            size.count(len(file.data))
+            rows = self._read(feed.vendor, part, file, limits, opened, sku_map)
+        except FeedUnreadableError as error:
+            # The kinds of files load the readers of workbooks.
+            from relay_core.normalize.file_kinds import with_kind
 
-        sku_map = None
-        if feed.sku_map is not None:
-            sku_map = read_sku_map(feed.sku_map, limits)
-        size.count(len(file.data))
+            error = with_kind(size.judge(error), file.data, part.parser)
+            vendor_id = feed.vendor.vendor_id
+            fault = unreadable_feed(vendor_id, file.name, error, part.part_id)
+            rows = NormalizedVendor(vendor_id, VendorStatus.FAILED, fault=fault)
+        finally:
+            with self._lock:
+                self.bytes_left -= size.counted
+        return ReadFile(part, file.name, file.kind, rows, opened)
+
+    def _read(
+        self,
+        vendor: VendorConfig,
+        part: InputPart,
+        file: FeedFile,
+        limits: Limits,
+        opened: Callable[[], ParsedFeed],
+        sku_map: SkuMap | None,
+    ) -> RowsOfFile | NormalizedVendor:
+        is_listed = vendor.has_file_list
         parsed = opened()
         if parsed.headers is None:
             return NormalizedVendor(
@@ -162,17 +203,37 @@ class FeedReader:
                 is_read=True,
             )
         plan = plan_columns(parsed.headers, part.parser)
+        if file.kind == "delta" and plan.deleted is None:
+            plan = plan.lacking(part.parser.deleted_headers)
         judged = _judge_columns(self.config, vendor, file, parsed, plan)
         if judged.status is not VendorStatus.FOUND:
             return judged
         reader = self._row_reader(vendor, part.parser, plan, sku_map)
-        rejects_repeated = vendor.duplicate_skus == "refuse"
-        again = read_again if rejects_repeated else None
-        if again is None:
-            scanned = scan_feed(judged, parsed, reader, limits, file.data)
+        file_name = file.name if is_listed else None
+        rejects_repeated = vendor.duplicate_skus == "refuse" and not is_listed
+        if not rejects_repeated:
+            scanned = scan_feed(
+                judged,
+                parsed,
+                reader,
+                limits,
+                file.data,
+                file_name,
+            )
             if scanned is not None:
                 return scanned
-        return read_rows(judged, parsed, reader, self.columns, limits, again)
+        columns = self.columns
+        if is_listed:
+            columns = offer_schema(self.config.extra_columns).names
+        return read_rows(
+            judged,
+            parsed,
+            reader,
+            columns,
+            limits,
+            (lambda: opened().batches) if rejects_repeated else None,
+            file_name,
+        )
 
     def _row_reader(
         self,
@@ -182,7 +243,8 @@ class FeedReader:
         sku_map: SkuMap | None,
     ) -> RowReader:
         matcher = None
-        if self.catalog is not None:
+        # Rows of several files are matched when they are combined.
+        if self.catalog is not None and not vendor.has_file_list:
             matcher = ProductMatcher(self.config, sku_map, self.catalog)
             sku_map = None
         return RowReader(
@@ -280,7 +342,11 @@ def _judge_columns(
         FeedUnreadableError: A column is missing, and the error policy fails the run for
             it.
     """
-    vendor = NormalizedVendor(vendor_config.vendor_id, VendorStatus.FOUND)
+    vendor = NormalizedVendor(
+        vendor_config.vendor_id,
+        VendorStatus.FOUND,
+        file_name=file.name,
+    )
     is_catalog = (
         config.catalog is not None and vendor_config.vendor_id == CATALOG
     )

@@ -12,10 +12,11 @@ from relay_core.columnar.text import one_chunk
 from relay_core.config import TenantConfig
 from relay_core.domain.codes import VendorStatus
 from relay_core.domain.records import Cause, ReportEntry
+from relay_core.normalize.file_lists.figures import ListFigures
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.normalize.vendor import SortedVendor
 from relay_core.products.matched_rows import MatchedRows
-from relay_core.validation.row_schemas import offer_schema
+from relay_core.validation.row_schemas import FILE, offer_schema
 
 WORK_FILE = "offers.arrow"
 """The name of a vendor's work file."""
@@ -28,6 +29,7 @@ REJECTED_BY_SKU = pa.schema(
     ],
 )
 """One rejected row that has a SKU."""
+
 _REPORT = b"report"
 _PLAIN_FIELDS = (
     "vendor_id",
@@ -38,10 +40,19 @@ _PLAIN_FIELDS = (
     "invalid_rows",
     "duplicates",
     "last_sku",
+    "file_name",
     "fault_counts",
 )
 """The fields of a vendor that JSON has as they are."""
 _ROWS_AT_ONCE = 1 << 16
+
+
+def rejected_schema(*, has_files: bool) -> pa.Schema:
+    """Return the columns of rejected rows by SKU.
+
+    ``has_files`` says whether the input of a vendor may have several files.
+    """
+    return REJECTED_BY_SKU.append(FILE) if has_files else REJECTED_BY_SKU
 
 
 def work_file_chunks(
@@ -57,7 +68,13 @@ def work_file_chunks(
         config: The tenant's config.
     """
     schema = offer_schema_of(config)
+    if vendor.figures is not None:
+        schema = schema.append(FILE)
     report = {name: getattr(vendor, name) for name in _PLAIN_FIELDS}
+    if vendor.figures is not None:
+        report["figures"] = vendor.figures.as_dict()
+    if vendor.trouble is not None:
+        report["trouble"] = vendor.trouble.as_dict()
     report["fault"] = None if vendor.fault is None else vendor.fault.as_dict()
     report["warnings"] = [entry.as_dict() for entry in vendor.warnings]
     report["causes"] = [cause.as_dict() for cause in vendor.causes]
@@ -114,6 +131,8 @@ def read_work_file(data: bytes | memoryview) -> NormalizedVendor:
     matched = None
     if unmatched:
         matched = MatchedRows(unmatched=unmatched[0], **report["matched"])
+    figures = report.get("figures")
+    trouble = report.get("trouble")
     return NormalizedVendor(
         **plain_fields,
         matched=matched,
@@ -123,14 +142,22 @@ def read_work_file(data: bytes | memoryview) -> NormalizedVendor:
         entries=tuple(entries["entry"].to_pylist()),
         offers=offers.replace_schema_metadata(None),
         rejected_rows=rejected_rows,
+        figures=None if figures is None else ListFigures.of(figures),
+        trouble=None if trouble is None else ReportEntry(**trouble),
     )
 
 
 def rejected_rows_chunks(
     vendors: Sequence[NormalizedVendor],
+    *,
+    has_files: bool = False,
 ) -> Iterator[memoryview]:
-    """Yield the work file of rejected rows with a SKU, by SKU, vendor and row."""
-    parts = [REJECTED_BY_SKU.empty_table()]
+    """Yield the work file of rejected rows with a SKU, by SKU, vendor and row.
+
+    With ``has_files``, it has the names of files of vendors that may have several.
+    """
+    schema = rejected_schema(has_files=has_files)
+    parts = [schema.empty_table()]
     for vendor in sorted(vendors, key=lambda vendor: vendor.vendor_id):
         has_sku = pc.is_valid(vendor.rejected_rows["sku"])
         rows = vendor.rejected_rows.filter(has_sku)
@@ -140,7 +167,11 @@ def rejected_rows_chunks(
             rows["row_number"],
             rows["error_codes"],
         ]
-        parts.append(pa.table(columns, schema=REJECTED_BY_SKU))
+        if FILE.name in rows.column_names:
+            columns.append(rows[FILE.name])
+        elif has_files:
+            columns.append(pa.nulls(len(rows), FILE.type))
+        parts.append(pa.table(columns, schema=schema))
     rejected = pa.concat_tables(parts)
     order = order_by_text(one_chunk(rejected["sku"])).rows
     starts = range(0, len(order), _ROWS_AT_ONCE)
@@ -148,4 +179,4 @@ def rejected_rows_chunks(
         rejected.take(pa.array(order[start : start + _ROWS_AT_ONCE]))
         for start in starts
     )
-    yield from sorted_file_chunks(REJECTED_BY_SKU, "sku", rows_in_order)
+    yield from sorted_file_chunks(schema, "sku", rows_in_order)

@@ -220,6 +220,22 @@ def _warning_of_guard(result: GuardResult) -> ReportEntry:
     )
 
 
+def _read_counts(vendor: NormalizedVendor) -> RowCounts:
+    """Return the counts of a vendor's rows up to the merge."""
+    figures = vendor.figures
+    if figures is None:
+        records = vendor.total_rows + vendor.skipped
+        return RowCounts(records, vendor.skipped, vendor.invalid_rows)
+    return RowCounts(
+        figures.read,
+        figures.skipped,
+        figures.refused,
+        figures.replaced,
+        figures.unmatched,
+        parts=figures.parts,
+    )
+
+
 def row_counts(
     vendors: Sequence[NormalizedVendor],
     merged: MergedInventory | None,
@@ -240,25 +256,20 @@ def row_counts(
         if not vendor.is_read:
             continue
         vendor_id = vendor.vendor_id
-        records = vendor.total_rows + vendor.skipped
-        read_counts = RowCounts(
-            records,
-            vendor.skipped,
-            vendor.invalid_rows,
-            unmatched=None if vendor.matched is None else vendor.taken_out,
-        )
+        read_counts = _read_counts(vendor)
+        duplicates = 0 if vendor.figures is None else vendor.figures.duplicates
         if merged is None or offer_counts is None:
             counts[vendor_id] = read_counts
         elif vendor.status.is_used:
             counts[vendor_id] = replace(
                 read_counts,
-                duplicates=merged.effects["set_aside", vendor_id],
-                **offer_counts[vendor_id],
+                duplicates=duplicates + merged.effects["set_aside", vendor_id],
+                **offer_counts[vendor_id],  # type: ignore[arg-type]  # counts alone
             )
         else:
             counts[vendor_id] = replace(
                 read_counts,
-                duplicates=vendor.duplicates,
+                duplicates=duplicates + vendor.duplicates,
                 left_out=vendor.offered_rows - vendor.duplicates,
                 same_sku=0,
                 outbid=0,

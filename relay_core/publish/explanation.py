@@ -25,15 +25,16 @@ from relay_core.domain.errors import SkuNotFoundError
 from relay_core.domain.limits import MAX_QUOTED
 from relay_core.merge.best_offer import Merge
 from relay_core.normalize.work_file import (
-    REJECTED_BY_SKU,
     WORK_FILE,
     offer_schema_of,
+    rejected_schema,
 )
 from relay_core.publish import explanation_json, work_files
 from relay_core.publish.keys import ArtifactKeys
 from relay_core.publish.offer_ranking import OfferRanking
 from relay_core.publish.quarantine import quarantined_schema
 from relay_core.publish.stored_rows import kept_schema
+from relay_core.validation.row_schemas import FILE
 
 MAX_REJECTED = 100
 """The number of rejected rows that an explanation shows."""
@@ -51,10 +52,11 @@ class _RejectedRows:
             self.count += len(part)
             missing_count = MAX_REJECTED - len(self.rows)
             first_rows = part.slice(0, missing_count)
-            columns = first_rows.select(
-                ["vendor_id", "row_number", "error_codes"],
-            )
-            self.rows += columns.to_pylist()
+            names = ["vendor_id", "row_number", "error_codes"]
+            if FILE.name in first_rows.column_names:
+                names.insert(2, FILE.name)
+            for row in first_rows.select(names).to_pylist():
+                self.rows.append(explanation_json.without_missing_file(row))
 
     def as_json(self) -> dict[str, Any]:
         """Return the count and the first rows as JSON values."""
@@ -181,7 +183,9 @@ def _vendor_files(
         is_left_out = status is VendorStatus.LEFT_OUT
         if status.is_used or (is_left_out and key in files.sizes):
             take = partial(ranking.add, vendor.vendor_id, status)
-            yield work_files.WorkFile(key, schema, take)
+            has_files = vendor.has_file_list
+            columns = schema.append(FILE) if has_files else schema
+            yield work_files.WorkFile(key, columns, take)
 
 
 def _run_files(
@@ -196,7 +200,7 @@ def _run_files(
     if keys.invalid_rows in files.sizes:
         yield work_files.WorkFile(
             keys.rejected_rows,
-            REJECTED_BY_SKU,
+            rejected_schema(has_files=config.has_file_lists),
             rejected.add,
         )
     if keys.kept_skus in files.sizes:

@@ -17,7 +17,7 @@ from relay_core.publish.feed import fields_of, row_texts
 from relay_core.publish.offer_ranking import LANDED_COST, ExplainedOffers
 from relay_core.publish.state import SUSPECT_SINCE
 from relay_core.validation.comparison import SUSPECT_PRICE
-from relay_core.validation.row_schemas import MATCHED_BY
+from relay_core.validation.row_schemas import FILE, MATCHED_BY
 
 # The largest explanation as JSON. Longer ones are cut; their counts stay.
 _MAX_BYTES = (1 << 20) - 1024
@@ -99,10 +99,13 @@ def _channels_with(
 
 def _winner(config: TenantConfig, offers: pa.Table) -> dict[str, Any]:
     rank = offers[VENDOR_RANK][0].as_py()
-    return {
+    winner = {
         "vendor_id": config.vendors[rank].vendor_id,
         "row_number": offers["row_number"][0].as_py(),
     }
+    if FILE.name in offers.column_names:
+        winner[FILE.name] = offers[FILE.name][0].as_py()
+    return without_missing_file(winner)
 
 
 def _quarantine(config: TenantConfig, row: pa.Table) -> dict[str, Any]:
@@ -141,6 +144,9 @@ def offers_as_json(
         "vendor_sku": offers["vendor_sku"].to_pylist(),
         **_matched_by(config, offers),
         "row_number": offers["row_number"].to_pylist(),
+        FILE.name: offers[FILE.name].to_pylist()
+        if FILE.name in offers.column_names
+        else [None] * len(offers),
         "quantity_available": offers[FED_QUANTITY].to_pylist(),
         "stock_quantity": stock_quantities,
         "cost": _money(offers["cost"]),
@@ -152,7 +158,7 @@ def offers_as_json(
         "lost_on": explained.lost_on,
     }
     return [
-        dict(zip(columns, cells, strict=True))
+        without_missing_file(dict(zip(columns, cells, strict=True)))
         for cells in zip(*columns.values(), strict=True)
     ]
 
@@ -172,6 +178,13 @@ def _matched_by(
         None if code is None else MatchedBy(code).name.lower() for code in codes
     ]
     return {MATCHED_BY: names}
+
+
+def without_missing_file(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row without its file's name if its vendor can have only one file."""
+    if row.get(FILE.name) is None:
+        row.pop(FILE.name, None)
+    return row
 
 
 def _money(amounts: pa.ChunkedArray) -> list[str | None]:

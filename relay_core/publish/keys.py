@@ -1,5 +1,6 @@
 """The object keys of a run's artifacts and work files, and the artifacts' names."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from relay_core.domain.codes import CATALOG
@@ -25,6 +26,8 @@ _RUN_ARTIFACTS = (
 # The copy of an upload keeps at most this many bytes of its name, because S3 allows
 # keys of 1,024 bytes.
 _MAX_NAME_BYTES = 200
+# The same of a vendor of several files
+_MAX_LISTED_NAME_BYTES = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,14 +87,8 @@ class ArtifactKeys:
     def artifact_name(self, key: str) -> str:
         """Return the artifact's name for a key, or an empty text for a work file."""
         match key.removeprefix(self.prefix).split("/"):
-            case ["inbound", vendor_id, file_name] if file_name:
-                return f"inbound_{vendor_id}"
-            case ["inbound", vendor_id, "sku_map", "sku_map.csv"]:
-                return f"sku_map_{vendor_id}"
-            case ["inbound", vendor_id, "last_good", file_name] if file_name:
-                return f"last_good_{vendor_id}"
-            case ["inbound", vendor_id, "last_good", "sku_map", "sku_map.csv"]:
-                return f"last_good_sku_map_{vendor_id}"
+            case ["inbound", vendor_id, *steps]:
+                return _inbound_name(vendor_id, steps)
             case ["normalized", vendor_id, "normalized.csv"]:
                 return f"normalized_{vendor_id}"
             case ["outputs", file_name]:
@@ -145,6 +142,26 @@ class ArtifactKeys:
         name_bytes = file_name.encode()[-_MAX_NAME_BYTES:]
         return folder + name_bytes.decode(errors="ignore")
 
+    def inbound_file(
+        self,
+        vendor_id: str,
+        number: int,
+        file_name: str,
+        *,
+        last_good: bool = False,
+    ) -> str:
+        """Return the key of the run's copy of one file of a vendor of several.
+
+        The files are numbered from 1, in reading order.
+        """
+        name_bytes = file_name.encode()[-_MAX_LISTED_NAME_BYTES:]
+        name = name_bytes.decode(errors="ignore")
+        return self.inbound(
+            vendor_id,
+            f"files/{number}/{name}",
+            last_good=last_good,
+        )
+
     def sku_map(self, vendor_id: str, *, last_good: bool = False) -> str:
         """Return the key of the run's copy of a vendor's SKU map."""
         return self.inbound(
@@ -160,3 +177,21 @@ class ArtifactKeys:
     def work(self, vendor_id: str, name: str) -> str:
         """Return the key of a vendor's work file, which is not an artifact."""
         return f"{self.prefix}work/{vendor_id}/{name}"
+
+
+def _inbound_name(vendor_id: str, steps: Sequence[str]) -> str:
+    """Return the artifact's name of an input, by the end of its key."""
+    kind = "inbound"
+    sku_map = "sku_map"
+    if len(steps) > 1 and steps[0] == "last_good":
+        kind = "last_good"
+        sku_map = "last_good_sku_map"
+        steps = steps[1:]
+    match steps:
+        case ["sku_map", "sku_map.csv"]:
+            return f"{sku_map}_{vendor_id}"
+        case ["files", number, _]:
+            return f"{kind}_{vendor_id}.{number}"
+        case [file_name] if file_name:
+            return f"{kind}_{vendor_id}"
+    return ""

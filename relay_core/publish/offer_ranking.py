@@ -23,6 +23,7 @@ from relay_core.merge import (
 from relay_core.merge.best_offer import Merge
 from relay_core.merge.pricing import PriceInputs
 from relay_core.normalize.work_file import offer_schema_of
+from relay_core.validation.row_schemas import FILE
 
 LANDED_COST = "landed_cost"
 """The column with the cost that offers are compared by; null for no cost."""
@@ -72,9 +73,15 @@ class OfferRanking:
         is_last_good = status is VendorStatus.LAST_GOOD
         left_out = status is VendorStatus.LEFT_OUT
         # Rows that are joined with duplicates wait until the last part has come.
-        waiting = offer_schema_of(self.merge.config).empty_table()
+        schema = offer_schema_of(self.merge.config)
+        has_files = self.merge.config.has_file_lists
+        if has_files:
+            schema = schema.append(FILE)
+        waiting = schema.empty_table()
         for part in parts:
             self.count += len(part)
+            if has_files and FILE.name not in part.column_names:
+                part = part.append_column(FILE, pa.nulls(len(part), FILE.type))
             rows = pa.concat_tables([waiting, part]).combine_chunks()
             waiting, is_set_aside = vendor_offers.without_duplicates(
                 vendor,

@@ -20,6 +20,7 @@ from relay_core.domain.limits import DEFAULT_LIMITS
 from relay_core.domain.records import ENGINE_VERSION, Cause, RunContext, as_json
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.publish.findings import RunFindings
+from relay_core.validation.row_schemas import FILE
 from relay_core.validation.vendor_failures import VendorState
 
 INVALID_ROWS_COLUMNS = ("vendor_id", "row_number", "error_codes", "raw")
@@ -66,7 +67,12 @@ def manifest_entry(
     pins: Mapping[str, Any],
     state: VendorState | None = None,
 ) -> dict[str, Any]:
-    """Return a vendor's entry of the manifest: its pins and, once known, its state."""
+    """Return a vendor's entry of the manifest: its pins and, once known, its state.
+
+    The pins of several files are the last ones.
+    """
+    pins = dict(pins)
+    files = {"files": pins.pop("files")} if "files" in pins else {}
     if state is None:
         outcome = {
             "status": pins["status"],
@@ -74,7 +80,7 @@ def manifest_entry(
             "last_good_run_id": None,
             "age_hours": None,
         }
-        return {**pins, **outcome}
+        return {**pins, **outcome, **files}
     trouble = None
     if state.failure is not None:
         trouble = {
@@ -87,6 +93,7 @@ def manifest_entry(
         "trouble": trouble,
         "last_good_run_id": state.last_good_run_id,
         "age_hours": state.age_hours,
+        **files,
     }
 
 
@@ -190,12 +197,20 @@ def invalid_rows_chunks(
     normalized: Sequence[NormalizedVendor],
     *,
     escape_formulas: bool = False,
+    has_files: bool = False,
 ) -> Iterator[bytes | memoryview]:
     """Yield invalid_rows.csv piece by piece: every rejected record, by vendor.
 
-    With ``escape_formulas``, no spreadsheet takes a record for a formula.
+    With ``escape_formulas``, no spreadsheet takes a record for a formula. With
+    ``has_files``, it has the names of files, because the input of a vendor of the
+    config may have several.
     """
-    yield csv_text.header_line(INVALID_ROWS_COLUMNS)
+    columns = (
+        (*INVALID_ROWS_COLUMNS, FILE.name)
+        if has_files
+        else INVALID_ROWS_COLUMNS
+    )
+    yield csv_text.header_line(columns)
     for vendor in normalized:
         batches = vendor.rejected_rows.to_batches(max_chunksize=_MAX_BATCH_ROWS)
         for batch in batches:
@@ -203,14 +218,26 @@ def invalid_rows_chunks(
                 raw = part["raw"]
                 if escape_formulas:
                     raw = csv_text.without_formulas(raw)
-                yield csv_text.lines(
-                    [
-                        vendor.vendor_id,
-                        csv_text.whole_text(part["row_number"].to_numpy()),
-                        part["error_codes"],
-                        csv_text.quoted(raw),
-                    ],
-                )
+                fields = [
+                    vendor.vendor_id,
+                    csv_text.whole_text(part["row_number"].to_numpy()),
+                    part["error_codes"],
+                    csv_text.quoted(raw),
+                ]
+                if has_files:
+                    names = vendor.file_name
+                    if FILE.name in part.schema.names:
+                        names = part[FILE.name]
+                    fields.append(_file_cells(names))
+                yield csv_text.lines(fields)
+
+
+def _file_cells(names: str | pa.StringArray) -> str | pa.StringArray:
+    """Return the names of files as cells of a CSV."""
+    if isinstance(names, str):
+        cell: str = csv_text.quoted(pa.array([names]))[0].as_py()
+        return cell
+    return csv_text.quoted(names)
 
 
 def _parts_of(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:

@@ -115,6 +115,10 @@ The texts may be more than short offsets can reach.
 """
 
 
+FILE = pa.field("file", pa.string())
+"""The name of a row's file, a column of vendors whose input may have several files."""
+
+
 @dataclass(frozen=True, slots=True)
 class BrokenRule:
     """A rule of a contract that some rows break."""

@@ -5,7 +5,7 @@ used instead, which is that of the run whose feed is published.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
@@ -189,44 +189,63 @@ def judge_inputs(
     states: dict[str, VendorState] = {}
     faults: list[ReportEntry] = []
     warnings: list[ReportEntry] = []
-    parts_left_out: dict[str, Mapping[str, ReportEntry]] = {}
+    failures_of_vendors: dict[str, Mapping[str | None, ReportEntry]] = {}
     for vendor in vendors:
-        upload = inputs.get(vendor.vendor_id)
-        failures = failures_of_parts(
-            vendor,
-            upload,
-            requested_at,
-            locations.get(vendor.vendor_id),
-            limits,
-        )
+        vendor_id = vendor.vendor_id
+        upload = inputs.get(vendor_id)
+        location = locations.get(vendor_id)
+        judge_parts = partial(failures_of_parts, vendor, upload, requested_at)
+        failures = judge_parts(location, limits)
+        failures_of_vendors[vendor_id] = failures
         failure = failure_of_input(vendor, upload, failures, limits)
         if failure is None:
-            states[vendor.vendor_id] = VendorState(VendorStatus.FOUND)
-            parts_left_out[vendor.vendor_id] = {
-                str(part_id): entry for part_id, entry in failures.items()
-            }
+            states[vendor_id] = VendorState(VendorStatus.FOUND)
             continue
         state = settle(vendor, failure, requested_at, last_good, upload=upload)
         may_be_absent = is_absence(failure) and may_be_empty(config, vendor)
         is_fatal = state is None and not may_be_absent
         state = state or VendorState(VendorStatus.MISSING, failure)
-        states[vendor.vendor_id] = state
+        states[vendor_id] = state
         if is_fatal:
             faults.append(failure)
         else:
             warnings.append(warning_of(vendor, state))
     faults.sort(key=_rank_of_fault)
-    faults = faults or nothing_left(states)
+    return replace(
+        _verdict_of(faults or nothing_left(states), warnings, states),
+        uploaded_at=upload_times(vendors, inputs),
+        parts_uploaded_at=upload_times_of_parts(vendors, inputs),
+        parts_left_out=_parts_left_out(states, failures_of_vendors),
+    )
+
+
+def _verdict_of(
+    faults: Sequence[ReportEntry],
+    warnings: Sequence[ReportEntry],
+    states: Mapping[str, VendorState],
+) -> InputVerdict:
+    """Return the verdict on the inputs; the first fault gives the run its code."""
     return InputVerdict(
-        # The first fault gives the run its code.
         failure=run_faults.failure_of(faults, Stage.FETCH_INPUTS),
         faults=tuple(faults),
         warnings=tuple(warnings),
         states=states,
-        uploaded_at=upload_times(vendors, inputs),
-        parts_uploaded_at=upload_times_of_parts(vendors, inputs),
-        parts_left_out=parts_left_out,
     )
+
+
+def _parts_left_out(
+    states: Mapping[str, VendorState],
+    failures: Mapping[str, Mapping[str | None, ReportEntry]],
+) -> dict[str, dict[str, ReportEntry]]:
+    """Return the failures of the parts that vendors are used without."""
+    return {
+        vendor_id: {
+            str(part_id): failure
+            for part_id, failure in failures[vendor_id].items()
+        }
+        for vendor_id, state in states.items()
+        if state.status is VendorStatus.FOUND
+    }
 
 
 def upload_times(

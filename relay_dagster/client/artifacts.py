@@ -1,7 +1,7 @@
 """The artifacts of runs that the commands read, as tolerantly as the API's responses."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -37,6 +37,18 @@ class RunSummary(ResponseBody):
     channels: dict[str, int] | None = None
 
 
+class PinnedFile(ResponseBody):
+    """One file of a vendor of several, as the run pinned it."""
+
+    part_id: str | None = None
+    kind: Literal["full", "delta"] = "full"
+    s3_key: str | None = None
+    size: int | None = None
+    last_modified: datetime | None = None
+    run_copy_key: str | None = None
+    sha256: str | None = None
+
+
 class PinnedInput(ResponseBody):
     """A vendor's input as the run pinned it, and the run's use of it.
 
@@ -52,6 +64,7 @@ class PinnedInput(ResponseBody):
     sha256: str | None = None
     last_good_run_id: str | None = None
     age_hours: int | None = None
+    files: list[PinnedFile] | None = None
 
 
 class PinnedOverrides(ResponseBody):

@@ -20,7 +20,13 @@ from relay_dagster.client.terminal import (
     named_counts,
     status_style,
 )
-from relay_dagster.wire.runs import FeedChanges, RowCounts, Run, RunDetails
+from relay_dagster.wire.runs import (
+    FeedChanges,
+    PartCounts,
+    RowCounts,
+    Run,
+    RunDetails,
+)
 from relay_dagster.wire.tenants import Tenant
 
 
@@ -155,17 +161,29 @@ def _show_catalog(screen: Screen, catalog: CatalogSummary) -> None:
 
 
 def show_rows(screen: Screen, rows: Mapping[str, RowCounts]) -> None:
-    """Write the fates of each vendor's rows, with a column for each fate of any row."""
+    """Write the fates of the rows of each vendor and part.
+
+    There is a column for each fate of any row.
+    """
     screen.section("rows by outcome")
+    counts_by_name: dict[str, dict[str, int | None]] = {}
+    for vendor_id, vendor_counts in rows.items():
+        counts = vendor_counts.model_dump()
+        parts = counts.pop("parts", {})
+        counts_by_name[vendor_id] = counts
+        for part_id, part_counts in parts.items():
+            counts_by_name[f"{vendor_id}/{part_id}"] = part_counts
     fates = []
-    for name in RowCounts.model_fields:
-        has_rows = any(getattr(counts, name) for counts in rows.values())
+    for name in dict.fromkeys(
+        (*RowCounts.model_fields, *PartCounts.model_fields),
+    ):
+        has_rows = any(counts.get(name) for counts in counts_by_name.values())
         if has_rows or name in ("read", "won"):
             fates.append(name)
     table_rows = []
-    for vendor_id, counts in rows.items():
-        cells = [cell_of_count(getattr(counts, name)) for name in fates]
-        table_rows.append([vendor_id, *cells])
+    for name, counts in counts_by_name.items():
+        cells = [cell_of_count(counts.get(fate)) for fate in fates]
+        table_rows.append([name, *cells])
     screen.table(("vendor_id", *fates), table_rows, folded=("vendor_id",))
 
 

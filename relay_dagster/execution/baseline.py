@@ -7,21 +7,24 @@ attempt.
 """
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import PurePosixPath
 from typing import Any
 
 from relay_core.config import VendorConfig
+from relay_core.config.inputs.uploads import FileKind
 from relay_core.domain.codes import VendorStatus
 from relay_core.domain.errors import StateUnreadableError
-from relay_core.normalize.vendor_feed import VendorFeed
+from relay_core.normalize.vendor_feed import FeedFile, VendorFeed
 from relay_core.publish.keys import ArtifactKeys
 from relay_core.publish.state import Baseline, read_state
+from relay_core.validation.vendor_failures import InputFile, VendorInput
 from relay_dagster.execution.bucket_sink import BucketSink
 from relay_dagster.execution.inputs import read_manifest
+from relay_dagster.execution.pinned_inputs import PinnedFile
 from relay_dagster.execution.published_copies import state_key
 from relay_dagster.external_errors import BaselineLostError
 
@@ -60,13 +63,22 @@ def fetch_baseline(
 
 
 @dataclass(frozen=True, slots=True)
+class _UsedFile:
+    """One file of the input of a vendor that the baseline's run used."""
+
+    key: str  # the run's copy of the file
+    file_name: str
+    last_modified: str  # the time of the upload
+    part_id: str | None = None  # None for the vendor's base
+    kind: FileKind = "full"
+
+
+@dataclass(frozen=True, slots=True)
 class _UsedInput:
     """The input of a vendor that the baseline's run used."""
 
-    feed_key: str  # the run's copy of the feed
+    files: Sequence[_UsedFile]  # the files, in reading order
     map_key: str  # the run's copy of the SKU map
-    file_name: str
-    last_modified: str  # the time of the upload
 
 
 class PublishedInputs:
@@ -87,12 +99,24 @@ class PublishedInputs:
     def uploaded_at(self, vendor_id: str) -> datetime | None:
         """Return when a vendor's input was uploaded; None if it is not available."""
         used_input = self._used_input(vendor_id)
-        if used_input is None or not self._objects.exists(used_input.feed_key):
+        if used_input is None:
             return None
+        for file in used_input.files:
+            if not self._objects.exists(file.key):
+                return None
         needs_map = self._needs_map(vendor_id)
         if needs_map and not self._objects.exists(used_input.map_key):
             return None
-        return datetime.fromisoformat(used_input.last_modified)
+        files = [
+            InputFile(
+                0,
+                datetime.fromisoformat(file.last_modified),
+                file.part_id,
+                file.kind,
+            )
+            for file in used_input.files
+        ]
+        return VendorInput(files).uploaded_at(self._vendors[vendor_id])
 
     def read(self, vendor_id: str) -> VendorFeed | None:
         """Copy a vendor's input into the run, and return it; None if it is gone."""
@@ -100,10 +124,12 @@ class PublishedInputs:
         if used_input is None:
             return None
         keys = self._sink.keys
-        file_name = used_input.file_name
-        feed_key = keys.inbound(vendor_id, file_name, last_good=True)
-        if not self._objects.copy_if_there(used_input.feed_key, feed_key):
-            return None
+        copies = {}
+        for number, file in enumerate(used_input.files, 1):
+            copy_key = self._last_good_key(keys, vendor_id, number, file)
+            if not self._objects.copy_if_there(file.key, copy_key):
+                return None
+            copies[copy_key] = file
         sku_map = None
         if self._needs_map(vendor_id):
             map_key = keys.sku_map(vendor_id, last_good=True)
@@ -111,19 +137,39 @@ class PublishedInputs:
                 return None
             sku_map = self._objects.read(map_key)
             self._sink.artifacts[keys.artifact_name(map_key)] = map_key
-        note = {
-            "file_name": file_name,
-            "last_modified": used_input.last_modified,
-        }
+        note = [
+            {**asdict(file), "key": key.removeprefix(keys.prefix)}
+            for key, file in copies.items()
+        ]
         self._objects.put(
             keys.work(vendor_id, _NOTE),
             json.dumps(note).encode(),
         )
-        self._sink.artifacts[keys.artifact_name(feed_key)] = feed_key
-        feed = self._objects.read(feed_key)
-        return VendorFeed.of_one(
-            self._vendors[vendor_id], feed, file_name, sku_map
-        )
+        files = []
+        for copy_key, file in copies.items():
+            self._sink.artifacts[keys.artifact_name(copy_key)] = copy_key
+            data = self._objects.read(copy_key)
+            files.append(
+                FeedFile(data, file.file_name, file.part_id, file.kind),
+            )
+        return VendorFeed(self._vendors[vendor_id], files, sku_map)
+
+    def _last_good_key(
+        self,
+        keys: ArtifactKeys,
+        vendor_id: str,
+        number: int,
+        file: _UsedFile,
+    ) -> str:
+        """Return the key of the run's copy of a last good file."""
+        if self._vendors[vendor_id].has_file_list:
+            return keys.inbound_file(
+                vendor_id,
+                number,
+                file.file_name,
+                last_good=True,
+            )
+        return keys.inbound(vendor_id, file.file_name, last_good=True)
 
     @cached_property
     def _manifest_entries(self) -> Mapping[str, Any]:
@@ -143,22 +189,63 @@ class PublishedInputs:
         if entry is None or not VendorStatus(entry["status"]).is_used:
             return None
         if entry["last_good_run_id"] is None:
-            copy_key = entry["run_copy_key"]
-            if copy_key is None:
-                return None
-            return _UsedInput(
-                copy_key,
-                source.sku_map(vendor_id),
-                PurePosixPath(copy_key).name,
-                entry["last_modified"],
+            files = [
+                _UsedFile(
+                    str(file.run_copy_key),
+                    PurePosixPath(str(file.run_copy_key)).name,
+                    file.last_modified,
+                    file.part_id,
+                    file.kind,
+                )
+                for file in PinnedFile.all_of(entry)
+                if file.run_copy_key is not None
+            ]
+            map_key = source.sku_map(vendor_id)
+        else:
+            note_text = self._objects.read_or_none(
+                source.work(vendor_id, _NOTE),
             )
-        note_text = self._objects.read_or_none(source.work(vendor_id, _NOTE))
-        if note_text is None:
-            return None
-        note = json.loads(note_text)
-        return _UsedInput(
-            source.inbound(vendor_id, note["file_name"], last_good=True),
-            source.sku_map(vendor_id, last_good=True),
-            note["file_name"],
-            note["last_modified"],
-        )
+            if note_text is None:
+                return None
+            files = _noted_files(json.loads(note_text), source, vendor_id)
+            map_key = source.sku_map(vendor_id, last_good=True)
+        files = self._files_for(vendor_id, files)
+        return _UsedInput(files, map_key) if files else None
+
+    def _files_for(
+        self,
+        vendor_id: str,
+        files: Sequence[_UsedFile],
+    ) -> list[_UsedFile]:
+        """Return the files that the vendor's config of today reads.
+
+        A vendor that had several files then and has one now has the base's newest full.
+        There are none if a required part has none.
+        """
+        vendor = self._vendors[vendor_id]
+        files_read = []
+        for part in vendor.input_parts:
+            files_of_part = [
+                file for file in files if file.part_id == part.part_id
+            ]
+            if part.changes is None:
+                files_of_part = files_of_part[:1]
+            if part.required and not files_of_part:
+                return []
+            files_read += files_of_part
+        return files_read
+
+
+def _noted_files(
+    note: Any,
+    source: ArtifactKeys,
+    vendor_id: str,
+) -> list[_UsedFile]:
+    """Return the last good files that a run used, by its note."""
+    if isinstance(note, dict):  # the note of a release with one file a vendor
+        key = source.inbound(vendor_id, note["file_name"], last_good=True)
+        return [_UsedFile(key, **note)]
+    return [
+        _UsedFile(**{**file, "key": source.prefix + file["key"]})
+        for file in note
+    ]

@@ -6,13 +6,11 @@ bytes, whatever a vendor uploads in the meantime. Once every vendor is read, the
 completed with the state of each vendor; the pins stay.
 """
 
-import hashlib
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import partial
-from pathlib import PurePosixPath
 from typing import Any
 
 from relay_core.config import (
@@ -21,17 +19,24 @@ from relay_core.config import (
     overrides_in_effect,
     parse_overrides,
 )
+from relay_core.config.inputs.parts import InputPart
 from relay_core.domain.codes import CATALOG, VendorStatus
 from relay_core.domain.limits import Limits
-from relay_core.domain.records import ReportEntry
 from relay_core.normalize.work_file import WORK_FILE
 from relay_core.publish import reports
 from relay_core.publish.keys import ArtifactKeys
-from relay_core.validation.vendor_failures import VendorInput, VendorState
+from relay_core.validation.vendor_failures import (
+    VendorState,
+)
 from relay_dagster.aws.object_store import ObjectStore
 from relay_dagster.aws.overrides import OverrideDocument
 from relay_dagster.aws.stored_objects import ObjectInfo
 from relay_dagster.execution.bucket_sink import JSON, BucketSink
+from relay_dagster.execution.pinned_inputs import (
+    FILE_PINS,
+    PinnedFile,
+    PinnedInputs,
+)
 from relay_dagster.external_errors import ObjectChangedError
 from relay_dagster.runs.model import RunRecord
 
@@ -46,93 +51,6 @@ _UNKNOWN_PINS = (
     "sha256",
 )
 """The pins of a manifest's entry that a vendor without a feed lacks."""
-
-
-@dataclass(frozen=True, slots=True)
-class PinnedInputs:
-    """The inputs of a run as its manifest pins them.
-
-    A file that is too large is pinned and not copied; the run fails before it is read.
-    """
-
-    # The manifest's entry of each vendor
-    entries: Mapping[str, Mapping[str, Any]]
-    generated_at: str  # the manifest's instant
-    # The manifest's pins of the overrides
-    override_pins: Mapping[str, Any] | None
-    overrides: Sequence[Override]  # the overrides that the run uses, by SKU
-    sku_map_sizes: Mapping[str, int]  # the bytes of each vendor's SKU map
-
-    def vendors_with_feed(self) -> list[str]:
-        """Return the ids of the vendors that have a feed, in the config's order."""
-        return [
-            vendor_id
-            for vendor_id, entry in self.entries.items()
-            if entry["s3_key"] is not None
-        ]
-
-    def vendor_inputs(self) -> dict[str, VendorInput]:
-        """Return the input of each vendor that has a feed."""
-        inputs = {}
-        for vendor_id in self.vendors_with_feed():
-            last_modified = self.entries[vendor_id]["last_modified"]
-            inputs[vendor_id] = VendorInput.of_one(
-                self.size_of(vendor_id),
-                datetime.fromisoformat(last_modified),
-                self.sku_map_sizes.get(vendor_id),
-            )
-        return inputs
-
-    def states(self) -> dict[str, VendorState]:
-        """Return the state of each vendor, of inputs that were read before."""
-        states = {}
-        for vendor_id, entry in self.entries.items():
-            failure = None
-            if entry["trouble"]:
-                failure = ReportEntry(**entry["trouble"], vendor_id=vendor_id)
-            states[vendor_id] = VendorState(
-                VendorStatus(entry["status"]),
-                failure,
-                entry["last_good_run_id"],
-                entry["age_hours"],
-            )
-        return states
-
-    def copy_of(self, vendor_id: str) -> str:
-        """Return the key of the run's own copy of a vendor's feed."""
-        return str(self.entries[vendor_id]["run_copy_key"])
-
-    def size_of(self, vendor_id: str) -> int:
-        """Return the bytes of a vendor's feed."""
-        return int(self.entries[vendor_id]["size"])
-
-    def verified(
-        self,
-        objects: ObjectStore,
-        vendor_id: str,
-        feed: bytes,
-    ) -> bytes:
-        """Return the pinned feed: the given bytes, or a new copy if they differ.
-
-        Raises:
-            ObjectChangedError: the vendor's upload is not the pinned one any more.
-        """
-        entry = self.entries[vendor_id]
-        if hashlib.sha256(feed).hexdigest() == entry["sha256"]:
-            return feed
-        upload = ObjectInfo(
-            entry["s3_key"],
-            entry["size"],
-            entry["etag"],
-            datetime.fromisoformat(entry["last_modified"]),
-        )
-        sha256 = objects.copy_pinned(upload, self.copy_of(vendor_id))
-        if sha256 != entry["sha256"]:
-            raise ObjectChangedError(
-                "s3.CopyObject",
-                f"{upload.key} is not as it was pinned",
-            )
-        return objects.read(self.copy_of(vendor_id))
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,10 +190,14 @@ class InputSnapshot:
         entries = entries_of(manifest)
         self.sink.artifacts["input_manifest"] = keys.input_manifest
         for vendor_id, entry in entries.items():
-            if entry["run_copy_key"] is not None:
-                is_catalog = self.catalog is not None and vendor_id == CATALOG
-                name = keys.upload_name(vendor_id, is_catalog=is_catalog)
-                self.sink.artifacts[name] = entry["run_copy_key"]
+            is_catalog = self.catalog is not None and vendor_id == CATALOG
+            for file in PinnedFile.all_of(entry):
+                if file.run_copy_key is None:
+                    continue
+                name = keys.artifact_name(file.run_copy_key)
+                if is_catalog:
+                    name = keys.upload_name(vendor_id, is_catalog=True)
+                self.sink.artifacts[name] = file.run_copy_key
         for vendor_id in sku_map_sizes:
             self.sink.artifacts[f"sku_map_{vendor_id}"] = keys.sku_map(
                 vendor_id,
@@ -351,39 +273,69 @@ class InputSnapshot:
         vendor: VendorConfig,
         tries: int = _TRIES,
     ) -> dict[str, Any]:
-        """Copy a vendor's latest upload, and return the manifest's entry of it.
+        """Copy the files of a vendor's input, and return the manifest's entry of it.
 
-        An upload that is replaced in between is looked for again, up to ``tries``
+        If a file is replaced in between, all files are chosen again, up to ``tries``
         times.
         """
-        prefix = vendor.inbound.s3_prefix
-        upload = self.sink.objects.latest_object(prefix) if prefix else None
-        if upload is None:
-            return _missing(vendor)
+        files: list[PinnedFile] = []
+        try:
+            for part in vendor.input_parts:
+                for upload in self._chosen(part):
+                    number = len(files) + 1
+                    files.append(self._copied(vendor, part, upload, number))
+        except ObjectChangedError:
+            if tries == 1:
+                raise
+            return self._copy_latest(vendor, tries - 1)
+        return _entry_of(vendor, files)
+
+    def _chosen(self, part: InputPart) -> list[ObjectInfo]:
+        """Return the uploads of a part that are its input now, in reading order."""
+        prefix = part.inbound.s3_prefix
+        objects = self.sink.objects
+        if not prefix:
+            return []
+        if part.changes is None:
+            upload = objects.latest_object(prefix)
+            return [] if upload is None else [upload]
+        uploads = objects.list_objects(prefix)
+        return part.chosen(upload for upload in uploads if not upload.is_folder)
+
+    def _copied(
+        self,
+        vendor: VendorConfig,
+        part: InputPart,
+        upload: ObjectInfo,
+        number: int,
+    ) -> PinnedFile:
+        """Copy a file into the run, unless it is too large, and return its pins.
+
+        Raises:
+            ObjectChangedError: The upload has been replaced.
+        """
+        keys = self.sink.keys
         copy_key = None
         sha256 = None
         if upload.size <= self.limits.feed_bytes:
-            copy_key = self.sink.keys.inbound(
-                vendor.vendor_id,
-                upload.file_name,
-            )
-            try:
-                sha256 = self.sink.objects.copy_pinned(upload, copy_key)
-            except ObjectChangedError:
-                if tries == 1:
-                    raise
-                return self._copy_latest(vendor, tries - 1)
-        return {
-            **_missing(vendor),
-            "status": str(VendorStatus.FOUND),
-            "s3_key": upload.key,
-            "etag": upload.etag,
-            "size": upload.size,
-            "last_modified": reports.timestamp(upload.last_modified),
-            "selection": "latest",
-            "run_copy_key": copy_key,
-            "sha256": sha256,
-        }
+            copy_key = keys.inbound(vendor.vendor_id, upload.file_name)
+            if vendor.has_file_list:
+                copy_key = keys.inbound_file(
+                    vendor.vendor_id,
+                    number,
+                    upload.file_name,
+                )
+            sha256 = self.sink.objects.copy_pinned(upload, copy_key)
+        return PinnedFile(
+            part_id=part.part_id,
+            kind=part.kind_of(upload.key) or "full",
+            s3_key=upload.key,
+            etag=upload.etag,
+            size=upload.size,
+            last_modified=reports.timestamp(upload.last_modified),
+            run_copy_key=copy_key,
+            sha256=sha256,
+        )
 
     # --- inputs of an earlier run -----------------------------------------------------
 
@@ -413,7 +365,7 @@ class InputSnapshot:
             entry = source_entries.get(vendor_id)
             if entry is not None and with_work:
                 entries[vendor_id] = entry
-            if entry is not None and entry["s3_key"]:
+            if entry is not None and PinnedFile.all_of(entry):
                 vendors_with_feed.append(vendor_id)
         if with_work:
             self.sink.io.map(partial(self._reuse_work, source), vendor_ids)
@@ -428,23 +380,28 @@ class InputSnapshot:
         vendor_id: str,
     ) -> dict[str, Any]:
         """Copy a vendor's feed and SKU map from a run; return the manifest's entry."""
-        entry = source_entries[vendor_id]
-        source_copy_key = entry["run_copy_key"]
-        if source_copy_key is None:
-            return dict(entry)  # it was too large to be copied
+        entry = dict(source_entries[vendor_id])
         objects = self.sink.objects
         keys = self.sink.keys
-        copy_key = keys.inbound(vendor_id, PurePosixPath(source_copy_key).name)
-        objects.copy_if_there(source_copy_key, copy_key)
+        copies = {}
+        for file in PinnedFile.all_of(entry):
+            if file.run_copy_key is None:
+                continue  # it was too large to be copied
+            copy_key = keys.prefix + file.run_copy_key.removeprefix(
+                source.prefix
+            )
+            objects.copy_if_there(file.run_copy_key, copy_key)
+            copies[file.run_copy_key] = copy_key
+        if not copies:
+            return entry
         objects.copy_if_there(
             source.sku_map(vendor_id),
             keys.sku_map(vendor_id),
         )
-        return {
-            **entry,
-            "selection": f"run {source.run_id}",
-            "run_copy_key": copy_key,
-        }
+        entry["selection"] = f"run {source.run_id}"
+        for pins in (entry, *entry.get("files", ())):
+            pins["run_copy_key"] = copies.get(pins["run_copy_key"])
+        return entry
 
     def _reuse_work(self, source: ArtifactKeys, vendor_id: str) -> None:
         objects = self.sink.objects
@@ -485,6 +442,25 @@ def _sizes_by_vendor(
         for vendor, size in zip(vendors, sizes, strict=True)
         if size is not None
     }
+
+
+def _entry_of(
+    vendor: VendorConfig,
+    files: Sequence[PinnedFile],
+) -> dict[str, Any]:
+    """Return the manifest's entry of a vendor with its files, in reading order.
+
+    Its own pins are those of the base's newest full file, the first one.
+    """
+    entry = _missing(vendor)
+    if vendor.has_file_list:
+        entry["files"] = [asdict(file) for file in files]
+    if files and files[0].part_id is None:
+        pins = asdict(files[0])
+        entry |= {name: pins[name] for name in FILE_PINS}
+        entry["status"] = str(VendorStatus.FOUND)
+        entry["selection"] = "latest"
+    return entry
 
 
 def _missing(vendor: VendorConfig) -> dict[str, Any]:

@@ -11,7 +11,6 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import PurePosixPath
 from typing import Any, NoReturn
 
 from relay_core.columnar.threads import tune_process
@@ -22,7 +21,7 @@ from relay_core.domain.records import RunFailure
 from relay_core.domain.run_faults import too_little_memory
 from relay_core.ingest.formats import may_read_apart
 from relay_core.normalize.result import Normalized
-from relay_core.normalize.vendor_feed import VendorFeed
+from relay_core.normalize.vendor_feed import FeedFile, VendorFeed
 from relay_core.publish.compared import Compared
 from relay_core.publish.findings import RunFindings, RunScope
 from relay_core.publish.reports import config_snapshot_json
@@ -33,8 +32,9 @@ from relay_dagster.aws.dynamodb.tenant_store import StoredConfig
 from relay_dagster.execution.attempt import Attempt, Launch, RunStoppedError
 from relay_dagster.execution.baseline import PublishedInputs, fetch_baseline
 from relay_dagster.execution.concurrent_io import ReadAhead
-from relay_dagster.execution.inputs import InputSnapshot, PinnedInputs
+from relay_dagster.execution.inputs import InputSnapshot
 from relay_dagster.execution.memory_limit import MemoryLimit
+from relay_dagster.execution.pinned_inputs import PinnedInputs, verified
 from relay_dagster.external_errors import MissingResourceError
 from relay_dagster.runs.errors import CancelRequestedError, RunError
 from relay_dagster.runs.model import RunRecord
@@ -287,10 +287,12 @@ class RunSession:
         if reads_feeds:
             sizes = {}
             for vendor_id in self._vendors_with_own_upload():
+                left_out = verdict.parts_left_out.get(vendor_id, {})
                 if vendor_id in inputs.sku_map_sizes:
                     map_key = self.attempt.sink.keys.sku_map(vendor_id)
                     sizes[map_key] = inputs.sku_map_sizes[vendor_id]
-                sizes[inputs.copy_of(vendor_id)] = inputs.size_of(vendor_id)
+                for file in inputs.files_to_read(vendor_id, left_out):
+                    sizes[str(file.run_copy_key)] = file.size
             io = self.attempt.io
             self._ahead = ReadAhead(self._platform.objects, io, sizes)
             self._ahead.fill()
@@ -355,13 +357,18 @@ class RunSession:
             if vendor_id in inputs.sku_map_sizes:
                 map_key = self.attempt.sink.keys.sku_map(vendor_id)
                 sku_map = self._ahead.take(map_key)
-            feed = self._ahead.take(inputs.copy_of(vendor_id))
-            if self.attempt.record.attempt > 1:
-                # The process of an earlier attempt may still write the copy.
-                feed = inputs.verified(self._platform.objects, vendor_id, feed)
+            files = []
+            left_out = self._verdict.parts_left_out.get(vendor_id, {})
+            for file in inputs.files_to_read(vendor_id, left_out):
+                data = self._ahead.take(str(file.run_copy_key))
+                if self.attempt.record.attempt > 1:
+                    # The process of an earlier attempt may still write the copy.
+                    data = verified(self._platform.objects, file, data)
+                files.append(
+                    FeedFile(data, file.name, file.part_id, file.kind),
+                )
             vendor = self._stages.config.vendor(vendor_id)
-            file_name = PurePosixPath(inputs.entries[vendor_id]["s3_key"]).name
-            yield VendorFeed.of_one(vendor, feed, file_name, sku_map)
+            yield VendorFeed(vendor, files, sku_map)
 
     def _last_good_feed(self, vendor_id: str) -> VendorFeed:
         """Return the feed that the baseline's run used of a vendor."""

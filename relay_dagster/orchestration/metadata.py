@@ -18,7 +18,7 @@ from relay_core.publish.findings import RunFindings
 from relay_core.publish.reports import timestamp
 from relay_dagster.execution.attempt import Attempt
 from relay_dagster.execution.bucket_sink import BucketSink
-from relay_dagster.execution.inputs import PinnedInputs
+from relay_dagster.execution.pinned_inputs import PinnedInputs
 from relay_dagster.orchestration import metadata_tables as tables
 from relay_dagster.orchestration.jobs import REPORT_PATH
 from relay_dagster.runs.model import Hold, RunRecord

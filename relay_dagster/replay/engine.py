@@ -4,7 +4,7 @@ The last good feeds of a replayed run are the inputs of its baseline, or those t
 run kept.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import PurePosixPath
 from typing import NamedTuple
@@ -12,29 +12,57 @@ from typing import NamedTuple
 from relay_core.columnar.threads import tune_process
 from relay_core.config import TenantConfig, VendorConfig
 from relay_core.domain.codes import CATALOG, VendorStatus
-from relay_core.normalize.vendor_feed import VendorFeed
+from relay_core.normalize.vendor_feed import FeedFile, VendorFeed
 from relay_core.publish.keys import ArtifactKeys
 from relay_core.run import RunStages, RunValues
-from relay_core.validation.vendor_failures import InputVerdict, VendorInput
+from relay_core.validation.vendor_failures import (
+    InputFile,
+    InputVerdict,
+    VendorInput,
+)
 from relay_core.vendor_pass import Sink
+from relay_dagster.client.artifacts import PinnedFile, PinnedInput
 from relay_dagster.replay.run_artifacts import RunArtifacts
 
+_PINS = {"s3_key", "size", "last_modified", "sha256"}
 KEYS = ArtifactKeys("", "")
 """The keys of the files that a replay makes: paths without a prefix."""
 
 
-class _LastGoodFile(NamedTuple):
-    """A last good feed.
+class _File(NamedTuple):
+    """One file of an input of a run.
 
     Attributes:
-        artifacts: The artifacts of the run that has the feed's files.
-        feed: The artifact's name of the feed.
+        artifact: The artifact's name of the file.
+        pins: The file as a manifest pins it.
+    """
+
+    artifact: str
+    pins: PinnedFile
+
+    @property
+    def as_input(self) -> InputFile:
+        """The file as the engine judges it before it is read."""
+        return InputFile(
+            self.pins.size or 0,
+            self.pins.last_modified,
+            self.pins.part_id,
+            self.pins.kind,
+        )
+
+
+class _LastGood(NamedTuple):
+    """A last good input.
+
+    Attributes:
+        artifacts: The artifacts of the run that has the files.
+        files: The files, in reading order.
         sku_map: The artifact's name of the SKU map.
-        uploaded_at: The instant of the feed's upload.
+        uploaded_at: The instant of the upload.
     """
 
     artifacts: RunArtifacts
-    feed: str
+    files: Sequence[_File]
     sku_map: str
     uploaded_at: datetime
 
@@ -89,27 +117,45 @@ class ReplayInputs:
         if last_good is None:
             return None
         vendor = self.config.vendor(vendor_id)
-        file = last_good.artifacts.file(last_good.feed)
-        sku_map = last_good.sku_map_data(vendor)
-        return VendorFeed.of_one(vendor, file.data, last_good.feed, sku_map)
+        files = [
+            FeedFile(
+                last_good.artifacts.file(file.artifact).data,
+                PurePosixPath(file.pins.s3_key or file.artifact).name,
+                file.pins.part_id,
+                file.pins.kind,
+            )
+            for file in last_good.files
+        ]
+        return VendorFeed(vendor, files, last_good.sku_map_data(vendor))
 
     def found(self) -> dict[str, VendorInput]:
         """Return the inputs of the vendors that have a feed, by vendor."""
         inputs = {}
         for vendor in self._inputs():
             entry = self.artifacts.manifest().inputs.get(vendor.vendor_id)
-            if entry is None or entry.s3_key is None:
+            files = [] if entry is None else self._files_of(vendor, entry)
+            if not files:
                 continue
             map_size = None
             map_name = f"sku_map_{vendor.vendor_id}"
             if vendor.sku_map is not None and map_name in self.artifacts.links:
                 map_size = len(self.artifacts.file(map_name).data)
-            inputs[vendor.vendor_id] = VendorInput.of_one(
-                entry.size or 0,
-                entry.last_modified,
+            inputs[vendor.vendor_id] = VendorInput(
+                [file.as_input for file in files],
                 map_size,
             )
         return inputs
+
+    def _files_of(
+        self,
+        vendor: VendorConfig,
+        entry: PinnedInput,
+    ) -> list[_File]:
+        """Return the files of a manifest's entry that the input's config reads."""
+        has_catalog = self.artifacts.manifest().catalog is not None
+        is_catalog = has_catalog and vendor.vendor_id == CATALOG
+        name = KEYS.upload_name(vendor.vendor_id, is_catalog=is_catalog)
+        return _files_of(vendor, entry, name)
 
     def _inputs(self) -> list[VendorConfig]:
         """Return the vendors, and the catalog as a vendor."""
@@ -125,49 +171,69 @@ class ReplayInputs:
         for vendor_id in inputs.to_read():
             state = inputs.states.get(vendor_id)
             if state is None or state.last_good_run_id is None:
-                yield self._own_feed(vendor_id)
+                yield self._own_feed(
+                    vendor_id,
+                    inputs.parts_left_out.get(vendor_id, {}),
+                )
             else:
                 last_good_feed = self.read(vendor_id)
                 if last_good_feed is not None:
                     yield last_good_feed
 
-    def _own_feed(self, vendor_id: str) -> VendorFeed:
-        """Return the feed that the run itself found."""
+    def _own_feed(
+        self,
+        vendor_id: str,
+        parts_left_out: Collection[str],
+    ) -> VendorFeed:
+        """Return the files that the run itself found, without those of some parts."""
         vendor = self.config.vendor(vendor_id)
-        manifest = self.artifacts.manifest()
-        entry = manifest.inputs[vendor_id]
-        is_catalog = manifest.catalog is not None and vendor_id == CATALOG
-        name = KEYS.upload_name(vendor_id, is_catalog=is_catalog)
-        file = self.artifacts.file(name, entry.sha256)
+        entry = self.artifacts.manifest().inputs[vendor_id]
+        files = [
+            FeedFile(
+                self.artifacts.file(file.artifact, file.pins.sha256).data,
+                PurePosixPath(str(file.pins.s3_key)).name,
+                file.pins.part_id,
+                file.pins.kind,
+            )
+            for file in self._files_of(vendor, entry)
+            if file.pins.part_id not in parts_left_out
+        ]
         sku_map = None
         if vendor.sku_map is not None:
             sku_map = self.artifacts.file(f"sku_map_{vendor_id}").data
-        upload_name = PurePosixPath(str(entry.s3_key)).name
-        return VendorFeed.of_one(vendor, file.data, upload_name, sku_map)
+        return VendorFeed(vendor, files, sku_map)
 
-    def _last_good(self, vendor_id: str) -> _LastGoodFile | None:
-        """Return the feed that the source run used, or else the feed that the run kept."""
-        used_feed = self._used_by_source_run(vendor_id)
-        return used_feed or _kept_feed(self.artifacts, vendor_id)
+    def _last_good(self, vendor_id: str) -> _LastGood | None:
+        """Return the input that the source run used, or else the one that the run kept."""
+        used_input = self._used_by_source_run(vendor_id)
+        vendor = self.config.vendor(vendor_id)
+        return used_input or _kept_input(self.artifacts, vendor)
 
-    def _used_by_source_run(self, vendor_id: str) -> _LastGoodFile | None:
+    def _used_by_source_run(self, vendor_id: str) -> _LastGood | None:
         source = self._source_run
         if source is None:
             return None
         entry = source.manifest().vendors.get(vendor_id)
         if entry is None or not VendorStatus(entry.status).is_used:
             return None
+        vendor = self.config.vendor(vendor_id)
         if entry.last_good_run_id is not None:
-            return _kept_feed(source, vendor_id)
-        feed = f"inbound_{vendor_id}"
-        if feed not in source.links or entry.last_modified is None:
+            return _kept_input(source, vendor)
+        files = _files_of(vendor, entry, f"inbound_{vendor_id}")
+        part_ids = {file.pins.part_id for file in files}
+        needed_ids = {
+            part.part_id for part in vendor.input_parts if part.required
+        }
+        has_all = all(file.artifact in source.links for file in files)
+        if not has_all or not needed_ids <= part_ids:
             return None
-        return _LastGoodFile(
-            source,
-            feed,
-            f"sku_map_{vendor_id}",
-            entry.last_modified,
-        )
+        uploaded_at = VendorInput(
+            [file.as_input for file in files],
+        ).uploaded_at(vendor)
+        if uploaded_at is None:
+            return None
+        sku_map = f"sku_map_{vendor_id}"
+        return _LastGood(source, files, sku_map, uploaded_at)
 
 
 def replay(inputs: ReplayInputs, sink: Sink) -> tuple[RunStages, RunValues]:
@@ -202,20 +268,61 @@ def replay(inputs: ReplayInputs, sink: Sink) -> tuple[RunStages, RunValues]:
     return stages, stages.go_through(inputs.found(), inputs.feeds)
 
 
-def _kept_feed(artifacts: RunArtifacts, vendor_id: str) -> _LastGoodFile | None:
-    """Return the last good feed that a run kept.
+def _files_of(
+    vendor: VendorConfig,
+    entry: PinnedInput,
+    name: str,
+) -> list[_File]:
+    """Return the files of a manifest's entry that the vendor's config reads.
+
+    A vendor that had several files and now has one has the base's newest full, the
+    first file. ``name`` is the artifact's name of an only file.
+    """
+    if entry.files is None:
+        files = [_File(name, PinnedFile(**entry.model_dump(include=_PINS)))]
+    else:
+        files = [
+            _File(f"{name}.{number}", pins)
+            for number, pins in enumerate(entry.files, 1)
+        ]
+    chosen_files = []
+    for part in vendor.input_parts:
+        files_of_part = [
+            file
+            for file in files
+            if file.pins.part_id == part.part_id and file.pins.s3_key
+        ]
+        if part.changes is None:
+            files_of_part = files_of_part[:1]
+        chosen_files += files_of_part
+    return chosen_files
+
+
+def _kept_input(
+    artifacts: RunArtifacts,
+    vendor: VendorConfig,
+) -> _LastGood | None:
+    """Return the last good input that a run kept.
 
     The run has judged its age already; only the age in whole hours is known.
     """
-    feed = f"last_good_{vendor_id}"
+    vendor_id = vendor.vendor_id
     entry = artifacts.manifest().vendors.get(vendor_id)
-    if entry is None or feed not in artifacts.links:
+    name = f"last_good_{vendor_id}"
+    files = [_File(name, PinnedFile())] if name in artifacts.links else []
+    source = artifacts.baseline_artifacts() if vendor.has_file_list else None
+    if source is not None and source.manifest().vendors.get(vendor_id):
+        # Its files have the numbers of the files that the source run used.
+        entry_of_source = source.manifest().vendors[vendor_id]
+        pinned = _files_of(vendor, entry_of_source, name)
+        files = [
+            _File(f"{name}.{number}", file.pins)
+            for number, file in enumerate(pinned, 1)
+            if f"{name}.{number}" in artifacts.links
+        ]
+    if entry is None or not files:
         return None
     age = timedelta(hours=entry.age_hours or 0)
     uploaded_at = artifacts.run.requested_at - age
-    return _LastGoodFile(
-        artifacts,
-        feed,
-        f"last_good_sku_map_{vendor_id}",
-        uploaded_at,
-    )
+    sku_map = f"last_good_sku_map_{vendor_id}"
+    return _LastGood(artifacts, files, sku_map, uploaded_at)

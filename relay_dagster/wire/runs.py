@@ -3,7 +3,11 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints, field_validator
+from pydantic import (
+    Field,
+    StringConstraints,
+    field_validator,
+)
 
 from relay_core.domain.codes import FailureClass, RunStatus, Stage
 from relay_core.domain.limits import DEFAULT_LIMITS
@@ -189,6 +193,37 @@ class Run(base.ResponseBody):
         return self.status == RunStatus.HELD
 
 
+class PartCounts(base.ResponseBody):
+    """The numbers of the rows of a vendor's part, by outcome.
+
+    Outcomes that the rows of the part cannot have are absent.
+    """
+
+    read: int = Field(description="Records that are not blank.")
+    skipped: int = Field(description="Rows that `parser.skip_rows` skips.")
+    refused: int = Field(description="Rows that were rejected.")
+    replaced: int | None = Field(
+        None,
+        description="Rows that a later file of changes replaces or deletes.",
+        exclude_if=lambda count: count is None,
+    )
+    duplicates: int | None = Field(
+        None,
+        description="Rows whose key has another row that is used instead.",
+        exclude_if=lambda count: count is None,
+    )
+    used: int | None = Field(
+        None,
+        description="Rows whose key a row of the base has.",
+        exclude_if=lambda count: count is None,
+    )
+    unused: int | None = Field(
+        None,
+        description="Rows whose key no row of the base has.",
+        exclude_if=lambda count: count is None,
+    )
+
+
 class RowCounts(base.ResponseBody):
     """The numbers of a vendor's rows, by outcome.
 
@@ -198,10 +233,16 @@ class RowCounts(base.ResponseBody):
     read: int = Field(description="Records that are not blank.")
     skipped: int = Field(description="Rows that `parser.skip_rows` skips.")
     refused: int = Field(description="Rows that were rejected.")
+    replaced: int | None = Field(
+        None,
+        description="Rows that a later file of changes replaces or deletes. Only with "
+        "files of changes.",
+        exclude_if=lambda count: count is None,
+    )
     unmatched: int | None = Field(
         None,
         description="Rows that are taken out because nothing matches them. Only with a "
-        "catalog.",
+        "catalog, or with a part that gives columns.",
         exclude_if=lambda count: count is None,
     )
     duplicates: int | None = Field(
@@ -219,6 +260,12 @@ class RowCounts(base.ResponseBody):
     )
     unpriced: int | None = Field(description="Rows without a price.")
     won: int | None = Field(description="Rows that are in the feed.")
+    parts: dict[str, PartCounts] | None = Field(
+        None,
+        description="The numbers of the rows of each part. Only for a vendor with "
+        "parts.",
+        exclude_if=lambda parts: parts is None,
+    )
 
 
 class RunDetails(Run):

@@ -49,7 +49,7 @@ def check(request: Request) -> int:
     checks = {
         index: _checked(
             vendor,
-            request.feeds[vendor.vendor_id],
+            request.feeds[vendor.vendor_id][-1],
             request,
             config,
         )

@@ -11,10 +11,12 @@ import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from relay_dagster.mapped_files import InputFile
+from relay_dagster.triggers.inputs import name_of
 
 if TYPE_CHECKING:
     from relay_core.config import Override, TenantConfig
@@ -59,7 +61,7 @@ class Request:
         config: The loaded config, or None if its schema version is not supported.
         unsupported: The message about an unsupported schema version.
         context: The run's identity and time.
-        feeds: The feeds by vendor.
+        feeds: The files of each input, in reading order, by its name.
         sku_maps: The SKU maps by vendor.
         baseline: The state of the feed to compare with, if there is one.
         limits: The limits of feeds and reports.
@@ -73,7 +75,7 @@ class Request:
     config: TenantConfig | None
     unsupported: str
     context: RunContext
-    feeds: Mapping[str, InputFile]
+    feeds: Mapping[str, Sequence[InputFile]]
     sku_maps: Mapping[str, InputFile]
     baseline: Baseline | None
     limits: Limits
@@ -226,29 +228,20 @@ def _input_files(
     config: TenantConfig | None,
     vendor_ids: set[str] | None,
     limits: Limits,
-) -> tuple[Mapping[str, InputFile], Mapping[str, InputFile]]:
-    """Return the feeds and the SKU maps by vendor."""
-    from relay_core.domain.codes import CATALOG
-
-    feed_ids = vendor_ids
-    if (
-        feed_ids is not None
-        and config is not None
-        and config.catalog is not None
-    ):
-        feed_ids = {*feed_ids, CATALOG}
-    feed_paths = _paths_by_vendor(
-        arguments.vendor_file,
-        "--vendor-file",
-        feed_ids,
-    )
+) -> tuple[Mapping[str, Sequence[InputFile]], Mapping[str, InputFile]]:
+    """Return the files by input, and the SKU maps by vendor."""
+    feed_paths = _feed_paths(arguments.vendor_file, config)
     map_paths = _paths_by_vendor(arguments.sku_map, "--sku-map", vendor_ids)
     if not arguments.check:
-        inputs = [*feed_paths.values(), *map_paths.values(), arguments.config]
+        inputs = [
+            *chain.from_iterable(feed_paths.values()),
+            *map_paths.values(),
+            arguments.config,
+        ]
         _check_apart(arguments.output_dir, inputs)
     feeds, sku_maps = _samples(arguments.tenant)
-    for vendor_id, path in feed_paths.items():
-        feeds[vendor_id] = _read(path, limits.feed_bytes)
+    for name, paths in feed_paths.items():
+        feeds[name] = [_read(path, limits.feed_bytes) for path in paths]
     named_maps = {
         vendor_id: _read(path, limits.sku_map_bytes)
         for vendor_id, path in map_paths.items()
@@ -378,19 +371,67 @@ def _sample_config(tenant: str) -> str:
 
 def _samples(
     tenant: str | None,
-) -> tuple[dict[str, InputFile], dict[str, InputFile]]:
-    """Return the feeds and the SKU maps of a sample tenant, by vendor."""
+) -> tuple[dict[str, list[InputFile]], dict[str, InputFile]]:
+    """Return the files of a sample tenant by input, and its SKU maps by vendor."""
     if tenant is None:
         return {}, {}
     from relay_core.samples import sample_feeds, sample_sku_maps
 
-    return _files(sample_feeds(tenant)), _files(sample_sku_maps(tenant))
+    feeds = {
+        name: [file] for name, file in _files(sample_feeds(tenant)).items()
+    }
+    return feeds, _files(sample_sku_maps(tenant))
 
 
 def _files(samples: Mapping[str, tuple[str, bytes]]) -> dict[str, InputFile]:
     return {
         vendor_id: InputFile(*sample) for vendor_id, sample in samples.items()
     }
+
+
+def _feed_paths(
+    pairs: Sequence[str],
+    config: TenantConfig | None,
+) -> dict[str, list[Path]]:
+    """Return the paths of `--vendor-file VENDOR=FILE` and `VENDOR/PART=FILE`, by input.
+
+    An input with ``changes`` may be named several times: its full file first, and then
+    its files of changes, in order.
+
+    Raises:
+        UsageError: A pair is not valid, or its input is unknown or has too many files.
+    """
+    parts = None
+    if config is not None:
+        catalog = config.catalog_input
+        parts = {
+            name_of(vendor.vendor_id, part.part_id): part
+            for vendor in (*config.vendors, *filter(None, [catalog]))
+            for part in vendor.input_parts
+        }
+    paths: dict[str, list[Path]] = {}
+    faults = []
+    for pair in pairs:
+        name, _, file_name = pair.partition("=")
+        paths_of_input = paths.setdefault(name, [])
+        paths_of_input.append(Path(file_name))
+        fault = None
+        if not name or not file_name:
+            fault = f"{pair!r} does not have the form VENDOR=FILE or VENDOR/PART=FILE."
+        elif parts is not None and name not in parts:
+            fault = (
+                f"the config has no vendor {name!r}. Its vendors are "
+                f"{', '.join(sorted(parts))}."
+            )
+        elif len(paths_of_input) > 1 and (
+            parts is None or parts[name].changes is None
+        ):
+            fault = f"{name} is named twice. It has one file."
+        if fault is not None:
+            faults.append(f"--vendor-file: {fault}")
+    if faults:
+        raise UsageError(*faults)
+    return paths
 
 
 def _paths_by_vendor(
@@ -487,7 +528,7 @@ def _state(path: Path) -> Baseline:
 def _configured_maps(
     config: TenantConfig,
     folder: Path,
-    feeds: Mapping[str, InputFile],
+    feeds: Mapping[str, Sequence[InputFile]],
     limits: Limits,
 ) -> dict[str, InputFile]:
     """Return the SKU maps that the config names as files, as far as they exist.
@@ -495,7 +536,7 @@ def _configured_maps(
     Args:
         config: The tenant's config.
         folder: The folder of the config file.
-        feeds: The feeds by vendor; maps of other vendors are not read.
+        feeds: The files by input; maps of other vendors are not read.
         limits: The limits of SKU maps.
     """
     sku_maps = {}

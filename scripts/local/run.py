@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,12 +16,13 @@ from local.progress import progress
 from local.request import Request, UsageError
 from relay_core.columnar.threads import tune_process
 from relay_core.config import TenantConfig, VendorConfig
+from relay_core.config.inputs.uploads import FileKind
 from relay_core.config.lint import config_doubts
 from relay_core.domain.codes import FailureCode, RunStatus, Stage
 from relay_core.domain.records import Doubt, RunFailure
 from relay_core.domain.run_faults import too_little_memory
 from relay_core.ingest.formats import may_read_apart
-from relay_core.normalize.vendor_feed import VendorFeed
+from relay_core.normalize.vendor_feed import FeedFile, VendorFeed
 from relay_core.publish.findings import RunFindings
 from relay_core.publish.keys import ArtifactKeys
 from relay_core.publish.report.content import load_templates, report_html
@@ -35,9 +36,11 @@ from relay_core.publish.reports import (
     timestamp,
 )
 from relay_core.run import RunStages, RunValues
+from relay_core.validation import vendor_failures
 from relay_core.validation.vendor_failures import InputVerdict, VendorInput
 from relay_dagster.execution.memory_limit import MemoryLimit
 from relay_dagster.mapped_files import InputFile
+from relay_dagster.triggers.inputs import name_of
 
 KEYS = ArtifactKeys("", "")
 """The keys of a local run's files: paths below the output folder."""
@@ -198,15 +201,17 @@ def _run(
         hashes = executor.submit(_hashes, request.feeds)
         executor.submit(load_templates)
         needs_reader = any(
-            may_read_apart(config.vendor(vendor_id).parser)
-            for vendor_id in request.feeds
+            may_read_apart(part.parser)
+            for vendor in _inputs(config)
+            for part in vendor.input_parts
+            if name_of(vendor.vendor_id, part.part_id) in request.feeds
         )
         memory = MemoryLimit(request.memory_mb)
         memory.hold(beside=request.limits.reader_bytes if needs_reader else 0)
         findings = _findings(stages, request, memory, sink, clock)
         entries = {
             vendor.vendor_id: manifest_entry(
-                _pins(vendor, request.feeds, hashes),
+                _pins(vendor, request, hashes.result()),
                 findings.states.get(vendor.vendor_id),
             )
             for vendor in config.vendors
@@ -214,7 +219,11 @@ def _run(
         catalog = None
         if config.catalog is not None:
             catalog = manifest_entry(
-                _pins(config.catalog.as_vendor(), request.feeds, hashes),
+                _pins(
+                    config.catalog.as_vendor(),
+                    request,
+                    hashes.result(),
+                ),
                 findings.catalog_state,
             )
     pins = overrides_pins(None, request.overrides)
@@ -270,7 +279,7 @@ def steps(
         return _feeds(config, inputs.to_read(), request)
 
     return stages.steps(
-        {vendor_id: _input(vendor_id, request) for vendor_id in request.feeds},
+        dict(_found_inputs(config, request)),
         feeds,
         {vendor.vendor_id: _location(vendor) for vendor in _inputs(config)},
         within=within,
@@ -300,47 +309,107 @@ def _feeds(
     request: Request,
 ) -> Iterator[VendorFeed]:
     for vendor_id in vendor_ids:
-        feed = request.feeds[vendor_id]
+        vendor = config.vendor(vendor_id)
+        files = [
+            FeedFile(file.data, file.name, part_id, kind)
+            for part_id, kind, file in _files_of(vendor, request)
+        ]
         sku_map = request.sku_maps.get(vendor_id)
-        yield VendorFeed.of_one(
-            config.vendor(vendor_id),
-            feed.data,
-            feed.name,
+        yield VendorFeed(
+            vendor,
+            files,
             None if sku_map is None else sku_map.data,
         )
 
 
-def _input(vendor_id: str, request: Request) -> VendorInput:
-    """Return a vendor's input. A local file has no upload time, so it has no age."""
-    sku_map = request.sku_maps.get(vendor_id)
-    return VendorInput.of_one(
-        len(request.feeds[vendor_id].data),
-        sku_map_size=None if sku_map is None else len(sku_map.data),
-    )
+def _files_of(
+    vendor: VendorConfig,
+    request: Request,
+) -> list[tuple[str | None, FileKind, InputFile]]:
+    """Return the part, the kind and the data of each file of a vendor.
+
+    The first file of a part is full, and the others are files of changes, whatever
+    their names are.
+    """
+    files: list[tuple[str | None, FileKind, InputFile]] = []
+    for part in vendor.input_parts:
+        name = name_of(vendor.vendor_id, part.part_id)
+        for index, file in enumerate(request.feeds.get(name, ())):
+            files.append((part.part_id, "delta" if index else "full", file))
+    return files
 
 
-def _hashes(feeds: Mapping[str, InputFile]) -> dict[str, str]:
-    return {vendor_id: feed.sha256() for vendor_id, feed in feeds.items()}
+def _found_inputs(
+    config: TenantConfig,
+    request: Request,
+) -> Iterator[tuple[str, VendorInput]]:
+    """Yield the input of each vendor that has a file.
+
+    A local file has no upload time, so it has no age.
+    """
+    for vendor in _inputs(config):
+        files = [
+            vendor_failures.InputFile(len(file.data), None, part_id, kind)
+            for part_id, kind, file in _files_of(vendor, request)
+        ]
+        sku_map = request.sku_maps.get(vendor.vendor_id)
+        map_size = None if sku_map is None else len(sku_map.data)
+        if files:
+            yield vendor.vendor_id, VendorInput(files, map_size)
+
+
+def _hashes(
+    feeds: Mapping[str, Sequence[InputFile]],
+) -> dict[str, list[str]]:
+    """Return the hash of each file, by input."""
+    return {
+        name: [file.sha256() for file in files] for name, files in feeds.items()
+    }
 
 
 def _pins(
     vendor: VendorConfig,
-    feeds: Mapping[str, InputFile],
-    hashes: Future[dict[str, str]],
+    request: Request,
+    hashes: Mapping[str, Sequence[str]],
 ) -> dict[str, Any]:
-    feed = feeds.get(vendor.vendor_id)
-    return {
-        "status": "missing" if feed is None else "found",
+    """Return the manifest's pins of a vendor."""
+    hash_by_part = {
+        part.part_id: iter(
+            hashes.get(name_of(vendor.vendor_id, part.part_id), ()),
+        )
+        for part in vendor.input_parts
+    }
+    pinned_files = [
+        {
+            "part_id": part_id,
+            "kind": kind,
+            "s3_key": None,
+            "etag": None,
+            "size": len(file.data),
+            "last_modified": None,
+            "run_copy_key": None,
+            "sha256": next(hash_by_part[part_id]),
+        }
+        for part_id, kind, file in _files_of(vendor, request)
+    ]
+    base = None
+    if pinned_files and pinned_files[0]["part_id"] is None:
+        base = pinned_files[0]
+    pins: dict[str, Any] = {
+        "status": "missing" if base is None else "found",
         "required": vendor.required,
         "expected_prefix": vendor.inbound.s3_prefix or None,
         "s3_key": None,
         "etag": None,
-        "size": None if feed is None else len(feed.data),
+        "size": None if base is None else base["size"],
         "last_modified": None,
-        "selection": None if feed is None else "local_file",
+        "selection": None if base is None else "local_file",
         "run_copy_key": None,
-        "sha256": hashes.result().get(vendor.vendor_id),
+        "sha256": None if base is None else base["sha256"],
     }
+    if vendor.has_file_list:
+        pins["files"] = pinned_files
+    return pins
 
 
 def _inputs(config: TenantConfig) -> list[VendorConfig]:

@@ -18,7 +18,11 @@ from relay_dagster.aws.overrides import OverrideDocument
 from relay_dagster.aws.stored_objects import ObjectInfo
 from relay_dagster.execution.bucket_sink import BucketSink
 from relay_dagster.execution.concurrent_io import ConcurrentIO
-from relay_dagster.execution.inputs import InputSnapshot, read_manifest
+from relay_dagster.execution.inputs import (
+    InputSnapshot,
+    read_manifest,
+)
+from relay_dagster.execution.pinned_inputs import PinnedInputs, verified
 from relay_dagster.external_errors import ObjectChangedError
 from relay_dagster.runs.model import RunRecord
 from relay_dagster.wiring import Platform
@@ -69,6 +73,12 @@ def upload(
     platform.objects.put(MAP_KEY, b"vendor_sku,sku\n")
 
 
+def copy_of_one(inputs: PinnedInputs) -> str:
+    """Return the key of the run's copy of the one file of vendor_1."""
+    (file,) = inputs.files_of("vendor_1")
+    return str(file.run_copy_key)
+
+
 def record_of(*run_ids: str) -> Sequence[RunRecord]:
     return [
         RunRecord(run_id=run_id, tenant_id="acme", requested_at=REQUESTED_AT)
@@ -86,8 +96,8 @@ def test_a_feed_is_copied_into_the_run_and_pinned_with_its_map(
         {"vendor_1"},
     )
     assert inputs.entries["vendor_1"]["s3_key"].endswith("/a.csv")
-    assert platform.objects.read(inputs.copy_of("vendor_1")) == b"sku\nA\n"
-    assert inputs.size_of("vendor_1") == 6
+    assert platform.objects.read(copy_of_one(inputs)) == b"sku\nA\n"
+    assert inputs.files_of("vendor_1")[0].size == 6
     assert inputs.entries["vendor_2"]["status"] == "missing"
     assert (
         inputs.entries["vendor_2"]["expected_prefix"]
@@ -107,7 +117,10 @@ def test_a_feed_that_is_too_large_is_found_and_not_copied(
     reusing = snapshot(platform.objects, io, OTHER_RUN, limits=limits)
     reused = reusing.reuse(record_of(RUN_ID), with_work=False)
     for inputs in (first, again, reused):
-        assert (inputs.vendors_with_feed(), inputs.size_of("vendor_1")) == (
+        assert (
+            inputs.vendors_with_feed(),
+            inputs.files_of("vendor_1")[0].size,
+        ) == (
             ["vendor_1"],
             6,
         )
@@ -147,9 +160,7 @@ def test_the_copy_of_a_feed_of_a_long_name_is_named_after_its_end(
 ) -> None:
     name = f"{'é' * 300}-{'x' * 196}.csv"
     upload(platform, name=name)
-    copy = (
-        snapshot(platform.objects, io).take(is_first=True).copy_of("vendor_1")
-    )
+    copy = copy_of_one(snapshot(platform.objects, io).take(is_first=True))
     assert copy.rpartition("/")[2] == f"{'x' * 196}.csv"
 
 
@@ -252,16 +263,14 @@ def test_what_a_frozen_attempt_has_copied_over_a_pinned_feed_is_not_read(
 ) -> None:
     upload(platform, b"sku\nB\n")
     inputs = snapshot(platform.objects, io).take(is_first=False)
-    assert (
-        inputs.verified(platform.objects, "vendor_1", b"sku\nB\n")
-        == b"sku\nB\n"
-    )
-    platform.objects.put(inputs.copy_of("vendor_1"), b"sku\nC\n")
-    read = platform.objects.read(inputs.copy_of("vendor_1"))
-    assert inputs.verified(platform.objects, "vendor_1", read) == b"sku\nB\n"
+    (file,) = inputs.files_of("vendor_1")
+    assert verified(platform.objects, file, b"sku\nB\n") == b"sku\nB\n"
+    platform.objects.put(copy_of_one(inputs), b"sku\nC\n")
+    read = platform.objects.read(copy_of_one(inputs))
+    assert verified(platform.objects, file, read) == b"sku\nB\n"
     upload(platform, b"sku\nD\n")
     with pytest.raises(ObjectChangedError):
-        inputs.verified(platform.objects, "vendor_1", read)
+        verified(platform.objects, file, read)
 
 
 @pytest.mark.parametrize(
@@ -314,8 +323,8 @@ def test_inputs_are_reused_from_the_last_other_run_that_has_some(
     reusing = snapshot(platform.objects, io)
     inputs = reusing.reuse(record_of(RUN_ID, OTHER_RUN), with_work=False)
     assert inputs.entries["vendor_1"]["selection"] == f"run {OTHER_RUN}"
-    assert inputs.copy_of("vendor_1").startswith(f"{RUN_ID}/")
-    assert platform.objects.read(inputs.copy_of("vendor_1")) == b"sku\nA\n"
+    assert copy_of_one(inputs).startswith(f"{RUN_ID}/")
+    assert platform.objects.read(copy_of_one(inputs)) == b"sku\nA\n"
     manifest = json.loads(
         platform.objects.read(reusing.sink.keys.input_manifest)
     )

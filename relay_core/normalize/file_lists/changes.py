@@ -1,0 +1,184 @@
+"""Files of changes: their rows replace those of earlier files, and records delete rows."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from relay_core.columnar.arrays import RowIndex, RowMask, WholeNumbers
+from relay_core.columnar.text import integers_of, one_chunk
+from relay_core.config.inputs.parts import InputPart
+from relay_core.domain.cell_rules import LARGEST_WHOLE
+from relay_core.normalize.file_lists.file_rows import (
+    FileRows,
+    PartRows,
+    reject_rows,
+)
+
+_QUANTITY = "quantity_available"
+Mapped = Callable[[pa.StringArray], pa.StringArray]
+"""Returns the tenant's SKUs of SKUs."""
+
+
+def rows_of_part(
+    part: InputPart,
+    files: Sequence[FileRows],
+    mapped: Mapped,
+) -> PartRows:
+    """Return the rows that the files of a part leave.
+
+    A row is replaced if a later file has a valid row of its SKU, or deletes it. Then
+    rows of a file with the same SKU are judged, if the part has ``changes``.
+    """
+    for file, masks in zip(files, _replaced_masks(files), strict=True):
+        rejected_count = file.log.release(masks.rejected, mapped)
+        file.replaced = rejected_count + int(np.count_nonzero(masks.valid))
+        if masks.valid.any():
+            file.table = file.table.filter(pa.array(~masks.valid))
+    duplicates = 0
+    if part.changes is not None:
+        for file in files:
+            duplicates += _judge_file(part, file, mapped)
+    return PartRows(
+        part=part,
+        files=files,
+        table=pa.concat_tables(file.table for file in files),
+        replaced=sum(file.replaced for file in files),
+        duplicates=duplicates,
+    )
+
+
+def _judge_file(part: InputPart, file: FileRows, mapped: Mapped) -> int:
+    """Judge the rows of a file with the same SKU; return how many others replace."""
+    duplicates = duplicates_of(file.table, part.duplicate_skus)
+    if duplicates is None:
+        return 0
+    reject_rows([file], file.table, pa.array(duplicates.rejected), mapped)
+    row_count = len(file.table)
+    file.table = duplicates.kept_of(file.table)
+    return row_count - len(file.table) - len(duplicates.rejected)
+
+
+# --- replaced rows --------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _FileMasks:
+    """The rows of a file that later files replace."""
+
+    valid: RowMask  # of its valid rows
+    rejected: Sequence[
+        RowMask
+    ]  # of its rejected rows, one a batch that its log holds
+
+
+def _replaced_masks(files: Sequence[FileRows]) -> list[_FileMasks]:
+    """Return the masks of the rows of each file that later files replace."""
+    skus: list[pa.Array] = []
+    for file in files:
+        held = [batch.skus for batch in file.log.held or ()]
+        skus += [one_chunk(file.table["sku"]), file.deleted_skus, *held]
+    if len(files) == 1:
+        valid, _, *rejected = (np.zeros(len(cells), np.bool_) for cells in skus)
+        return [_FileMasks(valid, rejected)]
+    codes = _codes_of(skus)
+    last_file = _last_files(files, codes)
+    masks = []
+    for index, file in enumerate(files):
+        count = 2 + len(file.log.held or ())
+        valid, _, *rejected = (
+            last_file[cells] > index for cells in codes[:count]
+        )
+        codes = codes[count:]
+        masks.append(_FileMasks(valid, rejected))
+    return masks
+
+
+def _codes_of(columns: Sequence[pa.Array]) -> list[WholeNumbers]:
+    """Return the code of each text of some columns; only the empty text has code 0."""
+    empty = pa.array([""])
+    chunks = [empty, *(column.cast(pa.string()) for column in columns)]
+    encoded = pa.chunked_array(chunks).dictionary_encode()
+    codes = np.concatenate(
+        [np.asarray(chunk.indices) for chunk in encoded.chunks]
+    )
+    ends = np.cumsum([len(chunk) for chunk in chunks])
+    return np.split(codes, ends[:-1])[1:]
+
+
+def _last_files(
+    files: Sequence[FileRows],
+    codes: Sequence[WholeNumbers],
+) -> WholeNumbers:
+    """Return the index of the last delta that has or deletes a SKU, by its code.
+
+    It is 0 for a SKU that no delta has. A delta has a SKU in a valid row.
+    """
+    code_count = 1 + max(
+        (int(cells.max(initial=0)) for cells in codes), default=0
+    )
+    last_file = np.zeros(code_count, np.int64)
+    place = 0
+    for index, file in enumerate(files):
+        if index:
+            last_file[codes[place]] = index
+            last_file[codes[place + 1]] = index
+        place += 2 + len(file.log.held or ())
+    last_file[0] = 0  # a record without a SKU deletes nothing
+    return last_file
+
+
+# --- rows with the same SKU -----------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicates:
+    """The effect of rows with the same SKU."""
+
+    kept: RowIndex  # the rows that stay
+    rejected: RowIndex  # the rows that are rejected
+    # The quantities of the rows that stay, if they are sums
+    quantities: WholeNumbers | None = None
+
+    def kept_of(self, table: pa.Table) -> pa.Table:
+        """Return the rows of a table that stay, with their sums."""
+        rows = table.take(pa.array(self.kept))
+        if self.quantities is None:
+            return rows
+        place = rows.schema.get_field_index(_QUANTITY)
+        field = rows.schema.field(place)
+        cells = pa.array(self.quantities.astype(np.int32))
+        return rows.set_column(place, field, cells)
+
+
+def duplicates_of(table: pa.Table, policy: str) -> Duplicates | None:
+    """Judge the rows of a table with the same SKU; None if there are none.
+
+    Args:
+        table: The rows, in order.
+        policy: ``first``, ``last``, ``sum`` or ``refuse``.
+    """
+    skus = one_chunk(table["sku"])
+    first_rows = np.asarray(pc.index_in(skus, value_set=skus), np.int64)
+    all_rows = np.arange(len(skus))
+    is_first = first_rows == all_rows
+    if is_first.all():
+        return None
+    no_rows = np.empty(0, np.int64)
+    if policy == "refuse":
+        sizes = np.bincount(first_rows, minlength=len(skus))
+        is_alone = sizes[first_rows] == 1
+        return Duplicates(np.flatnonzero(is_alone), np.flatnonzero(~is_alone))
+    if policy == "last":
+        last_rows = np.zeros(len(skus), np.int64)
+        last_rows[first_rows] = all_rows
+        return Duplicates(np.sort(last_rows[is_first]), no_rows)
+    kept = np.flatnonzero(is_first)
+    if policy == "first":
+        return Duplicates(kept, no_rows)
+    quantities, _ = integers_of(table[_QUANTITY])
+    sums = np.zeros(len(skus), np.int64)
+    np.add.at(sums, first_rows, quantities)
+    return Duplicates(kept, no_rows, np.minimum(sums[kept], LARGEST_WHOLE))

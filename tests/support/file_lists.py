@@ -1,0 +1,166 @@
+"""Runs of a vendor of several files through the engine."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from relay_core.config import load_config
+from relay_core.config.inputs.uploads import FileKind
+from relay_core.domain.limits import DEFAULT_LIMITS
+from relay_core.normalize.vendor_feed import FeedFile, VendorFeed
+from relay_core.run import RunStages
+from relay_core.validation.vendor_failures import InputFile, VendorInput
+from support.builders import REQUESTED_AT, config_document, vendor_document
+from support.reported_runs import FORGIVING, KEYS, ReportedRun
+
+
+class NamedFile(NamedTuple):
+    """A file of the vendor `acme`."""
+
+    name: str
+    data: bytes
+    part_id: str | None = None
+    kind: FileKind = "full"
+    uploaded_at: datetime | None = None
+
+
+@dataclass
+class ListRun(ReportedRun):
+    """A run of the vendor `acme`, and its files."""
+
+    def table(self, key: str) -> list[dict[str, str]]:
+        """Return the rows of a CSV file."""
+        text = bytes(self.files[key]).decode()
+        return list(csv.DictReader(io.StringIO(text)))
+
+    @property
+    def rows(self) -> list[dict[str, str]]:
+        """The rows of normalized.csv."""
+        return self.table(KEYS.normalized("acme"))
+
+    @property
+    def feed(self) -> list[dict[str, str]]:
+        """The rows of the feed."""
+        return self.table(KEYS.merged_inventory("csv"))
+
+    @property
+    def rejected(self) -> list[tuple[str, int, str]]:
+        """The rejected rows: file, number and codes of each."""
+        if KEYS.invalid_rows not in self.files:
+            return []
+        return [
+            (row["file"], int(row["row_number"]), row["error_codes"])
+            for row in self.table(KEYS.invalid_rows)
+        ]
+
+    @property
+    def counts(self) -> dict[str, Any]:
+        """The numbers of the vendor's rows."""
+        return self.findings.rows["acme"].as_dict()
+
+    @property
+    def warnings(self) -> dict[str, str]:
+        """The messages of the warnings, by code."""
+        return {
+            warning.error_code: warning.error_message
+            for warning in self.findings.warnings
+        }
+
+
+def run_files(
+    files: Sequence[NamedFile],
+    *,
+    sku_map: bytes | None = None,
+    others: Mapping[str, bytes] | None = None,
+    config: Mapping[str, Any] | None = None,
+    hands_over: bool = False,
+    **vendor: Any,
+) -> ListRun:
+    """Take a run of the vendor `acme` through its stages.
+
+    Args:
+        files: The vendor's files, in reading order.
+        sku_map: The vendor's SKU map.
+        others: The files of vendors of one file.
+        config: The config's other options.
+        hands_over: Whether work files are written.
+        vendor: The vendor's options.
+    """
+    options = dict(vendor)
+    if sku_map is not None:
+        options["sku_map"] = {"type": "file", "local_path": "map.csv"}
+    documents = [vendor_document("acme", **options)]
+    documents += [vendor_document(name) for name in others or {}]
+    settings = {
+        "error_policy": FORGIVING,
+        "extra_columns": ["shelf"],
+        **(config or {}),
+    }
+    tenant = load_config(config_document(*documents, **settings))
+    run = ListRun()
+    stages = RunStages(
+        tenant,
+        tenant.vendors,
+        REQUESTED_AT,
+        KEYS,
+        run,
+        hands_over=hands_over,
+        limits=DEFAULT_LIMITS,
+    )
+    map_size = None if sku_map is None else len(sku_map)
+    inputs = {
+        "acme": VendorInput(
+            [
+                InputFile(
+                    len(file.data),
+                    file.uploaded_at,
+                    file.part_id,
+                    file.kind,
+                )
+                for file in files
+            ],
+            map_size,
+        )
+    }
+    feeds = {
+        "acme": VendorFeed(
+            tenant.vendor("acme"),
+            [
+                FeedFile(file.data, file.name, file.part_id, file.kind)
+                for file in files
+            ],
+            sku_map,
+        )
+    }
+    for name, data in (others or {}).items():
+        inputs[name] = VendorInput.of_one(len(data))
+        feeds[name] = VendorFeed.of_one(
+            tenant.vendor(name), data, f"{name}.csv"
+        )
+    if not files:
+        del inputs["acme"]
+    values = stages.go_through(
+        inputs,
+        lambda verdict: [feeds[name] for name in verdict.to_read()],
+    )
+    run.findings = stages.findings(values)
+    return run
+
+
+def part(part_id: str = "stock", **options: Any) -> dict[str, Any]:
+    """Return a part, by default one that gives quantities."""
+    return {
+        "part_id": part_id,
+        "gives": ["quantity_available"],
+        "inbound": {
+            "type": "s3",
+            "s3_prefix": f"tenants/acme/inbound/of_part/{part_id}/",
+        },
+        "parser": {"format": "csv"},
+        **options,
+    }
