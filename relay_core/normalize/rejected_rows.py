@@ -45,7 +45,7 @@ class RejectionLog:
     locator: RecordLocator | None = None  # finds records in the file
     file: str | None = None  # the file's name, if entries tell it
     # The rejected rows that later files may replace; None if there are no such files
-    held: list[RejectedBatch] | None = None
+    held: list[RejectedBatch] | None = field(init=False)
     # The number of faults of each code.
     counts: Counter[str] = field(default_factory=Counter)
     records: int = 0  # the number of rejected records
@@ -60,6 +60,7 @@ class RejectionLog:
     _table: "_RejectedTable" = field(init=False)
 
     def __post_init__(self) -> None:
+        self.held = None if self.file is None else []
         parser = self.reader.parser
         made_of = {
             column: source.described

@@ -184,20 +184,20 @@ def scan_feed(
 
     Args:
         vendor: The vendor.
-        parsed: The feed; none of its batches is read.
+        parsed: The feed, whose batches are not read.
         reader: The reader of the feed's cells.
         limits: The limits of feeds and reports.
-        data: The bytes of the file, whose pages are released once they are read.
+        data: The bytes of the file, whose pages are released.
         file_name: The name of the file, if it is one of several.
 
     Returns:
         The rows, or None if the feed must be read without the kernel: it is not used,
-        it does not know the format or an option, or the feed's structure is broken.
+        lacks the format or an option, or the feed's structure is broken.
     """
     text = parsed.csv
+    options = _options_of(reader)
     if text is None or not compiled.is_used():
         return None
-    options = _options_of(reader)
     if not options.are_known or not text.fits_header():
         return None
     doubts = _Doubts(text)
@@ -208,7 +208,6 @@ def scan_feed(
         limits,
         RecordLocator("line", doubts.lines_of),
         file_name,
-        None if file_name is None else [],
     )
     rows = GrowingRows(reader.parser.extra_columns)
     scanned = ScannedRows(vendor, RowValidator(log), rows)

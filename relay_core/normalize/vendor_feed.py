@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 
 from relay_core.columnar.text import bytes_of
 from relay_core.config import ParserConfig, TenantConfig, VendorConfig
@@ -31,10 +32,11 @@ from relay_core.ingest.sku_map import SkuMap, read_sku_map
 from relay_core.normalize.file_lists.combining import combined
 from relay_core.normalize.file_lists.file_rows import ReadFile
 from relay_core.normalize.file_lists.listed_rows import ListOptions
+from relay_core.normalize.read_rows import read_rows
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.normalize.row_reader import RowReader, to_microseconds
 from relay_core.normalize.scanned_feed import scan_feed
-from relay_core.normalize.vendor import RowsOfFile, VendorRows, read_rows
+from relay_core.normalize.vendor import RowsOfFile, VendorRows
 from relay_core.products.catalog import Catalog
 from relay_core.products.matcher import ProductMatcher
 from relay_core.validation.row_schemas import offer_schema
@@ -347,6 +349,12 @@ def _judge_columns(
         VendorStatus.FOUND,
         file_name=file.name,
     )
+    unreadable = partial(
+        unreadable_feed,
+        vendor.vendor_id,
+        file.name,
+        part_id=file.part_id,
+    )
     is_catalog = (
         config.catalog is not None and vendor_config.vendor_id == CATALOG
     )
@@ -362,21 +370,11 @@ def _judge_columns(
         error = missing_columns_error(plan.missing, parsed.headers or ())
         if is_strict:
             raise error
-        warning = unreadable_feed(
-            vendor.vendor_id,
-            file.name,
-            error,
-            file.part_id,
-        )
+        warning = unreadable(error=error)
         status = VendorStatus.LEFT_OUT if plan.unusable else VendorStatus.FOUND
         vendor = replace(vendor, status=status, warnings=(warning,))
     if plan.repeated and vendor.status is VendorStatus.FOUND:
         error = repeated_headers(plan)
-        fault = unreadable_feed(
-            vendor.vendor_id,
-            file.name,
-            error,
-            file.part_id,
-        )
+        fault = unreadable(error=error)
         return replace(vendor, status=VendorStatus.FAILED, fault=fault)
     return vendor

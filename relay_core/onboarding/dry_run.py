@@ -25,6 +25,7 @@ from relay_core.ingest.sku_map import SkuMap
 from relay_core.merge.best_offer import columns_to_merge
 from relay_core.normalize import vendor as normalization
 from relay_core.normalize.file_kinds import with_kind
+from relay_core.normalize.read_rows import ReadAgain, read_rows
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.normalize.row_reader import RowReader
 from relay_core.normalize.vendor_feed import repeated_headers
@@ -191,7 +192,7 @@ def _normalized(
     reader: RowReader,
     config: TenantConfig,
     vendor: VendorConfig | None,
-    read_again: normalization.ReadAgain,
+    read_again: ReadAgain,
 ) -> NormalizedVendor:
     """Return the rows of a feed; without a vendor, they have SKUs only."""
     if vendor is None:
@@ -201,7 +202,7 @@ def _normalized(
         columns = columns_to_merge(config)
         nothing_read = NormalizedVendor(vendor.vendor_id, VendorStatus.FOUND)
     is_read_twice = vendor is not None and vendor.duplicate_skus == "refuse"
-    rows = normalization.read_rows(
+    rows = read_rows(
         nothing_read,
         parsed_feed,
         reader,

@@ -7,8 +7,6 @@ used instead, which is that of the run whose feed is published.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from decimal import Decimal
-from functools import partial
 from typing import Protocol
 
 from relay_core.config import TenantConfig, VendorConfig
@@ -24,9 +22,9 @@ from relay_core.domain.codes import (
 )
 from relay_core.domain.limits import Limits
 from relay_core.domain.records import ReportEntry, RunFailure
+from relay_core.validation.file_ages import failure_of_files
 
 _HOUR = timedelta(hours=1)
-_TENTH_OF_HOUR = timedelta(minutes=6)
 _INPUT_CODES = (
     FailureCode.REQUIRED_VENDOR_MISSING,
     FailureCode.STALE_FEED,
@@ -178,7 +176,7 @@ def judge_inputs(
     """Decide which vendors have a feed and a SKU map that can be read.
 
     Args:
-        config: The tenant's config.
+        config: The config.
         vendors: The vendors of the run, in the order of the config.
         inputs: The inputs that were found, by vendor.
         requested_at: The moment that ages are counted up to, aware.
@@ -194,22 +192,21 @@ def judge_inputs(
         vendor_id = vendor.vendor_id
         upload = inputs.get(vendor_id)
         location = locations.get(vendor_id)
-        judge_parts = partial(failures_of_parts, vendor, upload, requested_at)
-        failures = judge_parts(location, limits)
+        failures = failures_of_parts(
+            vendor, upload, requested_at, location, limits
+        )
         failures_of_vendors[vendor_id] = failures
         failure = failure_of_input(vendor, upload, failures, limits)
         if failure is None:
             states[vendor_id] = VendorState(VendorStatus.FOUND)
             continue
         state = settle(vendor, failure, requested_at, last_good, upload=upload)
+        states[vendor_id] = state or VendorState(VendorStatus.MISSING, failure)
         may_be_absent = is_absence(failure) and may_be_empty(config, vendor)
-        is_fatal = state is None and not may_be_absent
-        state = state or VendorState(VendorStatus.MISSING, failure)
-        states[vendor_id] = state
-        if is_fatal:
+        if state is None and not may_be_absent:
             faults.append(failure)
         else:
-            warnings.append(warning_of(vendor, state))
+            warnings.append(warning_of(vendor, states[vendor_id]))
     faults.sort(key=_rank_of_fault)
     return replace(
         _verdict_of(faults or nothing_left(states), warnings, states),
@@ -418,7 +415,12 @@ def failures_of_parts(
     failures = {}
     for part in vendor.input_parts:
         files = [] if upload is None else upload.of_part(part.part_id)
-        failure = _failure_of_files(vendor, part, files, requested_at)
+        failure = failure_of_files(
+            vendor.vendor_id,
+            part,
+            [file.uploaded_at for file in files],
+            requested_at,
+        )
         if failure is None and not files:
             failure = _absence_of(vendor, part, location)
         for file in files:
@@ -455,44 +457,6 @@ def _absence_of(
         part_id=part.part_id,
         location=location or part.inbound.s3_prefix or ANY_PREFIX,
     )
-
-
-def _failure_of_files(
-    vendor: VendorConfig,
-    part: InputPart,
-    files: Sequence[InputFile],
-    requested_at: datetime,
-) -> ReportEntry | None:
-    """Return the failure of a part's files that are too old, or too many."""
-    stale = partial(
-        run_faults.fault_of,
-        vendor_id=vendor.vendor_id,
-        part_id=part.part_id,
-    )
-    times = [file.uploaded_at for file in files if file.uploaded_at is not None]
-    judged: list[tuple[str, list[datetime], int | None]] = [
-        (FailureCode.STALE_FEED, times[:1], part.max_feed_age_hours),
-    ]
-    if part.changes is not None:
-        delta_count = len(files) - 1
-        max_deltas = part.changes.max_deltas
-        if delta_count > max_deltas:
-            return stale(
-                run_faults.TOO_MANY_DELTAS,
-                count=delta_count,
-                limit=max_deltas,
-            )
-        max_hours = part.changes.max_delta_age_hours
-        judged.append((run_faults.STALE_DELTAS, times[-1:], max_hours))
-    for code, times_of_code, max_hours in judged:
-        for uploaded_at in times_of_code:
-            age = requested_at - uploaded_at
-            if max_hours is not None and age > max_hours * _HOUR:
-                # Rounded up, so that the age never reads like the limit.
-                tenths = -(-age // _TENTH_OF_HOUR)
-                hours = Decimal(tenths).scaleb(-1)
-                return stale(code, hours=hours, max_hours=max_hours)
-    return None
 
 
 def _failure_of_sku_map(

@@ -7,12 +7,14 @@ from datetime import datetime
 from pathlib import PurePosixPath
 from typing import Any
 
-from relay_core.config import Override
+from relay_core.config import Override, TenantConfig
 from relay_core.config.inputs.uploads import FileKind
-from relay_core.domain.codes import VendorStatus
+from relay_core.domain.codes import CATALOG, VendorStatus
 from relay_core.domain.records import ReportEntry
+from relay_core.validation import vendor_failures
 from relay_core.validation.vendor_failures import (
     InputFile,
+    InputVerdict,
     VendorInput,
     VendorState,
 )
@@ -159,3 +161,33 @@ def verified(objects: ObjectStore, file: PinnedFile, data: bytes) -> bytes:
             f"{upload.key} is not as it was pinned",
         )
     return objects.read(copy_key)
+
+
+def earlier_verdict(
+    config: TenantConfig,
+    inputs: PinnedInputs,
+) -> InputVerdict:
+    """Return the verdict on inputs that an earlier run has judged and read."""
+    states = inputs.states()
+    catalog = None
+    if config.catalog is not None:
+        catalog = states.pop(CATALOG)
+    warnings = []
+    for vendor_id, state in states.items():
+        if state.failure is not None and not state.status.is_used:
+            vendor = config.vendor(vendor_id)
+            warnings.append(vendor_failures.warning_of(vendor, state))
+    vendor_inputs = inputs.vendor_inputs()
+    return InputVerdict(
+        states=states,
+        warnings=warnings,
+        catalog=catalog,
+        uploaded_at=vendor_failures.upload_times(
+            config.vendors,
+            vendor_inputs,
+        ),
+        parts_uploaded_at=vendor_failures.upload_times_of_parts(
+            config.vendors,
+            vendor_inputs,
+        ),
+    )

@@ -26,7 +26,6 @@ from relay_core.publish.compared import Compared
 from relay_core.publish.findings import RunFindings, RunScope
 from relay_core.publish.reports import config_snapshot_json
 from relay_core.run import RunStages, RunValues
-from relay_core.validation import vendor_failures
 from relay_core.validation.vendor_failures import InputVerdict
 from relay_dagster.aws.dynamodb.tenant_store import StoredConfig
 from relay_dagster.execution.attempt import Attempt, Launch, RunStoppedError
@@ -34,7 +33,11 @@ from relay_dagster.execution.baseline import PublishedInputs, fetch_baseline
 from relay_dagster.execution.concurrent_io import ReadAhead
 from relay_dagster.execution.inputs import InputSnapshot
 from relay_dagster.execution.memory_limit import MemoryLimit
-from relay_dagster.execution.pinned_inputs import PinnedInputs, verified
+from relay_dagster.execution.pinned_inputs import (
+    PinnedInputs,
+    earlier_verdict,
+    verified,
+)
 from relay_dagster.external_errors import MissingResourceError
 from relay_dagster.runs.errors import CancelRequestedError, RunError
 from relay_dagster.runs.model import RunRecord
@@ -279,7 +282,7 @@ class RunSession:
         reads_feeds = NORMALIZED in self._launch.assets
         if inputs.vendors_with_feed() and not reads_feeds:
             self._stages.write_overrides()
-            verdict = _earlier_verdict(self._stages.config, inputs)
+            verdict = earlier_verdict(self._stages.config, inputs)
         else:
             verdict = self._stages.judge_inputs(inputs.vendor_inputs())
         self._hand_on(RunValues(verdict))
@@ -469,36 +472,6 @@ class RunSession:
     def _fail(self, failure: RunFailure) -> NoReturn:
         self.attempt.findings = self.attempt.findings.failed(failure)
         self.attempt.fail(failure)
-
-
-def _earlier_verdict(
-    config: TenantConfig,
-    inputs: PinnedInputs,
-) -> InputVerdict:
-    """Return the verdict on inputs that an earlier run has judged and read."""
-    states = inputs.states()
-    catalog = None
-    if config.catalog is not None:
-        catalog = states.pop(CATALOG)
-    warnings = []
-    for vendor_id, state in states.items():
-        if state.failure is not None and not state.status.is_used:
-            vendor = config.vendor(vendor_id)
-            warnings.append(vendor_failures.warning_of(vendor, state))
-    vendor_inputs = inputs.vendor_inputs()
-    return InputVerdict(
-        states=states,
-        warnings=warnings,
-        catalog=catalog,
-        uploaded_at=vendor_failures.upload_times(
-            config.vendors,
-            vendor_inputs,
-        ),
-        parts_uploaded_at=vendor_failures.upload_times_of_parts(
-            config.vendors,
-            vendor_inputs,
-        ),
-    )
 
 
 def _currency(stored: StoredConfig) -> str | None:

@@ -15,9 +15,10 @@ from relay_core.normalize.file_lists.figures import (
     files_and_records,
     numbers_in_list,
 )
+from relay_core.normalize.read_rows import add_repeated
 from relay_core.normalize.rejected_rows import RejectionLog
 from relay_core.normalize.result import NormalizedVendor
-from relay_core.normalize.vendor import RowsOfFile, add_repeated
+from relay_core.normalize.vendor import RowsOfFile
 
 
 @dataclass(frozen=True, slots=True)
