@@ -7,6 +7,7 @@ used instead, which is that of the run whose feed is published.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Protocol
 
 from relay_core.config import TenantConfig, VendorConfig
@@ -182,7 +183,7 @@ def judge_inputs(
         requested_at: The moment that ages are counted up to, aware.
         limits: The limits of inputs.
         last_good: The inputs that may be used instead.
-        locations: The expected locations of feeds in messages, if not the prefixes.
+        locations: The expected locations of feeds, if not the prefixes.
     """
     states: dict[str, VendorState] = {}
     faults: list[ReportEntry] = []
@@ -192,13 +193,12 @@ def judge_inputs(
         vendor_id = vendor.vendor_id
         upload = inputs.get(vendor_id)
         location = locations.get(vendor_id)
-        failures = failures_of_parts(
-            vendor, upload, requested_at, location, limits
-        )
+        judge_parts = partial(failures_of_parts, vendor, upload, requested_at)
+        failures = judge_parts(location, limits)
         failures_of_vendors[vendor_id] = failures
         failure = failure_of_input(vendor, upload, failures, limits)
+        states[vendor_id] = VendorState(VendorStatus.FOUND)
         if failure is None:
-            states[vendor_id] = VendorState(VendorStatus.FOUND)
             continue
         state = settle(vendor, failure, requested_at, last_good, upload=upload)
         states[vendor_id] = state or VendorState(VendorStatus.MISSING, failure)

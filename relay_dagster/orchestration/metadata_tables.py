@@ -1,6 +1,7 @@
 """Tables for Dagster's pages: inputs, vendors, rows, errors, guards, and rules of a run."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import dagster as dg
@@ -127,21 +128,21 @@ def vendor_table(
 def row_table(counts: Mapping[str, RowCounts]) -> dg.TableMetadataValue:
     """Return the counts of the rows of each vendor and part, by outcome."""
     counts_by_name: dict[str, Mapping[str, int]] = {}
-    columns = {"vendor_id": "string"}
     for vendor_id, row_counts in counts.items():
         vendor_counts = row_counts.as_dict()
         parts = vendor_counts.pop("parts", {})
         counts_by_name[vendor_id] = vendor_counts
-        columns |= dict.fromkeys(vendor_counts, "int")
         for part_id, part_counts in parts.items():
             counts_by_name[f"{vendor_id}/{part_id}"] = part_counts
-            columns |= dict.fromkeys(part_counts, "int")
-    _, *outcomes = columns
+    # The vendor with most counts has them in the order of all.
+    names = max(counts_by_name.values(), key=len, default={})
+    outcomes = list(dict.fromkeys(chain(names, *counts_by_name.values())))
     rows = [
-        (name, *(outcome_counts.get(outcome) for outcome in outcomes))
+        [name, *map(outcome_counts.get, outcomes)]
         for name, outcome_counts in counts_by_name.items()
     ]
-    return table(rows, {"vendor_id": "string", **dict.fromkeys(names, "int")})
+    columns = {"vendor_id": "string", **dict.fromkeys(outcomes, "int")}
+    return table(rows, columns)
 
 
 def matched_table(
