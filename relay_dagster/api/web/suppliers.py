@@ -178,10 +178,18 @@ def _supplier_page(
         name=link.name,
         until=link.expires_at,
         places=places,
+        checked=_title_of(checked_input) if len(places) > 1 else None,
         found=check,
         verdict=None if check is None else verdict_of(check),
         difference=difference,
     )
+
+
+def _title_of(tenant_input: Input | None) -> str | None:
+    """Return the name of an input on a page with several of them."""
+    if tenant_input is None:
+        return None
+    return tenant_input.part.part_id or "main file"
 
 
 def _difference(parser: ParserConfig, check: VendorCheck) -> str:

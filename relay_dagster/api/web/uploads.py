@@ -175,7 +175,7 @@ def last_uploads(
     files = platform.objects.newest_objects(tenant_input.prefix, _MAX_UPLOADS)
     if not files:
         return []
-    verdicts = _verdicts_of_runs(platform, tenant_id, tenant_input.vendor_id)
+    verdicts = _verdicts_of_runs(platform, tenant_id, tenant_input)
     uploads = []
     is_replaced = False
     for file in files:
@@ -199,9 +199,9 @@ def _identity_of(key: str, modified_at: datetime) -> tuple[str, datetime]:
 
 
 def _verdicts_of_runs(
-    platform: Platform, tenant_id: str, vendor_id: str
+    platform: Platform, tenant_id: str, tenant_input: Input
 ) -> dict[tuple[str, datetime], words.Verdict]:
-    """Return the results of files in the latest runs, keyed by the file's identity.
+    """Return the results of an input's files in the latest runs, by the file's identity.
 
     If several runs used the same file, the result is the latest run's.
     """
@@ -214,25 +214,54 @@ def _verdicts_of_runs(
         if key is None:
             continue
         manifest = json.loads(platform.objects.read_or_none(key) or b"{}")
-        entry = manifest.get("vendors", {}).get(vendor_id) or {}
+        entry = manifest.get("vendors", {}).get(tenant_input.vendor_id) or {}
         # A vendor of one file has no list.
+        vendor_files = entry.get("files", [{**entry, "part_id": None}])
+        part_id = tenant_input.part.part_id
         files = [
-            file for file in entry.get("files", [entry]) if file.get("s3_key")
+            file
+            for file in vendor_files
+            if file["part_id"] == part_id and file.get("s3_key")
         ]
         if not files:
             continue
         rows = summary_of(run, platform).get("rows") or {}
-        verdict = _verdict_of_run(entry, rows.get(vendor_id))
+        counts = _counts_of(rows.get(tenant_input.vendor_id), part_id)
+        verdict = _verdict_of_run(entry, counts, file_count=len(files))
         for file in files:
             modified_at = datetime.fromisoformat(file["last_modified"])
             verdicts[_identity_of(file["s3_key"], modified_at)] = verdict
     return verdicts
 
 
+def _counts_of(
+    rows: Mapping[str, Any] | None, part_id: str | None
+) -> Mapping[str, int] | None:
+    """Return the counts of a part's rows, of those of its vendor; None if it was not read."""
+    if rows is None:
+        return None
+    parts = rows.get("parts") or {}
+    if part_id is not None:
+        counts: Mapping[str, int] | None = parts.get(part_id)
+        return counts
+    # The rows of a part that gives rows count among those of its vendor.
+    other_counts = [part for part in parts.values() if "used" not in part]
+    return {
+        name: rows[name] - sum(counts[name] for counts in other_counts)
+        for name in ("read", "refused")
+    }
+
+
 def _verdict_of_run(
-    entry: Mapping[str, Any], rows: Mapping[str, Any] | None
+    entry: Mapping[str, Any],
+    rows: Mapping[str, Any] | None,
+    *,
+    file_count: int,
 ) -> words.Verdict:
-    """Return the result of a file, from the manifest's entry and the row counts."""
+    """Return the result of a file, from the manifest's entry and the row counts.
+
+    The counts are those of ``file_count`` files together.
+    """
     failure_code = (entry.get("trouble") or {}).get("error_code")
     if failure_code is not None:
         cause = error_words.file_error(failure_code)
@@ -243,10 +272,13 @@ def _verdict_of_run(
                 "idle", "The run ended before it read this file."
             )
         return words.Verdict("warn", "Not used.")
+    use = "Used"
+    if file_count > 1:
+        use = f"Used as one of {file_count} files"
     if rows["refused"]:
         rejected = words.number(rows["refused"])
         all_rows = words.counted(rows["read"], "row")
         verb = "was" if rows["refused"] == 1 else "were"
-        text = f"Used, but {rejected} of {all_rows} {verb} rejected."
+        text = f"{use}, but {rejected} of {all_rows} {verb} rejected."
         return words.Verdict("warn", text)
-    return words.Verdict("good", f"Used. {words.all_valid(rows['read'])}")
+    return words.Verdict("good", f"{use}. {words.all_valid(rows['read'])}")

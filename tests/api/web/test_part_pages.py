@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 from relay_dagster.runs.ports import utc_now
 from support.api_world import TENANT, ApiWorld
 from support.builders import part_document, vendor_document
-from support.fakes import served_platform
+from support.fakes import published_outcome, served_platform
 from support.html_page import Element
 from support.page_visitor import HOME, SITE, browser, signed_in
 
@@ -90,8 +91,9 @@ def test_a_supplier_has_a_form_for_each_file_and_each_is_checked_by_itself(
         visitor.client.get(back).headers["location"] == f"{path}/check/prices"
     )
     checked = visitor.open(f"{path}/check/prices")
+    assert "Your file was checked: prices" in checked.text
     assert "Your file can be used, except for 1 of 2 rows." in checked.text
-    assert "Latest files of prices" in checked.text
+    assert "Latest files: prices" in checked.text
     assert len(checked.all("form")) == 2
 
     kinds = kinds_of(base)
@@ -134,6 +136,63 @@ def test_files_that_are_no_input_and_replaced_ones_are_told_apart(
         world.platform.objects.put(f"{BASE}{name}", STOCK)
     text = browser(world).open(supplier_path(world)).text
     assert text.count("the name does not tell what kind of file it is") == 1
+
+
+def test_a_file_is_judged_by_the_rows_of_its_own_part(world: ApiWorld) -> None:
+    south = part_document("south", "rows")
+    vendor = vendor_document(
+        changes=CHANGES, duplicate_skus="last", parts=[part_document(), south]
+    )
+    world.store_config(vendor)
+    objects = world.platform.objects
+    keys = {
+        f"{BASE}full-1.csv": (None, "full"),
+        f"{BASE}1-delta.csv": (None, "delta"),
+        f"{PRICES}a.csv": ("prices", "full"),
+        "tenants/acme/inbound/part_south/b.csv": ("south", "full"),
+    }
+    files = []
+    for key, (part_id, kind) in keys.items():
+        objects.put(key, STOCK)
+        stored = objects.listed_object(key)
+        assert stored is not None
+        files.append(
+            {
+                "part_id": part_id,
+                "kind": kind,
+                "s3_key": key,
+                "last_modified": stored.last_modified.isoformat(),
+            }
+        )
+    run = world.claim(world.post_run().json()["run_id"])
+    entry = {"status": "found", "s3_key": files[0]["s3_key"], "files": files}
+    manifest = {"vendors": {"vendor_1": entry}}
+    objects.put(run.keys.input_manifest, json.dumps(manifest).encode())
+    counts = {"skipped": 0, "refused": 1, "duplicates": 0}
+    rows = {
+        "read": 12,
+        "refused": 3,
+        "parts": {
+            "prices": {**counts, "read": 5, "used": 4, "unused": 0},
+            "south": {"read": 3, "skipped": 0, "refused": 0},
+        },
+    }
+    summary = {"rows": {"vendor_1": rows}}
+    objects.put(run.keys.run_summary, json.dumps(summary).encode())
+    outcome = published_outcome(world.platform, run)
+    artifacts = {
+        **outcome.artifacts,
+        "input_manifest": run.keys.input_manifest,
+        "run_summary": run.keys.run_summary,
+    }
+    world.platform.ledger.succeed(
+        run.fence, replace(outcome, artifacts=artifacts)
+    )
+    text = browser(world).open(supplier_path(world)).text
+    use = "Used as one of 2 files, but 3 of 9 rows were rejected."
+    assert text.count(use) == 2
+    assert text.count("Used, but 1 of 5 rows was rejected.") == 1
+    assert text.count("Used. All 3 rows are valid.") == 1
 
 
 def test_twenty_files_an_hour_are_those_of_all_parts_together(
