@@ -15,6 +15,7 @@ from relay_core.domain.codes import RunStatus
 from relay_core.domain.run_faults import listed
 from relay_dagster.aws.dynamodb import schema
 from relay_dagster.aws.dynamodb.codec import instant_text, unmarshal
+from relay_dagster.aws.dynamodb.delivery_store import to_delivery
 from relay_dagster.aws.dynamodb.run_writes import to_record
 from relay_dagster.aws.dynamodb.schema import Kind
 from relay_dagster.aws.metrics import DOCTOR_CUT_SHORT, INVARIANTS_BROKEN
@@ -42,12 +43,15 @@ _SUSPECTS = (
     f"begins_with({schema.KEY}, :lock)"
     " AND (attribute_exists(holder) OR attribute_exists(waiters))"
     f" OR begins_with({schema.KEY}, :feed)"
+    f" OR begins_with({schema.KEY}, :delivery) AND attribute_exists(pending)"
+    " AND attribute_not_exists(due_at)"
     f" OR begins_with({schema.KEY}, :run) AND (attribute_not_exists(acknowledged_at)"
     " AND (attribute_not_exists(due_at) OR due_at < :late OR lock_state = :owner)"
     f" OR {schema.LISTED_STATUS} = :held OR {schema.KEY} BETWEEN :first AND :last"
     " AND requested_at > :oldest AND attribute_exists(finished_at))"
 )
-"""Locks, feeds, suspicious or held runs, and the runs whose artifacts are looked for."""
+"""Locks, feeds, deliveries that nothing will send, suspicious or held runs, and the runs
+whose artifacts are looked for."""
 
 _log = event_log()
 
@@ -69,6 +73,7 @@ def examine(
         (Kind.RUN, examination.runs),
         (Kind.LOCK, examination.locks),
         (Kind.FEED, FeedExamination(platform, extent).findings),
+        (Kind.DELIVERY, examination.deliveries),
     )
     with ThreadPoolExecutor(_READERS) as pool:
         while not progress.is_complete:
@@ -136,6 +141,7 @@ class _Examination:
             Kind.RUN: [],
             Kind.LOCK: [],
             Kind.FEED: [],
+            Kind.DELIVERY: [],
         }
         closed_tenants = self._platform.deletions.listed()
         attributes = ("tenant_id", "holder", "waiters")
@@ -164,6 +170,7 @@ class _Examination:
             "run": Kind.RUN.key(""),
             "lock": Kind.LOCK.key(""),
             "feed": Kind.FEED.key(""),
+            "delivery": Kind.DELIVERY.key(""),
             "first": Kind.RUN.key(first_run_id),
             "last": Kind.RUN.key(last_run_id),
             "late": instant_text(self._late),
@@ -285,6 +292,31 @@ class _Examination:
         if record.lock_state is not LockState.NONE:
             return False
         return record.finished_at is None or record.finished_at < self._late
+
+    # --- deliveries --------------------------------------------------------------------
+
+    def deliveries(self, names: Sequence[str]) -> Iterator[Finding]:
+        """Yield the deliveries whose file is to be sent, but that nothing makes due.
+
+        A name has a tenant and a delivery.
+        """
+        unreadable: list[Finding] = []
+        states = read_items(
+            self._platform.database.runs,
+            map(Kind.DELIVERY.key, names),
+            to_delivery,
+            unreadable,
+        )
+        yield from unreadable
+        for state in states.values():
+            if state is None or state.pending is None or state.due_at:
+                continue
+            run_id = state.pending.run_id
+            yield Finding(
+                Invariant.UNSENT_DELIVERY,
+                f"delivery {state.delivery_id} of {state.tenant_id}",
+                f"the feed of run {run_id} is to be sent, and nothing will send it",
+            )
 
     # --- dead letters ------------------------------------------------------------------
 

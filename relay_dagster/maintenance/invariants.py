@@ -35,6 +35,7 @@ class Invariant(StrEnum):
     HELD_FEED_GONE = "held_feed_gone"
     HOLD_WITHOUT_RUN = "hold_without_run"
     ARTIFACTS_GONE = "artifacts_gone"
+    UNSENT_DELIVERY = "delivery_never_sent"
     UNKNOWN_DEAD_LETTER = "unknown_dead_letter"
     UNREADABLE_ITEM = "unreadable_item"
 

@@ -49,6 +49,12 @@ FIRST, HELD, OPEN, NOBODY = (
 )
 ROWS = [f"S{number:02},5,10.00" for number in range(20)]
 LATER = timedelta(hours=2)
+PENDING = {
+    "run_id": {"S": FIRST},
+    "seq": {"N": "1"},
+    "published_at": {"S": "2026-03-01T12:00:00.000000Z"},
+}
+"""A publication that is to be delivered, as it is stored."""
 
 
 @pytest.fixture(scope="module")
@@ -281,6 +287,16 @@ DAMAGES: dict[str, tuple[Callable[[World], Any], Invariant]] = {
     "an artifact of a held run that is gone": (
         lambda world: without(world, world.record(HELD).artifacts["report"]),
         Invariant.ARTIFACTS_GONE,
+    ),
+    "a delivery that nothing makes due": (
+        lambda world: changed(
+            world,
+            Kind.DELIVERY.key(TENANT, "bazaar"),
+            tenant_id={"S": TENANT},
+            delivery_id={"S": "bazaar"},
+            pending={"M": PENDING},
+        ),
+        Invariant.UNSENT_DELIVERY,
     ),
     "a dead letter that nobody knows": (stray, Invariant.UNKNOWN_DEAD_LETTER),
 }

@@ -39,6 +39,7 @@ from relay_dagster.tenants.deletion import SWEPT_AFTER, TenantState
 from relay_dagster.wiring import Platform
 from support.api_world import ApiWorld
 from support.builders import feed, vendor_document
+from support.config_documents import DELIVERY
 from support.dagster_storages import STORAGES
 from support.fakes import embedded_platform
 from support.run_world import World
@@ -113,6 +114,7 @@ def furnish(estate: Estate, tenant_id: str) -> None:
             tenant_id=tenant_id,
             default_currency=currency,
             triggers=triggers,
+            deliveries=[DELIVERY],
         )
     api = ApiWorld(platform)
     api.issue_key(tenant_id)
@@ -153,6 +155,9 @@ def furnish(estate: Estate, tenant_id: str) -> None:
         world.dispatch(run_id=run_id)
         run_ids.append(world.execute(run_id=run_id).run_id)
     run_ids.append(world.execute(None).run_id)  # by hand
+    # A delivery waits, and so does the plan of another.
+    path = f"/v1/tenants/{tenant_id}/deliveries/marketplace/send"
+    assert api.client.post(path).status_code == 202
     withdrawn = platform.ledger.reserve(
         NewRun(run_id=str(uuid.uuid4()), tenant_id=tenant_id)
     )

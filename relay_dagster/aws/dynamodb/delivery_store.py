@@ -33,6 +33,8 @@ MAX_OF_TENANT = 20
 MAX_SEARCHED = 20_000
 _DELIVERIES = codec.Codec(kind=DeliveryState)
 _PLANS = codec.Codec(kind=DeliveryPlan)
+to_delivery = _DELIVERIES.read
+"""Returns the delivery of an item."""
 
 
 @dataclass(frozen=True, slots=True)
