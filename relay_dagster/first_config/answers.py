@@ -13,7 +13,7 @@ from relay_core.config.values import is_currency
 from relay_core.domain.cell_rules import shorten
 from relay_core.samples.starter import CURRENCY, MARGIN
 from relay_dagster.client.terminal import Screen
-from relay_dagster.first_config.drafts import VendorDraft
+from relay_dagster.first_config.drafts import VendorDraft, with_sku
 
 _MAX_CANDIDATES = 5
 _MAX_SAMPLES = 3
@@ -124,9 +124,9 @@ def _ask_sku(draft: VendorDraft, screen: Screen) -> VendorDraft:
         if not answer:
             return draft
         if answer in headers:
-            return draft.with_sku(answer)
+            return with_sku(draft, answer)
         if answer.isdecimal() and 1 <= int(answer) <= len(candidates):
-            return draft.with_sku(candidates[int(answer) - 1].header)
+            return with_sku(draft, candidates[int(answer) - 1].header)
         screen.complain(
             f"The file has no column {shorten(answer)}. Its columns are: "
             f"{listed_headers}.",

@@ -132,13 +132,11 @@ def sku_reason(draft: VendorDraft) -> str:
     named_header = f'sku: "{comment_text(header)}".'
     if draft.is_chosen:
         return f"{named_header} Your answer."
+    if draft.is_chosen is False:
+        return f"{named_header} The likeliest header, but not a clear one. Check it."
     for guess in check.guesses:
         if guess.option == "column_map.sku" and guess.value == header:
             return findings.describe_guess(guess)
-    if header in {
-        candidate.header for candidate in check.unknown.get("sku", ())
-    }:
-        return f"{named_header} The likeliest header, but not a clear one. Check it."
     return f"{named_header} The header says so."
 
 
@@ -176,17 +174,11 @@ def vendor_notes(
     check = draft.check
     if check is None:
         return [str(draft.result)]
-    unknown = {
-        column: candidates
-        for column, candidates in check.unknown.items()
-        if column != "sku" or draft.sku_header is None
-    }
     without_guesses = replace(
         check,
         as_sent=check.best,
         with_changes=None,
         guesses=(),
-        unknown=unknown,
     )
     doubts = findings.upload_doubts(f"vendors.{index}", check, config)
     messages = [

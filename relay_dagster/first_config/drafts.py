@@ -35,7 +35,8 @@ class VendorDraft:
         file: The file's bytes.
         result: The check of the file, or the message that says why it cannot be checked.
         parser: The options of the parser, as the config has them.
-        is_chosen: Whether a person chose the header of the SKU.
+        is_chosen: Whether a person chose the header of the SKU. It is None if the check
+            has proposed the header, and False if it is only the likeliest one.
     """
 
     vendor_id: str
@@ -43,7 +44,7 @@ class VendorDraft:
     file: InputFile
     result: FeedCheck | str
     parser: dict[str, Any]
-    is_chosen: bool = False
+    is_chosen: bool | None = None
 
     @property
     def check(self) -> FeedCheck | None:
@@ -101,6 +102,12 @@ class VendorDraft:
             for candidate in guess.candidates
         ]
         candidates += check.unknown.get("sku", ())
+        if not candidates:
+            candidates = [
+                Candidate(missing.nearest, 0.0)
+                for missing in check.best.missing
+                if missing.column == "sku" and missing.nearest is not None
+            ]
         first_header = self.sku_header
         if first_header is None:
             return candidates
@@ -115,15 +122,6 @@ class VendorDraft:
             if candidate.header == first_header
         ][:1] or [Candidate(first_header, 1.0, _samples(check))]
         return [first, *others]
-
-    def with_sku(self, header: str, *, is_chosen: bool = True) -> "VendorDraft":
-        """Return the draft with another header of the SKU."""
-        column_map = {**self.parser.get("column_map", {}), "sku": header}
-        return replace(
-            self,
-            parser={**self.parser, "column_map": column_map},
-            is_chosen=is_chosen,
-        )
 
 
 def _samples(check: FeedCheck) -> tuple[str, ...]:
@@ -173,8 +171,44 @@ def draft_of(
     draft = VendorDraft(vendor_id, path, file, result, parser)
     if draft.sku_header is None and draft.sku_candidates:
         likeliest = draft.sku_candidates[0].header
-        return draft.with_sku(likeliest, is_chosen=False)
+        return with_sku(draft, likeliest, is_chosen=False)
     return draft
+
+
+def with_sku(
+    draft: VendorDraft,
+    header: str,
+    *,
+    is_chosen: bool = True,
+) -> VendorDraft:
+    """Return a draft with another header of the SKU, and the reading of its file with it.
+
+    Raises:
+        ValueError: The draft's file cannot be checked.
+    """
+    check = draft.check
+    if check is None:
+        raise ValueError(f"{draft.path} has no headers to choose from.")
+    column_map = {**draft.parser.get("column_map", {}), "sku": header}
+    parser = {**draft.parser, "column_map": column_map}
+    document = vendor_document(draft.vendor_id, parser)
+    config = load_config({**starter_config(), "vendors": [document]})
+    (vendor,) = config.vendors
+    new_check = check_file(draft.file.data, vendor, config)
+    unknown = {
+        column: candidates
+        for column, candidates in check.unknown.items()
+        if column != "sku"
+    }
+    # The guesses are those of the first check: this parser has no options to guess.
+    result = replace(
+        check,
+        with_changes=new_check.as_sent,
+        unknown=unknown,
+        doubts=new_check.doubts,
+        has_amounts=new_check.has_amounts,
+    )
+    return replace(draft, result=result, parser=parser, is_chosen=is_chosen)
 
 
 def vendor_document(vendor_id: str, parser: dict[str, Any]) -> dict[str, Any]:

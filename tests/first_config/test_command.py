@@ -201,6 +201,22 @@ def test_what_is_assumed_is_said(shop: Shop) -> None:
         assert told in output
 
 
+def test_a_header_that_is_only_the_likeliest_is_taken_and_said(
+    shop: Shop,
+) -> None:
+    # Too few of its values differ for a header that the check would propose.
+    data = b"SKUS,Cost\n" + b"".join(
+        f"{'AB'[n % 2]}-{n % 3},2.50\n".encode() for n in range(60)
+    )
+    status, lines = shop.new(shop.write("acme.csv", data))
+    (vendor,) = shop.config.vendors
+    assert vendor.parser.column_map["sku"] == "SKUS"
+    assert (status, run_printed(lines[-1])) == (0, 0)
+    output = "\n".join(lines)
+    assert 'sku: "SKUS". The likeliest header, but not a clear one.' in output
+    assert "missing required columns" not in output.lower()
+
+
 def test_a_currency_of_the_files_is_the_tenant_s(shop: Shop) -> None:
     priced = FILES["currency symbol and thousands"][0]
     shop.new(shop.write("acme.csv", priced))

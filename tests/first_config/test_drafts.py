@@ -14,6 +14,7 @@ from relay_dagster.first_config.drafts import (
     VendorDraft,
     draft_of,
     vendor_ids,
+    with_sku,
 )
 from relay_dagster.mapped_files import InputFile
 
@@ -60,7 +61,7 @@ def test_a_header_named_sku_needs_no_map_and_is_the_likeliest() -> None:
     found = draft(b"sku,quantity_available,cost\nA1,5,2.50\nB2,7,3.10\n")
     assert (found.sku_header, found.parser) == ("sku", {"format": "csv"})
     assert [each.header for each in found.sku_candidates] == ["sku"]
-    chosen = found.with_sku("cost")
+    chosen = with_sku(found, "cost")
     assert chosen.parser["column_map"] == {"sku": "cost"}
     assert chosen.is_chosen
 
