@@ -378,13 +378,21 @@ def no_valid_rows(total: int) -> ReportEntry:
     )
 
 
-def nothing_priced(skus: int, free: int) -> ReportEntry:
+def nothing_priced(skus: int, free: int, unmatched: int) -> ReportEntry:
     """Return the entry of a run without a priced SKU.
 
     ``free`` of the ``skus`` have a price of 0.00; the others have no amount.
+    ``unmatched`` is the number of rows that are taken out, because nothing matches them.
     """
     reason = f"none of the {skus} SKUs can be priced"
-    if not skus:
+    if not skus and unmatched:
+        rows = "1 row" if unmatched == 1 else f"{unmatched} rows"
+        reason = f"no offer is left, and {rows} match nothing"
+        fix = (
+            "Check that the files have the same SKUs or other keys, or keep "
+            "unmatched rows."
+        )
+    elif not skus:
         reason = "price rules or overrides leave out every offer"
         fix = (
             "Narrow when in pricing.rules, or remove overrides with leave_out."

@@ -154,20 +154,25 @@ def merge_vendors(
         )
     winners = merge_offers(config, used, overrides)
     all_warnings += unpriced_warnings(winners, limits.report_entries)
-    return _inventory_of(config, winners, all_warnings)
+    unmatched_count = sum(vendor.taken_out for vendor in used)
+    return _inventory_of(config, winners, all_warnings, unmatched_count)
 
 
 def _inventory_of(
     config: TenantConfig,
     winners: Winners,
     warnings: Sequence[ReportEntry],
+    unmatched_count: int,
 ) -> MergedInventory:
     """Return the inventory of the best offers; a failure if none of them has a price."""
     unpriced_count = len(winners.unpriced)
     faults: list[ReportEntry] = []
     if not len(winners.priced):
         free_count = int(pc.sum(winners.unpriced["is_free"]).as_py() or 0)
-        faults.append(run_faults.nothing_priced(unpriced_count, free_count))
+        fault = run_faults.nothing_priced(
+            unpriced_count, free_count, unmatched_count
+        )
+        faults.append(fault)
     return MergedInventory(
         config=config,
         failure=run_faults.failure_of(faults, Stage.MERGE_PRICE),

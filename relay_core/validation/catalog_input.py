@@ -44,7 +44,7 @@ def with_catalog(
         config.catalog.as_vendor(),
         inputs.get(CATALOG),
         requested_at,
-        locations.get(CATALOG),
+        locations,
         limits,
     )
     faults = [*verdict.faults, *([] if fault is None else [fault])]
@@ -67,7 +67,7 @@ def _fault_of(
     catalog: VendorConfig,
     upload: VendorInput | None,
     requested_at: datetime,
-    location: str | None,
+    locations: Mapping[str, str],
     limits: Limits,
 ) -> CatalogFault | None:
     """Return the fault of the catalog's upload, judged as a vendor's."""
@@ -75,14 +75,15 @@ def _fault_of(
         catalog,
         upload,
         requested_at,
-        location,
+        locations,
         limits,
     )
     failure = failure_of_input(catalog, upload, failures, limits)
     if failure is None:
         return None
     if failure.error_code == WarningCode.REQUIRED_VENDOR_MISSING:
-        location = location or catalog.inbound.s3_prefix or ANY_PREFIX
+        location = locations.get(CATALOG) or catalog.inbound.s3_prefix
+        location = location or ANY_PREFIX
         return run_faults.missing_catalog(CATALOG, location)
     return run_faults.of_catalog(failure)
 

@@ -21,6 +21,7 @@ from relay_core.domain.codes import (
     VendorStatus,
     WarningCode,
 )
+from relay_core.domain.input_names import name_of
 from relay_core.domain.limits import Limits
 from relay_core.domain.records import ReportEntry, RunFailure
 from relay_core.validation.file_ages import failure_of_files
@@ -183,7 +184,8 @@ def judge_inputs(
         requested_at: The moment that ages are counted up to, aware.
         limits: The limits of inputs.
         last_good: The inputs that may be used instead.
-        locations: The expected locations of feeds, if not the prefixes.
+        locations: The expected locations of feeds by the names of inputs, if not the
+            prefixes.
     """
     states: dict[str, VendorState] = {}
     faults: list[ReportEntry] = []
@@ -192,9 +194,8 @@ def judge_inputs(
     for vendor in vendors:
         vendor_id = vendor.vendor_id
         upload = inputs.get(vendor_id)
-        location = locations.get(vendor_id)
         judge_parts = partial(failures_of_parts, vendor, upload, requested_at)
-        failures = judge_parts(location, limits)
+        failures = judge_parts(locations, limits)
         failures_of_vendors[vendor_id] = failures
         failure = failure_of_input(vendor, upload, failures, limits)
         states[vendor_id] = VendorState(VendorStatus.FOUND)
@@ -408,10 +409,13 @@ def failures_of_parts(
     vendor: VendorConfig,
     upload: VendorInput | None,
     requested_at: datetime,
-    location: str | None,
+    locations: Mapping[str, str],
     limits: Limits,
 ) -> dict[str | None, ReportEntry]:
-    """Return the failures of the parts whose files cannot be used, by part."""
+    """Return the failures of the parts whose files cannot be used, by part.
+
+    ``locations`` are the expected locations by the names of inputs, if not the prefixes.
+    """
     failures = {}
     for part in vendor.input_parts:
         files = [] if upload is None else upload.of_part(part.part_id)
@@ -422,7 +426,8 @@ def failures_of_parts(
             requested_at,
         )
         if failure is None and not files:
-            failure = _absence_of(vendor, part, location)
+            name = name_of(vendor.vendor_id, part.part_id)
+            failure = _absence_of(vendor, part, locations.get(name))
         for file in files:
             if failure is None and file.size > limits.feed_bytes:
                 failure = run_faults.too_large(
@@ -444,10 +449,8 @@ def _absence_of(
 ) -> ReportEntry:
     """Return the failure of a part without files.
 
-    ``location`` is the expected location of the base's files, if not its prefix.
+    ``location`` is the expected location of the files, if not the prefix.
     """
-    if part.part_id is not None:
-        location = None
     code = WarningCode.OPTIONAL_VENDOR_MISSING
     if vendor.required and part.required:
         code = WarningCode.REQUIRED_VENDOR_MISSING

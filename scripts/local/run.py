@@ -281,7 +281,7 @@ def steps(
     return stages.steps(
         dict(_found_inputs(config, request)),
         feeds,
-        {vendor.vendor_id: _location(vendor) for vendor in _inputs(config)},
+        dict(_locations(config)),
         within=within,
     )
 
@@ -419,8 +419,12 @@ def _inputs(config: TenantConfig) -> list[VendorConfig]:
     return [*config.vendors, config.catalog.as_vendor()]
 
 
-def _location(vendor: VendorConfig) -> str:
-    return vendor.inbound.s3_prefix or f"--vendor-file {vendor.vendor_id}=FILE"
+def _locations(config: TenantConfig) -> Iterator[tuple[str, str]]:
+    """Yield the name of each input and the location of its files for messages."""
+    for vendor in _inputs(config):
+        for part in vendor.input_parts:
+            name = name_of(vendor.vendor_id, part.part_id)
+            yield name, part.inbound.s3_prefix or f"--vendor-file {name}=FILE"
 
 
 def _write_reports(

@@ -141,6 +141,41 @@ def test_a_vendor_without_a_file_has_no_input(
     assert "normalized/vendor_1/normalized.csv" not in bench.tree()
 
 
+def test_a_part_without_a_file_is_named_as_the_command_names_it(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    document = config_document()
+    document["vendors"][0]["inbound"] = {"type": "local"}
+    document["vendors"][0]["parts"] = [
+        {
+            "part_id": "stock",
+            "gives": ["brand"],
+            "inbound": {"type": "local"},
+            "parser": {"format": "csv"},
+        }
+    ]
+    assert bench.run(document, vendor_1=feed()) == 1
+    assert "--vendor-file vendor_1/stock=FILE" in last_error_line(capsys)
+
+
+def test_a_feed_whose_rows_match_nothing_says_so(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    document = config_document() | {
+        "catalog": {
+            "inbound": {"type": "local"},
+            "parser": {"format": "csv"},
+            "unmatched": "leave_out",
+        }
+    }
+    products = bench.write("products.csv", b"sku\nOTHER\n")
+    arguments = ["--vendor-file", f"catalog={products}"]
+    assert bench.run(document, *arguments, vendor_1=feed("A,1,2")) == 1
+    line = last_error_line(capsys)
+    assert line.startswith("empty_output: empty output: no offer is left, and ")
+    assert "match nothing, and an empty feed is never published." in line
+
+
 def test_a_file_of_no_bytes_is_a_feed_of_no_rows(
     bench: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:
