@@ -1,7 +1,7 @@
 """``make bench-parts``: what a vendor's several files cost beside one file with the same rows.
 
-A price list with a stock file of as many rows, against one file with all columns; and a full file with
-files of changes, against a full file of what they come to.
+A price list with a stock file of as many rows, against one file with all columns; and a full file
+with files of changes, against a full file of what they come to.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ import json
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from random import Random
 from typing import Any
+
+import numpy as np
 
 from benchmarks import tables
 from benchmarks.feeds import Shape
@@ -76,8 +77,8 @@ def _joined(
     without = [name for name in header if name != "QTY"]
     prices = (row[:quantity] + row[quantity + 1 :] for row in rows)
     _write(joined / "prices.csv", without, prices)
-    stock = [[row[sku], row[quantity]] for row in rows]
-    Random(1).shuffle(stock)
+    order = np.random.default_rng(1).permutation(len(rows)).tolist()
+    stock = ([rows[place][sku], rows[place][quantity]] for place in order)
     _write(joined / "stock.csv", ["SKU", "QTY"], stock)
     parser = config["vendors"][0]["parser"]
     column_map = dict(parser["column_map"])
@@ -112,7 +113,7 @@ def _changed(
     delta_count: int,
 ) -> list[Entrant]:
     """Write a full file with files of changes, and a full file of what they come to."""
-    random = Random(2)
+    random = np.random.default_rng(2)
     quantity = header.index("QTY")
     size = max(1, len(rows) // 50)
     result = {row[0]: row for row in rows}
@@ -121,9 +122,11 @@ def _changed(
     names = ["full.csv"]
     for number in range(delta_count):
         delta = []
-        for row in random.sample(rows, min(size, len(rows))):
-            row = [*row]
-            row[quantity] = str(random.randrange(1000))
+        places = random.choice(len(rows), size, replace=False).tolist()
+        quantities = random.integers(1000, size=size).tolist()
+        for place, number in zip(places, quantities, strict=True):
+            row = [*rows[place]]
+            row[quantity] = str(number)
             result[row[0]] = row
             delta.append(row)
         names.append(f"delta-{number:03}.csv")

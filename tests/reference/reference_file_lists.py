@@ -1,7 +1,7 @@
 """A vendor of several files a second time: row by row, with dicts, as slowly and plainly as can be.
 
-It knows CSV with commas alone, and the columns of `COLUMNS`. A file's rows are judged one by one; changes,
-parts, the SKU map and duplicates follow in the order of the contract.
+It knows CSV with commas alone, and the columns of `COLUMNS`. A file's rows are judged one by one;
+changes, parts, the SKU map and duplicates follow in the order of the contract.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ LARGEST = 2**31 - 1
 COLUMNS = ("sku", "vendor_sku", "quantity_available", "cost", "title", "shelf")
 
 
-class Trouble(Exception):
+class TroubleError(Exception):
     """The vendor cannot be used, because of this code."""
 
 
@@ -58,7 +58,7 @@ class Outcome:
     left_out: list[str] = field(default_factory=list)
 
 
-def read(
+def read(  # noqa: C901 - one rule after the other, as the contract has them
     file: File, gives: tuple[str, ...], deleted: dict[str, Any] | None
 ) -> None:
     """Read a file's records, and judge each."""
@@ -157,7 +157,7 @@ def join_duplicates(
     return staying, refused, len(rows) - len(staying) - len(refused)
 
 
-def combine(
+def combine(  # noqa: C901 - one step after the other, as the contract has them
     files: list[File],
     vendor: dict[str, Any],
     sku_map: dict[str, str] | None = None,
@@ -182,7 +182,7 @@ def combine(
         for file in own:
             read(file, columns, (changes or {}).get("deleted"))
             if file.kind == "full" and not file.total:
-                raise Trouble("no_rows_parsed")
+                raise TroubleError("no_rows_parsed")
         change(own)
         if changes:
             policy = section.get("duplicate_skus", "refuse")
@@ -208,7 +208,7 @@ def combine(
         base, lost, figures = give(base, own, section)
         if figures is None:
             if section.get("required", True):
-                raise Trouble("no_rows_parsed")
+                raise TroubleError("no_rows_parsed")
             outcome.left_out.append(section["part_id"])
             del standing[section["part_id"]]
             continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,9 @@ from support.pages import PAGES
 PAGE = PAGES["docs/SUPPLIERS.md"]
 SECTIONS = {each.partition("\n")[0]: each for each in PAGE.split("\n## ")}
 EXAMPLES = [name for name, text in SECTIONS.items() if "```csv" in text]
+
+
+TWO_FILES = "A supplier of two files"
 
 
 def block(name: str, kind: str) -> str:
@@ -36,7 +40,12 @@ def fed(bench: Bench, config: dict[str, Any], data: bytes) -> str:
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in EXAMPLES if name != "Walk through a real file"]
+    "name",
+    [
+        name
+        for name in EXAMPLES
+        if name not in ("Walk through a real file", TWO_FILES)
+    ],
 )
 def test_a_file_of_the_page_becomes_the_feed_beside_it(
     name: str, tmp_path: Path
@@ -89,5 +98,36 @@ def test_the_check_proposes_the_path_of_the_records_of_xml(
         assert parser["column_map"][column] == mapped["column_map"][column]
 
 
+def test_two_files_of_a_supplier_become_the_feed_below_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = SECTIONS[TWO_FILES]
+    prices, stock = re.findall(r"```text\n(.*?)```", text, re.DOTALL)
+    bench = Bench(tmp_path)
+    bench.write("prices.csv", prices.encode())
+    bench.write("stock.csv", stock.encode())
+    bench.write("tenant.yaml", document(TWO_FILES))
+    (command,) = re.findall(r"    python scripts/local_run.py (.*)", text)
+    monkeypatch.chdir(tmp_path)
+    assert main(command.split()) == 0
+    feed = (tmp_path / "out" / "outputs" / "merged_inventory.csv").read_text()
+    assert feed == block(TWO_FILES, "csv")
+    summary = json.loads(
+        (tmp_path / "out" / "reports" / "run_summary.json").read_text()
+    )
+    rows = summary["rows"]["hammer_house"]
+    assert (rows["unmatched"], rows["won"]) == (1, 2)
+    assert rows["parts"] == {
+        "stock": {
+            "read": 3,
+            "skipped": 0,
+            "refused": 0,
+            "duplicates": 0,
+            "used": 2,
+            "unused": 1,
+        }
+    }
+
+
 def test_the_page_shows_each_kind_of_list() -> None:
-    assert len(EXAMPLES) == 7
+    assert len(EXAMPLES) == 8

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -32,6 +32,8 @@ class NamedFile(NamedTuple):
 @dataclass
 class ListRun(ReportedRun):
     """A run of the vendor `acme`, and its files."""
+
+    document: dict[str, Any] = field(default_factory=dict)
 
     def table(self, key: str) -> list[dict[str, str]]:
         """Return the rows of a CSV file."""
@@ -102,7 +104,7 @@ def run_files(
         **(config or {}),
     }
     tenant = load_config(config_document(*documents, **settings))
-    run = ListRun()
+    run = ListRun(document=tenant.to_document())
     stages = RunStages(
         tenant,
         tenant.vendors,
