@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from relay_core.domain.cell_rules import cut
 from relay_core.domain.codes import MATCH_KEYS
@@ -133,6 +133,13 @@ class Fate(NamedTuple):
     length: str
 
 
+class PartRows(NamedTuple):
+    """The outcomes of the rows of a vendor's part, in words."""
+
+    part_id: str
+    outcomes: str
+
+
 class VendorRows(NamedTuple):
     """The outcomes of a vendor's rows."""
 
@@ -140,17 +147,22 @@ class VendorRows(NamedTuple):
     read: str
     summary: str
     fates: tuple[Fate, ...]
+    parts: tuple[PartRows, ...]
 
     @classmethod
-    def of(cls, vendor_id: str, counts: Mapping[str, int | None]) -> VendorRows:
+    def of(cls, vendor_id: str, counts: Mapping[str, Any]) -> VendorRows:
         """Return a vendor's bar.
 
         If the run failed before the merge, the bar has a part for the remaining rows.
         """
         read_count = counts["read"] or 0
-        outcomes = [
+        parts = counts.get("parts") or {}
+        fate_words = dict(wording.FATE_WORDS)
+        if any("used" in part_counts for part_counts in parts.values()):
+            fate_words["unmatched"] = (wording.UNMATCHED_BY_PARTS, "warn")
+        outcomes: list[tuple[str, Tone, int]] = [
             (words, tone, counts.get(name) or 0)
-            for name, (words, tone) in wording.FATE_WORDS.items()
+            for name, (words, tone) in fate_words.items()
         ]
         if counts["won"] is None:
             remaining_count = read_count - sum(
@@ -181,6 +193,10 @@ class VendorRows(NamedTuple):
             read=wording.counted(read_count, "row"),
             summary=summary,
             fates=tuple(fates),
+            parts=tuple(
+                PartRows(part_id, wording.rows_of_part(part_counts))
+                for part_id, part_counts in parts.items()
+            ),
         )
 
 

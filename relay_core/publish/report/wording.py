@@ -93,10 +93,21 @@ FATE_WORDS: dict[str, tuple[str, Tone]] = {
     "left_out": ("Left out by your settings", "idle"),
     "unpriced": ("No price", "bad"),
     "unmatched": ("Taken out, because no product matches", "warn"),
+    "replaced": ("Replaced by a later file of changes", "idle"),
     "refused": ("Rejected", "bad"),
     "skipped": ("Skipped by your settings", "idle"),
 }
 """The outcomes of rows in the order of the bar, each with its tone."""
+UNMATCHED_BY_PARTS = "Taken out, because no row of another file matches"
+"""The outcome of unmatched rows of a vendor whose parts give columns."""
+_PART_WORDS = {
+    "used": "used",
+    "unused": "not used, because the vendor's other files do not have their key",
+    "duplicates": "not used, because another row has the same key",
+    "replaced": "replaced by a later file of changes",
+    "refused": "rejected",
+    "skipped": "skipped by your settings",
+}
 USE_WORDS: dict[str, tuple[Tone, str]] = {
     VendorStatus.FOUND: ("good", "Latest file"),
     VendorStatus.LAST_GOOD: ("warn", "Last good file"),
@@ -133,6 +144,17 @@ def counted(count: int, noun: str) -> str:
     """Return a count of things: ``1 row``, ``2 rows``."""
     plural = "" if count == 1 else "s"
     return f"{number(count)} {noun}{plural}"
+
+
+def rows_of_part(counts: Mapping[str, int]) -> str:
+    """Return the outcomes of a part's rows: ``4 rows: 3 used; 1 rejected``."""
+    outcomes = [
+        f"{number(counts[name])} {words}"
+        for name, words in _PART_WORDS.items()
+        if counts.get(name)
+    ]
+    read = counted(counts["read"], "row")
+    return f"{read}: {'; '.join(outcomes)}" if outcomes else read
 
 
 def percent(share: str) -> str:
