@@ -18,7 +18,7 @@ from playwright.sync_api import Locator, Page, expect
 from integration.installation import Installation
 from relay_dagster.devstack.processes import API
 from ui.chromium import find_chromium, open_browser, serving_a_page
-from ui.views import assert_finished
+from ui.hands import Judge, Keys, Mouse
 
 pytestmark = pytest.mark.integration
 
@@ -26,7 +26,6 @@ VENDOR = f"nordlager{'_nord' * 11}"  # the longest that an id may be
 ROWS = [f"N-{number:03};{number};{number},50 €" for number in range(1, 41)]
 DEARER = [ROWS[0], "N-002;2;2500,00 €", *ROWS[2:]]
 SECONDS = 300
-MAX_TABS = 150
 
 
 @pytest.fixture(scope="module")
@@ -65,70 +64,6 @@ def new_tenant(relay: Installation, tenant: str) -> str:
     assert stored.status_code == 201, stored.text
     made = relay.http.post(f"/v1/tenants/{tenant}/api-keys")
     return str(made.json()["api_key"])
-
-
-class Mouse:
-    """Somebody who clicks."""
-
-    def __init__(self, page: Page) -> None:
-        self.page = page
-
-    def press(self, what: Locator) -> None:
-        """Press a link, a button or a box."""
-        what.click()
-
-    def enter(self, what: Locator, text: str) -> None:
-        """Type into a field."""
-        what.click()
-        self.page.keyboard.type(text)
-
-    def clear(self, what: Locator) -> None:
-        """Empty a field."""
-        what.click()
-        self.page.keyboard.press("Control+A")
-        self.page.keyboard.press("Delete")
-
-    def look(self) -> None:
-        """Look at a page."""
-
-
-class Keys(Mouse):
-    """Somebody who has a keyboard alone."""
-
-    def press(self, what: Locator) -> None:
-        self._reach(what)
-        is_link = what.evaluate("it => it.localName === 'a'")
-        self.page.keyboard.press("Enter" if is_link else "Space")
-
-    def enter(self, what: Locator, text: str) -> None:
-        self._reach(what)
-        self.page.keyboard.type(text)
-
-    def clear(self, what: Locator) -> None:
-        self._reach(what)
-        self.page.keyboard.press("Control+A")
-        self.page.keyboard.press("Delete")
-
-    def _reach(self, what: Locator) -> None:
-        wanted = what.element_handle()
-        for _ in range(MAX_TABS):
-            self.page.keyboard.press("Tab")
-            if self.page.evaluate(
-                "wanted => document.activeElement === wanted", wanted
-            ):
-                return
-        raise AssertionError(f"no key leads to {what}")
-
-
-class Judge(Mouse):
-    """Somebody who looks for faults of each page, which stands still for that."""
-
-    def __init__(self, page: Page) -> None:
-        super().__init__(page)
-        page.route("**/progress.js*", lambda route: route.abort())
-
-    def look(self) -> None:
-        assert_finished(self.page)
 
 
 def journey(

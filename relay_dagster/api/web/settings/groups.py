@@ -166,7 +166,12 @@ CHANNELS = SettingsPage(
     "get each new feed.",
     (
         Group("Channels", names=("channels",)),
-        Group("Deliveries", names=("deliveries",)),
+        Group(
+            "Deliveries",
+            names=("deliveries",),
+            intro="Files and deliveries shows the first rows of each file, and what "
+            "was sent to each server.",
+        ),
     ),
 )
 CATALOG = SettingsPage(
