@@ -415,6 +415,12 @@ def _press_last(page: Page) -> None:
     page.get_by_text("Save override").scroll_into_view_if_needed()
 
 
+def _change_stock(page: Page) -> None:
+    page.get_by_label("Pieces to keep back").fill("2")
+    page.get_by_label("Offer at most").fill("500")
+    press("Review changes")(page)
+
+
 _SUPPLIER = View(
     "page_supplier",
     lambda ex: f"{ex.supplier_page(FAILED, sample_tenant.VENDORS[0])}/check",
@@ -465,6 +471,41 @@ PAGES = (
             "Save override",
         ),
         act=_press_last,
+    ),
+    *_page(
+        "page_settings",
+        HISTORY,
+        lambda ex: f"tenants/{HISTORY}/settings",
+        *("Add vendor", "Prices", "History"),
+    ),
+    *_page(
+        "page_prices",
+        HISTORY,
+        lambda ex: f"tenants/{HISTORY}/settings/prices",
+        *("Every price", "Price rules", "Try it on one SKU"),
+        dark=True,
+    ),
+    *_page(
+        "page_safety",
+        HELD,
+        lambda ex: f"tenants/{HELD}/settings/safety",
+        *("Your latest feed", "Changes from one feed to the next"),
+    ),
+    *_page(
+        "page_review",
+        HISTORY,
+        lambda ex: f"tenants/{HISTORY}/settings/stock",
+        *("Review your changes", "Pieces to keep back", "Save changes"),
+        act=_change_stock,
+    ),
+    *_page(
+        "page_columns",
+        HISTORY,
+        lambda ex: (
+            f"tenants/{HISTORY}/settings/vendors/"
+            f"{[*sample_feeds(HISTORY)][0]}/columns"
+        ),
+        *("Columns of the file", "First values", "Use as"),
     ),
     _SUPPLIER,
     replace(_SUPPLIER, name="page_supplier_phone", width=390, height=1100),

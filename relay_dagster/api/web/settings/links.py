@@ -3,13 +3,11 @@
 A link's address appears only on the page that answers its form.
 """
 
-from collections.abc import Mapping
 from typing import Annotated, Any
 
 from fastapi import Response
 from starlette.datastructures import QueryParams
 
-from relay_dagster.api.http.problems import ProblemError
 from relay_dagster.api.routes import feed_links, tenants
 from relay_dagster.api.web import frame, visits
 from relay_dagster.api.web.settings import plain_forms
@@ -43,18 +41,18 @@ def show_links(visit: visits.Configuring) -> Response:
 @routes.post(SETTINGS + "/links")
 def add_link(visit: visits.Configuring, form: visits.OwnForm) -> Response:
     """Create a link to the feed, and show its address."""
-    try:
+
+    def create() -> wire.NewFeedLink:
         fields = _link_fields(visit, form)
-        channel_id = form.get("channel_id")
-        if channel_id:
-            fields["channel_id"] = channel_id
+        if form.get("channel_id"):
+            fields["channel_id"] = form["channel_id"]
         request = visits.request_of(wire.FeedLinkRequest, fields)
-        link = feed_links.create_feed_link(
+        return feed_links.create_feed_link(
             visit.tenant_id, visit, Response(), request
         )
-    except ProblemError as problem:
-        return _links_page(visit, plain_forms.rejected(problem, _FORM, form))
-    return _links_page(visit, url=link.url)
+
+    link, sent = plain_forms.attempt(_FORM, form, create)
+    return _links_page(visit, sent, url=link.url if link else "")
 
 
 @routes.post(SETTINGS + "/links/{link_id}/delete")
@@ -106,19 +104,17 @@ def show_suppliers(visit: visits.Configuring) -> Response:
 @routes.post(SETTINGS + "/suppliers")
 def add_supplier_link(visit: Uploading, form: visits.OwnForm) -> Response:
     """Create a link to a supplier's page, and show its address."""
-    try:
-        fields: Mapping[str, Any] = {
-            **_link_fields(visit, form),
-            "vendor_id": form.get("vendor_id", ""),
-        }
+
+    def create() -> wire.NewSupplierLink:
+        fields = _link_fields(visit, form)
+        fields["vendor_id"] = form.get("vendor_id", "")
         request = visits.request_of(wire.SupplierLinkRequest, fields)
-        link = feed_links.create_supplier_link(
+        return feed_links.create_supplier_link(
             visit.tenant_id, visit, Response(), request
         )
-    except ProblemError as problem:
-        sent = plain_forms.rejected(problem, _FORM, form)
-        return _suppliers_page(visit, sent)
-    return _suppliers_page(visit, url=link.url)
+
+    link, sent = plain_forms.attempt(_FORM, form, create)
+    return _suppliers_page(visit, sent, url=link.url if link else "")
 
 
 @routes.post(SETTINGS + "/suppliers/{link_id}/delete")

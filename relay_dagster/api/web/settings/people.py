@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import Response
 
 from relay_core.domain.errors import ConfigFault
-from relay_dagster.api.http.problems import ProblemError, invalid_request
+from relay_dagster.api.http.problems import invalid_request
 from relay_dagster.api.routes import api_keys, secrets, webhooks
 from relay_dagster.api.web import frame, visits
 from relay_dagster.api.web.settings import plain_forms
@@ -18,7 +18,7 @@ from relay_dagster.runs.job_message import is_id
 from relay_dagster.tenants.scopes import DEFAULT_SCOPES, Scope
 from relay_dagster.webhooks.model import SUBSCRIBABLE
 from relay_dagster.wire import access as wire
-from relay_dagster.wire.webhooks import WebhookRequest
+from relay_dagster.wire.webhooks import NewWebhook, WebhookRequest
 
 routes = frame.page_router()
 
@@ -62,20 +62,19 @@ def show_people(visit: visits.Configuring) -> Response:
 @routes.post(_PEOPLE + "/keys")
 def add_key(visit: MakingKeys, form: visits.OwnForm) -> Response:
     """Create a key, and show it."""
-    try:
+
+    def create() -> wire.NewTenantKey:
         fields: dict[str, Any] = {"scopes": form.getlist("scopes")}
         if form.get("name", "").strip():
             fields["name"] = form["name"]
-        expires_at = plain_forms.last_day(form, visit)
-        if expires_at is not None:
-            fields["expires_at"] = expires_at
+        fields["expires_at"] = plain_forms.last_day(form, visit)
         request = visits.request_of(wire.KeyRequest, fields)
-        key = api_keys.create_api_key(
+        return api_keys.create_api_key(
             visit.tenant_id, visit, Response(), request
         )
-    except ProblemError as problem:
-        return _people_page(visit, plain_forms.rejected(problem, _KEY, form))
-    return _people_page(visit, api_key=key.api_key)
+
+    key, sent = plain_forms.attempt(_KEY, form, create)
+    return _people_page(visit, sent, api_key=key.api_key if key else "")
 
 
 @routes.post(_PEOPLE + "/keys/{key_id}/delete")
@@ -93,21 +92,22 @@ def delete_key(
 @routes.post(_PEOPLE + "/webhooks")
 def add_webhook(visit: visits.Configuring, form: visits.OwnForm) -> Response:
     """Create a webhook, and show its secret."""
-    fields: dict[str, Any] = {
-        "url": form.get("url", "").strip(),
-        "events": form.getlist("events"),
-    }
-    if form.get("description", "").strip():
-        fields["description"] = form["description"]
-    try:
+
+    def create() -> NewWebhook:
+        fields: dict[str, Any] = {
+            "url": form.get("url", "").strip(),
+            "events": form.getlist("events"),
+        }
+        if form.get("description", "").strip():
+            fields["description"] = form["description"]
         request = visits.request_of(WebhookRequest, fields)
-        webhook = webhooks.create_webhook(
+        return webhooks.create_webhook(
             visit.tenant_id, visit, Response(), request
         )
-    except ProblemError as problem:
-        sent = plain_forms.rejected(problem, _WEBHOOK, form)
-        return _people_page(visit, sent)
-    return _people_page(visit, webhook_secret=webhook.secret)
+
+    webhook, sent = plain_forms.attempt(_WEBHOOK, form, create)
+    secret = webhook.secret if webhook else ""
+    return _people_page(visit, sent, webhook_secret=secret)
 
 
 @routes.post(_PEOPLE + "/webhooks/{webhook_id}/delete")
@@ -168,16 +168,22 @@ def show_secrets(visit: visits.Configuring) -> Response:
 def put_secret(visit: visits.Configuring, form: visits.OwnForm) -> Response:
     """Save a secret, or replace the one with its name."""
     name = form.get("name", "").strip()
-    fields = {"value": form.get("value", ""), "host": form.get("host", "")}
-    try:
+
+    def store() -> bool:
         if not is_id(name):
             fault = ConfigFault("secret_name", "is not a valid id")
             raise invalid_request([fault])
+        fields = {
+            "value": form.get("value", ""),
+            "host": form.get("host", ""),
+        }
         request = visits.request_of(wire.SecretRequest, fields)
-    except ProblemError as problem:
-        sent = plain_forms.rejected(problem, _SECRET, form)
+        secrets.put_secret(visit.tenant_id, name, visit, request)
+        return True
+
+    is_stored, sent = plain_forms.attempt(_SECRET, form, store)
+    if not is_stored:
         return _secrets_page(visit, sent)
-    secrets.put_secret(visit.tenant_id, name, visit, request)
     return frame.go_to(settings_path(visit, "secrets"))
 
 

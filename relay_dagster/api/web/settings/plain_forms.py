@@ -1,9 +1,9 @@
 """Forms of links, keys, webhooks and secrets, which are no part of the config."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta, tzinfo
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import Response
 from starlette.datastructures import QueryParams
@@ -17,6 +17,7 @@ from relay_dagster.api.web.settings.groups import PAGES
 from relay_dagster.api.web.settings.pages import settings_path
 from relay_dagster.api.web.shop import shop_of
 
+_Created = TypeVar("_Created")
 _FIELD_ERRORS: Mapping[str, FieldError] = {
     "name": FieldError("Enter a name of 1 to 64 characters."),
     "secret_name": FieldError(
@@ -75,6 +76,20 @@ def rejected(problem: ProblemError, name: str, form: QueryParams) -> SentForm:
     if not errors:
         raise problem
     return SentForm(name, form, errors)
+
+
+def attempt(
+    name: str, form: QueryParams, create: Callable[[], _Created]
+) -> tuple[_Created | None, SentForm]:
+    """Return the object that a form creates, or the form with its errors.
+
+    Raises:
+        ProblemError: The errors are not of fields that people fill in.
+    """
+    try:
+        return create(), NO_FORM
+    except ProblemError as problem:
+        return None, rejected(problem, name, form)
 
 
 def shown_page(
