@@ -169,8 +169,8 @@ CHANNELS = SettingsPage(
         Group(
             "Deliveries",
             names=("deliveries",),
-            intro="Files and deliveries shows the first rows of each file, and what "
-            "was sent to each server.",
+            intro="The page “Files and deliveries” shows the first rows of each file, "
+            "and the state of each delivery.",
         ),
     ),
 )

@@ -3,10 +3,9 @@
 A link's address appears only on the page that answers its form.
 """
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Response
-from starlette.datastructures import QueryParams
 
 from relay_dagster.api.routes import feed_links, tenants
 from relay_dagster.api.web import frame, visits
@@ -16,13 +15,18 @@ from relay_dagster.api.web.settings.pages import (
     settings_path,
     vendor_ids_of,
 )
-from relay_dagster.api.web.settings.plain_forms import NO_FORM, SentForm
+from relay_dagster.api.web.settings.plain_forms import (
+    NO_FORM,
+    FormKind,
+    SentForm,
+)
 from relay_dagster.tenants.scopes import Scope
 from relay_dagster.wire import access as wire
 
 routes = frame.page_router()
 
-_FORM = "link"
+_FEED_LINK = FormKind("link", wire.FeedLinkRequest)
+_SUPPLIER_LINK = FormKind("link", wire.SupplierLinkRequest)
 _MAX_LINKS = 100
 Uploading = Annotated[
     visits.Visit, visits.with_scopes(Scope.CONFIG, Scope.UPLOAD)
@@ -41,17 +45,12 @@ def show_links(visit: visits.Configuring) -> Response:
 @routes.post(SETTINGS + "/links")
 def add_link(visit: visits.Configuring, form: visits.OwnForm) -> Response:
     """Create a link to the feed, and show its address."""
-
-    def create() -> wire.NewFeedLink:
-        fields = _link_fields(visit, form)
-        if form.get("channel_id"):
-            fields["channel_id"] = form["channel_id"]
-        request = visits.request_of(wire.FeedLinkRequest, fields)
-        return feed_links.create_feed_link(
-            visit.tenant_id, visit, Response(), request
-        )
-
-    link, sent = plain_forms.attempt(_FORM, form, create)
+    fields = {"name": form.get("name", "")}
+    if form.get("channel_id"):
+        fields["channel_id"] = form["channel_id"]
+    link, sent = plain_forms.create(
+        visit, form, _FEED_LINK, fields, feed_links.create_feed_link
+    )
     return _links_page(visit, sent, url=link.url if link else "")
 
 
@@ -83,15 +82,6 @@ def _links_page(
     )
 
 
-def _link_fields(visit: visits.Visit, form: QueryParams) -> dict[str, Any]:
-    """Return the fields of a link's request."""
-    fields: dict[str, Any] = {"name": form.get("name", "")}
-    expires_at = plain_forms.last_day(form, visit)
-    if expires_at is not None:
-        fields["expires_at"] = expires_at
-    return fields
-
-
 # --- links to suppliers' pages ------------------------------------------------------
 
 
@@ -104,16 +94,10 @@ def show_suppliers(visit: visits.Configuring) -> Response:
 @routes.post(SETTINGS + "/suppliers")
 def add_supplier_link(visit: Uploading, form: visits.OwnForm) -> Response:
     """Create a link to a supplier's page, and show its address."""
-
-    def create() -> wire.NewSupplierLink:
-        fields = _link_fields(visit, form)
-        fields["vendor_id"] = form.get("vendor_id", "")
-        request = visits.request_of(wire.SupplierLinkRequest, fields)
-        return feed_links.create_supplier_link(
-            visit.tenant_id, visit, Response(), request
-        )
-
-    link, sent = plain_forms.attempt(_FORM, form, create)
+    fields = {name: form.get(name, "") for name in ("name", "vendor_id")}
+    link, sent = plain_forms.create(
+        visit, form, _SUPPLIER_LINK, fields, feed_links.create_supplier_link
+    )
     return _suppliers_page(visit, sent, url=link.url if link else "")
 
 

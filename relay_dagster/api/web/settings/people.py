@@ -8,22 +8,26 @@ from typing import Annotated, Any
 from fastapi import Response
 
 from relay_core.domain.errors import ConfigFault
-from relay_dagster.api.http.problems import invalid_request
+from relay_dagster.api.http.problems import ProblemError, invalid_request
 from relay_dagster.api.routes import api_keys, secrets, webhooks
 from relay_dagster.api.web import frame, visits
 from relay_dagster.api.web.settings import plain_forms
 from relay_dagster.api.web.settings.pages import SETTINGS, settings_path
-from relay_dagster.api.web.settings.plain_forms import NO_FORM, SentForm
+from relay_dagster.api.web.settings.plain_forms import (
+    NO_FORM,
+    FormKind,
+    SentForm,
+)
 from relay_dagster.runs.job_message import is_id
 from relay_dagster.tenants.scopes import DEFAULT_SCOPES, Scope
 from relay_dagster.webhooks.model import SUBSCRIBABLE
 from relay_dagster.wire import access as wire
-from relay_dagster.wire.webhooks import NewWebhook, WebhookRequest
+from relay_dagster.wire.webhooks import WebhookRequest
 
 routes = frame.page_router()
 
-_KEY = "key"
-_WEBHOOK = "webhook"
+_KEY = FormKind("key", wire.KeyRequest)
+_WEBHOOK = FormKind("webhook", WebhookRequest)
 _SECRET = "secret"  # noqa: S105 - the name of a form
 _MAX_KEYS = 50
 _PEOPLE = SETTINGS + "/people"
@@ -62,18 +66,12 @@ def show_people(visit: visits.Configuring) -> Response:
 @routes.post(_PEOPLE + "/keys")
 def add_key(visit: MakingKeys, form: visits.OwnForm) -> Response:
     """Create a key, and show it."""
-
-    def create() -> wire.NewTenantKey:
-        fields: dict[str, Any] = {"scopes": form.getlist("scopes")}
-        if form.get("name", "").strip():
-            fields["name"] = form["name"]
-        fields["expires_at"] = plain_forms.last_day(form, visit)
-        request = visits.request_of(wire.KeyRequest, fields)
-        return api_keys.create_api_key(
-            visit.tenant_id, visit, Response(), request
-        )
-
-    key, sent = plain_forms.attempt(_KEY, form, create)
+    fields: dict[str, Any] = {"scopes": form.getlist("scopes")}
+    if form.get("name", "").strip():
+        fields["name"] = form["name"]
+    key, sent = plain_forms.create(
+        visit, form, _KEY, fields, api_keys.create_api_key
+    )
     return _people_page(visit, sent, api_key=key.api_key if key else "")
 
 
@@ -92,20 +90,15 @@ def delete_key(
 @routes.post(_PEOPLE + "/webhooks")
 def add_webhook(visit: visits.Configuring, form: visits.OwnForm) -> Response:
     """Create a webhook, and show its secret."""
-
-    def create() -> NewWebhook:
-        fields: dict[str, Any] = {
-            "url": form.get("url", "").strip(),
-            "events": form.getlist("events"),
-        }
-        if form.get("description", "").strip():
-            fields["description"] = form["description"]
-        request = visits.request_of(WebhookRequest, fields)
-        return webhooks.create_webhook(
-            visit.tenant_id, visit, Response(), request
-        )
-
-    webhook, sent = plain_forms.attempt(_WEBHOOK, form, create)
+    fields: dict[str, Any] = {
+        "url": form.get("url", "").strip(),
+        "events": form.getlist("events"),
+    }
+    if form.get("description", "").strip():
+        fields["description"] = form["description"]
+    webhook, sent = plain_forms.create(
+        visit, form, _WEBHOOK, fields, webhooks.create_webhook
+    )
     secret = webhook.secret if webhook else ""
     return _people_page(visit, sent, webhook_secret=secret)
 
@@ -168,22 +161,16 @@ def show_secrets(visit: visits.Configuring) -> Response:
 def put_secret(visit: visits.Configuring, form: visits.OwnForm) -> Response:
     """Save a secret, or replace the one with its name."""
     name = form.get("name", "").strip()
-
-    def store() -> bool:
+    fields = {key: form.get(key, "") for key in ("value", "host")}
+    try:
         if not is_id(name):
             fault = ConfigFault("secret_name", "is not a valid id")
             raise invalid_request([fault])
-        fields = {
-            "value": form.get("value", ""),
-            "host": form.get("host", ""),
-        }
         request = visits.request_of(wire.SecretRequest, fields)
-        secrets.put_secret(visit.tenant_id, name, visit, request)
-        return True
-
-    is_stored, sent = plain_forms.attempt(_SECRET, form, store)
-    if not is_stored:
+    except ProblemError as problem:
+        sent = plain_forms.rejected(problem, _SECRET, form)
         return _secrets_page(visit, sent)
+    secrets.put_secret(visit.tenant_id, name, visit, request)
     return frame.go_to(settings_path(visit, "secrets"))
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta, tzinfo
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from fastapi import Response
 from starlette.datastructures import QueryParams
@@ -16,6 +16,7 @@ from relay_dagster.api.web.error_words import FieldError
 from relay_dagster.api.web.settings.groups import PAGES
 from relay_dagster.api.web.settings.pages import settings_path
 from relay_dagster.api.web.shop import shop_of
+from relay_dagster.wire.base import RequestBody
 
 _Created = TypeVar("_Created")
 _FIELD_ERRORS: Mapping[str, FieldError] = {
@@ -38,6 +39,13 @@ _FIELD_ERRORS: Mapping[str, FieldError] = {
     ),
     "value": FieldError("Enter the secret."),
 }
+
+
+class FormKind(NamedTuple):
+    """A form that creates an object of the API."""
+
+    name: str  # the name of the form on its page
+    request: type[RequestBody]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,18 +86,34 @@ def rejected(problem: ProblemError, name: str, form: QueryParams) -> SentForm:
     return SentForm(name, form, errors)
 
 
-def attempt(
-    name: str, form: QueryParams, create: Callable[[], _Created]
+def create(
+    visit: visits.Visit,
+    form: QueryParams,
+    kind: FormKind,
+    fields: Mapping[str, Any],
+    route: Callable[[str, visits.Visit, Response, Any], _Created],
 ) -> tuple[_Created | None, SentForm]:
-    """Return the object that a form creates, or the form with its errors.
+    """Return the object that a form creates, or None and the form with its errors.
+
+    Args:
+        visit: The visit.
+        form: The form.
+        kind: The name of the form, and the request that it makes.
+        fields: The fields of the request. A form with a last day has it in addition.
+        route: The route of the API that creates the object.
 
     Raises:
         ProblemError: The errors are not of fields that people fill in.
     """
+    request_fields = dict(fields)
     try:
-        return create(), NO_FORM
+        expires_at = last_day(form, visit)
+        if expires_at is not None:
+            request_fields["expires_at"] = expires_at
+        request = visits.request_of(kind.request, request_fields)
+        return route(visit.tenant_id, visit, Response(), request), NO_FORM
     except ProblemError as problem:
-        return None, rejected(problem, name, form)
+        return None, rejected(problem, kind.name, form)
 
 
 def shown_page(
