@@ -14,7 +14,7 @@ unexport PYTHONPATH
 unexport VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock demo dev test check thorough coverage format lint types definitions smoke chaos integration skew soak check-corpus real-feeds fuzz-api fuzz-documents fuzz-kernel explore scale bench bench-api bench-catalog bench-changes bench-channels bench-explain bench-formats bench-forms bench-hostile bench-hostile-requests bench-idle bench-memory bench-overrides bench-parts bench-pulls bench-proof bench-quick bench-rules bench-runs bench-webhooks profile runbook schema template screenshots mutants cluster audit figures clean
+.PHONY: help setup lock demo dev test check thorough coverage format lint types definitions smoke chaos integration skew soak check-corpus real-feeds fuzz-api fuzz-documents fuzz-kernel explore scale bench bench-api bench-catalog bench-changes bench-channels bench-explain bench-formats bench-forms bench-hostile bench-hostile-requests bench-idle bench-memory bench-overrides bench-pages bench-parts bench-pulls bench-proof bench-quick bench-rules bench-runs bench-webhooks profile runbook schema template screenshots mutants cluster audit figures clean
 
 help: ## List these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 32
@@ -177,8 +177,13 @@ bench-overrides: setup ## Measure the cost of a quarantine and of overrides in a
 bench-quick: setup ## Measure the CPU time of a run of 50,000 rows, relative to constant work: ROUNDS
 	@$(BIN)/python -m benchmarks.constant_work $(if $(ROUNDS),--rounds $(ROUNDS))
 
+<<<<<<< HEAD
 bench-parts: setup ## Measure vendors of several files beside vendors of one: ROWS, ROUNDS
 	@$(BIN)/python -m benchmarks.parts_bench $(if $(ROWS),--rows $(ROWS)) $(if $(ROUNDS),--rounds $(ROUNDS))
+=======
+bench-pages: setup ## Measure the processor time and the bytes of the pages: ROUNDS
+	@$(BIN)/python -m benchmarks.pages_bench $(if $(ROUNDS),--rounds $(ROUNDS))
+>>>>>>> 274a8103 (Measure the pages, list the settings by their names, and take their pictures)
 
 bench-rules: setup ## Measure the cost of a tenant's own rules: ROWS, ROUNDS
 	@$(BIN)/python -m benchmarks.rules_bench $(if $(ROWS),--rows $(ROWS)) $(if $(ROUNDS),--rounds $(ROUNDS))
