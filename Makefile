@@ -177,13 +177,11 @@ bench-overrides: setup ## Measure the cost of a quarantine and of overrides in a
 bench-quick: setup ## Measure the CPU time of a run of 50,000 rows, relative to constant work: ROUNDS
 	@$(BIN)/python -m benchmarks.constant_work $(if $(ROUNDS),--rounds $(ROUNDS))
 
-<<<<<<< HEAD
 bench-parts: setup ## Measure vendors of several files beside vendors of one: ROWS, ROUNDS
 	@$(BIN)/python -m benchmarks.parts_bench $(if $(ROWS),--rows $(ROWS)) $(if $(ROUNDS),--rounds $(ROUNDS))
-=======
+
 bench-pages: setup ## Measure the processor time and the bytes of the pages: ROUNDS
 	@$(BIN)/python -m benchmarks.pages_bench $(if $(ROUNDS),--rounds $(ROUNDS))
->>>>>>> 274a8103 (Measure the pages, list the settings by their names, and take their pictures)
 
 bench-rules: setup ## Measure the cost of a tenant's own rules: ROWS, ROUNDS
 	@$(BIN)/python -m benchmarks.rules_bench $(if $(ROWS),--rows $(ROWS)) $(if $(ROUNDS),--rounds $(ROUNDS))
