@@ -503,7 +503,7 @@ PAGES = (
         HISTORY,
         lambda ex: (
             f"tenants/{HISTORY}/settings/vendors/"
-            f"{[*sample_feeds(HISTORY)][0]}/columns"
+            f"{next(iter(sample_feeds(HISTORY)))}/columns"
         ),
         *("Columns of the file", "First values", "Use as"),
     ),
