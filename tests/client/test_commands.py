@@ -181,6 +181,17 @@ def test_show_tells_counts_stage_times_and_links(world: ClientWorld) -> None:
     assert "http" not in result.stdout
 
 
+def test_show_tells_the_rows_of_channels(world: ClientWorld) -> None:
+    world.api.store_config()
+    run_id = world.start()
+    shop = {"channel_id": "shop", "output": {"columns": ["sku"]}}
+    config = tenant_config(vendor_document("vendor_1"), channels=[shop])
+    world.end(run_id, GOOD, config)
+    told = world.relay("show", run_id).stdout
+    lines = [" ".join(line.split()) for line in told.splitlines()]
+    assert "2 in channel shop" in lines
+
+
 def test_show_tells_where_the_rows_went_as_long_as_the_summary_is_there(
     world: ClientWorld,
 ) -> None:

@@ -185,6 +185,22 @@ def test_another_format_is_a_change_of_the_feed_and_of_nothing_else(
     )
 
 
+def test_another_price_of_a_channel_is_a_change(
+    world: ClientWorld, runs: World, file: Path
+) -> None:
+    shop = {"channel_id": "shop", "output": {"columns": ["sku", "price"]}}
+    runs.store_config(channels=[shop])
+    sync(runs, FIRST, *WHOLE)
+    tried = config_document(channels=[{**shop, "price": {"flat": 1}}])
+    told, (found,) = rehearsed(world, file, tried, FIRST)
+    assert (told.exit_code, found["same"]) == (3, False)
+    assert found["own"]["channels"] == {"shop": 20}
+    assert found["rehearsed"]["channels"] == {"shop": 20}
+    assert found["changes"]["unchanged"] == 20
+    same, _ = rehearsed(world, file, config_document(channels=[shop]), FIRST)
+    assert same.exit_code == 0
+
+
 def test_every_run_that_is_named_is_tried(
     world: ClientWorld, runs: World, file: Path
 ) -> None:
