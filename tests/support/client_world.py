@@ -115,9 +115,7 @@ class ClientWorld:
                 stages.write_feed(compared)
             sink.wait()
             status = RunStatus.FAILED if failure else RunStatus.SUCCEEDED
-            scope = RunScope(
-                vendor_ids=tuple(feeds), vendor_count=len(config.vendors)
-            )
+            scope = RunScope.of(config, config.selecting(list(feeds)))
             findings = RunFindings.of(scope, None, normalized, compared)
             at = record.requested_at
             entered = {
