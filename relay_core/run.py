@@ -350,6 +350,7 @@ class RunStages:
             chunks = unmatched_chunks(
                 vendors,
                 escape_formulas=self.config.output.escape_formulas,
+                has_files=self.config.has_file_lists,
             )
             self.sink.write(self.keys.unmatched, chunks)
 

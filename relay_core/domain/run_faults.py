@@ -386,8 +386,10 @@ def nothing_priced(skus: int, free: int, unmatched: int) -> ReportEntry:
     """
     reason = f"none of the {skus} SKUs can be priced"
     if not skus and unmatched:
-        rows = "1 row" if unmatched == 1 else f"{unmatched} rows"
-        reason = f"no offer is left, and {rows} match nothing"
+        rows = f"the {unmatched} rows that match nothing"
+        if unmatched == 1:
+            rows = "the row that matches nothing"
+        reason = f"no offer is left without {rows}"
         fix = (
             "Check that the files have the same SKUs or other keys, or keep "
             "unmatched rows."

@@ -46,7 +46,7 @@ class RowCounts:
     refused: int  # the rejected records
     # Rows that later files of changes replace; None if there are no such files
     replaced: int | None = None
-    # Base rows that a part leaves out; None if no part gives columns
+    # Rows that a part or the catalog takes out; None if neither could
     unmatched: int | None = None
     duplicates: int | None = (
         None  # rows that another row of the vendor replaces

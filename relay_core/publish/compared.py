@@ -225,7 +225,12 @@ def _read_counts(vendor: NormalizedVendor) -> RowCounts:
     figures = vendor.figures
     if figures is None:
         records = vendor.total_rows + vendor.skipped
-        return RowCounts(records, vendor.skipped, vendor.invalid_rows)
+        return RowCounts(
+            records,
+            vendor.skipped,
+            vendor.invalid_rows,
+            unmatched=None if vendor.matched is None else vendor.taken_out,
+        )
     return RowCounts(
         figures.read,
         figures.skipped,

@@ -17,6 +17,7 @@ from relay_core.merge.result import MergedInventory
 from relay_core.normalize.result import Normalized, NormalizedVendor
 from relay_core.products.catalog import Catalog
 from relay_core.products.matched_rows import UNMATCHED_ROWS
+from relay_core.validation.row_schemas import FILE
 
 UNMATCHED_COLUMNS = ("vendor_id", *UNMATCHED_ROWS.names)
 UNCOVERED_COLUMNS = ("sku", "gtin", "brand", "mpn", "title")
@@ -41,12 +42,17 @@ def unmatched_chunks(
     vendors: Sequence[NormalizedVendor],
     *,
     escape_formulas: bool = False,
+    has_files: bool = False,
 ) -> Iterator[bytes | memoryview]:
     """Yield unmatched.csv piece by piece, by vendor, then row.
 
-    With ``escape_formulas``, no spreadsheet takes a text for a formula.
+    With ``escape_formulas``, no spreadsheet takes a text for a formula. With
+    ``has_files``, it has the names of files, as invalid_rows.csv has.
     """
-    yield csv_text.header_line(UNMATCHED_COLUMNS)
+    columns = UNMATCHED_COLUMNS
+    if has_files:
+        columns = (*columns, FILE.name)
+    yield csv_text.header_line(columns)
     for vendor in vendors:
         if vendor.matched is None:
             continue
@@ -56,6 +62,11 @@ def unmatched_chunks(
                 _written(batch.column(name), escape_formulas)
                 for name in UNMATCHED_ROWS.names
             ]
+            if has_files:
+                names = pa.repeat(vendor.file_name, len(batch))
+                if FILE.name in batch.schema.names:
+                    names = batch.column(FILE.name)
+                cells.append(_written(names, escape_formulas))
             yield csv_text.lines([vendor.vendor_id, *cells])
 
 

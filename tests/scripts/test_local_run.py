@@ -172,8 +172,49 @@ def test_a_feed_whose_rows_match_nothing_says_so(
     arguments = ["--vendor-file", f"catalog={products}"]
     assert bench.run(document, *arguments, vendor_1=feed("A,1,2")) == 1
     line = last_error_line(capsys)
-    assert line.startswith("empty_output: empty output: no offer is left, and ")
-    assert "match nothing, and an empty feed is never published." in line
+    assert line.startswith(
+        "empty_output: empty output: no offer is left without the row that matches "
+        "nothing, and an empty feed is never published. "
+    )
+    assert bench.report("run_summary")["rows"]["vendor_1"]["unmatched"] == 1
+
+
+def test_the_products_of_a_catalog_are_found_for_a_vendor_with_parts(
+    bench: Bench,
+) -> None:
+    document = config_document() | {
+        "catalog": {
+            "inbound": {"type": "local"},
+            "parser": {"format": "csv"},
+            "unmatched": "leave_out",
+        }
+    }
+    document["vendors"][0]["parts"] = [
+        {
+            "part_id": "more",
+            "gives": "rows",
+            "inbound": {"type": "local"},
+            "parser": {"format": "csv"},
+        }
+    ]
+    more = bench.write("more.csv", feed("C,1,2", "D,1,2"))
+    products = bench.write("products.csv", b"sku\nA\nD\n")
+    arguments = [
+        f"--vendor-file=vendor_1/more={more}",
+        f"--vendor-file=catalog={products}",
+    ]
+    base = feed("A,1,2", "B,1,2")
+    assert bench.run(document, *arguments, vendor_1=base) == 0
+    header = "vendor_id,row_number,sku,gtin,brand,mpn,title,"
+    unmatched = (bench.out / "reports/unmatched.csv").read_text()
+    assert unmatched.splitlines() == [
+        f"{header}quantity_available,cost,reason,file",
+        "vendor_1,3,B,,,,,1,2.00,unknown,vendor_1.csv",
+        "vendor_1,2,C,,,,,1,2.00,unknown,more.csv",
+    ]
+    document["catalog"]["unmatched"] = "keep"
+    assert bench.run(document, *arguments, vendor_1=base) == 0
+    assert bench.report("run_summary")["record_count"] == 4
 
 
 def test_a_file_of_no_bytes_is_a_feed_of_no_rows(

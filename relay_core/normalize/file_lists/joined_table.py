@@ -13,6 +13,7 @@ from relay_core.domain.columns import INPUT_COLUMNS, NUMBER_COLUMNS, is_extra
 from relay_core.ingest.feed import TextBatch
 from relay_core.normalize.typed_batch import TypedBatch
 from relay_core.normalize.vendor import lines_of_batch
+from relay_core.validation.row_schemas import MATCHED_BY
 
 _NUMBERS = (*NUMBER_COLUMNS, "updated_at")
 
@@ -29,9 +30,14 @@ class TableColumns:
         fields: Sequence[pa.Field],
         rows: RowIndex,
     ) -> list[pa.Array | pa.ChunkedArray]:
-        """Return some rows' cells of columns that are not released."""
+        """Return some rows' cells of columns; those of a missing column are null."""
         taken = pa.array(rows)
-        return [self.columns[field.name].take(taken) for field in fields]
+        return [
+            self.columns[field.name].take(taken)
+            if field.name in self.columns
+            else pa.nulls(len(rows), field.type)
+            for field in fields
+        ]
 
     def offers(
         self,
@@ -84,7 +90,7 @@ def _batch_of(table: pa.Table) -> TypedBatch:
                 texts.empty_texts(size),
                 is_canonical,
             )
-        elif name != "row_number":
+        elif name not in ("row_number", MATCHED_BY):
             cell_texts[name] = texts.without_nulls(texts.one_chunk(table[name]))
     raw = TextBatch([], np.zeros(size, np.int64))
     return TypedBatch(raw, cell_texts, numbers, {})

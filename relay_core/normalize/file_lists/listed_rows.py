@@ -91,7 +91,7 @@ class ListedRows:
             VendorStatus.FOUND,
             warnings=tuple(self.warnings),
             figures=self._list_figures(parts, rows),
-            matched=rows.matched(),
+            matched=rows.matched(files),
         )
         return sorted_list(vendor, files, rows.table, room)
 

@@ -10,9 +10,9 @@ from relay_core.columnar import text as texts
 from relay_core.columnar.arrays import Bytes
 from relay_core.ingest.sku_map import SkuMap
 from relay_core.normalize.file_lists.changes import duplicates_of
-from relay_core.normalize.file_lists.figures import files_and_records
 from relay_core.normalize.file_lists.file_rows import FileRows, reject_rows
 from relay_core.normalize.file_lists.joined_table import TableColumns
+from relay_core.normalize.file_lists.sorted_list import with_files
 from relay_core.normalize.row_reader import mapped_skus
 from relay_core.normalize.typed_batch import typed
 from relay_core.products.matched_rows import (
@@ -75,8 +75,11 @@ class OfferedRows:
         if self.codes is not None:
             self.codes = self.codes[duplicates.kept]
 
-    def matched(self) -> MatchedRows | None:
-        """Return the valid rows by the key that matched them; None without a catalog."""
+    def matched(self, files: Sequence[FileRows]) -> MatchedRows | None:
+        """Return the valid rows by the key that matched them; None without a catalog.
+
+        Each unmatched row also has the name of its file.
+        """
         if self.matcher is None or self.codes is None:
             return None
         table = pa.concat_tables([self.taken_out, self.table])
@@ -88,16 +91,7 @@ class OfferedRows:
         is_valid = np.ones(len(table), np.bool_)
         kept = TableColumns(columns, np.arange(len(table)))
         matched = matched_rows(self.matcher, codes[order], is_valid, kept)
-        unmatched = matched.unmatched
-        place = unmatched.schema.get_field_index("row_number")
-        numbers, _ = texts.integers_of(unmatched["row_number"])
-        _, records = files_and_records(numbers)
-        unmatched = unmatched.set_column(
-            place,
-            unmatched.schema.field(place),
-            pa.array(records),
-        )
-        return replace(matched, unmatched=unmatched)
+        return replace(matched, unmatched=with_files(files, matched.unmatched))
 
 
 def _texts_of(

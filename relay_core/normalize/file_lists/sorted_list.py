@@ -43,7 +43,7 @@ def sorted_list(
         order = order_by_text(one_chunk(table["sku"])).rows
         in_order = table.take(pa.array(order))
     vendor = reported.result()
-    in_order = _with_files(files, in_order)
+    in_order = with_files(files, in_order)
     rows = np.arange(len(in_order))
     columns = dict(zip(in_order.column_names, in_order.columns, strict=True))
     extra_columns = [
@@ -87,7 +87,7 @@ def _with_reports(
     )
 
 
-def _with_files(files: Sequence[FileRows], table: pa.Table) -> pa.Table:
+def with_files(files: Sequence[FileRows], table: pa.Table) -> pa.Table:
     """Return rows with the numbers of their records, and the names of their files."""
     numbers, _ = integers_of(table["row_number"])
     indices, records = files_and_records(numbers)
