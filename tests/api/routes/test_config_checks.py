@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from httpx import Response
 
+from relay_core.samples.starter import starter_config
 from relay_dagster.api.engine_tasks import EngineTasks, TaskSlots
 from relay_dagster.api.limits import DEFAULT_API_LIMITS
 from relay_dagster.api.routes.config_checks import MAX_FILES
@@ -163,6 +164,18 @@ def test_the_patch_makes_an_upload_readable_that_was_not(
         vendor["with_patch"],
         [],
     )
+
+
+def test_a_new_tenant_s_config_is_right_as_it_is(world: ApiWorld) -> None:
+    checked = check(world, starter_config("acme"))
+    assert checked == {
+        "tenant_id": "acme",
+        "valid": True,
+        "faults": [],
+        "doubts": [],
+        "vendors": [],
+        "patch": [],
+    }
 
 
 @pytest.mark.parametrize(
@@ -406,9 +419,7 @@ def test_a_vendor_without_a_place_in_s3_is_not_looked_at(
 
 
 def test_no_more_than_some_vendors_are_looked_at(world: ApiWorld) -> None:
-    vendors = [
-        vendor_document(f"v{number}") for number in range(MAX_FILES + 1)
-    ]
+    vendors = [vendor_document(f"v{number}") for number in range(MAX_FILES + 1)]
     statuses = [
         vendor["status"]
         for vendor in check(world, config_document(*vendors))["vendors"]
