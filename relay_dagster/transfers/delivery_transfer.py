@@ -13,8 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from relay_core.config.deliveries import DeliveryConfig
-from relay_core.domain.destination import Destination, UnfitUrlError
-from relay_dagster.aws.secrets import SecretsUnavailableError
+from relay_core.domain.destination import Destination
 from relay_dagster.changed_files import ChangedFiles, FileVersion
 from relay_dagster.deliveries import sending
 from relay_dagster.deliveries.events import event_of_delivery
@@ -30,6 +29,7 @@ from relay_dagster.feeds.pointer import (
     file_of,
 )
 from relay_dagster.transfers.allowance import Allowance, CallError
+from relay_dagster.transfers.pull_transfer import destination_of, secret_for
 from relay_dagster.transfers.room import TransferRoom
 from relay_dagster.transfers.sftp_upload import SftpUpload, open_upload
 from relay_dagster.wiring import Platform
@@ -88,8 +88,13 @@ class DeliveryTransfer:
         publication = PublicationMark.of(self.publication)
         if self._state.pending != publication:
             self.leased.change(sending.caught_up(publication))
-        destination = self._destination()
-        secret = self._secret(destination)
+        destination = destination_of(self.platform, self.delivery)
+        secret = secret_for(
+            self.platform,
+            self._state.tenant_id,
+            self.delivery.secret,
+            destination,
+        )
         asked_at = self._state.asked_at
         with TemporaryDirectory(prefix="relay-delivery-") as folder:
             file = self._file(publication, Path(folder))
@@ -203,30 +208,6 @@ class DeliveryTransfer:
             yield piece
 
     # --- the way there --------------------------------------------------------------
-
-    def _destination(self) -> Destination:
-        allow_loopback = self.platform.settings.pull_allow_loopback
-        try:
-            return self.delivery.destination(allow_loopback=allow_loopback)
-        except UnfitUrlError as error:
-            raise CallError(f"the URL {error}") from error
-
-    def _secret(self, destination: Destination) -> str:
-        """Return the secret of the delivery, which must be for its own host."""
-        name = self.delivery.secret
-        try:
-            secret = self.platform.secrets.get(self._state.tenant_id, name)
-        except SecretsUnavailableError as error:
-            raise CallError(f"{error.error_code}: {error}") from error
-        if secret is None:
-            raise CallError(
-                f"SECRET_NOT_FOUND: the tenant has no secret {name}"
-            )
-        if secret.host not in destination.host_names:
-            raise CallError(
-                f"SECRET_NOT_FOR_HOST: the secret {name} is for another host or port"
-            )
-        return secret.value
 
     def _upload(
         self,

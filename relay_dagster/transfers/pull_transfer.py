@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from posixpath import basename
 from time import sleep
 
+from relay_core.config.deliveries import DeliveryConfig
 from relay_core.config.inputs.uploads import FileKind
 from relay_core.config.pulls import PullConfig
 from relay_core.domain.destination import Destination, UnfitUrlError
@@ -54,6 +55,42 @@ _CUT_SHORT = (
 )
 
 
+def secret_for(
+    platform: Platform, tenant_id: str, name: str, destination: Destination
+) -> str:
+    """Return a tenant's secret, which must be for the host of the destination.
+
+    Raises:
+        CallError: There is no such secret, or it is for another host.
+    """
+    try:
+        secret = platform.secrets.get(tenant_id, name)
+    except SecretsUnavailableError as error:
+        raise CallError(f"{error.error_code}: {error}") from error
+    if secret is None:
+        raise CallError(f"SECRET_NOT_FOUND: the tenant has no secret {name}")
+    if secret.host not in destination.host_names:
+        raise CallError(
+            f"SECRET_NOT_FOR_HOST: the secret {name} is for another host or port"
+        )
+    return secret.value
+
+
+def destination_of(
+    platform: Platform, transfer: PullConfig | DeliveryConfig
+) -> Destination:
+    """Return where the URL of a pull or a delivery leads.
+
+    Raises:
+        CallError: It may not be called.
+    """
+    allow_loopback = platform.settings.pull_allow_loopback
+    try:
+        return transfer.destination(allow_loopback=allow_loopback)
+    except UnfitUrlError as error:
+        raise CallError(f"the URL {error}") from error
+
+
 @dataclass(frozen=True, slots=True)
 class PullRequest:
     """A pull to be made, by the process that has its lease."""
@@ -89,8 +126,16 @@ class Transfer:
             )
             # The server may have been the cause, so its turn comes later.
             raise CallError(_CUT_SHORT)
-        destination = self._destination()
-        secret = self._secret(destination)
+        pull = self.request.pull
+        destination = destination_of(self.platform, pull)
+        secret = None
+        if pull.secret is not None:
+            secret = secret_for(
+                self.platform,
+                self._state.tenant_id,
+                pull.secret,
+                destination,
+            )
         max_bytes = self.platform.settings.max_feed_bytes
         with self.request.room.transfer(max_bytes) as allowance:
             if self.request.tenant_input.has_changes:
@@ -103,32 +148,6 @@ class Transfer:
                 return self._pull_file(download, allowance)
 
     # --- the way to the file --------------------------------------------------------
-
-    def _destination(self) -> Destination:
-        allow_loopback = self.platform.settings.pull_allow_loopback
-        try:
-            return self.request.pull.destination(allow_loopback=allow_loopback)
-        except UnfitUrlError as error:
-            raise CallError(f"the URL {error}") from error
-
-    def _secret(self, destination: Destination) -> str | None:
-        """Return the secret of the pull, which must be for the pull's own host."""
-        name = self.request.pull.secret
-        if name is None:
-            return None
-        try:
-            secret = self.platform.secrets.get(self._state.tenant_id, name)
-        except SecretsUnavailableError as error:
-            raise CallError(f"{error.error_code}: {error}") from error
-        if secret is None:
-            raise CallError(
-                f"SECRET_NOT_FOUND: the tenant has no secret {name}"
-            )
-        if secret.host not in destination.host_names:
-            raise CallError(
-                f"SECRET_NOT_FOR_HOST: the secret {name} is for another host or port"
-            )
-        return secret.value
 
     def _open(
         self,

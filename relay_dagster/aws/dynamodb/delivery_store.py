@@ -12,7 +12,7 @@ from typing import Any
 
 from relay_dagster.aws.dynamodb import codec, schema
 from relay_dagster.aws.dynamodb.database import Database
-from relay_dagster.aws.dynamodb.schema import Kind, Partition, due_shard
+from relay_dagster.aws.dynamodb.schema import Kind, due_shard
 from relay_dagster.aws.dynamodb.table import Table
 from relay_dagster.aws.dynamodb.work_queue import (
     LEASE_OWNER,
@@ -20,6 +20,8 @@ from relay_dagster.aws.dynamodb.work_queue import (
     Shares,
     TableQueue,
     due_now,
+    listed_names,
+    tenant_of,
 )
 from relay_dagster.aws.dynamodb.writes import Write
 from relay_dagster.deliveries.model import DeliveryPlan, DeliveryState
@@ -53,7 +55,7 @@ class DeliveryStore:
             to_item=_delivery_item,
             read=_DELIVERIES.read,
             begin=begun,
-            shares=Shares(_tenant_of, MAX_OF_TENANT, MAX_SEARCHED),
+            shares=Shares(tenant_of, MAX_OF_TENANT, MAX_SEARCHED),
         )
 
     @property
@@ -88,14 +90,8 @@ class DeliveryStore:
 
         The index that finds them lags.
         """
-        partition = Partition(
-            schema.BY_TENANT,
-            schema.LISTED_TENANT,
-            Kind.DELIVERIES.key(tenant_id),
-        )
-        rows = self.database.runs.rows(partition)
-        delivery_ids = [str(row[schema.REQUESTED_KEY]) for row in rows]
-        return self.of_ids(tenant_id, delivery_ids)
+        names = listed_names(self.database.runs, Kind.DELIVERIES.key(tenant_id))
+        return self.of_ids(tenant_id, names)
 
     def change(
         self,
@@ -114,23 +110,8 @@ class DeliveryStore:
         """
         new_state = DeliveryState(tenant_id=tenant_id, delivery_id=delivery_id)
         key = Kind.DELIVERY.key(tenant_id, delivery_id)
-
-        def change(
-            item: WorkItem[DeliveryState],
-        ) -> WorkItem[DeliveryState] | None:
-            state = rule(item.value)
-            return None if state is None else item.changed(state)
-
-        also = [self.database.tenant_active(tenant_id)]
-        if audited is not None:
-            also.append(self.database.audit_write(audited))
-        item = self.queue.update(WorkItem(key, new_state), change, also)
-        if item is None:
-            return None
-        return (
-            item.value
-            if item.lease is None
-            else replace(item.value, due_at=None)
+        return self.queue.change_value(
+            tenant_id, WorkItem(key, new_state), rule, audited
         )
 
     def forget(self, tenant_id: str, delivery_id: str) -> None:
@@ -152,12 +133,6 @@ def deliveries_planned_now(
     key = Kind.DELIVERY_PLAN.key(tenant_id)
     queue = schema.DELIVERY_PLAN
     return due_now(table, "delivery_plan", key, queue, tenant_id, now)
-
-
-def _tenant_of(key: str) -> str:
-    """Return the tenant of a delivery, from its key."""
-    _, tenant_id, _ = key.split("#", 2)
-    return tenant_id
 
 
 def _delivery_item(state: DeliveryState) -> codec.Item:

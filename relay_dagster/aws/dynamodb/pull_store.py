@@ -13,7 +13,7 @@ from typing import Any
 from relay_core.domain.input_names import ids_of
 from relay_dagster.aws.dynamodb import codec, schema
 from relay_dagster.aws.dynamodb.database import Database
-from relay_dagster.aws.dynamodb.schema import Kind, Partition, due_shard
+from relay_dagster.aws.dynamodb.schema import Kind, due_shard
 from relay_dagster.aws.dynamodb.table import Table
 from relay_dagster.aws.dynamodb.work_queue import (
     LEASE_OWNER,
@@ -21,6 +21,8 @@ from relay_dagster.aws.dynamodb.work_queue import (
     Shares,
     TableQueue,
     due_now,
+    listed_names,
+    tenant_of,
 )
 from relay_dagster.aws.dynamodb.writes import Write
 from relay_dagster.tenants.audit import AuditEntry
@@ -50,7 +52,7 @@ class PullStore:
             to_item=_pull_item,
             read=_PULLS.read,
             begin=begun,
-            shares=Shares(_tenant_of, MAX_OF_TENANT, MAX_SEARCHED),
+            shares=Shares(tenant_of, MAX_OF_TENANT, MAX_SEARCHED),
         )
 
     @property
@@ -82,13 +84,7 @@ class PullStore:
 
         The index that finds them lags.
         """
-        partition = Partition(
-            schema.BY_TENANT,
-            schema.LISTED_TENANT,
-            Kind.PULLS.key(tenant_id),
-        )
-        rows = self.database.runs.rows(partition)
-        names = [str(row[schema.REQUESTED_KEY]) for row in rows]
+        names = listed_names(self.database.runs, Kind.PULLS.key(tenant_id))
         return self.of_inputs(tenant_id, names)
 
     def change(
@@ -111,22 +107,7 @@ class PullStore:
             tenant_id=tenant_id, vendor_id=vendor_id, part_id=part_id
         )
         new_item = WorkItem(Kind.PULL.key(tenant_id, input_name), new_state)
-
-        def change(item: WorkItem[PullState]) -> WorkItem[PullState] | None:
-            state = rule(item.value)
-            return None if state is None else item.changed(state)
-
-        also = [self.database.tenant_active(tenant_id)]
-        if audited is not None:
-            also.append(self.database.audit_write(audited))
-        item = self.queue.update(new_item, change, also)
-        if item is None:
-            return None
-        return (
-            item.value
-            if item.lease is None
-            else replace(item.value, due_at=None)
-        )
+        return self.queue.change_value(tenant_id, new_item, rule, audited)
 
 
 def pulls_planned_now(table: Table, tenant_id: str, now: datetime) -> Write:
@@ -136,12 +117,6 @@ def pulls_planned_now(table: Table, tenant_id: str, now: datetime) -> Write:
     """
     key = Kind.PULL_PLAN.key(tenant_id)
     return due_now(table, "pull_plan", key, schema.PULL_PLAN, tenant_id, now)
-
-
-def _tenant_of(key: str) -> str:
-    """Return the tenant of a pull, from its key."""
-    _, tenant_id, _ = key.split("#", 2)
-    return tenant_id
 
 
 def _pull_item(state: PullState) -> codec.Item:
