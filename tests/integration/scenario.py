@@ -30,6 +30,7 @@ _MODULES = (
     "triggers",
     "webhooks",
     "pulls",
+    "feed_deliveries",
     "deletions",
 )
 _ALL: dict[str, Scenario] = {}

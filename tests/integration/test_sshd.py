@@ -1,4 +1,4 @@
-"""Pulls from OpenSSH's own server, as Debian has it: log-ins, host keys, files that change."""
+"""Pulls and deliveries with OpenSSH's own server, as Debian has it: log-ins, keys, files."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ from relay_core.config import load_config
 from relay_dagster.aws.secrets import SecretValue
 from relay_dagster.devstack.processes import free_port, port_answers
 from relay_dagster.triggers.inputs import inputs_of
+from relay_dagster.wiring import Platform
+from support.deliveries_world import deliveries_world
 from support.pulls_world import CSV, PullsWorld, pull_all, series_config
 
 pytestmark = pytest.mark.integration
@@ -340,3 +342,36 @@ def test_no_delta_is_lost_while_either_side_is_down_and_their_order_is_kept(
     assert [
         world.platform.objects.read(upload.key) for upload in chosen
     ] == bodies
+
+
+# --- deliveries -----------------------------------------------------------------------------------
+
+
+def test_a_feed_is_delivered_over_the_file_that_is_there(
+    served: Platform, sshd: Sshd
+) -> None:
+    """OpenSSH renames over a file; a key or a password lets the sender in."""
+    with deliveries_world(served) as shop:
+        entry = {
+            "delivery_id": "bazaar",
+            "url": f"sftp://{USER}@127.0.0.1:{sshd.port}{sshd.folder}/",
+            "secret": "bazaar",
+            "host_key": sshd.host_key,
+            "file_name": "stock.csv",
+        }
+        shop.store(entry)
+        large = b"sku\n" + b"A-1\n" * 500_000
+        for secret, feed in ((sshd.user_key, large), (PASSWORD, b"sku\nB\n")):
+            value = SecretValue(secret, f"127.0.0.1:{sshd.port}")
+            shop.platform.secrets.put(shop.tenant_id, "bazaar", value)
+            shop.publish(feed)
+            assert shop.send().last_error is None
+            assert (sshd.folder / "stock.csv").read_bytes() == feed
+        assert [path.name for path in sshd.folder.iterdir()] == ["stock.csv"]
+        sshd.stop()
+        shop.publish(large)
+        assert shop.send().last_error == "the server cannot be reached"
+        sshd.start()
+        state = shop.send(after=timedelta(minutes=1))
+        assert (state.failures, state.last_error) == (0, None)
+        assert (sshd.folder / "stock.csv").read_bytes() == large
