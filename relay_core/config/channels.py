@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, ValidationInfo
 import relay_core.config.cross_checks as cross_checks
 import relay_core.config.models as models
 import relay_core.config.values as values
-from relay_core.config.refusals import refuse
+from relay_core.config.refusals import note_id, refuse
 from relay_core.domain.cell_rules import shorten
 from relay_core.domain.columns import EXTRA_COLUMN, extra_column
 from relay_core.domain.limits import DEFAULT_LIMITS
@@ -26,11 +26,7 @@ def _note_channel(channel_id: str, info: ValidationInfo) -> str:
         raise refuse(
             f'"{STATE}" is the name of a file of Relay; choose another id',
         )
-    if channel_id in channel_ids:
-        raise refuse(
-            f'"{channel_id}" appears more than once; give each channel its own id',
-        )
-    channel_ids.add(channel_id)
+    note_id(channel_id, channel_ids, "channel")
     return channel_id
 
 

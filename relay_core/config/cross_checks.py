@@ -156,11 +156,7 @@ def _note_vendor(vendor_id: str, info: ValidationInfo) -> str:
         raise refuse(
             f'"{CATALOG}" names the catalog of the config; give the vendor another id',
         )
-    if vendor_id in vendor_ids:
-        raise refuse(
-            f'"{vendor_id}" appears more than once; give each vendor its own id',
-        )
-    vendor_ids.add(vendor_id)
+    refusals.note_id(vendor_id, vendor_ids, "vendor")
     return vendor_id
 
 

@@ -11,7 +11,7 @@ import relay_core.config.cross_checks as cross_checks
 import relay_core.config.values as values
 from relay_core.config.channels import KnownChannel
 from relay_core.config.pulls import HostKey
-from relay_core.config.refusals import refuse
+from relay_core.config.refusals import note_id, refuse
 from relay_core.domain.cell_rules import shorten
 from relay_core.domain.destination import Destination, UnfitUrlError, judge_url
 from relay_core.domain.limits import DEFAULT_LIMITS
@@ -39,11 +39,7 @@ _MAX_NAME_BYTES = 250
 def _note_delivery(delivery_id: str, info: ValidationInfo) -> str:
     """Refuse a delivery's id that an earlier delivery has."""
     delivery_ids = cross_checks.context_of(info).delivery_ids
-    if delivery_id in delivery_ids:
-        raise refuse(
-            f'"{delivery_id}" appears more than once; give each delivery its own id',
-        )
-    delivery_ids.add(delivery_id)
+    note_id(delivery_id, delivery_ids, "delivery")
     return delivery_id
 
 

@@ -43,6 +43,18 @@ def refuse(
     return PydanticCustomError(REFUSAL, "{message}", context)
 
 
+def note_id(new_id: str, earlier_ids: set[str], noun: str) -> None:
+    """Note an id of a list's entry; refuse one that an earlier entry has.
+
+    ``noun`` says what the entries are.
+    """
+    if new_id in earlier_ids:
+        raise refuse(
+            f'"{new_id}" appears more than once; give each {noun} its own id',
+        )
+    earlier_ids.add(new_id)
+
+
 def nearest(word: str, names: Iterable[str]) -> str:
     """Return a hint at the name that was perhaps meant, as the end of a message."""
     names = list(names)

@@ -42,7 +42,7 @@ class Channel:
 
     config: ChannelConfig
     currency: str  # the currency of the feed's amounts
-    feed: pa.Table  # all rows of the feed
+    feed_rows: pa.Table  # all rows of the feed
     has_row: arrays.RowMask  # whether the channel has a row, one flag a row
     prices: arrays.Cents  # the prices, one a row of the channel
     unpriced: int  # the rows that have no price in the channel
@@ -70,7 +70,7 @@ class Channel:
         return cls(
             config=channel,
             currency=config.default_currency,
-            feed=rows,
+            feed_rows=rows,
             has_row=has_row,
             prices=pricing.with_ending(prices[has_row], channel.price.ending),
             unpriced=unpriced_count,
@@ -122,10 +122,10 @@ class Channel:
 
     def _feed_columns(self) -> pa.Table:
         """Return the feed's rows with the columns that the file is made from."""
-        rows = feed.written_columns(self.config.output, self.feed)
+        rows = feed.written_columns(self.config.output, self.feed_rows)
         for name in ("price", "quantity_available"):
             if name not in rows.column_names:
-                rows = rows.append_column(name, self.feed[name])
+                rows = rows.append_column(name, self.feed_rows[name])
         return rows
 
     def _with_values(self, rows: pa.Table, prices: arrays.Cents) -> pa.Table:
