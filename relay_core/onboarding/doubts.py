@@ -17,6 +17,7 @@ from relay_core.merge.price_rules import PriceRules, rules_of
 from relay_core.merge.pricing import has_amount
 from relay_core.merge.vendor_offers import offers_of
 from relay_core.normalize.result import NormalizedVendor
+from relay_core.products.matched_rows import MatchedRows
 
 _MAX_SAME_ROWS = 100
 """More rows than this with the same SKU as another row are doubtful."""
@@ -71,6 +72,8 @@ def row_doubts(
     """
     index = config.vendor_index(vendor.vendor_id)
     parser_path = f"vendors.{index}.parser"
+    if vendor.matched is not None and vendor.matched.contradictions:
+        yield _contradiction_doubt(vendor, vendor.matched, index)
     if len(offers):
         has_zero_cost = _has_zero_cost(config, offers)
         if has_zero_cost.any():
@@ -105,6 +108,25 @@ def row_doubts(
             lint.first_samples([last_sku]),
             _TOTALS_LINE_MESSAGE,
         )
+
+
+def _contradiction_doubt(
+    vendor: NormalizedVendor,
+    matched: MatchedRows,
+    index: int,
+) -> Doubt:
+    """Return the doubt about rows of which SKU map and GTIN say different products."""
+    count = matched.contradictions
+    return Doubt(
+        "map_against_gtin",
+        f"vendors.{index}.sku_map",
+        vendor.vendor_id,
+        count,
+        lint.first_samples(matched.contradicted_skus),
+        f"The SKU map and the GTIN name different products for {count:,} rows. The SKU "
+        "map is used. Correct the SKU map, or the GTIN in the catalog or in the "
+        "vendor's file.",
+    )
 
 
 def is_totals(sku: str) -> bool:

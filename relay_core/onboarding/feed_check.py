@@ -12,7 +12,7 @@ from typing import Any
 
 from relay_core.config import ParserConfig, TenantConfig, VendorConfig
 from relay_core.domain.cell_rules import shorten
-from relay_core.domain.codes import FailureCode
+from relay_core.domain.codes import CATALOG, FailureCode
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.ingest.charset import decode_head
 from relay_core.ingest.csv_records import release_mapped
@@ -109,7 +109,7 @@ def check_feed(
     check = tried_check
     if check.faults:
         return check
-    return proposer.with_unknown(check)
+    return proposer.with_gtins(proposer.with_unknown(check))
 
 
 def with_rows(
@@ -143,7 +143,8 @@ def with_rows(
         if not check.changes:
             return with_rows(check, upload, vendor, config, sku_map)
     check = replace(check, is_whole=is_whole, doubts=())
-    if rows is not None and reading.is_usable:
+    is_catalog = config.catalog is not None and vendor.vendor_id == CATALOG
+    if rows is not None and reading.is_usable and not is_catalog:
         offers = doubts.ruled_offers(config, rows)
         check = replace(
             check,

@@ -10,7 +10,7 @@ from itertools import count
 from relay_core.config import TenantConfig, VendorConfig, lint
 from relay_core.domain import columns as canonical
 from relay_core.domain.cell_rules import shorten
-from relay_core.domain.codes import WORKBOOK_FORMATS
+from relay_core.domain.codes import CATALOG, WORKBOOK_FORMATS
 from relay_core.domain.errors import ConfigFault
 from relay_core.domain.limits import MAX_QUOTED
 from relay_core.domain.records import Doubt
@@ -146,7 +146,9 @@ def upload_doubts(
     """
     for warning in _header_warnings(path, check, config):
         yield lint.of_config(warning)
-    vendor_id = config.vendors[int(path.split(".")[1])].vendor_id
+    vendor_id = CATALOG
+    if path != CATALOG:
+        vendor_id = config.vendors[int(path.split(".")[1])].vendor_id
     for guess in check.guesses:
         if guess.certainty != Certainty.CERTAIN:
             yield Doubt(

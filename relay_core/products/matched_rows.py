@@ -34,6 +34,8 @@ UNMATCHED_ROWS = pa.schema(
 """A valid row that neither the SKU map nor the catalog knows."""
 _REASON = "reason"
 _KEYS = {key.name.lower(): key for key in MatchedBy}
+_VENDOR_SKU = pa.field("vendor_sku", pa.string())
+_MAX_SAMPLE_ROWS = 100
 _REASONS = ("unknown", "ambiguous")
 
 
@@ -55,6 +57,10 @@ class MatchedRows:
     counts: Mapping[str, int]  # the number of rows that each of `KEYS` matched
     unmatched: pa.Table  # the other rows, in row order (`UNMATCHED_ROWS`)
     taken_out: int = 0  # the number of these that are no offers
+    # The number of rows whose SKU map and GTIN say different products, and the first of
+    # their own SKUs
+    contradictions: int = 0
+    contradicted_skus: Sequence[str] = ()
 
     @property
     def ambiguous(self) -> int:
@@ -64,7 +70,12 @@ class MatchedRows:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the numbers, without the rows, as JSON values."""
-        return {"counts": dict(self.counts), "taken_out": self.taken_out}
+        return {
+            "counts": dict(self.counts),
+            "taken_out": self.taken_out,
+            "contradictions": self.contradictions,
+            "contradicted_skus": list(self.contradicted_skus),
+        }
 
 
 def matched_rows(
@@ -82,11 +93,18 @@ def matched_rows(
         columns: The cells of all rows.
     """
     totals = np.bincount(codes[is_valid], minlength=len(MatchedBy))
+    contradictions = int(totals[MatchedBy.MAP_AGAINST_GTIN])
+    totals[MatchedBy.SKU_MAP] += contradictions
+    contradicted = codes == MatchedBy.MAP_AGAINST_GTIN
+    first_rows = np.flatnonzero(is_valid & contradicted)[:_MAX_SAMPLE_ROWS]
+    (vendor_skus,) = columns.cells([_VENDOR_SKU], first_rows)
     rows = np.flatnonzero(is_valid & are_unmatched(codes))
     return MatchedRows(
         counts={name: int(totals[_KEYS[name]]) for name in MATCH_KEYS},
         unmatched=_table(matcher.config, codes, rows, columns),
         taken_out=len(rows) if matcher.leaves_out else 0,
+        contradictions=contradictions,
+        contradicted_skus=[sku for sku in vendor_skus.to_pylist() if sku],
     )
 
 
@@ -115,5 +133,8 @@ def _table(
 def key_codes(codes: Bytes) -> tuple[np.ndarray[Any, Any], RowMask]:
     """Return the numbers of the column ``matched_by`` of offers, and their nulls."""
     is_unmatched = are_unmatched(codes)
-    numbers = np.where(is_unmatched, 0, codes).astype(np.int32)
+    keys = np.where(
+        codes == MatchedBy.MAP_AGAINST_GTIN, MatchedBy.SKU_MAP, codes
+    )
+    numbers = np.where(is_unmatched, 0, keys).astype(np.int32)
     return numbers, is_unmatched

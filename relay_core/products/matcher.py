@@ -29,6 +29,8 @@ class MatchedBy(IntEnum):
     MPN = 3
     SKU = 4
     AMBIGUOUS = 5
+    # By the SKU map, although a product with another SKU has the row's GTIN
+    MAP_AGAINST_GTIN = 6
 
 
 _KEYS_BY_NAME = {
@@ -46,6 +48,12 @@ class Matched(NamedTuple):
     codes: Bytes  # the key of each row, a `MatchedBy`
     own_skus: pa.StringArray  # the SKUs that the vendor and its SKU map give
     is_changed: bool  # whether a cell differs
+
+
+def are_mapped(codes: Bytes) -> RowMask:
+    """Return which rows the SKU map knows."""
+    is_mapped = codes == MatchedBy.SKU_MAP
+    return np.asarray(is_mapped | (codes == MatchedBy.MAP_AGAINST_GTIN))
 
 
 def are_unmatched(codes: Bytes) -> RowMask:
@@ -96,7 +104,18 @@ class ProductMatcher:
                 products = self._products(key, rows)
                 if products is not None:
                     rows.take_products(_KEYS_BY_NAME[key], *products)
+            if "gtin" in self.config.catalog.match:
+                self._contradict(rows, self.catalog)
         return self._matched(rows)
+
+    def _contradict(self, rows: "_Rows", catalog: Catalog) -> None:
+        """Note the rows of which the SKU map and the GTIN say different products."""
+        gtin = rows.columns.get(source_column(self.config.gtin_column or ""))
+        mapped_rows = rows.mapped_rows()
+        if gtin is None or catalog.gtins is None or not len(mapped_rows):
+            return
+        products = catalog.gtins.products_of(keys_of(gtin)[mapped_rows])
+        rows.contradict(mapped_rows, products, catalog)
 
     def _products(
         self,
@@ -142,7 +161,7 @@ class ProductMatcher:
         if catalog is not None and len(by_product):
             new_skus = catalog.skus_of(rows.products[by_product])
             skus = texts.change_rows(skus, by_product, lambda _: new_skus)
-        takes_sku = is_new | (rows.codes == MatchedBy.SKU_MAP)
+        takes_sku = is_new | are_mapped(rows.codes)
         columns["sku"] = skus
         columns["vendor_sku"] = rows.vendor_skus(takes_sku)
         is_changed = bool(takes_sku.any())
@@ -195,9 +214,26 @@ class _Rows:
         self._is_waiting[matched] = False
         self.codes[rows[products == AMBIGUOUS]] = MatchedBy.AMBIGUOUS
 
+    def contradict(
+        self, rows: RowIndex, products: RowIndex, catalog: Catalog
+    ) -> None:
+        """Note the mapped rows whose GTIN is that of a product with another SKU."""
+        if self.mapped is None:
+            return
+        has_product = products >= 0
+        candidates = rows[has_product]
+        skus = catalog.skus_of(products[has_product])
+        mapped = self.mapped.take(pa.array(candidates))
+        differs = texts.flags_of(pc.not_equal(skus, mapped))
+        self.codes[candidates[differs]] = MatchedBy.MAP_AGAINST_GTIN
+
+    def mapped_rows(self) -> RowIndex:
+        """Return the rows that the SKU map knows."""
+        return np.flatnonzero(are_mapped(self.codes))
+
     def find_mapped(self, catalog: Catalog) -> None:
         """Take the products of the SKUs that the SKU map has given."""
-        rows = np.flatnonzero(self.codes == MatchedBy.SKU_MAP)
+        rows = self.mapped_rows()
         if self.mapped is not None and len(rows):
             mapped = self.mapped.take(pa.array(rows))
             found_rows, products = catalog.products_with(mapped)

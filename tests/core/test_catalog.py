@@ -743,3 +743,32 @@ def test_a_config_without_a_catalog_has_none_of_this() -> None:
     assert "unmatched" not in summary(result)["rows"]["v1"]
     assert "matched_by" not in result.explain("S1")["offers"][0]
     assert result.keys.uncovered not in result.files
+
+
+# --- doubts ---------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("reader")
+def test_a_map_wins_and_a_gtin_that_contradicts_it_is_a_doubt() -> None:
+    feeds = {
+        "catalog": products(*PRODUCTS),
+        "v1": rows_of(
+            f"m,1,1,,,{DRILL},", f"n,1,1,,,{DRILL},", "o,1,1,,,,", "S2,1,1,,,,"
+        ),
+    }
+    maps = {"v1": b"vendor_sku,sku\nm,S3\nn,S1\no,S2\n"}
+    vendor = vendor_document(
+        "v1", sku_map={"type": "file", "local_path": "map.csv"}
+    )
+    result = run(feeds, vendor, sku_maps=maps)
+    assert normalized(result) == {"m": "S3", "n": "S1", "o": "S2", "S2": "S2"}
+    assert catalog_of(result)["matched_by"]["v1"]["sku_map"] == 3
+    (doubt,) = [
+        doubt
+        for doubt in result.findings.doubts
+        if doubt.code == "map_against_gtin"
+    ]
+    assert (doubt.path, doubt.vendor_id) == ("vendors.0.sku_map", "v1")
+    assert (doubt.count, doubt.samples) == (1, ("m",))
+    (offer,) = result.explain("S3")["offers"]
+    assert offer["matched_by"] == "sku_map"

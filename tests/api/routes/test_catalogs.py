@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from support.api_world import TENANT, ApiWorld
-from support.builders import vendor_document
+from support.builders import config_document, vendor_document
 
 PREFIX = f"tenants/{TENANT}/inbound/catalog/"
 
@@ -62,3 +62,23 @@ def test_a_run_of_the_catalog_alone_is_refused(world: ApiWorld) -> None:
     store_config(world)
     response = world.post_run(vendors=["catalog"])
     assert response.json()["error_code"] == "UNKNOWN_VENDOR"
+
+
+def test_a_check_reads_the_catalogs_file(world: ApiWorld) -> None:
+    inbound = {"type": "s3", "s3_prefix": PREFIX}
+    catalog = {"inbound": inbound, "parser": {"format": "csv"}}
+    document = config_document(vendor_document("vendor_1"), catalog=catalog)
+    rows = "\n".join(f"S{number},Bosch,4006381333931" for number in range(9))
+    products = f"Artikel,brand,EAN\n{rows}\n".encode()
+    world.platform.objects.put(f"{PREFIX}products.csv", products)
+    response = world.client.post(
+        f"/v1/tenants/{TENANT}/config:check", json=document
+    )
+    assert response.status_code == 200, response.text
+    (upload,) = [
+        upload
+        for upload in response.json()["vendors"]
+        if upload["vendor_id"] == "catalog"
+    ]
+    assert "GTINs with a right check digit" in upload["message"]
+    assert "cost" not in upload["message"]
