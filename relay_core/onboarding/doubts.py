@@ -115,7 +115,7 @@ def _contradiction_doubt(
     matched: MatchedRows,
     index: int,
 ) -> Doubt:
-    """Return the doubt about rows of which SKU map and GTIN say different products."""
+    """Return the doubt about rows whose SKU map and GTIN name different products."""
     count = matched.contradictions
     return Doubt(
         "map_against_gtin",

@@ -5,7 +5,7 @@ The check tries the combination on the same bytes. It keeps the combination only
 feed reads better with it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -28,6 +28,7 @@ from relay_core.onboarding.sample_reader import (
     MAX_WHOLE_BYTES,
     cells_by_header,
 )
+from relay_core.products.gtin_notes import gtin_notes
 
 _MAX_SAMPLED_HEADERS = 200
 _SAMPLED_ROWS = 200
@@ -66,6 +67,7 @@ def check_file(
     head = FeedSample(upload_data[:_HEAD_BYTES], is_whole=is_short)
     sample = upload if is_read_whole(head.data) else head
     check = check_feed(sample, vendor.parser, config)
+    check = with_samples(check, sample, vendor)
     return with_rows(check, upload, vendor, config, sku_map)
 
 
@@ -109,7 +111,7 @@ def check_feed(
     check = tried_check
     if check.faults:
         return check
-    return proposer.with_gtins(proposer.with_unknown(check))
+    return proposer.with_unknown(check)
 
 
 def with_rows(
@@ -167,7 +169,10 @@ def with_rows(
 def with_samples(
     check: FeedCheck, upload: FeedSample, vendor: VendorConfig
 ) -> FeedCheck:
-    """Return a check with the first different cells under each header of the file."""
+    """Return a check with the first different cells under each header of the file.
+
+    It has notes about the headers whose cells are GTINs.
+    """
     parser = check.parser if check.changes else vendor.parser
     headers = [
         header
@@ -183,7 +188,12 @@ def with_samples(
         header: tuple(dict.fromkeys(cells[header]))[:_SAMPLES]
         for header in headers
     }
-    return replace(check, samples=samples)
+    notes: Iterable[str] = ()
+    if check.best.is_usable and not check.faults:
+        name = parser.gtin_column
+        mapped = parser.mapped_headers.get(name or "", (name or "",))
+        notes = gtin_notes(cells, name, mapped)
+    return replace(check, samples=samples, notes=(*check.notes, *notes))
 
 
 def _with_trial(

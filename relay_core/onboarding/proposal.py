@@ -30,7 +30,6 @@ from relay_core.onboarding.check_results import (
 )
 from relay_core.onboarding.container_guess import has_padded_formats
 from relay_core.onboarding.feed_sample import FeedSample
-from relay_core.products.gtin_notes import gtin_notes
 from relay_core.publish.report import wording
 
 _MAX_HEADERS = 200
@@ -114,27 +113,6 @@ class Proposer:
             for column in unknown_columns
         }
         return replace(check, unknown=unknown)
-
-    def with_gtins(self, check: FeedCheck) -> FeedCheck:
-        """Return a check with notes about the columns that have GTINs."""
-        headers = [
-            header
-            for header in dict.fromkeys(check.best.headers[:_MAX_HEADERS])
-            if header
-        ]
-        if not check.best.is_usable or not headers:
-            return check
-        parser = check.parser if check.changes else self._parser
-        name = parser.gtin_column
-        mapped = parser.mapped_headers.get(name or "", (name or "",))
-        cells = sample_reader.cells_by_header(
-            self._feed,
-            parser,
-            headers,
-            with_numbers=True,
-        )
-        notes = gtin_notes(cells, name, mapped)
-        return replace(check, notes=(*check.notes, *notes))
 
     # --- the guesses, in their order ----------------------------------------------------
 

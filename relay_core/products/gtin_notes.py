@@ -72,22 +72,26 @@ class GtinColumn:
         """Yield a sentence for each kind of cells that finds no product."""
         if self.shortened:
             yield (
-                f'{len(self.shortened):,} cells of "{self.header}" have lost zeros in '
+                f'{_cells(self.shortened)} of "{self.header}" lost zeros in '
                 f"front, for example {shorten(self.shortened[0])}. A run rejects them "
                 "unless the file stores them as numbers. Ask for a file with the column "
                 "as text."
             )
         if self.rounded:
             yield (
-                f'{len(self.rounded):,} cells of "{self.header}" are rounded, for example '
-                f"{shorten(self.rounded[0])}. Their digits are lost for good. Ask for a "
-                "new export with the column as text."
+                f'A spreadsheet rounded {_cells(self.rounded)} of "{self.header}", for '
+                f"example {shorten(self.rounded[0])}. These digits are lost for good. Ask "
+                "for a new export with the column as text."
             )
         if self.own:
             yield (
-                f'{len(self.own):,} cells of "{self.header}" are numbers that a shop '
-                f"gives itself, for example {shorten(self.own[0])}. They match no product."
+                f'A shop made up the numbers in {_cells(self.own)} of "{self.header}", for '
+                f"example {shorten(self.own[0])}. These numbers match no product."
             )
+
+
+def _cells(cells: Sequence[str]) -> str:
+    return "1 cell" if len(cells) == 1 else f"{len(cells):,} cells"
 
 
 def gtin_notes(
@@ -95,7 +99,7 @@ def gtin_notes(
     gtin_column: str | None,
     mapped_headers: Sequence[str],
 ) -> Iterator[str]:
-    """Yield the proposal of a column of GTINs, and what is wrong with its cells.
+    """Yield the proposal of a column of GTINs, and the faults of its cells.
 
     Args:
         cells: The cells of each header of the file, trimmed and not empty.

@@ -109,7 +109,7 @@ class ProductMatcher:
         return self._matched(rows)
 
     def _contradict(self, rows: "_Rows", catalog: Catalog) -> None:
-        """Note the rows of which the SKU map and the GTIN say different products."""
+        """Note the rows whose SKU map and GTIN name different products."""
         gtin = rows.columns.get(source_column(self.config.gtin_column or ""))
         mapped_rows = rows.mapped_rows()
         if gtin is None or catalog.gtins is None or not len(mapped_rows):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import yaml
 
@@ -33,6 +33,10 @@ from relay_core.run import RunStages
 from relay_core.vendor_pass import NullSink
 from relay_dagster.mapped_files import InputFile
 
+_Path: TypeAlias = tuple[str | int, ...]
+"""The steps from the config to the section of an input."""
+_CATALOG_PATH: _Path = ("catalog",)
+
 
 def check(request: Request) -> int:
     """Check the feeds, and print the findings and the patch.
@@ -47,13 +51,13 @@ def check(request: Request) -> int:
         print(_comment(f"{code}: {request.unsupported}"))
         return 1
     checks = {
-        index: _checked(
+        path: _checked(
             vendor,
             request.feeds[vendor.vendor_id][-1],
             request,
             config,
         )
-        for index, vendor in enumerate(config.vendors)
+        for path, vendor in _inputs(config)
         if vendor.vendor_id in request.feeds
     }
     run = _run_findings(config, request)
@@ -62,7 +66,7 @@ def check(request: Request) -> int:
             print(_comment(line))
     vendors_without_file = [
         vendor.vendor_id
-        for vendor in config.vendors
+        for _, vendor in _inputs(config)
         if vendor.vendor_id not in request.feeds
     ]
     if vendors_without_file:
@@ -83,6 +87,17 @@ def check(request: Request) -> int:
     print(_yaml({"doubts": doubts}), end="")
     _print_patch(request, checks)
     return 0 if run.failure is None else 1
+
+
+def _inputs(config: TenantConfig) -> list[tuple[_Path, VendorConfig]]:
+    """Return the vendors, and the catalog as a vendor, each with its path."""
+    inputs: list[tuple[_Path, VendorConfig]] = [
+        (("vendors", index), vendor)
+        for index, vendor in enumerate(config.vendors)
+    ]
+    if config.catalog_input is not None:
+        inputs.append((_CATALOG_PATH, config.catalog_input))
+    return inputs
 
 
 @dataclass(frozen=True)
@@ -186,46 +201,50 @@ def _verdict(run: RunFindings) -> str:
 def _doubts(
     config: TenantConfig,
     request: Request,
-    checks: Mapping[int, _VendorCheck],
+    checks: Mapping[_Path, _VendorCheck],
 ) -> Iterator[Doubt]:
     is_published = request.baseline is not None
     yield from config_doubts(config, is_published=is_published, is_local=True)
     results = []
-    for index, vendor_check in checks.items():
+    for path, vendor_check in checks.items():
         if vendor_check.feed_check is not None:
             results.append(vendor_check.feed_check)
-            path = f"vendors.{index}"
             yield from findings.upload_doubts(
-                path,
+                ".".join(map(str, path)),
                 vendor_check.feed_check,
                 config,
             )
     yield from findings.policy_doubts_of(config, results)
 
 
-def _print_patch(request: Request, checks: Mapping[int, _VendorCheck]) -> None:
+def _print_patch(
+    request: Request, checks: Mapping[_Path, _VendorCheck]
+) -> None:
     """Print the parsers of the vendors that a patch would change."""
     changes = {
-        index: vendor_check.feed_check.changes
-        for index, vendor_check in checks.items()
+        path: vendor_check.feed_check.changes
+        for path, vendor_check in checks.items()
         if vendor_check.feed_check is not None
     }
-    patch = parser_patch(
-        request.document,
-        {("vendors", index): parser for index, parser in changes.items()},
-    )
+    patch = parser_patch(request.document, changes)
     if not patch:
         return
-    patched_vendors = apply_patch(request.document, patch)["vendors"]
-    parsers = []
-    for index, vendor_changes in changes.items():
-        if vendor_changes:
-            vendor = patched_vendors[index]
-            parsers.append(
-                {"vendor_id": vendor["vendor_id"], "parser": vendor["parser"]},
-            )
+    patched_document = apply_patch(request.document, patch)
+    sections: dict[str, Any] = {}
+    for path, vendor_changes in changes.items():
+        if not vendor_changes:
+            continue
+        if path == _CATALOG_PATH:
+            sections["catalog"] = {
+                "parser": patched_document["catalog"]["parser"]
+            }
+            continue
+        vendor = patched_document["vendors"][path[1]]
+        sections.setdefault("vendors", []).append(
+            {"vendor_id": vendor["vendor_id"], "parser": vendor["parser"]},
+        )
     print(_comment("Replace all these parsers in the config:"))
-    print(_yaml({"vendors": parsers}), end="")
+    print(_yaml(sections), end="")
 
 
 def _comment(line: str) -> str:

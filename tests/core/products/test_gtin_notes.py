@@ -49,7 +49,7 @@ def test_numbers_that_are_no_gtins_are_not_proposed() -> None:
 def test_cells_that_lost_zeros_are_told() -> None:
     cells = [*GTINS, "36000291452"]
     assert notes(cells, gtin_column="ean", mapped=("EAN code",)) == [
-        '1 cells of "EAN code" have lost zeros in front, for example "36000291452". A '
+        '1 cell of "EAN code" lost zeros in front, for example "36000291452". A '
         "run rejects them unless the file stores them as numbers. Ask for a file with "
         "the column as text."
     ]
@@ -57,8 +57,8 @@ def test_cells_that_lost_zeros_are_told() -> None:
 
 def test_cells_in_exponent_are_lost_for_good() -> None:
     expected = (
-        '2 cells of "EAN code" are rounded, for example "4.00638E+12". Their digits are '
-        "lost for good. Ask for a new export with the column as text."
+        'A spreadsheet rounded 2 cells of "EAN code", for example "4.00638E+12". These '
+        "digits are lost for good. Ask for a new export with the column as text."
     )
     cells = ["4.00638E+12", "6,14141E+11"]
     assert notes([*cells, *GTINS]) == [expected]
@@ -68,6 +68,6 @@ def test_cells_in_exponent_are_lost_for_good() -> None:
 
 def test_a_shops_own_numbers_are_told() -> None:
     assert notes([*GTINS, "2000000000015"])[1:] == [
-        '1 cells of "EAN code" are numbers that a shop gives itself, for example '
-        '"2000000000015". They match no product.'
+        'A shop made up the numbers in 1 cell of "EAN code", for example '
+        '"2000000000015". These numbers match no product.'
     ]
