@@ -273,6 +273,7 @@ class ParserConfig(values.Section):
     defaults: parser_entries.Defaults = Field(default={})
     _extra_columns: tuple[str, ...] = ()
     _gtin_column: str | None = None
+    _has_gtin_skus: bool = False
     _columns_read: tuple[str, ...] | None = None
     _deleted: SkipRule | None = None
 
@@ -290,6 +291,11 @@ class ParserConfig(values.Section):
     def gtin_column(self) -> str | None:
         """The name of the extra column that has GTINs, or None."""
         return self._gtin_column
+
+    @property
+    def has_gtin_skus(self) -> bool:
+        """True if SKUs are read as GTINs, because they are the keys of a part."""
+        return self._has_gtin_skus
 
     @field_validator(*cross_checks.FORMATS_WITH)
     @classmethod
@@ -346,6 +352,7 @@ class ParserConfig(values.Section):
         only: Collection[str] | None = None,
         without: Collection[str] = (),
         deleted: SkipRule | None = None,
+        key: str = "sku",
     ) -> "ParserConfig":
         """Return the parser of files that have some of the columns.
 
@@ -356,13 +363,16 @@ class ParserConfig(values.Section):
             only: The columns to read; None for all.
             without: The columns not to read.
             deleted: The records of a file of changes that delete rows.
+            key: The column of base rows that the files' SKUs equal.
         """
         columns = [
             column
             for column in self.readable_columns
             if (only is None or column in only) and column not in without
         ]
-        if len(columns) == len(self.readable_columns) and deleted is None:
+        has_gtin_skus = key == self.gtin_column
+        is_whole = len(columns) == len(self.readable_columns)
+        if is_whole and deleted is None and not has_gtin_skus:
             return self
         defaults = dict(self.defaults)
         if "quantity_available" not in columns:
@@ -370,6 +380,7 @@ class ParserConfig(values.Section):
         parser = self.model_copy(update={"defaults": defaults})
         parser._columns_read = tuple(columns)
         parser._deleted = deleted
+        parser._has_gtin_skus = has_gtin_skus
         return parser
 
     @property

@@ -110,7 +110,7 @@ def names_of(*kinds: Kind) -> tuple[str, ...]:
 CANONICAL_COLUMNS = tuple(BY_NAME)
 REQUIRED_COLUMNS = tuple(column.name for column in COLUMNS if column.required)
 INPUT_COLUMNS = tuple(column.name for column in COLUMNS if column.from_feed)
-_GTIN = RejectionCodes(unreadable=RowFault.INVALID_GTIN)
+GTIN_REJECTIONS = RejectionCodes(unreadable=RowFault.INVALID_GTIN)
 JUDGED_COLUMNS = tuple(
     column.name for column in COLUMNS if column.rejections != _NO_REJECTIONS
 )
@@ -128,7 +128,7 @@ def judged_columns(gtin_column: str | None) -> tuple[str, ...]:
 
 def rejections_of(column: str) -> RejectionCodes:
     """Return the faults of a judged column's cells."""
-    return BY_NAME[column].rejections if column in BY_NAME else _GTIN
+    return BY_NAME[column].rejections if column in BY_NAME else GTIN_REJECTIONS
 
 
 DERIVED_COLUMNS: dict[str, tuple[str, ...]] = {

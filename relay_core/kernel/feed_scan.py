@@ -55,7 +55,7 @@ class FeedOptions:
             return False
         if self.has_rate or parser.skip_rows or self.plan.missing:
             return False
-        if parser.blank_extra_fields == "drop":
+        if parser.blank_extra_fields == "drop" or parser.has_gtin_skus:
             return False
         if not all(
             isinstance(source, str) for source in parser.column_map.values()

@@ -64,8 +64,13 @@ class RowReader:
         source_columns: dict[str, arrays.WholeNumbers] = {}
         text_columns = self._texts(batch, source_columns)
         missing_sku = fault_code(canonical.BY_NAME["sku"].rejections.null)
+        faults: dict[str, arrays.FaultCodes] = {}
+        no_fault: arrays.FaultCodes | np.uint8 = np.uint8(0)
+        if self.parser.has_gtin_skus:
+            skus, no_fault = self._gtins(batch, "sku", source_columns)
+            text_columns["sku"] = skus
         is_without_sku = texts.is_empty(text_columns["sku"])
-        faults = {"sku": np.where(is_without_sku, missing_sku, np.uint8(0))}
+        faults["sku"] = np.where(is_without_sku, missing_sku, no_fault)
         if self.has("condition"):
             conditions, condition_faults = self._conditions(
                 text_columns["condition"],
@@ -150,9 +155,12 @@ class RowReader:
             width = 1 + max(self.plan.positions.values(), default=0)
             columns += [texts.empty_texts(size)] * (width - len(columns))
             as_rows = TextBatch(columns, deleted.row_numbers)
-            skus = self._text(as_rows, "sku", {})
         else:
-            skus = self._text(deleted, "sku", {})
+            as_rows = deleted
+        if self.parser.has_gtin_skus:
+            skus, _ = self._gtins(as_rows, "sku", {})
+        else:
+            skus = self._text(as_rows, "sku", {})
         return batch.where(~is_deleted), skus
 
     def _texts(
@@ -314,7 +322,7 @@ class RowReader:
         if column in self.parser.invalid_as_null:
             no_faults = np.zeros(len(cells.text), np.uint8)
             return texts.fill(gtins.text, gtins.is_invalid, ""), no_faults
-        fault = fault_code(canonical.rejections_of(column).unreadable)
+        fault = fault_code(canonical.GTIN_REJECTIONS.unreadable)
         faults = np.where(gtins.is_invalid, fault, np.uint8(0))
         return gtins.text, faults
 

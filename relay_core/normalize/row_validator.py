@@ -1,6 +1,6 @@
 """The check of a vendor's rows against the contract of offers, beside the reading."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
@@ -9,7 +9,7 @@ import pyarrow as pa
 from relay_core.columnar.arrays import RowMask
 from relay_core.columnar.growing_columns import GrowingArray
 from relay_core.columnar.text import with_nulls
-from relay_core.domain.columns import extra_column
+from relay_core.domain.columns import source_column
 from relay_core.ingest.feed import MalformedRecords
 from relay_core.normalize.rejected_rows import RejectionLog
 from relay_core.normalize.typed_batch import TypedBatch
@@ -88,7 +88,8 @@ class RowValidator:
         row_checks.check_offers(rows.schema)
         suspect = np.concatenate([_has_fault(batch) for batch in batches])
         rejected = dict(row_checks.rejected_cells(rows, suspect))
-        rejected |= self._rejected_gtins(batches, suspect)
+        for name, mask in self._rejected_gtins(batches, suspect):
+            rejected[name] = rejected.get(name, False) | mask
         start = 0
         for batch in batches:
             stop = start + batch.size
@@ -108,15 +109,21 @@ class RowValidator:
         self,
         batches: Sequence[TypedBatch],
         suspect: RowMask,
-    ) -> dict[str, RowMask]:
-        """Return the mask of rejected GTINs by their column, if there are some."""
-        name = self.log.reader.parser.gtin_column
-        if name is None or not self.log.reader.has(name):
-            return {}
-        column = extra_column(name)
-        cells = [with_nulls(batch.texts[column]) for batch in batches]
-        mask = row_checks.rejected_gtins(pa.chunked_array(cells), suspect)
-        return {} if mask is None else {name: mask}
+    ) -> Iterator[tuple[str, RowMask]]:
+        """Yield each column with rejected GTINs, and their mask."""
+        reader = self.log.reader
+        names = []
+        if reader.parser.has_gtin_skus:
+            names.append("sku")
+        gtin_column = reader.parser.gtin_column
+        if gtin_column is not None and reader.has(gtin_column):
+            names.append(gtin_column)
+        for name in names:
+            column = source_column(name)
+            cells = [with_nulls(batch.texts[column]) for batch in batches]
+            mask = row_checks.rejected_gtins(pa.chunked_array(cells), suspect)
+            if mask is not None:
+                yield name, mask
 
 
 def _has_fault(batch: TypedBatch) -> RowMask:

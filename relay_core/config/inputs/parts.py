@@ -207,7 +207,11 @@ class PartConfig(values.Section):
             parser = self.parser.reading(without=given, deleted=deleted)
         else:
             columns = ("sku", *self.columns)
-            parser = self.parser.reading(only=columns, deleted=deleted)
+            parser = self.parser.reading(
+                only=columns,
+                deleted=deleted,
+                key=self.key,
+            )
         return InputPart(
             part_id=self.part_id,
             inbound=self.inbound,

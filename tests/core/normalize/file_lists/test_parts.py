@@ -182,6 +182,46 @@ def test_a_key_is_compared_as_the_parsers_made_it_by_code_point(
     assert quantities(run) == {"1": 5}
 
 
+def test_a_key_of_gtins_is_read_as_a_gtin() -> None:
+    base = feed(
+        *("1,4006381333931,1", "2,96385074,1", "3,,1"),
+        header="sku,ean,cost",
+    )
+    rows = ["04006381333931,5", "9638-5074,6", "123,7", ",8"]
+    run = run_files(
+        [NamedFile("prices.csv", base), stock(*rows)],
+        parts=[part(key="ean")],
+        config={"extra_columns": ["ean"], "gtin_column": "ean"},
+    )
+    assert quantities(run) == {"1": 5, "2": 6}
+    assert run.rejected == [
+        ("stock.csv", 4, "invalid_gtin"),
+        ("stock.csv", 5, "missing_sku"),
+    ]
+    assert [entry["column"] for entry in entries_of(run)] == ["sku", "sku"]
+
+
+def test_a_delta_replaces_and_deletes_by_the_gtin() -> None:
+    base = feed("1,4006381333931,1", "2,96385074,1", header="sku,ean,cost")
+    changes = {
+        "full": "stock*",
+        "delta": "delta*",
+        "deleted": {"column": "gone", "is": ["x"]},
+    }
+    header = "sku,quantity_available,gone"
+    rows = feed("4006381333931,9,", "0000096385074,,x", header=header)
+    run = run_files(
+        [
+            NamedFile("prices.csv", base),
+            stock("04006381333931,5", "96385074,6"),
+            NamedFile("delta.csv", rows, "stock", "delta"),
+        ],
+        parts=[part(key="ean", changes=changes)],
+        config={"extra_columns": ["ean"], "gtin_column": "ean"},
+    )
+    assert quantities(run) == {"1": 9}
+
+
 def test_a_row_of_a_part_without_its_key_is_rejected() -> None:
     run = joined("A,5", ",6")
     assert run.rejected == [("stock.csv", 3, "missing_sku")]
