@@ -351,12 +351,11 @@ class Transfer:
         if staged_file is None:
             leased.change(pulls.passed_over(file.mark))
             return False
-        with folder.allowance.paused():
-            name = basename(str(file.mark.path))
-            target = self._target_of(name, self._next_second())
-            staged_file = replace(staged_file, target=target)
-            self._upload(staged_file)
-            leased.change(pulls.pulled(staged_file, self.clock(), self._every))
+        name = basename(str(file.mark.path))
+        target = self._target_of(name, self._next_second())
+        staged_file = replace(staged_file, target=target)
+        self._upload(staged_file)
+        leased.change(pulls.pulled(staged_file, self.clock(), self._every))
         return True
 
     def _next_second(self) -> datetime:
@@ -379,7 +378,7 @@ class Transfer:
     def _has_room(self, allowance: Allowance, file: ListedFile) -> bool:
         """Return True if one more file may be pulled over the same connection.
 
-        After a time, other transfers have their turns.
+        After the time in which the pace is not judged, other transfers have their turns.
         """
         is_early = allowance.age < self.request.room.pace.first_seconds
         return is_early and (file.mark.size or 0) < allowance.bytes_left

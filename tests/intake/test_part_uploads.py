@@ -156,6 +156,23 @@ def test_a_newer_file_that_is_no_input_is_not_waited_for(
     assert len(world.runs()) == 1
 
 
+def test_a_run_without_a_part_leaves_what_an_earlier_run_has_spent(
+    world: TriggersWorld,
+) -> None:
+    at = upload(world, f"{PRICES}monday.csv")
+    end(world, world.runs()[0], [("prices", at)])
+    store(world, changes=None, parts=[])
+    world.clock.advance(seconds=120)
+    upload(world, f"{BASE}full-1.csv")
+    end(world, world.runs()[1], None)
+    store(world)
+    world.clock.advance(seconds=120)
+    world.tell(s3_event(f"{PRICES}monday.csv", world.clock()))
+    world.take_in()
+    assert world.watch(120, every=40) == 0
+    assert len(world.runs()) == 2
+
+
 def test_a_run_of_an_earlier_config_has_not_looked_at_a_part(
     world: TriggersWorld,
 ) -> None:
