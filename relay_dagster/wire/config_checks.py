@@ -7,12 +7,12 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import (
     Field,
     PrivateAttr,
-    SerializerFunctionWrapHandler,
-    model_serializer,
 )
 
 from relay_dagster.wire.base import Fault, OpenEnum, ResponseBody
 
+NO_PART_ID = ""
+"""The part of a vendor that has no parts, which no response names."""
 VendorCheckStatus = Literal["read", "missing", "unreadable", "not_looked_at"]
 
 
@@ -112,11 +112,14 @@ class DoubtFound(ResponseBody):
 class VendorCheck(ResponseBody):
     """The check of a vendor's latest upload, or of one of its parts."""
 
+    OPTIONAL_FIELDS = frozenset({"part_id"})
+
     vendor_id: str
     part_id: str | None = Field(
-        None,
+        NO_PART_ID,
         description="The part that the file is for. Null for the vendor's own file. Only "
         "a vendor with `parts` or `changes` has this field.",
+        exclude_if=lambda part_id: part_id == NO_PART_ID,
     )
     status: Annotated[VendorCheckStatus, OpenEnum()]
     message: str = Field(description="The result, for people.")
@@ -163,15 +166,6 @@ class VendorCheck(ResponseBody):
     def samples(self) -> Mapping[str, tuple[str, ...]]:
         """The first different values under each header, which no response has."""
         return self._samples
-
-    @model_serializer(mode="wrap")
-    def _without_unset_part(
-        self, serialize: SerializerFunctionWrapHandler
-    ) -> Any:
-        document = serialize(self)
-        if "part_id" not in self.model_fields_set:
-            document.pop("part_id", None)
-        return document
 
 
 class Operation(ResponseBody):

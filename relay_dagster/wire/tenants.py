@@ -129,6 +129,8 @@ class PartStanding(base.ResponseBody):
 class VendorStanding(base.ResponseBody):
     """A vendor's result in the latest ended run of all vendors, and its pulls."""
 
+    OPTIONAL_FIELDS = frozenset({"parts"})
+
     vendor_id: str
     status: str | None = Field(
         None,

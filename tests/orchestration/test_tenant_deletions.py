@@ -38,7 +38,7 @@ from relay_dagster.tenants.audit import Action
 from relay_dagster.tenants.deletion import SWEPT_AFTER, TenantState
 from relay_dagster.wiring import Platform
 from support.api_world import ApiWorld
-from support.builders import feed, vendor_document
+from support.builders import feed, part_document, vendor_document
 from support.config_documents import DELIVERY
 from support.dagster_storages import STORAGES
 from support.fakes import embedded_platform
@@ -101,8 +101,17 @@ def furnish(estate: Estate, tenant_id: str) -> None:
     )
     pull = {"url": "https://files.example.com/stock.csv"}
     prefix = f"tenants/{tenant_id}/inbound/"
+    names = {"type": "s3", "s3_prefix": f"tenants/{tenant_id}/names/"}
+    part = part_document(
+        "names",
+        ["title"],
+        inbound={**names, "pull": pull},
+        required=False,
+        unmatched=None,
+    )
     vendor = vendor_document(
-        inbound={"type": "s3", "s3_prefix": prefix, "pull": pull}
+        inbound={"type": "s3", "s3_prefix": prefix, "pull": pull},
+        parts=[part],
     )
     triggers = {
         "schedule": {"cron": "0 6 * * *"},
@@ -127,8 +136,12 @@ def furnish(estate: Estate, tenant_id: str) -> None:
         ).status_code
         == 201
     )
-    asked = api.client.post(f"/v1/tenants/{tenant_id}/vendors/vendor_1/pull")
-    assert asked.status_code == 202
+    for query in ("", "?part_id=names"):
+        asked = api.client.post(
+            f"/v1/tenants/{tenant_id}/vendors/vendor_1/pull{query}"
+        )
+        assert asked.status_code == 202
+    platform.objects.put(f"{names['s3_prefix']}a.csv", b"sku,title\nA-1,Lamp\n")
     order = {"vendor_id": "vendor_1", "file_name": "stock.csv"}
     assert (
         api.client.post(

@@ -128,7 +128,7 @@ def show_check(screen: Screen, result: ConfigCheck) -> None:
         screen.section("doubts", fault_lines(doubts))
     for vendor in result.vendors:
         if vendor.status != "not_looked_at" or result.valid:
-            name = name_of(vendor.vendor_id, vendor.part_id)
+            name = name_of(vendor.vendor_id, vendor.part_id or None)
             title = f"vendor {name}: {_state(vendor)}"
             screen.section(title, _findings(vendor))
     if result.patch:
@@ -145,7 +145,7 @@ def _verdict(result: ConfigCheck) -> str:
         plural = "s" if len(result.faults) > 1 else ""
         return f"not valid: {len(result.faults)} error{plural}"
     unusable_vendors = [
-        name_of(vendor.vendor_id, vendor.part_id)
+        name_of(vendor.vendor_id, vendor.part_id or None)
         for vendor in result.vendors
         if vendor.as_sent and not vendor.as_sent.usable
     ]
