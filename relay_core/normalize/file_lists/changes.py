@@ -32,14 +32,13 @@ def rows_of_part(
     A row is replaced if a later file has a valid row of its SKU, or deletes it. Then
     rows of a file with the same SKU are judged, if the part has ``changes``.
     """
+    duplicates = 0
     for file, masks in zip(files, _replaced_masks(files), strict=True):
         rejected_count = file.log.release(masks.rejected, mapped)
         file.replaced = rejected_count + int(np.count_nonzero(masks.valid))
         if masks.valid.any():
             file.table = file.table.filter(pa.array(~masks.valid))
-    duplicates = 0
-    if part.changes is not None:
-        for file in files:
+        if part.changes is not None and masks.may_repeat:
             duplicates += _judge_file(part, file, mapped)
     return PartRows(
         part=part,
@@ -69,9 +68,8 @@ class _FileMasks:
     """The rows of a file that later files replace."""
 
     valid: RowMask  # of its valid rows
-    rejected: Sequence[
-        RowMask
-    ]  # of its rejected rows, one a batch that its log holds
+    rejected: Sequence[RowMask]  # of its rejected rows, one a held batch
+    may_repeat: bool = True  # whether valid rows of the file may have the same SKU
 
 
 def _replaced_masks(files: Sequence[FileRows]) -> list[_FileMasks]:
@@ -91,8 +89,10 @@ def _replaced_masks(files: Sequence[FileRows]) -> list[_FileMasks]:
         valid, _, *rejected = (
             last_file[cells] > index for cells in codes[:count]
         )
+        # The codes tell at once that all SKUs of a file differ.
+        sizes = np.bincount(codes[0], minlength=1)
+        masks.append(_FileMasks(valid, rejected, bool(sizes.max() > 1)))
         codes = codes[count:]
-        masks.append(_FileMasks(valid, rejected))
     return masks
 
 
@@ -161,11 +161,11 @@ def duplicates_of(table: pa.Table, policy: str) -> Duplicates | None:
         policy: ``first``, ``last``, ``sum`` or ``refuse``.
     """
     skus = one_chunk(table["sku"])
+    if pc.count_distinct(skus).as_py() == len(skus):
+        return None
     first_rows = np.asarray(pc.index_in(skus, value_set=skus), np.int64)
     all_rows = np.arange(len(skus))
     is_first = first_rows == all_rows
-    if is_first.all():
-        return None
     no_rows = np.empty(0, np.int64)
     if policy == "refuse":
         sizes = np.bincount(first_rows, minlength=len(skus))
