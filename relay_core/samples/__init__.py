@@ -1,21 +1,35 @@
 """Sample tenants: a config and feeds to try the program with; the engine itself uses none of it.
 
 Configs are package data beside this file. Feeds of ``acme_parts`` come from `generator`, out of a
-seed; those of ``tool_yard``, which uses each option for suppliers' files, lie beside its config.
+seed; those of ``tool_yard``, which uses each option for suppliers' files, lie beside its config,
+and so do those of ``hammer_house``, whose vendor sends several files.
 """
 
 from importlib import resources
 
 from relay_core.samples import generator
 
-SAMPLE_TENANTS = ("acme_parts", "tool_yard")
+SAMPLE_TENANTS = ("acme_parts", "tool_yard", "hammer_house")
 
 __all__ = [
     "SAMPLE_TENANTS",
     "sample_config_text",
     "sample_feeds",
+    "sample_files",
     "sample_sku_maps",
 ]
+
+
+_FILES_OF_INPUTS = {
+    "hammer_house": ("prices_east.csv",),
+    "hammer_house/west": ("prices_west.csv",),
+    "hammer_house/stock": (
+        "stock-full-0301.csv",
+        "stock-delta-0301-09.csv",
+        "stock-delta-0301-10.csv",
+    ),
+}
+"""The files of each input of ``hammer_house``, in reading order."""
 
 
 def sample_config_text(tenant: str) -> str:
@@ -26,9 +40,29 @@ def sample_config_text(tenant: str) -> str:
     )
 
 
+def sample_files(tenant: str) -> dict[str, list[tuple[str, bytes]]]:
+    """Return ``{input: [(file name, bytes)]}``, the files of each input in reading order.
+
+    An input is a vendor's base or ``VENDOR/PART``.
+    """
+    if tenant != "hammer_house":
+        return {name: [file] for name, file in sample_feeds(tenant).items()}
+    folder = resources.files(__name__) / tenant / "feeds"
+    return {
+        name: [(file, (folder / file).read_bytes()) for file in files]
+        for name, files in _FILES_OF_INPUTS.items()
+    }
+
+
 def sample_feeds(tenant: str) -> dict[str, tuple[str, bytes]]:
-    """Return ``{vendor_id: (file name, bytes)}``, the same bytes on every machine."""
+    """Return ``{vendor_id: (file name, bytes)}``, the same bytes on every machine.
+
+    Of a vendor of several files it is the first one.
+    """
     _known(tenant)
+    if tenant == "hammer_house":
+        files = sample_files(tenant)
+        return {tenant: files[tenant][0]}
     if tenant == "acme_parts":
         return generator.feeds()
     files = (resources.files(__name__) / tenant / "feeds").iterdir()

@@ -40,6 +40,7 @@ from relay_dagster.devstack import demo_output as output
 from relay_dagster.devstack.machine import run_memory_mb
 from relay_dagster.devstack.option_effects import option_effects
 from relay_dagster.devstack.processes import Stack, StackError
+from relay_dagster.devstack.sample_rows import sample_rows
 from relay_dagster.devstack.sftp_server import SftpFolder, serving_folder
 from relay_dagster.runs.model import Trigger
 from relay_dagster.settings import ConcurrencySettings, Settings
@@ -50,6 +51,7 @@ from relay_dagster.wiring import Platform, connect
 
 TENANT = "acme_parts"
 SUPPLIERS_TENANT = "tool_yard"
+FILES_TENANT = "hammer_house"
 RUN_TIMEOUT_SECONDS = 180
 POLL_SECONDS = 0.1
 
@@ -135,6 +137,7 @@ def _demonstrate(
     demo_channels.show_delivery(console, world.session, TENANT, folder)
     effects = option_effects(SUPPLIERS_TENANT, datetime.now(UTC))
     output.suppliers_options(console, effects)
+    output.rows_of_files(console, sample_rows(FILES_TENANT, datetime.now(UTC)))
     _show_feed_link(console, world)
     _send_a_tenth(console, world, release=release)
     output.title(console, "Who did what: GET /v1/audit")

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from rich.console import Console
 from rich.table import Table
 
+from relay_core.merge.row_counts import RowCounts
 from relay_dagster.client.artifacts import ErrorReport
 from relay_dagster.client.commands.run_errors import show_causes
 from relay_dagster.client.run_report import RunReport
@@ -105,6 +106,29 @@ def suppliers_options(
         value = json.dumps(option.value, ensure_ascii=False)
         table.add_row(option.path, value, option.effect)
     console.print(table)
+
+
+def rows_of_files(console: Console, rows: Mapping[str, RowCounts]) -> None:
+    """Print what became of the rows of a vendor of several files, and of its parts."""
+    title(
+        console,
+        "Rows of a supplier of several files: tenant hammer_house",
+    )
+    table = Table("input", "rows", box=None, pad_edge=False)
+    for vendor_id, row_counts in rows.items():
+        counts = row_counts.as_dict()
+        parts = counts.pop("parts", {})
+        table.add_row(vendor_id, _counted(counts))
+        for part_id, part_counts in parts.items():
+            table.add_row(f"{vendor_id}/{part_id}", _counted(part_counts))
+    console.print(table)
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    """Return the numbers of rows by outcome, without zeros."""
+    return ", ".join(
+        f"{name} {count}" for name, count in counts.items() if count
+    )
 
 
 def in_the_shop(console: Console, shop_run_id: str, run: Run) -> None:

@@ -375,10 +375,11 @@ def _samples(
     """Return the files of a sample tenant by input, and its SKU maps by vendor."""
     if tenant is None:
         return {}, {}
-    from relay_core.samples import sample_feeds, sample_sku_maps
+    from relay_core.samples import sample_files, sample_sku_maps
 
     feeds = {
-        name: [file] for name, file in _files(sample_feeds(tenant)).items()
+        name: [InputFile(*file) for file in files]
+        for name, files in sample_files(tenant).items()
     }
     return feeds, _files(sample_sku_maps(tenant))
 

@@ -15,6 +15,8 @@ from relay_core.samples import (
     sample_feeds,
     sample_sku_maps,
 )
+from relay_dagster.devstack.sample_rows import sample_rows
+from support.builders import REQUESTED_AT
 from support.explaining import run_in_memory
 
 FEED_HASHES = {
@@ -100,3 +102,31 @@ def test_the_sample_tenant_uses_each_kind_of_rule_and_each_does_something() -> (
         for path in doubts
         if path.startswith(("pricing", "stock", "vendors.1"))
     ] == []
+
+
+def test_the_sample_of_several_files_shows_what_became_of_every_row() -> None:
+    (counts,) = sample_rows("hammer_house", REQUESTED_AT).values()
+    assert counts.as_dict() == {
+        "read": 8,
+        "skipped": 0,
+        "refused": 0,
+        "unmatched": 2,
+        "duplicates": 1,
+        "left_out": 0,
+        "same_sku": 0,
+        "outbid": 0,
+        "unpriced": 0,
+        "won": 5,
+        "parts": {
+            "west": {"read": 3, "skipped": 0, "refused": 0},
+            "stock": {
+                "read": 12,
+                "skipped": 1,
+                "refused": 0,
+                "replaced": 4,
+                "duplicates": 0,
+                "used": 6,
+                "unused": 1,
+            },
+        },
+    }
