@@ -61,8 +61,7 @@ def sample_feeds(tenant: str) -> dict[str, tuple[str, bytes]]:
     """
     _known(tenant)
     if tenant == "hammer_house":
-        files = sample_files(tenant)
-        return {tenant: files[tenant][0]}
+        return {tenant: sample_files(tenant)[tenant][0]}
     if tenant == "acme_parts":
         return generator.feeds()
     files = (resources.files(__name__) / tenant / "feeds").iterdir()

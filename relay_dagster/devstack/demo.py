@@ -51,7 +51,6 @@ from relay_dagster.wiring import Platform, connect
 
 TENANT = "acme_parts"
 SUPPLIERS_TENANT = "tool_yard"
-FILES_TENANT = "hammer_house"
 RUN_TIMEOUT_SECONDS = 180
 POLL_SECONDS = 0.1
 
@@ -135,9 +134,9 @@ def _demonstrate(
         output.show_waits(console, record)
         demo_channels.show_channels(console, artifacts, record)
     demo_channels.show_delivery(console, world.session, TENANT, folder)
-    effects = option_effects(SUPPLIERS_TENANT, datetime.now(UTC))
-    output.suppliers_options(console, effects)
-    output.rows_of_files(console, sample_rows(FILES_TENANT, datetime.now(UTC)))
+    now = datetime.now(UTC)
+    output.suppliers_options(console, option_effects(SUPPLIERS_TENANT, now))
+    output.rows_of_files(console, sample_rows("hammer_house", now))
     _show_feed_link(console, world)
     _send_a_tenth(console, world, release=release)
     output.title(console, "Who did what: GET /v1/audit")
