@@ -286,6 +286,23 @@ def no_sku_map(desk: Desk) -> None:
     desk.succeeded()
 
 
+@drill("missing_catalog")
+def no_catalog(desk: Desk) -> None:
+    """A catalog is configured and has no file; fixed by its upload."""
+    config = desk.config()
+    prefix = f"tenants/{desk.tenant}/inbound/catalog/"
+    config["catalog"] = {
+        "inbound": {"type": "s3", "s3_prefix": prefix},
+        "parser": {"format": "csv"},
+    }
+    desk.store(config)
+    desk.upload()
+    run = desk.failed("missing_catalog", FETCH_INPUTS)
+    assert prefix in run["error_message"]
+    desk.relay.aws.objects.put(f"{prefix}products.csv", b"sku\nA-1\n")
+    desk.succeeded()
+
+
 @drill("feed_too_large")
 def large_map(desk: Desk) -> None:
     """A SKU map is larger than one may be; fixed by a smaller one."""
