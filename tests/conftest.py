@@ -37,10 +37,12 @@ SLOW = {
     "api/routes/test_feed_links.py": "feeds of whole runs",
     "api/routes/test_holds.py": "feeds of whole runs",
     "api/routes/test_overrides.py": "feeds of whole runs",
+    "api/routes/test_parts.py": "uploads that are read in processes of their own",
     "api/routes/test_skus.py": "feeds of whole runs",
     "api/routes/test_webhooks.py": "a call for each URL that is refused",
     "api/security/test_auth.py": "every route, with every kind of key",
     "api/test_app.py": "processes of their own",
+    "api/web/test_part_pages.py": "sessions of many pages",
     "api/web/test_runs.py": "feeds of whole runs",
     "api/web/test_sign_in.py": "sessions of many pages",
     "api/web/test_skus.py": "feeds of whole runs",
@@ -97,6 +99,7 @@ THOROUGH = {
     "explorer/test_state_search.py": "a search to its end",
     "fuzzing": "a search over the API's calls",
     "intake/test_dead_letters.py": "queues that are read whole",
+    "intake/test_part_uploads.py": "ticks over queues",
     "launching": "processes that load all code, and wait for each other",
     "maintenance/test_dead_letter_sweep.py": "queues that are read whole",
     "maintenance/test_deletion.py": "each step's death and repetition",
@@ -134,6 +137,9 @@ REPRESENTATIVES = {
     "aws/dynamodb/test_run_store.py": "test_a_record_is_written_over_only_as_it_was_read",
     "aws/dynamodb/test_stored_items.py": "test_items_are_stored_as_they_were",
     "client/test_commands.py": "test_a_watched_run_that_succeeds_ends_with_status_0",
+    "intake/test_part_uploads.py": (
+        "test_an_upload_is_spent_by_what_was_pinned_of_its_part"
+    ),
     "intake/test_uploads.py": "test_what_the_bucket_itself_tells_starts_a_run_of_all_vendors",
     "launching/test_warm_process.py": "test_a_process_is_forked_with_all_code_and_one_thread",
     "maintenance/test_deletion.py": "test_a_run_that_is_not_settled_is_waited_for",
@@ -149,6 +155,9 @@ REPRESENTATIVES = {
         "test_a_server_that_sends_too_much_before_the_login_fails_its_own_pull"
     ),
     "transfers/test_puller.py": "test_a_new_file_becomes_an_upload_like_any_other",
+    "transfers/test_series_pulls.py": (
+        "test_the_newest_full_file_and_its_deltas_are_pulled_then_every_new_file"
+    ),
     "transfers/test_sftp_pulls.py": "test_the_newest_file_of_a_pattern_is_pulled",
     "transfers/test_webhook_sender.py": "test_a_failure_is_tried_again_with_the_same_id_and_body",
 }
