@@ -41,7 +41,7 @@ _CUT_SHORT = (
     "again, the server may send what Relay cannot handle"
 )
 _GONE = "the file of the live feed is gone"
-PIECE_BYTES = 4 << 20
+PIECE_BYTES = 2 << 20
 """The bytes of a file that are read from the bucket at once."""
 
 
