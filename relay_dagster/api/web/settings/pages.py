@@ -20,6 +20,7 @@ from relay_dagster.api.web.settings.groups import (
     SAFETY,
     SCHEDULE,
     SettingsPage,
+    ShownGroup,
     apply_groups,
     shown_groups,
 )
@@ -189,26 +190,53 @@ def _form_page(
     describe = _DESCRIPTIONS.get(page.slug)
     config = tenants.read_stored(visit.platform, stored)
     details: Mapping[str, Any] = {}
+    template = "settings_form.html.jinja"
     if describe is not None and config is not None:
         details = describe(visit, config)
-    return frame.page(
-        f"settings_{page.slug}.html.jinja"
-        if describe is not None
-        else "settings_form.html.jinja",
+        template = f"settings_{page.slug}.html.jinja"
+    return shown_form(
         visit,
-        status=422 if faults else 200,
+        page,
+        groups,
+        errors,
+        template=template,
+        saved=saved,
+        details=details,
+        has_trial=page is PRICES,
+        trial=trial,
+    )
+
+
+def shown_form(
+    visit: visits.Visit,
+    page: SettingsPage,
+    groups: Sequence[ShownGroup],
+    errors: FieldErrors,
+    *,
+    template: str = "settings_form.html.jinja",
+    other_faults: Sequence[ConfigFault] | None = None,
+    **context: Any,
+) -> Response:
+    """Return the page of a form with its fields and their errors.
+
+    ``other_faults`` defaults to the faults that no field has shown.
+    """
+    stored = tenants.find_config(visit.platform, visit.tenant_id)
+    if other_faults is None:
+        other_faults = errors.of_no_field()
+    return frame.page(
+        template,
+        visit,
+        status=422 if errors.faults else 200,
         page=page,
         pages=PAGES.values(),
         path=settings_path(visit, page.slug),
         groups=groups,
-        faults=faults,
-        other_faults=errors.of_no_field(),
+        faults=errors.faults,
+        other_faults=other_faults,
         version=stored.version,
-        saved=saved,
         shop=shop_of(visit.platform, stored),
-        details=details,
-        has_trial=page is PRICES,
-        trial=trial,
+        **context,
     )
 
 

@@ -1,6 +1,7 @@
 """The pages of price rules: add, change, move and remove a rule."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from fastapi import Response
@@ -17,7 +18,6 @@ from relay_dagster.api.web.settings.form_values import (
     read_whole,
 )
 from relay_dagster.api.web.settings.groups import (
-    PAGES,
     PRICES,
     Group,
     ShownGroup,
@@ -26,10 +26,10 @@ from relay_dagster.api.web.settings.options import options_of
 from relay_dagster.api.web.settings.pages import (
     SETTINGS,
     settings_path,
+    shown_form,
     trial_of_form,
     vendor_ids_of,
 )
-from relay_dagster.api.web.shop import shop_of
 
 routes = frame.page_router()
 
@@ -214,20 +214,16 @@ def _rule_page(
         _MANY_EFFECTS if fault.path == path else fault
         for fault in errors.of_no_field()
     ]
-    return frame.page(
-        "settings_rule.html.jinja",
+    page = replace(PRICES, slug=f"prices/rules/{number or 'new'}")
+    return shown_form(
         visit,
-        status=422 if faults else 200,
-        page=PRICES,
-        pages=PAGES.values(),
-        number=number,
-        path=settings_path(visit, f"prices/rules/{number or 'new'}"),
-        groups=[ShownGroup(_RULE, fields)],
-        faults=faults,
+        page,
+        [ShownGroup(_RULE, fields)],
+        errors,
+        template="settings_rule.html.jinja",
         other_faults=other_faults,
-        version=stored.version,
+        number=number,
         has_trial=True,
         trial=trial,
-        shop=shop_of(visit.platform, stored),
         vendor_ids=vendor_ids_of(visit, stored),
     )

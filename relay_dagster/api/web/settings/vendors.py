@@ -14,7 +14,6 @@ from relay_dagster.api.web.settings import editing
 from relay_dagster.api.web.settings.fields import FieldErrors
 from relay_dagster.api.web.settings.form_values import read_section
 from relay_dagster.api.web.settings.groups import (
-    PAGES,
     Group,
     SettingsPage,
     apply_groups,
@@ -24,8 +23,8 @@ from relay_dagster.api.web.settings.pages import (
     SETTINGS,
     Saved,
     settings_path,
+    shown_form,
 )
-from relay_dagster.api.web.shop import shop_of
 
 routes = frame.page_router()
 
@@ -160,19 +159,8 @@ def _new_vendor_page(
     if any(fault.path == name_path for fault in faults):
         faults = [fault for fault in faults if fault.path == name_path]
     errors = FieldErrors(faults)
-    return frame.page(
-        "settings_form.html.jinja",
-        visit,
-        status=422 if faults else 200,
-        page=_NEW_VENDOR,
-        pages=PAGES.values(),
-        path=settings_path(visit, "new-vendor"),
-        groups=shown_groups([_new_vendor_group(count)], document, errors),
-        faults=faults,
-        other_faults=errors.of_no_field(),
-        version=stored.version,
-        shop=shop_of(visit.platform, stored),
-    )
+    groups = shown_groups([_new_vendor_group(count)], document, errors)
+    return shown_form(visit, _NEW_VENDOR, groups, errors)
 
 
 # --- options ------------------------------------------------------------------------
@@ -279,25 +267,20 @@ def _vendor_page(
         vendor.vendor_id == vendor_id and vendor.inbound.pull is not None
         for vendor in config.vendors
     )
-    return frame.page(
-        "settings_vendor.html.jinja",
+    page = SettingsPage(
+        f"vendors/{vendor_id}",
+        vendor_id,
+        "How Relay gets this vendor's files, reads them, and uses them.",
+        (),
+    )
+    return shown_form(
         visit,
-        status=422 if faults else 200,
-        page=SettingsPage(
-            f"vendors/{vendor_id}",
-            vendor_id,
-            "How Relay gets this vendor's files, reads them, and uses them.",
-            (),
-        ),
-        pages=PAGES.values(),
-        path=settings_path(visit, "vendors", vendor_id),
+        page,
+        [group for group in groups if group.fields],
+        errors,
+        template="settings_vendor.html.jinja",
         vendor_path=vendor_path(visit.tenant_id, vendor_id),
-        groups=[group for group in groups if group.fields],
-        faults=faults,
-        other_faults=errors.of_no_field(),
-        version=stored.version,
         saved=saved,
         has_pull=has_pull,
         secrets=visit.platform.secrets.of_tenant(visit.tenant_id),
-        shop=shop_of(visit.platform, stored),
     )
