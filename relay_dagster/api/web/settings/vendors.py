@@ -280,6 +280,10 @@ def _vendor_page(
         errors,
         template="settings_vendor.html.jinja",
         vendor_path=vendor_path(visit.tenant_id, vendor_id),
+        part_ids=[
+            str(part.get("part_id", ""))
+            for part in document["vendors"][index].get("parts") or ()
+        ],
         saved=saved,
         has_pull=has_pull,
         secrets=visit.platform.secrets.of_tenant(visit.tenant_id),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from support.builders import vendor_document
 from support.html_page import Element
 from support.page_visitor import HOME, Visitor
 from support.settings_forms import form_of, lines, save, send, stored
@@ -79,3 +80,54 @@ def test_a_vendor_without_a_file_is_asked_for_one(visitor: Visitor) -> None:
     assert (
         "There is no file yet." in visitor.open(f"{HOME}/settings/{SLUG}").text
     )
+
+
+def test_the_columns_of_a_part_s_file_are_chosen(visitor: Visitor) -> None:
+    prefix = "tenants/acme/inbound/stock/"
+    part = {
+        "part_id": "stock",
+        "gives": ["quantity_available"],
+        "inbound": {"type": "s3", "s3_prefix": prefix},
+        "parser": {"format": "csv"},
+    }
+    visitor.world.store_config(vendor_document(parts=[part]))
+    rows = "".join(f"A-{n};{n}\n" for n in range(1, 9))
+    data = f"Artikel;Bestand\n{rows}".encode()
+    visitor.world.platform.objects.put(f"{prefix}stock.csv", data)
+    page = visitor.open(f"{HOME}/settings/vendors/vendor_1")
+    (link,) = (
+        link.attributes["href"]
+        for link in page.all("a")
+        if "part=" in link.attributes["href"]
+    )
+    page = visitor.open(link)
+    assert roles(page) == {"Artikel": "sku", "Bestand": "quantity_available"}
+    fields = form_of(page, f"{HOME}/settings/{SLUG}")
+    answer = visitor.client.post(
+        f"{HOME}/settings/{SLUG}", data={**fields, "step": "save"}
+    )
+    assert answer.status_code == 303, answer.text
+    (vendor,) = stored(visitor)[1]["vendors"]
+    assert vendor["parser"] == {"format": "csv"}
+    assert vendor["parts"][0]["parser"] == {
+        "format": "csv",
+        "delimiter": ";",
+        "column_map": {"sku": "Artikel", "quantity_available": "Bestand"},
+    }
+
+
+def test_a_vendor_with_parts_has_a_form_that_changes_nothing_by_itself(
+    visitor: Visitor,
+) -> None:
+    part = {
+        "part_id": "more",
+        "gives": "rows",
+        "inbound": {"type": "s3", "s3_prefix": "tenants/acme/inbound/more/"},
+        "parser": {"format": "csv"},
+        "changes": {"full": "full*", "delta": "delta*"},
+    }
+    visitor.world.store_config(vendor_document(parts=[part]))
+    page = send(visitor, "vendors/vendor_1")
+    assert "Nothing would change" in page.text
+    size = len(visitor.client.get(f"{HOME}/settings/vendors/vendor_1").content)
+    assert size < 150_000
