@@ -51,6 +51,7 @@ from relay_dagster.api.web import skus as sku_pages
 from relay_dagster.api.web.settings import (
     columns,
     history,
+    items,
     links,
     pages,
     people,
@@ -95,6 +96,7 @@ _PAGE_ROUTERS = (
     history.routes,
     rules.routes,
     columns.routes,
+    items.routes,
     vendor_settings.routes,
     links.routes,
     delivery_pages.routes,

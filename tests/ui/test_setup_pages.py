@@ -157,6 +157,8 @@ class NewUser:
         self.save()
         self.shows("6:00 AM (Europe/Berlin)")
         self.settings("Channels")
+        self.follow("Add channel")
+        self.shows("New channel")
         channel = "channels.0"
         self.field(f"{channel}.channel_id", "market")
         for index, column in enumerate(("sku", "price", "quantity_available")):

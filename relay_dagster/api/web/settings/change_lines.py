@@ -62,7 +62,7 @@ def _option_lines(
     if option.kind is not Kind.SECTION:
         yield _line(labels, _in_words(option, before), _in_words(option, after))
         return
-    if before is None or after is None:
+    if option.is_optional_section and None in (before, after):
         yield _line(labels, _on_or_off(before), _on_or_off(after))
     yield from _section_lines(labels, option.section, before or {}, after or {})
 

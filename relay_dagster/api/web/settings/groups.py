@@ -23,6 +23,7 @@ WITHOUT_PAGE: Mapping[str, str] = {
     "schema_version": "there is one version only",
     "tenant_id": "a tenant keeps its ID",
     "vendors": "each vendor has a page",
+    "channels": "each channel has a page",
 }
 """The options of a config that no page of `PAGES` shows, each with the reason."""
 
@@ -165,7 +166,6 @@ CHANNELS = SettingsPage(
     "Further files of your feed, one for each shop or marketplace, and the servers that "
     "get each new feed.",
     (
-        Group("Channels", names=("channels",)),
         Group(
             "Deliveries",
             names=("deliveries",),

@@ -15,6 +15,7 @@ from relay_dagster.api.web import frame, visits
 from relay_dagster.api.web.settings import editing, effects
 from relay_dagster.api.web.settings.fields import FieldErrors
 from relay_dagster.api.web.settings.groups import (
+    CHANNELS,
     PAGES,
     PRICES,
     SAFETY,
@@ -291,11 +292,18 @@ def _describe_schedule(
     }
 
 
+def _describe_channels(
+    visit: visits.Visit, config: TenantConfig
+) -> Mapping[str, Any]:
+    return {"channel_ids": [channel.channel_id for channel in config.channels]}
+
+
 _DESCRIPTIONS: Mapping[
     str, Callable[[visits.Visit, TenantConfig], Mapping[str, Any]]
 ] = {
     PRICES.slug: _describe_prices,
     SAFETY.slug: _describe_safety,
     SCHEDULE.slug: _describe_schedule,
+    CHANNELS.slug: _describe_channels,
 }
 """The functions that return what a page shows beside its form, by slug."""

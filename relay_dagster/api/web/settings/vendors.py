@@ -45,7 +45,16 @@ _TROUBLE = (
     "max_invalid_row_pct",
     "duplicate_skus",
 )
-_PLACED = ("vendor_id", *_GENERAL, *_TROUBLE, "inbound", "stock", "parser")
+_PLACED = (
+    "vendor_id",
+    *_GENERAL,
+    *_TROUBLE,
+    "inbound",
+    "stock",
+    "parser",
+    # Each part has a page.
+    "parts",
+)
 
 
 def vendor_groups(index: int) -> tuple[Group, ...]:

@@ -130,4 +130,4 @@ def test_a_vendor_with_parts_has_a_form_that_changes_nothing_by_itself(
     page = send(visitor, "vendors/vendor_1")
     assert "Nothing would change" in page.text
     size = len(visitor.client.get(f"{HOME}/settings/vendors/vendor_1").content)
-    assert size < 150_000
+    assert size < 100_000
