@@ -61,7 +61,8 @@ def changed_rows(
     if not is_same_kind or feed.headers_of(older_file) != headers:
         return None
     roles = _Roles.of(newer_file, headers)
-    if roles.sku is None:
+    older_roles = _Roles.of(older_file, headers)
+    if roles.sku is None or roles.sku != older_roles.sku:
         return None
     is_packed = newer_file.suffix.endswith(".gz")
     if is_packed:

@@ -165,6 +165,12 @@ def judged(older: dict[str, Any], newer: dict[str, Any]) -> bool:
         ({}, {"columns": ["sku", "price"]}, False),
         ({}, {"columns": COLUMNS[::-1]}, False),
         ({"columns": ["title"]}, {"columns": ["title"]}, False),
+        # Under the same header, the older file has no SKU.
+        (
+            {"columns": [{"column": "title", "as": "id"}, "price"]},
+            {"columns": [{"column": "sku", "as": "id"}, "price"]},
+            False,
+        ),
         (
             {"columns": [{"column": "sku", "as": "=id"}]},
             {
