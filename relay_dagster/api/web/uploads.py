@@ -32,8 +32,6 @@ _NEVER_READ = words.Verdict(
 _NO_INPUT = words.Verdict(
     "warn", "Not used: the name does not tell what kind of file it is."
 )
-# The texts that stand in for * in the pattern of a file's name
-_FILLERS = ("", "0", "file")
 
 
 class Upload(NamedTuple):
@@ -123,15 +121,20 @@ def upload_form(
 
 
 def _choices(tenant_input: Input, folder: str) -> list[UploadChoice]:
-    """Return the kinds of files of an input with changes, each with a key in a folder."""
+    """Return the kinds of files of an input with changes, each with a key in a folder.
+
+    If the pattern of a kind allows it, a file's name has the time that the folder's name
+    ends in, so that reports tell the files apart.
+    """
     changes = tenant_input.part.changes
     if changes is None:
         return []
+    time_and_number = "-".join(folder.rsplit("-", 2)[1:])
     choices: list[UploadChoice] = []
     kinds: tuple[FileKind, ...] = ("full", "delta")
     for kind in kinds:
         pattern = changes.full if kind == "full" else changes.delta
-        for filler in _FILLERS:
+        for filler in (time_and_number, "", "0"):
             file_name = pattern.replace("*", filler).replace("?", "0")
             if file_name and changes.kind_of(file_name) == kind:
                 choices.append(UploadChoice(kind, f"{folder}/{file_name}"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -100,8 +101,9 @@ def test_a_supplier_has_a_form_for_each_file_and_each_is_checked_by_itself(
     assert set(kinds) == {"All rows", "Changed rows only"}
     assert "key" not in fields_of(base)
     assert kinds["All rows"].startswith(BASE)
-    assert kinds["All rows"].endswith("/full-.csv")
-    assert kinds["Changed rows only"].endswith("/-delta.csv")
+    time = r"[0-9]{8}T[0-9]{2}-01"
+    assert re.search(f"/full-{time}.csv$", kinds["All rows"])
+    assert re.search(f"/{time}-delta.csv$", kinds["Changed rows only"])
     back = send(base, STOCK, key=kinds["All rows"])
     assert visitor.client.get(back).headers["location"] == f"{path}/check"
     checked = visitor.open(f"{path}/check")
