@@ -33,31 +33,40 @@ def rows_of_part(
     rows of a file with the same SKU are judged, if the part has ``changes``.
     """
     duplicates = 0
+    tables = []
     for file, masks in zip(files, _replaced_masks(files), strict=True):
         rejected_count = file.log.release(masks.rejected, mapped)
         file.replaced = rejected_count + int(np.count_nonzero(masks.valid))
-        if masks.valid.any():
-            file.table = file.table.filter(pa.array(~masks.valid))
+        table = file.take_rows(masks.valid)
         if part.changes is not None and masks.may_repeat:
-            duplicates += _judge_file(part, file, mapped)
+            row_count = len(table)
+            table, rejected_count = _without_repeated(part, file, table, mapped)
+            duplicates += row_count - rejected_count - len(table)
+        tables.append(table)
     return PartRows(
         part=part,
         files=files,
-        table=pa.concat_tables(file.table for file in files),
+        table=pa.concat_tables(tables),
         replaced=sum(file.replaced for file in files),
         duplicates=duplicates,
     )
 
 
-def _judge_file(part: InputPart, file: FileRows, mapped: Mapped) -> int:
-    """Judge the rows of a file with the same SKU; return how many others replace."""
-    duplicates = duplicates_of(file.table, part.duplicate_skus)
+def _without_repeated(
+    part: InputPart,
+    file: FileRows,
+    table: pa.Table,
+    mapped: Mapped,
+) -> tuple[pa.Table, int]:
+    """Judge the rows of a file with the same SKU.
+
+    Return the rows that stay, and the number of those that are rejected.
+    """
+    duplicates = duplicates_of(table, part.duplicate_skus)
     if duplicates is None:
-        return 0
-    reject_rows([file], file.table, pa.array(duplicates.rejected), mapped)
-    row_count = len(file.table)
-    file.table = duplicates.kept_of(file.table)
-    return row_count - len(file.table) - len(duplicates.rejected)
+        return table, 0
+    reject_rows([file], table, pa.array(duplicates.rejected), mapped)
+    return duplicates.kept_of(table), len(duplicates.rejected)
 
 
 # --- replaced rows --------------------------------------------------------------------
@@ -69,7 +78,9 @@ class _FileMasks:
 
     valid: RowMask  # of its valid rows
     rejected: Sequence[RowMask]  # of its rejected rows, one a held batch
-    may_repeat: bool = True  # whether valid rows of the file may have the same SKU
+    may_repeat: bool = (
+        True  # whether valid rows of the file may have the same SKU
+    )
 
 
 def _replaced_masks(files: Sequence[FileRows]) -> list[_FileMasks]:
@@ -77,7 +88,7 @@ def _replaced_masks(files: Sequence[FileRows]) -> list[_FileMasks]:
     skus: list[pa.Array] = []
     for file in files:
         held = [batch.skus for batch in file.log.held or ()]
-        skus += [one_chunk(file.table["sku"]), file.deleted_skus, *held]
+        skus += [file.skus, file.deleted_skus, *held]
     if len(files) == 1:
         valid, _, *rejected = (np.zeros(len(cells), np.bool_) for cells in skus)
         return [_FileMasks(valid, rejected)]

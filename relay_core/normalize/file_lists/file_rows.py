@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from relay_core.columnar.arrays import RecordNumbers
+from relay_core.columnar.arrays import RecordNumbers, RowMask
 from relay_core.columnar.text import integers_of, one_chunk
 from relay_core.config.inputs.parts import InputPart
 from relay_core.config.inputs.uploads import FileKind
@@ -17,8 +17,13 @@ from relay_core.normalize.file_lists.figures import (
 )
 from relay_core.normalize.read_rows import add_repeated
 from relay_core.normalize.rejected_rows import RejectionLog
-from relay_core.normalize.result import NormalizedVendor
+from relay_core.normalize.result import (
+    KeptColumns,
+    NormalizedVendor,
+    VendorColumns,
+)
 from relay_core.normalize.vendor import RowsOfFile
+from relay_core.validation.row_schemas import OFFER_SCHEMA
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +45,9 @@ class FileRows:
 
     index: int  # the index of the file in the vendor's input
     file: ReadFile
-    table: pa.Table  # the valid rows
+    kept: KeptColumns  # the columns of the valid rows
+    fields: Sequence[pa.Field]  # the columns that the vendor's rows are made of
+    skus: pa.Array  # the SKU of each valid row
     log: RejectionLog  # the rejected rows
     deleted_skus: pa.Array  # the SKUs whose rows it deletes from earlier files
     total_rows: int = 0  # the number of rows, rejected ones too
@@ -61,15 +68,14 @@ class FileRows:
         if isinstance(file.rows, NormalizedVendor):
             return None
         accepted = file.rows.accepted()
-        table = pa.table(accepted.kept.offers(fields), schema=pa.schema(fields))
-        records, _ = integers_of(table["row_number"])
-        place = table.schema.get_field_index("row_number")
-        numbers = pa.array(numbers_in_list(index, records))
-        table = table.set_column(place, table.schema.field(place), numbers)
+        sku_field = OFFER_SCHEMA.field("sku")
+        (skus,) = accepted.kept.cells([sku_field], accepted.kept.rows)
         return cls(
             index=index,
             file=file,
-            table=table,
+            kept=accepted.kept,
+            fields=fields,
+            skus=one_chunk(skus),
             log=accepted.log,
             deleted_skus=pa.concat_arrays(
                 [pa.array([], pa.string()), *accepted.deleted_skus],
@@ -78,6 +84,23 @@ class FileRows:
             skipped=accepted.vendor.skipped,
             last_sku=accepted.vendor.last_sku,
         )
+
+    def take_rows(self, is_replaced: RowMask) -> pa.Table:
+        """Return the rows that stay, as a table; this releases all rows.
+
+        Only cells of rows that stay become a table.
+        """
+        rows = self.kept.rows
+        if is_replaced.any():
+            rows = rows[~is_replaced]
+        schema = pa.schema(self.fields)
+        table = pa.table(self.kept.cells(self.fields, rows), schema=schema)
+        self.kept = VendorColumns({}, rows[:0])
+        self.skus = self.skus[:0]
+        records, _ = integers_of(table["row_number"])
+        place = schema.get_field_index("row_number")
+        numbers = pa.array(numbers_in_list(self.index, records))
+        return table.set_column(place, schema.field(place), numbers)
 
     def reject(self, numbers: RecordNumbers, skus: pa.StringArray) -> None:
         """Reject valid rows that repeat a SKU.

@@ -104,4 +104,6 @@ def test_of_a_failed_run_it_is_not_known_what_became_of_valid_rows() -> None:
 
 def test_rows_that_do_not_add_up_are_a_defect() -> None:
     with pytest.raises(ContractBrokenError, match="do not add up"):
-        RowCounts(3, 0, 0, 0, 0, 0, 0, 0, 2)
+        RowCounts(
+            **counts(3, 0, 0, 0, 0, 0, 0, 0, 2)  # type: ignore[arg-type]
+        )
