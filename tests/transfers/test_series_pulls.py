@@ -15,6 +15,7 @@ from relay_dagster.transfers.pull_transfer import PullRequest, Transfer
 from relay_dagster.transfers.room import TransferRoom
 from relay_dagster.triggers.inputs import inputs_of
 from relay_dagster.triggers.pulls import PullState
+from support.builders import part_document
 from support.pulls_world import (
     NOON,
     VENDOR,
@@ -325,3 +326,40 @@ def test_another_url_begins_again_with_the_newest_full_file(
         "full-2.csv",
         "delta-1.csv",
     ]
+
+
+def test_a_part_is_pulled_beside_its_vendor_s_own_file(
+    world: PullsWorld, server: SftpServer, no_wait: list[float]
+) -> None:
+    document = config(world, server)
+    vendor = document["vendors"][0]
+    pull = vendor["inbound"]["pull"]
+    prefix = f"tenants/{world.tenant_id}/inbound/prices/"
+    vendor["parts"] = [
+        part_document(
+            inbound={"type": "s3", "s3_prefix": prefix, "pull": pull},
+            changes=vendor.pop("changes"),
+        )
+    ]
+    own_pull = {**pull, "url": server.url("/out/stock.csv")}
+    vendor["inbound"] = {**vendor["inbound"], "pull": own_pull}
+    server.put("stock.csv", body("S"), 100)
+    server.put("full-1.csv", body("A"), 200)
+    server.put("delta-1.csv", body("B"), 300)
+    # What another process stages of the part is not swept with the vendor's own.
+    staged_key = f"published/{world.tenant_id}/pulls/{VENDOR}!prices/other"
+    world.platform.objects.put(staged_key, b"x")
+    world.store_document(document)
+    take_pull(world.platform.pulls, world.tenant_id, VENDOR, world.clock())
+    world.clock.advance(seconds=120)
+    for _ in range(3):
+        pull_all(world.puller)
+        world.clock.advance(seconds=600)
+    part_state = world.state(f"{VENDOR}/prices")
+    assert (part_state.part_id, part_state.failures) == ("prices", 0)
+    stored = world.platform.objects.list_objects(prefix)
+    names = [upload.key.rpartition("Z-")[2] for upload in stored]
+    assert names == ["full-1.csv", "delta-1.csv"]
+    own = world.platform.objects.list_objects(world.key(""))
+    assert [upload.key.rpartition("Z-")[2] for upload in own] == ["stock.csv"]
+    assert world.staged() == [staged_key]
