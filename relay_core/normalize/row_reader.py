@@ -86,16 +86,7 @@ class RowReader:
         if self.matcher is not None:
             matched = self.matcher.match(text_columns)
             text_columns |= matched.columns
-        numbers = {
-            column: self._numbers(batch, column, source_columns)
-            for column in canonical.NUMBER_COLUMNS
-            if self.has(column)
-        }
-        for column in _REQUIRED_NUMBERS:
-            values = numbers[column]
-            missing = fault_code(canonical.BY_NAME[column].rejections.null)
-            values.faults[values.nulls] = missing
-        numbers["updated_at"] = self._timestamps(batch, source_columns)
+        numbers = self._all_numbers(batch, source_columns)
         for column, values in numbers.items():
             faults[column] = values.faults
         return TypedBatch(
@@ -266,6 +257,24 @@ class RowReader:
             return cells
         text = texts.fill(cells.text, texts.is_empty(cells.text), default)
         return replace(cells, text=text)
+
+    def _all_numbers(
+        self,
+        batch: TextBatch,
+        source_columns: dict[str, arrays.WholeNumbers],
+    ) -> dict[str, ColumnValues]:
+        """Return the columns of numbers and instants, with their faults."""
+        numbers = {
+            column: self._numbers(batch, column, source_columns)
+            for column in canonical.NUMBER_COLUMNS
+            if self.has(column)
+        }
+        for column in _REQUIRED_NUMBERS:
+            values = numbers[column]
+            missing = fault_code(canonical.BY_NAME[column].rejections.null)
+            values.faults[values.nulls] = missing
+        numbers["updated_at"] = self._timestamps(batch, source_columns)
+        return numbers
 
     def _numbers(
         self,
