@@ -20,6 +20,7 @@ __all__ = [
 ]
 
 
+_PRODUCTS = "products.csv"
 _FILES_OF_INPUTS = {
     "hammer_house": ("prices_east.csv",),
     "hammer_house/west": ("prices_west.csv",),
@@ -43,10 +44,14 @@ def sample_config_text(tenant: str) -> str:
 def sample_files(tenant: str) -> dict[str, list[tuple[str, bytes]]]:
     """Return ``{input: [(file name, bytes)]}``, the files of each input in reading order.
 
-    An input is a vendor's base or ``VENDOR/PART``.
+    An input is a vendor's base, ``VENDOR/PART``, or the catalog of ``tool_yard``.
     """
     if tenant != "hammer_house":
-        return {name: [file] for name, file in sample_feeds(tenant).items()}
+        files = {name: [file] for name, file in sample_feeds(tenant).items()}
+        if tenant == "tool_yard":
+            place = resources.files(__name__) / tenant / "catalog" / _PRODUCTS
+            files["catalog"] = [(_PRODUCTS, place.read_bytes())]
+        return files
     folder = resources.files(__name__) / tenant / "feeds"
     return {
         name: [(file, (folder / file).read_bytes()) for file in files]

@@ -12,7 +12,7 @@ from relay_core.normalize.vendor_feed import VendorFeed
 from relay_core.publish.findings import RunFindings
 from relay_core.publish.keys import ArtifactKeys
 from relay_core.run import RunStages
-from relay_core.samples import sample_config_text, sample_feeds
+from relay_core.samples import sample_config_text, sample_files
 from relay_core.validation.vendor_failures import InputVerdict, VendorInput
 
 _KEYS = ArtifactKeys("", "")
@@ -121,7 +121,9 @@ class _EngineRun:
     ) -> "_EngineRun":
         """Run a config over the sample tenant's feeds."""
         config = load_config(document)
-        samples = sample_feeds(tenant)
+        samples = {
+            name: files[0] for name, files in sample_files(tenant).items()
+        }
 
         def feeds(inputs: InputVerdict) -> Iterator[VendorFeed]:
             for vendor_id in inputs.to_read():
@@ -130,11 +132,12 @@ class _EngineRun:
                     config.vendor(vendor_id), data, name, None
                 )
 
+        catalog = config.catalog_input
         inputs = {
             vendor.vendor_id: VendorInput.of_one(
                 len(samples[vendor.vendor_id][1])
             )
-            for vendor in config.vendors
+            for vendor in (*config.vendors, *filter(None, [catalog]))
         }
         run = cls()
         stages = RunStages(config, config.vendors, requested_at, _KEYS, run)

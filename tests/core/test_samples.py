@@ -13,6 +13,7 @@ from relay_core.samples import (
     SAMPLE_TENANTS,
     sample_config_text,
     sample_feeds,
+    sample_files,
     sample_sku_maps,
 )
 from relay_dagster.devstack.sample_rows import sample_rows
@@ -130,3 +131,16 @@ def test_the_sample_of_several_files_shows_what_became_of_every_row() -> None:
             },
         },
     }
+
+
+def test_the_suppliers_tenant_matches_its_own_products() -> None:
+    files = sample_files("tool_yard")
+    run = run_in_memory(
+        sample_config("tool_yard"),
+        {name: data for name, ((_, data),) in files.items()},
+    )
+    assert run.findings.catalog is not None
+    numbers = run.findings.catalog.as_dict()
+    assert numbers["matched_by"]["corner_shop"]["gtin"] == 2
+    assert numbers["matched_by"]["parts_inc"]["sku"] == 1
+    assert (numbers["unmatched"], numbers["uncovered"]) == (10, 1)
