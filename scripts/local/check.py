@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeAlias
 
 import yaml
@@ -32,10 +33,13 @@ from relay_core.publish.findings import RunFindings
 from relay_core.run import RunStages
 from relay_core.vendor_pass import NullSink
 from relay_dagster.mapped_files import InputFile
+from relay_dagster.triggers.inputs import Input, inputs_of
 
 _Path: TypeAlias = tuple[str | int, ...]
 """The steps from the config to the section of an input."""
 _CATALOG_PATH: _Path = ("catalog",)
+_PART_PATH_LENGTH = 4
+"""The number of steps to a part, such as ``vendors.0.parts.1``."""
 
 
 def check(request: Request) -> int:
@@ -50,29 +54,26 @@ def check(request: Request) -> int:
         code = UnsupportedSchemaVersionError.error_code
         print(_comment(f"{code}: {request.unsupported}"))
         return 1
+    inputs = inputs_of(config)
     checks = {
-        path: _checked(
-            vendor,
-            request.feeds[vendor.vendor_id][-1],
+        tenant_input.path: _checked(
+            tenant_input,
+            request.feeds[name][-1],
             request,
             config,
         )
-        for path, vendor in _inputs(config)
-        if vendor.vendor_id in request.feeds
+        for name, tenant_input in inputs.items()
+        if name in request.feeds
     }
     run = _run_findings(config, request)
     for vendor_check in checks.values():
-        for line in _lines_about(vendor_check, config, run):
+        for line in _lines_about(vendor_check, run):
             print(_comment(line))
-    vendors_without_file = [
-        vendor.vendor_id
-        for _, vendor in _inputs(config)
-        if vendor.vendor_id not in request.feeds
-    ]
-    if vendors_without_file:
+    names_without_file = [name for name in inputs if name not in request.feeds]
+    if names_without_file:
         print(
             _comment(
-                f"vendors without a file: {', '.join(vendors_without_file)}",
+                f"vendors without a file: {', '.join(names_without_file)}",
             ),
         )
     if request.assumed:
@@ -89,27 +90,20 @@ def check(request: Request) -> int:
     return 0 if run.failure is None else 1
 
 
-def _inputs(config: TenantConfig) -> list[tuple[_Path, VendorConfig]]:
-    """Return the vendors, and the catalog as a vendor, each with its path."""
-    inputs: list[tuple[_Path, VendorConfig]] = [
-        (("vendors", index), vendor)
-        for index, vendor in enumerate(config.vendors)
-    ]
-    if config.catalog_input is not None:
-        inputs.append((_CATALOG_PATH, config.catalog_input))
-    return inputs
-
-
 @dataclass(frozen=True)
 class _VendorCheck:
-    """The check of one vendor's feed.
+    """The check of the newest file of one input.
 
     Attributes:
-        vendor: The vendor.
-        file_name: The name of its file.
+        name: The name of the input.
+        config: The config with the file as the only one of its vendor.
+        vendor: The vendor, with the file as the only one.
+        file_name: The name of the file.
         result: The check, or the message that says why the file cannot be checked.
     """
 
+    name: str
+    config: TenantConfig
     vendor: VendorConfig
     file_name: str
     result: FeedCheck | str
@@ -121,26 +115,31 @@ class _VendorCheck:
 
 
 def _checked(
-    vendor: VendorConfig,
+    tenant_input: Input,
     feed: InputFile,
     request: Request,
     config: TenantConfig,
 ) -> _VendorCheck:
-    """Return the check of one vendor's feed."""
+    """Return the check of the newest file of an input."""
+    name = tenant_input.name
+    config = tenant_input.alone(config)
+    vendor = config.vendor(tenant_input.vendor_id)
+    of_file = partial(_VendorCheck, name, config, vendor, feed.name)
     limit = request.limits.feed_bytes
     size = len(feed.data)
     if size > limit:
         error = too_large(vendor.vendor_id, "feed", size, limit)
-        return _VendorCheck(vendor, feed.name, error.error_message)
+        return of_file(error.error_message)
     try:
         sku_map = None
         map_file = request.sku_maps.get(vendor.vendor_id)
-        if map_file is not None:
+        # The SKUs of a part that gives columns are keys, which no map changes.
+        if map_file is not None and tenant_input.part.columns is None:
             sku_map = read_sku_map(map_file.data, request.limits)
         result = check_file(feed.data, vendor, config, sku_map)
     except FeedUnreadableError as error:
-        return _VendorCheck(vendor, feed.name, str(error))
-    return _VendorCheck(vendor, feed.name, result)
+        return of_file(str(error))
+    return of_file(result)
 
 
 def _run_findings(config: TenantConfig, request: Request) -> RunFindings:
@@ -160,10 +159,10 @@ def _run_findings(config: TenantConfig, request: Request) -> RunFindings:
 
 def _lines_about(
     vendor_check: _VendorCheck,
-    config: TenantConfig,
     run: RunFindings,
 ) -> Iterator[str]:
-    """Yield the findings about one vendor's feed, line by line."""
+    """Yield the findings about one file, line by line."""
+    config = vendor_check.config
     vendor = vendor_check.vendor
     result = vendor_check.feed_check
     verdict = "problems found"
@@ -171,7 +170,7 @@ def _lines_about(
         verdict = "no problems"
         if result.doubts:
             verdict = "usable, with doubts"
-    yield f"{vendor.vendor_id}, {vendor_check.file_name}: {verdict}"
+    yield f"{vendor_check.name}, {vendor_check.file_name}: {verdict}"
     if result is None:
         yield f"  {vendor_check.result}"
         return
@@ -179,12 +178,13 @@ def _lines_about(
         yield f"  {sentence}"
     for message in findings.limits_passed(result.best, vendor, config):
         yield f"  a run would fail: {message}"
-    rows = run.rows.get(vendor.vendor_id)
+    # The rows of a vendor's parts are among those of the vendor.
+    rows = run.rows.get(vendor_check.name)
     if rows is not None and rows.won is not None:
         counts = [
             f"{count:,} {name}"
             for name, count in rows.as_dict().items()
-            if count
+            if count and name != "parts"
         ]
         yield f"  rows: {', '.join(counts)}"
 
@@ -240,9 +240,14 @@ def _print_patch(
             }
             continue
         vendor = patched_document["vendors"][path[1]]
-        sections.setdefault("vendors", []).append(
-            {"vendor_id": vendor["vendor_id"], "parser": vendor["parser"]},
-        )
+        section = {"vendor_id": vendor["vendor_id"]}
+        if len(path) == _PART_PATH_LENGTH:
+            part = vendor["parts"][path[-1]]
+            section["part_id"] = part["part_id"]
+            section["parser"] = part["parser"]
+        else:
+            section["parser"] = vendor["parser"]
+        sections.setdefault("vendors", []).append(section)
     print(_comment("Replace all these parsers in the config:"))
     print(_yaml(sections), end="")
 

@@ -342,6 +342,76 @@ def test_a_vendor_without_a_file_is_named_and_a_run_fails_for_it_if_it_is_requir
     assert bench.run(both, "--check", vendor_1=feed("A,1,2.50")) == 0
 
 
+def of_parts() -> dict[str, Any]:
+    """Return a config of a vendor whose stock is in a file of its own."""
+    document = config_of()
+    document["vendors"][0]["parts"] = [
+        {
+            "part_id": "stock",
+            "gives": ["quantity_available"],
+            "inbound": {"type": "local"},
+            "parser": {"format": "csv"},
+        }
+    ]
+    return document
+
+
+def test_each_file_of_a_vendor_is_checked_by_what_it_gives_and_a_run_joins_them(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prices = feed("A,1", "B,2", header="sku,cost")
+    stock = bench.write(
+        "stock.csv", feed("A,5", header="sku,quantity_available")
+    )
+    arguments = ("--check", f"--vendor-file=vendor_1/stock={stock}")
+    assert bench.run(of_parts(), *arguments, vendor_1=prices) == 0
+    assert capsys.readouterr().out.startswith(
+        "# vendor_1, vendor_1.csv: no problems\n"
+        "#   No errors in 2 rows.\n"
+        "#   rows: 2 read, 1 unmatched, 1 won\n"
+        "# vendor_1/stock, stock.csv: no problems\n"
+        "#   No errors in 1 row.\n"
+        "# a run would succeed, with 1 SKUs in the feed\n"
+    )
+
+
+def test_the_parser_of_a_part_is_proposed_for_the_part(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prices = feed("A,1", "B,2", header="sku,cost")
+    stock = bench.write("stock.csv", b"Artikel;Bestand\nA;5\nB;7\n")
+    arguments = ("--check", f"--vendor-file=vendor_1/stock={stock}")
+    assert bench.run(of_parts(), *arguments, vendor_1=prices) == 1
+    _, patch = capsys.readouterr().out.split(
+        "# Replace all these parsers in the config:\n"
+    )
+    assert parse_document(patch, format="yaml") == {
+        "vendors": [
+            {
+                "vendor_id": "vendor_1",
+                "part_id": "stock",
+                "parser": {
+                    "format": "csv",
+                    "delimiter": ";",
+                    "column_map": {
+                        "quantity_available": "Bestand",
+                        "sku": "Artikel",
+                    },
+                },
+            }
+        ]
+    }
+
+
+def test_a_part_without_a_file_is_named(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prices = feed("A,1", header="sku,cost")
+    assert bench.run(of_parts(), "--check", vendor_1=prices) == 1
+    output = capsys.readouterr().out
+    assert "# vendors without a file: vendor_1/stock\n" in output
+
+
 def test_a_feed_over_its_limit_is_wrong(
     bench: Bench,
     capsys: pytest.CaptureFixture[str],
