@@ -14,9 +14,23 @@ import pytest
 from hypothesis import settings
 
 from relay_core.kernel import compiled
-from support.fixtures import clock, instance, ledger, platform, world
+from support.fixtures import (
+    clock,
+    either_reader,
+    instance,
+    ledger,
+    platform,
+    world,
+)
 
-__all__ = ["clock", "instance", "ledger", "platform", "world"]
+__all__ = [
+    "clock",
+    "either_reader",
+    "instance",
+    "ledger",
+    "platform",
+    "world",
+]
 
 # How long an example takes is no matter of right or wrong, and machines are noisy. The examples are
 # the same each time; RELAY_FUZZ_EXAMPLES asks for as many others.

@@ -148,6 +148,12 @@ def lint_warnings(
     yield from _lint_map_keys(config)
     for index, vendor in enumerate(config.vendors):
         yield from _lint_vendor(f"vendors.{index}", vendor)
+    if config.catalog is not None:
+        yield from _lint_files("catalog", config.catalog.inbound, None)
+        # The catalog has no prices.
+        yield from _lint_parser(
+            "catalog.parser", config.catalog.parser, {"cost"}
+        )
     if not config.pricing.min_price:
         yield ConfigFault(
             "pricing.min_price",

@@ -11,7 +11,6 @@ import pytest
 
 from relay_core.config import TenantConfig
 from relay_core.domain.codes import FailureClass
-from relay_core.kernel import compiled
 from relay_core.publish.reports import errors_json, run_summary_json
 from support.builders import (
     REQUESTED_AT,
@@ -33,14 +32,6 @@ PRODUCTS = (
     "S2,Bosch,Saw,,X 9",
     "S3,Makita,Hammer,,",
 )
-
-
-@pytest.fixture(params=["kernel", "python"])
-def reader(
-    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if request.param == "python":
-        monkeypatch.setattr(compiled, "is_used", lambda: False)
 
 
 def config(*vendors: dict[str, Any], **options: Any) -> TenantConfig:
@@ -120,7 +111,7 @@ def errors(run: RunInMemory) -> dict[str, Any]:
 # --- the keys, in order ---------------------------------------------------------------
 
 
-@pytest.mark.usefixtures("reader")
+@pytest.mark.usefixtures("either_reader")
 def test_a_row_takes_its_sku_from_the_first_that_knows_it() -> None:
     feeds = {
         "catalog": products(*PRODUCTS),
@@ -170,7 +161,7 @@ def test_keys_are_asked_in_the_order_of_match(
     assert normalized(result) == {"a": sku}
 
 
-@pytest.mark.usefixtures("reader")
+@pytest.mark.usefixtures("either_reader")
 def test_a_key_that_match_lacks_is_not_asked() -> None:
     feeds = {
         "catalog": products(*PRODUCTS),
@@ -185,7 +176,7 @@ def test_a_key_that_match_lacks_is_not_asked() -> None:
     }
 
 
-@pytest.mark.usefixtures("reader")
+@pytest.mark.usefixtures("either_reader")
 def test_vendor_sku_is_set_as_a_sku_map_sets_it() -> None:
     header = f"{HEADER},vendor_sku"
     feeds = {
@@ -222,7 +213,7 @@ def test_vendor_sku_is_set_as_a_sku_map_sets_it() -> None:
         ("Bosch", "-./", False),
     ],
 )
-@pytest.mark.usefixtures("reader")
+@pytest.mark.usefixtures("either_reader")
 def test_brand_and_mpn_are_compared_in_their_bare_form(
     brand: str, mpn: str, is_known: bool
 ) -> None:
@@ -234,7 +225,7 @@ def test_brand_and_mpn_are_compared_in_their_bare_form(
     assert normalized(run(feeds))["a"] == expected
 
 
-@pytest.mark.usefixtures("reader")
+@pytest.mark.usefixtures("either_reader")
 def test_letters_of_any_script_are_compared_without_case() -> None:
     feeds = {
         "catalog": products("S1,STRASSE,,,ÄÖ-1"),
@@ -254,7 +245,7 @@ def test_letters_of_any_script_are_compared_without_case() -> None:
         "20000004",
     ],
 )
-@pytest.mark.usefixtures("reader")
+@pytest.mark.usefixtures("either_reader")
 def test_a_shops_own_number_knows_nothing_and_is_not_ambiguous(
     gtin: str,
 ) -> None:
@@ -270,7 +261,7 @@ def test_a_shops_own_number_knows_nothing_and_is_not_ambiguous(
     ) == (1, 0)
 
 
-@pytest.mark.usefixtures("reader")
+@pytest.mark.usefixtures("either_reader")
 def test_a_key_of_several_skus_knows_nothing_and_the_next_is_asked() -> None:
     feeds = {
         "catalog": products(
@@ -295,7 +286,7 @@ def test_a_key_of_several_skus_knows_nothing_and_the_next_is_asked() -> None:
     assert catalog_of(result)["ambiguous"] == 1
 
 
-@pytest.mark.usefixtures("reader")
+@pytest.mark.usefixtures("either_reader")
 def test_gtins_are_compared_as_14_digits() -> None:
     feeds = {
         "catalog": products("S1,,,0614141000036,"),
@@ -307,7 +298,7 @@ def test_gtins_are_compared_as_14_digits() -> None:
 # --- unmatched rows -------------------------------------------------------------------
 
 
-@pytest.mark.usefixtures("reader")
+@pytest.mark.usefixtures("either_reader")
 def test_unmatched_rows_are_kept_or_taken_out() -> None:
     feeds = {
         "catalog": products(*PRODUCTS),
@@ -396,7 +387,7 @@ def test_a_row_without_sku_is_refused_before_it_is_matched(
     ] == ["missing_sku"]
 
 
-@pytest.mark.usefixtures("reader")
+@pytest.mark.usefixtures("either_reader")
 def test_duplicates_are_asked_after_the_catalog() -> None:
     vendor = vendor_document("v1", duplicate_skus="refuse")
     feeds = {
@@ -456,7 +447,7 @@ def test_a_vendor_that_is_left_out_has_no_unmatched_rows_in_the_list() -> None:
 # --- what the catalog gives -----------------------------------------------------------
 
 
-@pytest.mark.usefixtures("reader")
+@pytest.mark.usefixtures("either_reader")
 def test_a_row_takes_what_the_catalog_gives_from_the_first_row_of_its_sku() -> (
     None
 ):
@@ -748,7 +739,7 @@ def test_a_config_without_a_catalog_has_none_of_this() -> None:
 # --- doubts ---------------------------------------------------------------------------
 
 
-@pytest.mark.usefixtures("reader")
+@pytest.mark.usefixtures("either_reader")
 def test_a_map_wins_and_a_gtin_that_contradicts_it_is_a_doubt() -> None:
     feeds = {
         "catalog": products(*PRODUCTS),

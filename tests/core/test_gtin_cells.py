@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from reference_runs import EngineRun, run_document
-from relay_core.kernel import compiled
 from support.builders import config_document, feed, vendor_document
 from support.workbooks import text_row, workbook
 
@@ -63,15 +62,7 @@ def faults(run: EngineRun) -> list[tuple[str, str | None]]:
     return [(entry.error_code, entry.value) for entry in run.outcome.entries]
 
 
-@pytest.fixture(params=["kernel", "python"])
-def reader(
-    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if request.param == "python":
-        monkeypatch.setattr(compiled, "is_used", lambda: False)
-
-
-@pytest.mark.usefixtures("reader")
+@pytest.mark.usefixtures("either_reader")
 def test_a_gtin_is_written_as_the_shortest_that_only_loses_zeros() -> None:
     lines = [f"{row},1,2,{cell}" for row, cell in enumerate(VALID)]
     run = run_feed(feed(*lines, header=HEADER))
@@ -81,7 +72,7 @@ def test_a_gtin_is_written_as_the_shortest_that_only_loses_zeros() -> None:
     assert run.outcome.entries == []
 
 
-@pytest.mark.usefixtures("reader")
+@pytest.mark.usefixtures("either_reader")
 def test_any_other_cell_is_refused() -> None:
     lines = [f"{row},1,2,{cell}" for row, cell in enumerate(INVALID)]
     good = "A,1,2,4006381333931"
@@ -90,7 +81,7 @@ def test_any_other_cell_is_refused() -> None:
     assert faults(run) == [("invalid_gtin", cell) for cell in INVALID]
 
 
-@pytest.mark.usefixtures("reader")
+@pytest.mark.usefixtures("either_reader")
 def test_an_entry_names_the_column_and_the_fix() -> None:
     line = "A,,2,4006381333932"
     run = run_feed(feed(line, "B,1,2,", header=HEADER))
@@ -116,7 +107,7 @@ def test_an_entry_names_the_column_and_the_fix() -> None:
     }
 
 
-@pytest.mark.usefixtures("reader")
+@pytest.mark.usefixtures("either_reader")
 def test_a_cell_that_is_no_gtin_can_be_null() -> None:
     lines = ["A,1,2,4006381333932", "B,1,2,0614141000036"]
     data = feed(*lines, header=HEADER)
@@ -125,7 +116,7 @@ def test_a_cell_that_is_no_gtin_can_be_null() -> None:
     assert run.outcome.entries == []
 
 
-@pytest.mark.usefixtures("reader")
+@pytest.mark.usefixtures("either_reader")
 def test_a_default_is_written_as_a_gtin() -> None:
     lines = ["A,1,2,", "B,1,2,4006381333931"]
     data = feed(*lines, header=HEADER)
@@ -133,7 +124,7 @@ def test_a_default_is_written_as_a_gtin() -> None:
     assert gtins(run) == {"A": "614141000036", "B": "4006381333931"}
 
 
-@pytest.mark.usefixtures("reader")
+@pytest.mark.usefixtures("either_reader")
 def test_a_quote_in_a_gtin_is_refused() -> None:
     run = run_feed(feed('A,1,2,"4006381""333931"', "B,1,2,", header=HEADER))
     assert faults(run) == [("invalid_gtin", '4006381"333931')]

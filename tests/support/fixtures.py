@@ -65,3 +65,14 @@ def world(platform: Platform, instance: dg.DagsterInstance) -> World:
     from support.run_world import World
 
     return World(platform, instance)
+
+
+@pytest.fixture(params=["kernel", "python"])
+def either_reader(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Read feeds with the kernel, and then without it."""
+    from relay_core.kernel import compiled
+
+    if request.param == "python":
+        monkeypatch.setattr(compiled, "is_used", lambda: False)

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from relay_core.config import TenantConfig, load_config
+from relay_core.config.lint import lint_warnings
 from support.builders import config_document, vendor_document
 from support.config_documents import faults_of
 
@@ -170,6 +171,25 @@ def test_the_catalogs_prefix_is_apart_from_vendors(prefix: str) -> None:
     vendor = vendor_document(inbound=inbound)
     assert list(faults_of(with_catalog(vendor, catalog={}))) == [
         "catalog.inbound.s3_prefix"
+    ]
+
+
+def test_a_catalog_is_linted_like_a_vendors_file() -> None:
+    catalog = {
+        "inbound": {
+            "type": "s3",
+            "s3_prefix": "tenants/acme/inbound/catalog",
+            "pull": {"url": "https://files.example.com/products.csv?token=x"},
+        },
+        "parser": {"format": "csv", "columns": ["sku", "name"]},
+    }
+    config = load_config(with_catalog(catalog=catalog))
+    paths = [warning.path for warning in lint_warnings(config)]
+    assert "catalog.inbound.pull.url" in paths
+    assert not any(path.startswith("catalog.parser") for path in paths)
+    local = load_config(with_catalog(catalog={"inbound": {"type": "local"}}))
+    assert "catalog.inbound.type" in [
+        warning.path for warning in lint_warnings(local)
     ]
 
 
