@@ -23,10 +23,42 @@ from relay_dagster.devstack.processes import API, Stack
 from support.workbooks import text_row, workbook
 from ui.chromium import find_chromium, open_browser
 from ui.hands import Judge, Keys, Mouse
+from ui.views import assert_finished
 
 pytestmark = pytest.mark.integration
 
 SECONDS = 300
+PAGES = (
+    "",
+    *(
+        f"/settings{name}"
+        for name in (
+            "",
+            "/new-vendor",
+            "/vendors/acme",
+            "/vendors/acme/columns",
+            "/vendors/acme/parts/new",
+            "/prices",
+            "/prices/rules/1",
+            "/stock",
+            "/safety",
+            "/schedule",
+            "/feed",
+            "/channels",
+            "/channels/list/market",
+            "/catalog",
+            "/deliveries",
+            "/links",
+            "/suppliers",
+            "/people",
+            "/secrets",
+            "/history",
+            "/history/2",
+            "/text",
+        )
+    ),
+)
+"""The pages of a tenant that has something on each of them."""
 XML = """<catalog>
 {}
 </catalog>""".format(
@@ -243,3 +275,64 @@ def test_the_same_day_without_scripts(
     with open_browser(java_script_enabled=False) as browser:
         api = relay.stack.url(API)
         set_up(Mouse(browser.page), api, key, tmp_path, scripts=False)
+
+
+def test_no_page_of_the_settings_has_a_fault_that_axe_finds(
+    relay: Installation,
+) -> None:
+    tenant = "setup_pages"
+    key = new_tenant(relay, tenant)
+    document = {
+        **starter_config(tenant, "Europe/Berlin", "EUR"),
+        "vendors": [
+            {
+                "vendor_id": "acme",
+                "inbound": {
+                    "type": "s3",
+                    "s3_prefix": f"tenants/{tenant}/inbound/acme/",
+                },
+                "parser": {"format": "csv"},
+            }
+        ],
+        "guards": {"quarantine": {}},
+        "triggers": {"schedule": {"cron": "0 6 * * *"}, "on_upload": {}},
+        "channels": [{"channel_id": "market", "output": {"columns": ["sku"]}}],
+    }
+    document["pricing"]["rules"] = [
+        {"when": {"brands": ["Acme"]}, "margin_pct": "0.3"},
+        {"when": {"vendors": ["acme"]}, "leave_out": True},
+    ]
+    stored = relay.http.put(f"/v1/tenants/{tenant}/config", json=document)
+    assert stored.status_code == 200, stored.text
+    upload = relay.http.post(
+        f"/v1/tenants/{tenant}/uploads",
+        json={"vendor_id": "acme", "file_name": "a.csv"},
+    ).json()
+    data = b"sku,quantity_available,cost\nA-1,5,4.20\n"
+    httpx.post(
+        upload["url"],
+        data=upload["fields"],
+        files={"file": data},
+        trust_env=False,
+    ).raise_for_status()
+    for path, order in (
+        ("feed-links", {"name": "shop"}),
+        (
+            "webhooks",
+            {"url": "https://example.com/hook", "events": ["run.failed"]},
+        ),
+    ):
+        relay.http.post(
+            f"/v1/tenants/{tenant}/{path}", json=order
+        ).raise_for_status()
+    with open_browser() as browser:
+        page = browser.page
+        page.goto(f"{relay.stack.url(API)}/app")
+        page.get_by_label("API key").fill(key)
+        page.get_by_role("button", name="Sign in").click()
+        page.wait_for_url(f"**/app/tenants/{tenant}")
+        for name in PAGES:
+            answer = page.goto(f"{page.url.partition('/settings')[0]}{name}")
+            assert answer is not None
+            assert answer.status == 200, name
+            assert_finished(page)
