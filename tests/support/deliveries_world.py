@@ -16,17 +16,16 @@ from relay_core.domain.codes import Stage
 from relay_dagster.aws.dynamodb.delivery_store import DeliveryStore
 from relay_dagster.aws.dynamodb.schema import Kind
 from relay_dagster.aws.dynamodb.tenant_store import TenantStore
-from relay_dagster.aws.dynamodb.work_queue import TableQueue
 from relay_dagster.aws.secrets import SecretValue
 from relay_dagster.deliveries.model import DeliveryState
 from relay_dagster.runs.model import ChannelFile, NewRun
 from relay_dagster.transfers.delivery_sender import DeliverySender
 from relay_dagster.webhooks.model import Event
 from relay_dagster.wiring import Platform
-from relay_dagster.work.item import T
 from relay_dagster.work.queue import LeasedItem
 from support.builders import config_document
 from support.fakes import FakeClock, published_outcome, timed
+from support.pulls_world import remove_due, taken
 from support.sftp_servers import PASSWORD, SftpServer
 from support.webhooks_world import events_told
 
@@ -148,12 +147,8 @@ def take_delivery(
     delivery_id: str = BAZAAR,
 ) -> LeasedItem[DeliveryState]:
     """Take a delivery as a sender does whose clock stands still."""
-    queue = deliveries.queue
-    item = queue.get(Kind.DELIVERY.key(tenant_id, delivery_id))
-    assert item is not None
-    leased_item = queue.take(item, now)
-    assert leased_item is not None
-    return LeasedItem(queue, leased_item, lambda: now)
+    key = Kind.DELIVERY.key(tenant_id, delivery_id)
+    return taken(deliveries.queue, key, now)
 
 
 def send_all(sender: DeliverySender, seconds: float = 60) -> None:
@@ -181,12 +176,5 @@ def deliveries_world(served: Platform) -> Iterator[DeliveriesWorld]:
     sender = DeliverySender(platform, clock=clock, wait_seconds=60)
     yield DeliveriesWorld(platform, clock, f"shop-{next(_NUMBERS)}", sender)
     ever = NOON + timedelta(days=1000)
-    _remove_due(platform.deliveries.queue, ever)
-    _remove_due(platform.deliveries.plans, ever)
-
-
-def _remove_due(queue: TableQueue[T], now: datetime) -> None:
-    for item in queue.due(now, 1000):
-        leased_item = queue.take(item, now)
-        if leased_item is not None:
-            LeasedItem(queue, leased_item, lambda: now).finish(lambda _: None)
+    remove_due(platform.deliveries.queue, ever)
+    remove_due(platform.deliveries.plans, ever)

@@ -246,11 +246,16 @@ def take_pull(
     pulls: PullStore, tenant_id: str, vendor_id: str, now: datetime
 ) -> LeasedItem[PullState]:
     """Take a pull as a puller does whose clock stands still."""
-    item = pulls.queue.get(Kind.PULL.key(tenant_id, vendor_id))
+    return taken(pulls.queue, Kind.PULL.key(tenant_id, vendor_id), now)
+
+
+def taken(queue: TableQueue[T], key: str, now: datetime) -> LeasedItem[T]:
+    """Take an item of a queue as a process does whose clock stands still."""
+    item = queue.get(key)
     assert item is not None
-    taken = pulls.queue.take(item, now)
-    assert taken is not None
-    return LeasedItem(pulls.queue, taken, lambda: now)
+    leased_item = queue.take(item, now)
+    assert leased_item is not None
+    return LeasedItem(queue, leased_item, lambda: now)
 
 
 def pull_all(puller: Puller, seconds: float = 60) -> None:
@@ -272,11 +277,11 @@ def pulls_world(served: Platform) -> Iterator[PullsWorld]:
     puller = Puller(platform, clock=clock, wait_seconds=60)
     yield PullsWorld(platform, clock, f"acme-{next(_NUMBERS)}", puller)
     ever = NOON + timedelta(days=1000)
-    _remove_due(platform.pulls.queue, ever)
-    _remove_due(platform.pulls.plans, ever)
+    remove_due(platform.pulls.queue, ever)
+    remove_due(platform.pulls.plans, ever)
 
 
-def _remove_due(queue: TableQueue[T], now: datetime) -> None:
+def remove_due(queue: TableQueue[T], now: datetime) -> None:
     for item in queue.due(now, 1000):
         taken = queue.take(item, now)
         if taken is not None:
