@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from relay_core.columnar.arrays import RowIndex, RowMask, WholeNumbers
 from relay_core.columnar.text import integers_of, one_chunk
@@ -172,10 +171,14 @@ def duplicates_of(table: pa.Table, policy: str) -> Duplicates | None:
         policy: ``first``, ``last``, ``sum`` or ``refuse``.
     """
     skus = one_chunk(table["sku"])
-    if pc.count_distinct(skus).as_py() == len(skus):
+    encoded = skus.dictionary_encode()
+    if len(encoded.dictionary) == len(skus):
         return None
-    first_rows = np.asarray(pc.index_in(skus, value_set=skus), np.int64)
+    codes = np.asarray(encoded.indices)
     all_rows = np.arange(len(skus))
+    first_of_code = np.empty(len(encoded.dictionary), np.int64)
+    first_of_code[codes[::-1]] = all_rows[::-1]
+    first_rows = first_of_code[codes]
     is_first = first_rows == all_rows
     no_rows = np.empty(0, np.int64)
     if policy == "refuse":

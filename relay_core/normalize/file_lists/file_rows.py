@@ -91,10 +91,17 @@ class FileRows:
         Only cells of rows that stay become a table.
         """
         rows = self.kept.rows
+        skus = self.skus
         if is_replaced.any():
             rows = rows[~is_replaced]
+            skus = skus.filter(pa.array(~is_replaced))
         schema = pa.schema(self.fields)
-        table = pa.table(self.kept.cells(self.fields, rows), schema=schema)
+        others = [column for column in self.fields if column.name != "sku"]
+        names = [column.name for column in others]
+        cells = dict(zip(names, self.kept.cells(others, rows), strict=True))
+        cells["sku"] = skus
+        in_order = [cells[name] for name in schema.names]
+        table = pa.table(in_order, schema=schema)
         self.kept = VendorColumns({}, rows[:0])
         self.skus = self.skus[:0]
         records, _ = integers_of(table["row_number"])
