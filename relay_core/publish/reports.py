@@ -6,6 +6,7 @@ import math
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import accumulate, islice
 from typing import Any
@@ -293,8 +294,15 @@ def run_summary_json(
     feed_limits = findings.limits.of_feeds()
     if feed_limits != DEFAULT_LIMITS.of_feeds():
         summary["limits"] = feed_limits
+    rows_by_vendor = findings.rows
+    if findings.has_catalog:
+        # No row of a vendor without rows, or beside a faulty catalog, is taken out.
+        rows_by_vendor = {
+            vendor_id: replace(rows, unmatched=rows.unmatched or 0)
+            for vendor_id, rows in findings.rows.items()
+        }
     summary["rows"] = {
-        name: rows.as_dict() for name, rows in findings.rows.items()
+        vendor_id: rows.as_dict() for vendor_id, rows in rows_by_vendor.items()
     }
     summary["quarantined"] = findings.quarantined
     if findings.has_catalog:

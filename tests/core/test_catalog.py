@@ -606,6 +606,18 @@ def test_a_catalog_that_cannot_be_read_fails_the_run_behind_its_vendors(
     ]
 
 
+def test_no_row_is_taken_out_beside_a_faulty_catalog_or_of_an_empty_feed() -> (
+    None
+):
+    rows = rows_of("A,1,2,,,,")
+    faulty = run({"v1": rows, "catalog": b"sku\n\xff\n"})
+    assert summary(faulty)["rows"]["v1"]["unmatched"] == 0
+    vendors = (vendor_document("v1"), vendor_document("v2", required=False))
+    feeds = {"v1": rows, "v2": rows_of(), "catalog": products(*PRODUCTS)}
+    counts = summary(run(feeds, *vendors))["rows"]
+    assert [counts[name]["unmatched"] for name in ("v1", "v2")] == [0, 0]
+
+
 def test_a_header_that_the_catalog_maps_must_be_there() -> None:
     parser = {"format": "csv", "column_map": {"ean": "Barcode"}}
     feeds = {"catalog": products("S1,,,,"), "v1": rows_of("S1,1,1,,,,")}
