@@ -294,16 +294,7 @@ def run_summary_json(
     feed_limits = findings.limits.of_feeds()
     if feed_limits != DEFAULT_LIMITS.of_feeds():
         summary["limits"] = feed_limits
-    rows_by_vendor = findings.rows
-    if findings.has_catalog:
-        # No row of a vendor without rows, or beside a faulty catalog, is taken out.
-        rows_by_vendor = {
-            vendor_id: replace(rows, unmatched=rows.unmatched or 0)
-            for vendor_id, rows in findings.rows.items()
-        }
-    summary["rows"] = {
-        vendor_id: rows.as_dict() for vendor_id, rows in rows_by_vendor.items()
-    }
+    summary["rows"] = _rows_by_vendor(findings)
     summary["quarantined"] = findings.quarantined
     if findings.has_catalog:
         catalog = findings.catalog
@@ -311,6 +302,18 @@ def run_summary_json(
     if findings.has_channels:
         summary["channels"] = findings.channel_rows()
     return _document(summary)
+
+
+def _rows_by_vendor(findings: RunFindings) -> dict[str, dict[str, Any]]:
+    """Return the counts of each vendor's rows for run_summary.json."""
+    counts = dict(findings.rows)
+    if findings.has_catalog:
+        # No row of a vendor without rows, or beside a faulty catalog, is taken out.
+        counts = {
+            vendor_id: replace(rows, unmatched=rows.unmatched or 0)
+            for vendor_id, rows in counts.items()
+        }
+    return {vendor_id: rows.as_dict() for vendor_id, rows in counts.items()}
 
 
 def _summary_counts(findings: RunFindings) -> dict[str, Any]:
