@@ -106,10 +106,13 @@ class ReportEntry(ResponseBody):
 class CauseSample(ResponseBody):
     """A rejected cell, or a rejected record."""
 
+    OPTIONAL_FIELDS = frozenset({"file"})
+
     row_number: int
     value: str
     line: int | None = None
     sheet_row: int | None = None
+    file: str | None = None
 
 
 class Cause(ResponseBody):

@@ -156,6 +156,8 @@ def _show_cause(screen: Screen, cause: Cause) -> None:
             sample.line,
             sample.sheet_row,
         )
+        if sample.file is not None:
+            place = f"{place} of {sample.file}"
         screen.say(f'{place}: "{sample.value}"', indent=4)
     _show_omitted(screen, cause.count - len(cause.samples))
     screen.say(f"fix: {cause.what_to_do}", indent=4, style="green")
