@@ -105,8 +105,16 @@ def test_a_vendor_is_shown_with_its_counts_and_with_its_wins_where_they_are_know
     ] == [0, 1]
 
 
+def counts_of(**counts: int) -> RowCounts:
+    outcomes = ("skipped", "refused", "duplicates", "left_out")
+    outcomes += ("same_sku", "outbid", "unpriced", "won")
+    return RowCounts(**{**dict.fromkeys(outcomes, 0), **counts})  # type: ignore[arg-type]  # all are numbers
+
+
 def test_rows_are_shown_by_where_they_went() -> None:
-    shown = row_table({"north": RowCounts(3, 0, 1, 0, 0, 1, 0, 0, 1)})
+    shown = row_table(
+        {"north": counts_of(read=3, refused=1, same_sku=1, won=1)}
+    )
     assert columns_of(shown)[:4] == ["vendor_id", "read", "skipped", "refused"]
     assert rows_of(shown)[0]["same_sku"] == 1
 
@@ -114,8 +122,8 @@ def test_rows_are_shown_by_where_they_went() -> None:
 def test_a_count_that_only_one_vendor_has_is_null_for_the_others() -> None:
     shown = row_table(
         {
-            "north": RowCounts(3, 0, 1, 0, 0, 1, 0, 0, 1),
-            "south": RowCounts(2, 0, 0, 0, 0, 0, 0, 0, 1, unmatched=1),
+            "north": counts_of(read=3, refused=1, same_sku=1, won=1),
+            "south": counts_of(read=2, unmatched=1, won=1),
         }
     )
     assert columns_of(shown)[4:6] == ["unmatched", "duplicates"]
