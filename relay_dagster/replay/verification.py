@@ -24,6 +24,8 @@ _COMPARED_PREFIXES = (
     "invalid_rows",
     "changes",
     "quarantine",
+    "unmatched",
+    "uncovered",
     "merged_inventory",
     CHANNEL_PREFIX,
 )

@@ -146,6 +146,25 @@ def test_a_run_with_a_sku_map_is(world: ClientWorld, runs: World) -> None:
     assert verified(world, FIRST) == ["normalized_vendor_1", "merged_inventory"]
 
 
+def test_a_run_with_a_catalog_is(world: ClientWorld, runs: World) -> None:
+    prefix = f"tenants/{TENANT}/inbound/catalog/"
+    catalog = {
+        "inbound": {"type": "s3", "s3_prefix": prefix},
+        "parser": {"format": "csv"},
+    }
+    runs.store_config(catalog=catalog)
+    runs.upload("catalog", b"sku\nS01\nS98\n", name="1.csv")
+    sync(runs, FIRST, *WHOLE)
+    runs.upload("catalog", b"sku\nS02\n", name="2.csv")
+    assert runs.report("run_summary", FIRST)["catalog"]["unmatched"] == 19
+    assert verified(world, FIRST) == [
+        "normalized_vendor_1",
+        "unmatched",
+        "merged_inventory",
+        "uncovered",
+    ]
+
+
 def test_a_held_run_is_and_the_same_run_once_it_is_released(
     world: ClientWorld, runs: World
 ) -> None:
