@@ -190,16 +190,16 @@ class DeliverySender:
         try:
             outcome = transfer.run()
         except CallError as error:
-            tried = leased.value
             rule = sending.failed(
-                tried,
+                transfer.tried or leased.value,
                 str(error),
                 self.clock(),
                 is_doubtful=transfer.is_doubtful,
             )
             self._fail(leased, rule, str(error))
         except UndeliverableError as error:
-            rule = sending.refused(leased.value, str(error), self.clock())
+            tried = transfer.tried or leased.value
+            rule = sending.refused(tried, str(error), self.clock())
             self._fail(leased, rule, str(error))
         except CallStoppedError:
             # This process ends; another one goes on.

@@ -7,7 +7,7 @@ again, or the whole of a newer publication.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -73,6 +73,8 @@ class DeliveryTransfer:
     clock: Callable[[], datetime]  # tells the time, aware
     # Whether the server may have the file under its name, although it did not say so
     is_doubtful: bool = field(default=False, init=False)
+    # The state for which the try is made; a newer one is other work
+    tried: DeliveryState | None = field(default=None, init=False)
 
     def run(self) -> str:
         """Send the file, store the outcome, and return it in words.
@@ -82,12 +84,14 @@ class DeliveryTransfer:
             UndeliverableError: There is no file to send. The outcome is not stored.
             LeaseLostError: The delivery is in other hands.
         """
+        self.tried = self._state
         if self.leased.was_abandoned:
             # The server may have been the cause, so its turn comes later.
             raise CallError(_CUT_SHORT)
         publication = PublicationMark.of(self.publication)
         if self._state.pending != publication:
             self.leased.change(sending.caught_up(publication))
+            self.tried = replace(self._state, pending=publication)
         destination = destination_of(self.platform, self.delivery)
         secret = secret_for(
             self.platform,

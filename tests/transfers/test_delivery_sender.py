@@ -340,6 +340,28 @@ def test_a_feed_that_is_rolled_back_meanwhile_follows(
     assert state.delivered.publication.seq == 3
 
 
+def test_a_feed_that_comes_in_a_try_that_fails_is_sent_at_once(
+    shop: DeliveriesWorld, server: SftpServer
+) -> None:
+    """Its lease is renewed meanwhile, so the process knows of the newer feed."""
+    shop.store(shop.entry(server))
+    shop.publish()
+
+    def publish_and_drop(path: str, offset: int) -> None:
+        server.on_write = lambda path, offset: None  # type: ignore[method-assign]
+        shop.publish(OTHER)
+        shop.clock.advance(seconds=0.6 * LEASE.total_seconds())
+        shop.sender.run()
+        server.drop()
+
+    server.on_write = publish_and_drop  # type: ignore[method-assign]
+    state = shop.send()
+    assert (state.failures, state.tries) == (1, 0)
+    assert state.due_at == shop.clock()
+    shop.send()
+    assert files_at(server)["stock.csv"] == OTHER
+
+
 # --- whose are sent -------------------------------------------------------------------------------
 
 
