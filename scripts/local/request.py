@@ -114,7 +114,7 @@ def _add_inputs(options: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="VENDOR=FILE",
-        help="feed of a vendor; can be repeated",
+        help="feed of a vendor, or of a part as VENDOR/PART=FILE; can be repeated",
     )
     options.add_argument(
         "--sku-map",
