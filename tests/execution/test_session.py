@@ -138,7 +138,9 @@ def test_what_a_run_came_to_with_each_vendor_is_stored_beside_it(
     with session(platform) as run:
         with claimed(run, FETCHED):
             run.load_config()
-            uploaded = run.pin_inputs().vendor_inputs()["north"].files[0].uploaded_at
+            uploaded = (
+                run.pin_inputs().vendor_inputs()["north"].files[0].uploaded_at
+            )
         with claimed(run, NORMALIZED):
             run.normalize(run.pin_inputs())
         with claimed(run, MERGED):
