@@ -103,6 +103,8 @@ class Cause:
     what_to_do: str  # the fix in words
     # The changes to the config that make the samples readable; none if none is known
     patch: tuple[Mapping[str, Any], ...] = ()
+    # The part that the file is of, which reports do not show; None for the base.
+    part_id: str | None = None
 
     @property
     def in_words(self) -> str:
@@ -129,7 +131,9 @@ class Cause:
             samples.append(
                 {name: value for name, value in fields if value is not None}
             )
-        return {**asdict(self), "samples": samples}
+        document = {**asdict(self), "samples": samples}
+        del document["part_id"]
+        return document
 
 
 @dataclass(frozen=True, slots=True)

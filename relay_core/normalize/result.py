@@ -159,8 +159,12 @@ class NormalizedVendor:
     # The faults, by code
     fault_counts: Mapping[str, int] = field(default_factory=dict)
     causes: tuple[Cause, ...] = ()  # the causes of rejected rows
-    # Valid numbers of some rows, as written, by column; only if there are causes.
-    valid_samples: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    # Valid numbers of some rows of each file, as written, by column; by the part that
+    # the files are of, None for the base. Only of files with causes.
+    valid_samples: Mapping[
+        str | None,
+        Sequence[Mapping[str, Sequence[str]]],
+    ] = field(default_factory=dict)
     # The first entries of the rows for ``errors.json``, each as JSON.
     entries: tuple[str, ...] = ()
     # The valid rows, or some columns of them (``Offer``), sorted by SKU, then row

@@ -231,7 +231,7 @@ def with_reports(
         invalid_rows=log.records,
         fault_counts=dict(log.counts),
         causes=causes,
-        valid_samples=log.valid_samples,
+        valid_samples={None: [log.valid_samples]},
         entries=entries,
         rejected_rows=rejected_rows.result(),
     )

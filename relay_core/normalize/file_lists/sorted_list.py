@@ -1,7 +1,7 @@
 """The rows of a vendor of several files in order, with the reports of all files."""
 
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -64,11 +64,15 @@ def _with_reports(
     counts: Counter[str] = Counter()
     entries: list[str] = []
     causes: list[Cause] = []
+    valid_samples: defaultdict[str | None, list[Mapping[str, Sequence[str]]]]
+    valid_samples = defaultdict(list)
     tables = [REJECTED_ROWS.append(FILE).empty_table()]
     for file in files:
         entries_of_file, causes_of_file = file.log.reported(room)
         entries += entries_of_file
-        causes += causes_of_file
+        part_id = file.file.part.part_id
+        causes += [replace(cause, part_id=part_id) for cause in causes_of_file]
+        valid_samples[part_id].append(file.log.valid_samples)
         counts.update(file.log.counts)
         table = file.log.table()
         names = pa.repeat(file.file.name, len(table))
@@ -82,6 +86,7 @@ def _with_reports(
         last_sku=files[0].last_sku,
         fault_counts=dict(counts),
         causes=tuple(causes),
+        valid_samples=valid_samples,
         entries=tuple(entries),
         rejected_rows=pa.concat_tables(tables).combine_chunks(),
     )

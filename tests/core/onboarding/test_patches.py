@@ -16,6 +16,7 @@ from support.builders import (
     tenant_config,
     vendor_document,
 )
+from support.file_lists import ListRun, NamedFile, part, run_files
 from support.normalizing import normalize_vendor
 
 
@@ -104,3 +105,87 @@ def test_a_patched_config_reads_what_was_refused(with_defaults: bool) -> None:
         apply_patch(config.to_document() if with_defaults else document, steps)
     )
     assert normalize_vendor(mended, mended.vendor("acme"), rows).causes == ()
+
+
+# --- parts ----------------------------------------------------------------------------
+
+
+def run_with_prices(
+    prices: bytes,
+    gives: Any = ("cost",),
+    base: bytes = feed(
+        "A,1,1.50", "B,2,3.50", header="sku,quantity_available,msrp"
+    ),
+    **parser: Any,
+) -> ListRun:
+    """Take a run of a base and a part; both files have one name."""
+    prices_part = part(
+        "prices", gives=gives, parser={"format": "csv", **parser}
+    )
+    return run_files(
+        [
+            NamedFile("list.csv", base),
+            NamedFile("west.csv", feed("C,1,2", header=WEST), "west"),
+            NamedFile("list.csv", prices, "prices"),
+        ],
+        parts=[part("west", gives="rows"), prices_part],
+    )
+
+
+WEST = "sku,quantity_available,msrp"
+PATCHED_PARSER = "/vendors/0/parts/1/parser/"
+
+
+def patches_of(run: ListRun) -> list[tuple[str, Any]]:
+    return [
+        (step["path"], step["value"])
+        for cause in run.findings.causes()
+        for step in cause.patch
+    ]
+
+
+def test_a_cause_in_a_part_has_the_patch_of_the_part_s_parser() -> None:
+    prices = feed('A,"12,50"', 'B,"3,20"', "C,4", header="sku,cost")
+    run = run_with_prices(prices)
+    (cause,) = run.findings.causes()
+    assert patches_of(run) == [(f"{PATCHED_PARSER}decimal_separator", ",")]
+    assert cause.what_to_do == (
+        "in part 'prices', set parser.decimal_separator to \",\""
+    )
+    assert "part_id" not in cause.as_dict()
+    steps = [PatchStep(**step) for step in cause.patch]
+    (vendor,) = apply_patch(run.document, steps)["vendors"]
+    mended = run_with_prices(prices, **vendor["parts"][1]["parser"])
+    assert mended.findings.causes() == []
+
+
+def test_a_cause_in_the_base_is_judged_by_the_parser_of_the_base() -> None:
+    base = feed('A,1,"1,50"', header=WEST)
+    prices = feed("A,12.50", "C,3.20", header="sku,cost")
+    assert patches_of(run_with_prices(prices, base=base)) == [
+        ("/vendors/0/parser/decimal_separator", ",")
+    ]
+
+
+def test_each_of_two_parts_has_the_patch_for_its_own_numbers() -> None:
+    base = feed('A,1,"€ 1.50"', header=WEST)
+    prices = feed('A,"12,50"', header="sku,cost")
+    assert patches_of(run_with_prices(prices, base=base)) == [
+        ("/vendors/0/parser/currency_symbols", ["€"]),
+        (f"{PATCHED_PARSER}decimal_separator", ","),
+    ]
+
+
+def test_a_style_that_a_part_s_valid_numbers_refuse_is_not_proposed() -> None:
+    valid = [f"{sku},{n}.50" for n, sku in enumerate("BCDEFGHIJK")]
+    prices = feed('A,"12,50"', *valid, header="sku,cost")
+    run = run_with_prices(prices)
+    assert len(run.findings.causes()) == 1
+    assert patches_of(run) == []
+
+
+def test_rows_of_a_part_have_the_patch_of_the_part_s_parser() -> None:
+    rows = feed('D,1,"1,50"', header=WEST)
+    assert patches_of(run_with_prices(rows, gives="rows")) == [
+        (f"{PATCHED_PARSER}decimal_separator", ",")
+    ]
