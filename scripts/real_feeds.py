@@ -4,8 +4,9 @@ First, each tenant's feeds run. Then all of them run again with configs that onl
 header of the SKU, changed by the one patch that `local_run.py --check` prints for each
 (`first_patch`), and they are checked with configs that name nothing. `relay new` writes a config
 for them, and its command runs. Then some run again with
-changes as they happen within a year, compared with the published feed. Last, some SKUs are
-explained whose offers tie in different ways.
+changes as they happen within a year, compared with the published feed. Some SKUs are
+explained whose offers tie in different ways. Last, a shop's export is the catalog of two
+vendors' lists that are cut out of it (`catalog_lists`).
 
 The feeds are in `RELAY_FEEDS_DIR` (default `../shared/data`), and their configs are in
 `configs/real_feeds`. The exit status is 0 if every result is as expected, or if the folder
@@ -30,6 +31,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import catalog_lists
 import first_patch
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -57,6 +59,9 @@ TENANTS: Mapping[str, Mapping[str, str]] = {
     },
 }
 """The file of each vendor, by the name of the tenant's config."""
+
+CATALOG_TENANT = "magento_catalog"
+"""The name of the config whose catalog is a shop's export."""
 
 Record = dict[str, str]
 _HELD = 3  # the local runner's exit status for a feed on hold
@@ -250,6 +255,7 @@ def _further_checks(feeds_dir: Path) -> Iterator[Result]:
     for change in CHANGES:
         yield run_changed(change, feeds_dir)
     yield explain_ties(feeds_dir)
+    yield run_catalog(feeds_dir)
 
 
 def unlisted(feeds_dir: Path) -> list[str]:
@@ -481,6 +487,28 @@ def explain_ties(feeds_dir: Path) -> Result:
     if wrong:
         return Result(tenant, False, f"unexpected explanations: {wrong}")
     return Result(tenant, True, f"explained {len(TIES)} SKUs that tie")
+
+
+def run_catalog(feeds_dir: Path) -> Result:
+    """Run two vendors' lists with the export that they are cut out of as the catalog."""
+    export = feeds_dir / TENANTS["magento"]["luma"]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        lists = catalog_lists.cut_lists(export, folder)
+        paths = {**lists.files, "catalog": export}
+        process = _tenant_run(CATALOG_TENANT, paths, folder / "out")
+        if process.returncode != 0:
+            message = last_line(process.stderr)
+            return Result(
+                CATALOG_TENANT,
+                False,
+                f"exit status {process.returncode}: {message}",
+            )
+        faults = lists.faults(folder / "out")
+        told = catalog_lists.catalog_figures(folder / "out")
+    if faults:
+        return Result(CATALOG_TENANT, False, "; ".join([told, *faults]))
+    return Result(CATALOG_TENANT, True, told)
 
 
 def lost_on(lines: Sequence[str]) -> dict[str, list[tuple[str, str | None]]]:

@@ -57,7 +57,18 @@ def end_well(api: LiveApi, folder: Path) -> None:
     artifacts = {**outcome.artifacts, "run_summary": record.keys.run_summary}
     outcome = replace(outcome, vendor_results=(result,), artifacts=artifacts)
     api.platform.ledger.succeed(record.fence, outcome)
-    rows = {"granite_supply": RowCounts(3, 0, 1, 0, 0, 0, 0, 0, 2).as_dict()}
+    counts = RowCounts(
+        read=3,
+        skipped=0,
+        refused=1,
+        duplicates=0,
+        left_out=0,
+        same_sku=0,
+        outbid=0,
+        unpriced=0,
+        won=2,
+    )
+    rows = {"granite_supply": counts.as_dict()}
     summary = json.dumps({"rows": rows}).encode()
     api.platform.objects.put(record.keys.run_summary, summary)
     api.platform.objects.put(record.keys.report, b"<!doctype html>")

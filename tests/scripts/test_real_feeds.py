@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from real_feeds import (
+    CATALOG_TENANT,
     CHANGES,
     CONFIGS,
     TENANTS,
@@ -16,6 +17,7 @@ from real_feeds import (
     figures,
     lost_on,
     main,
+    run_catalog,
     run_changed,
     run_new,
     run_patched,
@@ -35,7 +37,10 @@ def test_a_config_has_the_vendors_whose_files_are_named(tenant: str) -> None:
 
 
 def test_every_config_is_run() -> None:
-    assert {path.stem for path in CONFIGS.glob("*.yaml")} == set(TENANTS)
+    assert {path.stem for path in CONFIGS.glob("*.yaml")} == {
+        *TENANTS,
+        CATALOG_TENANT,
+    }
 
 
 def test_an_absent_folder_ends_well(
@@ -158,6 +163,32 @@ def test_a_new_config_that_is_not_the_one_by_hand_is_a_fault(
     path.write_text(f"{header}\n{rows}", "cp1252")
     result = run_new("jlcpcb", tmp_path)
     assert (result.is_right, told in result.text) == (text == "5±1", True)
+
+
+@pytest.mark.parametrize(
+    ("sku", "told"),
+    [
+        (
+            "MH01-S-Black",
+            "60 products: 35 rows by mpn, 14 rows by sku; "
+            "80 rows unmatched, 41 products in the feed, 19 uncovered",
+        ),
+        ("WT59 s blue", "'unmatched': 81, 'ambiguous': 1"),
+    ],
+    ids=["all differ", "two are one part number"],
+)
+def test_rows_that_do_not_match_the_export_they_are_cut_out_of_are_a_fault(
+    tmp_path: Path, sku: str, told: str
+) -> None:
+    path = tmp_path / "magento2-sample-data" / "products.csv"
+    path.parent.mkdir()
+    skus = [f"WT{number:02}-S-Blue" for number in range(1, 60)]
+    rows = [f"{sku},simple,Tee {sku},9.00" for sku in [*skus, sku]]
+    lines = ["sku,product_type,name,price", *rows, "WT01,configurable,Tee,9.00"]
+    path.write_text("\n".join(lines), "utf-8")
+    result = run_catalog(tmp_path)
+    assert told in result.text
+    assert result.is_right == (sku == "MH01-S-Black")
 
 
 def test_an_explanation_says_what_each_vendors_offer_has_lost_on() -> None:
