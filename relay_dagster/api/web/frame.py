@@ -18,6 +18,7 @@ from relay_dagster.api.http.problems import ProblemError, report_problem
 from relay_dagster.api.security.rate_limits import is_token
 from relay_dagster.api.security.sessions import is_same_token, sign_in_token
 from relay_dagster.api.web import error_words, words
+from relay_dagster.api.web.late_forms import LateForm, late_form_of
 from relay_dagster.api.web.visits import NotSignedInError, Visit, cookie_of
 
 PACKAGE = "relay_dagster.api.web"
@@ -127,12 +128,14 @@ def sign_in_page(
     status: int = 200,
     problem: error_words.FieldError | None = None,
     next_path: str | None = None,
+    late_form: LateForm | None = None,
 ) -> Response:
     """Return the sign-in page, and remove the cookie of a session that ended.
 
     ``problem`` is the error of the key. ``next_path`` is the page to open after signing
-    in; the default is the requested page. A page of another site could send its own
-    sign-in form, so this form has a token that belongs to a cookie of the browser.
+    in; the default is the requested page. ``late_form`` is a form that was sent after
+    the session ended. A page of another site could send its own sign-in form, so this
+    form has a token that belongs to a cookie of the browser.
     """
     if request.method == "GET":
         query = f"?{request.url.query}" if request.url.query else ""
@@ -151,6 +154,7 @@ def sign_in_page(
         has_ended=has_cookie and problem is None,
         next=page_after_sign_in(next_path),
         token=sign_in_token(form_cookie),
+        late_form=late_form,
     )
     if not has_form_cookie:
         response.set_cookie(
@@ -165,6 +169,17 @@ def sign_in_page(
             cookie_name, secure=is_secure, httponly=True, samesite="lax"
         )
     return response
+
+
+async def _ask_to_sign_in(request: Request) -> Response:
+    """Return the sign-in page for a request without a session."""
+    late_form = await late_form_of(request)
+    return sign_in_page(
+        request,
+        status=401,
+        next_path=late_form.page_path if late_form else None,
+        late_form=late_form,
+    )
 
 
 # --- routes -------------------------------------------------------------------------
@@ -185,7 +200,7 @@ class PageRoute(APIRoute):
             except middleware.BodyRefusedError:
                 raise
             except NotSignedInError:
-                return sign_in_page(request, status=401)
+                return await _ask_to_sign_in(request)
             except Exception as error:  # noqa: BLE001 - every error becomes a page
                 return problem_page(request, report_problem(request, error))
 

@@ -13,9 +13,10 @@ from relay_dagster.api.security.auth import (
     begin_request,
     origin_of,
 )
-from relay_dagster.api.security.sessions import SESSION_LIFE
+from relay_dagster.api.security.sessions import SESSION_LIFE, form_token
 from relay_dagster.api.web import frame, visits
 from relay_dagster.api.web.error_words import FieldError
+from relay_dagster.api.web.late_forms import LateForm
 from relay_dagster.aws.dynamodb.api_key_store import SessionEnd
 from relay_dagster.logs import event_log
 from relay_dagster.tenants.scopes import Scope
@@ -54,6 +55,9 @@ def sign_in(
     request: Request, parts: PartsDep, form: visits.SignInForm
 ) -> Response:
     """Open a session for a tenant's key. The form must be of the same browser."""
+    late_form = None
+    if form.get("form"):
+        late_form = LateForm(form.get("form_path", ""), form["form"])
 
     def refuse(text: str, hint: str, *, status: int = 401) -> Response:
         _log.warning("sign_in_failed", status=status, reason=text)
@@ -63,6 +67,7 @@ def sign_in(
             status=status,
             problem=FieldError(text, hint),
             next_path=form.get("next"),
+            late_form=late_form,
         )
 
     if not frame.is_sign_in_form(request, form.get("token", "")):
@@ -91,13 +96,20 @@ def sign_in(
         return refuse(
             "This is an admin key.", "Use a tenant key to sign in.", status=403
         )
-    return _signed_in(request, parts, caller, form.get("next"))
+    return _signed_in(request, parts, caller, form.get("next"), late_form)
 
 
 def _signed_in(
-    request: Request, parts: Parts, caller: Caller, next_path: str | None
+    request: Request,
+    parts: Parts,
+    caller: Caller,
+    next_path: str | None,
+    late_form: LateForm | None,
 ) -> Response:
-    """Open a session, and redirect the browser to the next page with its cookie."""
+    """Open a session, and lead the browser with its cookie to the next page.
+
+    That is the page of a late form, if the caller can send it again.
+    """
     origin = origin_of(request, caller)
     earlier_secret = visits.session_secret_of(request)
     if earlier_secret:
@@ -106,6 +118,11 @@ def _signed_in(
     secret = parts.sessions.open(caller, origin)
     cookie_name, is_secure = visits.cookie_of(request)
     response = frame.go_to(frame.page_after_sign_in(next_path))
+    if late_form is not None and late_form.can_be_sent_by(caller.tenant_id):
+        visit = visits.Visit(caller, origin, parts, token=form_token(secret))
+        response = frame.page(
+            "late_form.html.jinja", visit, late_form=late_form
+        )
     response.set_cookie(
         cookie_name,
         secret,

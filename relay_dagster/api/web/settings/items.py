@@ -27,6 +27,7 @@ from relay_dagster.api.web.settings.pages import (
     SETTINGS,
     settings_path,
     shown_form,
+    vendor_ids_of,
 )
 from relay_dagster.api.web.settings.vendors import vendor_index
 
@@ -49,6 +50,7 @@ class ItemList:
     noun: str
     intro: str
     first_values: Mapping[str, Any]  # the values that a new item begins with
+    names_vendors: bool = False  # whether an item can name vendors
 
     def items(self, document: Mapping[str, Any]) -> list[Any]:
         """Return the items of a config."""
@@ -92,6 +94,7 @@ def _channels(visit: visits.Visit) -> ItemList:
         noun="channel",
         intro="A further file of your feed, with its own rows, prices, and columns.",
         first_values={},
+        names_vendors=True,
     )
 
 
@@ -277,6 +280,10 @@ def _item_page(
     path = (*items.path, index)
     group = Group(items.noun.capitalize(), items.section, path)
     title = f"New {items.noun}" if is_new else item_id
+    vendor_ids: list[str] = []
+    if items.names_vendors:
+        stored = tenants.find_config(visit.platform, visit.tenant_id)
+        vendor_ids = vendor_ids_of(visit, stored)
     return shown_form(
         visit,
         SettingsPage(f"{items.slug}/{item_id}", title, items.intro, ()),
@@ -285,4 +292,5 @@ def _item_page(
         template="settings_item.html.jinja",
         noun=items.noun,
         is_new=is_new,
+        vendor_ids=vendor_ids,
     )

@@ -52,6 +52,22 @@ def test_a_channel_is_added_changed_and_removed(visitor: Visitor) -> None:
     assert stored(visitor)[1]["channels"] == []
 
 
+@pytest.mark.parametrize(
+    ("slug", "is_named"),
+    [
+        ("channels/list/new", True),
+        ("prices/rules/new", True),
+        ("vendors/v2/parts/new", False),
+    ],
+)
+def test_a_form_that_can_name_vendors_says_their_names(
+    visitor: Visitor, slug: str, *, is_named: bool
+) -> None:
+    visitor.world.store_config(vendor_document(), vendor_document("v2"))
+    text = " ".join(visitor.open(f"{SETTINGS}/{slug}").text.split())
+    assert ("Your vendors: vendor_1 , v2" in text) is is_named
+
+
 def test_the_faults_of_a_new_channel_stand_beside_its_fields(
     visitor: Visitor,
 ) -> None:
