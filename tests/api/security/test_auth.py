@@ -30,6 +30,7 @@ WEBHOOK = "/v1/tenants/{tenant_id}/webhooks/{webhook_id}"
 # Method, path, whether it is open to everybody, and what an admin, the tenant itself and another
 # tenant get, where the tenant has a config and nothing else.
 ROUTES = (
+    ("GET", "/", True, (303, 303, 303)),
     ("GET", "/openapi.json", True, (200, 200, 200)),
     ("GET", "/docs", True, (200, 200, 200)),
     ("GET", "/swagger/swagger-ui-bundle.js", True, (200, 200, 200)),
@@ -75,6 +76,7 @@ ROUTES = (
     ),
     ("GET", "/s/{token}", True, (404, 404, 404)),
     ("GET", "/s/{token}/check", True, (404, 404, 404)),
+    ("GET", "/s/{token}/check/{part_id}", True, (404, 404, 404)),
     ("GET", "/v1/tenants/{tenant_id}/supplier-links", False, (200, 200, 404)),
     ("POST", "/v1/tenants/{tenant_id}/supplier-links", False, (409, 409, 404)),
     (
@@ -195,6 +197,7 @@ def call(
         "name": "granite",
         "token": "x" * 43,
         "vendor_id": "vendor_1",
+        "part_id": "prices",
     }
     place = path.format(tenant_id="acme", **ids)
     body = (
@@ -500,9 +503,12 @@ NASTY = (
 def test_no_path_leads_out_of_a_tenant_s_place(world: ApiWorld) -> None:
     for method, path, _, _ in ROUTES:
         body = config_document() if method in ("POST", "PUT", "PATCH") else None
+        # Wrong tokens are counted, so each path with a token has an API of its own.
+        has_token = "{token}" in path
+        client = ApiWorld(world.platform).client if has_token else world.client
         for segment in NASTY if "{" in path else ():
             place = re.sub(r"\{\w+\}", segment, path)
-            response = world.client.request(
+            response = client.request(
                 method, place, json=body, follow_redirects=False
             )
             # A config's own tenant_id is not the path's; that is told before the tenant is looked
