@@ -128,6 +128,7 @@ THOROUGH = {
     "orchestration/test_dagster_history.py": "Dagster's tables on disk",
     "orchestration/test_feed_events.py": "whole runs in Dagster",
     "orchestration/test_held_runs.py": "whole runs in Dagster",
+    "orchestration/test_last_good_files.py": "whole runs in Dagster",
     "orchestration/test_output_formats.py": "whole runs in Dagster",
     "orchestration/test_quarantined_runs.py": "whole runs in Dagster",
     "orchestration/test_sqlite_storage.py": "Dagster's tables on disk",

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import cached_property
-from pathlib import PurePosixPath
 from typing import Any
 
 from relay_core.config import VendorConfig
@@ -192,7 +191,7 @@ class PublishedInputs:
             files = [
                 _UsedFile(
                     str(file.run_copy_key),
-                    PurePosixPath(str(file.run_copy_key)).name,
+                    file.name,
                     file.last_modified,
                     file.part_id,
                     file.kind,

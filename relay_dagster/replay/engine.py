@@ -310,14 +310,12 @@ def _kept_input(
     entry = artifacts.manifest().vendors.get(vendor_id)
     name = f"last_good_{vendor_id}"
     files = [_File(name, PinnedFile())] if name in artifacts.links else []
-    source = artifacts.baseline_artifacts() if vendor.has_file_list else None
-    if source is not None and source.manifest().vendors.get(vendor_id):
+    if vendor.has_file_list:
         # Its files have the numbers of the files that the source run used.
-        entry_of_source = source.manifest().vendors[vendor_id]
-        pinned = _files_of(vendor, entry_of_source, name)
-        files = [
+        source_files = _lent_files(artifacts, vendor)
+        files += [
             _File(f"{name}.{number}", file.pins)
-            for number, file in enumerate(pinned, 1)
+            for number, file in enumerate(source_files, 1)
             if f"{name}.{number}" in artifacts.links
         ]
     if entry is None or not files:
@@ -326,3 +324,21 @@ def _kept_input(
     uploaded_at = artifacts.run.requested_at - age
     sku_map = f"last_good_sku_map_{vendor_id}"
     return _LastGood(artifacts, files, sku_map, uploaded_at)
+
+
+def _lent_files(artifacts: RunArtifacts, vendor: VendorConfig) -> list[_File]:
+    """Return a run's last good files as they were pinned by the run that found them.
+
+    That run may be several runs back, each of which used the files of the one before.
+    There are none if a run between them is gone.
+    """
+    vendor_id = vendor.vendor_id
+    source = artifacts.baseline_artifacts()
+    while source is not None:
+        entry = source.manifest().vendors.get(vendor_id)
+        if entry is None:
+            return []
+        if entry.last_good_run_id is None:
+            return _files_of(vendor, entry, f"inbound_{vendor_id}")
+        source = source.baseline_artifacts()
+    return []
