@@ -276,7 +276,7 @@ def steps(
     config = stages.config
 
     def feeds(inputs: InputVerdict) -> Iterator[VendorFeed]:
-        return _feeds(config, inputs.to_read(), request)
+        return _feeds(config, inputs, request)
 
     return stages.steps(
         dict(_found_inputs(config, request)),
@@ -305,14 +305,16 @@ def _write_state(
 
 def _feeds(
     config: TenantConfig,
-    vendor_ids: Sequence[str],
+    inputs: InputVerdict,
     request: Request,
 ) -> Iterator[VendorFeed]:
-    for vendor_id in vendor_ids:
+    for vendor_id in inputs.to_read():
         vendor = config.vendor(vendor_id)
+        left_out = inputs.parts_left_out.get(vendor_id, {})
         files = [
             FeedFile(file.data, file.name, part_id, kind)
             for part_id, kind, file in _files_of(vendor, request)
+            if part_id not in left_out
         ]
         sku_map = request.sku_maps.get(vendor_id)
         yield VendorFeed(

@@ -158,6 +158,36 @@ def test_a_part_without_a_file_is_named_as_the_command_names_it(
     assert "--vendor-file vendor_1/stock=FILE" in last_error_line(capsys)
 
 
+def test_an_optional_part_with_too_many_deltas_is_left_out(
+    bench: Bench,
+) -> None:
+    document = config_document()
+    document["vendors"][0]["parts"] = [
+        {
+            "part_id": "brands",
+            "gives": ["brand"],
+            "inbound": {"type": "local"},
+            "parser": {"format": "csv", "column_map": {"brand": "brand"}},
+            "required": False,
+            "unmatched": None,
+            "changes": {"full": "full*", "delta": "delta*", "max_deltas": 1},
+        }
+    ]
+    arguments = []
+    for number in range(3):
+        rows = feed(f"A,b{number}", header="sku,brand")
+        file = bench.write(f"{number}.csv", rows)
+        arguments.append(f"--vendor-file=vendor_1/brands={file}")
+    base = feed("A,1,2")
+    assert bench.run(document, *arguments[:2], vendor_1=base) == 0
+    normalized = bench.out / "normalized/vendor_1/normalized.csv"
+    assert ",b1," in normalized.read_text()
+    assert bench.report("run_summary")["warnings"] == {}
+    assert bench.run(document, *arguments, vendor_1=base) == 0
+    assert ",b2," not in normalized.read_text()
+    assert bench.report("run_summary")["warnings"] == {"PART_LEFT_OUT": 1}
+
+
 def test_a_feed_whose_rows_match_nothing_says_so(
     bench: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -14,7 +14,11 @@ from relay_core.config.inputs.uploads import FileKind
 from relay_core.domain.limits import DEFAULT_LIMITS
 from relay_core.normalize.vendor_feed import FeedFile, VendorFeed
 from relay_core.run import RunStages
-from relay_core.validation.vendor_failures import InputFile, VendorInput
+from relay_core.validation.vendor_failures import (
+    InputFile,
+    InputVerdict,
+    VendorInput,
+)
 from support.builders import REQUESTED_AT, config_document, vendor_document
 from support.reported_runs import FORGIVING, KEYS, ReportedRun
 
@@ -129,16 +133,7 @@ def run_files(
             map_size,
         )
     }
-    feeds = {
-        "acme": VendorFeed(
-            tenant.vendor("acme"),
-            [
-                FeedFile(file.data, file.name, file.part_id, file.kind)
-                for file in files
-            ],
-            sku_map,
-        )
-    }
+    feeds = {}
     for name, data in (others or {}).items():
         inputs[name] = VendorInput.of_one(len(data))
         feeds[name] = VendorFeed.of_one(
@@ -146,10 +141,18 @@ def run_files(
         )
     if not files:
         del inputs["acme"]
-    values = stages.go_through(
-        inputs,
-        lambda verdict: [feeds[name] for name in verdict.to_read()],
-    )
+
+    def feeds_to_read(verdict: InputVerdict) -> list[VendorFeed]:
+        left_out = verdict.parts_left_out.get("acme", {})
+        files_read = [
+            FeedFile(file.data, file.name, file.part_id, file.kind)
+            for file in files
+            if file.part_id not in left_out
+        ]
+        feeds["acme"] = VendorFeed(tenant.vendor("acme"), files_read, sku_map)
+        return [feeds[name] for name in verdict.to_read()]
+
+    values = stages.go_through(inputs, feeds_to_read)
     run.findings = stages.findings(values)
     return run
 

@@ -317,3 +317,89 @@ def test_an_old_full_or_no_recent_file_is_a_stale_feed() -> None:
     assert failure_of(run) is None
     (result,) = run.findings.vendor_results(REQUESTED_AT)
     assert result.age_hours == 3
+
+
+@pytest.mark.parametrize(
+    ("hours_of_files", "told"),
+    [
+        ([2], None),
+        ([2.05], "2.1 hours old, but max_delta_age_hours is 2"),
+        ([9, 5, 2], None),
+        ([9, 5, 3], "3.0 hours old, but max_delta_age_hours is 2"),
+    ],
+)
+def test_the_newest_file_alone_has_the_age_of_changes(
+    hours_of_files: list[float], told: str | None
+) -> None:
+    files = [full("A,1,1", **at(hours_of_files[0]))]
+    for number, hours in enumerate(hours_of_files[1:], 1):
+        files.append(delta(number, f"B,{number},1", **at(hours)))
+    changes = {**CHANGES, "max_delta_age_hours": 2}
+    failure = failure_of(changed(*files, changes=changes))
+    if told is None:
+        assert failure is None
+    else:
+        assert failure is not None
+        assert failure[0] == "STALE_FEED"
+        assert told in failure[1]
+
+
+def run_with_part(
+    column: str, base: NamedFile, *hours: float, delta_age: int, **options: Any
+) -> ListRun:
+    """Take a run of a new base, and of a full and a delta of a part of some ages."""
+    header = f"sku,{column}"
+    full_at, delta_at = map(at, hours)
+    changes = {**CHANGES, "max_delta_age_hours": delta_age}
+    return run_files(
+        [
+            base,
+            full("A,1", header=header, part_id="stock", **full_at),
+            delta(1, "A,2", header=header, part_id="stock", **delta_at),
+        ],
+        parts=[part(gives=[column], changes=changes, **options)],
+    )
+
+
+@pytest.mark.parametrize(
+    ("feed_age", "delta_age", "told"),
+    [
+        (9, 2, None),
+        (9, 1, "2.0 hours old, but max_delta_age_hours is 1"),
+        (8, 2, "9.0 hours old, but max_feed_age_hours is 8"),
+    ],
+)
+def test_the_changes_of_a_part_are_as_old_as_their_newest_file(
+    feed_age: int, delta_age: int, told: str | None
+) -> None:
+    run = run_with_part(
+        "quantity_available",
+        NamedFile("base.csv", feed("A,5", header="sku,cost"), **at(0)),
+        *(9, 2),
+        delta_age=delta_age,
+        max_feed_age_hours=feed_age,
+    )
+    failure = failure_of(run)
+    if told is None:
+        assert failure is None
+        (result,) = run.findings.vendor_results(REQUESTED_AT)
+        assert result.age_hours == 2
+    else:
+        assert failure is not None
+        assert failure[0] == "STALE_FEED"
+        assert "part 'stock' of vendor 'acme'" in failure[1]
+        assert told in failure[1]
+
+
+def test_an_optional_part_with_old_changes_is_left_out() -> None:
+    options: dict[str, Any] = {"required": False, "unmatched": None}
+    base = full("A,1,5", **at(0))
+    run = run_with_part("lead_time_days", base, 9, 2, delta_age=1, **options)
+    assert failure_of(run) is None
+    assert list(run.warnings) == ["PART_LEFT_OUT"]
+    assert "STALE_FEED" in run.warnings["PART_LEFT_OUT"]
+    assert "max_delta_age_hours is 1" in run.warnings["PART_LEFT_OUT"]
+    assert [row["lead_time_days"] for row in run.rows] == [""]
+    assert run.counts["parts"] == {}
+    used = run_with_part("lead_time_days", base, 9, 1, delta_age=1, **options)
+    assert [row["lead_time_days"] for row in used.rows] == ["2"]
