@@ -31,12 +31,15 @@ _UPLOAD_LESS = (
 )
 TOO_MANY_DELTAS = "too_many_deltas"
 """The sentence of `STALE_FEED` about too many files of changes."""
+STALE_FULL = "stale_full"
+"""The sentence of `STALE_FEED` about an old full file, which newer deltas may follow."""
 STALE_DELTAS = "stale_deltas"
 """The sentence of `STALE_FEED` about files of changes that stopped coming."""
 NOTHING_MATCHES = "nothing_matches"
 """The sentence of `NO_ROWS_PARSED` about a part whose rows match no base row."""
 _CODES_OF_SENTENCES = {
     TOO_MANY_DELTAS: FailureCode.STALE_FEED,
+    STALE_FULL: FailureCode.STALE_FEED,
     STALE_DELTAS: FailureCode.STALE_FEED,
     NOTHING_MATCHES: FailureCode.NO_ROWS_PARSED,
 }
@@ -63,6 +66,10 @@ _SENTENCES: dict[str, str] = {
     TOO_MANY_DELTAS: (
         "stale feed: vendor {vendor!r} has {count} files of changes after its latest full "
         "file, but max_deltas is {limit}. Ask the vendor for a new full file."
+    ),
+    STALE_FULL: (
+        "stale feed: the latest full file of vendor {vendor!r} is {hours} hours old, but "
+        "max_feed_age_hours is {max_hours}. Ask the vendor for a new full file."
     ),
     STALE_DELTAS: (
         "stale feed: the newest file of vendor {vendor!r} is {hours} hours old, but "

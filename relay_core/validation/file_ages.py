@@ -34,10 +34,10 @@ def failure_of_files(
         part_id=part.part_id,
     )
     times = [time for time in upload_times if time is not None]
-    judged: list[tuple[str, list[datetime], int | None]] = [
-        (FailureCode.STALE_FEED, times[:1], part.max_feed_age_hours),
-    ]
-    if part.changes is not None:
+    judged: list[tuple[str, list[datetime], int | None]]
+    if part.changes is None:
+        judged = [(FailureCode.STALE_FEED, times[:1], part.max_feed_age_hours)]
+    else:
         delta_count = len(upload_times) - 1
         max_deltas = part.changes.max_deltas
         if delta_count > max_deltas:
@@ -46,8 +46,11 @@ def failure_of_files(
                 count=delta_count,
                 limit=max_deltas,
             )
-        max_hours = part.changes.max_delta_age_hours
-        judged.append((run_faults.STALE_DELTAS, times[-1:], max_hours))
+        max_delta_age = part.changes.max_delta_age_hours
+        judged = [
+            (run_faults.STALE_FULL, times[:1], part.max_feed_age_hours),
+            (run_faults.STALE_DELTAS, times[-1:], max_delta_age),
+        ]
     for code, times_of_code, max_hours in judged:
         for uploaded_at in times_of_code:
             age = requested_at - uploaded_at

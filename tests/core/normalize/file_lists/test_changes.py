@@ -306,7 +306,10 @@ def test_an_old_full_or_no_recent_file_is_a_stale_feed() -> None:
     told = failure_of(old_full)
     assert told is not None
     assert told[0] == "STALE_FEED"
-    assert "10.0 hours old, but max_feed_age_hours is 9" in told[1]
+    assert told[1] == (
+        "stale feed: the latest full file of vendor 'acme' is 10.0 hours old, but "
+        "max_feed_age_hours is 9. Ask the vendor for a new full file."
+    )
     changes = {**CHANGES, "max_delta_age_hours": 2}
     told = failure_of(changed(*files, changes=changes, max_feed_age_hours=10))
     assert told is not None
