@@ -14,9 +14,11 @@ from integration.installation import RUN_SECONDS, Installation
 from integration.waiting import wait_for
 from relay_core.config import load_config, parse_document
 from relay_core.samples import sample_config_text, sample_feeds, sample_sku_maps
+from relay_dagster.aws.secrets import SecretValue
 from relay_dagster.devstack.processes import API, WEBSERVER
 from relay_dagster.runs.ports import utc_now
-from support.builders import feed
+from support.builders import feed, part_document
+from support.sftp_servers import PASSWORD, SftpServer, sftp_server
 
 HISTORY, FAILED, REFUSED, HELD = (
     "acme_parts",
@@ -26,6 +28,18 @@ HISTORY, FAILED, REFUSED, HELD = (
 )
 RELEASED, QUARANTINED, UPLOADED = "west_pier", "east_mill", "iron_bridge"
 OVERRIDDEN_SKU = "SKU-0008"
+_MARKETPLACE = {
+    "channel_id": "marketplace",
+    "when": {"vendors": ["north"]},
+    "price": {"pct": "0.08"},
+    "output": {
+        "columns": [
+            {"column": "sku", "as": "Article"},
+            {"column": "price", "as": "Price"},
+            {"column": "quantity_available", "as": "Stock"},
+        ]
+    },
+}
 # The part of each vendor's records that it sends, run by run: numbers that move.
 PARTS = (0.55, 0.7, 0.65, 0.9, 1.0)
 
@@ -82,8 +96,11 @@ def exhibited(home: Path) -> Iterator[Exhibits]:
     """Start the stack in an empty folder, do the runs, and end everything."""
     relay = Installation(home)
     relay.stack.environment["RELAY_PUBLIC_URL"] = relay.stack.url(API)
-    with relay:
-        history, uploaded = tuple(_run_history(relay)), _uploaded(relay)
+    shop_folder = home / "shop"
+    (shop_folder / "in").mkdir(parents=True)
+    with relay, sftp_server(shop_folder) as shop:
+        history = tuple(_run_history(relay))
+        uploaded = _uploaded(relay, shop)
         held, released = _held(relay, HELD), _held(relay, RELEASED)
         _release_and_roll_back(relay, released)
         quarantined = _quarantined(relay)
@@ -122,14 +139,29 @@ def _run_history(relay: Installation) -> Iterator[Mapping[str, Any]]:
         yield _ended(relay, relay.post(HISTORY))
 
 
-def _uploaded(relay: Installation) -> Mapping[str, Any]:
-    """Return a run that nobody asked for: uploads have started it."""
-    triggers = {"on_upload": {"quiet_seconds": 5}}
-    _store(
-        relay,
+def _uploaded(relay: Installation, shop: SftpServer) -> Mapping[str, Any]:
+    """Return a run that nobody asked for: uploads have started it.
+
+    Its tenant has a channel, a delivery that has arrived, and a vendor of two files.
+    """
+    secret = SecretValue(PASSWORD, f"127.0.0.1:{shop.port}")
+    relay.aws.secrets.put(UPLOADED, "bazaar", secret)
+    document = sample_tenant.config_document(
         UPLOADED,
-        sample_tenant.config_document(UPLOADED, triggers=triggers),
+        triggers={"on_upload": {"quiet_seconds": 5}},
+        channels=[_MARKETPLACE],
+        deliveries=[
+            {
+                "delivery_id": "bazaar",
+                "channel_id": "marketplace",
+                "url": shop.url("/in/"),
+                "secret": "bazaar",
+                "host_key": shop.host_line,
+                "file_name": "stock.csv",
+            }
+        ],
     )
+    _store(relay, UPLOADED, document)
     for vendor, data in sample_tenant.feeds().items():
         relay.upload(UPLOADED, vendor, data)
     (record,) = wait_for(
@@ -137,7 +169,21 @@ def _uploaded(relay: Installation) -> Mapping[str, Any]:
         lambda: relay.aws.runs.list_runs(UPLOADED).items,
         within=RUN_SECONDS,
     )
-    return _ended(relay, record.run_id)
+    ended = _ended(relay, record.run_id)
+    wait_for(
+        "the feed is delivered",
+        lambda: [*(shop.root / "in").glob("stock.csv")],
+        within=90,
+    )
+    prices = f"tenants/{UPLOADED}/inbound/north_prices/"
+    relay.aws.objects.put(
+        f"{prices}prices.csv", b"sku,cost\nSKU-0001,1.10\nSKU-0002,2.20\n"
+    )
+    document["vendors"][0]["parts"] = [
+        part_document(inbound={"type": "s3", "s3_prefix": prices})
+    ]
+    _store(relay, UPLOADED, document)
+    return ended
 
 
 def _start_failed(relay: Installation) -> str:
@@ -241,7 +287,7 @@ def _store(
     relay: Installation, tenant: str, document: Mapping[str, Any]
 ) -> None:
     answer = relay.http.put(f"/v1/tenants/{tenant}/config", json=document)
-    assert answer.status_code == 201, answer.text
+    assert answer.is_success, answer.text
 
 
 def _first_part(data: bytes, encoding: str, part: float) -> bytes:

@@ -507,8 +507,27 @@ PAGES = (
         ),
         *("Columns of the file", "First values", "Use as"),
     ),
+    *_page(
+        "page_channels",
+        UPLOADED,
+        lambda ex: f"tenants/{UPLOADED}/settings/channels",
+        *("Add channel", "marketplace", "Public key of the server"),
+    ),
+    *_page(
+        "page_deliveries",
+        UPLOADED,
+        lambda ex: f"tenants/{UPLOADED}/settings/deliveries",
+        *("Whole file", "Send now", "The feed", "Article"),
+    ),
     _SUPPLIER,
     replace(_SUPPLIER, name="page_supplier_phone", width=390, height=1100),
+    View(
+        "page_supplier_files",
+        lambda ex: ex.supplier_page(UPLOADED, sample_tenant.VENDORS[0]),
+        lambda ex: ["Latest files", "prices"],
+        height=1000,
+        width=1280,
+    ),
 )
 """Pages of merchants and suppliers, which docs/PAGE.md shows."""
 

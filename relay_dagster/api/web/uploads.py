@@ -4,6 +4,7 @@ These are the form that uploads a file to S3, and the results of the latest file
 """
 
 import json
+import re
 import secrets
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -12,7 +13,7 @@ from typing import Any, NamedTuple
 from fastapi import Request
 
 from relay_core.config.inputs.changes import ChangesConfig
-from relay_core.config.inputs.uploads import FileKind
+from relay_core.config.inputs.uploads import FileKind, name_of_upload
 from relay_core.domain.codes import VendorStatus
 from relay_dagster.api.routes.runs import summary_of
 from relay_dagster.api.routes.uploads import sign_key
@@ -23,6 +24,8 @@ from relay_dagster.triggers import link_uploads
 from relay_dagster.triggers.inputs import Input
 from relay_dagster.wiring import Platform
 
+_PAGE_NAME = re.compile(r"upload-\d{8}T\d{6}Z-[0-9a-f]{8}", re.ASCII)
+"""The names that `upload_form` makes."""
 _MAX_UPLOADS = 5
 _MAX_RUNS = 5
 _NOT_YET_READ = words.Verdict("idle", "No run has used this file yet.")
@@ -38,6 +41,7 @@ class Upload(NamedTuple):
     """An uploaded file of a vendor, and its result in a run."""
 
     uploaded_at: datetime
+    name: str  # "" for a file that a form of a page uploaded
     size: int  # bytes
     tone: words.Tone
     verdict: str
@@ -191,9 +195,27 @@ def last_uploads(
         identity = _identity_of(file.key, file.last_modified)
         verdict = verdicts.get(identity, without_run)
         uploads.append(
-            Upload(file.last_modified, file.size, verdict.tone, verdict.text)
+            Upload(
+                file.last_modified,
+                _name_of(file.key, tenant_input.prefix),
+                file.size,
+                verdict.tone,
+                verdict.text,
+            )
         )
     return uploads
+
+
+def _name_of(key: str, prefix: str) -> str:
+    """Return the vendor's name of a file, or "" if a form of a page named it.
+
+    The key of a form is signed before anyone chooses a file.
+    """
+    first_segment = key.removeprefix(prefix).partition("/")[0]
+    is_of_page = _PAGE_NAME.fullmatch(first_segment) is not None
+    if is_of_page or link_uploads.link_of_upload(key) is not None:
+        return ""
+    return name_of_upload(key, prefix)
 
 
 def _identity_of(key: str, modified_at: datetime) -> tuple[str, datetime]:

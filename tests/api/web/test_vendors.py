@@ -331,6 +331,27 @@ def test_what_became_of_the_last_lists_is_told(visitor: Visitor) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("list <1>.csv", "list <1>.csv"),
+        ("pulled/20260301T120000Z-list.csv", "list.csv"),
+        ("2026/list.csv", "list.csv"),
+        ("upload-20260301T120000Z-0a1b2c3d", None),
+        ("upload-20260301T120000Z-0a1b2c3d/full-20260301.csv", None),
+        ("upload-20260301.csv", "upload-20260301.csv"),
+        (f"link-{'0' * 16}-20260301T12-01", None),
+    ],
+)
+def test_the_last_lists_have_their_names_unless_the_page_named_them(
+    visitor: Visitor, name: str, shown: str | None
+) -> None:
+    put(visitor, GOOD, name)
+    (header,) = visitor.open(VENDOR).one("tbody").all("th")
+    names = [small.text for small in header.all("small")]
+    assert names == ([] if shown is None else [shown])
+
+
 def test_scopes_decide_what_the_page_has(world: ApiWorld) -> None:
     world.store_config()
     reader = signed_in(world, "read")
