@@ -56,6 +56,7 @@ SLOW = {
     "api/routes/test_webhooks.py": "a call for each URL that is refused",
     "api/security/test_auth.py": "every route, with every kind of key",
     "api/test_app.py": "processes of their own",
+    "api/web/settings": "sessions of many pages",
     "api/web/test_part_pages.py": "sessions of many pages",
     "api/web/test_runs.py": "feeds of whole runs",
     "api/web/test_sign_in.py": "sessions of many pages",
@@ -91,7 +92,6 @@ SLOW = {
     "project/test_cli.py": "resources made anew",
     "project/test_loading.py": "processes of their own",
     "first_config/test_command.py": "files of every kind, each read by a run too",
-    "intake/test_trigger_check.py": "ticks over many tenants",
     "intake/test_upload_events.py": "ticks over queues",
 }
 """What `make test` leaves out and `make check` runs, and why it takes long."""
@@ -114,6 +114,7 @@ THOROUGH = {
     "fuzzing": "a search over the API's calls",
     "intake/test_dead_letters.py": "queues that are read whole",
     "intake/test_part_uploads.py": "ticks over queues",
+    "intake/test_trigger_check.py": "ticks over many tenants",
     "launching": "processes that load all code, and wait for each other",
     "maintenance/test_dead_letter_sweep.py": "queues that are read whole",
     "maintenance/test_deletion.py": "each step's death and repetition",
@@ -155,6 +156,7 @@ REPRESENTATIVES = {
     "intake/test_part_uploads.py": (
         "test_an_upload_is_spent_by_what_was_pinned_of_its_part"
     ),
+    "intake/test_trigger_check.py": "test_each_due_time_leads_to_one_run",
     "intake/test_uploads.py": "test_what_the_bucket_itself_tells_starts_a_run_of_all_vendors",
     "launching/test_warm_process.py": "test_a_process_is_forked_with_all_code_and_one_thread",
     "maintenance/test_deletion.py": "test_a_run_that_is_not_settled_is_waited_for",
@@ -166,6 +168,7 @@ REPRESENTATIVES = {
     "replay/test_verify.py": "test_a_run_is_proved_by_the_bytes_of_each_of_its_csv_files",
     "scripts/test_check_corpus.py": "test_one_list_of_each_cause_is_right",
     "scripts/test_local_run.py": "test_refused_rows_are_reported_beside_the_feed",
+    "transfers/test_delivery_sender.py": "test_a_publication_is_sent_under_its_name",
     "transfers/test_hostile_servers.py": (
         "test_a_server_that_sends_too_much_before_the_login_fails_its_own_pull"
     ),
