@@ -18,6 +18,7 @@ from dagster._utils.log import configure_loggers
 from relay_dagster.launching.warm_process import (
     WarmContext,
     can_fork,
+    remove_socket_folder,
     start_warm_process,
 )
 
@@ -81,3 +82,7 @@ def serve(host: str, port: int) -> None:
         server.serve()
     except KeyboardInterrupt:
         logger.info("The code server was interrupted")
+    finally:
+        # The threads of sensors may wait for work for a while yet. Whoever asked this
+        # process to end may kill it before they are done.
+        remove_socket_folder()

@@ -7,6 +7,7 @@ of its own, as it would be if it had started cold.
 
 import io
 import os
+import shutil
 import signal
 import sys
 import time
@@ -64,6 +65,16 @@ def start_warm_process() -> None:
     """Start the warm process of this process, which loads in the background."""
     forkserver.set_forkserver_preload([WARM_START])
     forkserver.ensure_running()
+
+
+def remove_socket_folder() -> None:
+    """Remove the folder of the warm process's socket; no more runs are forked.
+
+    Python removes it at exit, but an exit waits for all threads.
+    """
+    folder = process.current_process()._config.get("tempdir")  # type: ignore[attr-defined]
+    if folder is not None:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 class ForkedPopen(popen_forkserver.Popen):

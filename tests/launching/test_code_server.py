@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -85,6 +86,39 @@ def start_run(stack: Stack, instance: dg.DagsterInstance) -> str:
     answer = deserialize_value(client.start_run(request), StartRunResult)
     assert answer.success, answer
     return run.run_id
+
+
+def test_a_code_server_whose_threads_wait_leaves_no_folder_when_it_is_killed(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # The path of a socket has at most 107 characters.
+    with (
+        tempfile.TemporaryDirectory(prefix="relay-") as name,
+        ThreadPoolExecutor(1) as pool,
+        Stack(tmp_path) as stack,
+    ):
+        folder = Path(name)
+        monkeypatch.setenv("TMPDIR", name)
+        stack.start(CODE)
+        monkeypatch.setenv("DAGSTER_HOME", str(stack.dagster_home))
+        os.kill(warm_pid(stack), signal.SIGSTOP)
+        with dg.DagsterInstance.get() as instance:
+            starting = pool.submit(start_run, stack, instance)
+            threading.Event().wait(MOMENT)
+            assert list(folder.glob("pymp-*"))
+            # The first signal waits for the call under way, and the second does not.
+            os.kill(code_server_pid(stack), signal.SIGTERM)
+            threading.Event().wait(MOMENT)
+            os.kill(code_server_pid(stack), signal.SIGTERM)
+            wait_for(
+                "the folder is gone",
+                lambda: not list(folder.glob("pymp-*")),
+                within=MOMENT * 5,
+            )
+            assert not starting.done()
+            stack.kill(CODE)
+            assert starting.exception(SECONDS) is not None
 
 
 def test_a_run_waits_for_the_warm_process_and_ends(stack: Stack) -> None:
