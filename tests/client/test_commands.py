@@ -192,6 +192,32 @@ def test_show_tells_the_rows_of_channels(world: ClientWorld) -> None:
     assert "2 in channel shop" in lines
 
 
+def test_show_tells_the_rows_that_match_the_catalog_and_the_others(
+    world: ClientWorld,
+) -> None:
+    world.api.store_config()
+    run_id = world.start()
+    catalog = {
+        "inbound": {
+            "type": "s3",
+            "s3_prefix": f"tenants/{TENANT}/inbound/catalog/",
+        },
+        "parser": {"format": "csv"},
+    }
+    config = tenant_config(vendor_document("vendor_1"), catalog=catalog)
+    world.end(run_id, {"catalog": b"sku\nA-1\nY-8\nZ-9\n", **GOOD}, config)
+    told = world.relay("show", run_id).stdout
+    lines = [" ".join(line.split()) for line in told.splitlines()]
+    start = lines.index("products")
+    assert lines[start + 1 : start + 5] == [
+        "3 in the catalog",
+        "1 rows of vendor_1 matched by sku",
+        "1 rows without a product (unmatched.csv)",
+        "2 products without an offer (uncovered.csv)",
+    ]
+    assert {"unmatched", "uncovered"} <= set(lines[start + 5 :])
+
+
 def test_show_tells_where_the_rows_went_as_long_as_the_summary_is_there(
     world: ClientWorld,
 ) -> None:

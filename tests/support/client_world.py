@@ -13,12 +13,12 @@ import uvicorn
 from typer.testing import CliRunner
 
 from relay_core.config import TenantConfig
-from relay_core.domain.codes import RunStatus
+from relay_core.domain.codes import CATALOG, RunStatus, VendorStatus
 from relay_core.domain.records import RunContext
 from relay_core.normalize.vendor_feed import VendorFeed
 from relay_core.publish.findings import RunFindings, RunScope
 from relay_core.run import RunStages
-from relay_core.validation.vendor_failures import InputVerdict
+from relay_core.validation.vendor_failures import InputVerdict, VendorState
 from relay_dagster import cli
 from relay_dagster.execution.bucket_sink import BucketSink
 from relay_dagster.execution.concurrent_io import ConcurrentIO
@@ -90,7 +90,10 @@ class ClientWorld:
         feeds: Mapping[str, bytes],
         config: TenantConfig | None = None,
     ) -> RunRecord:
-        """Take a run through the engine with these feeds, and end it with its reports."""
+        """Take a run through the engine with these feeds, and end it with its reports.
+
+        The catalog, if there is one, is the first of the feeds.
+        """
         record = self.record(run_id)
         if not record.is_claimed:
             record = self.api.claim(run_id)
@@ -99,6 +102,10 @@ class ClientWorld:
             VendorFeed.of_one(config.vendor(each), feeds[each], "feed.csv")
             for each in feeds
         ]
+        vendor_ids = [name for name in feeds if name != CATALOG]
+        verdict = InputVerdict()
+        if CATALOG in feeds:
+            verdict = InputVerdict(catalog=VendorState(VendorStatus.FOUND))
         with closing(ConcurrentIO(threads=2)) as io:
             sink = BucketSink(self.platform.objects, _context(record), io)
             stages = RunStages(
@@ -108,14 +115,14 @@ class ClientWorld:
                 sink.keys,
                 sink,
             )
-            normalized = stages.normalize(InputVerdict(), inputs)
+            normalized = stages.normalize(verdict, inputs)
             compared = stages.compare(stages.merge(normalized), normalized)
             failure = compared.merged.failure
             if failure is None:
                 stages.write_feed(compared)
             sink.wait()
             status = RunStatus.FAILED if failure else RunStatus.SUCCEEDED
-            scope = RunScope.of(config, config.selecting(list(feeds)))
+            scope = RunScope.of(config, config.selecting(vendor_ids))
             findings = RunFindings.of(scope, None, normalized, compared)
             at = record.requested_at
             entered = {

@@ -334,6 +334,66 @@ def test_a_file_is_a_link_away(visitor: Visitor) -> None:
     )
 
 
+def test_rows_without_a_product_and_products_without_an_offer_are_lists(
+    visitor: Visitor,
+) -> None:
+    world = visitor.world
+    record = world.claim(world.post_run().json()["run_id"])
+    matched = {"sku_map": 1, "gtin": 1200, "mpn": 0, "sku": 4}
+    catalog = {
+        "rows": 1300,
+        "matched_by": {"vendor_1": matched},
+        "unmatched": 1,
+        "ambiguous": 0,
+        "uncovered": 1095,
+    }
+    summary = json.dumps({**SUMMARY, "catalog": catalog}).encode()
+    keys = {
+        "run_summary": record.keys.run_summary,
+        "unmatched": record.keys.unmatched,
+        "uncovered": record.keys.uncovered,
+    }
+    world.platform.objects.put(keys["run_summary"], summary)
+    for name in ("unmatched", "uncovered"):
+        world.platform.objects.put(keys[name], b"sku\n")
+    end(world, record, keys)
+    page = visitor.open(path_of(record.run_id))
+    assert "Your products" in [heading.text for heading in page.all("h2")]
+    assert "vendor_1 1 1,200 0 4" in page.text
+    assert "1 row without a product: Download the list (CSV)" in page.text
+    assert "1,095 products without an offer: Download" in page.text
+    links = [
+        link.attributes["href"]
+        for link in page.all("a")
+        if link.text == "Download the list (CSV)"
+    ]
+    for name, link in zip(("unmatched", "uncovered"), links, strict=True):
+        assert link == f"{path_of(record.run_id)}/files/{name}"
+        location = visitor.client.get(link).headers["location"]
+        assert f"reports/{name}.csv" in location
+
+
+def test_a_run_that_merged_nothing_has_no_list_of_products_without_an_offer(
+    visitor: Visitor,
+) -> None:
+    world = visitor.world
+    record = world.claim(world.post_run().json()["run_id"])
+    catalog = {
+        "rows": 2,
+        "matched_by": {},
+        "unmatched": 0,
+        "ambiguous": 0,
+        "uncovered": None,
+    }
+    summary = json.dumps({**SUMMARY, "catalog": catalog}).encode()
+    world.platform.objects.put(record.keys.run_summary, summary)
+    end(world, record, {"run_summary": record.keys.run_summary})
+    text = visitor.open(path_of(record.run_id)).text
+    assert "0 rows without a product" in text
+    assert "without an offer" not in text
+    assert "Download the list" not in text
+
+
 def test_scopes_decide_what_is_offered_and_what_is_taken(
     world: ApiWorld,
 ) -> None:
