@@ -83,6 +83,6 @@ def serve(host: str, port: int) -> None:
     except KeyboardInterrupt:
         logger.info("The code server was interrupted")
     finally:
-        # The threads of sensors may wait for work for a while yet. Whoever asked this
-        # process to end may kill it before they are done.
+        # The threads of sensors can wait for work for many more seconds. The exit waits
+        # for them, and this process may be killed before they end.
         remove_socket_folder()

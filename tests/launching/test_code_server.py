@@ -107,7 +107,7 @@ def test_a_code_server_whose_threads_wait_leaves_no_folder_when_it_is_killed(
             starting = pool.submit(start_run, stack, instance)
             threading.Event().wait(MOMENT)
             assert list(folder.glob("pymp-*"))
-            # The first signal waits for the call under way, and the second does not.
+            # The server waits for the open call after the first signal, but not after the second.
             os.kill(code_server_pid(stack), signal.SIGTERM)
             threading.Event().wait(MOMENT)
             os.kill(code_server_pid(stack), signal.SIGTERM)
