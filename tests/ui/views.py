@@ -525,7 +525,7 @@ PAGES = (
         "page_supplier_files",
         lambda ex: ex.supplier_page(UPLOADED, sample_tenant.VENDORS[0]),
         lambda ex: ["Latest files", "prices"],
-        height=1000,
+        height=1240,
         width=1280,
     ),
 )
