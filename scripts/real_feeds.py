@@ -284,8 +284,7 @@ def run(tenant: str, files: Mapping[str, str], feeds_dir: Path) -> Result:
         process = _tenant_run(tenant, _paths(files, feeds_dir), Path(folder))
         if process.returncode == 0:
             return Result(tenant, True, figures(Path(folder)))
-    message = last_line(process.stderr)
-    return Result(tenant, False, f"exit status {process.returncode}: {message}")
+    return Result(tenant, False, failure_text(process))
 
 
 def run_patched(tenant: str, feeds_dir: Path) -> Result:
@@ -498,12 +497,7 @@ def run_catalog(feeds_dir: Path) -> Result:
         paths = {**lists.files, "catalog": export}
         process = _tenant_run(CATALOG_TENANT, paths, folder / "out")
         if process.returncode != 0:
-            message = last_line(process.stderr)
-            return Result(
-                CATALOG_TENANT,
-                False,
-                f"exit status {process.returncode}: {message}",
-            )
+            return Result(CATALOG_TENANT, False, failure_text(process))
         faults = lists.faults(folder / "out")
         told = catalog_lists.catalog_figures(folder / "out")
     if faults:
@@ -584,6 +578,14 @@ def figures(folder: Path) -> str:
 
 def _json(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text("utf-8")) if path.is_file() else {}
+
+
+def failure_text(process: subprocess.CompletedProcess[str]) -> str:
+    """Return the exit status and the last line of a failed run, or its whole traceback."""
+    message = last_line(process.stderr)
+    if "Traceback" in process.stderr:
+        message = f"{message}\n{process.stderr}"
+    return f"exit status {process.returncode}: {message}"
 
 
 def last_line(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from real_feeds import (
     CONFIGS,
     TENANTS,
     Change,
+    failure_text,
     figures,
     lost_on,
     main,
@@ -189,6 +191,18 @@ def test_rows_that_do_not_match_the_export_they_are_cut_out_of_are_a_fault(
     result = run_catalog(tmp_path)
     assert told in result.text
     assert result.is_right == (sku == "MH01-S-Black")
+
+
+def test_a_run_that_crashes_is_told_with_its_traceback() -> None:
+    crash = "Traceback (most recent call last):\n  in merge\nKeyError: 1\n"
+    texts = [
+        failure_text(subprocess.CompletedProcess([], 1, stderr=stderr))
+        for stderr in ("doubt: x\nfailed\n", crash)
+    ]
+    assert texts == [
+        "exit status 1: failed",
+        f"exit status 1: KeyError: 1\n{crash}",
+    ]
 
 
 def test_an_explanation_says_what_each_vendors_offer_has_lost_on() -> None:
