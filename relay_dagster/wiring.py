@@ -8,12 +8,17 @@ from relay_dagster.aws.dynamodb.api_key_store import ApiKeyStore, SessionStore
 from relay_dagster.aws.dynamodb.audit_store import AuditStore
 from relay_dagster.aws.dynamodb.database import Database
 from relay_dagster.aws.dynamodb.deletion_store import DeletionStore
-from relay_dagster.aws.dynamodb.delivery_store import DeliveryStore
 from relay_dagster.aws.dynamodb.link_store import LinkStore
 from relay_dagster.aws.dynamodb.pause_store import PauseStore
-from relay_dagster.aws.dynamodb.pull_store import PullStore
 from relay_dagster.aws.dynamodb.run_store import RunStore
 from relay_dagster.aws.dynamodb.tenant_store import TenantStore
+from relay_dagster.aws.dynamodb.transfer_store import (
+    DELIVERIES,
+    PULLS,
+    DeliveryStore,
+    PullStore,
+    TransferStore,
+)
 from relay_dagster.aws.dynamodb.trigger_store import TriggerStore
 from relay_dagster.aws.dynamodb.webhook_store import WebhookStore
 from relay_dagster.aws.job_queue import JobQueue, UploadQueue
@@ -118,8 +123,8 @@ def connect(
         tenants=TenantStore(database, settings.max_config_versions_per_day),
         deletions=DeletionStore(database),
         triggers=TriggerStore(database),
-        pulls=PullStore(database),
-        deliveries=DeliveryStore(database),
+        pulls=TransferStore(database, PULLS),
+        deliveries=TransferStore(database, DELIVERIES),
         pauses=PauseStore(database),
         api_keys=ApiKeyStore(database),
         links=LinkStore(database),

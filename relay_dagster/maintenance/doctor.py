@@ -15,9 +15,9 @@ from relay_core.domain.codes import RunStatus
 from relay_core.domain.run_faults import listed
 from relay_dagster.aws.dynamodb import schema
 from relay_dagster.aws.dynamodb.codec import instant_text, unmarshal
-from relay_dagster.aws.dynamodb.delivery_store import to_delivery
 from relay_dagster.aws.dynamodb.run_writes import to_record
 from relay_dagster.aws.dynamodb.schema import Kind
+from relay_dagster.aws.dynamodb.transfer_store import DELIVERIES
 from relay_dagster.aws.metrics import DOCTOR_CUT_SHORT, INVARIANTS_BROKEN
 from relay_dagster.feeds.pointer import files_of_run
 from relay_dagster.intake.dead_letters import DeadLetters
@@ -304,7 +304,7 @@ class _Examination:
         states = read_items(
             self._platform.database.runs,
             map(Kind.DELIVERY.key, names),
-            to_delivery,
+            DELIVERIES.state_codec.read,
             unreadable,
         )
         yield from unreadable

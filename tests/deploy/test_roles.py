@@ -523,7 +523,7 @@ def take_over(platform: Platform, staged: str) -> None:
     ask = rules.asked(utc_now())
     platform.pulls.change("sigma", "vendor_1", lambda state: ask(left(state)))
     pull_all(Puller(platform, wait_seconds=60))
-    state = platform.pulls.of_inputs("sigma", ["vendor_1"])["vendor_1"]
+    state = platform.pulls.of_names("sigma", ["vendor_1"])["vendor_1"]
     assert (state.staged, state.failures) == (None, 0)
 
 
@@ -570,7 +570,7 @@ def be_the_transfers(platform: Platform, clock: FakeClock) -> Act:
             send_all(shop.sender)
             assert files_at(sftp) == {"stock.csv": FEED}
         states = [
-            platform.pulls.of_inputs(tenant, ["vendor_1"])["vendor_1"]
+            platform.pulls.of_names(tenant, ["vendor_1"])["vendor_1"]
             for tenant in ("kappa", "sigma")
         ]
         assert [state.failures for state in states] == [3, 1]

@@ -322,7 +322,7 @@ def test_an_item_of_the_next_release_of_each_kind_stops_nobody_else(
         leaver = platform.deletions.get(f"{OTHER}-leaver")
         assert leaver is not None
         assert leaver.state is TenantState.DELETED
-        assert platform.pulls.of_inputs(OTHER, ["vendor_1"]) == {}
+        assert platform.pulls.of_names(OTHER, ["vendor_1"]) == {}
         runs = platform.runs.list_runs(OTHER).items
         ended = [Trigger.SCHEDULE, Trigger.UPLOAD, Trigger.API, Trigger.API]
         assert [run.trigger for run in runs] == ended

@@ -13,9 +13,13 @@ from itertools import count
 from typing import Any
 
 from relay_core.domain.codes import Stage
-from relay_dagster.aws.dynamodb.delivery_store import DeliveryStore
 from relay_dagster.aws.dynamodb.schema import Kind
 from relay_dagster.aws.dynamodb.tenant_store import TenantStore
+from relay_dagster.aws.dynamodb.transfer_store import (
+    DELIVERIES,
+    DeliveryStore,
+    TransferStore,
+)
 from relay_dagster.aws.secrets import SecretValue
 from relay_dagster.deliveries.model import DeliveryState
 from relay_dagster.runs.model import ChannelFile, NewRun
@@ -110,7 +114,9 @@ class DeliveriesWorld:
         return self.state()
 
     def state(self, delivery_id: str = BAZAAR) -> DeliveryState:
-        states = self.platform.deliveries.of_ids(self.tenant_id, [delivery_id])
+        states = self.platform.deliveries.of_names(
+            self.tenant_id, [delivery_id]
+        )
         return states[delivery_id]
 
     def another(self, **changes: Any) -> DeliverySender:
@@ -171,7 +177,7 @@ def deliveries_world(served: Platform) -> Iterator[DeliveriesWorld]:
     platform = replace(
         timed(served, clock),
         tenants=TenantStore(database),
-        deliveries=DeliveryStore(database),
+        deliveries=TransferStore(database, DELIVERIES),
     )
     sender = DeliverySender(platform, clock=clock, wait_seconds=60)
     yield DeliveriesWorld(platform, clock, f"shop-{next(_NUMBERS)}", sender)

@@ -14,9 +14,13 @@ from typing import Any
 
 import trustme
 
-from relay_dagster.aws.dynamodb.pull_store import PullStore
 from relay_dagster.aws.dynamodb.schema import Kind
 from relay_dagster.aws.dynamodb.tenant_store import TenantStore
+from relay_dagster.aws.dynamodb.transfer_store import (
+    PULLS,
+    PullStore,
+    TransferStore,
+)
 from relay_dagster.aws.dynamodb.work_queue import TableQueue
 from relay_dagster.transfers.pull_planner import PullPlanner
 from relay_dagster.transfers.puller import Puller
@@ -192,7 +196,7 @@ class PullsWorld:
         return self.state()
 
     def state(self, vendor_id: str = VENDOR) -> PullState:
-        return self.platform.pulls.of_inputs(self.tenant_id, [vendor_id])[
+        return self.platform.pulls.of_names(self.tenant_id, [vendor_id])[
             vendor_id
         ]
 
@@ -272,7 +276,7 @@ def pulls_world(served: Platform) -> Iterator[PullsWorld]:
     platform = replace(
         timed(served, clock),
         tenants=TenantStore(database),
-        pulls=PullStore(database),
+        pulls=TransferStore(database, PULLS),
     )
     puller = Puller(platform, clock=clock, wait_seconds=60)
     yield PullsWorld(platform, clock, f"acme-{next(_NUMBERS)}", puller)

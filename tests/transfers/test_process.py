@@ -53,7 +53,7 @@ def store_sftp(platform: Platform, tenant_id: str, server: SftpServer) -> None:
 
 
 def state(platform: Platform, tenant_id: str) -> PullState | None:
-    return platform.pulls.of_inputs(tenant_id, [VENDOR]).get(VENDOR)
+    return platform.pulls.of_names(tenant_id, [VENDOR]).get(VENDOR)
 
 
 def has_pulled(platform: Platform, tenant_id: str) -> bool:

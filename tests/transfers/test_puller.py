@@ -220,7 +220,7 @@ def test_a_pull_that_the_config_has_no_more_is_forgotten(
     world.store(None)
     world.clock.advance(hours=1)
     pull_all(world.puller)
-    assert world.platform.pulls.of_inputs(world.tenant_id, [VENDOR]) == {}
+    assert world.platform.pulls.of_names(world.tenant_id, [VENDOR]) == {}
     assert len(server.requests) == 1
 
 

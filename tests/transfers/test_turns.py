@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from datetime import timedelta
 
-from relay_dagster.aws.dynamodb.pull_store import MAX_OF_TENANT
+from relay_dagster.aws.dynamodb.transfer_store import PULLS
 from relay_dagster.transfers.allowance import Pace
 from relay_dagster.transfers.puller import Puller
 from relay_dagster.transfers.room import (
@@ -74,11 +74,11 @@ def test_due_pulls_of_one_tenant_do_not_hide_those_of_others(
 ) -> None:
     drip = dripping_file(0.1, over)
     with file_server(drip) as slow, file_server() as quick:
-        flood = [{"url": slow.url()}] * (MAX_OF_TENANT + 20)
+        flood = [{"url": slow.url()}] * (PULLS.max_of_tenant + 20)
         world.store(*flood, tenant_id=f"{world.tenant_id}-flood")
         world.clock.advance(seconds=timedelta(minutes=1).total_seconds())
         world.store({"url": quick.url()})
         puller = world.another()
-        assert puller.run() == MAX_OF_TENANT + 1
+        assert puller.run() == PULLS.max_of_tenant + 1
         tick_until(puller, lambda: world.uploads() == [CSV], 30)
         puller.room.stop(10)

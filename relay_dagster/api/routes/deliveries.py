@@ -57,7 +57,7 @@ def send_feed_delivery(
 def deliveries_of(platform: Platform, tenant_id: str) -> FeedDeliveryList:
     """Return the status of each delivery of a tenant's latest config."""
     entries = _entries(platform, tenant_id)
-    states = platform.deliveries.of_ids(tenant_id, entries)
+    states = platform.deliveries.of_names(tenant_id, entries)
     standings = []
     for delivery_id, entry in entries.items():
         new_state = DeliveryState(tenant_id=tenant_id, delivery_id=delivery_id)

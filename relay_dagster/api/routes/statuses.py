@@ -181,7 +181,7 @@ def _pull_statuses(
         for name, tenant_input in inputs.items()
         if tenant_input.pull is not None
     ]
-    pull_states = platform.pulls.of_inputs(tenant_id, pulled_names)
+    pull_states = platform.pulls.of_names(tenant_id, pulled_names)
     pulls = {name: wire.PullStanding() for name in pulled_names}
     for name in pulls.keys() & pull_states.keys():
         pulls[name] = wire.PullStanding.of(pull_states[name])

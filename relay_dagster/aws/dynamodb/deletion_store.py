@@ -21,9 +21,9 @@ from relay_dagster.aws.dynamodb.expressions import (
     EXISTS,
     count_up,
 )
-from relay_dagster.aws.dynamodb.pull_store import pulls_planned_now
 from relay_dagster.aws.dynamodb.schema import Kind, Partition, config_key
 from relay_dagster.aws.dynamodb.table import Table
+from relay_dagster.aws.dynamodb.transfer_store import PULLS
 from relay_dagster.aws.dynamodb.trigger_store import triggers_due_now
 from relay_dagster.aws.dynamodb.work_queue import LEASE_ATTRIBUTES, TableQueue
 from relay_dagster.aws.dynamodb.writes import Write
@@ -185,7 +185,7 @@ class DeletionStore:
             self.database.transact(
                 table.delete("deletion", key, is_closing & is_early),
                 triggers_due_now(self.database.runs, tenant_id, now),
-                pulls_planned_now(self.database.runs, tenant_id, now),
+                PULLS.planned_now(self.database.runs, tenant_id, now),
                 self.database.audit_write(entry),
             )
         except ConditionsFailedError as error:

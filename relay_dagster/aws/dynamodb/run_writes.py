@@ -23,7 +23,6 @@ from relay_core.domain.records import VendorResult
 from relay_dagster.aws.dynamodb import codec, schema
 from relay_dagster.aws.dynamodb.codec import Item
 from relay_dagster.aws.dynamodb.database import Database
-from relay_dagster.aws.dynamodb.delivery_store import deliveries_planned_now
 from relay_dagster.aws.dynamodb.expressions import (
     DOES_NOT_EXIST,
     EXISTS,
@@ -32,6 +31,7 @@ from relay_dagster.aws.dynamodb.expressions import (
 )
 from relay_dagster.aws.dynamodb.schema import Kind
 from relay_dagster.aws.dynamodb.table import Table
+from relay_dagster.aws.dynamodb.transfer_store import DELIVERIES
 from relay_dagster.aws.dynamodb.trigger_store import trigger_change
 from relay_dagster.aws.dynamodb.writes import Precondition, Write
 from relay_dagster.feeds.pointer import FeedPointer, FeedUpdate
@@ -372,7 +372,7 @@ class RunItemWrites:
         if update.is_publication:
             publication = update.after.in_force
             writes.append(
-                deliveries_planned_now(
+                DELIVERIES.planned_now(
                     self.database.runs,
                     update.after.tenant_id,
                     publication.published_at,

@@ -18,8 +18,8 @@ from relay_core.domain.errors import ConfigTooLargeError, RelayError
 from relay_dagster.aws.dynamodb import codec, schema
 from relay_dagster.aws.dynamodb.database import ConditionsFailedError, Database
 from relay_dagster.aws.dynamodb.expressions import Update
-from relay_dagster.aws.dynamodb.pull_store import pulls_planned_now
 from relay_dagster.aws.dynamodb.schema import Kind, Partition, config_key
+from relay_dagster.aws.dynamodb.transfer_store import PULLS
 from relay_dagster.aws.dynamodb.trigger_store import triggers_due_now
 from relay_dagster.aws.dynamodb.writes import Write
 from relay_dagster.tenants import errors
@@ -299,7 +299,7 @@ class TenantStore:
                     _audit_entry(config, previous, origin),
                 ),
                 triggers_due_now(self.database.runs, tenant_id, now),
-                pulls_planned_now(self.database.runs, tenant_id, now),
+                PULLS.planned_now(self.database.runs, tenant_id, now),
             )
         except ConditionsFailedError as error:
             if "name" in error.items:

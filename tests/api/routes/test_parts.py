@@ -143,7 +143,7 @@ def test_each_part_has_its_own_pull(world: ApiWorld) -> None:
     # A config without the part has no pull of it.
     store(world, vendor(inbound=inbound, changes=None, parts=[]))
     PullPlanner(world.platform).run()
-    state = world.platform.pulls.of_inputs(TENANT, ["vendor_1/prices"])
+    state = world.platform.pulls.of_names(TENANT, ["vendor_1/prices"])
     assert state["vendor_1/prices"].source == ""
 
 

@@ -122,12 +122,12 @@ def test_a_vendors_pull_is_asked_for_once_in_five_minutes(
 ) -> None:
     store(world)
     assert ask(world).status_code == 202
-    before = world.platform.pulls.of_inputs(TENANT, ["pulled"])
+    before = world.platform.pulls.of_names(TENANT, ["pulled"])
     refused = ask(world)
     problem = assert_problem(refused, 429, "RATE_LIMITED")
     assert "once in 5 minutes" in problem["detail"]
     assert 295 <= int(refused.headers["retry-after"]) <= 300
-    assert world.platform.pulls.of_inputs(TENANT, ["pulled"]) == before
+    assert world.platform.pulls.of_names(TENANT, ["pulled"]) == before
     asked = world.client.get(f"/v1/audit?tenant_id={TENANT}&action=pull.asked")
     assert len(asked.json()["audit"]) == 1
     let_ask_again(world)

@@ -31,11 +31,14 @@ from relay_dagster.aws.dynamodb.api_key_store import (
     TenantKey,
 )
 from relay_dagster.aws.dynamodb.deletion_store import DeletionStore
-from relay_dagster.aws.dynamodb.delivery_store import DeliveryStore
 from relay_dagster.aws.dynamodb.link_store import Link, LinkKind, LinkStore
 from relay_dagster.aws.dynamodb.pause_store import PauseStore
-from relay_dagster.aws.dynamodb.pull_store import PullStore
 from relay_dagster.aws.dynamodb.tenant_store import TenantStore
+from relay_dagster.aws.dynamodb.transfer_store import (
+    DELIVERIES,
+    PULLS,
+    TransferStore,
+)
 from relay_dagster.aws.overrides import OverrideStore
 from relay_dagster.aws.secrets import SecretStore, SecretValue
 from relay_dagster.deliveries import requests, sending
@@ -141,8 +144,8 @@ class Story:
         self.deletions = DeletionStore(database)
         self.override_store = OverrideStore(database, platform.objects)
         self.webhooks, self.triggers = platform.webhooks, platform.triggers
-        self.pulls = PullStore(database)
-        self.deliveries = DeliveryStore(database)
+        self.pulls = TransferStore(database, PULLS)
+        self.deliveries = TransferStore(database, DELIVERIES)
 
     def start(self, number: int, **changes: Any) -> None:
         """Bring a run to its first claimed attempt."""

@@ -7,8 +7,10 @@ from datetime import timedelta
 import pytest
 
 from relay_core.config.pulls import PullConfig
-from relay_dagster.aws.dynamodb.pull_store import PullStore
 from relay_dagster.aws.dynamodb.schema import Kind
+from relay_dagster.aws.dynamodb.transfer_store import (
+    PullStore,
+)
 from relay_dagster.triggers import pulls as rules
 from relay_dagster.triggers.pulled_files import NO_MARK
 from relay_dagster.wiring import Platform
@@ -29,7 +31,7 @@ def pulls(platform: Platform) -> PullStore:
 
 
 def shown(pulls: PullStore) -> rules.PullState:
-    return pulls.of_inputs("acme", ["v1"])["v1"]
+    return pulls.of_names("acme", ["v1"])["v1"]
 
 
 def test_a_pull_that_is_under_way_has_no_next_time(pulls: PullStore) -> None:
@@ -61,7 +63,7 @@ def test_one_that_is_put_back_while_it_is_forgotten_stays(
     leased.finish(rules.forgotten(NOW))
     assert (shown(pulls).source, shown(pulls).next_at) == (another.digest, NOW)
     take_pull(pulls, "acme", "v1", NOW).finish(rules.forgotten(NOW))
-    assert pulls.of_inputs("acme", ["v1"]) == {}
+    assert pulls.of_names("acme", ["v1"]) == {}
 
 
 def test_a_pull_that_an_earlier_commit_had_leased_is_due_again(
