@@ -97,7 +97,7 @@ LAZY_COMMANDS = (
         "feed",
         "client.commands.feeds",
         "commands",
-        "Download the live feed.",
+        "Download the live feed, or the file of one of its channels.",
     ),
     LazyEntry(
         "artifacts",
