@@ -1,4 +1,7 @@
-"""A SKU's page: the explanation of its row, and the form for its override."""
+"""A SKU's page: the explanation of its row, and the form for its override.
+
+Without a SKU, the page lists the overrides in effect.
+"""
 
 from datetime import date, datetime, time, timedelta, tzinfo
 from typing import Annotated, Any, NamedTuple
@@ -14,6 +17,7 @@ from relay_dagster.api.routes import overrides, tenants
 from relay_dagster.api.routes.skus import explain_sku
 from relay_dagster.api.routes.statuses import get_status
 from relay_dagster.api.web import error_words, frame, visits, words
+from relay_dagster.api.web.override_list import overrides_of
 from relay_dagster.api.web.shop import shop_of
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.wire import skus as wire
@@ -46,12 +50,15 @@ def show_sku(
     sku: Annotated[str, Query(max_length=1024)] = "",
     run: Annotated[str | None, Query(max_length=64)] = None,
     override: Annotated[str, Query(max_length=10)] = "",
+    after: Annotated[str, Query(max_length=1024)] = "",
 ) -> Response:
     """Explain a SKU of the live feed, or of the run that the query names.
 
-    ``override`` is the change of the SKU's override that was just made.
+    ``override`` is the change of the SKU's override that was just made. Without a SKU,
+    the page lists the overrides of the SKUs that follow ``after``.
     """
-    return _sku_page(visit, sku.strip(), run, done=_DONE.get(override, ""))
+    done = _DONE.get(override, "")
+    return _sku_page(visit, sku.strip(), run, done=done, after=after)
 
 
 def _sku_page(
@@ -60,10 +67,12 @@ def _sku_page(
     run: str | None = None,
     rejected_form: visits.RejectedForm | None = None,
     done: str = "",
+    after: str = "",
 ) -> Response:
     """Return the page of a SKU, with the values and the errors of a rejected form.
 
-    ``done`` is a sentence about the change that was just made.
+    ``done`` is a sentence about the change that was just made. Without a SKU, the page
+    lists the overrides whose SKUs follow ``after``.
     """
     status = get_status(visit.tenant_id, visit)
     run_id = run or status.published_run_id or status.held_run_id
@@ -92,6 +101,7 @@ def _sku_page(
         next_run_at=status.next_run_at,
         verdict=lookup.verdict,
         override=_override_lines(override, shop.zone),
+        overrides=None if sku else overrides_of(visit, shop.zone, after),
         values=form.values,
         errors=form.errors,
         vendors=_vendor_ids(config),

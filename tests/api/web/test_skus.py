@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
+from decimal import Decimal
 from urllib.parse import quote
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -14,7 +16,7 @@ from relay_dagster.runs.ports import utc_now
 from support.api_world import ApiWorld
 from support.builders import config_document, feed, vendor_document
 from support.explaining import run_in_memory
-from support.html_page import read_page
+from support.html_page import Element, read_page
 from support.page_visitor import HOME, Visitor, signed_in
 
 DOCUMENT = config_document(
@@ -26,6 +28,7 @@ FEEDS = {
     "south": feed("A-1,3,12.00", "B é,1,1", "ZERO,1,0.00"),
 }
 SKUS = f"{HOME}/skus"
+DASH = "\N{EN DASH}"
 
 
 @pytest.fixture
@@ -367,3 +370,93 @@ def test_a_number_of_more_than_forty_digits_is_an_error_of_its_field(
     )
     assert field.attributes["aria-invalid"] == "true"
     assert field.attributes["value"] == digits
+
+
+# --- the list of overrides ----------------------------------------------------------
+
+
+def rows_of(page: Element) -> list[list[str]]:
+    """Return the texts of the cells of the list of overrides."""
+    return [
+        [cell.text for cell in row.all("th", "td")] for row in page.all("tr")
+    ][1:]
+
+
+def test_the_overrides_in_effect_are_listed_with_links(
+    world: ApiWorld,
+) -> None:
+    world.store_config(timezone="America/Chicago")
+    orders = [
+        {"sku": "B/2 é", "leave_out": True, "note": "<i>recalled</i>"},
+        {
+            "sku": "A-1",
+            "min_price": "9.9",
+            "max_quantity": 1200,
+            "vendor_id": "vendor_1",
+            "expires_at": "2099-02-01T05:59:59Z",
+        },
+    ]
+    answer = world.client.post(
+        "/v1/tenants/acme/overrides:put", json={"overrides": orders}
+    )
+    assert answer.is_success, answer.text
+    accepted_price = {"C-3": Decimal("7.50"), "A-1": Decimal("8.00")}
+    world.platform.overrides.accept("acme", accepted_price, "run", "a test")
+    (document, *_) = world.client.get("/v1/tenants/acme/overrides").json()[
+        "overrides"
+    ]
+    zone = ZoneInfo("America/Chicago")
+    until = wording.moment(
+        datetime.fromisoformat(document["accept_until"]), zone
+    )
+    page = signed_in(world, "read").open(SKUS)
+    assert rows_of(page) == [
+        [
+            "A-1",
+            "Minimum price 9.90; Maximum quantity 1,200; Vendor vendor_1",
+            "Jan 31, 2099, 11:59 PM (America/Chicago)",
+            DASH,
+        ],
+        ["A-1", "Accepted price 8.00", until, DASH],
+        ["B/2 é", "Left out of the feed", "No end date", "<i>recalled</i>"],
+        ["C-3", "Accepted price 7.50", until, DASH],
+    ]
+    assert "3 SKUs with an override. Amounts in USD" in page.text
+    (link,) = (link for link in page.all("a") if link.text == "B/2 é")
+    address = link.attributes["href"]
+    assert signed_in(world).open(address).one("h1").text == "B/2 é"
+    assert "Overrides in effect" not in signed_in(world).open(address).text
+
+
+def test_a_long_list_of_overrides_has_pages(world: ApiWorld) -> None:
+    world.store_config()
+    skus = [f"S&{number:03}" for number in range(101)]
+    orders = [{"sku": sku, "price": "1"} for sku in skus]
+    world.client.post(
+        "/v1/tenants/acme/overrides:put", json={"overrides": orders}
+    )
+    visitor = signed_in(world)
+    first_page = visitor.open(SKUS)
+    assert [row[0] for row in rows_of(first_page)] == skus[:100]
+    assert "100 of 101 SKUs with an override." in first_page.text
+    assert "Show the first overrides" not in first_page.text
+    (link,) = (
+        e for e in first_page.all("a") if e.text == "Show the next overrides"
+    )
+    last_page = visitor.open(link.attributes["href"])
+    assert rows_of(last_page) == [["S&100", "Price 1.00", "No end date", DASH]]
+    assert "1 of 101 SKUs with an override." in last_page.text
+    assert "Show the next overrides" not in last_page.text
+    (link,) = (
+        e for e in last_page.all("a") if e.text == "Show the first overrides"
+    )
+    assert link.attributes["href"] == SKUS
+    empty_page = visitor.open(f"{SKUS}?after=T")
+    assert "There are no more overrides." in empty_page.text
+
+
+def test_without_overrides_the_page_says_so(world: ApiWorld) -> None:
+    world.store_config()
+    page = signed_in(world, "read").open(SKUS)
+    assert "No SKU has an override." in page.text
+    assert rows_of(page) == []
