@@ -45,7 +45,13 @@ from relay_dagster.api.security.auth import Parts
 from relay_dagster.api.security.links import LinkReaders
 from relay_dagster.api.security.rate_limits import TokenBuckets, WrongKeys
 from relay_dagster.api.security.sessions import Sessions
-from relay_dagster.api.web import overview, sign_in, suppliers, vendors
+from relay_dagster.api.web import (
+    earlier_feeds,
+    overview,
+    sign_in,
+    suppliers,
+    vendors,
+)
 from relay_dagster.api.web import runs as run_pages
 from relay_dagster.api.web import skus as sku_pages
 from relay_dagster.api.web.settings import (
@@ -89,6 +95,7 @@ _ROUTERS = (
 """The routers of `/v1`, in the order of the OpenAPI document."""
 _PAGE_ROUTERS = (
     overview.routes,
+    earlier_feeds.routes,
     run_pages.routes,
     vendors.routes,
     sku_pages.routes,

@@ -75,6 +75,10 @@ _PAGE_ERRORS: dict[str, PageError] = {
         "Someone released or discarded it, or a newer feed replaced it. Open the run "
         "again to see its status.",
     ),
+    "FEED_NOT_KEPT": PageError(
+        "The feed is no longer kept",
+        "Nothing was published. Choose another feed under Earlier feeds.",
+    ),
     "RUN_NOT_MERGED": PageError(
         "The run has no feed",
         "Choose a run that published a feed or that has a feed on hold.",

@@ -35,7 +35,7 @@ _SCOPES = {
     Scope.READ: "View all pages",
     Scope.RUN: "Start and cancel runs",
     Scope.CONFIG: "Change settings, and override SKUs",
-    Scope.RELEASE: "Release feeds, and accept prices",
+    Scope.RELEASE: "Release and roll back feeds, and accept prices",
     Scope.UPLOAD: "Upload files, and create links for suppliers",
     Scope.KEYS: "Create and delete keys",
 }
