@@ -73,7 +73,7 @@ def _names(parts: Sequence[str]) -> list[str]:
 def _options() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(description=main.__doc__)
     options.add_argument(
-        "--megabytes", type=float, default=60.0, help="of each feed"
+        "--megabytes", type=float, default=5.0, help="of each feed"
     )
     options.add_argument("--rounds", type=int, default=3)
     options.add_argument(
