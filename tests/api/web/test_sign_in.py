@@ -471,6 +471,23 @@ def test_pages_are_not_in_the_openapi_document(world: ApiWorld) -> None:
     assert [path for path in paths if not path.startswith("/v1/")] == []
 
 
+IDS = {
+    "tenant_id": TENANT,
+    "vendor_id": "vendor_1",
+    "part_id": "prices",
+    "run_id": NOBODY_S_RUN,
+    "name": "report",
+    "slug": "prices",
+    "number": 1,
+    "link_id": "x",
+    "item_id": "x",
+    "key_id": "x",
+    "webhook_id": "x",
+    "delivery_id": "x",
+}
+"""What the places in the paths of pages are filled with."""
+
+
 def test_no_page_is_open_without_a_session(world: ApiWorld) -> None:
     world.store_config()
     open_to_all = {"/app", "/app/page.css", "/app/progress.js", "/app/sign-in"}
@@ -481,22 +498,8 @@ def test_no_page_is_open_without_a_session(world: ApiWorld) -> None:
         if route.path.startswith("/app") and route.path not in open_to_all
     ]
     assert len(paths) > 3
-    ids = {
-        "tenant_id": TENANT,
-        "vendor_id": "vendor_1",
-        "part_id": "prices",
-        "run_id": NOBODY_S_RUN,
-        "name": "report",
-        "slug": "prices",
-        "number": 1,
-        "link_id": "x",
-        "item_id": "x",
-        "key_id": "x",
-        "webhook_id": "x",
-        "delivery_id": "x",
-    }
     for method, path in paths:
-        place = path.replace("{path:path}", "x").format(**ids)
+        place = path.replace("{path:path}", "x").format(**IDS)
         answer = browser(world).client.request(
             method, place, data={"token": "x"}
         )
@@ -510,20 +513,7 @@ def test_nothing_is_changed_by_looking_at_pages(world: ApiWorld) -> None:
     world.store_config()
     held = world.hold_one()
     visitor = signed_in(world)
-    ids = {
-        "tenant_id": TENANT,
-        "vendor_id": "vendor_1",
-        "part_id": "prices",
-        "run_id": held.run_id,
-        "name": "report",
-        "slug": "prices",
-        "number": 1,
-        "link_id": "x",
-        "item_id": "x",
-        "key_id": "x",
-        "webhook_id": "x",
-        "delivery_id": "x",
-    }
+    ids = {**IDS, "run_id": held.run_id}
     paths = [
         route.path.replace("{path:path}", "x").format(**ids)
         for route in world.app.routes
@@ -554,20 +544,7 @@ def test_no_page_of_another_tenant_is_there(world: ApiWorld) -> None:
     run_id = world.client.post("/v1/runs", json=order).json()["run_id"]
     visitor = signed_in(world)
     token = visitor.open(HOME).all("input")[0].attributes["value"]
-    ids = {
-        "tenant_id": "other",
-        "vendor_id": "vendor_1",
-        "part_id": "prices",
-        "run_id": run_id,
-        "name": "report",
-        "slug": "prices",
-        "number": 1,
-        "link_id": "x",
-        "item_id": "x",
-        "key_id": "x",
-        "webhook_id": "x",
-        "delivery_id": "x",
-    }
+    ids = {**IDS, "tenant_id": "other", "run_id": run_id}
     before = items_of(world)
     posts = [
         (method, route.path.format(**ids))
