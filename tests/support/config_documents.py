@@ -10,6 +10,7 @@ import pytest
 from pydantic import BaseModel
 
 from relay_core.config import ParserConfig, load_config
+from relay_core.config.lint import lint_warnings
 from relay_core.config.models import OutputColumn
 from relay_core.domain.errors import ConfigError
 from support.builders import config_document, tenant_config, vendor_document
@@ -31,6 +32,15 @@ def faults_of(document: Any) -> dict[str, str]:
     with pytest.raises(ConfigError) as caught:
         load_config(document)
     return {fault.path: fault.message for fault in caught.value.faults}
+
+
+def doubtful_paths(document: Any, section: str) -> list[str]:
+    """Return the paths in a section of a config that the lint names."""
+    return [
+        warning.path
+        for warning in lint_warnings(load_config(document))
+        if warning.path.startswith(section)
+    ]
 
 
 def changed(path: str, value: Any) -> dict[str, Any]:

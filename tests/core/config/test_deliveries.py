@@ -8,8 +8,12 @@ import pytest
 
 from relay_core.config import load_config
 from relay_core.config.deliveries import DeliveryConfig
-from relay_core.config.lint import lint_warnings
-from support.config_documents import DELIVERY, changed, faults_of
+from support.config_documents import (
+    DELIVERY,
+    changed,
+    doubtful_paths,
+    faults_of,
+)
 
 PARTS = {
     "tenant_id": "acme",
@@ -199,19 +203,9 @@ def test_lint_names_what_is_probably_not_meant() -> None:
     document["channels"] = [
         {"channel_id": "shop", "output": {"columns": ["title"]}},
     ]
-    paths = [
-        warning.path
-        for warning in lint_warnings(load_config(document))
-        if warning.path.startswith("deliveries")
-    ]
-    assert paths == [
+    assert doubtful_paths(document, "deliveries") == [
         "deliveries.0.whole_every_hours",
         "deliveries.1.file_name",
         "deliveries.2.what",
     ]
-    sound = load_config(document_with(DELIVERY))
-    assert not [
-        warning
-        for warning in lint_warnings(sound)
-        if warning.path.startswith("deliveries")
-    ]
+    assert doubtful_paths(document_with(DELIVERY), "deliveries") == []

@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 
 from relay_core.config import VendorConfig, load_config
-from relay_core.config.lint import lint_warnings
 from support.builders import REQUESTED_AT
-from support.config_documents import changed, faults_of
+from support.config_documents import changed, doubtful_paths, faults_of
 
 SFTP_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl"
 CHANGES = {"full": "full-*.csv", "delta": "delta-*.csv"}
@@ -444,12 +443,9 @@ def test_brackets_of_a_pattern_are_themselves() -> None:
 
 
 def warnings_of(**options: Any) -> list[str]:
-    config = load_config(document_with(**options))
-    return [
-        warning.path.removeprefix("vendors.0.")
-        for warning in lint_warnings(config)
-        if warning.path.startswith("vendors.0.")
-    ]
+    vendor = "vendors.0."
+    paths = doubtful_paths(document_with(**options), vendor)
+    return [path.removeprefix(vendor) for path in paths]
 
 
 def test_options_of_a_part_are_doubtful_as_those_of_a_vendor() -> None:
