@@ -1,24 +1,18 @@
-"""The merchant's own products: section 28 of the contract, sentence by sentence."""
+"""The merchant's own products: which product each row is, and what a run writes of them."""
 
 from __future__ import annotations
 
 import csv
 import io
-import json
 from typing import Any
 
 import pytest
 
 from relay_core.config import TenantConfig
 from relay_core.domain.codes import FailureClass
-from relay_core.publish.reports import errors_json, run_summary_json
-from support.builders import (
-    REQUESTED_AT,
-    run_context,
-    tenant_config,
-    vendor_document,
-)
+from support.builders import tenant_config, vendor_document
 from support.explaining import RunInMemory, run_in_memory
+from support.reported_runs import errors_of, summary_of
 
 LENIENT = {"max_invalid_rows": 99, "max_invalid_row_pct": "1.0"}
 HEADER = "sku,quantity_available,cost,brand,title,ean,part"
@@ -83,28 +77,8 @@ def normalized(run: RunInMemory, vendor_id: str = "v1") -> dict[str, str]:
     return {row["vendor_sku"] or row["sku"]: row["sku"] for row in rows}
 
 
-def summary(run: RunInMemory) -> dict[str, Any]:
-    body = run_summary_json(
-        run_context(),
-        run.findings,
-        status=run.findings.status,
-        stage_times={},
-        duration_seconds=0,
-        completed_at=REQUESTED_AT,
-    )
-    document: dict[str, Any] = json.loads(body)
-    return document
-
-
 def catalog_of(run: RunInMemory) -> dict[str, Any]:
-    document: dict[str, Any] = summary(run)["catalog"]
-    return document
-
-
-def errors(run: RunInMemory) -> dict[str, Any]:
-    body = errors_json(run_context(), run.findings)
-    assert body is not None
-    document: dict[str, Any] = json.loads(body)
+    document: dict[str, Any] = summary_of(run.findings)["catalog"]
     return document
 
 
@@ -309,7 +283,7 @@ def test_unmatched_rows_are_kept_or_taken_out() -> None:
     assert kept.findings.rows["v1"].as_dict()["unmatched"] == 0
     result = run(feeds, catalog={"unmatched": "leave_out"})
     assert normalized(result) == {"S3": "S3"}
-    assert summary(result)["rows"]["v1"] == {
+    assert summary_of(result.findings)["rows"]["v1"] == {
         "read": 2,
         "skipped": 0,
         "refused": 0,
@@ -321,7 +295,7 @@ def test_unmatched_rows_are_kept_or_taken_out() -> None:
         "unpriced": 0,
         "won": 1,
     }
-    assert summary(result)["vendor_record_counts"] == {"v1": 1}
+    assert summary_of(result.findings)["vendor_record_counts"] == {"v1": 1}
     for one in (kept, result):
         assert one.files[one.keys.unmatched].decode() == (
             f'{UNMATCHED}\nv1,3,y,4006381333948,Q,z,"a, b",4,13.50,unknown\n'
@@ -383,7 +357,8 @@ def test_a_row_without_sku_is_refused_before_it_is_matched(
     result = run(feeds, catalog={"unmatched": unmatched})
     assert normalized(result) == {"S3": "S3"}
     assert [
-        entry["error_code"] for entry in errors(result)["entries"][-1:]
+        entry["error_code"]
+        for entry in errors_of(result.findings)["entries"][-1:]
     ] == ["missing_sku"]
 
 
@@ -569,7 +544,7 @@ def test_a_run_without_a_catalog_fails_behind_its_vendors() -> None:
         FailureClass.TENANT_CONFIG,
     )
     assert "the catalog has no file" in result.findings.failure.error_message
-    assert summary(result)["catalog"] is None
+    assert summary_of(result.findings)["catalog"] is None
     both = failed({})
     assert failure_of(both)[0] == "REQUIRED_VENDOR_MISSING"
     assert [fault.error_code for fault in both.findings.faults] == [
@@ -596,7 +571,7 @@ def test_a_catalog_that_cannot_be_read_fails_the_run_behind_its_vendors(
     assert failure_of(result) == (code, "NORMALIZE", "tenant_config")
     assert words in result.findings.failure.error_message
     assert normalized(result) == {"y": "y"}
-    assert summary(result)["catalog"] is None
+    assert summary_of(result.findings)["catalog"] is None
     assert result.keys.unmatched not in result.files
     both = failed({**feeds, "v1": b"\xff\xfe\xfd"})
     assert failure_of(both) == ("DECODE_ERROR", "NORMALIZE", "vendor_data")
@@ -611,10 +586,10 @@ def test_no_row_is_taken_out_beside_a_faulty_catalog_or_of_an_empty_feed() -> (
 ):
     rows = rows_of("A,1,2,,,,")
     faulty = run({"v1": rows, "catalog": b"sku\n\xff\n"})
-    assert summary(faulty)["rows"]["v1"]["unmatched"] == 0
+    assert summary_of(faulty.findings)["rows"]["v1"]["unmatched"] == 0
     vendors = (vendor_document("v1"), vendor_document("v2", required=False))
     feeds = {"v1": rows, "v2": rows_of(), "catalog": products(*PRODUCTS)}
-    counts = summary(run(feeds, *vendors))["rows"]
+    counts = summary_of(run(feeds, *vendors).findings)["rows"]
     assert [counts[name]["unmatched"] for name in ("v1", "v2")] == [0, 0]
 
 
@@ -676,7 +651,7 @@ def test_refused_rows_of_the_catalog_are_told_behind_vendors_and_count_nowhere()
     }
     result = run(feeds, error_policy=strict)
     assert result.findings.failure is None
-    document = errors(result)
+    document = errors_of(result.findings)
     assert [
         (entry.get("vendor_id"), entry["error_code"])
         for entry in document["entries"]
@@ -696,11 +671,12 @@ def test_refused_rows_of_the_catalog_are_told_behind_vendors_and_count_nowhere()
         (row["vendor_id"], row["row_number"])
         for row in cells(result, result.keys.invalid_rows)
     ] == [("v1", "3"), ("catalog", "3"), ("catalog", "4")]
-    assert (summary(result)["total_rows"], summary(result)["invalid_rows"]) == (
+    summary = summary_of(result.findings)
+    assert (summary["total_rows"], summary["invalid_rows"]) == (
         2,
         1,
     )
-    assert [*summary(result)["rows"]] == ["v1"]
+    assert [*summary["rows"]] == ["v1"]
 
 
 # --- explanations ---------------------------------------------------------------------
@@ -742,8 +718,9 @@ def test_an_explanation_says_what_matched_each_offer() -> None:
 def test_a_config_without_a_catalog_has_none_of_this() -> None:
     plain = tenant_config(vendor_document("v1"))
     result = run_in_memory(plain, {"v1": rows_of("S1,1,1,,,,")})
-    assert "catalog" not in summary(result)
-    assert "unmatched" not in summary(result)["rows"]["v1"]
+    summary = summary_of(result.findings)
+    assert "catalog" not in summary
+    assert "unmatched" not in summary["rows"]["v1"]
     assert "matched_by" not in result.explain("S1")["offers"][0]
     assert result.keys.uncovered not in result.files
 

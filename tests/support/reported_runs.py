@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -12,6 +13,7 @@ from relay_core.normalize.vendor_feed import VendorFeed
 from relay_core.publish.findings import RunFindings
 from relay_core.publish.keys import ArtifactKeys
 from relay_core.publish.report.content import report_html
+from relay_core.publish.reports import errors_json, run_summary_json
 from relay_core.publish.state import Baseline, read_state
 from relay_core.run import RunStages
 from relay_core.validation.vendor_failures import VendorInput
@@ -42,6 +44,26 @@ class ReportedRun(MemorySink):
     def html(self) -> bytes:
         """Its report."""
         return report_html(run_context(), self.findings, self.findings.status)
+
+
+def summary_of(findings: RunFindings) -> dict[str, Any]:
+    """Return the summary of a run that took no time."""
+    body = run_summary_json(
+        run_context(),
+        findings,
+        status=findings.status,
+        stage_times={},
+        duration_seconds=0,
+        completed_at=REQUESTED_AT,
+    )
+    return dict(json.loads(body))
+
+
+def errors_of(findings: RunFindings) -> dict[str, Any]:
+    """Return the report of a run's errors, which it must have."""
+    body = errors_json(run_context(), findings)
+    assert body is not None
+    return dict(json.loads(body))
 
 
 def go_through(

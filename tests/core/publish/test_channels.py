@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import json
 from random import Random
 from typing import Any
 
@@ -12,17 +11,16 @@ import pyarrow.parquet as pq
 import pytest
 
 from relay_core.publish.channels import gzip_chunks
-from relay_core.publish.reports import errors_json, run_summary_json
 from relay_core.publish.state import Baseline, read_state
-from support.builders import (
-    REQUESTED_AT,
-    feed,
-    run_context,
-    tenant_config,
-    vendor_document,
-)
+from support.builders import feed, tenant_config, vendor_document
 from support.explaining import RunInMemory, run_in_memory
-from support.reported_runs import KEYS, ReportedRun, go_through
+from support.reported_runs import (
+    KEYS,
+    ReportedRun,
+    errors_of,
+    go_through,
+    summary_of,
+)
 
 HEADER = "sku,quantity_available,cost,map_price,condition,brand,shade"
 ROWS = (
@@ -64,18 +62,6 @@ def skus_of(run: ReportedRun, channel_id: str = "shop") -> str:
 def prices_with(**price: Any) -> list[str]:
     run = run_of(channel(price=price))
     return [line.split(",")[2] for line in lines_of(run)]
-
-
-def summary_of(run: ReportedRun) -> dict[str, Any]:
-    data = run_summary_json(
-        run_context(),
-        run.findings,
-        status=run.findings.status,
-        stage_times={},
-        duration_seconds=0,
-        completed_at=REQUESTED_AT,
-    )
-    return dict(json.loads(data))
 
 
 # --- the rows -------------------------------------------------------------------------
@@ -278,7 +264,7 @@ def test_a_row_whose_price_comes_to_nothing_is_left_out_with_a_warning() -> (
     assert "channel 'none' has no rows" in warnings[2][1]
     assert "channel 'empty' has no rows" in warnings[3][1]
     assert run.findings.failure is None
-    assert summary_of(run)["warnings"] == {
+    assert summary_of(run.findings)["warnings"] == {
         "CHANNEL_EMPTY": 2,
         "CHANNEL_UNPRICED": 2,
     }
@@ -296,9 +282,7 @@ def test_their_warnings_are_the_last() -> None:
     )
     codes = [entry.error_code for entry in run.findings.warnings]
     assert codes == ["UNPRICED_SKU", "CHANNEL_EMPTY"]
-    data = errors_json(run_context(), run.findings)
-    assert data is not None
-    entries = json.loads(data)["entries"]
+    entries = errors_of(run.findings)["entries"]
     assert [entry["error_code"] for entry in entries] == codes
 
 
@@ -371,7 +355,7 @@ def test_formulas_are_escaped_by_the_channels_own_option() -> None:
 
 def test_the_summary_counts_the_rows_of_each_channel_last() -> None:
     run = run_of(channel("b"), channel("a", when={"in_stock": False}))
-    summary = summary_of(run)
+    summary = summary_of(run.findings)
     assert list(summary.items())[-1] == ("channels", {"b": 4, "a": 1})
 
 
@@ -379,17 +363,17 @@ def test_without_channels_no_report_names_them() -> None:
     run = run_in_memory(
         tenant_config(vendor_document("v")), {"v": feed("A,1,2")}
     )
-    assert "channels" not in summary_of(run)
+    assert "channels" not in summary_of(run.findings)
     assert list(run.explain("A"))[-1] == "refused"
     failed_run = go_through({"v": feed("A,1,")})
     assert failed_run.findings.failure is not None
-    assert "channels" not in summary_of(failed_run)
+    assert "channels" not in summary_of(failed_run.findings)
 
 
 def test_a_failed_run_has_no_channels() -> None:
     run = go_through({"v": feed("A,1,")}, channels=[channel()])
     assert run.findings.failure is not None
-    assert summary_of(run)["channels"] is None
+    assert summary_of(run.findings)["channels"] is None
     assert not [key for key in run.files if key.startswith("outputs/")]
 
 

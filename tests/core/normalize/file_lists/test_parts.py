@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import timedelta
 from typing import Any
 
@@ -11,13 +10,12 @@ import pytest
 from relay_core.publish.explanation import explain_sku
 from relay_core.publish.reports import (
     config_snapshot_json,
-    errors_json,
     input_manifest_json,
 )
 from support.builders import REQUESTED_AT, feed, run_context
 from support.file_lists import ListRun, NamedFile, part, run_files
 from support.memory_sink import MemorySink
-from support.reported_runs import KEYS
+from support.reported_runs import KEYS, errors_of
 
 PRICES = feed("A,1.50,Ay", "B,2,Be", "C,3,Ce", header="sku,cost,title")
 
@@ -42,8 +40,8 @@ def quantities(run: ListRun) -> dict[str, int]:
 
 def entries_of(run: ListRun) -> list[dict[str, Any]]:
     """Return the entries of errors.json about rows."""
-    document = json.loads(errors_json(run_context(), run.findings))
-    return [entry for entry in document["entries"] if "row_number" in entry]
+    entries = errors_of(run.findings)["entries"]
+    return [entry for entry in entries if "row_number" in entry]
 
 
 # --- rows ---------------------------------------------------------------------------------------
