@@ -12,6 +12,7 @@ from relay_core.kernel import compiled
 from support.file_lists import ListRun, NamedFile, part, run_files
 
 CHANGES = {"full": "full*", "delta": "delta*"}
+COLUMNS = ("sku", "vendor_sku", "quantity_available", "cost", "title", "shelf")
 SKUS = [*"abcdefgh", "ä", "é", "zz"]
 
 
@@ -68,17 +69,17 @@ def random_vendor(  # noqa: C901 - one option after the other
     keys = [
         name for name in ("sku", "vendor_sku", "shelf") if name not in given
     ]
-    for one in parts:
-        if one["gives"] == "rows":
+    for options in parts:
+        if options["gives"] == "rows":
             continue
-        one["key"] = random.choice(keys)
-        one["unmatched"] = random.choice(["leave_out", None])
+        options["key"] = random.choice(keys)
+        options["unmatched"] = random.choice(["leave_out", None])
         policies = ["first", "last", "refuse"]
-        if "quantity_available" in one["gives"]:
+        if "quantity_available" in options["gives"]:
             policies.append("sum")
-        elif one["unmatched"] is None:
-            one["required"] = random.choice([True, False])
-        one["duplicate_skus"] = random.choice(policies)
+        elif options["unmatched"] is None:
+            options["required"] = random.choice([True, False])
+        options["duplicate_skus"] = random.choice(policies)
     vendor: dict[str, Any] = {
         "parts": parts,
         "duplicate_skus": random.choice(["first", "last", "sum", "refuse"]),
@@ -90,20 +91,12 @@ def random_vendor(  # noqa: C901 - one option after the other
                 section["changes"]["deleted"] = {"column": "act", "is": ["d"]}
     if not parts and "changes" not in vendor:
         vendor["changes"] = dict(CHANGES)
-    all_columns = [
-        "sku",
-        "vendor_sku",
-        "quantity_available",
-        "cost",
-        "title",
-        "shelf",
-    ]
     files = []
     for section in (vendor, *parts):
         columns = (
             ["sku", *section["gives"]]
             if isinstance(section.get("gives"), list)
-            else [name for name in all_columns if name not in given]
+            else [name for name in COLUMNS if name not in given]
         )
         changes = section.get("changes")
         deletes = bool(changes and "deleted" in changes)
@@ -148,18 +141,10 @@ def check(seed: int) -> None:
     except TroubleError as trouble:
         check_trouble(run, str(trouble))
         return
-    names = (
-        "sku",
-        "vendor_sku",
-        "quantity_available",
-        "cost",
-        "title",
-        "shelf",
-    )
-    assert [tuple(row[name] for name in names) for row in run.rows] == [
+    assert [tuple(row[name] for name in COLUMNS) for row in run.rows] == [
         tuple(
             "" if row.cells[name] is None else str(row.cells[name])
-            for name in names
+            for name in COLUMNS
         )
         for row in expected.rows
     ]
