@@ -30,6 +30,11 @@ def last_error_line(capsys: pytest.CaptureFixture[str]) -> str:
     return capsys.readouterr().err.splitlines()[-1]
 
 
+CATALOG = {
+    "inbound": {"type": "local"},
+    "parser": {"format": "csv"},
+    "unmatched": "leave_out",
+}
 ALL_PUBLISHED = [
     "normalized/vendor_1/normalized.csv",
     "outputs/merged_inventory.csv",
@@ -191,13 +196,7 @@ def test_an_optional_part_with_too_many_deltas_is_left_out(
 def test_a_feed_whose_rows_match_nothing_says_so(
     bench: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    document = config_document() | {
-        "catalog": {
-            "inbound": {"type": "local"},
-            "parser": {"format": "csv"},
-            "unmatched": "leave_out",
-        }
-    }
+    document = config_document(catalog=CATALOG)
     products = bench.write("products.csv", b"sku\nOTHER\n")
     arguments = ["--vendor-file", f"catalog={products}"]
     assert bench.run(document, *arguments, vendor_1=feed("A,1,2")) == 1
@@ -212,13 +211,7 @@ def test_a_feed_whose_rows_match_nothing_says_so(
 def test_the_products_of_a_catalog_are_found_for_a_vendor_with_parts(
     bench: Bench,
 ) -> None:
-    document = config_document() | {
-        "catalog": {
-            "inbound": {"type": "local"},
-            "parser": {"format": "csv"},
-            "unmatched": "leave_out",
-        }
-    }
+    document = config_document(catalog=CATALOG)
     document["vendors"][0]["parts"] = [
         {
             "part_id": "more",
