@@ -57,6 +57,14 @@ def upload(world: TriggersWorld, key: str) -> datetime:
     return stored.last_modified
 
 
+def tell_later(world: TriggersWorld, key: str) -> None:
+    """Tell of a file again two minutes later, which must not start a run."""
+    world.clock.advance(seconds=120)
+    world.tell(s3_event(key, world.clock()))
+    world.take_in()
+    assert world.watch(120, every=40) == 0
+
+
 def end(
     world: TriggersWorld,
     record: RunRecord,
@@ -134,10 +142,7 @@ def test_the_newest_of_a_part_s_pinned_files_counts(
     at = upload(world, f"{BASE}full-1.csv")
     (run,) = world.runs()
     end(world, run, [(None, at - timedelta(hours=1)), (None, at)])
-    world.clock.advance(seconds=120)
-    world.tell(s3_event(f"{BASE}full-1.csv", world.clock()))
-    world.take_in()
-    assert world.watch(120, every=40) == 0
+    tell_later(world, f"{BASE}full-1.csv")
     assert len(world.runs()) == 1
 
 
@@ -149,10 +154,7 @@ def test_a_newer_file_that_is_no_input_is_not_waited_for(
     end(world, run, [(None, at)])
     # The event's file is gone, and the newest one is no input.
     world.platform.objects.put(f"{BASE}zzz.csv", b"x")
-    world.clock.advance(seconds=120)
-    world.tell(s3_event(f"{BASE}full-9.csv", world.clock()))
-    world.take_in()
-    assert world.watch(120, every=40) == 0
+    tell_later(world, f"{BASE}full-9.csv")
     assert len(world.runs()) == 1
 
 
@@ -166,10 +168,7 @@ def test_a_run_without_a_part_leaves_what_an_earlier_run_has_spent(
     upload(world, f"{BASE}full-1.csv")
     end(world, world.runs()[1], None)
     store(world)
-    world.clock.advance(seconds=120)
-    world.tell(s3_event(f"{PRICES}monday.csv", world.clock()))
-    world.take_in()
-    assert world.watch(120, every=40) == 0
+    tell_later(world, f"{PRICES}monday.csv")
     assert len(world.runs()) == 2
 
 
