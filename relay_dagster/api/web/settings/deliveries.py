@@ -6,8 +6,8 @@ from fastapi import Response
 
 from relay_dagster.api.routes import deliveries
 from relay_dagster.api.web import frame, visits
+from relay_dagster.api.web.first_rows import FirstRows, first_rows
 from relay_dagster.api.web.settings import plain_forms
-from relay_dagster.api.web.settings.first_rows import FirstRows, first_rows
 from relay_dagster.api.web.settings.pages import SETTINGS, settings_path
 from relay_dagster.api.web.settings.plain_forms import NO_FORM
 from relay_dagster.feeds.pointer import PublishedFile, files_of
@@ -35,7 +35,7 @@ def show_deliveries(visit: visits.Reading) -> Response:
         NO_FORM,
         path=settings_path(visit, "deliveries"),
         files=[
-            ShownFile(file, first_rows(platform.objects, file))
+            ShownFile(file, first_rows(platform.objects, file.key, file.suffix))
             for file in files
         ],
         deliveries=deliveries.deliveries_of(

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from relay_dagster.api.web.settings.first_rows import FirstRows, first_rows
+from relay_dagster.api.web.first_rows import FirstRows, first_rows
 from relay_dagster.deliveries import sending
 from relay_dagster.feeds.pointer import PublishedFile
 from relay_dagster.runs.ports import utc_now
@@ -103,7 +103,7 @@ def test_the_first_rows_of_a_file_are_read(
     key = f"published/acme/r.shop.{suffix}"
     world.platform.objects.put(key, data)
     file = PublishedFile("shop", key, "", None)
-    found = first_rows(world.platform.objects, file)
+    found = first_rows(world.platform.objects, file.key, file.suffix)
     assert found == FirstRows(["sku", "t"], rows)
 
 
@@ -113,4 +113,5 @@ def test_a_file_without_text_or_that_is_gone_shows_none(
     for suffix in ("parquet", "csv"):
         key = f"published/acme/gone.shop.{suffix}"
         file = PublishedFile("shop", key, "", None)
-        assert first_rows(world.platform.objects, file) is None
+        head = first_rows(world.platform.objects, file.key, file.suffix)
+        assert head is None

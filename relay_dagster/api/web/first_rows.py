@@ -1,17 +1,20 @@
-"""The first rows of published files, for people who want to see what a shop gets."""
+"""The first rows of a feed's files, for people who want to see what a shop gets.
+
+Only the beginning of a file is read.
+"""
 
 import csv
+import io
 import json
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 
 from relay_dagster.aws.object_store import ObjectStore
-from relay_dagster.feeds.pointer import PublishedFile
 
 MAX_ROWS = 5
-_HEAD_BYTES = 32 << 10
+_HEAD_BYTES = 64 << 10
 # zlib's number for data with the header and trailer of gzip
 _GZIP_WINDOW_BITS = 31
 _DELIMITERS = {"csv": ",", "tsv": "\t"}
@@ -25,33 +28,37 @@ class FirstRows:
     rows: Sequence[Sequence[str]]
 
 
-def first_rows(objects: ObjectStore, file: PublishedFile) -> FirstRows | None:
-    """Return the first rows of a published file.
+def first_rows(objects: ObjectStore, key: str, suffix: str) -> FirstRows | None:
+    """Return the first rows of a file, whose name ends in a suffix like ``csv.gz``.
 
-    Return None for a file without text, such as Parquet, and for one that is gone.
+    Return None for a file without text, such as Parquet, and for one that is gone or
+    damaged.
     """
-    feed_format, _, compression = file.suffix.partition(".")
+    feed_format, _, compression = suffix.partition(".")
     if feed_format not in (*_DELIMITERS, "jsonl"):
         return None
-    head = objects.read_range(file.key, 0, _HEAD_BYTES)
+    head = objects.read_range(key, 0, _HEAD_BYTES)
     if head is None:
         return None
     if compression:
         unpacker = zlib.decompressobj(wbits=_GZIP_WINDOW_BITS)
-        head = unpacker.decompress(head, _HEAD_BYTES)
+        try:
+            head = unpacker.decompress(head, _HEAD_BYTES)
+        except zlib.error:
+            return None
     # The last line may be cut.
-    lines = head.decode("utf-8", "ignore").splitlines(keepends=True)
-    if lines and len(head) >= _HEAD_BYTES:
-        lines = lines[:-1]
+    text = head.decode("utf-8", "ignore").rpartition("\n")[0]
     if feed_format == "jsonl":
-        return _rows_of_objects(lines)
+        return _rows_of_objects(text)
+    lines = io.StringIO(text, newline="")
     reader = csv.reader(lines, delimiter=_DELIMITERS[feed_format])
     header, *rows = [*islice(reader, MAX_ROWS + 1)] or [[]]
     return FirstRows(header, rows)
 
 
-def _rows_of_objects(lines: Iterable[str]) -> FirstRows:
-    records = [json.loads(line) for line in islice(lines, MAX_ROWS)]
+def _rows_of_objects(text: str) -> FirstRows:
+    lines = text.split("\n") if text else []
+    records = [json.loads(line) for line in lines[:MAX_ROWS]]
     header = list(records[0]) if records else []
     rows = []
     for record in records:
