@@ -74,11 +74,8 @@ def rule_lines(visit: visits.Visit, config: TenantConfig) -> list[RuleLine]:
 def _counts_of_rules(visit: visits.Visit) -> dict[str, str]:
     """Return the effects of the latest feed's rules in words, by the rule as JSON."""
     run = latest_run(visit)
-    if run is None or run.config_version is None:
-        return {}
-    stored = visit.platform.tenants.version(visit.tenant_id, run.config_version)
-    config = stored and tenants.read_stored(visit.platform, stored)
-    if not config:
+    config = None if run is None else config_of(visit, run)
+    if run is None or config is None:
         return {}
     counts: dict[str, str] = {}
     summary = summary_of(run, visit.platform)
