@@ -78,6 +78,7 @@ CONTRACTS = ("pandas", "pandera")
                 "dagster",
                 "pydantic_settings",
                 "sqlalchemy",
+                "yaml",
             ),
             id="API",
         ),

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-import yaml
 from fastapi import Response
 
 from relay_core.config import parse_document
@@ -191,6 +190,9 @@ def show_text(visit: visits.Configuring, saved: Saved = None) -> Response:
 
 def text_of(stored: StoredConfig) -> str:
     """Return a stored config as YAML, with its numbers as they were written."""
+    # The API must load quickly, and few visits need the text.
+    import yaml
+
     document = json.loads(stored.text, parse_float=str)
     text: str = yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
     return text
