@@ -3,11 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    Field,
-    StringConstraints,
-    field_validator,
-)
+from pydantic import Field, StringConstraints, field_validator
 
 from relay_core.domain.codes import FailureClass, RunStatus, Stage
 from relay_core.domain.limits import DEFAULT_LIMITS

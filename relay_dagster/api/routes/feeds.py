@@ -168,10 +168,7 @@ def roll_back_feed(
     publication = None
     if pointer is not None:
         publication = pointer.republishable(body.run_id, feeds.keep)
-    if publication is None or not _are_kept(
-        call,
-        files_of(publication),
-    ):
+    if publication is None or not _are_kept(call, files_of(publication)):
         raise FeedNotKeptError(tenant_id, body.run_id)
 
     rollback = feeds.roll_back(

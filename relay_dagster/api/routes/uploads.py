@@ -66,7 +66,7 @@ def sign_upload(
 
     Raises:
         ProblemError: The config has no such vendor or part, it takes no uploads, or the
-            file name is too long or is no input (422).
+            file name is too long, or no run reads a file with it (422).
     """
     tenant_input = input_with_uploads(
         stored_config, platform, body.vendor_id, body.part_id

@@ -30,7 +30,7 @@ class Overrides(NamedTuple):
 def overrides_of(visit: visits.Visit, zone: tzinfo, cursor: str) -> Overrides:
     """Return the overrides in effect whose SKUs follow a cursor, sorted by SKU.
 
-    An empty cursor stands for the first page.
+    An empty cursor means the first page.
     """
     page = overrides.list_overrides(
         visit.tenant_id, visit, cursor=cursor or None

@@ -1,4 +1,4 @@
-"""Forms of links, keys, webhooks and secrets, which are no part of the config."""
+"""Forms of links, keys, webhooks and secrets, which the config does not have."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
