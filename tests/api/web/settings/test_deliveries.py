@@ -93,6 +93,8 @@ def test_a_tenant_without_deliveries_is_led_to_its_channels(
         ("tsv", b"sku\tt\nA\tx\n", [["A", "x"]]),
         ("csv.gz", gzip.compress(b"sku,t\nA,x\n", mtime=0), [["A", "x"]]),
         ("jsonl", b'{"sku": "A", "t": null}\n', [["A", ""]]),
+        # A line separator of Unicode does not end a row.
+        ("csv", "sku,t\nA,x\u2028y\n".encode(), [["A", "x\u2028y"]]),
         ("csv", b"sku,t\n", []),
         ("csv", b"sku,t\n" + b"A,x\n" * 100_000, [["A", "x"]] * 5),
     ],
