@@ -21,6 +21,7 @@ from relay_dagster.api.routes.statuses import get_status
 from relay_dagster.api.web import frame, uploads, visits
 from relay_dagster.api.web.overview import vendor_path
 from relay_dagster.api.web.shop import shop_of
+from relay_dagster.aws.dynamodb.tenant_store import StoredConfig
 from relay_dagster.tenants.scopes import Scope
 from relay_dagster.triggers.inputs import Input, inputs_of
 from relay_dagster.wire.config_checks import HeaderCandidate, VendorCheck
@@ -53,7 +54,8 @@ def show_vendor(
     vendor_id: str, request: Request, visit: visits.Reading
 ) -> Response:
     """Show a vendor, and the form that uploads its next file."""
-    return _vendor_page(vendor_id, request, visit)
+    stored_config = tenants.find_config(visit.platform, visit.tenant_id)
+    return _vendor_page(vendor_id, request, visit, stored_config)
 
 
 @routes.get(_VENDOR + "/check")
@@ -116,6 +118,7 @@ def _check_page(
         vendor_id,
         request,
         visit,
+        stored_config,
         part_id=part_id,
         check=check,
         found=vendor_check,
@@ -184,6 +187,7 @@ def _vendor_page(
     vendor_id: str,
     request: Request,
     visit: visits.Visit,
+    stored_config: StoredConfig,
     *,
     part_id: str | None = None,
     check: Any = None,
@@ -194,7 +198,6 @@ def _vendor_page(
     The check is of the file of a part, or of the vendor's own.
     """
     tenant_id = visit.tenant_id
-    stored_config = tenants.find_config(visit.platform, tenant_id)
     config = visit.platform.tenants.parsed(stored_config)
     vendors = {vendor.vendor_id: vendor for vendor in config.vendors}
     vendor = vendors.get(vendor_id)

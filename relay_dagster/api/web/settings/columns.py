@@ -20,6 +20,7 @@ from relay_dagster.api.web.settings import editing
 from relay_dagster.api.web.settings.groups import PAGES
 from relay_dagster.api.web.settings.pages import SETTINGS, settings_path
 from relay_dagster.api.web.settings.vendors import vendor_index
+from relay_dagster.aws.dynamodb.tenant_store import StoredConfig
 from relay_dagster.wire.config_checks import ConfigCheck, VendorCheck
 
 routes = frame.page_router()
@@ -92,7 +93,7 @@ def show_columns(
     check = file.check(visit, document)
     steps = [PatchStep(step.op, step.path, step.value) for step in check.patch]
     section = file.section(apply_patch(document, steps))
-    return _columns_page(visit, file, section["parser"], check)
+    return _columns_page(visit, stored, file, section["parser"], check)
 
 
 @routes.post(_COLUMNS)
@@ -100,6 +101,7 @@ def choose_columns(
     vendor_id: str, visit: visits.Configuring, form: visits.OwnForm
 ) -> Response:
     """Check the file with other columns, review the change, or save it."""
+    stored = tenants.find_config(visit.platform, visit.tenant_id)
     file = VendorFile(vendor_id, form.get("part") or None)
     repeated = _repeated_column(form)
     is_trial = form.get("step") in ("try", "edit") or bool(repeated)
@@ -116,16 +118,22 @@ def choose_columns(
         parser = file.section(document)["parser"]
         check = file.check(visit, document)
         return _columns_page(
-            visit, file, parser, check, is_chosen=True, repeated=repeated
+            visit,
+            stored,
+            file,
+            parser,
+            check,
+            is_chosen=True,
+            repeated=repeated,
         )
 
     if is_trial:
-        stored = tenants.find_config(visit.platform, visit.tenant_id)
         draft = editing.draft_of(visit, stored, change)
         return show_form(draft.document, draft.faults)
     return editing.respond(
         editing.Edit(
             visit,
+            stored,
             form,
             title=f"Columns of {file.name}",
             path=settings_path(visit, "vendors", vendor_id, "columns"),
@@ -189,6 +197,7 @@ def _chosen_parser(form: QueryParams) -> dict[str, Any]:
 
 def _columns_page(
     visit: visits.Visit,
+    stored: StoredConfig,
     file: VendorFile,
     parser: Mapping[str, Any],
     check: ConfigCheck,
@@ -200,7 +209,6 @@ def _columns_page(
 
     ``is_chosen`` is True if the check was made with this parser, not with a proposal.
     """
-    stored = tenants.find_config(visit.platform, visit.tenant_id)
     vendor_check = check.vendors[0] if check.vendors else None
     reading = None
     if vendor_check is not None:

@@ -4,12 +4,11 @@ from dataclasses import dataclass
 
 from fastapi import Response
 
-from relay_dagster.api.routes import deliveries
+from relay_dagster.api.routes import deliveries, tenants
 from relay_dagster.api.web import frame, visits
 from relay_dagster.api.web.first_rows import FirstRows, first_rows
 from relay_dagster.api.web.settings import plain_forms
 from relay_dagster.api.web.settings.pages import SETTINGS, settings_path
-from relay_dagster.api.web.settings.plain_forms import NO_FORM
 from relay_dagster.feeds.pointer import PublishedFile, files_of
 
 routes = frame.page_router()
@@ -27,12 +26,13 @@ class ShownFile:
 def show_deliveries(visit: visits.Reading) -> Response:
     """Show the published files, and the deliveries with their state."""
     platform = visit.platform
+    stored = tenants.find_config(platform, visit.tenant_id)
     feed = platform.runs.feed(visit.tenant_id)
     files = () if feed is None else files_of(feed.in_force)
     return plain_forms.shown_page(
         "settings_deliveries.html.jinja",
         visit,
-        NO_FORM,
+        stored,
         path=settings_path(visit, "deliveries"),
         files=[
             ShownFile(file, first_rows(platform.objects, file.key, file.suffix))

@@ -60,6 +60,7 @@ class Edit:
     """A form that changes the config, as it was sent."""
 
     visit: visits.Visit
+    stored: StoredConfig  # the latest config when the form arrived
     form: QueryParams
     title: str  # the title of the review
     path: str  # the address of the form
@@ -121,7 +122,7 @@ def respond(edit: Edit) -> Response:
         ProblemError: The config cannot be stored.
     """
     visit = edit.visit
-    stored = tenants.find_config(visit.platform, visit.tenant_id)
+    stored = edit.stored
     if edit.form.get("version") != str(stored.version):
         return _changed_by_someone(edit)
     draft = draft_of(visit, stored, edit.change)

@@ -150,6 +150,7 @@ def put_version_back(
 ) -> Response:
     """Review the changes that put an earlier version back, or save them."""
     config = _find_version(visit, number)
+    stored = tenants.find_config(visit.platform, visit.tenant_id)
 
     def change(document: dict[str, Any]) -> Mapping[str, Any]:
         return tenants.stored_document(config)
@@ -168,6 +169,7 @@ def put_version_back(
     return editing.respond(
         editing.Edit(
             visit,
+            stored,
             form,
             title=f"Put version {number} back",
             path=settings_path(visit, "history", str(number)),
@@ -185,7 +187,7 @@ def put_version_back(
 def show_text(visit: visits.Configuring, saved: Saved = None) -> Response:
     """Show all settings as text."""
     stored = tenants.find_config(visit.platform, visit.tenant_id)
-    return _text_page(visit, text_of(stored), saved=saved)
+    return _text_page(visit, stored, text_of(stored), saved=saved)
 
 
 def text_of(stored: StoredConfig) -> str:
@@ -201,6 +203,7 @@ def text_of(stored: StoredConfig) -> str:
 @routes.post(SETTINGS + "/text")
 def change_text(visit: visits.Configuring, form: visits.OwnForm) -> Response:
     """Review the changes of the text, or save them."""
+    stored = tenants.find_config(visit.platform, visit.tenant_id)
 
     def change(document: dict[str, Any]) -> Mapping[str, Any]:
         limits = visit.platform.settings.limits
@@ -210,11 +213,12 @@ def change_text(visit: visits.Configuring, form: visits.OwnForm) -> Response:
     def show_form(
         document: Mapping[str, Any], faults: Sequence[ConfigFault]
     ) -> Response:
-        return _text_page(visit, form.get("text", ""), faults)
+        return _text_page(visit, stored, form.get("text", ""), faults)
 
     return editing.respond(
         editing.Edit(
             visit,
+            stored,
             form,
             title="All settings",
             path=settings_path(visit, "text"),
@@ -226,12 +230,12 @@ def change_text(visit: visits.Configuring, form: visits.OwnForm) -> Response:
 
 def _text_page(
     visit: visits.Visit,
+    stored: StoredConfig,
     text: str,
     faults: Sequence[ConfigFault] = (),
     *,
     saved: int | None = None,
 ) -> Response:
-    stored = tenants.find_config(visit.platform, visit.tenant_id)
     return frame.page(
         "settings_text.html.jinja",
         visit,

@@ -30,6 +30,7 @@ from relay_dagster.api.web.settings.pages import (
     vendor_ids_of,
 )
 from relay_dagster.api.web.settings.vendors import vendor_index
+from relay_dagster.aws.dynamodb.tenant_store import StoredConfig
 
 routes = frame.page_router()
 
@@ -83,28 +84,27 @@ class ItemList:
         return item_ids.index(item_id)
 
 
-def _channels(visit: visits.Visit) -> ItemList:
-    """Return the channels."""
-    return ItemList(
-        slug="channels/list",
-        parent_slug="channels",
-        path=("channels",),
-        section="ChannelConfig",
-        key="channel_id",
-        noun="channel",
-        intro="A further file of your feed, with its own rows, prices, and columns.",
-        first_values={},
-        names_vendors=True,
-    )
+_CHANNEL_LIST = ItemList(
+    slug="channels/list",
+    parent_slug="channels",
+    path=("channels",),
+    section="ChannelConfig",
+    key="channel_id",
+    noun="channel",
+    intro="A further file of your feed, with its own rows, prices, and columns.",
+    first_values={},
+    names_vendors=True,
+)
 
 
-def _parts(visit: visits.Visit, vendor_id: str) -> ItemList:
+def _parts(
+    visit: visits.Visit, stored: StoredConfig, vendor_id: str
+) -> ItemList:
     """Return the further files of a vendor.
 
     Raises:
         ProblemError: The config has no such vendor (404).
     """
-    stored = tenants.find_config(visit.platform, visit.tenant_id)
     document = tenants.stored_document(stored)
     index = vendor_index(document, vendor_id)
     number = len(document["vendors"][index].get("parts") or ()) + 2
@@ -130,7 +130,8 @@ def _parts(visit: visits.Visit, vendor_id: str) -> ItemList:
 @routes.get(_CHANNELS + "/{item_id}")
 def show_channel(item_id: str, visit: visits.Configuring) -> Response:
     """Show the form of a channel, or of a new one."""
-    return _show(visit, _channels(visit), item_id)
+    stored = tenants.find_config(visit.platform, visit.tenant_id)
+    return _show(visit, stored, _CHANNEL_LIST, item_id)
 
 
 @routes.post(_CHANNELS + "/{item_id}")
@@ -138,7 +139,8 @@ def change_channel(
     item_id: str, visit: visits.Configuring, form: visits.OwnForm
 ) -> Response:
     """Review the changes of a channel, or save them."""
-    return _change(visit, form, _channels(visit), item_id)
+    stored = tenants.find_config(visit.platform, visit.tenant_id)
+    return _change(visit, stored, form, _CHANNEL_LIST, item_id)
 
 
 @routes.post(_CHANNELS + "/{item_id}/remove")
@@ -146,7 +148,8 @@ def remove_channel(
     item_id: str, visit: visits.Configuring, form: visits.OwnForm
 ) -> Response:
     """Review the config without a channel, or save it."""
-    return _remove(visit, form, _channels(visit), item_id)
+    stored = tenants.find_config(visit.platform, visit.tenant_id)
+    return _remove(visit, stored, form, _CHANNEL_LIST, item_id)
 
 
 @routes.get(_PARTS + "/{item_id}")
@@ -154,7 +157,9 @@ def show_part(
     vendor_id: str, item_id: str, visit: visits.Configuring
 ) -> Response:
     """Show the form of a vendor's further file, or of a new one."""
-    return _show(visit, _parts(visit, vendor_id), item_id)
+    stored = tenants.find_config(visit.platform, visit.tenant_id)
+    parts = _parts(visit, stored, vendor_id)
+    return _show(visit, stored, parts, item_id)
 
 
 @routes.post(_PARTS + "/{item_id}")
@@ -165,7 +170,9 @@ def change_part(
     form: visits.OwnForm,
 ) -> Response:
     """Review the changes of a vendor's further file, or save them."""
-    return _change(visit, form, _parts(visit, vendor_id), item_id)
+    stored = tenants.find_config(visit.platform, visit.tenant_id)
+    parts = _parts(visit, stored, vendor_id)
+    return _change(visit, stored, form, parts, item_id)
 
 
 @routes.post(_PARTS + "/{item_id}/remove")
@@ -176,27 +183,33 @@ def remove_part(
     form: visits.OwnForm,
 ) -> Response:
     """Review the config without a vendor's further file, or save it."""
-    return _remove(visit, form, _parts(visit, vendor_id), item_id)
+    stored = tenants.find_config(visit.platform, visit.tenant_id)
+    parts = _parts(visit, stored, vendor_id)
+    return _remove(visit, stored, form, parts, item_id)
 
 
 # --- items of any list --------------------------------------------------------------
 
 
-def _show(visit: visits.Visit, items: ItemList, item_id: str) -> Response:
+def _show(
+    visit: visits.Visit, stored: StoredConfig, items: ItemList, item_id: str
+) -> Response:
     """Return the form of an item as it is stored."""
-    stored = tenants.find_config(visit.platform, visit.tenant_id)
     document = tenants.config_document(visit.platform, stored)
     if item_id == _NEW:
         new_items = [*items.items(document), items.first_values]
         document = items.with_items(document, new_items)
-    return _item_page(visit, items, item_id, document)
+    return _item_page(visit, stored, items, item_id, document)
 
 
 def _change(
-    visit: visits.Visit, form: QueryParams, items: ItemList, item_id: str
+    visit: visits.Visit,
+    stored: StoredConfig,
+    form: QueryParams,
+    items: ItemList,
+    item_id: str,
 ) -> Response:
     """Return the next page after the form of an item."""
-    stored = tenants.find_config(visit.platform, visit.tenant_id)
     effective = items.items(tenants.config_document(visit.platform, stored))
 
     def change(document: dict[str, Any]) -> Mapping[str, Any]:
@@ -214,11 +227,15 @@ def _change(
             document, [*entries[:index], item, *entries[index + 1 :]]
         )
 
-    return _respond(visit, form, items, item_id, change)
+    return _respond(visit, stored, form, items, item_id, change)
 
 
 def _remove(
-    visit: visits.Visit, form: QueryParams, items: ItemList, item_id: str
+    visit: visits.Visit,
+    stored: StoredConfig,
+    form: QueryParams,
+    items: ItemList,
+    item_id: str,
 ) -> Response:
     """Return the next page after the form that removes an item."""
 
@@ -229,11 +246,14 @@ def _remove(
             document, [*entries[:index], *entries[index + 1 :]]
         )
 
-    return _respond(visit, form, items, item_id, change, action="/remove")
+    return _respond(
+        visit, stored, form, items, item_id, change, action="/remove"
+    )
 
 
 def _respond(
     visit: visits.Visit,
+    stored: StoredConfig,
     form: QueryParams,
     items: ItemList,
     item_id: str,
@@ -246,13 +266,13 @@ def _respond(
     ) -> Response:
         if action:
             # Another setting may name the item, so it is still there.
-            stored = tenants.find_config(visit.platform, visit.tenant_id)
             document = tenants.config_document(visit.platform, stored)
-        return _item_page(visit, items, item_id, document, faults)
+        return _item_page(visit, stored, items, item_id, document, faults)
 
     return editing.respond(
         editing.Edit(
             visit,
+            stored,
             form,
             title=f"{items.noun.capitalize()} {item_id}",
             path=f"{settings_path(visit, items.slug, item_id)}{action}",
@@ -265,6 +285,7 @@ def _respond(
 
 def _item_page(
     visit: visits.Visit,
+    stored: StoredConfig,
     items: ItemList,
     item_id: str,
     document: Mapping[str, Any],
@@ -282,10 +303,10 @@ def _item_page(
     title = f"New {items.noun}" if is_new else item_id
     vendor_ids: list[str] = []
     if items.names_vendors:
-        stored = tenants.find_config(visit.platform, visit.tenant_id)
         vendor_ids = vendor_ids_of(visit, stored)
     return shown_form(
         visit,
+        stored,
         SettingsPage(f"{items.slug}/{item_id}", title, items.intro, ()),
         shown_groups([group], document, errors),
         errors,

@@ -73,6 +73,7 @@ def _links_page(
     return plain_forms.shown_page(
         "settings_links.html.jinja",
         visit,
+        stored,
         sent,
         path=settings_path(visit, "links"),
         links=links[-_MAX_LINKS:],
@@ -120,6 +121,7 @@ def _suppliers_page(
     return plain_forms.shown_page(
         "settings_suppliers.html.jinja",
         visit,
+        stored,
         sent,
         path=settings_path(visit, "suppliers"),
         links=links,

@@ -82,7 +82,7 @@ def show_page(
     """Show a page of settings."""
     stored = tenants.find_config(visit.platform, visit.tenant_id)
     document = tenants.config_document(visit.platform, stored)
-    return _form_page(visit, page_of(slug), document, saved=saved)
+    return _form_page(visit, stored, page_of(slug), document, saved=saved)
 
 
 @routes.post(SETTINGS + "/{slug}")
@@ -101,11 +101,12 @@ def change_page(
         document: Mapping[str, Any], faults: Sequence[ConfigFault]
     ) -> Response:
         trial = trial_of_form(visit, form, document, faults)
-        return _form_page(visit, page, document, faults, trial=trial)
+        return _form_page(visit, stored, page, document, faults, trial=trial)
 
     return editing.respond(
         editing.Edit(
             visit,
+            stored,
             form,
             title=page.title,
             path=settings_path(visit, slug),
@@ -143,6 +144,7 @@ def _respond_to_pause(
     action: str,
     change: editing.Change,
 ) -> Response:
+    stored = tenants.find_config(visit.platform, visit.tenant_id)
     path = settings_path(visit, SCHEDULE.slug)
 
     def show_form(
@@ -153,6 +155,7 @@ def _respond_to_pause(
     return editing.respond(
         editing.Edit(
             visit,
+            stored,
             form,
             title=SCHEDULE.title,
             path=f"{path}/{action}",
@@ -177,6 +180,7 @@ def _earlier_triggers(visit: visits.Visit) -> Mapping[str, Any]:
 
 def _form_page(
     visit: visits.Visit,
+    stored: StoredConfig,
     page: SettingsPage,
     document: Mapping[str, Any],
     faults: Sequence[ConfigFault] = (),
@@ -184,8 +188,7 @@ def _form_page(
     saved: int | None = None,
     trial: effects.Trial | None = None,
 ) -> Response:
-    """Return the page of a form with a config, which may not be stored."""
-    stored = tenants.find_config(visit.platform, visit.tenant_id)
+    """Return the page of a form with a config, which may not be the stored one."""
     errors = FieldErrors(faults)
     groups = shown_groups(page.groups, document, errors)
     describe = _DESCRIPTIONS.get(page.slug)
@@ -197,6 +200,7 @@ def _form_page(
         template = f"settings_{page.slug}.html.jinja"
     return shown_form(
         visit,
+        stored,
         page,
         groups,
         errors,
@@ -210,6 +214,7 @@ def _form_page(
 
 def shown_form(
     visit: visits.Visit,
+    stored: StoredConfig,
     page: SettingsPage,
     groups: Sequence[ShownGroup],
     errors: FieldErrors,
@@ -220,9 +225,9 @@ def shown_form(
 ) -> Response:
     """Return the page of a form with its fields and their errors.
 
-    ``other_faults`` defaults to the faults that no field has shown.
+    The form changes the version ``stored`` of the config. ``other_faults`` defaults to
+    the faults that no field has shown.
     """
-    stored = tenants.find_config(visit.platform, visit.tenant_id)
     if other_faults is None:
         other_faults = errors.of_no_field()
     return frame.page(

@@ -9,7 +9,7 @@ from fastapi import Response
 
 from relay_core.domain.errors import ConfigFault
 from relay_dagster.api.http.problems import ProblemError, invalid_request
-from relay_dagster.api.routes import api_keys, secrets, webhooks
+from relay_dagster.api.routes import api_keys, secrets, tenants, webhooks
 from relay_dagster.api.web import frame, visits
 from relay_dagster.api.web.settings import plain_forms
 from relay_dagster.api.web.settings.pages import SETTINGS, settings_path
@@ -130,10 +130,12 @@ def _people_page(
     is_test_sent: bool = False,
 ) -> Response:
     tenant_id = visit.tenant_id
+    stored = tenants.find_config(visit.platform, tenant_id)
     keys = api_keys.list_api_keys(tenant_id, visit, limit=_MAX_KEYS).api_keys
     return plain_forms.shown_page(
         "settings_people.html.jinja",
         visit,
+        stored,
         sent,
         path=settings_path(visit, "people"),
         keys=keys,
@@ -184,9 +186,11 @@ def delete_secret(
 
 
 def _secrets_page(visit: visits.Visit, sent: SentForm = NO_FORM) -> Response:
+    stored = tenants.find_config(visit.platform, visit.tenant_id)
     return plain_forms.shown_page(
         "settings_secrets.html.jinja",
         visit,
+        stored,
         sent,
         path=settings_path(visit, "secrets"),
         secrets=secrets.list_secrets(visit.tenant_id, visit).secrets,

@@ -16,6 +16,7 @@ from relay_dagster.api.web.error_words import FieldError
 from relay_dagster.api.web.settings.groups import PAGES
 from relay_dagster.api.web.settings.pages import settings_path
 from relay_dagster.api.web.shop import shop_of
+from relay_dagster.aws.dynamodb.tenant_store import StoredConfig
 from relay_dagster.wire.base import RequestBody
 
 _Created = TypeVar("_Created")
@@ -119,11 +120,11 @@ def create(
 def shown_page(
     template: str,
     visit: visits.Visit,
-    sent: SentForm,
+    stored: StoredConfig,
+    sent: SentForm = NO_FORM,
     **context: Any,
 ) -> Response:
     """Return a page with forms, one of which may have been rejected."""
-    stored = tenants.find_config(visit.platform, visit.tenant_id)
     return frame.page(
         template,
         visit,

@@ -30,6 +30,7 @@ from relay_dagster.api.web.settings.pages import (
     trial_of_form,
     vendor_ids_of,
 )
+from relay_dagster.aws.dynamodb.tenant_store import StoredConfig
 
 routes = frame.page_router()
 
@@ -67,7 +68,8 @@ def _with_rules(
 @routes.get(_RULES + "/new")
 def show_new_rule(visit: visits.Configuring) -> Response:
     """Show the form of a new rule."""
-    return _rule_page(visit, None, {})
+    stored = tenants.find_config(visit.platform, visit.tenant_id)
+    return _rule_page(visit, stored, None, {})
 
 
 @routes.get(_RULES + "/{number}")
@@ -77,7 +79,7 @@ def show_rule(number: int, visit: visits.Configuring) -> Response:
     document = tenants.config_document(visit.platform, stored)
     rules = _rules_of(document)
     _require_rule(rules, number)
-    return _rule_page(visit, number, rules[number - 1])
+    return _rule_page(visit, stored, number, rules[number - 1])
 
 
 @routes.post(_RULES + "/order")
@@ -162,6 +164,7 @@ def _respond(
     is_new: bool = False,
 ) -> Response:
     """Return the next page after a form of rules; the rules' own form shows errors."""
+    stored = tenants.find_config(visit.platform, visit.tenant_id)
 
     def show_form(
         document: Mapping[str, Any], faults: Sequence[ConfigFault]
@@ -173,6 +176,7 @@ def _respond(
         place = len(rules) if number is None else number
         return _rule_page(
             visit,
+            stored,
             number,
             rules[place - 1],
             faults,
@@ -183,6 +187,7 @@ def _respond(
     return editing.respond(
         editing.Edit(
             visit,
+            stored,
             form,
             title="Prices",
             path=path,
@@ -195,6 +200,7 @@ def _respond(
 
 def _rule_page(
     visit: visits.Visit,
+    stored: StoredConfig,
     number: int | None,
     rule: Mapping[str, Any],
     faults: Sequence[ConfigFault] = (),
@@ -203,7 +209,6 @@ def _rule_page(
     trial: effects.Trial | None = None,
 ) -> Response:
     """Return the form of a rule; ``number`` is None for a new one."""
-    stored = tenants.find_config(visit.platform, visit.tenant_id)
     if index is None:
         document = tenants.stored_document(stored)
         index = len(_rules_of(document)) if number is None else number - 1
@@ -217,6 +222,7 @@ def _rule_page(
     page = replace(PRICES, slug=f"prices/rules/{number or 'new'}")
     return shown_form(
         visit,
+        stored,
         page,
         [ShownGroup(_RULE, fields)],
         errors,

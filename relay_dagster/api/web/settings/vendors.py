@@ -25,6 +25,7 @@ from relay_dagster.api.web.settings.pages import (
     settings_path,
     shown_form,
 )
+from relay_dagster.aws.dynamodb.tenant_store import StoredConfig
 
 routes = frame.page_router()
 
@@ -98,12 +99,13 @@ def show_new_vendor(visit: visits.Configuring) -> Response:
     """Show the form of a new vendor."""
     stored = tenants.find_config(visit.platform, visit.tenant_id)
     document = tenants.stored_document(stored)
-    return _new_vendor_page(visit, document)
+    return _new_vendor_page(visit, stored, document)
 
 
 @routes.post(SETTINGS + "/new-vendor")
 def add_vendor(visit: visits.Configuring, form: visits.OwnForm) -> Response:
     """Review a new vendor, or save it. Its file can be uploaded after that."""
+    stored = tenants.find_config(visit.platform, visit.tenant_id)
 
     def change(document: dict[str, Any]) -> Mapping[str, Any]:
         vendors = list(document.get("vendors") or [])
@@ -118,12 +120,15 @@ def add_vendor(visit: visits.Configuring, form: visits.OwnForm) -> Response:
     def show_form(
         document: Mapping[str, Any], faults: Sequence[ConfigFault]
     ) -> Response:
-        return _new_vendor_page(visit, document, faults, is_in_document=True)
+        return _new_vendor_page(
+            visit, stored, document, faults, is_in_document=True
+        )
 
     vendor_id = _new_vendor_id(form)
     return editing.respond(
         editing.Edit(
             visit,
+            stored,
             form,
             title=_NEW_VENDOR.title,
             path=settings_path(visit, "new-vendor"),
@@ -153,13 +158,13 @@ def _prefix(tenant_id: str, vendor_id: object) -> str:
 
 def _new_vendor_page(
     visit: visits.Visit,
+    stored: StoredConfig,
     document: Mapping[str, Any],
     faults: Sequence[ConfigFault] = (),
     *,
     is_in_document: bool = False,
 ) -> Response:
     """Return the form of a new vendor, which may be the last one of the config."""
-    stored = tenants.find_config(visit.platform, visit.tenant_id)
     count = len(tenants.stored_document(stored).get("vendors") or [])
     if not is_in_document:
         document = {**document, "vendors": [*document.get("vendors", []), {}]}
@@ -169,7 +174,7 @@ def _new_vendor_page(
         faults = [fault for fault in faults if fault.path == name_path]
     errors = FieldErrors(faults)
     groups = shown_groups([_new_vendor_group(count)], document, errors)
-    return shown_form(visit, _NEW_VENDOR, groups, errors)
+    return shown_form(visit, stored, _NEW_VENDOR, groups, errors)
 
 
 # --- options ------------------------------------------------------------------------
@@ -182,7 +187,7 @@ def show_vendor_settings(
     """Show the options of a vendor."""
     stored = tenants.find_config(visit.platform, visit.tenant_id)
     document = tenants.config_document(visit.platform, stored)
-    return _vendor_page(visit, vendor_id, document, saved=saved)
+    return _vendor_page(visit, stored, vendor_id, document, saved=saved)
 
 
 @routes.post(_VENDOR)
@@ -200,11 +205,12 @@ def change_vendor(
     def show_form(
         document: Mapping[str, Any], faults: Sequence[ConfigFault]
     ) -> Response:
-        return _vendor_page(visit, vendor_id, document, faults)
+        return _vendor_page(visit, stored, vendor_id, document, faults)
 
     return editing.respond(
         editing.Edit(
             visit,
+            stored,
             form,
             title=f"Vendor {vendor_id}",
             path=settings_path(visit, "vendors", vendor_id),
@@ -219,6 +225,7 @@ def remove_vendor(
     vendor_id: str, visit: visits.Configuring, form: visits.OwnForm
 ) -> Response:
     """Review the config without a vendor, or save it. Its files stay."""
+    stored = tenants.find_config(visit.platform, visit.tenant_id)
 
     def change(document: dict[str, Any]) -> Mapping[str, Any]:
         index = vendor_index(document, vendor_id)
@@ -232,13 +239,13 @@ def remove_vendor(
         document: Mapping[str, Any], faults: Sequence[ConfigFault]
     ) -> Response:
         # Other settings may name the vendor.
-        stored = tenants.find_config(visit.platform, visit.tenant_id)
         effective = tenants.config_document(visit.platform, stored)
-        return _vendor_page(visit, vendor_id, effective, faults)
+        return _vendor_page(visit, stored, vendor_id, effective, faults)
 
     return editing.respond(
         editing.Edit(
             visit,
+            stored,
             form,
             title=f"Remove vendor {vendor_id}",
             path=settings_path(visit, "vendors", vendor_id, "remove"),
@@ -260,6 +267,7 @@ def pull_now(
 
 def _vendor_page(
     visit: visits.Visit,
+    stored: StoredConfig,
     vendor_id: str,
     document: Mapping[str, Any],
     faults: Sequence[ConfigFault] = (),
@@ -267,7 +275,6 @@ def _vendor_page(
     saved: int | None = None,
 ) -> Response:
     """Return the form of a vendor's options with a config, which may not be stored."""
-    stored = tenants.find_config(visit.platform, visit.tenant_id)
     errors = FieldErrors(faults)
     index = vendor_index(document, vendor_id)
     groups = shown_groups(vendor_groups(index), document, errors)
@@ -284,6 +291,7 @@ def _vendor_page(
     )
     return shown_form(
         visit,
+        stored,
         page,
         [group for group in groups if group.fields],
         errors,
