@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -110,28 +110,18 @@ class GrowingRows:
 
     def add_batch(self, batch: TypedBatch) -> None:
         """Take rows that another reader has read, also those with faults."""
-        places = text_places(self.extra_columns)
-        starts = np.zeros((len(places), batch.size), np.int64)
-        lengths = np.zeros((len(places), batch.size), np.int64)
-        data = [_NO_CELL]
-        size = 0
-        for name, place in places.items():
-            text = batch.texts.get(name)
-            if text is None:
-                continue
-            bounds, all_bytes = offsets_and_bytes(text)
-            starts[place] = bounds[:-1] - bounds[0] + size
-            lengths[place] = np.diff(bounds)
-            data.append(all_bytes[bounds[0] : bounds[-1]])
-            size += len(data[-1])
-        head_room = compiled.scan.head_room(len(places))
-        rows = np.empty((batch.size + 1) * head_room + size, np.uint8)
+        columns = [
+            batch.texts.get(name) for name in text_places(self.extra_columns)
+        ]
+        starts, lengths, data = _cells_to_pack(columns, batch.size)
+        head_room = compiled.scan.head_room(len(columns))
+        rows = np.empty((batch.size + 1) * head_room + len(data), np.uint8)
         offsets = np.empty(batch.size, np.int64)
         compiled.scan.pack_rows(
             _numbers_of(batch),
             starts,
             lengths,
-            np.concatenate(data),
+            data,
             rows,
             offsets,
         )
@@ -172,6 +162,29 @@ class GrowingRows:
         return PackedRows(buffers, offsets, numbers, extra_columns, codes)
 
 
+def _cells_to_pack(
+    columns: Sequence[pa.StringArray | None],
+    row_count: int,
+) -> tuple[WholeNumbers, WholeNumbers, Bytes]:
+    """Return the start and the length of each cell, a row a column, and all bytes.
+
+    A column that is None has empty cells.
+    """
+    starts = np.zeros((len(columns), row_count), np.int64)
+    lengths = np.zeros((len(columns), row_count), np.int64)
+    data = [_NO_CELL]
+    size = 0
+    for index, text in enumerate(columns):
+        if text is None:
+            continue
+        bounds, all_bytes = offsets_and_bytes(text)
+        starts[index] = bounds[:-1] - bounds[0] + size
+        lengths[index] = np.diff(bounds)
+        data.append(all_bytes[bounds[0] : bounds[-1]])
+        size += len(data[-1])
+    return starts, lengths, np.concatenate(data)
+
+
 def _numbers_of(batch: TypedBatch) -> WholeNumbers:
     """Return a batch's numbers as the kernel packs them."""
     names = compiled.scan.NUMBERS
@@ -193,6 +206,19 @@ def _condition_codes(batch: TypedBatch) -> WholeNumbers:
     # A row with another word is rejected.
     index = pc.index_in(conditions, value_set=_condition_texts())
     return np.asarray(index.fill_null(0), np.int64)
+
+
+class _GatheredColumns(NamedTuple):
+    """Columns that are read from packed rows.
+
+    Attributes:
+        numbers: The field of each column of numbers, and its numbers, one a row.
+        texts: The name of each column of texts, the offsets of its texts, and their
+            bytes.
+    """
+
+    numbers: list[tuple[pa.Field, WholeNumbers]]
+    texts: list[tuple[str, WholeNumbers, Bytes]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -242,30 +268,24 @@ class PackedRows:
         """Return the rows packed again with other texts, and the offset of each."""
         places = text_places(self.extra_columns)
         columns = np.full(len(places), -1, np.int32)
-        starts = np.zeros((len(texts), len(self.offsets)), np.int64)
-        lengths = np.zeros((len(texts), len(self.offsets)), np.int64)
-        data = [_NO_CELL]
-        size = 0
-        for index, (name, text) in enumerate(texts.items()):
+        for index, name in enumerate(texts):
             columns[places[name]] = index
-            bounds, all_bytes = offsets_and_bytes(text)
-            starts[index] = bounds[:-1] - bounds[0] + size
-            lengths[index] = np.diff(bounds)
-            data.append(all_bytes[bounds[0] : bounds[-1]])
-            size += len(data[-1])
+        row_count = len(self.offsets)
+        starts, lengths, data = _cells_to_pack(list(texts.values()), row_count)
         head_room = compiled.scan.head_room(len(places))
         old_size = sum(len(buffer) for buffer in self.buffers)
         long_lengths = 4 * starts.size
         rows = np.empty(
-            old_size + size + long_lengths + 2 * head_room, np.uint8
+            old_size + len(data) + long_lengths + 2 * head_room,
+            np.uint8,
         )
-        offsets = np.empty(len(self.offsets), np.int64)
+        offsets = np.empty(row_count, np.int64)
         used = self.reader().replace_texts(
             self.offsets,
             columns,
             starts,
             lengths,
-            np.concatenate(data),
+            data,
             rows,
             offsets,
         )
@@ -277,30 +297,13 @@ class PackedRows:
         rows: RowIndex,
     ) -> list[Cells]:
         """Return some rows' cells of columns of offers, read in one pass."""
-        names = compiled.scan.NUMBERS
-        places = text_places(self.extra_columns)
-        numbers = [column for column in fields if column.name in names]
-        texts = sorted(
-            places[column.name] for column in fields if column.name in places
-        )
-        values, bounds, data = self._gathered(
-            [names.index(column.name) for column in numbers],
-            texts,
-            self.offsets.take(rows),
-        )
+        gathered = self._gathered_columns(fields, self.offsets.take(rows))
         cells: dict[str, Cells] = {}
-        for column, values_of_column in zip(numbers, values, strict=True):
+        for column, values in gathered.numbers:
             # A view of it would keep the values of all columns in memory.
-            copied_values = values_of_column.copy()
-            cells[column.name] = _number_cells(column, copied_values)
-        for place, bounds_of_text, data_of_text in zip(
-            texts,
-            bounds,
-            data,
-            strict=True,
-        ):
-            cells_of_text = _texts(bounds_of_text, data_of_text)
-            cells[list(places)[place]] = cells_of_text
+            cells[column.name] = _number_cells(column, values.copy())
+        for name, bounds, data in gathered.texts:
+            cells[name] = _texts(bounds, data)
         for column in fields:
             if column.name == _ROW_NUMBER:
                 cells[_ROW_NUMBER] = pa.array(self.numbers[rows])
@@ -313,27 +316,37 @@ class PackedRows:
 
     def unpacked(self, fields: Sequence[pa.Field]) -> dict[str, ColumnOfRows]:
         """Return columns of all rows, in the order of their records."""
+        gathered = self._gathered_columns(fields, self.offsets)
+        columns: dict[str, ColumnOfRows] = {}
+        for column, values in gathered.numbers:
+            columns[column.name] = _column_of_rows(column, values)
+        for name, bounds, data in gathered.texts:
+            columns[name] = _text_array(bounds, data)
+        return columns
+
+    def _gathered_columns(
+        self,
+        fields: Sequence[pa.Field],
+        rows: WholeNumbers,
+    ) -> "_GatheredColumns":
+        """Return the columns that packed rows have, of those of some fields.
+
+        ``rows`` are the places of rows.
+        """
         names = compiled.scan.NUMBERS
         places = text_places(self.extra_columns)
-        numbers = [column for column in fields if column.name in names]
         requested = {column.name for column in fields}
+        numbers = [column for column in fields if column.name in names]
         texts = [name for name in places if name in requested]
         values, bounds, data = self._gathered(
             [names.index(column.name) for column in numbers],
             [places[name] for name in texts],
-            self.offsets,
+            rows,
         )
-        columns: dict[str, ColumnOfRows] = {}
-        for column, values_of_column in zip(numbers, values, strict=True):
-            columns[column.name] = _column_of_rows(column, values_of_column)
-        for name, bounds_of_text, data_of_text in zip(
-            texts,
-            bounds,
-            data,
-            strict=True,
-        ):
-            columns[name] = _text_array(bounds_of_text, data_of_text)
-        return columns
+        return _GatheredColumns(
+            list(zip(numbers, values, strict=True)),
+            list(zip(texts, bounds, data, strict=True)),
+        )
 
     def _gathered(
         self,

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 
 import numpy as np
 import pyarrow as pa
@@ -77,65 +78,87 @@ class _FileMasks:
 
     valid: RowMask  # of its valid rows
     rejected: Sequence[RowMask]  # of its rejected rows, one a held batch
-    may_repeat: bool = (
-        True  # whether valid rows of the file may have the same SKU
-    )
+    may_repeat: bool  # whether valid rows of the file may have the same SKU
+
+
+@dataclass(frozen=True, slots=True)
+class _SkuCodes:
+    """The codes of a file's SKUs; equal SKUs of all files have the same code.
+
+    Only the empty text has code 0.
+    """
+
+    valid: WholeNumbers  # of its valid rows
+    deleted: WholeNumbers  # of its records that delete rows
+    rejected: Sequence[WholeNumbers]  # of its rejected rows, one a held batch
 
 
 def _replaced_masks(files: Sequence[FileRows]) -> list[_FileMasks]:
     """Return the masks of the rows of each file that later files replace."""
-    skus: list[pa.Array] = []
-    for file in files:
-        held = [batch.skus for batch in file.log.held or ()]
-        skus += [file.skus, file.deleted_skus, *held]
     if len(files) == 1:
-        valid, _, *rejected = (np.zeros(len(cells), np.bool_) for cells in skus)
-        return [_FileMasks(valid, rejected)]
-    codes = _codes_of(skus)
-    last_file = _last_files(files, codes)
+        (file,) = files
+        no_rows = np.zeros(len(file.skus), np.bool_)
+        rejected = [
+            np.zeros(len(batch.skus), np.bool_) for batch in file.log.held or ()
+        ]
+        return [_FileMasks(no_rows, rejected, may_repeat=True)]
+    codes_of_files = _codes_of(files)
+    last_file = _last_files(codes_of_files)
     masks = []
-    for index, file in enumerate(files):
-        count = 2 + len(file.log.held or ())
-        valid, _, *rejected = (
-            last_file[cells] > index for cells in codes[:count]
-        )
+    for index, codes in enumerate(codes_of_files):
         # The codes tell at once that all SKUs of a file differ.
-        sizes = np.bincount(codes[0], minlength=1)
-        masks.append(_FileMasks(valid, rejected, bool(sizes.max() > 1)))
-        codes = codes[count:]
+        sizes = np.bincount(codes.valid, minlength=1)
+        file_masks = _FileMasks(
+            valid=last_file[codes.valid] > index,
+            rejected=[last_file[batch] > index for batch in codes.rejected],
+            may_repeat=bool(sizes.max() > 1),
+        )
+        masks.append(file_masks)
     return masks
 
 
-def _codes_of(columns: Sequence[pa.Array]) -> list[WholeNumbers]:
-    """Return the code of each text of some columns; only the empty text has code 0."""
+def _codes_of(files: Sequence[FileRows]) -> list[_SkuCodes]:
+    """Return the codes of the SKUs of each file."""
+    columns_of_files = [
+        [
+            file.skus,
+            file.deleted_skus,
+            *(batch.skus for batch in file.log.held or ()),
+        ]
+        for file in files
+    ]
     empty = pa.array([""])
+    columns = chain.from_iterable(columns_of_files)
     chunks = [empty, *(column.cast(pa.string()) for column in columns)]
     encoded = pa.chunked_array(chunks).dictionary_encode()
-    codes = np.concatenate(
-        [np.asarray(chunk.indices) for chunk in encoded.chunks]
+    # The result lacks the chunks that are empty.
+    all_codes = np.concatenate(
+        [np.asarray(chunk.indices) for chunk in encoded.chunks],
     )
     ends = np.cumsum([len(chunk) for chunk in chunks])
-    return np.split(codes, ends[:-1])[1:]
+    codes_of_columns = iter(np.split(all_codes, ends[:-1])[1:])
+    codes_of_files = []
+    for columns_of_file in columns_of_files:
+        column_count = len(columns_of_file)
+        valid, deleted, *rejected = islice(codes_of_columns, column_count)
+        codes_of_files.append(_SkuCodes(valid, deleted, rejected))
+    return codes_of_files
 
 
-def _last_files(
-    files: Sequence[FileRows],
-    codes: Sequence[WholeNumbers],
-) -> WholeNumbers:
+def _last_files(codes_of_files: Sequence[_SkuCodes]) -> WholeNumbers:
     """Return the index of the last delta that has or deletes a SKU, by its code.
 
     It is 0 for a SKU that no delta has. A delta has a SKU in a valid row.
     """
-    code_count = 1 + max(
-        (int(cells.max(initial=0)) for cells in codes), default=0
+    largest_code = max(
+        int(cells.max(initial=0))
+        for codes in codes_of_files
+        for cells in (codes.valid, codes.deleted, *codes.rejected)
     )
-    last_file = np.zeros(code_count, np.int64)
-    place = 0
-    for index, file in enumerate(files):
-        if index:
-            last_file[codes[place]] = index
-            last_file[codes[place + 1]] = index
-        place += 2 + len(file.log.held or ())
+    last_file = np.zeros(largest_code + 1, np.int64)
+    for index, codes in enumerate(codes_of_files):
+        last_file[codes.valid] = index
+        last_file[codes.deleted] = index
     last_file[0] = 0  # a record without a SKU deletes nothing
     return last_file
 
