@@ -273,6 +273,16 @@ def one_chunk(column: pa.ChunkedArray | pa.Array) -> pa.Array:
     return column.cast(pa.large_string()).combine_chunks()
 
 
+def with_cells(
+    table: pa.Table,
+    name: str,
+    cells: pa.ChunkedArray | pa.Array,
+) -> pa.Table:
+    """Return a table with other cells in one of its columns, which keeps its field."""
+    index = table.schema.get_field_index(name)
+    return table.set_column(index, table.schema.field(index), cells)
+
+
 def take_short(
     text: pa.StringArray | pa.LargeStringArray,
     rows: arrays.RowIndex,

@@ -7,7 +7,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from relay_core.columnar import arrays
-from relay_core.columnar.text import flags_of, integers_of, one_chunk
+from relay_core.columnar.text import (
+    flags_of,
+    integers_of,
+    one_chunk,
+    with_cells,
+)
 from relay_core.config import StockConfig, TenantConfig, VendorConfig
 from relay_core.domain.cell_rules import LARGEST_WHOLE, MONEY_UNIT
 
@@ -132,8 +137,7 @@ def with_quantities(
     change: Callable[[arrays.WholeNumbers], arrays.WholeNumbers],
 ) -> pa.Table:
     """Return offers with other quantities; ``change`` maps one number an offer."""
-    column = offers.schema.get_field_index(_QUANTITY)
     quantities, _ = integers_of(offers[_QUANTITY])
     changed = change(quantities.astype(np.int64))
     cells = pa.array(changed.astype(np.int32))
-    return offers.set_column(column, offers.field(column), cells)
+    return with_cells(offers, _QUANTITY, cells)

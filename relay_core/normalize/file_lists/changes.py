@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from relay_core.columnar.arrays import RowIndex, RowMask, WholeNumbers
-from relay_core.columnar.text import integers_of, one_chunk
+from relay_core.columnar.text import integers_of, one_chunk, with_cells
 from relay_core.config.inputs.parts import InputPart
 from relay_core.domain.cell_rules import LARGEST_WHOLE
 from relay_core.normalize.file_lists.file_rows import (
@@ -180,10 +180,8 @@ class Duplicates:
         rows = table.take(pa.array(self.kept))
         if self.quantities is None:
             return rows
-        place = rows.schema.get_field_index(_QUANTITY)
-        field = rows.schema.field(place)
         cells = pa.array(self.quantities.astype(np.int32))
-        return rows.set_column(place, field, cells)
+        return with_cells(rows, _QUANTITY, cells)
 
 
 def duplicates_of(table: pa.Table, policy: str) -> Duplicates | None:

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from relay_core.columnar.text import one_chunk
+from relay_core.columnar.text import one_chunk, with_cells
 from relay_core.config.inputs.parts import InputPart
 from relay_core.domain.columns import source_column
 from relay_core.normalize.file_lists.changes import Mapped, duplicates_of
@@ -95,13 +95,11 @@ def _with_columns(
     """
     for name in part.columns or ():
         column = source_column(name)
-        place = base.schema.get_field_index(column)
-        field = base.schema.field(place)
         cells = table[column].take(matches)
         if column == "quantity_available":
             cells = cells.fill_null(0)
         elif column == "updated_at":
-            instant = pa.scalar(requested_at, pa.int64()).cast(field.type)
+            instant = pa.scalar(requested_at, pa.int64()).cast(cells.type)
             cells = cells.fill_null(instant)
-        base = base.set_column(place, field, cells)
+        base = with_cells(base, column, cells)
     return base

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from relay_core.columnar.arrays import RecordNumbers, RowMask
-from relay_core.columnar.text import integers_of, one_chunk
+from relay_core.columnar.text import integers_of, one_chunk, with_cells
 from relay_core.config.inputs.parts import InputPart
 from relay_core.config.inputs.uploads import FileKind
 from relay_core.ingest.feed import ParsedFeed
@@ -96,18 +96,17 @@ class FileRows:
             rows = rows[~is_replaced]
             skus = skus.filter(pa.array(~is_replaced))
         schema = pa.schema(self.fields)
-        others = [column for column in self.fields if column.name != "sku"]
-        names = [column.name for column in others]
-        cells = dict(zip(names, self.kept.cells(others, rows), strict=True))
+        fields = [column for column in self.fields if column.name != "sku"]
+        names = [column.name for column in fields]
+        cells = dict(zip(names, self.kept.cells(fields, rows), strict=True))
         cells["sku"] = skus
         in_order = [cells[name] for name in schema.names]
         table = pa.table(in_order, schema=schema)
         self.kept = VendorColumns({}, rows[:0])
         self.skus = self.skus[:0]
         records, _ = integers_of(table["row_number"])
-        place = schema.get_field_index("row_number")
         numbers = pa.array(numbers_in_list(self.index, records))
-        return table.set_column(place, schema.field(place), numbers)
+        return with_cells(table, "row_number", numbers)
 
     def reject(self, numbers: RecordNumbers, skus: pa.StringArray) -> None:
         """Reject valid rows that repeat a SKU.

@@ -111,9 +111,7 @@ def _with_texts(
 ) -> pa.Table:
     """Return rows with other texts, which are empty if null."""
     for name, cells in columns.items():
-        place = table.schema.get_field_index(name)
-        column = texts.with_nulls(cells)
-        table = table.set_column(place, table.schema.field(place), column)
+        table = texts.with_cells(table, name, texts.with_nulls(cells))
     return table
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from relay_core.columnar.sorting import order_by_text
-from relay_core.columnar.text import integers_of, one_chunk
+from relay_core.columnar.text import integers_of, one_chunk, with_cells
 from relay_core.domain.columns import EXTRA_PREFIX, is_extra
 from relay_core.domain.limits import ReportRoom
 from relay_core.domain.records import Cause
@@ -99,10 +99,5 @@ def with_files(files: Sequence[FileRows], table: pa.Table) -> pa.Table:
     names = [""] * (1 + max(file.index for file in files))
     for file in files:
         names[file.index] = file.file.name
-    place = table.schema.get_field_index("row_number")
-    table = table.set_column(
-        place,
-        table.schema.field(place),
-        pa.array(records),
-    )
+    table = with_cells(table, "row_number", pa.array(records))
     return table.append_column(FILE, pa.array(names).take(pa.array(indices)))
