@@ -36,7 +36,11 @@ from relay_core.normalize.typed_batch import null_cells, typed
 from relay_core.products.catalog import Catalog
 from relay_core.products.matched_rows import MatchedRows
 from relay_core.validation.catalog_input import catalog_state
-from relay_core.validation.row_schemas import OFFER_SCHEMA, REJECTED_ROWS
+from relay_core.validation.row_schemas import (
+    FILE,
+    OFFER_SCHEMA,
+    REJECTED_ROWS,
+)
 from relay_core.validation.vendor_failures import (
     InputVerdict,
     VendorState,
@@ -199,6 +203,12 @@ class NormalizedVendor:
     def offered_rows(self) -> int:
         """The number of valid rows that are offers: those of normalized.csv."""
         return self.valid_rows - self.taken_out
+
+    def file_names(self, rows: pa.RecordBatch) -> pa.StringArray:
+        """Return the name of the file that each of some of its rows is from."""
+        if FILE.name in rows.schema.names:
+            return rows[FILE.name]
+        return pa.repeat(self.file_name, len(rows))
 
     def without_offers(self) -> "NormalizedVendor":
         """Return the vendor without its offers, whose memory can be released."""

@@ -63,9 +63,7 @@ def unmatched_chunks(
                 for name in UNMATCHED_ROWS.names
             ]
             if has_files:
-                names = pa.repeat(vendor.file_name, len(batch))
-                if FILE.name in batch.schema.names:
-                    names = batch.column(FILE.name)
+                names = vendor.file_names(batch)
                 cells.append(_written(names, escape_formulas))
             yield csv_text.lines([vendor.vendor_id, *cells])
 

@@ -206,11 +206,9 @@ def invalid_rows_chunks(
     ``has_files``, it has the names of files, because the input of a vendor of the
     config may have several.
     """
-    columns = (
-        (*INVALID_ROWS_COLUMNS, FILE.name)
-        if has_files
-        else INVALID_ROWS_COLUMNS
-    )
+    columns: tuple[str, ...] = INVALID_ROWS_COLUMNS
+    if has_files:
+        columns = (*columns, FILE.name)
     yield csv_text.header_line(columns)
     for vendor in normalized:
         batches = vendor.rejected_rows.to_batches(max_chunksize=_MAX_BATCH_ROWS)
@@ -226,19 +224,8 @@ def invalid_rows_chunks(
                     csv_text.quoted(raw),
                 ]
                 if has_files:
-                    names = vendor.file_name
-                    if FILE.name in part.schema.names:
-                        names = part[FILE.name]
-                    fields.append(_file_cells(names))
+                    fields.append(csv_text.quoted(vendor.file_names(part)))
                 yield csv_text.lines(fields)
-
-
-def _file_cells(names: str | pa.StringArray) -> str | pa.StringArray:
-    """Return the names of files as cells of a CSV."""
-    if isinstance(names, str):
-        cell: str = csv_text.quoted(pa.array([names]))[0].as_py()
-        return cell
-    return csv_text.quoted(names)
 
 
 def _parts_of(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
