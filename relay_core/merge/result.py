@@ -179,7 +179,7 @@ def _inventory_of(
         faults=tuple(faults),
         warnings=warnings,
         unpriced_skus=unpriced_count,
-        unpriced=winners.unpriced,
+        unpriced=winners.unpriced.select(["sku"]),
         feed=winners.priced,
         deferred=winners.deferred,
         effects=winners.effects,
