@@ -1,6 +1,6 @@
 """The rows of a sample vendor of several files: what became of them in a run of the engine."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 
 from relay_core.config import load_config, parse_document
@@ -14,17 +14,8 @@ from relay_core.validation.vendor_failures import (
     InputVerdict,
     VendorInput,
 )
+from relay_core.vendor_pass import NullSink
 from relay_dagster.triggers.inputs import name_of
-
-
-class _NoSink:
-    """A `Sink` that drops every file."""
-
-    def write(self, key: str, chunks: Iterable[bytes | memoryview]) -> None:
-        """Drop a file."""
-
-    def wait(self) -> None:
-        """Return at once, because nothing is written."""
 
 
 def sample_rows(
@@ -65,6 +56,6 @@ def sample_rows(
         config.vendors,
         requested_at,
         ArtifactKeys("", ""),
-        _NoSink(),
+        NullSink(),
     )
     return stages.findings(stages.go_through(inputs, feeds)).rows
