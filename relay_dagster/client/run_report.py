@@ -5,6 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Self
 
+from relay_core.domain.input_names import counts_by_input
 from relay_dagster.client.artifacts import CatalogSummary, RunSummary
 from relay_dagster.client.errors import ClientError
 from relay_dagster.client.hold_report import show_hold
@@ -166,13 +167,9 @@ def show_rows(screen: Screen, rows: Mapping[str, RowCounts]) -> None:
     There is a column for each fate of any row.
     """
     screen.section("rows by outcome")
-    counts_by_name: dict[str, dict[str, int | None]] = {}
-    for vendor_id, vendor_counts in rows.items():
-        counts = vendor_counts.model_dump()
-        parts = counts.pop("parts", {})
-        counts_by_name[vendor_id] = counts
-        for part_id, part_counts in parts.items():
-            counts_by_name[f"{vendor_id}/{part_id}"] = part_counts
+    counts_by_name = counts_by_input(
+        {vendor_id: counts.model_dump() for vendor_id, counts in rows.items()},
+    )
     fates = []
     for name in dict.fromkeys(
         (*RowCounts.model_fields, *PartCounts.model_fields),

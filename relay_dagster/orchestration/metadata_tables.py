@@ -8,6 +8,7 @@ import dagster as dg
 
 from relay_core.domain.codes import MATCH_KEYS
 from relay_core.domain.columns import REQUIRED_COLUMNS, Kind
+from relay_core.domain.input_names import counts_by_input
 from relay_core.domain.records import GuardResult
 from relay_core.merge.result import MergedInventory
 from relay_core.merge.row_counts import RowCounts
@@ -127,13 +128,12 @@ def vendor_table(
 
 def row_table(counts: Mapping[str, RowCounts]) -> dg.TableMetadataValue:
     """Return the counts of the rows of each vendor and part, by outcome."""
-    counts_by_name: dict[str, Mapping[str, int]] = {}
-    for vendor_id, row_counts in counts.items():
-        vendor_counts = row_counts.as_dict()
-        parts = vendor_counts.pop("parts", {})
-        counts_by_name[vendor_id] = vendor_counts
-        for part_id, part_counts in parts.items():
-            counts_by_name[f"{vendor_id}/{part_id}"] = part_counts
+    counts_by_name = counts_by_input(
+        {
+            vendor_id: row_counts.as_dict()
+            for vendor_id, row_counts in counts.items()
+        },
+    )
     # The vendor with most counts has them in the order of all.
     names = max(counts_by_name.values(), key=len, default={})
     outcomes = list(dict.fromkeys(chain(names, *counts_by_name.values())))
