@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -41,6 +41,9 @@ from relay_core.validation.row_schemas import MATCHED_BY, offer_fields
 
 Cells: TypeAlias = "pa.Array | pa.ChunkedArray"
 """The cells of a column of offers."""
+_GatheredNumbers: TypeAlias = list[tuple[pa.Field, WholeNumbers]]
+_GatheredTexts: TypeAlias = list[tuple[str, WholeNumbers, Bytes]]
+"""The name of each column, the offsets of its texts, and their bytes."""
 
 if TYPE_CHECKING:  # the kernel may be missing
     from relay_core.kernel.scan import RowReader
@@ -208,19 +211,6 @@ def _condition_codes(batch: TypedBatch) -> WholeNumbers:
     return np.asarray(index.fill_null(0), np.int64)
 
 
-class _GatheredColumns(NamedTuple):
-    """Columns that are read from packed rows.
-
-    Attributes:
-        numbers: The field of each column of numbers, and its numbers, one a row.
-        texts: The name of each column of texts, the offsets of its texts, and their
-            bytes.
-    """
-
-    numbers: list[tuple[pa.Field, WholeNumbers]]
-    texts: list[tuple[str, WholeNumbers, Bytes]]
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class PackedRows:
     """Packed rows in the order of their records."""
@@ -297,12 +287,12 @@ class PackedRows:
         rows: RowIndex,
     ) -> list[Cells]:
         """Return some rows' cells of columns of offers, read in one pass."""
-        gathered = self._gathered_columns(fields, self.offsets.take(rows))
+        numbers, texts = self._gathered_columns(fields, self.offsets.take(rows))
         cells: dict[str, Cells] = {}
-        for column, values in gathered.numbers:
+        for column, values in numbers:
             # A view of it would keep the values of all columns in memory.
             cells[column.name] = _number_cells(column, values.copy())
-        for name, bounds, data in gathered.texts:
+        for name, bounds, data in texts:
             cells[name] = _texts(bounds, data)
         for column in fields:
             if column.name == _ROW_NUMBER:
@@ -316,11 +306,11 @@ class PackedRows:
 
     def unpacked(self, fields: Sequence[pa.Field]) -> dict[str, ColumnOfRows]:
         """Return columns of all rows, in the order of their records."""
-        gathered = self._gathered_columns(fields, self.offsets)
+        numbers, texts = self._gathered_columns(fields, self.offsets)
         columns: dict[str, ColumnOfRows] = {}
-        for column, values in gathered.numbers:
+        for column, values in numbers:
             columns[column.name] = _column_of_rows(column, values)
-        for name, bounds, data in gathered.texts:
+        for name, bounds, data in texts:
             columns[name] = _text_array(bounds, data)
         return columns
 
@@ -328,8 +318,8 @@ class PackedRows:
         self,
         fields: Sequence[pa.Field],
         rows: WholeNumbers,
-    ) -> "_GatheredColumns":
-        """Return the columns that packed rows have, of those of some fields.
+    ) -> tuple[_GatheredNumbers, _GatheredTexts]:
+        """Return the columns of some fields that packed rows have.
 
         ``rows`` are the places of rows.
         """
@@ -343,10 +333,8 @@ class PackedRows:
             [places[name] for name in texts],
             rows,
         )
-        return _GatheredColumns(
-            list(zip(numbers, values, strict=True)),
-            list(zip(texts, bounds, data, strict=True)),
-        )
+        gathered_texts = list(zip(texts, bounds, data, strict=True))
+        return list(zip(numbers, values, strict=True)), gathered_texts
 
     def _gathered(
         self,
