@@ -7,7 +7,6 @@ are of products that neither has.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Sequence
@@ -22,7 +21,7 @@ import pyarrow.csv
 
 from benchmarks import tables
 from benchmarks.goals import Goal
-from benchmarks.sitting import ROOT, Entrant, interleave, tell
+from benchmarks.sitting import Entrant, interleave, options_of, tell
 
 MAPS = "SKU maps"
 CATALOG = "catalog, by GTIN and MPN"
@@ -39,13 +38,8 @@ _PARSER = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure, print the table and the goal."""
-    options = argparse.ArgumentParser(description=main.__doc__)
-    options.add_argument("--rows", type=int, default=1_000_000)
+    options = options_of(main.__doc__, "catalog")
     options.add_argument("--products", type=int, default=300_000)
-    options.add_argument("--rounds", type=int, default=5)
-    options.add_argument(
-        "--folder", type=Path, default=ROOT / "out" / "bench" / "catalog"
-    )
     chosen = options.parse_args(argv)
     print(tables.machine())
     folders = {

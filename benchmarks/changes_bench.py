@@ -7,7 +7,6 @@ judged, changes.csv is written.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -20,11 +19,11 @@ from benchmarks.contenders.engine_with_baseline import BASELINE
 from benchmarks.feeds import Shape
 from benchmarks.goals import changes_goals
 from benchmarks.sitting import (
-    ROOT,
     Entrant,
     check_agreement,
     generate,
     interleave,
+    options_of,
     tell,
 )
 
@@ -34,14 +33,9 @@ _STATE = Path("published", "state.parquet")
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure, print the table and the goals."""
-    options = argparse.ArgumentParser(description=main.__doc__)
-    options.add_argument(
-        "--rows", type=int, default=1_500_000, help="of a million SKUs"
-    )
-    options.add_argument("--rounds", type=int, default=5)
-    options.add_argument(
-        "--folder", type=Path, default=ROOT / "out" / "bench" / "changes"
-    )
+    options = options_of(main.__doc__, "changes")
+    # Of a million SKUs
+    options.set_defaults(rows=1_500_000)
     chosen = options.parse_args(argv)
     print(tables.machine())
     shape = Shape(rows=chosen.rows)

@@ -7,7 +7,6 @@ its own, as a delivery does.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import time
@@ -18,7 +17,7 @@ from typing import Any
 from benchmarks import tables
 from benchmarks.feeds import Shape
 from benchmarks.goals import changed_rows_goals, channels_goals
-from benchmarks.sitting import ROOT, Entrant, generate, interleave, tell
+from benchmarks.sitting import Entrant, generate, interleave, options_of, tell
 from relay_core.config import load_config
 from relay_dagster.changed_files import ChangedFiles, FileVersion
 
@@ -54,12 +53,7 @@ def channels(compression: str) -> list[dict[str, Any]]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure, print the table and the goals."""
-    options = argparse.ArgumentParser(description=main.__doc__)
-    options.add_argument("--rows", type=int, default=1_000_000)
-    options.add_argument("--rounds", type=int, default=5)
-    options.add_argument(
-        "--folder", type=Path, default=ROOT / "out" / "bench" / "channels"
-    )
+    options = options_of(main.__doc__, "channels")
     chosen = options.parse_args(argv)
     print(tables.machine())
     tenants = {ALONE: [], BESIDE: channels("none"), PACKED: channels("gzip")}

@@ -7,7 +7,6 @@ the engine of another checkout reads them plainly, too: options that nobody uses
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,11 +17,11 @@ from benchmarks import tables
 from benchmarks.feeds import Shape
 from benchmarks.goals import Goal
 from benchmarks.sitting import (
-    ROOT,
     Entrant,
     Samples,
     generate,
     interleave,
+    options_of,
     tell,
 )
 
@@ -65,14 +64,9 @@ _PARSER = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure, print the table and the goals."""
-    options = argparse.ArgumentParser(description=main.__doc__)
-    options.add_argument("--rows", type=int, default=1_000_000)
-    options.add_argument("--rounds", type=int, default=5)
+    options = options_of(main.__doc__, "forms")
     options.add_argument(
         "--before", type=Path, help="the folder of another checkout"
-    )
-    options.add_argument(
-        "--folder", type=Path, default=ROOT / "out" / "bench" / "forms"
     )
     chosen = options.parse_args(argv)
     print(tables.machine())

@@ -6,7 +6,6 @@ another price, and against the same one with an override of each of 10,000 SKUs.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -21,7 +20,7 @@ from benchmarks.contenders.engine import status_of
 from benchmarks.contenders.engine_with_baseline import BASELINE, OVERRIDES
 from benchmarks.feeds import Shape
 from benchmarks.goals import overrides_goals
-from benchmarks.sitting import ROOT, Entrant, generate, interleave, tell
+from benchmarks.sitting import Entrant, generate, interleave, options_of, tell
 
 NEITHER, QUARANTINED, OVERRIDDEN = (
     "neither",
@@ -34,14 +33,9 @@ _STATE = Path("published", "state.parquet")
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure, print the table and the goals."""
-    options = argparse.ArgumentParser(description=main.__doc__)
-    options.add_argument(
-        "--rows", type=int, default=1_500_000, help="of a million SKUs"
-    )
-    options.add_argument("--rounds", type=int, default=5)
-    options.add_argument(
-        "--folder", type=Path, default=ROOT / "out" / "bench" / "overrides"
-    )
+    options = options_of(main.__doc__, "overrides")
+    # Of a million SKUs
+    options.set_defaults(rows=1_500_000)
     chosen = options.parse_args(argv)
     print(tables.machine())
     names = (NEITHER, QUARANTINED, OVERRIDDEN)

@@ -6,7 +6,6 @@ with files of changes, against a full file of what they come to.
 
 from __future__ import annotations
 
-import argparse
 import csv
 import json
 import sys
@@ -19,7 +18,7 @@ import numpy as np
 from benchmarks import tables
 from benchmarks.feeds import Shape
 from benchmarks.goals import parts_goals
-from benchmarks.sitting import ROOT, Entrant, generate, interleave, tell
+from benchmarks.sitting import Entrant, generate, interleave, options_of, tell
 
 WHOLE, JOINED = "one file", "a price list and a stock file"
 RESULT, CHANGED = "a full of the result", "a full and its deltas"
@@ -28,13 +27,8 @@ _VENDOR = "vendor_1"
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure, print the table and the goals."""
-    options = argparse.ArgumentParser(description=main.__doc__)
-    options.add_argument("--rows", type=int, default=1_000_000)
+    options = options_of(main.__doc__, "parts")
     options.add_argument("--deltas", type=int, default=50)
-    options.add_argument("--rounds", type=int, default=5)
-    options.add_argument(
-        "--folder", type=Path, default=ROOT / "out" / "bench" / "parts"
-    )
     chosen = options.parse_args(argv)
     print(tables.machine())
     source = chosen.folder / "source"

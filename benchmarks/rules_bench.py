@@ -6,17 +6,15 @@ that can be asked for: vendors, brands, conditions and costs; most offers meet a
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from benchmarks import tables
 from benchmarks.feeds import Shape
 from benchmarks.goals import rules_goals
-from benchmarks.sitting import ROOT, Entrant, generate, interleave, tell
+from benchmarks.sitting import Entrant, generate, interleave, options_of, tell
 
 NONE, ALL = "no rules", "200 price rules, stock, duplicates"
 _RULES = 200
@@ -24,12 +22,7 @@ _RULES = 200
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure, print the table and the goals."""
-    options = argparse.ArgumentParser(description=main.__doc__)
-    options.add_argument("--rows", type=int, default=1_000_000)
-    options.add_argument("--rounds", type=int, default=5)
-    options.add_argument(
-        "--folder", type=Path, default=ROOT / "out" / "bench" / "rules"
-    )
+    options = options_of(main.__doc__, "rules")
     chosen = options.parse_args(argv)
     print(tables.machine())
     folders = {

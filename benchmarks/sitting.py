@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 import shutil
@@ -84,6 +85,17 @@ class Samples:
     def as_rows(self) -> list[dict[str, object]]:
         """Return the runs as plain data."""
         return [asdict(run) for run in self.runs]
+
+
+def options_of(description: str | None, name: str) -> argparse.ArgumentParser:
+    """Return the options of a sitting: its rows, its rounds, and the folder it works in."""
+    options = argparse.ArgumentParser(description=description)
+    options.add_argument("--rows", type=int, default=1_000_000)
+    options.add_argument("--rounds", type=int, default=5)
+    options.add_argument(
+        "--folder", type=Path, default=ROOT / "out" / "bench" / name
+    )
+    return options
 
 
 def generate(shape: Shape, folder: Path) -> int:
