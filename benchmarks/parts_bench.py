@@ -18,7 +18,14 @@ import numpy as np
 from benchmarks import tables
 from benchmarks.feeds import Shape
 from benchmarks.goals import parts_goals
-from benchmarks.sitting import Entrant, generate, interleave, options_of, tell
+from benchmarks.sitting import (
+    Entrant,
+    check_agreement,
+    generate,
+    interleave,
+    options_of,
+    tell,
+)
 
 WHOLE, JOINED = "one file", "a price list and a stock file"
 RESULT, CHANGED = "a full of the result", "a full and its deltas"
@@ -40,6 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         *_changed(chosen.folder, config, header, rows, chosen.deltas),
     ]
     samples = interleave(entrants, chosen.rounds, chosen.folder, tell)
+    for names in ((WHOLE, JOINED), (RESULT, CHANGED)):
+        check_agreement({name: samples[name] for name in names})
     print("\n" + tables.variants(samples, base=WHOLE), flush=True)
     print("\n## Goals\n", tables.goals(list(parts_goals(samples))), sep="\n")
     return 0
@@ -51,7 +60,7 @@ def _distinct_rows(path: Path) -> tuple[list[str], list[list[str]]]:
         header, *rows = csv.reader(file)
     by_sku: dict[str, list[str]] = {}
     for row in rows:
-        by_sku.setdefault(row[0], row)
+        by_sku.setdefault(row[0].strip(), row)
     return header, list(by_sku.values())
 
 
@@ -118,9 +127,9 @@ def _changed(
         delta = []
         places = random.choice(len(rows), size, replace=False).tolist()
         quantities = random.integers(1000, size=size).tolist()
-        for place, number in zip(places, quantities, strict=True):
+        for place, new_quantity in zip(places, quantities, strict=True):
             row = [*rows[place]]
-            row[quantity] = str(number)
+            row[quantity] = str(new_quantity)
             result[row[0]] = row
             delta.append(row)
         names.append(f"delta-{number:03}.csv")
