@@ -1,8 +1,8 @@
 """The stored state of a delivery, and the work that each publication leaves.
 
 Pure: no clock, no AWS, no network. Each delivery of a config has one item: the
-publication that it is to send next, and the one that it sent last. The queue of work
-(`relay_dagster/work/`) sees to it that one process at a time sends for a delivery.
+publication that it is to send next, and the one that it sent last. Its lease in the
+queue of work, `relay_dagster.work`, lets only one process at a time send for it.
 """
 
 from dataclasses import dataclass

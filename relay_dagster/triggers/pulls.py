@@ -1,8 +1,8 @@
 """The stored state of an input's pulls, and the rules by which it changes.
 
 Pure: no clock, no AWS, no network. Each input with a pull has one item: the marks of
-the file that was pulled last, the failures since, and the time of the next pull. The
-queue of work (`relay_dagster/work/`) sees to it that one process pulls at a time.
+the file that was pulled last, the failures since, and the time of the next pull. Its
+lease in the queue of work, `relay_dagster.work`, lets only one process at a time pull.
 """
 
 from collections.abc import Callable, Mapping
