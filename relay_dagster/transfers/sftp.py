@@ -15,10 +15,8 @@ from relay_dagster.transfers.allowance import (
     UnfitFileError,
 )
 from relay_dagster.transfers.call_errors import as_call_error
-from relay_dagster.transfers.sftp_login import NO_SFTP, REJECTED, log_in
+from relay_dagster.transfers.sftp_login import NO_SFTP, REJECTED, logged_in
 from relay_dagster.transfers.sftp_session import MAX_READ_BYTES, SftpSession
-from relay_dagster.transfers.ssh_connection import connected
-from relay_dagster.transfers.streams import JudgedBackend
 from relay_dagster.triggers.pulled_files import Download, FileMark
 
 MAX_FILES = 100_000
@@ -73,20 +71,15 @@ def open_folder(
 ) -> Iterator["SftpFolder"]:
     """Open a folder with the files of a pattern.
 
-    The last part of the path may have ``*`` and ``?``. The secret is a password or an
-    OpenSSH private key, and ``host_key`` the server's public key as OpenSSH writes it. A
-    file that has more than ``max_bytes`` is not read.
+    The last part of the path may have ``*`` and ``?``. A file that has more than
+    ``max_bytes`` is not read. See `logged_in` for the secret and the host key.
 
     Raises:
         CallError: The folder cannot be opened.
     """
-    backend = JudgedBackend(destination, allowance)
-    connection = backend.dial(destination.host, destination.port)
-    with connected(connection, allowance) as transport:
-        with as_call_error(NO_SFTP, allowance, _SENTENCES):
-            log_in(transport, destination.user, secret, host_key)
-            session = SftpSession(transport, allowance)
-            session.begin()
+    with logged_in(
+        destination, secret, allowance, _SENTENCES, host_key=host_key
+    ) as session:
         folder, pattern = split(unquote(destination.target))
         yield SftpFolder(session, folder, pattern, allowance, max_bytes)
 

@@ -1,4 +1,4 @@
-"""The log-in at an SFTP server whose host key is known.
+"""Sessions of SFTP with a server whose host key is known.
 
 The connection is paramiko's. It blocks, as everything does that a transfer's thread
 calls, and it takes a socket that is connected to a judged address. No server is trusted
@@ -8,6 +8,8 @@ at first sight: nothing is sent before the server's key is the one in the config
 import io
 import logging
 from base64 import b64decode
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import paramiko
@@ -18,8 +20,15 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PrivateFormat
 
-from relay_dagster.transfers.allowance import CallError
-from relay_dagster.transfers.ssh_connection import HANDSHAKE_SECONDS
+from relay_core.domain.destination import Destination
+from relay_dagster.transfers.allowance import Allowance, CallError
+from relay_dagster.transfers.call_errors import Sentences, as_call_error
+from relay_dagster.transfers.sftp_session import SftpSession
+from relay_dagster.transfers.ssh_connection import (
+    HANDSHAKE_SECONDS,
+    connected,
+)
+from relay_dagster.transfers.streams import JudgedBackend
 
 NO_SFTP = "the server closed the connection, or does not speak SFTP"
 REJECTED = (
@@ -50,7 +59,34 @@ _PRIVATE_KEYS: tuple[
 logging.getLogger("paramiko").setLevel(logging.CRITICAL)
 
 
-def log_in(
+@contextmanager
+def logged_in(
+    destination: Destination,
+    secret: str | None,
+    allowance: Allowance,
+    sentences: Sentences,
+    *,
+    host_key: str,
+) -> Iterator[SftpSession]:
+    """Connect to a server, log in, and yield a session.
+
+    The secret is a password or an OpenSSH private key, and ``host_key`` the server's
+    public key as OpenSSH writes it. ``sentences`` name the errors of the log-in.
+
+    Raises:
+        CallError: The server cannot be reached, or does not let the user in.
+    """
+    backend = JudgedBackend(destination, allowance)
+    connection = backend.dial(destination.host, destination.port)
+    with connected(connection, allowance) as transport:
+        session = SftpSession(transport, allowance)
+        with as_call_error(NO_SFTP, allowance, sentences):
+            _log_in(transport, destination.user, secret, host_key)
+            session.begin()
+        yield session
+
+
+def _log_in(
     transport: paramiko.Transport,
     user: str,
     secret: str | None,

@@ -12,10 +12,8 @@ from urllib.parse import unquote
 from relay_core.domain.destination import Destination
 from relay_dagster.transfers.allowance import Allowance
 from relay_dagster.transfers.call_errors import Sentences, as_call_error
-from relay_dagster.transfers.sftp_login import NO_SFTP, REJECTED, log_in
+from relay_dagster.transfers.sftp_login import NO_SFTP, REJECTED, logged_in
 from relay_dagster.transfers.sftp_session import SftpRefusedError, SftpSession
-from relay_dagster.transfers.ssh_connection import connected
-from relay_dagster.transfers.streams import JudgedBackend
 
 PART = ".part"
 """The end of a file's name while it is written."""
@@ -116,20 +114,16 @@ def open_upload(
 ) -> Iterator[SftpUpload]:
     """Log in, and yield a file of a name in the destination's folder, to be written.
 
-    The secret is a password or an OpenSSH private key, and ``host_key`` the server's
-    public key as OpenSSH writes it.
+    See `logged_in` for the secret and the host key.
 
     Raises:
         CallError: The file cannot be written there.
     """
-    backend = JudgedBackend(destination, allowance)
-    connection = backend.dial(destination.host, destination.port)
-    with connected(connection, allowance) as transport:
+    with logged_in(
+        destination, secret, allowance, _SENTENCES, host_key=host_key
+    ) as session:
         path = join(unquote(destination.target), name)
-        session = SftpSession(transport, allowance)
         upload = SftpUpload(session, path, allowance)
         with as_call_error(NO_SFTP, allowance, _SENTENCES):
-            log_in(transport, destination.user, secret, host_key)
-            session.begin()
             upload.begin()
         yield upload
