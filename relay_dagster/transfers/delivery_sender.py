@@ -1,12 +1,10 @@
 """Sends publications to tenants' servers: plans deliveries, and has a thread make each.
 
-One sender lives as long as its process: transfers go on between ticks, and no tick waits
-for one. A check makes deliveries due whose tenant has a new publication, finds those that
-are due, and renews the leases of those in progress. A process that dies loses nothing: its
-leases run out, and another process sends.
+One sender lives as long as its process. Its check makes deliveries due whose tenant has a
+new publication. A process that dies loses nothing: its leases run out, and another process
+sends.
 """
 
-import time
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass, field
 from datetime import datetime
@@ -21,13 +19,7 @@ from relay_dagster.deliveries.model import (
     DeliveryState,
     PublicationMark,
 )
-from relay_dagster.drain import (
-    TICK_SECONDS,
-    BackgroundCheck,
-    Deadline,
-    drain,
-    fail,
-)
+from relay_dagster.drain import TICK_SECONDS, Deadline, drain, fail
 from relay_dagster.logs import event_log
 from relay_dagster.runs.errors import TenantClosingError
 from relay_dagster.runs.ports import utc_now
@@ -37,15 +29,16 @@ from relay_dagster.transfers.delivery_transfer import (
     UndeliverableError,
 )
 from relay_dagster.transfers.pull_planner import latest_config
-from relay_dagster.transfers.room import TransferRoom
+from relay_dagster.transfers.room import (
+    WAIT_SECONDS,
+    DueTransfers,
+    TransferRoom,
+)
 from relay_dagster.wiring import Platform
 from relay_dagster.work.queue import LeasedItem
-from relay_dagster.work.worker import Turns, Worker
+from relay_dagster.work.worker import Worker
 
-MAX_IN_HAND = 4000
-PAGE_SIZE = 50
 PLANS_AT_ONCE = 8
-WAIT_SECONDS = 1.0
 log = event_log()
 
 
@@ -63,14 +56,14 @@ class DeliverySender:
 
     def __post_init__(self) -> None:
         """Begin with nothing in hand."""
-        self._deliveries: Worker[DeliveryState, None] = Worker(
-            queue=self.platform.deliveries.queue,
+        self._deliveries = DueTransfers(
+            self.room,
+            self.platform.deliveries.queue,
+            plan=self.plan,
             handle=self._deliver,
             on_fault=self._report_delivery,
-            turns=Turns(self.room.limiter, _host_of),
             clock=self.clock,
-            page_size=PAGE_SIZE,
-            max_in_hand=MAX_IN_HAND,
+            wait_seconds=self.wait_seconds,
         )
         self._plans: Worker[DeliveryPlan, None] = Worker(
             queue=self.platform.deliveries.plans,
@@ -80,27 +73,18 @@ class DeliverySender:
             threads=PLANS_AT_ONCE,
         )
         self._changed_files = ChangedFiles()
-        self._check = BackgroundCheck(self._run_check, self.wait_seconds)
 
     def run(self) -> int:
         """Take due deliveries while there is room; return the number in hand."""
-        self._check.run()
-        return self._deliveries.in_hand
+        return self._deliveries.run()
 
     def wait(self, seconds: float) -> None:
         """Wait until nothing is in hand, but at most some seconds."""
-        deadline = Deadline.after(seconds)
-        self._check.wait(seconds)
-        self._deliveries.wait(max(0.0, deadline.at - time.monotonic()))
+        self._deliveries.wait(seconds)
 
     def plan(self) -> None:
         """Let the deliveries be due of all tenants that have a new publication."""
         self._plans.run(Deadline.after(TICK_SECONDS))
-
-    def _run_check(self) -> None:
-        self.plan()
-        self._deliveries.run_page()
-        self.room.tend()
 
     # --- the plan of a tenant's publication -----------------------------------------
 
@@ -191,15 +175,14 @@ class DeliverySender:
             outcome = transfer.run()
         except CallError as error:
             rule = sending.failed(
-                transfer.tried or leased.value,
+                transfer.tried,
                 str(error),
                 self.clock(),
                 is_doubtful=transfer.is_doubtful,
             )
             self._fail(leased, rule, str(error))
         except UndeliverableError as error:
-            tried = transfer.tried or leased.value
-            rule = sending.refused(tried, str(error), self.clock())
+            rule = sending.refused(transfer.tried, str(error), self.clock())
             self._fail(leased, rule, str(error))
         except CallStoppedError:
             # This process ends; another one goes on.
@@ -240,11 +223,6 @@ def _is_sent(state: DeliveryState, seq: int) -> bool:
         and sent.publication.seq >= seq
         and state.asked_at is None
     )
-
-
-def _host_of(state: DeliveryState) -> tuple[str, str]:
-    """Return the tenant and the host at which a delivery waits for its turn."""
-    return state.tenant_id, state.host
 
 
 def _log_facts(state: DeliveryState) -> dict[str, str]:

@@ -74,7 +74,11 @@ class DeliveryTransfer:
     # Whether the server may have the file under its name, although it did not say so
     is_doubtful: bool = field(default=False, init=False)
     # The state for which the try is made; a newer one is other work
-    tried: DeliveryState | None = field(default=None, init=False)
+    tried: DeliveryState = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Begin with the state as it was taken."""
+        self.tried = self._state
 
     def run(self) -> str:
         """Send the file, store the outcome, and return it in words.
@@ -84,7 +88,6 @@ class DeliveryTransfer:
             UndeliverableError: There is no file to send. The outcome is not stored.
             LeaseLostError: The delivery is in other hands.
         """
-        self.tried = self._state
         if self.leased.was_abandoned:
             # The server may have been the cause, so its turn comes later.
             raise CallError(_CUT_SHORT)

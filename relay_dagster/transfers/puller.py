@@ -1,36 +1,32 @@
 """Pulls vendors' files: takes the pulls that are due, and has a thread make each.
 
-One puller lives as long as its process: transfers go on between ticks, and no tick waits
-for one. A check plans the pulls of tenants whose configs have changed, finds the pulls
-that are due, and renews the leases of those in progress. It has a thread of its own, so
-that a tick waits for it no longer than a second, however slowly the tables answer. A
-process that dies loses nothing: its leases run out, and another process pulls.
+One puller lives as long as its process. Its check plans the pulls of tenants whose
+configs have changed. A process that dies loses nothing: its leases run out, and another
+process pulls.
 """
 
-import time
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass, field
 from datetime import datetime, timedelta
 
 from relay_dagster.aws.metrics import PULL_FAILED, report_fault
-from relay_dagster.drain import BackgroundCheck, Deadline
 from relay_dagster.logs import event_log
 from relay_dagster.runs.errors import TenantClosingError
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.transfers.allowance import CallError, CallStoppedError
 from relay_dagster.transfers.pull_planner import PullPlanner, latest_config
 from relay_dagster.transfers.pull_transfer import PullRequest, Transfer
-from relay_dagster.transfers.room import TransferRoom
+from relay_dagster.transfers.room import (
+    WAIT_SECONDS,
+    DueTransfers,
+    TransferRoom,
+)
 from relay_dagster.triggers import pulls
 from relay_dagster.triggers.inputs import inputs_of
 from relay_dagster.triggers.pulls import PullState
 from relay_dagster.wiring import Platform
 from relay_dagster.work.queue import LeasedItem
-from relay_dagster.work.worker import Turns, Worker
 
-MAX_IN_HAND = 4000
-PAGE_SIZE = 50
-WAIT_SECONDS = 1.0
 log = event_log()
 
 
@@ -43,39 +39,28 @@ class Puller:
     # The turns and limits of its transfers
     room: TransferRoom = field(default_factory=TransferRoom)
     clock: Callable[[], datetime] = utc_now  # tells the time, aware
-    wait_seconds: float = (
-        WAIT_SECONDS  # the longest that a tick waits for its check
-    )
+    # The longest that a tick waits for its check
+    wait_seconds: float = WAIT_SECONDS
 
     def __post_init__(self) -> None:
         """Begin with nothing in hand."""
-        self._pulls: Worker[PullState, None] = Worker(
-            queue=self.platform.pulls.queue,
+        self._pulls = DueTransfers(
+            self.room,
+            self.platform.pulls.queue,
+            plan=PullPlanner(self.platform, self.clock).run,
             handle=self._pull,
             on_fault=self._report_pull,
-            turns=Turns(self.room.limiter, _host_of),
             clock=self.clock,
-            page_size=PAGE_SIZE,
-            max_in_hand=MAX_IN_HAND,
+            wait_seconds=self.wait_seconds,
         )
-        self._planner = PullPlanner(self.platform, self.clock)
-        self._check = BackgroundCheck(self._run_check, self.wait_seconds)
 
     def run(self) -> int:
         """Take due pulls while there is room; return the number of pulls in hand."""
-        self._check.run()
-        return self._pulls.in_hand
+        return self._pulls.run()
 
     def wait(self, seconds: float) -> None:
         """Wait until nothing is in hand, but at most some seconds."""
-        deadline = Deadline.after(seconds)
-        self._check.wait(seconds)
-        self._pulls.wait(max(0.0, deadline.at - time.monotonic()))
-
-    def _run_check(self) -> None:
-        self._planner.run()
-        self._pulls.run_page()
-        self.room.tend()
+        self._pulls.wait(seconds)
 
     # --- one pull, on a thread of the limiter ---------------------------------------
 
@@ -127,11 +112,6 @@ class Puller:
     def _report_pull(self, state: PullState, error: Exception) -> None:
         metrics = self.platform.metrics
         report_fault(metrics, "pull_not_made", error, **_log_facts(state))
-
-
-def _host_of(state: PullState) -> tuple[str, str]:
-    """Return the tenant and the host at which a pull waits for its turn."""
-    return state.tenant_id, state.host
 
 
 def _log_facts(state: PullState) -> dict[str, str]:

@@ -7,22 +7,33 @@ waits long for the servers of others.
 """
 
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
+from datetime import datetime
+from typing import Generic, Protocol, TypeVar
 
+from relay_dagster.drain import BackgroundCheck, Deadline
 from relay_dagster.transfers.allowance import (
     Allowance,
     CallError,
     CallStoppedError,
     Pace,
 )
+from relay_dagster.work.item import Schedulable
+from relay_dagster.work.queue import LeasedItem, WorkQueue
 from relay_dagster.work.tenant_limiter import TenantLimiter
+from relay_dagster.work.worker import Turns, Worker
 
 TRANSFER_SECONDS = 15 * 60.0
 """The longest that a transfer may take."""
 LONGEST_WAIT_SECONDS = 15 * 60.0
 """If a tenant without a transfer waits longer, the slowest transfer of others ends."""
+WAIT_SECONDS = 1.0
+"""The longest that a tick waits for its check."""
+MAX_IN_HAND = 4000
+PAGE_SIZE = 50
 _EXTRA_BYTES = 1 << 20
 _OTHERS_WAIT = "the transfer was the slowest of all, and ended because other tenants waited"
 
@@ -120,6 +131,76 @@ class TransferRoom:
             for allowance in self._allowances:
                 allowance.end(CallStoppedError())
         self.limiter.close(seconds)
+
+
+class Transferable(Schedulable, Protocol):
+    """The state of a transfer of a tenant."""
+
+    @property
+    def tenant_id(self) -> str:
+        """The tenant."""
+
+    @property
+    def host(self) -> str:
+        """The host of the server."""
+
+
+S = TypeVar("S", bound=Transferable)
+
+
+@dataclass(eq=False)
+class DueTransfers(Generic[S]):
+    """The transfers of one queue that are due, and those in progress.
+
+    It lives as long as its process: transfers go on between ticks, and no tick waits for
+    one. A check plans transfers, finds those that are due, and renews the leases of those
+    in progress. It has a thread of its own, so a tick waits for it only so long, however
+    slowly the tables answer.
+    """
+
+    room: TransferRoom  # the turns and limits of the transfers
+    queue: WorkQueue[S]  # where their states are
+    _: KW_ONLY
+    plan: Callable[[], object]  # lets new transfers be due
+    # Makes one transfer, on a thread of the limiter
+    handle: Callable[[LeasedItem[S]], None]
+    on_fault: Callable[[S, Exception], object]  # reports a transfer that failed
+    clock: Callable[[], datetime]  # tells the time, aware
+    wait_seconds: float  # the longest that a tick waits for its check
+
+    def __post_init__(self) -> None:
+        """Begin with nothing in hand."""
+        self._worker: Worker[S, None] = Worker(
+            queue=self.queue,
+            handle=self.handle,
+            on_fault=self.on_fault,
+            turns=Turns(self.room.limiter, _host_of),
+            clock=self.clock,
+            page_size=PAGE_SIZE,
+            max_in_hand=MAX_IN_HAND,
+        )
+        self._check = BackgroundCheck(self._run_check, self.wait_seconds)
+
+    def run(self) -> int:
+        """Take due transfers while there is room; return the number in hand."""
+        self._check.run()
+        return self._worker.in_hand
+
+    def wait(self, seconds: float) -> None:
+        """Wait until nothing is in hand, but at most some seconds."""
+        deadline = Deadline.after(seconds)
+        self._check.wait(seconds)
+        self._worker.wait(max(0.0, deadline.at - time.monotonic()))
+
+    def _run_check(self) -> None:
+        self.plan()
+        self._worker.run_page()
+        self.room.tend()
+
+
+def _host_of(state: Transferable) -> tuple[str, str]:
+    """Return the tenant and the host at which a transfer waits for its turn."""
+    return state.tenant_id, state.host
 
 
 def _bytes_per_second(allowance: Allowance) -> float:

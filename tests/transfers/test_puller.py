@@ -18,7 +18,7 @@ from integration.waiting import wait_for
 from relay_dagster.aws.dynamodb.work_queue import TableQueue
 from relay_dagster.aws.secrets import SecretValue
 from relay_dagster.drain import AFTER_A_FAULT
-from relay_dagster.transfers import puller as puller_module
+from relay_dagster.transfers import room as room_module
 from relay_dagster.transfers.room import TRANSFER_SECONDS, TransferRoom
 from relay_dagster.triggers import pulls as rules
 from relay_dagster.triggers.pulled_files import StagedFile
@@ -678,7 +678,7 @@ def test_no_tick_waits_for_tables_that_answer_slowly(
     )
     puller.wait(30)
     assert world.uploads() == [CSV]
-    assert puller_module.WAIT_SECONDS == 1
+    assert room_module.WAIT_SECONDS == 1
 
 
 def test_a_lease_is_kept_as_long_as_a_transfer_lasts(
