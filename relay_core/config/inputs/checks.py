@@ -6,6 +6,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 from pydantic import ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+import relay_core.config.cross_checks as cross_checks
 from relay_core.config.inputs.changes import ChangesConfig
 from relay_core.config.inputs.parts import InboundConfig, InputPart, PartConfig
 from relay_core.config.parser import ParserConfig, check_headers
@@ -234,9 +235,7 @@ def misfits_of_inputs(inputs: Iterable[InputAt]) -> Iterator[Misfit]:
             is_judged_there = compared.is_apart and index >= number
             if compared_prefix is None or is_judged_there:
                 continue
-            if prefix.startswith(compared_prefix) or compared_prefix.startswith(
-                prefix,
-            ):
+            if cross_checks.overlap(prefix, compared_prefix):
                 steps = (*compared.path, "inbound", "s3_prefix")
                 name = ".".join(map(str, steps))
                 refusal = refuse(
