@@ -36,7 +36,7 @@ from relay_core.domain.columns import (
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits
 
 _MAX_KEY_BYTES = 1024
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 @dataclass(slots=True)
@@ -376,7 +376,7 @@ def _check_tenant_key(key: str, info: ValidationInfo) -> str:
         raise refuse(
             f"must not contain //, or . or .. between slashes: {shorten(key)}",
         )
-    if _CONTROL.search(key):
+    if CONTROL.search(key):
         raise refuse(
             "must not contain control characters or line breaks; delete them",
         )

@@ -29,7 +29,6 @@ NAME_PARTS = {
 """The parts of a file's name in braces, with the length of the longest value of each."""
 _NUMBERED_PARTS = ("run_id", "seq", "time")
 _PART = re.compile(r"\{([^{}]*)\}")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 WHOLE_EVERY_HOURS = 168
 """The hours from one whole file to the next, between which only changes are sent."""
 # File systems allow 255 bytes, and the file has `.part` at its end while it is written.
@@ -76,7 +75,7 @@ def _check_url(text: str) -> str:
 def _check_file_name(pattern: str) -> str:
     """Refuse a pattern that makes no name of a file in the folder."""
     fixed_text = _PART.sub("", pattern)
-    if "/" in pattern or _CONTROL.search(pattern):
+    if "/" in pattern or cross_checks.CONTROL.search(pattern):
         raise refuse(
             "must be the name of a file in the folder of the url, without slashes and "
             "control characters",
@@ -113,14 +112,7 @@ class DeliveryConfig(values.Section):
     ]
     channel_id: KnownChannel | None = None
     what: Literal["feed", "changes"] = "feed"
-    whole_every_hours: (
-        Annotated[
-            int,
-            Field(ge=1, le=8760),
-            values.WHOLE,
-        ]
-        | None
-    ) = WHOLE_EVERY_HOURS
+    whole_every_hours: values.HoursOfYear | None = WHOLE_EVERY_HOURS
     secret: values.Id
     host_key: HostKey
     file_name: (
