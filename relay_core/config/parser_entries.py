@@ -2,7 +2,7 @@
 
 from datetime import UTC
 from types import SimpleNamespace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     BeforeValidator,
@@ -82,13 +82,14 @@ def _read_nullable(
     return read(name)
 
 
+_Nullable = Literal["lead_time_days", "msrp", "condition", "updated_at"]
 NullableColumn = Annotated[
-    Literal["lead_time_days", "msrp", "condition", "updated_at"],
+    _Nullable,
     WrapValidator(_read_nullable),
     WithJsonSchema(
         {
             "anyOf": [
-                {"enum": ["lead_time_days", "msrp", "condition", "updated_at"]},
+                {"enum": list(get_args(_Nullable))},
                 cross_checks.ANY_EXTRA,
             ],
         },

@@ -32,13 +32,15 @@ from relay_core.config.parser import ParserConfig
 from relay_core.config.pulls import PullConfig
 from relay_core.config.refusals import refuse
 from relay_core.domain.cell_rules import shorten
-from relay_core.domain.columns import CANONICAL_COLUMNS, EXTRA_COLUMN
+from relay_core.domain.columns import CANONICAL_COLUMNS
 
 MAX_PARTS = 8
 """The number of parts of a vendor beside its base."""
-NEVER_GIVEN = ("sku", "vendor_id")
+_NEVER_GIVEN = ("sku", "vendor_id")
 """The canonical columns that no part gives to base rows."""
-_GIVABLE = [column for column in CANONICAL_COLUMNS if column not in NEVER_GIVEN]
+_GIVABLE = [
+    column for column in CANONICAL_COLUMNS if column not in _NEVER_GIVEN
+]
 
 
 class InboundConfig(values.Section):
@@ -110,7 +112,7 @@ _Gives: TypeAlias = Literal["rows"] | tuple[str, ...]
 _ANY_GIVABLE = {
     "anyOf": [
         {"enum": _GIVABLE},
-        {"type": "string", "pattern": EXTRA_COLUMN},
+        cross_checks.ANY_EXTRA,
     ],
 }
 Gives = Annotated[
@@ -141,7 +143,7 @@ _Key = Annotated[
         {
             "anyOf": [
                 {"enum": ["sku", "vendor_sku"]},
-                {"type": "string", "pattern": EXTRA_COLUMN},
+                cross_checks.ANY_EXTRA,
             ],
         },
     ),
