@@ -1,21 +1,20 @@
 """The section ``catalog`` of a config: the merchant's own list of products."""
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
-    ValidationError,
     ValidationInfo,
     WithJsonSchema,
     model_validator,
 )
-from pydantic_core import InitErrorDetails
 
 import relay_core.config.cross_checks as cross_checks
 import relay_core.config.values as values
+from relay_core.config.inputs.checks import Misfit, refuse_all
 from relay_core.config.inputs.parts import InboundConfig
 from relay_core.config.models import VendorConfig
 from relay_core.config.parser import ParserConfig
@@ -55,7 +54,7 @@ def _check_key(
 
 
 def _check_unmatched(value: str, info: ValidationInfo) -> str:
-    """Refuse to keep rows by their SKU if their SKU is no key."""
+    """Refuse to keep rows by their SKU if their SKU is not a key."""
     keys = info.data.get("match")
     if value == "keep" and keys is not None and "sku" not in keys:
         raise refuse(
@@ -71,9 +70,10 @@ def _check_given(
     info: ValidationInfo,
 ) -> None:
     """Refuse a column that the catalog cannot give, or that is named twice."""
-    given = ("brand", "title", *cross_checks.context_of(info).extra_columns)
-    if column not in given:
-        raise refuse(f'"{column}" must be one of {", ".join(given)}')
+    extra_columns = cross_checks.context_of(info).extra_columns
+    givable_columns = ("brand", "title", *extra_columns)
+    if column not in givable_columns:
+        raise refuse(f'"{column}" must be one of {", ".join(givable_columns)}')
     cross_checks.refuse_repeated(column, entry.seen)
 
 
@@ -153,32 +153,23 @@ class CatalogConfig(values.Section):
 
     @model_validator(mode="after")
     def _reads_what_it_maps(self) -> "CatalogConfig":
-        unread = [
-            *_unread("column_map", self.parser.column_map, self.columns),
-            *_unread("defaults", self.parser.defaults, self.columns),
-        ]
-        if unread:
-            raise ValidationError.from_exception_data("catalog", unread)
+        refuse_all("CatalogConfig", _misfits(self.parser, self.columns))
         return self
 
 
-def _unread(
-    option: str,
-    entries: Iterable[str],
-    columns: Iterable[str],
-) -> Iterable[InitErrorDetails]:
-    """Yield the faults of entries for columns that are not read of the catalog."""
-    read = tuple(columns)
-    for name in entries:
-        if name not in read:
-            yield InitErrorDetails(
-                type=refuse(
-                    f"is not read from the catalog; remove it, because only {', '.join(read)} "
-                    "are read",
-                ),
-                loc=("parser", option, name),
-                input=name,
-            )
+def _misfits(
+    parser: ParserConfig,
+    columns: tuple[str, ...],
+) -> Iterator[Misfit]:
+    """Yield the columns that a parser maps or defaults, and that are not read."""
+    for option in ("column_map", "defaults"):
+        for column in getattr(parser, option):
+            if column not in columns:
+                refusal = refuse(
+                    "is not read from the catalog; remove it, because only "
+                    f"{', '.join(columns)} are read",
+                )
+                yield Misfit(("parser", option, column), refusal)
 
 
 Catalog = CatalogConfig | None
