@@ -297,13 +297,13 @@ def _lint_vendor(path: str, vendor: VendorConfig) -> Iterator[ConfigFault]:
             "The type file is for the local runner, so runs that the API "
             "starts find no map. Use s3.",
         )
-    given = {column for part in vendor.parts for column in part.columns or ()}
-    yield from _lint_parser(f"{path}.parser", vendor.parser, given)
+    given_columns = vendor.given_columns
+    yield from _lint_parser(f"{path}.parser", vendor.parser, given_columns)
     for index, part in enumerate(vendor.parts):
         part_path = f"{path}.parts.{index}"
         yield from _lint_files(part_path, part.inbound, part.changes)
         # A part of columns may well have no price.
-        columns = given if part.columns is None else {"cost"}
+        columns = given_columns if part.columns is None else {"cost"}
         yield from _lint_parser(f"{part_path}.parser", part.parser, columns)
 
 

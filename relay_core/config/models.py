@@ -235,19 +235,24 @@ class VendorConfig(values.Section):
         return self
 
     @property
+    def given_columns(self) -> set[str]:
+        """The columns of base rows that the parts give."""
+        return {column for part in self.parts for column in part.columns or ()}
+
+    @property
     def input_parts(self) -> tuple[InputPart, ...]:
         """The parts of the vendor's input in reading order; the base is the first."""
-        given = {column for part in self.parts for column in part.columns or ()}
+        given_columns = self.given_columns
         deleted = None if self.changes is None else self.changes.deleted
         base = InputPart(
             part_id=None,
             inbound=self.inbound,
-            parser=self.parser.reading(without=given, deleted=deleted),
+            parser=self.parser.reading(without=given_columns, deleted=deleted),
             changes=self.changes,
             max_feed_age_hours=self.max_feed_age_hours,
             duplicate_skus=self.duplicate_skus,
         )
-        return (base, *(part.as_input(given) for part in self.parts))
+        return (base, *(part.as_input(given_columns) for part in self.parts))
 
     @property
     def has_file_list(self) -> bool:
