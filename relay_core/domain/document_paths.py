@@ -86,15 +86,15 @@ def value_path(header: str) -> ValuePath:
         PathError: The header cannot be read as a path.
     """
     levels_up = 0
-    rest = header
-    while rest.startswith(_UP):
+    path_down = header
+    while path_down.startswith(_UP):
         levels_up += 1
-        rest = rest[len(_UP) :]
+        path_down = path_down[len(_UP) :]
     steps: list[Step] = []
     position = 0
     is_complete = False
     while not is_complete:
-        match = _STEP.match(rest, position)
+        match = _STEP.match(path_down, position)
         if match is None:
             raise PathError(
                 "has an empty step, or a bracket that is not closed"

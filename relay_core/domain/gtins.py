@@ -28,18 +28,18 @@ def read_gtin(text: str, *, is_number: bool = False) -> str | None:
     if is_number:
         length_fits = SHORTEST_NUMBER <= len(digits) <= LONGEST
     padded = digits.zfill(LONGEST)
-    if not length_fits or not int(padded) or not has_right_check_digit(padded):
+    if not length_fits or not int(padded) or not _has_right_check_digit(padded):
         return None
-    return shortest(padded)
+    return _shortest(padded)
 
 
-def has_right_check_digit(padded: str) -> bool:
+def _has_right_check_digit(padded: str) -> bool:
     """Return whether the last of 14 digits is the check digit of the others."""
     weighted = 3 * sum(map(int, padded[0::2])) + sum(map(int, padded[1::2]))
     return weighted % 10 == 0
 
 
-def shortest(padded: str) -> str:
+def _shortest(padded: str) -> str:
     """Return 14 digits as the shortest GTIN that only loses zeros in front."""
     digit_count = len(padded.lstrip("0"))
     length = next(length for length in LENGTHS if length >= digit_count)

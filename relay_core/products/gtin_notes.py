@@ -32,23 +32,25 @@ class GtinColumn:
     def of(cls, header: str, cells: Sequence[str]) -> "GtinColumn":
         """Return a column by its first cells that are not empty."""
         first_cells = cells[:_MAX_CELLS]
-        read = {cell: gtins.read_gtin(cell) for cell in first_cells}
+        gtin_by_cell = {cell: gtins.read_gtin(cell) for cell in first_cells}
         shortened = [
             cell
             for cell in first_cells
-            if read[cell] is None
+            if gtin_by_cell[cell] is None
             and gtins.read_gtin(cell, is_number=True) is not None
         ]
-        valid = [
-            gtin for gtin in map(read.get, first_cells) if gtin is not None
+        valid_gtins = [
+            gtin
+            for gtin in map(gtin_by_cell.get, first_cells)
+            if gtin is not None
         ]
         return cls(
             header,
             len(first_cells),
-            len(valid) + len(shortened),
+            len(valid_gtins) + len(shortened),
             shortened,
             list(filter(_EXPONENT.fullmatch, first_cells)),
-            list(filter(gtins.is_own, valid)),
+            list(filter(gtins.is_own, valid_gtins)),
         )
 
     @property
@@ -61,11 +63,11 @@ class GtinColumn:
     def had_gtins(self) -> bool:
         """True if the cells are GTINs by their header, and a spreadsheet rounded them."""
         is_named = any(word in self.header.casefold() for word in _WORDS)
-        known = self.gtins + len(self.rounded)
+        gtin_count = self.gtins + len(self.rounded)
         return (
             is_named
             and bool(self.rounded)
-            and known >= _LEAST_SHARE * self.count
+            and gtin_count >= _LEAST_SHARE * self.count
         )
 
     def notes(self) -> Iterator[str]:
@@ -118,13 +120,13 @@ def gtin_notes(
 
 def _proposal(column: GtinColumn, gtin_column: str | None) -> str:
     share = 100 * column.gtins // column.count
-    found = f'{share}% of the cells of "{column.header}" are GTINs with a right check digit.'
+    finding = f'{share}% of the cells of "{column.header}" are GTINs with a right check digit.'
     if gtin_column is None:
         return (
-            f"{found} To find products by it, add gtin to extra_columns, set gtin_column: "
+            f"{finding} To find products by it, add gtin to extra_columns, set gtin_column: "
             f'gtin, and map gtin: "{column.header}" in parser.column_map.'
         )
     return (
-        f'{found} To find products by it, map {gtin_column}: "{column.header}" in '
+        f'{finding} To find products by it, map {gtin_column}: "{column.header}" in '
         "parser.column_map."
     )

@@ -130,11 +130,11 @@ class ProductMatcher:
         waiting = rows.waiting()
         if catalog is None or not len(waiting):
             return None
-        taken = pa.array(waiting)
+        waiting_rows = pa.array(waiting)
         if key == "sku":
             products = np.full(len(waiting), NO_PRODUCT, np.int64)
             found_rows, found_products = catalog.products_with(
-                rows.columns["sku"].take(taken),
+                rows.columns["sku"].take(waiting_rows),
             )
             products[found_rows] = found_products
             return waiting, products
@@ -147,7 +147,7 @@ class ProductMatcher:
         brand = rows.columns.get("brand")
         if mpn is None or brand is None or catalog.mpns is None:
             return None
-        keys = mpn_keys(brand.take(taken), mpn.take(taken))
+        keys = mpn_keys(brand.take(waiting_rows), mpn.take(waiting_rows))
         return waiting, catalog.mpns.products_of(keys)
 
     def _matched(self, rows: "_Rows") -> Matched:
