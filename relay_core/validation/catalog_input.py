@@ -48,11 +48,17 @@ def with_catalog(
         limits,
     )
     faults = [*verdict.faults, *([] if fault is None else [fault])]
+    uploaded_at = dict(verdict.uploaded_at)
+    catalog_time = (
+        inputs[CATALOG].part_uploaded_at(None) if CATALOG in inputs else None
+    )
+    if catalog_time is not None:
+        uploaded_at[CATALOG] = catalog_time
     return replace(
         verdict,
         failure=run_faults.failure_of(faults, Stage.FETCH_INPUTS),
         faults=tuple(faults),
-        uploaded_at={**verdict.uploaded_at, **_upload_time(inputs)},
+        uploaded_at=uploaded_at,
         catalog=catalog_state(fault),
     )
 
@@ -86,10 +92,3 @@ def _fault_of(
         location = location or ANY_PREFIX
         return run_faults.missing_catalog(CATALOG, location)
     return run_faults.of_catalog(failure)
-
-
-def _upload_time(inputs: Mapping[str, VendorInput]) -> dict[str, datetime]:
-    """Return when the catalog's file was uploaded, if that is known."""
-    files = inputs[CATALOG].files if CATALOG in inputs else ()
-    times = [file.uploaded_at for file in files if file.uploaded_at is not None]
-    return {CATALOG: max(times)} if times else {}
