@@ -33,30 +33,30 @@ def failure_of_files(
         vendor_id=vendor_id,
         part_id=part.part_id,
     )
+    changes = part.changes
+    delta_count = len(upload_times) - 1
+    if changes is not None and delta_count > changes.max_deltas:
+        return stale(
+            run_faults.TOO_MANY_DELTAS,
+            count=delta_count,
+            limit=changes.max_deltas,
+        )
     times = [time for time in upload_times if time is not None]
-    judged: list[tuple[str, list[datetime], int | None]]
-    if part.changes is None:
-        judged = [(FailureCode.STALE_FEED, times[:1], part.max_feed_age_hours)]
-    else:
-        delta_count = len(upload_times) - 1
-        max_deltas = part.changes.max_deltas
-        if delta_count > max_deltas:
-            return stale(
-                run_faults.TOO_MANY_DELTAS,
-                count=delta_count,
-                limit=max_deltas,
-            )
-        max_delta_age = part.changes.max_delta_age_hours
-        judged = [
-            (run_faults.STALE_FULL, times[:1], part.max_feed_age_hours),
-            (run_faults.STALE_DELTAS, times[-1:], max_delta_age),
+    if not times:
+        return None
+    limits: list[tuple[str, datetime, int | None]] = [
+        (FailureCode.STALE_FEED, times[0], part.max_feed_age_hours),
+    ]
+    if changes is not None:
+        limits = [
+            (run_faults.STALE_FULL, times[0], part.max_feed_age_hours),
+            (run_faults.STALE_DELTAS, times[-1], changes.max_delta_age_hours),
         ]
-    for code, times_of_code, max_hours in judged:
-        for uploaded_at in times_of_code:
-            age = requested_at - uploaded_at
-            if max_hours is not None and age > max_hours * _HOUR:
-                # Rounded up, so that the age never reads like the limit.
-                tenths = -(-age // _TENTH_OF_HOUR)
-                hours = Decimal(tenths).scaleb(-1)
-                return stale(code, hours=hours, max_hours=max_hours)
+    for code, uploaded_at, max_hours in limits:
+        age = requested_at - uploaded_at
+        if max_hours is not None and age > max_hours * _HOUR:
+            # Rounded up, so that the age never reads like the limit.
+            tenths = -(-age // _TENTH_OF_HOUR)
+            hours = Decimal(tenths).scaleb(-1)
+            return stale(code, hours=hours, max_hours=max_hours)
     return None
