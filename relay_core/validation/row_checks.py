@@ -135,15 +135,18 @@ def _rejected_by(
     suspect: RowMask,
 ) -> RowMask | None:
     """Return the mask of the cells that a rule's contract rejects; None for no cell."""
-    suspect_rows = np.flatnonzero(suspect)
-    mask = np.zeros(len(cells), np.bool_)
     if not _keeps_rule(cells, rule, ~suspect):
         mask = _rejected(rule, cells)
-    elif len(suspect_rows):
-        suspect_cells = cells.take(pa.array(suspect_rows))
-        every_row = np.ones(len(suspect_cells), np.bool_)
-        if not _keeps_rule(suspect_cells, rule, every_row):
-            mask[suspect_rows] = _rejected(rule, suspect_cells)
+        return mask if mask.any() else None
+    suspect_rows = np.flatnonzero(suspect)
+    if not len(suspect_rows):
+        return None
+    suspect_cells = cells.take(pa.array(suspect_rows))
+    every_row = np.ones(len(suspect_cells), np.bool_)
+    if _keeps_rule(suspect_cells, rule, every_row):
+        return None
+    mask = np.zeros(len(cells), np.bool_)
+    mask[suspect_rows] = _rejected(rule, suspect_cells)
     return mask if mask.any() else None
 
 
