@@ -5,9 +5,8 @@ used instead, which is that of the run whose feed is published.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Protocol
 
 from relay_core.config import TenantConfig, VendorConfig
@@ -194,8 +193,9 @@ def judge_inputs(
     for vendor in vendors:
         vendor_id = vendor.vendor_id
         upload = inputs.get(vendor_id)
-        judge_parts = partial(failures_of_parts, vendor, upload, requested_at)
-        failures = judge_parts(locations, limits)
+        failures = failures_of_parts(
+            vendor, upload, requested_at, locations, limits
+        )
         failures_of_vendors[vendor_id] = failures
         failure = failure_of_input(vendor, upload, failures, limits)
         states[vendor_id] = VendorState(VendorStatus.FOUND)
@@ -209,25 +209,29 @@ def judge_inputs(
         else:
             warnings.append(warning_of(vendor, states[vendor_id]))
     faults.sort(key=_rank_of_fault)
-    return replace(
-        _verdict_of(faults or nothing_left(states), warnings, states),
-        uploaded_at=upload_times(vendors, inputs),
-        parts_uploaded_at=upload_times_of_parts(vendors, inputs),
-        parts_left_out=_parts_left_out(states, failures_of_vendors),
+    return _verdict_of(
+        vendors, inputs, states, faults, warnings, failures_of_vendors
     )
 
 
 def _verdict_of(
+    vendors: Sequence[VendorConfig],
+    inputs: Mapping[str, VendorInput],
+    states: Mapping[str, VendorState],
     faults: Sequence[ReportEntry],
     warnings: Sequence[ReportEntry],
-    states: Mapping[str, VendorState],
+    failures_of_vendors: Mapping[str, Mapping[str | None, ReportEntry]],
 ) -> InputVerdict:
     """Return the verdict on the inputs; the first fault gives the run its code."""
+    faults = faults or nothing_left(states)
     return InputVerdict(
         failure=run_faults.failure_of(faults, Stage.FETCH_INPUTS),
         faults=tuple(faults),
         warnings=tuple(warnings),
         states=states,
+        uploaded_at=upload_times(vendors, inputs),
+        parts_uploaded_at=upload_times_of_parts(vendors, inputs),
+        parts_left_out=_parts_left_out(states, failures_of_vendors),
     )
 
 
