@@ -144,6 +144,13 @@ class TenantConfig(values.Section):
         """The catalog as a vendor; None for a tenant without one."""
         return None if self.catalog is None else self.catalog.as_vendor()
 
+    @property
+    def vendors_and_catalog(self) -> tuple[models.VendorConfig, ...]:
+        """The vendors, and behind them the catalog as a vendor, if there is one."""
+        if self.catalog is None:
+            return self.vendors
+        return (*self.vendors, self.catalog.as_vendor())
+
     def vendor_index(self, vendor_id: str) -> int:
         """Return the index of a vendor among the config's vendors.
 

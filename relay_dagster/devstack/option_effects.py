@@ -132,12 +132,11 @@ class _EngineRun:
                     config.vendor(vendor_id), data, name, None
                 )
 
-        catalog = config.catalog_input
         inputs = {
             vendor.vendor_id: VendorInput.of_one(
                 len(samples[vendor.vendor_id][1])
             )
-            for vendor in (*config.vendors, *filter(None, [catalog]))
+            for vendor in config.vendors_and_catalog
         }
         run = cls()
         stages = RunStages(config, config.vendors, requested_at, _KEYS, run)

@@ -131,7 +131,7 @@ class ReplayInputs:
     def found(self) -> dict[str, VendorInput]:
         """Return the inputs of the vendors that have a feed, by vendor."""
         inputs = {}
-        for vendor in self._inputs():
+        for vendor in self.config.vendors_and_catalog:
             entry = self.artifacts.manifest().inputs.get(vendor.vendor_id)
             files = [] if entry is None else self._files_of(vendor, entry)
             if not files:
@@ -156,11 +156,6 @@ class ReplayInputs:
         is_catalog = has_catalog and vendor.vendor_id == CATALOG
         name = KEYS.upload_name(vendor.vendor_id, is_catalog=is_catalog)
         return _files_of(vendor, entry, name)
-
-    def _inputs(self) -> list[VendorConfig]:
-        """Return the vendors, and the catalog as a vendor."""
-        catalog = self.config.catalog_input
-        return [*self.config.vendors, *filter(None, [catalog])]
 
     def feeds(self, inputs: InputVerdict) -> Iterator[VendorFeed]:
         """Yield the feeds of the vendors to read, in order.

@@ -404,10 +404,9 @@ def _feed_paths(
     """
     parts = None
     if config is not None:
-        catalog = config.catalog_input
         parts = {
             name_of(vendor.vendor_id, part.part_id): part
-            for vendor in (*config.vendors, *filter(None, [catalog]))
+            for vendor in config.vendors_and_catalog
             for part in vendor.input_parts
         }
     paths: dict[str, list[Path]] = {}

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -202,7 +203,7 @@ def _run(
         executor.submit(load_templates)
         needs_reader = any(
             may_read_apart(part.parser)
-            for vendor in _inputs(config)
+            for vendor in config.vendors_and_catalog
             for part in vendor.input_parts
             if name_of(vendor.vendor_id, part.part_id) in request.feeds
         )
@@ -217,13 +218,10 @@ def _run(
             for vendor in config.vendors
         }
         catalog = None
-        if config.catalog is not None:
+        catalog_input = config.catalog_input
+        if catalog_input is not None:
             catalog = manifest_entry(
-                _pins(
-                    config.catalog.as_vendor(),
-                    request,
-                    hashes.result(),
-                ),
+                _pins(catalog_input, request, hashes.result()),
                 findings.catalog_state,
             )
     pins = overrides_pins(None, request.overrides)
@@ -349,7 +347,7 @@ def _found_inputs(
 
     A local file has no upload time, so it has no age.
     """
-    for vendor in _inputs(config):
+    for vendor in config.vendors_and_catalog:
         files = [
             vendor_failures.InputFile(len(file.data), None, part_id, kind)
             for part_id, kind, file in _files_of(vendor, request)
@@ -375,12 +373,10 @@ def _pins(
     hashes: Mapping[str, Sequence[str]],
 ) -> dict[str, Any]:
     """Return the manifest's pins of a vendor."""
-    hash_by_part = {
-        part.part_id: iter(
-            hashes.get(name_of(vendor.vendor_id, part.part_id), ()),
-        )
+    hashes_in_order = chain.from_iterable(
+        hashes.get(name_of(vendor.vendor_id, part.part_id), ())
         for part in vendor.input_parts
-    }
+    )
     pinned_files = [
         {
             "part_id": part_id,
@@ -390,9 +386,13 @@ def _pins(
             "size": len(file.data),
             "last_modified": None,
             "run_copy_key": None,
-            "sha256": next(hash_by_part[part_id]),
+            "sha256": sha256,
         }
-        for part_id, kind, file in _files_of(vendor, request)
+        for (part_id, kind, file), sha256 in zip(
+            _files_of(vendor, request),
+            hashes_in_order,
+            strict=True,
+        )
     ]
     base = None
     if pinned_files and pinned_files[0]["part_id"] is None:
@@ -414,16 +414,9 @@ def _pins(
     return pins
 
 
-def _inputs(config: TenantConfig) -> list[VendorConfig]:
-    """Return the vendors of a config, and its catalog as a vendor."""
-    if config.catalog is None:
-        return list(config.vendors)
-    return [*config.vendors, config.catalog.as_vendor()]
-
-
 def _locations(config: TenantConfig) -> Iterator[tuple[str, str]]:
     """Yield the name of each input and the location of its files for messages."""
-    for vendor in _inputs(config):
+    for vendor in config.vendors_and_catalog:
         for part in vendor.input_parts:
             name = name_of(vendor.vendor_id, part.part_id)
             yield name, part.inbound.s3_prefix or f"--vendor-file {name}=FILE"
