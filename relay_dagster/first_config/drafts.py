@@ -116,12 +116,15 @@ class VendorDraft:
             for candidate in candidates
             if candidate.header != first_header
         ]
-        (first,) = [
-            candidate
-            for candidate in candidates
-            if candidate.header == first_header
-        ][:1] or [Candidate(first_header, 1.0, _samples(check))]
-        return [first, *others]
+        first_candidate = next(
+            (
+                candidate
+                for candidate in candidates
+                if candidate.header == first_header
+            ),
+            Candidate(first_header, 1.0, _samples(check)),
+        )
+        return [first_candidate, *others]
 
 
 def _samples(check: FeedCheck) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any
 
 import yaml
 
@@ -18,7 +18,7 @@ from local.run import KEYS, steps
 from relay_core.columnar.arrow_start import use_arrow_alone
 from relay_core.config import TenantConfig, VendorConfig
 from relay_core.config.lint import config_doubts
-from relay_core.config.reading.json_patch import apply_patch, parser_patch
+from relay_core.config.reading.json_patch import Path, apply_patch, parser_patch
 from relay_core.domain.errors import (
     FeedUnreadableError,
     UnsupportedSchemaVersionError,
@@ -35,9 +35,7 @@ from relay_core.vendor_pass import NullSink
 from relay_dagster.mapped_files import InputFile
 from relay_dagster.triggers.inputs import Input, inputs_of
 
-_Path: TypeAlias = tuple[str | int, ...]
-"""The steps from the config to the section of an input."""
-_CATALOG_PATH: _Path = ("catalog",)
+_CATALOG_PATH: Path = ("catalog",)
 _PART_PATH_LENGTH = 4
 """The number of steps to a part, such as ``vendors.0.parts.1``."""
 
@@ -201,7 +199,7 @@ def _verdict(run: RunFindings) -> str:
 def _doubts(
     config: TenantConfig,
     request: Request,
-    checks: Mapping[_Path, _VendorCheck],
+    checks: Mapping[Path, _VendorCheck],
 ) -> Iterator[Doubt]:
     is_published = request.baseline is not None
     yield from config_doubts(config, is_published=is_published, is_local=True)
@@ -217,9 +215,7 @@ def _doubts(
     yield from findings.policy_doubts_of(config, results)
 
 
-def _print_patch(
-    request: Request, checks: Mapping[_Path, _VendorCheck]
-) -> None:
+def _print_patch(request: Request, checks: Mapping[Path, _VendorCheck]) -> None:
     """Print the parsers of the vendors that a patch would change."""
     changes = {
         path: vendor_check.feed_check.changes
