@@ -19,6 +19,7 @@ from integration.installation import Installation
 from relay_dagster.devstack.processes import API
 from ui.chromium import find_chromium, open_browser, serving_a_page
 from ui.hands import Judge, Keys, Mouse
+from ui.views import sign_in
 
 pytestmark = pytest.mark.integration
 
@@ -224,8 +225,7 @@ def test_the_same_day_without_scripts(
 def signed_in(page: Page, relay: Installation, tenant: str) -> str:
     """Sign in to a new tenant's pages, and return where they are."""
     page.goto(f"{relay.stack.url(API)}/app")
-    page.get_by_label("API key").fill(new_tenant(relay, tenant))
-    page.get_by_role("button", name="Sign in").click()
+    sign_in(page, new_tenant(relay, tenant))
     page.wait_for_url(f"**/app/tenants/{tenant}")
     return page.url
 

@@ -8,6 +8,7 @@ from playwright.sync_api import Route, expect
 from support.api_world import TENANT, ApiWorld, served
 from support.fakes import served_platform
 from ui.chromium import find_chromium, open_browser
+from ui.views import sign_in
 
 pytestmark = pytest.mark.integration
 SECONDS = 60
@@ -35,8 +36,7 @@ def test_a_request_that_fails_does_not_end_it(status: int | None) -> None:
         with served(world.app) as port, open_browser() as browser:
             page = browser.page
             page.goto(f"http://127.0.0.1:{port}/app/runs/{run_id}")
-            page.get_by_label("API key").fill(key)
-            page.get_by_role("button", name="Sign in").click()
+            sign_in(page, key)
             expect(page.locator("h1")).to_have_text("The run is in progress")
             page.route("**/app/runs/*", fail_once)
             with page.expect_request(

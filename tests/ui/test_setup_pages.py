@@ -23,7 +23,7 @@ from relay_dagster.devstack.processes import API, Stack
 from support.workbooks import text_row, workbook
 from ui.chromium import find_chromium, open_browser
 from ui.hands import Judge, Keys, Mouse
-from ui.views import assert_finished
+from ui.views import assert_finished, sign_in
 
 pytestmark = pytest.mark.integration
 
@@ -328,8 +328,7 @@ def test_no_page_of_the_settings_has_a_fault_that_axe_finds(
     with open_browser() as browser:
         page = browser.page
         page.goto(f"{relay.stack.url(API)}/app")
-        page.get_by_label("API key").fill(key)
-        page.get_by_role("button", name="Sign in").click()
+        sign_in(page, key)
         page.wait_for_url(f"**/app/tenants/{tenant}")
         for name in PAGES:
             answer = page.goto(f"{page.url.partition('/settings')[0]}{name}")

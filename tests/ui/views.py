@@ -103,8 +103,7 @@ def visit(browser: Browser, view: View, exhibits: Exhibits) -> str:
         page.context.clear_cookies()
     page.goto(view.address(exhibits))
     if view.tenant is not None:
-        page.get_by_label("API key").fill(exhibits.key_of(view.tenant))
-        page.get_by_role("button", name="Sign in").click()
+        sign_in(page, exhibits.key_of(view.tenant))
     view.act(page)
     wanted, deadline = view.texts(exhibits), time.monotonic() + SECONDS_TO_LOAD
     while True:
@@ -116,6 +115,12 @@ def visit(browser: Browser, view: View, exhibits: Exhibits) -> str:
             f"{view.name} does not show {missing}, but:\n{text}"
         )
         page.wait_for_timeout(POLL_MILLISECONDS)
+
+
+def sign_in(page: Page, key: str) -> None:
+    """Fill in the form of sign-in, and send it."""
+    page.get_by_label("API key").fill(key)
+    page.get_by_role("button", name="Sign in").click()
 
 
 def assert_finished(page: Page) -> None:
