@@ -46,14 +46,24 @@ def server(tmp_path: Path) -> Iterator[SftpServer]:
         yield server
 
 
+def publish_to(
+    shop: DeliveriesWorld,
+    server: SftpServer,
+    feed: bytes = FEED,
+    **options: Any,
+) -> str:
+    """Have feeds delivered to a server, publish one, and return its run's id."""
+    shop.store(shop.entry(server, **options))
+    return shop.publish(feed)
+
+
 # --- what is sent, and when -----------------------------------------------------------------------
 
 
 def test_a_publication_is_sent_under_its_name(
     shop: DeliveriesWorld, server: SftpServer
 ) -> None:
-    shop.store(shop.entry(server))
-    run_id = shop.publish()
+    run_id = publish_to(shop, server)
     state = shop.send()
     assert state.last_error is None
     assert files_at(server) == {"stock.csv": FEED}
@@ -79,8 +89,7 @@ def test_a_large_file_arrives_as_it_is(
     shop: DeliveriesWorld, server: SftpServer
 ) -> None:
     lines = b"".join(b"SKU-%07d,%d\n" % (n, n % 97) for n in range(200_000))
-    shop.store(shop.entry(server))
-    shop.publish(b"sku,quantity\n" + lines)
+    publish_to(shop, server, b"sku,quantity\n" + lines)
     assert shop.send().last_error is None
     assert files_at(server) == {"stock.csv": b"sku,quantity\n" + lines}
 
@@ -101,8 +110,7 @@ def test_a_delivery_waits_for_the_next_publication(
 def test_each_publication_replaces_the_file_and_one_is_sent_once(
     shop: DeliveriesWorld, server: SftpServer
 ) -> None:
-    shop.store(shop.entry(server))
-    first = shop.publish()
+    first = publish_to(shop, server)
     shop.send()
     shop.send(after=HOUR)
     assert len(server.logins) == 1
@@ -204,8 +212,7 @@ def test_a_secret_for_another_host_is_not_sent(
 def test_this_machine_gets_nothing_unless_an_operator_allows_it(
     shop: DeliveriesWorld, server: SftpServer
 ) -> None:
-    shop.store(shop.entry(server))
-    shop.publish()
+    publish_to(shop, server)
     settings = shop.platform.settings.model_copy(
         update={"pull_allow_loopback": False}
     )
@@ -220,8 +227,7 @@ def test_a_server_that_takes_too_little_fails_its_own_delivery(
     shop: DeliveriesWorld, server: SftpServer, over: threading.Event
 ) -> None:
     server.on_write = lambda path, offset: over.wait(20)  # type: ignore[method-assign,assignment,func-returns-value]
-    shop.store(shop.entry(server))
-    shop.publish(FEED * 2_000_000)
+    publish_to(shop, server, FEED * 2_000_000)
     room = TransferRoom(pace=Pace(first_seconds=1.0, window_seconds=1.0))
     send_all(shop.another(room=room))
     over.set()
@@ -263,8 +269,7 @@ def test_a_server_is_down_for_a_day_while_two_feeds_are_published(
 def test_a_file_that_is_gone_is_no_file_to_try_again(
     shop: DeliveriesWorld, server: SftpServer
 ) -> None:
-    shop.store(shop.entry(server))
-    run_id = shop.publish()
+    run_id = publish_to(shop, server)
     shop.platform.objects.delete(f"published/{shop.tenant_id}/{run_id}.csv")
     state = shop.send()
     assert (state.pending, state.due_at, state.failures) == (None, None, 1)
@@ -277,8 +282,7 @@ def test_a_file_that_is_gone_is_no_file_to_try_again(
 def test_a_process_that_dies_before_the_rename_is_a_failure_and_then_sent(
     shop: DeliveriesWorld, server: SftpServer
 ) -> None:
-    shop.store(shop.entry(server))
-    shop.publish()
+    publish_to(shop, server)
     shop.sender.plan()
     shop.take()
     (server.root / "in" / "stock.csv.part").write_bytes(b"half of")
@@ -295,8 +299,7 @@ def test_a_connection_that_ends_in_the_rename_leaves_doubt(
     shop: DeliveriesWorld, server: SftpServer
 ) -> None:
     server.on_replaced = server.drop  # type: ignore[method-assign]
-    shop.store(shop.entry(server))
-    shop.publish()
+    publish_to(shop, server)
     state = shop.send()
     assert files_at(server) == {"stock.csv": FEED}
     assert (state.failures, state.doubtful_seqs) == (1, (1,))
@@ -310,8 +313,7 @@ def test_a_connection_that_ends_in_the_rename_leaves_doubt(
 def test_a_process_whose_lease_ran_out_renames_nothing(
     shop: DeliveriesWorld, server: SftpServer
 ) -> None:
-    shop.store(shop.entry(server))
-    shop.publish()
+    publish_to(shop, server)
 
     def sleep(path: str, offset: int) -> None:
         shop.clock.advance(seconds=2 * LEASE.total_seconds())
@@ -325,8 +327,7 @@ def test_a_process_whose_lease_ran_out_renames_nothing(
 def test_a_feed_that_is_rolled_back_meanwhile_follows(
     shop: DeliveriesWorld, server: SftpServer
 ) -> None:
-    shop.store(shop.entry(server))
-    first = shop.publish()
+    first = publish_to(shop, server)
     shop.send()
     shop.publish(OTHER)
     server.on_write = lambda path, offset: shop.roll_back(first)  # type: ignore[method-assign]
@@ -344,8 +345,7 @@ def test_a_feed_that_comes_in_a_try_that_fails_is_sent_at_once(
     shop: DeliveriesWorld, server: SftpServer
 ) -> None:
     """Its lease is renewed meanwhile, so the process knows of the newer feed."""
-    shop.store(shop.entry(server))
-    shop.publish()
+    publish_to(shop, server)
 
     def publish_and_drop(path: str, offset: int) -> None:
         server.on_write = lambda path, offset: None  # type: ignore[method-assign]
@@ -368,8 +368,7 @@ def test_a_feed_that_comes_in_a_try_that_fails_is_sent_at_once(
 def test_a_paused_tenants_go_on(
     shop: DeliveriesWorld, server: SftpServer
 ) -> None:
-    shop.store(shop.entry(server))
-    shop.publish()
+    publish_to(shop, server)
     shop.platform.pauses.begin(shop.tenant_id, "moving")
     shop.send()
     assert files_at(server) == {"stock.csv": FEED}
@@ -378,8 +377,7 @@ def test_a_paused_tenants_go_on(
 def test_nothing_is_sent_of_a_tenant_that_is_being_deleted(
     shop: DeliveriesWorld, server: SftpServer
 ) -> None:
-    shop.store(shop.entry(server))
-    shop.publish()
+    publish_to(shop, server)
     shop.platform.closing.ask(shop.tenant_id)
     send_all(shop.sender)
     assert server.connections == []
@@ -453,8 +451,7 @@ def test_changes_follow_the_whole_file(
 def test_changes_are_since_the_publication_that_was_delivered(
     shop: DeliveriesWorld, server: SftpServer
 ) -> None:
-    shop.store(shop.entry(server, **CHANGES))
-    shop.publish(ONE)
+    publish_to(shop, server, ONE, **CHANGES)
     shop.send()
     shop.publish(TWO)
     shop.publish(THREE)
@@ -468,8 +465,7 @@ def test_changes_are_since_the_publication_that_was_delivered(
 def test_the_whole_stands_in_where_the_last_delivery_is_doubtful(
     shop: DeliveriesWorld, server: SftpServer
 ) -> None:
-    shop.store(shop.entry(server, **CHANGES))
-    shop.publish(ONE)
+    publish_to(shop, server, ONE, **CHANGES)
     shop.send()
     shop.publish(TWO)
     server.on_replaced = server.drop  # type: ignore[method-assign]
@@ -501,8 +497,7 @@ def test_the_whole_stands_in_where_the_columns_differ_or_the_older_is_gone(
 def test_the_whole_is_sent_again_after_its_hours(
     shop: DeliveriesWorld, server: SftpServer
 ) -> None:
-    shop.store(shop.entry(server, **CHANGES, whole_every_hours=2))
-    shop.publish(ONE)
+    publish_to(shop, server, ONE, **CHANGES, whole_every_hours=2)
     shop.send()
     for feed in (TWO, THREE):
         shop.publish(feed)
