@@ -9,7 +9,6 @@ import re
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -32,10 +31,14 @@ from support.api_world import (
     paths_of,
 )
 from support.builders import config_document, vendor_document
+from support.published_documents import (
+    FOLDER,
+    PURCHASE_ORDER,
+    STORE_PRODUCTS,
+)
 from support.workbooks import text_row, workbook
 
 PLACE = "/v1/tenants/acme/config:check"
-DOCUMENTS = Path(__file__).parents[2] / "data" / "documents" / "published"
 INBOUND = "tenants/acme/inbound/"
 EUROPEAN = (
     "Artikelnummer;Bestand;Preis\nÄ-1;5;4,20 €\nA-2;7;1.250,00 €\n".encode(
@@ -183,15 +186,7 @@ def test_a_new_tenant_s_config_is_right_as_it_is(world: ApiWorld) -> None:
     [
         (
             "xml_schema_purchase_order.xml",
-            {
-                "format": "xml",
-                "record": "/purchaseOrder/items/item",
-                "column_map": {
-                    "sku": "@partNum",
-                    "quantity_available": "quantity",
-                    "cost": "USPrice",
-                },
-            },
+            PURCHASE_ORDER,
             [
                 "@partNum",
                 "productName",
@@ -204,11 +199,7 @@ def test_a_new_tenant_s_config_is_right_as_it_is(world: ApiWorld) -> None:
         ),
         (
             "retail_store_products.json",
-            {
-                "format": "json",
-                "column_map": {"sku": "id"},
-                "defaults": {"quantity_available": "1"},
-            },
+            STORE_PRODUCTS,
             ["id", "name", "description", "price", "tags"],
             {},
         ),
@@ -221,7 +212,7 @@ def test_a_document_gets_its_format_its_record_and_its_columns(
     headers: list[str],
     samples: dict[tuple[str, str], list[str]],
 ) -> None:
-    upload(world, (DOCUMENTS / name).read_bytes(), name=name)
+    upload(world, (FOLDER / name).read_bytes(), name=name)
     document = config_document(**PRICED)
     result = check(world, document)
     (vendor,) = result["vendors"]
@@ -245,7 +236,7 @@ def test_a_document_gets_its_format_its_record_and_its_columns(
 def test_a_record_that_is_not_there_is_told_with_the_paths_that_are(
     world: ApiWorld,
 ) -> None:
-    data = (DOCUMENTS / "shopify_variants.json").read_bytes()
+    data = (FOLDER / "shopify_variants.json").read_bytes()
     upload(world, data, name="variants.json")
     parser = {"format": "json", "record": "/products"}
     document = config_document(vendor_document(parser=parser), **PRICED)

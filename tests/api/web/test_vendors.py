@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -17,10 +16,10 @@ from support.api_world import TENANT, ApiWorld
 from support.builders import vendor_document
 from support.fakes import served_platform
 from support.page_visitor import HOME, SITE, Visitor, signed_in
+from support.published_documents import FOLDER
 
 VENDOR = f"{HOME}/vendors/vendor_1"
 INBOUND = "tenants/acme/inbound/vendor_1/"
-DOCUMENTS = Path(__file__).parents[2] / "data" / "documents" / "published"
 GOOD = b"sku,quantity_available,cost\nA-1,5,4.20\nA-2,7,3.10\n"
 EUROPEAN = (
     "Artikelnummer;Bestand;Preis\nÄ-1;5;4,20 €\nA-2;7;1.250,00 €\n".encode(
@@ -177,7 +176,7 @@ def test_a_document_is_shown_with_its_record_and_columns_and_taken_over(
     samples: dict[str, str],
     verdict: str,
 ) -> None:
-    put(visitor, (DOCUMENTS / name).read_bytes(), name)
+    put(visitor, (FOLDER / name).read_bytes(), name)
     page = visitor.open(f"{VENDOR}/check")
     options = [cell.text for cell in page.all("th") if cell.all("code")]
     values = [cell.text for cell in page.all("td")][: 2 * len(options)]

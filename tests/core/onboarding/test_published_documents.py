@@ -7,7 +7,6 @@ import hashlib
 import io
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,9 +16,14 @@ from relay_core.onboarding.feed_check import check_feed, with_rows
 from relay_core.onboarding.feed_sample import FeedSample
 from support.builders import tenant_config, vendor_document
 from support.normalizing import Written, normalize_vendors
+from support.published_documents import (
+    FOLDER,
+    IN_STOCK_ONCE,
+    PURCHASE_ORDER,
+    STORE_PRODUCTS,
+)
 from support.reading import read
 
-FOLDER = Path(__file__).parents[2] / "data" / "documents" / "published"
 TRADE_LINE = (
     "/SCRDMCCBDACIOMessageStructure/SupplyChainTradeTransaction"
     "/IncludedSupplyChainTradeLineItem"
@@ -34,7 +38,6 @@ ORDER_PRICE = (
 INVOICE_PRICE = (
     "SpecifiedSupplyChainTradeAgreement/NetPriceProductTradePrice/ChargeAmount"
 )
-IN_STOCK_ONCE = {"quantity_available": "1"}
 OFFER_COLUMNS = ("sku", "quantity_available", "cost", "price", "title")
 
 
@@ -107,15 +110,7 @@ DOCUMENTS = {
         ],
     ),
     "xml_schema_purchase_order.xml": Published(
-        changes={
-            "format": "xml",
-            "record": "/purchaseOrder/items/item",
-            "column_map": {
-                "sku": "@partNum",
-                "quantity_available": "quantity",
-                "cost": "USPrice",
-            },
-        },
+        changes=PURCHASE_ORDER,
         record_count=2,
         header_count=6,
         cells={
@@ -160,11 +155,7 @@ DOCUMENTS = {
         skipped_count=1,
     ),
     "retail_store_products.json": Published(
-        changes={
-            "format": "json",
-            "column_map": {"sku": "id"},
-            "defaults": IN_STOCK_ONCE,
-        },
+        changes=STORE_PRODUCTS,
         record_count=9,
         header_count=5,
         cells={
