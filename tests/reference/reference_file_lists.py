@@ -1,7 +1,7 @@
 """A vendor of several files a second time: row by row, with dicts, as slowly and plainly as can be.
 
 It knows CSV with commas alone, and the columns of `COLUMNS`. A file's rows are judged one by one;
-changes, parts, the SKU map and duplicates follow in the order of the contract.
+changes, parts, the SKU map and duplicates follow in this order.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Outcome:
     left_out: list[str] = field(default_factory=list)
 
 
-def read(  # noqa: C901 - one rule after the other, as the contract has them
+def read(  # noqa: C901 - one rule after the other
     file: File, gives: tuple[str, ...], deleted: dict[str, Any] | None
 ) -> None:
     """Read a file's records, and judge each."""
@@ -157,7 +157,7 @@ def join_duplicates(
     return staying, refused, len(rows) - len(staying) - len(refused)
 
 
-def combine(  # noqa: C901 - one step after the other, as the contract has them
+def combine(  # noqa: C901 - one step after the other
     files: list[File],
     vendor: dict[str, Any],
     sku_map: dict[str, str] | None = None,
