@@ -451,7 +451,7 @@ def run_changed(change: Change, feeds_dir: Path) -> Result:
     if change.held_by:
         expected_status = _HELD
         expected_line = f"HELD: {', '.join(change.held_by)}"
-    # Doubts are written after a success, and are no part of the verdict.
+    # Doubts are written after a success, and are not part of the verdict.
     lines = [
         line
         for line in process.stderr.splitlines()

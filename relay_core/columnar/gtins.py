@@ -25,7 +25,7 @@ class GtinCells:
 
     # GTINs as they are written; an invalid cell is unchanged, and a null is empty.
     text: pa.StringArray
-    is_invalid: arrays.RowMask  # the cells that are no GTIN
+    is_invalid: arrays.RowMask  # the cells that are not GTINs
 
 
 def read_gtins(
@@ -62,8 +62,8 @@ def keys_of(text: pa.StringArray) -> arrays.WholeNumbers:
     """Return GTINs as whole numbers, to be compared; -1 for a null.
 
     Args:
-        text: GTINs as they are written, empty if null. A cell that is no GTIN has any
-            number.
+        text: GTINs as they are written, empty if null. A cell that is not a GTIN
+            has any number.
     """
     try:
         numbers = pc.cast(texts.with_nulls(text), pa.int64())
@@ -143,7 +143,7 @@ def _digits(
 ) -> arrays.Bytes:
     """Return the last 14 bytes of cells as digits, one row a cell.
 
-    A byte that is no digit is above 9, and places before a cell's first byte are 0.
+    A byte that is not a digit is above 9, and places before a cell's first byte are 0.
     """
     places = stops[:, np.newaxis].astype(np.int64) - np.arange(_WIDTH, 0, -1)
     is_before = places < starts[:, np.newaxis]

@@ -54,7 +54,7 @@ def _judged_url(text: str, *, allow_loopback: bool) -> Destination:
 
 
 def _check_url(text: str) -> str:
-    """Refuse a URL that is no folder of an SFTP server.
+    """Refuse a URL that is not a folder of an SFTP server.
 
     An operator decides whether a URL may lead to this machine, so that is not judged.
     """
@@ -73,7 +73,7 @@ def _check_url(text: str) -> str:
 
 
 def _check_file_name(pattern: str) -> str:
-    """Refuse a pattern that makes no name of a file in the folder."""
+    """Refuse a pattern that cannot name a file in the folder."""
     fixed_text = _PART.sub("", pattern)
     if "/" in pattern or cross_checks.CONTROL.search(pattern):
         raise refuse(

@@ -50,7 +50,7 @@ def config_doubts(
     """Return the doubts about a config; those about its rules come last.
 
     With ``is_published`` the tenant has a live feed. With ``is_local`` the feeds are
-    files of this machine, and inbound folders of type ``local`` are no doubt.
+    files of this machine, and inbound folders of type ``local`` are not doubtful.
     """
     doubts = list(margin_doubts(config))
     paths = {doubt.path for doubt in doubts}

@@ -232,7 +232,7 @@ def load_stored_config(text: str) -> TenantConfig:
 
     Raises:
         UnsupportedSchemaVersionError: ``schema_version`` is not 1.
-        ConfigError: The text is no valid config.
+        ConfigError: The text is not a valid config.
     """
     document = parse_document(text, format="json", limits=STORED_CONFIG_LIMITS)
     return load_config(document, STORED_CONFIG_LIMITS)

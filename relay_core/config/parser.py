@@ -57,7 +57,7 @@ def _check_record(path: str | None, info: ValidationInfo) -> str | None:
 
 
 def _check_paths(source: Any, info: ValidationInfo) -> Any:
-    """Refuse headers of a document's records that are no paths.
+    """Refuse headers of a document's records that are not paths.
 
     ``source`` is a header, or has the headers that it reads.
     """
@@ -71,7 +71,7 @@ def check_headers(
     format: str | None,
     record: str | None,
 ) -> None:
-    """Refuse headers of records at a path of a document that are no paths."""
+    """Refuse headers of records at a path of a document that are not paths."""
     if format not in DOCUMENT_FORMATS:
         return
     level = len(document_paths.record_names(record or "/"))

@@ -46,7 +46,7 @@ def _check_url(text: str) -> str:
 
 
 def _check_host_key(line: str) -> str:
-    """Refuse a line that is no public key of OpenSSH: kind, base64, comment."""
+    """Refuse a line that is not a public key of OpenSSH: kind, base64, comment."""
     kind, _, key_and_comment = line.partition(" ")
     encoded_key, _, _ = key_and_comment.partition(" ")
     try:

@@ -20,7 +20,7 @@ QUOTE_IT = (
     "must be text, but yes, no, on, off, true, false, and null without quotes are "
     'booleans or null; put it in quotes, for example "no"'
 )
-# Longer words are no misspelled names.
+# Longer words are not misspelled names.
 _MAX_WORD_LENGTH = 64
 
 

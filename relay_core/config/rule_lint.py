@@ -128,7 +128,7 @@ def _includes(
     outer: Collection[str] | None,
     inner: Collection[str] | None,
 ) -> bool:
-    """Return whether a condition includes another; None is no condition."""
+    """Return whether a condition includes another; None means no condition."""
     if outer is None:
         return True
     return inner is not None and set(inner) <= set(outer)

@@ -125,7 +125,7 @@ def read_whole(column: CanonicalColumn, text: str, parser: CellOptions) -> int:
     """Return a whole number; a quantity may be one of the vendor's words.
 
     Raises:
-        CellError: The text is no whole number, or is out of range.
+        CellError: The text is not a whole number, or is out of range.
     """
     text = text.strip()
     if column.takes_words:
@@ -154,7 +154,7 @@ def read_money(text: str, parser: CellOptions) -> int:
     """Return an amount in ten-thousandths, rounded half up from the written digits.
 
     Raises:
-        CellError: The text is no amount, is negative, or is too large.
+        CellError: The text is not an amount, is negative, or is too large.
     """
     number = _number(_without_symbols(text, parser), parser)
     if number is None:
@@ -202,7 +202,7 @@ def read_condition(text: str) -> str:
     """Return a condition as its lower-case word.
 
     Raises:
-        CellError: The text is no condition.
+        CellError: The text is not a condition.
     """
     word = text.strip().lower()
     if word not in CONDITIONS:
@@ -217,7 +217,7 @@ def read_timestamp(text: str, parser: CellOptions, zone: tzinfo) -> int:
     back. A time that the clock skips moves forward by the length of the gap.
 
     Raises:
-        CellError: The text is no timestamp that is read.
+        CellError: The text is not a timestamp that is read.
     """
     text = text.strip()
     moment = _moment(text, parser.timestamp_formats)

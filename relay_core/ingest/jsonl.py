@@ -129,7 +129,7 @@ class _JsonLines:
     ) -> Iterator[feed.TextBatch | feed.MalformedRecords]:
         """Yield all records and free their cells.
 
-        A line is malformed if it is no object, or has a list or an object under a key
+        A line is malformed if it is not an object, or has a list or an object under a key
         that columns are read from.
         """
         max_lines = max(1, MAX_CELLS // max(1, len(headers)))
@@ -170,7 +170,7 @@ class _JsonLines:
         lines: Sequence[str],
         first_number: int,
     ) -> Sequence[Mapping[str, object] | None]:
-        """Return the object of each line, None for a line that is no object."""
+        """Return the object of each line, None for a line that is not an object."""
         longest = max(map(len, lines), default=0)
         if longest <= self._limits.cell_bytes:
             objects = _objects_at_once(lines)
@@ -209,7 +209,7 @@ class _JsonLines:
 
 
 def read_object(line: str) -> Mapping[str, Any] | None:
-    """Return the object of one line, its numbers as bytes; None if it is no object.
+    """Return the object of one line, its numbers as bytes; None if it is not one.
 
     A line with a repeated key on any level, or with half a surrogate pair, is no
     object.

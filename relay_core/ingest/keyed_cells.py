@@ -20,7 +20,7 @@ from relay_core.ingest import feed
 MAX_CELLS = 4 << 20
 """The most cells of a batch; each record may have few of many keys."""
 NESTED_TYPES = frozenset((list, dict))
-"""The types of values that are no cells."""
+"""The types of values that are not cells."""
 _TEXT_TYPES = frozenset((str, bytes, type(None)))
 """The types of values that Arrow makes texts of; numbers are bytes here."""
 _WORDS = {"True": "true", "False": "false"}

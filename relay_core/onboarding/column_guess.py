@@ -125,7 +125,7 @@ def describe_columns(
     names = unique_names(headers)[: len(cells)]
     is_filled = [~text.is_empty(column) for column in cells]
     if len(cells) > 1:
-        # Headings and lines of text are no rows.
+        # Headings and lines of text are not rows.
         is_row = np.sum(is_filled, axis=0) > 1
         cells = [column.filter(pa.array(is_row)) for column in cells]
     return [
@@ -176,7 +176,7 @@ def choose_columns(
             if canonical == "sku":
                 shared_headers.update(expected.get("title", ()))
             choice = choose(columns, taken_headers - shared_headers)
-        # Ranges of amounts are no price, whatever the header says.
+        # Ranges of amounts are not a price, whatever the header says.
         if (
             choice is None
             and matched_column is not None

@@ -227,7 +227,7 @@ def _refused(check: FeedCheck, parser: ParserConfig, fault: str) -> FeedCheck:
 
 
 def _no_table(check: FeedCheck, feed: FeedSample) -> str:
-    """Return the reason why a file is no table, or an empty text."""
+    """Return the reason why a file is not a table, or an empty text."""
     best = check.best
     if check.as_sent.is_usable or not best.headers:
         return ""

@@ -56,7 +56,7 @@ class MatchedRows:
 
     counts: Mapping[str, int]  # the number of rows that each of `KEYS` matched
     unmatched: pa.Table  # the other rows, in row order (`UNMATCHED_ROWS`)
-    taken_out: int = 0  # the number of these that are no offers
+    taken_out: int = 0  # the number of these that are not offers
     # The number of rows whose SKU map and GTIN say different products, and the first of
     # their own SKUs
     contradictions: int = 0

@@ -1,7 +1,7 @@
 """The two contracts of rows as Pandera models: a vendor's offer, and a row of the feed.
 
 ``CANONICAL_SCHEMA.to_yaml()`` and ``MERGED_SCHEMA.to_yaml()`` show both in full. Types
-are Arrow's; money is exact, instants are UTC, and a null text is no empty text. pandas
+are Arrow's; money is exact, instants are UTC, and a null text is not an empty text. pandas
 is used only here, because Pandera judges its frames. `row_checks` loads this module
 only for rows that need a verdict.
 """

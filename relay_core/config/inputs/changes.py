@@ -53,7 +53,7 @@ class ChangesConfig(values.Section):
     def kind_of(self, name: str) -> FileKind | None:
         """Return whether a file is full or a delta, by its name.
 
-        Return None if the name fits both patterns or neither: the file is no input.
+        Return None if the name fits both patterns or neither: the file is not an input.
         """
         is_full = _fits(name, self.full)
         if is_full is _fits(name, self.delta):

@@ -261,7 +261,7 @@ class InputPart:
     def kind_of(self, key: str) -> FileKind | None:
         """Return whether an upload is full or a delta, by its key.
 
-        Return None if it is no input.
+        Return None if it is not an input.
         """
         if self.changes is None:
             return "full"

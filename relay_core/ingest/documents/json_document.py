@@ -139,7 +139,7 @@ class _Reader:
                 self._named.leave(NO_VALUE)
 
     def _read_record(self, name: str) -> None:
-        """Read a value at the path of records that is no list."""
+        """Read a value at the path of records that is not a list."""
         line = self.cursor.text.line()
         level = self.plan.record_level
         record: dict[str, Cell] = {}

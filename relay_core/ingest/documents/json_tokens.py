@@ -107,7 +107,7 @@ class DocumentText:
         return line, len(line_start.decode()) + index + 1
 
     def next(self) -> str:
-        """Move on to the next character that is no white space; return it, or ``""``."""
+        """Move on to the next character that is not white space; return it, or ``""``."""
         character = self.part[self.position : self.position + 1]
         if character > " ":
             return character
