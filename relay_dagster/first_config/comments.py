@@ -134,10 +134,8 @@ def sku_reason(draft: VendorDraft) -> str:
         return f"{named_header} Your answer."
     if draft.is_chosen is False:
         return f"{named_header} The likeliest header, but not a clear one. Check it."
-    for guess in check.guesses:
-        if guess.option == "column_map.sku" and guess.value == header:
-            return findings.describe_guess(guess)
-    return f"{named_header} The header says so."
+    guess_in_words = _guess_of_header(check, "sku", header)
+    return guess_in_words or f"{named_header} The header says so."
 
 
 def unsure_guesses(draft: VendorDraft) -> Iterator[str]:
@@ -242,7 +240,12 @@ def _column_comment(
         return (
             "Several columns of the file together, such as those of warehouses."
         )
+    return _guess_of_header(check, column, source) or "The header says so."
+
+
+def _guess_of_header(check: FeedCheck, column: str, header: str) -> str | None:
+    """Return the guess of a column's header in words, or None if nothing was guessed."""
     for guess in check.guesses:
-        if guess.option == f"column_map.{column}" and guess.value == source:
+        if guess.option == f"column_map.{column}" and guess.value == header:
             return findings.describe_guess(guess)
-    return "The header says so."
+    return None
