@@ -366,8 +366,8 @@ def run_proposed(tenant: str, feeds_dir: Path) -> Result:
             False,
             f"as proposed: exit status {status}, {unexpected}\n{output}",
         )
-    told = "; ".join(differences) or "right, nothing asked"
-    return Result(tenant, True, f"as proposed: {told}")
+    outcome = "; ".join(differences) or "right, nothing asked"
+    return Result(tenant, True, f"as proposed: {outcome}")
 
 
 def run_new(tenant: str, feeds_dir: Path) -> Result:
@@ -406,9 +406,9 @@ def run_new(tenant: str, feeds_dir: Path) -> Result:
         *first_patch.differences(proposed, by_hand),
         *first_patch.column_differences(proposed, by_hand),
     ]
-    told = "; ".join(differences) or "right"
+    outcome = "; ".join(differences) or "right"
     is_right = set(differences) <= set(NOT_AS_BY_HAND.get(tenant, ()))
-    return Result(tenant, is_right, f"by relay new: {told}")
+    return Result(tenant, is_right, f"by relay new: {outcome}")
 
 
 def _process(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
@@ -499,10 +499,10 @@ def run_catalog(feeds_dir: Path) -> Result:
         if process.returncode != 0:
             return Result(CATALOG_TENANT, False, failure_text(process))
         faults = lists.faults(folder / "out")
-        told = catalog_lists.catalog_figures(folder / "out")
+        row_figures = catalog_lists.catalog_figures(folder / "out")
     if faults:
-        return Result(CATALOG_TENANT, False, "; ".join([told, *faults]))
-    return Result(CATALOG_TENANT, True, told)
+        return Result(CATALOG_TENANT, False, "; ".join([row_figures, *faults]))
+    return Result(CATALOG_TENANT, True, row_figures)
 
 
 def lost_on(lines: Sequence[str]) -> dict[str, list[tuple[str, str | None]]]:
