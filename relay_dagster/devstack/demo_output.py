@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from rich.console import Console
 from rich.table import Table
 
+from relay_core.domain.input_names import name_of
 from relay_core.merge.row_counts import RowCounts
 from relay_dagster.client.artifacts import ErrorReport
 from relay_dagster.client.commands.run_errors import show_causes
@@ -120,7 +121,7 @@ def rows_of_files(console: Console, rows: Mapping[str, RowCounts]) -> None:
         parts = counts.pop("parts", {})
         table.add_row(vendor_id, _counted(counts))
         for part_id, part_counts in parts.items():
-            table.add_row(f"{vendor_id}/{part_id}", _counted(part_counts))
+            table.add_row(name_of(vendor_id, part_id), _counted(part_counts))
     console.print(table)
 
 

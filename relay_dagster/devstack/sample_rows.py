@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 
 from relay_core.config import load_config, parse_document
+from relay_core.domain.input_names import name_of
 from relay_core.merge.row_counts import RowCounts
 from relay_core.normalize.vendor_feed import FeedFile, VendorFeed
 from relay_core.publish.keys import ArtifactKeys
@@ -15,7 +16,6 @@ from relay_core.validation.vendor_failures import (
     VendorInput,
 )
 from relay_core.vendor_pass import NullSink
-from relay_dagster.triggers.inputs import name_of
 
 
 def sample_rows(
