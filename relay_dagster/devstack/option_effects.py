@@ -8,14 +8,10 @@ from datetime import datetime
 from typing import Any
 
 from relay_core.config import load_config, parse_document
-from relay_core.normalize.vendor_feed import VendorFeed
 from relay_core.publish.findings import RunFindings
-from relay_core.publish.keys import ArtifactKeys
-from relay_core.run import RunStages
-from relay_core.samples import sample_config_text, sample_files
-from relay_core.validation.vendor_failures import InputVerdict, VendorInput
+from relay_core.samples import sample_config_text
+from relay_dagster.devstack.sample_rows import KEYS, run_over_samples
 
-_KEYS = ArtifactKeys("", "")
 _LENIENT_POLICY = {"max_invalid_rows": 1_000, "max_invalid_row_pct": 1.0}
 _Path = tuple[str | int, ...]
 
@@ -121,32 +117,14 @@ class _EngineRun:
     ) -> "_EngineRun":
         """Run a config over the sample tenant's feeds."""
         config = load_config(document)
-        samples = {
-            name: files[0] for name, files in sample_files(tenant).items()
-        }
-
-        def feeds(inputs: InputVerdict) -> Iterator[VendorFeed]:
-            for vendor_id in inputs.to_read():
-                name, data = samples[vendor_id]
-                yield VendorFeed.of_one(
-                    config.vendor(vendor_id), data, name, None
-                )
-
-        inputs = {
-            vendor.vendor_id: VendorInput.of_one(
-                len(samples[vendor.vendor_id][1])
-            )
-            for vendor in config.vendors_and_catalog
-        }
         run = cls()
-        stages = RunStages(config, config.vendors, requested_at, _KEYS, run)
-        run.findings = stages.findings(stages.go_through(inputs, feeds))
+        run.findings = run_over_samples(config, tenant, requested_at, run)
         return run
 
     def write(self, key: str, chunks: Iterable[bytes | memoryview]) -> None:
         """Keep the rows of the feed; other files are dropped."""
         content = b"".join(map(bytes, chunks))
-        if key == _KEYS.merged_inventory("csv"):
+        if key == KEYS.merged_inventory("csv"):
             reader = csv.DictReader(content.decode().splitlines())
             self.rows = {row["sku"]: row for row in reader}
 

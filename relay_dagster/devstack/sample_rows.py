@@ -1,12 +1,13 @@
-"""The rows of a sample vendor of several files: what became of them in a run of the engine."""
+"""Runs of the engine over a sample tenant's files, and what became of the rows in one."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 
-from relay_core.config import load_config, parse_document
+from relay_core.config import TenantConfig, load_config, parse_document
 from relay_core.domain.input_names import name_of
 from relay_core.merge.row_counts import RowCounts
 from relay_core.normalize.vendor_feed import FeedFile, VendorFeed
+from relay_core.publish.findings import RunFindings
 from relay_core.publish.keys import ArtifactKeys
 from relay_core.run import RunStages
 from relay_core.samples import sample_config_text, sample_files
@@ -15,7 +16,20 @@ from relay_core.validation.vendor_failures import (
     InputVerdict,
     VendorInput,
 )
-from relay_core.vendor_pass import NullSink
+from relay_core.vendor_pass import Sink
+
+KEYS = ArtifactKeys("", "")
+"""The keys of the files that a run over samples writes."""
+
+
+class _NoSink:
+    """A `Sink` that drops every file."""
+
+    def write(self, key: str, chunks: Iterable[bytes | memoryview]) -> None:
+        """Drop a file."""
+
+    def wait(self) -> None:
+        """Return at once, because nothing is written."""
 
 
 def sample_rows(
@@ -25,6 +39,16 @@ def sample_rows(
     """Run the engine over a sample tenant; return the numbers of each vendor's rows."""
     document = parse_document(sample_config_text(tenant), format="yaml")
     config = load_config(document)
+    return run_over_samples(config, tenant, requested_at, _NoSink()).rows
+
+
+def run_over_samples(
+    config: TenantConfig,
+    tenant: str,
+    requested_at: datetime,
+    sink: Sink,
+) -> RunFindings:
+    """Run a config over a sample tenant's files; the sink gets the files of the run."""
     samples = sample_files(tenant)
     files_by_vendor = {
         vendor.vendor_id: [
@@ -34,7 +58,7 @@ def sample_rows(
                 samples[name_of(vendor.vendor_id, part.part_id)],
             )
         ]
-        for vendor in config.vendors
+        for vendor in config.vendors_and_catalog
     }
     inputs = {
         vendor_id: VendorInput(
@@ -51,11 +75,5 @@ def sample_rows(
             vendor = config.vendor(vendor_id)
             yield VendorFeed(vendor, files_by_vendor[vendor_id])
 
-    stages = RunStages(
-        config,
-        config.vendors,
-        requested_at,
-        ArtifactKeys("", ""),
-        NullSink(),
-    )
-    return stages.findings(stages.go_through(inputs, feeds)).rows
+    stages = RunStages(config, config.vendors, requested_at, KEYS, sink)
+    return stages.findings(stages.go_through(inputs, feeds))
