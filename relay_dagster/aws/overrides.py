@@ -2,7 +2,7 @@
 
 Ten thousand overrides do not fit into an item. A version is therefore an object of JSON
 Lines, by SKU, under ``published/<tenant_id>/overrides/``. ``OVERRIDES#<tenant_id>`` in
-the tenants table names the version that is in force. A new version is stored first and
+the tenants table names the version that is in effect. A new version is stored first and
 named afterwards, on the condition that no other version has been named in the meantime.
 """
 
@@ -46,7 +46,7 @@ Overrides = dict[str, Override]
 
 @dataclass(frozen=True, slots=True)
 class _Head:
-    """A tenant's version that is in force, and the key of its object."""
+    """A tenant's version that is in effect, and the key of its object."""
 
     tenant_id: str
     version: int
@@ -92,7 +92,7 @@ class OverrideChange:
 class _Step:
     """A change of a tenant's overrides, with the facts of its audit entry."""
 
-    # Returns the overrides after the change, given those in force and the present instant
+    # Returns the overrides after the change, given those in effect and the present instant
     rule: Callable[[Overrides, datetime], Overrides]
     # The SKUs of the change
     skus: Collection[str]
@@ -123,7 +123,7 @@ class OverrideStore:
     objects: ObjectStore
 
     def document(self, tenant_id: str) -> OverrideDocument:
-        """Return the version of a tenant's overrides that is in force."""
+        """Return the version of a tenant's overrides that is in effect."""
         return self._read(self._head(tenant_id))
 
     def put(

@@ -162,7 +162,7 @@ def dropped(
 def removed(
     state: DeliveryState, tried: DeliveryState, now: datetime
 ) -> DeliveryState | None:
-    """Remove a delivery that the config has no more, unless it is due again."""
+    """Remove a delivery that is no longer in the config, unless it is due again."""
     if _is_same_work(state, tried):
         return None
     return replace(state, tried_seq=None, due_at=now)
@@ -170,7 +170,7 @@ def removed(
 
 @rule
 def already_sent(state: DeliveryState, now: datetime) -> DeliveryState:
-    """End a try of a publication that the server has already."""
+    """End a try of a publication that the server already has."""
     sent = state.delivered
     if sent is None:
         return replace(state, tried_seq=None, due_at=now)
@@ -181,7 +181,7 @@ def already_sent(state: DeliveryState, now: datetime) -> DeliveryState:
 def broken_off(
     state: DeliveryState, due_at: datetime, *, is_doubtful: bool = False
 ) -> DeliveryState:
-    """End a try from which nothing was learned, and let the next come later."""
+    """End a try that has told nothing, and let the next one come later."""
     after = replace(state, tried_seq=None, due_at=due_at)
     if is_doubtful:
         after = replace(after, doubtful_seqs=_doubtful(after, state.tried_seq))
@@ -238,7 +238,7 @@ def _is_same_work(state: DeliveryState, tried: DeliveryState) -> bool:
 def _doubtful(state: DeliveryState, seq: int | None) -> tuple[int, ...]:
     """Return the publications that the server may have, with one more of them.
 
-    Two stand for any number: none of them is the next one alone.
+    Two are enough, because the next publication differs from at least one of them.
     """
     seqs = {*state.doubtful_seqs}
     if seq is not None:

@@ -1,1 +1,1 @@
-"""A tenant's feed: the one in force, the one held back, and how either changes."""
+"""A tenant's feed: the live one, the one on hold, and how either changes."""

@@ -33,7 +33,7 @@ def copy_name(owner_id: str, suffix: str, channel_id: str | None = None) -> str:
 
 
 class PublishedBy(StrEnum):
-    """How a feed came into force."""
+    """How a feed went live."""
 
     RUN = "run"
     RELEASE = "release"
@@ -42,7 +42,7 @@ class PublishedBy(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """A feed that is, or was, in force."""
+    """A feed that is live, or was."""
 
     run_id: str  # the run that made the feed
     key: str  # the S3 key of the published copy
@@ -140,7 +140,7 @@ class FeedPointer:
     """A tenant's feed."""
 
     tenant_id: str
-    # The last publications, newest first; the first one is in force
+    # The last publications, newest first; the first one is live
     publications: tuple[Publication, ...]
     held_run_id: str | None = None  # the run whose feed is held back
     revision: int = 0  # grows with every change; a change is conditional on it
@@ -179,7 +179,7 @@ class FeedUpdate:
 
     @property
     def is_publication(self) -> bool:
-        """True if the change puts another feed into force."""
+        """True if the change makes another feed the live one."""
         before = self.before
         return before is None or before.in_force != self.after.in_force
 
@@ -251,7 +251,7 @@ def reported(
 
 
 def with_publication(run: RunRecord, pointer: FeedPointer) -> RunRecord:
-    """Return a run's record with its publication noted, if its feed is in force."""
+    """Return a run's record with its publication noted, if its feed is live."""
     publication = pointer.in_force
     if publication.run_id != run.run_id:
         return run

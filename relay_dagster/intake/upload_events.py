@@ -20,7 +20,7 @@ _MAX_SHOWN = 100
 
 
 class NotAnEventError(ValueError):
-    """The body of a message is no event of S3; the text of the error says why."""
+    """The body of a message is not an event of S3; the text of the error says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ def uploads_in(body: str) -> list[CreatedObject]:
     """Return the created objects that a message's body tells of.
 
     Raises:
-        NotAnEventError: The body is no event of S3.
+        NotAnEventError: The body is not an event of S3.
     """
     document = _read_object(body)
     if document.get("Type") == "Notification":

@@ -1,8 +1,8 @@
-"""The invariants of runs, locks, and feeds, examined over all that is stored.
+"""The invariants of runs, locks, feeds, and deliveries, examined over all that is stored.
 
 Nothing is changed here. DynamoDB scans the runs table for suspicious items, which are read again,
-consistently, and judged again: a change that was only in progress is no finding. Nor is a problem
-of minutes, because the reconciler settles what dead processes leave.
+consistently, and judged again: a change that was only in progress is not a finding. Neither is a
+problem of minutes, because the reconciler settles what dead processes leave.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set

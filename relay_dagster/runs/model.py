@@ -106,7 +106,7 @@ class RunRecord:
     ``attempt`` is the latest attempt that was dispatched, 0 before the first;
     ``dispatched_at`` and ``dagster_run_id`` belong to it and are None between attempts.
     ``asked_version`` is the config version in the queue's message, ``config_version``
-    the one that took effect, and ``baseline_run_id`` the run whose feed was in force
+    the one that took effect, and ``baseline_run_id`` the run whose feed was live
     then. ``vendors`` is None for all vendors. ``attempt_code`` is the error of the last
     attempt of a run that has used up its attempts, and ``of_catalog`` is True if the
     merchant's catalog caused the failure.

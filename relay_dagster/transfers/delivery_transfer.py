@@ -1,9 +1,9 @@
 """One delivery of a publication: its file, the way there, and the outcome.
 
-The file is renamed to its name only while the lease holds, so a process that was paused
-for too long puts no older file over a newer one. A process that dies leaves a try that
-was not ended. The next process then counts it as a failure, and sends the same file
-again, or the whole of a newer publication.
+The file gets its name only while the lease holds, so a process that was paused for too
+long cannot replace a newer file with an older one. If a process dies, its try has no end.
+The next process counts it as a failure, and sends the same file again, or the whole file
+of a newer publication.
 """
 
 from collections.abc import Callable, Iterator

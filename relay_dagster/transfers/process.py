@@ -1,7 +1,7 @@
 """The process of `relay transfers`: all calls to strangers' servers that move files.
 
-It needs no database of Dagster and starts no run, so a server that brings it to its end
-stops nothing else. On SIGTERM it gives its leases back, and another process goes on.
+It needs no database of Dagster and starts no run, so a server that makes it crash stops
+nothing else. On SIGTERM it gives its leases back, and another process goes on.
 """
 
 import signal

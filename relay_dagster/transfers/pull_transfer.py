@@ -113,7 +113,7 @@ class Transfer:
         """Pull the file if it is new, store the outcome, and return it in words.
 
         Raises:
-            CallError: There is no file to be had. The outcome is not stored.
+            CallError: No file can be fetched. The outcome is not stored.
             LeaseLostError: The pull is in other hands.
             TenantClosingError: The tenant is being deleted.
         """

@@ -96,7 +96,7 @@ class Puller:
     def _fail(
         self, leased: LeasedItem[PullState], error: str, *, names_part: bool
     ) -> None:
-        """Note that there is no file to be had, and send an event if that goes on."""
+        """Note that no file can be fetched, and send an event if that goes on."""
         now = self.clock()
         rule = pulls.failed(error, now)
         event = pulls.event_of(

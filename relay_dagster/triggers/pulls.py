@@ -249,13 +249,13 @@ def unsettled(
 
 @rule
 def postponed(state: PullState, now: datetime, wait: timedelta) -> PullState:
-    """Let a pull come later about which nothing was learned."""
+    """Let a pull that has told nothing come later."""
     return _due_after(state, now, wait)
 
 
 @rule
 def forgotten(state: PullState, now: datetime) -> PullState | None:
-    """Remove a pull that the config has no more, unless somebody has asked in the meantime."""
+    """Remove a pull that is no longer in the config, unless somebody has asked for it."""
     return None if state.asked_at is None else replace(state, due_at=now)
 
 

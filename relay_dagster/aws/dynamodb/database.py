@@ -287,7 +287,7 @@ class Database:
     def audit_write(self, entry: AuditEntry) -> Write:
         """Return the write of an entry of the audit.
 
-        An entry with the same id is the very same entry, so its existence is no error.
+        An entry with the same id is the very same entry, so its existence is not an error.
         """
         item = {
             schema.KEY: entry.audit_id,

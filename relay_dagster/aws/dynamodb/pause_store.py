@@ -18,7 +18,7 @@ _PAUSES = codec.Codec(kind=Pause, in_key="tenant_id")
 
 @dataclass(frozen=True, slots=True)
 class PauseStore:
-    """The pauses that are in force."""
+    """The pauses that are in effect."""
 
     database: Database
 

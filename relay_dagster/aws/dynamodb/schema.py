@@ -118,7 +118,7 @@ class Kind(StrEnum):
     SECRET = "SECRET"  # noqa: S105 - this is the prefix of a key, not a secret
     SESSION = "SESSION"  # a signed-in person's session on the pages
     SESSIONS = "SESSIONS"  # the digests of the latest sessions of an API key
-    OVERRIDES = "OVERRIDES"  # the version of the overrides that is in force
+    OVERRIDES = "OVERRIDES"  # the version of the overrides that is in effect
     WEBHOOKS = "WEBHOOKS"  # all webhooks of a tenant, with their secrets
     PAUSE = "PAUSE"  # a pause; one without a name is of all tenants
     DELETION = (

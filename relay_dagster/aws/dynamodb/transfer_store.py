@@ -236,7 +236,7 @@ class TransferStore(Generic[State, Plan]):
         return self.queue.change_value(tenant_id, new_item, rule, audited)
 
     def forget(self, tenant_id: str, name: str) -> None:
-        """Remove a transfer that the config has no more, unless it is in progress."""
+        """Remove a transfer that is no longer in the config, unless it is in progress."""
         item = self.queue.get(self.kind.key.key(tenant_id, name))
         if item is not None and item.lease is None:
             self.database.runs.carry_out(self.queue.write(item, None))
