@@ -15,7 +15,7 @@ from relay_dagster.api.http.middleware import BodyRefusedError
 from relay_dagster.api.http.request_parsing import read_body
 from relay_dagster.api.limits import DEFAULT_API_LIMITS
 from relay_dagster.api.security.sessions import form_token
-from relay_dagster.api.web.visits import session_secret_of
+from relay_dagster.api.web.visits import fields_to_repeat, session_secret_of
 
 _PAGES_WITH_FORMS = ("/app/tenants/", "/app/runs/")
 # The address of a form of settings: its tenant, the page of the form, an action.
@@ -30,7 +30,6 @@ _SETTINGS = re.compile(
 )
 # The key, the two tokens, and the addresses need the rest of the sign-in form.
 _MAX_BYTES = DEFAULT_API_LIMITS.sign_in_bytes - 2048
-_OWN_FIELDS = ("token", "step")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +55,7 @@ class LateForm:
 
         Without its step, the form leads to the review of its changes.
         """
-        return [
-            (name, value)
-            for name, value in QueryParams(self.text).multi_items()
-            if name not in _OWN_FIELDS
-        ]
+        return fields_to_repeat(QueryParams(self.text))
 
 
 async def late_form_of(request: Request) -> LateForm | None:

@@ -25,6 +25,8 @@ from relay_dagster.tenants.scopes import Scope
 from relay_dagster.wire.base import RequestBody
 
 _OWN_SITES = ("same-origin", "none")
+# The fields of a form that belong to one request
+_OWN_FIELDS = ("token", "step")
 _Body = TypeVar("_Body", bound=RequestBody)
 
 
@@ -208,6 +210,18 @@ def _form_of_session(request: Request, body: bytes) -> QueryParams:
 
 def _parse_form(body: bytes) -> QueryParams:
     return QueryParams(body.decode(errors="replace"))
+
+
+def fields_to_repeat(form: QueryParams) -> list[tuple[str, str]]:
+    """Return the names and values of a form for another form that repeats it.
+
+    That form has a token of its own, and its step may be a different one.
+    """
+    return [
+        (name, text)
+        for name, text in form.multi_items()
+        if name not in _OWN_FIELDS
+    ]
 
 
 SignInForm = Annotated[QueryParams, Depends(_sign_in_form)]

@@ -30,7 +30,6 @@ _MISMATCH = "CONFIG_VERSION_MISMATCH"
 _MAX_LINES = 200
 _MAX_DOUBTS = 20
 _MAX_DIGITS = 15
-_OWN_FIELDS = ("token", "step")
 # The steps after which the form is shown again: a review is left, or a SKU is tried.
 _FORM_STEPS = ("edit", "try")
 
@@ -156,11 +155,7 @@ def _review(edit: Edit, stored: StoredConfig, draft: Draft) -> Response:
         more_lines=max(0, len(draft.lines) - _MAX_LINES),
         doubts=draft.doubts,
         version=stored.version,
-        fields=[
-            (name, text)
-            for name, text in edit.form.multi_items()
-            if name not in _OWN_FIELDS
-        ],
+        fields=visits.fields_to_repeat(edit.form),
     )
 
 
