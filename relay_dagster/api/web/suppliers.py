@@ -142,6 +142,7 @@ def _supplier_page(
     platform = supplier.parts.platform
     inputs = list(supplier.inputs.values())
     name = uploads.next_name_of_link(platform, inputs, link)
+    last_uploads = uploads.last_uploads(platform, link.tenant_id, inputs)
     places = []
     for tenant_input in inputs:
         check_path = f"/s/{supplier.request.path_params['token']}/check"
@@ -161,9 +162,7 @@ def _supplier_page(
                 part_id=tenant_input.part.part_id,
                 changes=tenant_input.part.changes,
                 form=form,
-                latest=uploads.last_uploads(
-                    platform, link.tenant_id, tenant_input
-                ),
+                latest=last_uploads[tenant_input.name],
                 check_path=check_path,
                 is_checked=tenant_input is checked_input and check is not None,
             )

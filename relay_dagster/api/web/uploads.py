@@ -19,6 +19,7 @@ from relay_dagster.api.routes.runs import summary_of
 from relay_dagster.api.routes.uploads import sign_key
 from relay_dagster.api.web import error_words, visits, words
 from relay_dagster.aws.dynamodb.link_store import Link
+from relay_dagster.aws.stored_objects import ObjectInfo
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.triggers import link_uploads
 from relay_dagster.triggers.inputs import Input
@@ -45,6 +46,15 @@ class Upload(NamedTuple):
     size: int  # bytes
     tone: words.Tone
     verdict: str
+
+
+class _RunResult(NamedTuple):
+    """A vendor in an ended run."""
+
+    entry: Mapping[str, Any]  # the vendor's entry in the run's manifest
+    rows: (
+        Mapping[str, Any] | None
+    )  # the counts of its rows; None if none was read
 
 
 # --- the form -----------------------------------------------------------------------
@@ -174,15 +184,37 @@ def next_name_of_link(
 
 
 def last_uploads(
-    platform: Platform, tenant_id: str, tenant_input: Input
+    platform: Platform, tenant_id: str, inputs: Sequence[Input]
+) -> dict[str, list[Upload]]:
+    """Return the latest files of a vendor's inputs, by the name of the input.
+
+    Each list has the newest file first. Each file has its result in the latest runs,
+    whose files are read once for all inputs.
+    """
+    files: dict[str, Sequence[ObjectInfo]] = {}
+    for tenant_input in inputs:
+        if tenant_input.prefix:
+            files[tenant_input.name] = platform.objects.newest_objects(
+                tenant_input.prefix, _MAX_UPLOADS
+            )
+    results: list[_RunResult] = []
+    if any(files.values()):
+        results = _results_of_runs(platform, tenant_id, inputs[0].vendor_id)
+    return {
+        tenant_input.name: _uploads_of(
+            tenant_input, files.get(tenant_input.name, ()), results
+        )
+        for tenant_input in inputs
+    }
+
+
+def _uploads_of(
+    tenant_input: Input,
+    files: Sequence[ObjectInfo],
+    results: Sequence[_RunResult],
 ) -> list[Upload]:
-    """Return an input's latest files and their results in runs, newest first."""
-    if not tenant_input.prefix:
-        return []
-    files = platform.objects.newest_objects(tenant_input.prefix, _MAX_UPLOADS)
-    if not files:
-        return []
-    verdicts = _verdicts_of_runs(platform, tenant_id, tenant_input)
+    """Return the files of an input, which are sorted from new to old."""
+    verdicts = _verdicts_of_runs(tenant_input, results)
     uploads = []
     is_replaced = False
     for file in files:
@@ -197,7 +229,7 @@ def last_uploads(
         uploads.append(
             Upload(
                 file.last_modified,
-                _name_of(file.key, tenant_input.prefix),
+                _name_of(file.key, str(tenant_input.prefix)),
                 file.size,
                 verdict.tone,
                 verdict.text,
@@ -223,35 +255,48 @@ def _identity_of(key: str, modified_at: datetime) -> tuple[str, datetime]:
     return key, modified_at.replace(microsecond=0)
 
 
-def _verdicts_of_runs(
-    platform: Platform, tenant_id: str, tenant_input: Input
-) -> dict[tuple[str, datetime], words.Verdict]:
-    """Return the results of an input's files in the latest runs, by the file's identity.
-
-    If several runs used the same file, the result is the latest run's.
-    """
+def _results_of_runs(
+    platform: Platform, tenant_id: str, vendor_id: str
+) -> list[_RunResult]:
+    """Return the results of the latest runs that had a file of a vendor, oldest first."""
     ended_runs = [
         run for run in platform.runs.newest_runs(tenant_id) if run.has_ended
     ]
-    verdicts: dict[tuple[str, datetime], words.Verdict] = {}
+    results = []
     for run in reversed(ended_runs[:_MAX_RUNS]):
         key = run.artifacts.get("input_manifest")
         if key is None:
             continue
         manifest = json.loads(platform.objects.read_or_none(key) or b"{}")
-        entry = manifest.get("vendors", {}).get(tenant_input.vendor_id) or {}
-        # A vendor of one file has no list.
-        vendor_files = entry.get("files", [{**entry, "part_id": None}])
-        part_id = tenant_input.part.part_id
+        entry = manifest.get("vendors", {}).get(vendor_id) or {}
+        if _files_of(entry):
+            rows = summary_of(run, platform).get("rows") or {}
+            results.append(_RunResult(entry, rows.get(vendor_id)))
+    return results
+
+
+def _files_of(entry: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the files of a vendor's entry; a vendor of one file has no list."""
+    files = entry.get("files", [{**entry, "part_id": None}])
+    return [file for file in files if file.get("s3_key")]
+
+
+def _verdicts_of_runs(
+    tenant_input: Input, results: Sequence[_RunResult]
+) -> dict[tuple[str, datetime], words.Verdict]:
+    """Return the results of an input's files in runs, by the file's identity.
+
+    If several runs used the same file, the result is the latest run's.
+    """
+    part_id = tenant_input.part.part_id
+    verdicts: dict[tuple[str, datetime], words.Verdict] = {}
+    for entry, rows in results:
         files = [
-            file
-            for file in vendor_files
-            if file["part_id"] == part_id and file.get("s3_key")
+            file for file in _files_of(entry) if file["part_id"] == part_id
         ]
         if not files:
             continue
-        rows = summary_of(run, platform).get("rows") or {}
-        counts = _counts_of(rows.get(tenant_input.vendor_id), part_id)
+        counts = _counts_of(rows, part_id)
         verdict = _verdict_of_run(entry, counts, file_count=len(files))
         for file in files:
             modified_at = datetime.fromisoformat(file["last_modified"])

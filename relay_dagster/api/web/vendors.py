@@ -1,7 +1,7 @@
 """A vendor's page: upload and check its file, and apply the proposed settings."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, NamedTuple
 
 from fastapi import Query, Request, Response
@@ -207,11 +207,12 @@ def _vendor_page(
         )
         raise ProblemError("NOT_FOUND", message)
     path = vendor_path(tenant_id, vendor_id)
-    places = [
-        _upload_place(tenant_input, request, visit)
+    inputs = [
+        tenant_input
         for tenant_input in inputs_of(config).values()
         if tenant_input.vendor_id == vendor_id
     ]
+    places = list(_upload_places(inputs, request, visit))
     status = get_status(tenant_id, visit)
     vendor_statuses = {
         vendor_status.vendor_id: vendor_status
@@ -234,32 +235,32 @@ def _vendor_page(
     )
 
 
-def _upload_place(
-    tenant_input: Input, request: Request, visit: visits.Visit
-) -> uploads.UploadPlace:
-    """Return the form for the files of an input, and its latest files."""
-    path = vendor_path(visit.tenant_id, tenant_input.vendor_id)
-    part_id = tenant_input.part.part_id
-    check_path = None
-    if visit.may(Scope.CONFIG):
-        check_path = f"{_path_of_input(path, part_id)}/check"
-    form = None
-    if visit.may(Scope.UPLOAD) and tenant_input.prefix is not None:
-        form = uploads.upload_form(
-            request,
-            visit.platform,
-            tenant_input,
-            redirect_path=check_path or path,
+def _upload_places(
+    inputs: Sequence[Input], request: Request, visit: visits.Visit
+) -> Iterator[uploads.UploadPlace]:
+    """Yield the inputs of a vendor, each with its form and its latest files."""
+    latest = uploads.last_uploads(visit.platform, visit.tenant_id, inputs)
+    for tenant_input in inputs:
+        path = vendor_path(visit.tenant_id, tenant_input.vendor_id)
+        part_id = tenant_input.part.part_id
+        check_path = None
+        if visit.may(Scope.CONFIG):
+            check_path = f"{_path_of_input(path, part_id)}/check"
+        form = None
+        if visit.may(Scope.UPLOAD) and tenant_input.prefix is not None:
+            form = uploads.upload_form(
+                request,
+                visit.platform,
+                tenant_input,
+                redirect_path=check_path or path,
+            )
+        yield uploads.UploadPlace(
+            part_id=part_id,
+            changes=tenant_input.part.changes,
+            form=form,
+            latest=latest[tenant_input.name],
+            check_path=check_path,
         )
-    return uploads.UploadPlace(
-        part_id=part_id,
-        changes=tenant_input.part.changes,
-        form=form,
-        latest=uploads.last_uploads(
-            visit.platform, visit.tenant_id, tenant_input
-        ),
-        check_path=check_path,
-    )
 
 
 def _path_of_input(vendor_page: str, part_id: str | None) -> str:
