@@ -7,6 +7,7 @@ and so do those of ``hammer_house``, whose vendor sends several files.
 
 from importlib import resources
 
+from relay_core.domain.codes import CATALOG
 from relay_core.samples import generator
 
 SAMPLE_TENANTS = ("acme_parts", "tool_yard", "hammer_house")
@@ -44,34 +45,37 @@ def sample_config_text(tenant: str) -> str:
 def sample_files(tenant: str) -> dict[str, list[tuple[str, bytes]]]:
     """Return ``{input: [(file name, bytes)]}``, the files of each input in reading order.
 
-    An input is a vendor's base, ``VENDOR/PART``, or the catalog of ``tool_yard``.
+    An input is a vendor's base, ``VENDOR/PART``, or the catalog of ``tool_yard``. The bytes are
+    the same on every machine.
     """
-    if tenant != "hammer_house":
-        files = {name: [file] for name, file in sample_feeds(tenant).items()}
-        if tenant == "tool_yard":
-            place = resources.files(__name__) / tenant / "catalog" / _PRODUCTS
-            files["catalog"] = [(_PRODUCTS, place.read_bytes())]
-        return files
-    folder = resources.files(__name__) / tenant / "feeds"
+    _known(tenant)
+    if tenant == "acme_parts":
+        return {name: [feed] for name, feed in generator.feeds().items()}
+    folder = resources.files(__name__) / tenant
+    feeds = folder / "feeds"
+    if tenant == "hammer_house":
+        return {
+            name: [(file, (feeds / file).read_bytes()) for file in files]
+            for name, files in _FILES_OF_INPUTS.items()
+        }
+    catalog = folder / CATALOG / _PRODUCTS
+    files_by_name = {file.name: file.read_bytes() for file in feeds.iterdir()}
     return {
-        name: [(file, (folder / file).read_bytes()) for file in files]
-        for name, files in _FILES_OF_INPUTS.items()
+        **{
+            name.partition(".")[0]: [(name, data)]
+            for name, data in sorted(files_by_name.items())
+        },
+        CATALOG: [(_PRODUCTS, catalog.read_bytes())],
     }
 
 
 def sample_feeds(tenant: str) -> dict[str, tuple[str, bytes]]:
-    """Return ``{vendor_id: (file name, bytes)}``, the same bytes on every machine.
-
-    Of a vendor of several files it is the first one.
-    """
-    _known(tenant)
-    if tenant == "hammer_house":
-        return {tenant: sample_files(tenant)[tenant][0]}
-    if tenant == "acme_parts":
-        return generator.feeds()
-    files = (resources.files(__name__) / tenant / "feeds").iterdir()
-    named = sorted((each.name, each.read_bytes()) for each in files)
-    return {name.partition(".")[0]: (name, data) for name, data in named}
+    """Return ``{vendor_id: (file name, bytes)}``; of a vendor of several files the first one."""
+    return {
+        name: files[0]
+        for name, files in sample_files(tenant).items()
+        if name != CATALOG and "/" not in name
+    }
 
 
 def sample_sku_maps(tenant: str) -> dict[str, tuple[str, bytes]]:
