@@ -29,11 +29,12 @@ NOTHING = {
 }
 
 
+def entries(**changes: Any) -> list[dict[str, Any]]:
+    return [{**DELIVERY, **changes, "delivery_id": name} for name in ("b", "a")]
+
+
 def store(world: ApiWorld, **changes: Any) -> None:
-    entries = [
-        {**DELIVERY, **changes, "delivery_id": name} for name in ("b", "a")
-    ]
-    answer = world.store_config(tenant_id=TENANT, deliveries=entries)
+    answer = world.store_config(tenant_id=TENANT, deliveries=entries(**changes))
     assert answer.is_success
 
 
@@ -104,15 +105,8 @@ def test_the_last_file_and_the_last_error_are_shown(world: ApiWorld) -> None:
     run_id = publish(world)
     ask(world)
     now = utc_now()
-    (entry, _) = load_config(
-        config_document(
-            tenant_id=TENANT,
-            deliveries=[
-                {**DELIVERY, "delivery_id": "b"},
-                {**DELIVERY, "delivery_id": "a"},
-            ],
-        )
-    ).deliveries
+    document = config_document(tenant_id=TENANT, deliveries=entries())
+    (entry, _) = load_config(document).deliveries
     publication = PublicationMark(run_id, 1, now)
     sent = SentFile(publication, entry.digest, "key", "changes", 3)
 
