@@ -85,3 +85,12 @@ def read_page(html: bytes) -> Element:
     reader.close()
     (page,) = reader.open
     return page
+
+
+def errors_on(page: Element) -> list[Element]:
+    """Return the paragraphs of a page that tell an error."""
+    return [
+        paragraph
+        for paragraph in page.all("p")
+        if paragraph.attributes.get("class") == "error"
+    ]

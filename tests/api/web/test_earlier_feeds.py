@@ -6,7 +6,7 @@ import pytest
 
 from relay_dagster.feeds.pointer import PublishedBy
 from support.api_world import NOBODY_S_RUN, TENANT, ApiWorld
-from support.html_page import Element, read_page
+from support.html_page import Element, errors_on, read_page
 from support.page_visitor import HOME, Visitor, signed_in
 
 FEEDS = f"{HOME}/feeds"
@@ -32,12 +32,8 @@ def cells_of(page: Element, head: str) -> list[str]:
 
 
 def error_of(page: Element) -> str:
-    (error,) = (
-        paragraph.text
-        for paragraph in page.all("p")
-        if paragraph.attributes.get("class") == "error"
-    )
-    return error
+    (error,) = errors_on(page)
+    return error.text
 
 
 def test_an_earlier_feed_becomes_live_again_after_a_confirmation(

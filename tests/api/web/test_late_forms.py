@@ -33,7 +33,7 @@ def send_late(visitor: Visitor, path: str, **changes: Any) -> Response:
 
 
 def sign_in(visitor: Visitor, page: Element, key: str) -> Response:
-    """Send the sign-in form as it stands, with a key."""
+    """Send the sign-in form unchanged but for a key."""
     fields = {**form_of(page, "/app/sign-in"), "key": key}
     return visitor.client.post("/app/sign-in", data=fields)
 

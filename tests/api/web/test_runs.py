@@ -11,7 +11,7 @@ from relay_core.domain.codes import Stage
 from relay_core.domain.records import RunFailure, VendorResult
 from relay_dagster.runs.model import Outcome
 from support.api_world import NOBODY_S_RUN, TENANT, ApiWorld
-from support.html_page import read_page
+from support.html_page import errors_on, read_page
 from support.page_visitor import HOME, Visitor, signed_in
 
 SUMMARY = {
@@ -81,11 +81,7 @@ def test_a_decision_needs_a_reason(visitor: Visitor, reason: str) -> None:
         rejected = visitor.fill(page, act, reason=reason)
         assert rejected.status_code == 422
         again = read_page(rejected.content)
-        (error,) = (
-            each
-            for each in again.all("p")
-            if each.attributes.get("class") == "error"
-        )
+        (error,) = errors_on(again)
         wanted = "Enter at most 500" if reason.strip() else "Enter a reason."
         assert wanted in error.text
         fields = [

@@ -21,7 +21,7 @@ from relay_dagster.runs.ports import utc_now
 from support.api_world import ADMIN, NOBODY_S_RUN, TENANT, ApiWorld
 from support.builders import vendor_document
 from support.fakes import CallCounter
-from support.html_page import read_page
+from support.html_page import errors_on, read_page
 from support.page_visitor import COOKIE, HOME, Visitor, browser, signed_in
 
 CSP = (
@@ -225,11 +225,7 @@ def test_an_admin_key_does_not_sign_in(world: ApiWorld) -> None:
     assert response.status_code == 403
     assert "set-cookie" not in response.headers
     page = read_page(response.content)
-    (error,) = (
-        each
-        for each in page.all("p")
-        if each.attributes.get("class") == "error"
-    )
+    (error,) = errors_on(page)
     assert "Use a tenant key to sign in." in error.text
     (field,) = (e for e in page.all("input") if e.attributes["name"] == "key")
     assert (

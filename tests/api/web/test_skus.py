@@ -16,7 +16,7 @@ from relay_dagster.runs.ports import utc_now
 from support.api_world import ApiWorld
 from support.builders import config_document, feed, vendor_document
 from support.explaining import run_in_memory
-from support.html_page import Element, read_page
+from support.html_page import Element, errors_on, read_page
 from support.page_visitor import HOME, Visitor, signed_in
 
 DOCUMENT = config_document(
@@ -241,11 +241,7 @@ def test_an_error_is_beside_its_field_and_nothing_of_the_form_is_lost(
     response = visitor.fill(page, "/override", **others, **{field: text})
     assert response.status_code == 422
     again = read_page(response.content)
-    (shown,) = (
-        each
-        for each in again.all("p")
-        if each.attributes.get("class") == "error"
-    )
+    (shown,) = errors_on(again)
     assert error in shown.text
     (marked,) = (
         each

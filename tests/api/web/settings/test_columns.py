@@ -102,11 +102,7 @@ def test_the_columns_of_a_part_s_file_are_chosen(visitor: Visitor) -> None:
     )
     page = visitor.open(link)
     assert roles(page) == {"Artikel": "sku", "Bestand": "quantity_available"}
-    fields = form_of(page, f"{HOME}/settings/{SLUG}")
-    answer = visitor.client.post(
-        f"{HOME}/settings/{SLUG}", data={**fields, "step": "save"}
-    )
-    assert answer.status_code == 303, answer.text
+    save(visitor, SLUG, page)
     (vendor,) = stored(visitor)[1]["vendors"]
     assert vendor["parser"] == {"format": "csv"}
     assert vendor["parts"][0]["parser"] == {

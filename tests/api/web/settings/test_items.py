@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from support.builders import vendor_document
+from support.html_page import errors_on
 from support.page_visitor import Visitor
-from support.settings_forms import SETTINGS, form_of, lines, save, send, stored
+from support.settings_forms import SETTINGS, lines, save, send, stored
 
 
 def test_a_channel_is_added_changed_and_removed(visitor: Visitor) -> None:
@@ -43,12 +44,9 @@ def test_a_channel_is_added_changed_and_removed(visitor: Visitor) -> None:
     save(visitor, slug, page)
     channel["price"] = {"pct": "-0.1", "flat": "1"}
     assert stored(visitor)[1]["channels"] == [channel]
-    path = f"{SETTINGS}/{slug}"
-    fields = form_of(visitor.open(path), f"{path}/remove")
-    answer = visitor.client.post(
-        f"{path}/remove", data={**fields, "step": "save"}
-    )
-    assert answer.headers["location"] == f"{SETTINGS}/channels?saved=4"
+    page = visitor.open(f"{SETTINGS}/{slug}")
+    place = save(visitor, f"{slug}/remove", page)
+    assert place == f"{SETTINGS}/channels?saved=4"
     assert stored(visitor)[1]["channels"] == []
 
 
@@ -74,11 +72,7 @@ def test_the_faults_of_a_new_channel_stand_beside_its_fields(
     page = send(
         visitor, "channels/list/new", 422, **{"channels.0.channel_id": "a b"}
     )
-    errors = [
-        part.text
-        for part in page.all("p")
-        if part.attributes.get("class") == "error"
-    ]
+    errors = [error.text for error in errors_on(page)]
     assert len(errors) == 2
     assert '"a b" is not a valid id' in errors[0] + errors[1]
     assert "Fill in this field." in errors

@@ -8,7 +8,7 @@ import pytest
 
 from support.api_world import ApiWorld
 from support.fakes import embedded_platform
-from support.html_page import Element, read_page
+from support.html_page import Element, errors_on, read_page
 from support.page_visitor import SITE, Visitor, signed_in
 from support.settings_forms import SETTINGS, form_of
 
@@ -43,11 +43,7 @@ def shown_once(page: Element) -> str:
 
 
 def errors(page: Element) -> list[str]:
-    return [
-        part.text
-        for part in page.all("p")
-        if part.attributes.get("class") == "error"
-    ]
+    return [error.text for error in errors_on(page)]
 
 
 def test_a_feed_link_is_shown_once_listed_and_deleted(owner: Visitor) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from support.builders import vendor_document
+from support.html_page import errors_on
 from support.page_visitor import HOME, Visitor
 from support.settings_forms import SETTINGS, form_of, lines, save, send, stored
 
@@ -53,11 +54,7 @@ def test_a_name_that_is_taken_or_not_valid_is_at_fault_beside_its_field(
         ("", "Fill in this field."),
     ):
         page = send(visitor, "new-vendor", 422, **{"vendors.1.vendor_id": name})
-        (error,) = (
-            part
-            for part in page.all("p")
-            if part.attributes.get("class") == "error"
-        )
+        (error,) = errors_on(page)
         assert text in error.text
     assert len(vendors_of(visitor)) == 1
 
