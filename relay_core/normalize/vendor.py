@@ -22,8 +22,11 @@ from relay_core.columnar.arrays import RowIndex
 from relay_core.columnar.text import bytes_of, empty_texts
 from relay_core.columnar.threads import ordered_map
 from relay_core.columnar.timestamps import BEFORE_ALL
+from relay_core.config.inputs.parts import InputPart
+from relay_core.config.inputs.uploads import FileKind
 from relay_core.domain import columns as canonical
 from relay_core.domain.limits import ReportRoom
+from relay_core.ingest.feed import ParsedFeed
 from relay_core.normalize.rejected_rows import RejectionLog
 from relay_core.normalize.result import (
     KeptColumns,
@@ -77,6 +80,19 @@ class RowsOfFile(VendorRows, Protocol):
         Raises:
             ContractBrokenError: The columns are not those of the contract.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class ReadFile:
+    """A file of a vendor after reading."""
+
+    part: InputPart
+    name: str  # the file's name
+    kind: FileKind
+    # Its rows, or the vendor if the file has none, or is unusable
+    rows: RowsOfFile | NormalizedVendor
+    # Begins to read the file again, to look up rows
+    again: Callable[[], ParsedFeed]
 
 
 def lines_of_batch(

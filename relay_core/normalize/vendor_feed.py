@@ -29,14 +29,11 @@ from relay_core.ingest.feed import (
 )
 from relay_core.ingest.formats import open_feed
 from relay_core.ingest.sku_map import SkuMap, read_sku_map
-from relay_core.normalize.file_lists.combining import combined
-from relay_core.normalize.file_lists.file_rows import ReadFile
-from relay_core.normalize.file_lists.listed_rows import ListOptions
 from relay_core.normalize.read_rows import read_rows
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.normalize.row_reader import RowReader, to_microseconds
 from relay_core.normalize.scanned_feed import scan_feed
-from relay_core.normalize.vendor import RowsOfFile, VendorRows
+from relay_core.normalize.vendor import ReadFile, RowsOfFile, VendorRows
 from relay_core.products.catalog import Catalog
 from relay_core.products.matcher import ProductMatcher
 from relay_core.validation.row_schemas import offer_schema
@@ -125,6 +122,10 @@ class FeedReader:
         files: Sequence[ReadFile],
     ) -> VendorRows | NormalizedVendor:
         """Return the rows of several files."""
+        # Only vendors of several files need them.
+        from relay_core.normalize.file_lists.combining import combined
+        from relay_core.normalize.file_lists.listed_rows import ListOptions
+
         vendor_id = feed.vendor.vendor_id
         try:
             sku_map = None

@@ -15,8 +15,8 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from relay_core.domain.input_names import name_of
 from relay_dagster.mapped_files import InputFile
-from relay_dagster.triggers.inputs import name_of
 
 if TYPE_CHECKING:
     from relay_core.config import Override, TenantConfig

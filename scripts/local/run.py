@@ -20,6 +20,7 @@ from relay_core.config import TenantConfig, VendorConfig
 from relay_core.config.inputs.uploads import FileKind
 from relay_core.config.lint import config_doubts
 from relay_core.domain.codes import FailureCode, RunStatus, Stage
+from relay_core.domain.input_names import name_of
 from relay_core.domain.records import Doubt, RunFailure
 from relay_core.domain.run_faults import too_little_memory
 from relay_core.ingest.formats import may_read_apart
@@ -41,7 +42,6 @@ from relay_core.validation import vendor_failures
 from relay_core.validation.vendor_failures import InputVerdict, VendorInput
 from relay_dagster.execution.memory_limit import MemoryLimit
 from relay_dagster.mapped_files import InputFile
-from relay_dagster.triggers.inputs import name_of
 
 KEYS = ArtifactKeys("", "")
 """The keys of a local run's files: paths below the output folder."""

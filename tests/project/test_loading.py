@@ -58,6 +58,9 @@ CONTRACTS = ("pandas", "pandera")
                 "local.explain",
                 # Every row keeps the contracts, and no cause needs a patch.
                 *(*CONTRACTS, "relay_core.onboarding.patches"),
+                # The vendor has one file.
+                "relay_core.normalize.file_lists.combining",
+                "relay_dagster.triggers.inputs",
                 # The config is JSON, and the feed is no workbook.
                 *("yaml", "xlrd", "xml", "relay_core.sandbox"),
             ),

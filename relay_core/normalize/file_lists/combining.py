@@ -8,12 +8,12 @@ from relay_core.config.inputs.parts import InputPart
 from relay_core.domain.codes import VendorStatus, WarningCode
 from relay_core.domain.records import ReportEntry
 from relay_core.domain.run_faults import fault_of, part_left_out
-from relay_core.normalize.file_lists.file_rows import ReadFile
 from relay_core.normalize.file_lists.listed_rows import (
     ListedRows,
     ListOptions,
 )
 from relay_core.normalize.result import NormalizedVendor
+from relay_core.normalize.vendor import ReadFile
 
 
 def combined(

@@ -9,8 +9,6 @@ import pyarrow as pa
 from relay_core.columnar.arrays import RecordNumbers, RowMask
 from relay_core.columnar.text import integers_of, one_chunk, with_cells
 from relay_core.config.inputs.parts import InputPart
-from relay_core.config.inputs.uploads import FileKind
-from relay_core.ingest.feed import ParsedFeed
 from relay_core.normalize.file_lists.figures import (
     files_and_records,
     numbers_in_list,
@@ -22,21 +20,8 @@ from relay_core.normalize.result import (
     NormalizedVendor,
     VendorColumns,
 )
-from relay_core.normalize.vendor import RowsOfFile
+from relay_core.normalize.vendor import ReadFile
 from relay_core.validation.row_schemas import OFFER_SCHEMA
-
-
-@dataclass(frozen=True, slots=True)
-class ReadFile:
-    """A file of a vendor after reading."""
-
-    part: InputPart
-    name: str  # the file's name
-    kind: FileKind
-    # Its rows, or the vendor if the file has none, or is unusable
-    rows: RowsOfFile | NormalizedVendor
-    # Begins to read the file again, to look up rows
-    again: Callable[[], ParsedFeed]
 
 
 @dataclass(slots=True)

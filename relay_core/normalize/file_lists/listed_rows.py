@@ -28,12 +28,11 @@ from relay_core.normalize.file_lists.figures import ListFigures, PartFigures
 from relay_core.normalize.file_lists.file_rows import (
     FileRows,
     PartRows,
-    ReadFile,
 )
 from relay_core.normalize.file_lists.offered_rows import OfferedRows
 from relay_core.normalize.file_lists.sorted_list import sorted_list
 from relay_core.normalize.result import NormalizedVendor
-from relay_core.normalize.vendor import SortedVendor
+from relay_core.normalize.vendor import ReadFile, SortedVendor
 from relay_core.products.matcher import ProductMatcher
 from relay_core.validation.row_schemas import offer_schema
 
