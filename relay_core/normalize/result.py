@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -51,6 +51,7 @@ from relay_core.validation.vendor_failures import (
 _ROW_NUMBER = "row_number"
 Cells: TypeAlias = "pa.Array | tuple[npt.NDArray[Any], RowMask]"
 """A column of all rows: texts, or numbers and the mask of their nulls."""
+AnyColumn = TypeVar("AnyColumn")
 
 
 class KeptColumns(Protocol):
@@ -75,6 +76,19 @@ class KeptColumns(Protocol):
 
     def rest(self, offered: Collection[str]) -> "KeptColumns":
         """Return the columns that winners may still need, without ``offered``."""
+
+
+def columns_of_winners(
+    columns: Mapping[str, AnyColumn],
+    offered: Collection[str],
+) -> dict[str, AnyColumn]:
+    """Return the columns that winners may still need, without ``offered``."""
+    return {
+        name: column
+        for name, column in columns.items()
+        if name in INPUT_COLUMNS or is_extra(name)
+        if name not in offered
+    }
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -126,12 +140,7 @@ class VendorColumns:
 
     def rest(self, offered: Collection[str]) -> "VendorColumns":
         """Return the columns that winners may still need, without ``offered``."""
-        columns = {
-            name: column
-            for name, column in self.columns.items()
-            if name in INPUT_COLUMNS or is_extra(name)
-            if name not in offered
-        }
+        columns = columns_of_winners(self.columns, offered)
         return VendorColumns(columns, self.rows)
 
 

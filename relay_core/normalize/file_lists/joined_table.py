@@ -9,8 +9,9 @@ import pyarrow as pa
 from relay_core.columnar import text as texts
 from relay_core.columnar.arrays import RowIndex
 from relay_core.columnar.numbers import ColumnValues
-from relay_core.domain.columns import INPUT_COLUMNS, NUMBER_COLUMNS, is_extra
+from relay_core.domain.columns import NUMBER_COLUMNS
 from relay_core.ingest.feed import TextBatch
+from relay_core.normalize.result import columns_of_winners
 from relay_core.normalize.typed_batch import TypedBatch
 from relay_core.normalize.vendor import lines_of_batch
 from relay_core.validation.row_schemas import MATCHED_BY
@@ -31,9 +32,9 @@ class TableColumns:
         rows: RowIndex,
     ) -> list[pa.Array | pa.ChunkedArray]:
         """Return some rows' cells of columns; those of a missing column are null."""
-        taken = pa.array(rows)
+        row_array = pa.array(rows)
         return [
-            self.columns[field.name].take(taken)
+            self.columns[field.name].take(row_array)
             if field.name in self.columns
             else pa.nulls(len(rows), field.type)
             for field in fields
@@ -48,12 +49,7 @@ class TableColumns:
 
     def rest(self, offered: Collection[str]) -> "TableColumns":
         """Return the columns that winners may still need, without ``offered``."""
-        columns = {
-            name: column
-            for name, column in self.columns.items()
-            if name in INPUT_COLUMNS or is_extra(name)
-            if name not in offered
-        }
+        columns = columns_of_winners(self.columns, offered)
         return TableColumns(columns, self.rows)
 
 
