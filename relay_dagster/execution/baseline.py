@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import Any
 
 from relay_core.config import VendorConfig
+from relay_core.config.inputs.parts import files_read, has_required
 from relay_core.config.inputs.uploads import FileKind
 from relay_core.domain.codes import VendorStatus
 from relay_core.domain.errors import StateUnreadableError
@@ -208,31 +209,11 @@ class PublishedInputs:
                 return None
             files = _noted_files(json.loads(note_text), source, vendor_id)
             map_key = source.sku_map(vendor_id, last_good=True)
-        files = self._files_for(vendor_id, files)
-        return _UsedInput(files, map_key) if files else None
-
-    def _files_for(
-        self,
-        vendor_id: str,
-        files: Sequence[_UsedFile],
-    ) -> list[_UsedFile]:
-        """Return the files that the vendor's config of today reads.
-
-        A vendor that had several files then and has one now has the base's newest full.
-        There are none if a required part has none.
-        """
-        vendor = self._vendors[vendor_id]
-        files_read = []
-        for part in vendor.input_parts:
-            files_of_part = [
-                file for file in files if file.part_id == part.part_id
-            ]
-            if part.changes is None:
-                files_of_part = files_of_part[:1]
-            if part.required and not files_of_part:
-                return []
-            files_read += files_of_part
-        return files_read
+        input_parts = self._vendors[vendor_id].input_parts
+        files = files_read(input_parts, files)
+        if not has_required(input_parts, files):
+            return None
+        return _UsedInput(files, map_key)
 
 
 def _noted_files(

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from relay_core.columnar.threads import tune_process
 from relay_core.config import TenantConfig, VendorConfig
+from relay_core.config.inputs.parts import files_read, has_required
 from relay_core.domain.codes import CATALOG, VendorStatus
 from relay_core.normalize.vendor_feed import FeedFile, VendorFeed
 from relay_core.publish.keys import ArtifactKeys
@@ -41,12 +42,17 @@ class _File(NamedTuple):
     pins: PinnedFile
 
     @property
+    def part_id(self) -> str | None:
+        """The part that the file is of; None for the base."""
+        return self.pins.part_id
+
+    @property
     def as_input(self) -> InputFile:
         """The file as the engine judges it before it is read."""
         return InputFile(
             self.pins.size or 0,
             self.pins.last_modified,
-            self.pins.part_id,
+            self.part_id,
             self.pins.kind,
         )
 
@@ -121,7 +127,7 @@ class ReplayInputs:
             FeedFile(
                 last_good.artifacts.file(file.artifact).data,
                 PurePosixPath(file.pins.s3_key or file.artifact).name,
-                file.pins.part_id,
+                file.part_id,
                 file.pins.kind,
             )
             for file in last_good.files
@@ -187,11 +193,11 @@ class ReplayInputs:
             FeedFile(
                 self.artifacts.file(file.artifact, file.pins.sha256).data,
                 PurePosixPath(str(file.pins.s3_key)).name,
-                file.pins.part_id,
+                file.part_id,
                 file.pins.kind,
             )
             for file in self._files_of(vendor, entry)
-            if file.pins.part_id not in parts_left_out
+            if file.part_id not in parts_left_out
         ]
         sku_map = None
         if vendor.sku_map is not None:
@@ -215,12 +221,8 @@ class ReplayInputs:
         if entry.last_good_run_id is not None:
             return _kept_input(source, vendor)
         files = _files_of(vendor, entry, f"inbound_{vendor_id}")
-        part_ids = {file.pins.part_id for file in files}
-        needed_ids = {
-            part.part_id for part in vendor.input_parts if part.required
-        }
         has_all = all(file.artifact in source.links for file in files)
-        if not has_all or not needed_ids <= part_ids:
+        if not has_all or not has_required(vendor.input_parts, files):
             return None
         uploaded_at = VendorInput(
             [file.as_input for file in files],
@@ -270,8 +272,7 @@ def _files_of(
 ) -> list[_File]:
     """Return the files of a manifest's entry that the vendor's config reads.
 
-    A vendor that had several files and now has one has the base's newest full, the
-    first file. ``name`` is the artifact's name of an only file.
+    ``name`` is the artifact's name of an only file.
     """
     if entry.files is None:
         files = [_File(name, PinnedFile(**entry.model_dump(include=_PINS)))]
@@ -280,17 +281,8 @@ def _files_of(
             _File(f"{name}.{number}", pins)
             for number, pins in enumerate(entry.files, 1)
         ]
-    chosen_files = []
-    for part in vendor.input_parts:
-        files_of_part = [
-            file
-            for file in files
-            if file.pins.part_id == part.part_id and file.pins.s3_key
-        ]
-        if part.changes is None:
-            files_of_part = files_of_part[:1]
-        chosen_files += files_of_part
-    return chosen_files
+    pinned_files = [file for file in files if file.pins.s3_key]
+    return files_read(vendor.input_parts, pinned_files)
 
 
 def _kept_input(

@@ -4,9 +4,9 @@ The first part is the *base*, which the vendor's own options describe. The optio
 ``parts`` describe the others. A vendor of one file has one part.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, Protocol, TypeAlias, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -284,3 +284,43 @@ class InputPart:
         start = len(kinds) - 1 - kinds[::-1].index("full")
         following = zip(ordered[start:], kinds[start:], strict=True)
         return [upload for upload, kind in following if kind is not None]
+
+
+# --- files of an earlier run -----------------------------------------------------------
+
+
+class FileOfPart(Protocol):
+    """A file of one part of a vendor's input."""
+
+    @property
+    def part_id(self) -> str | None:
+        """The part's id; None for the base."""
+
+
+_AnyFile = TypeVar("_AnyFile", bound=FileOfPart)
+
+
+def files_read(
+    parts: Iterable[InputPart],
+    files: Sequence[_AnyFile],
+) -> list[_AnyFile]:
+    """Return the files of an earlier input that a vendor's parts read now, in order.
+
+    A vendor that had several files then and has one now has the base's newest full.
+    """
+    files_of_parts = []
+    for part in parts:
+        files_of_part = [file for file in files if file.part_id == part.part_id]
+        if part.changes is None:
+            files_of_part = files_of_part[:1]
+        files_of_parts += files_of_part
+    return files_of_parts
+
+
+def has_required(
+    parts: Iterable[InputPart],
+    files: Iterable[FileOfPart],
+) -> bool:
+    """Return whether each part that a vendor cannot be used without has a file."""
+    part_ids = {file.part_id for file in files}
+    return all(part.part_id in part_ids for part in parts if part.required)
