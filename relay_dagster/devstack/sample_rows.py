@@ -1,6 +1,6 @@
 """Runs of the engine over a sample tenant's files, and what became of the rows in one."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 
 from relay_core.config import TenantConfig, load_config, parse_document
@@ -16,20 +16,10 @@ from relay_core.validation.vendor_failures import (
     InputVerdict,
     VendorInput,
 )
-from relay_core.vendor_pass import Sink
+from relay_core.vendor_pass import NullSink, Sink
 
 KEYS = ArtifactKeys("", "")
 """The keys of the files that a run over samples writes."""
-
-
-class _NoSink:
-    """A `Sink` that drops every file."""
-
-    def write(self, key: str, chunks: Iterable[bytes | memoryview]) -> None:
-        """Drop a file."""
-
-    def wait(self) -> None:
-        """Return at once, because nothing is written."""
 
 
 def sample_rows(
@@ -39,7 +29,7 @@ def sample_rows(
     """Run the engine over a sample tenant; return the numbers of each vendor's rows."""
     document = parse_document(sample_config_text(tenant), format="yaml")
     config = load_config(document)
-    return run_over_samples(config, tenant, requested_at, _NoSink()).rows
+    return run_over_samples(config, tenant, requested_at, NullSink()).rows
 
 
 def run_over_samples(
