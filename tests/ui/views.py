@@ -44,7 +44,11 @@ NUMBERS = (
     *("rows_in", "rows_valid", "rows_invalid", "rows_merged", "unpriced_skus"),
     *(f"seconds/{stage}" for stage in STAGES),
     *(f"changes/{name}" for name in CHANGES),
-    *(f"rows/{name}" for name in RowCounts.model_fields),
+    *(
+        f"rows/{name}"
+        for name, field in RowCounts.model_fields.items()
+        if field.is_required()
+    ),
     *(f"rules/{did}" for did in RULES_DID),
 )
 """What is drawn over time of each run that has succeeded."""
@@ -476,6 +480,18 @@ PAGES = (
             "Save override",
         ),
         act=_press_last,
+    ),
+    *_page(
+        "page_overrides",
+        QUARANTINED,
+        lambda ex: f"tenants/{QUARANTINED}/skus",
+        *("Overrides in effect", OVERRIDDEN_SKU, "24.90", "the autumn catalog"),
+    ),
+    *_page(
+        "page_feeds",
+        RELEASED,
+        lambda ex: f"tenants/{RELEASED}/feeds",
+        *("Earlier feeds", "Live", "Roll back"),
     ),
     *_page(
         "page_settings",
