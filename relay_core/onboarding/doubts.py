@@ -37,6 +37,7 @@ _TOTALS = frozenset(
     )
 )
 _EXPONENT = r"^[0-9](\.[0-9]+)?[eE]\+?[0-9]+$"
+_MIN_EXPONENT_BYTES = 3
 _ZERO_COST_MESSAGE = (
     "The cost is 0, so the price consists of shipping and margin only. If 0 means that "
     "the cost is unknown, list the column in parser.zero_is_null."
@@ -86,14 +87,14 @@ def row_doubts(
                 _ZERO_COST_MESSAGE,
             )
         skus = text.one_chunk(offers["sku"])
-        has_exponent = text.flags_of(pc.match_substring_regex(skus, _EXPONENT))
-        if has_exponent.any():
+        rounded_skus = _skus_with_exponent(skus)
+        if len(rounded_skus):
             yield Doubt(
                 "sku_exponent",
                 f"{parser_path}.column_map",
                 vendor.vendor_id,
-                int(has_exponent.sum()),
-                _sample_skus(offers, has_exponent),
+                len(rounded_skus),
+                _samples_of(rounded_skus),
                 _SKU_EXPONENT_MESSAGE,
             )
         if config.vendors[index].duplicate_skus == "compete":
@@ -157,10 +158,28 @@ def _has_zero_cost(config: TenantConfig, offers: pa.Table) -> RowMask:
     return has_zero_cost
 
 
+def _skus_with_exponent(skus: pa.StringArray) -> pa.StringArray:
+    """Return the SKUs that look like numbers with an exponent."""
+    bounds, data = text.offsets_and_bytes(skus)
+    candidates = np.flatnonzero(text.lengths_of(skus) >= _MIN_EXPONENT_BYTES)
+    starts = bounds[candidates]
+    is_digit = (data[starts] >= ord("0")) & (data[starts] <= ord("9"))
+    candidates = candidates[is_digit]
+    second_bytes = data[starts[is_digit] + 1]
+    candidates = candidates[np.isin(second_bytes, list(b".eE"))]
+    # The expression takes a hundred times as long, so it gets few SKUs.
+    candidate_skus = skus.take(pa.array(candidates))
+    has_exponent = pc.match_substring_regex(candidate_skus, _EXPONENT)
+    return candidate_skus.filter(has_exponent)
+
+
 def _sample_skus(offers: pa.Table, is_doubtful: RowMask) -> tuple[str, ...]:
     rows = pa.array(np.flatnonzero(is_doubtful)[:_MAX_SAMPLE_ROWS])
-    skus = text.one_chunk(offers["sku"]).take(rows)
-    return lint.first_samples(skus.to_pylist())
+    return _samples_of(text.one_chunk(offers["sku"]).take(rows))
+
+
+def _samples_of(skus: pa.StringArray) -> tuple[str, ...]:
+    return lint.first_samples(skus.slice(0, _MAX_SAMPLE_ROWS).to_pylist())
 
 
 def _shared_sku_doubts(

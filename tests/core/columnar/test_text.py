@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay_core.columnar.text import (
+    flags_of,
     is_empty,
     possibly_blank_rows,
     take_short,
@@ -100,3 +101,18 @@ def test_rows_of_long_offsets_come_back_in_chunks_of_short_ones() -> None:
         ["a", "long", "b"],
     )
     assert max(sum(map(len, chunk.to_pylist())) for chunk in cut.chunks) <= 4
+
+
+@given(
+    st.lists(st.sampled_from([True, False, None]), max_size=40),
+    st.integers(0, 20),
+    st.booleans(),
+)
+def test_flags_are_those_of_a_slice_and_nulls_are_false(
+    flags: list[bool | None], skipped: int, is_chunked: bool
+) -> None:
+    column = pa.array(flags, pa.bool_())[skipped:]
+    if is_chunked:
+        column = pa.chunked_array([column[:3], column[3:]])
+
+    assert flags_of(column).tolist() == [bool(flag) for flag in flags[skipped:]]

@@ -129,6 +129,9 @@ def test_a_few_rows_of_many_may_share_an_sku() -> None:
         ("4E-12", False),
         ("A4E12", False),
         ("44E1", False),
+        ("4E", False),
+        ("4.E1", False),
+        ("4", False),
     ],
 )
 def test_skus_that_a_spreadsheet_has_rounded(
