@@ -7,7 +7,7 @@ quotes every text, so it cannot write these files.
 from collections.abc import Callable, Collection, Sequence
 from functools import cache, partial
 from itertools import accumulate, chain
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -18,13 +18,49 @@ from relay_core.columnar import arrays
 from relay_core.columnar import text as texts
 from relay_core.columnar.numbers import ColumnValues
 from relay_core.domain.cell_rules import FORMULA_STARTS
+from relay_core.domain.columns import Kind
 
+TEXT_KINDS = (Kind.TEXT, Kind.CONDITION)
+"""The kinds of columns whose text may need quotes in a CSV file."""
 _DAY_SECONDS = 86_400
 _MAX_SPECIAL = ord(",")
 """No byte that must be quoted is greater, unless the delimiter is."""
 _FORMULA = f"^([{FORMULA_STARTS}])"
 _Quads: TypeAlias = list[npt.NDArray[np.uint32]]
 """Columns of four characters, each as one number."""
+
+
+class Column(NamedTuple):
+    """A column of typed cells of a file."""
+
+    kind: Kind  # the kind of the cells, which decides how they are written
+    cells: pa.Array  # one a row
+
+
+def cell_texts(column: Column) -> pa.StringArray:
+    """Return the texts of a column's cells before quoting; a null is the empty text."""
+    if column.kind in TEXT_KINDS:
+        return texts.without_nulls(column.cells)
+    numbers, is_null = written_numbers(column)
+    if column.kind is Kind.INSTANT:
+        return instant_text(numbers)
+    if column.kind is Kind.WHOLE:
+        return whole_text(numbers, is_null)
+    return cents_text(numbers, is_null)
+
+
+def written_numbers(
+    column: Column,
+) -> tuple[arrays.WholeNumbers, arrays.RowMask]:
+    """Return the numbers that a column's cells are written from, and the mask of nulls.
+
+    Amounts are cents, and instants are microseconds.
+    """
+    numbers, is_null = texts.integers_of(column.cells)
+    if column.kind is Kind.MONEY and column.cells.type.scale != 2:
+        # Ten-thousandths become cents, rounded half up; none of them is negative.
+        numbers = (numbers + 50) // 100
+    return numbers, is_null
 
 
 def quoted(text: pa.StringArray, delimiter: str = ",") -> pa.StringArray:

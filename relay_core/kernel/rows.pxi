@@ -18,7 +18,11 @@ cdef enum:
     _OFFSET_BITS = 40
     _ROWS_AHEAD = 12
     _LINE_ROOM = 192
+    _DIGITS = 20  # those of the longest number
+    _LAST_SPECIAL = 44  # a comma: no byte that needs quotes is greater
 
+cdef uint64_t _ABOVE_SPECIAL = 0x2D2D2D2D2D2D2D2D
+cdef uint64_t _HIGHEST_BITS = 0x8080808080808080
 cdef uint64_t _OFFSET_MASK = (<uint64_t>1 << _OFFSET_BITS) - 1
 
 
@@ -402,7 +406,7 @@ cdef class RowReader:
                     elif place == 4:
                         at = _comma(_timestamp(at, head.instant))
                     length = _read_length(lengths + place, &long_lengths)
-                    at = _comma(_quoted(at, texts, length))
+                    at = _comma(_quoted(at, texts, length, 44))
                     texts += length
                 if self.text_count == 4:
                     at = _comma(_timestamp(at, head.instant))
@@ -415,16 +419,18 @@ cdef class RowReader:
 
 
 cdef inline uint8_t *_quoted(
-    uint8_t *at, const uint8_t *text, Py_ssize_t length
+    uint8_t *at, const uint8_t *text, Py_ssize_t length, uint8_t delimiter
 ) noexcept nogil:
     """Write a text, in quotes if it needs them; return the position behind it."""
     cdef Py_ssize_t index
     cdef bint needs_quotes = False
     cdef uint8_t byte
+    if delimiter <= _LAST_SPECIAL and _copy_plain(at, text, length):
+        return at + length
     for index in range(length):
         byte = text[index]
         needs_quotes |= (
-            (byte == 44) | (byte == _QUOTE) | (byte == _LF) | (byte == _CR)
+            (byte == delimiter) | (byte == _QUOTE) | (byte == _LF) | (byte == _CR)
         )
     if not needs_quotes:
         if length:
@@ -442,30 +448,52 @@ cdef inline uint8_t *_quoted(
     return at + 1
 
 
+cdef inline bint _copy_plain(
+    uint8_t *at, const uint8_t *text, Py_ssize_t length
+) noexcept nogil:
+    """Copy a text; return whether none of its bytes is up to `_LAST_SPECIAL`."""
+    cdef uint64_t word, special = 0
+    cdef Py_ssize_t index = 0
+    if length < 8:
+        for index in range(length):
+            special |= text[index] <= _LAST_SPECIAL
+            at[index] = text[index]
+        return not special
+    while index + 8 <= length:
+        memcpy(&word, text + index, 8)
+        memcpy(at + index, &word, 8)
+        # Subtraction borrows the highest bit of the bytes that are less.
+        special |= (word - _ABOVE_SPECIAL) & ~word
+        index += 8
+    memcpy(&word, text + length - 8, 8)
+    memcpy(at + length - 8, &word, 8)
+    special |= (word - _ABOVE_SPECIAL) & ~word
+    return not special & _HIGHEST_BITS
+
+
 cdef inline uint8_t *_comma(uint8_t *at) noexcept nogil:
     at[0] = 44
     return at + 1
 
 
 cdef inline uint8_t *_whole(uint8_t *at, uint64_t value) noexcept nogil:
-    cdef uint8_t digits[20]
-    cdef int count = 0
-    while True:
-        digits[count] = 48 + <uint8_t>(value % 10)
-        count += 1
-        value = value / 10
-        if not value:
-            break
-    while count:
-        count -= 1
-        at[0] = digits[count]
-        at += 1
-    return at
+    """Write a number; as many bytes as the longest one has may change."""
+    cdef uint8_t digits[2 * _DIGITS]
+    cdef int first = _DIGITS
+    while value >= 100:
+        first -= 2
+        _two(digits + first, value)
+        value = value / 100
+    first -= 2
+    _two(digits + first, value)
+    first += value < 10
+    memcpy(at, digits + first, _DIGITS)
+    return at + _DIGITS - first
 
 
 cdef inline uint8_t *_two(uint8_t *at, uint64_t value) noexcept nogil:
-    at[0] = 48 + <uint8_t>(value / 10 % 10)
-    at[1] = 48 + <uint8_t>(value % 10)
+    """Write the last two digits of a number."""
+    memcpy(at, &relay_digit_pairs[2 * (value % 100)], 2)
     return at + 2
 
 
@@ -497,37 +525,40 @@ cdef inline uint8_t *_condition_word(uint8_t *at, int64_t code) noexcept nogil:
 
 
 cdef inline uint8_t *_timestamp(uint8_t *at, int64_t microseconds) noexcept nogil:
-    """Write an instant as ``YYYY-MM-DDTHH:MM:SSZ``, without its fraction."""
+    """Write an instant as ``YYYY-MM-DDTHH:MM:SSZ``, without its fraction.
+
+    The date is computed as Neri and Schneider do, "Euclidean affine functions and their
+    application to calendar algorithms". The years of rows are long after the year 0.
+    """
     cdef int64_t seconds = microseconds / 1000000
-    cdef int64_t days, era, day_of_era, year_of_era, day_of_year, month, year
+    cdef int64_t days
+    cdef uint32_t fourths, century, year, day_of_year, month, second, is_next
+    cdef uint64_t product
     if microseconds % 1000000 < 0:
         seconds -= 1
     days = seconds / _DAY
     if seconds % _DAY < 0:
         days -= 1
-    seconds -= days * _DAY
-    days += 719468
-    era = days / 146097  # the years that rows have are long after the year 0
-    day_of_era = days - era * 146097
-    year_of_era = (
-        day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096
-    ) / 365
-    day_of_year = day_of_era - (
-        365 * year_of_era + year_of_era / 4 - year_of_era / 100
-    )
-    month = (5 * day_of_year + 2) / 153
-    year = year_of_era + era * 400 + (month >= 10)
-    at = _two(_two(at, year / 100), year % 100)
+    second = <uint32_t>(seconds - days * _DAY)
+    fourths = <uint32_t>(4 * (days + 719468) + 3)
+    century = fourths / 146097
+    product = <uint64_t>2939745 * (fourths % 146097 | 3)
+    year = 100 * century + <uint32_t>(product >> 32)
+    day_of_year = <uint32_t>product / 2939745 / 4
+    month = 2141 * day_of_year + 197913
+    is_next = day_of_year >= 306  # January and February are months of the next year
+    year += is_next
+    at = _two(_two(at, year / 100), year)
     at[0] = 45
-    at = _two(at + 1, month + 3 if month < 10 else month - 9)
+    at = _two(at + 1, (month >> 16) - 12 * is_next)
     at[0] = 45
-    at = _two(at + 1, day_of_year - (153 * month + 2) / 5 + 1)
+    at = _two(at + 1, (month & 0xFFFF) / 2141 + 1)
     at[0] = 84
-    at = _two(at + 1, seconds / 3600)
+    at = _two(at + 1, second / 3600)
     at[0] = 58
-    at = _two(at + 1, seconds / 60 % 60)
+    at = _two(at + 1, second / 60 % 60)
     at[0] = 58
-    at = _two(at + 1, seconds % 60)
+    at = _two(at + 1, second % 60)
     at[0] = 90
     return at + 1
 

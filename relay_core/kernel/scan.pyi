@@ -22,6 +22,10 @@ INSTANT: int
 GTIN: int
 NUMBERS: tuple[str, ...]
 NUMBER_COUNT: int
+TEXT_FIELD: int
+WHOLE_FIELD: int
+CENTS_FIELD: int
+INSTANT_FIELD: int
 
 class SkuTable:
     def __init__(
@@ -122,3 +126,22 @@ def keep_lowest(
     numbers: WholeNumbers,
     winners: RowIndex,
 ) -> int: ...
+def take_bounds(
+    bounds: npt.NDArray[np.int32] | npt.NDArray[np.int64],
+    rows: RowIndex,
+    taken: npt.NDArray[np.int32],
+) -> int: ...
+def take_texts(
+    bounds: npt.NDArray[np.int32] | npt.NDArray[np.int64],
+    data: Bytes,
+    rows: RowIndex,
+    taken: npt.NDArray[np.int32],
+    out: Bytes,
+) -> None: ...
+def write_fields(
+    columns: list[tuple[int, WholeNumbers, Bytes | None]],
+    first: int,
+    stop: int,
+    delimiter: int,
+    out: Bytes,
+) -> tuple[int, int]: ...

@@ -22,8 +22,15 @@ cdef extern from *:
     #else
     #define relay_prefetch(address)
     #endif
+    static const char relay_digit_pairs[] =
+        "0001020304050607080910111213141516171819"
+        "2021222324252627282930313233343536373839"
+        "4041424344454647484950515253545556575859"
+        "6061626364656667686970717273747576777879"
+        "8081828384858687888990919293949596979899";
     """
     void relay_prefetch(const void *address) noexcept nogil
+    const char relay_digit_pairs[]
 
 cdef struct _Head:
     int64_t instant
@@ -32,7 +39,7 @@ cdef struct _Head:
     int64_t lead_time
     int64_t condition
 
-VERSION = 4
+VERSION = 5
 """Changes with each function and format that Python code depends on."""
 
 # The kinds of columns.
@@ -972,3 +979,4 @@ def part_starts(const uint8_t[::1] text, Py_ssize_t size, bint quoting):
 
 include "rows.pxi"
 include "groups.pxi"
+include "columns.pxi"

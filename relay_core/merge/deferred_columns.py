@@ -18,7 +18,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from relay_core.columnar.arrays import RowIndex
-from relay_core.columnar.text import flags_of, one_chunk, take_short
+from relay_core.columnar.text import flags_of, one_chunk
+from relay_core.kernel.taken_texts import take_short
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.validation.comparison import KEPT, SUSPECT_PRICE
 from relay_core.validation.row_schemas import offer_fields

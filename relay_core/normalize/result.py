@@ -12,7 +12,6 @@ import pyarrow as pa
 from relay_core.columnar.arrays import RowIndex, RowMask
 from relay_core.columnar.text import (
     one_chunk,
-    take_short,
     with_nulls,
     without_nulls,
 )
@@ -31,6 +30,7 @@ from relay_core.domain.run_faults import (
     no_catalog_rows,
     of_catalog,
 )
+from relay_core.kernel.taken_texts import take_short
 from relay_core.normalize.file_lists.figures import ListFigures
 from relay_core.normalize.typed_batch import null_cells, typed
 from relay_core.products.catalog import Catalog

@@ -18,13 +18,12 @@ from relay_core.columnar.threads import ordered_map
 from relay_core.config.models import FileConfig
 from relay_core.domain.columns import COLUMNS, Kind, extra_column
 from relay_core.domain.records import as_json
+from relay_core.kernel import csv_lines
 from relay_core.merge.result import MergedInventory
 from relay_core.publish import parquet_file
 
 Chunks = Iterator[bytes | memoryview]
 
-TEXT_KINDS = (Kind.TEXT, Kind.CONDITION)
-"""The kinds of columns whose text may need quotes in a CSV file."""
 SLICE_ROWS = 1 << 16
 """The number of rows that become text at a time."""
 GROUP_ROWS = 1_000_000
@@ -79,7 +78,7 @@ def _price_with_currency(
     currency: str,
     rows: pa.RecordBatch,
 ) -> pa.StringArray:
-    prices = _cell_texts(Kind.MONEY, rows["price"])
+    prices = csv_text.cell_texts(csv_text.Column(Kind.MONEY, rows["price"]))
     return csv_text.join_fields([prices, currency], " ")
 
 
@@ -128,10 +127,15 @@ class Field:
 
     def text(self, rows: pa.RecordBatch) -> pa.StringArray:
         """Return the CSV text of rows of the feed before quoting, one a row."""
-        texts = _cell_texts(self.source.kind, self.cells(rows))
-        if self.escapes_formulas and self.source.kind in TEXT_KINDS:
-            return csv_text.without_formulas(texts)
-        return texts
+        return csv_text.cell_texts(self.column(rows))
+
+    def column(self, rows: pa.RecordBatch) -> csv_text.Column:
+        """Return the column that the CSV text of rows of the feed is made of."""
+        kind = self.source.kind
+        cells = self.cells(rows)
+        if self.escapes_formulas and kind in csv_text.TEXT_KINDS:
+            cells = csv_text.without_formulas(cells)
+        return csv_text.Column(kind, cells)
 
 
 def headers_of(file: FileConfig) -> list[str]:
@@ -168,20 +172,6 @@ def row_texts(fields: Sequence[Field], rows: pa.Table) -> list[dict[str, str]]:
         for cells in zip(*columns, strict=True):
             texts.append(dict(zip(headers, cells, strict=True)))
     return texts
-
-
-def _cell_texts(kind: Kind, cells: pa.Array) -> pa.StringArray:
-    if kind in TEXT_KINDS:
-        return text.without_nulls(cells)
-    numbers, is_null = text.integers_of(cells)
-    if kind is Kind.INSTANT:
-        return csv_text.instant_text(numbers)
-    if kind is Kind.WHOLE:
-        return csv_text.whole_text(numbers, is_null)
-    if cells.type.scale != 2:
-        # Ten-thousandths become cents, rounded half up; none of them is negative.
-        numbers = (numbers + 50) // 100
-    return csv_text.cents_text(numbers, is_null)
 
 
 # --- formats --------------------------------------------------------------------------
@@ -262,13 +252,8 @@ def _delimited(
     yield csv_text.lines(headers, delimiter)
 
     def lines_of(batch: pa.RecordBatch) -> memoryview:
-        columns = []
-        for field in fields:
-            texts = field.text(batch)
-            if field.source.kind in TEXT_KINDS:
-                texts = csv_text.quoted(texts, delimiter)
-            columns.append(texts)
-        return csv_text.lines(columns, delimiter)
+        columns = [field.column(batch) for field in fields]
+        return csv_lines.lines_of(columns, delimiter)
 
     yield from ordered_map(lines_of, rows.to_batches(SLICE_ROWS))
 
