@@ -14,7 +14,7 @@ unexport PYTHONPATH
 unexport VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock demo dev test check thorough coverage format lint types definitions smoke chaos integration skew soak check-corpus real-feeds fuzz-api fuzz-documents fuzz-kernel explore scale bench bench-api bench-catalog bench-changes bench-channels bench-explain bench-formats bench-forms bench-hostile bench-hostile-requests bench-idle bench-memory bench-overrides bench-pages bench-parts bench-pulls bench-proof bench-quick bench-rules bench-runs bench-webhooks profile runbook schema template screenshots mutants cluster audit figures clean
+.PHONY: help setup lock demo dev test check thorough coverage format lint types definitions smoke chaos integration skew soak check-corpus real-feeds fuzz-api fuzz-documents fuzz-kernel explore scale bench bench-api bench-catalog bench-changes bench-channels bench-explain bench-formats bench-forms bench-hostile bench-hostile-requests bench-idle bench-lists bench-memory bench-overrides bench-pages bench-parts bench-pulls bench-proof bench-quick bench-rules bench-runs bench-webhooks profile runbook schema template screenshots mutants cluster audit figures clean
 
 help: ## List these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 32
@@ -136,6 +136,10 @@ bench-hostile-requests: setup ## Measure the cost of hostile requests for the AP
 
 bench-idle: setup ## Measure the CPU usage of the idle stack
 	@$(BIN)/python -m benchmarks.idle_bench
+
+bench-lists: setup ## Measure real price lists with number formats beside Polars: FEEDS_DIR (default ../shared/data), ROWS, ROUNDS
+	@$(BIN)/python -m benchmarks.lists_bench $(if $(FEEDS_DIR),--feeds $(abspath $(FEEDS_DIR))) \
+	  $(if $(ROWS),--rows $(ROWS)) $(if $(ROUNDS),--rounds $(ROUNDS))
 
 bench-memory: setup ## Measure the largest permitted feeds on machines with 2 and 4 GiB; needs root: ONLY
 	@$(BIN)/python -m benchmarks.memory_bench $(if $(ONLY),--only "$(ONLY)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -97,6 +98,23 @@ def process_goals(
             yield Goal(
                 "a run in Dagster: CPU to its first step", 1.1, first, "s"
             )
+
+
+LIST_LIMIT = 0.8
+
+
+def list_goals(
+    results: Mapping[str, Mapping[str, Samples]],
+) -> Iterator[Goal]:
+    """Yield the goals of whole processes over real price lists: all of them, and each."""
+    times = {
+        name: samples[ENGINE].times(samples[POLARS], "wall_s")
+        for name, samples in results.items()
+    }
+    median = statistics.median(times.values())
+    yield Goal("time of Polars, real price lists", LIST_LIMIT, median)
+    for name, ratio in times.items():
+        yield Goal(f"time of Polars: {name}", LIST_LIMIT, ratio)
 
 
 VARIANT_LIMITS = {

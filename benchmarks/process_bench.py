@@ -147,10 +147,14 @@ def _command(name: str, folder: Path, out: Path) -> list[str]:
             str(folder),
             str(out),
         ]
-    runner = [str(LOCAL_RUN)]
+    return [sys.executable, *runner(name), *local_options(folder, out)]
+
+
+def runner(name: str) -> list[str]:
+    """Return what Python runs for the engine, with the kernel or without it."""
     if name == WITHOUT_KERNEL:
-        runner = ["-m", "benchmarks.engine_without_kernel"]
-    return [sys.executable, *runner, *local_options(folder, out)]
+        return ["-m", "benchmarks.engine_without_kernel"]
+    return [str(LOCAL_RUN)]
 
 
 def local_options(folder: Path, out: Path) -> list[str]:

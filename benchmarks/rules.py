@@ -46,7 +46,16 @@ CANONICAL = [
 ]
 MERGED = ["sku", "quantity_available", "price", "vendor_id", "updated_at"]
 
-MONEY = r"^[0-9]{1,9}(\.[0-9]{1,4})?$"
+
+def money_pattern(decimal: str = ".", thousands: str | None = None) -> str:
+    """Return the regular expression of an amount, by the characters between its digits."""
+    whole = "[0-9]{1,9}"
+    if thousands is not None:
+        whole = f"({whole}|[0-9]{{1,3}}([{thousands}][0-9]{{3}}){{1,2}})"
+    return f"^{whole}([{decimal}][0-9]{{1,4}})?$"
+
+
+MONEY = money_pattern()
 WHOLE = r"^[0-9]{1,9}$"
 NEGATIVE = r"^-[0-9]{1,9}$"
 MOMENT = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}([ T][0-9]{2}:[0-9]{2}:[0-9]{2})?$"
@@ -65,7 +74,9 @@ class Reject:
     cells: Sequence[str]
 
 
-def write_reports(out: Path, rejects: Iterable[Reject]) -> None:
+def write_reports(
+    out: Path, rejects: Iterable[Reject], headers: Sequence[str] = HEADERS
+) -> None:
     """Write ``invalid_rows.csv`` with every reject, and ``errors.json`` with the first of them."""
     reports = out / "reports"
     reports.mkdir(parents=True, exist_ok=True)
@@ -82,7 +93,7 @@ def write_reports(out: Path, rejects: Iterable[Reject]) -> None:
                 [reject.vendor_id, reject.row_number, ";".join(codes), raw]
             )
             if len(entries) < MAX_ENTRIES:
-                entries.extend(_entries(reject))
+                entries.extend(_entries(reject, headers))
     text = json.dumps({"entries": entries[:MAX_ENTRIES]}, ensure_ascii=False)
     (reports / "errors.json").write_text(text, "utf-8")
 
@@ -113,8 +124,8 @@ def _record(cells: Sequence[str]) -> str:
     return line.getvalue()
 
 
-def _entries(reject: Reject) -> list[dict[str, object]]:
-    row_data = dict(zip(HEADERS, reject.cells, strict=True))
+def _entries(reject: Reject, headers: Sequence[str]) -> list[dict[str, object]]:
+    row_data = dict(zip(headers, reject.cells, strict=True))
     faults = [fault.partition(":") for fault in reject.faults]
     return [
         {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import reduce
 from pathlib import Path
 
@@ -13,12 +13,12 @@ from benchmarks.rules import (
     HEADERS,
     MERGED,
     MOMENT,
-    MONEY,
     NEGATIVE,
     REQUESTED_AT,
     WHOLE,
     Reject,
     merged_path,
+    money_pattern,
     normalized_path,
     vendor_ids,
     write_reports,
@@ -37,15 +37,15 @@ def run(folder: Path, out: Path) -> None:
     vendors = vendor_ids(folder)
     for place, vendor_id in enumerate(vendors):
         rows = _typed(folder, vendor_id).collect(engine="streaming")
-        rejects += _rejects(vendor_id, rows.filter(pl.col("faults") != ""))
+        rejects += rejects_of(vendor_id, rows.filter(pl.col("faults") != ""))
         kept = (
             rows.lazy().filter(pl.col("faults") == "").drop("faults", *HEADERS)
         )
         good = kept.sort("sku", maintain_order=True).collect(engine="streaming")
         del rows
-        _write_normalized(good, vendor_id, out)
+        write_normalized(good, vendor_id, out)
         offers.append(good.select(*_KEPT, vendor=pl.lit(place, pl.UInt8)))
-    winners = _winners(pl.concat(offers, rechunk=False))
+    winners = best_offers(pl.concat(offers, rechunk=False))
     _write_merged(winners, vendors, out)
     write_reports(out, rejects)
 
@@ -59,8 +59,8 @@ def _typed(folder: Path, vendor_id: str) -> pl.LazyFrame:
         row_index_offset=2,
     )
     text = {name: pl.col(name).str.strip_chars() for name in HEADERS}
-    money = {name: _money(text[header]) for name, header in _NUMBERS.items()}
-    moment = _moment(text["UPDATED"])
+    money = {name: amount_of(text[header]) for name, header in _NUMBERS.items()}
+    moment = moment_of(text["UPDATED"])
     whole = {name: _whole(text[name]) for name in ("QTY", "LEAD")}
     typed = feed.with_columns(
         **money,
@@ -86,9 +86,17 @@ def _typed(folder: Path, vendor_id: str) -> pl.LazyFrame:
     ).drop("own")
 
 
-def _money(text: pl.Expr) -> pl.Expr:
-    return pl.when(text.str.contains(MONEY)).then(
-        text.cast(_MONEY_TYPE, strict=False)
+def amount_of(
+    text: pl.Expr, decimal: str = ".", thousands: str | None = None
+) -> pl.Expr:
+    """Return the exact amount that a text is; null for a text of another form."""
+    number = text
+    if thousands is not None:
+        number = number.str.replace_all(thousands, "", literal=True)
+    if decimal != ".":
+        number = number.str.replace(decimal, ".", literal=True)
+    return pl.when(text.str.contains(money_pattern(decimal, thousands))).then(
+        number.cast(_MONEY_TYPE, strict=False)
     )
 
 
@@ -98,7 +106,8 @@ def _whole(text: pl.Expr) -> pl.Expr:
     )
 
 
-def _moment(text: pl.Expr) -> pl.Expr:
+def moment_of(text: pl.Expr) -> pl.Expr:
+    """Return the instant that a text of an ISO form is, without a zone; null for others."""
     spaced = text.str.replace("T", " ", literal=True)
     full = (
         pl.when(spaced.str.len_bytes() == 10)
@@ -128,47 +137,55 @@ def _faults(text: dict[str, pl.Expr]) -> pl.Expr:
     faults = [
         pl.when(text["SKU"] == "").then(pl.lit("sku:missing_sku")),
         quantity,
-        _unread("lead_time_days", text["LEAD"], "invalid_lead_time"),
+        unread("lead_time_days", text["LEAD"], "invalid_lead_time"),
         *(
-            _unread(name, text[header], "invalid_decimal")
+            unread(name, text[header], "invalid_decimal")
             for name, header in _NUMBERS.items()
         ),
-        _unread("moment", text["UPDATED"], "invalid_timestamp"),
+        unread("moment", text["UPDATED"], "invalid_timestamp"),
     ]
     return pl.concat_str(faults, separator="|", ignore_nulls=True)
 
 
-def _unread(column: str, text: pl.Expr, code: str) -> pl.Expr:
+def unread(column: str, text: pl.Expr, code: str) -> pl.Expr:
+    """Return the fault of a column that is null, although its cell has a text."""
     name = "updated_at" if column == "moment" else column
     return pl.when(pl.col(column).is_null() & (text != "")).then(
         pl.lit(f"{name}:{code}")
     )
 
 
-def _rejects(vendor_id: str, bad: pl.DataFrame) -> Iterator[Reject]:
+def rejects_of(
+    vendor_id: str, bad: pl.DataFrame, headers: Sequence[str] = HEADERS
+) -> Iterator[Reject]:
+    """Yield the rejected records in the order of the file."""
     for row, faults, *cells in (
-        bad.select("row", "faults", *HEADERS).sort("row").iter_rows()
+        bad.select("row", "faults", *headers).sort("row").iter_rows()
     ):
         yield Reject(vendor_id, row, faults.split("|"), cells)
 
 
-def _write_normalized(good: pl.DataFrame, vendor_id: str, out: Path) -> None:
-    nothing = pl.lit(None, pl.String)
-    columns = {
-        **{name: pl.col(name) for name in CANONICAL if name in good.columns},
-        **{name: _four_places(pl.col(name)) for name in _NUMBERS},
-        **{name: _or_null(pl.col(name)) for name in ("brand", "title")},
-        **{
-            "vendor_id": pl.lit(vendor_id),
-            "price": nothing,
-            "condition": nothing,
-        },
+def write_normalized(good: pl.DataFrame, vendor_id: str, out: Path) -> None:
+    """Write a vendor's offers; columns that they lack are empty."""
+    columns = dict.fromkeys(CANONICAL, pl.lit(None, pl.String))
+    columns |= {name: pl.col(name) for name in good.columns}
+    columns |= {
+        name: _four_places(pl.col(name))
+        for name in good.columns
+        if name in _NUMBERS
     }
+    columns |= {
+        name: or_null(pl.col(name))
+        for name in good.columns
+        if name in ("brand", "title")
+    }
+    columns["vendor_id"] = pl.lit(vendor_id)
     lines = good.lazy().select(**{name: columns[name] for name in CANONICAL})
     lines.sink_csv(normalized_path(out, vendor_id), engine="streaming")
 
 
-def _or_null(text: pl.Expr) -> pl.Expr:
+def or_null(text: pl.Expr) -> pl.Expr:
+    """Return a text, or null if it is empty."""
     return pl.when(text != "").then(text)
 
 
@@ -177,7 +194,7 @@ def _four_places(amount: pl.Expr) -> pl.Expr:
     return amount.cast(pl.String).str.strip_suffix("0").str.strip_suffix("0")
 
 
-def _winners(offers: pl.DataFrame) -> pl.DataFrame:
+def best_offers(offers: pl.DataFrame) -> pl.DataFrame:
     """Return each SKU's best offer: the criteria and the row packed into one integer a row."""
     offers = offers.with_columns(
         cost=pl.col("cost").to_physical().cast(pl.Int64)
@@ -216,18 +233,31 @@ def _write_merged(winners: pl.DataFrame, vendors: list[str], out: Path) -> None:
         pl.col("cost"),
         pl.col("map_price").to_physical().cast(pl.Int64),
     )
-    cents = ((cost + 99_900) * 12 + 500) // 1_000
-    cents = pl.max_horizontal(cents, pl.lit(2_500), (floor + 99) // 100)
-    price = cents.cast(pl.Decimal(18, 0)) / pl.lit(100, pl.Decimal(18, 2))
+    cents = pl.max_horizontal(
+        marked_up(cost), pl.lit(2_500), (floor + 99) // 100
+    )
     lines = (
         winners.lazy()
         .filter(cost.is_not_null())
-        .with_columns(
-            price=price.cast(pl.Decimal(18, 2)),
-            vendor_id=pl.col("vendor").replace_strict(
-                list(range(len(vendors))), vendors, return_dtype=pl.String
-            ),
-        )
+        .with_columns(price=two_places(cents), vendor_id=vendor_names(vendors))
         .select(MERGED)
     )
     lines.sink_csv(merged_path(out), engine="streaming")
+
+
+def marked_up(cost: pl.Expr) -> pl.Expr:
+    """Return the price in cents, half up, of a cost in ten-thousandths."""
+    return ((cost + 99_900) * 12 + 500) // 1_000
+
+
+def two_places(cents: pl.Expr) -> pl.Expr:
+    """Return an amount in cents as a decimal that is written with two places."""
+    amount = cents.cast(pl.Decimal(18, 0)) / pl.lit(100, pl.Decimal(18, 2))
+    return amount.cast(pl.Decimal(18, 2))
+
+
+def vendor_names(vendors: list[str]) -> pl.Expr:
+    """Return the vendor of each row by the index in ``vendor``."""
+    return pl.col("vendor").replace_strict(
+        list(range(len(vendors))), vendors, return_dtype=pl.String
+    )

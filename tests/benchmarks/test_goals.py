@@ -14,6 +14,7 @@ from benchmarks.goals import (
     changes_goals,
     format_goals,
     hostile_goals,
+    list_goals,
     process_goals,
     single_feed_goal,
     size_goals,
@@ -174,3 +175,18 @@ def test_documents_are_judged_by_the_cpu_time_of_the_whole_process() -> None:
     ]
     larger = format_goals(formats, rows=1_000_000, cells_mib=50.0)
     assert [goal.what for goal in larger] == [goals[1].what, goals[3].what]
+
+
+def test_price_lists_have_a_goal_for_all_of_them_and_for_each() -> None:
+    times = {"a": 0.7, "b": 0.9, "c": 0.8}
+    results = {
+        name: {ENGINE: samples(ratio), POLARS: samples(1.0)}
+        for name, ratio in times.items()
+    }
+    goals = [(g.what, g.measured, g.met) for g in list_goals(results)]
+    assert goals == [
+        ("time of Polars, real price lists", 0.8, True),
+        ("time of Polars: a", 0.7, True),
+        ("time of Polars: b", 0.9, False),
+        ("time of Polars: c", 0.8, True),
+    ]
