@@ -267,7 +267,6 @@ class RunStages:
             self.keys,
             self.sink,
             fallback,
-            columns,
             room,
             hands_over=self.hands_over,
         )
@@ -296,8 +295,11 @@ class RunStages:
         """Merge and price the vendors."""
         doubts: list[Doubt] = list(margin_doubts(self.config))
         for vendor in normalized.vendors:
-            offers = ruled_offers(self.config, vendor)
-            doubts += row_doubts(self.config, vendor, offers)
+            doubts += row_doubts(
+                self.config,
+                vendor,
+                ruled_offers(self.config, vendor),
+            )
         merged = merge_vendors(
             self.config,
             normalized.vendors,

@@ -4,7 +4,7 @@
 go to the run's `Sink`.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -31,8 +31,6 @@ _MAX_BYTES_BESIDE = 64 << 20
 A larger feed is read when the previous vendor is finished, and memory that reading has
 left is released: two such vendors would be most of the memory of a run.
 """
-_MANY_ROWS = 1 << 22
-"""The lines of a vendor with more rows are written before its offers are made."""
 _MAX_ROWS_BEGUN = 1 << 20
 """The number of rows whose files may be in progress; they stay in memory until then."""
 
@@ -69,7 +67,6 @@ class VendorPass:
     keys: ArtifactKeys  # the keys of the run's files
     sink: Sink  # the destination of the run's files
     fallback: FallbackPolicy  # chooses the rows that are used of each vendor
-    columns: Collection[str]  # the columns of offers that are put in order
     room: ReportRoom  # the room for entries of the rejected rows of all vendors
     # Whether work files are written, for another process that continues with them.
     hands_over: bool = False
@@ -138,7 +135,7 @@ class VendorPass:
             self._write_lines(ordered)
         elif not self.hands_over:
             return ordered.vendor
-        vendor = ordered.with_offers(self.columns)
+        vendor = ordered.with_offers()
         if self.hands_over:
             self._write_work_file(ordered, vendor)
         return vendor if vendor.status.is_used else vendor.without_offers()
@@ -174,5 +171,3 @@ class VendorPass:
             self._rows_begun = row_count
         lines = ordered.consume_lines(self.config.extra_columns)
         self.sink.write(self.keys.normalized(ordered.vendor.vendor_id), lines)
-        if row_count > _MANY_ROWS:
-            self.sink.wait()

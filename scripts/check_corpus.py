@@ -130,8 +130,9 @@ def prices_read(
     )
     if rows is None or not reading.is_usable:
         return {}, None
-    skus = rows.offers["sku"].to_pylist()
-    costs = rows.offers["cost"].to_pylist()
+    offers = rows.offers.table(["sku", "cost"])
+    skus = offers["sku"].to_pylist()
+    costs = offers["cost"].to_pylist()
     return {
         sku: None if cost is None else f"{cost:.4f}"
         for sku, cost in zip(skus, costs, strict=True)
@@ -191,10 +192,11 @@ def _differences(
         yield f"{sku}: {prices.get(sku)}, not {right_prices.get(sku)}"
     if rows.invalid_rows != expected["rejected"]:
         yield f"{rows.invalid_rows} rows are rejected, not {expected['rejected']}"
+    offers = rows.offers.table(["sku", "quantity_available"])
     quantities = dict(
         zip(
-            rows.offers["sku"].to_pylist(),
-            rows.offers["quantity_available"].to_pylist(),
+            offers["sku"].to_pylist(),
+            offers["quantity_available"].to_pylist(),
             strict=True,
         )
     )

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import pairwise
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +22,8 @@ from relay_core.columnar.threads import ordered_map
 
 _BLOCK = 1 << 17
 """The number of rows that a thread reads at once."""
+_SEARCHED_ROWS = 1 << 8
+"""The number of rows of a sorted column that are read to find the row of a text."""
 _MAX_BYTES = 256
 """Texts are ranked if this number of their first bytes is equal."""
 
@@ -154,8 +156,18 @@ def _rank_ties(text: pa.StringArray, rows: RowIndex, is_start: RowMask) -> None:
     is_start[tied[1:]] = differs
 
 
+class SortedTexts(Protocol):
+    """A sorted column of texts."""
+
+    def __len__(self) -> int:
+        """Return the number of texts."""
+
+    def __getitem__(self, rows: slice) -> pa.StringArray:
+        """Return the texts of a range of rows."""
+
+
 def common_ranges(
-    columns: Sequence[pa.StringArray],
+    columns: Sequence[SortedTexts],
     max_rows: int,
 ) -> list[list[slice]]:
     """Cut sorted columns at the same texts into ranges: a list of slices, one a column.
@@ -164,21 +176,24 @@ def common_ranges(
     all unless one text has more.
     """
     step = max(1, max_rows // (2 * len(columns)))
+    block_rows = min(step, _SEARCHED_ROWS)
+    blocks_a_step = step // block_rows
+    indexes = [_TextIndex.of(text, block_rows) for text in columns]
     samples: list[str] = []
-    for text in columns:
-        samples += [_text_at(text, row) for row in range(0, len(text), step)]
+    for index in indexes:
+        samples += index.first_texts[::blocks_a_step]
     samples.sort()
     # Each cut is searched in every column, so take only as many as keep ranges apart.
     cuts = set(samples[:: max(1, max_rows // (2 * step))])
     bounds = [
-        [_search(bisect_left, text, cut) for text in columns] for cut in cuts
+        [index.row_of(cut, bisect_left) for index in indexes] for cut in cuts
     ]
     # A frequent text may fill a range of its own, which ends behind the text.
     sample_counts = Counter(samples)
     for cut in cuts:
         if sample_counts[cut] > 1:
             bounds.append(
-                [_search(bisect_right, text, cut) for text in columns],
+                [index.row_of(cut, bisect_right) for index in indexes]
             )
     bounds.sort()
     ends = [len(text) for text in columns]
@@ -192,13 +207,21 @@ def common_ranges(
     return [list(map(slice, start, stop)) for start, stop in pairwise(chosen)]
 
 
-def _search(
-    bisect: Callable[..., int],
-    text: pa.StringArray,
-    bound: str,
-) -> int:
-    return bisect(range(len(text)), bound, key=partial(_text_at, text))
+class _TextIndex(NamedTuple):
+    """A sorted column, and the first text of each of its blocks."""
 
+    texts: SortedTexts
+    block_rows: int  # the number of rows in a block
+    first_texts: Sequence[str]
 
-def _text_at(text: pa.StringArray, row: int) -> str:
-    return str(text[row].as_py())
+    @classmethod
+    def of(cls, texts: SortedTexts, block_rows: int) -> "_TextIndex":
+        """Return the index of a column."""
+        return cls(texts, block_rows, texts[::block_rows].to_pylist())
+
+    def row_of(self, bound: str, bisect: Callable[..., int]) -> int:
+        """Return the row before which a text is inserted; one block is read."""
+        block = bisect(self.first_texts, bound)
+        start = max(block - 1, 0) * self.block_rows
+        block_texts = self.texts[start : block * self.block_rows].to_pylist()
+        return start + bisect(block_texts, bound)

@@ -25,7 +25,11 @@ from relay_core.domain.columns import CANONICAL_COLUMNS, extra_column
 from relay_core.kernel import compiled
 from relay_core.merge import pricing, vendor_offers
 from relay_core.merge.criteria import Criterion, criteria_of
-from relay_core.merge.deferred_columns import ROW_LOCATOR, DeferredColumns
+from relay_core.merge.deferred_columns import (
+    LOCATOR_TYPE,
+    ROW_LOCATOR,
+    DeferredColumns,
+)
 from relay_core.merge.override_columns import OVERRIDE_INDEX, OverrideColumns
 from relay_core.merge.price_rules import RULE, PriceRules, rules_of
 from relay_core.merge.row_counts import (
@@ -35,7 +39,7 @@ from relay_core.merge.row_counts import (
     effects_of_rules,
 )
 from relay_core.merge.vendor_offers import FED_QUANTITY, VENDOR_RANK
-from relay_core.normalize.result import NormalizedVendor
+from relay_core.normalize.result import NormalizedVendor, OfferedSkus
 from relay_core.validation import row_schemas
 
 RANGE_ROWS = 1 << 17  # the maximum number of rows that are merged at a time
@@ -66,7 +70,7 @@ class _MergedRange(NamedTuple):
 
     priced: pa.Table  # the winners with a price, as rows of the feed
     unpriced: pa.Table  # the winners without a price
-    effects: RuleEffects  # the effects of the price rules
+    effects: RuleEffects  # the effects of the tenant's own rules
     # A row for each of `FATES`, a column for each vendor
     counts: arrays.WholeNumbers
     # The mask of overrides that have an offer; the last cell is of no override.
@@ -75,7 +79,7 @@ class _MergedRange(NamedTuple):
 
 def columns_to_merge(config: TenantConfig) -> list[str]:
     """Return the columns of offers that are read before the state is written."""
-    needed = {*_PRICED_BY, *row_schemas.FEED_ROW_COLUMNS, *config.reads}
+    needed = {*_PRICED_BY, *_feed_columns(config)}
     if any(rule.when.brands for rule in config.pricing.rules):
         needed.add("brand")
     columns = row_columns(config)
@@ -84,6 +88,14 @@ def columns_to_merge(config: TenantConfig) -> list[str]:
         columns.append("row_number")
     fields = row_schemas.offer_fields(columns)
     return [field.name for field in fields if field.name in needed]
+
+
+def _feed_columns(config: TenantConfig) -> set[str]:
+    """Return the columns of the feed that are read before the state is written."""
+    needed = {*row_schemas.FEED_ROW_COLUMNS, *config.reads}
+    if config.guards.quarantine is not None:
+        needed.update(_PRICED_BY)
+    return needed
 
 
 def row_columns(config: TenantConfig) -> list[str]:
@@ -104,17 +116,10 @@ def merge_offers(
         overrides: The overrides that the run uses.
     """
     merge = Merge.of(config, overrides)
-    offers_by_vendor: list[pa.Table] = []
-    effects = RuleEffects()
-    for vendor in vendors:
-        offers, vendor_effects = _offers_of_vendor(merge, vendor)
-        offers_by_vendor.append(offers)
-        effects += vendor_effects
-    skus_by_vendor = [one_chunk(offers["sku"]) for offers in offers_by_vendor]
+    skus_by_vendor = [OfferedSkus(vendor.offers) for vendor in vendors]
     ranges = common_ranges(skus_by_vendor, RANGE_ROWS)
-    merged = list(
-        ordered_map(partial(_merge_range, merge, offers_by_vendor), ranges),
-    )
+    merged = list(ordered_map(partial(_merge_range, merge, vendors), ranges))
+    effects = RuleEffects()
     for part in merged:
         effects += part.effects
     priced = pa.concat_tables([part.priced for part in merged])
@@ -172,11 +177,14 @@ def competing_offers(
 ) -> pa.Table:
     """Return the competing offers of some SKUs, by vendor, with stock applied."""
     parts = []
+    fields = list(row_schemas.offer_fields(merge.columns))
     for vendor in vendors:
-        vendor_skus = vendor.offers["sku"]
+        vendor_skus = vendor.offers.table(["sku"])["sku"]
         is_requested = pc.is_in(vendor_skus, skus.cast(vendor_skus.type))
         rows = np.flatnonzero(flags_of(is_requested))
-        offers, _ = _offers_of_vendor(merge, vendor, rows)
+        cells = vendor.offers.cells(fields, rows)
+        table = pa.table(cells, schema=pa.schema(fields)).combine_chunks()
+        offers, _ = _offers_of_rows(merge, vendor, table, rows)
         parts.append(offers)
     all_offers = pa.concat_tables(parts).combine_chunks()
     offers, left_out = merge.ruled(all_offers)
@@ -184,22 +192,24 @@ def competing_offers(
     return offers.filter(pa.array(~left_out))
 
 
-def _offers_of_vendor(
+def _offers_of_rows(
     merge: Merge,
     vendor: NormalizedVendor,
-    rows: arrays.RowIndex | None = None,
+    table: pa.Table,
+    rows: arrays.RowIndex,
 ) -> tuple[pa.Table, RuleEffects]:
-    """Return the offers of a vendor's rows, or of some, and their effects."""
-    valid_rows = vendor.offers.select(columns_to_merge(merge.config))
-    locators = np.arange(len(valid_rows))
-    if vendor.deferred is not None:
-        locators = vendor.deferred.rows
-    valid_rows = valid_rows.append_column(ROW_LOCATOR, pa.array(locators))
-    if rows is not None:
-        valid_rows = valid_rows.take(pa.array(rows)).combine_chunks()
+    """Return the offers that some rows of a vendor make, and their effects.
+
+    Args:
+        merge: The merge.
+        vendor: The vendor.
+        table: The rows, with all rows of their SKUs.
+        rows: Their indices among the vendor's rows.
+    """
+    locators = pa.array(rows.astype(LOCATOR_TYPE))
     distinct_rows, set_aside = vendor_offers.without_duplicates(
         merge.config.vendor(vendor.vendor_id),
-        valid_rows,
+        table.append_column(ROW_LOCATOR, locators),
     )
     is_last_good = vendor.status is VendorStatus.LAST_GOOD
     offers = merge.offers_of(
@@ -220,14 +230,21 @@ def _offers_of_vendor(
 
 def _merge_range(
     merge: Merge,
-    offers_by_vendor: Sequence[pa.Table],
-    rows: Sequence[slice],
+    vendors: Sequence[NormalizedVendor],
+    rows_by_vendor: Sequence[slice],
 ) -> _MergedRange:
     """Return the winners of one range of SKUs, whose rows of each vendor are given."""
-    parts = [
-        offers.slice(part.start, part.stop - part.start)
-        for offers, part in zip(offers_by_vendor, rows, strict=True)
-    ]
+    parts = []
+    effects = RuleEffects()
+    for vendor, rows in zip(vendors, rows_by_vendor, strict=True):
+        offers, vendor_effects = _offers_of_rows(
+            merge,
+            vendor,
+            vendor.offers.table(merge.columns, rows),
+            np.arange(rows.start, rows.stop),
+        )
+        parts.append(offers)
+        effects += vendor_effects
     all_offers = pa.concat_tables(parts).combine_chunks()
     offers, ruled_out = merge.ruled(all_offers)
     outplaced = merge.overrides.outplaced(offers, merge.config, ruled_out)
@@ -244,7 +261,6 @@ def _merge_range(
     has_offer = np.zeros(override_count + 1, np.bool_)
     if override_count:
         has_offer[integers_of(offers[OVERRIDE_INDEX])[0]] = True
-    effects = RuleEffects()
     if RULE in priced.column_names:
         effects += effects_of_rules("priced", rules_of(priced))
         effects += effects_of_rules("left_out", rules_of(offers)[ruled_out])
@@ -257,6 +273,7 @@ class Merge:
     """The steps, in order, from a vendor's distinct rows to rows of the feed."""
 
     config: TenantConfig
+    columns: Sequence[str]  # the columns of offers that it reads
     criteria: Sequence[Criterion]  # the criteria that decide between offers
     rules: PriceRules  # the tenant's price rules
     overrides: OverrideColumns  # the tenant's overrides of single SKUs
@@ -270,6 +287,7 @@ class Merge:
         """Return the merge of a tenant, with the overrides that a run uses."""
         return cls(
             config=config,
+            columns=columns_to_merge(config),
             criteria=criteria_of(config),
             rules=PriceRules.of(config),
             overrides=OverrideColumns.of(config, overrides),
@@ -363,16 +381,15 @@ class Merge:
                 pa.scalar(fallback, lead_times.type),
             ),
         }
+        needed = _feed_columns(self.config)
         columns = {}
-        for name in (
-            *row_columns(self.config),
-            ROW_LOCATOR,
-            RULE,
-            AT_LEAST_PRICE,
-        ):
+        for name in row_columns(self.config):
             if name in made_columns:
                 columns[name] = made_columns[name]
-            elif name in priced.column_names:
+            elif name in needed:
+                columns[name] = priced[name]
+        for name in (ROW_LOCATOR, RULE, AT_LEAST_PRICE):
+            if name in priced.column_names:
                 columns[name] = priced[name]
         return pa.table(columns)
 

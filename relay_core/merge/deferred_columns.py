@@ -1,7 +1,7 @@
 """Columns that neither the merge nor the output reads, gathered only for the winners.
 
 They stay where they were read until the state of the feed is written (late
-materialization). A row locator of each offer leads back to them, so that no text is
+materialization). A row locator of each winner leads back to them, so that no text is
 copied but those of winners.
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import pairwise
 from typing import TypeAlias
 
@@ -20,12 +19,13 @@ import pyarrow as pa
 from relay_core.columnar.arrays import RowIndex
 from relay_core.columnar.text import flags_of, one_chunk
 from relay_core.kernel.taken_texts import take_short
-from relay_core.normalize.result import NormalizedVendor
+from relay_core.normalize.result import NormalizedVendor, OfferTable
 from relay_core.validation.comparison import KEPT, SUSPECT_PRICE
 from relay_core.validation.row_schemas import offer_fields
 
 ROW_LOCATOR = "origin"
-"""The column with an offer's index among its vendor's or the kept rows."""
+"""The column with a row's index among its vendor's offers or the kept rows."""
+LOCATOR_TYPE = np.int32
 KEPT_RANK = np.iinfo(np.int16).max
 """The rank of rows that are no vendor's offers: it follows those of all vendors."""
 QUARANTINED_RANK = KEPT_RANK - 1
@@ -58,20 +58,16 @@ class DeferredColumns:
             names: The columns.
             vendors: The vendors by rank, in the order of ranks.
         """
-        sources: dict[int, _Source] = {}
-        for rank, vendor in vendors.items():
-            if vendor.deferred is None:
-                columns = vendor.offers.select(names)
-                sources[rank] = partial(_cells, columns)
-            else:
-                sources[rank] = vendor.deferred.cells
+        sources = {
+            rank: vendor.offers.cells for rank, vendor in vendors.items()
+        }
         fields = list(offer_fields(names))
         return cls(fields, sources)
 
     def with_rows(self, rank: int, rows: pa.Table) -> DeferredColumns:
         """Return the same with the rows of one more rank."""
         sources = dict(self.sources)
-        sources[rank] = partial(_cells, rows)
+        sources[rank] = OfferTable(rows).cells
         by_rank = dict(sorted(sources.items()))
         return replace(self, sources=by_rank)
 
@@ -109,15 +105,6 @@ def _ranks_of(feed: pa.Table) -> npt.NDArray[np.int16]:
         is_quarantined = flags_of(feed[SUSPECT_PRICE].is_valid())
         ranks = np.where(is_quarantined, QUARANTINED_RANK, ranks)
     return ranks
-
-
-def _cells(
-    table: pa.Table,
-    fields: Sequence[pa.Field],
-    rows: RowIndex,
-) -> list[_Cells]:
-    row_array = pa.array(rows)
-    return [table[field.name].take(row_array) for field in fields]
 
 
 def _taken(parts: Sequence[_Cells], rows: RowIndex) -> _Cells:

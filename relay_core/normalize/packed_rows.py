@@ -1,6 +1,6 @@
 """A vendor's rows as the kernel packs them, and columns and lines made of them."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING, TypeAlias
@@ -26,18 +26,15 @@ from relay_core.columnar.text import (
 )
 from relay_core.domain.columns import (
     CONDITIONS,
-    INPUT_COLUMNS,
-    extra_column,
 )
 from relay_core.kernel import compiled
 from relay_core.kernel.feed_scan import text_places
 from relay_core.kernel.text_parts import TextPart
 from relay_core.normalize.result import Cells as ColumnOfRows
-from relay_core.normalize.result import VendorColumns
 from relay_core.normalize.typed_batch import TypedBatch, null_cells, typed
 from relay_core.products.matched_rows import key_codes
 from relay_core.products.matcher import ProductMatcher
-from relay_core.validation.row_schemas import MATCHED_BY, offer_fields
+from relay_core.validation.row_schemas import MATCHED_BY
 
 Cells: TypeAlias = "pa.Array | pa.ChunkedArray"
 """The cells of a column of offers."""
@@ -469,20 +466,6 @@ class PackedColumns:
         """Return some rows' cells of columns of offers."""
         rows = np.ascontiguousarray(rows, np.int64)
         return self.packed.columns(fields, rows)
-
-    def offers(self, fields: Sequence[pa.Field]) -> list[Cells]:
-        """Return the valid cells of some columns, in order."""
-        return self.packed.columns(fields, self.rows)
-
-    def rest(self, offered: Collection[str]) -> VendorColumns:
-        """Return the columns that winners may still need, without ``offered``.
-
-        They take less memory than the packed rows, which have the offers' cells too.
-        """
-        extra_columns = map(extra_column, self.packed.extra_columns)
-        names = {*INPUT_COLUMNS, *extra_columns}.difference(offered)
-        columns = self.packed.unpacked(list(offer_fields(names)))
-        return VendorColumns(columns, self.rows)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

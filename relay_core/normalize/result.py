@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -15,10 +15,9 @@ from relay_core.columnar.text import (
     with_nulls,
     without_nulls,
 )
-from relay_core.columnar.threads import ordered_map
 from relay_core.config import TenantConfig
 from relay_core.domain.codes import Stage, VendorStatus, WarningCode
-from relay_core.domain.columns import INPUT_COLUMNS, is_extra, source_column
+from relay_core.domain.columns import source_column
 from relay_core.domain.records import (
     CatalogFault,
     Cause,
@@ -40,6 +39,7 @@ from relay_core.validation.row_schemas import (
     FILE,
     OFFER_SCHEMA,
     REJECTED_ROWS,
+    offer_fields,
 )
 from relay_core.validation.vendor_failures import (
     InputVerdict,
@@ -51,7 +51,8 @@ from relay_core.validation.vendor_failures import (
 _ROW_NUMBER = "row_number"
 Cells: TypeAlias = "pa.Array | tuple[npt.NDArray[Any], RowMask]"
 """A column of all rows: texts, or numbers and the mask of their nulls."""
-AnyColumn = TypeVar("AnyColumn")
+ALL_ROWS = slice(None)
+"""The range of all rows."""
 
 
 class KeptColumns(Protocol):
@@ -68,34 +69,12 @@ class KeptColumns(Protocol):
     ) -> list[pa.Array | pa.ChunkedArray]:
         """Return some rows' cells of columns; those of a missing column are null."""
 
-    def offers(
-        self,
-        fields: Sequence[pa.Field],
-    ) -> list[pa.Array | pa.ChunkedArray]:
-        """Return the valid cells of some columns, in order, and release these."""
-
-    def rest(self, offered: Collection[str]) -> "KeptColumns":
-        """Return the columns that winners may still need, without ``offered``."""
-
-
-def columns_of_winners(
-    columns: Mapping[str, AnyColumn],
-    offered: Collection[str],
-) -> dict[str, AnyColumn]:
-    """Return the columns that winners may still need, without ``offered``."""
-    return {
-        name: column
-        for name, column in columns.items()
-        if name in INPUT_COLUMNS or is_extra(name)
-        if name not in offered
-    }
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class VendorColumns:
     """Columns of all rows of a feed, and the order of the valid rows."""
 
-    columns: dict[str, Cells]  # the columns that are kept and not yet consumed
+    columns: dict[str, Cells]  # the columns that are kept
     rows: RowIndex  # the valid rows, in order
 
     def cells(
@@ -103,10 +82,7 @@ class VendorColumns:
         fields: Sequence[pa.Field],
         rows: RowIndex,
     ) -> list[pa.Array | pa.ChunkedArray]:
-        """Return some rows' cells of columns that are not released.
-
-        The cells of a missing column are null.
-        """
+        """Return some rows' cells of columns; those of a missing column are null."""
         return [self._cells(field, rows) for field in fields]
 
     def _cells(
@@ -126,28 +102,113 @@ class VendorColumns:
             return pa.chunked_array(chunks)
         return with_nulls(texts)
 
-    def offers(
+
+class Offers(Protocol):
+    """A vendor's valid rows, sorted by SKU, then row order.
+
+    Their columns are made on request, so that a run never has all of them at once.
+    """
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+
+    def table(
+        self,
+        columns: Collection[str],
+        rows: slice = ALL_ROWS,
+    ) -> pa.Table:
+        """Return some columns of a range of the rows."""
+
+    def cells(
         self,
         fields: Sequence[pa.Field],
+        rows: RowIndex,
     ) -> list[pa.Array | pa.ChunkedArray]:
-        """Return the valid cells of some columns, in order, and release these."""
-        return list(ordered_map(self._consume, fields))
+        """Return some rows' cells of columns; those of a missing column are null."""
 
-    def _consume(self, field: pa.Field) -> pa.Array | pa.ChunkedArray:
-        cells = self._cells(field, self.rows)
-        self.columns.pop(field.name, None)
-        return cells
 
-    def rest(self, offered: Collection[str]) -> "VendorColumns":
-        """Return the columns that winners may still need, without ``offered``."""
-        columns = columns_of_winners(self.columns, offered)
-        return VendorColumns(columns, self.rows)
+@dataclass(frozen=True, slots=True, eq=False)
+class KeptOffers:
+    """Offers whose cells stay as they were read: in no order, and packed."""
+
+    kept: KeptColumns
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.kept.rows)
+
+    def table(
+        self,
+        columns: Collection[str],
+        rows: slice = ALL_ROWS,
+    ) -> pa.Table:
+        """Return some columns of a range of the rows."""
+        fields = list(offer_fields(columns))
+        cells = self.kept.cells(fields, self.kept.rows[rows])
+        return pa.table(cells, schema=pa.schema(fields))
+
+    def cells(
+        self,
+        fields: Sequence[pa.Field],
+        rows: RowIndex,
+    ) -> list[pa.Array | pa.ChunkedArray]:
+        """Return some rows' cells of columns; those of a missing column are null."""
+        return self.kept.cells(fields, self.kept.rows[rows])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OfferTable:
+    """Offers that are a table, which has all the columns that are requested."""
+
+    rows: pa.Table
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.rows)
+
+    def table(
+        self,
+        columns: Collection[str],
+        rows: slice = ALL_ROWS,
+    ) -> pa.Table:
+        """Return some columns of a range of the rows."""
+        table = self.rows.select(
+            [field.name for field in offer_fields(columns)]
+        )
+        start, stop, step = rows.indices(len(table))
+        if step == 1:
+            return table.slice(start, stop - start)
+        return table.take(pa.array(np.arange(start, stop, step)))
+
+    def cells(
+        self,
+        fields: Sequence[pa.Field],
+        rows: RowIndex,
+    ) -> list[pa.Array | pa.ChunkedArray]:
+        """Return some rows' cells of columns."""
+        row_array = pa.array(rows)
+        return [self.rows[field.name].take(row_array) for field in fields]
+
+
+@dataclass(frozen=True, slots=True)
+class OfferedSkus:
+    """The SKUs of a vendor's offers, which are made on request."""
+
+    offers: Offers
+
+    def __len__(self) -> int:
+        """Return the number of SKUs."""
+        return len(self.offers)
+
+    def __getitem__(self, rows: slice) -> pa.StringArray:
+        """Return the SKUs of a range of the offers."""
+        return one_chunk(self.offers.table(["sku"], rows)["sku"])
 
 
 @cache
-def no_offers() -> pa.Table:
+def no_offers() -> Offers:
     """Return offers without rows."""
-    return OFFER_SCHEMA.empty_table()
+    return OfferTable(OFFER_SCHEMA.empty_table())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -180,11 +241,8 @@ class NormalizedVendor:
     ] = field(default_factory=dict)
     # The first entries of the rows for ``errors.json``, each as JSON.
     entries: tuple[str, ...] = ()
-    # The valid rows, or some columns of them (``Offer``), sorted by SKU, then row
-    # order.
-    offers: pa.Table = field(default_factory=no_offers)
-    # Other columns of the rows; None if the vendor was read by another process.
-    deferred: KeptColumns | None = None
+    # The valid rows (``Offer``)
+    offers: Offers = field(default_factory=no_offers)
     # The rows by the key that matched them; None without a catalog, or unread.
     matched: MatchedRows | None = None
     # All rejected records (``REJECTED_ROWS``).
@@ -221,7 +279,7 @@ class NormalizedVendor:
 
     def without_offers(self) -> "NormalizedVendor":
         """Return the vendor without its offers, whose memory can be released."""
-        return replace(self, offers=no_offers(), deferred=None)
+        return replace(self, offers=no_offers())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -241,9 +299,9 @@ class NormalizedCatalog:
         """Return the catalog of some rows, whose offers have all columns."""
         if rows.fault is not None:
             return cls(replace(rows, fault=of_catalog(rows.fault)))
-        offers = rows.offers
-        if not len(offers):
+        if not len(rows.offers):
             return cls(rows)
+        offers = rows.offers.table(catalog_columns(config))
         order = np.argsort(offers[_ROW_NUMBER].to_numpy(), kind="stable")
         in_order = offers.take(pa.array(order))
         columns = {

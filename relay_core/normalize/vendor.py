@@ -5,7 +5,6 @@ These steps need all rows of the vendor, and can run beside the reading of anoth
 
 from collections.abc import (
     Callable,
-    Collection,
     Iterator,
     Sequence,
 )
@@ -30,13 +29,11 @@ from relay_core.ingest.feed import ParsedFeed
 from relay_core.normalize.rejected_rows import RejectionLog
 from relay_core.normalize.result import (
     KeptColumns,
+    KeptOffers,
     NormalizedVendor,
     VendorColumns,
 )
 from relay_core.normalize.typed_batch import TypedBatch
-from relay_core.validation.row_schemas import (
-    offer_fields,
-)
 
 _LINES_AT_ONCE = 1 << 16  # the number of lines that are written at a time
 
@@ -194,12 +191,9 @@ class SortedVendor:
         starts = range(0, len(rows), _LINES_AT_ONCE)
         return chain([csv_text.header_line(names)], ordered_map(chunk, starts))
 
-    def with_offers(self, columns: Collection[str]) -> NormalizedVendor:
-        """Return the vendor with some columns of its offers, taken from ``kept``."""
-        fields = list(offer_fields(columns))
-        offers = pa.table(self.kept.offers(fields), schema=pa.schema(fields))
-        deferred = self.kept.rest(columns)
-        return replace(self.vendor, offers=offers, deferred=deferred)
+    def with_offers(self) -> NormalizedVendor:
+        """Return the vendor with its offers, whose cells stay in ``kept``."""
+        return replace(self.vendor, offers=KeptOffers(self.kept))
 
 
 def sorted_rows(

@@ -13,7 +13,7 @@ from relay_core.config import TenantConfig
 from relay_core.domain.codes import VendorStatus
 from relay_core.domain.records import Cause, ReportEntry
 from relay_core.normalize.file_lists.figures import ListFigures
-from relay_core.normalize.result import NormalizedVendor
+from relay_core.normalize.result import NormalizedVendor, OfferTable
 from relay_core.normalize.vendor import SortedVendor
 from relay_core.products.matched_rows import MatchedRows
 from relay_core.validation.row_schemas import FILE, offer_schema
@@ -63,8 +63,8 @@ def work_file_chunks(
     """Yield the work file of a vendor.
 
     Args:
-        ordered: The vendor's rows, which have the columns that the offers lack.
-        vendor: The vendor with its offers.
+        ordered: The vendor's rows.
+        vendor: The vendor.
         config: The tenant's config.
     """
     schema = offer_schema_of(config)
@@ -88,29 +88,20 @@ def work_file_chunks(
     return sorted_file_chunks(
         schema.with_metadata(metadata),
         "sku",
-        _all_columns(ordered, vendor, schema),
+        _all_columns(ordered, schema),
         tables,
     )
 
 
 def _all_columns(
     ordered: SortedVendor,
-    vendor: NormalizedVendor,
     schema: pa.Schema,
 ) -> Iterator[pa.Table]:
     """Yield the offers with all columns of the schema, some rows at a time."""
-    offers = vendor.offers
-    for start in range(0, len(offers), _ROWS_AT_ONCE):
+    for start in range(0, len(ordered.kept.rows), _ROWS_AT_ONCE):
         rows = ordered.kept.rows[start : start + _ROWS_AT_ONCE]
-        part = offers.slice(start, len(rows))
-        others = [
-            column for column in schema if column.name not in part.column_names
-        ]
-        columns = {name: part[name] for name in part.column_names}
-        names = (column.name for column in others)
-        columns |= zip(names, ordered.kept.cells(others, rows), strict=True)
-        in_order = [columns[name] for name in schema.names]
-        yield pa.table(in_order, schema=schema).combine_chunks()
+        cells = ordered.kept.cells(list(schema), rows)
+        yield pa.table(cells, schema=schema).combine_chunks()
 
 
 def offer_schema_of(config: TenantConfig) -> pa.Schema:
@@ -140,7 +131,7 @@ def read_work_file(data: bytes | memoryview) -> NormalizedVendor:
         warnings=tuple(ReportEntry(**entry) for entry in report["warnings"]),
         causes=tuple(map(Cause.of, report["causes"])),
         entries=tuple(entries["entry"].to_pylist()),
-        offers=offers.replace_schema_metadata(None),
+        offers=OfferTable(offers.replace_schema_metadata(None)),
         rejected_rows=rejected_rows,
         figures=None if figures is None else ListFigures.of(figures),
         trouble=None if trouble is None else ReportEntry(**trouble),

@@ -19,6 +19,8 @@ from relay_core.merge.vendor_offers import offers_of
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.products.matched_rows import MatchedRows
 
+_COLUMNS = ("sku", "quantity_available", "cost", "price")
+_RULED_COLUMNS = ("condition", "brand")  # read by price rules alone
 _MAX_SAME_ROWS = 100
 """More rows than this with the same SKU as another row are doubtful."""
 _MAX_SAME_FRACTION = 100
@@ -54,7 +56,10 @@ _TOTALS_LINE_MESSAGE = (
 
 def ruled_offers(config: TenantConfig, vendor: NormalizedVendor) -> pa.Table:
     """Return a vendor's valid rows as offers with their price rules, duplicates included."""
-    rows = vendor.offers
+    columns = [*_COLUMNS]
+    if config.pricing.rules:
+        columns += _RULED_COLUMNS
+    rows = vendor.offers.table(columns)
     offers = offers_of(config, vendor.vendor_id, rows)
     return PriceRules.of(config).applied(offers)
 

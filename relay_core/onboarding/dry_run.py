@@ -213,7 +213,7 @@ def _normalized(
     sorted_rows = normalization.sorted_rows(rows, ReportRoom(0, 0))
     if vendor is None:
         return sorted_rows.vendor
-    return sorted_rows.with_offers(columns)
+    return sorted_rows.with_offers()
 
 
 def _reading(

@@ -14,7 +14,7 @@ from relay_core.columnar.threads import ordered_map
 from relay_core.config import TenantConfig
 from relay_core.domain.columns import source_column
 from relay_core.merge.best_offer import row_columns
-from relay_core.merge.deferred_columns import ROW_LOCATOR
+from relay_core.merge.deferred_columns import LOCATOR_TYPE, ROW_LOCATOR
 from relay_core.validation.row_schemas import CENTS, offer_fields
 
 Quantities = npt.NDArray[np.int32]
@@ -83,7 +83,7 @@ def side_by_side(
         kept_codes,
         vendor_ids,
     )
-    columns[ROW_LOCATOR] = pa.array(np.arange(len(kept)))
+    columns[ROW_LOCATOR] = pa.array(np.arange(len(kept), dtype=LOCATOR_TYPE))
     added = {}
     for field in offered.schema:
         added[field.name] = columns.get(field.name)

@@ -27,7 +27,13 @@ from relay_core.validation.vendor_failures import (
     judge_inputs,
 )
 from support.builders import REQUESTED_AT
-from support.normalizing import Written, entries_of, normalize_vendors, whole
+from support.normalizing import (
+    Written,
+    entries_of,
+    normalize_vendors,
+    offers_of,
+    whole,
+)
 
 
 @dataclass
@@ -137,8 +143,7 @@ def through_work_file(
         assert vendor.valid_rows == 0
         return vendor
     again = read_work_file(data)
-    kept = vendor.offers.column_names
-    assert again.offers.select(kept).equals(vendor.offers)
+    assert offers_of(again).equals(offers_of(vendor))
     assert again.rejected_rows.equals(vendor.rejected_rows)
     return again
 

@@ -8,8 +8,10 @@ from dataclasses import dataclass, fields
 from typing import Any
 from unittest import mock
 
+import numpy as np
+
 from relay_core.config import TenantConfig, load_config
-from relay_core.domain.columns import INPUT_COLUMNS, extra_column, is_extra
+from relay_core.domain.columns import extra_column
 from relay_core.domain.errors import ConfigError
 from relay_core.domain.limits import DEFAULT_LIMITS, ReportRoom
 from relay_core.kernel import compiled, text_parts
@@ -182,29 +184,21 @@ def read(example: Example, *, with_kernel: bool) -> Reading:
         columns = list(offer_fields(names))
         cells = ordered.kept.cells(columns, ordered.kept.rows)
         lines = b"".join(map(bytes, ordered.consume_lines(extra_columns)))
-        with_offers = ordered.with_offers(["sku", "cost"])
-        offers = with_offers.offers
-        deferred = with_offers.deferred
-        assert deferred is not None
-        others = [
-            column
-            for column in columns
-            if column.name in INPUT_COLUMNS or is_extra(column.name)
-            if column.name not in offers.column_names
-        ]
-        deferred_cells = deferred.cells(others, deferred.rows)
+        offers = ordered.with_offers().offers
+        some_offers = offers.table(["sku", "cost"], slice(1, None, 2))
+        last_offers = offers.cells(columns, np.arange(len(offers))[::-1][:3])
     result = {
         field.name: getattr(ordered.vendor, field.name)
         for field in fields(NormalizedVendor)
-        if field.name not in ("offers", "deferred", "rejected_rows")
+        if field.name not in ("offers", "rejected_rows")
     }
     result["rejected_rows"] = ordered.vendor.rejected_rows.to_pylist()
     for column, of_column in zip(columns, cells, strict=True):
         result[f"column {column.name}"] = of_column.to_pylist()
-    for column, of_column in zip(others, deferred_cells, strict=True):
-        result[f"deferred {column.name}"] = of_column.to_pylist()
+    for column, of_column in zip(columns, last_offers, strict=True):
+        result[f"last {column.name}"] = of_column.to_pylist()
     result["lines"] = lines.split(b"\n")
-    result["offers"] = offers.to_pylist()
+    result["offers"] = some_offers.to_pylist()
     return Reading(by_kernel, result)
 
 

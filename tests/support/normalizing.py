@@ -6,6 +6,8 @@ import json
 from collections.abc import Collection, Iterable
 from datetime import datetime
 
+import pyarrow as pa
+
 from relay_core.config import TenantConfig, VendorConfig
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits, ReportRoom
 from relay_core.domain.records import ReportEntry
@@ -46,6 +48,11 @@ def entries_of(vendor: NormalizedVendor) -> list[ReportEntry]:
     return [ReportEntry(**json.loads(line)) for line in vendor.entries]
 
 
+def offers_of(vendor: NormalizedVendor) -> pa.Table:
+    """Return the valid rows of a vendor, with all columns."""
+    return vendor.offers.table(OFFER_SCHEMA.names).combine_chunks()
+
+
 def whole(chunks: Iterable[bytes | memoryview]) -> bytes:
     return b"".join(map(bytes, chunks))
 
@@ -61,8 +68,8 @@ def normalize_vendors(
     limits: Limits = DEFAULT_LIMITS,
 ) -> list[NormalizedVendor]:
     """Take feeds through the steps of vendors; nothing stands in for one that cannot be used."""
-    in_order = columns_to_merge(config) if columns is None else columns
-    columns = columns_to_read(config, in_order, hands_over=hands_over)
+    merged_columns = columns_to_merge(config) if columns is None else columns
+    columns = columns_to_read(config, merged_columns, hands_over=hands_over)
     reader = FeedReader(config, requested_at, columns, limits, limits.run_bytes)
     to = MemorySink() if sink is None else sink
     room = ReportRoom(limits.report_entries, limits.report_bytes)
@@ -72,7 +79,6 @@ def normalize_vendors(
         KEYS,
         to,
         fallback,
-        in_order,
         room,
         hands_over=hands_over,
     )

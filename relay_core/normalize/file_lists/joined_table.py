@@ -1,6 +1,6 @@
 """Base rows as a table: the columns of offers, and the lines of normalized.csv."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,6 @@ from relay_core.columnar.arrays import RowIndex
 from relay_core.columnar.numbers import ColumnValues
 from relay_core.domain.columns import NUMBER_COLUMNS
 from relay_core.ingest.feed import TextBatch
-from relay_core.normalize.result import columns_of_winners
 from relay_core.normalize.typed_batch import TypedBatch
 from relay_core.normalize.vendor import lines_of_batch
 from relay_core.validation.row_schemas import MATCHED_BY
@@ -39,18 +38,6 @@ class TableColumns:
             else pa.nulls(len(rows), field.type)
             for field in fields
         ]
-
-    def offers(
-        self,
-        fields: Sequence[pa.Field],
-    ) -> list[pa.Array | pa.ChunkedArray]:
-        """Return the cells of some columns, which later calls share."""
-        return [self.columns[field.name] for field in fields]
-
-    def rest(self, offered: Collection[str]) -> "TableColumns":
-        """Return the columns that winners may still need, without ``offered``."""
-        columns = columns_of_winners(self.columns, offered)
-        return TableColumns(columns, self.rows)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

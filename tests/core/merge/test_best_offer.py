@@ -21,7 +21,7 @@ from relay_core.domain.codes import VendorStatus
 from relay_core.merge import best_offer
 from relay_core.merge.best_offer import best_of_groups, merge_offers
 from relay_core.merge.criteria import Criterion, criteria_of
-from relay_core.normalize.result import NormalizedVendor
+from relay_core.normalize.result import NormalizedVendor, OfferTable
 from relay_core.validation.row_schemas import OFFER_SCHEMA
 from support.builders import tenant_config, vendor_document
 
@@ -183,7 +183,10 @@ def as_normalized(vendor_id: str, offers: Sequence[Offer]) -> NormalizedVendor:
     ]
     table = pa.Table.from_pylist(rows, OFFER_SCHEMA)
     return NormalizedVendor(
-        vendor_id, VendorStatus.FOUND, total_rows=len(own), offers=table
+        vendor_id,
+        VendorStatus.FOUND,
+        total_rows=len(own),
+        offers=OfferTable(table),
     )
 
 

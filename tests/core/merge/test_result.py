@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
 import json
-import weakref
 
 import pyarrow as pa
 import pytest
@@ -21,7 +19,7 @@ from relay_core.merge.result import (
     unpriced_warnings,
 )
 from relay_core.merge.row_counts import RuleEffects
-from relay_core.normalize.result import no_offers
+from relay_core.validation.row_schemas import OFFER_SCHEMA
 from support.builders import feed, tenant_config, vendor_document
 from support.normalizing import normalize_vendor
 
@@ -37,7 +35,10 @@ def test_a_sku_without_a_price_has_the_line_that_the_encoder_writes(
         "is_free": pa.array([free for _, free in skus], pa.bool_()),
     }
     winners = Winners(
-        no_offers(), pa.table(columns), DeferredColumns((), {}), RuleEffects()
+        OFFER_SCHEMA.empty_table(),
+        pa.table(columns),
+        DeferredColumns((), {}),
+        RuleEffects(),
     )
 
     why = {
@@ -108,19 +109,3 @@ def test_a_sku_that_stands_twice_breaks_the_contract_wherever_it_stands(
 def test_a_feed_without_its_columns_is_a_defect() -> None:
     with pytest.raises((ContractBrokenError, KeyError)):
         rules_broken_by(priced_feed("A").drop_columns("price"))
-
-
-def test_a_feed_holds_no_offers_any_more_but_what_its_state_is_yet_to_take() -> (
-    None
-):
-    config = tenant_config(vendor_document("v"))
-    vendor = normalize_vendor(config, config.vendors[0], feed("A,1,2"))
-    offers = weakref.ref(vendor.offers)
-
-    merged = merge_vendors(config, [vendor])
-    del vendor
-    gc.collect()
-
-    assert merged.record_count == 1
-    assert merged.deferred is not None
-    assert offers() is None

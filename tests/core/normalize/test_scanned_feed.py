@@ -10,7 +10,6 @@ import pytest
 
 from relay_core.domain.limits import DEFAULT_LIMITS, ReportRoom
 from relay_core.kernel import compiled
-from relay_core.normalize.result import VendorColumns
 from relay_core.normalize.scanned_feed import ScannedRows
 from relay_core.normalize.vendor import VendorRows, sorted_rows
 from relay_core.normalize.vendor_feed import FeedReader, VendorFeed
@@ -65,23 +64,25 @@ def test_the_pages_of_a_mapped_feed_with_doubtful_records_are_released(
     del rows
 
 
-def test_offers_keep_neither_packed_rows_nor_values_of_other_columns() -> None:
+def test_offers_take_no_memory_but_that_of_the_rows_that_are_requested() -> (
+    None
+):
     # Enough rows that what the rest of the process allocates does not matter
     row_count = 100_000
     rows = b"".join(PLAIN_ROW % row for row in range(row_count))
     ordered = sorted_rows(read(HEADER + rows), ReportRoom(10, 1 << 10))
     columns = ["quantity_available", "lead_time_days", "cost"]
-    ordered.with_offers(columns)  # loads the code
+    ordered.with_offers().offers.table(columns)  # loads the code
     tracemalloc.start()
     try:
-        deferred = ordered.with_offers(columns).deferred
-        rest_bytes, _ = tracemalloc.get_traced_memory()
-        offers = ordered.with_offers(columns).offers
-        all_bytes, _ = tracemalloc.get_traced_memory()
+        offers = ordered.with_offers().offers
+        offer_bytes, _ = tracemalloc.get_traced_memory()
+        table = offers.table(columns, slice(0, row_count // 2))
+        table_bytes, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
 
-    assert isinstance(deferred, VendorColumns)
+    assert offer_bytes < row_count
     # Two columns of 4 bytes and one of 8
-    assert (all_bytes - rest_bytes) / row_count < 17
-    assert offers.column_names == columns
+    assert (table_bytes - offer_bytes) / len(table) < 17
+    assert table.column_names == columns

@@ -22,7 +22,7 @@ from relay_core.validation import row_checks
 from relay_core.validation.row_schemas import REJECTED_ROWS
 from support.builders import feed, tenant_config, vendor_document
 from support.memory_sink import MemorySink
-from support.normalizing import entries_of, normalize_vendors
+from support.normalizing import entries_of, normalize_vendors, offers_of
 
 CONFIG = tenant_config(vendor_document("a"), vendor_document("b"))
 
@@ -71,7 +71,7 @@ def test_offers_are_there_when_all_is_written() -> None:
         feed("B,1,2.00", "A,x,2.00", "A,1,3.00"), feed("x,-1,2.00")
     )
 
-    assert [vendor.offers["sku"].to_pylist() for vendor in vendors] == [
+    assert [offers_of(vendor)["sku"].to_pylist() for vendor in vendors] == [
         ["A", "B"],
         [],
     ]
@@ -134,7 +134,7 @@ def test_rows_are_refused_alike_however_many_are_judged_at_a_time(
             feed("A,x,1", "B,1,1", "C,1", "D,-1,1", "E,1,"), feed("F,1,1")
         )
 
-    assert read.offers["sku"].to_pylist() == ["B", "E"]
+    assert offers_of(read)["sku"].to_pylist() == ["B", "E"]
     assert read.rejected_rows["row_number"].to_pylist() == [2, 4, 5]
     assert [entry.row_number for entry in entries_of(read)] == [2, 4, 5]
 
@@ -166,8 +166,8 @@ def test_columns_of_more_text_than_short_offsets_reach_come_to_the_same_rows() -
     with mock.patch.object(growing_columns, "MAX_SHORT_BYTES", 1):
         long, _ = normalized(rows, feed())
 
-    assert long.offers.equals(short.offers)
-    assert long.offers.schema.equals(short.offers.schema)
+    assert offers_of(long).equals(offers_of(short))
+    assert offers_of(long).schema.equals(offers_of(short).schema)
     assert long.rejected_rows.equals(short.rejected_rows)
 
 

@@ -6,7 +6,12 @@ from relay_core.normalize.vendor_feed import VendorFeed
 from relay_core.normalize.work_file import read_work_file
 from relay_core.validation.row_schemas import OFFER_SCHEMA
 from support.builders import REQUESTED_AT, feed, tenant_config, vendor_document
-from support.normalizing import Written, normalize_vendor, normalize_vendors
+from support.normalizing import (
+    Written,
+    normalize_vendor,
+    normalize_vendors,
+    offers_of,
+)
 
 CONFIG = tenant_config(
     vendor_document("v"), output={"columns": ["sku", "price"]}
@@ -32,9 +37,9 @@ def test_all_columns_of_the_offers_come_back_those_too_that_the_merge_does_not_n
     back = read_work_file(work_file(FEED))
     whole = normalize_vendor(CONFIG, CONFIG.vendors[0], FEED)
 
-    assert back.offers.column_names == OFFER_SCHEMA.names
-    assert back.offers.equals(whole.offers)
-    assert back.offers["row_number"].to_pylist() == [5, 6, 2]
+    assert offers_of(back).column_names == OFFER_SCHEMA.names
+    assert offers_of(back).equals(offers_of(whole))
+    assert offers_of(back)["row_number"].to_pylist() == [5, 6, 2]
 
 
 def test_rejects_entries_and_counts_come_back() -> None:
@@ -56,10 +61,12 @@ def test_a_vendor_of_many_batches_comes_back_in_order() -> None:
     rows = [f"S{number:06},1,{number}" for number in range(150_000)]
     back = read_work_file(work_file(feed(*reversed(rows))))
 
-    assert back.offers["sku"].to_pylist() == [
+    assert offers_of(back)["sku"].to_pylist() == [
         row.partition(",")[0] for row in rows
     ]
-    assert back.offers["row_number"].to_pylist() == list(range(150_001, 1, -1))
+    assert offers_of(back)["row_number"].to_pylist() == list(
+        range(150_001, 1, -1)
+    )
 
 
 def test_a_vendor_without_a_valid_row_has_a_work_file_too() -> None:

@@ -15,7 +15,7 @@ from relay_core.onboarding.feed_sample import OLE2, FeedSample
 from relay_core.onboarding.findings import sentences_of
 from support.builders import REQUESTED_AT, feed, tenant_config, vendor_document
 from support.config_documents import ROOT
-from support.normalizing import normalize_vendor
+from support.normalizing import normalize_vendor, offers_of
 from support.workbooks import STYLES, text_row, workbook
 
 # Tiny feeds in the manner of published price lists: what the vendor's options must be to read them.
@@ -304,7 +304,7 @@ def test_numbers_that_a_sheet_shows_with_zeros_in_front_are_read_as_shown() -> (
     config = tenant_config(
         vendor_document(parser={"format": "xlsx", **check.changes})
     )
-    assert run_of(config, data).offers["sku"].to_pylist() == ["000417"]
+    assert offers_of(run_of(config, data))["sku"].to_pylist() == ["000417"]
     assert checked(data, format="xlsx", padded_numbers=True).changes == {}
 
 
@@ -323,7 +323,7 @@ def test_totals_at_the_end_of_a_long_list_are_skipped_and_in_doubt() -> None:
         ("totals_line", ("Grand total:",))
     ]
     patched = tenant_config(vendor_document(parser={"skip_rows": [rule]}))
-    skus = run_of(patched, upload.data).offers["sku"]
+    skus = offers_of(run_of(patched, upload.data))["sku"]
     assert len(skus.unique()) == len(skus)
     vendor = patched.vendors[0]
     again = with_rows(

@@ -15,6 +15,7 @@ from relay_core.onboarding import dry_run
 from relay_core.onboarding.feed_check import check_feed, with_rows
 from relay_core.onboarding.feed_sample import FeedSample
 from relay_core.onboarding.layout_guess import guess_sheet
+from support.normalizing import offers_of
 from support.workbooks import text_row, workbook
 
 HEADERS = (
@@ -159,8 +160,8 @@ def costs_of(upload: FeedSample) -> dict[str, Decimal]:
     )
     if rows is None or not reading.is_usable:
         return {}
-    skus = rows.offers["sku"].to_pylist()
-    costs = rows.offers["cost"].to_pylist()
+    skus = offers_of(rows)["sku"].to_pylist()
+    costs = offers_of(rows)["cost"].to_pylist()
     return {
         sku: cost
         for sku, cost in zip(skus, costs, strict=True)
