@@ -13,11 +13,15 @@ import gc
 import os
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 # The imports create many objects and no garbage.
 gc.disable()
-# Looking for plugins of pydantic would search everything that is installed.
-os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+# Looking for plugins of pydantic would search everything that is installed. Only the
+# search needs `importlib.metadata`, which loads email, sockets, and archives.
+_no_plugins: Any = SimpleNamespace(get_plugins=tuple)
+sys.modules["pydantic.plugin._loader"] = _no_plugins
 # numpy would start threads for matrices, and no step has one.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 

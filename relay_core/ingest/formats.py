@@ -8,8 +8,6 @@ from relay_core.domain.limits import DEFAULT_LIMITS, Limits
 from relay_core.ingest.compression import unpack
 from relay_core.ingest.csv_reader import parse_feed
 from relay_core.ingest.feed import Buffer, ParsedFeed
-from relay_core.ingest.jsonl import read_json_lines
-from relay_core.ingest.parquet import may_explode, read_parquet
 
 
 def open_feed(
@@ -29,9 +27,11 @@ def open_feed(
         data = unpack(data, parser.compression, limits)
     if parser.format == "csv":
         return replace(parse_feed(data, parser, limits), size=len(data))
+    # Other readers load code that this format does not need.
     if parser.format == "jsonl":
+        from relay_core.ingest.jsonl import read_json_lines
+
         return replace(read_json_lines(data, parser, limits), size=len(data))
-    # Other readers load much code that these formats do not need.
     if parser.format == "json":
         from relay_core.ingest.documents.json_document import read_json_document
 
@@ -40,8 +40,11 @@ def open_feed(
         from relay_core.ingest.documents.xml_document import read_xml_document
 
         return read_xml_document(data, parser, limits)
-    if parser.format == "parquet" and not may_explode(data):
-        return read_parquet(data, parser, limits)
+    if parser.format == "parquet":
+        from relay_core.ingest.parquet import may_explode, read_parquet
+
+        if not may_explode(data):
+            return read_parquet(data, parser, limits)
     from relay_core.ingest.feed_task import read_apart
 
     return read_apart(data, parser, limits)

@@ -1,18 +1,10 @@
 """The reading of a feed's first rows by one parser: headers, rejected cells, or an error."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from operator import attrgetter
-from typing import Any
 
-from pydantic import ValidationError
-
-from relay_core.config import (
-    LoadContext,
-    ParserConfig,
-    TenantConfig,
-    VendorConfig,
-)
+from relay_core.config import ParserConfig, TenantConfig, VendorConfig
 from relay_core.domain.codes import VendorStatus
 from relay_core.domain.columns import REQUIRED_COLUMNS
 from relay_core.domain.errors import FeedUnreadableError
@@ -90,38 +82,6 @@ def read_vendor(
         return _with_error(Reading(), error), None
     reading = _reading(parsed_feed.headers, plan, parser, normalized)
     return _with_error(reading, error), normalized
-
-
-def changed_parser(
-    parser: ParserConfig,
-    changes: Mapping[str, Any],
-) -> ParserConfig | None:
-    """Return a parser with some options changed, or None if the options do not fit together.
-
-    The entries of `column_map` and of `defaults` in the changes are added to those of the
-    parser.
-    """
-    options = {
-        name: value
-        for name, value in parser.model_dump().items()
-        if value is not None
-    }
-    changed_options = {**options, **changes}
-    for name in ("column_map", "defaults"):
-        changed_options[name] = {**options[name], **changes.get(name, {})}
-    context = LoadContext(
-        extra_columns=[*parser.extra_columns],
-        gtin_column=parser.gtin_column,
-    )
-    try:
-        new_parser = ParserConfig.model_validate(
-            changed_options, context=context
-        )
-    except ValidationError:
-        return None
-    return new_parser.reading(
-        only=parser.readable_columns, deleted=parser.deleted
-    )
 
 
 def missing_headers(

@@ -8,13 +8,13 @@ from datetime import tzinfo
 from typing import Any
 
 from relay_core.config import ParserConfig, TenantConfig, VendorConfig
+from relay_core.config.parser_changes import changed_parser
 from relay_core.config.reading.json_patch import Path, parser_steps
 from relay_core.domain.cell_rules import read_cell
 from relay_core.domain.columns import NUMBER_COLUMNS
 from relay_core.domain.errors import CellError
 from relay_core.domain.records import Cause
 from relay_core.normalize.result import NormalizedVendor
-from relay_core.onboarding.dry_run import changed_parser
 from relay_core.onboarding.number_guess import guess_from_samples
 
 

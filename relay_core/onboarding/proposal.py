@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from relay_core.config import ParserConfig, TenantConfig
+from relay_core.config import ParserConfig, TenantConfig, parser_changes
 from relay_core.config.column_forms import is_text_column
 from relay_core.config.parser import EVERY_COLUMN
 from relay_core.domain import columns as canonical
@@ -119,9 +119,11 @@ class Proposer:
     def _with_layout(self, container_changes: Mapping[str, Any]) -> FeedCheck:
         """Return a check with the guesses of encoding, delimiter, sheet and header."""
         changes = dict(container_changes)
-        parser = dry_run.changed_parser(self._parser, changes) or self._parser
+        parser = (
+            parser_changes.changed_parser(self._parser, changes) or self._parser
+        )
         changes |= layout_guess.layout_changes(self._feed, parser)
-        parser = dry_run.changed_parser(parser, changes) or parser
+        parser = parser_changes.changed_parser(parser, changes) or parser
         check = FeedCheck(Reading(), parser, changes)
         if parser.format in WORKBOOK_FORMATS:
             sheets = layout_guess.guess_sheet(self._feed.data, parser)
@@ -244,7 +246,7 @@ class Proposer:
         return replace(
             check,
             changes=changes,
-            parser=dry_run.changed_parser(self._parser, changes)
+            parser=parser_changes.changed_parser(self._parser, changes)
             or self._parser,
             guesses=tuple(guesses),
             notes=(
@@ -317,7 +319,9 @@ class Proposer:
         changes = {**check.changes, "column_map": remaining_map}
         if not remaining_map:
             del changes["column_map"]
-        parser = dry_run.changed_parser(self._parser, changes) or self._parser
+        parser = (
+            parser_changes.changed_parser(self._parser, changes) or self._parser
+        )
         return replace(check, changes=changes, parser=parser)
 
     # --- single guesses -----------------------------------------------------------------
@@ -363,7 +367,9 @@ class Proposer:
 
     def _shows_zeros(self, parser: ParserConfig) -> bool:
         """Return whether a workbook shows leading zeros of numbers in a text column."""
-        padded_parser = dry_run.changed_parser(parser, {"padded_numbers": True})
+        padded_parser = parser_changes.changed_parser(
+            parser, {"padded_numbers": True}
+        )
         if (
             parser.format != "xlsx"
             or parser.padded_numbers
@@ -418,7 +424,7 @@ class Proposer:
 
 def with_options(check: FeedCheck, **options: Any) -> FeedCheck:
     """Return a check with more parser changes, if they fit the parser's other options."""
-    parser = dry_run.changed_parser(check.parser, options)
+    parser = parser_changes.changed_parser(check.parser, options)
     if parser is None:
         return check
     return replace(check, parser=parser, changes={**check.changes, **options})
@@ -459,7 +465,7 @@ def _with_numbers(
     check: FeedCheck, numbers: number_guess.NumberGuess
 ) -> FeedCheck:
     """Return a check with a number style, and with the note that belongs to it."""
-    parser = dry_run.changed_parser(check.parser, numbers.changes)
+    parser = parser_changes.changed_parser(check.parser, numbers.changes)
     if parser is None:
         note = (
             "The numbers of the file use other separators than those in parser.defaults. "

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 from relay_core.columnar import text
 from relay_core.columnar.arrays import RowMask
-from relay_core.config import ParserConfig, TenantConfig
+from relay_core.config import ParserConfig, TenantConfig, parser_changes
 from relay_core.config.parser import MAX_SKIP_ROWS
 from relay_core.domain.cell_rules import shorten
 from relay_core.domain.codes import RowFault
@@ -81,7 +81,7 @@ def guess_record_ends(
     for changes in _RECORD_ENDS:
         if "quoting" in changes and not has_quotes:
             continue
-        changed_parser = dry_run.changed_parser(parser, changes)
+        changed_parser = parser_changes.changed_parser(parser, changes)
         if changed_parser is None:
             continue
         reading = dry_run.read_sample(feed, changed_parser, config)

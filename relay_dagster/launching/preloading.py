@@ -17,6 +17,7 @@ _LATE_MODULES = (
     "multiprocessing.synchronize",
     "pyarrow.dataset",
     "relay_core.ingest.feed_task",
+    "relay_core.normalize.file_kinds",
     "relay_core.onboarding.patches",
     "relay_dagster.orchestration.sqlite_storage",
     "relay_dagster.run_coordinator",

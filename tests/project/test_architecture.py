@@ -189,8 +189,8 @@ LOADED_LATE = {
     "relay_core.validation.row_checks": "the contracts load pandas and Pandera, a third of "
     "the start of a run, which only rows that need a verdict have to pay",
     "relay_core.config.reading.documents": "PyYAML, which configs in JSON do not need",
-    "relay_core.ingest.formats": "the readers of workbooks and the sandbox, which only "
-    "a feed that is read apart needs",
+    "relay_core.ingest.formats": "the readers of other formats than CSV, and the sandbox, "
+    "which only a feed that is read apart needs",
     "relay_core.normalize.vendor_feed": "the kinds of files, which only an unreadable "
     "feed needs, with the readers of workbooks",
     "relay_core.vendor_pass": "the guesses of patches, which only rejected rows need",

@@ -20,7 +20,11 @@ API, RUN_PROCESS = (
     "import relay_dagster.api.app",
     "import relay_dagster.definitions",
 )
-LOCAL_RUN = "from local.command import main; assert main(sys.argv[1:]) == 0"
+LOCAL_RUN = (
+    "import runpy; "
+    "main = runpy.run_path('scripts/local_run.py')['main']; "
+    "assert main(sys.argv[1:]) == 0"
+)
 LOCAL_CHECK = "from local.command import main; main([*sys.argv[1:], '--check'])"
 MEMORY_LIMIT = (
     "from relay_dagster.execution.memory_limit import MemoryLimit; "
@@ -42,6 +46,8 @@ VERDICT = (
     "from relay_core.validation import row_checks; row_checks.load_contracts()"
 )
 CONTRACTS = ("pandas", "pandera")
+SEARCH_OF_PACKAGES = ("importlib.metadata", "email")
+WORKBOOKS = ("xlrd", "xml", "relay_core.sandbox")
 
 
 @pytest.mark.parametrize(
@@ -61,8 +67,13 @@ CONTRACTS = ("pandas", "pandera")
                 # The vendor has one file.
                 "relay_core.normalize.file_lists.combining",
                 "relay_dagster.triggers.inputs",
-                # The config is JSON, and the feed is no workbook.
-                *("yaml", "xlrd", "xml", "relay_core.sandbox"),
+                # The config is JSON, and the feed is CSV.
+                *("yaml", *WORKBOOKS),
+                "relay_core.ingest.jsonl",
+                "relay_core.ingest.parquet",
+                # Nobody asks for plugins, or for the help of Arrow's functions.
+                *SEARCH_OF_PACKAGES,
+                "pyarrow.vendored.docscrape",
             ),
             id="local run",
         ),
@@ -103,25 +114,52 @@ CONTRACTS = ("pandas", "pandera")
 def test_a_process_loads_nothing_that_it_does_not_use(
     tmp_path: Path, program: str, unwanted: tuple[str, ...]
 ) -> None:
-    config, data = tmp_path / "config.json", tmp_path / "feed.csv"
-    config.write_text(json.dumps(config_document()))
-    data.write_bytes(feed("A,1,2.50"))
-    wanted = [
+    done = _loaded(tmp_path, program, unwanted, feed("A,1,2.50"))
+    assert done.stdout.splitlines()[-1:] == ["[]"], done.stderr
+
+
+def test_a_local_run_that_rejects_a_row_loads_only_the_contracts_and_patches(
+    tmp_path: Path,
+) -> None:
+    unwanted = (
+        *TESTS_ALONE,
+        *("typeguard", "pyspark", *SEARCH_OF_PACKAGES),
+        *("relay_core.onboarding.dry_run", *WORKBOOKS),
+    )
+    modules = (*unwanted, *CONTRACTS, "relay_core.onboarding.patches")
+    rows = feed("A,1,2.50", "B,1,-2.50")
+    done = _loaded(tmp_path, LOCAL_RUN, modules, rows)
+    expected = [*CONTRACTS, "relay_core.onboarding.patches"]
+    assert done.stdout.splitlines()[-1:] == [str(expected)], done.stderr
+
+
+def _loaded(
+    folder: Path,
+    program: str,
+    modules: tuple[str, ...],
+    rows: bytes,
+) -> subprocess.CompletedProcess[str]:
+    """Run a program with the options of a local run; it prints which modules it loads."""
+    config, data = folder / "config.json", folder / "feed.csv"
+    policy = {"max_invalid_rows": 1, "max_invalid_row_pct": 1}
+    document = config_document(error_policy=policy)
+    config.write_text(json.dumps(document))
+    data.write_bytes(rows)
+    options = [
         f"--config={config}",
         f"--vendor-file=vendor_1={data}",
-        f"--output-dir={tmp_path}",
+        f"--output-dir={folder}",
     ]
-    shown = (
+    whole_program = (
         f"import sys; sys.path[:0] = [{str(ROOT / 'scripts')!r}, {str(ROOT)!r}]\n{program}\n"
-        f"print([name for name in {unwanted} if name in sys.modules])"
+        f"print([name for name in {modules} if name in sys.modules])"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", shown, *wanted],
+    return subprocess.run(
+        [sys.executable, "-c", whole_program, *options],
         capture_output=True,
         text=True,
         cwd=ROOT,
     )
-    assert done.stdout.splitlines()[-1:] == ["[]"], done.stderr
 
 
 def test_the_garbage_collector_passes_over_the_api() -> None:
