@@ -35,7 +35,8 @@ setup: ## Create or update .venv from requirements.lock
 	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --compile-bytecode --require-hashes requirements.lock
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --no-deps \
 	  --no-build-isolation --config-setting editable_mode=compat --editable .
-	@$(BIN)/python -m compileall -q relay_core relay_dagster
+	@$(BIN)/python -m compileall -q relay_core relay_dagster scripts
+	@$(BIN)/python -c 'from relay_core.publish.report import content; content.load_templates()'
 	@printf '%s\n' "$(WANTED)" > $(STAMP)
 	@echo "$(VENV) is ready"
 
