@@ -209,7 +209,7 @@ def _to_utc(
     seconds = np.floor_divide(clocks, _SECOND)
     days = np.floor_divide(seconds, _DAY)
     distinct_days, day_index = np.unique(days[is_local], return_inverse=True)
-    day_offsets = [_offset_of_day(day, zone) for day in distinct_days.tolist()]
+    day_offsets = [offset_of_day(day, zone) for day in distinct_days.tolist()]
     known_offsets = [0 if offset is None else offset for offset in day_offsets]
     offsets = np.zeros(len(clocks), np.int64)
     offsets[is_local] = np.array(known_offsets, np.int64)[day_index]
@@ -225,7 +225,7 @@ def _to_utc(
 
 
 @lru_cache(maxsize=1 << 18)
-def _offset_of_day(day: int, zone: ZoneInfo) -> int | None:
+def offset_of_day(day: int, zone: ZoneInfo) -> int | None:
     """Return a zone's offset on a local day in seconds; None if it changes that day."""
     offsets = {_offset(day * _DAY + hour * 3600, zone) for hour in range(25)}
     return offsets.pop() if len(offsets) == 1 else None

@@ -1,7 +1,8 @@
 """The kernel's reader of one feed, for the options of a parser that the kernel knows."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -9,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from relay_core.columnar import text as texts
+from relay_core.columnar import timestamps
 from relay_core.columnar.arrays import Bytes, WholeNumbers
 from relay_core.config import ParserConfig
 from relay_core.domain import columns as canonical
@@ -100,13 +102,19 @@ class FeedOptions:
             decimal=ord(parser.decimal_separator),
             thousands=ord(parser.thousands_separator or "\0"),
             quoting=parser.quoting,
-            is_utc=self.zone.key == "UTC",
+            offset_of_day=self._offset_of_day(),
             cell_bytes=cell_bytes,
             null_numbers=self._null_numbers(),
             null_texts=self._null_texts(places),
             symbols=[symbol.encode() for symbol in symbols],
             sku_map=None if self.sku_map is None else _table(self.sku_map),
         )
+
+    def _offset_of_day(self) -> Callable[[int], int | None] | None:
+        """Return the offsets of local times, by day; None if they are in UTC."""
+        if self.zone.key == "UTC":
+            return None
+        return partial(timestamps.offset_of_day, zone=self.zone)
 
     def _null_numbers(self) -> WholeNumbers:
         """Return the numbers in place of nulls, as the kernel packs them."""

@@ -1,6 +1,6 @@
 """One pass over the text of a CSV feed, record by record, without the interpreter's lock."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -50,7 +50,7 @@ class Scanner:
         decimal: int,
         thousands: int,
         quoting: bool,
-        is_utc: bool,
+        offset_of_day: Callable[[int], int | None] | None,
         cell_bytes: int,
         null_numbers: WholeNumbers,
         null_texts: Sequence[bytes],

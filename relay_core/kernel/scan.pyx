@@ -12,7 +12,7 @@ Suppliers' bytes are read by checked indices alone. ``rows.pxi`` has the format 
 
 import numpy as np
 
-from libc.stdint cimport INT64_MIN, int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport INT32_MAX, INT64_MIN, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy
 
 cdef extern from *:
@@ -39,7 +39,7 @@ cdef struct _Head:
     int64_t lead_time
     int64_t condition
 
-VERSION = 5
+VERSION = 6
 """Changes with each function and format that Python code depends on."""
 
 # The kinds of columns.
@@ -79,6 +79,8 @@ cdef enum:
     _DEFAULT = 2
     _MAX_DIGITS = 9
     _PLACES = 4
+    _FIRST_YEAR = 1900
+    _END_YEAR = 2200
     _QUOTE = 34
     _LF = 10
     _CR = 13
@@ -86,6 +88,8 @@ cdef enum:
 cdef int64_t _NO_INSTANT = INT64_MIN
 cdef int64_t _UNITS = 10000
 cdef int64_t _DAY = 86400
+cdef int32_t _UNKNOWN_OFFSET = INT32_MAX
+cdef int32_t _NO_OFFSET = INT32_MAX - 1
 
 
 cdef class SkuTable:
@@ -169,7 +173,9 @@ cdef class Scanner:
         delimiter, decimal: Bytes.
         thousands: The byte between groups of three digits; 0 if there is none.
         quoting: Whether a quote opens a cell.
-        is_utc: Whether times without an offset are in UTC.
+        offset_of_day: Gives the offset from UTC of times without an offset, in seconds,
+            by their day since 1970-01-01; None if it changes on that day. None if these
+            times are in UTC.
         cell_bytes: The largest cell.
         null_numbers: The numbers in place of nulls, one for each of `NUMBERS`.
         null_texts: The texts in place of nulls, one for each text, as bytes.
@@ -181,7 +187,9 @@ cdef class Scanner:
     cdef const int32_t[:, ::1] columns
     cdef Py_ssize_t width, text_count, cell_bytes
     cdef uint8_t delimiter, decimal, thousands
-    cdef bint quoting, is_utc
+    cdef bint quoting
+    cdef object offset_of_day
+    cdef int32_t[::1] day_offsets
     cdef const int64_t[::1] null_numbers
     cdef const uint8_t[::1] null_bytes
     cdef const int64_t[::1] null_bounds
@@ -198,8 +206,8 @@ cdef class Scanner:
 
     def __init__(
         self, text, *, width, columns, null_words, longest_null, text_count,
-        delimiter, decimal, thousands, quoting, is_utc, cell_bytes, null_numbers,
-        null_texts, symbols, sku_map,
+        delimiter, decimal, thousands, quoting, offset_of_day, cell_bytes,
+        null_numbers, null_texts, symbols, sku_map,
     ):
         self.text = text
         self.width = width
@@ -209,7 +217,13 @@ cdef class Scanner:
         self.decimal = decimal
         self.thousands = thousands
         self.quoting = quoting
-        self.is_utc = is_utc
+        self.offset_of_day = offset_of_day
+        # Few of these days are in a feed, so each is asked for when it is read.
+        self.day_offsets = np.full(
+            _days(_END_YEAR, 1, 1) - _days(_FIRST_YEAR, 1, 1),
+            0 if offset_of_day is None else _UNKNOWN_OFFSET,
+            np.int32,
+        )
         self.cell_bytes = cell_bytes
         self.null_numbers = null_numbers
         self.null_bounds = np.cumsum([0, *map(len, null_texts)], dtype=np.int64)
@@ -829,7 +843,7 @@ cdef class Scanner:
     ) except? -3 nogil:
         """Return an ISO timestamp in microseconds, or `_NO_INSTANT`."""
         cdef int year, month, day, hour = 0, minute = 0, second = 0
-        cdef int64_t microseconds = 0, seconds
+        cdef int64_t microseconds = 0, day_number, seconds
         cdef int places = 0, offset_hours, offset_minutes
         cdef Py_ssize_t at = start + 10
         cdef uint8_t sign
@@ -840,13 +854,14 @@ cdef class Scanner:
         day = self.digits(start + 8, end, 2)
         if self.text[start + 4] != 45 or self.text[start + 7] != 45:
             return _NO_INSTANT
-        if year < 1900 or year > 2199 or month < 1 or month > 12:
+        if year < _FIRST_YEAR or year >= _END_YEAR or month < 1 or month > 12:
             return _NO_INSTANT
         if day < 1 or day > _month_days(year, month):
             return _NO_INSTANT
-        seconds = _days(year, month, day) * _DAY
+        day_number = _days(year, month, day)
+        seconds = day_number * _DAY
         if at == end:
-            return seconds * 1000000 if self.is_utc else _NO_INSTANT
+            return self.of_local(day_number, seconds * 1000000)
         if self.text[at] != 32 and self.text[at] != 84:
             return _NO_INSTANT
         if end - at < 6 or self.text[at + 3] != 58:
@@ -876,9 +891,7 @@ cdef class Scanner:
             return _NO_INSTANT
         seconds += hour * 3600 + minute * 60 + second
         if at == end:
-            if not self.is_utc:
-                return _NO_INSTANT
-            return seconds * 1000000 + microseconds
+            return self.of_local(day_number, seconds * 1000000 + microseconds)
         sign = self.text[at]
         if sign == 90:
             if at + 1 != end:
@@ -900,6 +913,21 @@ cdef class Scanner:
         else:
             seconds += offset_hours * 3600 + offset_minutes * 60
         return seconds * 1000000 + microseconds
+
+    cdef int64_t of_local(
+        self, int64_t day, int64_t microseconds
+    ) except? -3 nogil:
+        """Return a local time in UTC, or `_NO_INSTANT` if the offset changes that day."""
+        cdef Py_ssize_t index = day - _days(_FIRST_YEAR, 1, 1)
+        cdef int32_t seconds = self.day_offsets[index]
+        if seconds == _UNKNOWN_OFFSET:
+            with gil:
+                offset = self.offset_of_day(day)
+                seconds = _NO_OFFSET if offset is None else offset
+            self.day_offsets[index] = seconds
+        if seconds == _NO_OFFSET:
+            return _NO_INSTANT
+        return microseconds - seconds * <int64_t>1000000
 
 
 cdef inline int _month_days(int year, int month) noexcept nogil:

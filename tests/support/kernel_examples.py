@@ -122,6 +122,12 @@ ODD_INSTANTS = (
     "2200-01-01",
     "2026-01-05T10:00Z",
     "2026-01-05 10:00",
+    "2026-03-08 02:30",
+    "2026-03-08 03:00:00",
+    "2026-11-01 01:30",
+    "2026-11-02T00:00:00.5",
+    "1900-01-01 00:00",
+    "2199-12-31 23:59",
     "2026-01-05T10:00:60Z",
     "2026-01-05T24:00:00Z",
     "2026-01-05T10:00:00.1234567Z",
@@ -285,7 +291,9 @@ def _config(rng: random.Random) -> tuple[dict[str, Any], list[str]]:
     )
     document = config_document(
         vendor,
-        timezone=rng.choice(["UTC", "UTC", "America/Chicago"]),
+        timezone=rng.choice(
+            ["UTC", "UTC", "America/Chicago", "Africa/Casablanca"]
+        ),
         extra_columns=[EXTRA],
         error_policy={"max_invalid_row_pct": 1, "max_invalid_rows": 10**6},
     )
@@ -318,7 +326,13 @@ def _plain(rng: random.Random, name: str, parser: Mapping[str, Any]) -> str:
         day = f"2026-{rng.randrange(1, 13):02}-{rng.randrange(1, 29):02}"
         clock = f"{rng.randrange(24):02}:{rng.randrange(60):02}"
         return rng.choice(
-            [f"{day}T{clock}:07Z", f"{day} {clock}:59.25Z", day, ""],
+            [
+                f"{day}T{clock}:07Z",
+                f"{day} {clock}:59.25Z",
+                f"{day} {clock}",
+                day,
+                "",
+            ],
         )
     if name == "sku":
         return f"SKU-{rng.randrange(30)}"

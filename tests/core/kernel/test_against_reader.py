@@ -82,6 +82,36 @@ def test_a_plain_feed_is_read_by_the_kernel_but_for_its_doubtful_records() -> (
     assert difference(PLAIN) is None
 
 
+def test_local_times_are_read_by_the_kernel_but_on_days_of_a_clock_change() -> (
+    None
+):
+    config = load_config(
+        config_document(vendor_document(), timezone="America/Chicago")
+    )
+    # So many doubtful bytes would leave the whole feed to the other reader.
+    rows = b"".join(
+        b"A%05d,1,a title of a good length,2026-0%d-08 0%d:30\n"
+        % (number, number % 9 + 1, number % 10)
+        for number in range(25_000)
+    )
+    example = Example(
+        config, b"sku,quantity_available,title,updated_at\n" + rows
+    )
+    reading = read(example, with_kernel=True)
+    assert reading.by_kernel
+    assert difference(example) is None
+    # The eighth of March, on which 2:30 is skipped
+    hours = {
+        instant.strftime("%d %H:%M")
+        for instant in reading.result["column updated_at"]
+        if instant.month == 3
+    }
+    assert hours == {
+        *("08 06:30", "08 07:30", "08 08:30", "08 09:30", "08 10:30"),
+        *("08 11:30", "08 12:30", "08 13:30", "08 14:30"),
+    }
+
+
 class Tampering:
     """The kernel, of whose results one is changed."""
 
