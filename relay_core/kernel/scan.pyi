@@ -119,12 +119,13 @@ def pack_rows(
 ) -> int: ...
 def join_records(text: memoryview, doubts: WholeNumbers, out: Bytes) -> int: ...
 def head_room(text_count: int) -> int: ...
-def keep_lowest(
-    rows: RowIndex,
-    bounds: WholeNumbers,
-    groups: RowIndex,
-    numbers: WholeNumbers,
+def best_rows(
+    bounds: npt.NDArray[np.int32] | npt.NDArray[np.int64],
+    data: Bytes,
+    run_bounds: RowIndex,
+    criteria: list[WholeNumbers],
     winners: RowIndex,
+    text_counts: WholeNumbers,
 ) -> int: ...
 def take_bounds(
     bounds: npt.NDArray[np.int32] | npt.NDArray[np.int64],

@@ -1006,5 +1006,5 @@ def part_starts(const uint8_t[::1] text, Py_ssize_t size, bint quoting):
 
 
 include "rows.pxi"
-include "groups.pxi"
 include "columns.pxi"
+include "groups.pxi"

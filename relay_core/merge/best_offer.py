@@ -1,8 +1,4 @@
-"""Offers of the same SKU to one priced winner each.
-
-Criteria are compared group by group, without packing them together, so that no range of
-numbers is too wide.
-"""
+"""Offers of the same SKU to one priced winner each."""
 
 from __future__ import annotations
 
@@ -16,14 +12,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from relay_core.columnar import arrays
-from relay_core.columnar.sorting import TextOrder, common_ranges, order_by_text
+from relay_core.columnar.sorting import common_ranges
 from relay_core.columnar.text import flags_of, integers_of, one_chunk
 from relay_core.columnar.threads import ordered_map
 from relay_core.config import Override, TenantConfig
 from relay_core.domain.codes import VendorStatus
 from relay_core.domain.columns import CANONICAL_COLUMNS, extra_column
-from relay_core.kernel import compiled
 from relay_core.merge import pricing, vendor_offers
+from relay_core.merge.competition import Competition, compete
 from relay_core.merge.criteria import Criterion, criteria_of
 from relay_core.merge.deferred_columns import (
     LOCATOR_TYPE,
@@ -322,6 +318,13 @@ class Merge:
         ruled = self.rules.applied(offers)
         return self.overrides.applied(ruled, self.rules.leaves_out(ruled))
 
+    def competition(self, competing: pa.Table) -> Competition:
+        """Return the outcome of the competition of some competing offers."""
+        deciding = [
+            criterion for criterion in self.criteria if not criterion.excludes
+        ]
+        return compete(competing, deciding, len(self.config.vendors))
+
     def feed_rows(
         self,
         competing: pa.Table,
@@ -334,32 +337,29 @@ class Merge:
             `count_competing` counts it.
         """
         options = self.config.pricing
-        deciding = [
-            criterion for criterion in self.criteria if not criterion.excludes
-        ]
-        order = order_by_text(one_chunk(competing["sku"]))
-        winners = best_of_groups(order, competing, deciding)
-        shipping = vendor_offers.own_shipping(self.config, competing)
-        inputs = pricing.PriceInputs.of(competing, winners, options, shipping)
+        competition = self.competition(competing)
+        winners = competing.take(pa.array(competition.winners))
+        shipping = vendor_offers.own_shipping(self.config, winners)
+        inputs = pricing.PriceInputs.of(winners, options, shipping)
         cents, has_price = pricing.price_winners(inputs, options)
-        priced = competing.take(pa.array(winners[has_price]))
+        priced = winners
+        if not has_price.all():
+            priced = winners.filter(pa.array(has_price))
         is_judged = self.config.guards.quarantine is not None
         if is_judged and inputs.override_min_price is not None:
             whole_cents, _ = pricing.whole_cents(inputs, options)
             is_least = whole_cents * 100 == inputs.override_min_price
             is_least_price = pa.array(is_least[has_price])
             priced = priced.append_column(AT_LEAST_PRICE, is_least_price)
-        unpriced_rows = pa.array(winners[~has_price])
         unpriced = {
-            "sku": competing["sku"].take(unpriced_rows),
+            "sku": winners["sku"].filter(pa.array(~has_price)),
             "is_free": pa.array(inputs.has_amount[~has_price]),
         }
         counts = count_competing(
-            competing,
-            order,
-            winners,
+            integers_of(competing[VENDOR_RANK])[0],
+            competition.sku_counts,
+            integers_of(winners[VENDOR_RANK])[0],
             has_price,
-            len(self.config.vendors),
         )
         feed = self._as_feed(priced, cents[has_price])
         return feed, pa.table(unpriced), counts
@@ -392,68 +392,3 @@ class Merge:
             if name in priced.column_names:
                 columns[name] = priced[name]
         return pa.table(columns)
-
-
-def best_of_groups(
-    order: TextOrder,
-    offers: pa.Table,
-    criteria: Sequence[Criterion],
-) -> arrays.RowIndex:
-    """Return the best row of each group of offers, in the order of groups."""
-    rows, starts = order
-    winners = rows[starts]
-    sizes = np.diff(starts, append=len(rows))
-    contested = np.flatnonzero(sizes > 1)
-    rows = rows[np.repeat(sizes > 1, sizes)]
-    sizes = sizes[contested]
-    if compiled.is_used():
-        _compete(rows, sizes, contested, offers, criteria, winners)
-        return np.asarray(winners)
-    for criterion in criteria:
-        if not len(contested):
-            break
-        numbers = criterion.numbers(offers)[rows]
-        starts = np.cumsum(sizes) - sizes
-        lowest = np.repeat(np.minimum.reduceat(numbers, starts), sizes)
-        is_best = numbers == lowest
-        rows = rows[is_best]
-        sizes = np.add.reduceat(is_best, starts, dtype=np.int64)
-        winners[contested] = rows[np.cumsum(sizes) - sizes]
-        rows = rows[np.repeat(sizes > 1, sizes)]
-        contested = contested[sizes > 1]
-        sizes = sizes[sizes > 1]
-    return np.asarray(winners)
-
-
-def _compete(
-    rows: arrays.RowIndex,
-    sizes: arrays.WholeNumbers,
-    groups: arrays.RowIndex,
-    offers: pa.Table,
-    criteria: Sequence[Criterion],
-    winners: arrays.RowIndex,
-) -> None:
-    """Decide between the offers of each group with the kernel.
-
-    Args:
-        rows: The offers of the groups, one group after another.
-        sizes: The number of offers of each group.
-        groups: The index of each group in ``winners``.
-        offers: All offers.
-        criteria: The criteria, in order.
-        winners: Gets the best offer of each group.
-    """
-    bounds = np.zeros(len(sizes) + 1, np.int64)
-    np.cumsum(sizes, out=bounds[1:])
-    for criterion in criteria:
-        if not len(groups):
-            break
-        numbers = np.ascontiguousarray(criterion.numbers(offers), np.int64)
-        count = compiled.scan.keep_lowest(
-            rows,
-            bounds,
-            groups,
-            numbers,
-            winners,
-        )
-        groups = groups[:count]

@@ -62,35 +62,27 @@ class PriceInputs:
     @classmethod
     def of(
         cls,
-        offers: pa.Table,
-        rows: arrays.RowIndex,
+        winners: pa.Table,
         pricing: PricingConfig,
         shipping: arrays.TenThousandths | None = None,
     ) -> "PriceInputs":
         """Return the inputs of the winners' prices.
 
         Args:
-            offers: All offers, with their price rules and overrides.
-            rows: The winners' rows, one a winner.
+            winners: The winning offers, with their price rules and overrides.
             pricing: The tenant's pricing.
-            shipping: The flat amount in ten-thousandths, one an offer.
+            shipping: The flat amount in ten-thousandths, one a winner.
         """
 
-        def amounts(
-            column: str,
-        ) -> tuple[arrays.TenThousandths, arrays.RowMask]:
-            values, nulls = integers_of(offers[column])
-            return values.take(rows), nulls.take(rows)
-
         def optional_amounts(column: str) -> arrays.TenThousandths | None:
-            if column not in offers.column_names:
+            if column not in winners.column_names:
                 return None
-            return integers_of(offers[column])[0].take(rows)
+            return integers_of(winners[column])[0]
 
-        has_rules = RULE in offers.column_names
-        cost, cost_null = amounts("cost")
-        own_price, own_price_null = amounts("price")
-        map_price, map_price_null = amounts("map_price")
+        has_rules = RULE in winners.column_names
+        cost, cost_null = integers_of(winners["cost"])
+        own_price, own_price_null = integers_of(winners["price"])
+        map_price, map_price_null = integers_of(winners["map_price"])
         return cls(
             cost,
             cost_null,
@@ -98,9 +90,9 @@ class PriceInputs:
             own_price_null,
             map_price,
             map_price_null,
-            has_amount=has_amount(offers, pricing).take(rows),
-            rule=rules_of(offers).take(rows) if has_rules else None,
-            shipping=None if shipping is None else shipping.take(rows),
+            has_amount=has_amount(winners, pricing),
+            rule=rules_of(winners) if has_rules else None,
+            shipping=shipping,
             override_price=optional_amounts(OVERRIDE_PRICE),
             override_min_price=optional_amounts(OVERRIDE_MIN_PRICE),
         )
@@ -298,6 +290,8 @@ def whole_cents(
 def cents_of(terms: PriceTerms, bases: PriceBases) -> arrays.Cents:
     """Return the last of the `PriceSteps` of each winner, exact at any size."""
     is_large = _is_large(terms, bases)
+    if not is_large.any():
+        return np.asarray(price_steps(terms, bases).cents)
     cents = np.zeros(len(is_large), np.int64)
     for rows, kind in ((~is_large, np.int64), (is_large, np.object_)):
         if rows.any():

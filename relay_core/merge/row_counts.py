@@ -7,13 +7,9 @@ from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
-import pyarrow as pa
 
 from relay_core.columnar import arrays
-from relay_core.columnar.sorting import TextOrder
-from relay_core.columnar.text import integers_of
 from relay_core.domain.errors import ContractBrokenError
-from relay_core.merge.vendor_offers import VENDOR_RANK
 from relay_core.normalize.file_lists.figures import PartFigures
 
 FATES = ("left_out", "same_sku", "outbid", "unpriced", "won")
@@ -97,36 +93,28 @@ class RowCounts:
 
 
 def count_competing(
-    offers: pa.Table,
-    order: TextOrder,
-    winners: arrays.RowIndex,
+    ranks: arrays.WholeNumbers,
+    sku_counts: arrays.WholeNumbers,
+    winner_ranks: arrays.WholeNumbers,
     has_price: arrays.RowMask,
-    vendor_count: int,
 ) -> arrays.WholeNumbers:
     """Count the competing offers of each vendor by their outcome.
 
     Args:
-        offers: The competing offers; those of a SKU are in the order of vendors.
-        order: The order of the offers by SKU.
-        winners: The row of each SKU's best offer.
+        ranks: The rank of each offer's vendor.
+        sku_counts: The number of distinct SKUs that each vendor of the config offers.
+        winner_ranks: The rank of each winner's vendor.
         has_price: The mask of the winners that get a price.
-        vendor_count: The number of vendors of the config.
 
     Returns:
         A row for each of ``same_sku``, ``outbid``, ``unpriced`` and ``won``, a column
         for each vendor.
     """
-    ranks = integers_of(offers[VENDOR_RANK])[0]
-    ranks_by_sku = ranks[order.rows]
-    is_first = np.ones(len(ranks_by_sku), np.bool_)  # of its vendor and SKU
-    np.not_equal(ranks_by_sku[1:], ranks_by_sku[:-1], out=is_first[1:])
-    is_first[order.starts] = True
-    count_by_vendor = partial(np.bincount, minlength=vendor_count)
-    best_of_vendor = count_by_vendor(ranks_by_sku[is_first])
-    same_sku = count_by_vendor(ranks) - best_of_vendor
-    won = count_by_vendor(ranks[winners[has_price]])
-    unpriced = count_by_vendor(ranks[winners[~has_price]])
-    outbid = best_of_vendor - won - unpriced
+    count_by_vendor = partial(np.bincount, minlength=len(sku_counts))
+    same_sku = count_by_vendor(ranks) - sku_counts
+    won = count_by_vendor(winner_ranks[has_price])
+    unpriced = count_by_vendor(winner_ranks[~has_price])
+    outbid = sku_counts - won - unpriced
     return np.stack([same_sku, outbid, unpriced, won])
 
 

@@ -112,14 +112,9 @@ class OfferRanking:
         feed_row, *_ = self.merge.feed_rows(competing)
         price_steps: list[price_explanation.PriceStep] = []
         if len(competing):
-            winner = np.arange(1)
-            own_shipping = vendor_offers.own_shipping(config, offers)
-            inputs = PriceInputs.of(
-                offers,
-                winner,
-                config.pricing,
-                own_shipping,
-            )
+            winner = offers.slice(0, 1)
+            own_shipping = vendor_offers.own_shipping(config, winner)
+            inputs = PriceInputs.of(winner, config.pricing, own_shipping)
             price_steps = price_explanation.explain_price(
                 inputs,
                 config.pricing,

@@ -12,7 +12,6 @@ import pyarrow.compute as pc
 
 from relay_core.columnar import arrays, csv_text
 from relay_core.columnar.sorted_file import sorted_file_chunks
-from relay_core.columnar.sorting import order_by_text
 from relay_core.columnar.text import integers_of, one_chunk
 from relay_core.config import TenantConfig
 from relay_core.merge import best_offer
@@ -141,12 +140,8 @@ def quarantine_of(
 
 def _best_offers(merge: best_offer.Merge, offers: pa.Table) -> pa.Table:
     """Return the best of the competing offers, one a SKU, in order."""
-    criteria = [
-        criterion for criterion in merge.criteria if not criterion.excludes
-    ]
-    order = order_by_text(one_chunk(offers["sku"]))
-    best = best_offer.best_of_groups(order, offers, criteria)
-    return offers.take(pa.array(best))
+    competition = merge.competition(offers)
+    return offers.take(pa.array(competition.winners))
 
 
 def _offered_quantities(

@@ -7,14 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pytest
 
-from relay_core.columnar.sorting import order_by_text
 from relay_core.config import load_config
 from relay_core.kernel import compiled, text_parts
-from relay_core.merge.best_offer import best_of_groups
-from relay_core.merge.criteria import Criterion
 from support import kernel_examples
 from support.builders import config_document, vendor_document
 from support.kernel_examples import Example, difference, examples, read
@@ -230,24 +226,3 @@ def test_examples_vary() -> None:
     assert any(parser.currency_symbols for parser in parsers)
     assert any(parser.columns for parser in parsers)
     assert kernel_examples.EXTRA in parsers[0].extra_columns
-
-
-def test_groups_are_decided_as_without_the_kernel(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    rng = np.random.default_rng(5)
-    skus = pa.array([f"S{number}" for number in rng.integers(0, 200, 2_000)])
-    columns = [rng.integers(0, 3, 2_000) for _ in range(4)]
-    criteria = [
-        Criterion(f"c{index}", lambda offers, index=index: columns[index])
-        for index in range(4)
-    ]
-    criteria.append(Criterion("row", lambda offers: np.arange(len(offers))))
-    offers = pa.table({"sku": skus})
-    winners = []
-    for is_enabled in (True, False):
-        monkeypatch.setattr(compiled, "is_enabled", is_enabled)
-        order = order_by_text(skus)
-        winners.append(best_of_groups(order, offers, criteria).tolist())
-    assert winners[0] == winners[1]
-    assert len(winners[0]) == len(set(skus.to_pylist()))

@@ -8,56 +8,20 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 from unittest import mock
 
-import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from nasty_tenants import SORT_RULES
-from relay_core.columnar.sorting import TextOrder
 from relay_core.config import TenantConfig
 from relay_core.domain.codes import VendorStatus
 from relay_core.merge import best_offer
-from relay_core.merge.best_offer import best_of_groups, merge_offers
-from relay_core.merge.criteria import Criterion, criteria_of
+from relay_core.merge.best_offer import merge_offers
+from relay_core.merge.criteria import criteria_of
 from relay_core.normalize.result import NormalizedVendor, OfferTable
 from relay_core.validation.row_schemas import OFFER_SCHEMA
 from support.builders import tenant_config, vendor_document
-
-OFFERS = st.lists(
-    st.tuples(
-        st.integers(0, 3),
-        st.integers(-2, 2),
-        st.sampled_from([0, 1, 2**62, -(2**62)]),
-    ),
-    min_size=1,
-    max_size=25,
-)
-
-
-@given(OFFERS)
-def test_the_best_offer_of_a_group_is_the_least_by_all_criteria_in_turn(
-    offers: list[tuple[int, int, int]],
-) -> None:
-    groups = np.array([group for group, _, _ in offers])
-    order = np.argsort(groups, kind="stable")
-    starts = np.flatnonzero(np.diff(groups[order], prepend=-1))
-    numbers = [
-        np.array([offer[place] for offer in offers], np.int64)
-        for place in (1, 2)
-    ]
-    criteria = [Criterion("", lambda _, made=made: made) for made in numbers]
-
-    winners = best_of_groups(TextOrder(order, starts), pa.table({}), criteria)
-
-    def least(group: int) -> int:
-        rows = [row for row, offer in enumerate(offers) if offer[0] == group]
-        return min(rows, key=lambda row: (offers[row][1:], row))
-
-    assert winners.tolist() == [
-        least(group) for group in sorted(set(groups.tolist()))
-    ]
 
 
 class Offer(NamedTuple):

@@ -10,7 +10,6 @@ from decimal import (
     localcontext,
 )
 
-import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import example, given
@@ -107,7 +106,7 @@ def inputs(
     offer = pa.table(
         {name: pa.array([cell], AMOUNT) for name, cell in cells.items()}
     )
-    return PriceInputs.of(offer, np.array([0]), pricing)
+    return PriceInputs.of(offer, pricing)
 
 
 @given(
