@@ -39,7 +39,7 @@ cdef struct _Head:
     int64_t lead_time
     int64_t condition
 
-VERSION = 6
+VERSION = 7
 """Changes with each function and format that Python code depends on."""
 
 # The kinds of columns.
