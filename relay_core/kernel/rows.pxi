@@ -20,10 +20,34 @@ cdef enum:
     _LINE_ROOM = 192
     _DIGITS = 20  # those of the longest number
     _LAST_SPECIAL = 44  # a comma: no byte that needs quotes is greater
+    _BLOCK = 16
+    _COPIED_BY_BLOCKS = 128
+    _NUMBERS = 8
 
 cdef uint64_t _ABOVE_SPECIAL = 0x2D2D2D2D2D2D2D2D
 cdef uint64_t _HIGHEST_BITS = 0x8080808080808080
 cdef uint64_t _OFFSET_MASK = (<uint64_t>1 << _OFFSET_BITS) - 1
+cdef uint64_t _EACH_BYTE = 0x0101010101010101
+cdef uint64_t _AMOUNT_MASK = (<uint64_t>1 << (8 * _AMOUNT_BYTES)) - 1
+
+SPARE_BYTES = _BLOCK
+"""The bytes that must follow the room for texts: they are written, but not used."""
+
+cdef struct _NumberColumn:
+    int32_t number  # its index in `NUMBERS`
+    int32_t *shorts  # the values; NULL if they are `longs`
+    int64_t *longs
+    uint8_t *validity
+    int64_t null_count
+
+cdef struct _TextColumn:
+    int32_t place  # the index of its text in a row; one more than the last: condition
+    int32_t *bounds
+    uint8_t *validity
+    uint8_t *data
+    int64_t room
+    int64_t used
+    int64_t null_count
 
 
 cdef inline Py_ssize_t _head_room(Py_ssize_t text_count) noexcept nogil:
@@ -72,6 +96,7 @@ cdef inline const uint8_t *_read_head(
     """Read a head; return where the lengths are."""
     cdef uint8_t flags = row[0]
     cdef int32_t number
+    cdef uint64_t amount, is_there
     cdef int index
     cdef const uint8_t *at = row + 17
     memcpy(&head.instant, row + 1, 8)
@@ -80,12 +105,12 @@ cdef inline const uint8_t *_read_head(
     memcpy(&number, row + 13, 4)
     head.lead_time = number
     head.condition = flags >> _CONDITION_SHIFT
+    # Whether an amount is there cannot be predicted, so there is no branch.
     for index in range(_AMOUNTS):
-        head.amounts[index] = _NULL
-        if flags & (1 << index):
-            head.amounts[index] = 0
-            memcpy(&head.amounts[index], at, _AMOUNT_BYTES)
-            at += _AMOUNT_BYTES
+        is_there = (flags >> index) & 1
+        memcpy(&amount, at, 8)
+        head.amounts[index] = <int64_t>((amount & _AMOUNT_MASK) | (is_there - 1))
+        at += _AMOUNT_BYTES * is_there
     return at
 
 
@@ -174,109 +199,125 @@ cdef class RowReader:
         left[0] -= long_lengths - start
         return total
 
-    def gather(
+    def measure(
         self,
         const int64_t[::1] rows,
-        const int32_t[::1] fields,
-        int64_t[:, ::1] values,
-        const int32_t[::1] places,
-        int64_t[:, ::1] bounds,
+        int64_t[::1] text_bytes,
+        int64_t[::1] number_counts,
     ):
-        """Read some numbers and the lengths of some texts of rows.
+        """Add up the bytes of each text of rows, and count the numbers that are there.
 
         Args:
             rows: The places of the rows.
-            fields: The indices of numbers in `NUMBERS`.
-            values: Gets the numbers, one row a field.
-            places: The indices of texts.
-            bounds: Gets the offsets of texts that are put one after another, one row a
-                text.
+            text_bytes: Gets the bytes, one a text, and those of conditions.
+            number_counts: Gets the counts, one for each of `NUMBERS`.
         """
-        cdef Py_ssize_t index, field, place, left
-        cdef int kind
-        cdef int64_t length
-        cdef int64_t numbers[8]
+        cdef Py_ssize_t index, place, left
         cdef const uint8_t *lengths
         cdef const uint8_t *texts
         cdef _Head head
-        for place in range(places.shape[0]):
-            bounds[place, 0] = 0
+        if (
+            text_bytes.shape[0] != self.text_count + 1
+            or number_counts.shape[0] != _NUMBERS
+        ):
+            raise IndexError("the arrays have other sizes than the rows")
         with nogil:
             for index in range(rows.shape[0]):
                 self.fetch(rows, index)
                 lengths = self.head(rows[index], &head, &texts, &left)
-                numbers[0] = head.quantity
-                numbers[1] = head.lead_time
-                for field in range(_AMOUNTS):
-                    numbers[2 + field] = head.amounts[field]
-                numbers[6] = head.instant
-                numbers[7] = head.condition
-                for field in range(fields.shape[0]):
-                    kind = fields[field]
-                    if kind < 0 or kind > 7:
-                        raise IndexError("no such number")
-                    values[field, index] = numbers[kind]
-                for place in range(places.shape[0]):
-                    length = self.length_of(lengths, texts, places[place])
-                    bounds[place, index + 1] = bounds[place, index] + length
-
-    cdef inline int64_t length_of(
-        self, const uint8_t *lengths, const uint8_t *long_lengths, Py_ssize_t place
-    ) except -3 nogil:
-        """Return the length of one text."""
-        cdef Py_ssize_t other
-        if place < 0 or place >= self.text_count:
-            raise IndexError("no such text")
-        if lengths[place] != _LONG:
-            return lengths[place]
-        for other in range(place):
-            _read_length(lengths + other, &long_lengths)
-        return _read_length(lengths + place, &long_lengths)
-
-    def gather_texts(
-        self,
-        const int64_t[::1] rows,
-        const int32_t[::1] places,
-        const int64_t[:, ::1] bounds,
-        const int64_t[::1] starts,
-        uint8_t[::1] data,
-    ):
-        """Read some texts of rows.
-
-        Args:
-            rows: The places of the rows.
-            places: The indices of texts, ascending.
-            bounds: The offsets of each text's bytes, as `gather` has written them.
-            starts: Where the bytes of each text start in ``data``.
-            data: Gets the bytes.
-        """
-        cdef Py_ssize_t index, place, text, left, length, used
-        cdef const uint8_t *lengths
-        cdef const uint8_t *long_lengths
-        cdef const uint8_t *texts
-        cdef _Head head
-        if not places.shape[0]:
-            return
-        with nogil:
-            for index in range(rows.shape[0]):
-                self.fetch(rows, index)
-                lengths = self.head(rows[index], &head, &texts, &left)
-                long_lengths = texts
-                if self.skip_long(lengths, &texts, &left) > left:
-                    raise IndexError("a text is not in its buffer")
-                text = 0
+                number_counts[0] += head.quantity != _NULL
+                number_counts[1] += head.lead_time != _NULL
+                for place in range(_AMOUNTS):
+                    number_counts[2 + place] += head.amounts[place] != _NULL
+                number_counts[6] += 1
+                number_counts[7] += head.condition != 0
                 for place in range(self.text_count):
-                    length = _read_length(lengths + place, &long_lengths)
-                    if places[text] == place:
-                        used = starts[text] + bounds[text, index]
-                        if used < 0 or used + length > data.shape[0]:
-                            raise IndexError("there is no room for a text")
-                        if length:
-                            memcpy(&data[used], texts, length)
-                        text += 1
-                        if text == places.shape[0]:
-                            break
-                    texts += length
+                    text_bytes[place] += _read_length(lengths + place, &texts)
+                text_bytes[self.text_count] += _condition_length(head.condition)
+
+    def gather(self, const int64_t[::1] rows, list numbers, list texts):
+        """Read columns of rows into the buffers of Arrow's arrays.
+
+        Args:
+            rows: The places of the rows.
+            numbers: Of each column of numbers its index in `NUMBERS`, the array that gets
+                its values, 0 for a null, and the zeros that get its validity bits.
+            texts: Of each column of texts its index in a row, ascending, the arrays that
+                get the offsets and the bytes, with `SPARE_BYTES` behind them, and the
+                zeros that get its validity bits. An empty text is null.
+
+        Returns:
+            The number of nulls of each column, first of numbers, then of texts.
+        """
+        cdef Py_ssize_t index, left
+        cdef const uint8_t *lengths
+        cdef const uint8_t *text
+        cdef _Head head
+        cdef uint8_t[::1] memory_of_numbers, memory_of_texts
+        cdef _NumberColumn *number_columns
+        cdef _TextColumn *text_columns
+        cdef Py_ssize_t number_count = len(numbers)
+        cdef Py_ssize_t text_count = len(texts)
+        memory_of_numbers = np.zeros(
+            (number_count + 1) * sizeof(_NumberColumn), np.uint8
+        )
+        memory_of_texts = np.zeros((text_count + 1) * sizeof(_TextColumn), np.uint8)
+        number_columns = <_NumberColumn *>&memory_of_numbers[0]
+        text_columns = <_TextColumn *>&memory_of_texts[0]
+        if not rows.shape[0]:
+            return [0] * (number_count + text_count)
+        for index in range(number_count):
+            _set_numbers(&number_columns[index], rows.shape[0], numbers[index])
+        left = -1
+        for index in range(text_count):
+            _set_texts(&text_columns[index], rows.shape[0], texts[index])
+            if not left < text_columns[index].place <= self.text_count:
+                raise IndexError("no such text")
+            left = text_columns[index].place
+        with nogil:
+            for index in range(rows.shape[0]):
+                self.fetch(rows, index)
+                lengths = self.head(rows[index], &head, &text, &left)
+                _put_numbers(number_columns, number_count, index, &head)
+                if text_count:
+                    self.put_texts(
+                        text_columns, text_count, index, &head, lengths, text, left
+                    )
+        return [
+            *[number_columns[index].null_count for index in range(number_count)],
+            *[text_columns[index].null_count for index in range(text_count)],
+        ]
+
+    cdef inline int put_texts(
+        self,
+        _TextColumn *columns,
+        Py_ssize_t count,
+        Py_ssize_t index,
+        const _Head *head,
+        const uint8_t *lengths,
+        const uint8_t *text,
+        Py_ssize_t left,
+    ) except -3 nogil:
+        """Append the texts of a row to the columns."""
+        cdef const uint8_t *long_lengths = text
+        cdef _TextColumn *column = columns
+        cdef Py_ssize_t place, length
+        if self.skip_long(lengths, &text, &left) > left:
+            raise IndexError("a text is not in its buffer")
+        for place in range(self.text_count):
+            length = _read_length(lengths + place, &long_lengths)
+            if column.place == place:
+                _put_text(column, index, text, length, left)
+                column += 1
+                if column == columns + count:
+                    return 0
+            text += length
+            left -= length
+        length = _condition_length(head.condition)
+        _put_text(
+            column, index, _CONDITION_WORDS[head.condition & 3], length, length
+        )
+        return 0
 
     def replace_texts(
         self,
@@ -375,6 +416,7 @@ cdef class RowReader:
         cdef uint8_t *at
         cdef uint8_t *end
         cdef int amount
+        cdef bint is_clean
         cdef _Head head
         if not out.shape[0] or not vendor_bytes:
             return 0, 0
@@ -391,6 +433,7 @@ cdef class RowReader:
                     raise IndexError("a text is not in its buffer")
                 if end - at < _LINE_ROOM + vendor_bytes + 2 * total + 3 * self.text_count:
                     break
+                is_clean = not _has_marks(texts, total, left)
                 for place in range(self.text_count):
                     if place == 2:
                         memcpy(at, &vendor_id[0], vendor_bytes)
@@ -406,8 +449,13 @@ cdef class RowReader:
                     elif place == 4:
                         at = _comma(_timestamp(at, head.instant))
                     length = _read_length(lengths + place, &long_lengths)
-                    at = _comma(_quoted(at, texts, length, 44))
+                    if is_clean:
+                        _copy(at, texts, length, left)
+                        at = _comma(at + length)
+                    else:
+                        at = _comma(_quoted(at, texts, length, 44))
                     texts += length
+                    left -= length
                 if self.text_count == 4:
                     at = _comma(_timestamp(at, head.instant))
                 at[-1] = _LF
@@ -415,7 +463,155 @@ cdef class RowReader:
         return written, at - start
 
 
+# --- columns of Arrow -----------------------------------------------------------------
+
+
+cdef const uint8_t *_CONDITION_WORDS[4]
+_CONDITION_WORDS[0] = b""
+_CONDITION_WORDS[1] = b"new"
+_CONDITION_WORDS[2] = b"used"
+_CONDITION_WORDS[3] = b"refurb"
+
+
+cdef inline Py_ssize_t _condition_length(int64_t code) noexcept nogil:
+    return (code == 1) * 3 + (code == 2) * 4 + (code == 3) * 6
+
+
+cdef int _set_numbers(
+    _NumberColumn *column, Py_ssize_t row_count, tuple number_and_arrays
+) except -1:
+    """Set a column of numbers, whose arrays must have room for some rows."""
+    cdef int32_t[::1] shorts
+    cdef int64_t[::1] longs
+    cdef uint8_t[::1] bits
+    cdef int number
+    number, values, bits = number_and_arrays
+    if number < 0 or number >= _NUMBERS:
+        raise IndexError("no such number")
+    if len(values) < row_count or 8 * bits.shape[0] < row_count:
+        raise IndexError("there is no room for the rows")
+    column.number = number
+    if values.dtype == np.int32:
+        shorts = values
+        column.shorts = &shorts[0]
+    else:
+        longs = values
+        column.longs = &longs[0]
+    column.validity = &bits[0]
+    return 0
+
+
+cdef int _set_texts(
+    _TextColumn *column, Py_ssize_t row_count, tuple place_and_arrays
+) except -1:
+    """Set a column of texts, whose arrays must have room for some rows."""
+    cdef int32_t[::1] text_bounds
+    cdef uint8_t[::1] text_bytes
+    cdef uint8_t[::1] bits
+    column.place, text_bounds, text_bytes, bits = place_and_arrays
+    if text_bounds.shape[0] <= row_count or 8 * bits.shape[0] < row_count:
+        raise IndexError("there is no room for the rows")
+    column.bounds = &text_bounds[0]
+    column.bounds[0] = 0
+    column.validity = &bits[0]
+    column.data = &text_bytes[0]
+    column.room = text_bytes.shape[0] - _BLOCK
+    if column.room > INT32_MAX:
+        raise IndexError("short offsets cannot reach all texts")
+    return 0
+
+
+cdef inline void _put_numbers(
+    _NumberColumn *columns, Py_ssize_t count, Py_ssize_t index, const _Head *head
+) noexcept nogil:
+    """Put the numbers of a row into the columns."""
+    cdef int64_t numbers[_NUMBERS]
+    cdef int64_t value, is_null
+    cdef Py_ssize_t place
+    cdef _NumberColumn *column
+    numbers[0] = head.quantity
+    numbers[1] = head.lead_time
+    for place in range(_AMOUNTS):
+        numbers[2 + place] = head.amounts[place]
+    numbers[6] = head.instant
+    numbers[7] = head.condition
+    for place in range(count):
+        column = &columns[place]
+        value = numbers[column.number]
+        # Any number can be an instant, which is never null.
+        is_null = (value == _NULL) & (column.number != 6)
+        value += is_null
+        column.null_count += is_null
+        column.validity[index >> 3] |= <uint8_t>((1 - is_null) << (index & 7))
+        if column.shorts != NULL:
+            column.shorts[index] = <int32_t>value
+        else:
+            column.longs[index] = value
+
+
+cdef inline int _put_text(
+    _TextColumn *column,
+    Py_ssize_t index,
+    const uint8_t *text,
+    Py_ssize_t length,
+    Py_ssize_t left,
+) except -3 nogil:
+    """Append a text to a column; ``left`` bytes of the buffer can be read."""
+    if column.used + length > column.room:
+        raise IndexError("there is no room for a text")
+    _copy(column.data + column.used, text, length, left)
+    column.used += length
+    column.bounds[index + 1] = <int32_t>column.used
+    column.validity[index >> 3] |= <uint8_t>((length != 0) << (index & 7))
+    column.null_count += length == 0
+    return 0
+
+
+cdef inline void _copy(
+    uint8_t *at, const uint8_t *text, Py_ssize_t length, Py_ssize_t left
+) noexcept nogil:
+    """Copy a text, and up to a block behind it: short texts without a call.
+
+    There is room for a block behind the text; ``left`` bytes can be read.
+    """
+    cdef Py_ssize_t index = 0
+    if length > _COPIED_BY_BLOCKS or left < length + _BLOCK:
+        memcpy(at, text, length)
+        return
+    while index < length:
+        memcpy(at + index, text + index, _BLOCK)
+        index += _BLOCK
+
+
 # --- what is written: there is room for it -------------------------------------------
+
+
+cdef inline bint _has_marks(
+    const uint8_t *text, Py_ssize_t length, Py_ssize_t left
+) noexcept nogil:
+    """Return whether a text has a comma, a quote, or an end of line, or may have one.
+
+    ``left`` bytes can be read.
+    """
+    cdef uint64_t word, marks = 0
+    cdef Py_ssize_t index = 0
+    if left < length + 8:
+        return True
+    while index < length:
+        memcpy(&word, text + index, 8)
+        if length - index < 8:  # no byte behind the text counts
+            word <<= 8 * (8 - (length - index))
+        marks |= _zero_bytes(word ^ (_EACH_BYTE * 44))
+        marks |= _zero_bytes(word ^ (_EACH_BYTE * _QUOTE))
+        marks |= _zero_bytes(word ^ (_EACH_BYTE * _LF))
+        marks |= _zero_bytes(word ^ (_EACH_BYTE * _CR))
+        index += 8
+    return marks != 0
+
+
+cdef inline uint64_t _zero_bytes(uint64_t word) noexcept nogil:
+    """Return a number that is 0 if no byte of a word is 0."""
+    return (word - _EACH_BYTE) & ~word & (_EACH_BYTE * 128)
 
 
 cdef inline uint8_t *_quoted(

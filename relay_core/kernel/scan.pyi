@@ -1,6 +1,7 @@
 """One pass over the text of a CSV feed, record by record, without the interpreter's lock."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,7 @@ INSTANT: int
 GTIN: int
 NUMBERS: tuple[str, ...]
 NUMBER_COUNT: int
+SPARE_BYTES: int
 TEXT_FIELD: int
 WHOLE_FIELD: int
 CENTS_FIELD: int
@@ -75,22 +77,18 @@ class RowReader:
         buffers: Sequence[Bytes],
         text_count: int,
     ) -> None: ...
+    def measure(
+        self,
+        rows: WholeNumbers,
+        text_bytes: WholeNumbers,
+        number_counts: WholeNumbers,
+    ) -> None: ...
     def gather(
         self,
         rows: WholeNumbers,
-        fields: npt.NDArray[np.int32],
-        values: WholeNumbers,
-        places: npt.NDArray[np.int32],
-        bounds: WholeNumbers,
-    ) -> None: ...
-    def gather_texts(
-        self,
-        rows: WholeNumbers,
-        places: npt.NDArray[np.int32],
-        bounds: WholeNumbers,
-        starts: WholeNumbers,
-        data: Bytes,
-    ) -> None: ...
+        numbers: list[tuple[int, npt.NDArray[Any], Bytes]],
+        texts: list[tuple[int, npt.NDArray[np.int32], Bytes, Bytes]],
+    ) -> list[int]: ...
     def replace_texts(
         self,
         rows: WholeNumbers,

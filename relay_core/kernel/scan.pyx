@@ -39,7 +39,7 @@ cdef struct _Head:
     int64_t lead_time
     int64_t condition
 
-VERSION = 7
+VERSION = 8
 """Changes with each function and format that Python code depends on."""
 
 # The kinds of columns.

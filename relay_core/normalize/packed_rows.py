@@ -1,6 +1,6 @@
 """A vendor's rows as the kernel packs them, and columns and lines made of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING, TypeAlias
@@ -19,18 +19,20 @@ from relay_core.columnar.arrays import (
 from relay_core.columnar.growing_columns import GrowingArray
 from relay_core.columnar.text import (
     MAX_SHORT_BYTES,
-    WORD,
     offsets_and_bytes,
-    take_short,
-    with_nulls,
+    one_chunk,
 )
 from relay_core.domain.columns import (
     CONDITIONS,
 )
 from relay_core.kernel import compiled
 from relay_core.kernel.feed_scan import text_places
+from relay_core.kernel.row_columns import (
+    column_sizes,
+    gathered_columns,
+    with_empty_texts,
+)
 from relay_core.kernel.text_parts import TextPart
-from relay_core.normalize.result import Cells as ColumnOfRows
 from relay_core.normalize.typed_batch import TypedBatch, null_cells, typed
 from relay_core.products.matched_rows import key_codes
 from relay_core.products.matcher import ProductMatcher
@@ -38,9 +40,6 @@ from relay_core.validation.row_schemas import MATCHED_BY
 
 Cells: TypeAlias = "pa.Array | pa.ChunkedArray"
 """The cells of a column of offers."""
-_GatheredNumbers: TypeAlias = list[tuple[pa.Field, WholeNumbers]]
-_GatheredTexts: TypeAlias = list[tuple[str, WholeNumbers, Bytes]]
-"""The name of each column, the offsets of its texts, and their bytes."""
 
 if TYPE_CHECKING:  # the kernel may be missing
     from relay_core.kernel.scan import RowReader
@@ -146,9 +145,9 @@ class GrowingRows:
         """Return the SKU of the last record; None if there are no rows."""
         if not self.count:
             return None
-        last = int(self._numbers.array().argmax())
+        last = np.array([self._numbers.array().argmax()])
         packed = self._packed(self._offsets.array(), self._numbers.array())
-        sku: str = packed.skus(np.array([last]))[0].as_py()
+        sku: str = packed.take(last).texts(["sku"])["sku"][0].as_py()
         return sku
 
     def _packed(
@@ -237,11 +236,8 @@ class PackedRows:
 
         Return the rows, the offset of each, and the key that matched each.
         """
-        fields = [
-            pa.field(name, pa.string())
-            for name in dict.fromkeys(matcher.columns)
-        ]
-        matched = matcher.match(self.unpacked(fields))
+        names = dict.fromkeys(matcher.columns)
+        matched = matcher.match(self.texts(names))
         if not matched.is_changed:
             (rows,) = self.buffers
             return rows, self.offsets, matched.codes
@@ -283,14 +279,23 @@ class PackedRows:
         fields: Sequence[pa.Field],
         rows: RowIndex,
     ) -> list[Cells]:
-        """Return some rows' cells of columns of offers, read in one pass."""
-        numbers, texts = self._gathered_columns(fields, self.offsets.take(rows))
-        cells: dict[str, Cells] = {}
-        for column, values in numbers:
-            # A view of it would keep the values of all columns in memory.
-            cells[column.name] = _number_cells(column, values.copy())
-        for name, bounds, data in texts:
-            cells[name] = _texts(bounds, data)
+        """Return some rows' cells of columns of offers."""
+        reader = self.reader()
+        places = self.offsets.take(rows)
+        names = list(text_places(self.extra_columns))
+        sizes = column_sizes(reader, places, names)
+        filled = [column for column in fields if sizes.get(column.name)]
+        texts = [column for column in filled if column.type == pa.string()]
+        size = max((sizes[column.name] for column in texts), default=0)
+        if size > MAX_SHORT_BYTES and len(rows) > 1:
+            halves = [
+                self.columns(fields, half) for half in np.array_split(rows, 2)
+            ]
+            return [
+                pa.chunked_array(_chunks_of(first) + _chunks_of(second))
+                for first, second in zip(*halves, strict=True)
+            ]
+        cells = gathered_columns(reader, places, filled, sizes, names)
         for column in fields:
             if column.name == _ROW_NUMBER:
                 cells[_ROW_NUMBER] = pa.array(self.numbers[rows])
@@ -301,78 +306,22 @@ class PackedRows:
                 cells[column.name] = null_cells(column.type, len(rows))
         return [cells[column.name] for column in fields]
 
-    def unpacked(self, fields: Sequence[pa.Field]) -> dict[str, ColumnOfRows]:
-        """Return columns of all rows, in the order of their records."""
-        numbers, texts = self._gathered_columns(fields, self.offsets)
-        columns: dict[str, ColumnOfRows] = {}
-        for column, values in numbers:
-            columns[column.name] = _column_of_rows(column, values)
-        for name, bounds, data in texts:
-            columns[name] = _text_array(bounds, data)
-        return columns
-
-    def _gathered_columns(
+    def texts(
         self,
-        fields: Sequence[pa.Field],
-        rows: WholeNumbers,
-    ) -> tuple[_GatheredNumbers, _GatheredTexts]:
-        """Return the columns of some fields that packed rows have.
-
-        ``rows`` are the places of rows.
-        """
-        names = compiled.scan.NUMBERS
-        places = text_places(self.extra_columns)
-        requested = {column.name for column in fields}
-        numbers = [column for column in fields if column.name in names]
-        texts = [name for name in places if name in requested]
-        values, bounds, data = self._gathered(
-            [names.index(column.name) for column in numbers],
-            [places[name] for name in texts],
-            rows,
-        )
-        gathered_texts = list(zip(texts, bounds, data, strict=True))
-        return list(zip(numbers, values, strict=True)), gathered_texts
-
-    def _gathered(
-        self,
-        numbers: Sequence[int],
-        texts: Sequence[int],
-        rows: WholeNumbers,
-    ) -> tuple[WholeNumbers, WholeNumbers, list[Bytes]]:
-        """Return numbers, and the offsets and bytes of texts, one row a column.
-
-        ``rows`` are the places of rows.
-        """
-        reader = self.reader()
-        values = np.empty((len(numbers), len(rows)), np.int64)
-        bounds = np.empty((len(texts), len(rows) + 1), np.int64)
-        places = np.array(texts, np.int32)
-        fields = np.array(numbers, np.int32)
-        reader.gather(rows, fields, values, places, bounds)
-        # The last word of each text can be read.
-        sizes = bounds[:, -1] + WORD
-        starts = np.cumsum([0, *sizes])
-        data = np.empty(starts[-1], np.uint8)
-        reader.gather_texts(rows, places, bounds, starts, data)
-        texts_of_columns = []
-        for start, size in zip(starts.tolist(), sizes.tolist(), strict=False):
-            data[start + size - WORD : start + size] = 0
-            texts_of_columns.append(data[start : start + size])
-        return values, bounds, texts_of_columns
+        names: Collection[str],
+    ) -> dict[str, pa.StringArray | pa.LargeStringArray]:
+        """Return columns of texts of all rows, where a null is an empty text."""
+        fields = [pa.field(name, pa.string()) for name in names]
+        columns = self.columns(fields, np.arange(len(self.offsets)))
+        return {
+            name: with_empty_texts(one_chunk(cells))
+            for name, cells in zip(names, columns, strict=True)
+        }
 
     def reader(self) -> "RowReader":
         """Return the kernel's reader of the rows."""
         places = text_places(self.extra_columns)
         return compiled.scan.RowReader(self.buffers, len(places))
-
-    def skus(
-        self,
-        rows: RowIndex | None = None,
-    ) -> pa.StringArray | pa.LargeStringArray:
-        """Return the SKUs of some rows, by default of all, as one array."""
-        offsets = self.offsets if rows is None else self.offsets.take(rows)
-        _, bounds, data = self._gathered([], [0], offsets)
-        return _text_array(bounds[0], data[0])
 
     def lines(self, vendor_id: str, rows: RowIndex) -> memoryview:
         """Return the lines of normalized.csv of some rows."""
@@ -402,53 +351,8 @@ def _condition_texts() -> pa.StringArray:
     return pa.array([None, *CONDITIONS], pa.string())
 
 
-def _number_cells(column: pa.Field, numbers: WholeNumbers) -> pa.Array:
-    if column.name == "condition":
-        return _condition_texts().take(pa.array(numbers))
-    if column.name == "updated_at":
-        return typed(column.type, numbers, np.zeros(len(numbers), np.bool_))
-    nulls = numbers == _NULL
-    numbers[nulls] = 0
-    return typed(column.type, numbers, nulls)
-
-
-def _column_of_rows(column: pa.Field, numbers: WholeNumbers) -> ColumnOfRows:
-    """Return numbers in as few bytes as the column of offers has."""
-    if column.name == "condition":
-        conditions = _condition_texts().fill_null("")
-        return conditions.take(pa.array(numbers))
-    nulls = numbers == _NULL
-    if column.name == "updated_at":
-        nulls[:] = False
-    numbers[nulls] = 0
-    is_short = column.type.bit_width == 32
-    return numbers.astype(np.int32 if is_short else np.int64), nulls
-
-
-def _texts(bounds: WholeNumbers, data: Bytes) -> Cells:
-    """Return texts with nulls in place of empty ones, and with short offsets."""
-    text = _text_array(bounds, data)
-    if pa.types.is_string(text.type):
-        return with_nulls(text)
-    chunks = take_short(text, np.arange(len(text)))
-    if isinstance(chunks, pa.Array):
-        return with_nulls(chunks)
-    return pa.chunked_array([with_nulls(chunk) for chunk in chunks.chunks])
-
-
-def _text_array(
-    bounds: WholeNumbers,
-    data: Bytes,
-) -> pa.StringArray | pa.LargeStringArray:
-    is_large = int(bounds[-1]) > MAX_SHORT_BYTES
-    offset_type = np.int64 if is_large else np.int32
-    buffers = [
-        None,
-        pa.py_buffer(bounds.astype(offset_type)),
-        pa.py_buffer(data),
-    ]
-    kind = pa.large_string() if is_large else pa.string()
-    return pa.Array.from_buffers(kind, len(bounds) - 1, buffers)
+def _chunks_of(cells: Cells) -> list[pa.Array]:
+    return cells.chunks if isinstance(cells, pa.ChunkedArray) else [cells]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

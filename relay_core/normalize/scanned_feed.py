@@ -107,7 +107,8 @@ class ScannedRows:
             is_used = ~are_unmatched(packed.codes)
 
         def order() -> RowIndex:
-            return order_by_text(packed.skus(), is_used).rows
+            skus = packed.texts(["sku"])["sku"]
+            return order_by_text(skus, is_used).rows
 
         vendor, in_order = with_reports(rows.vendor, rows.log, room, order)
         if matcher is not None:

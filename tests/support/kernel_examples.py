@@ -183,6 +183,7 @@ def read(example: Example, *, with_kernel: bool) -> Reading:
         mock.patch.object(
             packed_rows, "_LINE_BYTES", min(example.part_bytes, 256)
         ),
+        mock.patch.object(packed_rows, "MAX_SHORT_BYTES", example.part_bytes),
     ):
         rows = reader.read(feed)
         by_kernel = isinstance(rows, ScannedRows)
