@@ -26,6 +26,12 @@ PLAIN_ROW = b"A%05d,5,2,1.25,a bolt,2026-01-01T00:00:00Z\n"
 DOUBTFUL_ROW = b"B,many,2,1.25,a bolt,2026-01-01T00:00:00Z\n"
 
 
+@pytest.fixture(autouse=True)
+def _enabled_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Turn the kernel on, also in a session that reads feeds without it."""
+    monkeypatch.setattr(compiled, "is_enabled", True)
+
+
 def read(data: bytes | memoryview) -> VendorRows:
     """Read a feed; the kernel must have read it."""
     reader = FeedReader(
