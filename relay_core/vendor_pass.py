@@ -155,7 +155,7 @@ class VendorPass:
         if not joins_duplicates(self.config.vendor(vendor.vendor_id)):
             return vendor
         sku = OFFER_SCHEMA.field("sku")
-        (skus,) = ordered.kept.cells([sku], ordered.kept.rows)
+        (skus,) = ordered.kept.cells([sku], ordered.kept.rows[:])
         distinct_count = pc.count_distinct(skus).as_py()
         return replace(vendor, duplicates=len(skus) - distinct_count)
 

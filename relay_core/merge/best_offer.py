@@ -36,9 +36,12 @@ from relay_core.merge.row_counts import (
 )
 from relay_core.merge.vendor_offers import FED_QUANTITY, VENDOR_RANK
 from relay_core.normalize.result import NormalizedVendor, OfferedSkus
+from relay_core.normalize.typed_batch import null_cells
 from relay_core.validation import row_schemas
 
-RANGE_ROWS = 1 << 17  # the maximum number of rows that are merged at a time
+RANGE_ROWS = 1 << 16  # the maximum number of rows that are merged at a time
+_MANY_ROWS = 1 << 21
+"""From this number of offers on, memory that the merge has left is released."""
 
 AT_LEAST_PRICE = "at_least_price"
 """The column with the mask of prices that are an override's least price."""
@@ -118,6 +121,9 @@ def merge_offers(
     effects = RuleEffects()
     for part in merged:
         effects += part.effects
+    if sum(len(vendor.offers) for vendor in vendors) > _MANY_ROWS:
+        # The files of the feed are made of blocks of other sizes.
+        pa.default_memory_pool().release_unused()
     priced = pa.concat_tables([part.priced for part in merged])
     unpriced = pa.concat_tables([part.unpriced for part in merged])
     deferred_names = [
@@ -387,8 +393,15 @@ class Merge:
             if name in made_columns:
                 columns[name] = made_columns[name]
             elif name in needed:
-                columns[name] = priced[name]
+                columns[name] = _shared_if_null(priced[name])
         for name in (ROW_LOCATOR, RULE, AT_LEAST_PRICE):
             if name in priced.column_names:
                 columns[name] = priced[name]
         return pa.table(columns)
+
+
+def _shared_if_null(cells: pa.ChunkedArray) -> pa.ChunkedArray | pa.Array:
+    """Return cells; if all of them are null, as a column that takes no memory."""
+    if cells.null_count == len(cells):
+        return null_cells(cells.type, len(cells))
+    return cells

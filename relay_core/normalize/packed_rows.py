@@ -10,10 +10,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from relay_core.columnar.arrays import (
+    AllRows,
     Bytes,
-    RecordNumbers,
     RowIndex,
     RowMask,
+    ShortNumbers,
     WholeNumbers,
 )
 from relay_core.columnar.growing_columns import GrowingArray
@@ -63,7 +64,7 @@ class GrowingRows:
         default_factory=lambda: GrowingArray(np.int64),
     )
     _numbers: GrowingArray = field(
-        default_factory=lambda: GrowingArray(np.int64),
+        default_factory=lambda: GrowingArray(np.uint32),
     )
     # The key that matched each row; empty without a catalog
     _codes: GrowingArray = field(
@@ -85,7 +86,7 @@ class GrowingRows:
 
         ``records_before`` are before the part's first record.
         """
-        numbers = part.numbers + records_before
+        numbers = (part.numbers + records_before).astype(np.uint32)
         if matcher is None or not len(numbers):
             self._add(part.rows, part.offsets, numbers)
             return
@@ -99,7 +100,7 @@ class GrowingRows:
         self,
         rows: Bytes,
         offsets: WholeNumbers,
-        numbers: RecordNumbers,
+        numbers: ShortNumbers,
     ) -> None:
         if len(numbers):
             buffer_offset = len(self._buffers) << _BUFFER_BITS
@@ -124,7 +125,7 @@ class GrowingRows:
             rows,
             offsets,
         )
-        self._add(rows, offsets, batch.raw.row_numbers)
+        self._add(rows, offsets, batch.raw.row_numbers.astype(np.uint32))
         if batch.matched is not None:
             self._codes.append(batch.matched.codes)
 
@@ -153,7 +154,7 @@ class GrowingRows:
     def _packed(
         self,
         offsets: WholeNumbers,
-        numbers: RecordNumbers,
+        numbers: ShortNumbers,
         codes: Bytes = _NO_CELL,
     ) -> "PackedRows":
         buffers = tuple(self._buffers)
@@ -209,12 +210,12 @@ def _condition_codes(batch: TypedBatch) -> WholeNumbers:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PackedRows:
-    """Packed rows in the order of their records."""
+    """Packed rows in the order of their records, or of their SKUs."""
 
     buffers: tuple[Bytes, ...]  # the rows, in any order
     # The offset of each row: its buffer's index, shifted, and its offset in there
     offsets: WholeNumbers
-    numbers: RecordNumbers  # the number of each row's record
+    numbers: ShortNumbers  # the number of each row's record
     extra_columns: tuple[str, ...]  # the tenant's extra columns
     # The key that matched each row, a `MatchedBy`; empty without a catalog
     codes: Bytes = field(default_factory=lambda: _NO_CELL)
@@ -298,7 +299,8 @@ class PackedRows:
         cells = gathered_columns(reader, places, filled, sizes, names)
         for column in fields:
             if column.name == _ROW_NUMBER:
-                cells[_ROW_NUMBER] = pa.array(self.numbers[rows])
+                numbers_of_rows = self.numbers[rows].astype(np.int64)
+                cells[_ROW_NUMBER] = pa.array(numbers_of_rows)
             elif column.name == MATCHED_BY and len(self.codes):
                 keys, nulls = key_codes(self.codes[rows])
                 cells[MATCHED_BY] = typed(column.type, keys, nulls)
@@ -357,10 +359,14 @@ def _chunks_of(cells: Cells) -> list[pa.Array]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PackedColumns:
-    """The columns of packed rows, and the order of the valid rows."""
+    """The columns of packed rows, which are valid."""
 
     packed: PackedRows
-    rows: RowIndex  # the valid rows, in order
+
+    @property
+    def rows(self) -> AllRows:
+        """The rows, in order."""
+        return AllRows(len(self.packed.numbers))
 
     def cells(
         self,

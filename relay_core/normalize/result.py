@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from relay_core.columnar.arrays import RowIndex, RowMask
+from relay_core.columnar.arrays import RowIndex, RowMask, RowOrder
 from relay_core.columnar.text import (
     one_chunk,
     with_nulls,
@@ -59,7 +59,7 @@ class KeptColumns(Protocol):
     """The cells of all rows of a feed, and the order of the valid rows."""
 
     @property
-    def rows(self) -> RowIndex:
+    def rows(self) -> RowOrder:
         """The valid rows, in order."""
 
     def cells(

@@ -87,8 +87,7 @@ class ScannedRows:
             total_rows=self.rows.count + log.malformed,
             last_sku=self.rows.last_sku(),
         )
-        kept = PackedColumns(packed, np.arange(len(packed.numbers)))
-        return AcceptedRows(vendor, kept, log)
+        return AcceptedRows(vendor, PackedColumns(packed), log)
 
     def ordered(self, room: ReportRoom) -> SortedVendor:
         """Return the valid rows in order of SKU, then of rows.
@@ -113,13 +112,13 @@ class ScannedRows:
         vendor, in_order = with_reports(rows.vendor, rows.log, room, order)
         if matcher is not None:
             is_valid = np.ones(len(packed.numbers), np.bool_)
-            columns = PackedColumns(packed, in_order)
-            matched = matched_rows(matcher, packed.codes, is_valid, columns)
+            matched = matched_rows(matcher, packed.codes, is_valid, rows.kept)
             vendor = replace(vendor, matched=matched)
+        by_sku = packed.take(in_order)
         return SortedVendor(
             vendor,
-            PackedColumns(packed, in_order),
-            PackedLines(packed, vendor.vendor_id),
+            PackedColumns(by_sku),
+            PackedLines(by_sku, vendor.vendor_id),
         )
 
 

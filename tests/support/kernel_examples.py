@@ -189,7 +189,7 @@ def read(example: Example, *, with_kernel: bool) -> Reading:
         by_kernel = isinstance(rows, ScannedRows)
         ordered = sorted_rows(rows, ReportRoom(1_000, 1 << 20))
         columns = list(offer_fields(names))
-        cells = ordered.kept.cells(columns, ordered.kept.rows)
+        cells = ordered.kept.cells(columns, ordered.kept.rows[:])
         lines = b"".join(map(bytes, ordered.consume_lines(extra_columns)))
         offers = ordered.with_offers().offers
         some_offers = offers.table(["sku", "cost"], slice(1, None, 2))

@@ -54,7 +54,7 @@ class FileRows:
             return None
         accepted = file.rows.accepted()
         sku_field = OFFER_SCHEMA.field("sku")
-        (skus,) = accepted.kept.cells([sku_field], accepted.kept.rows)
+        (skus,) = accepted.kept.cells([sku_field], accepted.kept.rows[:])
         return cls(
             index=index,
             file=file,
@@ -75,7 +75,7 @@ class FileRows:
 
         Only cells of rows that stay become a table.
         """
-        rows = self.kept.rows
+        rows = self.kept.rows[:]
         skus = self.skus
         if is_replaced.any():
             rows = rows[~is_replaced]
