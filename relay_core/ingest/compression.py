@@ -37,6 +37,10 @@ _ENCRYPTED = 1
 """The flag of an encrypted file in a zip archive."""
 
 
+class TooManyFilesError(zipfile.BadZipFile):
+    """An archive lists so many files that even their list is not read."""
+
+
 def compression_of(data: Buffer) -> str:
     """Return ``gzip``, ``zip`` or ``none``, depending on the first bytes."""
     start = bytes(memoryview(data)[:4])
@@ -95,6 +99,10 @@ def pieces(data: Buffer, kind: str) -> Iterator[bytes]:
             stack.enter_context(file)
             while piece := file.read(_PIECE_BYTES):
                 yield piece
+    except TooManyFilesError as error:
+        raise _unusable_archive(
+            "it lists too many files, but must contain exactly one",
+        ) from error
     except NotImplementedError as error:
         raise _unusable_archive(
             f"its file is compressed by an unknown method ({error})",
@@ -111,7 +119,8 @@ def open_archive(data: Buffer) -> zipfile.ZipFile:
     """Open a zip archive.
 
     Raises:
-        zipfile.BadZipFile: The data is no archive, or lists far too many files.
+        zipfile.BadZipFile: The data is no archive.
+        TooManyFilesError: The archive lists far too many files.
     """
     return zipfile.ZipFile(_Source(pa.py_buffer(memoryview(data))))
 
@@ -158,6 +167,6 @@ class _Source(pa.BufferReader):  # type: ignore[misc]  # pyarrow has no types
         Only the directory of an archive is read at once, whatever its size.
         """
         if size is not None and size > _MAX_READ:
-            raise zipfile.BadZipFile("it lists too many files")
+            raise TooManyFilesError("it lists too many files")
         data: bytes = super().read(size)
         return data

@@ -215,4 +215,4 @@ def test_an_archive_that_lists_too_many_files_is_not_read() -> None:
             "zip",
             DEFAULT_LIMITS,
         )
-    assert caught.value.error_code == "DECODE_ERROR"
+    assert caught.value.error_code == "invalid_input"
