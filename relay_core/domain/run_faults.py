@@ -111,8 +111,8 @@ _SENTENCES: dict[str, str] = {
         "right."
     ),
     WarningCode.CHANNEL_UNPRICED: (
-        "channel {channel!r} lacks {rows} rows of the feed, because their price comes to 0.00 "
-        "or less. Set price.min_price of the channel."
+        "channel {channel!r} lacks {rows} of the feed whose price comes to 0.00 or less. "
+        "Set price.min_price of the channel."
     ),
     WarningCode.CHANNEL_EMPTY: (
         "channel {channel!r} has no rows, so its file has only a header. Check the "
@@ -297,13 +297,21 @@ def no_catalog_rows(total: int) -> CatalogFault:
     reason = "the file of the catalog has no row"
     fix = "Upload a file with rows below its header."
     if total:
-        reason = f"none of the {total} rows of the catalog is valid"
+        reason = "the only row of the catalog is not valid"
+        if total > 1:
+            reason = f"none of the {total} rows of the catalog is valid"
         fix = "Fix the rows listed in errors.json."
     return CatalogFault(
         str(FailureCode.NO_ROWS_PARSED),
         f"no rows parsed: {reason}. {fix}",
         CATALOG,
     )
+
+
+def counted(count: int, noun: str) -> str:
+    """Return a count of things: ``1 row``, ``2,000 rows``."""
+    plural = "" if count == 1 else "s"
+    return f"{count:,} {noun}{plural}"
 
 
 def listed(items: Iterable[str], separator: str, count: int) -> str:
@@ -379,9 +387,12 @@ def no_vendors() -> ReportEntry:
 
 def no_valid_rows(total: int) -> ReportEntry:
     """Return the entry of rows that are all rejected, although within the limits."""
+    reason = "the only row is not valid"
+    if total > 1:
+        reason = f"none of the {total} rows is valid"
     return ReportEntry(
         str(FailureCode.NO_ROWS_PARSED),
-        f"no rows parsed: none of the {total} rows is valid. Fix the rows listed in errors.json.",
+        f"no rows parsed: {reason}. Fix the rows listed in errors.json.",
     )
 
 

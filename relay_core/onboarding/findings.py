@@ -14,7 +14,7 @@ from relay_core.domain.codes import CATALOG, WORKBOOK_FORMATS
 from relay_core.domain.errors import ConfigFault
 from relay_core.domain.limits import MAX_QUOTED
 from relay_core.domain.records import Doubt
-from relay_core.domain.run_faults import listed
+from relay_core.domain.run_faults import counted, listed
 from relay_core.onboarding.check_results import (
     MAX_ROWS,
     Candidate,
@@ -117,7 +117,7 @@ def describe_reading(reading: Reading, *, is_whole: bool = False) -> str:
         return wording.sentence(reading.error_message)
     if not reading.rows:
         return "The file has no rows."
-    rows = wording.counted(reading.rows, "row")
+    rows = counted(reading.rows, "row")
     if not is_whole and reading.rows >= MAX_ROWS:
         rows = f"the first {rows}"
     if not reading.rejected_rows:
@@ -125,7 +125,7 @@ def describe_reading(reading: Reading, *, is_whole: bool = False) -> str:
     errors = []
     for cells in reading.rejected_cells[:_MAX_LISTED_CELLS]:
         column = f" in {cells.column}" if cells.column else ""
-        error = f"{cells.error_code}{column} ({wording.counted(cells.count, 'row')})"
+        error = f"{cells.error_code}{column} ({counted(cells.count, 'row')})"
         errors.append(f"{error}, for example {shorten(cells.value)}")
     rejected_rows = wording.number(reading.rejected_rows)
     return f"{rejected_rows} of {rows} would be rejected: {'; '.join(errors)}."
@@ -278,7 +278,7 @@ def _remaining_decisions(check: FeedCheck) -> Iterator[str]:
             for name, header in headers_by_name.items()
         )
         yield (
-            f"The config does not use {wording.counted(total, 'header')} of the file. To "
+            f"The config does not use {counted(total, 'header')} of the file. To "
             "pass a column through to the feed, add its name to extra_columns, and map "
             f"it in parser.column_map: {listed(names, ', ', total)}."
         )

@@ -10,6 +10,7 @@ from relay_core.config.parser import EVERY_COLUMN
 from relay_core.domain import columns as canonical
 from relay_core.domain.codes import WORKBOOK_FORMATS, RowFault
 from relay_core.domain.errors import FeedUnreadableError
+from relay_core.domain.run_faults import counted
 from relay_core.onboarding import (
     column_guess,
     dry_run,
@@ -30,7 +31,6 @@ from relay_core.onboarding.check_results import (
 )
 from relay_core.onboarding.container_guess import has_padded_formats
 from relay_core.onboarding.feed_sample import FeedSample
-from relay_core.publish.report import wording
 
 _MAX_HEADERS = 200
 _PRICE_SOURCES = frozenset(("cost", "price"))
@@ -439,7 +439,7 @@ def _with_sheets(
     if not sheets.row_counts:
         return check
     counts = ", ".join(
-        f'"{name}" ({wording.counted(rows, "row")})'
+        f'"{name}" ({counted(rows, "row")})'
         for name, rows in sheets.row_counts.items()
     )
     note = (

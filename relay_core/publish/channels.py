@@ -23,7 +23,7 @@ from relay_core.config.channels import (
 from relay_core.domain.codes import WarningCode
 from relay_core.domain.columns import extra_column
 from relay_core.domain.records import ReportEntry
-from relay_core.domain.run_faults import fault_of
+from relay_core.domain.run_faults import counted, fault_of
 from relay_core.merge import pricing
 from relay_core.merge.vendor_offers import in_stock
 from relay_core.publish import feed
@@ -115,7 +115,7 @@ class Channel:
             yield fault_of(
                 WarningCode.CHANNEL_UNPRICED,
                 channel=self.channel_id,
-                rows=self.unpriced,
+                rows=counted(self.unpriced, "row"),
             )
         if not len(self):
             yield fault_of(WarningCode.CHANNEL_EMPTY, channel=self.channel_id)

@@ -12,6 +12,7 @@ import relay_dagster
 from relay_core.config import TenantConfig
 from relay_core.config.reading.scalars import NumberText
 from relay_core.domain.limits import Limits
+from relay_core.domain.run_faults import counted
 from relay_core.samples.starter import TENANT_ID, TIMEZONE, starter_config
 from relay_dagster.client.errors import BadUsageError
 from relay_dagster.client.session import argument, option, screen_only
@@ -206,9 +207,8 @@ def _report(
         )
     failure = trial.findings.failure
     if failure is None:
-        screen.say(
-            f"A run would succeed, with {trial.findings.record_count:,} SKUs in the feed.",
-        )
+        skus = counted(trial.findings.record_count, "SKU")
+        screen.say(f"A run would succeed, with {skus} in the feed.")
     else:
         message = " ".join(failure.error_message.splitlines())
         screen.complain(

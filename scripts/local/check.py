@@ -24,7 +24,7 @@ from relay_core.domain.errors import (
     UnsupportedSchemaVersionError,
 )
 from relay_core.domain.records import Doubt
-from relay_core.domain.run_faults import too_large
+from relay_core.domain.run_faults import counted, too_large
 from relay_core.ingest.sku_map import read_sku_map
 from relay_core.onboarding import findings
 from relay_core.onboarding.check_results import FeedCheck
@@ -193,7 +193,8 @@ def _verdict(run: RunFindings) -> str:
         return (
             f"a run would fail: {failure.error_code}: {failure.error_message}"
         )
-    return f"a run would succeed, with {run.record_count:,} SKUs in the feed"
+    skus = counted(run.record_count, "SKU")
+    return f"a run would succeed, with {skus} in the feed"
 
 
 def _doubts(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from local.request import Request, UsageError, parser, read_request
-from relay_core.domain.run_faults import next_action
+from relay_core.domain.run_faults import counted, next_action
 from relay_dagster.settings import LimitSettings, SettingsError
 
 if TYPE_CHECKING:
@@ -126,11 +126,12 @@ def _count_lines(findings: RunFindings) -> list[str]:
     for vendor in findings.normalized:
         fault_counts += Counter(vendor.fault_counts)
     lines = [
-        f"{counts['total_rows']:,} rows read, {counts['invalid_rows']:,} rejected"
+        f"{counted(counts['total_rows'], 'row')} read, {counts['invalid_rows']:,} rejected"
         f"{_listed(fault_counts)}",
     ]
     if findings.failure is None:
-        lines.append(f"{findings.record_count:,} SKUs in the merged feed")
+        skus = counted(findings.record_count, "SKU")
+        lines.append(f"{skus} in the merged feed")
     if findings.catalog is not None:
         lines += _catalog_lines(findings.catalog)
     warnings = findings.counted_warnings()

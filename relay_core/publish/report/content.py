@@ -15,7 +15,7 @@ from relay_core.domain import records
 from relay_core.domain.cell_rules import cut
 from relay_core.domain.codes import RunStatus, WarningCode
 from relay_core.domain.limits import MAX_QUOTED
-from relay_core.domain.run_faults import next_action
+from relay_core.domain.run_faults import counted, next_action
 from relay_core.kernel import compiled
 from relay_core.publish.findings import RunFindings
 from relay_core.publish.report import parts, table_rows, wording
@@ -254,7 +254,7 @@ def _history(
     chart_rows = [
         parts.ChartRow(
             label,
-            wording.counted(skus, "SKU"),
+            counted(skus, "SKU"),
             skus,
             tone,
         )

@@ -14,6 +14,7 @@ from relay_core.domain.cell_rules import cut
 from relay_core.domain.codes import MATCH_KEYS
 from relay_core.domain.limits import MAX_QUOTED
 from relay_core.domain.records import GuardResult
+from relay_core.domain.run_faults import counted
 from relay_core.publish.report import wording
 from relay_core.publish.report.wording import Tone
 
@@ -190,7 +191,7 @@ class VendorRows(NamedTuple):
         summary = "; ".join(f"{fate.words}: {fate.rows}" for fate in fates)
         return cls(
             vendor_id=vendor_id,
-            read=wording.counted(read_count, "row"),
+            read=counted(read_count, "row"),
             summary=summary,
             fates=tuple(fates),
             parts=tuple(

@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 from relay_core.domain.cell_rules import cut
 from relay_core.domain.limits import MAX_QUOTED
+from relay_core.domain.run_faults import counted
 from relay_core.publish.product_lists import CatalogFindings
-from relay_core.publish.report import parts, wording
+from relay_core.publish.report import parts
 
 MAX_LISTED_ROWS = 20
 """The number of rows of each list that a report shows."""
@@ -56,7 +57,7 @@ class ProductLists(NamedTuple):
         first_uncovered = catalog.first_uncovered(MAX_LISTED_ROWS)
         uncovered_count = catalog.uncovered_count or 0
         return cls(
-            counted=wording.counted(catalog.row_count, "row"),
+            counted=counted(catalog.row_count, "row"),
             vendors=parts.matched_vendors(catalog.matched_by),
             unmatched=parts.Excerpt.of(
                 map(_unmatched_row, first_unmatched),
@@ -68,10 +69,10 @@ class ProductLists(NamedTuple):
                 MAX_LISTED_ROWS,
                 uncovered_count,
             ),
-            unmatched_counted=wording.counted(catalog.unmatched_count, "row"),
+            unmatched_counted=counted(catalog.unmatched_count, "row"),
             uncovered_counted=""
             if catalog.uncovered is None
-            else wording.counted(uncovered_count, "product"),
+            else counted(uncovered_count, "product"),
         )
 
 

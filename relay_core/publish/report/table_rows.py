@@ -16,6 +16,7 @@ from relay_core.domain import records
 from relay_core.domain.cell_rules import cut
 from relay_core.domain.codes import VendorStatus
 from relay_core.domain.limits import MAX_QUOTED
+from relay_core.domain.run_faults import counted
 from relay_core.publish.applied_rules import AppliedRule
 from relay_core.publish.changes import Changes, PriceMove
 from relay_core.publish.channels import ChannelSummary
@@ -55,7 +56,7 @@ class ChannelTable(NamedTuple):
             rows.append(tuple(cut(cell, MAX_QUOTED) for cell in row.values()))
         return cls(
             channel_id=channel.channel_id,
-            counted=wording.counted(channel.rows, "row"),
+            counted=counted(channel.rows, "row"),
             headers=tuple(headers),
             rows=tuple(rows),
         )
@@ -124,7 +125,7 @@ class RuleRow(NamedTuple):
     @classmethod
     def of(cls, applied: AppliedRule) -> RuleRow:
         """Return the row of a rule."""
-        count = wording.counted(applied.count, applied.noun)
+        count = counted(applied.count, applied.noun)
         verb = _VERBS.get(applied.verb, applied.verb)
         return cls(
             path=applied.path,
@@ -213,7 +214,7 @@ class CauseRow(NamedTuple):
             for sample in cause.samples
         ]
         return cls(
-            counted=wording.counted(cause.count, "row"),
+            counted=counted(cause.count, "row"),
             vendor_id=cause.vendor_id,
             samples=tuple(samples),
             what_to_do=cut(
@@ -240,7 +241,7 @@ class CauseGroup(NamedTuple):
         return cls(
             title=wording.fault_title(error_code, causes[0].column),
             error_code=error_code,
-            counted=wording.counted(row_count, "row"),
+            counted=counted(row_count, "row"),
             causes=parts.Excerpt.of(cause_rows, MAX_CAUSES, len(causes)),
         )
 
@@ -257,7 +258,7 @@ class DoubtRow(NamedTuple):
         """Return the row of a doubt."""
         subject = doubt.vendor_id or doubt.path
         if doubt.count is not None:
-            subject = f"{subject}, {wording.counted(doubt.count, 'row')}"
+            subject = f"{subject}, {counted(doubt.count, 'row')}"
         samples = [cut(sample, MAX_QUOTED) for sample in doubt.samples or ()]
         return cls(
             subject=subject,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from relay_core.domain.codes import RowFault, RunStatus, Stage, VendorStatus
 from relay_core.domain.records import GuardResult
-from relay_core.domain.run_faults import listed
+from relay_core.domain.run_faults import counted, listed
 
 if TYPE_CHECKING:
     from relay_core.merge.row_counts import RowCounts
@@ -138,12 +138,6 @@ class Verdict(NamedTuple):
 def number(count: int) -> str:
     """Return a count: ``12,345``."""
     return f"{count:,}"
-
-
-def counted(count: int, noun: str) -> str:
-    """Return a count of things: ``1 row``, ``2 rows``."""
-    plural = "" if count == 1 else "s"
-    return f"{number(count)} {noun}{plural}"
 
 
 def rows_of_part(counts: Mapping[str, int]) -> str:

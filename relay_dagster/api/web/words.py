@@ -9,12 +9,12 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from relay_core.domain.codes import RunStatus, Stage, VendorStatus
+from relay_core.domain.run_faults import counted
 from relay_core.publish.keys import CHANNEL_PREFIX
 from relay_core.publish.report import wording
 from relay_core.publish.report.wording import (
     Tone,
     clock,
-    counted,
     local_time,
     moment,
     number,

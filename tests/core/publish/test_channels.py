@@ -259,8 +259,12 @@ def test_a_row_whose_price_comes_to_nothing_is_left_out_with_a_warning() -> (
         "CHANNEL_EMPTY",
         "CHANNEL_EMPTY",
     ]
-    assert "channel 'shop' lacks 2 rows" in warnings[0][1]
-    assert "channel 'none' lacks 1 rows" in warnings[1][1]
+    assert (
+        "channel 'shop' lacks 2 rows of the feed whose price" in warnings[0][1]
+    )
+    assert (
+        "channel 'none' lacks 1 row of the feed whose price" in warnings[1][1]
+    )
     assert "channel 'none' has no rows" in warnings[2][1]
     assert "channel 'empty' has no rows" in warnings[3][1]
     assert run.findings.failure is None
