@@ -38,7 +38,7 @@ _ENCRYPTED = 1
 
 
 class TooManyFilesError(zipfile.BadZipFile):
-    """An archive lists so many files that even their list is not read."""
+    """An archive lists too many files to read even their list."""
 
 
 def compression_of(data: Buffer) -> str:
