@@ -371,7 +371,7 @@ def test_each_file_of_a_vendor_is_checked_by_what_it_gives_and_a_run_joins_them(
         "#   rows: 2 read, 1 unmatched, 1 won\n"
         "# vendor_1/stock, stock.csv: no problems\n"
         "#   No errors in 1 row.\n"
-        "# a run would succeed, with 1 SKUs in the feed\n"
+        "# a run would succeed, with 1 SKU in the feed\n"
     )
 
 
