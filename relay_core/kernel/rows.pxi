@@ -16,15 +16,13 @@ cdef enum:
     _LONG = 255
     _CONDITION_SHIFT = 4
     _OFFSET_BITS = 40
-    _ROWS_AHEAD = 12
+    _ROWS_AHEAD = 24
     _LINE_ROOM = 192
     _DIGITS = 20  # those of the longest number
-    _LAST_SPECIAL = 44  # a comma: no byte that needs quotes is greater
     _BLOCK = 16
     _COPIED_BY_BLOCKS = 128
     _NUMBERS = 8
 
-cdef uint64_t _ABOVE_SPECIAL = 0x2D2D2D2D2D2D2D2D
 cdef uint64_t _HIGHEST_BITS = 0x8080808080808080
 cdef uint64_t _OFFSET_MASK = (<uint64_t>1 << _OFFSET_BITS) - 1
 cdef uint64_t _EACH_BYTE = 0x0101010101010101
@@ -163,6 +161,7 @@ cdef class RowReader:
             )
             relay_prefetch(row)
             relay_prefetch(row + 64)
+            relay_prefetch(row + 96)  # most rows end in this line
         return 0
 
     cdef inline const uint8_t *head(
@@ -416,7 +415,6 @@ cdef class RowReader:
         cdef uint8_t *at
         cdef uint8_t *end
         cdef int amount
-        cdef bint is_clean
         cdef _Head head
         if not out.shape[0] or not vendor_bytes:
             return 0, 0
@@ -433,7 +431,6 @@ cdef class RowReader:
                     raise IndexError("a text is not in its buffer")
                 if end - at < _LINE_ROOM + vendor_bytes + 2 * total + 3 * self.text_count:
                     break
-                is_clean = not _has_marks(texts, total, left)
                 for place in range(self.text_count):
                     if place == 2:
                         memcpy(at, &vendor_id[0], vendor_bytes)
@@ -449,13 +446,8 @@ cdef class RowReader:
                     elif place == 4:
                         at = _comma(_timestamp(at, head.instant))
                     length = _read_length(lengths + place, &long_lengths)
-                    if is_clean:
-                        _copy(at, texts, length, left)
-                        at = _comma(at + length)
-                    else:
-                        at = _comma(_quoted(at, texts, length, 44))
+                    at = _comma(_quoted(at, texts, length, 44))
                     texts += length
-                    left -= length
                 if self.text_count == 4:
                     at = _comma(_timestamp(at, head.instant))
                 at[-1] = _LF
@@ -586,32 +578,9 @@ cdef inline void _copy(
 # --- what is written: there is room for it -------------------------------------------
 
 
-cdef inline bint _has_marks(
-    const uint8_t *text, Py_ssize_t length, Py_ssize_t left
-) noexcept nogil:
-    """Return whether a text has a comma, a quote, or an end of line, or may have one.
-
-    ``left`` bytes can be read.
-    """
-    cdef uint64_t word, marks = 0
-    cdef Py_ssize_t index = 0
-    if left < length + 8:
-        return True
-    while index < length:
-        memcpy(&word, text + index, 8)
-        if length - index < 8:  # no byte behind the text counts
-            word <<= 8 * (8 - (length - index))
-        marks |= _zero_bytes(word ^ (_EACH_BYTE * 44))
-        marks |= _zero_bytes(word ^ (_EACH_BYTE * _QUOTE))
-        marks |= _zero_bytes(word ^ (_EACH_BYTE * _LF))
-        marks |= _zero_bytes(word ^ (_EACH_BYTE * _CR))
-        index += 8
-    return marks != 0
-
-
 cdef inline uint64_t _zero_bytes(uint64_t word) noexcept nogil:
-    """Return a number that is 0 if no byte of a word is 0."""
-    return (word - _EACH_BYTE) & ~word & (_EACH_BYTE * 128)
+    """Return a number whose bit 7 of a byte is set if that byte is the first 0."""
+    return (word - _EACH_BYTE) & ~word
 
 
 cdef inline uint8_t *_quoted(
@@ -619,18 +588,7 @@ cdef inline uint8_t *_quoted(
 ) noexcept nogil:
     """Write a text, in quotes if it needs them; return the position behind it."""
     cdef Py_ssize_t index
-    cdef bint needs_quotes = False
-    cdef uint8_t byte
-    if delimiter <= _LAST_SPECIAL and _copy_plain(at, text, length):
-        return at + length
-    for index in range(length):
-        byte = text[index]
-        needs_quotes |= (
-            (byte == delimiter) | (byte == _QUOTE) | (byte == _LF) | (byte == _CR)
-        )
-    if not needs_quotes:
-        if length:
-            memcpy(at, text, length)
+    if _copy_plain(at, text, length, delimiter):
         return at + length
     at[0] = _QUOTE
     at += 1
@@ -645,26 +603,32 @@ cdef inline uint8_t *_quoted(
 
 
 cdef inline bint _copy_plain(
-    uint8_t *at, const uint8_t *text, Py_ssize_t length
+    uint8_t *at, const uint8_t *text, Py_ssize_t length, uint8_t delimiter
 ) noexcept nogil:
-    """Copy a text; return whether none of its bytes is up to `_LAST_SPECIAL`."""
-    cdef uint64_t word, special = 0
+    """Copy a text; return whether it needs no quotes."""
+    cdef uint64_t word, marks = 0
+    cdef uint64_t delimiters = _EACH_BYTE * delimiter
     cdef Py_ssize_t index = 0
+    cdef uint8_t byte
     if length < 8:
         for index in range(length):
-            special |= text[index] <= _LAST_SPECIAL
-            at[index] = text[index]
-        return not special
-    while index + 8 <= length:
+            byte = text[index]
+            marks |= (
+                (byte == delimiter) | (byte == _QUOTE) | (byte == _LF) | (byte == _CR)
+            )
+            at[index] = byte
+        return not marks
+    while index < length:
+        if index > length - 8:  # the last word begins within the one before it
+            index = length - 8
         memcpy(&word, text + index, 8)
         memcpy(at + index, &word, 8)
-        # Subtraction borrows the highest bit of the bytes that are less.
-        special |= (word - _ABOVE_SPECIAL) & ~word
+        marks |= _zero_bytes(word ^ delimiters)
+        marks |= _zero_bytes(word ^ (_EACH_BYTE * _QUOTE))
+        marks |= _zero_bytes(word ^ (_EACH_BYTE * _LF))
+        marks |= _zero_bytes(word ^ (_EACH_BYTE * _CR))
         index += 8
-    memcpy(&word, text + length - 8, 8)
-    memcpy(at + length - 8, &word, 8)
-    special |= (word - _ABOVE_SPECIAL) & ~word
-    return not special & _HIGHEST_BITS
+    return not marks & _HIGHEST_BITS
 
 
 cdef inline uint8_t *_comma(uint8_t *at) noexcept nogil:
