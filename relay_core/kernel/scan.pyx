@@ -11,9 +11,11 @@ Suppliers' bytes are read by checked indices alone. ``rows.pxi`` has the format 
 """
 
 import numpy as np
+cimport cython
 
-from libc.stdint cimport INT32_MAX, INT64_MIN, int32_t, int64_t, uint8_t, uint32_t, uint64_t
-from libc.string cimport memcmp, memcpy
+from libc.stdint cimport INT32_MAX, INT64_MAX, INT64_MIN
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.string cimport memcmp, memcpy, memset
 
 cdef extern from *:
     """
@@ -38,6 +40,26 @@ cdef struct _Head:
     int64_t quantity
     int64_t lead_time
     int64_t condition
+
+cdef struct _Column:  # see the constructor of `Scanner`
+    int32_t kind
+    int32_t cell
+    int32_t place
+    int32_t zero_is_doubtful
+
+cdef struct _Cell:
+    int64_t start
+    int64_t end
+    int64_t is_doubled  # whether it has quotes, each of them twice
+
+cdef struct _Text:
+    int64_t start
+    int64_t end
+    int64_t source
+
+cdef struct _Block:
+    Py_ssize_t start
+    uint64_t stops  # a bit for each byte
 
 VERSION = 8
 """Changes with each function and format that Python code depends on."""
@@ -75,8 +97,12 @@ NUMBER_COUNT = 7  # the first of them, which are numbers and not codes
 cdef enum:
     _NULL = -1
     _DOUBT = -2
-    _DOUBLED = 1
+    # The sources of a row's texts
+    _PLAIN = 0
+    _DOUBLED = 1  # a cell that has quotes, each of them twice
     _DEFAULT = 2
+    _MAPPED = 3
+    _COPIED_BYTES = 32
     _MAX_DIGITS = 9
     _PLACES = 4
     _FIRST_YEAR = 1900
@@ -92,6 +118,7 @@ cdef int32_t _UNKNOWN_OFFSET = INT32_MAX
 cdef int32_t _NO_OFFSET = INT32_MAX - 1
 
 
+@cython.final
 cdef class SkuTable:
     """A vendor's SKU map as a table of hashes.
 
@@ -117,46 +144,35 @@ cdef class SkuTable:
             size *= 2
         self.slots = np.zeros(size, np.uint32)
         self.mask = size - 1
-        cdef Py_ssize_t row
+        cdef Py_ssize_t row, first, length
         cdef uint64_t place
         for row in range(count):
-            place = _hash(
-                self.key_bytes, self.key_bounds[row], self.key_bounds[row + 1]
-            ) & self.mask
+            first = self.key_bounds[row]
+            length = self.key_bounds[row + 1] - first
+            if first < 0 or length < 1 or length > self.key_bytes.shape[0] - first:
+                raise IndexError("a SKU is not in the bytes, or is empty")
+            place = _hash(&self.key_bytes[first], length) & self.mask
             while self.slots[place]:
                 place = (place + 1) & self.mask
             self.slots[place] = row + 1
 
     cdef Py_ssize_t find(
-        self, const uint8_t[::1] text, Py_ssize_t start, Py_ssize_t end
+        self, const uint8_t *text, Py_ssize_t length
     ) except? -3 nogil:
         """Return the row of a text, or -1."""
-        cdef uint64_t place = _hash(text, start, end) & self.mask
-        cdef Py_ssize_t row, first, length
+        cdef uint64_t place = _hash(text, length) & self.mask
+        cdef Py_ssize_t row, first
         while self.slots[place]:
             row = self.slots[place] - 1
             first = self.key_bounds[row]
-            length = self.key_bounds[row + 1] - first
-            if length == end - start:
-                if not length or not memcmp(
-                    &self.key_bytes[first], &text[start], length
-                ):
+            if self.key_bounds[row + 1] - first == length:
+                if not memcmp(&self.key_bytes[first], text, length):
                     return row
             place = (place + 1) & self.mask
         return -1
 
 
-cdef inline uint64_t _hash(
-    const uint8_t[::1] text, Py_ssize_t start, Py_ssize_t end
-) except? 0 nogil:
-    cdef uint64_t value = 0xCBF29CE484222325ULL
-    cdef Py_ssize_t index
-    for index in range(start, end):
-        value = (value ^ text[index]) * <uint64_t>0x100000001B3ULL
-    value ^= value >> 29
-    return value
-
-
+@cython.final
 cdef class Scanner:
     """The reader of one feed's records.
 
@@ -190,9 +206,9 @@ cdef class Scanner:
     cdef bint quoting
     cdef object offset_of_day
     cdef int32_t[::1] day_offsets
-    cdef const int64_t[::1] null_numbers
+    cdef _Head null_head
     cdef const uint8_t[::1] null_bytes
-    cdef const int64_t[::1] null_bounds
+    cdef const int64_t[:, ::1] null_texts
     cdef const uint8_t[::1] word_bytes
     cdef const int64_t[::1] word_bounds
     cdef const int64_t[::1] words_of
@@ -201,8 +217,8 @@ cdef class Scanner:
     cdef const int64_t[::1] symbol_bounds
     cdef SkuTable sku_map
     cdef bint has_map
-    cdef uint8_t is_stop[256]
     cdef uint8_t is_space[256]
+    cdef uint8_t is_trimmed[256]  # whether a white space character may have the byte
 
     def __init__(
         self, text, *, width, columns, null_words, longest_null, text_count,
@@ -225,8 +241,11 @@ cdef class Scanner:
             np.int32,
         )
         self.cell_bytes = cell_bytes
-        self.null_numbers = null_numbers
-        self.null_bounds = np.cumsum([0, *map(len, null_texts)], dtype=np.int64)
+        self.null_head = _head_of(null_numbers)
+        lengths = np.array([len(text) for text in null_texts], np.int64)
+        ends = np.cumsum(lengths)
+        sources = np.full(text_count, _DEFAULT)
+        self.null_texts = np.stack([ends - lengths, ends, sources], axis=1)
         self.null_bytes = np.frombuffer(b"".join(null_texts) + b"\0", np.uint8)
         self.longest_null = np.array(longest_null, np.int64)
         words = [word for column_words in null_words for word in column_words]
@@ -240,8 +259,23 @@ cdef class Scanner:
         self.has_map = sku_map is not None
         cdef int byte
         for byte in range(256):
-            self.is_stop[byte] = byte in (delimiter, _CR, _LF)
             self.is_space[byte] = byte in b"\t\n\v\f\r\x1c\x1d\x1e\x1f "
+            self.is_trimmed[byte] = self.is_space[byte] or byte >= 0x80
+        self.check_columns()
+
+    cdef int check_columns(self) except -1:
+        """Check once the indices that each record is read with."""
+        cdef Py_ssize_t column
+        if self.columns.shape[1] != 4 or self.text_count < 2:
+            raise IndexError("a column has four numbers, and a row has its SKUs")
+        for column in range(self.columns.shape[0]):
+            kind = self.columns[column, 0]
+            cell = self.columns[column, 1]
+            place = self.columns[column, 2]
+            places = _AMOUNTS if kind == _MONEY else self.text_count
+            if not (0 <= cell < self.width and 0 <= place < places):
+                raise IndexError("a column has no such cell or place")
+        return 0
 
     def scan(
         self,
@@ -277,14 +311,11 @@ cdef class Scanner:
         """
         if start < 0 or limit > self.text.shape[0]:
             raise IndexError("the part is not in the text")
-        starts = np.zeros(self.width + 1, np.int64)
-        ends = np.zeros(self.width + 1, np.int64)
-        doubled = np.zeros(self.width + 1, np.uint8)
-        texts = np.zeros((self.text_count, 3), np.int64)
-        cdef int64_t[::1] cell_starts = starts
-        cdef int64_t[::1] cell_ends = ends
-        cdef uint8_t[::1] is_doubled = doubled
-        cdef int64_t[:, ::1] text_cells = texts
+        # The cells of a record; the last one is any cell that has no header.
+        cdef int64_t[:, ::1] cell_room = np.zeros((self.width + 1, 3), np.int64)
+        cdef int64_t[:, ::1] text_room = np.zeros((self.text_count, 3), np.int64)
+        cdef _Cell *cells = <_Cell *>&cell_room[0, 0]
+        cdef _Text *texts = <_Text *>&text_room[0, 0]
         cdef Py_ssize_t size = self.text.shape[0]
         cdef Py_ssize_t position = start, record_start, record_lines, count
         cdef Py_ssize_t records = 0, row_count = 0, used = 0, doubt_count = 0
@@ -293,9 +324,13 @@ cdef class Scanner:
         cdef Py_ssize_t max_doubts = doubts.shape[0]
         cdef bint is_readable = True
         cdef bint is_odd
+        cdef bint is_plain
         cdef _Head head
-        cdef Py_ssize_t mapped
+        cdef _Block block
+        cdef _Extremes of_rows
         with nogil:
+            self.read_block(start, &block)
+            _begin_extremes(&of_rows)
             while position < limit:
                 if self.text[position] == _LF or self.text[position] == _CR:
                     position = self.after_line_end(position)
@@ -309,8 +344,8 @@ cdef class Scanner:
                 is_odd = False
                 while True:
                     length = self.cell(
-                        position, count, cell_starts, cell_ends, is_doubled,
-                        &is_odd, &lines,
+                        position, cells + min(count, self.width), &block, &is_odd,
+                        &lines,
                     )
                     if length < 0 or length - position > self.cell_bytes:
                         is_readable = False
@@ -322,26 +357,23 @@ cdef class Scanner:
                     position += 1
                 if not is_readable:
                     break
-                length = -1
+                is_plain = False
                 if count == self.width and not is_odd:
-                    mapped = self.read(
-                        &head, cell_starts, cell_ends, is_doubled, text_cells
-                    )
-                    if mapped != _DOUBT and doubtful_first > 0:
+                    is_plain = self.read(&head, cells, texts)
+                    if is_plain and doubtful_first > 0:
                         doubtful_first -= 1
-                        mapped = _DOUBT
-                    if mapped != _DOUBT:
-                        length = self.pack(&head, mapped, text_cells, rows, used)
-                        if length == -1:  # no room: read the record again
-                            position = record_start
-                            lines = record_lines
-                            break
-                if length >= 0:
+                        is_plain = False
+                if is_plain:
+                    length = self.pack(&head, texts, rows, used)
+                    if length == -1:  # no room: read the record again
+                        position = record_start
+                        lines = record_lines
+                        break
                     offsets[row_count] = used
                     numbers[row_count] = records + 1
                     row_count += 1
                     used = length
-                    _widen(extremes, &head)
+                    _widen(&of_rows, &head)
                 else:
                     doubts[doubt_count, 0] = record_start
                     doubts[doubt_count, 1] = position
@@ -354,6 +386,7 @@ cdef class Scanner:
                 if position < size:
                     position = self.after_line_end(position)
                     lines += 1
+            _add_extremes(extremes, &of_rows)
         if used:
             used += _head_room(self.text_count)
         return (
@@ -372,203 +405,258 @@ cdef class Scanner:
             position += 1
         return position
 
+    cdef inline int read_block(
+        self, Py_ssize_t position, _Block *block
+    ) except -1 nogil:
+        """Find the stops of the next bytes; the end of the text is one."""
+        cdef uint8_t rest[_BLOCK_BYTES]
+        cdef uint8_t quote = _QUOTE if self.quoting else self.delimiter
+        cdef Py_ssize_t left = self.text.shape[0] - position
+        block.start = position
+        if left >= _BLOCK_BYTES:
+            block.stops = _stops(&self.text[position], self.delimiter, quote)
+            return 0
+        memset(rest, 0, _BLOCK_BYTES)
+        if left:
+            memcpy(rest, &self.text[position], left)
+        block.stops = _stops(rest, self.delimiter, quote) | <uint64_t>1 << left
+        return 0
+
+    cdef inline Py_ssize_t stop(
+        self, Py_ssize_t position, _Block *block
+    ) except -1 nogil:
+        """Return the first position, from one on, of a stop.
+
+        A stop is a delimiter, a line end, a quote if it may open a cell, or the end.
+        """
+        cdef Py_ssize_t passed = position - block.start
+        cdef uint64_t stops
+        if passed < _BLOCK_BYTES:
+            stops = block.stops >> passed
+            if stops:
+                return position + relay_lowest_bit(stops)
+            position = block.start + _BLOCK_BYTES
+        while True:
+            self.read_block(position, block)
+            if block.stops:
+                return position + relay_lowest_bit(block.stops)
+            position += _BLOCK_BYTES
+
+    cdef inline Py_ssize_t cell_end(
+        self, Py_ssize_t position, _Block *block
+    ) except -1 nogil:
+        """Return the end of a cell that no quote has opened."""
+        cdef Py_ssize_t size = self.text.shape[0]
+        position = self.stop(position, block)
+        while position < size and self.text[position] == _QUOTE:
+            position = self.stop(position + 1, block)
+        return position
+
     cdef inline Py_ssize_t cell(
         self,
         Py_ssize_t position,
-        Py_ssize_t index,
-        int64_t[::1] starts,
-        int64_t[::1] ends,
-        uint8_t[::1] doubled,
+        _Cell *cell,
+        _Block *block,
         bint *is_odd,
         Py_ssize_t *lines,
     ) except? -3 nogil:
         """Find a cell; return the position behind it, or -1 if its quote is open."""
+        if (
+            self.quoting
+            and position < self.text.shape[0]
+            and self.text[position] == _QUOTE
+        ):
+            return self.quoted_cell(position, cell, block, is_odd, lines)
+        cell.start = position
+        cell.end = self.cell_end(position, block)
+        cell.is_doubled = False
+        return cell.end
+
+    cdef Py_ssize_t quoted_cell(
+        self,
+        Py_ssize_t position,
+        _Cell *cell,
+        _Block *block,
+        bint *is_odd,
+        Py_ssize_t *lines,
+    ) except? -3 nogil:
+        """Find a cell that begins with a quote, as `cell` does."""
         cdef Py_ssize_t size = self.text.shape[0]
-        cdef Py_ssize_t start = position
-        cdef Py_ssize_t end
-        cdef bint has_doubled = False
         cdef uint8_t byte
-        if self.quoting and position < size and self.text[position] == _QUOTE:
-            start += 1
-            position += 1
-            while True:
-                if position >= size:
-                    return -1
-                byte = self.text[position]
-                if byte == _QUOTE:
-                    if position + 1 < size and self.text[position + 1] == _QUOTE:
-                        has_doubled = True
-                        position += 2
-                        continue
+        position += 1
+        cell.start = position
+        cell.is_doubled = False
+        while True:
+            position = self.stop(position, block)
+            if position >= size:
+                return -1
+            byte = self.text[position]
+            if byte == _QUOTE:
+                if position + 1 == size or self.text[position + 1] != _QUOTE:
                     break
-                if byte == _CR or byte == _LF:
-                    position = self.after_line_end(position)
-                    lines[0] += 1
-                    continue
+                cell.is_doubled = True
+                position += 2
+            elif byte == self.delimiter:
                 position += 1
-            end = position
-            position += 1
-            if position < size and not self.is_stop[self.text[position]]:
-                is_odd[0] = True  # text follows the closing quote
-                while position < size and not self.is_stop[self.text[position]]:
-                    position += 1
-        else:
-            while position < size and not self.is_stop[self.text[position]]:
-                position += 1
-            end = position
-        if index < self.width:
-            starts[index] = start
-            ends[index] = end
-            doubled[index] = has_doubled
+            else:
+                position = self.after_line_end(position)
+                lines[0] += 1
+        cell.end = position
+        position = self.cell_end(position + 1, block)
+        if position > cell.end + 1:
+            is_odd[0] = True  # text follows the closing quote
         return position
 
-    cdef Py_ssize_t read(
-        self,
-        _Head *head,
-        int64_t[::1] starts,
-        int64_t[::1] ends,
-        uint8_t[::1] doubled,
-        int64_t[:, ::1] texts,
-    ) except? -3 nogil:
-        """Read the cells of a record.
-
-        Return the SKU's row in the map, `_NULL` if it has none, or `_DOUBT`.
-        """
-        cdef Py_ssize_t column, cell, start, end
+    cdef bint read(
+        self, _Head *head, const _Cell *cells, _Text *texts
+    ) except -1 nogil:
+        """Read the cells of a record; return whether the record is plain."""
+        cdef const _Column *column
+        cdef Py_ssize_t index, start, end
+        cdef const _Cell *cell
+        cdef _Text *text
         cdef int64_t value
-        cdef int kind, place
-        head.quantity = self.null_numbers[0]
-        head.lead_time = self.null_numbers[1]
-        for place in range(4):
-            head.amounts[place] = self.null_numbers[2 + place]
-        head.instant = self.null_numbers[6]
-        head.condition = self.null_numbers[7]
-        for place in range(self.text_count):
-            texts[place, 0] = self.null_bounds[place]
-            texts[place, 1] = self.null_bounds[place + 1]
-            texts[place, 2] = _DEFAULT
-        for column in range(self.columns.shape[0]):
-            kind = self.columns[column, 0]
-            cell = self.columns[column, 1]
-            place = self.columns[column, 2]
-            start = self.trimmed_start(starts[cell], ends[cell])
-            end = self.trimmed_end(start, ends[cell])
-            if start < end and self.words_of[column + 1] > self.words_of[column]:
-                value = self.null_word(column, start, end)
+        head[0] = self.null_head
+        memcpy(texts, &self.null_texts[0, 0], self.text_count * sizeof(_Text))
+        for index in range(self.columns.shape[0]):
+            column = <const _Column *>&self.columns[index, 0]
+            cell = cells + column.cell
+            start = cell.start
+            end = cell.end
+            if start == end:
+                continue
+            if (
+                self.is_trimmed[self.text[start]]
+                or self.is_trimmed[self.text[end - 1]]
+            ):
+                start = self.trimmed_start(start, end)
+                end = self.trimmed_end(start, end)
+            if start < end and self.words_of[index + 1] > self.words_of[index]:
+                value = self.null_word(index, start, end)
                 if value == _DOUBT:
-                    return _DOUBT
+                    return False
                 if value:
                     end = start
             if start == end:
                 continue
-            if kind == _TEXT:
-                texts[place, 0] = start
-                texts[place, 1] = end
-                texts[place, 2] = _DOUBLED if doubled[cell] else 0
+            if column.kind == _TEXT:
+                text = texts + column.place
+                text.start = start
+                text.end = end
+                text.source = _DOUBLED if cell.is_doubled else _PLAIN
                 continue
-            if doubled[cell]:
-                return _DOUBT
-            if kind == _GTIN:
+            if cell.is_doubled:
+                return False
+            if column.kind == _MONEY:
+                value = self.amount(start, end)
+                if value < 0 or (value == 0 and column.zero_is_doubtful):
+                    return False
+                head.amounts[column.place] = value
+            elif column.kind == _INSTANT:
+                head.instant = self.instant(start, end)
+                if head.instant == _NO_INSTANT:
+                    return False
+            elif column.kind == _CONDITION:
+                head.condition = self.condition(start, end)
+                if head.condition < 0:
+                    return False
+            elif column.kind == _GTIN:
                 start = self.gtin_start(start, end)
                 if start < 0:
-                    return _DOUBT
-                texts[place, 0] = start
-                texts[place, 1] = end
-                texts[place, 2] = 0
-                continue
-            if kind == _MONEY:
-                value = self.amount(start, end)
-                if value < 0 or (value == 0 and self.columns[column, 3]):
-                    return _DOUBT
-                head.amounts[place] = value
-            elif kind == _INSTANT:
-                value = self.instant(start, end)
-                if value == _NO_INSTANT:
-                    return _DOUBT
-                head.instant = value
-            elif kind == _CONDITION:
-                value = self.condition(start, end)
-                if value < 0:
-                    return _DOUBT
-                head.condition = value
+                    return False
+                text = texts + column.place
+                text.start = start
+                text.end = end
+                text.source = _PLAIN
             else:
                 value = self.number(start, end, 0)
                 if value < 0:
-                    return _DOUBT
-                if kind == _QUANTITY:
+                    return False
+                if column.kind == _QUANTITY:
                     head.quantity = value
                 else:
                     head.lead_time = value
-        if texts[0, 0] == texts[0, 1] or head.quantity == _NULL:
-            return _DOUBT
-        if not self.has_map:
-            return _NULL
-        if texts[0, 2]:  # neither a default nor a cell with quotes is looked up here
-            return _DOUBT
-        cell = self.sku_map.find(self.text, texts[0, 0], texts[0, 1])
-        if cell >= 0 and texts[1, 0] == texts[1, 1]:
-            texts[1, 0] = texts[0, 0]
-            texts[1, 1] = texts[0, 1]
-            texts[1, 2] = 0
-        return cell
+        if texts[0].start == texts[0].end or head.quantity == _NULL:
+            return False
+        return not self.has_map or self.map_sku(texts)
+
+    cdef bint map_sku(self, _Text *texts) except -1 nogil:
+        """Put the tenant's SKU in place of the vendor's; return whether it is plain."""
+        cdef Py_ssize_t row
+        # Neither a default nor a cell with quotes is looked up here.
+        if texts[0].source != _PLAIN:
+            return False
+        if texts[0].end > self.text.shape[0]:
+            raise IndexError("a cell is not in the text")
+        row = self.sku_map.find(
+            &self.text[texts[0].start], texts[0].end - texts[0].start
+        )
+        if row >= 0:
+            if texts[1].start == texts[1].end:
+                texts[1] = texts[0]
+            texts[0].start = self.sku_map.value_bounds[row]
+            texts[0].end = self.sku_map.value_bounds[row + 1]
+            texts[0].source = _MAPPED
+        return True
 
     cdef Py_ssize_t pack(
         self,
-        _Head *head,
-        Py_ssize_t mapped,
-        int64_t[:, ::1] texts,
+        const _Head *head,
+        const _Text *texts,
         uint8_t[::1] rows,
         Py_ssize_t used,
     ) except? -3 nogil:
         """Write a row; return the number of bytes that are used then, or -1."""
-        cdef Py_ssize_t place, index, stop, need = _head_room(self.text_count)
-        cdef Py_ssize_t first = 0, length = 0
+        cdef Py_ssize_t room = _head_room(self.text_count)
+        cdef Py_ssize_t place, length, need = 2 * room
+        cdef const uint8_t *text
         cdef uint8_t *at
         cdef uint8_t *lengths
         for place in range(self.text_count):
-            need += texts[place, 1] - texts[place, 0]
-        if mapped >= 0:
-            first = self.sku_map.value_bounds[mapped]
-            length = self.sku_map.value_bounds[mapped + 1] - first
-            need += length
-        # A reader of the last row may look at as many bytes as a head can have.
-        if used + need + _head_room(self.text_count) > rows.shape[0]:
+            need += texts[place].end - texts[place].start
+        # A reader of the last row may look at as many bytes as a head can have, and
+        # more bytes than a short text has are copied.
+        if need > rows.shape[0] - used:
             return -1
         lengths = _write_head(&rows[used], head)
         at = lengths + self.text_count
         # Lengths that need more than a byte come before the texts.
         for place in range(self.text_count):
-            if place == 0 and mapped >= 0:
-                at = _write_length(lengths, at, length)
-                continue
-            index = texts[place, 1] - texts[place, 0]
-            if texts[place, 2] == _DOUBLED:
-                index = self.unquoted_length(texts[place, 0], texts[place, 1])
-            at = _write_length(lengths + place, at, index)
-        if mapped >= 0 and length:
-            memcpy(at, &self.sku_map.value_bytes[first], length)
-            at += length
-        for place in range(mapped >= 0, self.text_count):
-            index = texts[place, 0]
-            stop = texts[place, 1]
-            if index == stop:
-                continue
-            if texts[place, 2] == _DEFAULT:
-                memcpy(at, &self.null_bytes[index], stop - index)
-                at += stop - index
-                continue
-            if stop > self.text.shape[0]:
+            length = texts[place].end - texts[place].start
+            if texts[place].source == _DOUBLED:
+                length = self.unquoted_length(texts[place].start, texts[place].end)
+            at = _write_length(lengths + place, at, length)
+        for place in range(self.text_count):
+            at += self.copy_text(at, texts + place)
+        return at - &rows[0]
+
+    cdef inline Py_ssize_t copy_text(
+        self, uint8_t *out, const _Text *text
+    ) except -1 nogil:
+        """Write a text, for which there is room; return its length."""
+        cdef Py_ssize_t index = text.start
+        cdef Py_ssize_t length = text.end - index
+        if not length:
+            return 0
+        if text.source == _PLAIN:
+            if text.end > self.text.shape[0]:
                 raise IndexError("a cell is not in the text")
-            if not texts[place, 2]:
-                memcpy(at, &self.text[index], stop - index)
-                at += stop - index
-                continue
-            while index < stop:
-                at[0] = self.text[index]
-                at += 1
+            if length <= _COPIED_BYTES <= self.text.shape[0] - index:
+                memcpy(out, &self.text[index], _COPIED_BYTES)
+            else:
+                memcpy(out, &self.text[index], length)
+        elif text.source == _DEFAULT:
+            memcpy(out, &self.null_bytes[index], length)
+        elif text.source == _MAPPED:
+            memcpy(out, &self.sku_map.value_bytes[index], length)
+        else:
+            length = 0
+            while index < text.end:
+                out[length] = self.text[index]
+                length += 1
                 # The second of two quotes is left out.
                 index += 2 if self.text[index] == _QUOTE else 1
-        return at - &rows[0]
+        return length
 
     cdef Py_ssize_t unquoted_length(
         self, Py_ssize_t start, Py_ssize_t end
@@ -711,6 +799,14 @@ cdef class Scanner:
         cdef bint is_grouped = False
         cdef Py_ssize_t index = start
         cdef uint8_t byte
+        if 0 < end - start <= _WORD_BYTES <= end:
+            # The word ends with a byte of the text, and begins within the text.
+            value = _short_number(
+                &self.text[end - 1] + 1, end - start, places, self.decimal
+            )
+            if value >= 0:
+                return value
+            value = 0
         while index < end:
             byte = self.text[index]
             if byte >= 48 and byte <= 57:
@@ -842,54 +938,47 @@ cdef class Scanner:
         self, Py_ssize_t start, Py_ssize_t end
     ) except? -3 nogil:
         """Return an ISO timestamp in microseconds, or `_NO_INSTANT`."""
-        cdef int year, month, day, hour = 0, minute = 0, second = 0
         cdef int64_t microseconds = 0, day_number, seconds
         cdef int places = 0, offset_hours, offset_minutes
         cdef Py_ssize_t at = start + 10
+        cdef uint64_t clock
         cdef uint8_t sign
         if end - start < 10:
             return _NO_INSTANT
-        year = self.digits(start, end, 4)
-        month = self.digits(start + 5, end, 2)
-        day = self.digits(start + 8, end, 2)
-        if self.text[start + 4] != 45 or self.text[start + 7] != 45:
+        if start < 0 or end > self.text.shape[0]:
+            raise IndexError("a cell is not in the text")
+        day_number = _day_of_date(&self.text[start])
+        if day_number == _NO_INSTANT:
             return _NO_INSTANT
-        if year < _FIRST_YEAR or year >= _END_YEAR or month < 1 or month > 12:
-            return _NO_INSTANT
-        if day < 1 or day > _month_days(year, month):
-            return _NO_INSTANT
-        day_number = _days(year, month, day)
-        seconds = day_number * _DAY
         if at == end:
-            return self.of_local(day_number, seconds * 1000000)
-        if self.text[at] != 32 and self.text[at] != 84:
+            return self.of_local(day_number, day_number * _DAY * 1000000)
+        if end - at < 6 or (self.text[at] != 32 and self.text[at] != 84):
             return _NO_INSTANT
-        if end - at < 6 or self.text[at + 3] != 58:
+        if at + 6 < end and self.text[at + 6] == 58:
+            if end - at < 9:
+                return _NO_INSTANT
+            clock = _word(&self.text[at + 1])
+            at += 9
+        else:  # ``hh:mm``, behind the last bytes of the date
+            clock = _word(&self.text[at - 2]) >> 24 | <uint64_t>0x30303A << 40
+            at += 6
+        seconds = _seconds_of_clock(clock)
+        if seconds < 0:
             return _NO_INSTANT
-        hour = self.digits(at + 1, end, 2)
-        minute = self.digits(at + 4, end, 2)
-        at += 6
-        if at < end and self.text[at] == 58:
-            second = self.digits(at + 1, end, 2)
-            at += 3
-            if second >= 0 and at < end and self.text[at] == 46:
-                at += 1
-                while at < end and self.text[at] >= 48 and self.text[at] <= 57:
-                    if places == 6:
-                        return _NO_INSTANT
-                    microseconds = microseconds * 10 + (self.text[at] - 48)
-                    places += 1
-                    at += 1
-                if not places:
+        seconds += day_number * _DAY
+        if at == start + 19 and at < end and self.text[at] == 46:
+            at += 1
+            while at < end and self.text[at] >= 48 and self.text[at] <= 57:
+                if places == 6:
                     return _NO_INSTANT
-                while places < 6:
-                    microseconds *= 10
-                    places += 1
-        if hour < 0 or hour > 23 or minute < 0 or minute > 59:
-            return _NO_INSTANT
-        if second < 0 or second > 59:
-            return _NO_INSTANT
-        seconds += hour * 3600 + minute * 60 + second
+                microseconds = microseconds * 10 + (self.text[at] - 48)
+                places += 1
+                at += 1
+            if not places:
+                return _NO_INSTANT
+            while places < 6:
+                microseconds *= 10
+                places += 1
         if at == end:
             return self.of_local(day_number, seconds * 1000000 + microseconds)
         sign = self.text[at]
@@ -914,65 +1003,81 @@ cdef class Scanner:
             seconds += offset_hours * 3600 + offset_minutes * 60
         return seconds * 1000000 + microseconds
 
-    cdef int64_t of_local(
+    cdef inline int64_t of_local(
         self, int64_t day, int64_t microseconds
     ) except? -3 nogil:
         """Return a local time in UTC, or `_NO_INSTANT` if the offset changes that day."""
         cdef Py_ssize_t index = day - _days(_FIRST_YEAR, 1, 1)
         cdef int32_t seconds = self.day_offsets[index]
         if seconds == _UNKNOWN_OFFSET:
-            with gil:
-                offset = self.offset_of_day(day)
-                seconds = _NO_OFFSET if offset is None else offset
+            seconds = self.offset_on(day)
             self.day_offsets[index] = seconds
         if seconds == _NO_OFFSET:
             return _NO_INSTANT
         return microseconds - seconds * <int64_t>1000000
 
-
-cdef inline int _month_days(int year, int month) noexcept nogil:
-    if month == 2:
-        if year % 4 == 0 and (year % 100 != 0 or year % 400 == 0):
-            return 29
-        return 28
-    if month == 4 or month == 6 or month == 9 or month == 11:
-        return 30
-    return 31
+    # A function of its own: one with Python code in it takes the interpreter's lock
+    # even if that code is not reached.
+    cdef int32_t offset_on(self, int64_t day) except? -1 with gil:
+        """Return the offset of local times on a day, or `_NO_OFFSET`."""
+        offset = self.offset_of_day(day)
+        return _NO_OFFSET if offset is None else offset
 
 
-cdef inline int64_t _days(int year, int month, int day) noexcept nogil:
-    """Return the days since 1970-01-01, by years that begin in March."""
-    cdef int64_t shifted = year - (month <= 2)
-    cdef int64_t era = shifted / 400
-    cdef int64_t year_of_era = shifted - era * 400
-    cdef int64_t day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1
-    cdef int64_t day_of_era = (
-        year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year
-    )
-    return era * 146097 + day_of_era - 719468
+cdef struct _Extremes:
+    int64_t least[7]
+    int64_t greatest[7]
 
 
-cdef inline int _widen_by(
-    int64_t[:, ::1] extremes, int index, int64_t value
-) except -3 nogil:
-    if value < extremes[index, 0]:
-        extremes[index, 0] = value
-    if value > extremes[index, 1]:
-        extremes[index, 1] = value
-    return 0
+cdef inline void _begin_extremes(_Extremes *extremes) noexcept nogil:
+    cdef int index
+    for index in range(7):
+        extremes.least[index] = INT64_MAX
+        extremes.greatest[index] = INT64_MIN
 
 
-cdef inline int _widen(int64_t[:, ::1] extremes, _Head *head) except -3 nogil:
+cdef inline void _widen_by(
+    _Extremes *extremes, int index, int64_t value, bint is_null
+) noexcept nogil:
+    cdef int64_t least = INT64_MAX if is_null else value
+    cdef int64_t greatest = INT64_MIN if is_null else value
+    extremes.least[index] = min(extremes.least[index], least)
+    extremes.greatest[index] = max(extremes.greatest[index], greatest)
+
+
+cdef inline void _widen(_Extremes *extremes, const _Head *head) noexcept nogil:
     """Widen the extremes by a row; a null counts as no number."""
     cdef int index
-    _widen_by(extremes, 0, head.quantity)
-    if head.lead_time != _NULL:
-        _widen_by(extremes, 1, head.lead_time)
-    for index in range(4):
-        if head.amounts[index] != _NULL:
-            _widen_by(extremes, 2 + index, head.amounts[index])
-    _widen_by(extremes, 6, head.instant)
+    _widen_by(extremes, 0, head.quantity, False)
+    _widen_by(extremes, 1, head.lead_time, head.lead_time == _NULL)
+    for index in range(_AMOUNTS):
+        _widen_by(
+            extremes, 2 + index, head.amounts[index], head.amounts[index] == _NULL
+        )
+    _widen_by(extremes, 6, head.instant, False)
+
+
+cdef int _add_extremes(
+    int64_t[:, ::1] extremes, const _Extremes *of_rows
+) except -1 nogil:
+    cdef int index
+    for index in range(7):
+        extremes[index, 0] = min(extremes[index, 0], of_rows.least[index])
+        extremes[index, 1] = max(extremes[index, 1], of_rows.greatest[index])
     return 0
+
+
+cdef _Head _head_of(const int64_t[::1] numbers):
+    """Return numbers in the order of `NUMBERS` as a head."""
+    cdef _Head head
+    cdef int index
+    head.quantity = numbers[0]
+    head.lead_time = numbers[1]
+    for index in range(_AMOUNTS):
+        head.amounts[index] = numbers[2 + index]
+    head.instant = numbers[6]
+    head.condition = numbers[7]
+    return head
 
 
 def part_starts(const uint8_t[::1] text, Py_ssize_t size, bint quoting):
@@ -1005,6 +1110,7 @@ def part_starts(const uint8_t[::1] text, Py_ssize_t size, bint quoting):
     return starts
 
 
+include "words.pxi"
 include "rows.pxi"
 include "columns.pxi"
 include "groups.pxi"

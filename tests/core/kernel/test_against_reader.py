@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import islice
+from itertools import islice, product
 from pathlib import Path
 from typing import Any
 
@@ -190,6 +190,47 @@ def test_texts_of_every_length_survive() -> None:
     feed = b"sku,quantity_available,title\n" + rows * 3
     config = load_config(config_document(vendor_document()))
     example = Example(config, feed)
+    assert read(example, with_kernel=True).by_kernel
+    assert difference(example) is None
+
+
+def _cells_example(column: str, cells: list[str], **parser: Any) -> Example:
+    """Return a feed that has each cell near both ends of its text, and within."""
+    config = load_config(config_document(vendor_document(parser=parser)))
+    lines = [f"{cell};{number};S{number}" for number, cell in enumerate(cells)]
+    text = "\n".join([f"{column};quantity_available;sku", *lines, *lines[::-1]])
+    return Example(config, text.encode(), part_bytes=200)
+
+
+def test_short_numbers_of_every_form_are_read_as_without_the_kernel() -> None:
+    forms = map("".join, product("07.,-", repeat=4))
+    cells = sorted({form[:length] for form in forms for length in range(5)})
+    digits = "1234567890123"
+    cells += [digits[:length] for length in range(1, 13)]
+    cells += [
+        f"{digits[:length]}.{digits[:places]}"
+        for length in range(10)
+        for places in range(6)
+    ]
+    cells += [f"${cell}" for cell in cells]
+    for marks in ({}, {"thousands_separator": ","}):
+        example = _cells_example(
+            "cost", cells, delimiter=";", currency_symbols=["$"], **marks
+        )
+        assert read(example, with_kernel=True).by_kernel
+        assert difference(example) is None
+
+
+def test_dates_with_any_wrong_byte_are_read_as_without_the_kernel() -> None:
+    cells = []
+    for date in ("2026-09-30T19:58:07Z", "1999-10-01 23:09:41.5+05:30"):
+        cells += [date[:length] for length in range(len(date) + 1)]
+        for index in range(len(date)):
+            cells += [
+                f"{date[:index]}{byte}{date[index + 1 :]}"
+                for byte in "/0259:- TZ.\u00e4"
+            ]
+    example = _cells_example("updated_at", cells, delimiter=";")
     assert read(example, with_kernel=True).by_kernel
     assert difference(example) is None
 
