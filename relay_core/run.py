@@ -40,7 +40,7 @@ from relay_core.normalize.result import (
     valid_rows_of,
 )
 from relay_core.normalize.vendor_feed import FeedReader, VendorFeed
-from relay_core.onboarding.doubts import row_doubts, ruled_offers
+from relay_core.onboarding.doubts import DoubtFinder
 from relay_core.publish import reports, state
 from relay_core.publish.compared import Compared, FeedComparer
 from relay_core.publish.feed import feed_chunks
@@ -293,13 +293,7 @@ class RunStages:
 
     def merge(self, normalized: Normalized) -> MergedInventory:
         """Merge and price the vendors."""
-        doubts: list[Doubt] = list(margin_doubts(self.config))
-        for vendor in normalized.vendors:
-            doubts += row_doubts(
-                self.config,
-                vendor,
-                ruled_offers(self.config, vendor),
-            )
+        finder = DoubtFinder(self.config)
         merged = merge_vendors(
             self.config,
             normalized.vendors,
@@ -307,7 +301,11 @@ class RunStages:
             self.limits,
             self.overrides,
             normalized.catalog,
+            finder.look,
         )
+        doubts: list[Doubt] = list(margin_doubts(self.config))
+        for vendor in normalized.vendors:
+            doubts += finder.doubts(vendor)
         products = None
         if normalized.catalog is not None and merged.failure is None:
             products = normalized.catalog.products

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -46,6 +46,13 @@ _MANY_ROWS = 1 << 21
 AT_LEAST_PRICE = "at_least_price"
 """The column with the mask of prices that are an override's least price."""
 _PRICED_BY = ("cost", "price", "map_price")
+
+Look: TypeAlias = Callable[[NormalizedVendor, pa.Table, int], None]
+"""A function that looks at the rows of a vendor, one range of SKUs after another.
+
+It gets the vendor, rows with the columns that the merge reads, and the index of the
+first one. It runs on several threads.
+"""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -106,6 +113,7 @@ def merge_offers(
     config: TenantConfig,
     vendors: Sequence[NormalizedVendor],
     overrides: Sequence[Override] = (),
+    look: Look | None = None,
 ) -> Winners:
     """Return the best offer of each SKU as a priced row of the feed.
 
@@ -113,11 +121,13 @@ def merge_offers(
         config: The tenant's config.
         vendors: The vendors whose rows are used, in the order of the config.
         overrides: The overrides that the run uses.
+        look: Looks at the rows.
     """
     merge = Merge.of(config, overrides)
     skus_by_vendor = [OfferedSkus(vendor.offers) for vendor in vendors]
     ranges = common_ranges(skus_by_vendor, RANGE_ROWS)
-    merged = list(ordered_map(partial(_merge_range, merge, vendors), ranges))
+    merge_range = partial(_merge_range, merge, vendors, look)
+    merged = list(ordered_map(merge_range, ranges))
     effects = RuleEffects()
     for part in merged:
         effects += part.effects
@@ -233,16 +243,20 @@ def _offers_of_rows(
 def _merge_range(
     merge: Merge,
     vendors: Sequence[NormalizedVendor],
+    look: Look | None,
     rows_by_vendor: Sequence[slice],
 ) -> _MergedRange:
     """Return the winners of one range of SKUs, whose rows of each vendor are given."""
     parts = []
     effects = RuleEffects()
     for vendor, rows in zip(vendors, rows_by_vendor, strict=True):
+        table = vendor.offers.table(merge.columns, rows)
+        if look is not None:
+            look(vendor, table, rows.start)
         offers, vendor_effects = _offers_of_rows(
             merge,
             vendor,
-            vendor.offers.table(merge.columns, rows),
+            table,
             np.arange(rows.start, rows.stop),
         )
         parts.append(offers)

@@ -19,7 +19,7 @@ from relay_core.domain.codes import (
 )
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits
 from relay_core.domain.records import Doubt, ReportEntry, RunFailure
-from relay_core.merge.best_offer import Winners, merge_offers
+from relay_core.merge.best_offer import Look, Winners, merge_offers
 from relay_core.merge.deferred_columns import DeferredColumns
 from relay_core.merge.row_counts import RuleEffects
 from relay_core.normalize.result import NormalizedCatalog, NormalizedVendor
@@ -118,6 +118,7 @@ def merge_vendors(
     limits: Limits = DEFAULT_LIMITS,
     overrides: Sequence[Override] = (),
     catalog: NormalizedCatalog | None = None,
+    look: Look | None = None,
 ) -> MergedInventory:
     """Judge the rows, then pick each SKU's best offer and price it.
 
@@ -132,6 +133,7 @@ def merge_vendors(
         limits: The limits of reports.
         overrides: The overrides that the run uses.
         catalog: The catalog, if the run has one.
+        look: Looks at the rows that are merged.
     """
     parsed = [
         vendor for vendor in normalized if vendor.status is VendorStatus.FOUND
@@ -152,7 +154,7 @@ def merge_vendors(
             tuple(faults),
             tuple(all_warnings),
         )
-    winners = merge_offers(config, used, overrides)
+    winners = merge_offers(config, used, overrides, look)
     all_warnings += unpriced_warnings(winners, limits.report_entries)
     unmatched_count = sum(vendor.taken_out for vendor in used)
     return _inventory_of(config, winners, all_warnings, unmatched_count)

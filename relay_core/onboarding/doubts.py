@@ -3,7 +3,12 @@
 `config:check`, local checks and runs report the same doubts.
 """
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import chain, islice
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -54,14 +59,143 @@ _TOTALS_LINE_MESSAGE = (
 )
 
 
-def ruled_offers(config: TenantConfig, vendor: NormalizedVendor) -> pa.Table:
-    """Return a vendor's valid rows as offers with their price rules, duplicates included."""
-    columns = [*_COLUMNS]
-    if config.pricing.rules:
-        columns += _RULED_COLUMNS
-    rows = vendor.offers.table(columns)
+def ruled_offers(
+    config: TenantConfig,
+    vendor: NormalizedVendor,
+    rows: pa.Table | None = None,
+) -> pa.Table:
+    """Return a vendor's valid rows as offers with their price rules, duplicates included.
+
+    Args:
+        config: The tenant's config.
+        vendor: The vendor.
+        rows: Some of the rows, with the columns that the merge reads; all by default.
+    """
+    if rows is None:
+        columns = [*_COLUMNS]
+        if config.pricing.rules:
+            columns += _RULED_COLUMNS
+        rows = vendor.offers.table(columns)
     offers = offers_of(config, vendor.vendor_id, rows)
     return PriceRules.of(config).applied(offers)
+
+
+class _DoubtfulRows(NamedTuple):
+    """The rows that have one doubt."""
+
+    row_count: int = 0
+    skus: tuple[str, ...] = ()  # the SKUs of the first rows
+
+    @classmethod
+    def of(cls, row_count: int, skus: pa.StringArray) -> "_DoubtfulRows":
+        """Return rows; ``skus`` are theirs, or some of theirs, in order."""
+        first_skus = skus.slice(0, _MAX_SAMPLE_ROWS)
+        return cls(row_count, tuple(first_skus.to_pylist()))
+
+    @classmethod
+    def joined(cls, parts: Iterable["_DoubtfulRows"]) -> "_DoubtfulRows":
+        """Return the rows of all parts, in order."""
+        parts = list(parts)
+        row_count = sum(part.row_count for part in parts)
+        skus = chain.from_iterable(part.skus for part in parts)
+        return cls(row_count, tuple(islice(skus, _MAX_SAMPLE_ROWS)))
+
+    @property
+    def samples(self) -> tuple[str, ...]:
+        """The first SKUs that differ."""
+        return lint.first_samples(self.skus)
+
+
+class _RowSigns(NamedTuple):
+    """The signs of doubts in some rows of a vendor."""
+
+    zero_cost: _DoubtfulRows = _DoubtfulRows()
+    exponent: _DoubtfulRows = _DoubtfulRows()
+    same_sku: _DoubtfulRows = _DoubtfulRows()
+    lost: int = 0  # the rows with the same SKU that cannot win
+
+    @classmethod
+    def of(
+        cls,
+        config: TenantConfig,
+        vendor: NormalizedVendor,
+        offers: pa.Table,
+    ) -> "_RowSigns":
+        """Return the signs in some rows.
+
+        Args:
+            config: The tenant's config.
+            vendor: The vendor.
+            offers: Rows of the vendor as `ruled_offers` returns them, with all rows of
+                their SKUs.
+        """
+        if not len(offers):
+            return cls()
+        skus = text.one_chunk(offers["sku"])
+        has_zero_cost = _has_zero_cost(config, offers)
+        zero_cost_rows = pa.array(np.flatnonzero(has_zero_cost))
+        zero_cost_skus = skus.take(zero_cost_rows[:_MAX_SAMPLE_ROWS])
+        exponent_skus = _skus_with_exponent(skus)
+        same_sku = _DoubtfulRows()
+        lost = 0
+        if config.vendor(vendor.vendor_id).duplicate_skus == "compete":
+            same_sku, lost = _rows_of_shared_skus(skus, offers)
+        return cls(
+            zero_cost=_DoubtfulRows.of(len(zero_cost_rows), zero_cost_skus),
+            exponent=_DoubtfulRows.of(len(exponent_skus), exponent_skus),
+            same_sku=same_sku,
+            lost=lost,
+        )
+
+    @classmethod
+    def joined(cls, parts: Sequence["_RowSigns"]) -> "_RowSigns":
+        """Return the signs of parts that are in the order of SKUs."""
+        join = _DoubtfulRows.joined
+        return cls(
+            zero_cost=join(part.zero_cost for part in parts),
+            exponent=join(part.exponent for part in parts),
+            same_sku=join(part.same_sku for part in parts),
+            lost=sum(part.lost for part in parts),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class DoubtFinder:
+    """Finds the doubts about vendors' rows, some rows at a time."""
+
+    config: TenantConfig
+    # The signs in rows that were looked at, by vendor and by the first of the rows
+    _signs: defaultdict[str, dict[int, _RowSigns]] = field(
+        default_factory=partial(defaultdict, dict),
+    )
+
+    def look(
+        self,
+        vendor: NormalizedVendor,
+        rows: pa.Table | None = None,
+        first_row: int = 0,
+    ) -> None:
+        """Look at some rows of a vendor; any thread may do this.
+
+        Args:
+            vendor: The vendor.
+            rows: The rows as `ruled_offers` takes them, with all rows of their SKUs.
+            first_row: The index of the first one.
+        """
+        offers = ruled_offers(self.config, vendor, rows)
+        signs = _RowSigns.of(self.config, vendor, offers)
+        self._signs[vendor.vendor_id][first_row] = signs
+
+    def doubts(self, vendor: NormalizedVendor) -> Iterator[Doubt]:
+        """Return the doubts about a vendor's rows.
+
+        If nobody has looked at the vendor's rows, look at them now.
+        """
+        if vendor.vendor_id not in self._signs:
+            self.look(vendor)
+        parts = sorted(self._signs[vendor.vendor_id].items())
+        signs = _RowSigns.joined([part for _, part in parts])
+        return _doubts_of_signs(self.config, vendor, signs)
 
 
 def row_doubts(
@@ -69,41 +203,46 @@ def row_doubts(
     vendor: NormalizedVendor,
     offers: pa.Table,
 ) -> Iterator[Doubt]:
-    """Yield the doubts about a vendor's rows, one per code.
+    """Return the doubts about a vendor's rows, one per code.
 
     Args:
         config: The tenant's config.
         vendor: The vendor's rows.
         offers: The same rows as `ruled_offers` returns them.
     """
+    signs = _RowSigns.of(config, vendor, offers)
+    return _doubts_of_signs(config, vendor, signs)
+
+
+def _doubts_of_signs(
+    config: TenantConfig,
+    vendor: NormalizedVendor,
+    signs: _RowSigns,
+) -> Iterator[Doubt]:
+    """Yield the doubts about a vendor's rows, one per code."""
     index = config.vendor_index(vendor.vendor_id)
     parser_path = f"vendors.{index}.parser"
     if vendor.matched is not None and vendor.matched.contradictions:
         yield _contradiction_doubt(vendor, vendor.matched, index)
-    if len(offers):
-        has_zero_cost = _has_zero_cost(config, offers)
-        if has_zero_cost.any():
-            yield Doubt(
-                "zero_cost",
-                f"{parser_path}.zero_is_null",
-                vendor.vendor_id,
-                int(has_zero_cost.sum()),
-                _sample_skus(offers, has_zero_cost),
-                _ZERO_COST_MESSAGE,
-            )
-        skus = text.one_chunk(offers["sku"])
-        rounded_skus = _skus_with_exponent(skus)
-        if len(rounded_skus):
-            yield Doubt(
-                "sku_exponent",
-                f"{parser_path}.column_map",
-                vendor.vendor_id,
-                len(rounded_skus),
-                _samples_of(rounded_skus),
-                _SKU_EXPONENT_MESSAGE,
-            )
-        if config.vendors[index].duplicate_skus == "compete":
-            yield from _shared_sku_doubts(vendor, parser_path, offers)
+    if signs.zero_cost.row_count:
+        yield Doubt(
+            "zero_cost",
+            f"{parser_path}.zero_is_null",
+            vendor.vendor_id,
+            signs.zero_cost.row_count,
+            signs.zero_cost.samples,
+            _ZERO_COST_MESSAGE,
+        )
+    if signs.exponent.row_count:
+        yield Doubt(
+            "sku_exponent",
+            f"{parser_path}.column_map",
+            vendor.vendor_id,
+            signs.exponent.row_count,
+            signs.exponent.samples,
+            _SKU_EXPONENT_MESSAGE,
+        )
+    yield from _same_sku_doubts(vendor, parser_path, signs)
     last_sku = vendor.last_sku
     if last_sku is not None and is_totals(last_sku):
         yield Doubt(
@@ -178,28 +317,18 @@ def _skus_with_exponent(skus: pa.StringArray) -> pa.StringArray:
     return candidate_skus.filter(has_exponent)
 
 
-def _sample_skus(offers: pa.Table, is_doubtful: RowMask) -> tuple[str, ...]:
-    rows = pa.array(np.flatnonzero(is_doubtful)[:_MAX_SAMPLE_ROWS])
-    return _samples_of(text.one_chunk(offers["sku"]).take(rows))
-
-
-def _samples_of(skus: pa.StringArray) -> tuple[str, ...]:
-    return lint.first_samples(skus.slice(0, _MAX_SAMPLE_ROWS).to_pylist())
-
-
-def _shared_sku_doubts(
-    vendor: NormalizedVendor,
-    parser_path: str,
+def _rows_of_shared_skus(
+    skus: pa.StringArray,
     offers: pa.Table,
-) -> Iterator[Doubt]:
-    """Yield the doubt about rows that have the same SKU and are not equal.
+) -> tuple[_DoubtfulRows, int]:
+    """Return the rows that have the same SKU and are not equal.
 
-    The offers are sorted by SKU, so rows with the same SKU are side by side.
+    The offers are sorted by SKU, so rows with the same SKU are side by side. Also return
+    the number of these rows that cannot win.
     """
-    skus = text.one_chunk(offers["sku"])
     same_as_previous = text.flags_of(pc.equal(skus[1:], skus[:-1]))
     if not same_as_previous.any():
-        return
+        return _DoubtfulRows(), 0
     differs = np.zeros(len(offers), np.bool_)
     for name in ("cost", "price", "quantity_available"):
         values, is_null = text.integers_of(offers[name])
@@ -210,18 +339,28 @@ def _shared_sku_doubts(
     sizes = np.diff(starts, append=len(offers))
     is_doubtful = np.logical_or.reduceat(differs, starts)
     count = int(sizes[is_doubtful].sum())
+    sample_rows = pa.array(starts[is_doubtful][: lint.MAX_SAMPLES])
+    doubtful_rows = _DoubtfulRows.of(count, skus.take(sample_rows))
+    return doubtful_rows, count - int(is_doubtful.sum())
+
+
+def _same_sku_doubts(
+    vendor: NormalizedVendor,
+    parser_path: str,
+    signs: _RowSigns,
+) -> Iterator[Doubt]:
+    """Yield the doubt about rows that have the same SKU and are not equal, if any."""
+    count = signs.same_sku.row_count
     total = vendor.total_rows
     if count <= _MAX_SAME_ROWS and count * _MAX_SAME_FRACTION <= total:
         return
-    lost_rows = count - int(is_doubtful.sum())
-    sample_rows = pa.array(starts[is_doubtful][: lint.MAX_SAMPLES])
     yield Doubt(
         "same_sku",
         f"{parser_path}.column_map.sku",
         vendor.vendor_id,
         count,
-        lint.first_samples(skus.take(sample_rows).to_pylist()),
+        lint.first_samples(signs.same_sku.skus[: lint.MAX_SAMPLES]),
         f"{count:,} of {total:,} rows have the same SKU as another row, but a different "
-        f"cost, price or quantity. {lost_rows:,} of them are not in the feed. Map the "
+        f"cost, price or quantity. {signs.lost:,} of them are not in the feed. Map the "
         "column that identifies products to sku, or choose a row with duplicate_skus.",
     )

@@ -8,6 +8,7 @@ import pytest
 
 from relay_core.config.lint import config_doubts
 from relay_core.domain.records import Doubt
+from relay_core.merge import best_offer
 from relay_core.onboarding.feed_check import check_feed, with_rows
 from relay_core.onboarding.feed_sample import FeedSample
 from relay_core.onboarding.findings import (
@@ -18,6 +19,7 @@ from relay_core.onboarding.findings import (
     upload_doubts,
 )
 from support.builders import feed, tenant_config, vendor_document
+from support.reported_runs import go_through
 from support.workbooks import text_row, workbook
 
 
@@ -183,3 +185,36 @@ def test_refused_rows_and_limits_of_0_say_what_to_set() -> None:
     )
     lenient = {"max_invalid_rows": 1, "max_invalid_row_pct": "0.3334"}
     assert "error_policy_zero" not in doubts(data, error_policy=lenient)
+
+
+@pytest.mark.parametrize("range_rows", [7, 1_000_000])
+def test_a_run_finds_the_doubts_of_all_ranges_of_skus(
+    range_rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    zero_costs = [f"{number}Z,1,0.00" for number in range(40)]
+    exponents = [f"{number}e9,1,1.00" for number in range(8)]
+    pairs = [f"P{number},{n},1.00" for number in range(60) for n in (1, 2)]
+    data = feed(*pairs, *exponents, *zero_costs, "Total,1,1.00")
+    whole = doubts(data)
+    monkeypatch.setattr(best_offer, "RANGE_ROWS", range_rows)
+
+    findings = go_through({"vendor_1": data}).findings
+
+    assert {doubt.code: doubt for doubt in findings.doubts} == whole
+    assert {code: doubt.count for code, doubt in whole.items()} == {
+        "zero_cost": 40,
+        "sku_exponent": 8,
+        "same_sku": 120,
+        "totals_line": 1,
+    }
+
+
+def test_a_failed_run_finds_the_doubts_of_its_rows() -> None:
+    data = feed("4e12,1,1.00", "A,many,1.00")
+
+    findings = go_through(
+        {"vendor_1": data}, error_policy={"max_invalid_row_pct": 0}
+    ).findings
+
+    assert findings.failure is not None
+    assert [told(doubt) for doubt in findings.doubts] == [(1, ("4e12",))]
