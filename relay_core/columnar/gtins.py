@@ -1,6 +1,6 @@
 """Columns of GTINs: read, judged, and compared as whole numbers."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -19,8 +19,7 @@ _ROWS_AT_ONCE = 1 << 14
 _NO_KEY = -1
 
 
-@dataclass(frozen=True, slots=True)
-class GtinCells:
+class GtinCells(NamedTuple):
     """A column of cells after reading; every array has one entry a row."""
 
     # GTINs as they are written; an invalid cell is unchanged, and a null is empty.

@@ -5,8 +5,8 @@ entry here, one in the contract that judges it (`validation.contracts`), and one
 the names that price lists use for it (`onboarding.header_guess`).
 """
 
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from relay_core.domain.codes import RowFault
 
@@ -23,8 +23,7 @@ class Kind(StrEnum):
     INSTANT = "instant"
 
 
-@dataclass(frozen=True, slots=True)
-class RejectionCodes:
+class RejectionCodes(NamedTuple):
     """The faults of a column's cells; None where a cell cannot have the fault."""
 
     null: RowFault | None = None  # the fault of an empty cell
@@ -38,8 +37,7 @@ class RejectionCodes:
 _NO_REJECTIONS = RejectionCodes()
 
 
-@dataclass(frozen=True, slots=True)
-class CanonicalColumn:
+class CanonicalColumn(NamedTuple):
     """One column of the canonical schema."""
 
     name: str  # the name in the config, normalized.csv and errors.json

@@ -8,6 +8,7 @@ a header may begin with ``../`` for each level above the record, and a step may 
 
 import re
 from dataclasses import dataclass
+from typing import NamedTuple
 
 MAX_INDEX = 1_000
 """The largest number of a step such as ``image[2]``."""
@@ -24,8 +25,7 @@ class PathError(ValueError):
     """A path cannot be read; the message says why, as the end of a sentence."""
 
 
-@dataclass(frozen=True, slots=True)
-class Condition:
+class Condition(NamedTuple):
     """The condition of a step: one of the values of a name is a text."""
 
     name: str

@@ -8,9 +8,8 @@ from array import array
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from operator import itemgetter
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -30,8 +29,7 @@ NumberedText: TypeAlias = tuple[int, str]
 """The number of a record, and its text."""
 
 
-@dataclass(frozen=True, slots=True)
-class CsvDialect:
+class CsvDialect(NamedTuple):
     """How Arrow splits a text into records and fields."""
 
     delimiter: str

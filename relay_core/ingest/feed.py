@@ -7,7 +7,7 @@ only checks the size of cells and the number of columns.
 import codecs
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -76,8 +76,7 @@ class MalformedRecords:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class RecordLocator:
+class RecordLocator(NamedTuple):
     """Maps record numbers to the line or sheet row that a person sees in the file."""
 
     unit: Literal["line", "sheet_row"]
@@ -97,8 +96,7 @@ def sheet_rows(
 Batches: TypeAlias = "Iterator[TextBatch | MalformedRecords]"
 
 
-@dataclass(frozen=True, slots=True)
-class CsvText:
+class CsvText(NamedTuple):
     """The records of a CSV feed as text, for a reader that splits them itself.
 
     It reads no ``ParsedFeed.batches``.

@@ -1,9 +1,8 @@
 """A text in parts: where each part starts, and its records, read on two threads."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -26,8 +25,7 @@ class UnreadableTextError(Exception):
     """The kernel cannot tell where a record ends, or a cell is too large."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class TextPart:
+class TextPart(NamedTuple):
     """The records of a part of a text."""
 
     start: int  # where the part starts

@@ -5,9 +5,8 @@ say which offers do not compete at all.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -32,8 +31,7 @@ _WITHOUT_COST = np.iinfo(np.int64).max
 _Numbers: TypeAlias = Callable[[pa.Table], arrays.WholeNumbers | arrays.RowMask]
 
 
-@dataclass(frozen=True, slots=True)
-class Criterion:
+class Criterion(NamedTuple):
     """One rule of the competition; its numbers are computed when they are needed."""
 
     name: str  # the name that an offer shows if it has lost on this criterion

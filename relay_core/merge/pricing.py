@@ -199,8 +199,7 @@ class PriceTerms:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class PriceBases:
+class PriceBases(NamedTuple):
     """The amounts that prices are made of, in ten-thousandths, one a winner."""
 
     # The mask of winners whose price is made of the vendor's cost

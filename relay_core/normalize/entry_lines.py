@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -64,8 +64,7 @@ class RejectedRows:
         )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class EntryLines:
+class EntryLines(NamedTuple):
     """Some entries, in the order of their records."""
 
     numbers: RecordNumbers  # the record number of each entry

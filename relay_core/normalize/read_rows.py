@@ -13,7 +13,7 @@ from collections.abc import (
 )
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -214,16 +214,14 @@ class ReadRows:
         return replace(vendor, matched=matched)
 
 
-@dataclass(frozen=True, slots=True)
-class _ReadBatch:
+class _ReadBatch(NamedTuple):
     """A batch after reading, with its lines of normalized.csv."""
 
     rows: TypedBatch
     lines: pa.StringArray | None  # None if they are not written
 
 
-@dataclass(frozen=True, slots=True)
-class _ReadMalformed:
+class _ReadMalformed(NamedTuple):
     """Malformed records after reading."""
 
     records: MalformedRecords

@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
+from typing import NamedTuple
 
 from relay_core.columnar.text import bytes_of
 from relay_core.config import ParserConfig, TenantConfig, VendorConfig
@@ -42,8 +43,7 @@ _BATCHES_PER_RELEASE = 4
 """The number of batches after which the pages that were read are released."""
 
 
-@dataclass(frozen=True, slots=True)
-class FeedFile:
+class FeedFile(NamedTuple):
     """One file of a vendor's input."""
 
     data: Buffer  # the file's bytes

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -32,8 +32,7 @@ _TEN_THOUSANDTHS = 10_000
 _SAFE_LIMIT = 2**62
 
 
-@dataclass(frozen=True, slots=True)
-class PriceMove:
+class PriceMove(NamedTuple):
     """The move of one SKU's price from the published feed to the new one."""
 
     sku: str  # the SKU

@@ -7,6 +7,7 @@ in quarantine. The feed's rules for prices and stock are used, and the feed's wr
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -137,8 +138,7 @@ class Channel:
         return rows.set_column(price, "price", cells)
 
 
-@dataclass(frozen=True, slots=True)
-class ChannelSummary:
+class ChannelSummary(NamedTuple):
     """A channel as reports show it."""
 
     channel_id: str

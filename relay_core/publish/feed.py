@@ -6,8 +6,8 @@ text is the cell of a CSV file before quoting.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -40,8 +40,7 @@ _STORED_TYPES = {
 # --- the columns that a feed can have -------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(NamedTuple):
     """The source of the cells under a header."""
 
     kind: Kind  # the kind of the cells, which decides how they are written
@@ -112,8 +111,7 @@ SOURCES = {
 """The sources of all columns except extra columns and constants."""
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(NamedTuple):
     """One column of a file."""
 
     header: str  # the header of the column

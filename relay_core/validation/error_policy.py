@@ -4,8 +4,8 @@ Shares of rejected rows are compared exactly.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from fractions import Fraction
+from typing import NamedTuple
 
 from relay_core.config import ErrorPolicy, VendorConfig
 from relay_core.domain.codes import FailureCode
@@ -14,8 +14,7 @@ from relay_core.domain.records import ReportEntry
 _FIX = "Fix the rows listed in errors.json, or raise the limit."
 
 
-@dataclass(frozen=True, slots=True)
-class PolicyResult:
+class PolicyResult(NamedTuple):
     """The run's rows compared with the limits of the error policy."""
 
     within_max: bool  # whether the rows are within ``max_invalid_rows``

@@ -5,8 +5,8 @@ The data here tell without Pandera that rows keep all rules; a test compares bot
 """
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 import pyarrow as pa
 
@@ -29,8 +29,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
-@dataclass(frozen=True, slots=True)
-class ColumnRule:
+class ColumnRule(NamedTuple):
     """The rule of one column: the cells that a contract accepts."""
 
     name: str
@@ -119,8 +118,7 @@ FILE = pa.field("file", pa.string())
 """The name of a row's file, a column of vendors whose input may have several files."""
 
 
-@dataclass(frozen=True, slots=True)
-class BrokenRule:
+class BrokenRule(NamedTuple):
     """A rule of a contract that some rows break."""
 
     column: str

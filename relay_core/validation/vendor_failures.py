@@ -7,7 +7,7 @@ used instead, which is that of the run whose feed is published.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from relay_core.config import TenantConfig, VendorConfig
 from relay_core.config.inputs.parts import InputPart
@@ -42,8 +42,7 @@ ANY_PREFIX = "any prefix (inbound.type local is for the local runner)"
 """The expected location of a vendor's feed if its config names none in the bucket."""
 
 
-@dataclass(frozen=True, slots=True)
-class VendorState:
+class VendorState(NamedTuple):
     """The part of a vendor in a run, and the failure of its upload, if it has one."""
 
     status: VendorStatus  # the input that is used
@@ -52,8 +51,7 @@ class VendorState:
     age_hours: int | None = None  # the age of that input, in whole hours
 
 
-@dataclass(frozen=True, slots=True)
-class InputFile:
+class InputFile(NamedTuple):
     """One file of a vendor's input, before it is read."""
 
     size: int  # the file's bytes
