@@ -20,8 +20,14 @@ from typing import Any
 gc.disable()
 # Looking for plugins of pydantic would search everything that is installed. Only the
 # search needs `importlib.metadata`, which loads email, sockets, and archives.
-_no_plugins: Any = SimpleNamespace(get_plugins=tuple)
-sys.modules["pydantic.plugin._loader"] = _no_plugins
+_stand_ins: dict[str, Any] = {
+    "pydantic.plugin._loader": SimpleNamespace(get_plugins=tuple),
+}
+# Arrow would load its clients of cloud storage before the first Parquet file. It works
+# without them, as some builds of it do.
+for _client in ("azurefs", "gcsfs", "hdfs", "s3fs"):
+    _stand_ins[f"pyarrow._{_client}"] = None
+sys.modules.update(_stand_ins)
 # numpy would start threads for matrices, and no step has one.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 

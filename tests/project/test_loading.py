@@ -71,8 +71,8 @@ WORKBOOKS = ("xlrd", "xml", "relay_core.sandbox")
                 *("yaml", *WORKBOOKS),
                 "relay_core.ingest.jsonl",
                 "relay_core.ingest.parquet",
-                # Nobody asks for plugins, or for the help of Arrow's functions.
-                *SEARCH_OF_PACKAGES,
+                # Nobody asks for plugins, cloud storage, or help on Arrow's functions.
+                *(*SEARCH_OF_PACKAGES, "pyarrow._s3fs"),
                 "pyarrow.vendored.docscrape",
             ),
             id="local run",
@@ -152,7 +152,7 @@ def _loaded(
     ]
     whole_program = (
         f"import sys; sys.path[:0] = [{str(ROOT / 'scripts')!r}, {str(ROOT)!r}]\n{program}\n"
-        f"print([name for name in {modules} if name in sys.modules])"
+        f"print([name for name in {modules} if sys.modules.get(name)])"
     )
     return subprocess.run(
         [sys.executable, "-c", whole_program, *options],
