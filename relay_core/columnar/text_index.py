@@ -1,6 +1,6 @@
 """An index of distinct texts, looked up for a whole column of cells."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -22,8 +22,7 @@ _PREFIX_BITS = 18
 """The first bits of a hash tell most cells apart from an index of under 100,000 texts."""
 
 
-@dataclass(frozen=True, slots=True)
-class TextIndex:
+class TextIndex(NamedTuple):
     """Distinct texts, and the rows in which cells are found among them."""
 
     keys: pa.StringArray

@@ -1,9 +1,8 @@
 """The kernel's reader of one feed, for the options of a parser that the kernel knows."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -37,8 +36,7 @@ def text_places(extra_columns: Sequence[str]) -> dict[str, int]:
     return {name: place for place, name in enumerate(texts_of_feeds)}
 
 
-@dataclass(frozen=True, slots=True)
-class FeedOptions:
+class FeedOptions(NamedTuple):
     """The options that decide how the cells of one feed are read."""
 
     plan: ColumnPlan  # the headers that each column is read from

@@ -34,8 +34,7 @@ _LIMIT = 2**62
 _NOTHING = Decimal(0)
 
 
-@dataclass(frozen=True, slots=True)
-class PriceInputs:
+class PriceInputs(NamedTuple):
     """The inputs of prices: amounts in ten-thousandths, one a winner.
 
     The values of null cells do not matter.

@@ -1,6 +1,6 @@
 """Indexes of keys: the product that has a key, for a whole column of keys."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -16,8 +16,7 @@ AMBIGUOUS = -2
 """The product of a key that several products have."""
 
 
-@dataclass(frozen=True, slots=True)
-class GtinIndex:
+class GtinIndex(NamedTuple):
     """The product of each GTIN."""
 
     keys: WholeNumbers  # the distinct GTINs as whole numbers, in order
@@ -44,8 +43,7 @@ class GtinIndex:
         return products
 
 
-@dataclass(frozen=True, slots=True)
-class TextKeyIndex:
+class TextKeyIndex(NamedTuple):
     """The product of each key that is a text."""
 
     keys: TextIndex | None  # the distinct keys; None if there are none

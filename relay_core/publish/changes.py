@@ -1,7 +1,6 @@
 """The changes between the published feed and a new one: changes.csv and its counts."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -43,8 +42,7 @@ class PriceMove(NamedTuple):
     share: str
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Changes:
+class Changes(NamedTuple):
     """The changes between the published feed and a new one."""
 
     baseline_run_id: str  # the run that made the published feed

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from relay_core.config import TenantConfig, VendorConfig
 from relay_core.domain import codes, records
@@ -34,8 +35,7 @@ _CODES_OF_ROWS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class RunScope:
+class RunScope(NamedTuple):
     """The facts of a run that are known before its first step."""
 
     # The vendors of the run, in the order of the config

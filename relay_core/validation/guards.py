@@ -7,10 +7,10 @@ vendor's rows. It trips if the share is greater than its limit, compared exactly
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -111,8 +111,7 @@ def _result(
     )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Offered:
+class _Offered(NamedTuple):
     """The offers of two feeds, side by side."""
 
     before: FeedFigures  # the published feed

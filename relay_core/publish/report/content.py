@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from relay_core.domain import records
@@ -35,8 +35,7 @@ MAX_GROUPS = 20
 _MAX_WARNINGS = 1_000
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(NamedTuple):
     """The content of the whole page. The page omits parts without content."""
 
     ctx: records.RunContext
