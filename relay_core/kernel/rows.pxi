@@ -2,19 +2,28 @@
 #
 # A row is its head, the length of each text, and the texts: SKU, vendor SKU, brand, title,
 # and the tenant's extra columns. The head is a byte of flags (an amount is there, for each
-# of the four; the code of the condition), the instant, the quantity, the lead time, and six
-# bytes for each amount that is there. A length is one byte; 255 stands for a length of four
-# bytes, which follow the lengths of all texts, in order. A null number is -1, and a null
-# text is empty.
+# of the four; the code of the condition, two bits; the numbers are long; the amounts are
+# long), the instant, the quantity, the lead time, and each amount that is there. An instant
+# has four bytes, as seconds, and a quantity and a lead time two bytes each, as one more
+# than the number; long ones have eight, as microseconds, and four. An amount has four
+# bytes, a long one six. A length is one byte; 255 stands for a length of four bytes, which
+# follow the lengths of all texts, in order. A null number is -1, and a null text is empty.
 #
 # A row is checked once against its buffer, which has room for another head behind it.
 # Whatever is written is checked once a row too.
 
 cdef enum:
     _AMOUNTS = 4
-    _AMOUNT_BYTES = 6
+    _AMOUNT_BYTES = 4
+    _LONG_AMOUNT_BYTES = 6
+    _NUMBER_BYTES = 8
+    _LONG_NUMBER_BYTES = 16
     _LONG = 255
     _CONDITION_SHIFT = 4
+    _CONDITION_MASK = 3
+    _LONG_NUMBERS = 64
+    _LONG_AMOUNTS_SHIFT = 7
+    _MICROSECONDS = 1000000
     _OFFSET_BITS = 40
     _ROWS_AHEAD = 24
     _LINE_ROOM = 192
@@ -26,7 +35,6 @@ cdef enum:
 cdef uint64_t _HIGHEST_BITS = 0x8080808080808080
 cdef uint64_t _OFFSET_MASK = (<uint64_t>1 << _OFFSET_BITS) - 1
 cdef uint64_t _EACH_BYTE = 0x0101010101010101
-cdef uint64_t _AMOUNT_MASK = (<uint64_t>1 << (8 * _AMOUNT_BYTES)) - 1
 
 SPARE_BYTES = _BLOCK
 """The bytes that must follow the room for texts: they are written, but not used."""
@@ -50,26 +58,48 @@ cdef struct _TextColumn:
 
 cdef inline Py_ssize_t _head_room(Py_ssize_t text_count) noexcept nogil:
     """Return the most bytes that a row has before its texts."""
-    return 1 + 8 + 4 + 4 + _AMOUNTS * _AMOUNT_BYTES + 5 * text_count
+    return 1 + _LONG_NUMBER_BYTES + _AMOUNTS * _LONG_AMOUNT_BYTES + 5 * text_count
 
 
 cdef inline uint8_t *_write_head(uint8_t *out, const _Head *head) noexcept nogil:
     """Write a head, for which there is room; return where the lengths are."""
     cdef uint8_t flags = <uint8_t>(head.condition << _CONDITION_SHIFT)
+    cdef uint64_t seconds = head.instant / _MICROSECONDS
+    cdef uint64_t quantity = head.quantity + 1
+    cdef uint64_t lead_time = head.lead_time + 1
+    cdef uint64_t numbers, all_amounts = 0
     cdef int32_t number
     cdef int index
+    cdef Py_ssize_t amount_bytes = _AMOUNT_BYTES
     cdef uint8_t *at = out + 1
-    memcpy(at, &head.instant, 8)
-    number = <int32_t>head.quantity
-    memcpy(at + 8, &number, 4)
-    number = <int32_t>head.lead_time
-    memcpy(at + 12, &number, 4)
-    at += 16
+    if (
+        seconds == <uint32_t>seconds
+        and quantity == <uint16_t>quantity
+        and lead_time == <uint16_t>lead_time
+        and <int64_t>seconds * _MICROSECONDS == head.instant
+    ):
+        numbers = seconds | quantity << 32 | lead_time << 48
+        memcpy(at, &numbers, _NUMBER_BYTES)
+        at += _NUMBER_BYTES
+    else:
+        flags |= _LONG_NUMBERS
+        memcpy(at, &head.instant, 8)
+        number = <int32_t>head.quantity
+        memcpy(at + 8, &number, 4)
+        number = <int32_t>head.lead_time
+        memcpy(at + 12, &number, 4)
+        at += _LONG_NUMBER_BYTES
     for index in range(_AMOUNTS):
         if head.amounts[index] != _NULL:
             flags |= 1 << index
-            memcpy(at, &head.amounts[index], _AMOUNT_BYTES)
-            at += _AMOUNT_BYTES
+            all_amounts |= head.amounts[index]
+    if all_amounts != <uint32_t>all_amounts:
+        flags |= 1 << _LONG_AMOUNTS_SHIFT
+        amount_bytes = _LONG_AMOUNT_BYTES
+    for index in range(_AMOUNTS):
+        if head.amounts[index] != _NULL:
+            memcpy(at, &head.amounts[index], 8)  # there is room for it
+            at += amount_bytes
     out[0] = flags
     return at
 
@@ -94,21 +124,34 @@ cdef inline const uint8_t *_read_head(
     """Read a head; return where the lengths are."""
     cdef uint8_t flags = row[0]
     cdef int32_t number
-    cdef uint64_t amount, is_there
+    cdef uint64_t numbers, amount, is_there
+    cdef uint64_t are_long = flags >> _LONG_AMOUNTS_SHIFT
+    cdef uint64_t amount_bytes = (
+        _AMOUNT_BYTES + (_LONG_AMOUNT_BYTES - _AMOUNT_BYTES) * are_long
+    )
+    cdef uint64_t amount_mask = (<uint64_t>1 << (8 * amount_bytes)) - 1
     cdef int index
-    cdef const uint8_t *at = row + 17
-    memcpy(&head.instant, row + 1, 8)
-    memcpy(&number, row + 9, 4)
-    head.quantity = number
-    memcpy(&number, row + 13, 4)
-    head.lead_time = number
-    head.condition = flags >> _CONDITION_SHIFT
+    cdef const uint8_t *at = row + 1
+    if flags & _LONG_NUMBERS:
+        memcpy(&head.instant, at, 8)
+        memcpy(&number, at + 8, 4)
+        head.quantity = number
+        memcpy(&number, at + 12, 4)
+        head.lead_time = number
+        at += _LONG_NUMBER_BYTES
+    else:
+        memcpy(&numbers, at, _NUMBER_BYTES)
+        head.instant = <int64_t><uint32_t>numbers * _MICROSECONDS
+        head.quantity = <int64_t><uint16_t>(numbers >> 32) - 1
+        head.lead_time = <int64_t>(numbers >> 48) - 1
+        at += _NUMBER_BYTES
+    head.condition = (flags >> _CONDITION_SHIFT) & _CONDITION_MASK
     # Whether an amount is there cannot be predicted, so there is no branch.
     for index in range(_AMOUNTS):
         is_there = (flags >> index) & 1
         memcpy(&amount, at, 8)
-        head.amounts[index] = <int64_t>((amount & _AMOUNT_MASK) | (is_there - 1))
-        at += _AMOUNT_BYTES * is_there
+        head.amounts[index] = <int64_t>((amount & amount_mask) | (is_there - 1))
+        at += amount_bytes * is_there
     return at
 
 

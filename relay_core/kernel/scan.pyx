@@ -14,7 +14,7 @@ import numpy as np
 cimport cython
 
 from libc.stdint cimport INT32_MAX, INT64_MAX, INT64_MIN
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
 
 cdef extern from *:
@@ -61,7 +61,7 @@ cdef struct _Block:
     Py_ssize_t start
     uint64_t stops  # a bit for each byte
 
-VERSION = 8
+VERSION = 9
 """Changes with each function and format that Python code depends on."""
 
 # The kinds of columns.

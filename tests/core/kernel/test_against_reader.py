@@ -235,6 +235,32 @@ def test_dates_with_any_wrong_byte_are_read_as_without_the_kernel() -> None:
     assert difference(example) is None
 
 
+def test_numbers_on_both_sides_of_the_limits_of_short_ones_survive() -> None:
+    """Numbers that do not fit two or four bytes take more."""
+    whole_numbers = [0, 65_534, 65_535, 65_536, 999_999_999]
+    amounts = ["", "0.0001", "429496.7295", "429496.7296", "999999999.9999"]
+    instants = [
+        "1970-01-01T00:00:00Z",
+        "2106-02-07T06:28:15Z",
+        "2106-02-07T06:28:16Z",
+        "2199-12-31T23:59:59Z",
+    ]
+    cells = product(whole_numbers, ["", *whole_numbers], amounts, instants)
+    rows = "".join(
+        f"A{number},{quantity},{days},{cost},{cost},7.5,{instant}\n"
+        for number, (quantity, days, cost, instant) in enumerate(cells)
+    )
+    header = (
+        "sku,quantity_available,lead_time_days,cost,map_price,msrp,updated_at\n"
+    )
+    config = load_config(config_document(vendor_document()))
+    example = Example(config, (header + rows).encode())
+    reading = read(example, with_kernel=True)
+    assert reading.by_kernel
+    assert reading.result["invalid_rows"] == 0
+    assert difference(example) is None
+
+
 def test_a_hash_of_the_map_leads_to_its_sku() -> None:
     keys = [f"K{number}" for number in range(1_000)]
     table = compiled.scan.SkuTable(
