@@ -292,6 +292,8 @@ def _has_zero_cost(config: TenantConfig, offers: pa.Table) -> RowMask:
     price, has_no_price = text.integers_of(offers["price"])
     has_zero_price = (price == 0) & ~has_no_price
     has_zero_cost: RowMask = np.where(has_no_cost, has_zero_price, cost == 0)
+    if not config.pricing.rules:
+        return has_zero_cost
     # Offers without a price rule have the rule index -1, the last element.
     has_fixed_price = np.array(
         [rule.fixed_price is not None for rule in config.pricing.rules]
@@ -307,7 +309,8 @@ def _skus_with_exponent(skus: pa.StringArray) -> pa.StringArray:
     bounds, data = text.offsets_and_bytes(skus)
     candidates = np.flatnonzero(text.lengths_of(skus) >= _MIN_EXPONENT_BYTES)
     starts = bounds[candidates]
-    is_digit = (data[starts] >= ord("0")) & (data[starts] <= ord("9"))
+    first_bytes = data[starts]
+    is_digit = (first_bytes >= ord("0")) & (first_bytes <= ord("9"))
     candidates = candidates[is_digit]
     second_bytes = data[starts[is_digit] + 1]
     candidates = candidates[np.isin(second_bytes, list(b".eE"))]
@@ -329,18 +332,21 @@ def _rows_of_shared_skus(
     same_as_previous = text.flags_of(pc.equal(skus[1:], skus[:-1]))
     if not same_as_previous.any():
         return _DoubtfulRows(), 0
-    differs = np.zeros(len(offers), np.bool_)
+    rows = np.flatnonzero(same_as_previous) + 1
+    differs = np.zeros(len(rows), np.bool_)
     for name in ("cost", "price", "quantity_available"):
         values, is_null = text.integers_of(offers[name])
-        differs[1:] |= is_null[1:] != is_null[:-1]
-        differs[1:] |= ~is_null[1:] & (values[1:] != values[:-1])
-    differs[1:] &= same_as_previous
-    starts = np.flatnonzero(np.concatenate([[True], ~same_as_previous]))
-    sizes = np.diff(starts, append=len(offers))
+        was_null = is_null[rows - 1]
+        differs |= is_null[rows] != was_null
+        differs |= ~was_null & (values[rows] != values[rows - 1])
+    # Rows that follow one another have the same SKU, that of the row before them.
+    starts = np.flatnonzero(np.diff(rows, prepend=-1) > 1)
+    sizes = np.diff(starts, append=len(rows)) + 1
     is_doubtful = np.logical_or.reduceat(differs, starts)
     count = int(sizes[is_doubtful].sum())
-    sample_rows = pa.array(starts[is_doubtful][: lint.MAX_SAMPLES])
-    doubtful_rows = _DoubtfulRows.of(count, skus.take(sample_rows))
+    sample_rows = rows[starts[is_doubtful][: lint.MAX_SAMPLES]]
+    sample_skus = skus.take(pa.array(sample_rows))
+    doubtful_rows = _DoubtfulRows.of(count, sample_skus)
     return doubtful_rows, count - int(is_doubtful.sum())
 
 
