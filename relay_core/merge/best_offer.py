@@ -358,21 +358,24 @@ class Merge:
         """
         options = self.config.pricing
         competition = self.competition(competing)
-        winners = competing.take(pa.array(competition.winners))
+        amounts = competing.select(
+            [name for name in competing.column_names if name in pricing.READ],
+        )
+        winners = amounts.take(pa.array(competition.winners))
         shipping = vendor_offers.own_shipping(self.config, winners)
         inputs = pricing.PriceInputs.of(winners, options, shipping)
         cents, has_price = pricing.price_winners(inputs, options)
-        priced = winners
-        if not has_price.all():
-            priced = winners.filter(pa.array(has_price))
+        priced_rows = competition.winners[has_price]
+        priced = competing.take(pa.array(priced_rows))
         is_judged = self.config.guards.quarantine is not None
         if is_judged and inputs.override_min_price is not None:
             whole_cents, _ = pricing.whole_cents(inputs, options)
             is_least = whole_cents * 100 == inputs.override_min_price
             is_least_price = pa.array(is_least[has_price])
             priced = priced.append_column(AT_LEAST_PRICE, is_least_price)
+        unpriced_rows = competition.winners[~has_price]
         unpriced = {
-            "sku": winners["sku"].filter(pa.array(~has_price)),
+            "sku": competing["sku"].take(pa.array(unpriced_rows)),
             "is_free": pa.array(inputs.has_amount[~has_price]),
         }
         counts = count_competing(

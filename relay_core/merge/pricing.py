@@ -20,6 +20,7 @@ from relay_core.columnar import arrays
 from relay_core.columnar.text import flags_of, integers_of, one_chunk
 from relay_core.config import PricingConfig
 from relay_core.merge.price_rules import RULE, rules_of
+from relay_core.merge.vendor_offers import VENDOR_RANK
 
 OVERRIDE_PRICE = "override_price"
 """The column with the price that an override asks for, in ten-thousandths.
@@ -28,6 +29,11 @@ It is -1 for none.
 """
 OVERRIDE_MIN_PRICE = "override_min_price"
 """The column with an override's least price, in ten-thousandths; -1 for none."""
+READ = (
+    *("cost", "price", "map_price", VENDOR_RANK),
+    *(RULE, OVERRIDE_PRICE, OVERRIDE_MIN_PRICE),
+)
+"""The columns of winners that their prices are made of."""
 Amounts = npt.NDArray[Any]
 """Whole numbers, one a winner: of 64 bits, or Python's own."""
 _LIMIT = 2**62
