@@ -43,19 +43,20 @@ Up to a gigabyte of each heap may be unused.
 def ordered_map(
     function: Callable[[Item], Result],
     items: Iterable[Item],
+    workers: int = WORKERS,
 ) -> Iterator[Result]:
     """Yield ``function(item)`` for each item, in order.
 
-    At most ``WORKERS`` + 1 items and results are in memory at once.
+    At most ``workers`` + 1 items and results are in memory at once.
     """
     if isinstance(items, Sequence) and len(items) <= 1:
         yield from map(function, items)
         return
     pending: deque[Future[Result]] = deque()
-    with ThreadPoolExecutor(WORKERS) as pool:
+    with ThreadPoolExecutor(workers) as pool:
         for item in items:
             pending.append(pool.submit(function, item))
-            if len(pending) > WORKERS:
+            if len(pending) > workers:
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()

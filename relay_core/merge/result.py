@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from relay_core.columnar.text import flags_of, one_chunk
+from relay_core.columnar.text import flags_of
 from relay_core.columnar.threads import ordered_map
 from relay_core.config import Override, TenantConfig
 from relay_core.domain import run_faults
@@ -104,11 +104,14 @@ class MergedInventory:
         vendor_ids = [vendor.vendor_id for vendor in self.config.vendors]
         if self.feed is None:
             return dict.fromkeys(vendor_ids, 0)
-        ranks = one_chunk(self.feed["vendor_id"]).indices.to_numpy()
-        if self.kept is not None:
-            ranks = ranks[~flags_of(self.feed[KEPT])]
-        counts = np.bincount(ranks, minlength=len(vendor_ids)).tolist()
-        return dict(zip(vendor_ids, counts, strict=False))
+        counts = np.zeros(len(vendor_ids), np.int64)
+        for rows in self.feed.to_batches():
+            ranks = rows["vendor_id"].indices.to_numpy()
+            if self.kept is not None:
+                ranks = ranks[~flags_of(rows[KEPT])]
+            counts_of_rows = np.bincount(ranks, minlength=len(vendor_ids))
+            counts += counts_of_rows[: len(vendor_ids)]
+        return dict(zip(vendor_ids, counts.tolist(), strict=True))
 
 
 def merge_vendors(

@@ -24,7 +24,7 @@ from relay_core.publish import parquet_file
 
 Chunks = Iterator[bytes | memoryview]
 
-SLICE_ROWS = 1 << 16
+SLICE_ROWS = 1 << 15
 """The number of rows that become text at a time."""
 GROUP_ROWS = 1_000_000
 """The number of rows in a row group of Parquet."""

@@ -143,7 +143,8 @@ def state_chunks(
     history_json = json.dumps(history[-MAX_HISTORY:])
     yield from parquet_file.parquet_chunks(
         schema,
-        ordered_map(written_group, groups),
+        # One group is made while another one is encoded, which takes longer.
+        ordered_map(written_group, groups, workers=1),
         {
             _CONTEXT_KEY: context_json.encode(),
             _HISTORY_KEY: history_json.encode(),
