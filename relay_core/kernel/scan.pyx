@@ -140,7 +140,7 @@ cdef class SkuTable:
         self.value_bytes = value_bytes
         cdef Py_ssize_t count = self.key_bounds.shape[0] - 1
         cdef Py_ssize_t size = 16
-        while size < 2 * count:
+        while size < 4 * count:
             size *= 2
         self.slots = np.zeros(size, np.uint32)
         self.mask = size - 1
@@ -436,6 +436,12 @@ cdef class Scanner:
             if stops:
                 return position + relay_lowest_bit(stops)
             position = block.start + _BLOCK_BYTES
+        return self.stop_in_blocks(position, block)
+
+    cdef Py_ssize_t stop_in_blocks(
+        self, Py_ssize_t position, _Block *block
+    ) except -1 nogil:
+        """Return the first position of a stop in the blocks from a position on."""
         while True:
             self.read_block(position, block)
             if block.stops:
@@ -461,31 +467,35 @@ cdef class Scanner:
         Py_ssize_t *lines,
     ) except? -3 nogil:
         """Find a cell; return the position behind it, or -1 if its quote is open."""
+        cdef Py_ssize_t closing = -1
+        cell.start = position
+        cell.is_doubled = False
         if (
             self.quoting
             and position < self.text.shape[0]
             and self.text[position] == _QUOTE
         ):
-            return self.quoted_cell(position, cell, block, is_odd, lines)
-        cell.start = position
+            cell.start = position + 1
+            closing = self.closing_quote(cell, block, lines)
+            if closing < 0:
+                return -1
+            position = closing + 1
         cell.end = self.cell_end(position, block)
-        cell.is_doubled = False
-        return cell.end
+        if closing < 0:
+            return cell.end
+        if cell.end > position:
+            is_odd[0] = True  # text follows the closing quote
+        position = cell.end
+        cell.end = closing
+        return position
 
-    cdef Py_ssize_t quoted_cell(
-        self,
-        Py_ssize_t position,
-        _Cell *cell,
-        _Block *block,
-        bint *is_odd,
-        Py_ssize_t *lines,
+    cdef Py_ssize_t closing_quote(
+        self, _Cell *cell, _Block *block, Py_ssize_t *lines
     ) except? -3 nogil:
-        """Find a cell that begins with a quote, as `cell` does."""
+        """Return where the quote is that ends a cell, or -1 if there is none."""
         cdef Py_ssize_t size = self.text.shape[0]
+        cdef Py_ssize_t position = cell.start
         cdef uint8_t byte
-        position += 1
-        cell.start = position
-        cell.is_doubled = False
         while True:
             position = self.stop(position, block)
             if position >= size:
@@ -493,7 +503,7 @@ cdef class Scanner:
             byte = self.text[position]
             if byte == _QUOTE:
                 if position + 1 == size or self.text[position + 1] != _QUOTE:
-                    break
+                    return position
                 cell.is_doubled = True
                 position += 2
             elif byte == self.delimiter:
@@ -501,16 +511,12 @@ cdef class Scanner:
             else:
                 position = self.after_line_end(position)
                 lines[0] += 1
-        cell.end = position
-        position = self.cell_end(position + 1, block)
-        if position > cell.end + 1:
-            is_odd[0] = True  # text follows the closing quote
-        return position
 
     cdef bint read(
         self, _Head *head, const _Cell *cells, _Text *texts
     ) except -1 nogil:
         """Read the cells of a record; return whether the record is plain."""
+        cdef const _Column *columns = <const _Column *>&self.columns[0, 0]
         cdef const _Column *column
         cdef Py_ssize_t index, start, end
         cdef const _Cell *cell
@@ -519,7 +525,7 @@ cdef class Scanner:
         head[0] = self.null_head
         memcpy(texts, &self.null_texts[0, 0], self.text_count * sizeof(_Text))
         for index in range(self.columns.shape[0]):
-            column = <const _Column *>&self.columns[index, 0]
+            column = columns + index
             cell = cells + column.cell
             start = cell.start
             end = cell.end
@@ -794,11 +800,7 @@ cdef class Scanner:
         self, Py_ssize_t start, Py_ssize_t end, int places
     ) except? -3 nogil:
         """Return a number times ten to the power of its places, or `_DOUBT`."""
-        cdef int64_t value = 0
-        cdef int digits = 0, group = 0, mark
-        cdef bint is_grouped = False
-        cdef Py_ssize_t index = start
-        cdef uint8_t byte
+        cdef int64_t value
         if 0 < end - start <= _WORD_BYTES <= end:
             # The word ends with a byte of the text, and begins within the text.
             value = _short_number(
@@ -806,7 +808,17 @@ cdef class Scanner:
             )
             if value >= 0:
                 return value
-            value = 0
+        return self.long_number(start, end, places)
+
+    cdef int64_t long_number(
+        self, Py_ssize_t start, Py_ssize_t end, int places
+    ) except? -3 nogil:
+        """Read a number of any form as `number` does, byte by byte."""
+        cdef int64_t value = 0
+        cdef int digits = 0, group = 0, mark
+        cdef bint is_grouped = False
+        cdef Py_ssize_t index = start
+        cdef uint8_t byte
         while index < end:
             byte = self.text[index]
             if byte >= 48 and byte <= 57:

@@ -118,9 +118,7 @@ cdef inline uint64_t _hash(const uint8_t *text, Py_ssize_t length) noexcept nogi
 
 
 cdef inline uint64_t _mixed(uint64_t value) noexcept nogil:
-    """Return a number each of whose bits depends on all bits of another number."""
-    value *= 0xD6E8FEB86659FD93ULL
-    value ^= value >> 32
+    """Return a number whose bits each depend on many bits of another number."""
     value *= 0xD6E8FEB86659FD93ULL
     return value ^ value >> 32
 
