@@ -343,8 +343,10 @@ def price_steps(terms: PriceTerms, bases: PriceBases) -> PriceSteps:
     price = np.maximum(minimum_again, bases.floor)
     cents = (price + 50) // 100
     least_price = np.maximum(bases.floor, terms.minimum)
-    rounded_up = -(-price // 100)
-    cents = np.where(cents * 100 < least_price, rounded_up, cents)
+    is_too_low = np.asarray(cents * 100 < least_price)
+    if is_too_low.any():
+        rounded_up = -(-price // 100)
+        cents = np.where(is_too_low, rounded_up, cents)
     return PriceSteps(
         cost=bases.cost,
         shipping_handling=shipped,

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from relay_core.columnar.text import (
     flags_of,
+    integers_of,
     is_empty,
     possibly_blank_rows,
     take_short,
@@ -116,3 +117,22 @@ def test_flags_are_those_of_a_slice_and_nulls_are_false(
         column = pa.chunked_array([column[:3], column[3:]])
 
     assert flags_of(column).tolist() == [bool(flag) for flag in flags[skipped:]]
+
+
+@given(
+    st.lists(st.integers(-9, 9) | st.none(), max_size=20),
+    st.integers(0, 10),
+    st.sampled_from([pa.int16(), pa.int32(), pa.int64(), pa.decimal64(13, 4)]),
+)
+def test_integers_are_those_of_a_slice_and_nulls_are_zero(
+    numbers: list[int | None], skipped: int, kind: pa.DataType
+) -> None:
+    column = pa.array(numbers, pa.int64())
+    is_decimal = pa.types.is_decimal(kind)
+    column = column.view(kind) if is_decimal else column.cast(kind)
+
+    values, nulls = integers_of(column[skipped:])
+
+    assert values.dtype == np.int64
+    assert values.tolist() == [number or 0 for number in numbers[skipped:]]
+    assert nulls.tolist() == [number is None for number in numbers[skipped:]]
