@@ -12,6 +12,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from relay_core.columnar import sorting
 from relay_core.columnar.sorting import common_ranges, order_by_text
 from relay_core.columnar.text import TextWords
 
@@ -70,6 +71,28 @@ def test_texts_that_begin_alike_are_put_in_order(texts: list[str]) -> None:
     ordered = sorted(range(len(texts)), key=lambda place: texts[place])
 
     assert order_by_text(pa.array(texts))[0].tolist() == ordered
+
+
+@pytest.mark.parametrize("block_rows", [1, 2, 3, 50, 10_000])
+def test_ties_are_ranked_block_by_block_and_groups_stay_whole(
+    block_rows: int,
+) -> None:
+    # The first 32 letters fill a key, and groups of ties have one to ten texts.
+    random = Random(7)
+    letters = "abcdefghijklmnopqrstuvwxyzABCDEF"
+    heads = ["".join(random.sample(letters, 32)) for _ in range(40)]
+    texts = [
+        f"{head}{random.choice('xyz')}{number % 4}"
+        for head in heads
+        for number in range(random.randrange(1, 11))
+    ]
+    random.shuffle(texts)
+    with mock.patch.object(sorting, "_RANKED_ROWS", block_rows):
+        order, starts = order_by_text(pa.array(texts))
+
+    expected = sorted(range(len(texts)), key=lambda row: texts[row])
+    assert order.tolist() == expected
+    assert [texts[order[start]] for start in starts] == sorted(set(texts))
 
 
 @given(TEXTS, st.randoms(use_true_random=False))
