@@ -3,7 +3,7 @@
 Other modules reach the kernel as ``compiled.scan``, and only if `is_used`.
 """
 
-_VERSION = 9
+_VERSION = 10
 """The version of the kernel that this code needs: ``VERSION`` in its source."""
 
 is_installed = True

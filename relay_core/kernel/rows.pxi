@@ -289,7 +289,8 @@ cdef class RowReader:
                 zeros that get its validity bits. An empty text is null.
 
         Returns:
-            The number of nulls of each column, first of numbers, then of texts.
+            The number of nulls of each column, first of numbers, then of texts; or None
+            if a column needs more room for its texts.
         """
         cdef Py_ssize_t index, left
         cdef const uint8_t *lengths
@@ -300,6 +301,7 @@ cdef class RowReader:
         cdef _TextColumn *text_columns
         cdef Py_ssize_t number_count = len(numbers)
         cdef Py_ssize_t text_count = len(texts)
+        cdef bint has_room = True
         memory_of_numbers = np.zeros(
             (number_count + 1) * sizeof(_NumberColumn), np.uint8
         )
@@ -322,9 +324,13 @@ cdef class RowReader:
                 lengths = self.head(rows[index], &head, &text, &left)
                 _put_numbers(number_columns, number_count, index, &head)
                 if text_count:
-                    self.put_texts(
+                    has_room = self.put_texts(
                         text_columns, text_count, index, &head, lengths, text, left
                     )
+                    if not has_room:
+                        break
+        if not has_room:
+            return None
         return [
             *[number_columns[index].null_count for index in range(number_count)],
             *[text_columns[index].null_count for index in range(text_count)],
@@ -340,7 +346,7 @@ cdef class RowReader:
         const uint8_t *text,
         Py_ssize_t left,
     ) except -3 nogil:
-        """Append the texts of a row to the columns."""
+        """Append the texts of a row to the columns; return whether there is room."""
         cdef const uint8_t *long_lengths = text
         cdef _TextColumn *column = columns
         cdef Py_ssize_t place, length
@@ -349,17 +355,17 @@ cdef class RowReader:
         for place in range(self.text_count):
             length = _read_length(lengths + place, &long_lengths)
             if column.place == place:
-                _put_text(column, index, text, length, left)
+                if not _put_text(column, index, text, length, left):
+                    return 0
                 column += 1
                 if column == columns + count:
-                    return 0
+                    return 1
             text += length
             left -= length
         length = _condition_length(head.condition)
-        _put_text(
+        return _put_text(
             column, index, _CONDITION_WORDS[head.condition & 3], length, length
         )
-        return 0
 
     def replace_texts(
         self,
@@ -584,22 +590,25 @@ cdef inline void _put_numbers(
             column.longs[index] = value
 
 
-cdef inline int _put_text(
+cdef inline bint _put_text(
     _TextColumn *column,
     Py_ssize_t index,
     const uint8_t *text,
     Py_ssize_t length,
     Py_ssize_t left,
-) except -3 nogil:
-    """Append a text to a column; ``left`` bytes of the buffer can be read."""
+) noexcept nogil:
+    """Append a text to a column; return whether there is room.
+
+    ``left`` bytes of the buffer can be read.
+    """
     if column.used + length > column.room:
-        raise IndexError("there is no room for a text")
+        return False
     _copy(column.data + column.used, text, length, left)
     column.used += length
     column.bounds[index + 1] = <int32_t>column.used
     column.validity[index >> 3] |= <uint8_t>((length != 0) << (index & 7))
     column.null_count += length == 0
-    return 0
+    return True
 
 
 cdef inline void _copy(

@@ -88,7 +88,7 @@ class RowReader:
         rows: WholeNumbers,
         numbers: list[tuple[int, npt.NDArray[Any], Bytes]],
         texts: list[tuple[int, npt.NDArray[np.int32], Bytes, Bytes]],
-    ) -> list[int]: ...
+    ) -> list[int] | None: ...
     def replace_texts(
         self,
         rows: WholeNumbers,

@@ -61,7 +61,7 @@ cdef struct _Block:
     Py_ssize_t start
     uint64_t stops  # a bit for each byte
 
-VERSION = 9
+VERSION = 10
 """Changes with each function and format that Python code depends on."""
 
 # The kinds of columns.

@@ -29,7 +29,7 @@ from relay_core.domain.columns import (
 from relay_core.kernel import compiled
 from relay_core.kernel.feed_scan import text_places
 from relay_core.kernel.row_columns import (
-    column_sizes,
+    ColumnSizes,
     gathered_columns,
     with_empty_texts,
 )
@@ -219,6 +219,8 @@ class PackedRows:
     extra_columns: tuple[str, ...]  # the tenant's extra columns
     # The key that matched each row, a `MatchedBy`; empty without a catalog
     codes: Bytes = field(default_factory=lambda: _NO_CELL)
+    # The sizes of the columns of these rows, or of more; None if they are not measured
+    sizes: ColumnSizes | None = None
 
     def take(self, rows: RowIndex) -> "PackedRows":
         """Return some rows."""
@@ -281,22 +283,7 @@ class PackedRows:
         rows: RowIndex,
     ) -> list[Cells]:
         """Return some rows' cells of columns of offers."""
-        reader = self.reader()
-        places = self.offsets.take(rows)
-        names = list(text_places(self.extra_columns))
-        sizes = column_sizes(reader, places, names)
-        filled = [column for column in fields if sizes.get(column.name)]
-        texts = [column for column in filled if column.type == pa.string()]
-        size = max((sizes[column.name] for column in texts), default=0)
-        if size > MAX_SHORT_BYTES and len(rows) > 1:
-            halves = [
-                self.columns(fields, half) for half in np.array_split(rows, 2)
-            ]
-            return [
-                pa.chunked_array(_chunks_of(first) + _chunks_of(second))
-                for first, second in zip(*halves, strict=True)
-            ]
-        cells = gathered_columns(reader, places, filled, sizes, names)
+        cells = self._gathered(fields, rows)
         for column in fields:
             if column.name == _ROW_NUMBER:
                 numbers_of_rows = self.numbers[rows].astype(np.int64)
@@ -307,6 +294,41 @@ class PackedRows:
             elif column.name not in cells:
                 cells[column.name] = null_cells(column.type, len(rows))
         return [cells[column.name] for column in fields]
+
+    def _gathered(
+        self,
+        fields: Sequence[pa.Field],
+        rows: RowIndex,
+    ) -> dict[str, Cells]:
+        """Return the columns that packed rows have, without empty ones."""
+        reader = self.reader()
+        places = self.offsets[rows]
+        names = list(text_places(self.extra_columns))
+        columns: dict[str, Cells] | None = None
+        if self.sizes is not None:
+            sizes = self.sizes.of_some(len(rows))
+            if sizes.largest_text(fields) <= MAX_SHORT_BYTES:
+                columns = gathered_columns(reader, places, fields, sizes, names)
+        if columns is not None:
+            return columns
+        sizes = ColumnSizes.measured(reader, places, names)
+        if sizes.largest_text(fields) <= MAX_SHORT_BYTES or len(rows) == 1:
+            return gathered_columns(reader, places, fields, sizes, names) or {}
+        halves = [
+            self.columns(fields, half) for half in np.array_split(rows, 2)
+        ]
+        return {
+            column.name: pa.chunked_array(
+                _chunks_of(first) + _chunks_of(second)
+            )
+            for column, first, second in zip(fields, *halves, strict=True)
+        }
+
+    def measured(self) -> "PackedRows":
+        """Return the same rows with the sizes of their columns."""
+        names = list(text_places(self.extra_columns))
+        sizes = ColumnSizes.measured(self.reader(), self.offsets, names)
+        return replace(self, sizes=sizes)
 
     def texts(
         self,

@@ -99,7 +99,7 @@ class ScannedRows:
             ContractBrokenError: The columns are not those of the contract.
         """
         rows = self.accepted()
-        packed = rows.kept.packed
+        packed = rows.kept.packed.measured()
         matcher = rows.log.reader.matcher
         is_used = None
         if matcher is not None and matcher.leaves_out:

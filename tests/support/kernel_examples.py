@@ -14,7 +14,7 @@ from relay_core.config import TenantConfig, load_config
 from relay_core.domain.columns import extra_column
 from relay_core.domain.errors import ConfigError
 from relay_core.domain.limits import DEFAULT_LIMITS, ReportRoom
-from relay_core.kernel import compiled, text_parts
+from relay_core.kernel import compiled, row_columns, text_parts
 from relay_core.normalize import packed_rows
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.normalize.scanned_feed import ScannedRows
@@ -184,6 +184,7 @@ def read(example: Example, *, with_kernel: bool) -> Reading:
             packed_rows, "_LINE_BYTES", min(example.part_bytes, 256)
         ),
         mock.patch.object(packed_rows, "MAX_SHORT_BYTES", example.part_bytes),
+        mock.patch.object(row_columns, "SPARE_ROOM", example.part_bytes >> 12),
     ):
         rows = reader.read(feed)
         by_kernel = isinstance(rows, ScannedRows)
