@@ -215,7 +215,8 @@ class PackedRows:
     buffers: tuple[Bytes, ...]  # the rows, in any order
     # The offset of each row: its buffer's index, shifted, and its offset in there
     offsets: WholeNumbers
-    numbers: ShortNumbers  # the number of each row's record
+    # The number of each row's record; empty if they are not kept
+    numbers: ShortNumbers
     extra_columns: tuple[str, ...]  # the tenant's extra columns
     # The key that matched each row, a `MatchedBy`; empty without a catalog
     codes: Bytes = field(default_factory=lambda: _NO_CELL)
@@ -230,6 +231,10 @@ class PackedRows:
             numbers=self.numbers[rows],
             codes=self.codes[rows] if len(self.codes) else self.codes,
         )
+
+    def without_numbers(self) -> "PackedRows":
+        """Return the same without the numbers of records, which take memory."""
+        return replace(self, numbers=self.numbers[:0].copy())
 
     def matched(
         self,
@@ -285,7 +290,7 @@ class PackedRows:
         """Return some rows' cells of columns of offers."""
         cells = self._gathered(fields, rows)
         for column in fields:
-            if column.name == _ROW_NUMBER:
+            if column.name == _ROW_NUMBER and len(self.numbers):
                 numbers_of_rows = self.numbers[rows].astype(np.int64)
                 cells[_ROW_NUMBER] = pa.array(numbers_of_rows)
             elif column.name == MATCHED_BY and len(self.codes):
@@ -388,7 +393,7 @@ class PackedColumns:
     @property
     def rows(self) -> AllRows:
         """The rows, in order."""
-        return AllRows(len(self.packed.numbers))
+        return AllRows(len(self.packed.offsets))
 
     def cells(
         self,

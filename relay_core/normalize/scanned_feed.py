@@ -70,6 +70,8 @@ class ScannedRows:
     validator: RowValidator  # the check of the rows of doubtful records
     rows: GrowingRows
     plain_count: int = 0  # the number of plain rows
+    # Whether the offers have the numbers of their records
+    keeps_numbers: bool = True
 
     def accepted(self) -> AcceptedRows[PackedColumns]:
         """Return the valid rows in the order of the file.
@@ -115,6 +117,8 @@ class ScannedRows:
             matched = matched_rows(matcher, packed.codes, is_valid, rows.kept)
             vendor = replace(vendor, matched=matched)
         by_sku = packed.take(in_order)
+        if not self.keeps_numbers:
+            by_sku = by_sku.without_numbers()
         return SortedVendor(
             vendor,
             PackedColumns(by_sku),

@@ -214,6 +214,7 @@ class FeedReader:
         reader = self._row_reader(vendor, part.parser, plan, sku_map)
         file_name = file.name if is_listed else None
         rejects_repeated = vendor.duplicate_skus == "refuse" and not is_listed
+        columns = self._columns_of(vendor)
         if not rejects_repeated:
             scanned = scan_feed(
                 judged,
@@ -224,10 +225,8 @@ class FeedReader:
                 file_name,
             )
             if scanned is not None:
+                scanned.keeps_numbers = "row_number" in columns
                 return scanned
-        columns = self.columns
-        if is_listed:
-            columns = offer_schema(self.config.extra_columns).names
         return read_rows(
             judged,
             parsed,
@@ -237,6 +236,16 @@ class FeedReader:
             (lambda: opened().batches) if rejects_repeated else None,
             file_name,
         )
+
+    def _columns_of(self, vendor: VendorConfig) -> Collection[str]:
+        """Return the columns of a vendor's offers to keep."""
+        if vendor.has_file_list:
+            names: list[str] = offer_schema(self.config.extra_columns).names
+            return names
+        if vendor.vendor_id == CATALOG:
+            # Its products are put in the order of records again.
+            return {*self.columns, "row_number"}
+        return self.columns
 
     def _row_reader(
         self,

@@ -10,7 +10,12 @@ import pytest
 
 from relay_core.config import TenantConfig
 from relay_core.domain.codes import FailureClass
-from support.builders import tenant_config, vendor_document
+from relay_core.domain.limits import DEFAULT_LIMITS
+from relay_core.merge.best_offer import columns_to_merge
+from relay_core.normalize.catalog_file import read_catalog
+from relay_core.normalize.vendor_feed import FeedReader, VendorFeed
+from relay_core.run import columns_to_read
+from support.builders import REQUESTED_AT, tenant_config, vendor_document
 from support.explaining import RunInMemory, run_in_memory
 from support.reported_runs import errors_of, summary_of
 
@@ -80,6 +85,23 @@ def normalized(run: RunInMemory, vendor_id: str = "v1") -> dict[str, str]:
 def catalog_of(run: RunInMemory) -> dict[str, Any]:
     document: dict[str, Any] = summary_of(run.findings)["catalog"]
     return document
+
+
+@pytest.mark.usefixtures("either_reader")
+def test_products_stay_in_the_order_of_the_file() -> None:
+    tenant = config()
+    reader = FeedReader(
+        tenant,
+        REQUESTED_AT,
+        columns_to_read(tenant, columns_to_merge(tenant), hands_over=False),
+        DEFAULT_LIMITS,
+        DEFAULT_LIMITS.run_bytes,
+    )
+    file = products("Z,Bosch,Drill,,", "A,Bosch,Saw,,", "M,Bosch,Hammer,,")
+    feed = VendorFeed.of_one(tenant.vendor("catalog"), file, "products.csv")
+    catalog, _ = read_catalog(reader, feed)
+    assert catalog.products is not None
+    assert catalog.products.columns["sku"].to_pylist() == ["Z", "A", "M"]
 
 
 # --- the keys, in order ---------------------------------------------------------------
