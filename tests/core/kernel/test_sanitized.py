@@ -17,6 +17,20 @@ CAMPAIGN = ROOT / "tests" / "fuzzing" / "kernel_campaign.py"
 COMPILER = ("gcc", "-shared", "-fPIC", "-O0", "-g1")
 SANITIZE = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 FEEDS = 60
+TESTS_OF_COLUMNS = (
+    "tests/core/kernel/test_csv_lines.py",
+    "tests/core/kernel/test_taken_texts.py",
+    "tests/core/merge/test_competition.py",
+)
+RUN_TESTS = """
+import importlib.util, sys
+spec = importlib.util.spec_from_file_location("relay_core.kernel.scan", sys.argv[1])
+module = importlib.util.module_from_spec(spec)
+sys.modules[spec.name] = module
+spec.loader.exec_module(module)
+import pytest
+sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", *sys.argv[2:]]))
+"""
 
 
 def sanitizer() -> str | None:
@@ -35,6 +49,11 @@ def sanitizer() -> str | None:
     return " ".join(paths) if all(map(os.path.isabs, paths)) else None
 
 
+pytestmark = pytest.mark.skipif(
+    sanitizer() is None, reason="gcc has no sanitizers here"
+)
+
+
 def compiled_kernel(source: Path, folder: Path) -> Path:
     """Compile a source of the kernel with sanitizers."""
     c_source = folder / "scan.c"
@@ -50,29 +69,47 @@ def compiled_kernel(source: Path, folder: Path) -> Path:
     return kernel
 
 
-def campaign(kernel: Path, libraries: str) -> subprocess.CompletedProcess[str]:
-    options = ["--kernel", kernel, "--feeds", str(FEEDS), "--seed", "7"]
+def sanitized(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run Python with the sanitizer's libraries, in the project's folder."""
     return subprocess.run(
-        [sys.executable, CAMPAIGN, *options],
+        [sys.executable, *arguments],
         env={
             **os.environ,
-            "LD_PRELOAD": libraries,
+            "LD_PRELOAD": str(sanitizer()),
             "ASAN_OPTIONS": "detect_leaks=0",
         },
+        cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,
     )
 
 
-@pytest.mark.skipif(sanitizer() is None, reason="gcc has no sanitizers here")
-def test_the_kernel_stays_within_its_buffers(tmp_path: Path) -> None:
-    ended = campaign(compiled_kernel(SOURCE, tmp_path), str(sanitizer()))
+def campaign(kernel: Path) -> subprocess.CompletedProcess[str]:
+    options = ["--kernel", kernel, "--feeds", str(FEEDS), "--seed", "7"]
+    return sanitized(CAMPAIGN, *options)
+
+
+@pytest.fixture(scope="module")
+def kernel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the kernel, compiled with sanitizers."""
+    return compiled_kernel(SOURCE, tmp_path_factory.mktemp("kernel"))
+
+
+def test_the_kernel_stays_within_its_buffers(kernel: Path) -> None:
+    ended = campaign(kernel)
     assert ended.returncode == 0, ended.stdout[-2000:] + ended.stderr[-4000:]
     assert "equal" in ended.stdout
 
 
-@pytest.mark.skipif(sanitizer() is None, reason="gcc has no sanitizers here")
+def test_columns_are_read_and_written_within_their_buffers(
+    kernel: Path,
+) -> None:
+    ended = sanitized("-c", RUN_TESTS, kernel, *TESTS_OF_COLUMNS)
+    assert ended.returncode == 0, ended.stdout[-2000:] + ended.stderr[-4000:]
+    assert "skipped" not in ended.stdout
+
+
 def test_a_write_behind_a_buffer_is_found(tmp_path: Path) -> None:
     """Lines are written although there is no room for them."""
     for path in SOURCE.parent.glob("*.p*"):
@@ -82,8 +119,6 @@ def test_a_write_behind_a_buffer_is_found(tmp_path: Path) -> None:
     checked = "if end - at < _LINE_ROOM"
     assert text.count(checked) == 1
     rows.write_text(text.replace(checked, "if end + 4096 - at < _LINE_ROOM"))
-    ended = campaign(
-        compiled_kernel(tmp_path / "scan.pyx", tmp_path), str(sanitizer())
-    )
+    ended = campaign(compiled_kernel(tmp_path / "scan.pyx", tmp_path))
     assert ended.returncode != 0
     assert "AddressSanitizer: heap-buffer-overflow" in ended.stderr

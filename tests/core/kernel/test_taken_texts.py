@@ -40,6 +40,17 @@ def test_rows_are_those_of_the_engine_without_the_kernel(
 
 
 @needs_kernel
+def test_texts_of_every_length_are_copied_whole() -> None:
+    cells = ["abcdefghijklmnopqrstuvwxyz"[-n % 26 :] * 2 for n in range(26)]
+    column = pa.array([cell[:n] for cell in cells for n in range(50)])
+    backwards = np.arange(len(column))[::-1]
+
+    taken = take_short(column, backwards)
+
+    assert taken.to_pylist() == column.to_pylist()[::-1]
+
+
+@needs_kernel
 def test_a_row_that_is_not_there_is_an_error() -> None:
     bounds = np.array([0, 2, 4], np.int32)
     data = np.zeros(4, np.uint8)
