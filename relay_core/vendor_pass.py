@@ -26,10 +26,16 @@ from relay_core.publish.keys import ArtifactKeys
 from relay_core.validation.row_schemas import OFFER_SCHEMA
 
 _MAX_BYTES_BESIDE = 64 << 20
-"""The size up to which a feed is read beside the previous vendor's last steps.
+"""The size up to which a feed is read beside the previous vendors' last steps.
 
 A larger feed is read when the previous vendor is finished, and memory that reading has
 left is released: two such vendors would be most of the memory of a run.
+"""
+_MAX_UNFINISHED = 2
+"""The number of vendors that may be unfinished while a feed is read.
+
+While the first rejected row waits until its contracts are loaded, the next feeds are
+read.
 """
 _MAX_ROWS_BEGUN = 1 << 20
 """The number of rows whose files may be in progress; they stay in memory until then."""
@@ -93,16 +99,17 @@ class VendorPass:
             for feed in feeds:
                 is_large = feed.size > _MAX_BYTES_BESIDE
                 has_large |= is_large
-                is_tight = reader.bytes_left < 2 * reader.limits.feed_bytes
+                max_unfinished = 1 if has_large else _MAX_UNFINISHED
+                max_bytes = (max_unfinished + 1) * reader.limits.feed_bytes
+                is_tight = reader.bytes_left < max_bytes
                 if finished and (is_large or is_tight):
-                    # A last good feed of the previous vendor takes its bytes first.
+                    # Last good feeds of the previous vendors take their bytes first.
                     finished[-1].result()
                 if finished and is_large:
                     pa.default_memory_pool().release_unused()
                 rows = reader.read(feed)
-                if finished:
-                    # The rows of at most two vendors are in memory at once.
-                    finished[-1].result()
+                if len(finished) >= max_unfinished:
+                    finished[-max_unfinished].result()
                 finished.append(
                     thread.submit(self.finish, rows, is_large=is_large),
                 )

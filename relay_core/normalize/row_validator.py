@@ -37,19 +37,18 @@ class RowValidator:
         self._checks: list[Future[None]] = []
         self._expects_rejections = False
 
-    def expect_rejections(self) -> None:
-        """Begin to load the contracts, which will have to judge a row.
+    def look_at(self, batch: TypedBatch) -> None:
+        """Begin to load the contracts if they will have to judge one of some rows.
 
         The thread of the checks loads them while more rows are read.
         """
-        if not self._expects_rejections:
+        if not self._expects_rejections and _has_fault(batch).any():
             self._expects_rejections = True
             self._thread.submit(row_checks.loaded_contracts)
 
     def add(self, batch: TypedBatch) -> None:
         """Take rows."""
-        if not self._expects_rejections and _has_fault(batch).any():
-            self.expect_rejections()
+        self.look_at(batch)
         self._waiting.append(batch)
         row_count = sum(waiting.size for waiting in self._waiting)
         cell_count = row_count * len(batch.raw.columns)

@@ -23,6 +23,7 @@ from relay_core.ingest.feed import (
     MalformedRecords,
     ParsedFeed,
     RecordLocator,
+    TextBatch,
 )
 from relay_core.kernel import compiled, text_parts
 from relay_core.kernel.feed_scan import FeedOptions
@@ -58,6 +59,10 @@ _MAX_DOUBTFUL_BYTES = 1 << 20
 
 Otherwise the other reader reads the whole feed, which takes less time and memory.
 """
+_BYTES_LOOKED_AT = 8 << 20
+"""The position up to which the doubtful records of parts are looked at beforehand."""
+_RECORDS_LOOKED_AT = 256
+"""The number of records that are looked at after each part."""
 _NUMBER = 2  # the column of a doubtful record's number
 _LINES = 3  # the column of the line ends before it
 
@@ -160,10 +165,10 @@ class _Doubts:
             self._parts = [np.concatenate([no_records, *self._parts])]
         return self._parts[0]
 
-    def joined(self) -> bytes:
-        """Return the records as a text of their own."""
-        records = self.records()
-        joined = np.empty(self.size + len(records), np.uint8)
+    def joined(self, records: WholeNumbers) -> bytes:
+        """Return some of the records as a text of their own."""
+        size = int((records[:, 1] - records[:, 0]).sum())
+        joined = np.empty(size + len(records), np.uint8)
         compiled.scan.join_records(self.text.body, records, joined)
         return joined.tobytes()
 
@@ -269,25 +274,30 @@ def _read_plain(
 
     Raises:
         UnreadableTextError: The text must be read without the kernel.
+        FeedUnreadableError: A doubtful record cannot be read.
     """
     body = doubts.text.body
     rows = scanned.rows
-    matcher = scanned.validator.log.reader.matcher
+    reader = scanned.validator.log.reader
     records = doubts.text.header_records
     lines = 0
     extremes = []
     starts = compiled.scan.part_starts(
         body,
         text_parts.PART_BYTES,
-        scanned.validator.log.reader.parser.quoting,
+        reader.parser.quoting,
     )
     parts = text_parts.text_parts(scanner, starts, len(body), VALID_SAMPLES)
+    # The records of the last part are about to be read anyway.
+    last_look = min(len(body), _BYTES_LOOKED_AT)
     for part in parts:
-        rows.add_part(part, records, matcher)
+        rows.add_part(part, records, reader.matcher)
         doubts.add(part, records, lines)
         records += part.records
         lines += part.lines
         extremes.append(part.extremes)
+        if part.end < last_look:
+            _look_at_latest(scanned.validator, doubts)
         yield part.end
     first_doubts = doubts.records()
     if 0 < len(first_doubts) <= VALID_SAMPLES:
@@ -295,7 +305,7 @@ def _read_plain(
         _, end, _, _ = first_doubts[-1].tolist()
         part = next(text_parts.read_part(scanner, start, end))
         if len(part.numbers) == len(first_doubts) == part.records:
-            rows.add_part(part, first_number - 1, matcher)
+            rows.add_part(part, first_number - 1, reader.matcher)
             extremes.append(part.extremes)
             doubts.clear()
     scanned.plain_count = rows.count
@@ -318,6 +328,25 @@ def _check_extremes(extremes: Sequence[WholeNumbers]) -> None:
         raise text_parts.UnreadableTextError
 
 
+def _look_at_latest(validator: RowValidator, doubts: _Doubts) -> None:
+    """Begin to load the contracts if one of the latest doubtful records has a fault.
+
+    Loading them takes longer than reading a feed, and the kernel reads on beside it. The
+    records are read again with all others.
+
+    Raises:
+        FeedUnreadableError: A record cannot be read.
+    """
+    records = doubts.records()
+    has_only_samples = len(records) <= VALID_SAMPLES
+    if has_only_samples or row_checks.are_contracts_loaded():
+        return
+    latest = doubts.joined(records[-_RECORDS_LOOKED_AT:])
+    for batch in doubts.text.read_records(latest):
+        if isinstance(batch, TextBatch):
+            validator.look_at(validator.log.reader.read(batch))
+
+
 def _read_doubtful(
     reader: RowReader,
     scanned: ScannedRows,
@@ -332,7 +361,7 @@ def _read_doubtful(
     if not len(records):
         return
     numbers = records[:, _NUMBER].copy()
-    for batch in doubts.text.read_records(doubts.joined()):
+    for batch in doubts.text.read_records(doubts.joined(records)):
         in_file = replace(batch, row_numbers=numbers[batch.row_numbers - 1])
         if isinstance(in_file, MalformedRecords):
             scanned.validator.add_malformed(in_file)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
+import threading
+from collections.abc import Callable, Iterable
 from typing import Any
 from unittest import mock
 
@@ -13,7 +14,7 @@ import pytest
 
 from relay_core import vendor_pass
 from relay_core.columnar import growing_columns
-from relay_core.domain.limits import Limits
+from relay_core.domain.limits import DEFAULT_LIMITS, Limits
 from relay_core.ingest import csv_reader
 from relay_core.normalize import rejected_rows, rejection_entries, vendor_feed
 from relay_core.normalize.result import NormalizedVendor
@@ -64,6 +65,88 @@ def test_a_large_feed_waits_until_the_vendor_before_it_is_written() -> None:
         )
 
     assert happened == ["read a", "write 2 of a", "read b", "write 1 of b"]
+
+
+def normalize_four(
+    events: list[str],
+    write: Callable[[str], None],
+    limits: Limits = DEFAULT_LIMITS,
+) -> None:
+    """Take four vendors through their steps, and note when each feed is read.
+
+    Args:
+        events: The list that takes the notes.
+        write: Writes the file of a vendor, whose ID it gets.
+        limits: The limits of feeds.
+    """
+    config = tenant_config(*map(vendor_document, "abcd"))
+    judge_columns = vendor_feed._judge_columns
+
+    def judge(*arguments: Any) -> NormalizedVendor:
+        vendor = judge_columns(*arguments)
+        events.append(f"read {vendor.vendor_id}")
+        return vendor
+
+    class Sink(MemorySink):
+        def write(self, key: str, chunks: Iterable[bytes | memoryview]) -> None:
+            write(key.split("/")[1])
+
+    feeds = [
+        VendorFeed.of_one(vendor, feed("A,1,2.00"), "f.csv")
+        for vendor in config.vendors
+    ]
+    with mock.patch.object(vendor_feed, "_judge_columns", judge):
+        normalize_vendors(config, feeds, sink=Sink(), limits=limits)
+
+
+def test_at_most_two_vendors_are_unfinished_while_a_feed_is_read() -> None:
+    third_is_read = threading.Event()
+
+    class Events(list[str]):
+        def append(self, event: str) -> None:
+            super().append(event)
+            if event == "read c":
+                third_is_read.set()
+
+    events = Events()
+
+    def write(vendor_id: str) -> None:
+        assert third_is_read.wait(60)
+        events.append(f"write {vendor_id}")
+
+    normalize_four(events, write)
+
+    assert events[:4] == ["read a", "read b", "read c", "write a"]
+    assert sorted(events[4:]) == ["read d", "write b", "write c", "write d"]
+
+
+def test_vendors_take_turns_if_last_good_feeds_could_take_the_bytes_that_are_left() -> (
+    None
+):
+    events: list[str] = []
+
+    def write(vendor_id: str) -> None:
+        events.append(f"write {vendor_id}")
+
+    normalize_four(events, write, Limits(feed_bytes=1000, run_bytes=3000))
+
+    assert events == [
+        f"{step} {vendor_id}"
+        for vendor_id in "abcd"
+        for step in ("read", "write")
+    ]
+
+
+def test_an_error_of_a_vendor_ends_the_reading_of_later_feeds() -> None:
+    events: list[str] = []
+
+    def write(vendor_id: str) -> None:
+        raise OSError(f"no room for {vendor_id}")
+
+    with pytest.raises(OSError, match="no room for a"):
+        normalize_four(events, write)
+
+    assert events == ["read a", "read b", "read c"]
 
 
 def test_offers_are_there_when_all_is_written() -> None:
