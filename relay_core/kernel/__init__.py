@@ -1,1 +1,1 @@
-"""The compiled reading kernel: the text of a feed to packed rows, in one pass."""
+"""The compiled kernel: text to packed rows, offers to winners, columns to lines."""

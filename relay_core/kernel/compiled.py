@@ -17,9 +17,9 @@ except ImportError:  # there was no compiler
     is_installed = False
 
 is_enabled = True
-"""Whether feeds are read with the kernel if there is one; tests turn it off."""
+"""Whether the kernel is used if there is one; tests turn it off."""
 
 
 def is_used() -> bool:
-    """Return whether feeds are read with the kernel."""
+    """Return whether the kernel is used."""
     return is_installed and is_enabled
