@@ -27,7 +27,6 @@ cdef enum:
     _OFFSET_BITS = 40
     _ROWS_AHEAD = 24
     _LINE_ROOM = 192
-    _DIGITS = 20  # those of the longest number
     _BLOCK = 16
     _COPIED_BY_BLOCKS = 128
     _NUMBERS = 8
@@ -689,18 +688,23 @@ cdef inline uint8_t *_comma(uint8_t *at) noexcept nogil:
 
 
 cdef inline uint8_t *_whole(uint8_t *at, uint64_t value) noexcept nogil:
-    """Write a number; as many bytes as the longest one has may change."""
-    cdef uint8_t digits[2 * _DIGITS]
-    cdef int first = _DIGITS
-    while value >= 100:
+    cdef int count = 1 + (value > 9) + (value > 99) + (value > 999) + (value > 9999)
+    cdef uint64_t left = value / 100000
+    cdef uint8_t *first
+    while left:
+        count += 1
+        left = left / 10
+    # Digits are put where they stay: a copy would wait until they are written.
+    first = at + count
+    while value > 99:
         first -= 2
-        _two(digits + first, value)
+        _two(first, value)
         value = value / 100
-    first -= 2
-    _two(digits + first, value)
-    first += value < 10
-    memcpy(at, digits + first, _DIGITS)
-    return at + _DIGITS - first
+    if value > 9:
+        _two(at, value)
+    else:
+        at[0] = 48 + <uint8_t>value
+    return at + count
 
 
 cdef inline uint8_t *_two(uint8_t *at, uint64_t value) noexcept nogil:
