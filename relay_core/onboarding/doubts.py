@@ -184,7 +184,9 @@ class DoubtFinder:
         """
         offers = ruled_offers(self.config, vendor, rows)
         signs = _RowSigns.of(self.config, vendor, offers)
-        self._signs[vendor.vendor_id][first_row] = signs
+        # No rows have the same first row as the rows that follow.
+        if len(offers):
+            self._signs[vendor.vendor_id][first_row] = signs
 
     def doubts(self, vendor: NormalizedVendor) -> Iterator[Doubt]:
         """Return the doubts about a vendor's rows.

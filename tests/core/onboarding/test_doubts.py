@@ -9,6 +9,7 @@ import pytest
 from relay_core.config.lint import config_doubts
 from relay_core.domain.records import Doubt
 from relay_core.merge import best_offer
+from relay_core.onboarding.doubts import DoubtFinder
 from relay_core.onboarding.feed_check import check_feed, with_rows
 from relay_core.onboarding.feed_sample import FeedSample
 from relay_core.onboarding.findings import (
@@ -19,6 +20,7 @@ from relay_core.onboarding.findings import (
     upload_doubts,
 )
 from support.builders import feed, tenant_config, vendor_document
+from support.normalizing import normalize_vendor
 from support.reported_runs import go_through
 from support.workbooks import text_row, workbook
 
@@ -218,3 +220,20 @@ def test_a_failed_run_finds_the_doubts_of_its_rows() -> None:
 
     assert findings.failure is not None
     assert [told(doubt) for doubt in findings.doubts] == [(1, ("4e12",))]
+
+
+def test_a_range_without_rows_of_a_vendor_hides_no_doubt_of_the_next_one() -> (
+    None
+):
+    config = tenant_config(vendor_document())
+    data = feed("A,1,0", "B,1,0")
+    vendor = normalize_vendor(config, config.vendors[0], data)
+    columns = best_offer.columns_to_merge(config)
+    finder = DoubtFinder(config)
+    # Threads may take the ranges in any order.
+    for rows in (slice(0, 2), slice(0, 0)):
+        finder.look(vendor, vendor.offers.table(columns, rows), rows.start)
+
+    (doubt,) = finder.doubts(vendor)
+
+    assert (doubt.code, doubt.count) == ("zero_cost", 2)
