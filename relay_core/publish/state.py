@@ -55,6 +55,7 @@ _SUSPECT_FIELDS = (
 _CONTEXT_KEY = b"relay"
 _HISTORY_KEY = b"relay_history"
 _GROUP_ROWS = 1 << 17
+_ROWS_AT_ONCE = 1 << 15  # the number of a group's rows that are made at a time
 
 
 class Publication(NamedTuple):
@@ -173,6 +174,20 @@ def _written_schema(merged: MergedInventory) -> pa.Schema:
 
 
 def _written_group(
+    schema: pa.Schema,
+    deferred: DeferredColumns,
+    offered_at: datetime,
+    rows: pa.Table,
+) -> pa.Table:
+    """Return rows of the feed with all columns of the state, made some at a time."""
+    parts = []
+    for start in range(0, len(rows), _ROWS_AT_ONCE):
+        part = rows.slice(start, _ROWS_AT_ONCE)
+        parts.append(_written_rows(schema, deferred, offered_at, part))
+    return pa.concat_tables(parts)
+
+
+def _written_rows(
     schema: pa.Schema,
     deferred: DeferredColumns,
     offered_at: datetime,
