@@ -13,7 +13,7 @@ import pytest
 
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits
-from relay_core.ingest.compression import unpack
+from relay_core.ingest.compression import pieces, unpack
 
 TEXT = b"sku,quantity_available\n" * 1000
 GZIP = gzip.compress(TEXT, mtime=0)
@@ -216,3 +216,17 @@ def test_an_archive_that_lists_too_many_files_is_not_read() -> None:
             DEFAULT_LIMITS,
         )
     assert caught.value.error_code == "invalid_input"
+
+
+def test_members_are_read_once_although_zero_bytes_come_behind_them() -> None:
+    """Python's reader goes on where Arrow's has stopped, within a later piece."""
+    members = [bytes([65 + number]) * 700_000 for number in range(5)]
+    packed = b"".join(gzip.compress(member) for member in [*members, b""])
+
+    unpacked = [
+        list(pieces(packed + padding, "gzip")) for padding in (b"", bytes(9))
+    ]
+
+    assert b"".join(unpacked[0]) == b"".join(members)
+    assert unpacked[1] == unpacked[0]
+    assert [len(piece) for piece in unpacked[0]] == [*[1 << 20] * 3, 354_272]
