@@ -466,7 +466,7 @@ def columns_to_read(
 
     Args:
         config: The tenant's config.
-        columns: The columns that are put in order.
+        columns: The columns that the merge reads.
         hands_over: Whether work files are written, which have all columns; a state has
             those of the inputs.
     """

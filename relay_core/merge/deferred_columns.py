@@ -26,6 +26,7 @@ from relay_core.validation.row_schemas import offer_fields
 ROW_LOCATOR = "origin"
 """The column with a row's index among its vendor's offers or the kept rows."""
 LOCATOR_TYPE = np.int32
+"""The type of row locators: each row of the feed has one."""
 KEPT_RANK = np.iinfo(np.int16).max
 """The rank of rows that are no vendor's offers: it follows those of all vendors."""
 QUARANTINED_RANK = KEPT_RANK - 1

@@ -129,7 +129,7 @@ class Offers(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class KeptOffers:
-    """Offers whose cells stay as they were read: in no order, and packed."""
+    """Offers whose cells stay where they were read."""
 
     kept: KeptColumns
 
