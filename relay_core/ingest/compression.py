@@ -5,7 +5,7 @@ import lzma
 import zipfile
 import zlib
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack
 from typing import IO, Any
 
 import numpy as np
@@ -88,14 +88,17 @@ def pieces(data: Buffer, kind: str) -> Iterator[bytes]:
         FeedUnreadableError: ``DECODE_ERROR`` or ``invalid_input``, as for `unpack`.
     """
     try:
-        if kind == "gzip":
-            yield from _gunzipped(data)
-        else:
-            with (
-                open_archive(data) as archive,
-                _open_only_file(archive) as file,
-            ):
-                yield from _pieces_of(file)
+        with ExitStack() as stack:
+            file: Any
+            if kind == "gzip":
+                source = _Source(pa.py_buffer(memoryview(data)))
+                file = gzip.GzipFile(fileobj=source)
+            else:
+                archive = stack.enter_context(open_archive(data))
+                file = _open_only_file(archive)
+            stack.enter_context(file)
+            while piece := file.read(_PIECE_BYTES):
+                yield piece
     except TooManyFilesError as error:
         raise _unusable_archive(
             "it lists too many files, but must contain exactly one",
@@ -110,34 +113,6 @@ def pieces(data: Buffer, kind: str) -> Iterator[bytes]:
             f"the file cannot be unpacked as {kind}: {error or 'the file is incomplete'}. "
             "Upload the file again, or set parser.compression to match it.",
         ) from error
-
-
-def _gunzipped(data: Buffer) -> Iterator[bytes]:
-    """Yield the content of a gzip file.
-
-    Arrow takes far less time for many members, but it refuses zero bytes behind them.
-    A file that it refuses is read again by Python, whose verdict counts.
-
-    Raises:
-        OSError, EOFError, zlib.error: The file is damaged.
-    """
-    buffer = pa.py_buffer(memoryview(data))
-    size = 0
-    with suppress(OSError):
-        for piece in _pieces_of(
-            pa.input_stream(pa.BufferReader(buffer), compression="gzip"),
-        ):
-            yield piece
-            size += len(piece)
-        return
-    with gzip.GzipFile(fileobj=_Source(buffer)) as file:
-        file.seek(size)
-        yield from _pieces_of(file)
-
-
-def _pieces_of(file: Any) -> Iterator[bytes]:
-    while piece := file.read(_PIECE_BYTES):
-        yield piece
 
 
 def open_archive(data: Buffer) -> zipfile.ZipFile:

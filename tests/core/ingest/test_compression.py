@@ -219,7 +219,6 @@ def test_an_archive_that_lists_too_many_files_is_not_read() -> None:
 
 
 def test_members_are_read_once_although_zero_bytes_come_behind_them() -> None:
-    """Python's reader goes on where Arrow's has stopped, within a later piece."""
     members = [bytes([65 + number]) * 700_000 for number in range(5)]
     packed = b"".join(gzip.compress(member) for member in [*members, b""])
 
@@ -230,3 +229,13 @@ def test_members_are_read_once_although_zero_bytes_come_behind_them() -> None:
     assert b"".join(unpacked[0]) == b"".join(members)
     assert unpacked[1] == unpacked[0]
     assert [len(piece) for piece in unpacked[0]] == [*[1 << 20] * 3, 354_272]
+
+
+def test_a_zlib_stream_behind_a_member_is_refused() -> None:
+    """Arrow's reader of gzip files would take it for another member."""
+    packed = GZIP + zlib.compress(TEXT)
+
+    with pytest.raises(FeedUnreadableError) as caught:
+        unpack(packed, "gzip", DEFAULT_LIMITS)
+
+    assert caught.value.error_code == "DECODE_ERROR"
