@@ -143,8 +143,8 @@ class _Records:
     def _lines_before(self) -> int:
         return self._text.line(self._position) - 1
 
-    def _read_records(self, records: bytes) -> feed.Batches:
-        """Read some of the text's records; most may be of other widths."""
+    def _read_records(self, records: bytes, is_ragged: bool) -> feed.Batches:
+        """Read some of the text's records; if ragged, most may be of other widths."""
         text = DecodedCsv(
             memoryview(records),
             self._delimiter.encode(),
@@ -153,6 +153,7 @@ class _Records:
         )
         reader = _Records(text, self._headers, 0, header_records=0)
         reader._usual = len(self._headers)
+        reader._unusual.are_expected = is_ragged
         return reader._batches()
 
     def _lines_of(self, record_numbers: Sequence[int]) -> list[int]:
@@ -197,7 +198,6 @@ class _Records:
     def _usual_width(self, body: memoryview) -> int:
         """Return the width of most of the first records, else that of the header."""
         if self._usual is not None:
-            self._unusual.are_expected = True
             return self._usual
         header_width = len(self._headers)
         counts = Counter[int]()

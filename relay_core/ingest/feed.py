@@ -112,8 +112,11 @@ class CsvText(NamedTuple):
     """Returns whether most of the first records have the width of the header."""
     lines_before: Callable[[], int]
     """Returns the number of line ends of the file before the text."""
-    read_records: Callable[[bytes], Batches]
-    """Reads some records of the text, with their numbers among these, from 1."""
+    read_records: Callable[[bytes, bool], Batches]
+    """Reads some records of the text, with their numbers among these, from 1.
+
+    The second argument is whether some of them do not fit the header.
+    """
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from relay_core.domain.errors import CellError, FeedUnreadableError
 from relay_core.domain.limits import Limits, ReportRoom
 from relay_core.ingest import csv_records
 from relay_core.ingest.feed import (
+    Batches,
     Buffer,
     CsvText,
     MalformedRecords,
@@ -165,12 +166,13 @@ class _Doubts:
             self._parts = [np.concatenate([no_records, *self._parts])]
         return self._parts[0]
 
-    def joined(self, records: WholeNumbers) -> bytes:
-        """Return some of the records as a text of their own."""
+    def read(self, records: WholeNumbers) -> Batches:
+        """Read some of the records, with their numbers among these, from 1."""
         size = int((records[:, 1] - records[:, 0]).sum())
         joined = np.empty(size + len(records), np.uint8)
         compiled.scan.join_records(self.text.body, records, joined)
-        return joined.tobytes()
+        is_ragged = self.ragged_bytes > 0
+        return self.text.read_records(joined.tobytes(), is_ragged)
 
     def lines_of(self, record_numbers: Sequence[int]) -> list[int]:
         """Return the lines of the file at which some of the records start."""
@@ -341,8 +343,7 @@ def _look_at_latest(validator: RowValidator, doubts: _Doubts) -> None:
     has_only_samples = len(records) <= VALID_SAMPLES
     if has_only_samples or row_checks.are_contracts_loaded():
         return
-    latest = doubts.joined(records[-_RECORDS_LOOKED_AT:])
-    for batch in doubts.text.read_records(latest):
+    for batch in doubts.read(records[-_RECORDS_LOOKED_AT:]):
         if isinstance(batch, TextBatch):
             validator.look_at(validator.log.reader.read(batch))
 
@@ -361,7 +362,7 @@ def _read_doubtful(
     if not len(records):
         return
     numbers = records[:, _NUMBER].copy()
-    for batch in doubts.text.read_records(doubts.joined(records)):
+    for batch in doubts.read(records):
         in_file = replace(batch, row_numbers=numbers[batch.row_numbers - 1])
         if isinstance(in_file, MalformedRecords):
             scanned.validator.add_malformed(in_file)
