@@ -3,10 +3,8 @@
 `config:check`, local checks and runs report the same doubts.
 """
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import chain, islice
 from typing import NamedTuple
 
@@ -164,10 +162,8 @@ class DoubtFinder:
     """Finds the doubts about vendors' rows, some rows at a time."""
 
     config: TenantConfig
-    # The signs in rows that were looked at, by vendor and by the first of the rows
-    _signs: defaultdict[str, dict[int, _RowSigns]] = field(
-        default_factory=partial(defaultdict, dict),
-    )
+    # The signs in rows that were looked at, by the vendor and the first of the rows
+    _signs: dict[tuple[str, int], _RowSigns] = field(default_factory=dict)
 
     def look(
         self,
@@ -186,18 +182,25 @@ class DoubtFinder:
         signs = _RowSigns.of(self.config, vendor, offers)
         # No rows have the same first row as the rows that follow.
         if len(offers):
-            self._signs[vendor.vendor_id][first_row] = signs
+            self._signs[vendor.vendor_id, first_row] = signs
 
     def doubts(self, vendor: NormalizedVendor) -> Iterator[Doubt]:
         """Return the doubts about a vendor's rows.
 
         If nobody has looked at the vendor's rows, look at them now.
         """
-        if vendor.vendor_id not in self._signs:
+        if not self._parts(vendor):
             self.look(vendor)
-        parts = sorted(self._signs[vendor.vendor_id].items())
-        signs = _RowSigns.joined([part for _, part in parts])
+        signs = _RowSigns.joined(self._parts(vendor))
         return _doubts_of_signs(self.config, vendor, signs)
+
+    def _parts(self, vendor: NormalizedVendor) -> list[_RowSigns]:
+        """Return the signs in a vendor's rows, in the order of the rows."""
+        return [
+            signs
+            for (vendor_id, _), signs in sorted(self._signs.items())
+            if vendor_id == vendor.vendor_id
+        ]
 
 
 def row_doubts(
