@@ -29,7 +29,7 @@ from relay_dagster.api.web.settings.pages import (
     shown_form,
     vendor_ids_of,
 )
-from relay_dagster.api.web.settings.vendors import vendor_index
+from relay_dagster.api.web.settings.vendors import new_input, vendor_index
 from relay_dagster.aws.dynamodb.tenant_store import StoredConfig
 
 routes = frame.page_router()
@@ -108,7 +108,6 @@ def _parts(
     document = tenants.stored_document(stored)
     index = vendor_index(document, vendor_id)
     number = len(document["vendors"][index].get("parts") or ()) + 2
-    folder = f"tenants/{visit.tenant_id}/inbound/{vendor_id}_{number}/"
     return ItemList(
         slug=f"vendors/{vendor_id}/parts",
         parent_slug=f"vendors/{vendor_id}",
@@ -117,10 +116,7 @@ def _parts(
         key="part_id",
         noun="file",
         intro=f"A further file of {vendor_id}, with more products or more columns.",
-        first_values={
-            "inbound": {"type": "s3", "s3_prefix": folder},
-            "parser": {"format": "csv"},
-        },
+        first_values=new_input(visit.tenant_id, f"{vendor_id}_{number}"),
     )
 
 

@@ -91,6 +91,15 @@ def vendor_index(document: Mapping[str, Any], vendor_id: str) -> int:
     return vendor_ids.index(vendor_id)
 
 
+def new_input(tenant_id: str, folder: str) -> dict[str, Any]:
+    """Return the options that a new file of a vendor begins with."""
+    prefix = f"tenants/{tenant_id}/inbound/{folder}/"
+    return {
+        "inbound": {"type": "s3", "s3_prefix": prefix},
+        "parser": {"format": "csv"},
+    }
+
+
 # --- new vendors --------------------------------------------------------------------
 
 
@@ -112,9 +121,7 @@ def add_vendor(visit: visits.Configuring, form: visits.OwnForm) -> Response:
         path = f"vendors.{len(vendors)}"
         options = _new_vendor_group(len(vendors)).options
         vendor = read_section(form, path, options, {}, {})
-        prefix = _prefix(visit.tenant_id, vendor.get("vendor_id"))
-        vendor["inbound"] = {"type": "s3", "s3_prefix": prefix}
-        vendor["parser"] = {"format": "csv"}
+        vendor |= new_input(visit.tenant_id, str(vendor.get("vendor_id")))
         return {**document, "vendors": [*vendors, vendor]}
 
     def show_form(
@@ -149,11 +156,6 @@ def _new_vendor_id(form: Mapping[str, str]) -> str:
         if name.endswith(".vendor_id"):
             return text
     return ""
-
-
-def _prefix(tenant_id: str, vendor_id: object) -> str:
-    """Return the folder of a new vendor's uploads."""
-    return f"tenants/{tenant_id}/inbound/{vendor_id}/"
 
 
 def _new_vendor_page(
