@@ -14,12 +14,7 @@ from typing import Any
 
 from relay_core.domain.codes import Stage
 from relay_dagster.aws.dynamodb.schema import Kind
-from relay_dagster.aws.dynamodb.tenant_store import TenantStore
-from relay_dagster.aws.dynamodb.transfer_store import (
-    DELIVERIES,
-    DeliveryStore,
-    TransferStore,
-)
+from relay_dagster.aws.dynamodb.transfer_store import DeliveryStore
 from relay_dagster.aws.secrets import SecretValue
 from relay_dagster.deliveries.model import DeliveryState
 from relay_dagster.runs.model import ChannelFile, NewRun
@@ -28,8 +23,8 @@ from relay_dagster.webhooks.model import Event
 from relay_dagster.wiring import Platform
 from relay_dagster.work.queue import LeasedItem
 from support.builders import config_document
-from support.fakes import FakeClock, published_outcome, timed
-from support.pulls_world import remove_due, taken
+from support.fakes import FakeClock, published_outcome
+from support.pulls_world import on_clock, remove_transfers, taken
 from support.sftp_servers import PASSWORD, SftpServer
 from support.webhooks_world import events_told
 
@@ -173,14 +168,7 @@ def files_at(server: SftpServer) -> dict[str, bytes]:
 def deliveries_world(served: Platform) -> Iterator[DeliveriesWorld]:
     """Yield a world on a served platform, whose clock stands at noon."""
     clock = FakeClock(NOON)
-    database = replace(served.database, clock=clock)
-    platform = replace(
-        timed(served, clock),
-        tenants=TenantStore(database),
-        deliveries=TransferStore(database, DELIVERIES),
-    )
+    platform = on_clock(served, clock)
     sender = DeliverySender(platform, clock=clock, wait_seconds=60)
     yield DeliveriesWorld(platform, clock, f"shop-{next(_NUMBERS)}", sender)
-    ever = NOON + timedelta(days=1000)
-    remove_due(platform.deliveries.queue, ever)
-    remove_due(platform.deliveries.plans, ever)
+    remove_transfers(platform.deliveries)

@@ -17,6 +17,7 @@ import trustme
 from relay_dagster.aws.dynamodb.schema import Kind
 from relay_dagster.aws.dynamodb.tenant_store import TenantStore
 from relay_dagster.aws.dynamodb.transfer_store import (
+    DELIVERIES,
     PULLS,
     PullStore,
     TransferStore,
@@ -272,17 +273,28 @@ def pull_all(puller: Puller, seconds: float = 60) -> None:
 def pulls_world(served: Platform) -> Iterator[PullsWorld]:
     """Yield a world on a served platform, whose clock stands at noon; its pulls end with it."""
     clock = FakeClock(NOON)
+    platform = on_clock(served, clock)
+    puller = Puller(platform, clock=clock, wait_seconds=60)
+    yield PullsWorld(platform, clock, f"acme-{next(_NUMBERS)}", puller)
+    remove_transfers(platform.pulls)
+
+
+def on_clock(served: Platform, clock: FakeClock) -> Platform:
+    """Return a platform whose ledger, configs, and transfers tell the time by a clock."""
     database = replace(served.database, clock=clock)
-    platform = replace(
+    return replace(
         timed(served, clock),
         tenants=TenantStore(database),
         pulls=TransferStore(database, PULLS),
+        deliveries=TransferStore(database, DELIVERIES),
     )
-    puller = Puller(platform, clock=clock, wait_seconds=60)
-    yield PullsWorld(platform, clock, f"acme-{next(_NUMBERS)}", puller)
+
+
+def remove_transfers(transfers: TransferStore[Any, Any]) -> None:
+    """Remove the transfers and the plans that a world leaves."""
     ever = NOON + timedelta(days=1000)
-    remove_due(platform.pulls.queue, ever)
-    remove_due(platform.pulls.plans, ever)
+    remove_due(transfers.queue, ever)
+    remove_due(transfers.plans, ever)
 
 
 def remove_due(queue: TableQueue[T], now: datetime) -> None:

@@ -19,7 +19,7 @@ from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 from relay_core.domain.input_names import ids_of
 from relay_dagster.aws.dynamodb import codec, schema
 from relay_dagster.aws.dynamodb.database import Database
-from relay_dagster.aws.dynamodb.schema import Kind, due_shard
+from relay_dagster.aws.dynamodb.schema import Kind, Partition, due_shard
 from relay_dagster.aws.dynamodb.table import Table
 from relay_dagster.aws.dynamodb.work_queue import (
     LEASE_OWNER,
@@ -27,8 +27,6 @@ from relay_dagster.aws.dynamodb.work_queue import (
     Shares,
     TableQueue,
     due_now,
-    listed_names,
-    tenant_of,
 )
 from relay_dagster.aws.dynamodb.writes import Write
 from relay_dagster.deliveries import sending
@@ -124,6 +122,12 @@ class TransferKind(Generic[State, Plan]):
         return self.plan_codec.read(named_item)
 
 
+def _tenant_of(key: str) -> str:
+    """Return the tenant of a transfer, from its key."""
+    _, tenant_id, _ = key.split("#", 2)
+    return tenant_id
+
+
 def _new_pull(tenant_id: str, input_name: str) -> PullState:
     vendor_id, part_id = ids_of(input_name)
     return PullState(tenant_id=tenant_id, vendor_id=vendor_id, part_id=part_id)
@@ -179,7 +183,7 @@ class TransferStore(Generic[State, Plan]):
             to_item=kind.item,
             read=kind.state_codec.read,
             begin=kind.begun,
-            shares=Shares(tenant_of, kind.max_of_tenant, MAX_SEARCHED),
+            shares=Shares(_tenant_of, kind.max_of_tenant, MAX_SEARCHED),
         )
 
     @property
@@ -212,8 +216,13 @@ class TransferStore(Generic[State, Plan]):
 
         The index that finds them lags.
         """
-        listed_key = self.kind.listed_key.key(tenant_id)
-        names = listed_names(self.database.runs, listed_key)
+        partition = Partition(
+            schema.BY_TENANT,
+            schema.LISTED_TENANT,
+            self.kind.listed_key.key(tenant_id),
+        )
+        rows = self.database.runs.rows(partition)
+        names = [str(row[schema.REQUESTED_KEY]) for row in rows]
         return self.of_names(tenant_id, names)
 
     def change(
@@ -233,7 +242,18 @@ class TransferStore(Generic[State, Plan]):
         """
         key = self.kind.key.key(tenant_id, name)
         new_item = WorkItem(key, self.kind.new(tenant_id, name))
-        return self.queue.change_value(tenant_id, new_item, rule, audited)
+
+        def changed(item: WorkItem[State]) -> WorkItem[State] | None:
+            state = rule(item.value)
+            return None if state is None else item.changed(state)
+
+        also = [self.database.tenant_active(tenant_id)]
+        if audited is not None:
+            also.append(self.database.audit_write(audited))
+        item = self.queue.update(new_item, changed, also)
+        if item is None:
+            return None
+        return item.value if item.lease is None else scheduled(item.value, None)
 
     def forget(self, tenant_id: str, name: str) -> None:
         """Remove a transfer that is no longer in the config, unless it is in progress."""

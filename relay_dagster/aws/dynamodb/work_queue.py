@@ -18,17 +18,14 @@ from boto3.dynamodb.conditions import Attr
 from relay_dagster.aws.dynamodb import codec, schema
 from relay_dagster.aws.dynamodb.database import ConditionsFailedError, Database
 from relay_dagster.aws.dynamodb.expressions import Update, at_revision
-from relay_dagster.aws.dynamodb.schema import Partition
 from relay_dagster.aws.dynamodb.table import UNREADABLE_AGAIN, Table
 from relay_dagster.aws.dynamodb.writes import Write
-from relay_dagster.tenants.audit import AuditEntry
 from relay_dagster.work.item import (
     LEASE,
     Lease,
     LeaseLostError,
     T,
     WorkItem,
-    scheduled,
 )
 from relay_dagster.work.queue import Step
 
@@ -50,18 +47,6 @@ def due_now(
         sets=due_attributes, adds={"revision": 1}, removes=LEASE_ATTRIBUTES
     )
     return table.update(role, key, update)
-
-
-def listed_names(table: Table, listed_tenant: str) -> list[str]:
-    """Return the names of a tenant's items of one kind, by an index that lags."""
-    partition = Partition(schema.BY_TENANT, schema.LISTED_TENANT, listed_tenant)
-    return [str(row[schema.REQUESTED_KEY]) for row in table.rows(partition)]
-
-
-def tenant_of(key: str) -> str:
-    """Return the tenant of an item whose key has a kind, a tenant, and a name."""
-    _, tenant_id, _ = key.split("#", 2)
-    return tenant_id
 
 
 class ItemChangedError(Exception):
@@ -249,33 +234,6 @@ class TableQueue(Generic[T]):
             raise ItemChangedError(new_item.key)
 
         return self._until_it_holds(try_once, new_item.key)
-
-    def change_value(
-        self,
-        tenant_id: str,
-        new_item: WorkItem[T],
-        rule: Callable[[T], T | None],
-        audited: AuditEntry | None = None,
-    ) -> T | None:
-        """Change a tenant's value by a rule and return it; return None if it stays.
-
-        A worker that has the item goes on, and the returned value is due at None then.
-
-        Raises:
-            TenantClosingError: The tenant is being deleted.
-        """
-
-        def change(item: WorkItem[T]) -> WorkItem[T] | None:
-            value = rule(item.value)
-            return None if value is None else item.changed(value)
-
-        also = [self.database.tenant_active(tenant_id)]
-        if audited is not None:
-            also.append(self.database.audit_write(audited))
-        item = self.update(new_item, change, also)
-        if item is None:
-            return None
-        return item.value if item.lease is None else scheduled(item.value, None)
 
     def write(self, before: WorkItem[T], after: WorkItem[T] | None) -> Write:
         """Return the write that changes or (None) removes an item as it was read.
