@@ -32,6 +32,7 @@ from relay_dagster.launching.warm_process import can_fork
 from relay_dagster.orchestration.jobs import INVENTORY_SYNC
 from support.processes import children_of, is_warm_process
 
+# macOS, and kernels without pidfds, have no warm process: each run there is a cold one.
 pytestmark = pytest.mark.skipif(not can_fork(), reason="runs start cold here")
 SECONDS = 60
 MOMENT = 1.0

@@ -30,6 +30,7 @@ from relay_dagster.launching.warm_process import (
     start_warm_process,
 )
 
+# macOS, and kernels without pidfds, have no warm process: each run there is a cold one.
 pytestmark = pytest.mark.skipif(not can_fork(), reason="runs start cold here")
 SECONDS = 60
 
