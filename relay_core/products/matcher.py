@@ -84,8 +84,8 @@ class ProductMatcher:
         """The columns of offers that matching reads or changes."""
         options = self.config.catalog
         extras = (self.config.gtin_column, self.config.mpn_column)
-        given = () if options is None else options.gives
-        names = (*filter(None, extras), *given)
+        given_columns = () if options is None else options.gives
+        names = (*filter(None, extras), *given_columns)
         return ("sku", "vendor_sku", "brand", *map(source_column, names))
 
     def match(self, columns: Mapping[str, pa.StringArray]) -> Matched:

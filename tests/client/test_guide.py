@@ -211,7 +211,7 @@ def test_every_command_of_the_guide_does_what_it_says(
         if command == "cancel RUN_ID":
             arguments[1] = asked(world)
         told = world.relay(*arguments, stdin="Bearer 0f8f7d0e\n")
-        # The feed in force here is one that no engine has made.
+        # The live feed here is one that no engine has made.
         expected = (
             1 if "--watch" in command else 3 if "--newest" in command else 0
         )

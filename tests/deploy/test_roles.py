@@ -442,7 +442,7 @@ def be_the_code_server(platform: Platform, clock: FakeClock) -> Act:
         platform, tenant_id="epsilon", url="http://127.0.0.1:1/", events=told
     )
     platform.ledger.request_cancel(new_run(platform, "epsilon"))
-    # The doctor asks for the head of the feed in force, and for the run's files.
+    # The doctor asks for the head of the live feed, and for the run's files.
     keys = ArtifactKeys(delta, "delta")
     platform.objects.put(key := feed_copy_key(keys, "csv"), b"sku\n")
     feed_of = Publication(

@@ -72,7 +72,7 @@ def _of_feeds(world: World) -> Iterator[str]:
     if feed is not None:
         in_force = feed["publications"][0]
         if not _is_whole(in_force["run_id"], names):
-            yield f"the feed in force, of run {in_force['run_id']}, is not whole"
+            yield f"the live feed, of run {in_force['run_id']}, is not whole"
         held = feed.get("held_run_id")
         if held is not None and runs[held]["status"] != "HELD":
             yield f"the pointer holds run {held}, which is {runs[held]['status']}"

@@ -285,6 +285,6 @@ def _broken(before: Run, after: Run) -> Iterator[str]:
     if (now.status is RunStatus.HELD) is not after.is_held:
         yield f"a run is {now.status}, and the pointer holds it: {after.is_held}"
     if after.is_in_force and now.status is not RunStatus.SUCCEEDED:
-        yield f"the feed in force is of a run that is {now.status}"
+        yield f"the live feed is of a run that is {now.status}"
     if now.due_queue is None and now.acknowledged_at is None:
         yield f"nobody ever checks a run that is {now.status}"

@@ -152,7 +152,7 @@ def test_a_newer_file_that_is_no_input_is_not_waited_for(
     at = upload(world, f"{BASE}full-1.csv")
     (run,) = world.runs()
     end(world, run, [(None, at)])
-    # The event's file is gone, and the newest one is no input.
+    # The event's file is gone, and the newest one is not an input.
     world.platform.objects.put(f"{BASE}zzz.csv", b"x")
     tell_later(world, f"{BASE}full-9.csv")
     assert len(world.runs()) == 1

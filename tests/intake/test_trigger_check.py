@@ -119,7 +119,7 @@ def test_vendors_that_go_while_triggers_are_checked_start_nothing(
         assert world.state.wanted is None
     assert world.watch(60) == 0
     assert not world.runs()
-    # It is no fault of the check.
+    # The check itself is not at fault.
     assert "trigger_not_taken" not in caplog.text
 
 

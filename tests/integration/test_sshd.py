@@ -287,7 +287,7 @@ def test_a_sparse_file_of_two_gibibytes_is_too_large_before_it_is_read(
 def test_no_delta_is_lost_while_either_side_is_down_and_their_order_is_kept(
     world: PullsWorld, sshd: Sshd
 ) -> None:
-    """For an hour there is no server, and for another one nothing that pulls."""
+    """For an hour no server runs, and for another hour nothing pulls."""
     secret = SecretValue(sshd.user_key, f"127.0.0.1:{sshd.port}")
     world.platform.secrets.put(world.tenant_id, "granite", secret)
     config = series_config(

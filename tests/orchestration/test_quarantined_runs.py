@@ -55,7 +55,7 @@ def sync(
 
 
 def published(world: World) -> dict[str, str]:
-    """Return the prices of the feed in force."""
+    """Return the prices of the live feed."""
     pointer = world.platform.runs.feed(TENANT)
     assert pointer is not None
     text = world.platform.objects.read(pointer.in_force.key).decode()

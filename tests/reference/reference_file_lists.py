@@ -64,7 +64,7 @@ def read(  # noqa: C901 - one rule after the other
     """Read a file's records, and judge each."""
     records = list(csv.reader(io.StringIO(file.text.decode())))
     header = records[0]
-    # An empty line is no record, and takes no number.
+    # An empty line is not a record, and takes no number.
     records = [record for record in records if record]
     for number, record in enumerate(records[1:], 2):
         if not any(cell.strip() for cell in record):

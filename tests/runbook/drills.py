@@ -736,7 +736,7 @@ def delivery_failed(desk: Desk, words: str) -> None:
 
 
 def delivery_of(desk: Desk) -> dict[str, Any]:
-    """Return how the first delivery stands."""
+    """Return the status of the first delivery."""
     path = f"/v1/tenants/{desk.tenant}/deliveries"
     return dict(desk.relay.http.get(path).json()["deliveries"][0])
 

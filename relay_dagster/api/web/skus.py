@@ -27,7 +27,7 @@ routes = frame.page_router()
 _TEXT_FIELDS = ("sku", "price", "min_price", "vendor_id", "note")
 _MAX_DIGITS = 40
 _SKUS = frame.HOME + "/tenants/{tenant_id}/skus"
-_DONE = {
+_NOTICES = {
     "saved": "The override is saved. The next run uses it.",
     "removed": "The override is removed. The next run decides by your settings.",
 }
@@ -57,8 +57,8 @@ def show_sku(
     ``override`` is the change of the SKU's override that was just made. Without a SKU,
     the page lists the overrides of the SKUs that follow ``after``.
     """
-    done = _DONE.get(override, "")
-    return _sku_page(visit, sku.strip(), run, done=done, after=after)
+    notice = _NOTICES.get(override, "")
+    return _sku_page(visit, sku.strip(), run, notice=notice, after=after)
 
 
 def _sku_page(
@@ -66,12 +66,12 @@ def _sku_page(
     sku: str,
     run: str | None = None,
     rejected_form: visits.RejectedForm | None = None,
-    done: str = "",
+    notice: str = "",
     after: str = "",
 ) -> Response:
     """Return the page of a SKU, with the values and the errors of a rejected form.
 
-    ``done`` is a sentence about the change that was just made. Without a SKU, the page
+    ``notice`` is a sentence about the change that was just made. Without a SKU, the page
     lists the overrides whose SKUs follow ``after``.
     """
     status = get_status(visit.tenant_id, visit)
@@ -97,7 +97,7 @@ def _sku_page(
         sku=sku,
         explanation=lookup.explanation,
         near_sku=lookup.near_sku,
-        done=done,
+        notice=notice,
         next_run_at=status.next_run_at,
         verdict=lookup.verdict,
         override=_override_lines(override, shop.zone),

@@ -200,16 +200,16 @@ def _difference(parser: ParserConfig, check: VendorCheck) -> str:
     if guesses is None or guesses.format != "csv" or parser.format != "csv":
         return ""
     if guesses.delimiter != parser.delimiter:
-        found = _SEPARATORS.get(guesses.delimiter, guesses.delimiter)
+        separator = _SEPARATORS.get(guesses.delimiter, guesses.delimiter)
         expected = _SEPARATORS.get(parser.delimiter, parser.delimiter)
         return (
-            f"This file separates its columns with {found}, but {expected} are "
+            f"This file separates its columns with {separator}, but {expected} are "
             "expected."
         )
     if guesses.encoding != parser.encoding:
-        found = _ENCODINGS.get(guesses.encoding, guesses.encoding)
+        encoding = _ENCODINGS.get(guesses.encoding, guesses.encoding)
         expected = _ENCODINGS.get(parser.encoding, parser.encoding)
-        return f"The text encoding of this file is {found}, but {expected} is expected."
+        return f"The text encoding of this file is {encoding}, but {expected} is expected."
     return ""
 
 

@@ -124,8 +124,8 @@ def effect_of(rule: PriceRule) -> str:
 
 def _any_of(names: tuple[str, ...]) -> str:
     text = " or ".join(names[:_MAX_NAMES])
-    more = len(names) - _MAX_NAMES
-    return f"{text} or {more} more" if more > 0 else text
+    rest = len(names) - _MAX_NAMES
+    return f"{text} or {rest} more" if rest > 0 else text
 
 
 # --- guards -------------------------------------------------------------------------

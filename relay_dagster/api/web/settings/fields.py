@@ -56,7 +56,7 @@ class FieldErrors:
     """The errors of a form's fields, by the path of the fault."""
 
     faults: Sequence[ConfigFault] = ()
-    shown: set[ConfigFault] = field(default_factory=set)
+    shown_faults: set[ConfigFault] = field(default_factory=set)
 
     def take(self, option: Option, path: str) -> FieldError | None:
         """Return the error of a field, which no other field shows then.
@@ -64,15 +64,19 @@ class FieldErrors:
         A field shows the faults of its own path and of the paths below it.
         """
         for fault in self.faults:
-            is_own = fault.path == path or fault.path.startswith(f"{path}.")
-            if is_own and fault not in self.shown:
-                self.shown.add(fault)
+            is_of_field = fault.path == path or fault.path.startswith(
+                f"{path}."
+            )
+            if is_of_field and fault not in self.shown_faults:
+                self.shown_faults.add(fault)
                 return field_error(option, fault.message)
         return None
 
     def of_no_field(self) -> list[ConfigFault]:
         """Return the faults that no field has shown."""
-        return [fault for fault in self.faults if fault not in self.shown]
+        return [
+            fault for fault in self.faults if fault not in self.shown_faults
+        ]
 
 
 def field_error(option: Option, message: str) -> FieldError:

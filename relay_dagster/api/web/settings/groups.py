@@ -194,13 +194,13 @@ def shown_groups(
     groups: Sequence[Group], document: Mapping[str, Any], errors: FieldErrors
 ) -> list[ShownGroup]:
     """Return groups with the fields that show a config."""
-    shown = []
+    form_groups = []
     for group in groups:
         path = ".".join(map(str, group.path))
         section = section_at(document, group.path)
         fields = fields_of(path, group.options, section, errors)
-        shown.append(ShownGroup(group, fields))
-    return shown
+        form_groups.append(ShownGroup(group, fields))
+    return form_groups
 
 
 def apply_groups(

@@ -104,9 +104,9 @@ def _lines_since(
 
 def _summary(lines: Sequence[ChangeLine]) -> str:
     names = [line.setting for line in lines[:_MAX_NAMED_LINES]]
-    more = len(lines) - len(names)
-    if more > 0:
-        names.append(f"{more} more")
+    rest = len(lines) - len(names)
+    if rest > 0:
+        names.append(f"{rest} more")
     return "; ".join(names)
 
 

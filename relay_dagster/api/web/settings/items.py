@@ -211,14 +211,14 @@ def _change(
     def change(document: dict[str, Any]) -> Mapping[str, Any]:
         index = items.index(document, item_id)
         entries = items.items(document)
-        before: Mapping[str, Any] = {}
-        shown: Mapping[str, Any] = {}
+        stored_item: Mapping[str, Any] = {}
+        effective_item: Mapping[str, Any] = {}
         if index < len(entries):
-            before = entries[index]
-            shown = effective[index]
+            stored_item = entries[index]
+            effective_item = effective[index]
         path = ".".join(map(str, (*items.path, index)))
         options = options_of(items.section)
-        item = read_section(form, path, options, before, shown)
+        item = read_section(form, path, options, stored_item, effective_item)
         return items.with_items(
             document, [*entries[:index], item, *entries[index + 1 :]]
         )

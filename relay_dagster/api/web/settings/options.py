@@ -175,8 +175,8 @@ def _without_null(schema: Schema) -> Schema:
     """Return the schema without null, or the same schema if it does not accept null."""
     alternatives = schema.get("anyOf", ())
     if _NULL in alternatives:
-        others = [schema for schema in alternatives if schema != _NULL]
-        return others[0] if len(others) == 1 else {"anyOf": others}
+        schemas = [schema for schema in alternatives if schema != _NULL]
+        return schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
     types = schema.get("type")
     if isinstance(types, list) and "null" in types:
         return {**schema, "type": [name for name in types if name != "null"]}
