@@ -64,6 +64,21 @@ def test_changes_that_were_sent_too_late_are_reviewed_after_the_sign_in(
     assert stored(visitor)[0] == version + 1
 
 
+def test_a_new_vendor_that_was_sent_too_late_is_added_after_the_sign_in(
+    visitor: Visitor,
+) -> None:
+    path = f"{SETTINGS}/new-vendor"
+    late = send_late(visitor, path, **{"vendors.1.vendor_id": "bolt_works"})
+    assert SENT in late.text
+    key = visitor.world.issue_key(TENANT)
+    page = read_page(sign_in(visitor, read_page(late.content), key).content)
+    answer = visitor.client.post(path, data=form_of(page, path))
+    save(visitor, "new-vendor", read_page(answer.content))
+    _, document = stored(visitor)
+    vendor_ids = [vendor["vendor_id"] for vendor in document["vendors"]]
+    assert vendor_ids == ["vendor_1", "bolt_works"]
+
+
 @pytest.mark.parametrize(
     "changes",
     [
