@@ -292,6 +292,16 @@ def missing_catalog(vendor_id: str, location: str) -> CatalogFault:
     return of_catalog(fault)
 
 
+def no_earlier_catalog() -> CatalogFault:
+    """Return the fault of a run that uses the rows of a run without a catalog."""
+    return CatalogFault(
+        str(FailureCode.MISSING_CATALOG),
+        "missing catalog: the earlier run whose rows are used again had no catalog. Start "
+        "a run of all assets, or remove catalog from the config.",
+        CATALOG,
+    )
+
+
 def no_catalog_rows(total: int) -> CatalogFault:
     """Return the fault of a catalog without a valid row."""
     reason = "the file of the catalog has no row"

@@ -69,6 +69,19 @@ def catalog_state(fault: CatalogFault | None) -> VendorState:
     return VendorState(status, fault)
 
 
+def fault_of_earlier(catalog: VendorState) -> CatalogFault | None:
+    """Return the fault of the catalog of an earlier run whose rows are used again.
+
+    They are not matched if that run could not use its catalog, or had none.
+    """
+    if catalog.status.is_used:
+        return None
+    failure = catalog.failure
+    if failure is None:
+        return run_faults.no_earlier_catalog()
+    return CatalogFault(failure.error_code, failure.error_message, CATALOG)
+
+
 def _fault_of(
     catalog: VendorConfig,
     upload: VendorInput | None,

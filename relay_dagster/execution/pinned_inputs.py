@@ -9,9 +9,11 @@ from typing import Any
 
 from relay_core.config import Override, TenantConfig
 from relay_core.config.inputs.uploads import FileKind
-from relay_core.domain.codes import CATALOG, VendorStatus
+from relay_core.domain.codes import CATALOG, Stage, VendorStatus
 from relay_core.domain.records import ReportEntry
+from relay_core.domain.run_faults import failure_of
 from relay_core.validation import vendor_failures
+from relay_core.validation.catalog_input import fault_of_earlier
 from relay_core.validation.vendor_failures import (
     InputFile,
     InputVerdict,
@@ -170,8 +172,12 @@ def earlier_verdict(
     """Return the verdict on inputs that an earlier run has judged and read."""
     states = inputs.states()
     catalog = None
+    faults: Sequence[ReportEntry] = ()
     if config.catalog is not None:
         catalog = states.pop(CATALOG)
+        fault = fault_of_earlier(catalog)
+        if fault is not None:
+            faults = (fault,)
     warnings = []
     for vendor_id, state in states.items():
         if state.failure is not None and not state.status.is_used:
@@ -179,6 +185,8 @@ def earlier_verdict(
             warnings.append(vendor_failures.warning_of(vendor, state))
     vendor_inputs = inputs.vendor_inputs()
     return InputVerdict(
+        failure=failure_of(faults, Stage.FETCH_INPUTS),
+        faults=faults,
         states=states,
         warnings=warnings,
         catalog=catalog,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import dagster as dg
 import pytest
 
 from relay_core.domain.codes import RunStatus, Stage
@@ -12,6 +13,7 @@ from support.run_world import TENANT, World, failure_of
 
 pytestmark = pytest.mark.platform(backoff_base_seconds=0)
 
+LATER = "8f14e45f-ceea-4e7a-9b1c-0c7b1a2d3e4f"
 PRODUCTS = b"sku,brand,title,ean,part\nS1,Bosch,Drill,4006381333931,\nS2,,,,\n"
 ROWS = feed(
     "a,5,10.00,4006381333931",
@@ -37,6 +39,13 @@ def store_config(
             **catalog,
         },
     )
+
+
+def merge_again(world: World) -> dg.ExecuteInProcessResult:
+    """Return the result of a run that merges the rows of the last run that has some."""
+    world.request(LATER)
+    world.dispatch(run_id=LATER)
+    return world.execute(run_id=LATER, assets=["merged_inventory"])
 
 
 def test_a_run_matches_and_leaves_the_catalogs_files(world: World) -> None:
@@ -117,12 +126,45 @@ def test_later_assets_take_over_what_was_matched(world: World) -> None:
     world.upload("vendor_1", ROWS)
     assert world.run().success
     first = world.artifact("unmatched"), world.artifact("uncovered")
-    later = "8f14e45f-ceea-4e7a-9b1c-0c7b1a2d3e4f"
-    world.request(later)
-    world.dispatch(run_id=later)
-    assert world.execute(run_id=later, assets=["merged_inventory"]).success
-    assert world.artifact("uncovered", later) == first[1]
+    assert merge_again(world).success
+    assert world.artifact("uncovered", LATER) == first[1]
     assert (
-        world.report("run_summary", later)["catalog"]
+        world.report("run_summary", LATER)["catalog"]
         == (world.report("run_summary")["catalog"])
     )
+
+
+def test_later_assets_use_no_rows_of_a_run_before_the_catalog(
+    world: World,
+) -> None:
+    columns = {"extra_columns": ["ean", "part"], "gtin_column": "ean"}
+    world.store_config(vendor_document("vendor_1"), **columns)
+    world.upload("vendor_1", ROWS)
+    assert world.run().success
+    store_config(world, unmatched="leave_out")
+    world.upload("catalog", PRODUCTS)
+    message = (
+        "missing catalog: the earlier run whose rows are used again had no catalog. Start "
+        "a run of all assets, or remove catalog from the config."
+    )
+    assert failure_of(merge_again(world)) == f"missing_catalog: {message}"
+    record = world.record(LATER)
+    assert (record.status, record.failed_stage) == (
+        RunStatus.FAILED,
+        Stage.FETCH_INPUTS,
+    )
+    assert record.failure_class == "tenant_config"
+    (entry,) = world.report("errors", LATER)["entries"]
+    assert (entry["vendor_id"], entry["error_message"]) == ("catalog", message)
+
+
+def test_later_assets_use_no_rows_that_an_unreadable_catalog_has_not_matched(
+    world: World,
+) -> None:
+    store_config(world, unmatched="leave_out")
+    world.upload("catalog", b"sku\nS1,\xff\n")
+    world.upload("vendor_1", ROWS)
+    failure = failure_of(world.run())
+    assert failure.startswith("DECODE_ERROR: ")
+    assert failure_of(merge_again(world)) == failure
+    assert world.record(LATER).failure_class == "tenant_config"
