@@ -66,7 +66,7 @@ class VendorPass:
     """The way of the vendors through their steps, in order.
 
     A feed is read on this thread. `finish`, which needs all rows of a vendor, runs on a
-    thread beside the reading of the next feed.
+    thread beside the reading of the next feeds.
     """
 
     config: TenantConfig

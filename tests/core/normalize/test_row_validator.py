@@ -64,14 +64,14 @@ def opened(*arguments):
     parsed = open_feed(*arguments)
     read_records = parsed.csv.read_records
 
-    def noted(records):
+    def noted(records, is_ragged):
         # The first reading has to begin the loading of the contracts.
         deadline = time.monotonic() + 60
         while sizes and has_fault and not row_checks.are_contracts_loaded():
             assert time.monotonic() < deadline
             time.sleep(0.001)
         sizes.append(records.count(b"\\n"))
-        return read_records(records)
+        return read_records(records, is_ragged)
 
     return replace(parsed, csv=parsed.csv._replace(read_records=noted))
 
