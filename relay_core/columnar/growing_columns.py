@@ -23,6 +23,7 @@ from relay_core.columnar.text import (
 _MIN_BYTES = 1 << 16
 _HUGE_PAGES = 4 << 20
 """From this size on, ask for pages of 2 MB: that is 512 times fewer page faults."""
+_HUGE_PAGE = 2 << 20
 
 
 class GrowingArray:
@@ -31,13 +32,13 @@ class GrowingArray:
     Nothing can be appended while a view that `array` returned is in use.
 
     Attributes:
-        size: The number of values.
+        size: The number of values; the first ones are zeros.
     """
 
-    def __init__(self, dtype: npt.DTypeLike) -> None:
+    def __init__(self, dtype: npt.DTypeLike, size: int = 0) -> None:
         self._dtype = np.dtype(dtype)
-        self._pages = _new_pages(_MIN_BYTES)
-        self.size = 0
+        self._pages = _new_pages(max(size * self._dtype.itemsize, _MIN_BYTES))
+        self.size = size
 
     def append(self, values: npt.NDArray[Any]) -> None:
         """Append values; numpy casts them to the column's type."""
@@ -133,4 +134,12 @@ class GrowingTexts:
 
 
 def _new_pages(size: int) -> mmap.mmap:
-    return mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    is_large = size >= _HUGE_PAGES
+    # The system aligns large pages only in what consists of them alone.
+    unit = _HUGE_PAGE if is_large else mmap.PAGESIZE
+    whole_size = -(-size // unit) * unit
+    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+    pages = mmap.mmap(-1, whole_size, flags=flags)
+    if is_large and hasattr(mmap, "MADV_HUGEPAGE"):
+        pages.madvise(mmap.MADV_HUGEPAGE)
+    return pages

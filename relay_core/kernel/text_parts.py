@@ -120,8 +120,7 @@ def _scanned(
     """Return a part of a text, as far as there is room for its rows."""
     size = limit - start
     # Pages of their own: the heap would keep those of rows that are released.
-    rows = GrowingArray(np.uint8)
-    rows.skip(room)
+    rows = GrowingArray(np.uint8, room)
     offsets = np.empty(size // 16 + 64, np.int64)
     numbers = np.empty(len(offsets), np.int64)
     doubts = np.empty((size // 64 + 64, 4), np.int64)
