@@ -7,7 +7,8 @@ values of plain records into rows. Every other record is doubtful: `scan` lists 
 another reader must read it. The forms are a strict part of those that the other reader
 reads, and the values are the same.
 
-Suppliers' bytes are read by checked indices alone. ``rows.pxi`` has the format of rows.
+Suppliers' bytes are read by checked indices, or by pointers within a range that was
+checked before. ``rows.pxi`` has the format of rows.
 """
 
 import numpy as np
