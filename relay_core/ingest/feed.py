@@ -24,7 +24,9 @@ from relay_core.ingest.charset import likely_encodings
 Buffer = bytes | bytearray | memoryview
 
 _BOM = "\ufeff".encode()
-_PIECE_BYTES = 1 << 16  # larger texts are in fresh pages each time, which takes longer
+_PIECE_BYTES = (
+    1 << 16
+)  # larger texts are in fresh pages each time, which takes longer
 
 
 @dataclass(frozen=True, slots=True)
