@@ -5,8 +5,10 @@ only checks the size of cells and the number of columns.
 """
 
 import codecs
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -15,6 +17,7 @@ import pyarrow as pa
 from relay_core.columnar.arrays import RecordNumbers, RowMask, WholeNumbers
 from relay_core.columnar.growing_columns import GrowingArray
 from relay_core.columnar.text import offsets_and_bytes
+from relay_core.columnar.threads import ordered_map
 from relay_core.domain.cell_rules import shorten
 from relay_core.domain.codes import FailureCode
 from relay_core.domain.errors import FeedUnreadableError
@@ -24,9 +27,10 @@ from relay_core.ingest.charset import likely_encodings
 Buffer = bytes | bytearray | memoryview
 
 _BOM = "\ufeff".encode()
-_PIECE_BYTES = (
-    1 << 16
-)  # larger texts are in fresh pages each time, which takes longer
+_CHECKED_BYTES = 4 << 20
+"""The approximate size of the pieces of a text that threads check."""
+_PIECE_BYTES = 1 << 16
+"""The size of the pieces that are decoded: larger ones are in fresh pages each time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,17 +272,41 @@ def decode_feed(data: Buffer, encoding: str) -> memoryview:
 
 
 def _checked_utf8(text: memoryview) -> memoryview:
-    if not len(text):
-        return text
-    offsets = np.array([0, len(text)])
-    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(text)]
-    array = pa.Array.from_buffers(pa.large_binary(), 1, buffers)
+    starts = [
+        _character_start(text, position)
+        for position in range(0, len(text), _CHECKED_BYTES)
+    ]
+    pieces = [text[start:end] for start, end in pairwise([*starts, len(text)])]
     try:
-        array.cast(pa.large_string())
+        deque(ordered_map(_check_utf8, pieces), maxlen=0)
     except pa.ArrowInvalid:
         str(text, "utf-8")  # raises the error with the offset
         raise
     return text
+
+
+def _character_start(text: memoryview, position: int) -> int:
+    """Return the first position from ``position`` on at which a character starts.
+
+    If none of the next four bytes starts one, the text is not UTF-8, and neither is the
+    piece that starts at ``position``.
+    """
+    for start in range(position, min(position + 4, len(text))):
+        if text[start] & 0xC0 != 0x80:
+            return start
+    return position
+
+
+def _check_utf8(text: memoryview) -> None:
+    """Check a piece of a text.
+
+    Raises:
+        pa.ArrowInvalid: It is not UTF-8.
+    """
+    offsets = np.array([0, len(text)])
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(text)]
+    array = pa.Array.from_buffers(pa.large_binary(), 1, buffers)
+    array.cast(pa.large_string())
 
 
 def _transcoded(data: memoryview, encoding: str) -> memoryview:

@@ -40,6 +40,32 @@ def test_a_text_is_the_same_wherever_its_pieces_end(
     assert decoded == data.decode(encoding).removeprefix("\ufeff")
 
 
+@given(
+    st.binary(max_size=8) | st.text("aé€日😀", max_size=6).map(str.encode),
+    st.binary(max_size=3),
+    st.integers(1, 5),
+)
+def test_utf_8_is_judged_the_same_wherever_its_pieces_end(
+    text: bytes, end: bytes, piece: int
+) -> None:
+    data = text + end
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        offset: int | None = error.start
+    else:
+        offset = None
+
+    with mock.patch.object(feed_module, "_CHECKED_BYTES", piece):
+        if offset is None:
+            decode_feed(data, "utf-8")
+            return
+        with pytest.raises(
+            FeedUnreadableError, match=f"at byte offset {offset} "
+        ):
+            decode_feed(data, "utf-8")
+
+
 @pytest.mark.parametrize(
     ("encoding", "data", "offset"),
     [
