@@ -274,9 +274,10 @@ def decode_feed(data: Buffer, encoding: str) -> memoryview:
 def _checked_utf8(text: memoryview) -> memoryview:
     starts = [
         _character_start(text, position)
-        for position in range(0, len(text), _CHECKED_BYTES)
+        for position in range(_CHECKED_BYTES, len(text), _CHECKED_BYTES)
     ]
-    pieces = [text[start:end] for start, end in pairwise([*starts, len(text)])]
+    bounds = pairwise([0, *starts, len(text)])
+    pieces = [text[start:end] for start, end in bounds]
     try:
         deque(ordered_map(_check_utf8, pieces), maxlen=0)
     except pa.ArrowInvalid:
@@ -288,13 +289,14 @@ def _checked_utf8(text: memoryview) -> memoryview:
 def _character_start(text: memoryview, position: int) -> int:
     """Return the first position from ``position`` on at which a character starts.
 
-    If none of the next four bytes starts one, the text is not UTF-8, and neither is the
-    piece that starts at ``position``.
+    If none of four bytes starts one, return the position behind them: they are not
+    UTF-8, wherever the text is cut.
     """
-    for start in range(position, min(position + 4, len(text))):
+    end = min(position + 4, len(text))
+    for start in range(position, end):
         if text[start] & 0xC0 != 0x80:
             return start
-    return position
+    return end
 
 
 def _check_utf8(text: memoryview) -> None:
