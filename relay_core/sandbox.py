@@ -5,7 +5,6 @@ sandbox that starts another shares its limits with it: both are refused memory, 
 inner one takes processor time of the outer one, and they end together.
 """
 
-import errno
 import importlib
 import os
 import resource
@@ -19,7 +18,7 @@ from contextlib import suppress
 from multiprocessing import connection
 from typing import Any, Protocol, TypeAlias
 
-from relay_core.domain.errors import RelayError
+from relay_core.domain.errors import RelayError, is_out_of_memory
 
 Ask: TypeAlias = Callable[[Any], Any]
 """Gets what a task needs from the process that started the sandbox."""
@@ -381,22 +380,10 @@ def _run_task(pipe: "connection.Connection[Any, Any]") -> tuple[str, Any]:
         return _ERROR, error
     except Exception as error:  # noqa: BLE001 - the process that asked raises it
         kind = TaskFailedError
-        if _is_out_of_memory(error):
+        if is_out_of_memory(error):
             kind = TaskOutOfMemoryError
         return _ERROR, kind(traceback.format_exc())
     return _END, None
-
-
-def _is_out_of_memory(error: BaseException | None) -> bool:
-    """Return True if an error, or one that led to it, is that memory was refused."""
-    while error is not None:
-        if isinstance(error, MemoryError):
-            return True
-        # Pages that the system maps, or moves to make room, are refused with this error.
-        if isinstance(error, OSError) and error.errno == errno.ENOMEM:
-            return True
-        error = error.__cause__ or error.__context__
-    return False
 
 
 def _remaining_cpu_seconds() -> float:

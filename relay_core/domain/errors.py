@@ -1,5 +1,6 @@
 """The errors of the engine, each with its ``error_code``."""
 
+import errno
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -113,3 +114,24 @@ def first_faults(faults: Iterable[ConfigFault]) -> Iterator[ConfigFault]:
     remaining_count = sum(1 for _ in remaining_faults)
     if remaining_count:
         yield ConfigFault("", f"... and {remaining_count} more")
+
+
+_NO_THREAD = ("can't start new thread", "Failed to launch worker thread")
+"""The messages of Python and Arrow if there is no memory for a thread's stack."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return True if an error, or one that led to it, is the system's refusal of memory."""
+    cause: BaseException | None = error
+    while cause is not None:
+        # Pages that the system maps, or moves to make room, are refused with an OSError.
+        if isinstance(cause, OSError):
+            is_refusal = cause.errno == errno.ENOMEM
+        else:
+            is_refusal = isinstance(cause, MemoryError) or any(
+                message in str(cause) for message in _NO_THREAD
+            )
+        if is_refusal:
+            return True
+        cause = cause.__cause__ or cause.__context__
+    return False

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import Any
 
 from relay_core.domain.codes import FailureClass, Stage, class_of
 
@@ -160,7 +160,8 @@ class Doubt:
         return f"{self.path}: {self.message}{samples}"
 
 
-class PartUpload(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class PartUpload:
     """The newest file of a part of a vendor in a run."""
 
     part_id: str | None  # None for the vendor's base

@@ -5,13 +5,13 @@ used or not. If a machine runs out of memory all the same, the system ends its r
 before the processes that serve everybody.
 """
 
-import errno
 import os
 import resource
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from relay_core.domain.errors import is_out_of_memory
 from relay_core.publish.report.content import load_templates
 from relay_core.validation.row_checks import are_contracts_loaded
 
@@ -24,8 +24,6 @@ in December 2026).
 _MAPPED = Path("/proc/self/statm")
 _OOM_SCORE = Path("/proc/self/oom_score_adj")
 _SCORE_OF_RUNS = 500
-_NO_THREAD = ("can't start new thread", "Failed to launch worker thread")
-"""The messages of Python and Arrow if there is no memory for a thread's stack."""
 
 
 @dataclass(eq=False)
@@ -67,14 +65,7 @@ class MemoryLimit:
 
     def is_reached(self, error: BaseException) -> bool:
         """Return True if an error was caused by the system's refusal of memory."""
-        if not self.megabytes:
-            return False
-        cause: BaseException | None = error
-        while cause is not None:
-            if _is_of_memory(cause):
-                return True
-            cause = cause.__cause__ or cause.__context__
-        return False
+        return bool(self.megabytes) and is_out_of_memory(error)
 
 
 def _set_limit(wanted_bytes: int) -> None:
@@ -91,11 +82,3 @@ def _write_score(score: int) -> None:
     """Set how soon this process ends if memory is short; not all systems allow it."""
     with suppress(OSError):
         _OOM_SCORE.write_text(f"{score}\n", "ascii")
-
-
-def _is_of_memory(error: BaseException) -> bool:
-    if isinstance(error, OSError):
-        return error.errno == errno.ENOMEM
-    if isinstance(error, MemoryError):
-        return True
-    return any(message in str(error) for message in _NO_THREAD)

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -109,6 +110,14 @@ class Map:
                 column.skip(1 << 24)
         except OSError as error:
             raise RuntimeError("the column cannot grow") from error
+
+
+class Stack:
+    """A task that starts a thread whose stack takes a gigabyte."""
+
+    def __call__(self, ask: Ask) -> Any:
+        threading.stack_size(1 << 30)
+        threading.Thread(target=int).start()
 
 
 class Spend:
@@ -273,7 +282,9 @@ def test_a_process_that_was_refused_memory_is_replaced() -> None:
         pool.close()
 
 
-@pytest.mark.parametrize("task", [Hoard(), Inner(Hoard()), Map(), Inner(Map())])
+@pytest.mark.parametrize(
+    "task", [Hoard(), Inner(Hoard()), Map(), Inner(Map()), Stack()]
+)
 def test_the_memory_of_a_sandbox_is_refused_to_the_processes_that_it_starts(
     task: Any,
 ) -> None:
