@@ -525,8 +525,9 @@ def test_a_run_that_needs_more_memory_than_it_may_have_fails_at_once(
 ) -> None:
     """In a process of its own, as the limit is of a process."""
     config = bench.write("config.json", config_document())
+    # The rows take more than the addresses that are left for the contracts of rows.
     data = bench.write(
-        "feed.csv", feed(*[f"SKU-{n},1,2.50" for n in range(1_500_000)])
+        "feed.csv", feed(*[f"SKU-{n:040},1,2.50" for n in range(3_000_000)])
     )
     command = [sys.executable, "scripts/local_run.py", f"--config={config}"]
     command += [f"--vendor-file=vendor_1={data}", f"--output-dir={bench.out}"]
