@@ -12,9 +12,10 @@ from relay_core.columnar.csv_text import TEXT_KINDS, Column
 from relay_core.columnar.text import offsets_and_bytes, without_nulls
 from relay_core.domain.columns import Kind
 from relay_core.kernel import compiled
+from relay_core.kernel.written_lines import written_lines
 
 _LINE_BYTES = 128
-"""The room for a line; lines that need more get more."""
+"""The room for a line."""
 _Field: TypeAlias = tuple[int, WholeNumbers, Bytes | None]
 """A column as the kernel's `write_fields` takes it."""
 
@@ -43,25 +44,17 @@ def _lines_of_kernel(
 ) -> memoryview:
     fields = [_field_of(column) for column in columns]
     row_count = len(columns[0].cells)
-    room = _LINE_BYTES * row_count
-    pieces = [np.zeros(0, np.uint8)]
-    row = 0
-    while row < row_count:
-        out = np.empty(room, np.uint8)
-        next_row, used = compiled.scan.write_fields(
+
+    def write(row: int, out: Bytes) -> tuple[int, int]:
+        return compiled.scan.write_fields(
             fields,
             row,
             row_count,
             ord(delimiter),
             out,
         )
-        pieces.append(out[:used])
-        if next_row == row:
-            room *= 4  # one line needs more
-        row = next_row
-    if len(pieces) == 2:
-        return memoryview(pieces[1].data)
-    return memoryview(np.concatenate(pieces).data)
+
+    return written_lines(write, row_count, _LINE_BYTES)
 
 
 def _field_of(column: Column) -> _Field:

@@ -6,7 +6,7 @@
 # long), the instant, the quantity, the lead time, and each amount that is there. An instant
 # has four bytes, as seconds, and a quantity and a lead time two bytes each, as one more
 # than the number; long ones have eight, as microseconds, and four. An amount has four
-# bytes, a long one six. A length is one byte; 255 stands for a length of four bytes, which
+# bytes, a long one six. A length is one byte; 255 means a length of four bytes, which
 # follow the lengths of all texts, in order. A null number is -1, and a null text is empty.
 #
 # A row is checked once against its buffer, which has room for another head behind it.

@@ -34,6 +34,7 @@ from relay_core.kernel.row_columns import (
     with_empty_texts,
 )
 from relay_core.kernel.text_parts import TextPart
+from relay_core.kernel.written_lines import written_lines
 from relay_core.normalize.typed_batch import TypedBatch, null_cells, typed
 from relay_core.products.matched_rows import key_codes
 from relay_core.products.matcher import ProductMatcher
@@ -47,7 +48,7 @@ if TYPE_CHECKING:  # the kernel may be missing
 
 _NO_CELL = np.zeros(0, np.uint8)
 _LINE_BYTES = 256
-"""The room for a line; a block of lines that needs more gets more."""
+"""The room for a line."""
 _NULL = -1
 _BUFFER_BITS = 40
 """The bits of a row's offset that are its offset in a buffer."""
@@ -356,19 +357,13 @@ class PackedRows:
         """Return the lines of normalized.csv of some rows."""
         reader = self.reader()
         encoded_id = vendor_id.encode()
-        pieces = []
-        room = _LINE_BYTES * len(rows)
         places = self.offsets.take(rows)
-        while len(places):
-            out = np.empty(room, np.uint8)
-            count, used = reader.write_lines(places, encoded_id, out)
-            pieces.append(out[:used])
-            places = places[count:]
-            if not count:
-                room *= 4  # one line needs more
-        if len(pieces) == 1:
-            return memoryview(pieces[0].data)
-        return memoryview(np.concatenate([_NO_CELL, *pieces]).data)
+
+        def write(row: int, out: Bytes) -> tuple[int, int]:
+            count, used = reader.write_lines(places[row:], encoded_id, out)
+            return row + count, used
+
+        return written_lines(write, len(places), _LINE_BYTES)
 
 
 @cache
