@@ -13,11 +13,10 @@ from relay_core.config import load_config
 from relay_core.kernel import compiled, text_parts
 from support import kernel_examples
 from support.builders import config_document, vendor_document
+from support.kernel import needs_kernel
 from support.kernel_examples import Example, difference, examples, read
 
-pytestmark = pytest.mark.skipif(
-    not compiled.is_installed, reason="the kernel was not compiled"
-)
+pytestmark = needs_kernel
 FEEDS = Path(__file__).parents[2] / "data" / "feeds"
 PLAIN = Example(
     load_config(

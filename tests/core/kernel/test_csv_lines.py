@@ -14,10 +14,8 @@ from relay_core.columnar.csv_text import Column
 from relay_core.domain.columns import Kind
 from relay_core.kernel import compiled, csv_lines
 from relay_core.validation.row_schemas import CENTS, INSTANT
+from support.kernel import needs_kernel
 
-needs_kernel = pytest.mark.skipif(
-    not compiled.is_installed, reason="there is no kernel to compare with"
-)
 SECOND = 1_000_000
 WHOLE = st.integers(-(2**31), 2**31 - 1)
 AMOUNTS = st.integers(-(10**17), 10**17)

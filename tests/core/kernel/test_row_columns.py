@@ -19,13 +19,12 @@ from relay_core.kernel.row_columns import (
     with_empty_texts,
 )
 from relay_core.validation.row_schemas import OFFER_SCHEMA
+from support.kernel import needs_kernel
 
 if TYPE_CHECKING:
     from relay_core.kernel.scan import RowReader
 
-pytestmark = pytest.mark.skipif(
-    not compiled.is_installed, reason="the kernel was not compiled"
-)
+pytestmark = needs_kernel
 TEXTS = ("sku", "vendor_sku", "brand", "title")
 LONG = "a very long title " * 20
 # The texts of each row, and its numbers in the order of `NUMBERS`

@@ -49,6 +49,8 @@ def sanitizer() -> str | None:
     return " ".join(paths) if all(map(os.path.isabs, paths)) else None
 
 
+# The libraries are parts of gcc that some systems package apart. Without them, the kernel
+# cannot be compiled for these tests; without gcc, there is no kernel at all.
 pytestmark = pytest.mark.skipif(
     sanitizer() is None, reason="gcc has no sanitizers here"
 )

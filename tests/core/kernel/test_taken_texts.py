@@ -11,10 +11,8 @@ from hypothesis import strategies as st
 from relay_core.columnar import text as texts
 from relay_core.kernel import compiled
 from relay_core.kernel.taken_texts import take_short
+from support.kernel import needs_kernel
 
-needs_kernel = pytest.mark.skipif(
-    not compiled.is_installed, reason="there is no kernel to compare with"
-)
 TEXTS = st.lists(st.none() | st.text("aé", max_size=40), min_size=4, max_size=8)
 
 

@@ -16,10 +16,8 @@ from relay_core.kernel import compiled
 from relay_core.merge.competition import best_of_groups, compete
 from relay_core.merge.criteria import Criterion
 from relay_core.merge.vendor_offers import VENDOR_RANK
+from support.kernel import needs_kernel
 
-needs_kernel = pytest.mark.skipif(
-    not compiled.is_installed, reason="there is no kernel to compare with"
-)
 OFFERS = st.lists(
     st.tuples(
         st.integers(0, 3),

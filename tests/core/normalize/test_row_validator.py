@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from relay_core.kernel import compiled
+from support.kernel import needs_kernel
 
 PROGRAM = """
 import sys
@@ -65,7 +65,8 @@ def opened(*arguments):
     read_records = parsed.csv.read_records
 
     def noted(records, is_ragged):
-        # The first reading has to begin the loading of the contracts.
+        # The first reading has to begin the loading of the contracts, on a thread that
+        # nothing else here can wait for.
         deadline = time.monotonic() + 60
         while sizes and has_fault and not row_checks.are_contracts_loaded():
             assert time.monotonic() < deadline
@@ -98,9 +99,7 @@ print(sizes, is_loaded, vendor.total_rows, vendor.invalid_rows)
 """
 
 
-@pytest.mark.skipif(
-    not compiled.is_installed, reason="the kernel was not compiled"
-)
+@needs_kernel
 @pytest.mark.parametrize(
     ("row", "has_fault", "facts"),
     [

@@ -15,11 +15,9 @@ from relay_core.normalize.vendor import VendorRows, sorted_rows
 from relay_core.normalize.vendor_feed import FeedReader, VendorFeed
 from relay_core.validation.row_schemas import OFFER_SCHEMA
 from support.builders import REQUESTED_AT, tenant_config, vendor_document
+from support.kernel import needs_kernel
 
-# An installation may lack the kernel, and then reads every feed without it.
-pytestmark = pytest.mark.skipif(
-    not compiled.is_installed, reason="the kernel was not compiled"
-)
+pytestmark = needs_kernel
 CONFIG = tenant_config(vendor_document("a"))
 HEADER = b"sku,quantity_available,lead_time_days,cost,title,updated_at\n"
 PLAIN_ROW = b"A%05d,5,2,1.25,a bolt,2026-01-01T00:00:00Z\n"

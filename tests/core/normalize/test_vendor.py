@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 from unittest import mock
 
@@ -28,6 +29,20 @@ from support.normalizing import entries_of, normalize_vendors, offers_of
 CONFIG = tenant_config(vendor_document("a"), vendor_document("b"))
 
 
+@contextmanager
+def noted_reads(events: list[str]) -> Iterator[None]:
+    """Note in ``events`` when each feed has been read."""
+    judge_columns = vendor_feed._judge_columns
+
+    def judge(*arguments: Any) -> NormalizedVendor:
+        vendor = judge_columns(*arguments)
+        events.append(f"read {vendor.vendor_id}")
+        return vendor
+
+    with mock.patch.object(vendor_feed, "_judge_columns", judge):
+        yield
+
+
 def normalized(
     *feeds: bytes, happened: list[str] | None = None, entries: int = 10_000
 ) -> list[NormalizedVendor]:
@@ -38,19 +53,12 @@ def normalized(
         for vendor, data in zip(CONFIG.vendors, feeds, strict=True)
     ]
 
-    judge_columns = vendor_feed._judge_columns
-
-    def judge(*given: Any) -> NormalizedVendor:
-        vendor = judge_columns(*given)
-        events.append(f"read {vendor.vendor_id}")
-        return vendor
-
     class Sink(MemorySink):
         def write(self, key: str, chunks: Iterable[bytes | memoryview]) -> None:
             lines = b"".join(chunks).count(b"\n") - 1
             events.append(f"write {lines} of {key.split('/')[1]}")
 
-    with mock.patch.object(vendor_feed, "_judge_columns", judge):
+    with noted_reads(events):
         return normalize_vendors(
             CONFIG, given, sink=Sink(), limits=Limits(report_entries=entries)
         )
@@ -80,12 +88,6 @@ def normalize_four(
         limits: The limits of feeds.
     """
     config = tenant_config(*map(vendor_document, "abcd"))
-    judge_columns = vendor_feed._judge_columns
-
-    def judge(*arguments: Any) -> NormalizedVendor:
-        vendor = judge_columns(*arguments)
-        events.append(f"read {vendor.vendor_id}")
-        return vendor
 
     class Sink(MemorySink):
         def write(self, key: str, chunks: Iterable[bytes | memoryview]) -> None:
@@ -95,7 +97,7 @@ def normalize_four(
         VendorFeed.of_one(vendor, feed("A,1,2.00"), "f.csv")
         for vendor in config.vendors
     ]
-    with mock.patch.object(vendor_feed, "_judge_columns", judge):
+    with noted_reads(events):
         normalize_vendors(config, feeds, sink=Sink(), limits=limits)
 
 
