@@ -25,8 +25,8 @@ def written_lines(
     row = 0
     while row < row_count:
         out = np.empty(room, np.uint8)
-        next_row, used = write(row, out)
-        pieces.append(out[:used])
+        next_row, size = write(row, out)
+        pieces.append(out[:size])
         if next_row == row:
             room *= 4  # one line needs more
         row = next_row

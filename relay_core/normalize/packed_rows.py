@@ -360,8 +360,8 @@ class PackedRows:
         places = self.offsets.take(rows)
 
         def write(row: int, out: Bytes) -> tuple[int, int]:
-            count, used = reader.write_lines(places[row:], encoded_id, out)
-            return row + count, used
+            count, size = reader.write_lines(places[row:], encoded_id, out)
+            return row + count, size
 
         return written_lines(write, len(places), _LINE_BYTES)
 

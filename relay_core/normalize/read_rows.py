@@ -140,8 +140,8 @@ class ReadRows:
             if skus is None or not len(skus)
             else skus[-1].as_py(),
         )
-        kept = VendorColumns(columns, np.flatnonzero(~is_rejected))
-        return AcceptedRows(vendor, kept, log, self.deleted_skus)
+        valid_columns = VendorColumns(columns, np.flatnonzero(~is_rejected))
+        return AcceptedRows(vendor, valid_columns, log, self.deleted_skus)
 
     def ordered(self, room: ReportRoom) -> "SortedVendor":
         """Return the valid rows in order of SKU, then of rows; this consumes the rows.
@@ -172,9 +172,11 @@ class ReadRows:
             return order_by_text(skus, is_used).rows
 
         vendor, in_order = with_reports(rows.vendor, rows.log, room, order)
-        kept = VendorColumns(columns, in_order)
-        vendor = self._with_matched(vendor, is_valid, kept)
-        return SortedVendor(vendor, kept, ReadyLines(self.lines.consume()))
+        valid_columns = VendorColumns(columns, in_order)
+        vendor = self._with_matched(vendor, is_valid, valid_columns)
+        return SortedVendor(
+            vendor, valid_columns, ReadyLines(self.lines.consume())
+        )
 
     def _taken_out(self, row_count: int) -> RowMask:
         """Return which rows are no offers because no product matches them."""

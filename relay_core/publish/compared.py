@@ -126,7 +126,7 @@ class FeedComparer:
         normalized: Normalized,
     ) -> Compared:
         """Return a feed with the rows that it keeps, its changes and guards."""
-        kept = KeptRows(
+        kept_rows = KeptRows(
             merged,
             baseline,
             feeds,
@@ -135,8 +135,10 @@ class FeedComparer:
         )
         quarantine = None
         if self.is_judged(feeds.before):
-            quarantine = kept.quarantine(normalized.used, self.config_version)
-        kept.missing_skus()
+            quarantine = kept_rows.quarantine(
+                normalized.used, self.config_version
+            )
+        kept_rows.missing_skus()
         vendor_ids = [vendor.vendor_id for vendor in self.vendors]
         valid_rows = valid_rows_of(
             vendor_ids,
@@ -144,7 +146,7 @@ class FeedComparer:
             normalized.states,
         )
         feed_changes, guards = self.judge(
-            kept.joined,
+            kept_rows.joined,
             baseline.context,
             normalized.states,
             valid_rows,
@@ -158,7 +160,7 @@ class FeedComparer:
         if not holds_feeds:
             warnings += map(_warning_of_guard, tripped)
         return Compared(
-            merged=kept.merged.with_warnings(*warnings),
+            merged=kept_rows.merged.with_warnings(*warnings),
             changes=feed_changes,
             guards=guards,
             is_held=holds_feeds and bool(tripped),
@@ -197,7 +199,11 @@ class FeedComparer:
             feeds,
             exempt=exempt_vendors,
             vendor_rows=vendor_rows,
-            left_out=[each.sku for each in self.overrides if each.leave_out],
+            left_out=[
+                override.sku
+                for override in self.overrides
+                if override.leave_out
+            ],
         )
         if not results and self.config.guards.quarantine is None:
             return feed_changes, None
