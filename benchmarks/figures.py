@@ -253,7 +253,7 @@ def _of_starts(rounds: int) -> Iterator[Figure]:
         local = [script, *wanted, "--output-dir", str(place / "out")]
         for name, arguments, goal in (
             ("local_run.py of one row", local, "0.8 s"),
-            ("API", ["-c", "import relay_dagster.api.app"], "0.7 s"),
+            ("API", ["-c", "import relay_dagster.server.app"], "0.7 s"),
             (
                 "run process",
                 ["-c", "import relay_dagster.definitions"],

@@ -93,7 +93,7 @@ def bootstrap(
 @app.command()
 def api(host: Host = "127.0.0.1", port: Port = 8000) -> None:
     """Serve the HTTP API until a signal stops it."""
-    from relay_dagster.api.app import serve
+    from relay_dagster.server.app import serve
 
     serve(host, port)
 

@@ -17,7 +17,7 @@ ENGINE = ("numpy", "pandas", "pandera", "pyarrow", "jinja2")
 SERVERS = ("fastapi", "starlette", "uvicorn", "httpx", "celery")
 SYSTEM = ("dagster", "boto3", "botocore", "sqlalchemy", *SERVERS)
 API, RUN_PROCESS = (
-    "import relay_dagster.api.app",
+    "import relay_dagster.server.app",
     "import relay_dagster.definitions",
 )
 LOCAL_RUN = (

@@ -18,13 +18,13 @@ from httpx import Response
 from relay_core.domain.codes import Stage
 from relay_core.domain.records import RunFailure, VendorResult
 from relay_core.sandbox import SandboxPool
-from relay_dagster.api.app import create_app
-from relay_dagster.api.assembly import ENGINE_MODULES
 from relay_dagster.api.engine_tasks import EngineTasks, TaskSlots
 from relay_dagster.api.http.connections import server_options
 from relay_dagster.api.limits import DEFAULT_API_LIMITS, ApiLimits
 from relay_dagster.aws.job_queue import Message
 from relay_dagster.runs.model import Outcome, RunRecord
+from relay_dagster.server.app import create_app
+from relay_dagster.server.assembly import ENGINE_MODULES
 from relay_dagster.wiring import Platform
 from support.builders import config_document
 from support.fakes import held_outcome, published_outcome

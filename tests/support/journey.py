@@ -9,8 +9,8 @@ from contextlib import contextmanager
 import dagster as dg
 from fastapi.testclient import TestClient
 
-from relay_dagster.api.app import create_app
 from relay_dagster.orchestration.build import build_defs
+from relay_dagster.server.app import create_app
 from relay_dagster.wiring import Platform
 from support.builders import config_document, feed
 from support.fakes import embedded_platform

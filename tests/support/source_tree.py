@@ -59,6 +59,8 @@ ORDER: dict[str, tuple[tuple[str, ...], ...]] = {
         ("maintenance",),
         ("orchestration",),
         ("api",),
+        ("web",),
+        ("server",),
         ("client",),
         ("replay",),
         ("first_config",),
