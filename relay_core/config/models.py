@@ -25,6 +25,7 @@ from relay_core.config.parser import ParserConfig
 from relay_core.config.reading.scalars import type_name
 from relay_core.config.refusals import refuse
 from relay_core.domain.cell_rules import MONEY_LIMIT
+from relay_core.domain.codes import OutputFormat
 from relay_core.domain.columns import DERIVED_COLUMNS, source_column
 from relay_core.domain.limits import DEFAULT_LIMITS
 
@@ -344,7 +345,6 @@ class GuardsConfig(values.Section):
     quarantine: QuarantineConfig | None = None
 
 
-OutputFormat = Literal["csv", "tsv", "jsonl", "parquet"]
 _MISSING_SKU_DAYS = 30
 
 
