@@ -153,7 +153,10 @@ class FallbackPolicy:
                 vendor.vendor_id,
             )
             warnings = (*normalized.warnings, warning)
-            ordered.vendor = replace(normalized, warnings=warnings)
+            # A vendor whose file has no row is counted with zeros.
+            ordered.vendor = replace(
+                normalized, warnings=warnings, is_read=True
+            )
         return ordered
 
     def _left_out(
