@@ -155,7 +155,9 @@ class FallbackPolicy:
             warnings = (*normalized.warnings, warning)
             # A vendor whose file has no row is counted with zeros.
             ordered.vendor = replace(
-                normalized, warnings=warnings, is_read=True
+                normalized,
+                warnings=warnings,
+                is_read=normalized.is_read or normalized.has_empty_file,
             )
         return ordered
 
