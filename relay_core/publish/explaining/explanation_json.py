@@ -49,7 +49,7 @@ def outcome_of(
         "channels": [],
     }
     if overrides:
-        outcome["override"] = overrides[0].as_dict()
+        outcome["override"] = overrides[0].as_reported()
     feed_rows = [*kept, *quarantined]
     if explained is None:
         outcome["reason"] = "refused"
