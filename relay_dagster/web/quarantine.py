@@ -10,7 +10,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from relay_core.config import Override
-from relay_core.publish.report import wording
+from relay_core.report import display
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.wiring import Platform
 
@@ -46,7 +46,7 @@ def quarantined_prices(
                 row["price_published"],
                 row["price_computed"],
                 row["vendor_id"],
-                wording.day(since),
+                display.day(since),
                 _is_accepted(row, overrides),
             ),
         )
