@@ -1,0 +1,201 @@
+"""A run's report at a terminal: the blocks of its chapters as lines and tables.
+
+The module knows blocks, and none of Relay's features: a report may say anything.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import singledispatchmethod
+from itertools import groupby
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from relay_core.report import blocks, display
+from relay_core.report.report import Chapter, Report
+from relay_dagster.client.terminal import Screen
+
+CommandOf = Callable[[blocks.Action], str]
+"""Returns the command of an action, or an empty text if there is nothing to do now."""
+_NUMBER_WIDTH = 11
+
+
+@dataclass(frozen=True)
+class ReportView:
+    """A report on a screen.
+
+    Attributes:
+        screen: The terminal.
+        report: The report.
+        links: A link to each artifact, by name.
+        command_of: Gives the commands of actions.
+    """
+
+    screen: Screen
+    report: Report
+    links: Mapping[str, str]
+    command_of: CommandOf
+
+    def show(self) -> None:
+        """Write the chapters in their order."""
+        for chapter in self.report.chapters:
+            self._show_chapter(chapter)
+
+    def _show_chapter(self, chapter: Chapter) -> None:
+        self.screen.section(chapter.title)
+        for name, group in groupby(chapter.blocks, _parts_name):
+            if name is None:
+                for block in group:
+                    self._show(block)
+            else:
+                self._show_parts([*_of_bars(group)])
+
+    @property
+    def _zone(self) -> ZoneInfo:
+        return ZoneInfo(self.report.timezone)
+
+    def _say(self, text: str, indent: int = 2, **options: Any) -> None:
+        self.screen.say(text, indent=indent, **options)
+
+    def _file_name(self, artifact: str) -> str:
+        file = self.report.file(artifact)
+        return artifact if file is None else file.path.rpartition("/")[2]
+
+    def _show_omitted(self, count: int, artifact: str) -> None:
+        if count <= 0:
+            return
+        text = f"{count:,} more"
+        if artifact:
+            text = f"{self._file_name(artifact)} lists {text}"
+        self._say(f"{text}.", href=self.links.get(artifact, ""))
+
+    # --- a block of each kind -----------------------------------------------------------
+
+    @singledispatchmethod
+    def _show(self, block: Any) -> None:
+        """Write a block."""
+
+    @_show.register
+    def _(self, heading: blocks.Heading) -> None:
+        total = display.heading_total(heading)
+        parts = (heading.text, heading.code, total)
+        self._say("  ".join(filter(None, parts)), style="bold")
+
+    @_show.register
+    def _(self, sentence: blocks.Sentence) -> None:
+        self._say(blocks.plain(sentence.text))
+
+    @_show.register
+    def _(self, figures: blocks.Figures) -> None:
+        for figure in figures.figures:
+            label = figure.label
+            if figure.share:
+                label = f"{label} ({display.share(figure.share)})"
+            self._say_number(display.figure(figure, self._zone), label)
+
+    @_show.register
+    def _(self, bars: blocks.Bars) -> None:
+        self._say(bars.title)
+        for bar in bars.bars:
+            label = display.bar_label(bar, bars, self._zone)
+            self._say_number(display.bar_value(bar, bars), label)
+
+    @_show.register
+    def _(self, table: blocks.Table) -> None:
+        kinds = [column.kind for column in table.columns]
+        self._say(display.caption(table.caption, kinds, self.report.currency))
+        titles = [column.title for column in table.columns]
+        rows = [
+            [
+                display.cell(cell, kind, self._zone)
+                for cell, kind in zip(row, kinds, strict=True)
+            ]
+            for row in table.rows
+        ]
+        self.screen.table(
+            titles,
+            rows,
+            folded=titles,
+            notes=[_notes_of(row) for row in table.rows],
+        )
+        self._show_omitted(table.total - len(rows), table.artifact)
+
+    @_show.register
+    def _(self, items: blocks.Items) -> None:
+        if items.is_compact:
+            texts = [blocks.plain(item.text) for item in items.items]
+            self._say(", ".join(texts))
+        else:
+            for item in items.items:
+                self._show_item(item)
+        self._show_omitted(items.total - len(items.items), items.artifact)
+
+    @_show.register
+    def _(self, steps: blocks.Steps) -> None:
+        for step in steps.steps:
+            self._say(f"- {blocks.plain(step)}")
+
+    @_show.register
+    def _(self, omitted: blocks.Omitted) -> None:
+        self._show_omitted(omitted.number, omitted.artifact)
+
+    @_show.register
+    def _(self, files: blocks.Files) -> None:
+        for file in files.files:
+            name = self._file_name(file.name)
+            text = f"{name} {file.note}." if file.note else name
+            self._say(text, href=self.links.get(file.name, ""))
+
+    @_show.register
+    def _(self, action: blocks.Action) -> None:
+        command = self.command_of(action)
+        if command:
+            self._say(action.text)
+            self._say(command, indent=4, whole=True)
+
+    def _say_number(self, number: str, label: str) -> None:
+        self._say(f"{number:>{_NUMBER_WIDTH}}  {label}")
+
+    def _show_item(self, item: blocks.Item) -> None:
+        self._say(f"- {blocks.plain(item.text)}")
+        if item.fix:
+            self._say(item.fix, indent=4, style="green")
+        if item.snippet:
+            for line in item.snippet.splitlines():
+                self._say(line, indent=6, whole=True)
+
+    def _show_parts(self, groups: Sequence[blocks.Bars]) -> None:
+        """Write the parts of several totals as one table, which has a row for each total."""
+        titles = _bar_names(groups)
+        rows = []
+        for bars in groups:
+            values = {bar.name: bar.value for bar in bars.bars}
+            counts = [values.get(name, 0) for name in titles]
+            cells = [display.number(count) for count in counts]
+            total = display.number(bars.parts_of or 0)
+            rows.append([bars.about, total, *cells])
+        self.screen.table(("", "total", *titles), rows, folded=("",))
+
+
+def _parts_name(block: blocks.Block) -> str | None:
+    """Return the name of bars that are parts of a total; None for any other block."""
+    if isinstance(block, blocks.Bars) and block.parts_of is not None:
+        return block.name
+    return None
+
+
+def _of_bars(group: Iterable[blocks.Block]) -> Iterator[blocks.Bars]:
+    for block in group:
+        if isinstance(block, blocks.Bars):
+            yield block
+
+
+def _bar_names(groups: Iterable[blocks.Bars]) -> list[str]:
+    """Return the name of each bar of some group, in order."""
+    return list(dict.fromkeys(bar.name for bars in groups for bar in bars.bars))
+
+
+def _notes_of(row: Sequence[blocks.Cell]) -> str:
+    """Return what the cells of a row say besides their values."""
+    return "; ".join(
+        cell.note for cell in row if cell.note and cell.value is not None
+    )
