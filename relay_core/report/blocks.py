@@ -7,16 +7,26 @@ looks. Every renderer can show every block, because no block knows a feature of 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 Tone = Literal["", "good", "warn", "bad", "idle"]
 """How good or bad a thing is. ``idle`` is neither; an empty tone says nothing."""
 Kind = Literal[
-    "text", "code", "count", "money", "time", "share", "change", "hours"
+    "text",
+    "note",
+    "code",
+    "count",
+    "money",
+    "time",
+    "share",
+    "change",
+    "hours",
 ]
 """The type of a value.
 
-- ``text`` and ``code``: text; code is a name that programs read, such as a SKU.
+- ``text``, ``note``, and ``code``: text. A note is a sentence or more; code is a name that
+  programs read, such as a SKU.
 - ``count``: a whole number.
 - ``money``: a decimal as text, in the report's currency.
 - ``time``: an instant, ``2026-03-01T12:00:00Z``. Show a text that is no instant unchanged.
@@ -123,8 +133,9 @@ class Table(NamedTuple):
 
 
 class Bar(NamedTuple):
-    """A bar with its label and its number."""
+    """A bar with its stable name, its label and its number."""
 
+    name: str
     label: str
     value: int
     tone: Tone = ""
@@ -140,6 +151,7 @@ class Bars(NamedTuple):
     bars: tuple[Bar, ...]
     label_kind: Kind = "text"
     unit: str = ""  # the singular noun of the numbers, such as ``SKU``
+    about: str = ""  # what the bars are about, if others have the same name
     parts_of: int | None = None  # the total of which the bars are parts
 
 
@@ -199,7 +211,7 @@ class Action(NamedTuple):
     title: str  # a verb and a noun, for a button
     text: str  # when the action is right
     command: str = ""  # the command line that does it
-    parameters: Mapping[str, Any] = {}
+    parameters: Mapping[str, Any] = MappingProxyType({})
     reason: str = ""  # the label of the reason that the action asks for
     table: str = ""  # the name of the table whose rows it is about
     tone: Tone = ""  # ``bad`` for an action that cannot be taken back

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from relay_core.report.blocks import (
@@ -32,8 +33,12 @@ class Chapter(NamedTuple):
 
     name: str  # stable, such as ``vendors``
     title: str
-    blocks: tuple[Block, ...]
+    blocks: tuple[Block, ...] = ()
     tone: Tone = ""
+    # Values under labels that never change, for programs and charts
+    facts: Mapping[str, str | int] = MappingProxyType({})
+    # The numbers of the chapter in lines of plain text, for terminals
+    lines: tuple[str, ...] = ()
 
 
 class Report(NamedTuple):
@@ -74,6 +79,14 @@ class Report(NamedTuple):
         return tuple(figures)
 
     @property
+    def facts(self) -> dict[str, str | int]:
+        """The facts of all chapters, in order."""
+        facts: dict[str, str | int] = {}
+        for chapter in self.chapters:
+            facts |= chapter.facts
+        return facts
+
+    @property
     def actions(self) -> tuple[Action, ...]:
         """The actions of all chapters."""
         return tuple(
@@ -99,6 +112,8 @@ def report_json(report: Report) -> bytes:
                 "name": chapter.name,
                 "title": chapter.title,
                 "tone": chapter.tone,
+                "facts": dict(chapter.facts),
+                "lines": list(chapter.lines),
                 "blocks": [block_to_json(block) for block in chapter.blocks],
             }
             for chapter in report.chapters
@@ -141,4 +156,6 @@ def _chapter_of(document: Mapping[str, Any]) -> Chapter:
         title=document["title"],
         blocks=tuple(block for block in blocks if block is not None),
         tone=document.get("tone", ""),
+        facts=document.get("facts", {}),
+        lines=tuple(document.get("lines", ())),
     )
