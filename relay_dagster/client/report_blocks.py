@@ -3,10 +3,9 @@
 The module knows blocks, and none of Relay's features: a report may say anything.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import singledispatchmethod
-from itertools import groupby
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -42,12 +41,8 @@ class ReportView:
 
     def _show_chapter(self, chapter: Chapter) -> None:
         self.screen.section(chapter.title)
-        for name, group in groupby(chapter.blocks, _parts_name):
-            if name is None:
-                for block in group:
-                    self._show(block)
-            else:
-                self._show_parts([*_of_bars(group)])
+        for block in chapter.blocks:
+            self._show(block)
 
     @property
     def _zone(self) -> ZoneInfo:
@@ -94,10 +89,14 @@ class ReportView:
 
     @_show.register
     def _(self, bars: blocks.Bars) -> None:
-        self._say(bars.title)
+        # A heading has said what the parts of a total are about.
+        if bars.parts_of is None:
+            self._say(bars.title)
         for bar in bars.bars:
             label = display.bar_label(bar, bars, self._zone)
-            self._say_number(display.bar_value(bar, bars), label)
+            if bar.share:
+                label = f"{label} ({display.share(bar.share)})"
+            self._say_number(display.number(bar.value), label)
 
     @_show.register
     def _(self, table: blocks.Table) -> None:
@@ -162,36 +161,6 @@ class ReportView:
         if item.snippet:
             for line in item.snippet.splitlines():
                 self._say(line, indent=6, whole=True)
-
-    def _show_parts(self, groups: Sequence[blocks.Bars]) -> None:
-        """Write the parts of several totals as one table, which has a row for each total."""
-        titles = _bar_names(groups)
-        rows = []
-        for bars in groups:
-            values = {bar.name: bar.value for bar in bars.bars}
-            counts = [values.get(name, 0) for name in titles]
-            cells = [display.number(count) for count in counts]
-            total = display.number(bars.parts_of or 0)
-            rows.append([bars.about, total, *cells])
-        self.screen.table(("", "total", *titles), rows, folded=("",))
-
-
-def _parts_name(block: blocks.Block) -> str | None:
-    """Return the name of bars that are parts of a total; None for any other block."""
-    if isinstance(block, blocks.Bars) and block.parts_of is not None:
-        return block.name
-    return None
-
-
-def _of_bars(group: Iterable[blocks.Block]) -> Iterator[blocks.Bars]:
-    for block in group:
-        if isinstance(block, blocks.Bars):
-            yield block
-
-
-def _bar_names(groups: Iterable[blocks.Bars]) -> list[str]:
-    """Return the name of each bar of some group, in order."""
-    return list(dict.fromkeys(bar.name for bars in groups for bar in bars.bars))
 
 
 def _notes_of(row: Sequence[blocks.Cell]) -> str:
