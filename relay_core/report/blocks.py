@@ -209,7 +209,7 @@ class Action(NamedTuple):
 
     name: str  # ``release``, ``discard``, ``accept_prices``
     title: str  # a verb and a noun, for a button
-    text: str  # when the action is right
+    text: str  # when it is right: ``If the changes are correct``
     command: str = ""  # the command line that does it
     parameters: Mapping[str, Any] = MappingProxyType({})
     reason: str = ""  # the label of the reason that the action asks for

@@ -25,7 +25,7 @@ from relay_core.domain.records import Doubt, RunFailure
 from relay_core.domain.run_faults import too_little_memory
 from relay_core.ingest.formats import may_read_apart
 from relay_core.normalize.vendor_feed import FeedFile, VendorFeed
-from relay_core.publish.findings import RunFindings
+from relay_core.publish.findings import RunFindings, RunScope
 from relay_core.publish.keys import ArtifactKeys
 from relay_core.publish.report.content import load_templates, report_html
 from relay_core.publish.reports import (
@@ -166,16 +166,13 @@ def _rejected(request: Request, clock: _Clock) -> RunFindings:
             if isinstance(vendor, Mapping) and "vendor_id" in vendor
         ]
     with clock.stage(Stage.FETCH_INPUTS):
-        findings = RunFindings(
-            vendor_ids=vendor_ids,
-            vendor_count=len(vendor_ids),
-        )
+        scope = RunScope(vendor_ids, vendor_count=len(vendor_ids))
         failure = RunFailure(
             FailureCode.UNSUPPORTED_SCHEMA_VERSION,
             request.unsupported,
             Stage.FETCH_INPUTS,
         )
-    return findings.failed(failure)
+    return RunFindings(scope=scope).failed(failure)
 
 
 def _run(
@@ -297,7 +294,7 @@ def _write_state(
         return
     if not compared.is_held:
         with clock.stage(Stage.WRITE_OUTPUTS):
-            key = "published/state.parquet"
+            key = KEYS.published_state
             stages.write_state(key, compared, normalized, request.context)
 
 

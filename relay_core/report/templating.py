@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 MAX_TEXT_LENGTH = 2_000
 """The number of characters of a text that a page shows."""
-REPORT = "relay_core.publish.report"
+REPORT = "relay_core.report"
 _CONTROL_PICTURES = 0x2400
 _DELETE = 0x7F
 _SYMBOLS = {code: _CONTROL_PICTURES + code for code in range(0x20)} | {

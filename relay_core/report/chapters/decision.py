@@ -1,0 +1,37 @@
+"""The chapter on a feed on hold, which the reader releases or discards."""
+
+from __future__ import annotations
+
+from relay_core.domain.codes import RunStatus
+from relay_core.report.blocks import Action, Sentence, text_of
+from relay_core.report.ended_run import EndedRun
+from relay_core.report.report import Chapter
+
+_EXPLANATION = "Review the guards and the changes above before you decide."
+
+
+def chapter(run: EndedRun) -> Chapter | None:
+    """Return the decision on the feed, or None if it is not on hold."""
+    if run.status is not RunStatus.HELD:
+        return None
+    run_id = run.context.run_id
+    guards = dict.fromkeys(result.guard for result in run.findings.tripped)
+    release = Action(
+        name="release",
+        title="Release feed",
+        text="If the changes are correct",
+        command=f"relay release {run_id}",
+        parameters={"run_id": run_id, "guards": list(guards)},
+        reason="Reason for the release",
+    )
+    discard = Action(
+        name="discard",
+        title="Discard feed",
+        text="If something is wrong",
+        command=f"relay cancel {run_id}",
+        parameters={"run_id": run_id},
+        reason="Reason for discarding the feed",
+        tone="bad",
+    )
+    blocks = (Sentence(text_of(_EXPLANATION)), release, discard)
+    return Chapter("decision", "Your decision", blocks)
