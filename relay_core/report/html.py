@@ -12,7 +12,17 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from relay_core.report import display
-from relay_core.report.blocks import TYPES, Bar, Bars, Block, Cell, Column, Kind, Table
+from relay_core.report.blocks import (
+    TYPES,
+    Action,
+    Bar,
+    Bars,
+    Block,
+    Cell,
+    Column,
+    Kind,
+    Table,
+)
 from relay_core.report.files import file_of
 from relay_core.report.report import Report
 from relay_core.report.templating import REPORT, pages
@@ -134,7 +144,10 @@ def load_templates() -> None:
 
 
 def groups_of(blocks: Iterable[Block]) -> Iterator[list[Block]]:
-    """Yield blocks in groups: tables with the same titles are shown side by side."""
+    """Yield blocks in groups that are shown side by side.
+
+    They are tables with the same titles, or actions, of which the reader takes one.
+    """
     group: list[Block] = []
     for block in blocks:
         if group and not _fit_together(group[-1], block):
@@ -146,6 +159,8 @@ def groups_of(blocks: Iterable[Block]) -> Iterator[list[Block]]:
 
 
 def _fit_together(block: Block, next_block: Block) -> bool:
+    if isinstance(block, Action) and isinstance(next_block, Action):
+        return True
     if not isinstance(block, Table) or not isinstance(next_block, Table):
         return False
     titles = [column.title for column in block.columns]

@@ -39,7 +39,9 @@ class Selection(NamedTuple):
     table: Table
     field: str
     values: frozenset[str] = frozenset()  # the values that can be selected
-    all_label: str = ""  # the label of the box that selects every row of the whole list
+    all_label: str = (
+        ""  # the label of the box that selects every row of the whole list
+    )
 
 
 class ActionForm(NamedTuple):
@@ -50,7 +52,9 @@ class ActionForm(NamedTuple):
 
     action: Action
     path: str = ""
-    hidden: tuple[tuple[str, str], ...] = ()  # the names and values of hidden fields
+    hidden: tuple[
+        tuple[str, str], ...
+    ] = ()  # the names and values of hidden fields
     help: str = ""
     notice: str = ""  # the result of the form that was just sent
     selection: Selection | None = None

@@ -14,6 +14,8 @@ from relay_core.report.blocks import (
     Block,
     Cell,
     Column,
+    Sentence,
+    Steps,
     Table,
     Verdict,
 )
@@ -101,9 +103,8 @@ def run_page(
         vendors_to_check=_vendors_to_check(run, visit.platform),
         report=report,
         view=PageView(shown),
-        chapters=_shown_chapters(report, forms),
+        chapters=_shown_chapters(shown, forms),
         forms={form.action.name: form for form in forms},
-        decisions=[form for form in forms if form.selection is None],
         files=words.files_of(run.artifacts),
         rejected=rejected_form,
     )
@@ -129,25 +130,34 @@ def report_of(
 
 
 def _shown_chapters(
-    report: Report, forms: Sequence[ActionForm]
+    shown: ShownRun, forms: Sequence[ActionForm]
 ) -> list[Chapter]:
-    """Return the chapters without what forms show instead.
+    """Return the chapters as the visitor sees them now.
 
-    A form that selects rows shows them itself. The other forms have a section of their
-    own below the chapters, so an action is left out there, and so is one without a form.
+    Left out are actions without a form, tables that a form shows itself, and steps after a
+    result that is no longer the run's. A chapter goes with them if only sentences remain.
     """
-    selecting = [form.action for form in forms if form.selection is not None]
-    tables = {action.table for action in selecting}
+    actions = [form.action for form in forms]
+    tables = {form.action.table for form in forms if form.selection}
+    is_current = shown.report.status == shown.run.status
 
     def is_shown(block: Block) -> bool:
-        if isinstance(block, Action):
-            return block in selecting
-        return not isinstance(block, Table) or block.name not in tables
+        match block:
+            case Action():
+                return block in actions
+            case Table():
+                return block.name not in tables
+            case Steps():
+                return is_current
+        return True
 
-    return [
-        chapter._replace(blocks=tuple(filter(is_shown, chapter.blocks)))
-        for chapter in report.chapters
-    ]
+    chapters = []
+    for chapter in shown.report.chapters:
+        blocks = tuple(filter(is_shown, chapter.blocks))
+        is_whole = len(blocks) == len(chapter.blocks)
+        if is_whole or not all(isinstance(block, Sentence) for block in blocks):
+            chapters.append(chapter._replace(blocks=blocks))
+    return chapters
 
 
 def _vendors_to_check(run: wire.Run, platform: Platform) -> list[str]:

@@ -10,12 +10,13 @@ from typing import Any
 
 from relay_core.domain.codes import RunStatus
 from relay_core.domain.records import GuardResult
-from relay_core.report.blocks import Block, File, Files, Heading, Verdict
+from relay_core.report.blocks import Block, Heading, Verdict
 from relay_core.report.chapters import (
     catalog,
     changes,
+    channels,
+    decision,
     guards,
-    next_steps,
     quarantine,
     rows,
     summary,
@@ -59,36 +60,34 @@ def _blocks(
     run: Mapping[str, Any], run_summary: Mapping[str, Any]
 ) -> Iterator[Block]:
     """Yield the blocks of each subject below its heading."""
-    run_id = run["run_id"]
     if "total_rows" in run_summary:
         has_feed = run["status"] != RunStatus.FAILED
         yield summary.figures_of(run_summary, has_feed=has_feed)
-    if run_summary.get("quarantined"):
-        yield Heading("Prices to review")
-        yield from quarantine.unlisted(run_id, run_summary["quarantined"])
-    for chapter in _comparisons(run, run_summary):
+    for chapter in _chapters(run, run_summary):
         if chapter is not None:
             yield Heading(chapter.title)
             yield from chapter.blocks
-    if run_summary.get("catalog") is not None:
-        yield Heading("Your products")
-        yield from catalog.blocks_of_summary(run_summary["catalog"])
-    for channel_id, count in (run_summary.get("channels") or {}).items():
-        yield Heading(channel_id, total=count, unit="row")
-        yield Files((File(f"channel_{channel_id}", channel_id, ""),))
-    if run["status"] == RunStatus.HELD:
-        yield from next_steps.actions_on_hold(run_id, ())
 
 
-def _comparisons(
+def _chapters(
     run: Mapping[str, Any], run_summary: Mapping[str, Any]
-) -> tuple[Chapter | None, ...]:
-    """Return the guards, the changes, and the outcomes of rows, where there are any."""
+) -> Iterator[Chapter | None]:
+    """Yield what the chapters say that need no more than these numbers."""
+    run_id = run["run_id"]
     hold = run["hold"] or {}
     results = run_summary.get("guards") or hold.get("guards") or ()
-    counts = run["changes"]
-    return (
-        guards.chapter_of(map(GuardResult.of_dict, results), {}),
-        None if counts is None else changes.chapter_of(counts),
-        rows.chapter_of(run_summary.get("rows") or {}),
-    )
+    yield guards.chapter_of(map(GuardResult.of_dict, results), {})
+    if run["changes"] is not None:
+        yield changes.chapter_of(run["changes"])
+    yield rows.chapter_of(run_summary.get("rows") or {})
+    if run["status"] == RunStatus.HELD:
+        names = [result["guard"] for result in hold.get("guards") or ()]
+        yield decision.chapter_of(run_id, names)
+    quarantined = run_summary.get("quarantined")
+    if quarantined:
+        prices = quarantine.unlisted_prices(quarantined)
+        yield quarantine.chapter_of(run_id, prices)
+    if run_summary.get("catalog") is not None:
+        yield catalog.chapter_of(run_summary["catalog"])
+    if run_summary.get("channels"):
+        yield channels.chapter_of(run_summary["channels"])
