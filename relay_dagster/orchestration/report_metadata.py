@@ -13,9 +13,12 @@ from typing import Any
 import dagster as dg
 
 from relay_core.report import display
-from relay_core.report.blocks import Bars, Cell, Kind, Table
+from relay_core.report.blocks import Action, Bars, Cell, Kind, Table
 from relay_core.report.report import Chapter
+from relay_dagster.orchestration.metadata_tables import table
 
+COMMAND_LABEL = "to_"
+"""The beginning of the labels of commands."""
 _NUMBER_KINDS: Mapping[Kind, str] = {"count": "int", "hours": "int"}
 
 
@@ -25,6 +28,16 @@ def facts_of(chapters: Iterable[Chapter]) -> dict[str, str | int]:
     for chapter in chapters:
         facts |= chapter.facts
     return facts
+
+
+def commands_of(chapters: Iterable[Chapter]) -> dict[str, str]:
+    """Return the commands of the actions of chapters, by labels such as ``to_release``."""
+    return {
+        f"{COMMAND_LABEL}{block.name}": block.command
+        for chapter in chapters
+        for block in chapter.blocks
+        if isinstance(block, Action) and block.command
+    }
 
 
 def tables_of(
@@ -41,20 +54,6 @@ def tables_of(
             groups.append(block)
             tables[block.name] = _table_of_bars(groups)
     return tables
-
-
-def table(
-    rows: Iterable[Sequence[Any]],
-    columns: Mapping[str, str],
-) -> dg.TableMetadataValue:
-    """Return rows of cells as a table; ``columns`` gives the kind of each column by name."""
-    schema = dg.TableSchema(
-        [dg.TableColumn(name, kind) for name, kind in columns.items()],
-    )
-    records = [
-        dg.TableRecord(dict(zip(columns, row, strict=True))) for row in rows
-    ]
-    return dg.MetadataValue.table(records, schema=schema)
 
 
 def _table_of(block: Table) -> dg.TableMetadataValue:
@@ -81,7 +80,10 @@ def _value_of(cell: Cell, kind: Kind) -> str | int | None:
 
 
 def _table_of_bars(groups: Sequence[Bars]) -> dg.TableMetadataValue:
-    """Return bars as a table: a row for each group of bars, a column for each bar's name."""
+    """Return bars as a table: a row for each bar, or for each total of which they are parts."""
+    if groups[0].parts_of is None:
+        labels = [(bar.label, bar.value) for bar in groups[0].bars]
+        return table(labels, {"label": "string", "value": "int"})
     names = dict.fromkeys(bar.name for bars in groups for bar in bars.bars)
     rows = []
     for bars in groups:

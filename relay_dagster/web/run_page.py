@@ -20,7 +20,6 @@ from relay_core.report.blocks import (
     Verdict,
 )
 from relay_core.report.chapters.older_run import report_of_older_run
-from relay_core.report.display import NUMERIC_KINDS
 from relay_core.report.html import BlockView
 from relay_core.report.report import Chapter, Report, read_report
 from relay_core.report.verdicts import NOTHING_PUBLISHED, REVIEW_ONLY
@@ -60,14 +59,6 @@ class PageView(BlockView):
         run = self._shown.run
         query = urlencode({"sku": sku, "run": run.run_id})
         return f"{frame.HOME}/tenants/{run.tenant_id}/skus?{query}"
-
-    def numeric(self, table: Table) -> list[int]:
-        """Return the places of the columns that line up at the right."""
-        return [
-            index
-            for index, column in enumerate(table.columns)
-            if column.kind in NUMERIC_KINDS
-        ]
 
 
 def run_page(
