@@ -286,7 +286,9 @@ class RunFindings:
 
         A vendor without valid rows has 0.
         """
-        return valid_rows_of(self.scope.vendor_ids, self.normalized, self.states)
+        return valid_rows_of(
+            self.scope.vendor_ids, self.normalized, self.states
+        )
 
     def _with_remedy(
         self,

@@ -10,11 +10,12 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from relay_core.report import blocks, display
-from relay_core.report.report import Chapter, Report
+from relay_core.report.current import current_report
+from relay_core.report.report import Report
 from relay_dagster.client.terminal import Screen
 
 CommandOf = Callable[[blocks.Action], str]
-"""Returns the command of an action, or an empty text if there is nothing to do now."""
+"""Returns the command of an action, or an empty text if the run does not allow it now."""
 _NUMBER_WIDTH = 11
 
 
@@ -26,23 +27,31 @@ class ReportView:
         screen: The terminal.
         report: The report.
         links: A link to each artifact, by name.
+        status: The status that the run has now.
         command_of: Gives the commands of actions.
     """
 
     screen: Screen
     report: Report
     links: Mapping[str, str]
+    status: str
     command_of: CommandOf
 
     def show(self) -> None:
-        """Write the chapters in their order."""
-        for chapter in self.report.chapters:
-            self._show_chapter(chapter)
-
-    def _show_chapter(self, chapter: Chapter) -> None:
-        self.screen.section(chapter.title)
-        for block in chapter.blocks:
-            self._show(block)
+        """Write the result, and the chapters in their order."""
+        verdict = self.report.verdict
+        if verdict.headline and self.report.status == self.status:
+            self._say(f"{verdict.headline}. {verdict.sentence}")
+        current = current_report(
+            self.report,
+            self.status,
+            lambda action: self.command_of(action) != "",
+        )
+        for chapter in current.chapters:
+            if chapter.blocks:
+                self.screen.section(chapter.title)
+            for block in chapter.blocks:
+                self._show(block)
 
     @property
     def _zone(self) -> ZoneInfo:
@@ -146,10 +155,8 @@ class ReportView:
 
     @_show.register
     def _(self, action: blocks.Action) -> None:
-        command = self.command_of(action)
-        if command:
-            self._say(action.text)
-            self._say(command, indent=4, whole=True)
+        self._say(f"{action.text}:")
+        self._say(self.command_of(action), indent=4, whole=True)
 
     def _say_number(self, number: str, label: str) -> None:
         self._say(f"{number:>{_NUMBER_WIDTH}}  {label}")

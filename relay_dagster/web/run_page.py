@@ -3,23 +3,21 @@
 The module knows blocks, and none of Relay's features: ``makers`` make the forms.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from urllib.parse import quote, urlencode
 
 from fastapi import Response
 
 from relay_core.domain.codes import RunStatus
 from relay_core.report.blocks import (
-    Action,
     Block,
     Cell,
     Column,
-    Sentence,
-    Steps,
     Table,
     Verdict,
 )
 from relay_core.report.chapters.older_run import report_of_older_run
+from relay_core.report.current import current_report
 from relay_core.report.html import BlockView
 from relay_core.report.report import Chapter, Report, read_report
 from relay_core.report.verdicts import NOTHING_PUBLISHED, REVIEW_ONLY
@@ -78,7 +76,7 @@ def run_page(
     shop = shop_of_run(visit, run.config_version)
     report = report_of(record, run, shop, visit.platform)
     shown = ShownRun(run, record, report, visit, shop, changed)
-    forms = list(forms_of(shown, makers))
+    forms = {form.action.name: form for form in forms_of(shown, makers)}
     # The script reloads the page, which would send a rejected form again.
     has_script = not run.has_ended and rejected_form is None
     return frame.page(
@@ -95,7 +93,7 @@ def run_page(
         report=report,
         view=PageView(shown),
         chapters=_shown_chapters(shown, forms),
-        forms={form.action.name: form for form in forms},
+        forms=forms,
         files=words.files_of(run.artifacts),
         rejected=rejected_form,
     )
@@ -121,34 +119,24 @@ def report_of(
 
 
 def _shown_chapters(
-    shown: ShownRun, forms: Sequence[ActionForm]
+    shown: ShownRun, forms: Mapping[str, ActionForm]
 ) -> list[Chapter]:
-    """Return the chapters as the visitor sees them now.
+    """Return the chapters with the actions that the visitor can take now.
 
-    Left out are actions without a form, tables that a form shows itself, and steps after a
-    result that is no longer the run's. A chapter goes with them if only sentences remain.
+    Tables whose rows a form shows are left out.
     """
-    actions = [form.action for form in forms]
-    tables = {form.action.table for form in forms if form.selection}
-    is_current = shown.report.status == shown.run.status
+    current = current_report(
+        shown.report, shown.run.status, lambda action: action.name in forms
+    )
+    tables = {form.action.table for form in forms.values() if form.selection}
 
     def is_shown(block: Block) -> bool:
-        match block:
-            case Action():
-                return block in actions
-            case Table():
-                return block.name not in tables
-            case Steps():
-                return is_current
-        return True
+        return not isinstance(block, Table) or block.name not in tables
 
-    chapters = []
-    for chapter in shown.report.chapters:
-        blocks = tuple(filter(is_shown, chapter.blocks))
-        is_whole = len(blocks) == len(chapter.blocks)
-        if is_whole or not all(isinstance(block, Sentence) for block in blocks):
-            chapters.append(chapter._replace(blocks=blocks))
-    return chapters
+    return [
+        chapter._replace(blocks=tuple(filter(is_shown, chapter.blocks)))
+        for chapter in current.chapters
+    ]
 
 
 def _vendors_to_check(run: wire.Run, platform: Platform) -> list[str]:
