@@ -144,7 +144,7 @@ def _unmatched(catalog: CatalogFindings) -> list[Block]:
 
 def _unmatched_heading(total: int) -> list[Block]:
     heading = Heading("Rows without a product", total=total, unit="row")
-    return [heading, Files((_UNMATCHED_FILE,))]
+    return [heading, Files((_UNMATCHED_FILE,))] if total else [heading]
 
 
 def _uncovered_heading(total: int) -> list[Block]:

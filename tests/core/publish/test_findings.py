@@ -92,4 +92,7 @@ def test_in_a_run_that_came_to_no_feed_nobody_has_won_or_lost() -> None:
 
 
 def test_a_run_that_has_looked_at_no_vendor_has_no_results() -> None:
-    assert RunFindings(scope=RunScope(["north"])).vendor_results(REQUESTED_AT) == ()
+    assert (
+        RunFindings(scope=RunScope(["north"])).vendor_results(REQUESTED_AT)
+        == ()
+    )
