@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 from relay_core.report import display
 from relay_core.report.blocks import (
     TYPES,
+    Action,
     Bar,
     Bars,
     Block,
@@ -171,7 +172,9 @@ def load_templates() -> None:
 
 
 def _fit_together(block: Block, next_block: Block) -> bool:
-    """Return True if blocks are tables with the same titles."""
+    """Return True if blocks are tables with the same titles, or actions."""
+    if isinstance(block, Action) and isinstance(next_block, Action):
+        return True
     if not isinstance(block, Table) or not isinstance(next_block, Table):
         return False
     titles = [column.title for column in block.columns]

@@ -23,7 +23,7 @@ from relay_core.publish.reports import errors_json, run_summary_json
 from relay_core.report.contents import report_of
 from relay_core.report.files import files_of
 from relay_core.report.html import report_html
-from relay_core.report.report import report_json
+from relay_core.report.report import Report, report_json
 from relay_dagster.aws.object_store import ObjectStore
 from relay_dagster.execution.concurrent_io import ConcurrentIO
 from relay_dagster.execution.published_copies import unpublish
@@ -45,6 +45,8 @@ class BucketSink:
         self.keys = ArtifactKeys(context.run_id, context.tenant_id)
         # The keys of written artifacts, by name
         self.artifacts: dict[str, str] = {}
+        # The report of the run, once the run has ended
+        self.report: Report | None = None
         # The hashes of the feed and of its channels, by the artifacts' names
         self._sha256_by_name: dict[str, str] = {}
 
@@ -140,6 +142,7 @@ class BucketSink:
             for name, key in {**self.artifacts, **written}.items()
         }
         report = report_of(self.context, findings, status, files_of(paths))
+        self.report = report
         return {
             keys.report_data: report_json(report),
             keys.report: report_html(report),

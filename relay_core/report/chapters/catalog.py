@@ -83,6 +83,17 @@ def chapter(run: EndedRun) -> Chapter | None:
     )
 
 
+def chapter_of(counts: Mapping[str, Any]) -> Chapter:
+    """Return the numbers of matched rows, as run_summary.json counts them."""
+    blocks: list[Block] = []
+    if counts["matched_by"]:
+        blocks.append(matched_table(counts["matched_by"]))
+    blocks += _unmatched_heading(counts["unmatched"])
+    if counts["uncovered"] is not None:
+        blocks += _uncovered_heading(counts["uncovered"])
+    return Chapter("catalog", "Your products", tuple(blocks))
+
+
 def matched_table(matched_by: Mapping[str, Mapping[str, int]]) -> Table:
     """Return the number of each vendor's rows that each key matched."""
     columns = [Column("vendor_id", "Vendor")]
@@ -118,8 +129,7 @@ def _unmatched(catalog: CatalogFindings) -> list[Block]:
         for row in catalog.first_unmatched(MAX_ROWS)
     )
     return [
-        Heading("Rows without a product", total=total, unit="row"),
-        Files((_UNMATCHED_FILE,)),
+        *_unmatched_heading(total),
         table(
             "unmatched",
             "First rows that match no product",
@@ -132,15 +142,22 @@ def _unmatched(catalog: CatalogFindings) -> list[Block]:
     ]
 
 
+def _unmatched_heading(total: int) -> list[Block]:
+    heading = Heading("Rows without a product", total=total, unit="row")
+    return [heading, Files((_UNMATCHED_FILE,))] if total else [heading]
+
+
+def _uncovered_heading(total: int) -> list[Block]:
+    heading = Heading("Products without an offer", total=total, unit="product")
+    return [heading, Files((_UNCOVERED_FILE,))]
+
+
 def _uncovered(catalog: CatalogFindings) -> list[Block]:
     """Return the products that no vendor offers, if the run has told them."""
     total = catalog.uncovered_count
     if total is None:
         return []
-    blocks: list[Block] = [
-        Heading("Products without an offer", total=total, unit="product"),
-        Files((_UNCOVERED_FILE,)),
-    ]
+    blocks = _uncovered_heading(total)
     if total:
         rows = (
             (quoted(product["sku"], product["title"]), Cell(_numbers(product)))

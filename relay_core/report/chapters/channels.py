@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from relay_core.domain.cell_rules import cut
@@ -10,6 +10,8 @@ from relay_core.domain.limits import MAX_QUOTED
 from relay_core.report.blocks import (
     Block,
     Column,
+    File,
+    Files,
     Heading,
     Sentence,
     Table,
@@ -38,6 +40,16 @@ def chapter(run: EndedRun) -> Chapter | None:
     blocks: list[Block] = []
     for channel in channels:
         blocks += _blocks_of(channel)
+    return Chapter("channels", "Channels", tuple(blocks))
+
+
+def chapter_of(counts: Mapping[str, int]) -> Chapter:
+    """Return the number of rows of each channel, as run_summary.json counts them."""
+    blocks: list[Block] = []
+    for channel_id, count in counts.items():
+        name = f"channel_{channel_id}"
+        blocks.append(Heading(channel_id, total=count, unit="row"))
+        blocks.append(Files((File(name, channel_id, name),)))
     return Chapter("channels", "Channels", tuple(blocks))
 
 

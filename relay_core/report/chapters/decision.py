@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from relay_core.domain.codes import RunStatus
 from relay_core.report.blocks import Action, Sentence, text_of
 from relay_core.report.ended_run import EndedRun
@@ -14,14 +16,21 @@ def chapter(run: EndedRun) -> Chapter | None:
     """Return the decision on the feed, or None if it is not on hold."""
     if run.status is not RunStatus.HELD:
         return None
-    run_id = run.context.run_id
-    guards = dict.fromkeys(result.guard for result in run.findings.tripped)
+    guards = (result.guard for result in run.findings.tripped)
+    return chapter_of(run.context.run_id, guards)
+
+
+def chapter_of(run_id: str, guards: Iterable[str]) -> Chapter:
+    """Return the decision on the feed of a run on hold.
+
+    ``guards`` are the guards that tripped.
+    """
     release = Action(
         name="release",
         title="Release feed",
         text="If the changes are correct",
         command=f"relay release {run_id}",
-        parameters={"run_id": run_id, "guards": list(guards)},
+        parameters={"run_id": run_id, "guards": list(dict.fromkeys(guards))},
         reason="Reason for the release",
     )
     discard = Action(

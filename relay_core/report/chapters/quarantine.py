@@ -9,10 +9,11 @@ from relay_core.report.blocks import (
     Cell,
     Column,
     Sentence,
+    Table,
     text_of,
 )
 from relay_core.report.ended_run import EndedRun
-from relay_core.report.excerpts import MAX_EXAMPLES, quoted, table
+from relay_core.report.excerpts import MAX_EXAMPLES, quoted
 from relay_core.report.report import Chapter
 
 _EXPLANATION = (
@@ -36,20 +37,16 @@ def chapter(run: EndedRun) -> Chapter | None:
     facts = {"quarantined": count}
     if not count:
         return Chapter("quarantine", "Prices to review", facts=facts)
-    run_id = run.context.run_id
     rows = (
         _row_of(suspect, findings.titles)
         for suspect in findings.first_quarantined(MAX_EXAMPLES)
     )
-    prices = table(
-        "quarantine",
-        "SKUs that keep their published price",
-        _COLUMNS,
-        rows,
-        limit=MAX_EXAMPLES,
-        total=count,
-        artifact="quarantine",
-    )
+    prices = unlisted_prices(count)._replace(rows=tuple(rows))
+    return chapter_of(run.context.run_id, prices)._replace(facts=facts)
+
+
+def chapter_of(run_id: str, prices: Table) -> Chapter:
+    """Return the chapter for a table of the first prices."""
     action = Action(
         name="accept_prices",
         title="Accept prices",
@@ -57,10 +54,22 @@ def chapter(run: EndedRun) -> Chapter | None:
         command=f"relay accept {run_id} SKU",
         parameters={"run_id": run_id},
         reason="Reason for accepting the prices",
-        table="quarantine",
+        table=prices.name,
     )
     blocks = (Sentence(text_of(_EXPLANATION)), prices, action)
-    return Chapter("quarantine", "Prices to review", blocks, facts=facts)
+    return Chapter("quarantine", "Prices to review", blocks)
+
+
+def unlisted_prices(count: int) -> Table:
+    """Return the table of a number of prices without its rows."""
+    return Table(
+        "quarantine",
+        "SKUs that keep their published price",
+        _COLUMNS,
+        (),
+        count,
+        artifact="quarantine",
+    )
 
 
 def _row_of(
