@@ -36,7 +36,7 @@ setup: ## Create or update .venv from requirements.lock
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --no-deps \
 	  --no-build-isolation --config-setting editable_mode=compat --editable .
 	@$(BIN)/python -m compileall -q relay_core relay_dagster scripts
-	@$(BIN)/python -c 'from relay_core.publish.report import content; content.load_templates()'
+	@$(BIN)/python -c 'from relay_core.report.html import load_templates; load_templates()'
 	@printf '%s\n' "$(WANTED)" > $(STAMP)
 	@echo "$(VENV) is ready"
 

@@ -71,11 +71,14 @@ class RunScope(NamedTuple):
         )
 
 
+_NO_SCOPE = RunScope()
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class RunFindings:
     """The findings of a run, as far as its steps have come."""
 
-    scope: RunScope = RunScope()  # the facts known before the first step
+    scope: RunScope = _NO_SCOPE  # the facts known before the first step
     # When each vendor's upload came, aware, if that is known.
     uploaded_at: Mapping[str, datetime] = field(default_factory=dict)
     # The same of the newest file of each part, of vendors of several files.

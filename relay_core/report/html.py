@@ -20,6 +20,7 @@ from relay_core.report.blocks import (
     Block,
     Cell,
     Column,
+    Heading,
     Kind,
     Table,
 )
@@ -73,6 +74,33 @@ class BlockView:
         """Return the name of a file of the run, without its folder."""
         file = self.report.file(artifact) or file_of(artifact)
         return file.path.rpartition("/")[2]
+
+    def type(self, block: Block) -> str:
+        """Return the type of a block, as report.json has it."""
+        return TYPES[type(block)]
+
+    def groups(self, blocks: Iterable[Block]) -> Iterator[list[Block]]:
+        """Yield blocks in groups that are shown side by side."""
+        group: list[Block] = []
+        for block in blocks:
+            if group and not _fit_together(group[-1], block):
+                yield group
+                group = []
+            group.append(block)
+        if group:
+            yield group
+
+    def heading_total(self, heading: Heading) -> str:
+        """Return the number of things below a heading."""
+        return display.heading_total(heading)
+
+    def numeric_columns(self, table: Table) -> list[int]:
+        """Return the indexes of the columns that line up at the right."""
+        return [
+            index
+            for index, column in enumerate(table.columns)
+            if column.kind in display.NUMERIC_KINDS
+        ]
 
     def value(self, content: str | int | None, kind: Kind) -> str:
         """Return a value as a text."""
@@ -143,33 +171,14 @@ def load_templates() -> None:
         pages(REPORT).get_template(name)
 
 
-def groups_of(blocks: Iterable[Block]) -> Iterator[list[Block]]:
-    """Yield blocks in groups that are shown side by side.
-
-    They are tables with the same titles, or actions, of which the reader takes one.
-    """
-    group: list[Block] = []
-    for block in blocks:
-        if group and not _fit_together(group[-1], block):
-            yield group
-            group = []
-        group.append(block)
-    if group:
-        yield group
-
-
 def _fit_together(block: Block, next_block: Block) -> bool:
+    """Return True if blocks are actions, or tables with the same titles."""
     if isinstance(block, Action) and isinstance(next_block, Action):
         return True
     if not isinstance(block, Table) or not isinstance(next_block, Table):
         return False
     titles = [column.title for column in block.columns]
     return titles == [column.title for column in next_block.columns]
-
-
-def type_of(block: Block) -> str:
-    """Return the name of a block's type, as report.json has it."""
-    return TYPES[type(block)]
 
 
 def _percentage(count: int, total: int) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from relay_core.domain.cell_rules import cut
 from relay_core.report.blocks import (
     Action,
     Block,
@@ -24,6 +25,8 @@ from relay_core.report.blocks import (
     to_json,
 )
 
+MAX_TEXT_LENGTH = 2_000
+"""The number of characters of a text that a report shows."""
 VERSION = 1
 """The version of report.json. It changes when an older reader would go wrong."""
 
@@ -120,9 +123,20 @@ def report_json(report: Report) -> bytes:
         ],
         "files": [to_json(file) for file in report.files],
     }
-    return (json.dumps(document, ensure_ascii=False, indent=1) + "\n").encode(
-        errors="backslashreplace"
-    )
+    text = json.dumps(_cut(document), ensure_ascii=False, indent=1)
+    # JSON writes half of a pair of characters, which UTF-8 does not have, in this way.
+    return f"{text}\n".encode(errors="backslashreplace")
+
+
+def _cut(content: Any) -> Any:
+    """Return a JSON value in which no text is longer than a report shows."""
+    if isinstance(content, str):
+        return cut(content, MAX_TEXT_LENGTH)
+    if isinstance(content, dict):
+        return {name: _cut(value) for name, value in content.items()}
+    if isinstance(content, list):
+        return [_cut(value) for value in content]
+    return content
 
 
 def read_report(data: bytes) -> Report:

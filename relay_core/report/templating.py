@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from relay_core.domain.cell_rules import cut
+from relay_core.report.report import MAX_TEXT_LENGTH
 
 if TYPE_CHECKING:
     from jinja2 import Environment
     from jinja2.bccache import Bucket
 
-MAX_TEXT_LENGTH = 2_000
-"""The number of characters of a text that a page shows."""
 REPORT = "relay_core.report"
 _CONTROL_PICTURES = 0x2400
 _DELETE = 0x7F

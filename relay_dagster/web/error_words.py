@@ -10,7 +10,7 @@ from relay_core.config.overrides import MAX_NOTE, MAX_SKU_BYTES
 from relay_core.domain.codes import FailureCode
 from relay_core.domain.errors import ConfigFault
 from relay_core.domain.run_faults import VENDOR_ROWS
-from relay_core.publish.report import wording
+from relay_core.report import display
 from relay_dagster.api.http.problems import ProblemError
 
 MAX_REASON = 500
@@ -167,7 +167,7 @@ def page_error(
         return _PAGE_ERRORS[problem.error_code]
     title_of_status = _TITLES.get(problem.status, "Something went wrong")
     title = _TITLES.get(problem.error_code, title_of_status)
-    return PageError(title, wording.sentence(problem.detail))
+    return PageError(title, display.sentence(problem.detail))
 
 
 # --- fields -------------------------------------------------------------------------

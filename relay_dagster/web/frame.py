@@ -12,7 +12,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
 from starlette.responses import HTMLResponse, RedirectResponse
 
-from relay_core.publish.report.templating import REPORT, pages
+from relay_core.report.templating import REPORT, pages
 from relay_dagster.api.http import middleware
 from relay_dagster.api.http.problems import ProblemError, report_problem
 from relay_dagster.api.security.rate_limits import is_token

@@ -12,9 +12,11 @@ from relay_core.config import load_config
 from relay_core.normalize.vendor_feed import VendorFeed
 from relay_core.publish.findings import RunFindings
 from relay_core.publish.keys import ArtifactKeys
-from relay_core.publish.report.content import report_html
 from relay_core.publish.reports import errors_json, run_summary_json
 from relay_core.publish.state import Baseline, read_state
+from relay_core.report.contents import report_of
+from relay_core.report.html import report_html
+from relay_core.report.report import Report
 from relay_core.run import RunStages
 from relay_core.validation.vendor_failures import VendorInput
 from support.builders import (
@@ -41,9 +43,14 @@ class ReportedRun(MemorySink):
         return read_state(self.files[KEYS.state], keeps_rows=True)
 
     @property
-    def html(self) -> bytes:
+    def report(self) -> Report:
         """Its report."""
-        return report_html(run_context(), self.findings, self.findings.status)
+        return report_of(run_context(), self.findings, self.findings.status)
+
+    @property
+    def html(self) -> bytes:
+        """Its report as a page."""
+        return report_html(self.report)
 
 
 def summary_of(findings: RunFindings) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from relay_core.report.report import Chapter
 def chapter(run: EndedRun) -> Chapter | None:
     """Return the run's numbers. A failed run has none of a feed."""
     findings = run.findings
-    figures = ()
+    figures: tuple[Figures, ...] = ()
     if findings.uploads:
         has_feed = findings.failure is None
         figures = (figures_of(findings.counts(), has_feed=has_feed),)
