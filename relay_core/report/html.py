@@ -172,7 +172,7 @@ def load_templates() -> None:
 
 
 def _fit_together(block: Block, next_block: Block) -> bool:
-    """Return True if blocks are actions, or tables with the same titles."""
+    """Return True if blocks are tables with the same titles, or actions."""
     if isinstance(block, Action) and isinstance(next_block, Action):
         return True
     if not isinstance(block, Table) or not isinstance(next_block, Table):

@@ -45,7 +45,7 @@ class BucketSink:
         self.keys = ArtifactKeys(context.run_id, context.tenant_id)
         # The keys of written artifacts, by name
         self.artifacts: dict[str, str] = {}
-        # The report of the run, once it has ended
+        # The report of the run, once the run has ended
         self.report: Report | None = None
         # The hashes of the feed and of its channels, by the artifacts' names
         self._sha256_by_name: dict[str, str] = {}
