@@ -114,7 +114,7 @@ class ReportView:
         titles = [column.title for column in table.columns]
         rows = [
             [
-                display.cell(cell, kind, self._zone)
+                _cell_text(cell, kind, self._zone)
                 for cell, kind in zip(row, kinds, strict=True)
             ]
             for row in table.rows
@@ -168,6 +168,12 @@ class ReportView:
         if item.snippet:
             for line in item.snippet.splitlines():
                 self._say(line, indent=6, whole=True)
+
+
+def _cell_text(cell: blocks.Cell, kind: blocks.Kind, zone: ZoneInfo) -> str:
+    if cell.value is None and cell.note:
+        return cell.note
+    return display.cell(cell, kind, zone)
 
 
 def _notes_of(row: Sequence[blocks.Cell]) -> str:

@@ -13,6 +13,7 @@ from relay_core.report.blocks import (
     Block,
     Cell,
     Column,
+    Steps,
     Table,
     Verdict,
 )
@@ -123,7 +124,8 @@ def _shown_chapters(
 ) -> list[Chapter]:
     """Return the chapters with the actions that the visitor can take now.
 
-    Tables whose rows a form shows are left out.
+    A chapter in which a form selects rows comes before the others, below the next steps.
+    The table whose rows the form shows is left out.
     """
     current = current_report(
         shown.report, shown.run.status, lambda action: action.name in forms
@@ -133,10 +135,19 @@ def _shown_chapters(
     def is_shown(block: Block) -> bool:
         return not isinstance(block, Table) or block.name not in tables
 
-    return [
-        chapter._replace(blocks=tuple(filter(is_shown, chapter.blocks)))
-        for chapter in current.chapters
-    ]
+    beginning: list[Chapter] = []
+    selecting: list[Chapter] = []
+    others: list[Chapter] = []
+    for chapter in current.chapters:
+        blocks = tuple(filter(is_shown, chapter.blocks))
+        shown_chapter = chapter._replace(blocks=blocks)
+        if len(blocks) < len(chapter.blocks):
+            selecting.append(shown_chapter)
+        else:
+            others.append(shown_chapter)
+        if any(isinstance(block, Steps) for block in blocks):
+            beginning, others = others, []
+    return [*beginning, *selecting, *others]
 
 
 def _vendors_to_check(run: wire.Run, platform: Platform) -> list[str]:

@@ -20,8 +20,8 @@ from support.run_world import World
 def figures_in(block: Block, zone: ZoneInfo) -> Iterator[tuple[str, ...]]:
     """Yield the texts that belong together in each number or row of a block."""
     match block:
-        case Heading(text=text):
-            yield text, display.heading_total(block)
+        case Heading(text=text, code=code):
+            yield text, code, display.heading_total(block)
         case Figures(figures=figures):
             for figure in figures:
                 yield display.figure(figure, zone), figure.label
@@ -32,7 +32,9 @@ def figures_in(block: Block, zone: ZoneInfo) -> Iterator[tuple[str, ...]]:
         case Table(columns=columns, rows=rows):
             for row in rows:
                 yield tuple(
-                    display.cell(cell, column.kind, zone)
+                    cell.note
+                    if cell.note and cell.value is None
+                    else display.cell(cell, column.kind, zone)
                     for cell, column in zip(row, columns, strict=True)
                 )
 

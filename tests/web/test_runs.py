@@ -293,7 +293,10 @@ def test_a_sku_of_any_text_is_named_whole_and_shown_short(
     head = "sku,action,price_published,price_computed,vendor_id,row_number,suspect_since\n"
     row = f"{sku},keep,1.00,9.00,vendor_1,1,2026-03-01T12:00:00Z\n"
     world.platform.objects.put(record.keys.quarantine, f"{head}{row}".encode())
-    end(world, record, {"quarantine": record.keys.quarantine})
+    summary = record.keys.run_summary
+    world.platform.objects.put(summary, json.dumps(SUMMARY).encode())
+    artifacts = {"run_summary": summary, "quarantine": record.keys.quarantine}
+    end(world, record, artifacts)
     page = visitor.open(path_of(record.run_id))
     (box,) = (
         field

@@ -40,7 +40,10 @@ def chapter(run: EndedRun) -> Chapter | None:
     blocks: list[Block] = []
     for channel in channels:
         blocks += _blocks_of(channel)
-    return Chapter("channels", "Channels", tuple(blocks))
+    facts = {
+        f"channels/{channel.channel_id}": channel.rows for channel in channels
+    }
+    return Chapter("channels", "Channels", tuple(blocks), facts=facts)
 
 
 def chapter_of(counts: Mapping[str, int]) -> Chapter:
