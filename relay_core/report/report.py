@@ -90,6 +90,13 @@ class Report(NamedTuple):
         return facts
 
     @property
+    def lines(self) -> tuple[str, ...]:
+        """The numbers of all chapters in lines of plain text."""
+        return tuple(
+            line for chapter in self.chapters for line in chapter.lines
+        )
+
+    @property
     def actions(self) -> tuple[Action, ...]:
         """The actions of all chapters."""
         return tuple(

@@ -64,9 +64,7 @@ def _settings() -> LimitSettings:
 
 def _report(request: Request, result: LocalRun, output_dir: Path) -> int:
     """Print the result of a run, and return the exit status."""
-    lines = [
-        line for chapter in result.report.chapters for line in chapter.lines
-    ]
+    lines = list(result.report.lines)
     if result.findings.failure is not None:
         _report_failure(request, result.findings, lines, output_dir)
         return 1
