@@ -25,9 +25,6 @@ def relay() -> None:
 
 def main() -> None:
     """Run the command line; errors of usage and of the environment are one line."""
-    from relay_dagster.external_errors import ExternalServiceError
-    from relay_dagster.settings import SettingsError
-
     try:
         sys.exit(app(standalone_mode=False))
     except typer.TyperException as error:
@@ -38,10 +35,21 @@ def main() -> None:
         if problem:
             print(f"{path}: {problem} See: {path} --help", file=sys.stderr)
         sys.exit(_BAD_USAGE)
-    except SettingsError as error:
+    except Exception as error:
+        _end_with_one_line(error)
+        raise
+
+
+def _end_with_one_line(error: Exception) -> None:
+    """Print an error of the environment and exit; return if the error is another one."""
+    # These modules take as long to load as the list of commands takes to print.
+    from relay_dagster.external_errors import ExternalServiceError
+    from relay_dagster.settings import SettingsError
+
+    if isinstance(error, SettingsError):
         print(error, file=sys.stderr)
         sys.exit(_BAD_USAGE)
-    except ExternalServiceError as error:
+    if isinstance(error, ExternalServiceError):
         print(" ".join(str(error).split()), file=sys.stderr)
         sys.exit(1)
 
