@@ -86,7 +86,11 @@ class RootGroup(LazyGroup):
         super().__init__(**attributes)
         self.commands = {entry.name: command_of(entry) for entry in TREE}
         for name, path in OLD_NAMES.items():
-            self.commands[name] = command_of(entry_at(path), hidden=True)
+            entry = entry_at(path)
+            if isinstance(entry, Branch):
+                # Only the group's name of today was the name of a command.
+                entry = entry._replace(default="")
+            self.commands[name] = command_of(entry, hidden=True)
 
 
 def command_of(entry: Leaf | Branch, *, hidden: bool = False) -> Any:

@@ -134,10 +134,30 @@ def test_a_command_has_its_parameters_by_its_earlier_name(name: str) -> None:
 def test_an_earlier_name_is_hidden_and_calls_the_command_of_today(
     name: str,
 ) -> None:
-    alias = ROOT.commands[name]
+    alias: Any = ROOT.commands[name]
     entry = entry_at(OLD_NAMES[name])
     assert alias.hidden
-    assert getattr(alias, "_leaf", None) is entry or alias._branch is entry
+    if isinstance(entry, Leaf):
+        assert alias._leaf is entry
+    else:
+        assert alias._branch.entries is entry.entries
+
+
+@pytest.mark.parametrize(
+    "name", sorted({name.split()[0] for name in EARLIER if " " in name})
+)
+def test_a_group_shows_its_help_by_its_earlier_name(
+    name: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("sys.argv", ["relay", name])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 2
+    told = capsys.readouterr()
+    assert f"{name} [OPTIONS] COMMAND" in told.out
+    assert told.err == ""
 
 
 def test_every_earlier_name_is_in_the_tree_or_an_alias() -> None:
