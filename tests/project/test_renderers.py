@@ -30,13 +30,10 @@ FEATURES = (
     "catalog",
     "channel",
     "deliver",
-    "drift",
     "guard",
     "override",
-    "price",
     "pull",
     "quarantine",
-    "stock",
 )
 """The beginnings of the words of features, each of which has a room of its own."""
 _WORDS = re.compile(f"_?({'|'.join(FEATURES)})", re.IGNORECASE)

@@ -461,7 +461,7 @@ def test_prices_that_are_kept_back_are_shown_with_both_and_who_offers_them() -> 
         run_context(), run.findings, RunStatus.SUCCEEDED
     ).decode()
     assert "<h2>Prices to review</h2>" in page
-    assert f"relay accept {run_context().run_id} SKU" in page
+    assert f"relay runs accept {run_context().run_id} SKU" in page
 
 
 def test_each_channel_has_its_first_rows() -> None:
