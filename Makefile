@@ -211,8 +211,9 @@ profile: setup ## Plot the time of a run of 5,000,000 rows: docs/profile-5m.svg
 runbook: setup ## Follow every procedure of docs/RUNBOOK.md on the real stack: DRILL=name for one
 	@$(BIN)/python tests/runbook/rehearsal.py $(DRILL)
 
-schema: setup ## Write docs/config.schema.json again
+schema: setup ## Write the schemas of configs and of report.json in docs/ again
 	@$(BIN)/python -m relay_dagster.api.http.config_schema > docs/config.schema.json
+	@$(BIN)/python -m scripts.report_schema
 
 commands: setup ## Write the reference of the commands in docs/CLI.md again
 	@$(BIN)/python scripts/write_commands.py

@@ -109,7 +109,7 @@ def report_json(report: Report) -> bytes:
     document = {
         "version": VERSION,
         **report._asdict(),
-        "verdict": to_json(report.verdict),
+        "verdict": block_to_json(report.verdict),
         "chapters": [
             {
                 "name": chapter.name,
@@ -145,8 +145,8 @@ def read_report(data: bytes) -> Report:
     Raises:
         ValueError: The bytes are not a report.
     """
-    document = json.loads(data)
     try:
+        document = json.loads(data)
         fields = {
             name: document[name] for name in Report._fields if name in document
         }
@@ -158,7 +158,7 @@ def read_report(data: bytes) -> Report:
             from_json(File, file) for file in document.get("files", ())
         )
         return Report(**fields)
-    except (AttributeError, KeyError, TypeError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         message = "the document is not a report of a run"
         raise ValueError(message) from error
 

@@ -39,6 +39,7 @@ def pages(package: str) -> "Environment":
             # The folder may be read-only.
             with suppress(OSError):
                 if not sys.dont_write_bytecode:
+                    folder.mkdir(exist_ok=True)
                     super().dump_bytecode(bucket)
 
     this_file = Path(__file__)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -22,6 +22,7 @@ from relay_core.validation.vendor_failures import VendorInput
 from support.builders import (
     REQUESTED_AT,
     config_document,
+    feed,
     run_context,
     vendor_document,
 )
@@ -51,6 +52,13 @@ class ReportedRun(MemorySink):
     def html(self) -> bytes:
         """Its report as a page."""
         return report_html(self.report)
+
+
+def compared_report(published: Sequence[str], records: Sequence[str]) -> Report:
+    """Return the report of a feed of some records that follows a published one."""
+    before = go_through({"north": feed(*published)})
+    run = go_through({"north": feed(*records)}, baseline=before.baseline)
+    return run.report
 
 
 def summary_of(findings: RunFindings) -> dict[str, Any]:

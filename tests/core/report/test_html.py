@@ -15,10 +15,12 @@ import pytest
 
 from relay_core.domain.codes import RunStatus, Stage
 from relay_core.domain.records import ReportEntry, RunFailure
-from relay_core.publish import report
-from relay_core.publish.findings import RunFindings
-from relay_core.publish.report.content import load_templates, report_html
-from relay_core.publish.report.templating import pages
+from relay_core.publish.findings import RunFindings, RunScope
+from relay_core.report import html as html_module
+from relay_core.report.blocks import Bar, Bars
+from relay_core.report.contents import report_of
+from relay_core.report.html import BlockView, load_templates, report_html
+from relay_core.report.templating import pages
 from support.builders import REQUESTED_AT, feed, run_context
 from support.html_page import Element, read_page
 from support.reported_runs import ReportedRun, go_through
@@ -63,7 +65,7 @@ def left_out() -> ReportedRun:
 
 
 def html_of(status: RunStatus, findings: RunFindings) -> bytes:
-    return report_html(run_context(), findings, status)
+    return report_html(report_of(run_context(), findings, status))
 
 
 PAGES: Mapping[str, Callable[[], bytes]] = {
@@ -72,7 +74,7 @@ PAGES: Mapping[str, Callable[[], bytes]] = {
     "failed": lambda: failed().html,
     "left out": lambda: left_out().html,
     "cancelled": lambda: html_of(
-        RunStatus.CANCELLED, RunFindings(vendor_ids=["north"])
+        RunStatus.CANCELLED, RunFindings(scope=RunScope(["north"]))
     ),
     "reported by the reconciler": lambda: html_of(
         RunStatus.FAILED, _poisoned()
@@ -84,7 +86,9 @@ def _poisoned() -> RunFindings:
     failure = RunFailure(
         "POISON_JOB", "attempts used up (3 of 3)", Stage.NORMALIZE
     )
-    return RunFindings(vendor_ids=["north"], vendor_count=1).failed(failure)
+    return RunFindings(scope=RunScope(["north"], vendor_count=1)).failed(
+        failure
+    )
 
 
 @pytest.fixture(params=PAGES, scope="module")
@@ -218,7 +222,7 @@ def test_no_name_is_given_twice(page: Element) -> None:
 
 # --- colours ------------------------------------------------------------------------------------
 
-CSS = (Path(report.__file__).parent / "templates" / "page.css").read_text(
+CSS = (Path(html_module.__file__).parent / "templates" / "page.css").read_text(
     "utf-8"
 )
 PAIRS = [
@@ -252,6 +256,37 @@ def test_words_stand_out_from_their_ground(
     assert (high + 0.05) / (low + 0.05) >= 4.5
 
 
+# --- bars ---------------------------------------------------------------------------------------
+
+
+def drawn(bars: Bars) -> list[tuple[str, str]]:
+    """Return where each bar starts and how long it is, in percent."""
+    view = BlockView(go_through({"north": feed("A,1,1")}).report)
+    return [(bar.start, bar.length) for bar in view.bars(bars)]
+
+
+def bars_of(*numbers: int, parts_of: int | None = None) -> Bars:
+    bars = tuple(Bar(f"b{n}", "", n) for n in numbers)
+    return Bars("b", "B", bars, parts_of=parts_of)
+
+
+def test_a_bar_is_as_long_as_its_part_of_the_longest() -> None:
+    assert drawn(bars_of(0, 1, 3)) == [
+        ("0.0", "0.0"),
+        ("0.0", "33.3"),
+        ("0.0", "100.0"),
+    ]
+    assert drawn(bars_of(0)) == [("0.0", "0.0")]
+    assert drawn(bars_of()) == []
+
+
+def test_the_parts_of_a_total_follow_each_other() -> None:
+    assert drawn(bars_of(1, 3, parts_of=8)) == [
+        ("0.0", "12.5"),
+        ("12.5", "37.5"),
+    ]
+
+
 # --- what others write --------------------------------------------------------------------------
 
 
@@ -277,7 +312,7 @@ def test_what_others_write_is_text_and_nothing_else() -> None:
     for run in hostile_runs():
         findings = run.findings
         ctx = run_context(tenant_id=HOSTILE, run_id=HOSTILE)
-        page = read_page(report_html(ctx, findings, findings.status))
+        page = read_page(report_html(report_of(ctx, findings, findings.status)))
         assert page.all("script", "img") == []
         assert len(page.all("style")) == 1
         assert SHOWN in page.text
@@ -295,7 +330,8 @@ def test_hostile_words_can_be_read_where_they_stand(place: str) -> None:
     elif place == "vendor":
         findings = go_through({"north": feed("A,1,1")}).findings
         states = {HOSTILE: findings.states["north"]}
-        findings = replace(findings, vendor_ids=[HOSTILE], states=states)
+        scope = RunScope([HOSTILE])
+        findings = replace(findings, scope=scope, states=states)
     else:
         findings = hostile_runs()[0].findings
     page = read_page(html_of(findings.status, findings))
@@ -340,7 +376,7 @@ def test_a_vendor_too_many_is_told_of_in_number() -> None:
     findings = go_through({"north": feed("A,1,1")}).findings
     names = [f"v{n}" for n in range(203)]
     states = dict.fromkeys(names, findings.states["north"])
-    findings = replace(findings, vendor_ids=names, states=states)
+    findings = replace(findings, scope=RunScope(names), states=states)
     page = read_page(html_of(RunStatus.SUCCEEDED, findings))
     assert "input_manifest.json lists 3 more." in page.text
 
@@ -356,7 +392,9 @@ def test_another_attempt_of_a_run_has_the_same_page() -> None:
     findings = succeeded().findings
     first, second = (
         report_html(
-            replace(run_context(), attempt=n), findings, findings.status
+            report_of(
+                replace(run_context(), attempt=n), findings, findings.status
+            )
         )
         for n in (1, 2)
     )
