@@ -152,7 +152,7 @@ class Bars(NamedTuple):
     label_kind: Kind = "text"
     unit: str = ""  # the singular noun of the numbers, such as ``SKU``
     about: str = ""  # what the bars are about, if others have the same name
-    parts_of: int | None = None  # the total of which the bars are parts
+    parts_of: int | None = None  # the total that the bars are parts of
 
 
 class Item(NamedTuple):
@@ -192,7 +192,7 @@ class File(NamedTuple):
     name: str
     title: str
     path: str
-    note: str = ""  # what it lists: ``lists every SKU that changed``
+    note: str = ""  # its content: ``lists every SKU that changed``
 
 
 class Files(NamedTuple):

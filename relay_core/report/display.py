@@ -7,6 +7,7 @@ module needs only plain values, so a process can load it without the engine.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 
@@ -178,8 +179,11 @@ def figure(content: Figure, zone: tzinfo = UTC) -> str:
 
 
 def bar_label(bar: Bar, bars: Bars, zone: tzinfo = UTC) -> str:
-    """Return the label of a bar, with its note."""
-    label = value(bar.label, bars.label_kind, zone)
+    """Return the label of a bar, with its note. A time has no zone, to fit beside a number."""
+    label = bar.label
+    if bars.label_kind == "time":
+        with suppress(ValueError):
+            label = local_time(datetime.fromisoformat(bar.label), zone)
     return f"{label}, {bar.note}" if bar.note else label
 
 

@@ -41,7 +41,7 @@ def table(
         name: The table's stable name.
         caption: What the table shows.
         columns: The table's columns.
-        rows: The rows of the list, of which no more are made than the table has.
+        rows: The rows of the list. No more rows are made than the table has.
         limit: The largest number of rows.
         total: The number of rows of the whole list.
         artifact: The name of the artifact that has the whole list.

@@ -80,7 +80,7 @@ def _value_of(cell: Cell, kind: Kind) -> str | int | None:
 
 
 def _table_of_bars(groups: Sequence[Bars]) -> dg.TableMetadataValue:
-    """Return bars as a table: a row for each bar, or for each total of which they are parts."""
+    """Return bars as a table with a row for each bar, or for each total of parts."""
     if groups[0].parts_of is None:
         labels = [(bar.label, bar.value) for bar in groups[0].bars]
         return table(labels, {"label": "string", "value": "int"})

@@ -1,4 +1,4 @@
-"""`relay show` and report.html say the same of a run, of whatever kind the run is."""
+"""`relay runs show` and report.html say the same of a run, of whatever kind the run is."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_show_and_the_page_print_every_figure_of_the_report(
     objects = world.platform.objects
     report = read_report(objects.read(artifacts["report_data"]))
     page = read_page(objects.read(artifacts["report"])).text
-    told = world.relay("show", run_id)
+    told = world.relay("runs", "show", run_id)
     assert told.exit_code == 0, told.output
     figures = figures_of(report)
     assert len(figures) > 3

@@ -132,9 +132,9 @@ def journey(
     shows("The settings were applied (version 2)")
     shows("All 40 rows are valid.")
     run()
-    shows("A new feed with 40 SKUs")
-    hand.press(link("View full report"))
     shows("The new feed has 40 SKUs")
+    hand.press(link("Report"))
+    shows("Run report for")
     page.go_back()
     hand.press(link("Overview"))
     shows("40 SKUs are in your feed")
@@ -142,8 +142,8 @@ def journey(
     upload(DEARER)
     run()
     shows("Prices to review")
-    shows("1 new price is far from the published price")
-    hand.press(page.get_by_label("Accept N-002"))
+    shows("far from the published price")
+    hand.press(page.get_by_label("Select N-002"))
     hand.enter(
         page.get_by_label("Reason for accepting the prices"),
         "it is sold by the thousand now",
@@ -154,7 +154,7 @@ def journey(
     upload(DEARER[:4])
     shows("All 4 rows are valid.")
     run()
-    shows("A new feed with 4 SKUs is on hold")
+    shows("The new feed is on hold")
     hand.enter(
         page.get_by_label("Reason for the release"), "the line is discontinued"
     )
@@ -177,7 +177,7 @@ def journey(
     hand.press(button("Save override"))
     shows("99.90")
     run()
-    shows("A new feed with 4 SKUs")
+    shows("The new feed has 4 SKUs")
     explain("N-002")
     shows("Override")
     shows("99.90")

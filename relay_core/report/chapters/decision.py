@@ -29,7 +29,7 @@ def chapter_of(run_id: str, guards: Iterable[str]) -> Chapter:
         name="release",
         title="Release feed",
         text="If the changes are correct",
-        command=f"relay release {run_id}",
+        command=f"relay feed release {run_id}",
         parameters={"run_id": run_id, "guards": list(dict.fromkeys(guards))},
         reason="Reason for the release",
     )
@@ -37,7 +37,7 @@ def chapter_of(run_id: str, guards: Iterable[str]) -> Chapter:
         name="discard",
         title="Discard feed",
         text="If something is wrong",
-        command=f"relay cancel {run_id}",
+        command=f"relay runs cancel {run_id}",
         parameters={"run_id": run_id},
         reason="Reason for discarding the feed",
         tone="bad",

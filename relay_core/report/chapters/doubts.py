@@ -1,4 +1,4 @@
-"""The chapter on what is valid in the config and the rows, but probably unintended."""
+"""The chapter on parts of the config and rows that are valid, but probably unintended."""
 
 from __future__ import annotations
 

@@ -31,7 +31,9 @@ def report_of_older_run(
     timezone: str = "UTC",
     currency: str = "",
 ) -> Report:
-    """Return what is known of a run that wrote no report.json. It has no verdict.
+    """Return a report of the facts about a run that wrote no report.json.
+
+    The report has no verdict.
 
     Args:
         run: The run, as the API answers it.

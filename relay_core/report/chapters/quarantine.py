@@ -51,7 +51,7 @@ def chapter_of(run_id: str, prices: Table) -> Chapter:
         name="accept_prices",
         title="Accept prices",
         text="To publish the new prices",
-        command=f"relay accept {run_id} SKU",
+        command=f"relay runs accept {run_id} SKU",
         parameters={"run_id": run_id},
         reason="Reason for accepting the prices",
         table=prices.name,

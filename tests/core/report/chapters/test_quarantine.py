@@ -42,7 +42,7 @@ def test_prices_that_are_kept_back_are_shown_with_both_and_who_offers_them() -> 
     assert "Review 12 new prices below." in steps_of(report)[0]
     (action,) = report.actions
     assert (action.name, action.table) == ("accept_prices", "quarantine")
-    assert action.command == f"relay accept {run_context().run_id} SKU"
+    assert action.command == f"relay runs accept {run_context().run_id} SKU"
 
 
 def test_a_quarantine_without_prices_is_a_number_alone() -> None:
