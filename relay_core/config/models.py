@@ -26,6 +26,7 @@ from relay_core.config.reading.scalars import type_name
 from relay_core.config.refusals import refuse
 from relay_core.domain.cell_rules import MONEY_LIMIT
 from relay_core.domain.columns import DERIVED_COLUMNS, source_column
+from relay_core.domain.formats import DELIMITED_FORMATS, OutputFormat
 from relay_core.domain.limits import DEFAULT_LIMITS
 
 Margin = Annotated[
@@ -344,7 +345,6 @@ class GuardsConfig(values.Section):
     quarantine: QuarantineConfig | None = None
 
 
-OutputFormat = Literal["csv", "tsv", "jsonl", "parquet"]
 _MISSING_SKU_DAYS = 30
 
 
@@ -413,7 +413,7 @@ class FileConfig(values.Section):
     # Spreadsheets open these formats, and may take a cell for a formula.
     escape_formulas: Annotated[
         values.Bool,
-        cross_checks.idle_without("format", "csv", "tsv", default=False),
+        cross_checks.idle_without("format", *DELIMITED_FORMATS, default=False),
     ] = False
 
     @property

@@ -2,12 +2,6 @@
 
 from enum import StrEnum
 
-WORKBOOK_FORMATS = ("xlsx", "xls", "ods")
-"""The formats of feeds that are workbooks."""
-DOCUMENT_FORMATS = ("json", "xml")
-"""The formats of feeds whose records are at a path of a document."""
-
-
 CATALOG = "catalog"
 """The name of the catalog among vendors' ids, which no vendor has beside a catalog."""
 

@@ -1,9 +1,9 @@
 """The guess of the path of records in a JSON document or in XML."""
 
 from relay_core.config import ParserConfig
-from relay_core.domain.codes import DOCUMENT_FORMATS
 from relay_core.domain.document_paths import ROOT
 from relay_core.domain.errors import FeedUnreadableError
+from relay_core.domain.formats import DOCUMENT_FORMATS, FORMATS
 from relay_core.ingest.charset import guess_encoding
 from relay_core.ingest.documents.json_document import survey_json
 from relay_core.ingest.documents.survey import Survey
@@ -42,7 +42,7 @@ def guess_document(
     if survey is None:
         return (format, parser.record) if parser.format == format else None
     best = survey.paths()[0]
-    if parser.format in ("jsonl", "csv") and is_one_line:
+    if FORMATS[parser.format].has_lines and is_one_line:
         # One line with an object is a line of JSON Lines, unless it has a list of records.
         return (format, best.path) if best.record_count > 1 else None
     if parser.format == format and survey.has_values_at(parser.record_path):

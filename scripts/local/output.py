@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import get_args
 
 from local.request import FOLDERS
-from relay_core.config.models import OutputFormat
+from relay_core.domain.formats import OutputFormat
 
 _FILES = (
     "normalized/*/normalized.csv",

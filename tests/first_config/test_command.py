@@ -20,7 +20,7 @@ from data.wrong_files import MISTAKES
 from local.command import main as run_locally
 from relay_core.config import TenantConfig, load_config, parse_document
 from relay_core.config.parser import ParserConfig
-from relay_core.onboarding.feed_sample import OLE2
+from relay_core.domain.formats import OLE2
 from relay_core.samples import sample_feeds
 from relay_dagster import cli
 from relay_dagster.first_config.comments import OPTION_COMMENTS

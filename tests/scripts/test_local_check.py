@@ -12,7 +12,7 @@ import pytest
 from first_patch import with_patch
 from local.command import main
 from relay_core.config import parse_document
-from relay_core.onboarding.feed_sample import OLE2
+from relay_core.domain.formats import OLE2
 from support.builders import config_document, feed, vendor_document
 from support.local_bench import Bench
 from support.pages import PAGES

@@ -9,9 +9,10 @@ import pytest
 from relay_core.config import TenantConfig
 from relay_core.domain.codes import RowFault
 from relay_core.domain.errors import FeedUnreadableError
+from relay_core.domain.formats import OLE2
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.onboarding.feed_check import FeedCheck, check_feed, with_rows
-from relay_core.onboarding.feed_sample import OLE2, FeedSample
+from relay_core.onboarding.feed_sample import FeedSample
 from relay_core.onboarding.findings import sentences_of
 from support.builders import REQUESTED_AT, feed, tenant_config, vendor_document
 from support.config_documents import ROOT
