@@ -13,7 +13,7 @@ from relay_core.domain.cell_rules import cut
 from relay_core.merge.vendor_offers import FED_QUANTITY, VENDOR_RANK
 from relay_core.products.matcher import MatchedBy
 from relay_core.publish.channels import channels_of
-from relay_core.publish.feed import fields_of, row_texts
+from relay_core.publish.files.fields import fields_of, row_texts
 from relay_core.publish.offer_ranking import LANDED_COST, ExplainedOffers
 from relay_core.publish.state import SUSPECT_SINCE
 from relay_core.validation.comparison import SUSPECT_PRICE

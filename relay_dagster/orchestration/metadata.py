@@ -13,7 +13,8 @@ import dagster as dg
 
 from relay_core.merge.result import MergedInventory
 from relay_core.normalize.result import NormalizedVendor
-from relay_core.publish.feed import fields_of, preview
+from relay_core.publish.feed import preview
+from relay_core.publish.files.fields import fields_of
 from relay_core.publish.findings import RunFindings
 from relay_core.publish.reports import timestamp
 from relay_dagster.execution.attempt import Attempt

@@ -16,7 +16,7 @@ from reference_changed_rows import changed_file
 from relay_core.config import TenantConfig, load_config
 from relay_core.config.models import FileConfig
 from relay_core.publish.changed_rows import changed_rows
-from relay_core.publish.feed import headers_of
+from relay_core.publish.files.fields import headers_of
 from support.builders import config_document, feed, vendor_document
 from support.reported_runs import go_through
 

@@ -19,8 +19,8 @@ from relay_core.config import load_config
 from relay_core.domain.columns import CANONICAL_COLUMNS
 from relay_core.merge import best_offer
 from relay_core.merge.result import MergedInventory
-from relay_core.publish import feed as feed_module
 from relay_core.publish.feed import feed_chunks
+from relay_core.publish.files import parquet, writer
 from support.builders import config_document, feed, vendor_document
 from support.normalizing import whole
 
@@ -113,7 +113,7 @@ def test_a_feed_that_is_written_in_many_pieces_is_the_same(
 ) -> None:
     in_one = written(format, data=feed(*SAME_ROWS))
     monkeypatch.setattr(best_offer, "RANGE_ROWS", 7)
-    monkeypatch.setattr(feed_module, "SLICE_ROWS", 3)
+    monkeypatch.setattr(writer, "SLICE_ROWS", 3)
     assert written(format, data=feed(*SAME_ROWS)) == in_one
     assert len(READERS[format](in_one)) == 200
 
@@ -237,8 +237,8 @@ def test_parquet_is_typed_and_compressed() -> None:
 def test_parquet_has_groups_of_so_many_rows(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert feed_module.GROUP_ROWS == 1_000_000
-    monkeypatch.setattr(feed_module, "GROUP_ROWS", 64)
+    assert parquet.GROUP_ROWS == 1_000_000
+    monkeypatch.setattr(parquet, "GROUP_ROWS", 64)
     file = pq.ParquetFile(
         pa.BufferReader(written("parquet", data=feed(*SAME_ROWS)))
     )
