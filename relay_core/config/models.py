@@ -253,7 +253,11 @@ class VendorConfig(values.Section):
             max_feed_age_hours=self.max_feed_age_hours,
             duplicate_skus=self.duplicate_skus,
         )
-        return (base, *(part.as_input(given_columns) for part in self.parts))
+        parts = (
+            part.as_input(given_columns, self.duplicate_skus)
+            for part in self.parts
+        )
+        return (base, *parts)
 
     @property
     def has_file_list(self) -> bool:
