@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from relay_core.domain.destination import PORTS
+from relay_core.domain.doors import DOORS
 from relay_dagster.settings import LimitSettings
 from support.deployment import (
     DEPLOY,
@@ -316,7 +316,7 @@ def outside(group: str) -> set[int]:
 
 
 def test_dagsters_processes_reach_aws_receivers_and_each_other_alone() -> None:
-    assert outside("DagsterSecurityGroup") == set(PORTS["https"])
+    assert outside("DagsterSecurityGroup") == set(DOORS["https"].ports)
     own = ("DagsterSecurityGroup", 4000)
     assert inside("DagsterSecurityGroup") == {
         own,
@@ -336,7 +336,7 @@ def inside(group: str) -> set[tuple[str, int]]:
 def test_transfers_reach_aws_and_suppliers_alone_and_nobody_reaches_them() -> (
     None
 ):
-    ports = {port for some in PORTS.values() for port in some}
+    ports = {port for door in DOORS.values() for port in door.ports}
     assert outside("TransfersSecurityGroup") == ports == {22, 443, 2222, 8443}
     assert "SecurityGroupIngress" not in properties("TransfersSecurityGroup")
     assert inside("TransfersSecurityGroup") == set()
