@@ -11,7 +11,12 @@ from relay_core.domain.codes import RowFault
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.domain.formats import OLE2
 from relay_core.normalize.result import NormalizedVendor
-from relay_core.onboarding.feed_check import FeedCheck, check_feed, with_rows
+from relay_core.onboarding.feed_check import (
+    FeedCheck,
+    check_feed,
+    check_file,
+    with_rows,
+)
 from relay_core.onboarding.feed_sample import FeedSample
 from relay_core.onboarding.findings import sentences_of
 from support.builders import REQUESTED_AT, feed, tenant_config, vendor_document
@@ -542,3 +547,49 @@ def test_what_a_run_would_refuse_the_file_for_hides_no_refused_cells() -> None:
     assert [
         (each.column, each.value) for each in check.as_sent.rejected_cells
     ] == [("cost", "VARIABLE")]
+
+
+PRODUCT_LISTS = {
+    "another delimiter": b"SKU;gtin;brand\nA;4006381333931;x;\nB;;y;\n",
+    "another encoding": "SKU,gtin,brand\nA,,Müller\n".encode("cp1252"),
+    "lines before the header": b"Products\n\nSKU,gtin,brand\nA,,x\nB,,y\n",
+    "another header": b"Artikelnummer,gtin,brand\nA,,x\nB,,y\n",
+    "JSON Lines": b'{"sku": "A", "gtin": ""}\n{"sku": "B", "gtin": ""}\n',
+}
+
+
+@pytest.mark.parametrize("name", PRODUCT_LISTS)
+def test_the_catalog_gets_the_changes_that_a_vendor_with_its_file_gets(
+    name: str,
+) -> None:
+    """Only columns that the catalog has are mapped; the vendor gets the others by default."""
+    parser = {"format": "csv", "column_map": {"sku": "SKU"}}
+    vendor_parser = {
+        **parser,
+        "defaults": {"quantity_available": "1", "cost": "1"},
+    }
+    config = tenant_config(
+        vendor_document(parser=vendor_parser),
+        extra_columns=["gtin"],
+        gtin_column="gtin",
+        catalog={"inbound": {"type": "local"}, "parser": parser},
+    )
+    catalog = config.catalog_input
+    assert catalog is not None
+    of_catalog = check_file(PRODUCT_LISTS[name], catalog, config)
+    of_vendor = check_file(PRODUCT_LISTS[name], config.vendors[0], config)
+    assert of_catalog.changes == of_vendor.changes != {}
+    assert of_catalog.best.rejected_rows == 0
+
+
+def test_an_extra_column_whose_header_is_missing_is_asked_for() -> None:
+    config = tenant_config(
+        vendor_document(parser={"column_map": {"gtin": "ean"}}),
+        extra_columns=["gtin"],
+        gtin_column="gtin",
+    )
+    data = b"sku,cost,quantity_available,code 2\nA,1,5,4006381333931\nB,1,5,\n"
+    check = check_file(data, config.vendors[0], config)
+    assert [candidate.header for candidate in check.unknown["gtin"]] == [
+        "code 2"
+    ]
