@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from relay_core.domain.codes import RunStatus
-from relay_core.publish.keys import ArtifactKeys
+from relay_core.publish.artifacts import belongs_to_run
 from relay_dagster.aws.dynamodb.codec import by_time
 from relay_dagster.aws.dynamodb.cursors import to_cursor
 from relay_dagster.external_errors import ExternalServiceError
@@ -174,7 +174,7 @@ def artifact_links(
 
 def _artifact_order(name: str) -> tuple[bool, str]:
     """Return the sort key of an artifact: the run's own come first."""
-    return not ArtifactKeys.belongs_to_run(name), name
+    return not belongs_to_run(name), name
 
 
 def run_response(record: RunRecord, call: Call) -> wire.Run:
