@@ -47,12 +47,6 @@ NOT_FOR_THE_API = {
 }
 # The places whose modules the process of the API and the pages loads.
 SERVING = ("http", "services", "api", "web", "server")
-# Dagster has no public base for a code server or for a storage in SQLite. If it changes what they
-# use, `tests/launching` and `tests/orchestration/test_sqlite_storage.py` fail.
-MAY_BE_PRIVATE = {
-    "relay_dagster.launching.code_server",
-    "relay_dagster.orchestration.sqlite_storage",
-}
 # Folders that decide what becomes of records: rules, and the ledger that applies them.
 DECIDING = ("tenants", "runs", "feeds", "webhooks", "triggers", "ledger")
 MAX_MODULES = 20
@@ -313,15 +307,6 @@ def test_assets_know_no_sensors_or_api() -> None:
         for module in assets
         for name in module.imports
         if name.startswith(above)
-    ] == []
-
-
-def test_private_dagster_modules_are_not_imported() -> None:
-    assert [
-        f"{module.name} imports {name}"
-        for module in modules("relay_dagster")
-        for name in module.imports
-        if name.startswith("dagster._") and module.name not in MAY_BE_PRIVATE
     ] == []
 
 
