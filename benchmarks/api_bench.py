@@ -39,10 +39,12 @@ from relay_dagster.settings import Settings
 from relay_dagster.wiring import Platform, connect
 
 KEY = "bench-key"
-POLLERS, LISTERS = 200, 20
+POLLERS = 200
+LISTERS = 20
 CONSTANT = "constant"
 STARTS = 5
-_START_GOAL_SECONDS, _MEMORY_GOAL_MB = 1.0, 90.0
+_START_GOAL_SECONDS = 1.0
+_MEMORY_GOAL_MB = 90.0
 Groups = Mapping[str, Mapping[str, Any]]
 _open = build_opener(ProxyHandler({})).open
 

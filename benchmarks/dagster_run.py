@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from relay_dagster.wiring import Platform
 
 TENANT = "bench"
-MODULE, ATTRIBUTE = "relay_dagster.definitions", "defs"
+MODULE = "relay_dagster.definitions"
+ATTRIBUTE = "defs"
 
 
 @dataclass(frozen=True)

@@ -121,10 +121,8 @@ def _told(rows: int, harms: Sequence[Harm], most: Harm) -> int:
 def _row(name: str, harms: Sequence[Harm]) -> tuple[str, ...]:
     seconds = [harm.seconds for harm in harms]
     figures = (percentile(seconds, 50), percentile(seconds, 95), max(seconds))
-    growth, slowest = (
-        max(h.growth_mib for h in harms),
-        max(h.slowest_seconds for h in harms),
-    )
+    growth = max(h.growth_mib for h in harms)
+    slowest = max(h.slowest_seconds for h in harms)
     return (
         name,
         *(f"{each:.2f}" for each in figures),

@@ -245,7 +245,8 @@ def calls_counted() -> Iterator[set[CodeType]]:
 def _of_starts(rounds: int) -> Iterator[Figure]:
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
-        config, feed = place / "config.yaml", place / "feed.csv"
+        config = place / "config.yaml"
+        feed = place / "feed.csv"
         config.write_text(CONFIG, "utf-8")
         feed.write_text("sku,quantity_available,cost\na-1,3,2.50\n", "utf-8")
         script = str(ROOT / "scripts" / "local_run.py")

@@ -108,7 +108,8 @@ def write_xlsx(feed: Path, target: Path) -> None:
         _text_cell(f"{_letter(i)}1", texts, n)
         for i, n in enumerate(table.schema.names)
     )
-    cells, shared = [], [pa.array(texts, pa.string())]
+    cells = []
+    shared = [pa.array(texts, pa.string())]
     known = len(texts)
     for place, name in enumerate(table.schema.names):
         column = table.column(name).combine_chunks()

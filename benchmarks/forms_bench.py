@@ -25,11 +25,9 @@ from benchmarks.sitting import (
     tell,
 )
 
-NONE, ALL, BEFORE = (
-    "no options",
-    "all options",
-    "no options, the other checkout",
-)
+NONE = "no options"
+ALL = "all options"
+BEFORE = "no options, the other checkout"
 _PARSER = {
     "column_map": {
         "sku": {"column": "SKU", "strip_prefix": "X-", "strip_suffix": "-OLD"},

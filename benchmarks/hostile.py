@@ -334,7 +334,8 @@ def write_feed(feed: Feed, size: int, folder: Path) -> None:
 def _text(feed: Feed, shape: Shape, place: int, size: int) -> str:
     """Return a vendor's feed: as many lines as have so many bytes in its encoding."""
     rng = np.random.default_rng(place)
-    ids, nobody = rng.permutation(shape.rows), np.zeros(shape.rows, np.bool_)
+    ids = rng.permutation(shape.rows)
+    nobody = np.zeros(shape.rows, np.bool_)
     header, lines = feed.csv(
         vendor_columns(shape, place, ids, nobody, rng), size
     )

@@ -415,7 +415,8 @@ def _lying_footer(source: Source) -> bytes:
     table = _table(source)
     data = _parquet(table)
     start = len(data) - 8 - struct.unpack("<I", data[-8:-4])[0]
-    rows, more = _varint(len(table)), _varint(len(table) + 1)
+    rows = _varint(len(table))
+    more = _varint(len(table) + 1)
     place = start
     while (place := data.index(b"\x16" + rows, place + 1)) >= 0:
         made = data[: place + 1] + more + data[place + 1 + len(rows) :]
@@ -425,7 +426,8 @@ def _lying_footer(source: Source) -> bytes:
 
 
 def _varint(number: int) -> bytes:
-    rest, written = 2 * number, bytearray()
+    rest = 2 * number
+    written = bytearray()
     while rest > 127:
         written.append(rest & 127 | 128)
         rest >>= 7
@@ -562,7 +564,8 @@ PACKED_FEEDS = (
 def source_of(size: int, name: str, folder: Path) -> Source:
     """Return what the hostile feeds of a format are made of; a folder is used meanwhile."""
     write_feed(FEEDS[0], int(size / _BYTES_A_CSV_BYTE[name]), folder)
-    csv, packed = folder / f"{VENDOR}.csv", folder / "packed"
+    csv = folder / f"{VENDOR}.csv"
+    packed = folder / "packed"
     write, _ = FORMATS[name]
     write(csv, packed)
     return Source(csv.read_bytes(), packed.read_bytes(), size)

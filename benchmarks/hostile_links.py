@@ -27,18 +27,28 @@ from relay_dagster.intake.uploads import UploadTick
 from relay_dagster.runs.model import Outcome
 from relay_dagster.wiring import Platform
 
-LINKED, CALM = "linked", "calm"
+LINKED = "linked"
+CALM = "calm"
 """The tenant whose links are misused, and the one that must not notice."""
 BUSY = ("busy_1", "busy_2")
 """The tenants that check their configs without a pause."""
-FEED_LINKS, SUPPLIER_LINKS, SLOW_READERS = 8, 20, 32
-REQUESTS, READS, SENT_AGAIN = 200, 30, 30
+FEED_LINKS = 8
+SUPPLIER_LINKS = 20
+SLOW_READERS = 32
+REQUESTS = 200
+READS = 30
+SENT_AGAIN = 30
 """Requests over one tenant's links, reads by another's, and sendings of one form."""
-FORMS, FORMS_AT_ONCE = 30, 10
-WRONG, MAX_WRONG = 300, 30
+FORMS = 30
+FORMS_AT_ONCE = 10
+WRONG = 300
+MAX_WRONG = 30
 MAX_UPLOADS = 20
-MAX_HEALTH_SECONDS, MAX_SECONDS, MAX_CHECK_SECONDS = 0.3, 1.0, 60.0
-_SLOW_BYTES, _SLOW_PAUSE = 10_000, 0.1
+MAX_HEALTH_SECONDS = 0.3
+MAX_SECONDS = 1.0
+MAX_CHECK_SECONDS = 60.0
+_SLOW_BYTES = 10_000
+_SLOW_PAUSE = 0.1
 _FEED_BYTES = 40 << 20
 _UPLOAD = b"sku,quantity_available,cost\n" + b"A-1,5,4.20\n" * 5000
 _FIELD = re.compile(r'<input type="hidden" name="([^"]*)" value="([^"]*)"')

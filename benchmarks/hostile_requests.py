@@ -44,21 +44,29 @@ from relay_dagster.runs.model import RunRecord
 from relay_dagster.tenants.scopes import DEFAULT_SCOPES, Scope
 from relay_dagster.wiring import Platform
 
-HOSTILE, OTHER = "hostile", "other"
-WIDE, REVOKED = "wide", "revoked"
+HOSTILE = "hostile"
+OTHER = "other"
+WIDE = "wide"
+REVOKED = "revoked"
 """A tenant with all that one may have; a key of its that is good no more."""
-VENDORS, LARGE_RUNS = 20, 20
-MAX_VENDORS, RUNS_OF_SOME, BURST = 200, 50, 100
+VENDORS = 20
+LARGE_RUNS = 20
+MAX_VENDORS = 200
+RUNS_OF_SOME = 50
+BURST = 100
 WIDE_RUN = "5c1f9a52-7f0c-4f3e-9b4c-2a4f6b8d0e11"
-MAX_GROWTH_MIB, MAX_SECONDS = 64, 1
+MAX_GROWTH_MIB = 64
+MAX_SECONDS = 1
 PAUSE_SECONDS = 0.005
 HALF_HEAD = "half a head"
 """In place of a method: a head that never ends."""
 BOMB = "bomb"
 """The vendor whose workbook holds a text of 1.5 GB."""
-ACCEPTS, QUARANTINED = 8, 1_000_000
+ACCEPTS = 8
+QUARANTINED = 1_000_000
 """Twice the requests that a tenant may have in work; the SKUs that `WIDE_RUN` quarantined."""
-HALF_HEADS, PATIENCE_SECONDS = 512, 30.0
+HALF_HEADS = 512
+PATIENCE_SECONDS = 30.0
 _MIB = 1 << 20
 _JSON = {"Content-Type": "application/json"}
 
@@ -264,7 +272,8 @@ def attacks() -> Iterator[Attack]:
 
 def bursts() -> Iterator[Attack]:
     """Yield what one tenant sends many times at once."""
-    place, many = f"/v1/tenants/{WIDE}", {"caller": WIDE, "times": BURST}
+    place = f"/v1/tenants/{WIDE}"
+    many = {"caller": WIDE, "times": BURST}
     for name, path in {
         "a config of 200 vendors, 20 formats each": place,
         "status behind 50 runs of some vendors": f"{place}/status",

@@ -56,10 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def idle_percent(stack: ApiStack, seconds: float) -> dict[str, float]:
     """Return what each process uses of a core, in percent, over some seconds."""
     names = (*COUNTED, MOTO)
-    began, before = (
-        time.monotonic(),
-        {name: cpu_seconds(stack, name) for name in names},
-    )
+    began = time.monotonic()
+    before = {name: cpu_seconds(stack, name) for name in names}
     time.sleep(seconds)
     lasted = time.monotonic() - began
     return {

@@ -147,7 +147,8 @@ def main() -> int:
         "--only", default="", help="scenes whose names hold this"
     )
     only = options.parse_args().only
-    rows, all_well = [], True
+    rows = []
+    all_well = True
     for scene in SCENES:
         if only in scene.name:
             with tempfile.TemporaryDirectory() as folder:

@@ -52,7 +52,8 @@ PAGES = (
         )
     ),
 )
-MAX_SECONDS, MAX_KB = 0.3, 100.0
+MAX_SECONDS = 0.3
+MAX_KB = 100.0
 TICKS = os.sysconf("SC_CLK_TCK")
 
 

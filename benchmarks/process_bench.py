@@ -98,7 +98,8 @@ def _measure_size(rows: int, chosen: argparse.Namespace) -> dict[str, Samples]:
     with tempfile.TemporaryDirectory(
         prefix="relay-bench-", dir=chosen.folder
     ) as home:
-        folder, out = Path(home, "feeds"), Path(home, "written")
+        folder = Path(home, "feeds")
+        out = Path(home, "written")
         generate(shape, folder)
         samples = {name: Samples() for name in (ENGINE, WITHOUT_KERNEL, *PEERS)}
         if chosen.dagster:

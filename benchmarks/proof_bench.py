@@ -40,8 +40,13 @@ from relay_dagster.runs.model import RunRecord
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.wiring import Platform
 
-RUNS, ROWS, TENANTS, RECORDS = 100, 50_000, 10_000, 200_000
-VERIFY_SECONDS, DOCTOR_SECONDS, DOCTOR_MIB = 300.0, 60.0, 100.0
+RUNS = 100
+ROWS = 50_000
+TENANTS = 10_000
+RECORDS = 200_000
+VERIFY_SECONDS = 300.0
+DOCTOR_SECONDS = 60.0
+DOCTOR_MIB = 100.0
 EVERY = RECORDS // TENANTS
 FILES = 14  # a run of three vendors has as many
 
@@ -65,7 +70,8 @@ def main() -> int:
         served = cpu_seconds(stack, MOTO) - served
     # The command's start is the same for all sizes.
     each = max(verified - began_at, 0) / max(chosen.runs - 1, 1)
-    proved, size = began_at + each * (RUNS - 1), chosen.tenants / TENANTS
+    proved = began_at + each * (RUNS - 1)
+    size = chosen.tenants / TENANTS
     print(f"{tables.machine()}\n")
     header = (
         "",
@@ -154,11 +160,13 @@ def _verify(url: str, runs: int) -> tuple[float, float]:
     ]
     command += ["--max-runs", str(runs)]
     environment = {**os.environ, "RELAY_API_URL": url, "RELAY_API_KEY": KEY}
-    began, before = time.perf_counter(), os.times()
+    began = time.perf_counter()
+    before = os.times()
     done = subprocess.run(
         command, env=environment, capture_output=True, text=True, check=True
     )
-    seconds, after = time.perf_counter() - began, os.times()
+    seconds = time.perf_counter() - began
+    after = os.times()
     cpu = after.children_user + after.children_system
     cpu -= before.children_user + before.children_system
     if json.loads(done.stdout)["different"]:
@@ -171,7 +179,9 @@ def _verify(url: str, runs: int) -> tuple[float, float]:
 
 def _fill(platform: Platform, tenants: int) -> None:
     """Store tenants' records that have ended, and feeds that are whole."""
-    now, key, data = utc_now(), "published/one/feed.csv", b"sku\n"
+    now = utc_now()
+    key = "published/one/feed.csv"
+    data = b"sku\n"
     platform.clients.s3.put_object(
         Bucket=platform.objects.bucket,
         Key=key,
@@ -229,9 +239,12 @@ def _examine(platform: Platform) -> tuple[float, float, float]:
     Path("/proc/self/clear_refs").write_text(
         "5", "ascii"
     )  # the peak begins anew
-    before, began, cpu = _mib("VmRSS"), time.perf_counter(), time.process_time()
+    before = _mib("VmRSS")
+    began = time.perf_counter()
+    cpu = time.process_time()
     findings = list(examine(platform, utc_now(), Extent(part=0)))
-    seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
+    seconds = time.perf_counter() - began
+    cpu = time.process_time() - cpu
     if findings:
         raise RuntimeError(
             f"{len(findings)} findings, the first: {findings[0]}"

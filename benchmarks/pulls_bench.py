@@ -47,7 +47,9 @@ from relay_dagster.transfers.room import (
 )
 from relay_dagster.wiring import Platform, connect
 
-GOAL_SECONDS, GOAL_TICK, GOAL_MEMORY = 600.0, 2.0, 64.0
+GOAL_SECONDS = 600.0
+GOAL_TICK = 2.0
+GOAL_MEMORY = 64.0
 # Of all floods together. Each of them could go on for 15 minutes before.
 GOAL_FLOOD_CPU = 90.0
 GOAL_WAIT = 20 * 60.0
@@ -323,7 +325,8 @@ def _pull_many(
 
 def _pull_all(platform: Platform, puller: Puller) -> float:
     """Tick until nothing is due or in hand; return the seconds of the longest tick."""
-    longest, until = 0.0, time.monotonic() + _MAX_SECONDS
+    longest = 0.0
+    until = time.monotonic() + _MAX_SECONDS
     while time.monotonic() < until:
         began = time.monotonic()
         in_hand = puller.run()

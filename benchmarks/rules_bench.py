@@ -16,7 +16,8 @@ from benchmarks.feeds import Shape
 from benchmarks.goals import rules_goals
 from benchmarks.sitting import Entrant, generate, interleave, options_of, tell
 
-NONE, ALL = "no rules", "200 price rules, stock, duplicates"
+NONE = "no rules"
+ALL = "200 price rules, stock, duplicates"
 _RULES = 200
 
 

@@ -98,7 +98,8 @@ def _in_a_process(platform: Platform) -> Mapping[str, float]:
 
 def _timed(run_id: str) -> Mapping[str, float]:
     """Execute a dispatched run; return milliseconds, and how many calls they were spent on."""
-    making, waiting = _Timer(), _Timer()
+    making = _Timer()
+    waiting = _Timer()
     Clients._client = making.around(Clients._client)  # type: ignore[method-assign]
     BaseClient._make_api_call = waiting.around(BaseClient._make_api_call)
     launch = Launch(

@@ -48,7 +48,8 @@ REST_SECONDS = 5.0
 """The daemon looks about every five seconds: a run is asked for at any point of that."""
 BURST_TIMEOUT_SECONDS = 600
 OVERHEAD_LIMIT = 1.15
-ONE_MACHINE, CELERY = "one machine", "Celery"
+ONE_MACHINE = "one machine"
+CELERY = "Celery"
 RATES = {ONE_MACHINE: 100, CELERY: 120}
 """Runs in a minute, if many tenants ask at once."""
 

@@ -65,8 +65,10 @@ from relay_dagster.wiring import Platform, connect, poll_schedule
 SIZES = "100,1000,2000:9,10000"
 ENDED_RUNS = 20
 """Of each tenant."""
-STALE_SECONDS, LOST_SECONDS = 20, 60
-LOST, MESSAGES = 5, 100
+STALE_SECONDS = 20
+LOST_SECONDS = 60
+LOST = 5
+MESSAGES = 100
 """So many messages are lost, and are in the queue; moto copies the tables for a transaction."""
 MAX_RUNS = 21_000
 """With more of them one such copy takes longer than a client of AWS waits for an answer."""
@@ -207,7 +209,8 @@ def installed(tenants: int, ended: int) -> Iterator[Scale]:
             "RELAY_MESSAGE_LOST_SECONDS": str(LOST_SECONDS),
         }
         os.environ.update(stack.process_environment())
-        clock, settings = Clock(), Settings.from_env()
+        clock = Clock()
+        settings = Settings.from_env()
         platform = connect(settings)
         schedule = poll_schedule(settings)
         ledger = RunLedger(
@@ -244,7 +247,8 @@ def _fill(platform: Platform, tenants: int, ended: int, now: datetime) -> None:
 
 def _copy_first_tenant(platform: Platform, tenants: int) -> None:
     """Store the items of the first tenant for all others, too."""
-    dynamodb, table = platform.clients.dynamodb, platform.settings.tenants_table
+    dynamodb = platform.clients.dynamodb
+    table = platform.settings.tenants_table
     first = json.dumps(dynamodb.scan(TableName=table)["Items"])
     copies: Iterator[Any] = (
         {"PutRequest": {"Item": item}}
@@ -294,10 +298,13 @@ def _tenant(number: int) -> str:
 
 def ticks(scale: Scale) -> Iterator[Cost]:
     """Yield what one tick of each sensor costs, and two lists."""
-    platform, clock = scale.platform, scale.clock
+    platform = scale.platform
+    clock = scale.clock
     history = DagsterHistory(scale.instance)
-    partitions, now = DagsterPartitions(scale.instance), clock.now
-    sync, later = PartitionSync(), datetime.now(UTC) + timedelta(minutes=5)
+    partitions = DagsterPartitions(scale.instance)
+    now = clock.now
+    sync = PartitionSync()
+    later = datetime.now(UTC) + timedelta(minutes=5)
 
     def compare(hours: int = 0) -> None:
         sync_partitions(
@@ -336,7 +343,8 @@ def ticks(scale: Scale) -> Iterator[Cost]:
 
 def _executing(scale: Scale) -> RunRecord:
     """Return a run of a tenant of its own that a process of Dagster executes."""
-    ledger, run_id = scale.platform.ledger, str(uuid.uuid4())
+    ledger = scale.platform.ledger
+    run_id = str(uuid.uuid4())
     wanted = NewRun(run_id=run_id, tenant_id=f"extra-{run_id[:8]}")
     record = ledger.reserve(wanted).record
     record = ledger.messages.mark_sent(run_id, "message", cached_record=record)
@@ -369,7 +377,8 @@ def waits(scale: Scale) -> dict[str, float]:
         lambda: scale.current(cancelled.run_id).status is RunStatus.CANCELLED,
         scale.reconcile,
     )
-    watch, sent = QueueWatch(), 0
+    watch = QueueWatch()
+    sent = 0
     platform.clients.sqs.purge_queue(QueueUrl=platform.settings.queue_url)
 
     def send() -> None:

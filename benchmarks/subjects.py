@@ -57,7 +57,9 @@ class ProductRuns:
         folder: Path,
         rows: int = 100,
     ) -> None:
-        self._http, self._platform, self._instance = http, platform, instance
+        self._http = http
+        self._platform = platform
+        self._instance = instance
         self._shape = Shape(rows=rows, vendors=1, mapped=0)
         write_feeds(self._shape, folder)
         self._feed = (folder / "vendor_1.csv").read_bytes()
@@ -160,7 +162,9 @@ class EmptyJobs:
     ) -> None:
         self.name = name
         self._location = location
-        self._queue_url, self._sqs, self._instance = queue_url, sqs, instance
+        self._queue_url = queue_url
+        self._sqs = sqs
+        self._instance = instance
         self._asked: set[str] = set()
 
     def time_one(self, number: int) -> Instants:

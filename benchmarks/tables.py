@@ -211,5 +211,6 @@ def _seconds(value: float) -> str:
 
 
 def _spread(runs: Samples, what: str = "work_s") -> str:
-    low, high = min(runs.all(what)), max(runs.all(what))
+    low = min(runs.all(what))
+    high = max(runs.all(what))
     return f"{low:.2f}-{high:.2f}"

@@ -199,7 +199,8 @@ def _measure(scene: Scene, *, is_profiled: bool) -> Cost:
         platform = connect(Settings.from_env())
         _store(platform, scene, receivers.ports)
         calls = _counted(platform)
-        own_cpu, moto_cpu = time.process_time(), cpu_seconds(stack, MOTO)
+        own_cpu = time.process_time()
+        moto_cpu = cpu_seconds(stack, MOTO)
         began = time.monotonic()
         with _profiled() if is_profiled else contextlib.nullcontext():
             ticks = _send(Sender(platform), scene, receivers)
@@ -217,7 +218,8 @@ def _measure(scene: Scene, *, is_profiled: bool) -> Cost:
 
 def _send(sender: Sender, scene: Scene, receivers: Receivers) -> int:
     """Tick until all have arrived; return how many ticks those were."""
-    until, ticks = time.monotonic() + _MAX_SECONDS, 0
+    until = time.monotonic() + _MAX_SECONDS
+    ticks = 0
     while len(receivers.answered) < scene.alive and time.monotonic() < until:
         sender.run()
         ticks += 1

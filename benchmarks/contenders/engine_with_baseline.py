@@ -6,7 +6,8 @@ from pathlib import Path
 
 from benchmarks.contenders.engine import status_of
 
-BASELINE, OVERRIDES = "baseline.parquet", "overrides.json"
+BASELINE = "baseline.parquet"
+OVERRIDES = "overrides.json"
 
 
 def run(folder: Path, out: Path) -> None:

@@ -122,10 +122,8 @@ def moment_of(text: pl.Expr) -> pl.Expr:
 
 def _faults(text: dict[str, pl.Expr]) -> pl.Expr:
     """Return the row's faults in canonical order, joined; no text where there is none."""
-    negative, whole = (
-        text["QTY"].str.contains(NEGATIVE),
-        pl.col("quantity_available").is_null(),
-    )
+    negative = text["QTY"].str.contains(NEGATIVE)
+    whole = pl.col("quantity_available").is_null()
     quantity = (
         pl.when(text["QTY"] == "")
         .then(pl.lit("quantity_available:missing_quantity"))
@@ -229,10 +227,8 @@ def best_offers(offers: pl.DataFrame) -> pl.DataFrame:
 
 
 def _write_merged(winners: pl.DataFrame, vendors: list[str], out: Path) -> None:
-    cost, floor = (
-        pl.col("cost"),
-        pl.col("map_price").to_physical().cast(pl.Int64),
-    )
+    cost = pl.col("cost")
+    floor = pl.col("map_price").to_physical().cast(pl.Int64)
     cents = pl.max_horizontal(
         marked_up(cost), pl.lit(2_500), (floor + 99) // 100
     )

@@ -25,7 +25,8 @@ def remove(
 
 def versions(platform: Platform, prefix: str = "") -> list[str]:
     """Return the keys of all versions and delete markers."""
-    s3, bucket = platform.clients.s3, platform.objects.bucket
+    s3 = platform.clients.s3
+    bucket = platform.objects.bucket
     pages = s3.get_paginator("list_object_versions").paginate(
         Bucket=bucket, Prefix=prefix
     )
@@ -49,7 +50,8 @@ def test_versions_delete_markers_and_unfinished_uploads_go(
     for data in (b"1", b"2"):
         platform.objects.put(f"{PREFIX}feed.csv", data)
     platform.objects.delete(f"{PREFIX}feed.csv")
-    s3, bucket = platform.clients.s3, platform.objects.bucket
+    s3 = platform.clients.s3
+    bucket = platform.objects.bucket
     s3.create_multipart_upload(Bucket=bucket, Key=f"{PREFIX}big.csv")
     assert len(versions(platform)) == 3
     assert remove(platform) == (4, True)
@@ -58,7 +60,8 @@ def test_versions_delete_markers_and_unfinished_uploads_go(
 
 
 def test_what_lies_beside_the_prefix_stays(platform: Platform) -> None:
-    s3, bucket = platform.clients.s3, platform.objects.bucket
+    s3 = platform.clients.s3
+    bucket = platform.objects.bucket
     for key in (
         "tenants/acme2/feed.csv",
         "tenants/acme",

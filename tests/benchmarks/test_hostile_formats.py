@@ -35,7 +35,8 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         for name in FORMATS
     }
     document = config_document(Shape(rows=1, vendors=1, mapped=0))
-    document["vendors"], options = [], []
+    document["vendors"] = []
+    options = []
     for feed in PACKED_FEEDS:
         own = folder / IDS[feed.name]
         write_packed_feed(feed, sources[feed.format], own)
@@ -82,10 +83,8 @@ def test_a_hostile_feed_ends_with_its_code_and_the_others_go_on(
     feed: PackedFeed, reports: dict[str, Any]
 ) -> None:
     vendor_id = IDS[feed.name]
-    trouble, rows = (
-        reports["vendors"][vendor_id]["trouble"],
-        reports["rows"][vendor_id],
-    )
+    trouble = reports["vendors"][vendor_id]["trouble"]
+    rows = reports["rows"][vendor_id]
     code = (
         ""
         if rows

@@ -26,11 +26,9 @@ class Stranger(ThreadingHTTPServer):
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Answers)
-        self.status, self.headers, self.body = (
-            200,
-            {"Content-Type": "text/html"},
-            b"<html>",
-        )
+        self.status = 200
+        self.headers = {"Content-Type": "text/html"}
+        self.body = b"<html>"
         self.seen: list[dict[str, str]] = []
 
     @property
@@ -91,10 +89,8 @@ def test_the_key_is_not_sent_to_where_a_link_leads(stranger: Stranger) -> None:
 def test_the_key_is_not_sent_on_to_where_a_redirect_leads(
     stranger: Stranger,
 ) -> None:
-    stranger.status, stranger.headers = (
-        307,
-        {"Location": f"{stranger.url}/elsewhere"},
-    )
+    stranger.status = 307
+    stranger.headers = {"Location": f"{stranger.url}/elsewhere"}
     with (
         ApiClient(stranger.url, ADMIN) as api,
         pytest.raises(UnexpectedResponseError) as told,
@@ -118,7 +114,8 @@ def test_the_key_is_not_sent_on_to_where_a_redirect_leads(
 def test_what_is_no_answer_of_the_api_is_told_as_that(
     stranger: Stranger, status: int, body: bytes
 ) -> None:
-    stranger.status, stranger.body = status, body
+    stranger.status = status
+    stranger.body = body
     with (
         ApiClient(stranger.url, None) as api,
         pytest.raises(UnexpectedResponseError) as told,

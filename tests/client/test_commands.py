@@ -63,7 +63,8 @@ def test_run_asks_for_the_vendors_named_and_keeps_to_the_idempotency_key(
         "--idempotency-key",
         "night-1",
     )
-    first, again = world.relay(*asked), world.relay(*asked)
+    first = world.relay(*asked)
+    again = world.relay(*asked)
     assert first.stdout == again.stdout
     record = world.platform.runs.get(first.stdout.strip())
     assert record is not None

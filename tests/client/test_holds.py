@@ -19,7 +19,8 @@ from support.client_world import ClientWorld
 
 
 def at_a_terminal(api: ApiClient) -> tuple[Session, io.StringIO, io.StringIO]:
-    out, err = io.StringIO(), io.StringIO()
+    out = io.StringIO()
+    err = io.StringIO()
     screen = Screen(
         Console(file=out, force_terminal=True, width=60),
         Console(file=err, width=200),

@@ -37,7 +37,8 @@ class Watcher:
     pauses: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.out, self.err = io.StringIO(), io.StringIO()
+        self.out = io.StringIO()
+        self.err = io.StringIO()
         out = Console(file=self.out, force_terminal=self.terminal, width=80)
         err = Console(file=self.err, width=200)
         self.session = Session(self.api, Screen(out, err), self.pause)

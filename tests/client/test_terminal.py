@@ -22,7 +22,8 @@ VIEW = TableView(
 
 
 def shown(*answers: Any) -> tuple[str, str]:
-    out, err = io.StringIO(), io.StringIO()
+    out = io.StringIO()
+    err = io.StringIO()
     VIEW.show(Screen(Console(file=out, width=200), Console(file=err)), answers)
     return out.getvalue(), err.getvalue()
 

@@ -44,8 +44,11 @@ class Receiver(ThreadingHTTPServer):
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Takes)
-        self.status, self.body = 204, b""
-        self.head, self.length, self.headers = b"", 0, dict[str, str]()
+        self.status = 204
+        self.body = b""
+        self.head = b""
+        self.length = 0
+        self.headers = dict[str, str]()
 
     def form(self, max_bytes: int = 1 << 40) -> UploadLink:
         return UploadLink(
@@ -61,7 +64,8 @@ class _Takes(BaseHTTPRequestHandler):
     server: Receiver
 
     def do_POST(self) -> None:
-        server, left = self.server, int(self.headers["Content-Length"])
+        server = self.server
+        left = int(self.headers["Content-Length"])
         server.length = left
         server.headers = {
             name.lower(): value for name, value in self.headers.items()
@@ -244,7 +248,8 @@ def test_a_large_file_is_never_in_memory_as_a_whole(
 def test_what_s3_refuses_is_told_in_its_own_words(
     receiver: Receiver, file: Path
 ) -> None:
-    receiver.status, receiver.body = 400, TOO_LARGE
+    receiver.status = 400
+    receiver.body = TOO_LARGE
     with pytest.raises(UnexpectedResponseError) as told:
         send_file(receiver.form(), file)
     assert str(told.value) == (

@@ -115,7 +115,8 @@ def _folders(home: Path, why: str) -> Machines:
 @contextmanager
 def _namespaces(home: Path) -> Iterator[Machines]:
     mark = os.getpid()
-    bridge, prefix = f"relay{mark}", f"198.18.{mark % 250}"
+    bridge = f"relay{mark}"
+    prefix = f"198.18.{mark % 250}"
     others = [
         Machine(
             name,

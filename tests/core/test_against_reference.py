@@ -185,7 +185,8 @@ def test_engine_and_reference_split_any_text_alike(
     assert_both_agree(document, {"vendor_1": text.encode(encoding)})
 
 
-LONG, MANY_LINES = "x" * 450, "x\n" * 500_000
+LONG = "x" * 450
+MANY_LINES = "x\n" * 500_000
 MANY = [f'S{n % 9_001:05},{n % 7},1,"{LONG}\n"' for n in range(9_500)]
 MORE = ["n"] * 6
 HUGE = [

@@ -310,7 +310,8 @@ def test_a_stale_upload_stands_in_itself_with_its_share_of_the_quantities() -> (
 ):
     options = {"on_trouble": "last_good", "last_good": {"quantity_pct": 50}}
     vendor = vendor_document("bad", max_feed_age_hours=1, **options)
-    stale, earlier = feed("B-1,9,10.00"), {"bad": feed("B-2,9,10.00")}
+    stale = feed("B-1,9,10.00")
+    earlier = {"bad": feed("B-2,9,10.00")}
     ended = run(
         vendor, uploads={"bad": stale}, earlier=earlier, age=timedelta(hours=3)
     )
@@ -492,7 +493,9 @@ def test_a_last_good_feed_counts_among_the_bytes_of_a_run() -> None:
         vendor_document("second", on_trouble="leave_out"),
         vendor_document("third"),
     ]
-    bad, earlier, small = feed(*MANY_INVALID), feed(*WHOLE), feed("C-1,5,10.00")
+    bad = feed(*MANY_INVALID)
+    earlier = feed(*WHOLE)
+    small = feed("C-1,5,10.00")
     uploads = {"first": bad, "second": feed(*WHOLE), "third": small}
     most = len(bad) + len(earlier) + len(small)
     found = run(

@@ -219,7 +219,8 @@ def test_what_is_no_list_of_overrides_is_a_fault(text: str) -> None:
 def test_of_the_two_parts_the_one_whose_time_has_passed_is_as_if_absent() -> (
     None
 ):
-    past, later = REQUESTED_AT, REQUESTED_AT + timedelta(seconds=1)
+    past = REQUESTED_AT
+    later = REQUESTED_AT + timedelta(seconds=1)
     both = {"sku": "A", "price": "1", "note": "n", "accept_price": "2"}
 
     def left(**times: Any) -> list[dict[str, Any]]:

@@ -365,12 +365,15 @@ class Model:
         at: datetime,
         overrides: Mapping[str, Mapping[str, Decimal]],
     ) -> None:
-        published, suspects, told = {}, {}, {}
+        published = {}
+        suspects = {}
+        told = {}
         for sku, cost in costs.items():
             said = overrides.get(sku, {})
             new = said.get("price", cost * factor)
             old = self.published.get(sku)
-            price, own_cost = new, cost
+            price = new
+            own_cost = cost
             if (
                 old is not None
                 and self._beyond(old, new)
@@ -387,16 +390,18 @@ class Model:
                     and self.costs[sku] == cost
                 )
                 if not (is_accepted or is_same or at - since >= 24 * HOUR):
-                    price, own_cost, suspects[sku] = (
-                        old,
-                        self.costs[sku],
-                        (new, since),
-                    )
-            published[sku], told[sku] = price, own_cost
+                    price = old
+                    own_cost = self.costs[sku]
+                    suspects[sku] = (new, since)
+            published[sku] = price
+            told[sku] = own_cost
         self.kept = {*self.published} - {*published}
         for sku in self.kept:
-            published[sku], told[sku] = self.published[sku], self.costs[sku]
-        self.published, self.costs, self.suspects = published, told, suspects
+            published[sku] = self.published[sku]
+            told[sku] = self.costs[sku]
+        self.published = published
+        self.costs = told
+        self.suspects = suspects
         self.published_version = self.version
 
     def _beyond(self, old: Decimal, new: Decimal) -> bool:
@@ -414,9 +419,12 @@ class Runs(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.model, self.at, self.factor = Model(), REQUESTED_AT, 1
+        self.model = Model()
+        self.at = REQUESTED_AT
+        self.factor = 1
         self.costs = dict.fromkeys(FEW, Decimal(10))
-        self.offered, self.state = set(FEW), b""
+        self.offered = set(FEW)
+        self.state = b""
         self.overrides: dict[str, dict[str, Decimal]] = {}
 
     @rule(sku=st.sampled_from(FEW[:4]), cost=AMOUNTS)

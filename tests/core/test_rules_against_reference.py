@@ -121,7 +121,9 @@ def turns_of(seed: int) -> list[GoldenTenant]:
 
 
 def config_of(seed: int, tenant: GoldenTenant) -> TenantConfig:
-    luck, flat, document = Luck(seed), Luck(-seed), dict(tenant.document)
+    luck = Luck(seed)
+    flat = Luck(-seed)
+    document = dict(tenant.document)
     vendors = [
         {
             **vendor,

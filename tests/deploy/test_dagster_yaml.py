@@ -21,10 +21,8 @@ def settings(path: Path) -> dict[str, Any]:
     return yaml.safe_load(path.read_text())
 
 
-PRODUCTION, LOCAL = (
-    settings(DEPLOY / "dagster.yaml"),
-    settings(ROOT / "dagster.yaml"),
-)
+PRODUCTION = settings(DEPLOY / "dagster.yaml")
+LOCAL = settings(ROOT / "dagster.yaml")
 CELERY = settings(DEPLOY / "dagster.celery.yaml")
 
 

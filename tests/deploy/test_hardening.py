@@ -287,7 +287,8 @@ def pins(lock: str) -> dict[str, frozenset[str]]:
 
 
 def test_the_image_installs_what_is_tested() -> None:
-    tested, installed = pins("requirements.lock"), pins("deploy/image.lock")
+    tested = pins("requirements.lock")
+    installed = pins("deploy/image.lock")
     assert len(installed) > 50
     assert {pin: tested.get(pin) for pin in installed} == installed
     assert all(installed.values())

@@ -364,7 +364,8 @@ def close(platform: Platform, tenant: str) -> None:
         platform.ledger.messages.acknowledge(
             platform.ledger.cancel(run_id).run_id
         )
-    bucket, key = platform.objects.bucket, f"tenants/{tenant}/inbound/feed.csv"
+    bucket = platform.objects.bucket
+    key = f"tenants/{tenant}/inbound/feed.csv"
     platform.objects.put(key, b"x")
     platform.clients.s3.create_multipart_upload(Bucket=bucket, Key=key)
     plan = AlarmPlan(

@@ -12,7 +12,8 @@ from botocore.exceptions import ClientError
 from relay_dagster.devstack.moto_server import serving
 from relay_dagster.devstack.processes import embedded_aws_environment
 
-ACCOUNT, REGION = "123456789012", "us-east-1"
+ACCOUNT = "123456789012"
+REGION = "us-east-1"
 
 
 @pytest.fixture(scope="module")

@@ -232,7 +232,8 @@ def test_the_record_of_a_run_of_as_many_vendors_as_there_may_be_can_be_stored(
     vendor_ids = [f"{place:064}" for place in range(DEFAULT_LIMITS.vendors)]
     dispatch_run(platform, vendors=vendor_ids)
     with claimed(platform) as attempt:
-        keys, artifacts = attempt.sink.keys, attempt.sink.artifacts
+        keys = attempt.sink.keys
+        artifacts = attempt.sink.artifacts
         for each in vendor_ids:
             artifacts[f"inbound_{each}"] = keys.inbound(each, "é" * 500)
             artifacts[f"normalized_{each}"] = keys.normalized(each)
@@ -380,7 +381,8 @@ def test_an_attempt_that_takes_too_long_ends_its_run_for_good_and_its_process() 
         heartbeat_seconds=3600, run_timeout_seconds=0.05
     ) as platform:
         dispatch_run(platform)
-        metrics, ended = KeptMetrics(), threading.Event()
+        metrics = KeptMetrics()
+        ended = threading.Event()
         with_metrics: Any = replace(platform, metrics=metrics)
         attempt = Attempt.claim(with_metrics, launch(), end_process=ended.set)
         try:

@@ -344,10 +344,8 @@ def test_a_run_of_workbooks_leaves_a_third_of_its_memory_to_their_reader() -> (
 def test_the_limit_of_a_run_s_memory_ends_with_its_session(
     platform: Platform,
 ) -> None:
-    before, score = (
-        resource.getrlimit(resource.RLIMIT_AS),
-        OOM_SCORE.read_text(),
-    )
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    score = OOM_SCORE.read_text()
     limited = replace(
         platform,
         settings=platform.settings.model_copy(

@@ -16,7 +16,8 @@ from moto.dynamodb.models.table import Table
 from moto.s3.models import FakeDeleteMarker
 
 SERVICES = ("dynamodb", "s3", "sqs", "cloudwatch")
-ACCOUNT, REGION = "123456789012", "us-east-1"
+ACCOUNT = "123456789012"
+REGION = "us-east-1"
 _PLAIN = ("S", "N", "B", "BOOL", "NULL")
 _read = TypeDeserializer().deserialize
 

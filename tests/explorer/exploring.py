@@ -69,10 +69,12 @@ class Explorer:
         name: str,
         spoil: Callable[[World], None] = lambda _: None,
     ) -> None:
-        self._world, self._name = world, name
+        self._world = world
+        self._name = name
         self._act = BEGINNINGS[name](world)
         spoil(world)
-        self._saved, self._process = world.save(), world.process("a")
+        self._saved = world.save()
+        self._process = world.process("a")
         self._process.begin()
         act_or_be_refused(self._act, self._process)
         self._operations = list(self._process.wire.calls)
@@ -105,7 +107,8 @@ class Explorer:
         part: Part,
         tries: int = 1,
     ) -> Tally:
-        tally, started = Tally(), time.perf_counter()
+        tally = Tally()
+        started = time.perf_counter()
         ways = [
             (at, label)
             for at in range(len(self._operations))

@@ -66,7 +66,8 @@ def _is_whole(run_id: str, names: set[str]) -> bool:
 
 
 def _of_feeds(world: World) -> Iterator[str]:
-    feed, runs = world.feed(), {each["run_id"]: each for each in world.runs()}
+    feed = world.feed()
+    runs = {each["run_id"]: each for each in world.runs()}
     names = {copy.rpartition("/")[2] for copy in world.copies()}
     copies = {name.partition(".")[0] for name in names}
     if feed is not None:
@@ -99,7 +100,8 @@ def _of_events(world: World) -> Iterator[str]:
         {(run_id, "feed.published"): n for run_id, n in watch.moves.items()}
     )
     if wanted != watch.events:
-        lacks, extra = wanted - watch.events, watch.events - wanted
+        lacks = wanted - watch.events
+        extra = watch.events - wanted
         yield f"events that lack: {dict(lacks)}, that are too many: {dict(extra)}"
     twice = {key: n for key, n in watch.ends.items() if n > 1}
     if twice:

@@ -42,7 +42,8 @@ from relay_dagster.runs.ports import AttemptState
 
 THEN = datetime(2026, 3, 1, tzinfo=UTC)
 LONG_AFTER = THEN + timedelta(days=2)
-RUN_ID, TENANT = "00000000-0000-4000-8000-000000000000", "acme"
+RUN_ID = "00000000-0000-4000-8000-000000000000"
+TENANT = "acme"
 HELD = Outcome(
     feed_key="held", feed_sha256="0", guards=({"guard": "skus_removed"},)
 )
@@ -197,7 +198,8 @@ class Model:
     # --- the queue and the intake ---------------------------------------------------------------
 
     def _of_queue(self, run: Run, others: Others) -> Named:
-        record, copies = run.known, run.copies
+        record = run.known
+        copies = run.copies
         if copies:
             yield "the queue loses!", run._replace(copies=copies - 1)
             for now in (THEN, LONG_AFTER):
@@ -265,7 +267,8 @@ class Model:
         self, run: Run, others: Others, execution: Execution
     ) -> Named:
         """The process ends the run, or gives it back; where its fence is lost it ends itself."""
-        record, attempt = run.known, execution.attempt
+        record = run.known
+        attempt = execution.attempt
         fence = Fence(RUN_ID, attempt, _dagster_id(attempt))
         failure = RunFailure(
             "no_rows_parsed", "no rows parsed", Stage.MERGE_PRICE

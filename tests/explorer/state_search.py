@@ -92,16 +92,16 @@ class Runs:
         return known
 
     def _made(self, number: int, others: Others) -> Iterator[_RunStep]:
-        run, seen = self.all[number], set[Any]()
+        run = self.all[number]
+        seen = set[Any]()
         made = sorted(
             self._model.steps(run, others), key=lambda step: not is_own(step)
         )
         for step in made:
-            after, broken = (
-                self.number(step.after),
-                tuple(_broken(run, step.after)),
-            )
-            feed, has_left = step.feed, bool(run.place) and not step.after.place
+            after = self.number(step.after)
+            broken = tuple(_broken(run, step.after))
+            feed = step.feed
+            has_left = bool(run.place) and not step.after.place
             if (after, feed, broken) not in seen and (
                 after != number or broken
             ):
@@ -153,11 +153,13 @@ def search(model: Model, max_states: int = 4_000_000) -> Found:
         model: how many runs, attempts and copies there are.
         max_states: more of them are too many; that is recorded as broken.
     """
-    found, runs = Found(), Runs(model)
+    found = Found()
+    runs = Runs(model)
     first = (runs.number(Run()),) * model.runs
     ids: dict[State, int] = {first: 0}
     ways: list[tuple[int, str]] = [(0, "")]
-    sources, targets = array("i"), array("i")
+    sources = array("i")
+    targets = array("i")
     left = deque([first])
     while left and len(found.broken) <= MAX_BROKEN:
         state = left.popleft()
@@ -229,7 +231,8 @@ def _cannot_rest(
     back: list[list[int]] = [[] for _ in range(states)]
     for source, target in zip(sources, targets, strict=True):
         back[target].append(source)
-    can, left = set(at_rest), deque(at_rest)
+    can = set(at_rest)
+    left = deque(at_rest)
     while left:
         for each in back[left.popleft()]:
             if each not in can:
@@ -271,7 +274,8 @@ def _of(runs: Runs, state: State) -> Iterator[str]:
 
 def _broken(before: Run, after: Run) -> Iterator[str]:
     """Yield what does not hold of a run, or of the step to it."""
-    was, now = before.record, after.known
+    was = before.record
+    now = after.known
     if was is not None and was.status.is_final and now.status is not was.status:
         yield f"a second end: {was.status} becomes {now.status}"
     if was is not None and now.attempt - was.attempt not in (0, 1):

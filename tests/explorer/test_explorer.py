@@ -91,6 +91,7 @@ def test_seeds_are_numbers_and_ranges(text: str, seeds: list[int]) -> None:
 
 
 def test_the_same_seed_makes_the_same_world() -> None:
-    first, again = random_world(3, steps=30), random_world(3, steps=30)
+    first = random_world(3, steps=30)
+    again = random_world(3, steps=30)
     assert (first.calls, first.broken) == (again.calls, again.broken)
     assert first.worlds == 1

@@ -92,8 +92,10 @@ _OTHERS = (
 def test_runs_that_count_as_one_go_on_alike() -> None:
     """Each run that there can be, with all of its facts, goes where the one goes it counts as."""
     model = Model(attempts=2, copies=1)
-    runs, first = Runs(model), Run()
-    seen, left = {_all_facts(first)}, deque([first])
+    runs = Runs(model)
+    first = Run()
+    seen = {_all_facts(first)}
+    left = deque([first])
     while left:
         run = left.popleft()
         number = runs.number(run)

@@ -73,7 +73,8 @@ class Watch:
     def _check_run(self, before: Any, after: Any) -> None:
         if after is None:
             return
-        was, now = (before or {}).get("status"), after["status"]
+        was = (before or {}).get("status")
+        now = after["status"]
         run_id = after["run_id"]
         if was in FINAL and now != was:
             self.broken.append(

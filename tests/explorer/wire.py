@@ -64,7 +64,9 @@ class Wire:
 
     def reset(self, plan: Plan = untouched) -> None:
         """Begin a new process, whose calls go by a plan."""
-        self.calls, self.is_dead, self.plan = [], False, plan
+        self.calls = []
+        self.is_dead = False
+        self.plan = plan
 
     def _tap(self, client: Any) -> None:
         make = client._make_api_call

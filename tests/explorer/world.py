@@ -160,14 +160,16 @@ class World:
         if name not in self._processes:
             clients, wire = _clients(name)
             wire.reset()
-            wire.made, wire.sabotage = 0, None
+            wire.made = 0
+            wire.sabotage = None
             wire.shortcut = self.state.answer
             wire.before_write = lambda call: self.watch.before_write(call)
             self._processes[name] = Process(self, self._platform(clients), wire)
         return self._processes[name]
 
     def _platform(self, clients: Clients) -> Platform:
-        platform, clock = connect(self.settings, clients=clients), self.clock
+        platform = connect(self.settings, clients=clients)
+        clock = self.clock
         database = replace(platform.database, clock=clock)
         schedule = poll_schedule(self.settings)
         ledger = RunLedger(
@@ -206,7 +208,8 @@ class World:
         aws, kept, executions, accepted, counts = saved
         self.state.restore(aws)
         self.clock.now, endings, self.next_ending, told = kept
-        self.endings, self.told[:] = dict(endings), told
+        self.endings = dict(endings)
+        self.told[:] = told
         self.dagster.executions = {k: replace(v) for k, v in executions.items()}
         self.accepted = list(accepted)
         self.watch = Watch(
@@ -288,7 +291,8 @@ class World:
         """Make open runs as they were before anybody noted that their message was sent."""
         for run in self.runs():
             if run["status"] == "QUEUED":
-                key, names = run["pk"], ("message_id", "sent_at")
+                key = run["pk"]
+                names = ("message_id", "sent_at")
                 self.state.remove_attributes(
                     self.settings.runs_table, key, *names
                 )
@@ -316,7 +320,8 @@ class Process:
     def begin(self) -> None:
         """Be a new process, which remembers nothing."""
         self.wire.reset()
-        self._sender, self._queue_watch = None, QueueWatch()
+        self._sender = None
+        self._queue_watch = QueueWatch()
 
     # --- people and programs --------------------------------------------------------------------
 
@@ -471,11 +476,9 @@ class Process:
 
     def _steps(self, record: RunRecord) -> None:
         """Do what `execution/` does to record, feed and bucket, without reading a feed."""
-        platform, ledger, ending = (
-            self.platform,
-            self.platform.ledger,
-            self._ending_of(record),
-        )
+        platform = self.platform
+        ledger = self.platform.ledger
+        ending = self._ending_of(record)
         feed = platform.runs.feed(record.tenant_id)
         baseline = feed.in_force.run_id if feed is not None else None
         record = ledger.pin(record.fence, 1, baseline, cached_record=record)
@@ -512,7 +515,8 @@ class Process:
                 raise
 
     def _publish(self, record: RunRecord) -> Outcome:
-        objects, keys = self.platform.objects, record.keys
+        objects = self.platform.objects
+        keys = record.keys
         data = f"sku\n{record.run_id}\n".encode()
         objects.put(keys.merged_inventory("csv"), data)
         objects.put(keys.state, b"state")

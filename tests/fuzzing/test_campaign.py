@@ -19,7 +19,8 @@ SUMMARY = "Operations:\n  Tested: 16\nTest cases:\n  1881 generated, 3 found 2 u
 def test_every_answer_of_the_live_api_is_as_its_document_says(
     tmp_path: Path,
 ) -> None:
-    verdicts, done = [], set[str]()
+    verdicts = []
+    done = set[str]()
     for number, part in enumerate(PARTS):
         folder = tmp_path / str(number)
         folder.mkdir()

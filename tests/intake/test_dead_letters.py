@@ -102,7 +102,8 @@ def test_what_becomes_of_a_letter_is_told_with_who_did_it(
     platform.queue.send_dead(
         "gibberish", cause="invalid_job: no JSON", run_id="r-1"
     )
-    dead, other = poisoned(platform), poisoned(platform, "other")
+    dead = poisoned(platform)
+    other = poisoned(platform, "other")
     letters = DeadLetters(platform, OPERATOR)
     letters.discard("r-1")
     letters.discard(dead.run_id)
@@ -252,7 +253,8 @@ def test_the_commands_list_redrive_and_discard(
     platform: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name_the_platform(platform, monkeypatch)
-    first, second = poisoned(platform), poisoned(platform, "other")
+    first = poisoned(platform)
+    second = poisoned(platform, "other")
     run = CliRunner().invoke
     listed = run(cli.app, ["dlq", "list"])
     assert first.run_id in listed.stdout

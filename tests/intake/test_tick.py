@@ -120,7 +120,8 @@ def test_an_intake_that_dies_costs_half_a_minute_and_not_the_whole_time_out(
 ) -> None:
     with embedded_platform(clock) as platform:
         posted(platform)
-        client, hidden = platform.clients.sqs, list[int]()
+        client = platform.clients.sqs
+        hidden = list[int]()
 
         def note(params: dict[str, Any], **_: Any) -> None:
             hidden.append(json.loads(params["body"])["VisibilityTimeout"])
@@ -374,7 +375,8 @@ def test_where_places_are_few_a_busy_tenant_s_jobs_and_the_queue_take_turns(
         platform, DagsterExecutions(instance), clock=clock
     )
     others = [posted(platform, tenant) for tenant in ("a", "b", "c")]
-    served, turns_first = [], True
+    served = []
+    turns_first = True
     platform.ledger.cancel(holder.run_id)
     for _ in range(4):
         reconciler.run()

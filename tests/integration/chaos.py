@@ -176,9 +176,11 @@ def _lane() -> None:
     """
     from integration.installation import Installation
 
-    answers, sys.stdout = sys.stdout, sys.stderr
+    answers = sys.stdout
+    sys.stdout = sys.stderr
     signal.signal(signal.SIGTERM, _give_up)
-    known, home = all_scenarios(), Path(tempfile.mkdtemp(prefix="relay-chaos-"))
+    known = all_scenarios()
+    home = Path(tempfile.mkdtemp(prefix="relay-chaos-"))
     kept = False
     try:
         with Installation(home) as relay:
@@ -234,10 +236,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         each for each in known.values() if each.smoke in options.smoke
     ]
     lanes = options.lanes or LANES
-    console, started = (
-        Console(width=None if sys.stdout.isatty() else 150),
-        time.monotonic(),
-    )
+    console = Console(width=None if sys.stdout.isatty() else 150)
+    started = time.monotonic()
     console.print(
         f"{len(chosen)} scenarios on {min(lanes, len(chosen))} stacks of their own"
     )

@@ -122,7 +122,8 @@ class FaultProxy:
     def clear(self) -> None:
         """Remove every rule; what is held goes on."""
         with self._lock:
-            rules, self._rules = self._rules, []
+            rules = self._rules
+            self._rules = []
         for rule in rules:
             rule.release()
 

@@ -178,7 +178,8 @@ def _error(request: AwsRequest, status: int, code: str) -> Answer:
         )
     else:
         body = f"<Error><Code>{code}</Code><Message>by the fault proxy</Message></Error>"
-        kind, headers = "application/xml", []
+        kind = "application/xml"
+        headers = []
     if request.method == "HEAD":
         body = ""
     return Answer(status, [("Content-Type", kind), *headers], body.encode())

@@ -148,7 +148,8 @@ def _dagster_runs(
 def _artifacts(
     relay: Installation, record: RunRecord, few: Collection[str]
 ) -> Iterator[str]:
-    run, objects = f"run {record.run_id} ({record.status})", relay.aws.objects
+    run = f"run {record.run_id} ({record.status})"
+    objects = relay.aws.objects
     found = objects.artifacts(record.run_id, record.tenant_id)
     for name, key in record.artifacts.items():
         if found.get(name) != key:
@@ -164,9 +165,11 @@ def _artifacts(
         wanted = (str(record.status), record.attempt, record.error_code)
         if record.hold is not None:
             # Whatever is decided later, the reports of a held run are never written again.
-            told, wanted = told[:1], ("HELD",)
+            told = told[:1]
+            wanted = ("HELD",)
         elif record.status is RunStatus.CANCELLED:
-            told, wanted = told[:1], wanted[:1]
+            told = told[:1]
+            wanted = wanted[:1]
         if told != wanted:
             yield f"{run} has a summary of {told}, not {wanted}"
     yield from _outcome(relay, record, found, record.tenant_id in few)
@@ -198,10 +201,8 @@ def _published(
     relay: Installation, record: RunRecord, has_others: bool
 ) -> Iterator[str]:
     """Say where the tenant's feed is not what the run's end has made of it."""
-    run, key = (
-        f"run {record.run_id} ({record.status})",
-        feed_copy_key(record, "csv"),
-    )
+    run = f"run {record.run_id} ({record.status})"
+    key = feed_copy_key(record, "csv")
     if record.status is RunStatus.HELD:
         if not relay.aws.objects.exists(key):
             yield f"{run} has no feed at {key} to be released"

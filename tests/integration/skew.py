@@ -37,7 +37,8 @@ from support.sample_uploads import upload_tenth
 
 TENANT = demo.TENANT
 RUNS = f"/v1/runs?tenant_id={TENANT}&limit=100"
-HOOKS, KEYS = f"/v1/tenants/{TENANT}/webhooks", f"/v1/tenants/{TENANT}/api-keys"
+HOOKS = f"/v1/tenants/{TENANT}/webhooks"
+KEYS = f"/v1/tenants/{TENANT}/api-keys"
 # What a daemon says while its code server starts, and a tick that its process ends beneath.
 _ROLLING = (
     "DagsterCodeLocationNotFoundError",
@@ -94,7 +95,8 @@ class Skew:
     """A stack whose processes change their release from phase to phase."""
 
     def __init__(self, console: Console, world: demo.World) -> None:
-        self.console, self.world = console, world
+        self.console = console
+        self.world = world
         self.held: Run | None = None
         self.ended: dict[str, str] = {}
 
@@ -198,13 +200,15 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("base", help="the commit of the other release")
     commit = parser.parse_args(arguments).base
-    console, here = Console(highlight=False, soft_wrap=True), PROJECT_ROOT
+    console = Console(highlight=False, soft_wrap=True)
+    here = PROJECT_ROOT
     with (
         checkout(commit) as base,
         tempfile.TemporaryDirectory(prefix="relay-skew-") as home,
         demo.started_world(console, OlderStack(Path(home))) as world,
     ):
-        skew, begun = Skew(console, world), time.monotonic()
+        skew = Skew(console, world)
+        begun = time.monotonic()
         # Forward, code before API; then all the way back; then the API first, which none should.
         phases = [
             (base, base),

@@ -33,8 +33,12 @@ from support.sample_uploads import upload_tenth
 
 WATCHED = {DAEMON: "daemon", CODE: "code server and sender", API: "API"}
 COLOURS = ("#4c78a8", "#f58518", "#54a24b")
-MAX_GROWTH_PCT, WARM_MINUTES, SAMPLE_SECONDS = 5.0, 10.0, 5.0
-WIDTH, HEIGHT, MARGIN = 900, 420, 60
+MAX_GROWTH_PCT = 5.0
+WARM_MINUTES = 10.0
+SAMPLE_SECONDS = 5.0
+WIDTH = 900
+HEIGHT = 420
+MARGIN = 60
 PATHS = (
     f"/v1/tenants/{demo.TENANT}",
     f"/v1/runs?tenant_id={demo.TENANT}",
@@ -54,7 +58,9 @@ def resident_mib(pid: int) -> float:
 
 def soak(console: Console, world: demo.World, minutes: float) -> Samples:
     """Keep the stack busy; return what its processes took."""
-    stack, samples, begun = world.stack, Samples(), time.monotonic()
+    stack = world.stack
+    samples = Samples()
+    begun = time.monotonic()
     hook = {
         "url": "http://127.0.0.1:9/hook",
         "events": ["run.succeeded", "run.held"],
@@ -66,7 +72,8 @@ def soak(console: Console, world: demo.World, minutes: float) -> Samples:
         for name in WATCHED
         if (process := stack.services[name].process)
     }
-    run_id, runs = "", 0
+    run_id = ""
+    runs = 0
     while (now := (time.monotonic() - begun) / 60) < minutes:
         if not run_id or api.run(run_id).run.has_ended:
             runs += 1
@@ -89,10 +96,8 @@ def growth(samples: Samples, name: str, warm: float) -> float:
     """Return by how many per cent a process has grown since it was warm, by medians of a tenth."""
     late = [taken[name] for minute, taken in samples if minute >= warm]
     part = max(len(late) // 10, 1)
-    first, last = (
-        statistics.median(late[:part]),
-        statistics.median(late[-part:]),
-    )
+    first = statistics.median(late[:part])
+    last = statistics.median(late[-part:])
     return 100 * (last - first) / first
 
 
@@ -154,10 +159,8 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=60.0)
     minutes = parser.parse_args(arguments).minutes
-    console, warm = (
-        Console(highlight=False, soft_wrap=True),
-        min(WARM_MINUTES, minutes / 3),
-    )
+    console = Console(highlight=False, soft_wrap=True)
+    warm = min(WARM_MINUTES, minutes / 3)
     with (
         tempfile.TemporaryDirectory(prefix="relay-soak-") as home,
         demo.started_world(
@@ -168,7 +171,8 @@ def main(arguments: Sequence[str]) -> int:
     grown = {name: growth(samples, name, warm) for name in WATCHED}
     picture = write(samples, grown, PROJECT_ROOT / "out")
     for name, label in WATCHED.items():
-        first, last = samples[0][1][name], samples[-1][1][name]
+        first = samples[0][1][name]
+        last = samples[-1][1][name]
         console.print(
             f"{label}: {first:.0f} MiB at first, {last:.0f} in the end; "
             f"{grown[name]:+.1f} % since minute {warm:g}"

@@ -82,7 +82,8 @@ class Side:
     """One of both, and how it is asked."""
 
     def __init__(self, client: httpx.Client, url: str) -> None:
-        self._client, self._url = client, url
+        self._client = client
+        self._url = url
         head = client.head(url).headers
         modified = parsedate_to_datetime(head["last-modified"])
         self._words = {

@@ -28,7 +28,8 @@ from support.pulls_world import CSV, PullsWorld, pull_all, series_config
 pytestmark = pytest.mark.integration
 HOUR = timedelta(hours=1)
 GIBIBYTES = 1 << 30
-USER, PASSWORD = "granite", "pass w0rd"
+USER = "granite"
+PASSWORD = "pass w0rd"
 _WITH_USER = (
     'mount --bind "$1" /etc/passwd && mount --bind "$2" /etc/shadow && '
     'shift 2 && exec "$@"'
@@ -121,7 +122,8 @@ def sshd(tmp_path: Path) -> Iterator[Sshd]:
         "this test needs root: sshd asks for a user's password for nobody else"
     )
     Path("/run/sshd").mkdir(exist_ok=True)
-    folder, port = tmp_path / "out", free_port()
+    folder = tmp_path / "out"
+    port = free_port()
     folder.mkdir()
     _, host_line = _key(tmp_path, "host")
     user_key, user_line = _key(tmp_path, "user")

@@ -294,7 +294,8 @@ def test_jobs_for_a_busy_tenant_wait_and_run_one_after_the_other(
 def test_a_job_that_waits_makes_its_tenant_busy_for_new_requests(
     ledger: RunLedger,
 ) -> None:
-    first, second = ledger.adopt(job()), ledger.adopt(job())
+    first = ledger.adopt(job())
+    second = ledger.adopt(job())
     ledger.request_cancel(first.run_id)
     with pytest.raises(TenantBusyError) as caught:
         ledger.reserve(request())

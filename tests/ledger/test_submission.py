@@ -97,7 +97,8 @@ def config_of(*vendor_ids: str, version: int = 4) -> Configs:
 
 def submission(platform: Platform, **parts: Any) -> Submission:
     """Return a submission over embedded records, with a queue that answers and no pause."""
-    queue, pauses = parts.pop("queue", Queue()), parts.pop("pauses", Pauses())
+    queue = parts.pop("queue", Queue())
+    pauses = parts.pop("pauses", Pauses())
     plain = Submission(
         platform.ledger, queue.send, pauses.of, config_of("vendor_1")
     )
@@ -413,10 +414,8 @@ def test_who_asked_is_told_though_the_submitter_died_before_its_message(
     assert told(platform) == []
     clock.advance(seconds=1)
     platform.ledger.request_cancel(wanted.run_id)
-    posted, cancelled = (
-        ("run.posted", wanted.run_id, "ops"),
-        ("run.cancelled", wanted.run_id, "relay"),
-    )
+    posted = ("run.posted", wanted.run_id, "ops")
+    cancelled = ("run.cancelled", wanted.run_id, "relay")
     assert told(platform) == [posted, cancelled]
 
 

@@ -41,11 +41,9 @@ from support.fakes import FakeClock, embedded_platform, peek_dead
 from support.tenant_leftovers import kept_by_aws, naming
 
 TENANT = "acme"
-CLOSING, DELETING, DELETED = (
-    TenantState.CLOSING,
-    TenantState.DELETING,
-    TenantState.DELETED,
-)
+CLOSING = TenantState.CLOSING
+DELETING = TenantState.DELETING
+DELETED = TenantState.DELETED
 STATUS = dg.DagsterRunStatus
 MAX_TICKS = 300
 
@@ -307,8 +305,10 @@ def lived(world: World, executioner: Executioner, calls: int) -> bool:
 
 def furnish(world: World) -> None:
     """Give the tenant some of each thing, with more runs than are removed at once."""
-    platform, api = world.platform, world.api
-    s3, bucket = platform.clients.s3, platform.settings.artifact_bucket
+    platform = world.platform
+    api = world.api
+    s3 = platform.clients.s3
+    bucket = platform.settings.artifact_bucket
     api.store_config(default_currency="EUR")
     api.issue_key(TENANT)
     platform.objects.put("tenants/acme/inbound/feed.csv", b"x")
@@ -402,7 +402,8 @@ def test_a_tenant_that_is_made_anew_has_its_partition_at_once(
     world: World,
 ) -> None:
     world.delete()
-    partitions, cursor = DagsterPartitions(world.instance), PartitionSync()
+    partitions = DagsterPartitions(world.instance)
+    cursor = PartitionSync()
     assert sync_partitions(world.platform, partitions, cursor, utc_now()) == []
     assert world.platform.deletions.listed() == {TENANT}
     assert world.api.store_config().status_code == 201

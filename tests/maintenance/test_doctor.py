@@ -96,10 +96,8 @@ class Counted(Metrics):
 @contextlib.contextmanager
 def changed(world: World, key: str, **values: Any) -> Iterator[None]:
     """Set attributes of an item, or remove those that are None; put the item back in the end."""
-    name, database = (
-        world.platform.settings.runs_table,
-        world.platform.clients.dynamodb,
-    )
+    name = world.platform.settings.runs_table
+    database = world.platform.clients.dynamodb
     before = database.get_item(TableName=name, Key={"pk": {"S": key}}).get(
         "Item"
     )
@@ -122,7 +120,8 @@ def changed(world: World, key: str, **values: Any) -> Iterator[None]:
 @contextlib.contextmanager
 def without(world: World, key: str) -> Iterator[None]:
     """Delete an object; put it back in the end, as it was copied there."""
-    objects, kept = world.platform.objects, f"before/{key}"
+    objects = world.platform.objects
+    kept = f"before/{key}"
     objects.copy(key, kept)
     objects.delete(key)
     try:
@@ -147,7 +146,8 @@ def with_other_bytes(world: World, key: str) -> Iterator[None]:
 @contextlib.contextmanager
 def stray(world: World) -> Iterator[None]:
     """Put a run's message among the dead letters, as nobody does who says why."""
-    sqs, queue = world.platform.clients.sqs, world.platform.queue
+    sqs = world.platform.clients.sqs
+    queue = world.platform.queue
     sqs.send_message(
         QueueUrl=queue.dlq_url, MessageBody=world.record(FIRST).job.body()
     )
@@ -158,10 +158,8 @@ def stray(world: World) -> Iterator[None]:
 
 
 def other_hash(world: World) -> dict[str, Any]:
-    name, database = (
-        world.platform.settings.runs_table,
-        world.platform.clients.dynamodb,
-    )
+    name = world.platform.settings.runs_table
+    database = world.platform.clients.dynamodb
     item = database.get_item(
         TableName=name, Key={"pk": {"S": Kind.FEED.key(TENANT)}}
     )["Item"]
@@ -173,10 +171,8 @@ def other_hash(world: World) -> dict[str, Any]:
 
 
 def of_a_kept_feed_that_is_gone(world: World) -> dict[str, Any]:
-    name, database = (
-        world.platform.settings.runs_table,
-        world.platform.clients.dynamodb,
-    )
+    name = world.platform.settings.runs_table
+    database = world.platform.clients.dynamodb
     item = database.get_item(
         TableName=name, Key={"pk": {"S": Kind.FEED.key(TENANT)}}
     )["Item"]
@@ -314,10 +310,8 @@ def test_each_damage_is_named(world: World, damage: str) -> None:
 
 
 def test_every_artifact_that_a_record_names_is_asked_for(world: World) -> None:
-    artifacts, gone = (
-        world.record(FIRST).artifacts,
-        ("config_snapshot", "input_manifest"),
-    )
+    artifacts = world.record(FIRST).artifacts
+    gone = ("config_snapshot", "input_manifest")
     with contextlib.ExitStack() as stack:
         for name in gone:
             stack.enter_context(without(world, artifacts[name]))
@@ -443,7 +437,8 @@ def test_a_listing_has_the_files_of_many_runs(world: World) -> None:
 def test_runs_that_are_whole_and_of_another_part_never_leave_the_table(
     world: World,
 ) -> None:
-    runs, read = ended_runs(world, 2 * SLICES), Counter[str]()
+    runs = ended_runs(world, 2 * SLICES)
+    read = Counter[str]()
     events = world.platform.clients.dynamodb.meta.events
 
     def count(parsed: Any, **_: Any) -> None:

@@ -64,7 +64,8 @@ def left(world: ApiWorld, *records: RunRecord) -> list[bool]:
 def test_a_record_goes_so_many_days_after_its_end_and_its_body_is_known_no_more(
     world: ApiWorld,
 ) -> None:
-    failed, platform = fail(world), world.platform
+    failed = fail(world)
+    platform = world.platform
     ended = failed.finished_at
     assert ended is not None
     assert expire(platform, ended + DAYS) == 0
@@ -85,7 +86,8 @@ def test_a_record_goes_so_many_days_after_its_end_and_its_body_is_known_no_more(
 def test_a_record_goes_whose_dead_letter_the_queue_keeps_no_more(
     world: ApiWorld,
 ) -> None:
-    run_id, platform = world.post_run().json()["run_id"], world.platform
+    run_id = world.post_run().json()["run_id"]
+    platform = world.platform
     ended = platform.ledger.poison(run_id, "attempts used up").finished_at
     assert ended is not None
     platform.ledger.messages.record_dlq(run_id, "a letter of 14 days")
@@ -112,7 +114,8 @@ def test_records_stay_for_15_days_at_the_least() -> None:
 def test_records_stay_that_a_feed_pointer_leads_to_and_what_kept_feeds_were_compared_with(
     world: ApiWorld,
 ) -> None:
-    first, ledger = publish(world), world.platform.ledger
+    first = publish(world)
+    ledger = world.platform.ledger
     records = [first]
     for _ in range(3):
         claimed = world.claim(world.post_run().json()["run_id"])
@@ -129,7 +132,8 @@ def test_records_stay_that_a_feed_pointer_leads_to_and_what_kept_feeds_were_comp
 def test_a_feed_that_is_pushed_out_late_stays_a_day_longer_with_its_record(
     world: ApiWorld, days: float, stays: bool
 ) -> None:
-    platform, first = world.platform, publish(world)
+    platform = world.platform
+    first = publish(world)
     clock = FakeClock(utc_now() + 3 * DAYS)
     ledger = RunLedger(platform.runs, keep_published=2, clock=clock)
     world.platform = replace(platform, ledger=ledger)
@@ -158,11 +162,10 @@ def test_a_run_that_is_not_settled_stays(world: ApiWorld) -> None:
 def test_a_round_goes_on_where_it_was_late_and_the_next_begins_after_ten_minutes(
     world: ApiWorld,
 ) -> None:
-    failed, late = (
-        [fail(world) for _ in range(3)],
-        utc_now() + timedelta(days=400),
-    )
-    place, seconds = Round(), itertools.count(step=40)
+    failed = [fail(world) for _ in range(3)]
+    late = utc_now() + timedelta(days=400)
+    place = Round()
+    seconds = itertools.count(step=40)
     deadline = Deadline.after(30, lambda: next(seconds))
     assert expire_runs(Occasion(world.platform, late, deadline), place) == 1
     assert left(world, *failed) == [False, True, True]
@@ -176,7 +179,9 @@ def test_a_round_goes_on_where_it_was_late_and_the_next_begins_after_ten_minutes
 def test_of_configs_the_newest_50_stay_and_those_that_a_record_names(
     world: ApiWorld,
 ) -> None:
-    platform, place, now = world.platform, Round(), utc_now()
+    platform = world.platform
+    place = Round()
+    now = utc_now()
     for number in range(53):
         platform.tenants.put("acme", f'{{"number": {number}}}')
     platform.ledger.adopt(Job(str(uuid.uuid4()), "acme", config_version=2))
@@ -189,7 +194,8 @@ def test_of_configs_the_newest_50_stay_and_those_that_a_record_names(
     ]
     assert kept == [2, *range(4, 54)]
     assert expire_configs(Occasion(platform, now, deadline), place) == 0
-    listed, cursor = [], ""
+    listed = []
+    cursor = ""
     while cursor is not None:
         page = world.client.get(
             f"/v1/tenants/acme/versions?limit=1{cursor}"

@@ -44,7 +44,8 @@ def sent(world: World, tenant_id: str = "acme") -> RunRecord:
 
 def watch(world: World, seconds: float, kept: QueueWatch | None = None) -> int:
     """Look at the queue every ten seconds for so long; return how many messages were sent again."""
-    kept, sent_again = kept or QueueWatch(), 0
+    kept = kept or QueueWatch()
+    sent_again = 0
     for _ in range(int(seconds / 10)):
         world.clock.advance(seconds=10)
         now = QueueWatch.read(kept.values())
@@ -58,10 +59,8 @@ def purge(world: World) -> None:
 
 
 def test_runs_of_a_purged_queue_are_sent_again_once(world: World) -> None:
-    records, kept = (
-        [sent(world, tenant) for tenant in ("a", "b", "c")],
-        QueueWatch(),
-    )
+    records = [sent(world, tenant) for tenant in ("a", "b", "c")]
+    kept = QueueWatch()
     purge(world)
     assert watch(world, LOST_SECONDS - 10, kept) == 0
     assert watch(world, 30, kept) == 3
@@ -94,7 +93,8 @@ def test_a_queue_that_is_empty_now_and_then_has_no_backlog(
 ) -> None:
     lost = sent(world, "lost")
     purge(world)
-    kept, sent_again = QueueWatch(), 0
+    kept = QueueWatch()
+    sent_again = 0
     for number in range(2 * LOST_SECONDS // 10):
         world.clock.advance(seconds=10)
         if number % 2:

@@ -33,7 +33,8 @@ def world() -> Iterator[World]:
 
 def fill(world: World, count: int) -> None:
     """Store runs whose messages wait in the queue, past ledger and queue."""
-    looks, now = world.platform.ledger.schedule, world.clock()
+    looks = world.platform.ledger.schedule
+    now = world.clock()
     queued = (
         RunRecord(
             run_id=str(uuid.uuid4()),
@@ -62,7 +63,8 @@ def test_a_dead_run_is_found_however_many_wait_in_the_queue(
 
 
 def test_its_next_attempt_does_not_wait_behind_the_queue(world: World) -> None:
-    dead, died_at = world.executing(), world.clock()
+    dead = world.executing()
+    died_at = world.clock()
     fill(world, 200)
     while not (taken := world.take_in()):
         world.tick()

@@ -186,10 +186,8 @@ def test_a_final_run_loses_its_message_and_is_looked_at_no_more(
 def test_jobs_that_wait_have_their_turn_in_order_when_their_tenant_is_free(
     world: World,
 ) -> None:
-    first, waiting = (
-        world.posted(),
-        [Job(str(uuid.uuid4()), "acme") for _ in range(3)],
-    )
+    first = world.posted()
+    waiting = [Job(str(uuid.uuid4()), "acme") for _ in range(3)]
     for job in waiting:
         world.platform.queue.send(job)
         world.take_in()
@@ -204,7 +202,8 @@ def test_jobs_that_wait_have_their_turn_in_order_when_their_tenant_is_free(
 def test_a_job_that_waits_is_called_again_where_the_call_was_lost(
     world: World,
 ) -> None:
-    first, waiting = world.posted(), Job(str(uuid.uuid4()), "acme")
+    first = world.posted()
+    waiting = Job(str(uuid.uuid4()), "acme")
     world.platform.queue.send(waiting)
     world.take_in()
     world.platform.ledger.messages.acknowledge(
@@ -295,10 +294,8 @@ class Reluctant(DagsterExecutions):
 def test_one_run_that_cannot_be_reconciled_holds_no_other_up(
     world: World,
 ) -> None:
-    bad, good = (
-        world.dispatched(world.posted("a")),
-        world.dispatched(world.posted("b")),
-    )
+    bad = world.dispatched(world.posted("a"))
+    good = world.dispatched(world.posted("b"))
     world.add_run(good, STATUS.FAILURE)
     world.clock.advance(seconds=30)
     tick = ReconcileTick(

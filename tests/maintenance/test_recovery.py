@@ -24,7 +24,8 @@ from relay_dagster.tenants.deletion import TenantState
 from relay_dagster.webhooks.changes import added, removed
 from support.webhooks_world import webhook
 
-LEAVER, OLD_AUDIT = "leaver", "audit-as-it-was"
+LEAVER = "leaver"
+OLD_AUDIT = "audit-as-it-was"
 Items = dict[str, list[dict[str, Any]]]
 
 
@@ -32,7 +33,8 @@ class Restoring:
     """A world whose tables can be put aside and restored, as of that instant."""
 
     def __init__(self, world: World) -> None:
-        self.world, self.process = world, world.process()
+        self.world = world
+        self.process = world.process()
         self.platform = self.process.platform
         self.clock = world.clock
         self.tables = (
@@ -41,7 +43,8 @@ class Restoring:
             world.settings.audit_table,
         )
         database = replace(self.platform.database, clock=world.clock)
-        self.keys, self.links = ApiKeyStore(database), LinkStore(database)
+        self.keys = ApiKeyStore(database)
+        self.links = LinkStore(database)
 
     def items(self) -> Items:
         scan = self.platform.clients.dynamodb.scan
@@ -103,11 +106,9 @@ def restoring() -> Iterator[Restoring]:
 
 def kept_and_gone_on(restoring: Restoring) -> tuple[Items, Any]:
     """Put tables aside with a run that executes and one that waits; then let much happen."""
-    world, platform, process = (
-        restoring.world,
-        restoring.platform,
-        restoring.process,
-    )
+    world = restoring.world
+    platform = restoring.platform
+    process = restoring.process
     first = restoring.end_run()
     restoring.key("revoked"), restoring.key("kept")
     (
@@ -153,11 +154,9 @@ def recovered(restoring: Restoring) -> tuple[Recovery, AuditStore, Any]:
 def test_what_was_deleted_since_is_deleted_again_and_what_was_under_way_ends(
     restoring: Restoring,
 ) -> None:
-    platform, process, world = (
-        restoring.platform,
-        restoring.process,
-        restoring.world,
-    )
+    platform = restoring.platform
+    process = restoring.process
+    world = restoring.world
     done, audit, _ = recovered(restoring)
     assert sorted(each.action for each in done.deleted_again) == [
         Action.FEED_LINK_DELETED,

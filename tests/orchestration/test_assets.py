@@ -128,10 +128,8 @@ def test_the_report_is_a_page_that_says_what_each_vendor_gave_and_how_old_it_is(
             "less than 1 hour",
         ),
     ]
-    bucket, key = (
-        world.platform.objects.bucket,
-        world.record().artifacts["report"],
-    )
+    bucket = world.platform.objects.bucket
+    key = world.record().artifacts["report"]
     stored = world.platform.clients.s3.head_object(Bucket=bucket, Key=key)
     assert stored["ContentType"] == "text/html; charset=utf-8"
 

@@ -27,7 +27,8 @@ from support.tenant_leftovers import Kept, kept_by_dagster, naming
 
 RUN_ID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 MANY = 5_000_000
-TENANT, OTHERS = "acme", ("acme2", "acme-2", "the_acme", "ACME")
+TENANT = "acme"
+OTHERS = ("acme2", "acme-2", "the_acme", "ACME")
 STATUS = dg.DagsterRunStatus
 BACKFILLS = sa.table(
     "bulk_actions", *map(sa.column, ("key", "status", "timestamp", "body"))
@@ -161,7 +162,8 @@ def test_a_cache_that_names_the_tenant_is_made_anew(
 def test_ticks_that_tell_of_it_go(
     instance: dg.DagsterInstance, text: str, goes: bool
 ) -> None:
-    run_id, storage = str(uuid.uuid4()), instance.schedule_storage
+    run_id = str(uuid.uuid4())
+    storage = instance.schedule_storage
     assert storage is not None
     body = text.replace("RUN", run_id)
     connection = storage.connect  # type: ignore[attr-defined]
@@ -265,11 +267,9 @@ def test_ticks_are_gone_through_from_where_it_was_late(
     }
     with storage.connect() as connection:
         connection.execute(TICKS.insert(), [tick] * 1100)
-    run_id, history, marks = (
-        add_run(instance, TENANT),
-        DagsterHistory(instance),
-        list[str | None](),
-    )
+    run_id = add_run(instance, TENANT)
+    history = DagsterHistory(instance)
+    marks = list[str | None]()
     removed = history.remove_tenant(TENANT, (), lambda: True)
     while removed.mark != "ticks seen":
         assert instance.get_run_by_id(run_id) is not None
@@ -305,7 +305,8 @@ def test_runs_of_the_job_that_ended_long_ago_are_deleted_the_oldest_first(
     ended = [add_run(instance, TENANT) for _ in range(3)]
     executing = add_run(instance, TENANT, STATUS.STARTED)
     another = add_run(instance, TENANT, job_name="somebody_elses")
-    history, late = DagsterHistory(instance), iter([False, False, True])
+    history = DagsterHistory(instance)
+    late = iter([False, False, True])
     assert (
         history.delete_ended_before(utc_now() - timedelta(days=1), never) == 0
     )
@@ -360,7 +361,8 @@ def execute_checked(
 def test_a_run_deleted_by_its_age_leaves_no_verdict_no_tag_and_no_file(
     instance: dg.DagsterInstance, tmp_path: Path
 ) -> None:
-    gone, kept = execute_checked(instance), execute_checked(instance)
+    gone = execute_checked(instance)
+    kept = execute_checked(instance)
     before = places(tmp_path, kept)
     assert places(tmp_path, gone) >= {
         "runs",
@@ -401,7 +403,9 @@ def counts(kept: Kept) -> Counter[str]:
 def test_after_retention_there_is_as_much_as_before_but_for_the_newest_of_each_tenant(
     opened: Any, tmp_path: Path
 ) -> None:
-    tenants, gone, newest = (TENANT, OTHERS[0]), set[str](), set[str]()
+    tenants = (TENANT, OTHERS[0])
+    gone = set[str]()
+    newest = set[str]()
     with opened(tmp_path) as (instance, kept):
 
         def one_more_of_each() -> set[str]:
@@ -415,7 +419,8 @@ def test_after_retention_there_is_as_much_as_before_but_for_the_newest_of_each_t
             instance.add_dynamic_partitions("tenants", [tenant_id])
         newest = one_more_of_each()
         assert delete_old(instance) == 0
-        rows_before, bytes_before = counts(kept()), bytes_of(tmp_path)
+        rows_before = counts(kept())
+        bytes_before = bytes_of(tmp_path)
         for _ in range(8):
             gone |= newest
             newest = one_more_of_each()

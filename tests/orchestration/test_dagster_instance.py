@@ -105,7 +105,8 @@ def test_runs_that_have_waited_in_dagster_s_queue_are_promoted(
             (STATUS.STARTED, "5"),
         )
     )
-    executions, now = DagsterExecutions(instance), datetime.now(UTC)
+    executions = DagsterExecutions(instance)
+    now = datetime.now(UTC)
 
     def priorities() -> list[str]:
         found = map(instance.get_run_by_id, (waiting, ahead, executing))
@@ -182,7 +183,8 @@ def test_ten_thousand_partitions_are_not_read_to_add_none() -> None:
 def test_a_process_that_does_not_end_is_not_waited_for(
     instance: dg.DagsterInstance,
 ) -> None:
-    asked, answers = threading.Event(), threading.Event()
+    asked = threading.Event()
+    answers = threading.Event()
 
     class Frozen:
         """An instance whose launcher waits for a process that is frozen."""

@@ -85,7 +85,8 @@ def closed() -> dg.DagsterInstance:
 def test_each_duty_comes_again_after_its_own_interval(
     platform: Platform,
 ) -> None:
-    clock, done = FakeClock(), list[str]()
+    clock = FakeClock()
+    done = list[str]()
 
     def noted(name: str) -> Callable[[Occasion, Memory], str]:
         return lambda _, __: done.append(name) or "done"
@@ -257,7 +258,8 @@ def test_a_duty_that_fails_is_a_worker_error_and_holds_up_no_other(
         memory.empty_at.append(9.0)
         raise MissingResourceError("the table", "it is gone")
 
-    told, before = Told(), {"due_at": 0, "memory": {"empty_at": [1.0]}}
+    told = Told()
+    before = {"due_at": 0, "memory": {"empty_at": [1.0]}}
     table = [
         Duty("fails", 60, 9, fail, QueueWatch),
         Duty("works", 60, 9, lambda _, __: "done"),

@@ -35,7 +35,9 @@ FIRST, SECOND, THIRD = (
     f"{n}c1f9a52-7f0c-4f3e-9b4c-2a4f6b8d0e11" for n in "123"
 )
 WHOLE = [f"S{number:02},5,10.00" for number in range(20)]
-PUBLISHED, MERGED, FRESH = "published_feed", "merged_inventory", "feed_is_fresh"
+PUBLISHED = "published_feed"
+MERGED = "merged_inventory"
+FRESH = "feed_is_fresh"
 
 
 @pytest.fixture(params=STORAGES)
@@ -58,7 +60,8 @@ def report(
     platform: Platform | None = None,
     later: timedelta = timedelta(),
 ) -> int:
-    deadline, now = Deadline.after(60), utc_now() + later
+    deadline = Deadline.after(60)
+    now = utc_now() + later
     on = DagsterOccasion(
         platform or world.platform, now, deadline, lambda: world.instance
     )

@@ -21,7 +21,9 @@ from support.run_world import TENANT, World, column_of
 
 RUNS = [f"{n}c1f9a52-7f0c-4f3e-9b4c-2a4f6b8d0e11" for n in range(9)]
 NAMES = [f"S{number:04}" for number in range(1000)]
-NINE, THREE, SIX = NAMES[10:19], NAMES[10:13], NAMES[13:19]
+NINE = NAMES[10:19]
+THREE = NAMES[10:13]
+SIX = NAMES[13:19]
 LOW = dict.fromkeys(NINE, "13.19")
 
 

@@ -45,7 +45,8 @@ from support.fakes import embedded_platform
 from support.run_world import World
 from support.tenant_leftovers import kept_by_aws, naming
 
-GONE, KEPT = "gone-tenant", "kept-tenant"
+GONE = "gone-tenant"
+KEPT = "kept-tenant"
 
 
 @dataclass
@@ -95,10 +96,8 @@ def estate(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Estate]:
 
 def furnish(estate: Estate, tenant_id: str) -> None:
     """Give a tenant all that one can have."""
-    platform, world = (
-        estate.platform,
-        World(estate.platform, estate.instance, tenant_id),
-    )
+    platform = estate.platform
+    world = World(estate.platform, estate.instance, tenant_id)
     pull = {"url": "https://files.example.com/stock.csv"}
     prefix = f"tenants/{tenant_id}/inbound/"
     names = {"type": "s3", "s3_prefix": f"tenants/{tenant_id}/names/"}
@@ -202,7 +201,8 @@ def sign_in(platform: Platform, tenant_id: str) -> None:
 
 def upload(platform: Platform, tenant_id: str) -> None:
     """Leave old versions, a delete marker and unfinished uploads."""
-    s3, bucket = platform.clients.s3, platform.settings.artifact_bucket
+    s3 = platform.clients.s3
+    bucket = platform.settings.artifact_bucket
     platform.objects.put(f"tenants/{tenant_id}/inbound/old.csv", b"x")
     platform.objects.delete(f"tenants/{tenant_id}/inbound/old.csv")
     for key in (

@@ -19,7 +19,8 @@ from relay_dagster.orchestration.ui import (
 )
 
 HOST = "relay.example.com"
-OWN, EVIL = f"https://{HOST}", "https://evil.example"
+OWN = f"https://{HOST}"
+EVIL = "https://evil.example"
 PLANTED = "planted"
 FOREIGN = {"Origin": EVIL, "Sec-Fetch-Site": "cross-site"}
 

@@ -329,9 +329,11 @@ def test_a_module_that_defines_things_for_dagster_keeps_its_annotations_real() -
 def _definitions_for_dagster(tree: ast.Module) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef):
-            names, known = node.decorator_list, DEFINES_FOR_DAGSTER
+            names = node.decorator_list
+            known = DEFINES_FOR_DAGSTER
         elif isinstance(node, ast.ClassDef):
-            names, known = node.bases, DAGSTER_BASES
+            names = node.bases
+            known = DAGSTER_BASES
         else:
             continue
         if {_last_name(name) for name in names} & known:
@@ -435,7 +437,8 @@ def _beside(*tops: str) -> set[str]:
 
 
 def test_every_package_that_is_imported_is_declared() -> None:
-    distributions, declared = metadata.packages_distributions(), _declared()
+    distributions = metadata.packages_distributions()
+    declared = _declared()
     beside = _beside("scripts", "tests")
     undeclared = {}
     for top in TOPS:

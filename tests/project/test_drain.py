@@ -47,7 +47,8 @@ def test_a_fault_that_cannot_be_reported_is_raised_once_all_are_handled(
 
 def test_after_the_deadline_none_is_begun_but_the_first() -> None:
     seconds = Seconds()
-    deadline, begun = Deadline.after(10, seconds), []
+    deadline = Deadline.after(10, seconds)
+    begun = []
 
     def handle(number: int) -> None:
         begun.append(number)
@@ -69,7 +70,8 @@ def test_an_interrupt_is_no_fault_of_an_item() -> None:
 
 
 def test_a_tick_that_finds_nothing_asks_again_until_its_time_is_up() -> None:
-    seconds, asked = Seconds(), list[float]()
+    seconds = Seconds()
+    asked = list[float]()
 
     def wait(some: float) -> None:
         seconds.now += some
@@ -83,7 +85,8 @@ def test_a_tick_that_finds_nothing_asks_again_until_its_time_is_up() -> None:
 
 
 def test_a_tick_that_finds_something_ends() -> None:
-    seconds, due = Seconds(), iter([0, 3, 9])
+    seconds = Seconds()
+    due = iter([0, 3, 9])
 
     def wait(some: float) -> None:
         seconds.now += some

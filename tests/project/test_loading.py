@@ -16,10 +16,8 @@ TESTS_ALONE = ("hypothesis", "pytest", "_pytest", "moto")
 ENGINE = ("numpy", "pandas", "pandera", "pyarrow", "jinja2")
 SERVERS = ("fastapi", "starlette", "uvicorn", "httpx", "celery")
 SYSTEM = ("dagster", "boto3", "botocore", "sqlalchemy", *SERVERS)
-API, RUN_PROCESS = (
-    "import relay_dagster.server.app",
-    "import relay_dagster.definitions",
-)
+API = "import relay_dagster.server.app"
+RUN_PROCESS = "import relay_dagster.definitions"
 LOCAL_RUN = (
     "import runpy; "
     "main = runpy.run_path('scripts/local_run.py')['main']; "
@@ -140,7 +138,8 @@ def _loaded(
     rows: bytes,
 ) -> subprocess.CompletedProcess[str]:
     """Run a program with the options of a local run; it prints which modules it loads."""
-    config, data = folder / "config.json", folder / "feed.csv"
+    config = folder / "config.json"
+    data = folder / "feed.csv"
     policy = {"max_invalid_rows": 1, "max_invalid_row_pct": 1}
     document = config_document(error_policy=policy)
     config.write_text(json.dumps(document))

@@ -103,7 +103,8 @@ def relay() -> Iterator[logging.Logger]:
     """The program's logger, left as it was."""
     event_log()
     logger = logging.getLogger("relay")
-    level, handlers = logger.level, list(logger.handlers)
+    level = logger.level
+    handlers = list(logger.handlers)
     yield logger
     logger.setLevel(level)
     logger.handlers[:] = handlers
@@ -120,7 +121,8 @@ def libraries() -> Iterator[None]:
 
 
 def test_lines_go_to_whatever_standard_error_is_at_that_moment() -> None:
-    log, elsewhere = event_log(), io.StringIO()
+    log = event_log()
+    elsewhere = io.StringIO()
     with redirect_stderr(elsewhere):
         log.info("told")
     assert json.loads(elsewhere.getvalue())["event"] == "told"

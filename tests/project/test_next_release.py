@@ -51,7 +51,8 @@ from support.fakes import (
 )
 from support.pulls_world import pull_all
 
-SPOILED, OTHER = "acme", "other"
+SPOILED = "acme"
+OTHER = "other"
 RESULT = VendorResult("vendor_1", "found", NOW, 3, 3, 0, 3)
 LISTS = (
     *("/v1/runs", "/v1/tenants", "/v1/audit", "/v1/admin/pause", "/v1/ready"),
@@ -80,7 +81,8 @@ class Installation:
             deletions=DeletionStore(database),
             pauses=PauseStore(database),
         )
-        self.instance, self.clock = instance, clock
+        self.instance = instance
+        self.clock = clock
         self.told: list[str] = []
         self.dagster = History(AttemptState)
         self.sender = Sender(
@@ -235,10 +237,8 @@ class Installation:
             for item in self.platform.clients.dynamodb.scan(TableName=table)[
                 "Items"
             ]:
-                key, text = (
-                    str(item["pk"]["S"]),
-                    json.dumps(item, default=sorted),
-                )
+                key = str(item["pk"]["S"])
+                text = json.dumps(item, default=sorted)
                 owned = f'"{SPOILED}"' in text or SPOILED in key
                 of_runs = any(each in text for each in self.run_ids[SPOILED])
                 is_others = "-leaver" in key and kind != "DELETION"

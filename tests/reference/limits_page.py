@@ -111,10 +111,8 @@ def _attributes(limits: Any) -> Iterator[tuple[str, float, str]]:
     meanings = meanings_of(type(limits))
     for field in fields(limits):
         if f"max_{field.name}" not in LimitSettings.model_fields:
-            name, value = (
-                field.name.replace("_", " "),
-                getattr(limits, field.name),
-            )
+            name = field.name.replace("_", " ")
+            value = getattr(limits, field.name)
             yield name, value, meanings[field.name]
 
 

@@ -148,7 +148,9 @@ def nasty_tenants(draw: Draw) -> NastyTenant:
     ids = one_of(
         draw, (["v1"], ["v1", "v2"], ["b", "a", "B"], ["z_9", "a-1", "A", "v"])
     )
-    vendors, feeds, sku_maps = [], {}, {}
+    vendors = []
+    feeds = {}
+    sku_maps = {}
     for vendor_id in ids:
         parser = draw(parsers())
         vendor: dict[str, Any] = {
@@ -381,7 +383,8 @@ def headers_of(
 
 @st.composite
 def feeds_of(draw: Draw, parser: dict[str, Any]) -> bytes:
-    delimiter, lines = parser["delimiter"], []
+    delimiter = parser["delimiter"]
+    lines = []
     for _ in range(parser.get("skip_lines", 0)):
         lines.append(one_of(draw, ("", "# made by hand", '"open', "a,b", ",,")))
     headers = parser.get("columns")

@@ -197,7 +197,8 @@ def iso_form(text: str) -> datetime | None:
 def offset_of(text: str) -> tzinfo:
     if text == "Z":
         return UTC
-    hours, minutes = int(text[1:3]), int(text[-2:])
+    hours = int(text[1:3])
+    minutes = int(text[-2:])
     if hours > 23 or minutes > 59:
         raise ValueError("an offset is under 24 hours")
     distance = timedelta(hours=hours, minutes=minutes)

@@ -38,7 +38,8 @@ def reference_changes(
     counts: Counter[str] = Counter(dict.fromkeys(COUNTED, 0))
     lines = [HEADER + "\n"]
     for sku in sorted({*old, *new}):
-        was, now = old.get(sku), new.get(sku)
+        was = old.get(sku)
+        now = new.get(sku)
         if was is None or now is None:
             kind = "added" if was is None else "removed"
         else:

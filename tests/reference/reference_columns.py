@@ -60,7 +60,8 @@ STAYS_NULL = object()
 
 def part_text(column: str, cell: str, parser: Any) -> str:
     """Return a trimmed cell; empty where it is one of the column's nulls."""
-    text, nulls = cell.strip(), parser.null_values
+    text = cell.strip()
+    nulls = parser.null_values
     words = (
         [*nulls.get(column, ()), *nulls.get("*", ())]
         if isinstance(nulls, dict)
@@ -74,7 +75,9 @@ def part_text(column: str, cell: str, parser: Any) -> str:
 
 
 def summed(column: str, cells: Sequence[str], parser: Any) -> int | None:
-    total, is_null, fault = 0, True, None
+    total = 0
+    is_null = True
+    fault = None
     for cell in cells:
         text = part_text(column, cell, parser)
         if not text:

@@ -43,14 +43,13 @@ def explained(
     offers = [*competing, *aside]
     best = competing[0] if competing else None
     price = None if best is None else selling_price(config, best)
-    feed_row, reason = None, "refused" if not offers else "left_out"
+    feed_row = None
+    reason = "refused" if not offers else "left_out"
     if best is not None:
         reason = "unpriced"
     if best is not None and price is not None:
-        feed_row, reason = (
-            feed_cells(config, merged_cells(config, best, price)),
-            None,
-        )
+        feed_row = feed_cells(config, merged_cells(config, best, price))
+        reason = None
     refused = sorted(
         (vendor.vendor_id, number, ";".join(codes))
         for vendor in vendors
@@ -120,7 +119,8 @@ def lost_on(config: Any, offer: Offer, best: Offer) -> str:
 
 
 def price_steps(config: Any, offer: Offer) -> list[dict[str, Any]] | None:
-    pricing, steps = config.pricing, []
+    pricing = config.pricing
+    steps = []
     before: str | None = None
 
     def step(name: str, operand: str | None, value: Fraction) -> None:
@@ -135,8 +135,10 @@ def price_steps(config: Any, offer: Offer) -> list[dict[str, Any]] | None:
         )
         before = exact(value)
 
-    cost, own = amount(offer, "cost"), amount(offer, "price")
-    flat, least = shipping(config, offer), least_price(config, offer)
+    cost = amount(offer, "cost")
+    own = amount(offer, "price")
+    flat = shipping(config, offer)
+    least = least_price(config, offer)
     rule = price_rule(config, offer)
     if rule is not None and rule.fixed_price is not None:
         value = Fraction(rule.fixed_price)

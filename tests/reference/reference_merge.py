@@ -70,12 +70,12 @@ def to_multiple(value: Fraction, unit: Fraction, mode: str) -> Fraction:
 
 def selling_price(config: Any, offer: Offer) -> Fraction | None:
     """Return the price in whole cents; None where the sku is unpriced."""
-    pricing, rule = config.pricing, price_rule(config, offer)
-    cost, own_price = amount(offer, "cost"), amount(offer, "price")
-    margin, min_price = (
-        Fraction(pricing.base_margin_pct),
-        least_price(config, offer),
-    )
+    pricing = config.pricing
+    rule = price_rule(config, offer)
+    cost = amount(offer, "cost")
+    own_price = amount(offer, "price")
+    margin = Fraction(pricing.base_margin_pct)
+    min_price = least_price(config, offer)
     if not has_price(config, offer):
         return None
     if rule is not None and rule.fixed_price is not None:

@@ -91,7 +91,8 @@ def read_vendor(
             else find_columns(config, vendor, headers, result)
         )
     except FeedFaultError as fault:
-        result.outcome, result.fault = "failed", fault.args[0]
+        result.outcome = "failed"
+        result.fault = fault.args[0]
         return result
     if result.outcome == "left_out" or positions is None or headers is None:
         return result
@@ -135,7 +136,8 @@ def refuse_repeated(
     counts = Counter(offer["sku"] for offer in result.offers)
     for offer in [offer for offer in result.offers if counts[offer["sku"]] > 1]:
         result.offers.remove(offer)
-        number, record = offer["row_number"], records[offer["row_number"]]
+        number = offer["row_number"]
+        record = records[offer["row_number"]]
         value = cut(record[positions["sku"][0]]) if "sku" in positions else None
         row_data = shown_cells(headers, record, places_of(positions))
         code = "duplicate_sku"

@@ -182,11 +182,9 @@ def tell_merged(
     if run.failure is not None:
         return
     merged = merge_vendors(config, run.normalized, warnings=warnings)
-    run.failure, run.faults, run.warnings = (
-        merged.failure,
-        merged.faults,
-        merged.warnings,
-    )
+    run.failure = merged.failure
+    run.faults = merged.faults
+    run.warnings = merged.warnings
     run.outcome.warnings = dict(
         Counter(entry.error_code for entry in merged.warnings)
     )
@@ -200,10 +198,8 @@ def tell_merged(
 def tell_failure(run: EngineRun) -> None:
     outcome = run.outcome
     if run.failure is not None:
-        outcome.failure, outcome.stage = (
-            run.failure.error_code,
-            str(run.failure.stage),
-        )
+        outcome.failure = run.failure.error_code
+        outcome.stage = str(run.failure.stage)
     if not outcome.warnings:
         for entry in run.warnings:
             count = outcome.warnings.get(entry.error_code, 0)

@@ -52,10 +52,8 @@ def test_the_first_line_that_differs_is_found(seed: int) -> None:
 
 
 def test_of_a_long_line_what_is_around_the_difference_is_told() -> None:
-    run, here = (
-        b"a" * 10_000 + b"X" + b"b" * 10_000,
-        b"a" * 10_000 + b"Y" + b"b" * 10_000,
-    )
+    run = b"a" * 10_000 + b"X" + b"b" * 10_000
+    here = b"a" * 10_000 + b"Y" + b"b" * 10_000
     found = first_differing_line(
         io.BytesIO(b"h\n" + run), io.BytesIO(b"h\n" + here)
     )
@@ -89,7 +87,8 @@ def test_of_parquet_the_first_row_that_differs_is_told(
 
 
 def test_of_parquet_other_columns_are_its_first_line() -> None:
-    run, here = pa.table({"sku": ["A"]}), pa.table({"SKU": ["A"]})
+    run = pa.table({"sku": ["A"]})
+    here = pa.table({"SKU": ["A"]})
     found = first_differing_row(parquet_of(run), parquet_of(here))
     assert found is not None
     assert (found.line, found.run, found.here) == (

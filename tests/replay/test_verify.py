@@ -409,10 +409,8 @@ def test_a_file_that_is_there_on_one_side_alone_is_a_difference(
 ) -> None:
     runs.store_config()
     sync(runs, FIRST, *WHOLE)
-    objects, links = (
-        runs.platform.objects,
-        runs.platform.objects.artifacts(FIRST, TENANT),
-    )
+    objects = runs.platform.objects
+    links = runs.platform.objects.artifacts(FIRST, TENANT)
     objects.delete(links["normalized_vendor_1"])
     objects.put(
         runs.record(FIRST).keys.invalid_rows,

@@ -32,11 +32,9 @@ from support.sftp_servers import PASSWORD, sftp_server
 ROOT = Path(__file__).resolve().parents[2]
 GREAT_ROWS = [f"A-{number},5,10.00" for number in range(1, 21)]
 GREAT_FEED = feed(*GREAT_ROWS)
-FETCH_INPUTS, NORMALIZE, MERGE_PRICE = (
-    "FETCH_INPUTS",
-    "NORMALIZE",
-    "MERGE_PRICE",
-)
+FETCH_INPUTS = "FETCH_INPUTS"
+NORMALIZE = "NORMALIZE"
+MERGE_PRICE = "MERGE_PRICE"
 Body = Callable[[Desk], None]
 
 
@@ -552,7 +550,8 @@ def run_again(desk: Desk) -> None:
 def queue_differs(desk: Desk) -> None:
     """The queue's attributes are not the variables'; told by ready and --check, then repaired."""
     relay = desk.relay
-    sqs, url = relay.aws.clients.sqs, relay.aws.queue.url
+    sqs = relay.aws.clients.sqs
+    url = relay.aws.queue.url
     assert relay.http.get("/v1/ready").status_code == 200
     sqs.set_queue_attributes(
         QueueUrl=url, Attributes={"VisibilityTimeout": "11"}

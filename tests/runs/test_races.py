@@ -39,7 +39,8 @@ class RivalFirst:
         return getattr(self._runs, name)
 
     def commit(self, *args: Any, **kwargs: Any) -> RunRecord:
-        rival, self._rival = self._rival, None
+        rival = self._rival
+        self._rival = None
         if rival is not None:
             rival()
         record: RunRecord = self._runs.commit(*args, **kwargs)
@@ -54,7 +55,8 @@ def service(platform: Platform, rival: Callable[[], object]) -> RunLedger:
 def test_of_two_requests_with_one_key_the_slower_gets_the_other_s_run(
     platform: Platform,
 ) -> None:
-    first, second = new_run(), new_run()
+    first = new_run()
+    second = new_run()
     slower = service(platform, lambda: platform.ledger.reserve(first, KEY))
     reservation = slower.reserve(second, KEY)
     assert (reservation.record.run_id, reservation.created) == (

@@ -57,8 +57,10 @@ def test_a_file_of_the_page_becomes_the_feed_beside_it(
 def test_the_real_list_takes_the_proposed_parser(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    bench, name = Bench(tmp_path), "Walk through a real file"
-    data, config = block(name, "text").encode("cp1252"), document(name)
+    bench = Bench(tmp_path)
+    name = "Walk through a real file"
+    data = block(name, "text").encode("cp1252")
+    config = document(name)
     paths = bench.write("tenant.json", config), bench.write("parts.csv", data)
     command = [
         "--check",
@@ -79,7 +81,8 @@ def test_the_real_list_takes_the_proposed_parser(
 def test_the_check_proposes_the_path_of_the_records_of_xml(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    bench, name = Bench(tmp_path), "XML or a JSON document"
+    bench = Bench(tmp_path)
+    name = "XML or a JSON document"
     config = document(name)
     mapped = config["vendors"][0]["parser"]
     config["vendors"][0]["parser"] = {"format": "csv"}

@@ -17,7 +17,8 @@ from moto import mock_aws
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 TEMPLATE = DEPLOY / "relay.yaml"
-ACCOUNT, REGION = "123456789012", "us-east-1"
+ACCOUNT = "123456789012"
+REGION = "us-east-1"
 # moto's CloudFormation knows none of these, nor the database's secret, which stays a name; what
 # refers to these is left out. cfn-lint has checked all.
 NOT_EMBEDDED = (

@@ -65,7 +65,8 @@ def run_in_memory(
     config_version: int | None = None,
 ) -> RunInMemory:
     """Take a run through its stages; a vendor without a feed has no upload."""
-    run, maps = RunInMemory(keys=keys or ArtifactKeys("", "")), sku_maps or {}
+    run = RunInMemory(keys=keys or ArtifactKeys("", ""))
+    maps = sku_maps or {}
     stages = RunStages(
         config,
         config.vendors,

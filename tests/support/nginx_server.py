@@ -49,7 +49,8 @@ def nginx(
     """Run a server in an empty folder; ``settings`` are more lines of its section ``server``."""
     program = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
     assert program is not None, "this test needs Debian's nginx"
-    port, tls = free_port(), ""
+    port = free_port()
+    tls = ""
     if certificate is not None:
         certificate.private_key_and_cert_chain_pem.write_to_path(
             str(home / "tls.pem")

@@ -17,8 +17,10 @@ from relay_dagster.aws.clients import Clients
 from relay_dagster.wiring import Platform
 from support.deployment import properties
 
-_EVENT, _NOTE = "provide-client-params", "permissions"
-_SIGNING, _FORM = "before-sign.s3.PutObject", "s3-presign-post-fields"
+_EVENT = "provide-client-params"
+_NOTE = "permissions"
+_SIGNING = "before-sign.s3.PutObject"
+_FORM = "s3-presign-post-fields"
 CLIENTS = (
     "cloudwatch",
     "dynamodb",

@@ -20,7 +20,8 @@ import psycopg2
 from integration.waiting import wait_for
 from relay_dagster.devstack.processes import HOST, free_port
 
-USER, DATABASE = "dagster", "dagster"
+USER = "dagster"
+DATABASE = "dagster"
 # PostgreSQL refuses to run as root; everybody else runs it as himself.
 _UNPRIVILEGED = "nobody"
 _PR_SET_PDEATHSIG = 1

@@ -16,7 +16,8 @@ import asyncssh
 
 Garbling = Callable[["asyncssh.SSHServerProcess[bytes]"], Awaitable[None]]
 """What a server does with the channel once the user is in."""
-USER, PASSWORD = "acme", "pass w0rd"
+USER = "acme"
+PASSWORD = "pass w0rd"
 
 
 @dataclass
@@ -93,7 +94,8 @@ def sftp_server(
         # A packet's length is readable in front of it, so that a server can lie about it.
         options["encryption_algs"] = ["aes128-ctr"]
         options["mac_algs"] = ["hmac-sha2-256-etm@openssh.com"]
-    started, loop = threading.Event(), asyncio.new_event_loop()
+    started = threading.Event()
+    loop = asyncio.new_event_loop()
     over = asyncio.Event()
 
     async def serve() -> None:
@@ -182,7 +184,8 @@ class _Files(asyncssh.SFTPServer):
         async for each in super().scandir(path):
             yield each
         for name in self._server.made_up:
-            mode, date = stat.S_IFREG | 0o644, 2_524_608_000
+            mode = stat.S_IFREG | 0o644
+            date = 2_524_608_000
             attributes = asyncssh.SFTPAttrs(
                 permissions=mode, size=5, atime=date, mtime=date
             )

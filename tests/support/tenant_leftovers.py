@@ -86,7 +86,8 @@ def _rows(path: Path) -> Iterator[tuple[str, str]]:
 
 
 def _items(platform: Platform) -> Iterator[tuple[str, str]]:
-    settings, client = platform.settings, platform.clients.dynamodb
+    settings = platform.settings
+    client = platform.clients.dynamodb
     for table in (
         settings.runs_table,
         settings.tenants_table,
@@ -101,7 +102,8 @@ def _items(platform: Platform) -> Iterator[tuple[str, str]]:
 
 
 def _objects(platform: Platform) -> Iterator[tuple[str, str]]:
-    bucket, client = platform.settings.artifact_bucket, platform.clients.s3
+    bucket = platform.settings.artifact_bucket
+    client = platform.clients.s3
     for page in client.get_paginator("list_object_versions").paginate(
         Bucket=bucket
     ):
@@ -116,7 +118,8 @@ def _objects(platform: Platform) -> Iterator[tuple[str, str]]:
 
 def _messages(platform: Platform) -> Iterator[tuple[str, str]]:
     """Yield the messages that can be received, and leave them in sight."""
-    settings, client = platform.settings, platform.clients.sqs
+    settings = platform.settings
+    client = platform.clients.sqs
     uploads = settings.uploads_queue_url
     urls = [
         settings.queue_url,

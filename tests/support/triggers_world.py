@@ -100,7 +100,8 @@ class TriggersWorld:
 
     def end(self, record: RunRecord, **pinned: datetime | None) -> None:
         """Let a run pin the uploads of vendors, and end; the tenant is free then."""
-        ledger, run_id = self.platform.ledger, record.run_id
+        ledger = self.platform.ledger
+        run_id = record.run_id
         ledger.dispatch(run_id, 1, message_id="m", receipt_handle="h")
         vendors = {
             name: {

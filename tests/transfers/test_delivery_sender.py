@@ -30,7 +30,8 @@ from support.deliveries_world import (
 )
 from support.sftp_servers import PASSWORD, SftpServer, sftp_server
 
-HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
+HOUR = timedelta(hours=1)
+MINUTE = timedelta(minutes=1)
 OTHER = b"sku\nB-1\nB-2\n"
 
 

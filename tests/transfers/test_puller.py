@@ -41,7 +41,8 @@ from support.pulls_world import (
 from support.receivers import Received
 
 MAX_FEED_BYTES = 1 << 20
-HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
+HOUR = timedelta(hours=1)
+MINUTE = timedelta(minutes=1)
 NAME = "20260301T120000Z-feed.csv"
 
 
@@ -228,10 +229,8 @@ def test_a_pull_that_the_config_has_no_more_is_forgotten(
 def test_a_pull_that_is_taken_out_and_put_back_is_due_at_once(
     world: PullsWorld, server: FileServer, *, is_vendor_left: bool
 ) -> None:
-    other, pull = (
-        {"url": server.url("/other.csv")},
-        {"url": server.url(), "every_minutes": 1440},
-    )
+    other = {"url": server.url("/other.csv")}
+    pull = {"url": server.url(), "every_minutes": 1440}
     world.store(other, pull)
     world.pull()
     world.store(*([other, None] if is_vendor_left else [other]))
@@ -464,13 +463,12 @@ def test_a_supplier_that_is_down_for_a_week_is_one_event_and_the_feed_stays(
     run_id = api.post_run(tenant_id=world.tenant_id).json()["run_id"]
     feed = api.succeed(run_id).feed_key
     server.answers["/feed.csv?key=s3cr3t"] = file(b"busy", 503)
-    tries, state = 0, world.pull(after=HOUR)
+    tries = 0
+    state = world.pull(after=HOUR)
     while world.clock() < NOON + timedelta(days=7):
         assert state.next_at is not None
-        tries, state = (
-            tries + 1,
-            world.pull(after=state.next_at - world.clock()),
-        )
+        tries = tries + 1
+        state = world.pull(after=state.next_at - world.clock())
     assert 30 <= tries <= 40
     told = [
         each
@@ -617,7 +615,8 @@ class Gate:
     """An answer that waits until it may go on."""
 
     def __init__(self) -> None:
-        self.asked, self.may_go = threading.Event(), threading.Event()
+        self.asked = threading.Event()
+        self.may_go = threading.Event()
         self.now = self.most = 0
         self._lock = threading.Lock()
 
@@ -659,7 +658,8 @@ def test_no_tick_waits_for_tables_that_answer_slowly(
     world: PullsWorld, server: FileServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.store({"url": server.url()})
-    read, may_go = TableQueue.due, threading.Event()
+    read = TableQueue.due
+    may_go = threading.Event()
 
     def slow(*asked: Any) -> list[WorkItem[Any]]:
         assert may_go.wait(30)

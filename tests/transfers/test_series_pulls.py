@@ -139,7 +139,8 @@ def test_deltas_of_an_hour_without_the_server_are_all_pulled_in_order(
         server.put("full-1.csv", body("A"), 100)
         world.store_document(config(world, server))
         settle(world)
-        key, port = server.host_key, server.port
+        key = server.host_key
+        port = server.port
     state = world.pull(after=HOUR)
     assert (state.failures, pulled_names(world)) == (1, ["full-1.csv"])
     for number in range(12):

@@ -127,7 +127,8 @@ def world(served: Platform) -> Iterator[World]:
 
 def test_an_event_reaches_a_webhook_that_can_verify_it(world: World) -> None:
     with receiving() as receiver:
-        webhook, event = world.webhook(receiver), world.event()
+        webhook = world.webhook(receiver)
+        event = world.event()
         assert str(world.sender.run()) == "1 delivered, 0 failed, 0 open"
         (request,) = receiver.requests
     told = Verifier(webhook.secret).verify(request.body, request.headers)
@@ -156,7 +157,8 @@ def test_only_webhooks_that_want_an_event_are_told(world: World) -> None:
     with receiving() as receiver:
         world.webhook(receiver, events=(EventType.RUN_SUCCEEDED,))
         world.webhook(receiver, enabled=False)
-        one, two = world.webhook(receiver), world.webhook(receiver)
+        one = world.webhook(receiver)
+        two = world.webhook(receiver)
         event = world.event()
         world.sender.run()
         assert len(receiver.requests) == 2
@@ -185,7 +187,8 @@ def test_a_test_goes_to_its_webhook_whatever_that_wants(world: World) -> None:
 
 def test_both_secrets_sign_while_one_is_rotated(world: World) -> None:
     with receiving() as receiver:
-        old, new = world.webhook(receiver), new_secret()
+        old = world.webhook(receiver)
+        new = new_secret()
         rotation = edited(
             world.tenant_id, old.webhook_id, rotated(new, world.clock())
         )
@@ -204,7 +207,8 @@ def test_a_failure_is_tried_again_with_the_same_id_and_body(
     world: World,
 ) -> None:
     with receiving(answering(500)) as receiver:
-        webhook, event = world.webhook(receiver), world.event()
+        webhook = world.webhook(receiver)
+        event = world.event()
         assert str(world.sender.run()) == "0 delivered, 1 failed, 0 open"
         assert str(world.sender.run()) == "0 delivered, 0 failed, 0 open"
         world.clock.advance(seconds=30)
@@ -228,7 +232,8 @@ def test_a_failure_of_one_webhook_is_tried_again_with_that_one_alone(
     world: World,
 ) -> None:
     with receiving() as well, receiving(answering(503)) as ill:
-        good, bad = world.webhook(well), world.webhook(ill)
+        good = world.webhook(well)
+        bad = world.webhook(ill)
         event = world.event()
         world.sender.run()
         world.clock.advance(seconds=10)
@@ -241,7 +246,8 @@ def test_a_failure_of_one_webhook_is_tried_again_with_that_one_alone(
 
 def test_it_is_given_up_after_eight_tries_in_a_day(world: World) -> None:
     with receiving(answering(500)) as receiver:
-        webhook, event = world.webhook(receiver), world.event()
+        webhook = world.webhook(receiver)
+        event = world.event()
         began = world.clock()
         while (due_at := world.now(event).due_at) is not None:
             world.clock.now = max(due_at, began)
@@ -265,7 +271,8 @@ def test_what_is_no_success_is_a_failure(
     world: World, behave: Behavior
 ) -> None:
     with receiving(behave) as receiver:
-        webhook, event = world.webhook(receiver), world.event()
+        webhook = world.webhook(receiver)
+        event = world.event()
         assert str(world.sender.run()) == "0 delivered, 1 failed, 0 open"
     (attempt,) = world.delivery(event, webhook).attempts
     assert attempt.error is not None
@@ -276,7 +283,8 @@ def test_a_webhook_that_has_moved_gets_later_tries_where_it_is(
     world: World,
 ) -> None:
     with receiving(answering(500)) as old, receiving() as new:
-        webhook, event = world.webhook(old), world.event()
+        webhook = world.webhook(old)
+        event = world.event()
         world.sender.run()
         moved = edited(
             world.tenant_id,
@@ -295,7 +303,8 @@ def test_what_waits_for_a_webhook_that_is_gone_ends_quietly(
     world: World, how: str
 ) -> None:
     with receiving(answering(500)) as receiver:
-        webhook, event = world.webhook(receiver), world.event()
+        webhook = world.webhook(receiver)
+        event = world.event()
         world.sender.run()
         change = (
             removed(world.tenant_id, webhook.webhook_id)
@@ -320,7 +329,8 @@ def test_a_url_that_may_not_be_called_any_more_is_a_failure(
         update={"webhook_allow_loopback": False}
     )
     with receiving() as receiver:
-        webhook, event = world.webhook(receiver), world.event()
+        webhook = world.webhook(receiver)
+        event = world.event()
         world.new_sender(replace(world.platform, settings=strict)).run()
         assert receiver.requests == []
     (attempt,) = world.delivery(event, webhook).attempts
@@ -368,10 +378,8 @@ def test_what_waits_behind_an_answer_that_says_gone_is_not_sent(
     world: World,
 ) -> None:
     with receiving(answering(410)) as receiver:
-        webhook, events = (
-            world.webhook(receiver),
-            [world.event() for _ in range(20)],
-        )
+        webhook = world.webhook(receiver)
+        events = [world.event() for _ in range(20)]
         world.sender.run()
         assert len(receiver.requests) == 1
         receiver.behave = answering(204)
@@ -508,7 +516,8 @@ def test_a_receiver_that_hangs_delays_no_tick_and_no_other(
     monkeypatch.setattr(limiter, "SLOW_SECONDS", 1_000.0)
     ahead = [0.0]
     with receiving(waiting(over)) as dead, receiving() as alive:
-        hung, well = world.webhook(dead), world.webhook(alive)
+        hung = world.webhook(dead)
+        well = world.webhook(alive)
         events = [world.event() for _ in range(20)]
         sender = Sender(
             world.platform,
@@ -546,7 +555,8 @@ def test_a_result_that_comes_after_the_tick_is_written_by_the_next(
     world: World, over: threading.Event
 ) -> None:
     with receiving(waiting(over)) as receiver:
-        webhook, event = world.webhook(receiver), world.event()
+        webhook = world.webhook(receiver)
+        event = world.event()
         assert str(world.sender.run()) == "0 delivered, 0 failed, 1 open"
         over.set()
         assert str(world.sender.run()) == "0 delivered, 1 failed, 0 open"
@@ -622,7 +632,8 @@ def test_a_sender_that_dies_loses_nothing_and_sends_by_the_same_id(
     world: World, over: threading.Event
 ) -> None:
     with receiving(waiting(over)) as receiver:
-        webhook, event = world.webhook(receiver), world.event()
+        webhook = world.webhook(receiver)
+        event = world.event()
         world.sender.run()
         receiver.behave = answering(204)
         other = world.new_sender()
@@ -655,7 +666,8 @@ def test_an_event_is_nobody_else_s_as_long_as_a_call_of_it_hangs(
     world: World, over: threading.Event
 ) -> None:
     with receiving(waiting(over)) as receiver:
-        webhook, event = world.webhook(receiver), world.event()
+        webhook = world.webhook(receiver)
+        event = world.event()
         sender = Sender(
             world.platform, WebhookClient(seconds=60), clock=world.clock
         )
@@ -688,7 +700,8 @@ def test_what_cannot_be_written_is_kept_and_not_sent_again(
     client.meta.events.register("before-call.dynamodb.UpdateItem", refuse)
     try:
         with receiving(answer) as receiver:
-            webhook, event = world.webhook(receiver), world.event()
+            webhook = world.webhook(receiver)
+            event = world.event()
             with pytest.raises(ExternalServiceError):
                 world.sender.run()
             with pytest.raises(ExternalServiceError):
@@ -713,7 +726,8 @@ def test_an_update_of_health_that_cannot_be_written_holds_up_no_result(
 
     client = world.platform.clients.dynamodb
     with receiving(answering(500)) as receiver:
-        webhook, event = world.webhook(receiver), world.event()
+        webhook = world.webhook(receiver)
+        event = world.event()
         client.meta.events.register(
             "before-call.dynamodb.TransactWriteItems", refuse
         )

@@ -36,7 +36,8 @@ def read(request: pytest.FixtureRequest) -> Read:
 
 
 def test_a_snippet_reads_what_is_sent(read: Read) -> None:
-    old, new = new_secret(), new_secret()
+    old = new_secret()
+    new = new_secret()
     headers = request_headers("msg_1", BODY, [new, old], datetime.now(UTC))
     for secret in (old, new):
         assert read(secret, headers, BODY) == json.loads(BODY)
@@ -46,7 +47,8 @@ def test_a_snippet_reads_what_is_sent(read: Read) -> None:
 def test_a_snippet_refuses_what_somebody_else_sends(
     read: Read, what: str
 ) -> None:
-    secret, at = new_secret(), datetime.now(UTC)
+    secret = new_secret()
+    at = datetime.now(UTC)
     if what == "old":
         at -= timedelta(minutes=6)
     headers = request_headers("msg_1", BODY, [secret], at)

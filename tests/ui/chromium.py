@@ -37,7 +37,8 @@ RESOLVER_RULES = (
     f"--host-resolver-rules=MAP {REBOUND} 127.0.0.1, MAP * ~NOTFOUND, "
     "EXCLUDE 127.0.0.1, EXCLUDE localhost"
 )
-WIDTH, HEIGHT = 1400, 900
+WIDTH = 1400
+HEIGHT = 900
 
 
 class NoChromiumError(Exception):

@@ -20,13 +20,13 @@ from relay_dagster.runs.ports import utc_now
 from support.builders import feed, part_document
 from support.sftp_servers import PASSWORD, SftpServer, sftp_server
 
-HISTORY, FAILED, REFUSED, HELD = (
-    "acme_parts",
-    "north_tools",
-    "old_town",
-    "south_yard",
-)
-RELEASED, QUARANTINED, UPLOADED = "west_pier", "east_mill", "iron_bridge"
+HISTORY = "acme_parts"
+FAILED = "north_tools"
+REFUSED = "old_town"
+HELD = "south_yard"
+RELEASED = "west_pier"
+QUARANTINED = "east_mill"
+UPLOADED = "iron_bridge"
 OVERRIDDEN_SKU = "SKU-0008"
 _MARKETPLACE = {
     "channel_id": "marketplace",
@@ -101,7 +101,8 @@ def exhibited(home: Path) -> Iterator[Exhibits]:
     with relay, sftp_server(shop_folder) as shop:
         history = tuple(_run_history(relay))
         uploaded = _uploaded(relay, shop)
-        held, released = _held(relay, HELD), _held(relay, RELEASED)
+        held = _held(relay, HELD)
+        released = _held(relay, RELEASED)
         _release_and_roll_back(relay, released)
         quarantined = _quarantined(relay)
         failed = _ended(relay, _start_failed(relay))
@@ -254,7 +255,8 @@ def _release_and_roll_back(
     relay: Installation, held: Mapping[str, Any]
 ) -> None:
     """Release what a run holds back, and publish the feed before it again, an event each."""
-    feed_path, hold = f"/v1/tenants/{held['tenant_id']}/feed", held["hold"]
+    feed_path = f"/v1/tenants/{held['tenant_id']}/feed"
+    hold = held["hold"]
     guards = sorted(
         {each["guard"] for each in hold["guards"] if each["tripped"]}
     )
@@ -299,7 +301,8 @@ def _ended(relay: Installation, run_id: str) -> Mapping[str, Any]:
     """Return a run once nothing of it is left to do, in Dagster neither."""
     relay.wait_final(run_id)
     shown = relay.shown(run_id)
-    dagster_run_id, ends = shown["dagster_run_id"], ("SUCCESS", "FAILURE")
+    dagster_run_id = shown["dagster_run_id"]
+    ends = ("SUCCESS", "FAILURE")
     wait_for(
         "Dagster's run is over",
         lambda: relay.dagster.status(dagster_run_id) in ends,

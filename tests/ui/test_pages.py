@@ -113,10 +113,8 @@ def test_an_address_that_is_pressed_is_copied_and_leads_to_the_file(
     browser: Browser, exhibits: Exhibits
 ) -> None:
     visit(browser, BY_NAME["tenant"], exhibits)
-    objects, key = (
-        exhibits.relay.aws.objects,
-        exhibits.latest["artifacts"]["merged_inventory"],
-    )
+    objects = exhibits.relay.aws.objects
+    key = exhibits.latest["artifacts"]["merged_inventory"]
     browser.page.get_by_text(objects.uri(key), exact=True).first.click()
     copied = str(browser.page.evaluate("navigator.clipboard.readText()"))
     assert copied == objects.uri(key)

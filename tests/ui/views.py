@@ -109,7 +109,8 @@ def visit(browser: Browser, view: View, exhibits: Exhibits) -> str:
     if view.tenant is not None:
         sign_in(page, exhibits.key_of(view.tenant))
     view.act(page)
-    wanted, deadline = view.texts(exhibits), time.monotonic() + SECONDS_TO_LOAD
+    wanted = view.texts(exhibits)
+    deadline = time.monotonic() + SECONDS_TO_LOAD
     while True:
         text = page.locator("body").inner_text()
         missing = [each for each in wanted if each not in text]
@@ -409,10 +410,8 @@ def _page(
     act: Callable[[Page], None] = lambda page: None,
 ) -> tuple[View, View]:
     """Return a merchant's page as a desk and a phone show it."""
-    address, scheme = (
-        (lambda ex: f"{ex.api}/app/{path(ex)}"),
-        "dark" if dark else "light",
-    )
+    address = lambda ex: f"{ex.api}/app/{path(ex)}"
+    scheme = "dark" if dark else "light"
     wide = View(
         name, address, lambda ex: texts, act, 1240, 1280, tenant, scheme
     )

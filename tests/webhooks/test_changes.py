@@ -21,7 +21,9 @@ from support.webhooks_world import SECOND, event, webhook
 def test_two_secrets_sign_for_a_day_and_a_third_takes_the_oldests_place() -> (
     None
 ):
-    first, second, third = new_secret(), new_secret(), new_secret()
+    first = new_secret()
+    second = new_secret()
+    third = new_secret()
     once = rotated(second, NOW)(webhook(secret=first))
     day = timedelta(hours=24)
     assert once.signing_secrets(NOW + day - SECOND) == (second, first)

@@ -103,7 +103,8 @@ def test_a_success_that_moves_the_feed_has_two(
 
 
 def test_a_release_has_two() -> None:
-    earlier, after = holding(feed(), RUN_ID), run()
+    earlier = holding(feed(), RUN_ID)
+    after = run()
     move = FeedUpdate(earlier, published(earlier, after, NOW, 10, None))
     assert told(run(RunStatus.HELD), after, move) == [
         (EventType.RUN_SUCCEEDED, RUN_ID),
@@ -112,7 +113,8 @@ def test_a_release_has_two() -> None:
 
 
 def test_a_rollback_tells_of_the_feed_alone() -> None:
-    earlier, again = feed(), run()
+    earlier = feed()
+    again = run()
     move = FeedUpdate(earlier, published(earlier, again, NOW, 10, None))
     assert told(again, replace(again), move) == [
         (EventType.FEED_PUBLISHED, RUN_ID)
@@ -120,7 +122,8 @@ def test_a_rollback_tells_of_the_feed_alone() -> None:
 
 
 def test_the_same_feed_published_again_is_told_again() -> None:
-    earlier, again = feed(RUN_ID), run()
+    earlier = feed(RUN_ID)
+    again = run()
     move = FeedUpdate(earlier, published(earlier, again, NOW, 10, None))
     assert told(again, replace(again), move) == [
         (EventType.FEED_PUBLISHED, RUN_ID)
@@ -143,7 +146,8 @@ def test_a_hold_that_is_given_up_publishes_nothing() -> None:
 
 @pytest.mark.parametrize("status", [RunStatus.SUCCEEDED, RunStatus.HELD])
 def test_an_older_held_run_ends_with_its_event_too(status: RunStatus) -> None:
-    earlier, after = holding(feed(), "older"), run(status)
+    earlier = holding(feed(), "older")
+    after = run(status)
     voided = (
         run(RunStatus.HELD, run_id="older"),
         run(RunStatus.CANCELLED, run_id="older"),

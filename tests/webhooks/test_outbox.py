@@ -56,7 +56,8 @@ def succeeded(platform: Platform) -> RunRecord:
 
 
 def held(platform: Platform) -> RunRecord:
-    record, ledger = running(platform), platform.ledger
+    record = running(platform)
+    ledger = platform.ledger
     record = ledger.pin(record.fence, 1, "baseline-run")
     return ledger.feeds.hold(record.fence, held_outcome(platform, record))
 
@@ -218,7 +219,8 @@ def test_an_end_that_is_not_stored_leaves_none(
     platform: Platform, ending: Callable[[Platform], Ending]
 ) -> None:
     end, run_id = ending(platform)
-    before, told = platform.runs.get(run_id), events_told(platform)
+    before = platform.runs.get(run_id)
+    told = events_told(platform)
     with pytest.MonkeyPatch.context() as patch:
 
         def refuse(**_: Any) -> None:

@@ -137,7 +137,8 @@ def test_the_wait_begins_when_the_try_has_ended() -> None:
 
 
 def test_after_the_eighth_failure_it_is_given_up() -> None:
-    now, current = NOW, addressed_event("a")
+    now = NOW
+    current = addressed_event("a")
     instants = []
     while current.due_at is not None:
         assert not is_given_up(current, "a")

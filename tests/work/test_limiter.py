@@ -203,7 +203,9 @@ def test_of_a_slow_receiver_one_call_waits_and_the_others_come_again(
 def test_a_receiver_that_has_been_slow_is_slow_until_it_has_been_quick(
     world: World,
 ) -> None:
-    first, second, third = world.begin("a"), quick("a"), quick("a")
+    first = world.begin("a")
+    second = quick("a")
+    third = quick("a")
     assert world.add(second)
     world.seconds.now += SLOW_SECONDS + 1
     first.may_end.set()

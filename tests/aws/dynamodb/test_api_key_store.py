@@ -75,7 +75,8 @@ def test_a_tenant_s_keys_are_listed_page_by_page_and_no_others(
     wanted = [replace(KEY, key_id=f"{n:016x}") for n in range(5)]
     for key in [*wanted, replace(KEY, key_id="f" * 16, tenant_id="other")]:
         keys.add(key)
-    found, after = [], None
+    found = []
+    after = None
     for size in (2, 2, 1):
         page, after = keys.of_tenant("acme", limit=2, after=after)
         assert len(page) == size

@@ -90,7 +90,8 @@ def test_a_listing_goes_on_where_a_page_ends(
     tenant_id: str | None,
     action: Action | None,
 ) -> None:
-    found, after = [], None
+    found = []
+    after = None
     for _ in range(len(entries) + 1):
         page = audit.list_entries(tenant_id, action, limit=1, after=after)
         found += page.items

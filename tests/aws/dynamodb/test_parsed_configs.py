@@ -57,10 +57,8 @@ def test_one_that_is_longer_than_all_may_be_is_not_kept() -> None:
 def test_one_that_can_no_longer_take_effect_is_not_parsed_again_either() -> (
     None
 ):
-    parsed, broken = (
-        ParsedConfigs(),
-        replace(FIRST, text='{"tenant_id": "acme"}'),
-    )
+    parsed = ParsedConfigs()
+    broken = replace(FIRST, text='{"tenant_id": "acme"}')
     found = []
     for _ in range(2):
         with pytest.raises(ConfigError) as error:

@@ -258,7 +258,8 @@ class ReluctantClients(Clients):
 
     def batch_get_item(self, RequestItems: dict[str, Any]) -> Any:  # noqa: N803 - boto3's name
         ((table, request),) = RequestItems.items()
-        first, rest = request["Keys"][:1], request["Keys"][1:]
+        first = request["Keys"][:1]
+        rest = request["Keys"][1:]
         if not self._ever:
             return {"UnprocessedKeys": RequestItems}
         answer = self._inner.dynamodb.batch_get_item(

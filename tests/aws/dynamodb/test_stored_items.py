@@ -132,18 +132,17 @@ class Story:
     """Acts in turn, and what each has left in the tables."""
 
     def __init__(self, platform: Platform, clock: FakeClock) -> None:
-        self.platform, self.clock, self.ledger = (
-            platform,
-            clock,
-            platform.ledger,
-        )
+        self.platform = platform
+        self.clock = clock
+        self.ledger = platform.ledger
         database = replace(platform.database, clock=clock)
         self.tenants = TenantStore(database, versions_per_day=9)
         self.keys = ApiKeyStore(database)
         self.pauses = PauseStore(database)
         self.deletions = DeletionStore(database)
         self.override_store = OverrideStore(database, platform.objects)
-        self.webhooks, self.triggers = platform.webhooks, platform.triggers
+        self.webhooks = platform.webhooks
+        self.triggers = platform.triggers
         self.pulls = TransferStore(database, PULLS)
         self.deliveries = TransferStore(database, DELIVERIES)
 
@@ -348,16 +347,15 @@ class Story:
 
     def pull_states(self) -> None:
         url = "https://files.example.com/stock.csv"
-        change, pull = self.pulls.change, PullConfig(url=url)
+        change = self.pulls.change
+        pull = PullConfig(url=url)
         change("acme", "v1", pulls.noted(pull, NOW))
         self.pulled = take_pull(self.pulls, "acme", "v1", NOW)
         change("acme", "v2", pulls.noted(pull, NOW))
 
     def pulls_that_end(self) -> None:
-        change, pull = (
-            self.pulls.change,
-            PullConfig(url="https://files.example.com/stock.csv"),
-        )
+        change = self.pulls.change
+        pull = PullConfig(url="https://files.example.com/stock.csv")
         mark = FileMark(
             etag='"v1"', last_modified="Sun, 01 Mar 2026 08:00:00 GMT"
         )

@@ -18,7 +18,9 @@ from relay_dagster.runs.model import LockState, RunRecord
 from support.builders import REQUESTED_AT, RUN_ID
 from support.fakes import embedded_clients
 
-NONE, QUEUED, OWNER = LockState.NONE, LockState.QUEUED, LockState.OWNER
+NONE = LockState.NONE
+QUEUED = LockState.QUEUED
+OWNER = LockState.OWNER
 NAMES = SimpleNamespace(
     runs_table="runs", tenants_table="tenants", audit_table="audit"
 )

@@ -198,7 +198,8 @@ def test_a_version_that_the_index_does_not_have_yet_is_listed(
 ) -> None:
     for number in range(4):
         tenants.put("acme", f'{{"n": {number}}}')
-    table, key = tenants.database.tenants, config_key("acme", 3)
+    table = tenants.database.tenants
+    key = config_key("acme", 3)
     moved = table.update("config", key, Update(sets={schema.OWNER: "other"}))
     table.carry_out(moved)  # of acme's part of the index
     assert [each.version for each in tenants.versions("acme", limit=3)] == [

@@ -41,14 +41,15 @@ class World:
     """A platform whose stores count the items that they cannot read."""
 
     def __init__(self, platform: Platform, clock: FakeClock) -> None:
-        self.platform, self.clock, self.unreadable = platform, clock, 0
+        self.platform = platform
+        self.clock = clock
+        self.unreadable = 0
         database = Database.of(platform.clients, platform.settings, self.count)
         database = replace(database, clock=clock)
-        self.runs, self.triggers = RunStore(database), TriggerStore(database)
-        self.webhooks, self.deletions = (
-            WebhookStore(database),
-            DeletionStore(database),
-        )
+        self.runs = RunStore(database)
+        self.triggers = TriggerStore(database)
+        self.webhooks = WebhookStore(database)
+        self.deletions = DeletionStore(database)
         self.ledger = platform.ledger
 
     def count(self) -> None:
@@ -189,10 +190,8 @@ def test_what_is_not_known_of_one_webhook_stays_and_so_does_one_that_cannot_be_r
     webhooks_of(world)
     stored_webhook(world.platform)
     mine, other = json.loads(world.item("WEBHOOKS#acme")["webhooks"]["S"])
-    mine, other = (
-        {**mine, "colour": "blue"},
-        {**other, "events": ["run.dreamt"]},
-    )
+    mine = {**mine, "colour": "blue"}
+    other = {**other, "events": ["run.dreamt"]}
     world.write("WEBHOOKS#acme", webhooks={"S": json.dumps([mine, other])})
     change_webhook(world)
     assert world.unreadable > 0
@@ -255,7 +254,8 @@ def test_a_run_that_cannot_be_read_is_not_taken_for_none(world: World) -> None:
 def test_an_event_that_cannot_be_read_is_postponed_and_the_others_are_found(
     world: World,
 ) -> None:
-    key, other = event_of(world), event(after=1)
+    key = event_of(world)
+    other = event(after=1)
     world.webhooks.add_event(other)
     world.write(key, event={"S": "run.dreamt"})
     until = NOW + timedelta(minutes=1)

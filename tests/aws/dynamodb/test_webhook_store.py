@@ -53,10 +53,8 @@ def test_a_webhook_is_read_as_it_was_written(platform: Platform) -> None:
 
 
 def test_webhooks_of_many_tenants_are_one_read(platform: Platform) -> None:
-    mine, other = (
-        stored_webhook(platform),
-        stored_webhook(platform, tenant_id="other"),
-    )
+    mine = stored_webhook(platform)
+    other = stored_webhook(platform, tenant_id="other")
     calls = CallCounter(platform)
     found = platform.webhooks.of_tenants(["acme", "other", "nobody"])
     assert found == {"acme": (mine,), "other": (other,), "nobody": ()}
@@ -226,7 +224,8 @@ def test_events_are_listed_by_tenant_the_last_first(platform: Platform) -> None:
     events = [event(after=number) for number in range(7)]
     for each in [*events, event(tenant_id="other")]:
         platform.webhooks.add_event(each)
-    pages, cursor = [], None
+    pages = []
+    cursor = None
     while not pages or cursor is not None:
         page = platform.webhooks.events_of("acme", limit=3, cursor=cursor)
         cursor = page.next_cursor
@@ -256,7 +255,8 @@ def test_tries_are_listed_one_by_one_the_last_first(
     platform: Platform, limit: int
 ) -> None:
     wanted = stored_tries(platform, (200,), (500, None, 200), (), (503, 503))
-    pages, cursor = [], None
+    pages = []
+    cursor = None
     while not pages or cursor is not None:
         page = platform.webhooks.tries_of(
             "acme", "wh_1", limit=limit, cursor=cursor

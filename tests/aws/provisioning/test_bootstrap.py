@@ -194,7 +194,8 @@ def test_an_audit_table_with_a_name_of_its_own_is_a_variable_to_export(
 def test_it_tells_what_it_creates_and_the_second_time_that_there_is_nothing_to_do(
     clients: Clients,
 ) -> None:
-    first, second = provision(NAMES, clients), provision(NAMES, clients)
+    first = provision(NAMES, clients)
+    second = provision(NAMES, clients)
     created = [
         change for change in first.changes if change.startswith("created")
     ]
@@ -215,7 +216,8 @@ def test_the_bucket_is_private_encrypted_and_versioned(
     clients: Clients,
 ) -> None:
     bootstrap(NAMES, clients)
-    s3, bucket = clients.s3, NAMES.bucket
+    s3 = clients.s3
+    bucket = NAMES.bucket
     block = s3.get_public_access_block(Bucket=bucket)[
         "PublicAccessBlockConfiguration"
     ]
@@ -273,7 +275,8 @@ def test_what_was_deleted_of_published_feeds_is_forgotten(
 
 def test_somebody_s_own_lifecycle_rules_stay(clients: Clients) -> None:
     bootstrap(NAMES, clients)
-    s3, bucket = clients.s3, NAMES.bucket
+    s3 = clients.s3
+    bucket = NAMES.bucket
     own = {
         "ID": "own",
         "Status": "Enabled",

@@ -32,7 +32,9 @@ CRONS = (
 
 def due(cron: str, zone: str, begin: datetime, end: datetime) -> list[datetime]:
     """Return the due times after one instant and up to another, by the clock of the zone."""
-    schedule, instant, found = ScheduleConfig(cron=cron), begin, []
+    schedule = ScheduleConfig(cron=cron)
+    instant = begin
+    found = []
     while (instant := schedule.next_after(instant, ZoneInfo(zone))) <= end:
         found.append(instant)
     return found
@@ -61,7 +63,9 @@ def by_hand(
     cron: str, zone: str, begin: datetime, end: datetime
 ) -> list[datetime]:
     """Return the same minute by minute, with no knowledge of how clocks are changed."""
-    here, shown_before, found = ZoneInfo(zone), set(), []
+    here = ZoneInfo(zone)
+    shown_before = set()
+    found = []
     wanted = CronSim(cron, datetime(2026, 1, 1, tzinfo=UTC))
     before = begin.astimezone(here).replace(tzinfo=None)
     for instant in minutes(begin, end):

@@ -140,7 +140,8 @@ class TamperingScanner:
         found = self.scanner.scan(
             start, limit, rows, offsets, numbers, doubts, *others
         )
-        row_count, doubt_count = found[3], found[5]
+        row_count = found[3]
+        doubt_count = found[5]
         if row_count > 9:
             quantity_at = (
                 int(offsets[9]) + 9

@@ -75,7 +75,9 @@ def by_decimal(
     config: TenantConfig, rule: Any, row: Cells
 ) -> tuple[Decimal, Decimal] | None:
     """Return the price of an offer and the floor that it must keep, as a person would write it."""
-    pricing, cost, asked = config.pricing, row["cost"], row["price"]
+    pricing = config.pricing
+    cost = row["cost"]
+    asked = row["price"]
     with localcontext(prec=60):
         if cost is not None:
             margin = (

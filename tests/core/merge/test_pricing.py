@@ -48,7 +48,8 @@ def by_decimal(
     if cost is None and own is None:
         return None
     with localcontext(prec=60):
-        margin, low = 1 + pricing.base_margin_pct, pricing.min_price
+        margin = 1 + pricing.base_margin_pct
+        low = pricing.min_price
         asked = (
             own
             if cost is None

@@ -53,7 +53,8 @@ def test_an_archive_is_told_where_a_workbook_is_wanted(format: str) -> None:
 def test_an_archive_is_told_where_compression_is_off(
     packed: bytes, tmp_path: Path
 ) -> None:
-    bench, parser = Bench(tmp_path), {"compression": "none"}
+    bench = Bench(tmp_path)
+    parser = {"compression": "none"}
     assert (
         bench.run(
             config_document(vendor_document(parser=parser)), vendor_1=packed

@@ -169,7 +169,8 @@ def test_what_a_column_is_made_of_stands_behind_what_is_said_of_its_cells() -> (
     )
     data = b"sku,East,West,cost\nA,1,x,2\nB,1,2,2\n"
     vendor = normalize_vendor(config, config.vendors[0], data)
-    (entry,), (cause,) = entries_of(vendor), vendor.causes
+    (entry,) = entries_of(vendor)
+    (cause,) = vendor.causes
     source = "quantity_available is the sum of 'East' and 'West'"
     assert (entry.value, cause.samples[0].value) == ("x", "x")
     assert entry.error_message.endswith(f" The column {source}.")

@@ -55,7 +55,8 @@ TOO_LARGE = "feed_too_large"
 def test_the_vendor_that_passes_the_limit_fails_for_it_and_no_other_does() -> (
     None
 ):
-    small, size = feed("A,5,10.00"), len(ROWS)
+    small = feed("A,5,10.00")
+    size = len(ROWS)
     feeds = [("csv", ROWS), ("csv", ROWS), ("csv", small), ("csv", small)]
     most = size + len(small)
     assert _failures(*feeds, most=most) == [None, TOO_LARGE, None, TOO_LARGE]

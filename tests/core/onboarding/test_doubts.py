@@ -29,7 +29,8 @@ def doubts(
     data: bytes, *, own: dict[str, Any] | None = None, **changes: Any
 ) -> dict[str, Doubt]:
     config = tenant_config(vendor_document(**(own or {})), **changes)
-    vendor, upload = config.vendors[0], FeedSample(data, is_whole=True)
+    vendor = config.vendors[0]
+    upload = FeedSample(data, is_whole=True)
     check = with_rows(
         check_feed(upload, vendor.parser, config), upload, vendor, config
     )
@@ -53,7 +54,8 @@ def test_a_list_without_an_amount_is_told_of_that_first() -> None:
     rule = {"when": {"vendors": ["vendor_1"]}, "fixed_price": "9.00"}
     for kind, data in lists.items():
         config = tenant_config(vendor_document(parser={"format": kind}))
-        vendor, upload = config.vendors[0], FeedSample(data, is_whole=True)
+        vendor = config.vendors[0]
+        upload = FeedSample(data, is_whole=True)
         check = with_rows(
             check_feed(upload, vendor.parser, config), upload, vendor, config
         )

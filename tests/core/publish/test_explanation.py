@@ -542,7 +542,8 @@ def test_offers_that_a_price_rule_leaves_out_come_last_with_their_rule() -> (
 
 
 def test_an_explanation_is_no_longer_than_an_answer_may_be() -> None:
-    header, long = "sku,quantity_available,cost,vendor_sku,title", "ü" * 50_000
+    header = "sku,quantity_available,cost,vendor_sku,title"
+    long = "ü" * 50_000
     tenant = config("v", output={"columns": ["sku", "title", "price"]})
     rows = [
         f"{sku},1,{number + 1},{long},{long}"

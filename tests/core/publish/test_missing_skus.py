@@ -212,7 +212,8 @@ def test_it_is_explained_with_and_without_offers() -> None:
     before = run_in_memory(tenant, BEFORE)
     baseline = read_state(before.files[before.keys.state], keeps_rows=True)
     now = run_in_memory(tenant, {"v": feed("B,6,2", "A,3,")}, baseline=baseline)
-    gone, unpriced = now.explain("D"), now.explain("A")
+    gone = now.explain("D")
+    unpriced = now.explain("A")
     for told, sku, price in ((gone, "D", "4.00"), (unpriced, "A", "1.00")):
         assert told["reason"] == "kept_at_0"
         assert told["feed_row"] == {

@@ -208,7 +208,8 @@ def test_without_a_rule_a_bad_row_gets_through(
     lost = {check.name for check in CANONICAL_SCHEMA.columns[column].checks} - {
         check.name for check in mutant.columns[column].checks
     }
-    rows, requested_at = [GOOD, bad_row(column)], None
+    rows = [GOOD, bad_row(column)]
+    requested_at = None
     if lost_null:
         cells = dict(zip(HEADER.split(","), GOOD.split(","), strict=True))
         rows = [GOOD, ",".join((cells | {column: MISSING[column]}).values())]

@@ -18,7 +18,8 @@ from relay_core.validation.vendor_failures import (
 from support.builders import REQUESTED_AT, tenant_config, vendor_document
 
 LIMITS = Limits(feed_bytes=100, sku_map_bytes=10)
-HOUR, MOMENT = timedelta(hours=1), timedelta(microseconds=1)
+HOUR = timedelta(hours=1)
+MOMENT = timedelta(microseconds=1)
 WARN_ONLY = {"missing_required_vendor_policy": "warn_only"}
 LAST_GOOD_RUN = "the-published-run"
 
@@ -142,7 +143,8 @@ def test_a_stale_upload_is_not_judged_further() -> None:
 
 
 def test_the_run_s_code_is_the_gravest_and_every_trouble_is_told() -> None:
-    vendors, uploads = [], {}
+    vendors = []
+    uploads = {}
     for number, code in enumerate(reversed(TROUBLES)):
         options, own = TROUBLES[code]
         vendors.append(vendor_document(f"v{number}", **options))

@@ -51,10 +51,12 @@ def a_run_is_deleted_in_the_ui(relay: Installation) -> str:
 @scenario("17", seconds=60)
 def runs_are_reexecuted_in_the_ui(relay: Installation) -> str:
     """Re-execute whole and from failure in the UI: each a new run of its own; no lock is left."""
-    good, bare = relay.new_tenant("again"), relay.new_tenant("bare")
+    good = relay.new_tenant("again")
+    bare = relay.new_tenant("bare")
     for vendor in sample_tenant.VENDORS:
         relay.aws.objects.delete(f"tenants/{bare}/inbound/{vendor}/feed.csv")
-    done, failed = relay.post(good), relay.post(bare)
+    done = relay.post(good)
+    failed = relay.post(bare)
     assert relay.wait_final(done).status == "SUCCEEDED"
     assert relay.wait_final(failed).error_code == "REQUIRED_VENDOR_MISSING"
     for vendor, feed in sample_tenant.feeds().items():

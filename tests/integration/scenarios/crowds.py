@@ -75,10 +75,8 @@ def thirty_tenants_at_once_one_poisoned(relay: Installation) -> str:
 @scenario("21", seconds=200, crowd=True)
 def ten_jobs_wait_for_one_busy_tenant(relay: Installation) -> str:
     """Ten jobs straight to the queue for one busy tenant: others run meanwhile; then each runs."""
-    tenant, others = (
-        relay.new_tenant("narrow"),
-        [relay.new_tenant("wide") for _ in range(3)],
-    )
+    tenant = relay.new_tenant("narrow")
+    others = [relay.new_tenant("wide") for _ in range(3)]
     work = relay.slow_work(tenant)
     first = relay.post(tenant)
     work.wait_for_hits(1, RUN_SECONDS)

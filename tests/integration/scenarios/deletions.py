@@ -23,7 +23,8 @@ REMOVED_WITHIN = 120 + LEASE.total_seconds()
 @scenario("35", seconds=70)
 def a_tenant_is_deleted_while_its_run_works(relay: Installation) -> str:
     """Its run ends CANCELLED, its jobs go to the DLQ, and then nothing of it is left."""
-    tenant, other = relay.new_tenant("goes"), relay.new_tenant("stays")
+    tenant = relay.new_tenant("goes")
+    other = relay.new_tenant("stays")
     relay.wait_final(relay.post(tenant))
     kept = relay.post(other)
     relay.wait_final(kept)

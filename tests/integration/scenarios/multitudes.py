@@ -83,9 +83,11 @@ def a_host_dies_while_very_many_wait(relay: Installation) -> str:
 @scenario("26", seconds=110)
 def a_stray_lies_among_300_dead_letters(relay: Installation) -> str:
     """300 letters lie in the DLQ and a live run's message: all are listed, the run SUCCEEDED."""
-    queue, tenant = relay.aws.queue, relay.new_tenant("stray")
+    queue = relay.aws.queue
+    tenant = relay.new_tenant("stray")
     for number in range(LETTERS):
-        cause, run_id = "invalid_job: the body is not JSON", str(uuid.uuid4())
+        cause = "invalid_job: the body is not JSON"
+        run_id = str(uuid.uuid4())
         queue.send_dead(f"no job {number}", cause=cause, run_id=run_id)
     wanted = NewRun(run_id=str(uuid.uuid4()), tenant_id=tenant)
     record = relay.aws.ledger.reserve(wanted).record
@@ -153,7 +155,8 @@ def runs_meet_their_limits_beside_a_well_one(relay: Installation) -> str:
 @contextlib.contextmanager
 def _queued_runs(relay: Installation, count: int) -> Iterator[None]:
     """Keep so many runs in the table whose messages are on their way for a day."""
-    looks, now = relay.aws.ledger.schedule, utc_now()
+    looks = relay.aws.ledger.schedule
+    now = utc_now()
     runs = [
         RunRecord(
             run_id=str(uuid.uuid4()),

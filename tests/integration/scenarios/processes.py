@@ -180,10 +180,8 @@ def an_orphan_wakes_up(relay: Installation) -> str:
     work = relay.hold_work(tenant)
     run_id = relay.post(tenant)
     work.wait_for_hits(1, RUN_SECONDS)
-    orphan, sleeper = (
-        relay.record(run_id).dagster_run_id,
-        relay.signal_run(run_id, signal.SIGSTOP),
-    )
+    orphan = relay.record(run_id).dagster_run_id
+    sleeper = relay.signal_run(run_id, signal.SIGSTOP)
     assert orphan is not None
     try:
         relay.wait_running(run_id, attempt=2)

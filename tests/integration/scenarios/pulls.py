@@ -25,7 +25,8 @@ def daemon_and_transfer_die_in_a_pull(relay: Installation) -> str:
     """Daemon and code server die in a pull, S3 is away at the end of the next: one whole upload."""
     tenant = relay.new_tenant("pulled")
     vendor, feed = next(iter(feeds().items()))
-    begun, over = threading.Event(), threading.Event()
+    begun = threading.Event()
+    over = threading.Event()
 
     def half(connection: socket.socket, _: Received) -> None:
         head = (

@@ -78,10 +78,8 @@ def a_sensor_evaluation_dies_after_a_receive(relay: Installation) -> str:
 def receiving_fails_for_a_minute(relay: Installation) -> str:
     """SQS answers receives with 500 for a minute: logged, counted, and it goes on by itself."""
     tenant = relay.new_tenant("outage")
-    told, counted = (
-        len(relay.events("queue_receive_error")),
-        _worker_errors(relay),
-    )
+    told = len(relay.events("queue_receive_error"))
+    counted = _worker_errors(relay)
     started = time.monotonic()
     outage = relay.proxy.add(
         Action.FAIL, "sqs", "ReceiveMessage", containing="relay-inventory-jobs"
@@ -111,11 +109,9 @@ def receiving_fails_for_a_minute(relay: Installation) -> str:
 @scenario("15", seconds=40)
 def what_is_no_job_goes_to_the_dead_letters(relay: Installation) -> str:
     """Bodies that are no job, and another job under a known run_id: DLQ; nobody is held up."""
-    counted, sqs, queue = (
-        _worker_errors(relay),
-        relay.aws.clients.sqs,
-        relay.aws.queue,
-    )
+    counted = _worker_errors(relay)
+    sqs = relay.aws.clients.sqs
+    queue = relay.aws.queue
     bodies = ["not a job", json.dumps({"run_id": str(uuid.uuid4())}), "[1, 2]"]
     for body in bodies:
         sqs.send_message(QueueUrl=queue.url, MessageBody=body)

@@ -148,7 +148,8 @@ def cancel_before_dispatch_while_running_and_at_the_end(
     relay: Installation,
 ) -> str:
     """Cancel before dispatch, while it publishes, at the end: CANCELLED; CANCELLED; 409."""
-    early, busy = relay.new_tenant("early"), relay.new_tenant("busy")
+    early = relay.new_tenant("early")
+    busy = relay.new_tenant("busy")
     received = relay.proxy.add(
         Action.HOLD_ANSWER,
         "sqs",

@@ -18,7 +18,8 @@ from support.receivers import answering, receiving, waiting
 @scenario("34", seconds=120)
 def api_and_sender_die_as_a_run_ends(relay: Installation) -> str:
     """API dead as a run ends, sender killed in its call: one webhook id arrives, twice, whole."""
-    tenant, over = relay.new_tenant("told"), threading.Event()
+    tenant = relay.new_tenant("told")
+    over = threading.Event()
     with receiving(waiting(over)) as receiver:
         place = f"/v1/tenants/{tenant}/webhooks"
         order = {"url": receiver.url, "events": ["run.succeeded"]}

@@ -97,10 +97,8 @@ def services_fail_for_a_while(relay: Installation) -> str:
 @scenario("13", seconds=120)
 def s3_throttles_one_tenant_for_ever(relay: Installation) -> str:
     """S3 throttles one tenant for ever: three attempts, POISON_JOB, DLQ; other tenants unharmed."""
-    poor, rich = (
-        relay.new_tenant("poor"),
-        [relay.new_tenant("rich") for _ in range(3)],
-    )
+    poor = relay.new_tenant("poor")
+    rich = [relay.new_tenant("rich") for _ in range(3)]
     throttle = relay.proxy.add(
         Action.THROTTLE, "s3", containing=f"tenants/{poor}/"
     )

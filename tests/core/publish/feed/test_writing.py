@@ -196,7 +196,8 @@ def test_json_lines_are_what_the_encoder_writes() -> None:
 
 def test_parquet_is_typed_and_compressed() -> None:
     file = pq.ParquetFile(pa.BufferReader(written("parquet")))
-    money, text = pa.decimal128(18, 4), pa.string()
+    money = pa.decimal128(18, 4)
+    text = pa.string()
     assert file.schema_arrow.remove_metadata().equals(
         pa.schema(
             [
