@@ -31,9 +31,12 @@ def versions(platform: Platform, prefix: str = "") -> list[str]:
         Bucket=bucket, Prefix=prefix
     )
     return [
-        each["Key"]
+        version["Key"]
         for page in pages
-        for each in (*page.get("Versions", []), *page.get("DeleteMarkers", []))
+        for version in (
+            *page.get("Versions", []),
+            *page.get("DeleteMarkers", []),
+        )
     ]
 
 
@@ -41,7 +44,9 @@ def uploads(platform: Platform) -> list[str]:
     answer = platform.clients.s3.list_multipart_uploads(
         Bucket=platform.objects.bucket
     )
-    return [each["Key"] for each in answer.get("Uploads", [])]
+    return [
+        pending_upload["Key"] for pending_upload in answer.get("Uploads", [])
+    ]
 
 
 def test_versions_delete_markers_and_unfinished_uploads_go(

@@ -73,8 +73,8 @@ def test_runs_follow_the_cursor_up_to_the_limit_and_no_further(
     ][::-1]
     with ApiClient(world.url, ADMIN, page_size=2) as api:
         for limit in (1, 2, 3, 5, 9):
-            found = [run.run_id for run in api.runs(None, None, limit)]
-            assert found == run_ids[:limit]
+            listed = [run.run_id for run in api.runs(None, None, limit)]
+            assert listed == run_ids[:limit]
 
 
 def test_the_key_is_not_sent_to_where_a_link_leads(stranger: Stranger) -> None:
@@ -93,10 +93,10 @@ def test_the_key_is_not_sent_on_to_where_a_redirect_leads(
     stranger.headers = {"Location": f"{stranger.url}/elsewhere"}
     with (
         ApiClient(stranger.url, ADMIN) as api,
-        pytest.raises(UnexpectedResponseError) as told,
+        pytest.raises(UnexpectedResponseError) as caught,
     ):
         api.run("r")
-    assert f"{stranger.url}/elsewhere" in str(told.value)
+    assert f"{stranger.url}/elsewhere" in str(caught.value)
     assert [headers["x-api-key"] for headers in stranger.seen] == [ADMIN]
 
 
@@ -118,10 +118,10 @@ def test_what_is_no_answer_of_the_api_is_told_as_that(
     stranger.body = body
     with (
         ApiClient(stranger.url, None) as api,
-        pytest.raises(UnexpectedResponseError) as told,
+        pytest.raises(UnexpectedResponseError) as caught,
     ):
         api.run("r")
-    assert "not a response of the Relay API" in str(told.value)
+    assert "not a response of the Relay API" in str(caught.value)
 
 
 def test_a_link_that_has_expired_is_told_with_its_status(

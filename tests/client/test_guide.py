@@ -34,13 +34,13 @@ def prepared(world: ClientWorld, folder: Path) -> None:
     """Store a config of the guide's tenant twice, and put it into the guide's file."""
     vendors = [
         {
-            **each,
+            **vendor,
             "inbound": {
                 "type": "s3",
-                "s3_prefix": f"tenants/acme_parts/{each['vendor_id']}/",
+                "s3_prefix": f"tenants/acme_parts/{vendor['vendor_id']}/",
             },
         }
-        for each in VENDORS
+        for vendor in VENDORS
     ]
     vendors[0]["inbound"]["pull"] = {
         "url": "https://files.example.com/stock.csv"
@@ -67,9 +67,9 @@ def make_way(world: ClientWorld) -> None:
 
 def ended(world: ClientWorld, idempotency_key: str) -> str:
     """Return a run that has failed for its data."""
-    asked = {"Idempotency-Key": idempotency_key}
+    headers = {"Idempotency-Key": idempotency_key}
     run_id = str(
-        world.api.post_run(asked, tenant_id="acme_parts").json()["run_id"]
+        world.api.post_run(headers, tenant_id="acme_parts").json()["run_id"]
     )
     world.end(run_id, FEEDS, tenant_config(*VENDORS))
     return run_id
@@ -118,20 +118,20 @@ def replayable(world: ClientWorld) -> dict[str, str]:
 
 def receiver(world: ClientWorld) -> str:
     """Return what the guide calls a webhook; something was sent to it."""
-    made = stored_webhook(world.platform, tenant_id="acme_parts")
-    sent = {made.webhook_id: tried(made.webhook_id, 503, 200)}
-    told = replace(event(tenant_id="acme_parts"), deliveries=sent)
-    world.platform.webhooks.add_event(told)
-    return made.webhook_id
+    webhook = stored_webhook(world.platform, tenant_id="acme_parts")
+    sent = {webhook.webhook_id: tried(webhook.webhook_id, 503, 200)}
+    sent_event = replace(event(tenant_id="acme_parts"), deliveries=sent)
+    world.platform.webhooks.add_event(sent_event)
+    return webhook.webhook_id
 
 
 def link(world: ClientWorld) -> str:
     """Return what the guide calls a link to the feed."""
     order = {"name": "Shop"}
-    made = world.api.client.post(
+    response = world.api.client.post(
         "/v1/tenants/acme_parts/feed-links", json=order
     )
-    return str(made.json()["link_id"])
+    return str(response.json()["link_id"])
 
 
 def test_the_guide_names_every_client_command() -> None:
@@ -191,9 +191,11 @@ def test_every_command_of_the_guide_does_what_it_says(
     names["KEY_ID"] = world.api.client.post(
         "/v1/tenants/acme_parts/api-keys"
     ).json()["key_id"]
-    found = {}
+    outcomes = {}
     for command in (
-        each for each in COMMANDS if not each.startswith("webhooks listen")
+        command
+        for command in COMMANDS
+        if not command.startswith("webhooks listen")
     ):
         make_way(world)
         arguments = shlex.split(
@@ -210,18 +212,18 @@ def test_every_command_of_the_guide_does_what_it_says(
             arguments = arguments[: arguments.index("<")]
         if command == "cancel RUN_ID":
             arguments[1] = asked(world)
-        told = world.relay(*arguments, stdin="Bearer 0f8f7d0e\n")
+        result = world.relay(*arguments, stdin="Bearer 0f8f7d0e\n")
         # The live feed here is one that no engine has made.
         expected = (
             1 if "--watch" in command else 3 if "--newest" in command else 0
         )
-        found[command] = (
-            told.exit_code,
+        outcomes[command] = (
+            result.exit_code,
             expected,
-            told.stderr,
-            bool(told.stdout),
+            result.stderr,
+            bool(result.stdout),
         )
-    assert {c: f for c, f in found.items() if f[0] != f[1] or not f[3]} == {}
+    assert {c: f for c, f in outcomes.items() if f[0] != f[1] or not f[3]} == {}
     assert (
         world.api.client.get("/v1/tenants/acme_parts").json()["config_version"]
         == 4

@@ -19,11 +19,11 @@ def test_a_command_is_where_the_list_says_with_its_own_help(
     listed = typer.main.get_group(cli.app).commands[entry.name]
     module = import_module(f"relay_dagster.{entry.module}")
     group = typer.main.get_group(getattr(module, entry.variable))
-    own = group if entry.is_group else group.commands[entry.name]
+    command = group if entry.is_group else group.commands[entry.name]
     assert not entry.is_group or group.commands
     assert (
         listed.help
-        == " ".join(str(own.help).partition("\n\n")[0].split())
+        == " ".join(str(command.help).partition("\n\n")[0].split())
         != ""
     )
 
@@ -33,10 +33,10 @@ def test_the_list_of_commands_loads_none_of_them() -> None:
         "import sys, relay_dagster.cli\n"
         "print([name for name in ('httpx', 'pydantic', 'pandas') if name in sys.modules])"
     )
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", program],
         capture_output=True,
         text=True,
         check=True,
     )
-    assert done.stdout.strip() == "[]"
+    assert process.stdout.strip() == "[]"

@@ -56,8 +56,8 @@ def shown(
     console = Console(
         file=out, force_terminal=width is not None, width=width, highlight=False
     )
-    told = run_in_memory(config(), feeds).explain(sku)
-    show_explanation(Screen(out=console), Explanation(**told))
+    answer = run_in_memory(config(), feeds).explain(sku)
+    show_explanation(Screen(out=console), Explanation(**answer))
     return out.getvalue()
 
 
@@ -109,8 +109,8 @@ def test_many_offers_are_counted_and_a_narrow_terminal_keeps_each_line_in_its_co
     None
 ):
     rows = [f"A-1,1,{number + 20},,," for number in range(150)]
-    many = {**FEEDS, "south": feed(*rows, header=HEADER)}
-    assert "offers: 152 (first 100 shown)\n" in shown("A-1", many)
+    feeds = {**FEEDS, "south": feed(*rows, header=HEADER)}
+    assert "offers: 152 (first 100 shown)\n" in shown("A-1", feeds)
     assert "A-1 has a price of 13.80" in shown("A-1", width=60)
 
 
@@ -121,17 +121,17 @@ def test_the_command_asks_the_api(world: ClientWorld) -> None:
     for key, data in run.files.items():
         world.platform.objects.put(key, data)
 
-    told = world.relay("explain", record.run_id, "A-1")
-    assert (told.exit_code, told.stdout) == (0, shown("A-1"))
-    told = world.relay("explain", record.run_id, "A-1", "--json")
-    assert json.loads(told.stdout) == {
+    result = world.relay("explain", record.run_id, "A-1")
+    assert (result.exit_code, result.stdout) == (0, shown("A-1"))
+    result = world.relay("explain", record.run_id, "A-1", "--json")
+    assert json.loads(result.stdout) == {
         **run.explain("A-1"),
         "run_id": record.run_id,
     }
-    told = world.relay("explain", record.run_id, "a-1")
-    assert (told.exit_code, told.stdout) == (1, "")
-    assert told.stderr.startswith("SKU_NOT_FOUND: no row of run ")
-    assert "as in the merged feed" in told.stderr
+    result = world.relay("explain", record.run_id, "a-1")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith("SKU_NOT_FOUND: no row of run ")
+    assert "as in the merged feed" in result.stderr
 
 
 def test_overrides_are_put_of_a_file_listed_and_removed(
@@ -198,8 +198,10 @@ def test_a_row_of_a_csv_ends_where_its_line_ends(
         "sku,price,note\nL-1,2,one\u2028two\x0cthree\n", encoding="utf-8"
     )
     assert world.relay("overrides", "put", TENANT, str(lines)).exit_code == 0
-    told = json.loads(world.relay("overrides", "list", TENANT, "--json").stdout)
-    assert told["overrides"] == [
+    listing = json.loads(
+        world.relay("overrides", "list", TENANT, "--json").stdout
+    )
+    assert listing["overrides"] == [
         {"sku": "L-1", "price": "2.00", "note": "one\u2028two\x0cthree"}
     ]
 

@@ -80,15 +80,15 @@ def _put_to_the_test(
 ) -> bool:
     began = time.monotonic()
     wrong = ""
-    said = str(claim.__doc__).partition("\n")[0]
+    title = str(claim.__doc__).partition("\n")[0]
     try:
-        shown = claim(cluster, tenants)
+        note = claim(cluster, tenants)
     except Exception:  # noqa: BLE001 - a claim that fails is told
-        shown = ""
+        note = ""
         wrong = traceback.format_exc()
     word = "WRONG" if wrong else "ok"
     print(
-        f"{word:<5}  {time.monotonic() - began:5.1f} s  {said} {shown}".rstrip(),
+        f"{word:<5}  {time.monotonic() - began:5.1f} s  {title} {note}".rstrip(),
         flush=True,
     )
     if wrong:

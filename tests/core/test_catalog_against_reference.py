@@ -58,13 +58,13 @@ def table(rows: list[dict[str, str]], **more: str) -> bytes:
 
 def valid(rows: list[dict[str, str]]) -> list[tuple[int, dict[str, str]]]:
     """Return the valid rows, trimmed, with the numbers of their records."""
-    kept = []
+    usable = []
     for number, row in enumerate(rows, 2):
         cells = {name: cell.strip() for name, cell in row.items()}
         gtin = gtin_of(cells["ean"]) if cells["ean"] else ""
         if cells["sku"] and gtin is not None:
-            kept.append((number, {**cells, "ean": gtin}))
-    return kept
+            usable.append((number, {**cells, "ean": gtin}))
+    return usable
 
 
 @pytest.mark.parametrize("has_kernel", [True, False], ids=["kernel", "python"])
@@ -108,9 +108,9 @@ def test_seeded_rows_are_matched_as_the_reference_does(
         sku_maps={"v": "\n".join(["vendor_sku,sku", *map_lines]).encode()},
     )
 
-    known = [product for _, product in valid(products)]
+    usable = [product for _, product in valid(products)]
     matched = [
-        (number, row, match(row, known, keys, sku_map, gives))
+        (number, row, match(row, usable, keys, sku_map, gives))
         for number, row in valid(rows)
     ]
     offered = sorted(
@@ -156,7 +156,7 @@ def test_seeded_rows_are_matched_as_the_reference_does(
     assert run.findings.catalog.as_dict()["matched_by"] == {"v": counts}
     covered = {offer[0] for offer in offered}
     first_rows: dict[str, dict[str, str]] = {}
-    for product in known:
+    for product in usable:
         first_rows.setdefault(product["sku"], product)
     uncovered = [
         (sku, row["ean"], row["brand"], row["part"], row["title"])

@@ -55,7 +55,7 @@ def random_vendor(  # noqa: C901 - one option after the other
     givable = ["quantity_available", "cost", "title", "shelf", "vendor_sku"]
     random.shuffle(givable)
     parts: list[dict[str, Any]] = []
-    given: list[str] = []
+    filled_columns: list[str] = []
     for number in range(random.randint(0, 3)):
         if random.random() < 0.35:
             parts.append(part(f"p{number}", gives="rows"))
@@ -64,10 +64,12 @@ def random_vendor(  # noqa: C901 - one option after the other
             givable.pop() for _ in range(random.choice([1, 1, 2])) if givable
         ]
         if gives:
-            given += gives
+            filled_columns += gives
             parts.append(part(f"p{number}", gives=gives))
     keys = [
-        name for name in ("sku", "vendor_sku", "shelf") if name not in given
+        name
+        for name in ("sku", "vendor_sku", "shelf")
+        if name not in filled_columns
     ]
     for options in parts:
         if options["gives"] == "rows":
@@ -96,7 +98,7 @@ def random_vendor(  # noqa: C901 - one option after the other
         columns = (
             ["sku", *section["gives"]]
             if isinstance(section.get("gives"), list)
-            else [name for name in COLUMNS if name not in given]
+            else [name for name in COLUMNS if name not in filled_columns]
         )
         changes = section.get("changes")
         deletes = bool(changes and "deleted" in changes)

@@ -83,7 +83,7 @@ def main() -> None:
                 lambda: not relay.dagster.unfinished(),
                 within=60,
             )
-            told = {
+            summary = {
                 "read_only": read_only,
                 "statuses": [str(record.status) for record in records],
                 "feeds": [
@@ -92,7 +92,7 @@ def main() -> None:
                 ],
                 **_instance(postgres),
             }
-    print(json.dumps(told))
+    print(json.dumps(summary))
 
 
 def _instance(postgres: PostgresServer) -> dict[str, Any]:

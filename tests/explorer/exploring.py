@@ -92,11 +92,11 @@ class Explorer:
 
     def pairs(self, second: str, part: Part = EVERYTHING) -> Tally:
         """Let somebody else act before each call of the actor."""
-        other = self._world.process("b")
+        process = self._world.process("b")
 
         def plan_of(at: int) -> Plan:
             return interrupted(
-                at, lambda: act_or_be_refused(SECONDS[second], other)
+                at, lambda: act_or_be_refused(SECONDS[second], process)
             )
 
         return self._each_call({second: plan_of}, part)
@@ -118,21 +118,21 @@ class Explorer:
             if part.takes(number):
                 self._world.restore(self._saved)
                 self._process.wire.reset(plans[label](at))
-                where = f"{self._name}: {label} at call {at}, {self._operations[at]}"
-                self._one(tally, where, tries)
+                place = f"{self._name}: {label} at call {at}, {self._operations[at]}"
+                self._one(tally, place, tries)
         tally.seconds = time.perf_counter() - started
         return tally
 
     def _one(self, tally: Tally, where: str, tries: int) -> None:
         tally.worlds += 1
-        made = self._world.calls()
+        calls_before = self._world.calls()
         try:
             _go(self._act, self._process, tries)
             settle(self._world)
             check(self._world)
         except Exception as error:  # noqa: BLE001 - one broken world must not end the others
             tally.broken.append(f"{where}: {described(error)}")
-        tally.calls += self._world.calls() - made
+        tally.calls += self._world.calls() - calls_before
 
 
 def described(error: BaseException) -> str:

@@ -26,7 +26,7 @@ INTERRUPTED = 0.05
 """Of the calls that somebody else acts before."""
 
 _ACTS: tuple[Act, ...] = (
-    *(each for name, each in SECONDS.items() if name != "delete"),
+    *(second for name, second in SECONDS.items() if name != "delete"),
     lambda process: process.submit(key=str(process.world.clock.now.minute % 5)),
     lambda process: process.submit(ending="failed"),
     lambda process: process.intake(),
@@ -84,10 +84,10 @@ def _repeatable(seed: int) -> Iterator[None]:
 
 def _step(world: World, rng: random.Random) -> None:
     process = world.process("a")
-    other = world.process("b")
+    second = world.process("b")
     process.begin()
     process.wire.plan = _interrupted_at_random(
-        rng, unreliable(rng, SHARE), other
+        rng, unreliable(rng, SHARE), second
     )
     with suppress(*REFUSED, UNSURE, ProcessDiedError):
         rng.choice(_ACTS)(process)

@@ -126,7 +126,9 @@ def _written(call: Call, table: str) -> list[str]:
     """Return the keys of a table that a call writes to."""
     params = call.params
     if call.operation == "TransactWriteItems":
-        writes = [next(iter(each.items())) for each in params["TransactItems"]]
+        writes = [
+            next(iter(param.items())) for param in params["TransactItems"]
+        ]
         return [
             _key_of(arguments)
             for action, arguments in writes

@@ -126,8 +126,9 @@ class Rule:
         self._released.set()
 
     def __str__(self) -> str:
-        what = "/".join(sorted(self.operations)) or "any request"
-        return f"rule '{self.action.value}' for {self.service or 'AWS'} {what} {self.containing}"
+        operations = "/".join(sorted(self.operations)) or "any request"
+        requests = f"{self.service or 'AWS'} {operations} {self.containing}"
+        return f"rule '{self.action.value}' for {requests}"
 
 
 @dataclass(frozen=True, slots=True)

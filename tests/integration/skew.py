@@ -132,11 +132,11 @@ class Skew:
             self.console, self.world, RunStatus.HELD
         )
         self.note(self.held)
-        found = {
+        statuses = {
             run["run_id"]: run["status"]
             for run in self.call("GET", RUNS, 200)["runs"]
         }
-        assert found == self.ended, (found, self.ended)
+        assert statuses == self.ended, (statuses, self.ended)
         for hook in self.call("GET", HOOKS, 200)["webhooks"]:
             self.call(
                 "PATCH",
@@ -144,7 +144,7 @@ class Skew:
                 200,
                 description="seen",
             )
-        assert len(self.call("GET", "/v1/audit", 200)["audit"]) > len(found)
+        assert len(self.call("GET", "/v1/audit", 200)["audit"]) > len(statuses)
 
     def release(self, held: Run) -> None:
         """Publish what a phase before has left held."""
@@ -176,23 +176,23 @@ class Skew:
 
     def complaints(self) -> list[str]:
         """Return the lines of the logs that tell of something that could not be read or done."""
-        found = []
+        problems = []
         for log in sorted(self.world.stack.logs.glob("*.log")):
             lines = log.read_text(errors="replace").splitlines()
             for place, line in enumerate(lines):
                 if any(word in line for word in _UNREADABLE):
                     # What was raised stands behind a traceback's lines, which are indented.
-                    rest = (
-                        each
-                        for each in lines[place + 1 :]
-                        if not each.startswith(" ")
+                    following = (
+                        line
+                        for line in lines[place + 1 :]
+                        if not line.startswith(" ")
                     )
-                    raised = next(rest, "") if "Traceback" in line else ""
+                    raised = next(following, "") if "Traceback" in line else ""
                     if not any(word in line + raised for word in _ROLLING):
-                        found.append(
+                        problems.append(
                             f"{log.name}: {line[:300]} {raised[:300]}".rstrip()
                         )
-        return found
+        return problems
 
 
 def main(arguments: list[str]) -> int:
@@ -208,7 +208,7 @@ def main(arguments: list[str]) -> int:
         demo.started_world(console, OlderStack(Path(home))) as world,
     ):
         skew = Skew(console, world)
-        begun = time.monotonic()
+        started = time.monotonic()
         # Forward, code before API; then all the way back; then the API first, which none should.
         phases = [
             (base, base),
@@ -225,7 +225,7 @@ def main(arguments: list[str]) -> int:
             skew.roll(api=api, code=code)
             skew.play()
             console.print(
-                f"all {len(skew.ended)} runs read, {time.monotonic() - begun:.0f} s"
+                f"all {len(skew.ended)} runs read, {time.monotonic() - started:.0f} s"
             )
         complaints = skew.complaints()
         for line in complaints:

@@ -60,7 +60,7 @@ def soak(console: Console, world: demo.World, minutes: float) -> Samples:
     """Keep the stack busy; return what its processes took."""
     stack = world.stack
     samples = Samples()
-    begun = time.monotonic()
+    started = time.monotonic()
     hook = {
         "url": "http://127.0.0.1:9/hook",
         "events": ["run.succeeded", "run.held"],
@@ -74,7 +74,7 @@ def soak(console: Console, world: demo.World, minutes: float) -> Samples:
     }
     run_id = ""
     runs = 0
-    while (now := (time.monotonic() - begun) / 60) < minutes:
+    while (now := (time.monotonic() - started) / 60) < minutes:
         if not run_id or api.run(run_id).run.has_ended:
             runs += 1
             upload = upload_tenth if runs % 5 == 0 else demo.upload_samples
@@ -94,7 +94,7 @@ def soak(console: Console, world: demo.World, minutes: float) -> Samples:
 
 def growth(samples: Samples, name: str, warm: float) -> float:
     """Return by how many per cent a process has grown since it was warm, by medians of a tenth."""
-    late = [taken[name] for minute, taken in samples if minute >= warm]
+    late = [sizes[name] for minute, sizes in samples if minute >= warm]
     part = max(len(late) // 10, 1)
     first = statistics.median(late[:part])
     last = statistics.median(late[-part:])
@@ -104,7 +104,7 @@ def growth(samples: Samples, name: str, warm: float) -> float:
 def plot(samples: Samples, grown: Mapping[str, float]) -> str:
     """Return the samples as a picture (SVG), a line for each process."""
     end = max(samples[-1][0], 0.1)
-    top = 1.1 * max(max(taken.values()) for _, taken in samples)
+    top = 1.1 * max(max(sizes.values()) for _, sizes in samples)
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" '
         'font-family="sans-serif" font-size="13">',
@@ -118,7 +118,7 @@ def plot(samples: Samples, grown: Mapping[str, float]) -> str:
         lines.append(f'<text x="5" y="{y:.0f}">{fraction * top:.0f} MiB</text>')
     for number, (name, label) in enumerate(WATCHED.items()):
         dots = (
-            _place(minute, taken[name], end, top) for minute, taken in samples
+            _place(minute, sizes[name], end, top) for minute, sizes in samples
         )
         points = " ".join(f"{x:.1f},{y:.1f}" for x, y in dots)
         colour = COLOURS[number]
@@ -146,8 +146,8 @@ def write(samples: Samples, grown: Mapping[str, float], folder: Path) -> Path:
         rows = csv.writer(file)
         rows.writerow(["minute", *WATCHED])
         rows.writerows(
-            [f"{at:.2f}", *(f"{taken[each]:.1f}" for each in WATCHED)]
-            for at, taken in samples
+            [f"{at:.2f}", *(f"{sizes[name]:.1f}" for name in WATCHED)]
+            for at, sizes in samples
         )
     picture = folder / "soak.svg"
     picture.write_text(plot(samples, grown))

@@ -91,13 +91,13 @@ def _with_user(folder: Path, command: list[str]) -> list[str]:
     What it has in place of ``/etc/passwd`` and ``/etc/shadow`` is seen by it alone. The user may
     read all that the caller may.
     """
-    asked = ["openssl", "passwd", "-6", "-stdin"]
-    kept = subprocess.run(
-        asked, input=PASSWORD, check=True, capture_output=True, text=True
+    openssl = ["openssl", "passwd", "-6", "-stdin"]
+    password_hash = subprocess.run(
+        openssl, input=PASSWORD, check=True, capture_output=True, text=True
     ).stdout
     lines = {
         "passwd": f"{USER}:x:0:0::/:/bin/sh\n",
-        "shadow": f"{USER}:{kept.strip()}:::::::\n",
+        "shadow": f"{USER}:{password_hash.strip()}:::::::\n",
     }
     for name, line in lines.items():
         (folder / name).write_text(Path("/etc", name).read_text() + line)
@@ -159,13 +159,13 @@ def store(
 ) -> None:
     value = SecretValue(secret or sshd.user_key, f"127.0.0.1:{sshd.port}")
     world.platform.secrets.put(world.tenant_id, "granite", value)
-    given = {
+    pull = {
         "url": sshd.url,
         "secret": "granite",
         "host_key": sshd.host_key,
         "settle_seconds": 0,
     }
-    world.store({**given, **changes})
+    world.store({**pull, **changes})
 
 
 def test_a_key_lets_in_and_the_file_is_pulled(
@@ -253,8 +253,8 @@ def _sending(process_id: int) -> list[int]:
     below = [*_below(process_id)]
     written = (Path(f"/proc/{pid}/io").read_text() for pid in below)
     sent = (
-        int(re.search(r"^wchar: (\d+)$", each, re.MULTILINE)[1])
-        for each in written
+        int(re.search(r"^wchar: (\d+)$", text, re.MULTILINE)[1])
+        for text in written
     )
     return below if max(sent, default=0) > 1 << 20 else []
 

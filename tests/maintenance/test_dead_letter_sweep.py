@@ -149,7 +149,9 @@ def test_a_letter_that_cannot_be_resolved_holds_up_no_other(
             "before-call.dynamodb.TransactWriteItems", refuse
         )
     records = platform.runs.get_many({job.run_id for job in jobs})
-    assert [each.status for each in records.values()] == [RunStatus.FAILED] * 3
+    assert [record.status for record in records.values()] == [
+        RunStatus.FAILED
+    ] * 3
 
 
 def bury(platform: Platform, letters: int) -> None:

@@ -80,7 +80,7 @@ def world() -> Iterator[World]:
 
 def found(world: World, **extent: Any) -> list[tuple[Invariant, str]]:
     findings = examine(world.platform, utc_now() + LATER, Extent(**extent))
-    return [(each.invariant, each.subject) for each in findings]
+    return [(finding.invariant, finding.subject) for finding in findings]
 
 
 class Counted(Metrics):
@@ -102,12 +102,12 @@ def changed(world: World, key: str, **values: Any) -> Iterator[None]:
         "Item"
     )
     item = {**(before or {"pk": {"S": key}}), **values}
-    kept = {
+    attributes = {
         attribute: value
         for attribute, value in item.items()
         if value is not None
     }
-    database.put_item(TableName=name, Item=kept)
+    database.put_item(TableName=name, Item=attributes)
     try:
         yield
     finally:
@@ -121,13 +121,13 @@ def changed(world: World, key: str, **values: Any) -> Iterator[None]:
 def without(world: World, key: str) -> Iterator[None]:
     """Delete an object; put it back in the end, as it was copied there."""
     objects = world.platform.objects
-    kept = f"before/{key}"
-    objects.copy(key, kept)
+    backup = f"before/{key}"
+    objects.copy(key, backup)
     objects.delete(key)
     try:
         yield
     finally:
-        objects.copy(kept, key)
+        objects.copy(backup, key)
 
 
 def channel_copy(world: World, run_id: str) -> str:
@@ -164,8 +164,8 @@ def other_hash(world: World) -> dict[str, Any]:
         TableName=name, Key={"pk": {"S": Kind.FEED.key(TENANT)}}
     )["Item"]
     publications = [
-        {"M": {**each["M"], "sha256": {"S": "0" * 64}}}
-        for each in item["publications"]["L"]
+        {"M": {**publication["M"], "sha256": {"S": "0" * 64}}}
+        for publication in item["publications"]["L"]
     ]
     return {"publications": {"L": publications}}
 
@@ -177,12 +177,12 @@ def of_a_kept_feed_that_is_gone(world: World) -> dict[str, Any]:
         TableName=name, Key={"pk": {"S": Kind.FEED.key(TENANT)}}
     )["Item"]
     (newest,) = item["publications"]["L"]
-    kept = {
+    missing = {
         **newest["M"],
         "run_id": {"S": NOBODY},
         "key": {"S": "published/gone.csv"},
     }
-    return {"publications": {"L": [newest, {"M": kept}]}}
+    return {"publications": {"L": [newest, {"M": missing}]}}
 
 
 DAMAGES: dict[str, tuple[Callable[[World], Any], Invariant]] = {
@@ -306,7 +306,7 @@ def test_what_is_whole_has_no_finding(world: World) -> None:
 def test_each_damage_is_named(world: World, damage: str) -> None:
     do, invariant = DAMAGES[damage]
     with do(world):
-        assert {each for each, _ in found(world)} == {invariant}
+        assert {name for name, _ in found(world)} == {invariant}
 
 
 def test_every_artifact_that_a_record_names_is_asked_for(world: World) -> None:
@@ -394,7 +394,8 @@ def ended_runs(world: World, count: int) -> list[RunRecord]:
         f"{number * 2**32 // count:08x}-{NOBODY[9:]}" for number in range(count)
     )
     return [
-        replace(world.record(FIRST), run_id=each, artifacts={}) for each in ids
+        replace(world.record(FIRST), run_id=run_id, artifacts={})
+        for run_id in ids
     ]
 
 
@@ -438,11 +439,11 @@ def test_runs_that_are_whole_and_of_another_part_never_leave_the_table(
     world: World,
 ) -> None:
     runs = ended_runs(world, 2 * SLICES)
-    read = Counter[str]()
+    reads = Counter[str]()
     events = world.platform.clients.dynamodb.meta.events
 
     def count(parsed: Any, **_: Any) -> None:
-        read.update(each["pk"]["S"] for each in parsed["Items"])
+        reads.update(item["pk"]["S"] for item in parsed["Items"])
 
     with stored(world, [*map(to_item, runs)]):
         events.register("after-call.dynamodb.Scan", count)
@@ -452,7 +453,7 @@ def test_runs_that_are_whole_and_of_another_part_never_leave_the_table(
             ] * SLICES
         finally:
             events.unregister("after-call.dynamodb.Scan", count)
-    assert {read[Kind.RUN.key(each.run_id)] for each in runs} == {1}
+    assert {reads[Kind.RUN.key(run.run_id)] for run in runs} == {1}
 
 
 def test_a_table_that_is_not_there_is_told_and_no_defect(world: World) -> None:
@@ -533,17 +534,19 @@ def test_a_kept_feed_is_looked_for_in_one_part_of_a_day_and_the_one_in_force_in_
 ) -> None:
     pointer = world.platform.runs.feed(TENANT)
     assert pointer is not None
-    (own,) = (part for part in range(SLICES) if Extent(part=part).has(NOBODY))
-    other = (own + 1) % SLICES
+    (own_part,) = (
+        part for part in range(SLICES) if Extent(part=part).has(NOBODY)
+    )
+    other_part = (own_part + 1) % SLICES
     with changed(
         world, Kind.FEED.key(TENANT), **of_a_kept_feed_that_is_gone(world)
     ):
-        assert found(world, part=other) == []
-        assert found(world, part=own) == [
+        assert found(world, part=other_part) == []
+        assert found(world, part=own_part) == [
             (Invariant.FEED_GONE, f"tenant {TENANT}")
         ]
     with without(world, pointer.in_force.key):
-        assert found(world, part=other) != []
+        assert found(world, part=other_part) != []
 
 
 def test_the_hourly_look_says_how_many_are_broken(world: World) -> None:
@@ -564,7 +567,7 @@ def test_files_that_are_gone_are_found_without_patience(world: World) -> None:
     """They do not come back, so nothing is to be waited for."""
     with without(world, world.record(FIRST).artifacts["report"]):
         findings = examine(world.platform, utc_now(), Extent())
-        assert [each.invariant for each in findings] == [
+        assert [finding.invariant for finding in findings] == [
             Invariant.ARTIFACTS_GONE
         ]
 

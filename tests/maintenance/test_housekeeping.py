@@ -129,7 +129,7 @@ def test_holds_that_wait_are_counted_by_tenant_however_many_there_are(
     platform: Platform,
 ) -> None:
     record = ApiWorld(platform).hold_one()
-    told = Counted()
+    metrics = Counted()
     tenants = [
         "acme",
         *(f"tenant_{number}" for number in range(2 * RUNS_PER_PAGE)),
@@ -137,34 +137,36 @@ def test_holds_that_wait_are_counted_by_tenant_however_many_there_are(
     put_many(
         platform,
         (
-            replace(record, run_id=str(uuid.uuid4()), tenant_id=each)
-            for each in tenants[1:]
+            replace(record, run_id=str(uuid.uuid4()), tenant_id=tenant)
+            for tenant in tenants[1:]
         ),
     )
     now = record.finished_at or utc_now()
-    assert count_holds(at(replace(platform, metrics=told), now)) == len(tenants)
-    assert told.holds == [dict.fromkeys(tenants, 1)]
+    assert count_holds(at(replace(platform, metrics=metrics), now)) == len(
+        tenants
+    )
+    assert metrics.holds == [dict.fromkeys(tenants, 1)]
 
 
 def test_what_is_decided_or_was_never_held_does_not_count(
     platform: Platform,
 ) -> None:
     world = ApiWorld(platform)
-    told = Counted()
-    platform = replace(platform, metrics=told)
+    metrics = Counted()
+    platform = replace(platform, metrics=metrics)
     discarded = world.hold_one()
     world.client.post(f"/v1/runs/{discarded.run_id}/cancel")
     world.succeed(str(world.post_run().json()["run_id"]))
     assert count_holds(at(platform, utc_now())) == 0
-    assert told.holds == [{}]
+    assert metrics.holds == [{}]
 
 
 def test_a_hold_that_is_older_than_artifacts_are_kept_is_given_up(
     platform: Platform,
 ) -> None:
     world = ApiWorld(platform)
-    told = Counted()
-    platform = replace(platform, metrics=told)
+    metrics = Counted()
+    platform = replace(platform, metrics=metrics)
     record = world.hold_one()
     held_at = record.finished_at
     days = timedelta(days=platform.settings.retention_days)
@@ -180,7 +182,10 @@ def test_a_hold_that_is_older_than_artifacts_are_kept_is_given_up(
         "HOLD_EXPIRED",
         Stage.WRITE_OUTPUTS,
     )
-    assert (feed.held_run_id, told.holds) == (None, [{record.tenant_id: 1}, {}])
+    assert (feed.held_run_id, metrics.holds) == (
+        None,
+        [{record.tenant_id: 1}, {}],
+    )
 
 
 class Ended(ExecutionHistory):

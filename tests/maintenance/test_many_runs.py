@@ -66,10 +66,10 @@ def test_its_next_attempt_does_not_wait_behind_the_queue(world: World) -> None:
     dead = world.executing()
     died_at = world.clock()
     fill(world, 200)
-    while not (taken := world.take_in()):
+    while not (run_ids := world.take_in()):
         world.tick()
         world.clock.advance(seconds=5)
-    assert taken == [dead.run_id]
+    assert run_ids == [dead.run_id]
     assert (world.clock() - died_at).total_seconds() <= STALE_SECONDS + 10 + 60
 
 
@@ -110,8 +110,8 @@ def test_a_tick_costs_what_is_due_and_not_what_is_there(world: World) -> None:
     for count in (50, 450):
         fill(world, count)
         calls = CallCounter(world.platform)
-        seen = world.tick()
-        costs.append((seen, dict(calls)))
+        seen_count = world.tick()
+        costs.append((seen_count, dict(calls)))
     assert costs == [(0, {"dynamodb.Query": 8})] * 2
 
 

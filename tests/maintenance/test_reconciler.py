@@ -276,10 +276,10 @@ def test_a_success_that_is_settled_removes_feeds_that_are_long_out_of_force(
     world.clock.now = utc_now() + timedelta(days=2)
     world.tick()
     assert world.current(record).acknowledged_at is not None
-    left = {
-        each.key for each in world.platform.objects.list_objects("published/")
+    remaining = {
+        item.key for item in world.platform.objects.list_objects("published/")
     }
-    assert left == {feed_copy_key(record, "csv"), state_key(record)}
+    assert remaining == {feed_copy_key(record, "csv"), state_key(record)}
 
 
 class Reluctant(DagsterExecutions):
@@ -372,11 +372,11 @@ def test_a_tick_that_takes_too_long_goes_on_where_it_stopped(
         world.dispatched(world.posted(tenant))
         world.clock.advance(seconds=1)
     world.clock.advance(seconds=30)
-    seen = []
+    tenants = []
 
     class Watched(DagsterExecutions):
         def state(self, record: RunRecord) -> AttemptState:
-            seen.append(record.tenant_id)
+            tenants.append(record.tenant_id)
             return super().state(record)
 
     for _ in range(2):
@@ -387,7 +387,7 @@ def test_a_tick_that_takes_too_long_goes_on_where_it_stopped(
             clock=world.clock,
             monotonic=lambda: next(looks),  # noqa: B023 - called within the round
         ).run()
-    assert seen == ["a", "b"]
+    assert tenants == ["a", "b"]
 
 
 class WorkerErrors(Metrics):

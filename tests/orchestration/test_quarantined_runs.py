@@ -93,10 +93,10 @@ def accept(world: World, n: int, **order: Any) -> Any:
 
 def explained(world: World, n: int, sku: str) -> dict[str, Any]:
     path = f"/v1/runs/{RUNS[n]}/explain"
-    found: dict[str, Any] = (
+    explanation: dict[str, Any] = (
         ApiWorld(world.platform).client.get(path, params={"sku": sku}).json()
     )
-    return found
+    return explanation
 
 
 def test_nine_prices_are_kept_back_three_are_accepted_and_time_confirms_the_others(
@@ -113,9 +113,9 @@ def test_nine_prices_are_kept_back_three_are_accepted_and_time_confirms_the_othe
         "SKUS_QUARANTINED": 1
     }
     assert run_data(record)["counts"]["quarantined"] == 9
-    shown = merged_metadata(world)
-    assert shown["quarantined"].value == 9
-    assert column_of(shown["quarantine"], "sku") == NINE
+    metadata = merged_metadata(world)
+    assert metadata["quarantined"].value == 9
+    assert column_of(metadata["quarantine"], "sku") == NINE
     page = world.artifact("report", RUNS[1]).decode()
     assert all(f"<code><bdi>{sku}</bdi></code>" in page for sku in NINE)
 
@@ -129,13 +129,16 @@ def test_nine_prices_are_kept_back_three_are_accepted_and_time_confirms_the_othe
         "count": 3,
         "sha256": hashlib.sha256(overrides).hexdigest(),
     }
-    told = explained(world, 2, THREE[0])
-    assert (told["override"]["accept_price"], told["quarantine"]) == (
+    explanation = explained(world, 2, THREE[0])
+    assert (
+        explanation["override"]["accept_price"],
+        explanation["quarantine"],
+    ) == (
         "13.19",
         None,
     )
-    told = explained(world, 2, SIX[0])
-    assert (told["reason"], told["feed_row"]["price"]) == (
+    explanation = explained(world, 2, SIX[0])
+    assert (explanation["reason"], explanation["feed_row"]["price"]) == (
         "quarantined",
         "131.99",
     )
@@ -177,14 +180,14 @@ def test_too_many_at_once_are_held_and_nothing_is_published(
     world: World,
 ) -> None:
     sync(world, 0)
-    many = dict.fromkeys(NAMES[:300], "13.19")
-    record = sync(world, 1, many)
+    prices = dict.fromkeys(NAMES[:300], "13.19")
+    record = sync(world, 1, prices)
     assert record.status is RunStatus.HELD
     assert record.hold is not None
     assert record.hold.guard_names == {"quarantined"}
     assert low(world) == []
     assert accept(world, 1, all=True) == {"accepted": 300}
     # Nobody doubts a price any more; that so many fall at once is another guard's to judge.
-    held = sync(world, 2, many).hold
+    held = sync(world, 2, prices).hold
     assert held is not None
     assert held.guard_names == {"price_drop"}

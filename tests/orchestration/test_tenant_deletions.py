@@ -75,8 +75,8 @@ class Estate:
         ReconcileTick(self.platform, DagsterExecutions(self.instance)).run()
 
     def state(self, tenant_id: str = GONE) -> TenantState | None:
-        found = self.platform.deletions.get(tenant_id)
-        return None if found is None else found.state
+        deletion = self.platform.deletions.get(tenant_id)
+        return None if deletion is None else deletion.state
 
 
 @pytest.fixture(params=STORAGES)
@@ -136,10 +136,10 @@ def furnish(estate: Estate, tenant_id: str) -> None:
         == 201
     )
     for query in ("", "?part_id=names"):
-        asked = api.client.post(
+        response = api.client.post(
             f"/v1/tenants/{tenant_id}/vendors/vendor_1/pull{query}"
         )
-        assert asked.status_code == 202
+        assert response.status_code == 202
     platform.objects.put(f"{names['s3_prefix']}a.csv", b"sku,title\nA-1,Lamp\n")
     order = {"vendor_id": "vendor_1", "file_name": "stock.csv"}
     assert (
@@ -263,12 +263,12 @@ def delete(estate: Estate) -> None:
 def left(estate: Estate) -> dict[str, str]:
     """Return what is left of the tenant beside tombstone and audit."""
     settings = estate.platform.settings
-    found = naming(estate.everything(), estate.names_of(GONE))
+    places = naming(estate.everything(), estate.names_of(GONE))
     tombstone = f"{settings.tenants_table}/DELETION#{GONE}"
-    assert tombstone in found
+    assert tombstone in places
     return {
         place: text
-        for place, text in found.items()
+        for place, text in places.items()
         if place != tombstone
         and not place.startswith(f"{settings.audit_table}/")
     }
@@ -315,10 +315,10 @@ def test_nothing_is_left_of_a_deleted_tenant_and_nothing_is_taken_from_another(
     delete(estate)
     assert left(estate) == {}
     had = in_places(naming(before, estate.names_of(KEPT)))
-    has = in_places(naming(estate.everything(), estate.names_of(KEPT)))
-    assert had - has == set()
+    places = in_places(naming(estate.everything(), estate.names_of(KEPT)))
+    assert had - places == set()
     # Of each asset the last materialization is the other tenant's now.
-    assert [place.split("/")[-1] for place, _ in has - had] == [
+    assert [place.split("/")[-1] for place, _ in places - had] == [
         "asset_keys"
     ] * 4
     assert_it_is_told(estate.platform)
@@ -331,19 +331,19 @@ def in_places(kept: dict[str, str]) -> set[tuple[str, str]]:
 
 def assert_it_is_told(platform: Platform) -> None:
     entries = platform.audit.list_entries(GONE).items
-    assert {str(each.action) for each in entries} >= {
+    assert {str(entry.action) for entry in entries} >= {
         "tenant.created",
         "tenant.deletion_asked",
     }
-    (done,) = platform.audit.list_entries(GONE, Action.TENANT_DELETED).items
+    (entry,) = platform.audit.list_entries(GONE, Action.TENANT_DELETED).items
     tombstone = platform.deletions.get(GONE)
     assert tombstone is not None
-    assert done.details["removed"] == tombstone.removed
+    assert entry.details["removed"] == tombstone.removed
     assert tombstone.removed["runs"] > 5
     assert tombstone.asked_by is None
     assert (tombstone.deleted_at, tombstone.due_at) == (
-        done.occurred_at,
-        done.occurred_at + SWEPT_AFTER,
+        entry.occurred_at,
+        entry.occurred_at + SWEPT_AFTER,
     )
 
 
@@ -354,8 +354,8 @@ def test_the_id_can_be_used_anew(estate: Estate) -> None:
     vendor = vendor_document(
         inbound={"type": "s3", "s3_prefix": f"tenants/{GONE}/inbound/"}
     )
-    made = api.store_config(vendor, tenant_id=GONE)
-    assert (made.status_code, made.json()["config_version"]) == (201, 1)
+    response = api.store_config(vendor, tenant_id=GONE)
+    assert (response.status_code, response.json()["config_version"]) == (201, 1)
     assert api.client.get(f"/v1/tenants/{GONE}").json()["state"] == "ACTIVE"
     assert api.with_key(key).get(f"/v1/tenants/{GONE}").status_code == 401
     assert api.client.get(f"/v1/runs?tenant_id={GONE}").json()["runs"] == []

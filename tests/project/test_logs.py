@@ -74,9 +74,9 @@ def test_an_exception_comes_with_its_traceback(
         event_log().error(
             "reconcile_error", exc_info=error if names_it else True
         )
-    told = line_of(capsys)["exception"]
-    assert told.startswith("Traceback (most recent call last):\n")
-    assert told.endswith("RuntimeError: it broke")
+    traceback_text = line_of(capsys)["exception"]
+    assert traceback_text.startswith("Traceback (most recent call last):\n")
+    assert traceback_text.endswith("RuntimeError: it broke")
 
 
 def test_without_an_exception_there_is_no_traceback(
@@ -143,12 +143,12 @@ def test_another_handler_gets_the_events_too(
 ) -> None:
     class Kept(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            kept.append((record.levelname, record.getMessage()))
+            events.append((record.levelname, record.getMessage()))
 
-    kept: list[tuple[str, str]] = []
+    events: list[tuple[str, str]] = []
     relay.addHandler(Kept())
     event_log().error("run_failed", run_id="r")
-    assert kept == [("ERROR", "run_failed")]
+    assert events == [("ERROR", "run_failed")]
     assert line_of(capsys)["run_id"] == "r"
 
 

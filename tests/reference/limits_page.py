@@ -121,10 +121,12 @@ def meanings_of(limits: type) -> dict[str, str]:
     if limits is type(DEFAULT_LIMITS):
         return MEANINGS
     listed = (limits.__doc__ or "").partition("Attributes:\n")[2]
-    found = re.findall(r"^ {8}(\w+): (.+(?:\n {12}.+)*)", listed, re.MULTILINE)
+    entries = re.findall(
+        r"^ {8}(\w+): (.+(?:\n {12}.+)*)", listed, re.MULTILINE
+    )
     return {
         name: re.sub(r"\n +", " ", meaning).removesuffix(".")
-        for name, meaning in found
+        for name, meaning in entries
     }
 
 

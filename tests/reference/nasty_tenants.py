@@ -326,13 +326,13 @@ def parsers(draw: Draw) -> dict[str, Any]:
 
 def map_column(draw: Draw, column_map: dict[str, Any], column: str) -> None:
     if seldom(draw, 4):
-        others = (
+        sources = (
             f"h {column}",
             f"h {column}",
             "Größe",
             one_of(draw, FROM_FILE),
         )
-        column_map[column] = one_of(draw, others)
+        column_map[column] = one_of(draw, sources)
     elif seldom(draw, 8):
         column_map[column] = form_for(draw, column, one_of)
 
@@ -340,13 +340,13 @@ def map_column(draw: Draw, column_map: dict[str, Any], column: str) -> None:
 def good_default(draw: Draw, column: str, decimal: str) -> str:
     if column in MONEY:
         return one_of(draw, ("7", f"1{decimal}2345", f"0{decimal}00004", "1e2"))
-    known = {
+    defaults = {
         "quantity_available": ("1", f"2{decimal}0"),
         "lead_time_days": ("3", "0"),
         "condition": ("new", "Used"),
         "updated_at": ("2024-03-10 02:30", "2021-05-05"),
     }
-    return one_of(draw, known.get(column, ("dflt", "x,y")))
+    return one_of(draw, defaults.get(column, ("dflt", "x,y")))
 
 
 def headers_of(
@@ -398,7 +398,7 @@ def feeds_of(draw: Draw, parser: dict[str, Any]) -> bytes:
                     draw, [padded(draw, name) for name in headers], delimiter
                 )
             )
-    wanted = {
+    columns_by_header = {
         name: column
         for column in FROM_FILE
         for name in headers_in(parser["column_map"].get(column, column))
@@ -413,10 +413,14 @@ def feeds_of(draw: Draw, parser: dict[str, Any]) -> bytes:
             )
         cells = [
             localised(
-                draw, draw(cell_for(wanted.get(name.strip(), "title"))), parser
+                draw,
+                draw(cell_for(columns_by_header.get(name.strip(), "title"))),
+                parser,
             )
             if not (name.startswith("f ") or seldom(draw, 9))
-            else one_of(draw, odd_cells(name, wanted.get(name.strip())))
+            else one_of(
+                draw, odd_cells(name, columns_by_header.get(name.strip()))
+            )
             for name in headers
         ]
         if seldom(draw, 4):

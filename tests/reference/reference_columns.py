@@ -30,12 +30,12 @@ def value_of(
 ) -> Any:
     """Return a row's value of a column; ``FaultError`` has the code and the cell at fault."""
     source = parser.column_map.get(column, column)
-    said = {} if isinstance(source, str) else source.model_dump(mode="json")
+    options = {} if isinstance(source, str) else source.model_dump(mode="json")
     try:
-        if "sum" in said:
+        if "sum" in options:
             value = summed(column, cells, parser)
         else:
-            value = changed(column, cells, parser, zone, said, rate)
+            value = changed(column, cells, parser, zone, options, rate)
     except FaultError:
         if column not in parser.invalid_as_null:
             raise
@@ -168,12 +168,12 @@ def text_of(
     if "join" in said:
         return said["with"].join(texts) if all(texts) else "", cells[0]
     if "first" in said:
-        found = [
+        filled = [
             (text, cell)
             for text, cell in zip(texts, cells, strict=True)
             if text
         ]
-        return found[0] if found else ("", cells[0])
+        return filled[0] if filled else ("", cells[0])
     text = texts[0]
     if "strip_prefix" in said and text.startswith(said["strip_prefix"]):
         text = text[len(said["strip_prefix"]) :].strip()

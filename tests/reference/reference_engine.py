@@ -154,15 +154,15 @@ def text_of(offer: Offer, column: str, *, places: int) -> str:
     if column in MONEY:
         if places == 2:
             return cents_text(Fraction(value, 10_000))
-        whole, rest = divmod(value, 10_000)
-        fraction = f"{rest:04}"
+        whole, remainder = divmod(value, 10_000)
+        fraction = f"{remainder:04}"
         return f"{whole}.{fraction[:2]}{fraction[2:].rstrip('0')}"
     return str(value)
 
 
 def cents_text(value: Fraction) -> str:
-    whole, rest = divmod(int(to_multiple(value, CENT, "nearest") * 100), 100)
-    return f"{whole}.{rest:02}"
+    whole, cents = divmod(int(to_multiple(value, CENT, "nearest") * 100), 100)
+    return f"{whole}.{cents:02}"
 
 
 def merge(

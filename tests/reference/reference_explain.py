@@ -115,7 +115,9 @@ def lost_on(config: Any, offer: Offer, best: Offer) -> str:
         "row_order",
     ]
     pairs = zip(names, rank(config, offer), rank(config, best), strict=True)
-    return next(name for name, own, winners in pairs if own != winners)
+    return next(
+        name for name, offer_values, winners in pairs if offer_values != winners
+    )
 
 
 def price_steps(config: Any, offer: Offer) -> list[dict[str, Any]] | None:
@@ -136,7 +138,7 @@ def price_steps(config: Any, offer: Offer) -> list[dict[str, Any]] | None:
         before = exact(value)
 
     cost = amount(offer, "cost")
-    own = amount(offer, "price")
+    offer_price = amount(offer, "price")
     flat = shipping(config, offer)
     least = least_price(config, offer)
     rule = price_rule(config, offer)
@@ -157,9 +159,9 @@ def price_steps(config: Any, offer: Offer) -> list[dict[str, Any]] | None:
             )
             value *= 1 + Fraction(margin)
             step("margin", f"{margin:f}", value)
-    elif own is not None:
-        value = own
-        step("own_price", exact(own), value)
+    elif offer_price is not None:
+        value = offer_price
+        step("own_price", exact(offer_price), value)
     else:
         return None
     value = max(value, least)

@@ -151,7 +151,7 @@ def join_duplicates(
                 staying.append(row)
         elif row is group[0]:
             if policy == "sum":
-                total = sum(one.cells["quantity_available"] for one in group)
+                total = sum(row.cells["quantity_available"] for row in group)
                 row.cells["quantity_available"] = min(total, LARGEST)
             staying.append(row)
     return staying, refused, len(rows) - len(staying) - len(refused)
@@ -164,7 +164,7 @@ def combine(  # noqa: C901 - one step after the other
 ) -> Outcome:
     """Return what becomes of a vendor's files, given in reading order."""
     outcome = Outcome()
-    given = {
+    given_columns = {
         column
         for part in vendor["parts"]
         if part["gives"] != "rows"
@@ -173,27 +173,31 @@ def combine(  # noqa: C901 - one step after the other
     sections = [{"part_id": None, "gives": "rows", **vendor}, *vendor["parts"]]
     standing: dict[str | None, list[File]] = {}
     for section in sections:
-        own = [file for file in files if file.part == section["part_id"]]
+        part_files = [file for file in files if file.part == section["part_id"]]
         if section["gives"] == "rows":
-            columns = tuple(name for name in COLUMNS if name not in given)
+            columns = tuple(
+                name for name in COLUMNS if name not in given_columns
+            )
         else:
             columns = ("sku", *section["gives"])
         changes = section.get("changes")
-        for file in own:
+        for file in part_files:
             read(file, columns, (changes or {}).get("deleted"))
             if file.kind == "full" and not file.total:
                 raise TroubleError("no_rows_parsed")
-        change(own)
+        change(part_files)
         if changes:
             policy = section.get("duplicate_skus", "refuse")
-            for file in own:
+            for file in part_files:
                 file.rows, refused, file.duplicates = join_duplicates(
                     file.rows, policy, "own"
                 )
                 file.refused += [(row, "duplicate_sku") for row in refused]
-        if own:
-            standing[section["part_id"]] = own
-    base_sections = [one for one in sections if one["gives"] == "rows"]
+        if part_files:
+            standing[section["part_id"]] = part_files
+    base_sections = [
+        section for section in sections if section["gives"] == "rows"
+    ]
     base_files = [
         file
         for section in base_sections
@@ -204,8 +208,8 @@ def combine(  # noqa: C901 - one step after the other
     for section in sections:
         if section["gives"] == "rows" or section["part_id"] not in standing:
             continue
-        own = standing[section["part_id"]]
-        base, lost, figures = give(base, own, section)
+        part_files = standing[section["part_id"]]
+        base, lost, figures = give(base, part_files, section)
         if figures is None:
             if section.get("required", True):
                 raise TroubleError("no_rows_parsed")
@@ -223,11 +227,15 @@ def combine(  # noqa: C901 - one step after the other
     if vendor.get("duplicate_skus") == "refuse":
         base, refused, _ = join_duplicates(base, "refuse", "mapped")
         for row in refused:
-            file = next(one for one in base_files if one.name == row.file)
+            file = next(
+                base_file
+                for base_file in base_files
+                if base_file.name == row.file
+            )
             file.refused.append((row, "duplicate_sku"))
     outcome.rows = sorted(base, key=lambda row: row.cells["sku"])
-    for own in standing.values():
-        for file in own:
+    for part_files in standing.values():
+        for file in part_files:
             refused_rows = sorted(file.refused, key=lambda pair: pair[0].number)
             outcome.refused += [
                 (file.name, row.number, codes) for row, codes in refused_rows
@@ -240,7 +248,7 @@ def combine(  # noqa: C901 - one step after the other
     }
     if any(section.get("changes") for section in base_sections):
         outcome.base["replaced"] = sum(file.replaced for file in base_files)
-    if given:
+    if given_columns:
         outcome.base["unmatched"] = unmatched
     for section in base_sections[1:]:
         if section["part_id"] in standing:
@@ -270,10 +278,10 @@ def give(
     policy = section.get("duplicate_skus", "refuse")
     rows, refused, set_aside = join_duplicates(rows, policy, "own")
     for row in refused:
-        file = next(one for one in files if one.name == row.file)
+        file = next(file for file in files if file.name == row.file)
         file.refused.append((row, "duplicate_sku"))
     by_key = {row.own_sku: row for row in rows}
-    used = set()
+    used_skus = set()
     staying = []
     for row in base:
         match = by_key.get(row.cells[section.get("key", "sku")] or "")
@@ -284,7 +292,7 @@ def give(
             continue
         staying.append(row)
         if match is not None:
-            used.add(match.own_sku)
+            used_skus.add(match.own_sku)
         for column in section["gives"]:
             if match is not None:
                 row.cells[column] = match.cells[column]
@@ -292,7 +300,7 @@ def give(
                 row.cells[column] = (
                     0 if column == "quantity_available" else None
                 )
-    matched_any = used or [
+    matched_any = used_skus or [
         row
         for row in base
         if (row.cells[section.get("key", "sku")] or "") in by_key
@@ -301,6 +309,6 @@ def give(
         return base, 0, None
     figures = counted(files, section)
     figures["duplicates"] = set_aside + sum(file.duplicates for file in files)
-    figures["used"] = len(used)
-    figures["unused"] = len(rows) - len(used)
+    figures["used"] = len(used_skus)
+    figures["unused"] = len(rows) - len(used_skus)
     return staying, len(base) - len(staying), figures

@@ -111,13 +111,15 @@ def run_engine(
         written = Written()
         in_memory = normalize_vendors(
             config,
-            [feed_of(one, feeds, sku_maps) for one in present],
+            [feed_of(vendor_id, feeds, sku_maps) for vendor_id in present],
             requested_at=requested_at,
             sink=written,
             hands_over=True,
             limits=limits,
         )
-        run.normalized = [through_work_file(one, written) for one in in_memory]
+        run.normalized = [
+            through_work_file(vendor, written) for vendor in in_memory
+        ]
         run.outcome.normalized = written.csv
         tell_normalized(run)
         tell_merged(config, run, verdict.warnings)
@@ -150,16 +152,16 @@ def through_work_file(
 
 def tell_normalized(run: EngineRun) -> None:
     outcome = run.outcome
-    for one in run.normalized:
-        run.warnings += tuple(one.warnings)
-        outcome.entries.extend(entry_of(entry) for entry in entries_of(one))
-        outcome.valid_rows[one.vendor_id] = one.valid_rows
-        outcome.total_rows += one.total_rows
-        if one.fault is not None:
-            run.faults += (one.fault,)
-            outcome.fault_codes[one.vendor_id] = one.fault.error_code
+    for vendor in run.normalized:
+        run.warnings += tuple(vendor.warnings)
+        outcome.entries.extend(entry_of(entry) for entry in entries_of(vendor))
+        outcome.valid_rows[vendor.vendor_id] = vendor.valid_rows
+        outcome.total_rows += vendor.total_rows
+        if vendor.fault is not None:
+            run.faults += (vendor.fault,)
+            outcome.fault_codes[vendor.vendor_id] = vendor.fault.error_code
     outcome.invalid_rows = whole(invalid_rows_chunks(run.normalized))
-    if not any(one.invalid_rows for one in run.normalized):
+    if not any(vendor.invalid_rows for vendor in run.normalized):
         outcome.invalid_rows = b""
 
 

@@ -410,10 +410,10 @@ def half_a_feed_is_right(desk: Desk) -> None:
     """A vendor sends less than half its feed: held, looked at, found right, and released."""
     whole_then_half(desk)
     run = desk.held("skus_removed", "vendor_rows")
-    shown = client_command(desk, "show", run["run_id"])
-    assert "vendor_rows of north: 12 of 20, 0.6000; limit 0.50" in shown.stdout
+    result = client_command(desk, "show", run["run_id"])
+    assert "vendor_rows of north: 12 of 20, 0.6000; limit 0.50" in result.stdout
     (command,) = [
-        line for line in shown.stdout.splitlines() if "relay release" in line
+        line for line in result.stdout.splitlines() if "relay release" in line
     ]
     released = client_command(desk, *shlex.split(command)[1:])
     assert released.returncode == 0, released.stderr
@@ -489,9 +489,9 @@ def rehearse_a_config(desk: Desk) -> None:
         words = ("rehearse", run["run_id"], "--config", str(file), "--json")
         rehearsed = client_command(desk, *words)
     assert rehearsed.returncode == 3, rehearsed.stdout + rehearsed.stderr
-    (found,) = json.loads(rehearsed.stdout)
+    (rehearsal,) = json.loads(rehearsed.stdout)
     desk.store(floor)
-    assert desk.succeeded()["changes"] == found["changes"]
+    assert desk.succeeded()["changes"] == rehearsal["changes"]
 
 
 def whole_then_half(desk: Desk) -> None:
@@ -562,11 +562,11 @@ def queue_differs(desk: Desk) -> None:
         lambda: _ready_states(desk, 503).get("queue") == "queue_misconfigured",
         within=10,
     )
-    told = relay_command(desk, "bootstrap", "--check")
-    assert told.returncode == 1
+    result = relay_command(desk, "bootstrap", "--check")
+    assert result.returncode == 1
     assert (
         "queue_misconfigured: VisibilityTimeout is 11, not 10"
-        in told.stdout + told.stderr
+        in result.stdout + result.stderr
     )
     assert relay_command(desk, "bootstrap", "--repair").returncode == 0
     assert relay_command(desk, "bootstrap", "--check").returncode == 0
@@ -578,8 +578,8 @@ def alarm(desk: Desk) -> None:
     """The tenant's alarm has its name, and sees its failed runs; a run that works ends them."""
     desk.store()
     desk.upload("north")
-    made = script(desk, "setup_cloudwatch_alarms.py", "--tenant", desk.tenant)
-    assert made.returncode == 0, made.stderr
+    result = script(desk, "setup_cloudwatch_alarms.py", "--tenant", desk.tenant)
+    assert result.returncode == 0, result.stderr
     for _ in range(2):
         desk.failed("REQUIRED_VENDOR_MISSING", FETCH_INPUTS)
     assert highest(desk, f"consecutive-failures-{desk.tenant}") == (1, 1)
@@ -625,20 +625,20 @@ def supplier_fails(desk: Desk) -> None:
             pull["every_minutes"] = minutes
             desk.store(document)
             pull_failed(desk, words)
-        assert [each.headers["authorization"] for each in server.requests] == [
-            "Basic x"
-        ]
-        told = client_command(desk, "tenant", "status", desk.tenant).stdout
-        assert "HTML page" in " ".join(told.split()), told
-        assert "s3cr3t" not in told
+        assert [
+            request.headers["authorization"] for request in server.requests
+        ] == ["Basic x"]
+        output = client_command(desk, "tenant", "status", desk.tenant).stdout
+        assert "HTML page" in " ".join(output.split()), output
+        assert "s3cr3t" not in output
         assert desk.published_run_id() == before["run_id"]
-        made = script(desk, "setup_cloudwatch_alarms.py")
-        assert made.returncode == 0, made.stderr
+        result = script(desk, "setup_cloudwatch_alarms.py")
+        assert result.returncode == 0, result.stderr
         failures, _ = highest(desk, "pulls-failed")
         assert failures >= 3
         server.answers[target] = file(feed("A-1,7,10.00"))
-        asked = client_command(desk, "pull", desk.tenant, "north")
-        assert asked.returncode == 0, asked.stderr
+        result = client_command(desk, "pull", desk.tenant, "north")
+        assert result.returncode == 0, result.stderr
         wait_for(
             "the file is pulled",
             lambda: pull_of(desk)["last_success_at"],
@@ -702,10 +702,10 @@ def server_refuses(desk: Desk) -> None:
             assert put.returncode == 0, put.stderr
             send_delivery(desk)
             delivery_failed(desk, words)
-        told = client_command(desk, "deliveries", "list", desk.tenant).stdout
-        assert "does not have this folder" in " ".join(told.split()), told
-        made = script(desk, "setup_cloudwatch_alarms.py")
-        assert made.returncode == 0, made.stderr
+        output = client_command(desk, "deliveries", "list", desk.tenant).stdout
+        assert "does not have this folder" in " ".join(output.split()), output
+        result = script(desk, "setup_cloudwatch_alarms.py")
+        assert result.returncode == 0, result.stderr
         failures, _ = highest(desk, "deliveries-failed")
         assert failures >= 2
         target = Path(folder) / "in"
@@ -721,8 +721,8 @@ def server_refuses(desk: Desk) -> None:
 
 
 def send_delivery(desk: Desk) -> None:
-    asked = client_command(desk, "deliveries", "send", desk.tenant, "bazaar")
-    assert asked.returncode == 0, asked.stderr
+    result = client_command(desk, "deliveries", "send", desk.tenant, "bazaar")
+    assert result.returncode == 0, result.stderr
 
 
 def delivery_failed(desk: Desk, words: str) -> None:
@@ -769,8 +769,8 @@ def a_tenant_goes(desk: Desk) -> None:
         within=120,
         every=2,
     )
-    told = client_command(desk, "audit", tenant).stdout
-    assert "tenant.deleted" in told, told
+    output = client_command(desk, "audit", tenant).stdout
+    assert "tenant.deleted" in output, output
     assert desk.relay.http.get(f"/v1/tenants/{tenant}/feed").status_code == 404
     desk.store()
     desk.upload()
@@ -810,7 +810,7 @@ def local_run(config: dict[str, Any], data: bytes) -> str:
         (home / "config.json").write_text(json.dumps(config))
         (home / "feed.csv").write_bytes(data)
         (home / "other.csv").write_bytes(GOOD_FEED)
-        done = subprocess.run(
+        process = subprocess.run(
             [
                 *(sys.executable, str(ROOT / "scripts/local_run.py")),
                 *(
@@ -826,7 +826,7 @@ def local_run(config: dict[str, Any], data: bytes) -> str:
             text=True,
             check=False,
         )
-    return done.stderr.strip().splitlines()[-1] if done.returncode else ""
+    return process.stderr.strip().splitlines()[-1] if process.returncode else ""
 
 
 def _ready_states(desk: Desk, status_code: int) -> dict[str, str]:
@@ -835,8 +835,8 @@ def _ready_states(desk: Desk, status_code: int) -> dict[str, str]:
     if answer.status_code != status_code:
         return {}
     return {
-        name: each["state"]
-        for name, each in answer.json()["dependencies"].items()
+        name: dependency["state"]
+        for name, dependency in answer.json()["dependencies"].items()
     }
 
 
@@ -854,13 +854,13 @@ def client_command(
 ) -> subprocess.CompletedProcess[str]:
     """Run a command that is a client of the API."""
     http = desk.relay.http
-    known = (
+    connection = (
         "--api-url",
         str(http.base_url),
         "--api-key",
         http.headers["X-API-Key"],
     )
-    return relay_command(desk, *words, *known, stdin=stdin)
+    return relay_command(desk, *words, *connection, stdin=stdin)
 
 
 def script(

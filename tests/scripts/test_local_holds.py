@@ -50,9 +50,9 @@ def published(bench: Bench, document: Any = None, **feeds: bytes) -> Path:
         )
         == 0
     )
-    kept = bench.folder / "baseline.parquet"
-    kept.write_bytes((bench.out / STATE).read_bytes())
-    return kept
+    baseline = bench.folder / "baseline.parquet"
+    baseline.write_bytes((bench.out / STATE).read_bytes())
+    return baseline
 
 
 def last_line(capsys: pytest.CaptureFixture[str]) -> str:
@@ -111,9 +111,9 @@ def test_a_vendor_that_loses_more_than_half_its_rows_is_held_for_that_alone(
     if status:
         assert last_line(capsys) == "HELD: vendor_rows"
         (tripped,) = [
-            each
-            for each in bench.report("run_summary")["guards"]
-            if each["tripped"]
+            guard
+            for guard in bench.report("run_summary")["guards"]
+            if guard["tripped"]
         ]
         assert (tripped["vendor_id"], tripped["count"], tripped["of"]) == (
             "vendor_2",
@@ -185,7 +185,7 @@ def test_a_year_of_ordinary_change_passes(bench: Bench) -> None:
         == 0
     )
     assert not any(
-        each["tripped"] for each in bench.report("run_summary")["guards"]
+        guard["tripped"] for guard in bench.report("run_summary")["guards"]
     )
 
 

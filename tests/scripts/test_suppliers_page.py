@@ -15,7 +15,9 @@ from support.local_bench import Bench
 from support.pages import PAGES
 
 PAGE = PAGES["docs/SUPPLIERS.md"]
-SECTIONS = {each.partition("\n")[0]: each for each in PAGE.split("\n## ")}
+SECTIONS = {
+    section.partition("\n")[0]: section for section in PAGE.split("\n## ")
+}
 EXAMPLES = [name for name, text in SECTIONS.items() if "```csv" in text]
 
 
@@ -23,14 +25,16 @@ TWO_FILES = "A supplier of two files"
 
 
 def block(name: str, kind: str) -> str:
-    (found,) = re.findall(rf"```{kind}\n(.*?)```", SECTIONS[name], re.DOTALL)
-    return str(found)
+    (example,) = re.findall(rf"```{kind}\n(.*?)```", SECTIONS[name], re.DOTALL)
+    return str(example)
 
 
 def document(name: str) -> dict[str, Any]:
-    parts = (block(each, "yaml") for each in ("Walk through a real file", name))
-    first, own = (parse_document(part, format="yaml") for part in parts)
-    return {**first, **own}
+    parts = (
+        block(section, "yaml") for section in ("Walk through a real file", name)
+    )
+    first, vendor_part = (parse_document(part, format="yaml") for part in parts)
+    return {**first, **vendor_part}
 
 
 def fed(bench: Bench, config: dict[str, Any], data: bytes) -> str:

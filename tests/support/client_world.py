@@ -67,12 +67,12 @@ class ClientWorld:
             cli.app, arguments, input=stdin
         )
         logged = '{"'
-        told = [
+        message_lines = [
             x
             for x in result.stderr.splitlines(keepends=True)
             if not x.startswith(logged)
         ]
-        return Told(result.exit_code, result.stdout, "".join(told))
+        return Told(result.exit_code, result.stdout, "".join(message_lines))
 
     def start(self) -> str:
         """Ask for a run of the tenant, which has a config; return its run_id."""
@@ -99,8 +99,10 @@ class ClientWorld:
             record = self.api.claim(run_id)
         config = config or tenant_config()
         inputs = [
-            VendorFeed.of_one(config.vendor(each), feeds[each], "feed.csv")
-            for each in feeds
+            VendorFeed.of_one(
+                config.vendor(vendor_id), feeds[vendor_id], "feed.csv"
+            )
+            for vendor_id in feeds
         ]
         vendor_ids = [name for name in feeds if name != CATALOG]
         verdict = InputVerdict()

@@ -79,14 +79,14 @@ def run_in_memory(
         overrides=overrides,
         config_version=config_version,
     )
-    found = {
+    vendor_inputs = {
         name: VendorInput.of_one(
             len(data), sku_map_size=len(maps[name]) if name in maps else None
         )
         for name, data in feeds.items()
     }
     values = stages.go_through(
-        found,
+        vendor_inputs,
         lambda inputs: (
             VendorFeed.of_one(
                 config.vendor(name), feeds[name], f"{name}.csv", maps.get(name)

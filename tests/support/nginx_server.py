@@ -58,8 +58,8 @@ def nginx(
         tls = f"ssl_certificate {home}/tls.pem; ssl_certificate_key {home}/tls.pem;"
     (home / "files").mkdir()
     places = "".join(
-        f"{each}_temp_path {home}/{each};"
-        for each in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+        f"{part}_temp_path {home}/{part};"
+        for part in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )
     (home / "nginx.conf").write_text(
         f"user root; daemon off; pid {home}/pid; error_log {home}/errors; events {{}}\n"

@@ -144,12 +144,14 @@ def postgres_programs() -> Path:
     folders = sorted(
         Path("/usr/lib/postgresql").glob("*/bin/initdb"), reverse=True
     )
-    found = [Path(on_path).resolve(), *folders] if on_path else folders
-    if not found:
+    folders_with_programs = (
+        [Path(on_path).resolve(), *folders] if on_path else folders
+    )
+    if not folders_with_programs:
         raise FileNotFoundError(
             "PostgreSQL is not installed: apt-get install postgresql"
         )
-    return found[0].parent
+    return folders_with_programs[0].parent
 
 
 def _identity(home: Path) -> Mapping[str, Any]:

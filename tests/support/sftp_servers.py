@@ -154,9 +154,9 @@ class _Login(asyncssh.SSHServer):
         return True
 
     def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
-        known = self._server.user_key
+        user_key = self._server.user_key
         self._server.logins.append(username)
-        return known is not None and key == known.convert_to_public()
+        return user_key is not None and key == user_key.convert_to_public()
 
 
 class _Garbled(asyncssh.SSHServerProcess[bytes]):
@@ -166,13 +166,13 @@ class _Garbled(asyncssh.SSHServerProcess[bytes]):
         return subsystem == "sftp"
 
     def session_started(self) -> None:
-        begun = self._start_process(
+        session = self._start_process(
             asyncssh.SSHReader(self, self._chan),
             asyncssh.SSHWriter(self, self._chan),
             asyncssh.SSHWriter(self, self._chan, 1),
         )
         assert self._conn is not None
-        self._conn.create_task(begun)  # type: ignore[arg-type] # it is a coroutine here
+        self._conn.create_task(session)  # type: ignore[arg-type] # it is a coroutine here
 
 
 class _Files(asyncssh.SFTPServer):
@@ -181,8 +181,8 @@ class _Files(asyncssh.SFTPServer):
         super().__init__(channel, chroot=os.fsencode(server.root))
 
     async def scandir(self, path: bytes) -> AsyncIterator[asyncssh.SFTPName]:
-        async for each in super().scandir(path):
-            yield each
+        async for entry in super().scandir(path):
+            yield entry
         for name in self._server.made_up:
             mode = stat.S_IFREG | 0o644
             date = 2_524_608_000

@@ -134,7 +134,7 @@ class TriggersWorld:
         answer = self.platform.clients.sqs.receive_message(
             QueueUrl=url, MaxNumberOfMessages=10
         )
-        return [each["Body"] for each in answer.get("Messages", [])]
+        return [message["Body"] for message in answer.get("Messages", [])]
 
 
 def s3_event(

@@ -361,6 +361,8 @@ def test_a_part_is_pulled_beside_its_vendor_s_own_file(
     stored = world.platform.objects.list_objects(prefix)
     names = [upload.key.rpartition("Z-")[2] for upload in stored]
     assert names == ["full-1.csv", "delta-1.csv"]
-    own = world.platform.objects.list_objects(world.key(""))
-    assert [upload.key.rpartition("Z-")[2] for upload in own] == ["stock.csv"]
+    uploads = world.platform.objects.list_objects(world.key(""))
+    assert [upload.key.rpartition("Z-")[2] for upload in uploads] == [
+        "stock.csv"
+    ]
     assert world.staged() == [staged_key]

@@ -159,8 +159,8 @@ def test_what_is_no_answer_is_told_in_our_own_words(
 
 
 def test_nobody_listening_is_told() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
+    with socket.create_server(("127.0.0.1", 0)) as occupied:
+        port = occupied.getsockname()[1]
     answer = call(f"http://127.0.0.1:{port}/")
     assert (answer.status_code, answer.error) == (
         None,

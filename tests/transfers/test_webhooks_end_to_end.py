@@ -27,14 +27,14 @@ def world(served: Platform) -> Iterator[ApiWorld]:
     world = ApiWorld(served)
     world.store_config()
     yield world
-    for each in world.client.get(PLACE).json()["webhooks"]:
-        world.client.delete(f"{PLACE}/{each['webhook_id']}")
+    for webhook in world.client.get(PLACE).json()["webhooks"]:
+        world.client.delete(f"{PLACE}/{webhook['webhook_id']}")
 
 
 def made(world: ApiWorld, receiver: Receiver) -> dict[str, Any]:
     order = {
         "url": receiver.url,
-        "events": [str(each) for each in SUBSCRIBABLE],
+        "events": [str(event_type) for event_type in SUBSCRIBABLE],
     }
     response = world.client.post(PLACE, json=order)
     assert response.status_code == 201, response.text
@@ -50,7 +50,8 @@ def told(receiver: Receiver, secret: str) -> list[dict[str, Any]]:
     """Return what a receiver was sent, each verified, in the order of their instants."""
     verifier = Verifier(secret)
     bodies = [
-        verifier.verify(each.body, each.headers) for each in receiver.requests
+        verifier.verify(request.body, request.headers)
+        for request in receiver.requests
     ]
     return sorted(bodies, key=lambda body: (body["timestamp"], body["type"]))
 
@@ -76,7 +77,7 @@ def test_each_end_and_each_publication_reaches_the_receiver(
         )
         send_all(world)
         bodies = told(receiver, webhook["secret"])
-    assert [(each["type"], each["data"]["run_id"]) for each in bodies] == [
+    assert [(body["type"], body["data"]["run_id"]) for body in bodies] == [
         ("feed.published", first.run_id),
         ("run.succeeded", first.run_id),
         ("run.held", held.run_id),
@@ -86,7 +87,7 @@ def test_each_end_and_each_publication_reaches_the_receiver(
         ("run.cancelled", gone),
         ("feed.published", first.run_id),
     ]
-    shown = {
+    guard = {
         name: value for name, value in TRIPPED.items() if name != "examples"
     }
     assert bodies[2]["data"] == {
@@ -100,7 +101,7 @@ def test_each_end_and_each_publication_reaches_the_receiver(
         "hold": {
             "sha256": held.hold.sha256,
             "baseline_run_id": "baseline-run",
-            "guards": [shown],
+            "guards": [guard],
         },
     }
     assert (
@@ -114,10 +115,15 @@ def test_each_end_and_each_publication_reaches_the_receiver(
         f"{PLACE}/{webhook['webhook_id']}/deliveries"
     ).json()["deliveries"]
     assert {
-        (each["status_code"], each["attempt"], each["error"]) for each in tries
+        (
+            delivery_try["status_code"],
+            delivery_try["attempt"],
+            delivery_try["error"],
+        )
+        for delivery_try in tries
     } == {(204, 1, None)}
     sent = {request.headers["webhook-id"] for request in receiver.requests}
-    assert {each["delivery_id"] for each in tries} == sent
+    assert {delivery_try["delivery_id"] for delivery_try in tries} == sent
     assert len(tries) == len(bodies)
 
 
@@ -150,19 +156,25 @@ def test_a_failure_is_listed_with_the_next_try_and_one_that_is_gone_is_disabled(
         place = f"{PLACE}/{webhook['webhook_id']}"
         world.client.post(f"{place}/test")
         send_all(world)
-        (one,) = world.client.get(f"{place}/deliveries").json()["deliveries"]
-        assert (one["event"], one["attempt"], one["status_code"]) == (
+        (delivery_try,) = world.client.get(f"{place}/deliveries").json()[
+            "deliveries"
+        ]
+        assert (
+            delivery_try["event"],
+            delivery_try["attempt"],
+            delivery_try["status_code"],
+        ) == (
             "webhook.test",
             1,
             503,
         )
-        assert one["next_attempt_at"] > one["at"]
+        assert delivery_try["next_attempt_at"] > delivery_try["at"]
         assert world.client.get(place).json()["failing_since"] is not None
         receiver.behave = answering(410)
         world.client.post(f"{place}/test")
         send_all(world)
-    shown = world.client.get(place).json()
-    assert (shown["enabled"], shown["disabled_reason"]) == (
+    webhook_now = world.client.get(place).json()
+    assert (webhook_now["enabled"], webhook_now["disabled_reason"]) == (
         False,
         "receiver_gone",
     )

@@ -53,12 +53,12 @@ def find_chromium() -> str:
     """
     named = os.environ.get("CHROMIUM")
     for name in [named] if named else NAMES:
-        found = shutil.which(name)
-        if found:
-            return found
-    wanted = repr(named) if named else f"any of {', '.join(NAMES)}"
+        path = shutil.which(name)
+        if path:
+            return path
+    programs = repr(named) if named else f"any of {', '.join(NAMES)}"
     raise NoChromiumError(
-        f"no Chromium: cannot find {wanted}; set CHROMIUM to its path"
+        f"no Chromium: cannot find {programs}; set CHROMIUM to its path"
     )
 
 

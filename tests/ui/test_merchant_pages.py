@@ -63,8 +63,8 @@ def new_tenant(relay: Installation, tenant: str) -> str:
     }  # fmt: skip
     stored = relay.http.put(f"/v1/tenants/{tenant}/config", json=document)
     assert stored.status_code == 201, stored.text
-    made = relay.http.post(f"/v1/tenants/{tenant}/api-keys")
-    return str(made.json()["api_key"])
+    response = relay.http.post(f"/v1/tenants/{tenant}/api-keys")
+    return str(response.json()["api_key"])
 
 
 def journey(
@@ -304,5 +304,9 @@ def resident_mib(relay: Installation) -> float:
     status = Path(
         f"/proc/{relay.stack.services[API].process.pid}/status"
     ).read_text()
-    (line,) = (each for each in status.splitlines() if each.startswith("VmRSS"))
+    (line,) = (
+        line_text
+        for line_text in status.splitlines()
+        if line_text.startswith("VmRSS")
+    )
     return int(line.split()[1]) / 1024

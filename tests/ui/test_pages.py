@@ -52,9 +52,9 @@ def exhibits(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exhibits]:
     find_chromium()
     with (
         mock.patch.dict(os.environ),
-        exhibited(tmp_path_factory.mktemp("ui")) as made,
+        exhibited(tmp_path_factory.mktemp("ui")) as new_exhibits,
     ):
-        yield made
+        yield new_exhibits
 
 
 @pytest.fixture(scope="module")
@@ -158,8 +158,8 @@ def test_a_code_server_that_died_is_failed_and_loaded_when_it_is_back(
     browser: Browser, exhibits: Exhibits
 ) -> None:
     def shows(*texts: str) -> bool:
-        shown = visit(browser, CODE_LOCATIONS, exhibits)
-        return all(text in shown for text in texts)
+        page_text = visit(browser, CODE_LOCATIONS, exhibits)
+        return all(text in page_text for text in texts)
 
     exhibits.relay.kill(CODE)
     try:

@@ -58,10 +58,10 @@ def test_a_picture_in_few_colours_keeps_its_size_and_a_dot_of_another_colour() -
     None
 ):
     page = Image.effect_noise((80, 60), 90).convert("RGB")
-    made = io.BytesIO()
+    picture_file = io.BytesIO()
     page.putpixel((7, 5), (210, 30, 30))
-    page.save(made, "PNG")
-    with Image.open(io.BytesIO(small(made.getvalue()))) as picture:
+    page.save(picture_file, "PNG")
+    with Image.open(io.BytesIO(small(picture_file.getvalue()))) as picture:
         assert (picture.format, picture.mode, picture.size) == (
             "PNG",
             "P",

@@ -94,10 +94,10 @@ def new_tenant(relay: Installation, tenant: str) -> str:
     stored = relay.http.put(f"/v1/tenants/{tenant}/config", json=document)
     assert stored.status_code == 201, stored.text
     scopes = ["read", "run", "config", "release", "upload", "keys"]
-    made = relay.http.post(
+    response = relay.http.post(
         f"/v1/tenants/{tenant}/api-keys", json={"scopes": scopes}
     )
-    return str(made.json()["api_key"])
+    return str(response.json()["api_key"])
 
 
 class NewUser:

@@ -48,7 +48,8 @@ def told(
     before: RunRecord | None, after: RunRecord, move: FeedUpdate | None = None
 ) -> list[tuple[EventType, str | None]]:
     return [
-        (each.type, each.run_id) for each in events_of(before, after, move, NOW)
+        (event.type, event.run_id)
+        for event in events_of(before, after, move, NOW)
     ]
 
 
@@ -61,9 +62,11 @@ def told(
 def test_a_run_that_comes_to_an_end_has_one_event_and_no_other_change_has_any(
     before: RunStatus | None, after: RunStatus
 ) -> None:
-    seen = None if before is None else run(before)
+    earlier = None if before is None else run(before)
     ends = before is not after and after in ENDS
-    assert told(seen, run(after)) == ([(ENDS[after], RUN_ID)] if ends else [])
+    assert told(earlier, run(after)) == (
+        [(ENDS[after], RUN_ID)] if ends else []
+    )
 
 
 @pytest.mark.parametrize(
@@ -72,8 +75,8 @@ def test_a_run_that_comes_to_an_end_has_one_event_and_no_other_change_has_any(
 def test_a_run_that_is_hidden_has_none(
     before: RunStatus | None, after: RunStatus
 ) -> None:
-    seen = None if before is None else run(before)
-    assert told(seen, run(after, hidden=True)) == []
+    earlier = None if before is None else run(before)
+    assert told(earlier, run(after, hidden=True)) == []
 
 
 def test_what_is_noted_of_a_run_that_has_ended_is_no_event() -> None:
@@ -269,4 +272,4 @@ def test_the_largest_body_is_under_20_kb() -> None:
 def test_each_event_has_an_id_of_its_own() -> None:
     ids = {next(events_of(None, run(), None, NOW)).event_id for _ in range(100)}
     assert len(ids) == 100
-    assert not any("." in each for each in ids)
+    assert not any("." in event_id for event_id in ids)

@@ -69,8 +69,8 @@ def test_an_event_goes_to_each_webhook_that_wants_it_at_its_first_look() -> (
     ]
     after = addressed(event(), webhooks, NOW + SECOND)
     assert after.deliveries == {
-        each: Delivery(each, next_attempt_at=NOW + SECOND)
-        for each in ("a", "b")
+        webhook_id: Delivery(webhook_id, next_attempt_at=NOW + SECOND)
+        for webhook_id in ("a", "b")
     }
     assert after.due_at == NOW + SECOND
     assert due(after, NOW + SECOND) == ["a", "b"]

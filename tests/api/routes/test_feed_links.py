@@ -289,8 +289,8 @@ def test_a_tenant_has_200_links_of_both_kinds(shop: ApiWorld) -> None:
     refused = shop.client.post(place, json=order)
     problem = assert_problem(refused, 409, "LINK_QUOTA_EXCEEDED")
     assert "maximum of 200 links" in problem["detail"]
-    (some, *_) = shop.client.get(place).json()["supplier_links"]
-    shop.client.delete(f"{place}/{some['link_id']}")
+    (supplier_link, *_) = shop.client.get(place).json()["supplier_links"]
+    shop.client.delete(f"{place}/{supplier_link['link_id']}")
     assert shop.client.post(place, json=order).status_code == 201
     for link in links.of_tenant(TENANT, LinkKind.SUPPLIER):
         links.remove(TENANT, link.link_id, LinkKind.SUPPLIER)
@@ -442,8 +442,8 @@ def test_one_tenant_s_slow_readers_keep_nobody_else_out(
     shop: ApiWorld, large_feed: bytes
 ) -> None:
     store_other(shop)
-    other = shop.post_run(tenant_id="other").json()["run_id"]
-    record = shop.succeed(other)
+    other_run_id = shop.post_run(tenant_id="other").json()["run_id"]
+    record = shop.succeed(other_run_id)
     shop.platform.objects.put(str(record.feed_key), FEED)
     response = shop.client.post(
         "/v1/tenants/other/feed-links", json={"name": "theirs"}
@@ -492,8 +492,8 @@ def test_readers_at_once_are_bounded_and_forgotten_when_they_end(
     assert int(busy.headers["retry-after"]) > 0
     ends[0]()
     assert anybody.get(path_of(new_link)).status_code == 200
-    others = [(f"link-{n // 4}", f"tenant-{n // 8}") for n in range(29)]
-    other_readers = [readers.begin(*other) for other in others]
+    places = [(f"link-{n // 4}", f"tenant-{n // 8}") for n in range(29)]
+    other_readers = [readers.begin(*place) for place in places]
     assert all(other_readers)
     assert readers.begin("yet another", "tenant-9") is None
     for end in (*ends[1:], *other_readers):

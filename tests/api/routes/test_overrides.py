@@ -437,10 +437,10 @@ def test_a_quarantine_of_a_million_skus_is_searched_within_a_second(
     shop: ApiWorld, quoted: str
 ) -> None:
     run_id = quarantined(shop, *filter(None, (quoted, *MANY)))
-    many = [f"S{number:07}" for number in range(0, 10**6, 100)]
+    skus = [f"S{number:07}" for number in range(0, 10**6, 100)]
     for order in (
         {"skus": ["Z-9"]},
-        {"skus": [*many[:-1], "Z-9"]},
+        {"skus": [*skus[:-1], "Z-9"]},
         {"all": True},
     ):
         assert seconds_to_accept(shop, run_id, **order) < 1

@@ -52,9 +52,9 @@ def full_record() -> RunRecord:
     """Return a record that has a value for everything."""
     at = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
     names = [
-        each.name
-        for each in fields(RunRecord)
-        if str(each.type).startswith("datetime")
+        field.name
+        for field in fields(RunRecord)
+        if str(field.type).startswith("datetime")
     ]
     instants = {name: at + timedelta(seconds=n) for n, name in enumerate(names)}
     instants["expires_at"] = datetime(2026, 4, 1, tzinfo=UTC)
@@ -111,9 +111,9 @@ def full_record() -> RunRecord:
 def test_a_record_comes_back_as_it_went_in() -> None:
     record = full_record()
     assert not [
-        each.name
-        for each in fields(record)
-        if getattr(record, each.name) is None
+        field.name
+        for field in fields(record)
+        if getattr(record, field.name) is None
     ]
     # What it came to with each vendor is in an item of its own.
     assert to_record(to_item(record)) == replace(record, vendor_results=())

@@ -43,8 +43,8 @@ def test_every_fault_of_them_is_named_at_once() -> None:
             "columns": ["colour_", "shelf", {"column": "nothing", "as": "x"}]
         },
     )
-    found = faults_of(faulty)
-    assert list(found) == [
+    faults = faults_of(faulty)
+    assert list(faults) == [
         "exchange_rates.USD",
         "exchange_rates.CHF",
         "exchange_rates.SEK",
@@ -65,7 +65,7 @@ def test_every_fault_of_them_is_named_at_once() -> None:
         "output.columns.1",
         "output.columns.2.column",
     ]
-    assert "exchange_rates.GBP" in found["vendors.0.currency"]
+    assert "exchange_rates.GBP" in faults["vendors.0.currency"]
 
 
 @pytest.mark.parametrize("ending", ["-0.01", "9.991", "10", "x", True])

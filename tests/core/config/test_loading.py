@@ -185,10 +185,10 @@ def test_null_is_as_if_absent(path: str) -> None:
 
 
 def test_null_in_a_trigger_is_as_if_absent() -> None:
-    given = changed(
+    with_nulls = changed(
         "triggers", {"on_upload": {"quiet_seconds": None}, "schedule": None}
     )
-    assert load_config(given) == load_config(
+    assert load_config(with_nulls) == load_config(
         changed("triggers", {"on_upload": {}})
     )
     assert load_config(changed("triggers", None)).triggers.on_upload is None
@@ -393,13 +393,13 @@ def _parsers(draw: st.DrawFn) -> dict[str, Any]:
             {}, optional={"title": _TEXT, "condition": st.just("NEW")}
         ),
     }
-    rest = draw(st.fixed_dictionaries({}, optional=dict(optional)))
+    options = draw(st.fixed_dictionaries({}, optional=dict(optional)))
     fixed = {
         "format": "csv",
         "decimal_separator": decimal,
         "thousands_separator": thousands,
     }
-    return {**fixed, **rest}
+    return {**fixed, **options}
 
 
 @st.composite
@@ -489,11 +489,11 @@ def test_reading_a_config_loads_no_frames() -> None:
         "import sys, relay_core.config\n"
         "print(sorted({'numpy', 'pandas', 'pandera', 'pyarrow'} & set(sys.modules)))"
     )
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", program],
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=True,
     )
-    assert done.stdout.strip() == "[]"
+    assert process.stdout.strip() == "[]"

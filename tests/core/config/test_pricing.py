@@ -51,8 +51,8 @@ def test_every_fault_of_the_new_fields_is_named_at_once() -> None:
         },
     )
     faulty["vendors"] = [vendor]
-    found = faults_of(faulty)
-    assert list(found) == [
+    faults = faults_of(faulty)
+    assert list(faults) == [
         "vendors.0.duplicate_skus",
         "vendors.0.stock.pct",
         "vendors.0.stock.cap",
@@ -77,10 +77,12 @@ def test_every_fault_of_the_new_fields_is_named_at_once() -> None:
         "output.missing_skus",
         "output.missing_sku_days",
     ]
-    assert 'did you mean "vendor_1"?' in found["pricing.rules.0.when.vendors.1"]
-    assert found["pricing.rules.4"] == f"{ONE_OF}margin_pct and markup"
-    assert found["pricing.rules.5"] == f"{ONE_OF}none"
-    assert "greater than cost_from" in found["pricing.rules.0.when.cost_below"]
+    assert (
+        'did you mean "vendor_1"?' in faults["pricing.rules.0.when.vendors.1"]
+    )
+    assert faults["pricing.rules.4"] == f"{ONE_OF}margin_pct and markup"
+    assert faults["pricing.rules.5"] == f"{ONE_OF}none"
+    assert "greater than cost_from" in faults["pricing.rules.0.when.cost_below"]
 
 
 @pytest.mark.parametrize("rules", [{}, "x", 5], ids=str)
@@ -124,14 +126,16 @@ def test_rules_are_limited_where_they_are_stored_and_not_where_they_were() -> (
 
 
 def test_a_rule_is_read_exactly_and_written_as_it_is_read() -> None:
-    when = {
+    conditions = {
         "brands": [" Acme "],
         "cost_from": "0.10",
         "cost_below": None,
         "vendors": ["vendor_1"],
     }
     config = load_config(
-        document({"when": when, "margin_pct": "0.250", "fixed_price": None})
+        document(
+            {"when": conditions, "margin_pct": "0.250", "fixed_price": None}
+        )
     )
     (rule,) = config.pricing.rules
     assert (rule.when.brands, rule.margin_pct) == (("Acme",), Decimal("0.250"))

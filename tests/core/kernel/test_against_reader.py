@@ -137,11 +137,11 @@ class TamperingScanner:
         doubts: Any,
         *others: Any,
     ) -> Any:
-        found = self.scanner.scan(
+        result = self.scanner.scan(
             start, limit, rows, offsets, numbers, doubts, *others
         )
-        row_count = found[3]
-        doubt_count = found[5]
+        row_count = result[3]
+        doubt_count = result[5]
         if row_count > 9:
             quantity_at = (
                 int(offsets[9]) + 9
@@ -156,7 +156,7 @@ class TamperingScanner:
             doubts[doubt_count - 1, 2] += 1
         if doubt_count and self.change == "line":
             doubts[doubt_count - 1, 3] += 1
-        return found
+        return result
 
 
 if compiled.is_installed:
@@ -286,8 +286,8 @@ def test_a_hash_of_the_map_leads_to_its_sku() -> None:
 
 def test_examples_vary() -> None:
     """No option of the examples is refused by every config."""
-    taken = list(islice(examples(seed=3, per_config=1), 60))
-    parsers = [example.config.vendors[0].parser for example in taken]
+    sample = list(islice(examples(seed=3, per_config=1), 60))
+    parsers = [example.config.vendors[0].parser for example in sample]
     assert {parser.decimal_separator for parser in parsers} == {".", ","}
     assert any(parser.thousands_separator for parser in parsers)
     assert any(parser.currency_symbols for parser in parsers)

@@ -139,7 +139,7 @@ def test_a_quarantine_counts_what_keeps_its_price_and_shows_the_new_one() -> (
     suspect = replace(
         figures(TWENTY), suspect_cents=np.array([0, 7] + [-1] * 18)
     )
-    (found,) = (
+    (quarantined,) = (
         result
         for result in judge_guards(
             guards(quarantine={}),
@@ -149,8 +149,11 @@ def test_a_quarantine_counts_what_keeps_its_price_and_shows_the_new_one() -> (
         )
         if result.guard == "quarantined"
     )
-    assert (found.count, found.of) == (2, 20)
-    assert [each["after"] for each in found.examples] == ["0.00", "0.07"]
+    assert (quarantined.count, quarantined.of) == (2, 20)
+    assert [example["after"] for example in quarantined.examples] == [
+        "0.00",
+        "0.07",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -264,9 +267,9 @@ def test_a_share_is_told_with_four_places_half_up() -> None:
 
 
 def test_prices_and_limits_of_many_digits_are_compared_exactly() -> None:
-    many = "0." + "3" * 40
+    share = "0." + "3" * 40
     before = skus(20, Row(cents=99_999_999_999))
-    threshold = (1 - Decimal(many)) * 99_999_999_999
+    threshold = (1 - Decimal(share)) * 99_999_999_999
     after = {
         **before,
         **skus(5, Row(cents=int(threshold) + 1)),
@@ -274,7 +277,7 @@ def test_prices_and_limits_of_many_digits_are_compared_exactly() -> None:
     }
     (drop,) = (
         r
-        for r in judged(before, after, guards(price_drop_pct=many))
+        for r in judged(before, after, guards(price_drop_pct=share))
         if "drop" in r.guard
     )
     assert drop.count == 1
@@ -288,26 +291,26 @@ def test_products_are_compared_exactly_on_both_sides_of_what_64_bits_hold(
 ) -> None:
     above, below = factor.as_integer_ratio()
     edges = [
-        2**power // above + some
+        2**power // above + offset
         for power in (61, 62, 63, 64)
-        for some in (-1, 0, 1)
+        for offset in (-1, 0, 1)
     ]
     pairs = [
-        (old, old * above // below + some)
+        (old, old * above // below + offset)
         for old in edges
-        for some in (-1, 0, 1)
+        for offset in (-1, 0, 1)
     ]
     # One side alone may be what 64 bits do not hold.
     pairs += [(old, 1) for old in edges] + [
         (1, 2**power // below + 1) for power in (62, 63, 64)
     ]
-    for some in (pairs, *([pair] for pair in pairs)):
+    for batch in (pairs, *([pair] for pair in pairs)):
         old, new = (
-            np.array(each, np.int64) for each in zip(*some, strict=True)
+            np.array(column, np.int64) for column in zip(*batch, strict=True)
         )
         expected = [
             Fraction(after) < Fraction(before) * factor
-            for before, after in some
+            for before, after in batch
         ]
         assert falls_below(old, new, factor).tolist() == expected
 
@@ -333,10 +336,10 @@ _FEEDS = st.dictionaries(
 def test_the_guards_agree_with_a_plain_reading_of_their_rules(
     before: Feed, after: Feed, exempt: tuple[str, ...]
 ) -> None:
-    found = judge_guards(
+    results = judge_guards(
         guards(), compared(before, after), exempt=exempt, vendor_rows=()
     )
-    assert [result.as_dict() for result in found] == list(
+    assert [result.as_dict() for result in results] == list(
         expected(before, after, exempt)
     )
 
@@ -352,8 +355,8 @@ def expected(
     counted = [
         sku for sku in sorted(before) if before[sku].vendor not in exempt
     ]
-    both = [sku for sku in sorted(before) if sku in after]
-    stocked = [sku for sku in both if before[sku].quantity > 0]
+    common = [sku for sku in sorted(before) if sku in after]
+    stocked = [sku for sku in common if before[sku].quantity > 0]
 
     def price(sku: str) -> dict[str, Any]:
         was, now = (f"{feed[sku].cents / 100:.2f}" for feed in (before, after))
@@ -385,7 +388,7 @@ def expected(
     def moved(low: str | None, high: str | None) -> list[dict[str, Any]]:
         return [
             price(sku)
-            for sku in both
+            for sku in common
             if (
                 low is not None
                 and after[sku].cents < before[sku].cents * Decimal(low)
@@ -410,22 +413,26 @@ def expected(
     if len(stocked) >= 10:
         results.append(result("out_of_stock", out, len(stocked), "0.50"))
     results.append(
-        result("price_drop", moved("0.5", None), len(both), "0.01", least=5)
+        result("price_drop", moved("0.5", None), len(common), "0.01", least=5)
     )
     results.append(
-        result("price_rise", moved(None, "2"), len(both), "0.01", least=5)
+        result("price_rise", moved(None, "2"), len(common), "0.01", least=5)
     )
-    if len(both) >= 10:
+    if len(common) >= 10:
         results.append(
             result(
-                "price_level", moved("0.80", None), len(both), "0.5", side="low"
+                "price_level",
+                moved("0.80", None),
+                len(common),
+                "0.5",
+                side="low",
             )
         )
         results.append(
             result(
                 "price_level",
                 moved(None, "1.25"),
-                len(both),
+                len(common),
                 "0.5",
                 side="high",
             )

@@ -25,7 +25,7 @@ def daemon_and_transfer_die_in_a_pull(relay: Installation) -> str:
     """Daemon and code server die in a pull, S3 is away at the end of the next: one whole upload."""
     tenant = relay.new_tenant("pulled")
     vendor, feed = next(iter(feeds().items()))
-    begun = threading.Event()
+    pull_started = threading.Event()
     over = threading.Event()
 
     def half(connection: socket.socket, _: Received) -> None:
@@ -33,7 +33,7 @@ def daemon_and_transfer_die_in_a_pull(relay: Installation) -> str:
             f"HTTP/1.1 200 OK\r\ncontent-length: {len(feed)}\r\n\r\n".encode()
         )
         connection.sendall(head + feed[: len(feed) // 2])
-        begun.set()
+        pull_started.set()
         over.wait(300)
 
     with file_server(half) as server:
@@ -41,7 +41,7 @@ def daemon_and_transfer_die_in_a_pull(relay: Installation) -> str:
         document["vendors"][0]["inbound"]["pull"] = {"url": server.url()}
         answer = relay.http.put(f"/v1/tenants/{tenant}/config", json=document)
         assert answer.status_code == 200, answer.text
-        assert begun.wait(90), "nothing was pulled within 90 s"
+        assert pull_started.wait(90), "nothing was pulled within 90 s"
         relay.kill(DAEMON, CODE)
         over.set()
         server.answers["/feed.csv"] = file(feed)
@@ -103,7 +103,7 @@ def daemon_dies_between_deltas_of_an_hour(relay: Installation) -> str:
             within=90,
         )
         relay.kill(DAEMON, CODE)
-        some = len(objects.list_objects(prefix))
+        file_count = len(objects.list_objects(prefix))
         relay.start(CODE, DAEMON)
         # The death counts as a failure of the pull, which would wait for its next turn.
         wait_for(
@@ -130,7 +130,7 @@ def daemon_dies_between_deltas_of_an_hour(relay: Installation) -> str:
     ]
     assert objects.list_objects(f"published/{tenant}/pulls/") == []
     everything_settled(relay)
-    return f"{some} of {count + 1} files before the death, all once and in order after it"
+    return f"{file_count} of {count + 1} files before the death, all once and in order after it"
 
 
 def _pull_series(relay: Installation, tenant: str, server: SftpServer) -> None:
@@ -154,5 +154,7 @@ def _pull_series(relay: Installation, tenant: str, server: SftpServer) -> None:
 
 def _pull_of(relay: Installation, tenant: str) -> dict[str, object]:
     vendors = relay.http.get(f"/v1/tenants/{tenant}/status").json()["vendors"]
-    (pull,) = (each["pull"] for each in vendors if each["pull"] is not None)
+    (pull,) = (
+        vendor["pull"] for vendor in vendors if vendor["pull"] is not None
+    )
     return dict(pull)

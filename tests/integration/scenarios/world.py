@@ -103,13 +103,16 @@ def s3_throttles_one_tenant_for_ever(relay: Installation) -> str:
         Action.THROTTLE, "s3", containing=f"tenants/{poor}/"
     )
     run_id = relay.post(poor)
-    others = [relay.post(tenant) for tenant in rich]
-    for other in others:
-        ended = relay.wait_final(other)
-        assert (ended.status, ended.attempt) == ("SUCCEEDED", 1), brief(ended)
+    other_runs = [relay.post(tenant) for tenant in rich]
+    for rich_run_id in other_runs:
+        final_record = relay.wait_final(rich_run_id)
+        assert (final_record.status, final_record.attempt) == (
+            "SUCCEEDED",
+            1,
+        ), brief(final_record)
     record = relay.wait_final(run_id, within=2 * RUN_SECONDS)
-    told = (record.status, record.error_code, record.attempt)
-    assert told == ("FAILED", "POISON_JOB", MAX_ATTEMPTS), brief(record)
+    outcome = (record.status, record.error_code, record.attempt)
+    assert outcome == ("FAILED", "POISON_JOB", MAX_ATTEMPTS), brief(record)
     assert relay.aws.runs.lock(poor).active_run_id is None
     letters = wait_for(
         "the message is in the DLQ", relay.dead_letters, within=60
