@@ -72,9 +72,8 @@ def main() -> int:
         repeated = publish(platform, *_repeated(chosen.rows))
         usual = publish(platform, *_usual(chosen.rows, folder))
         first, *rest = _skus(platform, usual, chosen.skus + 1)
-        measure(
-            stack, _asked(usual, first), callers
-        )  # the engine is loaded with it
+        # The engine is loaded with it.
+        measure(stack, _asked(usual, first), callers)
         harms = [measure(stack, _asked(usual, sku), callers) for sku in rest]
         most = measure(stack, _asked(repeated, _SAME), callers)
     return _told(chosen.rows, harms, most)

@@ -443,9 +443,8 @@ class Callers:
                 began = time.perf_counter()
                 answer = self._clients[OTHER].get(path)
                 seconds.append(time.perf_counter() - began)
-                if (
-                    answer.status_code == httpx.codes.TOO_MANY_REQUESTS
-                ):  # the other's own rate
+                # The rate limit of the other caller itself.
+                if answer.status_code == httpx.codes.TOO_MANY_REQUESTS:
                     over.wait(float(answer.headers["Retry-After"]))
                 over.wait(PAUSE_SECONDS)
 

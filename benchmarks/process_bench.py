@@ -121,9 +121,8 @@ def _rounds(
     rounds: int,
     runs: DagsterRuns | None,
 ) -> None:
-    for turn in range(
-        -1, rounds
-    ):  # the first warms up what is read for the first time
+    # The first round warms up what is read for the first time.
+    for turn in range(-1, rounds):
         for name in samples if turn % 2 == 0 else reversed([*samples]):
             if name == DAGSTER:
                 if runs is None:

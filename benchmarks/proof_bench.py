@@ -215,9 +215,8 @@ def _records(
             f"normalized_{place}": keys.normalized(str(place))
             for place in range(FILES)
         }
-        for key in (
-            artifacts.values() if examined.has(keys.run_id) else ()
-        ):  # of others nobody asks
+        # Nobody asks for the artifacts of other runs.
+        for key in artifacts.values() if examined.has(keys.run_id) else ():
             platform.objects.put(key, b"{}")
         yield RunRecord(
             run_id=keys.run_id,
@@ -236,9 +235,8 @@ def _records(
 
 def _examine(platform: Platform) -> tuple[float, float, float]:
     """Return the hourly check's seconds, those of the processor, and the growth in MiB."""
-    Path("/proc/self/clear_refs").write_text(
-        "5", "ascii"
-    )  # the peak begins anew
+    # Resets the peak of the memory in use.
+    Path("/proc/self/clear_refs").write_text("5", "ascii")
     before = _mib("VmRSS")
     began = time.perf_counter()
     cpu = time.process_time()

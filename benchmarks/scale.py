@@ -445,9 +445,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         int(tenants): int(runs or ENDED_RUNS) for tenants, _, runs in pairs
     }
     sizes = list(ended)
-    logging.disable(
-        logging.WARNING
-    )  # thousands of messages that are lost on purpose
+    # Thousands of messages are lost on purpose.
+    logging.disable(logging.WARNING)
     costs: list[Cost] = []
     waited: dict[int, dict[str, float]] = {}
     held: dict[int, dict[str, float]] = {}

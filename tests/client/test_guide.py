@@ -204,10 +204,11 @@ def test_every_command_of_the_guide_does_what_it_says(
             )
         )
         if command == "run acme_parts --watch":
+            # A run that comes to its end by itself.
             arguments += [
                 "--idempotency-key",
                 "done",
-            ]  # a run that comes to its end by itself
+            ]
         if "<" in arguments:
             arguments = arguments[: arguments.index("<")]
         if command == "cancel RUN_ID":

@@ -153,9 +153,8 @@ def test_an_explanation_tells_of_the_quarantine() -> None:
 
 @pytest.mark.parametrize("vendor_id", ["v1", "v2"])
 def test_reports_show_the_title_of_a_kept_row(vendor_id: str) -> None:
-    output = {
-        "columns": ["sku", "price"]
-    }  # so that titles are fetched when they are asked for
+    # Without a title among the columns, titles are fetched when they are asked for.
+    output = {"columns": ["sku", "price"]}
     tenant = tenant_config(
         vendor_document(vendor_id), guards={"quarantine": {}}, output=output
     )

@@ -97,9 +97,8 @@ class Wire:
 
         def send() -> Any:
             if call.operation == "ReceiveMessage":
-                call.params["WaitTimeSeconds"] = (
-                    0  # nobody else would send meanwhile
-                )
+                # Nobody else would send meanwhile.
+                call.params["WaitTimeSeconds"] = 0
             answer = self.shortcut(call.operation, call.params)
             if answer is None:
                 note = self.before_write(numbered)

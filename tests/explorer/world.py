@@ -537,9 +537,8 @@ class Process:
         objects.put(keys.merged_inventory("csv"), data)
         objects.put(keys.state, b"state")
         objects.put(keys.channel(CHANNEL, "csv"), data)
-        self.platform.ledger.enter_stage(
-            record.fence, record.stage
-        )  # still its own?
+        # Checks that the run still belongs to this attempt.
+        self.platform.ledger.enter_stage(record.fence, record.stage)
         sha256 = hashlib.sha256(data).hexdigest()
         channels = (ChannelFile(CHANNEL, "csv", sha256, 1),)
         for key, copy in copies_of(keys, "csv", channels).items():

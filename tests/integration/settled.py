@@ -142,9 +142,8 @@ def _dagster_runs(
         if (record.run_id, attempt) in allowed.doubled:
             expected_counts = {2}
         if record.status is RunStatus.CANCELLED and attempt == record.attempt:
-            expected_counts.add(
-                0
-            )  # Cancelled between the dispatch and Dagster's run.
+            # Cancelled between the dispatch and Dagster's run.
+            expected_counts.add(0)
         if attempt > record.attempt or counts[attempt] not in expected_counts:
             yield f"attempt {attempt} of run {record.run_id} has {counts[attempt]} Dagster runs"
 

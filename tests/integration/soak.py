@@ -85,9 +85,8 @@ def soak(console: Console, world: demo.World, minutes: float) -> Samples:
         samples.append(
             (now, {name: resident_mib(pid) for name, pid in pids.items()})
         )
-        time.sleep(
-            SAMPLE_SECONDS
-        )  # the pace of the samples; nothing is waited for
+        # This is the pace of the samples; nothing is waited for.
+        time.sleep(SAMPLE_SECONDS)
     console.print(f"{runs} runs in {minutes:g} minutes")
     return samples
 

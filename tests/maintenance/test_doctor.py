@@ -681,9 +681,8 @@ def test_a_feed_whose_copy_has_another_checksum_is_read_and_never_broken(
 def test_once_its_time_is_up_in_the_scan_no_file_is_asked_for(
     world: World, rows: int
 ) -> None:
-    readings = iter(
-        [0.0] * (1 + rows)
-    )  # at its beginning, and at each of these rows
+    # One reading at the beginning, and one at each of these rows.
+    readings = iter([0.0] * (1 + rows))
     deadline = Deadline.after(60, lambda: next(readings, 100.0))
     with counted(world.platform.clients.s3) as calls:
         assert found(world, deadline=deadline) == []

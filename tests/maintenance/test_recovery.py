@@ -210,7 +210,8 @@ def test_a_recovery_may_be_made_again(restoring: Restoring) -> None:
     assert [entry.action for entry in again.deleted_again] == [
         Action.TENANT_DELETED
     ]
+    # Dagster still has the run that was brought back.
     assert (again.cancelled, again.brought_back) == (
         report.cancelled,
         [],
-    )  # Dagster still has it
+    )

@@ -144,9 +144,8 @@ def changed(
                 return STAYS_NULL
             if rate is None and not {"times", "divided_by"} & said.keys():
                 return read_cell(column, text, parser, zone)
-            written(
-                text, parser
-            )  # what is wrong with the cell comes before its factor
+            # What is wrong with the cell comes before its factor.
+            written(text, parser)
             return amount(text, parser, factor * factor_of(column, said, cells))
         if column == "quantity_available":
             number = stock(text, parser) * factor_of(column, said, cells) // 1

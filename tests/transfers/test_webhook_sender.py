@@ -531,9 +531,8 @@ def test_a_receiver_that_hangs_delays_no_tick_and_no_other(
         assert str(sender.run(Deadline.after(30))).startswith(
             "20 delivered, 0 failed, "
         )
-        assert (
-            time.monotonic() - began < 50
-        )  # the receiver that hangs would take 60
+        # The receiver that hangs would take 60.
+        assert time.monotonic() - began < 50
         assert (len(alive.requests), len(dead.requests)) == (20, 1)
         assert all(world.codes(event, well) == [204] for event in events)
         # A sender that dies now leaves them due: later, and without a try.

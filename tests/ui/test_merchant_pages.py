@@ -107,9 +107,8 @@ def journey(
             if not page.locator("#progress").count():
                 break
             page.wait_for_timeout(1000)
-            with (
-                page.expect_navigation()
-            ):  # between two pages there is no progress either
+            # Between two pages there is no progress either.
+            with page.expect_navigation():
                 hand.press(link("Refresh"))
         page.wait_for_selector(
             "#progress", state="detached", timeout=SECONDS * 1000
@@ -164,9 +163,8 @@ def journey(
     explain("N-002")
     shows(f"{VENDOR} has the only offer.")
     shows("3000.00")
-    hand.press(
-        page.get_by_text("Edit override")
-    )  # beside the price that was accepted
+    # The button is beside the price that was accepted.
+    hand.press(page.get_by_text("Edit override"))
     price = page.get_by_label("Price (EUR)", exact=True)
     hand.enter(price, "99,90")
     hand.press(button("Save override"))

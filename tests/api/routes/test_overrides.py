@@ -407,9 +407,8 @@ def test_prices_are_accepted_by_name_or_all_at_once(shop: ApiWorld) -> None:
     }
     listed_before = listed(shop)
     entries_before = len(audit(shop, "skus.accepted"))
-    assert accept(shop, run_id, skus=["C-3"]).json() == {
-        "accepted": 1
-    }  # again: no change
+    # Accepting the SKU again changes nothing.
+    assert accept(shop, run_id, skus=["C-3"]).json() == {"accepted": 1}
     assert listed(shop) == listed_before
     assert len(audit(shop, "skus.accepted")) == entries_before
     assert accept(shop, run_id, all=True).json() == {"accepted": 3}

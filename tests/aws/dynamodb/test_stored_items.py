@@ -121,9 +121,8 @@ def items_of(platform: Platform) -> Items:
         for item in (item for page in pages for item in page["Items"]):
             key = str(item["pk"]["S"])
             if key.startswith("BEAT#"):
-                item["expires_at"] = {
-                    "N": "DRAWN"
-                }  # by the clock of the process
+                # The clock of the process decides this number.
+                item["expires_at"] = {"N": "DRAWN"}
             items[f"{table.removeprefix('relay-')}/{key}"] = item
     return items
 
@@ -775,13 +774,14 @@ def test_items_of_every_kind_that_the_next_release_has_stored_are_read_and_writt
     assert told(
         (name, of_this_release(items)) for name, items in scenes
     ) == json.loads(STORED.read_text())
+    # Items of these kinds are written once.
     assert changed == KINDS - {
         "IDEMP",
         "GONE",
         "CONFIG",
         "SESSION",
         "NAME",
-    }  # which are written once
+    }
 
 
 def test_the_story_has_items_of_every_kind_each_with_its_schema() -> None:

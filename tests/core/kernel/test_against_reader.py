@@ -143,9 +143,8 @@ class TamperingScanner:
         row_count = result[3]
         doubt_count = result[5]
         if row_count > 9:
-            quantity_at = (
-                int(offsets[9]) + 9
-            )  # behind the flags and the instant
+            # The quantity is behind the flags and the instant.
+            quantity_at = int(offsets[9]) + 9
             if self.change == "digit":
                 rows[quantity_at] ^= 1
             if self.change == "null":

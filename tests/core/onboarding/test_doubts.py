@@ -107,9 +107,8 @@ def test_rows_that_share_an_sku_and_differ_are_counted_over_a_share_of_them() ->
 ):
     rows = [f"A{n},1,1.00" for n in range(197)]
     assert doubts(feed(*rows, "A1,1,1.00")) == {}
-    assert (
-        doubts(feed(*rows, "A1,2,1.00", "A2,1,1.00", "A3,1,1.00")) == {}
-    )  # 1 % is not over it
+    # A share of 1 % is not over the limit.
+    assert doubts(feed(*rows, "A1,2,1.00", "A2,1,1.00", "A3,1,1.00")) == {}
     assert told(doubts(feed(*rows, "A1,2,1.00", "A2,1,1.00"))["same_sku"]) == (
         2,
         ("A1",),

@@ -295,9 +295,8 @@ def test_an_upload_without_an_age_is_never_stale() -> None:
 def test_without_a_last_good_feed_a_required_vendor_fails_and_an_optional_one_is_left_out(
     code: str, ages: dict[str, timedelta]
 ) -> None:
-    hours = (
-        2 if code == "STALE_FEED" else 48
-    )  # the upload of three hours ago is too old, too
+    # The upload of three hours ago is too old, too.
+    hours = 2 if code == "STALE_FEED" else 48
     vendor, uploads = last_good(code, hours=hours)
     assert codes(judged(vendor, GOOD, uploads=uploads, ages=ages)) == (
         [code],
