@@ -394,9 +394,8 @@ def test_a_cloudwatch_that_hangs_delays_nobody(
     assert "no answer within 0.05 s" in capfd.readouterr().err
 
 
-def test_every_alarm_watches_a_metric_that_the_program_writes(
-    platform: Platform,
-) -> None:
+def write_what_alarms_watch(platform: Platform) -> None:
+    """Have the program write a value of each metric that an alarm may watch."""
     platform.metrics.run_finished(
         record(RunStatus.FAILED, error_code="POISON_JOB")
     )
@@ -417,6 +416,12 @@ def test_every_alarm_watches_a_metric_that_the_program_writes(
         ),
         within=10,
     )
+
+
+def watched_metrics(
+    platform: Platform,
+) -> set[tuple[str, str, frozenset[tuple[str, str]]]]:
+    """Set up all alarms, and return the metrics that they watch."""
     settings = platform.settings
     everything = AlarmPlan(
         environment=settings.environment,
@@ -427,7 +432,7 @@ def test_every_alarm_watches_a_metric_that_the_program_writes(
     for plan in (everything, replace(everything, tenants=["acme"])):
         set_up_alarms(plan, platform.clients)
     alarms = platform.clients.cloudwatch.describe_alarms()["MetricAlarms"]
-    watched = {
+    return {
         (
             alarm["Namespace"],
             alarm["MetricName"],
@@ -437,6 +442,13 @@ def test_every_alarm_watches_a_metric_that_the_program_writes(
         )
         for alarm in alarms
     }
+
+
+def test_every_alarm_watches_a_metric_that_the_program_writes(
+    platform: Platform,
+) -> None:
+    write_what_alarms_watch(platform)
+    watched = watched_metrics(platform)
     of_the_queues = {
         (
             "AWS/SQS",

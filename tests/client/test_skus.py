@@ -134,7 +134,19 @@ def test_the_command_asks_the_api(world: ClientWorld) -> None:
     assert "as in the merged feed" in result.stderr
 
 
-def test_overrides_are_put_of_a_file_listed_and_removed(
+LISTED_OVERRIDES = [
+    {
+        "sku": "007",
+        "price": "9.90",
+        "max_quantity": 3,
+        "expires_at": "2999-01-01T00:00:00Z",
+        "note": "sale, spring",
+    },
+    {"sku": "B-2", "leave_out": True},
+]
+
+
+def test_overrides_of_a_table_are_put_and_listed(
     world: ClientWorld, tmp_path: Path
 ) -> None:
     world.api.store_config()
@@ -159,21 +171,21 @@ def test_overrides_are_put_of_a_file_listed_and_removed(
         "version": 1,
         "count": 2,
         "unused": None,
-        "overrides": [
-            {
-                "sku": "007",
-                "price": "9.90",
-                "max_quantity": 3,
-                "expires_at": "2999-01-01T00:00:00Z",
-                "note": "sale, spring",
-            },
-            {"sku": "B-2", "leave_out": True},
-        ],
+        "overrides": LISTED_OVERRIDES,
     }
+
+
+def test_overrides_that_were_listed_are_put_again_and_removed(
+    world: ClientWorld, tmp_path: Path
+) -> None:
+    world.api.store_config()
     document = tmp_path / "overrides.json"
-    document.write_text(
-        json.dumps(listed["overrides"]).replace('"9.90"', "8.5")
+    document.write_text(json.dumps(LISTED_OVERRIDES))
+    put = world.relay("overrides", "put", TENANT, str(document))
+    assert put.stdout == (
+        f"Overrides set: 2. {TENANT} has 2 in total, version 1.\n"
     )
+    document.write_text(json.dumps(LISTED_OVERRIDES).replace('"9.90"', "8.5"))
     put = world.relay("overrides", "put", TENANT, str(document))
     assert put.stdout == (
         f"Overrides set: 2. {TENANT} has 2 in total, version 2.\n"

@@ -82,8 +82,13 @@ def second(
     )
 
 
+def nine_suspects() -> RunInMemory:
+    """Return a run in which nine SKUs cost a tenth of their published price."""
+    return second(dict.fromkeys(NINE, "13.19"))
+
+
 def test_nine_skus_of_a_tenth_of_their_price_keep_the_published_one() -> None:
-    run = second(dict.fromkeys(NINE, "13.19"))
+    run = nine_suspects()
     feed_rows = rows(run)
     assert {feed_rows[sku]["price"] for sku in NAMES} == {"131.99"}
     assert {feed_rows[sku]["title"] for sku in NINE} == {"t131.99"}
@@ -96,9 +101,14 @@ def test_nine_skus_of_a_tenth_of_their_price_keep_the_published_one() -> None:
     )
     assert lines[1] == "S010,keep,131.99,13.19,v1,12,2026-03-01T12:00:00Z"
     assert len(lines) == 10
+    assert run.findings.changes is not None
+    assert run.findings.changes.counts["unchanged"] == 100
+
+
+def test_a_guard_counts_the_skus_that_are_quarantined() -> None:
     guard = next(
         guard
-        for guard in run.findings.guards or ()
+        for guard in nine_suspects().findings.guards or ()
         if guard.guard == "quarantined"
     )
     assert guard.as_dict() == {
@@ -113,8 +123,10 @@ def test_nine_skus_of_a_tenth_of_their_price_keep_the_published_one() -> None:
             for sku in NINE[:5]
         ],
     }
-    assert run.findings.changes is not None
-    assert run.findings.changes.counts["unchanged"] == 100
+
+
+def test_the_state_keeps_the_suspect_price_of_a_quarantined_sku() -> None:
+    run = nine_suspects()
     suspect_row = state_rows(run)["S010"]
     assert (suspect_row["suspect_price"], suspect_row["suspect_since"]) == (
         Decimal("13.19"),

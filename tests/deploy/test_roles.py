@@ -205,8 +205,8 @@ def be_the_api(platform: Platform, clock: FakeClock) -> Act:
     """Answer every kind of request."""
     world = ApiWorld(platform)
     world.store_config()
-    other_run_id = world.post_run().json()["run_id"]
-    keys = world.succeed(other_run_id).keys
+    run_id = world.post_run().json()["run_id"]
+    keys = world.succeed(run_id).keys
     config = tenant_config(tenant_id=TENANT)
     run = run_in_memory(config, {"vendor_1": feed("A-1,5,10.00")}, keys=keys)
     for key, data in run.files.items():
@@ -219,84 +219,94 @@ def be_the_api(platform: Platform, clock: FakeClock) -> Act:
 
     def answer() -> None:
         client = world.client
-        decide(client, held, other_run_id)
+        decide(client, held, run_id)
         world.store_config(default_currency="EUR")
-        waiting = world.post_run({"Idempotency-Key": "k"}).json()["run_id"]
-        world.post_run({"Idempotency-Key": "k"})
-        world.post_run()
-        assert client.post(f"/v1/runs/{waiting}/cancel").status_code == 202
-        for path in (
-            "/v1/ready",
-            "/v1/audit",
-            "/v1/runs",
-            "/v1/tenants",
-            "/v1/admin/pause",
-            f"/v1/tenants/{TENANT}/publications",
-            f"/v1/tenants/{TENANT}/feed-links",
-            f"/v1/tenants/{TENANT}/secrets",
-            f"/v1/tenants/{TENANT}/overrides",
-            f"/v1/runs?tenant_id={TENANT}&status=SUCCEEDED",
-            f"/v1/runs/{other_run_id}",
-            f"/v1/runs/{other_run_id}/artifacts",
-            f"/v1/runs/{other_run_id}/explain?sku=A-1",
-            f"/v1/tenants/{TENANT}",
-            f"/v1/tenants/{TENANT}?config_version=1",
-            f"/v1/tenants/{TENANT}/status",
-        ):
-            assert client.get(path).status_code == 200, path
-        feed_link = client.get(
-            f"/v1/tenants/{TENANT}/feed", follow_redirects=False
-        )
-        assert feed_link.status_code == 302
-        assert (
-            client.post("/v1/tenants", json=config_of("other")).status_code
-            == 201
-        )
-        checked = client.post(
-            f"/v1/tenants/{TENANT}/config:check", json=config_of(TENANT)
-        )
-        assert [vendor["status"] for vendor in checked.json()["vendors"]] == [
-            "read"
-        ]
-        order = {"vendor_id": "vendor_1", "file_name": "feed.csv"}
-        assert (
-            client.post(f"/v1/tenants/{TENANT}/uploads", json=order).status_code
-            == 201
-        )
-        link = client.post(
-            f"/v1/tenants/{TENANT}/feed-links", json={"name": "shop"}
-        ).json()
-        assert (
-            world.with_key(None)
-            .get(link["url"].removeprefix(PUBLIC))
-            .status_code
-            == 200
-        )
-        client.delete(f"/v1/tenants/{TENANT}/feed-links/{link['link_id']}")
-        secret = f"/v1/tenants/{TENANT}/secrets/granite"
-        for _ in range(2):
-            order = {"value": "v", "host": "granite.example.com"}
-            assert client.put(secret, json=order).status_code == 204
-        assert client.delete(secret).status_code == 204
-        for price in ("9.99", "8.99"):
-            order = {"overrides": [{"sku": "A-1", "price": price}]}
-            overrides = client.post(
-                f"/v1/tenants/{TENANT}/overrides:put", json=order
-            )
-            assert overrides.status_code == 200
-        order = {"all": True, "reason": "seen"}
-        assert (
-            client.post(
-                f"/v1/runs/{other_run_id}/accept", json=order
-            ).status_code
-            == 200
-        )
-        show_pages(world, other_run_id)
+        start_and_cancel(world)
+        read_everything(client, run_id)
+        check_and_upload(client)
+        share_the_feed(world)
+        keep_a_secret(client)
+        override_and_accept(client, run_id)
+        show_pages(world, run_id)
         administer(client)
         close_and_restore(client)
         be_told(client)
 
     return Act(answer, (world.app.state.parts.platform.clients,))
+
+
+def start_and_cancel(world: ApiWorld) -> None:
+    waiting = world.post_run({"Idempotency-Key": "k"}).json()["run_id"]
+    world.post_run({"Idempotency-Key": "k"})
+    world.post_run()
+    assert world.client.post(f"/v1/runs/{waiting}/cancel").status_code == 202
+
+
+def read_everything(client: TestClient, run_id: str) -> None:
+    for path in (
+        "/v1/ready",
+        "/v1/audit",
+        "/v1/runs",
+        "/v1/tenants",
+        "/v1/admin/pause",
+        f"/v1/tenants/{TENANT}/publications",
+        f"/v1/tenants/{TENANT}/feed-links",
+        f"/v1/tenants/{TENANT}/secrets",
+        f"/v1/tenants/{TENANT}/overrides",
+        f"/v1/runs?tenant_id={TENANT}&status=SUCCEEDED",
+        f"/v1/runs/{run_id}",
+        f"/v1/runs/{run_id}/artifacts",
+        f"/v1/runs/{run_id}/explain?sku=A-1",
+        f"/v1/tenants/{TENANT}",
+        f"/v1/tenants/{TENANT}?config_version=1",
+        f"/v1/tenants/{TENANT}/status",
+    ):
+        assert client.get(path).status_code == 200, path
+    feed_link = client.get(f"/v1/tenants/{TENANT}/feed", follow_redirects=False)
+    assert feed_link.status_code == 302
+
+
+def check_and_upload(client: TestClient) -> None:
+    stored = client.post("/v1/tenants", json=config_of("other"))
+    assert stored.status_code == 201
+    checked = client.post(
+        f"/v1/tenants/{TENANT}/config:check", json=config_of(TENANT)
+    )
+    assert [vendor["status"] for vendor in checked.json()["vendors"]] == [
+        "read"
+    ]
+    order = {"vendor_id": "vendor_1", "file_name": "feed.csv"}
+    upload = client.post(f"/v1/tenants/{TENANT}/uploads", json=order)
+    assert upload.status_code == 201
+
+
+def share_the_feed(world: ApiWorld) -> None:
+    links = f"/v1/tenants/{TENANT}/feed-links"
+    link = world.client.post(links, json={"name": "shop"}).json()
+    anybody = world.with_key(None)
+    fetched = anybody.get(link["url"].removeprefix(PUBLIC))
+    assert fetched.status_code == 200
+    world.client.delete(f"{links}/{link['link_id']}")
+
+
+def keep_a_secret(client: TestClient) -> None:
+    secret = f"/v1/tenants/{TENANT}/secrets/granite"
+    order = {"value": "v", "host": "granite.example.com"}
+    for _ in range(2):
+        assert client.put(secret, json=order).status_code == 204
+    assert client.delete(secret).status_code == 204
+
+
+def override_and_accept(client: TestClient, run_id: str) -> None:
+    for price in ("9.99", "8.99"):
+        order = {"overrides": [{"sku": "A-1", "price": price}]}
+        overrides = client.post(
+            f"/v1/tenants/{TENANT}/overrides:put", json=order
+        )
+        assert overrides.status_code == 200
+    everything = {"all": True, "reason": "seen"}
+    accepted = client.post(f"/v1/runs/{run_id}/accept", json=everything)
+    assert accepted.status_code == 200
 
 
 class CancelsMeanwhile(ObjectStore):
@@ -418,55 +428,13 @@ def be_the_code_server(platform: Platform, clock: FakeClock) -> Act:
         "zeta", json.dumps({**config_of("zeta"), "triggers": triggers})
     )
     platform.objects.put("tenants/zeta/inbound/feed.csv", b"x")
-    before = platform.submission.submit("zeta")
-    platform.ledger.dispatch(
-        before.run_id, 1, message_id="m", receipt_handle="h"
-    )
-    platform.ledger.cancel(before.run_id)
-
-    def put(url: str, body: str) -> None:
-        platform.clients.sqs.send_message(QueueUrl=url, MessageBody=body)
-
-    put(platform.settings.queue_url, "no job")
-    put(str(platform.settings.uploads_queue_url), "no event")
-    for _ in ("runs", "waits"):
-        put(platform.settings.queue_url, Job(str(uuid.uuid4()), TENANT).body())
-    put(platform.settings.dlq_url, Job(str(uuid.uuid4()), "beta").body())
-    put(
-        platform.settings.dlq_url,
-        Job(new_run(platform, "gamma"), "gamma").body(),
-    )
-    delta = dispatched(platform, "delta")
-    platform.ledger.pin(platform.ledger.claim(delta, 1, "dagster-1").fence, 1)
-    platform.ledger.poison(delta, "attempts used up")
+    fill_the_queues(platform)
     # Its receiver may not be called, which is a failure to be noted.
     events = (EventType.RUN_CANCELLED,)
     stored_webhook(
         platform, tenant_id="epsilon", url="http://127.0.0.1:1/", events=events
     )
     platform.ledger.request_cancel(new_run(platform, "epsilon"))
-    # The doctor asks for the head of the live feed, and for the run's files.
-    keys = ArtifactKeys(delta, "delta")
-    platform.objects.put(key := feed_copy_key(keys, "csv"), b"sku\n")
-    feed_of = Publication(
-        delta,
-        key,
-        hashlib.sha256(b"sku\n").hexdigest(),
-        utc_now(),
-        utc_now(),
-        1,
-    )
-    platform.database.runs.write_all(
-        [
-            {
-                "PutRequest": {
-                    "Item": feed_item(
-                        FeedPointer("delta", (feed_of,), revision=1)
-                    )
-                }
-            }
-        ]
-    )
 
     def tick() -> None:
         with dg.DagsterInstance.ephemeral() as instance:
@@ -494,6 +462,50 @@ def be_the_code_server(platform: Platform, clock: FakeClock) -> Act:
                     sensor(context)
 
     return Act(tick)
+
+
+def fill_the_queues(platform: Platform) -> None:
+    """Put a message of each kind into the queues, and end a run as poison."""
+    before = platform.submission.submit("zeta")
+    platform.ledger.dispatch(
+        before.run_id, 1, message_id="m", receipt_handle="h"
+    )
+    platform.ledger.cancel(before.run_id)
+
+    def put(url: str, body: str) -> None:
+        platform.clients.sqs.send_message(QueueUrl=url, MessageBody=body)
+
+    put(platform.settings.queue_url, "no job")
+    put(str(platform.settings.uploads_queue_url), "no event")
+    for _ in ("runs", "waits"):
+        put(platform.settings.queue_url, Job(str(uuid.uuid4()), TENANT).body())
+    put(platform.settings.dlq_url, Job(str(uuid.uuid4()), "beta").body())
+    put(
+        platform.settings.dlq_url,
+        Job(new_run(platform, "gamma"), "gamma").body(),
+    )
+    delta = dispatched(platform, "delta")
+    platform.ledger.pin(platform.ledger.claim(delta, 1, "dagster-1").fence, 1)
+    platform.ledger.poison(delta, "attempts used up")
+    publish_for_the_doctor(platform, delta)
+
+
+def publish_for_the_doctor(platform: Platform, run_id: str) -> None:
+    """Give a run a live feed: the doctor asks for its head, and for the run's files."""
+    keys = ArtifactKeys(run_id, "delta")
+    platform.objects.put(key := feed_copy_key(keys, "csv"), b"sku\n")
+    publication = Publication(
+        run_id,
+        key,
+        hashlib.sha256(b"sku\n").hexdigest(),
+        utc_now(),
+        utc_now(),
+        1,
+    )
+    pointer = FeedPointer("delta", (publication,), revision=1)
+    platform.database.runs.write_all(
+        [{"PutRequest": {"Item": feed_item(pointer)}}]
+    )
 
 
 def have_a_feed_to_deliver(
@@ -544,22 +556,8 @@ def be_the_transfers(platform: Platform, clock: FakeClock) -> Act:
         pulls = pull_config({"url": server.url(target)}, tenant_id=tenant)
         platform.tenants.put(tenant, json.dumps(pulls))
     PullPlanner(platform).run()
-    queue = platform.pulls.queue
-    (abandoned,) = (
-        item
-        for item in queue.due(utc_now(), 9)
-        if item.value.tenant_id == "sigma"
-    )
-    assert queue.take(abandoned, utc_now() - 2 * LEASE) is not None
-    failed_twice = rules.failed("busy", utc_now())
-    for _ in range(2):
-        platform.pulls.change("kappa", "vendor_1", failed_twice)
-    platform.pulls.change("kappa", "vendor_1", rules.asked(utc_now()))
     staged = "published/sigma/pulls/vendor_1/dead"
-    platform.objects.put(staged, b"half")
-    platform.clients.s3.create_multipart_upload(
-        Bucket=platform.objects.bucket, Key=staged
-    )
+    abandon_a_pull(platform, staged)
     folder = serving.enter_context(tempfile.TemporaryDirectory())
     sftp = serving.enter_context(sftp_server(Path(folder)))
     shop = have_a_feed_to_deliver(platform, sftp)
@@ -581,6 +579,25 @@ def be_the_transfers(platform: Platform, clock: FakeClock) -> Act:
         take_over(platform, staged)
 
     return Act(transfer)
+
+
+def abandon_a_pull(platform: Platform, staged: str) -> None:
+    """Leave a pull of `sigma` to a dead process, with a file half staged; fail `kappa`'s."""
+    queue = platform.pulls.queue
+    (abandoned,) = (
+        item
+        for item in queue.due(utc_now(), 9)
+        if item.value.tenant_id == "sigma"
+    )
+    assert queue.take(abandoned, utc_now() - 2 * LEASE) is not None
+    failed_twice = rules.failed("busy", utc_now())
+    for _ in range(2):
+        platform.pulls.change("kappa", "vendor_1", failed_twice)
+    platform.pulls.change("kappa", "vendor_1", rules.asked(utc_now()))
+    platform.objects.put(staged, b"half")
+    platform.clients.s3.create_multipart_upload(
+        Bucket=platform.objects.bucket, Key=staged
+    )
 
 
 def be_the_deletion(platform: Platform, clock: FakeClock) -> Act:

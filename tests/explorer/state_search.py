@@ -171,17 +171,17 @@ def search(model: Model, max_states: int = 4_000_000) -> Found:
                 number_after = ids[after] = len(ids)
                 ways.append((number, step.name))
                 frontier.append(after)
+                way = _way(ways, number_after)
                 result.broken += [
-                    f"{fault}, after {_way(ways, number_after)}"
-                    for fault in _of(runs, after)
+                    f"{fault}, after {way}" for fault in _of(runs, after)
                 ]
             if step.is_own:
                 sources.append(number)
                 targets.append(number_after)
-            for fault in step.broken:
-                result.broken.append(
-                    f"{fault}, after {_way(ways, number)} > {step.name}"
-                )
+            result.broken += [
+                f"{fault}, after {_way(ways, number)} > {step.name}"
+                for fault in step.broken
+            ]
         if len(ids) > max_states:
             result.broken.append(f"more than {max_states} states")
             break

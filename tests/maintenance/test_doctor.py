@@ -39,7 +39,7 @@ from relay_dagster.maintenance.reconciler import ReconcileTick
 from relay_dagster.orchestration.dagster_instance import DagsterExecutions
 from relay_dagster.runs.model import DueQueue, NewRun, RunRecord
 from relay_dagster.runs.ports import utc_now
-from relay_dagster.wiring import connect
+from relay_dagster.wiring import Platform, connect
 from support.builders import feed
 from support.fakes import embedded_platform
 from support.run_world import TENANT, World
@@ -572,6 +572,23 @@ def test_files_that_are_gone_are_found_without_patience(world: World) -> None:
         ]
 
 
+@contextlib.contextmanager
+def counted_scans(platform: Platform) -> Iterator[list[str]]:
+    """Yield a list that has an entry for each page of a scan."""
+    events = platform.clients.dynamodb.meta.events
+    pages: list[str] = []
+
+    def note_page(params: Any, **_: Any) -> None:
+        start = params.get("ExclusiveStartKey", {"pk": {"S": ""}})
+        pages.append(start["pk"]["S"])
+
+    events.register("provide-client-params.dynamodb.Scan", note_page)
+    try:
+        yield pages
+    finally:
+        events.unregister("provide-client-params.dynamodb.Scan", note_page)
+
+
 def test_a_look_that_is_cut_short_goes_on_where_it_stopped(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -587,37 +604,23 @@ def test_a_look_that_is_cut_short_goes_on_where_it_stopped(
     ]
     metrics = Counted()
     platform = replace(world.platform, metrics=metrics)
-    events = platform.clients.dynamodb.meta.events
-    pages: list[str] = []
-
-    def note_page(params: Any, **_: Any) -> None:
-        start = (
-            params["ExclusiveStartKey"]["pk"]["S"]
-            if "ExclusiveStartKey" in params
-            else ""
-        )
-        pages.append(start)
-
-    def second_page_asked_for(first: int) -> float:
-        return 100.0 if len(pages) > first else 0.0
-
     memory = ExaminationMemory()
     parts = []
     broken = []
-    with stored(world, locks):
-        events.register("provide-client-params.dynamodb.Scan", note_page)
-        try:
-            for _ in range(8):
-                # The time is up when a second page is asked for.
-                seconds = partial(second_page_asked_for, len(pages) + 1)
-                deadline = Deadline.after(60, seconds)
-                occasion = Occasion(platform, utc_now(), deadline)
-                broken.append(report_broken(occasion, memory))
-                parts.append(memory.part)
-                if memory.is_complete:
-                    break
-        finally:
-            events.unregister("provide-client-params.dynamodb.Scan", note_page)
+    with stored(world, locks), counted_scans(platform) as pages:
+
+        def second_page_asked_for(first: int) -> float:
+            return 100.0 if len(pages) > first else 0.0
+
+        for _ in range(8):
+            # The time is up when a second page is asked for.
+            seconds = partial(second_page_asked_for, len(pages) + 1)
+            deadline = Deadline.after(60, seconds)
+            occasion = Occasion(platform, utc_now(), deadline)
+            broken.append(report_broken(occasion, memory))
+            parts.append(memory.part)
+            if memory.is_complete:
+                break
     assert memory.is_complete
     assert len(set(parts)) == 1
     assert sum(broken) == 9

@@ -20,7 +20,8 @@ def document(*rules: Any, **changes: Any) -> dict[str, Any]:
     return config_document(pricing={"rules": list(rules)}, **changes)
 
 
-def test_every_fault_of_the_new_fields_is_named_at_once() -> None:
+def config_of_many_faults() -> dict[str, Any]:
+    """Return a config with faults in rules, stock, and missing SKUs."""
     vendor = vendor_document(
         duplicate_skus="merge", stock={"pct": 101, "cap": -1, "caps": 1}
     )
@@ -51,7 +52,11 @@ def test_every_fault_of_the_new_fields_is_named_at_once() -> None:
         },
     )
     faulty["vendors"] = [vendor]
-    faults = faults_of(faulty)
+    return faulty
+
+
+def test_every_fault_of_the_new_fields_is_named_at_once() -> None:
+    faults = faults_of(config_of_many_faults())
     assert list(faults) == [
         "vendors.0.duplicate_skus",
         "vendors.0.stock.pct",

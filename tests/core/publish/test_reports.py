@@ -264,11 +264,12 @@ def test_refused_records_are_written_in_pieces_however_large_they_are() -> None:
     assert max(sizes) < 5 << 20
 
 
-def test_the_summary_counts_valid_rows_of_every_vendor_of_the_run() -> None:
+def summary_of_two_vendors() -> dict[str, Any]:
+    """Return the summary of a run whose first vendor has one valid row of two."""
     findings = replace(
         ran(feed("A,1,2", "B,x,2")), vendor_ids=["v0", "absent"], vendor_count=4
     )
-    summary = json.loads(
+    summary: dict[str, Any] = json.loads(
         run_summary_json(
             run_context(config_version=3, attempt=2),
             findings,
@@ -278,7 +279,11 @@ def test_the_summary_counts_valid_rows_of_every_vendor_of_the_run() -> None:
             completed_at=datetime(2026, 3, 1, 12, 0, 5, tzinfo=UTC),
         )
     )
+    return summary
 
+
+def test_the_summary_counts_valid_rows_of_every_vendor_of_the_run() -> None:
+    summary = summary_of_two_vendors()
     assert summary == {
         "engine_version": metadata.version("relay-inventory"),
         "run_id": RUN_ID,

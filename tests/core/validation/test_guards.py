@@ -357,48 +357,6 @@ def expected(
     ]
     common = [sku for sku in sorted(before) if sku in after]
     stocked = [sku for sku in common if before[sku].quantity > 0]
-
-    def price(sku: str) -> dict[str, Any]:
-        was, now = (f"{feed[sku].cents / 100:.2f}" for feed in (before, after))
-        return {"sku": sku, "before": was, "after": now}
-
-    def result(
-        guard: str,
-        hits: list[dict[str, Any]],
-        of: int,
-        limit: str,
-        *,
-        least: int = 1,
-        **more: str,
-    ) -> dict[str, Any]:
-        share = Decimal(len(hits)) / of if of else Decimal(0)
-        value = share.quantize(Decimal("0.0001"), ROUND_HALF_UP)
-        return {
-            "guard": guard,
-            **more,
-            "tripped": len(hits) >= least
-            and Decimal(len(hits)) > Decimal(limit) * of,
-            "value": str(value),
-            "limit": limit,
-            "count": len(hits),
-            "of": of,
-            "examples": hits[:5],
-        }
-
-    def moved(low: str | None, high: str | None) -> list[dict[str, Any]]:
-        return [
-            price(sku)
-            for sku in common
-            if (
-                low is not None
-                and after[sku].cents < before[sku].cents * Decimal(low)
-            )
-            or (
-                high is not None
-                and after[sku].cents > before[sku].cents * Decimal(high)
-            )
-        ]
-
     gone = [
         {**price_of(before, sku), "after": None}
         for sku in counted
@@ -409,35 +367,70 @@ def expected(
         for sku in stocked
         if after[sku].quantity == 0
     ]
-    results = [result("skus_removed", gone, len(counted), "0.50")]
+    results = [expected_result("skus_removed", gone, len(counted), "0.50")]
     if len(stocked) >= 10:
-        results.append(result("out_of_stock", out, len(stocked), "0.50"))
-    results.append(
-        result("price_drop", moved("0.5", None), len(common), "0.01", least=5)
-    )
-    results.append(
-        result("price_rise", moved(None, "2"), len(common), "0.01", least=5)
-    )
-    if len(common) >= 10:
         results.append(
-            result(
-                "price_level",
-                moved("0.80", None),
-                len(common),
-                "0.5",
-                side="low",
-            )
+            expected_result("out_of_stock", out, len(stocked), "0.50")
         )
+    # A price's guard, the share of it that is too low, too high, and its limit.
+    moves = [
+        ("price_drop", "0.5", None, "0.01", {"least": 5}),
+        ("price_rise", None, "2", "0.01", {"least": 5}),
+    ]
+    if len(common) >= 10:
+        moves += [
+            ("price_level", "0.80", None, "0.5", {"side": "low"}),
+            ("price_level", None, "1.25", "0.5", {"side": "high"}),
+        ]
+    for guard, low, high, limit, options in moves:
+        hits = moved_prices(before, after, low, high)
         results.append(
-            result(
-                "price_level",
-                moved(None, "1.25"),
-                len(common),
-                "0.5",
-                side="high",
-            )
+            expected_result(guard, hits, len(common), limit, **options)
         )
     return results
+
+
+def expected_result(
+    guard: str,
+    hits: list[dict[str, Any]],
+    of: int,
+    limit: str,
+    *,
+    least: int = 1,
+    **details: str,
+) -> dict[str, Any]:
+    """Return the result of a guard that so many SKUs offend."""
+    share = Decimal(len(hits)) / of if of else Decimal(0)
+    value = share.quantize(Decimal("0.0001"), ROUND_HALF_UP)
+    return {
+        "guard": guard,
+        **details,
+        "tripped": len(hits) >= least
+        and Decimal(len(hits)) > Decimal(limit) * of,
+        "value": str(value),
+        "limit": limit,
+        "count": len(hits),
+        "of": of,
+        "examples": hits[:5],
+    }
+
+
+def moved_prices(
+    before: Feed, after: Feed, low: str | None, high: str | None
+) -> list[dict[str, Any]]:
+    """Return the prices under a share of the published one, or over it."""
+    moved = []
+    for sku in sorted(before):
+        if sku not in after:
+            continue
+        was = before[sku].cents
+        now = after[sku].cents
+        is_low = low is not None and now < was * Decimal(low)
+        is_high = high is not None and now > was * Decimal(high)
+        if is_low or is_high:
+            prices = {"before": f"{was / 100:.2f}", "after": f"{now / 100:.2f}"}
+            moved.append({"sku": sku, **prices})
+    return moved
 
 
 def price_of(feed: Feed, sku: str) -> dict[str, Any]:

@@ -46,12 +46,8 @@ def daemon_and_transfer_die_in_a_pull(relay: Installation) -> str:
         over.set()
         server.answers["/feed.csv"] = file(feed)
         relay.start(CODE, DAEMON)
-        # The death counts as a failure of the pull, which would wait for its next turn.
-        wait_for(
-            "the death is counted",
-            lambda: _pull_of(relay, tenant)["failures"] == 1,
-            within=LEASE.total_seconds() + 60,
-        )
+        _wait_for_the_death(relay, tenant)
+        assert _pull_of(relay, tenant)["failures"] == 1
         away = relay.proxy.add(
             Action.FAIL, "s3", "CopyObject", containing=f"/tenants/{tenant}/"
         )
@@ -59,22 +55,28 @@ def daemon_and_transfer_die_in_a_pull(relay: Installation) -> str:
         assert relay.http.post(path).status_code == 202
         away.wait_for_hits(1, 60)
         away.release()
-        standing = wait_for(
+        wait_for(
             "the file is pulled",
-            lambda: (
-                _pull_of(relay, tenant)
-                if _pull_of(relay, tenant)["last_success_at"]
-                else None
-            ),
+            lambda: _pull_of(relay, tenant)["last_success_at"],
             within=LEASE.total_seconds() + 60,
         )
+        pull = _pull_of(relay, tenant)
     prefix = f"tenants/{tenant}/inbound/{vendor}/pulled/"
     (upload,) = relay.aws.objects.list_objects(prefix)
     assert relay.aws.objects.read(upload.key) == feed
     assert relay.aws.objects.list_objects(f"published/{tenant}/pulls/") == []
-    assert (standing["failures"], standing["last_error"]) == (0, None)
+    assert (pull["failures"], pull["last_error"]) == (0, None)
     everything_settled(relay)
     return f"one upload, {upload.size:,} bytes, whole; nothing is left where files are staged"
+
+
+def _wait_for_the_death(relay: Installation, tenant: str) -> None:
+    """Wait until a death counts as a failure of the pull, which would wait for its next turn."""
+    wait_for(
+        "the death is counted",
+        lambda: _pull_of(relay, tenant)["last_error"],
+        within=LEASE.total_seconds() + 60,
+    )
 
 
 @scenario("39", seconds=200)
@@ -105,12 +107,7 @@ def daemon_dies_between_deltas_of_an_hour(relay: Installation) -> str:
         relay.kill(DAEMON, CODE)
         file_count = len(objects.list_objects(prefix))
         relay.start(CODE, DAEMON)
-        # The death counts as a failure of the pull, which would wait for its next turn.
-        wait_for(
-            "the death is counted",
-            lambda: _pull_of(relay, tenant)["last_error"],
-            within=LEASE.total_seconds() + 60,
-        )
+        _wait_for_the_death(relay, tenant)
         path = f"/v1/tenants/{tenant}/vendors/{vendor}/pull"
         assert relay.http.post(path).status_code == 202
         files = wait_for(

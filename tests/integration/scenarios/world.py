@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from integration.fault_rules import Action
+from collections.abc import Mapping
+
+from integration.fault_rules import Action, Rule
 from integration.installation import (
     MAX_ATTEMPTS,
     RUN_SECONDS,
@@ -38,20 +40,17 @@ def s3_throttles_twice(relay: Installation) -> str:
     return "SUCCEEDED, attempt 1"
 
 
-@scenario("12", seconds=70)
-def services_fail_for_a_while(relay: Installation) -> str:
-    """DynamoDB throttles twice, S3 fails through one attempt, hangs, hangs up: all SUCCEEDED."""
-    tenants = {
-        word: relay.new_tenant(word)
-        for word in ("ddb", "fails", "hangs", "drops")
-    }
+def _failing_services(
+    relay: Installation, tenants: Mapping[str, str]
+) -> list[Rule]:
+    """Have the proxy fail calls for each of the tenants in its own way."""
 
     def on(word: str) -> str:
         return f"/tenants/{tenants[word]}/"
 
     add = relay.proxy.add
     writes = ("UpdateItem", "TransactWriteItems")
-    rules = [
+    return [
         add(
             Action.THROTTLE,
             "dynamodb",
@@ -59,7 +58,7 @@ def services_fail_for_a_while(relay: Installation) -> str:
             containing=(tenants["ddb"], "RUNNING"),
             times=2,
         ),
-        # of one vendor: copies go side by side, and would share the failures out among them
+        # Of one vendor: copies go side by side, and would share the failures out among them.
         add(
             Action.FAIL,
             "s3",
@@ -82,6 +81,17 @@ def services_fail_for_a_while(relay: Installation) -> str:
             times=2,
         ),
     ]
+
+
+@scenario("12", seconds=70)
+def services_fail_for_a_while(relay: Installation) -> str:
+    """DynamoDB throttles twice, S3 fails through one attempt, hangs, hangs up: all SUCCEEDED."""
+    tenants = {
+        word: relay.new_tenant(word)
+        for word in ("ddb", "fails", "hangs", "drops")
+    }
+
+    rules = _failing_services(relay, tenants)
     runs = {word: relay.post(tenant) for word, tenant in tenants.items()}
     attempts = {}
     for word, run_id in runs.items():
