@@ -71,12 +71,12 @@ def main() -> int:
         callers.warm_up()
         repeated = publish(platform, *_repeated(chosen.rows))
         usual = publish(platform, *_usual(chosen.rows, folder))
-        first, *rest = _skus(platform, usual, chosen.skus + 1)
+        first, *skus = _skus(platform, usual, chosen.skus + 1)
         # The engine is loaded with it.
         measure(stack, _asked(usual, first), callers)
-        harms = [measure(stack, _asked(usual, sku), callers) for sku in rest]
-        most = measure(stack, _asked(repeated, _SAME), callers)
-    return _told(chosen.rows, harms, most)
+        harms = [measure(stack, _asked(usual, sku), callers) for sku in skus]
+        longest = measure(stack, _asked(repeated, _SAME), callers)
+    return _told(chosen.rows, harms, longest)
 
 
 def _told(rows: int, harms: Sequence[Harm], most: Harm) -> int:
@@ -124,7 +124,7 @@ def _row(name: str, harms: Sequence[Harm]) -> tuple[str, ...]:
     slowest = max(h.slowest_seconds for h in harms)
     return (
         name,
-        *(f"{each:.2f}" for each in figures),
+        *(f"{figure:.2f}" for figure in figures),
         f"{growth:.1f}",
         f"{slowest:.2f}",
     )

@@ -137,8 +137,8 @@ class Tenants:
             f"tenants/{tenant_id}/inbound/vendor/feed.csv", _UPLOAD
         )
         self._publish(tenant_id)
-        made = self._admin.post(f"{place}/api-keys").raise_for_status()
-        return _client(self.url, made.json()["api_key"])
+        key = self._admin.post(f"{place}/api-keys").raise_for_status()
+        return _client(self.url, key.json()["api_key"])
 
     def _publish(self, tenant_id: str) -> None:
         run = self._admin.post("/v1/runs", json={"tenant_id": tenant_id})
@@ -168,20 +168,20 @@ def _client(url: str, key: str | None = None) -> httpx.Client:
 @contextmanager
 def asking(client: httpx.Client, path: str) -> Iterator[list[float]]:
     """Ask for a path without a pause; yield the seconds that each answer took."""
-    taken: list[float] = []
+    waits: list[float] = []
     is_over = threading.Event()
 
     def ask() -> None:
         while not is_over.is_set():
             began = time.perf_counter()
             client.get(path)
-            taken.append(time.perf_counter() - began)
+            waits.append(time.perf_counter() - began)
             is_over.wait(0.1)
 
     thread = threading.Thread(target=ask)
     thread.start()
     try:
-        yield taken
+        yield waits
     finally:
         is_over.set()
         thread.join()
@@ -213,12 +213,12 @@ def sign_in_forms(tenants: Tenants) -> Goal:
     def send(_: int) -> int:
         return tenants.anybody.post("/app/sign-in", content=body).status_code
 
-    with asking(tenants.by_key(CALM), "/v1/health") as taken:
+    with asking(tenants.by_key(CALM), "/v1/health") as waits:
         at_once(FORMS, FORMS_AT_ONCE, send)
     return Goal(
         f"health beside {FORMS} sign-in forms of 1 MiB, worst",
         MAX_HEALTH_SECONDS,
-        max(taken),
+        max(waits),
         "s",
     )
 
@@ -282,12 +282,12 @@ def requests_over_links(tenants: Tenants) -> Goal:
     def send(number: int) -> int:
         return tenants.anybody.get(paths[number % len(paths)]).status_code
 
-    with asking(tenants.by_key(CALM), f"/v1/tenants/{CALM}") as taken:
+    with asking(tenants.by_key(CALM), f"/v1/tenants/{CALM}") as waits:
         at_once(REQUESTS, REQUESTS, send)
     return Goal(
         f"another tenant's GET beside {REQUESTS} requests over one tenant's links, worst",
         MAX_SECONDS,
-        max(taken),
+        max(waits),
         "s",
     )
 

@@ -42,8 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     }
     _prepare(folders, Shape(rows=chosen.rows), chosen.folder / "before")
     entrants = [
-        Entrant(name, "engine_with_baseline", each)
-        for name, each in folders.items()
+        Entrant(name, "engine_with_baseline", folder)
+        for name, folder in folders.items()
     ]
     samples = interleave(entrants, chosen.rounds, chosen.folder, tell)
     print("\n" + tables.variants(samples, base=NEITHER), flush=True)

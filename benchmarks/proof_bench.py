@@ -69,8 +69,8 @@ def main() -> int:
         examined, examined_cpu, mib = _examine(platform)
         served = cpu_seconds(stack, MOTO) - served
     # The command's start is the same for all sizes.
-    each = max(verified - began_at, 0) / max(chosen.runs - 1, 1)
-    proved = began_at + each * (RUNS - 1)
+    per_run = max(verified - began_at, 0) / max(chosen.runs - 1, 1)
+    proved = began_at + per_run * (RUNS - 1)
     size = chosen.tenants / TENANTS
     print(f"{tables.machine()}\n")
     header = (
@@ -82,7 +82,7 @@ def main() -> int:
         "AWS's CPU s",
         "MiB",
     )
-    more = f"{examined_cpu:.1f}", f"{served:.1f}", f"{mib:.0f}"
+    figures = f"{examined_cpu:.1f}", f"{served:.1f}", f"{mib:.0f}"
     rows = [
         (
             "verify --newest",
@@ -107,7 +107,7 @@ def main() -> int:
             f"{chosen.tenants * EVERY:,} records",
             f"{examined:.1f}",
             f"{examined / size:.0f}",
-            *more,
+            *figures,
         ),
     ]
     print(tables.table(header, rows))
@@ -162,15 +162,15 @@ def _verify(url: str, runs: int) -> tuple[float, float]:
     environment = {**os.environ, "RELAY_API_URL": url, "RELAY_API_KEY": KEY}
     began = time.perf_counter()
     before = os.times()
-    done = subprocess.run(
+    process = subprocess.run(
         command, env=environment, capture_output=True, text=True, check=True
     )
     seconds = time.perf_counter() - began
     after = os.times()
     cpu = after.children_user + after.children_system
     cpu -= before.children_user + before.children_system
-    if json.loads(done.stdout)["different"]:
-        raise RuntimeError(done.stdout)
+    if json.loads(process.stdout)["different"]:
+        raise RuntimeError(process.stdout)
     return seconds, cpu
 
 
@@ -193,14 +193,14 @@ def _fill(platform: Platform, tenants: int) -> None:
     sha256 = hashlib.sha256(data).hexdigest()
     feeds = (
         FeedPointer(
-            each.tenant_id,
-            (Publication(each.run_id, key, sha256, now, now, 1),),
+            record.tenant_id,
+            (Publication(record.run_id, key, sha256, now, now, 1),),
             revision=1,
         )
-        for each in records[:tenants]
+        for record in records[:tenants]
     )
     platform.database.runs.write_all(
-        {"PutRequest": {"Item": feed_item(each)}} for each in feeds
+        {"PutRequest": {"Item": feed_item(feed)}} for feed in feeds
     )
 
 
@@ -251,10 +251,10 @@ def _examine(platform: Platform) -> tuple[float, float, float]:
 
 
 def _mib(name: str) -> float:
-    found = re.search(
+    match = re.search(
         rf"{name}:\s+(\d+)", Path("/proc/self/status").read_text("ascii")
     )
-    return int(found[1]) / 1024 if found else 0.0
+    return int(match[1]) / 1024 if match else 0.0
 
 
 if __name__ == "__main__":

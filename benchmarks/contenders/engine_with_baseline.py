@@ -16,10 +16,10 @@ def run(folder: Path, out: Path) -> None:
     Raises:
         RuntimeError: the run failed, or was held.
     """
-    more = (
+    options = (
         [f"--overrides={folder / OVERRIDES}"]
         if (folder / OVERRIDES).exists()
         else []
     )
-    if status_of(folder, out, f"--baseline={folder / BASELINE}", *more):
+    if status_of(folder, out, f"--baseline={folder / BASELINE}", *options):
         raise RuntimeError(f"the run of {folder} failed")

@@ -38,10 +38,12 @@ def run(folder: Path, out: Path) -> None:
     for place, vendor_id in enumerate(vendors):
         rows = _typed(folder, vendor_id).collect(engine="streaming")
         rejects += rejects_of(vendor_id, rows.filter(pl.col("faults") != ""))
-        kept = (
+        valid = (
             rows.lazy().filter(pl.col("faults") == "").drop("faults", *HEADERS)
         )
-        good = kept.sort("sku", maintain_order=True).collect(engine="streaming")
+        good = valid.sort("sku", maintain_order=True).collect(
+            engine="streaming"
+        )
         del rows
         write_normalized(good, vendor_id, out)
         offers.append(good.select(*_KEPT, vendor=pl.lit(place, pl.UInt8)))
@@ -114,10 +116,10 @@ def moment_of(text: pl.Expr) -> pl.Expr:
         .then(spaced + " 00:00:00")
         .otherwise(spaced)
     )
-    read = full.str.to_datetime(
+    moment = full.str.to_datetime(
         "%Y-%m-%d %H:%M:%S", time_unit="ms", strict=False
     )
-    return pl.when(text.str.contains(MOMENT)).then(read)
+    return pl.when(text.str.contains(MOMENT)).then(moment)
 
 
 def _faults(text: dict[str, pl.Expr]) -> pl.Expr:

@@ -186,9 +186,7 @@ def search(model: Model, max_states: int = 4_000_000) -> Found:
             result.broken.append(f"more than {max_states} states")
             break
     else:
-        at_rest = [
-            number for state, number in ids.items() if _is_at_rest(runs, state)
-        ]
+        at_rest = [n for state, n in ids.items() if _is_at_rest(runs, state)]
         stuck = _cannot_rest(len(ids), sources, targets, at_rest)
         result.broken += [
             f"it cannot come to rest after {_way(ways, state_number)}"

@@ -98,75 +98,14 @@ def furnish(estate: Estate, tenant_id: str) -> None:
     """Give a tenant all that one can have."""
     platform = estate.platform
     world = World(estate.platform, estate.instance, tenant_id)
-    pull = {"url": "https://files.example.com/stock.csv"}
-    prefix = f"tenants/{tenant_id}/inbound/"
-    names = {"type": "s3", "s3_prefix": f"tenants/{tenant_id}/names/"}
-    part = part_document(
-        "names",
-        ["title"],
-        inbound={**names, "pull": pull},
-        required=False,
-        unmatched=None,
-    )
-    vendor = vendor_document(
-        inbound={"type": "s3", "s3_prefix": prefix, "pull": pull},
-        parts=[part],
-    )
-    triggers = {
-        "schedule": {"cron": "0 6 * * *"},
-        "on_upload": {"quiet_seconds": 0},
-    }
-    for currency in ("USD", "EUR", "USD"):
-        world.store_config(
-            vendor,
-            tenant_id=tenant_id,
-            default_currency=currency,
-            triggers=triggers,
-            deliveries=[DELIVERY],
-        )
+    store_configs(world)
     api = ApiWorld(platform)
     api.issue_key(tenant_id)
     sign_in(platform, tenant_id)
     platform.links.count_upload(tenant_id, "0" * 16, "event", utc_now())
-    hook = {"url": "https://shop.example.com/hooks", "events": ["run.failed"]}
-    assert (
-        api.client.post(
-            f"/v1/tenants/{tenant_id}/webhooks", json=hook
-        ).status_code
-        == 201
-    )
-    for query in ("", "?part_id=names"):
-        response = api.client.post(
-            f"/v1/tenants/{tenant_id}/vendors/vendor_1/pull{query}"
-        )
-        assert response.status_code == 202
-    platform.objects.put(f"{names['s3_prefix']}a.csv", b"sku,title\nA-1,Lamp\n")
-    order = {"vendor_id": "vendor_1", "file_name": "stock.csv"}
-    assert (
-        api.client.post(
-            f"/v1/tenants/{tenant_id}/uploads", json=order
-        ).status_code
-        == 201
-    )
-    overrides = {"overrides": [{"sku": "A-1", "price": "9.99"}]}
-    put = api.client.post(
-        f"/v1/tenants/{tenant_id}/overrides:put", json=overrides
-    )
-    assert put.status_code == 200
+    order_everything(api, tenant_id)
     run_ids = estate.run_ids.setdefault(tenant_id, [])
-    upload(platform, tenant_id)
-    for file in (feed("A-1,5,10.00"), b"\xff"):
-        platform.objects.put(f"tenants/{tenant_id}/inbound/feed.csv", file)
-        run_id = str(uuid.uuid4())
-        run_ids.append(run_id)
-        key = Idempotency(f"{tenant_id}-{run_id}", "body")
-        platform.ledger.reserve(
-            NewRun(run_id=run_id, tenant_id=tenant_id), key, 100
-        )
-        platform.runs.beat(run_id, 1)
-        world.dispatch(run_id=run_id)
-        run_ids.append(world.execute(run_id=run_id).run_id)
-    run_ids.append(world.execute(None).run_id)  # by hand
+    run_ids += execute_runs(world)
     # A delivery waits, and so does the plan of another.
     path = f"/v1/tenants/{tenant_id}/deliveries/marketplace/send"
     assert api.client.post(path).status_code == 202
@@ -185,6 +124,79 @@ def furnish(estate: Estate, tenant_id: str) -> None:
     )
     report_publications(on)
     judge_freshness(on, scheduled_feeds(platform))
+
+
+def store_configs(world: World) -> None:
+    """Store three versions of a config with a pull, a part, triggers, and a delivery."""
+    tenant_id = world.tenant_id
+    pull = {"url": "https://files.example.com/stock.csv"}
+    names = {"type": "s3", "s3_prefix": f"tenants/{tenant_id}/names/"}
+    part = part_document(
+        "names",
+        ["title"],
+        inbound={**names, "pull": pull},
+        required=False,
+        unmatched=None,
+    )
+    prefix = f"tenants/{tenant_id}/inbound/"
+    vendor = vendor_document(
+        inbound={"type": "s3", "s3_prefix": prefix, "pull": pull},
+        parts=[part],
+    )
+    triggers = {
+        "schedule": {"cron": "0 6 * * *"},
+        "on_upload": {"quiet_seconds": 0},
+    }
+    for currency in ("USD", "EUR", "USD"):
+        world.store_config(
+            vendor,
+            tenant_id=tenant_id,
+            default_currency=currency,
+            triggers=triggers,
+            deliveries=[DELIVERY],
+        )
+    world.platform.objects.put(
+        f"{names['s3_prefix']}a.csv", b"sku,title\nA-1,Lamp\n"
+    )
+
+
+def order_everything(api: ApiWorld, tenant_id: str) -> None:
+    """Make a webhook, request pulls and an upload, and put an override."""
+    tenant = f"/v1/tenants/{tenant_id}"
+    hook = {"url": "https://shop.example.com/hooks", "events": ["run.failed"]}
+    created = api.client.post(f"{tenant}/webhooks", json=hook)
+    assert created.status_code == 201
+    for query in ("", "?part_id=names"):
+        response = api.client.post(f"{tenant}/vendors/vendor_1/pull{query}")
+        assert response.status_code == 202
+    order = {"vendor_id": "vendor_1", "file_name": "stock.csv"}
+    upload = api.client.post(f"{tenant}/uploads", json=order)
+    assert upload.status_code == 201
+    overrides = {"overrides": [{"sku": "A-1", "price": "9.99"}]}
+    put = api.client.post(f"{tenant}/overrides:put", json=overrides)
+    assert put.status_code == 200
+
+
+def execute_runs(world: World) -> list[str]:
+    """Execute a good run, a bad one, and one by hand; return the IDs of all of them."""
+    platform = world.platform
+    tenant_id = world.tenant_id
+    run_ids = []
+    upload(platform, tenant_id)
+    for file in (feed("A-1,5,10.00"), b"\xff"):
+        platform.objects.put(f"tenants/{tenant_id}/inbound/feed.csv", file)
+        run_id = str(uuid.uuid4())
+        run_ids.append(run_id)
+        key = Idempotency(f"{tenant_id}-{run_id}", "body")
+        platform.ledger.reserve(
+            NewRun(run_id=run_id, tenant_id=tenant_id), key, 100
+        )
+        platform.runs.beat(run_id, 1)
+        world.dispatch(run_id=run_id)
+        run_ids.append(world.execute(run_id=run_id).run_id)
+    # A run by hand has no ID of ours before it executes.
+    run_ids.append(world.execute(None).run_id)
+    return run_ids
 
 
 def sign_in(platform: Platform, tenant_id: str) -> None:

@@ -174,6 +174,39 @@ def nasty_tenants(draw: Draw) -> NastyTenant:
     return NastyTenant(document, feeds, sku_maps, moment.replace(tzinfo=UTC))
 
 
+def pricing_of(draw: Draw, vendors: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "base_margin_pct": one_of(
+            draw, ("0", "0.20", "0.333333", "1", "100", "0.000001")
+        ),
+        "min_price": one_of(
+            draw, ("0", "0", "25.00", "0.0001", "9.995", "12.3456")
+        ),
+        "shipping_handling_flat": one_of(
+            draw, ("0", "9.99", "0.0001", "4.5555")
+        ),
+        "map_policy": {"enforce": draw(st.booleans())},
+        "rules": draw(price_rules([vendor["vendor_id"] for vendor in vendors])),
+        "rounding": {
+            "mode": one_of(draw, ("nearest", "up", "down")),
+            "increment": one_of(
+                draw,
+                (
+                    "0.01",
+                    "0.99",
+                    "0.05",
+                    "1",
+                    "0.0001",
+                    "0.0003",
+                    "5",
+                    "0.25",
+                    "123456",
+                ),
+            ),
+        },
+    }
+
+
 @st.composite
 def settings_of(draw: Draw, vendors: list[dict[str, Any]]) -> dict[str, Any]:
     best_offer: dict[str, Any] = {
@@ -189,38 +222,7 @@ def settings_of(draw: Draw, vendors: list[dict[str, Any]]) -> dict[str, Any]:
         "timezone": one_of(draw, ZONES),
         "default_currency": "USD",
         "vendors": vendors,
-        "pricing": {
-            "base_margin_pct": one_of(
-                draw, ("0", "0.20", "0.333333", "1", "100", "0.000001")
-            ),
-            "min_price": one_of(
-                draw, ("0", "0", "25.00", "0.0001", "9.995", "12.3456")
-            ),
-            "shipping_handling_flat": one_of(
-                draw, ("0", "9.99", "0.0001", "4.5555")
-            ),
-            "map_policy": {"enforce": draw(st.booleans())},
-            "rules": draw(
-                price_rules([vendor["vendor_id"] for vendor in vendors])
-            ),
-            "rounding": {
-                "mode": one_of(draw, ("nearest", "up", "down")),
-                "increment": one_of(
-                    draw,
-                    (
-                        "0.01",
-                        "0.99",
-                        "0.05",
-                        "1",
-                        "0.0001",
-                        "0.0003",
-                        "5",
-                        "0.25",
-                        "123456",
-                    ),
-                ),
-            },
-        },
+        "pricing": pricing_of(draw, vendors),
         "stock": draw(stocks()) if seldom(draw, 5) else None,
         "merge": {"strategy": "best_offer", "best_offer": best_offer},
         "output": draw(outputs()),

@@ -58,7 +58,7 @@ class Outcome:
     left_out: list[str] = field(default_factory=list)
 
 
-def read(  # noqa: C901 - one rule after the other
+def read(
     file: File, gives: tuple[str, ...], deleted: dict[str, Any] | None
 ) -> None:
     """Read a file's records, and judge each."""
@@ -70,14 +70,11 @@ def read(  # noqa: C901 - one rule after the other
         if not any(cell.strip() for cell in record):
             continue
         by_header = dict(zip(header, record, strict=False))
-        if deleted is not None and deleted["column"] in header:
-            cell = by_header.get(deleted["column"], "").strip()
-            words = [word.casefold() for word in deleted["is"]]
-            if cell.casefold() in words:
-                file.skipped += 1
-                if by_header.get("sku", "").strip():
-                    file.deleted.append(by_header["sku"].strip())
-                continue
+        if deletes(by_header, header, deleted):
+            file.skipped += 1
+            if by_header.get("sku", "").strip():
+                file.deleted.append(by_header["sku"].strip())
+            continue
         file.total += 1
         row = Row(file.name, number, {})
         if len(record) != len(header):
@@ -87,22 +84,8 @@ def read(  # noqa: C901 - one rule after the other
         codes = set()
         for column in COLUMNS:
             cell = by_header.get(column, "").strip() if column in gives else ""
-            value: Any = cell or None
-            if column == "quantity_available":
-                if column not in gives:
-                    value = 0
-                elif value is None:
-                    codes.add("missing_quantity")
-                elif cell.isdigit():
-                    value = int(cell)
-                else:
-                    codes.add("invalid_quantity")
-            if column == "cost" and value is not None:
-                if cell.isdigit():
-                    value = f"{int(cell)}.00"
-                else:
-                    codes.add("invalid_decimal")
-            row.cells[column] = value
+            row.cells[column], code = cell_value(column, cell, gives)
+            codes |= {code} - {None}
         row.own_sku = row.cells["sku"] or ""
         if not row.own_sku:
             codes.add("missing_sku")
@@ -110,6 +93,35 @@ def read(  # noqa: C901 - one rule after the other
             file.refused.append((row, ";".join(sorted(codes))))
         else:
             file.rows.append(row)
+
+
+def deletes(
+    by_header: dict[str, str], header: list[str], deleted: dict[str, Any] | None
+) -> bool:
+    """Return True if a record of changes deletes its SKU."""
+    if deleted is None or deleted["column"] not in header:
+        return False
+    cell = by_header.get(deleted["column"], "").strip()
+    return cell.casefold() in [word.casefold() for word in deleted["is"]]
+
+
+def cell_value(
+    column: str, cell: str, gives: tuple[str, ...]
+) -> tuple[Any, str | None]:
+    """Return a cell's value, and the code of what is wrong with the cell."""
+    if column == "quantity_available":
+        if column not in gives:
+            return 0, None
+        if not cell:
+            return None, "missing_quantity"
+        if not cell.isdigit():
+            return cell, "invalid_quantity"
+        return int(cell), None
+    if column == "cost" and cell:
+        if not cell.isdigit():
+            return cell, "invalid_decimal"
+        return f"{int(cell)}.00", None
+    return cell or None, None
 
 
 def change(files: list[File]) -> None:
@@ -157,7 +169,7 @@ def join_duplicates(
     return staying, refused, len(rows) - len(staying) - len(refused)
 
 
-def combine(  # noqa: C901 - one step after the other
+def combine(
     files: list[File],
     vendor: dict[str, Any],
     sku_map: dict[str, str] | None = None,
@@ -174,25 +186,7 @@ def combine(  # noqa: C901 - one step after the other
     standing: dict[str | None, list[File]] = {}
     for section in sections:
         part_files = [file for file in files if file.part == section["part_id"]]
-        if section["gives"] == "rows":
-            columns = tuple(
-                name for name in COLUMNS if name not in given_columns
-            )
-        else:
-            columns = ("sku", *section["gives"])
-        changes = section.get("changes")
-        for file in part_files:
-            read(file, columns, (changes or {}).get("deleted"))
-            if file.kind == "full" and not file.total:
-                raise TroubleError("no_rows_parsed")
-        change(part_files)
-        if changes:
-            policy = section.get("duplicate_skus", "refuse")
-            for file in part_files:
-                file.rows, refused, file.duplicates = join_duplicates(
-                    file.rows, policy, "own"
-                )
-                file.refused += [(row, "duplicate_sku") for row in refused]
+        read_section(section, part_files, given_columns)
         if part_files:
             standing[section["part_id"]] = part_files
     base_sections = [
@@ -204,43 +198,12 @@ def combine(  # noqa: C901 - one step after the other
         for file in standing.get(section["part_id"], [])
     ]
     base = [row for file in base_files for row in file.rows]
-    unmatched = 0
-    for section in sections:
-        if section["gives"] == "rows" or section["part_id"] not in standing:
-            continue
-        part_files = standing[section["part_id"]]
-        base, lost, figures = give(base, part_files, section)
-        if figures is None:
-            if section.get("required", True):
-                raise TroubleError("no_rows_parsed")
-            outcome.left_out.append(section["part_id"])
-            del standing[section["part_id"]]
-            continue
-        unmatched += lost
-        outcome.parts[section["part_id"]] = figures
-    for row in base:
-        mapped = (sku_map or {}).get(row.cells["sku"])
-        if mapped is not None:
-            if row.cells["vendor_sku"] is None:
-                row.cells["vendor_sku"] = row.cells["sku"]
-            row.cells["sku"] = mapped
+    base, unmatched = give_parts(base, sections, standing, outcome)
+    map_skus(base, sku_map or {})
     if vendor.get("duplicate_skus") == "refuse":
-        base, refused, _ = join_duplicates(base, "refuse", "mapped")
-        for row in refused:
-            file = next(
-                base_file
-                for base_file in base_files
-                if base_file.name == row.file
-            )
-            file.refused.append((row, "duplicate_sku"))
+        base = refuse_duplicates(base, base_files)
     outcome.rows = sorted(base, key=lambda row: row.cells["sku"])
-    for part_files in standing.values():
-        for file in part_files:
-            refused_rows = sorted(file.refused, key=lambda pair: pair[0].number)
-            outcome.refused += [
-                (file.name, row.number, codes) for row, codes in refused_rows
-            ]
-            outcome.total_rows += file.total
+    tell_refused(outcome, standing)
     outcome.base = {
         "read": sum(file.total + file.skipped for file in base_files),
         "skipped": sum(file.skipped for file in base_files),
@@ -256,6 +219,87 @@ def combine(  # noqa: C901 - one step after the other
                 standing[section["part_id"]], section
             )
     return outcome
+
+
+def read_section(
+    section: dict[str, Any], part_files: list[File], given_columns: set[str]
+) -> None:
+    """Read the files of a part, apply its changes, and join its duplicates."""
+    if section["gives"] == "rows":
+        columns = tuple(name for name in COLUMNS if name not in given_columns)
+    else:
+        columns = ("sku", *section["gives"])
+    changes = section.get("changes")
+    for file in part_files:
+        read(file, columns, (changes or {}).get("deleted"))
+        if file.kind == "full" and not file.total:
+            raise TroubleError("no_rows_parsed")
+    change(part_files)
+    if changes:
+        policy = section.get("duplicate_skus", "refuse")
+        for file in part_files:
+            file.rows, refused, file.duplicates = join_duplicates(
+                file.rows, policy, "own"
+            )
+            file.refused += [(row, "duplicate_sku") for row in refused]
+
+
+def give_parts(
+    base: list[Row],
+    sections: list[dict[str, Any]],
+    standing: dict[str | None, list[File]],
+    outcome: Outcome,
+) -> tuple[list[Row], int]:
+    """Return the base rows with the parts' columns, and how many rows have no match."""
+    unmatched = 0
+    for section in sections:
+        if section["gives"] == "rows" or section["part_id"] not in standing:
+            continue
+        part_files = standing[section["part_id"]]
+        base, lost, figures = give(base, part_files, section)
+        if figures is None:
+            if section.get("required", True):
+                raise TroubleError("no_rows_parsed")
+            outcome.left_out.append(section["part_id"])
+            del standing[section["part_id"]]
+            continue
+        unmatched += lost
+        outcome.parts[section["part_id"]] = figures
+    return base, unmatched
+
+
+def map_skus(base: list[Row], sku_map: dict[str, str]) -> None:
+    """Give the rows the merchant's SKUs."""
+    for row in base:
+        mapped = sku_map.get(row.cells["sku"])
+        if mapped is not None:
+            if row.cells["vendor_sku"] is None:
+                row.cells["vendor_sku"] = row.cells["sku"]
+            row.cells["sku"] = mapped
+
+
+def refuse_duplicates(base: list[Row], base_files: list[File]) -> list[Row]:
+    """Return the rows whose SKU no other row has; refuse the others."""
+    base, refused, _ = join_duplicates(base, "refuse", "mapped")
+    for row in refused:
+        file = next(
+            base_file for base_file in base_files if base_file.name == row.file
+        )
+        file.refused.append((row, "duplicate_sku"))
+    return base
+
+
+def tell_refused(
+    outcome: Outcome, standing: dict[str | None, list[File]]
+) -> None:
+    """Note the refused rows of each file, and count its rows."""
+    for part_files in standing.values():
+        for file in part_files:
+            refused_rows = sorted(file.refused, key=lambda pair: pair[0].number)
+            outcome.refused += [
+                (file.name, row.number, codes) for row, codes in refused_rows
+            ]
+            outcome.total_rows += file.total
 
 
 def counted(files: list[File], section: dict[str, Any]) -> dict[str, int]:

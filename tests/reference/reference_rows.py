@@ -320,12 +320,7 @@ def read_row(
     result: Vendor,
 ) -> None:
     if len(record) != len(headers):
-        first_cells = [cut(cell) for cell in record[:50]]
-        entry = Entry(
-            "column_count", vendor.vendor_id, number, None, None, first_cells
-        )
-        result.entries.append(entry)
-        result.rejects.append((number, ["column_count"], record))
+        refuse_record(vendor, number, record, result)
         return
     rate = None
     if vendor.currency not in (None, config.default_currency):
@@ -360,3 +355,15 @@ def read_row(
         offer["vendor_sku"] = offer["vendor_sku"] or offer["sku"]
         offer["sku"] = skus[offer["sku"]]
     result.offers.append(offer)
+
+
+def refuse_record(
+    vendor: Any, number: int, record: list[str], result: Vendor
+) -> None:
+    """Refuse a record that has more or fewer cells than the header."""
+    first_cells = [cut(cell) for cell in record[:50]]
+    entry = Entry(
+        "column_count", vendor.vendor_id, number, None, None, first_cells
+    )
+    result.entries.append(entry)
+    result.rejects.append((number, ["column_count"], record))

@@ -83,17 +83,10 @@ def run_engine(
 ) -> EngineRun:
     """Take a run through all its steps; rows go from step to step as work files."""
     present = [v for v in config.vendors if feeds.get(v.vendor_id) is not None]
-    sizes = {name: len(data) for name, data in sku_maps.items()}
     verdict = judge_inputs(
         config,
         config.vendors,
-        {
-            v.vendor_id: VendorInput.of_one(
-                len(feeds[v.vendor_id] or b""),
-                sku_map_size=sizes.get(v.vendor_id),
-            )
-            for v in present
-        },
+        {v.vendor_id: input_of(v, feeds, sku_maps) for v in present},
         requested_at=requested_at,
         locations={
             v.vendor_id: f"feeds of {v.vendor_id}/" for v in config.vendors
@@ -125,6 +118,19 @@ def run_engine(
         tell_merged(config, run, verdict.warnings)
     tell_failure(run)
     return run
+
+
+def input_of(
+    vendor: VendorConfig,
+    feeds: Mapping[str, bytes | None],
+    sku_maps: Mapping[str, bytes],
+) -> VendorInput:
+    """Return the sizes of what a vendor has uploaded."""
+    vendor_id = vendor.vendor_id
+    map_size = len(sku_maps[vendor_id]) if vendor_id in sku_maps else None
+    return VendorInput.of_one(
+        len(feeds[vendor_id] or b""), sku_map_size=map_size
+    )
 
 
 def feed_of(

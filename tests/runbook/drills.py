@@ -610,17 +610,7 @@ def supplier_fails(desk: Desk) -> None:
             (61, "files.example.com", "SECRET_NOT_FOR_HOST"),
             (62, f"127.0.0.1:{server.port}", "an HTML page"),
         ):
-            put = client_command(
-                desk,
-                "secrets",
-                "put",
-                desk.tenant,
-                "north-login",
-                "--host",
-                host,
-                stdin="Basic x",
-            )
-            assert put.returncode == 0, put.stderr
+            put_login(desk, "north-login", host, "Basic x")
             # A changed pull is due at once, and a requested one only every 5 minutes.
             pull["every_minutes"] = minutes
             desk.store(document)
@@ -689,17 +679,7 @@ def server_refuses(desk: Desk) -> None:
             ("files.example.com", "SECRET_NOT_FOR_HOST"),
             (f"127.0.0.1:{server.port}", "does not have this folder"),
         ):
-            put = client_command(
-                desk,
-                "secrets",
-                "put",
-                desk.tenant,
-                "bazaar-login",
-                "--host",
-                host,
-                stdin=PASSWORD,
-            )
-            assert put.returncode == 0, put.stderr
+            put_login(desk, "bazaar-login", host, PASSWORD)
             send_delivery(desk)
             delivery_failed(desk, words)
         output = client_command(desk, "deliveries", "list", desk.tenant).stdout
@@ -775,6 +755,13 @@ def a_tenant_goes(desk: Desk) -> None:
     desk.store()
     desk.upload()
     desk.succeeded()
+
+
+def put_login(desk: Desk, name: str, host: str, value: str) -> None:
+    """Store a secret for a host, as the runbook says."""
+    words = ("secrets", "put", desk.tenant, name, "--host", host)
+    put = client_command(desk, *words, stdin=value)
+    assert put.returncode == 0, put.stderr
 
 
 def highest(desk: Desk, name: str) -> tuple[float, float]:

@@ -79,14 +79,8 @@ def run_in_memory(
         overrides=overrides,
         config_version=config_version,
     )
-    vendor_inputs = {
-        name: VendorInput.of_one(
-            len(data), sku_map_size=len(maps[name]) if name in maps else None
-        )
-        for name, data in feeds.items()
-    }
     values = stages.go_through(
-        vendor_inputs,
+        {name: _input_of(data, maps.get(name)) for name, data in feeds.items()},
         lambda inputs: (
             VendorFeed.of_one(
                 config.vendor(name), feeds[name], f"{name}.csv", maps.get(name)
@@ -104,6 +98,17 @@ def run_in_memory(
         stages.write_state(
             run.keys.state, values.compared, values.normalized, ctx
         )
+    _write_first_files(run, config)
+    return run
+
+
+def _input_of(data: bytes, sku_map: bytes | None) -> VendorInput:
+    map_size = None if sku_map is None else len(sku_map)
+    return VendorInput.of_one(len(data), sku_map_size=map_size)
+
+
+def _write_first_files(run: RunInMemory, config: TenantConfig) -> None:
+    """Write the files that a run writes before its steps."""
     ctx = run_context()
     entries = {
         name: manifest_entry({"status": str(state.status)}, state)
@@ -117,4 +122,3 @@ def run_in_memory(
         run.keys.input_manifest,
         [input_manifest_json(ctx, entries, "2026-03-01T12:00:00Z")],
     )
-    return run

@@ -65,6 +65,37 @@ class PostgresServer:
             connection.close()
 
 
+def _initialize(
+    programs: Path, home: Path, password: str, clients: str
+) -> None:
+    """Make the server's files; ``clients`` is a network that may connect, too."""
+    (home / "password").write_text(password)
+    subprocess.run(
+        [
+            *(
+                str(programs / "initdb"),
+                "--no-sync",
+                "--username",
+                USER,
+                "-D",
+                str(home / "data"),
+            ),
+            *(
+                "--auth",
+                "scram-sha-256",
+                "--pwfile",
+                str(home / "password"),
+            ),
+        ],
+        check=True,
+        stdout=subprocess.DEVNULL,
+        **_identity(home),
+    )
+    if clients:
+        with (home / "data" / "pg_hba.conf").open("a") as rules:
+            rules.write(f"host all all {clients} scram-sha-256\n")
+
+
 @contextmanager
 def running_postgres(
     host: str = HOST, clients: str = ""
@@ -82,32 +113,7 @@ def running_postgres(
     with tempfile.TemporaryDirectory(prefix="relay-pg-") as folder:
         home = Path(folder)
         server = PostgresServer(host, free_port(), secrets.token_hex(16))
-        (home / "password").write_text(server.password)
-        identity = _identity(home)
-        subprocess.run(
-            [
-                *(
-                    str(programs / "initdb"),
-                    "--no-sync",
-                    "--username",
-                    USER,
-                    "-D",
-                    str(home / "data"),
-                ),
-                *(
-                    "--auth",
-                    "scram-sha-256",
-                    "--pwfile",
-                    str(home / "password"),
-                ),
-            ],
-            check=True,
-            stdout=subprocess.DEVNULL,
-            **identity,
-        )
-        if clients:
-            with (home / "data" / "pg_hba.conf").open("a") as rules:
-                rules.write(f"host all all {clients} scram-sha-256\n")
+        _initialize(programs, home, server.password, clients)
         process = subprocess.Popen(
             [
                 *(
@@ -122,7 +128,7 @@ def running_postgres(
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             preexec_fn=_end_with_parent,
-            **identity,
+            **_identity(home),
         )
         try:
             wait_for("PostgreSQL answers", lambda: _answers(server), within=60)

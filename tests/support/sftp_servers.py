@@ -87,13 +87,6 @@ def sftp_server(
     """
     key = host_key or asyncssh.generate_private_key(key_kind)
     server = SftpServer(root, key)
-    options: dict[str, Any] = {}
-    if garble is None:
-        options["sftp_factory"] = lambda channel: _Files(server, channel)
-    else:
-        # A packet's length is readable in front of it, so that a server can lie about it.
-        options["encryption_algs"] = ["aes128-ctr"]
-        options["mac_algs"] = ["hmac-sha2-256-etm@openssh.com"]
     started = threading.Event()
     loop = asyncio.new_event_loop()
     over = asyncio.Event()
@@ -104,7 +97,7 @@ def sftp_server(
             port,
             server_host_keys=[server.host_key],
             server_factory=lambda: _Login(server, garble),
-            **options,
+            **_options(server, garble),
         ) as listener:
             server.port = listener.get_port()
             started.set()
@@ -127,6 +120,16 @@ def sftp_server(
     finally:
         loop.call_soon_threadsafe(over.set)
         thread.join(20)
+
+
+def _options(server: SftpServer, garble: Garbling | None) -> dict[str, Any]:
+    if garble is None:
+        return {"sftp_factory": lambda channel: _Files(server, channel)}
+    # A packet's length is readable in front of it, so that a server can lie about it.
+    return {
+        "encryption_algs": ["aes128-ctr"],
+        "mac_algs": ["hmac-sha2-256-etm@openssh.com"],
+    }
 
 
 class _Login(asyncssh.SSHServer):

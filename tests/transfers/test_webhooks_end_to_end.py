@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from standardwebhooks import Webhook as Verifier
 from standardwebhooks import WebhookVerificationError
 
-from relay_dagster.runs.model import Release
+from relay_dagster.runs.model import Release, RunRecord
 from relay_dagster.transfers.webhook_calls import WebhookClient
 from relay_dagster.transfers.webhook_sender import Sender
 from relay_dagster.webhooks.model import SUBSCRIBABLE
@@ -56,61 +56,53 @@ def told(receiver: Receiver, secret: str) -> list[dict[str, Any]]:
     return sorted(bodies, key=lambda body: (body["timestamp"], body["type"]))
 
 
+class Ends(NamedTuple):
+    """Runs that have come to their ends, one of each kind."""
+
+    succeeded: RunRecord
+    released: RunRecord
+    failed: RunRecord
+    cancelled_id: str
+
+
+def end_runs(world: ApiWorld) -> Ends:
+    """End a run in each way, release the one that is held, and roll its feed back."""
+    succeeded = world.succeed(world.post_run().json()["run_id"])
+    held = world.hold(world.post_run().json()["run_id"])
+    assert held.hold is not None
+    decision = Release(held.hold.sha256, held.hold.guard_names, "seen", "ops")
+    world.platform.ledger.feeds.release(held.run_id, decision)
+    failed = world.fail(world.post_run().json()["run_id"])
+    cancelled_id = world.post_run().json()["run_id"]
+    world.client.post(f"/v1/runs/{cancelled_id}/cancel")
+    world.client.post(
+        "/v1/tenants/acme/feed/rollback",
+        json={"run_id": succeeded.run_id, "reason": "seen"},
+    )
+    return Ends(succeeded, held, failed, cancelled_id)
+
+
 def test_each_end_and_each_publication_reaches_the_receiver(
     world: ApiWorld,
 ) -> None:
     with receiving() as receiver:
         webhook = made(world, receiver)
-        first = world.succeed(world.post_run().json()["run_id"])
-        held = world.hold(world.post_run().json()["run_id"])
-        assert held.hold is not None
-        decision = Release(
-            held.hold.sha256, held.hold.guard_names, "seen", "ops"
-        )
-        world.platform.ledger.feeds.release(held.run_id, decision)
-        failed = world.fail(world.post_run().json()["run_id"])
-        gone = world.post_run().json()["run_id"]
-        world.client.post(f"/v1/runs/{gone}/cancel")
-        world.client.post(
-            "/v1/tenants/acme/feed/rollback",
-            json={"run_id": first.run_id, "reason": "seen"},
-        )
+        ends = end_runs(world)
         send_all(world)
         bodies = told(receiver, webhook["secret"])
     assert [(body["type"], body["data"]["run_id"]) for body in bodies] == [
-        ("feed.published", first.run_id),
-        ("run.succeeded", first.run_id),
-        ("run.held", held.run_id),
-        ("feed.published", held.run_id),
-        ("run.succeeded", held.run_id),
-        ("run.failed", failed.run_id),
-        ("run.cancelled", gone),
-        ("feed.published", first.run_id),
+        ("feed.published", ends.succeeded.run_id),
+        ("run.succeeded", ends.succeeded.run_id),
+        ("run.held", ends.released.run_id),
+        ("feed.published", ends.released.run_id),
+        ("run.succeeded", ends.released.run_id),
+        ("run.failed", ends.failed.run_id),
+        ("run.cancelled", ends.cancelled_id),
+        ("feed.published", ends.succeeded.run_id),
     ]
-    guard = {
-        name: value for name, value in TRIPPED.items() if name != "examples"
-    }
-    assert bodies[2]["data"] == {
-        "run_id": held.run_id,
-        "tenant_id": "acme",
-        "status": "HELD",
-        "error_code": None,
-        "failure_class": None,
-        "counts": None,
-        "changes": {"baseline_run_id": "baseline-run", **CHANGES},
-        "hold": {
-            "sha256": held.hold.sha256,
-            "baseline_run_id": "baseline-run",
-            "guards": [guard],
-        },
-    }
-    assert (
-        bodies[5]["data"]["error_code"],
-        bodies[5]["data"]["failure_class"],
-    ) == (
-        "DECODE_ERROR",
-        "vendor_data",
-    )
+    assert_hold_is_told(bodies[2]["data"], ends.released)
+    assert bodies[5]["data"]["error_code"] == "DECODE_ERROR"
+    assert bodies[5]["data"]["failure_class"] == "vendor_data"
     tries = world.client.get(
         f"{PLACE}/{webhook['webhook_id']}/deliveries"
     ).json()["deliveries"]
@@ -125,6 +117,27 @@ def test_each_end_and_each_publication_reaches_the_receiver(
     sent = {request.headers["webhook-id"] for request in receiver.requests}
     assert {delivery_try["delivery_id"] for delivery_try in tries} == sent
     assert len(tries) == len(bodies)
+
+
+def assert_hold_is_told(data: dict[str, Any], held: RunRecord) -> None:
+    assert held.hold is not None
+    guard = {
+        name: value for name, value in TRIPPED.items() if name != "examples"
+    }
+    assert data == {
+        "run_id": held.run_id,
+        "tenant_id": "acme",
+        "status": "HELD",
+        "error_code": None,
+        "failure_class": None,
+        "counts": None,
+        "changes": {"baseline_run_id": "baseline-run", **CHANGES},
+        "hold": {
+            "sha256": held.hold.sha256,
+            "baseline_run_id": "baseline-run",
+            "guards": [guard],
+        },
+    }
 
 
 def test_a_rotated_secret_and_the_one_before_both_verify_a_test(
