@@ -186,7 +186,10 @@ def combine(
     standing: dict[str | None, list[File]] = {}
     for section in sections:
         part_files = [file for file in files if file.part == section["part_id"]]
-        read_section(section, part_files, given_columns)
+        # Every file of base rows has the vendor's policy for duplicates, those of parts too.
+        ruling = vendor if section["gives"] == "rows" else section
+        policy = ruling.get("duplicate_skus", "refuse")
+        read_section(section, part_files, given_columns, policy)
         if part_files:
             standing[section["part_id"]] = part_files
     base_sections = [
@@ -222,7 +225,10 @@ def combine(
 
 
 def read_section(
-    section: dict[str, Any], part_files: list[File], given_columns: set[str]
+    section: dict[str, Any],
+    part_files: list[File],
+    given_columns: set[str],
+    policy: str,
 ) -> None:
     """Read the files of a part, apply its changes, and join its duplicates."""
     if section["gives"] == "rows":
@@ -236,7 +242,6 @@ def read_section(
             raise TroubleError("no_rows_parsed")
     change(part_files)
     if changes:
-        policy = section.get("duplicate_skus", "refuse")
         for file in part_files:
             file.rows, refused, file.duplicates = join_duplicates(
                 file.rows, policy, "own"
