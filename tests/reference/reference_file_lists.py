@@ -207,11 +207,7 @@ def combine(
         base = refuse_duplicates(base, base_files)
     outcome.rows = sorted(base, key=lambda row: row.cells["sku"])
     tell_refused(outcome, standing)
-    outcome.base = {
-        "read": sum(file.total + file.skipped for file in base_files),
-        "skipped": sum(file.skipped for file in base_files),
-        "refused": sum(len(file.refused) for file in base_files),
-    }
+    outcome.base = base_figures(base_files)
     if any(section.get("changes") for section in base_sections):
         outcome.base["replaced"] = sum(file.replaced for file in base_files)
     if given_columns:
@@ -222,6 +218,15 @@ def combine(
                 standing[section["part_id"]], section
             )
     return outcome
+
+
+def base_figures(base_files: list[File]) -> dict[str, int]:
+    """Count the rows of the files that have base rows."""
+    return {
+        "read": sum(file.total + file.skipped for file in base_files),
+        "skipped": sum(file.skipped for file in base_files),
+        "refused": sum(len(file.refused) for file in base_files),
+    }
 
 
 def read_section(
