@@ -85,7 +85,7 @@ class ProductRuns:
         asked_at = time.time()
         run_id = self._post(number)
         accepted = time.time()
-        run = _wait(lambda: self._has_succeeded(run_id))
+        shown_at = _wait(lambda: self._has_succeeded(run_id))
         _wait(lambda: self._record(run_id).acknowledged_at)
         record = self._record(run_id)
         instants = dagster_instants(self._instance, str(record.dagster_run_id))
@@ -101,7 +101,7 @@ class ProductRuns:
             process_up=instants.process_up,
             begun=instants.begun,
             ended=record.finished_at.timestamp(),
-            shown=run,
+            shown=shown_at,
         )
 
     def ask(self, number: int) -> None:
@@ -173,7 +173,7 @@ class EmptyJobs:
         asked_at = time.time()
         self._send(message)
         accepted = time.time()
-        shown = _wait(lambda: self._has_succeeded(message))
+        shown_at = _wait(lambda: self._has_succeeded(message))
         (run,) = self._instance.get_runs(
             dg.RunsFilter(tags={MESSAGE_TAG: message})
         )
@@ -186,7 +186,7 @@ class EmptyJobs:
             process_up=instants.process_up,
             begun=instants.begun,
             ended=instants.ended,
-            shown=shown,
+            shown=shown_at,
         )
 
     def ask(self, number: int) -> None:

@@ -1,4 +1,4 @@
-"""`relay tenant delete | restore | status`, from the command line to the API and back."""
+"""`relay tenants delete | restore | status`, from the command line to the API and back."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def delete(
 ) -> list[str]:
     """Delete the tenant; return what is said of it."""
     result = world.relay(
-        "tenant", "delete", TENANT, "--confirm", confirm, *options
+        "tenants", "delete", TENANT, "--confirm", confirm, *options
     )
     assert result.exit_code == 0, result.stderr
     return result.stdout.splitlines()
@@ -37,29 +37,29 @@ def test_who_deletes_a_tenant_is_told_how_to_restore_it(
     assert lines == [
         "Tenant acme is CLOSING.",
         f"  Until {deletion.delete_after:%Y-%m-%d %H:%M:%S}Z, you can restore it with:",
-        "  relay tenant restore acme",
+        "  relay tenants restore acme",
     ]
-    status = world.relay("tenant", "status", TENANT).stdout.splitlines()
+    status = world.relay("tenants", "status", TENANT).stdout.splitlines()
     assert status[1] == (
         f"  CLOSING; until {deletion.delete_after:%Y-%m-%d %H:%M:%S}Z, you can restore it with: "
-        "relay tenant restore acme"
+        "relay tenants restore acme"
     )
 
 
 def test_it_is_restored(world: ClientWorld) -> None:
     assert json.loads("\n".join(delete(world, "--json")))["state"] == "CLOSING"
-    restored = world.relay("tenant", "restore", TENANT)
+    restored = world.relay("tenants", "restore", TENANT)
     assert (restored.exit_code, restored.stdout) == (
         0,
         "Tenant acme is ACTIVE.\n",
     )
     assert json.loads(
-        world.relay("tenant", "restore", TENANT, "--json").stdout
+        world.relay("tenants", "restore", TENANT, "--json").stdout
     ) == {
         "tenant_id": TENANT,
         "state": "ACTIVE",
     }
-    assert "CLOSING" not in world.relay("tenant", "status", TENANT).stdout
+    assert "CLOSING" not in world.relay("tenants", "status", TENANT).stdout
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_it_is_restored(world: ClientWorld) -> None:
 def test_without_its_id_once_more_nothing_is_deleted(
     world: ClientWorld, options: tuple[str, ...]
 ) -> None:
-    result = world.relay("tenant", "delete", TENANT, *options)
+    result = world.relay("tenants", "delete", TENANT, *options)
     assert result.exit_code != 0
     assert "confirm" in result.stderr
     assert world.platform.deletions.get(TENANT) is None
@@ -82,17 +82,17 @@ def test_of_a_tenant_that_is_gone_it_is_told_when_it_went(
     deletion = end_deletion(deletions, TENANT, 1)
     assert deletion is not None
     assert deletion.deleted_at is not None
-    assert world.relay("tenant", "status", TENANT).stdout.splitlines() == [
+    assert world.relay("tenants", "status", TENANT).stdout.splitlines() == [
         "Tenant acme is DELETED.",
         f"  It was deleted at {deletion.deleted_at:%Y-%m-%d %H:%M:%S}Z. Its ID can be used again.",
     ]
     status = json.loads(
-        world.relay("tenant", "status", TENANT, "--json").stdout
+        world.relay("tenants", "status", TENANT, "--json").stdout
     )
     assert (status["state"], status["asked_by"]) == ("DELETED", None)
 
 
 def test_of_a_tenant_that_never_was_nothing_is_told(world: ClientWorld) -> None:
-    result = world.relay("tenant", "status", "nobody")
+    result = world.relay("tenants", "status", "nobody")
     assert result.exit_code == 1
     assert "nobody has no config" in result.stderr

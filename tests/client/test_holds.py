@@ -41,8 +41,10 @@ def sha256(record: RunRecord) -> str:
 
 def command_in(text: str) -> str:
     """Return the release that is proposed."""
-    (line,) = [line for line in text.splitlines() if "relay release " in line]
-    return line[line.index("relay release ") :]
+    (line,) = [
+        line for line in text.splitlines() if "relay feed release " in line
+    ]
+    return line[line.index("relay feed release ") :]
 
 
 def published_run(world: ClientWorld) -> str:
@@ -51,14 +53,14 @@ def published_run(world: ClientWorld) -> str:
     return feed.in_force.run_id
 
 
-# --- relay show -----------------------------------------------------------------------------------
+# --- relay runs show ------------------------------------------------------------------------------
 
 
 def test_show_says_what_holds_a_run_and_what_releases_it(
     world: ClientWorld,
 ) -> None:
     held = world.api.hold_one()
-    result = world.relay("show", held.run_id)
+    result = world.relay("runs", "show", held.run_id)
     assert result.exit_code == 0, result.output
     lines = [line.strip() for line in result.stdout.splitlines()]
     assert lines[1] == "HELD: the feed is not published"
@@ -73,7 +75,7 @@ def test_show_says_what_holds_a_run_and_what_releases_it(
         "1    price up",
     ]
     assert command_in(result.stdout) == (
-        f"relay release {held.run_id} --sha256 {sha256(held)} --guard skus_removed "
+        f"relay feed release {held.run_id} --sha256 {sha256(held)} --guard skus_removed "
         "--reason 'why the feed is correct'"
     )
 
@@ -82,7 +84,7 @@ def test_the_command_that_show_gives_releases_the_run(
     world: ClientWorld,
 ) -> None:
     held = world.api.hold_one()
-    command = command_in(world.relay("show", held.run_id).stdout)
+    command = command_in(world.relay("runs", "show", held.run_id).stdout)
     result = world.relay(*shlex.split(command)[1:])
     assert (result.exit_code, result.stderr) == (0, "")
     assert (
@@ -104,18 +106,18 @@ def test_a_run_that_was_released_shows_by_whom_and_why_and_proposes_nothing(
         "--reason",
         "a clearance",
     )
-    world.relay("release", held.run_id, *options)
-    output = world.relay("show", held.run_id).stdout
+    world.relay("feed", "release", held.run_id, *options)
+    output = world.relay("runs", "show", held.run_id).stdout
     assert ": a clearance\n" in output
     assert "skus_removed: 18 of 20" in output
-    assert "relay release" not in output
+    assert "relay feed release" not in output
 
 
 def test_a_held_run_that_is_watched_ends_with_status_3_and_its_guards(
     world: ClientWorld,
 ) -> None:
     held = world.api.hold_one()
-    result = world.relay("show", held.run_id, "--watch")
+    result = world.relay("runs", "show", held.run_id, "--watch")
     assert result.exit_code == 3, result.output
     assert result.stderr == "HELD: skus_removed\n"
 
@@ -130,18 +132,20 @@ def test_a_run_that_is_started_and_held_ends_with_status_3_and_how_to_look_at_it
     result = world.relay(*command, "--watch")
     assert result.exit_code == 3, result.output
     hint, last = result.stderr.splitlines()
-    assert hint.endswith(f": relay show {run_id}")
+    assert hint.endswith(f": relay runs show {run_id}")
     assert last == "HELD: skus_removed"
 
 
-# --- relay release --------------------------------------------------------------------------------
+# --- relay feed release ---------------------------------------------------------------------------
 
 
 def test_where_nobody_can_be_asked_nothing_is_released_and_the_command_is_given(
     world: ClientWorld,
 ) -> None:
     held = world.api.hold_one()
-    result = world.relay("release", held.run_id, "--reason", "it's a clearance")
+    result = world.relay(
+        "feed", "release", held.run_id, "--reason", "it's a clearance"
+    )
     assert result.exit_code == 1
     assert "skus_removed: 18 of 20" in result.stdout
     assert world.record(held.run_id).status is RunStatus.HELD
@@ -155,12 +159,14 @@ def test_without_a_reason_the_hold_is_shown_and_asked_about_too(
     world: ClientWorld, api: ApiClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     held = world.api.hold_one()
-    result = world.relay("release", held.run_id)
+    result = world.relay("feed", "release", held.run_id)
     assert result.exit_code == 1
     assert "skus_removed: 18 of 20" in result.stdout
     assert "--reason 'why the feed is correct'" in result.stderr
     unexplained = ("--sha256", sha256(held), "--guard", "skus_removed")
-    assert world.relay("release", held.run_id, *unexplained).exit_code == 2
+    assert (
+        world.relay("feed", "release", held.run_id, *unexplained).exit_code == 2
+    )
     assert world.record(held.run_id).status is RunStatus.HELD
 
 
@@ -178,7 +184,7 @@ def test_at_a_terminal_a_yes_releases_what_was_shown(
     assert published_run(world) == held.run_id
     assert "Publish this feed? [y/N]" in out.getvalue()
     assert command_in(out.getvalue()).startswith(
-        f"relay release {held.run_id} --sha256 "
+        f"relay feed release {held.run_id} --sha256 "
     )
 
 
@@ -192,9 +198,9 @@ def test_at_a_terminal_anything_else_leaves_it_held(
     held = world.api.hold_one()
     session, _, err = at_a_terminal(api)
     monkeypatch.setattr("sys.stdin", io.StringIO(answer))
-    with pytest.raises(typer.Exit) as typer_exit:
+    with pytest.raises(typer.Exit) as system_exit:
         release(session, held.run_id, "a clearance")
-    assert (typer_exit.value.exit_code, err.getvalue()) == (
+    assert (system_exit.value.exit_code, err.getvalue()) == (
         1,
         "The feed was not released.\n",
     )
@@ -214,7 +220,9 @@ def test_what_was_not_looked_at_is_not_released(
 ) -> None:
     held = world.api.hold_one()
     named = [sha256(held) if word == "SHA256" else word for word in wrong]
-    result = world.relay("release", held.run_id, *named, "--reason", "r")
+    result = world.relay(
+        "feed", "release", held.run_id, *named, "--reason", "r"
+    )
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr.startswith(f"{code}: ")
     assert world.record(held.run_id).status is RunStatus.HELD
@@ -223,7 +231,13 @@ def test_what_was_not_looked_at_is_not_released(
 def test_a_hash_without_guards_is_bad_usage(world: ClientWorld) -> None:
     held = world.api.hold_one()
     result = world.relay(
-        "release", held.run_id, "--sha256", sha256(held), "--reason", "r"
+        "feed",
+        "release",
+        held.run_id,
+        "--sha256",
+        sha256(held),
+        "--reason",
+        "r",
     )
     assert result.exit_code == 2
     assert "--guard" in result.stderr
@@ -233,7 +247,7 @@ def test_a_run_that_is_not_held_has_nothing_to_release(
     world: ClientWorld,
 ) -> None:
     run = world.api.succeed(world.start())
-    result = world.relay("release", run.run_id, "--reason", "r")
+    result = world.relay("feed", "release", run.run_id, "--reason", "r")
     assert result.exit_code == 1
     assert (
         result.stderr
@@ -241,7 +255,7 @@ def test_a_run_that_is_not_held_has_nothing_to_release(
     )
 
 
-# --- relay rollback -------------------------------------------------------------------------------
+# --- relay feed rollback --------------------------------------------------------------------------
 
 
 def test_a_rollback_publishes_an_earlier_feed_and_again_changes_nothing(
@@ -252,7 +266,7 @@ def test_a_rollback_publishes_an_earlier_feed_and_again_changes_nothing(
     world.api.succeed(world.start())
     for _ in range(2):
         result = world.relay(
-            "rollback", TENANT, first.run_id, "--reason", "wrong prices"
+            "feed", "rollback", TENANT, first.run_id, "--reason", "wrong prices"
         )
         assert result.exit_code == 0, result.output
         assert (
@@ -267,7 +281,9 @@ def test_a_feed_that_is_not_kept_is_not_rolled_back_to(
 ) -> None:
     world.api.store_config()
     published = world.api.succeed(world.start())
-    result = world.relay("rollback", TENANT, NOBODY_S_RUN, "--reason", "r")
+    result = world.relay(
+        "feed", "rollback", TENANT, NOBODY_S_RUN, "--reason", "r"
+    )
     assert result.exit_code == 1
     assert result.stderr.startswith("FEED_NOT_KEPT: ")
     assert published_run(world) == published.run_id

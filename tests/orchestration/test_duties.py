@@ -206,12 +206,12 @@ def test_another_process_deletes_what_is_left_to_it(
         answer = evaluate(
             "tenant_deletions", replace(platform, settings=apart), instance
         )
-        assert answer[0] == "left to relay deletions"
+        assert answer[0] == "left to relay server deletions"
         assert platform.tenants.latest_version("acme") == 1
         monkeypatch.setattr(dg.DagsterInstance, "get", lambda: instance)
         monkeypatch.setattr("relay_dagster.wiring.connect", lambda _: platform)
         monkeypatch.setattr(Settings, "from_env", lambda: platform.settings)
-        result = CliRunner().invoke(cli.app, ["deletions", "--once"])
+        result = CliRunner().invoke(cli.app, ["server", "deletions", "--once"])
     assert (result.exit_code, result.stdout) == (0, "deletions looked at: 1\n")
     assert platform.tenants.latest_version("acme") is None
 

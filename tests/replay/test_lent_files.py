@@ -22,14 +22,14 @@ from support.run_world import World
 
 def assert_proved(world: ClientWorld, run_id: str) -> None:
     """Assert that a replay gives the same bytes."""
-    result = world.relay("verify", run_id, "--json")
+    result = world.relay("runs", "verify", run_id, "--json")
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["same"]
 
 
 def file_of_row(world: ClientWorld, run_id: str, sku: str) -> str:
     """Return the file that the winner of a SKU is in."""
-    result = world.relay("explain", run_id, sku, "--json")
+    result = world.relay("runs", "explain", run_id, sku, "--json")
     assert result.exit_code == 0, result.output
     return str(json.loads(result.stdout)["winner"]["file"])
 

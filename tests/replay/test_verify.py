@@ -1,4 +1,4 @@
-"""`relay verify`: the same bytes for whatever a run can be, and the first byte that is not."""
+"""`relay runs verify`: the same bytes for whatever a run can be, and the first byte that is not."""
 
 import gzip
 import io
@@ -47,7 +47,7 @@ def sync(
 
 def verified(world: ClientWorld, run_id: str) -> list[str]:
     """Return which files are the same; all must be."""
-    result = world.relay("verify", run_id, "--json")
+    result = world.relay("runs", "verify", run_id, "--json")
     assert result.exit_code == 0, result.output
     proof = json.loads(result.stdout)
     assert proof["same"]
@@ -116,7 +116,7 @@ def test_another_packed_file_is_told(
     runs.platform.objects.put(
         runs.record(FIRST).artifacts["channel_shop"], data
     )
-    result = world.relay("verify", FIRST, "--json")
+    result = world.relay("runs", "verify", FIRST, "--json")
     files = {file["name"]: file for file in json.loads(result.stdout)["files"]}
     assert files["channel_shop"]["verdict"] == "differs"
     line = files["channel_shop"]["first_difference"]["line"]
@@ -203,7 +203,7 @@ def test_a_run_with_overrides_and_a_quarantine_is_by_what_it_has_pinned(
     runs.platform.objects.put(
         key, runs.artifact("overrides", SECOND).replace(b"9.99", b"7.77")
     )
-    result = world.relay("verify", SECOND)
+    result = world.relay("runs", "verify", SECOND)
     assert result.exit_code == 3
     assert "overrides" in result.stderr
 
@@ -357,7 +357,7 @@ def test_the_first_byte_that_is_not_the_same_is_told_with_its_line(
         b"S03,vendor_1,5,10.00",
         b"S03,vendor_1,5,10.01",
     )
-    result = world.relay("verify", FIRST)
+    result = world.relay("runs", "verify", FIRST)
     assert result.exit_code == 3
     assert result.stdout.splitlines() == [
         "file                 bytes  here",
@@ -369,9 +369,9 @@ def test_the_first_byte_that_is_not_the_same_is_told_with_its_line(
         "  here  S03,vendor_1,5,10.00",
     ]
     assert textwrap.indent(result.stdout, "    ") in GUIDE
-    (same, differs) = json.loads(world.relay("verify", FIRST, "--json").stdout)[
-        "files"
-    ]
+    (same, differs) = json.loads(
+        world.relay("runs", "verify", FIRST, "--json").stdout
+    )["files"]
     assert same == {
         "name": "normalized_vendor_1",
         "verdict": "the same",
@@ -393,11 +393,11 @@ def test_the_rows_of_a_parquet_feed_may_be_in_other_bytes_where_another_version_
     rows = pq.read_table(pa.BufferReader(runs.platform.objects.read(key)))
     pq.write_table(rows, sink := io.BytesIO(), compression="gzip")
     runs.platform.objects.put(key, sink.getvalue())
-    result = world.relay("verify", FIRST)
+    result = world.relay("runs", "verify", FIRST)
     assert result.exit_code == 3
     assert "merged_inventory, the same rows in other bytes" in result.stdout
     tampered(runs, "run_summary", ENGINE_VERSION.encode(), b"0.0.1")
-    result = world.relay("verify", FIRST)
+    result = world.relay("runs", "verify", FIRST)
     assert result.exit_code == 0
     assert result.stdout.endswith(
         f"Run {FIRST} is verified: 2 files, the same rows.\n"
@@ -417,7 +417,7 @@ def test_a_file_that_is_there_on_one_side_alone_is_a_difference(
         b"vendor_id,row_number,error_codes,raw\n",
     )
     objects.put(runs.record(FIRST).keys.quarantine, b"sku,action\n")
-    result = world.relay("verify", FIRST)
+    result = world.relay("runs", "verify", FIRST)
     assert result.exit_code == 3
     assert result.stdout.splitlines()[1:] == [
         "normalized_vendor_1  -      only in the replay",
@@ -435,7 +435,7 @@ def test_an_input_that_is_not_the_one_the_run_has_read_proves_nothing(
     runs.store_config()
     sync(runs, FIRST, *WHOLE)
     tampered(runs, "inbound_vendor_1", b"S03,5,10.00", b"S03,6,10.00")
-    result = world.relay("verify", FIRST)
+    result = world.relay("runs", "verify", FIRST)
     assert (result.exit_code, result.stdout) == (3, "")
     assert (
         f"inbound_vendor_1 of run {FIRST} is not the file that the run read"
@@ -455,7 +455,7 @@ def test_another_version_of_the_engine_is_named_and_compared_all_the_same(
         b'"engine_version": ' + version,
         b'"engine_version": "0.0.9"',
     )
-    result = world.relay("verify", FIRST)
+    result = world.relay("runs", "verify", FIRST)
     assert result.exit_code == 0, result.output
     assert (
         f"The run used engine 0.0.9, and this is engine {ENGINE_VERSION}."
@@ -477,7 +477,7 @@ def test_where_a_file_is_gone_that_is_said(
     runs.platform.objects.delete(
         runs.platform.objects.artifacts(FIRST, TENANT)[name]
     )
-    result = world.relay("verify", FIRST)
+    result = world.relay("runs", "verify", FIRST)
     assert (result.exit_code, result.stdout) == (2, "")
     assert f"Run {FIRST} has no {name}" in result.stderr
     assert "kept for RETENTION_DAYS" in result.stderr
@@ -510,7 +510,7 @@ def test_where_the_state_of_the_baseline_is_gone_that_is_said(
     sync(runs, FIRST, *WHOLE)
     sync(runs, SECOND, *WHOLE)
     runs.platform.objects.delete(runs.record(SECOND).keys.baseline_state)
-    result = world.relay("verify", SECOND)
+    result = world.relay("runs", "verify", SECOND)
     assert (
         result.exit_code,
         f"Run {SECOND} has no baseline_state" in result.stderr,
@@ -528,7 +528,7 @@ def test_a_run_of_a_config_of_another_schema_has_nothing_to_compare(
     )
     runs.run(FIRST)
     assert runs.record(FIRST).error_code == "unsupported_schema_version"
-    result = world.relay("verify", FIRST)
+    result = world.relay("runs", "verify", FIRST)
     assert (result.exit_code, result.stdout) == (2, "")
     assert (
         f"Run {FIRST} read nothing: unsupported schema version" in result.stderr
@@ -540,7 +540,7 @@ def test_a_run_that_is_under_way_is_not_compared(
 ) -> None:
     runs.store_config()
     runs.request(FIRST)
-    result = world.relay("verify", FIRST)
+    result = world.relay("runs", "verify", FIRST)
     assert result.exit_code == 2
     assert f"Run {FIRST} is QUEUED. Wait until it ends" in result.stderr
 
@@ -551,7 +551,7 @@ def test_a_run_that_merged_rows_of_another_names_that_one(
     runs.store_config()
     sync(runs, FIRST, *WHOLE)
     by_hand = runs.execute(None, assets=["merged_inventory"])
-    result = world.relay("verify", by_hand.run_id)
+    result = world.relay("runs", "verify", by_hand.run_id)
     assert result.exit_code == 2, result.output
     assert (
         f"merged rows that another run read. Verify that run instead (run {FIRST})."
@@ -571,7 +571,7 @@ def test_a_run_that_only_normalized_by_hand_is_proved_so_far(
 
 
 def test_a_run_that_nobody_knows_is_refused(world: ClientWorld) -> None:
-    result = world.relay("verify", NOBODY_S_RUN)
+    result = world.relay("runs", "verify", NOBODY_S_RUN)
     assert (result.exit_code, "RUN_NOT_FOUND" in result.stderr) == (1, True)
 
 

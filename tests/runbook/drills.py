@@ -410,10 +410,12 @@ def half_a_feed_is_right(desk: Desk) -> None:
     """A vendor sends less than half its feed: held, looked at, found right, and released."""
     whole_then_half(desk)
     run = desk.held("skus_removed", "vendor_rows")
-    result = client_command(desk, "show", run["run_id"])
+    result = client_command(desk, "runs", "show", run["run_id"])
     assert "vendor_rows of north: 12 of 20, 0.6000; limit 0.50" in result.stdout
     (command,) = [
-        line for line in result.stdout.splitlines() if "relay release" in line
+        line
+        for line in result.stdout.splitlines()
+        if "relay feed release" in line
     ]
     released = client_command(desk, *shlex.split(command)[1:])
     assert released.returncode == 0, released.stderr
@@ -434,7 +436,7 @@ def half_a_feed_is_wrong(desk: Desk) -> None:
         "HOLD_SUPERSEDED",
     )
     released = client_command(
-        desk, "release", run["run_id"], "--reason", "too late"
+        desk, "feed", "release", run["run_id"], "--reason", "too late"
     )
     assert released.returncode == 1
     assert "It has no feed on hold." in released.stderr
@@ -449,7 +451,13 @@ def roll_back(desk: Desk) -> None:
     desk.upload("north", data=feed("A-1,5,99.00"), name="wrong.csv")
     second = desk.succeeded()
     back = client_command(
-        desk, "rollback", desk.tenant, first["run_id"], "--reason", "wrong"
+        desk,
+        "feed",
+        "rollback",
+        desk.tenant,
+        first["run_id"],
+        "--reason",
+        "wrong",
     )
     assert back.returncode == 0, back.stderr
     assert desk.published_run_id() == first["run_id"] != second["run_id"]
@@ -464,7 +472,7 @@ def prove_a_feed(desk: Desk) -> None:
     desk.store()
     desk.upload()
     run = desk.succeeded()
-    proved = client_command(desk, "verify", desk.published_run_id())
+    proved = client_command(desk, "runs", "verify", desk.published_run_id())
     assert proved.returncode == 0, proved.stdout + proved.stderr
     assert proved.stdout.endswith(
         f"Run {run['run_id']} is verified: 3 files, the same bytes.\n"
@@ -562,14 +570,16 @@ def queue_differs(desk: Desk) -> None:
         lambda: _ready_states(desk, 503).get("queue") == "queue_misconfigured",
         within=10,
     )
-    result = relay_command(desk, "bootstrap", "--check")
+    result = relay_command(desk, "server", "bootstrap", "--check")
     assert result.returncode == 1
     assert (
         "queue_misconfigured: VisibilityTimeout is 11, not 10"
         in result.stdout + result.stderr
     )
-    assert relay_command(desk, "bootstrap", "--repair").returncode == 0
-    assert relay_command(desk, "bootstrap", "--check").returncode == 0
+    assert (
+        relay_command(desk, "server", "bootstrap", "--repair").returncode == 0
+    )
+    assert relay_command(desk, "server", "bootstrap", "--check").returncode == 0
     wait_for("the API is ready", lambda: _ready_states(desk, 200), within=10)
 
 
@@ -618,7 +628,7 @@ def supplier_fails(desk: Desk) -> None:
         assert [
             request.headers["authorization"] for request in server.requests
         ] == ["Basic x"]
-        output = client_command(desk, "tenant", "status", desk.tenant).stdout
+        output = client_command(desk, "tenants", "status", desk.tenant).stdout
         assert "HTML page" in " ".join(output.split()), output
         assert "s3cr3t" not in output
         assert desk.published_run_id() == before["run_id"]
@@ -627,7 +637,7 @@ def supplier_fails(desk: Desk) -> None:
         failures, _ = highest(desk, "pulls-failed")
         assert failures >= 3
         server.answers[target] = file(feed("A-1,7,10.00"))
-        result = client_command(desk, "pull", desk.tenant, "north")
+        result = client_command(desk, "vendors", "pull", desk.tenant, "north")
         assert result.returncode == 0, result.stderr
         wait_for(
             "the file is pulled",
@@ -682,7 +692,9 @@ def server_refuses(desk: Desk) -> None:
             put_login(desk, "bazaar-login", host, PASSWORD)
             send_delivery(desk)
             delivery_failed(desk, words)
-        output = client_command(desk, "deliveries", "list", desk.tenant).stdout
+        output = client_command(
+            desk, "feed", "deliveries", "list", desk.tenant
+        ).stdout
         assert "does not have this folder" in " ".join(output.split()), output
         result = script(desk, "setup_cloudwatch_alarms.py")
         assert result.returncode == 0, result.stderr
@@ -701,7 +713,9 @@ def server_refuses(desk: Desk) -> None:
 
 
 def send_delivery(desk: Desk) -> None:
-    result = client_command(desk, "deliveries", "send", desk.tenant, "bazaar")
+    result = client_command(
+        desk, "feed", "deliveries", "send", desk.tenant, "bazaar"
+    )
     assert result.returncode == 0, result.stderr
 
 
@@ -728,7 +742,7 @@ def a_tenant_goes(desk: Desk) -> None:
     desk.succeeded()
     tenant = desk.tenant
     closed = client_command(
-        desk, "tenant", "delete", tenant, "--confirm", tenant
+        desk, "tenants", "delete", tenant, "--confirm", tenant
     )
     assert f"Tenant {tenant} is CLOSING." in closed.stdout, closed.stderr
     refused = desk.relay.ask(tenant)
@@ -736,20 +750,20 @@ def a_tenant_goes(desk: Desk) -> None:
         409,
         "TENANT_CLOSING",
     )
-    restored = client_command(desk, "tenant", "restore", tenant)
+    restored = client_command(desk, "tenants", "restore", tenant)
     assert restored.stdout == f"Tenant {tenant} is ACTIVE.\n", restored.stderr
     desk.succeeded()
-    client_command(desk, "tenant", "delete", tenant, "--confirm", tenant)
+    client_command(desk, "tenants", "delete", tenant, "--confirm", tenant)
     wait_for(
         f"tenant {tenant} is gone",
         lambda: (
             "is DELETED"
-            in client_command(desk, "tenant", "status", tenant).stdout
+            in client_command(desk, "tenants", "status", tenant).stdout
         ),
         within=120,
         every=2,
     )
-    output = client_command(desk, "audit", tenant).stdout
+    output = client_command(desk, "tenants", "audit", tenant).stdout
     assert "tenant.deleted" in output, output
     assert desk.relay.http.get(f"/v1/tenants/{tenant}/feed").status_code == 404
     desk.store()
@@ -759,7 +773,7 @@ def a_tenant_goes(desk: Desk) -> None:
 
 def put_login(desk: Desk, name: str, host: str, value: str) -> None:
     """Store a secret for a host, as the runbook says."""
-    words = ("secrets", "put", desk.tenant, name, "--host", host)
+    words = ("config", "secrets", "put", desk.tenant, name, "--host", host)
     put = client_command(desk, *words, stdin=value)
     assert put.returncode == 0, put.stderr
 
