@@ -64,9 +64,8 @@ class FileKind:
 
     name: str  # the name, with its article
     fix: str  # the next step for this kind of file, as an imperative clause
-    format: str | None = (
-        None  # the `parser.format` that reads it, if there is one
-    )
+    # The `parser.format` that reads it, if there is one.
+    format: str | None = None
     is_text: bool = False  # whether a price list could begin like this, too
     subject: str = "the file is"  # the beginning of the sentence about it
 

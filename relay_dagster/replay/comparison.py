@@ -23,9 +23,8 @@ from relay_dagster.replay.run_artifacts import RunArtifacts
 if TYPE_CHECKING:
     import pandas as pd
 
-_CONTEXT_BYTES = (
-    500  # how much of a line is shown before and after a difference
-)
+# How much of a line is shown before and after a difference.
+_CONTEXT_BYTES = 500
 _BATCH_ROWS = 1 << 16
 _PACKED = ".gz"
 _KEYS = (["vendor_id", "row_number"], ["sku"])

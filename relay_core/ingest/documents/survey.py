@@ -43,9 +43,8 @@ class _Open:
     """An open value."""
 
     place: SurveyedPath | None  # None for a path that the survey left out
-    first_header: SurveyedPath | None = (
-        None  # the first path of a cell within it
-    )
+    # The first path of a cell within it.
+    first_header: SurveyedPath | None = None
     has_two_headers: bool = False
 
 

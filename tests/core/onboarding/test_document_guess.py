@@ -245,8 +245,8 @@ def test_a_right_record_needs_no_survey_of_the_document(
 
 def test_a_record_with_too_many_headers_is_kept() -> None:
     cells = "".join(f"<c{number}>1</c{number}>" for number in range(1_100))
-    others = "<q><sku>1</sku><cost>2</cost></q>" * 2
-    data = f"<a><p>{cells}</p>{others}</a>".encode()
+    more_records = "<q><sku>1</sku><cost>2</cost></q>" * 2
+    data = f"<a><p>{cells}</p>{more_records}</a>".encode()
     check = checked(data, format="xml", record="/a/p")
     assert check.as_sent.error_code == "invalid_input"
     assert "record" not in check.changes

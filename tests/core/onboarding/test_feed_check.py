@@ -232,17 +232,17 @@ def test_a_run_reads_the_whole_list_with_the_options_that_were_found(
     name: str,
 ) -> None:
     data, options, _ = LISTS[name]
-    found = checked(data, **options)
-    whole = {**options, **found.changes}
+    check = checked(data, **options)
+    whole = {**options, **check.changes}
     whole["column_map"] = {
         **options.get("column_map", {}),
-        **found.changes.get("column_map", {}),
+        **check.changes.get("column_map", {}),
     }
     config = tenant_config(vendor_document(parser=whole))
     run = run_of(config, data)
     assert (run.status, run.total_rows, run.invalid_rows) == (
         "found",
-        found.best.rows,
+        check.best.rows,
         0,
     )
 
@@ -325,7 +325,7 @@ def test_totals_at_the_end_of_a_long_list_are_skipped_and_in_doubt() -> None:
     rule = {"column": "sku", "is": ["Grand total:"]}
     assert check.changes == {"skip_rows": [rule]}
     assert (check.as_sent.rows, check.best.rows) == (5_301, 5_300)
-    assert [(each.code, each.samples) for each in check.doubts] == [
+    assert [(doubt.code, doubt.samples) for doubt in check.doubts] == [
         ("totals_line", ("Grand total:",))
     ]
     patched = tenant_config(vendor_document(parser={"skip_rows": [rule]}))
@@ -342,8 +342,10 @@ def test_headers_that_nothing_is_read_from_are_named_as_columns_of_ones_own() ->
     None
 ):
     header = "sku,quantity_available,cost,GTIN / EAN,Größe,Availability,2nd Price,,GTIN-EAN"
-    told = sentences_of(checked(feed("A,1,2,3,4,5,6,7,8", header=header)))[-1]
-    assert told == (
+    sentence = sentences_of(checked(feed("A,1,2,3,4,5,6,7,8", header=header)))[
+        -1
+    ]
+    assert sentence == (
         "The config does not use 5 headers of the file. To pass a column through to the feed, "
         "add its name to extra_columns, and map it in "
         'parser.column_map: gtin_ean: "GTIN / EAN", grosse: "Größe", '
@@ -375,9 +377,11 @@ def test_what_a_check_refuses_a_run_refuses(path: Any) -> None:
             run.total_rows,
             run.invalid_rows,
         )
-        known = {str(code) for code in RowFault}
-        refused = {each.error_code for each in reading.rejected_cells}
-        assert refused == {*run.fault_counts} & known
+        row_faults = {str(code) for code in RowFault}
+        refused = {
+            rejected_cell.error_code for rejected_cell in reading.rejected_cells
+        }
+        assert refused == {*run.fault_counts} & row_faults
 
 
 @pytest.mark.parametrize(
@@ -454,7 +458,7 @@ def test_a_name_in_a_row_does_not_make_it_the_header() -> None:
 
 def test_the_missing_headers_are_those_of_the_config_as_sent() -> None:
     check = checked(b"SKU;Stock\nA;1\n", column_map={"cost": "Preis"})
-    assert [(each.column, each.header) for each in check.missing] == [
+    assert [(missing.column, missing.header) for missing in check.missing] == [
         ("sku", None),
         ("quantity_available", None),
         ("cost", "Preis"),
@@ -545,7 +549,8 @@ def test_what_a_run_would_refuse_the_file_for_hides_no_refused_cells() -> None:
     check = checked(b"sku,cost\nA,VARIABLE\nB,2\n")
     assert check.as_sent.error_code == "missing_required_columns"
     assert [
-        (each.column, each.value) for each in check.as_sent.rejected_cells
+        (rejected_cell.column, rejected_cell.value)
+        for rejected_cell in check.as_sent.rejected_cells
     ] == [("cost", "VARIABLE")]
 
 

@@ -52,8 +52,8 @@ def written(
     format: str, columns: Any = COLUMNS, data: bytes = FEED, **output: Any
 ) -> bytes:
     """Return the feed of one vendor's upload in a format."""
-    told = {"format": format, "columns": columns, **output}
-    document = config_document(vendor_document("v"), output=told)
+    settings = {"format": format, "columns": columns, **output}
+    document = config_document(vendor_document("v"), output=settings)
     merged = run_document(document, {"v": data}).outcome.merged
     assert merged is not None
     return merged
@@ -102,7 +102,8 @@ def test_a_feed_of_each_format_has_the_same_rows_to_its_usual_reader(
     expected = READERS["csv"](written("csv"))
     assert [row["sku"] for row in expected] == ["A", "B", "C", "D"]
     assert list(expected[0]) == [
-        each if isinstance(each, str) else each["as"] for each in COLUMNS
+        column if isinstance(column, str) else column["as"]
+        for column in COLUMNS
     ]
     assert READERS[format](written(format)) == expected
 
@@ -196,7 +197,8 @@ def test_json_lines_are_what_the_encoder_writes() -> None:
 
 def test_parquet_is_typed_and_compressed() -> None:
     file = pq.ParquetFile(pa.BufferReader(written("parquet")))
-    money, text = pa.decimal128(18, 4), pa.string()
+    money = pa.decimal128(18, 4)
+    text = pa.string()
     assert file.schema_arrow.remove_metadata().equals(
         pa.schema(
             [
