@@ -118,9 +118,8 @@ class LastGoodInputs(Protocol):
 class InputVerdict:
     """The consequence of the inputs that were found, and of those that are missing."""
 
-    failure: RunFailure | None = (
-        None  # the run's failure, if it fails for its inputs
-    )
+    # The run's failure, if it fails for its inputs.
+    failure: RunFailure | None = None
     faults: Sequence[ReportEntry] = ()  # the reasons of the failure
     # One warning for each vendor whose own upload is not used.
     warnings: Sequence[ReportEntry] = ()

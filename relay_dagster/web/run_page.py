@@ -22,9 +22,9 @@ from relay_core.report.current import current_report
 from relay_core.report.html import BlockView
 from relay_core.report.report import Chapter, Report, read_report
 from relay_core.report.verdicts import NOTHING_PUBLISHED, REVIEW_ONLY
-from relay_dagster.api.routes import runs as api_runs
 from relay_dagster.external_errors import ExternalServiceError
 from relay_dagster.runs.model import RunRecord
+from relay_dagster.services import runs as api_runs
 from relay_dagster.web import error_words, frame, visits, words
 from relay_dagster.web.run_forms import ActionForm, FormOf, ShownRun, forms_of
 from relay_dagster.web.shop import Shop, shop_of_run

@@ -7,10 +7,10 @@ from starlette.datastructures import QueryParams
 from starlette.responses import RedirectResponse
 
 from relay_core.report.blocks import Action
-from relay_dagster.api.http.problems import ProblemError
-from relay_dagster.api.routes import runs as api_runs
-from relay_dagster.api.routes.feeds import release_run
-from relay_dagster.api.routes.overrides import accept_skus
+from relay_dagster.http.problems import ProblemError
+from relay_dagster.services import runs as api_runs
+from relay_dagster.services.feeds import release_run
+from relay_dagster.services.overrides import accept_skus
 from relay_dagster.web import error_words, frame, visits
 from relay_dagster.web.overview import run_path
 from relay_dagster.web.quarantine import accept_form

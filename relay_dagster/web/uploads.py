@@ -15,11 +15,11 @@ from fastapi import Request
 from relay_core.config.inputs.changes import ChangesConfig
 from relay_core.config.inputs.uploads import FileKind, name_of_upload
 from relay_core.domain.codes import VendorStatus
-from relay_dagster.api.routes.runs import summary_of
-from relay_dagster.api.routes.uploads import sign_key
 from relay_dagster.aws.dynamodb.link_store import Link
 from relay_dagster.aws.stored_objects import ObjectInfo
 from relay_dagster.runs.ports import utc_now
+from relay_dagster.services.runs import summary_of
+from relay_dagster.services.uploads import sign_key
 from relay_dagster.triggers import link_uploads
 from relay_dagster.triggers.inputs import Input
 from relay_dagster.web import error_words, visits, words
@@ -52,9 +52,8 @@ class _RunResult(NamedTuple):
     """A vendor in an ended run."""
 
     entry: Mapping[str, Any]  # the vendor's entry in the run's manifest
-    rows: (
-        Mapping[str, Any] | None
-    )  # the counts of its rows; None if none was read
+    # The counts of its rows; None if none was read.
+    rows: Mapping[str, Any] | None
 
 
 # --- the form -----------------------------------------------------------------------
@@ -86,9 +85,8 @@ class UploadPlace(NamedTuple):
     form: UploadForm | None  # None if no file can be uploaded now
     latest: Sequence[Upload]
     check_path: str | None  # the path of the check of its latest file
-    is_checked: bool = (
-        False  # whether the page shows the check of its latest file
-    )
+    # Whether the page shows the check of its latest file.
+    is_checked: bool = False
 
 
 def target_of(places: Sequence[UploadPlace]) -> str | None:

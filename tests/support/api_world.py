@@ -18,10 +18,10 @@ from httpx import Response
 from relay_core.domain.codes import Stage
 from relay_core.domain.records import RunFailure, VendorResult
 from relay_core.sandbox import SandboxPool
-from relay_dagster.api.engine_tasks import EngineTasks, TaskSlots
-from relay_dagster.api.http.connections import server_options
-from relay_dagster.api.limits import DEFAULT_API_LIMITS, ApiLimits
 from relay_dagster.aws.job_queue import Message
+from relay_dagster.http.connections import server_options
+from relay_dagster.http.engine_tasks import EngineTasks, TaskSlots
+from relay_dagster.http.limits import DEFAULT_API_LIMITS, ApiLimits
 from relay_dagster.runs.model import Outcome, RunRecord
 from relay_dagster.server.app import create_app
 from relay_dagster.server.assembly import ENGINE_MODULES
@@ -117,7 +117,8 @@ class ApiWorld:
 
     def hold(self, run_id: str, **channels: bytes) -> RunRecord:
         """End a run with its merged feed and ``channels`` held back."""
-        record, ledger = self.claim(run_id), self.platform.ledger
+        record = self.claim(run_id)
+        ledger = self.platform.ledger
         record = ledger.pin(record.fence, 1, "baseline-run")
         record = ledger.enter_stage(record.fence, Stage.WRITE_OUTPUTS)
         return ledger.feeds.hold(

@@ -18,14 +18,14 @@ PLATFORM = {"POISON_JOB", "RUN_TIMEOUT"}
 
 @pytest.mark.parametrize("code", FailureCode)
 def test_every_code_is_somebodys_to_mend(code: FailureCode) -> None:
-    whose = (
+    failure_class = (
         FailureClass.TENANT_CONFIG
         if code in TENANT_CONFIG
         else FailureClass.PLATFORM
         if code in PLATFORM
         else FailureClass.VENDOR_DATA
     )
-    assert class_of(str(code)) is whose
+    assert class_of(str(code)) is failure_class
 
 
 @pytest.mark.parametrize(

@@ -66,9 +66,7 @@ def test_what_would_mend_most_rows_is_named() -> None:
 def test_a_config_that_does_not_validate_is_to_be_corrected_not_the_platform() -> (
     None
 ):
-    tenants, operators = (
-        failed("POISON_JOB", attempt_code="invalid_config"),
-        failed("POISON_JOB"),
-    )
+    tenants = failed("POISON_JOB", attempt_code="invalid_config")
+    operators = failed("POISON_JOB")
     assert "tenant's config" in tenants
     assert "log" in operators
