@@ -12,6 +12,7 @@ from relay_core.config import ParserConfig
 from relay_core.domain.cell_rules import as_sentence
 from relay_core.domain.codes import FailureCode
 from relay_core.domain.errors import FeedUnreadableError
+from relay_core.domain.run_codes import code_of
 from relay_core.ingest.compression import (
     ARCHIVE_ERRORS,
     GZIP,
@@ -22,12 +23,6 @@ from relay_core.ingest.feed import Buffer
 from relay_core.ingest.workbooks import OLE2, workbook_format
 
 HEAD_BYTES = 4096  # the number of a file's unpacked bytes that are examined
-KINDS_TELL = (
-    FailureCode.DECODE_ERROR,
-    FailureCode.MISSING_REQUIRED_COLUMNS,
-    FailureCode.INVALID_INPUT,
-)
-"""The faults whose reason may be the kind of the file."""
 _WORKBOOKS = {
     "xlsx": "an Excel workbook (.xlsx)",
     "xls": "an old Excel workbook (.xls)",
@@ -168,7 +163,7 @@ def with_kind(
     parser: ParserConfig,
 ) -> FeedUnreadableError:
     """Return a fault with the kind of the upload, if the kind is the reason."""
-    if error.error_code not in KINDS_TELL:
+    if not code_of(error.error_code).kind_tells:
         return error
     kind = kind_of(data, parser.format, parser.compression)
     if kind is None:
