@@ -71,9 +71,13 @@ class FolderSink:
 
     Args:
         tree: The folder to write to.
+
+    Attributes:
+        paths: The paths of all files below the folder, in the order of their writing.
     """
 
     def __init__(self, tree: Path) -> None:
+        self.paths: list[str] = []
         self._tree = tree
         self._executor = ThreadPoolExecutor(_FILES_AT_ONCE)
         self._writes: deque[Future[None]] = deque()
@@ -90,6 +94,7 @@ class FolderSink:
         """Start to write a file, when at most one other file is being written."""
         if len(self._writes) == _FILES_AT_ONCE:
             self._writes.popleft().result()
+        self.paths.append(key)
         self._writes.append(
             self._executor.submit(_write, self._tree / key, chunks),
         )

@@ -25,9 +25,8 @@ from relay_core.domain.records import Doubt, RunFailure
 from relay_core.domain.run_faults import too_little_memory
 from relay_core.ingest.formats import may_read_apart
 from relay_core.normalize.vendor_feed import FeedFile, VendorFeed
-from relay_core.publish.findings import RunFindings
+from relay_core.publish.findings import RunFindings, RunScope
 from relay_core.publish.keys import ArtifactKeys
-from relay_core.publish.report.content import load_templates, report_html
 from relay_core.publish.reports import (
     config_snapshot_json,
     errors_json,
@@ -37,6 +36,10 @@ from relay_core.publish.reports import (
     run_summary_json,
     timestamp,
 )
+from relay_core.report.contents import report_of
+from relay_core.report.files import files_of
+from relay_core.report.html import load_templates, report_html
+from relay_core.report.report import Report, report_json
 from relay_core.run import RunStages, RunValues
 from relay_core.validation import vendor_failures
 from relay_core.validation.vendor_failures import InputVerdict, VendorInput
@@ -59,12 +62,14 @@ class LocalRun(NamedTuple):
 
     Attributes:
         findings: The findings of the run.
+        report: The report of the run.
         feed_path: The path of the feed below the output folder, or None without a config.
         explanations: The explanations of the requested SKUs.
         doubts: Doubts about the config and the rows.
     """
 
     findings: RunFindings
+    report: Report
     feed_path: str | None
     explanations: list[dict[str, Any]]
     doubts: Sequence[Doubt]
@@ -132,7 +137,7 @@ def run(request: Request, output_dir: Path) -> LocalRun:
                     for doubt in findings.doubts
                     if doubt.vendor_id is not None
                 )
-            _write_reports(request, findings, sink, clock)
+            report = _write_reports(request, findings, sink, clock)
             if request.explain:
                 # Only this option needs the module.
                 from local.explain import explain
@@ -152,7 +157,7 @@ def run(request: Request, output_dir: Path) -> LocalRun:
     feed_path = None
     if config is not None:
         feed_path = KEYS.merged_inventory(config.output.format)
-    return LocalRun(findings, feed_path, explanations, doubts)
+    return LocalRun(findings, report, feed_path, explanations, doubts)
 
 
 def _rejected(request: Request, clock: _Clock) -> RunFindings:
@@ -166,16 +171,13 @@ def _rejected(request: Request, clock: _Clock) -> RunFindings:
             if isinstance(vendor, Mapping) and "vendor_id" in vendor
         ]
     with clock.stage(Stage.FETCH_INPUTS):
-        findings = RunFindings(
-            vendor_ids=vendor_ids,
-            vendor_count=len(vendor_ids),
-        )
+        scope = RunScope(vendor_ids, vendor_count=len(vendor_ids))
         failure = RunFailure(
             FailureCode.UNSUPPORTED_SCHEMA_VERSION,
             request.unsupported,
             Stage.FETCH_INPUTS,
         )
-    return findings.failed(failure)
+    return RunFindings(scope=scope).failed(failure)
 
 
 def _run(
@@ -427,7 +429,8 @@ def _write_reports(
     findings: RunFindings,
     sink: FolderSink,
     clock: _Clock,
-) -> None:
+) -> Report:
+    """Write all reports of a run, and return the one for people."""
     context = request.context
     with clock.stage(Stage.WRITE_OUTPUTS):
         document = request.document
@@ -448,5 +451,10 @@ def _write_reports(
         completed_at=datetime.now(UTC),
     )
     sink.write(KEYS.run_summary, [summary])
-    sink.write(KEYS.report, [report_html(context, findings, findings.status)])
+    new_paths = (*sink.paths, KEYS.report_data, KEYS.report)
+    paths = {KEYS.artifact_name(path): path for path in new_paths}
+    report = report_of(context, findings, findings.status, files_of(paths))
+    sink.write(KEYS.report_data, [report_json(report)])
+    sink.write(KEYS.report, [report_html(report)])
     sink.wait()
+    return report
