@@ -89,27 +89,8 @@ class FailureClass(StrEnum):
     PLATFORM = "platform"
 
 
-_CLASSES: dict[str, FailureClass] = {
-    FailureCode.MISSING_TENANT_CONFIG: FailureClass.TENANT_CONFIG,
-    FailureCode.UNSUPPORTED_SCHEMA_VERSION: FailureClass.TENANT_CONFIG,
-    FailureCode.MISSING_SKU_MAP: FailureClass.TENANT_CONFIG,
-    FailureCode.MISSING_CATALOG: FailureClass.TENANT_CONFIG,
-    FailureCode.EMPTY_OUTPUT: FailureClass.TENANT_CONFIG,
-    FailureCode.RUN_TIMEOUT: FailureClass.PLATFORM,
-    FailureCode.POISON_JOB: FailureClass.PLATFORM,
-}
 INVALID_CONFIG = "invalid_config"
 """The code of an invalid config, which ends an attempt and in the end the run."""
-
-
-def class_of(error_code: str, attempt_code: str | None = None) -> FailureClass:
-    """Return who can fix a failure.
-
-    ``attempt_code`` is the code of the last attempt, if the run used up its attempts.
-    """
-    if attempt_code == INVALID_CONFIG:
-        return FailureClass.TENANT_CONFIG
-    return _CLASSES.get(error_code, FailureClass.VENDOR_DATA)
 
 
 class WarningCode(StrEnum):

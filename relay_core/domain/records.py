@@ -7,7 +7,8 @@ from datetime import datetime
 from operator import attrgetter
 from typing import Any
 
-from relay_core.domain.codes import FailureClass, Stage, class_of
+from relay_core.domain.codes import FailureClass, Stage
+from relay_core.domain.run_codes import class_of
 
 ENGINE_VERSION = "0.1.0"
 """The release whose rules a run applies; the version of the package."""

@@ -19,6 +19,7 @@ from relay_core.domain.formats import (
     WORKBOOK_FORMATS,
     ZIP,
 )
+from relay_core.domain.run_codes import code_of
 from relay_core.ingest.compression import (
     ARCHIVE_ERRORS,
     GZIP,
@@ -28,12 +29,6 @@ from relay_core.ingest.feed import Buffer
 from relay_core.ingest.workbooks import workbook_format
 
 HEAD_BYTES = 4096  # the number of a file's unpacked bytes that are examined
-KINDS_TELL = (
-    FailureCode.DECODE_ERROR,
-    FailureCode.MISSING_REQUIRED_COLUMNS,
-    FailureCode.INVALID_INPUT,
-)
-"""The faults whose reason may be the kind of the file."""
 _PACKED_BYTES = 1 << 20
 _EXPORT = "export it as CSV, or save it as .xlsx"
 _ASK = "ask the vendor for the price list as CSV or .xlsx"
@@ -164,7 +159,7 @@ def with_kind(
     parser: ParserConfig,
 ) -> FeedUnreadableError:
     """Return a fault with the kind of the upload, if the kind is the reason."""
-    if error.error_code not in KINDS_TELL:
+    if not code_of(error.error_code).kind_tells:
         return error
     kind = kind_of(data, parser.format, parser.compression)
     if kind is None:

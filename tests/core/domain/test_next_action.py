@@ -6,7 +6,8 @@ import pytest
 
 from relay_core.domain.codes import FailureCode, Stage
 from relay_core.domain.records import ReportEntry, RunFailure
-from relay_core.domain.run_faults import VENDOR_ROWS, failure_of, next_action
+from relay_core.domain.run_codes import VENDOR_ROWS
+from relay_core.domain.run_faults import failure_of, next_action
 
 OF_VENDORS = {
     "REQUIRED_VENDOR_MISSING",

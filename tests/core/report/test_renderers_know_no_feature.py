@@ -12,17 +12,24 @@ import pytest
 from support.source_tree import ROOT
 
 RENDERERS = (
-    "relay_core/report/html.py",
+    "relay_core/report/blocks.py",
+    "relay_core/report/current.py",
     "relay_core/report/display.py",
+    "relay_core/report/html.py",
+    "relay_core/report/report.py",
     "relay_core/report/templates/blocks.html.jinja",
     "relay_core/report/templates/page.html.jinja",
     "relay_core/report/templates/parts.html.jinja",
     "relay_dagster/client/report_blocks.py",
+    "relay_dagster/client/run_report.py",
+    "relay_dagster/orchestration/metadata.py",
+    "relay_dagster/orchestration/metadata_tables.py",
     "relay_dagster/orchestration/report_metadata.py",
+    "relay_dagster/web/run_forms.py",
     "relay_dagster/web/run_page.py",
     "relay_dagster/web/templates/run.html.jinja",
 )
-"""The modules and templates that show the blocks of reports."""
+"""The blocks of reports, and the modules and templates that show them."""
 FEATURES = (
     "catalog",
     "channel",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from relay_core.domain.codes import FailureClass, FailureCode, class_of
+from relay_core.domain.codes import FailureClass, FailureCode
+from relay_core.domain.run_codes import class_of
 
 TENANT_CONFIG = {
     "missing_tenant_config",
