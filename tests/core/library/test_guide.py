@@ -15,7 +15,7 @@ from support.pages import PAGES, ROOT
 from support.python_guide import blocks, run_examples
 
 PAGE = PAGES["docs/PYTHON.md"]
-USER_SCRIPT = '''
+USER_SCRIPT = """
 from datetime import UTC, datetime
 
 import relay_core
@@ -40,7 +40,7 @@ def feed_of(path: str) -> list[str]:
 
 def faults_of(error: relay_core.ConfigError) -> list[relay_core.Fault]:
     return error.faults
-'''
+"""
 
 
 def test_every_example_runs(
@@ -59,7 +59,9 @@ def test_the_page_has_every_name_attribute_and_argument() -> None:
     for owner in (relay_core.Result, relay_core.Check):
         names = [*vars(owner), *getattr(owner, "__annotations__", ())]
         public = [name for name in names if not name.startswith("_")]
-        section = PAGE.partition(f"### `{owner.__name__}`")[2].partition("\n### ")[0]
+        section = PAGE.partition(f"### `{owner.__name__}`")[2].partition(
+            "\n### "
+        )[0]
         for name in public:
             assert re.search(rf"`{name}[`(]", section), name
     for function in (relay_core.run, relay_core.check):
@@ -70,7 +72,15 @@ def test_the_page_has_every_name_attribute_and_argument() -> None:
 def test_a_script_of_a_user_is_strictly_typed(tmp_path: Path) -> None:
     (tmp_path / "user.py").write_text(USER_SCRIPT, "utf-8")
     done = subprocess.run(
-        [sys.executable, "-m", "mypy", "--strict", "--cache-dir", "mypy", "user.py"],
+        [
+            sys.executable,
+            "-m",
+            "mypy",
+            "--strict",
+            "--cache-dir",
+            "mypy",
+            "user.py",
+        ],
         cwd=tmp_path,
         env={"MYPYPATH": str(ROOT)},
         capture_output=True,
