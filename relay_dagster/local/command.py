@@ -16,7 +16,8 @@ from relay_dagster.local.options import parser
 from relay_dagster.local.request import UsageError, read_request
 
 if TYPE_CHECKING:
-    from relay_core.library.runner import LocalRun, Request
+    from relay_core.library.requests import Request
+    from relay_core.library.runner import LocalRun
     from relay_core.publish.findings import RunFindings
     from relay_core.publish.product_lists import CatalogFindings
     from relay_dagster.settings import LimitSettings
