@@ -21,7 +21,7 @@ from relay_core.domain.input_names import name_of
 from relay_core.domain.records import Doubt, RunFailure
 from relay_core.domain.run_faults import too_little_memory
 from relay_core.ingest.formats import may_read_apart
-from relay_core.library.manifest import hashes_of
+from relay_core.library.manifest import hashes_of, manifest_of
 from relay_core.library.requests import Request
 from relay_core.library.sinks import LocalSink
 from relay_core.normalize.vendor_feed import FeedFile, VendorFeed
@@ -218,8 +218,8 @@ def _run(
             beside=request.limits.reader_bytes if needs_reader else 0,
         )
         findings, values = _findings(stages, request, means)
-        manifest = _manifest(
-            config, request, findings, hashes.result(), read_at
+        manifest = manifest_of(
+            request, config, findings, hashes.result(), read_at
         )
     means.sink.write(KEYS.input_manifest, [manifest])
     return findings, values

@@ -10,8 +10,9 @@ from itertools import count
 from relay_core.config import TenantConfig, VendorConfig, lint
 from relay_core.domain import columns as canonical
 from relay_core.domain.cell_rules import shorten
-from relay_core.domain.codes import CATALOG, WORKBOOK_FORMATS
+from relay_core.domain.codes import CATALOG
 from relay_core.domain.errors import ConfigFault
+from relay_core.domain.formats import WORKBOOK_FORMATS
 from relay_core.domain.limits import MAX_QUOTED
 from relay_core.domain.records import Doubt
 from relay_core.domain.run_faults import counted, listed

@@ -25,9 +25,8 @@ from relay_core.publish.quarantine import Quarantine
 from relay_core.publish.state import Publication
 from relay_core.validation.vendor_failures import InputVerdict, VendorState
 
-MAX_MOVES = (
-    10  # the number of the greatest moves of prices that are shown, each way
-)
+# The number of the greatest moves of prices that are shown, each way.
+MAX_MOVES = 10
 _HOUR = timedelta(hours=1)
 _CODES_OF_ROWS = (
     codes.FailureCode.VALIDATION_ERRORS,
@@ -105,18 +104,15 @@ class RunFindings:
     catalog_state: VendorState | None = None
     # The uploads that a last good feed replaces.
     replaced: Mapping[str, NormalizedVendor] = field(default_factory=dict)
-    guards: Sequence[records.GuardResult] | None = (
-        None  # None if none was judged
-    )
+    # None if none was judged.
+    guards: Sequence[records.GuardResult] | None = None
     is_held: bool = False  # whether a guard holds the feed back
-    quarantine: Quarantine | None = (
-        None  # the SKUs that keep their published price
-    )
+    # The SKUs that keep their published price.
+    quarantine: Quarantine | None = None
     changes: Changes | None = None  # the changes against the published feed
     record_count: int = 0  # the number of rows of the merged feed; 0 on failure
-    unpriced_skus: int = (
-        0  # the number of SKUs left out because they have no price
-    )
+    # The number of SKUs left out because they have no price.
+    unpriced_skus: int = 0
     # The number of the feed's rows that each vendor has won.
     skus_won: Mapping[str, int] = field(default_factory=dict)
     # The outcome of the rows of each vendor whose records were all read.

@@ -18,7 +18,8 @@ from relay_core.publish.artifacts import (
     belongs_to_run,
     in_order,
 )
-from relay_core.publish.feed import fields_of, preview
+from relay_core.publish.feed import preview
+from relay_core.publish.files.fields import fields_of
 from relay_core.publish.findings import RunFindings
 from relay_core.publish.reports import timestamp
 from relay_dagster.execution.attempt import Attempt

@@ -38,8 +38,8 @@ print(limit_of_code() == after)
 
 
 def test_the_contracts_are_code_whether_they_are_loaded_or_not() -> None:
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", PROGRAM], capture_output=True, text=True
     )
 
-    assert done.stdout.split() == ["True", "True", "True"], done.stderr
+    assert process.stdout.split() == ["True", "True", "True"], process.stderr

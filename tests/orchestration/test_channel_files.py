@@ -35,8 +35,8 @@ def sync(world: World, run_id: str, *rows: str, **order: Any) -> None:
 
 def published(world: World) -> set[str]:
     prefix = f"published/{TENANT}/"
-    found = world.platform.objects.list_objects(prefix)
-    return {each.key.removeprefix(prefix) for each in found}
+    objects = world.platform.objects.list_objects(prefix)
+    return {item.key.removeprefix(prefix) for item in objects}
 
 
 def summary_of(world: World, run_id: str) -> dict[str, Any]:

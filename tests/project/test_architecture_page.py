@@ -36,12 +36,12 @@ def test_the_folders_are_those_of_the_order_and_stand_in_it() -> None:
         table = PAGE.partition(f"\n| `{package}/` | |\n")[2].partition("\n\n")[
             0
         ]
-        shown = re.findall(r"^\| `([\w./]+)` \|", table, flags=re.MULTILINE)
+        rows = re.findall(r"^\| `([\w./]+)` \|", table, flags=re.MULTILINE)
         assert [
-            name for name in shown if not (ROOT / package / name).exists()
+            name for name in rows if not (ROOT / package / name).exists()
         ] == []
         places = [place for places in ORDER[package] for place in places]
-        assert [re.sub(r"(/|\.py)$", "", name) for name in shown] == places
+        assert [re.sub(r"(/|\.py)$", "", name) for name in rows] == places
 
 
 def test_every_module_in_the_picture_exists() -> None:
@@ -58,17 +58,17 @@ def test_every_module_in_the_picture_exists() -> None:
 
 
 def test_a_name_stands_in_the_module_that_the_page_says() -> None:
-    said = {
+    mentions = {
         *(
             (name, path)
             for path, name in re.findall(rf"{_FILE} \(`([\w.]+)`", PAGE)
         ),
         *re.findall(rf"`([\w.]+)` in\s+{_FILE}", PAGE),
     }
-    assert len(said) > 10
+    assert len(mentions) > 10
     assert [
         (name, path)
-        for name, path in sorted(said)
+        for name, path in sorted(mentions)
         if not defines((ROOT / path).read_text("utf-8"), name)
     ] == []
 

@@ -84,8 +84,8 @@ def go_through(
         changes: of the config.
     """
     documents = [
-        vendor_document(name, **own)
-        for name, own in (vendors or {name: {} for name in feeds}).items()
+        vendor_document(name, **options)
+        for name, options in (vendors or {name: {} for name in feeds}).items()
     ]
     document = config_document(
         *documents, **{"error_policy": FORGIVING, **changes}

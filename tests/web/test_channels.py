@@ -36,7 +36,8 @@ def test_the_first_rows_of_a_csv_file(
     data = CSV.encode()
     name = "shop.csv"
     if is_packed:
-        data, name = gzip.compress(data), "shop.csv.gz"
+        data = gzip.compress(data)
+        name = "shop.csv.gz"
     table = table_of(visitor, name, data, 6)
     assert table.headers == ["sku", "title"]
     assert table.rows == [

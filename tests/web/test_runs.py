@@ -9,9 +9,9 @@ import pytest
 
 from relay_core.domain.codes import Stage
 from relay_core.domain.records import RunFailure, VendorResult
-from relay_dagster.runs.model import Outcome
+from relay_dagster.runs.model import Outcome, RunRecord
 from support.api_world import NOBODY_S_RUN, TENANT, ApiWorld
-from support.html_page import errors_on, read_page
+from support.html_page import Element, errors_on, read_page
 from support.page_visitor import HOME, Visitor, signed_in
 
 SUMMARY = {
@@ -184,10 +184,8 @@ def test_a_failed_run_leads_to_the_files_that_it_could_not_use(
     assert links == [f"{vendors}/vendor_1/check", f"{vendors}/vendor_3/check"]
 
 
-def test_where_rows_went_and_what_is_quarantined_stand_there(
-    visitor: Visitor,
-) -> None:
-    world = visitor.world
+def end_with_two_suspects(world: ApiWorld) -> RunRecord:
+    """End a run that has a summary, and two SKUs in its quarantine."""
     record = world.claim(world.post_run().json()["run_id"])
     summary = record.keys.run_summary
     quarantine = record.keys.quarantine
@@ -200,6 +198,14 @@ def test_where_rows_went_and_what_is_quarantined_stand_there(
     world.platform.objects.put(quarantine, f"{head}{rows}".encode())
     artifacts = {"run_summary": summary, "quarantine": quarantine}
     end(world, record, artifacts)
+    return record
+
+
+def test_where_rows_went_and_what_is_quarantined_stand_there(
+    visitor: Visitor,
+) -> None:
+    world = visitor.world
+    record = end_with_two_suspects(world)
     page = visitor.open(path_of(record.run_id))
     assert page.one("h1").text == "A new feed with 1,370 SKUs"
     assert "Where the rows went" in page.text
@@ -243,11 +249,16 @@ def test_where_rows_went_and_what_is_quarantined_stand_there(
         if field.attributes["name"] == "sku"
     ] == ["<b>0"]
     assert "1 new price to review." in visitor.open(HOME).text
+    assert_all_can_be_accepted(visitor, page)
+
+
+def assert_all_can_be_accepted(visitor: Visitor, page: Element) -> None:
     everything = visitor.fill(
         page, "/accept", all="true", reason="a sale, all of it"
     )
     assert everything.headers["location"].endswith("?accepted=2")
-    assert audit(world, "skus.accepted")["actor"]["kind"] == "session"
+    accepted = audit(visitor.world, "skus.accepted")
+    assert accepted["actor"]["kind"] == "session"
     done = visitor.open(everything.headers["location"])
     assert done.text.count("Accepted") == 2
     assert done.all("textarea") == []

@@ -401,8 +401,8 @@ def test_requests_by_links_are_their_tenant_s(shop: ApiWorld) -> None:
     key = shop.issue_key(TENANT)
     shop.app.state.parts.rates = CallerRates(60, 3, 4)
     statuses = [
-        visitor.client.get(each).status_code
-        for each in (path, other_path, path, other_path, path)
+        visitor.client.get(address).status_code
+        for address in (path, other_path, path, other_path, path)
     ]
     assert statuses == [200, 200, 200, 429, 429]
     assert shop.with_key(key).get(f"/v1/tenants/{TENANT}").status_code == 429

@@ -49,10 +49,10 @@ def test_the_engine_loads_without_the_compiled_module() -> None:
         "import relay_core.run_stages; from relay_core.kernel import compiled\n"
         "print(compiled.is_installed, compiled.is_used())"
     )
-    ended = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
-    assert ended.stdout.split() == ["False", "False"]
+    assert process.stdout.split() == ["False", "False"]
 
 
 def test_a_kernel_of_another_version_is_not_used() -> None:
@@ -62,7 +62,7 @@ def test_a_kernel_of_another_version_is_not_used() -> None:
         "import relay_core.kernel; relay_core.kernel.scan = kernel\n"
         "from relay_core.kernel import compiled; print(compiled.is_installed)"
     )
-    ended = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
-    assert ended.stdout.strip() == "False"
+    assert process.stdout.strip() == "False"

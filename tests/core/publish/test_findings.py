@@ -15,13 +15,14 @@ CAME = REQUESTED_AT - timedelta(hours=2, minutes=59)
 
 def results(run: ReportedRun) -> dict[str, VendorResult]:
     return {
-        one.vendor_id: one for one in run.findings.vendor_results(REQUESTED_AT)
+        vendor_result.vendor_id: vendor_result
+        for vendor_result in run.findings.vendor_results(REQUESTED_AT)
     }
 
 
 def result(vendor_id: str, status: str = "found", **told: Any) -> VendorResult:
-    known = ("uploaded_at", "age_hours", "rows", "invalid_rows", "skus_won")
-    return VendorResult(vendor_id, status, **{**dict.fromkeys(known), **told})
+    unset = ("uploaded_at", "age_hours", "rows", "invalid_rows", "skus_won")
+    return VendorResult(vendor_id, status, **{**dict.fromkeys(unset), **told})
 
 
 def test_a_vendor_has_the_rows_of_its_upload_and_the_skus_that_it_has_won() -> (

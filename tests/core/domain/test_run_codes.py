@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from relay_core.domain.codes import FailureClass, FailureCode, class_of
+from relay_core.domain.codes import FailureClass, FailureCode
+from relay_core.domain.run_codes import class_of
 
 TENANT_CONFIG = {
     "missing_tenant_config",
@@ -18,14 +19,14 @@ PLATFORM = {"POISON_JOB", "RUN_TIMEOUT"}
 
 @pytest.mark.parametrize("code", FailureCode)
 def test_every_code_is_somebodys_to_mend(code: FailureCode) -> None:
-    whose = (
+    failure_class = (
         FailureClass.TENANT_CONFIG
         if code in TENANT_CONFIG
         else FailureClass.PLATFORM
         if code in PLATFORM
         else FailureClass.VENDOR_DATA
     )
-    assert class_of(str(code)) is whose
+    assert class_of(str(code)) is failure_class
 
 
 @pytest.mark.parametrize(
