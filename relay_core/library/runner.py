@@ -25,15 +25,18 @@ from relay_core.library.manifest import hashes_of, manifest_of
 from relay_core.library.requests import Request
 from relay_core.library.sinks import LocalSink
 from relay_core.normalize.vendor_feed import FeedFile, VendorFeed
-from relay_core.publish.findings import RunFindings
+from relay_core.publish.findings import RunFindings, RunScope
 from relay_core.publish.keys import ArtifactKeys
-from relay_core.publish.report.content import load_templates, report_html
 from relay_core.publish.reports import (
     config_snapshot_json,
     errors_json,
     run_summary_json,
     timestamp,
 )
+from relay_core.report.contents import report_of
+from relay_core.report.files import files_of
+from relay_core.report.html import load_templates, report_html
+from relay_core.report.report import Report, report_json
 from relay_core.run_stages import RunStages, RunValues
 from relay_core.validation import vendor_failures
 from relay_core.validation.vendor_failures import InputVerdict, VendorInput
@@ -47,11 +50,13 @@ class LocalRun(NamedTuple):
 
     Attributes:
         findings: The findings of the run.
+        report: The report of the run.
         values: The values of its steps.
         doubts: Doubts about the config and the rows.
     """
 
     findings: RunFindings
+    report: Report
     values: RunValues
     doubts: Sequence[Doubt]
 
@@ -159,8 +164,8 @@ def run(request: Request, means: Means) -> LocalRun:
         doubts.extend(
             doubt for doubt in findings.doubts if doubt.vendor_id is not None
         )
-    _write_reports(request, findings, means)
-    return LocalRun(findings, values, doubts)
+    report = _write_reports(request, findings, means)
+    return LocalRun(findings, report, values, doubts)
 
 
 def _rejected(request: Request, clock: RunClock) -> RunFindings:
@@ -174,16 +179,13 @@ def _rejected(request: Request, clock: RunClock) -> RunFindings:
             if isinstance(vendor, Mapping) and "vendor_id" in vendor
         ]
     with clock.stage(Stage.FETCH_INPUTS):
-        findings = RunFindings(
-            vendor_ids=vendor_ids,
-            vendor_count=len(vendor_ids),
-        )
+        scope = RunScope(vendor_ids, vendor_count=len(vendor_ids))
         failure = RunFailure(
             FailureCode.UNSUPPORTED_SCHEMA_VERSION,
             request.unsupported,
             Stage.FETCH_INPUTS,
         )
-    return findings.failed(failure)
+    return RunFindings(scope=scope).failed(failure)
 
 
 def _run(
@@ -337,7 +339,8 @@ def _write_reports(
     request: Request,
     findings: RunFindings,
     means: Means,
-) -> None:
+) -> Report:
+    """Write all reports of a run, and return the one for people."""
     context = request.context
     sink = means.sink
     clock = means.clock
@@ -360,5 +363,12 @@ def _write_reports(
         completed_at=datetime.now(UTC),
     )
     sink.write(KEYS.run_summary, [summary])
-    sink.write(KEYS.report, [report_html(context, findings, findings.status)])
+    new_paths = (*sink.paths, KEYS.report_data, KEYS.report)
+    paths = {KEYS.artifact_name(path): path for path in new_paths}
+    # Work files have no name.
+    paths.pop("", None)
+    report = report_of(context, findings, findings.status, files_of(paths))
+    sink.write(KEYS.report_data, [report_json(report)])
+    sink.write(KEYS.report, [report_html(report)])
     sink.wait()
+    return report

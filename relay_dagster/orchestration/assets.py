@@ -181,7 +181,11 @@ def merged_inventory(
         run.pin_inputs()
         compared = run.merge()
         merged = compared.merged
-        results = [*checks.merged_results(merged, run.attempt.findings)]
+        results = [
+            *checks.merged_results(
+                merged, run.attempt.findings, run.attempt.sink.context
+            )
+        ]
         try:
             run.write(compared)
         except (RunStoppedError, ContractBrokenError):

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from relay_core.config.overrides import MAX_NOTE, MAX_SKU_BYTES
 from relay_core.domain.errors import ConfigFault
 from relay_core.domain.run_codes import code_of
-from relay_core.publish.report import wording
+from relay_core.report import display
 from relay_dagster.http.error_codes import CODES, PageText
 from relay_dagster.http.problems import ProblemError
 
@@ -56,7 +56,7 @@ def page_error(problem: ProblemError, *, is_supplier: bool = False) -> PageText:
         return PageText(_TITLES[403], text)
     title_of_status = _TITLES.get(problem.status, "Something went wrong")
     title, text = CODES[problem.error_code].page or PageText(title_of_status)
-    return PageText(title, text or wording.sentence(problem.detail))
+    return PageText(title, text or display.sentence(problem.detail))
 
 
 # --- fields -------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import resource
 from pathlib import Path
 import relay_dagster.execution.session
 from relay_core.columnar.threads import tune_process
-from relay_core.publish.report.content import load_templates
+from relay_core.report.html import load_templates
 from relay_core.validation.row_checks import load_contracts
 from relay_dagster.execution.memory_limit import CONTRACTS_BYTES, MemoryLimit
 

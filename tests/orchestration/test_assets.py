@@ -83,6 +83,7 @@ def test_a_success_leaves_every_promised_artifact_and_no_errors(
         "merged_inventory",
         "report",
         "run_summary",
+        "report_data",
     }
 
 
@@ -438,7 +439,12 @@ def test_a_tenant_without_a_config_fails_at_once(world: World) -> None:
         Stage.FETCH_INPUTS,
     )
     assert record.error_code == "missing_tenant_config"
-    assert world.names() == {"errors", "report", "run_summary"}
+    assert world.names() == {
+        "errors",
+        "report",
+        "report_data",
+        "run_summary",
+    }
 
 
 def test_a_config_of_another_schema_is_kept_as_it_is_stored(
@@ -453,6 +459,7 @@ def test_a_config_of_another_schema_is_kept_as_it_is_stored(
         "errors",
         "report",
         "run_summary",
+        "report_data",
     }
 
 
@@ -467,6 +474,7 @@ def test_a_required_vendor_without_a_feed_fails_the_run(world: World) -> None:
         "errors",
         "report",
         "run_summary",
+        "report_data",
     }
     assert world.names() == reports
 
@@ -523,6 +531,7 @@ def test_too_many_refused_rows_fail_the_run_with_their_list(
         "invalid_rows",
         "errors",
         "run_summary",
+        "report_data",
     } <= world.names()
     assert "merged_inventory" not in world.names()
     assert world.report("run_summary")["record_count"] == 0

@@ -13,7 +13,6 @@ from relay_dagster.orchestration.metadata_tables import (
     rule_table,
     table,
     vendor_table,
-    warning_table,
     winner_table,
 )
 from support.builders import REQUESTED_AT, feed, tenant_config, vendor_document
@@ -162,10 +161,3 @@ def test_a_merged_feed_that_holds_breaks_no_rule(
         [],
         ["column", "rule", "rows"],
     )
-
-
-def test_warnings_are_counted_by_name() -> None:
-    assert rows_of(warning_table({"UNPRICED_SKU": 3, "EMPTY_FEED": 1})) == [
-        {"warning": "EMPTY_FEED", "entries": 1},
-        {"warning": "UNPRICED_SKU", "entries": 3},
-    ]

@@ -83,3 +83,40 @@ def test_every_name_in_the_page_is_one_of_the_code() -> None:
         sorted(name for name in names if name.rpartition(".")[2] not in words)
         == []
     )
+
+
+RECIPES = PAGE.partition("\n## To add something\n")[2].partition("\n## ")[0]
+_KINDS = {
+    *("an option", "a column", "a guard", "a format", "a door"),
+    *("an error code", "a route", "a command"),
+}
+
+
+def steps(recipe: str) -> list[list[str]]:
+    """Return the cells of the rows of a recipe's tables, without their headings."""
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in recipe.splitlines()
+        if line.startswith("| ")
+    ]
+    return [row for row in rows if row[0] not in ("file", "---")]
+
+
+def test_each_kind_of_addition_has_a_recipe() -> None:
+    found = re.findall(r"(?m)^### To add (.+)$", RECIPES)
+    assert set(found) == _KINDS
+
+
+def test_each_step_of_a_recipe_names_a_file_and_the_test_that_needs_it() -> (
+    None
+):
+    every_step = steps(RECIPES)
+    assert len(every_step) > 40
+    assert [
+        row
+        for row in every_step
+        if len(row) != 3
+        or not any((ROOT / code).exists() for code in codes_in(row[0]))
+        or not re.fullmatch(r"`tests/[\w/]+\.py`", row[2])
+        or not (ROOT / row[2].strip("`")).is_file()
+    ] == []

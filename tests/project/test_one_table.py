@@ -121,3 +121,15 @@ def test_the_guide_and_the_pages_show_the_url_of_each_door() -> None:
             )
             assert shown, f"docs/CONFIG.md lacks {form} or its ports"
         assert f"{door.scheme}://" in "".join(addresses)
+
+
+def test_the_page_on_security_has_the_ports_of_each_door() -> None:
+    text = " ".join((ROOT / "SECURITY.md").read_text("utf-8").split())
+    missing = [
+        door.title
+        for door in DOORS.values()
+        if f"port is {' or '.join(map(str, door.ports))}" not in text
+        and f"**{door.title}** uses port {' or '.join(map(str, door.ports))}"
+        not in text
+    ]
+    assert missing == []

@@ -26,7 +26,12 @@ MANY_ROWS = "many_rows"
 """The benchmark's feeds: more than a block of text and a slice of lines have."""
 NAMES = (*TENANTS, MANY_ROWS)
 _SHAPE = Shape(rows=290_000, vendors=2, bad=0.02, ragged=0.002)
-_NOT_HELD = ("config_snapshot.json", "input_manifest.json", "report.html")
+_NOT_HELD = (
+    "config_snapshot.json",
+    "input_manifest.json",
+    "report.html",
+    "report.json",
+)
 _CLOCK_READINGS = ("stage_times", "duration_seconds", "completed_at")
 
 
@@ -53,7 +58,7 @@ def hashes_of_run(name: str, folder: Path) -> dict[str, str]:
     )
     if status:
         raise RuntimeError(f"the run of {name} ended with {status}")
-    # What the run was given, and a page that says in words what the other reports say.
+    # What the run was given, and a report that says in words what the others say.
     unheld = {f"reports/{name}" for name in _NOT_HELD}
     paths = {
         str(path.relative_to(out)): path

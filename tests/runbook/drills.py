@@ -79,7 +79,12 @@ def no_config(desk: Desk) -> None:
     run = desk.failed(
         "missing_tenant_config", FETCH_INPUTS, "missing tenant config"
     )
-    assert desk.artifacts(run) == {"errors", "report", "run_summary"}
+    assert desk.artifacts(run) == {
+        "errors",
+        "report",
+        "report_data",
+        "run_summary",
+    }
     answer = desk.relay.http.post("/v1/tenants", json=desk.config())
     assert answer.status_code == 201, answer.text
     desk.upload()

@@ -26,6 +26,7 @@ ORDER: dict[str, tuple[tuple[str, ...], ...]] = {
         ("normalize",),
         ("merge",),
         ("publish",),
+        ("report",),
         ("onboarding",),
         ("vendor_pass",),
         ("run_stages",),

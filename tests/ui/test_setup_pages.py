@@ -215,7 +215,7 @@ class NewUser:
         page.wait_for_selector(
             "#progress", state="detached", timeout=SECONDS * 1000
         )
-        self.shows("A new feed with 36 SKUs")
+        self.shows("The new feed has 36 SKUs")
 
     def link(self, name: str, channel_id: str = "") -> str:
         """Create a link, and return what a shop reads by it."""

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from relay_core.config import load_config
-from relay_core.publish.report import wording
+from relay_core.report import display
 from relay_dagster.runs.ports import utc_now
 from support.api_world import ApiWorld
 from support.builders import config_document, feed, vendor_document
@@ -194,7 +194,7 @@ def test_a_merchant_has_the_last_word_on_a_sku_and_takes_it_back(
     page = visitor.open(f"{SKUS}?sku=A-1")
     assert "Maximum quantity 0" in page.text
     assert (
-        f"In effect until {wording.day(last_day)}, 11:59 PM (UTC)" in page.text
+        f"In effect until {display.day(last_day)}, 11:59 PM (UTC)" in page.text
     )
     assert visitor.fill(page, "/override/remove").status_code == 303
     assert "This SKU has no override." in visitor.open(f"{SKUS}?sku=A-1").text
@@ -408,7 +408,7 @@ def test_the_overrides_in_effect_are_listed_with_links(
         "overrides"
     ]
     zone = ZoneInfo("America/Chicago")
-    until = wording.moment(
+    until = display.moment(
         datetime.fromisoformat(document["accept_until"]), zone
     )
     page = signed_in(world, "read").open(SKUS)

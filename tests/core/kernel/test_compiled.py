@@ -7,10 +7,8 @@ import sys
 
 import pytest
 
-from relay_core.domain.codes import RunStatus
 from relay_core.kernel import compiled
-from relay_core.publish.report.content import report_html
-from support.builders import feed, run_context
+from support.builders import feed
 from support.reported_runs import go_through
 
 SAYS = "Compiled kernel"
@@ -18,7 +16,7 @@ SAYS = "Compiled kernel"
 
 def foot() -> str:
     reported = go_through({"north": feed("A,1,2.00")})
-    page = report_html(run_context(), reported.findings, RunStatus.SUCCEEDED)
+    page = reported.html
     return page.decode().split("<footer>")[1]
 
 

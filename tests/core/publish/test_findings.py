@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from relay_core.domain.records import VendorResult
-from relay_core.publish.findings import RunFindings
+from relay_core.publish.findings import RunFindings, RunScope
 from support.builders import REQUESTED_AT, feed
 from support.reported_runs import ReportedRun, go_through
 
@@ -93,4 +93,7 @@ def test_in_a_run_that_came_to_no_feed_nobody_has_won_or_lost() -> None:
 
 
 def test_a_run_that_has_looked_at_no_vendor_has_no_results() -> None:
-    assert RunFindings(vendor_ids=["north"]).vendor_results(REQUESTED_AT) == ()
+    assert (
+        RunFindings(scope=RunScope(["north"])).vendor_results(REQUESTED_AT)
+        == ()
+    )

@@ -60,10 +60,14 @@ def ran(
     return RunFindings.of(scope, None, normalized, compared)
 
 
+def with_limits(findings: RunFindings, limits: Limits) -> RunFindings:
+    return replace(findings, scope=findings.scope._replace(limits=limits))
+
+
 def errors(
     findings: RunFindings, limits: Limits = DEFAULT_LIMITS
 ) -> dict[str, Any]:
-    report = errors_json(run_context(), replace(findings, limits=limits))
+    report = errors_json(run_context(), with_limits(findings, limits))
     assert report is not None
     assert len(report) <= limits.report_bytes
     return dict(json.loads(report))
@@ -225,7 +229,7 @@ def test_a_report_may_be_as_long_as_its_limit_to_the_byte() -> None:
     assert whole is not None
     exact, cut = (
         errors_json(
-            run_context(), replace(findings, limits=Limits(report_bytes=limit))
+            run_context(), with_limits(findings, Limits(report_bytes=limit))
         )
         for limit in (len(whole), len(whole) - 1)
     )
@@ -267,7 +271,8 @@ def test_refused_records_are_written_in_pieces_however_large_they_are() -> None:
 def summary_of_two_vendors() -> dict[str, Any]:
     """Return the summary of a run whose first vendor has one valid row of two."""
     findings = replace(
-        ran(feed("A,1,2", "B,x,2")), vendor_ids=["v0", "absent"], vendor_count=4
+        ran(feed("A,1,2", "B,x,2")),
+        scope=RunScope(["v0", "absent"], vendor_count=4),
     )
     summary: dict[str, Any] = json.loads(
         run_summary_json(
@@ -324,7 +329,7 @@ def test_the_summary_counts_valid_rows_of_every_vendor_of_the_run() -> None:
 
 def test_the_summary_tells_limits_that_are_not_the_defaults() -> None:
     limits = replace(DEFAULT_LIMITS, columns=3)
-    findings = replace(ran(feed("A,1,2")), limits=limits)
+    findings = with_limits(ran(feed("A,1,2")), limits)
     summary = json.loads(
         run_summary_json(
             run_context(),
