@@ -42,6 +42,7 @@ ALL_PUBLISHED = [
     "reports/config_snapshot.json",
     "reports/input_manifest.json",
     "reports/report.html",
+    "reports/report.json",
     "reports/run_summary.json",
 ]
 
@@ -62,8 +63,8 @@ def test_people_read_the_line_of_a_refused_row_where_it_is_another_number(
     rows = b"list\n\n" + feed("A,1,2.50", "", "B,many,2.50", "C,1")
     assert bench.run(document, vendor_1=rows) == 1
     page = (bench.out / "reports" / "report.html").read_text("utf-8")
-    assert "<code>many</code> in row 3 (line 6)</span>" in page
-    assert "<code>C,1</code> in row 4 (line 7)</span>" in page
+    assert "<code>many</code><bdi> in row 3 (line 6)</bdi>" in page
+    assert "<code>C,1</code><bdi> in row 4 (line 7)</bdi>" in page
     first, _ = bench.report("errors")["causes"]
     assert first["samples"] == [{"row_number": 3, "value": "many", "line": 6}]
 
@@ -130,6 +131,7 @@ def test_a_failed_run_says_its_code_last_and_leaves_its_reports(
         "reports/input_manifest.json",
         "reports/invalid_rows.csv",
         "reports/report.html",
+    "reports/report.json",
         "reports/run_summary.json",
     ]
     assert bench.report("run_summary")["error_code"] == "validation_errors"
@@ -272,6 +274,7 @@ def test_another_schema_version_is_a_failed_run_with_the_config_as_stored(
         "reports/config_snapshot.json",
         "reports/errors.json",
         "reports/report.html",
+    "reports/report.json",
         "reports/run_summary.json",
     ]
     assert bench.report("config_snapshot")["tenant_config"] == document
