@@ -131,7 +131,7 @@ def test_a_failed_run_says_its_code_last_and_leaves_its_reports(
         "reports/input_manifest.json",
         "reports/invalid_rows.csv",
         "reports/report.html",
-    "reports/report.json",
+        "reports/report.json",
         "reports/run_summary.json",
     ]
     assert bench.report("run_summary")["error_code"] == "validation_errors"
@@ -274,7 +274,7 @@ def test_another_schema_version_is_a_failed_run_with_the_config_as_stored(
         "reports/config_snapshot.json",
         "reports/errors.json",
         "reports/report.html",
-    "reports/report.json",
+        "reports/report.json",
         "reports/run_summary.json",
     ]
     assert bench.report("config_snapshot")["tenant_config"] == document
