@@ -1,0 +1,203 @@
+"""The results of the steps: materializations with their metadata, and the verdicts of checks."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+
+from relay_core.domain.columns import COLUMNS
+from relay_core.domain.records import GuardResult
+from relay_core.domain.run_faults import next_action
+from relay_core.normalize.result import NormalizedVendor
+from relay_core.validation.error_policy import own_share_faults
+from relay_core.validation.guards import guards_set
+from relay_dagster.component.candidate import CandidateRun
+from relay_dagster.component.folders import REPORT, Candidate, FeedFolder
+from relay_dagster.component.names import (
+    CANONICAL,
+    MERGED,
+    ROWS_ARE_VALID,
+    Names,
+    guard_check,
+)
+from relay_dagster.component.tenants import Tenant
+from relay_dagster.orchestration import metadata_tables as tables
+
+_ERROR = dg.AssetCheckSeverity.ERROR
+_WARN = dg.AssetCheckSeverity.WARN
+
+
+def vendor_results(
+    run: CandidateRun,
+    names: Names,
+) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
+    """Yield the materialization of each vendor that was read, and the verdict on its rows."""
+    for vendor in run.findings.normalized:
+        key = names.vendor(vendor.vendor_id)
+        check = _vendor_check(run.tenant, key, vendor)
+        if not vendor.is_read:
+            yield check
+            continue
+        path = f"normalized/{vendor.vendor_id}/normalized.csv"
+        yield dg.MaterializeResult(
+            asset_key=key,
+            check_results=[check],
+            metadata={
+                "rows": vendor.total_rows,
+                "rows_valid": vendor.valid_rows,
+                "rows_invalid": vendor.invalid_rows,
+                "dagster/row_count": vendor.valid_rows,
+                **tables.column_schema(
+                    (column.name, column.kind) for column in COLUMNS
+                ),
+                "normalized.csv": dg.MetadataValue.path(
+                    run.folder.address(path),
+                ),
+            },
+        )
+
+
+def _vendor_check(
+    tenant: Tenant,
+    key: dg.AssetKey,
+    vendor: NormalizedVendor,
+) -> dg.AssetCheckResult:
+    """Return the verdict on a vendor's rows."""
+    faults = own_share_faults(
+        [tenant.config.vendor(vendor.vendor_id)],
+        [vendor.invalid_rows],
+        [vendor.total_rows],
+    )
+    messages = [fault.error_message for fault in faults]
+    if vendor.fault is not None:
+        messages.append(vendor.fault.error_message)
+    return dg.AssetCheckResult(
+        asset_key=key,
+        check_name=ROWS_ARE_VALID,
+        passed=not vendor.invalid_rows and not messages,
+        severity=_ERROR if messages else _WARN,
+        description=" ".join(messages) or None,
+        metadata={
+            "rows": vendor.total_rows,
+            "rows_invalid": vendor.invalid_rows,
+            "errors_by_code": tables.fault_table([vendor]),
+        },
+    )
+
+
+def candidate_results(
+    run: CandidateRun,
+    names: Names,
+    guards: Mapping[str, bool],
+) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
+    """Yield the materialization of the candidate, and the verdicts on it.
+
+    Raises:
+        Failure: The run has failed; its reports say why.
+    """
+    findings = run.findings
+    checks = [
+        _canonical_check(run, names),
+        *_guard_checks(run, names, guards),
+    ]
+    failure = findings.failure
+    if failure is not None or run.candidate is None:
+        yield from checks
+        yield _merged_check(run, names, passed=False)
+        raise _failure(run)
+    checks.append(_merged_check(run, names, passed=True))
+    yield dg.MaterializeResult(
+        asset_key=names.candidate,
+        check_results=checks,
+        data_version=dg.DataVersion(run.candidate.sha256),
+        metadata={
+            "status": str(findings.status),
+            "sha256": run.candidate.sha256,
+            "report": dg.MetadataValue.path(run.folder.address(REPORT)),
+            "dagster/row_count": findings.record_count,
+            "vendors": tables.vendor_table(
+                findings.normalized,
+                wins=findings.skus_won,
+            ),
+            "guards": tables.guard_table(findings.guards or ()),
+        },
+    )
+
+
+def _canonical_check(run: CandidateRun, names: Names) -> dg.AssetCheckResult:
+    vendors = run.findings.normalized
+    invalid_count = sum(vendor.invalid_rows for vendor in vendors)
+    return dg.AssetCheckResult(
+        asset_key=names.candidate,
+        check_name=CANONICAL,
+        passed=not invalid_count,
+        severity=_WARN,
+        metadata={
+            "rows_invalid": invalid_count,
+            "vendors": tables.vendor_table(vendors),
+            "errors_by_code": tables.fault_table(vendors),
+        },
+    )
+
+
+def _merged_check(
+    run: CandidateRun,
+    names: Names,
+    *,
+    passed: bool,
+) -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(
+        asset_key=names.candidate,
+        check_name=MERGED,
+        passed=passed,
+        metadata={"record_count": run.findings.record_count},
+    )
+
+
+def _guard_checks(
+    run: CandidateRun,
+    names: Names,
+    guards: Mapping[str, bool],
+) -> Iterator[dg.AssetCheckResult]:
+    results = run.findings.guards or ()
+    holds = run.tenant.config.guards.mode == "hold"
+    for guard in guards:
+        own = [result for result in results if result.guard == guard]
+        yield dg.AssetCheckResult(
+            asset_key=names.candidate,
+            check_name=guard_check(guard),
+            passed=not any(result.tripped for result in own),
+            severity=_ERROR if holds else _WARN,
+            metadata={
+                "judged": bool(own),
+                "results": tables.guard_table(own),
+            },
+        )
+
+
+def _failure(run: CandidateRun) -> dg.Failure:
+    failure = run.findings.failure
+    assert failure is not None
+    return dg.Failure(
+        f"{failure.error_code}: {failure.error_message}",
+        {
+            "next_step": str(next_action(failure)),
+            "report": dg.MetadataValue.path(run.folder.address(REPORT)),
+        },
+        allow_retries=False,
+    )
+
+
+def feed_result(tenant: Tenant, candidate: Candidate) -> dg.MaterializeResult:
+    """Return the materialization of the feed."""
+    folder = FeedFolder(tenant.folder)
+    return dg.MaterializeResult(
+        data_version=dg.DataVersion(candidate.sha256),
+        metadata={
+            "run_id": candidate.summary["run_id"],
+            "sha256": candidate.sha256,
+            "feed": dg.MetadataValue.path(folder.address(candidate.feed)),
+            "report": dg.MetadataValue.path(folder.address(REPORT)),
+            "dagster/row_count": candidate.summary["record_count"],
+        },
+    )
