@@ -15,7 +15,8 @@ from relay_core.domain.records import RunContext
 from relay_core.publish.findings import RunFindings
 from relay_core.publish.state import Baseline, read_state
 from relay_dagster.component.folders import Candidate, FeedFolder
-from relay_dagster.component.sources import AssetSource, SourceFiles, is_table
+from relay_dagster.component.sources import SourceFiles
+from relay_dagster.component.tables import reading_tables
 from relay_dagster.component.tenants import Tenant
 from relay_dagster.mapped_files import InputFile
 
@@ -68,7 +69,7 @@ def run_candidate(
             if (file := reader.file_of(name, source)) is not None
         }
         tree = Path(scratch, "run")
-        config = tenant.config
+        config = reading_tables(tenant.config, reader.tables)
         request = Request(
             {},
             config,

@@ -97,7 +97,9 @@ class DiskFiles:
     def delete(self, name: str) -> None:
         """Delete a file, if it is there, and the subfolders that this leaves empty."""
         path = self._folder / name
-        path.unlink(missing_ok=True)
+        if not path.exists():
+            return
+        path.unlink()
         for subfolder in path.parents:
             if subfolder == self._folder or any(subfolder.iterdir()):
                 break

@@ -96,16 +96,16 @@ def candidate_results(
         Failure: The run has failed; its reports say why.
     """
     findings = run.findings
+    canonical_check = _canonical_check(run, names)
+    if findings.failure is not None or run.candidate is None:
+        if findings.normalized:
+            yield canonical_check
+        raise _failure(run)
     checks = [
-        _canonical_check(run, names),
+        canonical_check,
+        _merged_check(run, names),
         *_guard_checks(run, names, guards),
     ]
-    failure = findings.failure
-    if failure is not None or run.candidate is None:
-        yield from checks
-        yield _merged_check(run, names, passed=False)
-        raise _failure(run)
-    checks.append(_merged_check(run, names, passed=True))
     yield dg.MaterializeResult(
         asset_key=names.candidate,
         check_results=checks,
@@ -140,16 +140,11 @@ def _canonical_check(run: CandidateRun, names: Names) -> dg.AssetCheckResult:
     )
 
 
-def _merged_check(
-    run: CandidateRun,
-    names: Names,
-    *,
-    passed: bool,
-) -> dg.AssetCheckResult:
+def _merged_check(run: CandidateRun, names: Names) -> dg.AssetCheckResult:
     return dg.AssetCheckResult(
         asset_key=names.candidate,
         check_name=MERGED,
-        passed=passed,
+        passed=True,
         metadata={"record_count": run.findings.record_count},
     )
 

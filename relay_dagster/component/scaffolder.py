@@ -1,10 +1,117 @@
-"""The scaffolder."""
+"""The scaffolder of the component: ``defs.yaml`` and a first config from sample files."""
 
+import os
+from pathlib import Path
+
+import click
 import dagster as dg
+from pydantic import BaseModel, Field
+
+CONFIG_FILE = "tenant.yaml"
+DEFS_FILE = "defs.yaml"
+_COMMENTS = {
+    ("attributes", "config"): (
+        "The settings of the shop and of each vendor's files. The comments in the file say why "
+        "each line is there.",
+    ),
+    ("attributes", "inputs"): (
+        "The file of each vendor: a path from this folder, whose last part may have * and ? (the "
+        "newest file is read); s3://bucket/prefix/ (the newest object is read); or {asset: key}.",
+    ),
+    ("attributes", "folder"): (
+        "The folder for the feed, its state, and its reports: a path from this folder, or "
+        "s3://bucket/prefix.",
+    ),
+}
 
 
-class MerchantFeedScaffolder(dg.Scaffolder):
-    """Writes defs."""
+class ScaffoldParams(BaseModel):
+    """The options of ``dg scaffold defs`` for the component."""
 
-    def scaffold(self, request: dg.ScaffoldRequest) -> None:
-        """Write."""
+    file: list[str] = Field(
+        default=[],
+        description="A sample file of a vendor; can be repeated.",
+    )
+
+
+class MerchantFeedScaffolder(dg.Scaffolder[ScaffoldParams]):
+    """Looks at sample files of vendors, as ``relay new`` does, and writes what fits them."""
+
+    @classmethod
+    def get_scaffold_params(cls) -> type[ScaffoldParams]:
+        """Return the options."""
+        return ScaffoldParams
+
+    def scaffold(self, request: dg.ScaffoldRequest[ScaffoldParams]) -> None:
+        """Write ``defs.yaml`` and the config.
+
+        Raises:
+            ClickException: There is no sample file, or one cannot be read.
+        """
+        from relay_dagster.client.errors import ClientError
+        from relay_dagster.client.terminal import Screen
+        from relay_dagster.first_config.command import first_config_of, report
+        from relay_dagster.first_config.commented_yaml import commented_yaml
+        from relay_dagster.settings import LimitSettings
+
+        folder = request.target_path
+        paths = [Path(name) for name in request.params.file]
+        screen = Screen()
+        try:
+            _check(request)
+            limits = LimitSettings.from_env().limits
+            first_config = first_config_of(paths, screen, limits)
+        except ClientError as error:
+            # `dg` has made the folder, and would refuse to write to it again.
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
+            raise click.ClickException(str(error)) from None
+        inputs = {
+            draft.vendor_id: _path_from(folder, draft.path, request.project_root)
+            for draft in first_config.drafts
+        }
+        document = {
+            "type": request.type_name,
+            "attributes": {
+                "config": CONFIG_FILE,
+                "inputs": inputs,
+                "folder": f"{{{{ context.project_root }}}}/feeds/{folder.name}",
+                "key_prefix": folder.name,
+            },
+        }
+        (folder / CONFIG_FILE).write_text(first_config.text, "utf-8")
+        (folder / DEFS_FILE).write_text(
+            commented_yaml(document, _COMMENTS),
+            "utf-8",
+        )
+        report(first_config, screen)
+        screen.say(
+            f"{folder / DEFS_FILE} and {CONFIG_FILE} are written. Read their comments, then run: "
+            "dg check defs",
+        )
+
+
+def _check(request: dg.ScaffoldRequest[ScaffoldParams]) -> None:
+    """Check that the request is one for files, in YAML.
+
+    Raises:
+        BadUsageError: It is not.
+    """
+    from relay_dagster.client.errors import BadUsageError
+
+    if request.scaffold_format != "yaml" or request.append:
+        raise BadUsageError(
+            f"The component is written as a {DEFS_FILE} of its own. Use --format yaml.",
+        )
+    if not request.params.file:
+        raise BadUsageError(
+            "Name a sample file of each vendor: --file a.csv --file b.xlsx",
+        )
+
+
+def _path_from(folder: Path, path: Path, project: Path | None) -> str:
+    """Return a path from the folder of the definitions, if the file is in the project."""
+    whole_path = path.resolve()
+    if project is not None and whole_path.is_relative_to(project.resolve()):
+        return Path(os.path.relpath(whole_path, folder.resolve())).as_posix()
+    return str(whole_path)

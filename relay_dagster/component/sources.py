@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from relay_dagster.component.attributes import (
     local_path,
     split_s3,
 )
+from relay_dagster.component.tables import parquet_of
 from relay_dagster.mapped_files import InputFile
 
 
@@ -79,11 +80,13 @@ class SourceFiles:
         limits: The limits of files.
         scratch: An empty folder for copies of objects.
         values: The values of assets, by key.
+        tables: The names of the inputs that were tables.
     """
 
     limits: Limits
     scratch: Path
     values: Mapping[dg.AssetKey, Any]
+    tables: set[str] = field(default_factory=set)
 
     def file_of(self, name: str, source: Source) -> InputFile | None:
         """Return the file of an input, or None if its source has none.
@@ -148,14 +151,10 @@ class SourceFiles:
                 )
             return file
         try:
-            return InputFile(file_name, _parquet(value))
+            self.tables.add(name)
+            return InputFile(file_name, parquet_of(value))
         except (TypeError, ValueError) as error:
             raise InputUnusableError(_no_table(name, source, value, error)) from None
-
-
-def is_table(value: object) -> bool:
-    """Return True if an asset's value is a table: no bytes and no path."""
-    return not isinstance(value, bytes | bytearray | memoryview | str | Path)
 
 
 def _no_table(
@@ -174,24 +173,3 @@ def _no_table(
         f"{reason}. An input is a pandas or pyarrow table, bytes, or the path of a file. Return "
         f"one of them from the asset, or change the input {name}."
     )
-
-
-def _parquet(value: Any) -> memoryview:
-    """Return a table as a Parquet file.
-
-    Raises:
-        TypeError: The value is not a table.
-        ValueError: A column of the table mixes types.
-    """
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    if hasattr(value, "columns") and hasattr(value, "iloc"):
-        table = pa.Table.from_pandas(value, preserve_index=False)
-    elif hasattr(value, "__arrow_c_stream__"):
-        table = pa.table(value)
-    else:
-        raise TypeError("it has no columns")
-    buffer = pa.BufferOutputStream()
-    parquet.write_table(table.replace_schema_metadata(None), buffer)
-    return memoryview(buffer.getvalue())

@@ -3,6 +3,7 @@
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -93,6 +94,49 @@ def write_first_config(
         raise BadUsageError(f"{target} is one of the vendors' files.")
     if target.exists() and not replaces:
         raise BadUsageError(f"{target} exists. To replace it, add --force.")
+    first_config = first_config_of(paths, screen, limits)
+    _write(target, first_config.text)
+    report(first_config, screen)
+    screen.say(f"{target} is written. Read its comments, then run:")
+    screen.say(local_run_command(target, first_config.drafts), whole=True)
+    return 0 if first_config.trial.findings.failure is None else 1
+
+
+@dataclass(frozen=True)
+class FirstConfig:
+    """A first config, and how it came about.
+
+    Attributes:
+        drafts: The drafts of the vendors, in the order of their files.
+        answers: The answers that the files do not give.
+        trial: The trial of the config.
+    """
+
+    drafts: Sequence[VendorDraft]
+    answers: Answers
+    trial: Trial
+
+    @property
+    def text(self) -> str:
+        """The config as YAML, with the reason for each line."""
+        comments = config_comments(
+            self.trial.config,
+            self.answers,
+            self.trial.totals,
+        )
+        return commented_yaml(self.trial.document, comments)
+
+
+def first_config_of(
+    paths: Sequence[Path],
+    screen: Screen,
+    limits: Limits,
+) -> FirstConfig:
+    """Return a config for files. At a terminal, ask for what the files do not say.
+
+    Raises:
+        BadUsageError: A file cannot be read, or there are too many.
+    """
     if len(paths) > limits.vendors:
         raise BadUsageError(
             f"{len(paths)} files are too many: a tenant has at most {limits.vendors} vendors.",
@@ -108,11 +152,7 @@ def write_first_config(
         asked_answers(drafts, screen) if is_asked else likeliest_answers(drafts)
     )
     trial = tried(_document(answers), answers.drafts, limits)
-    comments = config_comments(trial.config, answers, trial.totals)
-    _write(target, commented_yaml(trial.document, comments))
-    _report(target, answers, trial, screen)
-    screen.say(local_run_command(target, drafts), whole=True)
-    return 0 if trial.findings.failure is None else 1
+    return FirstConfig(drafts, answers, trial)
 
 
 def local_run_command(target: Path, drafts: Sequence[VendorDraft]) -> str:
@@ -176,13 +216,10 @@ def _lines_about(
     yield from unsure_guesses(draft)
 
 
-def _report(
-    target: Path,
-    answers: Answers,
-    trial: Trial,
-    screen: Screen,
-) -> None:
+def report(first_config: FirstConfig, screen: Screen) -> None:
     """Print the findings about the files, the assumptions, and the trial's result."""
+    answers = first_config.answers
+    trial = first_config.trial
     for index, draft in enumerate(answers.drafts):
         screen.details(
             f"{draft.path} is vendor {draft.vendor_id}:",
@@ -214,4 +251,3 @@ def _report(
         screen.complain(
             f"A run would fail: {failure.error_code}: {message}",
         )
-    screen.say(f"{target} is written. Read its comments, then run:")

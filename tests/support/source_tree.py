@@ -64,6 +64,7 @@ ORDER: dict[str, tuple[tuple[str, ...], ...]] = {
         ("client",),
         ("replay",),
         ("first_config",),
+        ("component",),
         ("devstack",),
         ("definitions", "lazy_commands"),
         ("launching",),
