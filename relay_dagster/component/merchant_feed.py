@@ -128,7 +128,7 @@ class MerchantFeedComponent(dg.Component, dg.Resolvable):
             inputs=self.inputs,
             tenants=None if self.partitions is None else self.partitions.tenants,
             base=path if path.is_dir() else path.parent,
-            source=YamlSource(context.resolution_context.source_position_tree),
+            source=YamlSource.of(context),
         )
         prefix = self.key_prefix or []
         looks = Looks(

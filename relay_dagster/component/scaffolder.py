@@ -81,7 +81,7 @@ class MerchantFeedScaffolder(dg.Scaffolder[ScaffoldParams]):
         }
         (folder / CONFIG_FILE).write_text(first_config.text, "utf-8")
         (folder / DEFS_FILE).write_text(
-            commented_yaml(document, _COMMENTS),
+            commented_yaml(document, _COMMENTS).lstrip(),
             "utf-8",
         )
         report(first_config, screen)

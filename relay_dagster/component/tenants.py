@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import dagster as dg
 from dagster_shared.yaml_utils.source_position import SourcePositionTree
@@ -36,6 +36,12 @@ class YamlSource:
     """The positions of attributes in ``defs.yaml``, if the component was loaded from there."""
 
     tree: SourcePositionTree | None
+
+    @classmethod
+    def of(cls, context: dg.ComponentLoadContext) -> Self:
+        """Return the positions of a component that is being loaded."""
+        source = getattr(context.component_decl, "source_tree", None)
+        return cls(None if source is None else source.source_position_tree)
 
     def place(self, *path: str | int) -> str:
         """Return the file, the line, and the path of an attribute, as far as they are known."""
