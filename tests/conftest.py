@@ -76,7 +76,7 @@ SLOW = {
     "core/onboarding/test_feed_check.py": "files of every kind, each read by a run too",
     "core/publish/report/test_page.py": "reports of many megabytes",
     "core/publish/test_changes.py": "a search over generated feeds",
-    "core/publish/test_explanation.py": "a search over generated feeds",
+    "core/publish/explaining/test_explanation.py": "a search over generated feeds",
     "core/test_golden.py": "whole runs of every tenant",
     "core/test_quarantine.py": "a search over runs in a row",
     "core/test_sandbox.py": "processes of their own",

@@ -25,6 +25,7 @@ from relay_core.config.parser import ParserConfig
 from relay_core.config.reading.scalars import type_name
 from relay_core.config.refusals import refuse
 from relay_core.domain.cell_rules import MONEY_LIMIT
+from relay_core.domain.codes import OutputFormat
 from relay_core.domain.columns import DERIVED_COLUMNS, source_column
 from relay_core.domain.limits import DEFAULT_LIMITS
 
@@ -252,7 +253,11 @@ class VendorConfig(values.Section):
             max_feed_age_hours=self.max_feed_age_hours,
             duplicate_skus=self.duplicate_skus,
         )
-        return (base, *(part.as_input(given_columns) for part in self.parts))
+        parts = (
+            part.as_input(given_columns, self.duplicate_skus)
+            for part in self.parts
+        )
+        return (base, *parts)
 
     @property
     def has_file_list(self) -> bool:
@@ -344,7 +349,6 @@ class GuardsConfig(values.Section):
     quarantine: QuarantineConfig | None = None
 
 
-OutputFormat = Literal["csv", "tsv", "jsonl", "parquet"]
 _MISSING_SKU_DAYS = 30
 
 

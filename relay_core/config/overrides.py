@@ -151,8 +151,17 @@ class Override(values.Section):
         return remaining if has_content else None
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the override's entry of overrides.json, without its unset fields."""
+        """Return the override as it is stored, with exact times, without unset fields."""
         return self.model_dump(mode="json", exclude_defaults=True)
+
+    def as_reported(self) -> dict[str, Any]:
+        """Return the entry of overrides.json, whose times are in whole seconds."""
+        whole_seconds = {
+            name: moment.replace(microsecond=0)
+            for name in ("accept_until", "expires_at")
+            if (moment := getattr(self, name)) is not None
+        }
+        return self.model_copy(update=whole_seconds).as_dict()
 
 
 def _check_new_sku(

@@ -1,11 +1,14 @@
 """The stages, statuses, failure codes, warnings and row faults, each listed once."""
 
 from enum import StrEnum
+from typing import Literal
 
 WORKBOOK_FORMATS = ("xlsx", "xls", "ods")
 """The formats of feeds that are workbooks."""
 DOCUMENT_FORMATS = ("json", "xml")
 """The formats of feeds whose records are at a path of a document."""
+OutputFormat = Literal["csv", "tsv", "jsonl", "parquet"]
+"""A format of the merged feed and of a channel's file."""
 
 
 CATALOG = "catalog"

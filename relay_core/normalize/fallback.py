@@ -153,7 +153,12 @@ class FallbackPolicy:
                 vendor.vendor_id,
             )
             warnings = (*normalized.warnings, warning)
-            ordered.vendor = replace(normalized, warnings=warnings)
+            # A vendor whose file has no row is counted with zeros.
+            ordered.vendor = replace(
+                normalized,
+                warnings=warnings,
+                is_read=normalized.is_read or normalized.has_empty_file,
+            )
         return ordered
 
     def _left_out(

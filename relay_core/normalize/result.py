@@ -253,6 +253,8 @@ class NormalizedVendor:
     figures: ListFigures | None = None
     # The reason that files which can be read give no rows
     trouble: ReportEntry | None = None
+    # Whether that is a full file without a row, not rows that nothing matches
+    has_empty_file: bool = False
 
     @property
     def valid_rows(self) -> int:

@@ -1,28 +1,22 @@
-"""The object keys of a run's artifacts and work files, and the artifacts' names."""
+"""The object keys of a run's artifacts and work files."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from relay_core.domain.codes import CATALOG
-
-MERGED_INVENTORY = "merged_inventory"
-"""The name of the feed as an artifact and as a file."""
-CHANNEL_PREFIX = "channel_"
-"""The beginning of the names of channels' files as artifacts."""
-_RUN_ARTIFACTS = (
-    "config_snapshot",
-    "input_manifest",
-    "errors",
-    "invalid_rows",
-    "changes",
-    "run_summary",
-    "baseline_state",
-    "report",
-    "overrides",
-    "quarantine",
-    "unmatched",
-    "uncovered",
+from relay_core.publish.artifacts import (
+    CATALOG_UPLOAD,
+    CHANNEL,
+    FEED,
+    LAST_GOOD,
+    LAST_GOOD_SKU_MAP,
+    LISTED_LAST_GOOD,
+    LISTED_UPLOAD,
+    NORMALIZED,
+    SKU_MAP,
+    UPLOAD,
+    name_at,
+    path_of,
 )
+
 # The copy of an upload keeps at most this many bytes of its name, because S3 allows
 # keys of 1,024 bytes.
 _MAX_NAME_BYTES = 200
@@ -47,23 +41,27 @@ class ArtifactKeys:
     run_id: str
     tenant_id: str
 
-    config_snapshot = RelativeKey("reports/config_snapshot.json")
-    input_manifest = RelativeKey("reports/input_manifest.json")
-    errors = RelativeKey("reports/errors.json")
-    invalid_rows = RelativeKey("reports/invalid_rows.csv")
-    changes = RelativeKey("reports/changes.csv")
-    overrides = RelativeKey("reports/overrides.json")
-    quarantine = RelativeKey("reports/quarantine.csv")
+    config_snapshot = RelativeKey(path_of("config_snapshot"))
+    input_manifest = RelativeKey(path_of("input_manifest"))
+    errors = RelativeKey(path_of("errors"))
+    invalid_rows = RelativeKey(path_of("invalid_rows"))
+    changes = RelativeKey(path_of("changes"))
+    overrides = RelativeKey(path_of("overrides"))
+    quarantine = RelativeKey(path_of("quarantine"))
     # The rows that match no product of the catalog
-    unmatched = RelativeKey("reports/unmatched.csv")
+    unmatched = RelativeKey(path_of("unmatched"))
     # The products of the catalog that nobody offers
-    uncovered = RelativeKey("reports/uncovered.csv")
-    run_summary = RelativeKey("reports/run_summary.json")
-    report = RelativeKey("reports/report.html")
+    uncovered = RelativeKey(path_of("uncovered"))
+    run_summary = RelativeKey(path_of("run_summary"))
+    report = RelativeKey(path_of("report"))
+    # The content of the report, for programs
+    report_data = RelativeKey(path_of("report_data"))
+    # The state of a local run's feed, which the next local run is compared with
+    published_state = RelativeKey(path_of("published_state"))
     # The prefix of the feed's key in every format
     outputs = RelativeKey("outputs/")
     # The state of the published feed that the run was compared with
-    baseline_state = RelativeKey("work/baseline_state.parquet")
+    baseline_state = RelativeKey(path_of("baseline_state"))
     # The state of the run's own feed; a work file until the feed is published
     state = RelativeKey("work/state.parquet")
     # The rejected rows, sorted by SKU
@@ -86,44 +84,23 @@ class ArtifactKeys:
 
     def artifact_name(self, key: str) -> str:
         """Return the artifact's name for a key, or an empty text for a work file."""
-        match key.removeprefix(self.prefix).split("/"):
-            case ["inbound", vendor_id, *steps]:
-                return _inbound_name(vendor_id, steps)
-            case ["normalized", vendor_id, "normalized.csv"]:
-                return f"normalized_{vendor_id}"
-            case ["outputs", file_name]:
-                stem, _, _ = file_name.partition(".")
-                return MERGED_INVENTORY if stem == MERGED_INVENTORY else ""
-            case ["outputs", "channels", file_name]:
-                # An id has no dot, so the rest is the format.
-                channel_id, _, _ = file_name.partition(".")
-                return f"{CHANNEL_PREFIX}{channel_id}"
-        for name in _RUN_ARTIFACTS:
-            if getattr(self, name) == key:
-                return name
-        return ""
-
-    @staticmethod
-    def belongs_to_run(name: str) -> bool:
-        """Return whether an artifact is of the whole run and not of one vendor."""
-        return (
-            name in (MERGED_INVENTORY, CATALOG)
-            or name in _RUN_ARTIFACTS
-            or name.startswith(CHANNEL_PREFIX)
-        )
+        return name_at(key.removeprefix(self.prefix))
 
     @staticmethod
     def upload_name(vendor_id: str, *, is_catalog: bool = False) -> str:
         """Return the artifact's name of the copy of a vendor's feed, or the catalog's."""
-        return CATALOG if is_catalog else f"inbound_{vendor_id}"
+        if is_catalog:
+            return CATALOG_UPLOAD.name
+        return UPLOAD.name_for(vendor=vendor_id)
 
     def merged_inventory(self, feed_format: str) -> str:
         """Return the key of the merged feed in a format."""
-        return f"{self.outputs}{MERGED_INVENTORY}.{feed_format}"
+        return self.prefix + FEED.path_for(format=feed_format)
 
     def channel(self, channel_id: str, suffix: str) -> str:
         """Return the key of a channel's file; ``suffix`` is such as ``csv.gz``."""
-        return f"{self.outputs}channels/{channel_id}.{suffix}"
+        path = CHANNEL.path_for(channel=channel_id, suffix=suffix)
+        return self.prefix + path
 
     def inbound(
         self,
@@ -136,11 +113,9 @@ class ArtifactKeys:
 
         A long file name loses its beginning, so that it keeps its extension.
         """
-        folder = f"{self.prefix}inbound/{vendor_id}/"
-        if last_good:
-            folder += "last_good/"
-        name_bytes = file_name.encode()[-_MAX_NAME_BYTES:]
-        return folder + name_bytes.decode(errors="ignore")
+        artifact = LAST_GOOD if last_good else UPLOAD
+        name = _end_of(file_name, _MAX_NAME_BYTES)
+        return self.prefix + artifact.path_for(vendor=vendor_id, file=name)
 
     def inbound_file(
         self,
@@ -154,44 +129,25 @@ class ArtifactKeys:
 
         The files are numbered from 1, in reading order.
         """
-        name_bytes = file_name.encode()[-_MAX_LISTED_NAME_BYTES:]
-        name = name_bytes.decode(errors="ignore")
-        return self.inbound(
-            vendor_id,
-            f"files/{number}/{name}",
-            last_good=last_good,
-        )
+        artifact = LISTED_LAST_GOOD if last_good else LISTED_UPLOAD
+        name = _end_of(file_name, _MAX_LISTED_NAME_BYTES)
+        path = artifact.path_for(vendor=vendor_id, number=number, file=name)
+        return self.prefix + path
 
     def sku_map(self, vendor_id: str, *, last_good: bool = False) -> str:
         """Return the key of the run's copy of a vendor's SKU map."""
-        return self.inbound(
-            vendor_id,
-            "sku_map/sku_map.csv",
-            last_good=last_good,
-        )
+        artifact = LAST_GOOD_SKU_MAP if last_good else SKU_MAP
+        return self.prefix + artifact.path_for(vendor=vendor_id)
 
     def normalized(self, vendor_id: str) -> str:
         """Return the key of a vendor's normalized.csv."""
-        return f"{self.prefix}normalized/{vendor_id}/normalized.csv"
+        return self.prefix + NORMALIZED.path_for(vendor=vendor_id)
 
     def work(self, vendor_id: str, name: str) -> str:
         """Return the key of a vendor's work file, which is not an artifact."""
         return f"{self.prefix}work/{vendor_id}/{name}"
 
 
-def _inbound_name(vendor_id: str, steps: Sequence[str]) -> str:
-    """Return the artifact's name of an input, by the end of its key."""
-    kind = "inbound"
-    sku_map = "sku_map"
-    if len(steps) > 1 and steps[0] == "last_good":
-        kind = "last_good"
-        sku_map = "last_good_sku_map"
-        steps = steps[1:]
-    match steps:
-        case ["sku_map", "sku_map.csv"]:
-            return f"{sku_map}_{vendor_id}"
-        case ["files", number, _]:
-            return f"{kind}_{vendor_id}.{number}"
-        case [file_name] if file_name:
-            return f"{kind}_{vendor_id}"
-    return ""
+def _end_of(file_name: str, size: int) -> str:
+    """Return the end of a file's name, of at most ``size`` bytes."""
+    return file_name.encode()[-size:].decode(errors="ignore")

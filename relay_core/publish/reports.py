@@ -100,7 +100,7 @@ def manifest_entry(
 
 def overrides_json(overrides: Sequence[Override]) -> bytes:
     """Return overrides.json: the overrides in effect for a run, by SKU."""
-    entries = [override.as_dict() for override in overrides]
+    entries = [override.as_reported() for override in overrides]
     return (as_json(entries) + "\n").encode()
 
 

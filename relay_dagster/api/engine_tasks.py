@@ -349,7 +349,7 @@ def explain_with(
 ) -> dict[str, Any]:
     """Explain a SKU, in a sandbox."""
     from relay_core.columnar.arrow_start import use_arrow_alone
-    from relay_core.publish.explanation import explain_sku
+    from relay_core.publish.explaining.explanation import explain_sku
 
     use_arrow_alone()
     files = _RunFiles(sizes, ask)

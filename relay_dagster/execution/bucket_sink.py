@@ -11,29 +11,20 @@ from relay_core.domain.codes import RunStatus
 from relay_core.domain.records import RunContext
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.normalize.work_file import WORK_FILE, read_work_file
-from relay_core.publish.findings import RunFindings
-from relay_core.publish.keys import (
-    CHANNEL_PREFIX,
-    MERGED_INVENTORY,
-    ArtifactKeys,
+from relay_core.publish.artifacts import (
+    CHANNEL,
+    CONTENT_TYPES,
+    FEED,
+    artifact_named,
 )
+from relay_core.publish.findings import RunFindings
+from relay_core.publish.keys import ArtifactKeys
 from relay_core.publish.report.content import report_html
 from relay_core.publish.reports import errors_json, run_summary_json
 from relay_dagster.aws.object_store import ObjectStore
 from relay_dagster.execution.concurrent_io import ConcurrentIO
 from relay_dagster.execution.published_copies import unpublish
 from relay_dagster.runs.model import ChannelFile, Outcome, RunRecord
-
-JSON = "application/json"
-_CONTENT_TYPES = {
-    ".csv": "text/csv; charset=utf-8",
-    ".gz": "application/gzip",
-    ".html": "text/html; charset=utf-8",
-    ".json": JSON,
-    ".jsonl": "application/x-ndjson",
-    ".parquet": "application/vnd.apache.parquet",
-    ".tsv": "text/tab-separated-values; charset=utf-8",
-}
 
 
 class BucketSink:
@@ -57,7 +48,7 @@ class BucketSink:
     @property
     def feed_format(self) -> str | None:
         """Return the format of the merged feed, or None if no feed is written."""
-        key = self.artifacts.get(MERGED_INVENTORY)
+        key = self.artifacts.get(FEED.name)
         return None if key is None else PurePosixPath(key).suffix[1:]
 
     def write(self, key: str, chunks: Iterable[bytes | memoryview]) -> None:
@@ -68,7 +59,7 @@ class BucketSink:
         name = self.keys.artifact_name(key)
         content_type = None
         if name:
-            content_type = _CONTENT_TYPES[PurePosixPath(key).suffix]
+            content_type = CONTENT_TYPES[PurePosixPath(key).suffix]
         written = self.objects.put_stream(
             key,
             chunks,
@@ -76,14 +67,14 @@ class BucketSink:
         )
         if name:
             self.artifacts[name] = key
-        if name == MERGED_INVENTORY or name.startswith(CHANNEL_PREFIX):
+        if artifact_named(name) in (FEED, CHANNEL):
             self._sha256_by_name[name] = written.sha256
 
     def channels(self, findings: RunFindings) -> tuple[ChannelFile, ...]:
         """Return the files of channels that are written, in the config's order."""
         channel_files = []
         for channel in findings.channels:
-            name = f"{CHANNEL_PREFIX}{channel.channel_id}"
+            name = CHANNEL.name_for(channel=channel.channel_id)
             file_name = PurePosixPath(self.artifacts[name]).name
             channel_files.append(
                 ChannelFile(
@@ -165,5 +156,5 @@ class BucketSink:
             changes=None
             if findings.changes is None
             else findings.changes.counts,
-            feed_sha256=self._sha256_by_name.get(MERGED_INVENTORY),
+            feed_sha256=self._sha256_by_name.get(FEED.name),
         )

@@ -24,6 +24,7 @@ from relay_core.domain.codes import CATALOG, VendorStatus
 from relay_core.domain.limits import Limits
 from relay_core.normalize.work_file import WORK_FILE
 from relay_core.publish import reports
+from relay_core.publish.artifacts import CONTENT_TYPES, NORMALIZED, SKU_MAP
 from relay_core.publish.keys import ArtifactKeys
 from relay_core.validation.vendor_failures import (
     VendorState,
@@ -31,7 +32,7 @@ from relay_core.validation.vendor_failures import (
 from relay_dagster.aws.object_store import ObjectStore
 from relay_dagster.aws.overrides import OverrideDocument
 from relay_dagster.aws.stored_objects import ObjectInfo
-from relay_dagster.execution.bucket_sink import JSON, BucketSink
+from relay_dagster.execution.bucket_sink import BucketSink
 from relay_dagster.execution.pinned_inputs import (
     FILE_PINS,
     PinnedFile,
@@ -152,7 +153,10 @@ class InputSnapshot:
             reports.timestamp(self.now),
             override_pins,
         )
-        if objects.put_if_absent(keys.input_manifest, body, content_type=JSON):
+        content_type = CONTENT_TYPES[".json"]
+        if objects.put_if_absent(
+            keys.input_manifest, body, content_type=content_type
+        ):
             return self._inputs_of(json.loads(body), sku_map_sizes)
         manifest = read_manifest(objects, keys) or json.loads(body)
         return self._inputs_of(manifest, self._copied_sku_map_sizes())
@@ -199,9 +203,8 @@ class InputSnapshot:
                     name = keys.upload_name(vendor_id, is_catalog=True)
                 self.sink.artifacts[name] = file.run_copy_key
         for vendor_id in sku_map_sizes:
-            self.sink.artifacts[f"sku_map_{vendor_id}"] = keys.sku_map(
-                vendor_id,
-            )
+            name = SKU_MAP.name_for(vendor=vendor_id)
+            self.sink.artifacts[name] = keys.sku_map(vendor_id)
         return PinnedInputs(
             entries,
             manifest["generated_at"],
@@ -412,7 +415,8 @@ class InputSnapshot:
         )
         normalized_key = keys.normalized(vendor_id)
         if objects.copy_if_there(source.normalized(vendor_id), normalized_key):
-            self.sink.artifacts[f"normalized_{vendor_id}"] = normalized_key
+            name = NORMALIZED.name_for(vendor=vendor_id)
+            self.sink.artifacts[name] = normalized_key
 
 
 def read_manifest(

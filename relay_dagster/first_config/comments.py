@@ -9,11 +9,13 @@ from relay_core.domain.records import Doubt
 from relay_core.onboarding import findings
 from relay_core.onboarding.check_results import Certainty, FeedCheck, Guess
 from relay_core.onboarding.doubts import is_totals
+from relay_core.publish.keys import ArtifactKeys
 from relay_dagster.first_config.answers import Answers
 from relay_dagster.first_config.commented_yaml import Path, comment_text
 from relay_dagster.first_config.drafts import VendorDraft
 from relay_dagster.first_config.trial import RowTotals
 
+_RUN_KEYS = ArtifactKeys("", "")
 _DELIMITERS = {
     ",": "a comma",
     ";": "a semicolon",
@@ -108,7 +110,7 @@ def config_comments(
     comments[("error_policy",)] = (
         f"{totals.rejected:,} of {totals.rows:,} rows cannot be read, and are left out. "
         "Without these limits, one such row fails the run. After each run, "
-        "reports/errors.json has the reason for each row.",
+        f"{_RUN_KEYS.errors} has the reason for each row.",
     )
     for index, draft in enumerate(answers.drafts):
         path = ("vendors", index)

@@ -13,6 +13,11 @@ import dagster as dg
 
 from relay_core.merge.result import MergedInventory
 from relay_core.normalize.result import NormalizedVendor
+from relay_core.publish.artifacts import (
+    NORMALIZED,
+    belongs_to_run,
+    in_order,
+)
 from relay_core.publish.feed import fields_of, preview
 from relay_core.publish.findings import RunFindings
 from relay_core.publish.reports import timestamp
@@ -24,21 +29,6 @@ from relay_dagster.orchestration.jobs import REPORT_PATH
 from relay_dagster.runs.model import Hold, RunRecord
 
 PREVIEW_ROWS = 10
-REPORTS = (
-    "report",
-    "merged_inventory",
-    "errors",
-    "invalid_rows",
-    "changes",
-    "quarantine",
-    "unmatched",
-    "uncovered",
-    "overrides",
-    "run_summary",
-    "input_manifest",
-    "config_snapshot",
-)
-"""The artifacts that people open, the most wanted first."""
 
 
 def report_link(tenant_id: str, run_id: str) -> dg.UrlMetadataValue:
@@ -65,7 +55,7 @@ def normalized_metadata(
     sink: BucketSink,
 ) -> dict[str, Any]:
     """Return the metadata of the normalized rows."""
-    files = [f"normalized_{vendor.vendor_id}" for vendor in vendors]
+    files = [NORMALIZED.name_for(vendor=vendor.vendor_id) for vendor in vendors]
     counts = _row_counts(vendors)
     return {
         "run_id": sink.context.run_id,
@@ -93,7 +83,7 @@ def merged_metadata(
         **_run_facts(merged, findings, attempt.record),
         **tables.column_schema(columns),
         # Dagster keeps the order: links come before the long tables.
-        **_artifact_paths(attempt.sink, REPORTS),
+        **_artifact_paths(attempt.sink, _run_files(attempt.sink)),
         "vendors": tables.vendor_table(vendors, wins=findings.skus_won),
         "rows": tables.row_table(findings.rows),
         "errors_by_code": tables.fault_table(vendors),
@@ -125,7 +115,7 @@ def failure_metadata(attempt: Attempt) -> dict[str, Any]:
     if "report" in attempt.sink.artifacts:
         metadata["report"] = report_link(record.tenant_id, record.run_id)
     # A run's page shows the first few entries, and the tables only on request.
-    metadata |= _artifact_paths(attempt.sink, REPORTS)
+    metadata |= _artifact_paths(attempt.sink, _run_files(attempt.sink))
     if vendors:
         metadata["vendors"] = tables.vendor_table(vendors)
         metadata["rows"] = tables.row_table(attempt.findings.rows)
@@ -219,6 +209,12 @@ def _row_counts(vendors: Sequence[NormalizedVendor]) -> dict[str, int]:
         "rows_valid": sum(vendor.valid_rows for vendor in vendors),
         "rows_invalid": sum(vendor.invalid_rows for vendor in vendors),
     }
+
+
+def _run_files(sink: BucketSink) -> list[str]:
+    """Return the artifacts that belong to the whole run, in the order of people's use."""
+    names = [name for name in sink.artifacts if belongs_to_run(name)]
+    return in_order(names)
 
 
 def _artifact_paths(

@@ -14,9 +14,9 @@ from relay_core.merge.result import MergedInventory
 from relay_core.merge.row_counts import RowCounts
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.publish.applied_rules import AppliedRule
+from relay_core.publish.artifacts import CHANNEL
 from relay_core.publish.channels import ChannelSummary
 from relay_core.publish.findings import RunFindings
-from relay_core.publish.keys import CHANNEL_PREFIX
 from relay_core.publish.quarantine import QUARANTINE_COLUMNS
 
 _MAX_QUARANTINED = 100
@@ -57,7 +57,7 @@ def channel_tables(
     counts = [(channel.channel_id, channel.rows) for channel in channels]
     tables = {"channels": table(counts, {"channel": "string", "rows": "int"})}
     for channel in channels:
-        label = f"{CHANNEL_PREFIX}{channel.channel_id}"
+        label = CHANNEL.name_for(channel=channel.channel_id)
         tables[label] = text_table(channel.headers, channel.first_rows)
     return tables
 

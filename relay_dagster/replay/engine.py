@@ -14,6 +14,13 @@ from relay_core.config import TenantConfig, VendorConfig
 from relay_core.config.inputs.parts import files_read, has_required
 from relay_core.domain.codes import CATALOG, VendorStatus
 from relay_core.normalize.vendor_feed import FeedFile, VendorFeed
+from relay_core.publish.artifacts import (
+    LAST_GOOD,
+    LAST_GOOD_SKU_MAP,
+    LISTED_LAST_GOOD,
+    SKU_MAP,
+    UPLOAD,
+)
 from relay_core.publish.keys import ArtifactKeys
 from relay_core.run import RunStages, RunValues
 from relay_core.validation.vendor_failures import (
@@ -143,7 +150,7 @@ class ReplayInputs:
             if not files:
                 continue
             map_size = None
-            map_name = f"sku_map_{vendor.vendor_id}"
+            map_name = SKU_MAP.name_for(vendor=vendor.vendor_id)
             if vendor.sku_map is not None and map_name in self.artifacts.links:
                 map_size = len(self.artifacts.file(map_name).data)
             inputs[vendor.vendor_id] = VendorInput(
@@ -201,7 +208,8 @@ class ReplayInputs:
         ]
         sku_map = None
         if vendor.sku_map is not None:
-            sku_map = self.artifacts.file(f"sku_map_{vendor_id}").data
+            map_name = SKU_MAP.name_for(vendor=vendor_id)
+            sku_map = self.artifacts.file(map_name).data
         return VendorFeed(vendor, files, sku_map)
 
     def _last_good(self, vendor_id: str) -> _LastGood | None:
@@ -220,7 +228,7 @@ class ReplayInputs:
         vendor = self.config.vendor(vendor_id)
         if entry.last_good_run_id is not None:
             return _kept_input(source, vendor)
-        files = _files_of(vendor, entry, f"inbound_{vendor_id}")
+        files = _files_of(vendor, entry, UPLOAD.name_for(vendor=vendor_id))
         has_all = all(file.artifact in source.links for file in files)
         if not has_all or not has_required(vendor.input_parts, files):
             return None
@@ -229,7 +237,7 @@ class ReplayInputs:
         ).uploaded_at(vendor)
         if uploaded_at is None:
             return None
-        sku_map = f"sku_map_{vendor_id}"
+        sku_map = SKU_MAP.name_for(vendor=vendor_id)
         return _LastGood(source, files, sku_map, uploaded_at)
 
 
@@ -295,21 +303,23 @@ def _kept_input(
     """
     vendor_id = vendor.vendor_id
     entry = artifacts.manifest().vendors.get(vendor_id)
-    name = f"last_good_{vendor_id}"
+    name = LAST_GOOD.name_for(vendor=vendor_id)
     files = [_File(name, PinnedFile())] if name in artifacts.links else []
     if vendor.has_file_list:
         # Its files have the numbers of the files that the source run used.
         source_files = _lent_files(artifacts, vendor)
-        files += [
-            _File(f"{name}.{number}", file.pins)
-            for number, file in enumerate(source_files, 1)
-            if f"{name}.{number}" in artifacts.links
-        ]
+        for number, file in enumerate(source_files, 1):
+            listed_name = LISTED_LAST_GOOD.name_for(
+                vendor=vendor_id,
+                number=number,
+            )
+            if listed_name in artifacts.links:
+                files.append(_File(listed_name, file.pins))
     if entry is None or not files:
         return None
     age = timedelta(hours=entry.age_hours or 0)
     uploaded_at = artifacts.run.requested_at - age
-    sku_map = f"last_good_sku_map_{vendor_id}"
+    sku_map = LAST_GOOD_SKU_MAP.name_for(vendor=vendor_id)
     return _LastGood(artifacts, files, sku_map, uploaded_at)
 
 
@@ -326,6 +336,6 @@ def _lent_files(artifacts: RunArtifacts, vendor: VendorConfig) -> list[_File]:
         if entry is None:
             return []
         if entry.last_good_run_id is None:
-            return _files_of(vendor, entry, f"inbound_{vendor_id}")
+            return _files_of(vendor, entry, UPLOAD.name_for(vendor=vendor_id))
         source = source.baseline_artifacts()
     return []

@@ -20,7 +20,7 @@ from rich.console import Console
 
 from relay_core.domain.errors import ConfigError
 from relay_core.domain.records import ENGINE_VERSION
-from relay_core.publish.keys import MERGED_INVENTORY
+from relay_core.publish.artifacts import FEED, NORMALIZED, artifact_named
 from relay_core.publish.report.templating import pages
 from relay_dagster.client.api_client import ApiClient, tenant_path
 from relay_dagster.client.errors import ClientError
@@ -315,10 +315,10 @@ def _first_difference(verification: Verification) -> dict[str, Any] | None:
 
 def _step(file_name: str, column: str) -> str:
     """Return the step of the engine that makes a column of a file."""
-    if file_name.startswith("normalized_"):
+    if artifact_named(file_name) is NORMALIZED:
         return "normalize"
     if file_name == "invalid_rows":
         return "validate"
-    if file_name != MERGED_INVENTORY:
+    if file_name != FEED.name:
         return _OTHER_FILES
     return "price" if column.startswith("price") else "merge"

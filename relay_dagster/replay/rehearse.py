@@ -13,9 +13,9 @@ import typer
 from relay_core.config import TenantConfig, load_config
 from relay_core.domain.errors import UnsupportedSchemaVersionError
 from relay_core.domain.records import GuardResult
+from relay_core.publish.artifacts import CHANNEL, FEED, artifact_named
 from relay_core.publish.changes import Changes, PriceMove
 from relay_core.publish.findings import RunFindings
-from relay_core.publish.keys import CHANNEL_PREFIX, MERGED_INVENTORY
 from relay_core.publish.state import StateContext
 from relay_core.run import RunStages
 from relay_core.validation.comparison import Comparison, FeedFigures
@@ -115,7 +115,7 @@ class _FeedDigest:
     def write(self, key: str, chunks: Iterable[bytes | memoryview]) -> None:
         """Hash the feed or a channel; other files are not made."""
         name = KEYS.artifact_name(key)
-        if name != MERGED_INVENTORY and not name.startswith(CHANNEL_PREFIX):
+        if artifact_named(name) not in (FEED, CHANNEL):
             return
         digest = hashlib.sha256()
         for chunk in chunks:
@@ -305,11 +305,11 @@ def _outcome(findings: RunFindings, digest: _FeedDigest) -> dict[str, Any]:
         "error_message": None if failure is None else failure.error_message,
         **findings.counts(),
         "warnings": dict(sorted(findings.counted_warnings().items())),
-        "feed_sha256": digest.sha256_by_name.get(MERGED_INVENTORY),
+        "feed_sha256": digest.sha256_by_name.get(FEED.name),
         "channels": findings.channel_rows() or {},
         "channel_sha256": {
             channel.channel_id: digest.sha256_by_name.get(
-                f"{CHANNEL_PREFIX}{channel.channel_id}",
+                CHANNEL.name_for(channel=channel.channel_id),
             )
             for channel in findings.channels
         },

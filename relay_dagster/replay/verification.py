@@ -7,7 +7,7 @@ from typing import Any
 
 from relay_core.domain.codes import FailureCode, RunStatus, Stage
 from relay_core.domain.records import ENGINE_VERSION
-from relay_core.publish.keys import CHANNEL_PREFIX
+from relay_core.publish.artifacts import artifact_named
 from relay_dagster.client.session import Session
 from relay_dagster.client.terminal import Screen
 from relay_dagster.replay.comparison import (
@@ -19,16 +19,6 @@ from relay_dagster.replay.engine import ReplayInputs, replay
 from relay_dagster.replay.run_artifacts import NotReplayableError, RunArtifacts
 from relay_dagster.wire.runs import Run
 
-_COMPARED_PREFIXES = (
-    "normalized_",
-    "invalid_rows",
-    "changes",
-    "quarantine",
-    "unmatched",
-    "uncovered",
-    "merged_inventory",
-    CHANNEL_PREFIX,
-)
 _FAILURES_OF_THE_SYSTEM = (FailureCode.POISON_JOB, FailureCode.RUN_TIMEOUT)
 """The failures that a replay does not repeat, because they do not come from the data."""
 _VERDICTS = {
@@ -143,7 +133,7 @@ def verify_run(session: Session, run_id: str, folder: Path) -> Verification:
     missing_files = [
         ComparedFile(name, Match.ONLY_IN_RUN)
         for name in artifacts.links
-        if name.startswith(_COMPARED_PREFIXES) and name not in replayed_names
+        if _has_rows(name) and name not in replayed_names
     ]
     end_difference = None
     if is_end_repeatable:
@@ -158,6 +148,12 @@ def verify_run(session: Session, run_id: str, folder: Path) -> Verification:
         [*files, *missing_files],
         end_difference,
     )
+
+
+def _has_rows(name: str) -> bool:
+    """Return True if the engine makes the rows of an artifact, in a replay, too."""
+    artifact = artifact_named(name)
+    return artifact is not None and artifact.has_rows
 
 
 def _merged_rows_of_another(artifacts: RunArtifacts) -> NotReplayableError:

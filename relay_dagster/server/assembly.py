@@ -113,7 +113,7 @@ _PAGE_ROUTERS = (
 )
 ENGINE_MODULES = (
     "relay_core.onboarding.feed_check",
-    "relay_core.publish.explanation",
+    "relay_core.publish.explaining.explanation",
 )
 """The engine's modules that the sandboxes load; the API's own process stays small."""
 

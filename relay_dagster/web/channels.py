@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from relay_core.publish.keys import CHANNEL_PREFIX
+from relay_core.publish.artifacts import CHANNEL
 from relay_dagster.aws.object_store import ObjectStore
 from relay_dagster.web.first_rows import first_rows
 
@@ -33,7 +33,7 @@ def channel_tables(
     """
     tables = []
     for channel_id, count in (summary.get("channels") or {}).items():
-        name = f"{CHANNEL_PREFIX}{channel_id}"
+        name = CHANNEL.name_for(channel=channel_id)
         key = artifacts.get(name)
         if key is None:
             continue

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from relay_core.domain.codes import RunStatus, Stage, VendorStatus
 from relay_core.domain.run_faults import counted
-from relay_core.publish.keys import CHANNEL_PREFIX
+from relay_core.publish.artifacts import in_order, title_of
 from relay_core.publish.report import wording
 from relay_core.publish.report.wording import (
     Tone,
@@ -168,31 +168,6 @@ OVERRIDES: dict[str, str] = {
     "accept_price": "Accepted price",
     "accept_until": "Accepted until",
 }
-_FILES: dict[str, str] = {
-    "merged_inventory": "Feed",
-    "report": "Report",
-    "changes": "Changed SKUs",
-    "quarantine": "Prices to review",
-    "unmatched": "Rows without a product",
-    "uncovered": "Products without an offer",
-    "invalid_rows": "Rejected rows",
-    "errors": "Errors and warnings",
-    "overrides": "SKU overrides used",
-    "config_snapshot": "Settings used",
-    "input_manifest": "List of vendor files used",
-    "run_summary": "Run summary",
-    "catalog": "Catalog",
-    "baseline_state": "Previous feed, as compared",
-}
-# The labels of a vendor's files, by the beginning of the name; the longest come first.
-_VENDOR_FILES = {
-    CHANNEL_PREFIX: "Channel: {}",
-    "last_good_sku_map_": "SKU map of the last good file: {}",
-    "last_good_": "Last good file: {}",
-    "sku_map_": "SKU map: {}",
-    "inbound_": "Vendor file: {}",
-    "normalized_": "Valid rows: {}",
-}
 _UNITS = ("bytes", "kB", "MB", "GB")
 
 
@@ -232,20 +207,10 @@ def vendor_verdict(status: str, rows: int | None) -> Verdict:
 
 def files_of(names: Iterable[str]) -> list[FileLabel]:
     """Return the files of a run with their labels, the most important first."""
-    rank = {name: index for index, name in enumerate(_FILES)}
-    ordered_names = sorted(
-        names, key=lambda name: (rank.get(name, len(rank)), name)
-    )
-    return [FileLabel(name, _file_label(name)) for name in ordered_names]
-
-
-def _file_label(name: str) -> str:
-    if name in _FILES:
-        return _FILES[name]
-    for prefix, label in _VENDOR_FILES.items():
-        if name.startswith(prefix):
-            return label.format(name.removeprefix(prefix))
-    return name.replace("_", " ").capitalize()
+    return [
+        FileLabel(name, title_of(name) or name.replace("_", " ").capitalize())
+        for name in in_order(names)
+    ]
 
 
 # --- columns and checks -------------------------------------------------------------

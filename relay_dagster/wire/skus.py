@@ -1,6 +1,6 @@
 """Single SKUs: overrides, prices of a quarantine, and explanations of a feed's rows.
 
-``relay_core.publish.explanation`` makes the explanations.
+``relay_core.publish.explaining.explanation`` makes the explanations.
 """
 
 from datetime import datetime

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from local.request import Request, UsageError, parser, read_request
 from relay_core.domain.run_faults import counted, next_action
+from relay_core.publish.keys import ArtifactKeys
 from relay_dagster.settings import LimitSettings, SettingsError
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from relay_core.publish.findings import RunFindings
     from relay_core.publish.product_lists import CatalogFindings
 
+_KEYS = ArtifactKeys("", "")
 _OPTIONS_FOR_MISSING_FILES = {
     "REQUIRED_VENDOR_MISSING": "--vendor-file",
     "missing_sku_map": "--sku-map",
@@ -148,12 +150,12 @@ def _catalog_lines(catalog: CatalogFindings) -> list[str]:
     lines = [f"{matched.total():,} rows matched{_listed(matched)}"]
     if catalog.unmatched_count:
         lines.append(
-            f"{catalog.unmatched_count:,} rows without a product: reports/unmatched.csv",
+            f"{catalog.unmatched_count:,} rows without a product: {_KEYS.unmatched}",
         )
     if catalog.uncovered_count:
         lines.append(
             f"{catalog.uncovered_count:,} products without an offer: "
-            "reports/uncovered.csv",
+            f"{_KEYS.uncovered}",
         )
     return lines
 

@@ -13,7 +13,7 @@ from relay_core.domain.errors import (
     RunNotMergedError,
     SkuNotFoundError,
 )
-from relay_core.publish.explanation import explain_sku
+from relay_core.publish.explaining.explanation import explain_sku
 from relay_core.publish.findings import RunFindings
 from relay_core.publish.keys import ArtifactKeys
 

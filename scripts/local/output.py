@@ -10,28 +10,9 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
 
-from local.request import FOLDERS
-from relay_core.config.models import OutputFormat
+from relay_core.publish.artifacts import LOCAL_FOLDERS, local_patterns
 
-_FILES = (
-    "normalized/*/normalized.csv",
-    *(f"outputs/merged_inventory.{name}" for name in get_args(OutputFormat)),
-    *(f"outputs/channels/*.{name}" for name in get_args(OutputFormat)),
-    *(f"outputs/channels/*.{name}.gz" for name in get_args(OutputFormat)),
-    "reports/config_snapshot.json",
-    "reports/input_manifest.json",
-    "reports/errors.json",
-    "reports/overrides.json",
-    "reports/run_summary.json",
-    "reports/invalid_rows.csv",
-    "reports/changes.csv",
-    "reports/quarantine.csv",
-    "reports/report.html",
-    "published/state.parquet",
-)
-"""The files that a run writes and a later one replaces. Other files stay as they are."""
 _FILES_AT_ONCE = 2
 
 
@@ -55,7 +36,7 @@ def fresh_tree(output_dir: Path) -> Iterator[FreshTree]:
     tree = FreshTree(Path(tempfile.mkdtemp(prefix=".relay-", dir=output_dir)))
     try:
         yield tree
-        for name in FOLDERS:
+        for name in LOCAL_FOLDERS:
             if name not in tree.preserved_folders:
                 _replace(tree.path, output_dir, name)
     finally:
@@ -67,10 +48,9 @@ def _replace(tree: Path, output_dir: Path, name: str) -> None:
     folder = output_dir / name
     if folder.is_symlink() or not folder.is_dir():
         folder.unlink(missing_ok=True)
-    for pattern in _FILES:
-        if pattern.startswith(name):
-            for path in output_dir.glob(pattern):
-                _remove(path)
+    for pattern in local_patterns(name):
+        for path in output_dir.glob(pattern):
+            _remove(path)
     new_files = [path for path in (tree / name).rglob("*") if not path.is_dir()]
     for path in new_files:
         target = output_dir / path.relative_to(tree)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from relay_core.domain.input_names import name_of
+from relay_core.publish.artifacts import LOCAL_FOLDERS
 from relay_dagster.mapped_files import InputFile
 
 if TYPE_CHECKING:
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from relay_core.publish.state import Baseline
     from relay_dagster.settings import LimitSettings
 
-FOLDERS = ("normalized", "outputs", "reports", "published")
-"""The folders that a run writes below its output folder, and replaces there."""
 _MAX_STATE_BYTES = 1 << 31
 """The maximum size of a state that is read from a pipe; the memory is allocated at once."""
 _MAX_CONFIG_BYTES = 8_000_000
@@ -473,7 +472,7 @@ def _check_apart(output_dir: Path, inputs: Iterable[Path | None]) -> None:
     Raises:
         UsageError: An input is in one of these folders.
     """
-    replaced_folders = [(output_dir / name).resolve() for name in FOLDERS]
+    replaced_folders = [(output_dir / name).resolve() for name in LOCAL_FOLDERS]
     for path in filter(None, inputs):
         for folder in replaced_folders:
             if path.resolve().is_relative_to(folder):

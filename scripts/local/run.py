@@ -297,7 +297,7 @@ def _write_state(
         return
     if not compared.is_held:
         with clock.stage(Stage.WRITE_OUTPUTS):
-            key = "published/state.parquet"
+            key = KEYS.published_state
             stages.write_state(key, compared, normalized, request.context)
 
 

@@ -281,6 +281,20 @@ def test_an_override_keeps_its_fraction_of_a_second_where_it_is_stored(
     assert load_overrides([override.as_dict()], IDS) == (override,)
 
 
+@pytest.mark.parametrize("instant", ["05.999999Z", "05.000001Z", "05Z"])
+def test_reports_and_explanations_show_the_times_of_overrides_in_whole_seconds(
+    instant: str,
+) -> None:
+    moment = f"2026-03-01T12:00:{instant}"
+    whole_seconds = "2026-03-01T12:00:05Z"
+    acceptance = {"accept_price": "10", "accept_until": moment}
+    merged = run({"sku": "A", "price": "9", "expires_at": moment, **acceptance})
+    explained = merged.explain("A")["override"]
+    assert explained["expires_at"] == whole_seconds
+    assert explained["accept_until"] == whole_seconds
+    assert json.loads(merged.files[merged.keys.overrides]) == [explained]
+
+
 def test_an_override_for_a_sku_that_nobody_offers_does_nothing() -> None:
     assert rows(run({"sku": "Z", "price": "1"})) == rows(run())
 

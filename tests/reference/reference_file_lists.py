@@ -186,6 +186,8 @@ def combine(  # noqa: C901 - one step after the other
         change(own)
         if changes:
             policy = section.get("duplicate_skus", "refuse")
+            if section["gives"] == "rows":
+                policy = vendor["duplicate_skus"]
             for file in own:
                 file.rows, refused, file.duplicates = join_duplicates(
                     file.rows, policy, "own"

@@ -308,6 +308,23 @@ def test_a_run_that_succeeds_replaces_what_an_earlier_one_left_and_nothing_else(
     assert (bench.out / EARLIER[1]).read_bytes() != b"old"
 
 
+def test_a_run_without_a_catalog_leaves_no_list_of_an_earlier_one_s_products(
+    bench: Bench,
+) -> None:
+    products = b"sku,title\nA,Vise\nB,Saw\n"
+    with_catalog = {**config_document(), "catalog": CATALOG}
+    rows = feed("A,1,2.50", "STRANGE,1,2.50")
+    assert bench.run(with_catalog, vendor_1=rows, catalog=products) == 0
+    lists = {"reports/unmatched.csv", "reports/uncovered.csv"}
+    assert lists < {*bench.tree()}
+    notes = bench.write("out/reports/notes.txt", "the buyer's own")
+
+    assert bench.run(config_document(), vendor_1=rows) == 0
+
+    assert bench.tree() == sorted([*ALL_PUBLISHED, "reports/notes.txt"])
+    assert notes.read_text() == "the buyer's own"
+
+
 def test_a_run_that_fails_leaves_the_feed_and_the_state_of_an_earlier_one(
     bench: Bench,
 ) -> None:

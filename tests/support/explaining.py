@@ -10,7 +10,7 @@ from typing import Any
 from relay_core.columnar.sorted_file import ByteRange
 from relay_core.config import Override, TenantConfig
 from relay_core.normalize.vendor_feed import VendorFeed
-from relay_core.publish.explanation import explain_sku
+from relay_core.publish.explaining.explanation import explain_sku
 from relay_core.publish.findings import RunFindings
 from relay_core.publish.keys import ArtifactKeys
 from relay_core.publish.reports import (

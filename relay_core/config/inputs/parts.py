@@ -199,10 +199,14 @@ class PartConfig(values.Section):
         """The columns that the part gives to base rows; None if it gives rows."""
         return None if self.gives == "rows" else tuple(self.gives)
 
-    def as_input(self, given: Collection[str]) -> "InputPart":
+    def as_input(
+        self, given: Collection[str], duplicate_base_skus: str
+    ) -> "InputPart":
         """Return the part among those of its vendor.
 
-        ``given`` are the columns that parts of the vendor give.
+        Args:
+            given: The columns that parts of the vendor give.
+            duplicate_base_skus: The vendor's policy for base rows with the same SKU.
         """
         deleted = None if self.changes is None else self.changes.deleted
         if self.columns is None:
@@ -224,7 +228,11 @@ class PartConfig(values.Section):
             columns=self.columns,
             key=self.key,
             leaves_out=self.unmatched is not None,
-            duplicate_skus=self.duplicate_skus,
+            duplicate_skus=(
+                duplicate_base_skus
+                if self.columns is None
+                else self.duplicate_skus
+            ),
         )
 
 

@@ -59,7 +59,7 @@ class DocumentText:
         self._document = document
         self._start = 0  # the offset of the part in the document, in bytes
         self._end = 0  # the offset of its end
-        self._lines_before = 0  # the number of line feeds before `_counted`
+        self._lines_before = 0  # the number of line ends before `_counted`
         self._counted = 0  # an index in the text
         self.part = ""
         self.position = 0
@@ -72,6 +72,8 @@ class DocumentText:
 
     def extend(self) -> None:
         """Drop the text before the position, and double the rest, at least a window."""
+        if self.position == len(self.part) and self.part.endswith("\r"):
+            self.position -= 1  # the next part may begin with the rest of CRLF
         self.line()
         passed = self.part[: self.position]
         self._start += len(passed) if passed.isascii() else len(passed.encode())
@@ -87,8 +89,9 @@ class DocumentText:
 
     def line(self) -> int:
         """Return the line of the position, from 1."""
-        line_feeds = self.part.count("\n", self._counted, self.position)
-        self._lines_before += line_feeds
+        self._lines_before += _line_ends(
+            self.part, self._counted, self.position
+        )
         self._counted = self.position
         return self._lines_before + 1
 
@@ -96,14 +99,16 @@ class DocumentText:
         """Return the line and the column of an index in the text, both from 1."""
         line = self._lines_before + 1
         if index >= self._counted:
-            line += self.part.count("\n", self._counted, index)
+            line += _line_ends(self.part, self._counted, index)
         else:
-            line -= self.part.count("\n", index, self._counted)
-        line_feed = self.part.rfind("\n", 0, index)
-        if line_feed >= 0 or not self._start:
-            return line, index - line_feed
+            line -= _line_ends(self.part, index, self._counted)
+        line_end = max(
+            self.part.rfind("\n", 0, index), self.part.rfind("\r", 0, index)
+        )
+        if line_end >= 0 or not self._start:
+            return line, index - line_end
         head = bytes(self._document[: self._start])
-        line_start = head[head.rfind(b"\n") + 1 :]
+        line_start = head[max(head.rfind(b"\n"), head.rfind(b"\r")) + 1 :]
         return line, len(line_start.decode()) + index + 1
 
     def next(self) -> str:
@@ -119,6 +124,15 @@ class DocumentText:
             if self.is_last:
                 return ""
             self.extend()
+
+
+def _line_ends(text: str, start: int, stop: int) -> int:
+    """Return the number of line ends in a part of a text: LF, CRLF, and CR."""
+    return (
+        text.count("\n", start, stop)
+        + text.count("\r", start, stop)
+        - text.count("\r\n", start, stop)
+    )
 
 
 @dataclass(slots=True)

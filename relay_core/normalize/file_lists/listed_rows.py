@@ -40,9 +40,10 @@ from relay_core.validation.row_schemas import offer_schema
 class _TroubleError(Exception):
     """A part that the vendor cannot be used without has failed."""
 
-    def __init__(self, trouble: ReportEntry) -> None:
+    def __init__(self, trouble: ReportEntry, *, has_empty_file: bool) -> None:
         super().__init__(trouble.error_message)
         self.trouble = trouble
+        self.has_empty_file = has_empty_file
 
 
 class ListOptions(NamedTuple):
@@ -80,7 +81,7 @@ class ListedRows:
             parts = self._parts()
             table = self._base_table(parts)
         except _TroubleError as error:
-            return SortedVendor.without_rows(self._without_rows(error.trouble))
+            return SortedVendor.without_rows(self._without_rows(error))
         files = [file for rows in parts for file in rows.files]
         rows = OfferedRows.of(table, self.options.sku_map, self.options.matcher)
         if self.vendor.duplicate_skus == "refuse":
@@ -119,6 +120,7 @@ class ListedRows:
                 self._trouble(
                     part,
                     no_rows(self.vendor.vendor_id, part.part_id),
+                    has_empty_file=True,
                 )
             elif files:
                 parts.append(rows_of_part(part, files, self._mapped))
@@ -160,23 +162,30 @@ class ListedRows:
             self._figures[str(rows.part.part_id)] = joined.figures
         return table
 
-    def _without_rows(self, trouble: ReportEntry) -> NormalizedVendor:
+    def _without_rows(self, error: _TroubleError) -> NormalizedVendor:
         """Return the vendor without rows, for the failure of a part."""
         return NormalizedVendor(
             self.vendor.vendor_id,
             VendorStatus.FOUND,
             warnings=tuple(self.warnings),
-            trouble=trouble,
+            trouble=error.trouble,
+            has_empty_file=error.has_empty_file,
         )
 
-    def _trouble(self, part: InputPart, trouble: ReportEntry) -> None:
+    def _trouble(
+        self,
+        part: InputPart,
+        trouble: ReportEntry,
+        *,
+        has_empty_file: bool = False,
+    ) -> None:
         """Note that a part is left out.
 
         Raises:
             _TroubleError: The vendor cannot be used without the part.
         """
         if part.required:
-            raise _TroubleError(trouble)
+            raise _TroubleError(trouble, has_empty_file=has_empty_file)
         self.warnings.append(part_left_out(trouble, str(part.part_id)))
 
     def _nothing_matches(

@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 from fastapi import Header, Query, Response
 
 from relay_core.domain.codes import RunStatus
-from relay_core.publish.keys import ArtifactKeys
+from relay_core.publish.artifacts import belongs_to_run
 from relay_dagster.api.http import request_parsing
 from relay_dagster.api.http.error_codes import (
     responds_with,
@@ -301,7 +301,7 @@ def artifact_links(
 
 def _artifact_order(name: str) -> tuple[bool, str]:
     """Return the sort key of an artifact: the run's own come first."""
-    return not ArtifactKeys.belongs_to_run(name), name
+    return not belongs_to_run(name), name
 
 
 @routes.post("/v1/runs/{run_id}/cancel", status_code=202)

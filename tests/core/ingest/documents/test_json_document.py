@@ -53,9 +53,15 @@ def test_lists_are_no_level_and_values_around_a_record_have_headers() -> None:
     )
 
 
-def test_a_record_has_the_line_that_it_begins_on() -> None:
+@pytest.mark.parametrize("window_bytes", [1 << 22, 8])
+@pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
+def test_a_record_has_the_line_that_it_begins_on(
+    monkeypatch: pytest.MonkeyPatch, line_end: str, window_bytes: int
+) -> None:
+    monkeypatch.setattr(json_tokens, "_WINDOW_BYTES", window_bytes)
     parser = ParserConfig(format="json", record="/products/variants")
-    parsed = open_feed(NESTED.encode(), parser)
+    data = NESTED.replace("\n", line_end).encode()
+    parsed = open_feed(data, parser)
     assert parsed.locator is not None
     assert parsed.locator.unit == "line"
     assert parsed.locator.find([1, 2, 3]) == [4, 5, 6]
@@ -160,6 +166,17 @@ BROKEN = [
     (DEEP.replace("[1]", "[[1]]"), 1, 106, "more than 100 levels"),
     ("[" * 5_000, 1, 101, "more than 100 levels"),
 ]
+
+
+@pytest.mark.parametrize("line_end", ["\r\n", "\r"])
+@pytest.mark.parametrize("window_bytes", [1 << 22, 8, 7])
+def test_a_broken_document_has_its_place_with_every_line_end(
+    monkeypatch: pytest.MonkeyPatch, window_bytes: int, line_end: str
+) -> None:
+    monkeypatch.setattr(json_tokens, "_WINDOW_BYTES", window_bytes)
+    text = line_end.join(['[{"a": 1},', "", '{"a": 2},', ' {"a": x}]'])
+    with pytest.raises(FeedUnreadableError, match="line 4, column 8: "):
+        read(text.encode(), "json")
 
 
 @pytest.mark.parametrize("window_bytes", [1 << 22, 8])

@@ -134,6 +134,21 @@ def test_a_delta_without_a_row_is_no_trouble_and_a_full_is() -> None:
     assert run.findings.rows == {}
 
 
+def test_an_optional_vendor_whose_full_has_no_row_is_counted_with_zeros() -> (
+    None
+):
+    run = changed(
+        full(),
+        delta(1, "A,1,5"),
+        required=False,
+        others={"other": feed("B,1,5", header=HEADER)},
+    )
+    assert run.findings.failure is None
+    assert list(run.warnings) == ["EMPTY_FEED"]
+    assert set(run.counts.values()) == {0}
+    assert [row["sku"] for row in run.feed] == ["B"]
+
+
 def test_a_named_record_deletes_the_rows_of_its_sku() -> None:
     header = f"{HEADER},act"
     run = changed(
@@ -276,6 +291,33 @@ def test_a_part_has_changes_of_its_own() -> None:
         "west": {"read": 2, "skipped": 0, "refused": 0, "replaced": 1}
     }
     assert rows.counts["replaced"] == 1
+
+
+@pytest.mark.parametrize(
+    ("policy", "quantities_of_rows"),
+    [
+        ("first", {"A": 1, "B": 1}),
+        ("last", {"A": 1, "B": 2}),
+        ("sum", {"A": 1, "B": 3}),
+        ("refuse", {"A": 1}),
+    ],
+)
+def test_the_vendor_s_policy_judges_equal_skus_of_a_part_that_gives_rows(
+    policy: str, quantities_of_rows: dict[str, int]
+) -> None:
+    run = run_files(
+        [
+            NamedFile("a.csv", feed("A,1,1", header=HEADER)),
+            full("B,1,1", " B ,2,2", part_id="west"),
+        ],
+        parts=[part("west", gives="rows", changes=CHANGES)],
+        duplicate_skus=policy,
+    )
+    assert {
+        row["sku"]: int(row["quantity_available"]) for row in run.feed
+    } == quantities_of_rows
+    refused_count = 2 if policy == "refuse" else 0
+    assert run.findings.counts()["invalid_rows"] == refused_count
 
 
 # --- ages ---------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from relay_core.publish.explanation import explain_sku
+from relay_core.publish.explaining.explanation import explain_sku
 from relay_core.publish.reports import (
     config_snapshot_json,
     input_manifest_json,

@@ -29,9 +29,10 @@ from relay_core.normalize.work_file import (
     offer_schema_of,
     rejected_schema,
 )
-from relay_core.publish import explanation_json, work_files
+from relay_core.publish import work_files
+from relay_core.publish.explaining import explanation_json
+from relay_core.publish.explaining.offer_ranking import OfferRanking
 from relay_core.publish.keys import ArtifactKeys
-from relay_core.publish.offer_ranking import OfferRanking
 from relay_core.publish.quarantine import quarantined_schema
 from relay_core.publish.stored_rows import kept_schema
 from relay_core.validation.row_schemas import FILE

@@ -13,8 +13,11 @@ from relay_core.domain.cell_rules import cut
 from relay_core.merge.vendor_offers import FED_QUANTITY, VENDOR_RANK
 from relay_core.products.matcher import MatchedBy
 from relay_core.publish.channels import channels_of
+from relay_core.publish.explaining.offer_ranking import (
+    LANDED_COST,
+    ExplainedOffers,
+)
 from relay_core.publish.feed import fields_of, row_texts
-from relay_core.publish.offer_ranking import LANDED_COST, ExplainedOffers
 from relay_core.publish.state import SUSPECT_SINCE
 from relay_core.validation.comparison import SUSPECT_PRICE
 from relay_core.validation.row_schemas import FILE, MATCHED_BY
@@ -46,7 +49,7 @@ def outcome_of(
         "channels": [],
     }
     if overrides:
-        outcome["override"] = overrides[0].as_dict()
+        outcome["override"] = overrides[0].as_reported()
     feed_rows = [*kept, *quarantined]
     if explained is None:
         outcome["reason"] = "refused"
