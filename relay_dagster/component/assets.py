@@ -5,18 +5,17 @@ it does in a local run. The feed has a step of its own, which the checks of the 
 """
 
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
 
-from relay_core.domain.columns import COLUMNS
 from relay_core.domain.input_names import ids_of
 from relay_core.domain.records import ENGINE_VERSION
 from relay_core.validation.guards import guards_set
-from relay_dagster.component.folders import FeedFolder, FolderUnusableError
+from relay_dagster.component.folders import FolderUnusableError
 from relay_dagster.component.names import (
     CANONICAL,
     MERGED,
@@ -226,7 +225,7 @@ def _candidate_results(
         )
     except (InputUnusableError, FolderUnusableError) as error:
         raise dg.Failure(str(error), allow_retries=False) from None
-    yield from results.vendor_results(run, names)
+    yield from results.vendor_results(run, names, _vendor_ids(tenants))
     yield from results.candidate_results(run, names, _guards(tenants))
 
 

@@ -42,7 +42,9 @@ def resolve_config(
 
     A template in a config would make other values of its texts: ``"0.20"`` a number.
     """
-    return context.resolve_value(value) if isinstance(value, str) else value
+    if isinstance(value, str):
+        return str(context.resolve_value(value, as_type=str))
+    return value
 
 
 def resolve_inputs(

@@ -10,11 +10,11 @@ from typing import Any
 import dagster as dg
 
 from local.request import Request, _configured_maps
-from local.run import run
+from local.run import KEYS, run
 from relay_core.domain.records import RunContext
 from relay_core.publish.findings import RunFindings
-from relay_core.publish.state import Baseline, read_state
-from relay_dagster.component.folders import Candidate, FeedFolder
+from relay_core.publish.state import read_state
+from relay_dagster.component.folders import FeedFolder
 from relay_dagster.component.sources import SourceFiles
 from relay_dagster.component.tables import reading_tables
 from relay_dagster.component.tenants import Tenant
@@ -29,13 +29,13 @@ class CandidateRun:
         tenant: The tenant.
         findings: The findings of the run.
         folder: The folder, which has the reports of the run.
-        candidate: The candidate; None if the run failed.
+        sha256: The SHA-256 of the candidate's feed; empty if the run failed.
     """
 
     tenant: Tenant
     findings: RunFindings
     folder: FeedFolder
-    candidate: Candidate | None
+    sha256: str
 
 
 def run_candidate(
@@ -76,7 +76,9 @@ def run_candidate(
             "",
             RunContext(run_id, config.tenant_id, started_at),
             files,
-            _configured_maps(config, tenant.config_folder, files, tenant.limits),
+            _configured_maps(
+                config, tenant.config_folder, files, tenant.limits
+            ),
             baseline,
             tenant.limits,
             0,
@@ -84,6 +86,7 @@ def run_candidate(
         findings = run(request, tree).findings
         folder.report_run(tree)
         if findings.failure is not None:
-            return CandidateRun(tenant, findings, folder, None)
+            return CandidateRun(tenant, findings, folder, "")
         folder.keep_candidate(tree)
-    return CandidateRun(tenant, findings, folder, folder.candidate())
+        feed = InputFile.at(tree / KEYS.merged_inventory(config.output.format))
+        return CandidateRun(tenant, findings, folder, feed.sha256())

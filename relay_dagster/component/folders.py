@@ -11,21 +11,18 @@ import shutil
 import tempfile
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from local.output import _FILES
-
+from relay_core.publish.artifacts import FEED, LOCAL_FOLDERS, name_at, path_of
 from relay_dagster.component.attributes import is_s3, split_s3
 from relay_dagster.external_errors import ExternalServiceError
 
 CANDIDATE = "candidate/"
-STATE = "published/state.parquet"
-SUMMARY = "reports/run_summary.json"
-REPORT = "reports/report.html"
-_FEED = "outputs/merged_inventory.*"
+STATE = path_of("published_state")
+SUMMARY = path_of("run_summary")
+REPORT = path_of("report")
 _OF_EVERY_RUN = ("normalized", "reports")
-_OF_A_FEED = ("normalized", "outputs", "reports", "published")
 _Value = TypeVar("_Value")
 
 
@@ -210,7 +207,7 @@ class FeedFolder:
         Raises:
             FolderUnusableError: The folder cannot be written.
         """
-        self._safely(lambda: self._replace(tree, CANDIDATE, _OF_A_FEED))
+        self._safely(lambda: self._replace(tree, CANDIDATE, LOCAL_FOLDERS))
 
     def candidate(self) -> Candidate | None:
         """Return the candidate, or None if there is none.
@@ -232,8 +229,8 @@ class FeedFolder:
         summary = self._files.read(CANDIDATE + SUMMARY)
         feeds = [
             name
-            for name in self._files.names(f"{CANDIDATE}outputs/")
-            if PurePosixPath(name).match(f"{CANDIDATE}{_FEED}")
+            for name in self._files.names(CANDIDATE)
+            if name_at(name.removeprefix(CANDIDATE)) == FEED.name
         ]
         if summary is None or not feeds:
             return None
@@ -243,11 +240,12 @@ class FeedFolder:
 
     def _take_over(self) -> None:
         names = [
-            name.removeprefix(CANDIDATE) for name in self._files.names(CANDIDATE)
+            name.removeprefix(CANDIDATE)
+            for name in self._files.names(CANDIDATE)
         ]
         for name in _state_last(names):
             self._files.copy(CANDIDATE + name, name)
-        self._clear("", _OF_A_FEED, names)
+        self._clear("", LOCAL_FOLDERS, names)
 
     def _replace(
         self,
@@ -278,7 +276,7 @@ class FeedFolder:
         kept = {below + name for name in names}
         for folder in folders:
             for name in self._files.names(f"{below}{folder}/"):
-                if name not in kept and _is_artifact(name.removeprefix(below)):
+                if name not in kept and name_at(name.removeprefix(below)):
                     self._files.delete(name)
 
     def _safely(self, action: Callable[[], _Value]) -> _Value:
@@ -299,7 +297,3 @@ class FeedFolder:
 def _state_last(names: Iterable[str]) -> list[str]:
     """Return names with the state behind all others: it says that the feed is in force."""
     return sorted(names, key=lambda name: (name == STATE, name))
-
-
-def _is_artifact(name: str) -> bool:
-    return any(PurePosixPath(name).match(pattern) for pattern in _FILES)

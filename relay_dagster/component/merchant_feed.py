@@ -59,7 +59,9 @@ class MerchantFeedComponent(dg.Component, dg.Resolvable):
             model_field_type=dict[str, str | AssetInput],
             description="The files of each vendor, by its ID: a path, whose last part may have * "
             "and ?; s3://bucket/prefix/, whose newest object is read; or {asset: key}.",
-            examples=[{"acme": "acme/*.csv", "globex": {"asset": "raw/globex"}}],
+            examples=[
+                {"acme": "acme/*.csv", "globex": {"asset": "raw/globex"}}
+            ],
         ),
     ] = field(default_factory=dict)
     key_prefix: Annotated[
@@ -126,7 +128,9 @@ class MerchantFeedComponent(dg.Component, dg.Resolvable):
             config=self.config,
             folder=self.folder,
             inputs=self.inputs,
-            tenants=None if self.partitions is None else self.partitions.tenants,
+            tenants=None
+            if self.partitions is None
+            else self.partitions.tenants,
             base=path if path.is_dir() else path.parent,
             source=YamlSource.of(context),
         )

@@ -1,16 +1,16 @@
 """The results of the steps: materializations with their metadata, and the verdicts of checks."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import dagster as dg
 
 from relay_core.domain.columns import COLUMNS
-from relay_core.domain.records import GuardResult
+from relay_core.domain.records import RunFailure
 from relay_core.domain.run_faults import next_action
 from relay_core.normalize.result import NormalizedVendor
+from relay_core.publish.artifacts import NORMALIZED
 from relay_core.validation.error_policy import own_share_faults
-from relay_core.validation.guards import guards_set
 from relay_dagster.component.candidate import CandidateRun
 from relay_dagster.component.folders import REPORT, Candidate, FeedFolder
 from relay_dagster.component.names import (
@@ -30,59 +30,96 @@ _WARN = dg.AssetCheckSeverity.WARN
 def vendor_results(
     run: CandidateRun,
     names: Names,
+    vendor_ids: Iterable[str],
 ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
-    """Yield the materialization of each vendor that was read, and the verdict on its rows."""
-    for vendor in run.findings.normalized:
-        key = names.vendor(vendor.vendor_id)
-        check = _vendor_check(run.tenant, key, vendor)
-        if not vendor.is_read:
+    """Yield the materialization of each vendor that was read, and the verdict on its rows.
+
+    Args:
+        run: The run.
+        names: The names of the assets.
+        vendor_ids: The vendors of all tenants. Dagster wants a verdict on each of them.
+    """
+    normalized = {
+        vendor.vendor_id: vendor for vendor in run.findings.normalized
+    }
+    for vendor_id in vendor_ids:
+        vendor = normalized.get(vendor_id)
+        check = _vendor_check(run, names.vendor(vendor_id), vendor_id, vendor)
+        if vendor is None or not vendor.is_read:
             yield check
-            continue
-        path = f"normalized/{vendor.vendor_id}/normalized.csv"
-        yield dg.MaterializeResult(
-            asset_key=key,
-            check_results=[check],
-            metadata={
-                "rows": vendor.total_rows,
-                "rows_valid": vendor.valid_rows,
-                "rows_invalid": vendor.invalid_rows,
-                "dagster/row_count": vendor.valid_rows,
-                **tables.column_schema(
-                    (column.name, column.kind) for column in COLUMNS
-                ),
-                "normalized.csv": dg.MetadataValue.path(
-                    run.folder.address(path),
-                ),
-            },
-        )
+        else:
+            yield dg.MaterializeResult(
+                asset_key=names.vendor(vendor_id),
+                check_results=[check],
+                metadata=_vendor_metadata(run, vendor),
+            )
+
+
+def _vendor_metadata(
+    run: CandidateRun,
+    vendor: NormalizedVendor,
+) -> dict[str, Any]:
+    path = NORMALIZED.path_for(vendor=vendor.vendor_id)
+    columns = [(column.name, column.kind) for column in COLUMNS]
+    return {
+        "rows": vendor.total_rows,
+        "rows_valid": vendor.valid_rows,
+        "rows_invalid": vendor.invalid_rows,
+        "dagster/row_count": vendor.offered_rows,
+        "normalized": dg.MetadataValue.path(run.folder.address(path)),
+        **tables.column_schema(columns),
+    }
 
 
 def _vendor_check(
-    tenant: Tenant,
+    run: CandidateRun,
     key: dg.AssetKey,
-    vendor: NormalizedVendor,
+    vendor_id: str,
+    vendor: NormalizedVendor | None,
 ) -> dg.AssetCheckResult:
     """Return the verdict on a vendor's rows."""
-    faults = own_share_faults(
-        [tenant.config.vendor(vendor.vendor_id)],
-        [vendor.invalid_rows],
-        [vendor.total_rows],
-    )
-    messages = [fault.error_message for fault in faults]
-    if vendor.fault is not None:
-        messages.append(vendor.fault.error_message)
-    return dg.AssetCheckResult(
-        asset_key=key,
-        check_name=ROWS_ARE_VALID,
-        passed=not vendor.invalid_rows and not messages,
-        severity=_ERROR if messages else _WARN,
-        description=" ".join(messages) or None,
-        metadata={
+    messages = _vendor_faults(run, vendor_id, vendor)
+    metadata: dict[str, Any] = {}
+    if vendor is not None:
+        metadata = {
             "rows": vendor.total_rows,
             "rows_invalid": vendor.invalid_rows,
             "errors_by_code": tables.fault_table([vendor]),
-        },
+        }
+    was_read = vendor is not None and vendor.is_read
+    return dg.AssetCheckResult(
+        asset_key=key,
+        check_name=ROWS_ARE_VALID,
+        passed=not messages and (vendor is None or not vendor.invalid_rows),
+        severity=_ERROR if messages and was_read else _WARN,
+        description=" ".join(messages) or None,
+        metadata=metadata,
     )
+
+
+def _vendor_faults(
+    run: CandidateRun,
+    vendor_id: str,
+    vendor: NormalizedVendor | None,
+) -> list[str]:
+    """Return what is wrong with a vendor beyond its rejected rows, in words."""
+    config = run.tenant.config
+    if vendor_id not in [other.vendor_id for other in config.vendors]:
+        return []
+    state = run.findings.states.get(vendor_id)
+    entries = [None if state is None else state.failure]
+    if vendor is None:
+        if state is not None and state.failure is None:
+            return [f"{vendor_id} has no file."]
+    else:
+        entries.append(vendor.fault)
+        entries += own_share_faults(
+            [config.vendor(vendor_id)],
+            [vendor.invalid_rows],
+            [vendor.total_rows],
+        )
+    messages = [entry.error_message for entry in entries if entry is not None]
+    return list(dict.fromkeys(messages))
 
 
 def candidate_results(
@@ -97,10 +134,10 @@ def candidate_results(
     """
     findings = run.findings
     canonical_check = _canonical_check(run, names)
-    if findings.failure is not None or run.candidate is None:
+    if findings.failure is not None:
         if findings.normalized:
             yield canonical_check
-        raise _failure(run)
+        raise _failure(run, findings.failure)
     checks = [
         canonical_check,
         _merged_check(run, names),
@@ -109,10 +146,10 @@ def candidate_results(
     yield dg.MaterializeResult(
         asset_key=names.candidate,
         check_results=checks,
-        data_version=dg.DataVersion(run.candidate.sha256),
+        data_version=dg.DataVersion(run.sha256),
         metadata={
             "status": str(findings.status),
-            "sha256": run.candidate.sha256,
+            "sha256": run.sha256,
             "report": dg.MetadataValue.path(run.folder.address(REPORT)),
             "dagster/row_count": findings.record_count,
             "vendors": tables.vendor_table(
@@ -170,9 +207,7 @@ def _guard_checks(
         )
 
 
-def _failure(run: CandidateRun) -> dg.Failure:
-    failure = run.findings.failure
-    assert failure is not None
+def _failure(run: CandidateRun, failure: RunFailure) -> dg.Failure:
     return dg.Failure(
         f"{failure.error_code}: {failure.error_message}",
         {

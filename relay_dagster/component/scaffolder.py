@@ -7,9 +7,11 @@ import click
 import dagster as dg
 from pydantic import BaseModel, Field
 
+from relay_dagster.first_config.commented_yaml import Comments, commented_yaml
+
 CONFIG_FILE = "tenant.yaml"
 DEFS_FILE = "defs.yaml"
-_COMMENTS = {
+_COMMENTS: Comments = {
     ("attributes", "config"): (
         "The settings of the shop and of each vendor's files. The comments in the file say why "
         "each line is there.",
@@ -51,7 +53,6 @@ class MerchantFeedScaffolder(dg.Scaffolder[ScaffoldParams]):
         from relay_dagster.client.errors import ClientError
         from relay_dagster.client.terminal import Screen
         from relay_dagster.first_config.command import first_config_of, report
-        from relay_dagster.first_config.commented_yaml import commented_yaml
         from relay_dagster.settings import LimitSettings
 
         folder = request.target_path
@@ -67,7 +68,9 @@ class MerchantFeedScaffolder(dg.Scaffolder[ScaffoldParams]):
                 folder.rmdir()
             raise click.ClickException(str(error)) from None
         inputs = {
-            draft.vendor_id: _path_from(folder, draft.path, request.project_root)
+            draft.vendor_id: _path_from(
+                folder, draft.path, request.project_root
+            )
             for draft in first_config.drafts
         }
         document = {

@@ -16,6 +16,7 @@ from relay_dagster.component.attributes import (
     split_s3,
 )
 from relay_dagster.component.tables import parquet_of
+from relay_dagster.external_errors import ExternalServiceError
 from relay_dagster.mapped_files import InputFile
 
 
@@ -97,14 +98,16 @@ class SourceFiles:
         if isinstance(source, PathSource):
             return self._file_at(source)
         if isinstance(source, PrefixSource):
-            return self._newest_object(source)
+            return self._newest_object(name, source)
         return self._asset_file(name, source)
 
     def _file_at(self, source: PathSource) -> InputFile | None:
         path = source.path
         if any(sign in path.name for sign in "*?"):
             matches = [
-                match for match in path.parent.glob(path.name) if match.is_file()
+                match
+                for match in path.parent.glob(path.name)
+                if match.is_file()
             ]
             newest = max(
                 matches,
@@ -123,7 +126,18 @@ class SourceFiles:
                 f"{path}: {error.strerror or error}. Set the input to a file that can be read.",
             ) from None
 
-    def _newest_object(self, source: PrefixSource) -> InputFile | None:
+    def _newest_object(
+        self, name: str, source: PrefixSource
+    ) -> InputFile | None:
+        try:
+            return self._object_file(source)
+        except ExternalServiceError as error:
+            raise InputUnusableError(
+                f"{source} cannot be read: {error}. Let this process list and read the prefix, or "
+                f"correct the input {name}.",
+            ) from None
+
+    def _object_file(self, source: PrefixSource) -> InputFile | None:
         from relay_dagster.component.buckets import bucket
 
         store = bucket(source.bucket)
@@ -132,7 +146,9 @@ class SourceFiles:
             return None
         # One byte more than the limit shows that the file is too large.
         size = min(newest.size, self.limits.feed_bytes + 1)
-        with tempfile.NamedTemporaryFile(dir=self.scratch, delete=False) as copy:
+        with tempfile.NamedTemporaryFile(
+            dir=self.scratch, delete=False
+        ) as copy:
             copy.writelines(store.chunks(newest.key, 0, size))
         file_name = newest.key.rpartition("/")[2]
         return InputFile(file_name, InputFile.at(Path(copy.name)).data)
@@ -154,7 +170,9 @@ class SourceFiles:
             self.tables.add(name)
             return InputFile(file_name, parquet_of(value))
         except (TypeError, ValueError) as error:
-            raise InputUnusableError(_no_table(name, source, value, error)) from None
+            raise InputUnusableError(
+                _no_table(name, source, value, error)
+            ) from None
 
 
 def _no_table(

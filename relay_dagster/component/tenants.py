@@ -107,6 +107,8 @@ def load_tenants(attributes: Attributes) -> Tenants:
             them all, with the path of each.
     """
     errors = list(_attribute_errors(attributes))
+    if attributes.tenants is not None:
+        errors += _partition_errors(attributes, attributes.tenants)
     tenants: dict[str | None, Tenant] = {}
     if not errors:
         limits = _limits(attributes)
@@ -145,11 +147,17 @@ def _attribute_errors(attributes: Attributes) -> Iterator[str]:
                 f"{place('inputs', name)}: {attribute} must end with a slash. The newest object "
                 "below the prefix is read."
             )
-    if attributes.tenants is None:
-        return
-    if not attributes.tenants:
+
+
+def _partition_errors(
+    attributes: Attributes,
+    keys: Sequence[str],
+) -> Iterator[str]:
+    """Yield the errors of the attributes of a component with partitions."""
+    place = attributes.source.place
+    if not keys:
         yield f"{place('partitions', 'tenants')}: name at least one tenant."
-    for index, key in enumerate(attributes.tenants):
+    for index, key in enumerate(keys):
         if not _PARTITION.fullmatch(key):
             yield (
                 f"{place('partitions', 'tenants', index)}: {key!r} is not a tenant. A tenant has "
@@ -210,8 +218,12 @@ def _tenant(
 
 
 def _document(path: Path, limits: Limits) -> Mapping[str, Any]:
-    file_format = "json" if path.suffix.lower() == ".json" else "yaml"
-    return parse_document(path.read_bytes(), format=file_format, limits=limits)
+    is_json = path.suffix.lower() == ".json"
+    return parse_document(
+        path.read_bytes(),
+        format="json" if is_json else "yaml",
+        limits=limits,
+    )
 
 
 def _config_error(

@@ -14,8 +14,8 @@ from dagster.components.testing.utils import component_defs
 from relay_dagster import MerchantFeedComponent
 from support.builders import config_document, feed, vendor_document
 
-CLOCK = ("stage_times", "duration_seconds", "completed_at")
-"""The fields of run_summary.json that tell the time of a run's steps."""
+CLOCK = ("stage_times", "duration_seconds", "completed_at", "generated_at")
+"""The fields of run_summary.json and input_manifest.json that tell the time of a step."""
 
 
 def rows(count: int, cost: str = "10.00", first: int = 0) -> bytes:
@@ -42,12 +42,12 @@ def files_below(folder: Path) -> dict[str, bytes]:
 
 
 def without_clock(path: Path) -> bytes:
-    """Return the bytes of a file; of a run's summary without the times of its steps."""
-    if path.name != "run_summary.json":
+    """Return the bytes of a file; of a summary or manifest without the time of the step."""
+    if path.name not in ("run_summary.json", "input_manifest.json"):
         return path.read_bytes()
-    summary = json.loads(path.read_bytes())
+    document = json.loads(path.read_bytes())
     return json.dumps(
-        {key: value for key, value in summary.items() if key not in CLOCK},
+        {key: value for key, value in document.items() if key not in CLOCK},
     ).encode()
 
 
