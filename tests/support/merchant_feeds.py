@@ -9,11 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import pytest
 from dagster.components.testing.utils import component_defs
 
 from relay_dagster import MerchantFeedComponent
 from support.builders import config_document, feed, vendor_document
 
+LOADS_YAML = [
+    pytest.mark.filterwarnings("ignore:.parse_obj_as. is deprecated"),
+    pytest.mark.filterwarnings("ignore:.*is currently in (beta|preview)"),
+]
+"""The marks of tests in which Dagster loads a `defs.yaml`, and warns of its own code."""
 CLOCK = ("stage_times", "duration_seconds", "completed_at", "generated_at")
 """The fields of run_summary.json and input_manifest.json that tell the time of a step."""
 
