@@ -5,13 +5,14 @@ it does in a local run. The feed has a step of its own, which the checks of the 
 """
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
 
+from relay_core.domain.codes import CATALOG
 from relay_core.domain.input_names import ids_of
 from relay_core.domain.records import ENGINE_VERSION
 from relay_core.validation.guards import guards_set
@@ -103,13 +104,16 @@ def _asset_sources(tenants: Tenants) -> dict[str, set[dg.AssetKey]]:
     return keys
 
 
-def _candidate(tenants: Tenants, looks: Looks) -> dg.AssetsDefinition:
-    """Return the vendors' assets and the candidate."""
+def _candidate_specs(
+    tenants: Tenants,
+    looks: Looks,
+    sources: Mapping[str, Collection[dg.AssetKey]],
+) -> Iterator[dg.AssetSpec]:
+    """Yield the specifications of the vendors' assets, and of the candidate."""
     names = Names(looks.prefix)
     vendor_ids = _vendor_ids(tenants)
-    sources = _asset_sources(tenants)
-    specs = [
-        dg.AssetSpec(
+    for vendor_id in vendor_ids:
+        yield dg.AssetSpec(
             names.vendor(vendor_id),
             deps=sorted(sources.get(vendor_id, ())),
             # A vendor without a file, or that cannot be read, is not materialized.
@@ -118,32 +122,34 @@ def _candidate(tenants: Tenants, looks: Looks) -> dg.AssetsDefinition:
             description=f"The valid rows of {vendor_id}, in the canonical columns.",
             **looks.options(),
         )
-        for vendor_id in vendor_ids
-    ]
-    specs.append(
-        dg.AssetSpec(
-            names.candidate,
-            deps=[
-                *map(names.vendor, vendor_ids),
-                *sorted(sources.get("catalog", ())),
-            ],
-            skippable=True,
-            kinds={"pandera"},
-            description="The merged and priced feed, compared with the feed in force by the "
-            "guards. If one trips, the candidate is on hold.",
-            **looks.options(),
-        ),
+    yield dg.AssetSpec(
+        names.candidate,
+        deps=[
+            *map(names.vendor, vendor_ids),
+            *sorted(sources.get(CATALOG, ())),
+        ],
+        skippable=True,
+        kinds={"pandera"},
+        description="The merged and priced feed, compared with the live feed by the "
+        "guards. If one trips, the candidate is on hold.",
+        **looks.options(),
     )
+
+
+def _candidate(tenants: Tenants, looks: Looks) -> dg.AssetsDefinition:
+    """Return the vendors' assets and the candidate."""
+    names = Names(looks.prefix)
+    sources = _asset_sources(tenants)
     keys = sorted({key for keys in sources.values() for key in keys})
     arguments = {f"input_{number}": key for number, key in enumerate(keys)}
     with warnings.catch_warnings():
-        # Dagster warns that partitions of checks are in preview.
+        # Dagster warns that the partitions of checks are in preview.
         warnings.simplefilter("ignore")
         check_specs = list(_check_specs(tenants, names))
 
     @dg.multi_asset(
         name=names.candidate_op,
-        specs=specs,
+        specs=list(_candidate_specs(tenants, looks, sources)),
         check_specs=check_specs,
         ins={name: dg.AssetIn(key) for name, key in arguments.items()},
         partitions_def=_partitions(tenants),
@@ -188,7 +194,7 @@ def _check_specs(
         yield dg.AssetCheckSpec(
             guard_check(guard),
             asset=names.candidate,
-            description=f"The guard {guard}: compared with the feed in force, the candidate does "
+            description=f"The guard {guard}: compared with the live feed, the candidate does "
             "not change more than the config allows.",
             blocking=is_blocking,
             partitions_def=partitions,
@@ -238,7 +244,7 @@ def _started_at(context: dg.AssetExecutionContext) -> datetime:
 
 
 def _feed(tenants: Tenants, looks: Looks) -> dg.AssetsDefinition:
-    """Return the asset that puts the candidate in force."""
+    """Return the asset that publishes the candidate."""
     names = Names(looks.prefix)
     options = looks.options()
     if looks.automation is not None:
@@ -252,7 +258,7 @@ def _feed(tenants: Tenants, looks: Looks) -> dg.AssetsDefinition:
         deps=[names.candidate],
         partitions_def=_partitions(tenants),
         kinds={"csv"},
-        description="The feed in force, with its state and reports. To publish a candidate on "
+        description="The live feed, with its state and reports. To publish a candidate on "
         "hold, materialize this asset alone with its SHA-256 as `release`.",
         **options,
     )
@@ -260,7 +266,7 @@ def _feed(tenants: Tenants, looks: Looks) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext,
         config: Release,
     ) -> dg.MaterializeResult:
-        """Put the candidate in force."""
+        """Publish the candidate."""
         from relay_dagster.component import results
         from relay_dagster.component.publication import (
             NothingToPublishError,

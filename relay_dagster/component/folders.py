@@ -1,7 +1,7 @@
 """The folder of a tenant, on disk or in S3: the candidate, and the feed with its state and reports.
 
 A candidate lies in ``candidate/`` of the folder until the feed takes its files over. So the
-files of the feed in force never change before it is decided.
+files of the live feed never change before it is decided.
 """
 
 import hashlib
@@ -157,7 +157,7 @@ def files_of(folder: str) -> Files:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A feed that is written and not yet in force.
+    """A feed that is written and not yet live.
 
     Attributes:
         summary: Its run_summary.json.
@@ -186,7 +186,7 @@ class FeedFolder:
         return self._files.address(name)
 
     def state(self) -> bytes | None:
-        """Return the state of the feed in force, or None if there is none.
+        """Return the state of the live feed, or None if there is none.
 
         Raises:
             FolderUnusableError: The folder cannot be read.
@@ -218,7 +218,7 @@ class FeedFolder:
         return self._safely(self._candidate)
 
     def take_over(self) -> None:
-        """Put the candidate in force: its files replace those of the feed before.
+        """Make the candidate the live feed: its files replace those of the last one.
 
         Raises:
             FolderUnusableError: The folder cannot be written.
@@ -295,5 +295,5 @@ class FeedFolder:
 
 
 def _state_last(names: Iterable[str]) -> list[str]:
-    """Return names with the state behind all others: it says that the feed is in force."""
+    """Return names with the state last, since the next candidate is compared with it."""
     return sorted(names, key=lambda name: (name == STATE, name))

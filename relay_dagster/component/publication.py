@@ -11,7 +11,7 @@ class NothingToPublishError(Exception):
 
 
 def publish(tenant: Tenant, release: str | None, names: Names) -> Candidate:
-    """Put a tenant's candidate in force, and return it.
+    """Publish a tenant's candidate, and return it.
 
     Args:
         tenant: The tenant.

@@ -102,9 +102,9 @@ def _vendor_faults(
     vendor_id: str,
     vendor: NormalizedVendor | None,
 ) -> list[str]:
-    """Return what is wrong with a vendor beyond its rejected rows, in words."""
+    """Return the faults of a vendor beyond its rejected rows, as sentences."""
     config = run.tenant.config
-    if vendor_id not in [other.vendor_id for other in config.vendors]:
+    if vendor_id not in [configured.vendor_id for configured in config.vendors]:
         return []
     state = run.findings.states.get(vendor_id)
     entries = [None if state is None else state.failure]
@@ -194,15 +194,15 @@ def _guard_checks(
     results = run.findings.guards or ()
     holds = run.tenant.config.guards.mode == "hold"
     for guard in guards:
-        own = [result for result in results if result.guard == guard]
+        guard_results = [result for result in results if result.guard == guard]
         yield dg.AssetCheckResult(
             asset_key=names.candidate,
             check_name=guard_check(guard),
-            passed=not any(result.tripped for result in own),
+            passed=not any(result.tripped for result in guard_results),
             severity=_ERROR if holds else _WARN,
             metadata={
-                "judged": bool(own),
-                "results": tables.guard_table(own),
+                "judged": bool(guard_results),
+                "results": tables.guard_table(guard_results),
             },
         )
 

@@ -1,13 +1,17 @@
 """The scaffolder of the component: ``defs.yaml`` and a first config from sample files."""
 
 import os
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import click
 import dagster as dg
 from pydantic import BaseModel, Field
 
 from relay_dagster.first_config.commented_yaml import Comments, commented_yaml
+
+if TYPE_CHECKING:
+    from relay_dagster.first_config.command import FirstConfig
 
 CONFIG_FILE = "tenant.yaml"
 DEFS_FILE = "defs.yaml"
@@ -48,7 +52,7 @@ class MerchantFeedScaffolder(dg.Scaffolder[ScaffoldParams]):
         """Write ``defs.yaml`` and the config.
 
         Raises:
-            ClickException: There is no sample file, or one cannot be read.
+            SystemExit: There is no sample file, or one cannot be read.
         """
         from relay_dagster.client.errors import ClientError
         from relay_dagster.client.terminal import Screen
@@ -66,32 +70,37 @@ class MerchantFeedScaffolder(dg.Scaffolder[ScaffoldParams]):
             # `dg` has made the folder, and would refuse to write to it again.
             if folder.is_dir() and not any(folder.iterdir()):
                 folder.rmdir()
-            raise click.ClickException(str(error)) from None
-        inputs = {
-            draft.vendor_id: _path_from(
-                folder, draft.path, request.project_root
-            )
-            for draft in first_config.drafts
-        }
-        document = {
-            "type": request.type_name,
-            "attributes": {
-                "config": CONFIG_FILE,
-                "inputs": inputs,
-                "folder": f"{{{{ context.project_root }}}}/feeds/{folder.name}",
-                "key_prefix": folder.name,
-            },
-        }
-        (folder / CONFIG_FILE).write_text(first_config.text, "utf-8")
-        (folder / DEFS_FILE).write_text(
-            commented_yaml(document, _COMMENTS).lstrip(),
-            "utf-8",
-        )
+            sys.exit(f"Error: {error}")
+        _write(request, first_config)
         report(first_config, screen)
         screen.say(
             f"{folder / DEFS_FILE} and {CONFIG_FILE} are written. Read their comments, then run: "
             "dg check defs",
         )
+
+
+def _write(
+    request: dg.ScaffoldRequest[ScaffoldParams],
+    first_config: "FirstConfig",
+) -> None:
+    """Write ``defs.yaml`` and the config."""
+    folder = request.target_path
+    inputs = {
+        draft.vendor_id: _path_from(folder, draft.path, request.project_root)
+        for draft in first_config.drafts
+    }
+    document = {
+        "type": request.type_name,
+        "attributes": {
+            "config": CONFIG_FILE,
+            "inputs": inputs,
+            "folder": f"{{{{ context.project_root }}}}/feeds/{folder.name}",
+            "key_prefix": folder.name,
+        },
+    }
+    (folder / CONFIG_FILE).write_text(first_config.text, "utf-8")
+    defs = commented_yaml(document, _COMMENTS).lstrip()
+    (folder / DEFS_FILE).write_text(defs, "utf-8")
 
 
 def _check(request: dg.ScaffoldRequest[ScaffoldParams]) -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Self
 
 import dagster as dg
-from dagster_shared.yaml_utils.source_position import SourcePositionTree
 
 from relay_core.config import TenantConfig, load_config, parse_document
 from relay_core.domain.errors import (
@@ -33,9 +32,13 @@ _ASSETS = ("candidate", "feed")
 
 @dataclass(frozen=True)
 class YamlSource:
-    """The positions of attributes in ``defs.yaml``, if the component was loaded from there."""
+    """The positions of attributes in ``defs.yaml``, if the component was loaded from there.
 
-    tree: SourcePositionTree | None
+    Attributes:
+        tree: Dagster's tree of the positions, or None.
+    """
+
+    tree: Any
 
     @classmethod
     def of(cls, context: dg.ComponentLoadContext) -> Self:

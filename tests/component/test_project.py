@@ -60,6 +60,11 @@ def globex() -> bytes:
     with open("samples/globex.csv", "rb") as file:
         return file.read()
 """
+LOCATIONS = """
+query Locations {
+  workspaceOrError { ... on Workspace { locationEntries { name loadStatus } } }
+}
+"""
 LAUNCH = """
 mutation Launch($params: ExecutionParams!) {
   launchPipelineExecution(executionParams: $params) {
@@ -99,6 +104,7 @@ class Stores:
         self.package = folder / "src/stores"
         self.home = folder / "home"
         self.port = 0
+        self.location = ""
 
     def write(self, name: str, content: str | bytes) -> None:
         path = self.folder / name
@@ -151,7 +157,7 @@ class Stores:
         """Materialize assets, and return the run when it has ended."""
         params = {
             "selector": {
-                "repositoryLocationName": "stores",
+                "repositoryLocationName": self.location,
                 "repositoryName": "__repository__",
                 "jobName": "__ASSET_JOB",
                 "assetSelection": [{"path": key.split("/")} for key in keys],
@@ -236,11 +242,15 @@ def wait_until_served(
     while time.monotonic() < deadline:
         assert process.poll() is None, log.read_text()
         try:
-            httpx.get(f"http://127.0.0.1:{stores.port}/server_info")
+            entries = stores.ask(LOCATIONS)["workspaceOrError"][
+                "locationEntries"
+            ]
         except httpx.TransportError:
-            time.sleep(0.5)
-        else:
+            entries = []
+        if entries and entries[0]["loadStatus"] == "LOADED":
+            stores.location = entries[0]["name"]
             return
+        time.sleep(0.5)
     raise AssertionError(log.read_text())
 
 

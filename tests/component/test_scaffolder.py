@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-import click
 import dagster as dg
 import pytest
 import yaml
@@ -85,7 +84,7 @@ def test_without_a_file_nothing_is_written(
     names: list[str],
     said: str,
 ) -> None:
-    with pytest.raises(click.ClickException, match=said):
+    with pytest.raises(SystemExit, match=said):
         scaffold(sandbox, *(tmp_path / name for name in names))
     assert not (sandbox.defs_folder_path / "shop").exists()
 
@@ -94,5 +93,5 @@ def test_the_component_is_not_written_as_python(
     sandbox: DefsFolderSandbox,
 ) -> None:
     folder = sandbox.defs_folder_path / "shop"
-    with pytest.raises(click.ClickException, match="Use --format yaml"):
+    with pytest.raises(SystemExit, match="Use --format yaml"):
         scaffold_object(folder, TYPE, None, "python", sandbox.project_root)
