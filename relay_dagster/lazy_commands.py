@@ -35,9 +35,15 @@ class LazyEntry(NamedTuple):
 LAZY_COMMANDS = (
     LazyEntry(
         "new",
-        "first_config.command",
+        "local.new",
         "commands",
         "Write a first config from vendors' files, and print the command that runs it.",
+    ),
+    LazyEntry(
+        "local",
+        "local.entry",
+        "commands",
+        "Run or check a config over files of this machine, without a server.",
     ),
     LazyEntry(
         "run",

@@ -92,7 +92,7 @@ SLOW = {
     "orchestration": "processes and instances of Dagster",
     "project/test_cli.py": "resources made anew",
     "project/test_loading.py": "processes of their own",
-    "first_config/test_command.py": "files of every kind, each read by a run too",
+    "local/test_new.py": "files of every kind, each read by a run too",
     "intake/test_upload_events.py": "ticks over queues",
 }
 """What `make test` leaves out and `make check` runs, and why it takes long."""
@@ -169,7 +169,7 @@ REPRESENTATIVES = {
     "orchestration/test_sqlite_storage.py": "test_the_death_of_a_process_loses_no_event",
     "replay/test_verify.py": "test_a_run_is_proved_by_the_bytes_of_each_of_its_csv_files",
     "scripts/test_check_corpus.py": "test_one_list_of_each_cause_is_right",
-    "scripts/test_local_run.py": "test_refused_rows_are_reported_beside_the_feed",
+    "local/test_run.py": "test_refused_rows_are_reported_beside_the_feed",
     "transfers/test_delivery_sender.py": "test_a_publication_is_sent_under_its_name",
     "transfers/test_hostile_servers.py": (
         "test_a_server_that_sends_too_much_before_the_login_fails_its_own_pull"

@@ -9,16 +9,25 @@ from typing import Any
 
 import dagster as dg
 
-from local.request import Request, _configured_maps
-from local.run import KEYS, run
 from relay_core.domain.records import RunContext
+from relay_core.library.inputs import (
+    InputFiles,
+    configured_feeds,
+    configured_maps,
+    locations_of,
+)
+from relay_core.library.runner import KEYS, LocalRun, Means, Request, run
+from relay_core.library.sinks import FolderSink
+from relay_core.mapped_files import InputFile
 from relay_core.publish.findings import RunFindings
-from relay_core.publish.state import read_state
+from relay_core.publish.state import Baseline, read_state
+from relay_core.run_stages import RunStages, RunValues
 from relay_dagster.component.folders import FeedFolder
 from relay_dagster.component.sources import SourceFiles
 from relay_dagster.component.tables import reading_tables
 from relay_dagster.component.tenants import Tenant
-from relay_dagster.mapped_files import InputFile
+
+_NO_INPUT = "the input {name}, which the component does not have"
 
 
 @dataclass(frozen=True)
@@ -28,12 +37,14 @@ class CandidateRun:
     Attributes:
         tenant: The tenant.
         findings: The findings of the run.
+        values: The values of its steps.
         folder: The folder, which has the reports of the run.
         sha256: The SHA-256 of the candidate's feed; empty if the run failed.
     """
 
     tenant: Tenant
     findings: RunFindings
+    values: RunValues
     folder: FeedFolder
     sha256: str
 
@@ -55,38 +66,96 @@ def run_candidate(
     Raises:
         InputUnusableError: An input gives something that is not a file.
         FolderUnusableError: The folder cannot be read or written.
+        ContractBrokenError: The feed breaks its contract.
     """
     folder = FeedFolder(tenant.folder)
-    state = folder.state()
-    baseline = None if state is None else read_state(state, keeps_rows=True)
+    baseline = _baseline(folder)
+    context = RunContext(run_id, tenant.config.tenant_id, started_at)
     with tempfile.TemporaryDirectory(prefix="relay-") as scratch:
         copies = Path(scratch, "inputs")
         copies.mkdir()
         reader = SourceFiles(tenant.limits, copies, values)
-        files = {
-            name: [file]
-            for name, source in tenant.inputs.items()
-            if (file := reader.file_of(name, source)) is not None
-        }
-        tree = Path(scratch, "run")
+        files = _input_files(tenant, reader)
         config = reading_tables(tenant.config, reader.tables)
         request = Request(
             {},
             config,
-            "",
-            RunContext(run_id, config.tenant_id, started_at),
+            context,
             files,
-            _configured_maps(
-                config, tenant.config_folder, files, tenant.limits
-            ),
-            baseline,
-            tenant.limits,
-            0,
+            baseline=baseline,
+            limits=tenant.limits,
         )
-        findings = run(request, tree).findings
+        tree = Path(scratch, "run")
+        local_run = _run_into(tree, request)
+        findings = local_run.findings
         folder.report_run(tree)
-        if findings.failure is not None:
-            return CandidateRun(tenant, findings, folder, "")
-        folder.keep_candidate(tree)
-        feed = InputFile.at(tree / KEYS.merged_inventory(config.output.format))
-        return CandidateRun(tenant, findings, folder, feed.sha256())
+        sha256 = ""
+        if findings.failure is None:
+            folder.keep_candidate(tree)
+            feed_path = tree / KEYS.merged_inventory(config.output.format)
+            sha256 = InputFile.at(feed_path).sha256()
+    return CandidateRun(tenant, findings, local_run.values, folder, sha256)
+
+
+def _baseline(folder: FeedFolder) -> Baseline | None:
+    """Return the state of the live feed, or None if there is none."""
+    state = folder.state()
+    return None if state is None else read_state(state, keeps_rows=True)
+
+
+def _input_files(tenant: Tenant, reader: SourceFiles) -> InputFiles:
+    """Return the files of the inputs; those without a source are the config's own."""
+    config = tenant.config
+    config_folder = tenant.config_folder
+    feeds = configured_feeds(
+        config,
+        config_folder,
+        tenant.inputs.keys(),
+        tenant.limits,
+    )
+    for name, source in tenant.inputs.items():
+        file = reader.file_of(name, source)
+        if file is not None:
+            feeds[name] = [file]
+    return InputFiles(
+        feeds,
+        configured_maps(config, config_folder, feeds, tenant.limits),
+        {
+            **locations_of(config, config_folder, _NO_INPUT),
+            **{name: str(source) for name, source in tenant.inputs.items()},
+        },
+    )
+
+
+def _run_into(tree: Path, request: Request) -> LocalRun:
+    """Run the engine, and write its files below a folder.
+
+    A feed on hold has its state there, too: it is needed as soon as the feed is released.
+    """
+    with FolderSink(tree) as sink:
+        local_run = run(request, Means(sink))
+        values = local_run.values
+        config = request.config
+        if (
+            config is None
+            or values.compared is None
+            or values.normalized is None
+        ):
+            return local_run
+        if local_run.findings.is_held:
+            stages = RunStages(
+                config,
+                config.vendors,
+                request.context.requested_at,
+                KEYS,
+                sink,
+                limits=request.limits,
+            )
+            stages.write_state(
+                KEYS.published_state,
+                values.compared,
+                values.normalized,
+                request.context,
+            )
+            sink.wait()
+    return local_run

@@ -2,16 +2,18 @@
 
 import os
 import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dagster as dg
 from pydantic import BaseModel, Field
 
-from relay_dagster.first_config.commented_yaml import Comments, commented_yaml
+from relay_core.first_config.commented_yaml import Comments, commented_yaml
 
 if TYPE_CHECKING:
-    from relay_dagster.first_config.command import FirstConfig
+    from relay_core.first_config.drafts import VendorDraft
 
 CONFIG_FILE = "tenant.yaml"
 DEFS_FILE = "defs.yaml"
@@ -54,9 +56,10 @@ class MerchantFeedScaffolder(dg.Scaffolder[ScaffoldParams]):
         Raises:
             SystemExit: There is no sample file, or one cannot be read.
         """
+        from relay_core.first_config.config_text import first_config
         from relay_dagster.client.errors import ClientError
         from relay_dagster.client.terminal import Screen
-        from relay_dagster.first_config.command import first_config_of, report
+        from relay_dagster.local.new import answers_about, report
         from relay_dagster.settings import LimitSettings
 
         folder = request.target_path
@@ -65,14 +68,15 @@ class MerchantFeedScaffolder(dg.Scaffolder[ScaffoldParams]):
         try:
             _check(request)
             limits = LimitSettings.from_env().limits
-            first_config = first_config_of(paths, screen, limits)
+            answers = answers_about(paths, screen, limits)
         except ClientError as error:
             # `dg` has made the folder, and would refuse to write to it again.
             if folder.is_dir() and not any(folder.iterdir()):
                 folder.rmdir()
             sys.exit(f"Error: {error}")
-        _write(request, first_config)
-        report(first_config, screen)
+        config = first_config(answers, limits, datetime.now(UTC))
+        _write(request, answers.drafts, config.text)
+        report(answers, config.trial, screen)
         screen.say(
             f"{folder / DEFS_FILE} and {CONFIG_FILE} are written. Read their comments, then run: "
             "dg check defs",
@@ -81,13 +85,14 @@ class MerchantFeedScaffolder(dg.Scaffolder[ScaffoldParams]):
 
 def _write(
     request: dg.ScaffoldRequest[ScaffoldParams],
-    first_config: "FirstConfig",
+    drafts: Sequence["VendorDraft"],
+    config_text: str,
 ) -> None:
     """Write ``defs.yaml`` and the config."""
     folder = request.target_path
     inputs = {
-        draft.vendor_id: _path_from(folder, draft.path, request.project_root)
-        for draft in first_config.drafts
+        draft.vendor_id: _path_from(folder, Path(name), request.project_root)
+        for draft, name in zip(drafts, request.params.file, strict=True)
     }
     document = {
         "type": request.type_name,
@@ -98,7 +103,7 @@ def _write(
             "key_prefix": folder.name,
         },
     }
-    (folder / CONFIG_FILE).write_text(first_config.text, "utf-8")
+    (folder / CONFIG_FILE).write_text(config_text, "utf-8")
     defs = commented_yaml(document, _COMMENTS).lstrip()
     (folder / DEFS_FILE).write_text(defs, "utf-8")
 

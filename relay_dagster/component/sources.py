@@ -9,6 +9,8 @@ from typing import Any
 import dagster as dg
 
 from relay_core.domain.limits import Limits
+from relay_core.library.inputs import newest_file
+from relay_core.mapped_files import InputFile
 from relay_dagster.component.attributes import (
     InputAttribute,
     is_s3,
@@ -17,7 +19,6 @@ from relay_dagster.component.attributes import (
 )
 from relay_dagster.component.tables import parquet_of
 from relay_dagster.external_errors import ExternalServiceError
-from relay_dagster.mapped_files import InputFile
 
 
 class InputUnusableError(Exception):
@@ -102,22 +103,8 @@ class SourceFiles:
         return self._asset_file(name, source)
 
     def _file_at(self, source: PathSource) -> InputFile | None:
-        path = source.path
-        if any(sign in path.name for sign in "*?"):
-            matches = [
-                match
-                for match in path.parent.glob(path.name)
-                if match.is_file()
-            ]
-            newest = max(
-                matches,
-                key=lambda match: (match.stat().st_mtime_ns, match.name),
-                default=None,
-            )
-            if newest is None:
-                return None
-            path = newest
-        if not path.exists():
+        path = newest_file(source.path)
+        if path is None:
             return None
         try:
             return InputFile.at(path, self.limits.feed_bytes)

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from typing import Any
 
 from relay_core.config import TenantConfig
-from relay_dagster.triggers.inputs import inputs_of
+from relay_core.config.inputs.tenant_inputs import inputs_of
 
 
 def parquet_of(value: Any) -> memoryview:

@@ -8,13 +8,15 @@ from typing import Any, Self
 
 import dagster as dg
 
-from relay_core.config import TenantConfig, load_config, parse_document
+from relay_core.config import TenantConfig
+from relay_core.config.inputs.tenant_inputs import inputs_of
 from relay_core.domain.errors import (
     ConfigError,
     ConfigFault,
     UnsupportedSchemaVersionError,
 )
 from relay_core.domain.limits import Limits
+from relay_core.library.configs import loaded, read_document
 from relay_dagster.component.attributes import (
     TENANT,
     AssetInput,
@@ -24,7 +26,6 @@ from relay_dagster.component.attributes import (
 )
 from relay_dagster.component.sources import Source, source_of
 from relay_dagster.settings import LimitSettings, SettingsError
-from relay_dagster.triggers.inputs import inputs_of
 
 _PARTITION = re.compile("[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _ASSETS = ("candidate", "feed")
@@ -192,9 +193,9 @@ def _tenant(
         config_path = local_path(_filled(str(attributes.config), key), base)
     try:
         if config_path is None:
-            config = load_config(_filled(attributes.config, key), limits)
+            config = loaded(_filled(attributes.config, key), limits)
         else:
-            config = load_config(_document(config_path, limits), limits)
+            config = loaded(read_document(config_path, limits), limits)
     except OSError as error:
         errors.append(
             f"{place('config')}: {config_path}: {error.strerror or error}. Name the file of the "
@@ -218,15 +219,6 @@ def _tenant(
         folder = str(local_path(folder, base))
     config_folder = base if config_path is None else config_path.parent
     return Tenant(config, config_folder, inputs, folder.rstrip("/"), limits)
-
-
-def _document(path: Path, limits: Limits) -> Mapping[str, Any]:
-    is_json = path.suffix.lower() == ".json"
-    return parse_document(
-        path.read_bytes(),
-        format="json" if is_json else "yaml",
-        limits=limits,
-    )
 
 
 def _config_error(
@@ -265,8 +257,6 @@ def _input_errors(
                 f"{place('config', 'vendors', index, 'vendor_id')}: {vendor.vendor_id} is the name "
                 "of another asset of the component. Give the vendor another ID."
             )
-    if not config.vendors:
-        yield f"{place('config', 'vendors')}: the config has no vendors. Add one."
 
 
 def _filled_input(attribute: InputAttribute, key: str | None) -> InputAttribute:

@@ -6,7 +6,7 @@ import json
 
 import dagster as dg
 
-from local.command import main as local_run
+from relay_dagster.local.command import main as local_run
 from support.builders import feed
 from support.merchant_feeds import (
     Project,

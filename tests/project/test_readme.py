@@ -9,8 +9,8 @@ import sys
 import textwrap
 from pathlib import Path
 
-from local.request import parser
 from relay_core.samples import SAMPLE_TENANTS
+from relay_dagster.local.options import parser
 from support.pages import MAKEFILE, PAGES, codes_in, found
 
 README = PAGES["README.md"]

@@ -13,7 +13,7 @@ from relay_core.config import load_config
 from relay_core.config.inputs.uploads import FileKind
 from relay_core.domain.limits import DEFAULT_LIMITS
 from relay_core.normalize.vendor_feed import FeedFile, VendorFeed
-from relay_core.run import RunStages
+from relay_core.run_stages import RunStages
 from relay_core.validation.vendor_failures import (
     InputFile,
     InputVerdict,

@@ -15,7 +15,7 @@ from relay_core.publish.keys import ArtifactKeys
 from relay_core.publish.report.content import report_html
 from relay_core.publish.reports import errors_json, run_summary_json
 from relay_core.publish.state import Baseline, read_state
-from relay_core.run import RunStages
+from relay_core.run_stages import RunStages
 from relay_core.validation.vendor_failures import VendorInput
 from support.builders import (
     REQUESTED_AT,

@@ -28,8 +28,11 @@ ORDER: dict[str, tuple[tuple[str, ...], ...]] = {
         ("publish",),
         ("onboarding",),
         ("vendor_pass",),
-        ("run",),
+        ("run_stages",),
         ("samples",),
+        ("mapped_files",),
+        ("first_config",),
+        ("library",),
     ),
     "relay_dagster": (
         (
@@ -37,7 +40,6 @@ ORDER: dict[str, tuple[tuple[str, ...], ...]] = {
             "logs",
             "tags",
             "external_errors",
-            "mapped_files",
             "drain",
             "loading",
         ),
@@ -63,12 +65,13 @@ ORDER: dict[str, tuple[tuple[str, ...], ...]] = {
         ("server",),
         ("client",),
         ("replay",),
-        ("first_config",),
+        ("local",),
         ("component",),
         ("devstack",),
         ("definitions", "lazy_commands"),
         ("launching",),
         ("cli", "celery_app", "run_coordinator", "run_launcher"),
+        ("start",),
     ),
 }
 

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Annotated
 
 from relay_core.config import TenantConfig
+from relay_core.config.inputs.tenant_inputs import Input, inputs_of
 from relay_core.domain.codes import CATALOG, RunStatus
 from relay_core.domain.records import VendorResult
 from relay_dagster.api.http import request_parsing
@@ -23,7 +24,6 @@ from relay_dagster.feeds.pointer import FeedPointer
 from relay_dagster.runs.job_message import ID_PATTERN
 from relay_dagster.runs.model import RunRecord
 from relay_dagster.runs.ports import utc_now
-from relay_dagster.triggers.inputs import Input, inputs_of
 from relay_dagster.wire import tenants as wire
 from relay_dagster.wire.runs import LastRun, Publication, PublicationList
 from relay_dagster.wiring import Platform

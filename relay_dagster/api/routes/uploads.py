@@ -5,6 +5,7 @@ This is HTTP only. A form posts the file to S3, where it starts the tenant's tri
 
 from typing import Annotated
 
+from relay_core.config.inputs.tenant_inputs import Input, inputs_of
 from relay_core.domain.errors import ConfigFault
 from relay_core.domain.input_names import name_of
 from relay_dagster.api.http.error_codes import STORED_CONFIG, responds_with
@@ -21,7 +22,6 @@ from relay_dagster.aws.object_store import MAX_BYTES, MAX_KEY_BYTES
 from relay_dagster.logs import event_log
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.tenants.audit import Action
-from relay_dagster.triggers.inputs import Input, inputs_of
 from relay_dagster.wire.tenants import UploadLink, UploadRequest
 from relay_dagster.wiring import Platform
 
