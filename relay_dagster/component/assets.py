@@ -13,6 +13,7 @@ from typing import Any
 import dagster as dg
 
 from relay_core.domain.codes import CATALOG
+from relay_core.domain.errors import ContractBrokenError
 from relay_core.domain.input_names import ids_of
 from relay_core.domain.records import ENGINE_VERSION
 from relay_core.validation.guards import guards_set
@@ -231,6 +232,9 @@ def _candidate_results(
         )
     except (InputUnusableError, FolderUnusableError) as error:
         raise dg.Failure(str(error), allow_retries=False) from None
+    except ContractBrokenError as error:
+        yield results.broken_contract(names, str(error))
+        raise
     yield from results.vendor_results(run, names, _vendor_ids(tenants))
     yield from results.candidate_results(run, names, _guards(tenants))
 
@@ -241,6 +245,21 @@ def _started_at(context: dg.AssetExecutionContext) -> datetime:
     if record is None or record.start_time is None:
         return datetime.now(UTC)
     return datetime.fromtimestamp(record.start_time, UTC)
+
+
+def _last_metadata(
+    context: dg.AssetExecutionContext,
+    key: dg.AssetKey,
+) -> Mapping[str, dg.MetadataValue]:
+    """Return the metadata of an asset's last materialization, of this run's partition."""
+    partitions = [context.partition_key] if context.has_partition_key else None
+    records = context.instance.fetch_materializations(
+        dg.AssetRecordsFilter(key, asset_partitions=partitions),
+        limit=1,
+    ).records
+    if not records or records[0].asset_materialization is None:
+        return {}
+    return records[0].asset_materialization.metadata
 
 
 def _feed(tenants: Tenants, looks: Looks) -> dg.AssetsDefinition:
@@ -278,6 +297,7 @@ def _feed(tenants: Tenants, looks: Looks) -> dg.AssetsDefinition:
             publication = publish(tenant, config.release, names)
         except (NothingToPublishError, FolderUnusableError) as error:
             raise dg.Failure(str(error), allow_retries=False) from None
-        return results.feed_result(tenant, publication)
+        made = _last_metadata(context, names.candidate)
+        return results.feed_result(tenant, publication, made)
 
     return feed

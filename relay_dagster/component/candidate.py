@@ -2,13 +2,14 @@
 
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
+from relay_core.config.inputs.tenant_inputs import inputs_of
 from relay_core.domain.records import RunContext
 from relay_core.library.inputs import (
     InputFiles,
@@ -36,6 +37,7 @@ class CandidateRun:
 
     Attributes:
         tenant: The tenant.
+        run_id: The ID of the run.
         findings: The findings of the run.
         values: The values of its steps.
         folder: The folder, which has the reports of the run.
@@ -43,6 +45,7 @@ class CandidateRun:
     """
 
     tenant: Tenant
+    run_id: str
     findings: RunFindings
     values: RunValues
     folder: FeedFolder
@@ -94,7 +97,9 @@ def run_candidate(
             folder.keep_candidate(tree)
             feed_path = tree / KEYS.merged_inventory(config.output.format)
             sha256 = InputFile.at(feed_path).sha256()
-    return CandidateRun(tenant, findings, local_run.values, folder, sha256)
+    return CandidateRun(
+        tenant, run_id, findings, local_run.values, folder, sha256
+    )
 
 
 def _baseline(folder: FeedFolder) -> Baseline | None:
@@ -113,10 +118,15 @@ def _input_files(tenant: Tenant, reader: SourceFiles) -> InputFiles:
         tenant.inputs.keys(),
         tenant.limits,
     )
+    inputs = inputs_of(config)
     for name, source in tenant.inputs.items():
         file = reader.file_of(name, source)
-        if file is not None:
-            feeds[name] = [file]
+        if file is None:
+            continue
+        if inputs[name].part.max_feed_age_hours is None:
+            # Without a limit of its age, an object is as any file of this machine.
+            file = replace(file, uploaded_at=None)
+        feeds[name] = [file]
     return InputFiles(
         feeds,
         configured_maps(config, config_folder, feeds, tenant.limits),

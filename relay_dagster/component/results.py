@@ -10,6 +10,7 @@ from relay_core.domain.records import RunFailure
 from relay_core.domain.run_faults import next_action
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.publish.artifacts import NORMALIZED
+from relay_core.publish.feed import fields_of, preview
 from relay_core.validation.error_policy import own_share_faults
 from relay_dagster.component.candidate import CandidateRun
 from relay_dagster.component.folders import REPORT, Candidate, FeedFolder
@@ -25,6 +26,9 @@ from relay_dagster.orchestration import metadata_tables as tables
 
 _ERROR = dg.AssetCheckSeverity.ERROR
 _WARN = dg.AssetCheckSeverity.WARN
+_PREVIEW_ROWS = 10
+_OF_FEED = ("dagster/column_schema", "dagster/column_lineage", "preview")
+"""The metadata of a candidate that is also that of the feed."""
 
 
 def vendor_results(
@@ -147,18 +151,40 @@ def candidate_results(
         asset_key=names.candidate,
         check_results=checks,
         data_version=dg.DataVersion(run.sha256),
-        metadata={
-            "status": str(findings.status),
-            "sha256": run.sha256,
-            "report": dg.MetadataValue.path(run.folder.address(REPORT)),
-            "dagster/row_count": findings.record_count,
-            "vendors": tables.vendor_table(
-                findings.normalized,
-                wins=findings.skus_won,
-            ),
-            "guards": tables.guard_table(findings.guards or ()),
-        },
+        metadata=_candidate_metadata(run),
     )
+
+
+def _candidate_metadata(run: CandidateRun) -> dict[str, Any]:
+    """Return the numbers, the report, and the first rows of a candidate."""
+    findings = run.findings
+    metadata = {
+        "run_id": run.run_id,
+        "status": str(findings.status),
+        "sha256": run.sha256,
+        "report": dg.MetadataValue.path(run.folder.address(REPORT)),
+        "dagster/row_count": findings.record_count,
+        **findings.counts(),
+        "vendors": tables.vendor_table(
+            findings.normalized,
+            wins=findings.skus_won,
+        ),
+        "guards": tables.guard_table(findings.guards or ()),
+        "warnings": tables.warning_table(findings.counted_warnings()),
+    }
+    merged = run.values.merged
+    if merged is None:
+        return metadata
+    fields = fields_of(merged.config.output, merged.config.default_currency)
+    headers = [field.header for field in fields]
+    first_rows = preview(merged, _PREVIEW_ROWS)
+    return {
+        **metadata,
+        **tables.column_schema(
+            (field.header, field.source.kind) for field in fields
+        ),
+        "preview": tables.text_table(headers, first_rows),
+    }
 
 
 def _canonical_check(run: CandidateRun, names: Names) -> dg.AssetCheckResult:
@@ -218,16 +244,40 @@ def _failure(run: CandidateRun, failure: RunFailure) -> dg.Failure:
     )
 
 
-def feed_result(tenant: Tenant, candidate: Candidate) -> dg.MaterializeResult:
-    """Return the materialization of the feed."""
+def broken_contract(names: Names, message: str) -> dg.AssetCheckResult:
+    """Return the verdict on a feed that breaks its contract."""
+    return dg.AssetCheckResult(
+        asset_key=names.candidate,
+        check_name=MERGED,
+        passed=False,
+        description=message,
+    )
+
+
+def feed_result(
+    tenant: Tenant,
+    candidate: Candidate,
+    made: Mapping[str, dg.MetadataValue],
+) -> dg.MaterializeResult:
+    """Return the materialization of the feed.
+
+    Args:
+        tenant: The tenant.
+        candidate: The candidate that is published.
+        made: The metadata of the last candidate that Dagster knows.
+    """
     folder = FeedFolder(tenant.folder)
+    metadata: dict[str, Any] = {
+        "run_id": candidate.summary["run_id"],
+        "sha256": candidate.sha256,
+        "feed": dg.MetadataValue.path(folder.address(candidate.feed)),
+        "report": dg.MetadataValue.path(folder.address(REPORT)),
+        "dagster/row_count": candidate.summary["record_count"],
+    }
+    sha256 = made.get("sha256")
+    if sha256 is not None and sha256.value == candidate.sha256:
+        metadata |= {name: made[name] for name in _OF_FEED if name in made}
     return dg.MaterializeResult(
         data_version=dg.DataVersion(candidate.sha256),
-        metadata={
-            "run_id": candidate.summary["run_id"],
-            "sha256": candidate.sha256,
-            "feed": dg.MetadataValue.path(folder.address(candidate.feed)),
-            "report": dg.MetadataValue.path(folder.address(REPORT)),
-            "dagster/row_count": candidate.summary["record_count"],
-        },
+        metadata=metadata,
     )

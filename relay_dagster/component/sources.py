@@ -137,8 +137,9 @@ class SourceFiles:
             dir=self.scratch, delete=False
         ) as copy:
             copy.writelines(store.chunks(newest.key, 0, size))
+        copied = InputFile.at(Path(copy.name))
         file_name = newest.key.rpartition("/")[2]
-        return InputFile(file_name, InputFile.at(Path(copy.name)).data)
+        return InputFile(file_name, copied.data, newest.last_modified)
 
     def _asset_file(self, name: str, source: AssetSource) -> InputFile:
         value = self.values[source.key]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from relay_dagster.component import assets
 from relay_dagster.component.attributes import AssetInput
 from relay_dagster.wiring import Platform
 from support.builders import feed
@@ -169,6 +171,24 @@ def test_the_newest_object_below_a_prefix_is_read(
     result = project.run(inputs={"acme": f"s3://{bucket}/raw/acme/"})
     assert result.success
     assert project.summary()["record_count"] == 2
+
+
+def test_an_object_that_is_older_than_the_config_allows_is_stale(
+    project: Project,
+    platform: Platform,
+    bucket: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    platform.objects.put("raw/acme/1.csv", rows(3))
+    config = config_of()
+    config["vendors"][0]["max_feed_age_hours"] = 24
+    inputs = {"acme": f"s3://{bucket}/raw/acme/"}
+    assert project.run(config=config, inputs=inputs).success
+    a_day_on = datetime.now(UTC) + timedelta(hours=25)
+    monkeypatch.setattr(assets, "_started_at", lambda _: a_day_on)
+    result = project.run(config=config, inputs=inputs)
+    assert not result.success
+    assert "Failure: STALE_FEED: " in failure_of(result)
 
 
 def test_a_prefix_without_an_object_is_a_vendor_without_a_file(

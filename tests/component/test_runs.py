@@ -280,3 +280,26 @@ def test_the_feed_alone_needs_a_candidate(project: Project) -> None:
     result = project.run(only=["feed"])
     assert not result.success
     assert "Materialize shop/candidate first" in failure_of(result)
+
+
+def test_the_candidate_and_the_feed_show_the_columns_and_the_first_rows(
+    project: Project,
+) -> None:
+    project.write("acme.csv", rows(20))
+    result = project.run()
+    for asset in ("candidate", "feed"):
+        metadata = metadata_of(result, asset)
+        assert metadata["dagster/row_count"] == 20
+        schema = metadata["dagster/column_schema"]
+        assert [column.name for column in schema.columns] == [
+            "sku",
+            "vendor_id",
+            "quantity_available",
+            "price",
+        ]
+        first_rows = metadata["preview"].records
+        assert len(first_rows) == 10
+        assert first_rows[0].data["sku"] == "S000"
+        assert metadata["report"] == str(project.out / "reports/report.html")
+    vendor = metadata_of(result, "acme")
+    assert vendor["rows"] == vendor["dagster/row_count"] == 20
