@@ -14,7 +14,7 @@ unexport PYTHONPATH
 unexport VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock demo dev test check thorough coverage format lint types definitions smoke chaos integration skew soak check-corpus real-feeds fuzz-api fuzz-documents fuzz-kernel explore scale bench bench-api bench-catalog bench-changes bench-channels bench-explain bench-formats bench-forms bench-hostile bench-hostile-requests bench-idle bench-lists bench-memory bench-overrides bench-pages bench-parts bench-pulls bench-proof bench-quick bench-rules bench-runs bench-webhooks profile runbook schema template screenshots mutants cluster audit figures clean
+.PHONY: help setup lock demo dev test check thorough coverage format lint types definitions smoke chaos integration skew soak check-corpus real-feeds fuzz-api fuzz-documents fuzz-kernel explore scale bench bench-api bench-catalog bench-changes bench-channels bench-explain bench-formats bench-forms bench-hostile bench-hostile-requests bench-idle bench-lists bench-memory bench-overrides bench-pages bench-parts bench-pulls bench-proof bench-quick bench-rules bench-runs bench-webhooks profile runbook schema commands template screenshots mutants cluster audit figures clean
 
 help: ## List these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 32
@@ -49,10 +49,10 @@ lock: setup ## Resolve pyproject.toml again, and write all lock files
 	  --output-file deploy/image.lock
 
 demo: setup ## Run the sample tenant end to end on embedded AWS, and stop everything
-	@$(BIN)/relay demo
+	@$(BIN)/relay server demo
 
 dev: setup ## Start the stack with Dagster's UI, and run it until Ctrl-C
-	@$(BIN)/relay dev
+	@$(BIN)/relay server dev
 
 # Of the tests with stacks of real processes, those that take at most two minutes.
 SELECTED := smoke or not (chaos or integration)
@@ -191,7 +191,7 @@ bench-pages: setup ## Measure the processor time and the bytes of the pages: ROU
 bench-rules: setup ## Measure the cost of a tenant's own rules: ROWS, ROUNDS
 	@$(BIN)/python -m benchmarks.rules_bench $(if $(ROWS),--rows $(ROWS)) $(if $(ROUNDS),--rounds $(ROUNDS))
 
-bench-runs: setup ## Measure a run on relay dev, and beside an empty Dagster job: DEV_RUNS, RUNS, BURST
+bench-runs: setup ## Measure a run on relay server dev, and beside an empty Dagster job: DEV_RUNS, RUNS, BURST
 	@$(BIN)/python -m benchmarks.runs_bench $(if $(DEV_RUNS),--dev-runs $(DEV_RUNS)) \
 	  $(if $(RUNS),--runs $(RUNS)) $(if $(BURST),--burst $(BURST))
 
@@ -214,7 +214,10 @@ runbook: setup ## Follow every procedure of docs/RUNBOOK.md on the real stack: D
 schema: setup ## Write docs/config.schema.json again
 	@$(BIN)/python -m relay_dagster.api.http.config_schema > docs/config.schema.json
 
-template: setup ## Write the resources of `relay bootstrap` in deploy/relay.yaml again
+commands: setup ## Write the reference of the commands in docs/CLI.md again
+	@$(BIN)/python scripts/write_commands.py
+
+template: setup ## Write the resources of `relay server bootstrap` in deploy/relay.yaml again
 	@$(BIN)/python scripts/write_template.py
 
 screenshots: setup ## Take the pictures in docs/pictures again, with Chromium: NAME=plots for one

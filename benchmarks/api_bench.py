@@ -91,7 +91,13 @@ class ApiStack(Stack):
 
     def bootstrap(self) -> None:
         """Create the bucket, tables and queues, and let the API know them."""
-        command = [sys.executable, "-m", "relay_dagster.cli", "bootstrap"]
+        command = [
+            sys.executable,
+            "-m",
+            "relay_dagster.cli",
+            "server",
+            "bootstrap",
+        ]
         done = subprocess.run(
             command,
             env=self.process_environment(),

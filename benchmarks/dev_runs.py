@@ -1,4 +1,4 @@
-"""Runs on the stack of ``relay dev``, which is quiet: what a user waits for after the button."""
+"""Runs on the quiet stack of ``relay server dev``: what a user waits for after the button."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long `relay verify --newest` and the doctor's hourly check take: `make bench-proof`.
+"""How long `relay runs verify --newest` and the doctor's hourly check take: `make bench-proof`.
 
 Published runs of so many tenants lie in embedded AWS. The first part replays the newest run of each
 tenant; the second examines records that have ended and feeds of tenants, as housekeeping does once
@@ -125,7 +125,7 @@ def main() -> int:
     return int(not all(goal.met for goal in goals))
 
 
-# --- relay verify --newest ----------------------------------------------------------------------
+# --- relay runs verify --newest -------------------------------------------------------------------
 
 
 def _publish(platform: Platform, runs: int, folder: Path) -> None:
@@ -148,6 +148,7 @@ def _verify(url: str, runs: int) -> tuple[float, float]:
         sys.executable,
         "-m",
         "relay_dagster.cli",
+        "runs",
         "verify",
         "--newest",
         "--json",
@@ -166,7 +167,7 @@ def _verify(url: str, runs: int) -> tuple[float, float]:
     return seconds, cpu
 
 
-# --- relay doctor -------------------------------------------------------------------------------
+# --- relay server doctor --------------------------------------------------------------------------
 
 
 def _fill(platform: Platform, tenants: int) -> None:

@@ -61,10 +61,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     results: dict[str, object] = {"machine": tables.machine()}
     if chosen.dev_runs:
         on_dev = dev_runs.measure(chosen.dev_runs)
-        results["on relay dev"] = asdict(on_dev)
+        results["on relay server dev"] = asdict(on_dev)
         timed_on_dev = {"demo": on_dev.demo, "one row": on_dev.one_row}
         print(
-            "\n## On a quiet `relay dev`\n",
+            "\n## On a quiet `relay server dev`\n",
             _rest_table(timed_on_dev),
             tables.goals(on_dev.goals),
             sep="\n",
@@ -110,7 +110,7 @@ def _options() -> argparse.ArgumentParser:
         "--dev-runs",
         type=int,
         default=20,
-        help="of the demo's tenant and of one row, on relay dev; 0 is none",
+        help="of the demo's tenant and of one row, on relay server dev; 0 is none",
     )
     options.add_argument(
         "--burst", type=int, default=50, help="tenants at once; 0 is none"

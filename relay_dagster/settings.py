@@ -169,7 +169,7 @@ def _first_problem(error: ValidationError) -> SettingsError:
     if kind == "missing":
         return SettingsError(
             variable,
-            "is not set; `relay bootstrap` prints a value for it",
+            "is not set; `relay server bootstrap` prints a value for it",
         )
     message = first_error["msg"].removeprefix("Value error, ")
     message = message.replace("Input should be", "must be")
@@ -326,7 +326,7 @@ def audit_table_beside(tenants_table: str) -> str:
 
 
 class UiSettings(RegionSettings):
-    """The settings of `relay ui`: its host names, its proxy, and where reports are."""
+    """The settings of `relay server ui`: its host names, its proxy, and where reports are."""
 
     dagster_home: str | None = _read("DAGSTER_HOME", None)
     dagster_webserver_url: _BaseUrl | None = _read(

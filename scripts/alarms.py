@@ -145,11 +145,12 @@ _DESCRIPTIONS = {
     AlarmKind.HOLDS: (
         "A run has been on hold for an hour. Its tenant keeps an older live feed until "
         "somebody releases or discards the feed. List these runs with GET "
-        "/v1/runs?status=HELD, or with relay runs --status HELD. relay show explains the hold."
+        "/v1/runs?status=HELD, or with relay runs list --status HELD. relay runs show "
+        "explains the hold."
     ),
     AlarmKind.DEAD_LETTERS: (
         "There are messages in {plan.dlq_name}: jobs without further attempts, or messages "
-        "that are not jobs. List them with relay dlq list, and redrive or discard each."
+        "that are not jobs. List them with relay server dlq list, and redrive or discard each."
     ),
     AlarmKind.RATE_LIMITED: (
         "The API rejected more than {plan.refusal_threshold} requests with 429 RATE_LIMITED "
@@ -175,11 +176,11 @@ _DESCRIPTIONS = {
     ),
     AlarmKind.INVARIANTS: (
         "The hourly check found stored data that contradicts itself. The log has an entry "
-        "invariant_broken for each case. relay doctor lists the current cases."
+        "invariant_broken for each case. relay server doctor lists the current cases."
     ),
     AlarmKind.DOCTOR_CUT_SHORT: (
         "The hourly check of stored data did not finish in its time, so part of the data is "
-        "not checked yet. The next check goes on where this one stopped. Run relay doctor, "
+        "not checked yet. The next check goes on where this one stopped. Run relay server doctor, "
         "which has no time limit."
     ),
     AlarmKind.SLO_FAST: (
@@ -189,7 +190,7 @@ _DESCRIPTIONS = {
     ),
     AlarmKind.SLO_SLOW: (
         "Within six hours, 6 % of feeds were late because of the platform. At that rate, five "
-        "days use up a month's budget of 1 %. relay tenants shows the feeds that are old."
+        "days use up a month's budget of 1 %. relay tenants list shows the feeds that are old."
     ),
 }
 

@@ -1,4 +1,4 @@
-"""Write the section of deploy/relay.yaml about the resources of `relay bootstrap`.
+"""Write the section of deploy/relay.yaml about the resources of `relay server bootstrap`.
 
 `make template` runs this script. Bucket, tables and queues are defined where `bootstrap` finds
 them. Here their names and numbers become references of CloudFormation, and they get the
@@ -21,9 +21,9 @@ from relay_dagster.aws.dynamodb import schema
 from relay_dagster.aws.provisioning import resources
 
 TEMPLATE = Path(__file__).resolve().parent.parent / "deploy" / "relay.yaml"
-_BEGIN = "  # --- what `relay bootstrap` makes"
+_BEGIN = "  # --- what `relay server bootstrap` makes"
 _END = "  # --- what a stack adds to it"
-_HEAD = f"""{_BEGIN} ---------------------------------------------------------------
+_HEAD = f"""{_BEGIN} --------------------------------------------------------
 
   # Written by `make template`, from relay_dagster/aws/provisioning/resources.py and
   # relay_dagster/aws/dynamodb/schema.py; change it there.

@@ -25,7 +25,7 @@ _NO_VENDORS = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Config:
     """A tenant's config that is loaded and valid.
 
@@ -38,6 +38,10 @@ class Config:
     tenant: TenantConfig
     document: Mapping[str, Any]
     folder: Path
+
+    def __repr__(self) -> str:
+        """Return the tenant's ID and those of its vendors."""
+        return f"<Config of {self.tenant_id}: {', '.join(self.vendor_ids)}>"
 
     @property
     def tenant_id(self) -> str:

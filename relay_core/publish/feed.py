@@ -288,29 +288,43 @@ def json_lines(
     return text.bytes_of(csv_text.join_fields(parts, ""))
 
 
+def feed_table(merged: MergedInventory) -> pa.Table:
+    """Return the feed as its Parquet file has it: the headers, and amounts as decimals.
+
+    Raises:
+        ValueError: The run has no feed.
+    """
+    config = merged.config
+    fields = fields_of(config.output, config.default_currency)
+    rows = written_columns(config.output, _feed_rows(merged))
+    types = [(field.header, field.source.stored_type) for field in fields]
+    stored_schema = parquet_file.stored_schema(pa.schema(types))
+    return _typed(fields, rows, stored_schema).cast(pa.schema(types))
+
+
+def _typed(
+    fields: Sequence[Field],
+    rows: pa.Table,
+    schema: pa.Schema,
+) -> pa.Table:
+    """Return the cells of rows of a feed in the types of a schema."""
+    columns = []
+    for field, stored_type in zip(fields, schema.types, strict=True):
+        chunks = [
+            parquet_file.stored_cells(field.cells(batch), stored_type)
+            for batch in rows.to_batches()
+        ]
+        columns.append(pa.chunked_array(chunks, stored_type))
+    return pa.table(columns, schema=schema)
+
+
 def _parquet(fields: Sequence[Field], rows: pa.Table) -> Chunks:
     """Yield the Parquet file, one row group after another."""
     types = [(field.header, field.source.stored_type) for field in fields]
     schema = parquet_file.stored_schema(pa.schema(types))
 
-    def column_of(
-        field: Field,
-        group: pa.Table,
-        stored_type: pa.DataType,
-    ) -> pa.Array:
-        chunks = [
-            parquet_file.stored_cells(field.cells(batch), stored_type)
-            for batch in group.to_batches()
-        ]
-        return pa.chunked_array(chunks, stored_type)
-
     def group_from(start: int) -> pa.Table:
-        group = rows.slice(start, GROUP_ROWS)
-        columns = [
-            column_of(field, group, stored_type)
-            for field, stored_type in zip(fields, schema.types, strict=True)
-        ]
-        return pa.table(columns, schema=schema)
+        return _typed(fields, rows.slice(start, GROUP_ROWS), schema)
 
     groups = map(group_from, range(0, len(rows), GROUP_ROWS))
     yield from parquet_file.parquet_chunks(schema, groups, compression="zstd")

@@ -110,7 +110,7 @@ def _problem_lines(
     if active_run_id:
         lines.append(
             f"Run {active_run_id} is still active. Watch it with: "
-            f"relay show {active_run_id} --watch",
+            f"relay runs show {active_run_id} --watch",
         )
     lines.append(f"request_id: {problem.get('request_id')}")
     return lines

@@ -28,7 +28,7 @@ def show_hold(screen: Screen, run: Run, hold: HeldFeed) -> None:
 
 def release_command(run: Run, hold: HeldFeed, reason: str = PLACEHOLDER) -> str:
     """Return the command that releases exactly the feed of a hold."""
-    words = ["relay", "release", run.run_id, "--sha256", hold.sha256]
+    words = ["relay", "feed", "release", run.run_id, "--sha256", hold.sha256]
     for name in hold.guard_names:
         words += ["--guard", name]
     words += ["--reason", reason]

@@ -104,7 +104,7 @@ class RunReport:
             screen.say(self.note, indent=2)
         if self.links:
             screen.section(
-                f"artifacts (download one with: relay artifacts {run.run_id} NAME)",
+                f"artifacts (download one with: relay runs artifacts {run.run_id} NAME)",
             )
         for name, link in self.links.items():
             screen.say(name, indent=2, href=link)
@@ -132,7 +132,7 @@ class RunReport:
                 indent=2,
             )
             screen.say(
-                f"relay accept {self.run.run_id} --all --reason ...",
+                f"relay runs accept {self.run.run_id} --all --reason ...",
                 indent=4,
                 whole=True,
             )
@@ -242,7 +242,7 @@ def _facts(run: Run) -> Iterator[str]:
     if run.dagster_url:
         yield f"Dagster: {run.dagster_url}"
     if run.has_ended and run.error_code:
-        yield f"for causes and samples: relay errors {run.run_id}"
+        yield f"for causes and samples: relay runs errors {run.run_id}"
 
 
 def _moments(run: Run) -> Iterator[str]:

@@ -44,7 +44,7 @@ def watch(
         ClientError: The API did not answer for `MAX_SILENT_SECONDS`.
     """
     run_id = polled.run.run_id
-    watch_again = f"Watch it again with: relay show {run_id} --watch"
+    watch_again = f"Watch it again with: relay runs show {run_id} --watch"
     screen = session.screen
     view: _Lines | _Picture
     if silently:

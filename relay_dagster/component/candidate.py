@@ -11,6 +11,7 @@ import dagster as dg
 
 from relay_core.config.inputs.tenant_inputs import inputs_of
 from relay_core.domain.records import RunContext
+from relay_core.library.functions import load_pandas
 from relay_core.library.inputs import (
     InputFiles,
     configured_feeds,
@@ -71,6 +72,7 @@ def run_candidate(
         FolderUnusableError: The folder cannot be read or written.
         ContractBrokenError: The feed breaks its contract.
     """
+    load_pandas()
     folder = FeedFolder(tenant.folder)
     baseline = _baseline(folder)
     context = RunContext(run_id, tenant.config.tenant_id, started_at)

@@ -1,4 +1,4 @@
-"""``relay demo`` and ``relay dev``: the whole stack on embedded AWS, with the sample tenant.
+"""``relay server demo`` and ``dev``: the whole stack on embedded AWS, with the sample tenant.
 
 The demo is a client like any other: it stores a config and posts a run over HTTP, and follows
 the links of the responses. Only uploads bypass the API, as a vendor's do. One of them starts
@@ -193,7 +193,7 @@ def started_world(console: Console, stack: Stack) -> Iterator[World]:
             "moto server: S3, DynamoDB, SQS, all in memory",
         ):
             stack.start(processes.MOTO)
-        step = "relay bootstrap: bucket, tables, queue with its redrive policy"
+        step = "relay server bootstrap: bucket, tables, queue with its redrive policy"
         with output.timed(console, step):
             api_key = _provision(stack)
         with output.timed(

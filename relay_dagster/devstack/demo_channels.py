@@ -94,7 +94,7 @@ def show_delivery(
     delivery = _delivered(session, tenant)
     output.title(
         console,
-        f"Delivered to {folder.url}: relay deliveries list {tenant}",
+        f"Delivered to {folder.url}: relay feed deliveries list {tenant}",
     )
     DELIVERIES.show(session.screen, [delivery])
     console.print()

@@ -51,7 +51,7 @@ def show_result(
     console = session.screen.out
     title(console, f"The merged feed, the first {HEAD_ROWS}")
     _show_rows(head_of_feed(artifacts["merged_inventory"]))
-    title(console, f"The run's report: relay show {run.run_id}")
+    title(console, f"The run's report: relay runs show {run.run_id}")
     RunReport.fetched(session, run).show()
     title(console, "Effects of the config's rules")
     summary = json.loads(artifacts["run_summary"].read_text())
@@ -59,7 +59,7 @@ def show_result(
         vendor = f" of {rule['vendor_id']}" if rule["vendor_id"] else ""
         effect = f"{rule['count']:>7,}  {rule['did']}{vendor}"
         console.print(f"  {effect} [dim]{rule['path']}: {rule['rule']}[/]")
-    title(console, f"Rejected rows by cause: relay errors {run.run_id}")
+    title(console, f"Rejected rows by cause: relay runs errors {run.run_id}")
     errors = ErrorReport.model_validate_json(artifacts["errors"].read_text())
     show_causes(session.screen, run, errors, {})
 

@@ -1,6 +1,6 @@
 """Starts and ends the processes of the product, on free local ports.
 
-``relay demo``, ``relay dev``, and the tests of the real stack use it. Each process can be
+``relay server demo``, ``dev``, and the tests of the real stack use it. Each process can be
 killed and started again by its name.
 """
 
@@ -276,10 +276,17 @@ class Stack:
                 self.host,
                 port,
             ],
-            CODE: [*relay, "code", *address],
-            WEBSERVER: [*relay, "ui", *address, "--workspace", workspace],
+            CODE: [*relay, "server", "code", *address],
+            WEBSERVER: [
+                *relay,
+                "server",
+                "ui",
+                *address,
+                "--workspace",
+                workspace,
+            ],
             DAEMON: [_script("dagster-daemon"), "run", "-w", workspace],
-            API: [*relay, "api", *address],
+            API: [*relay, "server", "api", *address],
         }
         return commands[name]
 

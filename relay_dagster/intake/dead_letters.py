@@ -1,6 +1,6 @@
 """The dead letters for operators: list, redrive, discard.
 
-The commands of ``relay dlq`` use this; the reconciler's sweep handles the other dead
+The commands of ``relay server dlq`` use this; the reconciler's sweep handles the other dead
 letters. The records name the runs that ended as dead letters, whatever the queue
 returns. The queue is read for the dead letters without a record.
 """
@@ -182,7 +182,7 @@ class DeadLetters:
         if not dead_letters:
             raise DeadLetterError(
                 f"the dead-letter queue has no message of run {name}, nor one with that id; see "
-                "relay dlq list"
+                "relay server dlq list"
             )
         if record is not None and not record.has_ended:
             raise DeadLetterError(

@@ -66,7 +66,7 @@ def _tenant_partitions(
 
 def _tenant_deletions(occasion: DagsterOccasion, _: Memory) -> str:
     if occasion.platform.settings.deletions_apart:
-        return "left to relay deletions"
+        return "left to relay server deletions"
     history = DagsterHistory(occasion.open_instance)
     return DeletionTick(occasion.platform, history).run(occasion.deadline)
 

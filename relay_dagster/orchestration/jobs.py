@@ -1,4 +1,4 @@
-"""The one job, its partitions by tenant, and the path of reports in ``relay ui``.
+"""The one job, its partitions by tenant, and the path of reports in ``relay server ui``.
 
 This module imports no other module of the project.
 """

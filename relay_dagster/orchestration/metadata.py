@@ -1,8 +1,8 @@
 """Metadata that people read of a run in Dagster's UI: numbers, tables, links to files.
 
 Dagster draws numbers over time under their labels, so a label never changes. No link that
-expires is stored: a file has its ``s3://`` address, and the report a link that ``relay ui``
-answers. ``relay show`` and the API give links to the files.
+expires is stored: a file has its ``s3://`` address, and the report a link that ``relay server ui``
+answers. ``relay runs show`` and the API give links to the files.
 """
 
 from collections import Counter
@@ -32,7 +32,7 @@ PREVIEW_ROWS = 10
 
 
 def report_link(tenant_id: str, run_id: str) -> dg.UrlMetadataValue:
-    """Return a lasting link to a run's report; ``relay ui`` signs the file when asked."""
+    """Return a lasting link to a run's report; ``relay server ui`` signs the file when asked."""
     return dg.MetadataValue.url(f"{REPORT_PATH}/{tenant_id}/{run_id}")
 
 
@@ -184,7 +184,7 @@ def _run_facts(
 def _hold(run_id: str, hold: Hold) -> dict[str, str]:
     """Return the guards that keep the feed on hold, and the command that releases it."""
     guards = sorted(hold.guard_names)
-    command = [f"relay release {run_id} --sha256 {hold.sha256}"]
+    command = [f"relay feed release {run_id} --sha256 {hold.sha256}"]
     command += [f"--guard {guard}" for guard in guards]
     command.append("--reason ...")
     return {"held_by": ", ".join(guards), "to_release": " ".join(command)}

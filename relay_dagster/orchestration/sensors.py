@@ -138,7 +138,7 @@ class _Ticks:
 
     def start_due_runs(self, platform: Platform, _: _Context) -> _TickResult:
         is_apart = platform.settings.transfers_apart
-        pulls = "left to relay transfers"
+        pulls = "left to relay server transfers"
 
         def take() -> int:
             nonlocal pulls

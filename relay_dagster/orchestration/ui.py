@@ -1,4 +1,4 @@
-"""``relay ui``: Dagster's own webserver application behind a guard.
+"""``relay server ui``: Dagster's own webserver application behind a guard.
 
 ``dagster-webserver`` has no place for middleware, so this module assembles the application as
 that command does. ``ui_rules.py`` has the rules of the guard.
@@ -234,7 +234,7 @@ def _check_settings(settings: UiSettings, host: str) -> None:
     if not settings.ui_behind_proxy and not is_loopback(host):
         problem = (
             f"must be true to listen on {host}, which is off loopback: "
-            "relay ui has no login of its own, so put a proxy with a login in front of it"
+            "relay server ui has no login of its own, so put a proxy with a login in front of it"
         )
         raise SettingsError("RELAY_UI_BEHIND_PROXY", problem)
 

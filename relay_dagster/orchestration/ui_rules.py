@@ -53,7 +53,7 @@ class _Authority(NamedTuple):
 
 NOT_OUR_HOST = Refusal(
     421,
-    "relay ui does not answer to this host name; "
+    "relay server ui does not answer to this host name; "
     "RELAY_UI_HOSTS lists those it answers to",
 )
 MUTATION_BY_GET = Refusal(

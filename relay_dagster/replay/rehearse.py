@@ -1,4 +1,4 @@
-"""The command `relay rehearse`: tries a config on earlier runs."""
+"""The command `relay config rehearse`: tries a config on earlier runs."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence

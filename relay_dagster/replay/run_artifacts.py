@@ -74,7 +74,8 @@ class RunArtifacts:
         run = session.api.run(run_id).run
         if not run.has_ended:
             raise NotReplayableError(
-                f"Run {run_id} is {run.status}. Wait until it ends: relay show {run_id} --watch",
+                f"Run {run_id} is {run.status}. Wait until it ends: relay runs show "
+                f"{run_id} --watch",
             )
         run_folder = folder / run_id
         run_folder.mkdir(exist_ok=True)

@@ -1,4 +1,4 @@
-"""The command `relay verify`: proves one run, or the newest published runs, by replay."""
+"""The command `relay runs verify`: proves one run, or the newest published runs, by replay."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta

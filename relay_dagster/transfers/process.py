@@ -1,4 +1,4 @@
-"""The process of `relay transfers`: all calls to strangers' servers that move files.
+"""The process of `relay server transfers`: all calls to strangers' servers that move files.
 
 It needs no database of Dagster and starts no run, so a server that makes it crash stops
 nothing else. On SIGTERM it gives its leases back, and another process goes on.

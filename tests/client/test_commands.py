@@ -79,7 +79,7 @@ def test_a_busy_tenants_run_is_named_with_how_to_watch_it(
     assert result.exit_code == 1
     assert result.stdout == ""
     assert "TENANT_ALREADY_RUNNING: " in result.stderr
-    assert f"relay show {active} --watch" in result.stderr
+    assert f"relay runs show {active} --watch" in result.stderr
 
 
 def test_a_watched_run_that_succeeds_ends_with_status_0(
@@ -103,7 +103,7 @@ def test_a_watched_run_that_succeeds_ends_with_status_0(
     assert lines[-1].startswith("SUCCEEDED in ")
 
 
-# --- relay runs -----------------------------------------------------------------------------------
+# --- relay runs list ------------------------------------------------------------------------------
 
 
 def many_runs(world: ClientWorld, count: int) -> list[str]:
@@ -118,7 +118,7 @@ def test_runs_are_whole_lines_newest_first_where_they_are_piped(
     world: ClientWorld,
 ) -> None:
     run_ids = many_runs(world, 3)
-    result = world.relay("runs")
+    result = world.relay("runs", "list")
     head, *lines = result.stdout.splitlines()
     assert head.split() == [
         "run_id",
@@ -133,7 +133,9 @@ def test_runs_are_whole_lines_newest_first_where_they_are_piped(
 
 def test_runs_are_no_more_than_the_limit(world: ClientWorld) -> None:
     run_ids = many_runs(world, 3)
-    shown = json.loads(world.relay("runs", "--json", "--limit", "2").stdout)
+    shown = json.loads(
+        world.relay("runs", "list", "--json", "--limit", "2").stdout
+    )
     assert [run["run_id"] for run in shown] == run_ids[:2]
 
 
@@ -143,23 +145,25 @@ def test_runs_are_chosen_by_tenant_and_status(world: ClientWorld) -> None:
     world.end(run_id, GOOD)
     many_runs(world, 1)
     chosen = world.relay(
-        "runs", "--tenant", TENANT, "--status", "SUCCEEDED", "--json"
+        "runs", "list", "--tenant", TENANT, "--status", "SUCCEEDED", "--json"
     )
     assert [run["run_id"] for run in json.loads(chosen.stdout)] == [run_id]
     assert (
-        world.relay("runs", "--tenant", TENANT, "--status", "FAILED").stdout
+        world.relay(
+            "runs", "list", "--tenant", TENANT, "--status", "FAILED"
+        ).stdout
         == "No runs found.\n"
     )
 
 
-# --- relay show -----------------------------------------------------------------------------------
+# --- relay runs show ------------------------------------------------------------------------------
 
 
 def test_show_tells_counts_stage_times_and_links(world: ClientWorld) -> None:
     world.api.store_config()
     run_id = world.start()
     world.end(run_id, GOOD)
-    result = world.relay("show", run_id)
+    result = world.relay("runs", "show", run_id)
     assert result.exit_code == 0, result.output
     told = [" ".join(line.split()) for line in result.stdout.splitlines()]
     assert told[0] == f"run {run_id} of {TENANT}"
@@ -174,9 +178,9 @@ def test_show_tells_counts_stage_times_and_links(world: ClientWorld) -> None:
     ):
         assert line in told
     ending = told.index(
-        f"artifacts (download one with: relay artifacts {run_id} NAME)"
+        f"artifacts (download one with: relay runs artifacts {run_id} NAME)"
     )
-    shown = json.loads(world.relay("show", run_id, "--json").stdout)
+    shown = json.loads(world.relay("runs", "show", run_id, "--json").stdout)
     assert told[ending + 1 :] == list(shown["artifacts"])
     assert "http" not in result.stdout
 
@@ -187,7 +191,7 @@ def test_show_tells_the_rows_of_channels(world: ClientWorld) -> None:
     shop = {"channel_id": "shop", "output": {"columns": ["sku"]}}
     config = tenant_config(vendor_document("vendor_1"), channels=[shop])
     world.end(run_id, GOOD, config)
-    told = world.relay("show", run_id).stdout
+    told = world.relay("runs", "show", run_id).stdout
     lines = [" ".join(line.split()) for line in told.splitlines()]
     assert "2 in channel shop" in lines
 
@@ -206,7 +210,7 @@ def test_show_tells_the_rows_that_match_the_catalog_and_the_others(
     }
     config = tenant_config(vendor_document("vendor_1"), catalog=catalog)
     world.end(run_id, {"catalog": b"sku\nA-1\nY-8\nZ-9\n", **GOOD}, config)
-    told = world.relay("show", run_id).stdout
+    told = world.relay("runs", "show", run_id).stdout
     lines = [" ".join(line.split()) for line in told.splitlines()]
     start = lines.index("products")
     assert lines[start + 1 : start + 5] == [
@@ -226,13 +230,13 @@ def test_show_tells_where_the_rows_went_as_long_as_the_summary_is_there(
     record = world.end(run_id, {"vendor_1": feed("A,1,1", "A,1,2")})
     told = [
         " ".join(line.split())
-        for line in world.relay("show", run_id).stdout.splitlines()
+        for line in world.relay("runs", "show", run_id).stdout.splitlines()
     ]
     assert "vendor_id read same_sku won" in told
     assert "vendor_1 2 1 1" in told
-    rows = json.loads(world.relay("show", run_id, "--json").output)["run"][
-        "rows"
-    ]
+    rows = json.loads(world.relay("runs", "show", run_id, "--json").output)[
+        "run"
+    ]["rows"]
     assert rows["vendor_1"]["read"] == 2
     listed = world.api.client.get("/v1/runs").json()["runs"]
     assert "rows" not in listed[0]
@@ -246,13 +250,14 @@ def test_show_tells_what_started_a_run_and_when_the_next_is_due(
     world.api.store_config(triggers={"schedule": {"cron": "0 6 * * *"}})
     run_id = world.start()
     told = [
-        line.strip() for line in world.relay("show", run_id).stdout.splitlines()
+        line.strip()
+        for line in world.relay("runs", "show", run_id).stdout.splitlines()
     ]
     assert any(line.endswith("started by api") for line in told)
     (due,) = (
         line for line in told if line.startswith("next scheduled run at ")
     )
-    shown = json.loads(world.relay("show", run_id, "--json").stdout)[
+    shown = json.loads(world.relay("runs", "show", run_id, "--json").stdout)[
         "next_run_at"
     ]
     assert shown.endswith("T06:00:00Z")
@@ -265,13 +270,13 @@ def test_a_failed_run_is_shown_with_status_0_and_watched_with_status_1(
     world.api.store_config()
     run_id = world.start()
     world.end(run_id, REFUSED)
-    assert world.relay("show", run_id).exit_code == 0
-    watched = world.relay("show", run_id, "--watch")
+    assert world.relay("runs", "show", run_id).exit_code == 0
+    watched = world.relay("runs", "show", run_id, "--watch")
     assert watched.exit_code == 1
     assert last_line(watched.stderr).startswith(
         "validation_errors: validation errors: "
     )
-    assert f"relay errors {run_id}" in watched.stdout
+    assert f"relay runs errors {run_id}" in watched.stdout
     assert "vendor_data; next step: Fix " in watched.stdout
 
 
@@ -281,7 +286,7 @@ def test_a_cancelled_run_that_is_watched_ends_with_status_1_and_says_so(
     world.api.store_config()
     run_id = world.start()
     world.api.client.post(f"/v1/runs/{run_id}/cancel")
-    watched = world.relay("show", run_id, "--watch")
+    watched = world.relay("runs", "show", run_id, "--watch")
     assert watched.exit_code == 1
     assert watched.stderr == "CANCELLED: the run was cancelled in QUEUE\n"
 
@@ -292,7 +297,9 @@ def test_show_as_json_holds_run_summary_and_artifacts_also_when_it_watches(
     world.api.store_config()
     run_id = world.start()
     world.end(run_id, GOOD)
-    shown = json.loads(world.relay("show", run_id, "--json", "--watch").stdout)
+    shown = json.loads(
+        world.relay("runs", "show", run_id, "--json", "--watch").stdout
+    )
     assert shown["run"] == world.api.client.get(f"/v1/runs/{run_id}").json()
     assert shown["summary"]["record_count"] == 2
     names = {"merged_inventory", "normalized_vendor_1", "report", "run_summary"}
@@ -307,7 +314,7 @@ def test_a_summary_that_cannot_be_had_is_a_note_under_the_run(
     world.end(run_id, GOOD)
     key = f"{run_id}/tenants/{TENANT}/reports/run_summary.json"
     world.platform.objects.put(key, b"<html>")
-    result = world.relay("show", run_id)
+    result = world.relay("runs", "show", run_id)
     assert result.exit_code == 0, result.output
     assert (
         "run_summary.json has a format that this version of relay cannot read."
@@ -316,7 +323,7 @@ def test_a_summary_that_cannot_be_had_is_a_note_under_the_run(
     assert "merged_inventory" in result.stdout
 
 
-# --- relay errors ---------------------------------------------------------------------------------
+# --- relay runs errors ----------------------------------------------------------------------------
 
 
 def test_errors_are_causes_with_samples_and_what_to_do_and_then_the_rest(
@@ -325,7 +332,7 @@ def test_errors_are_causes_with_samples_and_what_to_do_and_then_the_rest(
     world.api.store_config()
     run_id = world.start()
     world.end(run_id, REFUSED)
-    result = world.relay("errors", run_id)
+    result = world.relay("runs", "errors", run_id)
     assert result.exit_code == 0, result.output
     lines = [line.strip() for line in result.stdout.splitlines()]
     assert (
@@ -351,7 +358,7 @@ def test_errors_say_the_line_of_a_file_where_it_is_another_number(
     world.api.store_config()
     run_id = world.start()
     world.end(run_id, {"vendor_1": feed("A,1,1.00", "", "B,many,1.00")})
-    told = world.relay("errors", run_id).stdout
+    told = world.relay("runs", "errors", run_id).stdout
     assert '    row 3 (line 4): "many"\n' in told
 
 
@@ -362,7 +369,7 @@ def test_errors_count_every_refused_cell_and_say_when_the_report_was_cut(
     run_id = world.start()
     rows = [f"S-{number},many,1.00" for number in range(10_001)]
     world.end(run_id, {"vendor_1": feed(*rows)})
-    lines = world.relay("errors", run_id).stdout.splitlines()
+    lines = world.relay("runs", "errors", run_id).stdout.splitlines()
     place = lines.index(
         "10,001 x invalid_quantity (vendor vendor_1, column quantity_available, A)"
     )
@@ -383,7 +390,7 @@ def test_errors_as_json_hold_the_counts_the_causes_and_the_rest(
     world.api.store_config()
     run_id = world.start()
     world.end(run_id, REFUSED)
-    told = json.loads(world.relay("errors", run_id, "--json").stdout)
+    told = json.loads(world.relay("runs", "errors", run_id, "--json").stdout)
     assert told["counts"]["invalid_decimal"] == 2
     assert (told["failure_class"], told["next_action"]) == (
         "vendor_data",
@@ -420,12 +427,12 @@ def test_errors_of_a_run_without_any_say_so(world: ClientWorld) -> None:
     run_id = world.start()
     assert (
         "is QUEUED. Its errors are reported"
-        in world.relay("errors", run_id).stdout
+        in world.relay("runs", "errors", run_id).stdout
     )
     world.end(run_id, GOOD)
     assert (
         "SUCCEEDED, without errors or warnings"
-        in world.relay("errors", run_id).stdout
+        in world.relay("runs", "errors", run_id).stdout
     )
 
 
@@ -435,7 +442,7 @@ def test_errors_of_a_run_without_a_report_are_what_its_record_tells(
     world.api.store_config()
     run_id = world.start()
     world.platform.ledger.poison(run_id, "S3 refuses")
-    told = world.relay("errors", run_id)
+    told = world.relay("runs", "errors", run_id)
     assert told.exit_code == 0
     assert told.stdout.startswith(
         f"run {run_id} of {TENANT}: FAILED in QUEUE, POISON_JOB: "
@@ -447,7 +454,7 @@ def test_a_feeds_cell_cannot_steer_the_terminal(world: ClientWorld) -> None:
     world.api.store_config()
     run_id = world.start()
     world.end(run_id, {"vendor_1": feed("A-1,\x1b[2J[red]x,1.00")})
-    told = world.relay("errors", run_id).output
+    told = world.relay("runs", "errors", run_id).output
     assert "\x1b" not in told
     assert "[red]x" in told
 
@@ -604,7 +611,7 @@ def test_a_key_that_yaml_takes_for_a_boolean_is_a_fault_here_as_for_the_local_ru
 def test_a_wrong_key_is_told_with_where_to_give_the_right_one(
     world: ClientWorld,
 ) -> None:
-    result = world.relay("runs", RELAY_API_KEY="guess")
+    result = world.relay("runs", "list", RELAY_API_KEY="guess")
     assert result.exit_code == 1
     assert "RELAY_API_KEY" in result.stderr
     assert "guess" not in result.output
@@ -613,13 +620,19 @@ def test_a_wrong_key_is_told_with_where_to_give_the_right_one(
 def test_the_options_stand_in_for_the_variables(world: ClientWorld) -> None:
     wrong = {"RELAY_API_URL": "http://127.0.0.1:9", "RELAY_API_KEY": "guess"}
     result = world.relay(
-        "runs", "--api-url", world.url, "--api-key", "admin-key", **wrong
+        "runs",
+        "list",
+        "--api-url",
+        world.url,
+        "--api-key",
+        "admin-key",
+        **wrong,
     )
     assert (result.exit_code, result.stdout) == (0, "No runs found.\n")
 
 
 def test_an_unknown_run_is_the_apis_sentence(world: ClientWorld) -> None:
-    result = world.relay("show", NOBODY_S_RUN)
+    result = world.relay("runs", "show", NOBODY_S_RUN)
     assert result.exit_code == 1
     assert NOBODY_S_RUN in result.stderr
     assert last_line(result.stderr).startswith("request_id: ")

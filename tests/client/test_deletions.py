@@ -1,4 +1,4 @@
-"""`relay tenant delete | restore | status`, from the command line to the API and back."""
+"""`relay tenants delete | restore | status`, from the command line to the API and back."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def delete(
 ) -> list[str]:
     """Delete the tenant; return what is said of it."""
     told = world.relay(
-        "tenant", "delete", TENANT, "--confirm", confirm, *options
+        "tenants", "delete", TENANT, "--confirm", confirm, *options
     )
     assert told.exit_code == 0, told.stderr
     return told.stdout.splitlines()
@@ -37,29 +37,29 @@ def test_who_deletes_a_tenant_is_told_how_to_restore_it(
     assert told == [
         "Tenant acme is CLOSING.",
         f"  Until {found.delete_after:%Y-%m-%d %H:%M:%S}Z, you can restore it with:",
-        "  relay tenant restore acme",
+        "  relay tenants restore acme",
     ]
-    status = world.relay("tenant", "status", TENANT).stdout.splitlines()
+    status = world.relay("tenants", "status", TENANT).stdout.splitlines()
     assert status[1] == (
         f"  CLOSING; until {found.delete_after:%Y-%m-%d %H:%M:%S}Z, you can restore it with: "
-        "relay tenant restore acme"
+        "relay tenants restore acme"
     )
 
 
 def test_it_is_restored(world: ClientWorld) -> None:
     assert json.loads("\n".join(delete(world, "--json")))["state"] == "CLOSING"
-    restored = world.relay("tenant", "restore", TENANT)
+    restored = world.relay("tenants", "restore", TENANT)
     assert (restored.exit_code, restored.stdout) == (
         0,
         "Tenant acme is ACTIVE.\n",
     )
     assert json.loads(
-        world.relay("tenant", "restore", TENANT, "--json").stdout
+        world.relay("tenants", "restore", TENANT, "--json").stdout
     ) == {
         "tenant_id": TENANT,
         "state": "ACTIVE",
     }
-    assert "CLOSING" not in world.relay("tenant", "status", TENANT).stdout
+    assert "CLOSING" not in world.relay("tenants", "status", TENANT).stdout
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_it_is_restored(world: ClientWorld) -> None:
 def test_without_its_id_once_more_nothing_is_deleted(
     world: ClientWorld, options: tuple[str, ...]
 ) -> None:
-    told = world.relay("tenant", "delete", TENANT, *options)
+    told = world.relay("tenants", "delete", TENANT, *options)
     assert told.exit_code != 0
     assert "confirm" in told.stderr
     assert world.platform.deletions.get(TENANT) is None
@@ -82,15 +82,15 @@ def test_of_a_tenant_that_is_gone_it_is_told_when_it_went(
     done = end_deletion(deletions, TENANT, 1)
     assert done is not None
     assert done.deleted_at is not None
-    assert world.relay("tenant", "status", TENANT).stdout.splitlines() == [
+    assert world.relay("tenants", "status", TENANT).stdout.splitlines() == [
         "Tenant acme is DELETED.",
         f"  It was deleted at {done.deleted_at:%Y-%m-%d %H:%M:%S}Z. Its ID can be used again.",
     ]
-    told = json.loads(world.relay("tenant", "status", TENANT, "--json").stdout)
+    told = json.loads(world.relay("tenants", "status", TENANT, "--json").stdout)
     assert (told["state"], told["asked_by"]) == ("DELETED", None)
 
 
 def test_of_a_tenant_that_never_was_nothing_is_told(world: ClientWorld) -> None:
-    told = world.relay("tenant", "status", "nobody")
+    told = world.relay("tenants", "status", "nobody")
     assert told.exit_code == 1
     assert "nobody has no config" in told.stderr

@@ -40,8 +40,10 @@ def sha256(record: RunRecord) -> str:
 
 def command_in(text: str) -> str:
     """Return the release that is proposed."""
-    (line,) = [line for line in text.splitlines() if "relay release " in line]
-    return line[line.index("relay release ") :]
+    (line,) = [
+        line for line in text.splitlines() if "relay feed release " in line
+    ]
+    return line[line.index("relay feed release ") :]
 
 
 def published_run(world: ClientWorld) -> str:
@@ -50,14 +52,14 @@ def published_run(world: ClientWorld) -> str:
     return feed.in_force.run_id
 
 
-# --- relay show -----------------------------------------------------------------------------------
+# --- relay runs show ------------------------------------------------------------------------------
 
 
 def test_show_says_what_holds_a_run_and_what_releases_it(
     world: ClientWorld,
 ) -> None:
     held = world.api.hold_one()
-    told = world.relay("show", held.run_id)
+    told = world.relay("runs", "show", held.run_id)
     assert told.exit_code == 0, told.output
     lines = [line.strip() for line in told.stdout.splitlines()]
     assert lines[1] == "HELD: the feed is not published"
@@ -72,7 +74,7 @@ def test_show_says_what_holds_a_run_and_what_releases_it(
         "1    price up",
     ]
     assert command_in(told.stdout) == (
-        f"relay release {held.run_id} --sha256 {sha256(held)} --guard skus_removed "
+        f"relay feed release {held.run_id} --sha256 {sha256(held)} --guard skus_removed "
         "--reason 'why the feed is correct'"
     )
 
@@ -81,7 +83,7 @@ def test_the_command_that_show_gives_releases_the_run(
     world: ClientWorld,
 ) -> None:
     held = world.api.hold_one()
-    command = command_in(world.relay("show", held.run_id).stdout)
+    command = command_in(world.relay("runs", "show", held.run_id).stdout)
     told = world.relay(*shlex.split(command)[1:])
     assert (told.exit_code, told.stderr) == (0, "")
     assert (
@@ -103,18 +105,18 @@ def test_a_run_that_was_released_shows_by_whom_and_why_and_proposes_nothing(
         "--reason",
         "a clearance",
     )
-    world.relay("release", held.run_id, *asked)
-    shown = world.relay("show", held.run_id).stdout
+    world.relay("feed", "release", held.run_id, *asked)
+    shown = world.relay("runs", "show", held.run_id).stdout
     assert ": a clearance\n" in shown
     assert "skus_removed: 18 of 20" in shown
-    assert "relay release" not in shown
+    assert "relay feed release" not in shown
 
 
 def test_a_held_run_that_is_watched_ends_with_status_3_and_its_guards(
     world: ClientWorld,
 ) -> None:
     held = world.api.hold_one()
-    told = world.relay("show", held.run_id, "--watch")
+    told = world.relay("runs", "show", held.run_id, "--watch")
     assert told.exit_code == 3, told.output
     assert told.stderr == "HELD: skus_removed\n"
 
@@ -129,18 +131,20 @@ def test_a_run_that_is_started_and_held_ends_with_status_3_and_how_to_look_at_it
     told = world.relay(*asked, "--watch")
     assert told.exit_code == 3, told.output
     how, last = told.stderr.splitlines()
-    assert how.endswith(f": relay show {run_id}")
+    assert how.endswith(f": relay runs show {run_id}")
     assert last == "HELD: skus_removed"
 
 
-# --- relay release --------------------------------------------------------------------------------
+# --- relay feed release ---------------------------------------------------------------------------
 
 
 def test_where_nobody_can_be_asked_nothing_is_released_and_the_command_is_given(
     world: ClientWorld,
 ) -> None:
     held = world.api.hold_one()
-    told = world.relay("release", held.run_id, "--reason", "it's a clearance")
+    told = world.relay(
+        "feed", "release", held.run_id, "--reason", "it's a clearance"
+    )
     assert told.exit_code == 1
     assert "skus_removed: 18 of 20" in told.stdout
     assert world.record(held.run_id).status is RunStatus.HELD
@@ -152,12 +156,14 @@ def test_without_a_reason_the_hold_is_shown_and_asked_about_too(
     world: ClientWorld, api: ApiClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     held = world.api.hold_one()
-    told = world.relay("release", held.run_id)
+    told = world.relay("feed", "release", held.run_id)
     assert told.exit_code == 1
     assert "skus_removed: 18 of 20" in told.stdout
     assert "--reason 'why the feed is correct'" in told.stderr
     unexplained = ("--sha256", sha256(held), "--guard", "skus_removed")
-    assert world.relay("release", held.run_id, *unexplained).exit_code == 2
+    assert (
+        world.relay("feed", "release", held.run_id, *unexplained).exit_code == 2
+    )
     assert world.record(held.run_id).status is RunStatus.HELD
 
 
@@ -175,7 +181,7 @@ def test_at_a_terminal_a_yes_releases_what_was_shown(
     assert published_run(world) == held.run_id
     assert "Publish this feed? [y/N]" in out.getvalue()
     assert command_in(out.getvalue()).startswith(
-        f"relay release {held.run_id} --sha256 "
+        f"relay feed release {held.run_id} --sha256 "
     )
 
 
@@ -211,7 +217,7 @@ def test_what_was_not_looked_at_is_not_released(
 ) -> None:
     held = world.api.hold_one()
     named = [sha256(held) if word == "SHA256" else word for word in wrong]
-    told = world.relay("release", held.run_id, *named, "--reason", "r")
+    told = world.relay("feed", "release", held.run_id, *named, "--reason", "r")
     assert (told.exit_code, told.stdout) == (1, "")
     assert told.stderr.startswith(f"{code}: ")
     assert world.record(held.run_id).status is RunStatus.HELD
@@ -220,7 +226,13 @@ def test_what_was_not_looked_at_is_not_released(
 def test_a_hash_without_guards_is_bad_usage(world: ClientWorld) -> None:
     held = world.api.hold_one()
     told = world.relay(
-        "release", held.run_id, "--sha256", sha256(held), "--reason", "r"
+        "feed",
+        "release",
+        held.run_id,
+        "--sha256",
+        sha256(held),
+        "--reason",
+        "r",
     )
     assert told.exit_code == 2
     assert "--guard" in told.stderr
@@ -230,7 +242,7 @@ def test_a_run_that_is_not_held_has_nothing_to_release(
     world: ClientWorld,
 ) -> None:
     run = world.api.succeed(world.start())
-    told = world.relay("release", run.run_id, "--reason", "r")
+    told = world.relay("feed", "release", run.run_id, "--reason", "r")
     assert told.exit_code == 1
     assert (
         told.stderr
@@ -238,7 +250,7 @@ def test_a_run_that_is_not_held_has_nothing_to_release(
     )
 
 
-# --- relay rollback -------------------------------------------------------------------------------
+# --- relay feed rollback --------------------------------------------------------------------------
 
 
 def test_a_rollback_publishes_an_earlier_feed_and_again_changes_nothing(
@@ -249,7 +261,7 @@ def test_a_rollback_publishes_an_earlier_feed_and_again_changes_nothing(
     world.api.succeed(world.start())
     for _ in range(2):
         told = world.relay(
-            "rollback", TENANT, first.run_id, "--reason", "wrong prices"
+            "feed", "rollback", TENANT, first.run_id, "--reason", "wrong prices"
         )
         assert told.exit_code == 0, told.output
         assert (
@@ -264,7 +276,9 @@ def test_a_feed_that_is_not_kept_is_not_rolled_back_to(
 ) -> None:
     world.api.store_config()
     kept = world.api.succeed(world.start())
-    told = world.relay("rollback", TENANT, NOBODY_S_RUN, "--reason", "r")
+    told = world.relay(
+        "feed", "rollback", TENANT, NOBODY_S_RUN, "--reason", "r"
+    )
     assert told.exit_code == 1
     assert told.stderr.startswith("FEED_NOT_KEPT: ")
     assert published_run(world) == kept.run_id

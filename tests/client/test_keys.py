@@ -1,4 +1,4 @@
-"""`relay keys` and `relay audit`, from the command line to the API and back."""
+"""`relay keys` and `relay tenants audit`, from the command line to the API and back."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_a_key_is_printed_alone_and_works_until_it_is_deleted(
     key = made.stdout.strip()
     assert re.fullmatch(r"rk_[0-9a-f]{16}_[\w-]{43}", key)
     (key_id,) = re.findall(r"^Key (\w+) of acme is", made.stderr)
-    assert world.relay("runs", RELAY_API_KEY=key).exit_code == 0
+    assert world.relay("runs", "list", RELAY_API_KEY=key).exit_code == 0
     refused = world.relay("run", TENANT, RELAY_API_KEY=key)
     assert refused.exit_code == 1
     assert "SCOPE_MISSING: the key lacks the scope run" in refused.stderr
@@ -46,7 +46,7 @@ def test_a_key_is_printed_alone_and_works_until_it_is_deleted(
     )
     deleted = world.relay("keys", "delete", TENANT, key_id)
     assert deleted.stdout == f"Key {key_id} of acme is deleted.\n"
-    assert world.relay("runs", RELAY_API_KEY=key).exit_code == 1
+    assert world.relay("runs", "list", RELAY_API_KEY=key).exit_code == 1
     again = world.relay("keys", "delete", TENANT, key_id)
     assert (again.exit_code, again.stdout) == (1, "")
     assert "API_KEY_NOT_FOUND" in again.stderr
@@ -77,7 +77,7 @@ def test_a_scope_that_there_is_not_is_told_with_those_there_are(
 def test_the_audit_is_a_line_for_each_act(world: ClientWorld) -> None:
     world.api.store_config(default_currency="EUR")
     world.relay("keys", "create", TENANT, "--name", "shop", "--scope", "read")
-    told = world.relay("audit", TENANT)
+    told = world.relay("tenants", "audit", TENANT)
     lines = told.stdout.splitlines()
     assert lines[0].split() == [
         "when",
@@ -106,18 +106,18 @@ def test_the_audit_can_be_of_one_action_and_for_programs(
     for currency in ("EUR", "CHF", "USD"):
         world.api.store_config(default_currency=currency)
     told = world.relay(
-        "audit", "--action", "config.put", "--limit", "2", "--json"
+        "tenants", "audit", "--action", "config.put", "--limit", "2", "--json"
     )
     entries = json.loads(told.stdout)
     versions = [entry["details"]["config_version_after"] for entry in entries]
     assert versions == [4, 3]
     assert entries[0]["audit_id"] > entries[1]["audit_id"]
-    nothing = world.relay("audit", "--action", "run.posted")
+    nothing = world.relay("tenants", "audit", "--action", "run.posted")
     assert (nothing.exit_code, nothing.stdout) == (0, "")
     assert nothing.stderr == "The audit log has no such entry.\n"
     assert (
         "INVALID_REQUEST"
-        in world.relay("audit", "--action", "run.baked").stderr
+        in world.relay("tenants", "audit", "--action", "run.baked").stderr
     )
 
 
@@ -135,6 +135,10 @@ def test_lists_go_on_over_pages(world: ClientWorld) -> None:
         )
         assert [len(page.audit) for page in entries] == [2, 2]
     assert (
-        len(world.relay("audit", TENANT, "--limit", "3").stdout.splitlines())
+        len(
+            world.relay(
+                "tenants", "audit", TENANT, "--limit", "3"
+            ).stdout.splitlines()
+        )
         == 1 + 3
     )

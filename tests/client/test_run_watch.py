@@ -128,7 +128,7 @@ def test_who_stops_watching_is_told_that_the_run_goes_on(
         watch(watcher.session, api.run(run_id))
     assert stopped.value.exit_code == 130
     assert watcher.err.getvalue() == (
-        f"Run {run_id} continues. Watch it again with: relay show {run_id} --watch\n"
+        f"Run {run_id} continues. Watch it again with: relay runs show {run_id} --watch\n"
     )
 
 
@@ -166,7 +166,7 @@ def test_an_api_that_stays_away_ends_the_watching_and_says_how_to_look_again(
         with pytest.raises(NoResponseError):
             watch(watcher.session, api.run(run_id))
     assert sum(watcher.pauses[1:]) == MAX_SILENT_SECONDS
-    assert f"relay show {run_id} --watch" in watcher.err.getvalue()
+    assert f"relay runs show {run_id} --watch" in watcher.err.getvalue()
 
 
 def test_a_key_that_is_revoked_meanwhile_ends_the_watching_at_once(

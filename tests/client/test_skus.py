@@ -121,14 +121,14 @@ def test_the_command_asks_the_api(world: ClientWorld) -> None:
     for key, data in run.files.items():
         world.platform.objects.put(key, data)
 
-    told = world.relay("explain", record.run_id, "A-1")
+    told = world.relay("runs", "explain", record.run_id, "A-1")
     assert (told.exit_code, told.stdout) == (0, shown("A-1"))
-    told = world.relay("explain", record.run_id, "A-1", "--json")
+    told = world.relay("runs", "explain", record.run_id, "A-1", "--json")
     assert json.loads(told.stdout) == {
         **run.explain("A-1"),
         "run_id": record.run_id,
     }
-    told = world.relay("explain", record.run_id, "a-1")
+    told = world.relay("runs", "explain", record.run_id, "a-1")
     assert (told.exit_code, told.stdout) == (1, "")
     assert told.stderr.startswith("SKU_NOT_FOUND: no row of run ")
     assert "as in the merged feed" in told.stderr
@@ -139,7 +139,7 @@ def test_overrides_are_put_of_a_file_listed_and_removed(
 ) -> None:
     world.api.store_config()
     assert (
-        world.relay("overrides", "list", TENANT).stderr
+        world.relay("config", "overrides", "list", TENANT).stderr
         == "The tenant has no overrides.\n"
     )
     table = tmp_path / "overrides.csv"
@@ -148,12 +148,12 @@ def test_overrides_are_put_of_a_file_listed_and_removed(
         '007,,9.90,3,2999-01-01T00:00:00Z,"sale, spring"\r\nB-2,TRUE,,,,\r\n',
         encoding="utf-8",
     )
-    put = world.relay("overrides", "put", TENANT, str(table))
+    put = world.relay("config", "overrides", "put", TENANT, str(table))
     assert put.stdout == (
         f"Overrides set: 2. {TENANT} has 2 in total, version 1.\n"
     )
     listed = json.loads(
-        world.relay("overrides", "list", TENANT, "--json").stdout
+        world.relay("config", "overrides", "list", TENANT, "--json").stdout
     )
     assert listed == {
         "version": 1,
@@ -174,16 +174,16 @@ def test_overrides_are_put_of_a_file_listed_and_removed(
     document.write_text(
         json.dumps(listed["overrides"]).replace('"9.90"', "8.5")
     )
-    put = world.relay("overrides", "put", TENANT, str(document))
+    put = world.relay("config", "overrides", "put", TENANT, str(document))
     assert put.stdout == (
         f"Overrides set: 2. {TENANT} has 2 in total, version 2.\n"
     )
     (title, first, _) = world.relay(
-        "overrides", "list", TENANT
+        "config", "overrides", "list", TENANT
     ).stdout.splitlines()
     assert title.split()[:3] == ["sku", "leave", "out"]
     assert first.split()[:3] == ["007", "-", "8.50"]
-    removed = world.relay("overrides", "remove", TENANT, "007", "Z-9")
+    removed = world.relay("config", "overrides", "remove", TENANT, "007", "Z-9")
     assert removed.stdout == (
         f"Overrides removed: 1. {TENANT} has 1 in total, version 3.\n"
     )
@@ -197,8 +197,13 @@ def test_a_row_of_a_csv_ends_where_its_line_ends(
     lines.write_text(
         "sku,price,note\nL-1,2,one\u2028two\x0cthree\n", encoding="utf-8"
     )
-    assert world.relay("overrides", "put", TENANT, str(lines)).exit_code == 0
-    told = json.loads(world.relay("overrides", "list", TENANT, "--json").stdout)
+    assert (
+        world.relay("config", "overrides", "put", TENANT, str(lines)).exit_code
+        == 0
+    )
+    told = json.loads(
+        world.relay("config", "overrides", "list", TENANT, "--json").stdout
+    )
     assert told["overrides"] == [
         {"sku": "L-1", "price": "2.00", "note": "one\u2028two\x0cthree"}
     ]
@@ -227,7 +232,9 @@ def test_a_file_that_holds_no_overrides_puts_none(
     world.api.store_config()
     if text is not None:
         (tmp_path / name).write_text(text)
-    put = world.relay("overrides", "put", TENANT, str(tmp_path / name))
+    put = world.relay(
+        "config", "overrides", "put", TENANT, str(tmp_path / name)
+    )
     assert (put.exit_code, put.stdout) == (status, "")
     assert told in put.stderr
     assert not world.platform.overrides.document(TENANT).overrides

@@ -1,4 +1,4 @@
-"""`relay tenant status`: the feed, what is under way, and a line for each vendor."""
+"""`relay tenants status`: the feed, what is under way, and a line for each vendor."""
 
 from __future__ import annotations
 
@@ -62,8 +62,8 @@ def test_what_waits_and_what_is_under_way_is_named_with_how_to_look_at_it() -> (
     ).splitlines()
     assert lines[1:6] == [
         "  live feed: run r1, published 2026-03-01 12:06:04Z (53 min 56 s ago)",
-        "  feed on hold; review it with: relay show r2",
-        "  run in progress; follow it with: relay show r3 --watch",
+        "  feed on hold; review it with: relay runs show r2",
+        "  run in progress; follow it with: relay runs show r3 --watch",
         "  next scheduled run: 2026-03-01 14:00:00Z",
         "",
     ]
@@ -112,10 +112,13 @@ def test_vendors_show_what_they_gave_to_the_last_run(
     world.api.store_config(*vendors, error_policy=LENIENT, triggers=HOURLY)
     path = tmp_path / "feed.csv"
     path.write_bytes(feed("A-1,5,1.00", "B-2,many,1.00", "C-3,1,2.00"))
-    assert world.relay("upload", TENANT, "north", str(path)).exit_code == 0
+    assert (
+        world.relay("vendors", "upload", TENANT, "north", str(path)).exit_code
+        == 0
+    )
     with dg.DagsterInstance.ephemeral() as instance:
         World(world.platform, instance).run()
-    told = world.relay("tenant", "status", TENANT)
+    told = world.relay("tenants", "status", TENANT)
     assert (told.exit_code, told.stderr) == (0, "")
     lines = told.stdout.splitlines()
     assert lines[-3].split() == [
@@ -130,7 +133,7 @@ def test_vendors_show_what_they_gave_to_the_last_run(
     uploaded = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ"
     assert re.fullmatch(rf"north +found +{uploaded} +0 h +3 +1 +2", lines[-2])
     assert re.fullmatch(r"south +missing +- +- +- +- +0", lines[-1])
-    asked = world.relay("tenant", "status", TENANT, "--json")
+    asked = world.relay("tenants", "status", TENANT, "--json")
     answer = world.api.client.get(f"/v1/tenants/{TENANT}/status").json()
     assert json.loads(asked.stdout) | {"feed_age_seconds": 0} == answer | {
         "feed_age_seconds": 0
@@ -138,7 +141,7 @@ def test_vendors_show_what_they_gave_to_the_last_run(
 
 
 def test_a_tenant_that_is_unknown_is_refused(world: ClientWorld) -> None:
-    told = world.relay("tenant", "status", "nobody")
+    told = world.relay("tenants", "status", "nobody")
     assert (told.exit_code, told.stdout) == (1, "")
     assert told.stderr.startswith("TENANT_NOT_FOUND: ")
 
@@ -147,7 +150,7 @@ def test_a_new_tenant_has_no_vendors_and_a_key_for_its_page(
     world: ClientWorld,
 ) -> None:
     options = ("--timezone", "Europe/Berlin", "--currency", "EUR")
-    told = world.relay("tenant", "new", "shop", *options)
+    told = world.relay("tenants", "new", "shop", *options)
     assert told.exit_code == 0, told.output
     page, key = told.stdout.splitlines()
     assert page == f"Page: {world.url}/app"
@@ -189,13 +192,13 @@ def test_a_new_tenant_has_no_vendors_and_a_key_for_its_page(
     run = world.relay("run", "shop")
     assert (run.exit_code, run.stdout) == (1, "")
     assert run.stderr.startswith("NO_VENDORS: tenant shop has no vendors")
-    assert world.relay("tenant", "status", "shop").exit_code == 0
+    assert world.relay("tenants", "status", "shop").exit_code == 0
 
 
 def test_a_tenant_that_exists_is_not_made_anew(world: ClientWorld) -> None:
     world.api.store_config()
     told = world.relay(
-        "tenant", "new", TENANT, "--timezone", "UTC", "--currency", "USD"
+        "tenants", "new", TENANT, "--timezone", "UTC", "--currency", "USD"
     )
     assert (told.exit_code, told.stdout) == (1, "")
     assert told.stderr.startswith("TENANT_EXISTS: ")

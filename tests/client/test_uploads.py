@@ -1,4 +1,4 @@
-"""`relay upload`: a file's way into the bucket, and what is told where there is none."""
+"""`relay vendors upload`: a file's way into the bucket, and what is told where there is none."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def upload(world: ClientWorld, path: Path, vendor_id: str = "vendor_1") -> Told:
-    return world.relay("upload", TENANT, vendor_id, str(path))
+    return world.relay("vendors", "upload", TENANT, vendor_id, str(path))
 
 
 class Receiver(ThreadingHTTPServer):
@@ -100,7 +100,7 @@ def peak_of_memory() -> Iterator[list[int]]:
         tracemalloc.stop()
 
 
-# --- relay upload ---------------------------------------------------------------------------------
+# --- relay vendors upload -------------------------------------------------------------------------
 
 
 def test_a_file_lies_under_the_key_that_is_printed(
@@ -125,10 +125,10 @@ def test_a_file_of_a_part_is_named_vendor_and_part(
     refused = upload(world, file, "vendor_1/nothing")
     assert refused.exit_code == 1
     assert "has no part 'nothing'" in refused.stderr
-    pulled = world.relay("pull", TENANT, "vendor_1/prices")
+    pulled = world.relay("vendors", "pull", TENANT, "vendor_1/prices")
     assert pulled.exit_code == 0
     assert "The file of vendor_1/prices is being pulled." in pulled.stdout
-    assert world.relay("pull", TENANT, "vendor_1").exit_code == 1
+    assert world.relay("vendors", "pull", TENANT, "vendor_1").exit_code == 1
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,7 @@ def test_cfn_lint_has_nothing_to_say() -> None:
     assert [str(match) for match in lint_file(TEMPLATE)] == []
 
 
-# --- what `relay bootstrap` makes, too ------------------------------------------------------------
+# --- what `relay server bootstrap` makes, too -----------------------------------------------------
 
 
 def test_defaults_are_those_of_the_program() -> None:

@@ -225,7 +225,7 @@ def test_what_a_message_says_cannot_break_the_list_or_steer_a_terminal(
     platform.clients.sqs.send_message(
         QueueUrl=platform.settings.dlq_url, MessageBody=record.job.body()
     )
-    listed = CliRunner().invoke(cli.app, ["dlq", "list"])
+    listed = CliRunner().invoke(cli.app, ["server", "dlq", "list"])
     assert listed.exit_code == 0
     for shown in [*marked, r"header \x1b[2J\x9b2J"]:
         assert shown in listed.stdout
@@ -254,15 +254,19 @@ def test_the_commands_list_redrive_and_discard(
     name_the_platform(platform, monkeypatch)
     first, second = poisoned(platform), poisoned(platform, "other")
     run = CliRunner().invoke
-    listed = run(cli.app, ["dlq", "list"])
+    listed = run(cli.app, ["server", "dlq", "list"])
     assert first.run_id in listed.stdout
     assert "POISON_JOB: S3 refuses" in listed.stdout
-    assert run(cli.app, ["dlq", "redrive", first.run_id]).exit_code == 0
-    discarded = run(cli.app, ["dlq", "discard", str(second.dlq_message_id)])
+    assert (
+        run(cli.app, ["server", "dlq", "redrive", first.run_id]).exit_code == 0
+    )
+    discarded = run(
+        cli.app, ["server", "dlq", "discard", str(second.dlq_message_id)]
+    )
     assert discarded.stdout == (
         f"The dead letter {second.dlq_message_id} is removed.\n"
     )
-    again = run(cli.app, ["dlq", "discard", second.run_id])
+    again = run(cli.app, ["server", "dlq", "discard", second.run_id])
     assert again.exit_code == 1
     assert again.stderr.startswith(
         "the dead-letter queue has no message of run"

@@ -86,7 +86,7 @@ class _AllButLetters(Extent):
 
 
 def _broken(relay: Installation) -> Iterator[Finding]:
-    """Yield what `relay doctor` would find once its patience is over."""
+    """Yield what `relay server doctor` would find once its patience is over."""
     return examine(relay.aws, utc_now() + 2 * GRACE, _AllButLetters())
 
 

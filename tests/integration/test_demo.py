@@ -32,6 +32,7 @@ def demo(tmp_path: Path, temporary: Path) -> Iterator[subprocess.Popen[str]]:
             sys.executable,
             "-m",
             "relay_dagster.cli",
+            "server",
             "demo",
             "--output-dir",
             str(tmp_path / "out"),
@@ -89,7 +90,7 @@ def test_the_demo_ends_with_a_feed_and_leaves_nothing_behind(
         "marketplace-1.csv",
     ):
         assert part in told
-    assert "relay release " in told
+    assert "relay feed release " in told
     (feed,) = (tmp_path / "out").glob("*/merged_inventory.csv")
     assert feed.read_text("utf-8").startswith("sku,vendor_id,")
     assert left_running(temporary) == []
@@ -104,7 +105,7 @@ def test_a_demo_that_is_told_to_end_leaves_nothing_behind(
 ) -> None:
     assert demo.stdout is not None
     for line in demo.stdout:
-        if "relay bootstrap" in line:
+        if "relay server bootstrap" in line:
             break
     for number in told_by:
         demo.send_signal(number)

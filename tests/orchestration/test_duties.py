@@ -205,12 +205,12 @@ def test_another_process_deletes_what_is_left_to_it(
         left = evaluate(
             "tenant_deletions", replace(platform, settings=apart), instance
         )
-        assert left[0] == "left to relay deletions"
+        assert left[0] == "left to relay server deletions"
         assert platform.tenants.latest_version("acme") == 1
         monkeypatch.setattr(dg.DagsterInstance, "get", lambda: instance)
         monkeypatch.setattr("relay_dagster.wiring.connect", lambda _: platform)
         monkeypatch.setattr(Settings, "from_env", lambda: platform.settings)
-        done = CliRunner().invoke(cli.app, ["deletions", "--once"])
+        done = CliRunner().invoke(cli.app, ["server", "deletions", "--once"])
     assert (done.exit_code, done.stdout) == (0, "deletions looked at: 1\n")
     assert platform.tenants.latest_version("acme") is None
 

@@ -1,4 +1,4 @@
-"""What `relay ui` refuses to start with, and the real thing in a process of its own."""
+"""What `relay server ui` refuses to start with, and the real thing in a process of its own."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def refused(
     capsys: pytest.CaptureFixture[str],
     *arguments: str,
 ) -> str:
-    """Return the one line that `relay ui` ends with."""
-    monkeypatch.setattr("sys.argv", ["relay", "ui", *arguments])
+    """Return the one line that `relay server ui` ends with."""
+    monkeypatch.setattr("sys.argv", ["relay", "server", "ui", *arguments])
     with pytest.raises(SystemExit) as ended:
         cli.main()
     assert ended.value.code == 2

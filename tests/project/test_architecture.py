@@ -259,7 +259,7 @@ def test_only_the_command_line_starts_the_development_stack() -> None:
     starters = [
         m for m in modules("relay_dagster") if "devstack" in places_imported(m)
     ]
-    assert {module.place for module in starters} == {"cli"}
+    assert {module.place for module in starters} == {"server_commands"}
 
 
 def test_the_rules_of_runs_know_no_framework() -> None:

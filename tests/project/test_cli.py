@@ -24,7 +24,7 @@ def exported(text: str) -> dict[str, str]:
 def test_bootstrap_prints_a_line_for_each_variable_that_is_required(
     runner: CliRunner,
 ) -> None:
-    result = runner.invoke(cli.app, ["bootstrap"])
+    result = runner.invoke(cli.app, ["server", "bootstrap"])
     assert result.exit_code == 0
     assert set(exported(result.stdout)) >= {
         "ARTIFACT_BUCKET",
@@ -42,10 +42,10 @@ def test_bootstrap_prints_a_line_for_each_variable_that_is_required(
 def test_bootstrap_again_changes_nothing_says_so_and_prints_the_same(
     runner: CliRunner,
 ) -> None:
-    first = runner.invoke(cli.app, ["bootstrap"])
+    first = runner.invoke(cli.app, ["server", "bootstrap"])
     assert "created bucket relay-inventory" in first.stderr
     assert "Nothing to change" not in first.stderr
-    again = runner.invoke(cli.app, ["bootstrap"])
+    again = runner.invoke(cli.app, ["server", "bootstrap"])
     told = "Nothing to change: no resource is missing.\n"
     assert (again.stdout, again.stderr) == (first.stdout, told)
 
@@ -54,16 +54,16 @@ def test_a_queue_that_differs_from_the_variables_is_told(
     runner: CliRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in exported(
-        runner.invoke(cli.app, ["bootstrap"]).stdout
+        runner.invoke(cli.app, ["server", "bootstrap"]).stdout
     ).items():
         monkeypatch.setenv(name, value)
-    same = runner.invoke(cli.app, ["bootstrap", "--check"])
+    same = runner.invoke(cli.app, ["server", "bootstrap", "--check"])
     assert (same.exit_code, same.stdout) == (0, "")
     assert same.stderr == (
         "Nothing to change: the queue's attributes match the variables.\n"
     )
     monkeypatch.setenv("WORKER_POISON_MAX_RECEIVES", "7")
-    told = runner.invoke(cli.app, ["bootstrap", "--check"])
+    told = runner.invoke(cli.app, ["server", "bootstrap", "--check"])
     assert told.exit_code == 1
     assert (
         "queue_misconfigured: RedrivePolicy.maxReceiveCount is 3, not 7"
@@ -74,12 +74,12 @@ def test_a_queue_that_differs_from_the_variables_is_told(
 @pytest.mark.parametrize(
     "command",
     [
-        ["api"],
-        ["bootstrap", "--check"],
-        ["deletions"],
-        ["transfers"],
-        ["doctor"],
-        ["dlq", "list"],
+        ["server", "api"],
+        ["server", "bootstrap", "--check"],
+        ["server", "deletions"],
+        ["server", "transfers"],
+        ["server", "doctor"],
+        ["server", "dlq", "list"],
     ],
     ids=" ".join,
 )
@@ -102,11 +102,11 @@ def test_a_missing_home_of_dagster_is_one_line_that_names_it(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     for name, value in exported(
-        runner.invoke(cli.app, ["bootstrap"]).stdout
+        runner.invoke(cli.app, ["server", "bootstrap"]).stdout
     ).items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("DAGSTER_HOME", raising=False)
-    monkeypatch.setattr("sys.argv", ["relay", "deletions", "--once"])
+    monkeypatch.setattr("sys.argv", ["relay", "server", "deletions", "--once"])
     with pytest.raises(SystemExit) as ended:
         cli.main()
     assert ended.value.code == 2
@@ -117,7 +117,7 @@ def test_a_missing_home_of_dagster_is_one_line_that_names_it(
 def test_a_bad_number_is_one_line_that_names_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("sys.argv", ["relay", "bootstrap"])
+    monkeypatch.setattr("sys.argv", ["relay", "server", "bootstrap"])
     monkeypatch.setenv("WORKER_POISON_MAX_RECEIVES", "many")
     with pytest.raises(SystemExit) as ended:
         cli.main()

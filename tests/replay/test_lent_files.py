@@ -22,14 +22,14 @@ from support.run_world import World
 
 def assert_proved(world: ClientWorld, run_id: str) -> None:
     """Assert that a replay gives the same bytes."""
-    told = world.relay("verify", run_id, "--json")
+    told = world.relay("runs", "verify", run_id, "--json")
     assert told.exit_code == 0, told.output
     assert json.loads(told.stdout)["same"]
 
 
 def file_of_row(world: ClientWorld, run_id: str, sku: str) -> str:
     """Return the file that the winner of a SKU is in."""
-    told = world.relay("explain", run_id, sku, "--json")
+    told = world.relay("runs", "explain", run_id, sku, "--json")
     assert told.exit_code == 0, told.output
     return str(json.loads(told.stdout)["winner"]["file"])
 

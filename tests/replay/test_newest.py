@@ -1,4 +1,4 @@
-"""`relay verify --newest`: each tenant's newest feed under the engine here, and the differences."""
+"""`relay runs verify --newest`: each tenant's newest feed by this engine, and the differences."""
 
 import json
 import shutil
@@ -36,7 +36,7 @@ def other(runs: World) -> World:
 def verified(
     world: ClientWorld, *arguments: str, status: int
 ) -> dict[str, Any]:
-    told = world.relay("verify", "--newest", "--json", *arguments)
+    told = world.relay("runs", "verify", "--newest", "--json", *arguments)
     assert told.exit_code == status, told.output
     return json.loads(told.stdout)
 
@@ -92,7 +92,7 @@ def test_a_difference_is_told_by_step_and_column_with_rows_and_tenants(
         json.loads(report.read_text("utf-8"))["differences"]
         == proofs["differences"]
     )
-    told = world.relay("verify", "--newest")
+    told = world.relay("runs", "verify", "--newest")
     assert told.exit_code == 3
     assert told.stdout.splitlines()[-1].endswith(
         "1 same, 1 different, 0 not compared"
@@ -103,7 +103,7 @@ def test_a_report_that_cannot_be_written_is_told_before_anything_is_compared(
     world: ClientWorld, tmp_path: Path
 ) -> None:
     for place in (tmp_path, tmp_path / "gone" / "proof.json"):
-        told = world.relay("verify", "--newest", "--report", str(place))
+        told = world.relay("runs", "verify", "--newest", "--report", str(place))
         assert (told.exit_code, told.stdout) == (2, "")
         assert (
             told.stderr
@@ -171,7 +171,7 @@ def test_a_budget_of_runs_is_kept(world: ClientWorld, other: World) -> None:
 def test_what_cannot_be_asked_is_one_line(
     world: ClientWorld, arguments: tuple[str, ...]
 ) -> None:
-    told = world.relay("verify", *arguments)
+    told = world.relay("runs", "verify", *arguments)
     assert told.exit_code == 2
     assert len(told.stderr.splitlines()) == 1
 

@@ -1,4 +1,4 @@
-"""`relay rehearse`: what another config would make of runs that were; nothing is stored."""
+"""`relay config rehearse`: what another config would make of runs that were; nothing is stored."""
 
 import csv
 import io
@@ -40,7 +40,9 @@ def rehearsed(
 ) -> tuple[Told, list[dict[str, Any]]]:
     """Try a config; return what was told, and its JSON."""
     file.write_text(json.dumps(document))
-    told = world.relay("rehearse", *run_ids, "--config", str(file), "--json")
+    told = world.relay(
+        "config", "rehearse", *run_ids, "--config", str(file), "--json"
+    )
     return told, json.loads(told.stdout) if told.stdout else []
 
 
@@ -106,7 +108,9 @@ def test_a_greater_margin_changes_the_prices_that_no_floor_holds(
     published_sample(runs)
     tried = tmp_path / "acme.yaml"
     tried.write_text(sample("0.25"))
-    told = world.relay("rehearse", FIRST, "--config", str(tried), "--json")
+    told = world.relay(
+        "config", "rehearse", FIRST, "--config", str(tried), "--json"
+    )
     assert told.exit_code == 3, told.output
     (found,) = json.loads(told.stdout)
     changed = above_floors(runs, Decimal("0.25"))
@@ -135,7 +139,9 @@ def test_the_guide_shows_what_is_told_of_that(
     published_sample(runs)
     tried = tmp_path / "acme.yaml"
     tried.write_text(sample("0.25"))
-    told = world.relay("rehearse", FIRST, "--config", str(tried)).stdout
+    told = world.relay(
+        "config", "rehearse", FIRST, "--config", str(tried)
+    ).stdout
     shown = GUIDE.partition("tenant:\n\n" + " " * 26 + "own config")[
         2
     ].partition("\n\n`--json`")[0]
@@ -225,7 +231,7 @@ def test_people_are_shown_how_both_end_what_changes_and_what_the_guards_would_sa
     sync(runs, FIRST, *WHOLE)
     tripled = {"base_margin_pct": "2"}
     file.write_text(json.dumps(config_document(pricing=tripled)))
-    told = world.relay("rehearse", FIRST, "--config", str(file))
+    told = world.relay("config", "rehearse", FIRST, "--config", str(file))
     assert told.exit_code == 3
     lines = [line.strip() for line in told.stdout.splitlines()]
     assert lines[:4] == [
@@ -340,7 +346,11 @@ def test_a_config_of_another_schema_or_tenant_and_a_file_that_is_not_there_are_r
         True,
     )
     told = world.relay(
-        "rehearse", FIRST, "--config", str(file.parent / "nothing.yaml")
+        "config",
+        "rehearse",
+        FIRST,
+        "--config",
+        str(file.parent / "nothing.yaml"),
     )
     assert (told.exit_code, "No such file" in told.stderr) == (2, True)
 

@@ -1,4 +1,4 @@
-"""`relay verify`: the same bytes for whatever a run can be, and the first byte that is not."""
+"""`relay runs verify`: the same bytes for whatever a run can be, and the first byte that is not."""
 
 import gzip
 import io
@@ -47,7 +47,7 @@ def sync(
 
 def verified(world: ClientWorld, run_id: str) -> list[str]:
     """Return which files are the same; all must be."""
-    told = world.relay("verify", run_id, "--json")
+    told = world.relay("runs", "verify", run_id, "--json")
     assert told.exit_code == 0, told.output
     found = json.loads(told.stdout)
     assert found["same"]
@@ -116,7 +116,7 @@ def test_another_packed_file_is_told(
     runs.platform.objects.put(
         runs.record(FIRST).artifacts["channel_shop"], data
     )
-    told = world.relay("verify", FIRST, "--json")
+    told = world.relay("runs", "verify", FIRST, "--json")
     files = {file["name"]: file for file in json.loads(told.stdout)["files"]}
     assert files["channel_shop"]["verdict"] == "differs"
     line = files["channel_shop"]["first_difference"]["line"]
@@ -203,7 +203,7 @@ def test_a_run_with_overrides_and_a_quarantine_is_by_what_it_has_pinned(
     runs.platform.objects.put(
         key, runs.artifact("overrides", SECOND).replace(b"9.99", b"7.77")
     )
-    told = world.relay("verify", SECOND)
+    told = world.relay("runs", "verify", SECOND)
     assert told.exit_code == 3
     assert "overrides" in told.stderr
 
@@ -357,7 +357,7 @@ def test_the_first_byte_that_is_not_the_same_is_told_with_its_line(
         b"S03,vendor_1,5,10.00",
         b"S03,vendor_1,5,10.01",
     )
-    told = world.relay("verify", FIRST)
+    told = world.relay("runs", "verify", FIRST)
     assert told.exit_code == 3
     assert told.stdout.splitlines() == [
         "file                 bytes  here",
@@ -369,9 +369,9 @@ def test_the_first_byte_that_is_not_the_same_is_told_with_its_line(
         "  here  S03,vendor_1,5,10.00",
     ]
     assert textwrap.indent(told.stdout, "    ") in GUIDE
-    (same, differs) = json.loads(world.relay("verify", FIRST, "--json").stdout)[
-        "files"
-    ]
+    (same, differs) = json.loads(
+        world.relay("runs", "verify", FIRST, "--json").stdout
+    )["files"]
     assert same == {
         "name": "normalized_vendor_1",
         "verdict": "the same",
@@ -393,11 +393,11 @@ def test_the_rows_of_a_parquet_feed_may_be_in_other_bytes_where_another_version_
     rows = pq.read_table(pa.BufferReader(runs.platform.objects.read(key)))
     pq.write_table(rows, sink := io.BytesIO(), compression="gzip")
     runs.platform.objects.put(key, sink.getvalue())
-    told = world.relay("verify", FIRST)
+    told = world.relay("runs", "verify", FIRST)
     assert told.exit_code == 3
     assert "merged_inventory, the same rows in other bytes" in told.stdout
     tampered(runs, "run_summary", ENGINE_VERSION.encode(), b"0.0.1")
-    told = world.relay("verify", FIRST)
+    told = world.relay("runs", "verify", FIRST)
     assert told.exit_code == 0
     assert told.stdout.endswith(
         f"Run {FIRST} is verified: 2 files, the same rows.\n"
@@ -419,7 +419,7 @@ def test_a_file_that_is_there_on_one_side_alone_is_a_difference(
         b"vendor_id,row_number,error_codes,raw\n",
     )
     objects.put(runs.record(FIRST).keys.quarantine, b"sku,action\n")
-    told = world.relay("verify", FIRST)
+    told = world.relay("runs", "verify", FIRST)
     assert told.exit_code == 3
     assert told.stdout.splitlines()[1:] == [
         "normalized_vendor_1  -      only in the replay",
@@ -437,7 +437,7 @@ def test_an_input_that_is_not_the_one_the_run_has_read_proves_nothing(
     runs.store_config()
     sync(runs, FIRST, *WHOLE)
     tampered(runs, "inbound_vendor_1", b"S03,5,10.00", b"S03,6,10.00")
-    told = world.relay("verify", FIRST)
+    told = world.relay("runs", "verify", FIRST)
     assert (told.exit_code, told.stdout) == (3, "")
     assert (
         f"inbound_vendor_1 of run {FIRST} is not the file that the run read"
@@ -457,7 +457,7 @@ def test_another_version_of_the_engine_is_named_and_compared_all_the_same(
         b'"engine_version": ' + version,
         b'"engine_version": "0.0.9"',
     )
-    told = world.relay("verify", FIRST)
+    told = world.relay("runs", "verify", FIRST)
     assert told.exit_code == 0, told.output
     assert (
         f"The run used engine 0.0.9, and this is engine {ENGINE_VERSION}."
@@ -479,7 +479,7 @@ def test_where_a_file_is_gone_that_is_said(
     runs.platform.objects.delete(
         runs.platform.objects.artifacts(FIRST, TENANT)[name]
     )
-    told = world.relay("verify", FIRST)
+    told = world.relay("runs", "verify", FIRST)
     assert (told.exit_code, told.stdout) == (2, "")
     assert f"Run {FIRST} has no {name}" in told.stderr
     assert "kept for RETENTION_DAYS" in told.stderr
@@ -512,7 +512,7 @@ def test_where_the_state_of_the_baseline_is_gone_that_is_said(
     sync(runs, FIRST, *WHOLE)
     sync(runs, SECOND, *WHOLE)
     runs.platform.objects.delete(runs.record(SECOND).keys.baseline_state)
-    told = world.relay("verify", SECOND)
+    told = world.relay("runs", "verify", SECOND)
     assert (
         told.exit_code,
         f"Run {SECOND} has no baseline_state" in told.stderr,
@@ -530,7 +530,7 @@ def test_a_run_of_a_config_of_another_schema_has_nothing_to_compare(
     )
     runs.run(FIRST)
     assert runs.record(FIRST).error_code == "unsupported_schema_version"
-    told = world.relay("verify", FIRST)
+    told = world.relay("runs", "verify", FIRST)
     assert (told.exit_code, told.stdout) == (2, "")
     assert (
         f"Run {FIRST} read nothing: unsupported schema version" in told.stderr
@@ -542,7 +542,7 @@ def test_a_run_that_is_under_way_is_not_compared(
 ) -> None:
     runs.store_config()
     runs.request(FIRST)
-    told = world.relay("verify", FIRST)
+    told = world.relay("runs", "verify", FIRST)
     assert told.exit_code == 2
     assert f"Run {FIRST} is QUEUED. Wait until it ends" in told.stderr
 
@@ -553,7 +553,7 @@ def test_a_run_that_merged_rows_of_another_names_that_one(
     runs.store_config()
     sync(runs, FIRST, *WHOLE)
     by_hand = runs.execute(None, assets=["merged_inventory"])
-    told = world.relay("verify", by_hand.run_id)
+    told = world.relay("runs", "verify", by_hand.run_id)
     assert told.exit_code == 2, told.output
     assert (
         f"merged rows that another run read. Verify that run instead (run {FIRST})."
@@ -573,7 +573,7 @@ def test_a_run_that_only_normalized_by_hand_is_proved_so_far(
 
 
 def test_a_run_that_nobody_knows_is_refused(world: ClientWorld) -> None:
-    told = world.relay("verify", NOBODY_S_RUN)
+    told = world.relay("runs", "verify", NOBODY_S_RUN)
     assert (told.exit_code, "RUN_NOT_FOUND" in told.stderr) == (1, True)
 
 

@@ -412,10 +412,12 @@ def half_a_feed_is_right(desk: Desk) -> None:
     """A vendor sends less than half its feed: held, looked at, found right, and released."""
     whole_then_half(desk)
     run = desk.held("skus_removed", "vendor_rows")
-    shown = client_command(desk, "show", run["run_id"])
+    shown = client_command(desk, "runs", "show", run["run_id"])
     assert "vendor_rows of north: 12 of 20, 0.6000; limit 0.50" in shown.stdout
     (command,) = [
-        line for line in shown.stdout.splitlines() if "relay release" in line
+        line
+        for line in shown.stdout.splitlines()
+        if "relay feed release" in line
     ]
     released = client_command(desk, *shlex.split(command)[1:])
     assert released.returncode == 0, released.stderr
@@ -436,7 +438,7 @@ def half_a_feed_is_wrong(desk: Desk) -> None:
         "HOLD_SUPERSEDED",
     )
     released = client_command(
-        desk, "release", run["run_id"], "--reason", "too late"
+        desk, "feed", "release", run["run_id"], "--reason", "too late"
     )
     assert released.returncode == 1
     assert "It has no feed on hold." in released.stderr
@@ -451,7 +453,13 @@ def roll_back(desk: Desk) -> None:
     desk.upload("north", data=feed("A-1,5,99.00"), name="wrong.csv")
     second = desk.succeeded()
     back = client_command(
-        desk, "rollback", desk.tenant, first["run_id"], "--reason", "wrong"
+        desk,
+        "feed",
+        "rollback",
+        desk.tenant,
+        first["run_id"],
+        "--reason",
+        "wrong",
     )
     assert back.returncode == 0, back.stderr
     assert desk.published_run_id() == first["run_id"] != second["run_id"]
@@ -466,7 +474,7 @@ def prove_a_feed(desk: Desk) -> None:
     desk.store()
     desk.upload()
     run = desk.succeeded()
-    proved = client_command(desk, "verify", desk.published_run_id())
+    proved = client_command(desk, "runs", "verify", desk.published_run_id())
     assert proved.returncode == 0, proved.stdout + proved.stderr
     assert proved.stdout.endswith(
         f"Run {run['run_id']} is verified: 3 files, the same bytes.\n"
@@ -563,14 +571,16 @@ def queue_differs(desk: Desk) -> None:
         lambda: _ready_states(desk, 503).get("queue") == "queue_misconfigured",
         within=10,
     )
-    told = relay_command(desk, "bootstrap", "--check")
+    told = relay_command(desk, "server", "bootstrap", "--check")
     assert told.returncode == 1
     assert (
         "queue_misconfigured: VisibilityTimeout is 11, not 10"
         in told.stdout + told.stderr
     )
-    assert relay_command(desk, "bootstrap", "--repair").returncode == 0
-    assert relay_command(desk, "bootstrap", "--check").returncode == 0
+    assert (
+        relay_command(desk, "server", "bootstrap", "--repair").returncode == 0
+    )
+    assert relay_command(desk, "server", "bootstrap", "--check").returncode == 0
     wait_for("the API is ready", lambda: _ready_states(desk, 200), within=10)
 
 
@@ -613,6 +623,7 @@ def supplier_fails(desk: Desk) -> None:
         ):
             put = client_command(
                 desk,
+                "config",
                 "secrets",
                 "put",
                 desk.tenant,
@@ -629,7 +640,7 @@ def supplier_fails(desk: Desk) -> None:
         assert [each.headers["authorization"] for each in server.requests] == [
             "Basic x"
         ]
-        told = client_command(desk, "tenant", "status", desk.tenant).stdout
+        told = client_command(desk, "tenants", "status", desk.tenant).stdout
         assert "HTML page" in " ".join(told.split()), told
         assert "s3cr3t" not in told
         assert desk.published_run_id() == before["run_id"]
@@ -638,7 +649,7 @@ def supplier_fails(desk: Desk) -> None:
         failures, _ = highest(desk, "pulls-failed")
         assert failures >= 3
         server.answers[target] = file(feed("A-1,7,10.00"))
-        asked = client_command(desk, "pull", desk.tenant, "north")
+        asked = client_command(desk, "vendors", "pull", desk.tenant, "north")
         assert asked.returncode == 0, asked.stderr
         wait_for(
             "the file is pulled",
@@ -692,6 +703,7 @@ def server_refuses(desk: Desk) -> None:
         ):
             put = client_command(
                 desk,
+                "config",
                 "secrets",
                 "put",
                 desk.tenant,
@@ -703,7 +715,9 @@ def server_refuses(desk: Desk) -> None:
             assert put.returncode == 0, put.stderr
             send_delivery(desk)
             delivery_failed(desk, words)
-        told = client_command(desk, "deliveries", "list", desk.tenant).stdout
+        told = client_command(
+            desk, "feed", "deliveries", "list", desk.tenant
+        ).stdout
         assert "does not have this folder" in " ".join(told.split()), told
         made = script(desk, "setup_cloudwatch_alarms.py")
         assert made.returncode == 0, made.stderr
@@ -722,7 +736,9 @@ def server_refuses(desk: Desk) -> None:
 
 
 def send_delivery(desk: Desk) -> None:
-    asked = client_command(desk, "deliveries", "send", desk.tenant, "bazaar")
+    asked = client_command(
+        desk, "feed", "deliveries", "send", desk.tenant, "bazaar"
+    )
     assert asked.returncode == 0, asked.stderr
 
 
@@ -749,7 +765,7 @@ def a_tenant_goes(desk: Desk) -> None:
     desk.succeeded()
     tenant = desk.tenant
     closed = client_command(
-        desk, "tenant", "delete", tenant, "--confirm", tenant
+        desk, "tenants", "delete", tenant, "--confirm", tenant
     )
     assert f"Tenant {tenant} is CLOSING." in closed.stdout, closed.stderr
     refused = desk.relay.ask(tenant)
@@ -757,20 +773,20 @@ def a_tenant_goes(desk: Desk) -> None:
         409,
         "TENANT_CLOSING",
     )
-    restored = client_command(desk, "tenant", "restore", tenant)
+    restored = client_command(desk, "tenants", "restore", tenant)
     assert restored.stdout == f"Tenant {tenant} is ACTIVE.\n", restored.stderr
     desk.succeeded()
-    client_command(desk, "tenant", "delete", tenant, "--confirm", tenant)
+    client_command(desk, "tenants", "delete", tenant, "--confirm", tenant)
     wait_for(
         f"tenant {tenant} is gone",
         lambda: (
             "is DELETED"
-            in client_command(desk, "tenant", "status", tenant).stdout
+            in client_command(desk, "tenants", "status", tenant).stdout
         ),
         within=120,
         every=2,
     )
-    told = client_command(desk, "audit", tenant).stdout
+    told = client_command(desk, "tenants", "audit", tenant).stdout
     assert "tenant.deleted" in told, told
     assert desk.relay.http.get(f"/v1/tenants/{tenant}/feed").status_code == 404
     desk.store()

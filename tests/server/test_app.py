@@ -80,6 +80,7 @@ def test_what_the_server_says_is_a_line_of_the_log_too() -> None:
                 "ignore",
                 "-m",
                 "relay_dagster.cli",
+                "server",
                 "api",
                 "--port",
                 str(port),

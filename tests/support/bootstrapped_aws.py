@@ -1,4 +1,4 @@
-"""AWS in this process as `relay bootstrap` leaves it: made once, and put back for each test."""
+"""AWS in this process as `relay server bootstrap` leaves it: made once, put back for each test."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The API as users start it: after `relay bootstrap`, in a process of its own; AWS is embedded."""
+"""The API as users start it: after `bootstrap`, in a process of its own; AWS is embedded."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def live_api(home: Path, **variables: str) -> Iterator[LiveApi]:
 def _bootstrapped(stack: Stack) -> dict[str, str]:
     """Create what is missing, and return what the command says to export."""
     done = subprocess.run(
-        [sys.executable, "-m", "relay_dagster.cli", "bootstrap"],
+        [sys.executable, "-m", "relay_dagster.cli", "server", "bootstrap"],
         env=stack.process_environment(),
         capture_output=True,
         text=True,

@@ -68,9 +68,15 @@ ORDER: dict[str, tuple[tuple[str, ...], ...]] = {
         ("local",),
         ("component",),
         ("devstack",),
-        ("definitions", "lazy_commands"),
-        ("launching",),
-        ("cli", "celery_app", "run_coordinator", "run_launcher"),
+        ("definitions", "command_tree"),
+        ("launching", "lazy_commands"),
+        (
+            "cli",
+            "server_commands",
+            "celery_app",
+            "run_coordinator",
+            "run_launcher",
+        ),
         ("start",),
     ),
 }

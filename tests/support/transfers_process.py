@@ -1,4 +1,4 @@
-"""The process of `relay transfers`, started on a served platform, and what it holds."""
+"""The process of `relay server transfers`, started on a served platform, and what it holds."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def transfers_process(platform: Platform) -> Iterator[subprocess.Popen[str]]:
         "RELAY_PULL_ALLOW_LOOPBACK": "true",
         "RELAY_MAX_FEED_BYTES": str(settings.max_feed_bytes),
     }
-    command = [sys.executable, "-m", "relay_dagster.cli", "transfers"]
+    command = [sys.executable, "-m", "relay_dagster.cli", "server", "transfers"]
     with subprocess.Popen(
         command, env=variables, stderr=subprocess.PIPE, text=True
     ) as process:

@@ -1,4 +1,4 @@
-"""The process of `relay transfers`: what it takes over, what it holds, and how it ends."""
+"""The process of `relay server transfers`: what it takes over, what it holds, and how it ends."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_the_process_pulls_in_place_of_the_code_server_and_gives_back_at_its_end
             skipped = sensor(context)
         assert isinstance(skipped, dg.SkipReason)
         assert skipped.skip_message == (
-            "runs started: 0, pulls in hand: left to relay transfers"
+            "runs started: 0, pulls in hand: left to relay server transfers"
         )
         assert server.requests == []
         with transfers_process(served) as process:

@@ -227,7 +227,7 @@ def _hold(ex: Exhibits) -> list[str]:
         "HELD",
         "held_by",
         ", ".join(names),
-        f"relay release {ex.held['run_id']}",
+        f"relay feed release {ex.held['run_id']}",
         "guards",
     ]
 

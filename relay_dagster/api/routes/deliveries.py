@@ -1,6 +1,6 @@
 """Deliveries of the feed to a tenant's servers: list them, and send one now.
 
-The sensors, or `relay transfers`, make the deliveries.
+The sensors, or `relay server transfers`, make the deliveries.
 """
 
 from typing import Annotated

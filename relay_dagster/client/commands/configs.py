@@ -31,14 +31,11 @@ from relay_dagster.wire.config_checks import (
 )
 from relay_dagster.wire.tenants import ConfigVersion
 
-config = typer.Typer(
-    help="Validate, store, and retrieve tenant configs.",
-    no_args_is_help=True,
-)
+commands = typer.Typer()
 ConfigFile = Annotated[Path, argument("FILE", "Config file, YAML or JSON.")]
 
 
-@command(config)
+@command(commands)
 def check(
     session: Session,
     file: ConfigFile,
@@ -67,7 +64,7 @@ def check(
     )
 
 
-@command(config)
+@command(commands)
 def put(
     session: Session,
     file: ConfigFile,
@@ -96,7 +93,7 @@ def put(
     )
 
 
-@command(config)
+@command(commands)
 def get(
     session: Session,
     tenant: Annotated[str, argument("TENANT", "Tenant ID.")],

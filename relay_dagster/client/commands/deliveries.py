@@ -58,12 +58,12 @@ def send(
 ) -> Output:
     """Send the whole live feed to a server now.
 
-    For the result, see `relay deliveries list`.
+    For the result, see `relay feed deliveries list`.
     """
     path = tenant_path(tenant, "deliveries", delivery_id, "send")
     standing = session.api.request(FeedDelivery, "POST", path)
     line = (
         f"The live feed of {tenant} is being sent to {delivery_id}. For the result: "
-        f"relay deliveries list {tenant}"
+        f"relay feed deliveries list {tenant}"
     )
     return Output(standing, lambda: session.screen.say(line))

@@ -69,8 +69,8 @@ _LINKS = TableView(
 )
 
 
-@command(commands)
-def feed(
+@command(commands, "get")
+def get_feed(
     session: Session,
     tenant: Tenant,
     channel: _Channel = None,
@@ -183,7 +183,7 @@ def create(
     session.screen.say(new_link.url, whole=True)
     session.screen.complain(
         f"Link {new_link.link_id} of {tenant} is shown only this once. To revoke it: "
-        f"relay feed-links delete {tenant} {new_link.link_id}",
+        f"relay feed links delete {tenant} {new_link.link_id}",
     )
 
 

@@ -55,7 +55,7 @@ def run(
     except NoResponseError as error:
         if error.was_sent:
             screen.complain(
-                "It is not known whether the run was started. To check: relay runs "
+                "It is not known whether the run was started. To check: relay runs list "
                 f"--tenant {tenant}",
             )
         raise
@@ -64,11 +64,13 @@ def run(
     if watched:
         raise typer.Exit(_watched_to_end(session, polled))
     if screen.is_terminal:
-        screen.say(f"Follow it with: relay show {run_id} --watch", style="dim")
+        screen.say(
+            f"Follow it with: relay runs show {run_id} --watch", style="dim"
+        )
 
 
-@command(commands)
-def runs(
+@command(commands, "list")
+def list_runs(
     session: Session,
     tenant: Annotated[str | None, option("Filter by tenant.")] = None,
     status: Annotated[RunStatus | None, option("Filter by status.")] = None,
@@ -151,14 +153,16 @@ def _watched_to_end(session: Session, polled: Polled) -> int:
     run = run_watch.watch(session, polled)
     if run.succeeded:
         screen.say(
-            f"{run.status} in {_time_taken(run)}. For details: relay show {run.run_id}",
+            f"{run.status} in {_time_taken(run)}. For details: relay runs show {run.run_id}",
         )
     elif run.is_held:
         screen.complain(
-            f"To review and release the feed: relay show {run.run_id}",
+            f"To review and release the feed: relay runs show {run.run_id}",
         )
     elif run.error_code:
-        screen.complain(f"For causes and samples: relay errors {run.run_id}")
+        screen.complain(
+            f"For causes and samples: relay runs errors {run.run_id}"
+        )
     return run_watch.exit_status(session, run)
 
 

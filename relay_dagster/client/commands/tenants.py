@@ -59,10 +59,6 @@ class _Input(NamedTuple):
 
 _ALL_SCOPES = ("read", "run", "config", "release", "upload", "keys")
 
-tenant = typer.Typer(
-    help="Create a tenant, show its status, delete it, and restore it.",
-    no_args_is_help=True,
-)
 commands = typer.Typer()
 
 
@@ -96,8 +92,8 @@ _TENANTS = terminal.TableView(
 )
 
 
-@command(commands)
-def tenants(session: Session) -> Output:
+@command(commands, "list")
+def list_tenants(session: Session) -> Output:
     """List all tenants with their config, live feed, and last run."""
     all_tenants = list(session.api.tenants())
     return Output(
@@ -106,7 +102,7 @@ def tenants(session: Session) -> Output:
     )
 
 
-@command(tenant)
+@command(commands)
 def new(
     session: Session,
     tenant: Tenant,
@@ -149,7 +145,7 @@ def new(
     return Output(document, lambda: _show_new(session.screen, document))
 
 
-@command(tenant)
+@command(commands)
 def status(session: Session, tenant: Tenant) -> Output:
     """Show a tenant's live feed, runs, and vendors.
 
@@ -179,7 +175,7 @@ def status(session: Session, tenant: Tenant) -> Output:
     )
 
 
-@command(tenant)
+@command(commands)
 def delete(
     session: Session,
     tenant: Tenant,
@@ -202,7 +198,7 @@ def delete(
     return _deletion_output(session, deletion)
 
 
-@command(tenant)
+@command(commands)
 def restore(session: Session, tenant: Tenant) -> Output:
     """Restore a deleted tenant, with its keys and triggers."""
     restored = session.api.request(
@@ -302,7 +298,7 @@ def _status_lines(tenant_id: str, status: wire.TenantStatus) -> Iterator[str]:
     if status.state == "CLOSING":
         until = instant(status.delete_after)
         yield (
-            f"CLOSING; until {until}, you can restore it with: relay tenant restore "
+            f"CLOSING; until {until}, you can restore it with: relay tenants restore "
             f"{tenant_id}"
         )
     elif status.state != "ACTIVE":
@@ -325,10 +321,10 @@ def _status_lines(tenant_id: str, status: wire.TenantStatus) -> Iterator[str]:
             f"{finished_at}"
         )
     if status.held_run_id is not None:
-        yield f"feed on hold; review it with: relay show {status.held_run_id}"
+        yield f"feed on hold; review it with: relay runs show {status.held_run_id}"
     if status.active_run_id is not None:
         yield (
-            "run in progress; follow it with: relay show "
+            "run in progress; follow it with: relay runs show "
             f"{status.active_run_id} --watch"
         )
     if status.next_run_at is not None:
@@ -347,7 +343,7 @@ def _deletion_lines(deletion: wire.TenantDeletion) -> Iterator[str]:
     """Yield lines about the deletion of a tenant."""
     if deletion.state == "CLOSING":
         yield f"Until {instant(deletion.delete_after)}, you can restore it with:"
-        yield f"relay tenant restore {deletion.tenant_id}"
+        yield f"relay tenants restore {deletion.tenant_id}"
     elif deletion.deleted_at is not None:
         deleted_at = instant(deletion.deleted_at)
         yield f"It was deleted at {deleted_at}. Its ID can be used again."

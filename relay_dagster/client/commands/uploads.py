@@ -98,13 +98,13 @@ def pull(
 ) -> Output:
     """Pull a vendor's file now.
 
-    For the result, see `relay tenant status`.
+    For the result, see `relay tenants status`.
     """
     vendor_id, part_id = ids_of(vendor)
     path = tenant_path(tenant, "vendors", vendor_id, "pull")
     query = {} if part_id is None else {"part_id": part_id}
     standing = session.api.request(PullStanding, "POST", path, params=query)
-    line = f"The file of {vendor} is being pulled. For the result: relay tenant status {tenant}"
+    line = f"The file of {vendor} is being pulled. For the result: relay tenants status {tenant}"
     return Output(standing, lambda: session.screen.say(line))
 
 
