@@ -212,7 +212,7 @@ runbook: setup ## Follow every procedure of docs/RUNBOOK.md on the real stack: D
 	@$(BIN)/python tests/runbook/rehearsal.py $(DRILL)
 
 schema: setup ## Write docs/config.schema.json again
-	@$(BIN)/python -m relay_dagster.api.http.config_schema > docs/config.schema.json
+	@$(BIN)/python -m relay_dagster.http.config_schema > docs/config.schema.json
 
 commands: setup ## Write the reference of the commands in docs/CLI.md again
 	@$(BIN)/python scripts/write_commands.py

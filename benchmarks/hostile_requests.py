@@ -37,9 +37,9 @@ from benchmarks.hostile_links import Tenants, figures
 from relay_core.domain.codes import RunStatus
 from relay_core.domain.records import VendorResult
 from relay_core.publish.keys import ArtifactKeys
-from relay_dagster.api.limits import DEFAULT_API_LIMITS
 from relay_dagster.aws.dynamodb.run_writes import RecordChange, RunItemWrites
 from relay_dagster.devstack.processes import API
+from relay_dagster.http.limits import DEFAULT_API_LIMITS
 from relay_dagster.runs.model import RunRecord
 from relay_dagster.tenants.scopes import DEFAULT_SCOPES, Scope
 from relay_dagster.wiring import Platform

@@ -19,8 +19,8 @@ from benchmarks.api_bench import KEY, api_platform
 from benchmarks.goals import Goal
 from relay_core.config import load_config, parse_document
 from relay_core.samples import sample_config_text, sample_feeds
-from relay_dagster.api.security.sessions import sign_in_token
 from relay_dagster.devstack.processes import API
+from relay_dagster.http.security.sessions import sign_in_token
 
 TENANT = "acme_parts"
 VENDOR = "granite_supply"

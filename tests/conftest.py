@@ -44,8 +44,8 @@ settings.register_profile(
 settings.load_profile("relay")
 
 SLOW = {
-    "api/http/test_config_schema.py": "a document for each rule of a config",
-    "api/http/test_generated_client.py": "a client that is generated",
+    "http/test_config_schema.py": "a document for each rule of a config",
+    "api/test_generated_client.py": "a client that is generated",
     "api/routes/test_audit.py": "every call that changes something",
     "api/routes/test_config_checks.py": "uploads that are read in processes of their own",
     "api/routes/test_feed_links.py": "feeds of whole runs",
@@ -54,7 +54,7 @@ SLOW = {
     "api/routes/test_parts.py": "uploads that are read in processes of their own",
     "api/routes/test_skus.py": "feeds of whole runs",
     "api/routes/test_webhooks.py": "a call for each URL that is refused",
-    "api/security/test_auth.py": "every route, with every kind of key",
+    "http/security/test_auth.py": "every route, with every kind of key",
     "server/test_app.py": "processes of their own",
     "web/settings": "sessions of many pages",
     "web/test_part_pages.py": "sessions of many pages",

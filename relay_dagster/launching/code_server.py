@@ -9,17 +9,20 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from dagster._core.origin import get_python_environment_entry_point
-from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
-from dagster._core.utils import FuturesAwareThreadPoolExecutor
-from dagster._grpc.server import DagsterApiServer, DagsterGrpcServer
-from dagster._utils.log import configure_loggers
-
 from relay_dagster.launching.warm_process import (
     WarmContext,
     can_fork,
     remove_socket_folder,
     start_warm_process,
+)
+from relay_dagster.orchestration.dagster_internals import (
+    DagsterApiServer,
+    DagsterGrpcServer,
+    FuturesAwareThreadPoolExecutor,
+    LoadableTargetOrigin,
+    configure_loggers,
+    get_python_environment_entry_point,
+    start_runs_by,
 )
 
 DEFINITIONS = "relay_dagster.definitions"
@@ -39,8 +42,7 @@ class CodeServer(DagsterApiServer):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         if can_fork():
-            start_method: Any = WarmContext()
-            self._mp_ctx = start_method
+            start_runs_by(self, WarmContext())
             # Without a folder for its socket, each run starts cold and logs the reason.
             with suppress(OSError):
                 start_warm_process()

@@ -3,16 +3,11 @@
 from importlib import import_module
 
 from relay_dagster.loading import loaded_for_good
+from relay_dagster.orchestration.dagster_internals import MODULES_OF_RUNS
 
 _LATE_MODULES = (
     "boto3.s3.inject",
-    "dagster._core.execution.plan.active",
-    "dagster._core.executor.in_process",
-    "dagster._core.storage.noop_compute_log_manager",
-    "dagster._core.storage.sqlite_storage",
-    "dagster._core.workspace.autodiscovery",
-    "dagster._grpc.impl",
-    "dagster._utils.test.definitions",
+    *MODULES_OF_RUNS,
     "encodings.ascii",
     "multiprocessing.synchronize",
     "pyarrow.dataset",

@@ -14,15 +14,18 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import sqlalchemy as sa
-from dagster._core.storage.base_storage import DagsterStorage
-from dagster._core.storage.event_log import SqliteEventLogStorage
-from dagster._core.storage.runs import SqliteRunStorage
-from dagster._core.storage.schedules import SqliteScheduleStorage
-from dagster._core.storage.sqlite import (
+
+from relay_dagster.orchestration.dagster_internals import (
     SQLITE_BUSY_TIMEOUT_SECONDS,
+    DagsterSqliteStorage,
+    DagsterStorage,
+    EventFiles,
+    SqliteEventLogStorage,
+    SqliteRunStorage,
+    SqliteScheduleStorage,
     create_db_conn_string,
+    set_storages,
 )
-from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 
 _MAX_FILES = 16
 """The number of files of events that stay open in a process."""
@@ -99,24 +102,14 @@ class SqliteSchedules(_OneFile, SqliteScheduleStorage):
     _file_name = "schedules"
 
 
-class SqliteEvents(SqliteEventLogStorage):
+class SqliteEvents(EventFiles, SqliteEventLogStorage):
     """Dagster's events in SQLite: a file for each run, and one for all assets."""
 
     def __init__(self, base_dir: str, inst_data: Any = None) -> None:
         self._engines: OrderedDict[str, sa.Engine] = OrderedDict()
         super().__init__(base_dir, inst_data)
 
-    @contextmanager
-    def _connect(self, shard: str) -> Iterator[sa.Connection]:
-        with self._db_lock:
-            engine = self._engine_of(shard)
-            if shard not in self._initialized_dbs:
-                self._initdb(engine)
-                self._initialized_dbs.add(shard)
-            with engine.begin() as connection:
-                yield connection
-
-    def _engine_of(self, shard: str) -> sa.Engine:
+    def engine_of(self, shard: str) -> sa.Engine:
         """Return a file's engine; the file that was used longest ago is closed."""
         engine = self._engines.get(shard)
         if engine is None:
@@ -128,18 +121,14 @@ class SqliteEvents(SqliteEventLogStorage):
             oldest.dispose()
         return engine
 
-    def _initdb(
-        self,
-        engine: sa.Engine,
-        for_index_shard: bool = False,
-    ) -> None:
-        if not _has_tables(engine):
-            super()._initdb(engine, for_index_shard)
+    def has_tables(self, engine: sa.Engine) -> bool:
+        """Return True if Dagster has made the tables of an engine's file."""
+        return _has_tables(engine)
 
     def dispose(self) -> None:
         """Close the connections, and end the threads that watch files."""
         super().dispose()
-        with self._db_lock:
+        with self.files_lock:
             for engine in self._engines.values():
                 engine.dispose()
 
@@ -156,11 +145,12 @@ class SqliteStorage(DagsterSqliteStorage):
         # Dagster's own constructor would open its own storages.
         DagsterStorage.__init__(self)  # type: ignore[arg-type]  # its type is open
         self.base_dir = base_dir
-        self._inst_data = inst_data
-        self._run_storage = SqliteRuns.from_local(f"{base_dir}/history/")
-        self._event_log_storage = SqliteEvents(f"{base_dir}/history/runs/")
-        self._schedule_storage = SqliteSchedules.from_local(
-            f"{base_dir}/schedules",
+        set_storages(
+            self,
+            inst_data,
+            runs=SqliteRuns.from_local(f"{base_dir}/history/"),
+            events=SqliteEvents(f"{base_dir}/history/runs/"),
+            schedules=SqliteSchedules.from_local(f"{base_dir}/schedules"),
         )
 
     @classmethod

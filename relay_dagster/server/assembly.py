@@ -5,14 +5,8 @@ from fastapi import FastAPI
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from relay_core.sandbox import SandboxPool
-from relay_dagster.api.engine_tasks import EngineTasks, TaskSlots
-from relay_dagster.api.http import problems
-from relay_dagster.api.http.connections import server_options
-from relay_dagster.api.http.docs_page import add_docs
-from relay_dagster.api.http.middleware import RequestFrame
-from relay_dagster.api.http.openapi_document import DocumentedApp
-from relay_dagster.api.limits import DEFAULT_API_LIMITS, ApiLimits
-from relay_dagster.api.readiness import ReadinessProbe
+from relay_dagster.api.docs_page import add_docs
+from relay_dagster.api.openapi_document import DocumentedApp
 from relay_dagster.api.routes import (
     api_keys,
     audit,
@@ -35,17 +29,23 @@ from relay_dagster.api.routes import (
     uploads,
     webhooks,
 )
-from relay_dagster.api.security.api_keys import (
+from relay_dagster.aws.clients import SHORT_TIMEOUTS
+from relay_dagster.http import problems
+from relay_dagster.http.connections import server_options
+from relay_dagster.http.engine_tasks import EngineTasks, TaskSlots
+from relay_dagster.http.limits import DEFAULT_API_LIMITS, ApiLimits
+from relay_dagster.http.middleware import RequestFrame
+from relay_dagster.http.readiness import ReadinessProbe
+from relay_dagster.http.security.api_keys import (
     CallerRates,
     Keyring,
     read_admin_keys,
     refuse_unsafe,
 )
-from relay_dagster.api.security.auth import Parts
-from relay_dagster.api.security.links import LinkReaders
-from relay_dagster.api.security.rate_limits import TokenBuckets, WrongKeys
-from relay_dagster.api.security.sessions import Sessions
-from relay_dagster.aws.clients import SHORT_TIMEOUTS
+from relay_dagster.http.security.auth import Parts
+from relay_dagster.http.security.links import LinkReaders
+from relay_dagster.http.security.rate_limits import TokenBuckets, WrongKeys
+from relay_dagster.http.security.sessions import Sessions
 from relay_dagster.logs import event_log, log_libraries
 from relay_dagster.settings import Settings
 from relay_dagster.web import (

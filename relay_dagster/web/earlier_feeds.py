@@ -4,14 +4,14 @@ from collections.abc import Mapping
 
 from fastapi import Response
 
-from relay_dagster.api.http.problems import ProblemError, problem_of
-from relay_dagster.api.routes import statuses, tenants
-from relay_dagster.api.routes.feeds import roll_back_feed
+from relay_dagster.http.problems import ProblemError, problem_of
 from relay_dagster.runs.errors import (
     FeedNotKeptError,
     TenantBusyError,
     TenantClosingError,
 )
+from relay_dagster.services import statuses, tenants
+from relay_dagster.services.feeds import roll_back_feed
 from relay_dagster.web import error_words, frame, visits
 from relay_dagster.web.shop import shop_of
 from relay_dagster.wire.runs import RollbackRequest

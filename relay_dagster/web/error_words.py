@@ -11,7 +11,7 @@ from relay_core.domain.codes import FailureCode
 from relay_core.domain.errors import ConfigFault
 from relay_core.domain.run_faults import VENDOR_ROWS
 from relay_core.publish.report import wording
-from relay_dagster.api.http.problems import ProblemError
+from relay_dagster.http.problems import ProblemError
 
 MAX_REASON = 500
 """The maximum length of a reason."""

@@ -13,10 +13,10 @@ from fastapi.routing import APIRoute
 from starlette.responses import HTMLResponse, RedirectResponse
 
 from relay_core.publish.report.templating import REPORT, pages
-from relay_dagster.api.http import middleware
-from relay_dagster.api.http.problems import ProblemError, report_problem
-from relay_dagster.api.security.rate_limits import is_token
-from relay_dagster.api.security.sessions import is_same_token, sign_in_token
+from relay_dagster.http import middleware
+from relay_dagster.http.problems import ProblemError, report_problem
+from relay_dagster.http.security.rate_limits import is_token
+from relay_dagster.http.security.sessions import is_same_token, sign_in_token
 from relay_dagster.web import error_words, words
 from relay_dagster.web.late_forms import LateForm, late_form_of
 from relay_dagster.web.visits import NotSignedInError, Visit, cookie_of

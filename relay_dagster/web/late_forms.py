@@ -11,10 +11,10 @@ from urllib.parse import quote_plus
 from fastapi import Request
 from starlette.datastructures import QueryParams
 
-from relay_dagster.api.http.middleware import BodyRefusedError
-from relay_dagster.api.http.request_parsing import read_body
-from relay_dagster.api.limits import DEFAULT_API_LIMITS
-from relay_dagster.api.security.sessions import form_token
+from relay_dagster.http.limits import DEFAULT_API_LIMITS
+from relay_dagster.http.middleware import BodyRefusedError
+from relay_dagster.http.request_bodies import read_body
+from relay_dagster.http.security.sessions import form_token
 from relay_dagster.web.visits import fields_to_repeat, session_secret_of
 
 _PAGES_WITH_FORMS = ("/app/tenants/", "/app/runs/")

@@ -5,7 +5,7 @@ from datetime import datetime, tzinfo
 from typing import Any, NamedTuple
 
 from relay_core.config.overrides import EFFECTS
-from relay_dagster.api.routes import overrides
+from relay_dagster.services import overrides
 from relay_dagster.web import visits, words
 
 

@@ -7,9 +7,9 @@ from fastapi import Response
 
 from relay_core.domain.codes import RunStatus, VendorStatus
 from relay_core.domain.input_names import name_of
-from relay_dagster.api.routes import statuses, tenants
-from relay_dagster.api.routes.feeds import get_feed
-from relay_dagster.api.routes.runs import list_runs, submit_run
+from relay_dagster.services import statuses, tenants
+from relay_dagster.services.feeds import live_file
+from relay_dagster.services.runs import list_runs, submit_run
 from relay_dagster.triggers.pulls import REPORTED_FAILURES
 from relay_dagster.web import error_words, frame, visits, words
 from relay_dagster.web.quarantine import count_waiting
@@ -101,7 +101,12 @@ def show_overview(tenant_id: str, visit: visits.Reading) -> Response:
 @routes.get(frame.HOME + "/tenants/{tenant_id}/feed")
 def open_feed(tenant_id: str, visit: visits.Reading) -> Response:
     """Redirect to the live feed, by a link that expires after an hour."""
-    return get_feed(tenant_id, visit)
+    file = live_file(tenant_id, visit.platform)
+    headers = {
+        "Location": visit.platform.objects.presign(file.key),
+        "Cache-Control": "no-store",
+    }
+    return Response(status_code=302, headers=headers)
 
 
 def _waiting_prices(feed: Publication | None, platform: Platform) -> int:

@@ -11,10 +11,10 @@ from relay_core.domain.codes import RunStatus
 from relay_core.domain.records import GuardResult
 from relay_core.publish.report import parts as report_parts
 from relay_core.publish.report import wording
-from relay_dagster.api.http.problems import ProblemError
-from relay_dagster.api.routes import runs as api_runs
-from relay_dagster.api.routes.feeds import release_run
-from relay_dagster.api.routes.overrides import accept_skus
+from relay_dagster.http.problems import ProblemError
+from relay_dagster.services import runs as api_runs
+from relay_dagster.services.feeds import release_run
+from relay_dagster.services.overrides import accept_skus
 from relay_dagster.web import error_words, frame, visits, words
 from relay_dagster.web.channels import channel_tables
 from relay_dagster.web.overview import run_path

@@ -3,8 +3,8 @@
 from datetime import UTC, tzinfo
 from typing import NamedTuple
 
-from relay_dagster.api.routes import tenants
 from relay_dagster.aws.dynamodb.tenant_store import StoredConfig
+from relay_dagster.services import tenants
 from relay_dagster.web.visits import Visit
 from relay_dagster.wiring import Platform
 

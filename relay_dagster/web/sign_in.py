@@ -3,19 +3,19 @@
 from fastapi import Request, Response
 
 from relay_core.publish.report import wording
-from relay_dagster.api.http import middleware
-from relay_dagster.api.http.problems import ProblemError
-from relay_dagster.api.routes import tenants
-from relay_dagster.api.security.api_keys import Caller, KeyExpiredError
-from relay_dagster.api.security.auth import (
+from relay_dagster.aws.dynamodb.api_key_store import SessionEnd
+from relay_dagster.http import middleware
+from relay_dagster.http.problems import ProblemError
+from relay_dagster.http.security.api_keys import Caller, KeyExpiredError
+from relay_dagster.http.security.auth import (
     Parts,
     PartsDep,
     begin_request,
     origin_of,
 )
-from relay_dagster.api.security.sessions import SESSION_LIFE, form_token
-from relay_dagster.aws.dynamodb.api_key_store import SessionEnd
+from relay_dagster.http.security.sessions import SESSION_LIFE, form_token
 from relay_dagster.logs import event_log
+from relay_dagster.services import tenants
 from relay_dagster.tenants.scopes import Scope
 from relay_dagster.web import frame, visits
 from relay_dagster.web.error_words import FieldError

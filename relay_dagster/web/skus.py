@@ -12,11 +12,11 @@ from starlette.datastructures import QueryParams
 
 from relay_core.config import Override, TenantConfig
 from relay_core.domain.errors import RelayError, SkuNotFoundError
-from relay_dagster.api.http.problems import ProblemError, problem_of
-from relay_dagster.api.routes import overrides, tenants
-from relay_dagster.api.routes.skus import explain_sku
-from relay_dagster.api.routes.statuses import get_status
+from relay_dagster.http.problems import ProblemError, problem_of
 from relay_dagster.runs.ports import utc_now
+from relay_dagster.services import overrides, tenants
+from relay_dagster.services.explanations import explain_sku
+from relay_dagster.services.statuses import get_status
 from relay_dagster.web import error_words, frame, visits, words
 from relay_dagster.web.override_list import overrides_of
 from relay_dagster.web.shop import shop_of

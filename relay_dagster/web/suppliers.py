@@ -14,12 +14,12 @@ from relay_core.config.inputs.tenant_inputs import Input, inputs_of
 from relay_core.config.parser import ParserConfig
 from relay_core.domain.codes import FailureCode
 from relay_core.onboarding.findings import NO_AMOUNTS
-from relay_dagster.api.http.problems import ProblemError, unavailable
-from relay_dagster.api.routes import tenants
-from relay_dagster.api.routes.config_checks import check_document
-from relay_dagster.api.security.auth import Parts, PartsDep, link_of
 from relay_dagster.aws.dynamodb.link_store import Link, LinkKind
 from relay_dagster.aws.dynamodb.tenant_store import StoredConfig
+from relay_dagster.http.problems import ProblemError, unavailable
+from relay_dagster.http.security.auth import Parts, PartsDep, link_of
+from relay_dagster.services import tenants
+from relay_dagster.services.config_checks import check_document
 from relay_dagster.web import error_words, frame, uploads, words
 from relay_dagster.web.shop import Shop, shop_of
 from relay_dagster.wire.config_checks import HeadReading, VendorCheck

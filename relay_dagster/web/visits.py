@@ -14,11 +14,11 @@ from pydantic import ValidationError
 from starlette.datastructures import QueryParams
 
 from relay_core.domain.destination import is_loopback
-from relay_dagster.api.http import middleware, request_parsing
-from relay_dagster.api.http.problems import ProblemError
-from relay_dagster.api.limits import DEFAULT_API_LIMITS
-from relay_dagster.api.security import auth
-from relay_dagster.api.security.sessions import form_token, is_same_token
+from relay_dagster.http import middleware, request_bodies
+from relay_dagster.http.limits import DEFAULT_API_LIMITS
+from relay_dagster.http.problems import ProblemError
+from relay_dagster.http.security import auth
+from relay_dagster.http.security.sessions import form_token, is_same_token
 from relay_dagster.settings import Settings
 from relay_dagster.tenants.scopes import Scope
 from relay_dagster.web.error_words import FieldError
@@ -165,7 +165,7 @@ async def _body_of_form(request: Request, max_bytes: int) -> bytes:
         BodyRefusedError: The form has too many bytes or fields (413), or did not arrive
             in time.
     """
-    body = await request_parsing.read_body(request, max_bytes)
+    body = await request_bodies.read_body(request, max_bytes)
     max_fields = DEFAULT_API_LIMITS.form_fields
     if body.count(b"&") >= max_fields:
         detail = f"a form has at most {max_fields:,} fields"
@@ -247,4 +247,4 @@ def request_of(model: type[_Body], fields: Mapping[str, Any]) -> _Body:
     try:
         return model.model_validate(fields)
     except ValidationError as error:
-        raise request_parsing.invalid_body(error) from error
+        raise request_bodies.invalid_body(error) from error

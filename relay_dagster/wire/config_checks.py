@@ -1,4 +1,4 @@
-"""The response of `config:check`, which ``api/routes/config_checks.py`` makes."""
+"""The response of `config:check`, which ``services/config_checks.py`` makes."""
 
 from collections.abc import Mapping
 from datetime import datetime

@@ -21,8 +21,8 @@ from relay_core.domain.codes import Stage
 from relay_core.domain.records import VendorResult
 from relay_core.merge.row_counts import RowCounts
 from relay_core.publish.keys import ArtifactKeys
-from relay_dagster.api.http.error_codes import CODES
 from relay_dagster.aws.dynamodb.api_key_store import BrowserSession
+from relay_dagster.http.error_codes import CODES
 from relay_dagster.runs.model import NewRun
 from relay_dagster.tenants.audit import Action
 from support.api_world import ADMIN, ApiWorld

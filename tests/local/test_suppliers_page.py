@@ -107,7 +107,7 @@ def test_two_files_of_a_supplier_become_the_feed_below_them(
     bench.write("prices.csv", prices.encode())
     bench.write("stock.csv", stock.encode())
     bench.write("tenant.yaml", document(TWO_FILES))
-    (command,) = re.findall(r"    python scripts/local_run.py (.*)", text)
+    (command,) = re.findall(r"    relay local (.*)", text)
     monkeypatch.chdir(tmp_path)
     assert main(command.split()) == 0
     feed = (tmp_path / "out" / "outputs" / "merged_inventory.csv").read_text()

@@ -45,12 +45,8 @@ NOT_FOR_THE_API = {
     *("execution", "intake", "maintenance", "orchestration"),
     *("transfers", "work"),
 }
-# Dagster has no public base for a code server or for a storage in SQLite. If it changes what they
-# use, `tests/launching` and `tests/orchestration/test_sqlite_storage.py` fail.
-MAY_BE_PRIVATE = {
-    "relay_dagster.launching.code_server",
-    "relay_dagster.orchestration.sqlite_storage",
-}
+# The places whose modules the process of the API and the pages loads.
+SERVING = ("http", "services", "api", "web", "server")
 # Folders that decide what becomes of records: rules, and the ledger that applies them.
 DECIDING = ("tenants", "runs", "feeds", "webhooks", "triggers", "ledger")
 MAX_MODULES = 20
@@ -250,9 +246,20 @@ def test_boto3_lives_in_the_aws_folder_alone() -> None:
 def test_the_api_answers_from_the_record_and_asks_nobody_who_executes() -> None:
     asked = {
         module.name: places_imported(module) & NOT_FOR_THE_API
-        for module in of_place("api")
+        for module in of_place(*SERVING)
     }
     assert {name: places for name, places in asked.items() if places} == {}
+
+
+def test_the_api_and_the_pages_meet_in_the_services_alone() -> None:
+    """Neither calls the other's routes; what both need is a service, which knows no HTTP."""
+    assert [
+        f"{module.name} imports from {place}"
+        for module in of_place("api", "web")
+        for place in places_imported(module) & {"api", "web"}
+    ] == []
+    web_frameworks = {"fastapi", "starlette"}
+    assert imports_of(of_place("services"), web_frameworks) == []
 
 
 def test_only_the_command_line_starts_the_development_stack() -> None:
@@ -304,15 +311,6 @@ def test_assets_know_no_sensors_or_api() -> None:
     ] == []
 
 
-def test_private_dagster_modules_are_not_imported() -> None:
-    assert [
-        f"{module.name} imports {name}"
-        for module in modules("relay_dagster")
-        for name in module.imports
-        if name.startswith("dagster._") and module.name not in MAY_BE_PRIVATE
-    ] == []
-
-
 def test_a_module_that_defines_things_for_dagster_keeps_its_annotations_real() -> (
     None
 ):
@@ -346,11 +344,11 @@ def _last_name(node: ast.expr) -> str:
 
 def test_the_api_imports_no_dagster_side() -> None:
     heavy = {"dagster", "dagster_aws", "pandas", "pyarrow", "pandera", "numpy"}
-    assert imports_of(of_place("api"), heavy) == []
+    assert imports_of(of_place(*SERVING), heavy) == []
 
 
 def test_the_api_process_loads_neither_dagster_nor_the_frames() -> None:
-    names = [module.name for module in of_place("api")]
+    names = [module.name for module in of_place(*SERVING)]
     program = (
         "import importlib, sys\n"
         f"for name in {names}: importlib.import_module(name)\n"

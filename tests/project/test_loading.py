@@ -35,7 +35,7 @@ import json
 from pathlib import Path
 from relay_core.config import load_config
 from relay_core.onboarding.feed_sample import FeedSample
-from relay_dagster.api import engine_tasks
+from relay_dagster.http import engine_tasks
 config = load_config(json.loads(Path(sys.argv[1].partition('=')[2]).read_bytes()))
 content = Path(sys.argv[2].rpartition('=')[2]).read_bytes()
 sample = FeedSample(content, is_whole=True)

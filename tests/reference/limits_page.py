@@ -22,7 +22,7 @@ from relay_core.domain.limits import (  # noqa: E402
     MAX_QUOTED,
     MEANINGS,
 )
-from relay_dagster.api.limits import DEFAULT_API_LIMITS  # noqa: E402
+from relay_dagster.http.limits import DEFAULT_API_LIMITS  # noqa: E402
 from relay_dagster.settings import LimitSettings, Settings  # noqa: E402
 
 PAGE = ROOT / "docs" / "LIMITS.md"

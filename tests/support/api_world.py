@@ -18,10 +18,10 @@ from httpx import Response
 from relay_core.domain.codes import Stage
 from relay_core.domain.records import RunFailure, VendorResult
 from relay_core.sandbox import SandboxPool
-from relay_dagster.api.engine_tasks import EngineTasks, TaskSlots
-from relay_dagster.api.http.connections import server_options
-from relay_dagster.api.limits import DEFAULT_API_LIMITS, ApiLimits
 from relay_dagster.aws.job_queue import Message
+from relay_dagster.http.connections import server_options
+from relay_dagster.http.engine_tasks import EngineTasks, TaskSlots
+from relay_dagster.http.limits import DEFAULT_API_LIMITS, ApiLimits
 from relay_dagster.runs.model import Outcome, RunRecord
 from relay_dagster.server.app import create_app
 from relay_dagster.server.assembly import ENGINE_MODULES

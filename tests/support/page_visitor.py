@@ -8,7 +8,7 @@ from typing import Any
 from fastapi.testclient import TestClient
 from httpx import Response
 
-from relay_dagster.api.security.sessions import sign_in_token
+from relay_dagster.http.security.sessions import sign_in_token
 from support.api_world import TENANT, ApiWorld
 from support.html_page import Element, read_page
 

@@ -60,8 +60,10 @@ ORDER: dict[str, tuple[tuple[str, ...], ...]] = {
         ("intake",),
         ("maintenance",),
         ("orchestration",),
-        ("api",),
-        ("web",),
+        ("http",),
+        ("services",),
+        # Neither knows the other: a floor's places do not import one another.
+        ("api", "web"),
         ("server",),
         ("client",),
         ("replay",),

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from relay_dagster.api.limits import ApiLimits
-from relay_dagster.api.security.api_keys import CallerRates
-from relay_dagster.api.security.sessions import SESSION_LIFE, Sessions
 from relay_dagster.aws.tenant_data import TenantData
+from relay_dagster.http.limits import ApiLimits
+from relay_dagster.http.security.api_keys import CallerRates
+from relay_dagster.http.security.sessions import SESSION_LIFE, Sessions
 from relay_dagster.runs.ports import utc_now
 from support.api_world import ADMIN, NOBODY_S_RUN, TENANT, ApiWorld
 from support.builders import vendor_document

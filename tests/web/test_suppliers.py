@@ -13,9 +13,9 @@ import pytest
 from httpx import Response
 
 from relay_core.publish.report import wording
-from relay_dagster.api.engine_tasks import EngineTasks, TaskSlots
-from relay_dagster.api.limits import ApiLimits
-from relay_dagster.api.security.api_keys import CallerRates
+from relay_dagster.http.engine_tasks import EngineTasks, TaskSlots
+from relay_dagster.http.limits import ApiLimits
+from relay_dagster.http.security.api_keys import CallerRates
 from relay_dagster.runs.ports import utc_now
 from support.api_world import (
     SANDBOXES,

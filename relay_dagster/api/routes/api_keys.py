@@ -3,22 +3,19 @@
 A key that creates keys cannot grant more than it has. Admins can grant every scope.
 """
 
-from functools import partial
 from typing import Annotated
 
 from fastapi import Path, Query, Response
 
-from relay_core.domain.errors import ConfigFault
-from relay_dagster.api.http import request_parsing
-from relay_dagster.api.http.error_codes import responds_with
-from relay_dagster.api.http.problems import ProblemError, invalid_request
-from relay_dagster.api.http.request_parsing import Limit, TenantId
-from relay_dagster.api.routes.tenants import require_tenant
-from relay_dagster.api.security.api_keys import Caller
-from relay_dagster.api.security.auth import MayMakeKeys, MayRead, require_scopes
+from relay_dagster.api import request_parsing
+from relay_dagster.api.documented_responses import responds_with
+from relay_dagster.api.request_parsing import Limit, TenantId
+from relay_dagster.http.security.auth import (
+    MayMakeKeys,
+    MayRead,
+)
 from relay_dagster.logs import event_log
-from relay_dagster.runs.job_message import is_id
-from relay_dagster.runs.ports import utc_now
+from relay_dagster.services import api_keys
 from relay_dagster.wire import access as wire
 
 routes = request_parsing.router("api keys")
@@ -45,36 +42,8 @@ def create_api_key(
     its own scopes only, and they expire no later than it does. A tenant can have 50
     keys, including expired keys.
     """
-    require_scopes(call.caller, body.scopes)
-    problem = _expiry_problem(body, call.caller)
-    if problem is not None:
-        raise invalid_request([ConfigFault("expires_at", problem)])
-    require_tenant(call.platform, tenant_id)
-    key_id, key = call.parts.keyring.issue(
-        tenant_id, body, call.caller, call.origin
-    )
-    _log.info(
-        "api_key_created",
-        tenant_id=tenant_id,
-        key_id=key_id,
-        scopes=body.scopes,
-    )
     response.headers["Cache-Control"] = "no-store"
-    return wire.NewTenantKey(key_id=key_id, api_key=key)
-
-
-def _expiry_problem(body: wire.KeyRequest, caller: Caller) -> str | None:
-    """Return why a new key cannot expire when the request says, or None if it can."""
-    expires_at = body.expires_at
-    if expires_at is not None and expires_at <= utc_now():
-        return "is in the past; choose a later time"
-    latest = caller.expires_at
-    if latest is not None and (expires_at is None or expires_at > latest):
-        return (
-            f"must be {latest.isoformat()} at the latest, "
-            "when the key that asks expires"
-        )
-    return None
+    return api_keys.create_api_key(tenant_id, call, body)
 
 
 @routes.get("/v1/tenants/{tenant_id}/api-keys")
@@ -91,14 +60,7 @@ def list_api_keys(
     Each entry has the key's scopes, its expiry and its last use. A key that was created
     or deleted a moment ago may not be reflected yet.
     """
-    require_tenant(call.platform, tenant_id)
-    keys, next_cursor = call.platform.api_keys.of_tenant(
-        tenant_id, limit=limit, after=cursor
-    )
-    return wire.KeyList(
-        api_keys=[wire.ListedKey.of(key) for key in keys],
-        next_cursor=next_cursor,
-    )
+    return api_keys.list_api_keys(tenant_id, call, limit, cursor)
 
 
 @routes.delete("/v1/tenants/{tenant_id}/api-keys/{key_id}", status_code=204)
@@ -119,17 +81,4 @@ def delete_api_key(
 
     A key cannot delete a key that has a scope which it lacks.
     """
-    revoked_ids: list[str] = []
-    if is_id(tenant_id) and is_id(key_id):
-        revoked_ids = call.parts.keyring.revoke(
-            tenant_id,
-            key_id,
-            call.origin,
-            judge=partial(require_scopes, call.caller),
-            with_made=with_made,
-        )
-    if not revoked_ids:
-        message = f"tenant {tenant_id} has no key {key_id}; check the key id"
-        raise ProblemError("API_KEY_NOT_FOUND", message)
-    for revoked_id in revoked_ids:
-        _log.info("api_key_deleted", tenant_id=tenant_id, key_id=revoked_id)
+    api_keys.delete_api_key(tenant_id, key_id, call, with_made=with_made)

@@ -4,10 +4,10 @@ from typing import Annotated
 
 from fastapi import Query
 
-from relay_dagster.api.http import request_parsing
-from relay_dagster.api.http.error_codes import responds_with
-from relay_dagster.api.limits import DEFAULT_API_LIMITS
-from relay_dagster.api.security.auth import MayRead
+from relay_dagster.api import request_parsing
+from relay_dagster.api.documented_responses import responds_with
+from relay_dagster.http.limits import DEFAULT_API_LIMITS
+from relay_dagster.http.security.auth import MayRead
 from relay_dagster.tenants import audit
 from relay_dagster.wire import access as wire
 

@@ -9,13 +9,13 @@ from typing import Annotated
 from fastapi import Query, Response
 
 from relay_core.domain.errors import ConfigFault
-from relay_dagster.api.http.error_codes import responds_with
-from relay_dagster.api.http.problems import ProblemError, invalid_request
-from relay_dagster.api.http.request_parsing import TenantId, router
-from relay_dagster.api.routes.tenants import require_id
-from relay_dagster.api.security.auth import Admin
+from relay_dagster.api.documented_responses import responds_with
+from relay_dagster.api.request_parsing import TenantId, router
+from relay_dagster.http.problems import ProblemError, invalid_request
+from relay_dagster.http.security.auth import Admin
 from relay_dagster.logs import event_log
 from relay_dagster.runs.job_message import is_id
+from relay_dagster.services.tenants import require_id
 from relay_dagster.tenants.deletion import TenantState
 from relay_dagster.wire import tenants as wire
 

@@ -4,10 +4,10 @@ No key is needed, so the responses are brief. A load balancer calls the first ro
 operator the second.
 """
 
-from relay_dagster.api.http.error_codes import problem_responses
-from relay_dagster.api.http.problems import unavailable
-from relay_dagster.api.http.request_parsing import router
-from relay_dagster.api.security.auth import PartsDep
+from relay_dagster.api.documented_responses import problem_responses
+from relay_dagster.api.request_parsing import router
+from relay_dagster.http.problems import unavailable
+from relay_dagster.http.security.auth import PartsDep
 from relay_dagster.wire.base import Health, Readiness
 
 routes = router("health")

@@ -7,12 +7,12 @@ or a redirect.
 from fastapi import Request, Response
 from starlette.responses import StreamingResponse
 
-from relay_dagster.api.http import middleware, problems
-from relay_dagster.api.http.file_version import FileVersion, NotSatisfiableError
-from relay_dagster.api.routes.feeds import lacking_channel
-from relay_dagster.api.security.auth import Parts, PartsDep, link_of
+from relay_dagster.api.file_version import FileVersion, NotSatisfiableError
 from relay_dagster.aws.dynamodb.link_store import Link, LinkKind
 from relay_dagster.feeds.pointer import FeedPointer, copy_name, file_of
+from relay_dagster.http import middleware, problems
+from relay_dagster.http.security.auth import Parts, PartsDep, link_of
+from relay_dagster.services.feeds import lacking_channel
 
 
 def read_linked_feed(token: str, request: Request, parts: PartsDep) -> Response:

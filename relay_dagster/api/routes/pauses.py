@@ -5,10 +5,10 @@ from typing import Annotated
 from fastapi import Query
 
 from relay_core.domain.errors import ConfigFault
-from relay_dagster.api.http import request_parsing
-from relay_dagster.api.http.error_codes import responds_with
-from relay_dagster.api.http.problems import invalid_request
-from relay_dagster.api.security.auth import Admin
+from relay_dagster.api import request_parsing
+from relay_dagster.api.documented_responses import responds_with
+from relay_dagster.http.problems import invalid_request
+from relay_dagster.http.security.auth import Admin
 from relay_dagster.logs import event_log
 from relay_dagster.runs.job_message import ID_PATTERN
 from relay_dagster.wire import tenants as wire

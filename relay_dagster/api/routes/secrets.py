@@ -7,18 +7,16 @@ from typing import Annotated
 
 from fastapi import Path, Response
 
-from relay_dagster.api.http.error_codes import responds_with
-from relay_dagster.api.http.problems import ProblemError
-from relay_dagster.api.http.request_parsing import (
+from relay_dagster.api.documented_responses import responds_with
+from relay_dagster.api.request_parsing import (
     TenantId,
     request_body,
     router,
 )
-from relay_dagster.api.routes.tenants import require_tenant
-from relay_dagster.api.security.auth import MayConfigure, MayRead
-from relay_dagster.aws.secrets import SecretValue
+from relay_dagster.http.security.auth import MayConfigure, MayRead
 from relay_dagster.logs import event_log
-from relay_dagster.runs.job_message import ID_PATTERN, is_id
+from relay_dagster.runs.job_message import ID_PATTERN
+from relay_dagster.services import secrets
 from relay_dagster.wire import access as wire
 
 routes = router("tenants")
@@ -40,21 +38,14 @@ def put_secret(
     body: Annotated[wire.SecretRequest, request_body(wire.SecretRequest)],
 ) -> Response:
     """Store a secret for one host, or replace the secret of that name."""
-    require_tenant(call.platform, tenant_id)
-    secret = SecretValue(body.value.get_secret_value(), body.host)
-    call.platform.secrets.put(tenant_id, name, secret, call.origin)
-    _log.info("secret_put", tenant_id=tenant_id, name=name, host=body.host)
+    secrets.put_secret(tenant_id, name, call, body)
     return Response(status_code=204)
 
 
 @routes.get("/v1/tenants/{tenant_id}/secrets")
 def list_secrets(tenant_id: TenantId, call: MayRead) -> wire.SecretList:
     """List a tenant's secrets, sorted by name. Their values are never returned."""
-    require_tenant(call.platform, tenant_id)
-    secrets = call.platform.secrets.of_tenant(tenant_id)
-    return wire.SecretList(
-        secrets=[wire.ListedSecret.of(secret) for secret in secrets]
-    )
+    return secrets.list_secrets(tenant_id, call)
 
 
 @routes.delete("/v1/tenants/{tenant_id}/secrets/{name}", status_code=204)
@@ -65,10 +56,4 @@ def delete_secret(
     call: MayConfigure,
 ) -> None:
     """Delete a secret. This cannot be undone."""
-    is_deleted = False
-    if is_id(name):
-        is_deleted = call.platform.secrets.remove(tenant_id, name, call.origin)
-    if not is_deleted:
-        message = f"tenant {tenant_id} has no secret {name}; check the name"
-        raise ProblemError("SECRET_NOT_FOUND", message)
-    _log.info("secret_deleted", tenant_id=tenant_id, name=name)
+    secrets.delete_secret(tenant_id, name, call)

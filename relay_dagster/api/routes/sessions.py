@@ -4,16 +4,16 @@ from typing import Annotated
 
 from fastapi import Path
 
-from relay_dagster.api.http import request_parsing
-from relay_dagster.api.http.error_codes import responds_with
-from relay_dagster.api.http.problems import ProblemError
-from relay_dagster.api.http.request_parsing import Limit, TenantId
-from relay_dagster.api.routes.tenants import require_tenant
-from relay_dagster.api.security.auth import MayMakeKeys
+from relay_dagster.api import request_parsing
+from relay_dagster.api.documented_responses import responds_with
+from relay_dagster.api.request_parsing import Limit, TenantId
 from relay_dagster.aws.dynamodb.api_key_store import BrowserSession, SessionEnd
 from relay_dagster.aws.dynamodb.codec import by_time
 from relay_dagster.aws.dynamodb.cursors import page_by_time
+from relay_dagster.http.problems import ProblemError
+from relay_dagster.http.security.auth import MayMakeKeys
 from relay_dagster.logs import event_log
+from relay_dagster.services.tenants import require_tenant
 from relay_dagster.wire import access as wire
 
 routes = request_parsing.router("api keys")

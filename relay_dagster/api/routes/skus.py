@@ -4,14 +4,11 @@ from typing import Annotated
 
 from fastapi import Query
 
-from relay_core import sandbox
-from relay_core.config import PricingConfig
-from relay_core.domain import errors
-from relay_dagster.api.http import problems, request_parsing
-from relay_dagster.api.http.error_codes import responds_with
-from relay_dagster.api.http.request_parsing import RunId
-from relay_dagster.api.routes.runs import find_run
-from relay_dagster.api.security.auth import Call, MayRead
+from relay_dagster.api import request_parsing
+from relay_dagster.api.documented_responses import responds_with
+from relay_dagster.api.request_parsing import RunId
+from relay_dagster.http.security.auth import MayRead
+from relay_dagster.services import explanations
 from relay_dagster.wire import skus as wire
 
 routes = request_parsing.router("skus")
@@ -40,39 +37,4 @@ def explain_sku(
 
     The run must have published its feed, or put it on hold.
     """
-    return explain_priced(run_id, call, sku)
-
-
-def explain_priced(
-    run_id: str, call: Call, sku: str, pricing: PricingConfig | None = None
-) -> wire.Explanation:
-    """Return the explanation of a SKU of a run.
-
-    With ``pricing``, the offers are priced by it and not by the run's config.
-
-    Raises:
-        RelayError: The run has no feed, or no such SKU.
-        ProblemError: Other SKUs are being explained (503), or the SKU has too many rows
-            (422).
-    """
-    record = find_run(run_id, call)
-    # A run that was held and then discarded still has its hold.
-    if record.published_at is None and record.hold is None:
-        raise errors.RunNotMergedError(
-            f"run {run_id} is {record.status}, and its feed is neither published nor on "
-            "hold; choose a run of all vendors with a feed"
-        )
-    try:
-        document = call.parts.tasks.explain(
-            call.platform.objects, record.keys, sku, pricing
-        )
-        return wire.Explanation(**document)
-    except sandbox.BusyError as error:
-        reason = "other SKUs are being explained"
-        raise problems.unavailable("EXPLANATIONS_BUSY", reason) from error
-    except (sandbox.TaskTooSlowError, sandbox.TaskOutOfMemoryError) as error:
-        message = "has too many rows to explain; read them in normalized.csv and errors.json"
-        fault = errors.ConfigFault("sku", message)
-        raise problems.ProblemError(
-            "EXPLAIN_TOO_SLOW", str(fault), errors=[fault]
-        ) from error
+    return explanations.explain_sku(run_id, call, sku)

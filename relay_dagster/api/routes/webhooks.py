@@ -7,27 +7,19 @@ resolves to, at every attempt. A secret appears only in the response that create
 """
 
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 
 from fastapi import Response
 
-from relay_core.domain.destination import UnfitUrlError, judge_url
-from relay_core.domain.errors import ConfigFault
-from relay_dagster.api.http import request_parsing
-from relay_dagster.api.http.error_codes import responds_with
-from relay_dagster.api.http.problems import invalid_request
-from relay_dagster.api.http.request_parsing import TenantId, WebhookId
-from relay_dagster.api.routes.tenants import require_tenant
-from relay_dagster.api.security.api_keys import Caller
-from relay_dagster.api.security.auth import MayConfigure, MayRead
+from relay_dagster.api import request_parsing
+from relay_dagster.api.documented_responses import responds_with
+from relay_dagster.api.request_parsing import TenantId, WebhookId
+from relay_dagster.http.security.auth import MayConfigure, MayRead
 from relay_dagster.logs import event_log
-from relay_dagster.runs.job_message import is_id
 from relay_dagster.runs.ports import utc_now
+from relay_dagster.services import webhooks
 from relay_dagster.tenants.audit import Action
-from relay_dagster.tenants.scopes import Scope
-from relay_dagster.webhooks import changes, model, run_events
+from relay_dagster.webhooks import changes, model
 from relay_dagster.wire import webhooks as wire
-from relay_dagster.wiring import Platform
 
 routes = request_parsing.router("webhooks")
 _log = event_log()
@@ -55,33 +47,12 @@ def create_webhook(
     The response is the only place where the webhook's secret appears. A tenant can have
     10 webhooks.
     """
-    receiver = _receiver_of(body.url, call.platform)
-    require_tenant(call.platform, tenant_id)
-    now = utc_now()
-    webhook = model.Webhook(
-        webhook_id=model.new_webhook_id(),
-        tenant_id=tenant_id,
-        url=body.url,
-        events=tuple(body.events),
-        description=body.description,
-        secret=model.new_secret(),
-        created_at=now,
-        created_by=call.caller.id,
-    )
-    webhook_id = webhook.webhook_id
-    details = {"receiver": receiver, "events": body.events}
-    entry = call.origin.entry(
-        Action.WEBHOOK_CREATED, tenant_id, webhook_id, now, **details
-    )
-    call.platform.webhooks.change(tenant_id, changes.added(webhook), entry)
-    _log.info(
-        "webhook_created", tenant_id=tenant_id, webhook_id=webhook_id, **details
-    )
+    webhook = webhooks.create_webhook(tenant_id, call, body)
     response.headers["Cache-Control"] = "no-store"
     response.headers["Location"] = (
-        f"/v1/tenants/{tenant_id}/webhooks/{webhook_id}"
+        f"/v1/tenants/{tenant_id}/webhooks/{webhook.webhook_id}"
     )
-    return wire.NewWebhook.of(webhook)
+    return webhook
 
 
 @routes.get(_WEBHOOKS)
@@ -91,11 +62,7 @@ def list_webhooks(tenant_id: TenantId, call: MayRead) -> wire.WebhookList:
     For a key without the scope `config`, URLs have no path and no query, because these
     may be secret.
     """
-    require_tenant(call.platform, tenant_id)
-    webhooks = call.platform.webhooks.of_tenant(tenant_id)
-    return wire.WebhookList(
-        webhooks=[_list_entry(webhook, call.caller) for webhook in webhooks]
-    )
+    return webhooks.list_webhooks(tenant_id, call)
 
 
 @routes.get(_WEBHOOK)
@@ -107,22 +74,8 @@ def get_webhook(
     For a key without the scope `config`, the URL has no path and no query, because
     these may be secret.
     """
-    webhook = find_webhook(call.platform, tenant_id, webhook_id)
-    return _list_entry(webhook, call.caller)
-
-
-def find_webhook(
-    platform: Platform, tenant_id: str, webhook_id: str
-) -> model.Webhook:
-    """Return one of a tenant's webhooks.
-
-    Raises:
-        UnknownWebhookError: The tenant has no such webhook.
-    """
-    webhooks = (
-        platform.webhooks.of_tenant(tenant_id) if is_id(tenant_id) else ()
-    )
-    return changes.find(webhooks, tenant_id, webhook_id)
+    webhook = webhooks.find_webhook(call.platform, tenant_id, webhook_id)
+    return webhooks.list_entry(webhook, call.caller)
 
 
 @routes.patch(_WEBHOOK)
@@ -145,8 +98,8 @@ def update_webhook(
         if name in changed_fields:
             details[name] = changed_fields[name]
     if "url" in changed_fields:
-        details["receiver"] = _receiver_of(body.url, call.platform)
-    find_webhook(call.platform, tenant_id, webhook_id)
+        details["receiver"] = webhooks.receiver_of(body.url, call.platform)
+    webhooks.find_webhook(call.platform, tenant_id, webhook_id)
     now = utc_now()
     entry = call.origin.entry(
         Action.WEBHOOK_CHANGED, tenant_id, webhook_id, now, **details
@@ -154,11 +107,13 @@ def update_webhook(
     rule = changes.edited(
         tenant_id, webhook_id, changes.updated(now, **changed_fields)
     )
-    webhooks = call.platform.webhooks.change(tenant_id, rule, entry)
+    changed_webhooks = call.platform.webhooks.change(tenant_id, rule, entry)
     _log.info(
         "webhook_changed", tenant_id=tenant_id, webhook_id=webhook_id, **details
     )
-    return wire.ListedWebhook.of(changes.find(webhooks, tenant_id, webhook_id))
+    return wire.ListedWebhook.of(
+        changes.find(changed_webhooks, tenant_id, webhook_id)
+    )
 
 
 @routes.delete(_WEBHOOK, status_code=204)
@@ -166,18 +121,7 @@ def delete_webhook(
     tenant_id: TenantId, webhook_id: WebhookId, call: MayConfigure
 ) -> None:
     """Delete a webhook. Events that were not delivered yet are not sent to it."""
-    webhook = find_webhook(call.platform, tenant_id, webhook_id)
-    receiver = judge_url(webhook.url, allow_loopback=True).receiver
-    entry = call.origin.entry(
-        Action.WEBHOOK_DELETED,
-        tenant_id,
-        webhook_id,
-        utc_now(),
-        receiver=receiver,
-    )
-    rule = changes.removed(tenant_id, webhook_id)
-    call.platform.webhooks.change(tenant_id, rule, entry)
-    _log.info("webhook_deleted", tenant_id=tenant_id, webhook_id=webhook_id)
+    webhooks.delete_webhook(tenant_id, webhook_id, call)
 
 
 @routes.post(_WEBHOOK + "/secret:rotate")
@@ -194,7 +138,7 @@ def rotate_webhook_secret(
     are signed with the previous secret as well. If you rotate the secret twice within
     24 hours, the oldest of the three secrets stops being used.
     """
-    find_webhook(call.platform, tenant_id, webhook_id)
+    webhooks.find_webhook(call.platform, tenant_id, webhook_id)
     now = utc_now()
     secret = model.new_secret()
     changed = ["secret"]
@@ -227,19 +171,7 @@ def send_test_delivery(
     It is signed and retried like any other event. A tenant can send 10 test events a
     minute.
     """
-    webhook = find_webhook(call.platform, tenant_id, webhook_id)
-    if not webhook.enabled:
-        raise changes.WebhookDisabledError(webhook_id)
-    call.parts.webhook_tests.take(tenant_id)
-    event = run_events.trial_event(tenant_id, webhook_id, utc_now())
-    call.platform.webhooks.add_event(event)
-    _log.info(
-        "webhook_test_asked",
-        tenant_id=tenant_id,
-        webhook_id=webhook_id,
-        delivery_id=event.event_id,
-    )
-    return wire.TrialDelivery(delivery_id=event.event_id)
+    return webhooks.send_test_delivery(tenant_id, webhook_id, call)
 
 
 @routes.get(_WEBHOOK + "/deliveries")
@@ -258,7 +190,7 @@ def list_deliveries(
     for 30 days. A page may have fewer attempts than `limit`; as long as `next_cursor`
     is set, there may be more.
     """
-    find_webhook(call.platform, tenant_id, webhook_id)
+    webhooks.find_webhook(call.platform, tenant_id, webhook_id)
     page = call.platform.webhooks.tries_of(
         tenant_id, webhook_id, limit=limit, cursor=cursor
     )
@@ -275,23 +207,3 @@ def list_deliveries(
     return wire.DeliveryList(
         deliveries=deliveries, next_cursor=page.next_cursor
     )
-
-
-def _list_entry(webhook: model.Webhook, caller: Caller) -> wire.ListedWebhook:
-    if Scope.CONFIG in caller.scopes:
-        return wire.ListedWebhook.of(webhook)
-    url = urlsplit(webhook.url)
-    return wire.ListedWebhook.of(webhook, url=f"{url.scheme}://{url.netloc}")
-
-
-def _receiver_of(url: str, platform: Platform) -> str:
-    """Return the host and port of a webhook's URL, whose path may be secret.
-
-    Raises:
-        ProblemError: Nothing may be sent to the URL (422).
-    """
-    allow_loopback = platform.settings.webhook_allow_loopback
-    try:
-        return judge_url(url, allow_loopback=allow_loopback).receiver
-    except UnfitUrlError as error:
-        raise invalid_request([ConfigFault("url", str(error))]) from error

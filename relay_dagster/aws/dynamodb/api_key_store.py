@@ -5,7 +5,7 @@ A key is ``KEY#<key_id>``, with the digest of its secret and never the secret.
 is added. ``SESSION#<digest>`` is a person's session of the pages, opened with a key, and
 ``SESSIONS#<key_id>`` has the digests of the key's latest sessions, the oldest first.
 
-``api/security/api_keys.py`` creates and compares keys, and ``api/security/sessions.py``
+``http/security/api_keys.py`` creates and compares keys, and ``http/security/sessions.py``
 says what a session permits. The API's routes say what each scope permits.
 """
 

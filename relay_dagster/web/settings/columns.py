@@ -11,10 +11,10 @@ from relay_core.config.reading.json_patch import PatchStep, apply_patch
 from relay_core.domain.columns import INPUT_COLUMNS
 from relay_core.domain.errors import ConfigFault
 from relay_core.domain.input_names import name_of
-from relay_dagster.api.http.problems import ProblemError, invalid_request
-from relay_dagster.api.routes import tenants
-from relay_dagster.api.routes.config_checks import check_document
 from relay_dagster.aws.dynamodb.tenant_store import StoredConfig
+from relay_dagster.http.problems import ProblemError, invalid_request
+from relay_dagster.services import tenants
+from relay_dagster.services.config_checks import check_document
 from relay_dagster.web import frame, visits, words
 from relay_dagster.web.overview import vendor_path
 from relay_dagster.web.settings import editing

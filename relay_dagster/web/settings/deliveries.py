@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from fastapi import Response
 
-from relay_dagster.api.routes import deliveries, tenants
 from relay_dagster.feeds.pointer import PublishedFile, files_of
+from relay_dagster.services import deliveries, tenants
 from relay_dagster.web import frame, visits
 from relay_dagster.web.first_rows import FirstRows, first_rows
 from relay_dagster.web.settings import plain_forms

@@ -16,9 +16,9 @@ from relay_core.config import TenantConfig, load_config
 from relay_core.config.lint import config_doubts
 from relay_core.domain import errors
 from relay_core.domain.errors import ConfigFault
-from relay_dagster.api.http.problems import ProblemError
-from relay_dagster.api.routes import tenants
 from relay_dagster.aws.dynamodb.tenant_store import StoredConfig
+from relay_dagster.http.problems import ProblemError
+from relay_dagster.services import tenants
 from relay_dagster.tenants.errors import VersionMismatchError
 from relay_dagster.web import frame, visits
 from relay_dagster.web.settings.change_lines import (

@@ -12,11 +12,11 @@ from relay_core.config.models import (
 from relay_core.domain.errors import RelayError, SkuNotFoundError
 from relay_core.domain.records import GuardResult
 from relay_core.publish.report import wording
-from relay_dagster.api.http.problems import ProblemError, problem_of
-from relay_dagster.api.routes import tenants
-from relay_dagster.api.routes.runs import summary_of
-from relay_dagster.api.routes.skus import explain_priced
+from relay_dagster.http.problems import ProblemError, problem_of
 from relay_dagster.runs.model import RunRecord
+from relay_dagster.services import tenants
+from relay_dagster.services.explanations import explain_sku
+from relay_dagster.services.runs import summary_of
 from relay_dagster.web import error_words, visits, words
 from relay_dagster.wire.skus import PriceStep
 
@@ -233,8 +233,8 @@ def trial_of(visit: visits.Visit, pricing: PricingConfig, sku: str) -> Trial:
     if run is None:
         return Trial(sku, "You don't have a feed yet. Start a run first.")
     try:
-        before = explain_priced(run.run_id, visit, sku)
-        after = explain_priced(run.run_id, visit, sku, pricing)
+        before = explain_sku(run.run_id, visit, sku)
+        after = explain_sku(run.run_id, visit, sku, pricing)
     except SkuNotFoundError:
         return Trial(sku, "No vendor's file has this SKU. Check the spelling.")
     except (RelayError, ProblemError) as error:

@@ -9,10 +9,10 @@ from fastapi import Response
 
 from relay_core.config import parse_document
 from relay_core.domain.errors import ConfigFault
-from relay_dagster.api.http.problems import ProblemError
-from relay_dagster.api.limits import DEFAULT_API_LIMITS
-from relay_dagster.api.routes import tenants
 from relay_dagster.aws.dynamodb.tenant_store import StoredConfig
+from relay_dagster.http.limits import DEFAULT_API_LIMITS
+from relay_dagster.http.problems import ProblemError
+from relay_dagster.services import tenants
 from relay_dagster.tenants.audit import Action
 from relay_dagster.web import frame, visits
 from relay_dagster.web.settings import editing

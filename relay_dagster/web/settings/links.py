@@ -7,7 +7,8 @@ from typing import Annotated
 
 from fastapi import Response
 
-from relay_dagster.api.routes import feed_links, tenants
+from relay_dagster.services import links as service
+from relay_dagster.services import tenants
 from relay_dagster.tenants.scopes import Scope
 from relay_dagster.web import frame, visits
 from relay_dagster.web.settings import plain_forms
@@ -49,7 +50,7 @@ def add_link(visit: visits.Configuring, form: visits.OwnForm) -> Response:
     if form.get("channel_id"):
         fields["channel_id"] = form["channel_id"]
     link, sent = plain_forms.create(
-        visit, form, _FEED_LINK, fields, feed_links.create_feed_link
+        visit, form, _FEED_LINK, fields, service.create_feed_link
     )
     return _links_page(visit, sent, url=link.url if link else "")
 
@@ -59,14 +60,14 @@ def delete_link(
     link_id: str, visit: visits.Configuring, form: visits.OwnForm
 ) -> Response:
     """Delete a link to the feed."""
-    feed_links.delete_feed_link(visit.tenant_id, link_id, visit)
+    service.delete_feed_link(visit.tenant_id, link_id, visit)
     return frame.go_to(settings_path(visit, "links"))
 
 
 def _links_page(
     visit: visits.Visit, sent: SentForm = NO_FORM, *, url: str = ""
 ) -> Response:
-    links = feed_links.list_feed_links(visit.tenant_id, visit).feed_links
+    links = service.list_feed_links(visit.tenant_id, visit).feed_links
     stored = tenants.find_config(visit.platform, visit.tenant_id)
     config = tenants.config_document(visit.platform, stored)
     channels = config.get("channels") or ()
@@ -97,7 +98,7 @@ def add_supplier_link(visit: Uploading, form: visits.OwnForm) -> Response:
     """Create a link to a supplier's page, and show its address."""
     fields = {name: form.get(name, "") for name in ("name", "vendor_id")}
     link, sent = plain_forms.create(
-        visit, form, _SUPPLIER_LINK, fields, feed_links.create_supplier_link
+        visit, form, _SUPPLIER_LINK, fields, service.create_supplier_link
     )
     return _suppliers_page(visit, sent, url=link.url if link else "")
 
@@ -107,14 +108,14 @@ def delete_supplier_link(
     link_id: str, visit: Uploading, form: visits.OwnForm
 ) -> Response:
     """Delete a link to a supplier's page."""
-    feed_links.delete_supplier_link(visit.tenant_id, link_id, visit)
+    service.delete_supplier_link(visit.tenant_id, link_id, visit)
     return frame.go_to(settings_path(visit, "suppliers"))
 
 
 def _suppliers_page(
     visit: visits.Visit, sent: SentForm = NO_FORM, *, url: str = ""
 ) -> Response:
-    links = feed_links.list_supplier_links(
+    links = service.list_supplier_links(
         visit.tenant_id, visit, limit=_MAX_LINKS
     ).supplier_links
     stored = tenants.find_config(visit.platform, visit.tenant_id)

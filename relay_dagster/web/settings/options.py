@@ -10,7 +10,7 @@ from enum import StrEnum
 from functools import cache
 from typing import Any
 
-from relay_dagster.api.http import config_schema
+from relay_dagster.http import config_schema
 from relay_dagster.wire.option_words import OptionWords, words_of
 
 Schema = Mapping[str, Any]

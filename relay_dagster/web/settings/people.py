@@ -8,9 +8,9 @@ from typing import Annotated, Any
 from fastapi import Response
 
 from relay_core.domain.errors import ConfigFault
-from relay_dagster.api.http.problems import ProblemError, invalid_request
-from relay_dagster.api.routes import api_keys, secrets, tenants, webhooks
+from relay_dagster.http.problems import ProblemError, invalid_request
 from relay_dagster.runs.job_message import is_id
+from relay_dagster.services import api_keys, secrets, tenants, webhooks
 from relay_dagster.tenants.scopes import DEFAULT_SCOPES, Scope
 from relay_dagster.web import frame, visits
 from relay_dagster.web.settings import plain_forms

@@ -9,9 +9,9 @@ from fastapi import Response
 from starlette.datastructures import QueryParams
 
 from relay_core.domain.errors import ConfigFault
-from relay_dagster.api.http.problems import ProblemError, invalid_request
-from relay_dagster.api.routes import tenants
 from relay_dagster.aws.dynamodb.tenant_store import StoredConfig
+from relay_dagster.http.problems import ProblemError, invalid_request
+from relay_dagster.services import tenants
 from relay_dagster.web import frame, visits
 from relay_dagster.web.error_words import FieldError
 from relay_dagster.web.settings.groups import PAGES
@@ -92,7 +92,7 @@ def create(
     form: QueryParams,
     kind: FormKind,
     fields: Mapping[str, Any],
-    route: Callable[[str, visits.Visit, Response, Any], _Created],
+    service: Callable[[str, visits.Visit, Any], _Created],
 ) -> tuple[_Created | None, SentForm]:
     """Return the object that a form creates, or None and the form with its errors.
 
@@ -101,7 +101,7 @@ def create(
         form: The form.
         kind: The name of the form, and the request that it makes.
         fields: The fields of the request. A form with a last day has it in addition.
-        route: The route of the API that creates the object.
+        service: The service that creates the object.
 
     Raises:
         ProblemError: The errors are not of fields that people fill in.
@@ -112,7 +112,7 @@ def create(
         if expires_at is not None:
             request_fields["expires_at"] = expires_at
         request = visits.request_of(kind.request, request_fields)
-        return route(visit.tenant_id, visit, Response(), request), NO_FORM
+        return service(visit.tenant_id, visit, request), NO_FORM
     except ProblemError as problem:
         return None, rejected(problem, kind.name, form)
 

@@ -8,9 +8,9 @@ from fastapi import Response
 from starlette.datastructures import QueryParams
 
 from relay_core.domain.errors import ConfigFault
-from relay_dagster.api.http.problems import ProblemError
-from relay_dagster.api.routes import tenants
 from relay_dagster.aws.dynamodb.tenant_store import StoredConfig
+from relay_dagster.http.problems import ProblemError
+from relay_dagster.services import tenants
 from relay_dagster.web import frame, visits
 from relay_dagster.web.settings import editing, effects
 from relay_dagster.web.settings.fields import FieldErrors, fields_of

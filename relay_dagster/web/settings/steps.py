@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from relay_dagster.api.routes.deliveries import deliveries_of
 from relay_dagster.aws.dynamodb.link_store import LinkKind
+from relay_dagster.services.deliveries import deliveries_of
 from relay_dagster.tenants.scopes import Scope
 from relay_dagster.web import frame, visits
 

@@ -6,9 +6,9 @@ from typing import Any
 from fastapi import Response
 
 from relay_core.domain.errors import ConfigFault
-from relay_dagster.api.http.problems import ProblemError
-from relay_dagster.api.routes import pulls, tenants
 from relay_dagster.aws.dynamodb.tenant_store import StoredConfig
+from relay_dagster.http.problems import ProblemError
+from relay_dagster.services import pulls, tenants
 from relay_dagster.web import frame, visits
 from relay_dagster.web.overview import vendor_path
 from relay_dagster.web.settings import editing
@@ -263,7 +263,7 @@ def pull_now(
     vendor_id: str, visit: visits.Running, form: visits.OwnForm
 ) -> Response:
     """Fetch a vendor's file from its server now."""
-    pulls.ask_for_pull(visit.tenant_id, vendor_id, visit)
+    pulls.request_pull(visit.tenant_id, vendor_id, visit)
     return frame.go_to(vendor_path(visit.tenant_id, vendor_id))
 
 

@@ -15,13 +15,13 @@ import pytest
 from httpx import Response
 
 from relay_core.samples.starter import starter_config
-from relay_dagster.api.engine_tasks import EngineTasks, TaskSlots
-from relay_dagster.api.limits import DEFAULT_API_LIMITS
-from relay_dagster.api.routes.config_checks import MAX_FILES
-from relay_dagster.api.upload_checks import HEAD_BYTES, WHOLE_BYTES
 from relay_dagster.aws.object_store import ObjectStore
 from relay_dagster.aws.stored_objects import ObjectInfo
 from relay_dagster.external_errors import UnreachableError
+from relay_dagster.http.engine_tasks import EngineTasks, TaskSlots
+from relay_dagster.http.limits import DEFAULT_API_LIMITS
+from relay_dagster.services.config_checks import MAX_FILES
+from relay_dagster.services.upload_checks import HEAD_BYTES, WHOLE_BYTES
 from support.api_world import (
     JSON,
     SANDBOXES,

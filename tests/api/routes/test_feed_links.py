@@ -14,10 +14,10 @@ import pytest
 from fastapi.testclient import TestClient
 from httpx import Response
 
-from relay_dagster.api.limits import ApiLimits
-from relay_dagster.api.security.api_keys import CallerRates
 from relay_dagster.aws.dynamodb.link_store import _LINKS, Link, LinkKind
 from relay_dagster.aws.dynamodb.schema import Kind
+from relay_dagster.http.limits import ApiLimits
+from relay_dagster.http.security.api_keys import CallerRates
 from relay_dagster.runs.model import RunRecord
 from relay_dagster.wiring import Platform
 from support.api_world import TENANT, ApiWorld, assert_problem, served

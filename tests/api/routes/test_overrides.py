@@ -288,7 +288,7 @@ def test_what_is_over_is_as_if_absent(
         TENANT, {"B-2": Decimal("3.00")}, "run", "seen"
     )
     monkeypatch.setattr(
-        "relay_dagster.api.routes.overrides.utc_now", lambda: soon
+        "relay_dagster.services.overrides.utc_now", lambda: soon
     )
     overrides = listed(shop)["overrides"]
     assert [override["sku"] for override in overrides] == ["B-2", "C-3"]

@@ -10,16 +10,16 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from relay_dagster.api.limits import DEFAULT_API_LIMITS
-from relay_dagster.api.routes.runs import run_response
-from relay_dagster.api.security.api_keys import Caller
-from relay_dagster.api.security.auth import Call
 from relay_dagster.aws.dynamodb.run_writes import RecordChange
 from relay_dagster.aws.job_queue import JobQueue
 from relay_dagster.external_errors import UnreachableError
+from relay_dagster.http.limits import DEFAULT_API_LIMITS
+from relay_dagster.http.security.api_keys import Caller
+from relay_dagster.http.security.auth import Call
 from relay_dagster.runs.job_message import Job
 from relay_dagster.runs.model import RunRecord
 from relay_dagster.runs.ports import utc_now
+from relay_dagster.services.runs import run_response
 from relay_dagster.tenants.audit import SYSTEM
 from support.api_world import (
     JSON,

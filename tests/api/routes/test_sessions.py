@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from relay_dagster.api.security.sessions import Sessions
+from relay_dagster.http.security.sessions import Sessions
 from relay_dagster.runs.ports import utc_now
 from support.api_world import TENANT, ApiWorld, assert_problem
 from support.builders import vendor_document

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from relay_core.config import load_config
-from relay_dagster.api.engine_tasks import EngineTasks, TaskSlots
-from relay_dagster.api.limits import DEFAULT_API_LIMITS
+from relay_dagster.http.engine_tasks import EngineTasks, TaskSlots
+from relay_dagster.http.limits import DEFAULT_API_LIMITS
 from relay_dagster.runs.model import RunRecord
 from support.api_world import (
     NOBODY_S_RUN,

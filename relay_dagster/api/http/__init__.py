@@ -1,1 +1,0 @@
-"""Requests and responses: limits, parsing, errors, and the OpenAPI document."""
