@@ -1,7 +1,7 @@
 """A candidate: one run of the engine over a tenant's inputs, and the files that it leaves."""
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -41,6 +41,7 @@ class CandidateRun:
         run_id: The ID of the run.
         findings: The findings of the run.
         values: The values of its steps.
+        headers: The columns of each input that was a table, by its name.
         folder: The folder, which has the reports of the run.
         sha256: The SHA-256 of the candidate's feed; empty if the run failed.
     """
@@ -49,6 +50,7 @@ class CandidateRun:
     run_id: str
     findings: RunFindings
     values: RunValues
+    headers: Mapping[str, Sequence[str]]
     folder: FeedFolder
     sha256: str
 
@@ -81,7 +83,7 @@ def run_candidate(
         copies.mkdir()
         reader = SourceFiles(tenant.limits, copies, values)
         files = _input_files(tenant, reader)
-        config = reading_tables(tenant.config, reader.tables)
+        config = reading_tables(tenant.config, reader.headers)
         request = Request(
             {},
             config,
@@ -100,7 +102,13 @@ def run_candidate(
             feed_path = tree / KEYS.merged_inventory(config.output.format)
             sha256 = InputFile.at(feed_path).sha256()
     return CandidateRun(
-        tenant, run_id, findings, local_run.values, folder, sha256
+        tenant,
+        run_id,
+        findings,
+        local_run.values,
+        reader.headers,
+        folder,
+        sha256,
     )
 
 

@@ -5,7 +5,9 @@ from typing import Any
 
 import dagster as dg
 
+from relay_core.domain.codes import CATALOG
 from relay_core.domain.columns import COLUMNS
+from relay_core.domain.input_names import ids_of
 from relay_core.domain.records import RunFailure
 from relay_core.domain.run_faults import next_action
 from relay_core.normalize.result import NormalizedVendor
@@ -21,8 +23,14 @@ from relay_dagster.component.names import (
     Names,
     guard_check,
 )
+from relay_dagster.component.sources import AssetSource
 from relay_dagster.component.tenants import Tenant
 from relay_dagster.orchestration import metadata_tables as tables
+from relay_dagster.orchestration.column_lineage import (
+    Source,
+    column_lineage,
+    lineage_of,
+)
 
 _ERROR = dg.AssetCheckSeverity.ERROR
 _WARN = dg.AssetCheckSeverity.WARN
@@ -151,11 +159,11 @@ def candidate_results(
         asset_key=names.candidate,
         check_results=checks,
         data_version=dg.DataVersion(run.sha256),
-        metadata=_candidate_metadata(run),
+        metadata=_candidate_metadata(run, names),
     )
 
 
-def _candidate_metadata(run: CandidateRun) -> dict[str, Any]:
+def _candidate_metadata(run: CandidateRun, names: Names) -> dict[str, Any]:
     """Return the numbers, the report, and the first rows of a candidate."""
     findings = run.findings
     metadata = {
@@ -183,8 +191,37 @@ def _candidate_metadata(run: CandidateRun) -> dict[str, Any]:
         **tables.column_schema(
             (field.header, field.source.kind) for field in fields
         ),
+        **_lineage(run, names),
         "preview": tables.text_table(headers, first_rows),
     }
+
+
+def _lineage(run: CandidateRun, names: Names) -> dict[str, object]:
+    """Return the headers of vendors' files that each column of the feed is made of.
+
+    A header is a column of the asset that an input names, or else of the vendor's own asset.
+    """
+
+    def source_of(name: str, header: str) -> Source:
+        source = run.tenant.inputs.get(name)
+        if isinstance(source, AssetSource):
+            return source.key, header
+        vendor_id, _ = ids_of(name)
+        return names.vendor(vendor_id), header
+
+    sources = lineage_of(run.tenant.config, source_of, run.headers)
+    # A catalog that is a file has no asset.
+    file_of_catalog = names.vendor(CATALOG)
+    return column_lineage(
+        {
+            header: [
+                source
+                for source in column_sources
+                if source[0] != file_of_catalog
+            ]
+            for header, column_sources in sources.items()
+        },
+    )
 
 
 def _canonical_check(run: CandidateRun, names: Names) -> dg.AssetCheckResult:

@@ -1,7 +1,7 @@
 """The sources of inputs: a path, a prefix in S3, or an asset's value, and the files in them."""
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,6 @@ from relay_dagster.component.attributes import (
     local_path,
     split_s3,
 )
-from relay_dagster.component.tables import parquet_of
 from relay_dagster.external_errors import ExternalServiceError
 
 
@@ -82,13 +81,13 @@ class SourceFiles:
         limits: The limits of files.
         scratch: An empty folder for copies of objects.
         values: The values of assets, by key.
-        tables: The names of the inputs that were tables.
+        headers: The columns of each input that was a table, by its name.
     """
 
     limits: Limits
     scratch: Path
     values: Mapping[dg.AssetKey, Any]
-    tables: set[str] = field(default_factory=set)
+    headers: dict[str, Sequence[str]] = field(default_factory=dict)
 
     def file_of(self, name: str, source: Source) -> InputFile | None:
         """Return the file of an input, or None if its source has none.
@@ -154,9 +153,13 @@ class SourceFiles:
                     "a file that this run can read.",
                 )
             return file
+        # Arrow is loaded by the steps alone, not by the code location.
+        from relay_dagster.component.tables import parquet_of, table_of
+
         try:
-            self.tables.add(name)
-            return InputFile(file_name, parquet_of(value))
+            table = table_of(value)
+            self.headers[name] = table.column_names
+            return InputFile(file_name, parquet_of(table))
         except (TypeError, ValueError) as error:
             raise InputUnusableError(
                 _no_table(name, source, value, error)

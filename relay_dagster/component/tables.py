@@ -3,28 +3,33 @@
 from collections.abc import Collection
 from typing import Any
 
+import pyarrow as pa
+from pyarrow import parquet
+
 from relay_core.config import TenantConfig
 from relay_core.config.inputs.tenant_inputs import inputs_of
 
 
-def parquet_of(value: Any) -> memoryview:
-    """Return a pandas or pyarrow table, or one of their kind, as a Parquet file.
+def table_of(value: Any) -> pa.Table:
+    """Return a pandas or pyarrow table, or one of their kind, as a table of Arrow.
 
     Raises:
         TypeError: The value is not a table.
         ValueError: A column of the table mixes types.
     """
-    import pyarrow as pa
-    from pyarrow import parquet
-
     if hasattr(value, "columns") and hasattr(value, "iloc"):
         table = pa.Table.from_pandas(value, preserve_index=False)
     elif hasattr(value, "__arrow_c_stream__"):
         table = pa.table(value)
     else:
         raise TypeError("it has no columns")
+    return table.replace_schema_metadata(None)
+
+
+def parquet_of(table: pa.Table) -> memoryview:
+    """Return a table as a Parquet file."""
     buffer = pa.BufferOutputStream()
-    parquet.write_table(table.replace_schema_metadata(None), buffer)
+    parquet.write_table(table, buffer)
     return memoryview(buffer.getvalue())
 
 

@@ -22,6 +22,7 @@ from support.merchant_feeds import (
     config_of,
     failure_of,
     files_below,
+    metadata_of,
     rows,
 )
 
@@ -103,6 +104,47 @@ def test_a_table_is_read_as_parquet_whatever_the_format_of_files_is(
     )
     assert run_with(project, table, config=config).success
     assert project.read("outputs/merged_inventory.csv") == FEED
+
+
+def test_lineage_goes_from_the_columns_of_assets_and_files_to_the_feed(
+    project: Project,
+) -> None:
+    columns = {
+        "Artikel": COLUMNS["sku"],
+        "quantity_available": [1, 2],
+        "EK": COLUMNS["cost"],
+    }
+    config = config_of("acme", "globex")
+    config["vendors"][0]["parser"]["column_map"] = {
+        "sku": "Artikel",
+        "cost": "EK",
+    }
+    inputs = {
+        "acme": AssetInput(asset="raw/acme"),
+        "globex": project.write("globex.csv", rows(2)),
+    }
+    result = project.run(
+        others=[raw(pd.DataFrame(columns))],
+        config=config,
+        inputs=inputs,
+    )
+    assert result.success
+    for asset in ("candidate", "feed"):
+        lineage = metadata_of(result, asset)["dagster/column_lineage"]
+        sources = {
+            column: [
+                (dep.asset_key.to_user_string(), dep.column_name)
+                for dep in deps
+            ]
+            for column, deps in lineage.deps_by_column.items()
+        }
+        assert sources["sku"] == [
+            ("raw/acme", "Artikel"),
+            ("shop/globex", "sku"),
+        ]
+        assert ("raw/acme", "EK") in sources["price"]
+        assert ("shop/globex", "cost") in sources["price"]
+        assert ("raw/acme", "map_price") not in sources["price"]
 
 
 @pytest.mark.parametrize(
