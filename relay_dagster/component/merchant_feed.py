@@ -6,7 +6,6 @@ from typing import Annotated, Any
 
 import dagster as dg
 
-from relay_dagster.component.assets import Looks, feed_assets
 from relay_dagster.component.attributes import (
     AssetInput,
     InputAttribute,
@@ -16,11 +15,6 @@ from relay_dagster.component.attributes import (
     resolve_tags,
 )
 from relay_dagster.component.scaffolder import MerchantFeedScaffolder
-from relay_dagster.component.tenants import (
-    Attributes,
-    YamlSource,
-    load_tenants,
-)
 
 
 @dg.scaffold_with(MerchantFeedScaffolder)
@@ -123,6 +117,14 @@ class MerchantFeedComponent(dg.Component, dg.Resolvable):
         Raises:
             DagsterInvalidDefinitionError: The config or an attribute has errors.
         """
+        # Commands that only list components do not wait for Arrow.
+        from relay_dagster.component.assets import Looks, feed_assets
+        from relay_dagster.component.tenants import (
+            Attributes,
+            YamlSource,
+            load_tenants,
+        )
+
         path = context.path
         attributes = Attributes(
             config=self.config,
